@@ -1,0 +1,89 @@
+package actions
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"triggerd/internal/event"
+)
+
+// Action does one thing with a firing: posts it, runs a command, writes a line.
+//
+// Do is called from many goroutines at once. It returns when the firing is
+// delivered, when it failed, or soon after ctx is done. An error means "try
+// again later" unless IsPermanent says otherwise. The firing is borrowed: Do
+// keeps nothing of it after it returned.
+type Action interface {
+	Do(ctx context.Context, f *Firing) (Result, error)
+}
+
+// Firing is one delivery to make: a rule, an event it matched, and one of the
+// rule's actions. It owns its bytes and is not changed while Do runs.
+type Firing struct {
+	ID      string            // "replid:offset/n:rule/action"; the same for the same input, after any restart
+	Rule    string            // the rule's name
+	Action  string            // the action's name within its rule
+	Event   *event.Event      // owned
+	Params  map[string]string // captures of the rule's key pattern; raw bytes, may be nil
+	Attempt int               // 1 for the first attempt
+}
+
+// AppendJSON appends the firing as a CloudEvents 1.0 JSON object.
+func (f *Firing) AppendJSON(dst []byte) []byte {
+	return event.AppendJSON(dst, f.Event, event.Delivery{ID: f.ID, Rule: f.Rule, Params: f.Params, Attempt: f.Attempt})
+}
+
+// Result tells what a delivered firing got for an answer, for logs and listings.
+type Result struct {
+	Status string // short: "200", "exit 0"; "" if there is nothing to say
+}
+
+// Permanent marks err as one that no later attempt can mend.
+func Permanent(err error) error { return &permanentError{err} }
+
+// IsPermanent reports whether retrying after err is pointless.
+func IsPermanent(err error) bool {
+	var p *permanentError
+	return errors.As(err, &p)
+}
+
+// RetryAfter marks err as one after which the receiver asked to be left alone
+// for d.
+func RetryAfter(d time.Duration, err error) error { return &retryAfterError{d, err} }
+
+// RetryDelay returns how long the receiver asked to be left alone, and false
+// if it did not ask.
+func RetryDelay(err error) (time.Duration, bool) {
+	var r *retryAfterError
+	if errors.As(err, &r) {
+		return r.after, true
+	}
+	return 0, false
+}
+
+type permanentError struct{ err error }
+
+func (e *permanentError) Error() string { return e.err.Error() }
+func (e *permanentError) Unwrap() error { return e.err }
+
+type retryAfterError struct {
+	after time.Duration
+	err   error
+}
+
+func (e *retryAfterError) Error() string { return e.err.Error() }
+func (e *retryAfterError) Unwrap() error { return e.err }
+
+// FieldError is a mistake in one field of an action's configuration. Errors
+// returned by New are FieldErrors, joined where there are several.
+type FieldError struct {
+	Name string // the field as the user wrote it: "url", "headers.Authorization"
+	Err  error  // what is wrong and what to write instead
+}
+
+func (e *FieldError) Error() string { return e.Name + ": " + e.Err.Error() }
+func (e *FieldError) Unwrap() error { return e.Err }
+
+// Field returns the name of the wrong field.
+func (e *FieldError) Field() string { return e.Name }

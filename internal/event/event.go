@@ -1,0 +1,110 @@
+package event
+
+import (
+	"bytes"
+	"slices"
+	"time"
+)
+
+// Names of events that no server announces; all other names are the server's
+// own, as its keyspace notifications spell them ("set", "expired", "hset").
+const (
+	FlushDB  = "flushdb"
+	FlushAll = "flushall"
+	SwapDB   = "swapdb"
+	Publish  = "publish"
+	SPublish = "spublish"
+	Function = "function"
+	Snapshot = "snapshot" // a key of the snapshot that a full resync brought
+	Resync   = "resync"   // a full resync took place
+	Gap      = "gap"      // commands between two offsets were never seen
+	Schedule = "schedule" // a rule's clock
+)
+
+// Origin tells where an event comes from.
+type Origin string
+
+// The origins. The zero value is not an origin.
+const (
+	FromStream   Origin = "stream"   // a replicated command
+	FromSnapshot Origin = "snapshot" // a key of an RDB snapshot
+	FromResync   Origin = "resync"   // what a full resync revealed
+	FromReplay   Origin = "replay"   // a file
+	FromClock    Origin = "clock"    // a rule's schedule
+)
+
+// Cause tells why a key changed, as far as the stream can tell.
+type Cause string
+
+// The causes. A DEL in the stream may be a client's, an expiry or an eviction;
+// CauseUnknown is the honest word where nothing decides.
+const (
+	CauseCommand Cause = "command"
+	CauseExpired Cause = "expired"
+	CauseDeleted Cause = "deleted"
+	CauseUnknown Cause = "unknown"
+)
+
+// Tx places a command inside the transaction (MULTI/EXEC, script or function)
+// that it was replicated in. The zero Tx means: not in one.
+type Tx struct {
+	ID    string // "replid:offset" of the transaction's last byte; the same for all its commands
+	Index int    // 1-based place among the transaction's commands
+	Size  int    // number of commands in the transaction; 0 if it was too large to be held
+}
+
+// Event is one change of one key, or one thing that happened to the whole
+// keyspace (Key is nil then: flushall, gap, schedule).
+//
+// An Event that is handed out by a reader or matched by rules is borrowed: its
+// byte slices are valid only until the call that lent it returns. Clone makes
+// an owned copy. An Event is not changed after it was made, so an owned one
+// may be read from many goroutines.
+type Event struct {
+	Name   string // the server's own event name; see the constants for the rest
+	Origin Origin
+	Cause  Cause
+
+	DB      int
+	Key     []byte   // nil where the event concerns no key; else may be empty
+	Type    string   // the key's type after the change (string, hash, none, ...); "" if not known
+	Command string   // upper case, with its subcommand where it has one ("XGROUP CREATE"); "" where no command was seen
+	Args    [][]byte // what follows the command's name: Args[0] is its first argument
+
+	Time   time.Time // when it happened, as well as it is known: arrival for the stream
+	Bytes  int       // length of the command on the wire; 0 where there was none
+	ReplID string    // replication ID the offset belongs to; "" outside replication
+	Offset int64     // replication offset just after the command's own bytes
+	Index  int       // 0-based number of this event among those of its command
+	Tx     Tx
+
+	Source string // "redis://host:port", without user, password or database
+}
+
+// Clone returns a copy that owns its bytes.
+func (e *Event) Clone() *Event {
+	c := *e
+	c.Key = bytes.Clone(e.Key)
+	if e.Args == nil {
+		return &c
+	}
+	n := 0
+	for _, a := range e.Args {
+		n += len(a)
+	}
+	buf := make([]byte, 0, n)
+	c.Args = slices.Clone(e.Args)
+	for i, a := range e.Args {
+		buf = append(buf, a...)
+		c.Args[i] = buf[len(buf)-len(a) : len(buf) : len(buf)]
+	}
+	return &c
+}
+
+// Delivery is what a rule adds to an event when it is delivered.
+type Delivery struct {
+	ID      string            // the firing's ID, the receiver's idempotency key
+	Rule    string            // name of the rule that fired
+	Params  map[string]string // captures of the rule's key pattern; raw bytes
+	Attempt int               // 1 for the first
+}

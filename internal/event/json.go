@@ -1,0 +1,171 @@
+package event
+
+import (
+	"encoding/base64"
+	"maps"
+	"slices"
+	"strconv"
+	"unicode/utf8"
+)
+
+// AppendJSON appends e, delivered as d says, as one CloudEvents 1.0 structured
+// event on one line, and returns the extended slice. Bytes that are not UTF-8
+// appear as {"$base64":"..."}; a subject has to be a string, so it is left out
+// for a key that is not UTF-8, and for events that concern no key.
+//
+// "before" and "after" are null where the key was, or is, not there. Where the
+// value is not known they are null too, and "unknown" names them.
+func AppendJSON(dst []byte, e *Event, d Delivery) []byte {
+	dst = append(dst, `{"specversion":"1.0","id":`...)
+	dst = appendString(dst, d.ID)
+	dst = append(dst, `,"type":`...)
+	dst = appendString(dst, e.cloudEventType())
+	dst = append(dst, `,"source":`...)
+	dst = appendString(dst, e.Source+"/"+strconv.Itoa(e.DB))
+	if e.Key != nil && utf8.Valid(e.Key) {
+		dst = append(dst, `,"subject":`...)
+		dst = appendString(dst, e.Key)
+	}
+	dst = append(dst, `,"time":"`...)
+	dst = e.Time.UTC().AppendFormat(dst, "2006-01-02T15:04:05.000Z")
+	dst = append(dst, `","datacontenttype":"application/json","data":{"rule":`...)
+	dst = appendString(dst, d.Rule)
+	dst = append(dst, `,"event":`...)
+	dst = appendString(dst, e.Name)
+	dst = append(dst, `,"cause":`...)
+	dst = appendOrNull(dst, string(e.Cause))
+	dst = append(dst, `,"command":`...)
+	dst = appendOrNull(dst, e.Command)
+	dst = append(dst, `,"args":[`...)
+	for i, a := range e.Args {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = AppendJSONBytes(dst, a)
+	}
+	dst = append(dst, `],"db":`...)
+	dst = strconv.AppendInt(dst, int64(e.DB), 10)
+	dst = append(dst, `,"key":`...)
+	if e.Key == nil {
+		dst = append(dst, "null"...)
+	} else {
+		dst = AppendJSONBytes(dst, e.Key)
+	}
+	dst = append(dst, `,"key_type":`...)
+	dst = appendOrNull(dst, e.Type)
+	dst = append(dst, `,"before":null,"after":null`...)
+	if e.Key != nil {
+		dst = append(dst, `,"unknown":["before","after"]`...)
+	}
+	dst = append(dst, `,"changed":[],"ttl_ms":null,"params":{`...)
+	for i, name := range slices.Sorted(maps.Keys(d.Params)) {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = appendString(dst, name)
+		dst = append(dst, ':')
+		dst = AppendJSONBytes(dst, d.Params[name])
+	}
+	dst = append(dst, `},"tx":`...)
+	dst = e.Tx.appendJSON(dst)
+	dst = append(dst, `,"origin":`...)
+	dst = appendString(dst, e.Origin)
+	dst = append(dst, `,"replid":`...)
+	dst = appendOrNull(dst, e.ReplID)
+	dst = append(dst, `,"offset":`...)
+	dst = strconv.AppendInt(dst, e.Offset, 10)
+	dst = append(dst, `,"attempt":`...)
+	dst = strconv.AppendInt(dst, int64(d.Attempt), 10)
+	return append(dst, `,"truncated":false}}`...)
+}
+
+// cloudEventType is the CloudEvents "type": what a router of events looks at.
+func (e *Event) cloudEventType() string {
+	if e.Key != nil {
+		return "redis.key.changed"
+	}
+	return "redis." + e.Name
+}
+
+func (t Tx) appendJSON(dst []byte) []byte {
+	if t.ID == "" {
+		return append(dst, "null"...)
+	}
+	dst = append(dst, `{"id":`...)
+	dst = appendString(dst, t.ID)
+	dst = append(dst, `,"index":`...)
+	dst = strconv.AppendInt(dst, int64(t.Index), 10)
+	dst = append(dst, `,"size":`...)
+	dst = strconv.AppendInt(dst, int64(t.Size), 10)
+	return append(dst, '}')
+}
+
+func appendOrNull(dst []byte, s string) []byte {
+	if s == "" {
+		return append(dst, "null"...)
+	}
+	return appendString(dst, s)
+}
+
+// AppendJSONBytes appends b as a JSON string, or, where b is not UTF-8, as
+// {"$base64":"..."}.
+func AppendJSONBytes[T ~string | ~[]byte](dst []byte, b T) []byte {
+	if !utf8.ValidString(string(b)) {
+		dst = append(dst, `{"$base64":"`...)
+		dst = base64.StdEncoding.AppendEncode(dst, []byte(b))
+		return append(dst, `"}`...)
+	}
+	return appendString(dst, b)
+}
+
+// appendString appends s as a JSON string. What is not UTF-8 becomes U+FFFD.
+func appendString[T ~string | ~[]byte](dst []byte, s T) []byte {
+	const hex = "0123456789abcdef"
+	dst = append(dst, '"')
+	start := 0
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c >= utf8.RuneSelf {
+			r, n := utf8.DecodeRuneInString(string(s[i:min(i+utf8.UTFMax, len(s))]))
+			if r == utf8.RuneError && n == 1 {
+				dst = append(dst, s[start:i]...)
+				dst = append(dst, `\ufffd`...)
+				start = i + 1
+			}
+			i += n
+			continue
+		}
+		if c >= ' ' && c != '"' && c != '\\' && c != 0x7f {
+			i++
+			continue
+		}
+		dst = append(dst, s[start:i]...)
+		switch c {
+		case '"', '\\':
+			dst = append(dst, '\\', c)
+		case '\n':
+			dst = append(dst, `\n`...)
+		case '\r':
+			dst = append(dst, `\r`...)
+		case '\t':
+			dst = append(dst, `\t`...)
+		default:
+			dst = append(dst, `\u00`...)
+			dst = append(dst, hex[c>>4], hex[c&15])
+		}
+		i++
+		start = i
+	}
+	dst = append(dst, s[start:]...)
+	return append(dst, '"')
+}
+
+// AppendText appends b for a person to read on a terminal or in a log: UTF-8
+// text as it is, and what is unprintable or not UTF-8 escaped as in a Go
+// string, without quotes.
+func AppendText[T ~string | ~[]byte](dst []byte, b T) []byte {
+	n := len(dst)
+	dst = strconv.AppendQuote(dst, string(b))
+	copy(dst[n:], dst[n+1:])
+	return dst[:len(dst)-2]
+}
