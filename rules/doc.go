@@ -1,0 +1,3 @@
+// Package rules turns a rules file into an immutable Set, and tells which of
+// its rules match an event.
+package rules

@@ -1,0 +1,144 @@
+package rules
+
+import (
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/robfig/cron/v3"
+
+	"triggerd/internal/event"
+)
+
+// Options tells Load, Parse and Build what this package cannot know itself.
+// The zero value is usable: nothing that needs an answer is checked then.
+type Options struct {
+	// Action checks the fields of one action of the given kind: those that are
+	// the kind's own, expanded. Where its error, or an error that it joins,
+	// has a method Field() string, that dotted path inside the action is the
+	// place that is reported. nil: kinds and their fields are not checked.
+	Action func(kind string, fields map[string]any) error
+
+	// Commands lists the server's commands, for suggestions, for @class and
+	// for warnings about commands that never arrive. nil: names of commands
+	// are not checked, and @class is an error.
+	Commands []Command
+
+	// Events lists the names of events, for suggestions. nil: not checked.
+	Events []string
+
+	// LookupEnv looks up a variable of the environment. nil: os.LookupEnv.
+	LookupEnv func(string) (string, bool)
+}
+
+// Command is what is known of one command of the server.
+type Command struct {
+	Name    string   // upper case, with its subcommand where it has one: "XGROUP CREATE"
+	Classes []string // "@string", "@write", ...
+	Instead string   // not "": it never arrives in the replication stream; what to write instead
+}
+
+// Set is a rules file, checked and ready to match. Everything but the counters
+// is fixed once it is made. Match may be called by one goroutine at a time;
+// the rest is safe for concurrent use.
+type Set struct {
+	Source   Source
+	Store    Store
+	Rules    []*Rule  // in file order, included files where they are named; disabled rules too
+	Warnings []*Error // what is allowed but can hardly be meant
+	Files    []string // every file that was read, as it was named; empty for Build
+
+	// ConditionError, if not nil, is told of the first error of each rule's
+	// condition; later ones are only counted. Set it before the first Match.
+	ConditionError func(*Rule, *event.Event, error)
+}
+
+// Source is where events come from: the [source] section.
+type Source struct {
+	URL          string // redis:// rediss:// unix://; "" if the file does not say. May contain a password
+	Start        string // resume (the default), live, snapshot
+	Ack          string // none (the default), received, durable
+	PsyncCommand string // PSYNC by default
+}
+
+// Store is where deliveries wait: the [store] section.
+type Store struct {
+	Dir        string // "triggerd-data" by default
+	MaxPending int    // firings that may wait; 1,000,000 by default
+}
+
+// Rule is one [[rule]].
+type Rule struct {
+	Name        string
+	Description string
+	Tags        []string
+	Severity    string // "" if the file does not say
+	Enabled     bool   // a disabled rule never matches and has no schedule to keep
+	DryRun      bool   // matches and is counted, but nothing is delivered
+	Snapshot    bool   // matches the keys of a snapshot too
+
+	// Schedule, if not nil, makes this a rule of the clock: it matches no
+	// event, and fires at each of the schedule's times.
+	Schedule cron.Schedule
+
+	Order   string // "key": a key's firings arrive one after another; "none"
+	Actions []*Action
+
+	File      string // where the rule begins; Line is 0 for Build
+	Line, Col int
+
+	condErrors atomic.Uint64
+}
+
+// Action is one [[rule.action]]: what to do with a match, and how hard to try.
+type Action struct {
+	Name   string         // unique within the rule: "name", else the target, else the kind, "-2" and so on after repeats
+	Target string         // the [targets.NAME] that it uses; "" if it has its own fields
+	Kind   string         // webhook, exec, log, ...
+	Fields map[string]any // the kind's own, expanded; values as BurntSushi/toml gives them. Shared with other rules; may hold secrets
+
+	Timeout     time.Duration // of one attempt
+	Retry       Retry
+	Concurrency int    // attempts at the same time, over all rules where Target is set; 0 if the file does not say
+	Order       string // the rule's, unless the action says otherwise
+
+	File      string // where the action begins; Line is 0 for Build
+	Line, Col int
+}
+
+// Retry says how long a delivery is attempted. The wait before attempt n+1 is
+// drawn between 0 and min(MaxBackoff, Backoff * 2^(n-1)).
+type Retry struct {
+	MaxAttempts int
+	Backoff     time.Duration
+	MaxBackoff  time.Duration
+	MaxAge      time.Duration // since the event; 0: no limit
+}
+
+// Match is a rule and an event that it matched. It borrows the event.
+type Match struct {
+	Rule  *Rule
+	Event *event.Event
+}
+
+// ConditionErrors returns how many events the rule's condition could not be
+// evaluated for. Such an event does not match.
+func (r *Rule) ConditionErrors() uint64 { return r.condErrors.Load() }
+
+// WantsSnapshot reports whether some enabled rule matches keys of a snapshot,
+// so that values of a full resync have to be read at all.
+func (s *Set) WantsSnapshot() bool {
+	for _, r := range s.Rules {
+		if r.Enabled && r.Snapshot {
+			return true
+		}
+	}
+	return false
+}
+
+func (o *Options) lookupEnv(name string) (string, bool) {
+	if o.LookupEnv != nil {
+		return o.LookupEnv(name)
+	}
+	return os.LookupEnv(name)
+}
