@@ -1,0 +1,260 @@
+package keyspace
+
+import (
+	"strings"
+	"time"
+
+	"triggerd/internal/event"
+)
+
+// Dialect names the server family at the other end. The same command is
+// announced in another order by each; see Interpreter.
+type Dialect uint8
+
+// The dialects. The zero value is Redis.
+const (
+	Redis Dialect = iota
+	Valkey
+)
+
+// Config sets an Interpreter up. Its zero value is useful.
+type Config struct {
+	Dialect Dialect
+}
+
+// Command is one replicated command. Everything in it is borrowed: the
+// Interpreter keeps nothing of it, and the events it makes point into it.
+type Command struct {
+	Args   [][]byte // Args[0] is the command's name as it was sent, in any case
+	DB     int      // the selected database
+	ReplID string
+	Offset int64 // replication offset just after the command's own bytes
+	Bytes  int   // length on the wire
+	Tx     event.Tx
+	Time   time.Time    // arrival
+	Origin event.Origin // "" means event.FromStream
+	Source string       // "redis://host:port"
+}
+
+// SnapshotKey is one key of a snapshot.
+type SnapshotKey struct {
+	Key      []byte // borrowed
+	DB       int
+	Type     string // as TYPE spells it, "" if not known
+	ExpireAt int64  // Unix time in milliseconds, 0 for none
+	Bytes    int    // length in the snapshot, 0 if not known
+	ReplID   string
+	Offset   int64 // the offset that the snapshot belongs to
+	Time     time.Time
+	Source   string
+}
+
+// Stats counts what an Interpreter has seen.
+type Stats struct {
+	Commands     int64 // commands seen, those without events too
+	Events       int64 // events made, without those of the snapshot
+	SnapshotKeys int64
+	Malformed    int64 // commands with too few arguments, or a count or option that is not one
+	Unknown      int64 // commands that the table does not know
+}
+
+// Interpreter makes events of commands. One goroutine may use it at a time.
+// In steady state it does not allocate.
+type Interpreter struct {
+	config  Config
+	stats   Stats
+	keys    [][]byte               // scratch of generic, emptied after each command
+	unknown map[string]unknownName // names of unknown commands, so that each is made once
+}
+
+// unknownName is how a command that the table does not know is spelt in events.
+type unknownName struct{ command, event string }
+
+const (
+	maxUnknownNames = 1024 // kept; a stream of ever new names costs an allocation each, not memory
+	maxUnknownName  = 128  // bytes of such a name that are shown
+)
+
+// New makes an Interpreter.
+func New(config Config) *Interpreter {
+	return &Interpreter{config: config, unknown: map[string]unknownName{}}
+}
+
+// Stats returns the counts so far. It belongs to the goroutine that uses the
+// Interpreter.
+func (in *Interpreter) Stats() Stats { return in.stats }
+
+// Command appends the events of a command to dst, in the order in which the
+// server announces them. They borrow the command's bytes. A command with too
+// few arguments gives what is known of it and is counted.
+func (in *Interpreter) Command(dst []event.Event, c *Command) []event.Event {
+	in.stats.Commands++
+	if len(c.Args) == 0 {
+		in.stats.Malformed++
+		return dst
+	}
+	id := lookupArgs(c.Args)
+	p := planOf(id)
+	if p.how == silent {
+		return dst
+	}
+	m := maker{dst: dst, c: c, args: c.Args, base: len(dst), cause: event.CauseCommand, command: commands[id].name, origin: c.Origin}
+	if m.origin == "" {
+		m.origin = event.FromStream
+	}
+	switch p.how {
+	case onKey:
+		m.emit(commands[id].keys[0].begin, p.name, p.typ)
+	case onEachKey:
+		in.onEachKey(&m, &commands[id].keys[0], p)
+	case keyless:
+		m.emitKey(nil, c.DB, p.name, "")
+	case generic:
+		in.generic(&m, id, p)
+	case special:
+		in.special(&m, id)
+	}
+	if m.malformed {
+		in.stats.Malformed++
+	}
+	in.stats.Events += int64(len(m.dst) - m.base)
+	return m.dst
+}
+
+// SnapshotKey appends the event that stands for a key of a snapshot.
+func (in *Interpreter) SnapshotKey(dst []event.Event, k *SnapshotKey) []event.Event {
+	in.stats.SnapshotKeys++
+	return append(dst, event.Event{
+		Name: event.Snapshot, Origin: event.FromSnapshot,
+		DB: k.DB, Key: notNil(k.Key), Type: k.Type,
+		Time: k.Time, Bytes: k.Bytes, ReplID: k.ReplID, Offset: k.Offset, Source: k.Source,
+	})
+}
+
+// maker makes the events of one command.
+type maker struct {
+	dst       []event.Event
+	c         *Command
+	args      [][]byte
+	base      int // events in dst that are not ours
+	command   string
+	cause     event.Cause
+	origin    event.Origin
+	malformed bool
+}
+
+// emit makes an event on the key that the argument at index is. If there is no
+// such argument the event concerns no key.
+func (m *maker) emit(index int, name, typ string) {
+	m.emitDB(index, m.c.DB, name, typ)
+}
+
+func (m *maker) emitDB(index, db int, name, typ string) {
+	if index >= len(m.args) {
+		m.malformed = true
+		m.emitKey(nil, db, name, typ)
+		return
+	}
+	m.emitKey(notNil(m.args[index]), db, name, typ)
+}
+
+func (m *maker) emitKey(key []byte, db int, name, typ string) {
+	c := m.c
+	m.dst = append(m.dst, event.Event{
+		Name: name, Origin: m.origin, Cause: m.cause,
+		DB: db, Key: key, Type: typ, Command: m.command, Args: c.Args[1:len(c.Args):len(c.Args)],
+		Time: c.Time, Bytes: c.Bytes, ReplID: c.ReplID, Offset: c.Offset, Index: len(m.dst) - m.base, Tx: c.Tx,
+		Source: c.Source,
+	})
+}
+
+// notNil keeps an empty key apart from no key.
+func notNil(key []byte) []byte {
+	if key == nil {
+		return []byte{}
+	}
+	return key
+}
+
+// arg returns the argument at index, nil if there is none.
+func (m *maker) arg(index int) []byte {
+	if index >= len(m.args) {
+		m.malformed = true
+		return nil
+	}
+	return m.args[index]
+}
+
+// onEachKey makes one event for each key of a specification.
+func (in *Interpreter) onEachKey(m *maker, s *keySpec, p plan) {
+	r, ok := s.find(m.args)
+	if !ok {
+		m.emit(len(m.args), p.name, "")
+		return
+	}
+	if (len(m.args)-r.first)%r.step != 0 {
+		m.malformed = true
+	}
+	for i := r.first; i <= r.last; i += r.step {
+		m.emit(i, p.name, p.typ)
+	}
+}
+
+// generic makes an event for each key of a command of which no more is known.
+func (in *Interpreter) generic(m *maker, id ID, p plan) {
+	if id == 0 {
+		in.stats.Unknown++
+		name := in.unknownName(m.args[0])
+		m.command = name.command
+		if len(m.args) == 1 {
+			m.emitKey(nil, m.c.DB, name.event, "")
+			return
+		}
+		m.emit(1, name.event, "")
+		return
+	}
+	name := genericNames[id]
+	in.keys = appendKeys(in.keys[:0], id, m.args)
+	for _, key := range in.keys {
+		m.emitKey(notNil(key), m.c.DB, name, p.typ)
+	}
+	if len(in.keys) == 0 {
+		m.malformed = m.malformed || len(commands[id].keys) > 0
+		m.emitKey(nil, m.c.DB, name, "")
+	}
+	clear(in.keys)
+}
+
+// genericNames holds, for the commands that generic may meet, the event's
+// name: the command's in lower case, "cluster-flushslot" for a subcommand.
+var genericNames = func() (names [numIDs]string) {
+	for id := ID(1); id < numIDs; id++ {
+		if p := planOf(id); p.how == generic {
+			names[id] = strings.ReplaceAll(strings.ToLower(commands[id].name), " ", "-")
+		}
+	}
+	return names
+}()
+
+// unknownName spells the name of a command that the table does not know.
+func (in *Interpreter) unknownName(name []byte) unknownName {
+	name = name[:min(len(name), maxUnknownName)]
+	if u, ok := in.unknown[string(name)]; ok {
+		return u
+	}
+	u := unknownName{command: asciiMap(name, upper), event: asciiMap(name, lower)}
+	if len(in.unknown) < maxUnknownNames {
+		in.unknown[string(name)] = u
+	}
+	return u
+}
+
+// asciiMap returns name with f done to each byte. Other than strings.ToUpper it
+// leaves bytes that are not ASCII alone.
+func asciiMap(name []byte, f func(byte) byte) string {
+	b := make([]byte, len(name))
+	for i, c := range name {
+		b[i] = f(c)
+	}
+	return string(b)
+}
