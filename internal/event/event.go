@@ -48,7 +48,7 @@ const (
 // Tx places a command inside the transaction (MULTI/EXEC, script or function)
 // that it was replicated in. The zero Tx means: not in one.
 type Tx struct {
-	ID    string // "replid:offset" of the transaction's last byte; the same for all its commands
+	ID    string // "replid:offset" where the transaction begins; the same for all its commands
 	Index int    // 1-based place among the transaction's commands
 	Size  int    // number of commands in the transaction; 0 if it was too large to be held
 }
