@@ -1,0 +1,159 @@
+package source
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"time"
+)
+
+// address is a parsed source URL.
+type address struct {
+	network, host  string // as net.Dial takes them
+	user, password string
+	tls            *tls.Config // nil: plain
+	text           string      // without credentials
+}
+
+// CheckURL reports what is wrong with a source URL:
+//
+//	redis://[user[:password]@]host[:6379]
+//	rediss://...?cacert=FILE&cert=FILE&key=FILE&sni=NAME     TLS, verified
+//	unix://[user[:password]@]/path/to.sock
+//
+// Errors never contain the password.
+func CheckURL(raw string) error {
+	_, err := parseAddress(raw)
+	return err
+}
+
+func parseAddress(raw string) (*address, error) {
+	u, err := url.Parse(raw)
+	if err != nil {
+		// url.Error repeats the URL, which may hold a password.
+		var ue *url.Error
+		if errors.As(err, &ue) {
+			err = ue.Err
+		}
+		return nil, fmt.Errorf("source URL: %s (write redis://user:password@host:port; %% and @ in a password as %%25 and %%40)", redactPort(err))
+	}
+	a := &address{network: "tcp", user: u.User.Username()}
+	a.password, _ = u.User.Password()
+	if a.password == "" && a.user != "" {
+		if _, has := u.User.Password(); !has {
+			return nil, errors.New("source URL: user without a password (write redis://user:password@host, or redis://:password@host)")
+		}
+	}
+	switch u.Scheme {
+	case "redis", "rediss":
+		if u.Hostname() == "" {
+			return nil, fmt.Errorf("source URL: no host (write %s://host:port)", u.Scheme)
+		}
+		port := u.Port()
+		if port == "" {
+			port = "6379"
+		}
+		a.host = net.JoinHostPort(u.Hostname(), port)
+		if db := strings.Trim(u.Path, "/"); db != "" && db != "0" {
+			return nil, fmt.Errorf("source URL: database %q in it (a replica receives every database: select with db = [%s] in a rule)", db, db)
+		}
+	case "unix":
+		a.network, a.host = "unix", u.Path
+		if u.Host != "" || u.Path == "" {
+			return nil, errors.New("source URL: no absolute path (write unix:///path/to.sock)")
+		}
+	case "":
+		return nil, errors.New("source URL: no scheme (write redis://host:port, rediss:// for TLS, or unix:///path)")
+	default:
+		return nil, fmt.Errorf("source URL: unknown scheme %q (redis, rediss or unix)", u.Scheme)
+	}
+	a.text = u.Scheme + "://" + a.host
+	return a, a.options(u)
+}
+
+// redactPort drops what url.Parse quotes of a port, which is part of the
+// password where that holds an unescaped character.
+func redactPort(err error) string {
+	msg, _, _ := strings.Cut(err.Error(), " \"")
+	return msg
+}
+
+func (a *address) options(u *url.URL) error {
+	q := u.Query()
+	if u.Scheme != "rediss" {
+		for name := range q {
+			return fmt.Errorf("source URL: option %q needs rediss://", name)
+		}
+		return nil
+	}
+	a.tls = &tls.Config{ServerName: u.Hostname(), MinVersion: tls.VersionTLS12}
+	for name := range q {
+		if !slices.Contains([]string{"cacert", "cert", "key", "sni"}, name) {
+			return fmt.Errorf("source URL: unknown option %q (cacert, cert, key, sni)", name)
+		}
+	}
+	if sni := q.Get("sni"); sni != "" {
+		a.tls.ServerName = sni
+	}
+	if file := q.Get("cacert"); file != "" {
+		pem, err := os.ReadFile(file)
+		if err != nil {
+			return fmt.Errorf("source URL: cacert: %w", err)
+		}
+		a.tls.RootCAs = x509.NewCertPool()
+		if !a.tls.RootCAs.AppendCertsFromPEM(pem) {
+			return fmt.Errorf("source URL: cacert: no certificate in %s", file)
+		}
+	}
+	cert, key := q.Get("cert"), q.Get("key")
+	if (cert == "") != (key == "") {
+		return errors.New("source URL: cert and key go together")
+	}
+	if cert != "" {
+		pair, err := tls.LoadX509KeyPair(cert, key)
+		if err != nil {
+			return fmt.Errorf("source URL: cert: %w", err)
+		}
+		a.tls.Certificates = []tls.Certificate{pair}
+	}
+	return nil
+}
+
+// dial connects, and completes the TLS handshake.
+func (a *address) dial(ctx context.Context, timeout time.Duration) (net.Conn, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no answer within %s", timeout))
+	defer cancel()
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, a.network, a.host)
+	if err != nil {
+		return nil, err
+	}
+	if a.tls == nil {
+		return conn, nil
+	}
+	t := tls.Client(conn, a.tls)
+	if err := t.HandshakeContext(ctx); err != nil {
+		conn.Close()
+		return nil, tlsError(err)
+	}
+	return t, nil
+}
+
+func tlsError(err error) error {
+	var notTLS tls.RecordHeaderError
+	var unknown x509.UnknownAuthorityError
+	switch {
+	case errors.As(err, &notTLS):
+		return fmt.Errorf("TLS: %w (the port does not speak TLS: use redis://)", err)
+	case errors.As(err, &unknown):
+		return fmt.Errorf("TLS: %w (name the authority: rediss://host:port?cacert=/path/ca.crt)", err)
+	}
+	return fmt.Errorf("TLS: %w", err)
+}

@@ -1,0 +1,82 @@
+package source
+
+import (
+	"fmt"
+	"strings"
+)
+
+// ServerError is a server's refusal of a command of the handshake.
+type ServerError struct {
+	Command string // what was sent, without secrets
+	Reply   string // the server's error line, without its leading "-"
+	Hint    string // what to do about it; "" if there is nothing to say
+}
+
+func (e *ServerError) Error() string {
+	s := fmt.Sprintf("%s: server said %q", e.Command, e.Reply)
+	if e.Hint != "" {
+		s += ": " + e.Hint
+	}
+	return s
+}
+
+// code returns the first word of the reply, by which servers tell errors apart.
+func (e *ServerError) code() string {
+	code, _, _ := strings.Cut(e.Reply, " ")
+	return code
+}
+
+// unknown reports whether the server does not know the command, or the option
+// of it, that was sent.
+func (e *ServerError) unknown() bool {
+	l := strings.ToLower(e.Reply)
+	return strings.HasPrefix(l, "err unknown") || strings.HasPrefix(l, "err unrecognized") || strings.HasPrefix(l, "err syntax error")
+}
+
+// refuse makes a ServerError of reply with a hint for the user.
+func (a *address) refuse(command, reply string) *ServerError {
+	e := &ServerError{Command: command, Reply: reply}
+	e.Hint = a.hint(e)
+	return e
+}
+
+func (a *address) hint(e *ServerError) string {
+	user := a.user
+	if user == "" {
+		user = "default"
+	}
+	switch code := e.code(); {
+	case code == "NOAUTH":
+		return "the server wants a password: put it in the source URL, redis://user:password@host:port"
+	case code == "WRONGPASS", strings.Contains(e.Reply, "invalid password"):
+		return fmt.Sprintf("the password of user %q in the source URL is wrong, or the user is off", user)
+	case strings.Contains(e.Reply, "without any password configured"):
+		return "the server has no password: take it out of the source URL"
+	case code == "NOPERM" && user == "default":
+		return "give triggerd a user of its own: ACL SETUSER triggerd on >PASSWORD resetkeys resetchannels " + permissions(e)
+	case code == "NOPERM":
+		return fmt.Sprintf("allow it to the user: ACL SETUSER %s on %s", user, permissions(e))
+	case code == "LOADING":
+		return "the server is loading its data; triggerd tries again until it is done"
+	case code == "NOMASTERLINK", code == "MASTERDOWN":
+		return "the server is a replica that has lost its own primary; triggerd tries again until it is back"
+	case code == "BUSY":
+		return "the server is busy with a script; triggerd tries again"
+	case code == "DENIED":
+		return "the server runs in protected mode: set a password on it, or connect over loopback"
+	case e.unknown() && e.Command == "SYNC":
+		return "this server does not let replicas attach, as most hosted services do; if it has PSYNC under another name, set psync_command in [source]"
+	case e.unknown() && !strings.HasPrefix(e.Command, "REPLCONF"):
+		return "is this a Redis or Valkey server? If it has PSYNC under another name, set psync_command in [source]"
+	}
+	return ""
+}
+
+// permissions is what the user needs, as an ACL rule: seen to be enough on
+// redis 6.0 to 8.6 and valkey 8.0 to 9.1.
+func permissions(e *ServerError) string {
+	if e.Command == "SYNC" {
+		return "+psync +sync +replconf +ping"
+	}
+	return "+psync +replconf +ping"
+}

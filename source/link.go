@@ -1,0 +1,221 @@
+package source
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"triggerd/internal/resp"
+)
+
+// link is one connection to a server. Reading is for one goroutine, writing
+// for any.
+type link struct {
+	addr    *address
+	conn    net.Conn
+	r       *resp.Reader
+	timeout time.Duration // of silence
+	arrived time.Time     // when the last bytes came; the reading goroutine's
+
+	mu sync.Mutex // one write at a time
+}
+
+func newLink(ctx context.Context, addr *address, dialTimeout, timeout time.Duration) (*link, error) {
+	conn, err := addr.dial(ctx, dialTimeout)
+	if err != nil {
+		return nil, err
+	}
+	l := &link{addr: addr, conn: conn, timeout: timeout}
+	l.r = resp.NewReader(reader{l}, resp.Limits{})
+	return l, nil
+}
+
+func (l *link) close() { l.conn.Close() }
+
+// reader reads a link's connection, within its timeout.
+type reader struct{ l *link }
+
+func (r reader) Read(p []byte) (int, error) {
+	l := r.l
+	if err := l.conn.SetReadDeadline(time.Now().Add(l.timeout)); err != nil {
+		return 0, err
+	}
+	n, err := l.conn.Read(p)
+	if n > 0 {
+		l.arrived = time.Now()
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		err = fmt.Errorf("nothing received for %s", l.timeout)
+	}
+	return n, err
+}
+
+func (l *link) send(args ...string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.conn.SetWriteDeadline(time.Now().Add(l.timeout)); err != nil {
+		return err
+	}
+	_, err := l.conn.Write(resp.AppendCommand(nil, args...))
+	return err
+}
+
+// do sends a command and returns the line of reply, without its type. An error
+// reply is a *ServerError; name is what to call the command there.
+func (l *link) do(name string, args ...string) (string, error) {
+	if err := l.send(args...); err != nil {
+		return "", fmt.Errorf("%s: %w", name, err)
+	}
+	line, err := l.line()
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", name, err)
+	}
+	switch {
+	case line[0] == '+':
+		return string(line[1:]), nil
+	case line[0] == '-':
+		return "", l.addr.refuse(name, string(line[1:]))
+	}
+	return "", fmt.Errorf("%s: answer is not Redis protocol: %.60q (%s)", name, line, l.guess(line))
+}
+
+// line returns the next line that is not empty: bare newlines only say that
+// the server is still there.
+func (l *link) line() ([]byte, error) {
+	for {
+		line, err := l.r.ReadLine()
+		if err != nil || len(line) > 0 {
+			return line, err
+		}
+	}
+}
+
+// guess says what kind of server may have sent line.
+func (l *link) guess(line []byte) string {
+	switch {
+	case len(line) >= 2 && line[0] == 0x15 && line[1] == 3:
+		return "this is TLS: use rediss://"
+	case bytes.HasPrefix(line, []byte("HTTP/")):
+		return "this is an HTTP server"
+	}
+	return "is this a Redis or Valkey server?"
+}
+
+// greet is the handshake up to, and without, PSYNC: one command at a time, as
+// servers refuse a PSYNC that comes together with others.
+func (l *link) greet(cfg *Config, wantKeys bool) error {
+	_, err := l.do("PING", "PING")
+	var refused *ServerError
+	if errors.As(err, &refused) {
+		switch code := refused.code(); {
+		case code == "NOAUTH" && l.addr.password != "": // about to come
+		case code == "NOPERM" || refused.unknown(): // PING is a courtesy
+		default:
+			return err
+		}
+	} else if err != nil {
+		return err
+	}
+	if err := l.auth(); err != nil {
+		return err
+	}
+	if err := l.replconf(false, "listening-port", strconv.Itoa(cfg.ListeningPort)); err != nil {
+		return err
+	}
+	if err := l.replconf(true, "capa", "eof", "capa", "psync2"); err != nil {
+		return err
+	}
+	// Valkey sends hashes with field expiry only to replicas that say they can
+	// read them, and cuts all others off; other servers do not know the option.
+	if err := l.replconf(true, "version", "9.1.0"); err != nil {
+		return err
+	}
+	if !wantKeys {
+		return l.replconf(true, "rdb-filter-only", "")
+	}
+	return nil
+}
+
+func (l *link) auth() error {
+	if l.addr.password == "" {
+		return nil
+	}
+	args := []string{"AUTH", l.addr.user, l.addr.password}
+	if l.addr.user == "" {
+		args = []string{"AUTH", l.addr.password}
+	}
+	_, err := l.do("AUTH", args...)
+	return err
+}
+
+// replconf announces something. An optional one may be unknown to the server.
+func (l *link) replconf(optional bool, args ...string) error {
+	_, err := l.do("REPLCONF "+args[0], append([]string{"REPLCONF"}, args...)...)
+	var refused *ServerError
+	if optional && errors.As(err, &refused) && refused.code() == "ERR" {
+		return nil
+	}
+	return err
+}
+
+// attachment is a server's answer to PSYNC.
+type attachment struct {
+	full   bool // a snapshot follows
+	legacy bool // SYNC: no acknowledgements, no resuming
+	pos    Position
+}
+
+// psync asks for the stream behind from, or, if from is zero, for a fresh
+// start. It falls back to SYNC where the server has no PSYNC.
+func (l *link) psync(cfg *Config, from Position) (attachment, error) {
+	id, offset := "?", "-1"
+	if !from.IsZero() {
+		id, offset = from.ReplID, strconv.FormatInt(from.Offset+1, 10)
+	}
+	reply, err := l.do("PSYNC", cfg.PsyncCommand, id, offset)
+	var refused *ServerError
+	if errors.As(err, &refused) && refused.unknown() {
+		return attachment{full: true, legacy: true}, l.send("SYNC")
+	}
+	if err != nil {
+		return attachment{}, err
+	}
+	a, err := parseAttachment(reply, from)
+	if err != nil {
+		return a, fmt.Errorf("PSYNC: %w", err)
+	}
+	return a, nil
+}
+
+// parseAttachment parses "FULLRESYNC id offset [more]" or "CONTINUE [id]".
+func parseAttachment(reply string, from Position) (a attachment, err error) {
+	words := bytes.Fields([]byte(reply))
+	switch {
+	case len(words) >= 3 && string(words[0]) == "FULLRESYNC":
+		a.full = true
+		a.pos.ReplID = string(words[1])
+		if a.pos.Offset, err = parseOffset(string(words[2])); err != nil {
+			return a, fmt.Errorf("answer %.100q: %w", reply, err)
+		}
+	case len(words) >= 1 && string(words[0]) == "CONTINUE":
+		if from.IsZero() {
+			return a, fmt.Errorf("server continues a stream that was not asked for: %.100q", reply)
+		}
+		a.pos = from
+		if len(words) > 1 {
+			a.pos.ReplID = string(words[1]) // after a failover the old ID goes on under a new name
+		}
+	default:
+		return a, fmt.Errorf("answer %.100q is not one to PSYNC", reply)
+	}
+	if err := checkReplID(a.pos.ReplID); err != nil {
+		return a, fmt.Errorf("answer %.100q: %w", reply, err)
+	}
+	return a, nil
+}

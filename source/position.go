@@ -1,0 +1,81 @@
+package source
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Position is a place in a replication stream at which reading can resume. The
+// zero Position is none.
+type Position struct {
+	ReplID string // replication ID: which history the offset belongs to
+	Offset int64  // number of bytes of the stream before this place
+	DB     int    // database that is selected there
+}
+
+// IsZero reports whether p is no position.
+func (p Position) IsZero() bool { return p.ReplID == "" }
+
+// String returns the text form "replid:offset/db", or "-" for none.
+func (p Position) String() string {
+	if p.IsZero() {
+		return "-"
+	}
+	return p.ReplID + ":" + strconv.FormatInt(p.Offset, 10) + "/" + strconv.Itoa(p.DB)
+}
+
+// ParsePosition parses the text form of a Position.
+func ParsePosition(s string) (Position, error) {
+	if s == "-" {
+		return Position{}, nil
+	}
+	p, err := parsePosition(s)
+	if err != nil {
+		return Position{}, fmt.Errorf("position %q: %w", s, err)
+	}
+	return p, nil
+}
+
+func parsePosition(s string) (p Position, err error) {
+	id, rest, ok := strings.Cut(s, ":")
+	offset, db, ok2 := strings.Cut(rest, "/")
+	if !ok || !ok2 {
+		return p, errors.New("not of the form replid:offset/db")
+	}
+	if err := checkReplID(id); err != nil {
+		return p, err
+	}
+	p.ReplID = id
+	if p.Offset, err = parseOffset(offset); err != nil {
+		return p, err
+	}
+	n, err := strconv.ParseUint(db, 10, 31)
+	if err != nil {
+		return p, errors.New("not a database number: " + strconv.Quote(db))
+	}
+	p.DB = int(n)
+	return p, nil
+}
+
+// checkReplID accepts what servers make, 40 hexadecimal digits, and other
+// short words that need no quoting anywhere.
+func checkReplID(id string) error {
+	ok := len(id) > 0 && len(id) <= 64
+	for _, c := range []byte(id) {
+		ok = ok && ('0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || c == '-')
+	}
+	if !ok {
+		return fmt.Errorf("not a replication ID: %.70q", id)
+	}
+	return nil
+}
+
+func parseOffset(s string) (int64, error) {
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || n < 0 {
+		return 0, fmt.Errorf("not an offset: %.70q", s)
+	}
+	return n, nil
+}

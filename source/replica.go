@@ -1,0 +1,352 @@
+package source
+
+import (
+	"context"
+	crand "crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"triggerd/internal/resp"
+	"triggerd/rdb"
+)
+
+// AckPolicy is what a Replica acknowledges to the server, and so what the
+// server's WAIT and WAITAOF count it for.
+type AckPolicy string
+
+// The policies. All of them keep the link alive. What each does to a server is
+// told in docs/replication.md.
+const (
+	AckNone     AckPolicy = "none"     // offset 0: WAIT never counts triggerd
+	AckReceived AckPolicy = "received" // what was read from the socket
+	AckDurable  AckPolicy = "durable"  // what Ack was called for, also as WAITAOF's offset
+)
+
+// Config configures a Replica. Only URL has to be set.
+type Config struct {
+	URL           string    // see CheckURL
+	Ack           AckPolicy // default AckNone
+	PsyncCommand  string    // for servers that have it under another name; default PSYNC
+	ListeningPort int       // announced to the server; 0: none
+	// Snapshot tells, at each attempt to attach, whether the keys of a
+	// snapshot are wanted, should there be one. Where they are not, the server
+	// is asked to leave them out. nil: not wanted.
+	Snapshot func() bool
+
+	DialTimeout    time.Duration // for connecting, with TLS; default 5 s
+	Timeout        time.Duration // of silence, after which a link is dead; default 60 s
+	MinBackoff     time.Duration // before the first reconnect, at most; default 100 ms
+	MaxBackoff     time.Duration // default 15 s
+	MaxTransaction int           // bytes of a transaction that are held until EXEC; default 256 MiB
+
+	Logger *slog.Logger // nil: none
+}
+
+func (c Config) withDefaults() Config {
+	def(&c.Ack, AckNone)
+	def(&c.PsyncCommand, "PSYNC")
+	def(&c.DialTimeout, 5*time.Second)
+	def(&c.Timeout, time.Minute)
+	def(&c.MinBackoff, 100*time.Millisecond)
+	def(&c.MaxBackoff, 15*time.Second)
+	def(&c.MaxTransaction, 256<<20)
+	if c.Snapshot == nil {
+		c.Snapshot = func() bool { return false }
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+func def[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}
+
+// Replica is a Source that attaches to a server as a replica.
+type Replica struct {
+	cfg  Config
+	addr *address
+	acks acks
+
+	mu     sync.Mutex // guards status
+	status Status
+}
+
+// NewReplica returns a Replica, or an error if cfg is wrong. It does not
+// connect.
+func NewReplica(cfg Config) (*Replica, error) {
+	addr, err := parseAddress(cfg.URL)
+	if err != nil {
+		return nil, err
+	}
+	r := &Replica{cfg: cfg.withDefaults(), addr: addr}
+	r.status.Addr = addr.text
+	r.acks.poke = make(chan struct{}, 1)
+	return r, nil
+}
+
+// Ack implements Source.
+func (s *Replica) Ack(p Position) { s.acks.setDurable(p) }
+
+// Status implements Source.
+func (s *Replica) Status() Status {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.status
+	st.Offset = s.acks.received.Load()
+	return st
+}
+
+func (s *Replica) update(f func(*Status)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f(&s.status)
+}
+
+func (s *Replica) enter(state State) {
+	s.update(func(st *Status) { st.State, st.Since = state, time.Now() })
+}
+
+// errStop ends a session because the caller wants no more records.
+var errStop = errors.New("stopped by the caller")
+
+// maxStuck is how many times in a row the stream may be unreadable at the same
+// offset before it is given up for a full resync: without that, one wrong byte
+// in a server's backlog would keep triggerd from ever going on.
+const maxStuck = 5
+
+// Records implements Source. It reconnects until ctx is done or the caller
+// stops; it has no error of its own.
+func (s *Replica) Records(ctx context.Context, from Position) iter.Seq2[*Record, error] {
+	return func(yield func(*Record, error) bool) {
+		defer s.enter(Stopped)
+		run := session{s: s, pos: from, yield: func(r *Record) bool { return yield(r, nil) }}
+		tries, stuck := 0, 0
+		for {
+			before := run.pos
+			err := run.attach(ctx)
+			if ctx.Err() != nil || errors.Is(err, errStop) {
+				return
+			}
+			if run.pos != before {
+				tries, stuck = 0, 0
+			}
+			var pe *resp.ProtocolError
+			if errors.As(err, &pe) || errors.Is(err, errInStream) {
+				s.update(func(st *Status) { st.ProtocolErrors++ })
+				stuck++
+			}
+			if stuck >= maxStuck {
+				s.cfg.Logger.Error("stream is unreadable at the same place again and again, starting over with a full resync", "position", run.pos.String(), "err", err)
+				run.giveUp, stuck = true, 0
+			}
+			if !s.wait(ctx, err, tries) {
+				return
+			}
+			tries++
+		}
+	}
+}
+
+// wait pauses before the next attempt: a random part of a time that doubles,
+// so that many triggerds do not come back at once.
+func (s *Replica) wait(ctx context.Context, err error, tries int) bool {
+	limit := s.cfg.MaxBackoff
+	if tries < 16 {
+		limit = min(limit, s.cfg.MinBackoff<<tries)
+	}
+	pause := max(time.Duration(rand.Int64N(int64(limit)+1)), 10*time.Millisecond)
+	s.report(err, pause)
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+// report logs why the link was lost, once for each reason in a row.
+func (s *Replica) report(err error, pause time.Duration) {
+	level := slog.LevelWarn
+	var refused *ServerError
+	if errors.As(err, &refused) && refused.code() != "LOADING" {
+		level = slog.LevelError // likely someone has to act
+	}
+	s.mu.Lock()
+	if s.status.LastError == err.Error() {
+		level = slog.LevelDebug
+	}
+	s.status.LastError = err.Error()
+	s.status.State, s.status.Since = Waiting, time.Now()
+	s.mu.Unlock()
+	s.cfg.Logger.Log(context.Background(), level, "not attached to the server, trying again", "server", s.addr.text, "err", err, "pause", pause.Round(time.Millisecond))
+}
+
+// session is one run of Records, over any number of connections.
+type session struct {
+	s      *Replica
+	pos    Position // where to resume
+	giveUp bool     // pos cannot be resumed at: ask for a full resync
+	yield  func(*Record) bool
+}
+
+// attach connects and hands out records until the link is lost.
+func (n *session) attach(ctx context.Context) error {
+	s := n.s
+	s.enter(Connecting)
+	l, err := newLink(ctx, s.addr, s.cfg.DialTimeout, s.cfg.Timeout)
+	if err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	defer l.close()
+	defer context.AfterFunc(ctx, l.close)()
+
+	wantKeys := s.cfg.Snapshot()
+	if err := l.greet(&s.cfg, wantKeys); err != nil {
+		return err
+	}
+	s.enter(Syncing)
+	resume := n.pos
+	if n.giveUp {
+		resume = Position{}
+	}
+	a, err := l.psync(&s.cfg, resume)
+	if err != nil {
+		return err
+	}
+	if a.full {
+		if err := n.fullResync(l, &a, wantKeys); err != nil {
+			return err
+		}
+	} else {
+		n.pos = a.pos
+		s.update(func(st *Status) { st.PartialResyncs++ })
+		s.cfg.Logger.Info("attached, resuming", "server", s.addr.text, "position", a.pos.String())
+	}
+	return n.stream(l, a)
+}
+
+// fullResync takes a snapshot in, and sets the position behind it.
+func (n *session) fullResync(l *link, a *attachment, wantKeys bool) error {
+	s, began := n.s, time.Now()
+	p, err := newPayload(l)
+	if err != nil {
+		return err
+	}
+	rd := rdb.NewReader(p)
+	first, err := n.header(rd, a)
+	if err != nil && p.err != nil && p.err != io.EOF {
+		return p.drain()
+	}
+	// A server that lost its backlog but not its history may have nothing new.
+	gap := !n.pos.IsZero() && (n.pos.ReplID != a.pos.ReplID || n.pos.Offset != a.pos.Offset)
+	mark := Record{Kind: SnapshotBegin, ReplID: a.pos.ReplID, Offset: a.pos.Offset, From: n.pos, Gap: gap, Time: l.arrived}
+	if !n.yield(&mark) {
+		return errStop
+	}
+	keys := 0
+	for e := first; err == nil && wantKeys; e, err = rd.Next() {
+		keys++
+		rec := Record{Kind: Key, DB: e.DB, ReplID: a.pos.ReplID, Offset: a.pos.Offset, Entry: e, Time: began}
+		if !n.yield(&rec) {
+			return errStop
+		}
+	}
+	parsed := err
+	if err := p.drain(); err != nil {
+		return err
+	}
+	if parsed != nil && parsed != io.EOF {
+		s.update(func(st *Status) { st.SnapshotErrors++ })
+		s.cfg.Logger.Error("snapshot cannot be read to its end, the rest of it is skipped; the stream goes on", "keys", keys, "err", parsed)
+	}
+	from := n.pos
+	n.pos, n.giveUp = a.pos, false
+	s.update(func(st *Status) {
+		st.FullResyncs++
+		if gap {
+			st.Gaps++
+		}
+	})
+	s.cfg.Logger.Info("attached, full resync", "server", s.addr.text, "position", a.pos.String(), "keys", keys, "bytes", p.n, "took", time.Since(began).Round(time.Millisecond))
+	if gap {
+		s.cfg.Logger.Error("the server no longer had what came after the last position: changes were missed", "from", from.String(), "to", a.pos.String())
+	}
+	mark.Kind, mark.Pos, mark.Time = SnapshotEnd, a.pos, time.Now()
+	if !n.yield(&mark) {
+		return errStop
+	}
+	return nil
+}
+
+// header reads up to the first key, and takes from what stands before it the
+// selected database, and for SYNC the rest of the position.
+func (n *session) header(rd *rdb.Reader, a *attachment) (*rdb.Entry, error) {
+	first, err := rd.Next()
+	if db, ok := auxInt(rd, "repl-stream-db"); ok && db > 0 {
+		a.pos.DB = int(db)
+	}
+	if a.legacy {
+		a.pos.ReplID = "sync-" + crand.Text() // unless the server says it
+		if id, ok := rd.Aux("repl-id"); ok && checkReplID(id) == nil {
+			a.pos.ReplID = id
+		}
+		a.pos.Offset, _ = auxInt(rd, "repl-offset")
+	}
+	return first, err
+}
+
+func auxInt(rd *rdb.Reader, name string) (int64, bool) {
+	v, ok := rd.Aux(name)
+	if !ok {
+		return 0, false
+	}
+	n, err := parseOffset(v)
+	return n, err == nil
+}
+
+// stream hands out commands until the link is lost.
+func (n *session) stream(l *link, a attachment) error {
+	s := n.s
+	d := newDecoder(l.r, a.pos, s.cfg.MaxTransaction, func() time.Time { return l.arrived })
+	s.acks.begin(a.pos)
+	if !a.legacy {
+		d.getAck = s.acks.demand
+		stop := s.acks.run(l, s.cfg.Ack)
+		defer stop()
+	}
+	s.update(func(st *Status) {
+		st.State, st.Since, st.LastError, st.ReplID = Streaming, time.Now(), "", a.pos.ReplID
+		st.Connects++
+	})
+	for {
+		rec, err := d.next()
+		if err != nil {
+			if err == io.EOF {
+				err = errors.New("server closed the connection")
+			}
+			return fmt.Errorf("read the stream: %w", err)
+		}
+		s.acks.received.Store(d.offset())
+		if a.legacy {
+			rec.Pos = Position{} // SYNC cannot resume
+		} else if !rec.Pos.IsZero() {
+			n.pos = rec.Pos
+		}
+		if !n.yield(rec) {
+			return errStop
+		}
+	}
+}
