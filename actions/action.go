@@ -14,6 +14,9 @@ import (
 // delivered, when it failed, or soon after ctx is done. An error means "try
 // again later" unless IsPermanent says otherwise. The firing is borrowed: Do
 // keeps nothing of it after it returned.
+//
+// An Action that is also an io.Closer holds something between calls (a webhook
+// its idle connections): Close lets go of it, and is called after the last Do.
 type Action interface {
 	Do(ctx context.Context, f *Firing) (Result, error)
 }
@@ -76,9 +79,10 @@ func (e *retryAfterError) Error() string { return e.err.Error() }
 func (e *retryAfterError) Unwrap() error { return e.err }
 
 // FieldError is a mistake in one field of an action's configuration. Errors
-// returned by New are FieldErrors, joined where there are several.
+// returned by New are FieldErrors, joined by errors.Join, in the order of their
+// names.
 type FieldError struct {
-	Name string // the field as the user wrote it: "url", "headers.Authorization"
+	Name string // the field as the user wrote it: "url", "headers.Authorization"; "type" for the kind itself
 	Err  error  // what is wrong and what to write instead
 }
 

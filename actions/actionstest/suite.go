@@ -1,0 +1,199 @@
+package actionstest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"triggerd/actions"
+	"triggerd/internal/event"
+)
+
+// Secret is what the action under test must be given wherever its kind takes a
+// credential. The suite fails if it finds it in the text of an error.
+const Secret = "Kx7-suite-secret-Qz9"
+
+// Firing returns a firing with every field set, binary arguments among them.
+// The caller owns it.
+func Firing() *actions.Firing {
+	return &actions.Firing{
+		ID:     "8d1f4c40a5b8e5f1f7bb1cc5e6d0a1b2c3d4e5f6:851576/0:stock-zero/crm",
+		Rule:   "stock-zero",
+		Action: "crm",
+		Event: &event.Event{
+			Name: "incrby", Origin: event.FromStream, Cause: event.CauseCommand,
+			DB: 3, Key: []byte("stock:42"), Type: "string", Command: "DECRBY",
+			Args: [][]byte{[]byte("stock:42"), []byte("3"), {0xff, 0x00, '\n'}},
+			Time: time.Date(2026, 11, 23, 9, 12, 5, 123e6, time.UTC), Bytes: 41,
+			ReplID: "8d1f4c40a5b8e5f1f7bb1cc5e6d0a1b2c3d4e5f6", Offset: 851576,
+			Tx:     event.Tx{ID: "8d1f4c40a5b8e5f1f7bb1cc5e6d0a1b2c3d4e5f6:851600", Index: 1, Size: 3},
+			Source: "redis://prod-a:6379",
+		},
+		Params:  map[string]string{"sku": "42"},
+		Attempt: 1,
+	}
+}
+
+// Run checks an action that delivers at once. newAction is called for each
+// check; the suite closes what it returns.
+func Run(t *testing.T, newAction func(t *testing.T) actions.Action) {
+	start := func(t *testing.T) actions.Action {
+		CheckLeaks(t)
+		a := newAction(t)
+		if c, ok := a.(io.Closer); ok {
+			t.Cleanup(func() { c.Close() })
+		}
+		return a
+	}
+	t.Run("concurrent", func(t *testing.T) { concurrent(t, start(t)) })
+	t.Run("firing borrowed", func(t *testing.T) { borrowed(t, start(t)) })
+	t.Run("context done", func(t *testing.T) { contextDone(t, start(t)) })
+	t.Run("any key", func(t *testing.T) { anyKey(t, start(t)) })
+}
+
+// RunWaiting checks an action that is made to wait: newAction returns one whose
+// Do, once it has sent on started, ends for no other reason than its context.
+func RunWaiting(t *testing.T, newAction func(t *testing.T) (a actions.Action, started <-chan struct{})) {
+	t.Run("canceled while waiting", func(t *testing.T) {
+		CheckLeaks(t)
+		a, started := newAction(t)
+		if c, ok := a.(io.Closer); ok {
+			t.Cleanup(func() { c.Close() })
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		f := Firing()
+		go func() {
+			_, err := a.Do(ctx, f)
+			done <- err
+		}()
+		select {
+		case <-started:
+		case err := <-done:
+			t.Fatalf("Do returned %v before its context ended", err)
+		}
+		cancel()
+		err := <-done
+		if !errors.Is(err, context.Canceled) || actions.IsPermanent(err) {
+			t.Errorf("Do returned %v, permanent %v; want context.Canceled, to be tried again", err, actions.IsPermanent(err))
+		}
+		checkText(t, err)
+		scribble(f)
+	})
+}
+
+func concurrent(t *testing.T, a actions.Action) {
+	var wg sync.WaitGroup
+	for g := range 8 {
+		wg.Go(func() {
+			for i := range 4 {
+				f := Firing()
+				f.ID += fmt.Sprintf("-%d-%d", g, i)
+				if _, err := a.Do(t.Context(), f); err != nil {
+					t.Errorf("Do: %v", err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// borrowed finds an action that changes a firing by comparing, and one that
+// keeps it by overwriting it under the eyes of the race detector.
+func borrowed(t *testing.T, a actions.Action) {
+	f, want := Firing(), Firing()
+	if _, err := a.Do(t.Context(), f); err != nil {
+		t.Errorf("Do: %v", err)
+	}
+	if !reflect.DeepEqual(f, want) {
+		t.Errorf("Do changed the firing to\n%+v\nfrom\n%+v", f, want)
+	}
+	scribble(f)
+	if _, err := a.Do(t.Context(), want); err != nil {
+		t.Errorf("Do after the first firing was overwritten: %v", err)
+	}
+}
+
+func scribble(f *actions.Firing) {
+	for i := range f.Event.Key {
+		f.Event.Key[i] = 'X'
+	}
+	for _, arg := range f.Event.Args {
+		for i := range arg {
+			arg[i] = 'X'
+		}
+	}
+	clear(f.Params)
+	*f.Event = event.Event{}
+	*f = actions.Firing{}
+}
+
+func contextDone(t *testing.T, a actions.Action) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := a.Do(ctx, Firing())
+	if !errors.Is(err, context.Canceled) || actions.IsPermanent(err) {
+		t.Errorf("Do with a context that is done returned %v, permanent %v; want context.Canceled, to be tried again", err, actions.IsPermanent(err))
+	}
+	checkText(t, err)
+}
+
+// anyKey delivers events with any key, and none. An action may be unable to
+// deliver one; it must then say that no retry helps.
+func anyKey(t *testing.T, a actions.Action) {
+	every := make([]byte, 256)
+	for i := range every {
+		every[i] = byte(i)
+	}
+	for _, key := range [][]byte{nil, {}, []byte("ключ 🔑"), []byte("a\r\nwebhook-id: forged\r\n\r\n"), []byte("../../admin?x=1#y"), []byte("{{.key}}"), []byte("\x1b[31m"), every, make([]byte, 200<<10)} {
+		f := Firing()
+		f.Event.Key = key
+		if _, err := a.Do(t.Context(), f); err != nil {
+			if !actions.IsPermanent(err) {
+				t.Errorf("key %.40q: %v; want delivered, or a permanent error", key, err)
+			}
+			checkText(t, err)
+		}
+	}
+}
+
+// checkText checks that an error can be shown: no secret, nothing unprintable.
+func checkText(t *testing.T, err error) {
+	t.Helper()
+	if err == nil {
+		return
+	}
+	text := err.Error()
+	if strings.Contains(text, Secret) {
+		t.Errorf("an error tells the secret: %s", text)
+	}
+	if !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		t.Errorf("an error has unprintable characters in it: %q", text)
+	}
+}
+
+// CheckLeaks fails the test if, after all cleanups registered later than this
+// call, more goroutines run than now. Not for parallel tests.
+func CheckLeaks(t *testing.T) {
+	t.Helper()
+	before := runtime.NumGoroutine()
+	t.Cleanup(func() {
+		// Nothing tells that a goroutine has ended, so look until all have.
+		for deadline := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > before; time.Sleep(time.Millisecond) {
+			if time.Now().After(deadline) {
+				buf := make([]byte, 1<<20)
+				t.Errorf("%d goroutines, %d at the start:\n%s", runtime.NumGoroutine(), before, buf[:runtime.Stack(buf, true)])
+				return
+			}
+		}
+	})
+}

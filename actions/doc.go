@@ -1,0 +1,41 @@
+// Package actions does what a rule asks for when it fires: it posts a webhook,
+// runs a command, writes a log record or prints a line. One kind of action is
+// one file; New makes any of them from the fields the user wrote.
+//
+//	a, err := actions.New("webhook", map[string]any{"url": "https://crm.example.com/hooks/{{.params.sku}}"}, actions.Options{})
+//	if err != nil {
+//		return err // every mistake at once, each a *FieldError
+//	}
+//	res, err := a.Do(ctx, firing)
+//
+// An action makes one attempt and says how it went. It never retries, queues or
+// waits for its turn: the engine owns attempts, and asks IsPermanent and
+// RetryDelay what to do with an error. Deliveries are at least once; the
+// firing's ID stays the same over all of them and is the receiver's means to
+// recognise one it has had.
+//
+// # Templates
+//
+// Where a field says "template" it is text/template over the names id, rule,
+// action, event, key, command, args, db, type, params, time, offset, origin,
+// cause, attempt and bytes, with the functions json, b64, text, upper, lower
+// and pathescape beside Go's own. Strings are the raw bytes that Redis sent:
+// {{json .key}} writes any of them as JSON ({"$base64":"..."} where they are
+// not UTF-8), {{text .key}} escapes what is unprintable. In a URL, whatever a
+// template writes is percent-encoded, so that data can add neither a path
+// segment nor a query parameter. A name that is not there is an error, not an
+// empty string; it is found by New, except below params, which only the rule
+// knows.
+//
+// # Secrets
+//
+// No error and no log record of this package has a password of a URL, a signing
+// secret, or the value of a header that carries a credential in it, nor what a
+// receiver echoed of them. Of a URL only scheme and host are shown.
+//
+// # Formats
+//
+// The JSON is a CloudEvents 1.0 structured event (internal/event). Webhooks are
+// signed as Standard Webhooks 1.0.0 says, and carry the traceparent of W3C
+// Trace Context level 1.
+package actions

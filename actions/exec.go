@@ -1,0 +1,409 @@
+package actions
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// command runs a program per firing. Fields:
+//
+//	command         required list: the program, then its arguments, each a template and each one argument; no shell
+//	env             table of variables, values are templates
+//	env_pass        list of names to pass on from triggerd's own environment
+//	dir             absolute path to run in; default /
+//	permanent_exit  list of exit codes that no retry can mend; default [64, 65, 78] (sysexits: usage, data, configuration)
+//
+// The program gets the firing's JSON and a newline on standard input. Its
+// environment is PATH, HOME, LANG and USER of triggerd's, env_pass, env, and
+// TRIGGERD_ID, _RULE, _ACTION, _EVENT, _COMMAND, _DB, _OFFSET, _ATTEMPT, _KEY
+// and _KEY_BASE64. A key is bytes: _KEY is the key as it is, and is left out
+// where it cannot be a variable (a NUL in it, or over 32 KiB) so that a program
+// fails rather than takes another key; _KEY_BASE64 is left out only over 32
+// KiB. Both are left out for an event without a key.
+//
+// Exit code 0 is done. Every other, a signal and a timeout are tried again,
+// save those of permanent_exit. What the program writes is for messages only.
+//
+// The program runs in a process group of its own. When its time is up, or ctx
+// ends, the group gets SIGTERM, and SIGKILL five seconds later or as soon as the
+// program itself is gone. What it leaves running in the background after it
+// exited by itself is left alone, and is not waited for. On Linux it gets SIGTERM should triggerd itself be killed.
+//
+// An argument that data begins with "-" reads as an option to most programs:
+// put "--" before it.
+type command struct {
+	program   string // absolute
+	args      []*tmpl
+	env       []string // the constant part
+	ownEnv    []variable
+	dir       string
+	permanent []int
+	timeout   time.Duration
+	grace     time.Duration // between SIGTERM and SIGKILL
+	log       *slog.Logger
+	secrets   secrets
+}
+
+type variable struct {
+	name  string
+	value *tmpl
+}
+
+func newCommand(d *fields, o Options) Action {
+	c := &command{timeout: o.Timeout, grace: 5 * time.Second, log: o.Logger}
+	if o.NoExec {
+		d.fail("type", "exec actions are switched off here (--no-exec); use a webhook, or start triggerd without it")
+	}
+	c.takeCommand(d)
+	c.takeEnv(d)
+	c.takeDir(d)
+	c.takePermanentExit(d)
+	return c
+}
+
+func (c *command) takeCommand(d *fields) {
+	if _, isText := d.values["command"].(string); isText {
+		d.known = append(d.known, "command")
+		d.fail("command", "must be a list, the program and its arguments: no shell splits it; write command = [\"/bin/sh\", \"-c\", \"...\"] if you want one")
+		return
+	}
+	argv, ok := d.texts("command")
+	if _, there := d.values["command"]; !there || ok && len(argv) == 0 {
+		d.fail("command", "is required: write command = [\"/path/to/program\", \"argument\"]")
+		return
+	}
+	if !ok {
+		return
+	}
+	c.program = findProgram(d, argv[0])
+	for _, text := range argv[1:] {
+		c.args = append(c.args, d.template("command", text, plain))
+	}
+}
+
+// findProgram looks the program up now, so that a misspelt one is found when
+// the file is checked and not when a rule fires.
+func findProgram(d *fields, name string) string {
+	switch {
+	case strings.Contains(name, "{{"):
+		d.fail("command", "the program may not be a template: data must not choose what is run")
+		return ""
+	case strings.Contains(name, "/") && !filepath.IsAbs(name):
+		d.fail("command", "the program %q must be an absolute path, or a name to look up in PATH", name)
+		return ""
+	}
+	path, err := exec.LookPath(name)
+	switch {
+	case errors.Is(err, exec.ErrNotFound):
+		d.fail("command", "there is no program %q in PATH (%s); write its absolute path", name, os.Getenv("PATH"))
+	case errors.Is(err, fs.ErrNotExist):
+		d.fail("command", "there is no file %s", name)
+	case errors.Is(err, fs.ErrPermission):
+		d.fail("command", "%s is not executable; chmod +x it", name)
+	case err != nil: // a directory; a program found through a relative PATH entry
+		d.fail("command", "cannot run %q: %w", name, err)
+	}
+	return path
+}
+
+// passed are the variables of triggerd's own environment that every program
+// gets.
+var passed = []string{"PATH", "HOME", "LANG", "USER"}
+
+func (c *command) takeEnv(d *fields) {
+	names, _ := d.texts("env_pass")
+	own, hasOwn := d.table("env")
+	for _, name := range slices.Compact(slices.Sorted(slices.Values(append(names, passed...)))) {
+		if err := checkVariable(name); err != nil {
+			d.fail("env_pass", "%q %w", name, err)
+			continue
+		}
+		if hasOwn && own.values[name] != nil {
+			if slices.Contains(names, name) {
+				d.fail("env_pass", "%q is in env too; leave out one", name)
+			}
+			continue
+		}
+		if value, ok := os.LookupEnv(name); ok {
+			c.env = append(c.env, name+"="+value)
+			if sensitive(name) {
+				c.secrets = c.secrets.add(value)
+			}
+		}
+	}
+	if !hasOwn {
+		return
+	}
+	for _, name := range slices.Sorted(maps.Keys(own.values)) {
+		text, ok := own.text(name, "")
+		if !ok {
+			continue
+		}
+		if err := checkVariable(name); err != nil {
+			own.fail(name, "%w", err)
+			continue
+		}
+		value := own.template(name, text, plain)
+		c.ownEnv = append(c.ownEnv, variable{name, value})
+		if value != nil && value.t == nil && sensitive(name) {
+			c.secrets = c.secrets.add(text)
+		}
+	}
+}
+
+func checkVariable(name string) error {
+	switch {
+	case name == "" || strings.ContainsAny(name, "=\x00"):
+		return errors.New("is not a variable's name")
+	case strings.HasPrefix(name, "TRIGGERD_"):
+		return errors.New("is triggerd's to set, as every name that begins with TRIGGERD_")
+	}
+	return nil
+}
+
+func (c *command) takeDir(d *fields) {
+	dir, ok := d.text("dir", "/")
+	if !ok {
+		return
+	}
+	c.dir = dir
+	if !filepath.IsAbs(dir) {
+		d.fail("dir", "must be an absolute path, not %q", dir)
+	} else if info, err := os.Stat(dir); err != nil {
+		d.fail("dir", "%w", err)
+	} else if !info.IsDir() {
+		d.fail("dir", "%s is not a directory", dir)
+	}
+}
+
+func (c *command) takePermanentExit(d *fields) {
+	if _, there := d.values["permanent_exit"]; !there {
+		c.permanent = []int{64, 65, 78}
+	}
+	list, _ := d.list("permanent_exit")
+	for i, v := range list {
+		code, ok := v.(int64)
+		if !ok || code < 1 || code > 255 {
+			d.fail("permanent_exit", "element %d must be an exit code from 1 to 255", i+1)
+			continue
+		}
+		c.permanent = append(c.permanent, int(code))
+	}
+}
+
+// Do runs the program once and waits for it.
+func (c *command) Do(ctx context.Context, f *Firing) (Result, error) {
+	ctx, stop := context.WithTimeoutCause(ctx, c.timeout, fmt.Errorf("not done within %s: %w", c.timeout, context.DeadlineExceeded))
+	defer stop()
+	v := &view{firing: f}
+	args, err := c.renderArgs(v)
+	if err != nil {
+		return Result{}, fmt.Errorf("%s: %w", c.program, err)
+	}
+	env, err := c.renderEnv(v)
+	if err != nil {
+		return Result{}, fmt.Errorf("%s: %w", c.program, err)
+	}
+	cmd := exec.CommandContext(ctx, c.program, args...)
+	cmd.Env, cmd.Dir = env, c.dir
+	r := run{cmd: cmd, grace: c.grace}
+	err = r.do(ctx, append(f.AppendJSON(nil), '\n'))
+	return c.result(ctx, f, &r, err)
+}
+
+func (c *command) renderArgs(v *view) ([]string, error) {
+	args := make([]string, len(c.args))
+	for i, t := range c.args {
+		s, err := t.render(v, maxArg)
+		if err != nil {
+			return nil, fmt.Errorf("argument %d: %w", i+1, err)
+		}
+		if strings.IndexByte(s, 0) >= 0 {
+			return nil, Permanent(fmt.Errorf("argument %d: has a NUL byte in it, which no argument can have; read it from standard input, or write {{b64 ...}} or {{text ...}}", i+1))
+		}
+		args[i] = s
+	}
+	return args, nil
+}
+
+func (c *command) renderEnv(v *view) ([]string, error) {
+	env := slices.Clone(c.env)
+	for _, own := range c.ownEnv {
+		s, err := own.value.render(v, maxArg-len(own.name)-1)
+		if err != nil {
+			return nil, fmt.Errorf("env.%s: %w", own.name, err)
+		}
+		if strings.IndexByte(s, 0) >= 0 {
+			return nil, Permanent(fmt.Errorf("env.%s: has a NUL byte in it, which no variable can have", own.name))
+		}
+		env = append(env, own.name+"="+s)
+	}
+	return appendFiring(env, v.firing), nil
+}
+
+// maxVariable is how long a variable of ours may be. Linux has room for four
+// times as much in one, but for little more in all together.
+const maxVariable = 32 << 10
+
+// appendFiring appends the TRIGGERD_ variables.
+func appendFiring(env []string, f *Firing) []string {
+	set := func(name, value string) {
+		if len(value) <= maxVariable && strings.IndexByte(value, 0) < 0 {
+			env = append(env, "TRIGGERD_"+name+"="+value)
+		}
+	}
+	set("ID", f.ID)
+	set("RULE", f.Rule)
+	set("ACTION", f.Action)
+	set("ATTEMPT", strconv.Itoa(f.Attempt))
+	set("EVENT", f.Event.Name)
+	set("COMMAND", f.Event.Command)
+	set("DB", strconv.Itoa(f.Event.DB))
+	set("OFFSET", strconv.FormatInt(f.Event.Offset, 10))
+	if f.Event.Key != nil && len(f.Event.Key) <= maxVariable {
+		set("KEY", string(f.Event.Key))
+		set("KEY_BASE64", base64.StdEncoding.EncodeToString(f.Event.Key))
+	}
+	return env
+}
+
+// result judges how a run ended.
+func (c *command) result(ctx context.Context, f *Firing, r *run, err error) (Result, error) {
+	output := r.stderr.text(c.secrets)
+	if output == "" {
+		output = r.stdout.text(c.secrets)
+	}
+	if err == nil {
+		if output != "" {
+			c.log.LogAttrs(ctx, slog.LevelDebug, "command output", slog.String("rule", f.Rule), slog.String("firing", f.ID), slog.String("output", output))
+		}
+		return Result{Status: "exit 0"}, nil
+	}
+	if output != "" {
+		output = ": " + output
+	}
+	exit, exited := errors.AsType[*exec.ExitError](err)
+	switch {
+	case ctx.Err() != nil:
+		return Result{}, fmt.Errorf("%s: %w%s", c.program, contextError(ctx), output)
+	case exited:
+		err = fmt.Errorf("%s: %w%s", c.program, err, output)
+		if slices.Contains(c.permanent, exit.ExitCode()) {
+			return Result{}, Permanent(err)
+		}
+		return Result{}, err
+	case errors.Is(err, syscall.E2BIG):
+		return Result{}, Permanent(fmt.Errorf("%s: arguments and environment are too long together: %w", c.program, err))
+	}
+	return Result{}, fmt.Errorf("%s: %w", c.program, err)
+}
+
+// run is one run of a program.
+type run struct {
+	cmd            *exec.Cmd // made with the ctx that ends it
+	grace          time.Duration
+	stdout, stderr excerpt
+
+	pipes []*os.File // ours to close, whatever happens
+}
+
+// lastWords is how long output is still read after the program exited, where
+// something it left in the background holds the pipe open.
+const lastWords = 100 * time.Millisecond
+
+// do starts the program, feeds it input, and returns when it has exited: nil
+// for exit code 0, else an *exec.ExitError or what kept it from running.
+//
+// The pipes are our own. Those of package exec would have Wait wait for every
+// process that holds one, not just for the program.
+func (r *run) do(ctx context.Context, input []byte) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	defer r.closePipes()
+	stdin, in, err1 := r.pipe()
+	out, stdout, err2 := r.pipe()
+	errs, stderr, err3 := r.pipe()
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return err
+	}
+	cmd := r.cmd
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdout, stderr
+	cmd.SysProcAttr = ownGroup()
+	var kill *time.Timer
+	cmd.Cancel = func() error {
+		kill = time.AfterFunc(r.grace, func() { _ = signalGroup(cmd, syscall.SIGKILL) })
+		return signalGroup(cmd, syscall.SIGTERM)
+	}
+	cmd.WaitDelay = r.grace + time.Second // should SIGKILL to the group not end it
+
+	defer pinThread()()
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	stdin.Close()
+	stdout.Close()
+	stderr.Close()
+	var feeds sync.WaitGroup
+	feeds.Go(func() {
+		_, _ = in.Write(input) // a program need not read it
+		in.Close()
+	})
+	feeds.Go(func() { _, _ = io.Copy(&r.stdout, out) })
+	feeds.Go(func() { _, _ = io.Copy(&r.stderr, errs) })
+
+	err := cmd.Wait()
+	if kill != nil { // Wait returns only after Cancel did
+		kill.Stop()
+		_ = signalGroup(cmd, syscall.SIGKILL) // those whom the program did not take along
+	}
+	now := time.Now()
+	_ = in.SetWriteDeadline(now)
+	_ = out.SetReadDeadline(now.Add(lastWords))
+	_ = errs.SetReadDeadline(now.Add(lastWords))
+	feeds.Wait()
+	return err
+}
+
+func (r *run) pipe() (reader, writer *os.File, err error) {
+	if reader, writer, err = os.Pipe(); err == nil {
+		r.pipes = append(r.pipes, reader, writer)
+	}
+	return reader, writer, err
+}
+
+func (r *run) closePipes() {
+	for _, f := range r.pipes {
+		_ = f.Close() // most are closed already
+	}
+}
+
+func ownGroup() *syscall.SysProcAttr {
+	attr := &syscall.SysProcAttr{Setpgid: true}
+	dieWithParent(attr)
+	return attr
+}
+
+// signalGroup signals the program and its descendants that kept its group.
+func signalGroup(cmd *exec.Cmd, s syscall.Signal) error {
+	err := syscall.Kill(-cmd.Process.Pid, s)
+	if errors.Is(err, syscall.ESRCH) {
+		return os.ErrProcessDone
+	}
+	return err
+}

@@ -1,0 +1,6 @@
+package actions
+
+import "time"
+
+// SetGrace shortens the time between SIGTERM and SIGKILL of an exec action.
+func SetGrace(a Action, d time.Duration) { a.(*command).grace = d }

@@ -1,0 +1,75 @@
+package actions
+
+import (
+	"cmp"
+	"io"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// kinds are the constructors. Each takes its fields from d, records every
+// mistake there, and returns an action that is used only if there was none.
+var kinds = map[string]func(d *fields, o Options) Action{
+	"webhook": newWebhook,
+	"exec":    newCommand,
+	"log":     newLog,
+	"print":   newPrint,
+}
+
+// Options is what the engine gives an action, beside the user's fields. The
+// zero value is ready to use.
+type Options struct {
+	Logger      *slog.Logger  // where the log action writes; nil: nowhere
+	Stdout      io.Writer     // where the print action writes; nil: nowhere
+	Timeout     time.Duration // of one attempt; 0: 15 s
+	Concurrency int           // how many calls of Do run at once, at most: a webhook keeps that many connections; 0: 16
+	NoExec      bool          // refuse the kind exec
+	UserAgent   string        // of webhooks, "triggerd/1.2.3"; "": "triggerd"
+}
+
+func (o Options) withDefaults() Options {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Stdout == nil {
+		o.Stdout = io.Discard
+	}
+	o.Timeout = cmp.Or(o.Timeout, 15*time.Second)
+	o.Concurrency = cmp.Or(o.Concurrency, 16)
+	o.UserAgent = cmp.Or(o.UserAgent, "triggerd")
+	return o
+}
+
+// Kinds returns the kinds that New knows, sorted.
+func Kinds() []string { return slices.Sorted(maps.Keys(kinds)) }
+
+// New makes the action of a kind from its fields: the TOML values (string,
+// bool, int64, float64, []any, map[string]any) after expansion of ${env:} and
+// ${file:}, without those that the engine owns (timeout, retry, ...). It keeps
+// nothing of the map.
+//
+// The error is every mistake at once, each a *FieldError that says what to
+// write instead. New reads the files that fields name (a certificate), looks up
+// the program of an exec, and has no other effect: it connects to nothing and
+// starts nothing, so it serves to check a file as well.
+func New(kind string, m map[string]any, o Options) (Action, error) {
+	d := &fields{values: m, errs: new([]*FieldError)}
+	newKind, ok := kinds[kind]
+	if !ok {
+		d.fail("type", "there is no kind of action %q%s; the kinds are %s", kind, didYouMean(kind, Kinds()), strings.Join(Kinds(), ", "))
+		return nil, d.err()
+	}
+	a := newKind(d, o.withDefaults())
+	d.unknown(engineFields)
+	if err := d.err(); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+// engineFields are the fields of every kind, which never reach New; they are
+// here to be suggested.
+var engineFields = []string{"type", "target", "name", "timeout", "retry", "concurrency", "rate_limit", "order", "overflow"}

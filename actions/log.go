@@ -1,0 +1,91 @@
+package actions
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"triggerd/internal/event"
+)
+
+// logAction writes one slog record per firing. Fields:
+//
+//	level    debug, info (default), warn or error
+//	message  template, default "{{.event}} {{.key}}"
+//
+// The message is what the user wrote, with the data in it; the attributes
+// rule, event, key, db, offset and firing are there for machines. Unprintable
+// bytes are escaped in both, so that data cannot forge a line.
+type logAction struct {
+	handler slog.Handler
+	level   slog.Level
+	message *tmpl
+}
+
+// maxLogText is where a message or a key is cut in a log record: a key may be
+// 512 MB long, and a log is read by people.
+const maxLogText = 4 << 10
+
+func newLog(d *fields, o Options) Action {
+	a := &logAction{handler: o.Logger.Handler()}
+	level := d.choice("level", "info", "debug", "warn", "error")
+	_ = a.level.UnmarshalText([]byte(level)) // the four names are slog's own
+	text, ok := d.text("message", "{{.event}} {{.key}}")
+	if ok && strings.TrimSpace(text) == "" {
+		d.fail("message", "is empty; leave it out for %q", "{{.event}} {{.key}}")
+	}
+	a.message = d.template("message", text, plain)
+	return a
+}
+
+// Do returns the handler's error: slog.Logger would swallow it, and a log that
+// cannot be written is a delivery that did not happen. A record below the
+// logger's level counts as written.
+func (a *logAction) Do(ctx context.Context, f *Firing) (Result, error) {
+	if err := ctx.Err(); err != nil {
+		return Result{}, err
+	}
+	message, err := a.message.render(&view{firing: f}, maxBody)
+	if err != nil {
+		return Result{}, fmt.Errorf("message: %w", err)
+	}
+	if !a.handler.Enabled(ctx, a.level) {
+		return Result{}, nil
+	}
+	r := slog.NewRecord(time.Now(), a.level, shortText(message, maxLogText), 0)
+	r.AddAttrs(slog.String("rule", f.Rule), slog.String("event", f.Event.Name))
+	if f.Event.Key != nil {
+		r.AddAttrs(slog.String("key", shortText(f.Event.Key, maxLogText)))
+	}
+	r.AddAttrs(slog.Int("db", f.Event.DB), slog.Int64("offset", f.Event.Offset), slog.String("firing", shortText(f.ID, maxLogText)))
+	if err := a.handler.Handle(ctx, r); err != nil {
+		return Result{}, fmt.Errorf("write log record: %w", err)
+	}
+	return Result{}, nil
+}
+
+// shortText returns b as event.AppendText shows it, cut after about limit bytes
+// of b with a note of how many are missing.
+func shortText[T ~string | ~[]byte](b T, limit int) string {
+	head, left := cut(b, limit)
+	text := string(event.AppendText(nil, head))
+	if left > 0 {
+		text += fmt.Sprintf("...(+%d bytes)", left)
+	}
+	return text
+}
+
+// cut returns the first limit bytes of b, or up to three fewer where that would
+// split a character, and how many bytes are left.
+func cut[T ~string | ~[]byte](b T, limit int) (head T, left int) {
+	if len(b) <= limit {
+		return b, 0
+	}
+	n := limit
+	for n > limit-3 && b[n]&0xC0 == 0x80 { // a continuation byte
+		n--
+	}
+	return b[:n], len(b) - n
+}

@@ -1,0 +1,104 @@
+package actions
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+
+	"triggerd/internal/event"
+)
+
+// printAction writes one line per firing for a person or a pipe to read; it is
+// what `triggerd listen` is made of. Fields:
+//
+//	format  "text" (default): time, database, event, key, command; "json": the firing's JSON
+//
+// A line is one Write. Text is cut where it is long and escaped where it is not
+// printable; JSON is whole.
+type printAction struct {
+	w    io.Writer
+	json bool
+}
+
+// printing is held while a line is written, by all print actions together, for
+// they share one terminal. A channel, because waiting for it must end with ctx.
+var printing = make(chan struct{}, 1)
+
+func newPrint(d *fields, o Options) Action {
+	return &printAction{w: o.Stdout, json: d.choice("format", "text", "json") == "json"}
+}
+
+// Do returns the writer's error as it is, wrapped (EPIPE for a reader that went
+// away). A Write that blocks is not interrupted by ctx.
+func (a *printAction) Do(ctx context.Context, f *Firing) (Result, error) {
+	if err := ctx.Err(); err != nil {
+		return Result{}, err
+	}
+	var line []byte
+	if a.json {
+		line = f.AppendJSON(nil)
+	} else {
+		line = appendLine(nil, f.Event)
+	}
+	line = append(line, '\n')
+
+	select {
+	case printing <- struct{}{}:
+	case <-ctx.Done():
+		return Result{}, ctx.Err()
+	}
+	defer func() { <-printing }()
+	if _, err := a.w.Write(line); err != nil {
+		return Result{}, fmt.Errorf("print: %w", err)
+	}
+	return Result{}, nil
+}
+
+// Where the text form is cut.
+const (
+	maxPrintKey  = 256
+	maxPrintArg  = 64
+	maxPrintArgs = 8
+)
+
+// appendLine appends the text form of e:
+//
+//	2026-11-23T09:12:05.123Z 0 incrby stock:42 DECRBY stock:42 3
+func appendLine(dst []byte, e *event.Event) []byte {
+	dst = e.Time.UTC().AppendFormat(dst, stampFormat)
+	dst = append(dst, ' ')
+	dst = strconv.AppendInt(dst, int64(e.DB), 10)
+	dst = append(dst, ' ')
+	dst = event.AppendText(dst, e.Name)
+	dst = append(dst, ' ')
+	if e.Key == nil {
+		dst = append(dst, '-')
+	} else {
+		dst = append(dst, word(e.Key, maxPrintKey)...)
+	}
+	if e.Command == "" {
+		return dst
+	}
+	dst = append(dst, ' ')
+	dst = event.AppendText(dst, e.Command)
+	for i, arg := range e.Args {
+		if i == maxPrintArgs {
+			return fmt.Appendf(dst, " ...(+%d args)", len(e.Args)-i)
+		}
+		dst = append(dst, ' ')
+		dst = append(dst, word(arg, maxPrintArg)...)
+	}
+	return dst
+}
+
+// word returns b as one word of a line: in quotes where it would not be one, or
+// could be taken for something else.
+func word(b []byte, limit int) string {
+	text := shortText(b, limit)
+	if text == "" || text == "-" || strings.ContainsAny(text, " \"\\") {
+		return `"` + text + `"`
+	}
+	return text
+}

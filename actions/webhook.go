@@ -1,0 +1,569 @@
+package actions
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-resty/resty/v2"
+
+	"triggerd/internal/event"
+)
+
+// webhook sends one HTTP request per firing. Fields:
+//
+//	url           required, http:// or https://; templates in path and query; user:password@ becomes basic auth
+//	method        POST (default), PUT, PATCH, DELETE, GET or HEAD; the last two send no body
+//	headers       table; values are templates; names that the protocol or triggerd owns are refused
+//	body          template; default the firing's JSON
+//	content_type  default application/cloudevents+json; with a body of one's own application/json if that starts
+//	              with { or [, else text/plain; charset=utf-8
+//	sign          Standard Webhooks secret, or a list of them to sign with each
+//	success_on, retry_on, drop_on   status codes (409) or classes ("5xx") whose verdict differs from the default
+//	tls           { ca, cert, key }: files; ca replaces the system's authorities
+//	proxy         URL (http, https, socks5), or "none"; default what HTTP_PROXY, HTTPS_PROXY and NO_PROXY say
+//	deny_private  true: connect to public addresses only, never through a proxy
+//
+// Every request carries webhook-id (the firing's ID), webhook-timestamp,
+// traceparent and User-Agent. The status alone decides: a 2xx whose body then
+// breaks or never ends is delivered. A redirect is not followed; it is an
+// answer like another, and by default tried again.
+type webhook struct {
+	client    *resty.Client
+	transport *http.Transport
+	timeout   time.Duration
+	agent     string
+
+	method      string
+	origin      string // scheme://host:port, all of the URL that messages show
+	target      *tmpl  // what follows the origin: path and query
+	headers     []webhookHeader
+	body        *tmpl // nil: the firing's JSON
+	contentType string
+	keys        [][]byte
+	statuses    statusRules
+	secrets     secrets // of the configuration; those of rendered headers come on top
+}
+
+type webhookHeader struct {
+	name  string // canonical
+	value *tmpl
+}
+
+func newWebhook(d *fields, o Options) Action {
+	w := &webhook{timeout: o.Timeout, agent: o.UserAgent, statuses: newStatusRules(d)}
+	w.takeHeaders(d) // before the URL, whose user:password must not meet an Authorization
+	u := w.takeURL(d)
+	w.takeBody(d)
+	w.takeSign(d)
+
+	denyPrivate := d.boolean("deny_private")
+	if addr, err := netip.ParseAddr(u.Hostname()); err == nil {
+		if err := checkAddr(addr, denyPrivate); err != nil {
+			d.fail("url", "%w", err)
+		}
+	}
+	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second, Control: guard(denyPrivate)}
+	w.transport = &http.Transport{
+		Proxy:                  w.takeProxy(d, denyPrivate),
+		DialContext:            dialer.DialContext,
+		TLSClientConfig:        takeTLS(d, u.Scheme),
+		TLSHandshakeTimeout:    5 * time.Second,
+		IdleConnTimeout:        90 * time.Second,
+		MaxIdleConns:           o.Concurrency,
+		MaxIdleConnsPerHost:    o.Concurrency, // net/http keeps 2, and would reconnect for the rest
+		MaxConnsPerHost:        o.Concurrency,
+		MaxResponseHeaderBytes: 64 << 10,
+		DisableCompression:     true, // the body is not wanted, and an encoded one can be a bomb
+		Protocols:              new(http.Protocols),
+	}
+	// Requests are small and many to one host: one HTTP/1.1 connection each is
+	// faster than streams of one HTTP/2 connection, and fails alone.
+	w.transport.Protocols.SetHTTP1(true)
+
+	// resty.New follows a redirect with an empty GET that carries our signature
+	// and reports 200, keeps cookies, and has a transport of its own.
+	w.client = resty.NewWithClient(&http.Client{
+		Transport:     w.transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	})
+	w.client.SetLogger(silent{}).SetDisableWarn(true)
+	return w
+}
+
+// silent keeps resty from writing to standard error on its own.
+type silent struct{}
+
+func (silent) Errorf(string, ...any) {}
+func (silent) Warnf(string, ...any)  {}
+func (silent) Debugf(string, ...any) {}
+
+// Close closes the connections that are kept for the next firing.
+func (w *webhook) Close() error {
+	w.transport.CloseIdleConnections()
+	return nil
+}
+
+// LogValue shows where the webhook goes and nothing secret.
+func (w *webhook) LogValue() slog.Value { return slog.StringValue(w.method + " " + w.origin) }
+
+var originPattern = regexp.MustCompile(`^(?i:(https?)://)([^/?#]*)(.*)$`)
+
+// takeURL splits the url field. The result is never nil; it is empty after a
+// mistake. No message quotes the URL, or an error of net/url, which would quote
+// a password that was not encoded.
+func (w *webhook) takeURL(d *fields) *url.URL {
+	none := &url.URL{}
+	raw, ok := d.text("url", "")
+	if !ok {
+		if _, there := d.values["url"]; !there {
+			d.fail("url", "is required: write url = \"https://...\"")
+		}
+		return none
+	}
+	m := originPattern.FindStringSubmatch(raw)
+	if m == nil {
+		d.fail("url", "must start with http:// or https://, without a template before or in it")
+		return none
+	}
+	authority, rest := m[2], m[3]
+	if strings.Contains(authority, "{{") {
+		d.fail("url", "a template may not be in the host, port or user, only in path and query")
+		return none
+	}
+	u, err := url.Parse(strings.ToLower(m[1]) + "://" + authority)
+	if err != nil {
+		d.fail("url", "the part between :// and the path is not [user:password@]host[:port]; in user and password, percent-encode everything but letters and digits")
+		return none
+	}
+	if port, err := strconv.ParseUint(u.Port(), 10, 16); u.Hostname() == "" || u.Port() != "" && (err != nil || port == 0) {
+		d.fail("url", "needs a host and, if any, a port from 1 to 65535")
+		return none
+	}
+	w.takeUser(d, u)
+	w.origin = u.Scheme + "://" + u.Host
+	if !strings.HasPrefix(rest, "/") {
+		rest = "/" + rest
+	}
+	if w.target = d.template("url", rest, forURL); w.target != nil {
+		if err := checkTarget(w.target.sample); err != nil {
+			d.fail("url", "%w", err)
+		}
+	}
+	return u
+}
+
+// takeUser moves user and password from the URL into a header.
+func (w *webhook) takeUser(d *fields, u *url.URL) {
+	if u.User == nil {
+		return
+	}
+	if slices.ContainsFunc(w.headers, func(h webhookHeader) bool { return h.name == "Authorization" }) {
+		d.fail("url", "has user:password@, which becomes the header Authorization; headers.Authorization is there too, leave out one")
+	}
+	password, _ := u.User.Password()
+	basic := base64.StdEncoding.EncodeToString([]byte(u.User.Username() + ":" + password))
+	w.headers = append(w.headers, webhookHeader{"Authorization", &tmpl{text: "Basic " + basic}})
+	w.secrets = w.secrets.add(password, url.QueryEscape(password), url.PathEscape(password), u.User.String())
+	u.User = nil
+}
+
+// url renders the URL of a request.
+func (w *webhook) url(v *view) (string, error) {
+	target, err := w.target.render(v, maxURL)
+	if err != nil {
+		return "", fmt.Errorf("url: %w", err)
+	}
+	if err := checkTarget(target); err != nil {
+		return "", Permanent(fmt.Errorf("url: %w", err))
+	}
+	return w.origin + target, nil
+}
+
+// checkTarget refuses a path and query that would not arrive as it is written.
+func checkTarget(target string) error {
+	if strings.Contains(target, "#") { // the user's own: data is encoded
+		return errors.New("a fragment (#...) is never sent; leave it out, or write %23 for the character")
+	}
+	path, _, _ := strings.Cut(target, "?")
+	for segment := range strings.SplitSeq(path, "/") {
+		// A segment of dots takes segments away on the way to the handler.
+		switch strings.ReplaceAll(strings.ToLower(segment), "%2e", ".") {
+		case ".", "..":
+			return errors.New("the path has a segment . or .. in it")
+		}
+	}
+	if _, err := url.Parse(target); err != nil {
+		return errors.New("path or query is not valid in a URL; percent-encode what is not a letter, digit or -._~")
+	}
+	return nil
+}
+
+// ownHeaders are not the user's to set; each has what to do instead.
+var ownHeaders = map[string]string{
+	"Content-Type":        "write content_type instead",
+	"Host":                "url names the host",
+	"User-Agent":          "triggerd says who it is",
+	"Webhook-Id":          "triggerd sets it",
+	"Webhook-Timestamp":   "triggerd sets it",
+	"Webhook-Signature":   "write sign instead",
+	"Traceparent":         "triggerd sets it",
+	"Proxy-Authorization": "write user and password into proxy instead",
+	"Content-Length":      "", "Connection": "", "Transfer-Encoding": "", "Te": "", "Trailer": "", "Upgrade": "",
+	"Keep-Alive": "", "Proxy-Connection": "", "Expect": "",
+}
+
+var headerName = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$") // a token, RFC 9110 section 5.6.2
+
+func (w *webhook) takeHeaders(d *fields) {
+	t, ok := d.table("headers")
+	if !ok {
+		return
+	}
+	spelt := map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(t.values)) {
+		text, ok := t.text(name, "")
+		if !ok {
+			continue
+		}
+		canonical := http.CanonicalHeaderKey(name)
+		other, twice := spelt[canonical]
+		instead, own := ownHeaders[canonical]
+		switch {
+		case !headerName.MatchString(name):
+			t.fail(name, "is not a header's name")
+		case own:
+			t.fail(name, "is not a header to set: %s", cmp.Or(instead, "it belongs to the connection"))
+		case twice:
+			t.fail(name, "is there twice, as %q too", other)
+		case !validHeaderValue(text):
+			t.fail(name, "has a line break or another control character in it")
+		default:
+			spelt[canonical] = name
+			value, err := newTemplate(text, plain)
+			if err != nil && sensitive(name) {
+				err = errors.New("is not a valid template") // the message could quote the credential
+			}
+			if err != nil {
+				t.fail(name, "%w", err)
+				continue
+			}
+			w.headers = append(w.headers, webhookHeader{canonical, value})
+		}
+	}
+}
+
+// validHeaderValue reports whether a value can be sent: no control characters,
+// above all no line break, which would begin a header of the data's choice.
+func validHeaderValue(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' && s[i] != '\t' || s[i] == 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+func (w *webhook) takeBody(d *fields) {
+	w.method = strings.ToUpper(d.method())
+	bodiless := w.method == http.MethodGet || w.method == http.MethodHead
+	text, own := d.text("body", "")
+	contentType, typed := d.text("content_type", "")
+	if bodiless && (own || typed) {
+		d.fail("body", "%s sends no body; leave body and content_type out, or choose another method", w.method)
+	}
+	if !validHeaderValue(contentType) || typed && contentType == "" {
+		d.fail("content_type", "is not a media type such as \"application/json\"")
+	}
+	w.contentType = "application/cloudevents+json"
+	if own {
+		w.body = d.template("body", text, plain)
+		w.contentType = "text/plain; charset=utf-8"
+		if first := strings.TrimSpace(text); first != "" && (first[0] == '[' || first[0] == '{' && !strings.HasPrefix(first, "{{")) {
+			w.contentType = "application/json"
+		}
+	}
+	if typed {
+		w.contentType = contentType
+	}
+	if bodiless {
+		w.body, w.contentType = &tmpl{}, ""
+	}
+}
+
+// method takes the method field, in any case.
+func (d *fields) method() string {
+	methods := []string{"POST", "PUT", "PATCH", "DELETE", "GET", "HEAD"}
+	s, ok := d.text("method", "POST")
+	if ok && !slices.Contains(methods, strings.ToUpper(s)) {
+		d.fail("method", "must be one of %s, not %q", strings.Join(methods, ", "), s)
+	}
+	return s
+}
+
+func (w *webhook) takeSign(d *fields) {
+	all := []string{}
+	switch v := d.values["sign"].(type) {
+	case []any:
+		all, _ = d.texts("sign")
+		if len(v) == 0 {
+			d.fail("sign", "is an empty list; leave it out to send no signature")
+		}
+	default:
+		if s, ok := d.text("sign", ""); ok {
+			all = []string{s}
+		}
+	}
+	for i, secret := range all {
+		key, err := signingKey(secret)
+		if err != nil {
+			d.fail("sign", "secret %d: %w", i+1, err)
+			continue
+		}
+		w.keys = append(w.keys, key)
+		w.secrets = w.secrets.add(secret, strings.TrimPrefix(secret, "whsec_"))
+	}
+}
+
+func (w *webhook) takeProxy(d *fields, denyPrivate bool) func(*http.Request) (*url.URL, error) {
+	raw, ok := d.text("proxy", "")
+	if !ok && !denyPrivate {
+		return http.ProxyFromEnvironment
+	}
+	if !ok || raw == "none" {
+		return nil
+	}
+	if denyPrivate {
+		d.fail("proxy", "cannot be used with deny_private: it is the proxy that looks up the address, so nothing here can refuse it")
+	}
+	u, err := url.Parse(raw)
+	if err != nil || u.Hostname() == "" || !slices.Contains([]string{"http", "https", "socks5"}, u.Scheme) {
+		d.fail("proxy", "must be \"none\" or a URL such as \"http://proxy.example.com:3128\" (http, https or socks5)")
+		return nil
+	}
+	if password, ok := u.User.Password(); ok {
+		w.secrets = w.secrets.add(password, url.QueryEscape(password), url.PathEscape(password))
+	}
+	return http.ProxyURL(u)
+}
+
+func takeTLS(d *fields, scheme string) *tls.Config {
+	c := &tls.Config{MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(0)}
+	t, ok := d.table("tls")
+	if !ok {
+		return c
+	}
+	if scheme == "http" {
+		d.fail("tls", "has no effect on an http:// url; write https:// or leave it out")
+	}
+	if name, ok := t.text("ca", ""); ok {
+		pem, err := os.ReadFile(name)
+		c.RootCAs = x509.NewCertPool()
+		if err != nil {
+			t.fail("ca", "%w", err)
+		} else if !c.RootCAs.AppendCertsFromPEM(pem) {
+			t.fail("ca", "there is no PEM certificate in %s", name)
+		}
+	}
+	cert, hasCert := t.text("cert", "")
+	key, hasKey := t.text("key", "")
+	if hasCert != hasKey {
+		d.fail("tls", "cert and key go together")
+	} else if hasCert {
+		pair, err := tls.LoadX509KeyPair(cert, key)
+		if err != nil {
+			t.fail("cert", "%w", err)
+		}
+		c.Certificates = []tls.Certificate{pair}
+	}
+	t.unknown(nil)
+	return c
+}
+
+// Do makes one request. See webhook for what counts as delivered.
+func (w *webhook) Do(ctx context.Context, f *Firing) (Result, error) {
+	ctx, stop := context.WithTimeoutCause(ctx, w.timeout, fmt.Errorf("no answer within %s: %w", w.timeout, context.DeadlineExceeded))
+	defer stop()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+
+	r, err := w.newRequest(f, time.Now())
+	if err != nil {
+		return Result{}, fmt.Errorf("%s: %w", w.label(), err)
+	}
+	req := w.client.R().SetContext(ctx).SetDoNotParseResponse(true)
+	req.Header = r.header
+	if r.body != nil {
+		req.SetBody(bytes.NewReader(r.body))
+	}
+	resp, err := req.Execute(w.method, r.url)
+	if err != nil {
+		return Result{}, w.failure(ctx, r, err)
+	}
+	return w.answer(resp.RawResponse, r, cancel)
+}
+
+// label names the webhook in messages.
+func (w *webhook) label() string { return w.method + " " + w.origin }
+
+// request is a request before it is sent.
+type request struct {
+	url    string
+	header http.Header
+	body   []byte // nil: none
+}
+
+// newRequest renders everything. Its errors are permanent.
+func (w *webhook) newRequest(f *Firing, now time.Time) (*request, error) {
+	v := &view{firing: f}
+	target, err := w.url(v)
+	if err != nil {
+		return nil, err
+	}
+	r := &request{url: target, header: http.Header{}}
+	switch {
+	case w.contentType == "":
+	case w.body == nil:
+		r.body = f.AppendJSON(nil)
+	default:
+		text, err := w.body.render(v, maxBody)
+		if err != nil {
+			return nil, fmt.Errorf("body: %w", err)
+		}
+		r.body = []byte(text)
+	}
+	for _, h := range w.headers {
+		value, err := h.value.render(v, maxHeader)
+		if err != nil {
+			return nil, fmt.Errorf("header %s: %w", h.name, err)
+		}
+		r.header.Set(h.name, value)
+	}
+	r.header.Set("User-Agent", w.agent)
+	r.header.Set("Webhook-Id", f.ID)
+	r.header.Set("Webhook-Timestamp", strconv.FormatInt(now.Unix(), 10))
+	r.header.Set("Traceparent", traceparent(f.ID, f.Attempt))
+	if w.contentType != "" {
+		r.header.Set("Content-Type", w.contentType)
+	}
+	if len(w.keys) > 0 {
+		r.header.Set("Webhook-Signature", signature(w.keys, f.ID, now.Unix(), r.body))
+	}
+	for name, values := range r.header {
+		if !validHeaderValue(values[0]) {
+			return nil, Permanent(fmt.Errorf("header %s: the value has a line break or another control character in it", name))
+		}
+	}
+	if r.header["Accept"] == nil {
+		r.header.Set("Accept", "*/*") // else resty asks for what we send
+	}
+	// net/http sends again over a new connection where a kept one turned out to
+	// be dead, if the request says that it may: this key, which without a value
+	// is not sent. It may, because the receiver knows the firing by webhook-id.
+	if r.header["Idempotency-Key"] == nil {
+		r.header["Idempotency-Key"] = []string{}
+	}
+	return r, nil
+}
+
+// hide removes from text what of a request must not be shown.
+func (w *webhook) hide(r *request, text string) string {
+	s := slices.Clone(w.secrets)
+	for name, values := range r.header {
+		for _, value := range values {
+			s = s.ofHeader(name, value)
+		}
+	}
+	if u, err := url.Parse(r.url); err == nil {
+		s = s.ofURL(u)
+	}
+	return s.hide(text)
+}
+
+// failure says why there was no answer.
+func (w *webhook) failure(ctx context.Context, r *request, err error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("%s: %w", w.label(), contextError(ctx))
+	}
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		err = e.Err // without the URL
+	}
+	return &shownError{shown: w.label() + ": " + string(event.AppendText(nil, w.hide(r, err.Error()))), err: err}
+}
+
+// shownError is an error whose text was made fit to be shown; errors.Is and
+// errors.As still see what it was.
+type shownError struct {
+	shown string
+	err   error
+}
+
+func (e *shownError) Error() string { return e.shown }
+func (e *shownError) Unwrap() error { return e.err }
+
+// contextError returns the cause of ctx's end, as an error that is ctx.Err()
+// too.
+func contextError(ctx context.Context) error {
+	cause := context.Cause(ctx)
+	if errors.Is(cause, ctx.Err()) {
+		return cause
+	}
+	return fmt.Errorf("%w: %w", ctx.Err(), cause)
+}
+
+// Limits on what is read of an answer after its status decided: enough for a
+// small body to end, so that the connection can be used again.
+const (
+	drainBytes = 64 << 10
+	drainTime  = 250 * time.Millisecond
+	maxExcerpt = 4 << 10
+)
+
+// answer judges a response and closes it. cancel ends the request, and with it
+// a read of its body.
+func (w *webhook) answer(resp *http.Response, r *request, cancel func()) (Result, error) {
+	slow := time.AfterFunc(drainTime, cancel)
+	defer slow.Stop()
+	defer resp.Body.Close()
+	rest := io.LimitReader(resp.Body, drainBytes)
+
+	v := w.statuses.of(resp.StatusCode)
+	if v == delivered {
+		_, _ = io.Copy(io.Discard, rest) // however the body ends, the status has decided
+		return Result{Status: strconv.Itoa(resp.StatusCode)}, nil
+	}
+	body, _ := io.ReadAll(rest) // what came of it is shown
+	text := fmt.Sprintf("%s: %d %s", w.label(), resp.StatusCode, http.StatusText(resp.StatusCode))
+	if to, err := resp.Location(); err == nil && resp.StatusCode/100 == 3 {
+		text += fmt.Sprintf(", a redirect to %s, which is not followed", event.AppendText(nil, w.hide(r, to.Scheme+"://"+to.Host)))
+	}
+	if excerpt := bytes.TrimSpace(body); len(excerpt) > 0 {
+		text += ": " + shortText(w.hide(r, string(excerpt)), maxExcerpt)
+	}
+	err := errors.New(text)
+	if v == drop {
+		return Result{}, Permanent(err)
+	}
+	if wait := parseRetryAfter(resp.Header.Get("Retry-After"), time.Now()); wait > 0 {
+		return Result{}, RetryAfter(wait, err)
+	}
+	return Result{}, err
+}
