@@ -39,6 +39,10 @@ type Config struct {
 	// is asked to leave them out. nil: not wanted.
 	Snapshot func() bool
 
+	// FailFirst makes the first attempt to attach the only one if it fails:
+	// Records ends with its error. A server that is still loading is waited for.
+	FailFirst bool
+
 	DialTimeout    time.Duration // for connecting, with TLS; default 5 s
 	Timeout        time.Duration // of silence, after which a link is dead; default 60 s
 	MinBackoff     time.Duration // before the first reconnect, at most; default 100 ms
@@ -126,7 +130,7 @@ var errStop = errors.New("stopped by the caller")
 const maxStuck = 5
 
 // Records implements Source. It reconnects until ctx is done or the caller
-// stops; it has no error of its own.
+// stops; its one error is that of Config.FailFirst.
 func (s *Replica) Records(ctx context.Context, from Position) iter.Seq2[*Record, error] {
 	return func(yield func(*Record, error) bool) {
 		defer s.enter(Stopped)
@@ -140,6 +144,10 @@ func (s *Replica) Records(ctx context.Context, from Position) iter.Seq2[*Record,
 			}
 			if run.pos != before {
 				tries, stuck = 0, 0
+			}
+			if s.cfg.FailFirst && s.Status().Connects == 0 && !isLoading(err) {
+				yield(nil, err)
+				return
 			}
 			var pe *resp.ProtocolError
 			if errors.As(err, &pe) || errors.Is(err, errInStream) {
@@ -181,7 +189,7 @@ func (s *Replica) wait(ctx context.Context, err error, tries int) bool {
 func (s *Replica) report(err error, pause time.Duration) {
 	level := slog.LevelWarn
 	var refused *ServerError
-	if errors.As(err, &refused) && refused.code() != "LOADING" {
+	if errors.As(err, &refused) && !isLoading(err) {
 		level = slog.LevelError // likely someone has to act
 	}
 	s.mu.Lock()
@@ -192,6 +200,11 @@ func (s *Replica) report(err error, pause time.Duration) {
 	s.status.State, s.status.Since = Waiting, time.Now()
 	s.mu.Unlock()
 	s.cfg.Logger.Log(context.Background(), level, "not attached to the server, trying again", "server", s.addr.text, "err", err, "pause", pause.Round(time.Millisecond))
+}
+
+func isLoading(err error) bool {
+	var refused *ServerError
+	return errors.As(err, &refused) && refused.code() == "LOADING"
 }
 
 // session is one run of Records, over any number of connections.

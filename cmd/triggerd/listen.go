@@ -1,0 +1,137 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"triggerd/engine"
+	"triggerd/source"
+)
+
+type listenOptions struct {
+	when      string
+	json      bool
+	forwardTo string
+	psync     string
+}
+
+func newListenCommand() *cobra.Command {
+	opts := &listenOptions{}
+	cmd := &cobra.Command{
+		Use:   "listen [URL] [PATTERN...]",
+		Short: "Watch changes as they happen, without any file",
+		Long: `Listen attaches to a server and prints each change of a key, one line each,
+from now on until it is interrupted. Nothing is kept, and nothing is changed on
+the server.
+
+A PATTERN is a Redis glob (* ? [a-z]), and {name} captures a part of the key. A
+change is shown if its key matches any PATTERN, and if --when, a condition as in
+a rule, holds. Without a PATTERN everything is shown, PUBLISH and FLUSHALL too.
+
+With --forward-to each change is also posted to that URL as a webhook, to try
+out a receiver.`,
+		Example: `  triggerd listen redis://127.0.0.1:6379
+  triggerd listen redis://127.0.0.1:6379 'stock:*' 'order:{id}'
+  triggerd listen 'session:*' --when 'event == "del"' --json | jq .data.key
+  triggerd listen 'cart:*' --forward-to http://127.0.0.1:3000/hook`,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return opts.run(cmd.Context(), args, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&opts.when, "when", "", "show a change only if this condition holds")
+	f.BoolVar(&opts.json, "json", false, "print the whole event as JSON, one a line")
+	f.StringVar(&opts.forwardTo, "forward-to", "", "post each change to this URL too")
+	f.StringVar(&opts.psync, "psync-command", "", "name of PSYNC on a server that renamed it")
+	return cmd
+}
+
+func (o *listenOptions) run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	url := cmp.Or(os.Getenv("TRIGGERD_SOURCE"), os.Getenv("REDIS_URL"), defaultSource)
+	if len(args) > 0 && strings.Contains(args[0], "://") {
+		url, args = args[0], args[1:]
+	}
+	ctx, stop := notifyStop(ctx)
+	defer stop()
+	out := &pipe{w: stdout}
+	ctx, out.broken = context.WithCancelCause(ctx)
+
+	// No time in front of a message: a person is watching.
+	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if a.Key == slog.TimeKey {
+			return slog.Attr{}
+		}
+		return a
+	}}))
+	actions := engine.ActionOptions{Stdout: out, Logger: log, UserAgent: "triggerd/" + versionString()}
+	set, err := engine.BuildRules(o.document(args), actions)
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	src, err := source.NewReplica(source.Config{URL: url, PsyncCommand: o.psync, FailFirst: true, Logger: log})
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	e, err := engine.New(engine.Config{Rules: set, Source: src, Start: "live", Actions: actions, Logger: log})
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	err = e.Run(ctx)
+	if e.Stats().Dropped > 0 {
+		err = errors.Join(err, fmt.Errorf("%d changes were not shown: they came faster than they could be printed or forwarded", e.Stats().Dropped))
+	}
+	if cause := context.Cause(ctx); errors.Is(cause, errPipe) && !errors.Is(cause, syscall.EPIPE) {
+		err = errors.Join(err, cause)
+	}
+	return failed(err)
+}
+
+// document is the rules file that the flags stand for.
+func (o *listenOptions) document(patterns []string) map[string]any {
+	format := "text"
+	if o.json {
+		format = "json"
+	}
+	// In the order of the stream: one at a time, and no lanes.
+	show := map[string]any{"type": "print", "format": format, "order": "none", "concurrency": int64(1)}
+	rule := map[string]any{"name": "listen", "action": []map[string]any{show}}
+	if o.forwardTo != "" {
+		rule["action"] = []map[string]any{show, {"type": "webhook", "url": o.forwardTo}}
+	}
+	if o.when != "" {
+		rule["when"] = o.when
+	}
+	if len(patterns) > 0 {
+		keys := make([]any, len(patterns))
+		for i, p := range patterns {
+			keys[i] = p
+		}
+		rule["key"] = keys
+	}
+	return map[string]any{"rule": []map[string]any{rule}}
+}
+
+var errPipe = errors.New("write the output")
+
+// pipe is standard output that ends listening when nobody reads it any more.
+type pipe struct {
+	w      io.Writer
+	broken context.CancelCauseFunc
+}
+
+func (p *pipe) Write(b []byte) (int, error) {
+	n, err := p.w.Write(b)
+	if err != nil {
+		p.broken(fmt.Errorf("%w: %w", errPipe, err))
+	}
+	return n, err
+}

@@ -1,0 +1,230 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"triggerd/engine"
+	"triggerd/internal/store"
+	"triggerd/rules"
+	"triggerd/source"
+)
+
+// defaultSource is where a server of one's own usually is.
+const defaultSource = "redis://127.0.0.1:6379"
+
+// runOptions are the flags of `triggerd run`. A flag goes before its variable
+// of the environment, and that before the rules file.
+type runOptions struct {
+	config    string
+	source    string
+	dataDir   string
+	logFormat string
+	logLevel  string
+	noExec    bool
+}
+
+func newRunCommand() *cobra.Command {
+	opts := &runOptions{}
+	cmd := &cobra.Command{
+		Use:   "run",
+		Short: "Run the rules in rules.toml (the default command)",
+		Long: `Run attaches to the server and runs the rules until it is told to stop.
+
+SIGHUP reads the rules again. If there is any mistake in them, the old rules
+stay and the mistakes are logged. SIGINT and SIGTERM stop reading, deliver what
+can be delivered at once, and save the position; the next start resumes there.`,
+		Example: `  triggerd run
+  triggerd run -c /etc/triggerd/rules.toml --source redis://triggerd:secret@10.0.0.7:6379`,
+		Args: cobra.NoArgs,
+		RunE: opts.run,
+	}
+	opts.addFlags(cmd)
+	return cmd
+}
+
+func (o *runOptions) addFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVarP(&o.config, "config", "c", env("TRIGGERD_CONFIG", "rules.toml"), "rules file")
+	f.StringVar(&o.source, "source", "", "server: redis://[user:password@]host:port, rediss://, unix:///path\n(else $TRIGGERD_SOURCE, [source] url of the rules, $REDIS_URL, "+defaultSource+")")
+	f.StringVar(&o.dataDir, "data-dir", "", "where the position is kept (else $TRIGGERD_DATA_DIR, [store] dir of the rules)")
+	f.StringVar(&o.logFormat, "log-format", env("TRIGGERD_LOG_FORMAT", "logfmt"), "logfmt or json")
+	f.StringVar(&o.logLevel, "log-level", env("TRIGGERD_LOG_LEVEL", "info"), "debug, info, warn or error")
+	f.BoolVar(&o.noExec, "no-exec", false, "refuse rules that run commands")
+}
+
+func env(name, otherwise string) string { return cmp.Or(os.Getenv(name), otherwise) }
+
+// newLogger returns a logger to w.
+func newLogger(w io.Writer, format, level string) (*slog.Logger, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return nil, fmt.Errorf("--log-level: %q is none of debug, info, warn, error", level)
+	}
+	o := &slog.HandlerOptions{Level: l}
+	switch format {
+	case "logfmt":
+		return slog.New(slog.NewTextHandler(w, o)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(w, o)), nil
+	}
+	return nil, fmt.Errorf("--log-format: %q is neither logfmt nor json", format)
+}
+
+func (o *runOptions) run(cmd *cobra.Command, _ []string) error {
+	log, err := newLogger(cmd.ErrOrStderr(), o.logFormat, o.logLevel)
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	set, err := o.load(log)
+	if err != nil {
+		return rulesError(o.config, err)
+	}
+	logWarnings(log, set)
+	st, err := store.Open(cmp.Or(o.dataDir, os.Getenv("TRIGGERD_DATA_DIR"), set.Store.Dir))
+	if err != nil {
+		return failed(err)
+	}
+	defer st.Close()
+
+	var e *engine.Engine
+	src, err := source.NewReplica(source.Config{
+		URL: sourceURL(o.source, set), Ack: source.AckPolicy(set.Source.Ack), PsyncCommand: set.Source.PsyncCommand,
+		Snapshot: func() bool { return e.WantsSnapshot() },
+		Logger:   log,
+	})
+	if err != nil {
+		return badConfig(err)
+	}
+	e, err = engine.New(engine.Config{
+		Rules: set, Source: src, Store: st, Start: set.Source.Start,
+		Actions: o.actions(log), CheckpointInterval: checkpointInterval(set), Logger: log,
+	})
+	if err != nil {
+		return rulesError(o.config, err)
+	}
+	log.Info("triggerd starts", "version", versionString(), "rules", len(set.Rules), "file", o.config, "server", src.Status().Addr)
+	ctx, stop := notifyStop(cmd.Context())
+	defer stop()
+	defer o.reloadOnHangup(ctx, e, set, log)()
+	err = e.Run(ctx)
+	s := e.Stats()
+	log.Info("triggerd stopped", "events", s.Events, "matches", s.Matches, "delivered", s.Delivered, "given_up", s.GivenUp, "dropped", s.Dropped, "pending", s.Pending)
+	return failed(err)
+}
+
+func (o *runOptions) actions(log *slog.Logger) engine.ActionOptions {
+	return engine.ActionOptions{Stdout: os.Stdout, Logger: log, NoExec: o.noExec, UserAgent: "triggerd/" + versionString()}
+}
+
+func (o *runOptions) load(log *slog.Logger) (*rules.Set, error) {
+	return engine.LoadRules(o.config, o.actions(log))
+}
+
+// sourceURL returns the server's URL from the first place that has one.
+func sourceURL(flag string, set *rules.Set) string {
+	return cmp.Or(flag, os.Getenv("TRIGGERD_SOURCE"), set.Source.URL, os.Getenv("REDIS_URL"), defaultSource)
+}
+
+// checkpointInterval returns how often the position is saved. An application
+// that waits for it, with WAIT or WAITAOF, waits half of that on average.
+func checkpointInterval(set *rules.Set) time.Duration {
+	if set.Source.Ack == string(source.AckDurable) {
+		return 50 * time.Millisecond
+	}
+	return time.Second
+}
+
+// notifyStop returns a context that ends at SIGINT or SIGTERM. A second one
+// ends the program as if there were no triggerd to drain.
+func notifyStop(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	return ctx, stop
+}
+
+// reloadOnHangup reads the rules again at each SIGHUP, until the function that
+// it returns is called.
+func (o *runOptions) reloadOnHangup(ctx context.Context, e *engine.Engine, first *rules.Set, log *slog.Logger) (stop func()) {
+	hangups, done := make(chan os.Signal, 1), make(chan struct{})
+	signal.Notify(hangups, syscall.SIGHUP)
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-hangups:
+				o.reload(e, first, log)
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(hangups)
+		cancel()
+		<-done
+	}
+}
+
+func (o *runOptions) reload(e *engine.Engine, first *rules.Set, log *slog.Logger) {
+	set, err := o.load(log)
+	if err == nil {
+		err = e.Reload(set)
+	}
+	if err != nil {
+		mistakes := rules.Errors(err)
+		for _, m := range mistakes {
+			log.Error("mistake in the rules", "file", m.File, "line", m.Line, "col", m.Col, "rule", m.Rule, "field", m.Field, "problem", m.Msg, "hint", m.Hint)
+		}
+		log.Error("rules not reloaded, the old ones stay", "file", o.config, "mistakes", len(mistakes), "err", firstLine(err))
+		return
+	}
+	logWarnings(log, set)
+	if set.Source != first.Source || set.Store != first.Store {
+		log.Warn("changes in [source] and [store] need a restart", "file", o.config)
+	}
+	log.Info("rules reloaded", "file", o.config, "rules", len(set.Rules))
+}
+
+func firstLine(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
+}
+
+func logWarnings(log *slog.Logger, set *rules.Set) {
+	for _, w := range set.Warnings {
+		log.Warn("questionable rule", "file", w.File, "line", w.Line, "rule", w.Rule, "field", w.Field, "problem", w.Msg, "hint", w.Hint)
+	}
+}
+
+// rulesError makes an error of loading a rules file one to end with.
+func rulesError(path string, err error) error {
+	if errors.Is(err, fs.ErrNotExist) && len(rules.Errors(err)) <= 1 {
+		return badConfig(fmt.Errorf("%w\nWrite one (the README shows how, examples/rules.toml is one to start from), name another with -c,\nor look around first, without any file: triggerd listen %s", err, defaultSource))
+	}
+	n := len(rules.Errors(err))
+	if n == 0 {
+		return badConfig(err)
+	}
+	return badConfig(fmt.Errorf("%s in %s:\n%w", plural(n, "mistake"), path, err))
+}
+
+func plural(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}

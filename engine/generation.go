@@ -1,0 +1,118 @@
+package engine
+
+import (
+	"errors"
+	"time"
+
+	"triggerd/actions"
+	"triggerd/internal/keyspace"
+	"triggerd/rules"
+)
+
+// generation is one loaded rules file with its actions. It does not change.
+type generation struct {
+	set        *rules.Set
+	endpoints  map[string]endpointConfig
+	endpointOf map[*rules.Action]string
+	scheduled  []*rules.Rule
+}
+
+type endpointConfig struct {
+	action      actions.Action
+	concurrency int
+}
+
+// concurrencies are the defaults. Attempts beyond the number of cores only
+// delay each other where each is a process; an HTTP endpoint that is slow gets
+// no more than a part of what the machine can do.
+var concurrencies = map[string]int{"webhook": 16, "exec": 2, "log": 1, "print": 1}
+
+// LoadRules reads a rules file and all that it includes, and checks its
+// actions.
+func LoadRules(path string, o ActionOptions) (*rules.Set, error) {
+	return rules.Load(path, ruleOptions(o))
+}
+
+// BuildRules checks a document that was never a file, as LoadRules does.
+func BuildRules(doc map[string]any, o ActionOptions) (*rules.Set, error) {
+	return rules.Build(doc, ruleOptions(o))
+}
+
+func ruleOptions(o ActionOptions) rules.Options {
+	known := keyspace.Commands()
+	commands := make([]rules.Command, len(known))
+	for i, c := range known {
+		commands[i] = rules.Command{Name: c.Name, Classes: c.Classes, Instead: c.InsteadUse}
+	}
+	return rules.Options{
+		Commands: commands,
+		Events:   keyspace.EventNames(),
+		Action: func(kind string, fields map[string]any) error {
+			_, err := actions.New(kind, fields, actions.Options{NoExec: o.NoExec})
+			return err
+		},
+	}
+}
+
+func newGeneration(set *rules.Set, o ActionOptions) (*generation, error) {
+	g := &generation{set: set, endpoints: map[string]endpointConfig{}, endpointOf: map[*rules.Action]string{}}
+	var errs []error
+	for _, r := range set.Rules {
+		if !r.Enabled {
+			continue
+		}
+		if r.Schedule != nil {
+			g.scheduled = append(g.scheduled, r)
+		}
+		for _, a := range r.Actions {
+			errs = append(errs, g.addEndpoint(r, a, o))
+		}
+	}
+	return g, errors.Join(errs...)
+}
+
+// addEndpoint makes the action of a, unless another rule with the same target
+// has made it.
+func (g *generation) addEndpoint(r *rules.Rule, a *rules.Action, o ActionOptions) error {
+	name := "rule/" + r.Name + "/" + a.Name
+	if a.Target != "" {
+		name = "target/" + a.Target
+	}
+	g.endpointOf[a] = name
+	if _, made := g.endpoints[name]; made {
+		return nil
+	}
+	c := endpointConfig{concurrency: a.Concurrency}
+	if c.concurrency == 0 {
+		c.concurrency = concurrencies[a.Kind]
+	}
+	var err error
+	c.action, err = actions.New(a.Kind, a.Fields, actions.Options{
+		Logger: o.Logger, Stdout: o.Stdout, NoExec: o.NoExec, UserAgent: o.UserAgent,
+		Timeout: a.Timeout, Concurrency: c.concurrency,
+	})
+	g.endpoints[name] = c
+	return err
+}
+
+// nextScheduled returns the rule of the clock that is due next after now, nil
+// if there is none.
+func (g *generation) nextScheduled(now time.Time) (rule *rules.Rule, at time.Time) {
+	for _, r := range g.scheduled {
+		if next := r.Schedule.Next(now); !next.IsZero() && (rule == nil || next.Before(at)) {
+			rule, at = r, next
+		}
+	}
+	return rule, at
+}
+
+// scheduledAt returns the rules of the clock that are due at at.
+func (g *generation) scheduledAt(at time.Time) []*rules.Rule {
+	var due []*rules.Rule
+	for _, r := range g.scheduled {
+		if r.Schedule.Next(at.Add(-time.Nanosecond)).Equal(at) {
+			due = append(due, r)
+		}
+	}
+	return due
+}

@@ -1,0 +1,145 @@
+package engine
+
+import (
+	"context"
+	"strconv"
+
+	"triggerd/actions"
+	"triggerd/internal/event"
+	"triggerd/internal/keyspace"
+	"triggerd/rules"
+	"triggerd/source"
+)
+
+// reader is the goroutine that turns records into firings.
+type reader struct {
+	e       *Engine
+	addr    string
+	in      *keyspace.Interpreter
+	events  []event.Event
+	matches []rules.Match
+	keys    int // of the present snapshot
+}
+
+// read hands records on until there are no more.
+func (e *Engine) read(ctx context.Context, from source.Position) error {
+	r := reader{e: e, in: keyspace.New(keyspace.Config{}), addr: e.cfg.Source.Status().Addr}
+	for rec, err := range e.cfg.Source.Records(ctx, from) {
+		if err != nil {
+			return err
+		}
+		r.take(rec)
+	}
+	return nil
+}
+
+func (r *reader) take(rec *source.Record) {
+	r.events = r.events[:0]
+	switch rec.Kind {
+	case source.Command:
+		r.e.counts.records.Add(1)
+		r.events = r.in.Command(r.events, &keyspace.Command{
+			Args: rec.Args, DB: rec.DB, ReplID: rec.ReplID, Offset: rec.Offset, Bytes: rec.Bytes,
+			Tx: event.Tx(rec.Tx), Time: rec.Time, Source: r.addr,
+		})
+	case source.SnapshotBegin:
+		r.keys = 0
+	case source.Key:
+		r.e.counts.records.Add(1)
+		r.snapshotKey(rec)
+	case source.SnapshotEnd:
+		r.resync(rec)
+	}
+	if len(r.events) > 0 {
+		r.fire()
+	}
+	r.e.marks.pass(rec.Pos)
+}
+
+// snapshotKey makes the event of a snapshot's key. The keys of one snapshot
+// share its offset, so they are numbered to tell their IDs apart.
+func (r *reader) snapshotKey(rec *source.Record) {
+	k := rec.Entry
+	r.events = r.in.SnapshotKey(r.events, &keyspace.SnapshotKey{
+		Key: k.Key, DB: k.DB, Type: k.Type.String(), ExpireAt: k.ExpireAt,
+		ReplID: rec.ReplID, Offset: rec.Offset, Time: rec.Time, Source: r.addr,
+	})
+	for i := range r.events {
+		r.events[i].Index = r.keys
+		r.keys++
+	}
+}
+
+// resync makes the events that tell of a full resync, and of what it missed:
+// their arguments are the positions before and after.
+func (r *reader) resync(rec *source.Record) {
+	args := [][]byte{[]byte(rec.From.String()), []byte(rec.Pos.String())}
+	ev := event.Event{
+		Name: event.Resync, Origin: event.FromResync, Args: args, Time: rec.Time,
+		ReplID: rec.ReplID, Offset: rec.Offset, Source: r.addr, Index: r.keys,
+	}
+	r.events = append(r.events, ev)
+	if rec.Gap {
+		r.e.counts.gaps.Add(1)
+		ev.Name = event.Gap
+		ev.Index++
+		r.events = append(r.events, ev)
+	}
+}
+
+// fire matches the events and plans what they fire.
+func (r *reader) fire() {
+	e := r.e
+	gen := e.gen.Load()
+	e.counts.events.Add(int64(len(r.events)))
+	for i := range r.events {
+		ev := &r.events[i]
+		r.matches = gen.set.Match(r.matches[:0], ev)
+		if len(r.matches) == 0 {
+			continue
+		}
+		e.counts.matches.Add(int64(len(r.matches)))
+		owned := ev.Clone()
+		for j := range r.matches {
+			e.plan(gen, &r.matches[j], owned, true)
+		}
+	}
+}
+
+// plan makes the firings of a match and puts them into the outbox. marked
+// tells that they come from the stream, so that its position waits for them.
+func (e *Engine) plan(gen *generation, m *rules.Match, owned *event.Event, marked bool) {
+	if m.Rule.DryRun {
+		e.counts.dryRuns.Add(1)
+		e.log.Debug("dry run: would fire", "rule", m.Rule.Name, "key", text(owned.Key), "event", owned.Name, "offset", owned.Offset)
+		return
+	}
+	params := m.Params()
+	for _, a := range m.Rule.Actions {
+		f := &actions.Firing{
+			ID:   firingID(owned, m.Rule.Name, a.Name),
+			Rule: m.Rule.Name, Action: a.Name, Event: owned, Params: params,
+		}
+		e.outbox.add(gen.endpointOf[a], a, f, marked)
+	}
+}
+
+// firingID is "replid:offset/n:rule/action", and the clock's time in place of
+// a position for what the clock fires: the same for the same input.
+func firingID(ev *event.Event, rule, action string) string {
+	id := make([]byte, 0, 96)
+	if ev.Origin == event.FromClock {
+		id = append(id, "clock:"...)
+		id = strconv.AppendInt(id, ev.Time.UnixMilli(), 10)
+	} else {
+		id = append(append(id, ev.ReplID...), ':')
+		id = strconv.AppendInt(id, ev.Offset, 10)
+	}
+	id = append(id, '/')
+	if ev.Origin == event.FromSnapshot || ev.Origin == event.FromResync {
+		id = append(id, 's') // numbers of a snapshot's events, apart from those of a command
+	}
+	id = strconv.AppendInt(id, int64(ev.Index), 10)
+	id = append(append(id, ':'), rule...)
+	return string(append(append(id, '/'), action...))
+}
