@@ -47,6 +47,8 @@ func classList(bits uint64) []string {
 	return names
 }
 
+const noEvent = "nothing: no event is announced for it"
+
 // insteadUse holds the commands that servers replicate as something else, or
 // that change nothing an event tells of.
 var insteadUse = [numIDs]string{
@@ -76,6 +78,9 @@ var insteadUse = [numIDs]string{
 	cmdIncrbyfloat:  `event "set" (it arrives as SET .. KEEPTTL)`,
 	cmdLmpop:        `event "lpop" or "rpop" (it arrives as LPOP or RPOP)`,
 	cmdMigrate:      `event "del" (it arrives as DEL)`,
+	cmdPfcount:      noEvent,
+	cmdXack:         noEvent,
+	cmdXclaim:       noEvent,
 	cmdPexpire:      `event "expire" (it arrives as PEXPIREAT)`,
 	cmdPsetex:       `event "set" (it arrives as SET .. PXAT)`,
 	cmdSetex:        `event "set" (it arrives as SET .. PXAT)`,

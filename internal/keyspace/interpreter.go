@@ -7,8 +7,9 @@ import (
 	"triggerd/internal/event"
 )
 
-// Dialect names the server family at the other end. The same command is
-// announced in another order by each; see Interpreter.
+// Dialect names the server family at the other end. Both announce the same
+// command in different orders: of MSETEX with a deadline, Redis 8.6 announces
+// "expire" and then "set" of each key, Valkey 9.1 the other way round.
 type Dialect uint8
 
 // The dialects. The zero value is Redis.
@@ -63,7 +64,6 @@ type Stats struct {
 type Interpreter struct {
 	config  Config
 	stats   Stats
-	keys    [][]byte               // scratch of generic, emptied after each command
 	unknown map[string]unknownName // names of unknown commands, so that each is made once
 }
 
@@ -89,7 +89,7 @@ func (in *Interpreter) Stats() Stats { return in.stats }
 // few arguments gives what is known of it and is counted.
 func (in *Interpreter) Command(dst []event.Event, c *Command) []event.Event {
 	in.stats.Commands++
-	if len(c.Args) == 0 {
+	if len(c.Args) == 0 || len(c.Args[0]) == 0 { // no server sends it, and no event would have a name
 		in.stats.Malformed++
 		return dst
 	}
@@ -152,7 +152,7 @@ func (m *maker) emit(index int, name, typ string) {
 func (m *maker) emitDB(index, db int, name, typ string) {
 	if index >= len(m.args) {
 		m.malformed = true
-		m.emitKey(nil, db, name, typ)
+		m.emitKey(nil, db, name, "")
 		return
 	}
 	m.emitKey(notNil(m.args[index]), db, name, typ)
@@ -176,10 +176,16 @@ func notNil(key []byte) []byte {
 	return key
 }
 
-// arg returns the argument at index, nil if there is none.
+// require counts the command as malformed if it has no argument at index.
+func (m *maker) require(index int) {
+	m.malformed = m.malformed || index >= len(m.args)
+}
+
+// arg returns the argument at index, which the command must have; nil if it
+// has not.
 func (m *maker) arg(index int) []byte {
+	m.require(index)
 	if index >= len(m.args) {
-		m.malformed = true
 		return nil
 	}
 	return m.args[index]
@@ -213,16 +219,17 @@ func (in *Interpreter) generic(m *maker, id ID, p plan) {
 		m.emit(1, name.event, "")
 		return
 	}
-	name := genericNames[id]
-	in.keys = appendKeys(in.keys[:0], id, m.args)
-	for _, key := range in.keys {
-		m.emitKey(notNil(key), m.c.DB, name, p.typ)
+	var buf [maxRanges]keyRange
+	ranges := appendRanges(buf[:0], id, m.args)
+	for _, r := range ranges {
+		for i := r.first; i <= r.last; i += r.step {
+			m.emit(i, genericNames[id], p.typ)
+		}
 	}
-	if len(in.keys) == 0 {
-		m.malformed = m.malformed || len(commands[id].keys) > 0
-		m.emitKey(nil, m.c.DB, name, "")
+	if len(ranges) == 0 {
+		m.malformed = len(commands[id].keys) > 0
+		m.emitKey(nil, m.c.DB, genericNames[id], "")
 	}
-	clear(in.keys)
 }
 
 // genericNames holds, for the commands that generic may meet, the event's

@@ -65,25 +65,25 @@ func (s *keySpec) findKeyword(args [][]byte) int {
 	return 0
 }
 
-// appendKeys appends the keys that a command reads or writes, as COMMAND
-// GETKEYS gives them, each a sub-slice of args.
-func appendKeys(dst [][]byte, id ID, args [][]byte) [][]byte {
+// maxRanges is the most that appendRanges appends: the key specifications of a
+// command, and one more for SORT.
+const maxRanges = 4
+
+// appendRanges appends where the keys are that a command reads or writes, in
+// the order of COMMAND GETKEYS.
+func appendRanges(dst []keyRange, id ID, args [][]byte) []keyRange {
 	specs := commands[id].keys
 	if id == cmdMigrate && len(args) > 3 && len(args[3]) == 0 {
 		specs = specs[1:] // MIGRATE host port "" db timeout .. KEYS k..: the first is a placeholder
 	}
 	for i := range specs {
-		r, ok := specs[i].find(args)
-		if !ok {
-			continue
-		}
-		for k := r.first; k <= r.last; k += r.step {
-			dst = append(dst, args[k])
+		if r, ok := specs[i].find(args); ok {
+			dst = append(dst, r)
 		}
 	}
 	if id == cmdSort {
 		if at := sortStore(args); at > 0 {
-			dst = append(dst, args[at])
+			dst = append(dst, keyRange{at, at, 1})
 		}
 	}
 	return dst

@@ -7,14 +7,14 @@ func (in *Interpreter) special(m *maker, id ID) {
 	switch id {
 	case cmdSet:
 		m.emit(1, "set", typeString)
-		m.arg(2)
+		m.require(2)
 		if setHasDeadline(m.args) {
 			m.emit(1, "expire", typeString)
 		}
 	case cmdSetex, cmdPsetex:
 		m.emit(1, "set", typeString)
 		m.emit(1, "expire", typeString)
-		m.arg(3)
+		m.require(3)
 	case cmdMsetex:
 		in.msetex(m)
 	case cmdDel, cmdUnlink:
@@ -81,7 +81,6 @@ func (in *Interpreter) del(m *maker) {
 }
 
 // msetex: MSETEX numkeys key value .. [NX|XX] [EX|PX|EXAT|PXAT t|KEEPTTL].
-// Redis 8.6 announces "expire" before "set", Valkey 9.1 after it.
 func (in *Interpreter) msetex(m *maker) {
 	r, ok := commands[cmdMsetex].keys[0].find(m.args)
 	if !ok {

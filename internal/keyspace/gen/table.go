@@ -20,6 +20,37 @@ var dumps = []string{
 //go:embed *.json
 var dumpFiles embed.FS
 
+// command is one line of a dump.
+type command struct {
+	Name       string // upper case, "XGROUP CREATE" for a subcommand
+	Flags      []string
+	First      int // legacy place of the keys, as COMMAND gives it
+	Last       int
+	Step       int
+	Categories []string
+	Keys       []keySpec // Redis >= 7.0
+}
+
+// keySpec is a key specification as Redis documents it (key-specs): where to
+// begin to search, and how to find the keys from there.
+type keySpec struct {
+	Flags []string
+	Begin struct { // search
+		Type string // index, keyword, unknown
+		Spec struct {
+			Index     int
+			Keyword   string
+			Startfrom int
+		}
+	}
+	Find struct { // keys
+		Type string // range, keynum, unknown
+		Spec struct {
+			Lastkey, Limit, Keystep, Keynumidx, Firstkey int
+		}
+	}
+}
+
 // generate writes the command table to the file out.
 func generate(out string) error {
 	all, err := merge()
@@ -137,7 +168,7 @@ func isContainer(all []command, name string) bool {
 func keySpecs(c command) []string {
 	var specs []string
 	for _, k := range c.Keys {
-		if slices.Contains(k.Flags, "not_key") || k.Begin == "unknown" || k.Find == "unknown" {
+		if slices.Contains(k.Flags, "not_key") || k.Begin.Type == "unknown" || k.Find.Type == "unknown" {
 			continue
 		}
 		specs = append(specs, renderSpec(k))
@@ -151,7 +182,7 @@ func keySpecs(c command) []string {
 // legacyLast turns the legacy last key, counted from the command's name, into
 // that of a key specification, counted from the first key; from the end both
 // count alike.
-func legacyLast(c command) int64 {
+func legacyLast(c command) int {
 	if c.Last < 0 {
 		return c.Last
 	}
@@ -160,26 +191,23 @@ func legacyLast(c command) int64 {
 
 func renderSpec(k keySpec) string {
 	var fields []string
-	add := func(name string, value any) {
-		if s := fmt.Sprintf("%#v", value); s != "0" && s != `""` {
-			fields = append(fields, name+": "+s)
+	add := func(name string, n int) {
+		if n != 0 {
+			fields = append(fields, fmt.Sprintf("%s: %d", name, n))
 		}
 	}
-	number := func(v any) int { f, _ := v.(float64); return int(f) }
-	if k.Begin == "keyword" {
-		add("keyword", k.BeginAt["keyword"])
-		add("begin", number(k.BeginAt["startfrom"]))
-	} else {
-		add("begin", number(k.BeginAt["index"]))
+	begin, find := k.Begin.Spec, k.Find.Spec
+	if k.Begin.Type == "keyword" {
+		fields = append(fields, fmt.Sprintf("keyword: %q", begin.Keyword))
 	}
-	if k.Find == "keynum" {
+	add("begin", begin.Index+begin.Startfrom) // one of them is 0
+	if k.Find.Type == "keynum" {
 		fields = append(fields, "keynum: true")
-		add("numAt", k.FindAt["keynumidx"])
-		add("firstAt", k.FindAt["firstkey"])
-	} else {
-		add("last", k.FindAt["lastkey"])
-		add("limit", k.FindAt["limit"])
 	}
-	add("step", k.FindAt["keystep"])
+	add("numAt", find.Keynumidx)
+	add("firstAt", find.Firstkey)
+	add("last", find.Lastkey)
+	add("limit", find.Limit)
+	add("step", find.Keystep)
 	return "{" + strings.Join(fields, ", ") + "}"
 }
