@@ -14,7 +14,8 @@
 // # What a command alone cannot tell
 //
 // The stream carries effects, and some things that a server announces are in no
-// command. The package says what is sure and never guesses:
+// command. Here the events differ from the server's; it takes the keys' state
+// to mend most of them:
 //
 //   - A pop, trim or removal that empties its key: no "del" follows.
 //   - The *STORE commands, SORT STORE and BITOP announce "del", or nothing,
