@@ -49,6 +49,12 @@ func (p *Program) command(ctx context.Context, tool string, args ...string) *exe
 	}
 	// What is preloaded for this machine's programs may not suit the libraries of another release.
 	cmd.Env = slices.DeleteFunc(os.Environ(), func(kv string) bool { return strings.HasPrefix(kv, "LD_") })
+	if p.libs != "" {
+		// Debian's Redis 6.0 has its scripts' modules "cjson" and "bit" from Lua's
+		// own path; these are what its packages' links there lead to.
+		modules := filepath.Join(p.libs, "liblua5.1-?.so.0")
+		cmd.Env = append(cmd.Env, "LUA_CPATH="+modules+";"+strings.Replace(modules, "?", "?op", 1))
+	}
 	return cmd
 }
 

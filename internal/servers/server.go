@@ -74,14 +74,11 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{Program: p, Dir: o.Dir, Socket: filepath.Join(tmp, "sock"), args: o.Args, tmp: tmp}
-	if err := s.prepare(o); err == nil {
+	if err = s.prepare(o); err == nil {
 		err = s.startOnFreePort(ctx, o.TLS)
-	} else {
-		err = fmt.Errorf("start %s: %w", p.Name, err)
 	}
 	if err != nil {
-		os.RemoveAll(tmp)
-		return nil, err
+		return nil, errors.Join(fmt.Errorf("start %s: %w", p.Name, err), os.RemoveAll(tmp))
 	}
 	return s, nil
 }
@@ -102,6 +99,9 @@ func (s *Server) prepare(o Options) error {
 		if err := os.Mkdir(s.Dir, 0o700); err != nil {
 			return err
 		}
+	}
+	if _, err := os.ReadDir(s.Dir); err != nil { // else it would look as if the program were missing
+		return err
 	}
 	if !o.TLS {
 		return nil
@@ -133,9 +133,17 @@ func (s *Server) startOnFreePort(ctx context.Context, withTLS bool) error {
 // Restart stops the server, if it still runs, and starts it again on the same
 // ports and directory. It finds there what its Args made it save.
 func (s *Server) Restart(ctx context.Context) error {
-	if err := s.Stop(); err != nil {
-		return err
+	err := s.Stop()
+	if err == nil {
+		err = s.startOnSamePort(ctx)
 	}
+	if err != nil {
+		return fmt.Errorf("restart %s: %w", s.Program.Name, err)
+	}
+	return nil
+}
+
+func (s *Server) startOnSamePort(ctx context.Context) error {
 	for {
 		err := s.start(ctx)
 		if !errors.Is(err, errPortTaken) {
@@ -235,7 +243,7 @@ func (s *Server) start(ctx context.Context) error {
 	if strings.Contains(strings.ToLower(said), "address already in use") {
 		err = errors.Join(errPortTaken, err)
 	}
-	return fmt.Errorf("start %s on %s: %w; its log:\n%s", s.Program.Name, s.Addr, err, said)
+	return fmt.Errorf("on %s: %w; its log:\n%s", s.Addr, err, said)
 }
 
 func (s *Server) commandLine() []string {
