@@ -39,8 +39,11 @@ type input struct {
 	srcErr error // what src returned last; io.EOF or worse
 
 	maxString uint64
+	over      uint64  // what is left to skip of a string over the limit
 	slots     [2]slot // two strings can be held at a time
 	packed    []byte  // a compressed string too large for buf
+	packedAt  int64   // offset of the last compressed string that was read
+	packedLen int64   // and its length there
 }
 
 // slot is the memory of one string that is not handed out in place.
@@ -342,6 +345,7 @@ func (in *input) plainString(i int, n uint64) ([]byte, error) {
 		return in.next(int(n))
 	}
 	if n > in.maxString {
+		in.over = n
 		return nil, in.fault("string of %d bytes: %w of %d", n, ErrLimit, in.maxString)
 	}
 	return in.gather(&in.slots[i].big, int(n))
@@ -426,9 +430,11 @@ func (in *input) lzfString(i int, enc uint64) ([]byte, error) {
 		return nil, err
 	}
 	if max(packed, plain) > in.maxString {
+		in.over = packed
 		return nil, in.fault("compressed string of %d bytes, %d unpacked: %w of %d", packed, plain, ErrLimit, in.maxString)
 	}
 	start := in.offset()
+	in.packedAt, in.packedLen = start, int64(packed)
 	var src []byte
 	if packed <= maxInPlace {
 		src, err = in.next(int(packed))

@@ -3,6 +3,7 @@ package rdb
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"io"
 )
 
@@ -86,6 +87,13 @@ type Reader struct {
 	err      error
 	aux      map[string]string
 	auxBytes int
+	el       Element
+	stopped  bool     // the loop over Elements ended
+	minimum  int64    // see hashMetadata
+	texts    []byte   // integers of a stream's entry as text, or a name that is held
+	fields   [][]byte // of a stream's entry
+	lp       lpReader // of a stream's node
+	info     StreamInfo
 }
 
 // NewReader returns a Reader for the snapshot that r begins with. It reads
@@ -141,6 +149,20 @@ func (r *Reader) Rest() io.Reader {
 		return rest
 	}
 	return io.MultiReader(rest, r.in.src)
+}
+
+// failString is fail for a string value. One that is only too long is passed
+// over, and the Reader can go on.
+func (r *Reader) failString(err error) error {
+	if !errors.Is(err, ErrLimit) {
+		return r.fail(err)
+	}
+	if skipErr := r.in.skip(r.in.over); skipErr != nil {
+		return r.fail(skipErr)
+	}
+	syn := err.(*SyntaxError)
+	syn.Key = bytes.Clone(r.entry.Key)
+	return syn
 }
 
 // fail keeps err, with its key, as the Reader's last word.
@@ -243,22 +265,21 @@ func (r *Reader) start() error {
 
 // The opcodes (rdb.h).
 const (
-	opRAMLRU       = 107 // Redis Enterprise
-	opHashTemplate = 242
-	opKeyMeta      = 243 // Redis 8.6; Valkey 9 uses the number for opSlotImport
-	opSlotImport   = 243
-	opSlotInfo     = 244
-	opFunction2    = 245
-	opFunctionRC   = 246
-	opModuleAux    = 247
-	opIdle         = 248
-	opFreq         = 249
-	opAux          = 250
-	opResizeDB     = 251
-	opExpireMS     = 252
-	opExpire       = 253
-	opSelectDB     = 254
-	opEOF          = 255
+	opRAMLRU     = 107 // Redis Enterprise
+	opKeyMeta    = 243 // Redis 8.6; Valkey 9 uses the number for opSlotImport
+	opSlotImport = 243
+	opSlotInfo   = 244
+	opFunction2  = 245
+	opFunctionRC = 246
+	opModuleAux  = 247
+	opIdle       = 248
+	opFreq       = 249
+	opAux        = 250
+	opResizeDB   = 251
+	opExpireMS   = 252
+	opExpire     = 253
+	opSelectDB   = 254
+	opEOF        = 255
 )
 
 func (r *Reader) opcode(op byte) error {

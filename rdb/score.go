@@ -13,9 +13,9 @@ const (
 	scoreNegInf = 255
 )
 
-// score reads a score as formats before version 8 have it: its text, behind
+// textScore reads a score as formats before version 8 have it: its text, behind
 // its length in one byte.
-func (r *Reader) score() (float64, error) {
+func (r *Reader) textScore() (float64, error) {
 	n, err := r.in.byte()
 	if err != nil {
 		return 0, err

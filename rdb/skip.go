@@ -16,6 +16,12 @@ func (r *Reader) skipValue() error {
 		return r.skipModule()
 	case typStream, typStream2, typStream3, typStream4, typStream5:
 		return r.skipStream()
+	case typArray:
+		n, err := r.arrayHead()
+		if err != nil {
+			return err
+		}
+		return r.skipItems(n)
 	case typHashMetadata:
 		if err := r.in.skip(8); err != nil {
 			return err
@@ -56,13 +62,25 @@ func (r *Reader) skipItem() error {
 		if err := r.in.skipString(); err != nil {
 			return err
 		}
-		_, err := r.score()
+		_, err := r.textScore()
 		return err
 	case typZSet2:
 		if err := r.in.skipString(); err != nil {
 			return err
 		}
 		return r.in.skip(8)
+	case typArray:
+		if _, err := r.in.length(); err != nil {
+			return err
+		}
+		tag, err := r.arrayTag()
+		if err != nil {
+			return err
+		}
+		if tag == arrayInt || tag == arrayDouble {
+			return r.in.skip(8)
+		}
+		return r.in.skipString()
 	case typListQuicklist2:
 		if _, err := r.in.length(); err != nil {
 			return err
@@ -139,33 +157,41 @@ func (r *Reader) skipStreamTail() error {
 	if err != nil {
 		return err
 	}
-	for ; groups > 0; groups-- {
-		if err := r.skipGroup(); err != nil {
+	return r.skipGroups(groups)
+}
+
+// skipGroups passes over n groups and all that follows them.
+func (r *Reader) skipGroups(n uint64) error {
+	for ; n > 0; n-- {
+		if err := r.in.skipString(); err != nil {
 			return err
 		}
-	}
-	if r.typ < typStream4 {
-		return nil
+		meta := uint64(2) // last ID
+		if r.typ != typStream {
+			meta++ // entries read
+		}
+		if err := r.skipLengths(meta); err != nil {
+			return err
+		}
+		if err := r.skipGroupBody(); err != nil {
+			return err
+		}
 	}
 	return r.skipProducers()
 }
 
-func (r *Reader) skipGroup() error {
-	if err := r.in.skipString(); err != nil {
-		return err
-	}
-	meta := uint64(2) // last ID
-	if r.typ != typStream {
-		meta++ // entries read
-	}
-	if err := r.skipLengths(meta); err != nil {
-		return err
-	}
+// skipGroupBody passes over a group's pending entries and its consumers.
+func (r *Reader) skipGroupBody() error {
 	pending, err := r.in.length()
 	if err != nil {
 		return err
 	}
-	for ; pending > 0; pending-- {
+	return r.skipPending(pending)
+}
+
+// skipPending passes over n of a group's pending entries and its consumers.
+func (r *Reader) skipPending(n uint64) error {
+	for ; n > 0; n-- {
 		if err := r.in.skip(16 + 8); err != nil {
 			return err
 		}
@@ -177,30 +203,38 @@ func (r *Reader) skipGroup() error {
 	if err != nil {
 		return err
 	}
-	for ; consumers > 0; consumers-- {
-		if err := r.skipConsumer(); err != nil {
-			return err
-		}
-	}
-	return nil
+	return r.skipConsumers(consumers)
 }
 
-func (r *Reader) skipConsumer() error {
-	if err := r.in.skipString(); err != nil {
-		return err
-	}
+// skipConsumers passes over n consumers and what follows them in their group.
+func (r *Reader) skipConsumers(n uint64) error {
 	times := uint64(8) // seen
 	if r.typ >= typStream3 {
 		times += 8 // active
 	}
-	if err := r.in.skip(times); err != nil {
-		return err
+	for ; n > 0; n-- {
+		if err := r.in.skipString(); err != nil {
+			return err
+		}
+		if err := r.in.skip(times); err != nil {
+			return err
+		}
+		pending, err := r.in.length()
+		if err != nil {
+			return err
+		}
+		if err := r.skipIDs(pending); err != nil {
+			return err
+		}
 	}
-	pending, err := r.in.length()
+	if r.typ < typStream5 {
+		return nil
+	}
+	nacked, err := r.in.length()
 	if err != nil {
 		return err
 	}
-	return r.skipIDs(pending)
+	return r.skipIDs(nacked)
 }
 
 // skipIDs passes over n stream IDs of 16 bytes.
@@ -215,9 +249,11 @@ func (r *Reader) skipIDs(n uint64) error {
 }
 
 // skipProducers passes over what a stream of Redis 8.6 knows of idempotent
-// producers: duration, limit, for each producer its ID and what it sent, and
-// two counters.
+// producers: duration, limit, each producer with what it sent, two counters.
 func (r *Reader) skipProducers() error {
+	if r.typ < typStream4 {
+		return nil
+	}
 	if err := r.skipLengths(2); err != nil {
 		return err
 	}
@@ -225,7 +261,12 @@ func (r *Reader) skipProducers() error {
 	if err != nil {
 		return err
 	}
-	for ; producers > 0; producers-- {
+	return r.skipProducerList(producers)
+}
+
+// skipProducerList passes over n producers and what follows them.
+func (r *Reader) skipProducerList(n uint64) error {
+	for ; n > 0; n-- {
 		if err := r.in.skipString(); err != nil {
 			return err
 		}
@@ -233,16 +274,24 @@ func (r *Reader) skipProducers() error {
 		if err != nil {
 			return err
 		}
-		for ; sent > 0; sent-- {
-			if err := r.in.skipString(); err != nil {
-				return err
-			}
-			if err := r.skipLengths(2); err != nil {
-				return err
-			}
+		if err := r.skipProduced(sent); err != nil {
+			return err
 		}
 	}
 	return r.skipLengths(2)
+}
+
+// skipProduced passes over n of the things a producer sent.
+func (r *Reader) skipProduced(n uint64) error {
+	for ; n > 0; n-- {
+		if err := r.in.skipString(); err != nil {
+			return err
+		}
+		if err := r.skipLengths(2); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Opcodes inside what a module wrote (rdb.h).

@@ -36,33 +36,30 @@ type Encoding uint8
 
 // The encodings.
 const (
-	EncodingRaw              Encoding = iota + 1 // string of bytes, perhaps compressed
-	EncodingInt                                  // string that is an integer of 8, 16 or 32 bits
-	EncodingLinkedList                           // list, element by element
-	EncodingZiplist                              // list, zset or hash
-	EncodingQuicklist                            // list of ziplists or listpacks
-	EncodingHashTable                            // set or hash, element by element
-	EncodingIntSet                               // set
-	EncodingListpack                             // set, zset or hash
-	EncodingListpackEx                           // hash, some of its fields with an expiry
-	EncodingSkipList                             // zset, element by element
-	EncodingZipmap                               // hash, before Redis 2.6
-	EncodingStream                               // stream
-	EncodingModule                               // module
-	EncodingArray                                // array
-	EncodingTemplateListpack                     // hash that has its field names in common with others
-	EncodingTemplateArray                        // "
+	EncodingRaw        Encoding = iota + 1 // string of bytes, perhaps compressed
+	EncodingInt                            // string that is an integer of 8, 16 or 32 bits
+	EncodingLinkedList                     // list, element by element
+	EncodingZiplist                        // list, zset or hash
+	EncodingQuicklist                      // list of ziplists or listpacks
+	EncodingHashTable                      // set or hash, element by element
+	EncodingIntSet                         // set
+	EncodingListpack                       // set, zset or hash
+	EncodingListpackEx                     // hash, some of its fields with an expiry
+	EncodingSkipList                       // zset, element by element
+	EncodingZipmap                         // hash, before Redis 2.6
+	EncodingStream                         // stream
+	EncodingModule                         // module
+	EncodingArray                          // array
 )
 
 var encodingNames = [...]string{
 	"invalid", "raw", "int", "linkedlist", "ziplist", "quicklist", "hashtable", "intset", "listpack", "listpackex",
-	"skiplist", "zipmap", "stream", "module", "array", "template-listpack", "template-array",
+	"skiplist", "zipmap", "stream", "module", "array",
 }
 
 // String returns the encoding's name: "raw", "int", "linkedlist", "ziplist",
 // "quicklist", "hashtable", "intset", "listpack", "listpackex", "skiplist",
-// "zipmap", "stream", "module", "array", "template-listpack" or
-// "template-array".
+// "zipmap", "stream", "module" or "array".
 func (e Encoding) String() string {
 	if int(e) < len(encodingNames) {
 		return encodingNames[e]
@@ -71,7 +68,9 @@ func (e Encoding) String() string {
 }
 
 // The value types of the format (rdb.h). The gaps are not types: 8 was never
-// used, 6 was in release candidates of Redis 4.0 only and cannot be walked.
+// used, 6 was in release candidates of Redis 4.0 only and cannot be walked. 29 to
+// 32, Redis 8.10's hashes that share their field names, are not known here: they
+// changed between its release candidates.
 const (
 	typString          = 0
 	typList            = 1
@@ -100,10 +99,6 @@ const (
 	typStream4         = 26
 	typStream5         = 27
 	typArray           = 28
-	typTemplateLP      = 29
-	typTemplateLPRef   = 30
-	typTemplateArr     = 31
-	typTemplateArrRef  = 32
 )
 
 // kinds tells type and encoding of each value type; the zero Type: unknown.
@@ -136,4 +131,6 @@ var kinds = [256]struct {
 	typHashMetadata:    {TypeHash, EncodingHashTable},
 	typHashListpackEx:  {TypeHash, EncodingListpackEx},
 	typStream4:         {TypeStream, EncodingStream},
+	typStream5:         {TypeStream, EncodingStream},
+	typArray:           {TypeArray, EncodingArray},
 }

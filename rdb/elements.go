@@ -1,0 +1,447 @@
+package rdb
+
+import (
+	"encoding/binary"
+	"iter"
+	"math"
+	"strconv"
+)
+
+// Kind tells which fields of an Element are set.
+type Kind uint8
+
+// The kinds, and where they occur. A stream's elements come in the order of the
+// file: entries, then KindStreamInfo, then each group with its pending entries,
+// its consumers and each consumer's pending entries.
+const (
+	// KindItem: a string's value, a list's item or a set's member, in Member.
+	KindItem Kind = iota + 1
+	// KindScored: a zset's member, in Member and Score.
+	KindScored
+	// KindField: a hash's field, in Member, Value and ExpireAt.
+	KindField
+	// KindIndexed: an array's element, in Index and Member.
+	KindIndexed
+	// KindStreamEntry: an entry of a stream, in ID and Fields.
+	KindStreamEntry
+	// KindStreamInfo: what is known of the whole stream, in Info.
+	KindStreamInfo
+	// KindGroup: a consumer group, in Member (name), ID (last delivered) and
+	// Count (entries read, -1 if not known).
+	KindGroup
+	// KindPending: an entry that the group delivered and nobody acknowledged,
+	// in ID, Time (of the last delivery, ms) and Count (deliveries).
+	KindPending
+	// KindConsumer: a consumer of the group, in Member (name), Time (last
+	// attempt to read, ms) and Active (last successful one, ms; 0 if not known).
+	KindConsumer
+	// KindConsumerPending: one of the group's pending entries, in ID, that is
+	// the consumer's.
+	KindConsumerPending
+	// KindGroupNacked: one of the group's pending entries, in ID, that has no
+	// consumer (Redis 8.8).
+	KindGroupNacked
+	// KindProducer: an idempotent producer of the stream (Redis 8.6), in Member.
+	// Producers come after the groups.
+	KindProducer
+	// KindProduced: what the producer sent: its own ID of it in Member, the
+	// entry it became in ID.
+	KindProduced
+	// KindProducers: the end of a stream that can have producers, in Info, of
+	// which what concerns producers is known now.
+	KindProducers
+	// KindModule: the module's type name in Member and the version of its
+	// encoding in Count. Its value follows as parts.
+	KindModule
+	// KindModulePart: one thing that the module wrote, in Part.
+	KindModulePart
+)
+
+// Element is one element of a value. It belongs to the Reader and, with all its
+// slices, is valid until the loop goes on.
+type Element struct {
+	Kind Kind
+	// Member is the main text; which, Kind tells.
+	Member []byte
+	// Value is the value of a hash's field.
+	Value []byte
+	// Score is never NaN.
+	Score float64
+	// ExpireAt is when a hash's field expires, in milliseconds since 1970; 0:
+	// never, or not before the key does.
+	ExpireAt int64
+	// Index is the place of an array's element.
+	Index uint64
+	// ID is that of a stream's entry.
+	ID StreamID
+	// Fields are a stream entry's: field, value, field, value, ... A field may
+	// be there more than once.
+	Fields [][]byte
+	// Info is set for KindStreamInfo and KindProducers.
+	Info *StreamInfo
+	// Count, Time and Active are numbers of groups, pending entries and
+	// consumers.
+	Count, Time, Active int64
+	// Part is set for KindModulePart.
+	Part Part
+}
+
+// yieldFunc is the body of a loop over Elements.
+type yieldFunc = func(*Element, error) bool
+
+// Elements returns the elements of the current entry's value, read one by one
+// as the loop goes, so that a collection of any size takes no memory. The order
+// is the snapshot's. An error comes last, with a nil Element, and is the
+// Reader's last word too. The sequence is single-use: the value is read from
+// the input. A loop that ends early passes over the rest.
+func (r *Reader) Elements() iter.Seq2[*Element, error] { return r.elements }
+
+// Bytes returns the value of the current entry, which has to be a string,
+// valid until the next call of any method that reads. A string larger than
+// Limits.MaxString is passed over; the error is an ErrLimit then and the Reader
+// can go on.
+func (r *Reader) Bytes() ([]byte, error) {
+	if !r.unread || r.typ != typString {
+		return nil, r.consumed()
+	}
+	r.unread = false
+	b, err := r.in.str(0)
+	if err != nil {
+		return nil, r.failString(err)
+	}
+	return b, nil
+}
+
+// consumed is the error of asking for a value that is not there.
+func (r *Reader) consumed() error {
+	if r.err != nil {
+		return r.err
+	}
+	return ErrConsumed
+}
+
+func (r *Reader) elements(yield func(*Element, error) bool) {
+	if !r.unread {
+		yield(nil, r.consumed())
+		return
+	}
+	r.unread, r.stopped = false, false
+	if err := r.decode(yield); err != nil {
+		err = r.fail(err)
+		if !r.stopped {
+			yield(nil, err)
+		}
+	}
+}
+
+// decode reads the current value. Every function below it that is given yield
+// does the same: when yield wants no more, it notes that (see stop) and passes
+// over the rest of what it was to read.
+func (r *Reader) decode(yield yieldFunc) error {
+	switch r.typ {
+	case typString:
+		return r.strings(1, yield)
+	case typList, typSet:
+		return r.counted(yield, r.strings)
+	case typListQuicklist:
+		return r.counted(yield, r.quicklist)
+	case typListQuicklist2:
+		return r.counted(yield, r.quicklist2)
+	case typHash:
+		return r.counted(yield, r.hash)
+	case typZSet, typZSet2:
+		return r.counted(yield, r.zset)
+	case typListZiplist:
+		return r.listZiplist(yield)
+	case typZSetZiplist:
+		return r.zsetZiplist(yield)
+	case typHashZiplist:
+		return r.hashZiplist(yield)
+	case typSetIntset:
+		return r.intset(yield)
+	case typHashZipmap:
+		return r.zipmap(yield)
+	case typHashListpack:
+		return r.hashListpack(yield)
+	case typZSetListpack:
+		return r.zsetListpack(yield)
+	case typSetListpack:
+		return r.listListpack(yield)
+	case typHash22:
+		if r.valkey {
+			return r.counted(yield, r.hashValkey)
+		}
+		return r.counted(yield, r.hashMetadata)
+	case typHashMetadata:
+		return r.hashMinimum(yield)
+	case typHashListpackEx0, typHashListpackEx:
+		return r.hashListpackEx(yield)
+	case typStream, typStream2, typStream3, typStream4, typStream5:
+		return r.stream(yield)
+	case typModule2:
+		return r.module(yield)
+	case typArray:
+		return r.array(yield)
+	}
+	return r.in.fault("type %d: %w", r.typ, ErrUnknown)
+}
+
+// stop notes that the loop ended and returns what skipping the rest gave.
+func (r *Reader) stop(err error) error {
+	r.stopped = true
+	return err
+}
+
+// counted reads a count and then that many elements with f.
+func (r *Reader) counted(yield yieldFunc, f func(uint64, yieldFunc) error) error {
+	n, err := r.in.length()
+	if err != nil {
+		return err
+	}
+	return f(n, yield)
+}
+
+func (r *Reader) strings(n uint64, yield yieldFunc) error {
+	el := &r.el
+	el.Kind = KindItem
+	for ; n > 0; n-- {
+		s, err := r.in.str(0)
+		if err != nil {
+			return err
+		}
+		el.Member = s
+		if !yield(el, nil) {
+			return r.stop(r.skipStrings(n - 1))
+		}
+	}
+	return nil
+}
+
+func (r *Reader) hash(n uint64, yield yieldFunc) error {
+	el := &r.el
+	el.Kind, el.ExpireAt = KindField, 0
+	for ; n > 0; n-- {
+		field, value, err := r.in.pair()
+		if err != nil {
+			return err
+		}
+		el.Member, el.Value = field, value
+		if !yield(el, nil) {
+			return r.stop(r.skipItems(n - 1))
+		}
+	}
+	return nil
+}
+
+func (r *Reader) zset(n uint64, yield yieldFunc) error {
+	el := &r.el
+	el.Kind = KindScored
+	for ; n > 0; n-- {
+		s, err := r.in.str(0)
+		if err != nil {
+			return err
+		}
+		if r.typ == typZSet2 {
+			el.Score, err = r.binaryScore()
+		} else {
+			el.Score, err = r.textScore()
+		}
+		if err != nil {
+			return err
+		}
+		el.Member = s
+		if !yield(el, nil) {
+			return r.stop(r.skipItems(n - 1))
+		}
+	}
+	return nil
+}
+
+func (r *Reader) binaryScore() (float64, error) {
+	u, err := r.in.uint64le()
+	f := math.Float64frombits(u)
+	if f != f && err == nil {
+		err = r.in.faultAt(r.in.offset()-8, "score is not a number")
+	}
+	return f, err
+}
+
+// hashMetadata reads fields with expiries: absolute, or, if r.minimum is set,
+// counted from one less than it. 0 is none.
+func (r *Reader) hashMetadata(n uint64, yield yieldFunc) error {
+	el := &r.el
+	el.Kind = KindField
+	for ; n > 0; n-- {
+		expiry, err := r.in.length()
+		if err != nil {
+			return err
+		}
+		field, value, err := r.in.pair()
+		if err != nil {
+			return err
+		}
+		el.Member, el.Value, el.ExpireAt = field, value, r.fieldExpiry(int64(expiry))
+		if !yield(el, nil) {
+			return r.stop(r.skipItems(n - 1))
+		}
+	}
+	return nil
+}
+
+func (r *Reader) fieldExpiry(v int64) int64 {
+	if v == 0 || r.minimum == 0 {
+		return v
+	}
+	return v + r.minimum - 1
+}
+
+// hashMinimum reads a hash in front of which the earliest of its fields'
+// expiries stands.
+func (r *Reader) hashMinimum(yield yieldFunc) error {
+	u, err := r.in.uint64le()
+	if err != nil {
+		return err
+	}
+	r.minimum = int64(u)
+	err = r.counted(yield, r.hashMetadata)
+	r.minimum = 0
+	return err
+}
+
+// hashValkey reads fields with expiries as Valkey has them: after the value,
+// -1 is none.
+func (r *Reader) hashValkey(n uint64, yield yieldFunc) error {
+	el := &r.el
+	el.Kind = KindField
+	for ; n > 0; n-- {
+		field, value, err := r.in.pair()
+		if err != nil {
+			return err
+		}
+		u, err := r.in.uint64le()
+		if err != nil {
+			return err
+		}
+		el.Member, el.Value, el.ExpireAt = field, value, max(0, int64(u))
+		if !yield(el, nil) {
+			return r.stop(r.skipItems(n - 1))
+		}
+	}
+	return nil
+}
+
+// quicklist reads n ziplists.
+func (r *Reader) quicklist(n uint64, yield yieldFunc) error {
+	for ; n > 0; n-- {
+		if err := r.listZiplist(yield); err != nil {
+			return err
+		}
+		if r.stopped {
+			return r.skipItems(n - 1)
+		}
+	}
+	return nil
+}
+
+// The containers of a quicklist's node.
+const (
+	nodePlain  = 1 // one item
+	nodePacked = 2 // a listpack
+)
+
+// quicklist2 reads n nodes, each an item or a listpack.
+func (r *Reader) quicklist2(n uint64, yield yieldFunc) error {
+	for ; n > 0; n-- {
+		container, err := r.in.length()
+		if err != nil {
+			return err
+		}
+		switch container {
+		case nodePlain:
+			err = r.strings(1, yield)
+		case nodePacked:
+			err = r.listListpack(yield)
+		default:
+			err = r.in.fault("quicklist container %d: %w", container, ErrUnknown)
+		}
+		if err != nil {
+			return err
+		}
+		if r.stopped {
+			return r.skipItems(n - 1)
+		}
+	}
+	return nil
+}
+
+// compact is a string that is a structure of its own.
+type compact struct {
+	b   []byte
+	end int64 // offset behind it in the input
+}
+
+// compact reads the string of a compact structure called what, of at least
+// least bytes.
+func (r *Reader) compact(what string, least int) (compact, error) {
+	start := r.in.offset()
+	b, err := r.in.str(0)
+	if err == nil && len(b) < least {
+		err = r.in.faultAt(start, "%s of %d bytes", what, len(b))
+	}
+	return compact{b, r.in.offset()}, err
+}
+
+// fault makes the error for a fault at c.b[i].
+func (r *Reader) compactFault(c compact, i int, format string, args ...any) error {
+	at := c.end - int64(len(c.b)) + int64(i)
+	if c.end-r.in.packedLen == r.in.packedAt { // it was compressed
+		at = r.in.packedAt
+	}
+	return r.in.faultAt(at, format, args...)
+}
+
+// text returns v as text, in the memory of slot i.
+func (r *Reader) text(i int, v int64) []byte {
+	b := strconv.AppendInt(r.in.slots[i].num[:0], v, 10)
+	return b[:len(b):len(b)]
+}
+
+// intset reads a set of integers: their size, how many, and they themselves,
+// in ascending order.
+func (r *Reader) intset(yield yieldFunc) error {
+	c, err := r.compact("intset", 8)
+	if err != nil {
+		return err
+	}
+	size := uint64(binary.LittleEndian.Uint32(c.b))
+	n := uint64(binary.LittleEndian.Uint32(c.b[4:]))
+	if size != 2 && size != 4 && size != 8 {
+		return r.compactFault(c, 0, "intset of integers of %d bytes", size)
+	}
+	if 8+n*size != uint64(len(c.b)) {
+		return r.compactFault(c, 4, "intset of %d integers of %d bytes in %d bytes", n, size, len(c.b))
+	}
+	el := &r.el
+	el.Kind = KindItem
+	last := int64(math.MinInt64)
+	for i := 8; i < len(c.b); i += int(size) {
+		var v int64
+		switch size {
+		case 2:
+			v = int64(int16(binary.LittleEndian.Uint16(c.b[i:])))
+		case 4:
+			v = int64(int32(binary.LittleEndian.Uint32(c.b[i:])))
+		default:
+			v = int64(binary.LittleEndian.Uint64(c.b[i:]))
+		}
+		if i > 8 && v <= last {
+			return r.compactFault(c, i, "intset not in ascending order: %d after %d", v, last)
+		}
+		last = v
+		el.Member = r.text(0, v)
+		if !yield(el, nil) {
+			return r.stop(nil)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,482 @@
+package rdb
+
+import (
+	"encoding/binary"
+	"strconv"
+)
+
+// StreamID is the ID of a stream's entry.
+type StreamID struct {
+	Ms  uint64 // milliseconds since 1970, unless the client chose otherwise
+	Seq uint64
+}
+
+// String returns the ID as the servers write it: "ms-seq".
+func (id StreamID) String() string { return string(id.Append(nil)) }
+
+// Append appends the ID's text to dst.
+func (id StreamID) Append(dst []byte) []byte {
+	dst = strconv.AppendUint(dst, id.Ms, 10)
+	dst = append(dst, '-')
+	return strconv.AppendUint(dst, id.Seq, 10)
+}
+
+// StreamInfo is what a snapshot says of a whole stream.
+type StreamInfo struct {
+	// Length is the number of entries as the server counted them. It may
+	// differ from the entries that are there.
+	Length uint64
+	// LastID is the ID of the last entry ever added.
+	LastID StreamID
+	// HasHistory tells that the three fields below are in the snapshot: Redis
+	// 7.0 and later.
+	HasHistory   bool
+	FirstID      StreamID // of the first entry
+	MaxDeletedID StreamID // the greatest ID that was deleted
+	EntriesAdded uint64   // ever
+	// HasProducers tells that the fields below, and elements of kind
+	// KindProducer, are in the snapshot: Redis 8.6 and later.
+	HasProducers bool
+	IDMPDuration uint64 // for how many seconds what a producer sent is remembered
+	IDMPMax      uint64 // how much of each producer is remembered
+	IIDsAdded    uint64 // ever
+	IIDsRepeated uint64 // ever refused, as sent before
+}
+
+// Flags of an entry in a stream's listpack (t_stream.c).
+const (
+	streamDeleted    = 1
+	streamSameFields = 2
+)
+
+func (r *Reader) stream(yield yieldFunc) error {
+	nodes, err := r.in.length()
+	if err != nil {
+		return err
+	}
+	var last StreamID
+	for ; nodes > 0; nodes-- {
+		id, err := r.streamNodeID()
+		if err != nil {
+			return err
+		}
+		if last != (StreamID{}) && !last.before(id) {
+			return r.in.fault("stream node %v after %v", id, last)
+		}
+		last = id
+		if err := r.streamNode(id, yield); err != nil {
+			return err
+		}
+		if r.stopped {
+			if err := r.skipStreamNodes(nodes - 1); err != nil {
+				return err
+			}
+			return r.skipStreamTail()
+		}
+	}
+	return r.streamTail(yield)
+}
+
+func (id StreamID) before(other StreamID) bool {
+	return id.Ms < other.Ms || id.Ms == other.Ms && id.Seq < other.Seq
+}
+
+func parseID(b []byte) StreamID {
+	return StreamID{binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:])}
+}
+
+// streamNodeID reads the key of a listpack: the ID its entries' IDs are counted
+// from.
+func (r *Reader) streamNodeID() (StreamID, error) {
+	start := r.in.offset()
+	b, err := r.in.str(0)
+	if err != nil {
+		return StreamID{}, err
+	}
+	if len(b) != 16 {
+		return StreamID{}, r.in.faultAt(start, "stream node key of %d bytes", len(b))
+	}
+	return parseID(b), nil
+}
+
+// lpReader walks a listpack entry by entry and remembers the first fault.
+type lpReader struct {
+	c   compact
+	b   []byte // c.b without its end mark
+	i   int    // place of the next entry
+	n   int    // entries read
+	at  int    // place of the last one
+	bad bool
+}
+
+// int reads an integer; streams have them in the places that make their form.
+func (l *lpReader) int() int64 {
+	s, v, next := lpNext(l.b, l.i)
+	l.at = l.i
+	if next < 0 || s != nil {
+		l.bad = true
+		return 0
+	}
+	l.i = next
+	l.n++
+	return v
+}
+
+// streamText reads a field or value; integers become text in r.texts.
+func (r *Reader) streamText(l *lpReader) []byte {
+	s, v, next := lpNext(l.b, l.i)
+	l.at = l.i
+	if next < 0 {
+		l.bad = true
+		return nil
+	}
+	l.i = next
+	l.n++
+	if s == nil {
+		n := len(r.texts)
+		r.texts = strconv.AppendInt(r.texts, v, 10)
+		s = r.texts[n:len(r.texts):len(r.texts)]
+	}
+	return s
+}
+
+// streamNode reads the entries of one listpack. The first, the master entry,
+// has the number of entries and of deleted ones, and the fields that entries
+// may have in common:
+//
+//	count deleted n field... 0
+//	flags ms seq [n field value ... | value...] length
+//
+// ms and seq are added to id. length is the number of listpack entries that
+// came before it, for reading from behind.
+func (r *Reader) streamNode(id StreamID, yield yieldFunc) error {
+	c, err := r.listpack()
+	if err != nil {
+		return err
+	}
+	l := &r.lp
+	*l = lpReader{c: c, b: c.b[:len(c.b)-1], i: lpHeader}
+	count, deleted, nMaster := l.int(), l.int(), l.int()
+	// A field takes two bytes at least.
+	if l.bad || count < 0 || deleted < 0 || nMaster < 0 || nMaster > int64(len(l.b))/2 {
+		return r.compactFault(c, l.at, "stream node: bad master entry")
+	}
+	masterAt := l.i
+	for range nMaster {
+		if _, _, next := lpNext(l.b, l.i); next < 0 {
+			return r.lpFault(c, l.i)
+		} else {
+			l.i = next
+			l.n++
+		}
+	}
+	if l.int() != 0 || l.bad {
+		return r.compactFault(c, l.at, "stream node: master entry without end")
+	}
+	el := &r.el
+	for l.i < len(l.b) {
+		start := l.i
+		gone, err := r.streamEntry(id, masterAt, int(nMaster))
+		if err != nil {
+			return err
+		}
+		if gone {
+			deleted--
+			continue
+		}
+		if count--; count < 0 {
+			return r.compactFault(c, start, "stream node: more entries than it says")
+		}
+		if !yield(el, nil) {
+			return r.stop(nil)
+		}
+	}
+	if count != 0 || deleted != 0 {
+		return r.compactFault(c, lpHeader, "stream node: entries or deleted entries are not as many as it says")
+	}
+	return r.lpCount(c, l.n)
+}
+
+// streamEntry reads one entry into r.el; gone tells that it is a deleted one.
+func (r *Reader) streamEntry(id StreamID, masterAt, nMaster int) (gone bool, err error) {
+	l, el := &r.lp, &r.el
+	first := l.n
+	flags := l.int()
+	ms, seq := l.int(), l.int()
+	if l.bad || flags&^(streamDeleted|streamSameFields) != 0 {
+		return false, r.compactFault(l.c, l.at, "stream entry: bad head")
+	}
+	r.texts, r.fields = r.texts[:0], r.fields[:0]
+	if flags&streamSameFields != 0 {
+		at := masterAt
+		for range nMaster {
+			// Read twice: fields as part of the master entry, values here.
+			m := lpReader{b: l.b, i: at}
+			field := r.streamText(&m)
+			at = m.i
+			r.fields = append(r.fields, field, r.streamText(l))
+			if l.bad {
+				return false, r.lpFault(l.c, l.at)
+			}
+		}
+	} else {
+		n := l.int()
+		if l.bad || n < 0 || n > int64(len(l.b))/4 {
+			return false, r.compactFault(l.c, l.at, "stream entry: bad number of fields")
+		}
+		for range n {
+			field := r.streamText(l)
+			r.fields = append(r.fields, field, r.streamText(l))
+			if l.bad {
+				return false, r.lpFault(l.c, l.at)
+			}
+		}
+	}
+	items := l.n - first
+	if l.int() != int64(items) || l.bad {
+		return false, r.compactFault(l.c, l.at, "stream entry: bad length")
+	}
+	el.Kind, el.Fields = KindStreamEntry, r.fields
+	el.ID = StreamID{id.Ms + uint64(ms), id.Seq + uint64(seq)}
+	return flags&streamDeleted != 0, nil
+}
+
+// lengths reads numbers into dst.
+func (r *Reader) lengths(dst ...*uint64) (err error) {
+	for _, p := range dst {
+		if *p, err = r.in.length(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// streamTail reads what follows the entries.
+func (r *Reader) streamTail(yield yieldFunc) error {
+	info := &r.info
+	*info = StreamInfo{}
+	err := r.lengths(&info.Length, &info.LastID.Ms, &info.LastID.Seq)
+	if err == nil && r.typ != typStream {
+		info.HasHistory = true
+		err = r.lengths(&info.FirstID.Ms, &info.FirstID.Seq,
+			&info.MaxDeletedID.Ms, &info.MaxDeletedID.Seq, &info.EntriesAdded)
+	}
+	if err != nil {
+		return err
+	}
+	groups, err := r.in.length()
+	if err != nil {
+		return err
+	}
+	if !r.yieldInfo(KindStreamInfo, yield) {
+		return r.skipGroups(groups)
+	}
+	for ; groups > 0; groups-- {
+		if err := r.group(yield); err != nil {
+			return err
+		}
+		if r.stopped {
+			return r.skipGroups(groups - 1)
+		}
+	}
+	if r.typ < typStream4 {
+		return nil
+	}
+	return r.producers(yield)
+}
+
+func (r *Reader) yieldInfo(kind Kind, yield yieldFunc) bool {
+	r.el.Kind, r.el.Info = kind, &r.info
+	r.stopped = !yield(&r.el, nil)
+	return !r.stopped
+}
+
+func (r *Reader) group(yield yieldFunc) error {
+	name, err := r.in.str(0)
+	if err != nil {
+		return err
+	}
+	el := &r.el
+	el.Kind, el.Member, el.Count = KindGroup, name, -1
+	r.hold(el)
+	if err := r.lengths(&el.ID.Ms, &el.ID.Seq); err != nil {
+		return err
+	}
+	if r.typ != typStream {
+		read, err := r.in.length()
+		if err != nil {
+			return err
+		}
+		el.Count = int64(read)
+	}
+	if !yield(el, nil) {
+		return r.stop(r.skipGroupBody())
+	}
+	pending, err := r.groupPending(yield)
+	if err != nil || r.stopped {
+		return err
+	}
+	if err := r.consumers(pending, yield); err != nil || r.stopped || r.typ < typStream5 {
+		return err
+	}
+	nacked, err := r.in.length()
+	if err != nil {
+		return err
+	}
+	return r.ids(KindGroupNacked, nacked, yield)
+}
+
+// hold copies the element's name: more than one number is read after it.
+func (r *Reader) hold(el *Element) {
+	r.texts = append(r.texts[:0], el.Member...)
+	el.Member = r.texts[:len(r.texts):len(r.texts)]
+}
+
+func (r *Reader) groupPending(yield yieldFunc) (pending uint64, err error) {
+	pending, err = r.in.length()
+	if err != nil {
+		return 0, err
+	}
+	el := &r.el
+	for n := pending; n > 0; n-- {
+		b, err := r.in.next(24)
+		if err != nil {
+			return 0, err
+		}
+		el.Kind = KindPending
+		el.ID = parseID(b)
+		el.Time = int64(binary.LittleEndian.Uint64(b[16:]))
+		count, err := r.in.length()
+		if err != nil {
+			return 0, err
+		}
+		el.Count = int64(count)
+		if !yield(el, nil) {
+			r.stopped = true
+			return 0, r.skipPending(n - 1)
+		}
+	}
+	return pending, nil
+}
+
+func (r *Reader) consumers(pending uint64, yield yieldFunc) error {
+	n, err := r.in.length()
+	if err != nil {
+		return err
+	}
+	for ; n > 0; n-- {
+		owned, err := r.consumer(yield)
+		if err != nil {
+			return err
+		}
+		if r.stopped {
+			return r.skipConsumers(n - 1)
+		}
+		if owned > pending {
+			return r.in.fault("consumers have more entries pending than their group")
+		}
+		pending -= owned
+	}
+	return nil
+}
+
+func (r *Reader) consumer(yield yieldFunc) (owned uint64, err error) {
+	el := &r.el
+	if el.Member, err = r.in.str(0); err != nil {
+		return 0, err
+	}
+	el.Kind, el.Active = KindConsumer, 0
+	r.hold(el)
+	seen, err := r.in.uint64le()
+	if err != nil {
+		return 0, err
+	}
+	el.Time = int64(seen)
+	if r.typ >= typStream3 {
+		active, err := r.in.uint64le()
+		if err != nil {
+			return 0, err
+		}
+		el.Active = int64(active)
+	}
+	owned, err = r.in.length()
+	if err != nil {
+		return 0, err
+	}
+	if !yield(el, nil) {
+		return 0, r.stop(r.skipIDs(owned))
+	}
+	return owned, r.ids(KindConsumerPending, owned, yield)
+}
+
+// ids reads n IDs of 16 bytes.
+func (r *Reader) ids(kind Kind, n uint64, yield yieldFunc) error {
+	for ; n > 0; n-- {
+		b, err := r.in.next(16)
+		if err != nil {
+			return err
+		}
+		r.el.Kind, r.el.ID = kind, parseID(b)
+		if !yield(&r.el, nil) {
+			return r.stop(r.skipIDs(n - 1))
+		}
+	}
+	return nil
+}
+
+// producers reads what skipProducers passes over.
+func (r *Reader) producers(yield yieldFunc) error {
+	info := &r.info
+	info.HasProducers = true
+	if err := r.lengths(&info.IDMPDuration, &info.IDMPMax); err != nil {
+		return err
+	}
+	n, err := r.in.length()
+	if err != nil {
+		return err
+	}
+	for ; n > 0; n-- {
+		if err := r.producer(yield); err != nil {
+			return err
+		}
+		if r.stopped {
+			return r.skipProducerList(n - 1)
+		}
+	}
+	if err := r.lengths(&info.IIDsAdded, &info.IIDsRepeated); err != nil {
+		return err
+	}
+	r.yieldInfo(KindProducers, yield)
+	return nil
+}
+
+func (r *Reader) producer(yield yieldFunc) error {
+	el := &r.el
+	name, err := r.in.str(0)
+	if err != nil {
+		return err
+	}
+	el.Kind, el.Member = KindProducer, name
+	r.hold(el)
+	sent, err := r.in.length()
+	if err != nil {
+		return err
+	}
+	if !yield(el, nil) {
+		return r.stop(r.skipProduced(sent))
+	}
+	for ; sent > 0; sent-- {
+		if el.Member, err = r.in.str(0); err != nil {
+			return err
+		}
+		el.Kind = KindProduced
+		r.hold(el)
+		if err := r.lengths(&el.ID.Ms, &el.ID.Seq); err != nil {
+			return err
+		}
+		if !yield(el, nil) {
+			return r.stop(r.skipProduced(sent - 1))
+		}
+	}
+	return nil
+}
