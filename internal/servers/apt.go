@@ -5,11 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 )
 
@@ -31,13 +33,13 @@ func findArchive(ctx context.Context, dir string) (*archive, error) {
 			return nil, fmt.Errorf("servers can be fetched on Debian only (%w); install one, and it is found on PATH", err)
 		}
 	}
-	release, err := os.ReadFile("/etc/os-release")
+	release, err := os.ReadFile(osReleaseFile)
 	if err != nil {
 		return nil, err
 	}
 	codename := releaseCodename(string(release))
 	if codename == "" {
-		return nil, errors.New("no VERSION_CODENAME in /etc/os-release; servers can be fetched on a Debian release only")
+		return nil, errors.New("no VERSION_CODENAME in " + osReleaseFile + "; servers can be fetched on a Debian release only")
 	}
 	// An empty state makes apt name what it would read, without reading anything.
 	state := filepath.Join(dir, "none")
@@ -61,6 +63,8 @@ func findArchive(ctx context.Context, dir string) (*archive, error) {
 	}
 	return a, nil
 }
+
+var osReleaseFile = "/etc/os-release" // tests have their own
 
 var codenamePattern = regexp.MustCompile(`(?m)^VERSION_CODENAME="?([a-z]+)"?$`)
 
@@ -222,11 +226,12 @@ func neededPackages(plan, family string) []string {
 	var need []string
 	for _, m := range printedDeb.FindAllStringSubmatch(plan, -1) {
 		pkg := m[1]
-		for _, prefix := range []string{"lib", "zlib", "lua", family + "-"} {
-			if strings.HasPrefix(pkg, prefix) {
-				need = append(need, pkg+"="+strings.ReplaceAll(m[2], "%3a", ":"))
-				break
-			}
+		version, err := url.PathUnescape(m[2])
+		if err != nil {
+			continue // not a file name that apt makes
+		}
+		if slices.ContainsFunc([]string{"lib", "zlib", "lua", family + "-"}, func(s string) bool { return strings.HasPrefix(pkg, s) }) {
+			need = append(need, pkg+"="+version)
 		}
 	}
 	return need
