@@ -1,19 +1,114 @@
 package rules
 
+import (
+	"errors"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
 // Error is one mistake in a rules file, or one warning about it.
 type Error struct {
 	File      string // as it was named; "" for a document that was never a file
 	Line, Col int    // 1-based, Col in bytes; 0 where there is no file
 	Rule      string // name of the rule, if it is inside one
-	Field     string // "when", "action.url"; "" if it concerns no field
+	Field     string // "when", "action.url", "targets.crm.url"; "" if it concerns no field
 	Msg       string // what is wrong
 	Hint      string // what to do about it; "" if that is not known
 
-	SourceLine string // the line itself; "" where it may show a secret
+	SourceLine string // the line itself; "" where there is none or it may show a secret
 }
 
-// Error renders the mistake with its place, the source line and a caret.
-func (e *Error) Error() string { return e.Msg }
+// Error renders the mistake with its place and, where the line may be shown,
+// the line with a caret below the place.
+func (e *Error) Error() string {
+	var b strings.Builder
+	if e.File != "" {
+		b.WriteString(e.File + ":")
+		if e.Line > 0 {
+			b.WriteString(strconv.Itoa(e.Line) + ":" + strconv.Itoa(e.Col) + ":")
+		}
+		b.WriteByte(' ')
+	}
+	if e.Rule != "" {
+		b.WriteString("rule " + strconv.Quote(e.Rule) + ": ")
+	}
+	if e.Field != "" {
+		b.WriteString(e.Field + ": ")
+	}
+	b.WriteString(e.Msg)
+	if e.Hint != "" {
+		b.WriteString(" (" + e.Hint + ")")
+	}
+	if e.SourceLine != "" {
+		e.appendSource(&b)
+	}
+	return b.String()
+}
 
-// Errors returns the mistakes that an error of Load, Parse or Build holds.
-func Errors(err error) []*Error { return nil }
+// maxShown is how many bytes of a long line are shown on each side of the caret.
+const maxShown = 80
+
+func (e *Error) appendSource(b *strings.Builder) {
+	at := min(max(e.Col-1, 0), len(e.SourceLine))
+	before, after := e.SourceLine[:at], e.SourceLine[at:]
+	if len(before) > maxShown {
+		before = "…" + strings.ToValidUTF8(before[len(before)-maxShown:], "")
+	}
+	if len(after) > maxShown {
+		after = strings.ToValidUTF8(after[:maxShown], "") + "…"
+	}
+	number := strconv.Itoa(e.Line)
+	b.WriteString("\n  " + number + " | " + printable(before+after) + "\n  " + strings.Repeat(" ", len(number)) + " | ")
+	for _, r := range printable(before) {
+		if r == '\t' {
+			b.WriteByte('\t')
+		} else {
+			b.WriteByte(' ')
+		}
+	}
+	b.WriteByte('^')
+}
+
+// printable replaces what could act on a terminal, one rune for one rune.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r != '\t' && (!strconv.IsPrint(r) || r == utf8.RuneError) {
+			return '?'
+		}
+		return r
+	}, s)
+}
+
+// errorList is what Load returns: every mistake, in the order of the files.
+type errorList []*Error
+
+func (l errorList) Error() string {
+	lines := make([]string, len(l))
+	for i, e := range l {
+		lines[i] = e.Error()
+	}
+	return strings.Join(lines, "\n")
+}
+
+func (l errorList) Unwrap() []error {
+	errs := make([]error, len(l))
+	for i, e := range l {
+		errs[i] = e
+	}
+	return errs
+}
+
+// Errors returns the mistakes that an error of Load, Parse or Build holds, in
+// the order of the files; nil if err is nil or something else.
+func Errors(err error) []*Error {
+	var list errorList
+	if errors.As(err, &list) {
+		return list
+	}
+	var one *Error
+	if errors.As(err, &one) {
+		return []*Error{one}
+	}
+	return nil
+}

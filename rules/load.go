@@ -1,14 +1,239 @@
 package rules
 
-import "errors"
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 
-// Load reads a rules file and all that it includes.
-func Load(path string, o Options) (*Set, error) { return nil, errNotYet }
+	"github.com/BurntSushi/toml"
+)
 
-// Parse reads a rules file from memory.
-func Parse(name string, src []byte, o Options) (*Set, error) { return nil, errNotYet }
+// Limits of what is read.
+const (
+	maxFile       = 64 << 20 // bytes of one rules file
+	maxFiles      = 1000     // files of one set
+	maxSecretFile = 64 << 10 // bytes of a ${file:...}
+)
 
-// Build makes a Set of a document that was never a file.
-func Build(doc map[string]any, o Options) (*Set, error) { return nil, errNotYet }
+// Load reads the rules file at path and all that it includes. The error, if
+// any, holds every mistake: see Errors.
+func Load(path string, o Options) (*Set, error) {
+	l := newLoader(&o)
+	l.readFile(path, nil)
+	return l.finish()
+}
 
-var errNotYet = errors.New("rules: loading is not written yet")
+// Parse reads a rules file from memory. name stands for its path: in messages,
+// and includes are relative to it. src is not kept.
+func Parse(name string, src []byte, o Options) (*Set, error) {
+	l := newLoader(&o)
+	l.parse(name, string(src))
+	return l.finish()
+}
+
+// Build makes a Set of a document that was never a file, in the shape that
+// TOML decodes to: map[string]any, []any, string, int64, float64, bool; ints
+// and lists of strings or tables of other types are taken too. Messages name
+// the path of what is wrong. The document is not kept.
+func Build(doc map[string]any, o Options) (*Set, error) {
+	l := newLoader(&o)
+	normal, _ := normalise(doc).(map[string]any)
+	l.document(&source{root: &node{key: -1}, doc: normal})
+	return l.finish()
+}
+
+// source is one rules file.
+type source struct {
+	name  string // "" for Build
+	text  string
+	lines lineIndex
+	root  *node
+	doc   map[string]any
+}
+
+// loader reads files and gathers their mistakes.
+type loader struct {
+	o         *Options
+	sources   []*source
+	including []string // absolute paths of the files we are inside of
+	errors    []*Error
+	order     map[*Error]int // index of the error's file, to sort by
+	warnings  []*Error
+	secrets   []string // values that came from the environment or a file
+
+	d *document
+}
+
+func newLoader(o *Options) *loader {
+	return &loader{o: o, order: map[*Error]int{}, d: newDocument()}
+}
+
+// readFile loads the file at path. at is the include that names it, nil for
+// the first.
+func (l *loader) readFile(path string, at *view) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		abs = path
+	}
+	report := func(format string, args ...any) {
+		if at != nil {
+			at.errorf("", format, args...)
+			return
+		}
+		l.add(nil, &Error{File: path, Msg: fmt.Sprintf(format, args...)})
+	}
+	if slices.Contains(l.including, abs) {
+		report("%s includes itself: %s", path, strings.Join(append(slices.Clone(l.including), abs), " -> "))
+		return
+	}
+	if len(l.sources) >= maxFiles {
+		report("more than %d files", maxFiles)
+		return
+	}
+	text, err := readLimited(path, maxFile)
+	if err != nil {
+		report("%s", osReason(err))
+		return
+	}
+	l.including = append(l.including, abs)
+	l.parse(path, text)
+	l.including = l.including[:len(l.including)-1]
+}
+
+// osReason is what went wrong with a file; the path is already in the message
+// where it helps, and for an include it is the value that the caret shows.
+func osReason(err error) string {
+	var pe *os.PathError
+	if errors.As(err, &pe) {
+		return fmt.Sprintf("%s %s: %v", pe.Op, pe.Path, pe.Err)
+	}
+	return err.Error()
+}
+
+func readLimited(path string, limit int64) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		return "", err
+	}
+	if int64(len(b)) > limit {
+		return "", fmt.Errorf("%s is larger than %d bytes", path, limit)
+	}
+	return string(b), nil
+}
+
+// parse parses one file and decodes it.
+func (l *loader) parse(name, text string) {
+	s := &source{name: name, text: text, lines: newLineIndex(text)}
+	l.sources = append(l.sources, s)
+	root, deep := scan(text)
+	if deep != nil {
+		l.addAt(s, deep.off, &Error{Msg: fmt.Sprintf("more than %d lists and tables inside one another", maxDepth)})
+		return
+	}
+	s.root = root
+	if _, err := toml.Decode(text, &s.doc); err != nil {
+		l.syntaxError(s, err)
+		return
+	}
+	s.doc, _ = normalise(s.doc).(map[string]any)
+	l.document(s)
+}
+
+func (l *loader) syntaxError(s *source, err error) {
+	var pe toml.ParseError
+	if !errors.As(err, &pe) {
+		l.add(s, &Error{File: s.name, Line: 1, Col: 1, Msg: err.Error()})
+		return
+	}
+	msg := pe.Message
+	if msg == "" {
+		_, msg, _ = strings.Cut(pe.Error(), ": ")
+	}
+	l.addAt(s, min(max(pe.Position.Start, 0), len(s.text)), &Error{Msg: msg})
+}
+
+// add files an error; s is the file that it is in, nil if there is none.
+func (l *loader) add(s *source, e *Error) {
+	l.order[e] = max(0, slices.Index(l.sources, s))
+	l.errors = append(l.errors, e)
+}
+
+// addAt files an error at an offset.
+func (l *loader) addAt(s *source, off int, e *Error) {
+	l.place(s, off, e)
+	l.add(s, e)
+}
+
+// place fills in where an error is, and the line if that may be shown.
+func (l *loader) place(s *source, off int, e *Error) {
+	if s.name == "" && s.text == "" {
+		return
+	}
+	e.File = s.name
+	e.Line, e.Col = s.lines.place(off)
+	if line := s.lines.text(s.text, e.Line); !mayHoldSecret(line) {
+		e.SourceLine = line
+	}
+}
+
+// finish puts everything together, or returns the mistakes.
+func (l *loader) finish() (*Set, error) {
+	set := l.d.build(l)
+	slices.SortStableFunc(l.errors, func(a, b *Error) int {
+		return cmp.Or(cmp.Compare(l.order[a], l.order[b]), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Col, b.Col))
+	})
+	for _, e := range slices.Concat(l.errors, l.warnings) {
+		e.Msg, e.Hint = l.redact(e.Msg), l.redact(e.Hint)
+	}
+	if len(l.errors) > 0 {
+		return nil, errorList(l.errors)
+	}
+	set.Warnings = l.warnings
+	for _, s := range l.sources {
+		if s.name != "" {
+			set.Files = append(set.Files, s.name)
+		}
+	}
+	return set, nil
+}
+
+// normalise brings a document into the few types that TOML needs.
+func normalise(v any) any {
+	switch v := v.(type) {
+	case map[string]any:
+		m := make(map[string]any, len(v))
+		for k, e := range v {
+			m[k] = normalise(e)
+		}
+		return m
+	case []any:
+		return normaliseList(v)
+	case []map[string]any:
+		return normaliseList(v)
+	case []string:
+		return normaliseList(v)
+	case []int:
+		return normaliseList(v)
+	case int:
+		return int64(v)
+	}
+	return v
+}
+
+func normaliseList[T any](list []T) []any {
+	out := make([]any, len(list))
+	for i, e := range list {
+		out[i] = normalise(e)
+	}
+	return out
+}

@@ -51,6 +51,8 @@ type Set struct {
 	// ConditionError, if not nil, is told of the first error of each rule's
 	// condition; later ones are only counted. Set it before the first Match.
 	ConditionError func(*Rule, *event.Event, error)
+
+	eval evaluator
 }
 
 // Source is where events come from: the [source] section.
@@ -87,6 +89,7 @@ type Rule struct {
 	File      string // where the rule begins; Line is 0 for Build
 	Line, Col int
 
+	pattern
 	condErrors atomic.Uint64
 }
 

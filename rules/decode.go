@@ -1,0 +1,297 @@
+package rules
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/robfig/cron/v3"
+
+	"triggerd/internal/event"
+)
+
+// compilation turns gathered tables into rules.
+type compilation struct {
+	l          *loader
+	d          *document
+	conditions *conditions
+	commands   *commandNames
+	events     map[string]bool
+	timeout    time.Duration
+	retry      Retry
+	targets    map[string]*Action
+	names      map[string]view // of the rules so far
+}
+
+// rule decodes one [[rule]]. It returns nil if v is no table.
+func (c *compilation) rule(v view) *Rule {
+	v.rule, v.field = "", ""
+	t, ok := v.table()
+	if !ok {
+		return nil
+	}
+	r := &Rule{Enabled: true, Order: "key"}
+	c.ruleName(t, r)
+	r.File, r.Line, r.Col = t.location()
+	read(t, "description", &r.Description, view.str)
+	read(t, "severity", &r.Severity, view.str)
+	read(t, "enabled", &r.Enabled, view.boolean)
+	read(t, "dry_run", &r.DryRun, view.boolean)
+	read(t, "snapshot", &r.Snapshot, view.boolean)
+	read(t, "order", &r.Order, func(v view) (string, bool) { return v.oneOf("key", "none") })
+	t.list("tags", func(v view) {
+		if s, ok := v.str(); ok {
+			r.Tags = append(r.Tags, s)
+		}
+	})
+	c.keys(t, r)
+	c.commandsAndEvents(t, r)
+	t.list("db", func(v view) {
+		if n, ok := v.integer(0, 1<<31-1); ok {
+			r.dbs = append(r.dbs, n)
+		}
+	})
+	t.list("type", func(v view) { v.keyType(r) })
+	if v, ok := t.get("when"); ok {
+		c.when(v, r)
+	}
+	t.schedule(r)
+	c.actions(t, r)
+	t.done(laterRule...)
+	return r
+}
+
+// location is where the table begins, for messages of later stages.
+func (t *table) location() (file string, line, col int) {
+	if t.s.name == "" && t.s.text == "" {
+		return "", 0, 0
+	}
+	line, col = t.s.lines.place(t.offset())
+	return t.s.name, line, col
+}
+
+// list calls f for each value of a field that is one value or a list.
+func (t *table) list(name string, f func(view)) {
+	if v, ok := t.get(name); ok {
+		v.each(f)
+	}
+}
+
+// maxName bounds the name of a rule: it is part of the ID of each firing.
+const maxName = 200
+
+// ruleName decodes the name first, so that every message can say it.
+func (c *compilation) ruleName(t *table, r *Rule) {
+	v, ok := t.get("name")
+	if !ok {
+		t.errorf(`give it one: name = "stock-zero"`, "the rule has no name")
+		return
+	}
+	name, ok := v.str()
+	if !ok {
+		return
+	}
+	if msg := badName(name); msg != "" {
+		v.field = "name"
+		v.errorf("", "%s", msg)
+		return
+	}
+	r.Name, t.rule = name, name
+	v.rule = name
+	if first, twice := c.names[name]; twice {
+		v.errorf("", "another rule has this name, at %s", first.place())
+		return
+	}
+	c.names[name] = v
+}
+
+// badName says what is wrong with the name of a rule or an action: it stands
+// in IDs, in logs and in the environment of commands.
+func badName(name string) string {
+	switch {
+	case name == "":
+		return "an empty name"
+	case len(name) > maxName:
+		return fmt.Sprintf("a name of %d bytes; at most %d are allowed", len(name), maxName)
+	}
+	for _, c := range name {
+		if c == '/' || !strconv.IsPrint(c) {
+			return fmt.Sprintf("%q must not be in a name", c)
+		}
+	}
+	return ""
+}
+
+func (c *compilation) keys(t *table, r *Rule) {
+	t.list("key", func(v view) {
+		if g := v.glob(parseGlob); g != nil {
+			r.keys = append(r.keys, g)
+		}
+	})
+	t.list("key_not", func(v view) {
+		if g := v.glob(parsePlainGlob); g != nil {
+			r.keysNot = append(r.keysNot, g)
+		}
+	})
+	t.list("key_regex", func(v view) {
+		s, ok := v.text()
+		if !ok {
+			return
+		}
+		re, err := regexp.Compile(s)
+		if err != nil {
+			v.errorf("", "%s", strings.TrimPrefix(err.Error(), "error parsing regexp: "))
+			return
+		}
+		r.regexes = append(r.regexes, re)
+	})
+	r.captures = captureNames(r)
+}
+
+func captureNames(r *Rule) []string {
+	var names []string
+	for _, g := range r.keys {
+		names = append(names, g.captures...)
+	}
+	for _, re := range r.regexes {
+		for _, name := range re.SubexpNames() {
+			if name != "" {
+				names = append(names, name)
+			}
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+func (v view) glob(parse func(string) (*glob, error)) *glob {
+	s, ok := v.text()
+	if !ok {
+		return nil
+	}
+	g, err := parse(s)
+	if err != nil {
+		v.errorf("", "%v", err)
+		return nil
+	}
+	return g
+}
+
+func (c *compilation) commandsAndEvents(t *table, r *Rule) {
+	if v, ok := t.get("command"); ok {
+		r.commands, r.commandsNamed = map[string]bool{}, map[string]bool{}
+		v.each(func(v view) {
+			if c.commands.resolve(v, r.commands) {
+				name, _ := v.v.(string)
+				r.commandsNamed[commandName(name)] = true
+			}
+		})
+	}
+	if v, ok := t.get("command_not"); ok {
+		r.commandsNot = map[string]bool{}
+		v.each(func(v view) { c.commands.resolve(v, r.commandsNot) })
+	}
+	if v, ok := t.get("event"); ok {
+		r.events = map[string]bool{}
+		v.each(func(v view) { c.event(v, r) })
+	}
+}
+
+func (c *compilation) event(v view, r *Rule) {
+	name, ok := v.str()
+	switch {
+	case !ok:
+	case name == event.Schedule:
+		v.errorf("a rule of the clock has a field schedule", "%q is not an event to wait for", name)
+	case name == "" || c.events != nil && !c.events[name] && !strings.Contains(name, "."): // a module's events have a dot
+		v.errorf(didYouMean(name, sortedKeys(c.events)), "unknown event %s", v.shown(name))
+	case name == anyWrite:
+		r.anyWrite = true
+	default:
+		r.Snapshot = r.Snapshot || name == event.Snapshot
+		r.events[name] = true
+	}
+}
+
+func (v view) keyType(r *Rule) {
+	name, ok := v.str()
+	if !ok {
+		return
+	}
+	if !slices.Contains(keyTypes, name) && !strings.Contains(name, "-") { // a module's type has a dash
+		v.errorf(didYouMean(name, slices.Values(keyTypes)), "%s is not one of %s", v.shown(name), strings.Join(keyTypes, ", "))
+		return
+	}
+	r.types = append(r.types, name)
+}
+
+func (c *compilation) when(v view, r *Rule) {
+	src, ok := v.text()
+	if !ok {
+		return
+	}
+	cond, problems := c.conditions.compile(src, r.captures)
+	for _, p := range problems {
+		v.inString(p.at).errorf(p.hint, "%s", p.msg)
+	}
+	r.cond = cond
+}
+
+// schedule decodes the fields of a rule of the clock.
+func (t *table) schedule(r *Rule) {
+	zone := time.Local
+	tz, hasZone := t.get("timezone")
+	if hasZone {
+		if name, ok := tz.str(); ok {
+			loc, err := time.LoadLocation(name)
+			if err != nil {
+				tz.errorf(`names are like "Europe/Berlin"`, "unknown time zone %s", tz.shown(name))
+			} else {
+				zone = loc
+			}
+		}
+	}
+	v, ok := t.get("schedule")
+	if !ok {
+		if hasZone {
+			tz.errorf("", "timezone without schedule")
+		}
+		return
+	}
+	r.Schedule = v.cron(zone)
+	for _, name := range []string{"key", "key_not", "key_regex", "command", "command_not", "event", "db", "type", "when", "snapshot"} {
+		if t.has(name) {
+			f := t.kid(name, nil)
+			f.atKey = true
+			f.errorf("make two rules of it", "a rule with a schedule waits for the clock, not for events")
+		}
+	}
+}
+
+// cron parses the five fields of cron, or a descriptor like @daily.
+func (v view) cron(zone *time.Location) cron.Schedule {
+	spec, ok := v.str()
+	if !ok {
+		return nil
+	}
+	if strings.Contains(spec, "TZ=") { // cron's own prefix; without a space after it cron panics
+		v.errorf("use the field timezone", "a schedule does not name its time zone")
+		return nil
+	}
+	s, err := cron.ParseStandard(spec)
+	if err != nil {
+		v.errorf(`minute, hour, day of month, month, day of week, as in "0 7 * * mon-fri"; or "@every 10m"`, "not a schedule: %v", err)
+		return nil
+	}
+	if at, ok := s.(*cron.SpecSchedule); ok {
+		at.Location = zone
+	}
+	if s.Next(time.Now()).IsZero() {
+		v.errorf("", "this time never comes")
+		return nil
+	}
+	return s
+}

@@ -1,0 +1,258 @@
+package rules
+
+import (
+	"strconv"
+	"strings"
+)
+
+// target decodes one [targets.NAME].
+func (c *compilation) target(name string, v view) {
+	t, ok := v.table()
+	if !ok {
+		return
+	}
+	a := &Action{Target: name, Timeout: c.timeout, Retry: c.retry, Order: "key"}
+	if msg := badName(name); msg != "" {
+		t.atKey = true
+		t.errorf("", "%s", msg)
+	}
+	c.targets[name] = a
+	t.limits(&a.Timeout, &a.Retry)
+	c.ownFields(t, a)
+}
+
+// actions decodes the actions of a rule.
+func (c *compilation) actions(t *table, r *Rule) {
+	v, ok := t.get("action")
+	if !ok {
+		t.errorf("add [[rule.action]]", "the rule has no action")
+		return
+	}
+	list, isList := v.v.([]any)
+	if !isList {
+		list = []any{v.v} // one table: action = { type = "log" }
+	}
+	if len(list) == 0 {
+		v.errorf("add [[rule.action]]", "the rule has no action")
+	}
+	used := map[string]bool{}
+	for i, e := range list {
+		av := v
+		if isList {
+			av = v.elem(i, e)
+		}
+		if len(list) > 1 {
+			av.field = "action[" + strconv.Itoa(i) + "]"
+		}
+		if at, ok := av.table(); ok {
+			if a := c.action(at, r, used); a != nil {
+				r.Actions = append(r.Actions, a)
+			}
+		}
+	}
+}
+
+// action decodes one action. One that names a target takes everything from it
+// but what only concerns this rule: name, timeout, retry, order.
+func (c *compilation) action(t *table, r *Rule, used map[string]bool) *Action {
+	a := &Action{Timeout: c.timeout, Retry: c.retry}
+	tv, named := t.get("target")
+	if named {
+		name, ok := tv.str()
+		if !ok {
+			return nil
+		}
+		target := c.targets[name]
+		if target == nil {
+			tv.errorf(didYouMean(name, sortedKeys(c.targets)), "unknown target %s", tv.shown(name))
+			return nil
+		}
+		copied := *target
+		a = &copied
+	}
+	a.File, a.Line, a.Col = t.location()
+	a.Order = r.Order
+	read(t, "order", &a.Order, func(v view) (string, bool) { return v.oneOf("key", "none") })
+	t.limits(&a.Timeout, &a.Retry)
+	name := ""
+	nv, hasName := t.get("name")
+	if hasName {
+		name, _ = nv.str()
+		if msg := badName(name); msg != "" {
+			nv.errorf("", "%s", msg)
+		} else if used[name] {
+			nv.errorf("", "another action of the rule has this name")
+		}
+	}
+	if named {
+		t.nothingOfItsOwn(a.Target)
+	} else {
+		c.ownFields(t, a)
+	}
+	if name == "" {
+		name = a.Target
+	}
+	if name == "" {
+		name = a.Kind
+	}
+	a.Name = unique(name, used)
+	return a
+}
+
+// unique returns name, or name with the first number that makes it new.
+func unique(name string, used map[string]bool) string {
+	for i := 1; ; i++ {
+		candidate := name
+		if i > 1 {
+			candidate += "-" + strconv.Itoa(i)
+		}
+		if !used[candidate] {
+			used[candidate] = true
+			return candidate
+		}
+	}
+}
+
+// nothingOfItsOwn reports what an action with a target may not say itself.
+func (t *table) nothingOfItsOwn(target string) {
+	for name := range sortedKeys(t.m) {
+		if t.asked[name] {
+			continue
+		}
+		t.asked[name] = true
+		v := t.kid(name, t.m[name])
+		v.atKey = true
+		v.errorf("an action with a target has only name, timeout, retry and order of its own", "%s is decided by the target %q", name, target)
+	}
+}
+
+// ownFields decodes the kind and its fields; what is not the engine's is the
+// kind's, and is checked by it.
+func (c *compilation) ownFields(t *table, a *Action) {
+	read(t, "concurrency", &a.Concurrency, func(v view) (int, bool) { return v.integer(1, 10_000) })
+	kind, ok := t.get("type")
+	if !ok {
+		t.errorf(`type = "webhook", "exec" or "log"`, "the action has no type")
+		t.ignoreRest()
+		return
+	}
+	if a.Kind, ok = kind.str(); !ok {
+		t.ignoreRest()
+		return
+	}
+	a.Fields = map[string]any{}
+	complete := true
+	for name := range sortedKeys(t.m) {
+		if t.asked[name] || laterName(name) {
+			continue
+		}
+		v, _ := t.get(name)
+		value, ok := v.expandAll()
+		a.Fields[name] = value
+		complete = complete && ok
+	}
+	t.done(laterAction...)
+	if !complete || c.l.o.Action == nil {
+		return
+	}
+	for _, err := range flatten(c.l.o.Action(a.Kind, a.Fields)) {
+		t.actionError(kind, err)
+	}
+}
+
+func laterName(name string) bool {
+	for _, l := range laterAction {
+		if l == name {
+			return true
+		}
+	}
+	return false
+}
+
+func (t *table) ignoreRest() {
+	for name := range t.m {
+		t.asked[name] = true
+	}
+}
+
+// actionError files a mistake that the action's kind found, at the field that
+// it names, else at the type.
+func (t *table) actionError(kind view, err error) {
+	f, ok := err.(interface{ Field() string })
+	if !ok {
+		kind.errorf("", "%v", err)
+		return
+	}
+	path := f.Field()
+	v := t.deep(path)
+	msg := strings.TrimPrefix(err.Error(), path+": ")
+	v.errorf("", "%s", msg)
+}
+
+// deep returns the view of a dotted path below t, as far as it leads. Where
+// the last name is not there the view is of what should hold it.
+func (t *table) deep(path string) view {
+	v := t.view
+	field := join(v.field, path)
+	for path != "" {
+		m, ok := v.v.(map[string]any)
+		name := path
+		for ok { // a name may have dots in it: the longest that is there
+			if _, found := m[name]; found {
+				break
+			}
+			i := strings.LastIndexByte(name, '.')
+			if i < 0 {
+				ok = false
+				break
+			}
+			name = name[:i]
+		}
+		if !ok {
+			break
+		}
+		v = v.kid(name, m[name])
+		path = strings.TrimPrefix(path[len(name):], ".")
+	}
+	v.field = field
+	return v
+}
+
+// expandAll returns a copy of the value with every text in it expanded.
+func (v view) expandAll() (any, bool) {
+	switch value := v.v.(type) {
+	case string:
+		return v.str()
+	case []any:
+		ok, out := true, make([]any, len(value))
+		for i, e := range value {
+			x, good := v.elem(i, e).expandAll()
+			out[i], ok = x, ok && good
+		}
+		return out, ok
+	case map[string]any:
+		ok, out := true, make(map[string]any, len(value))
+		for name := range sortedKeys(value) {
+			x, good := v.kid(name, value[name]).expandAll()
+			out[name], ok = x, ok && good
+		}
+		return out, ok
+	}
+	return v.v, true
+}
+
+// flatten returns the errors that err joins, or err itself.
+func flatten(err error) []error {
+	if err == nil {
+		return nil
+	}
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []error{err}
+	}
+	var all []error
+	for _, e := range joined.Unwrap() {
+		all = append(all, flatten(e)...)
+	}
+	return all
+}

@@ -1,0 +1,261 @@
+package rules
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Defaults of what a file does not say.
+const (
+	defaultTimeout    = 5 * time.Second
+	defaultMaxPending = 1_000_000
+	defaultDir        = "triggerd-data"
+)
+
+var defaultRetry = Retry{MaxAttempts: 12, Backoff: time.Second, MaxBackoff: 10 * time.Minute, MaxAge: 24 * time.Hour}
+
+// Names of the file's format that this version does not have: an error that
+// says so, never silence.
+var (
+	laterSections = []string{"http", "windows", "test"}
+	laterSource   = []string{"max_mirror"}
+	laterStore    = []string{"retention"}
+	laterRule     = []string{"on_time", "throttle", "debounce", "count", "absent", "cancel", "batch", "dedupe", "for", "once", "sample", "summarize", "active", "mute", "overflow"}
+	laterAction   = []string{"rate_limit", "overflow"}
+)
+
+// document is what the files say, gathered before anything is compiled, since
+// a rule may use a list, macro or target of any file.
+type document struct {
+	main    *table // of the first file
+	lists   map[string]view
+	macros  map[string]view
+	targets map[string]view
+	rules   []view
+}
+
+func newDocument() *document {
+	return &document{lists: map[string]view{}, macros: map[string]view{}, targets: map[string]view{}}
+}
+
+// document gathers one file, the files it includes first.
+func (l *loader) document(s *source) {
+	if !slices.Contains(l.sources, s) {
+		l.sources = append(l.sources, s)
+	}
+	t, ok := view{l: l, s: s, v: s.doc, n: s.root}.table()
+	if !ok {
+		return
+	}
+	if v, ok := t.get("include"); ok {
+		v.each(func(v view) { l.include(s, v) })
+	}
+	for _, name := range []string{"source", "store", "defaults"} {
+		v, ok := t.get(name)
+		if ok && s != l.sources[0] {
+			v.errorf("", "[%s] belongs into the main file, %s", name, l.sources[0].name)
+		}
+	}
+	if s == l.sources[0] {
+		l.d.main = t
+	}
+	t.gather("lists", "list", l.d.lists)
+	t.gather("macros", "macro", l.d.macros)
+	t.gather("targets", "target", l.d.targets)
+	if v, ok := t.get("rule"); ok {
+		v.field = ""
+		if _, isList := v.v.([]any); !isList {
+			v.errorf("write [[rule]]", "rules are a list")
+		} else {
+			v.each(func(v view) { l.d.rules = append(l.d.rules, v) })
+		}
+	}
+	t.done(laterSections...)
+}
+
+// gather adds the named members of a section.
+func (t *table) gather(section, what string, to map[string]view) {
+	v, ok := t.get(section)
+	if !ok {
+		return
+	}
+	members, ok := v.table()
+	if !ok {
+		return
+	}
+	for name := range sortedKeys(members.m) {
+		m, _ := members.get(name)
+		if first, twice := to[name]; twice {
+			m.atKey = true
+			m.errorf("", "%s %q is there twice, first at %s", what, name, first.place())
+			continue
+		}
+		to[name] = m
+	}
+}
+
+// include reads the files that one pattern names, in lexicographic order.
+func (l *loader) include(s *source, v view) {
+	pattern, ok := v.str()
+	if !ok {
+		return
+	}
+	if s.name == "" {
+		v.errorf("", "only a file can include others")
+		return
+	}
+	if !filepath.IsAbs(pattern) {
+		pattern = filepath.Join(filepath.Dir(s.name), pattern)
+	}
+	paths, err := filepath.Glob(pattern)
+	if err != nil {
+		v.errorf("", "%v", err)
+		return
+	}
+	if len(paths) == 0 {
+		if !strings.ContainsAny(pattern, `*?[`) {
+			v.errorf("", "open %s: %v", pattern, os.ErrNotExist)
+		}
+		return
+	}
+	for _, p := range paths { // sorted by Glob
+		l.readFile(p, &v)
+	}
+}
+
+// build compiles what was gathered. What it returns is of use only if no
+// mistake was filed.
+func (d *document) build(l *loader) *Set {
+	set := &Set{
+		Source: Source{Start: "resume", Ack: "none", PsyncCommand: "PSYNC"},
+		Store:  Store{Dir: defaultDir, MaxPending: defaultMaxPending},
+	}
+	if d.main == nil {
+		return set
+	}
+	c := &compilation{l: l, d: d, timeout: defaultTimeout, retry: defaultRetry, targets: map[string]*Action{}, names: map[string]view{}}
+	d.main.section("source", func(t *table) { t.source(&set.Source) })
+	d.main.section("store", func(t *table) { t.store(&set.Store) })
+	d.main.section("defaults", func(t *table) {
+		t.limits(&c.timeout, &c.retry)
+		t.done()
+	})
+	c.commands = newCommandNames(l.o.Commands)
+	c.events = newEventNames(l.o.Events)
+	c.conditions = newConditions(d.macroTexts(), d.listValues())
+	for name := range sortedKeys(d.macros) {
+		for _, p := range c.conditions.macro(name) {
+			d.macros[name].inString(p.at).errorf(p.hint, "%s", p.msg)
+		}
+	}
+	for name := range sortedKeys(d.targets) {
+		c.target(name, d.targets[name])
+	}
+	for _, v := range d.rules {
+		if r := c.rule(v); r != nil {
+			set.Rules = append(set.Rules, r)
+		}
+	}
+	return set
+}
+
+func (t *table) section(name string, decode func(*table)) {
+	v, ok := t.get(name)
+	if !ok {
+		return
+	}
+	if s, ok := v.table(); ok {
+		decode(s)
+	}
+}
+
+func (t *table) source(s *Source) {
+	read(t, "url", &s.URL, view.str)
+	read(t, "start", &s.Start, func(v view) (string, bool) { return v.oneOf("resume", "live", "snapshot") })
+	read(t, "ack", &s.Ack, func(v view) (string, bool) { return v.oneOf("none", "received", "durable") })
+	read(t, "psync_command", &s.PsyncCommand, func(v view) (string, bool) {
+		cmd, ok := v.str()
+		if ok && (cmd == "" || strings.ContainsFunc(cmd, func(r rune) bool { return r <= ' ' || r >= 0x7f })) {
+			v.errorf("", "%s is not the name of a command", v.shown(cmd))
+			return "", false
+		}
+		return cmd, ok
+	})
+	t.done(laterSource...)
+}
+
+func (t *table) store(s *Store) {
+	read(t, "dir", &s.Dir, func(v view) (string, bool) {
+		dir, ok := v.str()
+		if ok && dir == "" {
+			v.errorf("", "an empty path")
+		}
+		return dir, ok && dir != ""
+	})
+	read(t, "max_pending", &s.MaxPending, func(v view) (int, bool) { return v.integer(1, 1_000_000_000) })
+	t.done(laterStore...)
+}
+
+// limits decodes timeout and retry, over what is set already.
+func (t *table) limits(timeout *time.Duration, retry *Retry) {
+	read(t, "timeout", timeout, func(v view) (time.Duration, bool) { return v.duration(time.Millisecond) })
+	t.section("retry", func(t *table) {
+		read(t, "max_attempts", &retry.MaxAttempts, func(v view) (int, bool) { return v.integer(1, 1000) })
+		read(t, "backoff", &retry.Backoff, func(v view) (time.Duration, bool) { return v.duration(time.Millisecond) })
+		read(t, "max_backoff", &retry.MaxBackoff, func(v view) (time.Duration, bool) { return v.duration(time.Millisecond) })
+		read(t, "max_age", &retry.MaxAge, func(v view) (time.Duration, bool) { return v.duration(0) })
+		if retry.MaxBackoff < retry.Backoff {
+			t.errorf("", "max_backoff %s is less than backoff %s", retry.MaxBackoff, retry.Backoff)
+		}
+		t.done()
+	})
+}
+
+func (d *document) macroTexts() map[string]string {
+	texts := map[string]string{}
+	for name, v := range d.macros {
+		if s, ok := v.text(); ok {
+			texts[name] = s
+		}
+	}
+	return texts
+}
+
+// listValues returns the lists as conditions use them. A list is of texts or
+// of integers, since "in" compares with one type.
+func (d *document) listValues() map[string]any {
+	values := map[string]any{}
+	for name, v := range d.lists {
+		list, ok := v.v.([]any)
+		if !ok {
+			v.wrongType("a list", "")
+			continue
+		}
+		if len(list) > 0 {
+			if _, isInt := list[0].(int64); isInt {
+				values[name] = listOf(v, list, func(e view) (int, bool) { return e.integer(minInt, maxInt) })
+				continue
+			}
+		}
+		values[name] = listOf(v, list, view.str)
+	}
+	return values
+}
+
+const (
+	maxInt = int(^uint(0) >> 1)
+	minInt = -maxInt - 1
+)
+
+func listOf[T any](v view, list []any, f func(view) (T, bool)) []T {
+	out := make([]T, 0, len(list))
+	for i, e := range list {
+		if value, ok := f(v.elem(i, e)); ok {
+			out = append(out, value)
+		}
+	}
+	return out
+}

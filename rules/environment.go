@@ -1,0 +1,266 @@
+package rules
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+	"unsafe"
+
+	"github.com/expr-lang/expr/builtin"
+
+	"reflect"
+
+	"triggerd/internal/event"
+)
+
+// environment is what a condition sees of an event: the variables and their
+// types. Its strings are the event's bytes, borrowed.
+type environment struct {
+	Key     string            `expr:"key"`
+	Command string            `expr:"command"`
+	Args    []string          `expr:"args"`
+	DB      int               `expr:"db"`
+	Event   string            `expr:"event"`
+	Type    string            `expr:"type"`
+	Params  map[string]string `expr:"params"`
+	Bytes   int               `expr:"bytes"`
+	Time    time.Time         `expr:"time"`
+	Offset  int               `expr:"offset"`
+	Tx      transaction       `expr:"tx"`
+	Origin  string            `expr:"origin"`
+	Cause   string            `expr:"cause"`
+}
+
+// transaction is event.Tx as a condition sees it.
+type transaction struct {
+	ID    string `expr:"id"`
+	Index int    `expr:"index"`
+	Size  int    `expr:"size"`
+}
+
+// set fills in everything but Params.
+func (e *environment) set(ev *event.Event) {
+	args := e.Args[:0]
+	for _, a := range ev.Args {
+		args = append(args, text(a))
+	}
+	*e = environment{
+		Key: text(ev.Key), Command: ev.Command, Args: args, DB: ev.DB, Event: ev.Name, Type: ev.Type,
+		Bytes: ev.Bytes, Time: ev.Time.UTC(), Offset: int(ev.Offset), Origin: string(ev.Origin), Cause: string(ev.Cause),
+		Tx: transaction{ev.Tx.ID, ev.Tx.Index, ev.Tx.Size},
+	}
+}
+
+// text returns b's bytes as a string without a copy: only for use while the
+// event that owns them is borrowed.
+func text(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+// variables are the names of the environment, for suggestions and checks.
+var variables = func() map[string]bool {
+	names := map[string]bool{}
+	for f := range reflect.TypeFor[environment]().Fields() {
+		names[f.Tag.Get("expr")] = true
+	}
+	return names
+}()
+
+// later are names that conditions will have, with what brings them.
+var later = map[string]bool{
+	"before": true, "after": true, "changed": true, "ttl": true,
+	"crossed": true, "became": true, "changed_to": true,
+}
+
+// helpers are the functions that a condition may call as it is written; the
+// values are how many arguments they take. They are listed apart from
+// functions because some are replaced when the condition is compiled.
+var helpers = map[string][2]int{
+	"num": {1, 2}, "arg": {1, 1}, "json": {2, 2}, "has": {2, 2}, "glob": {2, 2}, "cidr": {2, 2}, "size": {1, 1}, "bin": {1, 1}, "now": {0, 0},
+}
+
+// builtins are those of expr that a condition may use: what they cost is
+// linear in the event, and predicates may not hold predicates.
+var builtins = map[string]bool{
+	"len": true, "lower": true, "upper": true, "trim": true, "trimPrefix": true, "trimSuffix": true,
+	"int": true, "float": true, "abs": true, "ceil": true, "floor": true, "round": true,
+	"all": true, "any": true, "none": true, "one": true, "count": true,
+}
+
+// timeParts are the methods of time that a condition may call; UTC, like time.
+var timeParts = map[string]func(time.Time) int{
+	"Year":      time.Time.Year,
+	"Month":     func(t time.Time) int { return int(t.Month()) },
+	"Day":       time.Time.Day,
+	"YearDay":   time.Time.YearDay,
+	"Weekday":   func(t time.Time) int { return int(t.Weekday()) },
+	"Hour":      time.Time.Hour,
+	"Minute":    time.Time.Minute,
+	"Second":    time.Time.Second,
+	"Unix":      func(t time.Time) int { return int(t.Unix()) },
+	"UnixMilli": func(t time.Time) int { return int(t.UnixMilli()) },
+}
+
+// functions are what the helpers become once their arguments are checked:
+// constants are compiled, and the event is passed where it is needed.
+func functions() []*builtin.Function {
+	fns := []*builtin.Function{
+		function("num", func(p ...any) (any, error) {
+			if len(p) == 2 {
+				return numOr(p[0], p[1].(float64)), nil
+			}
+			return numOr(p[0], math.NaN()), nil
+		}, new(func(any) float64), new(func(any, float64) float64)),
+		function("arg", func(p ...any) (any, error) { return argument(p[0].([]string), p[1].(int)), nil }, new(func([]string, int) string)),
+		function("json", func(p ...any) (any, error) { return jsonAt(p[0].(string), p[1].(jsonPath)) }, new(func(string, jsonPath) any)),
+		function("has", func(p ...any) (any, error) { _, ok := p[0].(map[string]string)[p[1].(string)]; return ok, nil },
+			new(func(map[string]string, string) bool)),
+		function("glob", func(p ...any) (any, error) { return p[1].(*glob).match([]byte(p[0].(string))), nil }, new(func(string, *glob) bool)),
+		function("cidr", func(p ...any) (any, error) { return inPrefix(p[0].(string), p[1].(netip.Prefix)), nil }, new(func(string, netip.Prefix) bool)),
+		function("size", func(p ...any) (any, error) { return len(p[0].(string)), nil }, new(func(string) int)),
+	}
+	for name, part := range timeParts {
+		fns = append(fns, function("time."+name, func(p ...any) (any, error) { return part(p[0].(time.Time)), nil }, new(func(time.Time) int)))
+	}
+	return fns
+}
+
+func function(name string, fn func(...any) (any, error), types ...any) *builtin.Function {
+	f := &builtin.Function{Name: name, Func: fn}
+	for _, t := range types {
+		f.Types = append(f.Types, reflect.TypeOf(t).Elem())
+	}
+	return f
+}
+
+// argument is arg(i): "" where there is no such argument.
+func argument(args []string, i int) string {
+	if i < 0 || i >= len(args) {
+		return ""
+	}
+	return args[i]
+}
+
+// numOr is num(x): the number that x is or that its text is as a whole, else
+// otherwise.
+func numOr(x any, otherwise float64) float64 {
+	switch x := x.(type) {
+	case string:
+		return numText(x, otherwise)
+	case int:
+		return float64(x)
+	case float64:
+		return x
+	}
+	return otherwise
+}
+
+// numText reads a decimal number, as the server would for INCRBYFLOAT: no
+// spaces, no hexadecimal, no infinities, nothing after it.
+func numText(s string, otherwise float64) float64 {
+	const maxLen = 64
+	if s == "" || len(s) > maxLen {
+		return otherwise
+	}
+	if len(s) < 16 {
+		if n, ok := smallInt(s); ok {
+			return float64(n)
+		}
+	}
+	for i := range len(s) {
+		switch c := s[i]; {
+		case '0' <= c && c <= '9', c == '-', c == '+', c == '.', c == 'e', c == 'E':
+		default:
+			return otherwise
+		}
+	}
+	f, err := strconv.ParseFloat(s, 64)
+	if err != nil {
+		return otherwise
+	}
+	return f
+}
+
+func smallInt(s string) (n int, ok bool) {
+	digits := strings.TrimPrefix(s, "-")
+	if digits == "" {
+		return 0, false
+	}
+	for i := range len(digits) {
+		if digits[i] < '0' || digits[i] > '9' {
+			return 0, false
+		}
+		n = n*10 + int(digits[i]-'0')
+	}
+	if len(digits) < len(s) {
+		n = -n
+	}
+	return n, true
+}
+
+func inPrefix(ip string, p netip.Prefix) bool {
+	a, err := netip.ParseAddr(ip)
+	return err == nil && p.Contains(a.Unmap())
+}
+
+// jsonPath is a compiled path of json(x, "a.b.0").
+type jsonPath []string
+
+// maxJSON bounds the text that json() looks into.
+const maxJSON = 1 << 20
+
+// jsonAt is json(x, path): a string, a number (float64), a bool; an object or
+// a list as its JSON text; nil where the path leads nowhere or s is not JSON.
+func jsonAt(s string, path jsonPath) (any, error) {
+	if len(s) > maxJSON {
+		return nil, fmt.Errorf("json() of a text of %d bytes; at most %d are read", len(s), maxJSON)
+	}
+	dec := json.NewDecoder(strings.NewReader(s))
+	for _, step := range path {
+		if !jsonStep(dec, step) {
+			return nil, nil
+		}
+	}
+	var raw json.RawMessage
+	if dec.Decode(&raw) != nil {
+		return nil, nil
+	}
+	if c := bytes.TrimLeft(raw, " \t\r\n"); len(c) > 0 && (c[0] == '{' || c[0] == '[') {
+		return string(raw), nil
+	}
+	var v any
+	if json.Unmarshal(raw, &v) != nil {
+		return nil, nil
+	}
+	return v, nil
+}
+
+// jsonStep moves dec from before an object or a list to before the member that
+// step names.
+func jsonStep(dec *json.Decoder, step string) bool {
+	open, err := dec.Token()
+	if err != nil || open != json.Delim('{') && open != json.Delim('[') {
+		return false
+	}
+	var skipped json.RawMessage
+	for i := 0; dec.More(); i++ {
+		name := strconv.Itoa(i)
+		if open == json.Delim('{') {
+			t, err := dec.Token()
+			if err != nil {
+				return false
+			}
+			name, _ = t.(string)
+		}
+		if name == step {
+			return true
+		}
+		if dec.Decode(&skipped) != nil {
+			return false
+		}
+	}
+	return false
+}

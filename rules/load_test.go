@@ -1,0 +1,255 @@
+package rules_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"triggerd/rules"
+)
+
+// TestExample loads the file that users start from.
+func TestExample(t *testing.T) {
+	set, err := rules.Load("../examples/rules.toml", options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(set.Warnings) > 0 {
+		t.Errorf("warnings: %v", set.Warnings)
+	}
+	kinds := map[string]int{}
+	for _, r := range set.Rules {
+		for _, a := range r.Actions {
+			kinds[a.Kind]++
+		}
+	}
+	if kinds["webhook"] == 0 || kinds["exec"] == 0 || kinds["log"] == 0 {
+		t.Errorf("the example shows %v, want webhook, exec and log", kinds)
+	}
+	if got, want := set.Rules[0].Actions[0].Fields["url"], "http://127.0.0.1:8080/hook"; got != want {
+		t.Errorf("url %v, want %v", got, want)
+	}
+}
+
+func TestLoad(t *testing.T) {
+	set, err := rules.Load("testdata/good/rules.toml", options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := set.Source, (rules.Source{URL: "rediss://example.com", Start: "snapshot", Ack: "durable", PsyncCommand: "XPSYNC"}); got != want {
+		t.Errorf("source %+v, want %+v", got, want)
+	}
+	if got, want := set.Store, (rules.Store{Dir: "dir", MaxPending: 10}); got != want {
+		t.Errorf("store %+v, want %+v", got, want)
+	}
+	var names []string
+	for _, r := range set.Rules {
+		names = append(names, r.Name)
+	}
+	if got, want := strings.Join(names, " "), "from-a from-b first clock off"; got != want {
+		t.Errorf("rules %s, want %s", got, want)
+	}
+	if got, want := strings.Join(set.Files, " "), "testdata/good/rules.toml testdata/good/rules.d/a.toml testdata/good/rules.d/b.toml"; got != want {
+		t.Errorf("files %s, want %s", got, want)
+	}
+	first := set.Rules[2]
+	if first.File != "testdata/good/rules.toml" || first.Line != 30 || first.Col != 1 {
+		t.Errorf("first is at %s:%d:%d", first.File, first.Line, first.Col)
+	}
+	if first.Description != "d" || first.Severity != "info" || len(first.Tags) != 2 || !first.DryRun || !first.Snapshot || first.Order != "none" || !first.Enabled {
+		t.Errorf("first is %+v", first)
+	}
+	if set.Rules[4].Enabled {
+		t.Error("off is on")
+	}
+	if !set.WantsSnapshot() {
+		t.Error("no rule wants the snapshot")
+	}
+}
+
+func TestActions(t *testing.T) {
+	set, err := rules.Load("testdata/good/rules.toml", options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	retry := rules.Retry{MaxAttempts: 3, Backoff: 2 * time.Second, MaxBackoff: time.Minute, MaxAge: 36 * time.Hour}
+	own := retry
+	own.MaxAttempts = 1
+	want := []rules.Action{
+		{Name: "crm", Target: "crm", Kind: "webhook", Timeout: 3 * time.Second, Retry: retry, Concurrency: 8, Order: "none"},
+		{Name: "crm-2", Target: "crm", Kind: "webhook", Timeout: time.Second, Retry: own, Concurrency: 8, Order: "key"},
+		{Name: "log", Kind: "log", Timeout: 7 * time.Second, Retry: retry, Order: "none"},
+		{Name: "mine", Kind: "exec", Timeout: 7 * time.Second, Retry: retry, Concurrency: 1, Order: "none"},
+		{Name: "log-2", Kind: "log", Timeout: 7 * time.Second, Retry: retry, Order: "none"},
+	}
+	got := set.Rules[2].Actions
+	if len(got) != len(want) {
+		t.Fatalf("%d actions, want %d", len(got), len(want))
+	}
+	for i, w := range want {
+		g := *got[i]
+		if g.File == "" || g.Line == 0 {
+			t.Errorf("action %s has no place", g.Name)
+		}
+		g.Fields, g.File, g.Line, g.Col = nil, "", 0, 0
+		if fmt.Sprint(g) != fmt.Sprint(w) {
+			t.Errorf("got  %+v\nwant %+v", g, w)
+		}
+	}
+	fields := got[0].Fields
+	if got, want := fmt.Sprint(fields), `map[headers:map[Authorization:Bearer s3cret Literal:${env:HOST}] url:https://example.com/x?e=]`; got != want {
+		t.Errorf("fields %s, want %s", got, want)
+	}
+	if _, ok := got[3].Fields["timeout"]; ok {
+		t.Error("the engine's fields reach the action")
+	}
+}
+
+func TestSchedule(t *testing.T) {
+	set, err := rules.Load("testdata/good/rules.toml", options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
+	if got, want := set.Rules[3].Schedule.Next(at).UTC(), time.Date(2026, 7, 2, 5, 0, 0, 0, time.UTC); got != want { // 07:00 in Berlin, in summer
+		t.Errorf("next at %v, want %v", got, want)
+	}
+}
+
+func TestWarnings(t *testing.T) {
+	set, err := rules.Parse("w.toml", []byte("[[rule]]\nname = 'w'\ncommand = 'expire'\n[[rule.action]]\ntype = 'log'\n"), options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(set.Warnings) != 1 {
+		t.Fatalf("warnings: %v", set.Warnings)
+	}
+	want := `w.toml:3:11: rule "w": command: EXPIRE never arrives in the replication stream (it arrives as PEXPIREAT; write event = "expire")
+  3 | command = 'expire'
+    |           ^`
+	if got := set.Warnings[0].Error(); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+func TestBuild(t *testing.T) {
+	set, err := rules.Build(map[string]any{
+		"source": map[string]any{"url": "redis://h"},
+		"rule": []map[string]any{{
+			"name": "listen", "key": []string{"a:*", "b:*"}, "db": 3,
+			"action": map[string]any{"type": "log"},
+		}},
+	}, options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(set.Rules) != 1 || set.Rules[0].Name != "listen" || set.Rules[0].Line != 0 || len(set.Files) != 0 {
+		t.Errorf("set %+v", set)
+	}
+
+	_, err = rules.Build(map[string]any{
+		"include": "x.toml",
+		"rule": []any{map[string]any{
+			"name": "listen", "when": "dbb == 0", "key": []string{"ok", "{a}{a}"},
+			"action": map[string]any{"type": "lgo"},
+		}},
+	}, options())
+	var got []string
+	for _, e := range rules.Errors(err) {
+		got = append(got, e.Error())
+	}
+	want := []string{
+		`include: only a file can include others`,
+		`rule "listen": rule[0].key[1]: {a} is captured twice`,
+		`rule "listen": rule[0].when: unknown name dbb (did you mean "db"?)`,
+		`rule "listen": rule[0].action.type: unknown kind`,
+	}
+	if strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func TestUnreadable(t *testing.T) {
+	_, err := rules.Load(filepath.Join(t.TempDir(), "none.toml"), rules.Options{})
+	if !strings.Contains(err.Error(), "no such file") {
+		t.Errorf("got %v", err)
+	}
+	if len(rules.Errors(err)) != 1 {
+		t.Errorf("errors of %v: %v", err, rules.Errors(err))
+	}
+	if got := rules.Errors(errors.New("x")); got != nil {
+		t.Errorf("errors of another error: %v", got)
+	}
+}
+
+// TestLimits holds what would exhaust a stack or the memory.
+func TestLimits(t *testing.T) {
+	rule := func(field string) string {
+		return "[[rule]]\nname = 'x'\n" + field + "\n[[rule.action]]\ntype = 'log'\n"
+	}
+	when := func(cond string) string { return rule("when = '" + cond + "'") }
+	tests := []struct{ name, src, want string }{
+		{"lists inside lists", "a = " + strings.Repeat("[", 1<<20), "inside one another"},
+		{"tables inside tables", "a = " + strings.Repeat("{a=", 1<<18), "inside one another"},
+		{"a million parens", when(strings.Repeat("(", 1<<20)), "a condition of 1048576 bytes"},
+		{"a million nots", when(strings.Repeat("!", 1<<20) + "true"), "a condition of"},
+		{"parens within the length", when(strings.Repeat("(", 1000) + "true" + strings.Repeat(")", 1000)), "more than 64 brackets"},
+		{"nots within the length", when(strings.Repeat("!", 2000) + "true"), "too long"},
+		{"many parts", when("true" + strings.Repeat(" && true", 400)), "too long"},
+		{"macros inside macros", "[macros]\na = 'macros.b && macros.b && macros.b'\nb = 'macros.c && macros.c && macros.c'\n" +
+			"c = 'macros.d && macros.d && macros.d'\nd = 'macros.e && macros.e && macros.e'\ne = 'macros.f && macros.f && macros.f'\nf = 'db == 0 && true'\n" +
+			when("macros.a"), "macros included"},
+		{"a long pattern", rule("key = '" + strings.Repeat("a*", 1000) + "'"), "pattern of 2000 bytes"},
+		{"a long name", "[[rule]]\nname = '" + strings.Repeat("n", 1000) + "'\naction = { type = 'log' }\n", "a name of 1000 bytes"},
+		{"a big regex", rule("key_regex = '(((a{1000}){1000}){1000})'"), "repeat"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := rules.Parse("x.toml", []byte(test.src), options())
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v, want %q", err, test.want)
+			}
+			for _, e := range rules.Errors(err) {
+				checkPlace(t, e, test.src)
+				if len(e.Error()) > 2000 {
+					t.Errorf("a message of %d bytes", len(e.Error()))
+				}
+			}
+		})
+	}
+}
+
+// TestSecrets checks that no value of the environment or of a file comes back
+// in a message, however the kind of the action words it.
+func TestSecrets(t *testing.T) {
+	file := writeFile(t.TempDir(), "secret", "from\"a\"file\n")
+	src := `
+[source]
+url = "redis://:literal@h"
+start = "${env:SECRET}"
+[[rule]]
+name = "x"
+order = "${file:` + file + `}"
+[[rule.action]]
+type = "leak"
+url = "${file:` + file + `}"
+sign = ["literal"]
+`
+	o := options()
+	o.Action = func(_ string, fields map[string]any) error {
+		return fmt.Errorf("bad url %v, %q, sign %s", fields["url"], fields["url"], os.Getenv("NONE"))
+	}
+	_, err := rules.Parse("x.toml", []byte(src), o)
+	for _, secret := range []string{"hunter2", `from"a"file`, `from\"a\"file`, "literal"} {
+		if strings.Contains(err.Error(), secret) {
+			t.Errorf("%s is shown:\n%v", secret, err)
+		}
+	}
+	if len(rules.Errors(err)) != 3 {
+		t.Errorf("got\n%v", err)
+	}
+}

@@ -1,0 +1,111 @@
+package rules
+
+import (
+	"slices"
+	"strings"
+
+	"triggerd/internal/event"
+)
+
+// commandNames knows the server's commands; nil if nobody told.
+type commandNames struct {
+	byName   map[string]*Command
+	byClass  map[string][]string
+	byParent map[string][]string // "XGROUP" to its subcommands
+}
+
+func newCommandNames(list []Command) *commandNames {
+	if list == nil {
+		return nil
+	}
+	n := &commandNames{byName: map[string]*Command{}, byClass: map[string][]string{}, byParent: map[string][]string{}}
+	for i := range list {
+		c := &list[i]
+		n.byName[c.Name] = c
+		for _, class := range c.Classes {
+			class = strings.ToLower(class)
+			n.byClass[class] = append(n.byClass[class], c.Name)
+		}
+		if parent, _, ok := strings.Cut(c.Name, " "); ok {
+			n.byParent[parent] = append(n.byParent[parent], c.Name)
+		}
+	}
+	return n
+}
+
+// commandName is a command as the stream's events spell it.
+func commandName(s string) string { return strings.ToUpper(strings.Join(strings.Fields(s), " ")) }
+
+// parentCommand is the part of a command's name before its subcommand.
+func parentCommand(s string) string {
+	parent, _, _ := strings.Cut(s, " ")
+	return parent
+}
+
+// resolve adds what one word of `command` or `command_not` stands for to set:
+// a command, all subcommands of one, or a class. named tells that the word
+// names a command itself.
+func (n *commandNames) resolve(v view, set map[string]bool) (named bool) {
+	word, ok := v.str()
+	if !ok {
+		return false
+	}
+	if strings.HasPrefix(word, "@") {
+		n.class(v, strings.ToLower(word), set)
+		return false
+	}
+	name := commandName(word)
+	if name == "" {
+		v.errorf("", "an empty name")
+		return false
+	}
+	set[name] = true
+	if n == nil {
+		return true
+	}
+	for _, sub := range n.byParent[name] {
+		set[sub] = true
+	}
+	c, known := n.byName[name]
+	switch {
+	case known && c.Instead != "":
+		v.warnf(c.Instead, "%s never arrives in the replication stream", name)
+	case !known && n.byParent[name] == nil && !strings.Contains(name, "."): // a module's commands have a dot
+		v.errorf(didYouMean(name, sortedKeys(n.byName)), "unknown command %s", v.shown(word))
+	}
+	return true
+}
+
+func (n *commandNames) class(v view, class string, set map[string]bool) {
+	if n == nil {
+		v.errorf("name the commands", "the classes of commands are not known here")
+		return
+	}
+	members := n.byClass[class]
+	if members == nil {
+		v.errorf(didYouMean(class, sortedKeys(n.byClass)), "unknown class %s", v.shown(class))
+	}
+	for _, name := range members {
+		set[name] = true
+	}
+}
+
+// anyWrite is the event name that stands for every event of a key.
+const anyWrite = "write"
+
+// newEventNames returns the known events, nil if nobody told.
+func newEventNames(list []string) map[string]bool {
+	if list == nil {
+		return nil
+	}
+	names := map[string]bool{anyWrite: true}
+	for _, name := range slices.Concat(list, []string{
+		event.FlushDB, event.FlushAll, event.SwapDB, event.Publish, event.SPublish, event.Function, event.Snapshot, event.Resync, event.Gap,
+	}) {
+		names[name] = true
+	}
+	return names
+}
+
+// keyTypes are the server's own types; a module's has a dash in its name.
+var keyTypes = []string{"string", "list", "set", "zset", "hash", "stream", "none"}

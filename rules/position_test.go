@@ -1,0 +1,140 @@
+package rules
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/BurntSushi/toml"
+)
+
+const everyForm = `
+# a comment
+include = ["a.toml", 'b.toml', # inside
+  """c
+d"""]
+"quoted key" = { x = 1, "y z" = { 'w' = [1, [2, { v = 3 }]] }, }
+a.b . "c" = 1
+a.b.d = "text \" with \\ # no comment"
+empty = ""
+lit = '''
+don't [stop] ''here'' '''
+basic = """\
+   "" quoted "" \"""
+   """
+date = 1979-05-27 07:32:00Z
+[table.sub]
+k = true
+[table]
+other = 1.5
+[[rule]]
+name = "one"
+[[rule.action]]
+type = "x"
+[[rule.action]]
+type = "y"
+[rule.deep.er]
+z = 1
+[[rule]]
+name = "two"
+[[rule.action]]
+type = "z"
+["é".'\']
+"\u00e9" = "\U0001F600"
+`
+
+func TestPositions(t *testing.T) {
+	checkPositions(t, everyForm)
+	checkPositions(t, strings.ReplaceAll(everyForm, "\n", "\r\n"))
+	checkPositions(t, "\ufeffa = 1\n")
+}
+
+// checkPositions checks that every key and value that the TOML library finds
+// has a place, and that the text at the place is that key or value.
+func checkPositions(t *testing.T, src string) {
+	t.Helper()
+	root, deep := scan(src)
+	var doc map[string]any
+	if _, err := toml.Decode(src, &doc); err != nil {
+		return
+	}
+	if deep != nil {
+		return
+	}
+	checkNode(t, src, root, normalise(doc), "")
+}
+
+func checkNode(t *testing.T, src string, n *node, v any, path string) {
+	t.Helper()
+	if n.val < 0 || n.end < n.val || n.end > len(src) {
+		t.Fatalf("%s: place %d-%d in %d bytes", path, n.val, n.end, len(src))
+	}
+	switch v := v.(type) {
+	case map[string]any:
+		for name, e := range v {
+			kid := n.kids[name]
+			if kid == nil {
+				t.Fatalf("%s: no place for %q in\n%s", path, name, src)
+			}
+			checkKey(t, src, kid, name, path)
+			checkNode(t, src, kid, e, path+"."+name)
+		}
+	case []any:
+		if len(n.elems) != len(v) {
+			t.Fatalf("%s: %d places for %d elements in\n%s", path, len(n.elems), len(v), src)
+		}
+		for i, e := range v {
+			checkNode(t, src, n.elems[i], e, path+"[]")
+		}
+	case string:
+		token := src[n.val:n.end]
+		got, _ := unquote(token, -1)
+		if strings.ReplaceAll(got, "\r\n", "\n") != strings.ReplaceAll(v, "\r\n", "\n") {
+			t.Fatalf("%s: the place has %q, which is %q, want %q", path, token, got, v)
+		}
+		checkOffsets(t, token, got)
+	case bool:
+		if got := src[n.val:n.end]; !strings.HasPrefix(got, "true") && !strings.HasPrefix(got, "false") {
+			t.Fatalf("%s: the place has %q, want %v", path, got, v)
+		}
+	}
+}
+
+func checkKey(t *testing.T, src string, n *node, name, path string) {
+	t.Helper()
+	if n.key < 0 || n.key > len(src) {
+		t.Fatalf("%s: key %q at %d", path, name, n.key)
+	}
+	s := &scanner{src: src, pos: n.key}
+	if seg, ok := s.simpleKey(); !ok || seg.name != name {
+		t.Fatalf("%s: the place of key %q has %q", path, name, seg.name)
+	}
+}
+
+// checkOffsets checks that offsets into the decoded text lead forward through
+// the token.
+func checkOffsets(t *testing.T, token, decoded string) {
+	t.Helper()
+	last := 0
+	for off := range len(decoded) {
+		_, at := unquote(token, off)
+		if at < last || at > len(token) {
+			t.Fatalf("offset %d of %q leads to %d of %q, the one before to %d", off, decoded, at, token, last)
+		}
+		if c := token[at]; c != '\\' && decoded[off] != c && decoded[off] < 0x80 {
+			// Inside an escape of several bytes, or at a trimmed line, the place is near.
+			if !strings.Contains(token[:at], `\`) {
+				t.Fatalf("offset %d of %q is %q, the token has %q there", off, decoded, decoded[off], c)
+			}
+		}
+		last = at
+	}
+}
+
+func FuzzPositions(f *testing.F) {
+	f.Add(everyForm)
+	f.Add("a = [[[[1]]]]\n[b]\nc.d = {e=1}\n[[b.f]]\n[b.f.g]\n")
+	f.Add("x='''\n''''''\ny=\"\"\"\\\n  a\"\"\"\"\"\n")
+	f.Fuzz(func(t *testing.T, src string) {
+		checkPositions(t, src)
+	})
+}

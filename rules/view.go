@@ -1,0 +1,301 @@
+package rules
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// view is a value of the document with its place: what the decoding reads
+// from and reports mistakes at.
+type view struct {
+	l     *loader
+	s     *source
+	v     any
+	n     *node  // nil where the place is not known
+	path  string // from the root of the document
+	rule  string // name of the rule it is in
+	field string // path inside the rule, or from the root
+	shift int    // bytes to add to the place: inside a string
+	atKey bool   // report at the key, not at the value
+}
+
+// errorf files a mistake at the value.
+func (v view) errorf(hint, format string, args ...any) {
+	v.l.add(v.s, v.newError(hint, fmt.Sprintf(format, args...)))
+}
+
+// warnf files a warning.
+func (v view) warnf(hint, format string, args ...any) {
+	v.l.warnings = append(v.l.warnings, v.newError(hint, fmt.Sprintf(format, args...)))
+}
+
+func (v view) newError(hint, msg string) *Error {
+	e := &Error{Rule: v.rule, Field: v.field, Msg: msg, Hint: hint}
+	if v.s.name == "" && v.s.text == "" {
+		e.Field = v.path
+		return e
+	}
+	v.l.place(v.s, v.offset(), e)
+	return e
+}
+
+func (v view) offset() int {
+	switch {
+	case v.n == nil:
+		return 0
+	case v.atKey && v.n.key >= 0:
+		return v.n.key
+	}
+	return min(v.n.val+v.shift, len(v.s.text))
+}
+
+// place says where the value is, for messages about two places.
+func (v view) place() string {
+	if v.s.name == "" && v.s.text == "" {
+		return v.path
+	}
+	line, col := v.s.lines.place(v.offset())
+	return fmt.Sprintf("%s:%d:%d", v.s.name, line, col)
+}
+
+// inString returns the view of what begins off bytes into the string.
+func (v view) inString(off int) view {
+	if v.n != nil && v.n.end <= len(v.s.text) && v.n.val < v.n.end {
+		if _, n := unquote(v.s.text[v.n.val:v.n.end], off); n > 0 {
+			v.shift = n
+		}
+	}
+	return v
+}
+
+func (v view) kid(name string, value any) view {
+	k := view{l: v.l, s: v.s, v: value, rule: v.rule, path: join(v.path, name), field: join(v.field, name)}
+	if v.n != nil {
+		k.n = v.n.kids[name]
+		if k.n == nil {
+			k.n = v.n
+		}
+	}
+	return k
+}
+
+func join(path, name string) string {
+	if path == "" {
+		return name
+	}
+	return path + "." + name
+}
+
+func (v view) elem(i int, value any) view {
+	e := v
+	e.v = value
+	e.path = v.path + "[" + strconv.Itoa(i) + "]"
+	if v.n != nil && i < len(v.n.elems) {
+		e.n = v.n.elems[i]
+	}
+	return e
+}
+
+// kindOfValue names the type of a value for messages.
+func kindOfValue(v any) string {
+	switch v.(type) {
+	case string:
+		return "text"
+	case int64:
+		return "an integer"
+	case float64:
+		return "a number"
+	case bool:
+		return "true or false"
+	case []any:
+		return "a list"
+	case map[string]any:
+		return "a table"
+	case time.Time:
+		return "a date or time"
+	}
+	return fmt.Sprintf("a %T", v)
+}
+
+func (v view) wrongType(want, hint string) {
+	v.errorf(hint, "wants %s, not %s", want, kindOfValue(v.v))
+}
+
+// text returns the value as it is written, without expansion.
+func (v view) text() (string, bool) {
+	s, ok := v.v.(string)
+	if !ok {
+		v.wrongType("text", "")
+	}
+	return s, ok
+}
+
+// str returns the value as text, expanded.
+func (v view) str() (string, bool) {
+	s, ok := v.text()
+	if !ok {
+		return "", false
+	}
+	return v.expand(s)
+}
+
+// oneOf returns a text that must be one of a few words.
+func (v view) oneOf(words ...string) (string, bool) {
+	s, ok := v.str()
+	if ok && !slices.Contains(words, s) {
+		hint := didYouMean(s, slices.Values(words))
+		v.errorf(hint, "%s is not one of %s", v.shown(s), strings.Join(words, ", "))
+		return "", false
+	}
+	return s, ok
+}
+
+// shown is how a value of the file appears in a message: not at all where it
+// is not as it is written there, for it may be a secret then.
+func (v view) shown(s string) string {
+	if written, _ := v.v.(string); written != s {
+		return "the value"
+	}
+	return strconv.Quote(s)
+}
+
+func (v view) boolean() (b, ok bool) {
+	b, ok = v.v.(bool)
+	if !ok {
+		v.wrongType("true or false", "")
+	}
+	return b, ok
+}
+
+func (v view) integer(lo, hi int) (int, bool) {
+	n, ok := v.v.(int64)
+	if !ok {
+		v.wrongType("an integer", "")
+		return 0, false
+	}
+	if n < int64(lo) || n > int64(hi) {
+		v.errorf("", "%d is not between %d and %d", n, lo, hi)
+		return 0, false
+	}
+	return int(n), true
+}
+
+// duration reads Go's durations and days: "1h30m", "7d", "1d12h".
+func (v view) duration(lo time.Duration) (time.Duration, bool) {
+	if _, isText := v.v.(string); !isText {
+		v.wrongType("a duration", `write "10s", "5m", "1h30m", "7d"`)
+		return 0, false
+	}
+	s, ok := v.str()
+	if !ok {
+		return 0, false
+	}
+	d, err := parseDuration(s)
+	if err != nil {
+		v.errorf(`write "10s", "5m", "1h30m", "7d"`, "%s is not a duration", v.shown(s))
+		return 0, false
+	}
+	if d < lo {
+		v.errorf("", "%s is less than %s", v.shown(s), lo)
+		return 0, false
+	}
+	return d, true
+}
+
+func parseDuration(s string) (time.Duration, error) {
+	days, rest, found := strings.Cut(s, "d")
+	if !found {
+		return time.ParseDuration(s)
+	}
+	n, err := strconv.ParseUint(days, 10, 16)
+	if err != nil {
+		return 0, err
+	}
+	d := time.Duration(n) * 24 * time.Hour
+	if rest == "" {
+		return d, nil
+	}
+	more, err := time.ParseDuration(rest)
+	if err == nil && more < 0 {
+		err = fmt.Errorf("negative part")
+	}
+	return d + more, err
+}
+
+// each calls f for the value, or for each element if it is a list.
+func (v view) each(f func(view)) {
+	list, ok := v.v.([]any)
+	if !ok {
+		f(v)
+		return
+	}
+	if len(list) == 0 {
+		v.errorf("leave the field out", "an empty list matches nothing")
+	}
+	for i, e := range list {
+		f(v.elem(i, e))
+	}
+}
+
+// table is a table being decoded: it remembers which fields it was asked for,
+// so that what nobody asked for can be reported.
+type table struct {
+	view
+	m     map[string]any
+	asked map[string]bool
+}
+
+func (v view) table() (*table, bool) {
+	m, ok := v.v.(map[string]any)
+	if !ok {
+		v.wrongType("a table", "")
+		return nil, false
+	}
+	return &table{view: v, m: m, asked: map[string]bool{}}, true
+}
+
+// get returns a field, if it is there.
+func (t *table) get(name string) (view, bool) {
+	t.asked[name] = true
+	v, ok := t.m[name]
+	if !ok {
+		return view{}, false
+	}
+	return t.kid(name, v), true
+}
+
+// has reports whether a field is there, without asking for it.
+func (t *table) has(name string) bool {
+	_, ok := t.m[name]
+	return ok
+}
+
+// done reports every field that was not asked for. later names those that
+// this version does not have yet.
+func (t *table) done(later ...string) {
+	for name := range sortedKeys(t.m) {
+		if t.asked[name] {
+			continue
+		}
+		v := t.kid(name, t.m[name])
+		v.atKey = true
+		if slices.Contains(later, name) {
+			v.errorf("", "this version of triggerd does not have %s", name)
+			continue
+		}
+		v.field = t.field
+		v.errorf(didYouMean(name, sortedKeys(t.asked)), "unknown field %s", name)
+	}
+}
+
+// read calls f with a field if it is there, and keeps what it returns.
+func read[T any](t *table, name string, dst *T, f func(view) (T, bool)) {
+	if v, ok := t.get(name); ok {
+		if value, ok := f(v); ok {
+			*dst = value
+		}
+	}
+}
