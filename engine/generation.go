@@ -33,6 +33,11 @@ func LoadRules(path string, o ActionOptions) (*rules.Set, error) {
 	return rules.Load(path, ruleOptions(o))
 }
 
+// ParseRules checks a rules file in memory, as LoadRules does.
+func ParseRules(name string, src []byte, o ActionOptions) (*rules.Set, error) {
+	return rules.Parse(name, src, ruleOptions(o))
+}
+
 // BuildRules checks a document that was never a file, as LoadRules does.
 func BuildRules(doc map[string]any, o ActionOptions) (*rules.Set, error) {
 	return rules.Build(doc, ruleOptions(o))

@@ -274,15 +274,16 @@ func retry(j *job, err error) (pause time.Duration, again bool) {
 }
 
 func (o *outbox) report(ctx context.Context, j *job, res actions.Result, err error, pause time.Duration, again bool) {
-	log := o.log.With("rule", j.firing.Rule, "action", j.firing.Action, "firing", j.firing.ID, "attempt", j.firing.Attempt)
+	f := j.firing
+	about := []any{"rule", f.Rule, "action", f.Action, "firing", f.ID, "attempt", f.Attempt}
 	switch {
 	case err == nil:
-		log.Debug("delivered", "status", res.Status)
+		o.log.Debug("delivered", append(about, "status", res.Status)...)
 	case ctx.Err() != nil:
 	case again:
-		log.Warn("delivery failed, trying again", "err", err, "pause", pause.Round(time.Millisecond))
+		o.log.Warn("delivery failed, trying again", append(about, "err", err, "pause", pause.Round(time.Millisecond))...)
 	default:
-		log.Error("delivery given up", "err", err, "key", text(j.firing.Event.Key))
+		o.log.Error("delivery given up", append(about, "err", err, "key", text(f.Event.Key))...)
 	}
 }
 

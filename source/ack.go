@@ -59,8 +59,8 @@ func (k *acks) now() {
 }
 
 // run acknowledges over l once a second until the function it returns is
-// called, and ten times a second at first: after a snapshot a server sends
-// nothing before an acknowledgement, and loses one that comes too early.
+// called, and more often at first: after a snapshot a server sends nothing
+// before an acknowledgement, and loses one that comes too early.
 func (k *acks) run(l *link, policy AckPolicy) (stop func()) {
 	quit, done := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -70,11 +70,7 @@ func (k *acks) run(l *link, policy AckPolicy) (stop func()) {
 			if k.send(l, policy) != nil {
 				return // the reader sees the broken link
 			}
-			pause := time.Second
-			if time.Since(began) < 5*time.Second {
-				pause = 100 * time.Millisecond
-			}
-			timer := time.NewTimer(pause)
+			timer := time.NewTimer(ackPause(time.Since(began)))
 			select {
 			case <-quit:
 				timer.Stop()
@@ -103,4 +99,15 @@ func (k *acks) send(l *link, policy AckPolicy) error {
 		return l.send("REPLCONF", "ACK", n, "FACK", n)
 	}
 	return l.send("REPLCONF", "ACK", "0")
+}
+
+// ackPause returns the time between acknowledgements on a link of that age.
+func ackPause(age time.Duration) time.Duration {
+	switch {
+	case age < time.Second:
+		return 20 * time.Millisecond
+	case age < 5*time.Second:
+		return 100 * time.Millisecond
+	}
+	return time.Second
 }

@@ -1,0 +1,147 @@
+package archtest_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// allowed names, for each package, the packages of this module that it may
+// import. What is not here may import none of them.
+var allowed = map[string][]string{
+	"cmd/triggerd":          {"engine", "rules", "source", "rdb", "examples", "internal/store", "internal/servers"},
+	"engine":                {"source", "rules", "actions", "internal/store", "internal/keyspace", "internal/event"},
+	"source":                {"rdb", "internal/resp"},
+	"rules":                 {"internal/event"},
+	"actions":               {"internal/event"},
+	"internal/keyspace":     {"rdb", "internal/event"},
+	"internal/redistest":    {"internal/servers"},
+	"actions/actionstest":   {"actions", "internal/event"},
+	"internal/keyspace/gen": {"internal/servers"},
+
+	"rdb": {}, "examples": {}, "internal/archtest": {}, "internal/event": {},
+	"internal/resp": {}, "internal/servers": {}, "internal/store": {},
+}
+
+// homes names the packages that may use a third-party module, tests apart.
+var homes = map[string][]string{
+	"github.com/expr-lang/expr":    {"rules"},
+	"github.com/robfig/cron/v3":    {"rules"},
+	"github.com/BurntSushi/toml":   {"rules"},
+	"github.com/go-resty/resty/v2": {"actions"},
+	"github.com/spf13/cobra":       {"cmd/triggerd"},
+	"github.com/spf13/pflag":       {"cmd/triggerd"},
+	"golang.org/x/term":            {"cmd/triggerd"},
+	"golang.org/x/sys":             {"internal/servers"},
+}
+
+const (
+	module = "triggerd"
+	root   = "../.."
+)
+
+// Files are parsed, and not listed by the go command: the result of a test that
+// runs a program is taken from the cache though what the program sees changed.
+func TestImports(t *testing.T) {
+	seen := map[string]bool{}
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			name := d.Name()
+			if path != root && (strings.HasPrefix(name, ".") || name == "testdata" || name == "bench") {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if strings.HasSuffix(path, ".go") {
+			pkg, _ := filepath.Rel(root, filepath.Dir(path))
+			seen[filepath.ToSlash(pkg)] = true
+			checkFile(t, filepath.ToSlash(pkg), path)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for pkg := range seen {
+		if _, ok := allowed[pkg]; !ok {
+			t.Errorf("package %s is not in the table: say what it may import, here and in docs/ARCHITECTURE.md", pkg)
+		}
+	}
+	for pkg := range allowed {
+		if !seen[pkg] {
+			t.Errorf("package %s is in the table and not in the tree", pkg)
+		}
+	}
+}
+
+func checkFile(t *testing.T, pkg, path string) {
+	t.Helper()
+	f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	test := strings.HasSuffix(path, "_test.go")
+	for _, imp := range f.Imports {
+		name, _ := strconv.Unquote(imp.Path.Value)
+		if why := forbidden(pkg, name, test); why != "" {
+			t.Errorf("%s imports %s: %s", path, name, why)
+		}
+	}
+}
+
+// forbidden says why pkg may not import name; "" if it may. Tests may use
+// whatever they need to set up what they test.
+func forbidden(pkg, name string, test bool) string {
+	if own, ok := strings.CutPrefix(name, module+"/"); ok {
+		switch {
+		case slices.Contains(allowed[pkg], own), test:
+			return ""
+		case own == "internal/redistest":
+			return "it is for tests only"
+		}
+		return "imports go down only, and this one is not in the table"
+	}
+	if !strings.Contains(strings.SplitN(name, "/", 2)[0], ".") || test {
+		return "" // the standard library
+	}
+	for mod, home := range homes {
+		if name == mod || strings.HasPrefix(name, mod+"/") {
+			if slices.Contains(home, pkg) {
+				return ""
+			}
+			return "the home of " + mod + " is " + strings.Join(home, ", ")
+		}
+	}
+	return "a dependency without a home: a new one is a decision, see docs/adr"
+}
+
+func TestForbidden(t *testing.T) {
+	tests := []struct {
+		pkg, name string
+		ok        bool
+	}{
+		{"engine", "triggerd/rules", true},
+		{"rules", "triggerd/actions", false},
+		{"source", "triggerd/internal/event", false},
+		{"rdb", "triggerd/internal/resp", false},
+		{"source", "triggerd/internal/redistest", false},
+		{"rules", "github.com/expr-lang/expr/vm", true},
+		{"engine", "github.com/expr-lang/expr", false},
+		{"actions", "github.com/expr-lang/exprs", false},
+		{"rdb", "encoding/binary", true},
+	}
+	for _, tt := range tests {
+		if why := forbidden(tt.pkg, tt.name, false); (why == "") != tt.ok {
+			t.Errorf("forbidden(%s, %s) = %q", tt.pkg, tt.name, why)
+		}
+	}
+}
