@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"time"
 )
 
 // archive is the Debian archive that this machine's apt sources name, asked
@@ -237,11 +238,15 @@ func neededPackages(plan, family string) []string {
 	return need
 }
 
+// waitDelay is how long a killed command's children may keep its output open.
+const waitDelay = 2 * time.Second
+
 // run runs a command and returns what it printed. The error holds the first
 // lines that it marked as errors.
 func run(ctx context.Context, dir, tool string, args ...string) (string, error) {
 	cmd := exec.CommandContext(ctx, tool, args...)
 	cmd.Dir = dir
+	cmd.WaitDelay = waitDelay
 	cmd.Env = append(os.Environ(), "LC_ALL=C", "DEBIAN_FRONTEND=noninteractive")
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

@@ -178,7 +178,9 @@ var versionPattern = regexp.MustCompile(`\bv=(\d+\.\d+\.\d+)\b`)
 func askVersion(ctx context.Context, p *Program) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	out, err := p.command(ctx, "server", "--version").CombinedOutput()
+	cmd := p.command(ctx, "server", "--version")
+	cmd.WaitDelay = waitDelay
+	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("run %s-server --version: %w: %s", p.Name, err, firstLine(string(out)))
 	}
