@@ -283,7 +283,7 @@ func (l *link) pump(dst, src *net.TCPConn, downstream bool) {
 
 // forward writes data to dst as the proxy was told. It returns false if dst
 // could not be written to or the link was ended.
-func (l *link) forward(dst *net.TCPConn, data []byte, pos *int64, downstream bool) bool {
+func (l *link) forward(dst io.Writer, data []byte, pos *int64, downstream bool) bool {
 	for len(data) > 0 {
 		if !l.wait() {
 			return false
