@@ -35,7 +35,7 @@ func (k *acks) setDurable(p Position) {
 	if p.ReplID != k.replID {
 		return
 	}
-	k.durable = p.Offset
+	k.durable = max(k.durable, p.Offset)
 	if k.wanted > 0 && k.durable >= k.wanted {
 		k.wanted = 0
 		k.now()

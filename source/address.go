@@ -6,10 +6,12 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/url"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -44,6 +46,9 @@ func parseAddress(raw string) (*address, error) {
 		}
 		return nil, fmt.Errorf("source URL: %s (write redis://user:password@host:port; %% and @ in a password as %%25 and %%40)", redactPort(err))
 	}
+	if err := checkCut(u); err != nil {
+		return nil, err
+	}
 	a := &address{network: "tcp", user: u.User.Username()}
 	a.password, _ = u.User.Password()
 	if a.password == "" && a.user != "" {
@@ -56,13 +61,19 @@ func parseAddress(raw string) (*address, error) {
 		if u.Hostname() == "" {
 			return nil, fmt.Errorf("source URL: no host (write %s://host:port)", u.Scheme)
 		}
+		if strings.Contains(u.Hostname(), ":") && u.Host[0] != '[' {
+			return nil, errors.New("source URL: more than one port (write an IPv6 address in brackets)")
+		}
 		port := u.Port()
 		if port == "" {
 			port = "6379"
 		}
+		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+			return nil, errors.New("source URL: the port is not one (1 to 65535)") // it may be a password
+		}
 		a.host = net.JoinHostPort(u.Hostname(), port)
 		if db := strings.Trim(u.Path, "/"); db != "" && db != "0" {
-			return nil, fmt.Errorf("source URL: database %q in it (a replica receives every database: select with db = [%s] in a rule)", db, db)
+			return nil, errors.New("source URL: a database in it (a replica receives every database: select with db = [N] in a rule)")
 		}
 	case "unix":
 		a.network, a.host = "unix", u.Path
@@ -78,6 +89,19 @@ func parseAddress(raw string) (*address, error) {
 	return a, a.options(u)
 }
 
+// checkCut refuses what a password with an unescaped / ? or # makes of a URL:
+// a host that is the user, a port that is half of the password, and the other
+// half where errors and logs would show it.
+func checkCut(u *url.URL) error {
+	if u.Scheme == "unix" && u.Fragment == "" {
+		return nil // a path may have any character
+	}
+	if u.Fragment != "" || strings.Contains(u.Path, "@") || u.User == nil && strings.Contains(u.RawQuery, "@") {
+		return errors.New("source URL: something is behind the host (write / ? and # in a password as %2F %3F and %23)")
+	}
+	return nil
+}
+
 // redactPort drops what url.Parse quotes of a port, which is part of the
 // password where that holds an unescaped character.
 func redactPort(err error) string {
@@ -88,13 +112,13 @@ func redactPort(err error) string {
 func (a *address) options(u *url.URL) error {
 	q := u.Query()
 	if u.Scheme != "rediss" {
-		for name := range q {
-			return fmt.Errorf("source URL: option %q needs rediss://", name)
+		if len(q) > 0 {
+			return errors.New("source URL: options (what is behind ?) need rediss://")
 		}
 		return nil
 	}
 	a.tls = &tls.Config{ServerName: u.Hostname(), MinVersion: tls.VersionTLS12}
-	for name := range q {
+	for _, name := range slices.Sorted(maps.Keys(q)) {
 		if !slices.Contains([]string{"cacert", "cert", "key", "sni"}, name) {
 			return fmt.Errorf("source URL: unknown option %q (cacert, cert, key, sni)", name)
 		}
@@ -150,6 +174,8 @@ func tlsError(err error) error {
 	var notTLS tls.RecordHeaderError
 	var unknown x509.UnknownAuthorityError
 	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return errors.New("TLS: no answer to the handshake (does the port speak TLS? If not, use redis://)")
 	case errors.As(err, &notTLS):
 		return fmt.Errorf("TLS: %w (the port does not speak TLS: use redis://)", err)
 	case errors.As(err, &unknown):

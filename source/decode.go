@@ -45,6 +45,7 @@ func (d *decoder) next() (*Record, error) {
 	if d.tx.draining() {
 		return d.fromTx(), nil
 	}
+	d.tx.release()
 	for {
 		before := d.offset()
 		args, err := d.r.ReadCommand()
@@ -118,7 +119,7 @@ func (d *decoder) heartbeat() *Record {
 // grown over the limit, it hands out what is held, and then each command as it
 // comes, so that none can take all memory.
 func (d *decoder) hold(args [][]byte, size int) *Record {
-	if !d.tx.spilled && d.tx.bytes+size <= d.maxTx {
+	if !d.tx.spilled && d.tx.bytes+heldSize(args, size) <= d.maxTx {
 		d.tx.add(args, d.db, d.offset(), size)
 		return nil
 	}

@@ -26,6 +26,16 @@ func (e *ServerError) code() string {
 	return code
 }
 
+// passing reports whether the server is only in a state that ends without
+// anybody's doing.
+func (e *ServerError) passing() bool {
+	switch e.code() {
+	case "LOADING", "NOMASTERLINK", "MASTERDOWN", "BUSY":
+		return true
+	}
+	return false
+}
+
 // unknown reports whether the server does not know the command, or the option
 // of it, that was sent.
 func (e *ServerError) unknown() bool {
@@ -33,8 +43,13 @@ func (e *ServerError) unknown() bool {
 	return strings.HasPrefix(l, "err unknown") || strings.HasPrefix(l, "err unrecognized") || strings.HasPrefix(l, "err syntax error")
 }
 
-// refuse makes a ServerError of reply with a hint for the user.
+// refuse makes a ServerError of reply with a hint for the user. Servers repeat
+// the arguments of a command that they do not know, and AUTH may be one.
 func (a *address) refuse(command, reply string) *ServerError {
+	reply, _, _ = strings.Cut(reply, ", with args beginning")
+	if command == "AUTH" {
+		reply = strings.ReplaceAll(reply, a.password, "***")
+	}
 	e := &ServerError{Command: command, Reply: reply}
 	e.Hint = a.hint(e)
 	return e
@@ -50,10 +65,10 @@ func (a *address) hint(e *ServerError) string {
 		return "the server wants a password: put it in the source URL, redis://user:password@host:port"
 	case code == "WRONGPASS", strings.Contains(e.Reply, "invalid password"):
 		return fmt.Sprintf("the password of user %q in the source URL is wrong, or the user is off", user)
-	case strings.Contains(e.Reply, "without any password configured"):
+	case strings.Contains(e.Reply, "without any password configured"), strings.Contains(e.Reply, "no password is set"):
 		return "the server has no password: take it out of the source URL"
 	case code == "NOPERM" && user == "default":
-		return "give triggerd a user of its own: ACL SETUSER triggerd on >PASSWORD resetkeys resetchannels " + permissions(e)
+		return "give triggerd a user of its own: ACL SETUSER triggerd on >PASSWORD " + permissions(e)
 	case code == "NOPERM":
 		return fmt.Sprintf("allow it to the user: ACL SETUSER %s on %s", user, permissions(e))
 	case code == "LOADING":

@@ -2,13 +2,15 @@ package source
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"triggerd/internal/resp"
@@ -22,18 +24,16 @@ type link struct {
 	r       *resp.Reader
 	timeout time.Duration // of silence
 	arrived time.Time     // when the last bytes came; the reading goroutine's
+	heard   *atomic.Int64 // the same for others, in nanoseconds since 1970
 
 	mu sync.Mutex // one write at a time
 }
 
-func newLink(ctx context.Context, addr *address, dialTimeout, timeout time.Duration) (*link, error) {
-	conn, err := addr.dial(ctx, dialTimeout)
-	if err != nil {
-		return nil, err
-	}
-	l := &link{addr: addr, conn: conn, timeout: timeout}
+// newLink returns a link over conn, which it owns.
+func newLink(conn net.Conn, addr *address, timeout time.Duration, heard *atomic.Int64) *link {
+	l := &link{addr: addr, conn: conn, timeout: timeout, heard: heard}
 	l.r = resp.NewReader(reader{l}, resp.Limits{})
-	return l, nil
+	return l
 }
 
 func (l *link) close() { l.conn.Close() }
@@ -49,9 +49,14 @@ func (r reader) Read(p []byte) (int, error) {
 	n, err := l.conn.Read(p)
 	if n > 0 {
 		l.arrived = time.Now()
+		l.heard.Store(l.arrived.UnixNano())
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		err = fmt.Errorf("nothing received for %s", l.timeout)
+		return n, fmt.Errorf("nothing received for %s", l.timeout)
+	}
+	var op *net.OpError
+	if errors.As(err, &op) {
+		err = op.Err // without our port: the same error must read the same each time
 	}
 	return n, err
 }
@@ -120,26 +125,43 @@ func (l *link) greet(cfg *Config, wantKeys bool) error {
 			return err
 		}
 	} else if err != nil {
-		return err
+		return l.explain(err)
 	}
 	if err := l.auth(); err != nil {
 		return err
 	}
-	if err := l.replconf(false, "listening-port", strconv.Itoa(cfg.ListeningPort)); err != nil {
+	if err := l.replconf("listening-port", strconv.Itoa(cfg.ListeningPort)); err != nil {
 		return err
 	}
-	if err := l.replconf(true, "capa", "eof", "capa", "psync2"); err != nil {
+	if err := l.replconf("capa", "eof", "capa", "psync2"); err != nil {
 		return err
 	}
 	// Valkey sends hashes with field expiry only to replicas that say they can
 	// read them, and cuts all others off; other servers do not know the option.
-	if err := l.replconf(true, "version", "9.1.0"); err != nil {
+	if err := l.replconf("version", "9.1.0"); err != nil {
 		return err
 	}
 	if !wantKeys {
-		return l.replconf(true, "rdb-filter-only", "")
+		return l.replconf("rdb-filter-only", "")
 	}
 	return nil
+}
+
+// explain adds to the error of the first command why a server may have hung up
+// on it without a word.
+func (l *link) explain(err error) error {
+	if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, syscall.ECONNRESET) {
+		return err
+	}
+	switch {
+	case l.addr.network == "unix":
+		return fmt.Errorf("%w: server closed the connection", err)
+	case l.addr.tls == nil:
+		return fmt.Errorf("%w: server closed the connection (if the port speaks TLS, use rediss://)", err)
+	case len(l.addr.tls.Certificates) == 0:
+		return fmt.Errorf("%w: server closed the connection (if it wants a client certificate, add cert=FILE and key=FILE to the URL)", err)
+	}
+	return fmt.Errorf("%w: server closed the connection (does it accept the client certificate?)", err)
 }
 
 func (l *link) auth() error {
@@ -154,11 +176,11 @@ func (l *link) auth() error {
 	return err
 }
 
-// replconf announces something. An optional one may be unknown to the server.
-func (l *link) replconf(optional bool, args ...string) error {
+// replconf announces something, which the server need not know.
+func (l *link) replconf(args ...string) error {
 	_, err := l.do("REPLCONF "+args[0], append([]string{"REPLCONF"}, args...)...)
 	var refused *ServerError
-	if optional && errors.As(err, &refused) && refused.code() == "ERR" {
+	if errors.As(err, &refused) && refused.code() == "ERR" {
 		return nil
 	}
 	return err
@@ -167,7 +189,8 @@ func (l *link) replconf(optional bool, args ...string) error {
 // attachment is a server's answer to PSYNC.
 type attachment struct {
 	full   bool // a snapshot follows
-	legacy bool // SYNC: no acknowledgements, no resuming
+	legacy bool // SYNC: no resuming
+	marked bool // a snapshot of unknown length: the stream begins with an acknowledgement
 	pos    Position
 }
 

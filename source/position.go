@@ -72,10 +72,14 @@ func checkReplID(id string) error {
 	return nil
 }
 
+// maxOffset leaves room to count on: no server gets there, but a liar's stream
+// must not make an offset negative.
+const maxOffset = 1 << 62
+
 func parseOffset(s string) (int64, error) {
-	n, err := strconv.ParseInt(s, 10, 64)
-	if err != nil || n < 0 {
+	n, err := strconv.ParseUint(s, 10, 64)
+	if err != nil || n > maxOffset {
 		return 0, fmt.Errorf("not an offset: %.70q", s)
 	}
-	return n, nil
+	return int64(n), nil
 }

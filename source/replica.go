@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"triggerd/internal/resp"
@@ -40,14 +41,15 @@ type Config struct {
 	Snapshot func() bool
 
 	// FailFirst makes the first attempt to attach the only one if it fails:
-	// Records ends with its error. A server that is still loading is waited for.
+	// Records ends with its error. A server that is still loading, busy, or a
+	// replica without its primary, is waited for.
 	FailFirst bool
 
 	DialTimeout    time.Duration // for connecting, with TLS; default 5 s
 	Timeout        time.Duration // of silence, after which a link is dead; default 60 s
 	MinBackoff     time.Duration // before the first reconnect, at most; default 100 ms
 	MaxBackoff     time.Duration // default 15 s
-	MaxTransaction int           // bytes of a transaction that are held until EXEC; default 256 MiB
+	MaxTransaction int           // bytes of memory for a transaction that is held until EXEC; default 256 MiB
 
 	Logger *slog.Logger // nil: none
 }
@@ -82,6 +84,8 @@ type Replica struct {
 	addr *address
 	acks acks
 
+	heard atomic.Int64 // when bytes came last; 0: none have
+
 	mu     sync.Mutex // guards status
 	status Status
 }
@@ -108,6 +112,9 @@ func (s *Replica) Status() Status {
 	defer s.mu.Unlock()
 	st := s.status
 	st.Offset = s.acks.received.Load()
+	if ns := s.heard.Load(); ns != 0 {
+		st.LastData = time.Unix(0, ns)
+	}
 	return st
 }
 
@@ -129,11 +136,14 @@ var errStop = errors.New("stopped by the caller")
 // in a server's backlog would keep triggerd from ever going on.
 const maxStuck = 5
 
-// Records implements Source. It reconnects until ctx is done or the caller
+// Records implements Source. Everything before from counts as safe, as if Ack
+// had been called for it. It reconnects until ctx is done or the caller
 // stops; its one error is that of Config.FailFirst.
 func (s *Replica) Records(ctx context.Context, from Position) iter.Seq2[*Record, error] {
 	return func(yield func(*Record, error) bool) {
 		defer s.enter(Stopped)
+		s.acks.begin(from)
+		s.acks.setDurable(from)
 		run := session{s: s, pos: from, yield: func(r *Record) bool { return yield(r, nil) }}
 		tries, stuck := 0, 0
 		for {
@@ -143,9 +153,12 @@ func (s *Replica) Records(ctx context.Context, from Position) iter.Seq2[*Record,
 				return
 			}
 			if run.pos != before {
-				tries, stuck = 0, 0
+				stuck = 0
 			}
-			if s.cfg.FailFirst && s.Status().Connects == 0 && !isLoading(err) {
+			if run.worked() {
+				tries = 0
+			}
+			if s.cfg.FailFirst && s.Status().Connects == 0 && !isPassing(err) {
 				yield(nil, err)
 				return
 			}
@@ -189,7 +202,7 @@ func (s *Replica) wait(ctx context.Context, err error, tries int) bool {
 func (s *Replica) report(err error, pause time.Duration) {
 	level := slog.LevelWarn
 	var refused *ServerError
-	if errors.As(err, &refused) && !isLoading(err) {
+	if errors.As(err, &refused) && !isPassing(err) {
 		level = slog.LevelError // likely someone has to act
 	}
 	s.mu.Lock()
@@ -202,9 +215,9 @@ func (s *Replica) report(err error, pause time.Duration) {
 	s.cfg.Logger.Log(context.Background(), level, "not attached to the server, trying again", "server", s.addr.text, "err", err, "pause", pause.Round(time.Millisecond))
 }
 
-func isLoading(err error) bool {
+func isPassing(err error) bool {
 	var refused *ServerError
-	return errors.As(err, &refused) && refused.code() == "LOADING"
+	return errors.As(err, &refused) && refused.passing()
 }
 
 // session is one run of Records, over any number of connections.
@@ -213,16 +226,29 @@ type session struct {
 	pos    Position // where to resume
 	giveUp bool     // pos cannot be resumed at: ask for a full resync
 	yield  func(*Record) bool
+
+	since  time.Time // when the stream of the last connection began; zero: it did not
+	full   bool      // after a full resync
+	moving bool      // and something came
+}
+
+// worked reports whether the last connection was good enough for the next to
+// be tried at once. A full resync costs the server a fork, so one that is
+// always cut short after it must not be asked for that again and again.
+func (n *session) worked() bool {
+	return n.moving && (!n.full || time.Since(n.since) > n.s.cfg.MaxBackoff)
 }
 
 // attach connects and hands out records until the link is lost.
 func (n *session) attach(ctx context.Context) error {
 	s := n.s
+	n.since, n.full, n.moving = time.Time{}, false, false
 	s.enter(Connecting)
-	l, err := newLink(ctx, s.addr, s.cfg.DialTimeout, s.cfg.Timeout)
+	conn, err := s.addr.dial(ctx, s.cfg.DialTimeout)
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
+	l := newLink(conn, s.addr, s.cfg.Timeout, &s.heard)
 	defer l.close()
 	defer context.AfterFunc(ctx, l.close)()
 
@@ -230,6 +256,12 @@ func (n *session) attach(ctx context.Context) error {
 	if err := l.greet(&s.cfg, wantKeys); err != nil {
 		return err
 	}
+	return n.follow(l, wantKeys)
+}
+
+// follow asks for the stream, and hands out records until the link is lost.
+func (n *session) follow(l *link, wantKeys bool) error {
+	s := n.s
 	s.enter(Syncing)
 	resume := n.pos
 	if n.giveUp {
@@ -243,21 +275,40 @@ func (n *session) attach(ctx context.Context) error {
 		if err := n.fullResync(l, &a, wantKeys); err != nil {
 			return err
 		}
-	} else {
-		n.pos = a.pos
-		s.update(func(st *Status) { st.PartialResyncs++ })
-		s.cfg.Logger.Info("attached, resuming", "server", s.addr.text, "position", a.pos.String())
+	} else if err := n.partialResync(l, a); err != nil {
+		return err
 	}
 	return n.stream(l, a)
+}
+
+// partialResync goes on at the position. Where that has a new name, which it
+// gets by a failover, the caller has to know it soon: a server remembers only
+// the last name.
+func (n *session) partialResync(l *link, a attachment) error {
+	s, renamed := n.s, n.pos.ReplID != a.pos.ReplID
+	n.pos = a.pos
+	s.acks.begin(a.pos)
+	s.update(func(st *Status) { st.PartialResyncs++ })
+	s.cfg.Logger.Info("attached, resuming", "server", s.addr.text, "position", a.pos.String())
+	rec := Record{Kind: Heartbeat, DB: a.pos.DB, ReplID: a.pos.ReplID, Offset: a.pos.Offset, Time: l.arrived, Pos: a.pos}
+	if renamed && !n.yield(&rec) {
+		return errStop
+	}
+	return nil
 }
 
 // fullResync takes a snapshot in, and sets the position behind it.
 func (n *session) fullResync(l *link, a *attachment, wantKeys bool) error {
 	s, began := n.s, time.Now()
-	p, err := newPayload(l)
+	asked := "PSYNC"
+	if a.legacy {
+		asked = "SYNC"
+	}
+	p, err := newPayload(l, asked)
 	if err != nil {
 		return err
 	}
+	a.marked = p.mark != nil
 	rd := rdb.NewReader(p)
 	first, err := n.header(rd, a)
 	if err != nil && p.err != nil && p.err != io.EOF {
@@ -286,7 +337,8 @@ func (n *session) fullResync(l *link, a *attachment, wantKeys bool) error {
 		s.cfg.Logger.Error("snapshot cannot be read to its end, the rest of it is skipped; the stream goes on", "keys", keys, "err", parsed)
 	}
 	from := n.pos
-	n.pos, n.giveUp = a.pos, false
+	n.pos, n.full, n.giveUp = a.pos, true, false
+	s.acks.begin(a.pos)
 	s.update(func(st *Status) {
 		st.FullResyncs++
 		if gap {
@@ -334,8 +386,8 @@ func auxInt(rd *rdb.Reader, name string) (int64, bool) {
 func (n *session) stream(l *link, a attachment) error {
 	s := n.s
 	d := newDecoder(l.r, a.pos, s.cfg.MaxTransaction, func() time.Time { return l.arrived })
-	s.acks.begin(a.pos)
-	if !a.legacy {
+	n.since = time.Now()
+	if !a.legacy || a.marked {
 		d.getAck = s.acks.demand
 		stop := s.acks.run(l, s.cfg.Ack)
 		defer stop()
@@ -353,10 +405,12 @@ func (n *session) stream(l *link, a attachment) error {
 			return fmt.Errorf("read the stream: %w", err)
 		}
 		s.acks.received.Store(d.offset())
+		n.moving = true
+		if !rec.Pos.IsZero() {
+			n.pos = rec.Pos
+		}
 		if a.legacy {
 			rec.Pos = Position{} // SYNC cannot resume
-		} else if !rec.Pos.IsZero() {
-			n.pos = rec.Pos
 		}
 		if !n.yield(rec) {
 			return errStop

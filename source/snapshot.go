@@ -25,14 +25,15 @@ type payload struct {
 	n     int64  // bytes so far
 }
 
-// newPayload reads the line that opens a snapshot.
-func newPayload(l *link) (*payload, error) {
+// newPayload reads the line that opens a snapshot; asked is the command that
+// the server answers with it.
+func newPayload(l *link, asked string) (*payload, error) {
 	line, err := l.line()
 	if err != nil {
 		return nil, fmt.Errorf("wait for the snapshot: %w", err)
 	}
 	if line[0] == '-' {
-		return nil, l.addr.refuse("SYNC", string(line[1:]))
+		return nil, l.addr.refuse(asked, string(line[1:]))
 	}
 	if mark, ok := bytes.CutPrefix(line, []byte("$EOF:")); ok && len(mark) == eofMarkLen {
 		return &payload{r: l.r, mark: bytes.Clone(mark)}, nil

@@ -2,6 +2,7 @@ package source
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"iter"
 	"sync/atomic"
@@ -30,8 +31,11 @@ func (s *Stream) Records(ctx context.Context, _ Position) iter.Seq2[*Record, err
 		d := newDecoder(s.r, Position{ReplID: "recording"}, Config{}.withDefaults().MaxTransaction, time.Now)
 		for ctx.Err() == nil {
 			rec, err := d.next()
-			if err == io.EOF {
+			if err == io.EOF && !d.tx.open {
 				return
+			}
+			if err == io.EOF {
+				err = fmt.Errorf("inside a transaction: %w", io.ErrUnexpectedEOF)
 			}
 			if err != nil {
 				yield(nil, err)

@@ -10,7 +10,7 @@ type transaction struct {
 	id      string
 	size    int // commands in all, once EXEC was seen
 	given   int // commands handed out
-	bytes   int // held, on the wire
+	bytes   int // of memory that is held, about
 
 	data []byte
 	ends []int // where each argument ends in data
@@ -28,7 +28,7 @@ type heldCommand struct {
 }
 
 // takenCommand is a command that left the transaction; its arguments are
-// valid until the next add or begin.
+// valid until release.
 type takenCommand struct {
 	args   [][]byte
 	db     int
@@ -37,6 +37,17 @@ type takenCommand struct {
 	tx     Tx
 	last   bool
 }
+
+// release frees what was taken. Its arguments are no longer valid.
+func (t *transaction) release() {
+	if t.next > 0 && t.next == len(t.cmds) {
+		t.reset()
+	}
+}
+
+// heldSize is about what a command of size bytes on the wire takes while it is
+// held: there can be many in few bytes.
+func heldSize(args [][]byte, size int) int { return size + 8*len(args) + 32 }
 
 const keepTx = 8 << 20 // memory above this is given back after a transaction
 
@@ -48,7 +59,7 @@ func (t *transaction) begin(replID string, offset int64) {
 }
 
 func (t *transaction) reset() {
-	if cap(t.data)+16*cap(t.ends) > keepTx {
+	if cap(t.data)+8*cap(t.ends)+32*cap(t.cmds) > keepTx {
 		t.data, t.ends, t.cmds, t.args = nil, nil, nil, nil
 	}
 	t.data, t.ends, t.cmds = t.data[:0], t.ends[:0], t.cmds[:0]
@@ -56,15 +67,12 @@ func (t *transaction) reset() {
 }
 
 func (t *transaction) add(args [][]byte, db int, offset int64, size int) {
-	if t.next > 0 && t.next == len(t.cmds) {
-		t.reset()
-	}
 	for _, a := range args {
 		t.data = append(t.data, a...)
 		t.ends = append(t.ends, len(t.data))
 	}
 	t.cmds = append(t.cmds, heldCommand{len(args), db, size, offset})
-	t.bytes += size
+	t.bytes += heldSize(args, size)
 }
 
 // end closes the transaction and returns the number of commands still held.
