@@ -94,7 +94,11 @@ type yieldFunc = func(*Element, error) bool
 // is the snapshot's. An error comes last, with a nil Element, and is the
 // Reader's last word too. The sequence is single-use: the value is read from
 // the input. A loop that ends early passes over the rest.
-func (r *Reader) Elements() iter.Seq2[*Element, error] { return r.elements }
+func (r *Reader) Elements() iter.Seq2[*Element, error] {
+	// A function literal, not the method value r.elements: the compiler looks
+	// through it, and the loop needs no memory.
+	return func(yield func(*Element, error) bool) { r.elements(yield) }
+}
 
 // Bytes returns the value of the current entry, which has to be a string,
 // valid until the next call of any method that reads. A string larger than
@@ -136,21 +140,12 @@ func (r *Reader) elements(yield func(*Element, error) bool) {
 
 // decode reads the current value. Every function below it that is given yield
 // does the same: when yield wants no more, it notes that (see stop) and passes
-// over the rest of what it was to read.
+// over the rest of what it was to read. yield is only ever given to a function
+// that the compiler can see, so that the loop's body needs no memory.
 func (r *Reader) decode(yield yieldFunc) error {
 	switch r.typ {
 	case typString:
 		return r.strings(1, yield)
-	case typList, typSet:
-		return r.counted(yield, r.strings)
-	case typListQuicklist:
-		return r.counted(yield, r.quicklist)
-	case typListQuicklist2:
-		return r.counted(yield, r.quicklist2)
-	case typHash:
-		return r.counted(yield, r.hash)
-	case typZSet, typZSet2:
-		return r.counted(yield, r.zset)
 	case typListZiplist:
 		return r.listZiplist(yield)
 	case typZSetZiplist:
@@ -167,13 +162,6 @@ func (r *Reader) decode(yield yieldFunc) error {
 		return r.zsetListpack(yield)
 	case typSetListpack:
 		return r.listListpack(yield)
-	case typHash22:
-		if r.valkey {
-			return r.counted(yield, r.hashValkey)
-		}
-		return r.counted(yield, r.hashMetadata)
-	case typHashMetadata:
-		return r.hashMinimum(yield)
 	case typHashListpackEx0, typHashListpackEx:
 		return r.hashListpackEx(yield)
 	case typStream, typStream2, typStream3, typStream4, typStream5:
@@ -183,6 +171,43 @@ func (r *Reader) decode(yield yieldFunc) error {
 	case typArray:
 		return r.array(yield)
 	}
+	return r.decodeCounted(yield)
+}
+
+// decodeCounted reads a value that is stored element by element, behind their
+// number.
+func (r *Reader) decodeCounted(yield yieldFunc) error {
+	r.minimum = 0
+	if r.typ == typHashMetadata {
+		u, err := r.in.uint64le()
+		if err != nil {
+			return err
+		}
+		r.minimum = int64(u)
+	}
+	n, err := r.in.length()
+	if err != nil {
+		return err
+	}
+	switch r.typ {
+	case typList, typSet:
+		return r.strings(n, yield)
+	case typListQuicklist:
+		return r.quicklist(n, yield)
+	case typListQuicklist2:
+		return r.quicklist2(n, yield)
+	case typHash:
+		return r.hash(n, yield)
+	case typZSet, typZSet2:
+		return r.zset(n, yield)
+	case typHash22:
+		if r.valkey {
+			return r.hashValkey(n, yield)
+		}
+		return r.hashMetadata(n, yield)
+	case typHashMetadata:
+		return r.hashMetadata(n, yield)
+	}
 	return r.in.fault("type %d: %w", r.typ, ErrUnknown)
 }
 
@@ -190,15 +215,6 @@ func (r *Reader) decode(yield yieldFunc) error {
 func (r *Reader) stop(err error) error {
 	r.stopped = true
 	return err
-}
-
-// counted reads a count and then that many elements with f.
-func (r *Reader) counted(yield yieldFunc, f func(uint64, yieldFunc) error) error {
-	n, err := r.in.length()
-	if err != nil {
-		return err
-	}
-	return f(n, yield)
 }
 
 func (r *Reader) strings(n uint64, yield yieldFunc) error {
@@ -266,8 +282,9 @@ func (r *Reader) binaryScore() (float64, error) {
 	return f, err
 }
 
-// hashMetadata reads fields with expiries: absolute, or, if r.minimum is set,
-// counted from one less than it. 0 is none.
+// hashMetadata reads fields with expiries: absolute, or, if the hash has the
+// earliest of them in front (r.minimum), counted from one less than it. 0 is
+// none.
 func (r *Reader) hashMetadata(n uint64, yield yieldFunc) error {
 	el := &r.el
 	el.Kind = KindField
@@ -293,19 +310,6 @@ func (r *Reader) fieldExpiry(v int64) int64 {
 		return v
 	}
 	return v + r.minimum - 1
-}
-
-// hashMinimum reads a hash in front of which the earliest of its fields'
-// expiries stands.
-func (r *Reader) hashMinimum(yield yieldFunc) error {
-	u, err := r.in.uint64le()
-	if err != nil {
-		return err
-	}
-	r.minimum = int64(u)
-	err = r.counted(yield, r.hashMetadata)
-	r.minimum = 0
-	return err
 }
 
 // hashValkey reads fields with expiries as Valkey has them: after the value,
