@@ -50,7 +50,7 @@ func Each(t *testing.T, names []string, test func(t *testing.T, srv *servers.Ser
 		names = strings.Split(list, ",")
 	}
 	for _, name := range names {
-		t.Run(name, func(t *testing.T) { test(t, Start(t, name, args...)) })
+		t.Run(name, func(t *testing.T) { test(t, Start(t, strings.TrimSpace(name), args...)) })
 	}
 }
 

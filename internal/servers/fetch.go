@@ -37,7 +37,7 @@ var sources = map[string][]string{
 	"valkey-9.1": {"sid", "testing"},
 }
 
-// Names returns the names of all servers that Get knows, sorted.
+// Names returns the names of all servers that Get can fetch, sorted.
 func Names() []string {
 	return slices.Sorted(maps.Keys(sources))
 }
@@ -116,12 +116,12 @@ func unpackServer(ctx context.Context, debs []string, tree, name string) error {
 	if err != nil {
 		return err
 	}
-	version, err := askVersion(ctx, p)
+	said, version, err := askVersion(ctx, p)
 	if err != nil {
 		return err
 	}
-	if minor(version) != strings.TrimPrefix(name, family+"-") {
-		return fmt.Errorf("it says it is version %s", version)
+	if said+"-"+minor(version) != name {
+		return fmt.Errorf("it says it is %s %s", said, version)
 	}
 	return os.WriteFile(filepath.Join(tree, versionFile), []byte(version+"\n"), 0o644)
 }

@@ -178,7 +178,7 @@ func TestFetchErrors(t *testing.T) {
 		"no archive":      {func(dir string) { os.WriteFile(osReleaseFile, []byte("VERSION_CODENAME=jammy\n"), 0o644) }, "apt sources have no Debian archive with jammy main"},
 		"unreachable":     {func(dir string) { os.Remove(filepath.Join(dir, "online")) }, "suite bookworm: read the package lists: apt-get: exit status 100; Failed to fetch it: no route"},
 		"another version": {func(dir string) { publish(t, dir, "bookworm", "5:7.2.1-1", "7.2.1") }, "suite bookworm: it has no redis-server 7.0 (it has: 7.2.1)"},
-		"a liar":          {func(dir string) { publish(t, dir, "bookworm", "5:7.0.15-1", "7.2.1") }, "it says it is version 7.2.1"},
+		"a liar":          {func(dir string) { publish(t, dir, "bookworm", "5:7.0.15-1", "7.2.1") }, "it says it is redis 7.2.1"},
 		"no loader":       {func(dir string) { write(t, filepath.Join(dir, "mirror", "libc6.deb"), string(tarFile(t)), 0o644) }, "found 0 dynamic loaders"},
 		"broken package": {func(dir string) {
 			write(t, filepath.Join(dir, "mirror", "libc6.deb"), strings.Repeat("x", 1024), 0o644)

@@ -27,6 +27,7 @@ type Program struct {
 	Version string // the whole version: "7.0.15"
 	Dir     string // where its programs are
 
+	prefix string // of the files of its programs: "redis-"
 	libs   string // directory of its own libraries; "" for a program of this machine
 	loader string // path of its own dynamic loader; "" for a program of this machine
 }
@@ -39,8 +40,7 @@ func (p *Program) Command(tool string, args ...string) *exec.Cmd {
 }
 
 func (p *Program) command(ctx context.Context, tool string, args ...string) *exec.Cmd {
-	family, _, _ := strings.Cut(p.Name, "-")
-	file := filepath.Join(p.Dir, family+"-"+tool)
+	file := filepath.Join(p.Dir, p.prefix+tool)
 	var cmd *exec.Cmd
 	if p.loader == "" {
 		cmd = exec.CommandContext(ctx, file, args...)
@@ -93,32 +93,33 @@ func Find(ctx context.Context) []*Program {
 	return append(found, cached...)
 }
 
-// Get returns the named server: from the cache, else from PATH, else fetched
-// into the cache. What is cached costs no network and no time worth speaking
-// of; fetching takes some ten seconds a server, and at most five minutes.
+// Get returns the named server, one of Names or of those that Find returned:
+// from the cache, else from PATH, else fetched into the cache. What is cached
+// costs no network and no time worth speaking of; fetching takes some ten
+// seconds a server, and at most five minutes.
 func Get(ctx context.Context, name string) (*Program, error) {
-	if _, ok := sources[name]; !ok {
-		return nil, fmt.Errorf("no server is called %q; there are %s", name, strings.Join(Names(), ", "))
-	}
 	dir, err := CacheDir()
 	if err != nil {
 		return nil, err
 	}
-	p, err := cachedProgram(dir, name)
-	if err == nil {
-		return p, nil
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+	_, known := sources[name]
+	if known {
+		if p, err := cachedProgram(dir, name); !errors.Is(err, fs.ErrNotExist) {
+			return p, err
+		}
 	}
 	for _, p := range onPath(ctx) {
 		if p.Name == name {
 			return p, nil
 		}
 	}
+	if !known {
+		return nil, fmt.Errorf("no server is called %q; there are %s", name, strings.Join(Names(), ", "))
+	}
 	ctx, cancel := context.WithTimeoutCause(ctx, fetchTimeout, fmt.Errorf("not done within %v", fetchTimeout))
 	defer cancel()
-	if p, err = fetch(ctx, dir, name); err != nil {
+	p, err := fetch(ctx, dir, name)
+	if err != nil {
 		return nil, fmt.Errorf("fetch %s: %w", name, err)
 	}
 	return p, nil
@@ -148,7 +149,8 @@ func treeProgram(root, name, version string) (*Program, error) {
 	if len(loaders) != 1 {
 		return nil, fmt.Errorf("%s: found %d dynamic loaders in %s, want 1; delete %s to have it fetched anew", name, len(loaders), libs, root)
 	}
-	return &Program{Name: name, Version: version, Dir: filepath.Join(root, "bin"), libs: libs, loader: loaders[0]}, nil
+	family, _, _ := strings.Cut(name, "-")
+	return &Program{Name: name, Version: version, Dir: filepath.Join(root, "bin"), prefix: family + "-", libs: libs, loader: loaders[0]}, nil
 }
 
 // onPath returns the servers on PATH.
@@ -159,36 +161,36 @@ func onPath(ctx context.Context) []*Program {
 		if err != nil {
 			continue
 		}
-		p := &Program{Name: family + "-", Dir: filepath.Dir(file)}
-		version, err := askVersion(ctx, p)
+		p := &Program{Dir: filepath.Dir(file), prefix: family + "-"}
+		family, version, err := askVersion(ctx, p)
 		if err != nil {
 			continue // not a server that could be used
 		}
-		p.Version = version
-		p.Name += minor(version)
+		p.Name, p.Version = family+"-"+minor(version), version
 		found = append(found, p)
 	}
 	return found
 }
 
 // A server says "Redis server v=7.0.15 sha=...", "Valkey server v=9.1.2 ...".
-var versionPattern = regexp.MustCompile(`\bv=(\d+\.\d+\.\d+)\b`)
+var versionPattern = regexp.MustCompile(`\b([A-Z][a-z]+) server v=(\d+\.\d+\.\d+)\b`)
 
-// askVersion runs p and returns the version it says it has.
-func askVersion(ctx context.Context, p *Program) (string, error) {
+// askVersion runs p and returns what it says it is. The program called
+// redis-server may be a Valkey.
+func askVersion(ctx context.Context, p *Program) (family, version string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	cmd := p.command(ctx, "server", "--version")
 	cmd.WaitDelay = waitDelay
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		return "", fmt.Errorf("run %s-server --version: %w: %s", p.Name, err, firstLine(string(out)))
+		return "", "", fmt.Errorf("run %sserver --version: %w: %s", p.prefix, err, firstLine(string(out)))
 	}
-	m := versionPattern.FindSubmatch(out)
+	m := versionPattern.FindStringSubmatch(string(out))
 	if m == nil {
-		return "", fmt.Errorf("run %s-server --version: no version in %q", p.Name, firstLine(string(out)))
+		return "", "", fmt.Errorf("run %sserver --version: no version in %q", p.prefix, firstLine(string(out)))
 	}
-	return string(m[1]), nil
+	return strings.ToLower(m[1]), m[2], nil
 }
 
 // minor returns the first two numbers of a version.

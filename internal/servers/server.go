@@ -27,7 +27,7 @@ const (
 // Options says which server to start and how. The zero value starts any
 // server that is on this machine, else Default.
 type Options struct {
-	// Name is one of Names. "" takes the first that Find finds, else fetches Default.
+	// Name is what Get takes. "" takes the first that Find finds, else fetches Default.
 	Name string
 
 	// Args are appended to the server's command line and win over what Start

@@ -358,4 +358,9 @@ func TestPath(t *testing.T) {
 	if err != nil || p.Version != "7.0.99" {
 		t.Errorf("Get: got %+v, %v, want redis 7.0.99", p, err)
 	}
+	script("redis-server", "echo 'Valkey server v=7.2.5 sha=00000000:0'")
+	p, err = servers.Get(t.Context(), "valkey-7.2") // which could not be fetched
+	if err != nil || p.Version != "7.2.5" {
+		t.Errorf("Get: got %+v, %v, want valkey 7.2.5", p, err)
+	}
 }
