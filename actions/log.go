@@ -70,11 +70,15 @@ func (a *logAction) Do(ctx context.Context, f *Firing) (Result, error) {
 // of b with a note of how many are missing.
 func shortText[T ~string | ~[]byte](b T, limit int) string {
 	head, left := cut(b, limit)
-	text := string(event.AppendText(nil, head))
-	if left > 0 {
-		text += fmt.Sprintf("...(+%d bytes)", left)
+	return string(event.AppendText(nil, head)) + missing(left)
+}
+
+// missing tells of bytes that were cut off.
+func missing(left int) string {
+	if left == 0 {
+		return ""
 	}
-	return text
+	return fmt.Sprintf("...(+%d bytes)", left)
 }
 
 // cut returns the first limit bytes of b, or up to three fewer where that would

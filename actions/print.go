@@ -96,9 +96,10 @@ func appendLine(dst []byte, e *event.Event) []byte {
 // word returns b as one word of a line: in quotes where it would not be one, or
 // could be taken for something else.
 func word(b []byte, limit int) string {
-	text := shortText(b, limit)
+	head, left := cut(b, limit)
+	text := string(event.AppendText(nil, head))
 	if text == "" || text == "-" || strings.ContainsAny(text, " \"\\") {
-		return `"` + text + `"`
+		text = `"` + text + `"`
 	}
-	return text
+	return text + missing(left)
 }

@@ -79,7 +79,7 @@ func newTemplate(text string, m templateMode) (*tmpl, error) {
 // Limits on what a template may write, so that data cannot make it write
 // without end (a range in a range over the arguments).
 const (
-	maxBody   = 64 << 20
+	maxBody   = 16 << 20
 	maxURL    = 64 << 10
 	maxHeader = 16 << 10
 	maxArg    = 128<<10 - 1 // Linux refuses a longer argument (MAX_ARG_STRLEN, with its NUL)

@@ -1,0 +1,47 @@
+package actions
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+)
+
+func TestExcerptHidesSecrets(t *testing.T) {
+	var x excerpt
+	x.Write([]byte("token=abcdef and abc\x00"))
+	if got, want := x.text(secrets{"abc", "abcdef"}), `token=*** and ***\x00`; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// FuzzExcerpt compares with keeping everything, in writes of any size.
+func FuzzExcerpt(f *testing.F) {
+	f.Add([]byte("hello"), 1, 1)
+	f.Add([]byte("0123456789abcdef"), 1000, 7)
+	f.Add([]byte("0123456789abcdef"), 256, 5000)
+	f.Add([]byte("0123456789abcdefg"), 241, 1)
+	f.Fuzz(func(t *testing.T, piece []byte, times, size int) {
+		if times < 0 || times > 1000 || size < 1 || len(piece) > 100 {
+			return
+		}
+		all := bytes.Repeat(piece, times)
+		var x excerpt
+		for rest := all; len(rest) > 0; {
+			n := min(size, len(rest))
+			if wrote, err := x.Write(rest[:n]); wrote != n || err != nil {
+				t.Fatalf("wrote %d, %v of %d", wrote, err, n)
+			}
+			rest = rest[n:]
+		}
+		head := all[:min(len(all), halfExcerpt)]
+		tail := all[max(len(head), len(all)-halfExcerpt):]
+		kept := string(x.tail[x.next:]) + string(x.tail[:x.next])
+		if !bytes.Equal(x.head, head) || kept != string(tail) {
+			t.Fatalf("kept %d and %d bytes of %d, or not the right ones", len(x.head), len(kept), len(all))
+		}
+		left := len(all) - len(head) - len(tail)
+		if said := strings.Contains(x.text(nil), " bytes left out)..."); said != (left > 0) && !bytes.Contains(all, []byte("left out")) {
+			t.Fatalf("%d bytes are left out, said: %v", left, said)
+		}
+	})
+}

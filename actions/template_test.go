@@ -1,0 +1,142 @@
+package actions
+
+import (
+	"encoding/json"
+	"net/url"
+	"strings"
+	"testing"
+
+	"triggerd/internal/event"
+)
+
+func TestTemplateFunctions(t *testing.T) {
+	f := sampleFiring(map[string]string{"sku": "42", "bin": "\xff"})
+	f.Event.Key = []byte("Kéy\xff\n")
+	f.Event.Args = [][]byte{[]byte("a"), []byte("\xff")}
+	for text, want := range map[string]string{
+		"no template":                         "no template",
+		"{{.key}}":                            "Kéy\xff\n",
+		"{{json .key}}":                       `{"$base64":"S8Opef8K"}`,
+		"{{json .args}}":                      `["a",{"$base64":"/w=="}]`,
+		"{{json .params}}":                    `{"bin":{"$base64":"/w=="},"sku":"42"}`,
+		"{{json .params.sku}}":                `"42"`,
+		"{{json .db}} {{json .offset}}":       "0 851576",
+		"{{json .time}} {{json true}}":        `"2025-11-23T09:00:00.000Z" true`,
+		"{{b64 .key}}":                        "S8Opef8K",
+		"{{text .key}}":                       `Kéy\xff\n`,
+		"{{upper .event}} {{lower .command}}": "SET set",
+		"{{pathescape .key}}":                 "K%C3%A9y%FF%0A",
+		"{{.key | pathescape}}":               "K%C3%A9y%FF%0A",
+		"{{urlquery \"a b/c\"}}":              "a+b%2Fc",
+		"{{.time}} {{.time.Unix}}":            "2025-11-23T09:00:00.000Z 1763888400",
+		"{{range .args}}<{{.}}>{{end}}":       "<a><\xff>",
+		"{{len .args}} {{index .args 0}}":     "2 a",
+		"{{upper .db}} {{.bytes}}":            "0 33",
+		"{{.rule}} {{.action}} {{.attempt}} {{.type}} {{.origin}} {{.cause}}": "rule action 1 string stream command",
+	} {
+		x, err := newTemplate(text, plain)
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		if got, err := x.render(&view{firing: f}, maxBody); err != nil || got != want {
+			t.Errorf("%s: got %q, %v; want %q", text, got, err, want)
+		}
+	}
+}
+
+func TestTemplateJSONOfEverything(t *testing.T) {
+	x, err := newTemplate("{{json .}}", plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := x.render(&view{firing: sampleFiring(nil)}, maxBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m map[string]any
+	if err := json.Unmarshal([]byte(got), &m); err != nil || m["key"] != "key" || m["offset"] != float64(851576) || len(m) != 16 {
+		t.Errorf("got %s, %v", got, err)
+	}
+}
+
+// TestTemplateNoKey: an event of the whole keyspace has the empty key.
+func TestTemplateNoKey(t *testing.T) {
+	x, err := newTemplate("[{{.key}}] {{.args}}", plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := &Firing{Event: &event.Event{Name: "flushall"}}
+	if got, err := x.render(&view{firing: f}, maxBody); got != "[] []" || err != nil {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+// FuzzTemplateURL: whatever a key is, the URL has the path segments and the
+// query parameters that the user wrote, and the key comes back out of both.
+func FuzzTemplateURL(f *testing.F) {
+	for _, s := range []string{"", "a", "a/b", "..", "?x=1&y=2", "#f", "%2e%2e", "a b+c", "\x00\xff\r\n", "{{.key}}", "héé", ";"} {
+		f.Add(s)
+	}
+	x, err := newTemplate("/a/{{.key}}/b?k={{.key}}&l={{printf `%s` .key}}", forURL)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, key string) {
+		firing := sampleFiring(nil)
+		firing.Event.Key = []byte(key)
+		target, err := x.render(&view{firing: firing}, 10*(len(key)+10))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := checkTarget(target); err != nil {
+			if key != "." && key != ".." {
+				t.Fatalf("%q: %v", target, err)
+			}
+			return
+		}
+		u, err := url.Parse("http://h" + target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		q := u.Query()
+		if strings.Count(u.EscapedPath(), "/") != 3 || u.Path != "/a/"+key+"/b" || len(q) != 2 || q.Get("k") != key || q.Get("l") != key || u.Fragment != "" {
+			t.Fatalf("%q became %q", key, target)
+		}
+	})
+}
+
+// FuzzTemplate: any template either is refused, or renders or errs for any
+// key; it writes no more than its limit.
+func FuzzTemplate(f *testing.F) {
+	f.Add("{{.key}}", "k")
+	f.Add("{{range .args}}{{json .}}{{end}}", "\xff")
+	f.Add("{{with .params}}{{.x}}{{end}}{{define `a`}}{{.key}}{{end}}{{template `a` .}}", "k")
+	f.Add("{{$x := .key}}{{$x | text | upper}}", "\n")
+	f.Fuzz(func(t *testing.T, text, key string) {
+		if strings.Contains(text, "range") || strings.Contains(text, "template") || strings.Contains(text, "printf") {
+			return // the user's own endless loop is the user's
+		}
+		for _, mode := range []templateMode{plain, forURL} {
+			x, err := newTemplate(text, mode)
+			if err != nil {
+				if !strings.HasPrefix(err.Error(), "template: ") {
+					t.Fatalf("%q: %v", text, err)
+				}
+				continue
+			}
+			firing := sampleFiring(nil)
+			firing.Event.Key = []byte(key)
+			got, err := x.render(&view{firing: firing}, 100)
+			if x.t == nil {
+				if got != text {
+					t.Fatalf("%q became %q", text, got)
+				}
+				continue
+			}
+			if err != nil && !IsPermanent(err) || len(got) > 100 {
+				t.Fatalf("%q: %d bytes, %v", text, len(got), err)
+			}
+		}
+	})
+}
