@@ -130,9 +130,8 @@ func (d *decoder) hold(args [][]byte, size int) *Record {
 
 // exec ends a transaction.
 func (d *decoder) exec() *Record {
-	open, left := d.tx.open, d.tx.end()
-	if !open || left == 0 {
-		return d.heartbeat() // an empty or a spilled one; or an EXEC whose MULTI was not seen
+	if !d.tx.open || d.tx.end() == 0 {
+		return d.heartbeat() // an EXEC whose MULTI was not seen; or an empty or a spilled one
 	}
 	return d.fromTx()
 }
