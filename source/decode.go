@@ -52,14 +52,30 @@ func (d *decoder) next() (*Record, error) {
 		if err != nil {
 			return nil, d.fail(err)
 		}
-		if len(args) > 0 && len(args[0]) > 0 && args[0][0] == '-' && d.r.Inline() {
-			return nil, fmt.Errorf("%w at offset %d: %.200q", errInStream, before, bytes.Join(args, []byte{' '}))
+		if d.r.Inline() && len(args) > 0 && !startsWithLetter(args[0]) {
+			return nil, notCommand(args, before)
 		}
 		rec, err := d.take(args, before)
 		if rec != nil || err != nil {
 			return rec, err
 		}
 	}
+}
+
+// startsWithLetter tells an inline command from what is left of another one
+// behind a wrong byte: a length, an argument's bytes. Almost any line would do
+// for an inline command, and be taken for one.
+func startsWithLetter(name []byte) bool {
+	return len(name) > 0 && 'a' <= name[0]|0x20 && name[0]|0x20 <= 'z'
+}
+
+// notCommand returns the error of a line at offset that cannot be one.
+func notCommand(args [][]byte, offset int64) error {
+	line := bytes.Join(args, []byte{' '})
+	if len(line) > 0 && line[0] == '-' {
+		return fmt.Errorf("%w at offset %d: %.200q", errInStream, offset, line)
+	}
+	return &resp.ProtocolError{Offset: offset, Msg: fmt.Sprintf("line %.60q is no command", line)}
 }
 
 // take deals with one command. It returns no record for one that is held.

@@ -175,6 +175,8 @@ func TestDecodeErrors(t *testing.T) {
 		want         string
 	}{
 		{"wrong byte", cmd("SET a 1") + "*2\r\n$3\r\nDEL\r\n#1\r\na\r\n", 1040, "not the start of a length"},
+		{"wrong byte in place of an array's", cmd("SET a 1") + "\xd53\r\n$3\r\nSET\r\n", 1027, "is no command"},
+		{"array's byte turned into a letter", "j3\r\n$3\r\nSET\r\n", 1004, "is no command"},
 		{"wrong byte in a length", "*x\r\n", 1001, "not a digit"},
 		{"length over the limit", "*1\r\n$1073741825\r\n", 1005, "over the limit"},
 		{"negative length", "*1\r\n$-1\r\n", 1004, "negative length"},

@@ -278,3 +278,32 @@ func atLeast70(srv *servers.Server) bool {
 	name, v := family(srv)
 	return name == "valkey" || v >= 700
 }
+
+// hold is a step that lets time pass.
+func hold(d time.Duration) redistest.Step {
+	return redistest.Call(func(ctx context.Context) error {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(d):
+			return nil
+		}
+	})
+}
+
+// signal is a step that closes c.
+func signal(c chan struct{}) redistest.Step {
+	return redistest.Call(func(context.Context) error { close(c); return nil })
+}
+
+// await is a step that waits until c is closed.
+func await(c chan struct{}) redistest.Step {
+	return redistest.Call(func(ctx context.Context) error {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-c:
+			return nil
+		}
+	})
+}
