@@ -44,17 +44,17 @@ func (e *SyntaxError) Error() string {
 	if e.Key == nil {
 		return fmt.Sprintf("rdb: offset %d: %v", e.Offset, e.Err)
 	}
-	return fmt.Sprintf("rdb: offset %d: key %s: %v", e.Offset, shortKey(e.Key), e.Err)
+	return fmt.Sprintf("rdb: offset %d: key %s: %v", e.Offset, quote(e.Key), e.Err)
 }
 
 // Unwrap returns Err.
 func (e *SyntaxError) Unwrap() error { return e.Err }
 
-// shortKey quotes a key for an error text; a hostile one may be very long.
-func shortKey(key []byte) string {
+// quote quotes b, which may be hostile and very long, for an error text.
+func quote(b []byte) string {
 	const most = 128
-	if len(key) > most {
-		return fmt.Sprintf("%q... (%d bytes)", key[:most], len(key))
+	if len(b) > most {
+		return fmt.Sprintf("%q... (%d bytes)", b[:most], len(b))
 	}
-	return fmt.Sprintf("%q", key)
+	return fmt.Sprintf("%q", b)
 }

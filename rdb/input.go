@@ -341,12 +341,12 @@ func (in *input) longString(i int) ([]byte, error) {
 }
 
 func (in *input) plainString(i int, n uint64) ([]byte, error) {
-	if n <= maxInPlace {
-		return in.next(int(n))
-	}
 	if n > in.maxString {
 		in.over = n
 		return nil, in.fault("string of %d bytes: %w of %d", n, ErrLimit, in.maxString)
+	}
+	if n <= maxInPlace {
+		return in.next(int(n))
 	}
 	return in.gather(&in.slots[i].big, int(n))
 }
@@ -355,7 +355,7 @@ func (in *input) plainString(i int, n uint64) ([]byte, error) {
 // a lie costs no more than the bytes that are really there.
 func (in *input) gather(buf *[]byte, n int) ([]byte, error) {
 	const proof = 16 << 20 // so many bytes seen, the rest of n is believed
-	b := scratch(*buf, min(n, keepScratch))
+	b := scratch(*buf, min(n, bufSize))
 	*buf = b
 	for have := 0; ; {
 		if err := in.readFull(b[have:]); err != nil {

@@ -228,7 +228,7 @@ func (r *Reader) zsetListpack(yield yieldFunc) error {
 		if score != nil {
 			var ok bool
 			if el.Score, ok = parseScore(score); !ok {
-				return r.compactFault(c, i, "score %q", score)
+				return r.compactFault(c, i, "score %s", quote(score))
 			}
 		}
 		i = next

@@ -35,7 +35,7 @@ func (r *Reader) textScore() (float64, error) {
 	}
 	f, ok := parseScore(text)
 	if !ok {
-		return 0, r.in.fault("score %q", text)
+		return 0, r.in.fault("score %s", quote(text))
 	}
 	return f, nil
 }
