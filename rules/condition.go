@@ -39,9 +39,8 @@ type problem struct {
 
 // condition is a compiled `when`.
 type condition struct {
-	source     string
-	tree       ast.Node // checked, not optimised
-	program    *vm.Program
+	eval       boolFunc    // nil: program has to be run
+	program    *vm.Program // nil: eval does it all
 	usesParams bool
 }
 
@@ -69,15 +68,16 @@ func newConditions(macros map[string]string, lists map[string]any) *conditions {
 }
 
 // compile compiles the condition of a rule whose key patterns have the given
-// captures. Without problems the condition is not nil, except where a macro
-// that it uses is broken.
-func (c *conditions) compile(src string, captures []string) (*condition, []problem) {
+// captures. It returns what the condition says to the index too. Without
+// problems the condition is not nil, except where a macro that it uses is
+// broken.
+func (c *conditions) compile(src string, captures []string) (*condition, []conjunct, []problem) {
 	r := c.resolve(src, captures, false)
 	if len(r.problems) > 0 || r.broken {
-		return nil, r.problems
+		return nil, nil, r.problems
 	}
 	if p := c.check(r.tree, true); p != nil {
-		return nil, []problem{*p}
+		return nil, nil, []problem{*p}
 	}
 	lint := &linter{}
 	lint.boolean(r.tree.Node)
@@ -85,15 +85,19 @@ func (c *conditions) compile(src string, captures []string) (*condition, []probl
 		for i := range lint.problems {
 			lint.problems[i].at = byteOffset(src, lint.problems[i].at)
 		}
-		return nil, lint.problems
+		return nil, nil, lint.problems
 	}
-	cond := &condition{source: src, tree: r.tree.Node, usesParams: r.usesParams}
+	cond := &condition{eval: closeBool(r.tree.Node), usesParams: r.usesParams}
+	says := extract(r.tree.Node, false)
+	if cond.eval != nil {
+		return cond, says, nil
+	}
 	program, err := c.program(r.tree)
 	if err != nil {
-		return nil, []problem{*c.problemOf(src, err)}
+		return nil, nil, []problem{*c.problemOf(src, err)}
 	}
 	cond.program = program
-	return cond, nil
+	return cond, says, nil
 }
 
 // macro checks a macro by itself: everything but what only the rule that uses

@@ -23,7 +23,9 @@ type compilation struct {
 	timeout    time.Duration
 	retry      Retry
 	targets    map[string]*Action
-	names      map[string]view // of the rules so far
+	ruleNames  map[string]view     // of the rules so far
+	nameSets   map[string]*nameSet // by their names
+	conjuncts  [][]conjunct        // of each rule
 }
 
 // rule decodes one [[rule]]. It returns nil if v is no table.
@@ -55,12 +57,18 @@ func (c *compilation) rule(v view) *Rule {
 		}
 	})
 	t.list("type", func(v view) { v.keyType(r) })
+	says := everything()
 	if v, ok := t.get("when"); ok {
-		c.when(v, r)
+		says = c.when(v, r)
 	}
 	t.schedule(r)
 	c.actions(t, r)
 	t.done(laterRule...)
+	r.index = int32(len(c.conjuncts))
+	if !r.Enabled || r.Schedule != nil {
+		says = nil
+	}
+	c.conjuncts = append(c.conjuncts, r.conjuncts(says))
 	return r
 }
 
@@ -101,11 +109,11 @@ func (c *compilation) ruleName(t *table, r *Rule) {
 	}
 	r.Name, t.rule = name, name
 	v.rule = name
-	if first, twice := c.names[name]; twice {
+	if first, twice := c.ruleNames[name]; twice {
 		v.errorf("", "another rule has this name, at %s", first.place())
 		return
 	}
-	c.names[name] = v
+	c.ruleNames[name] = v
 }
 
 // badName says what is wrong with the name of a rule or an action: it stands
@@ -149,6 +157,9 @@ func (c *compilation) keys(t *table, r *Rule) {
 		r.regexes = append(r.regexes, re)
 	})
 	r.captures = captureNames(r)
+	if len(r.keys) == 1 && len(r.regexes) == 0 && r.keys[0].simple() {
+		r.only = r.keys[0]
+	}
 }
 
 func captureNames(r *Rule) []string {
@@ -182,25 +193,39 @@ func (v view) glob(parse func(string) (*glob, error)) *glob {
 
 func (c *compilation) commandsAndEvents(t *table, r *Rule) {
 	if v, ok := t.get("command"); ok {
-		r.commands, r.commandsNamed = map[string]bool{}, map[string]bool{}
+		names, named := map[string]bool{}, map[string]bool{}
 		v.each(func(v view) {
-			if c.commands.resolve(v, r.commands) {
+			if c.commands.resolve(v, names) {
 				name, _ := v.v.(string)
-				r.commandsNamed[commandName(name)] = true
+				named[commandName(name)] = true
 			}
 		})
+		r.commands, r.commandsNamed = c.names(names), c.names(named)
 	}
 	if v, ok := t.get("command_not"); ok {
-		r.commandsNot = map[string]bool{}
-		v.each(func(v view) { c.commands.resolve(v, r.commandsNot) })
+		names := map[string]bool{}
+		v.each(func(v view) { c.commands.resolve(v, names) })
+		r.commandsNot = c.names(names)
 	}
 	if v, ok := t.get("event"); ok {
-		r.events = map[string]bool{}
-		v.each(func(v view) { c.event(v, r) })
+		names := map[string]bool{}
+		v.each(func(v view) { c.event(v, r, names) })
+		r.events = c.names(names)
 	}
 }
 
-func (c *compilation) event(v view, r *Rule) {
+// names returns a set of names, the same for the same names.
+func (c *compilation) names(names map[string]bool) *nameSet {
+	s := newNameSet(names)
+	text := strings.Join(s.few, "\x00")
+	if have, ok := c.nameSets[text]; ok {
+		return have
+	}
+	c.nameSets[text] = s
+	return s
+}
+
+func (c *compilation) event(v view, r *Rule, names map[string]bool) {
 	name, ok := v.str()
 	switch {
 	case !ok:
@@ -212,7 +237,7 @@ func (c *compilation) event(v view, r *Rule) {
 		r.anyWrite = true
 	default:
 		r.Snapshot = r.Snapshot || name == event.Snapshot
-		r.events[name] = true
+		names[name] = true
 	}
 }
 
@@ -228,16 +253,18 @@ func (v view) keyType(r *Rule) {
 	r.types = append(r.types, name)
 }
 
-func (c *compilation) when(v view, r *Rule) {
+// when compiles the condition, and returns what it says to the index.
+func (c *compilation) when(v view, r *Rule) []conjunct {
 	src, ok := v.text()
 	if !ok {
-		return
+		return nil
 	}
-	cond, problems := c.conditions.compile(src, r.captures)
+	cond, says, problems := c.conditions.compile(src, r.captures)
 	for _, p := range problems {
 		v.inString(p.at).errorf(p.hint, "%s", p.msg)
 	}
 	r.cond = cond
+	return says
 }
 
 // schedule decodes the fields of a rule of the clock.

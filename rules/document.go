@@ -136,7 +136,7 @@ func (d *document) build(l *loader) *Set {
 	if d.main == nil {
 		return set
 	}
-	c := &compilation{l: l, d: d, timeout: defaultTimeout, retry: defaultRetry, targets: map[string]*Action{}, names: map[string]view{}}
+	c := &compilation{l: l, d: d, timeout: defaultTimeout, retry: defaultRetry, targets: map[string]*Action{}, ruleNames: map[string]view{}, nameSets: map[string]*nameSet{}}
 	d.main.section("source", func(t *table) { t.source(&set.Source) })
 	d.main.section("store", func(t *table) { t.store(&set.Store) })
 	d.main.section("defaults", func(t *table) {
@@ -158,6 +158,9 @@ func (d *document) build(l *loader) *Set {
 		if r := c.rule(v); r != nil {
 			set.Rules = append(set.Rules, r)
 		}
+	}
+	if len(l.errors) == 0 {
+		set.index = newIndex(set.Rules, c.conjuncts)
 	}
 	return set
 }

@@ -6,14 +6,13 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
 	"unsafe"
 
 	"github.com/expr-lang/expr/builtin"
-
-	"reflect"
 
 	"triggerd/internal/event"
 )
@@ -59,6 +58,9 @@ func (e *environment) set(ev *event.Event) {
 // text returns b's bytes as a string without a copy: only for use while the
 // event that owns them is borrowed.
 func text(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+// bytesOf is text backwards: the bytes of s without a copy, to be read only.
+func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }
 
 // variables are the names of the environment, for suggestions and checks.
 var variables = func() map[string]bool {
@@ -118,7 +120,7 @@ func functions() []*builtin.Function {
 		function("json", func(p ...any) (any, error) { return jsonAt(p[0].(string), p[1].(jsonPath)) }, new(func(string, jsonPath) any)),
 		function("has", func(p ...any) (any, error) { _, ok := p[0].(map[string]string)[p[1].(string)]; return ok, nil },
 			new(func(map[string]string, string) bool)),
-		function("glob", func(p ...any) (any, error) { return p[1].(*glob).match([]byte(p[0].(string))), nil }, new(func(string, *glob) bool)),
+		function("glob", func(p ...any) (any, error) { return p[1].(*glob).match(bytesOf(p[0].(string))), nil }, new(func(string, *glob) bool)),
 		function("cidr", func(p ...any) (any, error) { return inPrefix(p[0].(string), p[1].(netip.Prefix)), nil }, new(func(string, netip.Prefix) bool)),
 		function("size", func(p ...any) (any, error) { return len(p[0].(string)), nil }, new(func(string) int)),
 	}

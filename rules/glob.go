@@ -1,6 +1,8 @@
 package rules
 
 import (
+	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/bits"
@@ -55,7 +57,6 @@ func (p *part) loops() bool { return p.kind == partStar || p.kind == partCapture
 // stringmatchlen, with classes compared as unsigned bytes, and with * matching
 // the empty key too), and {name} for one or more bytes other than ':'.
 type glob struct {
-	pattern  string
 	parts    []part
 	captures []string // names, in order
 	literal  bool     // bytes only: an exact key
@@ -67,7 +68,7 @@ func parseGlob(pattern string) (*glob, error) {
 	if len(pattern) > maxGlob {
 		return nil, fmt.Errorf("pattern of %d bytes; at most %d are allowed", len(pattern), maxGlob)
 	}
-	g := &glob{pattern: pattern, literal: true}
+	g := &glob{literal: true}
 	for i := 0; i < len(pattern); {
 		p, n := parsePart(pattern[i:])
 		i += n
@@ -230,57 +231,67 @@ func skipStars(parts []part, at uint64) uint64 {
 	return at
 }
 
-// capture adds what the pattern's names stand for in key to params, and
-// reports whether the key matches at all. Where there is a choice an earlier
-// part takes as much as it can, as in a regular expression.
-func (g *glob) capture(key []byte, params map[string]string) bool {
-	if done, ok := g.captureSimple(key, params); done {
-		return ok
-	}
-	return g.run(key, params)
-}
-
-// captureSimple captures where nothing can be chosen: each name is followed by
-// a ':' or by the end, and no star comes before. done is false otherwise.
-func (g *glob) captureSimple(key []byte, params map[string]string) (done, ok bool) {
+// simple reports whether what the names stand for can be found from the left
+// with nothing to choose: each name is followed by a ':' or by the end, and no
+// star comes before it.
+func (g *glob) simple() bool {
 	left := len(g.captures)
 	for i := range g.parts {
-		if p := &g.parts[i]; p.kind == partCapture {
-			next := i + 1
-			if next < len(g.parts) && (g.parts[next].kind != partByte || g.parts[next].c != ':') {
-				return false, false
+		p := &g.parts[i]
+		switch {
+		case left == 0:
+			return true
+		case p.kind == partStar:
+			return false
+		case p.kind == partCapture:
+			if i+1 < len(g.parts) && (g.parts[i+1].kind != partByte || g.parts[i+1].c != ':') {
+				return false
 			}
-			if left--; left == 0 {
-				break
-			}
-		} else if p.kind == partStar {
-			return false, false
+			left--
 		}
 	}
-	if !g.match(key) {
-		return true, false
-	}
+	return true
+}
+
+// captured returns what name stands for in a key that matches a simple glob.
+func (g *glob) captured(key []byte, name string) (value []byte, ok bool) {
 	k := 0
 	for i := range g.parts {
-		if len(g.captures) == 0 || k > len(key) {
-			break
-		}
 		p := &g.parts[i]
-		if p.kind == partStar {
+		if p.kind == partStar || k > len(key) {
 			break
 		}
 		if p.kind != partCapture {
 			k++
 			continue
 		}
-		end := k
-		for end < len(key) && key[end] != ':' {
-			end++
+		end := len(key)
+		if n := bytes.IndexByte(key[k:], ':'); n >= 0 {
+			end = k + n
 		}
-		params[p.name] = string(key[k:end])
+		if p.name == name {
+			return key[k:end:end], true
+		}
 		k = end
 	}
-	return true, true
+	return nil, false
+}
+
+// capture adds what the pattern's names stand for in key to params, and
+// reports whether the key matches at all. Where there is a choice an earlier
+// part takes as much as it can, as in a regular expression.
+func (g *glob) capture(key []byte, params map[string]string) bool {
+	if !g.simple() {
+		return g.run(key, params)
+	}
+	if !g.match(key) {
+		return false
+	}
+	for _, name := range g.captures {
+		v, _ := g.captured(key, name)
+		params[name] = string(v)
+	}
+	return true
 }
 
 // thread is one way through the parts: the next part, and where in the key
@@ -363,6 +374,40 @@ func (g *glob) extend(t thread, k int) []int {
 }
 
 var errNoCapture = errors.New("a capture has no meaning here; write \\{ for a brace")
+
+// text tells globs apart: two of the same text match the same keys and capture
+// the same names.
+func (g *glob) text() string { return string(appendParts(nil, g.parts)) }
+
+func appendParts(b []byte, parts []part) []byte {
+	for i := range parts {
+		switch p := &parts[i]; p.kind {
+		case partByte:
+			b = append(b, 'b', p.c)
+		case partAny:
+			b = append(b, '?')
+		case partSet:
+			b = append(b, 's')
+			for _, w := range p.set {
+				b = binary.BigEndian.AppendUint64(b, w)
+			}
+		case partStar:
+			b = append(b, '*')
+		case partCapture:
+			b = append(append(append(b, '{'), p.name...), '}')
+		}
+	}
+	return b
+}
+
+// bytes returns the key that a literal glob matches.
+func (g *glob) bytes() string {
+	b := make([]byte, len(g.parts))
+	for i := range g.parts {
+		b[i] = g.parts[i].c
+	}
+	return string(b)
+}
 
 // parsePlainGlob compiles a pattern whose captures nobody could read.
 func parsePlainGlob(pattern string) (*glob, error) {

@@ -12,14 +12,16 @@ import (
 // pattern is what a rule waits for, compiled: fields are joined by AND, the
 // values of one field by OR, an empty field says nothing.
 type pattern struct {
+	index         int32 // the rule's place in its set
+	anyWrite      bool  // events has "write"
 	keys, keysNot []*glob
 	regexes       []*regexp.Regexp
 	captures      []string // names, sorted
+	only          *glob    // the one key pattern, if it is simple and nothing else captures
 
-	commands, commandsNot map[string]bool // nil: any; with the subcommands of each
-	commandsNamed         map[string]bool // those of commands that are not there through a class
-	events                map[string]bool // nil: any
-	anyWrite              bool
+	commands, commandsNot *nameSet // nil: any, none
+	commandsNamed         *nameSet // those of commands that are not there through a class
+	events                *nameSet // nil: any
 	dbs                   []int
 	types                 []string
 	cond                  *condition
@@ -27,21 +29,23 @@ type pattern struct {
 
 // evaluator evaluates conditions for one event at a time.
 type evaluator struct {
+	scope   scope
 	machine vm.VM
 	env     environment
-	filled  *event.Event // what env holds
+	filled  bool // env holds the event at hand
 }
 
 // Match appends the rules that match ev to dst, in file order, and returns
-// the extended slice. The matches borrow ev.
+// the extended slice. The matches borrow ev. It allocates nothing for an event
+// that no rule matches, unless a condition has to.
+//
+// Match is for one goroutine at a time.
 func (s *Set) Match(dst []Match, ev *event.Event) []Match {
-	s.eval.filled = nil
-	for _, r := range s.Rules {
-		if r.selects(ev) && s.holds(r, ev) {
-			dst = append(dst, Match{r, ev})
-		}
+	if s.index == nil {
+		return dst
 	}
-	return dst
+	s.eval.filled = false
+	return s.index.match(dst, s, ev)
 }
 
 // holds evaluates the rule's condition. One that cannot be evaluated does not
@@ -50,7 +54,7 @@ func (s *Set) holds(r *Rule, ev *event.Event) bool {
 	if r.cond == nil {
 		return true
 	}
-	ok, err := s.eval.run(r, ev)
+	ok, err := s.eval.evaluate(r, ev)
 	if err == nil {
 		return ok
 	}
@@ -60,11 +64,20 @@ func (s *Set) holds(r *Rule, ev *event.Event) bool {
 	return false
 }
 
+func (e *evaluator) evaluate(r *Rule, ev *event.Event) (bool, error) {
+	if r.cond.eval == nil {
+		return e.run(r, ev)
+	}
+	e.scope = scope{ev: ev, rule: r}
+	ok := r.cond.eval(&e.scope)
+	return ok, e.scope.err
+}
+
 // run evaluates a condition with expr's machine.
 func (e *evaluator) run(r *Rule, ev *event.Event) (bool, error) {
-	if e.filled != ev {
+	if !e.filled {
 		e.env.set(ev)
-		e.filled = ev
+		e.filled = true
 	}
 	e.env.Params = nil
 	if r.cond.usesParams {
@@ -79,11 +92,12 @@ func (e *evaluator) run(r *Rule, ev *event.Event) (bool, error) {
 }
 
 // selects reports whether everything but the rule's condition matches.
-func (r *Rule) selects(ev *event.Event) bool {
+// keyFound tells that one of the rule's keys is known to match.
+func (r *Rule) selects(ev *event.Event, keyFound bool) bool {
 	if !r.Enabled || r.Schedule != nil || ev.Origin == event.FromClock {
 		return false
 	}
-	return r.wantsEvent(ev) && r.wantsPlace(ev) && r.wantsKey(ev)
+	return r.wantsEvent(ev) && r.wantsPlace(ev) && r.wantsKey(ev, keyFound)
 }
 
 // wantsEvent checks event and command. A key of a snapshot has neither: that
@@ -93,37 +107,39 @@ func (r *Rule) wantsEvent(ev *event.Event) bool {
 	if ev.Name == event.Snapshot {
 		return r.Snapshot
 	}
-	if r.events != nil && !r.events[ev.Name] && !(r.anyWrite && ev.Key != nil) {
+	if r.events != nil && !(r.anyWrite && ev.Key != nil) && !r.events.has(ev.Name) {
 		return false
 	}
-	if ev.Key == nil && !r.events[ev.Name] && !hasCommand(r.commandsNamed, ev.Command) {
+	if ev.Key == nil && !r.events.has(ev.Name) && !r.commandsNamed.hasCommand(ev.Command) {
 		return false
 	}
-	if r.commands != nil && !hasCommand(r.commands, ev.Command) {
+	if r.commands != nil && !r.commands.hasCommand(ev.Command) {
 		return false
 	}
-	return !hasCommand(r.commandsNot, ev.Command)
-}
-
-// hasCommand reports whether a set has the command, or the command that it is
-// a subcommand of.
-func hasCommand(set map[string]bool, name string) bool {
-	return len(set) > 0 && name != "" && (set[name] || set[parentCommand(name)])
+	return r.commandsNot == nil || !r.commandsNot.hasCommand(ev.Command)
 }
 
 func (r *Rule) wantsPlace(ev *event.Event) bool {
 	return (r.dbs == nil || slices.Contains(r.dbs, ev.DB)) && (r.types == nil || slices.Contains(r.types, ev.Type))
 }
 
-func (r *Rule) wantsKey(ev *event.Event) bool {
+func (r *Rule) wantsKey(ev *event.Event, found bool) bool {
 	if ev.Key == nil {
 		return r.keys == nil && r.regexes == nil
 	}
-	matches := func(g *glob) bool { return g.match(ev.Key) }
-	if r.keys != nil && !slices.ContainsFunc(r.keys, matches) || slices.ContainsFunc(r.keysNot, matches) {
+	if r.keys != nil && !found && !anyMatches(r.keys, ev.Key) || anyMatches(r.keysNot, ev.Key) {
 		return false
 	}
 	return r.regexes == nil || slices.ContainsFunc(r.regexes, func(re *regexp.Regexp) bool { return re.Match(ev.Key) })
+}
+
+func anyMatches(globs []*glob, key []byte) bool {
+	for _, g := range globs {
+		if g.match(key) {
+			return true
+		}
+	}
+	return false
 }
 
 // Params returns what the rule's key pattern and key_regex captured of the

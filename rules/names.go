@@ -1,11 +1,60 @@
 package rules
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
 	"triggerd/internal/event"
 )
+
+// nameSet is a set of names. A nil set is one that nobody gave: see its users.
+// Sets that many rules have, such as a class of commands, are shared.
+type nameSet struct {
+	few  []string // sorted
+	many map[string]bool
+}
+
+// newNameSet returns the set of names.
+func newNameSet(names map[string]bool) *nameSet {
+	const few = 6 // more are found faster by hash
+	s := &nameSet{few: slices.Sorted(maps.Keys(names))}
+	if len(names) > few {
+		s.many = names
+	}
+	return s
+}
+
+func (s *nameSet) has(name string) bool {
+	if s == nil {
+		return false
+	}
+	if s.many != nil {
+		return s.many[name]
+	}
+	for _, n := range s.few {
+		if n == name {
+			return true
+		}
+	}
+	return false
+}
+
+// hasCommand reports whether the set has a command, or the one that it is a
+// subcommand of.
+func (s *nameSet) hasCommand(name string) bool {
+	if s == nil || name == "" {
+		return false
+	}
+	if s.has(name) {
+		return true
+	}
+	i := strings.IndexByte(name, ' ')
+	return i > 0 && s.has(name[:i])
+}
+
+// list returns the names, sorted; not to be changed.
+func (s *nameSet) list() []string { return s.few }
 
 // commandNames knows the server's commands; nil if nobody told.
 type commandNames struct {
@@ -35,12 +84,6 @@ func newCommandNames(list []Command) *commandNames {
 
 // commandName is a command as the stream's events spell it.
 func commandName(s string) string { return strings.ToUpper(strings.Join(strings.Fields(s), " ")) }
-
-// parentCommand is the part of a command's name before its subcommand.
-func parentCommand(s string) string {
-	parent, _, _ := strings.Cut(s, " ")
-	return parent
-}
 
 // resolve adds what one word of `command` or `command_not` stands for to set:
 // a command, all subcommands of one, or a class. named tells that the word

@@ -52,7 +52,8 @@ type Set struct {
 	// condition; later ones are only counted. Set it before the first Match.
 	ConditionError func(*Rule, *event.Event, error)
 
-	eval evaluator
+	index *index
+	eval  evaluator
 }
 
 // Source is where events come from: the [source] section.

@@ -1,0 +1,291 @@
+package rules
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"triggerd/internal/event"
+)
+
+// An index finds the few rules that an event may match: by its key, with a
+// hash for exact keys and an automaton for globs, and then, where many rules
+// wait for the same keys, by other values of the event. What it finds is
+// checked with the rule itself.
+type index struct {
+	rules  []*Rule
+	any    group             // rules that the key does not tell apart
+	exact  map[string]*group // by the whole key
+	globs  []globGroup
+	dfa    *automaton
+	hits   []int32  // of the automaton, for the event at hand
+	seen   []uint32 // by glob: the event that it was last found for
+	tried  []uint32 // by rule: the event that it was last checked for
+	now    uint32   // number of the event at hand
+	digits []byte   // the event's database in decimal
+}
+
+// globGroup is the rules that wait for one glob.
+type globGroup struct {
+	glob  *glob
+	check bool // the automaton finds more than the glob matches
+	group
+}
+
+// ref is a rule in the index. If the key was found by the rule's own field
+// there is no need to check that again.
+type ref struct {
+	rule  int32
+	field bool
+}
+
+// group is rules to be tried for an event, divided by values of the event
+// where they are many.
+type group struct {
+	rest []ref
+	by   []branch
+}
+
+// branch divides rules by a value of the event.
+type branch struct {
+	of     origin
+	groups map[string]*group
+}
+
+// entry is a conjunct on its way into the index.
+type entry struct {
+	ref   ref
+	equal []equality
+}
+
+// smallGroup is how many rules are tried one by one rather than divided.
+const smallGroup = 8
+
+// newIndex builds the index of rules, given the conjuncts of each.
+func newIndex(rules []*Rule, conjuncts [][]conjunct) *index {
+	x := &index{rules: rules, exact: map[string]*group{}, tried: make([]uint32, len(rules))}
+	var anyKey []entry
+	exact := map[string][]entry{}
+	byGlob := map[string][]entry{}
+	globs := map[string]*glob{}
+	for i, list := range conjuncts {
+		for _, c := range list {
+			e := entry{ref{int32(i), c.field && c.keys != nil}, c.equal}
+			if !e.ref.field || rules[i].only == nil {
+				e.equal = slices.DeleteFunc(slices.Clone(c.equal), func(e equality) bool { return e.of.kind == fromParam })
+			}
+			if c.keys == nil {
+				anyKey = append(anyKey, e)
+			}
+			for _, g := range c.keys {
+				if g.literal {
+					exact[g.bytes()] = append(exact[g.bytes()], e)
+					continue
+				}
+				t := g.text()
+				byGlob[t] = append(byGlob[t], e)
+				globs[t] = g
+			}
+		}
+	}
+	x.any = newGroup(anyKey, nil)
+	for key, entries := range exact {
+		g := newGroup(entries, nil)
+		x.exact[key] = &g
+	}
+	for t := range sortedKeys(globs) {
+		x.globs = append(x.globs, globGroup{glob: globs[t], group: newGroup(byGlob[t], nil)})
+	}
+	x.build()
+	return x
+}
+
+// build makes the automaton.
+func (x *index) build() {
+	globs := make([]*glob, len(x.globs))
+	for i := range x.globs {
+		globs[i] = x.globs[i].glob
+	}
+	parts := make([][]part, len(globs))
+	for i, r := range relax(globs) {
+		parts[i] = r.parts
+		x.globs[i].check = !r.exact
+	}
+	x.seen = make([]uint32, len(globs))
+	x.dfa = newAutomaton(parts)
+}
+
+// newGroup divides entries until each part is small, by values that they do
+// not all leave open; used are origins that they are divided by already.
+func newGroup(entries []entry, used []origin) group {
+	const maxBranches = 6 // each costs every event a look-up
+	var g group
+	for len(entries) > smallGroup && len(g.by) < maxBranches {
+		of, ok := bestOrigin(entries, used)
+		if !ok {
+			break
+		}
+		used = append(used[:len(used):len(used)], of)
+		b := branch{of, map[string]*group{}}
+		parts := map[string][]entry{}
+		var others []entry
+		for _, e := range entries {
+			i := e.find(of)
+			if i < 0 {
+				others = append(others, e)
+				continue
+			}
+			for _, v := range e.equal[i].values {
+				parts[v] = append(parts[v], e)
+			}
+		}
+		for v, part := range parts {
+			sub := newGroup(part, used)
+			b.groups[v] = &sub
+		}
+		g.by = append(g.by, b)
+		entries = others
+	}
+	for _, e := range entries {
+		g.rest = append(g.rest, e.ref)
+	}
+	return g
+}
+
+// find returns the index of the entry's equality of an origin, -1 if it has
+// none that is of use.
+func (e *entry) find(of origin) int {
+	return slices.IndexFunc(e.equal, func(q equality) bool { return q.of == of && len(q.values) <= maxValues })
+}
+
+// bestOrigin returns the origin that tells most of the entries apart: the one
+// of most different values.
+func bestOrigin(entries []entry, used []origin) (origin, bool) {
+	values := map[origin]map[string]bool{}
+	for _, e := range entries {
+		for _, q := range e.equal {
+			if len(q.values) > maxValues || slices.Contains(used, q.of) {
+				continue
+			}
+			if values[q.of] == nil {
+				values[q.of] = map[string]bool{}
+			}
+			for _, v := range q.values {
+				values[q.of][v] = true
+			}
+		}
+	}
+	var best origin
+	most := 0
+	for of, v := range values {
+		if len(v) > most || len(v) == most && byPreference(of, best) < 0 {
+			best, most = of, len(v)
+		}
+	}
+	return best, most > 0
+}
+
+// match appends the rules that match to dst, in the order of their file.
+func (x *index) match(dst []Match, s *Set, ev *event.Event) []Match {
+	if x.now++; x.now == 0 { // around once in four thousand million events
+		clear(x.seen)
+		clear(x.tried)
+		x.now = 1
+	}
+	x.digits = x.digits[:0]
+	m := matching{x: x, s: s, ev: ev, dst: dst, from: len(dst)}
+	m.try(&x.any, nil)
+	if len(x.exact) > 0 {
+		if g := x.exact[string(ev.Key)]; g != nil {
+			m.try(g, nil)
+		}
+	}
+	if len(x.globs) > 0 {
+		x.hits = x.dfa.match(x.hits[:0], ev.Key)
+		for _, h := range x.hits {
+			if x.seen[h] == x.now {
+				continue
+			}
+			x.seen[h] = x.now
+			g := &x.globs[h]
+			if !g.check || g.glob.match(ev.Key) {
+				m.try(&g.group, g.glob)
+			}
+		}
+	}
+	return m.dst
+}
+
+// matching is one event on its way through the index.
+type matching struct {
+	x    *index
+	s    *Set
+	ev   *event.Event
+	dst  []Match
+	from int // what dst held before
+}
+
+// try checks the rules of a group; glob is the one that the key was found by.
+func (m *matching) try(g *group, glob *glob) {
+	for _, r := range g.rest {
+		m.check(r)
+	}
+	for i := range g.by {
+		m.branch(&g.by[i], glob)
+	}
+}
+
+func (m *matching) branch(b *branch, glob *glob) {
+	var value []byte
+	switch b.of.kind {
+	case fromCommand:
+		m.byText(b, m.ev.Command, glob)
+		if i := strings.IndexByte(m.ev.Command, ' '); i > 0 {
+			m.byText(b, m.ev.Command[:i], glob)
+		}
+		return
+	case fromEvent:
+		m.byText(b, m.ev.Name, glob)
+		return
+	case fromType:
+		m.byText(b, m.ev.Type, glob)
+		return
+	case fromDB:
+		if len(m.x.digits) == 0 {
+			m.x.digits = strconv.AppendInt(m.x.digits, int64(m.ev.DB), 10)
+		}
+		value = m.x.digits
+	case fromArg:
+		if b.of.arg < len(m.ev.Args) {
+			value = m.ev.Args[b.of.arg]
+		}
+	case fromParam:
+		value, _ = glob.captured(m.ev.Key, b.of.name)
+	}
+	m.byText(b, text(value), glob)
+}
+
+func (m *matching) byText(b *branch, value string, glob *glob) {
+	if g := b.groups[value]; g != nil {
+		m.try(g, glob)
+	}
+}
+
+// check checks one rule, once an event, and puts it into its place.
+func (m *matching) check(r ref) {
+	if m.x.tried[r.rule] == m.x.now {
+		return
+	}
+	m.x.tried[r.rule] = m.x.now
+	rule := m.x.rules[r.rule]
+	if !rule.selects(m.ev, r.field) || !m.s.holds(rule, m.ev) {
+		return
+	}
+	i := len(m.dst)
+	m.dst = append(m.dst, Match{})
+	for i > m.from && m.dst[i-1].Rule.index > r.rule {
+		m.dst[i] = m.dst[i-1]
+		i--
+	}
+	m.dst[i] = Match{rule, m.ev}
+}
