@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -235,18 +236,27 @@ func TestNoBusyLoop(t *testing.T) {
 // after a full resync: each costs it a fork, so there must be a backoff.
 func TestFullResyncsAreNotAskedForAgainAndAgain(t *testing.T) {
 	t.Parallel()
+	const attempts, unit = 8, 10 * time.Millisecond
 	var scripts []Script
-	for i := range 6 {
+	for i := range attempts {
 		scripts = append(scripts, script(Expect("PSYNC", "*", "*"), Send(fmt.Sprintf("+FULLRESYNC id %d\r\n", 1000*(i+1))+framed(emptyRDB)+set1)))
 	}
 	p := StartPrimary(t, scripts...)
-	f := follow(t, source.Config{URL: "redis://" + p.Addr, MinBackoff: time.Millisecond, MaxBackoff: time.Hour}, source.Position{})
-	f.status("six full resyncs", func(s source.Status) bool { return s.FullResyncs == 6 })
+	f := follow(t, source.Config{URL: "redis://" + p.Addr, MinBackoff: unit, MaxBackoff: time.Hour}, source.Position{})
+	f.status("all full resyncs", func(s source.Status) bool { return s.FullResyncs == attempts })
 	p.Wait()
-	// The pause before the sixth attempt is a random part of 16 ms, and of 1 ms
-	// were it not for the backoff; which, the log does not tell. But the gaps it does.
-	if s := f.src.Status(); s.Gaps != 5 {
-		t.Errorf("status %+v, want 5 gaps", s)
+	// Of seven pauses, random parts of 1, 2, 4, ... units, one is over a unit,
+	// but for once in two million.
+	longest := time.Duration(0)
+	for _, m := range regexp.MustCompile(`pause=(\S+)`).FindAllStringSubmatch(f.log.String(), -1) {
+		pause, err := time.ParseDuration(m[1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		longest = max(longest, pause)
+	}
+	if longest <= unit {
+		t.Errorf("the longest pause was %v; log:\n%s", longest, f.log)
 	}
 }
 
