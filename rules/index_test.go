@@ -1,0 +1,322 @@
+package rules
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"triggerd/internal/event"
+)
+
+// TestAutomatonRandom compares the automaton of random globs with the globs,
+// with much room and with hardly any.
+func TestAutomatonRandom(t *testing.T) {
+	rng := rand.New(rand.NewPCG(4, 0))
+	for range 3000 {
+		var globs []*glob
+		for range 1 + rng.IntN(20) {
+			if g, err := parseGlob(randomPattern(rng)); err == nil {
+				globs = append(globs, g)
+			}
+		}
+		if len(globs) > 0 {
+			checkAutomaton(t, rng, globs, 40)
+		}
+	}
+}
+
+func checkAutomaton(t *testing.T, rng *rand.Rand, globs []*glob, keys int) {
+	t.Helper()
+	loose := relax(globs)
+	parts := make([][]part, len(globs))
+	for i := range loose {
+		parts[i] = loose[i].parts
+	}
+	full, poor := newAutomaton(parts), newAutomaton(parts)
+	poor.credit = 0
+	small := newAutomaton(parts)
+	small.limit = small.used + 200
+	for range keys {
+		key := []byte(randomKey(rng, globText(globs[rng.IntN(len(globs))])))
+		got := full.match(nil, key)
+		for name, other := range map[string]*automaton{"without credit": poor, "without room": small} {
+			if !sameSet(got, other.match(nil, key)) {
+				t.Fatalf("%s: %q finds other globs", name, key)
+			}
+		}
+		small.credit = maxCredit // so that it drops its states, again and again
+		for i, g := range globs {
+			found := slices.Contains(got, int32(i))
+			if want := g.match(key); want && !found || found && loose[i].exact && !want {
+				t.Fatalf("%q and %q: found %v, matches %v, exact %v", globText(g), key, found, want, loose[i].exact)
+			}
+		}
+	}
+}
+
+func sameSet(a, b []int32) bool {
+	a, b = slices.Clone(a), slices.Clone(b)
+	slices.Sort(a)
+	slices.Sort(b)
+	return slices.Equal(slices.Compact(a), slices.Compact(b))
+}
+
+// globText returns a pattern like the one that g was parsed from.
+func globText(g *glob) string {
+	var b strings.Builder
+	for _, p := range g.parts {
+		switch p.kind {
+		case partByte:
+			b.WriteByte(p.c)
+		case partStar:
+			b.WriteByte('*')
+		case partCapture:
+			b.WriteByte('{')
+		default:
+			b.WriteByte('?')
+		}
+	}
+	return b.String()
+}
+
+// TestAutomatonBounds feeds an automaton what would make states without end.
+func TestAutomatonBounds(t *testing.T) {
+	var globs []*glob
+	for i := range 300 {
+		for _, form := range []string{"*a%d:*b%d:*", "*x%d*", "?%d*y%d", "{p}q%d{r}s%d:*"} {
+			g, err := parseGlob(strings.ReplaceAll(form, "%d", fmt.Sprint(i)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			globs = append(globs, g)
+		}
+	}
+	loose := relax(globs)
+	parts := make([][]part, len(globs))
+	for i := range loose {
+		parts[i] = loose[i].parts
+	}
+	a := newAutomaton(parts)
+	a.limit = 1 << 20
+	rng := rand.New(rand.NewPCG(5, 0))
+	for n := range 20_000 {
+		var key []byte
+		for range 12 {
+			key = fmt.Appendf(key, "%c%d:", "abxyqs"[rng.IntN(6)], rng.IntN(300))
+		}
+		a.match(nil, key)
+		const last = 1 << 16 // one state more than the limit, at most
+		if a.used > a.limit+last {
+			t.Fatalf("after %d keys %d bytes, limit %d", n, a.used, a.limit)
+		}
+	}
+	if len(a.states) < 100 {
+		t.Errorf("only %d states: the keys do not reach the limit", len(a.states))
+	}
+}
+
+// spec is a rule as a person would say it; matches is a matcher that shares
+// no code with the package's.
+type spec struct {
+	doc                           map[string]any
+	keys, keysNot                 []string
+	regex                         string
+	commands, commandsNot, events []string
+	dbs                           []int
+	types                         []string
+	when                          string
+	snapshot, disabled            bool
+}
+
+func randomSpec(rng *rand.Rand, g *generator, i int) spec {
+	s := spec{doc: map[string]any{"name": fmt.Sprintf("r%d", i), "action": map[string]any{"type": "log"}}}
+	some := func(list ...string) []string {
+		var out []string
+		for range 1 + rng.IntN(3) {
+			out = append(out, list[rng.IntN(len(list))])
+		}
+		return out
+	}
+	often := func() bool { return rng.IntN(3) == 0 }
+	set := func(name string, value any) { s.doc[name] = value }
+	keys := []string{"a", "a:7", "a*", "*:x", "*:7*", "a:*:x", "{x}:{y}", "a:{y}", "?:7", "[ab]:*", "*", "test:1", "*a*b*", "{x}*", `a\*`}
+	if rng.IntN(4) > 0 {
+		s.keys = some(keys...)
+		set("key", s.keys)
+	}
+	if rng.IntN(6) == 0 {
+		s.keysNot = some("a:8*", "test:*", "b")
+		set("key_not", s.keysNot)
+	}
+	if rng.IntN(6) == 0 {
+		s.regex = some("^a:", "[0-9]$", "x", "^b:(?P<x>.)", "^ab[0-9]+$", "(?i)A", "a|b")[0]
+		set("key_regex", s.regex)
+	}
+	if often() {
+		s.commands = some("SET", "DEL", "XGROUP", "HSET", "PUBLISH", "XGROUP CREATE")
+		set("command", s.commands)
+	}
+	if rng.IntN(6) == 0 {
+		s.commandsNot = some("SET", "XGROUP", "JSON.SET")
+		set("command_not", s.commandsNot)
+	}
+	if often() {
+		s.events = some("set", "del", "write", "publish", "snapshot", "expired")
+		set("event", s.events)
+	}
+	if rng.IntN(5) == 0 {
+		s.dbs = []int{rng.IntN(4), rng.IntN(4)}
+		set("db", s.dbs)
+	}
+	if rng.IntN(5) == 0 {
+		s.types = some("string", "hash")
+		set("type", s.types)
+	}
+	if rng.IntN(5) == 0 {
+		s.snapshot = true
+		set("snapshot", true)
+	}
+	if rng.IntN(10) == 0 {
+		s.disabled = true
+		set("enabled", false)
+	}
+	if often() {
+		c := testConditions()
+		for {
+			s.when = g.boolean(1 + rng.IntN(3))
+			if _, _, problems := c.compile(s.when, s.captures()); len(problems) == 0 {
+				break
+			}
+		}
+		set("when", s.when)
+	}
+	return s
+}
+
+func (s *spec) captures() []string {
+	text := strings.Join(s.keys, " ") + s.regex
+	var out []string
+	for _, name := range []string{"x", "y"} {
+		if strings.Contains(text, "{"+name+"}") || strings.Contains(text, "<"+name+">") {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+func (s *spec) matches(ev *event.Event, condition func() (bool, error)) bool {
+	is := func(list []string, v string) bool { return slices.Contains(list, v) }
+	isCommand := func(list []string) bool {
+		parent, _, _ := strings.Cut(ev.Command, " ")
+		return ev.Command != "" && (is(list, ev.Command) || is(list, parent))
+	}
+	globbed := func(list []string) bool {
+		return slices.ContainsFunc(list, func(p string) bool { return naive(p, string(ev.Key)) })
+	}
+	switch {
+	case s.disabled:
+		return false
+	case ev.Name == event.Snapshot:
+		if !s.snapshot && !is(s.events, event.Snapshot) {
+			return false
+		}
+	case ev.Key == nil:
+		if !is(s.events, ev.Name) && !isCommand(s.commands) || s.events != nil && !is(s.events, ev.Name) {
+			return false
+		}
+		if s.commands != nil && !isCommand(s.commands) || isCommand(s.commandsNot) {
+			return false
+		}
+	default:
+		if s.events != nil && !is(s.events, ev.Name) && !is(s.events, "write") {
+			return false
+		}
+		if s.commands != nil && !isCommand(s.commands) || isCommand(s.commandsNot) {
+			return false
+		}
+	}
+	if ev.Key == nil && (s.keys != nil || s.regex != "") {
+		return false
+	}
+	if ev.Key != nil {
+		if s.keys != nil && !globbed(s.keys) || globbed(s.keysNot) {
+			return false
+		}
+		if s.regex != "" && !regexp.MustCompile(s.regex).Match(ev.Key) {
+			return false
+		}
+	}
+	if s.dbs != nil && !slices.Contains(s.dbs, ev.DB) || s.types != nil && !is(s.types, ev.Type) {
+		return false
+	}
+	if s.when == "" {
+		return true
+	}
+	ok, err := condition()
+	return ok && err == nil
+}
+
+// TestSetsAgainstNaive compares sets of random rules with the naive matcher.
+func TestSetsAgainstNaive(t *testing.T) {
+	rng := rand.New(rand.NewPCG(6, 0))
+	g := &generator{rng}
+	matched, events := 0, 0
+	for range 150 {
+		n := 1 + rng.IntN(60)
+		specs := make([]spec, n)
+		docs := make([]any, n)
+		for i := range specs {
+			specs[i] = randomSpec(rng, g, i)
+			docs[i] = specs[i].doc
+		}
+		set, err := Build(map[string]any{
+			"rule":   docs,
+			"macros": map[string]any{"prod": `db == 0 && not (key startsWith "test:")`, "deep": "macros.prod || size(key) > 3"},
+			"lists":  map[string]any{"skus": []string{"7", "8", ""}, "dbs": []int{0, 3}},
+		}, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := testConditions()
+		oracles := make([]*condition, n)
+		for i, s := range specs {
+			if s.when != "" {
+				oracles[i] = &condition{program: machineProgram(t, c, s.when, s.captures()), usesParams: true}
+			}
+		}
+		for range 60 {
+			ev := randomEvent(rng)
+			switch rng.IntN(8) {
+			case 0:
+				ev.Name, ev.Origin, ev.Command, ev.Args = event.Snapshot, event.FromSnapshot, "", nil
+			case 1:
+				ev.Name, ev.Command, ev.Key = event.Publish, "PUBLISH", nil
+			}
+			events++
+			var want []string
+			for i := range specs {
+				var e evaluator
+				rule := &Rule{pattern: set.Rules[i].pattern}
+				rule.cond = oracles[i]
+				if specs[i].matches(ev, func() (bool, error) { return e.evaluate(rule, ev) }) {
+					want = append(want, fmt.Sprintf("r%d", i))
+				}
+			}
+			var got []string
+			for _, m := range set.Match(nil, ev) {
+				got = append(got, m.Rule.Name)
+			}
+			if !slices.Equal(got, want) {
+				t.Fatalf("%s %s %q %q db %d: got %v, want %v\n%v", ev.Name, ev.Command, ev.Key, ev.Args, ev.DB, got, want, specs)
+			}
+			matched += len(want)
+		}
+	}
+	t.Logf("%d matches of %d events", matched, events)
+	if matched < events {
+		t.Errorf("only %d matches of %d events: the test tests too little", matched, events)
+	}
+}
