@@ -184,9 +184,8 @@ func randomEvent(rng *rand.Rand) *event.Event {
 
 // checkCondition compares the closures of a condition, if it has any, with
 // expr's machine, and what it says to the index with whether it holds.
-func checkCondition(t *testing.T, src string, events []*event.Event) (closed bool, held int) {
+func checkCondition(t *testing.T, c *conditions, src string, events []*event.Event) (closed bool, held int) {
 	t.Helper()
-	c := testConditions()
 	g, _ := parseGlob("{x}:{y}")
 	rule := &Rule{pattern: pattern{keys: []*glob{g}, only: g, captures: []string{"x", "y"}}}
 	cond, says, problems := c.compile(src, rule.captures)
@@ -265,6 +264,7 @@ func holdsEquality(q equality, r *Rule, ev *event.Event) bool {
 func TestConditionsAgainstMachine(t *testing.T) {
 	rng := rand.New(rand.NewPCG(2, 0))
 	g := &generator{rng}
+	c := testConditions()
 	compiled, closed, held := 0, 0, 0
 	const n = 20_000
 	for range n {
@@ -273,12 +273,12 @@ func TestConditionsAgainstMachine(t *testing.T) {
 		for i := range events {
 			events[i] = randomEvent(rng)
 		}
-		if _, _, problems := testConditions().compile(src, []string{"x", "y"}); len(problems) > 0 {
+		if _, _, problems := c.compile(src, []string{"x", "y"}); len(problems) > 0 {
 			continue
 		}
 		compiled++
-		c, h := checkCondition(t, src, events)
-		if c {
+		cl, h := checkCondition(t, c, src, events)
+		if cl {
 			closed++
 		}
 		held += h
@@ -296,12 +296,13 @@ func FuzzCondition(f *testing.F) {
 		f.Add(g.boolean(3), uint64(rng.IntN(1000)))
 	}
 	f.Add(strings.Repeat("(", 70), uint64(0))
+	c := testConditions()
 	f.Fuzz(func(t *testing.T, src string, seed uint64) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		events := make([]*event.Event, 4)
 		for i := range events {
 			events[i] = randomEvent(rng)
 		}
-		checkCondition(t, src, events)
+		checkCondition(t, c, src, events)
 	})
 }

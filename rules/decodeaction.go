@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -116,10 +117,10 @@ func unique(name string, used map[string]bool) string {
 // nothingOfItsOwn reports what an action with a target may not say itself.
 func (t *table) nothingOfItsOwn(target string) {
 	for name := range sortedKeys(t.m) {
-		if t.asked[name] {
+		if slices.Contains(t.asked, name) {
 			continue
 		}
-		t.asked[name] = true
+		t.asked = append(t.asked, name)
 		v := t.kid(name, t.m[name])
 		v.atKey = true
 		v.errorf("an action with a target has only name, timeout, retry and order of its own", "%s is decided by the target %q", name, target)
@@ -143,7 +144,7 @@ func (c *compilation) ownFields(t *table, a *Action) {
 	a.Fields = map[string]any{}
 	complete := true
 	for name := range sortedKeys(t.m) {
-		if t.asked[name] || laterName(name) {
+		if slices.Contains(t.asked, name) || slices.Contains(laterAction, name) {
 			continue
 		}
 		v, _ := t.get(name)
@@ -160,18 +161,9 @@ func (c *compilation) ownFields(t *table, a *Action) {
 	}
 }
 
-func laterName(name string) bool {
-	for _, l := range laterAction {
-		if l == name {
-			return true
-		}
-	}
-	return false
-}
-
 func (t *table) ignoreRest() {
 	for name := range t.m {
-		t.asked[name] = true
+		t.asked = append(t.asked, name)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/bits"
 	"slices"
+	"strings"
 )
 
 // maxGlob bounds a pattern: a longer one is not a key pattern, and the cost of
@@ -32,10 +33,10 @@ func (s *byteSet) contains(c byte) bool { return s[c>>6]&(1<<(c&63)) != 0 }
 
 // part is one part of a glob.
 type part struct {
-	kind partKind
-	c    byte     // of partByte
 	set  *byteSet // of partSet
-	name string   // of partCapture
+	name uint16   // of partCapture: its index among the glob's captures
+	kind partKind
+	c    byte // of partByte
 }
 
 // takes reports whether the part can stand for c, or for bytes of which c is one.
@@ -71,19 +72,23 @@ func parseGlob(pattern string) (*glob, error) {
 	g := &glob{literal: true}
 	for i := 0; i < len(pattern); {
 		p, n := parsePart(pattern[i:])
+		token := pattern[i : i+n]
 		i += n
 		if p.kind == partStar && len(g.parts) > 0 && g.parts[len(g.parts)-1].kind == partStar {
 			continue
 		}
 		if p.kind == partCapture {
-			if slices.Contains(g.captures, p.name) {
-				return nil, fmt.Errorf("{%s} is captured twice", p.name)
+			name := token[1 : n-1]
+			if slices.Contains(g.captures, name) {
+				return nil, fmt.Errorf("{%s} is captured twice", name)
 			}
-			g.captures = append(g.captures, p.name)
+			p.name = uint16(len(g.captures))
+			g.captures = append(g.captures, name)
 		}
 		g.literal = g.literal && p.kind == partByte
 		g.parts = append(g.parts, p)
 	}
+	g.parts = slices.Clip(g.parts)
 	return g, nil
 }
 
@@ -98,7 +103,7 @@ func parsePart(s string) (part, int) {
 		return part{kind: partSet, set: set}, n
 	case c == '{':
 		if n := captureLen(s); n > 0 {
-			return part{kind: partCapture, name: s[1 : n-1]}, n
+			return part{kind: partCapture}, n
 		}
 	case c == '\\' && len(s) > 1:
 		return part{kind: partByte, c: s[1]}, 2
@@ -269,7 +274,7 @@ func (g *glob) captured(key []byte, name string) (value []byte, ok bool) {
 		if n := bytes.IndexByte(key[k:], ':'); n >= 0 {
 			end = k + n
 		}
-		if p.name == name {
+		if g.captures[p.name] == name {
 			return key[k:end:end], true
 		}
 		k = end
@@ -364,7 +369,7 @@ func (g *glob) run(key []byte, params map[string]string) bool {
 
 // extend returns t's captures with the byte at k added to the one t is in.
 func (g *glob) extend(t thread, k int) []int {
-	i := slices.Index(g.captures, g.parts[t.part].name)
+	i := g.parts[t.part].name
 	caps := slices.Clone(t.caps)
 	if caps[2*i+1] == 0 {
 		caps[2*i] = k
@@ -377,7 +382,9 @@ var errNoCapture = errors.New("a capture has no meaning here; write \\{ for a br
 
 // text tells globs apart: two of the same text match the same keys and capture
 // the same names.
-func (g *glob) text() string { return string(appendParts(nil, g.parts)) }
+func (g *glob) text() string {
+	return string(append(appendParts(nil, g.parts), strings.Join(g.captures, "{")...))
+}
 
 func appendParts(b []byte, parts []part) []byte {
 	for i := range parts {
@@ -394,7 +401,7 @@ func appendParts(b []byte, parts []part) []byte {
 		case partStar:
 			b = append(b, '*')
 		case partCapture:
-			b = append(append(append(b, '{'), p.name...), '}')
+			b = append(b, '{')
 		}
 	}
 	return b

@@ -27,8 +27,8 @@ type index struct {
 
 // globGroup is the rules that wait for one glob.
 type globGroup struct {
-	glob  *glob
-	check bool // the automaton finds more than the glob matches
+	glob  *glob // nil if nobody asks for it: it need not be checked, and captures nothing
+	check bool  // the automaton finds more than the glob matches
 	group
 }
 
@@ -109,7 +109,11 @@ func (x *index) build() {
 	parts := make([][]part, len(globs))
 	for i, r := range relax(globs) {
 		parts[i] = r.parts
-		x.globs[i].check = !r.exact
+		g := &x.globs[i]
+		g.check = !r.exact
+		if r.exact && len(g.glob.captures) == 0 {
+			g.glob = nil
+		}
 	}
 	x.seen = make([]uint32, len(globs))
 	x.dfa = newAutomaton(parts)

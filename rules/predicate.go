@@ -318,6 +318,7 @@ func literalGlob(key string) *glob {
 }
 
 func appendLiteral(parts []part, s string) []part {
+	parts = slices.Grow(parts, len(s)+1)
 	for i := range len(s) {
 		parts = append(parts, part{kind: partByte, c: s[i]})
 	}
@@ -351,7 +352,7 @@ func globOf(parts []part) *glob {
 	if len(parts) > maxGlob || len(parts) == 1 && parts[0].kind == partStar {
 		return nil
 	}
-	return &glob{parts: parts}
+	return &glob{parts: slices.Clip(parts)}
 }
 
 // regexKeys returns globs that together match every key in which one of the

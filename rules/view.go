@@ -245,7 +245,7 @@ func (v view) each(f func(view)) {
 type table struct {
 	view
 	m     map[string]any
-	asked map[string]bool
+	asked []string
 }
 
 func (v view) table() (*table, bool) {
@@ -254,12 +254,12 @@ func (v view) table() (*table, bool) {
 		v.wrongType("a table", "")
 		return nil, false
 	}
-	return &table{view: v, m: m, asked: map[string]bool{}}, true
+	return &table{view: v, m: m, asked: make([]string, 0, 24)}, true
 }
 
 // get returns a field, if it is there.
 func (t *table) get(name string) (view, bool) {
-	t.asked[name] = true
+	t.asked = append(t.asked, name)
 	v, ok := t.m[name]
 	if !ok {
 		return view{}, false
@@ -277,7 +277,7 @@ func (t *table) has(name string) bool {
 // this version does not have yet.
 func (t *table) done(later ...string) {
 	for name := range sortedKeys(t.m) {
-		if t.asked[name] {
+		if slices.Contains(t.asked, name) {
 			continue
 		}
 		v := t.kid(name, t.m[name])
@@ -287,7 +287,7 @@ func (t *table) done(later ...string) {
 			continue
 		}
 		v.field = t.field
-		v.errorf(didYouMean(name, sortedKeys(t.asked)), "unknown field %s", name)
+		v.errorf(didYouMean(name, slices.Values(slices.Sorted(slices.Values(t.asked)))), "unknown field %s", name)
 	}
 }
 
