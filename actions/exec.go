@@ -345,12 +345,12 @@ func (r *run) do(ctx context.Context, input []byte) error {
 	cmd := r.cmd
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdout, stderr
 	cmd.SysProcAttr = ownGroup()
-	var kill *time.Timer
+	ended := false
 	cmd.Cancel = func() error {
-		kill = time.AfterFunc(r.grace, func() { _ = signalGroup(cmd, syscall.SIGKILL) })
+		ended = true
 		return signalGroup(cmd, syscall.SIGTERM)
 	}
-	cmd.WaitDelay = r.grace + time.Second // should SIGKILL to the group not end it
+	cmd.WaitDelay = r.grace // then Wait sends SIGKILL, to the program alone
 
 	defer pinThread()()
 	if err := cmd.Start(); err != nil {
@@ -368,9 +368,8 @@ func (r *run) do(ctx context.Context, input []byte) error {
 	feeds.Go(func() { _, _ = io.Copy(&r.stderr, errs) })
 
 	err := cmd.Wait()
-	if kill != nil { // Wait returns only after Cancel did
-		kill.Stop()
-		_ = signalGroup(cmd, syscall.SIGKILL) // those whom the program did not take along
+	if ended { // Wait returns only after Cancel did
+		_ = signalGroup(cmd, syscall.SIGKILL) // whom the program did not take along
 	}
 	now := time.Now()
 	_ = in.SetWriteDeadline(now)

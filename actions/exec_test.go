@@ -314,7 +314,7 @@ func TestExecKill(t *testing.T) {
 		"a program":               `exec sleep 1000 3> "$OUT"`,
 		"ignores SIGTERM":         `trap "" TERM; exec 3> "$OUT"; while :; do sleep 1000; done`,
 		"its children":            `exec 3> "$OUT"; sleep 1000 & sleep 1000 & wait`,
-		"children ignore SIGTERM": `exec 3> "$OUT"; (trap "" TERM; while :; do sleep 1000; done) & trap "exit 0" TERM; wait`,
+		"children ignore SIGTERM": `trap "exit 0" TERM; (trap "" TERM; exec 3> "$OUT"; while :; do sleep 1000; done) & wait`,
 		"writes without end":      `exec 3> "$OUT"; yes`,
 	} {
 		t.Run(name, func(t *testing.T) {
