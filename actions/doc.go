@@ -30,8 +30,10 @@
 // # Secrets
 //
 // No error and no log record of this package has a password of a URL, a signing
-// secret, or the value of a header that carries a credential in it, nor what a
-// receiver echoed of them. Of a URL only scheme and host are shown.
+// secret, or the value of a header that carries a credential in it. Of a URL
+// only scheme and host are shown. Where a receiver or a program repeats what it
+// was given, credentials of four bytes and more are found and hidden as they
+// were sent; those it encoded in another way are not.
 //
 // # Formats
 //
