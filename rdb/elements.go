@@ -129,7 +129,7 @@ func (r *Reader) elements(yield func(*Element, error) bool) {
 		yield(nil, r.consumed())
 		return
 	}
-	r.unread, r.stopped = false, false
+	r.unread, r.stopped, r.fieldsExpire = false, false, false
 	if err := r.decode(yield); err != nil {
 		err = r.fail(err)
 		if !r.stopped {
@@ -185,6 +185,7 @@ func (r *Reader) decodeCounted(yield yieldFunc) error {
 		}
 		r.minimum = int64(u)
 	}
+	r.fieldsExpire = r.minimum != 0 || r.typ == typHash22
 	n, err := r.in.length()
 	if err != nil {
 		return err

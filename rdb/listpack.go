@@ -242,12 +242,15 @@ func (r *Reader) zsetListpack(yield yieldFunc) error {
 
 // hashListpackEx reads a hash some of whose fields expire: triples of field,
 // value and expiry in ms, 0 for none. Formats after Redis 7.4-rc have the
-// earliest expiry in front, which is of no use here.
+// earliest expiry in front; it is 0 if there is none any more.
 func (r *Reader) hashListpackEx(yield yieldFunc) error {
+	r.fieldsExpire = true
 	if r.typ == typHashListpackEx {
-		if err := r.in.skip(8); err != nil {
+		earliest, err := r.in.uint64le()
+		if err != nil {
 			return err
 		}
+		r.fieldsExpire = earliest != 0
 	}
 	c, err := r.listpack()
 	if err != nil {

@@ -88,12 +88,14 @@ type Reader struct {
 	aux      map[string]string
 	auxBytes int
 	el       Element
-	stopped  bool     // the loop over Elements ended
-	minimum  int64    // see hashMetadata
-	texts    []byte   // integers of a stream's entry as text, or a name that is held
-	fields   [][]byte // of a stream's entry
-	lp       lpReader // of a stream's node
-	info     StreamInfo
+	stopped  bool  // the loop over Elements ended
+	minimum  int64 // see hashMetadata
+	// fieldsExpire tells that the current hash has fields that expire.
+	fieldsExpire bool
+	texts        []byte   // integers of a stream's entry as text, or a name that is held
+	fields       [][]byte // of a stream's entry
+	lp           lpReader // of a stream's node
+	info         StreamInfo
 }
 
 // NewReader returns a Reader for the snapshot that r begins with. It reads

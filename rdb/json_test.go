@@ -1,0 +1,188 @@
+package rdb_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"triggerd/rdb"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+func toJSON(t *testing.T, in io.Reader, noValues bool) string {
+	t.Helper()
+	var out strings.Builder
+	j := rdb.NewJSONWriter(&out)
+	j.NoValues = noValues
+	r := rdb.NewReader(in)
+	for {
+		if _, err := r.Next(); err == io.EOF {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		if err := j.Write(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := j.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	return out.String()
+}
+
+// TestJSON compares what is written of every type with a golden file.
+func TestJSON(t *testing.T) {
+	for name, magic := range map[string]string{"redis": "REDIS0015", "valkey": "VALKEY080"} {
+		got := toJSON(t, bytes.NewReader(everyType(magic)), false)
+		for line := range strings.Lines(got) {
+			if !json.Valid([]byte(line)) {
+				t.Errorf("not JSON: %s", line)
+			}
+		}
+		golden := "testdata/everytype." + name + ".jsonl"
+		if *update {
+			if err := os.WriteFile(golden, []byte(got), 0o666); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(golden)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got != string(want) {
+			t.Errorf("%s: %s", golden, firstDifference(got, string(want)))
+		}
+	}
+}
+
+// TestJSONCorpus reads back the JSON of the corpus and looks for the server's
+// values in it.
+func TestJSONCorpus(t *testing.T) {
+	for _, file := range corpus(t) {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := expected(t, file)
+		for line := range strings.Lines(toJSON(t, bytes.NewReader(data), false)) {
+			var k struct {
+				DB    int
+				Key   string
+				Type  string
+				Value any
+			}
+			if err := json.Unmarshal([]byte(line), &k); err != nil {
+				t.Fatalf("%s: %v: %.300s", file, err, line)
+			}
+			w, ok := want[fmt.Sprintf("%d/%s", k.DB, k.Key)]
+			if !ok {
+				t.Errorf("%s: key %s is not the server's", file, k.Key)
+				continue
+			}
+			switch k.Type {
+			case "list", "set":
+				if got, want := len(k.Value.([]any)), len(w.Value.([]any)); got < want || want < recorded && got != want {
+					t.Errorf("%s, %s: %d items, want %d", file, k.Key, got, want)
+				}
+			case "hash":
+				ttl := strings.Contains(k.Key, "lpex") || strings.Contains(k.Key, "meta")
+				for _, f := range k.Value.([]any) {
+					if n := len(f.([]any)); n != 2 && !ttl || n != 3 && ttl {
+						t.Errorf("%s, %s: field %v", file, k.Key, f)
+					}
+				}
+			case "stream":
+				m := k.Value.(map[string]any)
+				w := w.Value.(map[string]any)
+				if len(m["entries"].([]any)) != len(w["entries"].([]any)) || len(m["groups"].([]any)) != len(w["groups"].([]any)) {
+					t.Errorf("%s, %s: stream %.300v", file, k.Key, m)
+				}
+			}
+		}
+		lines := strings.Count(toJSON(t, bytes.NewReader(data), true), "\n")
+		if lines != len(want) {
+			t.Errorf("%s: %d lines without values, want %d", file, lines, len(want))
+		}
+	}
+}
+
+// TestJSONScore names doubles so that they read back the same.
+func TestJSONScore(t *testing.T) {
+	for f, want := range map[float64]string{
+		0: "0", 1: "1", -1.5: "-1.5", 0.1: "0.1", 1e6: "1000000", 1e20: "100000000000000000000", 1e21: "1e+21",
+		1e-6: "0.000001", 1e-7: "1e-07", 1.7976931348623157e308: "1.7976931348623157e+308", 5e-324: "5e-324",
+		9007199254740993: "9007199254740992",
+	} {
+		got := toJSON(t, bytes.NewReader(snapshot("REDIS0009", key(5, "k", length(1), str("m"), double(f)))), false)
+		if !strings.HasSuffix(got, `"value":[["m","`+want+"\"]]}\n") {
+			t.Errorf("score %v: %s", f, got)
+		}
+	}
+}
+
+// FuzzJSONBytes reads back any bytes, as key and as value.
+func FuzzJSONBytes(f *testing.F) {
+	for _, s := range []string{"", "plain", `"quoted\"`, "\x00\x1f\x7f", "h\u00e9llo \u2028 \U0001F600", "\xff\xfe", "12345678\"", "1234567\x80", "12345678\xe2\x82\xac", strings.Repeat("long and \n", 50)} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		line := toJSON(t, bytes.NewReader(snapshot("REDIS0009", key(1, string(b), length(1), str(string(b))))), false)
+		var k struct {
+			Key   json.RawMessage
+			Value []json.RawMessage
+		}
+		if err := json.Unmarshal([]byte(line), &k); err != nil {
+			t.Fatalf("%v: %s", err, line)
+		}
+		for _, raw := range []json.RawMessage{k.Key, k.Value[0]} {
+			var s string
+			var coded map[string]string
+			switch {
+			case utf8.Valid(b):
+				if err := json.Unmarshal(raw, &s); err != nil || s != string(b) {
+					t.Fatalf("%q became %s: %v", b, raw, err)
+				}
+			default:
+				if err := json.Unmarshal(raw, &coded); err != nil || len(coded) != 1 || coded["$base64"] != base64.StdEncoding.EncodeToString(b) {
+					t.Fatalf("%q became %s: %v", b, raw, err)
+				}
+			}
+		}
+	})
+}
+
+// TestJSONWriteError passes on what the writer says, while a value is written.
+func TestJSONWriteError(t *testing.T) {
+	full := errors.New("disk full")
+	for _, data := range [][]byte{
+		snapshot("REDIS0009", key(1, "k", length(100_000), bytes.Repeat(str("item"), 100_000))),
+		snapshot("REDIS0009", key(0, "k", str(strings.Repeat("x", 100_000)))),
+		snapshot("REDIS0009", key(7, "k", length(1), bytes.Repeat(lengths(2, 1<<60), 10_000), length(0))),
+	} {
+		j := rdb.NewJSONWriter(errWriter{full})
+		r := rdb.NewReader(bytes.NewReader(data))
+		if _, err := r.Next(); err != nil {
+			t.Fatal(err)
+		}
+		if err := j.Write(r); !errors.Is(err, full) {
+			t.Errorf("error %v, want %v", err, full)
+		}
+		if _, err := r.Next(); err != io.EOF {
+			t.Errorf("the reader cannot go on: %v", err)
+		}
+	}
+}
+
+type errWriter struct{ err error }
+
+func (w errWriter) Write([]byte) (int, error) { return 0, w.err }
