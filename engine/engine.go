@@ -54,6 +54,9 @@ type Engine struct {
 	reload sync.Mutex    // one Reload at a time
 	clock  chan struct{} // capacity 1: the schedules have changed
 	counts counts
+
+	saving  sync.Mutex  // one checkpoint at a time
+	failing atomic.Bool // the last one could not be saved
 }
 
 type counts struct {
@@ -184,24 +187,31 @@ func (e *Engine) startAt() (source.Position, error) {
 func (e *Engine) runCheckpoints(ctx context.Context) {
 	tick := time.NewTicker(e.cfg.CheckpointInterval)
 	defer tick.Stop()
-	failing := false
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+			e.saveCheckpoint()
 		}
-		err := e.checkpoint()
-		if err != nil && !failing {
-			e.log.Error("checkpoint not saved, trying again; after a crash more would be delivered twice", "err", err)
-		}
-		failing = err != nil
 	}
+}
+
+// saveCheckpoint is checkpoint for those who have nobody to return an error
+// to: the first in a row is logged.
+func (e *Engine) saveCheckpoint() {
+	err := e.checkpoint()
+	if err != nil && !e.failing.Load() {
+		e.log.Error("checkpoint not saved, trying again; after a crash more would be delivered twice", "err", err)
+	}
+	e.failing.Store(err != nil)
 }
 
 // checkpoint saves the position up to which everything has settled, if it has
 // moved, and then tells the source.
 func (e *Engine) checkpoint() error {
+	e.saving.Lock()
+	defer e.saving.Unlock()
 	pos, moved := e.marks.position()
 	if !moved {
 		return nil

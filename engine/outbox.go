@@ -26,8 +26,10 @@ type outbox struct {
 	max   int
 	marks *watermark
 
+	ctx context.Context // of the attempts; set by start, before the first
+
 	mu        sync.Mutex // guards all that follows, endpoints and lanes
-	ctx       context.Context
+	started   bool
 	endpoints map[string]*endpoint
 	pending   int           // firings in lanes
 	workers   int           // goroutines
@@ -83,7 +85,7 @@ func newOutbox(maxPending int, marks *watermark, log *slog.Logger) *outbox {
 func (o *outbox) start(ctx context.Context) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.ctx = ctx
+	o.ctx, o.started = ctx, true
 	for _, ep := range o.endpoints {
 		o.dispatch(ep)
 	}
@@ -155,7 +157,7 @@ func (ep *endpoint) lane(f *actions.Firing, spec *rules.Action) (l *lane, waits 
 
 // dispatch starts workers for the ready lanes. The caller holds the lock.
 func (o *outbox) dispatch(ep *endpoint) {
-	if o.ctx == nil {
+	if !o.started {
 		return
 	}
 	for n := ep.ready.len(); n > 0 && ep.workers < ep.concurrency; n-- {
@@ -167,28 +169,30 @@ func (o *outbox) dispatch(ep *endpoint) {
 
 // work delivers for ep until nothing is ready.
 func (o *outbox) work(ep *endpoint) {
-	for l := o.take(ep); l != nil; l = o.take(ep) {
-		j, _ := l.jobs.first()
+	for {
+		l, j, action := o.take(ep)
+		if l == nil {
+			return
+		}
 		j.firing.Attempt++
-		o.mu.Lock()
-		ctx, action := o.ctx, ep.action
-		o.mu.Unlock()
-		res, err := attempt(ctx, action, j)
-		o.settle(ctx, l, j, res, err)
+		res, err := attempt(o.ctx, action, j)
+		o.settle(l, j, res, err)
 	}
 }
 
-// take gives a worker its next lane, or ends it.
-func (o *outbox) take(ep *endpoint) *lane {
+// take gives a worker its next lane with its first job, or ends the worker.
+func (o *outbox) take(ep *endpoint) (*lane, *job, actions.Action) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if ep.ready.len() > 0 && ep.workers <= ep.concurrency && o.ctx.Err() == nil {
-		return ep.ready.pop()
+		l := ep.ready.pop()
+		j, _ := l.jobs.first()
+		return l, j, ep.action
 	}
 	ep.workers--
 	o.workers--
 	o.checkIdle()
-	return nil
+	return nil, nil, nil
 }
 
 var errTimeout = errors.New("attempt took longer than its timeout")
@@ -204,18 +208,16 @@ func attempt(ctx context.Context, action actions.Action, j *job) (actions.Result
 }
 
 // settle deals with the outcome of an attempt.
-func (o *outbox) settle(ctx context.Context, l *lane, j *job, res actions.Result, err error) {
-	pause, again := time.Duration(0), false
-	if err != nil && ctx.Err() == nil {
-		pause, again = retry(j, err)
+func (o *outbox) settle(l *lane, j *job, res actions.Result, err error) {
+	if err != nil && o.ctx.Err() != nil {
+		return // triggerd is stopping, which is no fault of the attempt: it waits for the next start
 	}
-	o.report(ctx, j, res, err, pause, again)
+	pause, again := retry(j, err)
+	o.report(j, res, err, pause, again)
 
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	switch {
-	case err != nil && ctx.Err() != nil:
-		return // triggerd is stopping, which is no fault of the attempt: it waits for the next start
 	case again:
 		o.stats.Failed++
 		o.retrying++
@@ -256,7 +258,7 @@ func (o *outbox) wake(l *lane) {
 // random part of a time that doubles, or what the receiver asked for.
 func retry(j *job, err error) (pause time.Duration, again bool) {
 	r := j.spec.Retry
-	if actions.IsPermanent(err) || j.firing.Attempt >= r.MaxAttempts {
+	if err == nil || actions.IsPermanent(err) || j.firing.Attempt >= r.MaxAttempts {
 		return 0, false
 	}
 	limit := r.MaxBackoff
@@ -273,13 +275,12 @@ func retry(j *job, err error) (pause time.Duration, again bool) {
 	return pause, true
 }
 
-func (o *outbox) report(ctx context.Context, j *job, res actions.Result, err error, pause time.Duration, again bool) {
+func (o *outbox) report(j *job, res actions.Result, err error, pause time.Duration, again bool) {
 	f := j.firing
 	about := []any{"rule", f.Rule, "action", f.Action, "firing", f.ID, "attempt", f.Attempt}
 	switch {
 	case err == nil:
 		o.log.Debug("delivered", append(about, "status", res.Status)...)
-	case ctx.Err() != nil:
 	case again:
 		o.log.Warn("delivery failed, trying again", append(about, "err", err, "pause", pause.Round(time.Millisecond))...)
 	default:

@@ -54,7 +54,17 @@ func (r *reader) take(rec *source.Record) {
 		r.fire()
 	}
 	r.e.marks.pass(rec.Pos)
+	if rec.Kind == source.SnapshotEnd {
+		r.e.saveCheckpoint() // now: a crash before the first regular one would start afresh, and miss what lies between
+	}
+	if cap(r.events) > keepEvents {
+		r.events = nil
+	}
 }
+
+// keepEvents is how many events of one command are made room for: a DEL of a
+// million keys leaves no gigabyte behind.
+const keepEvents = 4096
 
 // snapshotKey makes the event of a snapshot's key. The keys of one snapshot
 // share its offset, so they are numbered to tell their IDs apart.
