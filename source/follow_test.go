@@ -181,6 +181,11 @@ func (f *follower) status(what string, ok func(source.Status) bool) source.Statu
 		if ok(s) {
 			return s
 		}
+		select {
+		case <-f.done:
+			f.t.Fatalf("waited for %s, but Records ended: %v; status %+v", what, f.ended(), s)
+		default:
+		}
 		if time.Now().After(deadline) {
 			f.t.Fatalf("waited for %s in vain; status %+v; log:\n%s", what, s, f.log)
 		}

@@ -25,6 +25,7 @@ type link struct {
 	timeout time.Duration // of silence
 	arrived time.Time     // when the last bytes came; the reading goroutine's
 	heard   *atomic.Int64 // the same for others, in nanoseconds since 1970
+	ahead   []byte        // a line that was read and put back, if not nil
 
 	mu sync.Mutex // one write at a time
 }
@@ -71,16 +72,30 @@ func (l *link) send(args ...string) error {
 	return err
 }
 
-// do sends a command and returns the line of reply, without its type. An error
-// reply is a *ServerError; name is what to call the command there.
-func (l *link) do(name string, args ...string) (string, error) {
+// ask sends a command and returns the line of reply; name is what to call the
+// command in an error.
+func (l *link) ask(name string, args ...string) ([]byte, error) {
 	if err := l.send(args...); err != nil {
-		return "", fmt.Errorf("%s: %w", name, err)
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	line, err := l.line()
 	if err != nil {
-		return "", fmt.Errorf("%s: %w", name, err)
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
+	return line, nil
+}
+
+// do is ask for a line of status, which it returns without its type. An error
+// reply is a *ServerError.
+func (l *link) do(name string, args ...string) (string, error) {
+	line, err := l.ask(name, args...)
+	if err != nil {
+		return "", err
+	}
+	return l.status(name, line)
+}
+
+func (l *link) status(name string, line []byte) (string, error) {
 	switch {
 	case line[0] == '+':
 		return string(line[1:]), nil
@@ -93,6 +108,10 @@ func (l *link) do(name string, args ...string) (string, error) {
 // line returns the next line that is not empty: bare newlines only say that
 // the server is still there.
 func (l *link) line() ([]byte, error) {
+	if line := l.ahead; line != nil {
+		l.ahead = nil
+		return line, nil
+	}
 	for {
 		line, err := l.r.ReadLine()
 		if err != nil || len(line) > 0 {
@@ -201,7 +220,16 @@ func (l *link) psync(cfg *Config, from Position) (attachment, error) {
 	if !from.IsZero() {
 		id, offset = from.ReplID, strconv.FormatInt(from.Offset+1, 10)
 	}
-	reply, err := l.do("PSYNC", cfg.PsyncCommand, id, offset)
+	line, err := l.ask("PSYNC", cfg.PsyncCommand, id, offset)
+	if err != nil {
+		return attachment{}, err
+	}
+	if line[0] == '$' {
+		// A server whose PSYNC was renamed takes it for SYNC under its new name.
+		l.ahead = bytes.Clone(line)
+		return attachment{full: true, legacy: true}, nil
+	}
+	reply, err := l.status("PSYNC", line)
 	var refused *ServerError
 	if errors.As(err, &refused) && refused.unknown() {
 		return attachment{full: true, legacy: true}, l.send("SYNC")

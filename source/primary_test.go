@@ -161,6 +161,17 @@ func TestOldServers(t *testing.T) {
 		p := StartPrimary(t, s)
 		follow(t, source.Config{URL: "redis://" + p.Addr}, source.Position{}).command("SET", "a", "1")
 	})
+	t.Run("renamed PSYNC that is taken for SYNC", func(t *testing.T) {
+		t.Parallel()
+		p := StartPrimary(t, script(Expect("secret-psync", "?", "-1"), Send("\n"+framed(emptyRDB)+set1), Hang()))
+		f := follow(t, source.Config{URL: "redis://" + p.Addr, PsyncCommand: "secret-psync"}, source.Position{})
+		if r := f.command("SET", "a", "1"); !r.Pos.IsZero() {
+			t.Errorf("a position that cannot be resumed at: %v", r)
+		}
+		if !strings.Contains(f.log.String(), "only SYNC") {
+			t.Errorf("the log does not warn:\n%s", f.log)
+		}
+	})
 	t.Run("renamed PSYNC", func(t *testing.T) {
 		t.Parallel()
 		p := StartPrimary(t, script(Expect("secret-psync", "?", "-1"), Send("+FULLRESYNC id 1000 7 applied_info{} 0\r\n"+framed(emptyRDB)+set1), Hang()))

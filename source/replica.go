@@ -346,6 +346,9 @@ func (n *session) fullResync(l *link, a *attachment, wantKeys bool) error {
 		}
 	})
 	s.cfg.Logger.Info("attached, full resync", "server", s.addr.text, "position", a.pos.String(), "keys", keys, "bytes", p.n, "took", time.Since(began).Round(time.Millisecond))
+	if a.legacy {
+		s.cfg.Logger.Warn("the server has no PSYNC, only SYNC: each time the link is lost, changes will be missed", "server", s.addr.text)
+	}
 	if gap {
 		s.cfg.Logger.Error("the server no longer had what came after the last position: changes were missed", "from", from.String(), "to", a.pos.String())
 	}
