@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -103,13 +104,23 @@ func (o *outbox) setEndpoints(next map[string]endpointConfig) {
 			ep = &endpoint{name: name, lanes: map[laneKey]*lane{}}
 			o.endpoints[name] = ep
 		}
+		closeAction(ep.action)
 		ep.action, ep.concurrency = c.action, c.concurrency
 		o.dispatch(ep)
 	}
 	for name, ep := range o.endpoints {
 		if _, kept := next[name]; !kept && len(ep.lanes) == 0 && ep.ready.len() == 0 && ep.workers == 0 {
+			closeAction(ep.action)
 			delete(o.endpoints, name)
 		}
+	}
+}
+
+// closeAction lets an action that was replaced give up what it keeps ready; an
+// attempt that is under way is not disturbed.
+func closeAction(a actions.Action) {
+	if c, ok := a.(io.Closer); ok {
+		c.Close()
 	}
 }
 
