@@ -76,6 +76,19 @@ func TestCheckURLErrors(t *testing.T) {
 	}
 }
 
+func TestConfigErrors(t *testing.T) {
+	for want, cfg := range map[string]source.Config{
+		`ack policy "all" (none, received or durable)`: {Ack: "all"},
+		"listening port 65536 (0 to 65535)":            {ListeningPort: 65536},
+		"listening port -1 (0 to 65535)":               {ListeningPort: -1},
+	} {
+		cfg.URL = "redis://h"
+		if _, err := source.NewReplica(cfg); err == nil || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}
+
 // TestPasswordNeverInError damages URLs with a password in every way that is
 // likely, and looks for the password, or a part of it, in what is said.
 func TestPasswordNeverInError(t *testing.T) {

@@ -29,6 +29,7 @@ func TestDisconnects(t *testing.T) {
 			n := 0
 			c := redistest.Dial(t, srv)
 			for !stop.Load() {
+				f.upTo(n - 5000) // so that cutting, not catching up, takes the time
 				var batch [][]string
 				for range 20 { // a transaction, and one alone
 					batch = append(batch, words("MULTI"), serial(n), serial(n+1), words("EXEC"), serial(n+2))

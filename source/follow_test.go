@@ -205,6 +205,23 @@ func (f *follower) ended() error {
 	return f.err
 }
 
+// upTo waits until n records have come, or the source has ended.
+func (f *follower) upTo(n int) {
+	for {
+		f.mu.Lock()
+		got, news := len(f.recs), f.news
+		f.mu.Unlock()
+		if got >= n {
+			return
+		}
+		select {
+		case <-news:
+		case <-f.done:
+			return
+		}
+	}
+}
+
 // all returns the records of a kind until now.
 func (f *follower) all(k source.Kind) []record {
 	f.mu.Lock()

@@ -98,6 +98,14 @@ func NewReplica(cfg Config) (*Replica, error) {
 		return nil, err
 	}
 	r := &Replica{cfg: cfg.withDefaults(), addr: addr}
+	switch r.cfg.Ack {
+	case AckNone, AckReceived, AckDurable:
+	default:
+		return nil, fmt.Errorf("ack policy %q (none, received or durable)", cfg.Ack)
+	}
+	if cfg.ListeningPort < 0 || cfg.ListeningPort > 65535 {
+		return nil, fmt.Errorf("listening port %d (0 to 65535)", cfg.ListeningPort)
+	}
 	r.status.Addr = addr.text
 	r.acks.poke = make(chan struct{}, 1)
 	return r, nil

@@ -268,6 +268,35 @@ func TestChunks(t *testing.T) {
 	})
 }
 
+// TestResume goes on from a position as another process would: in the database
+// that was selected there, which the server does not repeat.
+func TestResume(t *testing.T) {
+	redistest.Each(t, redistest.All, func(t *testing.T, srv *servers.Server) {
+		t.Parallel()
+		f := follow(t, source.Config{URL: url(srv)}, source.Position{})
+		f.attached(1)
+		c := redistest.Dial(t, srv)
+		send(t, c, words("SELECT 7"), words("SET a 1"))
+		pos := f.command("SET", "a", "1").Pos
+		f.stop()
+		send(t, c, words("SET b 2"), words("MULTI"), words("SET c 3"), words("SET d 4"), words("EXEC"))
+		parsed, err := source.ParsePosition(pos.String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		f = follow(t, source.Config{URL: url(srv)}, parsed)
+		b := f.command("SET", "b", "2")
+		f.command("SET", "c", "3")
+		d := f.command("SET", "d", "4")
+		if b.DB != 7 || b.Offset-int64(b.Bytes) < pos.Offset || d.Pos.DB != 7 || len(f.all(source.Command)) != 3 {
+			t.Errorf("resumed at %v: got %v", pos, f.all(source.Command))
+		}
+		if s := f.src.Status(); s.PartialResyncs != 1 || s.FullResyncs != 0 {
+			t.Errorf("status %+v", s)
+		}
+	})
+}
+
 // TestAckPolicies asks servers what they make of what is acknowledged, and
 // that nobody is cut off for it.
 func TestAckPolicies(t *testing.T) {
