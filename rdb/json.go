@@ -40,8 +40,9 @@ type JSONWriter struct {
 	// NoValues leaves "value" out; values are passed over then.
 	NoValues bool
 
-	w   io.Writer
-	buf []byte
+	w    io.Writer
+	buf  []byte
+	line int // where in buf the line begins; -1: before it
 }
 
 // NewJSONWriter returns a JSONWriter that writes to w. It gathers what it
@@ -54,8 +55,18 @@ func NewJSONWriter(w io.Writer) *JSONWriter {
 const jsonBuffer = 64 << 10
 
 // Write writes the key that r is at, and reads its value. The error is r's, as
-// of Elements, or w's. After an error of r's the line is not complete.
+// of Elements, or w's. After an error of r's the line is taken back, as far as
+// it was not written to w yet.
 func (j *JSONWriter) Write(r *Reader) error {
+	j.line = len(j.buf)
+	err := j.write(r)
+	if err != nil && j.line >= 0 {
+		j.buf = j.buf[:j.line]
+	}
+	return err
+}
+
+func (j *JSONWriter) write(r *Reader) error {
 	e := &r.entry
 	b := append(j.buf, `{"db":`...)
 	b = strconv.AppendInt(b, int64(e.DB), 10)
@@ -87,6 +98,7 @@ func (j *JSONWriter) flushAt(n int) error {
 		return nil
 	}
 	_, err := j.w.Write(j.buf)
+	j.line = -1
 	j.buf = scratch(j.buf, 0)
 	if cap(j.buf) == 0 {
 		j.buf = make([]byte, 0, jsonBuffer+jsonBuffer/4)

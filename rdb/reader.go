@@ -126,6 +126,22 @@ func (r *Reader) Next() (*Entry, error) {
 	return &r.entry, nil
 }
 
+// Skip passes over the current value, if it was not read yet. Next does so by
+// itself; Skip is for knowing, with Offset, where a value ends.
+func (r *Reader) Skip() error {
+	if r.err != nil {
+		return r.err
+	}
+	if !r.unread {
+		return nil
+	}
+	r.unread = false
+	if err := r.skipValue(); err != nil {
+		return r.fail(err)
+	}
+	return nil
+}
+
 // Offset returns how many bytes of the snapshot have been read.
 func (r *Reader) Offset() int64 { return r.in.offset() }
 
@@ -178,11 +194,8 @@ func (r *Reader) fail(err error) error {
 }
 
 func (r *Reader) next() error {
-	if r.unread {
-		r.unread = false
-		if err := r.skipValue(); err != nil {
-			return err
-		}
+	if err := r.Skip(); err != nil {
+		return err
 	}
 	r.inKey = false
 	if !r.started {

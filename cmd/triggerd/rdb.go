@@ -392,4 +392,3 @@ func matchClass(glob string, g int, c byte) (next int, ok bool) {
 	}
 	return min(g+1, len(glob)), in != negated
 }
-
