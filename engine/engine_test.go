@@ -1,0 +1,324 @@
+package engine_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"iter"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"triggerd/engine"
+	"triggerd/internal/store"
+	"triggerd/rdb"
+	"triggerd/source"
+)
+
+// feed is a source that hands out what a test puts in, and then waits.
+type feed struct {
+	records []*source.Record
+	from    source.Position // what Records was asked for
+	mu      sync.Mutex
+	acked   source.Position
+}
+
+func (f *feed) Records(ctx context.Context, from source.Position) iter.Seq2[*source.Record, error] {
+	f.from = from
+	return func(yield func(*source.Record, error) bool) {
+		for _, r := range f.records {
+			if !yield(r, nil) {
+				return
+			}
+		}
+		<-ctx.Done()
+	}
+}
+
+func (f *feed) Ack(p source.Position) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.acked = p
+}
+
+func (f *feed) Status() source.Status { return source.Status{Addr: "redis://test:6379"} }
+
+func pos(offset int64) source.Position { return source.Position{ReplID: "repl", Offset: offset} }
+
+func cmd(offset int64, tx source.Tx, words ...string) *source.Record {
+	r := &source.Record{Kind: source.Command, ReplID: "repl", Offset: offset, Bytes: 10, Tx: tx, Time: time.Unix(1000, 0)}
+	for _, w := range words {
+		r.Args = append(r.Args, []byte(w))
+	}
+	if tx.ID == "" || tx.Index == tx.Size {
+		r.Pos = pos(offset)
+	}
+	return r
+}
+
+// running is an engine that runs in a bubble.
+type running struct {
+	*engine.Engine
+	out, log bytes.Buffer
+	feed     *feed
+	stop     func() error
+}
+
+func run(t *testing.T, rules string, change func(*engine.Config), records ...*source.Record) *running {
+	t.Helper()
+	r := &running{feed: &feed{records: records}}
+	o := engine.ActionOptions{Stdout: &r.out}
+	set, err := engine.ParseRules("rules.toml", []byte(rules), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := engine.Config{Rules: set, Source: r.feed, Actions: o, Logger: slog.New(slog.NewTextHandler(&r.log, nil))}
+	if change != nil {
+		change(&cfg)
+	}
+	if r.Engine, err = engine.New(cfg); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- r.Run(ctx) }()
+	r.stop = func() error {
+		cancel()
+		return <-ended
+	}
+	synctest.Wait()
+	return r
+}
+
+// fired returns "rule key event id" of what the print action printed.
+func (r *running) fired(t *testing.T) []string {
+	t.Helper()
+	var got []string
+	for line := range strings.Lines(r.out.String()) {
+		var d struct {
+			ID   string
+			Data struct {
+				Rule, Event string
+				Key         *string
+			}
+		}
+		if err := json.Unmarshal([]byte(line), &d); err != nil {
+			t.Fatalf("%v in %s", err, line)
+		}
+		key := "-"
+		if d.Data.Key != nil {
+			key = *d.Data.Key
+		}
+		got = append(got, strings.Join([]string{d.Data.Rule, key, d.Data.Event, d.ID}, " "))
+	}
+	return got
+}
+
+func check(t *testing.T, got []string, want ...string) {
+	t.Helper()
+	if strings.Join(got, "\n") != strings.Join(want, "\n") {
+		t.Errorf("fired:\n  %s\nwant:\n  %s", strings.Join(got, "\n  "), strings.Join(want, "\n  "))
+	}
+}
+
+// A command fires once for each key, rule and action, in that order, with IDs
+// that say where it came from.
+func TestFirings(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := run(t, `
+[targets.out]
+type = "print"
+format = "json"
+[[rule]]
+name = "first"
+key = "k*"
+[[rule.action]]
+target = "out"
+order = "none"
+[[rule]]
+name = "second"
+key = "k2"
+[[rule.action]]
+target = "out"
+order = "none"
+[[rule]]
+name = "watching"
+dry_run = true
+key = "k*"
+[[rule.action]]
+target = "out"
+`, nil,
+			cmd(10, source.Tx{}, "MSET", "k1", "a", "other", "b", "k2", "c"),
+			cmd(30, source.Tx{ID: "repl:20", Index: 1, Size: 2}, "DEL", "k1"),
+			cmd(40, source.Tx{ID: "repl:20", Index: 2, Size: 2}, "DEL", "nobody"))
+		check(t, r.fired(t),
+			"first k1 set repl:10/0:first/out",
+			"first k2 set repl:10/2:first/out",
+			"second k2 set repl:10/2:second/out",
+			"first k1 del repl:30/0:first/out")
+		if s := r.Stats(); s.Records != 3 || s.Events != 5 || s.Matches != 7 || s.DryRuns != 3 || s.Delivered != 4 || s.Pending != 0 {
+			t.Errorf("stats %+v", s)
+		}
+		if err := r.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// The position is saved at once after an attach, then as deliveries settle, and
+// the source is told; the next run resumes there.
+func TestCheckpoint(t *testing.T) {
+	dir := t.TempDir()
+	rules := `
+[[rule]]
+name = "a"
+key = "a"
+[[rule.action]]
+type = "print"
+`
+	st, err := store.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	withStore := func(c *engine.Config) { c.Store = st }
+	synctest.Test(t, func(t *testing.T) {
+		r := run(t, rules, withStore, &source.Record{Kind: source.SnapshotEnd, ReplID: "repl", Offset: 5, Pos: pos(5)})
+		if saved, err := st.Checkpoint(); saved != "repl:5/0" || err != nil {
+			t.Errorf("after attaching: %q, %v", saved, err)
+		}
+		if r.feed.acked != pos(5) || !r.feed.from.IsZero() {
+			t.Errorf("acked %v, from %v", r.feed.acked, r.feed.from)
+		}
+		if err := r.stop(); err != nil {
+			t.Error(err)
+		}
+		r = run(t, rules, withStore, cmd(10, source.Tx{}, "SET", "a", "1"), cmd(20, source.Tx{}, "SET", "b", "1"))
+		if r.feed.from != pos(5) {
+			t.Errorf("resumed from %v", r.feed.from)
+		}
+		time.Sleep(1100 * time.Millisecond)
+		synctest.Wait()
+		if saved, _ := st.Checkpoint(); saved != "repl:20/0" {
+			t.Errorf("a second later: %q", saved)
+		}
+		if err := r.stop(); err != nil {
+			t.Error(err)
+		}
+		r = run(t, rules, func(c *engine.Config) { c.Store, c.Start = st, "live" })
+		if !r.feed.from.IsZero() {
+			t.Errorf(`start = "live" resumes at %v`, r.feed.from)
+		}
+		r.stop()
+	})
+}
+
+// A full resync is an event, a gap another, and the keys of a snapshot are for
+// rules that ask for them.
+func TestResyncAndSnapshot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := run(t, `
+[targets.out]
+type = "print"
+format = "json"
+[[rule]]
+name = "sync"
+event = ["resync", "gap"]
+[[rule.action]]
+target = "out"
+order = "none"
+[[rule]]
+name = "keys"
+key = "*"
+snapshot = true
+[[rule.action]]
+target = "out"
+order = "none"
+[[rule]]
+name = "live"
+key = "*"
+[[rule.action]]
+target = "out"
+order = "none"
+`, nil,
+			&source.Record{Kind: source.SnapshotBegin, ReplID: "repl", Offset: 9},
+			&source.Record{Kind: source.Key, ReplID: "repl", Offset: 9, Entry: &rdb.Entry{Key: []byte("x")}},
+			&source.Record{Kind: source.Key, ReplID: "repl", Offset: 9, Entry: &rdb.Entry{Key: []byte("y")}},
+			&source.Record{Kind: source.SnapshotEnd, ReplID: "repl", Offset: 9, Pos: pos(9), From: source.Position{ReplID: "old", Offset: 3}, Gap: true},
+			cmd(20, source.Tx{}, "SET", "x", "1"))
+		check(t, r.fired(t),
+			"keys x snapshot repl:9/s0:keys/out",
+			"keys y snapshot repl:9/s1:keys/out",
+			"sync - resync repl:9/s2:sync/out",
+			"sync - gap repl:9/s3:sync/out",
+			"keys x set repl:20/0:keys/out",
+			"live x set repl:20/0:live/out")
+		if !strings.Contains(r.out.String(), `"args":["old:3/0","repl:9/0"]`) {
+			t.Errorf("the gap does not say from where to where:\n%s", r.out.String())
+		}
+		if !r.WantsSnapshot() || r.Stats().Gaps != 1 {
+			t.Errorf("wants snapshot %v, gaps %d", r.WantsSnapshot(), r.Stats().Gaps)
+		}
+		r.stop()
+	})
+}
+
+// A rule with a schedule fires by the clock, and by the new one after a reload.
+func TestSchedule(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hourly := `
+[[rule]]
+name = "tick"
+schedule = "0 * * * *"
+timezone = "UTC"
+[[rule.action]]
+type = "print"
+format = "json"
+`
+		r := run(t, hourly, nil)
+		time.Sleep(3*time.Hour + time.Minute) // a bubble begins at 2000-01-01 00:00 UTC
+		synctest.Wait()
+		check(t, r.fired(t),
+			"tick - schedule clock:946688400000/0:tick/print",
+			"tick - schedule clock:946692000000/0:tick/print",
+			"tick - schedule clock:946695600000/0:tick/print")
+		r.out.Reset()
+		set, err := engine.ParseRules("rules.toml", []byte(strings.Replace(hourly, "0 * * * *", "30 3 * * *", 1)), engine.ActionOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Reload(set); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(24 * time.Hour)
+		synctest.Wait()
+		check(t, r.fired(t), "tick - schedule clock:946697400000/0:tick/print")
+		r.stop()
+	})
+}
+
+// A condition that cannot be evaluated does not fire, stops nothing, and is
+// told once.
+func TestConditionError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := run(t, `
+[[rule]]
+name = "bad"
+key = "k"
+when = 'int(args[1]) > 1'
+[[rule.action]]
+type = "print"
+format = "json"
+`, nil,
+			cmd(10, source.Tx{}, "SET", "k", "no number"),
+			cmd(20, source.Tx{}, "SET", "k", "nor this"),
+			cmd(30, source.Tx{}, "SET", "k", "2"))
+		check(t, r.fired(t), "bad k set repl:30/0:bad/print")
+		if n := strings.Count(r.log.String(), `msg="condition failed`); n != 1 || !strings.Contains(r.log.String(), "rule=bad key=k") {
+			t.Errorf("told %d times:\n%s", n, r.log.String())
+		}
+		r.stop()
+	})
+}
