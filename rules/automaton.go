@@ -63,8 +63,8 @@ type state struct {
 }
 
 // Entries of trans: 0 is a step nobody has taken yet, dead is one after which
-// nothing can match, and else it is the number of a state, negative if the
-// state emits.
+// nothing can match, and else it is where the row of a state begins, negative
+// if the state emits.
 const dead = -1 << 31
 
 // Budget of states. Each event earns one credit and a new state costs
@@ -76,54 +76,68 @@ const (
 	stateBytes = 16 << 20 // of states and their table, for one set
 )
 
-// trieNode is a node while the trie is built.
+// trieNode is a node while the trie is built. Globs that end at a node are
+// linked: each has the one before it, plus one, so that 0 is none.
 type trieNode struct {
 	lits    []litEdge
 	sets    []setEdge
-	emits   []int32
-	accepts []int32
+	emits   int32
+	accepts int32
 	star    int32
 	capture int32
 	loop    partKind
 }
 
+// trie is the nodes while they are built.
+type trie struct {
+	nodes  []trieNode
+	before []int32 // by glob: the one that ended at the same node before
+}
+
 // newAutomaton builds the automaton of globs, each given by its parts. What it
 // reports are indices of globs.
 func newAutomaton(globs [][]part) *automaton {
-	trie := []trieNode{{loop: partByte}}
+	t := trie{nodes: []trieNode{{loop: partByte}}, before: make([]int32, len(globs))}
 	for i, parts := range globs {
-		trie = insert(trie, parts, int32(i))
+		t.insert(parts, int32(i))
 	}
 	a := &automaton{limit: stateBytes, credit: maxCredit}
-	a.freeze(trie)
+	a.freeze(&t)
 	a.classify()
 	a.stamp = make([]uint32, len(a.nodes))
 	a.reset()
 	return a
 }
 
-func insert(trie []trieNode, parts []part, glob int32) []trieNode {
+func (t *trie) insert(parts []part, glob int32) {
 	at := int32(0)
 	for i := range parts {
 		p := &parts[i]
 		if p.kind == partStar && i == len(parts)-1 {
-			trie[at].emits = append(trie[at].emits, glob)
-			return trie
+			t.before[glob], t.nodes[at].emits = t.nodes[at].emits, glob+1
+			return
 		}
-		to := trie[at].follow(p)
+		to := t.nodes[at].follow(p)
 		if to == 0 {
-			to = int32(len(trie))
+			to = int32(len(t.nodes))
 			n := trieNode{loop: partByte}
 			if p.loops() {
 				n.loop = p.kind
 			}
-			trie = append(trie, n)
-			trie[at].link(p, to)
+			t.nodes = append(t.nodes, n)
+			t.nodes[at].link(p, to)
 		}
 		at = to
 	}
-	trie[at].accepts = append(trie[at].accepts, glob)
-	return trie
+	t.before[glob], t.nodes[at].accepts = t.nodes[at].accepts, glob+1
+}
+
+// ended appends the globs of a list that begins with head.
+func (t *trie) ended(dst []int32, head int32) []int32 {
+	for ; head != 0; head = t.before[head-1] {
+		dst = append(dst, head-1)
+	}
+	return dst
 }
 
 func (n *trieNode) follow(p *part) int32 {
@@ -176,25 +190,24 @@ func setOfPart(p *part) *byteSet {
 }
 
 // freeze lays the trie out in a few flat slices.
-func (a *automaton) freeze(trie []trieNode) {
-	var lits, sets, emits, accepts int
-	for i := range trie {
-		lits, sets = lits+len(trie[i].lits), sets+len(trie[i].sets)
-		emits, accepts = emits+len(trie[i].emits), accepts+len(trie[i].accepts)
+func (a *automaton) freeze(t *trie) {
+	lits, sets := 0, 0
+	for i := range t.nodes {
+		lits, sets = lits+len(t.nodes[i].lits), sets+len(t.nodes[i].sets)
 	}
-	a.nodes = make([]node32, 0, len(trie)+1)
+	a.nodes = make([]node32, 0, len(t.nodes)+1)
 	a.lits, a.sets = make([]litEdge, 0, lits), make([]setEdge, 0, sets)
-	a.emits, a.accepts = make([]int32, 0, emits), make([]int32, 0, accepts)
 	start := func() node32 {
 		return node32{lit: int32(len(a.lits)), set: int32(len(a.sets)), emit: int32(len(a.emits)), accept: int32(len(a.accepts))}
 	}
-	for i := range trie {
-		t, n := &trie[i], start()
-		n.star, n.capture, n.loop = t.star, t.capture, t.loop
+	for i := range t.nodes {
+		from, n := &t.nodes[i], start()
+		n.star, n.capture, n.loop = from.star, from.capture, from.loop
 		a.nodes = append(a.nodes, n)
-		a.lits, a.sets = append(a.lits, t.lits...), append(a.sets, t.sets...)
-		a.emits, a.accepts = append(a.emits, t.emits...), append(a.accepts, t.accepts...)
+		a.lits, a.sets = append(a.lits, from.lits...), append(a.sets, from.sets...)
+		a.emits, a.accepts = t.ended(a.emits, from.emits), t.ended(a.accepts, from.accepts)
 	}
+	a.emits, a.accepts = slices.Clip(a.emits), slices.Clip(a.accepts)
 	a.nodes = append(a.nodes, start()) // ends the last ranges
 }
 
@@ -271,10 +284,11 @@ func (a *automaton) reset() {
 // match appends the globs that match key to dst, some perhaps several times.
 func (a *automaton) match(dst []int32, key []byte) []int32 {
 	a.credit = min(a.credit+1, maxCredit)
-	at := int32(1)
+	at := int32(a.width) // the row of state 1
 	dst = append(dst, a.states[1].emits...)
+	trans := a.trans
 	for i, c := range key {
-		next := a.trans[int(at)*a.width+int(a.classes[c])]
+		next := trans[at+int32(a.classes[c])]
 		if next > 0 {
 			at = next
 			continue
@@ -283,23 +297,28 @@ func (a *automaton) match(dst []int32, key []byte) []int32 {
 			if next = a.take(at, c); next == 0 {
 				return a.simulate(dst, key[i+1:])
 			}
+			trans = a.trans
 		}
 		if next == dead {
 			return dst
 		}
 		if next < 0 {
 			next = -next
-			dst = append(dst, a.states[next].emits...)
+			dst = append(dst, a.stateAt(next).emits...)
 		}
 		at = next
 	}
-	return append(dst, a.states[at].accepts...)
+	return append(dst, a.stateAt(at).accepts...)
 }
 
-// take makes the step from a state by c, and the state that it leads to. If
-// there is no credit for a new one it returns 0, with the nodes in cur.
+// stateAt returns the state of a row.
+func (a *automaton) stateAt(row int32) *state { return &a.states[int(row)/a.width] }
+
+// take makes the step from the state of a row by c, and the state that it
+// leads to. If there is no credit for a new one it returns 0, with the nodes
+// in cur.
 func (a *automaton) take(at int32, c byte) int32 {
-	a.advance(a.states[at].nodes, c)
+	a.advance(a.stateAt(at).nodes, c)
 	entry := int32(dead)
 	if len(a.next) > 0 {
 		slices.Sort(a.next)
@@ -309,12 +328,12 @@ func (a *automaton) take(at int32, c byte) int32 {
 				return 0
 			}
 		}
-		entry = n
+		entry = n * int32(a.width)
 		if len(a.states[n].emits) > 0 {
-			entry = -n
+			entry = -entry
 		}
 	}
-	a.trans[int(at)*a.width+int(a.classes[c])] = entry
+	a.trans[at+int32(a.classes[c])] = entry
 	return entry
 }
 

@@ -74,7 +74,7 @@ func (c *compilation) rule(v view) *Rule {
 
 // location is where the table begins, for messages of later stages.
 func (t *table) location() (file string, line, col int) {
-	if t.s.name == "" && t.s.text == "" {
+	if t.s.built {
 		return "", 0, 0
 	}
 	line, col = t.s.lines.place(t.offset())

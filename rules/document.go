@@ -103,7 +103,7 @@ func (l *loader) include(s *source, v view) {
 	if !ok {
 		return
 	}
-	if s.name == "" {
+	if s.built {
 		v.errorf("", "only a file can include others")
 		return
 	}

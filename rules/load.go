@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -42,14 +43,14 @@ func Parse(name string, src []byte, o Options) (*Set, error) {
 // the path of what is wrong. The document is not kept.
 func Build(doc map[string]any, o Options) (*Set, error) {
 	l := newLoader(&o)
-	normal, _ := normalise(doc).(map[string]any)
-	l.document(&source{root: &node{key: -1}, doc: normal})
+	l.document(&source{built: true, root: &node{key: -1}, doc: normalise(doc, true).(map[string]any)})
 	return l.finish()
 }
 
 // source is one rules file.
 type source struct {
-	name  string // "" for Build
+	name  string
+	built bool // it never was a file: places are paths
 	text  string
 	lines lineIndex
 	root  *node
@@ -65,6 +66,8 @@ type loader struct {
 	order     map[*Error]int // index of the error's file, to sort by
 	warnings  []*Error
 	secrets   []string // values that came from the environment or a file
+
+	spare [][]string // see table.asked
 
 	d *document
 }
@@ -145,7 +148,7 @@ func (l *loader) parse(name, text string) {
 		l.syntaxError(s, err)
 		return
 	}
-	s.doc, _ = normalise(s.doc).(map[string]any)
+	normalise(s.doc, false)
 	l.document(s)
 }
 
@@ -176,7 +179,7 @@ func (l *loader) addAt(s *source, off int, e *Error) {
 
 // place fills in where an error is, and the line if that may be shown.
 func (l *loader) place(s *source, off int, e *Error) {
-	if s.name == "" && s.text == "" {
+	if s.built {
 		return
 	}
 	e.File = s.name
@@ -207,33 +210,40 @@ func (l *loader) finish() (*Set, error) {
 	return set, nil
 }
 
-// normalise brings a document into the few types that TOML needs.
-func normalise(v any) any {
+// normalise brings a document into the few types that TOML needs, in place or
+// in a copy.
+func normalise(v any, inCopy bool) any {
 	switch v := v.(type) {
 	case map[string]any:
-		m := make(map[string]any, len(v))
-		for k, e := range v {
-			m[k] = normalise(e)
+		if inCopy {
+			v = maps.Clone(v)
 		}
-		return m
+		for k, e := range v {
+			switch e.(type) {
+			case string, bool, int64, float64:
+			default:
+				v[k] = normalise(e, inCopy)
+			}
+		}
+		return v
 	case []any:
-		return normaliseList(v)
+		return normaliseList(v, inCopy)
 	case []map[string]any:
-		return normaliseList(v)
+		return normaliseList(v, inCopy)
 	case []string:
-		return normaliseList(v)
+		return normaliseList(v, inCopy)
 	case []int:
-		return normaliseList(v)
+		return normaliseList(v, inCopy)
 	case int:
 		return int64(v)
 	}
 	return v
 }
 
-func normaliseList[T any](list []T) []any {
+func normaliseList[T any](list []T, inCopy bool) []any {
 	out := make([]any, len(list))
 	for i, e := range list {
-		out[i] = normalise(e)
+		out[i] = normalise(e, inCopy)
 	}
 	return out
 }

@@ -32,6 +32,7 @@ type tooDeep struct{ off int }
 type scanner struct {
 	src  string
 	pos  int
+	segs []segment // of the key at hand
 	deep *tooDeep
 }
 
@@ -126,18 +127,19 @@ func (s *scanner) keyValue(table *node, depth int) bool {
 	return s.value(n, depth)
 }
 
+// dottedKey returns the parts of a key, valid until the next call.
 func (s *scanner) dottedKey() ([]segment, bool) {
-	var segs []segment
+	s.segs = s.segs[:0]
 	for {
 		s.skipSpace()
 		seg, ok := s.simpleKey()
 		if !ok {
 			return nil, false
 		}
-		segs = append(segs, seg)
+		s.segs = append(s.segs, seg)
 		s.skipSpace()
 		if !s.accept('.') {
-			return segs, true
+			return s.segs, true
 		}
 	}
 }

@@ -60,7 +60,7 @@ func checkPositions(t *testing.T, src string) {
 	if deep != nil {
 		return
 	}
-	checkNode(t, src, root, normalise(doc), "")
+	checkNode(t, src, root, normalise(doc, true), "")
 }
 
 func checkNode(t *testing.T, src string, n *node, v any, path string) {

@@ -102,6 +102,12 @@ func decimals(list []int) []string {
 
 // and joins two alternatives of conjuncts.
 func and(a, b []conjunct) []conjunct {
+	switch {
+	case len(a) == 1 && a[0].empty():
+		return b
+	case len(b) == 1 && b[0].empty():
+		return a
+	}
 	if len(a)*len(b) > maxConjuncts {
 		if len(a) > len(b) {
 			a, b = b, a
@@ -118,6 +124,8 @@ func and(a, b []conjunct) []conjunct {
 	}
 	return out
 }
+
+func (c *conjunct) empty() bool { return c.keys == nil && c.equal == nil }
 
 // both joins two conjuncts; false if no event is like that.
 func both(a, b conjunct) (conjunct, bool) {

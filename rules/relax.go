@@ -39,6 +39,9 @@ func relax(globs []*glob) []relaxed {
 // loosen replaces each {name} that could float by a star: one that a star
 // comes before, or that is not followed by a ':' or the end.
 func loosen(g *glob) (parts []part, exact bool) {
+	if len(g.captures) == 0 {
+		return g.parts, true
+	}
 	exact = true
 	floating := false
 	for i := range g.parts {

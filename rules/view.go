@@ -15,7 +15,7 @@ type view struct {
 	s     *source
 	v     any
 	n     *node  // nil where the place is not known
-	path  string // from the root of the document
+	path  string // from the root of the document; kept only where there is no file
 	rule  string // name of the rule it is in
 	field string // path inside the rule, or from the root
 	shift int    // bytes to add to the place: inside a string
@@ -34,7 +34,7 @@ func (v view) warnf(hint, format string, args ...any) {
 
 func (v view) newError(hint, msg string) *Error {
 	e := &Error{Rule: v.rule, Field: v.field, Msg: msg, Hint: hint}
-	if v.s.name == "" && v.s.text == "" {
+	if v.s.built {
 		e.Field = v.path
 		return e
 	}
@@ -54,7 +54,7 @@ func (v view) offset() int {
 
 // place says where the value is, for messages about two places.
 func (v view) place() string {
-	if v.s.name == "" && v.s.text == "" {
+	if v.s.built {
 		return v.path
 	}
 	line, col := v.s.lines.place(v.offset())
@@ -72,7 +72,10 @@ func (v view) inString(off int) view {
 }
 
 func (v view) kid(name string, value any) view {
-	k := view{l: v.l, s: v.s, v: value, rule: v.rule, path: join(v.path, name), field: join(v.field, name)}
+	k := view{l: v.l, s: v.s, v: value, rule: v.rule, field: join(v.field, name)}
+	if v.s.built {
+		k.path = join(v.path, name)
+	}
 	if v.n != nil {
 		k.n = v.n.kids[name]
 		if k.n == nil {
@@ -92,7 +95,9 @@ func join(path, name string) string {
 func (v view) elem(i int, value any) view {
 	e := v
 	e.v = value
-	e.path = v.path + "[" + strconv.Itoa(i) + "]"
+	if v.s.built {
+		e.path = v.path + "[" + strconv.Itoa(i) + "]"
+	}
 	if v.n != nil && i < len(v.n.elems) {
 		e.n = v.n.elems[i]
 	}
@@ -254,7 +259,11 @@ func (v view) table() (*table, bool) {
 		v.wrongType("a table", "")
 		return nil, false
 	}
-	return &table{view: v, m: m, asked: make([]string, 0, 24)}, true
+	t := &table{view: v, m: m}
+	if n := len(v.l.spare); n > 0 {
+		t.asked, v.l.spare = v.l.spare[n-1], v.l.spare[:n-1]
+	}
+	return t, true
 }
 
 // get returns a field, if it is there.
@@ -273,9 +282,13 @@ func (t *table) has(name string) bool {
 	return ok
 }
 
-// done reports every field that was not asked for. later names those that
-// this version does not have yet.
+// done reports every field that was not asked for, and ends the decoding of
+// the table. later names those that this version does not have yet.
 func (t *table) done(later ...string) {
+	defer func() { t.l.spare, t.asked = append(t.l.spare, t.asked[:0]), nil }()
+	if t.allAsked() {
+		return
+	}
 	for name := range sortedKeys(t.m) {
 		if slices.Contains(t.asked, name) {
 			continue
@@ -289,6 +302,15 @@ func (t *table) done(later ...string) {
 		v.field = t.field
 		v.errorf(didYouMean(name, slices.Values(slices.Sorted(slices.Values(t.asked)))), "unknown field %s", name)
 	}
+}
+
+func (t *table) allAsked() bool {
+	for name := range t.m {
+		if !slices.Contains(t.asked, name) {
+			return false
+		}
+	}
+	return true
 }
 
 // read calls f with a field if it is there, and keeps what it returns.
