@@ -124,7 +124,7 @@ func allPeers(ctx context.Context, extra external) ([]peer, error) {
 		return nil, err
 	}
 	peers := []peer{}
-	for _, name := range []string{"triggerd", "triggerd-skip", "checksum", "cupcake"} {
+	for _, name := range []string{"triggerd", "triggerd-skip", "triggerd-json", "checksum", "cupcake"} {
 		peers = append(peers, peer{name, func(file string) *exec.Cmd {
 			return exec.Command(self, "-one", name, file)
 		}, name == "triggerd" || name == "cupcake"})

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"hash/crc64"
 	"io"
+	"os"
 
 	cupcake "github.com/cupcake/rdb"
 	"github.com/cupcake/rdb/nopdecoder"
@@ -16,6 +17,7 @@ import (
 var builtin = map[string]func(io.Reader) (counts, error){
 	"triggerd":      decodeTriggerd,
 	"triggerd-skip": skipTriggerd,
+	"triggerd-json": jsonTriggerd,
 	"checksum":      checksumOnly,
 	"cupcake":       decodeCupcake,
 }
@@ -80,6 +82,45 @@ func skipTriggerd(in io.Reader) (c counts, err error) {
 		c.Keys++
 		c.Bytes += int64(len(e.Key))
 	}
+}
+
+// jsonTriggerd writes every key and element as JSON to /dev/null, which is what
+// "triggerd rdb FILE > /dev/null" does.
+func jsonTriggerd(in io.Reader) (c counts, err error) {
+	out, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		return c, err
+	}
+	defer out.Close()
+	w := &countingWriter{w: out}
+	j := rdb.NewJSONWriter(w)
+	r := rdb.NewReader(in)
+	for {
+		_, err := r.Next()
+		if err == io.EOF {
+			err = j.Flush()
+			c.Bytes = w.n
+			return c, err
+		}
+		if err == nil {
+			err = j.Write(r)
+		}
+		if err != nil {
+			return c, err
+		}
+		c.Keys++
+	}
+}
+
+type countingWriter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *countingWriter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.n += int64(n)
+	return n, err
 }
 
 // checksumOnly is what the standard library's CRC-64 takes for the same bytes.
