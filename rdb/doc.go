@@ -44,9 +44,10 @@
 // and a right checksum (or where the file has none: version 4 and before, or a
 // server with rdbchecksum no).
 //
-// Two things a server might refuse are not seen, because seeing them takes
-// memory that grows with the file: a key that is there twice, and an element
-// that is twice in one collection (an intset's is seen).
+// Two things that a server refuses are not always seen, because seeing them
+// takes memory that grows with the file: a key that is there twice (it is seen
+// among the first 65,536 keys), and an element that is twice in one collection
+// (it is seen in an intset).
 //
 // A Reader starts no goroutine and may be used by one goroutine at a time.
 // Nothing of the input is copied without need: every slice says how long it is

@@ -284,8 +284,7 @@ func (r *Reader) binaryScore() (float64, error) {
 }
 
 // hashMetadata reads fields with expiries: absolute, or, if the hash has the
-// earliest of them in front (r.minimum), counted from one less than it. 0 is
-// none.
+// earliest of them in front, counted from one less than it. 0 is none.
 func (r *Reader) hashMetadata(n uint64, yield yieldFunc) error {
 	el := &r.el
 	el.Kind = KindField
@@ -307,7 +306,7 @@ func (r *Reader) hashMetadata(n uint64, yield yieldFunc) error {
 }
 
 func (r *Reader) fieldExpiry(v int64) int64 {
-	if v == 0 || r.minimum == 0 {
+	if v == 0 || r.typ != typHashMetadata {
 		return v
 	}
 	return v + r.minimum - 1

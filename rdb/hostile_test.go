@@ -302,6 +302,51 @@ func readAll(in io.Reader) error {
 	}
 }
 
+// TestDuplicateKeys has a key twice: in one database it is a fault, in two it is
+// not, and after very many keys it is not noticed.
+func TestDuplicateKeys(t *testing.T) {
+	selectDB := func(n uint64) []byte { return append([]byte{254}, length(n)...) }
+	k := key(0, "k", str("v"))
+	var many [][]byte
+	for i := range 1 << 16 {
+		many = append(many, key(0, fmt.Sprint("key", i), str("v")))
+	}
+	for _, tc := range []struct {
+		name string
+		body [][]byte
+		dup  string
+	}{
+		{"at once", [][]byte{k, k}, "k"},
+		{"of another type", [][]byte{k, key(1, "k", length(0))}, "k"},
+		{"in another database", [][]byte{k, selectDB(1), k}, ""},
+		{"back in the first", [][]byte{k, selectDB(1), k, selectDB(0), k}, "k"},
+		{"the empty key", [][]byte{key(0, "", str("v")), k, key(0, "", str("v"))}, ""},
+		{"last of many", append(slices.Clone(many[1:]), key(0, "key9999", str("v"))), "key9999"},
+		{"after too many", append(slices.Clone(many), k, k), ""},
+	} {
+		for way, err := range map[string]error{
+			"decode": readAll(bytes.NewReader(snapshot("REDIS0009", tc.body...))),
+			"skip":   skipErr(bytes.NewReader(snapshot("REDIS0009", tc.body...))),
+		} {
+			if tc.dup == "" && tc.name != "the empty key" {
+				if err != io.EOF {
+					t.Errorf("%s, %s: %v", tc.name, way, err)
+				}
+				continue
+			}
+			var syn *rdb.SyntaxError
+			if !errors.As(err, &syn) || !strings.Contains(err.Error(), "there twice") || string(syn.Key) != tc.dup || syn.Key == nil {
+				t.Errorf("%s, %s: %v", tc.name, way, err)
+			}
+		}
+	}
+}
+
+func skipErr(in io.Reader) error {
+	_, _, err := skipAll(in)
+	return err
+}
+
 // TestErrorTypes looks for the sentinels inside the errors.
 func TestErrorTypes(t *testing.T) {
 	for _, tc := range []struct {
@@ -428,9 +473,9 @@ func TestLargeStrings(t *testing.T) {
 	make := func(c byte, n int) string { return strings.Repeat(string([]byte{c, c + 1, c + 2}), n/3+1)[:n] }
 	var body [][]byte
 	for _, n := range sizes {
-		body = append(body, key(4, "hash", length(2), strs(make('a', n), make('d', n), "short", make('g', n))))
-		body = append(body, key(5, "zset", length(1), str(make('a', n)), double(float64(n))))
-		body = append(body, key(22, "valkey", length(2), strs(make('a', 100), make('d', n)), le(8, int64(n)), str(make('j', n)), packed(make('k', n)), le(8, -1)))
+		body = append(body, key(4, fmt.Sprint("hash", n), length(2), strs(make('a', n), make('d', n), "short", make('g', n))))
+		body = append(body, key(5, fmt.Sprint("zset", n), length(1), str(make('a', n)), double(float64(n))))
+		body = append(body, key(22, fmt.Sprint("valkey", n), length(2), strs(make('a', 100), make('d', n)), le(8, int64(n)), str(make('j', n)), packed(make('k', n)), le(8, -1)))
 	}
 	data := snapshot("VALKEY080", body...)
 	for name, in := range map[string]io.Reader{"whole": bytes.NewReader(data), "halves": iotest.HalfReader(bytes.NewReader(data)), "idle": &idleReader{in: bytes.NewReader(data)}} {

@@ -81,6 +81,7 @@ type Reader struct {
 	version  int
 	entry    Entry
 	keyBuf   []byte
+	seen     keySet
 	typ      byte // value type of entry
 	unread   bool // entry's value was not read yet
 	inKey    bool // what is read belongs to entry.Key
@@ -222,6 +223,7 @@ func (r *Reader) next() error {
 
 // key reads the key's name.
 func (r *Reader) key() error {
+	start := r.in.offset()
 	key, err := r.in.str(0)
 	if err != nil {
 		return err
@@ -229,6 +231,9 @@ func (r *Reader) key() error {
 	r.keyBuf = append(scratch(r.keyBuf, 0), key...)
 	r.entry.Key = r.keyBuf[:len(key):len(key)]
 	r.inKey, r.unread = true, true
+	if r.seen.n < maxDuplicates && r.seen.add(r.entry.DB, key) {
+		return r.in.faultAt(start, "the key is there twice")
+	}
 	if r.typ != typString {
 		return nil
 	}

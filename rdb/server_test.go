@@ -162,6 +162,7 @@ func (f *filler) stream(name string) {
 	for i := range 50 {
 		f.do("XDEL", "stream", fmt.Sprintf("%d-1", 1000+3*i))
 	}
+	f.do("XTRIM", "stream", "MAXLEN", "311")
 	f.do("XGROUP", "CREATE", "stream", "g1", "0")
 	f.do("XGROUP", "CREATE", "stream", "g2", "1050-0")
 	f.do("XGROUP", "CREATE", "stream", "empty", "$")
