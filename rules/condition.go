@@ -50,6 +50,10 @@ type conditions struct {
 	macros map[string]string // name to text
 	broken map[string]bool   // macros whose own mistakes are reported
 	lists  map[string]any    // name to []string or []int
+
+	commands *commandNames   // for the names that conditions compare with
+	events   map[string]bool //
+	warnings []problem       // of the condition compiled last
 }
 
 func newConditions(macros map[string]string, lists map[string]any) *conditions {
@@ -72,6 +76,7 @@ func newConditions(macros map[string]string, lists map[string]any) *conditions {
 // problems the condition is not nil, except where a macro that it uses is
 // broken.
 func (c *conditions) compile(src string, captures []string) (*condition, []conjunct, []problem) {
+	c.warnings = nil
 	r := c.resolve(src, captures, false)
 	if len(r.problems) > 0 || r.broken {
 		return nil, nil, r.problems
@@ -79,12 +84,15 @@ func (c *conditions) compile(src string, captures []string) (*condition, []conju
 	if p := c.check(r.tree, true); p != nil {
 		return nil, nil, []problem{*p}
 	}
-	lint := &linter{}
+	lint := &linter{commands: c.commands, events: c.events}
 	lint.boolean(r.tree.Node)
-	if len(lint.problems) > 0 {
-		for i := range lint.problems {
-			lint.problems[i].at = byteOffset(src, lint.problems[i].at)
+	for _, list := range [][]problem{lint.problems, lint.warnings} {
+		for i := range list {
+			list[i].at = byteOffset(src, list[i].at)
 		}
+	}
+	c.warnings = lint.warnings
+	if len(lint.problems) > 0 {
 		return nil, nil, lint.problems
 	}
 	cond := &condition{eval: closeBool(r.tree.Node), usesParams: r.usesParams}

@@ -68,8 +68,25 @@ func (c *compilation) rule(v view) *Rule {
 	if !r.Enabled || r.Schedule != nil {
 		says = nil
 	}
-	c.conjuncts = append(c.conjuncts, r.conjuncts(says))
+	alternatives := r.conjuncts(says)
+	c.conjuncts = append(c.conjuncts, alternatives)
+	if r.Enabled && r.Schedule == nil && len(c.l.errors) == 0 {
+		t.unserved(r, alternatives)
+	}
 	return r
+}
+
+// unserved warns of a rule that can never match, and of one whose condition
+// every event is asked.
+func (t *table) unserved(r *Rule, alternatives []conjunct) {
+	if len(alternatives) == 0 {
+		t.warnf("", "no event is like that: the rule never matches")
+		return
+	}
+	if r.cond != nil && slices.ContainsFunc(alternatives, func(c conjunct) bool { return c.empty() }) {
+		w := t.kid("when", nil)
+		w.warnf("say a key, a command or an event that it needs", "no index serves this rule: its condition is evaluated for every event")
+	}
 }
 
 // location is where the table begins, for messages of later stages.
@@ -231,7 +248,7 @@ func (c *compilation) event(v view, r *Rule, names map[string]bool) {
 	case !ok:
 	case name == event.Schedule:
 		v.errorf("a rule of the clock has a field schedule", "%q is not an event to wait for", name)
-	case name == "" || c.events != nil && !c.events[name] && !strings.Contains(name, "."): // a module's events have a dot
+	case name == "" || !knownEvent(c.events, name):
 		v.errorf(didYouMean(name, sortedKeys(c.events)), "unknown event %s", v.shown(name))
 	case name == anyWrite:
 		r.anyWrite = true
@@ -262,6 +279,9 @@ func (c *compilation) when(v view, r *Rule) []conjunct {
 	cond, says, problems := c.conditions.compile(src, r.captures)
 	for _, p := range problems {
 		v.inString(p.at).errorf(p.hint, "%s", p.msg)
+	}
+	for _, p := range c.conditions.warnings {
+		v.inString(p.at).warnf(p.hint, "%s", p.msg)
 	}
 	r.cond = cond
 	return says

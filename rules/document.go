@@ -146,6 +146,7 @@ func (d *document) build(l *loader) *Set {
 	c.commands = newCommandNames(l.o.Commands)
 	c.events = newEventNames(l.o.Events)
 	c.conditions = newConditions(d.macroTexts(), d.listValues())
+	c.conditions.commands, c.conditions.events = c.commands, c.events
 	for name := range sortedKeys(d.macros) {
 		for _, p := range c.conditions.macro(name) {
 			d.macros[name].inString(p.at).errorf(p.hint, "%s", p.msg)

@@ -2,14 +2,19 @@ package rules
 
 import (
 	"reflect"
+	"strconv"
 	"strings"
 
 	"github.com/expr-lang/expr/ast"
 )
 
-// linter finds what has a type but can never work: its problems are mistakes,
-// at offsets in runes.
-type linter struct{ problems []problem }
+// linter finds what has a type but can never work. Its offsets count runes.
+type linter struct {
+	commands *commandNames   // nil: not checked
+	events   map[string]bool // nil: not checked
+	problems []problem       // mistakes
+	warnings []problem
+}
 
 func (l *linter) problem(n ast.Node, hint, msg string) {
 	l.problems = append(l.problems, problem{n.Location().From, msg, hint})
@@ -139,6 +144,32 @@ func (l *linter) spelling(x ast.Node, c *ast.StringNode) {
 	}
 	if want != c.Value {
 		l.problem(c, "write \""+want+"\"", id.Value+" is never spelled like this")
+		return
+	}
+	l.known(id.Value, c)
+}
+
+// known checks that a command or an event that a condition waits for exists.
+func (l *linter) known(what string, c *ast.StringNode) {
+	hint, msg := "", ""
+	switch what {
+	case "command":
+		info, known := l.commands.find(c.Value)
+		switch {
+		case known && info == nil && l.commands != nil && l.commands.byParent[c.Value] != nil:
+			hint, msg = `command startsWith "`+c.Value+` "`, c.Value+" always comes with a subcommand"
+		case !known:
+			hint, msg = l.commands.suggest(c.Value), "unknown command "+strconv.Quote(c.Value)
+		case info != nil && info.Instead != "":
+			l.warnings = append(l.warnings, problem{c.Location().From, c.Value + " never arrives in the replication stream", info.Instead})
+		}
+	case "event":
+		if !knownEvent(l.events, c.Value) || c.Value == anyWrite && l.events != nil {
+			hint, msg = didYouMean(c.Value, sortedKeys(l.events)), "unknown event "+strconv.Quote(c.Value)
+		}
+	}
+	if msg != "" {
+		l.problem(c, hint, msg)
 	}
 }
 

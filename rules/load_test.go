@@ -121,18 +121,38 @@ func TestSchedule(t *testing.T) {
 }
 
 func TestWarnings(t *testing.T) {
-	set, err := rules.Parse("w.toml", []byte("[[rule]]\nname = 'w'\ncommand = 'expire'\n[[rule.action]]\ntype = 'log'\n"), options())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(set.Warnings) != 1 {
-		t.Fatalf("warnings: %v", set.Warnings)
-	}
-	want := `w.toml:3:11: rule "w": command: EXPIRE never arrives in the replication stream (it arrives as PEXPIREAT; write event = "expire")
+	tests := []struct{ fields, want string }{
+		{"command = 'expire'", `w.toml:3:11: rule "w": command: EXPIRE never arrives in the replication stream (it arrives as PEXPIREAT; write event = "expire")
   3 | command = 'expire'
-    |           ^`
-	if got := set.Warnings[0].Error(); got != want {
-		t.Errorf("got\n%s\nwant\n%s", got, want)
+    |           ^`},
+		{`when = 'db == 0 && command in ["SET", "EXPIRE"]'`, `w.toml:3:39: rule "w": when: EXPIRE never arrives in the replication stream (it arrives as PEXPIREAT; write event = "expire")
+  3 | when = 'db == 0 && command in ["SET", "EXPIRE"]'
+    |                                       ^`},
+		{`when = 'bytes > 1000'`, `w.toml:3:8: rule "w": when: no index serves this rule: its condition is evaluated for every event (say a key, a command or an event that it needs)
+  3 | when = 'bytes > 1000'
+    |        ^`},
+		{"event = 'set'\nwhen = 'event == \"del\"'", `w.toml:1:1: rule "w": no event is like that: the rule never matches
+  1 | [[rule]]
+    | ^`},
+		{"db = 1\nwhen = 'db == 2 || false'", `w.toml:1:1: rule "w": no event is like that: the rule never matches
+  1 | [[rule]]
+    | ^`},
+		{"", ""},
+		{"key = 'a'\nwhen = 'bytes > 1000'", ""},
+	}
+	for _, test := range tests {
+		set, err := rules.Parse("w.toml", []byte("[[rule]]\nname = 'w'\n"+test.fields+"\n[[rule.action]]\ntype = 'log'\n"), options())
+		if err != nil {
+			t.Errorf("%s: %v", test.fields, err)
+			continue
+		}
+		var got []string
+		for _, w := range set.Warnings {
+			got = append(got, w.Error())
+		}
+		if strings.Join(got, "\n") != test.want {
+			t.Errorf("%s: got\n%s\nwant\n%s", test.fields, strings.Join(got, "\n"), test.want)
+		}
 	}
 }
 

@@ -103,21 +103,32 @@ func (n *commandNames) resolve(v view, set map[string]bool) (named bool) {
 		return false
 	}
 	set[name] = true
-	if n == nil {
-		return true
+	if n != nil {
+		for _, sub := range n.byParent[name] {
+			set[sub] = true
+		}
 	}
-	for _, sub := range n.byParent[name] {
-		set[sub] = true
-	}
-	c, known := n.byName[name]
+	c, known := n.find(name)
 	switch {
-	case known && c.Instead != "":
+	case !known:
+		v.errorf(n.suggest(name), "unknown command %s", v.shown(word))
+	case c != nil && c.Instead != "":
 		v.warnf(c.Instead, "%s never arrives in the replication stream", name)
-	case !known && n.byParent[name] == nil && !strings.Contains(name, "."): // a module's commands have a dot
-		v.errorf(didYouMean(name, sortedKeys(n.byName)), "unknown command %s", v.shown(word))
 	}
 	return true
 }
+
+// find reports whether a command is known, and what of it. Every command is
+// known to nobody: a nil n. Those of modules, which have a dot, are too.
+func (n *commandNames) find(name string) (*Command, bool) {
+	if n == nil {
+		return nil, true
+	}
+	c := n.byName[name]
+	return c, c != nil || n.byParent[name] != nil || strings.Contains(name, ".")
+}
+
+func (n *commandNames) suggest(name string) string { return didYouMean(name, sortedKeys(n.byName)) }
 
 func (n *commandNames) class(v view, class string, set map[string]bool) {
 	if n == nil {
@@ -148,6 +159,11 @@ func newEventNames(list []string) map[string]bool {
 		names[name] = true
 	}
 	return names
+}
+
+// knownEvent reports whether an event is known; those of modules have a dot.
+func knownEvent(events map[string]bool, name string) bool {
+	return events == nil || events[name] || strings.Contains(name, ".")
 }
 
 // keyTypes are the server's own types; a module's has a dash in its name.
