@@ -1,6 +1,7 @@
 package source_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -392,6 +393,23 @@ func TestAcks(t *testing.T) {
 		f.src.Ack(source.Position{ReplID: "id", Offset: 1000}) // late
 		close(done)
 		p.Wait()
+	})
+	t.Run("durable at once", func(t *testing.T) {
+		t.Parallel()
+		p := StartPrimary(t, attach(Expect("REPLCONF", "ACK", "1000", "FACK", "1000"), Send(set1), ExpectAck(1027)))
+		src, err := source.NewReplica(source.Config{URL: "redis://" + p.Addr, Ack: source.AckDurable, MinBackoff: time.Hour, MaxBackoff: time.Hour})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go func() { p.Wait(); cancel() }()
+		for rec, err := range src.Records(ctx, source.Position{}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			src.Ack(rec.Pos) // as the example of the package does
+		}
 	})
 	t.Run("what Records starts from is durable", func(t *testing.T) {
 		t.Parallel()
