@@ -19,6 +19,12 @@ const (
 	Resync   = "resync"   // a full resync took place
 	Gap      = "gap"      // commands between two offsets were never seen
 	Schedule = "schedule" // a rule's clock
+
+	// Changed is the net change of a key between what was known of it and the
+	// snapshot of a full resync that left a gap: it is new, or has another
+	// value or deadline. One that is gone is "del", or "expired" if its
+	// deadline had passed. All have the origin FromResync.
+	Changed = "changed"
 )
 
 // Origin tells where an event comes from.
@@ -40,9 +46,16 @@ type Cause string
 // CauseUnknown is the honest word where nothing decides.
 const (
 	CauseCommand Cause = "command"
-	CauseExpired Cause = "expired"
-	CauseDeleted Cause = "deleted"
+	CauseExpired Cause = "expired" // its deadline had passed
+	CauseDeleted Cause = "deleted" // by a client, or evicted: no stream tells these two apart
 	CauseUnknown Cause = "unknown"
+)
+
+// Values of Event.TTL that are not a time.
+const (
+	TTLUnknown int64 = 0  // not known
+	TTLNone    int64 = -1 // the key has no deadline
+	TTLGone    int64 = -2 // the key is not there
 )
 
 // Tx places a command inside the transaction (MULTI/EXEC, script or function)
@@ -79,26 +92,52 @@ type Event struct {
 	Tx     Tx
 
 	Source string // "redis://host:port", without user, password or database
+
+	// Before and After are the key's value on either side of the command,
+	// which all events of one command and key share: an RPUSH's, and the del
+	// of a list that an LPOP has emptied. nil: not known, or not kept because
+	// nobody needs it; None: the key was, is not there.
+	Before, After Value
+	// Changed are the hash fields, or the members of a set or zset, that the
+	// command named, in its order; they may have had the same value before.
+	Changed [][]byte
+	// TTL is for how many milliseconds the key has to live after the change,
+	// at Time: at least 1 as long as the server has not removed it.
+	TTL int64
 }
 
-// Clone returns a copy that owns its bytes.
-func (e *Event) Clone() *Event {
+// Clone returns a copy that owns its bytes, with at most DefaultMaxValue bytes
+// of Before and of After each.
+func (e *Event) Clone() *Event { return e.CloneCut(DefaultMaxValue) }
+
+// CloneCut returns a copy that owns its bytes, with at most maxValue bytes of
+// Before and of After each; see CloneValue.
+func (e *Event) CloneCut(maxValue int) *Event {
 	c := *e
 	c.Key = bytes.Clone(e.Key)
-	if e.Args == nil {
-		return &c
+	c.Args = cloneAll(e.Args)
+	c.Changed = cloneAll(e.Changed)
+	c.Before = CloneValue(e.Before, maxValue)
+	c.After = CloneValue(e.After, maxValue)
+	return &c
+}
+
+// cloneAll copies slices into one buffer.
+func cloneAll(from [][]byte) [][]byte {
+	if from == nil {
+		return nil
 	}
 	n := 0
-	for _, a := range e.Args {
+	for _, a := range from {
 		n += len(a)
 	}
 	buf := make([]byte, 0, n)
-	c.Args = slices.Clone(e.Args)
-	for i, a := range e.Args {
+	to := slices.Clone(from)
+	for i, a := range from {
 		buf = append(buf, a...)
-		c.Args[i] = buf[len(buf)-len(a) : len(buf) : len(buf)]
+		to[i] = buf[len(buf)-len(a) : len(buf) : len(buf)]
 	}
-	return &c
+	return to
 }
 
 // Delivery is what a rule adds to an event when it is delivered.

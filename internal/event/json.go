@@ -14,7 +14,9 @@ import (
 // for a key that is not UTF-8, and for events that concern no key.
 //
 // "before" and "after" are null where the key was, or is, not there. Where the
-// value is not known they are null too, and "unknown" names them.
+// value is not known they are null too, and "unknown" names them. They are
+// written whole: CloneCut cuts what is too long, and "truncated" says so.
+// "ttl_ms" is null where the key has no deadline, or none that is known.
 func AppendJSON(dst []byte, e *Event, d Delivery) []byte {
 	dst = append(dst, `{"specversion":"1.0","id":`...)
 	dst = appendString(dst, d.ID)
@@ -53,11 +55,25 @@ func AppendJSON(dst []byte, e *Event, d Delivery) []byte {
 	}
 	dst = append(dst, `,"key_type":`...)
 	dst = appendOrNull(dst, e.Type)
-	dst = append(dst, `,"before":null,"after":null`...)
-	if e.Key != nil {
-		dst = append(dst, `,"unknown":["before","after"]`...)
+	dst = append(dst, `,"before":`...)
+	dst = appendValue(dst, e.Before)
+	dst = append(dst, `,"after":`...)
+	dst = appendValue(dst, e.After)
+	dst = append(dst, e.unknownJSON()...)
+	dst = append(dst, `,"changed":[`...)
+	for i, name := range e.Changed {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = AppendJSONBytes(dst, name)
 	}
-	dst = append(dst, `,"changed":[],"ttl_ms":null,"params":{`...)
+	dst = append(dst, `],"ttl_ms":`...)
+	if e.TTL > 0 {
+		dst = strconv.AppendInt(dst, e.TTL, 10)
+	} else {
+		dst = append(dst, "null"...)
+	}
+	dst = append(dst, `,"params":{`...)
 	for i, name := range slices.Sorted(maps.Keys(d.Params)) {
 		if i > 0 {
 			dst = append(dst, ',')
@@ -76,7 +92,25 @@ func AppendJSON(dst []byte, e *Event, d Delivery) []byte {
 	dst = strconv.AppendInt(dst, e.Offset, 10)
 	dst = append(dst, `,"attempt":`...)
 	dst = strconv.AppendInt(dst, int64(d.Attempt), 10)
-	return append(dst, `,"truncated":false}}`...)
+	dst = append(dst, `,"truncated":`...)
+	truncated := e.Before != nil && e.Before.Truncated() || e.After != nil && e.After.Truncated()
+	dst = strconv.AppendBool(dst, truncated)
+	return append(dst, `}}`...)
+}
+
+// unknownJSON names what is not known of a key.
+func (e *Event) unknownJSON() string {
+	switch {
+	case e.Key == nil:
+		return ""
+	case e.Before == nil && e.After == nil:
+		return `,"unknown":["before","after"]`
+	case e.Before == nil:
+		return `,"unknown":["before"]`
+	case e.After == nil:
+		return `,"unknown":["after"]`
+	}
+	return ""
 }
 
 // cloudEventType is the CloudEvents "type": what a router of events looks at.

@@ -1,0 +1,288 @@
+package event
+
+import (
+	"bytes"
+	"cmp"
+	"iter"
+	"math"
+	"slices"
+	"strconv"
+	"unicode/utf8"
+)
+
+// Value is a key's value on one side of a change. It is a view: what it costs
+// to make does not depend on how large the value is, and only what is asked of
+// it is looked at. A nil Value is one that is not known; None stands for a key
+// that is not there.
+//
+// The Values of a borrowed Event are valid as long as the Event is. Those of
+// an Event that Clone made are owned and may be used by many goroutines.
+type Value interface {
+	// Type is "string", "list", "set", "zset", "hash" or "stream"; "none" for
+	// a key that is not there.
+	Type() string
+	// Len is the number of a string's bytes, and of elements of all else.
+	Len() int
+	// Bytes is a string's text, not to be changed; nil for all else.
+	Bytes() []byte
+	// Get finds an element by its name: a hash's field gives its value, a
+	// set's member itself, a zset's member its score as text.
+	Get(name []byte) (value []byte, ok bool)
+	// All gives the elements: a list's and a stream's in their order, a zset's
+	// by score, a set's and a hash's in no order. A string and a key that is
+	// not there have none.
+	All() iter.Seq[Element]
+	// Truncated reports whether elements, or bytes of a string, are missing
+	// because the value was cut when it was cloned.
+	Truncated() bool
+}
+
+// Element is one element of a Value. Its texts are bytes, not necessarily
+// UTF-8.
+type Element struct {
+	Name   string   // list: the item; set, zset: the member; hash: the field; stream: the entry's ID, "ms-seq"
+	Value  string   // hash: the field's value
+	Score  float64  // zset; never NaN
+	Fields []string // stream: field, value, field, value, ...
+}
+
+// None is the value of a key that is not there.
+var None Value = &copied{typ: "none"}
+
+// DefaultMaxValue is how many bytes of a value Clone keeps.
+const DefaultMaxValue = 64 << 10
+
+// copied is a value that owns its bytes, perhaps cut.
+type copied struct {
+	typ      string
+	text     []byte
+	elements []Element
+	byName   map[string]int // of a hash, set or zset that is large
+	size     int            // of the whole value
+	cut      bool
+}
+
+func (c *copied) Type() string    { return c.typ }
+func (c *copied) Len() int        { return c.size }
+func (c *copied) Bytes() []byte   { return c.text }
+func (c *copied) Truncated() bool { return c.cut }
+
+func (c *copied) All() iter.Seq[Element] { return slices.Values(c.elements) }
+
+func (c *copied) Get(name []byte) ([]byte, bool) {
+	if c.typ == "list" || c.typ == "stream" {
+		return nil, false
+	}
+	if c.byName != nil {
+		if i, ok := c.byName[string(name)]; ok {
+			return c.elements[i].text(c.typ), true
+		}
+		return nil, false
+	}
+	for i := range c.elements {
+		if c.elements[i].Name == string(name) {
+			return c.elements[i].text(c.typ), true
+		}
+	}
+	return nil, false
+}
+
+// text is what Get gives for an element of a value of type typ.
+func (e *Element) text(typ string) []byte {
+	switch typ {
+	case "hash":
+		return []byte(e.Value)
+	case "zset":
+		return AppendScore(nil, e.Score)
+	}
+	return []byte(e.Name)
+}
+
+// AppendScore appends a zset's score as the servers write it: the shortest
+// decimal that is the same number, "inf", "-inf".
+func AppendScore(dst []byte, score float64) []byte {
+	switch {
+	case math.IsInf(score, 1):
+		return append(dst, "inf"...)
+	case math.IsInf(score, -1):
+		return append(dst, "-inf"...)
+	case score == math.Trunc(score) && math.Abs(score) < 1e17:
+		return strconv.AppendFloat(dst, score, 'f', -1, 64)
+	}
+	return strconv.AppendFloat(dst, score, 'g', -1, 64)
+}
+
+// String returns a Value that is the text of a string. It keeps text.
+func String(text []byte) Value {
+	return &copied{typ: "string", text: text, size: len(text)}
+}
+
+// Elements returns a Value of type typ ("list", "set", "zset", "hash",
+// "stream") that holds elements, in the order that All has for the type. It
+// keeps elements.
+func Elements(typ string, elements []Element) Value {
+	c := &copied{typ: typ, elements: elements, size: len(elements)}
+	c.index()
+	return c
+}
+
+// index makes Get fast where a search would be slow.
+func (c *copied) index() {
+	const few = 16
+	if len(c.elements) <= few || c.typ == "list" || c.typ == "stream" {
+		return
+	}
+	c.byName = make(map[string]int, len(c.elements))
+	for i := range c.elements {
+		c.byName[c.elements[i].Name] = i
+	}
+}
+
+// CloneValue returns a copy of v that owns its bytes and holds at most limit
+// bytes of text (and 16 more for each element): the beginning of a string, and
+// of a collection as many whole elements as fit. A set's and a hash's elements
+// are sorted by name, so that the same value gives the same copy, unless it is
+// cut. A nil v gives nil.
+func CloneValue(v Value, limit int) Value {
+	if v == nil || v == None {
+		return v
+	}
+	typ := v.Type()
+	if typ == "none" {
+		return None
+	}
+	c := &copied{typ: typ, size: v.Len(), cut: v.Truncated()}
+	if typ == "string" {
+		text := v.Bytes()
+		if len(text) > limit {
+			text, c.cut = text[:max(limit, 0)], true
+		}
+		c.text = bytes.Clone(text)
+		if c.text == nil {
+			c.text = []byte{}
+		}
+		return c
+	}
+	for e := range v.All() {
+		limit -= e.size()
+		if limit < 0 {
+			c.cut = true
+			break
+		}
+		e.Fields = slices.Clone(e.Fields)
+		c.elements = append(c.elements, e)
+	}
+	if typ == "set" || typ == "hash" {
+		slices.SortFunc(c.elements, func(a, b Element) int { return cmp.Compare(a.Name, b.Name) })
+	}
+	c.index()
+	return c
+}
+
+func (e *Element) size() int {
+	n := 16 + len(e.Name) + len(e.Value)
+	for _, f := range e.Fields {
+		n += len(f)
+	}
+	return n
+}
+
+// appendValue appends v: null for what is not there or not known, a string,
+// an array for a list and a set, [[member,score],...] for a zset,
+// [[id,[field,value,...]],...] for a stream and an object for a hash, unless a
+// field's name is not UTF-8: then it is [[field,value],...]. A score that is
+// infinite is the string "inf" or "-inf".
+func appendValue(dst []byte, v Value) []byte {
+	if v == nil {
+		return append(dst, "null"...)
+	}
+	switch v.Type() {
+	case "none":
+		return append(dst, "null"...)
+	case "string":
+		return appendStringValue(dst, v)
+	case "hash":
+		return appendHash(dst, v)
+	}
+	dst = append(dst, '[')
+	first := true
+	for e := range v.All() {
+		if !first {
+			dst = append(dst, ',')
+		}
+		first = false
+		switch v.Type() {
+		case "zset":
+			dst = append(dst, '[')
+			dst = AppendJSONBytes(dst, e.Name)
+			dst = append(dst, ',')
+			dst = appendJSONScore(dst, e.Score)
+			dst = append(dst, ']')
+		case "stream":
+			dst = append(dst, '[')
+			dst = appendString(dst, e.Name)
+			dst = append(dst, ',', '[')
+			for i, f := range e.Fields {
+				if i > 0 {
+					dst = append(dst, ',')
+				}
+				dst = AppendJSONBytes(dst, f)
+			}
+			dst = append(dst, ']', ']')
+		default:
+			dst = AppendJSONBytes(dst, e.Name)
+		}
+	}
+	return append(dst, ']')
+}
+
+// appendStringValue appends a string. One that was cut in the middle of a
+// character ends before it, so that text stays text.
+func appendStringValue(dst []byte, v Value) []byte {
+	text := v.Bytes()
+	if v.Truncated() && !utf8.Valid(text) {
+		for n := 1; n < utf8.UTFMax && n <= len(text); n++ {
+			if head := text[:len(text)-n]; utf8.Valid(head) && utf8.RuneStart(text[len(head)]) {
+				text = head
+				break
+			}
+		}
+	}
+	return AppendJSONBytes(dst, text)
+}
+
+func appendHash(dst []byte, v Value) []byte {
+	names := true
+	for e := range v.All() {
+		if names = utf8.ValidString(e.Name); !names {
+			break
+		}
+	}
+	open, between, end, closing := "", ":", "", "}"
+	if !names {
+		open, between, end, closing = "[", ",", "]", "]"
+		dst = append(dst, '[')
+	} else {
+		dst = append(dst, '{')
+	}
+	first := true
+	for e := range v.All() {
+		if !first {
+			dst = append(dst, ',')
+		}
+		first = false
+		dst = append(dst, open...)
+		dst = AppendJSONBytes(dst, e.Name)
+		dst = append(dst, between...)
+		dst = AppendJSONBytes(dst, e.Value)
+		dst = append(dst, end...)
+	}
+	return append(dst, closing...)
+}
+
+func appendJSONScore(dst []byte, score float64) []byte {
+	if math.IsInf(score, 0) || math.IsNaN(score) {
+		return appendString(dst, AppendScore(nil, score))
+	}
+	return AppendScore(dst, score)
+}
