@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"triggerd/engine"
+	"triggerd/internal/event"
 	"triggerd/source"
 )
 
@@ -101,23 +102,33 @@ func (o *listenOptions) document(patterns []string) map[string]any {
 	if o.json {
 		format = "json"
 	}
-	// In the order of the stream: one at a time, and no lanes.
-	show := map[string]any{"type": "print", "format": format, "order": "none", "concurrency": int64(1)}
-	rule := map[string]any{"name": "listen", "action": []map[string]any{show}}
+	// In the order of the stream: no lanes, and one line at a time.
+	targets := map[string]any{"show": map[string]any{"type": "print", "format": format, "concurrency": int64(1)}}
+	actions := []any{map[string]any{"target": "show", "order": "none"}}
 	if o.forwardTo != "" {
-		rule["action"] = []map[string]any{show, {"type": "webhook", "url": o.forwardTo}}
+		targets["forward"] = map[string]any{"type": "webhook", "url": o.forwardTo}
+		actions = append(actions, map[string]any{"target": "forward"})
 	}
-	if o.when != "" {
-		rule["when"] = o.when
-	}
-	if len(patterns) > 0 {
-		keys := make([]any, len(patterns))
-		for i, p := range patterns {
-			keys[i] = p
+	rule := func(name, field string, values []string) map[string]any {
+		r := map[string]any{"name": name, "action": actions}
+		if len(values) > 0 {
+			r[field] = values
 		}
-		rule["key"] = keys
+		if o.when != "" {
+			r["when"] = o.when
+		}
+		return r
 	}
-	return map[string]any{"rule": []map[string]any{rule}}
+	rules := []any{rule("listen", "key", patterns)}
+	if len(patterns) == 0 {
+		rules = append(rules, rule("listen-keyless", "event", keylessEvents))
+	}
+	return map[string]any{"targets": targets, "rule": rules}
+}
+
+// keylessEvents concern no key, and are shown where no key is asked for.
+var keylessEvents = []string{
+	event.FlushDB, event.FlushAll, event.SwapDB, event.Publish, event.SPublish, event.Function, event.Gap,
 }
 
 var errPipe = errors.New("write the output")
