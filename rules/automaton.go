@@ -22,9 +22,10 @@ type automaton struct {
 	accepts []int32 // globs that end here, by node
 	classes [256]uint8
 	width   int // number of classes: bytes of one class are the same to every glob
+	row     int // entries of trans a state: width, and one for its number
 
 	states  []state
-	trans   []int32          // width entries a state; see the constants below
+	trans   []int32          // rows, one a state; see the constants below
 	byNodes map[uint64]int32 // hash of a state's nodes to its number
 	used    int              // bytes of states and trans
 	limit   int              // of used
@@ -272,7 +273,9 @@ func (a *automaton) split(set *byteSet) {
 // reset forgets all states but the one where every key begins.
 func (a *automaton) reset() {
 	a.states = append(a.states[:0], state{}, state{}) // number 0 is none
-	a.trans = append(a.trans[:0], make([]int32, 2*a.width)...)
+	a.row = a.width + 1
+	a.trans = append(a.trans[:0], make([]int32, 2*a.row)...)
+	a.trans[a.row+a.width] = 1
 	a.byNodes = map[uint64]int32{}
 	a.used = 0
 	a.begin()
@@ -284,8 +287,10 @@ func (a *automaton) reset() {
 // match appends the globs that match key to dst, some perhaps several times.
 func (a *automaton) match(dst []int32, key []byte) []int32 {
 	a.credit = min(a.credit+1, maxCredit)
-	at := int32(a.width) // the row of state 1
-	dst = append(dst, a.states[1].emits...)
+	at := int32(a.row) // of state 1
+	if first := a.states[1].emits; len(first) > 0 {
+		dst = append(dst, first...)
+	}
 	trans := a.trans
 	for i, c := range key {
 		next := trans[at+int32(a.classes[c])]
@@ -308,11 +313,14 @@ func (a *automaton) match(dst []int32, key []byte) []int32 {
 		}
 		at = next
 	}
-	return append(dst, a.stateAt(at).accepts...)
+	if last := a.stateAt(at).accepts; len(last) > 0 {
+		dst = append(dst, last...)
+	}
+	return dst
 }
 
 // stateAt returns the state of a row.
-func (a *automaton) stateAt(row int32) *state { return &a.states[int(row)/a.width] }
+func (a *automaton) stateAt(row int32) *state { return &a.states[a.trans[int(row)+a.width]] }
 
 // take makes the step from the state of a row by c, and the state that it
 // leads to. If there is no credit for a new one it returns 0, with the nodes
@@ -328,7 +336,7 @@ func (a *automaton) take(at int32, c byte) int32 {
 				return 0
 			}
 		}
-		entry = n * int32(a.width)
+		entry = n * int32(a.row)
 		if len(a.states[n].emits) > 0 {
 			entry = -entry
 		}
@@ -366,7 +374,8 @@ func (a *automaton) spend() int32 {
 	a.credit -= stateCost
 	n := int32(len(a.states))
 	a.states = append(a.states, a.newState(a.next))
-	a.trans = append(a.trans, make([]int32, a.width)...)
+	a.trans = append(a.trans, make([]int32, a.row)...)
+	a.trans[len(a.trans)-1] = n
 	h := hashNodes(a.next)
 	for a.byNodes[h] != 0 {
 		h++
@@ -383,7 +392,7 @@ func (a *automaton) newState(nodes []int32) state {
 		s.accepts = append(s.accepts, a.acceptsOf(n)...)
 	}
 	const overhead = 3*24 + 32 // the slices, and the entry of byNodes
-	a.used += overhead + 4*(a.width+cap(s.nodes)+cap(s.emits)+cap(s.accepts))
+	a.used += overhead + 4*(a.row+cap(s.nodes)+cap(s.emits)+cap(s.accepts))
 	return s
 }
 

@@ -13,7 +13,7 @@ import (
 // wait for the same keys, by other values of the event. What it finds is
 // checked with the rule itself.
 type index struct {
-	rules  []*Rule
+	set    *Set
 	any    group             // rules that the key does not tell apart
 	exact  map[string]*group // by the whole key
 	globs  []globGroup
@@ -22,7 +22,8 @@ type index struct {
 	seen   []uint32 // by glob: the event that it was last found for
 	tried  []uint32 // by rule: the event that it was last checked for
 	now    uint32   // number of the event at hand
-	digits []byte   // the event's database in decimal
+	kept   int      // what was in the slice before the matches of the event at hand
+	digits []byte   // its database in decimal
 }
 
 // globGroup is the rules that wait for one glob.
@@ -61,9 +62,9 @@ type entry struct {
 // smallGroup is how many rules are tried one by one rather than divided.
 const smallGroup = 8
 
-// newIndex builds the index of rules, given the conjuncts of each.
-func newIndex(rules []*Rule, conjuncts [][]conjunct) *index {
-	x := &index{rules: rules, exact: map[string]*group{}, tried: make([]uint32, len(rules))}
+// newIndex builds the index of a set, given the conjuncts of each rule.
+func newIndex(set *Set, conjuncts [][]conjunct) *index {
+	x := &index{set: set, exact: map[string]*group{}, tried: make([]uint32, len(set.Rules))}
 	var anyKey []entry
 	exact := map[string][]entry{}
 	byGlob := map[string][]entry{}
@@ -71,7 +72,7 @@ func newIndex(rules []*Rule, conjuncts [][]conjunct) *index {
 	for i, list := range conjuncts {
 		for _, c := range list {
 			e := entry{ref{int32(i), c.field && c.keys != nil}, c.equal}
-			if !e.ref.field || rules[i].only == nil {
+			if !e.ref.field || set.Rules[i].only == nil {
 				e.equal = slices.DeleteFunc(slices.Clone(c.equal), func(e equality) bool { return e.of.kind == fromParam })
 			}
 			if c.keys == nil {
@@ -190,106 +191,101 @@ func bestOrigin(entries []entry, used []origin) (origin, bool) {
 }
 
 // match appends the rules that match to dst, in the order of their file.
-func (x *index) match(dst []Match, s *Set, ev *event.Event) []Match {
+func (x *index) match(dst []Match, ev *event.Event) []Match {
 	if x.now++; x.now == 0 { // around once in four thousand million events
 		clear(x.seen)
 		clear(x.tried)
 		x.now = 1
 	}
-	x.digits = x.digits[:0]
-	m := matching{x: x, s: s, ev: ev, dst: dst, from: len(dst)}
-	m.try(&x.any, nil)
+	x.kept = len(dst)
+	if !x.any.empty() {
+		dst = x.try(dst, ev, &x.any, nil)
+	}
 	if len(x.exact) > 0 {
 		if g := x.exact[string(ev.Key)]; g != nil {
-			m.try(g, nil)
+			dst = x.try(dst, ev, g, nil)
 		}
 	}
-	if len(x.globs) > 0 {
-		x.hits = x.dfa.match(x.hits[:0], ev.Key)
-		for _, h := range x.hits {
-			if x.seen[h] == x.now {
-				continue
-			}
-			x.seen[h] = x.now
-			g := &x.globs[h]
-			if !g.check || g.glob.match(ev.Key) {
-				m.try(&g.group, g.glob)
-			}
+	if len(x.globs) == 0 {
+		return dst
+	}
+	x.hits = x.dfa.match(x.hits[:0], ev.Key)
+	for _, h := range x.hits {
+		if x.seen[h] == x.now {
+			continue
+		}
+		x.seen[h] = x.now
+		g := &x.globs[h]
+		if !g.check || g.glob.match(ev.Key) {
+			dst = x.try(dst, ev, &g.group, g.glob)
 		}
 	}
-	return m.dst
+	return dst
 }
 
-// matching is one event on its way through the index.
-type matching struct {
-	x    *index
-	s    *Set
-	ev   *event.Event
-	dst  []Match
-	from int // what dst held before
-}
+func (g *group) empty() bool { return len(g.rest) == 0 && len(g.by) == 0 }
 
 // try checks the rules of a group; glob is the one that the key was found by.
-func (m *matching) try(g *group, glob *glob) {
+func (x *index) try(dst []Match, ev *event.Event, g *group, glob *glob) []Match {
 	for _, r := range g.rest {
-		m.check(r)
+		dst = x.check(dst, ev, r)
 	}
 	for i := range g.by {
-		m.branch(&g.by[i], glob)
+		b := &g.by[i]
+		value := x.value(b.of, ev, glob)
+		if sub := b.groups[value]; sub != nil {
+			dst = x.try(dst, ev, sub, glob)
+		}
+		if b.of.kind == fromCommand { // a command stands for its subcommands too
+			if i := strings.IndexByte(value, ' '); i > 0 {
+				if sub := b.groups[value[:i]]; sub != nil {
+					dst = x.try(dst, ev, sub, glob)
+				}
+			}
+		}
 	}
+	return dst
 }
 
-func (m *matching) branch(b *branch, glob *glob) {
-	var value []byte
-	switch b.of.kind {
+// value returns a value of the event, valid as long as the event is.
+func (x *index) value(of origin, ev *event.Event, glob *glob) string {
+	switch of.kind {
 	case fromCommand:
-		m.byText(b, m.ev.Command, glob)
-		if i := strings.IndexByte(m.ev.Command, ' '); i > 0 {
-			m.byText(b, m.ev.Command[:i], glob)
-		}
-		return
+		return ev.Command
 	case fromEvent:
-		m.byText(b, m.ev.Name, glob)
-		return
+		return ev.Name
 	case fromType:
-		m.byText(b, m.ev.Type, glob)
-		return
+		return ev.Type
 	case fromDB:
-		if len(m.x.digits) == 0 {
-			m.x.digits = strconv.AppendInt(m.x.digits, int64(m.ev.DB), 10)
-		}
-		value = m.x.digits
+		x.digits = strconv.AppendInt(x.digits[:0], int64(ev.DB), 10)
+		return text(x.digits)
 	case fromArg:
-		if b.of.arg < len(m.ev.Args) {
-			value = m.ev.Args[b.of.arg]
+		if of.arg < len(ev.Args) {
+			return text(ev.Args[of.arg])
 		}
 	case fromParam:
-		value, _ = glob.captured(m.ev.Key, b.of.name)
+		v, _ := glob.captured(ev.Key, of.name)
+		return text(v)
 	}
-	m.byText(b, text(value), glob)
-}
-
-func (m *matching) byText(b *branch, value string, glob *glob) {
-	if g := b.groups[value]; g != nil {
-		m.try(g, glob)
-	}
+	return ""
 }
 
 // check checks one rule, once an event, and puts it into its place.
-func (m *matching) check(r ref) {
-	if m.x.tried[r.rule] == m.x.now {
-		return
+func (x *index) check(dst []Match, ev *event.Event, r ref) []Match {
+	if x.tried[r.rule] == x.now {
+		return dst
 	}
-	m.x.tried[r.rule] = m.x.now
-	rule := m.x.rules[r.rule]
-	if !rule.selects(m.ev, r.field) || !m.s.holds(rule, m.ev) {
-		return
+	x.tried[r.rule] = x.now
+	rule := x.set.Rules[r.rule]
+	if !rule.selects(ev, r.field) || !x.set.holds(rule, ev) {
+		return dst
 	}
-	i := len(m.dst)
-	m.dst = append(m.dst, Match{})
-	for i > m.from && m.dst[i-1].Rule.index > r.rule {
-		m.dst[i] = m.dst[i-1]
+	i := len(dst)
+	dst = append(dst, Match{})
+	for i > x.kept && dst[i-1].Rule.index > r.rule {
+		dst[i] = dst[i-1]
 		i--
 	}
-	m.dst[i] = Match{rule, m.ev}
+	dst[i] = Match{rule, ev}
+	return dst
 }

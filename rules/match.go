@@ -45,7 +45,7 @@ func (s *Set) Match(dst []Match, ev *event.Event) []Match {
 		return dst
 	}
 	s.eval.filled = false
-	return s.index.match(dst, s, ev)
+	return s.index.match(dst, ev)
 }
 
 // holds evaluates the rule's condition. One that cannot be evaluated does not
