@@ -283,7 +283,7 @@ func (c *compilation) when(v view, r *Rule) []conjunct {
 	for _, p := range c.conditions.warnings {
 		v.inString(p.at).warnf(p.hint, "%s", p.msg)
 	}
-	r.cond = cond
+	r.When, r.cond = src, cond
 	return says
 }
 

@@ -161,7 +161,7 @@ func (d *document) build(l *loader) *Set {
 		}
 	}
 	if len(l.errors) == 0 {
-		set.index = newIndex(set, c.conjuncts)
+		set.index, set.conditions = newIndex(set, c.conjuncts), c.conditions
 	}
 	return set
 }

@@ -2,6 +2,7 @@ package rules
 
 import (
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -54,6 +55,9 @@ type Set struct {
 
 	index *index
 	eval  evaluator
+
+	explain    sync.Mutex  // guards conditions
+	conditions *conditions // those of the file, to explain rules with
 }
 
 // Source is where events come from: the [source] section.
@@ -76,6 +80,7 @@ type Rule struct {
 	Description string
 	Tags        []string
 	Severity    string // "" if the file does not say
+	When        string // the condition as it is written; "" if there is none
 	Enabled     bool   // a disabled rule never matches and has no schedule to keep
 	DryRun      bool   // matches and is counted, but nothing is delivered
 	Snapshot    bool   // matches the keys of a snapshot too

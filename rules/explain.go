@@ -1,0 +1,281 @@
+package rules
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/expr-lang/expr/file"
+	"github.com/expr-lang/expr/parser/lexer"
+
+	"triggerd/internal/event"
+)
+
+// Check is one thing that a rule asks of an event, and whether the event is so.
+type Check struct {
+	Field string // "key", "command", "when", ...
+	Want  string // what the rule asks: for "when" one part of the condition
+	Got   string // what the event has; for "when" true, false or why that could not be told
+	OK    bool
+}
+
+// Explain tells what a rule of the set asks of an event, one thing after
+// another: the rule matches if all are so. A condition is taken apart at its
+// outermost "&&". Explain is safe for concurrent use, also with Match.
+func (s *Set) Explain(r *Rule, ev *event.Event) []Check {
+	e := explanation{r: r, ev: ev}
+	e.fields()
+	if r.When != "" {
+		s.explain.Lock()
+		defer s.explain.Unlock()
+		for _, p := range conjunctTexts(r.When) {
+			e.condition(s.conditions, p)
+		}
+	}
+	return e.checks
+}
+
+// Served tells how the index finds the rule: one line for each way in which
+// an event may be found to concern it, such as `key stock:*, command SET`.
+// A rule that "every event" is tried for costs every event. Served is safe
+// for concurrent use.
+func (s *Set) Served(r *Rule) []string {
+	if !r.Enabled || r.Schedule != nil {
+		return nil
+	}
+	says := everything()
+	if r.When != "" {
+		s.explain.Lock()
+		defer s.explain.Unlock()
+		_, says, _ = s.conditions.compile(r.When, r.captures)
+	}
+	var lines []string
+	for _, c := range r.conjuncts(says) {
+		lines = append(lines, c.String())
+	}
+	return lines
+}
+
+// String says what an event must be, for people.
+func (c *conjunct) String() string {
+	if c.empty() {
+		return "every event"
+	}
+	var words []string
+	if c.keys != nil {
+		words = append(words, "key "+someGlobs(c.keys))
+	}
+	for _, q := range c.equal {
+		words = append(words, q.of.String()+" "+someOf(q.values))
+	}
+	return strings.Join(words, ", ")
+}
+
+func (o origin) String() string {
+	switch o.kind {
+	case fromArg:
+		return "args[" + strconv.Itoa(o.arg) + "]"
+	case fromParam:
+		return "params." + o.name
+	case fromCommand:
+		return "command"
+	case fromEvent:
+		return "event"
+	case fromType:
+		return "type"
+	}
+	return "db"
+}
+
+// someOf lists values, the first few of many.
+func someOf(values []string) string {
+	const few = 5
+	shown := make([]string, 0, few)
+	for _, s := range values[:min(len(values), few)] {
+		shown = append(shown, string(event.AppendText(nil, s)))
+	}
+	text := strings.Join(shown, " or ")
+	if n := len(values) - few; n > 0 {
+		text += fmt.Sprintf(" or %d more", n)
+	}
+	return text
+}
+
+// someGlobs lists globs as someOf lists values, but with the backslashes that
+// patterns have of their own.
+func someGlobs(globs []*glob) string {
+	list := make([]string, len(globs))
+	for i, g := range globs {
+		list[i] = g.String()
+	}
+	return strings.ReplaceAll(someOf(list), `\\`, `\`)
+}
+
+// String returns the pattern of a glob, as it could be written.
+func (g *glob) String() string {
+	var b []byte
+	for i := range g.parts {
+		switch p := &g.parts[i]; p.kind {
+		case partByte:
+			if strings.IndexByte(`*?[\{`, p.c) >= 0 {
+				b = append(b, '\\')
+			}
+			b = append(b, p.c)
+		case partAny:
+			b = append(b, '?')
+		case partStar:
+			b = append(b, '*')
+		case partCapture:
+			b = append(append(append(b, '{'), g.captures[p.name]...), '}')
+		case partSet:
+			b = p.set.appendClass(b)
+		}
+	}
+	return string(b)
+}
+
+// appendClass appends a class of the bytes in the set.
+func (s *byteSet) appendClass(b []byte) []byte {
+	b = append(b, '[')
+	for c := 0; c < 256; c++ {
+		if !s.contains(byte(c)) {
+			continue
+		}
+		end := c
+		for end < 255 && s.contains(byte(end+1)) {
+			end++
+		}
+		if end-c > 2 && c != '\\' && c != '^' && c != ']' {
+			b = append(b, byte(c), '-', byte(end))
+			c = end
+			continue
+		}
+		if c == '\\' || c == '^' || c == ']' || c == '-' {
+			b = append(b, '\\')
+		}
+		b = append(b, byte(c))
+	}
+	return append(b, ']')
+}
+
+// explanation gathers what a rule asks.
+type explanation struct {
+	r      *Rule
+	ev     *event.Event
+	checks []Check
+}
+
+func (e *explanation) check(field, want, got string, ok bool) {
+	e.checks = append(e.checks, Check{field, want, got, ok})
+}
+
+func (e *explanation) fields() {
+	r, ev := e.r, e.ev
+	if !r.Enabled {
+		e.check("enabled", "true", "false", false)
+	}
+	if r.Schedule != nil {
+		e.check("schedule", "the clock", ev.Name, false)
+		return
+	}
+	key := string(event.AppendText(nil, ev.Key))
+	switch {
+	case ev.Name == event.Snapshot:
+		e.check("snapshot", strconv.FormatBool(r.Snapshot), "a key of a snapshot", r.Snapshot)
+	default:
+		e.names()
+	}
+	if ev.Key == nil && (r.keys != nil || r.regexes != nil) {
+		e.check("key", "a key", "an event that concerns no key", false)
+		return
+	}
+	e.globs("key", r.keys, key, true)
+	e.globs("key_not", r.keysNot, key, false)
+	if r.regexes != nil {
+		var list []string
+		for _, re := range r.regexes {
+			list = append(list, re.String())
+		}
+		only := Rule{pattern: pattern{regexes: r.regexes}}
+		e.check("key_regex", someOf(list), key, only.wantsKey(ev, false))
+	}
+	if r.dbs != nil {
+		e.check("db", someOf(decimals(r.dbs)), strconv.Itoa(ev.DB), (&Rule{pattern: pattern{dbs: r.dbs}}).wantsPlace(ev))
+	}
+	if r.types != nil {
+		e.check("type", someOf(r.types), ev.Type, (&Rule{pattern: pattern{types: r.types}}).wantsPlace(ev))
+	}
+}
+
+func (e *explanation) globs(field string, globs []*glob, key string, want bool) {
+	if globs != nil {
+		e.check(field, someGlobs(globs), key, anyMatches(globs, e.ev.Key) == want)
+	}
+}
+
+// names explains event and command.
+func (e *explanation) names() {
+	r, ev := e.r, e.ev
+	named := r.events.has(ev.Name)
+	if r.events != nil {
+		want := r.events.list()
+		if r.anyWrite {
+			want = append([]string{anyWrite}, want...)
+		}
+		e.check("event", someOf(want), ev.Name, named || r.anyWrite && ev.Key != nil)
+	}
+	if ev.Key == nil && !named && !r.commandsNamed.hasCommand(ev.Command) {
+		e.check("event", "an event of a key", ev.Name+", which concerns no key and is not asked for by name", false)
+	}
+	if r.commands != nil {
+		e.check("command", someOf(r.commands.list()), ev.Command, r.commands.hasCommand(ev.Command))
+	}
+	if r.commandsNot != nil {
+		e.check("command_not", someOf(r.commandsNot.list()), ev.Command, !r.commandsNot.hasCommand(ev.Command))
+	}
+}
+
+// condition evaluates one part of the rule's condition.
+func (e *explanation) condition(c *conditions, src string) {
+	cond, _, problems := c.compile(src, e.r.captures)
+	if len(problems) > 0 || cond == nil { // a part of a condition that compiles does too
+		e.check("when", src, "not understood by itself", false)
+		return
+	}
+	var eval evaluator
+	part := &Rule{pattern: e.r.pattern}
+	part.cond = cond
+	ok, err := eval.evaluate(part, e.ev)
+	got := strconv.FormatBool(ok)
+	if err != nil {
+		ok, got = false, err.Error()
+	}
+	e.check("when", src, got, ok)
+}
+
+// conjunctTexts takes a condition apart at its outermost "&&" and "and".
+func conjunctTexts(src string) []string {
+	whole := []string{strings.TrimSpace(src)}
+	tokens, err := lexer.Lex(file.NewSource(src))
+	if err != nil {
+		return whole
+	}
+	var parts []string
+	depth, from := 0, 0
+	for _, t := range tokens {
+		switch {
+		case t.Is(lexer.Bracket, "(") || t.Is(lexer.Bracket, "[") || t.Is(lexer.Bracket, "{"):
+			depth++
+		case t.Kind == lexer.Bracket:
+			depth--
+		case depth > 0 || t.Kind != lexer.Operator:
+		case t.Value == "||" || t.Value == "or" || t.Value == "?" || t.Value == "if": // they bind weaker
+			return whole
+		case t.Value == "&&" || t.Value == "and":
+			at := byteOffset(src, t.From)
+			parts = append(parts, strings.TrimSpace(src[from:at]))
+			from = at + len(t.Value)
+		}
+	}
+	return append(parts, strings.TrimSpace(src[from:]))
+}
