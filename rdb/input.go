@@ -29,7 +29,7 @@ const (
 type input struct {
 	src    io.Reader
 	buf    []byte // the current buffer
-	spare  []byte
+	spare  []byte // the other one; made when it is needed
 	pos    int   // buf[pos:end] is unread
 	end    int   //
 	base   int64 // offset of buf[0] in the input
@@ -100,6 +100,9 @@ func (in *input) fill(n int) error {
 // turn goes on in the other buffer.
 func (in *input) turn() {
 	in.sum()
+	if in.spare == nil {
+		in.spare = make([]byte, bufSize)
+	}
 	copy(in.spare, in.buf[in.pos:in.end])
 	in.base += int64(in.pos)
 	in.end -= in.pos

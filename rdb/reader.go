@@ -103,11 +103,7 @@ type Reader struct {
 // ahead, as a bufio.Reader does: where something else follows the snapshot, r
 // should end with it, or Rest be used.
 func NewReader(r io.Reader) *Reader {
-	return &Reader{in: input{
-		src:   r,
-		buf:   make([]byte, bufSize),
-		spare: make([]byte, bufSize),
-	}}
+	return &Reader{in: input{src: r, buf: make([]byte, bufSize)}}
 }
 
 // Next moves to the next key; a value that was not read is passed over by
