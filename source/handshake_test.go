@@ -290,6 +290,8 @@ func FuzzHandshake(f *testing.F) {
 		fullresync + marked(rdbHead+rdbKey("a", "1")+"\xc8???") + cmd("SET c 3"),
 		"+CONTINUE id2\r\n" + cmd("SET c 3"), "+CONTINUE\r\n-ERR\r\n",
 		"-ERR unknown command\r\n" + sized(rdb) + cmd("SET c 3"),
+		"\n" + sized(rdb) + cmd("SET c 3"), "$0\r\n" + cmd("SET c 3"),
+		fullresync + sized(strings.TrimSuffix(rdb, rdbEnd)+"\xff12345678") + "*x\r\n",
 		"-ERR unknown command\r\n-ERR unknown command\r\n", "-LOADING\r\n",
 		fullresync + "$9223372036854775807\r\n", "+FULLRESYNC id 4611686018427387904\r\n$0\r\n\n",
 	} {

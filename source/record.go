@@ -17,7 +17,7 @@ const (
 	SnapshotBegin                 // a full resync begins
 	Key                           // a key of the snapshot
 	SnapshotEnd                   // the full resync is complete
-	Heartbeat                     // nothing happened, but the position moved on
+	Heartbeat                     // nothing happened, but the position moved on, or has another ReplID since a failover
 )
 
 // Record is one thing that a source delivers. It is borrowed: it and its bytes
@@ -39,8 +39,8 @@ type Record struct {
 	Gap  bool     // SnapshotBegin, SnapshotEnd: what lies between From and Pos was missed
 
 	// Pos is where to resume once this record and all before it are dealt
-	// with. It is zero where that is not possible: inside a transaction, and
-	// inside a snapshot.
+	// with. It is zero where that is not possible: inside a transaction, inside
+	// a snapshot, and behind one from a server that has only SYNC.
 	Pos Position
 }
 
@@ -88,8 +88,8 @@ type Status struct {
 	Connects       int64  // connections that were attached to
 	FullResyncs    int64
 	PartialResyncs int64
-	Gaps           int64 // full resyncs that left commands unseen
-	ProtocolErrors int64 // streams that were cut because they could not be parsed
-	SnapshotErrors int64 // snapshots that were drained because they could not be parsed
-	LastData       time.Time
+	Gaps           int64     // full resyncs that left commands unseen
+	ProtocolErrors int64     // streams that were cut because they could not be parsed
+	SnapshotErrors int64     // snapshots that were drained because they could not be parsed
+	LastData       time.Time // when bytes came last
 }
