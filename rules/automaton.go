@@ -31,6 +31,8 @@ type automaton struct {
 	limit   int              // of used
 	credit  int              // of new states; see spend
 
+	found []uint32 // by glob: the key that it was last found for
+	keys  uint32   // number of the key at hand
 	stamp []uint32 // by node: the step in which it was last added
 	step  uint32
 	cur   []int32
@@ -102,7 +104,7 @@ func newAutomaton(globs [][]part) *automaton {
 	for i, parts := range globs {
 		t.insert(parts, int32(i))
 	}
-	a := &automaton{limit: stateBytes, credit: maxCredit}
+	a := &automaton{limit: stateBytes, credit: maxCredit, found: make([]uint32, len(globs))}
 	a.freeze(&t)
 	a.classify()
 	a.stamp = make([]uint32, len(a.nodes))
@@ -284,13 +286,15 @@ func (a *automaton) reset() {
 	a.states[1] = a.newState(a.next)
 }
 
-// match appends the globs that match key to dst, some perhaps several times.
+// match appends the globs that match key to dst.
 func (a *automaton) match(dst []int32, key []byte) []int32 {
 	a.credit = min(a.credit+1, maxCredit)
-	at := int32(a.row) // of state 1
-	if first := a.states[1].emits; len(first) > 0 {
-		dst = append(dst, first...)
+	if a.keys++; a.keys == 0 { // around once in four thousand million keys
+		clear(a.found)
+		a.keys = 1
 	}
+	at := int32(a.row) // of state 1
+	dst = a.report(dst, a.states[1].emits)
 	trans := a.trans
 	for i, c := range key {
 		next := trans[at+int32(a.classes[c])]
@@ -309,12 +313,20 @@ func (a *automaton) match(dst []int32, key []byte) []int32 {
 		}
 		if next < 0 {
 			next = -next
-			dst = append(dst, a.stateAt(next).emits...)
+			dst = a.report(dst, a.stateAt(next).emits)
 		}
 		at = next
 	}
-	if last := a.stateAt(at).accepts; len(last) > 0 {
-		dst = append(dst, last...)
+	return a.report(dst, a.stateAt(at).accepts)
+}
+
+// report appends globs to dst, each once a key however often it is found.
+func (a *automaton) report(dst, globs []int32) []int32 {
+	for _, g := range globs {
+		if a.found[g] != a.keys {
+			a.found[g] = a.keys
+			dst = append(dst, g)
+		}
 	}
 	return dst
 }
@@ -414,7 +426,7 @@ func (a *automaton) acceptsOf(n int32) []int32 {
 func (a *automaton) simulate(dst []int32, key []byte) []int32 {
 	for i := 0; ; i++ {
 		for _, n := range a.cur {
-			dst = append(dst, a.emitsOf(n)...)
+			dst = a.report(dst, a.emitsOf(n))
 		}
 		if i == len(key) || len(a.cur) == 0 {
 			break
@@ -423,7 +435,7 @@ func (a *automaton) simulate(dst []int32, key []byte) []int32 {
 		a.cur, a.next = a.next, a.cur
 	}
 	for _, n := range a.cur {
-		dst = append(dst, a.acceptsOf(n)...)
+		dst = a.report(dst, a.acceptsOf(n))
 	}
 	return dst
 }

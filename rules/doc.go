@@ -1,3 +1,94 @@
 // Package rules turns a rules file into an immutable Set, and tells which of
 // its rules match an event.
+//
+// # The file
+//
+// A rules file is TOML: [source], [store], [defaults], [lists], [macros],
+// [targets.NAME], [[rule]] with [[rule.action]], and include. Load finds every
+// mistake in one run, each an *Error with file, line, column and what to do.
+// Sections and fields of later versions are mistakes, not ignored.
+//
+// ${env:NAME}, ${env:NAME:-default} and ${file:/path} stand for a variable, a
+// variable or else a text, and a file without its last line end; $${ is a
+// literal ${. They are replaced in every text but key, key_not, key_regex,
+// when and macros. What they stand for is a secret: no message shows it.
+//
+// include names files, or patterns of them, relative to the file that says it;
+// their rules come before its own, in the order of the names. [source],
+// [store] and [defaults] belong into the first file.
+//
+// An action has a type and that kind's fields, or a target. One with a target
+// takes everything from it but name, timeout, retry and order, which it may
+// say itself. An action's name is part of the ID of each firing; an action
+// without one is called by its target or its kind, with "-2" and so on where
+// the rule has several, so that their order in the file matters.
+//
+// # What a rule sees
+//
+// Fields are joined by AND, the values of a field by OR. A rule that does not
+// say event or command sees every event of its keys, except:
+//
+//   - Keys of a snapshot (event.Snapshot) only with snapshot = true, which
+//     event = "snapshot" implies. They have no command, so the fields event and
+//     command do not apply to them; all others do.
+//   - Events that concern no key (flushall, publish, gap, resync, ...) only if
+//     event names them or, where the rule has neither key nor key_regex, if
+//     command names their command. A class of commands does not name one.
+//   - The clock. A rule with a schedule sees nothing else.
+//
+// event = "write" is every event of a key but those of a snapshot.
+//
+// A key pattern is a glob as the server has them, with classes compared as
+// unsigned bytes, and with {name} for one or more bytes other than ':'. What
+// is not a name in braces is literal, and so is \{. Where a pattern leaves a
+// choice, an earlier part takes as much as it can. Of several patterns the
+// first that matches captures. key_regex is searched for anywhere in the key,
+// unless it is anchored; its named groups are captures too.
+//
+// A command that has subcommands stands for all of them.
+//
+// # Conditions
+//
+// A condition is an expression of github.com/expr-lang/expr that is true or
+// false. It sees key, command, args, db, event, type, params, bytes, time (UTC),
+// offset, tx.id, tx.index, tx.size, origin and cause, lists.NAME after "in" or
+// in a predicate, and macros.NAME, a condition's part with a name. Text is
+// bytes: slices and size count bytes, len counts characters.
+//
+//	num(x)            the decimal number that x is as a whole, else no number: compared with anything it is false
+//	num(x, n)         the same, else n
+//	arg(i)            args[i], or "" where there is none (args[i] is an error then)
+//	json(x, "a.b.0")  a text, number or bool inside the JSON text x; an object or list as its text; else nil
+//	has(params, "x")  whether x was captured
+//	glob(x, "a*")     whether x matches a glob
+//	cidr(x, "10.0.0.0/8")
+//	size(x)           bytes of x
+//	bin("\\xff")      the text of these bytes ("\xff" is a letter)
+//	now()             the event's time, as is time: time.Hour(), time.Weekday() (0 is Sunday), ...
+//
+// Of expr's own functions there are len, lower, upper, trim, trimPrefix,
+// trimSuffix, int, float, abs, ceil, floor, round, and all, any, none, one and
+// count over args or a list. The rest is refused, so that what a condition
+// costs is linear in the event: no dynamic regular expressions, no predicates
+// in predicates, no text that grows. Before it is parsed a condition is
+// limited to 4 KiB and 64 brackets inside one another, since expr's parser
+// would overflow the stack; after that to 500 parts. Whoever may write rules
+// may run commands: the limits are against mistakes, not against them.
+//
+// A condition that cannot be evaluated (args[9] where there are two) does not
+// hold. It is counted (Rule.ConditionErrors), reported once through
+// Set.ConditionError, and stops nothing else. Conditions are evaluated only for
+// events that the index finds, so what would have failed elsewhere is not
+// counted.
+//
+// # Matching
+//
+// What matching costs hardly depends on how many rules there are. From the
+// fields and from the condition of a rule the index learns what its events
+// must be (see Set.Served): exact keys are found by hash, globs by one
+// automaton whose states are made as keys need them, at most 16 MiB of them,
+// and rules of the same keys by the values that they compare arguments,
+// captures, command, event, type or database with. What is found is checked
+// with the rule itself, its condition compiled to closures, or run by expr's
+// machine where it uses what closures do not know.
 package rules

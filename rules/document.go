@@ -99,7 +99,7 @@ func (t *table) gather(section, what string, to map[string]view) {
 
 // include reads the files that one pattern names, in lexicographic order.
 func (l *loader) include(s *source, v view) {
-	pattern, ok := v.str()
+	name, ok := v.str()
 	if !ok {
 		return
 	}
@@ -107,19 +107,18 @@ func (l *loader) include(s *source, v view) {
 		v.errorf("", "only a file can include others")
 		return
 	}
+	pattern := name
 	if !filepath.IsAbs(pattern) {
-		pattern = filepath.Join(filepath.Dir(s.name), pattern)
+		dir := strings.NewReplacer(`*`, `\*`, `?`, `\?`, `[`, `\[`, `\`, `\\`).Replace(filepath.Dir(s.name))
+		pattern = filepath.Join(dir, pattern)
 	}
 	paths, err := filepath.Glob(pattern)
 	if err != nil {
 		v.errorf("", "%v", err)
 		return
 	}
-	if len(paths) == 0 {
-		if !strings.ContainsAny(pattern, `*?[`) {
-			v.errorf("", "open %s: %v", pattern, os.ErrNotExist)
-		}
-		return
+	if len(paths) == 0 && !strings.ContainsAny(name, `*?[`) {
+		v.errorf("", "open %s: %v", name, os.ErrNotExist)
 	}
 	for _, p := range paths { // sorted by Glob
 		l.readFile(p, &v)

@@ -19,7 +19,6 @@ type index struct {
 	globs  []globGroup
 	dfa    *automaton
 	hits   []int32  // of the automaton, for the event at hand
-	seen   []uint32 // by glob: the event that it was last found for
 	tried  []uint32 // by rule: the event that it was last checked for
 	now    uint32   // number of the event at hand
 	kept   int      // what was in the slice before the matches of the event at hand
@@ -116,7 +115,6 @@ func (x *index) build() {
 			g.glob = nil
 		}
 	}
-	x.seen = make([]uint32, len(globs))
 	x.dfa = newAutomaton(parts)
 }
 
@@ -193,7 +191,6 @@ func bestOrigin(entries []entry, used []origin) (origin, bool) {
 // match appends the rules that match to dst, in the order of their file.
 func (x *index) match(dst []Match, ev *event.Event) []Match {
 	if x.now++; x.now == 0 { // around once in four thousand million events
-		clear(x.seen)
 		clear(x.tried)
 		x.now = 1
 	}
@@ -211,10 +208,6 @@ func (x *index) match(dst []Match, ev *event.Event) []Match {
 	}
 	x.hits = x.dfa.match(x.hits[:0], ev.Key)
 	for _, h := range x.hits {
-		if x.seen[h] == x.now {
-			continue
-		}
-		x.seen[h] = x.now
 		g := &x.globs[h]
 		if !g.check || g.glob.match(ev.Key) {
 			dst = x.try(dst, ev, &g.group, g.glob)

@@ -136,6 +136,7 @@ func readLimited(path string, limit int64) (string, error) {
 
 // parse parses one file and decodes it.
 func (l *loader) parse(name, text string) {
+	text = strings.TrimPrefix(text, "\ufeff") // which some editors begin a file with
 	s := &source{name: name, text: text, lines: newLineIndex(text)}
 	l.sources = append(l.sources, s)
 	root, deep := scan(text)

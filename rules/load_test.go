@@ -215,6 +215,8 @@ func TestLimits(t *testing.T) {
 	tests := []struct{ name, src, want string }{
 		{"lists inside lists", "a = " + strings.Repeat("[", 1<<20), "inside one another"},
 		{"tables inside tables", "a = " + strings.Repeat("{a=", 1<<18), "inside one another"},
+		{"a long dotted key", strings.Repeat("a.", 1<<20) + "a = 1", "inside one another"},
+		{"a long header", "[" + strings.Repeat("a.", 1<<20) + "a]", "inside one another"},
 		{"a million parens", when(strings.Repeat("(", 1<<20)), "a condition of 1048576 bytes"},
 		{"a million nots", when(strings.Repeat("!", 1<<20) + "true"), "a condition of"},
 		{"parens within the length", when(strings.Repeat("(", 1000) + "true" + strings.Repeat(")", 1000)), "more than 64 brackets"},
@@ -240,6 +242,38 @@ func TestLimits(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestLineEnds checks places in files as other editors write them.
+func TestLineEnds(t *testing.T) {
+	for _, src := range []string{
+		"[[rule]]\r\nname = 'x'\r\nkey = ='a'\r\n",
+		"\ufeff[[rule]]\nname = 'x'\nkey = ='a'\n",
+		"[[rule]]\r\nname = 'x'\r\nkey = 3333\r\naction = { type = 'log' }\r\n",
+		"\ufeff[[rule]]\nname = 'x'\nkey = 3333\naction = { type = 'log' }\n",
+	} {
+		_, err := rules.Parse("x.toml", []byte(src), options())
+		mistakes := rules.Errors(err)
+		if len(mistakes) != 1 || mistakes[0].Line != 3 || mistakes[0].Col != 7 || !strings.HasPrefix(mistakes[0].SourceLine, "key = ") {
+			t.Errorf("%q: got %v", src, err)
+		}
+	}
+}
+
+// TestIncludeOfOddDirectory checks that a directory's name is no pattern.
+func TestIncludeOfOddDirectory(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a[b]*c")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(dir, "other.toml", "[[rule]]\nname = 'other'\naction = { type = 'log' }\n")
+	set, err := rules.Load(writeFile(dir, "main.toml", "include = ['other.toml', 'o*.tom']\n"), options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(set.Rules) != 1 || set.Rules[0].Name != "other" {
+		t.Errorf("rules %v", set.Rules)
 	}
 }
 

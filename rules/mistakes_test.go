@@ -75,7 +75,7 @@ func checkPlaces(t *testing.T, err error) {
 
 func checkPlace(t *testing.T, e *rules.Error, src string) {
 	t.Helper()
-	lines := strings.Split(src, "\n")
+	lines := strings.Split(strings.TrimPrefix(src, "\ufeff"), "\n")
 	if e.Line < 1 || e.Line > len(lines) || e.Col < 1 || e.Col > len(lines[e.Line-1])+1 {
 		t.Errorf("the place %d:%d is outside the file: %v", e.Line, e.Col, e)
 		return

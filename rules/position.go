@@ -22,8 +22,8 @@ type node struct {
 	elems []*node          // of a list, or of [[headers]]
 }
 
-// maxDepth bounds lists and inline tables inside one another; the TOML library
-// parses them recursively.
+// maxDepth bounds lists and tables inside one another, also those of dotted
+// keys: what reads them recurses.
 const maxDepth = 32
 
 // tooDeep is where a file is nested more than maxDepth deep.
@@ -46,9 +46,6 @@ func scan(src string) (root *node, deep *tooDeep) {
 }
 
 func (s *scanner) document(root *node) {
-	if strings.HasPrefix(s.src, "\xef\xbb\xbf") {
-		s.pos = 3
-	}
 	table := root
 	for {
 		s.skipBlank()
@@ -136,7 +133,10 @@ func (s *scanner) dottedKey() ([]segment, bool) {
 		if !ok {
 			return nil, false
 		}
-		s.segs = append(s.segs, seg)
+		if s.segs = append(s.segs, seg); len(s.segs) > maxDepth {
+			s.deep = &tooDeep{seg.off}
+			return nil, false
+		}
 		s.skipSpace()
 		if !s.accept('.') {
 			return s.segs, true

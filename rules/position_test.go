@@ -45,7 +45,6 @@ type = "z"
 func TestPositions(t *testing.T) {
 	checkPositions(t, everyForm)
 	checkPositions(t, strings.ReplaceAll(everyForm, "\n", "\r\n"))
-	checkPositions(t, "\ufeffa = 1\n")
 }
 
 // checkPositions checks that every key and value that the TOML library finds
