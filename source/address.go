@@ -68,7 +68,7 @@ func parseAddress(raw string) (*address, error) {
 		if port == "" {
 			port = "6379"
 		}
-		if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
 			return nil, errors.New("source URL: the port is not one (1 to 65535)") // it may be a password
 		}
 		a.host = net.JoinHostPort(u.Hostname(), port)

@@ -44,6 +44,7 @@ func TestCheckURLErrors(t *testing.T) {
 		{"no host but port", "rediss://:6379", "no host (write rediss://host:port)"},
 		{"opaque", "redis:h", "no host"},
 		{"port not a number", "redis://h:port", "invalid port"},
+		{"port zero", "redis://h:0", "the port is not one (1 to 65535)"},
 		{"port too large", "redis://h:65536", "the port is not one (1 to 65535)"},
 		{"space", "redis://h h", "invalid character"},
 		{"control character", "redis://h\n", "invalid control character"},
