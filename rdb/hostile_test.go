@@ -469,19 +469,13 @@ func TestBomb(t *testing.T) {
 // TestLargeStrings reads strings around the sizes at which the reader changes
 // its ways, as values and as fields, which are held while the value is read.
 func TestLargeStrings(t *testing.T) {
-	sizes := []int{63, 64, 16383, 16384, 64<<10 - 1, 64 << 10, 64<<10 + 1, 128 << 10, 128<<10 + 1, 1 << 20, 1<<20 + 1, 3 << 20, 20 << 20}
+	sizes := []int{63, 64, 16383, 16384, 64<<10 - 1, 64 << 10, 64<<10 + 1, 128 << 10, 128<<10 + 1, 300_000}
 	text := func(c byte, n int) string { return strings.Repeat(string([]byte{c, c + 1, c + 2}), n/3+1)[:n] }
-	pack := func(s string) []byte {
-		if len(s) > 2<<20 {
-			return str(s) // this package's compressor takes its time
-		}
-		return packed(s)
-	}
 	var body [][]byte
 	for _, n := range sizes {
 		body = append(body, key(4, fmt.Sprint("hash", n), length(2), strs(text('a', n), text('d', n), "short", text('g', n))))
 		body = append(body, key(5, fmt.Sprint("zset", n), length(1), str(text('a', n)), double(float64(n))))
-		body = append(body, key(22, fmt.Sprint("valkey", n), length(2), strs(text('a', 100), text('d', n)), le(8, int64(n)), str(text('j', n)), pack(text('k', n)), le(8, -1)))
+		body = append(body, key(22, fmt.Sprint("valkey", n), length(2), strs(text('a', 100), text('d', n)), le(8, int64(n)), str(text('j', n)), packed(text('k', n)), le(8, -1)))
 	}
 	data := snapshot("VALKEY080", body...)
 	for name, in := range map[string]io.Reader{"whole": bytes.NewReader(data), "halves": iotest.HalfReader(bytes.NewReader(data)), "idle": &idleReader{in: bytes.NewReader(data)}} {
@@ -522,6 +516,30 @@ func TestLargeStrings(t *testing.T) {
 		}
 		if _, err := r.Next(); err != io.EOF {
 			t.Fatalf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestHugeString reads a string so long that its length is believed only after
+// a part of it has come.
+func TestHugeString(t *testing.T) {
+	want := strings.Repeat("0123456789abcde", 18<<20/15)
+	data := snapshot("REDIS0009", key(0, "k", str(want)), key(0, "next", str("v")))
+	r := rdb.NewReader(bytes.NewReader(data))
+	used := allocated(func() {
+		if _, err := r.Next(); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := r.Bytes(); err != nil || string(got) != want {
+			t.Errorf("%d bytes, %v", len(got), err)
+		}
+	})
+	if used > 64<<20+uint64(len(want)) {
+		t.Errorf("%d bytes allocated", used)
+	}
+	for _, want := range []error{nil, io.EOF} {
+		if _, err := r.Next(); err != want {
+			t.Fatal(err)
 		}
 	}
 }

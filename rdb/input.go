@@ -30,10 +30,10 @@ type input struct {
 	src    io.Reader
 	buf    []byte // the current buffer
 	spare  []byte // the other one; made when it is needed
-	pos    int   // buf[pos:end] is unread
-	end    int   //
-	base   int64 // offset of buf[0] in the input
-	summed int   // buf[:summed] is in crc
+	pos    int    // buf[pos:end] is unread
+	end    int    //
+	base   int64  // offset of buf[0] in the input
+	summed int    // buf[:summed] is in crc
 	crc    uint64
 	noSum  bool  // the version has no checksum
 	srcErr error // what src returned last; io.EOF or worse
