@@ -51,7 +51,7 @@ func Example() {
 	fmt.Println("written by Redis", version)
 	// Unordered output:
 	// db 0, h:lpex: 3 fields, 1 of them expire
-	// db 0, h:meta: 600 fields, 1 of them expire
+	// db 0, h:meta: 600 fields, 3 of them expire
 	// written by Redis 8.6.3
 }
 
@@ -95,7 +95,7 @@ func ExampleReader_Value() {
 	// a 1
 	// e 3.14159265358979
 	// c +Inf
-	// 10 values are larger than a kilobyte
+	// 8 values are larger than a kilobyte
 }
 
 // Print a snapshot as JSON, one line for each key.
