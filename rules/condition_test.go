@@ -187,7 +187,7 @@ func randomEvent(rng *rand.Rand) *event.Event {
 func checkCondition(t *testing.T, c *conditions, src string, events []*event.Event) (closed bool, held int) {
 	t.Helper()
 	g, _ := parseGlob("{x}:{y}")
-	rule := &Rule{pattern: pattern{keys: []*glob{g}, only: g, captures: []string{"x", "y"}}}
+	rule := &Rule{pattern: pattern{limits: noLimits, keys: []*glob{g}, only: g, captures: []string{"x", "y"}}}
 	cond, says, problems := c.compile(src, rule.captures)
 	if len(problems) > 0 {
 		return false, 0

@@ -35,7 +35,7 @@ func (c *compilation) rule(v view) *Rule {
 	if !ok {
 		return nil
 	}
-	r := &Rule{Enabled: true, Order: "key"}
+	r := &Rule{Enabled: true, Order: "key", pattern: pattern{limits: &limits{}}}
 	c.ruleName(t, r)
 	r.File, r.Line, r.Col = t.location()
 	read(t, "description", &r.Description, view.str)
@@ -57,6 +57,9 @@ func (c *compilation) rule(v view) *Rule {
 		}
 	})
 	t.list("type", func(v view) { v.keyType(r) })
+	if r.keysNot == nil && r.regexes == nil && r.dbs == nil && r.types == nil {
+		r.limits = noLimits
+	}
 	says := everything()
 	if v, ok := t.get("when"); ok {
 		says = c.when(v, r)

@@ -2,6 +2,7 @@ package rules
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -196,14 +197,13 @@ func (e *explanation) fields() {
 		for _, re := range r.regexes {
 			list = append(list, re.String())
 		}
-		only := Rule{pattern: pattern{regexes: r.regexes}}
-		e.check("key_regex", someOf(list), key, only.wantsKey(ev, false))
+		e.check("key_regex", someOf(list), key, anyRegex(r.regexes, ev.Key))
 	}
 	if r.dbs != nil {
-		e.check("db", someOf(decimals(r.dbs)), strconv.Itoa(ev.DB), (&Rule{pattern: pattern{dbs: r.dbs}}).wantsPlace(ev))
+		e.check("db", someOf(decimals(r.dbs)), strconv.Itoa(ev.DB), slices.Contains(r.dbs, ev.DB))
 	}
 	if r.types != nil {
-		e.check("type", someOf(r.types), ev.Type, (&Rule{pattern: pattern{types: r.types}}).wantsPlace(ev))
+		e.check("type", someOf(r.types), ev.Type, slices.Contains(r.types, ev.Type))
 	}
 }
 

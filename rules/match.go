@@ -12,20 +12,29 @@ import (
 // pattern is what a rule waits for, compiled: fields are joined by AND, the
 // values of one field by OR, an empty field says nothing.
 type pattern struct {
-	index         int32 // the rule's place in its set
-	anyWrite      bool  // events has "write"
-	keys, keysNot []*glob
-	regexes       []*regexp.Regexp
-	captures      []string // names, sorted
-	only          *glob    // the one key pattern, if it is simple and nothing else captures
+	index    int32    // the rule's place in its set
+	anyWrite bool     // events has "write"
+	keys     []*glob  // nil: any
+	captures []string // names, sorted
+	only     *glob    // the one key pattern, if it is simple and nothing else captures
 
 	commands, commandsNot *nameSet // nil: any, none
 	commandsNamed         *nameSet // those of commands that are not there through a class
 	events                *nameSet // nil: any
-	dbs                   []int
-	types                 []string
 	cond                  *condition
+
+	*limits // never nil
 }
+
+// limits are what few rules have: the others share none of it.
+type limits struct {
+	keysNot []*glob
+	regexes []*regexp.Regexp
+	dbs     []int
+	types   []string
+}
+
+var noLimits = &limits{}
 
 // evaluator evaluates conditions for one event at a time.
 type evaluator struct {
@@ -130,7 +139,16 @@ func (r *Rule) wantsKey(ev *event.Event, found bool) bool {
 	if r.keys != nil && !found && !anyMatches(r.keys, ev.Key) || anyMatches(r.keysNot, ev.Key) {
 		return false
 	}
-	return r.regexes == nil || slices.ContainsFunc(r.regexes, func(re *regexp.Regexp) bool { return re.Match(ev.Key) })
+	return r.regexes == nil || anyRegex(r.regexes, ev.Key)
+}
+
+func anyRegex(exprs []*regexp.Regexp, key []byte) bool {
+	for _, re := range exprs {
+		if re.Match(key) {
+			return true
+		}
+	}
+	return false
 }
 
 func anyMatches(globs []*glob, key []byte) bool {
