@@ -25,7 +25,7 @@ import (
 //	command         required list: the program, then its arguments, each a template and each one argument; no shell
 //	env             table of variables, values are templates
 //	env_pass        list of names to pass on from triggerd's own environment
-//	dir             absolute path to run in; default /
+//	dir             absolute path to run in; default triggerd's own
 //	permanent_exit  list of exit codes that no retry can mend; default [64, 65, 78] (sysexits: usage, data, configuration)
 //
 // The program gets the firing's JSON and a newline on standard input. Its
@@ -177,9 +177,9 @@ func checkVariable(name string) error {
 }
 
 func (c *command) takeDir(d *fields) {
-	dir, ok := d.text("dir", "/")
-	if !ok {
-		return
+	dir, ok := d.text("dir", "")
+	if !ok || dir == "" {
+		return // triggerd's own, as for a program that is started by hand
 	}
 	c.dir = dir
 	if !filepath.IsAbs(dir) {

@@ -142,8 +142,12 @@ func TestExecDir(t *testing.T) {
 	if got := runs(t, actionstest.Firing(), `pwd > "$OUT"`, table{"dir": dir}); got != dir+"\n" {
 		t.Errorf("got %q, want %q", got, dir)
 	}
-	if got := runs(t, actionstest.Firing(), `pwd > "$OUT"`, nil); got != "/\n" {
-		t.Errorf("by default: got %q, want /", got)
+	own, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := runs(t, actionstest.Firing(), `pwd > "$OUT"`, nil); got != own+"\n" {
+		t.Errorf("by default: got %q, want our own %q", got, own)
 	}
 }
 

@@ -275,6 +275,10 @@ func (n *session) follow(l *link, wantKeys bool) error {
 	if n.giveUp {
 		resume = Position{}
 	}
+	if resume.IsZero() {
+		// Someone is waiting for something to happen: say why it does not yet.
+		s.cfg.Logger.Info("asking for a full resync, which a server may begin some seconds later (repl-diskless-sync-delay)", "server", s.addr.text)
+	}
 	a, err := l.psync(&s.cfg, resume)
 	if err != nil {
 		return err

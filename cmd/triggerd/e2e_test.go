@@ -40,6 +40,7 @@ key = "stock:{sku}"
 target = "hook"
 [[rule.action]]
 type = "exec"
+concurrency = 1
 command = ["sh", "-c", "cat > got.json; echo $TRIGGERD_RULE $TRIGGERD_KEY > got.env"]
 [[rule.action]]
 type = "log"
