@@ -37,7 +37,7 @@ const patience = 20 * time.Second
 
 // process is a running triggerd.
 type process struct {
-	t      *testing.T
+	t      testing.TB
 	cmd    *exec.Cmd
 	stdout bytes.Buffer // complete once it has ended, if it was not piped
 	logs   *lines
@@ -45,7 +45,7 @@ type process struct {
 }
 
 // start runs triggerd with args in dir.
-func start(t *testing.T, dir string, args ...string) *process {
+func start(t testing.TB, dir string, args ...string) *process {
 	t.Helper()
 	p := &process{t: t, logs: newLines(), ended: make(chan error, 1)}
 	p.cmd = command(t, dir, args...)
@@ -64,7 +64,7 @@ func start(t *testing.T, dir string, args ...string) *process {
 	return p
 }
 
-func command(t *testing.T, dir string, args ...string) *exec.Cmd {
+func command(t testing.TB, dir string, args ...string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
@@ -136,7 +136,7 @@ func (l *lines) String() string {
 }
 
 // await waits until want is there n times.
-func (l *lines) await(t *testing.T, want string, n int) {
+func (l *lines) await(t testing.TB, want string, n int) {
 	t.Helper()
 	limit := time.After(patience)
 	for {
@@ -184,7 +184,7 @@ type sink struct {
 	reply func(d *delivery) int // status for a delivery; nil: 200
 }
 
-func newSink(t *testing.T) *sink {
+func newSink(t testing.TB) *sink {
 	s := &sink{added: make(chan struct{})}
 	s.Server = httptest.NewServer(http.HandlerFunc(s.receive))
 	t.Cleanup(s.Close)
@@ -222,7 +222,7 @@ func (s *sink) setReply(f func(*delivery) int) {
 }
 
 // await waits until done holds for what has arrived, and returns that.
-func (s *sink) await(t *testing.T, what string, done func([]delivery) bool) []delivery {
+func (s *sink) await(t testing.TB, what string, done func([]delivery) bool) []delivery {
 	t.Helper()
 	limit := time.After(patience)
 	for {
@@ -241,7 +241,7 @@ func (s *sink) await(t *testing.T, what string, done func([]delivery) bool) []de
 }
 
 // write makes a file in dir.
-func write(t *testing.T, dir, name, content string) string {
+func write(t testing.TB, dir, name, content string) string {
 	t.Helper()
 	path := filepath.Join(dir, name)
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
