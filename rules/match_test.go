@@ -74,6 +74,8 @@ func TestFields(t *testing.T) {
 		{`key_regex = "^stock:[a-z]+$"`, set7, false},
 		{`key_regex = "k:(?P<n>.)"`, set7, true},
 
+		{`key_regex = "^a\uFFFD$"`, change("set", "a\xff", "SET"), true}, // a byte that is not UTF-8 is that letter to an expression
+
 		{`command = "set"`, set7, true},
 		{`command = ["DEL", "SeT"]`, set7, true},
 		{`command = "DEL"`, set7, false},
@@ -83,6 +85,8 @@ func TestFields(t *testing.T) {
 		{`command_not = "@hash"`, set7, true},
 		{`command = "xgroup"`, change("xgroup-create", "s", "XGROUP CREATE", "s"), true},
 		{`command = "xgroup create"`, change("xgroup-create", "s", "XGROUP CREATE", "s"), true},
+		{`command = "xgroup"
+		  when = 'command == "XGROUP CREATE"'`, change("xgroup-create", "s", "XGROUP CREATE", "s"), true},
 		{`command = "xgroup setid"`, change("xgroup-create", "s", "XGROUP CREATE", "s"), false},
 		{`command_not = "xgroup"`, change("xgroup-create", "s", "XGROUP CREATE", "s"), false},
 		{`command_not = "SET"`, snapshotKey("a"), false},
@@ -215,6 +219,16 @@ func TestConditionError(t *testing.T) {
 	}
 	if len(told) != 1 || !strings.Contains(told[0], "bad: k: ") || !strings.Contains(told[0], "out of range") {
 		t.Errorf("told %q", told)
+	}
+}
+
+// TestJSONLimit checks that a text too big to be looked into is an error, not
+// a value that is not there.
+func TestJSONLimit(t *testing.T) {
+	set := one(t, `when = 'json(arg(0), "a") == nil'`)
+	matches := set.Match(nil, change("set", "k", "SET", `{"b":"`+strings.Repeat("x", 1<<20)+`"}`))
+	if len(matches) != 0 || set.Rules[0].ConditionErrors() != 1 {
+		t.Errorf("%d matches and %d errors, want 0 and 1", len(matches), set.Rules[0].ConditionErrors())
 	}
 }
 
