@@ -23,6 +23,10 @@ type decoder struct {
 
 	now    func() time.Time // when the bytes at hand arrived
 	getAck func()           // called where the server asks for an acknowledgement; may be nil
+
+	// annotate takes a line that begins with '#', which append-only files
+	// have; it reports whether it knows it. nil: there are none.
+	annotate func(line []byte) bool
 }
 
 // newDecoder returns a decoder of what r reads from now on, which is the
@@ -53,6 +57,9 @@ func (d *decoder) next() (*Record, error) {
 			return nil, d.fail(err)
 		}
 		if d.r.Inline() && len(args) > 0 && !startsWithLetter(args[0]) {
+			if d.annotate != nil && len(args) == 1 && d.annotate(args[0]) {
+				continue
+			}
 			return nil, notCommand(args, before)
 		}
 		rec, err := d.take(args, before)

@@ -33,7 +33,8 @@ type Record struct {
 	Tx     Tx       // Command: the transaction it is part of
 	Time   time.Time
 
-	Entry *rdb.Entry // Key: name, database, type and expiry
+	Entry *rdb.Entry  // Key: name, database, type and expiry
+	RDB   *rdb.Reader // Key: what the value can be read from, before the next record
 
 	From Position // SnapshotBegin, SnapshotEnd: where reading stood before; zero at the first
 	Gap  bool     // SnapshotBegin, SnapshotEnd: what lies between From and Pos was missed

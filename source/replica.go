@@ -333,9 +333,10 @@ func (n *session) fullResync(l *link, a *attachment, wantKeys bool) error {
 		return errStop
 	}
 	keys := 0
+	rec := Record{Kind: Key, ReplID: a.pos.ReplID, Offset: a.pos.Offset, RDB: rd, Time: began}
 	for e := first; err == nil && wantKeys; e, err = rd.Next() {
 		keys++
-		rec := Record{Kind: Key, DB: e.DB, ReplID: a.pos.ReplID, Offset: a.pos.Offset, Entry: e, Time: began}
+		rec.DB, rec.Entry = e.DB, e
 		if !n.yield(&rec) {
 			return errStop
 		}

@@ -1,0 +1,225 @@
+package source_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"triggerd/internal/redistest"
+	"triggerd/internal/resp"
+	"triggerd/source"
+)
+
+// played returns "db words" of each command and "db key" of each key.
+func played(t *testing.T, s source.Source) (got []string, last source.Position, err error) {
+	t.Helper()
+	for rec, err := range s.Records(t.Context(), source.Position{}) {
+		if err != nil {
+			return got, last, err
+		}
+		switch rec.Kind {
+		case source.Command:
+			got = append(got, fmt.Sprintf("%d %s", rec.DB, joinWords(rec.Args)))
+		case source.Key:
+			got = append(got, fmt.Sprintf("%d key %s", rec.DB, rec.Entry.Key))
+		}
+		if !rec.Pos.IsZero() {
+			last = rec.Pos
+		}
+	}
+	return got, last, nil
+}
+
+func joinWords(args [][]byte) string {
+	words := make([]string, len(args))
+	for i, a := range args {
+		words[i] = string(a)
+	}
+	return strings.Join(words, " ")
+}
+
+// The append-only files that servers write, of one file with a snapshot in
+// front and of many with a manifest, play as what was done to the server.
+func TestOpenStreamAppendOnly(t *testing.T) {
+	tests := []struct{ server, file string }{
+		{"redis-6.0", "appendonly.aof"},
+		{"redis-7.0", "appendonlydir/appendonly.aof.manifest"},
+		{"valkey-9.1", "appendonlydir/appendonly.aof.manifest"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.server, func(t *testing.T) {
+			args := []string{"--appendonly", "yes", "--appendfsync", "always"}
+			if tt.server != "redis-6.0" {
+				args = append(args, "--aof-timestamp-enabled", "yes")
+			}
+			srv := redistest.Start(t, tt.server, args...)
+			began := time.Now().Add(-2 * time.Second)
+			redistest.Do(t, srv, "SET", "old", "1")
+			redistest.Do(t, srv, "BGREWRITEAOF")
+			awaitRewrite(t, func() string { return redistest.Do(t, srv, "INFO", "persistence").(string) })
+			c := redistest.Dial(t, srv)
+			for _, line := range []string{"SELECT 3", "SET new 2", "MULTI", "INCR n", "INCR n", "EXEC", "DEL new"} {
+				if _, err := c.Do(strings.Fields(line)...); err != nil {
+					t.Fatal(err)
+				}
+			}
+			s, err := source.OpenStream(filepath.Join(srv.Dir, tt.file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, last, err := played(t, s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := "0 key old, 3 SET new 2, 3 INCR n, 3 INCR n, 3 DEL new"
+			if strings.Join(got, ", ") != want {
+				t.Errorf("played %v, want %s", got, want)
+			}
+			if last.DB != 3 || last.Offset < 100 {
+				t.Errorf("last position %v", last)
+			}
+			for rec := range s.Records(t.Context(), source.Position{}) {
+				if rec.Time.Before(began) || rec.Time.After(time.Now()) {
+					t.Errorf("a record of %v, played at %v", rec.Time, time.Now())
+				}
+			}
+		})
+	}
+}
+
+func awaitRewrite(t *testing.T, info func() string) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if s := info(); strings.Contains(s, "aof_rewrite_in_progress:0") && strings.Contains(s, "aof_rewrite_scheduled:0") {
+			return
+		}
+	}
+	t.Fatal("the rewrite does not end")
+}
+
+// A time that an append-only file notes is that of the commands behind it.
+func TestStreamAnnotations(t *testing.T) {
+	in := "#TS:1700000000\r\n" + string(resp.AppendCommand(nil, "SET", "a", "1")) + "#TS:1700000100\r\n" + string(resp.AppendCommand(nil, "SET", "a", "2"))
+	var got []int64
+	for rec, err := range source.NewStream(strings.NewReader(in), "x").Records(t.Context(), source.Position{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, rec.Time.Unix())
+	}
+	if len(got) != 2 || got[0] != 1700000000 || got[1] != 1700000100 {
+		t.Errorf("times %v", got)
+	}
+	for _, bad := range []string{"#TS:x\r\n", "#TS:\r\n", "#\r\n", "#TS:1 2\r\n"} {
+		if _, _, err := played(t, source.NewStream(strings.NewReader(bad), "x")); err == nil {
+			t.Errorf("%q is played", bad)
+		}
+	}
+}
+
+func TestStreamErrors(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, content string) string {
+		t.Helper()
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	set := string(resp.AppendCommand(nil, "SET", "a", "1"))
+	multi := string(resp.AppendCommand(nil, "MULTI"))
+	tests := []struct {
+		name, content, want string
+		plays               int
+	}{
+		{"cut.aof", set + set[:len(set)-3], "cut.aof: behind byte 27, inside a command: unexpected EOF", 1},
+		{"open.aof", set + multi + set, "inside a transaction", 1},
+		{"wrong.aof", set + "$5\r\nhello\r\n", "wrong.aof: protocol error at byte 27", 1},
+		{"cut.rdb", "REDIS0010", "cut.rdb: ", 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s, err := source.OpenStream(write(tt.name, tt.content))
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, _, err := played(t, s)
+			if err == nil || !strings.Contains(err.Error(), tt.want) || len(got) != tt.plays {
+				t.Errorf("played %v, %v; want %d records and %q", got, err, tt.plays, tt.want)
+			}
+		})
+	}
+	for name, content := range map[string]string{
+		"none.manifest":   "",
+		"type.manifest":   "file a seq 1 type x\n",
+		"path.manifest":   "file ../a seq 1 type b\n",
+		"seq.manifest":    "file a seq x type b\n",
+		"bases.manifest":  "file a seq 1 type b\nfile b seq 2 type b\n",
+		"binary.manifest": "\x00\xff\n",
+	} {
+		if _, err := source.OpenStream(write(name, content)); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := source.OpenStream(filepath.Join(dir, "nobody.manifest")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a manifest that is not there: %v", err)
+	}
+	s, err := source.OpenStream(filepath.Join(dir, "nobody.aof"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := played(t, s); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a file that is not there: %v", err)
+	}
+}
+
+// Several files play one after another, with offsets that go on; stopping early
+// stops all.
+func TestStreamSeveral(t *testing.T) {
+	dir := t.TempDir()
+	var paths []string
+	for i := range 3 {
+		path := filepath.Join(dir, fmt.Sprint(i))
+		in := resp.AppendCommand(nil, "SELECT", fmt.Sprint(i))
+		in = resp.AppendCommand(in, "SET", "k", fmt.Sprint(i))
+		if err := os.WriteFile(path, in, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		paths = append(paths, path)
+	}
+	s, err := source.OpenStream(paths...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, last, err := played(t, s)
+	if want := "0 SET k 0, 1 SET k 1, 2 SET k 2"; strings.Join(got, ", ") != want || err != nil {
+		t.Errorf("played %v, %v, want %s", got, err, want)
+	}
+	if want := int64(3 * (23 + 27)); last.Offset != want || last.DB != 2 {
+		t.Errorf("last position %v, want offset %d", last, want)
+	}
+	n := 0
+	for range s.Records(t.Context(), source.Position{}) {
+		n++
+		break
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range s.Records(ctx, source.Position{}) {
+		n++
+	}
+	if n != 1 {
+		t.Errorf("%d records after stopping", n)
+	}
+	var none io.Reader = strings.NewReader("")
+	if got, _, err := played(t, source.NewStream(none, "empty")); len(got) != 0 || err != nil {
+		t.Errorf("nothing plays as %v, %v", got, err)
+	}
+}
