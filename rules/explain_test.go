@@ -3,6 +3,7 @@ package rules_test
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"triggerd/internal/event"
@@ -73,6 +74,29 @@ when: not (arg(0) == "x"): true: true`},
 			t.Errorf("%s: all is so: %v, but the rule matches: %v", test.ev.Name, all, matches)
 		}
 	}
+}
+
+// TestExplainBesideMatch runs under the race detector.
+func TestExplainBesideMatch(t *testing.T) {
+	set := one(t, "key = 'stock:{sku}'\nwhen = 'params.sku == \"7\" && num(arg(1)) > 0 && time.Hour() >= 0'")
+	ev := change("set", "stock:7", "SET", "stock:7", "6")
+	var wg sync.WaitGroup
+	for range 2 {
+		wg.Go(func() {
+			for range 50 {
+				if n := len(set.Explain(set.Rules[0], ev)); n != 4 {
+					t.Errorf("%d checks, want 4", n)
+				}
+				set.Served(set.Rules[0])
+			}
+		})
+	}
+	for range 500 {
+		if n := len(set.Match(nil, ev)); n != 1 {
+			t.Errorf("%d matches, want 1", n)
+		}
+	}
+	wg.Wait()
 }
 
 func TestServed(t *testing.T) {

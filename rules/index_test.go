@@ -28,7 +28,34 @@ func TestAutomatonRandom(t *testing.T) {
 	}
 }
 
+func FuzzAutomaton(f *testing.F) {
+	f.Add("a*b\n*a?\n{x}:*\n[^a]*\n*a*b*", "aXb:a")
+	f.Add("**\n\\\n[\n{a}{b}", "")
+	f.Fuzz(func(t *testing.T, patterns, key string) {
+		if len(patterns) > 200 || len(key) > 200 {
+			return
+		}
+		var globs []*glob
+		for p := range strings.SplitSeq(patterns, "\n") {
+			if g, err := parseGlob(p); err == nil {
+				globs = append(globs, g)
+			}
+		}
+		checkAutomatonKeys(t, globs, []string{key, key + key, ""})
+	})
+}
+
 func checkAutomaton(t *testing.T, rng *rand.Rand, globs []*glob, keys int) {
+	t.Helper()
+	list := make([]string, keys)
+	for i := range list {
+		list[i] = randomKey(rng, globText(globs[rng.IntN(len(globs))]))
+	}
+	checkAutomatonKeys(t, globs, list)
+}
+
+// checkAutomatonKeys compares automata of several means with the globs.
+func checkAutomatonKeys(t *testing.T, globs []*glob, keys []string) {
 	t.Helper()
 	loose := relax(globs)
 	parts := make([][]part, len(globs))
@@ -39,8 +66,8 @@ func checkAutomaton(t *testing.T, rng *rand.Rand, globs []*glob, keys int) {
 	poor.credit = 0
 	small := newAutomaton(parts)
 	small.limit = small.used + 200
-	for range keys {
-		key := []byte(randomKey(rng, globText(globs[rng.IntN(len(globs))])))
+	for _, k := range keys {
+		key := []byte(k)
 		got := full.match(nil, key)
 		for name, other := range map[string]*automaton{"without credit": poor, "without room": small} {
 			if !sameSet(got, other.match(nil, key)) {

@@ -168,8 +168,13 @@ func (l *loader) syntaxError(s *source, err error) {
 
 // add files an error; s is the file that it is in, nil if there is none.
 func (l *loader) add(s *source, e *Error) {
+	l.errors = append(l.errors, l.ranked(s, e))
+}
+
+// ranked notes which file an error or a warning is in, to sort by.
+func (l *loader) ranked(s *source, e *Error) *Error {
 	l.order[e] = max(0, slices.Index(l.sources, s))
-	l.errors = append(l.errors, e)
+	return e
 }
 
 // addAt files an error at an offset.
@@ -193,11 +198,13 @@ func (l *loader) place(s *source, off int, e *Error) {
 // finish puts everything together, or returns the mistakes.
 func (l *loader) finish() (*Set, error) {
 	set := l.d.build(l)
-	slices.SortStableFunc(l.errors, func(a, b *Error) int {
-		return cmp.Or(cmp.Compare(l.order[a], l.order[b]), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Col, b.Col))
-	})
-	for _, e := range slices.Concat(l.errors, l.warnings) {
-		e.Msg, e.Hint = l.redact(e.Msg), l.redact(e.Hint)
+	for _, list := range [][]*Error{l.errors, l.warnings} {
+		slices.SortStableFunc(list, func(a, b *Error) int {
+			return cmp.Or(cmp.Compare(l.order[a], l.order[b]), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Col, b.Col))
+		})
+		for _, e := range list {
+			e.Msg, e.Hint = l.redact(e.Msg), l.redact(e.Hint)
+		}
 	}
 	if len(l.errors) > 0 {
 		return nil, errorList(l.errors)

@@ -29,7 +29,7 @@ func (v view) errorf(hint, format string, args ...any) {
 
 // warnf files a warning.
 func (v view) warnf(hint, format string, args ...any) {
-	v.l.warnings = append(v.l.warnings, v.newError(hint, fmt.Sprintf(format, args...)))
+	v.l.warnings = append(v.l.warnings, v.l.ranked(v.s, v.newError(hint, fmt.Sprintf(format, args...))))
 }
 
 func (v view) newError(hint, msg string) *Error {
