@@ -182,6 +182,18 @@ func conditionRules(n int) *rules.Set {
 	return set(n, func(i int) map[string]any { return map[string]any{"when": condition(i)} })
 }
 
+// hitRules are fieldRules, and five that match every event of one family.
+func hitRules(n int) *rules.Set {
+	patterns := mixedPatterns(n)
+	five := []string{"user:*", "*:profile", "user:*:profile", "user:{id}:profile", "*ser:*"}
+	return set(n+5, func(i int) map[string]any {
+		if i < 5 {
+			return map[string]any{"key": five[i], "when": `db == 0 && num(arg(1)) >= 0 && key startsWith "user:"`}
+		}
+		return map[string]any{"key": patterns[i-5], "command": commands[i%len(commands)], "when": fmt.Sprintf("num(arg(1)) > %d", i%900)}
+	})
+}
+
 // tenantRules all wait for the same keys and differ in one argument.
 func tenantRules(n int) *rules.Set {
 	return set(n, func(i int) map[string]any {

@@ -54,6 +54,7 @@ func main() {
 	family, diverse := familyEvents(), diverseEvents()
 	keysOnly(sizes, family, diverse)
 	full(sizes, diverse)
+	hits(sizes, family, diverse)
 	hostile(diverse)
 	build(sizes)
 	report()
@@ -128,6 +129,27 @@ func full(sizes []int, diverse []event.Event) {
 	atMost("fields, 10,000 rules / 10", fields[10_000]/fields[10], 2.5, "x")
 	atMost("conditions only, 10,000 rules / 10", conds[10_000]/conds[10], 2.5, "x")
 	atLeast("matching only, 10,000 rules, conditions only", 1e3/conds[10_000], 8, "M events/s")
+}
+
+// hits measures events that five rules with conditions match, and how a new
+// set begins.
+func hits(sizes []int, family, diverse []event.Event) {
+	head("Five matches an event, and the first events of a new set, ns an event", "rules", "five matches", "first 1,000, diverse", "steady, diverse")
+	five, first, steady := map[int]float64{}, 0.0, 0.0
+	for _, n := range sizes[:4] {
+		five[n] = perEvent(match(hitRules(n)), family)
+		m := match(fieldRules(n))
+		start := time.Now()
+		for i := range 1000 {
+			m(&diverse[i])
+		}
+		first = float64(time.Since(start).Nanoseconds()) / 1000
+		steady = perEvent(m, diverse)
+		row(n, five[n], first, steady)
+	}
+	atMost("five matches, 10,000 rules / 10", five[10_000]/five[10], 1.25, "x")
+	atMost("first 1,000 events of a new set / steady, 10,000 rules", first/steady, 10, "x")
+	atMost("allocations an event that five rules match", allocationsOf(match(hitRules(10_000)), family), 0, "")
 }
 
 // hostile measures keys made to cost as much as they can.
@@ -227,9 +249,17 @@ func allocations(set *rules.Set, events []event.Event) float64 {
 			quiet = append(quiet, events[i])
 		}
 	}
+	return allocationsOf(m, quiet)
+}
+
+// allocationsOf returns the allocations an event, once its states are made.
+func allocationsOf(m matcher, events []event.Event) float64 {
+	for i := range events {
+		m(&events[i])
+	}
 	i := 0
-	return testing.AllocsPerRun(len(quiet)-1, func() {
-		m(&quiet[i%len(quiet)])
+	return testing.AllocsPerRun(len(events)-1, func() {
+		m(&events[i%len(events)])
 		i++
 	})
 }
