@@ -2,6 +2,7 @@ package rdb_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -139,6 +140,7 @@ func TestRefused(t *testing.T) {
 		{"version 16", []byte("REDIS0016\xff"), 0, 0, "unknown RDB version"},
 		{"version 9999", []byte("REDIS9999\xff"), 0, 0, "unknown RDB version"},
 		{"valkey 079", []byte("VALKEY079\xff"), 0, 0, "unknown RDB version"},
+		{"valkey 082", []byte("VALKEY082\xff"), 0, 0, "unknown RDB version"},
 		{"no checksum", []byte("REDIS0005\xff1234567"), 0, 17, "unexpected EOF"},
 		{"wrong checksum", []byte("REDIS0005\xff12345678"), 0, 10, "wrong checksum"},
 		{"opcode 242", []byte("REDIS0015\xf2"), 0, 9, "type or opcode 242: unknown"},
@@ -345,6 +347,93 @@ func TestDuplicateKeys(t *testing.T) {
 func skipErr(in io.Reader) error {
 	_, _, err := skipAll(in)
 	return err
+}
+
+// TestNewerVersions reads a version that is not known, if told so, as far as it
+// has nothing new.
+func TestNewerVersions(t *testing.T) {
+	for magic, want := range map[string]error{"REDIS0016": io.EOF, "VALKEY999": io.EOF, "REDIS0000": rdb.ErrVersion, "VALKEY079": rdb.ErrVersion} {
+		r := rdb.NewReader(bytes.NewReader(everyType(magic)))
+		r.NewerVersions = true
+		var err error
+		for err == nil {
+			_, err = r.Next()
+		}
+		if !errors.Is(err, want) {
+			t.Errorf("%s: %v, want %v", magic, err, want)
+		}
+	}
+	r := rdb.NewReader(bytes.NewReader(append([]byte("REDIS0020"), 200)))
+	r.NewerVersions = true
+	if _, err := r.Next(); !errors.Is(err, rdb.ErrUnknown) {
+		t.Error(err)
+	}
+}
+
+// TestDump reads payloads of DUMP: good ones, and ones with something wrong.
+func TestDump(t *testing.T) {
+	payload := func(version uint16, value ...[]byte) []byte {
+		b := binary.LittleEndian.AppendUint16(bytes.Join(value, nil), version)
+		return binary.LittleEndian.AppendUint64(b, checksum(b))
+	}
+	list := [][]byte{{18}, length(2), length(2), str(listpack("a", 5)), length(1), str(strings.Repeat("long", 50_000))}
+	good := payload(11, list...)
+	unchecked := slices.Clone(good)
+	clear(unchecked[len(unchecked)-8:])
+	for name, data := range map[string][]byte{"checked": good, "unchecked": unchecked} {
+		before := bytes.Clone(data)
+		r, err := rdb.NewDumpReader(data)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		e, err := r.Next()
+		if err != nil || e.Type != rdb.TypeList || e.Encoding != rdb.EncodingQuicklist || len(e.Key) != 0 {
+			t.Fatalf("%s: %+v, %v", name, e, err)
+		}
+		v, err := r.Value()
+		if err != nil || len(v.Items) != 3 || string(v.Items[1]) != "5" || len(v.Items[2]) != 200_000 {
+			t.Errorf("%s: %d items, %v", name, len(v.Items), err)
+		}
+		if _, err := r.Next(); err != io.EOF {
+			t.Errorf("%s: %v", name, err)
+		}
+		if !bytes.Equal(data, before) {
+			t.Errorf("%s: the payload was changed", name)
+		}
+	}
+	wrong := slices.Clone(good)
+	wrong[5] ^= 1
+	for _, tc := range []struct {
+		name string
+		data []byte
+		want string
+	}{
+		{"empty", nil, "unexpected EOF"},
+		{"only a footer", payload(11), "unexpected EOF"},
+		{"wrong checksum", wrong, "wrong checksum"},
+		{"version 16", payload(16, list...), "unknown RDB version"},
+		{"version 0", payload(0, list...), "unknown RDB version"},
+		{"type 200", payload(11, []byte{200}, str("v")), "type 200: unknown"},
+		{"an opcode", payload(11, []byte{254}, str("v")), "type 254: unknown"},
+		{"cut", payload(11, []byte{0}, length(100), []byte("short")), "unexpected EOF"},
+		{"cut in a long string", payload(11, []byte{0}, length(200_000), []byte("short")), "unexpected EOF"},
+		{"too long", payload(11, []byte{0}, str("v"), []byte("more")), "4 bytes follow the value"},
+	} {
+		before := bytes.Clone(tc.data)
+		r, err := rdb.NewDumpReader(tc.data)
+		for err == nil {
+			if _, err = r.Next(); err == nil {
+				_, err = r.Value()
+			}
+		}
+		var syn *rdb.SyntaxError
+		if !errors.As(err, &syn) || !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%s: %v, want %s", tc.name, err, tc.want)
+		}
+		if !bytes.Equal(tc.data, before) {
+			t.Errorf("%s: the payload was changed", tc.name)
+		}
+	}
 }
 
 // TestErrorTypes looks for the sentinels inside the errors.

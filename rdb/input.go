@@ -75,6 +75,9 @@ func (in *input) readErr() error {
 
 // fill makes at least n bytes, n <= maxInPlace+64, unread in buf.
 func (in *input) fill(n int) error {
+	if in.srcErr != nil && in.end-in.pos < n {
+		return in.readErr()
+	}
 	if in.pos+n > len(in.buf) {
 		in.turn()
 	}
@@ -169,6 +172,9 @@ func (in *input) readFull(dst []byte) error {
 	in.pos += k
 	if k == len(dst) {
 		return nil
+	}
+	if in.srcErr != nil {
+		return in.readErr()
 	}
 	in.turn() // nothing is left in buf: sums up, and base is the offset of dst[k]
 	for idle := 0; k < len(dst); {

@@ -67,6 +67,11 @@ type Entry struct {
 type Reader struct {
 	// Limits may be set before the first call of Next.
 	Limits Limits
+	// NewerVersions may be set before the first call of Next, to read
+	// snapshots of a version above those that are known (Redis 15, Valkey 81)
+	// too. A new version has something new, at which reading ends with an
+	// ErrUnknown; what was there before has always kept its form.
+	NewerVersions bool
 	// OnAux, if set, is called for each aux field while Next passes it:
 	// those before the first key, and those between and after keys. The
 	// slices are valid during the call only.
@@ -77,6 +82,7 @@ type Reader struct {
 
 	in       input
 	started  bool
+	dump     bool // the input is a payload of DUMP
 	valkey   bool
 	version  int
 	entry    Entry
@@ -195,6 +201,9 @@ func (r *Reader) next() error {
 		return err
 	}
 	r.inKey = false
+	if r.dump {
+		return r.nextDump()
+	}
 	if !r.started {
 		if err := r.start(); err != nil {
 			return err
@@ -230,6 +239,11 @@ func (r *Reader) key() error {
 	if r.seen.n < maxDuplicates && r.seen.add(r.entry.DB, key) {
 		return r.in.faultAt(start, "the key is there twice")
 	}
+	return r.noteInt()
+}
+
+// noteInt looks whether a string value is an integer.
+func (r *Reader) noteInt() error {
 	if r.typ != typString {
 		return nil
 	}
@@ -267,16 +281,27 @@ func (r *Reader) start() error {
 		}
 		r.version = 10*r.version + int(d-'0')
 	}
-	// Redis counts from 1, Valkey from 80; 12 to 79 are Redis' own.
-	known := r.version >= 1 && r.version <= 15
-	if r.valkey {
-		known = r.version == 80
-	}
-	if !known {
-		return r.in.faultAt(0, "magic %q: %w", b, ErrVersion)
-	}
 	r.in.noSum = r.version < 5
-	return nil
+	return r.checkVersion(0)
+}
+
+// The versions that are known: Redis counts from 1, Valkey from 80.
+const (
+	redisLast   = 15
+	valkeyFirst = 80
+	valkeyLast  = 81
+)
+
+// checkVersion refuses a version that is not known; it stands at offset off.
+func (r *Reader) checkVersion(off int64) error {
+	first, last := 1, redisLast
+	if r.valkey {
+		first, last = valkeyFirst, valkeyLast
+	}
+	if r.version >= first && (r.version <= last || r.NewerVersions) {
+		return nil
+	}
+	return r.in.faultAt(off, "version %d: %w", r.version, ErrVersion)
 }
 
 // The opcodes (rdb.h).

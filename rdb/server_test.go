@@ -223,8 +223,12 @@ func checkSnapshot(t *testing.T, f *filler, file string) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, want := f.snapshotAnswer(name, v), f.serverAnswer(name, v.Type); got != want {
+		got := f.snapshotAnswer(name, v)
+		if want := f.serverAnswer(name, v.Type); got != want {
 			t.Errorf("db %d, key %.40q:\n got %.2000s\nwant %.2000s", e.DB, name, got, want)
+		}
+		if dump := f.dumpAnswer(name); dump != got {
+			t.Errorf("db %d, key %.40q, from DUMP:\n got %.2000s\nwant %.2000s", e.DB, name, dump, got)
 		}
 	}
 	for db := range 16 {
@@ -261,6 +265,26 @@ func (f *filler) checkEntry(name string, e *rdb.Entry) {
 	} else if e.ExpireAt != max(0, at.(int64)) {
 		f.t.Errorf("key %.40q: expires at %d, want %d", name, e.ExpireAt, at)
 	}
+}
+
+// dumpAnswer is snapshotAnswer of what DUMP returns.
+func (f *filler) dumpAnswer(name string) string {
+	f.t.Helper()
+	r, err := rdb.NewDumpReader([]byte(f.do("DUMP", name).(string)))
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	if _, err := r.Next(); err != nil {
+		f.t.Fatal(err)
+	}
+	v, err := r.Value()
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	if _, err := r.Next(); err != io.EOF {
+		f.t.Errorf("key %.40q: DUMP goes on: %v", name, err)
+	}
+	return f.snapshotAnswer(name, v)
 }
 
 // snapshotAnswer and serverAnswer bring a value into the same form.
