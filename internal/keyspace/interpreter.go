@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"triggerd/internal/event"
+	"triggerd/rdb"
 )
 
 // Dialect names the server family at the other end. Both announce the same
@@ -21,6 +22,23 @@ const (
 // Config sets an Interpreter up. Its zero value is useful.
 type Config struct {
 	Dialect Dialect
+	// Major is the server's major version, 0 if it is not known: taken for a
+	// new one. Before Redis 7 a consumer that reading has made is not announced.
+	Major int
+
+	// Need says how much has to be kept of a key, which is borrowed, so that
+	// events are exact and have values. It must give the same answer for the
+	// same key each time; SetNeed replaces it. nil: nothing is kept.
+	Need func(db int, key []byte) Need
+	// MaxMirror is how many bytes of memory the mirror may take, as estimated;
+	// 0 means DefaultMaxMirror.
+	MaxMirror int64
+	// ExpiryGrace is how much earlier than its deadline, by our clock, the
+	// removal of a key still counts as its expiry: how far our clock may be
+	// behind the primary's. What a client removes in that time is called
+	// "expired" too, so it should be small, and shorter than any deadline that
+	// matters. Being behind in reading the stream errs in the same way.
+	ExpiryGrace time.Duration
 }
 
 // Command is one replicated command. Everything in it is borrowed: the
@@ -44,10 +62,13 @@ type SnapshotKey struct {
 	Type     string // as TYPE spells it, "" if not known
 	ExpireAt int64  // Unix time in milliseconds, 0 for none
 	Bytes    int    // length in the snapshot, 0 if not known
-	ReplID   string
-	Offset   int64 // the offset that the snapshot belongs to
-	Time     time.Time
-	Source   string
+	// Value is the reader that is at this key, its value unread; it is read
+	// only if the key is needed. nil: the value is not known.
+	Value  *rdb.Reader
+	ReplID string
+	Offset int64 // the offset that the snapshot belongs to
+	Time   time.Time
+	Source string
 }
 
 // Stats counts what an Interpreter has seen.
@@ -57,6 +78,10 @@ type Stats struct {
 	SnapshotKeys int64
 	Malformed    int64 // commands with too few arguments, or a count or option that is not one
 	Unknown      int64 // commands that the table does not know
+
+	MirrorKeys  int64 // that are kept
+	MirrorBytes int64 // of memory for them, estimated
+	Lost        Losses
 }
 
 // Interpreter makes events of commands. One goroutine may use it at a time.
@@ -65,6 +90,8 @@ type Interpreter struct {
 	config  Config
 	stats   Stats
 	unknown map[string]unknownName // names of unknown commands, so that each is made once
+	mirror  *mirror                // nil: nothing is needed
+	maker   maker                  // of the command that the mirror follows
 }
 
 // unknownName is how a command that the table does not know is spelt in events.
@@ -77,12 +104,41 @@ const (
 
 // New makes an Interpreter.
 func New(config Config) *Interpreter {
-	return &Interpreter{config: config, unknown: map[string]unknownName{}}
+	in := &Interpreter{config: config, unknown: map[string]unknownName{}}
+	if config.Need != nil {
+		in.mirror = newMirror(&in.config)
+	}
+	return in
+}
+
+// SetNeed replaces Config.Need. Keys that are needed no more are forgotten; of
+// those that are needed from now on nothing is known until a command sets them
+// whole, or the next snapshot.
+func (in *Interpreter) SetNeed(need func(db int, key []byte) Need) {
+	in.config.Need = need
+	switch mi := in.mirror; {
+	case need == nil:
+		in.mirror = nil
+	case mi == nil:
+		in.mirror = newMirror(&in.config)
+	default:
+		mi.need = need
+		mi.flushed = false
+		for db, d := range mi.dbs {
+			mi.review(d, db)
+		}
+	}
 }
 
 // Stats returns the counts so far. It belongs to the goroutine that uses the
 // Interpreter.
-func (in *Interpreter) Stats() Stats { return in.stats }
+func (in *Interpreter) Stats() Stats {
+	s := in.stats
+	if mi := in.mirror; mi != nil {
+		s.MirrorKeys, s.MirrorBytes, s.Lost = mi.keys, mi.size, mi.losses
+	}
+	return s
+}
 
 // Command appends the events of a command to dst, in the order in which the
 // server announces them. They borrow the command's bytes. A command with too
@@ -95,24 +151,21 @@ func (in *Interpreter) Command(dst []event.Event, c *Command) []event.Event {
 	}
 	id := lookupArgs(c.Args)
 	p := planOf(id)
-	if p.how == silent {
+	followed := in.mirror != nil && in.mirror.wanted(id, c.Args, c.DB)
+	if p.how == silent && !followed {
 		return dst
 	}
 	m := maker{dst: dst, c: c, args: c.Args, base: len(dst), cause: event.CauseCommand, command: commands[id].name, origin: c.Origin}
 	if m.origin == "" {
 		m.origin = event.FromStream
 	}
-	switch p.how {
-	case onKey:
-		m.emit(commands[id].keys[0].begin, p.name, p.typ)
-	case onEachKey:
-		in.onEachKey(&m, &commands[id].keys[0], p)
-	case keyless:
-		m.emitKey(nil, c.DB, p.name, "")
-	case generic:
-		in.generic(&m, id, p)
-	case special:
-		in.special(&m, id)
+	if followed {
+		in.maker = m
+		in.track(&in.maker, id, p)
+		m = in.maker
+		in.maker = maker{}
+	} else {
+		in.stateless(&m, id, p)
 	}
 	if m.malformed {
 		in.stats.Malformed++
@@ -121,14 +174,20 @@ func (in *Interpreter) Command(dst []event.Event, c *Command) []event.Event {
 	return m.dst
 }
 
-// SnapshotKey appends the event that stands for a key of a snapshot.
-func (in *Interpreter) SnapshotKey(dst []event.Event, k *SnapshotKey) []event.Event {
-	in.stats.SnapshotKeys++
-	return append(dst, event.Event{
-		Name: event.Snapshot, Origin: event.FromSnapshot,
-		DB: k.DB, Key: notNil(k.Key), Type: k.Type,
-		Time: k.Time, Bytes: k.Bytes, ReplID: k.ReplID, Offset: k.Offset, Source: k.Source,
-	})
+// stateless makes the events that the command alone tells of.
+func (in *Interpreter) stateless(m *maker, id ID, p plan) {
+	switch p.how {
+	case onKey:
+		m.emit(commands[id].keys[0].begin, p.name, p.typ)
+	case onEachKey:
+		in.onEachKey(m, &commands[id].keys[0], p)
+	case keyless:
+		m.emitKey(nil, m.c.DB, p.name, "")
+	case generic:
+		in.generic(m, id, p)
+	case special:
+		in.special(m, id)
+	}
 }
 
 // maker makes the events of one command.

@@ -1,0 +1,281 @@
+package keyspace
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	"triggerd/internal/event"
+	"triggerd/rdb"
+)
+
+var kindOf = map[rdb.Type]kind{
+	rdb.TypeString: kindString, rdb.TypeList: kindList, rdb.TypeSet: kindSet,
+	rdb.TypeHash: kindHash, rdb.TypeZSet: kindZset, rdb.TypeStream: kindStream,
+}
+
+// kindNamed is the kind of a type that TYPE spells so.
+func kindNamed(name string) kind {
+	for k, n := range kindNames {
+		if n == name {
+			return kind(k)
+		}
+	}
+	return kindUnknown
+}
+
+// errLimit ends the reading of a value that takes more memory than there is.
+var errLimit = errors.New("over the limit")
+
+// readValue reads the value that r is at into it, no more than room bytes.
+func readValue(r *rdb.Reader, it *item, room int64) error {
+	var u undo
+	switch it.kind {
+	case kindString:
+		if !it.texts {
+			return nil
+		}
+		text, err := r.Bytes()
+		if err != nil {
+			return err
+		}
+		if int64(len(text)) > room {
+			return errLimit
+		}
+		it.text = append([]byte{}, text...)
+		return nil
+	case kindList:
+		it.obj = &list{}
+	case kindSet:
+		it.obj = newSet()
+	case kindHash:
+		it.obj = newHash()
+	case kindZset:
+		it.obj = newZset()
+	case kindStream:
+		it.obj = newStream()
+	default:
+		return nil
+	}
+	group := ""
+	for e, err := range r.Elements() {
+		if err != nil {
+			return err
+		}
+		if e.Kind == rdb.KindGroup {
+			group = string(e.Member)
+		}
+		if err := it.take(e, &u, group); err != nil {
+			return err
+		}
+		u = undo{elements: u.elements[:0]}
+		if int64(it.obj.bytes()) > room {
+			return errLimit
+		}
+	}
+	return nil
+}
+
+// take adds one element of a snapshot to the value.
+func (it *item) take(e *rdb.Element, u *undo, group string) error {
+	switch o := it.obj.(type) {
+	case *list:
+		o.push(u, false, string(e.Member))
+	case *set:
+		o.add(u, e.Member)
+	case *hash:
+		value := ""
+		if it.texts {
+			value = string(e.Value)
+		}
+		o.set(u, e.Member, value)
+		o.expire(e.Member, e.ExpireAt)
+	case *zset:
+		o.set(u, string(e.Member), e.Score)
+	case *stream:
+		switch e.Kind {
+		case rdb.KindStreamEntry:
+			n := &entry{id: e.ID}
+			if it.texts {
+				for _, f := range e.Fields {
+					n.fields = append(n.fields, string(f))
+				}
+			}
+			if !o.add(n) {
+				return errors.New("entries of a stream are not in order")
+			}
+		case rdb.KindStreamInfo:
+			o.last = e.Info.LastID
+		case rdb.KindGroup:
+			o.groups[group] = map[string]struct{}{}
+			o.size += len(group) + setCost
+		case rdb.KindConsumer:
+			o.consumer(group, string(e.Member))
+		}
+	}
+	return nil
+}
+
+// restore: RESTORE key ttl payload [REPLACE] [ABSTTL] [IDLETIME s] [FREQ n].
+func (mi *mirror) restore(m *maker) {
+	r := mi.open(m.c.DB, m.args[1])
+	if r.it == nil {
+		return
+	}
+	ttl, timed := int64Of(m.args[2])
+	absolute := false
+	for _, a := range m.args[4:] {
+		absolute = absolute || is(a, "ABSTTL")
+	}
+	if timed && ttl != 0 && !absolute {
+		timed = mi.now != 0 && ttl < 1<<60
+		ttl += mi.now
+	}
+	it := r.it
+	it.exists, it.known, it.text, it.obj = yes, true, nil, nil
+	it.expireAt, it.timed = ttl, timed
+	rd, typ, err := openDump(m.args[3])
+	if it.kind = kindOf[typ]; err == nil {
+		err = readValue(rd, it, mi.limit-mi.size)
+	}
+	switch {
+	case errors.Is(err, errLimit):
+		mi.lose(r, yes, it.kind, &mi.losses.Limit)
+	case err != nil:
+		mi.lose(r, yes, it.kind, &mi.losses.Malformed)
+	case it.kind == kindUnknown:
+		mi.lose(r, yes, it.kind, &mi.losses.Undecided)
+	}
+}
+
+// openDump returns a reader that is at the value of a DUMP's payload: the
+// value's type and bytes as in a snapshot, then two bytes of version and eight
+// of checksum, which only a server that trusts nobody has to check.
+func openDump(payload []byte) (*rdb.Reader, rdb.Type, error) {
+	const footer = 10
+	if len(payload) < footer+1 {
+		return nil, 0, io.ErrUnexpectedEOF
+	}
+	value := payload[1 : len(payload)-footer]
+	version := binary.LittleEndian.Uint16(payload[len(payload)-footer:])
+	head := fmt.Sprintf("REDIS%04d%c\x01k", version, payload[0])
+	if version >= 80 {
+		head = fmt.Sprintf("VALKEY%03d%c\x01k", version, payload[0])
+	}
+	// %c would make two bytes of a type over 127; there is none.
+	if payload[0] > 127 {
+		return nil, 0, rdb.ErrUnknown
+	}
+	r := rdb.NewReader(io.MultiReader(bytes.NewReader([]byte(head)), bytes.NewReader(value), bytes.NewReader(append([]byte{0xff}, make([]byte, 8)...))))
+	e, err := r.Next()
+	if err != nil {
+		return nil, 0, err
+	}
+	return r, e.Type, nil
+}
+
+// SnapshotBegin tells that the keys of a snapshot follow. What is known stays
+// known until they contradict it.
+func (in *Interpreter) SnapshotBegin() {
+	if mi := in.mirror; mi != nil {
+		mi.snapshot++
+	}
+}
+
+// SnapshotKey appends the event that stands for a key of a snapshot, and, if
+// something else was known of the key before, its net change: event.Changed.
+func (in *Interpreter) SnapshotKey(dst []event.Event, k *SnapshotKey) []event.Event {
+	in.stats.SnapshotKeys++
+	ev := event.Event{
+		Name: event.Snapshot, Origin: event.FromSnapshot,
+		DB: k.DB, Key: notNil(k.Key), Type: k.Type,
+		Time: k.Time, Bytes: k.Bytes, ReplID: k.ReplID, Offset: k.Offset, Source: k.Source,
+	}
+	mi := in.mirror
+	if mi == nil {
+		return append(dst, ev)
+	}
+	mi.begin(&Command{Time: k.Time})
+	r := mi.open(k.DB, k.Key)
+	it := r.it
+	if it == nil {
+		return append(dst, ev)
+	}
+	was := *it
+	mi.load(r, k)
+	mi.settle(r)
+	changed := was.exists != maybe && !same(&was, it)
+	mi.attach(&ev, r)
+	ev.Before, ev.Changed = nil, nil
+	dst = append(dst, ev)
+	if changed {
+		ev.Name, ev.Origin, ev.Cause, ev.Before = event.Changed, event.FromResync, event.CauseUnknown, r.before
+		dst = append(dst, ev)
+		in.stats.Events++
+	}
+	return dst
+}
+
+// load makes a key what the snapshot says of it.
+func (mi *mirror) load(r *ref, k *SnapshotKey) {
+	old := r.it
+	room := mi.limit - mi.size + int64(old.size)
+	*old = item{
+		exists: yes, kind: kindNamed(k.Type), timed: true, expireAt: k.ExpireAt, texts: old.texts,
+		size: old.size, command: old.command, ref: r, seen: mi.snapshot,
+	}
+	if old.kind == kindUnknown || k.Value == nil {
+		mi.losses.Undecided++
+		return
+	}
+	if err := readValue(k.Value, old, room); err != nil {
+		old.text, old.obj = nil, nil
+		if errors.Is(err, errLimit) || errors.Is(err, rdb.ErrLimit) {
+			mi.losses.Limit++
+		} else {
+			mi.losses.Malformed++
+		}
+		return
+	}
+	old.known = true
+}
+
+// SnapshotEnd tells that the snapshot is complete. It appends the events of
+// keys that were known to be there and are gone: "expired" if their deadline
+// has passed, else "del", with the origin FromResync. From now on a key that
+// is not mirrored is known not to be there. k says of what snapshot, as for
+// SnapshotKey; its key is not looked at.
+func (in *Interpreter) SnapshotEnd(dst []event.Event, k *SnapshotKey) []event.Event {
+	mi := in.mirror
+	if mi == nil {
+		return dst
+	}
+	mi.begin(&Command{Time: k.Time})
+	from := len(dst)
+	for db, d := range mi.dbs {
+		for key, it := range d.items {
+			if it.seen == mi.snapshot {
+				continue
+			}
+			if it.exists == yes {
+				ev := event.Event{
+					Name: "del", Origin: event.FromResync, Cause: event.CauseUnknown, DB: db, Key: []byte(key), Type: typeNone,
+					Time: k.Time, ReplID: k.ReplID, Offset: k.Offset, Source: k.Source,
+					Before: it.view(&view{}, nil), After: event.None, TTL: event.TTLGone,
+				}
+				if it.timed && it.expireAt != 0 && mi.now != 0 && mi.now >= it.expireAt {
+					ev.Name, ev.Cause = "expired", event.CauseExpired
+				}
+				dst = append(dst, ev)
+			}
+			mi.forget(d, []byte(key), it)
+		}
+		d.cover = []cover{{mi.need, db}}
+	}
+	mi.flushed = true
+	sortEvents(dst[from:])
+	in.stats.Events += int64(len(dst) - from)
+	return dst
+}
