@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"triggerd/actions"
 	"triggerd/internal/event"
 	"triggerd/internal/store"
 	"triggerd/rules"
@@ -27,6 +28,15 @@ type Config struct {
 	// default), or afresh ("live", "snapshot").
 	Start   string
 	Actions ActionOptions
+
+	// Replay makes this a run over a recording, which can wait: firings over
+	// MaxPending hold reading up instead of being dropped, all are seen through
+	// to the end, and no event tells of a resync.
+	Replay    bool
+	DryRun    bool                  // deliver nothing
+	OnEvent   func(*event.Event)    // told of each event, before rules see it; borrowed
+	OnFiring  func(*actions.Firing) // told of each firing as it is planned; borrowed
+	OnProfile func(Profile)         // told at the end where the reader's time went
 
 	MaxPending         int           // firings that may wait; default that of Rules
 	DrainTimeout       time.Duration // for what is in flight at the end; default 10 s
@@ -60,12 +70,13 @@ type Engine struct {
 }
 
 type counts struct {
-	records, events, matches, dryRuns, gaps atomic.Int64
+	records, bytes, events, matches, dryRuns, gaps atomic.Int64
 }
 
 // Stats counts what an engine has done since it was made.
 type Stats struct {
 	Records   int64 // commands and snapshot keys read
+	Bytes     int64 // of these commands, on the wire
 	Events    int64 // changes of keys they made
 	Matches   int64 // rules that matched them
 	DryRuns   int64 // of these, in rules that only count
@@ -89,6 +100,7 @@ func New(cfg Config) (*Engine, error) {
 	}
 	e := &Engine{cfg: cfg, log: cfg.Logger, clock: make(chan struct{}, 1), marks: &watermark{}}
 	e.outbox = newOutbox(cfg.MaxPending, e.marks, cfg.Logger)
+	e.outbox.patient = cfg.Replay
 	if err := e.Reload(cfg.Rules); err != nil {
 		return nil, err
 	}
@@ -128,7 +140,7 @@ func (e *Engine) WantsSnapshot() bool {
 // Stats returns the counts so far.
 func (e *Engine) Stats() Stats {
 	s := Stats{
-		Records: e.counts.records.Load(), Events: e.counts.events.Load(),
+		Records: e.counts.records.Load(), Bytes: e.counts.bytes.Load(), Events: e.counts.events.Load(),
 		Matches: e.counts.matches.Load(), DryRuns: e.counts.dryRuns.Load(), Gaps: e.counts.gaps.Load(),
 	}
 	e.outbox.addStats(&s)
@@ -157,7 +169,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	stopSide()
 	side.Wait()
 
-	left := e.outbox.drain(e.cfg.DrainTimeout)
+	left := e.drain(ctx)
 	stopAttempts(errors.New("triggerd is stopping"))
 	e.outbox.wait()
 	err = errors.Join(err, e.checkpoint())
@@ -165,6 +177,15 @@ func (e *Engine) Run(ctx context.Context) error {
 		e.log.Warn("stopped before everything was delivered", "pending", left, "resumes", e.cfg.Store != nil)
 	}
 	return err
+}
+
+// drain lets what waits be delivered, and returns how many firings are left. A
+// replay has no next start that would deliver them.
+func (e *Engine) drain(ctx context.Context) int {
+	if e.cfg.Replay {
+		e.outbox.finish(ctx)
+	}
+	return e.outbox.drain(e.cfg.DrainTimeout)
 }
 
 // startAt returns the position to read from.

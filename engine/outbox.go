@@ -23,9 +23,10 @@ import (
 // queue. A worker is a goroutine that takes ready lanes one after another; an
 // endpoint has as many as its concurrency allows and its queue needs.
 type outbox struct {
-	log   *slog.Logger
-	max   int
-	marks *watermark
+	log     *slog.Logger
+	max     int
+	patient bool // add waits for room instead of dropping
+	marks   *watermark
 
 	ctx context.Context // of the attempts; set by start, before the first
 
@@ -37,6 +38,7 @@ type outbox struct {
 	retrying  int           // lanes with a timer
 	draining  bool          // no new attempts after a failed one
 	idle      chan struct{} // closed when draining and no worker is left
+	room      *sync.Cond    // pending has become less
 	dropped   droppings
 	stats     Stats
 
@@ -79,7 +81,9 @@ type job struct {
 }
 
 func newOutbox(maxPending int, marks *watermark, log *slog.Logger) *outbox {
-	return &outbox{log: log, max: maxPending, marks: marks, endpoints: map[string]*endpoint{}, idle: make(chan struct{})}
+	o := &outbox{log: log, max: maxPending, marks: marks, endpoints: map[string]*endpoint{}, idle: make(chan struct{})}
+	o.room = sync.NewCond(&o.mu)
+	return o
 }
 
 // start allows attempts, until ctx is done.
@@ -124,12 +128,15 @@ func closeAction(a actions.Action) {
 	}
 }
 
-// add puts a firing into its lane. The reader calls it and never waits here.
-// marked tells that the position of what is being read waits for the firing.
+// add puts a firing into its lane. The reader calls it and never waits here,
+// unless the outbox is patient. marked tells that the position of what is being read waits for the firing.
 func (o *outbox) add(name string, spec *rules.Action, f *actions.Firing, marked bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.stats.Firings++
+	for o.patient && o.pending >= o.max && o.ctx.Err() == nil {
+		o.room.Wait()
+	}
 	if o.pending >= o.max {
 		o.stats.Dropped++
 		o.dropped.report(o.log, f, o.max)
@@ -242,6 +249,7 @@ func (o *outbox) settle(l *lane, j *job, res actions.Result, err error) {
 	}
 	l.jobs.pop()
 	o.pending--
+	o.room.Broadcast()
 	if j.mark != nil {
 		o.marks.settle(j.mark)
 	}
@@ -296,6 +304,16 @@ func (o *outbox) report(j *job, res actions.Result, err error, pause time.Durati
 		o.log.Warn("delivery failed, trying again", append(about, "err", err, "pause", pause.Round(time.Millisecond))...)
 	default:
 		o.log.Error("delivery given up", append(about, "err", err, "key", text(f.Event.Key))...)
+	}
+}
+
+// finish waits until nothing is pending, or ctx is done.
+func (o *outbox) finish(ctx context.Context) {
+	defer context.AfterFunc(ctx, o.room.Broadcast)()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for o.pending > 0 && ctx.Err() == nil {
+		o.room.Wait()
 	}
 }
 

@@ -15,44 +15,67 @@ import (
 type reader struct {
 	e       *Engine
 	addr    string
+	origin  event.Origin
 	in      *keyspace.Interpreter
+	cmd     keyspace.Command
 	events  []event.Event
 	matches []rules.Match
 	keys    int // of the present snapshot
+	profile *profiler
 }
 
 // read hands records on until there are no more.
 func (e *Engine) read(ctx context.Context, from source.Position) error {
-	r := reader{e: e, in: keyspace.New(keyspace.Config{}), addr: e.cfg.Source.Status().Addr}
+	r := reader{e: e, in: keyspace.New(keyspace.Config{}), addr: e.cfg.Source.Status().Addr, origin: event.FromStream}
+	if e.cfg.Replay {
+		r.origin = event.FromReplay
+	}
+	if e.cfg.OnProfile != nil {
+		r.profile = newProfiler()
+		defer func() { e.cfg.OnProfile(r.profile.result()) }()
+	}
 	for rec, err := range e.cfg.Source.Records(ctx, from) {
 		if err != nil {
 			return err
 		}
-		r.take(rec)
+		r.profile.begin()
+		r.interpret(rec)
+		r.profile.interpreted()
+		if len(r.events) > 0 {
+			r.fire()
+		}
+		r.pass(rec)
+		r.profile.end()
 	}
 	return nil
 }
 
-func (r *reader) take(rec *source.Record) {
+// interpret makes the record's events.
+func (r *reader) interpret(rec *source.Record) {
 	r.events = r.events[:0]
 	switch rec.Kind {
 	case source.Command:
 		r.e.counts.records.Add(1)
-		r.events = r.in.Command(r.events, &keyspace.Command{
+		r.e.counts.bytes.Add(int64(rec.Bytes))
+		r.cmd = keyspace.Command{
 			Args: rec.Args, DB: rec.DB, ReplID: rec.ReplID, Offset: rec.Offset, Bytes: rec.Bytes,
-			Tx: event.Tx(rec.Tx), Time: rec.Time, Source: r.addr,
-		})
+			Tx: event.Tx(rec.Tx), Time: rec.Time, Origin: r.origin, Source: r.addr,
+		}
+		r.events = r.in.Command(r.events, &r.cmd)
 	case source.SnapshotBegin:
 		r.keys = 0
 	case source.Key:
 		r.e.counts.records.Add(1)
 		r.snapshotKey(rec)
 	case source.SnapshotEnd:
-		r.resync(rec)
+		if !r.e.cfg.Replay {
+			r.resync(rec)
+		}
 	}
-	if len(r.events) > 0 {
-		r.fire()
-	}
+}
+
+// pass moves the position behind the record.
+func (r *reader) pass(rec *source.Record) {
 	r.e.marks.pass(rec.Pos)
 	if rec.Kind == source.SnapshotEnd {
 		r.e.saveCheckpoint() // now: a crash before the first regular one would start afresh, and miss what lies between
@@ -104,6 +127,9 @@ func (r *reader) fire() {
 	e.counts.events.Add(int64(len(r.events)))
 	for i := range r.events {
 		ev := &r.events[i]
+		if e.cfg.OnEvent != nil {
+			e.cfg.OnEvent(ev)
+		}
 		r.matches = gen.set.Match(r.matches[:0], ev)
 		if len(r.matches) == 0 {
 			continue
@@ -130,7 +156,12 @@ func (e *Engine) plan(gen *generation, m *rules.Match, owned *event.Event, marke
 			ID:   firingID(owned, m.Rule.Name, a.Name),
 			Rule: m.Rule.Name, Action: a.Name, Event: owned, Params: params,
 		}
-		e.outbox.add(gen.endpointOf[a], a, f, marked)
+		if e.cfg.OnFiring != nil {
+			e.cfg.OnFiring(f)
+		}
+		if !e.cfg.DryRun {
+			e.outbox.add(gen.endpointOf[a], a, f, marked)
+		}
 	}
 }
 
