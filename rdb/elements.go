@@ -1,9 +1,11 @@
 package rdb
 
 import (
+	"bytes"
 	"encoding/binary"
 	"iter"
 	"math"
+	"slices"
 	"strconv"
 )
 
@@ -84,6 +86,21 @@ type Element struct {
 	Count, Time, Active int64
 	// Part is set for KindModulePart.
 	Part Part
+}
+
+// Clone returns a copy that owns its bytes.
+func (el *Element) Clone() *Element {
+	c := *el
+	c.Member, c.Value, c.Part.String = bytes.Clone(el.Member), bytes.Clone(el.Value), bytes.Clone(el.Part.String)
+	c.Fields = slices.Clone(el.Fields)
+	for i, f := range c.Fields {
+		c.Fields[i] = bytes.Clone(f)
+	}
+	if el.Info != nil {
+		info := *el.Info
+		c.Info = &info
+	}
+	return &c
 }
 
 // yieldFunc is the body of a loop over Elements.
@@ -380,8 +397,8 @@ func (r *Reader) quicklist2(n uint64, yield yieldFunc) error {
 
 // compact is a string that is a structure of its own.
 type compact struct {
-	b   []byte
-	end int64 // offset behind it in the input
+	b          []byte
+	start, end int64 // offsets of it in the input, with its length, and behind it
 }
 
 // compact reads the string of a compact structure called what, of at least
@@ -392,14 +409,17 @@ func (r *Reader) compact(what string, least int) (compact, error) {
 	if err == nil && len(b) < least {
 		err = r.in.faultAt(start, "%s of %d bytes", what, len(b))
 	}
-	return compact{b, r.in.offset()}, err
+	return compact{b, start, r.in.offset()}, err
 }
 
-// fault makes the error for a fault at c.b[i].
+// compactFault makes the error for a fault at c.b[i].
 func (r *Reader) compactFault(c compact, i int, format string, args ...any) error {
 	at := c.end - int64(len(c.b)) + int64(i)
-	if c.end-r.in.packedLen == r.in.packedAt { // it was compressed
+	switch {
+	case c.end-r.in.packedLen == r.in.packedAt: // it was compressed
 		at = r.in.packedAt
+	case c.end-int64(len(c.b)) <= c.start: // it was an integer
+		at = c.start
 	}
 	return r.in.faultAt(at, format, args...)
 }

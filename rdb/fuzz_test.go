@@ -2,7 +2,9 @@ package rdb_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"slices"
@@ -55,9 +57,74 @@ func checkFile(t *testing.T, data []byte) {
 	if err == io.EOF && (skipErr != io.EOF || skipEnd != end) {
 		t.Fatalf("decoding ends at %d; skipping ends at %d with %v", end, skipEnd, skipErr)
 	}
+	if err == io.EOF {
+		checkBreak(t, data, 1+len(data)%5)
+	}
 	if errors.Is(err, rdb.ErrChecksum) && !errors.Is(skipErr, rdb.ErrChecksum) {
 		t.Fatalf("decoding ends with %v, skipping with %v", err, skipErr)
 	}
+}
+
+// checkBreak ends each loop over elements after n of them: the keys are the same.
+func checkBreak(t *testing.T, data []byte, n int) {
+	t.Helper()
+	want, end, _ := skipAll(bytes.NewReader(data))
+	r := rdb.NewReader(bytes.NewReader(data))
+	r.Limits = fuzzLimits
+	var got []string
+	for {
+		e, err := r.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatalf("ending loops after %d elements: %v", n, err)
+		}
+		got = append(got, fmt.Sprintf("%d/%q", e.DB, e.Key))
+		left := n
+		for _, err := range r.Elements() {
+			if err != nil {
+				t.Fatalf("ending loops after %d elements: %v", n, err)
+			}
+			if left--; left == 0 {
+				break
+			}
+		}
+	}
+	if !slices.Equal(got, want) || r.Offset() != end {
+		t.Fatalf("ending loops after %d elements: ended at %d, want %d, keys %q, want %q", n, r.Offset(), end, got, want)
+	}
+}
+
+// FuzzDump reads payloads of DUMP.
+func FuzzDump(f *testing.F) {
+	for _, typ := range []byte{15, 19, 21, 26, 27} {
+		f.Add(append([]byte{typ}, streamValue(typ)...), uint16(11))
+	}
+	f.Add(slices.Concat([]byte{18}, length(2), length(2), str(listpack("a", 5)), length(1), packed(strings.Repeat("long", 50))), uint16(80))
+	f.Add(slices.Concat([]byte{0, 0xc1}, le(2, 300)), uint16(9))
+	f.Fuzz(func(t *testing.T, value []byte, version uint16) {
+		payload := binary.LittleEndian.AppendUint16(bytes.Clone(value), version)
+		payload = append(payload, make([]byte, 8)...)
+		before := bytes.Clone(payload)
+		r, err := rdb.NewDumpReader(payload)
+		keys := 0
+		for err == nil {
+			if _, err = r.Next(); err == nil {
+				keys++
+				for _, elErr := range r.Elements() {
+					err = elErr
+				}
+			}
+		}
+		checkError(t, err, len(payload))
+		if keys > 1 || err == io.EOF && (keys != 1 || r.Offset() != int64(len(value))) {
+			t.Fatalf("%d keys, %v", keys, err)
+		}
+		if !bytes.Equal(payload, before) {
+			t.Fatal("the payload was changed")
+		}
+	})
 }
 
 // fuzzValue fuzzes a string that is the value of a key of one of types.

@@ -190,6 +190,7 @@ func TestRefused(t *testing.T) {
 		{"array tag 4", lengths(1, 0, 0, 4), 28, head + 4, "array tag 4"},
 		{"module opcode 6", lengths(1, 6), 7, head + 2, "module opcode 6"},
 
+		{"listpack that is an integer", []byte{0xc2, 0xc2, 0xc2, 0xc2, 0xc2}, 20, head, "listpack of 11 bytes says"},
 		{"listpack of 6 bytes", str("123456"), 20, head, "listpack of 6 bytes"},
 		{"listpack longer than it says", str(listpack("a") + "x"), 20, head + 1, "listpack of 11 bytes says it has 10"},
 		{"listpack without end", str(strings.TrimSuffix(listpack("a"), "\xff") + "\xfe"), 20, head + 1 + 9, "without end mark"},

@@ -63,6 +63,13 @@ type Entry struct {
 	Freq int
 }
 
+// Clone returns a copy that owns its key.
+func (e *Entry) Clone() *Entry {
+	c := *e
+	c.Key = bytes.Clone(e.Key)
+	return &c
+}
+
 // Reader reads one snapshot, key by key.
 type Reader struct {
 	// Limits may be set before the first call of Next.

@@ -419,6 +419,45 @@ func elementsOf(v rdb.Value) (out []string) {
 	return out
 }
 
+// TestClone keeps entries and elements beyond their time.
+func TestClone(t *testing.T) {
+	data := everyType("REDIS0015")
+	want, _, _ := transcript(bytes.NewReader(data), rdb.Limits{})
+	r := rdb.NewReader(bytes.NewReader(data))
+	type kept struct {
+		entry    *rdb.Entry
+		elements []*rdb.Element
+	}
+	var all []kept
+	for {
+		e, err := r.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		k := kept{entry: e.Clone()}
+		for el, err := range r.Elements() {
+			if err != nil {
+				t.Fatal(err)
+			}
+			k.elements = append(k.elements, el.Clone())
+		}
+		all = append(all, k)
+	}
+	for _, k := range all {
+		if !strings.Contains(want, fmt.Sprintf("3 %q %v %v", k.entry.Key, k.entry.Type, k.entry.Encoding)) {
+			t.Errorf("entry %+v is not in the transcript", k.entry)
+		}
+		for _, el := range k.elements {
+			if !strings.Contains(want, "\n  "+elementText(el)+"\n") {
+				t.Errorf("%q: element %s is not in the transcript", k.entry.Key, elementText(el))
+			}
+		}
+	}
+}
+
 // TestManyEntries has compact structures of more entries than their header can
 // count, and numbers at the limits of their encodings.
 func TestManyEntries(t *testing.T) {
