@@ -80,14 +80,20 @@ func (o *replayOptions) run(ctx context.Context, files []string, stdout, stderr 
 	out := bufio.NewWriterSize(stdout, 64<<10)
 	cfg := engine.Config{Rules: set, Source: src, Replay: true, DryRun: o.dryRun || o.events, MaxPending: 10_000, Actions: acts, Logger: log}
 	o.printTo(out, &cfg)
-	figures := o.figures(&cfg)
+	var m *meter
+	if o.stats != "" {
+		m = newMeter(&cfg)
+	}
 	e, err := engine.New(cfg)
 	if err != nil {
 		return rulesError(o.config, err)
 	}
+	if m != nil {
+		m.start()
+	}
 	err = errors.Join(e.Run(ctx), out.Flush())
-	if o.stats != "" {
-		figures(stderr, e.Stats())
+	if m != nil {
+		m.print(stderr, e.Stats(), o.stats == "json")
 	}
 	if err == nil && ctx.Err() != nil {
 		err = context.Cause(ctx)
@@ -142,33 +148,43 @@ type replayFigures struct {
 	} `json:"share"`
 }
 
-// figures prepares the figures of a run, and returns what prints them.
-func (o *replayOptions) figures(cfg *engine.Config) func(io.Writer, engine.Stats) {
-	if o.stats == "" {
-		return nil
-	}
-	var f replayFigures
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	began := time.Now()
+// meter measures a run.
+type meter struct {
+	began         time.Time
+	before, after runtime.MemStats
+	figures       replayFigures
+}
+
+// newMeter returns a meter of the run that cfg is for.
+func newMeter(cfg *engine.Config) *meter {
+	m := &meter{}
 	cfg.OnProfile = func(p engine.Profile) { // when reading has ended, whatever is still to deliver
-		f.Seconds = time.Since(began).Seconds()
+		f := &m.figures
+		f.Seconds = time.Since(m.began).Seconds()
 		f.Share.Read, f.Share.Interpret, f.Share.Match = p.Read, p.Interpret, p.Match
-		runtime.ReadMemStats(&after)
+		runtime.ReadMemStats(&m.after)
+		f.Allocations = m.after.Mallocs - m.before.Mallocs
 	}
-	return func(w io.Writer, s engine.Stats) {
-		f.Commands, f.Events, f.Matches, f.Bytes = s.Records, s.Events, s.Matches, s.Bytes
-		f.Allocations = after.Mallocs - before.Mallocs
-		if f.Seconds > 0 {
-			f.CommandsPerSecond = float64(f.Commands) / f.Seconds
-			f.MBPerSecond = float64(f.Bytes) / 1e6 / f.Seconds
-		}
-		if o.stats == "json" {
-			json.NewEncoder(w).Encode(&f)
-			return
-		}
-		fmt.Fprintf(w, "%d commands, %d events, %d matches, %d bytes in %.3f s\n", f.Commands, f.Events, f.Matches, f.Bytes, f.Seconds)
-		fmt.Fprintf(w, "%.0f commands/s, %.1f MB/s, %d allocations\n", f.CommandsPerSecond, f.MBPerSecond, f.Allocations)
-		fmt.Fprintf(w, "reading %.0f %%, interpreting %.0f %%, matching %.0f %%\n", 100*f.Share.Read, 100*f.Share.Interpret, 100*f.Share.Match)
+	return m
+}
+
+func (m *meter) start() {
+	runtime.ReadMemStats(&m.before)
+	m.began = time.Now()
+}
+
+func (m *meter) print(w io.Writer, s engine.Stats, asJSON bool) {
+	f := &m.figures
+	f.Commands, f.Events, f.Matches, f.Bytes = s.Records, s.Events, s.Matches, s.Bytes
+	if f.Seconds > 0 {
+		f.CommandsPerSecond = float64(f.Commands) / f.Seconds
+		f.MBPerSecond = float64(f.Bytes) / 1e6 / f.Seconds
 	}
+	if asJSON {
+		json.NewEncoder(w).Encode(f)
+		return
+	}
+	fmt.Fprintf(w, "%d commands, %d events, %d matches, %d bytes in %.3f s\n", f.Commands, f.Events, f.Matches, f.Bytes, f.Seconds)
+	fmt.Fprintf(w, "%.0f commands/s, %.1f MB/s, %d allocations\n", f.CommandsPerSecond, f.MBPerSecond, f.Allocations)
+	fmt.Fprintf(w, "reading %.0f %%, interpreting %.0f %%, matching %.0f %%\n", 100*f.Share.Read, 100*f.Share.Interpret, 100*f.Share.Match)
 }
