@@ -387,6 +387,18 @@ func (in *input) gather(buf *[]byte, n int) ([]byte, error) {
 	}
 }
 
+// release gives up memory of which large strings took much.
+func (in *input) release() {
+	for i := range in.slots {
+		if cap(in.slots[i].big) > keepScratch {
+			in.slots[i].big = nil
+		}
+	}
+	if cap(in.packed) > keepScratch {
+		in.packed = nil
+	}
+}
+
 // scratch returns n bytes, of old's memory if that is large enough and not far
 // too large.
 func scratch(old []byte, n int) []byte {

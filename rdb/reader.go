@@ -208,6 +208,7 @@ func (r *Reader) next() error {
 		return err
 	}
 	r.inKey = false
+	r.in.release()
 	if r.dump {
 		return r.nextDump()
 	}

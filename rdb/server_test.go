@@ -98,6 +98,26 @@ func (f *filler) fill(name string) {
 			}
 		}
 	}
+	// Large elements, and many of them, in compact structures.
+	f.do("SELECT", "9")
+	for _, kind := range []string{"hash", "zset", "set"} {
+		for what, n := range map[string]string{"value": "100000", "entries": "2000"} {
+			for _, old := range []string{"ziplist", "listpack"} {
+				f.try("CONFIG", "SET", kind+"-max-"+old+"-"+what, n)
+			}
+		}
+	}
+	f.do("CONFIG", "SET", "stream-node-max-entries", "7")
+	for _, n := range []int{2, 300} {
+		f.collections(fmt.Sprintf("wide:%d", n), n)
+	}
+	for i, size := range []int{62, 63, 64, 65, 122, 126, 127, 128, 250, 253, 254, 255, 4093, 4095, 4096, 16370, 16383, 16384, 70_000} {
+		long := strings.Repeat(strconv.Itoa(i%10), size-1) + "x"
+		f.do("HSET", "wide:hash", strconv.Itoa(i), long, long, strconv.Itoa(-i))
+		f.do("ZADD", "wide:zset", strconv.Itoa(i*1000)+".25", long)
+		f.do("SADD", "wide:set", long)
+		f.do("RPUSH", "wide:list", long, "between")
+	}
 	f.do("SELECT", "7")
 	f.strings()
 	f.stream(name)
