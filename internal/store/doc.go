@@ -1,14 +1,43 @@
 // Package store is what triggerd keeps on disk: one directory, used by one
-// process at a time.
+// process at a time, in which nothing that was committed is lost.
 //
-// At present it holds the checkpoint only: the position up to which everything
-// has been delivered or given up, from which the next start resumes. The
-// position is an opaque word to this package.
+// It holds jobs (firings that wait), the checkpoint from which the next start
+// resumes, dead letters, settled deliveries for listings, and two ordered maps
+// for other needs. All are changed by batches, which take effect together or
+// not at all:
 //
-// The checkpoint is a text file of one line,
+//	b := s.NewBatch()
+//	b.Enqueue(store.Job{Endpoint: "crm", Lane: lane, ID: id, Born: now, Payload: payload})
+//	b.SetCheckpoint("8d1f4c40:851576/0")
+//	first, err := b.Commit() // nil: both are on disk
 //
-//	triggerd 1 <position> <crc32c of all before it, in hexadecimal>
+// A scheduler keeps seq and lane of what is pending, as Pending yields them
+// without reading a payload, calls Load when a job's turn comes, and then
+// Settle, Retry or Bury. These do not wait for the disk: a crash may undo the
+// last of them, so that a job is delivered again, but none is lost and none
+// comes back once a later durable batch was committed.
 //
-// and is replaced as a whole: written beside, synced, renamed. A file that is
-// damaged or of a later format is an error that says so, never a fresh start.
+// Positions, payloads, lanes and names are opaque bytes to this package.
+//
+// # What is promised
+//
+// After a crash or a power cut, at any moment, every batch whose Commit
+// returned nil is there as a whole. Every record carries a checksum of its own
+// beside those of the engine; what is damaged is an error that names it, and
+// never a record less. The one exception are the last commits before a crash,
+// where damage cannot be told from a write that was cut short: LostTail tells
+// if they had been noted as durable, which is done once a second.
+//
+// A store whose disk misbehaves fails as a whole: all calls return the reason,
+// and so does Run. Only a new process can tell what is on disk.
+//
+// # The directory
+//
+//	LOCK        held by the process that has the directory open
+//	checkpoint  a line of text: format version, count of durable commits, checkpoint, checksum
+//	ballast     64 MiB to free when the disk is full
+//	db/         a pebble database (docs/adr/0002-pebble.md)
+//
+// Keys begin with a letter for their kind, numbers are big-endian, and a value
+// ends with the CRC-32C of its key and itself. key.go lists the kinds.
 package store

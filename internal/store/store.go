@@ -1,117 +1,406 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
-	"hash/crc32"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"strings"
-	"syscall"
+	"io"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// Store is an open directory. Its methods may be called from any goroutine,
-// SaveCheckpoint from one at a time.
-type Store struct {
-	dir  string
-	lock *os.File
+// formatVersion is that of the directory: the keys, their values, and the file
+// "checkpoint". Version 1 had nothing but that file.
+const formatVersion = 2
+
+// Options says how a store is opened. The zero value means the defaults.
+type Options struct {
+	MaxBytes   int64         // quota of disk space; default 10 GiB
+	MinFree    int64         // bytes to leave free on the disk; default 5 % of it, but 64 MiB at least and 1 GiB at most
+	Retention  time.Duration // of settled deliveries and dead letters; default 7 days, negative: for ever
+	MaxSettled int           // settled deliveries that are kept for listings; default 100,000
+
+	Logger *slog.Logger // nil: none
+	FS     vfs.FS       // nil: the operating system's; for tests
 }
 
-// ErrLocked is returned by Open where another process has the directory open.
-var ErrLocked = errors.New("in use by another triggerd")
+// Store is an open directory. Its methods may be called from any goroutine,
+// Run once, and Close after all others have returned.
+type Store struct {
+	dir  string
+	opts Options
+	log  *slog.Logger
+	fs   vfs.FS
+	lock io.Closer
+	db   *pebble.DB
+	side *sidecar
+	disk *disk
+	lost *LostTail
+	lows lows
 
-// Open makes the directory if it is not there, and locks it.
-func Open(dir string) (*Store, error) {
-	s, err := open(dir)
+	turn    chan struct{} // capacity 1: holds a token while a batch is numbered and applied
+	next    numbers       // of the one who has the turn
+	deadLow uint64        // no dead letter has a lower number; of the one who sweeps
+
+	settles  atomic.Int64 // since the last compaction
+	damaged  atomic.Int64 // damaged records that were read
+	closed   atomic.Bool
+	failOnce sync.Once
+	failure  error         // set before failed is closed
+	failed   chan struct{} // closed by fail
+}
+
+var (
+	// ErrLocked is returned by Open where another process has the directory
+	// open.
+	ErrLocked = errors.New("in use by another triggerd")
+	// ErrNewer is returned by Open for a directory that a later triggerd wrote.
+	ErrNewer = errors.New("written by a later triggerd")
+
+	errClosed = errors.New("the store is closed")
+)
+
+// Open opens a directory with the default options, and makes it if it is not
+// there. See Options.Open.
+func Open(dir string) (*Store, error) { return Options{}.Open(dir) }
+
+// Open opens the store in a directory, and makes it if it is not there. It
+// locks it until Close.
+//
+// Errors are ErrLocked, ErrNewer, and for a damaged store one that says so: it
+// is never opened with fewer records than it had, but for what LostTail tells.
+func (o Options) Open(dir string) (*Store, error) {
+	s, err := o.open(dir)
 	if err != nil {
 		return nil, fmt.Errorf("data directory %s: %w", dir, err)
 	}
 	return s, nil
 }
 
-func open(dir string) (*Store, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+func (o Options) withDefaults() Options {
+	if o.MaxBytes == 0 {
+		o.MaxBytes = 10 << 30
+	}
+	if o.Retention == 0 {
+		o.Retention = 7 * 24 * time.Hour
+	}
+	if o.MaxSettled == 0 {
+		o.MaxSettled = 100_000
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.FS == nil {
+		o.FS = vfs.Default
+	}
+	return o
+}
+
+func (o Options) open(dir string) (*Store, error) {
+	o = o.withDefaults()
+	s := &Store{dir: dir, opts: o, log: o.Logger, fs: o.FS, turn: make(chan struct{}, 1), failed: make(chan struct{})}
+	if err := makeDir(s.fs, dir); err != nil {
 		return nil, err
 	}
-	lock, err := os.OpenFile(filepath.Join(dir, "LOCK"), os.O_RDWR|os.O_CREATE, 0o600)
+	lock, err := lockDir(s.fs, dir)
 	if err != nil {
 		return nil, err
 	}
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		lock.Close()
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, ErrLocked
+	s.lock = lock
+	if err := s.load(); err != nil {
+		if s.db != nil && s.failure == nil {
+			err = errors.Join(err, s.db.Close())
 		}
-		return nil, fmt.Errorf("lock: %w", err)
+		if s.failure == nil { // else the engine may still be at work
+			lock.Close()
+		}
+		return nil, err
 	}
-	return &Store{dir: dir, lock: lock}, nil
+	return s, nil
 }
 
-// Close unlocks the directory.
-func (s *Store) Close() error { return s.lock.Close() }
-
-const magic = "triggerd 1 "
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
-func (s *Store) path() string { return filepath.Join(s.dir, "checkpoint") }
-
-// Checkpoint returns the position that was saved last, or "" if none was.
-func (s *Store) Checkpoint() (string, error) {
-	b, err := os.ReadFile(s.path())
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", nil
+// makeDir makes a directory that is still there after a power cut.
+func makeDir(fs vfs.FS, dir string) error {
+	if err := fs.MkdirAll(dir, 0o700); err != nil {
+		return err
 	}
+	return syncDir(fs, fs.PathDir(dir))
+}
+
+func syncDir(fs vfs.FS, dir string) error {
+	d, err := fs.OpenDir(dir)
 	if err != nil {
-		return "", fmt.Errorf("checkpoint: %w", err)
+		return err
 	}
-	line, ended := strings.CutSuffix(string(b), "\n")
-	i := strings.LastIndexByte(line, ' ')
-	if !strings.HasPrefix(line, magic) {
-		return "", s.corrupt("it is not a checkpoint of this version")
-	}
-	if !ended || i < len(magic) || checksum(line[:i+1]) != line[i+1:] {
-		return "", s.corrupt("it is damaged")
-	}
-	return line[len(magic):i], nil
+	return errors.Join(d.Sync(), d.Close())
 }
 
-func (s *Store) corrupt(what string) error {
-	return fmt.Errorf("checkpoint %s: %s; to start without it, and miss what changed meanwhile, remove the file", s.path(), what)
+func (s *Store) path(name string) string { return s.fs.PathJoin(s.dir, name) }
+
+// load reads the checkpoint file, opens the database, and compares the two.
+func (s *Store) load() error {
+	s.side = &sidecar{fs: s.fs, dir: s.dir}
+	saved, err := s.side.read()
+	var damaged *damagedSidecar
+	if err != nil && !errors.As(err, &damaged) {
+		return err
+	}
+	s.disk = newDisk(s)
+	fs := vfs.OnDiskFull(s.fs, s.disk.exhausted)
+	if err := s.guard(func() (err error) {
+		s.db, err = pebble.Open(s.path("db"), s.engineOptions(fs))
+		return err
+	}); err != nil {
+		return s.openError(err)
+	}
+	s.disk.measure()
+	if err := s.readFormat(); err != nil {
+		return err
+	}
+	if err := s.readNumbers(); err != nil {
+		return err
+	}
+	s.side.advance(s.next.commit.count, s.next.commit.checkpoint)
+	if err := s.compareSidecar(saved, damaged); err != nil {
+		return err
+	}
+	s.disk.makeBallast()
+	return nil
 }
 
-func checksum(line string) string {
-	return fmt.Sprintf("%08x", crc32.Checksum([]byte(line), castagnoli))
-}
-
-// SaveCheckpoint replaces the saved position. When it returns nil the position
-// is on disk. A position has no white space.
-func (s *Store) SaveCheckpoint(position string) error {
-	line := magic + position + " "
-	if err := replace(s.path(), line+checksum(line)+"\n"); err != nil {
-		return fmt.Errorf("save checkpoint: %w", err)
+// readFormat refuses what a later version wrote, and makes a new database one
+// of this version.
+func (s *Store) readFormat() error {
+	version, err := s.version()
+	switch {
+	case errors.Is(err, ErrNotFound):
+		return s.format()
+	case err != nil:
+		return err
+	case version > formatVersion:
+		return newer(version)
 	}
 	return nil
 }
 
-func replace(path, content string) error {
-	next := path + ".new"
-	f, err := os.OpenFile(next, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+func (s *Store) version() (version uint32, err error) {
+	err = s.get([]byte{kindFormat}, func(v []byte) bool {
+		f := fields{b: v}
+		version = f.uint32()
+		return !f.bad
+	})
+	return version, err
+}
+
+// format makes an empty database one of this version.
+func (s *Store) format() error {
+	err := s.scanKeys(nil, nil, func(key []byte) error {
+		return s.corrupt([]byte{kindFormat}, "it is missing from a database that has records")
+	})
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteString(content)
-	err = errors.Join(err, f.Sync(), f.Close())
+	s.next = numbers{commit: commitRecord{nextJob: 1}, settled: 1, dead: 1}
+	b := s.NewBatch()
+	b.key, b.value, b.durable = []byte{kindFormat}, []byte{0, 0, 0, formatVersion}, true
+	b.set()
+	_, err = b.Commit()
+	return err
+}
+
+func newer(version uint32) error {
+	return fmt.Errorf("%w (format %d, this one knows up to %d): run that version or a later one, or choose another directory", ErrNewer, version, formatVersion)
+}
+
+// readNumbers finds which numbers come next.
+func (s *Store) readNumbers() error {
+	c := &s.next.commit
+	if err := s.get([]byte{kindCommit}, c.parse); err != nil {
+		if errors.Is(err, ErrNotFound) {
+			return s.corrupt([]byte{kindCommit}, "it is missing")
+		}
+		return err
+	}
+	for kind, next := range map[byte]*uint64{kindJob: &c.nextJob, kindSettled: &s.next.settled, kindDead: &s.next.dead} {
+		*next = max(*next, 1)
+		err := s.scanBack(kind, 0, func(key, _ []byte) (bool, error) {
+			n, ok := splitNumberKey(key)
+			if !ok {
+				return false, s.corrupt(key, "it is not a key of its kind")
+			}
+			*next = max(*next, n+1)
+			return false, nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Close writes what is not on disk yet and unlocks the directory. Of a store
+// that has failed it returns why; that directory stays locked until the process
+// ends, since the engine may still be at work in it.
+func (s *Store) Close() error {
+	if s.closed.Swap(true) {
+		return nil
+	}
+	if err := s.err(); err != nil {
+		return err
+	}
+	err := s.side.write()
+	err = errors.Join(err, s.guard(s.db.Close))
+	if s.err() != nil {
+		return err
+	}
+	return errors.Join(err, s.lock.Close())
+}
+
+// Checkpoint returns the position that is on disk, or "" if there is none.
+func (s *Store) Checkpoint() (string, error) {
+	_, position := s.side.latest()
+	return position, s.err()
+}
+
+// SaveCheckpoint commits a batch of nothing but a checkpoint.
+func (s *Store) SaveCheckpoint(position string) error {
+	b := s.NewBatch()
+	b.SetCheckpoint(position)
+	_, err := b.Commit()
+	return err
+}
+
+// Run keeps the store in order until ctx is done: about once a second it saves
+// where the store stands, looks after disk space, and removes what is older
+// than its retention, a bounded part at a time. It returns nil when ctx is
+// done, and as soon as the store has failed the reason. After a failure the
+// process should end; the next one finds all that was committed.
+func (s *Store) Run(ctx context.Context) error {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	var compaction sync.WaitGroup
+	defer compaction.Wait()
+	var repeated repeats
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.failed:
+			return s.failure
+		case <-tick.C:
+			repeated.log(s.log, "store maintenance", s.maintain(time.Now()))
+			if s.disk.wantsCompaction(s.settles.Load()) {
+				compaction.Wait() // at once: wantsCompaction is true once in a while only
+				compaction.Go(func() { s.compact(ctx) })
+			}
+		}
+	}
+}
+
+// maintain does the work of one tick.
+func (s *Store) maintain(now time.Time) error {
+	err := s.side.write()
+	s.disk.measure()
+	s.disk.makeBallast()
+	cutoff := time.Time{}
+	if s.opts.Retention > 0 {
+		cutoff = now.Add(-s.opts.Retention)
+	}
+	_, swept := s.sweep(cutoff)
+	return errors.Join(err, swept)
+}
+
+// compact gives the space of settled jobs back.
+func (s *Store) compact(ctx context.Context) {
+	s.settles.Store(0)
+	err := s.guard(func() error { return s.db.Compact(ctx, []byte{0}, []byte{0xff}, false) })
+	if err != nil && ctx.Err() == nil {
+		s.log.Warn("store not compacted", "err", err)
+	}
+	s.disk.measure()
+}
+
+// repeats logs the first of the same errors in a row.
+type repeats struct{ last string }
+
+func (r *repeats) log(log *slog.Logger, what string, err error) {
+	text := ""
 	if err != nil {
-		return err
+		if text = err.Error(); text != r.last {
+			log.Error("store maintenance failed, trying again each second", "task", what, "err", err)
+		}
 	}
-	if err := os.Rename(next, path); err != nil {
-		return err
+	r.last = text
+}
+
+// Stats tells how a store is doing.
+type Stats struct {
+	Bytes      int64  // disk space that it takes, without the ballast file
+	FreeBytes  int64  // disk space that is left; -1: unknown
+	Commits    uint64 // durable ones in the life of the directory
+	Damaged    int64  // damaged records that were met since it was opened
+	NextJob    uint64 // seq of the next job
+	Compaction int64  // bytes that wait to be compacted
+}
+
+// Stats returns the figures as of now, or of the last moment before a failure.
+func (s *Store) Stats() Stats {
+	count, _ := s.side.latest()
+	st := Stats{Commits: count, Damaged: s.damaged.Load()}
+	st.Bytes, st.FreeBytes, st.Compaction = s.disk.figures()
+	if s.takeTurn() == nil {
+		st.NextJob = s.next.commit.nextJob
+		s.yieldTurn()
 	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
+	return st
+}
+
+// LostTail tells that the store lacks its last commits, though they had been
+// on disk: the end of its log is damaged. Jobs of the lost commits that came
+// from the stream are found again, since the checkpoint went back with them,
+// as long as the primary still has that part of the stream.
+type LostTail struct {
+	From, To string // the checkpoint that the store has, and the one that it had had
+	Commits  uint64 // how many durable commits are missing at least
+}
+
+func (l *LostTail) Error() string {
+	return fmt.Sprintf("the store lost its tail: %d commits, positions %s to %s", l.Commits, orStart(l.From), orStart(l.To))
+}
+
+func orStart(position string) string {
+	if position == "" {
+		return "(none)"
 	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return position
+}
+
+// LostTail returns what Open found missing; nil: nothing. It is found again by
+// later starts until something was committed.
+func (s *Store) LostTail() *LostTail { return s.lost }
+
+// lows is the lowest seq, by endpoint, that a pending job may have.
+type lows struct {
+	mu sync.Mutex // guards what follows
+	m  map[string]uint64
+}
+
+func (l *lows) get(endpoint string) uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.m[endpoint]
+}
+
+func (l *lows) raise(endpoint string, seq uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.m == nil {
+		l.m = map[string]uint64{}
+	}
+	l.m[endpoint] = max(l.m[endpoint], seq)
 }

@@ -1,0 +1,440 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// Space names one of the ordered maps that are kept along with the jobs and
+// changed in the same batches.
+type Space byte
+
+// The spaces.
+const (
+	Mirror Space = 'm' // values of keys, to tell before from after
+	Timers Space = 't' // what time rules wait for
+)
+
+// Batch gathers changes that take effect together or not at all. It is used by
+// one goroutine at a time, and may be used again after Commit or Reset.
+//
+// The changes are made in this order: spaces, settlements and retries in the
+// order of the calls, then what gets a number (jobs, settled deliveries, dead
+// letters).
+type Batch struct {
+	s       *Store
+	pb      *pebble.Batch // what needs no number
+	jobs    []Job
+	settled []Settled
+	dead    []DeadLetter
+	requeue []uint64
+	drop    []uint64
+
+	checkpoint    string
+	hasCheckpoint bool
+	adds          bool // takes disk space that a full store does not give
+	durable       bool // has to survive a crash once committed
+	settles       int
+	size          int
+	err           error // of a call, told by Commit
+
+	key, value []byte // scratch
+}
+
+// NewBatch returns an empty batch.
+func (s *Store) NewBatch() *Batch { return &Batch{s: s} }
+
+// Enqueue adds a job; its Seq is given by Commit. The payload is borrowed until
+// Commit or Reset returns.
+func (b *Batch) Enqueue(j Job) {
+	b.adds, b.durable = true, true
+	b.check(j.Endpoint != "", "a job without an endpoint")
+	b.limit("endpoint", len(j.Endpoint), MaxName)
+	b.limit("id", len(j.ID), MaxName)
+	b.limit("payload", len(j.Payload), MaxPayload)
+	b.size += len(j.Payload) + len(j.ID) + 2*len(j.Endpoint) + 96
+	b.jobs = append(b.jobs, j)
+}
+
+// SetCheckpoint sets the position to resume from, which is opaque to the store.
+// The last one of a batch counts.
+func (b *Batch) SetCheckpoint(position string) {
+	b.limit("checkpoint", len(position), MaxName)
+	b.durable, b.hasCheckpoint, b.checkpoint = true, true, position
+	b.size += len(position)
+}
+
+// Put sets an entry of a space. Key and value are copied.
+func (b *Batch) Put(space Space, key, value []byte) {
+	b.adds, b.durable = true, true
+	b.limit("key", len(key), MaxName)
+	b.limit("value", len(value), MaxPayload)
+	if b.err == nil {
+		b.key = appendSpaceKey(b.key[:0], space, key)
+		b.value = append(b.value[:0], value...)
+		b.set()
+	}
+}
+
+// Delete removes an entry of a space, if there is one.
+func (b *Batch) Delete(space Space, key []byte) {
+	b.durable = true
+	b.key = appendSpaceKey(b.key[:0], space, key)
+	b.note(b.batch().Delete(b.key, nil))
+}
+
+// DeleteRange removes the entries of a space whose keys are at least from and
+// less than to. A nil to is the end of the space.
+func (b *Batch) DeleteRange(space Space, from, to []byte) {
+	b.durable = true
+	end := after(appendSpaceKey(nil, space, nil))
+	if to != nil {
+		end = appendSpaceKey(nil, space, to)
+	}
+	b.key = appendSpaceKey(b.key[:0], space, from)
+	b.note(b.batch().DeleteRange(b.key, end, nil))
+}
+
+// Settle removes a delivered job. attempts is how many were made of it, as
+// reported by Pending plus those since; a job that was attempted more than once
+// has retry state to remove too.
+//
+// A crash may undo settlements of the last moments, and the jobs are delivered
+// again: a batch of nothing but settlements, retries and burials does not wait
+// for the disk. Gather a few hundred in one, or add them to the next batch of
+// jobs.
+func (b *Batch) Settle(endpoint string, seq uint64, attempts int) {
+	if !b.remove(endpoint, seq, attempts) {
+		return
+	}
+	b.key = appendNumberKey(b.key[:0], kindJob, seq)
+	b.note(b.batch().SingleDelete(b.key, nil)) // the key was set exactly once: it and its tombstone vanish where they meet
+}
+
+// SettleListed is Settle, and keeps a record for listings. Its Number is given
+// by Commit.
+func (b *Batch) SettleListed(r Settled) {
+	b.limit("id", len(r.ID), MaxName)
+	b.limit("status", len(r.Status), MaxName)
+	b.Settle(r.Endpoint, r.Seq, r.Attempts)
+	b.settled = append(b.settled, r)
+	b.size += len(r.ID) + len(r.Status) + len(r.Endpoint) + 64
+}
+
+// Retry notes that a job has been attempted and when the next attempt is due.
+// text is the error; MaxText bytes of it are kept. As with Settle, a crash may
+// undo it.
+func (b *Batch) Retry(endpoint string, seq uint64, attempts int, due time.Time, text string) {
+	if !b.names(endpoint, seq) {
+		return
+	}
+	b.key = appendEndpointKey(b.key[:0], kindRetry, endpoint, seq)
+	b.value = appendRetry(b.value[:0], attempts, due, cut(text))
+	b.set()
+}
+
+// Bury makes a dead letter of a job, which keeps its payload; Load finds it by
+// the letter's Seq. A letter with Seq 0 is of no job: it tells, for example, of
+// firings that were dropped. Its Number is given by Commit. As with Settle, a
+// crash may undo it.
+func (b *Batch) Bury(d DeadLetter) {
+	b.limit("id", len(d.ID), MaxName)
+	b.limit("reason", len(d.Reason), MaxName)
+	b.limit("endpoint", len(d.Endpoint), MaxName)
+	if d.Seq != 0 && !b.remove(d.Endpoint, d.Seq, 2) {
+		return
+	}
+	d.Error, d.Excerpt = cut(d.Error), cut(d.Excerpt)
+	b.dead = append(b.dead, d)
+	b.size += len(d.ID) + len(d.Reason) + len(d.Error) + len(d.Excerpt) + len(d.Endpoint) + 96
+}
+
+// Requeue makes a job of the dead letter with that number, as if it had never
+// been attempted. It gets a new seq, after those of the jobs in the batch and
+// in the order of the calls. Commit returns ErrNotFound if the letter is not
+// there or has no payload.
+func (b *Batch) Requeue(number uint64) {
+	b.adds, b.durable = true, true
+	b.requeue = append(b.requeue, number)
+}
+
+// DropDead removes the dead letter with that number. Commit returns ErrNotFound
+// if it is not there.
+func (b *Batch) DropDead(number uint64) {
+	b.durable = true
+	b.drop = append(b.drop, number)
+}
+
+// Size returns about how many bytes the batch will write.
+func (b *Batch) Size() int {
+	if b.pb == nil {
+		return b.size
+	}
+	return b.size + b.pb.Len()
+}
+
+// Jobs returns how many jobs the batch enqueues.
+func (b *Batch) Jobs() int { return len(b.jobs) + len(b.requeue) }
+
+// Empty reports whether the batch changes nothing.
+func (b *Batch) Empty() bool {
+	return (b.pb == nil || b.pb.Empty()) && len(b.jobs)+len(b.settled)+len(b.dead)+len(b.requeue)+len(b.drop) == 0 && !b.hasCheckpoint
+}
+
+// Reset forgets what is in the batch.
+func (b *Batch) Reset() {
+	if b.pb != nil {
+		b.pb.Close()
+	}
+	clear(b.jobs)
+	clear(b.settled)
+	clear(b.dead)
+	*b = Batch{s: b.s, jobs: b.jobs[:0], settled: b.settled[:0], dead: b.dead[:0], requeue: b.requeue[:0], drop: b.drop[:0], key: b.key[:0], value: b.value[:0]}
+}
+
+// Commit makes the changes, all or none, and empties the batch. It returns the
+// seq of the first job of the batch, 0 if there is none; the others follow it
+// one by one.
+//
+// A batch that enqueues jobs, sets a checkpoint, changes a space or handles
+// dead letters is on disk when Commit returns nil. Commits from several
+// goroutines share the wait for the disk.
+//
+// On an error that is ErrNoSpace nothing has changed and the batch is as it
+// was: commit it again when Full returns nil, or Reset it. After ErrTooLarge or
+// ErrNotFound nothing has changed, and the batch is as it was, too. Any other
+// error means that the store has failed: whether the batch is on disk is known
+// only after it was opened again, by the checkpoint.
+func (b *Batch) Commit() (first uint64, err error) {
+	if b.Empty() && b.err == nil {
+		return 0, nil
+	}
+	if first, err = b.s.commit(b); err != nil {
+		return 0, fmt.Errorf("commit: %w", err)
+	}
+	b.pb = nil // the store has closed it
+	b.Reset()
+	return first, nil
+}
+
+func (b *Batch) batch() *pebble.Batch {
+	if b.pb == nil {
+		b.pb = b.s.db.NewBatch()
+	}
+	return b.pb
+}
+
+// set sets b.key to b.value and its checksum.
+func (b *Batch) set() {
+	b.value = seal(b.key, b.value)
+	b.note(b.batch().Set(b.key, b.value, nil))
+}
+
+// remove deletes a job's index entry and retry state.
+func (b *Batch) remove(endpoint string, seq uint64, attempts int) bool {
+	if !b.names(endpoint, seq) {
+		return false
+	}
+	b.settles++
+	b.key = appendEndpointKey(b.key[:0], kindIndex, endpoint, seq)
+	b.note(b.batch().SingleDelete(b.key, nil))
+	if attempts > 1 {
+		b.key[0] = kindRetry
+		b.note(b.batch().Delete(b.key, nil)) // set once for each attempt, so no SingleDelete
+	}
+	return true
+}
+
+func (b *Batch) names(endpoint string, seq uint64) bool {
+	b.check(endpoint != "" && seq != 0, "a job without endpoint or seq")
+	b.limit("endpoint", len(endpoint), MaxName)
+	return b.err == nil
+}
+
+func (b *Batch) check(ok bool, what string) {
+	if !ok {
+		b.note(errors.New(what))
+	}
+}
+
+func (b *Batch) limit(what string, n, limit int) {
+	if n > limit {
+		b.note(fmt.Errorf("%w: %s of %d bytes, at most %d", ErrTooLarge, what, n, limit))
+	}
+}
+
+func (b *Batch) note(err error) {
+	if b.err == nil {
+		b.err = err
+	}
+}
+
+func cut(text string) string { return text[:min(len(text), MaxText)] }
+
+// commitRecord is the value of the key "c", written by each durable commit.
+type commitRecord struct {
+	count      uint64 // durable commits so far
+	nextJob    uint64
+	checkpoint string
+}
+
+func (c *commitRecord) append(dst []byte) []byte {
+	dst = binary.BigEndian.AppendUint64(dst, c.count)
+	dst = binary.BigEndian.AppendUint64(dst, c.nextJob)
+	return append(dst, c.checkpoint...)
+}
+
+func (c *commitRecord) parse(b []byte) bool {
+	f := fields{b: b}
+	c.count, c.nextJob = f.uint64(), f.uint64()
+	c.checkpoint = string(f.b)
+	return !f.bad
+}
+
+// numbers are the next to be given.
+type numbers struct {
+	commit  commitRecord
+	settled uint64
+	dead    uint64
+}
+
+// maxBatch is far below what the engine would take in one batch, 4 GiB.
+const maxBatch = 1 << 30
+
+// commit applies a batch. The turn makes one batch after another: numbers and
+// commit records rise in the order in which batches reach the disk.
+func (s *Store) commit(b *Batch) (first uint64, err error) {
+	b.limit("batch", b.Size(), maxBatch)
+	if b.err != nil {
+		return 0, b.err
+	}
+	if err := s.takeTurn(); err != nil {
+		return 0, err
+	}
+	again, gone, err := s.prepare(b)
+	if err != nil {
+		s.yieldTurn()
+		return 0, err
+	}
+	if b.Jobs() > 0 {
+		first = s.next.commit.nextJob
+	}
+	s.number(b, again, gone)
+	if b.err != nil { // nothing that was encoded may be refused: an engine that does is not to be trusted
+		defer s.yieldTurn()
+		return 0, s.fail(b.err)
+	}
+	mark := s.next.commit
+	s.settles.Add(int64(b.settles))
+	s.disk.grow(b.pb.Len())
+	if err := s.apply(b.pb, b.durable); err != nil { // yields the turn
+		return 0, err
+	}
+	if b.durable {
+		s.side.advance(mark.count, mark.checkpoint)
+	}
+	return first, nil
+}
+
+// prepare does all that may refuse a batch, and reads what is to be requeued or
+// dropped.
+func (s *Store) prepare(b *Batch) (again []*Job, gone []DeadLetter, err error) {
+	if b.adds {
+		if err := s.disk.admit(b.Size()); err != nil {
+			return nil, nil, err
+		}
+	}
+	seen := map[uint64]bool{}
+	letter := func(number uint64) error {
+		d, err := s.dead(number)
+		if err == nil && seen[number] {
+			err = ErrNotFound
+		}
+		if err != nil {
+			return fmt.Errorf("dead letter %d: %w", number, err)
+		}
+		seen[number] = true
+		gone = append(gone, *d)
+		return nil
+	}
+	for _, number := range b.requeue {
+		if err := letter(number); err != nil {
+			return nil, nil, err
+		}
+		j, err := s.Load(gone[len(gone)-1].Seq)
+		if err != nil {
+			return nil, nil, fmt.Errorf("dead letter %d: %w", number, err)
+		}
+		again = append(again, j)
+	}
+	for _, number := range b.drop {
+		if err := letter(number); err != nil {
+			return nil, nil, err
+		}
+	}
+	return again, gone, nil
+}
+
+// number encodes what gets a number, and the commit record.
+func (s *Store) number(b *Batch, again []*Job, gone []DeadLetter) {
+	b.batch()
+	for i := range b.jobs {
+		s.enqueue(b, &b.jobs[i])
+	}
+	for _, j := range again {
+		s.enqueue(b, j)
+	}
+	for i := range gone {
+		b.removeDead(&gone[i])
+	}
+	for i := range b.settled {
+		r := &b.settled[i]
+		r.Number = s.next.settled
+		s.next.settled++
+		b.key = appendNumberKey(b.key[:0], kindSettled, r.Number)
+		b.value = r.append(b.value[:0])
+		b.set()
+	}
+	for i := range b.dead {
+		d := &b.dead[i]
+		d.Number = s.next.dead
+		s.next.dead++
+		b.key = appendNumberKey(b.key[:0], kindDead, d.Number)
+		b.value = d.append(b.value[:0])
+		b.set()
+	}
+	if !b.durable {
+		return
+	}
+	s.next.commit.count++
+	if b.hasCheckpoint {
+		s.next.commit.checkpoint = b.checkpoint
+	}
+	b.key = append(b.key[:0], kindCommit)
+	b.value = s.next.commit.append(b.value[:0])
+	b.set()
+}
+
+func (s *Store) enqueue(b *Batch, j *Job) {
+	j.Seq = s.next.commit.nextJob
+	s.next.commit.nextJob++
+	b.key = appendNumberKey(b.key[:0], kindJob, j.Seq)
+	b.value = appendJob(b.value[:0], j)
+	b.set()
+	b.key = appendEndpointKey(b.key[:0], kindIndex, j.Endpoint, j.Seq)
+	b.value = appendIndex(b.value[:0], j)
+	b.set()
+}
+
+func (b *Batch) removeDead(d *DeadLetter) {
+	b.key = appendNumberKey(b.key[:0], kindDead, d.Number)
+	b.note(b.batch().Delete(b.key, nil))
+	if d.Seq != 0 {
+		b.key = appendNumberKey(b.key[:0], kindJob, d.Seq)
+		b.note(b.batch().SingleDelete(b.key, nil))
+	}
+}

@@ -1,0 +1,222 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// ErrNoSpace is returned by Commit and Full while the store does not take any
+// more: its quota is used up, or the disk is nearly full.
+var ErrNoSpace = errors.New("no space for the store")
+
+const (
+	ballastSize = 64 << 20
+	leastFree   = 64 << 20 // room for the memtables in memory to become files
+	mostFree    = 1 << 30
+)
+
+// disk stops the store from growing before the disk is full, since the engine
+// ends the process when it is. For the case that something else fills it in no
+// time there is a ballast file, which is removed when a write fails for want of
+// space; the write is then done again.
+type disk struct {
+	s       *Store
+	log     *slog.Logger
+	ballast string
+
+	mu       sync.Mutex // guards what follows
+	measured time.Time
+	used     int64 // by the database when it was measured
+	added    int64 // committed since
+	free     int64 // -1: unknown
+	total    int64
+	debt     int64
+	why      error // why the store is full; nil: it is not
+	ended    bool  // a write has failed for want of space, and the ballast is gone
+	tried    time.Time
+	compacts time.Time // last time wantsCompaction said yes
+}
+
+func newDisk(s *Store) *disk {
+	return &disk{s: s, log: s.log, ballast: s.path("ballast"), free: -1}
+}
+
+// Full returns why the store does not take more jobs, an ErrNoSpace, and nil if
+// it does. What settles jobs is always taken.
+func (s *Store) Full() error {
+	if err := s.usable(); err != nil {
+		return err
+	}
+	return s.disk.admit(0)
+}
+
+// measureEvery is how old a measurement may be for a commit. A disk takes less
+// than leastFree in that time.
+const measureEvery = 50 * time.Millisecond
+
+// admit returns an error if the store must not grow by that many bytes.
+func (d *disk) admit(bytes int) error {
+	d.mu.Lock()
+	now := time.Now()
+	old := now.Sub(d.measured) > measureEvery
+	if !old && d.why == nil && d.used+d.added+int64(bytes) > d.s.opts.MaxBytes {
+		old = now.Sub(d.tried) > measureEvery // it may be less by now
+	}
+	if old {
+		d.tried = now
+	}
+	d.mu.Unlock()
+	if old {
+		d.measure()
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.why == nil {
+		d.why = d.judge(int64(bytes))
+		d.report()
+	}
+	return d.why
+}
+
+// grow notes bytes that were committed.
+func (d *disk) grow(bytes int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.added += int64(bytes)
+}
+
+// measure asks the engine and the operating system.
+func (d *disk) measure() {
+	var m *pebble.Metrics
+	err := d.s.guard(func() error {
+		m = d.s.db.Metrics()
+		return nil
+	})
+	if err != nil {
+		return
+	}
+	usage, err := d.s.fs.GetDiskUsage(d.s.dir)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.measured = time.Now()
+	d.used, d.added, d.debt = int64(m.DiskSpaceUsage()), 0, int64(m.Compact.EstimatedDebt)
+	d.free, d.total = -1, 0
+	if err == nil {
+		d.free, d.total = int64(usage.AvailBytes), int64(usage.TotalBytes)
+	} else if !errors.Is(err, vfs.ErrUnsupported) {
+		d.log.Warn("free disk space is not known", "err", err)
+	}
+	was := d.why
+	d.why = d.judge(0)
+	if was != nil && d.why == nil {
+		d.ended = false
+		d.log.Info("the store has space again")
+	} else if was == nil {
+		d.report()
+	}
+}
+
+// judge tells whether the store is full once it has grown by that many bytes.
+// To be no longer full takes a sixteenth more space than not to become it, lest
+// it be both in turns. The caller holds the lock.
+func (d *disk) judge(bytes int64) error {
+	least, quota := d.minFree(), d.s.opts.MaxBytes
+	if d.why != nil {
+		least += least / 16
+		quota -= quota / 16
+	}
+	switch {
+	case d.free >= 0 && d.free-d.added-bytes < least:
+		return fmt.Errorf("%w: %d MB free on the disk of %s, less than %d MB", ErrNoSpace, d.free>>20, d.s.dir, least>>20)
+	case d.used+d.added+bytes > quota:
+		return fmt.Errorf("%w: it takes %d MB, its quota is %d MB", ErrNoSpace, (d.used+d.added)>>20, d.s.opts.MaxBytes>>20)
+	case d.ended && d.free < 0:
+		return fmt.Errorf("%w: the disk of %s is full", ErrNoSpace, d.s.dir)
+	}
+	return nil
+}
+
+// report logs that the store has become full. The caller holds the lock.
+func (d *disk) report() {
+	if d.why != nil {
+		d.log.Error("the store is full and takes no more until it has space again", "err", d.why)
+	}
+}
+
+// minFree is how much is left free. The caller holds the lock.
+func (d *disk) minFree() int64 {
+	if d.s.opts.MinFree > 0 {
+		return d.s.opts.MinFree
+	}
+	return min(max(d.total/20, leastFree), mostFree)
+}
+
+// exhausted is called by the engine when a write found no space. It must not
+// call the engine.
+func (d *disk) exhausted() {
+	err := d.s.fs.Remove(d.ballast)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.ended = true
+	if d.why == nil {
+		d.why = fmt.Errorf("%w: the disk of %s is full", ErrNoSpace, d.s.dir)
+		d.log.Error("the disk is full; the store takes no more until it has space again", "ballast_freed", err == nil)
+	}
+}
+
+// makeBallast makes the ballast file if there is none and plenty of space.
+func (d *disk) makeBallast() {
+	d.mu.Lock()
+	plenty := d.why == nil && d.free-d.minFree() > 2*ballastSize
+	d.mu.Unlock()
+	if !plenty {
+		return
+	}
+	if _, err := d.s.fs.Stat(d.ballast); err == nil {
+		return
+	}
+	f, err := d.s.fs.Create(d.ballast, vfs.WriteCategoryUnspecified)
+	if err == nil {
+		err = errors.Join(f.Preallocate(0, ballastSize), f.Close())
+	}
+	if err != nil {
+		d.log.Warn("no ballast file", "err", err)
+	}
+}
+
+// A database is compacted after that many settlements, or when it is nearly
+// full, but not all the time.
+const (
+	manySettled   = 1_000_000
+	compactPause  = time.Minute
+	compactHurry  = 5 * time.Second
+	smallDatabase = 32 << 20
+)
+
+// wantsCompaction tells whether there is much to win from a compaction now.
+func (d *disk) wantsCompaction(settled int64) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	pause := compactPause
+	nearlyFull := d.why != nil || d.used+d.added > d.s.opts.MaxBytes/8*7
+	if nearlyFull {
+		pause = compactHurry
+	}
+	if time.Since(d.compacts) < pause || settled == 0 || !nearlyFull && (settled < manySettled || d.used < smallDatabase) {
+		return false
+	}
+	d.compacts = time.Now()
+	return true
+}
+
+func (d *disk) figures() (used, free, debt int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.used + d.added, d.free, d.debt
+}

@@ -1,0 +1,290 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/sstable"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+const (
+	memTableSize = 16 << 20 // also bounds what one log file holds, and so what a damaged one can lose
+	cacheSize    = 32 << 20
+)
+
+// engineOptions are those of all databases in a store directory.
+//
+// The format is one whose log says, chunk by chunk, up to where it had been
+// synced: damage in the middle of the newest log is then told apart from a
+// write that a crash cut short, and is an error, where older formats silently
+// end there.
+func (s *Store) engineOptions(fs vfs.FS) *pebble.Options {
+	o := &pebble.Options{
+		FS:                          fs,
+		FormatMajorVersion:          pebble.FormatWALSyncChunks,
+		CacheSize:                   cacheSize,
+		MemTableSize:                memTableSize,
+		MemTableStopWritesThreshold: 4,
+		L0StopWritesThreshold:       24,
+		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
+		Logger:                      engineLogger{s},
+		EventListener: &pebble.EventListener{
+			BackgroundError: s.backgroundError,
+			DataCorruption: func(info pebble.DataCorruptionInfo) {
+				s.damaged.Add(1)
+				s.log.Error("damaged file in the store", "file", info.Path, "err", info.Details)
+			},
+			WriteStallBegin: func(info pebble.WriteStallBeginInfo) {
+				s.log.Warn("store writes wait for the disk", "why", info.Reason)
+			},
+		},
+	}
+	for i := range o.Levels { // named, since some of the engine's profiles use zstd, which differs with cgo
+		o.Levels[i].Compression = func() *sstable.CompressionProfile { return sstable.SnappyCompression }
+	}
+	return o
+}
+
+// engineLogger takes what pebble has to say. Fatalf must not return; it parks
+// the goroutine, which may hold locks of the engine, and makes the store fail.
+// All calls that change something go through guard, and so do not wait for it.
+type engineLogger struct{ s *Store }
+
+func (l engineLogger) Infof(string, ...any) {}
+
+func (l engineLogger) Errorf(format string, args ...any) {
+	l.s.log.Warn("store engine", "err", fmt.Sprintf(format, args...))
+}
+
+func (l engineLogger) Fatalf(format string, args ...any) {
+	l.s.fail(fmt.Errorf(format, args...))
+	select {}
+}
+
+// backgroundError hears of failed flushes and compactions. The engine tries
+// them again without end, so all but a full disk, which may mend itself, end
+// the store: a restart is the only test of what is on disk.
+func (s *Store) backgroundError(err error) {
+	switch {
+	case errors.Is(err, pebble.ErrCancelledCompaction), errors.Is(err, context.Canceled), s.closed.Load():
+	case vfs.IsNoSpaceError(err):
+		s.disk.exhausted()
+	default:
+		s.fail(fmt.Errorf("background work: %w", err))
+	}
+}
+
+// fail marks the store as failed, for the first reason given.
+func (s *Store) fail(err error) error {
+	s.failOnce.Do(func() {
+		s.failure = fmt.Errorf("the store has failed, and has to be opened again by a new process: %w", err)
+		close(s.failed)
+	})
+	<-s.failed
+	return s.failure
+}
+
+// err returns why the store cannot be used; nil if it can.
+func (s *Store) err() error {
+	select {
+	case <-s.failed:
+		return s.failure
+	default:
+	}
+	return nil
+}
+
+func (s *Store) usable() error {
+	if s.closed.Load() {
+		return errClosed
+	}
+	return s.err()
+}
+
+// guard calls f, which may panic or never return once the store has failed.
+func (s *Store) guard(f func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		defer func() {
+			if p := recover(); p != nil {
+				err, ok := p.(error)
+				if !ok {
+					err = fmt.Errorf("%v", p)
+				}
+				done <- s.fail(err)
+			}
+		}()
+		done <- f()
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-s.failed:
+	}
+	select {
+	case err := <-done: // it was done before the store failed
+		return err
+	default:
+		return s.failure
+	}
+}
+
+func (s *Store) takeTurn() error {
+	select {
+	case <-s.failed:
+		return s.failure
+	case s.turn <- struct{}{}:
+	}
+	if err := s.usable(); err != nil {
+		s.yieldTurn()
+		return err
+	}
+	return nil
+}
+
+func (s *Store) yieldTurn() { <-s.turn }
+
+// apply makes the changes of a batch, closes it, and yields the turn as soon as
+// the next batch can no longer overtake it. With sync it waits for the disk.
+func (s *Store) apply(b *pebble.Batch, sync bool) error {
+	return s.guard(func() error {
+		var err error
+		if sync {
+			err = s.db.ApplyNoSyncWait(b, pebble.Sync)
+		} else {
+			err = s.db.Apply(b, pebble.NoSync)
+		}
+		s.yieldTurn()
+		if err == nil && sync {
+			err = b.SyncWait()
+		}
+		if err != nil {
+			return s.fail(err)
+		}
+		return b.Close()
+	})
+}
+
+// get hands the value of a key to parse, which returns false if the value
+// cannot be right. It is valid only during the call.
+func (s *Store) get(key []byte, parse func(value []byte) bool) error {
+	if err := s.usable(); err != nil {
+		return err
+	}
+	sealed, closer, err := s.db.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return ErrNotFound
+	}
+	if err != nil {
+		return s.readError(err)
+	}
+	defer closer.Close()
+	v, ok := unseal(key, sealed)
+	if !ok {
+		return s.corrupt(key, "its checksum is wrong")
+	}
+	if !parse(v) {
+		return s.corrupt(key, "its fields are cut short")
+	}
+	return nil
+}
+
+// value is get for where an iterator stands.
+func (s *Store) value(it *pebble.Iterator, parse func(key, value []byte) bool) error {
+	sealed, err := it.ValueAndErr()
+	if err != nil {
+		return s.readError(err)
+	}
+	v, ok := unseal(it.Key(), sealed)
+	if !ok {
+		return s.corrupt(it.Key(), "its checksum is wrong")
+	}
+	if !parse(it.Key(), v) {
+		return s.corrupt(it.Key(), "its fields are cut short")
+	}
+	return nil
+}
+
+// readError keeps the engine's error and counts a damage that it found.
+func (s *Store) readError(err error) error {
+	if pebble.IsCorruptionError(err) {
+		s.damaged.Add(1)
+		return &CorruptError{Key: "(unknown)", What: err.Error()}
+	}
+	return err
+}
+
+func (s *Store) corrupt(key []byte, what string) error {
+	s.damaged.Add(1)
+	return &CorruptError{Key: keyName(key), What: what}
+}
+
+// scan calls f for the records from a key up to another, until it returns false
+// or an error. Key and value are valid only during the call.
+func (s *Store) scan(from, to []byte, f func(key, value []byte) (more bool, err error)) error {
+	return s.iterate(&pebble.IterOptions{LowerBound: from, UpperBound: to}, (*pebble.Iterator).First, (*pebble.Iterator).Next, s.withValue(f))
+}
+
+// scanBack is scan over the numbered records of a kind, the last first. before
+// 0 stands for the end.
+func (s *Store) scanBack(kind byte, before uint64, f func(key, value []byte) (more bool, err error)) error {
+	o := &pebble.IterOptions{LowerBound: []byte{kind}, UpperBound: []byte{kind + 1}}
+	if before != 0 {
+		o.UpperBound = appendNumberKey(nil, kind, before)
+	}
+	return s.iterate(o, (*pebble.Iterator).Last, (*pebble.Iterator).Prev, s.withValue(f))
+}
+
+// scanKeys is scan without the values, which are then neither read nor checked.
+func (s *Store) scanKeys(from, to []byte, f func(key []byte) error) error {
+	return s.iterate(&pebble.IterOptions{LowerBound: from, UpperBound: to}, (*pebble.Iterator).First, (*pebble.Iterator).Next,
+		func(it *pebble.Iterator) (bool, error) { return true, f(it.Key()) })
+}
+
+func (s *Store) withValue(f func(key, value []byte) (bool, error)) func(*pebble.Iterator) (bool, error) {
+	return func(it *pebble.Iterator) (more bool, err error) {
+		valueErr := s.value(it, func(key, value []byte) bool {
+			more, err = f(key, value)
+			return true
+		})
+		if valueErr != nil {
+			return false, valueErr
+		}
+		return more, err
+	}
+}
+
+func (s *Store) iterate(o *pebble.IterOptions, start, step func(*pebble.Iterator) bool, f func(*pebble.Iterator) (bool, error)) (err error) {
+	if err := s.usable(); err != nil {
+		return err
+	}
+	it, err := s.db.NewIter(o)
+	if err != nil {
+		return s.readError(err)
+	}
+	defer func() {
+		if closeErr := it.Close(); err == nil && closeErr != nil {
+			err = s.readError(closeErr)
+		}
+	}()
+	for ok := start(it); ok; ok = step(it) {
+		if more, err := f(it); err != nil || !more {
+			return err
+		}
+	}
+	return nil
+}
+
+// openError tells what to do about a database that cannot be opened.
+func (s *Store) openError(err error) error {
+	if pebble.IsCorruptionError(err) {
+		return &CorruptError{Key: s.path("db"), What: err.Error()}
+	}
+	if vfs.IsNoSpaceError(err) {
+		return fmt.Errorf("%w: free some on the disk first: %w", ErrNoSpace, err)
+	}
+	return fmt.Errorf("open database: %w", err)
+}

@@ -1,0 +1,44 @@
+package store
+
+import (
+	"time"
+)
+
+// What tests outside of the package need of its inside.
+
+const FormatVersion = formatVersion
+
+func (o Options) Verify(dir string) (*Report, error)       { return o.verify(dir) }
+func (o Options) Salvage(dir, out string) (*Report, error) { return o.salvage(dir, out) }
+
+// Maintain is a tick of Run.
+func (s *Store) Maintain(now time.Time) error { return s.maintain(now) }
+
+// Flush turns what is in memory into a table file.
+func (s *Store) Flush() error { return s.db.Flush() }
+
+// SetValue sets a record to bytes without a right checksum.
+func (s *Store) SetValue(key, value []byte) error { return s.db.Set(key, value, nil) }
+
+// JobKey is the key of a job.
+func JobKey(seq uint64) []byte { return appendNumberKey(nil, kindJob, seq) }
+
+// CheckpointLine is the text of the file beside the database.
+func CheckpointLine(count uint64, position string) string {
+	return sidecarLine{formatVersion, count, position}.text()
+}
+
+// Seal makes a line of any text.
+func Seal(line string) string { return line + " " + checksum(line+" ") + "\n" }
+
+// ParseLine reads such a line.
+func ParseLine(text string) (version uint32, count uint64, position, what string) {
+	l, what := parseSidecar(text)
+	return l.version, l.count, l.position, what
+}
+
+// Lows returns from where an iteration over an endpoint's jobs begins at least.
+func (s *Store) Lows(endpoint string) uint64 { return s.lows.get(endpoint) }
+
+// SealValue appends the checksum that a record has.
+func SealValue(key, value []byte) []byte { return seal(key, value) }

@@ -1,0 +1,226 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"iter"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// Limits of what a job, a record or an entry may hold. A batch with more is
+// refused by Commit with ErrTooLarge.
+const (
+	MaxName    = 4 << 10  // bytes of an endpoint's name, an ID, a checkpoint, a reason, a status or a space's key
+	MaxText    = 16 << 10 // bytes kept of an error or an excerpt; the rest is cut off
+	MaxPayload = 64 << 20 // bytes of a payload or a space's value
+)
+
+// ErrTooLarge is returned by Commit for a batch with something above the
+// limits. Nothing of the batch is kept.
+var ErrTooLarge = errors.New("too large for the store")
+
+// ErrNotFound is returned where there is no such job, dead letter or entry.
+var ErrNotFound = errors.New("not in the store")
+
+// Job is a firing that waits to be delivered.
+type Job struct {
+	Seq      uint64    // its number, rising in the order of commits, never used twice; given by Commit, not by the caller
+	Endpoint string    // what it is delivered with; 1 to MaxName bytes
+	Lane     uint64    // opaque: a scheduler's hash of what has to stay in order
+	ID       string    // the firing's; MaxName bytes at most
+	Born     time.Time // kept in milliseconds
+	Payload  []byte    // opaque; MaxPayload bytes at most
+}
+
+// Pending is what a scheduler needs of a job, without its payload.
+type Pending struct {
+	Seq      uint64
+	Lane     uint64
+	Size     int       // bytes of the payload
+	Born     time.Time // when it was enqueued
+	Attempts int       // made so far
+	Due      time.Time // of the next attempt; zero: at once
+	Error    string    // of the last attempt
+}
+
+// Endpoint is one of the endpoints that jobs wait for.
+type Endpoint struct {
+	Name    string
+	Pending int    // jobs
+	First   uint64 // seq of the oldest
+}
+
+func appendJob(dst []byte, j *Job) []byte {
+	dst = binary.BigEndian.AppendUint64(dst, j.Lane)
+	dst = appendTime(dst, j.Born)
+	dst = appendString(dst, j.Endpoint)
+	dst = appendString(dst, j.ID)
+	return append(dst, j.Payload...)
+}
+
+func parseJob(b []byte) (*Job, bool) {
+	f := fields{b: b}
+	j := &Job{Lane: f.uint64(), Born: f.time(), Endpoint: f.string(), ID: f.string()}
+	j.Payload = slices.Clone(f.b)
+	return j, !f.bad
+}
+
+func appendIndex(dst []byte, j *Job) []byte {
+	dst = binary.BigEndian.AppendUint64(dst, j.Lane)
+	dst = appendTime(dst, j.Born)
+	return binary.BigEndian.AppendUint32(dst, uint32(len(j.Payload)))
+}
+
+func (p *Pending) parseIndex(b []byte) bool {
+	f := fields{b: b}
+	p.Lane, p.Born, p.Size = f.uint64(), f.time(), int(f.uint32())
+	return !f.bad && len(f.b) == 0
+}
+
+func appendRetry(dst []byte, attempts int, due time.Time, text string) []byte {
+	dst = binary.BigEndian.AppendUint32(dst, uint32(attempts))
+	dst = appendTime(dst, due)
+	return append(dst, text...)
+}
+
+func (p *Pending) parseRetry(b []byte) bool {
+	f := fields{b: b}
+	p.Attempts, p.Due = int(f.uint32()), f.time()
+	p.Error = string(f.b)
+	return !f.bad
+}
+
+// Load reads a job, pending or dead. The caller owns it. ErrNotFound: it has
+// been settled.
+func (s *Store) Load(seq uint64) (*Job, error) {
+	var j *Job
+	err := s.get(appendNumberKey(nil, kindJob, seq), func(v []byte) (ok bool) {
+		j, ok = parseJob(v)
+		return ok
+	})
+	if err != nil {
+		return nil, fmt.Errorf("job %d: %w", seq, err)
+	}
+	j.Seq = seq
+	return j, nil
+}
+
+// Pending iterates over an endpoint's jobs with a seq of at least from, in
+// their order, as they are now. Payloads are not read. The iterator may be
+// used more than once; an error is the last of what it yields.
+//
+// A scheduler passes as from the first seq that it does not know yet: what was
+// settled before it is then not walked over. For a from below the first job
+// that an earlier iteration found, it starts there.
+func (s *Store) Pending(endpoint string, from uint64) iter.Seq2[Pending, error] {
+	return func(yield func(Pending, error) bool) {
+		if err := s.pending(endpoint, from, func(p Pending) bool { return yield(p, nil) }); err != nil {
+			yield(Pending{}, fmt.Errorf("jobs of %s: %w", endpoint, err))
+		}
+	}
+}
+
+func (s *Store) pending(endpoint string, from uint64, yield func(Pending) bool) error {
+	low := s.lows.get(endpoint)
+	start := max(from, low)
+	found := false
+	retries := retryReader{s: s, endpoint: endpoint}
+	defer retries.close()
+	err := s.scan(appendEndpointKey(nil, kindIndex, endpoint, start), after(appendEndpoint(nil, kindIndex, endpoint)), func(key, value []byte) (bool, error) {
+		p := Pending{}
+		_, p.Seq, _ = splitEndpointKey(key)
+		if !p.parseIndex(value) {
+			return false, s.corrupt(key, "its fields are cut short")
+		}
+		if !found && from <= low {
+			s.lows.raise(endpoint, p.Seq)
+		}
+		found = true
+		if err := retries.fill(&p); err != nil {
+			return false, err
+		}
+		return yield(p), nil
+	})
+	return errors.Join(err, retries.close())
+}
+
+// retryReader goes along with an iteration over an endpoint's index, and finds
+// the retry state of the few jobs that have one.
+type retryReader struct {
+	s        *Store
+	endpoint string
+	it       *pebble.Iterator
+	next     uint64 // seq that it stands at, MaxUint64 at the end
+}
+
+func (r *retryReader) fill(p *Pending) error {
+	if r.it == nil {
+		it, err := r.s.db.NewIter(&pebble.IterOptions{
+			LowerBound: appendEndpointKey(nil, kindRetry, r.endpoint, p.Seq),
+			UpperBound: after(appendEndpoint(nil, kindRetry, r.endpoint)),
+		})
+		if err != nil {
+			return err
+		}
+		r.it = it
+		r.stand(it.First())
+	}
+	for r.next < p.Seq { // of a job that was settled meanwhile
+		r.stand(r.it.Next())
+	}
+	if r.next != p.Seq {
+		return r.it.Error()
+	}
+	return r.s.value(r.it, func(_, v []byte) bool { return p.parseRetry(v) })
+}
+
+func (r *retryReader) stand(valid bool) {
+	r.next = math.MaxUint64
+	if valid {
+		_, r.next, _ = splitEndpointKey(r.it.Key())
+	}
+}
+
+func (r *retryReader) close() error {
+	if r.it == nil {
+		return nil
+	}
+	err := r.it.Close()
+	r.it = nil
+	return err
+}
+
+// Endpoints returns the endpoints that jobs wait for, by name. It walks over
+// the whole index, which takes about 0.1 s for a million jobs: it is for a
+// start and for listings.
+func (s *Store) Endpoints() ([]Endpoint, error) {
+	byName := map[string]*Endpoint{}
+	var last *Endpoint
+	err := s.scanKeys([]byte{kindIndex}, []byte{kindIndex + 1}, func(key []byte) error {
+		name, seq, ok := splitEndpointKey(key)
+		if !ok {
+			return s.corrupt(key, "it is not a key of an index entry")
+		}
+		if last == nil || last.Name != string(name) {
+			last = &Endpoint{Name: string(name), First: seq}
+			byName[last.Name] = last
+		}
+		last.Pending++
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("endpoints: %w", err)
+	}
+	all := make([]Endpoint, 0, len(byName))
+	for _, e := range byName {
+		all = append(all, *e)
+	}
+	slices.SortFunc(all, func(a, b Endpoint) int { return strings.Compare(a.Name, b.Name) })
+	return all, nil
+}

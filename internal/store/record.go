@@ -1,0 +1,233 @@
+package store
+
+import (
+	"encoding/binary"
+	"fmt"
+	"iter"
+	"time"
+)
+
+// Settled is a delivery that was made, for listings. Its payload is not kept.
+type Settled struct {
+	Number   uint64 // rising in the order in which they were settled
+	Seq      uint64 // the job's
+	Endpoint string
+	ID       string
+	Status   string // what the receiver said, in a few words
+	Attempts int
+	Born, At time.Time // enqueued and delivered
+}
+
+// DeadLetter is a job that was given up. Load finds its payload by Seq.
+type DeadLetter struct {
+	Number   uint64 // rising in the order in which they were given up; what Requeue and DropDead take
+	Seq      uint64 // the job's; 0: of no job
+	Endpoint string
+	ID       string
+	Reason   string // in a word: what gave it up
+	Error    string // of the last attempt
+	Excerpt  string // of the last response
+	Attempts int
+	Born, At time.Time // enqueued and given up
+}
+
+func (r *Settled) append(dst []byte) []byte {
+	dst = appendTime(dst, r.At)
+	dst = appendTime(dst, r.Born)
+	dst = binary.BigEndian.AppendUint64(dst, r.Seq)
+	dst = binary.BigEndian.AppendUint32(dst, uint32(r.Attempts))
+	dst = appendString(dst, r.Endpoint)
+	dst = appendString(dst, r.ID)
+	return appendString(dst, r.Status)
+}
+
+func (r *Settled) parse(b []byte) bool {
+	f := fields{b: b}
+	r.At, r.Born, r.Seq, r.Attempts = f.time(), f.time(), f.uint64(), int(f.uint32())
+	r.Endpoint, r.ID, r.Status = f.string(), f.string(), f.string()
+	return !f.bad && len(f.b) == 0
+}
+
+func (d *DeadLetter) append(dst []byte) []byte {
+	dst = appendTime(dst, d.At)
+	dst = appendTime(dst, d.Born)
+	dst = binary.BigEndian.AppendUint64(dst, d.Seq)
+	dst = binary.BigEndian.AppendUint32(dst, uint32(d.Attempts))
+	dst = appendString(dst, d.Endpoint)
+	dst = appendString(dst, d.ID)
+	dst = appendString(dst, d.Reason)
+	dst = appendString(dst, d.Error)
+	return appendString(dst, d.Excerpt)
+}
+
+func (d *DeadLetter) parse(b []byte) bool {
+	f := fields{b: b}
+	d.At, d.Born, d.Seq, d.Attempts = f.time(), f.time(), f.uint64(), int(f.uint32())
+	d.Endpoint, d.ID, d.Reason, d.Error, d.Excerpt = f.string(), f.string(), f.string(), f.string(), f.string()
+	return !f.bad && len(f.b) == 0
+}
+
+// Settled iterates over the deliveries kept for listings, the latest first,
+// beginning with the one whose number is below before; 0 stands for the latest.
+// An error is the last of what it yields.
+func (s *Store) Settled(before uint64) iter.Seq2[Settled, error] {
+	return func(yield func(Settled, error) bool) {
+		err := s.scanBack(kindSettled, before, func(key, value []byte) (bool, error) {
+			r := Settled{}
+			r.Number, _ = splitNumberKey(key)
+			if !r.parse(value) {
+				return false, s.corrupt(key, "its fields are cut short")
+			}
+			return yield(r, nil), nil
+		})
+		if err != nil {
+			yield(Settled{}, fmt.Errorf("settled deliveries: %w", err))
+		}
+	}
+}
+
+// Dead iterates over the dead letters, the latest first, beginning with the one
+// whose number is below before; 0 stands for the latest. An error is the last
+// of what it yields.
+func (s *Store) Dead(before uint64) iter.Seq2[DeadLetter, error] {
+	return func(yield func(DeadLetter, error) bool) {
+		err := s.scanBack(kindDead, before, func(key, value []byte) (bool, error) {
+			d := DeadLetter{}
+			d.Number, _ = splitNumberKey(key)
+			if !d.parse(value) {
+				return false, s.corrupt(key, "its fields are cut short")
+			}
+			return yield(d, nil), nil
+		})
+		if err != nil {
+			yield(DeadLetter{}, fmt.Errorf("dead letters: %w", err))
+		}
+	}
+}
+
+// DeadLetter returns the dead letter with that number, or ErrNotFound.
+func (s *Store) DeadLetter(number uint64) (*DeadLetter, error) {
+	d, err := s.dead(number)
+	if err != nil {
+		return nil, fmt.Errorf("dead letter %d: %w", number, err)
+	}
+	return d, nil
+}
+
+func (s *Store) dead(number uint64) (*DeadLetter, error) {
+	d := &DeadLetter{Number: number}
+	return d, s.get(appendNumberKey(nil, kindDead, number), d.parse)
+}
+
+// sweepLimit is how many dead letters one sweep removes.
+const sweepLimit = 1000
+
+// sweep removes settled deliveries and dead letters from before cutoff, and
+// settled deliveries above their greatest number. more tells that a limit
+// ended it before it was done.
+func (s *Store) sweep(cutoff time.Time) (more bool, err error) {
+	if err := s.sweepSettled(cutoff); err != nil {
+		return false, err
+	}
+	if cutoff.IsZero() {
+		return false, nil
+	}
+	b := s.NewBatch()
+	last := uint64(0)
+	err = s.scan(appendNumberKey(nil, kindDead, s.deadLow), []byte{kindDead + 1}, func(key, value []byte) (bool, error) {
+		d := DeadLetter{}
+		last, _ = splitNumberKey(key)
+		d.Number = last
+		if !d.parse(value) {
+			return false, s.corrupt(key, "its fields are cut short")
+		}
+		if !d.At.Before(cutoff) {
+			return false, nil
+		}
+		b.removeDead(&d)
+		more = b.pb.Count() >= 2*sweepLimit
+		return !more, nil
+	})
+	if err != nil || b.Empty() {
+		b.Reset()
+		return false, err
+	}
+	s.deadLow = last
+	_, err = b.Commit()
+	return more, err
+}
+
+// sweepSettled finds by bisection the first settled delivery to keep: they are
+// numbered without holes in the order of time, but for a clock that was set
+// back.
+func (s *Store) sweepSettled(cutoff time.Time) error {
+	first, last := uint64(0), uint64(0)
+	for r, err := range s.Settled(0) {
+		if err != nil {
+			return err
+		}
+		last = r.Number
+		break
+	}
+	err := s.scan([]byte{kindSettled}, []byte{kindSettled + 1}, func(key, _ []byte) (bool, error) {
+		first, _ = splitNumberKey(key)
+		return false, nil
+	})
+	if err != nil || first == 0 {
+		return err
+	}
+	lo, hi := first, last+1
+	for lo < hi {
+		mid := lo + (hi-lo)/2
+		r := Settled{}
+		if err := s.get(appendNumberKey(nil, kindSettled, mid), r.parse); err != nil {
+			return fmt.Errorf("settled delivery %d: %w", mid, err)
+		}
+		if r.At.Before(cutoff) {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	if keep := uint64(s.opts.MaxSettled); last+1-lo > keep {
+		lo = last + 1 - keep
+	}
+	if lo == first {
+		return nil
+	}
+	b := s.NewBatch()
+	b.note(b.batch().DeleteRange(appendNumberKey(nil, kindSettled, first), appendNumberKey(nil, kindSettled, lo), nil))
+	_, err = b.Commit()
+	return err
+}
+
+// Entry is an entry of a space.
+type Entry struct{ Key, Value []byte }
+
+// Get returns the value of a space's key, or ErrNotFound. The caller owns it.
+func (s *Store) Get(space Space, key []byte) (value []byte, err error) {
+	err = s.get(appendSpaceKey(nil, space, key), func(v []byte) bool {
+		value = append([]byte{}, v...)
+		return true
+	})
+	return value, err
+}
+
+// Scan iterates over the entries of a space whose keys are at least from and
+// less than to, in the order of their bytes; a nil to is the end of the space.
+// The entry's bytes are valid until the next one is asked for. An error is the
+// last of what it yields.
+func (s *Store) Scan(space Space, from, to []byte) iter.Seq2[Entry, error] {
+	return func(yield func(Entry, error) bool) {
+		end := after(appendSpaceKey(nil, space, nil))
+		if to != nil {
+			end = appendSpaceKey(nil, space, to)
+		}
+		err := s.scan(appendSpaceKey(nil, space, from), end, func(key, value []byte) (bool, error) {
+			return yield(Entry{key[2:len(key):len(key)], value}, nil), nil
+		})
+		if err != nil {
+			yield(Entry{}, fmt.Errorf("space %c: %w", space, err))
+		}
+	}
+}

@@ -1,0 +1,370 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	iofs "io/fs"
+	"log/slog"
+	"slices"
+	"strings"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/sstable"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// Report is what Verify and Salvage found.
+type Report struct {
+	Checkpoint  string // "" if there is none
+	Jobs        int    // whole and pending
+	DeadLetters int    // whole
+	Settled     int    // whole
+	Entries     int    // of spaces, whole
+	Problems    []Problem
+	Unlisted    int // problems beyond those listed, of which there are maxProblems
+}
+
+// Problem is something that is not as it was written.
+type Problem struct {
+	Where string // a file or a record
+	What  string
+}
+
+func (p Problem) String() string { return p.Where + ": " + p.What }
+
+const maxProblems = 10_000
+
+func (r *Report) add(where, what string, args ...any) {
+	if len(r.Problems) >= maxProblems {
+		r.Unlisted++
+		return
+	}
+	r.Problems = append(r.Problems, Problem{where, fmt.Sprintf(what, args...)})
+}
+
+// Verify reads everything in a directory that no process has open, and changes
+// nothing. Damage is in the report; an error means that it could not be looked
+// for: ErrLocked, ErrNewer, or one of the file system.
+func Verify(dir string) (*Report, error) { return Options{}.verify(dir) }
+
+func (o Options) verify(dir string) (*Report, error) {
+	o = o.withDefaults()
+	r := &Report{}
+	err := o.inspect(dir, r, func(s *Store, _ sidecarLine) error {
+		v := verifier{s: s, r: r}
+		return v.run()
+	})
+	if err != nil {
+		return nil, fmt.Errorf("verify %s: %w", dir, err)
+	}
+	return r, nil
+}
+
+// inspect locks the directory, checks the files one by one and calls f with
+// the store open for reading. It does not call f if it cannot be opened so;
+// the report then says why.
+func (o Options) inspect(dir string, r *Report, f func(s *Store, saved sidecarLine) error) error {
+	s := &Store{dir: dir, opts: o, log: slog.New(slog.DiscardHandler), fs: o.FS, turn: make(chan struct{}, 1), failed: make(chan struct{})}
+	if _, err := s.fs.Stat(dir); err != nil {
+		return err
+	}
+	lock, err := lockDir(s.fs, dir)
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	s.side = &sidecar{fs: s.fs, dir: dir}
+	s.disk = newDisk(s)
+	saved, err := s.side.read()
+	var damaged *damagedSidecar
+	switch {
+	case errors.As(err, &damaged):
+		r.add(damaged.path, "%s", damaged.what)
+	case err != nil:
+		return err
+	case saved.version == 0:
+		r.add(s.side.path(), "the file is missing")
+	}
+	if _, err := s.fs.Stat(s.path("db")); errors.Is(err, iofs.ErrNotExist) {
+		if saved.version != 1 {
+			r.add(s.path("db"), "the directory is missing")
+		}
+		r.Checkpoint = saved.position
+		return f(nil, saved)
+	}
+	if err := s.checkTables(r); err != nil {
+		return err
+	}
+	err = s.guard(func() (err error) {
+		opts := s.engineOptions(s.fs)
+		opts.ReadOnly = true
+		s.db, err = pebble.Open(s.path("db"), opts)
+		return err
+	})
+	if err != nil {
+		r.add(s.path("db"), "it cannot be opened: %v", err)
+		return f(nil, saved)
+	}
+	version, err := s.version()
+	switch {
+	case err != nil:
+		r.add("format version", "%v", err)
+		err = f(s, saved)
+	case version > formatVersion:
+		err = newer(version)
+	default:
+		err = f(s, saved)
+	}
+	if s.err() != nil {
+		return s.err()
+	}
+	s.closed.Store(true)
+	return errors.Join(err, s.guard(s.db.Close))
+}
+
+// checkTables checks all blocks of all table files.
+func (s *Store) checkTables(r *Report) error {
+	names, err := s.fs.List(s.path("db"))
+	if err != nil {
+		return err
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		if !strings.HasSuffix(name, ".sst") {
+			continue
+		}
+		path := s.fs.PathJoin(s.path("db"), name)
+		if err := checkTable(s.fs, path); err != nil {
+			r.add(path, "%v", err)
+		}
+	}
+	return nil
+}
+
+func checkTable(fs vfs.FS, path string) error {
+	t, err := openTable(fs, path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(t.ValidateBlockChecksums(), t.Close())
+}
+
+// openTable opens a table file. The reader closes it.
+func openTable(fs vfs.FS, path string) (*sstable.Reader, error) {
+	f, err := fs.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	readable, err := sstable.NewSimpleReadable(f)
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	t, err := sstable.NewReader(context.Background(), readable, sstable.ReaderOptions{})
+	if err != nil {
+		return nil, errors.Join(err, readable.Close())
+	}
+	return t, nil
+}
+
+// verifier reads the records of an open store. A damaged region is reported and
+// stepped over.
+type verifier struct {
+	s       *Store
+	r       *Report
+	letters map[uint64]bool // seqs of dead letters
+	commit  commitRecord
+	known   bool // commit is
+}
+
+func (v *verifier) run() error {
+	if v.s == nil {
+		return nil
+	}
+	if err := v.s.get([]byte{kindCommit}, v.commit.parse); err != nil {
+		v.r.add("checkpoint", "%v", err)
+	} else {
+		v.known = true
+		v.r.Checkpoint = v.commit.checkpoint
+	}
+	if err := v.s.guard(func() error { return v.s.db.CheckLevels(nil) }); err != nil {
+		v.r.add(v.s.path("db"), "its tables do not fit together: %v", err)
+	}
+	v.letters = map[uint64]bool{}
+	v.walk(kindDead, v.deadLetter)
+	v.walk(kindJob, v.job)
+	v.walk(kindIndex, v.index)
+	v.walk(kindRetry, v.retry)
+	v.walk(kindSettled, func(key, value []byte) bool {
+		v.r.Settled++
+		return new(Settled).parse(value)
+	})
+	v.walk(kindSpace, func(key, value []byte) bool {
+		v.r.Entries++
+		return len(key) >= 2
+	})
+	return nil
+}
+
+func (v *verifier) deadLetter(key, value []byte) bool {
+	d := DeadLetter{}
+	if !d.parse(value) {
+		return false
+	}
+	v.r.DeadLetters++
+	if d.Seq != 0 {
+		v.letters[d.Seq] = true
+		if !v.has(appendNumberKey(nil, kindJob, d.Seq)) {
+			v.r.add(keyName(key), "its payload, job %d of %q, is missing", d.Seq, d.Endpoint)
+		}
+	}
+	return true
+}
+
+func (v *verifier) job(key, value []byte) bool {
+	j, ok := parseJob(value)
+	seq, isSeq := splitNumberKey(key)
+	if !ok || !isSeq {
+		return false
+	}
+	if v.known && seq >= v.commit.nextJob {
+		v.r.add(keyName(key), "its number was not given yet: the next is %d", v.commit.nextJob)
+	}
+	if v.letters[seq] {
+		return true
+	}
+	v.r.Jobs++
+	if !v.has(appendEndpointKey(nil, kindIndex, j.Endpoint, seq)) {
+		v.r.add(keyName(key), "it is neither pending nor a dead letter")
+	}
+	return true
+}
+
+func (v *verifier) index(key, value []byte) bool {
+	_, seq, ok := splitEndpointKey(key)
+	if !ok || !new(Pending).parseIndex(value) {
+		return false
+	}
+	if !v.has(appendNumberKey(nil, kindJob, seq)) {
+		v.r.add(keyName(key), "the job is missing")
+	}
+	return true
+}
+
+func (v *verifier) retry(key, value []byte) bool {
+	if _, _, ok := splitEndpointKey(key); !ok || !new(Pending).parseRetry(value) {
+		return false
+	}
+	index := slices.Clone(key)
+	index[0] = kindIndex
+	if !v.has(index) {
+		v.r.add(keyName(key), "there is no such pending job")
+	}
+	return true
+}
+
+// has tells whether a key is there, or may be: what cannot be read is reported
+// where it is read.
+func (v *verifier) has(key []byte) bool {
+	_, closer, err := v.s.db.Get(key)
+	if err == nil {
+		closer.Close()
+	}
+	return !errors.Is(err, pebble.ErrNotFound)
+}
+
+// walk calls f for each record of a kind that has the right checksum, and
+// reports all others.
+func (v *verifier) walk(kind byte, f func(key, value []byte) bool) {
+	from, end := []byte{kind}, []byte{kind + 1}
+	for from != nil {
+		from = v.walkFrom(from, end, f)
+	}
+}
+
+// walkFrom walks up to a damaged region, reports it, and returns where to go
+// on; nil: at the end.
+func (v *verifier) walkFrom(from, end []byte, f func(key, value []byte) bool) (next []byte) {
+	last := from
+	err := v.s.iterate(&pebble.IterOptions{LowerBound: from, UpperBound: end}, (*pebble.Iterator).First, (*pebble.Iterator).Next, func(it *pebble.Iterator) (bool, error) {
+		last = append(last[:0:0], it.Key()...)
+		sealed, err := it.ValueAndErr()
+		if err != nil {
+			return false, err
+		}
+		value, ok := unseal(last, sealed)
+		if !ok {
+			v.r.add(keyName(last), "its checksum is wrong")
+		} else if !f(last, value) {
+			v.r.add(keyName(last), "it cannot be read, though its checksum is right")
+		}
+		return true, nil
+	})
+	if err == nil {
+		return nil
+	}
+	next = v.stepOver(last, end)
+	to := "the end of its kind"
+	if next != nil {
+		to = keyName(next)
+	}
+	v.r.add(fmt.Sprintf("%s to %s", keyName(last), to), "cannot be read: %v", err)
+	return next
+}
+
+// stepOver finds the first key behind a damaged region that begins after last:
+// first by steps that double, then by halves. Where no step leads out of it, it
+// tries what no longer begins alike.
+func (v *verifier) stepOver(last, end []byte) []byte {
+	readableFrom := func(key []byte) bool {
+		it, err := v.s.db.NewIter(&pebble.IterOptions{LowerBound: key, UpperBound: end})
+		if err != nil {
+			return false
+		}
+		ok := it.First()
+		if ok {
+			_, err = it.ValueAndErr()
+		}
+		return errors.Join(err, it.Close()) == nil
+	}
+	readable := func(step uint64) bool { return readableFrom(addToKey(last, step)) }
+	hi := uint64(1)
+	for !readable(hi) {
+		if hi > 1<<62 {
+			for n := len(last) - 1; n > 1; n-- {
+				if key := after(last[:n]); string(key) < string(end) && readableFrom(key) {
+					return key
+				}
+			}
+			return nil
+		}
+		hi *= 2
+	}
+	lo := hi / 2 // not readable, or 0
+	for lo+1 < hi {
+		if mid := lo + (hi-lo)/2; readable(mid) {
+			hi = mid
+		} else {
+			lo = mid
+		}
+	}
+	if next := addToKey(last, hi); string(next) < string(end) {
+		return next
+	}
+	return nil
+}
+
+// addToKey adds n to the number that the last bytes of a key are.
+func addToKey(key []byte, n uint64) []byte {
+	sum := slices.Clone(key)
+	for len(sum) < 1+8 { // a kind alone
+		sum = append(sum, 0)
+	}
+	for i := len(sum) - 1; i > 0 && n > 0; i-- {
+		n += uint64(sum[i])
+		sum[i] = byte(n)
+		n >>= 8
+	}
+	return sum
+}
