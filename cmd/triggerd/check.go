@@ -1,16 +1,20 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
 	"triggerd/engine"
+	"triggerd/rules"
 	"triggerd/source"
 )
 
 func newCheckCommand() *cobra.Command {
 	var config string
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Find every mistake in a rules file",
@@ -24,11 +28,14 @@ It ends with 0 if there is no mistake (there may be warnings), and with 78 else.
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			set, err := engine.LoadRules(config, engine.ActionOptions{})
+			if err == nil {
+				err = source.CheckURL(sourceURL("", set))
+			}
+			if asJSON {
+				return checkJSON(cmd.OutOrStdout(), set, err)
+			}
 			if err != nil {
 				return rulesError(config, err)
-			}
-			if err := source.CheckURL(sourceURL("", set)); err != nil {
-				return badConfig(err)
 			}
 			out := cmd.OutOrStdout()
 			for _, w := range set.Warnings {
@@ -46,5 +53,49 @@ It ends with 0 if there is no mistake (there may be warnings), and with 78 else.
 		},
 	}
 	cmd.Flags().StringVarP(&config, "config", "c", env("TRIGGERD_CONFIG", "rules.toml"), "rules file")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON, for editors")
 	return cmd
+}
+
+// finding is a mistake or a warning in JSON.
+type finding struct {
+	File    string `json:"file"`
+	Line    int    `json:"line"` // 1-based; 0: unknown
+	Col     int    `json:"col"`  // 1-based, in bytes
+	Rule    string `json:"rule,omitempty"`
+	Field   string `json:"field,omitempty"`
+	Message string `json:"message"`
+	Hint    string `json:"hint,omitempty"`
+}
+
+func findings(list []*rules.Error) []finding {
+	out := []finding{}
+	for _, e := range list {
+		out = append(out, finding{e.File, e.Line, e.Col, e.Rule, e.Field, e.Msg, e.Hint})
+	}
+	return out
+}
+
+// checkJSON prints {"ok":..., "errors":[...], "warnings":[...]}.
+func checkJSON(w io.Writer, set *rules.Set, err error) error {
+	var result struct {
+		OK       bool      `json:"ok"`
+		Errors   []finding `json:"errors"`
+		Warnings []finding `json:"warnings"`
+	}
+	result.OK = err == nil
+	result.Errors, result.Warnings = findings(rules.Errors(err)), []finding{}
+	if err != nil && len(result.Errors) == 0 {
+		result.Errors = append(result.Errors, finding{Message: err.Error()})
+	}
+	if set != nil {
+		result.Warnings = findings(set.Warnings)
+	}
+	if err := json.NewEncoder(w).Encode(&result); err != nil {
+		return failed(err)
+	}
+	if err != nil {
+		return badConfig(nil)
+	}
+	return nil
 }
