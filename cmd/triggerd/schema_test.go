@@ -1,0 +1,219 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/BurntSushi/toml"
+	"github.com/santhosh-tekuri/jsonschema/v6"
+
+	"triggerd/engine"
+	"triggerd/examples"
+)
+
+func compileSchema(t *testing.T) *jsonschema.Schema {
+	t.Helper()
+	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(schema))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := jsonschema.NewCompiler()
+	if err := c.AddResource("rules.schema.json", doc); err != nil {
+		t.Fatal(err)
+	}
+	s, err := c.Compile("rules.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// asJSON turns a TOML document into what a JSON Schema is asked about.
+func asJSON(t *testing.T, text string) any {
+	t.Helper()
+	var doc map[string]any
+	if _, err := toml.Decode(text, &doc); err != nil {
+		t.Fatal(err)
+	}
+	b, err := json.Marshal(doc)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := jsonschema.UnmarshalJSON(bytes.NewReader(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+// everyField is a rules file with every field that there is.
+const everyField = `
+include = "none/*.toml"
+[source]
+url = "redis://127.0.0.1"
+start = "live"
+ack = "durable"
+psync_command = "PSYNC"
+[store]
+dir = "data"
+max_pending = 5
+[defaults]
+timeout = "1m30s"
+retry = { max_attempts = 3, backoff = "1s", max_backoff = "1m", max_age = "7d" }
+[lists]
+l = ["a"]
+[macros]
+m = "db == 0"
+[targets.t]
+type = "webhook"
+url = "https://h/x"
+method = "PUT"
+headers = { A = "b" }
+body = "x"
+content_type = "text/plain"
+sign = ["a", "b"]
+success_on = [409]
+retry_on = ["4xx"]
+drop_on = [500]
+tls = {}
+proxy = "none"
+deny_private = true
+timeout = "1s"
+retry = { max_attempts = 1 }
+concurrency = 3
+[[rule]]
+name = "r"
+description = "d"
+tags = ["t"]
+severity = "s"
+enabled = true
+dry_run = true
+key = ["a:{id}", "b"]
+key_not = "c"
+key_regex = "x"
+command = ["SET", "@hash"]
+command_not = "DEL"
+event = "write"
+db = [0, 1]
+type = "string"
+when = "macros.m && key in lists.l"
+snapshot = true
+order = "none"
+[[rule.action]]
+target = "t"
+name = "n"
+timeout = "1s"
+retry = { max_attempts = 2 }
+order = "key"
+[[rule.action]]
+type = "exec"
+command = ["true"]
+env = { A = "b" }
+env_pass = ["HOME"]
+dir = "/"
+permanent_exit = [3]
+concurrency = 1
+order = "key"
+name = "e"
+[[rule]]
+name = "clock"
+schedule = "@daily"
+timezone = "UTC"
+[[rule.action]]
+type = "log"
+level = "warn"
+message = "m"
+[[rule]]
+name = "p"
+[rule.action]
+type = "print"
+format = "json"
+`
+
+// What triggerd takes the schema takes.
+func TestSchemaAccepts(t *testing.T) {
+	s := compileSchema(t)
+	for name, text := range map[string]string{"the example": string(examples.Rules), "every field": everyField} {
+		if _, err := engine.ParseRules("rules.toml", []byte(strings.Replace(text, `include = "none/*.toml"`, "", 1)), engine.ActionOptions{}); err != nil {
+			t.Errorf("%s: triggerd: %v", name, err)
+		}
+		if err := s.Validate(asJSON(t, text)); err != nil {
+			t.Errorf("%s: schema: %v", name, err)
+		}
+	}
+}
+
+// What is wrong in its shape both refuse.
+func TestSchemaRejects(t *testing.T) {
+	s := compileSchema(t)
+	rule := "[[rule]]\nname = \"r\"\n[[rule.action]]\ntype = \"log\"\n"
+	for _, text := range []string{
+		"[sauce]\n",
+		"[source]\nstart = \"now\"\n",
+		"[store]\nmax_pending = 0\n",
+		"[store]\ndir = 7\n",
+		"[defaults]\ntimeout = 5\n",
+		"[defaults]\ntimeout = \"soon\"\n",
+		"[defaults]\nretry = { attempts = 1 }\n",
+		"[targets.t]\nurl = \"http://h\"\n",
+		"[targets.t]\ntype = \"webhook\"\n",
+		"[targets.t]\ntype = \"webhook\"\nurl = \"http://h\"\nlevel = \"warn\"\n",
+		"[targets.t]\ntype = \"fax\"\n",
+		"[[rule]]\nname = \"r\"\n",
+		"[[rule]]\n[[rule.action]]\ntype = \"log\"\n",
+		rule + "level = \"loud\"\n",
+		rule + "url = \"http://h\"\n",
+		rule + "target = \"t\"\n",
+		strings.Replace(rule, "name = \"r\"", "name = \"a/b\"", 1),
+		strings.Replace(rule, "name = \"r\"", "name = \"r\"\nkye = \"a\"", 1),
+		strings.Replace(rule, "name = \"r\"", "name = \"r\"\ndb = -1", 1),
+		strings.Replace(rule, "name = \"r\"", "name = \"r\"\nkey = 7", 1),
+		strings.Replace(rule, "name = \"r\"", "name = \"r\"\nenabled = \"yes\"", 1),
+	} {
+		if _, err := engine.ParseRules("rules.toml", []byte(text), engine.ActionOptions{}); err == nil {
+			t.Errorf("triggerd takes\n%s", text)
+		}
+		if err := s.Validate(asJSON(t, text)); err == nil {
+			t.Errorf("the schema takes\n%s", text)
+		}
+	}
+}
+
+// The file with every field has every field of the schema, so that the two
+// tests above speak of all of it.
+func TestSchemaComplete(t *testing.T) {
+	var doc any
+	if err := json.Unmarshal(schema, &doc); err != nil {
+		t.Fatal(err)
+	}
+	fields := map[string]bool{}
+	var walk func(any)
+	walk = func(v any) {
+		switch v := v.(type) {
+		case map[string]any:
+			if props, ok := v["properties"].(map[string]any); ok {
+				for name := range props {
+					fields[name] = true
+				}
+			}
+			for _, e := range v {
+				walk(e)
+			}
+		case []any:
+			for _, e := range v {
+				walk(e)
+			}
+		}
+	}
+	walk(doc)
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		if !strings.Contains(everyField, name+" =") && !strings.Contains(everyField, "["+name) && !strings.Contains(everyField, "."+name+"]") &&
+			!slices.Contains([]string{"ca", "cert", "key"}, name) { // files
+			t.Errorf("field %s of the schema is not in the file with every field", name)
+		}
+	}
+}
