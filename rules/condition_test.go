@@ -89,7 +89,7 @@ func (g *generator) boolean(depth int) string {
 }
 
 func (g *generator) element() string {
-	return g.pick(`# == "a"`, `# startsWith "1"`, "len(#) > 1", `num(#) > 2`, `# in lists.skus`, "int(#) > 3", `key endsWith #`)
+	return g.pick(`# == "a"`, `# startsWith "1"`, "len(#) > 1", `num(#) > 2`, `# in lists.skus`, "int(#) > 3", `key endsWith #`, `# contains arg(1)`, `# == params.x && db == 0`)
 }
 
 func (g *generator) text(depth int) string {
@@ -109,7 +109,7 @@ func (g *generator) text(depth int) string {
 	case 4:
 		return g.pick("lower", "upper", "trim") + "(" + g.text(d) + ")"
 	case 5:
-		return g.pick("trimPrefix", "trimSuffix", "trim") + "(" + g.text(d) + ", " + g.text(d) + ")"
+		return g.pick("trimPrefix", "trimSuffix") + "(" + g.text(d) + ", " + g.text(d) + ")" + g.pick("", ` | trim("a:")`)
 	case 6:
 		return "params." + g.pick("x", "y")
 	case 7:

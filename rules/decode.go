@@ -214,17 +214,12 @@ func (v view) glob(parse func(string) (*glob, error)) *glob {
 func (c *compilation) commandsAndEvents(t *table, r *Rule) {
 	if v, ok := t.get("command"); ok {
 		names, named := map[string]bool{}, map[string]bool{}
-		v.each(func(v view) {
-			if c.commands.resolve(v, names) {
-				name, _ := v.v.(string)
-				named[commandName(name)] = true
-			}
-		})
+		v.each(func(v view) { c.commands.resolve(v, names, named) })
 		r.commands, r.commandsNamed = c.names(names), c.names(named)
 	}
 	if v, ok := t.get("command_not"); ok {
 		names := map[string]bool{}
-		v.each(func(v view) { c.commands.resolve(v, names) })
+		v.each(func(v view) { c.commands.resolve(v, names, map[string]bool{}) })
 		r.commandsNot = c.names(names)
 	}
 	if v, ok := t.get("event"); ok {

@@ -45,6 +45,9 @@ func (l *linter) node(n ast.Node) {
 	case *ast.BuiltinNode:
 		for _, a := range n.Arguments {
 			l.node(a)
+			if p, ok := a.(*ast.PredicateNode); ok && isName(n.Arguments[0], "args") {
+				l.perArgument(p.Node)
+			}
 		}
 	case *ast.PredicateNode:
 		l.boolean(n.Node)

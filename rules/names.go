@@ -86,23 +86,23 @@ func newCommandNames(list []Command) *commandNames {
 func commandName(s string) string { return strings.ToUpper(strings.Join(strings.Fields(s), " ")) }
 
 // resolve adds what one word of `command` or `command_not` stands for to set:
-// a command, all subcommands of one, or a class. named tells that the word
-// names a command itself.
-func (n *commandNames) resolve(v view, set map[string]bool) (named bool) {
+// a command, all subcommands of one, or a class. A command itself is added to
+// named too.
+func (n *commandNames) resolve(v view, set, named map[string]bool) {
 	word, ok := v.str()
 	if !ok {
-		return false
+		return
 	}
 	if strings.HasPrefix(word, "@") {
 		n.class(v, strings.ToLower(word), set)
-		return false
+		return
 	}
 	name := commandName(word)
 	if name == "" {
 		v.errorf("", "an empty name")
-		return false
+		return
 	}
-	set[name] = true
+	set[name], named[name] = true, true
 	if n != nil {
 		for _, sub := range n.byParent[name] {
 			set[sub] = true
@@ -115,7 +115,6 @@ func (n *commandNames) resolve(v view, set map[string]bool) (named bool) {
 	case c != nil && c.Instead != "":
 		v.warnf(c.Instead, "%s never arrives in the replication stream", name)
 	}
-	return true
 }
 
 // find reports whether a command is known, and what of it. Every command is

@@ -543,9 +543,13 @@ func (r *resolver) builtin(n *ast.BuiltinNode, inside bool) {
 		r.problem(n, "", "%s() is not available in conditions", n.Name)
 		return
 	}
+	if n.Name == "trim" && len(n.Arguments) == 2 {
+		if _, ok := n.Arguments[1].(*ast.StringNode); !ok {
+			r.problem(n.Arguments[1], "", "what trim takes away must be a constant text")
+		}
+	}
 	for i := range n.Arguments {
-		p, ok := n.Arguments[i].(*ast.PredicateNode)
-		if !ok {
+		if _, ok := n.Arguments[i].(*ast.PredicateNode); !ok {
 			if m, isMember := n.Arguments[i].(*ast.MemberNode); isMember && isName(m.Node, "lists") && len(n.Arguments) == 2 {
 				if l := r.list(m); l != nil {
 					ast.Patch(&n.Arguments[i], &ast.ConstantNode{Value: l})
@@ -560,7 +564,6 @@ func (r *resolver) builtin(n *ast.BuiltinNode, inside bool) {
 			return
 		}
 		r.node(&n.Arguments[i], true)
-		_ = p
 	}
 }
 
