@@ -185,7 +185,7 @@ func (mi *mirror) copy(m *maker) {
 func (mi *mirror) flush(db int) {
 	d := mi.database(db)
 	mi.clear(d)
-	d.cover = []cover{{mi.need, db}}
+	d.cover = mi.coverOf(db)
 }
 
 func (mi *mirror) clear(d *database) {
@@ -211,7 +211,7 @@ func (mi *mirror) swap(a, b int) {
 // review asks for all keys of a database that is number db from now on, or
 // whose rules have changed, what is needed of them.
 func (mi *mirror) review(d *database, db int) {
-	d.extend(cover{mi.need, db})
+	d.extend(cover{mi.need, mi.generation, db})
 	for key, it := range d.items {
 		switch mi.need(db, []byte(key)) {
 		case NeedNothing:

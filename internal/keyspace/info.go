@@ -99,7 +99,7 @@ var stateNames = []string{
 var specialNames = []string{
 	"copy_to", "del", "expire", "georadiusstore", "hdel", "hexpire", "hset", "lpop", "lpush",
 	"move_from", "move_to", "rename_from", "rename_to", "rpop", "rpush", "sadd", "set",
-	"sortstore", "srem", "zadd", "zincr",
+	"sortstore", "srem", "xgroup-setid", "zadd", "zincr",
 }
 
 // EventNames returns the names that an event can have, sorted: those of the

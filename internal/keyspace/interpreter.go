@@ -123,6 +123,7 @@ func (in *Interpreter) SetNeed(need func(db int, key []byte) Need) {
 		in.mirror = newMirror(&in.config)
 	default:
 		mi.need = need
+		mi.generation++
 		mi.flushed = false
 		for db, d := range mi.dbs {
 			mi.review(d, db)

@@ -1,11 +1,7 @@
 package keyspace
 
 import (
-	"bytes"
-	"encoding/binary"
 	"errors"
-	"fmt"
-	"io"
 
 	"triggerd/internal/event"
 	"triggerd/rdb"
@@ -136,9 +132,14 @@ func (mi *mirror) restore(m *maker) {
 	it := r.it
 	it.exists, it.known, it.text, it.obj = yes, true, nil, nil
 	it.expireAt, it.timed = ttl, timed
-	rd, typ, err := openDump(m.args[3])
-	if it.kind = kindOf[typ]; err == nil {
-		err = readValue(rd, it, mi.limit-mi.size)
+	it.kind = kindUnknown
+	rd, err := rdb.NewDumpReader(m.args[3])
+	if err == nil {
+		var e *rdb.Entry
+		if e, err = rd.Next(); err == nil {
+			it.kind = kindOf[e.Type]
+			err = readValue(rd, it, mi.limit-mi.size)
+		}
 	}
 	switch {
 	case errors.Is(err, errLimit):
@@ -148,32 +149,6 @@ func (mi *mirror) restore(m *maker) {
 	case it.kind == kindUnknown:
 		mi.lose(r, yes, it.kind, &mi.losses.Undecided)
 	}
-}
-
-// openDump returns a reader that is at the value of a DUMP's payload: the
-// value's type and bytes as in a snapshot, then two bytes of version and eight
-// of checksum, which only a server that trusts nobody has to check.
-func openDump(payload []byte) (*rdb.Reader, rdb.Type, error) {
-	const footer = 10
-	if len(payload) < footer+1 {
-		return nil, 0, io.ErrUnexpectedEOF
-	}
-	value := payload[1 : len(payload)-footer]
-	version := binary.LittleEndian.Uint16(payload[len(payload)-footer:])
-	head := fmt.Sprintf("REDIS%04d%c\x01k", version, payload[0])
-	if version >= 80 {
-		head = fmt.Sprintf("VALKEY%03d%c\x01k", version, payload[0])
-	}
-	// %c would make two bytes of a type over 127; there is none.
-	if payload[0] > 127 {
-		return nil, 0, rdb.ErrUnknown
-	}
-	r := rdb.NewReader(io.MultiReader(bytes.NewReader([]byte(head)), bytes.NewReader(value), bytes.NewReader(append([]byte{0xff}, make([]byte, 8)...))))
-	e, err := r.Next()
-	if err != nil {
-		return nil, 0, err
-	}
-	return r, e.Type, nil
 }
 
 // SnapshotBegin tells that the keys of a snapshot follow. What is known stays
@@ -272,7 +247,7 @@ func (in *Interpreter) SnapshotEnd(dst []event.Event, k *SnapshotKey) []event.Ev
 			}
 			mi.forget(d, []byte(key), it)
 		}
-		d.cover = []cover{{mi.need, db}}
+		d.cover = mi.coverOf(db)
 	}
 	mi.flushed = true
 	sortEvents(dst[from:])

@@ -80,20 +80,23 @@ type database struct {
 // cover is a need function that was in force, on the database of a number,
 // while a database's keys were loaded or written.
 type cover struct {
-	need func(db int, key []byte) Need
-	db   int
+	need       func(db int, key []byte) Need
+	generation int // of need
+	db         int
 }
 
-// maxCover is how often a database may be swapped, or the rules changed,
-// before it is forgotten which keys would have been seen.
-const maxCover = 8
+// maxCover is among how many numbers a database may have been swapped, or how
+// often the rules changed, before it is forgotten which keys would have been
+// seen.
+const maxCover = 32
 
 // mirror holds what is known of the keys that are needed.
 type mirror struct {
-	need  func(db int, key []byte) Need
-	limit int64
-	grace int64 // ms
-	dbs   map[int]*database
+	need       func(db int, key []byte) Need
+	generation int // number of need
+	limit      int64
+	grace      int64 // ms
+	dbs        map[int]*database
 	// flushed tells that databases never met are empty.
 	flushed  bool
 	size     int64
@@ -129,7 +132,7 @@ func (mi *mirror) database(db int) *database {
 	if d == nil {
 		d = &database{items: map[string]*item{}}
 		if mi.flushed {
-			d.cover = []cover{{mi.need, db}}
+			d.cover = mi.coverOf(db)
 		}
 		if len(mi.dbs) < maxDatabases {
 			mi.dbs[db] = d
@@ -147,8 +150,17 @@ func (d *database) covers(key []byte) bool {
 	return d.cover != nil
 }
 
+// coverOf is the cover of a database of which all keys that are needed now are
+// known.
+func (mi *mirror) coverOf(db int) []cover { return []cover{{mi.need, mi.generation, db}} }
+
 // extend adds what is in force from now on.
 func (d *database) extend(c cover) {
+	for _, old := range d.cover {
+		if old.generation == c.generation && old.db == c.db {
+			return
+		}
+	}
 	switch {
 	case d.cover == nil:
 	case len(d.cover) == maxCover:

@@ -149,7 +149,7 @@ var plans = [numIDs]plan{
 	cmdXgroupCreateconsumer: {onKey, "xgroup-createconsumer", typeStream},
 	cmdXgroupDelconsumer:    {onKey, "xgroup-delconsumer", typeStream},
 	cmdXgroupDestroy:        {onKey, "xgroup-destroy", typeStream},
-	cmdXgroupSetid:          {onKey, "xgroup-setid", typeStream},
+	cmdXgroupSetid:          {how: special},
 	cmdXidmprecord:          {how: silent},
 	cmdXsetid:               {onKey, "xsetid", typeStream},
 	cmdXtrim:                {onKey, "xtrim", typeStream},

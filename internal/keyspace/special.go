@@ -58,6 +58,12 @@ func (in *Interpreter) special(m *maker, id ID) {
 		if hsetexHasDeadline(m.args) {
 			m.emit(1, "hexpire", typeHash)
 		}
+	case cmdXgroupSetid:
+		// With ENTRIESREAD it is what XREADGROUP is replicated as, which is not
+		// announced. A client that says ENTRIESREAD is not told apart.
+		if len(m.args) < 6 || !is(m.args[5], "ENTRIESREAD") {
+			m.emit(2, "xgroup-setid", typeStream)
+		}
 	case cmdZadd:
 		if zaddIncrements(m.args) {
 			m.emit(1, "zincr", typeZset)

@@ -183,7 +183,9 @@ func (z *zset) between(by rangeKind, from, to []byte) ([]scored, bool) {
 	}
 	low, ok1 := lexEnd(from)
 	high, ok2 := lexEnd(to)
-	if !ok1 || !ok2 {
+	least, _ := z.order.Min()
+	most, _ := z.order.Max()
+	if !ok1 || !ok2 || least.score != most.score { // with several scores the result is that of the server's encoding
 		return nil, false
 	}
 	z.order.Scan(func(s scored) bool {
