@@ -506,6 +506,21 @@ func TestReaders(t *testing.T) {
 	}
 }
 
+// badReader returns counts that cannot be.
+type badReader int
+
+func (r badReader) Read(p []byte) (int, error) { return int(r), nil }
+
+func TestBadReader(t *testing.T) {
+	for _, n := range []int{-1, 1 << 30} {
+		for _, start := range []string{"", "REDIS0009\x00\x01k\x80\x00\x10\x00\x00"} {
+			if err := readAll(io.MultiReader(strings.NewReader(start), badReader(n))); err == nil || !strings.Contains(err.Error(), "impossible count") {
+				t.Errorf("count %d: %v", n, err)
+			}
+		}
+	}
+}
+
 // idleReader reads nothing every other time.
 type idleReader struct {
 	in   io.Reader
@@ -632,6 +647,52 @@ func TestHugeString(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// TestHugeStringIsGivenUp looks at the memory in use after a huge string, plain
+// or compressed, has been read and the next key is there.
+func TestHugeStringIsGivenUp(t *testing.T) {
+	const size = 24 << 20
+	noise := make([]byte, size)
+	for i := range noise {
+		noise[i] = byte(i * i >> 8)
+	}
+	for name, value := range map[string][]byte{"plain": str(string(noise)), "compressed": lzfString(literals(noise), size)} {
+		data := snapshot("REDIS0009", key(0, "k", value), key(0, "next", str("v")))
+		r := rdb.NewReader(bytes.NewReader(data))
+		inUse := func() uint64 {
+			runtime.GC()
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			return m.HeapAlloc
+		}
+		before := inUse()
+		if _, err := r.Next(); err != nil {
+			t.Fatal(err)
+		}
+		if b, err := r.Bytes(); err != nil || !bytes.Equal(b, noise) {
+			t.Fatal(err)
+		}
+		if during := inUse(); during < before+size {
+			t.Errorf("%s: %d bytes in use, %d more while it is read: this test sees nothing", name, before, during-before)
+		}
+		if _, err := r.Next(); err != nil {
+			t.Fatal(err)
+		}
+		if after := inUse(); after > before+4<<20 {
+			t.Errorf("%s: %d bytes in use before, %d after", name, before, after)
+		}
+		runtime.KeepAlive(r)
+		runtime.KeepAlive(data)
+	}
+}
+
+// literals is LZF that compresses nothing.
+func literals(b []byte) (out []byte) {
+	for chunk := range slices.Chunk(b, 32) {
+		out = append(append(out, byte(len(chunk)-1)), chunk...)
+	}
+	return out
 }
 
 // TestMemoryIsFlat reads a set of a million members, and what follows a string

@@ -2,6 +2,7 @@ package rdb
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -37,11 +38,13 @@ type input struct {
 	crc    uint64
 	noSum  bool  // the version has no checksum
 	srcErr error // what src returned last; io.EOF or worse
+	idle   int   // how often in a row it returned nothing
 
 	maxString uint64
 	over      uint64  // what is left to skip of a string over the limit
 	slots     [2]slot // two strings can be held at a time
 	packed    []byte  // a compressed string too large for buf
+	large     bool    // more than keepScratch bytes are in use for a string
 	packedAt  int64   // offset of the last compressed string that was read
 	packedLen int64   // and its length there
 }
@@ -81,24 +84,37 @@ func (in *input) fill(n int) error {
 	if in.pos+n > len(in.buf) {
 		in.turn()
 	}
-	for idle := 0; in.end-in.pos < n; {
+	for in.end-in.pos < n {
 		if in.srcErr != nil {
 			return in.readErr()
 		}
-		k, err := in.src.Read(in.buf[in.end:])
-		if k < 0 || k > len(in.buf)-in.end {
-			panic("rdb: io.Reader returned an impossible count")
-		}
-		in.end += k
-		in.srcErr = err
-		if k > 0 {
-			idle = 0
-		} else if idle++; idle == 100 && err == nil {
-			in.srcErr = io.ErrNoProgress
-		}
+		in.end += in.read(in.buf[in.end:])
 	}
 	return nil
 }
+
+// read reads into dst and returns how many bytes came; what went wrong is in
+// srcErr.
+func (in *input) read(dst []byte) int {
+	n, err := in.src.Read(dst)
+	in.srcErr = err
+	switch {
+	case n < 0 || n > len(dst):
+		n, in.srcErr = 0, errBadCount
+	case n > 0:
+		in.idle = 0
+	case err == nil:
+		if in.idle++; in.idle == maxIdle {
+			in.srcErr = io.ErrNoProgress
+		}
+	}
+	return n
+}
+
+// maxIdle is how often in a row a reader may return nothing and no error.
+const maxIdle = 100
+
+var errBadCount = errors.New("reader returned an impossible count")
 
 // turn goes on in the other buffer.
 func (in *input) turn() {
@@ -177,26 +193,17 @@ func (in *input) readFull(dst []byte) error {
 		return in.readErr()
 	}
 	in.turn() // nothing is left in buf: sums up, and base is the offset of dst[k]
-	for idle := 0; k < len(dst); {
+	for k < len(dst) {
 		if in.srcErr != nil {
 			return in.readErr()
 		}
 		// In pieces, so that they are still in the cache when they are summed.
-		m, err := in.src.Read(dst[k:min(len(dst), k+bufSize)])
-		if m < 0 || m > len(dst)-k {
-			panic("rdb: io.Reader returned an impossible count")
-		}
+		n := in.read(dst[k:min(len(dst), k+bufSize)])
 		if !in.noSum {
-			in.crc = updateCRC(in.crc, dst[k:k+m])
+			in.crc = updateCRC(in.crc, dst[k:k+n])
 		}
-		k += m
-		in.base += int64(m)
-		in.srcErr = err
-		if m > 0 {
-			idle = 0
-		} else if idle++; idle == 100 && err == nil {
-			in.srcErr = io.ErrNoProgress
-		}
+		k += n
+		in.base += int64(n)
 	}
 	return nil
 }
@@ -364,6 +371,7 @@ func (in *input) plainString(i int, n uint64) ([]byte, error) {
 // a lie costs no more than the bytes that are really there.
 func (in *input) gather(buf *[]byte, n int) ([]byte, error) {
 	const proof = 16 << 20 // so many bytes seen, the rest of n is believed
+	in.large = in.large || n > keepScratch
 	b := scratch(*buf, min(n, bufSize))
 	*buf = b
 	for have := 0; ; {
@@ -387,16 +395,14 @@ func (in *input) gather(buf *[]byte, n int) ([]byte, error) {
 	}
 }
 
-// release gives up memory of which large strings took much.
+// release gives up memory of which a large string took much.
 func (in *input) release() {
 	for i := range in.slots {
 		if cap(in.slots[i].big) > keepScratch {
 			in.slots[i].big = nil
 		}
 	}
-	if cap(in.packed) > keepScratch {
-		in.packed = nil
-	}
+	in.packed, in.large = nil, false
 }
 
 // scratch returns n bytes, of old's memory if that is large enough and not far
@@ -469,6 +475,7 @@ func (in *input) lzfString(i int, enc uint64) ([]byte, error) {
 	if plain > keepScratch && lzfSize(src) != int64(plain) {
 		return nil, in.faultAt(start, "compressed string does not unpack to %d bytes", plain)
 	}
+	in.large = in.large || plain > keepScratch
 	dst := scratch(in.slots[i].big, int(plain))
 	in.slots[i].big = dst
 	if !unpackLZF(dst, src) {

@@ -208,7 +208,9 @@ func (r *Reader) next() error {
 		return err
 	}
 	r.inKey = false
-	r.in.release()
+	if r.in.large {
+		r.in.release()
+	}
 	if r.dump {
 		return r.nextDump()
 	}
