@@ -69,7 +69,8 @@ func newConditions(macros map[string]string, lists map[string]any) *conditions {
 // captures. It returns what the condition says to the index too. Without
 // problems the condition is not nil, except where a macro that it uses is
 // broken.
-func (c *conditions) compile(src string, captures []string) (*condition, []conjunct, []problem) {
+func (c *conditions) compile(src string, captures []string) (cond *condition, says []conjunct, problems []problem) {
+	defer recovered(&problems)
 	c.warnings = nil
 	r := c.resolve(src, captures, false)
 	if len(r.problems) > 0 || r.broken {
@@ -89,8 +90,8 @@ func (c *conditions) compile(src string, captures []string) (*condition, []conju
 	if len(lint.problems) > 0 {
 		return nil, nil, lint.problems
 	}
-	cond := &condition{eval: closeBool(r.tree.Node), usesParams: r.usesParams}
-	says := extract(r.tree.Node, false)
+	cond = &condition{eval: closeBool(r.tree.Node), usesParams: r.usesParams}
+	says = extract(r.tree.Node, false)
 	if cond.eval != nil {
 		return cond, says, nil
 	}
@@ -104,7 +105,8 @@ func (c *conditions) compile(src string, captures []string) (*condition, []conju
 
 // macro checks a macro by itself: everything but what only the rule that uses
 // it can know.
-func (c *conditions) macro(name string) []problem {
+func (c *conditions) macro(name string) (problems []problem) {
+	defer recovered(&problems)
 	src := c.macros[name]
 	r := c.resolve(src, nil, true)
 	if len(r.problems) == 0 && !r.broken {
@@ -114,6 +116,14 @@ func (c *conditions) macro(name string) []problem {
 	}
 	c.broken[name] = len(r.problems) > 0 || r.broken
 	return r.problems
+}
+
+// recovered turns a panic into a problem. None is known, but a reload must not
+// end the daemon for a condition that expr's checker did not expect.
+func recovered(problems *[]problem) {
+	if p := recover(); p != nil {
+		*problems = append(*problems, problem{msg: fmt.Sprintf("the compiler of conditions failed: %v", p)})
+	}
 }
 
 // program compiles a checked tree for expr's machine; the tree is changed.

@@ -34,7 +34,8 @@
 //   - Events that concern no key (flushall, publish, gap, resync, ...) only if
 //     event names them or, where the rule has neither key nor key_regex, if
 //     command names their command. A class of commands does not name one.
-//   - The clock. A rule with a schedule sees nothing else.
+//   - The clock. A rule with a schedule sees nothing else. Its times are local
+//     ones, unless timezone names a zone of the machine's database.
 //
 // event = "write" is every event of a key but those of a snapshot.
 //
@@ -55,7 +56,7 @@
 // in a predicate, and macros.NAME, a condition's part with a name. Text is
 // bytes: slices and size count bytes, len counts characters.
 //
-//	num(x)            the decimal number that x is as a whole, else no number: compared with anything it is false
+//	num(x)            the decimal number that all of x is, exact to 2^53; else none: no comparison but != holds
 //	num(x, n)         the same, else n
 //	arg(i)            args[i], or "" where there is none (args[i] is an error then)
 //	json(x, "a.b.0")  a text, number or bool inside the JSON text x; an object or list as its text; else nil
@@ -70,7 +71,8 @@
 // trimSuffix, int, float, abs, ceil, floor, round, and all, any, none, one and
 // count over args or a list. The rest is refused, so that what a condition
 // costs is linear in the event: no dynamic regular expressions, no predicates
-// in predicates, no text that grows. Before it is parsed a condition is
+// in predicates, nothing in a predicate over args whose cost another part of
+// the event decides, no text that grows. Before it is parsed a condition is
 // limited to 4 KiB and 64 brackets inside one another, since expr's parser
 // would overflow the stack; after that to 500 parts. Whoever may write rules
 // may run commands: the limits are against mistakes, not against them.
