@@ -45,8 +45,8 @@ type conditions struct {
 	broken map[string]bool   // macros whose own mistakes are reported
 	lists  map[string]any    // name to []string or []int
 
-	commands *commandNames   // for the names that conditions compare with
-	events   map[string]bool //
+	commands *commandNames   // of the server, for what conditions compare with; nil: not checked
+	events   map[string]bool // the same
 	warnings []problem       // of the condition compiled last
 }
 

@@ -189,6 +189,11 @@ func checkCondition(t *testing.T, c *conditions, src string, events []*event.Eve
 	g, _ := parseGlob("{x}:{y}")
 	rule := &Rule{pattern: pattern{limits: noLimits, keys: []*glob{g}, only: g, captures: []string{"x", "y"}}}
 	cond, says, problems := c.compile(src, rule.captures)
+	for _, p := range problems {
+		if strings.Contains(p.msg, "compiler of conditions failed") {
+			t.Fatalf("%s: %v", src, p)
+		}
+	}
 	if len(problems) > 0 {
 		return false, 0
 	}
