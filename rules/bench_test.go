@@ -5,6 +5,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/expr-lang/expr/compiler"
+	"github.com/expr-lang/expr/optimizer"
+
 	"triggerd/internal/event"
 )
 
@@ -35,7 +38,10 @@ func BenchmarkCondition(b *testing.B) {
 		if p := c.check(r.tree, true); p != nil {
 			b.Fatal(p)
 		}
-		program, err := c.program(r.tree)
+		if err := optimizer.Optimize(&r.tree.Node, c.config); err != nil {
+			b.Fatal(err)
+		}
+		program, err := compiler.Compile(r.tree, c.config)
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -11,7 +11,6 @@ import (
 	"github.com/expr-lang/expr/compiler"
 	"github.com/expr-lang/expr/conf"
 	"github.com/expr-lang/expr/file"
-	"github.com/expr-lang/expr/optimizer"
 	"github.com/expr-lang/expr/parser"
 	"github.com/expr-lang/expr/vm"
 )
@@ -95,7 +94,9 @@ func (c *conditions) compile(src string, captures []string) (cond *condition, sa
 	if cond.eval != nil {
 		return cond, says, nil
 	}
-	program, err := c.program(r.tree)
+	// Not optimised: expr's optimiser drops parts that cannot change the value
+	// but can fail, and what fails should not depend on who evaluates it.
+	program, err := compiler.Compile(r.tree, c.config)
 	if err != nil {
 		return nil, nil, []problem{*c.problemOf(src, err)}
 	}
@@ -124,14 +125,6 @@ func recovered(problems *[]problem) {
 	if p := recover(); p != nil {
 		*problems = append(*problems, problem{msg: fmt.Sprintf("the compiler of conditions failed: %v", p)})
 	}
-}
-
-// program compiles a checked tree for expr's machine; the tree is changed.
-func (c *conditions) program(tree *parser.Tree) (*vm.Program, error) {
-	if err := optimizer.Optimize(&tree.Node, c.config); err != nil {
-		return nil, err
-	}
-	return compiler.Compile(tree, c.config)
 }
 
 // check checks the types of a resolved tree.

@@ -81,6 +81,9 @@ func (g *generator) boolean(depth int) string {
 	case 16:
 		return `json(` + g.text(d) + `, ` + g.pick(`"a"`, `"a.0"`, `""`) + `)` + g.pick(" == ", " != ") + g.pick(`"x"`, "1", "1.5", "true", "nil")
 	case 17:
+		if g.rng.IntN(4) == 0 {
+			return "(json(" + g.text(d) + `, "a") ?? ` + g.text(d) + ") == " + g.text(d)
+		}
 		return g.pick(`command == "SET"`, `command == "XGROUP CREATE"`, `event == "set"`, `type in ["string", "hash"]`, `params.x == "7"`, `args[1] == "5"`, `origin == "stream"`)
 	case 18:
 		return "(" + g.boolean(d) + ")" + g.pick(" == ", " != ") + "(" + g.boolean(d) + ")"

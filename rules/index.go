@@ -16,6 +16,7 @@ type index struct {
 	set    *Set
 	any    group             // rules that the key does not tell apart
 	exact  map[string]*group // by the whole key
+	sizes  uint64            // lengths of those keys: see sizeBit
 	globs  []globGroup
 	dfa    *automaton
 	hits   []int32  // of the automaton, for the event at hand
@@ -92,6 +93,7 @@ func newIndex(set *Set, conjuncts [][]conjunct) *index {
 	for key, entries := range exact {
 		g := newGroup(entries, nil)
 		x.exact[key] = &g
+		x.sizes |= sizeBit(len(key))
 	}
 	for t := range sortedKeys(globs) {
 		x.globs = append(x.globs, globGroup{glob: globs[t], group: newGroup(byGlob[t], nil)})
@@ -198,7 +200,7 @@ func (x *index) match(dst []Match, ev *event.Event) []Match {
 	if !x.any.empty() {
 		dst = x.try(dst, ev, &x.any, nil)
 	}
-	if len(x.exact) > 0 {
+	if x.sizes&sizeBit(len(ev.Key)) != 0 {
 		if g := x.exact[string(ev.Key)]; g != nil {
 			dst = x.try(dst, ev, g, nil)
 		}
@@ -215,6 +217,9 @@ func (x *index) match(dst []Match, ev *event.Event) []Match {
 	}
 	return dst
 }
+
+// sizeBit is the bit of a key's length, which costs less to know than its hash.
+func sizeBit(n int) uint64 { return 1 << min(n, 63) }
 
 func (g *group) empty() bool { return len(g.rest) == 0 && len(g.by) == 0 }
 
