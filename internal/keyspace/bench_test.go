@@ -2,6 +2,7 @@ package keyspace
 
 import (
 	"testing"
+	"time"
 
 	"triggerd/internal/event"
 )
@@ -30,6 +31,49 @@ func BenchmarkCommand(b *testing.B) {
 	}
 }
 
+// BenchmarkMirror: commands with the mirror on, of keys that are not needed
+// and of keys whose value is.
+func BenchmarkMirror(b *testing.B) {
+	all := func(int, []byte) Need { return NeedValue }
+	none := func(int, []byte) Need { return NeedNothing }
+	for _, bench := range []struct {
+		name     string
+		need     func(int, []byte) Need
+		commands [][][]byte
+	}{
+		{"unwatched SET", none, [][][]byte{byteArgs("SET", "user:1234:session", "some value", "PXAT", "1795426289586")}},
+		{"unwatched DECR", none, [][][]byte{byteArgs("decr", "stock:42")}},
+		{"unwatched HSET", none, [][][]byte{byteArgs("HSET", "user:1", "name", "x", "age", "7")}},
+		{"SET", all, [][][]byte{byteArgs("SET", "user:1234:session", "some value", "PXAT", "1795426289586")}},
+		{"INCR", all, [][][]byte{byteArgs("INCR", "stock:42")}},
+		{"HSET", all, [][][]byte{byteArgs("HSET", "user:1", "name", "someone")}},
+		{"SADD SREM", all, [][][]byte{byteArgs("SADD", "s", "a"), byteArgs("SREM", "s", "a")}},
+		{"LPUSH RPOP", all, [][][]byte{byteArgs("LPUSH", "l", "job"), byteArgs("RPOP", "l")}},
+		{"ZINCRBY", all, [][][]byte{byteArgs("ZINCRBY", "z", "1.5", "player")}},
+		{"HINCRBY", all, [][][]byte{byteArgs("HINCRBY", "h", "f", "1")}},
+		{"PEXPIREAT", all, [][][]byte{byteArgs("PEXPIREAT", "stock:42", "1795426289586")}},
+		{"SET DEL", all, [][][]byte{byteArgs("SET", "k", "v"), byteArgs("DEL", "k")}},
+	} {
+		b.Run(bench.name, func(b *testing.B) {
+			b.ReportAllocs()
+			in := New(Config{Need: bench.need})
+			in.SnapshotBegin()
+			in.SnapshotEnd(nil, &SnapshotKey{})
+			for _, setup := range [][][]byte{byteArgs("SADD", "s", "b"), byteArgs("LPUSH", "l", "x"), byteArgs("SET", "stock:42", "7")} {
+				in.Command(nil, &Command{Args: setup})
+			}
+			dst := make([]event.Event, 0, 16)
+			c := Command{Time: time.Unix(1700000000, 0)}
+			i := 0
+			for b.Loop() {
+				c.Args = bench.commands[i%len(bench.commands)]
+				dst = in.Command(dst[:0], &c)
+				i++
+			}
+		})
+	}
+}
+
 func BenchmarkLookup(b *testing.B) {
 	b.ReportAllocs()
 	names := byteArgs("SET", "hset", "PEXPIREAT", "ZREMRANGEBYSCORE")
@@ -43,10 +87,10 @@ func BenchmarkLookup(b *testing.B) {
 }
 
 // TestNoAllocations: an event costs no allocation once its command's name has
-// been seen.
+// been seen, also while the mirror keeps other keys.
 func TestNoAllocations(t *testing.T) {
 	for name, args := range benchCommands {
-		in := New(Config{})
+		in := New(Config{Need: func(int, []byte) Need { return NeedNothing }})
 		dst := make([]event.Event, 0, 16)
 		c := Command{Args: args}
 		if n := testing.AllocsPerRun(100, func() { dst = in.Command(dst[:0], &c) }); n != 0 {

@@ -145,6 +145,12 @@ type differential struct {
 	at           []int         // event -> command
 	values       map[string]*known
 	faults       []string
+
+	state   *keyspace.Interpreter // keeps no texts
+	cramped *keyspace.Interpreter // has little memory, and never had a snapshot
+	inexact []string              // state's events
+	spare   []event.Event
+	blanks  int // values that cramped did not know
 }
 
 // known is a key's value as events told of it last.
@@ -181,6 +187,12 @@ func startDifferential(t *testing.T, srv *servers.Server) *differential {
 		ours: make(chan []string, 1), theirs: make(chan []string, 1),
 	}
 	d.client.Timeout = time.Minute
+	config := configOf(srv)
+	config.MaxMirror = 30_000
+	d.cramped = keyspace.New(config)
+	config = configOf(srv)
+	config.Need = func(int, []byte) keyspace.Need { return keyspace.NeedState }
+	d.state = keyspace.New(config)
 	for name, value := range map[string]string{
 		"notify-keyspace-events": "EA", "repl-diskless-sync-delay": "0", "client-output-buffer-limit": "pubsub 0 0 0",
 	} {
@@ -222,15 +234,19 @@ func (d *differential) follow(ctx context.Context, attached chan bool) {
 		switch rec.Kind {
 		case source.SnapshotBegin:
 			d.in.SnapshotBegin()
+			d.state.SnapshotBegin()
 		case source.Key:
 			d.t.Errorf("the snapshot has key %q", rec.Entry.Key)
 		case source.SnapshotEnd:
 			d.in.SnapshotEnd(nil, &keyspace.SnapshotKey{Time: rec.Time})
+			d.state.SnapshotEnd(nil, &keyspace.SnapshotKey{Time: rec.Time})
 			close(attached)
 		case source.Command:
-			events = d.in.Command(events[:0], &keyspace.Command{
+			command := keyspace.Command{
 				Args: rec.Args, DB: rec.DB, Offset: rec.Offset, Bytes: rec.Bytes, Tx: event.Tx(rec.Tx), Time: rec.Time,
-			})
+			}
+			events = d.in.Command(events[:0], &command)
+			d.others(&command, events)
 			d.stream = append(d.stream, fmt.Sprintf("db%d tx%d/%d %q", rec.DB, rec.Tx.Index, rec.Tx.Size, bytes.Join(rec.Args, []byte(" "))))
 			for i := range events {
 				ev := &events[i]
@@ -246,6 +262,44 @@ func (d *differential) follow(ctx context.Context, attached chan bool) {
 				}
 			}
 		}
+	}
+}
+
+// others gives the command to the other interpreters. What the one without
+// memory knows is what the first one knows.
+func (d *differential) others(c *keyspace.Command, events []event.Event) {
+	d.spare = d.state.Command(d.spare[:0], c)
+	for i := range d.spare {
+		if ev := &d.spare[i]; !slices.Contains(ownEvents, ev.Name) {
+			d.inexact = append(d.inexact, spell(ev))
+		}
+	}
+	d.spare = d.cramped.Command(d.spare[:0], c)
+	for i := range d.spare {
+		ev := &d.spare[i]
+		var same *event.Event
+		for j := range events {
+			if events[j].DB == ev.DB && bytes.Equal(events[j].Key, ev.Key) {
+				same = &events[j]
+			}
+		}
+		if ev.Before == nil {
+			d.blanks++
+		}
+		if same == nil || len(d.faults) > 5 {
+			continue
+		}
+		for _, v := range [][2]event.Value{{ev.Before, same.Before}, {ev.After, same.After}} {
+			if got, want := asJSON(v[0]), asJSON(v[1]); v[0] != nil && v[1] != nil && got != want {
+				d.faults = append(d.faults, fmt.Sprintf("with little memory, %q: %s of %q\n got %.300s\nwant %.300s", bytes.Join(c.Args, []byte(" ")), ev.Name, ev.Key, got, want))
+			}
+		}
+		if ev.TTL != same.TTL && ev.TTL != event.TTLUnknown && same.TTL != event.TTLUnknown {
+			d.faults = append(d.faults, fmt.Sprintf("with little memory, %q: TTL of %q is %d, want %d", bytes.Join(c.Args, []byte(" ")), ev.Key, ev.TTL, same.TTL))
+		}
+	}
+	if s := d.cramped.Stats(); s.MirrorBytes > 30_000 && len(d.faults) < 5 {
+		d.faults = append(d.faults, fmt.Sprintf("a mirror of 30,000 bytes holds %d after %.100q", s.MirrorBytes, bytes.Join(c.Args, []byte(" "))))
 	}
 }
 
@@ -388,6 +442,10 @@ func (d *differential) finish() {
 		d.t.Error(f)
 	}
 	d.compareEvents(ours, theirs)
+	d.compareState(ours)
+	if s := d.cramped.Stats(); len(ours) > 1000 && (d.blanks == len(d.stream) || s.Lost.Limit == 0) {
+		d.t.Errorf("%d values unknown of %d, %+v", d.blanks, len(d.stream), s)
+	}
 	d.compareValues()
 	d.t.Logf("%d commands replicated, %d events; %+v", len(d.stream), len(ours), d.in.Stats())
 }
@@ -406,6 +464,42 @@ func (d *differential) compareEvents(ours, theirs []string) {
 	}
 	if len(got) != len(want) {
 		d.t.Fatalf("%d events, want %d", len(got), len(want))
+	}
+}
+
+// compareState: without texts all events have the right names, but for those
+// whose name depends on the text of strings: BITOP of nothing, INCRBYFLOAT and
+// what is replicated like it.
+func (d *differential) compareState(ours []string) {
+	d.t.Helper()
+	text := func(ev string) string {
+		name, key, _ := strings.Cut(ev, " ")
+		switch kind, _, _ := strings.Cut(key, ":"); {
+		case kind == "b", len(kind) == 1 && (name == "set" || name == "del"):
+			return ""
+		case name == "incrbyfloat", name == "hincrbyfloat", name == "hincrby", name == "hexpire", name == "hset":
+			return ""
+		}
+		return ev
+	}
+	var got, want []string
+	for _, ev := range d.inexact {
+		if ev = text(ev); ev != "" {
+			got = append(got, ev)
+		}
+	}
+	for _, ev := range ours {
+		if ev = text(ev); ev != "" {
+			want = append(want, ev)
+		}
+	}
+	for i := range min(len(got), len(want)) {
+		if got[i] != want[i] {
+			d.t.Fatalf("without texts, event %d\n got %q\nwant %q", i, got[max(0, i-3):min(len(got), i+4)], want[max(0, i-3):min(len(want), i+4)])
+		}
+	}
+	if len(got) != len(want) {
+		d.t.Fatalf("without texts %d events, want %d", len(got), len(want))
 	}
 }
 

@@ -445,7 +445,10 @@ func (g *generator) deadlines() []string {
 	case 5:
 		return args("SET", g.key("pe"), "v")
 	case 6:
-		return args(g.pick("EXPIRE", "PEXPIREAT"), g.key("pe"), g.pick("-1", "1"))
+		if g.IntN(2) == 0 {
+			return args("EXPIRE", g.key("pe"), "-1")
+		}
+		return args(g.pick("PEXPIREAT", "EXPIREAT"), g.key("pe"), "1")
 	case 7:
 		return args(g.pick("PEXPIRE", "EXPIRE"), g.any(), g.far(), g.pick("NX", "XX", "GT", "LT"))
 	case 8, 9:

@@ -395,6 +395,9 @@ func (mi *mirror) lose(r *ref, exists tri, k kind, why *int64) {
 	if it.known || it.exists != maybe {
 		*why++
 	}
+	if it.exists == maybe && exists == yes {
+		it.timed = false // it may have been made just now
+	}
 	it.exists, it.kind, it.known, it.text, it.obj = exists, k, false, nil, nil
 	if exists == no {
 		it.known, it.expireAt, it.timed = true, 0, true

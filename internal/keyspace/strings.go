@@ -67,6 +67,7 @@ func (mi *mirror) put(r *ref, text []byte) {
 		return
 	}
 	if r.it.texts && mi.tooLarge(r, len(text)) {
+		r.setDeadline(0, true)
 		return
 	}
 	if r.it.texts {
@@ -347,6 +348,7 @@ func (mi *mirror) bitop(m *maker, p plan) {
 	default:
 		m.emit(2, p.name, typeString)
 		if mi.tooLarge(dst, longest) {
+			dst.setDeadline(0, true)
 			return
 		}
 		result, ok := bitwise(m.args[1], sources, longest)
