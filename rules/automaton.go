@@ -274,16 +274,16 @@ func (a *automaton) split(set *byteSet) {
 
 // reset forgets all states but the one where every key begins.
 func (a *automaton) reset() {
-	a.states = append(a.states[:0], state{}, state{}) // number 0 is none
+	a.states = append(a.states[:0], state{}) // number 0 is none
 	a.row = a.width + 1
-	a.trans = append(a.trans[:0], make([]int32, 2*a.row)...)
-	a.trans[a.row+a.width] = 1
+	a.trans = append(a.trans[:0], make([]int32, a.row)...)
 	a.byNodes = map[uint64]int32{}
 	a.used = 0
 	a.begin()
 	a.add(0)
 	slices.Sort(a.next)
-	a.states[1] = a.newState(a.next)
+	a.states = append(a.states, a.newState(a.next))
+	a.addRow(1)
 }
 
 // match appends the globs that match key to dst.
@@ -317,7 +317,10 @@ func (a *automaton) match(dst []int32, key []byte) []int32 {
 		}
 		at = next
 	}
-	return a.report(dst, a.stateAt(at).accepts)
+	if n := trans[int(at)+a.width]; n > 0 {
+		return a.report(dst, a.states[n].accepts)
+	}
+	return dst
 }
 
 // report appends globs to dst, each once a key however often it is found.
@@ -332,7 +335,21 @@ func (a *automaton) report(dst, globs []int32) []int32 {
 }
 
 // stateAt returns the state of a row.
-func (a *automaton) stateAt(row int32) *state { return &a.states[a.trans[int(row)+a.width]] }
+func (a *automaton) stateAt(row int32) *state {
+	n := a.trans[int(row)+a.width]
+	return &a.states[max(n, -n)]
+}
+
+// addRow adds the row of state n. Its last entry is the state's number,
+// negative if no glob ends there: most keys end in such a state, and need not
+// look at it.
+func (a *automaton) addRow(n int32) {
+	a.trans = append(a.trans, make([]int32, a.row)...)
+	if len(a.states[n].accepts) == 0 {
+		n = -n
+	}
+	a.trans[len(a.trans)-1] = n
+}
 
 // take makes the step from the state of a row by c, and the state that it
 // leads to. If there is no credit for a new one it returns 0, with the nodes
@@ -386,8 +403,7 @@ func (a *automaton) spend() int32 {
 	a.credit -= stateCost
 	n := int32(len(a.states))
 	a.states = append(a.states, a.newState(a.next))
-	a.trans = append(a.trans, make([]int32, a.row)...)
-	a.trans[len(a.trans)-1] = n
+	a.addRow(n)
 	h := hashNodes(a.next)
 	for a.byNodes[h] != 0 {
 		h++
