@@ -407,6 +407,35 @@ func (s *stream) remove(u *undo, id rdb.StreamID) bool {
 	return true
 }
 
+// group makes a group known.
+func (s *stream) group(name string) {
+	if _, had := s.groups[name]; !had {
+		s.groups[name] = map[string]struct{}{}
+		s.size += len(name) + setCost
+	}
+}
+
+// forget removes a group.
+func (s *stream) forget(name string) {
+	consumers, had := s.groups[name]
+	if !had {
+		return
+	}
+	for c := range consumers {
+		s.leave(name, c)
+	}
+	delete(s.groups, name)
+	s.size -= len(name) + setCost
+}
+
+// leave removes a consumer of a group.
+func (s *stream) leave(group, name string) {
+	if _, had := s.groups[group][name]; had {
+		delete(s.groups[group], name)
+		s.size -= len(name) + setCost
+	}
+}
+
 // consumer makes a consumer of a group known, and reports whether it is new,
 // and whether the group is known at all.
 func (s *stream) consumer(group, name string) (fresh, ok bool) {

@@ -35,3 +35,64 @@ func (in *Interpreter) Mirror() []Mirrored {
 	}
 	return all
 }
+
+// Recount returns the mirror's size counted anew, element by element, and the
+// number of its keys; Stats has them as they were kept.
+func (in *Interpreter) Recount() (size, keys int64) {
+	for _, d := range in.mirror.dbs {
+		for key, it := range d.items {
+			keys++
+			size += int64(keyCost + len(key) + cap(it.text))
+			if it.obj != nil {
+				size += int64(recounted(it.obj).bytes())
+			}
+		}
+	}
+	return size, keys
+}
+
+// recounted is the same collection made element by element.
+func recounted(c collection) collection {
+	var u undo
+	switch c := c.(type) {
+	case *list:
+		return newList(c.all())
+	case *set:
+		s := newSet()
+		for m := range c.members {
+			s.add(&u, []byte(m))
+		}
+		return s
+	case *hash:
+		h := newHash()
+		for f, v := range c.fields {
+			h.set(&u, []byte(f), v)
+			h.expire([]byte(f), c.expires[f])
+		}
+		return h
+	case *zset:
+		z := newZset()
+		for m, s := range c.scores {
+			z.set(&u, m, s)
+		}
+		if n := c.order.Len(); n != len(c.scores) {
+			panic("the tree and the map differ")
+		}
+		return z
+	case *stream:
+		s := newStream()
+		for _, e := range c.entries {
+			if !s.add(e) {
+				panic("entries are not in order")
+			}
+		}
+		for g, consumers := range c.groups {
+			s.group(g)
+			for name := range consumers {
+				s.consumer(g, name)
+			}
+		}
+		return s
+	}
+	return nil
+}

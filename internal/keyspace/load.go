@@ -105,8 +105,7 @@ func (it *item) take(e *rdb.Element, u *undo, group string) error {
 		case rdb.KindStreamInfo:
 			o.last = e.Info.LastID
 		case rdb.KindGroup:
-			o.groups[group] = map[string]struct{}{}
-			o.size += len(group) + setCost
+			o.group(group)
 		case rdb.KindConsumer:
 			o.consumer(group, string(e.Member))
 		}

@@ -392,7 +392,7 @@ func (mi *mirror) lose(r *ref, exists tri, k kind, why *int64) {
 	if it == nil {
 		return
 	}
-	if it.known || it.exists != maybe {
+	if it.known {
 		*why++
 	}
 	if it.exists == maybe && exists == yes {

@@ -150,7 +150,7 @@ func (mi *mirror) xadd(m *maker, p plan) {
 		}
 	}
 	if !ok || !s.add(e) {
-		if ok && less(id, s.last) || id == s.last {
+		if ok && !less(s.last, id) {
 			return // a repetition, which the server recognized (IDMP)
 		}
 		m.emit(1, p.name, p.typ)
@@ -232,8 +232,7 @@ func (mi *mirror) xgroup(m *maker, id ID) {
 	group := string(m.args[3])
 	if id == cmdXgroupCreate {
 		if s, ok := collectionOf(mi, r, kindStream, newStream); ok {
-			s.groups[group] = map[string]struct{}{}
-			s.size += len(group) + setCost
+			s.group(group)
 		}
 		return
 	}
@@ -243,14 +242,11 @@ func (mi *mirror) xgroup(m *maker, id ID) {
 	}
 	switch {
 	case id == cmdXgroupDestroy:
-		if _, had := s.groups[group]; had {
-			delete(s.groups, group)
-			s.size -= len(group) + setCost
-		}
+		s.forget(group)
 	case id == cmdXgroupCreateconsumer && len(m.args) > 4:
 		s.consumer(group, string(m.args[4]))
 	case id == cmdXgroupDelconsumer && len(m.args) > 4:
-		delete(s.groups[group], string(m.args[4]))
+		s.leave(group, string(m.args[4]))
 	}
 }
 

@@ -86,6 +86,9 @@ func (mi *mirror) tooLarge(r *ref, n int) bool {
 	if mi.size+int64(n) <= mi.limit {
 		return false
 	}
+	if !r.it.known {
+		mi.losses.Limit++ // it would have been known again
+	}
 	mi.lose(r, yes, kindString, &mi.losses.Limit)
 	return true
 }

@@ -1,0 +1,526 @@
+package keyspace_test
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"triggerd/internal/event"
+	"triggerd/internal/keyspace"
+	"triggerd/rdb"
+)
+
+// start is when the commands of these tests come; a deadline in words is in
+// milliseconds after it: "PXAT @500".
+var start = time.UnixMilli(1_700_000_000_000)
+
+// session runs commands on an interpreter whose mirror is complete.
+type session struct {
+	in  *keyspace.Interpreter
+	now time.Time
+	tx  string
+	off int64
+}
+
+func newSession(c keyspace.Config) *session {
+	if c.Need == nil {
+		c.Need = needAll
+	}
+	s := &session{in: keyspace.New(c), now: start}
+	s.in.SnapshotBegin()
+	s.in.SnapshotEnd(nil, &keyspace.SnapshotKey{Time: start})
+	return s
+}
+
+// do runs one command and spells its events "name key type cause: before ->
+// after [changed] ttl".
+func (s *session) do(line string) (events []string) {
+	s.off += 10
+	args := words(line)
+	for i, a := range args {
+		var ms int64
+		if n, _ := fmt.Sscanf(string(a), "@%d", &ms); n == 1 {
+			args[i] = fmt.Append(nil, start.UnixMilli()+ms)
+		}
+	}
+	for _, ev := range s.in.Command(nil, &keyspace.Command{Args: args, Time: s.now, Offset: s.off, Tx: event.Tx{ID: s.tx}}) {
+		events = append(events, fmt.Sprintf("%s: %s -> %s %q %d", describe(&ev), plain(ev.Before), plain(ev.After), ev.Changed, ev.TTL))
+	}
+	return events
+}
+
+// plain is a value's JSON, "?" if it is not known.
+func plain(v event.Value) string {
+	if v == nil {
+		return "?"
+	}
+	text := asJSON(v)
+	return text[strings.LastIndex(text[:strings.Index(text, " ")+4], " ")+1:]
+}
+
+// TestMirror: commands, and the events of the last.
+func TestMirror(t *testing.T) {
+	for _, test := range []struct {
+		name     string
+		config   keyspace.Config
+		commands []string
+		want     []string
+	}{
+		{name: "new key", commands: []string{"SET k v"}, want: []string{`set k string command: null -> "v" [] -1`}},
+		{name: "before and after", commands: []string{"SET k 1", "DECR k"}, want: []string{`incrby k string command: "1" -> "0" [] -1`}},
+		{name: "deadline", commands: []string{"SET k 1 PXAT @500"}, want: []string{
+			`set k string command: null -> "1" [] 500`, `expire k string command: null -> "1" [] 500`}},
+		{name: "relative deadline, of Redis 6.0", commands: []string{"SETEX k 7 v", "EXPIRE k 9"}, want: []string{`expire k string command: "v" -> "v" [] 9000`}},
+		{name: "KEEPTTL", commands: []string{"SET k 1 PXAT @500", "SET k x KEEPTTL"}, want: []string{`set k string command: "1" -> "x" [] 500`}},
+		{name: "past the deadline", commands: []string{"SET k 1 PXAT @500", "PEXPIREAT k @-5"}, want: []string{`expire k string command: "1" -> "1" [] 1`}},
+		{name: "incrbyfloat", commands: []string{"SET k 1", "SET k 2.5 KEEPTTL"}, want: []string{`incrbyfloat k string command: "1" -> "2.5" [] -1`}},
+		{name: "incrbyfloat of nothing", commands: []string{"SET k 2.5 KEEPTTL"}, want: []string{`incrbyfloat k string command: null -> "2.5" [] -1`}},
+		{name: "no increment of text", commands: []string{"SET k one", "SET k 2.5 KEEPTTL"}, want: []string{`set k string command: "one" -> "2.5" [] -1`}},
+		{name: "no increment in lower case", commands: []string{"SET k 1", "set k 2.5 KEEPTTL"}, want: []string{`set k string command: "1" -> "2.5" [] -1`}},
+		{name: "no increment writes zeros at the end", commands: []string{"SET k 1", "SET k 2.50 KEEPTTL"}, want: []string{`set k string command: "1" -> "2.50" [] -1`}},
+		{name: "deleted", commands: []string{"SET k v", "DEL k"}, want: []string{`del k none deleted: "v" -> null [] -2`}},
+		{name: "deleted before the deadline", commands: []string{"SET k v PXAT @500", "DEL k"}, want: []string{`del k none deleted: "v" -> null [] -2`}},
+		{name: "expired", commands: []string{"SET k v PXAT @0", "UNLINK k"}, want: []string{`expired k none expired: "v" -> null [] -2`}},
+		{name: "many are never expired", commands: []string{"SET k v PXAT @0", "DEL k k2"}, want: []string{`del k none deleted: "v" -> null [] -2`}},
+		{name: "within the grace", config: keyspace.Config{ExpiryGrace: time.Second}, commands: []string{"SET k v PXAT @1000", "DEL k"},
+			want: []string{`expired k none expired: "v" -> null [] -2`}},
+		{name: "only what was there", commands: []string{"SET b 1", "DEL a b c b"}, want: []string{`del b none deleted: "1" -> null [] -2`}},
+		{name: "emptied", commands: []string{"RPUSH l a b", "LPOP l 2"}, want: []string{
+			`lpop l none command: ["a","b"] -> null [] -2`, `del l none command: ["a","b"] -> null [] -2`}},
+		{name: "a queue", commands: []string{"RPUSH l a b", "LMOVE l l LEFT RIGHT"}, want: []string{
+			`rpush l list command: ["a","b"] -> ["b","a"] [] -1`, `lpop l list command: ["a","b"] -> ["b","a"] [] -1`}},
+		{name: "both ends", commands: []string{"RPUSH l a b c d e", "LTRIM l 1 -2"}, want: []string{`ltrim l list command: ["a","b","c","d","e"] -> ["b","c","d"] [] -1`}},
+		{name: "from the end", commands: []string{"RPUSH l a b a c a", "LREM l -2 a"}, want: []string{`lrem l list command: ["a","b","a","c","a"] -> ["a","b","c"] [] -1`}},
+		{name: "in the middle", commands: []string{"RPUSH l a b", "LINSERT l AFTER a x"}, want: []string{`linsert l list command: ["a","b"] -> ["a","x","b"] [] -1`}},
+		{name: "a list's item", commands: []string{"RPUSH l a b", "LSET l -1 x"}, want: []string{`lset l list command: ["a","b"] -> ["a","x"] [] -1`}},
+		{name: "hash", commands: []string{"HSET h f 1 g 2", "HSET h f 3 f 4"}, want: []string{`hset h hash command: {"f":"1","g":"2"} -> {"f":"4","g":"2"} ["f" "f"] -1`}},
+		{name: "field expired", commands: []string{"HSET h f 1 g 2", "HPEXPIREAT h @0 FIELDS 1 f", "HDEL h f"}, want: []string{
+			`hexpired h hash expired: {"f":"1","g":"2"} -> {"g":"2"} ["f"] -1`}},
+		{name: "field deleted", commands: []string{"HSET h f 1 g 2", "HPEXPIREAT h @1 FIELDS 1 f", "HDEL h f"}, want: []string{
+			`hdel h hash deleted: {"f":"1","g":"2"} -> {"g":"2"} ["f"] -1`}},
+		{name: "a field set anew does not expire", commands: []string{"HSET h f 1", "HPEXPIREAT h @0 FIELDS 1 f", "HSET h f 2 g 3", "HDEL h f"}, want: []string{
+			`hdel h hash deleted: {"f":"2","g":"3"} -> {"g":"3"} ["f"] -1`}},
+		{name: "hincrbyfloat of Redis 8", commands: []string{"HSET h f 1", "HSETEX h KEEPTTL FIELDS 1 f 2.5"}, want: []string{
+			`hincrbyfloat h hash command: {"f":"1"} -> {"f":"2.5"} ["f"] -1`}},
+		{name: "hincrby of Valkey", config: keyspace.Config{Dialect: keyspace.Valkey}, commands: []string{"HSETEX h PXAT @9 FIELDS 1 f 1", "HSETEX h PXAT @9 FIELDS 1 f 2"}, want: []string{
+			`hincrby h hash command: {"f":"1"} -> {"f":"2"} ["f"] -1`}},
+		{name: "an expired field replaced, of Valkey", config: keyspace.Config{Dialect: keyspace.Valkey},
+			commands: []string{"HSETEX h PXAT @0 FIELDS 1 f 1", "HSET h f 2"}, want: []string{
+				`hexpired h hash expired: {"f":"1"} -> {"f":"2"} ["f"] -1`, `hset h hash command: {"f":"1"} -> {"f":"2"} ["f"] -1`}},
+		{name: "a member moved", commands: []string{"SADD s a", "SADD t b", "SMOVE s t a"}, want: []string{
+			`srem s none command: ["a"] -> null ["a"] -2`, `del s none command: ["a"] -> null ["a"] -2`, `sadd t set command: ["b"] -> ["a","b"] ["a"] -1`}},
+		{name: "a member that was there", commands: []string{"SADD s a b", "SADD t a", "SMOVE s t a"}, want: []string{`srem s set command: ["a","b"] -> ["b"] ["a"] -1`}},
+		{name: "an empty store", commands: []string{"SADD s a", "SADD d x", "SINTERSTORE d s none"}, want: []string{`del d none command: ["x"] -> null [] -2`}},
+		{name: "an empty store over nothing", commands: []string{"SADD s a", "SDIFFSTORE d s s"}, want: nil},
+		{name: "scores", commands: []string{"ZADD z 1 a 2 b", "ZADD z GT 5 a 1 b 3 c"}, want: []string{
+			`zadd z zset command: [["a",1],["b",2]] -> [["b",2],["c",3],["a",5]] ["a" "b" "c"] -1`}},
+		{name: "trimmed", commands: []string{"XADD x 1-1 f v", "XADD x MAXLEN = 1 2-1 g w"}, want: []string{
+			`xadd x stream command: [["1-1",["f","v"]]] -> [["2-1",["g","w"]]] [] -1`, `xtrim x stream command: [["1-1",["f","v"]]] -> [["2-1",["g","w"]]] [] -1`}},
+		{name: "trimmed to nothing", commands: []string{"XADD x 1-1 f v", "XADD x MAXLEN = 0 2-1 g w"}, want: []string{
+			`xadd x stream command: [["1-1",["f","v"]]] -> [] [] -1`, `xtrim x stream command: [["1-1",["f","v"]]] -> [] [] -1`}},
+		{name: "a consumer made by reading", commands: []string{"XADD x 1-1 f v", "XGROUP CREATE x g 0", "XCLAIM x g c 0 1-1 TIME 5"}, want: []string{
+			`xgroup-createconsumer x stream command: [["1-1",["f","v"]]] -> [["1-1",["f","v"]]] [] -1`}},
+		{name: "a consumer that is known", commands: []string{"XADD x 1-1 f v", "XGROUP CREATE x g 0", "XGROUP CREATECONSUMER x g c", "XCLAIM x g c 0 1-1 TIME 5"}},
+		{name: "reading of Redis 6", config: keyspace.Config{Major: 6}, commands: []string{"XADD x 1-1 f v", "XGROUP CREATE x g 0", "XCLAIM x g c 0 1-1 TIME 5"}},
+		{name: "renamed", commands: []string{"SET a 1 PXAT @9", "SET b 2", "RENAME a b"}, want: []string{
+			`rename_from a none command: "1" -> null [] -2`, `rename_to b string command: "2" -> "1" [] 9`}},
+		{name: "moved", commands: []string{"SET a 1", "MOVE a 3"}, want: []string{
+			`move_from a none command: "1" -> null [] -2`, `move_to a@3 string command: null -> "1" [] -1`}},
+		{name: "bits", commands: []string{"SET k a", "SETBIT k 20 1"}, want: []string{`setbit k string command: "a" -> "a\u0000\u0008" [] -1`}},
+		{name: "a string written over", commands: []string{"SET k hello", "SETRANGE k 3 XYZ"}, want: []string{`setrange k string command: "hello" -> "helXYZ" [] -1`}},
+		{name: "a field of bits that is full", commands: []string{"BITFIELD k SET u8 0 250", "BITFIELD k OVERFLOW SAT INCRBY u8 0 9 OVERFLOW FAIL INCRBY u8 0 1"}, want: []string{
+			`setbit k string command: {"$base64":"+g=="} -> {"$base64":"/w=="} [] -1`}},
+		{name: "sorted", commands: []string{"RPUSH l 10 9 1", "SORT l STORE d"}, want: []string{`sortstore d list command: null -> ["1","9","10"] [] -1`}},
+		{name: "flushed", commands: []string{"SET k v", "FLUSHDB", "SET k w"}, want: []string{`set k string command: null -> "w" [] -1`}},
+		{name: "swapped", commands: []string{"SET k v", "SWAPDB 0 1", "SET k w"}, want: []string{`set k string command: null -> "w" [] -1`}},
+		{name: "swapped back", commands: []string{"SET k v", "SWAPDB 0 1", "SWAPDB 1 0", "SET k w"}, want: []string{`set k string command: "v" -> "w" [] -1`}},
+		{name: "state only", commands: []string{"SADD state:s a", "SREM state:s a"}, want: []string{
+			`srem state:s none command: ? -> null ["a"] -2`, `del state:s none command: ? -> null ["a"] -2`}},
+		{name: "state only, text", commands: []string{"SET state:k v PXAT @0", "DEL state:k"}, want: []string{`expired state:k none expired: ? -> null [] -2`}},
+
+		// What cannot be known.
+		{name: "HyperLogLog", commands: []string{"PFADD p a", "PFADD p b"}, want: []string{`pfadd p string command: ? -> ? [] -1`}},
+		{name: "known again", commands: []string{"PFADD p a", "SET p v"}, want: []string{`set p string command: ? -> "v" [] -1`}},
+		{name: "gone for sure", commands: []string{"PFADD p a", "DEL p", "SET p v"}, want: []string{`set p string command: null -> "v" [] -1`}},
+		{name: "a module's", commands: []string{"SET k v", "MOD.SET k", "SET k w"}, want: []string{`set k string command: ? -> "w" [] -1`}},
+		{name: "a value made of a value that is not known", commands: []string{"MOD.SET k", "RENAME k m"}, want: []string{
+			`rename_from k none command: ? -> null [] -2`, `rename_to m - command: null -> ? [] 0`}},
+
+		// What no server can have done.
+		{name: "too few arguments", commands: []string{"SET k v", "SET k"}, want: []string{`set k string command: "v" -> ? [] 0`}},
+		{name: "of another type", commands: []string{"SET k v", "LPUSH k a"}, want: []string{`lpush k list command: "v" -> ? [] -1`}},
+		{name: "no number", commands: []string{"SET k v", "INCR k"}, want: []string{`incrby k string command: "v" -> ? [] -1`}},
+		{name: "overflow", commands: []string{"SET k 9223372036854775807", "INCR k"}, want: []string{`incrby k string command: "9223372036854775807" -> ? [] -1`}},
+		{name: "overflow of a field", commands: []string{"HSET h f -9223372036854775808", "HINCRBY h f -1"}, want: []string{
+			`hincrby h hash command: {"f":"-9223372036854775808"} -> ? ["f"] -1`}},
+		{name: "not a number", commands: []string{"ZADD z inf a", "ZINCRBY z -inf a"}, want: []string{`zincr z zset command: [["a","inf"]] -> ? ["a"] -1`}},
+		{name: "an offset beyond", commands: []string{"SETRANGE k 99999999999 x"}, want: []string{`setrange k string command: null -> ? [] -1`}},
+		{name: "popped from nothing", commands: []string{"LPOP l"}, want: []string{`lpop l - command: null -> ? [] 0`}},
+		{name: "no payload", commands: []string{"RESTORE k 0 garbage"}, want: []string{`restore k - command: null -> ? [] -1`}},
+		{name: "an ID that is none", commands: []string{"XADD x abc f v"}, want: []string{`xadd x stream command: null -> ? [] -1`}},
+		{name: "removed twice", commands: []string{"DEL k"}, want: []string{`del k none unknown: null -> null [] -2`}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := newSession(test.config)
+			var got []string
+			for _, c := range test.commands {
+				got = s.do(c)
+			}
+			if !slices.Equal(got, test.want) {
+				t.Errorf("%q\n got %q\nwant %q", test.commands, got, test.want)
+			}
+			checkCount(t, s.in)
+		})
+	}
+}
+
+// checkCount holds the mirror's size against one counted anew.
+func checkCount(t *testing.T, in *keyspace.Interpreter) {
+	t.Helper()
+	size, keys := in.Recount()
+	if s := in.Stats(); s.MirrorBytes != size || s.MirrorKeys != keys {
+		t.Errorf("%d keys of %d bytes are counted, %d of %d are there", s.MirrorKeys, s.MirrorBytes, keys, size)
+	}
+}
+
+// TestLosses: each reason for a value that is not known is counted.
+func TestLosses(t *testing.T) {
+	for name, test := range map[string]struct {
+		config   keyspace.Config
+		commands []string
+		want     keyspace.Losses
+	}{
+		"limit":     {keyspace.Config{MaxMirror: 1000}, []string{"SETRANGE k 5000 x", "SET k " + strings.Repeat("v", 2000)}, keyspace.Losses{Limit: 2}},
+		"source":    {keyspace.Config{Need: needOnly("d")}, []string{"SUNIONSTORE d s"}, keyspace.Losses{Source: 1}},
+		"mismatch":  {keyspace.Config{}, []string{"SET k v", "INCR k"}, keyspace.Losses{Mismatch: 1}},
+		"malformed": {keyspace.Config{}, []string{"SET k v", "GETSET k"}, keyspace.Losses{Malformed: 1}},
+		"undecided": {keyspace.Config{}, []string{"PFADD p a", "PFADD p b"}, keyspace.Losses{Undecided: 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSession(test.config)
+			for _, c := range test.commands {
+				s.do(c)
+			}
+			if got := s.in.Stats().Lost; got != test.want {
+				t.Errorf("got %+v, want %+v", got, test.want)
+			}
+			checkCount(t, s.in)
+		})
+	}
+}
+
+func needOnly(keys ...string) func(int, []byte) keyspace.Need {
+	return func(_ int, key []byte) keyspace.Need {
+		if slices.Contains(keys, string(key)) {
+			return keyspace.NeedValue
+		}
+		return keyspace.NeedNothing
+	}
+}
+
+// TestNotNeeded: nothing is kept of other keys, and their events are as without
+// a mirror.
+func TestNotNeeded(t *testing.T) {
+	s := newSession(keyspace.Config{Need: needOnly("k")})
+	for _, c := range []string{"SET other v", "RPUSH l a", "LPOP l", "RENAME other more", "COPY more k", "MSET other 1 k 2", "SWAPDB 1 2"} {
+		s.do(c)
+	}
+	if got := s.in.Stats(); got.MirrorKeys != 1 {
+		t.Errorf("stats %+v", got)
+	}
+	got := s.do("RENAME k other")
+	want := []string{`rename_from k none command: "2" -> null [] -2`, `rename_to other - command: ? -> ? [] 0`}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	if got := s.in.Stats(); got.MirrorKeys != 0 || got.MirrorBytes != 0 {
+		t.Errorf("stats %+v", got)
+	}
+}
+
+// TestNoSnapshot: without a snapshot nothing is known until it is set whole.
+func TestNoSnapshot(t *testing.T) {
+	s := &session{in: keyspace.New(keyspace.Config{Need: needAll}), now: start}
+	for _, step := range [][2]string{
+		{"INCR k", `incrby k string command: ? -> ? [] 0`},
+		{"SET k 5", `set k string command: ? -> "5" [] -1`},
+		{"INCR k", `incrby k string command: "5" -> "6" [] -1`},
+		{"DEL k", `del k none deleted: "6" -> null [] -2`},
+		{"INCR k", `incrby k string command: null -> "1" [] -1`},
+		{"RPUSH l a", `rpush l list command: ? -> ? [] 0`},
+		{"DEL l", `del l none unknown: ? -> null [] -2`},
+		{"SADD d a", `sadd d set command: ? -> ? ["a"] 0`},
+		{"FLUSHALL", `flushall - - command: ? -> ? [] 0`},
+		{"INCR n", `incrby n string command: null -> "1" [] -1`},
+	} {
+		if got := s.do(step[0]); len(got) != 1 || got[0] != step[1] {
+			t.Errorf("%s: got %q, want %q", step[0], got, step[1])
+		}
+	}
+	checkCount(t, s.in)
+}
+
+// TestSetNeed: new rules keep what both need, forget what is not needed, and
+// know nothing of the rest.
+func TestSetNeed(t *testing.T) {
+	s := newSession(keyspace.Config{Need: needOnly("a", "b")})
+	for _, c := range []string{"SET a 1", "SET b 2", "SET c 3"} {
+		s.do(c)
+	}
+	s.in.SetNeed(needOnly("a", "c", "d"))
+	for _, step := range [][2]string{
+		{"INCR a", `incrby a string command: "1" -> "2" [] -1`},
+		{"INCR b", `incrby b string command: ? -> ? [] 0`},
+		{"INCR c", `incrby c string command: ? -> ? [] 0`},
+		{"SETNX d x", `set d string command: ? -> "x" [] -1`}, // it was not needed, so it may have been there
+	} {
+		if got := s.do(step[0]); len(got) != 1 || got[0] != step[1] {
+			t.Errorf("%s: got %q, want %q", step[0], got, step[1])
+		}
+	}
+	checkCount(t, s.in)
+	s.in.SetNeed(nil)
+	if got := s.do("INCR a"); got[0] != `incrby a string command: ? -> ? [] 0` {
+		t.Errorf("without need: %q", got)
+	}
+	if got := s.in.Stats(); got.MirrorKeys != 0 || got.MirrorBytes != 0 {
+		t.Errorf("stats %+v", got)
+	}
+}
+
+// TestResync: a snapshot after a gap makes one event for each key that is not
+// as it was, with the values on either side.
+func TestResync(t *testing.T) {
+	in := keyspace.New(keyspace.Config{Need: func(_ int, key []byte) keyspace.Need {
+		if string(key) == "none" {
+			return keyspace.NeedNothing
+		}
+		return keyspace.NeedValue
+	}})
+	snapshot := func(entries ...string) (events []string) {
+		t.Helper()
+		in.SnapshotBegin()
+		spellOut := func(evs []event.Event) {
+			for _, ev := range evs {
+				if ev.Name != event.Snapshot {
+					events = append(events, fmt.Sprintf("%s %s: %s -> %s %d", describe(&ev), ev.Origin, plain(ev.Before), plain(ev.After), ev.TTL))
+				}
+			}
+		}
+		for _, e := range entries {
+			key, value, _ := strings.Cut(e, "=")
+			k := keyspace.SnapshotKey{Key: []byte(key), Type: "string", Time: start}
+			value, expires, _ := strings.Cut(value, " ")
+			fmt.Sscan(expires, &k.ExpireAt)
+			k.Value = readerAt(t, value)
+			spellOut(in.SnapshotKey(nil, &k))
+		}
+		spellOut(in.SnapshotEnd(nil, &keyspace.SnapshotKey{Time: start}))
+		checkCount(t, in)
+		return events
+	}
+	if got := snapshot("same=1", "other=1", "gone=1", "old=1 5", "later=1", "none=1"); got != nil {
+		t.Errorf("the first snapshot changed %q", got)
+	}
+	want := []string{
+		`changed other - unknown resync: "1" -> "2" -1`,
+		`changed later - unknown resync: "1" -> "1" 100`,
+		`changed new - unknown resync: null -> "1" -1`,
+		`del gone none unknown resync: "1" -> null -2`,
+		`expired old none expired resync: "1" -> null -2`,
+	}
+	got := snapshot("same=1", "other=2", "later=1 "+fmt.Sprint(start.UnixMilli()+100), "new=1", "none=2")
+	for i := range got {
+		got[i] = strings.Replace(got[i], " string unknown", " - unknown", 1)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q\nwant %q", got, want)
+	}
+	if got := snapshot("same=1", "other=2", "later=1 "+fmt.Sprint(start.UnixMilli()+100), "new=1"); got != nil {
+		t.Errorf("the same snapshot changed %q", got)
+	}
+}
+
+// readerAt returns a reader that is at a string.
+func readerAt(t *testing.T, text string) *rdb.Reader {
+	t.Helper()
+	file := "REDIS0009\x00\x01k" + string(rune(len(text))) + text + "\xff\x00\x00\x00\x00\x00\x00\x00\x00"
+	r := rdb.NewReader(strings.NewReader(file))
+	if _, err := r.Next(); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// TestLoadWithoutMemory: the keys of a snapshot that do not fit are counted,
+// and what is kept is within the limit.
+func TestLoadWithoutMemory(t *testing.T) {
+	f, err := os.Open("../../bench/data/small-redis-7.0.rdb")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	const limit = 100_000
+	in := keyspace.New(keyspace.Config{Need: needAll, MaxMirror: limit})
+	r := rdb.NewReader(f)
+	in.SnapshotBegin()
+	n := int64(0)
+	for {
+		e, err := r.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		n++
+		in.SnapshotKey(nil, &keyspace.SnapshotKey{Key: e.Key, DB: e.DB, Type: e.Type.String(), ExpireAt: e.ExpireAt, Value: r, Time: start})
+	}
+	in.SnapshotEnd(nil, &keyspace.SnapshotKey{Time: start})
+	s := in.Stats()
+	if s.SnapshotKeys != n || s.Lost.Limit == 0 || s.MirrorBytes > limit || s.MirrorKeys == 0 || s.MirrorKeys >= n {
+		t.Errorf("%d keys: %+v", n, s)
+	}
+	checkCount(t, in)
+	for _, k := range in.Mirror() {
+		if !k.There {
+			t.Errorf("%q is mirrored as not there", k.Key)
+		}
+	}
+}
+
+// TestValkeyEmptiesAHash: the removal of the key that follows in the same
+// transaction is announced already.
+func TestValkeyEmptiesAHash(t *testing.T) {
+	s := newSession(keyspace.Config{Dialect: keyspace.Valkey})
+	s.do("HSETEX h PXAT @0 FIELDS 1 f 1")
+	s.tx = "id:1"
+	got := append(s.do("HDEL h f"), s.do("UNLINK h")...)
+	want := []string{`hexpired h none expired: {"f":"1"} -> null ["f"] -2`, `del h none expired: {"f":"1"} -> null ["f"] -2`}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q\nwant %q", got, want)
+	}
+}
+
+// TestBigChangeIsCheap: a change to a big collection, and looking at what it
+// changed, costs no more than one to a small one.
+func TestBigChangeIsCheap(t *testing.T) {
+	s := newSession(keyspace.Config{})
+	const n = 100_000
+	for _, kind := range []string{"SADD e", "HSET h", "RPUSH l", "ZADD z"} {
+		name, key, _ := strings.Cut(kind, " ")
+		args := [][]byte{[]byte(name), []byte(key)}
+		for i := range n {
+			if key == "z" {
+				args = append(args, fmt.Append(nil, i))
+			}
+			args = append(args, fmt.Append(nil, "member:", i))
+			if key == "h" {
+				args = append(args, []byte("v"))
+			}
+		}
+		s.in.Command(nil, &keyspace.Command{Args: args, Time: start})
+	}
+	for range 100 {
+		s.in.Command(nil, &keyspace.Command{Args: words("XADD x * f v"), Time: start})
+	}
+	var dst []event.Event
+	for _, c := range []string{"SADD e member:7", "SREM e member:8", "HSET h member:7 w", "RPUSH l a", "LPOP l", "ZADD z 3 member:7"} {
+		args := words(c)
+		allocs := testing.AllocsPerRun(5, func() {
+			dst = s.in.Command(dst[:0], &keyspace.Command{Args: args, Time: start})
+			dst[0].Before.Len()
+			dst[0].After.Len()
+			dst[0].Before.Get([]byte("member:7"))
+			event.CloneValue(dst[0].After, 100)
+		})
+		if allocs > 60 {
+			t.Errorf("%s of a collection of %d: %v allocations", c, n, allocs)
+		}
+		if got := dst[0].After.Len(); got < n-20 {
+			t.Errorf("%s: %d elements", c, got)
+		}
+	}
+}
+
+// FuzzMirror runs any commands. Mirrors with much memory, little, and without
+// texts all count right, keep their limit, and agree in what they know; each
+// value before is the one that was after.
+func FuzzMirror(f *testing.F) {
+	b, err := os.ReadFile("testdata/basic.cmds")
+	if err != nil {
+		f.Fatal(err)
+	}
+	g := newGenerator(1)
+	lines := strings.Split(string(b), "\n")
+	for range 400 {
+		lines = append(lines, strings.Join(g.one(), " "))
+	}
+	for chunk := range slices.Chunk(lines, 20) {
+		f.Add([]byte(strings.ReplaceAll(strings.Join(chunk, "\n"), " ", "\x1f")), len(chunk[0])%2 == 0)
+	}
+	f.Fuzz(func(t *testing.T, data []byte, valkey bool) {
+		const limit = 3000
+		config := keyspace.Config{Need: needAll, MaxMirror: 1 << 20}
+		if valkey {
+			config.Dialect = keyspace.Valkey
+		}
+		full := keyspace.New(config)
+		config.MaxMirror = limit
+		cramped := keyspace.New(config)
+		config.Need = func(int, []byte) keyspace.Need { return keyspace.NeedState }
+		state := keyspace.New(config)
+		full.SnapshotBegin()
+		full.SnapshotEnd(nil, &keyspace.SnapshotKey{Time: start})
+		after := map[string]string{}
+		for n, line := range bytes.SplitN(data, []byte("\n"), 40) {
+			c := keyspace.Command{Args: bytes.Split(line, []byte("\x1f")), Time: start, DB: n % 3 / 2, Offset: int64(n)}
+			seen := map[string]string{}
+			events := full.Command(nil, &c)
+			for i := range events {
+				ev := &events[i]
+				if ev.Key == nil {
+					clear(after)
+					continue
+				}
+				name := fmt.Sprintf("%d/%s", ev.DB, ev.Key)
+				was, ok := after[name]
+				if b, again := seen[name]; again {
+					was, ok = b, true
+				}
+				before := asJSON(ev.Before)
+				if ok && was != "unknown" && ev.Before != nil && was != before {
+					t.Fatalf("%q: before %s of %s is %s, was %s", line, ev.Name, name, before, was)
+				}
+				if _, again := seen[name]; !again {
+					seen[name] = before
+				}
+				if v := ev.Before; v != nil && v.Type() != "string" && v.Type() != "none" {
+					if n := len(slices.Collect(v.All())); n != v.Len() {
+						t.Fatalf("%q: %d elements of %d before", line, n, v.Len())
+					}
+				}
+				after[name] = asJSON(ev.After)
+			}
+			for _, ev := range cramped.Command(nil, &c) {
+				for j := range events {
+					if same := &events[j]; same.DB == ev.DB && bytes.Equal(same.Key, ev.Key) && same.After != nil && ev.After != nil && asJSON(same.After) != asJSON(ev.After) {
+						t.Fatalf("%q: %s is %s, or %s", line, ev.Key, asJSON(same.After), asJSON(ev.After))
+					}
+				}
+			}
+			state.Command(nil, &c)
+			if s := cramped.Stats(); s.MirrorBytes > limit {
+				t.Fatalf("%q: %d bytes", line, s.MirrorBytes)
+			}
+		}
+		for _, in := range []*keyspace.Interpreter{full, cramped, state} {
+			checkCount(t, in)
+		}
+	})
+}
