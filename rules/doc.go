@@ -9,8 +9,8 @@
 // Sections and fields of later versions are mistakes, not ignored.
 //
 // ${env:NAME}, ${env:NAME:-default} and ${file:/path} stand for a variable, a
-// variable or else a text, and a file without its last line end; $${ is a
-// literal ${. They are replaced in every text but key, key_not, key_regex,
+// variable or else a text, and a file, relative to the one that says it,
+// without its last line end; $${ is a literal ${. They are replaced in every text but key, key_not, key_regex,
 // when and macros. What they stand for is a secret: no message shows it.
 //
 // include names files, or patterns of them, relative to the file that says it;

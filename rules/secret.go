@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -76,6 +77,9 @@ func (v view) reference(at int, ref string) (string, bool) {
 		}
 		return otherwise, hasDefault
 	case "file":
+		if !filepath.IsAbs(name) && !v.s.built {
+			name = filepath.Join(filepath.Dir(v.s.name), name)
+		}
 		value, err := readLimited(name, maxSecretFile)
 		if err != nil {
 			v.inString(at).errorf("", "%s", osReason(err))
