@@ -1,6 +1,8 @@
 // Package rdb reads the snapshots (dump.rdb) of Redis and Valkey servers, from
 // a file or from the replication link while it arrives. It knows every format
-// from RDB version 1 of 2009 to Redis 8.10's version 15 and Valkey 9's 80.
+// from RDB version 1 of 2009 to Redis 8.10's version 15 and Valkey 9's 80 and
+// 81, except for two things of version 15, at which it says so: hashes that
+// share their field names, and rate limiters.
 //
 //	r := rdb.NewReader(f)
 //	for {

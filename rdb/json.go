@@ -42,7 +42,8 @@ type JSONWriter struct {
 
 	w    io.Writer
 	buf  []byte
-	line int // where in buf the line begins; -1: before it
+	line int   // where in buf the line begins; -1: before it
+	err  error // of a write in the middle of a string
 }
 
 // NewJSONWriter returns a JSONWriter that writes to w. It gathers what it
@@ -94,6 +95,11 @@ func (j *JSONWriter) Flush() error { return j.flushAt(1) }
 
 // flushAt writes what was gathered if that is at least n bytes.
 func (j *JSONWriter) flushAt(n int) error {
+	if j.err != nil {
+		err := j.err
+		j.err = nil
+		return err
+	}
 	if len(j.buf) < n {
 		return nil
 	}
@@ -111,7 +117,7 @@ func (j *JSONWriter) value(r *Reader) error {
 	case TypeString:
 		s, err := r.Bytes()
 		if err == nil {
-			j.buf = appendBytes(j.buf, s)
+			j.buf = j.text(j.buf, s)
 		}
 		return err
 	case TypeStream:
@@ -136,21 +142,21 @@ func (j *JSONWriter) collection(r *Reader) error {
 		first = false
 		switch el.Kind {
 		case KindItem:
-			b = appendBytes(b, el.Member)
+			b = j.text(b, el.Member)
 		case KindScored:
-			b = appendBytes(append(b, '['), el.Member)
+			b = j.text(append(b, '['), el.Member)
 			b = append(b, `,"`...)
 			b = append(appendScore(b, el.Score), `"]`...)
 		case KindField:
-			b = appendBytes(append(b, '['), el.Member)
-			b = appendBytes(append(b, ','), el.Value)
+			b = j.text(append(b, '['), el.Member)
+			b = j.text(append(b, ','), el.Value)
 			if r.fieldsExpire {
 				b = appendOrNull(append(b, ','), el.ExpireAt, el.ExpireAt != 0)
 			}
 			b = append(b, ']')
 		case KindIndexed:
 			b = strconv.AppendUint(append(b, '['), el.Index, 10)
-			b = append(appendBytes(append(b, ','), el.Member), ']')
+			b = append(j.text(append(b, ','), el.Member), ']')
 		}
 		j.buf = b
 		if len(b) >= jsonBuffer {
@@ -172,7 +178,7 @@ func (j *JSONWriter) module(r *Reader) error {
 		b := j.buf
 		if el.Kind == KindModule {
 			b = append(b, `{"module":`...)
-			b = appendBytes(b, el.Member)
+			b = j.text(b, el.Member)
 			b = append(b, `,"version":`...)
 			b = strconv.AppendInt(b, el.Count, 10)
 			b = append(b, `,"parts":[`...)
@@ -181,7 +187,7 @@ func (j *JSONWriter) module(r *Reader) error {
 				b = append(b, ',')
 			}
 			first = false
-			b = appendPart(b, &el.Part)
+			b = j.part(b, &el.Part)
 		}
 		j.buf = b
 		if err := j.flushAt(jsonBuffer); err != nil {
@@ -192,14 +198,14 @@ func (j *JSONWriter) module(r *Reader) error {
 	return nil
 }
 
-func appendPart(b []byte, p *Part) []byte {
+func (j *JSONWriter) part(b []byte, p *Part) []byte {
 	switch p.Type {
 	case PartInt:
 		return strconv.AppendInt(b, p.Int, 10)
 	case PartUint:
 		return strconv.AppendUint(b, p.Uint, 10)
 	case PartString:
-		return appendBytes(b, p.String)
+		return j.text(b, p.String)
 	}
 	if math.IsNaN(p.Float) {
 		return append(b, `"nan"`...)
@@ -208,6 +214,36 @@ func appendPart(b []byte, p *Part) []byte {
 		return append(appendScore(append(b, '"'), p.Float), '"')
 	}
 	return appendScore(b, p.Float)
+}
+
+// text appends s to b, which is what was gathered. A long s is written in
+// pieces, so that there is no second copy of it; an error waits for the next
+// flush.
+func (j *JSONWriter) text(b, s []byte) []byte {
+	if len(s) <= jsonBuffer {
+		return appendBytes(b, s)
+	}
+	const piece = jsonBuffer / 4 * 3 // a multiple of 3, for base64
+	isText := utf8.Valid(s)
+	if isText {
+		b = append(b, '"')
+	} else {
+		b = append(b, `{"$base64":"`...)
+	}
+	for ; len(s) > 0 && j.err == nil; s = s[min(len(s), piece):] {
+		if p := s[:min(len(s), piece)]; isText {
+			b = appendText(b, p, plainText(p))
+		} else {
+			b = base64.StdEncoding.AppendEncode(b, p)
+		}
+		j.buf = b
+		j.err = j.flushAt(jsonBuffer)
+		b = j.buf
+	}
+	if isText {
+		return append(b, '"')
+	}
+	return append(b, `"}`...)
 }
 
 // jsonLevel is an array that is open while a stream is written.
@@ -233,7 +269,11 @@ func (j *JSONWriter) stream(r *Reader) error {
 		if err != nil {
 			return err
 		}
-		j.buf = s.element(j.buf, el, r.typ)
+		if el.Kind == KindStreamEntry {
+			j.buf = j.streamEntry(s.comma(j.buf), el)
+		} else {
+			j.buf = s.element(j.buf, el, r.typ)
+		}
 		if err := j.flushAt(jsonBuffer); err != nil {
 			return err
 		}
@@ -259,8 +299,6 @@ func (s *streamJSON) comma(b []byte) []byte {
 
 func (s *streamJSON) element(b []byte, el *Element, typ byte) []byte {
 	switch el.Kind {
-	case KindStreamEntry:
-		return appendStreamEntry(s.comma(b), el)
 	case KindStreamInfo:
 		s.level, s.first = inInfo, true
 		return appendStreamInfo(b, el.Info)
@@ -345,15 +383,15 @@ func (s *streamJSON) closeTo(b []byte, to jsonLevel, typ byte) []byte {
 	return b
 }
 
-func appendStreamEntry(b []byte, el *Element) []byte {
+func (j *JSONWriter) streamEntry(b []byte, el *Element) []byte {
 	b = appendID(append(b, `{"id":`...), el.ID)
 	b = append(b, `,"fields":[`...)
 	for i := 0; i+1 < len(el.Fields); i += 2 {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = appendBytes(append(b, '['), el.Fields[i])
-		b = append(appendBytes(append(b, ','), el.Fields[i+1]), ']')
+		b = j.text(append(b, '['), el.Fields[i])
+		b = append(j.text(append(b, ','), el.Fields[i+1]), ']')
 	}
 	return append(b, "]}"...)
 }
@@ -407,7 +445,14 @@ func appendBytes(b, s []byte) []byte {
 		b = base64.StdEncoding.AppendEncode(b, s)
 		return append(b, `"}`...)
 	}
-	b = append(append(b, '"'), s[:n]...)
+	return append(appendText(append(b, '"'), s, n), '"')
+}
+
+// appendText appends s, which begins with n bytes of plain text, as it stands
+// between the quotes of a JSON string. Pieces of a text may be cut anywhere, in
+// the middle of a character too.
+func appendText(b, s []byte, n int) []byte {
+	b = append(b, s[:n]...)
 	for s = s[n:]; len(s) > 0; s = s[n:] {
 		if s[0] >= utf8.RuneSelf {
 			for n = 1; n < len(s) && s[n] >= utf8.RuneSelf; n++ {
@@ -419,7 +464,7 @@ func appendBytes(b, s []byte) []byte {
 		n = 1 + plainText(s[1:])
 		b = append(b, s[1:n]...)
 	}
-	return append(b, '"')
+	return b
 }
 
 func appendEscaped(b []byte, c byte) []byte {

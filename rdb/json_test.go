@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -113,6 +114,62 @@ func TestJSONCorpus(t *testing.T) {
 		if lines != len(want) {
 			t.Errorf("%s: %d lines without values, want %d", file, lines, len(want))
 		}
+	}
+}
+
+// TestJSONLong writes strings that are written in pieces, text and not, in all
+// places where they can be, in little memory.
+func TestJSONLong(t *testing.T) {
+	for _, s := range []string{
+		strings.Repeat("plain text ", 100_000),
+		strings.Repeat("h\u00e9\u20ac\"\n", 50_000),
+		"\xff" + strings.Repeat("x", 200_001),
+		strings.Repeat("a", 64<<10) + "\xe2\x82",
+	} {
+		want := func() any {
+			if !utf8.ValidString(s) {
+				return map[string]any{"$base64": base64.StdEncoding.EncodeToString([]byte(s))}
+			}
+			return s
+		}()
+		data := snapshot("REDIS0009",
+			key(0, "string", str(s)),
+			key(1, "list", length(2), str(s), str("short")),
+			key(4, "hash", length(1), str(s), str(s)),
+			key(5, "zset", length(1), str(s), double(1)),
+			key(7, "module", length(1), length(5), str(s), length(0)),
+			key(15, "stream", streamOf(listpack(1, 0, 1, s, 0, 2, 0, 0, s, 4)), lengths(1, 5, 1, 0)))
+		wants := []any{want, []any{want, "short"}, []any{[]any{want, want}}, []any{[]any{want, "1"}},
+			map[string]any{"module": "AAAAAAAAA", "version": 1.0, "parts": []any{want}},
+			map[string]any{"entries": []any{map[string]any{"id": "5-1", "fields": []any{[]any{want, want}}}},
+				"length": 1.0, "last_id": "5-1", "first_id": nil, "max_deleted_id": nil, "entries_added": nil, "groups": []any{}}}
+		i := 0
+		for line := range strings.Lines(toJSON(t, bytes.NewReader(data), false)) {
+			var k struct{ Value any }
+			if err := json.Unmarshal([]byte(line), &k); err != nil {
+				t.Fatalf("%v: %.300s", err, line)
+			}
+			if !reflect.DeepEqual(k.Value, wants[i]) {
+				t.Errorf("line %d is not as it should be: %.100s", i+1, line)
+			}
+			i++
+		}
+		if i != len(wants) {
+			t.Errorf("%d lines, want %d", i, len(wants))
+		}
+	}
+	huge := snapshot("REDIS0009", key(0, "k", str(strings.Repeat("x", 16<<20))))
+	used := allocated(func() {
+		r := rdb.NewReader(bytes.NewReader(huge))
+		if _, err := r.Next(); err != nil {
+			t.Fatal(err)
+		}
+		if err := rdb.NewJSONWriter(io.Discard).Write(r); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if used > 40<<20 {
+		t.Errorf("%d bytes allocated for a string of 16 MB", used)
 	}
 }
 
