@@ -96,3 +96,6 @@ func recounted(c collection) collection {
 	}
 	return nil
 }
+
+// Scheduled is how many places the schedule has.
+func (in *Interpreter) Scheduled() int { return len(in.mirror.due) }

@@ -88,7 +88,7 @@ func (mi *mirror) del(m *maker) {
 		m.cause = event.CauseDeleted
 		for i, key := range keys {
 			r := mi.open(m.c.DB, key)
-			if r.it == nil || r.it.exists != no {
+			if r.it == nil || r.it.exists != no && !r.it.announced() {
 				m.emit(1+i, "del", typeNone)
 			}
 			r.remove()
@@ -106,6 +106,9 @@ func (mi *mirror) del(m *maker) {
 			return // announced when its last field went
 		}
 		mi.losses.Mismatch++
+	case it.announced():
+		r.remove()
+		return
 	case !it.timed || mi.now == 0 && it.expireAt != 0:
 	case it.expireAt != 0 && mi.now >= it.expireAt-mi.grace:
 		name, m.cause = "expired", event.CauseExpired
@@ -115,6 +118,10 @@ func (mi *mirror) del(m *maker) {
 	m.emit(1, name, typeNone)
 	r.remove()
 }
+
+// announced reports whether the key's expiry at its present deadline was
+// announced already.
+func (it *item) announced() bool { return it.expireAt != 0 && it.fired == it.expireAt }
 
 // rename moves what is known of a key to another.
 func (mi *mirror) rename(src, dst *ref) {
@@ -140,7 +147,7 @@ func (mi *mirror) become(dst, src *ref, copied bool) {
 		return
 	}
 	to.exists, to.kind, to.known = yes, from.kind, from.known
-	to.expireAt, to.timed = from.expireAt, from.timed
+	to.expireAt, to.timed, to.fired = from.expireAt, from.timed, from.fired
 	to.text, to.obj = from.text, from.obj
 	if to.texts && !from.texts && to.known {
 		mi.lose(dst, yes, from.kind, &mi.losses.Source)
@@ -213,13 +220,16 @@ func (mi *mirror) swap(a, b int) {
 func (mi *mirror) review(d *database, db int) {
 	d.extend(cover{mi.need, mi.generation, db})
 	for key, it := range d.items {
-		switch mi.need(db, []byte(key)) {
+		need := mi.need(db, []byte(key))
+		it.onTime, it.turn = need == NeedOnTime, 0
+		switch need {
 		case NeedNothing:
 			mi.forget(d, []byte(key), it)
+			continue
 		case NeedState:
 			it.texts = false
 			it.text = nil
-		case NeedValue:
+		default:
 			if !it.texts {
 				it.texts = true
 				if it.exists == yes && it.known {
@@ -228,9 +238,10 @@ func (mi *mirror) review(d *database, db int) {
 				}
 			}
 		}
-		if it.exists == yes && it.timed && it.expireAt != 0 {
-			mi.due.add(it.expireAt, db, []byte(key))
-		}
+		size := it.bytes(len(key))
+		mi.size += int64(size - it.size)
+		it.size = size
+		mi.wait(it, db, []byte(key))
 	}
 }
 

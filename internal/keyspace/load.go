@@ -197,8 +197,8 @@ func (mi *mirror) load(r *ref, k *SnapshotKey) {
 	old := r.it
 	room := mi.limit - mi.size + int64(old.size)
 	*old = item{
-		exists: yes, kind: kindNamed(k.Type), timed: true, expireAt: k.ExpireAt, texts: old.texts,
-		size: old.size, command: old.command, ref: r, seen: mi.snapshot,
+		exists: yes, kind: kindNamed(k.Type), timed: true, expireAt: k.ExpireAt, texts: old.texts, onTime: old.onTime,
+		size: old.size, command: old.command, ref: r, seen: mi.snapshot, fired: old.fired, turn: old.turn,
 	}
 	if old.kind == kindUnknown || k.Value == nil {
 		mi.losses.Undecided++
@@ -233,7 +233,7 @@ func (in *Interpreter) SnapshotEnd(dst []event.Event, k *SnapshotKey) []event.Ev
 			if it.seen == mi.snapshot {
 				continue
 			}
-			if it.exists == yes {
+			if it.exists == yes && !it.announced() {
 				ev := event.Event{
 					Name: "del", Origin: event.FromResync, Cause: event.CauseUnknown, DB: db, Key: []byte(key), Type: typeNone,
 					Time: k.Time, ReplID: k.ReplID, Offset: k.Offset, Source: k.Source,

@@ -14,6 +14,7 @@ const (
 	NeedNothing Need = iota // events are named by the command alone
 	NeedState               // whether it is there, type, deadline and members: what exact names and causes take
 	NeedValue               // also its text: Before and After of events
+	NeedOnTime              // also an event at its deadline, see Interpreter.Expire
 )
 
 // DefaultMaxMirror is Config.MaxMirror where that is 0.
@@ -47,6 +48,7 @@ type item struct {
 	kind     kind
 	known    bool // text or obj is what the server has
 	texts    bool // texts are kept, not only names
+	onTime   bool // its expiry is announced at the deadline
 	timed    bool // expireAt is known
 	expireAt int64
 	text     []byte
@@ -55,6 +57,8 @@ type item struct {
 	command  uint64 // number of the command that ref belongs to
 	ref      *ref
 	seen     uint32 // number of the snapshot that had it last
+	fired    int64  // the deadline at which its expiry was announced
+	turn     int64  // when it is looked at next, 0 for never
 }
 
 // keyCost is what a key costs beyond its bytes and its value's, as measured by
@@ -172,11 +176,10 @@ func (d *database) extend(c cover) {
 
 // ref is one key that the present command names, with its state before.
 type ref struct {
-	key  []byte
-	db   int
-	d    *database
-	it   *item // nil: the key is not needed
-	need Need
+	key []byte
+	db  int
+	d   *database
+	it  *item // nil: the key is not needed
 
 	was, is view
 	before  event.Value // nil: not known
@@ -220,19 +223,14 @@ func (mi *mirror) open(db int, key []byte) *ref {
 	if it != nil && it.command == mi.number {
 		return it.ref
 	}
-	need := NeedNothing
-	if it == nil {
-		need = mi.need(db, key)
-	} else if need = NeedState; it.texts {
-		need = NeedValue
-	}
 	r := mi.newRef()
-	r.key, r.db, r.d, r.need = key, db, d, need
-	if need == NeedNothing {
-		return r
-	}
+	r.key, r.db, r.d = key, db, d
 	if it == nil {
-		it = &item{texts: need == NeedValue}
+		need := mi.need(db, key)
+		if need == NeedNothing {
+			return r
+		}
+		it = &item{texts: need >= NeedValue, onTime: need == NeedOnTime}
 		if d.covers(key) {
 			it.exists, it.known, it.timed = no, true, true
 		}
@@ -357,9 +355,7 @@ func (mi *mirror) settle(r *ref) {
 	if mi.size > mi.limit {
 		mi.shrink(r.d, r.key, it)
 	}
-	if it.exists == yes && it.timed && it.expireAt != 0 {
-		mi.due.add(it.expireAt, r.db, r.key)
-	}
+	mi.wait(it, r.db, r.key)
 }
 
 // shrink drops the value of a key that grew beyond the limit, and if that is
@@ -409,7 +405,10 @@ func (mi *mirror) lose(r *ref, exists tri, k kind, why *int64) {
 // remove makes a key be not there.
 func (r *ref) remove() {
 	if it := r.it; it != nil {
-		*it = item{exists: no, known: true, timed: true, texts: it.texts, size: it.size, command: it.command, ref: it.ref, seen: it.seen}
+		*it = item{
+			exists: no, known: true, timed: true, texts: it.texts, onTime: it.onTime, size: it.size,
+			command: it.command, ref: it.ref, seen: it.seen,
+		}
 	}
 }
 

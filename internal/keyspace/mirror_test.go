@@ -448,7 +448,28 @@ func TestBigChangeIsCheap(t *testing.T) {
 	}
 }
 
-// FuzzMirror runs any commands. Mirrors with much memory, little, and without
+// spoil puts other words, among them those of junk, in place of some of a
+// command's, leaves some out or repeats them.
+func spoil(g *generator, command []string, junk [][]byte) [][]byte {
+	var out [][]byte
+	for i, w := range command {
+		switch n := g.IntN(40); {
+		case i == 0, n > 4:
+			out = append(out, []byte(w))
+		case n == 0:
+			out = append(out, []byte(g.pick("0", "-1", "-0", "1", "nan", "inf", "9223372036854775807", "-9223372036854775808", "99999999999999999999", "4294967296", "")))
+		case n == 1 && len(junk) > 0:
+			out = append(out, junk[g.IntN(len(junk))])
+		case n == 2:
+			out = append(out, []byte(g.any()))
+		case n == 3:
+			out = append(out, []byte(w), []byte(w))
+		}
+	}
+	return out
+}
+
+// FuzzMirror runs any commands, and spoilt ones of the generator. Mirrors with much memory, little, and without
 // texts all count right, keep their limit, and agree in what they know; each
 // value before is the one that was after.
 func FuzzMirror(f *testing.F) {
@@ -462,9 +483,18 @@ func FuzzMirror(f *testing.F) {
 		lines = append(lines, strings.Join(g.one(), " "))
 	}
 	for chunk := range slices.Chunk(lines, 20) {
-		f.Add([]byte(strings.ReplaceAll(strings.Join(chunk, "\n"), " ", "\x1f")), len(chunk[0])%2 == 0)
+		f.Add([]byte(strings.ReplaceAll(strings.Join(chunk, "\n"), " ", "\x1f")), len(chunk[0])%2 == 0, uint64(len(chunk[1])))
 	}
-	f.Fuzz(func(t *testing.T, data []byte, valkey bool) {
+	f.Fuzz(func(t *testing.T, data []byte, valkey bool, seed uint64) {
+		var commands [][][]byte
+		for _, line := range bytes.SplitN(data, []byte("\n"), 40) {
+			commands = append(commands, bytes.Split(line, []byte("\x1f")))
+		}
+		junk := bytes.FieldsFunc(data, func(r rune) bool { return r == '\n' || r == '\x1f' })
+		g := newGenerator(seed)
+		for range 150 {
+			commands = append(commands, spoil(g, g.one(), junk))
+		}
 		const limit = 3000
 		config := keyspace.Config{Need: needAll, MaxMirror: 1 << 20}
 		if valkey {
@@ -478,8 +508,8 @@ func FuzzMirror(f *testing.F) {
 		full.SnapshotBegin()
 		full.SnapshotEnd(nil, &keyspace.SnapshotKey{Time: start})
 		after := map[string]string{}
-		for n, line := range bytes.SplitN(data, []byte("\n"), 40) {
-			c := keyspace.Command{Args: bytes.Split(line, []byte("\x1f")), Time: start, DB: n % 3 / 2, Offset: int64(n)}
+		for n, line := range commands {
+			c := keyspace.Command{Args: line, Time: start, DB: n % 3 / 2, Offset: int64(n)}
 			seen := map[string]string{}
 			events := full.Command(nil, &c)
 			for i := range events {

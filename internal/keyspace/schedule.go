@@ -1,37 +1,117 @@
 package keyspace
 
-import "container/heap"
+import (
+	"container/heap"
+	"time"
 
-// deadline is when a key may expire. It is only a hint: the key's item tells
-// whether it still holds.
-type deadline struct {
+	"triggerd/internal/event"
+)
+
+// schedule holds when keys with NeedOnTime expire, the next one first. A key
+// whose deadline moves back keeps its place, and is put where it belongs when
+// its turn comes, so that a session that is prolonged all the time costs no
+// more than one that is not.
+type schedule []turn
+
+// turn is the time at which a key is looked at. It counts if it is that of the
+// key's item.
+type turn struct {
 	at  int64 // ms
 	db  int
 	key string
 }
 
-// schedule is a heap of deadlines, the next one first.
-type schedule struct {
-	on    bool // nobody who does not ask pays for it
-	queue deadlines
+func (s schedule) Len() int           { return len(s) }
+func (s schedule) Less(i, j int) bool { return s[i].at < s[j].at }
+func (s schedule) Swap(i, j int)      { s[i], s[j] = s[j], s[i] }
+func (s *schedule) Push(x any)        { *s = append(*s, x.(turn)) }
+func (s *schedule) Pop() any {
+	old := *s
+	last := old[len(old)-1]
+	old[len(old)-1] = turn{}
+	*s = old[:len(old)-1]
+	return last
 }
 
-type deadlines []deadline
-
-func (d deadlines) Len() int           { return len(d) }
-func (d deadlines) Less(i, j int) bool { return d[i].at < d[j].at }
-func (d deadlines) Swap(i, j int)      { d[i], d[j] = d[j], d[i] }
-func (d *deadlines) Push(x any)        { *d = append(*d, x.(deadline)) }
-func (d *deadlines) Pop() any {
-	old := *d
-	x := old[len(old)-1]
-	old[len(old)-1] = deadline{}
-	*d = old[:len(old)-1]
-	return x
-}
-
-func (s *schedule) add(at int64, db int, key []byte) {
-	if s.on {
-		heap.Push(&s.queue, deadline{at, db, string(key)})
+// wait sees to it that an item's turn comes at its deadline.
+func (mi *mirror) wait(it *item, db int, key []byte) {
+	if !it.onTime || it.exists != yes || !it.timed || it.expireAt == 0 || it.fired == it.expireAt ||
+		it.turn != 0 && it.turn <= it.expireAt {
+		return
 	}
+	it.turn = it.expireAt
+	heap.Push(&mi.due, turn{it.expireAt, db, string(key)})
+	const few = 1024
+	if int64(len(mi.due)) > few+4*mi.keys { // of deadlines that came nearer again and again
+		mi.reschedule()
+	}
+}
+
+// reschedule makes the schedule anew.
+func (mi *mirror) reschedule() {
+	mi.due = nil
+	for db, d := range mi.dbs {
+		for key, it := range d.items {
+			it.turn = 0
+			if it.onTime && it.exists == yes && it.timed && it.expireAt != 0 && it.fired != it.expireAt {
+				it.turn = it.expireAt
+				mi.due = append(mi.due, turn{it.expireAt, db, key})
+			}
+		}
+	}
+	heap.Init(&mi.due)
+}
+
+// NextDeadline returns when Expire should be called next, by the primary's
+// clock: never later than the next deadline of a key with NeedOnTime, but
+// perhaps earlier. false: there is none.
+func (in *Interpreter) NextDeadline() (time.Time, bool) {
+	if in.mirror == nil || len(in.mirror.due) == 0 {
+		return time.Time{}, false
+	}
+	return time.UnixMilli(in.mirror.due[0].at), true
+}
+
+// maxExpired is how many events one call of Expire makes at most.
+const maxExpired = 4096
+
+// Expire appends an event "expired" for keys with NeedOnTime whose deadline is
+// not after c.Time, in the order of their deadlines: each once, with its last
+// value in Before, the deadline as its Time and the origin FromClock. The
+// server's removal of such a key, which comes later, makes no event. If there
+// is more than one call should make, NextDeadline stays in the past.
+//
+// A PERSIST or a new deadline cancels it if it was interpreted before. So c.Time
+// has to be the primary's time less a grace in which what the primary did before
+// the deadline arrives. Of c only Time, ReplID, Offset and Source are looked at.
+func (in *Interpreter) Expire(dst []event.Event, c *Command) []event.Event {
+	mi := in.mirror
+	if mi == nil {
+		return dst
+	}
+	now := c.Time.UnixMilli()
+	from := len(dst)
+	for len(mi.due) > 0 && mi.due[0].at <= now && len(dst)-from < maxExpired {
+		next := heap.Pop(&mi.due).(turn)
+		it := mi.database(next.db).items[next.key]
+		if it == nil || it.turn != next.at {
+			continue
+		}
+		it.turn = 0
+		if it.exists != yes || !it.timed || it.expireAt == 0 {
+			continue
+		}
+		if it.expireAt > now {
+			mi.wait(it, next.db, []byte(next.key))
+			continue
+		}
+		it.fired = it.expireAt
+		dst = append(dst, event.Event{
+			Name: "expired", Origin: event.FromClock, Cause: event.CauseExpired, DB: next.db, Key: []byte(next.key), Type: typeNone,
+			Time: time.UnixMilli(it.expireAt), ReplID: c.ReplID, Offset: c.Offset, Source: c.Source, Index: len(dst) - from,
+			Before: it.view(&view{}, nil), After: event.None, TTL: event.TTLGone,
+		})
+	}
+	in.stats.Events += int64(len(dst) - from)
+	return dst
 }
