@@ -77,7 +77,7 @@ type Element struct {
 	// ID is that of a stream's entry.
 	ID StreamID
 	// Fields are a stream entry's: field, value, field, value, ... A field may
-	// be there more than once.
+	// be there more than once. More than 524,288 fields are an ErrLimit.
 	Fields [][]byte
 	// Info is set for KindStreamInfo and KindProducers.
 	Info *StreamInfo

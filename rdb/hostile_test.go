@@ -571,6 +571,42 @@ func TestBomb(t *testing.T) {
 	}
 }
 
+// TestManyFields has stream entries of very many fields, from little input: as
+// many as are allowed in bounded memory, and more.
+func TestManyFields(t *testing.T) {
+	const most = 1 << 19
+	listpack := func(nMaster, n int, sameFields bool) string {
+		ones := func(n int) []byte { return bytes.Repeat([]byte{1, 1}, n) } // the integer 1, n times
+		master := slices.Concat(lpEntry(1), lpEntry(0), lpEntry(nMaster), ones(nMaster), lpEntry(0))
+		entry := slices.Concat(lpEntry(0), lpEntry(0), lpEntry(0), lpEntry(n), ones(2*n), lpEntry(4+2*n))
+		if sameFields {
+			entry = slices.Concat(lpEntry(2), lpEntry(0), lpEntry(0), ones(n), lpEntry(3+n))
+		}
+		return lpRaw(65535, master, entry)
+	}
+	for _, tc := range []struct {
+		name string
+		lp   string
+		want error
+	}{
+		{"same fields", listpack(most, most, true), io.EOF},
+		{"own fields", listpack(1, most, false), io.EOF},
+		{"too many of the node", listpack(most+1, most+1, true), rdb.ErrLimit},
+		{"too many of an entry", listpack(1, most+1, false), rdb.ErrLimit},
+		{"far too many", listpack(20*most, 0, true), rdb.ErrLimit},
+	} {
+		data := slices.Concat([]byte("REDIS0004"), key(15, "k", length(1), str(streamID(1, 1)), packed(tc.lp), lengths(0, 0, 0, 0)), []byte{0xff})
+		var err error
+		used := allocated(func() { err = readAll(bytes.NewReader(data)) })
+		if !errors.Is(err, tc.want) {
+			t.Errorf("%s: %v, want %v", tc.name, err, tc.want)
+		}
+		if used > uint64(len(tc.lp))+64<<20 {
+			t.Errorf("%s: %d bytes allocated for a listpack of %d", tc.name, used, len(tc.lp))
+		}
+	}
+}
+
 // TestLargeStrings reads strings around the sizes at which the reader changes
 // its ways, as values and as fields, which are held while the value is read.
 func TestLargeStrings(t *testing.T) {

@@ -108,8 +108,11 @@ type Reader struct {
 	fieldsExpire bool
 	texts        []byte   // integers of a stream's entry as text, or a name that is held
 	fields       [][]byte // of a stream's entry
-	lp           lpReader // of a stream's node
-	info         StreamInfo
+	master       [][]byte // the fields that a node's entries have in common
+	// masterTexts has those of them that are integers, as text.
+	masterTexts []byte
+	lp          lpReader // of a stream's node
+	info        StreamInfo
 }
 
 // NewReader returns a Reader for the snapshot that r begins with. It reads

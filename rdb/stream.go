@@ -2,6 +2,7 @@ package rdb
 
 import (
 	"encoding/binary"
+	"slices"
 	"strconv"
 )
 
@@ -49,7 +50,16 @@ const (
 	streamSameFields = 2
 )
 
+// maxStreamFields is how many fields an entry may have. Each takes more memory
+// here than in a listpack, which may have been unpacked from much less. The
+// servers' own limit for the arguments of a command is a million by default.
+const maxStreamFields = 1 << 19
+
 func (r *Reader) stream(yield yieldFunc) error {
+	const keep = 1 << 16
+	if cap(r.fields) > keep || cap(r.master) > keep {
+		r.fields, r.master, r.texts, r.masterTexts = nil, nil, nil, nil
+	}
 	nodes, err := r.in.length()
 	if err != nil {
 		return err
@@ -122,8 +132,8 @@ func (l *lpReader) int() int64 {
 	return v
 }
 
-// streamText reads a field or value; integers become text in r.texts.
-func (r *Reader) streamText(l *lpReader) []byte {
+// text reads a field or value; an integer becomes text at the end of *texts.
+func (l *lpReader) text(texts *[]byte) []byte {
 	s, v, next := lpNext(l.b, l.i)
 	l.at = l.i
 	if next < 0 {
@@ -133,9 +143,9 @@ func (r *Reader) streamText(l *lpReader) []byte {
 	l.i = next
 	l.n++
 	if s == nil {
-		n := len(r.texts)
-		r.texts = strconv.AppendInt(r.texts, v, 10)
-		s = r.texts[n:len(r.texts):len(r.texts)]
+		n := len(*texts)
+		*texts = strconv.AppendInt(*texts, v, 10)
+		s = (*texts)[n:len(*texts):len(*texts)]
 	}
 	return s
 }
@@ -161,13 +171,14 @@ func (r *Reader) streamNode(id StreamID, yield yieldFunc) error {
 	if l.bad || count < 0 || deleted < 0 || nMaster < 0 || nMaster > int64(len(l.b))/2 {
 		return r.compactFault(c, l.at, "stream node: bad master entry")
 	}
-	masterAt := l.i
+	if nMaster > maxStreamFields {
+		return r.compactFault(c, l.at, "stream node of %d fields: %w of %d", nMaster, ErrLimit, maxStreamFields)
+	}
+	r.master, r.masterTexts = slices.Grow(r.master[:0], int(nMaster)), r.masterTexts[:0]
 	for range nMaster {
-		if _, _, next := lpNext(l.b, l.i); next < 0 {
-			return r.lpFault(c, l.i)
-		} else {
-			l.i = next
-			l.n++
+		r.master = append(r.master, l.text(&r.masterTexts))
+		if l.bad {
+			return r.lpFault(c, l.at)
 		}
 	}
 	if l.int() != 0 || l.bad {
@@ -176,7 +187,7 @@ func (r *Reader) streamNode(id StreamID, yield yieldFunc) error {
 	el := &r.el
 	for l.i < len(l.b) {
 		start := l.i
-		gone, err := r.streamEntry(id, masterAt, int(nMaster))
+		gone, err := r.streamEntry(id)
 		if err != nil {
 			return err
 		}
@@ -198,7 +209,7 @@ func (r *Reader) streamNode(id StreamID, yield yieldFunc) error {
 }
 
 // streamEntry reads one entry into r.el; gone tells that it is a deleted one.
-func (r *Reader) streamEntry(id StreamID, masterAt, nMaster int) (gone bool, err error) {
+func (r *Reader) streamEntry(id StreamID) (gone bool, err error) {
 	l, el := &r.lp, &r.el
 	first := l.n
 	flags := l.int()
@@ -208,13 +219,9 @@ func (r *Reader) streamEntry(id StreamID, masterAt, nMaster int) (gone bool, err
 	}
 	r.texts, r.fields = r.texts[:0], r.fields[:0]
 	if flags&streamSameFields != 0 {
-		at := masterAt
-		for range nMaster {
-			// Read twice: fields as part of the master entry, values here.
-			m := lpReader{b: l.b, i: at}
-			field := r.streamText(&m)
-			at = m.i
-			r.fields = append(r.fields, field, r.streamText(l))
+		r.fields = slices.Grow(r.fields, 2*len(r.master))
+		for _, field := range r.master {
+			r.fields = append(r.fields, field, l.text(&r.texts))
 			if l.bad {
 				return false, r.lpFault(l.c, l.at)
 			}
@@ -224,9 +231,12 @@ func (r *Reader) streamEntry(id StreamID, masterAt, nMaster int) (gone bool, err
 		if l.bad || n < 0 || n > int64(len(l.b))/4 {
 			return false, r.compactFault(l.c, l.at, "stream entry: bad number of fields")
 		}
+		if n > maxStreamFields {
+			return false, r.compactFault(l.c, l.at, "stream entry of %d fields: %w of %d", n, ErrLimit, maxStreamFields)
+		}
+		r.fields = slices.Grow(r.fields, 2*int(n))
 		for range n {
-			field := r.streamText(l)
-			r.fields = append(r.fields, field, r.streamText(l))
+			r.fields = append(r.fields, l.text(&r.texts), l.text(&r.texts))
 			if l.bad {
 				return false, r.lpFault(l.c, l.at)
 			}
