@@ -22,7 +22,7 @@ import (
 type Config struct {
 	Rules  *rules.Set
 	Source source.Source
-	Store  *store.Store // where the checkpoint is kept; nil: nowhere
+	Store  *store.Store // where firings and the position are kept; nil: in memory
 
 	// Start is where reading begins: after the checkpoint ("resume", the
 	// default), or afresh ("live", "snapshot").
@@ -58,15 +58,12 @@ type ActionOptions struct {
 type Engine struct {
 	cfg    Config
 	log    *slog.Logger
+	store  *store.Store
 	outbox *outbox
-	marks  *watermark
 	gen    atomic.Pointer[generation]
 	reload sync.Mutex    // one Reload at a time
 	clock  chan struct{} // capacity 1: the schedules have changed
 	counts counts
-
-	saving  sync.Mutex  // one checkpoint at a time
-	failing atomic.Bool // the last one could not be saved
 }
 
 type counts struct {
@@ -98,9 +95,14 @@ func New(cfg Config) (*Engine, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	e := &Engine{cfg: cfg, log: cfg.Logger, clock: make(chan struct{}, 1), marks: &watermark{}}
-	e.outbox = newOutbox(cfg.MaxPending, e.marks, cfg.Logger)
-	e.outbox.patient = cfg.Replay
+	e := &Engine{cfg: cfg, log: cfg.Logger, clock: make(chan struct{}, 1), store: cfg.Store}
+	if e.store == nil {
+		var err error
+		if e.store, err = store.OpenInMemory(); err != nil {
+			return nil, err
+		}
+	}
+	e.outbox = newOutbox(e.store, &e.cfg)
 	if err := e.Reload(cfg.Rules); err != nil {
 		return nil, err
 	}
@@ -117,7 +119,7 @@ func (e *Engine) Reload(set *rules.Set) error {
 		return err
 	}
 	set.ConditionError = e.conditionError
-	e.outbox.setEndpoints(gen.endpoints)
+	e.outbox.setGeneration(gen)
 	e.gen.Store(gen)
 	select {
 	case e.clock <- struct{}{}:
@@ -147,45 +149,61 @@ func (e *Engine) Stats() Stats {
 	return s
 }
 
-// Run reads and delivers until ctx is done or the source has ended. It then
-// gives what waits a chance to be delivered, for DrainTimeout at most; what is
-// left is delivered after the next start. All that Run started has ended when
-// it returns.
+// Run reads and delivers until ctx is done or the source has ended. What is in
+// flight then has DrainTimeout to settle; what is left is delivered after the
+// next start. All that Run started has ended when it returns.
 func (e *Engine) Run(ctx context.Context) error {
+	if err := e.outbox.recover(); err != nil {
+		return err
+	}
 	from, err := e.startAt()
 	if err != nil {
 		return err
 	}
-	attempts, stopAttempts := context.WithCancelCause(context.Background())
+	ctx, fail := context.WithCancelCause(ctx)
+	defer fail(nil)
+	attempts, stopAttempts := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stopAttempts(nil)
-	e.outbox.start(attempts)
-
+	e.outbox.start(attempts, func(err error) {
+		fail(err)
+		stopAttempts(err)
+	})
 	var side sync.WaitGroup
 	sideCtx, stopSide := context.WithCancel(ctx)
 	side.Go(func() { e.runClock(sideCtx) })
-	side.Go(func() { e.runCheckpoints(sideCtx) })
-
+	side.Go(func() {
+		if err := e.store.Run(sideCtx); err != nil {
+			fail(err)
+		}
+	})
 	err = e.read(ctx, from)
-	stopSide()
-	side.Wait()
-
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+		err = errors.Join(err, cause)
+	}
 	left := e.drain(ctx)
+	stopSide()
 	stopAttempts(errors.New("triggerd is stopping"))
-	e.outbox.wait()
-	err = errors.Join(err, e.checkpoint())
-	if left > 0 {
+	side.Wait()
+	e.outbox.close()
+	if left > 0 && !e.cfg.Replay {
 		e.log.Warn("stopped before everything was delivered", "pending", left, "resumes", e.cfg.Store != nil)
+	}
+	if e.cfg.Store == nil {
+		err = errors.Join(err, e.store.Close())
 	}
 	return err
 }
 
-// drain lets what waits be delivered, and returns how many firings are left. A
-// replay has no next start that would deliver them.
+// drain lets attempts end, and returns how many firings are left. Without a
+// store that is kept, what is ready is attempted first; a replay has no next
+// start at all, and sees everything through.
 func (e *Engine) drain(ctx context.Context) int {
-	if e.cfg.Replay {
+	if e.cfg.Replay && ctx.Err() == nil {
 		e.outbox.finish(ctx)
 	}
-	return e.outbox.drain(e.cfg.DrainTimeout)
+	limit, cancel := context.WithTimeout(context.Background(), e.cfg.DrainTimeout)
+	defer cancel()
+	return e.outbox.stop(limit, e.cfg.Store == nil)
 }
 
 // startAt returns the position to read from.
@@ -193,7 +211,10 @@ func (e *Engine) startAt() (source.Position, error) {
 	if e.cfg.Store == nil || e.cfg.Start != "resume" {
 		return source.Position{}, nil
 	}
-	saved, err := e.cfg.Store.Checkpoint()
+	if lost := e.store.LostTail(); lost != nil {
+		e.log.Error("the store has lost its newest part; what was in it is read again, if the server still has it", "err", lost)
+	}
+	saved, err := e.store.Checkpoint()
 	if err != nil || saved == "" {
 		return source.Position{}, err
 	}
@@ -201,50 +222,8 @@ func (e *Engine) startAt() (source.Position, error) {
 	if err != nil {
 		return from, fmt.Errorf("checkpoint: %w", err)
 	}
-	e.marks.resume(from)
+	e.outbox.resume(from)
 	return from, nil
-}
-
-func (e *Engine) runCheckpoints(ctx context.Context) {
-	tick := time.NewTicker(e.cfg.CheckpointInterval)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			e.saveCheckpoint()
-		}
-	}
-}
-
-// saveCheckpoint is checkpoint for those who have nobody to return an error
-// to: the first in a row is logged.
-func (e *Engine) saveCheckpoint() {
-	err := e.checkpoint()
-	if err != nil && !e.failing.Load() {
-		e.log.Error("checkpoint not saved, trying again; after a crash more would be delivered twice", "err", err)
-	}
-	e.failing.Store(err != nil)
-}
-
-// checkpoint saves the position up to which everything has settled, if it has
-// moved, and then tells the source.
-func (e *Engine) checkpoint() error {
-	e.saving.Lock()
-	defer e.saving.Unlock()
-	pos, moved := e.marks.position()
-	if !moved {
-		return nil
-	}
-	if e.cfg.Store != nil {
-		if err := e.cfg.Store.SaveCheckpoint(pos.String()); err != nil {
-			return err
-		}
-	}
-	e.marks.setSaved(pos)
-	e.cfg.Source.Ack(pos)
-	return nil
 }
 
 // runClock fires the rules that have a schedule.
@@ -270,7 +249,7 @@ func (e *Engine) fireScheduled(gen *generation, at time.Time) {
 	for _, r := range gen.scheduledAt(at) {
 		e.counts.matches.Add(1)
 		ev := &event.Event{Name: event.Schedule, Origin: event.FromClock, Time: at, Source: e.cfg.Source.Status().Addr}
-		e.plan(gen, &rules.Match{Rule: r, Event: ev}, ev, false)
+		e.plan(gen, &rules.Match{Rule: r, Event: ev}, ev)
 	}
 }
 

@@ -179,12 +179,13 @@ key = "a"
 [[rule.action]]
 type = "print"
 `
-	st, err := store.Open(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	withStore := func(c *engine.Config) { c.Store = st }
 	synctest.Test(t, func(t *testing.T) {
+		st, err := store.Open(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer st.Close()
+		withStore := func(c *engine.Config) { c.Store = st }
 		r := run(t, rules, withStore, &source.Record{Kind: source.SnapshotEnd, ReplID: "repl", Offset: 5, Pos: pos(5)})
 		if saved, err := st.Checkpoint(); saved != "repl:5/0" || err != nil {
 			t.Errorf("after attaching: %q, %v", saved, err)

@@ -14,12 +14,18 @@ type generation struct {
 	set        *rules.Set
 	endpoints  map[string]endpointConfig
 	endpointOf map[*rules.Action]string
+	specs      map[specKey]*rules.Action
 	scheduled  []*rules.Rule
 }
 
 type endpointConfig struct {
 	action      actions.Action
+	spec        *rules.Action
 	concurrency int
+	rate        struct {
+		max int // attempts per per; 0: any number
+		per time.Duration
+	}
 }
 
 // concurrencies are the defaults. Attempts beyond the number of cores only
@@ -60,7 +66,7 @@ func ruleOptions(o ActionOptions) rules.Options {
 }
 
 func newGeneration(set *rules.Set, o ActionOptions) (*generation, error) {
-	g := &generation{set: set, endpoints: map[string]endpointConfig{}, endpointOf: map[*rules.Action]string{}}
+	g := &generation{set: set, endpoints: map[string]endpointConfig{}, endpointOf: map[*rules.Action]string{}, specs: map[specKey]*rules.Action{}}
 	var errs []error
 	for _, r := range set.Rules {
 		if !r.Enabled {
@@ -70,6 +76,7 @@ func newGeneration(set *rules.Set, o ActionOptions) (*generation, error) {
 			g.scheduled = append(g.scheduled, r)
 		}
 		for _, a := range r.Actions {
+			g.specs[specKey{r.Name, a.Name}] = a
 			errs = append(errs, g.addEndpoint(r, a, o))
 		}
 	}
@@ -87,7 +94,7 @@ func (g *generation) addEndpoint(r *rules.Rule, a *rules.Action, o ActionOptions
 	if _, made := g.endpoints[name]; made {
 		return nil
 	}
-	c := endpointConfig{concurrency: a.Concurrency}
+	c := endpointConfig{spec: a, concurrency: a.Concurrency}
 	if c.concurrency == 0 {
 		c.concurrency = concurrencies[a.Kind]
 	}

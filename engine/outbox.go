@@ -6,114 +6,157 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"time"
 
 	"triggerd/actions"
+	"triggerd/internal/store"
 	"triggerd/rules"
+	"triggerd/source"
 )
 
-// outbox holds the firings that are not delivered yet, and delivers them.
+// outbox takes firings in, keeps them in the store together with the position
+// behind them, and delivers them.
 //
-// Each endpoint has lanes, one for each key that something waits for. The
-// first firing of a lane is attempted until it is delivered or given up, and
-// only then the next. A lane is in one of three places: in its endpoint's
-// ready queue, with a worker, or with a timer that will put it back into the
-// queue. A worker is a goroutine that takes ready lanes one after another; an
-// endpoint has as many as its concurrency allows and its queue needs.
+// The reader only adds to the intake. One goroutine, the keeper, does all that
+// writes: it commits whatever has gathered while the commit before was on its
+// way to the disk, and what has settled meanwhile. Workers, goroutines that an
+// endpoint has as many of as it may and needs, attempt what is committed.
 type outbox struct {
-	log     *slog.Logger
-	max     int
-	patient bool // add waits for room instead of dropping
-	marks   *watermark
+	log      *slog.Logger
+	store    *store.Store
+	max      int           // firings that may wait
+	interval time.Duration // between checkpoints when nothing fires
+	patient  bool          // wait for room however long it takes
+	ack      func(source.Position)
+	fatal    context.CancelCauseFunc // told of a store that has failed
+	attempts context.Context         // of the attempts; set by start
 
-	ctx context.Context // of the attempts; set by start, before the first
+	wake   chan struct{} // capacity 1: the keeper has something to do
+	kept   chan struct{} // closed when the keeper has ended
+	quit   chan struct{} // closed to end the keeper
+	wg     sync.WaitGroup
+	events deliveryEvents
 
 	mu        sync.Mutex // guards all that follows, endpoints and lanes
-	started   bool
+	room      *sync.Cond // pending has become less, or something ended
+	intake    []planned
+	position  source.Position // behind what is in the intake
+	saved     source.Position
+	savedAt   time.Time
+	settled   []settlement
 	endpoints map[string]*endpoint
-	pending   int           // firings in lanes
-	workers   int           // goroutines
-	retrying  int           // lanes with a timer
-	draining  bool          // no new attempts after a failed one
-	idle      chan struct{} // closed when draining and no worker is left
-	room      *sync.Cond    // pending has become less
-	dropped   droppings
+	specs     map[specKey]*rules.Action
+	pending   int // firings in the intake and in the store
+	cached    int // jobs whose firing is in memory
+	workers   int
+	stopping  bool // no lane is taken any more
+	draining  bool // stop when nothing is ready
+	blocked   bool // the reader has waited for room in vain
+	dropped   map[string]*droppings
 	stats     Stats
-
-	wg sync.WaitGroup // workers
 }
 
-// endpoint is one action that firings are delivered with: a target, or a rule's
-// own action.
-type endpoint struct {
-	name        string
-	action      actions.Action
-	concurrency int
-
-	lanes   map[laneKey]*lane
-	ready   fifo[*lane]
-	workers int
+// planned is a firing that is not on disk yet.
+type planned struct {
+	endpoint string
+	lane     uint64
+	firing   *actions.Firing
+	payload  []byte
+	born     time.Time
 }
 
-// laneKey is what keeps its order: a key of a database, or, for events without
-// a key, a rule.
-type laneKey struct {
-	db   int
-	key  string
-	rule string
+// settlement is the end of a job, or of an attempt, that the store does not
+// know of yet.
+type settlement struct {
+	what     outcome
+	endpoint string
+	job      job
+	id       string
+	text     string // status, or error
+	reason   string
 }
 
-type lane struct {
-	ep   *endpoint
-	key  laneKey
-	jobs fifo[*job]
-	own  bool // of one job that need not keep any order, and is in no map
-}
+type outcome uint8
 
-// job is a firing that waits.
-type job struct {
-	firing *actions.Firing
-	spec   *rules.Action
-	mark   *mark // nil: no position waits for it
-	since  time.Time
-}
+const (
+	delivered outcome = iota
+	retried
+	givenUp
+)
 
-func newOutbox(maxPending int, marks *watermark, log *slog.Logger) *outbox {
-	o := &outbox{log: log, max: maxPending, marks: marks, endpoints: map[string]*endpoint{}, idle: make(chan struct{})}
+type specKey struct{ rule, action string }
+
+func newOutbox(st *store.Store, cfg *Config) *outbox {
+	o := &outbox{
+		log: cfg.Logger, store: st, max: cfg.MaxPending, interval: cfg.CheckpointInterval, patient: cfg.Replay, ack: cfg.Source.Ack,
+		wake: make(chan struct{}, 1), kept: make(chan struct{}), quit: make(chan struct{}),
+		endpoints: map[string]*endpoint{}, dropped: map[string]*droppings{},
+	}
 	o.room = sync.NewCond(&o.mu)
 	return o
 }
 
-// start allows attempts, until ctx is done.
-func (o *outbox) start(ctx context.Context) {
+// recover finds what an earlier process left in the store.
+func (o *outbox) recover() error {
+	list, err := o.store.Endpoints()
+	if err != nil {
+		return err
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.ctx, o.started = ctx, true
+	for _, e := range list {
+		ep := o.endpoint(e.Name)
+		ep.pending, ep.next, ep.more = e.Pending, e.First, true
+		o.pending += e.Pending
+	}
+	return nil
+}
+
+// start lets the keeper and the workers begin. Attempts are made until ctx is
+// done; fatal is told if the store fails.
+func (o *outbox) start(ctx context.Context, fatal context.CancelCauseFunc) {
+	o.attempts, o.fatal = ctx, fatal
+	go o.keep()
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	for _, ep := range o.endpoints {
+		if ep.action == nil && ep.pending > 0 {
+			o.log.Warn("firings wait for an action that no rule has any more; they are delivered if it comes back", "action", ep.name, "pending", ep.pending)
+		}
 		o.dispatch(ep)
 	}
 }
 
-// setEndpoints brings in the actions of a new generation. Firings that wait
-// are delivered with the new action of the same name, or with the old one
-// where there is none.
-func (o *outbox) setEndpoints(next map[string]endpointConfig) {
+// endpoint returns the endpoint of a name, which is made if it is not there.
+// The caller holds the lock.
+func (o *outbox) endpoint(name string) *endpoint {
+	ep := o.endpoints[name]
+	if ep == nil {
+		ep = &endpoint{name: name, lanes: map[uint64]*lane{}}
+		o.endpoints[name] = ep
+	}
+	return ep
+}
+
+// setGeneration brings in the actions of a new generation. What waits is
+// delivered with the new action of the same name, or with the old one where
+// there is none.
+func (o *outbox) setGeneration(g *generation) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for name, c := range next {
-		ep := o.endpoints[name]
-		if ep == nil {
-			ep = &endpoint{name: name, lanes: map[laneKey]*lane{}}
-			o.endpoints[name] = ep
-		}
+	o.specs = g.specs
+	for name, c := range g.endpoints {
+		ep := o.endpoint(name)
 		closeAction(ep.action)
-		ep.action, ep.concurrency = c.action, c.concurrency
-		o.dispatch(ep)
+		ep.action, ep.spec, ep.concurrency = c.action, c.spec, c.concurrency
+		ep.gate.max, ep.gate.per = c.rate.max, c.rate.per
+		if o.attempts != nil {
+			o.dispatch(ep)
+		}
 	}
 	for name, ep := range o.endpoints {
-		if _, kept := next[name]; !kept && len(ep.lanes) == 0 && ep.ready.len() == 0 && ep.workers == 0 {
+		if _, kept := g.endpoints[name]; !kept && ep.pending == 0 && ep.workers == 0 {
 			closeAction(ep.action)
 			delete(o.endpoints, name)
 		}
@@ -128,228 +171,278 @@ func closeAction(a actions.Action) {
 	}
 }
 
-// add puts a firing into its lane. The reader calls it and never waits here,
-// unless the outbox is patient. marked tells that the position of what is being read waits for the firing.
-func (o *outbox) add(name string, spec *rules.Action, f *actions.Firing, marked bool) {
+// add takes a firing in. The reader calls it.
+func (o *outbox) add(endpoint string, spec *rules.Action, overflow string, f *actions.Firing) {
+	p := planned{endpoint: endpoint, lane: laneOf(f, spec.Order), firing: f, payload: appendPayload(nil, f), born: time.Now()}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.stats.Firings++
-	for o.patient && o.pending >= o.max && o.ctx.Err() == nil {
-		o.room.Wait()
-	}
-	if o.pending >= o.max {
-		o.stats.Dropped++
-		o.dropped.report(o.log, f, o.max)
+	if !o.hasRoom(overflow) {
+		o.drop(f)
 		return
-	}
-	j := &job{firing: f, spec: spec, since: time.Now()}
-	if marked {
-		j.mark = o.marks.add()
 	}
 	o.pending++
-	ep := o.endpoints[name]
-	l, waits := ep.lane(f, spec)
-	l.jobs.push(j)
-	if !waits {
-		ep.ready.push(l)
-		o.dispatch(ep)
-	}
+	o.endpoint(endpoint).pending++
+	o.intake = append(o.intake, p)
+	o.nudge()
 }
 
-// lane returns the lane of a firing, and whether others wait in it already.
-func (ep *endpoint) lane(f *actions.Firing, spec *rules.Action) (l *lane, waits bool) {
-	if spec.Order == "none" {
-		return &lane{ep: ep, own: true}, false
+// maxBlock is how long the reader may stand still for room: a server cuts off
+// a replica that has left 64 MB unread for a minute.
+const maxBlock = 10 * time.Second
+
+// hasRoom reports whether a firing may be taken in, after waiting for room if
+// that is its rule's wish. Once the reader has waited in vain it does not wait
+// again before there is room. The caller holds the lock.
+func (o *outbox) hasRoom(overflow string) bool {
+	if o.pending < o.max {
+		o.blocked = false
+		return true
 	}
-	k := laneKey{db: f.Event.DB, key: string(f.Event.Key)}
-	if f.Event.Key == nil {
-		k.rule = f.Rule
+	if overflow == "drop_new" || o.blocked && !o.patient {
+		return false
 	}
-	if l := ep.lanes[k]; l != nil {
-		return l, true
+	limit := time.AfterFunc(maxBlock, o.room.Broadcast)
+	defer limit.Stop()
+	began := time.Now()
+	for o.pending >= o.max && o.attempts.Err() == nil && (o.patient || time.Since(began) < maxBlock) {
+		o.room.Wait()
 	}
-	l = &lane{ep: ep, key: k}
-	ep.lanes[k] = l
-	return l, false
+	o.blocked = o.pending >= o.max
+	return !o.blocked
 }
 
-// dispatch starts workers for the ready lanes. The caller holds the lock.
-func (o *outbox) dispatch(ep *endpoint) {
-	if !o.started {
+// pass tells that reading has passed p; a zero p is no place to resume at. If
+// now is set, p is saved at once.
+func (o *outbox) pass(p source.Position, now bool) {
+	if p.IsZero() {
 		return
 	}
-	for n := ep.ready.len(); n > 0 && ep.workers < ep.concurrency; n-- {
-		ep.workers++
-		o.workers++
-		o.wg.Go(func() { o.work(ep) })
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.position = p
+	if now {
+		o.savedAt = time.Time{}
+		o.nudge()
 	}
 }
 
-// work delivers for ep until nothing is ready.
-func (o *outbox) work(ep *endpoint) {
-	for {
-		l, j, action := o.take(ep)
-		if l == nil {
+// resume says what the store has for a position.
+func (o *outbox) resume(p source.Position) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.position, o.saved = p, p
+}
+
+// nudge tells the keeper that there is something to do.
+func (o *outbox) nudge() {
+	select {
+	case o.wake <- struct{}{}:
+	default:
+	}
+}
+
+// keep is the keeper. It ends after quit, when all is written.
+func (o *outbox) keep() {
+	defer close(o.kept)
+	tick := time.NewTicker(o.interval)
+	defer tick.Stop()
+	for last := false; !last; {
+		select {
+		case <-o.wake:
+		case <-tick.C:
+		case <-o.quit:
+			last = true
+		}
+		if err := o.write(last); err != nil {
+			o.fatal(fmt.Errorf("store: %w", err))
 			return
 		}
-		j.firing.Attempt++
-		res, err := attempt(o.ctx, action, j)
-		o.settle(l, j, res, err)
 	}
 }
 
-// take gives a worker its next lane with its first job, or ends the worker.
-func (o *outbox) take(ep *endpoint) (*lane, *job, actions.Action) {
+// write commits what has settled, and what was taken in. With all set the
+// position is saved too, though nothing was taken in.
+func (o *outbox) write(all bool) error {
+	o.mu.Lock()
+	settled, jobs, pos := o.settled, o.intake, o.position
+	drops := o.dropped
+	o.settled, o.intake, o.dropped = nil, nil, map[string]*droppings{}
+	due := len(jobs) > 0 || pos != o.saved && (all || time.Since(o.savedAt) >= o.interval)
+	o.mu.Unlock()
+	if err := o.writeSettled(settled, drops); err != nil {
+		return err
+	}
+	if !due {
+		return nil
+	}
+	b := o.store.NewBatch()
+	for i := range jobs {
+		p := &jobs[i]
+		b.Enqueue(store.Job{Endpoint: p.endpoint, Lane: p.lane, ID: p.firing.ID, Born: p.born, Payload: p.payload})
+	}
+	if pos != o.saved {
+		b.SetCheckpoint(pos.String())
+	}
+	first, err := o.commit(b)
+	if err != nil {
+		return err
+	}
+	o.admit(jobs, first)
+	o.mu.Lock()
+	o.saved, o.savedAt = pos, time.Now()
+	o.mu.Unlock()
+	if !pos.IsZero() {
+		o.ack(pos)
+	}
+	return nil
+}
+
+// commit commits a batch, and waits for space where there is none.
+func (o *outbox) commit(b *store.Batch) (first uint64, err error) {
+	for told := false; ; told = true {
+		first, err = b.Commit()
+		if !errors.Is(err, store.ErrNoSpace) {
+			if told && err == nil {
+				o.log.Info("the store has space again")
+			}
+			return first, err
+		}
+		if !told {
+			o.log.Error("the store is full: nothing more is taken in until there is space", "err", err)
+		}
+		select {
+		case <-o.quit:
+			return 0, err
+		case <-time.After(500 * time.Millisecond):
+		}
+		o.mu.Lock()
+		settled := o.settled
+		o.settled = nil
+		o.mu.Unlock()
+		if err := o.writeSettled(settled, nil); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// writeSettled commits ends of jobs. The store takes these always, and does
+// not wait for the disk: after a crash some are attempted again.
+func (o *outbox) writeSettled(list []settlement, drops map[string]*droppings) error {
+	if len(list) == 0 && len(drops) == 0 {
+		return nil
+	}
+	b, now := o.store.NewBatch(), time.Now()
+	for i := range list {
+		s := &list[i]
+		j := &s.job
+		switch s.what {
+		case delivered:
+			b.SettleListed(store.Settled{Seq: j.seq, Endpoint: s.endpoint, ID: s.id, Status: s.text, Attempts: j.attempts, Born: j.born, At: now})
+		case retried:
+			b.Retry(s.endpoint, j.seq, j.attempts, j.due, s.text)
+		case givenUp:
+			b.Bury(store.DeadLetter{Seq: j.seq, Endpoint: s.endpoint, ID: s.id, Reason: s.reason, Error: s.text, Attempts: j.attempts, Born: j.born, At: now})
+		}
+	}
+	for _, d := range drops {
+		b.Bury(d.letter(now))
+	}
+	_, err := b.Commit()
+	return err
+}
+
+// admit lets committed jobs be delivered.
+func (o *outbox) admit(jobs []planned, first uint64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if ep.ready.len() > 0 && ep.workers <= ep.concurrency && o.ctx.Err() == nil {
-		l := ep.ready.pop()
-		j, _ := l.jobs.first()
-		return l, j, ep.action
-	}
-	ep.workers--
-	o.workers--
-	o.checkIdle()
-	return nil, nil, nil
-}
-
-var errTimeout = errors.New("attempt took longer than its timeout")
-
-func attempt(ctx context.Context, action actions.Action, j *job) (actions.Result, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, j.spec.Timeout, fmt.Errorf("%w of %s", errTimeout, j.spec.Timeout))
-	defer cancel()
-	res, err := action.Do(ctx, j.firing)
-	if err != nil && errors.Is(context.Cause(ctx), errTimeout) && !actions.IsPermanent(err) {
-		err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
-	}
-	return res, err
-}
-
-// settle deals with the outcome of an attempt.
-func (o *outbox) settle(l *lane, j *job, res actions.Result, err error) {
-	if err != nil && o.ctx.Err() != nil {
-		return // triggerd is stopping, which is no fault of the attempt: it waits for the next start
-	}
-	pause, again := retry(j, err)
-	o.report(j, res, err, pause, again)
-
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	switch {
-	case again:
-		o.stats.Failed++
-		o.retrying++
-		time.AfterFunc(pause, func() { o.wake(l) })
-		return
-	case err != nil:
-		o.stats.Failed++
-		o.stats.GivenUp++
-	default:
-		o.stats.Delivered++
-	}
-	l.jobs.pop()
-	o.pending--
-	o.room.Broadcast()
-	if j.mark != nil {
-		o.marks.settle(j.mark)
-	}
-	switch {
-	case l.jobs.len() > 0:
-		l.ep.ready.push(l) // behind the others: a busy key does not starve them
-	case !l.own:
-		delete(l.ep.lanes, l.key)
+	for i := range jobs {
+		p := &jobs[i]
+		ep := o.endpoint(p.endpoint)
+		seq := first + uint64(i)
+		if ep.indexed >= indexWindow && !ep.more {
+			ep.more, ep.next = true, seq
+		}
+		if ep.more || seq < ep.next {
+			continue // refill finds it, or has
+		}
+		ep.next = seq + 1
+		j := job{seq: seq, born: p.born}
+		if o.cached < cachedJobs {
+			o.cached++
+			j.firing = p.firing
+		}
+		if l, ready := ep.put(p.lane, j); ready {
+			ep.ready.push(l)
+			o.dispatch(ep)
+		}
 	}
 }
 
-// wake ends a lane's wait for its next attempt.
-func (o *outbox) wake(l *lane) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.retrying--
-	if o.draining {
+// refill indexes more of what waits in the store, if there is room for it. The
+// caller holds the lock.
+func (o *outbox) refill(ep *endpoint) error {
+	if !ep.more || ep.indexed > indexWindow/2 {
+		return nil
+	}
+	n, now := 0, time.Now()
+	for p, err := range o.store.Pending(ep.name, ep.next) {
+		if err != nil {
+			return err
+		}
+		if n == refillChunk {
+			return nil
+		}
+		n++
+		ep.next = p.Seq + 1
+		j := job{seq: p.Seq, attempts: p.Attempts, born: p.Born, due: p.Due}
+		if l, ready := ep.put(p.Lane, j); ready {
+			o.queue(l, now)
+		}
+	}
+	ep.more = false
+	return nil
+}
+
+// rescan indexes what was left out of a lane that was full. The caller holds
+// the lock.
+func (o *outbox) rescan(l *lane) error {
+	from := l.skipped
+	l.skipped = 0
+	for p, err := range o.store.Pending(l.ep.name, from) {
+		if err != nil {
+			return err
+		}
+		if p.Seq >= l.ep.next {
+			return nil
+		}
+		if p.Lane != l.id {
+			continue
+		}
+		if l.jobs.len() >= laneWindow {
+			l.skipped = p.Seq
+			return nil
+		}
+		l.jobs.push(job{seq: p.Seq, attempts: p.Attempts, born: p.Born, due: p.Due})
+		l.ep.indexed++
+	}
+	return nil
+}
+
+// queue makes a lane ready, at once or when its first job is due. The caller
+// holds the lock.
+func (o *outbox) queue(l *lane, now time.Time) {
+	if pause := l.jobs.first().due.Sub(now); pause > 0 {
+		time.AfterFunc(pause, func() {
+			o.mu.Lock()
+			defer o.mu.Unlock()
+			l.ep.ready.push(l)
+			o.dispatch(l.ep)
+		})
 		return
 	}
 	l.ep.ready.push(l)
-	o.dispatch(l.ep)
 }
-
-// retry tells whether, and after which pause, a firing is attempted again: a
-// random part of a time that doubles, or what the receiver asked for.
-func retry(j *job, err error) (pause time.Duration, again bool) {
-	r := j.spec.Retry
-	if err == nil || actions.IsPermanent(err) || j.firing.Attempt >= r.MaxAttempts {
-		return 0, false
-	}
-	limit := r.MaxBackoff
-	if n := j.firing.Attempt - 1; n < 32 {
-		limit = min(limit, r.Backoff<<n)
-	}
-	pause = time.Duration(rand.Int64N(int64(limit) + 1))
-	if asked, ok := actions.RetryDelay(err); ok {
-		pause = max(pause, asked)
-	}
-	if r.MaxAge > 0 && time.Since(j.since)+pause > r.MaxAge {
-		return 0, false
-	}
-	return pause, true
-}
-
-func (o *outbox) report(j *job, res actions.Result, err error, pause time.Duration, again bool) {
-	f := j.firing
-	about := []any{"rule", f.Rule, "action", f.Action, "firing", f.ID, "attempt", f.Attempt}
-	switch {
-	case err == nil:
-		o.log.Debug("delivered", append(about, "status", res.Status)...)
-	case again:
-		o.log.Warn("delivery failed, trying again", append(about, "err", err, "pause", pause.Round(time.Millisecond))...)
-	default:
-		o.log.Error("delivery given up", append(about, "err", err, "key", text(f.Event.Key))...)
-	}
-}
-
-// finish waits until nothing is pending, or ctx is done.
-func (o *outbox) finish(ctx context.Context) {
-	defer context.AfterFunc(ctx, o.room.Broadcast)()
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for o.pending > 0 && ctx.Err() == nil {
-		o.room.Wait()
-	}
-}
-
-// drain waits until everything that can be delivered without a retry is, but
-// not longer than timeout, and returns how many firings are left.
-func (o *outbox) drain(timeout time.Duration) int {
-	o.mu.Lock()
-	o.draining = true
-	o.checkIdle()
-	o.mu.Unlock()
-	timer := time.NewTimer(timeout)
-	defer timer.Stop()
-	select {
-	case <-o.idle:
-	case <-timer.C:
-	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.pending
-}
-
-// checkIdle ends drain when nothing is left to wait for. The caller holds the
-// lock.
-func (o *outbox) checkIdle() {
-	if !o.draining || o.workers > 0 {
-		return
-	}
-	select {
-	case <-o.idle:
-	default:
-		close(o.idle)
-	}
-}
-
-// wait waits for the workers to end, once their context is done.
-func (o *outbox) wait() { o.wg.Wait() }
 
 func (o *outbox) addStats(s *Stats) {
 	o.mu.Lock()
@@ -358,18 +451,35 @@ func (o *outbox) addStats(s *Stats) {
 	s.GivenUp, s.Dropped, s.Pending = o.stats.GivenUp, o.stats.Dropped, int64(o.pending)
 }
 
-// droppings reports dropped firings: the first at once, then at most every ten
-// seconds how many there were.
+// droppings are firings of one rule that there was no room for.
 type droppings struct {
-	count int64
-	last  time.Time
+	rule     string
+	first    *actions.Firing
+	last     int64 // offset
+	count    int
+	lastSeen time.Time
 }
 
-func (d *droppings) report(log *slog.Logger, f *actions.Firing, limit int) {
-	d.count++
-	if time.Since(d.last) < 10*time.Second {
-		return
+// drop counts a firing that there is no room for. What was dropped is written
+// down as a dead letter that stands for all of it since the last one. The
+// caller holds the lock.
+func (o *outbox) drop(f *actions.Firing) {
+	o.stats.Dropped++
+	d := o.dropped[f.Rule]
+	if d == nil {
+		d = &droppings{rule: f.Rule, first: f}
+		o.dropped[f.Rule] = d
+		if o.stats.Dropped == 1 || !o.events.droppedLately() {
+			o.log.Error("too many firings wait, new ones are dropped", "max_pending", o.max, "rule", f.Rule, "dropped", o.stats.Dropped)
+		}
 	}
-	log.Error("too many firings wait, new ones are dropped", "max_pending", limit, "dropped", d.count, "rule", f.Rule, "firing", f.ID)
-	d.count, d.last = 0, time.Now()
+	d.count++
+	d.last = f.Event.Offset
+}
+
+func (d *droppings) letter(now time.Time) store.DeadLetter {
+	return store.DeadLetter{
+		Endpoint: "rule/" + d.rule, ID: d.first.ID, Reason: "dropped", Born: now, At: now,
+		Error: fmt.Sprintf("%d firings of rule %s, offsets %d to %d, were dropped: too many waited", d.count, d.rule, d.first.Event.Offset, d.last),
+	}
 }

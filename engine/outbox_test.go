@@ -14,7 +14,9 @@ import (
 
 	"triggerd/actions"
 	"triggerd/internal/event"
+	"triggerd/internal/store"
 	"triggerd/rules"
+	"triggerd/source"
 )
 
 // receiver is an action that keeps what it got.
@@ -75,22 +77,91 @@ func (r *receiver) received() []string {
 // box is an outbox in a bubble, with one endpoint for each receiver: "0", "1".
 type box struct {
 	*outbox
-	log    *bytes.Buffer
+	t      *testing.T
+	log    *lockedBuffer
 	cancel context.CancelFunc
+	acked  source.Position
 }
 
+// lockedBuffer is a log that many goroutines write and a test reads.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// noSource is a source of which only Ack is used.
+type noSource struct {
+	source.Source
+	ack func(source.Position)
+}
+
+func (s noSource) Ack(p source.Position) { s.ack(p) }
+
 func newBox(t *testing.T, maxPending, concurrency int, rs ...*receiver) *box {
-	log := &bytes.Buffer{}
-	b := &box{log: log, outbox: newOutbox(maxPending, &watermark{}, slog.New(slog.NewTextHandler(log, nil)))}
-	next := map[string]endpointConfig{}
-	for i, r := range rs {
-		next[fmt.Sprint(i)] = endpointConfig{r, concurrency}
+	t.Helper()
+	st, err := store.OpenInMemory()
+	if err != nil {
+		t.Fatal(err)
 	}
-	b.setEndpoints(next)
-	ctx, cancel := context.WithCancel(t.Context())
-	b.cancel = cancel
-	b.start(ctx)
+	b := openBox(t, st, maxPending, concurrency, rs...)
+	t.Cleanup(func() {
+		if err := st.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	return b
+}
+
+// openBox returns a running outbox on a store.
+func openBox(t *testing.T, st *store.Store, maxPending, concurrency int, rs ...*receiver) *box {
+	t.Helper()
+	b := &box{t: t, log: &lockedBuffer{}}
+	src := noSource{ack: func(p source.Position) { b.acked = p }}
+	b.outbox = newOutbox(st, &Config{MaxPending: maxPending, CheckpointInterval: time.Hour, Source: src, Logger: slog.New(slog.NewTextHandler(b.log, nil))})
+	if err := b.recover(); err != nil {
+		t.Fatal(err)
+	}
+	b.use(concurrency, rs...)
+	ctx, cancel := context.WithCancel(context.Background())
+	b.cancel = cancel
+	b.start(ctx, func(err error) {
+		t.Errorf("fatal: %v", err)
+		cancel()
+	})
+	t.Cleanup(b.end)
+	return b
+}
+
+// use brings in a generation with the receivers for endpoints.
+func (b *box) use(concurrency int, rs ...*receiver) {
+	g := &generation{endpoints: map[string]endpointConfig{}}
+	for i, r := range rs {
+		if r != nil {
+			g.endpoints[fmt.Sprint(i)] = endpointConfig{action: r, concurrency: concurrency, spec: spec(nil)}
+		}
+	}
+	b.setGeneration(g)
+}
+
+// end stops the outbox, once.
+func (b *box) end() {
+	if b.cancel != nil {
+		b.cancel()
+		b.close()
+		b.cancel = nil
+	}
 }
 
 // sleep lets d pass in the bubble, and all that is due happen.
@@ -100,7 +171,16 @@ func sleep(d time.Duration) {
 }
 
 func (b *box) put(endpoint, key, id string, spec *rules.Action) {
-	b.add(endpoint, spec, &actions.Firing{ID: id, Rule: "r", Action: "a", Event: &event.Event{Key: []byte(key)}}, true)
+	b.t.Helper()
+	if spec.Order != "none" {
+		b.mu.Lock()
+		if b.specs == nil {
+			b.specs = map[specKey]*rules.Action{}
+		}
+		b.specs[specKey{"r" + endpoint, "a"}] = spec
+		b.mu.Unlock()
+	}
+	b.add(endpoint, spec, "block", &actions.Firing{ID: id, Rule: "r" + endpoint, Action: "a", Event: &event.Event{Key: []byte(key)}})
 }
 
 func spec(change func(*rules.Action)) *rules.Action {
@@ -136,7 +216,7 @@ func TestOutboxOrder(t *testing.T) {
 		if got := r.received(); strings.Join(got[3:], " ") != "a1 a2 a3" {
 			t.Errorf("after the retries: %v", got)
 		}
-		if b.pending != 0 || len(b.endpoints["0"].lanes) != 0 {
+		if b.pending != 0 || b.endpoints["0"].indexed != 0 || len(b.endpoints["0"].lanes) != 0 {
 			t.Errorf("%d pending in %d lanes", b.pending, len(b.endpoints["0"].lanes))
 		}
 	})
@@ -160,8 +240,7 @@ func TestOutboxBulkhead(t *testing.T) {
 		if slow.most != 3 {
 			t.Errorf("%d attempts at once at the slow endpoint, want 3", slow.most)
 		}
-		b.cancel()
-		b.wait()
+		b.end()
 	})
 }
 
@@ -207,7 +286,7 @@ func TestOutboxGivesUp(t *testing.T) {
 				b := newBox(t, 100, 4, r)
 				b.put("0", "k", "bad", spec(tt.change))
 				b.put("0", "k", "next", spec(tt.change))
-				sleep(100 * time.Hour)
+				sleep(10 * time.Hour)
 				if n := len(r.attempts) - 1; n != tt.attempts {
 					t.Errorf("%d attempts, want %d: %v", n, tt.attempts, r.attempts)
 				}
@@ -219,12 +298,17 @@ func TestOutboxGivesUp(t *testing.T) {
 				if s.GivenUp != 1 || s.Delivered != 1 || s.Pending != 0 || s.Failed != int64(tt.attempts) {
 					t.Errorf("stats %+v", s)
 				}
-				if !strings.Contains(b.log.String(), `msg="delivery given up" rule=r action=a firing=bad`) {
+				if !strings.Contains(b.log.String(), `msg="delivery given up" rule=r0 action=a firing=bad`) {
 					t.Errorf("log:\n%s", b.log)
 				}
-				b.marks.pass(at(1))
-				if p, _ := b.marks.position(); p != at(1) {
-					t.Error("a firing that was given up holds the position back")
+				letters := 0
+				for d, err := range b.store.Dead(0) {
+					if letters++; err != nil || d.ID != "bad" || d.Attempts != tt.attempts || d.Error != "down" {
+						t.Errorf("dead letter %+v, %v", d, err)
+					}
+				}
+				if letters != 1 {
+					t.Errorf("%d dead letters", letters)
 				}
 			})
 		})
@@ -237,13 +321,13 @@ func TestRetryPause(t *testing.T) {
 	for attempt, limit := range map[int]time.Duration{1: time.Second, 2: 2 * time.Second, 3: 4 * time.Second, 40: time.Minute, 1000: time.Minute} {
 		seen := time.Duration(0)
 		for range 1000 {
-			j := &job{firing: &actions.Firing{Attempt: attempt}, spec: spec(func(a *rules.Action) { a.Retry.MaxAttempts = 2000 }), since: time.Now()}
-			pause, again := retry(j, errDown)
-			if !again || pause < 0 || pause > limit {
-				t.Fatalf("attempt %d: pause %v, %v, limit %v", attempt, pause, again, limit)
+			sp, j := spec(func(a *rules.Action) { a.Retry.MaxAttempts = 2000 }), &job{attempts: attempt, born: time.Now()}
+			what, _, pause := verdict(sp, j, errDown)
+			if what != retried || pause < 0 || pause > limit {
+				t.Fatalf("attempt %d: pause %v, %v, limit %v", attempt, pause, what, limit)
 			}
 			seen = max(seen, pause)
-			if pause, _ := retry(j, actions.RetryAfter(10*time.Minute, errDown)); pause != 10*time.Minute {
+			if _, _, pause := verdict(sp, j, actions.RetryAfter(10*time.Minute, errDown)); pause != 10*time.Minute {
 				t.Fatalf("attempt %d: pause %v though the receiver asked for 10m", attempt, pause)
 			}
 		}
@@ -278,8 +362,7 @@ func TestOutboxFull(t *testing.T) {
 		if s.Dropped != 15 {
 			t.Error("dropped though there is room again")
 		}
-		b.cancel()
-		b.wait()
+		b.end()
 	})
 }
 
@@ -293,57 +376,62 @@ func TestOutboxTimeout(t *testing.T) {
 		if len(r.attempts) < 2 || !strings.Contains(b.log.String(), "attempt took longer than its timeout of 5s") {
 			t.Errorf("attempts %v, log:\n%s", r.attempts, b.log)
 		}
-		b.cancel()
-		b.wait()
+		b.end()
 	})
 }
 
-// drain delivers what can be delivered at once, and leaves what would have to
-// be retried.
-func TestOutboxDrain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := &receiver{takes: 100 * time.Millisecond, do: func(f *actions.Firing) error {
-			if strings.HasPrefix(f.ID, "bad") {
-				return errDown
+// Stopping with drain delivers what can be delivered at once, and leaves what
+// would have to be retried; without, it waits only for what is under way.
+func TestOutboxStop(t *testing.T) {
+	for _, drain := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			r := &receiver{takes: 100 * time.Millisecond, do: func(f *actions.Firing) error {
+				if strings.HasPrefix(f.ID, "bad") {
+					return errDown
+				}
+				return nil
+			}}
+			b := newBox(t, 1000, 2, r)
+			slow := spec(func(a *rules.Action) { a.Retry.Backoff, a.Retry.MaxBackoff = time.Hour, time.Hour })
+			b.put("0", "x", "bad", slow)
+			b.put("0", "x", "behind", slow)
+			for i := range 20 {
+				b.put("0", fmt.Sprint(i), fmt.Sprintf("good%d", i), slow)
 			}
-			return nil
-		}}
-		b := newBox(t, 1000, 2, r)
-		for i := range 20 {
-			b.put("0", fmt.Sprint(i), fmt.Sprintf("good%d", i), spec(nil))
-		}
-		b.put("0", "x", "bad", spec(nil))
-		b.put("0", "x", "behind", spec(nil))
-		began := time.Now()
-		if left := b.drain(time.Minute); left != 2 {
-			t.Errorf("%d left, want 2", left)
-		}
-		if n := len(r.received()); n != 20 {
-			t.Errorf("%d delivered, want 20", n)
-		}
-		if took := time.Since(began); took > 10*time.Second {
-			t.Errorf("drain took %v of virtual time", took)
-		}
-		b.cancel()
-		b.wait()
-		sleep(time.Hour) // the retry's timer has nothing to wake any more
-		if n := len(r.received()); n != 20 {
-			t.Errorf("%d delivered after the end", n)
-		}
-	})
+			synctest.Wait()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			began := time.Now()
+			left := b.stop(ctx, drain)
+			n := len(r.received())
+			if left != 22-n || drain && n != 20 || !drain && n != 1 {
+				t.Errorf("drain %v: %d left, %d delivered", drain, left, n)
+			}
+			if took := time.Since(began); took > 10*time.Second {
+				t.Errorf("drain %v took %v of virtual time", drain, took)
+			}
+			b.end()
+			sleep(2 * time.Hour) // the retry's timer has nothing to wake any more
+			if again := len(r.received()); again != n {
+				t.Errorf("%d delivered after the end", again-n)
+			}
+		})
+	}
 }
 
-func TestOutboxDrainTimeout(t *testing.T) {
+func TestOutboxStopTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &receiver{takes: time.Hour}
 		b := newBox(t, 1000, 2, r)
 		b.put("0", "k", "x", spec(func(a *rules.Action) { a.Timeout = 2 * time.Hour }))
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
 		began := time.Now()
-		if left := b.drain(10 * time.Second); left != 1 || time.Since(began) != 10*time.Second {
+		if left := b.stop(ctx, true); left != 1 || time.Since(began) != 10*time.Second {
 			t.Errorf("%d left after %v", left, time.Since(began))
 		}
-		b.cancel()
-		b.wait()
+		b.end()
 		var s Stats
 		if b.addStats(&s); s.Failed != 0 || s.Pending != 1 {
 			t.Errorf("an attempt that the stop ended counts as failed: %+v", s)
@@ -361,7 +449,7 @@ func TestOutboxReload(t *testing.T) {
 		b.put("0", "k", "x", spec(nil))
 		b.put("1", "k", "y", spec(nil))
 		synctest.Wait()
-		b.setEndpoints(map[string]endpointConfig{"0": {new0, 2}})
+		b.use(2, new0)
 		old1.mu.Lock()
 		old1.do = nil
 		old1.mu.Unlock()
@@ -372,7 +460,7 @@ func TestOutboxReload(t *testing.T) {
 		if len(new0.received()) != 1 || len(old1.received()) != 1 || len(old0.received()) != 0 {
 			t.Errorf("received: new %v, gone %v, replaced %v", new0.received(), old1.received(), old0.received())
 		}
-		b.setEndpoints(map[string]endpointConfig{"0": {new0, 2}})
+		b.use(2, new0)
 		if _, there := b.endpoints["1"]; there || !old1.closed {
 			t.Error("the endpoint that is gone is still there")
 		}

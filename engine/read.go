@@ -76,10 +76,9 @@ func (r *reader) interpret(rec *source.Record) {
 
 // pass moves the position behind the record.
 func (r *reader) pass(rec *source.Record) {
-	r.e.marks.pass(rec.Pos)
-	if rec.Kind == source.SnapshotEnd {
-		r.e.saveCheckpoint() // now: a crash before the first regular one would start afresh, and miss what lies between
-	}
+	// After an attach at once: a crash before the first regular checkpoint would
+	// start afresh, and miss what lies between.
+	r.e.outbox.pass(rec.Pos, rec.Kind == source.SnapshotEnd)
 	if cap(r.events) > keepEvents {
 		r.events = nil
 	}
@@ -137,14 +136,13 @@ func (r *reader) fire() {
 		e.counts.matches.Add(int64(len(r.matches)))
 		owned := ev.Clone()
 		for j := range r.matches {
-			e.plan(gen, &r.matches[j], owned, true)
+			e.plan(gen, &r.matches[j], owned)
 		}
 	}
 }
 
-// plan makes the firings of a match and puts them into the outbox. marked
-// tells that they come from the stream, so that its position waits for them.
-func (e *Engine) plan(gen *generation, m *rules.Match, owned *event.Event, marked bool) {
+// plan makes the firings of a match and puts them into the outbox.
+func (e *Engine) plan(gen *generation, m *rules.Match, owned *event.Event) {
 	if m.Rule.DryRun {
 		e.counts.dryRuns.Add(1)
 		e.log.Debug("dry run: would fire", "rule", m.Rule.Name, "key", text(owned.Key), "event", owned.Name, "offset", owned.Offset)
@@ -160,7 +158,7 @@ func (e *Engine) plan(gen *generation, m *rules.Match, owned *event.Event, marke
 			e.cfg.OnFiring(f)
 		}
 		if !e.cfg.DryRun {
-			e.outbox.add(gen.endpointOf[a], a, f, marked)
+			e.outbox.add(gen.endpointOf[a], a, "block", f)
 		}
 	}
 }

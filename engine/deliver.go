@@ -1,0 +1,288 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"triggerd/actions"
+	"triggerd/rules"
+)
+
+// deliveryEvents keeps what is said rarely from being said often.
+type deliveryEvents struct{ dropped time.Time }
+
+func (e *deliveryEvents) droppedLately() bool {
+	if time.Since(e.dropped) < 10*time.Second {
+		return true
+	}
+	e.dropped = time.Now()
+	return false
+}
+
+// dispatch starts workers for what is ready. The caller holds the lock.
+func (o *outbox) dispatch(ep *endpoint) {
+	if ep.action == nil || ep.paused || o.stopping {
+		return
+	}
+	if err := o.refill(ep); err != nil {
+		o.fatal(fmt.Errorf("store: %w", err))
+		return
+	}
+	for n := ep.ready.len(); n > 0 && ep.workers < ep.concurrency; n-- {
+		ep.workers++
+		o.workers++
+		o.wg.Go(func() { o.work(ep) })
+	}
+}
+
+// work delivers for ep until nothing is ready.
+func (o *outbox) work(ep *endpoint) {
+	for {
+		l, j, action := o.take(ep)
+		if l == nil {
+			return
+		}
+		o.attempt(l, j, action)
+	}
+}
+
+// take gives a worker its next lane with its first job, or ends the worker.
+func (o *outbox) take(ep *endpoint) (*lane, job, actions.Action) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if !o.stopping && !ep.paused && ep.workers <= ep.concurrency {
+		if err := o.refill(ep); err != nil {
+			o.fatal(fmt.Errorf("store: %w", err))
+		}
+		if ep.ready.len() > 0 {
+			again := ep.gate.pass(time.Now())
+			if again.IsZero() {
+				l := ep.ready.pop()
+				j := *l.jobs.first()
+				if j.firing != nil {
+					l.jobs.first().firing = nil
+					o.cached--
+				}
+				return l, j, ep.action
+			}
+			time.AfterFunc(time.Until(again), func() {
+				o.mu.Lock()
+				defer o.mu.Unlock()
+				o.dispatch(ep)
+			})
+		}
+	}
+	ep.workers--
+	o.workers--
+	o.room.Broadcast()
+	return nil, job{}, nil
+}
+
+var errTimeout = errors.New("attempt took longer than its timeout")
+
+// attempt makes one attempt of a job, and settles it.
+func (o *outbox) attempt(l *lane, j job, action actions.Action) {
+	j.attempts++
+	f, spec, err := o.firing(l.ep, &j)
+	var res actions.Result
+	if err == nil {
+		f.Attempt = j.attempts
+		res, err = do(o.attempts, action, f, spec.Timeout)
+	}
+	if err != nil && o.attempts.Err() != nil {
+		return // triggerd is stopping, which is no fault of the attempt: it waits for the next start
+	}
+	s := settlement{endpoint: l.ep.name, job: j, what: delivered, text: res.Status}
+	if f != nil {
+		s.id = f.ID
+	}
+	pause := time.Duration(0)
+	if err != nil {
+		s.text = err.Error()
+		s.what, s.reason, pause = verdict(spec, &j, err)
+		s.job.due = time.Now().Add(pause)
+	}
+	o.report(f, &s, err, pause)
+	o.settle(l, &s, err)
+}
+
+// firing returns the job's firing, and how it is to be delivered.
+func (o *outbox) firing(ep *endpoint, j *job) (*actions.Firing, *rules.Action, error) {
+	f := j.firing
+	if f == nil {
+		stored, err := o.store.Load(j.seq)
+		if err != nil {
+			return nil, ep.spec, fmt.Errorf("read the job: %w", err)
+		}
+		if f, err = parsePayload(stored.ID, stored.Payload); err != nil {
+			return nil, ep.spec, actions.Permanent(err)
+		}
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if spec := o.specs[specKey{f.Rule, f.Action}]; spec != nil {
+		return f, spec, nil
+	}
+	return f, ep.spec, nil
+}
+
+func do(ctx context.Context, action actions.Action, f *actions.Firing, timeout time.Duration) (actions.Result, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("%w of %s", errTimeout, timeout))
+	defer cancel()
+	res, err := action.Do(ctx, f)
+	if err != nil && errors.Is(context.Cause(ctx), errTimeout) && !actions.IsPermanent(err) {
+		err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
+	}
+	return res, err
+}
+
+// verdict tells whether, and after which pause, a firing is attempted again: a
+// random part of a time that doubles, or what the receiver asked for.
+func verdict(spec *rules.Action, j *job, err error) (what outcome, reason string, pause time.Duration) {
+	r := spec.Retry
+	switch {
+	case actions.IsPermanent(err):
+		return givenUp, "permanent", 0
+	case j.attempts >= r.MaxAttempts:
+		return givenUp, "attempts", 0
+	}
+	limit := r.MaxBackoff
+	if n := j.attempts - 1; n < 32 {
+		limit = min(limit, r.Backoff<<n)
+	}
+	pause = time.Duration(rand.Int64N(int64(limit) + 1))
+	if asked, ok := actions.RetryDelay(err); ok {
+		pause = max(pause, asked)
+	}
+	if r.MaxAge > 0 && time.Since(j.born)+pause > r.MaxAge {
+		return givenUp, "age", 0
+	}
+	return retried, "", pause
+}
+
+// settle deals with the outcome of an attempt.
+func (o *outbox) settle(l *lane, s *settlement, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.settled = append(o.settled, *s)
+	o.nudge()
+	o.judge(l.ep, s, err)
+	if s.what == retried {
+		o.stats.Failed++
+		first := l.jobs.first()
+		first.attempts, first.due = s.job.attempts, s.job.due
+		o.queue(l, time.Now())
+		o.dispatch(l.ep)
+		return
+	}
+	if s.what == givenUp {
+		o.stats.Failed++
+		o.stats.GivenUp++
+	} else {
+		o.stats.Delivered++
+	}
+	l.jobs.pop()
+	l.ep.indexed--
+	l.ep.pending--
+	o.pending--
+	o.room.Broadcast()
+	o.advance(l)
+}
+
+// advance brings a lane, of which a job is done, to the next. The caller holds
+// the lock.
+func (o *outbox) advance(l *lane) {
+	if l.jobs.len() == 0 && l.skipped > 0 {
+		if err := o.rescan(l); err != nil {
+			o.fatal(fmt.Errorf("store: %w", err))
+			return
+		}
+	}
+	switch {
+	case l.jobs.len() > 0:
+		o.queue(l, time.Now()) // behind the others: a busy key does not starve them
+	case l.id != 0:
+		delete(l.ep.lanes, l.id)
+	}
+}
+
+// judge tells the endpoint's gate how it went. The caller holds the lock.
+func (o *outbox) judge(ep *endpoint, s *settlement, err error) {
+	if err == nil || actions.IsPermanent(err) { // it is there, and answers
+		if ep.gate.succeeded() {
+			o.log.Info("endpoint answers again", "action", ep.name)
+		}
+		return
+	}
+	asked, _ := actions.RetryDelay(err)
+	if ep.gate.failed(time.Now(), asked) {
+		o.log.Warn("endpoint fails again and again: only one attempt at a time is made until one succeeds", "action", ep.name, "pending", ep.pending, "err", s.text)
+	}
+}
+
+func (o *outbox) report(f *actions.Firing, s *settlement, err error, pause time.Duration) {
+	if f == nil {
+		o.log.Error("job cannot be read", "action", s.endpoint, "seq", s.job.seq, "err", err)
+		return
+	}
+	about := []any{"rule", f.Rule, "action", f.Action, "firing", f.ID, "attempt", f.Attempt}
+	switch s.what {
+	case delivered:
+		o.log.Debug("delivered", append(about, "status", s.text)...)
+	case retried:
+		o.log.Warn("delivery failed, trying again", append(about, "err", err, "pause", pause.Round(time.Millisecond))...)
+	case givenUp:
+		o.log.Error("delivery given up", append(about, "err", err, "key", text(f.Event.Key))...)
+	}
+}
+
+// stop ends the outbox: what was taken in is written, what is under way gets
+// until ctx is done to settle. With drain set, what is ready is attempted too.
+// It returns how many firings are left.
+func (o *outbox) stop(ctx context.Context, drain bool) (left int) {
+	defer context.AfterFunc(ctx, o.room.Broadcast)()
+	o.mu.Lock()
+	if !drain {
+		o.stopping = true
+	}
+	for ctx.Err() == nil && (o.workers > 0 || drain && o.busy()) {
+		o.room.Wait()
+	}
+	o.stopping = true
+	defer o.mu.Unlock()
+	return o.pending
+}
+
+// busy reports whether something is on its way to an attempt. The caller holds
+// the lock.
+func (o *outbox) busy() bool {
+	if len(o.intake) > 0 {
+		return true
+	}
+	for _, ep := range o.endpoints {
+		if ep.ready.len() > 0 && !ep.paused && ep.action != nil && !ep.gate.open {
+			return true
+		}
+	}
+	return false
+}
+
+// finish waits until nothing is pending, or ctx is done.
+func (o *outbox) finish(ctx context.Context) {
+	defer context.AfterFunc(ctx, o.room.Broadcast)()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for o.pending > 0 && ctx.Err() == nil {
+		o.room.Wait()
+	}
+}
+
+// close waits for the workers, whose context is done, and for the keeper.
+func (o *outbox) close() {
+	o.wg.Wait()
+	close(o.quit)
+	<-o.kept
+}

@@ -1,0 +1,185 @@
+package engine
+
+import (
+	"encoding/binary"
+	"hash/fnv"
+	"time"
+
+	"triggerd/actions"
+	"triggerd/rules"
+)
+
+// Bounds of what is kept in memory of the jobs that wait in the store. With
+// them a backlog of any size takes a bounded index, and one key that is stuck
+// does not take the room of the others.
+const (
+	indexWindow = 200_000 // jobs of an endpoint
+	laneWindow  = 10_000  // jobs of a lane
+	refillChunk = 10_000  // jobs read from the store while the lock is held
+	cachedJobs  = 10_000  // firings kept decoded from planning to their first attempt
+)
+
+// endpoint is one action that firings are delivered with: a target, or a
+// rule's own action.
+//
+// Each endpoint has lanes, one for each key that something waits for. The
+// first job of a lane is attempted until it is delivered or given up, and only
+// then the next. A lane is in one of three places: in its endpoint's ready
+// queue, with a worker, or with a timer that will put it back.
+type endpoint struct {
+	name        string
+	action      actions.Action // nil: no rule has it any more; its jobs wait
+	spec        *rules.Action  // for jobs whose own rule is gone
+	concurrency int
+	paused      bool
+	gate        gate
+
+	lanes   map[uint64]*lane
+	ready   fifo[*lane]
+	workers int
+	pending int // jobs in the store and on the way there
+	indexed int // jobs in lanes
+	next    uint64
+	more    bool // the store has jobs from next on that are not indexed
+}
+
+// lane is what keeps its order.
+type lane struct {
+	ep      *endpoint
+	id      uint64 // 0: of one job that need not keep any order, and is in no map
+	jobs    fifo[job]
+	skipped uint64 // seq of the first job that was left out because the lane is full; 0: none was
+}
+
+// job is what is known of a job without reading it.
+type job struct {
+	seq      uint64
+	attempts int
+	born     time.Time
+	due      time.Time
+	firing   *actions.Firing // nil: to be read
+}
+
+// laneOf returns the lane of a firing: its key and database, or for an event
+// without a key its rule. It is the same after a restart.
+func laneOf(f *actions.Firing, order string) uint64 {
+	if order == "none" {
+		return 0
+	}
+	h := fnv.New64a()
+	var db [8]byte
+	binary.LittleEndian.PutUint64(db[:], uint64(f.Event.DB))
+	h.Write(db[:])
+	if f.Event.Key != nil {
+		h.Write(f.Event.Key)
+	} else {
+		h.Write([]byte("\x00rule\x00" + f.Rule))
+	}
+	return max(h.Sum64(), 1)
+}
+
+// put indexes a job, and reports whether its lane became ready by that.
+func (ep *endpoint) put(id uint64, j job) (l *lane, ready bool) {
+	if id == 0 {
+		l = &lane{ep: ep}
+	} else if l = ep.lanes[id]; l == nil {
+		l = &lane{ep: ep, id: id}
+		ep.lanes[id] = l
+	} else {
+		if l.skipped == 0 && l.jobs.len() >= laneWindow {
+			l.skipped = j.seq
+		}
+		if l.skipped == 0 {
+			l.jobs.push(j)
+			ep.indexed++
+		}
+		return l, false
+	}
+	l.jobs.push(j)
+	ep.indexed++
+	return l, true
+}
+
+// gate says when an endpoint may be attempted: it opens one attempt at a time
+// after a run of failures, it holds while the receiver asked to be left alone,
+// and it keeps a rate.
+type gate struct {
+	failures int // in a row, over all lanes
+	open     bool
+	probing  bool
+	pause    time.Duration
+	until    time.Time // no attempt before
+
+	max    int // attempts per period; 0: no limit
+	per    time.Duration
+	tokens float64
+	filled time.Time
+}
+
+const (
+	breakerFailures = 10
+	breakerMinPause = time.Second
+	breakerMaxPause = time.Minute
+)
+
+// pass returns zero if an attempt may be made now, and counts it; else when to
+// ask again.
+func (g *gate) pass(now time.Time) time.Time {
+	if now.Before(g.until) {
+		return g.until
+	}
+	if g.open {
+		if g.probing {
+			return now.Add(breakerMinPause) // its outcome will come first
+		}
+		g.probing = true
+	}
+	if g.max <= 0 {
+		return time.Time{}
+	}
+	if g.filled.IsZero() {
+		g.tokens = float64(g.max)
+	} else {
+		g.tokens = min(float64(g.max), g.tokens+float64(now.Sub(g.filled))/float64(g.per)*float64(g.max))
+	}
+	g.filled = now
+	if g.tokens >= 1 {
+		g.tokens--
+		return time.Time{}
+	}
+	g.probing = false
+	return now.Add(time.Duration((1 - g.tokens) / float64(g.max) * float64(g.per)))
+}
+
+// succeeded closes the breaker. It reports whether it was open.
+func (g *gate) succeeded() (was bool) {
+	was = g.open
+	g.failures, g.open, g.probing, g.pause = 0, false, false, 0
+	return was
+}
+
+// failed counts a failure that says something about the endpoint, and reports
+// whether the breaker opened by it.
+func (g *gate) failed(now time.Time, asked time.Duration) (opened bool) {
+	if asked > 0 {
+		g.hold(now.Add(asked))
+	}
+	g.failures++
+	switch {
+	case g.open && g.probing:
+		g.pause = min(2*g.pause, breakerMaxPause)
+	case !g.open && g.failures >= breakerFailures:
+		g.open, g.pause, opened = true, breakerMinPause, true
+	default:
+		return false
+	}
+	g.probing = false
+	g.hold(now.Add(g.pause))
+	return opened
+}
+
+func (g *gate) hold(until time.Time) {
+	if until.After(g.until) {
+		g.until = until
+	}
+}
