@@ -2,7 +2,6 @@ package rdb
 
 import (
 	"encoding/binary"
-	"slices"
 	"strconv"
 )
 
@@ -174,7 +173,7 @@ func (r *Reader) streamNode(id StreamID, yield yieldFunc) error {
 	if nMaster > maxStreamFields {
 		return r.compactFault(c, l.at, "stream node of %d fields: %w of %d", nMaster, ErrLimit, maxStreamFields)
 	}
-	r.master, r.masterTexts = slices.Grow(r.master[:0], int(nMaster)), r.masterTexts[:0]
+	r.master, r.masterTexts = room(r.master, int(nMaster)), r.masterTexts[:0]
 	for range nMaster {
 		r.master = append(r.master, l.text(&r.masterTexts))
 		if l.bad {
@@ -208,6 +207,14 @@ func (r *Reader) streamNode(id StreamID, yield yieldFunc) error {
 	return r.lpCount(c, l.n)
 }
 
+// room returns s without what is in it, with room for n more.
+func room(s [][]byte, n int) [][]byte {
+	if n <= cap(s) {
+		return s[:0]
+	}
+	return make([][]byte, 0, n)
+}
+
 // streamEntry reads one entry into r.el; gone tells that it is a deleted one.
 func (r *Reader) streamEntry(id StreamID) (gone bool, err error) {
 	l, el := &r.lp, &r.el
@@ -217,9 +224,9 @@ func (r *Reader) streamEntry(id StreamID) (gone bool, err error) {
 	if l.bad || flags&^(streamDeleted|streamSameFields) != 0 {
 		return false, r.compactFault(l.c, l.at, "stream entry: bad head")
 	}
-	r.texts, r.fields = r.texts[:0], r.fields[:0]
+	r.texts = r.texts[:0]
 	if flags&streamSameFields != 0 {
-		r.fields = slices.Grow(r.fields, 2*len(r.master))
+		r.fields = room(r.fields, 2*len(r.master))
 		for _, field := range r.master {
 			r.fields = append(r.fields, field, l.text(&r.texts))
 			if l.bad {
@@ -234,7 +241,7 @@ func (r *Reader) streamEntry(id StreamID) (gone bool, err error) {
 		if n > maxStreamFields {
 			return false, r.compactFault(l.c, l.at, "stream entry of %d fields: %w of %d", n, ErrLimit, maxStreamFields)
 		}
-		r.fields = slices.Grow(r.fields, 2*int(n))
+		r.fields = room(r.fields, 2*int(n))
 		for range n {
 			r.fields = append(r.fields, l.text(&r.texts), l.text(&r.texts))
 			if l.bad {
