@@ -12,8 +12,8 @@ import (
 // TestMemory: headers, the map's or tree's share, the allocator's rounding.
 const (
 	listCost   = 24
-	setCost    = 40
-	hashCost   = 64
+	setCost    = 44
+	hashCost   = 76
 	expireCost = 48
 	zsetCost   = 100
 	streamCost = 72
@@ -168,7 +168,7 @@ type set struct {
 func newSet() *set { return &set{members: map[string]struct{}{}} }
 
 func (s *set) len() int   { return len(s.members) }
-func (s *set) bytes() int { return s.size + 64 }
+func (s *set) bytes() int { return s.size + 120 }
 
 func (s *set) has(member string) bool {
 	_, ok := s.members[member]

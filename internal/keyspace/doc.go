@@ -14,8 +14,8 @@
 // # What a command alone cannot tell
 //
 // The stream carries effects, and some things that a server announces are in no
-// command. Here the events differ from the server's; it takes the keys' state
-// to mend most of them:
+// command. For keys of which nothing is kept the events differ from the
+// server's:
 //
 //   - A pop, trim or removal that empties its key: no "del" follows.
 //   - The *STORE commands, SORT STORE and BITOP announce "del", or nothing,
@@ -24,13 +24,80 @@
 //   - A single DEL or UNLINK may be an expiry or an eviction: "del" with
 //     CauseUnknown. An HDEL may be the expiry of fields: likewise. A DEL or
 //     UNLINK of several keys is always a client's: CauseDeleted.
-//   - SET .. KEEPTTL may have been an INCRBYFLOAT, HSET and HSETEX a
-//     HINCRBYFLOAT, SREM an SPOP, XGROUP SETID an XREADGROUP: the event is
-//     named after what is replicated.
-//   - XADD .. MAXLEN may have trimmed: no "xtrim" follows.
-//   - "new", "overwritten", "type_changed": whether the key was there before.
+//   - SET .. KEEPTTL may have been an INCRBYFLOAT, HSETEX a HINCRBYFLOAT or
+//     HINCRBY.
+//   - XADD .. MAXLEN may have trimmed: no "xtrim" follows. SMOVE announces
+//     "sadd" only if the member is new, XCLAIM a consumer that it makes.
 //
 // testdata/scoreboard.txt counts them, against recordings of real servers.
+//
+// # The mirror
+//
+// Config.Need says of which keys more is kept. Of those with NeedState it is
+// whether they are there, type, deadline and the names of their elements: then
+// all of the above is exact, but for what depends on the text of strings. With
+// NeedValue it is the whole value too, and events have Before and After: views
+// of the mirror that cost nothing until they are read, and then what is read.
+// A change to a collection of a million elements costs what it changed.
+//
+//	in := keyspace.New(keyspace.Config{Need: func(db int, key []byte) keyspace.Need { ... }})
+//	in.SnapshotBegin()
+//	events = in.SnapshotKey(events[:0], &keyspace.SnapshotKey{Key: e.Key, ..., Value: reader}) // for each key
+//	events = in.SnapshotEnd(events[:0], &keyspace.SnapshotKey{Time: now})
+//
+// Until a snapshot was loaded, or a FLUSHALL seen, only keys that a command has
+// set whole are known. A value that is not known is a nil Value, never a wrong
+// one: Losses counts why. Values of HyperLogLogs, of places found (GEOSEARCHSTORE),
+// of SORT .. BY and GET and of modules are not known, since only the server can
+// tell them, nor is what a command did that no server can have done with the
+// value that is mirrored.
+//
+// A key takes, on 64 bits, about 176 bytes beyond its name and value; an element
+// beyond its text about 24 bytes in a list, 44 in a set, 76 in a hash (50 and
+// its name again if it has a deadline), 100 in a sorted set, 72 in a stream and
+// 24 for each of an entry's texts; and each collection 50 to 300. Stats has the
+// sum of these, TestMemory holds it against the heap, and Config.MaxMirror
+// bounds it.
+//
+// A snapshot after a gap is compared with the mirror, and each key that is not
+// as it was makes one event with the origin FromResync: event.Changed, "del",
+// or "expired" where the deadline had passed.
+//
+// # Whether a key expired
+//
+// A single DEL or UNLINK of a key at or after its deadline is its expiry:
+// before any command looks at a key that is past its deadline, the server
+// removes it and replicates that by itself. Of an HDEL it takes all fields to
+// be past theirs. What counts is Command.Time, which is our clock at arrival;
+// Config.ExpiryGrace allows for a clock that is behind the primary's, and for
+// Redis 6.0, which replicates how long a key has to live and not until when. A
+// key that is removed before its deadline was deleted by a client or evicted:
+// CauseDeleted says no more.
+//
+// With NeedOnTime the expiry is announced at the deadline, by Expire, and the
+// server's removal, which may be minutes late, makes no event.
+//
+// # What nobody can tell
+//
+// Here events differ from the server's though all is mirrored, since the same
+// bytes come for different things. TestDifferential names the same exceptions:
+//
+//   - SREM may be an SPOP: "srem". A DEL may be an SPOP that takes all: no
+//     "spop" before the "del".
+//   - HSET may be an HINCRBYFLOAT, before Redis 8.0.6 and in Valkey: "hset". A
+//     client's own SET .. KEEPTTL and HSETEX .. KEEPTTL of a number over a number
+//     passes for an INCRBYFLOAT or HINCRBYFLOAT.
+//   - UNLINK may be an EXPIRE in the past, which Valkey 8.1 and later announce
+//     as "expired": "del".
+//   - Fields that expire together are announced once: here each HDEL is.
+//   - A client's XGROUP SETID with ENTRIESREAD passes for an XREADGROUP: no event.
+//     The consumer that a waiting XREADGROUP makes is announced before the XADD
+//     that ends the wait: here after it.
+//   - What is announced and not replicated has no event: an LTRIM that changes
+//     nothing, the consumer of an XREADGROUP that finds nothing, what a script
+//     does after redis.set_repl, Valkey's HSETEX in the past.
+//   - ZREMRANGEBYLEX, and ZRANGESTORE BYLEX, of members whose scores differ
+//     depends on the server's encoding; the value is not known afterwards.
 //
 // # Commands the package does not know
 //

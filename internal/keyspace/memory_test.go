@@ -44,7 +44,7 @@ func TestMemory(t *testing.T) {
 			took := heap() - before
 			says := s.in.Stats().MirrorBytes
 			t.Logf("%d bytes a key or element, estimated as %d", took/keys, says/keys)
-			if says < took*6/10 || says > took*2 {
+			if says < took*8/10 || says > took*14/10 {
 				t.Errorf("it takes %d bytes and says %d", took, says)
 			}
 			checkCount(t, s.in)

@@ -30,8 +30,6 @@ type Losses struct {
 	Undecided int64 // a command whose result only the server knows (PFADD, an unknown module's)
 }
 
-func (l *Losses) total() int64 { return l.Limit + l.Source + l.Mismatch + l.Malformed + l.Undecided }
-
 // tri is whether a key is there.
 type tri uint8
 
