@@ -177,7 +177,21 @@ func configOf(srv *servers.Server) keyspace.Config {
 		c.Major = 6
 		c.ExpiryGrace = 500 * time.Millisecond // it replicates how long a key has to live, not until when
 	}
+	c.Classes = keyspace.Classes{New: srv.Program.Name != "redis-6.0", Overwritten: srv.Program.Name == "redis-8.6"}
 	return c
+}
+
+// classFlags asks a server for all classes that it has, but for the misses of
+// reads.
+func classFlags(srv *servers.Server) string {
+	flags := "EA"
+	if c := configOf(srv).Classes; c.New {
+		flags += "n"
+		if c.Overwritten {
+			flags += "oc"
+		}
+	}
+	return flags
 }
 
 func startDifferential(t *testing.T, srv *servers.Server) *differential {
@@ -194,7 +208,7 @@ func startDifferential(t *testing.T, srv *servers.Server) *differential {
 	config.Need = func(int, []byte) keyspace.Need { return keyspace.NeedState }
 	d.state = keyspace.New(config)
 	for name, value := range map[string]string{
-		"notify-keyspace-events": "EA", "repl-diskless-sync-delay": "0", "client-output-buffer-limit": "pubsub 0 0 0",
+		"notify-keyspace-events": classFlags(srv), "repl-diskless-sync-delay": "0", "client-output-buffer-limit": "pubsub 0 0 0",
 	} {
 		if _, err := d.client.Do("CONFIG", "SET", name, value); err != nil {
 			t.Fatal(err)
@@ -256,7 +270,7 @@ func (d *differential) follow(ctx context.Context, attached chan bool) {
 				}
 				ours = append(ours, spell(ev))
 				d.at = append(d.at, len(d.stream)-1)
-				if string(ev.Key) == lastKey {
+				if string(ev.Key) == lastKey && ev.Name == "set" {
 					d.ours <- ours
 					return
 				}
@@ -370,7 +384,7 @@ func (d *differential) listen() {
 			n, _ := strconv.Atoi(db)
 			ev := event.Event{Name: name, DB: n, Key: []byte(m[3].(string))}
 			theirs = append(theirs, spell(&ev))
-			if string(ev.Key) == lastKey {
+			if string(ev.Key) == lastKey && ev.Name == "set" {
 				d.theirs <- theirs
 				return
 			}
@@ -477,7 +491,8 @@ func (d *differential) compareState(ours []string) {
 		switch kind, _, _ := strings.Cut(key, ":"); {
 		case kind == "b", len(kind) == 1 && (name == "set" || name == "del"):
 			return ""
-		case name == "incrbyfloat", name == "hincrbyfloat", name == "hincrby", name == "hexpire", name == "hset":
+		case name == "incrbyfloat", name == "hincrbyfloat", name == "hincrby", name == "hexpire", name == "hset",
+			name == "new", name == "overwritten", name == "type_changed":
 			return ""
 		}
 		return ev

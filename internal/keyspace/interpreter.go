@@ -33,6 +33,8 @@ type Config struct {
 	// MaxMirror is how many bytes of memory the mirror may take, as estimated;
 	// 0 means DefaultMaxMirror.
 	MaxMirror int64
+	// Classes are further events, of keys that are needed.
+	Classes Classes
 	// ExpiryGrace is how much earlier than its deadline, by our clock, the
 	// removal of a key still counts as its expiry: how far our clock may be
 	// behind the primary's. What a client removes in that time is called

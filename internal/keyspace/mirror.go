@@ -98,6 +98,7 @@ type mirror struct {
 	generation int // number of need
 	limit      int64
 	grace      int64 // ms
+	classes    Classes
 	dbs        map[int]*database
 	// flushed tells that databases never met are empty.
 	flushed  bool
@@ -122,7 +123,7 @@ func newMirror(c *Config) *mirror {
 	if limit == 0 {
 		limit = DefaultMaxMirror
 	}
-	return &mirror{need: c.Need, limit: limit, grace: c.ExpiryGrace.Milliseconds(), dbs: map[int]*database{}}
+	return &mirror{need: c.Need, limit: limit, grace: c.ExpiryGrace.Milliseconds(), classes: c.Classes, dbs: map[int]*database{}}
 }
 
 // maxDatabases is how many databases are mirrored: a hostile stream of ever
@@ -179,6 +180,8 @@ type ref struct {
 	d   *database
 	it  *item // nil: the key is not needed
 
+	existed tri  // before
+	kind    kind // before
 	was, is view
 	before  event.Value // nil: not known
 	after   event.Value
@@ -236,6 +239,7 @@ func (mi *mirror) open(db int, key []byte) *ref {
 		mi.keys++
 	}
 	it.command, it.ref, r.it = mi.number, r, it
+	r.existed, r.kind = it.exists, it.kind
 	r.before = it.view(&r.was, &r.undo)
 	switch o := it.obj.(type) {
 	case nil:

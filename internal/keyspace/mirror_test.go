@@ -143,6 +143,15 @@ func TestMirror(t *testing.T) {
 			`srem state:s none command: ? -> null ["a"] -2`, `del state:s none command: ? -> null ["a"] -2`}},
 		{name: "state only, text", commands: []string{"SET state:k v PXAT @0", "DEL state:k"}, want: []string{`expired state:k none expired: ? -> null [] -2`}},
 
+		{name: "new", config: keyspace.Config{Classes: keyspace.Classes{New: true}}, commands: []string{"RENAME a b", "RPUSH l x", "LMOVE l m LEFT LEFT"}, want: []string{
+			`new m list command: null -> ["x"] [] -1`, `lpush m list command: null -> ["x"] [] -1`,
+			`lpop l none command: ["x"] -> null [] -2`, `del l none command: ["x"] -> null [] -2`}},
+		{name: "overwritten", config: keyspace.Config{Classes: keyspace.Classes{New: true, Overwritten: true}}, commands: []string{"RPUSH k x", "SET k v PXAT @9"}, want: []string{
+			`overwritten k string command: ["x"] -> "v" [] 9`, `type_changed k string command: ["x"] -> "v" [] 9`,
+			`set k string command: ["x"] -> "v" [] 9`, `expire k string command: ["x"] -> "v" [] 9`}},
+		{name: "nothing is new that is not known", config: keyspace.Config{Classes: keyspace.Classes{New: true}}, commands: []string{"MOD.X k", "SET k v"}, want: []string{
+			`set k string command: ? -> "v" [] -1`}},
+
 		// What cannot be known.
 		{name: "HyperLogLog", commands: []string{"PFADD p a", "PFADD p b"}, want: []string{`pfadd p string command: ? -> ? [] -1`}},
 		{name: "known again", commands: []string{"PFADD p a", "SET p v"}, want: []string{`set p string command: ? -> "v" [] -1`}},

@@ -21,6 +21,9 @@ func (in *Interpreter) track(m *maker, id ID, p plan) {
 			mi.loseAll(m, id, &mi.losses.Undecided)
 		}
 	}
+	if mi.classes != (Classes{}) {
+		mi.announce(m, id)
+	}
 	mi.finish(m)
 }
 
