@@ -22,10 +22,7 @@ type endpointConfig struct {
 	action      actions.Action
 	spec        *rules.Action
 	concurrency int
-	rate        struct {
-		max int // attempts per per; 0: any number
-		per time.Duration
-	}
+	rate        rules.RateLimit
 }
 
 // concurrencies are the defaults. Attempts beyond the number of cores only
@@ -94,7 +91,7 @@ func (g *generation) addEndpoint(r *rules.Rule, a *rules.Action, o ActionOptions
 	if _, made := g.endpoints[name]; made {
 		return nil
 	}
-	c := endpointConfig{spec: a, concurrency: a.Concurrency}
+	c := endpointConfig{spec: a, concurrency: a.Concurrency, rate: a.RateLimit}
 	if c.concurrency == 0 {
 		c.concurrency = concurrencies[a.Kind]
 	}

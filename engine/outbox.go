@@ -150,7 +150,7 @@ func (o *outbox) setGeneration(g *generation) {
 		ep := o.endpoint(name)
 		closeAction(ep.action)
 		ep.action, ep.spec, ep.concurrency = c.action, c.spec, c.concurrency
-		ep.gate.max, ep.gate.per = c.rate.max, c.rate.per
+		ep.gate.max, ep.gate.per = c.rate.Max, c.rate.Per
 		if o.attempts != nil {
 			o.dispatch(ep)
 		}

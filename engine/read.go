@@ -158,7 +158,7 @@ func (e *Engine) plan(gen *generation, m *rules.Match, owned *event.Event) {
 			e.cfg.OnFiring(f)
 		}
 		if !e.cfg.DryRun {
-			e.outbox.add(gen.endpointOf[a], a, "block", f)
+			e.outbox.add(gen.endpointOf[a], a, m.Rule.Overflow, f)
 		}
 	}
 }

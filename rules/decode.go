@@ -35,7 +35,7 @@ func (c *compilation) rule(v view) *Rule {
 	if !ok {
 		return nil
 	}
-	r := &Rule{Enabled: true, Order: "key", pattern: pattern{limits: &limits{}}}
+	r := &Rule{Enabled: true, Order: "key", Overflow: "block", pattern: pattern{limits: &limits{}}}
 	c.ruleName(t, r)
 	r.File, r.Line, r.Col = t.location()
 	read(t, "description", &r.Description, view.str)
@@ -44,6 +44,7 @@ func (c *compilation) rule(v view) *Rule {
 	read(t, "dry_run", &r.DryRun, view.boolean)
 	read(t, "snapshot", &r.Snapshot, view.boolean)
 	read(t, "order", &r.Order, func(v view) (string, bool) { return v.oneOf("key", "none") })
+	read(t, "overflow", &r.Overflow, func(v view) (string, bool) { return v.oneOf("block", "drop_new", "drop_old") })
 	t.list("tags", func(v view) {
 		if s, ok := v.str(); ok {
 			r.Tags = append(r.Tags, s)

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // target decodes one [targets.NAME].
@@ -131,6 +132,7 @@ func (t *table) nothingOfItsOwn(target string) {
 // kind's, and is checked by it.
 func (c *compilation) ownFields(t *table, a *Action) {
 	read(t, "concurrency", &a.Concurrency, func(v view) (int, bool) { return v.integer(1, 10_000) })
+	t.rateLimit(&a.RateLimit)
 	kind, ok := t.get("type")
 	if !ok {
 		t.errorf(`type = "webhook", "exec" or "log"`, "the action has no type")
@@ -159,6 +161,18 @@ func (c *compilation) ownFields(t *table, a *Action) {
 	for _, err := range flatten(c.l.o.Action(a.Kind, a.Fields)) {
 		t.actionError(kind, err)
 	}
+}
+
+// rateLimit decodes { max, per }: both or neither.
+func (t *table) rateLimit(r *RateLimit) {
+	t.section("rate_limit", func(t *table) {
+		read(t, "max", &r.Max, func(v view) (int, bool) { return v.integer(1, 1_000_000) })
+		read(t, "per", &r.Per, func(v view) (time.Duration, bool) { return v.duration(time.Millisecond) })
+		if !t.has("max") || !t.has("per") {
+			t.errorf(`rate_limit = { max = 50, per = "1s" }`, "a rate limit has max and per")
+		}
+		t.done()
+	})
 }
 
 func (t *table) ignoreRest() {

@@ -13,6 +13,7 @@ const (
 	defaultTimeout    = 5 * time.Second
 	defaultMaxPending = 1_000_000
 	defaultDir        = "triggerd-data"
+	defaultRetention  = 7 * 24 * time.Hour
 )
 
 var defaultRetry = Retry{MaxAttempts: 12, Backoff: time.Second, MaxBackoff: 10 * time.Minute, MaxAge: 24 * time.Hour}
@@ -20,11 +21,11 @@ var defaultRetry = Retry{MaxAttempts: 12, Backoff: time.Second, MaxBackoff: 10 *
 // Names of the file's format that this version does not have: an error that
 // says so, never silence.
 var (
-	laterSections = []string{"http", "windows", "test"}
+	laterSections = []string{"http", "windows"}
 	laterSource   = []string{"max_mirror"}
-	laterStore    = []string{"retention"}
-	laterRule     = []string{"on_time", "throttle", "debounce", "count", "absent", "cancel", "batch", "dedupe", "for", "once", "sample", "summarize", "active", "mute", "overflow"}
-	laterAction   = []string{"rate_limit", "overflow"}
+	laterStore    []string
+	laterRule     = []string{"on_time", "throttle", "debounce", "count", "absent", "cancel", "batch", "dedupe", "for", "once", "sample", "summarize", "active", "mute"}
+	laterAction   = []string{"overflow"}
 )
 
 // document is what the files say, gathered before anything is compiled, since
@@ -35,6 +36,7 @@ type document struct {
 	macros  map[string]view
 	targets map[string]view
 	rules   []view
+	tests   []view
 }
 
 func newDocument() *document {
@@ -65,15 +67,23 @@ func (l *loader) document(s *source) {
 	t.gather("lists", "list", l.d.lists)
 	t.gather("macros", "macro", l.d.macros)
 	t.gather("targets", "target", l.d.targets)
-	if v, ok := t.get("rule"); ok {
-		v.field = ""
-		if _, isList := v.v.([]any); !isList {
-			v.errorf("write [[rule]]", "rules are a list")
-		} else {
-			v.each(func(v view) { l.d.rules = append(l.d.rules, v) })
-		}
-	}
+	t.tables("rule", &l.d.rules)
+	t.tables("test", &l.d.tests)
 	t.done(laterSections...)
+}
+
+// tables adds the members of a list of tables, [[name]].
+func (t *table) tables(name string, to *[]view) {
+	v, ok := t.get(name)
+	if !ok {
+		return
+	}
+	v.field = ""
+	if _, isList := v.v.([]any); !isList {
+		v.errorf("write [["+name+"]]", "%ss are a list", name)
+		return
+	}
+	v.each(func(v view) { *to = append(*to, v) })
 }
 
 // gather adds the named members of a section.
@@ -130,7 +140,7 @@ func (l *loader) include(s *source, v view) {
 func (d *document) build(l *loader) *Set {
 	set := &Set{
 		Source: Source{Start: "resume", Ack: "none", PsyncCommand: "PSYNC"},
-		Store:  Store{Dir: defaultDir, MaxPending: defaultMaxPending},
+		Store:  Store{Dir: defaultDir, MaxPending: defaultMaxPending, Retention: defaultRetention},
 	}
 	if d.main == nil {
 		return set
@@ -157,6 +167,11 @@ func (d *document) build(l *loader) *Set {
 	for _, v := range d.rules {
 		if r := c.rule(v); r != nil {
 			set.Rules = append(set.Rules, r)
+		}
+	}
+	for _, v := range d.tests {
+		if test := c.test(v); test != nil {
+			set.Tests = append(set.Tests, test)
 		}
 	}
 	if len(l.errors) == 0 {
@@ -199,6 +214,7 @@ func (t *table) store(s *Store) {
 		return dir, ok && dir != ""
 	})
 	read(t, "max_pending", &s.MaxPending, func(v view) (int, bool) { return v.integer(1, 1_000_000_000) })
+	read(t, "retention", &s.Retention, func(v view) (time.Duration, bool) { return v.duration(time.Second) })
 	t.done(laterStore...)
 }
 

@@ -46,6 +46,7 @@ type Set struct {
 	Source   Source
 	Store    Store
 	Rules    []*Rule  // in file order, included files where they are named; disabled rules too
+	Tests    []*Test  // in file order, as rules
 	Warnings []*Error // what is allowed but can hardly be meant
 	Files    []string // every file that was read, as it was named; empty for Build
 
@@ -70,8 +71,9 @@ type Source struct {
 
 // Store is where deliveries wait: the [store] section.
 type Store struct {
-	Dir        string // "triggerd-data" by default
-	MaxPending int    // firings that may wait; 1,000,000 by default
+	Dir        string        // "triggerd-data" by default
+	MaxPending int           // firings that may wait; 1,000,000 by default
+	Retention  time.Duration // of settled deliveries and dead letters; 7 days by default
 }
 
 // Rule is one [[rule]].
@@ -89,8 +91,9 @@ type Rule struct {
 	// event, and fires at each of the schedule's times.
 	Schedule cron.Schedule
 
-	Order   string // "key": a key's firings arrive one after another; "none"
-	Actions []*Action
+	Order    string // "key": a key's firings arrive one after another; "none"
+	Overflow string // when too many firings wait: "block" (the default) waits a little and then drops, "drop_new", "drop_old"
+	Actions  []*Action
 
 	File      string // where the rule begins; Line is 0 for Build
 	Line, Col int
@@ -108,11 +111,19 @@ type Action struct {
 
 	Timeout     time.Duration // of one attempt
 	Retry       Retry
-	Concurrency int    // attempts at the same time, over all rules where Target is set; 0 if the file does not say
+	Concurrency int // attempts at the same time, over all rules where Target is set; 0 if the file does not say
+	RateLimit   RateLimit
 	Order       string // the rule's, unless the action says otherwise
 
 	File      string // where the action begins; Line is 0 for Build
 	Line, Col int
+}
+
+// RateLimit bounds how many attempts are made in a time, over all rules where
+// a target has it. The zero value is no limit.
+type RateLimit struct {
+	Max int
+	Per time.Duration
 }
 
 // Retry says how long a delivery is attempted. The wait before attempt n+1 is

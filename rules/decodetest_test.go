@@ -1,0 +1,92 @@
+package rules_test
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"triggerd/rules"
+)
+
+const oneRule = "[[rule]]\nname = \"r\"\n[[rule.action]]\ntype = \"log\"\n"
+
+func TestTests(t *testing.T) {
+	set, err := rules.Parse("f.toml", []byte(oneRule+`
+[[test]]
+name = "fires"
+feed = ["SET a 1", { at = "+1h30m" }, 'SET b "two words"', { at = "+2d" }]
+expect = { r = 2 }
+`), rules.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []*rules.Test{{
+		Name:   "fires",
+		Feed:   []rules.Step{{Command: "SET a 1"}, {Pause: 90 * time.Minute}, {Command: `SET b "two words"`}, {Pause: 48 * time.Hour}},
+		Expect: map[string]int{"r": 2}, File: "f.toml", Line: 6, Col: 1,
+	}}
+	if !reflect.DeepEqual(set.Tests, want) {
+		t.Errorf("tests %+v, want %+v", *set.Tests[0], *want[0])
+	}
+}
+
+func TestTestsWrong(t *testing.T) {
+	for _, tt := range []struct{ test, want string }{
+		{"feed = [\"SET a 1\"]\nexpect = {}", "f.toml:5:1: the test has no name"},
+		{"name = \"x\"\nexpect = {}", "the test feeds nothing"},
+		{"name = \"x\"\nfeed = [\"SET a 1\"]", "the test expects nothing"},
+		{"name = \"x\"\nfeed = [\"\"]\nexpect = {}", "f.toml:7:9: feed[0]: not a command"},
+		{"name = \"x\"\nfeed = [\"SET a 1\\nSET b 1\"]\nexpect = {}", "not a command"},
+		{"name = \"x\"\nfeed = [{ in = \"1h\" }]\nexpect = {}", "unknown field in"},
+		{"name = \"x\"\nfeed = [{ at = \"1h\" }]\nexpect = {}", "has no +"},
+		{"name = \"x\"\nfeed = [{ at = \"+soon\" }]\nexpect = {}", "is not a pause"},
+		{"name = \"x\"\nfeed = [{ at = \"+-1s\" }]\nexpect = {}", "is not a pause"},
+		{"name = \"x\"\nfeed = [7]\nexpect = {}", "f.toml:7:9: feed: wants a table"},
+		{"name = \"x\"\nfeed = [\"SET a 1\"]\nexpect = { q = 1 }", "f.toml:8:12: expect.q: there is no rule \"q\""},
+		{"name = \"x\"\nfeed = [\"SET a 1\"]\nexpect = { r = -1 }", "expect.r"},
+		{"name = \"x\"\nfeed = [\"SET a 1\"]\nexpect = { r = 1 }\nfeet = 1", "unknown field feet (did you mean \"feed\"?)"},
+	} {
+		_, err := rules.Parse("f.toml", []byte(oneRule+"[[test]]\n"+tt.test), rules.Options{})
+		if err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s:\n%v\nwant %s", tt.test, err, tt.want)
+		}
+	}
+}
+
+func TestOverflowAndRateLimit(t *testing.T) {
+	set, err := rules.Parse("f.toml", []byte(`
+[store]
+retention = "30d"
+[targets.t]
+type = "log"
+rate_limit = { max = 50, per = "1s" }
+[[rule]]
+name = "r"
+overflow = "drop_old"
+[[rule.action]]
+target = "t"
+[[rule.action]]
+type = "log"
+[[rule]]
+name = "d"
+[[rule.action]]
+type = "log"
+rate_limit = { max = 1, per = "1m" }
+`), rules.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, d := set.Rules[0], set.Rules[1]
+	if r.Overflow != "drop_old" || d.Overflow != "block" || set.Store.Retention != 30*24*time.Hour {
+		t.Errorf("overflow %s and %s, retention %v", r.Overflow, d.Overflow, set.Store.Retention)
+	}
+	if r.Actions[0].RateLimit != (rules.RateLimit{Max: 50, Per: time.Second}) || r.Actions[1].RateLimit != (rules.RateLimit{}) || d.Actions[0].RateLimit != (rules.RateLimit{Max: 1, Per: time.Minute}) {
+		t.Errorf("rate limits %v %v %v", r.Actions[0].RateLimit, r.Actions[1].RateLimit, d.Actions[0].RateLimit)
+	}
+	for _, bad := range []string{"rate_limit = { max = 1 }", "rate_limit = { per = \"1s\" }", "rate_limit = { max = 0, per = \"1s\" }", "rate_limit = { max = 1, per = \"0s\" }", "rate_limit = 5"} {
+		if _, err := rules.Parse("f.toml", []byte(oneRule+bad), rules.Options{}); err == nil {
+			t.Errorf("%s is taken", bad)
+		}
+	}
+}

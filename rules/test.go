@@ -1,0 +1,103 @@
+package rules
+
+import (
+	"strings"
+	"time"
+)
+
+// Test is one [[test]]: what the rules are to make of some commands.
+type Test struct {
+	Name string
+	Feed []Step
+	// Expect says how often each of these rules is to match. Rules that are
+	// not named may match or not.
+	Expect map[string]int
+
+	File      string // where it begins; Line is 0 for Build
+	Line, Col int
+}
+
+// Step is one step of a test: a command as it would arrive from the server, or
+// a pause.
+type Step struct {
+	Command string        // "" for a pause
+	Pause   time.Duration // how far the test's clock moves
+}
+
+// test decodes one [[test]]. It returns nil if v is no table.
+func (c *compilation) test(v view) *Test {
+	v.rule, v.field = "", ""
+	t, ok := v.table()
+	if !ok {
+		return nil
+	}
+	test := &Test{Expect: map[string]int{}}
+	test.File, test.Line, test.Col = t.location()
+	read(t, "name", &test.Name, view.str)
+	if test.Name == "" {
+		t.errorf(`give it one: name = "fires once"`, "the test has no name")
+	}
+	if !t.has("feed") {
+		t.errorf(`feed = ["SET stock:7 1"]`, "the test feeds nothing")
+	}
+	t.list("feed", func(v view) {
+		if s, ok := v.step(); ok {
+			test.Feed = append(test.Feed, s)
+		}
+	})
+	if !t.has("expect") {
+		t.errorf("expect = { a-rule = 1 }", "the test expects nothing")
+	}
+	t.section("expect", func(t *table) {
+		for name := range sortedKeys(t.m) {
+			v, _ := t.get(name)
+			if _, known := c.ruleNames[name]; !known {
+				v.atKey = true
+				v.errorf(didYouMean(name, sortedKeys(c.ruleNames)), "there is no rule %q", name)
+			}
+			if n, ok := v.integer(0, maxInt); ok {
+				test.Expect[name] = n
+			}
+		}
+	})
+	t.done()
+	return test
+}
+
+// step decodes a command, or { at = "+30m" }.
+func (v view) step() (s Step, ok bool) {
+	if _, isText := v.v.(string); isText {
+		s.Command, ok = v.text()
+		if ok && (strings.TrimSpace(s.Command) == "" || strings.ContainsAny(s.Command, "\r\n")) {
+			v.errorf(`one command: "SET stock:7 1"`, "not a command")
+			return s, false
+		}
+		return s, ok
+	}
+	t, ok := v.table()
+	if !ok {
+		return s, false
+	}
+	at, ok := t.get("at")
+	t.done()
+	if !ok {
+		t.errorf(`a command, or { at = "+30m" }`, "not a step of a test")
+		return s, false
+	}
+	text, ok := at.str()
+	if !ok {
+		return s, false
+	}
+	after, plus := strings.CutPrefix(text, "+")
+	if !plus {
+		at.errorf(`at = "+30m" is half an hour after the step before`, "%s has no +", at.shown(text))
+		return s, false
+	}
+	d, err := parseDuration(after)
+	if err != nil || d <= 0 {
+		at.errorf(`write "+10s", "+5m", "+1h30m", "+7d"`, "%s is not a pause", at.shown(text))
+		return s, false
+	}
+	s.Pause = d
+	return s, true
+}
