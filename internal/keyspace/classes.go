@@ -1,9 +1,6 @@
 package keyspace
 
-import (
-	"bytes"
-	"slices"
-)
+import "triggerd/internal/event"
 
 // Classes are events that servers announce only when asked to. They take the
 // state of the key: of one that is not needed, or not known, there are none.
@@ -29,62 +26,61 @@ func replaces(id ID) (overwrites, removes bool) {
 	return false, false
 }
 
-// announce puts the events of the optional classes among those of the command.
+// announce puts the events of the optional classes among those of the command:
+// before the first of their key, but a key that is renamed or moved is new
+// first of all, and one that was removed for it was overwritten last.
 func (mi *mirror) announce(m *maker, id ID) {
+	mi.plain = append(mi.plain[:0], m.dst[m.base:]...)
+	m.dst = m.dst[:m.base]
 	overwrites, removes := replaces(id)
-	for _, r := range mi.refs[:mi.used] {
-		it := r.it
-		if it == nil || it.exists != yes {
-			continue
+	moves := id == cmdRename || id == cmdRenamenx || id == cmdMove
+	add := func(ev event.Event, name string) {
+		ev.Name = name
+		m.dst = append(m.dst, ev)
+	}
+	changed := func(ev *event.Event, r *ref) {
+		if !mi.classes.Overwritten || !overwrites || r.existed != yes || ev.Name == "incrbyfloat" {
+			return
 		}
-		first, last := m.eventsOf(r)
-		if first < 0 {
-			continue
+		add(*ev, "overwritten")
+		if r.kind != r.it.kind && r.kind != kindUnknown && r.it.kind != kindUnknown {
+			add(*ev, "type_changed")
 		}
-		if mi.classes.Overwritten && overwrites && r.existed == yes && m.dst[first].Name != "incrbyfloat" {
-			at := first
-			if removes {
-				at = last + 1
-			}
-			m.insert(at, first, "overwritten")
-			if r.kind != it.kind && r.kind != kindUnknown && it.kind != kindUnknown {
-				at++
-				if at <= first {
-					first++
-				}
-				m.insert(at, first, "type_changed")
-			}
-		}
+	}
+	fresh := func(ev *event.Event, r *ref) {
 		if mi.classes.New && (r.existed == no || removes && r.existed == yes) {
-			at := first
-			if id == cmdRename || id == cmdRenamenx || id == cmdMove {
-				at = m.base
+			add(*ev, "new")
+		}
+	}
+	at := 0
+	for i := range mi.plain {
+		if r := mi.refOf(&mi.plain[i], &at); moves && r != nil && r.it.exists == yes {
+			fresh(&mi.plain[i], r)
+		}
+	}
+	for i := range mi.plain {
+		ev := &mi.plain[i]
+		r := mi.refOf(ev, &at)
+		first := r != nil && !r.told && r.it.exists == yes
+		if first {
+			r.told = true
+			if !removes {
+				changed(ev, r)
 			}
-			m.insert(at, first, "new")
+			if !moves {
+				fresh(ev, r)
+			}
+		}
+		m.dst = append(m.dst, *ev)
+		if first && removes {
+			changed(ev, r)
 		}
 	}
 	for i := m.base; i < len(m.dst); i++ {
 		m.dst[i].Index = i - m.base
 	}
-}
-
-// eventsOf returns the first and the last event of a key, -1 if there is none.
-func (m *maker) eventsOf(r *ref) (first, last int) {
-	first = -1
-	for i := m.base; i < len(m.dst); i++ {
-		if ev := &m.dst[i]; ev.DB == r.db && ev.Key != nil && bytes.Equal(ev.Key, r.key) {
-			if first < 0 {
-				first = i
-			}
-			last = i
-		}
+	const keep = 256
+	if clear(mi.plain); cap(mi.plain) > keep {
+		mi.plain = nil
 	}
-	return first, last
-}
-
-// insert puts an event like the one at like before the one at at.
-func (m *maker) insert(at, like int, name string) {
-	ev := m.dst[like]
-	ev.Name = name
-	m.dst = slices.Insert(m.dst, at, ev)
 }

@@ -32,15 +32,18 @@ type collection interface {
 // undo is what one command has changed of one value: enough to see the value
 // as it was. Only the fields of the value's type are used.
 type undo struct {
-	count    int          // of elements, before
-	elements []undone     // hash, set, zset: the first for a name counts
-	patches  []patch      // string: undone from the last to the first
-	front    []string     // list: removed from the front, in the list's order
-	back     []string     // list: removed from the back, in the list's order
-	addFront int          // list: elements added after that, in front
-	addBack  int          // list: at the back
-	items    []string     // list: all of it, where nothing less will do
-	whole    bool         // items is set
+	count    int      // of elements, before
+	elements []undone // hash, set, zset: the first for a name counts
+	patches  []patch  // string: undone from the last to the first
+	front    []string // list: removed from the front, in the list's order
+	back     []string // list: removed from the back, in the list's order
+	addFront int      // list: elements added after that, in front
+	addBack  int      // list: at the back
+	items    []string // list: all of it, where nothing less will do
+	whole    bool     // items is set
+	replaced bool     // list: the item at index slot was old
+	slot     int
+	old      string
 	entries  []*entry     // stream: removed, and some that the command itself had added
 	last     rdb.StreamID // stream: ID of the last entry ever, before
 }

@@ -122,8 +122,8 @@ func (l *list) setAt(u *undo, index []byte, item string) bool {
 	if !ok || i < 0 || i >= int64(l.n) {
 		return false
 	}
-	u.items, u.whole = l.all(), true
 	slot := (l.head + int(i)) & (len(l.ring) - 1)
+	u.replaced, u.slot, u.old = true, int(i), l.ring[slot]
 	l.size += len(item) - len(l.ring[slot])
 	l.ring[slot] = item
 	return true

@@ -179,6 +179,7 @@ func (in *Interpreter) SnapshotKey(dst []event.Event, k *SnapshotKey) []event.Ev
 	}
 	was := *it
 	mi.load(r, k)
+	r.after = it.view(&r.is, nil)
 	mi.settle(r)
 	changed := was.exists != maybe && !same(&was, it)
 	mi.attach(&ev, r)

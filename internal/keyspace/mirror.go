@@ -2,6 +2,7 @@ package keyspace
 
 import (
 	"bytes"
+	"slices"
 
 	"triggerd/internal/event"
 )
@@ -111,7 +112,9 @@ type mirror struct {
 	number uint64
 	now    int64 // ms, 0 if not known
 	refs   []*ref
-	used   int // of refs
+	used   int           // of refs
+	plain  []event.Event // without those of the optional classes
+	nobody ref           // of a key that is not needed, where there are many
 	names  [][]byte
 
 	emptied emptied // by the last command that emptied a hash
@@ -181,6 +184,7 @@ type ref struct {
 	it  *item // nil: the key is not needed
 
 	existed tri  // before
+	told    bool // the optional classes have seen its first event
 	kind    kind // before
 	was, is view
 	before  event.Value // nil: not known
@@ -224,10 +228,18 @@ func (mi *mirror) open(db int, key []byte) *ref {
 	if it != nil && it.command == mi.number {
 		return it.ref
 	}
+	need := NeedNothing
+	if it == nil {
+		need = mi.need(db, key)
+	}
+	const few = 64 // commands that look at more keys look at one after another
+	if it == nil && need == NeedNothing && mi.used >= few {
+		mi.nobody = ref{key: key, db: db}
+		return &mi.nobody
+	}
 	r := mi.newRef()
 	r.key, r.db, r.d = key, db, d
 	if it == nil {
-		need := mi.need(db, key)
 		if need == NeedNothing {
 			return r
 		}
@@ -281,7 +293,7 @@ func (mi *mirror) begin(c *Command) {
 	}
 	const keepRefs = 1024
 	if len(mi.refs) > keepRefs {
-		mi.refs, mi.names = mi.refs[:keepRefs:keepRefs], nil
+		mi.refs, mi.names = slices.Clone(mi.refs[:keepRefs]), nil
 	}
 	for _, r := range mi.refs[:min(mi.used, len(mi.refs))] {
 		u := r.undo
@@ -293,29 +305,45 @@ func (mi *mirror) begin(c *Command) {
 	mi.names = mi.names[:0]
 }
 
-// finish takes stock of what the command changed, and gives its events what is
-// known of their keys.
+// finish gives the command's events what is known of their keys, and takes
+// stock of what it changed.
 func (mi *mirror) finish(m *maker) {
+	for _, r := range mi.refs[:mi.used] {
+		if r.it != nil {
+			r.after = r.it.view(&r.is, nil)
+		}
+	}
+	at := 0
+	for i := m.base; i < len(m.dst); i++ {
+		if r := mi.refOf(&m.dst[i], &at); r != nil {
+			mi.attach(&m.dst[i], r)
+		}
+	}
 	for _, r := range mi.refs[:mi.used] {
 		if r.it != nil {
 			mi.settle(r)
 		}
 	}
-	at := 0
-	for i := m.base; i < len(m.dst); i++ {
-		ev := &m.dst[i]
-		if ev.Key == nil {
-			continue
-		}
-		for n := range mi.used { // events come in the order of the keys, nearly
-			r := mi.refs[(at+n)%mi.used]
-			if r.it != nil && r.db == ev.DB && bytes.Equal(r.key, ev.Key) {
-				at = (at + n) % mi.used
-				mi.attach(ev, r)
-				break
-			}
+}
+
+// refOf returns the ref of an event's key, nil if it is not needed. Events come
+// in the order of the refs, nearly: at is where the last one was.
+func (mi *mirror) refOf(ev *event.Event, at *int) *ref {
+	if ev.Key == nil {
+		return nil
+	}
+	for n := *at; n < min(*at+2, mi.used); n++ {
+		if r := mi.refs[n]; r.it != nil && r.db == ev.DB && bytes.Equal(r.key, ev.Key) {
+			*at = n
+			return r
 		}
 	}
+	if d := mi.dbs[ev.DB]; d != nil {
+		if it := d.items[string(ev.Key)]; it != nil && it.command == mi.number {
+			return it.ref
+		}
+	}
+	return nil
 }
 
 func (mi *mirror) attach(ev *event.Event, r *ref) {
@@ -346,7 +374,6 @@ func (mi *mirror) attach(ev *event.Event, r *ref) {
 // nothing has to be kept.
 func (mi *mirror) settle(r *ref) {
 	it := r.it
-	r.after = it.view(&r.is, nil)
 	if it.exists == no && r.d.covers(r.key) {
 		mi.forget(r.d, r.key, it)
 		return

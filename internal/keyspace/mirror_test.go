@@ -316,6 +316,9 @@ func TestResync(t *testing.T) {
 		in.SnapshotBegin()
 		spellOut := func(evs []event.Event) {
 			for _, ev := range evs {
+				if ev.Name == event.Snapshot && string(ev.Key) != "none" && (ev.Before != nil || ev.After == nil || ev.After.Len() != 1) {
+					t.Errorf("snapshot event of %q: %s -> %s", ev.Key, plain(ev.Before), plain(ev.After))
+				}
 				if ev.Name != event.Snapshot {
 					events = append(events, fmt.Sprintf("%s %s: %s -> %s %d", describe(&ev), ev.Origin, plain(ev.Before), plain(ev.After), ev.TTL))
 				}
@@ -476,6 +479,39 @@ func spoil(g *generator, command []string, junk [][]byte) [][]byte {
 		}
 	}
 	return out
+}
+
+// TestManyKeys: a command that names very many keys, of which some are needed,
+// costs each key only once.
+func TestManyKeys(t *testing.T) {
+	s := newSession(keyspace.Config{Classes: keyspace.Classes{New: true, Overwritten: true}, Need: func(_ int, key []byte) keyspace.Need {
+		if len(key)%2 == 0 {
+			return keyspace.NeedValue
+		}
+		return keyspace.NeedNothing
+	}})
+	const n = 100_000
+	set, del := [][]byte{[]byte("MSET")}, [][]byte{[]byte("DEL")}
+	for i := range n {
+		key := fmt.Appendf(nil, "%06d%s", i, "x"[:i%2])
+		set, del = append(set, key, []byte("v")), append(del, key)
+	}
+	events := s.in.Command(nil, &keyspace.Command{Args: set, Time: start})
+	if len(events) != n+n/2 || events[0].Name != "new" || events[n].Index != n {
+		t.Fatalf("%d events, the first is %s", len(events), events[0].Name)
+	}
+	for i := range events {
+		if ev := &events[i]; ev.After != nil != (len(ev.Key)%2 == 0) {
+			t.Fatalf("%s of %q: after %s", ev.Name, ev.Key, plain(ev.After))
+		}
+	}
+	events = s.in.Command(events[:0], &keyspace.Command{Args: del, Time: start})
+	if len(events) != n || events[0].Before == nil || events[1].Before != nil {
+		t.Fatalf("%d events: %s, %s", len(events), plain(events[0].Before), plain(events[1].Before))
+	}
+	if got := s.in.Stats(); got.MirrorKeys != 0 || got.MirrorBytes != 0 {
+		t.Errorf("%+v", got)
+	}
 }
 
 // FuzzMirror runs any commands, and spoilt ones of the generator. Mirrors with much memory, little, and without

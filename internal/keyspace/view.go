@@ -170,7 +170,11 @@ func (v *view) list(l *list) iter.Seq[event.Element] {
 			}
 		}
 		for i := u.addFront; i < l.n-u.addBack; i++ {
-			if !yield(event.Element{Name: l.at(i)}) {
+			item := l.at(i)
+			if u.replaced && i == u.slot {
+				item = u.old
+			}
+			if !yield(event.Element{Name: item}) {
 				return
 			}
 		}
