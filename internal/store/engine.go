@@ -212,7 +212,7 @@ func (s *Store) value(it *pebble.Iterator, parse func(key, value []byte) bool) e
 func (s *Store) readError(err error) error {
 	if pebble.IsCorruptionError(err) {
 		s.damaged.Add(1)
-		return &CorruptError{Key: "(unknown)", What: err.Error()}
+		return &CorruptError{Key: "somewhere", What: oneLine(err)}
 	}
 	return err
 }
@@ -281,7 +281,7 @@ func (s *Store) iterate(o *pebble.IterOptions, start, step func(*pebble.Iterator
 // openError tells what to do about a database that cannot be opened.
 func (s *Store) openError(err error) error {
 	if pebble.IsCorruptionError(err) {
-		return &CorruptError{Key: s.path("db"), What: err.Error()}
+		return &CorruptError{Key: s.path("db"), What: oneLine(err)}
 	}
 	if vfs.IsNoSpaceError(err) {
 		return fmt.Errorf("%w: free some on the disk first: %w", ErrNoSpace, err)

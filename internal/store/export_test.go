@@ -15,7 +15,7 @@ func (o Options) Salvage(dir, out string) (*Report, error) { return o.salvage(di
 func (s *Store) Maintain(now time.Time) error { return s.maintain(now) }
 
 // Flush turns what is in memory into a table file.
-func (s *Store) Flush() error { return s.db.Flush() }
+func (s *Store) Flush() error { return s.guard(s.db.Flush) }
 
 // SetValue sets a record to bytes without a right checksum.
 func (s *Store) SetValue(key, value []byte) error { return s.db.Set(key, value, nil) }

@@ -22,8 +22,8 @@ import (
 // have open, to a new store in the directory out. The first is not changed. The
 // report says what was copied and what was wrong.
 //
-// Where the database cannot be opened any more, its files are read one by one.
-// What had been settled not long before may then be pending again, to be
+// The files of the database are read one by one, whether it can be opened or
+// not. What had been settled not long before may be pending again, to be
 // delivered twice, but nothing that can be read is left out.
 func Salvage(dir, out string) (*Report, error) { return Options{}.salvage(dir, out) }
 
@@ -33,8 +33,8 @@ func (o Options) salvage(dir, out string) (*Report, error) {
 		return nil, fmt.Errorf("salvage to %s: the directory is there and not empty", out)
 	}
 	r := &Report{}
-	err := o.inspect(dir, r, func(s *Store, saved sidecarLine) error {
-		return o.salvageTo(s, saved, dir, out, r)
+	err := o.inspect(dir, r, func(s *Store, saved sidecarLine, r *Report) error {
+		return o.salvageTo(s, saved, out, r)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("salvage %s to %s: %w", dir, out, err)
@@ -42,23 +42,24 @@ func (o Options) salvage(dir, out string) (*Report, error) {
 	return r, nil
 }
 
-// salvageTo copies what s has; a nil s has to be put together from its files.
-func (o Options) salvageTo(s *Store, saved sidecarLine, dir, out string, r *Report) (err error) {
+func (o Options) salvageTo(damaged *Store, saved sidecarLine, out string, r *Report) (err error) {
+	g := gatherer{o: o, db: damaged.path("db"), r: r}
+	s, err := g.gather(o.FS.PathJoin(out, "gathered"))
+	if err != nil {
+		return err
+	}
+	defer func() {
+		s.closed.Store(true)
+		err = errors.Join(err, s.db.Close(), o.FS.RemoveAll(s.dir))
+	}()
+	if version, err := s.version(); err == nil && version > formatVersion {
+		return newer(version)
+	}
 	target, err := o.Open(out)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, target.Close()) }()
-	if s == nil {
-		g := gatherer{o: o, db: o.FS.PathJoin(dir, "db"), r: r}
-		if s, err = g.gather(o.FS.PathJoin(out, "gathered")); err != nil {
-			return err
-		}
-		defer func() {
-			s.closed.Store(true)
-			err = errors.Join(err, s.db.Close(), o.FS.RemoveAll(s.dir))
-		}()
-	}
 	c := copier{verifier: verifier{s: s, r: r}, to: target, b: target.NewBatch()}
 	return c.run(saved)
 }
@@ -66,32 +67,25 @@ func (o Options) salvageTo(s *Store, saved sidecarLine, dir, out string, r *Repo
 // copier copies whole records of a damaged store to a new one.
 type copier struct {
 	verifier
-	to  *Store
-	b   *Batch
-	max uint64 // greatest seq met
-	err error  // of writing; ends it
+	to      *Store
+	b       *Batch
+	settled map[uint64]bool // seqs that are listed as delivered
+	max     uint64          // greatest seq met
+	err     error           // of writing; ends it
 }
 
 func (c *copier) run(saved sidecarLine) error {
-	if err := c.s.get([]byte{kindCommit}, c.commit.parse); err != nil {
-		c.r.add("checkpoint", "%v", err)
+	c.readCommit(saved)
+	if !c.known {
 		c.commit = commitRecord{count: saved.count, checkpoint: saved.position}
-		if saved.position != "" {
-			c.r.add("checkpoint", "taken from the file beside the database: %s", saved.position)
-		}
 	}
 	c.letters = map[uint64]bool{}
+	c.settled = map[uint64]bool{}
+	c.walk(kindSettled, c.settledRecord)
 	c.walk(kindDead, c.deadLetter)
 	c.walk(kindJob, c.job)
 	c.walk(kindIndex, c.index)
 	c.walk(kindRetry, c.retry)
-	c.walk(kindSettled, func(key, value []byte) bool {
-		if !new(Settled).parse(value) {
-			return false
-		}
-		c.r.Settled++
-		return c.copy(key, value)
-	})
 	c.walk(kindSpace, func(key, value []byte) bool {
 		c.r.Entries++
 		return c.copy(key, value)
@@ -133,6 +127,16 @@ func (c *copier) flush() {
 	}
 }
 
+func (c *copier) settledRecord(key, value []byte) bool {
+	r := Settled{}
+	if !r.parse(value) {
+		return false
+	}
+	c.settled[r.Seq] = true
+	c.r.Settled++
+	return c.copy(key, value)
+}
+
 func (c *copier) deadLetter(key, value []byte) bool {
 	d := DeadLetter{}
 	if !d.parse(value) {
@@ -143,7 +147,7 @@ func (c *copier) deadLetter(key, value []byte) bool {
 		return c.copy(key, value)
 	}
 	if _, err := c.s.Load(d.Seq); err != nil {
-		c.r.add(keyName(key), "its payload, job %d of %q, is lost: %v", d.Seq, d.Endpoint, err)
+		c.r.add(keyName(key), "its payload, job %d of %q, is lost: %s", d.Seq, d.Endpoint, oneLine(err))
 		d.Seq = 0
 		return c.copy(key, d.append(nil))
 	}
@@ -159,6 +163,9 @@ func (c *copier) job(key, value []byte) bool {
 		return false
 	}
 	c.max = max(c.max, seq)
+	if c.settled[seq] {
+		return true // back from a file that is older than its settlement
+	}
 	c.copy(key, value)
 	if !c.letters[seq] {
 		c.r.Jobs++
@@ -169,13 +176,13 @@ func (c *copier) job(key, value []byte) bool {
 
 // index reports the jobs that are known by nothing but their index entries.
 func (c *copier) index(key, _ []byte) bool {
-	endpoint, seq, ok := splitEndpointKey(key)
+	_, seq, ok := splitEndpointKey(key)
 	if !ok {
 		return false
 	}
 	c.max = max(c.max, seq)
-	if _, err := c.s.Load(seq); err != nil {
-		c.r.add(keyName(key), "the job is lost: %v (endpoint %q)", err, endpoint)
+	if _, err := c.s.Load(seq); err != nil && !c.settled[seq] {
+		c.r.add(keyName(key), "the job is lost: %s", oneLine(err))
 	}
 	return true
 }
@@ -185,8 +192,8 @@ func (c *copier) retry(key, value []byte) bool {
 	if !ok || !new(Pending).parseRetry(value) {
 		return false
 	}
-	if _, err := c.s.Load(seq); err != nil {
-		return true // of a job that is lost, and reported
+	if _, err := c.s.Load(seq); err != nil || c.settled[seq] || c.letters[seq] {
+		return true // of a job that is lost, and reported, or not pending
 	}
 	return c.copy(key, value)
 }
@@ -291,7 +298,7 @@ func (w *versionWriter) flush() {
 func (g *gatherer) table(w *versionWriter, path string) {
 	t, err := openTable(g.o.FS, path)
 	if err != nil {
-		g.r.add(path, "nothing in it can be read: %v", err)
+		g.r.add(path, "nothing in it can be read: %s", oneLine(err))
 		return
 	}
 	defer t.Close()
@@ -300,7 +307,7 @@ func (g *gatherer) table(w *versionWriter, path string) {
 	}
 	deletions, err := t.NewRawRangeDelIter(context.Background(), sstable.NoFragmentTransforms, sstable.NoReadEnv)
 	if err != nil {
-		g.r.add(path, "its range deletions cannot be read: %v", err)
+		g.r.add(path, "its range deletions cannot be read: %s", oneLine(err))
 		return
 	}
 	if deletions == nil {
@@ -319,7 +326,7 @@ func (g *gatherer) table(w *versionWriter, path string) {
 func (g *gatherer) tableFrom(w *versionWriter, t *sstable.Reader, path string, from []byte) (next []byte) {
 	it, err := t.NewIter(sstable.NoTransforms, from, nil, sstable.AssertNoBlobHandles)
 	if err != nil {
-		g.r.add(path, "%v", err)
+		g.r.add(path, "%s", oneLine(err))
 		return nil
 	}
 	last := from
@@ -327,7 +334,7 @@ func (g *gatherer) tableFrom(w *versionWriter, t *sstable.Reader, path string, f
 		last = append(last[:0:0], kv.K.UserKey...)
 		value, _, err := kv.Value(nil)
 		if err != nil {
-			g.r.add(path, "%s: %v", keyName(last), err)
+			g.r.add(path, "%s: %s", keyName(last), oneLine(err))
 			continue
 		}
 		w.add(kv.Kind(), last, value, uint64(kv.SeqNum()))
@@ -336,7 +343,7 @@ func (g *gatherer) tableFrom(w *versionWriter, t *sstable.Reader, path string, f
 	if err == nil {
 		return nil
 	}
-	g.r.add(path, "damaged behind %s: %v", keyName(last), err)
+	g.r.add(path, "damaged behind %s: %s", keyName(last), oneLine(err))
 	return g.stepOver(t, last)
 }
 
@@ -385,7 +392,7 @@ func (g *gatherer) log(w *versionWriter, path, name string) {
 	}
 	b, err := readAll(g.o.FS, path)
 	if err != nil {
-		g.r.add(path, "%v", err)
+		g.r.add(path, "%s", oneLine(err))
 		return
 	}
 	damaged := int64(-1) // offset of the first damage behind the last good batch
@@ -401,7 +408,7 @@ func (g *gatherer) log(w *versionWriter, path, name string) {
 			return
 		case errors.Is(err, record.ErrUnexpectedEOF): // most likely what a crash cut short
 		default:
-			g.r.add(path, "damaged at offset %d: %v", at, err)
+			g.r.add(path, "damaged at offset %d: %s", at, oneLine(err))
 		}
 		if damaged < 0 {
 			damaged = at
@@ -433,7 +440,7 @@ func (g *gatherer) logFrom(w *versionWriter, path string, number uint64, b []byt
 		for rd := batchrepr.Read(repr); ; seq++ {
 			kind, key, value, ok, err := rd.Next()
 			if err != nil {
-				g.r.add(path, "a batch before offset %d: %v", rr.Offset(), err)
+				g.r.add(path, "a batch before offset %d: %s", rr.Offset(), oneLine(err))
 			}
 			if !ok || err != nil {
 				break

@@ -113,10 +113,10 @@ func (o Options) open(dir string) (*Store, error) {
 	}
 	s.lock = lock
 	if err := s.load(); err != nil {
-		if s.db != nil && s.failure == nil {
-			err = errors.Join(err, s.db.Close())
+		if s.db != nil && s.err() == nil {
+			err = errors.Join(err, s.guard(s.db.Close))
 		}
-		if s.failure == nil { // else the engine may still be at work
+		if s.err() == nil { // else the engine may still be at work
 			lock.Close()
 		}
 		return nil, err
@@ -151,7 +151,7 @@ func (s *Store) load() error {
 		return err
 	}
 	s.disk = newDisk(s)
-	fs := vfs.OnDiskFull(s.fs, s.disk.exhausted)
+	fs := failStopFS{vfs.OnDiskFull(s.fs, s.disk.exhausted), s}
 	if err := s.guard(func() (err error) {
 		s.db, err = pebble.Open(s.path("db"), s.engineOptions(fs))
 		return err

@@ -51,20 +51,15 @@ func Verify(dir string) (*Report, error) { return Options{}.verify(dir) }
 func (o Options) verify(dir string) (*Report, error) {
 	o = o.withDefaults()
 	r := &Report{}
-	err := o.inspect(dir, r, func(s *Store, _ sidecarLine) error {
-		v := verifier{s: s, r: r}
-		return v.run()
-	})
-	if err != nil {
+	if err := o.inspect(dir, r, (*Store).verify); err != nil {
 		return nil, fmt.Errorf("verify %s: %w", dir, err)
 	}
 	return r, nil
 }
 
-// inspect locks the directory, checks the files one by one and calls f with
-// the store open for reading. It does not call f if it cannot be opened so;
-// the report then says why.
-func (o Options) inspect(dir string, r *Report, f func(s *Store, saved sidecarLine) error) error {
+// inspect locks the directory, reads the file beside the database, and calls f
+// if there is a database; f opens it.
+func (o Options) inspect(dir string, r *Report, f func(s *Store, saved sidecarLine, r *Report) error) error {
 	s := &Store{dir: dir, opts: o, log: slog.New(slog.DiscardHandler), fs: o.FS, turn: make(chan struct{}, 1), failed: make(chan struct{})}
 	if _, err := s.fs.Stat(dir); err != nil {
 		return err
@@ -86,41 +81,48 @@ func (o Options) inspect(dir string, r *Report, f func(s *Store, saved sidecarLi
 	case saved.version == 0:
 		r.add(s.side.path(), "the file is missing")
 	}
+	r.Checkpoint = saved.position
 	if _, err := s.fs.Stat(s.path("db")); errors.Is(err, iofs.ErrNotExist) {
-		if saved.version != 1 {
+		if saved.version > 1 {
 			r.add(s.path("db"), "the directory is missing")
 		}
-		r.Checkpoint = saved.position
-		return f(nil, saved)
+		return nil
 	}
+	return f(s, saved, r)
+}
+
+func (s *Store) verify(saved sidecarLine, r *Report) error {
 	if err := s.checkTables(r); err != nil {
 		return err
 	}
-	err = s.guard(func() (err error) {
+	err := s.guard(func() (err error) {
 		opts := s.engineOptions(s.fs)
 		opts.ReadOnly = true
 		s.db, err = pebble.Open(s.path("db"), opts)
 		return err
 	})
 	if err != nil {
-		r.add(s.path("db"), "it cannot be opened: %v", err)
-		return f(nil, saved)
+		r.add(s.path("db"), "it cannot be opened: %s", oneLine(err))
+		return s.err()
 	}
-	version, err := s.version()
-	switch {
-	case err != nil:
-		r.add("format version", "%v", err)
-		err = f(s, saved)
-	case version > formatVersion:
-		err = newer(version)
-	default:
-		err = f(s, saved)
-	}
+	v := verifier{s: s, r: r}
+	err = v.run(saved)
 	if s.err() != nil {
 		return s.err()
 	}
 	s.closed.Store(true)
 	return errors.Join(err, s.guard(s.db.Close))
+}
+
+// oneLine is the text of an error without what its author added for others to
+// look at.
+func oneLine(err error) string {
+	var damaged *CorruptError
+	if errors.As(err, &damaged) {
+		return damaged.Key + ": " + damaged.What
+	}
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
 }
 
 // checkTables checks all blocks of all table files.
@@ -136,7 +138,7 @@ func (s *Store) checkTables(r *Report) error {
 		}
 		path := s.fs.PathJoin(s.path("db"), name)
 		if err := checkTable(s.fs, path); err != nil {
-			r.add(path, "%v", err)
+			r.add(path, "%s", oneLine(err))
 		}
 	}
 	return nil
@@ -178,18 +180,15 @@ type verifier struct {
 	known   bool // commit is
 }
 
-func (v *verifier) run() error {
-	if v.s == nil {
-		return nil
+func (v *verifier) run(saved sidecarLine) error {
+	if version, err := v.s.version(); err != nil {
+		v.r.add("format version", "%s", oneLine(err))
+	} else if version > formatVersion {
+		return newer(version)
 	}
-	if err := v.s.get([]byte{kindCommit}, v.commit.parse); err != nil {
-		v.r.add("checkpoint", "%v", err)
-	} else {
-		v.known = true
-		v.r.Checkpoint = v.commit.checkpoint
-	}
+	v.readCommit(saved)
 	if err := v.s.guard(func() error { return v.s.db.CheckLevels(nil) }); err != nil {
-		v.r.add(v.s.path("db"), "its tables do not fit together: %v", err)
+		v.r.add(v.s.path("db"), "its tables do not fit together: %s", oneLine(err))
 	}
 	v.letters = map[uint64]bool{}
 	v.walk(kindDead, v.deadLetter)
@@ -205,6 +204,21 @@ func (v *verifier) run() error {
 		return len(key) >= 2
 	})
 	return nil
+}
+
+// readCommit reads the commit record and compares it with the file beside the
+// database.
+func (v *verifier) readCommit(saved sidecarLine) {
+	if err := v.s.get([]byte{kindCommit}, v.commit.parse); err != nil {
+		v.r.add("checkpoint", "%s", oneLine(err))
+		return
+	}
+	v.known = true
+	v.r.Checkpoint = v.commit.checkpoint
+	if saved.count > v.commit.count {
+		lost := LostTail{From: v.commit.checkpoint, To: saved.position, Commits: saved.count - v.commit.count}
+		v.r.add(v.s.path("db"), "%v", &lost)
+	}
 }
 
 func (v *verifier) deadLetter(key, value []byte) bool {
@@ -309,7 +323,7 @@ func (v *verifier) walkFrom(from, end []byte, f func(key, value []byte) bool) (n
 	if next != nil {
 		to = keyName(next)
 	}
-	v.r.add(fmt.Sprintf("%s to %s", keyName(last), to), "cannot be read: %v", err)
+	v.r.add(fmt.Sprintf("%s to %s", keyName(last), to), "cannot be read: %s", oneLine(err))
 	return next
 }
 

@@ -1,0 +1,85 @@
+package store
+
+import (
+	"strings"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// failStopFS makes the store fail where the engine would take the process down
+// with it: it panics, with its locks in a state that no recover mends, if it
+// cannot end a log file and begin a new one. Here no error of a log file's
+// reaches the engine: the goroutine is parked, as by engineLogger.Fatalf.
+type failStopFS struct {
+	vfs.FS
+	s *Store
+}
+
+func (f failStopFS) Unwrap() vfs.FS { return f.FS }
+
+// stop does not return if there is an error.
+func (f failStopFS) stop(err error) {
+	if err != nil {
+		f.s.fail(err)
+		select {}
+	}
+}
+
+func (f failStopFS) logFile(name string, file vfs.File, err error) (vfs.File, error) {
+	if !strings.HasSuffix(name, ".log") {
+		return file, err
+	}
+	f.stop(err)
+	return failStopFile{file, f}, nil
+}
+
+func (f failStopFS) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	file, err := f.FS.Create(name, category)
+	return f.logFile(name, file, err)
+}
+
+func (f failStopFS) ReuseForWrite(from, to string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	file, err := f.FS.ReuseForWrite(from, to, category)
+	return f.logFile(to, file, err)
+}
+
+func (f failStopFS) OpenDir(name string) (vfs.File, error) {
+	file, err := f.FS.OpenDir(name)
+	if err != nil {
+		return nil, err
+	}
+	return failStopFile{file, f}, nil // its sync is part of beginning a log file
+}
+
+// failStopFile is a log file that is written, or a directory.
+type failStopFile struct {
+	vfs.File
+	fs failStopFS
+}
+
+func (d failStopFile) Write(b []byte) (int, error) {
+	n, err := d.File.Write(b)
+	d.fs.stop(err)
+	return n, nil
+}
+
+func (d failStopFile) Sync() error {
+	d.fs.stop(d.File.Sync())
+	return nil
+}
+
+func (d failStopFile) SyncData() error {
+	d.fs.stop(d.File.SyncData())
+	return nil
+}
+
+func (d failStopFile) SyncTo(length int64) (fullSync bool, err error) {
+	fullSync, err = d.File.SyncTo(length)
+	d.fs.stop(err)
+	return fullSync, nil
+}
+
+func (d failStopFile) Close() error {
+	d.fs.stop(d.File.Close())
+	return nil
+}
