@@ -36,7 +36,7 @@ func TestTestsWrong(t *testing.T) {
 		{"feed = [\"SET a 1\"]\nexpect = {}", "f.toml:5:1: the test has no name"},
 		{"name = \"x\"\nexpect = {}", "the test feeds nothing"},
 		{"name = \"x\"\nfeed = [\"SET a 1\"]", "the test expects nothing"},
-		{"name = \"x\"\nfeed = [\"\"]\nexpect = {}", "f.toml:7:9: feed[0]: not a command"},
+		{"name = \"x\"\nfeed = [\"\"]\nexpect = {}", "f.toml:7:9: feed: not a command"},
 		{"name = \"x\"\nfeed = [\"SET a 1\\nSET b 1\"]\nexpect = {}", "not a command"},
 		{"name = \"x\"\nfeed = [{ in = \"1h\" }]\nexpect = {}", "unknown field in"},
 		{"name = \"x\"\nfeed = [{ at = \"1h\" }]\nexpect = {}", "has no +"},

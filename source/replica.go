@@ -322,6 +322,7 @@ func (n *session) fullResync(l *link, a *attachment, wantKeys bool) error {
 	}
 	a.marked = p.mark != nil
 	rd := rdb.NewReader(p)
+	rd.NewerVersions = true // what of it cannot be read is drained, and the stream goes on
 	first, err := n.header(rd, a)
 	if err != nil && p.err != nil && p.err != io.EOF {
 		return p.drain()

@@ -61,6 +61,7 @@ psync_command = "PSYNC"
 [store]
 dir = "data"
 max_pending = 5
+retention = "30d"
 [defaults]
 timeout = "1m30s"
 retry = { max_attempts = 3, backoff = "1s", max_backoff = "1m", max_age = "7d" }
@@ -85,6 +86,7 @@ deny_private = true
 timeout = "1s"
 retry = { max_attempts = 1 }
 concurrency = 3
+rate_limit = { max = 50, per = "1s" }
 [[rule]]
 name = "r"
 description = "d"
@@ -103,6 +105,7 @@ type = "string"
 when = "macros.m && key in lists.l"
 snapshot = true
 order = "none"
+overflow = "drop_old"
 [[rule.action]]
 target = "t"
 name = "n"
@@ -132,6 +135,10 @@ name = "p"
 [rule.action]
 type = "print"
 format = "json"
+[[test]]
+name = "t"
+feed = ["SET a:1 b", { at = "+1m" }]
+expect = { r = 1 }
 `
 
 // What triggerd takes the schema takes.
@@ -156,6 +163,11 @@ func TestSchemaRejects(t *testing.T) {
 		"[source]\nstart = \"now\"\n",
 		"[store]\nmax_pending = 0\n",
 		"[store]\ndir = 7\n",
+		rule + "rate_limit = { max = 1 }\n",
+		strings.Replace(rule, "name = \"r\"", "name = \"r\"\noverflow = \"explode\"", 1),
+		rule + "[[test]]\nname = \"t\"\nexpect = {}\n",
+		rule + "[[test]]\nname = \"t\"\nfeed = [{ at = \"1m\" }]\nexpect = {}\n",
+		rule + "[[test]]\nname = \"t\"\nfeed = [\"SET a 1\"]\nexpect = { r = \"once\" }\n",
 		"[defaults]\ntimeout = 5\n",
 		"[defaults]\ntimeout = \"soon\"\n",
 		"[defaults]\nretry = { attempts = 1 }\n",
