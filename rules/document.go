@@ -1,9 +1,12 @@
 package rules
 
 import (
+	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -14,6 +17,7 @@ const (
 	defaultMaxPending = 1_000_000
 	defaultDir        = "triggerd-data"
 	defaultRetention  = 7 * 24 * time.Hour
+	defaultListen     = "127.0.0.1:9797"
 )
 
 var defaultRetry = Retry{MaxAttempts: 12, Backoff: time.Second, MaxBackoff: 10 * time.Minute, MaxAge: 24 * time.Hour}
@@ -21,7 +25,7 @@ var defaultRetry = Retry{MaxAttempts: 12, Backoff: time.Second, MaxBackoff: 10 *
 // Names of the file's format that this version does not have: an error that
 // says so, never silence.
 var (
-	laterSections = []string{"http", "windows"}
+	laterSections = []string{"windows"}
 	laterSource   = []string{"max_mirror"}
 	laterStore    []string
 	laterRule     = []string{"on_time", "throttle", "debounce", "count", "absent", "cancel", "batch", "dedupe", "for", "once", "sample", "summarize", "active", "mute"}
@@ -55,7 +59,7 @@ func (l *loader) document(s *source) {
 	if v, ok := t.get("include"); ok {
 		v.each(func(v view) { l.include(s, v) })
 	}
-	for _, name := range []string{"source", "store", "defaults"} {
+	for _, name := range []string{"source", "store", "http", "defaults"} {
 		v, ok := t.get(name)
 		if ok && s != l.sources[0] {
 			v.errorf("", "[%s] belongs into the main file, %s", name, l.sources[0].name)
@@ -140,6 +144,7 @@ func (l *loader) include(s *source, v view) {
 func (d *document) build(l *loader) *Set {
 	set := &Set{
 		Source: Source{Start: "resume", Ack: "none", PsyncCommand: "PSYNC"},
+		HTTP:   HTTP{Listen: defaultListen},
 		Store:  Store{Dir: defaultDir, MaxPending: defaultMaxPending, Retention: defaultRetention},
 	}
 	if d.main == nil {
@@ -148,6 +153,7 @@ func (d *document) build(l *loader) *Set {
 	c := &compilation{l: l, d: d, timeout: defaultTimeout, retry: defaultRetry, targets: map[string]*Action{}, ruleNames: map[string]view{}, nameSets: map[string]*nameSet{}}
 	d.main.section("source", func(t *table) { t.source(&set.Source) })
 	d.main.section("store", func(t *table) { t.store(&set.Store) })
+	d.main.section("http", func(t *table) { t.http(&set.HTTP) })
 	d.main.section("defaults", func(t *table) {
 		t.limits(&c.timeout, &c.retry)
 		t.done()
@@ -216,6 +222,53 @@ func (t *table) store(s *Store) {
 	read(t, "max_pending", &s.MaxPending, func(v view) (int, bool) { return v.integer(1, 1_000_000_000) })
 	read(t, "retention", &s.Retention, func(v view) (time.Duration, bool) { return v.duration(time.Second) })
 	t.done(laterStore...)
+}
+
+// minToken is how many bytes a token has at least: what has fewer is guessed.
+const minToken = 16
+
+func (t *table) http(h *HTTP) {
+	read(t, "listen", &h.Listen, func(v view) (string, bool) {
+		addr, ok := v.str()
+		if !ok || addr == "" || addr == "off" {
+			return "", ok
+		}
+		if err := checkListen(addr); err != nil {
+			v.errorf(`host:port as in "127.0.0.1:9797", or "off"`, "%s is no address to listen on: %v", v.shown(addr), err)
+			return "", false
+		}
+		return addr, true
+	})
+	read(t, "token", &h.Token, func(v view) (string, bool) {
+		token, ok := v.str()
+		switch {
+		case !ok:
+			return "", false
+		case len(token) < minToken:
+			v.errorf("openssl rand -hex 32 makes a good one", "a token of %d bytes; at least %d are needed", len(token), minToken)
+		case strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r >= 0x7f }):
+			v.errorf("letters, digits and the like", "the token has characters that no HTTP header carries")
+		default:
+			return token, true
+		}
+		return "", false
+	})
+	t.done()
+}
+
+func checkListen(addr string) error {
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		var a *net.AddrError
+		if errors.As(err, &a) {
+			return errors.New(a.Err)
+		}
+		return err
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return errors.New("the port is not a number up to 65535")
+	}
+	return nil
 }
 
 // limits decodes timeout and retry, over what is set already.

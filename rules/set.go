@@ -45,6 +45,7 @@ type Command struct {
 type Set struct {
 	Source   Source
 	Store    Store
+	HTTP     HTTP
 	Rules    []*Rule  // in file order, included files where they are named; disabled rules too
 	Tests    []*Test  // in file order, as rules
 	Warnings []*Error // what is allowed but can hardly be meant
@@ -74,6 +75,12 @@ type Store struct {
 	Dir        string        // "triggerd-data" by default
 	MaxPending int           // firings that may wait; 1,000,000 by default
 	Retention  time.Duration // of settled deliveries and dead letters; 7 days by default
+}
+
+// HTTP is where a running daemon can be asked: the [http] section.
+type HTTP struct {
+	Listen string // host:port, "127.0.0.1:9797" by default; "": nowhere
+	Token  string // what a client has to show; "": nothing, as long as Listen is a loopback address. A secret
 }
 
 // Rule is one [[rule]].

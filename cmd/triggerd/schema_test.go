@@ -62,6 +62,9 @@ psync_command = "PSYNC"
 dir = "data"
 max_pending = 5
 retention = "30d"
+[http]
+listen = "127.0.0.1:9797"
+token = "0123456789abcdef"
 [defaults]
 timeout = "1m30s"
 retry = { max_attempts = 3, backoff = "1s", max_backoff = "1m", max_age = "7d" }
@@ -163,6 +166,8 @@ func TestSchemaRejects(t *testing.T) {
 		"[source]\nstart = \"now\"\n",
 		"[store]\nmax_pending = 0\n",
 		"[store]\ndir = 7\n",
+		"[http]\nlisten = \"localhost\"\n",
+		"[http]\ntoken = \"short\"\n",
 		rule + "rate_limit = { max = 1 }\n",
 		strings.Replace(rule, "name = \"r\"", "name = \"r\"\noverflow = \"explode\"", 1),
 		rule + "[[test]]\nname = \"t\"\nexpect = {}\n",
