@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/sstable"
@@ -64,6 +65,10 @@ func (l engineLogger) Fatalf(format string, args ...any) {
 	select {}
 }
 
+// spaceRetry is how long the engine is held back after background work that
+// found no space: it would try it again at once, as fast as it can.
+const spaceRetry = 100 * time.Millisecond
+
 // backgroundError hears of failed flushes and compactions. The engine tries
 // them again without end, so all but a full disk, which may mend itself, end
 // the store: a restart is the only test of what is on disk.
@@ -72,6 +77,7 @@ func (s *Store) backgroundError(err error) {
 	case errors.Is(err, pebble.ErrCancelledCompaction), errors.Is(err, context.Canceled), s.closed.Load():
 	case vfs.IsNoSpaceError(err):
 		s.disk.exhausted()
+		time.Sleep(spaceRetry)
 	default:
 		s.fail(fmt.Errorf("background work: %w", err))
 	}

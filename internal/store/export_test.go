@@ -42,3 +42,11 @@ func (s *Store) Lows(endpoint string) uint64 { return s.lows.get(endpoint) }
 
 // SealValue appends the checksum that a record has.
 func SealValue(key, value []byte) []byte { return seal(key, value) }
+
+// StartFlush is Flush without waiting for its end.
+func (s *Store) StartFlush() error {
+	return s.guard(func() error {
+		_, err := s.db.AsyncFlush()
+		return err
+	})
+}
