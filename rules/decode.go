@@ -26,6 +26,7 @@ type compilation struct {
 	ruleNames  map[string]view     // of the rules so far
 	nameSets   map[string]*nameSet // by their names
 	conjuncts  [][]conjunct        // of each rule
+	signatures map[string]*Rule    // by what they match
 }
 
 // rule decodes one [[rule]]. It returns nil if v is no table.
@@ -76,8 +77,46 @@ func (c *compilation) rule(v view) *Rule {
 	c.conjuncts = append(c.conjuncts, alternatives)
 	if r.Enabled && r.Schedule == nil && len(c.l.errors) == 0 {
 		t.unserved(r, alternatives)
+		c.duplicate(t, r)
 	}
 	return r
+}
+
+// matching are the fields that decide which events a rule matches.
+var matching = []string{"key", "key_not", "key_regex", "command", "command_not", "event", "db", "type", "when", "snapshot"}
+
+// duplicate warns of a rule that matches just what another one does.
+func (c *compilation) duplicate(t *table, r *Rule) {
+	var sig strings.Builder
+	for i, name := range matching {
+		switch v := t.m[name].(type) {
+		case nil:
+		case string:
+			sig.WriteString(strconv.Itoa(i) + strconv.Quote(v))
+		case []any:
+			words := make([]string, len(v))
+			for i, e := range v {
+				words[i] = fmt.Sprintf("%q", e)
+			}
+			slices.Sort(words)
+			sig.WriteString(strconv.Itoa(i) + strings.Join(words, ","))
+		default:
+			fmt.Fprintf(&sig, "%d%v", i, v)
+		}
+	}
+	if first, ok := c.signatures[sig.String()]; ok {
+		t.warnf("give one rule the actions of both", "matches just what rule %q matches, at %s", first.Name, t.placeOf(first))
+		return
+	}
+	c.signatures[sig.String()] = r
+}
+
+// placeOf says where a rule begins.
+func (t *table) placeOf(r *Rule) string {
+	if r.Line == 0 {
+		return "another place"
+	}
+	return fmt.Sprintf("%s:%d", r.File, r.Line)
 }
 
 // unserved warns of a rule that can never match, and of one whose condition

@@ -90,3 +90,42 @@ rate_limit = { max = 1, per = "1m" }
 		}
 	}
 }
+
+func TestDuplicateWarning(t *testing.T) {
+	const two = `
+[[rule]]
+name = "first"
+key = ["a", "b"]
+command = "set"
+[[rule.action]]
+type = "log"
+[[rule]]
+name = "second"
+key = ["b", "a"]
+command = "set"
+[[rule.action]]
+type = "log"
+`
+	for _, tt := range []struct {
+		name, text string
+		warnings   int
+	}{
+		{"the same in another order", two, 1},
+		{"another command", strings.Replace(two, "set", "del", 1), 0},
+		{"one has a condition", strings.Replace(two, "name = \"first\"", "name = \"first\"\nwhen = \"db == 0\"", 1), 0},
+		{"one is off", strings.Replace(two, "name = \"first\"", "name = \"first\"\nenabled = false", 1), 0},
+	} {
+		set, err := rules.Parse("f.toml", []byte(tt.text), rules.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(set.Warnings) != tt.warnings {
+			t.Errorf("%s: %d warnings, want %d: %v", tt.name, len(set.Warnings), tt.warnings, set.Warnings)
+		}
+		for _, w := range set.Warnings {
+			if want := `f.toml:8:1: rule "second": matches just what rule "first" matches, at f.toml:2`; !strings.HasPrefix(w.Error(), want) {
+				t.Errorf("warning %s", w)
+			}
+		}
+	}
+}

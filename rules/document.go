@@ -150,7 +150,7 @@ func (d *document) build(l *loader) *Set {
 	if d.main == nil {
 		return set
 	}
-	c := &compilation{l: l, d: d, timeout: defaultTimeout, retry: defaultRetry, targets: map[string]*Action{}, ruleNames: map[string]view{}, nameSets: map[string]*nameSet{}}
+	c := &compilation{l: l, d: d, timeout: defaultTimeout, retry: defaultRetry, targets: map[string]*Action{}, ruleNames: map[string]view{}, nameSets: map[string]*nameSet{}, signatures: map[string]*Rule{}}
 	d.main.section("source", func(t *table) { t.source(&set.Source) })
 	d.main.section("store", func(t *table) { t.store(&set.Store) })
 	d.main.section("http", func(t *table) { t.http(&set.HTTP) })
