@@ -277,29 +277,25 @@ func cut(text string) string { return text[:min(len(text), MaxText)] }
 
 // commitRecord is the value of the key "c", written by each durable commit.
 type commitRecord struct {
-	count      uint64 // durable commits so far
-	nextJob    uint64
-	checkpoint string
+	count       uint64 // durable commits so far
+	nextJob     uint64 // numbers to be given next
+	nextSettled uint64
+	nextDead    uint64
+	checkpoint  string
 }
 
 func (c *commitRecord) append(dst []byte) []byte {
-	dst = binary.BigEndian.AppendUint64(dst, c.count)
-	dst = binary.BigEndian.AppendUint64(dst, c.nextJob)
+	for _, n := range []uint64{c.count, c.nextJob, c.nextSettled, c.nextDead} {
+		dst = binary.BigEndian.AppendUint64(dst, n)
+	}
 	return append(dst, c.checkpoint...)
 }
 
 func (c *commitRecord) parse(b []byte) bool {
 	f := fields{b: b}
-	c.count, c.nextJob = f.uint64(), f.uint64()
+	c.count, c.nextJob, c.nextSettled, c.nextDead = f.uint64(), f.uint64(), f.uint64(), f.uint64()
 	c.checkpoint = string(f.b)
 	return !f.bad
-}
-
-// numbers are the next to be given.
-type numbers struct {
-	commit  commitRecord
-	settled uint64
-	dead    uint64
 }
 
 // maxBatch is far below what the engine would take in one batch, 4 GiB.
@@ -321,14 +317,14 @@ func (s *Store) commit(b *Batch) (first uint64, err error) {
 		return 0, err
 	}
 	if b.Jobs() > 0 {
-		first = s.next.commit.nextJob
+		first = s.next.nextJob
 	}
 	s.number(b, again, gone)
 	if b.err != nil { // nothing that was encoded may be refused: an engine that does is not to be trusted
 		defer s.yieldTurn()
 		return 0, s.fail(b.err)
 	}
-	mark := s.next.commit
+	mark := s.next
 	s.settles.Add(int64(b.settles))
 	s.disk.grow(b.pb.Len())
 	if err := s.apply(b.pb, b.durable); err != nil { // yields the turn
@@ -393,16 +389,16 @@ func (s *Store) number(b *Batch, again []*Job, gone []DeadLetter) {
 	}
 	for i := range b.settled {
 		r := &b.settled[i]
-		r.Number = s.next.settled
-		s.next.settled++
+		r.Number = s.next.nextSettled
+		s.next.nextSettled++
 		b.key = appendNumberKey(b.key[:0], kindSettled, r.Number)
 		b.value = r.append(b.value[:0])
 		b.set()
 	}
 	for i := range b.dead {
 		d := &b.dead[i]
-		d.Number = s.next.dead
-		s.next.dead++
+		d.Number = s.next.nextDead
+		s.next.nextDead++
 		b.key = appendNumberKey(b.key[:0], kindDead, d.Number)
 		b.value = d.append(b.value[:0])
 		b.set()
@@ -410,18 +406,18 @@ func (s *Store) number(b *Batch, again []*Job, gone []DeadLetter) {
 	if !b.durable {
 		return
 	}
-	s.next.commit.count++
+	s.next.count++
 	if b.hasCheckpoint {
-		s.next.commit.checkpoint = b.checkpoint
+		s.next.checkpoint = b.checkpoint
 	}
 	b.key = append(b.key[:0], kindCommit)
-	b.value = s.next.commit.append(b.value[:0])
+	b.value = s.next.append(b.value[:0])
 	b.set()
 }
 
 func (s *Store) enqueue(b *Batch, j *Job) {
-	j.Seq = s.next.commit.nextJob
-	s.next.commit.nextJob++
+	j.Seq = s.next.nextJob
+	s.next.nextJob++
 	b.key = appendNumberKey(b.key[:0], kindJob, j.Seq)
 	b.value = appendJob(b.value[:0], j)
 	b.set()

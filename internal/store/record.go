@@ -153,6 +153,7 @@ func (s *Store) sweep(cutoff time.Time) (more bool, err error) {
 		return false, err
 	}
 	s.deadLow = last
+	b.durable = true // with the next number, which the letters no longer tell
 	_, err = b.Commit()
 	return more, err
 }
@@ -197,6 +198,7 @@ func (s *Store) sweepSettled(cutoff time.Time) error {
 	}
 	b := s.NewBatch()
 	b.note(b.batch().DeleteRange(appendNumberKey(nil, kindSettled, first), appendNumberKey(nil, kindSettled, lo), nil))
+	b.durable = true // as for dead letters
 	_, err = b.Commit()
 	return err
 }

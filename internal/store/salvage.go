@@ -67,11 +67,12 @@ func (o Options) salvageTo(damaged *Store, saved sidecarLine, out string, r *Rep
 // copier copies whole records of a damaged store to a new one.
 type copier struct {
 	verifier
-	to      *Store
-	b       *Batch
-	settled map[uint64]bool // seqs that are listed as delivered
-	max     uint64          // greatest seq met
-	err     error           // of writing; ends it
+	to                  *Store
+	b                   *Batch
+	settled             map[uint64]bool // seqs that are listed as delivered
+	max                 uint64          // greatest seq met, and greatest numbers
+	maxSettled, maxDead uint64
+	err                 error // of writing; ends it
 }
 
 func (c *copier) run(saved sidecarLine) error {
@@ -103,9 +104,11 @@ func (c *copier) finish(saved sidecarLine) error {
 	if err := c.to.takeTurn(); err != nil {
 		return err
 	}
-	next := &c.to.next.commit
+	next := &c.to.next
 	next.count = max(c.commit.count, saved.count, next.count)
 	next.nextJob = max(c.commit.nextJob, c.max+1)
+	next.nextSettled = max(c.commit.nextSettled, c.maxSettled+1)
+	next.nextDead = max(c.commit.nextDead, c.maxDead+1)
 	c.to.yieldTurn()
 	return c.to.SaveCheckpoint(c.commit.checkpoint)
 }
@@ -133,6 +136,8 @@ func (c *copier) settledRecord(key, value []byte) bool {
 		return false
 	}
 	c.settled[r.Seq] = true
+	n, _ := splitNumberKey(key)
+	c.maxSettled = max(c.maxSettled, n)
 	c.r.Settled++
 	return c.copy(key, value)
 }
@@ -143,6 +148,8 @@ func (c *copier) deadLetter(key, value []byte) bool {
 		return false
 	}
 	c.r.DeadLetters++
+	n, _ := splitNumberKey(key)
+	c.maxDead = max(c.maxDead, n)
 	if d.Seq == 0 {
 		return c.copy(key, value)
 	}

@@ -168,7 +168,7 @@ func (c *sidecar) replace(text string) error {
 // compareSidecar tells what the file and the database say of one another, and
 // brings the position of a format 1 directory into a new database.
 func (s *Store) compareSidecar(saved sidecarLine, damaged *damagedSidecar) error {
-	c := &s.next.commit
+	c := &s.next
 	switch {
 	case damaged != nil && c.count <= 1:
 		return fmt.Errorf("%w; to start without it, and miss what changed meanwhile, remove the file", damaged)

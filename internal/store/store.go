@@ -44,7 +44,7 @@ type Store struct {
 	lows lows
 
 	turn    chan struct{} // capacity 1: holds a token while a batch is numbered and applied
-	next    numbers       // of the one who has the turn
+	next    commitRecord  // of the one who has the turn
 	deadLow uint64        // no dead letter has a lower number; of the one who sweeps
 
 	settles  atomic.Int64 // since the last compaction
@@ -165,7 +165,7 @@ func (s *Store) load() error {
 	if err := s.readNumbers(); err != nil {
 		return err
 	}
-	s.side.advance(s.next.commit.count, s.next.commit.checkpoint)
+	s.side.advance(s.next.count, s.next.checkpoint)
 	if err := s.compareSidecar(saved, damaged); err != nil {
 		return err
 	}
@@ -205,7 +205,7 @@ func (s *Store) format() error {
 	if err != nil {
 		return err
 	}
-	s.next = numbers{commit: commitRecord{nextJob: 1}, settled: 1, dead: 1}
+	s.next = commitRecord{nextJob: 1, nextSettled: 1, nextDead: 1}
 	b := s.NewBatch()
 	b.key, b.value, b.durable = []byte{kindFormat}, []byte{0, 0, 0, formatVersion}, true
 	b.set()
@@ -219,14 +219,14 @@ func newer(version uint32) error {
 
 // readNumbers finds which numbers come next.
 func (s *Store) readNumbers() error {
-	c := &s.next.commit
+	c := &s.next
 	if err := s.get([]byte{kindCommit}, c.parse); err != nil {
 		if errors.Is(err, ErrNotFound) {
 			return s.corrupt([]byte{kindCommit}, "it is missing")
 		}
 		return err
 	}
-	for kind, next := range map[byte]*uint64{kindJob: &c.nextJob, kindSettled: &s.next.settled, kindDead: &s.next.dead} {
+	for kind, next := range map[byte]*uint64{kindJob: &c.nextJob, kindSettled: &c.nextSettled, kindDead: &c.nextDead} {
 		*next = max(*next, 1)
 		err := s.scanBack(kind, 0, func(key, _ []byte) (bool, error) {
 			n, ok := splitNumberKey(key)
@@ -354,7 +354,7 @@ func (s *Store) Stats() Stats {
 	st := Stats{Commits: count, Damaged: s.damaged.Load()}
 	st.Bytes, st.FreeBytes, st.Compaction = s.disk.figures()
 	if s.takeTurn() == nil {
-		st.NextJob = s.next.commit.nextJob
+		st.NextJob = s.next.nextJob
 		s.yieldTurn()
 	}
 	return st
