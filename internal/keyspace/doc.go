@@ -47,10 +47,11 @@
 //
 // Until a snapshot was loaded, or a FLUSHALL seen, only keys that a command has
 // set whole are known. A value that is not known is a nil Value, never a wrong
-// one: Losses counts why. Values of HyperLogLogs, of places found (GEOSEARCHSTORE),
-// of SORT .. BY and GET and of modules are not known, since only the server can
+// one: Losses counts why. Values of HyperLogLogs, of SORT .. BY and GET, of
+// distances (STOREDIST) and of modules are not known, since only the server can
 // tell them, nor is what a command did that no server can have done with the
-// value that is mirrored.
+// value that is mirrored. Which places are inside an area is known, unless one
+// is within a hair of its edge.
 //
 // A key takes, on 64 bits, about 176 bytes beyond its name and value; an element
 // beyond its text about 24 bytes in a list, 44 in a set, 76 in a hash (50 and
@@ -87,15 +88,17 @@
 //   - HSET may be an HINCRBYFLOAT, before Redis 8.0.6 and in Valkey: "hset". A
 //     client's own SET .. KEEPTTL and HSETEX .. KEEPTTL of a number over a number
 //     passes for an INCRBYFLOAT or HINCRBYFLOAT.
-//   - UNLINK may be an EXPIRE in the past, which Valkey 8.1 and later announce
-//     as "expired": "del".
+//   - UNLINK, and HDEL, may be an EXPIRE or HPEXPIRE in the past, which Valkey
+//     8.1 and later announce as "expired" and "hexpired": "del" and "hdel".
 //   - Fields that expire together are announced once: here each HDEL is.
 //   - A client's XGROUP SETID with ENTRIESREAD passes for an XREADGROUP: no event.
 //     The consumer that a waiting XREADGROUP makes is announced before the XADD
 //     that ends the wait: here after it.
 //   - What is announced and not replicated has no event: an LTRIM that changes
-//     nothing, the consumer of an XREADGROUP that finds nothing, what a script
-//     does after redis.set_repl, Valkey's HSETEX in the past.
+//     nothing, the consumer of an XREADGROUP or XCLAIM that finds nothing, what a
+//     script does after redis.set_repl, HSETEX in the past (of which Redis
+//     replicates the HDEL). XGROUP SETID may be an XREADGROUP with NOACK of Redis
+//     6.0: "xgroup-setid".
 //   - ZREMRANGEBYLEX, and ZRANGESTORE BYLEX, of members whose scores differ
 //     depends on the server's encoding; the value is not known afterwards.
 //

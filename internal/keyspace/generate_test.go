@@ -370,7 +370,10 @@ func (g *generator) zsets() []string {
 		}
 		return args("ZADD", z, big)
 	}
-	return args("GEOADD", g.key("g"), "13.36", "38.1"+g.num(9), g.member())
+	if g.IntN(4) > 0 {
+		return args("GEOADD", g.key("g"), "13.36", "38.1"+g.num(9), g.member())
+	}
+	return args("GEOADD", g.key("g"), fmt.Sprint(g.Float64()*360-180), fmt.Sprint(g.Float64()*170-85), g.member())
 }
 
 func (g *generator) streams() []string {
@@ -433,10 +436,18 @@ func (g *generator) stores() []string {
 	case 7:
 		return args("SORT", g.key("l"), "BY", g.pick("nosort", "w_*"), "ALPHA", "GET", "#", "STORE", g.key("u"))
 	}
-	if g.IntN(2) == 0 {
-		return args("GEORADIUS", g.key("g"), "13", "38", g.pick("200", "1"), "km", "STORE", g.key("ug"))
+	where := g.pick("13", "13.5", "-179.9", "0.0001")
+	switch g.IntN(5) {
+	case 0:
+		return args("GEORADIUS", g.key("g"), where, "38", g.pick("200", "1", "50", "0"), g.pick("km", "m", "mi", "ft"), "STORE", g.key("gs"))
+	case 1:
+		return args("GEORADIUSBYMEMBER", g.key("g"), g.member(), g.pick("200", "1000"), "km", g.pick("ASC", "DESC"), "COUNT", "2", "STORE", g.key("gs"))
+	case 2:
+		return args("GEOSEARCHSTORE", g.key("gs"), g.key("g"), "FROMMEMBER", g.member(), "BYBOX", g.pick("100", "2000"), g.pick("300", "10"), "km")
+	case 3:
+		return args("GEOSEARCHSTORE", g.key("u"), g.key("g"), "FROMLONLAT", where, "38 BYRADIUS 4000 km STOREDIST")
 	}
-	return args("GEOSEARCHSTORE", g.key("ug"), g.key("g"), "FROMLONLAT 13 38 BYRADIUS 50 km")
+	return args("GEOSEARCHSTORE", g.key("gs"), g.key("g"), "FROMLONLAT", where, "38 BYRADIUS", g.pick("50", "3000"), "km", g.pick("ASC", "DESC"))
 }
 
 // deadlines: the keys t expire while the test runs, those of pe are past it at

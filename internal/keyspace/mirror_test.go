@@ -152,6 +152,17 @@ func TestMirror(t *testing.T) {
 		{name: "nothing is new that is not known", config: keyspace.Config{Classes: keyspace.Classes{New: true}}, commands: []string{"MOD.X k", "SET k v"}, want: []string{
 			`set k string command: ? -> "v" [] -1`}},
 
+		{name: "places in a circle", commands: []string{"ZADD g 3479099956230698 Palermo 3479447370796909 Catania", "GEORADIUS g 15 37 100 km STORE d"}, want: []string{
+			`georadiusstore d zset command: null -> [["Catania",3479447370796909]] [] -1`}},
+		{name: "places in a box", commands: []string{"ZADD g 3479099956230698 Palermo 3479447370796909 Catania", "GEOSEARCHSTORE d g FROMLONLAT 15 37 BYBOX 400 400 km DESC COUNT 1"}, want: []string{
+			`geosearchstore d zset command: null -> [["Palermo",3479099956230698]] [] -1`}},
+		{name: "around a member", commands: []string{"ZADD g 3479099956230698 Palermo 3479447370796909 Catania", "GEORADIUSBYMEMBER g Palermo 170 km STORE d"}, want: []string{
+			`georadiusstore d zset command: null -> [["Palermo",3479099956230698],["Catania",3479447370796909]] [] -1`}},
+		{name: "no place", commands: []string{"ZADD g 3479099956230698 Palermo 3479447370796909 Catania", "SET d x", "GEORADIUS g 1 1 1 km STORE d"}, want: []string{`del d none command: "x" -> null [] -2`}},
+		{name: "distances", commands: []string{"ZADD g 3479099956230698 Palermo 3479447370796909 Catania", "GEORADIUS g 15 37 100 km STOREDIST d"}, want: []string{`georadiusstore d zset command: null -> ? [] -1`}},
+		{name: "on the edge", commands: []string{"ZADD g 3479099956230698 Palermo 3479447370796909 Catania", "GEORADIUSBYMEMBER g Palermo 0 km STORE d"}, want: []string{`georadiusstore d - command: null -> ? [] 0`}},
+		{name: "no places at all", commands: []string{"ZADD g -1 a", "GEORADIUS g 15 37 100 km STORE d"}, want: []string{`georadiusstore d - command: null -> ? [] 0`}},
+
 		// What cannot be known.
 		{name: "HyperLogLog", commands: []string{"PFADD p a", "PFADD p b"}, want: []string{`pfadd p string command: ? -> ? [] -1`}},
 		{name: "known again", commands: []string{"PFADD p a", "SET p v"}, want: []string{`set p string command: ? -> "v" [] -1`}},

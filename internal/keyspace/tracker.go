@@ -20,6 +20,11 @@ func (in *Interpreter) track(m *maker, id ID, p plan) {
 		if p.how != silent {
 			mi.loseAll(m, id, &mi.losses.Undecided)
 		}
+		if p.typ != "" && len(m.args) > 1 { // VADD: it is there now, whatever it holds
+			if r := mi.open(m.c.DB, m.args[1]); r.it != nil {
+				r.it.exists, r.it.timed = yes, r.existed == no
+			}
+		}
 	}
 	if mi.classes != (Classes{}) {
 		mi.announce(m, id)

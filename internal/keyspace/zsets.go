@@ -510,8 +510,8 @@ func geoStore(args [][]byte, from int) int {
 	return at
 }
 
-// storeGeo: which members are inside takes the server's own trigonometry. Only
-// where there is nothing to search is the result known.
+// storeGeo: GEOSEARCHSTORE, and GEORADIUS with STORE. to and from are where the
+// destination and the source are.
 func (mi *mirror) storeGeo(in *Interpreter, m *maker, id ID, p plan, to, from int) {
 	if to == 0 || max(to, from) >= len(m.args) {
 		in.stateless(m, id, p)
@@ -519,10 +519,35 @@ func (mi *mirror) storeGeo(in *Interpreter, m *maker, id ID, p plan, to, from in
 	}
 	dst := mi.open(m.c.DB, m.args[to])
 	o, known := mi.open(m.c.DB, m.args[from]).source()
-	if known && o == nil {
+	z, isZset := o.(*zset)
+	if !known || dst.it == nil || o != nil && !isZset {
+		in.stateless(m, id, p)
+		mi.lose(dst, maybe, kindZset, &mi.losses.Source)
+		return
+	}
+	name := map[ID]string{cmdGeosearchstore: "geosearchstore"}[id]
+	if name == "" {
+		name = "georadiusstore"
+	}
+	if z == nil {
 		mi.storeEmpty(m, dst)
 		return
 	}
+	search, ok := parseGeo(id, m.args, z)
+	members, some, sure := search.placesOf(z)
+	if ok && sure {
+		out := newZset()
+		out.addAll(members)
+		mi.store(m, dst, kindZset, out, name)
+		return
+	}
 	in.stateless(m, id, p)
-	mi.lose(dst, maybe, kindZset, &mi.losses.Undecided)
+	exists := maybe
+	if ok && some {
+		exists = yes
+	}
+	mi.lose(dst, exists, kindZset, &mi.losses.Undecided)
+	if exists == yes {
+		dst.setDeadline(0, true)
+	}
 }
