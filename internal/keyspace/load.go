@@ -254,3 +254,23 @@ func (in *Interpreter) SnapshotEnd(dst []event.Event, k *SnapshotKey) []event.Ev
 	in.stats.Events += int64(len(dst) - from)
 	return dst
 }
+
+// SnapshotAbort tells that the snapshot ends before its time, or had no keys
+// though there are some: those that it did not have are not known any more.
+// After a gap for which there is no snapshot at all, SnapshotBegin and
+// SnapshotAbort forget everything.
+func (in *Interpreter) SnapshotAbort() {
+	mi := in.mirror
+	if mi == nil {
+		return
+	}
+	for _, d := range mi.dbs {
+		d.cover = nil
+		for key, it := range d.items {
+			if it.seen != mi.snapshot {
+				mi.forget(d, []byte(key), it)
+			}
+		}
+	}
+	mi.flushed = false
+}

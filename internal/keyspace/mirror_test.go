@@ -369,6 +369,33 @@ func TestResync(t *testing.T) {
 	}
 }
 
+// TestSnapshotAbort: what an incomplete snapshot did not have is not known.
+func TestSnapshotAbort(t *testing.T) {
+	s := newSession(keyspace.Config{})
+	s.do("SET a 1")
+	s.do("SET b 1")
+	s.in.SnapshotBegin()
+	if events := s.in.SnapshotKey(nil, &keyspace.SnapshotKey{Key: []byte("a"), Type: "string", Time: start, Value: readerAt(t, "7")}); len(events) != 2 || events[1].Name != event.Changed {
+		t.Errorf("events %v", events)
+	}
+	s.in.SnapshotAbort()
+	for _, step := range [][2]string{
+		{"INCR a", `incrby a string command: "7" -> "8" [] -1`},
+		{"INCR b", `incrby b string command: ? -> ? [] 0`},
+		{"INCR c", `incrby c string command: ? -> ? [] 0`},
+	} {
+		if got := s.do(step[0]); len(got) != 1 || got[0] != step[1] {
+			t.Errorf("%s: got %q, want %q", step[0], got, step[1])
+		}
+	}
+	checkCount(t, s.in)
+	s.in.SnapshotBegin()
+	s.in.SnapshotAbort()
+	if got := s.in.Stats(); got.MirrorKeys != 0 || got.MirrorBytes != 0 {
+		t.Errorf("something is left: %+v", got)
+	}
+}
+
 // readerAt returns a reader that is at a string.
 func readerAt(t *testing.T, text string) *rdb.Reader {
 	t.Helper()
