@@ -57,10 +57,14 @@ func (o *outbox) take(ep *endpoint) (*lane, job, actions.Action) {
 		if err := o.refill(ep); err != nil {
 			o.fatal(fmt.Errorf("store: %w", err))
 		}
+		for ep.ready.len() > 0 && (*ep.ready.first()).jobs.len() == 0 {
+			ep.ready.pop() // all of its jobs were dropped
+		}
 		if ep.ready.len() > 0 {
 			again := ep.gate.pass(time.Now())
 			if again.IsZero() {
 				l := ep.ready.pop()
+				l.busy = true
 				j := *l.jobs.first()
 				if j.firing != nil {
 					l.jobs.first().firing = nil
@@ -68,11 +72,7 @@ func (o *outbox) take(ep *endpoint) (*lane, job, actions.Action) {
 				}
 				return l, j, ep.action
 			}
-			time.AfterFunc(time.Until(again), func() {
-				o.mu.Lock()
-				defer o.mu.Unlock()
-				o.dispatch(ep)
-			})
+			o.wakeAt(ep, again)
 		}
 	}
 	ep.workers--
@@ -81,11 +81,32 @@ func (o *outbox) take(ep *endpoint) (*lane, job, actions.Action) {
 	return nil, job{}, nil
 }
 
+// wakeAt has an endpoint looked at again at t, or before. It has one timer: each
+// look at a closed gate setting one of its own would double them each time. The
+// caller holds the lock.
+func (o *outbox) wakeAt(ep *endpoint, t time.Time) {
+	if !ep.wake.IsZero() && !t.Before(ep.wake) {
+		return
+	}
+	ep.wake = t
+	if ep.timer != nil {
+		ep.timer.Reset(time.Until(t))
+		return
+	}
+	ep.timer = time.AfterFunc(time.Until(t), func() {
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		ep.wake = time.Time{}
+		o.dispatch(ep)
+	})
+}
+
 var errTimeout = errors.New("attempt took longer than its timeout")
 
 // attempt makes one attempt of a job, and settles it.
 func (o *outbox) attempt(l *lane, j job, action actions.Action) {
 	j.attempts++
+	began := time.Now()
 	f, spec, err := o.firing(l.ep, &j)
 	var res actions.Result
 	if err == nil {
@@ -95,7 +116,7 @@ func (o *outbox) attempt(l *lane, j job, action actions.Action) {
 	if err != nil && o.attempts.Err() != nil {
 		return // triggerd is stopping, which is no fault of the attempt: it waits for the next start
 	}
-	s := settlement{endpoint: l.ep.name, job: j, what: delivered, text: res.Status}
+	s := settlement{endpoint: l.ep.name, job: j, what: delivered, text: res.Status, took: time.Since(began)}
 	if f != nil {
 		s.id = f.ID
 	}
@@ -104,6 +125,9 @@ func (o *outbox) attempt(l *lane, j job, action actions.Action) {
 		s.text = err.Error()
 		s.what, s.reason, pause = verdict(spec, &j, err)
 		s.job.due = time.Now().Add(pause)
+	}
+	if s.what == delivered {
+		failpoint("delivered")
 	}
 	o.report(f, &s, err, pause)
 	o.settle(l, &s, err)
@@ -167,9 +191,11 @@ func verdict(spec *rules.Action, j *job, err error) (what outcome, reason string
 func (o *outbox) settle(l *lane, s *settlement, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	l.busy = false
 	o.settled = append(o.settled, *s)
 	o.nudge()
 	o.judge(l.ep, s, err)
+	o.observed(l.ep, s)
 	if s.what == retried {
 		o.stats.Failed++
 		first := l.jobs.first()
@@ -184,8 +210,7 @@ func (o *outbox) settle(l *lane, s *settlement, err error) {
 	} else {
 		o.stats.Delivered++
 	}
-	l.jobs.pop()
-	l.ep.indexed--
+	o.unindex(l)
 	l.ep.pending--
 	o.pending--
 	o.room.Broadcast()
@@ -204,8 +229,8 @@ func (o *outbox) advance(l *lane) {
 	switch {
 	case l.jobs.len() > 0:
 		o.queue(l, time.Now()) // behind the others: a busy key does not starve them
-	case l.id != 0:
-		delete(l.ep.lanes, l.id)
+	default:
+		l.ep.forget(l)
 	}
 }
 
@@ -214,6 +239,7 @@ func (o *outbox) judge(ep *endpoint, s *settlement, err error) {
 	if err == nil || actions.IsPermanent(err) { // it is there, and answers
 		if ep.gate.succeeded() {
 			o.log.Info("endpoint answers again", "action", ep.name)
+			o.dispatch(ep)
 		}
 		return
 	}

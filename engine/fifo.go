@@ -31,3 +31,19 @@ func (q *fifo[T]) pop() T {
 	}
 	return v
 }
+
+// all returns the items, first to last, to be read until the next change.
+func (q *fifo[T]) all() []T { return q.items[q.head:] }
+
+// filter keeps the items for which keep holds.
+func (q *fifo[T]) filter(keep func(T) bool) {
+	n := 0
+	for _, v := range q.all() {
+		if keep(v) {
+			q.items[n] = v
+			n++
+		}
+	}
+	clear(q.items[n:])
+	q.items, q.head = q.items[:n], 0
+}

@@ -9,15 +9,19 @@ import (
 	"triggerd/rules"
 )
 
-// Bounds of what is kept in memory of the jobs that wait in the store. With
-// them a backlog of any size takes a bounded index, and one key that is stuck
-// does not take the room of the others.
-const (
-	indexWindow = 200_000 // jobs of an endpoint
-	laneWindow  = 10_000  // jobs of a lane
-	refillChunk = 10_000  // jobs read from the store while the lock is held
-	cachedJobs  = 10_000  // firings kept decoded from planning to their first attempt
-)
+// bounds are those of what is kept in memory of the jobs that wait in the
+// store. With them a backlog of any size takes a bounded index, and one key
+// that is stuck does not take the room of the others.
+type bounds struct {
+	window   int // jobs of an endpoint
+	lane     int // jobs of a lane
+	chunk    int // jobs read from the store while the lock is held
+	cached   int // firings kept decoded from planning to their first attempt
+	intake   int // bytes of firings that are not on disk yet
+	unpassed int // firings that are kept back until their position can be committed with them
+}
+
+var defaultBounds = bounds{window: 200_000, lane: 10_000, chunk: 10_000, cached: 10_000, intake: 64 << 20, unpassed: 10_000}
 
 // endpoint is one action that firings are delivered with: a target, or a
 // rule's own action.
@@ -33,11 +37,16 @@ type endpoint struct {
 	concurrency int
 	paused      bool
 	gate        gate
+	timer       *time.Timer // dispatches at wake; nil before its first use
+	wake        time.Time   // zero: not
 
 	lanes   map[uint64]*lane
-	ready   fifo[*lane]
+	waiting map[*lane]*time.Timer // those whose first job is not due yet
+	ready   fifo[*lane]           // some may be empty, where jobs were dropped
+	ages    fifo[aged]            // in the order in which they were indexed, which is nearly that of their age
 	workers int
 	pending int // jobs in the store and on the way there
+	tally   tally
 	indexed int // jobs in lanes
 	next    uint64
 	more    bool // the store has jobs from next on that are not indexed
@@ -49,7 +58,16 @@ type lane struct {
 	id      uint64 // 0: of one job that need not keep any order, and is in no map
 	jobs    fifo[job]
 	skipped uint64 // seq of the first job that was left out because the lane is full; 0: none was
+	busy    bool   // its first job is being attempted
 }
+
+// aged is the place of a job. It is out of date where the lane has passed seq.
+type aged struct {
+	seq  uint64
+	lane *lane
+}
+
+func (a aged) gone() bool { return a.lane.jobs.len() == 0 || a.seq < a.lane.jobs.first().seq }
 
 // job is what is known of a job without reading it.
 type job struct {
@@ -78,26 +96,78 @@ func laneOf(f *actions.Firing, order string) uint64 {
 	return max(h.Sum64(), 1)
 }
 
-// put indexes a job, and reports whether its lane became ready by that.
-func (ep *endpoint) put(id uint64, j job) (l *lane, ready bool) {
-	if id == 0 {
-		l = &lane{ep: ep}
-	} else if l = ep.lanes[id]; l == nil {
-		l = &lane{ep: ep, id: id}
-		ep.lanes[id] = l
-	} else {
-		if l.skipped == 0 && l.jobs.len() >= laneWindow {
-			l.skipped = j.seq
-		}
-		if l.skipped == 0 {
-			l.jobs.push(j)
-			ep.indexed++
-		}
-		return l, false
+// use sets what the endpoint is attempted with.
+func (ep *endpoint) use(c endpointConfig) {
+	ep.action, ep.spec, ep.concurrency = c.action, c.spec, c.concurrency
+	ep.gate.max, ep.gate.per = c.rate.Max, c.rate.Per
+}
+
+// put indexes a job, and reports whether its lane became ready by that. The
+// caller holds the lock.
+func (o *outbox) put(ep *endpoint, id uint64, j job) (l *lane, ready bool) {
+	if id != 0 {
+		l = ep.lanes[id]
 	}
+	if l == nil {
+		l = &lane{ep: ep, id: id}
+		if id != 0 {
+			ep.lanes[id] = l
+		}
+		o.index(l, j)
+		return l, true
+	}
+	if l.skipped == 0 && l.jobs.len() >= o.bounds.lane {
+		l.skipped = j.seq
+	}
+	if l.skipped == 0 {
+		o.index(l, j)
+	}
+	return l, false
+}
+
+// index adds a job to its lane. The caller holds the lock.
+func (o *outbox) index(l *lane, j job) {
 	l.jobs.push(j)
+	if j.firing != nil {
+		o.cached++
+	}
+	ep := l.ep
 	ep.indexed++
-	return l, true
+	if ep.ages.len() > 2*ep.indexed+64 {
+		ep.ages.filter(func(a aged) bool { return !a.gone() })
+	}
+	ep.ages.push(aged{j.seq, l})
+}
+
+// unindex removes the first job of a lane. The caller holds the lock.
+func (o *outbox) unindex(l *lane) job {
+	j := l.jobs.pop()
+	if j.firing != nil {
+		o.cached--
+	}
+	l.ep.indexed--
+	for l.ep.ages.len() > 0 && l.ep.ages.first().gone() {
+		l.ep.ages.pop()
+	}
+	return j
+}
+
+// oldest returns the lane with the oldest job that is not being attempted, or
+// nil.
+func (ep *endpoint) oldest() *lane {
+	for _, a := range ep.ages.all() {
+		if !a.lane.busy && !a.gone() {
+			return a.lane
+		}
+	}
+	return nil
+}
+
+// forget drops a lane that has no more jobs.
+func (ep *endpoint) forget(l *lane) {
+	if l.id != 0 {
+		delete(ep.lanes, l.id)
+	}
 }
 
 // gate says when an endpoint may be attempted: it opens one attempt at a time

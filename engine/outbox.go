@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"triggerd/actions"
+	"triggerd/internal/event"
 	"triggerd/internal/store"
 	"triggerd/rules"
 	"triggerd/source"
@@ -38,10 +39,16 @@ type outbox struct {
 	wg     sync.WaitGroup
 	events deliveryEvents
 
+	instruments *instruments
+
+	bounds bounds
+
 	mu        sync.Mutex // guards all that follows, endpoints and lanes
-	room      *sync.Cond // pending has become less, or something ended
+	room      *sync.Cond // there is less in the intake or pending, or something ended
 	intake    []planned
-	position  source.Position // behind what is in the intake
+	whole     int             // of the intake, what may be committed: the position is behind it
+	weight    int             // bytes of the intake, and of what is being committed
+	position  source.Position // behind the whole part of the intake
 	saved     source.Position
 	savedAt   time.Time
 	settled   []settlement
@@ -50,10 +57,12 @@ type outbox struct {
 	pending   int // firings in the intake and in the store
 	cached    int // jobs whose firing is in memory
 	workers   int
-	stopping  bool // no lane is taken any more
-	draining  bool // stop when nothing is ready
-	blocked   bool // the reader has waited for room in vain
+	stopping  bool          // no lane is taken any more
+	blocked   time.Duration // how long the reader has waited for room since there was plenty
 	dropped   map[string]*droppings
+	droppedBy map[string]int64 // since the start, by rule
+	paused    map[string]bool  // endpoints, also those that are not there
+	orders    []*order         // for the keeper
 	stats     Stats
 }
 
@@ -74,6 +83,7 @@ type settlement struct {
 	job      job
 	id       string
 	text     string // status, or error
+	took     time.Duration
 	reason   string
 }
 
@@ -83,6 +93,7 @@ const (
 	delivered outcome = iota
 	retried
 	givenUp
+	expelled // dropped for a newer one
 )
 
 type specKey struct{ rule, action string }
@@ -91,7 +102,9 @@ func newOutbox(st *store.Store, cfg *Config) *outbox {
 	o := &outbox{
 		log: cfg.Logger, store: st, max: cfg.MaxPending, interval: cfg.CheckpointInterval, patient: cfg.Replay, ack: cfg.Source.Ack,
 		wake: make(chan struct{}, 1), kept: make(chan struct{}), quit: make(chan struct{}),
+		bounds:    defaultBounds,
 		endpoints: map[string]*endpoint{}, dropped: map[string]*droppings{},
+		instruments: newInstruments(), droppedBy: map[string]int64{}, paused: map[string]bool{},
 	}
 	o.room = sync.NewCond(&o.mu)
 	return o
@@ -133,7 +146,7 @@ func (o *outbox) start(ctx context.Context, fatal context.CancelCauseFunc) {
 func (o *outbox) endpoint(name string) *endpoint {
 	ep := o.endpoints[name]
 	if ep == nil {
-		ep = &endpoint{name: name, lanes: map[uint64]*lane{}}
+		ep = &endpoint{name: name, lanes: map[uint64]*lane{}, waiting: map[*lane]*time.Timer{}, paused: o.paused[name]}
 		o.endpoints[name] = ep
 	}
 	return ep
@@ -147,10 +160,10 @@ func (o *outbox) setGeneration(g *generation) {
 	defer o.mu.Unlock()
 	o.specs = g.specs
 	for name, c := range g.endpoints {
+		failpoint("reloading")
 		ep := o.endpoint(name)
 		closeAction(ep.action)
-		ep.action, ep.spec, ep.concurrency = c.action, c.spec, c.concurrency
-		ep.gate.max, ep.gate.per = c.rate.Max, c.rate.Per
+		ep.use(c)
 		if o.attempts != nil {
 			o.dispatch(ep)
 		}
@@ -171,55 +184,99 @@ func closeAction(a actions.Action) {
 	}
 }
 
-// add takes a firing in. The reader calls it.
-func (o *outbox) add(endpoint string, spec *rules.Action, overflow string, f *actions.Firing) {
-	p := planned{endpoint: endpoint, lane: laneOf(f, spec.Order), firing: f, payload: appendPayload(nil, f), born: time.Now()}
+// add takes a firing in. The reader calls it, and the clock.
+//
+// A firing of the reader is not committed before pass has told that the reader
+// is through with what made it: committed together with the position behind it,
+// it is enqueued once, whenever the process dies.
+func (o *outbox) add(name string, c endpointConfig, spec *rules.Action, overflow string, f *actions.Firing) {
+	p := planned{endpoint: name, lane: laneOf(f, spec.Order), firing: f, payload: appendPayload(nil, f), born: time.Now()}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.stats.Firings++
-	if !o.hasRoom(overflow) {
-		o.drop(f)
+	if len(p.payload) > store.MaxPayload || len(f.ID) > store.MaxName {
+		o.drop(f, tooLarge)
 		return
 	}
+	if o.lacksRoom() && !o.makeRoom(name, overflow, f) {
+		o.drop(f, noRoom)
+		return
+	}
+	ep := o.endpoint(name)
+	if ep.action == nil { // forgotten by a reload after this firing was matched
+		ep.use(c)
+	}
+	ep.pending++
 	o.pending++
-	o.endpoint(endpoint).pending++
+	o.weight += p.size()
 	o.intake = append(o.intake, p)
-	o.nudge()
+	switch unpassed := len(o.intake) - o.whole; {
+	case unpassed == 1 && f.Event.Origin == event.FromClock, unpassed >= o.bounds.unpassed:
+		o.release()
+	}
+}
+
+// size is about what a firing takes in the intake: itself, and its payload.
+func (p *planned) size() int { return 2*len(p.payload) + 512 }
+
+// release lets all of the intake be committed. The caller holds the lock.
+func (o *outbox) release() {
+	if o.whole < len(o.intake) {
+		o.whole = len(o.intake)
+		o.nudge()
+	}
 }
 
 // maxBlock is how long the reader may stand still for room: a server cuts off
 // a replica that has left 64 MB unread for a minute.
 const maxBlock = 10 * time.Second
 
-// hasRoom reports whether a firing may be taken in, after waiting for room if
-// that is its rule's wish. Once the reader has waited in vain it does not wait
-// again before there is room. The caller holds the lock.
-func (o *outbox) hasRoom(overflow string) bool {
-	if o.pending < o.max {
-		o.blocked = false
-		return true
-	}
-	if overflow == "drop_new" || o.blocked && !o.patient {
+// lacksRoom reports whether a firing may not be taken in. The caller holds the
+// lock.
+func (o *outbox) lacksRoom() bool {
+	if o.pending < o.max && o.weight < o.bounds.intake {
+		if o.pending <= o.max-o.max/10 && o.weight <= o.bounds.intake/2 {
+			o.blocked = 0
+		}
 		return false
 	}
-	limit := time.AfterFunc(maxBlock, o.room.Broadcast)
-	defer limit.Stop()
-	began := time.Now()
-	for o.pending >= o.max && o.attempts.Err() == nil && (o.patient || time.Since(began) < maxBlock) {
-		o.room.Wait()
-	}
-	o.blocked = o.pending >= o.max
-	return !o.blocked
+	return true
 }
 
-// pass tells that reading has passed p; a zero p is no place to resume at. If
-// now is set, p is saved at once.
-func (o *outbox) pass(p source.Position, now bool) {
+// makeRoom finds room for a firing as its rule wishes, and reports whether
+// there is some. The reader waits no longer than maxBlock in all before there
+// is plenty of room again: many short pauses would hold it up as one long one
+// does. The caller holds the lock.
+func (o *outbox) makeRoom(endpoint, overflow string, f *actions.Firing) bool {
+	limit := time.AfterFunc(maxBlock, o.room.Broadcast)
+	defer limit.Stop()
+	for o.lacksRoom() {
+		switch {
+		case overflow == "drop_old" && o.weight < o.bounds.intake && o.dropOldest(endpoint, f):
+			continue
+		case overflow == "drop_new", o.blocked >= maxBlock && !o.patient, o.attempts.Err() != nil:
+			return false
+		}
+		o.release() // what waits for its position may be all there is
+		began := time.Now()
+		o.room.Wait()
+		o.blocked += time.Since(began)
+	}
+	return true
+}
+
+// pass tells that reading has passed p; a zero p is no place to resume at. With
+// end set, what was taken in before is complete and may be committed. If now is
+// set, p is saved at once.
+func (o *outbox) pass(p source.Position, end, now bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if end {
+		o.release()
+	}
 	if p.IsZero() {
 		return
 	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
 	o.position = p
 	if now {
 		o.savedAt = time.Time{}
@@ -258,6 +315,7 @@ func (o *outbox) keep() {
 			o.fatal(fmt.Errorf("store: %w", err))
 			return
 		}
+		o.obey()
 	}
 }
 
@@ -265,9 +323,10 @@ func (o *outbox) keep() {
 // position is saved too, though nothing was taken in.
 func (o *outbox) write(all bool) error {
 	o.mu.Lock()
-	settled, jobs, pos := o.settled, o.intake, o.position
-	drops := o.dropped
-	o.settled, o.intake, o.dropped = nil, nil, map[string]*droppings{}
+	settled, drops, pos := o.settled, o.dropped, o.position
+	jobs := o.intake[:o.whole:o.whole]
+	o.intake, o.whole = append([]planned(nil), o.intake[o.whole:]...), 0
+	o.settled, o.dropped = nil, map[string]*droppings{}
 	due := len(jobs) > 0 || pos != o.saved && (all || time.Since(o.savedAt) >= o.interval)
 	o.mu.Unlock()
 	if err := o.writeSettled(settled, drops); err != nil {
@@ -276,6 +335,7 @@ func (o *outbox) write(all bool) error {
 	if !due {
 		return nil
 	}
+	failpoint("matched")
 	b := o.store.NewBatch()
 	for i := range jobs {
 		p := &jobs[i]
@@ -288,6 +348,7 @@ func (o *outbox) write(all bool) error {
 	if err != nil {
 		return err
 	}
+	failpoint("committed")
 	o.admit(jobs, first)
 	o.mu.Lock()
 	o.saved, o.savedAt = pos, time.Now()
@@ -301,7 +362,11 @@ func (o *outbox) write(all bool) error {
 // commit commits a batch, and waits for space where there is none.
 func (o *outbox) commit(b *store.Batch) (first uint64, err error) {
 	for told := false; ; told = true {
+		began, jobs := time.Now(), b.Jobs()
 		first, err = b.Commit()
+		if err == nil {
+			o.instruments.committed(began, jobs)
+		}
 		if !errors.Is(err, store.ErrNoSpace) {
 			if told && err == nil {
 				o.log.Info("the store has space again")
@@ -341,7 +406,10 @@ func (o *outbox) writeSettled(list []settlement, drops map[string]*droppings) er
 			b.SettleListed(store.Settled{Seq: j.seq, Endpoint: s.endpoint, ID: s.id, Status: s.text, Attempts: j.attempts, Born: j.born, At: now})
 		case retried:
 			b.Retry(s.endpoint, j.seq, j.attempts, j.due, s.text)
+		case expelled:
+			b.Settle(s.endpoint, j.seq, j.attempts+1) // one attempt that failed has left its mark, too
 		case givenUp:
+			failpoint("burying")
 			b.Bury(store.DeadLetter{Seq: j.seq, Endpoint: s.endpoint, ID: s.id, Reason: s.reason, Error: s.text, Attempts: j.attempts, Born: j.born, At: now})
 		}
 	}
@@ -356,11 +424,13 @@ func (o *outbox) writeSettled(list []settlement, drops map[string]*droppings) er
 func (o *outbox) admit(jobs []planned, first uint64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.room.Broadcast()
 	for i := range jobs {
 		p := &jobs[i]
+		o.weight -= p.size()
 		ep := o.endpoint(p.endpoint)
 		seq := first + uint64(i)
-		if ep.indexed >= indexWindow && !ep.more {
+		if ep.indexed >= o.bounds.window && !ep.more {
 			ep.more, ep.next = true, seq
 		}
 		if ep.more || seq < ep.next {
@@ -368,11 +438,11 @@ func (o *outbox) admit(jobs []planned, first uint64) {
 		}
 		ep.next = seq + 1
 		j := job{seq: seq, born: p.born}
-		if o.cached < cachedJobs {
-			o.cached++
+		if o.cached < o.bounds.cached {
 			j.firing = p.firing
 		}
-		if l, ready := ep.put(p.lane, j); ready {
+		l, ready := o.put(ep, p.lane, j)
+		if ready {
 			ep.ready.push(l)
 			o.dispatch(ep)
 		}
@@ -382,7 +452,7 @@ func (o *outbox) admit(jobs []planned, first uint64) {
 // refill indexes more of what waits in the store, if there is room for it. The
 // caller holds the lock.
 func (o *outbox) refill(ep *endpoint) error {
-	if !ep.more || ep.indexed > indexWindow/2 {
+	if !ep.more || ep.indexed > o.bounds.window/2 {
 		return nil
 	}
 	n, now := 0, time.Now()
@@ -390,13 +460,16 @@ func (o *outbox) refill(ep *endpoint) error {
 		if err != nil {
 			return err
 		}
-		if n == refillChunk {
+		if n == o.bounds.chunk {
+			if ep.ready.len() == 0 { // all of full lanes: what comes behind them must not wait for these
+				o.wakeAt(ep, now)
+			}
 			return nil
 		}
 		n++
 		ep.next = p.Seq + 1
 		j := job{seq: p.Seq, attempts: p.Attempts, born: p.Born, due: p.Due}
-		if l, ready := ep.put(p.Lane, j); ready {
+		if l, ready := o.put(ep, p.Lane, j); ready {
 			o.queue(l, now)
 		}
 	}
@@ -419,12 +492,11 @@ func (o *outbox) rescan(l *lane) error {
 		if p.Lane != l.id {
 			continue
 		}
-		if l.jobs.len() >= laneWindow {
+		if l.jobs.len() >= o.bounds.lane {
 			l.skipped = p.Seq
 			return nil
 		}
-		l.jobs.push(job{seq: p.Seq, attempts: p.Attempts, born: p.Born, due: p.Due})
-		l.ep.indexed++
+		o.index(l, job{seq: p.Seq, attempts: p.Attempts, born: p.Born, due: p.Due})
 	}
 	return nil
 }
@@ -433,12 +505,18 @@ func (o *outbox) rescan(l *lane) error {
 // holds the lock.
 func (o *outbox) queue(l *lane, now time.Time) {
 	if pause := l.jobs.first().due.Sub(now); pause > 0 {
-		time.AfterFunc(pause, func() {
+		var timer *time.Timer
+		timer = time.AfterFunc(pause, func() {
 			o.mu.Lock()
 			defer o.mu.Unlock()
+			if l.ep.waiting[l] != timer {
+				return // it did not have to wait that long
+			}
+			delete(l.ep.waiting, l)
 			l.ep.ready.push(l)
 			o.dispatch(l.ep)
 		})
+		l.ep.waiting[l] = timer
 		return
 	}
 	l.ep.ready.push(l)
@@ -451,26 +529,37 @@ func (o *outbox) addStats(s *Stats) {
 	s.GivenUp, s.Dropped, s.Pending = o.stats.GivenUp, o.stats.Dropped, int64(o.pending)
 }
 
-// droppings are firings of one rule that there was no room for.
+// dropping is why firings are dropped.
+type dropping string
+
+const (
+	noRoom    dropping = "too many waited"
+	wasOldest dropping = "they were the oldest where too many waited"
+	tooLarge  dropping = "they were too large"
+)
+
+// droppings are firings of one rule that were dropped for one reason.
 type droppings struct {
-	rule     string
-	first    *actions.Firing
-	last     int64 // offset
-	count    int
-	lastSeen time.Time
+	why         dropping
+	rule        string
+	firing      string // ID of the first
+	first, last int64  // offsets
+	count       int
 }
 
-// drop counts a firing that there is no room for. What was dropped is written
-// down as a dead letter that stands for all of it since the last one. The
-// caller holds the lock.
-func (o *outbox) drop(f *actions.Firing) {
+// drop counts a firing that is not delivered. What was dropped is written down
+// as a dead letter that stands for all of it since the last one. The caller
+// holds the lock.
+func (o *outbox) drop(f *actions.Firing, why dropping) {
 	o.stats.Dropped++
-	d := o.dropped[f.Rule]
+	o.droppedBy[f.Rule]++
+	d := o.dropped[string(why)+f.Rule]
 	if d == nil {
-		d = &droppings{rule: f.Rule, first: f}
-		o.dropped[f.Rule] = d
+		d = &droppings{why: why, rule: f.Rule, firing: f.ID[:min(len(f.ID), store.MaxName)], first: f.Event.Offset}
+		o.dropped[string(why)+f.Rule] = d
+		o.nudge()
 		if o.stats.Dropped == 1 || !o.events.droppedLately() {
-			o.log.Error("too many firings wait, new ones are dropped", "max_pending", o.max, "rule", f.Rule, "dropped", o.stats.Dropped)
+			o.log.Error("firings are dropped", "why", string(why), "max_pending", o.max, "rule", f.Rule, "firing", d.firing, "dropped", o.stats.Dropped)
 		}
 	}
 	d.count++
@@ -479,7 +568,50 @@ func (o *outbox) drop(f *actions.Firing) {
 
 func (d *droppings) letter(now time.Time) store.DeadLetter {
 	return store.DeadLetter{
-		Endpoint: "rule/" + d.rule, ID: d.first.ID, Reason: "dropped", Born: now, At: now,
-		Error: fmt.Sprintf("%d firings of rule %s, offsets %d to %d, were dropped: too many waited", d.count, d.rule, d.first.Event.Offset, d.last),
+		Endpoint: "rule/" + d.rule, ID: d.firing, Reason: "dropped", Born: now, At: now,
+		Error: fmt.Sprintf("%d firings of rule %s, offsets %d to %d, were dropped: %s", d.count, d.rule, d.first, d.last, d.why),
 	}
+}
+
+// dropOldest drops the oldest job of an endpoint of which no attempt is under
+// way, for the newer firing f, and reports whether there was one. The caller
+// holds the lock.
+func (o *outbox) dropOldest(endpoint string, f *actions.Firing) bool {
+	ep := o.endpoints[endpoint]
+	if ep == nil {
+		return false
+	}
+	l := ep.oldest()
+	if l == nil {
+		return false
+	}
+	gone := o.unindex(l)
+	ep.pending--
+	o.pending--
+	o.settled = append(o.settled, settlement{what: expelled, endpoint: ep.name, job: gone})
+	o.drop(o.expelled(gone, f), wasOldest)
+	if l.jobs.len() == 0 && l.skipped > 0 { // the lane stays where it is: ready, or with its timer
+		if err := o.rescan(l); err != nil {
+			o.fatal(fmt.Errorf("store: %w", err))
+		}
+	}
+	if l.jobs.len() == 0 {
+		ep.forget(l)
+	}
+	return true
+}
+
+// expelled returns the firing of a job that gave way to f.
+func (o *outbox) expelled(gone job, f *actions.Firing) *actions.Firing {
+	if gone.firing != nil {
+		return gone.firing
+	}
+	stored, err := o.store.Load(gone.seq)
+	if err != nil {
+		return f // it cannot be told which one it was
+	}
+	if old, err := parsePayload(stored.ID, stored.Payload); err == nil {
+		return old
+	}
+	return f
 }

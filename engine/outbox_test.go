@@ -180,7 +180,8 @@ func (b *box) put(endpoint, key, id string, spec *rules.Action) {
 		b.specs[specKey{"r" + endpoint, "a"}] = spec
 		b.mu.Unlock()
 	}
-	b.add(endpoint, spec, "block", &actions.Firing{ID: id, Rule: "r" + endpoint, Action: "a", Event: &event.Event{Key: []byte(key)}})
+	b.add(endpoint, endpointConfig{}, spec, "block", &actions.Firing{ID: id, Rule: "r" + endpoint, Action: "a", Event: &event.Event{Key: []byte(key)}})
+	b.pass(source.Position{}, true, false)
 }
 
 func spec(change func(*rules.Action)) *rules.Action {
@@ -350,7 +351,7 @@ func TestOutboxFull(t *testing.T) {
 		if s.Dropped != 15 || s.Pending != 10 || s.Firings != 25 {
 			t.Errorf("stats %+v", s)
 		}
-		if n := strings.Count(b.log.String(), "new ones are dropped"); n != 1 {
+		if n := strings.Count(b.log.String(), `msg="firings are dropped"`); n != 1 {
 			t.Errorf("told %d times:\n%s", n, b.log)
 		}
 		sleep(time.Hour)

@@ -54,7 +54,7 @@ func parsePayload(id string, b []byte) (*actions.Firing, error) {
 	}
 	b = b[size:]
 	if n > 0 {
-		f.Params = make(map[string]string, n)
+		f.Params = make(map[string]string, min(n, 16)) // what is announced may not be there
 	}
 	for range n {
 		var name, value string

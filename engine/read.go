@@ -78,10 +78,16 @@ func (r *reader) interpret(rec *source.Record) {
 func (r *reader) pass(rec *source.Record) {
 	// After an attach at once: a crash before the first regular checkpoint would
 	// start afresh, and miss what lies between.
-	r.e.outbox.pass(rec.Pos, rec.Kind == source.SnapshotEnd)
+	r.e.outbox.pass(rec.Pos, complete(rec), rec.Kind == source.SnapshotEnd)
 	if cap(r.events) > keepEvents {
 		r.events = nil
 	}
+}
+
+// complete reports whether nothing that belongs to the record follows: neither
+// commands of its transaction, nor keys of its snapshot.
+func complete(rec *source.Record) bool {
+	return !rec.Pos.IsZero() || rec.Kind == source.SnapshotEnd || rec.Kind == source.Command && rec.Tx.Index == rec.Tx.Size
 }
 
 // keepEvents is how many events of one command are made room for: a DEL of a
@@ -143,8 +149,15 @@ func (r *reader) fire() {
 
 // plan makes the firings of a match and puts them into the outbox.
 func (e *Engine) plan(gen *generation, m *rules.Match, owned *event.Event) {
+	state := gen.states[m.Rule]
+	state.matches.Add(1)
+	if state.paused.Load() {
+		state.skipped.Add(1)
+		return
+	}
 	if m.Rule.DryRun {
 		e.counts.dryRuns.Add(1)
+		state.dryRuns.Add(1)
 		e.log.Debug("dry run: would fire", "rule", m.Rule.Name, "key", text(owned.Key), "event", owned.Name, "offset", owned.Offset)
 		return
 	}
@@ -157,8 +170,9 @@ func (e *Engine) plan(gen *generation, m *rules.Match, owned *event.Event) {
 		if e.cfg.OnFiring != nil {
 			e.cfg.OnFiring(f)
 		}
+		state.firings.Add(1)
 		if !e.cfg.DryRun {
-			e.outbox.add(gen.endpointOf[a], a, m.Rule.Overflow, f)
+			e.outbox.add(gen.endpointOf[a], gen.endpoints[gen.endpointOf[a]], a, m.Rule.Overflow, f)
 		}
 	}
 }
