@@ -22,37 +22,60 @@ type link struct {
 	addr    *address
 	conn    net.Conn
 	r       *resp.Reader
-	timeout time.Duration // of silence
-	arrived time.Time     // when the last bytes came; the reading goroutine's
-	heard   *atomic.Int64 // the same for others, in nanoseconds since 1970
-	ahead   []byte        // a line that was read and put back, if not nil
+	timeout time.Duration    // of silence
+	arrived time.Time        // when the last bytes came; the reading goroutine's
+	heard   *atomic.Int64    // the same for others, in nanoseconds since 1970
+	ahead   []byte           // a line that was read and put back, if not nil
+	wake    func() time.Time // see Config.Wake; nil: never
+	quiet   time.Time        // since when nothing has come
 
 	mu sync.Mutex // one write at a time
 }
 
 // newLink returns a link over conn, which it owns.
 func newLink(conn net.Conn, addr *address, timeout time.Duration, heard *atomic.Int64) *link {
-	l := &link{addr: addr, conn: conn, timeout: timeout, heard: heard}
+	l := &link{addr: addr, conn: conn, timeout: timeout, heard: heard, quiet: time.Now()}
 	l.r = resp.NewReader(reader{l}, resp.Limits{})
 	return l
 }
 
 func (l *link) close() { l.conn.Close() }
 
+// errWake ends a read because the consumer wanted to be woken. Nothing is lost
+// by it: reading goes on where it was.
+var errWake = errors.New("woken")
+
 // reader reads a link's connection, within its timeout.
 type reader struct{ l *link }
 
 func (r reader) Read(p []byte) (int, error) {
 	l := r.l
-	if err := l.conn.SetReadDeadline(time.Now().Add(l.timeout)); err != nil {
+	limit := time.Now().Add(l.timeout)
+	if l.quiet.After(l.arrived) {
+		limit = l.quiet.Add(l.timeout) // woken in the midst of silence
+	}
+	until := limit
+	if l.wake != nil {
+		if at := l.wake(); !at.IsZero() && at.Before(limit) {
+			until = at
+		}
+	}
+	if err := l.conn.SetReadDeadline(until); err != nil {
 		return 0, err
 	}
 	n, err := l.conn.Read(p)
 	if n > 0 {
 		l.arrived = time.Now()
+		l.quiet = time.Time{}
 		l.heard.Store(l.arrived.UnixNano())
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
+		if n == 0 && until.Before(limit) {
+			if l.quiet.IsZero() {
+				l.quiet = limit.Add(-l.timeout)
+			}
+			return 0, errWake
+		}
 		return n, fmt.Errorf("nothing received for %s", l.timeout)
 	}
 	var op *net.OpError

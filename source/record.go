@@ -36,6 +36,9 @@ type Record struct {
 	Entry *rdb.Entry  // Key: name, database, type and expiry
 	RDB   *rdb.Reader // Key: what the value can be read from, before the next record
 
+	Side   bool // SnapshotBegin, Key, SnapshotEnd: read beside the stream, see Config.Mirror; no resync took place
+	Broken bool // SnapshotEnd: there were more keys than were handed out
+
 	From Position // SnapshotBegin, SnapshotEnd: where reading stood before; zero at the first
 	Gap  bool     // SnapshotBegin, SnapshotEnd: what lies between From and Pos was missed
 

@@ -39,6 +39,15 @@ type Config struct {
 	// snapshot are wanted, should there be one. Where they are not, the server
 	// is asked to leave them out. nil: not wanted.
 	Snapshot func() bool
+	// Mirror tells, at each attempt to attach, whether the consumer needs to
+	// know all keys as they are. Where it has not had them from a snapshot in
+	// this run, one is fetched beside the stream when that is resumed, and
+	// handed out at its place in it, with Record.Side. nil: not needed.
+	Mirror func() bool
+	// Wake returns when the consumer wants a record at the latest, a Heartbeat
+	// if nothing else; the zero time for never. It is called by the goroutine
+	// that runs Records, between records. nil: never.
+	Wake func() time.Time
 
 	// FailFirst makes the first attempt to attach the only one if it fails:
 	// Records ends with its error. A server that is still loading, busy, or a
@@ -65,6 +74,9 @@ func (c Config) withDefaults() Config {
 	if c.Snapshot == nil {
 		c.Snapshot = func() bool { return false }
 	}
+	if c.Mirror == nil {
+		c.Mirror = func() bool { return false }
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -85,6 +97,9 @@ type Replica struct {
 	acks acks
 
 	heard atomic.Int64 // when bytes came last; 0: none have
+
+	stale   atomic.Bool // Refresh was called
+	current currentLink
 
 	mu     sync.Mutex // guards status
 	status Status
@@ -124,6 +139,39 @@ func (s *Replica) Status() Status {
 		st.LastData = time.Unix(0, ns)
 	}
 	return st
+}
+
+// Refresh has all keys handed out anew, beside the stream, as Config.Mirror
+// tells: what the consumer needs of them has changed. It reconnects.
+func (s *Replica) Refresh() {
+	s.stale.Store(true)
+	s.current.close()
+}
+
+// currentLink is the link of the stream, for those who want it to end.
+type currentLink struct {
+	mu sync.Mutex
+	l  *link
+}
+
+// set makes l the current link until the function it returns is called.
+func (c *currentLink) set(l *link) (unset func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.l = l
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.l = nil
+	}
+}
+
+func (c *currentLink) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.l != nil {
+		c.l.close()
+	}
 }
 
 func (s *Replica) update(f func(*Status)) {
@@ -233,7 +281,9 @@ type session struct {
 	s      *Replica
 	pos    Position // where to resume
 	giveUp bool     // pos cannot be resumed at: ask for a full resync
-	yield  func(*Record) bool
+
+	mirrored bool // the consumer has had all keys
+	yield    func(*Record) bool
 
 	since  time.Time // when the stream of the last connection began; zero: it did not
 	full   bool      // after a full resync
@@ -252,6 +302,11 @@ func (n *session) attach(ctx context.Context) error {
 	s := n.s
 	n.since, n.full, n.moving = time.Time{}, false, false
 	s.enter(Connecting)
+	side, err := n.missing(ctx)
+	if err != nil {
+		return err
+	}
+	defer side.close()
 	conn, err := s.addr.dial(ctx, s.cfg.DialTimeout)
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
@@ -264,11 +319,24 @@ func (n *session) attach(ctx context.Context) error {
 	if err := l.greet(&s.cfg, wantKeys); err != nil {
 		return err
 	}
-	return n.follow(l, wantKeys)
+	return n.follow(l, wantKeys, side)
+}
+
+// missing returns a snapshot for a session that resumes without one, if the
+// consumer needs it.
+func (n *session) missing(ctx context.Context) (*sideSnapshot, error) {
+	if n.s.stale.Swap(false) {
+		n.mirrored = false
+	}
+	if n.mirrored || n.pos.IsZero() || n.giveUp || !n.s.cfg.Mirror() {
+		return nil, nil
+	}
+	n.s.enter(Syncing)
+	return n.newSideSnapshot(ctx)
 }
 
 // follow asks for the stream, and hands out records until the link is lost.
-func (n *session) follow(l *link, wantKeys bool) error {
+func (n *session) follow(l *link, wantKeys bool, side *sideSnapshot) error {
 	s := n.s
 	s.enter(Syncing)
 	resume := n.pos
@@ -284,13 +352,15 @@ func (n *session) follow(l *link, wantKeys bool) error {
 		return err
 	}
 	if a.full {
+		side.close()
+		side = nil
 		if err := n.fullResync(l, &a, wantKeys); err != nil {
 			return err
 		}
 	} else if err := n.partialResync(l, a); err != nil {
 		return err
 	}
-	return n.stream(l, a)
+	return n.stream(l, a, side)
 }
 
 // partialResync goes on at the position. Where that has a new name, which it
@@ -334,22 +404,19 @@ func (n *session) fullResync(l *link, a *attachment, wantKeys bool) error {
 		return errStop
 	}
 	keys := 0
-	rec := Record{Kind: Key, ReplID: a.pos.ReplID, Offset: a.pos.Offset, RDB: rd, Time: began}
-	for e := first; err == nil && wantKeys; e, err = rd.Next() {
-		keys++
-		rec.DB, rec.Entry = e.DB, e
-		if !n.yield(&rec) {
-			return errStop
+	if wantKeys {
+		var stopped error
+		keys, err, stopped = n.keys(rd, Record{Kind: Key, ReplID: a.pos.ReplID, Offset: a.pos.Offset, RDB: rd, Time: began}, first, err)
+		if stopped != nil {
+			return stopped
 		}
 	}
 	parsed := err
 	if err := p.drain(); err != nil {
 		return err
 	}
-	if parsed != nil && parsed != io.EOF {
-		s.update(func(st *Status) { st.SnapshotErrors++ })
-		s.cfg.Logger.Error("snapshot cannot be read to its end, the rest of it is skipped; the stream goes on", "keys", keys, "err", parsed)
-	}
+	n.spoiled(keys, parsed)
+	n.mirrored = wantKeys
 	from := n.pos
 	n.pos, n.full, n.giveUp = a.pos, true, false
 	s.acks.begin(a.pos)
@@ -367,6 +434,7 @@ func (n *session) fullResync(l *link, a *attachment, wantKeys bool) error {
 		s.cfg.Logger.Error("the server no longer had what came after the last position: changes were missed", "from", from.String(), "to", a.pos.String())
 	}
 	mark.Kind, mark.Pos, mark.Time = SnapshotEnd, a.pos, time.Now()
+	mark.Broken = !wantKeys || parsed != io.EOF
 	if !n.yield(&mark) {
 		return errStop
 	}
@@ -400,7 +468,7 @@ func auxInt(rd *rdb.Reader, name string) (int64, bool) {
 }
 
 // stream hands out commands until the link is lost.
-func (n *session) stream(l *link, a attachment) error {
+func (n *session) stream(l *link, a attachment, side *sideSnapshot) error {
 	s := n.s
 	d := newDecoder(l.r, a.pos, s.cfg.MaxTransaction, func() time.Time { return l.arrived })
 	n.since = time.Now()
@@ -413,8 +481,25 @@ func (n *session) stream(l *link, a attachment) error {
 		st.State, st.Since, st.LastError, st.ReplID = Streaming, time.Now(), "", a.pos.ReplID
 		st.Connects++
 	})
+	defer s.current.set(l)()
+	l.wake = s.cfg.Wake
 	for {
+		if due, err := side.due(n.pos); err != nil {
+			return err
+		} else if due {
+			if err := n.load(side); err != nil {
+				return err
+			}
+			side.close()
+			side = nil
+		}
 		rec, err := d.next()
+		if err == errWake {
+			if !n.yield(&Record{Kind: Heartbeat, DB: d.db, ReplID: n.pos.ReplID, Offset: d.offset(), Time: time.Now()}) {
+				return errStop
+			}
+			continue
+		}
 		if err != nil {
 			if err == io.EOF {
 				err = errors.New("server closed the connection")

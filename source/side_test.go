@@ -1,0 +1,150 @@
+package source_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"triggerd/internal/redistest"
+	"triggerd/internal/servers"
+	"triggerd/source"
+)
+
+// A consumer that resumes without knowing the keys gets them beside the
+// stream, exactly between the commands that the snapshot has in it and those
+// that it has not.
+func TestMirrorSnapshot(t *testing.T) {
+	redistest.Each(t, redistest.All, func(t *testing.T, srv *servers.Server) {
+		redistest.Do(t, srv, "SET", "n", "0")
+		first := newReplica(t, source.Config{URL: "redis://" + srv.Addr})
+		var pos source.Position
+		for rec := range first.Records(t.Context(), source.Position{}) {
+			if rec.Kind == source.SnapshotEnd {
+				pos = rec.Pos
+				break
+			}
+		}
+		for range 50 {
+			redistest.Do(t, srv, "INCR", "n")
+		}
+		// The load goes on while the second run attaches.
+		ctx, stop := context.WithCancel(t.Context())
+		loaded := make(chan int)
+		go func() {
+			n := 50
+			c := redistest.Dial(t, srv)
+			for ; ctx.Err() == nil; n++ {
+				if _, err := c.Do("INCR", "n"); err != nil {
+					t.Error(err)
+					break
+				}
+				time.Sleep(200 * time.Microsecond) // leave room for the others
+			}
+			loaded <- n
+		}()
+		second := newReplica(t, source.Config{URL: "redis://" + srv.Addr, Mirror: func() bool { return true }})
+		commands, at := 0, -1
+		for rec := range second.Records(t.Context(), pos) {
+			switch rec.Kind {
+			case source.Command:
+				commands++
+			case source.Key:
+				if !rec.Side || string(rec.Entry.Key) != "n" {
+					t.Errorf("key %s, side %v", rec.Entry.Key, rec.Side)
+				}
+				v, err := rec.RDB.Value()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got, want := string(v.String), fmt.Sprint(commands); got != want {
+					t.Errorf("the snapshot has %s behind %s commands", got, want)
+				}
+				at = commands
+			case source.SnapshotEnd:
+				if !rec.Side || rec.Gap || rec.Broken || rec.Pos.IsZero() {
+					t.Errorf("end of the snapshot: %+v", rec)
+				}
+			}
+			if at >= 0 && commands >= at+100 {
+				break
+			}
+		}
+		stop()
+		if n := <-loaded; commands > n {
+			t.Errorf("%d commands of %d", commands, n)
+		}
+		if st := second.Status(); st.FullResyncs != 0 || st.PartialResyncs != 1 || at < 50 {
+			t.Errorf("status %+v, snapshot behind %d commands", st, at)
+		}
+	})
+}
+
+// Refresh brings the keys again, and loses no command.
+func TestRefresh(t *testing.T) {
+	srv := redistest.Start(t, "redis-7.0")
+	mirror := false
+	s := newReplica(t, source.Config{URL: "redis://" + srv.Addr, Mirror: func() bool { return mirror }})
+	var got []string
+	for rec := range s.Records(t.Context(), source.Position{}) {
+		switch rec.Kind {
+		case source.SnapshotEnd:
+			if !rec.Side {
+				redistest.Do(t, srv, "SET", "a", "1")
+			}
+		case source.Command:
+			got = append(got, string(rec.Args[2]))
+			if len(got) == 1 {
+				mirror = true
+				s.Refresh()
+				redistest.Do(t, srv, "SET", "a", "2")
+			}
+		case source.Key:
+			got = append(got, "key "+string(rec.Entry.Key))
+			redistest.Do(t, srv, "SET", "a", "3")
+		}
+		if len(got) == 4 {
+			break
+		}
+	}
+	if want := []string{"1", "2", "key a", "3"}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// A consumer is woken when it wants to be, and silence still ends a link.
+func TestWake(t *testing.T) {
+	srv := redistest.Start(t, "redis-7.0", "--repl-ping-replica-period", "3600")
+	var next time.Time
+	s := newReplica(t, source.Config{URL: "redis://" + srv.Addr, Timeout: 2 * time.Second, Wake: func() time.Time { return next }})
+	woken, attached := 0, 0
+	for rec := range s.Records(t.Context(), source.Position{}) {
+		if rec.Kind == source.SnapshotEnd {
+			attached++
+		}
+		if rec.Kind == source.Heartbeat && rec.Pos.IsZero() {
+			woken++
+			if rec.Time.Before(next) {
+				t.Errorf("woken at %v, %v before time", rec.Time, next.Sub(rec.Time))
+			}
+		}
+		next = time.Now().Add(20 * time.Millisecond)
+		if st := s.Status(); woken > 20 && strings.Contains(st.LastError, "nothing received for 2s") || st.PartialResyncs > 0 {
+			break
+		}
+	}
+	if woken < 20 || attached != 1 {
+		t.Errorf("woken %d times, attached %d times", woken, attached)
+	}
+}
+
+func newReplica(t *testing.T, cfg source.Config) *source.Replica {
+	t.Helper()
+	s, err := source.NewReplica(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
