@@ -571,8 +571,9 @@ func (d *differential) exempt(events []string) (kept []string, at []int) {
 }
 
 // unknownKinds are the keys whose values only the server knows: HyperLogLogs,
-// what SORT .. BY has stored, and distances.
-var unknownKinds = []string{"p", "u"}
+// what SORT .. BY has stored, distances, and which of two places at the same
+// distance is counted.
+var unknownKinds = []string{"p", "u", "gs"}
 
 // compareValues holds the mirror against a snapshot of the server, in two ways:
 // key by key, and as a resync does it.

@@ -47,7 +47,8 @@
 //
 // Until a snapshot was loaded, or a FLUSHALL seen, only keys that a command has
 // set whole are known. A value that is not known is a nil Value, never a wrong
-// one: Losses counts why. Values of HyperLogLogs, of SORT .. BY and GET, of
+// one: Losses counts why. Values of HyperLogLogs (whose bytes depend on the
+// server's hll-sparse-max-bytes), of SORT .. BY and GET, of
 // distances (STOREDIST) and of modules are not known, since only the server can
 // tell them, nor is what a command did that no server can have done with the
 // value that is mirrored. Which places are inside an area is known, unless one

@@ -43,6 +43,9 @@ func (in *Interpreter) Recount() (size, keys int64) {
 		for key, it := range d.items {
 			keys++
 			size += int64(keyCost + len(key) + cap(it.text))
+			if it.onTime {
+				size += int64(turnCost + len(key))
+			}
 			if it.obj != nil {
 				size += int64(recounted(it.obj).bytes())
 			}

@@ -191,6 +191,9 @@ func (mi *mirror) copy(m *maker) {
 // flush: a database has no keys.
 func (mi *mirror) flush(db int) {
 	d := mi.database(db)
+	if d == &mi.beyond {
+		return
+	}
 	mi.clear(d)
 	d.cover = mi.coverOf(db)
 }
@@ -210,6 +213,10 @@ func (mi *mirror) swap(a, b int) {
 		return
 	}
 	da, db := mi.database(a), mi.database(b)
+	if da == &mi.beyond || db == &mi.beyond {
+		mi.loseDatabases()
+		return
+	}
 	mi.dbs[a], mi.dbs[b] = db, da
 	mi.review(da, b)
 	mi.review(db, a)

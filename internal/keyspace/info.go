@@ -75,7 +75,7 @@ var insteadUse = [numIDs]string{
 	cmdHgetex:       `event "hexpire" or "hpersist" (it arrives as HPEXPIREAT or HPERSIST)`,
 	cmdHincrbyfloat: `command ["HSET", "HSETEX"] (it arrives as one of them)`,
 	cmdHpexpire:     `event "hexpire" (it arrives as HPEXPIREAT)`,
-	cmdIncrbyfloat:  `event "set" (it arrives as SET .. KEEPTTL)`,
+	cmdIncrbyfloat:  `event ["incrbyfloat", "set"] (it arrives as SET .. KEEPTTL)`,
 	cmdLmpop:        `event "lpop" or "rpop" (it arrives as LPOP or RPOP)`,
 	cmdMigrate:      `event "del" (it arrives as DEL)`,
 	cmdPfcount:      noEvent,
@@ -109,7 +109,7 @@ var specialNames = []string{
 func EventNames() []string {
 	names := slices.Concat(stateNames, specialNames, []string{
 		event.FlushDB, event.FlushAll, event.SwapDB, event.Publish, event.SPublish, event.Function,
-		event.Snapshot, event.Resync, event.Gap, event.Schedule,
+		event.Snapshot, event.Changed, event.Resync, event.Gap, event.Schedule,
 	})
 	for id := ID(1); id < numIDs; id++ {
 		switch p := planOf(id); {

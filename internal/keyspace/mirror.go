@@ -64,8 +64,14 @@ type item struct {
 // TestMemory.
 const keyCost = 176
 
+// turnCost is what a key's place in the schedule costs beyond its bytes.
+const turnCost = 48
+
 func (it *item) bytes(key int) int {
 	n := keyCost + key + cap(it.text)
+	if it.onTime {
+		n += turnCost + key
+	}
 	if it.obj != nil {
 		n += it.obj.bytes()
 	}
@@ -101,6 +107,7 @@ type mirror struct {
 	grace      int64 // ms
 	classes    Classes
 	dbs        map[int]*database
+	beyond     database // always empty
 	// flushed tells that databases never met are empty.
 	flushed  bool
 	size     int64
@@ -130,20 +137,24 @@ func newMirror(c *Config) *mirror {
 }
 
 // maxDatabases is how many databases are mirrored: a hostile stream of ever
-// new numbers costs no memory.
-const maxDatabases = 1 << 16
+// new numbers costs no memory. Of the others nothing is kept.
+const maxDatabases = 1 << 14
 
+// database returns the database of a number, and mi.beyond if there are too
+// many.
 func (mi *mirror) database(db int) *database {
 	d := mi.dbs[db]
-	if d == nil {
-		d = &database{items: map[string]*item{}}
-		if mi.flushed {
-			d.cover = mi.coverOf(db)
-		}
-		if len(mi.dbs) < maxDatabases {
-			mi.dbs[db] = d
-		}
+	if d != nil {
+		return d
 	}
+	if len(mi.dbs) >= maxDatabases {
+		return &mi.beyond
+	}
+	d = &database{items: map[string]*item{}}
+	if mi.flushed {
+		d.cover = mi.coverOf(db)
+	}
+	mi.dbs[db] = d
 	return d
 }
 
@@ -229,7 +240,7 @@ func (mi *mirror) open(db int, key []byte) *ref {
 		return it.ref
 	}
 	need := NeedNothing
-	if it == nil {
+	if it == nil && d != &mi.beyond {
 		need = mi.need(db, key)
 	}
 	const few = 64 // commands that look at more keys look at one after another
@@ -291,14 +302,17 @@ func (mi *mirror) begin(c *Command) {
 	if !c.Time.IsZero() {
 		mi.now = c.Time.UnixMilli()
 	}
-	const keepRefs = 1024
-	if len(mi.refs) > keepRefs {
-		mi.refs, mi.names = slices.Clone(mi.refs[:keepRefs]), nil
-	}
-	for _, r := range mi.refs[:min(mi.used, len(mi.refs))] {
+	for _, r := range mi.refs[:mi.used] {
+		if r.it != nil {
+			r.it.ref = nil
+		}
 		u := r.undo
 		u.reset()
 		*r = ref{undo: u}
+	}
+	const keepRefs = 1024
+	if len(mi.refs) > keepRefs {
+		mi.refs, mi.names = slices.Clone(mi.refs[:keepRefs]), nil
 	}
 	mi.used = 0
 	clear(mi.names)

@@ -552,6 +552,26 @@ func TestManyKeys(t *testing.T) {
 	}
 }
 
+// TestManyDatabases: numbers of databases that no server has cost no memory.
+func TestManyDatabases(t *testing.T) {
+	s := newSession(keyspace.Config{})
+	for db := range 40_000 {
+		s.in.Command(nil, &keyspace.Command{Args: words("SET k v"), DB: db, Time: start})
+		if db%1000 == 0 {
+			s.in.Command(nil, &keyspace.Command{Args: words(fmt.Sprintf("FLUSHDB %d", db)), DB: db + 1_000_000, Time: start})
+		}
+	}
+	checkCount(t, s.in)
+	if got := s.in.Stats(); got.MirrorKeys > 1<<14 || got.MirrorKeys < 1000 {
+		t.Errorf("%+v", got)
+	}
+	s.do("SWAPDB 3 999999") // with one that is not mirrored: nothing is known
+	if got := s.do("INCR k"); got[0] != `incrby k string command: ? -> ? [] 0` {
+		t.Errorf("got %q", got)
+	}
+	checkCount(t, s.in)
+}
+
 // FuzzMirror runs any commands, and spoilt ones of the generator. Mirrors with much memory, little, and without
 // texts all count right, keep their limit, and agree in what they know; each
 // value before is the one that was after.
