@@ -64,6 +64,10 @@ type Engine struct {
 	reload sync.Mutex    // one Reload at a time
 	clock  chan struct{} // capacity 1: the schedules have changed
 	counts counts
+
+	started time.Time
+	states  ruleStates
+	reloads reloads
 }
 
 type counts struct {
@@ -72,18 +76,18 @@ type counts struct {
 
 // Stats counts what an engine has done since it was made.
 type Stats struct {
-	Records   int64 // commands and snapshot keys read
-	Bytes     int64 // of these commands, on the wire
-	Events    int64 // changes of keys they made
-	Matches   int64 // rules that matched them
-	DryRuns   int64 // of these, in rules that only count
-	Firings   int64 // deliveries planned
-	Delivered int64
-	Failed    int64 // attempts that failed
-	GivenUp   int64 // firings not delivered in all their attempts
-	Dropped   int64 // firings not even attempted, since too many waited
-	Pending   int64 // firings that wait now
-	Gaps      int64 // full resyncs that missed something
+	Records   int64 `json:"records"`  // commands and snapshot keys read
+	Bytes     int64 `json:"bytes"`    // of these commands, on the wire
+	Events    int64 `json:"events"`   // changes of keys they made
+	Matches   int64 `json:"matches"`  // rules that matched them
+	DryRuns   int64 `json:"dry_runs"` // of these, in rules that only count
+	Firings   int64 `json:"firings"`  // deliveries planned
+	Delivered int64 `json:"delivered"`
+	Failed    int64 `json:"failed"`   // attempts that failed
+	GivenUp   int64 `json:"given_up"` // firings not delivered in all their attempts
+	Dropped   int64 `json:"dropped"`  // firings not even attempted, since too many waited
+	Pending   int64 `json:"pending"`  // firings that wait now
+	Gaps      int64 `json:"gaps"`     // full resyncs that missed something
 }
 
 // New makes an Engine. Rules whose actions cannot be made are an error.
@@ -95,7 +99,7 @@ func New(cfg Config) (*Engine, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	e := &Engine{cfg: cfg, log: cfg.Logger, clock: make(chan struct{}, 1), store: cfg.Store}
+	e := &Engine{cfg: cfg, log: cfg.Logger, clock: make(chan struct{}, 1), store: cfg.Store, started: time.Now()}
 	if e.store == nil {
 		var err error
 		if e.store, err = store.OpenInMemory(); err != nil {
@@ -103,6 +107,9 @@ func New(cfg Config) (*Engine, error) {
 		}
 	}
 	e.outbox = newOutbox(e.store, &e.cfg)
+	if err := e.loadPauses(); err != nil {
+		return nil, err
+	}
 	if err := e.Reload(cfg.Rules); err != nil {
 		return nil, err
 	}
@@ -115,9 +122,19 @@ func (e *Engine) Reload(set *rules.Set) error {
 	e.reload.Lock()
 	defer e.reload.Unlock()
 	gen, err := newGeneration(set, e.cfg.Actions)
+	file := ""
+	if len(set.Files) > 0 {
+		file = set.Files[0]
+	}
+	e.reloads.note(file, err)
 	if err != nil {
 		return err
 	}
+	var old *rules.Set
+	if g := e.gen.Load(); g != nil {
+		old = g.set
+	}
+	gen.states = e.states.of(set, old)
 	set.ConditionError = e.conditionError
 	e.outbox.setGeneration(gen)
 	e.gen.Store(gen)
@@ -129,6 +146,7 @@ func (e *Engine) Reload(set *rules.Set) error {
 }
 
 func (e *Engine) conditionError(r *rules.Rule, ev *event.Event, err error) {
+	e.states.conditionFailed(r.Name, err)
 	e.log.Warn("condition failed, the rule does not fire; later failures of it are only counted", "rule", r.Name, "key", text(ev.Key), "event", ev.Name, "offset", ev.Offset, "err", err)
 }
 

@@ -16,6 +16,7 @@ type generation struct {
 	endpointOf map[*rules.Action]string
 	specs      map[specKey]*rules.Action
 	scheduled  []*rules.Rule
+	states     map[*rules.Rule]*ruleState // set before the generation is used
 }
 
 type endpointConfig struct {

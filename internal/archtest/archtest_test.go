@@ -30,14 +30,15 @@ var allowed = map[string][]string{
 
 // homes names the packages that may use a third-party module, tests apart.
 var homes = map[string][]string{
-	"github.com/expr-lang/expr":    {"rules"},
-	"github.com/robfig/cron/v3":    {"rules"},
-	"github.com/BurntSushi/toml":   {"rules"},
-	"github.com/go-resty/resty/v2": {"actions"},
-	"github.com/spf13/cobra":       {"cmd/triggerd"},
-	"github.com/spf13/pflag":       {"cmd/triggerd"},
-	"golang.org/x/term":            {"cmd/triggerd"},
-	"golang.org/x/sys":             {"internal/servers"},
+	"github.com/expr-lang/expr":           {"rules"},
+	"github.com/robfig/cron/v3":           {"rules"},
+	"github.com/BurntSushi/toml":          {"rules"},
+	"github.com/go-resty/resty/v2":        {"actions"},
+	"github.com/prometheus/client_golang": {"engine", "internal/web"},
+	"github.com/spf13/cobra":              {"cmd/triggerd"},
+	"github.com/spf13/pflag":              {"cmd/triggerd"},
+	"golang.org/x/term":                   {"cmd/triggerd"},
+	"golang.org/x/sys":                    {"internal/servers"},
 }
 
 const (

@@ -1,0 +1,239 @@
+package engine
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// instruments measure what a status cannot tell afterwards: how long things
+// took. All the other metrics are read off a Status when they are collected.
+type instruments struct {
+	attempt *prometheus.HistogramVec // by kind and outcome
+	commit  prometheus.Histogram
+	group   prometheus.Histogram
+}
+
+func newInstruments() *instruments {
+	return &instruments{
+		// By kind and not by action: thousands of rules may have actions of
+		// their own, and each series here is a dozen.
+		attempt: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "triggerd_attempt_duration_seconds", Help: "How long attempts to deliver took, by kind of action and outcome.",
+			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
+		}, []string{"kind", "outcome"}),
+		commit: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "triggerd_commit_duration_seconds", Help: "How long it took to get firings and the position to disk.",
+			Buckets: prometheus.ExponentialBuckets(.0001, 2.5, 12),
+		}),
+		group: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "triggerd_commit_firings", Help: "Firings that were written to disk together.",
+			Buckets: prometheus.ExponentialBuckets(1, 4, 9),
+		}),
+	}
+}
+
+// committed notes a commit that began at began.
+func (m *instruments) committed(began time.Time, firings int) {
+	m.commit.Observe(time.Since(began).Seconds())
+	m.group.Observe(float64(firings))
+}
+
+var outcomes = [...]string{delivered: "delivered", retried: "retried", givenUp: "given_up"}
+
+// tally is what is counted of an endpoint's attempts. The outbox's lock guards
+// it.
+type tally struct {
+	outcomes    [len(outcomes)]int64
+	took        time.Duration // all attempts together
+	lastError   string
+	lastErrorAt time.Time
+	lastSuccess time.Time
+}
+
+// note counts an attempt that took a time.
+func (t *tally) note(s *settlement, took time.Duration) {
+	t.outcomes[s.what]++
+	t.took += took
+	if s.what == delivered {
+		t.lastSuccess = time.Now()
+	} else {
+		t.lastError, t.lastErrorAt = s.text, time.Now()
+	}
+}
+
+// observed counts an attempt of an endpoint. The caller holds the lock.
+func (o *outbox) observed(ep *endpoint, s *settlement) {
+	ep.tally.note(s, s.took)
+	if ep.spec != nil {
+		o.instruments.attempt.WithLabelValues(ep.spec.Kind, outcomes[s.what]).Observe(s.took.Seconds())
+	}
+}
+
+// Collector returns the engine's metrics, all of which begin with "triggerd_".
+// Labels are of rules, actions, kinds and outcomes, never of keys. It is for
+// one registry.
+func (e *Engine) Collector() prometheus.Collector { return collector{e} }
+
+type collector struct{ e *Engine }
+
+func describe(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("triggerd_"+name, help, labels, nil)
+}
+
+var (
+	descConnected    = describe("replication_connected", "1 while the stream is being read, 0 while connecting, synchronizing or waiting to connect again.")
+	descOffset       = describe("replication_offset_bytes", "Replication offset of the last byte received.")
+	descSavedOffset  = describe("replication_saved_offset_bytes", "Replication offset up to which everything is on disk: where the next start resumes.")
+	descLag          = describe("replication_lag_bytes", "Bytes of the stream that are received and not yet on disk as firings and position.")
+	descDataAge      = describe("replication_data_age_seconds", "Time since the server last sent anything; servers send something every 10 seconds.")
+	descConnects     = describe("replication_connects_total", "Times that triggerd attached to the server.")
+	descResyncs      = describe("replication_resyncs_total", "Resynchronizations, by kind: full (a snapshot) or partial (from the backlog).", "kind")
+	descGaps         = describe("replication_gaps_total", "Full resynchronizations that left commands unseen.")
+	descStreamErrors = describe("replication_errors_total", "Streams that were cut, and snapshots that were drained, because they could not be parsed.", "kind")
+	descRecords      = describe("stream_records_total", "Commands and keys of snapshots read.")
+	descStreamBytes  = describe("stream_read_bytes_total", "Bytes of the commands read.")
+	descEvents       = describe("events_total", "Changes of keys that the records made.")
+
+	descMatches       = describe("rule_matches_total", "Events that a rule matched.", "rule")
+	descFirings       = describe("rule_firings_total", "Deliveries that a rule planned, one for each match and action.", "rule")
+	descSkipped       = describe("rule_skipped_total", "Matches that planned nothing, by reason: paused or dry_run.", "rule", "reason")
+	descDropped       = describe("rule_dropped_total", "Firings of a rule that were dropped because too many waited.", "rule")
+	descConditionErrs = describe("rule_condition_errors_total", "Events for which a rule's condition could not be evaluated.", "rule")
+	descRulePaused    = describe("rule_paused", "1 while the rule is paused.", "rule")
+
+	descAttempts       = describe("attempts_total", "Attempts to deliver, by action and outcome: delivered, retried (will be tried again) or given_up (now a dead letter).", "action", "outcome")
+	descAttemptSeconds = describe("attempt_seconds_total", "Time that the attempts of an action took, together.", "action")
+	descPending        = describe("pending_firings", "Firings that wait to be delivered.", "action")
+	descPendingLimit   = describe("pending_firings_limit", "Firings that may wait, over all actions: max_pending.")
+	descOldest         = describe("oldest_pending_age_seconds", "Age of the oldest firing that waits, 0 if none does.", "action")
+	descInFlight       = describe("attempts_in_flight", "Attempts that are being made.", "action")
+	descBackingOff     = describe("backing_off_lanes", "Keys whose next firing waits for its next attempt after a failure.", "action")
+	descBreaker        = describe("breaker_open", "1 while an action failed so often in a row that only one attempt at a time is made.", "action")
+	descActionPaused   = describe("action_paused", "1 while the action is paused.", "action")
+	descDead           = describe("dead_letters", "Firings that were given up and are kept, counted up to 10,000.")
+
+	descStoreBytes   = describe("store_size_bytes", "Disk space that the store takes.")
+	descStoreFree    = describe("store_free_bytes", "Disk space that is left where the store is.")
+	descStoreFull    = describe("store_full", "1 while the store takes no more firings.")
+	descStoreDamaged = describe("store_damaged_records_total", "Damaged records that were met.")
+
+	descReloadOK = describe("config_last_reload_successful", "1 if the last reading of the rules succeeded.")
+	descReloadAt = describe("config_last_reload_success_timestamp_seconds", "When the rules in use were read.")
+)
+
+// Describe implements prometheus.Collector.
+func (c collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		descConnected, descOffset, descSavedOffset, descLag, descDataAge, descConnects, descResyncs, descGaps, descStreamErrors,
+		descRecords, descStreamBytes, descEvents, descMatches, descFirings, descSkipped, descDropped, descConditionErrs, descRulePaused,
+		descAttempts, descAttemptSeconds, descPending, descPendingLimit, descOldest, descInFlight, descBackingOff, descBreaker, descActionPaused,
+		descDead, descStoreBytes, descStoreFree, descStoreFull, descStoreDamaged, descReloadOK, descReloadAt,
+	} {
+		ch <- d
+	}
+	m := c.e.outbox.instruments
+	m.attempt.Describe(ch)
+	m.commit.Describe(ch)
+	m.group.Describe(ch)
+}
+
+// Collect implements prometheus.Collector.
+func (c collector) Collect(ch chan<- prometheus.Metric) {
+	m := c.e.outbox.instruments
+	m.attempt.Collect(ch)
+	m.commit.Collect(ch)
+	m.group.Collect(ch)
+
+	s, err := c.e.Status()
+	if err != nil {
+		ch <- prometheus.NewInvalidMetric(descPending, err)
+		return
+	}
+	out := metricSink(ch)
+	out.source(s)
+	for i := range s.Rules {
+		out.rule(&s.Rules[i])
+	}
+	for i := range s.Actions {
+		out.action(&s.Actions[i], s.At)
+	}
+	out.gauge(descPendingLimit, float64(s.MaxPending))
+	out.gauge(descDead, float64(s.DeadLetters))
+	out.gauge(descStoreBytes, float64(s.Store.Bytes))
+	if s.Store.FreeBytes >= 0 {
+		out.gauge(descStoreFree, float64(s.Store.FreeBytes))
+	}
+	out.gauge(descStoreFull, truth(s.Store.Full != ""))
+	out.count(descStoreDamaged, s.Store.Damaged)
+	out.gauge(descReloadOK, truth(s.Reload.OK))
+	out.gauge(descReloadAt, seconds(s.Reload.LastSuccess))
+}
+
+// metricSink makes metrics of figures.
+type metricSink chan<- prometheus.Metric
+
+func (m metricSink) gauge(d *prometheus.Desc, v float64, labels ...string) {
+	m <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+}
+
+func (m metricSink) count(d *prometheus.Desc, v int64, labels ...string) {
+	m <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+}
+
+func truth(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// seconds is a time as metrics have it.
+func seconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }
+
+func (m metricSink) source(s *Status) {
+	src := &s.Source
+	m.gauge(descConnected, truth(src.State == "streaming"))
+	m.gauge(descOffset, float64(src.Offset))
+	m.gauge(descSavedOffset, float64(src.SavedOffset))
+	m.gauge(descLag, float64(src.LagBytes))
+	if !src.LastData.IsZero() {
+		m.gauge(descDataAge, s.At.Sub(src.LastData).Seconds())
+	}
+	m.count(descConnects, src.Connects)
+	m.count(descResyncs, src.FullResyncs, "full")
+	m.count(descResyncs, src.PartialResyncs, "partial")
+	m.count(descGaps, src.Gaps)
+	m.count(descStreamErrors, src.ProtocolErrors, "protocol")
+	m.count(descStreamErrors, src.SnapshotErrors, "snapshot")
+	m.count(descRecords, s.Counts.Records)
+	m.count(descStreamBytes, s.Counts.Bytes)
+	m.count(descEvents, s.Counts.Events)
+}
+
+func (m metricSink) rule(r *RuleStatus) {
+	m.count(descMatches, r.Matches, r.Name)
+	m.count(descFirings, r.Firings, r.Name)
+	m.count(descSkipped, r.Skipped, r.Name, "paused")
+	m.count(descSkipped, r.DryRuns, r.Name, "dry_run")
+	m.count(descDropped, r.Dropped, r.Name)
+	m.count(descConditionErrs, r.ConditionErrors, r.Name)
+	m.gauge(descRulePaused, truth(!r.PausedSince.IsZero()), r.Name)
+}
+
+func (m metricSink) action(a *ActionStatus, now time.Time) {
+	m.count(descAttempts, a.Delivered, a.Name, outcomes[delivered])
+	m.count(descAttempts, a.Retried, a.Name, outcomes[retried])
+	m.count(descAttempts, a.GivenUp, a.Name, outcomes[givenUp])
+	m <- prometheus.MustNewConstMetric(descAttemptSeconds, prometheus.CounterValue, a.AttemptSeconds, a.Name)
+	m.gauge(descPending, float64(a.Pending), a.Name)
+	age := 0.0
+	if !a.OldestPending.IsZero() {
+		age = max(0, now.Sub(a.OldestPending).Seconds())
+	}
+	m.gauge(descOldest, age, a.Name)
+	m.gauge(descInFlight, float64(a.InFlight), a.Name)
+	m.gauge(descBackingOff, float64(a.BackingOff), a.Name)
+	m.gauge(descBreaker, truth(a.Breaker != "closed"), a.Name)
+	m.gauge(descActionPaused, truth(!a.PausedSince.IsZero()), a.Name)
+}

@@ -1,0 +1,223 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"triggerd/internal/store"
+	"triggerd/rules"
+)
+
+// ErrUnknown is returned where a name, or a number, is of nothing that is
+// there; ErrAmbiguous where a name is that of a rule and of a target.
+var (
+	ErrUnknown   = errors.New("not found")
+	ErrAmbiguous = errors.New("ambiguous")
+)
+
+// pauseSpace keeps what is paused, by its full name, with the time since when:
+// a pause outlives the process, or a crash at night would end it.
+const pauseSpace store.Space = 'p'
+
+// ruleState is what an engine counts of a rule, by its name: a reload does not
+// set it back.
+type ruleState struct {
+	matches, firings, dryRuns, skipped atomic.Int64
+	conditionErrors                    atomic.Int64 // of rules of this name that a reload has replaced
+	paused                             atomic.Bool
+	lastConditionError                 atomic.Pointer[string]
+}
+
+// ruleStates are those of the rules of the present generation.
+type ruleStates struct {
+	mu     sync.Mutex // guards what follows
+	byName map[string]*ruleState
+	paused map[string]time.Time // full names, of actions too; also what is not there at the moment
+}
+
+// of returns the states for the rules of a set that takes the place of old,
+// which is nil at first. States of rules that are gone are forgotten.
+func (s *ruleStates) of(set, old *rules.Set) map[*rules.Rule]*ruleState {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if old != nil {
+		for _, r := range old.Rules {
+			s.byName[r.Name].conditionErrors.Add(int64(r.ConditionErrors()))
+		}
+	}
+	byName := make(map[string]*ruleState, len(set.Rules))
+	byRule := make(map[*rules.Rule]*ruleState, len(set.Rules))
+	for _, r := range set.Rules {
+		state := s.byName[r.Name]
+		if state == nil {
+			state = &ruleState{}
+			_, paused := s.paused[ruleName(r.Name)]
+			state.paused.Store(paused)
+		}
+		byName[r.Name], byRule[r] = state, state
+	}
+	s.byName = byName
+	return byRule
+}
+
+// conditionFailed keeps the first failure of a rule's condition.
+func (s *ruleStates) conditionFailed(rule string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if state := s.byName[rule]; state != nil {
+		text := err.Error()
+		state.lastConditionError.Store(&text)
+	}
+}
+
+func ruleName(name string) string { return "rule/" + name }
+
+// loadPauses finds what was paused when an earlier process ended.
+func (e *Engine) loadPauses() error {
+	e.states.byName, e.states.paused = map[string]*ruleState{}, map[string]time.Time{}
+	for entry, err := range e.store.Scan(pauseSpace, nil, nil) {
+		if err != nil {
+			return fmt.Errorf("what is paused: %w", err)
+		}
+		ms, _ := strconv.ParseInt(string(entry.Value), 10, 64)
+		name := string(entry.Key)
+		e.states.paused[name] = time.UnixMilli(ms)
+		e.outbox.paused[name] = true
+		e.log.Warn("still paused, as before the restart", "name", name, "since", time.UnixMilli(ms).UTC())
+	}
+	return nil
+}
+
+// Pause stops a rule or an action until Resume, over restarts too. It returns
+// the full name of what it paused.
+//
+// A paused rule is still matched and counted, but plans no firings: what
+// happens meanwhile is not made up for. A paused action is not attempted: its
+// firings wait, and are delivered after Resume, in their order. What is being
+// attempted at the moment is not interrupted.
+//
+// name is a rule's or a target's name, or in full "rule/NAME", "target/NAME",
+// or "rule/NAME/ACTION" for a rule's own action. Errors are ErrUnknown and
+// ErrAmbiguous, and those of the store; after the latter the pause holds until
+// the process ends.
+func (e *Engine) Pause(name string) (full string, err error) { return e.setPaused(name, true) }
+
+// Resume undoes Pause, and returns the full name of what goes on.
+func (e *Engine) Resume(name string) (full string, err error) { return e.setPaused(name, false) }
+
+func (e *Engine) setPaused(name string, pause bool) (full string, err error) {
+	e.reload.Lock() // a new generation brings states of its own
+	defer e.reload.Unlock()
+	full, err = e.resolve(name)
+	if err != nil {
+		return "", err
+	}
+	s := &e.states
+	s.mu.Lock()
+	since, was := s.paused[full]
+	if pause && !was {
+		since = time.Now()
+		s.paused[full] = since
+	} else if !pause {
+		delete(s.paused, full)
+	}
+	if state := s.byName[strings.TrimPrefix(full, "rule/")]; state != nil && strings.HasPrefix(full, "rule/") {
+		state.paused.Store(pause)
+	}
+	s.mu.Unlock()
+	e.outbox.setPaused(full, pause)
+	if pause == was {
+		return full, nil
+	}
+	if pause {
+		e.log.Info("paused", "name", full)
+	} else {
+		e.log.Info("resumed", "name", full)
+	}
+	b := e.store.NewBatch()
+	if pause {
+		b.Put(pauseSpace, []byte(full), strconv.AppendInt(nil, since.UnixMilli(), 10))
+	} else {
+		b.Delete(pauseSpace, []byte(full))
+	}
+	if _, err := b.Commit(); err != nil {
+		return full, fmt.Errorf("%s is done, but not for after a restart: %w", full, err)
+	}
+	return full, nil
+}
+
+// resolve returns the full name of a rule or an action. The caller holds
+// e.reload.
+func (e *Engine) resolve(name string) (full string, err error) {
+	known := e.pausable()
+	if known[name] {
+		return name, nil
+	}
+	rule, target := ruleName(name), "target/"+name
+	switch {
+	case known[rule] && known[target]:
+		return "", fmt.Errorf("%w: %q is a rule and a target; write %s or %s", ErrAmbiguous, name, rule, target)
+	case known[rule]:
+		return rule, nil
+	case known[target]:
+		return target, nil
+	}
+	return "", fmt.Errorf("%w: no rule or target is called %q; there are %s", ErrUnknown, name, some(slices.Sorted(maps.Keys(known))))
+}
+
+// pausable returns the full names of all that can be paused or resumed.
+func (e *Engine) pausable() map[string]bool {
+	known := map[string]bool{}
+	e.states.mu.Lock()
+	for name := range e.states.byName {
+		known[ruleName(name)] = true
+	}
+	for name := range e.states.paused {
+		known[name] = true
+	}
+	e.states.mu.Unlock()
+	e.outbox.mu.Lock()
+	defer e.outbox.mu.Unlock()
+	for name := range e.outbox.endpoints {
+		known[name] = true
+	}
+	return known
+}
+
+// some lists the first of many names.
+func some(names []string) string {
+	const most = 20
+	switch {
+	case len(names) == 0:
+		return "none"
+	case len(names) > most:
+		return strings.Join(names[:most], ", ") + fmt.Sprintf(" and %d more", len(names)-most)
+	}
+	return strings.Join(names, ", ")
+}
+
+// setPaused holds an endpoint, or lets it go on.
+func (o *outbox) setPaused(name string, paused bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if paused {
+		o.paused[name] = true
+	} else {
+		delete(o.paused, name)
+	}
+	ep := o.endpoints[name]
+	if ep == nil {
+		return
+	}
+	ep.paused = paused
+	if !paused && o.attempts != nil {
+		o.dispatch(ep)
+	}
+}
