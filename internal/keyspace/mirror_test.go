@@ -476,18 +476,28 @@ func TestBigChangeIsCheap(t *testing.T) {
 		}
 		s.in.Command(nil, &keyspace.Command{Args: args, Time: start})
 	}
-	for range 100 {
-		s.in.Command(nil, &keyspace.Command{Args: words("XADD x * f v"), Time: start})
+	for i := range n {
+		s.in.Command(nil, &keyspace.Command{Args: words(fmt.Sprintf("XADD x %d-1 f v", i+1)), Time: start})
 	}
+	s.do("SETRANGE big 10000000 x")
 	var dst []event.Event
-	for _, c := range []string{"SADD e member:7", "SREM e member:8", "HSET h member:7 w", "RPUSH l a", "LPOP l", "ZADD z 3 member:7"} {
+	for _, c := range []string{"SADD e member:7", "SREM e member:8", "HSET h member:7 w", "RPUSH l a", "LPOP l", "ZADD z 3 member:7",
+		"LSET l 500 x", "XADD x 999999999-1 f v", "XDEL x 500-1", "SETBIT big 77 1", "APPEND big x"} {
 		args := words(c)
+		id := 0
 		allocs := testing.AllocsPerRun(5, func() {
+			if args[0][0] == 'X' && args[0][1] == 'A' {
+				id++
+				args[2] = fmt.Appendf(nil, "999999999-%d", id)
+			}
 			dst = s.in.Command(dst[:0], &keyspace.Command{Args: args, Time: start})
 			dst[0].Before.Len()
 			dst[0].After.Len()
 			dst[0].Before.Get([]byte("member:7"))
 			event.CloneValue(dst[0].After, 100)
+			if kind := dst[0].After.Type(); kind != "string" {
+				event.CloneValue(dst[0].Before, 100)
+			}
 		})
 		if allocs > 60 {
 			t.Errorf("%s of a collection of %d: %v allocations", c, n, allocs)

@@ -252,20 +252,44 @@ func (v *view) zset(z *zset) iter.Seq[event.Element] {
 // stream merges the entries with those removed, but for what was added.
 func (v *view) stream(s *stream) iter.Seq[event.Element] {
 	return func(yield func(event.Element) bool) {
-		entries := s.entries
-		if v.undo != nil {
-			entries = slices.DeleteFunc(slices.Concat(v.undo.entries, entries), func(e *entry) bool { return less(v.undo.last, e.id) })
-			slices.SortFunc(entries, func(a, b *entry) int {
-				if less(a.id, b.id) {
-					return -1
-				}
-				return 1
-			})
+		give := func(e *entry) bool { return yield(event.Element{Name: e.id.String(), Fields: e.fields}) }
+		var removed []*entry
+		for _, e := range v.undoneEntries() {
+			if !less(v.undo.last, e.id) {
+				removed = append(removed, e)
+			}
 		}
-		for _, e := range entries {
-			if !yield(event.Element{Name: e.id.String(), Fields: e.fields}) {
+		slices.SortFunc(removed, func(a, b *entry) int {
+			if less(a.id, b.id) {
+				return -1
+			}
+			return 1
+		})
+		for _, e := range s.entries {
+			if v.undo != nil && less(v.undo.last, e.id) {
+				break
+			}
+			for len(removed) > 0 && less(removed[0].id, e.id) {
+				if !give(removed[0]) {
+					return
+				}
+				removed = removed[1:]
+			}
+			if !give(e) {
+				return
+			}
+		}
+		for _, e := range removed {
+			if !give(e) {
 				return
 			}
 		}
 	}
+}
+
+func (v *view) undoneEntries() []*entry {
+	if v.undo == nil {
+		return nil
+	}
+	return v.undo.entries
 }
