@@ -23,10 +23,11 @@ import (
 	"triggerd/internal/store"
 )
 
-// size returns how large a test is made: n, or what the environment variable
-// says, for a longer run by hand.
+// size returns how large a test is made: n, a part of it under the race
+// detector, or what the environment variable says, for a longer run by hand.
 func size(t *testing.T, name string, n int) int {
 	t.Helper()
+	n = max(1, n/raceDivisor)
 	if v := os.Getenv(name); v != "" {
 		var err error
 		if n, err = strconv.Atoi(v); err != nil {

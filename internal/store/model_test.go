@@ -216,7 +216,7 @@ func (m *model) check(t *testing.T, s *store.Store) {
 // Whatever is done, in whatever order, with whatever restarts: the store is
 // what a few maps are.
 func TestModel(t *testing.T) {
-	for seed := range uint64(size(t, "TRIGGERD_MODELS", 12)) {
+	for seed := range uint64(size(t, "TRIGGERD_MODELS", 20)) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(seed, 9))
 			mem := vfs.NewCrashableMem()
