@@ -3,7 +3,6 @@ package actions
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 )
@@ -35,7 +34,7 @@ func (d *fields) err() error {
 
 // unknown records the fields that nobody asked for.
 func (d *fields) unknown(alsoSuggest []string) {
-	for _, name := range slices.Sorted(maps.Keys(d.values)) {
+	for name := range d.values { // err sorts
 		if !slices.Contains(d.known, name) {
 			d.fail(name, "unknown field%s", didYouMean(name, append(slices.Clone(d.known), alsoSuggest...)))
 		}

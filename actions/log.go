@@ -21,7 +21,7 @@ import (
 type logAction struct {
 	handler slog.Handler
 	level   slog.Level
-	message *tmpl
+	message *tmpl // nil: the default, which most rules keep
 }
 
 // maxLogText is where a message or a key is cut in a log record: a key may be
@@ -32,12 +32,25 @@ func newLog(d *fields, o Options) Action {
 	a := &logAction{handler: o.Logger.Handler()}
 	level := d.choice("level", "info", "debug", "warn", "error")
 	_ = a.level.UnmarshalText([]byte(level)) // the four names are slog's own
-	text, ok := d.text("message", "{{.event}} {{.key}}")
-	if ok && strings.TrimSpace(text) == "" {
-		d.fail("message", "is empty; leave it out for %q", "{{.event}} {{.key}}")
+	if text, ok := d.text("message", ""); ok {
+		if strings.TrimSpace(text) == "" {
+			d.fail("message", "is empty; leave it out for %q", "{{.event}} {{.key}}")
+		}
+		a.message = d.template("message", text, plain)
 	}
-	a.message = d.template("message", text, plain)
 	return a
+}
+
+// text renders the message.
+func (a *logAction) text(f *Firing) (string, error) {
+	if a.message == nil {
+		return f.Event.Name + " " + shortText(f.Event.Key, maxLogText), nil
+	}
+	message, err := a.message.render(&view{firing: f}, maxBody)
+	if err != nil {
+		return "", fmt.Errorf("message: %w", err)
+	}
+	return shortText(message, maxLogText), nil
 }
 
 // Do returns the handler's error: slog.Logger would swallow it, and a log that
@@ -47,14 +60,14 @@ func (a *logAction) Do(ctx context.Context, f *Firing) (Result, error) {
 	if err := ctx.Err(); err != nil {
 		return Result{}, err
 	}
-	message, err := a.message.render(&view{firing: f}, maxBody)
+	message, err := a.text(f)
 	if err != nil {
-		return Result{}, fmt.Errorf("message: %w", err)
+		return Result{}, err
 	}
 	if !a.handler.Enabled(ctx, a.level) {
 		return Result{}, nil
 	}
-	r := slog.NewRecord(time.Now(), a.level, shortText(message, maxLogText), 0)
+	r := slog.NewRecord(time.Now(), a.level, message, 0)
 	r.AddAttrs(slog.String("rule", f.Rule), slog.String("event", f.Event.Name))
 	if f.Event.Key != nil {
 		r.AddAttrs(slog.String("key", shortText(f.Event.Key, maxLogText)))

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"text/template"
 	"text/template/parse"
 	"time"
@@ -39,7 +40,7 @@ var functions = template.FuncMap{
 	"text":       func(v any) string { return string(event.AppendText(nil, asString(v))) },
 	"upper":      func(v any) string { return strings.ToUpper(asString(v)) },
 	"lower":      func(v any) string { return strings.ToLower(asString(v)) },
-	"pathescape": func(v any) string { return percentEncode(asString(v)) },
+	"pathescape": func(v any) string { return percentEncode(asString(v), unreserved) },
 }
 
 // newTemplate parses text and renders it once for a sample firing, so that
@@ -52,7 +53,8 @@ func newTemplate(text string, m templateMode) (*tmpl, error) {
 	if err != nil {
 		return nil, templateError(err)
 	}
-	params := map[string]string{}
+	var params map[string]string
+	reachesParams := strings.Contains(text, "params")
 	for _, each := range t.Templates() {
 		if each.Tree == nil {
 			continue
@@ -61,13 +63,19 @@ func newTemplate(text string, m templateMode) (*tmpl, error) {
 			if m == forURL {
 				encodeOutput(n)
 			}
+			if !reachesParams {
+				return
+			}
 			for _, name := range namesIn(n) {
+				if params == nil {
+					params = map[string]string{}
+				}
 				params[name] = "param"
 			}
 		})
 	}
 	x := &tmpl{text: text, t: t}
-	x.sample, err = x.render(&view{firing: sampleFiring(params)}, maxBody)
+	x.sample, err = x.render(sampleView(params), maxBody)
 	// How long a key is, and how many arguments there are, differs by event: an
 	// index that the sample does not have proves nothing.
 	if err != nil && !strings.Contains(err.Error(), "out of range") {
@@ -123,7 +131,7 @@ var (
 func templateError(err error) error {
 	text := templatePrefix.ReplaceAllString(err.Error(), "")
 	if m := missingKey.FindStringSubmatch(text); m != nil {
-		names := slices.Sorted(maps.Keys((&view{firing: sampleFiring(nil)}).data()))
+		names := slices.Sorted(maps.Keys(sampleView(nil).data()))
 		text += didYouMean(m[1], names)
 		if !strings.Contains(text, "did you mean") {
 			text += "; the names are " + strings.Join(names, ", ")
@@ -205,19 +213,25 @@ func encodeOutput(n parse.Node) {
 	})
 }
 
-// percentEncode encodes every byte but the unreserved ones of RFC 3986.
-func percentEncode(s string) string {
+// percentEncode encodes every byte but those that keep wants as they are.
+func percentEncode(s string, keep func(byte) bool) string {
 	const hex = "0123456789ABCDEF"
 	var b strings.Builder
 	for i := range len(s) {
 		c := s[i]
-		if 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-._~", c) >= 0 {
+		if keep(c) {
 			b.WriteByte(c)
 			continue
 		}
 		b.Write([]byte{'%', hex[c>>4], hex[c&15]})
 	}
 	return b.String()
+}
+
+// unreserved reports whether a byte means itself anywhere in a URL (RFC 3986
+// section 2.3).
+func unreserved(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-._~", c) >= 0
 }
 
 // view is a firing as templates see it. It is made for one Do, and the map
@@ -255,6 +269,19 @@ type stamp struct{ time.Time }
 const stampFormat = "2006-01-02T15:04:05.000Z"
 
 func (s stamp) String() string { return s.Format(stampFormat) }
+
+// sampleData is what templates see of the sample firing, which no template can
+// change. It is made once: a reload makes ten thousand templates.
+var sampleData = sync.OnceValue(func() map[string]any { return (&view{firing: sampleFiring(nil)}).data() })
+
+func sampleView(params map[string]string) *view {
+	m := sampleData()
+	if params != nil {
+		m = maps.Clone(m)
+		m["params"] = params
+	}
+	return &view{m: m}
+}
 
 func sampleFiring(params map[string]string) *Firing {
 	return &Firing{
