@@ -26,6 +26,7 @@ import (
 //	env             table of variables, values are templates
 //	env_pass        list of names to pass on from triggerd's own environment
 //	dir             absolute path to run in; default triggerd's own
+//	user            name or number of the user to run as, with its groups, HOME and USER; triggerd must be root
 //	permanent_exit  list of exit codes that no retry can mend; default [64, 65, 78] (sysexits: usage, data, configuration)
 //
 // The program gets the firing's JSON and a newline on standard input. Its
@@ -52,6 +53,7 @@ type command struct {
 	env       []string // the constant part
 	ownEnv    []variable
 	dir       string
+	account   *account // nil: triggerd's own
 	permanent []int
 	timeout   time.Duration
 	grace     time.Duration // between SIGTERM and SIGKILL
@@ -70,6 +72,7 @@ func newCommand(d *fields, o Options) Action {
 		d.fail("type", "exec actions are switched off here (--no-exec); use a webhook, or start triggerd without it")
 	}
 	c.takeCommand(d)
+	c.takeUser(d)
 	c.takeEnv(d)
 	c.takeDir(d)
 	c.takePermanentExit(d)
@@ -139,7 +142,7 @@ func (c *command) takeEnv(d *fields) {
 			}
 			continue
 		}
-		if value, ok := os.LookupEnv(name); ok {
+		if value, ok := c.account.lookup(name); ok {
 			c.env = append(c.env, name+"="+value)
 			if sensitive(name) {
 				c.secrets = c.secrets.add(value)
@@ -221,7 +224,7 @@ func (c *command) Do(ctx context.Context, f *Firing) (Result, error) {
 	}
 	cmd := exec.CommandContext(ctx, c.program, args...)
 	cmd.Env, cmd.Dir = env, c.dir
-	r := run{cmd: cmd, grace: c.grace}
+	r := run{cmd: cmd, grace: c.grace, account: c.account}
 	err = r.do(ctx, append(f.AppendJSON(nil), '\n'))
 	return c.result(ctx, f, &r, err)
 }
@@ -284,6 +287,9 @@ func appendFiring(env []string, f *Firing) []string {
 
 // result judges how a run ended.
 func (c *command) result(ctx context.Context, f *Firing, r *run, err error) (Result, error) {
+	if err == nil && !c.log.Enabled(ctx, slog.LevelDebug) {
+		return Result{Status: "exit 0"}, nil
+	}
 	output := r.stderr.text(c.secrets)
 	if output == "" {
 		output = r.stdout.text(c.secrets)
@@ -317,6 +323,7 @@ func (c *command) result(ctx context.Context, f *Firing, r *run, err error) (Res
 type run struct {
 	cmd            *exec.Cmd // made with the ctx that ends it
 	grace          time.Duration
+	account        *account
 	stdout, stderr excerpt
 
 	pipes []*os.File // ours to close, whatever happens
@@ -339,12 +346,13 @@ func (r *run) do(ctx context.Context, input []byte) error {
 	stdin, in, err1 := r.pipe()
 	out, stdout, err2 := r.pipe()
 	errs, stderr, err3 := r.pipe()
-	if err := errors.Join(err1, err2, err3); err != nil {
+	if err := errors.Join(err1, err2, err3, r.account.own(stdin, stdout, stderr)); err != nil {
 		return err
 	}
 	cmd := r.cmd
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, stdout, stderr
 	cmd.SysProcAttr = ownGroup()
+	r.account.become(cmd.SysProcAttr)
 	ended := false
 	cmd.Cancel = func() error {
 		ended = true
