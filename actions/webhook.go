@@ -4,19 +4,13 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"maps"
-	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
-	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -34,33 +28,50 @@ import (
 //	method        POST (default), PUT, PATCH, DELETE, GET or HEAD; the last two send no body
 //	headers       table; values are templates; names that the protocol or triggerd owns are refused
 //	body          template; default the firing's JSON
-//	content_type  default application/cloudevents+json; with a body of one's own application/json if that starts
-//	              with { or [, else text/plain; charset=utf-8
+//	content_type  default application/cloudevents+json, or application/json with format = "binary"; with a body of
+//	              one's own application/json if that starts with { or [, else text/plain; charset=utf-8
+//	format        "structured" (default): the JSON is a whole CloudEvent; "binary": its attributes are ce-* headers
+//	              and the body is its data, or the body of one's own
+//	compress      "none" (default), or "gzip" for bodies over 1 KiB
 //	sign          Standard Webhooks secret, or a list of them to sign with each
+//	bearer        token for the header Authorization, as it is
+//	basic         { user, password } for the header Authorization
+//	oauth2        { token_url, client_id, client_secret, scopes, params, auth, tls }; see tokens
 //	success_on, retry_on, drop_on   status codes (409) or classes ("5xx") whose verdict differs from the default
 //	tls           { ca, cert, key }: files; ca replaces the system's authorities
 //	proxy         URL (http, https, socks5), or "none"; default what HTTP_PROXY, HTTPS_PROXY and NO_PROXY say
 //	deny_private  true: connect to public addresses only, never through a proxy
+//	http2         true: use HTTP/2 where an https:// receiver offers it
 //
 // Every request carries webhook-id (the firing's ID), webhook-timestamp,
 // traceparent and User-Agent. The status alone decides: a 2xx whose body then
 // breaks or never ends is delivered. A redirect is not followed; it is an
-// answer like another, and by default tried again.
+// answer like another, and by default tried again. An answer that did not
+// deliver and has the header "webhook-delivery: abort-message" is final,
+// whatever its status (Svix, "Delivery Control").
+//
+// The signature covers the body as it is sent, so after compression: what is
+// signed and what is sent must be the same bytes (Standard Webhooks 1.0.0,
+// "Signature scheme"). A receiver verifies first and decompresses then.
 type webhook struct {
 	client    *resty.Client
 	transport *http.Transport
 	timeout   time.Duration
 	agent     string
 
-	method      string
-	origin      string // scheme://host:port, all of the URL that messages show
-	target      *tmpl  // what follows the origin: path and query
-	headers     []webhookHeader
-	body        *tmpl // nil: the firing's JSON
-	contentType string
-	keys        [][]byte
-	statuses    statusRules
-	secrets     secrets // of the configuration; those of rendered headers come on top
+	method       string
+	origin       string // scheme://host:port, all of the URL that messages show
+	target       *tmpl  // what follows the origin: path and query
+	headers      []webhookHeader
+	authorizedBy string  // the field that makes the header Authorization; "": none
+	tokens       *tokens // of oauth2; nil: none
+	body         *tmpl   // nil: the firing's JSON
+	contentType  string  // "": no body
+	binary       bool    // CloudEvents attributes as headers
+	gzip         bool
+	keys         [][]byte
+	statuses     statusRules
+	secrets      secrets // of the configuration; those of rendered headers come on top
 }
 
 type webhookHeader struct {
@@ -70,41 +81,24 @@ type webhookHeader struct {
 
 func newWebhook(d *fields, o Options) Action {
 	w := &webhook{timeout: o.Timeout, agent: o.UserAgent, statuses: newStatusRules(d)}
-	w.takeHeaders(d) // before the URL, whose user:password must not meet an Authorization
+	w.takeFormat(d)
+	w.takeHeaders(d)
 	u := w.takeURL(d)
 	w.takeBody(d)
 	w.takeSign(d)
+	w.takeBearer(d)
+	w.takeBasic(d)
 
 	denyPrivate := d.boolean("deny_private")
-	if addr, err := netip.ParseAddr(u.Hostname()); err == nil {
-		if err := checkAddr(addr, denyPrivate); err != nil {
-			d.fail("url", "%w", err)
-		}
-	}
-	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second, Control: guard(denyPrivate)}
-	w.transport = &http.Transport{
-		Proxy:                  w.takeProxy(d, denyPrivate),
-		DialContext:            dialer.DialContext,
-		TLSClientConfig:        takeTLS(d, u.Scheme),
-		TLSHandshakeTimeout:    5 * time.Second,
-		IdleConnTimeout:        90 * time.Second,
-		MaxIdleConns:           o.Concurrency,
-		MaxIdleConnsPerHost:    o.Concurrency, // net/http keeps 2, and would reconnect for the rest
-		MaxConnsPerHost:        o.Concurrency,
-		MaxResponseHeaderBytes: 64 << 10,
-		DisableCompression:     true, // the body is not wanted, and an encoded one can be a bomb
-		Protocols:              new(http.Protocols),
-	}
-	// Requests are small and many to one host: one HTTP/1.1 connection each is
-	// faster than streams of one HTTP/2 connection, and fails alone.
-	w.transport.Protocols.SetHTTP1(true)
+	checkHost(d, "url", u, denyPrivate)
+	t := transport{connections: o.Concurrency, denyPrivate: denyPrivate, proxy: w.takeProxy(d, denyPrivate)}
+	w.takeOAuth2(d, t)
+	t.tls, t.http2 = takeTLS(d, u.Scheme), takeHTTP2(d, u.Scheme)
+	w.transport = t.open()
 
 	// resty.New follows a redirect with an empty GET that carries our signature
 	// and reports 200, keeps cookies, and has a transport of its own.
-	w.client = resty.NewWithClient(&http.Client{
-		Transport:     w.transport,
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	})
+	w.client = resty.NewWithClient(&http.Client{Transport: w.transport, CheckRedirect: neverRedirect})
 	w.client.SetLogger(silent{}).SetDisableWarn(true)
 	return w
 }
@@ -119,6 +113,9 @@ func (silent) Debugf(string, ...any) {}
 // Close closes the connections that are kept for the next firing.
 func (w *webhook) Close() error {
 	w.transport.CloseIdleConnections()
+	if w.tokens != nil {
+		w.tokens.client.CloseIdleConnections()
+	}
 	return nil
 }
 
@@ -171,21 +168,6 @@ func (w *webhook) takeURL(d *fields) *url.URL {
 	return u
 }
 
-// takeUser moves user and password from the URL into a header.
-func (w *webhook) takeUser(d *fields, u *url.URL) {
-	if u.User == nil {
-		return
-	}
-	if slices.ContainsFunc(w.headers, func(h webhookHeader) bool { return h.name == "Authorization" }) {
-		d.fail("url", "has user:password@, which becomes the header Authorization; headers.Authorization is there too, leave out one")
-	}
-	password, _ := u.User.Password()
-	basic := base64.StdEncoding.EncodeToString([]byte(u.User.Username() + ":" + password))
-	w.headers = append(w.headers, webhookHeader{"Authorization", &tmpl{text: "Basic " + basic}})
-	w.secrets = w.secrets.add(password, url.QueryEscape(password), url.PathEscape(password), u.User.String())
-	u.User = nil
-}
-
 // url renders the URL of a request.
 func (w *webhook) url(v *view) (string, error) {
 	target, err := w.target.render(v, maxURL)
@@ -220,6 +202,7 @@ func checkTarget(target string) error {
 // ownHeaders are not the user's to set; each has what to do instead.
 var ownHeaders = map[string]string{
 	"Content-Type":        "write content_type instead",
+	"Content-Encoding":    "write compress = \"gzip\" to send it compressed",
 	"Host":                "url names the host",
 	"User-Agent":          "triggerd says who it is",
 	"Webhook-Id":          "triggerd sets it",
@@ -229,6 +212,16 @@ var ownHeaders = map[string]string{
 	"Proxy-Authorization": "write user and password into proxy instead",
 	"Content-Length":      "", "Connection": "", "Transfer-Encoding": "", "Te": "", "Trailer": "", "Upgrade": "",
 	"Keep-Alive": "", "Proxy-Connection": "", "Expect": "",
+}
+
+// ownHeader tells whether a header, by its canonical name, is not the user's to
+// set, and what to do instead.
+func (w *webhook) ownHeader(name string) (instead string, own bool) {
+	if w.binary && slices.Contains(attributeHeaders, name) {
+		return "format = \"binary\" sets it", true
+	}
+	instead, own = ownHeaders[name]
+	return instead, own
 }
 
 var headerName = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$") // a token, RFC 9110 section 5.6.2
@@ -246,7 +239,7 @@ func (w *webhook) takeHeaders(d *fields) {
 		}
 		canonical := http.CanonicalHeaderKey(name)
 		other, twice := spelt[canonical]
-		instead, own := ownHeaders[canonical]
+		instead, own := w.ownHeader(canonical)
 		switch {
 		case !headerName.MatchString(name):
 			t.fail(name, "is not a header's name")
@@ -266,6 +259,9 @@ func (w *webhook) takeHeaders(d *fields) {
 				t.fail(name, "%w", err)
 				continue
 			}
+			if canonical == "Authorization" {
+				w.authorizedBy = t.prefix + name
+			}
 			w.headers = append(w.headers, webhookHeader{canonical, value})
 		}
 	}
@@ -282,6 +278,14 @@ func validHeaderValue(s string) bool {
 	return true
 }
 
+func (w *webhook) takeFormat(d *fields) {
+	w.binary = d.choice("format", "structured", "binary") == "binary"
+	_, own := d.values["body"]
+	if d.values["format"] == "structured" && own {
+		d.fail("format", "is the firing's JSON, but there is a body too; leave out one, or write format = \"binary\"")
+	}
+}
+
 func (w *webhook) takeBody(d *fields) {
 	w.method = strings.ToUpper(d.method())
 	bodiless := w.method == http.MethodGet || w.method == http.MethodHead
@@ -294,6 +298,9 @@ func (w *webhook) takeBody(d *fields) {
 		d.fail("content_type", "is not a media type such as \"application/json\"")
 	}
 	w.contentType = "application/cloudevents+json"
+	if w.binary {
+		w.contentType = "application/json"
+	}
 	if own {
 		w.body = d.template("body", text, plain)
 		w.contentType = "text/plain; charset=utf-8"
@@ -304,8 +311,9 @@ func (w *webhook) takeBody(d *fields) {
 	if typed {
 		w.contentType = contentType
 	}
+	w.gzip = d.choice("compress", "none", "gzip") == "gzip"
 	if bodiless {
-		w.body, w.contentType = &tmpl{}, ""
+		w.body, w.contentType, w.gzip = &tmpl{}, "", false
 	}
 }
 
@@ -343,61 +351,6 @@ func (w *webhook) takeSign(d *fields) {
 	}
 }
 
-func (w *webhook) takeProxy(d *fields, denyPrivate bool) func(*http.Request) (*url.URL, error) {
-	raw, ok := d.text("proxy", "")
-	if !ok && !denyPrivate {
-		return http.ProxyFromEnvironment
-	}
-	if !ok || raw == "none" {
-		return nil
-	}
-	if denyPrivate {
-		d.fail("proxy", "cannot be used with deny_private: it is the proxy that looks up the address, so nothing here can refuse it")
-	}
-	u, err := url.Parse(raw)
-	if err != nil || u.Hostname() == "" || !slices.Contains([]string{"http", "https", "socks5"}, u.Scheme) {
-		d.fail("proxy", "must be \"none\" or a URL such as \"http://proxy.example.com:3128\" (http, https or socks5)")
-		return nil
-	}
-	if password, ok := u.User.Password(); ok {
-		w.secrets = w.secrets.add(password, url.QueryEscape(password), url.PathEscape(password))
-	}
-	return http.ProxyURL(u)
-}
-
-func takeTLS(d *fields, scheme string) *tls.Config {
-	c := &tls.Config{MinVersion: tls.VersionTLS12, ClientSessionCache: tls.NewLRUClientSessionCache(0)}
-	t, ok := d.table("tls")
-	if !ok {
-		return c
-	}
-	if scheme == "http" {
-		d.fail("tls", "has no effect on an http:// url; write https:// or leave it out")
-	}
-	if name, ok := t.text("ca", ""); ok {
-		pem, err := os.ReadFile(name)
-		c.RootCAs = x509.NewCertPool()
-		if err != nil {
-			t.fail("ca", "%w", err)
-		} else if !c.RootCAs.AppendCertsFromPEM(pem) {
-			t.fail("ca", "there is no PEM certificate in %s", name)
-		}
-	}
-	cert, hasCert := t.text("cert", "")
-	key, hasKey := t.text("key", "")
-	if hasCert != hasKey {
-		d.fail("tls", "cert and key go together")
-	} else if hasCert {
-		pair, err := tls.LoadX509KeyPair(cert, key)
-		if err != nil {
-			t.fail("cert", "%w", err)
-		}
-		c.Certificates = []tls.Certificate{pair}
-	}
-	t.unknown(nil)
-	return c
-}
-
 // Do makes one request. See webhook for what counts as delivered.
 func (w *webhook) Do(ctx context.Context, f *Firing) (Result, error) {
 	ctx, stop := context.WithTimeoutCause(ctx, w.timeout, fmt.Errorf("no answer within %s: %w", w.timeout, context.DeadlineExceeded))
@@ -409,16 +362,44 @@ func (w *webhook) Do(ctx context.Context, f *Firing) (Result, error) {
 	if err != nil {
 		return Result{}, fmt.Errorf("%s: %w", w.label(), err)
 	}
+	resp, stale, err := w.send(ctx, r)
+	if err == nil && stale {
+		resp.Body.Close() // not read to its end: it may have none
+		resp, _, err = w.send(ctx, r)
+	}
+	if err != nil {
+		return Result{}, err
+	}
+	return w.answer(resp, r, cancel)
+}
+
+// send sends a request and returns the answer to it, whose body the caller
+// closes. It is stale if the receiver refused an access token that had been
+// kept from an earlier attempt: to send once more may help.
+func (w *webhook) send(ctx context.Context, r *request) (resp *http.Response, stale bool, err error) {
+	var token string
+	var kept bool
+	if w.tokens != nil {
+		if token, kept, err = w.tokens.get(ctx); err != nil {
+			return nil, false, fmt.Errorf("%s: %w", w.label(), err)
+		}
+		r.header.Set("Authorization", "Bearer "+token)
+	}
 	req := w.client.R().SetContext(ctx).SetDoNotParseResponse(true)
 	req.Header = r.header
 	if r.body != nil {
 		req.SetBody(bytes.NewReader(r.body))
 	}
-	resp, err := req.Execute(w.method, r.url)
+	answer, err := req.Execute(w.method, r.url)
 	if err != nil {
-		return Result{}, w.failure(ctx, r, err)
+		return nil, false, w.failure(ctx, r, err)
 	}
-	return w.answer(resp.RawResponse, r, cancel)
+	resp = answer.RawResponse
+	if w.tokens != nil && resp.StatusCode == http.StatusUnauthorized && w.statuses.of(resp.StatusCode) != delivered {
+		w.tokens.drop(token)
+		return resp, kept, nil
+	}
+	return resp, false, nil
 }
 
 // label names the webhook in messages.
@@ -439,16 +420,8 @@ func (w *webhook) newRequest(f *Firing, now time.Time) (*request, error) {
 		return nil, err
 	}
 	r := &request{url: target, header: http.Header{}}
-	switch {
-	case w.contentType == "":
-	case w.body == nil:
-		r.body = f.AppendJSON(nil)
-	default:
-		text, err := w.body.render(v, maxBody)
-		if err != nil {
-			return nil, fmt.Errorf("body: %w", err)
-		}
-		r.body = []byte(text)
+	if err := w.setBody(r, v); err != nil {
+		return nil, err
 	}
 	for _, h := range w.headers {
 		value, err := h.value.render(v, maxHeader)
@@ -461,9 +434,6 @@ func (w *webhook) newRequest(f *Firing, now time.Time) (*request, error) {
 	r.header.Set("Webhook-Id", f.ID)
 	r.header.Set("Webhook-Timestamp", strconv.FormatInt(now.Unix(), 10))
 	r.header.Set("Traceparent", traceparent(f.ID, f.Attempt))
-	if w.contentType != "" {
-		r.header.Set("Content-Type", w.contentType)
-	}
 	if len(w.keys) > 0 {
 		r.header.Set("Webhook-Signature", signature(w.keys, f.ID, now.Unix(), r.body))
 	}
@@ -482,6 +452,41 @@ func (w *webhook) newRequest(f *Firing, now time.Time) (*request, error) {
 		r.header["Idempotency-Key"] = []string{}
 	}
 	return r, nil
+}
+
+// setBody renders the body, and the headers that describe it.
+func (w *webhook) setBody(r *request, v *view) error {
+	var own string
+	if w.body != nil {
+		var err error
+		if own, err = w.body.render(v, maxBody); err != nil {
+			return fmt.Errorf("body: %w", err)
+		}
+	}
+	if w.body == nil || w.binary {
+		r.body = v.firing.AppendJSON(nil)
+	}
+	if w.binary {
+		var err error
+		if r.body, err = setAttributes(r.header, r.body); err != nil {
+			return Permanent(err)
+		}
+	}
+	if w.body != nil {
+		r.body = []byte(own)
+	}
+	if w.contentType == "" {
+		r.body = nil
+		return nil
+	}
+	r.header.Set("Content-Type", w.contentType)
+	if w.gzip {
+		if z := compressed(r.body); z != nil {
+			r.body = z
+			r.header.Set("Content-Encoding", "gzip")
+		}
+	}
+	return nil
 }
 
 // hide removes from text what of a request must not be shown.
@@ -558,6 +563,9 @@ func (w *webhook) answer(resp *http.Response, r *request, cancel func()) (Result
 	if excerpt := bytes.TrimSpace(body); len(excerpt) > 0 {
 		text += ": " + shortText(w.hide(r, string(excerpt)), maxExcerpt)
 	}
+	if aborted(resp.Header) {
+		return Result{}, Permanent(errors.New(text + " (the receiver asked not to be sent it again: webhook-delivery: abort-message)"))
+	}
 	err := errors.New(text)
 	if v == drop {
 		return Result{}, Permanent(err)
@@ -566,4 +574,11 @@ func (w *webhook) answer(resp *http.Response, r *request, cancel func()) (Result
 		return Result{}, RetryAfter(wait, err)
 	}
 	return Result{}, err
+}
+
+// aborted reports whether a receiver asks for no more attempts of this firing.
+func aborted(h http.Header) bool {
+	return slices.ContainsFunc(h.Values("Webhook-Delivery"), func(v string) bool {
+		return strings.EqualFold(strings.TrimSpace(v), "abort-message")
+	})
 }
