@@ -3,8 +3,8 @@ package keyspace_test
 import (
 	"bytes"
 	"fmt"
-	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -407,40 +407,41 @@ func readerAt(t *testing.T, text string) *rdb.Reader {
 	return r
 }
 
-// TestLoadWithoutMemory: the keys of a snapshot that do not fit are counted,
-// and what is kept is within the limit.
-func TestLoadWithoutMemory(t *testing.T) {
-	f, err := os.Open("../../bench/data/small-redis-7.0.rdb")
-	if err != nil {
-		t.Fatal(err)
+// TestLoad loads the snapshots of real servers of every version, with much
+// memory, then again, which changes nothing, and with little: what does not fit
+// is counted, and what is kept is within the limit.
+func TestLoad(t *testing.T) {
+	paths, err := filepath.Glob("../../rdb/testdata/*.rdb")
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("no snapshots: %v", err)
 	}
-	defer f.Close()
-	const limit = 100_000
-	in := keyspace.New(keyspace.Config{Need: needAll, MaxMirror: limit})
-	r := rdb.NewReader(f)
-	in.SnapshotBegin()
-	n := int64(0)
-	for {
-		e, err := r.Next()
-		if err == io.EOF {
-			break
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		n++
-		in.SnapshotKey(nil, &keyspace.SnapshotKey{Key: e.Key, DB: e.DB, Type: e.Type.String(), ExpireAt: e.ExpireAt, Value: r, Time: start})
-	}
-	in.SnapshotEnd(nil, &keyspace.SnapshotKey{Time: start})
-	s := in.Stats()
-	if s.SnapshotKeys != n || s.Lost.Limit == 0 || s.MirrorBytes > limit || s.MirrorKeys == 0 || s.MirrorKeys >= n {
-		t.Errorf("%d keys: %+v", n, s)
-	}
-	checkCount(t, in)
-	for _, k := range in.Mirror() {
-		if !k.There {
-			t.Errorf("%q is mirrored as not there", k.Key)
-		}
+	for _, path := range paths {
+		t.Run(filepath.Base(path), func(t *testing.T) {
+			full := keyspace.New(keyspace.Config{Need: needAll})
+			if changes := load(t, full, path); len(changes) > 0 {
+				t.Errorf("changes %q", changes)
+			}
+			s := full.Stats()
+			if s.SnapshotKeys == 0 || s.MirrorKeys != s.SnapshotKeys || s.Lost.Limit+s.Lost.Malformed > 0 {
+				t.Errorf("%+v", s)
+			}
+			for _, k := range full.Mirror() {
+				if known := k.Value != nil; !k.There || known != (k.Type != "") || known && k.Value.Type() != k.Type {
+					t.Errorf("%q, a %q, is there: %t, known: %t", k.Key, k.Type, k.There, known)
+				}
+			}
+			checkCount(t, full)
+			if changes := load(t, full, path); len(changes) > 0 {
+				t.Errorf("the second time it changes %q", changes)
+			}
+			limit := s.MirrorBytes / 3
+			cramped := keyspace.New(keyspace.Config{Need: needAll, MaxMirror: limit})
+			load(t, cramped, path)
+			if s := cramped.Stats(); s.Lost.Limit == 0 || s.MirrorBytes > limit || s.MirrorKeys == 0 {
+				t.Errorf("limit %d: %+v", limit, s)
+			}
+			checkCount(t, cramped)
+		})
 	}
 }
 
@@ -461,7 +462,7 @@ func TestValkeyEmptiesAHash(t *testing.T) {
 // changed, costs no more than one to a small one.
 func TestBigChangeIsCheap(t *testing.T) {
 	s := newSession(keyspace.Config{})
-	const n = 100_000
+	const n = 30_000
 	for _, kind := range []string{"SADD e", "HSET h", "RPUSH l", "ZADD z"} {
 		name, key, _ := strings.Cut(kind, " ")
 		args := [][]byte{[]byte(name), []byte(key)}
@@ -538,7 +539,7 @@ func TestManyKeys(t *testing.T) {
 		}
 		return keyspace.NeedNothing
 	}})
-	const n = 100_000
+	const n = 50_000
 	set, del := [][]byte{[]byte("MSET")}, [][]byte{[]byte("DEL")}
 	for i := range n {
 		key := fmt.Appendf(nil, "%06d%s", i, "x"[:i%2])
