@@ -2,6 +2,7 @@ package actions_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"errors"
 	"flag"
 	"os"
@@ -107,7 +108,9 @@ func TestNewMistakes(t *testing.T) {
 			`headers.x-a: is there twice, as "X-A" too`, `headers.x-b: has a line break`, `headers.x-c: must be a string`, `headers.x-d: template`,
 		}},
 		"headers not a table": {kind: "webhook", fields: table{"url": "http://h/", "headers": "x"}, want: []string{`headers: must be a table`}},
-		"sign":                {kind: "webhook", fields: table{"url": "http://h/", "sign": list("", "whsec_???", "whsk_abcd", "good", int64(1))}, want: []string{`sign: element 5 must be a string`, `sign: secret 1: the secret is empty`, `sign: secret 2: what follows whsec_ is not base64`, `sign: secret 3: ed25519`, `sign: secret 5`}},
+		"sign":                {kind: "webhook", fields: table{"url": "http://h/", "sign": list("", "whsec_???", "whsk_abcd", "good", int64(1))}, want: []string{`sign: element 5 must be a string`, `sign: secret 1: the secret is empty`, `sign: secret 2: what follows whsec_ is not base64`, `sign: secret 3: what follows whsk_ is not an ed25519 key`, `sign: secret 5`}},
+		"sign public key":     {kind: "webhook", fields: table{"url": "http://h/", "sign": "whpk_11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="}, want: []string{`sign: secret 1: whpk_ is the public key`}},
+		"sign two keys":       {kind: "webhook", fields: table{"url": "http://h/", "sign": "whsk_" + base64.StdEncoding.EncodeToString(make([]byte, 64))}, want: []string{`sign: secret 1: the two halves`}},
 		"sign nothing":        {kind: "webhook", fields: table{"url": "http://h/", "sign": list()}, want: []string{`sign: is an empty list`}},
 		"sign type":           {kind: "webhook", fields: table{"url": "http://h/", "sign": true}, want: []string{`sign: must be a string`}},
 		"statuses":            {kind: "webhook", fields: table{"url": "http://h/", "success_on": list(int64(409), "3xx"), "retry_on": list(int64(42), "1xx", "4x"), "drop_on": list(int64(409), "3xx", int64(302))}, want: []string{`drop_on: element 1 (409) is in another`, `drop_on: element 2 (3xx) is in another`, `retry_on: element 1 must be`, `retry_on: element 2 must be`, `retry_on: element 3 must be`}},

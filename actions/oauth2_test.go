@@ -2,10 +2,12 @@ package actions_test
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -167,7 +169,7 @@ func TestOAuth2Refused(t *testing.T) {
 			for k, v := range test.fields {
 				fields[k] = v
 			}
-			a := newWebhook(t, fields, actions.Options{})
+			a := newWebhook(t, fields, actions.Options{Concurrency: 1}) // the second request waits for the first one's connection
 			if _, err := a.Do(t.Context(), actionstest.Firing()); err != nil {
 				t.Fatal(err)
 			}
@@ -186,6 +188,25 @@ func TestOAuth2Refused(t *testing.T) {
 			}
 		})
 	}
+	t.Run("401 without end", func(t *testing.T) {
+		s := newTokenServer(t, give)
+		refuse := false
+		r := newReceiver(t, func(w http.ResponseWriter, req *http.Request) {
+			if refuse && req.Header.Get("Authorization") != "Bearer t2-access" {
+				w.WriteHeader(http.StatusUnauthorized)
+				for _, err := w.Write(nil); err == nil; {
+					_, err = w.Write(make([]byte, 4096))
+				}
+			}
+		})
+		a := newWebhook(t, table{"url": r.URL, "oauth2": oauth2(s.URL, nil)}, actions.Options{Concurrency: 1, Timeout: time.Hour})
+		for range 2 {
+			if _, err := a.Do(t.Context(), actionstest.Firing()); err != nil {
+				t.Error(err)
+			}
+			refuse = true
+		}
+	})
 	t.Run("the first token", func(t *testing.T) {
 		s := newTokenServer(t, give)
 		r := newReceiver(t, authorized(func(string) bool { return false }))
@@ -220,8 +241,10 @@ func TestOAuth2Fails(t *testing.T) {
 			w.WriteHeader(400)
 			io.WriteString(w, `{"error":"invalid_scope"}`)
 		}, `: 400 Bad Request: invalid_scope`},
-		"silent":     {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }, `: 500 Internal Server Error`},
-		"redirect":   {func(w http.ResponseWriter, req *http.Request) { http.Redirect(w, req, "/elsewhere", http.StatusTemporaryRedirect) }, `: 307 Temporary Redirect`},
+		"silent": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }, `: 500 Internal Server Error`},
+		"redirect": {func(w http.ResponseWriter, req *http.Request) {
+			http.Redirect(w, req, "/elsewhere", http.StatusTemporaryRedirect)
+		}, `: 307 Temporary Redirect`},
 		"no content": {func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(204) }, `: 204 No Content`},
 		"not JSON":   {func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "access_token="+secret) }, `the answer is not the JSON object`},
 		"other name": {func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintf(w, `{"accessToken":%q}`, secret) }, `the answer has no access_token`},
@@ -293,6 +316,50 @@ func TestOAuth2Fails(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
+}
+
+// TestOAuth2TLS: the token server has TLS settings of its own, and sees
+// nothing of the webhook's.
+func TestOAuth2TLS(t *testing.T) {
+	actionstest.CheckLeaks(t)
+	var certificates int
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		certificates = len(req.TLS.PeerCertificates)
+		give(w, req, 1)
+	}))
+	s.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	cert, key := writePair(t, s)
+	r := httptest.NewUnstartedServer(authorized(func(token string) bool { return token == "t1-access" }))
+	r.StartTLS() // with the same certificate
+	t.Cleanup(r.Close)
+	for name, test := range map[string]struct {
+		tls          table
+		certificates int
+		want         string // "" is success
+	}{
+		"none of its own": {nil, 0, "certificate"},
+		"ca":              {table{"ca": cert}, 0, ""},
+		"client":          {table{"ca": cert, "cert": cert, "key": key}, 1, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := oauth2(s.URL, nil)
+			if test.tls != nil {
+				o["tls"] = test.tls
+			}
+			certificates = 0
+			a := newWebhook(t, table{"url": r.URL, "tls": table{"ca": cert, "cert": cert, "key": key}, "oauth2": o}, actions.Options{})
+			_, err := a.Do(t.Context(), actionstest.Firing())
+			if (err == nil) != (test.want == "") || err != nil && !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v, want %q", err, test.want)
+			}
+			if certificates != test.certificates {
+				t.Errorf("the token server saw %d certificates, want %d", certificates, test.certificates)
+			}
+		})
+	}
 }
 
 // TestOAuth2TokenIsSecret: a receiver that repeats the token does not make us.

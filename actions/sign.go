@@ -1,6 +1,7 @@
 package actions
 
 import (
+	"crypto/ed25519"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/base64"
@@ -10,34 +11,60 @@ import (
 	"strings"
 )
 
-// signingKey returns the key of a Standard Webhooks secret: base64 after
-// whsec_, or any other text as it is.
-func signingKey(secret string) ([]byte, error) {
-	switch encoded, ok := strings.CutPrefix(secret, "whsec_"); {
-	case ok:
-		key, err := base64.StdEncoding.DecodeString(encoded)
-		if err != nil || len(key) == 0 {
+// signer makes one signature of Standard Webhooks, with its version before it.
+type signer func(signed []byte) string
+
+// newSigner returns the signer of a Standard Webhooks secret: HMAC-SHA256 with
+// what is base64 after whsec_, ed25519 with what is base64 after whsk_, or
+// HMAC-SHA256 with any other text as it is. Its errors do not quote the secret.
+func newSigner(secret string) (signer, error) {
+	if encoded, ok := strings.CutPrefix(secret, "whsk_"); ok {
+		return newAsymmetric(encoded)
+	}
+	key := []byte(secret)
+	if encoded, ok := strings.CutPrefix(secret, "whsec_"); ok {
+		var err error
+		if key, err = base64.StdEncoding.DecodeString(encoded); err != nil || len(key) == 0 {
 			return nil, errors.New("what follows whsec_ is not base64")
 		}
-		return key, nil
-	case secret == "":
-		return nil, errors.New("the secret is empty")
-	case strings.HasPrefix(secret, "whsk_") || strings.HasPrefix(secret, "whpk_"):
-		return nil, errors.New("ed25519 keys (whsk_, whpk_) are not supported; use a whsec_ secret")
 	}
-	return []byte(secret), nil
-}
-
-// signature returns the value of webhook-signature: one "v1," HMAC-SHA256 of
-// "id.timestamp.body" per key, so that a receiver may have either of two
-// secrets while they are rotated.
-func signature(keys [][]byte, id string, timestamp int64, body []byte) string {
-	signed := append([]byte(id+"."+strconv.FormatInt(timestamp, 10)+"."), body...)
-	all := make([]string, len(keys))
-	for i, key := range keys {
+	switch {
+	case len(key) == 0:
+		return nil, errors.New("the secret is empty")
+	case strings.HasPrefix(secret, "whpk_"):
+		return nil, errors.New("whpk_ is the public key, which the receiver has; write the secret key, whsk_, here")
+	}
+	return func(signed []byte) string {
 		mac := hmac.New(sha256.New, key)
 		mac.Write(signed)
-		all[i] = "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))
+		return "v1," + base64.StdEncoding.EncodeToString(mac.Sum(nil))
+	}, nil
+}
+
+// newAsymmetric takes an ed25519 key as the libraries of Standard Webhooks
+// write it: the seed alone, or followed by the public key.
+func newAsymmetric(encoded string) (signer, error) {
+	b, err := base64.StdEncoding.DecodeString(encoded)
+	if err != nil || len(b) != ed25519.SeedSize && len(b) != ed25519.PrivateKeySize {
+		return nil, errors.New("what follows whsk_ is not an ed25519 key: base64 of 32 bytes (the seed), or of 64 (seed and public key)")
+	}
+	key := ed25519.NewKeyFromSeed(b[:ed25519.SeedSize])
+	if len(b) == ed25519.PrivateKeySize && !key.Equal(ed25519.PrivateKey(b)) {
+		return nil, errors.New("the two halves of what follows whsk_ are not one ed25519 key")
+	}
+	return func(signed []byte) string {
+		return "v1a," + base64.StdEncoding.EncodeToString(ed25519.Sign(key, signed))
+	}, nil
+}
+
+// signature returns the value of webhook-signature: one signature of
+// "id.timestamp.body" per secret, so that a receiver may have either of two
+// while they are rotated.
+func signature(signers []signer, id string, timestamp int64, body []byte) string {
+	signed := append([]byte(id+"."+strconv.FormatInt(timestamp, 10)+"."), body...)
+	all := make([]string, len(signers))
+	for i, sign := range signers {
+		all[i] = sign(signed)
 	}
 	return strings.Join(all, " ")
 }

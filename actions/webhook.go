@@ -33,7 +33,7 @@ import (
 //	format        "structured" (default): the JSON is a whole CloudEvent; "binary": its attributes are ce-* headers
 //	              and the body is its data, or the body of one's own
 //	compress      "none" (default), or "gzip" for bodies over 1 KiB
-//	sign          Standard Webhooks secret, or a list of them to sign with each
+//	sign          Standard Webhooks secret (whsec_, whsk_ for ed25519, or any text), or a list of them to sign with each
 //	bearer        token for the header Authorization, as it is
 //	basic         { user, password } for the header Authorization
 //	oauth2        { token_url, client_id, client_secret, scopes, params, auth, tls }; see tokens
@@ -69,7 +69,7 @@ type webhook struct {
 	contentType  string  // "": no body
 	binary       bool    // CloudEvents attributes as headers
 	gzip         bool
-	keys         [][]byte
+	signers      []signer
 	statuses     statusRules
 	secrets      secrets // of the configuration; those of rendered headers come on top
 }
@@ -341,13 +341,13 @@ func (w *webhook) takeSign(d *fields) {
 		}
 	}
 	for i, secret := range all {
-		key, err := signingKey(secret)
+		s, err := newSigner(secret)
 		if err != nil {
 			d.fail("sign", "secret %d: %w", i+1, err)
 			continue
 		}
-		w.keys = append(w.keys, key)
-		w.secrets = w.secrets.add(secret, strings.TrimPrefix(secret, "whsec_"))
+		w.signers = append(w.signers, s)
+		w.secrets = w.secrets.add(secret, strings.TrimPrefix(strings.TrimPrefix(secret, "whsec_"), "whsk_"))
 	}
 }
 
@@ -434,8 +434,8 @@ func (w *webhook) newRequest(f *Firing, now time.Time) (*request, error) {
 	r.header.Set("Webhook-Id", f.ID)
 	r.header.Set("Webhook-Timestamp", strconv.FormatInt(now.Unix(), 10))
 	r.header.Set("Traceparent", traceparent(f.ID, f.Attempt))
-	if len(w.keys) > 0 {
-		r.header.Set("Webhook-Signature", signature(w.keys, f.ID, now.Unix(), r.body))
+	if len(w.signers) > 0 {
+		r.header.Set("Webhook-Signature", signature(w.signers, f.ID, now.Unix(), r.body))
 	}
 	for name, values := range r.header {
 		if !validHeaderValue(values[0]) {

@@ -738,10 +738,7 @@ func TestWebhookTLS(t *testing.T) {
 	s.Config.ErrorLog = log.New(io.Discard, "", 0) // it complains of the client that refuses it
 	s.StartTLS()
 	t.Cleanup(s.Close)
-	ca := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	ca, _ := writePair(t, s)
 	if _, err := newWebhook(t, table{"url": s.URL, "tls": table{"ca": ca}}, actions.Options{}).Do(t.Context(), actionstest.Firing()); err != nil || proto != "HTTP/1.1" {
 		t.Errorf("got %v over %s, want it delivered over HTTP/1.1", err, proto)
 	}
@@ -750,6 +747,24 @@ func TestWebhookTLS(t *testing.T) {
 	if err != nil && !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("got %v; want the certificate refused", err)
 	}
+}
+
+// writePair writes a server's certificate and key to files.
+func writePair(t *testing.T, s *httptest.Server) (cert, key string) {
+	t.Helper()
+	dir := t.TempDir()
+	write := func(name, kind string, der []byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(s.TLS.Certificates[0].PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return write("cert.pem", "CERTIFICATE", s.Certificate().Raw), write("key.pem", "PRIVATE KEY", der)
 }
 
 // TestWebhookClientCertificate: the receiver asks for one, and gets ours.
@@ -764,23 +779,11 @@ func TestWebhookClientCertificate(t *testing.T) {
 	s.Config.ErrorLog = log.New(io.Discard, "", 0)
 	s.StartTLS()
 	t.Cleanup(s.Close)
-	dir := t.TempDir()
-	write := func(name, kind string, der []byte) string {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	der, err := x509.MarshalPKCS8PrivateKey(s.TLS.Certificates[0].PrivateKey)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, key := write("cert.pem", "CERTIFICATE", s.Certificate().Raw), write("key.pem", "PRIVATE KEY", der)
+	cert, key := writePair(t, s)
 	if _, err := newWebhook(t, table{"url": s.URL, "tls": table{"ca": cert, "cert": cert, "key": key}}, actions.Options{}).Do(t.Context(), actionstest.Firing()); err != nil {
 		t.Errorf("with the certificate: %v", err)
 	}
-	_, err = newWebhook(t, table{"url": s.URL, "tls": table{"ca": cert}}, actions.Options{}).Do(t.Context(), actionstest.Firing())
+	_, err := newWebhook(t, table{"url": s.URL, "tls": table{"ca": cert}}, actions.Options{}).Do(t.Context(), actionstest.Firing())
 	wantRetry(t, err)
 }
 
