@@ -85,6 +85,6 @@ fire webhooks, commands and log lines, which are tried until they succeed.
 		RunE:          opts.run,
 	}
 	opts.addFlags(root)
-	root.AddCommand(newRunCommand(), newCheckCommand(), newExplainCommand(), newListenCommand(), newDemoCommand(), newReplayCommand(), newRDBCommand(), newSchemaCommand(), newTestCommand(), newVersionCommand())
+	root.AddCommand(newRunCommand(), newCheckCommand(), newExplainCommand(), newListenCommand(), newDemoCommand(), newReplayCommand(), newRDBCommand(), newStatusCommand(), newDeliveriesCommand(), newDLQCommand(), newPauseCommand(), newResumeCommand(), newSchemaCommand(), newTestCommand(), newVersionCommand())
 	return root
 }

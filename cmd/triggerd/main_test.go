@@ -72,7 +72,7 @@ func command(t testing.TB, dir string, args ...string) *exec.Cmd {
 	}
 	cmd := exec.Command(self, args...)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), beMain+"=1", "TRIGGERD_SOURCE=", "REDIS_URL=")
+	cmd.Env = append(os.Environ(), beMain+"=1", "TRIGGERD_SOURCE=", "REDIS_URL=", "TRIGGERD_HTTP=off", "TRIGGERD_TOKEN=", "TRIGGERD_API=")
 	return cmd
 }
 

@@ -18,6 +18,7 @@ import (
 
 	"triggerd/engine"
 	"triggerd/internal/store"
+	"triggerd/internal/web"
 	"triggerd/rules"
 	"triggerd/source"
 )
@@ -34,6 +35,8 @@ type runOptions struct {
 	logFormat string
 	logLevel  string
 	noExec    bool
+	http      string
+	pprof     bool
 }
 
 func newRunCommand() *cobra.Command {
@@ -63,6 +66,8 @@ func (o *runOptions) addFlags(cmd *cobra.Command) {
 	f.StringVar(&o.logFormat, "log-format", env("TRIGGERD_LOG_FORMAT", "logfmt"), "logfmt or json")
 	f.StringVar(&o.logLevel, "log-level", env("TRIGGERD_LOG_LEVEL", "info"), "debug, info, warn or error")
 	f.BoolVar(&o.noExec, "no-exec", false, "refuse rules that run commands")
+	f.StringVar(&o.http, "http", "", "host:port of status, metrics and API, or off (else $TRIGGERD_HTTP, [http] listen of the rules);\nits token is [http] token, or $TRIGGERD_TOKEN")
+	f.BoolVar(&o.pprof, "pprof", false, "serve /debug/pprof/ there")
 }
 
 func env(name, otherwise string) string { return cmp.Or(os.Getenv(name), otherwise) }
@@ -115,14 +120,52 @@ func (o *runOptions) run(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return rulesError(o.config, err)
 	}
+	srv, err := o.newServer(set, e, log)
+	if err != nil {
+		return badConfig(err)
+	}
 	log.Info("triggerd starts", "version", versionString(), "rules", len(set.Rules), "file", o.config, "server", src.Status().Addr)
 	ctx, stop := notifyStop(cmd.Context())
 	defer stop()
 	defer o.reloadOnHangup(ctx, e, set, log)()
+	defer serve(srv, log)()
 	err = e.Run(ctx)
 	s := e.Stats()
 	log.Info("triggerd stopped", "events", s.Events, "matches", s.Matches, "delivered", s.Delivered, "given_up", s.GivenUp, "dropped", s.Dropped, "pending", s.Pending)
 	return failed(err)
+}
+
+// newServer returns the HTTP server that the flags, the environment or the
+// rules ask for; nil: none.
+func (o *runOptions) newServer(set *rules.Set, e *engine.Engine, log *slog.Logger) (*web.Server, error) {
+	listen := cmp.Or(o.http, os.Getenv("TRIGGERD_HTTP"), set.HTTP.Listen)
+	if listen == "" || listen == "off" {
+		return nil, nil
+	}
+	return web.New(web.Config{
+		Listen: listen, Token: cmp.Or(os.Getenv("TRIGGERD_TOKEN"), set.HTTP.Token),
+		Engine: e, Version: versionString(), Pprof: o.pprof, Logger: log,
+	})
+}
+
+// serve runs a server, if there is one, until the function that it returns is
+// called: past the end of ctx, so that one can see what is still delivered.
+func serve(srv *web.Server, log *slog.Logger) (stop func()) {
+	if srv == nil {
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := srv.Run(ctx); err != nil {
+			log.Error("status, metrics and API have ended", "err", err)
+		}
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
 }
 
 func (o *runOptions) actions(log *slog.Logger) engine.ActionOptions {
@@ -181,7 +224,9 @@ func (o *runOptions) reloadOnHangup(ctx context.Context, e *engine.Engine, first
 
 func (o *runOptions) reload(e *engine.Engine, first *rules.Set, log *slog.Logger) {
 	set, err := o.load(log)
-	if err == nil {
+	if err != nil {
+		e.ReloadFailed(err)
+	} else {
 		err = e.Reload(set)
 	}
 	if err != nil {
@@ -193,8 +238,8 @@ func (o *runOptions) reload(e *engine.Engine, first *rules.Set, log *slog.Logger
 		return
 	}
 	logWarnings(log, set)
-	if set.Source != first.Source || set.Store != first.Store {
-		log.Warn("changes in [source] and [store] need a restart", "file", o.config)
+	if set.Source != first.Source || set.Store != first.Store || set.HTTP != first.HTTP {
+		log.Warn("changes in [source], [store] and [http] need a restart", "file", o.config)
 	}
 	log.Info("rules reloaded", "file", o.config, "rules", len(set.Rules))
 }

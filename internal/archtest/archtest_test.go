@@ -14,7 +14,8 @@ import (
 // allowed names, for each package, the packages of this module that it may
 // import. What is not here may import none of them.
 var allowed = map[string][]string{
-	"cmd/triggerd":          {"engine", "rules", "source", "rdb", "actions", "examples", "internal/event", "internal/store", "internal/servers"},
+	"cmd/triggerd":          {"internal/web", "engine", "rules", "source", "rdb", "actions", "examples", "internal/event", "internal/store", "internal/servers"},
+	"internal/web":          {"engine"},
 	"engine":                {"source", "rules", "actions", "internal/store", "internal/keyspace", "internal/event"},
 	"source":                {"rdb", "internal/resp"},
 	"rules":                 {"internal/event"},

@@ -1,0 +1,224 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+
+	"github.com/spf13/cobra"
+
+	"triggerd/internal/web"
+)
+
+// defaultAPI is where a daemon listens that was told nothing else.
+const defaultAPI = "http://127.0.0.1:9797"
+
+// client asks a running daemon.
+type client struct {
+	api   string
+	token string
+	json  bool // print answers as they came
+	http  *http.Client
+}
+
+// addFlags adds the flags that every command has that asks a daemon.
+func (c *client) addFlags(cmd *cobra.Command) {
+	f := cmd.PersistentFlags()
+	f.StringVar(&c.api, "api", "", "the daemon's address (else $TRIGGERD_API, "+defaultAPI+")")
+	f.StringVar(&c.token, "token", "", "its [http] token, if it has one (better in $TRIGGERD_TOKEN: flags are seen by all users)")
+	f.BoolVar(&c.json, "json", false, "print JSON, as the API returns it")
+}
+
+// errNoDaemon is returned where nobody answers.
+var errNoDaemon = errors.New("no triggerd answers")
+
+const maxAnswer = 64 << 20
+
+// do sends a request, and decodes the answer into to, or prints it to out if
+// that is asked for. It reports whether it was printed.
+func (c *client) do(ctx context.Context, method, path string, query url.Values, body, to any, out io.Writer) (printed bool, err error) {
+	resp, err := c.send(ctx, method, path, query, body)
+	if err != nil {
+		return false, failed(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil {
+		return false, failed(fmt.Errorf("read the answer: %w", err))
+	}
+	if c.json {
+		_, err := out.Write(b)
+		return true, failed(err)
+	}
+	if err := json.Unmarshal(b, to); err != nil {
+		return false, failed(fmt.Errorf("the answer is not triggerd's: %w", err))
+	}
+	return false, nil
+}
+
+// send returns an answer that is no error; the caller closes its body.
+func (c *client) send(ctx context.Context, method, path string, query url.Values, body any) (*http.Response, error) {
+	api := strings.TrimSuffix(cmp.Or(c.api, env("TRIGGERD_API", defaultAPI)), "/")
+	if !strings.Contains(api, "://") {
+		api = "http://" + api
+	}
+	var sent io.Reader
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			return nil, err
+		}
+		sent = bytes.NewReader(b)
+	}
+	if len(query) > 0 {
+		path += "?" + query.Encode()
+	}
+	req, err := http.NewRequestWithContext(ctx, method, api+path, sent)
+	if err != nil {
+		return nil, fmt.Errorf("--api %s: not a URL like %s", api, defaultAPI)
+	}
+	req.Header.Set("X-Triggerd", "1")
+	if token := cmp.Or(c.token, env("TRIGGERD_TOKEN", "")); token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	resp, err := c.transport().Do(req)
+	if err != nil {
+		return nil, unreachable(api, err)
+	}
+	if resp.StatusCode == http.StatusOK {
+		return resp, nil
+	}
+	defer resp.Body.Close()
+	return nil, refusal(api, resp)
+}
+
+func (c *client) transport() *http.Client {
+	if c.http == nil {
+		c.http = &http.Client{
+			// To follow would show the token to whoever is named.
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+			Transport:     &http.Transport{Proxy: http.ProxyFromEnvironment, DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext, ResponseHeaderTimeout: time.Minute},
+		}
+	}
+	return c.http
+}
+
+func unreachable(api string, err error) error {
+	var ue *url.Error
+	if errors.As(err, &ue) {
+		err = ue.Err // without the whole URL
+	}
+	if errors.Is(err, context.Canceled) {
+		return err
+	}
+	return fmt.Errorf("%w at %s: %w\nIs it running, and is that its [http] listen? Another address: --api URL, or TRIGGERD_API", errNoDaemon, api, err)
+}
+
+// refusal makes an error of an answer that is one.
+func refusal(api string, resp *http.Response) error {
+	b, _ := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	var e web.Error
+	if json.Unmarshal(b, &e) != nil || e.Error == "" {
+		return fmt.Errorf("%s answers %s, which is not triggerd's way: is something else there?", api, resp.Status)
+	}
+	if resp.StatusCode == http.StatusUnauthorized {
+		return fmt.Errorf("%s: %s\nGive the token of its [http] section in TRIGGERD_TOKEN, or with --token", api, clean(e.Error))
+	}
+	if e.Count > 0 {
+		return fmt.Errorf("%s, after %d were done", clean(e.Error), e.Count)
+	}
+	return errors.New(clean(e.Error))
+}
+
+// clean makes a text fit for a terminal: keys and errors hold whatever
+// somebody wrote.
+func clean(s string) string {
+	if strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) < 0 {
+		return s
+	}
+	var b strings.Builder
+	for _, r := range s {
+		if unicode.IsPrint(r) {
+			b.WriteRune(r)
+		} else {
+			q := strconv.QuoteRune(r)
+			b.WriteString(q[1 : len(q)-1])
+		}
+	}
+	return b.String()
+}
+
+// short is clean, and cuts what is longer than n characters.
+func short(s string, n int) string {
+	s = clean(s)
+	if r := []rune(s); len(r) > n {
+		return string(r[:n-1]) + "…"
+	}
+	return s
+}
+
+// table writes rows in columns, the first of them headings.
+type table struct{ w *tabwriter.Writer }
+
+func newTable(out io.Writer, headings ...string) *table {
+	t := &table{tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)}
+	t.row(headings...)
+	return t
+}
+
+func (t *table) row(cells ...string) {
+	for i, c := range cells {
+		if c == "" {
+			c = "-"
+		}
+		cells[i] = clean(c)
+	}
+	fmt.Fprintln(t.w, strings.Join(cells, "\t"))
+}
+
+func (t *table) end() error { return failed(t.w.Flush()) }
+
+// ago is how long ago a time is, for people; "" for the zero time.
+func ago(t, now time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return span(now.Sub(t))
+}
+
+// span is a duration in its two largest units.
+func span(d time.Duration) string {
+	switch d = max(0, d); {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%dm%ds", int(d.Minutes()), int(d.Seconds())%60)
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh%dm", int(d.Hours()), int(d.Minutes())%60)
+	}
+	return fmt.Sprintf("%dd%dh", int(d.Hours())/24, int(d.Hours())%24)
+}
+
+// size is a number of bytes, for people.
+func size(n int64) string {
+	f := float64(n)
+	for _, unit := range []string{"bytes", "KB", "MB", "GB"} {
+		if f < 1000 {
+			return strings.TrimSuffix(fmt.Sprintf("%.1f", f), ".0") + " " + unit
+		}
+		f /= 1000
+	}
+	return fmt.Sprintf("%.1f TB", f)
+}

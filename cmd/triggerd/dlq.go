@@ -1,0 +1,230 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"triggerd/engine"
+	"triggerd/internal/web"
+)
+
+func newDLQCommand() *cobra.Command {
+	c := &client{}
+	cmd := &cobra.Command{
+		Use:   "dlq",
+		Short: "See, retry, export and drop dead letters",
+		Long: `A dead letter is a firing that was given up: all its attempts failed (attempts),
+it grew too old (age), or its receiver refused it for good (permanent). It is
+kept for [store] retention, with its event, so that it can be delivered once the
+cause is mended. One with the reason dropped tells of firings that there was no
+room for, of which nothing else is left.`,
+		Example: `  triggerd dlq list
+  triggerd dlq show 12
+  triggerd dlq retry 12 13
+  triggerd dlq retry --all --action crm
+  triggerd dlq export > dead.jsonl && triggerd dlq drop --all`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	c.addFlags(cmd)
+	cmd.AddCommand(c.dlqList(), c.dlqShow(), c.dlqRetry(), c.dlqDrop(), c.dlqExport())
+	return cmd
+}
+
+func (s *selectFlags) addReason(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&s.reason, "reason", "", "only given up for this: attempts, age, permanent, dropped")
+}
+
+func (c *client) dlqList() *cobra.Command {
+	var sel selectFlags
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List dead letters, the latest first",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var list web.DeadLetters
+			out := cmd.OutOrStdout()
+			printed, err := c.do(cmd.Context(), "GET", "/api/v1/dead-letters", sel.query(), nil, &list, out)
+			if err != nil || printed {
+				return err
+			}
+			return showDead(out, &list, time.Now())
+		},
+	}
+	sel.add(cmd, true)
+	sel.addReason(cmd)
+	return cmd
+}
+
+func showDead(out io.Writer, list *web.DeadLetters, now time.Time) error {
+	if len(list.DeadLetters) == 0 {
+		fmt.Fprintln(out, "no dead letters")
+		return nil
+	}
+	t := newTable(out, "NUMBER", "GIVEN UP", "RULE", "ACTION", "KEY", "ATTEMPTS", "REASON", "ERROR")
+	for i := range list.DeadLetters {
+		d := &list.DeadLetters[i]
+		t.row(strconv.FormatUint(d.Number, 10), ago(d.GivenUp, now)+" ago", d.Rule, d.Action, short(d.Key, 40), strconv.Itoa(d.Attempts), d.Reason, short(d.Error, 80))
+	}
+	if err := t.end(); err != nil {
+		return err
+	}
+	goOn(out, list.Next)
+	return nil
+}
+
+func (c *client) dlqShow() *cobra.Command {
+	return &cobra.Command{
+		Use:   "show NUMBER",
+		Short: "Show one, with its last error and its event",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if _, err := parseNumbers(args); err != nil {
+				return err
+			}
+			var d engine.DeadLetter
+			out := cmd.OutOrStdout()
+			printed, err := c.do(cmd.Context(), "GET", "/api/v1/dead-letters/"+args[0], nil, nil, &d, out)
+			if err != nil || printed {
+				return err
+			}
+			p := &properties{out}
+			p.say("number", strconv.FormatUint(d.Number, 10))
+			p.say("id", d.ID)
+			p.say("rule", d.Rule)
+			p.say("action", d.Action)
+			p.say("event", d.Event)
+			p.say("key", d.Key)
+			p.time("planned", d.Planned)
+			p.time("given up", d.GivenUp)
+			p.say("reason", d.Reason)
+			p.say("attempts", strconv.Itoa(d.Attempts))
+			p.say("error", d.Error)
+			p.say("response", d.Excerpt)
+			return p.firing(d.Firing)
+		},
+	}
+}
+
+// deadFlags are those of what changes dead letters.
+type deadFlags struct {
+	selectFlags
+	all bool
+}
+
+func (s *deadFlags) add(cmd *cobra.Command, verb string) {
+	s.selectFlags.add(cmd, false)
+	s.addReason(cmd)
+	cmd.Flags().BoolVar(&s.all, "all", false, verb+" all that the other flags select")
+}
+
+// selection is what is meant; never all by mistake.
+func (s *deadFlags) selection(args []string) (web.Selection, error) {
+	numbers, err := parseNumbers(args)
+	if err != nil {
+		return web.Selection{}, err
+	}
+	if s.all == (len(numbers) > 0) {
+		return web.Selection{}, &exitError{exitUsage, fmt.Errorf("give numbers of dead letters, or --all")}
+	}
+	if !s.all && s.action+s.rule+s.reason != "" {
+		return web.Selection{}, &exitError{exitUsage, fmt.Errorf("--action, --rule and --reason go with --all")}
+	}
+	return web.Selection{Numbers: numbers, All: s.all, Action: s.action, Rule: s.rule, Reason: s.reason}, nil
+}
+
+func (c *client) dlqRetry() *cobra.Command {
+	var sel deadFlags
+	cmd := &cobra.Command{
+		Use:   "retry NUMBER... | --all",
+		Short: "Deliver dead letters after all",
+		Long: `Retry makes dead letters pending again, with the ID they had and as many attempts
+as a new firing. They go to the action as the rules now have it, behind what
+already waits for their keys.`,
+		Args: cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := sel.selection(args)
+			if err != nil {
+				return err
+			}
+			return c.change(cmd, "/api/v1/dead-letters/retry", s, func(d *web.Done) string {
+				return plural(d.Count, "dead letter") + " pending again"
+			})
+		},
+	}
+	sel.add(cmd, "retry")
+	return cmd
+}
+
+func (c *client) dlqDrop() *cobra.Command {
+	var sel deadFlags
+	cmd := &cobra.Command{
+		Use:   "drop NUMBER... | --all",
+		Short: "Remove dead letters for good",
+		Args:  cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s, err := sel.selection(args)
+			if err != nil {
+				return err
+			}
+			return c.change(cmd, "/api/v1/dead-letters/drop", s, func(d *web.Done) string {
+				return plural(d.Count, "dead letter") + " dropped"
+			})
+		},
+	}
+	sel.add(cmd, "drop")
+	return cmd
+}
+
+func (c *client) dlqExport() *cobra.Command {
+	var sel selectFlags
+	var file string
+	cmd := &cobra.Command{
+		Use:   "export",
+		Short: "Write dead letters as JSON lines, with their events",
+		Example: `  triggerd dlq export -o dead.jsonl
+  triggerd dlq export --rule stock-zero | jq .firing.data.key`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			resp, err := c.send(cmd.Context(), "GET", "/api/v1/dead-letters/export", sel.query(), nil)
+			if err != nil {
+				return failed(err)
+			}
+			defer resp.Body.Close()
+			out := cmd.OutOrStdout()
+			if file == "" {
+				_, err := io.Copy(out, resp.Body)
+				return failed(err)
+			}
+			return failed(exportTo(file, resp.Body))
+		},
+	}
+	sel.add(cmd, false)
+	sel.addReason(cmd)
+	cmd.Flags().StringVarP(&file, "output", "o", "", "write to this file, which must not be there yet")
+	return cmd
+}
+
+// exportTo writes a file, which only its owner may read: it holds data of the
+// server.
+func exportTo(name string, r io.Reader) error {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	if _, err = io.Copy(f, r); err == nil {
+		err = f.Sync()
+	}
+	if closed := f.Close(); err == nil {
+		err = closed
+	}
+	if err != nil {
+		return fmt.Errorf("%s is not complete: %w", name, err)
+	}
+	return nil
+}

@@ -1,0 +1,223 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"triggerd/engine"
+	"triggerd/internal/web"
+)
+
+func newStatusCommand() *cobra.Command {
+	c := &client{}
+	var watch, all bool
+	cmd := &cobra.Command{
+		Use:   "status",
+		Short: "Show how the running daemon is doing",
+		Long: `Status asks the running daemon how it is doing: the stream, what waits for each
+action and since when, what failed last, the rules, the store.
+
+Where to look first:
+  READY          "ok", or why nothing comes in
+  PENDING, OLDEST   an action whose oldest firing grows older does not keep up
+  BREAKER        open: it fails again and again, and is probed once in a while
+  LAST ERROR     what its receiver said; 'triggerd deliveries list --failing' has more
+  gaps           changes that were never seen, since the server no longer had them
+Rules that nothing happens to are left out, unless --all is given.`,
+		Example: `  triggerd status
+  triggerd status --watch
+  triggerd status --json | jq '.actions[] | select(.pending > 0)'`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			out := cmd.OutOrStdout()
+			if !watch {
+				return c.status(cmd.Context(), out, all)
+			}
+			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			return c.watch(ctx, out, all)
+		},
+	}
+	c.addFlags(cmd)
+	cmd.Flags().BoolVar(&watch, "watch", false, "show it again every two seconds, until interrupted")
+	cmd.Flags().BoolVar(&all, "all", false, "show every rule")
+	return cmd
+}
+
+func (c *client) status(ctx context.Context, out io.Writer, all bool) error {
+	var s web.Status
+	printed, err := c.do(ctx, "GET", "/api/v1/status", nil, nil, &s, out)
+	if err != nil || printed {
+		return err
+	}
+	if s.Status == nil {
+		return failed(fmt.Errorf("the answer is not triggerd's"))
+	}
+	showStatus(out, &s)
+	if err := showActions(out, &s); err != nil {
+		return err
+	}
+	return showRules(out, &s, all)
+}
+
+// watch shows the status until ctx is done. A daemon that does not answer for
+// a while, since it is restarted, does not end it.
+func (c *client) watch(ctx context.Context, out io.Writer, all bool) error {
+	file, _ := out.(*os.File)
+	clear := file != nil && term.IsTerminal(int(file.Fd())) && !c.json
+	tick := time.NewTicker(2 * time.Second)
+	defer tick.Stop()
+	for {
+		var page strings.Builder
+		if err := c.status(ctx, &page, all); err != nil && ctx.Err() == nil {
+			fmt.Fprintln(&page, err)
+		}
+		if clear {
+			fmt.Fprint(out, "\x1b[H\x1b[2J")
+		}
+		if _, err := fmt.Fprintln(out, strings.TrimSuffix(page.String(), "\n")); err != nil {
+			return failed(err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+func showStatus(out io.Writer, s *web.Status) {
+	src := &s.Source
+	say := func(what, format string, args ...any) {
+		fmt.Fprintf(out, "%-8s %s\n", what, clean(fmt.Sprintf(format, args...)))
+	}
+	say("triggerd", "%s, up %s", s.Version, span(s.At.Sub(s.Started)))
+	say("ready", "%s", s.Ready)
+	say("source", "%s, %s for %s, %s", src.Server, src.State, ago(src.Since, s.At), lastData(src, s.At))
+	if src.Saved == "" {
+		say("", "offset %d, nothing is saved yet", src.Offset)
+	} else {
+		say("", "offset %d, saved %d (%s behind)", src.Offset, src.SavedOffset, size(src.LagBytes))
+	}
+	say("", "%s and %s, %s", plural(int(src.FullResyncs), "full resync"), plural(int(src.PartialResyncs), "partial resync"), plural(int(src.Gaps), "gap"))
+	if src.LastError != "" {
+		say("", "last error: %s", src.LastError)
+	}
+	n := &s.Counts
+	say("counts", "%d events, %d matches, %d firings, %d delivered, %d given up, %d dropped", n.Events, n.Matches, n.Firings, n.Delivered, n.GivenUp, n.Dropped)
+	more := ""
+	if s.DeadLettersMore {
+		more = "more than "
+	}
+	say("waiting", "%d of at most %d firings; %s%s", n.Pending, s.MaxPending, more, plural(s.DeadLetters, "dead letter"))
+	free := ""
+	if s.Store.FreeBytes >= 0 {
+		free = ", " + size(s.Store.FreeBytes) + " free"
+	}
+	say("store", "%s%s", size(s.Store.Bytes), free)
+	if s.Store.Full != "" {
+		say("", "takes nothing more: %s", s.Store.Full)
+	}
+	if s.Store.Damaged > 0 {
+		say("", "%s met; stop triggerd and look with 'triggerd store verify'", plural(int(s.Store.Damaged), "damaged record"))
+	}
+	if s.Reload.OK {
+		say("rules", "%s, read %s ago", s.Reload.File, ago(s.Reload.At, s.At))
+	} else {
+		say("rules", "%s could not be read %s ago, those of %s ago are in use", s.Reload.File, ago(s.Reload.At, s.At), ago(s.Reload.LastSuccess, s.At))
+		for line := range strings.Lines(s.Reload.Error) {
+			say("", "%s", strings.TrimSuffix(line, "\n"))
+		}
+	}
+}
+
+func lastData(src *engine.SourceStatus, now time.Time) string {
+	if src.LastData.IsZero() {
+		return "nothing received yet"
+	}
+	return "last data " + ago(src.LastData, now) + " ago"
+}
+
+func showActions(out io.Writer, s *web.Status) error {
+	if len(s.Actions) == 0 {
+		return nil
+	}
+	fmt.Fprintln(out)
+	t := newTable(out, "ACTION", "TO", "PENDING", "OLDEST", "IN FLIGHT", "BACKING OFF", "BREAKER", "DELIVERED", "RETRIED", "GIVEN UP", "LAST ERROR")
+	for i := range s.Actions {
+		a := &s.Actions[i]
+		breaker := a.Breaker
+		switch {
+		case a.Kind == "":
+			breaker = "no rule"
+		case !a.PausedSince.IsZero():
+			breaker = "paused " + ago(a.PausedSince, s.At)
+		case !a.HeldUntil.IsZero():
+			breaker += ", next in " + span(a.HeldUntil.Sub(s.At))
+		}
+		t.row(a.Name, strings.TrimSpace(a.Kind+" "+a.Destination), strconv.Itoa(a.Pending), ago(a.OldestPending, s.At), strconv.Itoa(a.InFlight), strconv.Itoa(a.BackingOff),
+			breaker, count(a.Delivered), count(a.Retried), count(a.GivenUp), lastError(a, s.At))
+	}
+	return t.end()
+}
+
+// lastError is shown as long as nothing has succeeded since.
+func lastError(a *engine.ActionStatus, now time.Time) string {
+	if a.LastError == "" || a.LastSuccess.After(a.LastErrorAt) {
+		return ""
+	}
+	return ago(a.LastErrorAt, now) + " ago: " + short(a.LastError, 60)
+}
+
+func count(n int64) string { return strconv.FormatInt(n, 10) }
+
+func showRules(out io.Writer, s *web.Status, all bool) error {
+	shown := s.Rules
+	if !all {
+		shown = slices.DeleteFunc(slices.Clone(shown), func(r engine.RuleStatus) bool {
+			return r.Matches == 0 && r.ConditionErrors == 0 && r.PausedSince.IsZero()
+		})
+	}
+	if len(shown) > 0 {
+		fmt.Fprintln(out)
+		t := newTable(out, "RULE", "STATE", "MATCHES", "FIRINGS", "SKIPPED", "DROPPED", "CONDITION ERRORS")
+		for i := range shown {
+			r := &shown[i]
+			errs := count(r.ConditionErrors)
+			if r.ConditionError != "" {
+				errs += ": " + short(r.ConditionError, 60)
+			}
+			t.row(r.Name, ruleState(r, s.At), count(r.Matches), count(r.Firings), count(r.Skipped+r.DryRuns), count(r.Dropped), errs)
+		}
+		if err := t.end(); err != nil {
+			return err
+		}
+	}
+	if n := len(s.Rules) - len(shown); n > 0 {
+		fmt.Fprintf(out, "\n%s matched nothing yet (--all shows all)\n", plural(n, "rule"))
+	}
+	return nil
+}
+
+func ruleState(r *engine.RuleStatus, now time.Time) string {
+	switch {
+	case !r.Enabled:
+		return "disabled"
+	case !r.PausedSince.IsZero():
+		return "paused " + ago(r.PausedSince, now)
+	case r.DryRun:
+		return "dry run"
+	}
+	return "on"
+}

@@ -1,0 +1,316 @@
+package web
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"triggerd/engine"
+)
+
+// Status is the answer of GET /api/v1/status.
+type Status struct {
+	Version string `json:"version"`
+	*engine.Status
+}
+
+// Deliveries is the answer of GET /api/v1/deliveries. Next, if not 0, is the
+// "before" that goes on with the list.
+type Deliveries struct {
+	Deliveries []engine.Delivery `json:"deliveries"`
+	Next       uint64            `json:"next,omitempty"`
+}
+
+// DeadLetters is the answer of GET /api/v1/dead-letters; Next is as in
+// Deliveries.
+type DeadLetters struct {
+	DeadLetters []engine.DeadLetter `json:"dead_letters"`
+	Next        uint64              `json:"next,omitempty"`
+}
+
+// Selection is the body of what retries or drops: numbers, or all that the
+// other fields select.
+type Selection struct {
+	Numbers []uint64 `json:"numbers,omitempty"`
+	All     bool     `json:"all,omitempty"` // has to be set where no numbers are
+	Action  string   `json:"action,omitempty"`
+	Rule    string   `json:"rule,omitempty"`
+	Reason  string   `json:"reason,omitempty"`
+}
+
+// Name is the body of what pauses or resumes.
+type Name struct {
+	Name string `json:"name"`
+}
+
+// Done is the answer of what changed something.
+type Done struct {
+	Name  string `json:"name,omitempty"`  // in full, of what was paused or resumed
+	Count int    `json:"count,omitempty"` // of what was retried or dropped
+}
+
+// Error is the answer to what could not be done. Count, if not 0, is how much
+// of it was.
+type Error struct {
+	Error string `json:"error"`
+	Count int    `json:"count,omitempty"`
+}
+
+func (s *Server) api(mux *http.ServeMux) {
+	mux.HandleFunc("GET /api/v1/status", s.status)
+	mux.HandleFunc("GET /api/v1/deliveries", s.deliveries)
+	mux.HandleFunc("GET /api/v1/deliveries/{ref...}", s.delivery)
+	mux.HandleFunc("POST /api/v1/deliveries/retry", s.retryDeliveries)
+	mux.HandleFunc("GET /api/v1/dead-letters", s.deadLetters)
+	mux.HandleFunc("GET /api/v1/dead-letters/{number}", s.deadLetter)
+	mux.HandleFunc("GET /api/v1/dead-letters/export", s.exportDead)
+	mux.HandleFunc("POST /api/v1/dead-letters/retry", s.retryDead)
+	mux.HandleFunc("POST /api/v1/dead-letters/drop", s.dropDead)
+	mux.HandleFunc("POST /api/v1/pause", s.pausing((*engine.Engine).Pause))
+	mux.HandleFunc("POST /api/v1/resume", s.pausing((*engine.Engine).Resume))
+}
+
+func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
+	st, err := s.cfg.Engine.Status()
+	s.answer(w, Status{s.cfg.Version, st}, 0, err)
+}
+
+func (s *Server) deliveries(w http.ResponseWriter, r *http.Request) {
+	q, err := query(r.URL.Query())
+	if err != nil {
+		s.fail(w, http.StatusBadRequest, err)
+		return
+	}
+	list := s.cfg.Engine.Pending
+	switch state := r.URL.Query().Get("state"); state {
+	case "", "pending":
+	case "delivered":
+		list = s.cfg.Engine.Delivered
+	default:
+		s.fail(w, http.StatusBadRequest, fmt.Errorf("state is pending or delivered, not %q; what was given up is under dead-letters", state))
+		return
+	}
+	found, next, err := list(q)
+	if found == nil {
+		found = []engine.Delivery{}
+	}
+	s.answer(w, Deliveries{found, next}, 0, err)
+}
+
+func (s *Server) delivery(w http.ResponseWriter, r *http.Request) {
+	ref := r.PathValue("ref")
+	number, err := strconv.ParseUint(ref, 10, 64)
+	if err == nil {
+		ref = ""
+	}
+	d, err := s.cfg.Engine.Delivery(number, ref)
+	s.answer(w, d, 0, err)
+}
+
+func (s *Server) retryDeliveries(w http.ResponseWriter, r *http.Request) {
+	var sel Selection
+	if !s.body(w, r, &sel) {
+		return
+	}
+	if sel.Rule != "" || sel.Reason != "" || len(sel.Numbers) == 0 && sel.Action == "" {
+		s.fail(w, http.StatusBadRequest, errors.New(`send {"numbers": [N]} or {"action": "target/NAME"}`))
+		return
+	}
+	if len(sel.Numbers) == 0 {
+		n, err := s.cfg.Engine.RetryNow(fullName(sel.Action), 0)
+		s.answer(w, Done{Count: n}, n, err)
+		return
+	}
+	n := 0
+	for _, number := range sel.Numbers {
+		if _, err := s.cfg.Engine.RetryNow("", number); err != nil {
+			s.answer(w, nil, n, err)
+			return
+		}
+		n++
+	}
+	s.answer(w, Done{Count: n}, n, nil)
+}
+
+func (s *Server) deadLetters(w http.ResponseWriter, r *http.Request) {
+	q, err := query(r.URL.Query())
+	if err != nil {
+		s.fail(w, http.StatusBadRequest, err)
+		return
+	}
+	found, next, err := s.cfg.Engine.DeadLetters(q)
+	if found == nil {
+		found = []engine.DeadLetter{}
+	}
+	s.answer(w, DeadLetters{found, next}, 0, err)
+}
+
+func (s *Server) deadLetter(w http.ResponseWriter, r *http.Request) {
+	number, err := strconv.ParseUint(r.PathValue("number"), 10, 64)
+	if err != nil {
+		s.fail(w, http.StatusBadRequest, fmt.Errorf("%q is not the number of a dead letter", r.PathValue("number")))
+		return
+	}
+	d, err := s.cfg.Engine.DeadLetter(number)
+	s.answer(w, d, 0, err)
+}
+
+// exportDead writes one JSON object a line. A failure on the way breaks the
+// connection off, so that nobody takes a part for the whole.
+func (s *Server) exportDead(w http.ResponseWriter, r *http.Request) {
+	q, err := query(r.URL.Query())
+	if err != nil {
+		s.fail(w, http.StatusBadRequest, err)
+		return
+	}
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	control, out := http.NewResponseController(w), json.NewEncoder(w)
+	n := 0
+	for d, err := range s.cfg.Engine.AllDead(q, true) {
+		if n++; n%100 == 1 {
+			_ = control.SetWriteDeadline(time.Now().Add(writeTimeout)) // as long as it is read; a recorder of a test has none
+		}
+		if err == nil {
+			err = out.Encode(d)
+		}
+		if err != nil {
+			s.log.Warn("export of dead letters broken off", "err", err)
+			panic(http.ErrAbortHandler)
+		}
+	}
+}
+
+func (s *Server) retryDead(w http.ResponseWriter, r *http.Request) {
+	s.eachDead(w, r, func(sel *Selection) (int, error) {
+		if sel.All {
+			return s.cfg.Engine.RetryAllDead(r.Context(), sel.query())
+		}
+		return s.cfg.Engine.RetryDead(r.Context(), sel.Numbers...)
+	})
+}
+
+func (s *Server) dropDead(w http.ResponseWriter, r *http.Request) {
+	s.eachDead(w, r, func(sel *Selection) (int, error) {
+		if sel.All {
+			return s.cfg.Engine.DropAllDead(sel.query())
+		}
+		return s.cfg.Engine.DropDead(sel.Numbers...)
+	})
+}
+
+func (s *Server) eachDead(w http.ResponseWriter, r *http.Request, do func(*Selection) (int, error)) {
+	var sel Selection
+	if !s.body(w, r, &sel) {
+		return
+	}
+	filtered := sel.Action != "" || sel.Rule != "" || sel.Reason != ""
+	if sel.All == (len(sel.Numbers) > 0) || filtered && !sel.All {
+		s.fail(w, http.StatusBadRequest, errors.New(`send {"numbers": [N, ...]}, or {"all": true} with action, rule or reason where not all are meant`))
+		return
+	}
+	n, err := do(&sel)
+	s.answer(w, Done{Count: n}, n, err)
+}
+
+func (sel *Selection) query() engine.Query {
+	return engine.Query{Action: fullName(sel.Action), Rule: sel.Rule, Reason: sel.Reason}
+}
+
+func (s *Server) pausing(do func(*engine.Engine, string) (string, error)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		var n Name
+		if !s.body(w, r, &n) {
+			return
+		}
+		full, err := do(s.cfg.Engine, n.Name)
+		s.answer(w, Done{Name: full}, 0, err)
+	}
+}
+
+// fullName is an action's: a name without a slash is a target's.
+func fullName(action string) string {
+	if action == "" || strings.Contains(action, "/") {
+		return action
+	}
+	return "target/" + action
+}
+
+const maxLimit = 1000
+
+// query reads what is asked for.
+func query(v url.Values) (engine.Query, error) {
+	q := engine.Query{Action: fullName(v.Get("action")), Rule: v.Get("rule"), Reason: v.Get("reason"), Failing: v.Get("failing") == "1"}
+	for name := range v {
+		switch name {
+		case "action", "rule", "reason", "failing", "state":
+		case "before":
+			n, err := strconv.ParseUint(v.Get(name), 10, 64)
+			if err != nil {
+				return q, fmt.Errorf("before is the next of an answer, not %q", v.Get(name))
+			}
+			q.Before = n
+		case "limit":
+			n, err := strconv.Atoi(v.Get(name))
+			if err != nil || n < 1 || n > maxLimit {
+				return q, fmt.Errorf("limit is 1 to %d, not %q", maxLimit, v.Get(name))
+			}
+			q.Limit = n
+		default:
+			return q, fmt.Errorf("there is no parameter %q: action, rule, reason, failing, state, before, limit", name)
+		}
+	}
+	return q, nil
+}
+
+// body decodes the body, or answers why it cannot.
+func (s *Server) body(w http.ResponseWriter, r *http.Request, to any) bool {
+	d := json.NewDecoder(r.Body)
+	d.DisallowUnknownFields()
+	err := d.Decode(to)
+	if err == nil && d.More() {
+		err = errors.New("something follows the JSON object")
+	}
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		s.fail(w, http.StatusRequestEntityTooLarge, fmt.Errorf("the body is larger than %d bytes", maxBody))
+	case err != nil:
+		s.fail(w, http.StatusBadRequest, fmt.Errorf("the body: %w", err))
+	}
+	return err == nil
+}
+
+// answer writes a value, or why there is none, with how much was done.
+func (s *Server) answer(w http.ResponseWriter, v any, count int, err error) {
+	status := http.StatusOK
+	switch {
+	case errors.Is(err, engine.ErrUnknown):
+		status = http.StatusNotFound
+	case errors.Is(err, engine.ErrAmbiguous):
+		status = http.StatusConflict
+	case err != nil:
+		status = http.StatusInternalServerError
+		s.log.Error("a request failed", "err", err)
+	}
+	if err != nil {
+		v = Error{err.Error(), count}
+	}
+	s.write(w, status, v)
+}
+
+func (s *Server) fail(w http.ResponseWriter, status int, err error) {
+	s.write(w, status, Error{Error: err.Error()})
+}
+
+func (s *Server) write(w http.ResponseWriter, status int, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	if err := json.NewEncoder(w).Encode(v); err != nil {
+		s.log.Debug("an answer was not read to its end", "err", err)
+	}
+}

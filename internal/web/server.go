@@ -1,0 +1,178 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"net/netip"
+	"runtime"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"triggerd/engine"
+)
+
+// Config configures a Server. Listen and Engine have to be set.
+type Config struct {
+	Listen  string // host:port
+	Token   string // what clients have to show; "": nothing, which only a loopback Listen allows
+	Engine  *engine.Engine
+	Version string       // of triggerd
+	Pprof   bool         // serve /debug/pprof/
+	Logger  *slog.Logger // nil: none
+}
+
+// Server is the HTTP side of a triggerd. It is an http.Handler, too.
+type Server struct {
+	cfg     Config
+	log     *slog.Logger
+	handler http.Handler
+}
+
+// ErrNoToken is returned by New for an address that others than this machine
+// reach, without a token.
+var ErrNoToken = errors.New("not a loopback address, and no token is set: whoever reaches it could read keys and values, and drop dead letters")
+
+// New returns a Server, which does not listen yet.
+func New(cfg Config) (*Server, error) {
+	host, _, err := net.SplitHostPort(cfg.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("http: listen on %q: %w", cfg.Listen, err)
+	}
+	if cfg.Token == "" && !isLoopback(host) {
+		return nil, fmt.Errorf("http: listen on %q: %w", cfg.Listen, ErrNoToken)
+	}
+	s := &Server{cfg: cfg, log: cfg.Logger}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	s.handler = s.guard(s.routes())
+	return s, nil
+}
+
+// isLoopback reports whether a host, without port, is this machine's own. A
+// name other than localhost is not: it may be anything tomorrow.
+func isLoopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.Unmap().IsLoopback()
+}
+
+// ServeHTTP implements http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
+
+func (s *Server) routes() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", s.ready)
+	mux.Handle("GET /metrics", s.metrics())
+	s.api(mux)
+	if s.cfg.Pprof {
+		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+		mux.HandleFunc("GET /debug/pprof/cmdline", http.NotFound) // flags may hold a password
+		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+		mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		s.fail(w, http.StatusNotFound, fmt.Errorf("there is no %s %s; see docs/operations.md", r.Method, r.URL.Path))
+	})
+	return mux
+}
+
+// ready tells whether triggerd does its work: 503 with the reason if not. The
+// reason names the server, so that it is for those only who may ask the rest.
+func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
+	err := s.cfg.Engine.Ready()
+	if err == nil {
+		fmt.Fprintln(w, "ok")
+		return
+	}
+	if !s.mayAsk(r) {
+		err = errors.New("not ready")
+	}
+	http.Error(w, err.Error(), http.StatusServiceUnavailable)
+}
+
+func (s *Server) metrics() http.Handler {
+	reg := prometheus.NewRegistry()
+	info := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "triggerd_build_info", Help: "The version of this triggerd, as labels of a 1.",
+		ConstLabels: prometheus.Labels{"version": s.cfg.Version, "goversion": runtime.Version()},
+	})
+	info.Set(1)
+	reg.MustRegister(info, s.cfg.Engine.Collector(), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return promhttp.HandlerFor(reg, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 20 * time.Second})
+}
+
+// Bounds of a connection.
+const (
+	headerTimeout = 5 * time.Second
+	readTimeout   = 10 * time.Second
+	writeTimeout  = 60 * time.Second // which bounds a profile, too
+	idleTimeout   = 2 * time.Minute
+	maxHeader     = 32 << 10
+)
+
+// Run listens and serves until ctx is done; what is being answered then has
+// two seconds.
+//
+// That another process has the port is no error: it is logged, and tried again
+// until the port is free. Firings have to be delivered whether or not somebody
+// can watch; a second triggerd on the machine, or one that has not ended yet,
+// must not keep this one from its work.
+func (s *Server) Run(ctx context.Context) error {
+	ln, err := s.listen(ctx)
+	if ln == nil {
+		return err
+	}
+	s.log.Info("status, metrics and API", "url", "http://"+ln.Addr().String(), "token", s.cfg.Token != "")
+	srv := &http.Server{
+		Handler: s, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
+		MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	ended := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(ended)
+		limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+		defer cancel()
+		if srv.Shutdown(limit) != nil {
+			srv.Close()
+		}
+	})
+	err = srv.Serve(ln)
+	if stop() { // it was not ctx that ended it
+		return fmt.Errorf("http: %w", err)
+	}
+	<-ended
+	return nil
+}
+
+// listen returns nil without an error if ctx was done first.
+func (s *Server) listen(ctx context.Context) (net.Listener, error) {
+	var last string
+	for pause := 500 * time.Millisecond; ; pause = min(2*pause, 15*time.Second) {
+		ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.cfg.Listen)
+		if err == nil || ctx.Err() != nil {
+			return ln, nil
+		}
+		if text := err.Error(); text != last {
+			last = text
+			s.log.Error("no status, metrics and API: cannot listen; set [http] listen to another address, or to \"off\"; trying again until it can be used", "listen", s.cfg.Listen, "err", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, nil
+		case <-time.After(pause):
+		}
+	}
+}
