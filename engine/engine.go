@@ -33,6 +33,7 @@ type Config struct {
 	// MaxPending hold reading up instead of being dropped, all are seen through
 	// to the end, and no event tells of a resync.
 	Replay    bool
+	Empty     bool                  // the recording is of a server that had no keys
 	DryRun    bool                  // deliver nothing
 	OnEvent   func(*event.Event)    // told of each event, before rules see it; borrowed
 	OnFiring  func(*actions.Firing) // told of each firing as it is planned; borrowed
@@ -60,6 +61,7 @@ type Engine struct {
 	log    *slog.Logger
 	store  *store.Store
 	outbox *outbox
+	reader *reader // of the goroutine that reads; nil before
 	gen    atomic.Pointer[generation]
 	reload sync.Mutex    // one Reload at a time
 	clock  chan struct{} // capacity 1: the schedules have changed
@@ -138,6 +140,9 @@ func (e *Engine) Reload(set *rules.Set) error {
 	set.ConditionError = e.conditionError
 	e.outbox.setGeneration(gen)
 	e.gen.Store(gen)
+	if src, ok := e.cfg.Source.(refresher); ok && old != nil && set.NeedsSomething() {
+		src.Refresh()
+	}
 	select {
 	case e.clock <- struct{}{}:
 	default:
@@ -148,13 +153,6 @@ func (e *Engine) Reload(set *rules.Set) error {
 func (e *Engine) conditionError(r *rules.Rule, ev *event.Event, err error) {
 	e.states.conditionFailed(r.Name, err)
 	e.log.Warn("condition failed, the rule does not fire; later failures of it are only counted", "rule", r.Name, "key", text(ev.Key), "event", ev.Name, "offset", ev.Offset, "err", err)
-}
-
-// WantsSnapshot reports whether the present rules look at the keys of
-// snapshots.
-func (e *Engine) WantsSnapshot() bool {
-	gen := e.gen.Load()
-	return gen != nil && e.cfg.Start != "live" && gen.set.WantsSnapshot()
 }
 
 // Stats returns the counts so far.

@@ -84,16 +84,21 @@ func laneOf(f *actions.Firing, order string) uint64 {
 	if order == "none" {
 		return 0
 	}
-	h := fnv.New64a()
-	var db [8]byte
-	binary.LittleEndian.PutUint64(db[:], uint64(f.Event.DB))
-	h.Write(db[:])
-	if f.Event.Key != nil {
-		h.Write(f.Event.Key)
-	} else {
-		h.Write([]byte("\x00rule\x00" + f.Rule))
+	key := f.Event.Key
+	if key == nil {
+		key = []byte("\x00rule\x00" + f.Rule)
 	}
-	return max(h.Sum64(), 1)
+	return max(keyHash(f.Event.DB, key), 1)
+}
+
+// keyHash is a hash of a key that is the same in every process.
+func keyHash(db int, key []byte) uint64 {
+	h := fnv.New64a()
+	var b [8]byte
+	binary.LittleEndian.PutUint64(b[:], uint64(db))
+	h.Write(b[:])
+	h.Write(key)
+	return h.Sum64()
 }
 
 // use sets what the endpoint is attempted with.

@@ -20,8 +20,11 @@ type reader struct {
 	cmd     keyspace.Command
 	events  []event.Event
 	matches []rules.Match
-	keys    int // of the present snapshot
+	gen     *generation // that the mirror keeps keys for
+	keys    int         // events of the present snapshot
 	profile *profiler
+
+	snapshot keyspace.SnapshotKey
 }
 
 // read hands records on until there are no more.
@@ -29,6 +32,11 @@ func (e *Engine) read(ctx context.Context, from source.Position) error {
 	r := reader{e: e, in: keyspace.New(keyspace.Config{}), addr: e.cfg.Source.Status().Addr, origin: event.FromStream}
 	if e.cfg.Replay {
 		r.origin = event.FromReplay
+	}
+	e.reader = &r
+	r.use(e.gen.Load())
+	if e.cfg.Empty {
+		r.beginEmpty()
 	}
 	if e.cfg.OnProfile != nil {
 		r.profile = newProfiler()
@@ -53,6 +61,12 @@ func (e *Engine) read(ctx context.Context, from source.Position) error {
 // interpret makes the record's events.
 func (r *reader) interpret(rec *source.Record) {
 	r.events = r.events[:0]
+	if gen := r.e.gen.Load(); gen != r.gen {
+		r.use(gen)
+	}
+	if r.e.cfg.Replay {
+		r.expire(rec, rec.Time)
+	}
 	switch rec.Kind {
 	case source.Command:
 		r.e.counts.records.Add(1)
@@ -62,15 +76,16 @@ func (r *reader) interpret(rec *source.Record) {
 			Tx: event.Tx(rec.Tx), Time: rec.Time, Origin: r.origin, Source: r.addr,
 		}
 		r.events = r.in.Command(r.events, &r.cmd)
+	case source.Heartbeat:
+		r.expire(rec, rec.Time.Add(-expiryGrace))
 	case source.SnapshotBegin:
 		r.keys = 0
+		r.in.SnapshotBegin()
 	case source.Key:
 		r.e.counts.records.Add(1)
 		r.snapshotKey(rec)
 	case source.SnapshotEnd:
-		if !r.e.cfg.Replay {
-			r.resync(rec)
-		}
+		r.snapshotEnd(rec)
 	}
 }
 
@@ -94,33 +109,18 @@ func complete(rec *source.Record) bool {
 // million keys leaves no gigabyte behind.
 const keepEvents = 4096
 
-// snapshotKey makes the event of a snapshot's key. The keys of one snapshot
-// share its offset, so they are numbered to tell their IDs apart.
-func (r *reader) snapshotKey(rec *source.Record) {
-	k := rec.Entry
-	r.events = r.in.SnapshotKey(r.events, &keyspace.SnapshotKey{
-		Key: k.Key, DB: k.DB, Type: k.Type.String(), ExpireAt: k.ExpireAt,
-		ReplID: rec.ReplID, Offset: rec.Offset, Time: rec.Time, Source: r.addr,
-	})
-	for i := range r.events {
-		r.events[i].Index = r.keys
-		r.keys++
-	}
-}
-
 // resync makes the events that tell of a full resync, and of what it missed:
 // their arguments are the positions before and after.
 func (r *reader) resync(rec *source.Record) {
 	args := [][]byte{[]byte(rec.From.String()), []byte(rec.Pos.String())}
 	ev := event.Event{
 		Name: event.Resync, Origin: event.FromResync, Args: args, Time: rec.Time,
-		ReplID: rec.ReplID, Offset: rec.Offset, Source: r.addr, Index: r.keys,
+		ReplID: rec.ReplID, Offset: rec.Offset, Source: r.addr,
 	}
 	r.events = append(r.events, ev)
 	if rec.Gap {
 		r.e.counts.gaps.Add(1)
 		ev.Name = event.Gap
-		ev.Index++
 		r.events = append(r.events, ev)
 	}
 }
@@ -181,10 +181,18 @@ func (e *Engine) plan(gen *generation, m *rules.Match, owned *event.Event) {
 // a position for what the clock fires: the same for the same input.
 func firingID(ev *event.Event, rule, action string) string {
 	id := make([]byte, 0, 96)
-	if ev.Origin == event.FromClock {
+	switch {
+	case ev.Origin == event.FromClock && ev.Key != nil: // an expiry on time
+		id = append(id, "expired:"...)
+		id = strconv.AppendInt(id, ev.Time.UnixMilli(), 10)
+		id = append(id, '/')
+		id = strconv.AppendUint(id, keyHash(ev.DB, ev.Key), 36)
+		id = append(append(id, ':'), rule...)
+		return string(append(append(id, '/'), action...))
+	case ev.Origin == event.FromClock:
 		id = append(id, "clock:"...)
 		id = strconv.AppendInt(id, ev.Time.UnixMilli(), 10)
-	} else {
+	default:
 		id = append(append(id, ev.ReplID...), ':')
 		id = strconv.AppendInt(id, ev.Offset, 10)
 	}

@@ -51,7 +51,7 @@ var testStart = time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
 func RunTest(ctx context.Context, set *rules.Set, test *rules.Test, o ActionOptions) TestResult {
 	r := TestResult{Test: test, Fired: map[string]int{}}
 	e, err := New(Config{
-		Rules: set, Source: source.NewStream(strings.NewReader(feedText(test)), test.Name), Replay: true, DryRun: true, Actions: o,
+		Rules: set, Source: source.NewStream(strings.NewReader(feedText(test)), test.Name), Replay: true, DryRun: true, Empty: true, Actions: o,
 		OnFiring: func(f *actions.Firing) {
 			if isFirst(set, f) {
 				r.Fired[f.Rule]++

@@ -10,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -78,11 +79,17 @@ func (o *listenOptions) run(ctx context.Context, args []string, stdout, stderr i
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
-	src, err := source.NewReplica(source.Config{URL: url, PsyncCommand: o.psync, FailFirst: true, Logger: log})
+	var e *engine.Engine
+	src, err := source.NewReplica(source.Config{
+		URL: url, PsyncCommand: o.psync, FailFirst: true, Logger: log,
+		Snapshot: func() bool { return e.WantsSnapshot() },
+		Mirror:   func() bool { return e.NeedsMirror() },
+		Wake:     func() time.Time { return e.Wake() },
+	})
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
-	e, err := engine.New(engine.Config{Rules: set, Source: src, Start: "live", Actions: actions, Logger: log})
+	e, err = engine.New(engine.Config{Rules: set, Source: src, Start: "live", Actions: actions, Logger: log})
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}

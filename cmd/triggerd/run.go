@@ -108,6 +108,8 @@ func (o *runOptions) run(cmd *cobra.Command, _ []string) error {
 	src, err := source.NewReplica(source.Config{
 		URL: sourceURL(o.source, set), Ack: source.AckPolicy(set.Source.Ack), PsyncCommand: set.Source.PsyncCommand,
 		Snapshot: func() bool { return e.WantsSnapshot() },
+		Mirror:   func() bool { return e.NeedsMirror() },
+		Wake:     func() time.Time { return e.Wake() },
 		Logger:   log,
 	})
 	if err != nil {

@@ -1,0 +1,123 @@
+package engine
+
+import (
+	"time"
+
+	"triggerd/internal/event"
+	"triggerd/internal/keyspace"
+	"triggerd/source"
+)
+
+// expiryGrace is how long after its deadline a key's expiry is announced by
+// the clock, where a rule asks for it on time: what the primary did before the
+// deadline has to arrive first.
+const expiryGrace = 100 * time.Millisecond
+
+// refresher is a source that can hand out all keys anew.
+type refresher interface{ Refresh() }
+
+// WantsSnapshot reports whether the present rules look at the keys of
+// snapshots, or need to know them. It is what source.Config.Snapshot asks for.
+func (e *Engine) WantsSnapshot() bool { return e.firesSnapshots() || e.NeedsMirror() }
+
+// firesSnapshots reports whether rules fire for the keys of a snapshot.
+func (e *Engine) firesSnapshots() bool {
+	gen := e.gen.Load()
+	return gen != nil && e.cfg.Start != "live" && gen.set.WantsSnapshot()
+}
+
+// NeedsMirror reports whether the present rules need to know keys as they are.
+// It is what source.Config.Mirror asks for.
+func (e *Engine) NeedsMirror() bool {
+	gen := e.gen.Load()
+	return gen != nil && gen.set.NeedsSomething()
+}
+
+// Wake returns when the reader has something to do though nothing arrives: a
+// key expires of which a rule wants to know on time. It is what
+// source.Config.Wake asks for, and for the goroutine that runs the source only.
+func (e *Engine) Wake() time.Time {
+	if e.reader == nil {
+		return time.Time{}
+	}
+	at, ok := e.reader.in.NextDeadline()
+	if !ok {
+		return time.Time{}
+	}
+	return at.Add(expiryGrace)
+}
+
+// use has the mirror keep what the rules of a new generation need.
+func (r *reader) use(gen *generation) {
+	r.gen = gen
+	if !gen.set.NeedsSomething() {
+		r.in.SetNeed(nil)
+		return
+	}
+	r.in.SetNeed(func(db int, key []byte) keyspace.Need { return keyspace.Need(gen.set.Need(db, key)) })
+}
+
+// snapshotKey makes the event of a snapshot's key, and, where the mirror had
+// known it otherwise, of its change. The events of one snapshot share its
+// offset, so they are numbered to tell their IDs apart.
+func (r *reader) snapshotKey(rec *source.Record) {
+	k := rec.Entry
+	r.snapshot = keyspace.SnapshotKey{
+		Key: k.Key, DB: k.DB, Type: k.Type.String(), ExpireAt: k.ExpireAt, Value: rec.RDB,
+		ReplID: rec.ReplID, Offset: rec.Offset, Time: rec.Time, Source: r.addr,
+	}
+	r.events = r.in.SnapshotKey(r.events, &r.snapshot)
+	if rec.Side || !r.e.firesSnapshots() && !r.e.cfg.Replay {
+		r.events = withoutSnapshot(r.events)
+	}
+	r.number(0)
+}
+
+// withoutSnapshot drops the events that only say that a key is there.
+func withoutSnapshot(events []event.Event) []event.Event {
+	kept := events[:0]
+	for i := range events {
+		if events[i].Name != event.Snapshot {
+			kept = append(kept, events[i])
+		}
+	}
+	return kept
+}
+
+// number gives the events from the i-th on the next numbers of the snapshot.
+func (r *reader) number(i int) {
+	for ; i < len(r.events); i++ {
+		r.events[i].Index = r.keys
+		r.keys++
+	}
+}
+
+// snapshotEnd makes the events of keys that are gone, and, of a full resync,
+// those that tell of it.
+func (r *reader) snapshotEnd(rec *source.Record) {
+	if rec.Broken {
+		r.in.SnapshotAbort()
+	} else {
+		r.snapshot = keyspace.SnapshotKey{ReplID: rec.ReplID, Offset: rec.Offset, Time: rec.Time, Source: r.addr}
+		r.events = r.in.SnapshotEnd(r.events, &r.snapshot)
+	}
+	if !r.e.cfg.Replay && !rec.Side {
+		r.resync(rec)
+	}
+	r.number(0)
+}
+
+// expire makes the events of keys whose deadline has passed at now.
+func (r *reader) expire(rec *source.Record, now time.Time) {
+	if at, ok := r.in.NextDeadline(); !ok || at.After(now) {
+		return
+	}
+	r.cmd = keyspace.Command{Time: now, ReplID: rec.ReplID, Offset: rec.Offset, Source: r.addr}
+	r.events = r.in.Expire(r.events, &r.cmd)
+}
+
+// beginEmpty tells the mirror that there are no keys.
+func (r *reader) beginEmpty() {
+	r.in.SnapshotBegin()
+	r.events = r.in.SnapshotEnd(r.events[:0], &keyspace.SnapshotKey{})
+}
