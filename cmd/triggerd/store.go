@@ -1,0 +1,103 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"triggerd/internal/store"
+)
+
+// defaultDataDir is where run keeps its store if nothing else is said.
+const defaultDataDir = "triggerd-data"
+
+func newStoreCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "store",
+		Short: "Check the store of firings that wait, or save what a damaged one still has",
+		Long: `Store looks after a data directory that no triggerd has open: the firings that
+wait for delivery, the dead letters, and the position to resume from.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(newStoreVerifyCommand(), newStoreSalvageCommand())
+	return cmd
+}
+
+func newStoreVerifyCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "verify [DIR]",
+		Short: "Read everything in a data directory and report what is damaged",
+		Long: `Verify reads every file and every record, checks all checksums and that records
+fit together, and changes nothing. It prints a line for each problem.
+
+It ends with 0 if all is whole, and with 1 if not or if it could not look.`,
+		Example: `  triggerd store verify /var/lib/triggerd`,
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			dir := dirArgument(args)
+			r, err := store.Verify(dir)
+			if err != nil {
+				return failed(err)
+			}
+			out := cmd.OutOrStdout()
+			printProblems(out, r)
+			fmt.Fprintf(out, "%s: %s\n", dir, summary(r))
+			if n := len(r.Problems) + r.Unlisted; n > 0 {
+				return failed(fmt.Errorf("%s: %s; 'triggerd store salvage' copies what is whole", dir, plural(n, "problem")))
+			}
+			return nil
+		},
+	}
+}
+
+func newStoreSalvageCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "salvage DIR NEWDIR",
+		Short: "Copy all that is whole in a damaged data directory to a new one",
+		Long: `Salvage reads the files of a damaged data directory one by one and copies every
+record that is whole to a new directory, with which triggerd can be started. The
+damaged one is not changed. It prints a line for each thing that is lost.
+
+Firings that were delivered not long before the damage may be delivered again,
+with the IDs that they had.`,
+		Example: `  triggerd store salvage /var/lib/triggerd /var/lib/triggerd.new`,
+		Args:    cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r, err := store.Salvage(args[0], args[1])
+			if err != nil {
+				return failed(err)
+			}
+			out := cmd.OutOrStdout()
+			printProblems(out, r)
+			fmt.Fprintf(out, "%s: %s\n", args[1], summary(r))
+			return nil
+		},
+	}
+}
+
+func dirArgument(args []string) string {
+	if len(args) > 0 {
+		return args[0]
+	}
+	return defaultDataDir
+}
+
+func printProblems(w io.Writer, r *store.Report) {
+	for _, p := range r.Problems {
+		fmt.Fprintf(w, "%s\n", p)
+	}
+	if r.Unlisted > 0 {
+		fmt.Fprintf(w, "and %s more\n", plural(r.Unlisted, "problem"))
+	}
+}
+
+func summary(r *store.Report) string {
+	position := r.Checkpoint
+	if position == "" {
+		position = "the beginning"
+	}
+	return fmt.Sprintf("%s, %s, %s, resumes from %s",
+		plural(r.Jobs, "pending firing"), plural(r.DeadLetters, "dead letter"), plural(r.Settled, "settled firing"), position)
+}
