@@ -490,7 +490,7 @@ func (d *differential) compareState(ours []string) {
 	text := func(ev string) string {
 		name, key, _ := strings.Cut(ev, " ")
 		switch kind, _, _ := strings.Cut(key, ":"); {
-		case kind == "b", len(kind) == 1 && (name == "set" || name == "del"):
+		case kind == "b", kind == "nf", len(kind) == 1 && (name == "set" || name == "del"):
 			return ""
 		case name == "incrbyfloat", name == "hincrbyfloat", name == "hincrby", name == "hexpire", name == "hset",
 			name == "new", name == "overwritten", name == "type_changed":
@@ -541,6 +541,7 @@ func (d *differential) about(at int, events ...string) (lines []string) {
 //
 //   - sp: SREM is an SPOP, and DEL one that takes all;
 //   - hf: before Redis 8.0.6, and in Valkey, HSET is an HINCRBYFLOAT;
+//   - h: in Valkey, HSET is an HINCRBY if another field has a deadline;
 //   - lt: an LTRIM that changes nothing is announced and not replicated;
 //   - ht: the expiry of several fields is announced once, or, when a field is
 //     replaced, not at all, or later;
@@ -561,6 +562,8 @@ func (d *differential) exempt(events []string) (kept []string, at []int) {
 			kind == "ht" && (what == "hexpired" || what == "hdel"):
 			continue
 		case kind == "hf" && floats && what == "hincrbyfloat":
+			ev = "hset " + key
+		case kind == "h" && valkey && what == "hincrby":
 			ev = "hset " + key
 		case kind == "pe" && valkey && what == "expired":
 			ev = "del " + key

@@ -86,9 +86,12 @@
 //
 //   - SREM may be an SPOP: "srem". A DEL may be an SPOP that takes all: no
 //     "spop" before the "del".
-//   - HSET may be an HINCRBYFLOAT, before Redis 8.0.6 and in Valkey: "hset". A
-//     client's own SET .. KEEPTTL and HSETEX .. KEEPTTL of a number over a number
-//     passes for an INCRBYFLOAT or HINCRBYFLOAT.
+//   - HSET may be an HINCRBYFLOAT, before Redis 8.0.6 and in Valkey, and there an
+//     HINCRBY too if another field of the hash has a deadline: "hset".
+//     A client's own SET .. KEEPTTL of a number over a number passes for an
+//     INCRBYFLOAT if one of them has a fraction, and an INCRBYFLOAT for a SET if
+//     none has; a client's HSETEX .. KEEPTTL of a number passes for an
+//     HINCRBYFLOAT.
 //   - UNLINK, and HDEL, may be an EXPIRE or HPEXPIRE in the past, which Valkey
 //     8.1 and later announce as "expired" and "hexpired": "del" and "hdel".
 //   - Fields that expire together are announced once: here each HDEL is.

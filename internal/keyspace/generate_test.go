@@ -51,7 +51,7 @@ func (g *generator) value() string {
 	case 2:
 		return "\xff\x00binary\r\n"
 	case 3:
-		return strings.Repeat("long ", 20+g.IntN(50))
+		return strings.Repeat("long_", 20+g.IntN(50))
 	case 4:
 		return "9223372036854775800"
 	}
@@ -88,14 +88,13 @@ func (g *generator) far() string { return strconv.Itoa(1_000_000 + g.IntN(1_000_
 // any is a key of the types that are not exempt from anything.
 func (g *generator) any() string { return g.key(g.pick("s", "n", "b", "l", "e", "h", "z", "x")) }
 
-func splitWords(s string) []string { return strings.Fields(s) }
-
+// args makes a command: all but the elements of lists is split at spaces.
 func args(first string, rest ...any) []string {
-	out := splitWords(first)
+	out := strings.Split(first, " ")
 	for _, r := range rest {
 		switch r := r.(type) {
 		case string:
-			out = append(out, r)
+			out = append(out, strings.Split(r, " ")...)
 		case []string:
 			out = append(out, r...)
 		}
@@ -204,7 +203,11 @@ func (g *generator) strings() []string {
 	case 14:
 		return args(g.pick("INCRBY", "DECRBY"), n, g.pick("5", "-7", "9223372036854775807", "1000"))
 	case 15:
-		return args("INCRBYFLOAT", n, g.pick("1.5", "-0.25", "3", "1e3"))
+		nf := g.key("nf") // of numbers so small that a fraction is not lost
+		if g.IntN(3) == 0 {
+			return args("SET", nf, g.num(100), "PX", g.far())
+		}
+		return args("INCRBYFLOAT", nf, g.pick("1.5", "-0.25", "0.3"))
 	case 16:
 		return args("SETRANGE", s, g.num(40), g.value())
 	case 17:
@@ -417,7 +420,7 @@ func (g *generator) streams() []string {
 
 func (g *generator) stores() []string {
 	z := func() string { return g.key(g.pick("z", "z", "e")) }
-	switch g.IntN(9) {
+	switch g.IntN(10) {
 	case 0, 1:
 		return args(g.pick("SINTERSTORE", "SUNIONSTORE", "SDIFFSTORE"), g.key("e"), g.key("e"), g.key("e"))
 	case 2:
@@ -434,7 +437,9 @@ func (g *generator) stores() []string {
 	case 6:
 		return args("SORT", g.key(g.pick("l", "e", "z")), "ALPHA", g.pick("ASC", "DESC"), "LIMIT", g.num(3), g.num(5), "STORE", g.key("l"))
 	case 7:
-		return args("SORT", g.key("l"), "BY", g.pick("nosort", "w_*"), "ALPHA", "GET", "#", "STORE", g.key("u"))
+		return args("SORT", g.key("l"), "BY w_* ALPHA GET #", "STORE", g.key("u"))
+	case 8:
+		return args("SORT", g.key(g.pick("l", "e", "z")), "BY nosort GET # LIMIT", g.num(3), g.num(5), g.pick("GET #", "ALPHA"), "STORE", g.key("l"))
 	}
 	where := g.pick("13", "13.5", "-179.9", "0.0001")
 	switch g.IntN(5) {

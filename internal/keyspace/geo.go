@@ -62,27 +62,28 @@ type geoSearch struct {
 	distances     bool  // are stored as scores
 }
 
-// placesOf finds what is inside: sure tells whether that is exact, and some
-// whether there is anything for sure.
-func (g *geoSearch) placesOf(z *zset) (inside []scored, some, sure bool) {
+// placesOf finds what is inside: sure tells whether that is exact, and exists
+// whether there is anything.
+func (g *geoSearch) placesOf(z *zset) (inside []scored, exists tri, sure bool) {
 	type found struct {
 		scored
 		meters float64
 	}
 	var all []found
-	sure = !g.loose && !g.distances
+	sure, exists = !g.loose && !g.distances, no
 	for member, score := range z.scores {
 		p, ok := placeOf(score)
 		if !ok {
-			return nil, false, false
+			return nil, maybe, false
 		}
 		meters, in, near := g.holds(p)
-		if near {
+		switch {
+		case near && exists == no:
+			exists, sure = maybe, false
+		case near:
 			sure = false
-			continue
-		}
-		if in {
-			some = true
+		case in:
+			exists = yes
 			all = append(all, found{scored{score, member}, meters})
 		}
 	}
@@ -101,7 +102,7 @@ func (g *geoSearch) placesOf(z *zset) (inside []scored, some, sure bool) {
 	for _, f := range all {
 		inside = append(inside, f.scored)
 	}
-	return inside, some, sure
+	return inside, exists, sure
 }
 
 // holds tells how far a place is from the center, whether it is inside, and

@@ -80,6 +80,8 @@ func TestMirror(t *testing.T) {
 		{name: "past the deadline", commands: []string{"SET k 1 PXAT @500", "PEXPIREAT k @-5"}, want: []string{`expire k string command: "1" -> "1" [] 1`}},
 		{name: "incrbyfloat", commands: []string{"SET k 1", "SET k 2.5 KEEPTTL"}, want: []string{`incrbyfloat k string command: "1" -> "2.5" [] -1`}},
 		{name: "incrbyfloat of nothing", commands: []string{"SET k 2.5 KEEPTTL"}, want: []string{`incrbyfloat k string command: null -> "2.5" [] -1`}},
+		{name: "whole numbers are rather set", commands: []string{"SET k 1", "SET k 2 KEEPTTL"}, want: []string{`set k string command: "1" -> "2" [] -1`}},
+		{name: "incrbyfloat to a whole number", commands: []string{"SET k 1.5", "SET k 2 KEEPTTL"}, want: []string{`incrbyfloat k string command: "1.5" -> "2" [] -1`}},
 		{name: "no increment of text", commands: []string{"SET k one", "SET k 2.5 KEEPTTL"}, want: []string{`set k string command: "one" -> "2.5" [] -1`}},
 		{name: "no increment in lower case", commands: []string{"SET k 1", "set k 2.5 KEEPTTL"}, want: []string{`set k string command: "1" -> "2.5" [] -1`}},
 		{name: "no increment writes zeros at the end", commands: []string{"SET k 1", "SET k 2.50 KEEPTTL"}, want: []string{`set k string command: "1" -> "2.50" [] -1`}},

@@ -1,14 +1,18 @@
 package keyspace
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 )
 
 // sorting is a SORT that stores.
 type sorting struct {
-	alpha, desc, external bool
-	offset, count         int64
+	alpha, desc   bool
+	unsorted      bool // BY a pattern without a star
+	external      bool // takes other keys
+	gets          int  // of "#", the element itself
+	offset, count int64
 }
 
 // sort: SORT source [BY p] [LIMIT offset count] [GET p...] [ASC|DESC] [ALPHA] STORE destination.
@@ -42,7 +46,15 @@ func (mi *mirror) sort(in *Interpreter, m *maker, id ID, p plan) {
 		dst.setDeadline(0, true)
 		return
 	}
-	dst.setObject(kindList, newList(items[first:last]))
+	items = items[first:last]
+	stored := newList(nil)
+	var u undo
+	for _, item := range items {
+		for range max(1, s.gets) {
+			stored.push(&u, false, item)
+		}
+	}
+	dst.setObject(kindList, stored)
 }
 
 func parseSort(args [][]byte) (sorting, bool) {
@@ -62,9 +74,14 @@ func parseSort(args [][]byte) (sorting, bool) {
 			if i += 2; !ok1 || !ok2 {
 				return s, false
 			}
-		case (is(a, "BY") || is(a, "GET")) && i+1 < len(args):
-			s.external = true
+		case is(a, "BY") && i+1 < len(args):
 			i++
+			s.unsorted = bytes.IndexByte(args[i], '*') < 0
+			s.external = s.external || !s.unsorted
+		case is(a, "GET") && i+1 < len(args):
+			i++
+			s.gets++
+			s.external = s.external || string(args[i]) != "#"
 		case is(a, "STORE") && i+1 < len(args):
 			i++
 		default:
@@ -87,20 +104,28 @@ func (s *sorting) limits(n int) (first, last int) {
 // sorted returns the elements in order: by number and then by bytes, or by
 // bytes.
 func (s *sorting) sorted(o collection) ([]string, bool) {
-	if s.external {
+	if s.external || s.unsorted && s.desc {
 		return nil, false
 	}
+	alpha := s.alpha
 	var items []string
 	switch o := o.(type) {
 	case *list:
-		items = o.all()
+		if items = o.all(); s.unsorted {
+			return items, true
+		}
 	case *set:
+		alpha = alpha || s.unsorted // so that the order is the same everywhere
 		for member := range o.members {
 			items = append(items, member)
 		}
 	case *zset:
-		for member := range o.scores {
-			items = append(items, member)
+		o.order.Scan(func(m scored) bool {
+			items = append(items, m.member)
+			return true
+		})
+		if s.unsorted {
+			return items, true
 		}
 	default:
 		return nil, false
@@ -108,7 +133,7 @@ func (s *sorting) sorted(o collection) ([]string, bool) {
 	numbers := make([]scored, len(items))
 	for i, item := range items {
 		numbers[i].member = item
-		if s.alpha {
+		if alpha {
 			continue
 		}
 		n, ok := floatOf([]byte(item))

@@ -168,8 +168,10 @@ func (mi *mirror) set(in *Interpreter, m *maker, id ID, p plan) {
 }
 
 // isFloatIncrement tells whether SET key value KEEPTTL is what INCRBYFLOAT is
-// replicated as: in these very words, and a number takes the place of a number
-// or of nothing. A client's own SET of this form is not told apart.
+// replicated as: in these very words, a number takes the place of a number or of
+// nothing, and one of both has a fraction. A client's own SET of this form is
+// not told apart, nor an increment of whole numbers by a whole number, which is
+// rather done by INCRBY.
 func isFloatIncrement(args [][]byte, r *ref) bool {
 	if len(args) != 4 || string(args[0]) != "SET" || string(args[3]) != "KEEPTTL" || !isCanonicalFloat(args[2]) {
 		return false
@@ -179,7 +181,12 @@ func isFloatIncrement(args [][]byte, r *ref) bool {
 		return false
 	}
 	_, number := floatOf(text)
-	return r.it.exists == no || number
+	_, whole := int64Of(text)
+	_, wholeAfter := int64Of(args[2])
+	if r.it.exists == no {
+		return !wholeAfter
+	}
+	return number && !(whole && wholeAfter)
 }
 
 // isCanonicalFloat tells whether b is a number as INCRBYFLOAT writes it:

@@ -534,17 +534,16 @@ func (mi *mirror) storeGeo(in *Interpreter, m *maker, id ID, p plan, to, from in
 		return
 	}
 	search, ok := parseGeo(id, m.args, z)
-	members, some, sure := search.placesOf(z)
-	if ok && sure {
+	members, exists, sure := search.placesOf(z)
+	if ok && (sure || exists == no) {
 		out := newZset()
 		out.addAll(members)
 		mi.store(m, dst, kindZset, out, name)
 		return
 	}
 	in.stateless(m, id, p)
-	exists := maybe
-	if ok && some {
-		exists = yes
+	if !ok {
+		exists = maybe
 	}
 	mi.lose(dst, exists, kindZset, &mi.losses.Undecided)
 	if exists == yes {
