@@ -103,7 +103,7 @@ func (e *evaluator) run(r *Rule, ev *event.Event) (bool, error) {
 // selects reports whether everything but the rule's condition matches.
 // keyFound tells that one of the rule's keys is known to match.
 func (r *Rule) selects(ev *event.Event, keyFound bool) bool {
-	if !r.Enabled || r.Schedule != nil || ev.Origin == event.FromClock {
+	if !r.Enabled || r.Schedule != nil || ev.Origin == event.FromClock && ev.Key == nil {
 		return false
 	}
 	return r.wantsEvent(ev) && r.wantsPlace(ev) && r.wantsKey(ev, keyFound)
