@@ -205,10 +205,10 @@ func (d *disk) wantsCompaction(settled int64) bool {
 	defer d.mu.Unlock()
 	pause := compactPause
 	nearlyFull := d.why != nil || d.used+d.added > d.s.opts.MaxBytes/8*7
-	if nearlyFull {
+	if nearlyFull && settled > 0 {
 		pause = compactHurry
 	}
-	if time.Since(d.compacts) < pause || settled == 0 || !nearlyFull && (settled < manySettled || d.used < smallDatabase) {
+	if time.Since(d.compacts) < pause || !nearlyFull && (settled < manySettled || d.used < smallDatabase) {
 		return false
 	}
 	d.compacts = time.Now()
