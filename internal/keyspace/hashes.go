@@ -76,6 +76,9 @@ func (mi *mirror) hset(in *Interpreter, m *maker, id ID, p plan) {
 		h.set(&r.undo, m.args[i], r.storedValue(m.args[i+1]))
 		h.expire(m.args[i], 0)
 	}
+	if len(m.args)%2 != 0 { // half a pair
+		mi.lose(r, yes, kindHash, &mi.losses.Malformed)
+	}
 }
 
 // replaced announces, as Valkey does, the expiry of fields that are replaced.

@@ -175,6 +175,10 @@ func TestMirror(t *testing.T) {
 
 		// What no server can have done.
 		{name: "too few arguments", commands: []string{"SET k v", "SET k"}, want: []string{`set k string command: "v" -> ? [] 0`}},
+		{name: "half a pair", commands: []string{"MSET a 1 b 2", "MSET a 3 b"}, want: []string{
+			`set a string command: "1" -> "3" [] -1`, `set b string command: "2" -> ? [] -1`}},
+		{name: "half a field", commands: []string{"HSET h f 1 g"}, want: []string{`hset h hash command: null -> ? ["f" "g"] -1`}},
+		{name: "half a field of an entry", commands: []string{"XADD x 1-1 f"}, want: []string{`xadd x stream command: null -> ? [] 0`}},
 		{name: "of another type", commands: []string{"SET k v", "LPUSH k a"}, want: []string{`lpush k list command: "v" -> ? [] -1`}},
 		{name: "no number", commands: []string{"SET k v", "INCR k"}, want: []string{`incrby k string command: "v" -> ? [] -1`}},
 		{name: "overflow", commands: []string{"SET k 9223372036854775807", "INCR k"}, want: []string{`incrby k string command: "9223372036854775807" -> ? [] -1`}},

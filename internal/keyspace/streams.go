@@ -135,7 +135,7 @@ func (mi *mirror) xadd(m *maker, p plan) {
 		i += n
 	}
 	s, known := collectionOf(mi, r, kindStream, newStream)
-	if !known || i+2 >= len(m.args) {
+	if !known || i+2 >= len(m.args) || (len(m.args)-i)%2 == 0 {
 		m.emit(1, p.name, p.typ)
 		if known {
 			mi.lose(r, yes, kindStream, &mi.losses.Malformed)

@@ -26,6 +26,9 @@ func (mi *mirror) trackStrings(in *Interpreter, m *maker, id ID, p plan) bool {
 		for i := 1; i < len(m.args)-1; i += 2 {
 			mi.put(mi.open(m.c.DB, m.args[i]), m.args[i+1])
 		}
+		if last := len(m.args) - 1; last%2 != 0 { // half a pair
+			mi.lose(mi.open(m.c.DB, m.args[last]), yes, kindString, &mi.losses.Malformed)
+		}
 	case cmdMsetex:
 		in.stateless(m, id, p)
 		mi.msetex(m)
