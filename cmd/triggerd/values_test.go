@@ -1,0 +1,156 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"triggerd/internal/redistest"
+	"triggerd/internal/servers"
+)
+
+// valueRules are rules that cannot work without the value before and after.
+func valueRules(addr, hook string) string {
+	return fmt.Sprintf(`
+[source]
+url = "redis://%s"
+[targets.hook]
+type = "webhook"
+url = "%s/in"
+[[rule]]
+name = "sold-out"
+key = "stock:{sku}"
+when = 'num(before) > 0 && num(after) <= 0'
+[[rule.action]]
+target = "hook"
+[[rule]]
+name = "paid"
+key = "order:{id}"
+when = 'became("status", "paid")'
+[[rule.action]]
+target = "hook"
+[[rule]]
+name = "gone"
+key = "session:{id}"
+event = ["expired", "del"]
+[[rule.action]]
+target = "hook"
+`, addr, hook)
+}
+
+// What no notification can tell: that a counter reached zero, that a field of
+// a hash changed to something, that a key expired and was not deleted. It goes
+// on after a restart, for keys that were there before.
+func TestValues(t *testing.T) {
+	redistest.Each(t, judged, func(t *testing.T, srv *servers.Server) {
+		hook, dir := newSink(t), t.TempDir()
+		do := func(line string) { redistest.Do(t, srv, strings.Fields(line)...) }
+		do("SET stock:1 2")
+		do("HSET order:1 status new")
+		write(t, dir, "rules.toml", valueRules(srv.Addr, hook.URL))
+		p := start(t, dir)
+		p.logs.await(t, `msg="attached`, 1)
+		do("DECR stock:1")
+		do("DECR stock:1")
+		do("DECR stock:1") // it was zero already
+		do("HSET order:1 status paid")
+		do("HSET order:1 status paid")
+		do("SET session:a x PX 50")
+		time.Sleep(60 * time.Millisecond) // past its deadline
+		do("EXISTS session:a")            // the server looks, and removes it
+		do("SET session:b x")
+		do("DEL session:b")
+		want := "sold-out stock:1 incrby, paid order:1 hset, gone session:a expired, gone session:b del"
+		ds := hook.await(t, "the first four", func(ds []delivery) bool { return len(ds) >= 4 })
+		checkSet(t, ds, want)
+		p.stop()
+
+		do("SET stock:2 1") // while nobody looks
+		p = start(t, dir)
+		p.logs.await(t, `msg="attached`, 1)
+		do("DECR stock:2")
+		do("INCR stock:1")
+		do("INCR stock:1") // 1
+		do("DECR stock:1") // 0 again
+		ds = hook.await(t, "the others", func(ds []delivery) bool { return len(ds) >= 6 })
+		checkSet(t, ds, want+", sold-out stock:2 incrby, sold-out stock:1 incrby")
+		p.stop()
+	})
+}
+
+// checkSet compares deliveries with "rule key event, ...", in any order.
+func checkSet(t *testing.T, ds []delivery, want string) {
+	t.Helper()
+	left := strings.Split(want, ", ")
+	for _, d := range ds {
+		got := d.Data.Rule + " " + d.Data.Key + " " + d.Data.Event
+		found := false
+		for i, w := range left {
+			if w == got {
+				left = append(left[:i], left[i+1:]...)
+				found = true
+				break
+			}
+		}
+		if !found {
+			t.Errorf("unexpected: %s (%s)", got, d.ID)
+		}
+	}
+	if len(left) > 0 {
+		t.Errorf("missing: %s", strings.Join(left, ", "))
+	}
+}
+
+// With on_time a rule hears of an expiry at the deadline, with the last value,
+// and only once; a PERSIST in time cancels it.
+func TestExpiryOnTime(t *testing.T) {
+	redistest.Each(t, []string{"redis-7.0", "redis-8.6", "valkey-9.1"}, func(t *testing.T, srv *servers.Server) {
+		hook, dir := newSink(t), t.TempDir()
+		write(t, dir, "rules.toml", fmt.Sprintf(`
+[source]
+url = "redis://%s"
+[[rule]]
+name = "over"
+key = "s:*"
+event = "expired"
+on_time = true
+[[rule.action]]
+type = "webhook"
+url = "%s/in"
+`, srv.Addr, hook.URL))
+		p := start(t, dir)
+		p.logs.await(t, `msg="attached`, 1)
+		// The server does not look for expired keys by itself.
+		redistest.Do(t, srv, "DEBUG", "SET-ACTIVE-EXPIRE", "0")
+		c := redistest.Dial(t, srv)
+		const n = 50
+		deadline := time.Now().Add(700 * time.Millisecond)
+		for i := range n {
+			for _, args := range [][]string{{"SET", "s:" + strconv.Itoa(i), "last"}, {"PEXPIREAT", "s:" + strconv.Itoa(i), strconv.FormatInt(deadline.UnixMilli(), 10)}} {
+				if _, err := c.Do(args...); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		redistest.Do(t, srv, "PERSIST", "s:0")
+		ds := hook.await(t, "the expiries", func(ds []delivery) bool { return len(ds) >= n-1 })
+		seen := map[string]bool{}
+		for _, d := range ds {
+			if d.Data.Event != "expired" || d.Data.Key == "s:0" || seen[d.Data.Key] {
+				t.Errorf("delivery %+v", d)
+			}
+			seen[d.Data.Key] = true
+		}
+		for i := range n { // the server finds out at last
+			redistest.Do(t, srv, "EXISTS", "s:"+strconv.Itoa(i))
+		}
+		redistest.Do(t, srv, "SET", "s:end", "x", "PX", "1")
+		ds = hook.await(t, "the last one", func(ds []delivery) bool { return ds[len(ds)-1].Data.Key == "s:end" })
+		if len(ds) != n {
+			t.Errorf("%d deliveries, want %d: what was told on time is told again", len(ds), n)
+		}
+		p.stop()
+	}, "--enable-debug-command", "yes")
+}
