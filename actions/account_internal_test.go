@@ -1,6 +1,7 @@
 package actions
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -21,7 +22,7 @@ func TestNewAccount(t *testing.T) {
 	} {
 		a, err := newAccount(test.user, test.euid)
 		if test.want == "" {
-			if err != nil || a.name != "root" || a.credential.Uid != 0 || a.home == "" {
+			if err != nil || a.name != "root" || a.credential.Uid != 0 || !slices.Contains(a.credential.Groups, 0) || a.home == "" {
 				t.Errorf("%s: got %+v, %v", name, a, err)
 			}
 		} else if err == nil || !strings.Contains(err.Error(), test.want) {

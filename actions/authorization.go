@@ -44,9 +44,8 @@ func (w *webhook) takeBearer(d *fields) {
 		return
 	}
 	if w.authorize(d, "bearer", "it") {
-		w.setAuthorization("Bearer " + token)
+		w.setAuthorization("Bearer " + token) // hide knows it by its header
 	}
-	w.secrets = w.secrets.add(token)
 }
 
 func (w *webhook) takeBasic(d *fields) {

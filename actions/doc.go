@@ -37,7 +37,10 @@
 //
 // # Formats
 //
-// The JSON is a CloudEvents 1.0 structured event (internal/event). Webhooks are
-// signed as Standard Webhooks 1.0.0 says, and carry the traceparent of W3C
-// Trace Context level 1.
+// The JSON is a CloudEvents 1.0 structured event (internal/event); a webhook can
+// send it in the binary mode of the CloudEvents HTTP protocol binding 1.0.2
+// instead. Webhooks are signed as Standard Webhooks 1.0.0 says, and carry the
+// traceparent of W3C Trace Context level 1. Access tokens are those of OAuth
+// 2.0 client credentials (RFC 6749 section 4.4) with the type Bearer (RFC
+// 6750).
 package actions

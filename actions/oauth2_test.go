@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -63,6 +64,14 @@ func oauth2(u string, more table) table {
 		m[k] = v
 	}
 	return m
+}
+
+// endless answers without end.
+func endless(w http.ResponseWriter, _ *http.Request) {
+	piece := make([]byte, 4096) // once: what we allocate counts too
+	for _, err := w.Write(piece); err == nil; {
+		_, err = w.Write(piece)
+	}
 }
 
 // authorized answers 401 unless the token is one of those.
@@ -194,9 +203,7 @@ func TestOAuth2Refused(t *testing.T) {
 		r := newReceiver(t, func(w http.ResponseWriter, req *http.Request) {
 			if refuse && req.Header.Get("Authorization") != "Bearer t2-access" {
 				w.WriteHeader(http.StatusUnauthorized)
-				for _, err := w.Write(nil); err == nil; {
-					_, err = w.Write(make([]byte, 4096))
-				}
+				endless(w, req)
 			}
 		})
 		a := newWebhook(t, table{"url": r.URL, "oauth2": oauth2(s.URL, nil)}, actions.Options{Concurrency: 1, Timeout: time.Hour})
@@ -274,7 +281,13 @@ func TestOAuth2Fails(t *testing.T) {
 			s := newTokenServer(t, func(w http.ResponseWriter, req *http.Request, _ int) { test.answer(w, req) })
 			r := newReceiver(t, func(http.ResponseWriter, *http.Request) {})
 			a := newWebhook(t, table{"url": r.URL, "oauth2": oauth2(s.URL+"/?k=0123456789abcdef", table{"client_secret": secret, "params": table{"api_key": secret + "-2"}})}, actions.Options{})
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
 			_, err := a.Do(t.Context(), actionstest.Firing())
+			runtime.ReadMemStats(&after)
+			if grown := after.TotalAlloc - before.TotalAlloc; grown > 4<<20 {
+				t.Errorf("%d bytes were allocated", grown)
+			}
 			wantRetry(t, err)
 			prefix := "POST " + r.URL + ": access token from " + s.URL + ": "
 			if err != nil && (!strings.HasPrefix(err.Error(), prefix) || !strings.Contains(err.Error(), test.want)) {
@@ -359,6 +372,25 @@ func TestOAuth2TLS(t *testing.T) {
 				t.Errorf("the token server saw %d certificates, want %d", certificates, test.certificates)
 			}
 		})
+	}
+}
+
+// TestOAuth2ProxySecret: a proxy that repeats how it was asked for a token.
+func TestOAuth2ProxySecret(t *testing.T) {
+	pair := base64.StdEncoding.EncodeToString([]byte("me:proxy-pass"))
+	proxy := newReceiver(t, func(w http.ResponseWriter, req *http.Request) {
+		http.Error(w, "not with "+req.Header.Get("Proxy-Authorization")+" and proxy-pass", http.StatusProxyAuthRequired)
+	})
+	u := strings.Replace(proxy.URL, "http://", "http://me:proxy-pass@", 1)
+	for name, fields := range map[string]table{
+		"token":   {"url": "http://receiver.invalid/", "proxy": u, "oauth2": oauth2("http://idp.invalid/", nil)},
+		"webhook": {"url": "http://receiver.invalid/", "proxy": u},
+	} {
+		_, err := newWebhook(t, fields, actions.Options{}).Do(t.Context(), actionstest.Firing())
+		wantRetry(t, err)
+		if err != nil && (!strings.Contains(err.Error(), "not with Basic *** and ***") || strings.Contains(err.Error(), pair)) {
+			t.Errorf("%s: got %v", name, err)
+		}
 	}
 }
 

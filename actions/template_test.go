@@ -72,6 +72,21 @@ func TestTemplateNoKey(t *testing.T) {
 	}
 }
 
+// TestTemplateSample: the sample that all templates are tried on is the same
+// after a template with parameters.
+func TestTemplateSample(t *testing.T) {
+	if _, err := newTemplate("{{.params.sku}}", plain); err != nil {
+		t.Fatal(err)
+	}
+	if params := sampleData()["params"].(map[string]string); len(params) > 0 {
+		t.Errorf("the sample has parameters of another template: %v", params)
+	}
+	x, err := newTemplate("{{json .params}}", plain)
+	if err != nil || x.sample != `{"params":"param"}` {
+		t.Errorf("got %q, %v", x.sample, err)
+	}
+}
+
 // FuzzTemplateURL: whatever a key is, the URL has the path segments and the
 // query parameters that the user wrote, and the key comes back out of both.
 func FuzzTemplateURL(f *testing.F) {

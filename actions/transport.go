@@ -3,6 +3,7 @@ package actions
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
 	"net"
 	"net/http"
 	"net/netip"
@@ -84,7 +85,8 @@ func (w *webhook) takeProxy(d *fields, denyPrivate bool) func(*http.Request) (*u
 		return nil
 	}
 	if password, ok := u.User.Password(); ok {
-		w.secrets = w.secrets.add(password, url.QueryEscape(password), url.PathEscape(password))
+		pair := base64.StdEncoding.EncodeToString([]byte(u.User.Username() + ":" + password))
+		w.secrets = w.secrets.add(password, url.QueryEscape(password), url.PathEscape(password), pair)
 	}
 	return http.ProxyURL(u)
 }
