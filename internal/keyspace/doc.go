@@ -91,7 +91,7 @@
 //     A client's own SET .. KEEPTTL of a number over a number passes for an
 //     INCRBYFLOAT if one of them has a fraction, and an INCRBYFLOAT for a SET if
 //     none has; a client's HSETEX .. KEEPTTL of a number passes for an
-//     HINCRBYFLOAT.
+//     HINCRBYFLOAT, and in Valkey one with the deadline that the field has.
 //   - UNLINK, and HDEL, may be an EXPIRE or HPEXPIRE in the past, which Valkey
 //     8.1 and later announce as "expired" and "hexpired": "del" and "hdel".
 //   - Fields that expire together are announced once: here each HDEL is.

@@ -337,7 +337,8 @@ func (g *generator) fieldDeadlines() []string {
 	case 7:
 		return args("HPEXPIRE", t, strconv.Itoa(1+g.IntN(60)), "FIELDS 1", g.field())
 	}
-	return args("HSETEX", t, "PX", strconv.Itoa(1+g.IntN(60)), "FIELDS 1", g.field(), g.value())
+	// No number: with the deadline that the field has, it would pass for an HINCRBY.
+	return args("HSETEX", t, "PX", strconv.Itoa(1+g.IntN(60)), "FIELDS 1", g.field(), "v"+g.num(1000))
 }
 
 func (g *generator) zsets() []string {
