@@ -85,6 +85,22 @@ fire webhooks, commands and log lines, which are tried until they succeed.
 		RunE:          opts.run,
 	}
 	opts.addFlags(root)
-	root.AddCommand(newRunCommand(), newCheckCommand(), newExplainCommand(), newListenCommand(), newDemoCommand(), newReplayCommand(), newRDBCommand(), newStatusCommand(), newDeliveriesCommand(), newDLQCommand(), newPauseCommand(), newResumeCommand(), newSchemaCommand(), newTestCommand(), newVersionCommand())
+	root.AddGroup(
+		&cobra.Group{ID: "start", Title: "First steps:"},
+		&cobra.Group{ID: "rules", Title: "Rules:"},
+		&cobra.Group{ID: "daemon", Title: "A running daemon:"},
+		&cobra.Group{ID: "files", Title: "Files:"},
+	)
+	add := func(group string, commands ...*cobra.Command) {
+		for _, c := range commands {
+			c.GroupID = group
+			root.AddCommand(c)
+		}
+	}
+	add("start", newDemoCommand(), newListenCommand(), newRunCommand())
+	add("rules", newCheckCommand(), newTestCommand(), newExplainCommand(), newReplayCommand(), newSchemaCommand())
+	add("daemon", newStatusCommand(), newDeliveriesCommand(), newDLQCommand(), newPauseCommand(), newResumeCommand())
+	add("files", newRDBCommand(), newStoreCommand())
+	root.AddCommand(newVersionCommand())
 	return root
 }

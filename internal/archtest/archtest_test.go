@@ -31,11 +31,14 @@ var allowed = map[string][]string{
 
 // homes names the packages that may use a third-party module, tests apart.
 var homes = map[string][]string{
+	"github.com/cockroachdb/pebble/v2":    {"internal/store"},
+	"github.com/tidwall/btree":            {"internal/keyspace"},
+	"github.com/prometheus/client_golang": {"engine", "internal/web"},
+	"golang.org/x/oauth2":                 {"actions"},
 	"github.com/expr-lang/expr":           {"rules"},
 	"github.com/robfig/cron/v3":           {"rules"},
 	"github.com/BurntSushi/toml":          {"rules"},
 	"github.com/go-resty/resty/v2":        {"actions"},
-	"github.com/prometheus/client_golang": {"engine", "internal/web"},
 	"github.com/spf13/cobra":              {"cmd/triggerd"},
 	"github.com/spf13/pflag":              {"cmd/triggerd"},
 	"golang.org/x/term":                   {"cmd/triggerd"},
