@@ -86,10 +86,25 @@ drop_on = [500]
 tls = {}
 proxy = "none"
 deny_private = true
+format = "binary"
+compress = "gzip"
+http2 = true
 timeout = "1s"
 retry = { max_attempts = 1 }
 concurrency = 3
 rate_limit = { max = 50, per = "1s" }
+[targets.u]
+type = "webhook"
+url = "https://h/x"
+bearer = "x"
+[targets.v]
+type = "webhook"
+url = "https://h/x"
+basic = { user = "a", password = "b" }
+[targets.w]
+type = "webhook"
+url = "https://h/x"
+oauth2 = { token_url = "https://h/t", client_id = "a", client_secret = "b", scopes = ["c"], params = { audience = "d" }, auth = "body", tls = {} }
 [[rule]]
 name = "r"
 description = "d"
