@@ -39,6 +39,7 @@ type Config struct {
 	OnFiring  func(*actions.Firing) // told of each firing as it is planned; borrowed
 	OnProfile func(Profile)         // told at the end where the reader's time went
 
+	MaxMirror          int64         // bytes of memory for values of keys; default 1 GiB
 	MaxPending         int           // firings that may wait; default that of Rules
 	DrainTimeout       time.Duration // for what is in flight at the end; default 10 s
 	CheckpointInterval time.Duration // default 1 s

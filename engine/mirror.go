@@ -13,6 +13,12 @@ import (
 // deadline has to arrive first.
 const expiryGrace = 100 * time.Millisecond
 
+// clockGrace is how much earlier than its deadline the removal of a key still
+// counts as its expiry: how far our clock may be behind the primary's, and how
+// long a command may have been on its way from a server that says how long a
+// key has to live, and not until when (redis 6.0).
+const clockGrace = 20 * time.Millisecond
+
 // refresher is a source that can hand out all keys anew.
 type refresher interface{ Refresh() }
 
@@ -51,10 +57,14 @@ func (e *Engine) Wake() time.Time {
 func (r *reader) use(gen *generation) {
 	r.gen = gen
 	if !gen.set.NeedsSomething() {
-		r.in.SetNeed(nil)
+		r.in.SetNeed(nil, keyspace.Classes{})
 		return
 	}
-	r.in.SetNeed(func(db int, key []byte) keyspace.Need { return keyspace.Need(gen.set.Need(db, key)) })
+	need := func(db int, key []byte) keyspace.Need { return keyspace.Need(gen.set.Need(db, key)) }
+	r.in.SetNeed(need, keyspace.Classes{
+		New:         gen.set.AsksFor("new"),
+		Overwritten: gen.set.AsksFor("overwritten") || gen.set.AsksFor("type_changed"),
+	})
 }
 
 // snapshotKey makes the event of a snapshot's key, and, where the mirror had

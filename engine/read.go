@@ -29,7 +29,7 @@ type reader struct {
 
 // read hands records on until there are no more.
 func (e *Engine) read(ctx context.Context, from source.Position) error {
-	r := reader{e: e, in: keyspace.New(keyspace.Config{}), addr: e.cfg.Source.Status().Addr, origin: event.FromStream}
+	r := reader{e: e, in: keyspace.New(keyspace.Config{ExpiryGrace: clockGrace, MaxMirror: e.cfg.MaxMirror}), addr: e.cfg.Source.Status().Addr, origin: event.FromStream}
 	if e.cfg.Replay {
 		r.origin = event.FromReplay
 	}

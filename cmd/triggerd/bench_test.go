@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"testing"
@@ -39,6 +40,58 @@ func BenchmarkWriteToWebhook(b *testing.B) {
 			}
 			report("webhook", took)
 			report("write", floor)
+			p.stop()
+		})
+	}
+}
+
+// BenchmarkExpiryOnTime is how long after their deadline 1,000 keys are told of
+// that expire at about the same time, among 100,000 others that live longer,
+// which is what keeps a server from finding them.
+func BenchmarkExpiryOnTime(b *testing.B) {
+	for _, name := range judged {
+		b.Run(name, func(b *testing.B) {
+			srv := redistest.Start(b, name)
+			hook, dir := newSink(b), b.TempDir()
+			write(b, dir, "rules.toml", fmt.Sprintf("[source]\nurl = \"redis://%s\"\n[[rule]]\nname = \"over\"\nkey = \"s:*\"\nevent = \"expired\"\non_time = true\n[[rule.action]]\ntype = \"webhook\"\nurl = \"%s/in\"\n", srv.Addr, hook.URL))
+			p := start(b, dir)
+			p.logs.await(b, `msg="attached`, 1)
+			c := redistest.Dial(b, srv)
+			set := func(key string, at time.Time) {
+				c.Send("SET", key, "v")
+				c.Send("PEXPIREAT", key, strconv.FormatInt(at.UnixMilli(), 10))
+			}
+			answers := func(n int) {
+				if err := c.Flush(); err != nil {
+					b.Fatal(err)
+				}
+				for range n {
+					if _, err := c.Receive(); err != nil {
+						b.Fatal(err)
+					}
+				}
+			}
+			for i := range 100_000 {
+				set(fmt.Sprintf("other:%d", i), time.Now().Add(time.Hour))
+				if i%1000 == 999 {
+					answers(2000)
+				}
+			}
+			var late []time.Duration
+			for round := 0; b.Loop(); round++ {
+				deadline := time.Now().Add(2 * time.Second)
+				for i := range 1000 {
+					set(fmt.Sprintf("s:%d", i), deadline.Add(time.Duration(i)*time.Millisecond/10))
+				}
+				answers(2000)
+				ds := hook.await(b, "the expiries", func(ds []delivery) bool { return len(ds) >= 1000*(round+1) })
+				for _, d := range ds[1000*round:] {
+					late = append(late, d.arrived.Sub(d.Time))
+				}
+			}
+			slices.Sort(late)
+			b.ReportMetric(float64(late[len(late)/2].Milliseconds()), "late-p50-ms")
+			b.ReportMetric(float64(late[len(late)-1].Milliseconds()), "late-max-ms")
 			p.stop()
 		})
 	}

@@ -156,7 +156,10 @@ func (l *lines) await(t testing.TB, want string, n int) {
 
 // delivery is a webhook that arrived, or a line of `listen --json`.
 type delivery struct {
+	arrived time.Time
+
 	ID   string
+	Time time.Time
 	Data struct {
 		Rule, Event, Key, Command, Origin, ReplID string
 		Args                                      []any
@@ -202,6 +205,7 @@ func (s *sink) receive(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	status := http.StatusOK
+	d.arrived = time.Now()
 	s.mu.Lock()
 	if s.reply != nil {
 		status = s.reply(&d)

@@ -113,18 +113,18 @@ func New(config Config) *Interpreter {
 	return in
 }
 
-// SetNeed replaces Config.Need. Keys that are needed no more are forgotten; of
+// SetNeed replaces Config.Need and Config.Classes. Keys that are needed no more are forgotten; of
 // those that are needed from now on nothing is known until a command sets them
 // whole, or the next snapshot.
-func (in *Interpreter) SetNeed(need func(db int, key []byte) Need) {
-	in.config.Need = need
+func (in *Interpreter) SetNeed(need func(db int, key []byte) Need, classes Classes) {
+	in.config.Need, in.config.Classes = need, classes
 	switch mi := in.mirror; {
 	case need == nil:
 		in.mirror = nil
 	case mi == nil:
 		in.mirror = newMirror(&in.config)
 	default:
-		mi.need = need
+		mi.need, mi.classes = need, classes
 		mi.generation++
 		mi.flushed = false
 		for db, d := range mi.dbs {

@@ -298,7 +298,7 @@ func TestSetNeed(t *testing.T) {
 	for _, c := range []string{"SET a 1", "SET b 2", "SET c 3"} {
 		s.do(c)
 	}
-	s.in.SetNeed(needOnly("a", "c", "d"))
+	s.in.SetNeed(needOnly("a", "c", "d"), keyspace.Classes{})
 	for _, step := range [][2]string{
 		{"INCR a", `incrby a string command: "1" -> "2" [] -1`},
 		{"INCR b", `incrby b string command: ? -> ? [] 0`},
@@ -310,7 +310,7 @@ func TestSetNeed(t *testing.T) {
 		}
 	}
 	checkCount(t, s.in)
-	s.in.SetNeed(nil)
+	s.in.SetNeed(nil, keyspace.Classes{})
 	if got := s.do("INCR a"); got[0] != `incrby a string command: ? -> ? [] 0` {
 		t.Errorf("without need: %q", got)
 	}
