@@ -145,10 +145,19 @@ func closeEqual(l, r ast.Node) boolFunc {
 			return func(s *scope) bool { return a(s) == b(s) }
 		}
 	}
-	return closeEqualAny(l, r)
+	for _, close := range []func(l, r ast.Node) boolFunc{closeEqualSide, closeEqualAny} {
+		if eq := close(l, r); eq != nil {
+			return eq
+		}
+		if eq := close(r, l); eq != nil {
+			return eq
+		}
+	}
+	return closeEqualAnys(l, r)
 }
 
-// closeEqualAny compares what json() returns with a constant.
+// closeEqualAny compares what json() returns, or a part of a value, with a
+// constant or a text.
 func closeEqualAny(l, r ast.Node) boolFunc {
 	a := closeAny(l)
 	if a == nil {
@@ -166,10 +175,24 @@ func closeEqualAny(l, r ast.Node) boolFunc {
 	case *ast.FloatNode:
 		return func(s *scope) bool { v, ok := a(s).(float64); return ok && v == c.Value }
 	}
+	if b := closeString(r); b != nil {
+		return func(s *scope) bool {
+			v, want := a(s), b(s)
+			t, ok := v.(string)
+			return ok && t == want
+		}
+	}
 	return nil
 }
 
+// closeAny compiles a node of any kind: a value, a part of one, or json().
 func closeAny(n ast.Node) anyFunc {
+	if v := closeWhole(n); v != nil {
+		return func(s *scope) any { side := v(s); x, err := side.materialise(); return note(s, x, err) }
+	}
+	if c, ok := isCall(n, "value.at"); ok {
+		return closeAt(c)
+	}
 	c, ok := n.(*ast.CallNode)
 	if !ok || !isName(c.Callee, "json") {
 		return nil
@@ -248,11 +271,10 @@ func closeIn(n *ast.BinaryNode) boolFunc {
 	case *ast.ArrayNode:
 		return closeInArray(n.Left, r)
 	case *ast.IdentifierNode:
-		x := closeString(n.Left)
-		if x != nil && r.Value == "args" {
+		if x, list := closeString(n.Left), textsOf(r); x != nil && list != nil {
 			return func(s *scope) bool {
 				want := x(s)
-				for _, a := range s.ev.Args {
+				for _, a := range list(s) {
 					if text(a) == want {
 						return true
 					}
@@ -260,6 +282,17 @@ func closeIn(n *ast.BinaryNode) boolFunc {
 				return false
 			}
 		}
+	}
+	return nil
+}
+
+// textsOf returns the list of texts that a name stands for: args or changed.
+func textsOf(n ast.Node) func(*scope) [][]byte {
+	switch {
+	case isName(n, "args"):
+		return func(s *scope) [][]byte { return s.ev.Args }
+	case isName(n, "changed"):
+		return func(s *scope) [][]byte { return s.ev.Changed }
 	}
 	return nil
 }
@@ -319,12 +352,12 @@ func intConstants(array *ast.ArrayNode) []int {
 	return list
 }
 
-// elements returns what a predicate runs over: the arguments or a list. The
+// elements returns what a predicate runs over: args, changed or a list. The
 // body is called with each in turn until it returns false.
 func elements(n ast.Node) func(s *scope, body func() bool) {
-	if isName(n, "args") {
+	if list := textsOf(n); list != nil {
 		return func(s *scope, body func() bool) {
-			for _, a := range s.ev.Args {
+			for _, a := range list(s) {
 				if s.elem = text(a); !body() {
 					return
 				}
@@ -405,7 +438,13 @@ func predicateOf(n *ast.BuiltinNode) (each func(*scope, func() bool), p boolFunc
 
 func closeBoolCall(n *ast.CallNode) boolFunc {
 	callee, ok := n.Callee.(*ast.IdentifierNode)
-	if !ok || len(n.Arguments) != 2 {
+	if !ok {
+		return nil
+	}
+	if strings.HasPrefix(callee.Value, "value.") {
+		return closeValueBool(n, callee.Value)
+	}
+	if len(n.Arguments) != 2 {
 		return nil
 	}
 	x := closeString(n.Arguments[0])

@@ -28,6 +28,9 @@ func closeString(n ast.Node) textFunc {
 	case *ast.SliceNode:
 		return closeSlice(n)
 	case *ast.CallNode:
+		if isName(n.Callee, "value.text") {
+			return closeValueText(n)
+		}
 		if isName(n.Callee, "arg") {
 			if i := closeInt(n.Arguments[1]); i != nil {
 				return func(s *scope) string {
@@ -214,8 +217,8 @@ func closeIntBinary(n *ast.BinaryNode) intFunc {
 func closeIntBuiltin(n *ast.BuiltinNode) intFunc {
 	switch n.Name {
 	case "len":
-		if isName(n.Arguments[0], "args") {
-			return func(s *scope) int { return len(s.ev.Args) }
+		if list := textsOf(n.Arguments[0]); list != nil {
+			return func(s *scope) int { return len(list(s)) }
 		}
 		if x := closeString(n.Arguments[0]); x != nil {
 			return func(s *scope) int { return utf8.RuneCountInString(x(s)) }
@@ -252,6 +255,9 @@ func closeIntCall(n *ast.CallNode) intFunc {
 	if name, ok := strings.CutPrefix(callee.Value, "time."); ok {
 		part := timeParts[name]
 		return func(s *scope) int { return part(s.ev.Time.In(time.UTC)) }
+	}
+	if strings.HasPrefix(callee.Value, "value.") {
+		return closeValueInt(n, callee.Value)
 	}
 	if callee.Value == "size" {
 		if x := closeString(n.Arguments[0]); x != nil {
@@ -332,6 +338,9 @@ func closeFloatBinary(n *ast.BinaryNode) floatFunc {
 
 // closeNum compiles num(x) and num(x, otherwise).
 func closeNum(n *ast.CallNode) floatFunc {
+	if isName(n.Callee, "value.num") {
+		return closeValueNum(n)
+	}
 	if !isName(n.Callee, "num") {
 		return nil
 	}

@@ -35,6 +35,7 @@ type condition struct {
 	eval       boolFunc    // nil: program has to be run
 	program    *vm.Program // nil: eval does it all
 	usesParams bool
+	reads      reads
 }
 
 // conditions compiles the conditions of one file. It is used by one goroutine.
@@ -89,7 +90,7 @@ func (c *conditions) compile(src string, captures []string) (cond *condition, sa
 	if len(lint.problems) > 0 {
 		return nil, nil, lint.problems
 	}
-	cond = &condition{eval: closeBool(r.tree.Node), usesParams: r.usesParams}
+	cond = &condition{eval: closeBool(r.tree.Node), usesParams: r.usesParams, reads: readsOf(r.tree.Node)}
 	says = extract(r.tree.Node, false)
 	if cond.eval != nil {
 		return cond, says, nil

@@ -11,7 +11,8 @@ import (
 // may cost what the rest of the event decides: `any(args, # in args)` of a
 // command with a million arguments would be a million million steps.
 
-// perArgument checks the body of a predicate over args, and reports the parts
+// perArgument checks the body of a predicate over what the event decides the
+// length of, and reports the parts
 // whose cost is not bounded by the element's.
 func (l *linter) perArgument(n ast.Node) {
 	switch n := n.(type) {
@@ -40,18 +41,23 @@ func (l *linter) perArgument(n ast.Node) {
 		return
 	}
 	reads := readingOf(n)
+	_, search := isCall(n, "value.has") // of a list it looks at each item
 	b, binary := n.(*ast.BinaryNode)
 	switch {
-	case reads.event && !reads.element,
+	case reads.event && !reads.element, search,
 		binary && (b.Operator == "contains" || b.Operator == "matches") && !readingOf(b.Left).element && reads.event,
 		binary && b.Operator == "in" && readingOf(b.Right).event:
-		l.problem(n, "outside of the predicate it is evaluated once", "this is evaluated for every argument, at a cost that the rest of the event decides")
+		l.problem(n, "outside of the predicate it is evaluated once", "this is evaluated for every element, at a cost that the rest of the event decides")
 		return
 	}
 	for _, child := range operands(n) {
 		l.perArgument(child)
 	}
 }
+
+// eventSized reports whether a predicate over a node runs as often as the
+// event says.
+func eventSized(n ast.Node) bool { _, constant := n.(*ast.ConstantNode); return !constant }
 
 // isVariable reports whether a node is a value that costs nothing to get.
 func isVariable(n ast.Node) bool {
@@ -64,13 +70,21 @@ func isVariable(n ast.Node) bool {
 		_, variable := n.Node.(*ast.IdentifierNode)
 		return variable && (constant || named)
 	case *ast.CallNode:
-		if isName(n.Callee, "arg") {
-			_, constant := intConstant(n.Arguments[1])
-			return constant
+		if callee, ok := n.Callee.(*ast.IdentifierNode); ok {
+			switch callee.Value {
+			case "arg", "value.at":
+				_, constant := intConstant(n.Arguments[1])
+				_, named := n.Arguments[1].(*ast.StringNode)
+				return constant || named
+			case "value.whole", "value.ttl", "value.size", "value.num":
+				return true
+			case "value.text":
+				return isVariable(n.Arguments[0])
+			}
 		}
 		return isName(n.Callee, "size") && isVariable(n.Arguments[0])
 	case *ast.BuiltinNode:
-		return n.Name == "len" && isName(n.Arguments[0], "args")
+		return n.Name == "len" && textsOf(n.Arguments[0]) != nil
 	}
 	return false
 }
@@ -117,7 +131,7 @@ func (r *reading) Visit(n *ast.Node) {
 		r.element = true
 	case *ast.IdentifierNode:
 		switch n.Value {
-		case "key", "args", "params", "command", "event":
+		case "key", "args", "params", "command", "event", "before", "after", "changed":
 			r.event = true
 		}
 	}

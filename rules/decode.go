@@ -62,6 +62,7 @@ func (c *compilation) rule(v view) *Rule {
 	if r.keysNot == nil && r.regexes == nil && r.dbs == nil && r.types == nil {
 		r.limits = noLimits
 	}
+	t.onTime(r)
 	says := everything()
 	if v, ok := t.get("when"); ok {
 		says = c.when(v, r)
@@ -77,6 +78,7 @@ func (c *compilation) rule(v view) *Rule {
 	c.conjuncts = append(c.conjuncts, alternatives)
 	if r.Enabled && r.Schedule == nil && len(c.l.errors) == 0 {
 		t.unserved(r, alternatives)
+		t.keepsAll(r, alternatives)
 		c.duplicate(t, r)
 	}
 	return r
@@ -129,6 +131,25 @@ func (t *table) unserved(r *Rule, alternatives []conjunct) {
 	if r.cond != nil && slices.ContainsFunc(alternatives, func(c conjunct) bool { return c.empty() }) {
 		w := t.kid("when", nil)
 		w.warnf("say a key, a command or an event that it needs", "no index serves this rule: its condition is evaluated for every event")
+	}
+}
+
+// keepsAll warns of a rule for which the value of every key has to be kept.
+func (t *table) keepsAll(r *Rule, alternatives []conjunct) {
+	if r.need() >= NeedValue && r.regexes == nil && slices.ContainsFunc(alternatives, func(c conjunct) bool { return c.keys == nil }) {
+		t.warnf("say which keys: key = \"stock:*\"", "the value of every key is kept in memory for this rule")
+	}
+}
+
+// onTime decodes on_time, which is about keys that expire.
+func (t *table) onTime(r *Rule) {
+	v, ok := t.get("on_time")
+	if !ok {
+		return
+	}
+	if r.OnTime, ok = v.boolean(); ok && r.OnTime && !r.events.has("expired") {
+		v.atKey = true
+		v.errorf(`add event = "expired"`, "on_time is for rules that wait for keys to expire")
 	}
 }
 

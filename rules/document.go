@@ -28,7 +28,7 @@ var (
 	laterSections = []string{"windows"}
 	laterSource   = []string{"max_mirror"}
 	laterStore    []string
-	laterRule     = []string{"on_time", "throttle", "debounce", "count", "absent", "cancel", "batch", "dedupe", "for", "once", "sample", "summarize", "active", "mute"}
+	laterRule     = []string{"throttle", "debounce", "count", "absent", "cancel", "batch", "dedupe", "for", "once", "sample", "summarize", "active", "mute"}
 	laterAction   = []string{"overflow"}
 )
 
@@ -182,6 +182,7 @@ func (d *document) build(l *loader) *Set {
 	}
 	if len(l.errors) == 0 {
 		set.index, set.conditions = newIndex(set, c.conjuncts), c.conditions
+		set.needs = newNeedIndex(set, c.conjuncts)
 	}
 	return set
 }

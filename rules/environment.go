@@ -33,6 +33,10 @@ type environment struct {
 	Tx      transaction       `expr:"tx"`
 	Origin  string            `expr:"origin"`
 	Cause   string            `expr:"cause"`
+	Before  *side             `expr:"before"`
+	After   *side             `expr:"after"`
+	Changed []string          `expr:"changed"`
+	TTL     int               `expr:"ttl"`
 }
 
 // transaction is event.Tx as a condition sees it.
@@ -44,15 +48,26 @@ type transaction struct {
 
 // set fills in everything but Params.
 func (e *environment) set(ev *event.Event) {
-	args := e.Args[:0]
-	for _, a := range ev.Args {
-		args = append(args, text(a))
+	args := appendTexts(e.Args[:0], ev.Args)
+	changed := appendTexts(e.Changed[:0], ev.Changed)
+	before, after := e.Before, e.After
+	if before == nil {
+		before, after = new(side), new(side)
 	}
+	*before, *after = side{v: ev.Before}, side{v: ev.After, after: true}
 	*e = environment{
 		Key: text(ev.Key), Command: ev.Command, Args: args, DB: ev.DB, Event: ev.Name, Type: ev.Type,
 		Bytes: ev.Bytes, Time: ev.Time.UTC(), Offset: int(ev.Offset), Origin: string(ev.Origin), Cause: string(ev.Cause),
-		Tx: transaction{ev.Tx.ID, ev.Tx.Index, ev.Tx.Size},
+		Tx:     transaction{ev.Tx.ID, ev.Tx.Index, ev.Tx.Size},
+		Before: before, After: after, Changed: changed, TTL: int(ev.TTL),
 	}
+}
+
+func appendTexts(dst []string, list [][]byte) []string {
+	for _, b := range list {
+		dst = append(dst, text(b))
+	}
+	return dst
 }
 
 // text returns b's bytes as a string without a copy: only for use while the
@@ -71,17 +86,12 @@ var variables = func() map[string]bool {
 	return names
 }()
 
-// later are names that conditions will have, with what brings them.
-var later = map[string]bool{
-	"before": true, "after": true, "changed": true, "ttl": true,
-	"crossed": true, "became": true, "changed_to": true,
-}
-
 // helpers are the functions that a condition may call as it is written; the
 // values are how many arguments they take. They are listed apart from
 // functions because some are replaced when the condition is compiled.
 var helpers = map[string][2]int{
 	"num": {1, 2}, "arg": {1, 1}, "json": {2, 2}, "has": {2, 2}, "glob": {2, 2}, "cidr": {2, 2}, "size": {1, 1}, "bin": {1, 1}, "now": {0, 0},
+	"crossed": {1, 1}, "changed_to": {1, 1}, "became": {2, 2},
 }
 
 // builtins are those of expr that a condition may use: what they cost is
@@ -124,10 +134,50 @@ func functions() []*builtin.Function {
 		function("cidr", func(p ...any) (any, error) { return inPrefix(p[0].(string), p[1].(netip.Prefix)), nil }, new(func(string, netip.Prefix) bool)),
 		function("size", func(p ...any) (any, error) { return len(p[0].(string)), nil }, new(func(string) int)),
 	}
+	fns = append(fns, valueFunctions()...)
 	for name, part := range timeParts {
 		fns = append(fns, function("time."+name, func(p ...any) (any, error) { return part(p[0].(time.Time)), nil }, new(func(time.Time) int)))
 	}
 	return fns
+}
+
+// valueFunctions are what before, after, ttl and their helpers become.
+func valueFunctions() []*builtin.Function {
+	number := func(p []any) float64 {
+		if i, ok := p[2].(int); ok {
+			return float64(i)
+		}
+		return p[2].(float64)
+	}
+	return []*builtin.Function{
+		function("value.whole", func(p ...any) (any, error) { return p[0].(*side).materialise() }, new(func(*side) any)),
+		function("value.elements", func(p ...any) (any, error) { return p[0].(*side).elements() }, new(func(*side) any)),
+		function("value.at", func(p ...any) (any, error) { return p[0].(*side).at(p[1]) }, new(func(*side, any) any)),
+		function("value.has", func(p ...any) (any, error) { return p[0].(*side).has(p[1].(string)) }, new(func(*side, string) bool)),
+		function("value.size", func(p ...any) (any, error) { return p[0].(*side).size() }, new(func(*side) int)),
+		function("value.len", func(p ...any) (any, error) { return p[0].(*side).length() }, new(func(*side) int)),
+		function("value.num", func(p ...any) (any, error) {
+			if len(p) == 2 {
+				return p[0].(*side).number(p[1].(float64))
+			}
+			return p[0].(*side).number(math.NaN())
+		}, new(func(*side) float64), new(func(*side, float64) float64)),
+		function("value.text", func(p ...any) (any, error) {
+			if s, ok := p[0].(*side); ok {
+				return s.text()
+			}
+			return textOf(p[0])
+		}, new(func(any) string)),
+		function("value.in", func(p ...any) (any, error) { return inTexts(p[0], p[1]), nil }, new(func(any, any) bool)),
+		function("value.ttl", func(p ...any) (any, error) { return ttlOf(p[0].(int)) }, new(func(int) int)),
+		function("value.crossed", func(p ...any) (any, error) { return crossedSides(p[0].(*side), p[1].(*side), number(p)) },
+			new(func(*side, *side, float64) bool), new(func(*side, *side, int) bool)),
+		function("value.changed_to", func(p ...any) (any, error) { return changedTo(p[0].(*side), p[1].(*side), p[2].(string)) },
+			new(func(*side, *side, string) bool)),
+		function("value.became", func(p ...any) (any, error) {
+			return became(p[0].(*side), p[1].(*side), p[2].(string), p[3].(string))
+		}, new(func(*side, *side, string, string) bool)),
+	}
 }
 
 func function(name string, fn func(...any) (any, error), types ...any) *builtin.Function {

@@ -45,7 +45,7 @@ func (l *linter) node(n ast.Node) {
 	case *ast.BuiltinNode:
 		for _, a := range n.Arguments {
 			l.node(a)
-			if p, ok := a.(*ast.PredicateNode); ok && isName(n.Arguments[0], "args") {
+			if p, ok := a.(*ast.PredicateNode); ok && eventSized(n.Arguments[0]) {
 				l.perArgument(p.Node)
 			}
 		}
@@ -116,6 +116,10 @@ func (l *linter) constants(at, x, constant ast.Node) {
 		}
 	case *ast.StringNode:
 		l.spelling(x, c)
+	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode:
+		if sideOf(x) != nil {
+			l.problem(at, "values are text: compare num(x), or with \"5\"", "a value is never a number, true or false")
+		}
 	}
 }
 

@@ -153,7 +153,7 @@ func newEventNames(list []string) map[string]bool {
 	}
 	names := map[string]bool{anyWrite: true}
 	for _, name := range slices.Concat(list, []string{
-		event.FlushDB, event.FlushAll, event.SwapDB, event.Publish, event.SPublish, event.Function, event.Snapshot, event.Resync, event.Gap,
+		event.FlushDB, event.FlushAll, event.SwapDB, event.Publish, event.SPublish, event.Function, event.Snapshot, event.Changed, event.Resync, event.Gap,
 	}) {
 		names[name] = true
 	}

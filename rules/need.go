@@ -1,5 +1,15 @@
 package rules
 
+import (
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/expr-lang/expr/ast"
+
+	"triggerd/internal/event"
+)
+
 // Need says how much has to be known of a key, so that the rules that concern
 // it get what they ask for. Each need includes those before it. The order and
 // the meaning are those of internal/keyspace.
@@ -14,10 +24,307 @@ const (
 )
 
 // Need returns how much the rules of the set need to know of a key, which is
-// borrowed. It gives the same answer for the same key each time, allocates
-// nothing, and is for one goroutine at a time.
-func (s *Set) Need(db int, key []byte) Need { return NeedNothing }
+// borrowed. It gives the same answer for the same key each time, and allocates
+// nothing but what it learns of new kinds of keys, within bounds. It is for one
+// goroutine at a time, which may be another one than Match's.
+func (s *Set) Need(db int, key []byte) Need {
+	if s.needs == nil {
+		return NeedNothing
+	}
+	return s.needs.of(db, key)
+}
 
 // NeedsSomething reports whether there may be keys for which Need is not
 // NeedNothing.
-func (s *Set) NeedsSomething() bool { return false }
+func (s *Set) NeedsSomething() bool { return s.needs != nil }
+
+// AsksFor reports whether some enabled rule waits for events of this name in
+// its field event, or compares event with it in its condition. The server, and
+// so internal/keyspace, makes "new", "overwritten" and "type_changed" only if
+// somebody asks for them.
+func (s *Set) AsksFor(name string) bool {
+	for _, r := range s.Rules {
+		if r.Enabled && r.Schedule == nil && (r.events.has(name) || r.cond != nil && slices.Contains(r.cond.reads.events, name)) {
+			return true
+		}
+	}
+	return false
+}
+
+// needOfEvent is what it takes to tell events of a name. They are those that
+// no command tells by itself; see "What a command alone cannot tell" of
+// internal/keyspace. What is not here may be told too often without state: a
+// SET of an INCRBYFLOAT, a *STORE command whose result was empty.
+var needOfEvent = map[string]Need{
+	"del":                   NeedState, // of a key that was emptied; or what is an expiry
+	"expired":               NeedState,
+	"evicted":               NeedState,
+	"hdel":                  NeedState, // may be the expiry of fields
+	"hexpired":              NeedState,
+	"xtrim":                 NeedState,
+	"xgroup-createconsumer": NeedState, // of an XCLAIM
+	"new":                   NeedState,
+	"overwritten":           NeedState,
+	"type_changed":          NeedState,
+	"incrbyfloat":           NeedValue, // the text of the number tells
+	"hincrby":               NeedValue,
+	"hincrbyfloat":          NeedValue,
+	event.Changed:           NeedValue, // a change of what a snapshot brings
+}
+
+// reads is what a condition reads of an event that may have to be kept.
+type reads struct {
+	need   Need
+	events []string // that it compares event with
+}
+
+// readsOf finds what a resolved condition reads.
+func readsOf(n ast.Node) reads {
+	var r reads
+	ast.Walk(&n, &r)
+	for _, name := range r.events {
+		r.need = max(r.need, needOfEvent[name])
+	}
+	return r
+}
+
+// Visit is ast.Visitor's.
+func (r *reads) Visit(n *ast.Node) {
+	switch n := (*n).(type) {
+	case *ast.IdentifierNode:
+		switch n.Value {
+		case "before", "after":
+			r.need = max(r.need, NeedValue)
+		case "changed", "ttl", "type", "cause":
+			r.need = max(r.need, NeedState)
+		}
+	case *ast.BinaryNode:
+		if isName(n.Left, "event") {
+			r.compared(n.Operator, n.Right)
+		}
+		if isName(n.Right, "event") {
+			r.compared(n.Operator, n.Left)
+		}
+	}
+}
+
+// compared notes what event is compared with.
+func (r *reads) compared(op string, with ast.Node) {
+	names := constantSet(with)
+	if s, ok := with.(*ast.StringNode); ok {
+		names = []string{s.Value}
+	}
+	if op == "!=" || op == "==" || op == "in" {
+		r.events = append(r.events, names...)
+		return
+	}
+	r.need = max(r.need, NeedState) // startsWith and the like: which names it wants is not known
+}
+
+// templated finds templates that tell a key's value, or what else has to be
+// kept, in the fields of an action.
+var (
+	templatedValue = regexp.MustCompile(`\{\{[^{}]*\b(?:before|after)\b`)
+	templatedState = regexp.MustCompile(`\{\{[^{}]*\b(?:changed|ttl_ms|key_type|cause)\b`)
+)
+
+// needOfFields is what the templates in an action's fields read.
+func needOfFields(v any) (need Need) {
+	switch v := v.(type) {
+	case string:
+		switch {
+		case !strings.Contains(v, "{{"):
+		case templatedValue.MatchString(v):
+			return NeedValue
+		case templatedState.MatchString(v):
+			return NeedState
+		}
+	case []any:
+		for _, e := range v {
+			need = max(need, needOfFields(e))
+		}
+	case map[string]any:
+		for _, e := range v {
+			need = max(need, needOfFields(e))
+		}
+	}
+	return need
+}
+
+// keyless are the events that concern no key.
+var keyless = []string{
+	event.FlushDB, event.FlushAll, event.SwapDB, event.Publish, event.SPublish, event.Function, event.Resync, event.Gap,
+}
+
+// need returns what the rule needs to know of its keys.
+func (r *Rule) need() Need {
+	if !r.Enabled || r.Schedule != nil {
+		return NeedNothing
+	}
+	if r.events != nil && !r.anyWrite && !slices.ContainsFunc(r.events.list(), func(name string) bool { return !slices.Contains(keyless, name) }) {
+		return NeedNothing
+	}
+	if r.OnTime {
+		return NeedOnTime
+	}
+	need := NeedNothing
+	if r.types != nil {
+		need = NeedState
+	}
+	if r.events != nil {
+		for _, name := range r.events.list() {
+			need = max(need, needOfEvent[name])
+		}
+	}
+	if r.cond != nil {
+		need = max(need, r.cond.reads.need)
+	}
+	for _, a := range r.Actions {
+		need = max(need, needOfFields(a.Fields))
+	}
+	return need
+}
+
+// want is what one rule needs of the keys that it selects.
+type want struct {
+	need Need
+	dbs  []int // nil: all
+	rule *Rule // whose other fields select keys; nil if there is nothing to check
+}
+
+// wants is all that is needed of the keys that one glob selects: by what is
+// needed, the most first.
+type wants []want
+
+// needIndex finds what is needed of a key.
+type needIndex struct {
+	any   wants
+	exact map[string]wants
+	sizes uint64 // lengths of the exact keys: see sizeBit
+	globs []needGlob
+	dfa   *automaton
+	hits  []int32
+}
+
+type needGlob struct {
+	glob  *glob
+	check bool // the automaton finds more than the glob matches
+	wants wants
+}
+
+// newNeedIndex builds the index of a set, given the conjuncts of each rule;
+// nil if nothing is needed.
+func newNeedIndex(set *Set, conjuncts [][]conjunct) *needIndex {
+	x := &needIndex{exact: map[string]wants{}}
+	byGlob := map[string]*needGlob{}
+	found := false
+	for i, r := range set.Rules {
+		need := r.need()
+		if need == NeedNothing {
+			continue
+		}
+		for j := range conjuncts[i] {
+			found = true
+			x.insert(byGlob, r, need, &conjuncts[i][j])
+		}
+	}
+	if !found {
+		return nil
+	}
+	x.any = x.any.tidy()
+	for key, w := range x.exact {
+		x.exact[key] = w.tidy()
+		x.sizes |= sizeBit(len(key))
+	}
+	globs := []*glob{}
+	for t := range sortedKeys(byGlob) {
+		g := byGlob[t]
+		g.wants = g.wants.tidy()
+		x.globs = append(x.globs, *g)
+		globs = append(globs, g.glob)
+	}
+	parts := make([][]part, len(globs))
+	for i, r := range relax(globs) {
+		parts[i], x.globs[i].check = r.parts, !r.exact
+	}
+	x.dfa = newAutomaton(parts)
+	return x
+}
+
+// insert puts one alternative of a rule where its keys are found.
+func (x *needIndex) insert(byGlob map[string]*needGlob, r *Rule, need Need, c *conjunct) {
+	w := want{need: need, dbs: r.dbs}
+	if r.keysNot != nil || r.regexes != nil || r.keys != nil && !c.field {
+		w.rule = r
+	}
+	if c.keys == nil {
+		x.any = append(x.any, w)
+	}
+	for _, g := range c.keys {
+		if g.literal {
+			x.exact[g.bytes()] = append(x.exact[g.bytes()], w)
+			continue
+		}
+		t := g.text()
+		if byGlob[t] == nil {
+			byGlob[t] = &needGlob{glob: g}
+		}
+		byGlob[t].wants = append(byGlob[t].wants, w)
+	}
+}
+
+// tidy sorts wants, and leaves out those that another one includes.
+func (w wants) tidy() wants {
+	slices.SortStableFunc(w, func(a, b want) int { return int(b.need) - int(a.need) })
+	var out wants
+	for _, a := range w {
+		if !slices.ContainsFunc(out, func(b want) bool { return b.includes(a) }) {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
+// includes reports whether a selects whatever b, which needs no more, does.
+func (a want) includes(b want) bool {
+	return a.rule == nil && (a.dbs == nil || slices.Equal(a.dbs, b.dbs)) || a.rule == b.rule
+}
+
+// of returns what is needed of a key.
+func (x *needIndex) of(db int, key []byte) Need {
+	need := x.any.of(db, key, NeedNothing)
+	if x.sizes&sizeBit(len(key)) != 0 {
+		need = x.exact[string(key)].of(db, key, need)
+	}
+	if len(x.globs) == 0 || need == NeedOnTime {
+		return need
+	}
+	x.hits = x.dfa.match(x.hits[:0], key)
+	for _, h := range x.hits {
+		g := &x.globs[h]
+		if g.wants[0].need > need && (!g.check || g.glob.match(key)) {
+			need = g.wants.of(db, key, need)
+		}
+	}
+	return need
+}
+
+// of returns the most that is wanted of a key, at least need.
+func (w wants) of(db int, key []byte, need Need) Need {
+	for i := range w {
+		a := &w[i]
+		if a.need <= need {
+			break
+		}
+		if (a.dbs == nil || slices.Contains(a.dbs, db)) && (a.rule == nil || a.rule.selectsKey(key)) {
+			return a.need
+		}
+	}
+	return need
+}
+
+// selectsKey checks the fields of a rule that are about the key.
+func (r *Rule) selectsKey(key []byte) bool {
+	return (r.keys == nil || anyMatches(r.keys, key)) && !anyMatches(r.keysNot, key) &&
+		(r.regexes == nil || anyRegex(r.regexes, key))
+}

@@ -31,6 +31,7 @@ type resolver struct {
 	problems   []problem
 	broken     bool
 	usesParams bool
+	anyElement bool // # of the predicate we are in may be of any kind
 }
 
 func (c *conditions) resolve(src string, captures []string, anyCapture bool) *resolver {
@@ -96,15 +97,16 @@ func (r *resolver) node(node *ast.Node, inside bool) {
 	case *ast.StringNode:
 		r.str(n)
 	case *ast.IdentifierNode:
-		r.name(n)
+		r.name(node, n)
 	case *ast.UnaryNode:
 		r.node(&n.Node, inside)
 	case *ast.BinaryNode:
-		r.binary(n, inside)
+		r.binary(node, n, inside)
 	case *ast.MemberNode:
 		r.member(node, n, inside)
 	case *ast.SliceNode:
 		r.node(&n.Node, inside)
+		r.textOf(&n.Node)
 		if n.From != nil {
 			r.node(&n.From, inside)
 		}
@@ -114,7 +116,7 @@ func (r *resolver) node(node *ast.Node, inside bool) {
 	case *ast.CallNode:
 		r.call(node, n, inside)
 	case *ast.BuiltinNode:
-		r.builtin(n, inside)
+		r.builtin(node, n, inside)
 	case *ast.PredicateNode:
 		r.node(&n.Node, true)
 	case *ast.PointerNode:
@@ -162,13 +164,15 @@ func (r *resolver) str(n *ast.StringNode) {
 	}
 }
 
-func (r *resolver) name(n *ast.IdentifierNode) {
+func (r *resolver) name(node *ast.Node, n *ast.IdentifierNode) {
 	switch {
+	case n.Value == "before" || n.Value == "after":
+		r.patch(node, "value.whole", n)
+	case n.Value == "ttl":
+		r.patch(node, "value.ttl", n)
 	case n.Value == "params":
 		r.usesParams = true
 	case variables[n.Value]:
-	case later[n.Value]:
-		r.laterName(n, n.Value)
 	case n.Value == "lists" || n.Value == "macros":
 		r.problem(n, "write "+n.Value+".NAME", "%s is not a value by itself", n.Value)
 	case helpers[n.Value] != [2]int{} || n.Value == "now":
@@ -176,10 +180,6 @@ func (r *resolver) name(n *ast.IdentifierNode) {
 	default:
 		r.problem(n, didYouMean(n.Value, r.names()), "unknown name %s", n.Value)
 	}
-}
-
-func (r *resolver) laterName(n ast.Node, name string) {
-	r.problem(n, "conditions can use what the command carries: key, command, args, params, ...", "this version of triggerd does not have %s", name)
 }
 
 // names yields everything a condition may name.
@@ -190,14 +190,19 @@ func (r *resolver) names() func(func(string) bool) {
 	return slices.Values(append(names, "lists", "macros", "startsWith", "endsWith", "contains", "matches"))
 }
 
-func (r *resolver) binary(n *ast.BinaryNode, inside bool) {
+func (r *resolver) binary(node *ast.Node, n *ast.BinaryNode, inside bool) {
 	r.node(&n.Left, inside)
 	switch n.Operator {
 	case "matches":
+		r.textOf(&n.Left)
 		r.regex(n)
 		return
 	case "in":
-		if r.inList(n) || r.inRange(n) {
+		if r.inList(n) {
+			r.valueInTexts(node, n)
+			return
+		}
+		if r.inRange(n) {
 			return
 		}
 	case "..":
@@ -205,6 +210,13 @@ func (r *resolver) binary(n *ast.BinaryNode, inside bool) {
 		return
 	}
 	r.node(&n.Right, inside)
+	switch n.Operator {
+	case "startsWith", "endsWith", "contains":
+		r.textOf(&n.Left)
+		r.textOf(&n.Right)
+	case "in":
+		r.valueIn(node, n)
+	}
 }
 
 // regex accepts constant expressions only: a dynamic one is compiled for each
@@ -325,6 +337,15 @@ func (r *resolver) member(node *ast.Node, n *ast.MemberNode, inside bool) {
 		r.problem(n, "", "optional chains (?.) are not available in conditions")
 		return
 	}
+	if isSideName(n.Node) {
+		base := n.Node
+		if r.nodes++; r.at != nil {
+			base.SetLocation(*r.at)
+		}
+		r.node(&n.Property, inside)
+		r.patch(node, "value.at", base, n.Property)
+		return
+	}
 	r.node(&n.Node, inside)
 	r.node(&n.Property, inside)
 }
@@ -406,9 +427,6 @@ func (r *resolver) call(node *ast.Node, n *ast.CallNode, inside bool) {
 	}
 	want, ok := helpers[id.Value]
 	switch {
-	case later[id.Value]:
-		r.laterName(n, id.Value)
-		return
 	case !ok && builtin.Index[id.Value] != 0 || id.Value == "all":
 		r.problem(n, "", "%s() is not available in conditions", id.Value)
 		return
@@ -437,6 +455,9 @@ func argumentCount(want [2]int) string {
 // helper replaces constant arguments by what they compile to, and passes what
 // the helper reads of the event.
 func (r *resolver) helper(node *ast.Node, n *ast.CallNode, name string) {
+	if r.valueHelper(node, n, name) {
+		return
+	}
 	switch name {
 	case "now": // the event's own time, so that the same input gives the same firings
 		ast.Patch(node, &ast.IdentifierNode{Value: "time"})
@@ -538,7 +559,7 @@ func (r *resolver) timePart(n *ast.CallNode, m *ast.MemberNode) {
 	n.Callee, n.Arguments = callee, []ast.Node{base}
 }
 
-func (r *resolver) builtin(n *ast.BuiltinNode, inside bool) {
+func (r *resolver) builtin(node *ast.Node, n *ast.BuiltinNode, inside bool) {
 	if !builtins[n.Name] {
 		r.problem(n, "", "%s() is not available in conditions", n.Name)
 		return
@@ -563,8 +584,11 @@ func (r *resolver) builtin(n *ast.BuiltinNode, inside bool) {
 			r.problem(n, "", "%s() inside a predicate is not available: its cost would not be bounded", n.Name)
 			return
 		}
+		r.anyElement = r.elementsOf(&n.Arguments[0])
 		r.node(&n.Arguments[i], true)
+		r.anyElement = false
 	}
+	r.valueBuiltin(node, n)
 }
 
 // sortedKeys yields the keys of a map in order.

@@ -56,6 +56,7 @@ type Set struct {
 	ConditionError func(*Rule, *event.Event, error)
 
 	index *index
+	needs *needIndex // nil: nothing is needed
 	eval  evaluator
 
 	explain    sync.Mutex  // guards conditions
@@ -93,6 +94,7 @@ type Rule struct {
 	Enabled     bool   // a disabled rule never matches and has no schedule to keep
 	DryRun      bool   // matches and is counted, but nothing is delivered
 	Snapshot    bool   // matches the keys of a snapshot too
+	OnTime      bool   // its keys' "expired" is to come at their deadline: see NeedOnTime
 
 	// Schedule, if not nil, makes this a rule of the clock: it matches no
 	// event, and fires at each of the schedule's times.
