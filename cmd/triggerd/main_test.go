@@ -47,18 +47,24 @@ type process struct {
 // start runs triggerd with args in dir.
 func start(t testing.TB, dir string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, logs: newLines(), ended: make(chan error, 1)}
-	p.cmd = command(t, dir, args...)
-	p.cmd.Stdout = &p.stdout
-	p.cmd.Stderr = p.logs
-	if err := p.cmd.Start(); err != nil {
+	return startWith(t, command(t, dir, args...))
+}
+
+// startWith runs a command of triggerd with more in its environment.
+func startWith(t testing.TB, cmd *exec.Cmd, env ...string) *process {
+	t.Helper()
+	p := &process{t: t, cmd: cmd, logs: newLines(), ended: make(chan error, 1)}
+	cmd.Env = append(cmd.Env, env...)
+	cmd.Stdout = &p.stdout
+	cmd.Stderr = p.logs
+	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	go func() { p.ended <- p.cmd.Wait() }()
+	go func() { p.ended <- cmd.Wait() }()
 	t.Cleanup(func() {
-		p.cmd.Process.Kill()
+		cmd.Process.Kill()
 		if t.Failed() {
-			t.Logf("log of triggerd %s:\n%s", strings.Join(args, " "), p.logs)
+			t.Logf("log of triggerd %s:\n%s", strings.Join(cmd.Args[1:], " "), p.logs)
 		}
 	})
 	return p
@@ -166,6 +172,7 @@ type delivery struct {
 		DB                                        int
 		Offset                                    int64
 		Attempt                                   int
+		Before, After                             any
 	}
 }
 

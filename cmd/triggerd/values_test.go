@@ -154,3 +154,65 @@ url = "%s/in"
 		p.stop()
 	}, "--enable-debug-command", "yes")
 }
+
+// What a full resync could not bring is made up for by comparing the mirror
+// with the new snapshot: the net change of each key that rules know, and a gap.
+func TestGapRepair(t *testing.T) {
+	srv := redistest.Start(t, "redis-7.0", "--repl-backlog-size", "16kb")
+	proxy := redistest.StartProxy(t, srv.Addr)
+	hook, dir := newSink(t), t.TempDir()
+	do := func(line string) { redistest.Do(t, srv, strings.Fields(line)...) }
+	do("SET stock:1 5")
+	do("SET stock:2 5")
+	do("SET stock:3 5")
+	write(t, dir, "rules.toml", fmt.Sprintf(`
+[source]
+url = "redis://%s"
+[targets.hook]
+type = "webhook"
+url = "%s/in"
+[[rule]]
+name = "stock"
+key = "stock:*"
+when = 'before != after'
+[[rule.action]]
+target = "hook"
+[[rule]]
+name = "gap"
+event = "gap"
+[[rule.action]]
+target = "hook"
+`, proxy.Addr, hook.URL))
+	p := start(t, dir)
+	p.logs.await(t, `msg="attached`, 1)
+	do("DECR stock:1")
+	hook.await(t, "the first change", func(ds []delivery) bool { return len(ds) == 1 })
+	proxy.Refuse()
+	proxy.Reset()
+	do("SET stock:1 0")
+	do("DEL stock:2")
+	do("SET stock:4 7")
+	redistest.Do(t, srv, "SET", "big", strings.Repeat("x", 100_000))
+	proxy.Admit()
+	p.logs.await(t, "changes were missed", 1)
+	ds := hook.await(t, "the net changes", func(ds []delivery) bool { return len(ds) >= 5 })
+	got := map[string]string{}
+	for _, d := range ds {
+		got[d.Data.Rule+" "+d.Data.Key] = fmt.Sprintf("%s %v -> %v (%s)", d.Data.Event, d.Data.Before, d.Data.After, d.Data.Origin)
+	}
+	want := map[string]string{
+		"stock stock:1": "changed 4 -> 0 (resync)",
+		"stock stock:2": "del 5 -> <nil> (resync)",
+		"stock stock:4": "changed <nil> -> 7 (resync)",
+		"gap ":          "gap <nil> -> <nil> (resync)",
+	}
+	for k, w := range want {
+		if got[k] != w {
+			t.Errorf("%s: %s, want %s", k, got[k], w)
+		}
+	}
+	if len(ds) != 5 {
+		t.Errorf("%d deliveries, want 5: %v", len(ds), got)
+	}
+	p.stop()
+}
