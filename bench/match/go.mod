@@ -1,6 +1,6 @@
 module triggerd/bench/match
 
-go 1.26
+go 1.26.0
 
 require triggerd v0.0.0
 
