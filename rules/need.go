@@ -287,7 +287,10 @@ func (w wants) tidy() wants {
 
 // includes reports whether a selects whatever b, which needs no more, does.
 func (a want) includes(b want) bool {
-	return a.rule == nil && (a.dbs == nil || slices.Equal(a.dbs, b.dbs)) || a.rule == b.rule
+	if a.rule != nil {
+		return a.rule == b.rule
+	}
+	return a.dbs == nil || slices.Equal(a.dbs, b.dbs)
 }
 
 // of returns what is needed of a key.

@@ -141,6 +141,11 @@ concurrency = 1
 order = "key"
 name = "e"
 [[rule]]
+name = "late"
+event = "expired"
+on_time = true
+action = { type = "log" }
+[[rule]]
 name = "clock"
 schedule = "@daily"
 timezone = "UTC"

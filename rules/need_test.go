@@ -1,0 +1,207 @@
+package rules
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"regexp"
+	"slices"
+	"testing"
+
+	"triggerd/internal/event"
+)
+
+func needSet(t *testing.T, fields string) *Set {
+	t.Helper()
+	set, err := Parse("x.toml", []byte("[[rule]]\nname = 'x'\n"+fields+"\n"), Options{})
+	if err != nil {
+		t.Fatalf("%s: %v", fields, err)
+	}
+	return set
+}
+
+func TestNeedOfRule(t *testing.T) {
+	const log = "\naction = { type = 'log' }"
+	tests := []struct {
+		fields string
+		want   Need
+	}{
+		{"key = 'a'" + log, NeedNothing},
+		{"event = 'write'" + log, NeedNothing},
+		{"event = 'set'\nwhen = 'num(arg(1)) > 5'" + log, NeedNothing},
+		{"event = 'expired'" + log, NeedState},
+		{"event = ['set', 'xtrim']" + log, NeedState},
+		{"event = 'del'" + log, NeedState},
+		{"event = 'incrbyfloat'" + log, NeedValue},
+		{"event = 'changed'" + log, NeedValue},
+		{"event = 'expired'\non_time = true" + log, NeedOnTime},
+		{"event = 'expired'\non_time = false" + log, NeedState},
+		{"type = 'hash'" + log, NeedState},
+		{`when = 'type == "hash"'` + log, NeedState},
+		{"when = 'ttl > 5'" + log, NeedState},
+		{`when = '"f" in changed'` + log, NeedState},
+		{`when = 'cause == "expired"'` + log, NeedState},
+		{`when = 'event == "expired"'` + log, NeedState},
+		{`when = 'event in ["set", "new"]'` + log, NeedState},
+		{`when = 'event startsWith "h"'` + log, NeedState},
+		{`when = 'event == "set"'` + log, NeedNothing},
+		{"when = 'before != after'" + log, NeedValue},
+		{`when = 'after.f == "x"'` + log, NeedValue},
+		{"when = 'num(before) > 1'" + log, NeedValue},
+		{"when = 'crossed(3)'" + log, NeedValue},
+		{`when = 'changed_to("x")'` + log, NeedValue},
+		{`when = 'became("f", "x")'` + log, NeedValue},
+		{`when = 'macros.m'` + log + "\n[macros]\nm = 'before == nil'", NeedValue},
+		{"action = { type = 'log', message = 'before and after {{.key}}' }", NeedNothing},
+		{"action = { type = 'log', message = '{{.key}} was {{json .before}}' }", NeedValue},
+		{"action = { type = 'webhook', headers = { A = ['{{ .ttl_ms }}'] } }", NeedState},
+		{"action = { target = 't' }\n[targets.t]\ntype = 'log'\nmessage = '{{.after}}'", NeedValue},
+		{"event = 'flushall'\naction = { type = 'log', message = '{{.before}}' }", NeedNothing},
+		{"enabled = false\nwhen = 'before == nil'" + log, NeedNothing},
+	}
+	for _, test := range tests {
+		set := needSet(t, test.fields)
+		if got := set.Need(3, []byte("a")); got != test.want {
+			t.Errorf("%s: needs %d, want %d", test.fields, got, test.want)
+		}
+		if got := set.NeedsSomething(); got != (test.want != NeedNothing) {
+			t.Errorf("%s: NeedsSomething is %v", test.fields, got)
+		}
+	}
+}
+
+func TestNeedOfKey(t *testing.T) {
+	const when = "\nwhen = 'before != after'\naction = { type = 'log' }"
+	tests := []struct {
+		fields string
+		db     int
+		key    string
+		want   Need
+	}{
+		{"key = 'stock:*'", 0, "stock:7", NeedValue},
+		{"key = 'stock:*'", 0, "stoc", NeedNothing},
+		{"key = 'stock:{sku}'", 0, "stock:7:8", NeedNothing},
+		{"key = ['a', 'b*c*d']", 0, "a", NeedValue},
+		{"key = ['a', 'b*c*d']", 0, "b1c2d", NeedValue},
+		{"key = ['a', 'b*c*d']", 0, "b1d", NeedNothing},
+		{"key = '*'\nkey_not = 'tmp:*'", 0, "tmp:1", NeedNothing},
+		{"key_not = 'tmp:*'", 0, "tm", NeedValue},
+		{"key_regex = '^a[0-9]+$'", 0, "a12", NeedValue},
+		{"key_regex = '^a[0-9]+$'", 0, "a1b", NeedNothing},
+		{"key = 'a*'\ndb = [1, 3]", 3, "a", NeedValue},
+		{"key = 'a*'\ndb = [1, 3]", 2, "a", NeedNothing},
+		{"key = ''", 0, "", NeedValue},
+	}
+	for _, test := range tests {
+		if got := needSet(t, test.fields+when).Need(test.db, []byte(test.key)); got != test.want {
+			t.Errorf("%s: %q in %d needs %d, want %d", test.fields, test.key, test.db, got, test.want)
+		}
+	}
+	// What the condition says of the key counts too.
+	set := needSet(t, `when = 'key startsWith "a:" && before != nil'`+"\naction = { type = 'log' }")
+	if got, other := set.Need(0, []byte("a:1")), set.Need(0, []byte("b:1")); got != NeedValue || other != NeedNothing {
+		t.Errorf("the key of the condition needs %d, another %d", got, other)
+	}
+}
+
+func TestAsksFor(t *testing.T) {
+	set := needSet(t, "event = ['new', 'set']\nwhen = 'event != \"type_changed\"'\naction = { type = 'log' }")
+	for name, want := range map[string]bool{"new": true, "type_changed": true, "overwritten": false} {
+		if got := set.AsksFor(name); got != want {
+			t.Errorf("AsksFor(%s) is %v", name, got)
+		}
+	}
+}
+
+// TestNeedAgainstNaive compares Need of random rules with what their fields
+// say, read by code of its own.
+func TestNeedAgainstNaive(t *testing.T) {
+	rng := rand.New(rand.NewPCG(10, 0))
+	needs := []struct {
+		field, value string
+		need         Need
+	}{{"when", "arg(1) == 'x'", NeedNothing}, {"when", "ttl > 1", NeedState}, {"when", "before != after", NeedValue}, {"when", "event != 'del'", NeedState}}
+	counts := map[Need]int{}
+	for range 200 {
+		n := 1 + rng.IntN(40)
+		specs, docs, each := make([]spec, n), make([]any, n), make([]Need, n)
+		for i := range specs {
+			s := randomSpec(rng, &generator{rng}, i)
+			delete(s.doc, "type")
+			pick := needs[rng.IntN(len(needs))]
+			s.doc[pick.field], each[i] = pick.value, pick.need
+			for _, name := range s.events {
+				switch name {
+				case "del", "expired":
+					each[i] = max(each[i], NeedState)
+				}
+				if name == "expired" && rng.IntN(2) == 0 {
+					s.doc["on_time"], each[i] = true, NeedOnTime
+				}
+			}
+			if s.events != nil && !slices.ContainsFunc(s.events, func(e string) bool { return e != event.Publish }) || s.disabled {
+				each[i] = NeedNothing
+			}
+			specs[i], docs[i] = s, s.doc
+		}
+		set, err := Build(map[string]any{"rule": docs}, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 100 {
+			ev := randomEvent(rng)
+			want := NeedNothing
+			for i := range specs {
+				s := &specs[i]
+				glob := func(p string) bool { return naive(p, string(ev.Key)) }
+				if s.keys != nil && !slices.ContainsFunc(s.keys, glob) || slices.ContainsFunc(s.keysNot, glob) ||
+					s.regex != "" && !regexp.MustCompile(s.regex).Match(ev.Key) || s.dbs != nil && !slices.Contains(s.dbs, ev.DB) {
+					continue
+				}
+				want = max(want, each[i])
+			}
+			got := set.Need(ev.DB, ev.Key)
+			counts[got]++
+			if got != want {
+				t.Fatalf("%q in %d needs %d, want %d: %v", ev.Key, ev.DB, got, want, fmt.Sprint(docs))
+			}
+		}
+	}
+	t.Log(counts)
+	for need := NeedNothing; need <= NeedOnTime; need++ {
+		if counts[need] < 200 {
+			t.Errorf("only %d keys with need %d", counts[need], need)
+		}
+	}
+}
+
+func TestNeedAllocates(t *testing.T) {
+	set := needSet(t, "key = ['a:{x}', 'b*', '*z', 'exact']\ndb = [0, 1]\nkey_not = 'a:9'\nwhen = 'before != after'\naction = { type = 'log' }")
+	keys := [][]byte{[]byte("a:1"), []byte("nothing:here"), []byte("b1"), []byte("exact"), []byte("a:9")}
+	if n := testing.AllocsPerRun(100, func() {
+		for _, k := range keys {
+			set.Need(1, k)
+		}
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func BenchmarkNeed(b *testing.B) {
+	var docs []any
+	for i := range 1000 {
+		docs = append(docs, map[string]any{"name": fmt.Sprint(i), "key": fmt.Sprintf("app%d:{id}", i), "when": "before != after", "action": map[string]any{"type": "log"}})
+	}
+	set, err := Build(map[string]any{"rule": docs}, Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	for name, key := range map[string]string{"watched": "app500:1234567", "unwatched": "session:1234567890"} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			k := []byte(key)
+			for b.Loop() {
+				set.Need(0, k)
+			}
+		})
+	}
+}
