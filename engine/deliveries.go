@@ -58,8 +58,6 @@ type Delivery struct {
 	Delivered time.Time       `json:"delivered,omitzero"`
 	Status    string          `json:"status,omitempty"` // what the receiver said
 	Firing    json.RawMessage `json:"firing,omitempty"` // what is delivered; where one is shown, not where many are listed
-
-	place uint64 // where a listing goes on
 }
 
 // DeadLetter is a firing that was given up. Its JSON form is that of the API.
@@ -85,30 +83,21 @@ const maxScanned = 100_000
 // Pending lists firings that wait, the oldest first, and returns the Before to
 // go on with, 0 at the end.
 func (e *Engine) Pending(q Query) (list []Delivery, next uint64, err error) {
+	more := false
 	for _, action := range e.actionNames(q.Action) {
-		n := 0
-		for p, err := range e.store.Pending(action, q.Before+1) {
-			if err != nil {
-				return nil, 0, err
-			}
-			if n++; n > maxScanned {
-				break
-			}
-			if q.Failing && p.Attempts == 0 {
-				continue
-			}
-			list = append(list, Delivery{
-				Number: p.Seq, State: "pending", Action: action, Attempts: p.Attempts, Planned: p.Born, Due: p.Due, LastError: p.Error, place: p.Seq,
-			})
-			if len(list) >= 2*q.limit() && q.Rule == "" {
-				list = oldest(list, q.limit())
-				break // of this action, whose others are newer
-			}
+		of, rest, err := e.pendingOf(action, &q)
+		if err != nil {
+			return nil, 0, err
+		}
+		more = more || rest
+		list = append(list, of...)
+		if q.Rule == "" && len(list) > q.limit() { // else it is not known yet which are asked for
+			list, more = oldest(list, q.limit()), true
 		}
 	}
-	list = oldest(list, len(list))
 	kept := list[:0]
-	for _, d := range list {
+	for _, d := range oldest(list, len(list)) {
+		next = d.Number
 		switch err := e.fill(&d, false); {
 		case isMissing(err):
 			continue // delivered meanwhile
@@ -117,11 +106,36 @@ func (e *Engine) Pending(q Query) (list []Delivery, next uint64, err error) {
 		}
 		if q.wants(d.Action, d.ID) {
 			if kept = append(kept, d); len(kept) == q.limit() {
-				return kept, d.place, nil
+				return kept, next, nil
 			}
 		}
 	}
-	return kept, 0, nil
+	if !more {
+		next = 0
+	}
+	return kept, next, nil
+}
+
+// pendingOf returns the first of an action's firings, without what is in their
+// payload, and whether there are more.
+func (e *Engine) pendingOf(action string, q *Query) (list []Delivery, more bool, err error) {
+	n := 0
+	for p, err := range e.store.Pending(action, q.Before+1) {
+		if err != nil {
+			return nil, false, err
+		}
+		if n == maxScanned || q.Rule == "" && len(list) == q.limit() {
+			return list, true, nil
+		}
+		n++
+		if q.Failing && p.Attempts == 0 {
+			continue
+		}
+		list = append(list, Delivery{
+			Number: p.Seq, State: "pending", Action: action, Attempts: p.Attempts, Planned: p.Born, Due: p.Due, LastError: p.Error,
+		})
+	}
+	return list, false, nil
 }
 
 // oldest sorts, and leaves the first n.
