@@ -32,6 +32,23 @@ func (q *fifo[T]) pop() T {
 	return v
 }
 
+// popSecond removes the item behind the first; there has to be one.
+func (q *fifo[T]) popSecond() T {
+	v := q.items[q.head+1]
+	q.items[q.head+1] = q.items[q.head]
+	q.pop()
+	return v
+}
+
+// skip removes the first n items.
+func (q *fifo[T]) skip(n int) {
+	clear(q.items[q.head : q.head+n])
+	q.head += n
+	if q.head == len(q.items) {
+		q.items, q.head = q.items[:0], 0
+	}
+}
+
 // all returns the items, first to last, to be read until the next change.
 func (q *fifo[T]) all() []T { return q.items[q.head:] }
 

@@ -59,15 +59,26 @@ type lane struct {
 	jobs    fifo[job]
 	skipped uint64 // seq of the first job that was left out because the lane is full; 0: none was
 	busy    bool   // its first job is being attempted
+	dropped uint64 // up to this seq jobs were dropped from behind the first
 }
 
-// aged is the place of a job. It is out of date where the lane has passed seq.
+// aged is the place of a job.
 type aged struct {
 	seq  uint64
 	lane *lane
 }
 
-func (a aged) gone() bool { return a.lane.jobs.len() == 0 || a.seq < a.lane.jobs.first().seq }
+// gone reports whether the job is not there any more.
+func (a aged) gone() bool {
+	if a.lane.jobs.len() == 0 {
+		return true
+	}
+	first := a.lane.jobs.first().seq
+	return a.seq < first || a.seq > first && a.seq <= a.lane.dropped
+}
+
+// attempted reports whether the job, which is there, is being attempted.
+func (a aged) attempted() bool { return a.lane.busy && a.seq == a.lane.jobs.first().seq }
 
 // job is what is known of a job without reading it.
 type job struct {
@@ -147,25 +158,46 @@ func (o *outbox) index(l *lane, j job) {
 // unindex removes the first job of a lane. The caller holds the lock.
 func (o *outbox) unindex(l *lane) job {
 	j := l.jobs.pop()
-	if j.firing != nil {
-		o.cached--
-	}
-	l.ep.indexed--
+	o.unindexed(l.ep, &j)
 	for l.ep.ages.len() > 0 && l.ep.ages.first().gone() {
 		l.ep.ages.pop()
 	}
 	return j
 }
 
-// oldest returns the lane with the oldest job that is not being attempted, or
-// nil.
-func (ep *endpoint) oldest() *lane {
-	for _, a := range ep.ages.all() {
-		if !a.lane.busy && !a.gone() {
-			return a.lane
-		}
+func (o *outbox) unindexed(ep *endpoint, j *job) {
+	ep.indexed--
+	if j.firing != nil {
+		o.cached--
 	}
-	return nil
+}
+
+// unindexOldest removes the oldest job of which no attempt is under way, and
+// returns it with its lane, or nil if there is none. The caller holds the lock.
+func (o *outbox) unindexOldest(ep *endpoint) (*lane, job) {
+	all, kept := ep.ages.all(), 0
+	for i, a := range all {
+		switch {
+		case a.gone():
+			continue
+		case a.attempted():
+			all[kept] = a
+			kept++
+			continue
+		}
+		copy(all[i+1-kept:i+1], all[:kept])
+		ep.ages.skip(i + 1 - kept)
+		if !a.lane.busy {
+			return a.lane, o.unindex(a.lane)
+		}
+		a.lane.dropped = a.seq
+		j := a.lane.jobs.popSecond()
+		o.unindexed(ep, &j)
+		return a.lane, j
+	}
+	copy(all[len(all)-kept:], all[:kept])
+	ep.ages.skip(len(all) - kept)
+	return nil, job{}
 }
 
 // forget drops a lane that has no more jobs.

@@ -235,7 +235,7 @@ const maxBlock = 10 * time.Second
 // lock.
 func (o *outbox) lacksRoom() bool {
 	if o.pending < o.max && o.weight < o.bounds.intake {
-		if o.pending <= o.max-o.max/10 && o.weight <= o.bounds.intake/2 {
+		if o.pending <= o.max/2 && o.weight <= o.bounds.intake/2 {
 			o.blocked = 0
 		}
 		return false
@@ -581,11 +581,10 @@ func (o *outbox) dropOldest(endpoint string, f *actions.Firing) bool {
 	if ep == nil {
 		return false
 	}
-	l := ep.oldest()
+	l, gone := o.unindexOldest(ep)
 	if l == nil {
 		return false
 	}
-	gone := o.unindex(l)
 	ep.pending--
 	o.pending--
 	o.settled = append(o.settled, settlement{what: expelled, endpoint: ep.name, job: gone})

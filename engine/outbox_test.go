@@ -127,9 +127,15 @@ func newBox(t *testing.T, maxPending, concurrency int, rs ...*receiver) *box {
 // openBox returns a running outbox on a store.
 func openBox(t *testing.T, st *store.Store, maxPending, concurrency int, rs ...*receiver) *box {
 	t.Helper()
+	return openBounded(t, st, defaultBounds, maxPending, concurrency, rs...)
+}
+
+func openBounded(t *testing.T, st *store.Store, lim bounds, maxPending, concurrency int, rs ...*receiver) *box {
+	t.Helper()
 	b := &box{t: t, log: &lockedBuffer{}}
 	src := noSource{ack: func(p source.Position) { b.acked = p }}
 	b.outbox = newOutbox(st, &Config{MaxPending: maxPending, CheckpointInterval: time.Hour, Source: src, Logger: slog.New(slog.NewTextHandler(b.log, nil))})
+	b.bounds = lim
 	if err := b.recover(); err != nil {
 		t.Fatal(err)
 	}
@@ -145,11 +151,14 @@ func openBox(t *testing.T, st *store.Store, maxPending, concurrency int, rs ...*
 }
 
 // use brings in a generation with the receivers for endpoints.
-func (b *box) use(concurrency int, rs ...*receiver) {
+func (b *box) use(concurrency int, rs ...*receiver) { b.useSpec(spec(nil), concurrency, rs...) }
+
+// useSpec is use, with a spec for all of them.
+func (b *box) useSpec(spec *rules.Action, concurrency int, rs ...*receiver) {
 	g := &generation{endpoints: map[string]endpointConfig{}}
 	for i, r := range rs {
 		if r != nil {
-			g.endpoints[fmt.Sprint(i)] = endpointConfig{action: r, concurrency: concurrency, spec: spec(nil)}
+			g.endpoints[fmt.Sprint(i)] = endpointConfig{action: r, concurrency: concurrency, spec: spec}
 		}
 	}
 	b.setGeneration(g)

@@ -1,0 +1,727 @@
+package engine
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"triggerd/actions"
+	"triggerd/internal/event"
+	"triggerd/internal/store"
+	"triggerd/rules"
+	"triggerd/source"
+)
+
+// small are bounds that a handful of firings goes beyond.
+var small = bounds{window: 20, lane: 3, chunk: 4, cached: 5, intake: 1 << 20, unpassed: 7}
+
+// ended is a model of what a receiver may see: for each key the firings that
+// were put, in order, and how each of them ended.
+type ended struct {
+	t    *testing.T
+	mu   sync.Mutex
+	put  map[string][]string // key -> IDs
+	got  map[string][]string // key -> IDs, in the order in which they ended
+	dead map[string]bool
+	now  map[string]bool // keys of which an attempt is under way
+	rnd  *rand.Rand
+}
+
+func (m *ended) chance(p float64) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.rnd.Float64() < p
+}
+
+func (m *ended) intN(n int) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.rnd.IntN(n)
+}
+
+// do is an attempt with a random outcome.
+func (m *ended) do(f *actions.Firing) error {
+	key := f.Rule + " " + string(f.Event.Key)
+	m.mu.Lock()
+	if m.now[key] {
+		m.t.Errorf("two attempts of %s at once", key)
+	}
+	m.now[key] = true
+	m.mu.Unlock()
+	time.Sleep(time.Duration(m.intN(3000)) * time.Millisecond)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.now[key] = false
+	switch x := m.rnd.Float64(); {
+	case x < 0.3:
+		return errDown
+	case x < 0.35:
+		return actions.RetryAfter(7*time.Second, errDown)
+	case x < 0.4:
+		m.got[key] = append(m.got[key], f.ID)
+		m.dead[f.ID] = true
+		return actions.Permanent(errDown)
+	}
+	m.got[key] = append(m.got[key], f.ID)
+	return nil
+}
+
+// Whatever fails, however often the process is restarted and the rules are
+// reloaded, with lanes, windows and chunks far too small for what waits: each
+// firing ends once, those of a key in order, and no more than one at a time.
+func TestOutboxModel(t *testing.T) {
+	for seed := range uint64(30) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { runModel(t, seed) })
+		})
+	}
+}
+
+func runModel(t *testing.T, seed uint64) {
+	st, err := store.OpenInMemory()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	m := &ended{t: t, put: map[string][]string{}, got: map[string][]string{}, dead: map[string]bool{}, now: map[string]bool{}, rnd: rand.New(rand.NewPCG(seed, 1))}
+	receivers := func() []*receiver { return []*receiver{{do: m.do}, {do: m.do}} }
+	const endless = 1000
+	patient := spec(func(a *rules.Action) {
+		a.Timeout, a.Retry = time.Hour, rules.Retry{MaxAttempts: endless, Backoff: time.Second, MaxBackoff: 4 * time.Second}
+	})
+	b := openBounded(t, st, small, 10_000, 3)
+	b.useSpec(patient, 3, receivers()...)
+	total := 0
+	for i := range 40 {
+		for range m.intN(20) {
+			endpoint, key := fmt.Sprint(m.intN(2)), fmt.Sprint(m.intN(6))
+			if m.chance(0.5) {
+				key = "busy"
+			}
+			id := fmt.Sprintf("%d-%d", seed, total)
+			total++
+			m.put["r"+endpoint+" "+key] = append(m.put["r"+endpoint+" "+key], id)
+			b.put(endpoint, key, id, patient)
+		}
+		sleep(time.Duration(m.intN(2000)) * time.Millisecond)
+		switch i % 10 {
+		case 3:
+			b.useSpec(patient, 1+m.intN(4), receivers()...)
+		case 6: // the first endpoint is gone for a while: its firings are delivered all the same
+			b.useSpec(patient, 2, nil, receivers()[1])
+		case 9:
+			sleep(time.Duration(m.intN(500)) * time.Millisecond)
+			b.stop(t.Context(), false)
+			b.end()
+			b = openBounded(t, st, small, 10_000, 3)
+			b.useSpec(patient, 3, receivers()...)
+		}
+	}
+	b.settleAll(100 * time.Hour)
+	b.mu.Lock()
+	if b.pending != 0 || b.cached != 0 || b.weight != 0 {
+		t.Errorf("%d pending, %d cached, %d bytes in the intake at the end", b.pending, b.cached, b.weight)
+	}
+	for name, ep := range b.endpoints {
+		if ep.indexed != 0 || len(ep.lanes) != 0 || ep.pending != 0 || ep.workers != 0 || ep.more {
+			t.Errorf("endpoint %s at the end: %d indexed, %d lanes, %d pending, %d workers, more %v", name, ep.indexed, len(ep.lanes), ep.pending, ep.workers, ep.more)
+		}
+	}
+	b.mu.Unlock()
+	for _, key := range slices.Sorted(maps.Keys(m.put)) {
+		if !slices.Equal(m.got[key], m.put[key]) {
+			t.Errorf("seed %d, %s:\ngot  %v\nwant %v", seed, key, m.got[key], m.put[key])
+		}
+	}
+	for d, err := range st.Dead(0) {
+		if err != nil || !m.dead[d.ID] {
+			t.Errorf("dead letter of %s, %v", d.ID, err)
+		}
+		delete(m.dead, d.ID)
+	}
+	if len(m.dead) > 0 {
+		t.Errorf("no dead letters of %v", m.dead)
+	}
+	b.end()
+}
+
+// A firing is committed with the position behind what made it, or not at all,
+// and its position is acknowledged only then.
+func TestOutboxCommitsWithPosition(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBox(t, 100, 1, &receiver{})
+		firing := func(i int) *actions.Firing {
+			return &actions.Firing{ID: fmt.Sprint(i), Rule: "r0", Action: "a", Event: &event.Event{Key: []byte("k")}}
+		}
+		at := func(offset int64) source.Position {
+			return source.Position{ReplID: strings.Repeat("a", 40), Offset: offset}
+		}
+		check := func(delivered int, want source.Position) {
+			t.Helper()
+			synctest.Wait()
+			saved, err := b.store.Checkpoint()
+			if err != nil || (saved != want.String()) != want.IsZero() || b.acked != want || b.total().Delivered != int64(delivered) {
+				t.Errorf("delivered %d, checkpoint %q, acknowledged %v, %v; want %d and %v", b.total().Delivered, saved, b.acked, err, delivered, want)
+			}
+		}
+		b.add("0", endpointConfig{}, spec(nil), "block", firing(1))
+		check(0, source.Position{})
+		b.pass(at(10), true, false)
+		check(1, at(10))
+		b.add("0", endpointConfig{}, spec(nil), "block", firing(2)) // in a transaction
+		b.pass(source.Position{}, false, false)
+		b.add("0", endpointConfig{}, spec(nil), "block", firing(3))
+		check(1, at(10))
+		b.pass(at(20), true, false)
+		check(3, at(20))
+		b.add("0", endpointConfig{}, spec(nil), "block", firing(4))
+		ofClock := firing(5)
+		ofClock.Event.Origin = event.FromClock
+		b.add("0", endpointConfig{}, spec(nil), "block", ofClock) // not before what came before it
+		check(3, at(20))
+		b.pass(at(30), true, false)
+		check(5, at(30))
+		ofClock = firing(6)
+		ofClock.Event.Origin = event.FromClock
+		b.add("0", endpointConfig{}, spec(nil), "block", ofClock)
+		check(6, at(30))
+	})
+}
+
+// A key that is stuck with more firings than its lane and a chunk of the store
+// hold does not keep the others waiting, after a restart either.
+func TestOutboxStuckKeyAfterRestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st, err := store.OpenInMemory()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer st.Close()
+		b := openBounded(t, st, small, 1000, 2, &receiver{})
+		b.endpoints["0"].paused = true
+		for i := range 50 {
+			b.put("0", "stuck", fmt.Sprintf("s%d", i), spec(nil))
+		}
+		b.put("0", "free", "f", spec(nil))
+		synctest.Wait()
+		b.end()
+		r := &receiver{do: func(f *actions.Firing) error {
+			if string(f.Event.Key) == "stuck" {
+				return actions.RetryAfter(0, errDown)
+			}
+			return nil
+		}}
+		b = openBounded(t, st, small, 1000, 2)
+		b.useSpec(spec(func(a *rules.Action) { a.Retry.Backoff, a.Retry.MaxBackoff = time.Hour, time.Hour }), 2, r)
+		sleep(time.Millisecond)
+		if got := r.received(); len(got) != 1 {
+			t.Errorf("received %v, want the firing of the free key", got)
+		}
+		b.end()
+	})
+}
+
+// An endpoint that is down for six hours is attempted about once a minute, one
+// attempt at a time; nothing is lost, and when it is back all of it arrives in
+// order and soon. Another endpoint does not notice.
+func TestOutboxOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const outage = 6 * time.Hour
+		began := time.Now()
+		dead := &receiver{takes: 10 * time.Second, do: func(*actions.Firing) error {
+			if time.Since(began) < outage {
+				return errDown
+			}
+			return nil
+		}}
+		good := &receiver{}
+		b := newBox(t, 100_000, 16, dead, good)
+		forever := spec(func(a *rules.Action) {
+			a.Timeout, a.Retry = time.Minute, rules.Retry{MaxAttempts: 1000, Backoff: time.Second, MaxBackoff: time.Minute}
+		})
+		want := map[string]string{}
+		const n = 600
+		for i := range n {
+			key, id := fmt.Sprint("k", i%40), fmt.Sprintf("k%d-%d", i%40, i)
+			want[key] += id + " "
+			b.put("0", key, id, forever)
+			b.put("1", key, id, forever)
+			sleep(30 * time.Second) // five hours in all
+		}
+		if got := len(good.received()); got != n {
+			t.Errorf("%d of %d arrived at the good endpoint", got, n)
+		}
+		if len(dead.received()) > 0 {
+			t.Error("delivered to an endpoint that is down")
+		}
+		tries := dead.tried()
+		if limit := 60*6 + 32; tries > limit || tries < 60 {
+			t.Errorf("%d attempts in five hours, want between 60 and %d", tries, limit)
+		}
+		time.Sleep(time.Until(began.Add(outage)))
+		if !strings.Contains(b.log.String(), "endpoint fails again and again") {
+			t.Errorf("log:\n%s", b.log)
+		}
+		sleep(5*time.Minute + n/16*10*time.Second)
+		got := map[string]string{}
+		for _, id := range dead.received() {
+			key, _, _ := strings.Cut(id, "-")
+			got[key] += id + " "
+		}
+		if !maps.Equal(got, want) {
+			t.Errorf("after the outage:\n%v\nwant\n%v", got, want)
+		}
+		if dead.mostAtOnce() != 16 {
+			t.Errorf("%d attempts at once after the outage, want 16", dead.mostAtOnce())
+		}
+		if !strings.Contains(b.log.String(), "endpoint answers again") {
+			t.Error("its end was not told")
+		}
+	})
+}
+
+// A receiver that asks to be left alone is, by all lanes.
+func TestOutboxRetryAfterHoldsEndpoint(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		asked := false
+		r := &receiver{}
+		r.do = func(f *actions.Firing) error {
+			if !asked {
+				asked = true
+				return actions.RetryAfter(10*time.Minute, errDown)
+			}
+			return nil
+		}
+		b := newBox(t, 1000, 1, r)
+		for i := range 20 {
+			b.put("0", fmt.Sprint(i), fmt.Sprint(i), spec(nil))
+		}
+		sleep(10*time.Minute - time.Second)
+		if r.tried() != 1 {
+			t.Errorf("%d attempts within the time that was asked for", r.tried())
+		}
+		sleep(2 * time.Second)
+		if n := len(r.received()); n != 20 {
+			t.Errorf("%d of 20 delivered after it", n)
+		}
+	})
+}
+
+// A rate is kept over any time, and made use of; a reload changes it at once.
+func TestOutboxRateLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		var mu sync.Mutex
+		var at []time.Duration
+		r := &receiver{do: func(*actions.Firing) error {
+			mu.Lock()
+			defer mu.Unlock()
+			at = append(at, time.Since(began))
+			return nil
+		}}
+		b := newBox(t, 1000, 8, r)
+		limit := func(max int, per time.Duration) {
+			b.setGeneration(&generation{endpoints: map[string]endpointConfig{
+				"0": {action: r, spec: spec(nil), concurrency: 8, rate: rules.RateLimit{Max: max, Per: per}},
+			}})
+		}
+		limit(5, time.Second)
+		for i := range 100 {
+			b.put("0", fmt.Sprint(i), fmt.Sprint(i), spec(nil))
+		}
+		sleep(10 * time.Second)
+		mu.Lock()
+		if n := len(at); n < 54 || n > 55 {
+			t.Errorf("%d attempts in 10 s, want 5 and 5 each second", n)
+		}
+		for i, from := range at {
+			for j := i; j < len(at); j++ {
+				if n, most := j-i+1, 5+5*(at[j]-from).Seconds()+1e-6; float64(n) > most {
+					t.Fatalf("%d attempts in %v", n, at[j]-from)
+				}
+			}
+		}
+		mu.Unlock()
+		limit(1, 24*time.Hour)
+		sleep(time.Minute)
+		slow := r.tried()
+		limit(1000, time.Second)
+		sleep(time.Minute)
+		if slow > 57 || r.tried() != 100 {
+			t.Errorf("%d attempts at one a day, %d at 1000 a second", slow, r.tried())
+		}
+	})
+}
+
+// A firing that was matched just before a reload that has no use for its
+// endpoint any more is delivered as the old rules say.
+func TestOutboxReloadRace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		old := &receiver{}
+		b := newBox(t, 10, 1, old, &receiver{})
+		b.use(1, nil, &receiver{})
+		if _, there := b.endpoints["0"]; there {
+			t.Fatal("the endpoint is still there")
+		}
+		b.add("0", endpointConfig{action: old, spec: spec(nil), concurrency: 1}, spec(nil), "block",
+			&actions.Firing{ID: "late", Rule: "r0", Action: "a", Event: &event.Event{}})
+		b.pass(source.Position{}, true, false)
+		synctest.Wait()
+		if got := old.received(); len(got) != 1 {
+			t.Errorf("received %v", got)
+		}
+	})
+}
+
+// Firings of an endpoint that no rule has wait, over restarts, until it is
+// back.
+func TestOutboxEndpointComesBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st, err := store.OpenInMemory()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer st.Close()
+		down := &receiver{do: func(*actions.Firing) error { return errDown }}
+		b := openBox(t, st, 100, 1, down)
+		for i := range 5 {
+			b.put("0", "k", fmt.Sprint(i), spec(func(a *rules.Action) { a.Retry.Backoff, a.Retry.MaxBackoff = time.Hour, time.Hour }))
+		}
+		synctest.Wait()
+		b.end()
+		b = openBox(t, st, 100, 1, nil, &receiver{})
+		sleep(time.Hour)
+		if b.pending != 5 || !strings.Contains(b.log.String(), "firings wait for an action that no rule has any more") {
+			t.Errorf("%d pending, log:\n%s", b.pending, b.log)
+		}
+		back := &receiver{}
+		b.use(1, back)
+		sleep(time.Hour)
+		if got := strings.Join(back.received(), " "); got != "0 1 2 3 4" {
+			t.Errorf("received %s", got)
+		}
+		b.end()
+	})
+}
+
+func (r *receiver) tried() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.attempts)
+}
+
+func (r *receiver) mostAtOnce() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.most
+}
+
+func (b *box) total() (s Stats) {
+	b.addStats(&s)
+	return s
+}
+
+// settleAll lets time pass until nothing is pending, at most limit.
+func (b *box) settleAll(limit time.Duration) {
+	for began := time.Now(); time.Since(began) < limit; sleep(time.Minute) {
+		b.mu.Lock()
+		left := b.pending
+		b.mu.Unlock()
+		if left == 0 {
+			break
+		}
+	}
+	sleep(time.Second)
+}
+
+// putOver puts a firing with an overflow policy.
+func (b *box) putOver(overflow, key, id string) {
+	b.add("0", endpointConfig{}, spec(nil), overflow, &actions.Firing{ID: id, Rule: "r0", Action: "a", Event: &event.Event{Key: []byte(key)}})
+	b.pass(source.Position{}, true, false)
+}
+
+func countDead(t *testing.T, st *store.Store, reason string) (letters, firings int) {
+	t.Helper()
+	for d, err := range st.Dead(0) {
+		var n int
+		if err != nil || d.Reason != reason {
+			t.Fatalf("dead letter %+v, %v", d, err)
+		}
+		if _, err := fmt.Sscanf(d.Error, "%d firings of rule", &n); err != nil {
+			t.Fatalf("dead letter %+v: %v", d, err)
+		}
+		letters, firings = letters+1, firings+n
+	}
+	return letters, firings
+}
+
+// With drop_new the reader never waits; each firing that is not taken in is
+// counted and stands in a dead letter; with room again nothing is dropped.
+func TestOverflowDropNew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &receiver{takes: 500 * time.Millisecond}
+		b := newBox(t, 10, 1, r)
+		began := time.Now()
+		for i := range 100 {
+			b.putOver("drop_new", "k", fmt.Sprint(i))
+		}
+		if took := time.Since(began); took != 0 {
+			t.Errorf("the reader waited %v", took)
+		}
+		sleep(time.Minute)
+		if got := strings.Join(r.received(), " "); got != "0 1 2 3 4 5 6 7 8 9" {
+			t.Errorf("received %s", got)
+		}
+		if letters, n := countDead(t, b.store, "dropped"); n != 90 || letters > 90 || b.total().Dropped != 90 {
+			t.Errorf("%d dropped in %d dead letters, counted %d", n, letters, b.total().Dropped)
+		}
+		b.putOver("drop_new", "k", "later")
+		sleep(time.Minute)
+		if n := len(r.received()); n != 11 || b.total().Dropped != 90 {
+			t.Errorf("%d received, %d dropped, though there was room", n, b.total().Dropped)
+		}
+	})
+}
+
+// With drop_old the newest firings are those that arrive, still in order.
+func TestOverflowDropOld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const n, room = 100, 10
+		r := &receiver{takes: 500 * time.Millisecond}
+		b := newBox(t, room, 1, r)
+		began := time.Now()
+		for i := range n {
+			b.putOver("drop_old", fmt.Sprint("k", i%3), fmt.Sprint(i))
+			synctest.Wait()
+		}
+		if took := time.Since(began); took != 0 {
+			t.Errorf("the reader waited %v", took)
+		}
+		sleep(time.Minute)
+		want := []string{"0"} // was being attempted
+		for i := n - room + 1; i < n; i++ {
+			want = append(want, fmt.Sprint(i))
+		}
+		got := r.received()
+		slices.SortFunc(got, func(a, b string) int { return len(a)*1000 - len(b)*1000 + strings.Compare(a, b) })
+		if !slices.Equal(got, want) {
+			t.Errorf("received %v, want %v", got, want)
+		}
+		if _, dropped := countDead(t, b.store, "dropped"); dropped != n-room || b.total().Dropped != n-room || b.pending != 0 || b.cached != 0 || b.endpoints["0"].indexed != 0 || len(b.endpoints["0"].lanes) != 0 {
+			t.Errorf("%d dropped, counted %d, %d pending, %d cached", dropped, b.total().Dropped, b.pending, b.cached)
+		}
+	})
+}
+
+// drop_old with retries, full lanes and restarts: what was put is delivered or
+// dropped, nothing twice, and each key in order.
+func TestOverflowDropOldModel(t *testing.T) {
+	for seed := range uint64(20) {
+		synctest.Test(t, func(t *testing.T) {
+			st, err := store.OpenInMemory()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer st.Close()
+			m := &ended{t: t, got: map[string][]string{}, dead: map[string]bool{}, now: map[string]bool{}, rnd: rand.New(rand.NewPCG(seed, 2))}
+			b := openBounded(t, st, small, 30, 2, &receiver{do: m.do})
+			total, dropped := 0, int64(0)
+			for i := range 60 {
+				for range m.intN(12) {
+					b.putOver("drop_old", fmt.Sprint(m.intN(4)), fmt.Sprintf("%04d", total))
+					total++
+				}
+				sleep(time.Duration(m.intN(2000)) * time.Millisecond)
+				if i%20 == 19 {
+					b.stop(t.Context(), false)
+					dropped += b.total().Dropped
+					b.end()
+					b = openBounded(t, st, small, 30, 2, &receiver{do: m.do})
+				}
+			}
+			b.settleAll(100 * time.Hour)
+			dropped += b.total().Dropped
+			delivered := 0
+			for key, ids := range m.got {
+				delivered += len(ids)
+				if !slices.IsSorted(ids) || len(slices.Compact(slices.Clone(ids))) != len(ids) {
+					t.Errorf("seed %d, %s: %v", seed, key, ids)
+				}
+			}
+			given := 0
+			for d, err := range st.Dead(0) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if d.Reason == "attempts" || d.Reason == "age" {
+					given++
+				}
+			}
+			if int64(delivered+given)+dropped != int64(total) || dropped == 0 || b.pending != 0 {
+				t.Errorf("seed %d: %d delivered, %d given up and %d dropped of %d, %d pending", seed, delivered, given, dropped, total, b.pending)
+			}
+			b.end()
+		})
+	}
+}
+
+// With block the reader waits ten seconds in all, not for each firing, and then
+// drops; after there was plenty of room it may wait again.
+func TestOverflowBlock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &receiver{takes: 800 * time.Millisecond}
+		b := newBox(t, 10, 1, r)
+		for round := range 2 {
+			began, before := time.Now(), b.total().Dropped
+			for i := range 100 {
+				b.putOver("block", "k", fmt.Sprint(i))
+			}
+			if took := time.Since(began); took < maxBlock || took > maxBlock+time.Second {
+				t.Errorf("round %d: the reader waited %v, want %v", round, took, maxBlock)
+			}
+			// one more a delivery while it waited
+			if n := b.total().Dropped - before; n < 100-10-14 || n > 100-10-12 {
+				t.Errorf("round %d: %d dropped", round, n)
+			}
+			sleep(time.Hour)
+		}
+		if n := int64(len(r.received())); n+b.total().Dropped != 200 {
+			t.Errorf("%d received and %d dropped of 200", n, b.total().Dropped)
+		}
+		if _, n := countDead(t, b.store, "dropped"); int64(n) != b.total().Dropped {
+			t.Errorf("%d in dead letters, %d counted", n, b.total().Dropped)
+		}
+	})
+}
+
+// A firing that the store could never hold is dropped, with a word, and takes
+// nothing else with it.
+func TestOutboxTooLarge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &receiver{}
+		b := newBox(t, 10, 1, r)
+		huge := &event.Event{Key: []byte("k"), Args: [][]byte{make([]byte, store.MaxPayload)}}
+		b.add("0", endpointConfig{}, spec(nil), "block", &actions.Firing{ID: "huge", Rule: "r0", Action: "a", Event: huge})
+		b.add("0", endpointConfig{}, spec(nil), "block", &actions.Firing{ID: strings.Repeat("x", store.MaxName+1), Rule: "r0", Action: "a", Event: &event.Event{}})
+		b.put("0", "k", "next", spec(nil))
+		synctest.Wait()
+		if got := r.received(); len(got) != 1 || got[0] != "next" {
+			t.Errorf("received %v", got)
+		}
+		if _, n := countDead(t, b.store, "dropped"); n != 2 || !strings.Contains(b.log.String(), "too large") {
+			t.Errorf("%d in dead letters, log:\n%s", n, b.log)
+		}
+	})
+}
+
+// A store without space pauses what is taken in, not what is delivered, and
+// goes on by itself; memory is bounded meanwhile, and nothing is lost.
+func TestOutboxStoreFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st, err := store.Options{MaxBytes: 96 << 20, MinFree: 1, MaxSettled: 1}.Open(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer st.Close()
+		r := &receiver{}
+		lim := defaultBounds
+		lim.intake = 4 << 20
+		b := openBounded(t, st, lim, 1_000_000, 1, r)
+		b.mu.Lock()
+		b.endpoints["0"].paused = true
+		b.mu.Unlock()
+		rnd := rand.NewChaCha8([32]byte{})
+		const n = 1700
+		put := make(chan struct{})
+		go func() {
+			defer close(put)
+			for i := range n {
+				value := make([]byte, 64<<10) // 110 MB in all, which do not compress
+				rnd.Read(value)
+				b.add("0", endpointConfig{}, spec(nil), "block", &actions.Firing{ID: fmt.Sprint(i), Rule: "r0", Action: "a", Event: &event.Event{Key: []byte("k"), Args: [][]byte{value}}})
+				b.pass(source.Position{ReplID: strings.Repeat("a", 40), Offset: int64(i)}, true, false)
+			}
+		}()
+		sleep(5 * time.Second)
+		b.mu.Lock()
+		stuck, weight := b.pending, b.weight
+		b.endpoints["0"].paused = false
+		b.dispatch(b.endpoints["0"])
+		b.mu.Unlock()
+		if stuck == n || weight > lim.intake+256<<10 {
+			t.Errorf("%d of %d taken in, %d bytes of them in memory", stuck, n, weight)
+		}
+		if !strings.Contains(b.log.String(), "the store is full") {
+			t.Errorf("log:\n%s", b.log)
+		}
+		ctx := t.Context()
+		go st.Run(ctx)
+		<-put
+		sleep(time.Hour)
+		for i, id := range r.received() {
+			if id != fmt.Sprint(i) {
+				t.Fatalf("delivery %d is of %s", i, id)
+			}
+		}
+		if len(r.received()) != n || b.acked.Offset != n-1 || b.total().Dropped != 0 {
+			t.Errorf("%d of %d delivered, %d dropped, acknowledged %v", len(r.received()), n, b.total().Dropped, b.acked)
+		}
+		b.end()
+	})
+}
+
+var payloads = []*actions.Firing{
+	{Event: &event.Event{}},
+	{ID: "i", Rule: "r", Action: "a", Event: &event.Event{Name: "set", Key: []byte("k\xff"), Args: [][]byte{[]byte("k"), nil}, Offset: -1}, Params: map[string]string{"": "\x00", "sku": "7"}},
+	{Rule: strings.Repeat("r", 300), Event: &event.Event{After: event.String([]byte("v")), Before: event.None}},
+}
+
+func TestPayload(t *testing.T) {
+	for i, f := range payloads {
+		b := appendPayload(nil, f)
+		got, err := parsePayload(f.ID, b)
+		if err != nil {
+			t.Fatalf("firing %d: %v", i, err)
+		}
+		if got.ID != f.ID || got.Rule != f.Rule || got.Action != f.Action || !maps.Equal(got.Params, f.Params) || got.Attempt != 0 ||
+			!bytes.Equal(event.AppendBinary(nil, got.Event), event.AppendBinary(nil, f.Event)) {
+			t.Errorf("firing %d: %+v, want %+v", i, got, f)
+		}
+		for n := range len(b) {
+			if got, err := parsePayload("", b[:n]); err == nil {
+				t.Errorf("firing %d cut to %d of %d bytes is %+v", i, n, len(b), got)
+			}
+		}
+	}
+}
+
+// What is read is written back and read again as the same firing, and takes no
+// more memory than what it was read from promises.
+func FuzzPayload(f *testing.F) {
+	for _, p := range payloads {
+		f.Add(appendPayload(nil, p))
+	}
+	f.Add([]byte{payloadVersion, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x0f})
+	f.Fuzz(func(t *testing.T, in []byte) {
+		one, err := parsePayload("id", in)
+		if err != nil {
+			return
+		}
+		again, err := parsePayload("id", appendPayload(nil, one))
+		if err != nil {
+			t.Fatalf("what was written is not read: %v", err)
+		}
+		if !maps.Equal(one.Params, again.Params) || one.Rule != again.Rule || one.Action != again.Action ||
+			!reflect.DeepEqual(event.AppendBinary(nil, one.Event), event.AppendBinary(nil, again.Event)) {
+			t.Fatalf("%+v\nread again\n%+v", one, again)
+		}
+	})
+}
