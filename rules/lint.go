@@ -23,7 +23,11 @@ func (l *linter) problem(n ast.Node, hint, msg string) {
 // boolean visits a node whose value is used as true or false.
 func (l *linter) boolean(n ast.Node) {
 	if kindOf(n) == reflect.Interface {
-		l.problem(n, "write == true", "a value of any kind is used as true or false")
+		hint := "write == true"
+		if s := sideOf(n); s != nil {
+			hint = s.String() + " != nil tells whether the key is there"
+		}
+		l.problem(n, hint, "a value of any kind is used as true or false")
 	}
 	l.node(n)
 }
