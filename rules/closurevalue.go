@@ -356,5 +356,13 @@ func closeNum(n *ast.CallNode) floatFunc {
 	if x := closeAny(n.Arguments[0]); x != nil {
 		return func(s *scope) float64 { return numOr(x(s), otherwise(s)) }
 	}
-	return closeNumber(n.Arguments[0])
+	x := closeNumber(n.Arguments[0])
+	if x == nil || len(n.Arguments) == 1 {
+		return x
+	}
+	return func(s *scope) float64 { // what it is otherwise may fail, and does in the machine
+		v := x(s)
+		otherwise(s)
+		return v
+	}
 }

@@ -303,13 +303,19 @@ func FuzzCondition(f *testing.F) {
 	for range 50 {
 		f.Add(g.boolean(3), uint64(rng.IntN(1000)))
 	}
+	for range 50 {
+		f.Add(g.value(), uint64(rng.IntN(1000)))
+	}
 	f.Add(strings.Repeat("(", 70), uint64(0))
+	f.Add("(size(type))!=num((0),0%0)", uint64(72)) // what nobody needs fails
+	f.Add("A(len())", uint64(507)) // a function of expr without its argument
 	c := testConditions()
 	f.Fuzz(func(t *testing.T, src string, seed uint64) {
 		rng := rand.New(rand.NewPCG(seed, 1))
 		events := make([]*event.Event, 4)
 		for i := range events {
 			events[i] = randomEvent(rng)
+			events[i].Before, events[i].After = randomValue(rng), randomValue(rng)
 		}
 		checkCondition(t, c, src, events)
 	})

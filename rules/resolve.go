@@ -584,7 +584,7 @@ func (r *resolver) builtin(node *ast.Node, n *ast.BuiltinNode, inside bool) {
 			r.problem(n, "", "%s() inside a predicate is not available: its cost would not be bounded", n.Name)
 			return
 		}
-		r.anyElement = r.elementsOf(&n.Arguments[0])
+		r.anyElement = i > 0 && r.elementsOf(&n.Arguments[0])
 		r.node(&n.Arguments[i], true)
 		r.anyElement = false
 	}

@@ -162,6 +162,9 @@ func (r *resolver) valueHelper(node *ast.Node, n *ast.CallNode, name string) boo
 func (r *resolver) valueBuiltin(node *ast.Node, n *ast.BuiltinNode) {
 	switch n.Name {
 	case "len":
+		if len(n.Arguments) != 1 {
+			return // the checker says so
+		}
 		if s := sideOf(n.Arguments[0]); s != nil {
 			r.patch(node, "value.len", s)
 		}
