@@ -308,7 +308,7 @@ func FuzzCondition(f *testing.F) {
 	}
 	f.Add(strings.Repeat("(", 70), uint64(0))
 	f.Add("(size(type))!=num((0),0%0)", uint64(72)) // what nobody needs fails
-	f.Add("A(len())", uint64(507)) // a function of expr without its argument
+	f.Add("A(len())", uint64(507))                  // a function of expr without its argument
 	c := testConditions()
 	f.Fuzz(func(t *testing.T, src string, seed uint64) {
 		rng := rand.New(rand.NewPCG(seed, 1))
