@@ -129,3 +129,22 @@ type = "log"
 		}
 	}
 }
+
+func TestMaxMirror(t *testing.T) {
+	for text, want := range map[string]int64{`"1GiB"`: 1 << 30, `"512MB"`: 512e6, `"7B"`: 7, `4096`: 4096, ``: 1 << 30} {
+		if text != "" {
+			text = "[source]\nmax_mirror = " + text + "\n"
+		}
+		set, err := rules.Parse("f.toml", []byte(text+oneRule), rules.Options{})
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+		} else if set.Source.MaxMirror != want {
+			t.Errorf("%s: %d, want %d", text, set.Source.MaxMirror, want)
+		}
+	}
+	for _, text := range []string{`""`, `"1"`, `"GiB"`, `"-1MiB"`, `"0B"`, `0`, `-5`, `"9999999999TiB"`, `"1XiB"`, `true`, `"1 GiB"`} {
+		if _, err := rules.Parse("f.toml", []byte("[source]\nmax_mirror = "+text+"\n"+oneRule), rules.Options{}); err == nil || !strings.Contains(err.Error(), "f.toml:2:14") {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}

@@ -26,7 +26,7 @@ var defaultRetry = Retry{MaxAttempts: 12, Backoff: time.Second, MaxBackoff: 10 *
 // says so, never silence.
 var (
 	laterSections = []string{"windows"}
-	laterSource   = []string{"max_mirror"}
+	laterSource   []string
 	laterStore    []string
 	laterRule     = []string{"throttle", "debounce", "count", "absent", "cancel", "batch", "dedupe", "for", "once", "sample", "summarize", "active", "mute"}
 	laterAction   = []string{"overflow"}
@@ -143,7 +143,7 @@ func (l *loader) include(s *source, v view) {
 // mistake was filed.
 func (d *document) build(l *loader) *Set {
 	set := &Set{
-		Source: Source{Start: "resume", Ack: "none", PsyncCommand: "PSYNC"},
+		Source: Source{Start: "resume", Ack: "none", PsyncCommand: "PSYNC", MaxMirror: 1 << 30},
 		HTTP:   HTTP{Listen: defaultListen},
 		Store:  Store{Dir: defaultDir, MaxPending: defaultMaxPending, Retention: defaultRetention},
 	}
@@ -209,6 +209,7 @@ func (t *table) source(s *Source) {
 		}
 		return cmd, ok
 	})
+	read(t, "max_mirror", &s.MaxMirror, view.size)
 	t.done(laterSource...)
 }
 

@@ -69,6 +69,7 @@ type Source struct {
 	Start        string // resume (the default), live, snapshot
 	Ack          string // none (the default), received, durable
 	PsyncCommand string // PSYNC by default
+	MaxMirror    int64  // bytes of memory for values of keys; 1 GiB by default
 }
 
 // Store is where deliveries wait: the [store] section.

@@ -2,6 +2,7 @@ package rules
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -208,6 +209,33 @@ func (v view) duration(lo time.Duration) (time.Duration, bool) {
 		return 0, false
 	}
 	return d, true
+}
+
+// size reads a number of bytes: "512MiB", "1GB", or a bare integer.
+func (v view) size() (int64, bool) {
+	if n, isInt := v.v.(int64); isInt && n > 0 {
+		return n, true
+	}
+	if _, isText := v.v.(string); !isText {
+		v.wrongType("a size", `write "512MiB", "2GiB"`)
+		return 0, false
+	}
+	s, ok := v.str()
+	if !ok {
+		return 0, false
+	}
+	digits := strings.TrimRight(s, "KMGTiB")
+	n, err := strconv.ParseInt(digits, 10, 64)
+	unit, known := sizeUnits[s[len(digits):]]
+	if err != nil || !known || n <= 0 || n > math.MaxInt64/unit {
+		v.errorf(`write "512MiB", "2GiB"`, "%s is not a size", v.shown(s))
+		return 0, false
+	}
+	return n * unit, true
+}
+
+var sizeUnits = map[string]int64{
+	"B": 1, "KB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40,
 }
 
 func parseDuration(s string) (time.Duration, error) {

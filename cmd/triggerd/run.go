@@ -116,7 +116,7 @@ func (o *runOptions) run(cmd *cobra.Command, _ []string) error {
 		return badConfig(err)
 	}
 	e, err = engine.New(engine.Config{
-		Rules: set, Source: src, Store: st, Start: set.Source.Start,
+		Rules: set, Source: src, Store: st, Start: set.Source.Start, MaxMirror: set.Source.MaxMirror,
 		Actions: o.actions(log), CheckpointInterval: checkpointInterval(set), Logger: log,
 	})
 	if err != nil {

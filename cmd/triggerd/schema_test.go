@@ -58,6 +58,7 @@ url = "redis://127.0.0.1"
 start = "live"
 ack = "durable"
 psync_command = "PSYNC"
+max_mirror = "2GiB"
 [store]
 dir = "data"
 max_pending = 5
