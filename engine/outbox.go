@@ -277,6 +277,9 @@ func (o *outbox) pass(p source.Position, end, now bool) {
 	if p.IsZero() {
 		return
 	}
+	if p.ReplID != o.position.ReplID {
+		now = true // after a failover: a server knows the history before its own, and none before that
+	}
 	o.position = p
 	if now {
 		o.savedAt = time.Time{}
