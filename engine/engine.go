@@ -13,6 +13,7 @@ import (
 
 	"triggerd/actions"
 	"triggerd/internal/event"
+	"triggerd/internal/keyspace"
 	"triggerd/internal/store"
 	"triggerd/rules"
 	"triggerd/source"
@@ -67,6 +68,7 @@ type Engine struct {
 	reload sync.Mutex    // one Reload at a time
 	clock  chan struct{} // capacity 1: the schedules have changed
 	counts counts
+	mirror atomic.Pointer[keyspace.Stats] // as the reader last told
 
 	started time.Time
 	states  ruleStates
@@ -91,6 +93,10 @@ type Stats struct {
 	Dropped   int64 `json:"dropped"`  // firings not even attempted, since too many waited
 	Pending   int64 `json:"pending"`  // firings that wait now
 	Gaps      int64 `json:"gaps"`     // full resyncs that missed something
+
+	MirrorKeys  int64 `json:"mirror_keys"`  // keys that are kept for rules
+	MirrorBytes int64 `json:"mirror_bytes"` // memory for them, estimated
+	ValuesLost  int64 `json:"values_lost"`  // times that a value became unknown
 }
 
 // New makes an Engine. Rules whose actions cannot be made are an error.
@@ -161,6 +167,11 @@ func (e *Engine) Stats() Stats {
 	s := Stats{
 		Records: e.counts.records.Load(), Bytes: e.counts.bytes.Load(), Events: e.counts.events.Load(),
 		Matches: e.counts.matches.Load(), DryRuns: e.counts.dryRuns.Load(), Gaps: e.counts.gaps.Load(),
+	}
+	if m := e.mirror.Load(); m != nil {
+		l := m.Lost
+		s.MirrorKeys, s.MirrorBytes = m.MirrorKeys, m.MirrorBytes
+		s.ValuesLost = l.Limit + l.Source + l.Mismatch + l.Malformed + l.Undecided
 	}
 	e.outbox.addStats(&s)
 	return s

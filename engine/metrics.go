@@ -95,6 +95,10 @@ var (
 	descStreamBytes  = describe("stream_read_bytes_total", "Bytes of the commands read.")
 	descEvents       = describe("events_total", "Changes of keys that the records made.")
 
+	descMirrorKeys  = describe("mirror_keys", "Keys that are kept for rules that need values or exact events.")
+	descMirrorBytes = describe("mirror_size_bytes", "Memory that the kept keys take, estimated.")
+	descValuesLost  = describe("mirror_values_lost_total", "Times that a kept value became unknown: over the limit, or not to be told from the stream.")
+
 	descMatches       = describe("rule_matches_total", "Events that a rule matched.", "rule")
 	descFirings       = describe("rule_firings_total", "Deliveries that a rule planned, one for each match and action.", "rule")
 	descSkipped       = describe("rule_skipped_total", "Matches that planned nothing, by reason: paused or dry_run.", "rule", "reason")
@@ -126,7 +130,7 @@ var (
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descConnected, descOffset, descSavedOffset, descLag, descDataAge, descConnects, descResyncs, descGaps, descStreamErrors,
-		descRecords, descStreamBytes, descEvents, descMatches, descFirings, descSkipped, descDropped, descConditionErrs, descRulePaused,
+		descRecords, descStreamBytes, descEvents, descMirrorKeys, descMirrorBytes, descValuesLost, descMatches, descFirings, descSkipped, descDropped, descConditionErrs, descRulePaused,
 		descAttempts, descAttemptSeconds, descPending, descPendingLimit, descOldest, descInFlight, descBackingOff, descBreaker, descActionPaused,
 		descDead, descStoreBytes, descStoreFree, descStoreFull, descStoreDamaged, descReloadOK, descReloadAt,
 	} {
@@ -209,6 +213,9 @@ func (m metricSink) source(s *Status) {
 	m.count(descRecords, s.Counts.Records)
 	m.count(descStreamBytes, s.Counts.Bytes)
 	m.count(descEvents, s.Counts.Events)
+	m.gauge(descMirrorKeys, float64(s.Counts.MirrorKeys))
+	m.gauge(descMirrorBytes, float64(s.Counts.MirrorBytes))
+	m.count(descValuesLost, s.Counts.ValuesLost)
 }
 
 func (m metricSink) rule(r *RuleStatus) {

@@ -22,6 +22,7 @@ type reader struct {
 	matches []rules.Match
 	gen     *generation // that the mirror keeps keys for
 	keys    int         // events of the present snapshot
+	passed  int         // records
 	profile *profiler
 
 	snapshot keyspace.SnapshotKey
@@ -94,6 +95,10 @@ func (r *reader) pass(rec *source.Record) {
 	// After an attach at once: a crash before the first regular checkpoint would
 	// start afresh, and miss what lies between.
 	r.e.outbox.pass(rec.Pos, complete(rec), rec.Kind == source.SnapshotEnd)
+	if r.passed++; r.passed%statsEvery == 0 || rec.Kind != source.Command && rec.Kind != source.Key {
+		st := r.in.Stats()
+		r.e.mirror.Store(&st)
+	}
 	if cap(r.events) > keepEvents {
 		r.events = nil
 	}
@@ -104,6 +109,10 @@ func (r *reader) pass(rec *source.Record) {
 func complete(rec *source.Record) bool {
 	return !rec.Pos.IsZero() || rec.Kind == source.SnapshotEnd || rec.Kind == source.Command && rec.Tx.Index == rec.Tx.Size
 }
+
+// statsEvery is after how many records the interpreter's counts are told; the
+// server's keepalive tells them too.
+const statsEvery = 4096
 
 // keepEvents is how many events of one command are made room for: a DEL of a
 // million keys leaves no gigabyte behind.

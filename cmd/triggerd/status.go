@@ -116,6 +116,9 @@ func showStatus(out io.Writer, s *web.Status) {
 	}
 	n := &s.Counts
 	say("counts", "%d events, %d matches, %d firings, %d delivered, %d given up, %d dropped", n.Events, n.Matches, n.Firings, n.Delivered, n.GivenUp, n.Dropped)
+	if n.MirrorKeys > 0 || n.ValuesLost > 0 {
+		say("values", "of %d keys, in %s of memory; %d times one became unknown", n.MirrorKeys, size(n.MirrorBytes), n.ValuesLost)
+	}
 	more := ""
 	if s.DeadLettersMore {
 		more = "more than "
