@@ -147,7 +147,7 @@ func (e *Engine) Reload(set *rules.Set) error {
 	set.ConditionError = e.conditionError
 	e.outbox.setGeneration(gen)
 	e.gen.Store(gen)
-	if src, ok := e.cfg.Source.(refresher); ok && old != nil && set.NeedsSomething() {
+	if src, ok := e.cfg.Source.(refresher); ok && old != nil && !set.NeedsNoMoreThan(old) {
 		src.Refresh()
 	}
 	select {

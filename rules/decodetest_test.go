@@ -1,6 +1,7 @@
 package rules_test
 
 import (
+	"fmt"
 	"reflect"
 	"strings"
 	"testing"
@@ -145,6 +146,40 @@ func TestMaxMirror(t *testing.T) {
 	for _, text := range []string{`""`, `"1"`, `"GiB"`, `"-1MiB"`, `"0B"`, `0`, `-5`, `"9999999999TiB"`, `"1XiB"`, `true`, `"1 GiB"`} {
 		if _, err := rules.Parse("f.toml", []byte("[source]\nmax_mirror = "+text+"\n"+oneRule), rules.Options{}); err == nil || !strings.Contains(err.Error(), "f.toml:2:14") {
 			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
+func TestNeedsNoMoreThan(t *testing.T) {
+	parse := func(fields ...string) *rules.Set {
+		text := ""
+		for i, f := range fields {
+			text += fmt.Sprintf("[[rule]]\nname = \"r%d\"\n%s\naction = { type = \"log\" }\n", i, f)
+		}
+		set, err := rules.Parse("f.toml", []byte(text), rules.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return set
+	}
+	const a, b, c = "key = \"a:*\"\nwhen = \"before != after\"", "key = \"b\"\nevent = \"expired\"", "key = \"c\""
+	for _, tt := range []struct {
+		name     string
+		old, new []string
+		want     bool
+	}{
+		{"nothing", nil, []string{c}, true},
+		{"the same in another order", []string{a, b}, []string{b, c, a}, true},
+		{"less", []string{a, b}, []string{a}, true},
+		{"another key", []string{a}, []string{a, b}, false},
+		{"from nothing", []string{c}, []string{a}, false},
+		{"the value and not only the state", []string{b}, []string{b + "\nwhen = \"before == after\""}, false},
+		{"another database", []string{a + "\ndb = 0"}, []string{a + "\ndb = 1"}, false},
+		{"fewer exceptions", []string{a + "\nkey_not = \"a:x\""}, []string{a}, false},
+		{"other exceptions", []string{a + "\nkey_not = \"a:x\""}, []string{a + "\nkey_not = \"a:y\""}, false},
+	} {
+		if got := parse(tt.new...).NeedsNoMoreThan(parse(tt.old...)); got != tt.want {
+			t.Errorf("%s: %v", tt.name, got)
 		}
 	}
 }

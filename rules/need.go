@@ -1,8 +1,10 @@
 package rules
 
 import (
+	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/expr-lang/expr/ast"
@@ -330,4 +332,53 @@ func (w wants) of(db int, key []byte, need Need) Need {
 func (r *Rule) selectsKey(key []byte) bool {
 	return (r.keys == nil || anyMatches(r.keys, key)) && !anyMatches(r.keysNot, key) &&
 		(r.regexes == nil || anyRegex(r.regexes, key))
+}
+
+// NeedsNoMoreThan reports whether all that the set needs to know of keys an
+// older set needed too, so that a mirror kept for that has it. It may be false
+// though that is so, where the same is written differently.
+func (s *Set) NeedsNoMoreThan(old *Set) bool {
+	if s.needs == nil {
+		return true
+	}
+	if old.needs == nil {
+		return false
+	}
+	had := old.needs.lines()
+	for line := range s.needs.lines() {
+		if !had[line] {
+			return false
+		}
+	}
+	return true
+}
+
+// lines tells what is needed, one line for each want.
+func (x *needIndex) lines() map[string]bool {
+	lines := map[string]bool{}
+	add := func(keys string, list wants) {
+		for _, w := range list {
+			line := fmt.Sprintf("%s %d %v", keys, w.need, w.dbs)
+			if w.rule != nil {
+				line += fmt.Sprintf(" %s %s %v", globTexts(w.rule.keys), globTexts(w.rule.keysNot), w.rule.regexes)
+			}
+			lines[line] = true
+		}
+	}
+	add("any", x.any)
+	for key, w := range x.exact {
+		add("key "+strconv.Quote(key), w)
+	}
+	for i := range x.globs {
+		add("glob "+strconv.Quote(x.globs[i].glob.text()), x.globs[i].wants)
+	}
+	return lines
+}
+
+func globTexts(globs []*glob) []string {
+	texts := make([]string, len(globs))
+	for i, g := range globs {
+		texts[i] = strconv.Quote(g.text())
+	}
+	return texts
 }
