@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -215,4 +216,33 @@ target = "hook"
 		t.Errorf("%d deliveries, want 5: %v", len(ds), got)
 	}
 	p.stop()
+}
+
+// A reload that needs values of keys that were not kept fetches them, and one
+// that needs no more does not.
+func TestReloadNeedsValues(t *testing.T) {
+	srv := redistest.Start(t, "redis-7.0")
+	hook, dir := newSink(t), t.TempDir()
+	do := func(line string) { redistest.Do(t, srv, strings.Fields(line)...) }
+	do("SET stock:1 1")
+	rules := valueRules(srv.Addr, hook.URL)
+	without, _, _ := strings.Cut(rules, "[[rule]]")
+	write(t, dir, "rules.toml", without)
+	p := start(t, dir)
+	p.logs.await(t, `msg="attached`, 1)
+	for i := range 3 {
+		write(t, dir, "rules.toml", rules)
+		p.signal(syscall.SIGHUP)
+		p.logs.await(t, `msg="rules reloaded"`, i+1)
+	}
+	p.logs.await(t, `msg="snapshot read"`, 1)
+	do("DECR stock:1")
+	ds := hook.await(t, "the webhook", func(ds []delivery) bool { return len(ds) == 1 })
+	if d := ds[0].Data; d.Before != "1" || d.After != "0" {
+		t.Errorf("delivery %+v", d)
+	}
+	p.stop()
+	if n := strings.Count(p.logs.String(), `msg="snapshot read"`); n != 1 {
+		t.Errorf("%d snapshots for one need:\n%s", n, p.logs)
+	}
 }
