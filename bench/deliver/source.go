@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"strconv"
+	"sync"
+	"time"
+
+	"triggerd/engine"
+	"triggerd/internal/store"
+	"triggerd/source"
+)
+
+const replID = "0123456789abcdef0123456789abcdef01234567"
+
+// commands is a source of n numbered writes to keys.
+type commands struct {
+	n     int
+	group int // wait until this many are durable before the next; 0: do not wait
+	key   func(i int) string
+
+	mu     sync.Mutex
+	acked  *sync.Cond
+	offset int64
+	done   chan struct{} // closed when all are durable
+}
+
+func newCommands(n, group int, key func(int) string) *commands {
+	c := &commands{n: n, group: group, key: key, done: make(chan struct{})}
+	c.acked = sync.NewCond(&c.mu)
+	return c
+}
+
+const value = "a value as long as those of many, a hundred bytes or so, so that a firing takes what one usually does"
+
+func (c *commands) Records(ctx context.Context, _ source.Position) iter.Seq2[*source.Record, error] {
+	return func(yield func(*source.Record, error) bool) {
+		args := [][]byte{[]byte("SET"), nil, []byte(value), nil}
+		for i := 1; i <= c.n && ctx.Err() == nil; i++ {
+			args[1], args[3] = []byte(c.key(i)), strconv.AppendInt(nil, int64(i), 10)
+			at := source.Position{ReplID: replID, Offset: int64(i)}
+			if !yield(&source.Record{Kind: source.Command, Args: args, ReplID: replID, Offset: at.Offset, Bytes: 150, Time: time.Now(), Pos: at}, nil) {
+				return
+			}
+			if c.group > 0 && i%c.group == 0 {
+				c.await(int64(i))
+			}
+		}
+		c.await(int64(c.n))
+		close(c.done)
+		<-ctx.Done()
+	}
+}
+
+func (c *commands) await(offset int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.offset < offset {
+		c.acked.Wait()
+	}
+}
+
+func (c *commands) Ack(p source.Position) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.offset = p.Offset
+	c.acked.Broadcast()
+}
+
+func (c *commands) Status() source.Status { return source.Status{Addr: "redis://bench"} }
+
+// running is an engine at work.
+type running struct {
+	*engine.Engine
+	store *store.Store
+	stop  context.CancelFunc
+	ended chan error
+}
+
+// run starts an engine on the store in dir, with the named targets paused.
+func run(dir string, src source.Source, rules string, paused ...string) (*running, error) {
+	set, err := engine.ParseRules("bench", []byte(rules), engine.ActionOptions{})
+	if err != nil {
+		return nil, err
+	}
+	st, err := store.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	e, err := engine.New(engine.Config{Rules: set, Source: src, Store: st, MaxPending: 10_000_000, DrainTimeout: time.Second})
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range paused {
+		if _, err := e.Pause(name); err != nil {
+			return nil, err
+		}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &running{e, st, cancel, make(chan error, 1)}
+	go func() { r.ended <- e.Run(ctx) }()
+	return r, nil
+}
+
+func (r *running) close() error {
+	r.stop()
+	err := <-r.ended
+	if closed := r.store.Close(); err == nil {
+		err = closed
+	}
+	return err
+}
+
+// target returns the rules for keys that begin with name: one target.
+func target(name, url string) string {
+	return fmt.Sprintf("[targets.%s]\ntype = \"webhook\"\nurl = %q\n[[rule]]\nname = %q\nkey = \"%s:*\"\n[[rule.action]]\ntarget = %q\n", name, url, name, name, name)
+}
+
+// enqueue measures how fast firings become durable.
+func enqueue(dir string) error {
+	for _, of := range []struct {
+		name  string
+		n     int
+		group int
+		want  float64
+	}{{"durable enqueue, groups of 16, one after the other", 80_000, 16, 50_000}, {"durable enqueue, flat out", 300_000, 0, 50_000}} {
+		src := newCommands(of.n, of.group, func(i int) string { return "t:" + strconv.Itoa(i) })
+		began := time.Now()
+		r, err := run(data(dir)+strconv.Itoa(of.group), src, target("t", "http://127.0.0.1:1/"), "target/t")
+		if err != nil {
+			return err
+		}
+		select {
+		case <-src.done:
+		case err := <-r.ended:
+			return fmt.Errorf("the engine has ended: %w", err)
+		}
+		atLeast(of.name, float64(of.n)/time.Since(began).Seconds(), of.want, "firings/s")
+		if err := r.close(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
