@@ -21,7 +21,7 @@ type bounds struct {
 	unpassed int // firings that are kept back until their position can be committed with them
 }
 
-var defaultBounds = bounds{window: 200_000, lane: 10_000, chunk: 10_000, cached: 10_000, intake: 64 << 20, unpassed: 10_000}
+var defaultBounds = bounds{window: 50_000, lane: 1_000, chunk: 5_000, cached: 10_000, intake: 16 << 20, unpassed: 10_000}
 
 // endpoint is one action that firings are delivered with: a target, or a
 // rule's own action.

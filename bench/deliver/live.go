@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -124,7 +125,12 @@ func live(dir string) error {
 // startTriggerd builds and starts triggerd with a thousand rules.
 func startTriggerd(ctx context.Context, dir, addr, hook string) (*exec.Cmd, error) {
 	program := filepath.Join(dir, "triggerd")
-	build := exec.CommandContext(ctx, "go", "build", "-o", program, "triggerd/cmd/triggerd")
+	root, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "triggerd").Output()
+	if err != nil {
+		return nil, fmt.Errorf("where triggerd is: %w", err)
+	}
+	build := exec.CommandContext(ctx, "go", "build", "-o", program, "./cmd/triggerd")
+	build.Dir = strings.TrimSpace(string(root)) // of that module's own versions
 	if out, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("%w: %s", err, out)
 	}
@@ -143,22 +149,26 @@ func startTriggerd(ctx context.Context, dir, addr, hook string) (*exec.Cmd, erro
 	return cmd, cmd.Start()
 }
 
-// benchmark runs redis-benchmark.
+// benchmark runs redis-benchmark for a while.
 func benchmark(ctx context.Context, srv *servers.Server) error {
-	cache, err := servers.CacheDir()
-	if err != nil {
+	_, port, _ := strings.Cut(srv.Addr, ":")
+	cmd := srv.Program.Command("benchmark", "-p", port, "-P", "64", "-r", "1000000", "-l", "-q", "-t", "set")
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = io.Discard, &out
+	if err := cmd.Start(); err != nil {
 		return err
 	}
-	_, port, _ := strings.Cut(srv.Addr, ":")
-	kind, _, _ := strings.Cut(*server, "-")
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(*seconds)*time.Second)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, filepath.Join(cache, *server, "bin", kind+"-benchmark"), "-p", port, "-P", "64", "-r", "1000000", "-l", "-q", "-t", "set")
-	out, err := cmd.CombinedOutput()
-	if ctx.Err() == context.DeadlineExceeded {
-		return nil
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.Wait() }()
+	select {
+	case err := <-ended:
+		return fmt.Errorf("the benchmark has ended: %w\n%s", err, out.Bytes())
+	case <-time.After(time.Duration(*seconds) * time.Second):
+	case <-ctx.Done():
 	}
-	return fmt.Errorf("the benchmark has ended: %w\n%s", err, out)
+	cmd.Process.Kill()
+	<-ended
+	return nil
 }
 
 // numbered writes numbers to keys until stop is closed, one for each thousand

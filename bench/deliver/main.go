@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/pprof"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -26,6 +27,7 @@ var (
 	pending = flag.Int("pending", 1_000_000, "firings that wait, for pending")
 	seconds = flag.Int("seconds", 10, "how long live and deliver run")
 	server  = flag.String("server", "redis-7.0", "of live")
+	profile = flag.String("cpuprofile", "", "write a CPU profile to this file")
 	child   = flag.String("child", "", "(for itself) a step of pending")
 )
 
@@ -58,6 +60,16 @@ func main() {
 		pendingChild(*child)
 		return
 	}
+	if *profile != "" {
+		f, err := os.Create(*profile)
+		if err != nil {
+			log.Fatal(err)
+		}
+		if err := pprof.StartCPUProfile(f); err != nil {
+			log.Fatal(err)
+		}
+		defer pprof.StopCPUProfile()
+	}
 	for _, part := range []struct {
 		name string
 		run  func(dir string) error
@@ -72,6 +84,7 @@ func main() {
 		log.Printf("%s took %.1f s", part.name, time.Since(began).Seconds())
 	}
 	if !table() {
+		pprof.StopCPUProfile()
 		os.Exit(1)
 	}
 }
