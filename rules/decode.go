@@ -312,6 +312,9 @@ func (c *compilation) event(v view, r *Rule, names map[string]bool) {
 	case name == anyWrite:
 		r.anyWrite = true
 	default:
+		if name == "evicted" {
+			v.warnf(`use "del"; cause is "deleted" for both`, "an eviction arrives as a deletion, which nothing in the stream tells apart: this event never comes")
+		}
 		r.Snapshot = r.Snapshot || name == event.Snapshot
 		names[name] = true
 	}

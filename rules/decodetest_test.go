@@ -183,3 +183,13 @@ func TestNeedsNoMoreThan(t *testing.T) {
 		}
 	}
 }
+
+func TestEvictedWarning(t *testing.T) {
+	set, err := rules.Parse("f.toml", []byte("[[rule]]\nname = \"r\"\nevent = [\"del\", \"evicted\"]\naction = { type = \"log\" }\n"), rules.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(set.Warnings) != 1 || !strings.HasPrefix(set.Warnings[0].Error(), `f.toml:3:17: rule "r": event: an eviction arrives as a deletion`) {
+		t.Errorf("warnings %v", set.Warnings)
+	}
+}
