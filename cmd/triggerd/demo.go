@@ -33,9 +33,9 @@ var recording []byte
 
 // demoWrites is what the demo does to the server, each with why.
 var demoWrites = []struct{ say, command string }{
-	{"two pieces in stock, one is sold, then the shop sets it to sold out", "SET stock:7 2"},
+	{"two pieces in stock, then both are sold", "SET stock:7 2"},
 	{"", "DECR stock:7"},
-	{"", "SET stock:7 0"},
+	{"", "DECR stock:7"},
 	{"an order is placed, then paid", "HSET order:1001 status new total 49.90"},
 	{"", "HSET order:1001 status paid"},
 	{"a session begins, then ends", "SET session:ada 127.0.0.1"},
@@ -163,17 +163,16 @@ func (d *demo) receive(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (d *demo) newEngine(set *rules.Set, src source.Source) (*engine.Engine, error) {
+func (d *demo) newEngine(cfg engine.Config) (*engine.Engine, error) {
 	log := slog.New(slog.NewTextHandler(demoLines{d}, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		if a.Key == slog.TimeKey {
 			return slog.Attr{}
 		}
 		return a
 	}}))
-	return engine.New(engine.Config{
-		Rules: set, Source: src, Start: "live", Logger: slog.New(demoDeliveries{slog.DiscardHandler, d}),
-		Actions: engine.ActionOptions{Stdout: demoLines{d}, Logger: log, UserAgent: "triggerd/" + versionString()},
-	})
+	cfg.Logger = slog.New(demoDeliveries{slog.DiscardHandler, d})
+	cfg.Actions = engine.ActionOptions{Stdout: demoLines{d}, Logger: log, UserAgent: "triggerd/" + versionString()}
+	return engine.New(cfg)
 }
 
 // demoLines prints what actions write among what the demo says.
@@ -212,11 +211,12 @@ func (d *demo) live(ctx context.Context, set *rules.Set, srv *servers.Server) er
 		return err
 	}
 	defer client.Close()
-	src, err := source.NewReplica(source.Config{URL: "redis://" + srv.Addr, FailFirst: true})
+	var e *engine.Engine
+	src, err := source.NewReplica(forEngine(&e, source.Config{URL: "redis://" + srv.Addr, FailFirst: true}))
 	if err != nil {
 		return err
 	}
-	e, err := d.newEngine(set, src)
+	e, err = d.newEngine(engine.Config{Rules: set, Source: src, Start: "live"})
 	if err != nil {
 		return err
 	}
@@ -278,7 +278,8 @@ func (d *demo) await(ctx context.Context, ended chan error, done func() bool) er
 
 // play has the rules see the recording.
 func (d *demo) play(ctx context.Context, set *rules.Set) error {
-	e, err := d.newEngine(set, source.NewStream(bytes.NewReader(recording), "redis://recording"))
+	src := source.NewStream(bytes.NewReader(recording), "redis://recording")
+	e, err := d.newEngine(engine.Config{Rules: set, Source: src, Replay: true, Empty: true})
 	if err != nil {
 		return err
 	}

@@ -10,7 +10,6 @@ import (
 	"os"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -80,12 +79,7 @@ func (o *listenOptions) run(ctx context.Context, args []string, stdout, stderr i
 		return &exitError{exitUsage, err}
 	}
 	var e *engine.Engine
-	src, err := source.NewReplica(source.Config{
-		URL: url, PsyncCommand: o.psync, FailFirst: true, Logger: log,
-		Snapshot: func() bool { return e.WantsSnapshot() },
-		Mirror:   func() bool { return e.NeedsMirror() },
-		Wake:     func() time.Time { return e.Wake() },
-	})
+	src, err := source.NewReplica(forEngine(&e, source.Config{URL: url, PsyncCommand: o.psync, FailFirst: true, Logger: log}))
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}

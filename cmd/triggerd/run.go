@@ -93,6 +93,9 @@ func (o *runOptions) run(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP) // before anything takes time: by default it ends a program
+	defer signal.Stop(hangups)
 	set, err := o.load(log)
 	if err != nil {
 		return rulesError(o.config, err)
@@ -105,13 +108,10 @@ func (o *runOptions) run(cmd *cobra.Command, _ []string) error {
 	defer st.Close()
 
 	var e *engine.Engine
-	src, err := source.NewReplica(source.Config{
+	src, err := source.NewReplica(forEngine(&e, source.Config{
 		URL: sourceURL(o.source, set), Ack: source.AckPolicy(set.Source.Ack), PsyncCommand: set.Source.PsyncCommand,
-		Snapshot: func() bool { return e.WantsSnapshot() },
-		Mirror:   func() bool { return e.NeedsMirror() },
-		Wake:     func() time.Time { return e.Wake() },
-		Logger:   log,
-	})
+		Logger: log,
+	}))
 	if err != nil {
 		return badConfig(err)
 	}
@@ -129,7 +129,7 @@ func (o *runOptions) run(cmd *cobra.Command, _ []string) error {
 	log.Info("triggerd starts", "version", versionString(), "rules", len(set.Rules), "file", o.config, "server", src.Status().Addr)
 	ctx, stop := notifyStop(cmd.Context())
 	defer stop()
-	defer o.reloadOnHangup(ctx, e, set, log)()
+	defer o.reloadOnHangup(ctx, hangups, e, set, log)()
 	defer serve(srv, log)()
 	err = e.Run(ctx)
 	s := e.Stats()
@@ -178,6 +178,15 @@ func (o *runOptions) load(log *slog.Logger) (*rules.Set, error) {
 	return engine.LoadRules(o.config, o.actions(log))
 }
 
+// forEngine completes the configuration of the source that an engine, which is
+// made after it, will read.
+func forEngine(e **engine.Engine, cfg source.Config) source.Config {
+	cfg.Snapshot = func() bool { return (*e).WantsSnapshot() }
+	cfg.Mirror = func() bool { return (*e).NeedsMirror() }
+	cfg.Wake = func() time.Time { return (*e).Wake() }
+	return cfg
+}
+
 // sourceURL returns the server's URL from the first place that has one.
 func sourceURL(flag string, set *rules.Set) string {
 	return cmp.Or(flag, os.Getenv("TRIGGERD_SOURCE"), set.Source.URL, os.Getenv("REDIS_URL"), defaultSource)
@@ -202,9 +211,8 @@ func notifyStop(ctx context.Context) (context.Context, context.CancelFunc) {
 
 // reloadOnHangup reads the rules again at each SIGHUP, until the function that
 // it returns is called.
-func (o *runOptions) reloadOnHangup(ctx context.Context, e *engine.Engine, first *rules.Set, log *slog.Logger) (stop func()) {
-	hangups, done := make(chan os.Signal, 1), make(chan struct{})
-	signal.Notify(hangups, syscall.SIGHUP)
+func (o *runOptions) reloadOnHangup(ctx context.Context, hangups <-chan os.Signal, e *engine.Engine, first *rules.Set, log *slog.Logger) (stop func()) {
+	done := make(chan struct{})
 	ctx, cancel := context.WithCancel(ctx)
 	go func() {
 		defer close(done)
@@ -218,7 +226,6 @@ func (o *runOptions) reloadOnHangup(ctx context.Context, e *engine.Engine, first
 		}
 	}()
 	return func() {
-		signal.Stop(hangups)
 		cancel()
 		<-done
 	}
