@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 
 // patience is how long a test waits for what has to come. It bounds a failing
 // test only.
-const patience = 20 * time.Second
+const patience = 60 * time.Second
 
 // process is a running triggerd.
 type process struct {
