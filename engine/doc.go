@@ -1,7 +1,7 @@
 // Package engine runs triggerd: it takes records from a source, has them
-// interpreted and matched, plans firings, delivers them, and moves the
-// checkpoint behind what is dealt with. It is the only package that knows all
-// the others.
+// interpreted and matched, plans firings, commits them together with the
+// position behind them, and delivers them. It is the only package that knows
+// all the others.
 //
 //	set, err := engine.LoadRules("rules.toml", engine.ActionOptions{})
 //	e, err := engine.New(engine.Config{Rules: set, Source: src, Store: st})
@@ -18,11 +18,18 @@
 //
 // # At least once
 //
-// A position is checkpointed when all that was fired up to it has settled: was
-// delivered, or was given up and reported. After a crash reading resumes there,
-// and what comes again carries the same IDs. The outbox is in memory and
-// bounded (Config.MaxPending); firings over the bound are dropped, counted and
-// reported.
+// Firings and the position behind them are one commit of the store, synced
+// before anything is attempted: each is enqueued exactly once, and delivered at
+// least once. After a crash reading resumes at the position, and what is
+// attempted again carries the same ID. What waits is bounded by
+// Config.MaxPending and the disk; a rule's overflow says what happens then,
+// which is counted, logged and kept as a dead letter.
+//
+// # Values
+//
+// For rules that need them the reader's interpreter keeps a mirror of keys, in
+// memory. A source that resumes brings a snapshot beside the stream; see
+// docs/adr/0003-values-after-a-restart.md.
 //
 // # Reload
 //

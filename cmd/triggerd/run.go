@@ -62,7 +62,7 @@ func (o *runOptions) addFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVarP(&o.config, "config", "c", env("TRIGGERD_CONFIG", "rules.toml"), "rules file")
 	f.StringVar(&o.source, "source", "", "server: redis://[user:password@]host:port, rediss://, unix:///path\n(else $TRIGGERD_SOURCE, [source] url of the rules, $REDIS_URL, "+defaultSource+")")
-	f.StringVar(&o.dataDir, "data-dir", "", "where the position is kept (else $TRIGGERD_DATA_DIR, [store] dir of the rules)")
+	f.StringVar(&o.dataDir, "data-dir", "", "where firings and the position are kept (else $TRIGGERD_DATA_DIR, [store] dir of the rules)")
 	f.StringVar(&o.logFormat, "log-format", env("TRIGGERD_LOG_FORMAT", "logfmt"), "logfmt or json")
 	f.StringVar(&o.logLevel, "log-level", env("TRIGGERD_LOG_LEVEL", "info"), "debug, info, warn or error")
 	f.BoolVar(&o.noExec, "no-exec", false, "refuse rules that run commands")
