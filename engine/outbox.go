@@ -561,7 +561,7 @@ func (o *outbox) drop(f *actions.Firing, why dropping) {
 		d = &droppings{why: why, rule: f.Rule, firing: f.ID[:min(len(f.ID), store.MaxName)], first: f.Event.Offset}
 		o.dropped[string(why)+f.Rule] = d
 		o.nudge()
-		if o.stats.Dropped == 1 || !o.events.droppedLately() {
+		if !o.events.droppedLately() {
 			o.log.Error("firings are dropped", "why", string(why), "max_pending", o.max, "rule", f.Rule, "firing", d.firing, "dropped", o.stats.Dropped)
 		}
 	}
