@@ -16,9 +16,9 @@ import (
 var allowed = map[string][]string{
 	"cmd/triggerd":          {"internal/web", "engine", "rules", "source", "rdb", "actions", "examples", "internal/event", "internal/store", "internal/servers"},
 	"internal/web":          {"engine"},
-	"engine":                {"source", "rules", "actions", "internal/store", "internal/keyspace", "internal/event"},
+	"engine":                {"source", "rules", "actions", "internal/store", "internal/keyspace", "internal/event", "internal/timing"},
 	"source":                {"rdb", "internal/resp"},
-	"rules":                 {"internal/event"},
+	"rules":                 {"internal/event", "internal/timing"},
 	"actions":               {"internal/event"},
 	"internal/keyspace":     {"rdb", "internal/event"},
 	"internal/redistest":    {"internal/servers"},
@@ -26,7 +26,7 @@ var allowed = map[string][]string{
 	"internal/keyspace/gen": {"internal/servers"},
 
 	"rdb": {}, "examples": {}, "internal/archtest": {}, "internal/event": {},
-	"internal/resp": {}, "internal/servers": {}, "internal/store": {},
+	"internal/resp": {}, "internal/servers": {}, "internal/store": {}, "internal/timing": {},
 }
 
 // homes names the packages that may use a third-party module, tests apart.
