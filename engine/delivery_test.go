@@ -174,20 +174,20 @@ func TestOutboxCommitsWithPosition(t *testing.T) {
 		}
 		b.add("0", endpointConfig{}, spec(nil), "block", firing(1))
 		check(0, source.Position{})
-		b.pass(at(10), true, false)
+		b.pass(at(10), true, false, nil)
 		check(1, at(10))
 		b.add("0", endpointConfig{}, spec(nil), "block", firing(2)) // in a transaction
-		b.pass(source.Position{}, false, false)
+		b.pass(source.Position{}, false, false, nil)
 		b.add("0", endpointConfig{}, spec(nil), "block", firing(3))
 		check(1, at(10))
-		b.pass(at(20), true, false)
+		b.pass(at(20), true, false, nil)
 		check(3, at(20))
 		b.add("0", endpointConfig{}, spec(nil), "block", firing(4))
 		ofClock := firing(5)
 		ofClock.Event.Origin = event.FromClock
 		b.add("0", endpointConfig{}, spec(nil), "block", ofClock) // not before what came before it
 		check(3, at(20))
-		b.pass(at(30), true, false)
+		b.pass(at(30), true, false, nil)
 		check(5, at(30))
 		ofClock = firing(6)
 		ofClock.Event.Origin = event.FromClock
@@ -373,7 +373,7 @@ func TestOutboxReloadRace(t *testing.T) {
 		}
 		b.add("0", endpointConfig{action: old, spec: spec(nil), concurrency: 1}, spec(nil), "block",
 			&actions.Firing{ID: "late", Rule: "r0", Action: "a", Event: &event.Event{}})
-		b.pass(source.Position{}, true, false)
+		b.pass(source.Position{}, true, false, nil)
 		synctest.Wait()
 		if got := old.received(); len(got) != 1 {
 			t.Errorf("received %v", got)
@@ -445,7 +445,7 @@ func (b *box) settleAll(limit time.Duration) {
 // putOver puts a firing with an overflow policy.
 func (b *box) putOver(overflow, key, id string) {
 	b.add("0", endpointConfig{}, spec(nil), overflow, &actions.Firing{ID: id, Rule: "r0", Action: "a", Event: &event.Event{Key: []byte(key)}})
-	b.pass(source.Position{}, true, false)
+	b.pass(source.Position{}, true, false, nil)
 }
 
 func countDead(t *testing.T, st *store.Store, reason string) (letters, firings int) {
@@ -647,7 +647,7 @@ func TestOutboxStoreFull(t *testing.T) {
 				value := make([]byte, 64<<10) // 110 MB in all, which do not compress
 				rnd.Read(value)
 				b.add("0", endpointConfig{}, spec(nil), "block", &actions.Firing{ID: fmt.Sprint(i), Rule: "r0", Action: "a", Event: &event.Event{Key: []byte("k"), Args: [][]byte{value}}})
-				b.pass(source.Position{ReplID: strings.Repeat("a", 40), Offset: int64(i)}, true, false)
+				b.pass(source.Position{ReplID: strings.Repeat("a", 40), Offset: int64(i)}, true, false, nil)
 			}
 		}()
 		sleep(5 * time.Second)

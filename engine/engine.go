@@ -192,7 +192,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer fail(nil)
 	attempts, stopAttempts := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stopAttempts(nil)
-	e.outbox.start(attempts, func(err error) {
+	e.outbox.start(ctx, attempts, func(err error) {
 		fail(err)
 		stopAttempts(err)
 	})

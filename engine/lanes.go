@@ -19,9 +19,10 @@ type bounds struct {
 	cached   int // firings kept decoded from planning to their first attempt
 	intake   int // bytes of firings that are not on disk yet
 	unpassed int // firings that are kept back until their position can be committed with them
+	changes  int // bytes of changed state that is not on disk yet
 }
 
-var defaultBounds = bounds{window: 50_000, lane: 1_000, chunk: 5_000, cached: 10_000, intake: 16 << 20, unpassed: 10_000}
+var defaultBounds = bounds{window: 50_000, lane: 1_000, chunk: 5_000, cached: 10_000, intake: 16 << 20, unpassed: 10_000, changes: 32 << 20}
 
 // endpoint is one action that firings are delivered with: a target, or a
 // rule's own action.

@@ -31,6 +31,7 @@ type outbox struct {
 	patient  bool          // wait for room however long it takes
 	ack      func(source.Position)
 	fatal    context.CancelCauseFunc // told of a store that has failed
+	reading  context.Context         // of the reader; set by start
 	attempts context.Context         // of the attempts; set by start
 
 	wake   chan struct{} // capacity 1: the keeper has something to do
@@ -48,6 +49,8 @@ type outbox struct {
 	intake    []planned
 	whole     int             // of the intake, what may be committed: the position is behind it
 	weight    int             // bytes of the intake, and of what is being committed
+	changes   changes         // of the reader's state, up to the position
+	writing   int             // bytes of changes that are being committed
 	position  source.Position // behind the whole part of the intake
 	saved     source.Position
 	savedAt   time.Time
@@ -126,10 +129,12 @@ func (o *outbox) recover() error {
 	return nil
 }
 
-// start lets the keeper and the workers begin. Attempts are made until ctx is
-// done; fatal is told if the store fails.
-func (o *outbox) start(ctx context.Context, fatal context.CancelCauseFunc) {
-	o.attempts, o.fatal = ctx, fatal
+// start lets the keeper and the workers begin. The reader reads until reading
+// is done, attempts are made until the context of that name is; fatal is told
+// if the store fails.
+func (o *outbox) start(reading, attempts context.Context, fatal context.CancelCauseFunc) {
+	o.reading, o.attempts, o.fatal = reading, attempts, fatal
+	context.AfterFunc(reading, o.room.Broadcast)
 	go o.keep()
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -267,10 +272,20 @@ func (o *outbox) makeRoom(endpoint, overflow string, f *actions.Firing) bool {
 
 // pass tells that reading has passed p; a zero p is no place to resume at. With
 // end set, what was taken in before is complete and may be committed. If now is
-// set, p is saved at once.
-func (o *outbox) pass(p source.Position, end, now bool) {
+// set, p is saved at once. ch is what the reader's state has changed since the
+// pass before, nil for nothing: it is committed together with p, and taken.
+func (o *outbox) pass(p source.Position, end, now bool, ch *changes) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if ch != nil {
+		o.changes.take(ch)
+		if o.changes.size() >= o.bounds.changes/4 {
+			o.nudge()
+		}
+		for o.changes.size()+o.writing >= o.bounds.changes && o.reading.Err() == nil {
+			o.room.Wait() // there is no dropping state: the disk sets the pace
+		}
+	}
 	if end {
 		o.release()
 	}
@@ -330,7 +345,13 @@ func (o *outbox) write(all bool) error {
 	jobs := o.intake[:o.whole:o.whole]
 	o.intake, o.whole = append([]planned(nil), o.intake[o.whole:]...), 0
 	o.settled, o.dropped = nil, map[string]*droppings{}
-	due := len(jobs) > 0 || pos != o.saved && (all || time.Since(o.savedAt) >= o.interval)
+	due := len(jobs) > 0 || o.changes.size() >= o.bounds.changes/4 ||
+		(pos != o.saved || len(o.changes.ops) > 0) && (all || time.Since(o.savedAt) >= o.interval)
+	var ch changes
+	if due {
+		ch, o.changes = o.changes, changes{}
+		o.writing = ch.size()
+	}
 	o.mu.Unlock()
 	if err := o.writeSettled(settled, drops); err != nil {
 		return err
@@ -340,6 +361,7 @@ func (o *outbox) write(all bool) error {
 	}
 	failpoint("matched")
 	b := o.store.NewBatch()
+	ch.apply(b)
 	for i := range jobs {
 		p := &jobs[i]
 		b.Enqueue(store.Job{Endpoint: p.endpoint, Lane: p.lane, ID: p.firing.ID, Born: p.born, Payload: p.payload})
@@ -354,7 +376,8 @@ func (o *outbox) write(all bool) error {
 	failpoint("committed")
 	o.admit(jobs, first)
 	o.mu.Lock()
-	o.saved, o.savedAt = pos, time.Now()
+	o.saved, o.savedAt, o.writing = pos, time.Now(), 0
+	o.room.Broadcast()
 	o.mu.Unlock()
 	if !pos.IsZero() {
 		o.ack(pos)

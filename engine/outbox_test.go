@@ -142,7 +142,7 @@ func openBounded(t *testing.T, st *store.Store, lim bounds, maxPending, concurre
 	b.use(concurrency, rs...)
 	ctx, cancel := context.WithCancel(context.Background())
 	b.cancel = cancel
-	b.start(ctx, func(err error) {
+	b.start(ctx, ctx, func(err error) {
 		t.Errorf("fatal: %v", err)
 		cancel()
 	})
@@ -190,7 +190,7 @@ func (b *box) put(endpoint, key, id string, spec *rules.Action) {
 		b.mu.Unlock()
 	}
 	b.add(endpoint, endpointConfig{}, spec, "block", &actions.Firing{ID: id, Rule: "r" + endpoint, Action: "a", Event: &event.Event{Key: []byte(key)}})
-	b.pass(source.Position{}, true, false)
+	b.pass(source.Position{}, true, false, nil)
 }
 
 func spec(change func(*rules.Action)) *rules.Action {

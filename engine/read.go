@@ -94,7 +94,7 @@ func (r *reader) interpret(rec *source.Record) {
 func (r *reader) pass(rec *source.Record) {
 	// After an attach at once: a crash before the first regular checkpoint would
 	// start afresh, and miss what lies between.
-	r.e.outbox.pass(rec.Pos, complete(rec), rec.Kind == source.SnapshotEnd)
+	r.e.outbox.pass(rec.Pos, complete(rec), rec.Kind == source.SnapshotEnd, nil)
 	if r.passed++; r.passed%statsEvery == 0 || rec.Kind != source.Command && rec.Kind != source.Key {
 		st := r.in.Stats()
 		r.e.mirror.Store(&st)

@@ -28,6 +28,7 @@ type link struct {
 	ahead   []byte           // a line that was read and put back, if not nil
 	wake    func() time.Time // see Config.Wake; nil: never
 	quiet   time.Time        // since when nothing has come
+	idle    bool             // the read that was woken had waited for a moment
 
 	mu sync.Mutex // one write at a time
 }
@@ -41,6 +42,9 @@ func newLink(conn net.Conn, addr *address, timeout time.Duration, heard *atomic.
 
 func (l *link) close() { l.conn.Close() }
 
+// moment is how long a server that has more to send does not stay silent.
+const moment = 10 * time.Millisecond
+
 // errWake ends a read because the consumer wanted to be woken. Nothing is lost
 // by it: reading goes on where it was.
 var errWake = errors.New("woken")
@@ -50,7 +54,8 @@ type reader struct{ l *link }
 
 func (r reader) Read(p []byte) (int, error) {
 	l := r.l
-	limit := time.Now().Add(l.timeout)
+	now := time.Now()
+	limit := now.Add(l.timeout)
 	if l.quiet.After(l.arrived) {
 		limit = l.quiet.Add(l.timeout) // woken in the midst of silence
 	}
@@ -74,6 +79,7 @@ func (r reader) Read(p []byte) (int, error) {
 			if l.quiet.IsZero() {
 				l.quiet = limit.Add(-l.timeout)
 			}
+			l.idle = until.Sub(now) >= moment
 			return 0, errWake
 		}
 		return n, fmt.Errorf("nothing received for %s", l.timeout)

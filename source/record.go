@@ -18,6 +18,8 @@ const (
 	Key                           // a key of the snapshot
 	SnapshotEnd                   // the full resync is complete
 	Heartbeat                     // nothing happened, but the position moved on, or has another ReplID since a failover
+	Attached                      // commands follow: first those that were made while there was no link
+	Detached                      // the link is lost, or could not be made; also when Config.Wake wants a record before there is one
 )
 
 // Record is one thing that a source delivers. It is borrowed: it and its bytes
@@ -36,6 +38,7 @@ type Record struct {
 	Entry *rdb.Entry  // Key: name, database, type and expiry
 	RDB   *rdb.Reader // Key: what the value can be read from, before the next record
 
+	Idle   bool // Heartbeat: the server has sent nothing for a moment, so that all it had is read
 	Side   bool // SnapshotBegin, Key, SnapshotEnd: read beside the stream, see Config.Mirror; no resync took place
 	Broken bool // SnapshotEnd: there were more keys than were handed out
 

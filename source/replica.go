@@ -45,8 +45,10 @@ type Config struct {
 	// handed out at its place in it, with Record.Side. nil: not needed.
 	Mirror func() bool
 	// Wake returns when the consumer wants a record at the latest, a Heartbeat
-	// if nothing else; the zero time for never. It is called by the goroutine
-	// that runs Records, between records. nil: never.
+	// if nothing else, or Detached while there is no link (not while one is
+	// being made); the zero time for never. It is called by the goroutine that
+	// runs Records, between records. nil: never, and there are no records
+	// Attached and Detached.
 	Wake func() time.Time
 
 	// FailFirst makes the first attempt to attach the only one if it fails:
@@ -227,7 +229,7 @@ func (s *Replica) Records(ctx context.Context, from Position) iter.Seq2[*Record,
 				s.cfg.Logger.Error("stream is unreadable at the same place again and again, starting over with a full resync", "position", run.pos.String(), "err", err)
 				run.giveUp, stuck = true, 0
 			}
-			if !s.wait(ctx, err, tries) {
+			if !run.wait(ctx, err, tries) {
 				return
 			}
 			tries++
@@ -237,21 +239,44 @@ func (s *Replica) Records(ctx context.Context, from Position) iter.Seq2[*Record,
 
 // wait pauses before the next attempt: a random part of a time that doubles,
 // so that many triggerds do not come back at once.
-func (s *Replica) wait(ctx context.Context, err error, tries int) bool {
-	limit := s.cfg.MaxBackoff
+func (n *session) wait(ctx context.Context, err error, tries int) bool {
+	cfg := &n.s.cfg
+	limit := cfg.MaxBackoff
 	if tries < 16 {
-		limit = min(limit, s.cfg.MinBackoff<<tries)
+		limit = min(limit, cfg.MinBackoff<<tries)
 	}
 	pause := max(time.Duration(rand.Int64N(int64(limit)+1)), 10*time.Millisecond)
-	s.report(err, pause)
-	timer := time.NewTimer(pause)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
+	n.s.report(err, pause)
+	for end := time.Now().Add(pause); ; {
+		if !n.tell(Detached, time.Now()) {
+			return false
+		}
+		until := end
+		if cfg.Wake != nil {
+			if at := cfg.Wake(); !at.IsZero() && at.Before(end) {
+				until = at
+			}
+		}
+		timer := time.NewTimer(time.Until(until))
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return false
+		case <-timer.C:
+		}
+		if !time.Now().Before(end) {
+			return true
+		}
+	}
+}
+
+// tell hands out a record that is about the link, to a consumer that wants to
+// know.
+func (n *session) tell(kind Kind, at time.Time) bool {
+	if n.s.cfg.Wake == nil {
 		return true
 	}
+	return n.yield(&Record{Kind: kind, DB: n.pos.DB, ReplID: n.pos.ReplID, Offset: n.pos.Offset, Time: at})
 }
 
 // report logs why the link was lost, once for each reason in a row.
@@ -483,6 +508,9 @@ func (n *session) stream(l *link, a attachment, side *sideSnapshot) error {
 	})
 	defer s.current.set(l)()
 	l.wake = s.cfg.Wake
+	if !n.tell(Attached, time.Now()) {
+		return errStop
+	}
 	for {
 		if due, err := side.due(n.pos); err != nil {
 			return err
@@ -495,7 +523,7 @@ func (n *session) stream(l *link, a attachment, side *sideSnapshot) error {
 		}
 		rec, err := d.next()
 		if err == errWake {
-			if !n.yield(&Record{Kind: Heartbeat, DB: d.db, ReplID: n.pos.ReplID, Offset: d.offset(), Time: time.Now()}) {
+			if !n.yield(&Record{Kind: Heartbeat, DB: d.db, ReplID: n.pos.ReplID, Offset: d.offset(), Time: time.Now(), Idle: l.idle}) {
 				return errStop
 			}
 			continue
