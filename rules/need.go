@@ -382,3 +382,12 @@ func globTexts(globs []*glob) []string {
 	}
 	return texts
 }
+
+// NeedText is a text that tells all that the set needs to know of keys: equal
+// texts, equal needs. "" if nothing is needed.
+func (s *Set) NeedText() string {
+	if s.needs == nil {
+		return ""
+	}
+	return strings.Join(slices.Collect(sortedKeys(s.needs.lines())), "\n")
+}
