@@ -140,6 +140,44 @@ func TestWake(t *testing.T) {
 	}
 }
 
+// A consumer that wants to be woken is told when there is no link, again and
+// again as it wishes, and when there is one; and when the server has no more.
+func TestLinkIsTold(t *testing.T) {
+	srv := redistest.Start(t, "redis-7.0", "--repl-ping-replica-period", "3600")
+	proxy := redistest.StartProxy(t, srv.Addr)
+	s := newReplica(t, source.Config{
+		URL: "redis://" + proxy.Addr, MinBackoff: 200 * time.Millisecond, MaxBackoff: 200 * time.Millisecond,
+		Wake: func() time.Time { return time.Now().Add(30 * time.Millisecond) },
+	})
+	detached, cuts := 0, 0
+	limit := time.Now().Add(patience)
+	var kinds []source.Kind
+	for rec := range s.Records(t.Context(), source.Position{}) {
+		if len(kinds) == 0 || kinds[len(kinds)-1] != rec.Kind {
+			kinds = append(kinds, rec.Kind)
+		}
+		switch {
+		case time.Now().After(limit):
+			t.Fatalf("kinds %v, %d times detached", kinds, detached)
+		case rec.Kind == source.Heartbeat && rec.Idle && cuts == 0:
+			cuts++
+			proxy.Refuse()
+			proxy.Cut()
+		case rec.Kind == source.Detached:
+			if detached++; detached == 10 {
+				proxy.Admit()
+			}
+		}
+		if rec.Kind == source.Heartbeat && detached > 0 {
+			break
+		}
+	}
+	want := []source.Kind{source.SnapshotBegin, source.SnapshotEnd, source.Attached, source.Heartbeat, source.Detached, source.Attached, source.Heartbeat}
+	if !slices.Equal(kinds, want) || detached < 10 {
+		t.Errorf("kinds %v, want %v; %d times detached", kinds, want, detached)
+	}
+}
+
 func newReplica(t *testing.T, cfg source.Config) *source.Replica {
 	t.Helper()
 	s, err := source.NewReplica(cfg)

@@ -194,21 +194,25 @@ func (p *player) snapshot(in io.Reader) error {
 }
 
 // commands plays a stream of commands. An append-only file may say in between
-// when they were made.
+// when they were made, in seconds; parts of a second are read too. What it says
+// last gives a Heartbeat if no command follows.
 func (p *player) commands(in io.Reader) error {
 	stamp := p.began
 	d := newDecoder(resp.NewReader(in, resp.Limits{}), p.pos, Config{}.withDefaults().MaxTransaction, func() time.Time { return stamp })
 	d.annotate = func(line []byte) bool {
-		sec, err := strconv.ParseInt(strings.TrimPrefix(string(line), "#TS:"), 10, 64)
-		if err == nil {
-			stamp = time.Unix(sec, 0)
+		at, ok := parseStamp(line)
+		if ok {
+			stamp = at
 		}
-		return bytes.HasPrefix(line, []byte("#TS:")) && err == nil
+		return ok
 	}
-	for {
+	for last := stamp; ; last = stamp {
 		rec, err := d.next()
 		if err == io.EOF && !d.tx.open {
 			p.pos = d.pos
+			if stamp != last && !p.yield(&Record{Kind: Heartbeat, DB: p.pos.DB, ReplID: p.pos.ReplID, Offset: p.pos.Offset, Time: stamp, Pos: p.pos}) {
+				return errStop
+			}
 			return nil
 		}
 		if err == io.EOF {
@@ -225,6 +229,23 @@ func (p *player) commands(in io.Reader) error {
 			return errStop
 		}
 	}
+}
+
+// parseStamp reads a note of time: "#TS:" and seconds since 1970.
+func parseStamp(line []byte) (time.Time, bool) {
+	text, ok := bytes.CutPrefix(line, []byte("#TS:"))
+	whole, part, _ := strings.Cut(string(text), ".")
+	sec, err := strconv.ParseInt(whole, 10, 64)
+	if !ok || err != nil {
+		return time.Time{}, false
+	}
+	ns := int64(0)
+	if part != "" {
+		if ns, err = strconv.ParseInt((part + "000000000")[:9], 10, 64); err != nil || ns < 0 {
+			return time.Time{}, false
+		}
+	}
+	return time.Unix(sec, ns), true
 }
 
 // Ack implements Source; there is no one to tell.

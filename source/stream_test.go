@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -105,18 +106,21 @@ func awaitRewrite(t *testing.T, info func() string) {
 
 // A time that an append-only file notes is that of the commands behind it.
 func TestStreamAnnotations(t *testing.T) {
-	in := "#TS:1700000000\r\n" + string(resp.AppendCommand(nil, "SET", "a", "1")) + "#TS:1700000100\r\n" + string(resp.AppendCommand(nil, "SET", "a", "2"))
+	in := "#TS:1700000000\r\n" + string(resp.AppendCommand(nil, "SET", "a", "1")) + "#TS:1700000100.25\r\n" + string(resp.AppendCommand(nil, "SET", "a", "2")) + "#TS:1700000200\r\n"
 	var got []int64
 	for rec, err := range source.NewStream(strings.NewReader(in), "x").Records(t.Context(), source.Position{}) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got = append(got, rec.Time.Unix())
+		got = append(got, rec.Time.UnixMilli())
+		if last := rec.Kind == source.Heartbeat; last != (len(got) == 3) {
+			t.Errorf("record %d is of kind %d", len(got), rec.Kind)
+		}
 	}
-	if len(got) != 2 || got[0] != 1700000000 || got[1] != 1700000100 {
+	if !slices.Equal(got, []int64{1700000000000, 1700000100250, 1700000200000}) {
 		t.Errorf("times %v", got)
 	}
-	for _, bad := range []string{"#TS:x\r\n", "#TS:\r\n", "#\r\n", "#TS:1 2\r\n"} {
+	for _, bad := range []string{"#TS:x\r\n", "#TS:\r\n", "#TS:1.x\r\n", "#TS:1.-5\r\n", "#\r\n", "#TS:1 2\r\n"} {
 		if _, _, err := played(t, source.NewStream(strings.NewReader(bad), "x")); err == nil {
 			t.Errorf("%q is played", bad)
 		}
