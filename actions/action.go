@@ -30,11 +30,13 @@ type Firing struct {
 	Event   *event.Event      // owned
 	Params  map[string]string // captures of the rule's key pattern; raw bytes, may be nil
 	Attempt int               // 1 for the first attempt
+
+	event.Timing // what a rule with time fields adds; zero for an ordinary firing
 }
 
 // AppendJSON appends the firing as a CloudEvents 1.0 JSON object.
 func (f *Firing) AppendJSON(dst []byte) []byte {
-	return event.AppendJSON(dst, f.Event, event.Delivery{ID: f.ID, Rule: f.Rule, Params: f.Params, Attempt: f.Attempt})
+	return event.AppendJSON(dst, f.Event, event.Delivery{ID: f.ID, Rule: f.Rule, Params: f.Params, Attempt: f.Attempt, Timing: f.Timing})
 }
 
 // Result tells what a delivered firing got for an answer, for logs and listings.

@@ -32,7 +32,8 @@ import (
 // The program gets the firing's JSON and a newline on standard input. Its
 // environment is PATH, HOME, LANG and USER of triggerd's, env_pass, env, and
 // TRIGGERD_ID, _RULE, _ACTION, _EVENT, _COMMAND, _DB, _OFFSET, _ATTEMPT, _KEY
-// and _KEY_BASE64. A key is bytes: _KEY is the key as it is, and is left out
+// and _KEY_BASE64, and of rules with time fields _STATUS, _BY and _COUNT where
+// they are set. A key is bytes: _KEY is the key as it is, and is left out
 // where it cannot be a variable (a NUL in it, or over 32 KiB) so that a program
 // fails rather than takes another key; _KEY_BASE64 is left out only over 32
 // KiB. Both are left out for an event without a key.
@@ -281,6 +282,15 @@ func appendFiring(env []string, f *Firing) []string {
 	if f.Event.Key != nil && len(f.Event.Key) <= maxVariable {
 		set("KEY", string(f.Event.Key))
 		set("KEY_BASE64", base64.StdEncoding.EncodeToString(f.Event.Key))
+	}
+	if f.Status != "" {
+		set("STATUS", f.Status)
+	}
+	if f.By != "" {
+		set("BY", f.By)
+	}
+	if f.Count != 0 {
+		set("COUNT", strconv.Itoa(f.Count))
 	}
 	return env
 }

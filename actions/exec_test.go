@@ -16,6 +16,7 @@ import (
 
 	"triggerd/actions"
 	"triggerd/actions/actionstest"
+	"triggerd/internal/event"
 )
 
 // sh makes an exec action of a shell script with arguments $1, $2, ...
@@ -90,6 +91,14 @@ func TestExecEnvironment(t *testing.T) {
 	}
 	if strings.Join(names, "\n") != strings.Join(want, "\n") {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(names, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+func TestExecEnvironmentTiming(t *testing.T) {
+	f := actionstest.Firing()
+	f.Timing = event.Timing{Status: "firing", By: "web 1", Count: 3}
+	if got := runs(t, f, `printf '%s|%s|%s' "$TRIGGERD_STATUS" "$TRIGGERD_BY" "$TRIGGERD_COUNT" > "$OUT"`, nil); got != "firing|web 1|3" {
+		t.Errorf("got %q", got)
 	}
 }
 

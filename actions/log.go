@@ -16,8 +16,9 @@ import (
 //	message  template, default "{{.event}} {{.key}}"
 //
 // The message is what the user wrote, with the data in it; the attributes
-// rule, event, key, db, offset and firing are there for machines. Unprintable
-// bytes are escaped in both, so that data cannot forge a line.
+// rule, event, key, db, offset and firing are there for machines, and of rules
+// with time fields status, by, count and suppressed where they are set.
+// Unprintable bytes are escaped in both, so that data cannot forge a line.
 type logAction struct {
 	handler slog.Handler
 	level   slog.Level
@@ -73,10 +74,28 @@ func (a *logAction) Do(ctx context.Context, f *Firing) (Result, error) {
 		r.AddAttrs(slog.String("key", shortText(f.Event.Key, maxLogText)))
 	}
 	r.AddAttrs(slog.Int("db", f.Event.DB), slog.Int64("offset", f.Event.Offset), slog.String("firing", shortText(f.ID, maxLogText)))
+	r.AddAttrs(timingAttrs(f)...)
 	if err := a.handler.Handle(ctx, r); err != nil {
 		return Result{}, fmt.Errorf("write log record: %w", err)
 	}
 	return Result{}, nil
+}
+
+// timingAttrs are the attributes of a firing of a rule with time fields.
+func timingAttrs(f *Firing) (attrs []slog.Attr) {
+	if f.Status != "" {
+		attrs = append(attrs, slog.String("status", f.Status))
+	}
+	if f.By != "" {
+		attrs = append(attrs, slog.String("by", shortText(f.By, maxLogText)))
+	}
+	if f.Count != 0 {
+		attrs = append(attrs, slog.Int("count", f.Count))
+	}
+	if f.Suppressed != 0 {
+		attrs = append(attrs, slog.Int("suppressed", f.Suppressed))
+	}
+	return attrs
 }
 
 // shortText returns b as event.AppendText shows it, cut after about limit bytes

@@ -10,6 +10,7 @@ import (
 
 	"triggerd/actions"
 	"triggerd/actions/actionstest"
+	"triggerd/internal/event"
 )
 
 // logger writes to b without the time.
@@ -36,6 +37,10 @@ func TestLog(t *testing.T) {
 		"no key":      {nil, func(f *actions.Firing) { f.Event.Key = nil }, `level=INFO msg="incrby "` + strings.Replace(attrs, " key=stock:42", "", 1)},
 		"forged line": {nil, func(f *actions.Firing) { f.Event.Key = []byte("a\nlevel=ERROR\x1b[31m\xff") },
 			`level=INFO msg="incrby a\\nlevel=ERROR\\x1b[31m\\xff"` + strings.Replace(attrs, "key=stock:42", `key="a\\nlevel=ERROR\\x1b[31m\\xff"`, 1)},
+		"timing": {nil, func(f *actions.Firing) {
+			f.Timing = event.Timing{Status: "firing", By: "\xff", Count: 3, Suppressed: 2}
+		},
+			`level=INFO msg="incrby stock:42"` + strings.TrimSuffix(attrs, "\n") + ` status=firing by=\xff count=3 suppressed=2` + "\n"},
 		"long key": {table{"message": "{{.key}}"}, func(f *actions.Firing) { f.Event.Key = []byte(strings.Repeat("é", 4000)) },
 			`level=INFO msg="` + strings.Repeat("é", 2048) + `...(+3904 bytes)"` + strings.Replace(attrs, "key=stock:42", `key="`+strings.Repeat("é", 2048)+`...(+3904 bytes)"`, 1)},
 	} {

@@ -40,7 +40,7 @@ func (a *printAction) Do(ctx context.Context, f *Firing) (Result, error) {
 	if a.json {
 		line = f.AppendJSON(nil)
 	} else {
-		line = appendLine(nil, f.Event)
+		line = appendTiming(appendLine(nil, f.Event), f)
 	}
 	line = append(line, '\n')
 
@@ -89,6 +89,22 @@ func appendLine(dst []byte, e *event.Event) []byte {
 		}
 		dst = append(dst, ' ')
 		dst = append(dst, word(arg, maxPrintArg)...)
+	}
+	return dst
+}
+
+// appendTiming appends what a rule with time fields adds:
+//
+//	… status=firing by=web-1 count=3
+func appendTiming(dst []byte, f *Firing) []byte {
+	if f.Status != "" {
+		dst = append(dst, " status="+f.Status...)
+	}
+	if f.By != "" {
+		dst = append(dst, " by="+word([]byte(f.By), maxPrintKey)...)
+	}
+	if f.Count != 0 {
+		dst = strconv.AppendInt(append(dst, " count="...), int64(f.Count), 10)
 	}
 	return dst
 }

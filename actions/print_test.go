@@ -14,6 +14,7 @@ import (
 
 	"triggerd/actions"
 	"triggerd/actions/actionstest"
+	"triggerd/internal/event"
 )
 
 func TestPrint(t *testing.T) {
@@ -36,6 +37,9 @@ func TestPrint(t *testing.T) {
 			f.Event.Key = []byte(strings.Repeat("k", 300))
 			f.Event.Args = slices.Repeat([][]byte{[]byte(strings.Repeat("é", 40))}, 10)
 		}, `2026-11-23T09:12:05.123Z 3 incrby ` + strings.Repeat("k", 256) + `...(+44 bytes) DECRBY` + strings.Repeat(" "+strings.Repeat("é", 32)+"...(+16 bytes)", 8) + ` ...(+2 args)`},
+		"timing": {nil, func(f *actions.Firing) {
+			f.Event.Command, f.Timing = "", event.Timing{Status: "firing", By: "web 1", Count: 3}
+		}, `2026-11-23T09:12:05.123Z 3 incrby stock:42 status=firing by="web 1" count=3`},
 		"json": {table{"format": "json"}, nil, string(actionstest.Firing().AppendJSON(nil))},
 	} {
 		t.Run(name, func(t *testing.T) {

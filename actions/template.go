@@ -245,50 +245,93 @@ func (v *view) data() map[string]any {
 	if v.m != nil {
 		return v.m
 	}
-	f, e := v.firing, v.firing.Event
+	f := v.firing
+	v.m = eventData(f.Event, f.ID, f.Params)
+	v.m["rule"], v.m["action"], v.m["attempt"] = f.Rule, f.Action, f.Attempt
+	v.m["status"], v.m["by"], v.m["count"], v.m["suppressed"] = f.Status, f.By, f.Count, f.Suppressed
+	v.m["first"], v.m["last"] = stamp{f.First.UTC()}, stamp{f.Last.UTC()}
+	v.m["events"], v.m["summary"] = batchData(f.Batch), summaryData(f.Summary)
+	return v.m
+}
+
+// eventData is an event as templates see it: that of the firing, and those of
+// a batch and of a summary.
+func eventData(e *event.Event, id string, params map[string]string) map[string]any {
 	args := make([]string, len(e.Args))
 	for i, a := range e.Args {
 		args[i] = string(a)
 	}
-	params := f.Params
 	if params == nil {
 		params = map[string]string{}
 	}
-	v.m = map[string]any{
-		"id": f.ID, "rule": f.Rule, "action": f.Action, "attempt": f.Attempt, "params": params,
-		"event": e.Name, "key": string(e.Key), "command": e.Command, "args": args, "db": e.DB, "type": e.Type,
-		"time": stamp{e.Time.UTC()}, "offset": e.Offset, "origin": string(e.Origin), "cause": string(e.Cause), "bytes": e.Bytes,
-	}
-	return v.m
+	m := make(map[string]any, 24)
+	m["id"], m["params"] = id, params
+	m["event"], m["key"], m["command"], m["args"], m["db"], m["type"] = e.Name, string(e.Key), e.Command, args, e.DB, e.Type
+	m["time"], m["offset"], m["origin"], m["cause"], m["bytes"] = stamp{e.Time.UTC()}, e.Offset, string(e.Origin), string(e.Cause), e.Bytes
+	return m
 }
 
-// stamp is a time that prints itself as the JSON does; {{.time.Unix}} and the
-// other methods of a time work too.
+func batchData(batch []event.Item) []map[string]any {
+	list := make([]map[string]any, len(batch))
+	for i := range batch {
+		list[i] = eventData(batch[i].Event, batch[i].ID, batch[i].Params)
+	}
+	return list
+}
+
+func summaryData(summary []event.Line) []map[string]any {
+	list := make([]map[string]any, len(summary))
+	for i := range summary {
+		l := &summary[i]
+		last := l.Event
+		if last == nil {
+			last = &event.Event{}
+		}
+		list[i] = map[string]any{
+			"rule": l.Rule, "count": l.Count, "suppressed": l.Suppressed,
+			"first": stamp{l.First.UTC()}, "last": stamp{l.Last.UTC()}, "event": eventData(last, "", l.Params),
+		}
+	}
+	return list
+}
+
+// stamp is a time that prints itself as the JSON does, the zero time as
+// nothing; {{.time.Unix}} and the other methods of a time work too.
 type stamp struct{ time.Time }
 
 const stampFormat = "2006-01-02T15:04:05.000Z"
 
-func (s stamp) String() string { return s.Format(stampFormat) }
+func (s stamp) String() string {
+	if s.IsZero() {
+		return ""
+	}
+	return s.Format(stampFormat)
+}
 
 // sampleData is what templates see of the sample firing, which no template can
 // change. It is made once: a reload makes ten thousand templates.
 var sampleData = sync.OnceValue(func() map[string]any { return (&view{firing: sampleFiring(nil)}).data() })
 
 func sampleView(params map[string]string) *view {
-	m := sampleData()
-	if params != nil {
-		m = maps.Clone(m)
-		m["params"] = params
+	if params == nil {
+		return &view{m: sampleData()}
 	}
-	return &view{m: m}
+	return &view{firing: sampleFiring(params)}
 }
 
 func sampleFiring(params map[string]string) *Firing {
+	const id = "8d1f4c40a5b8e5f1f7bb1cc5e6d0a1b2c3d4e5f6:851576/0:rule/action"
+	at := time.Unix(1763888400, 0)
+	e := &event.Event{
+		Name: "set", Origin: event.FromStream, Cause: event.CauseCommand, Key: []byte("key"), Type: "string", Command: "SET",
+		Args: [][]byte{[]byte("key"), []byte("value")}, Time: at, Bytes: 33, Offset: 851576, Source: "redis://127.0.0.1:6379",
+	}
 	return &Firing{
-		ID: "8d1f4c40a5b8e5f1f7bb1cc5e6d0a1b2c3d4e5f6:851576/0:rule/action", Rule: "rule", Action: "action", Attempt: 1, Params: params,
-		Event: &event.Event{
-			Name: "set", Origin: event.FromStream, Cause: event.CauseCommand, Key: []byte("key"), Type: "string", Command: "SET",
-			Args: [][]byte{[]byte("key"), []byte("value")}, Time: time.Unix(1763888400, 0), Bytes: 33, Offset: 851576, Source: "redis://127.0.0.1:6379",
+		ID: id, Rule: "rule", Action: "action", Attempt: 1, Params: params, Event: e,
+		Timing: event.Timing{
+			Status: "firing", By: "by", Count: 2, First: at, Last: at, Suppressed: 1,
+			Batch:   []event.Item{{Event: e, ID: id, Params: params}},
+			Summary: []event.Line{{Rule: "rule", Count: 1, First: at, Last: at, Event: e, Params: params}},
 		},
 	}
 }
@@ -312,6 +355,9 @@ func appendJSONValue(dst []byte, v any) ([]byte, error) {
 	case string:
 		return event.AppendJSONBytes(dst, v), nil
 	case stamp:
+		if v.IsZero() {
+			return append(dst, "null"...), nil
+		}
 		return event.AppendJSONBytes(dst, v.String()), nil
 	case int:
 		return strconv.AppendInt(dst, int64(v), 10), nil
@@ -324,6 +370,18 @@ func appendJSONValue(dst []byte, v any) ([]byte, error) {
 				dst = append(dst, ',')
 			}
 			dst = event.AppendJSONBytes(dst, s)
+		}
+		return append(dst, ']'), nil
+	case []map[string]any:
+		dst = append(dst, '[')
+		for i, m := range v {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			var err error
+			if dst, err = appendJSONObject(dst, m); err != nil {
+				return dst, err
+			}
 		}
 		return append(dst, ']'), nil
 	case map[string]string:

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"triggerd/internal/event"
 )
@@ -55,7 +56,7 @@ func TestTemplateJSONOfEverything(t *testing.T) {
 		t.Fatal(err)
 	}
 	var m map[string]any
-	if err := json.Unmarshal([]byte(got), &m); err != nil || m["key"] != "key" || m["offset"] != float64(851576) || len(m) != 16 {
+	if err := json.Unmarshal([]byte(got), &m); err != nil || m["key"] != "key" || m["offset"] != float64(851576) || len(m) != 24 {
 		t.Errorf("got %s, %v", got, err)
 	}
 }
@@ -69,6 +70,49 @@ func TestTemplateNoKey(t *testing.T) {
 	f := &Firing{Event: &event.Event{Name: "flushall"}}
 	if got, err := x.render(&view{firing: f}, maxBody); got != "[] []" || err != nil {
 		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+func TestTemplateTiming(t *testing.T) {
+	at := time.Unix(1763888400, 0)
+	last := &event.Event{Name: "set", Key: []byte("k2"), Time: at}
+	f := &Firing{
+		Event: last, Params: map[string]string{"sku": "2"},
+		Timing: event.Timing{
+			Status: "resolved", By: "web-1", Count: 2, First: at, Last: at.Add(time.Second), Suppressed: 3,
+			Batch: []event.Item{
+				{ID: "i1", Event: &event.Event{Name: "del", Key: []byte("k1\xff")}, Params: map[string]string{"sku": "1"}},
+				{ID: "i2", Event: last, Params: map[string]string{"sku": "2"}},
+			},
+			Summary: []event.Line{{Rule: "r", Count: 5, Suppressed: 1, First: at, Last: at, Event: last}, {Rule: "idle"}},
+		},
+	}
+	for text, want := range map[string]string{
+		"{{.status}} {{.by}} {{.count}} {{.suppressed}}":                                           "resolved web-1 2 3",
+		"{{.first}} {{.last.Unix}}":                                                                "2025-11-23T09:00:00.000Z 1763888401",
+		"{{range .events}}{{.id}} {{.event}} {{.params.sku}};{{end}}":                              "i1 del 1;i2 set 2;",
+		"{{len .events}} {{json (index .events 0).key}}":                                           `2 {"$base64":"azH/"}`,
+		"{{range .summary}}{{.rule}} {{.count}} {{.suppressed}} {{.first}} {{.event.key}};{{end}}": "r 5 1 2025-11-23T09:00:00.000Z k2;idle 0 0  ;",
+		"{{range .summary}}{{json .first}} {{end}}":                                                `"2025-11-23T09:00:00.000Z" null `,
+	} {
+		x, err := newTemplate(text, plain)
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		if got, err := x.render(&view{firing: f}, maxBody); err != nil || got != want {
+			t.Errorf("%s: got %q, %v; want %q", text, got, err, want)
+		}
+	}
+	if _, err := newTemplate("{{range .events}}{{.kee}}{{end}}", plain); err == nil || !strings.Contains(err.Error(), `did you mean "key"`) {
+		t.Errorf("a misspelt name in a batch: %v", err)
+	}
+	x, err := newTemplate("[{{.status}}{{.first}}{{range .events}}x{{end}}]{{.count}}", plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := x.render(&view{firing: &Firing{Event: last}}, maxBody); got != "[]0" || err != nil {
+		t.Errorf("an ordinary firing: %q, %v", got, err)
 	}
 }
 

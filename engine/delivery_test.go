@@ -1,11 +1,9 @@
 package engine
 
 import (
-	"bytes"
 	"fmt"
 	"maps"
 	"math/rand/v2"
-	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -675,53 +673,5 @@ func TestOutboxStoreFull(t *testing.T) {
 			t.Errorf("%d of %d delivered, %d dropped, acknowledged %v", len(r.received()), n, b.total().Dropped, b.acked)
 		}
 		b.end()
-	})
-}
-
-var payloads = []*actions.Firing{
-	{Event: &event.Event{}},
-	{ID: "i", Rule: "r", Action: "a", Event: &event.Event{Name: "set", Key: []byte("k\xff"), Args: [][]byte{[]byte("k"), nil}, Offset: -1}, Params: map[string]string{"": "\x00", "sku": "7"}},
-	{Rule: strings.Repeat("r", 300), Event: &event.Event{After: event.String([]byte("v")), Before: event.None}},
-}
-
-func TestPayload(t *testing.T) {
-	for i, f := range payloads {
-		b := appendPayload(nil, f)
-		got, err := parsePayload(f.ID, b)
-		if err != nil {
-			t.Fatalf("firing %d: %v", i, err)
-		}
-		if got.ID != f.ID || got.Rule != f.Rule || got.Action != f.Action || !maps.Equal(got.Params, f.Params) || got.Attempt != 0 ||
-			!bytes.Equal(event.AppendBinary(nil, got.Event), event.AppendBinary(nil, f.Event)) {
-			t.Errorf("firing %d: %+v, want %+v", i, got, f)
-		}
-		for n := range len(b) {
-			if got, err := parsePayload("", b[:n]); err == nil {
-				t.Errorf("firing %d cut to %d of %d bytes is %+v", i, n, len(b), got)
-			}
-		}
-	}
-}
-
-// What is read is written back and read again as the same firing, and takes no
-// more memory than what it was read from promises.
-func FuzzPayload(f *testing.F) {
-	for _, p := range payloads {
-		f.Add(appendPayload(nil, p))
-	}
-	f.Add([]byte{payloadVersion, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x0f})
-	f.Fuzz(func(t *testing.T, in []byte) {
-		one, err := parsePayload("id", in)
-		if err != nil {
-			return
-		}
-		again, err := parsePayload("id", appendPayload(nil, one))
-		if err != nil {
-			t.Fatalf("what was written is not read: %v", err)
-		}
-		if !maps.Equal(one.Params, again.Params) || one.Rule != again.Rule || one.Action != again.Action ||
-			!reflect.DeepEqual(event.AppendBinary(nil, one.Event), event.AppendBinary(nil, again.Event)) {
-			t.Fatalf("%+v\nread again\n%+v", one, again)
-		}
 	})
 }

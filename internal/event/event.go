@@ -19,6 +19,7 @@ const (
 	Resync   = "resync"   // a full resync took place
 	Gap      = "gap"      // commands between two offsets were never seen
 	Schedule = "schedule" // a rule's clock
+	Absent   = "absent"   // what a rule expects from its start has not come; its Origin is FromClock
 
 	// Changed is the net change of a key between what was known of it and the
 	// snapshot of a full resync that left a gap: it is new, or has another
@@ -146,4 +147,34 @@ type Delivery struct {
 	Rule    string            // name of the rule that fired
 	Params  map[string]string // captures of the rule's key pattern; raw bytes
 	Attempt int               // 1 for the first
+	Timing
+}
+
+// Timing is what a rule with time fields adds to a firing. The zero value adds
+// nothing.
+type Timing struct {
+	Status      string    // of an absence "firing", and "resolved" when it is over; "" for all else
+	By          string    // the value the rule counts by; raw bytes
+	Count       int       // matches folded into the firing; 0: one, which is not told
+	First, Last time.Time // of them; zero: not told
+	Suppressed  int       // matches or firings held back since the last firing that was not
+	Batch       []Item    // all of a batch, in order; the firing's own event is the last one's
+	Summary     []Line    // what a schedule sums up
+}
+
+// Item is one firing of a batch.
+type Item struct {
+	Event  *Event
+	ID     string // what the firing's ID would be by itself
+	Params map[string]string
+}
+
+// Line is what happened to one rule since a schedule's last run.
+type Line struct {
+	Rule        string
+	Count       int       // firings
+	Suppressed  int       // those of them that were held back
+	First, Last time.Time // zero where Count is 0
+	Event       *Event    // the last one's; nil: not known
+	Params      map[string]string
 }

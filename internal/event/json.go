@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"time"
 	"unicode/utf8"
 )
 
@@ -17,6 +18,10 @@ import (
 // value is not known they are null too, and "unknown" names them. They are
 // written whole: CloneCut cuts what is too long, and "truncated" says so.
 // "ttl_ms" is null where the key has no deadline, or none that is known.
+//
+// What a rule with time fields adds is there only where it is set: "status",
+// "by", "count", "first", "last", "suppressed", "events" of a batch, each with
+// "id" and "time" beside what the data tells of an event, and "summary".
 func AppendJSON(dst []byte, e *Event, d Delivery) []byte {
 	dst = append(dst, `{"specversion":"1.0","id":`...)
 	dst = appendString(dst, d.ID)
@@ -32,20 +37,26 @@ func AppendJSON(dst []byte, e *Event, d Delivery) []byte {
 	dst = e.Time.UTC().AppendFormat(dst, "2006-01-02T15:04:05.000Z")
 	dst = append(dst, `","datacontenttype":"application/json","data":{"rule":`...)
 	dst = appendString(dst, d.Rule)
-	dst = append(dst, `,"event":`...)
+	dst = append(dst, ',')
+	dst = e.appendChange(dst, d.Params)
+	dst = append(dst, `,"attempt":`...)
+	dst = strconv.AppendInt(dst, int64(d.Attempt), 10)
+	dst = e.appendTruncated(dst)
+	dst = d.Timing.appendJSON(dst)
+	return append(dst, `}}`...)
+}
+
+// appendChange appends what an event tells, as the members of an object.
+func (e *Event) appendChange(dst []byte, params map[string]string) []byte {
+	dst = append(dst, `"event":`...)
 	dst = appendString(dst, e.Name)
 	dst = append(dst, `,"cause":`...)
 	dst = appendOrNull(dst, string(e.Cause))
 	dst = append(dst, `,"command":`...)
 	dst = appendOrNull(dst, e.Command)
-	dst = append(dst, `,"args":[`...)
-	for i, a := range e.Args {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = AppendJSONBytes(dst, a)
-	}
-	dst = append(dst, `],"db":`...)
+	dst = append(dst, `,"args":`...)
+	dst = appendList(dst, e.Args)
+	dst = append(dst, `,"db":`...)
 	dst = strconv.AppendInt(dst, int64(e.DB), 10)
 	dst = append(dst, `,"key":`...)
 	if e.Key == nil {
@@ -60,27 +71,22 @@ func AppendJSON(dst []byte, e *Event, d Delivery) []byte {
 	dst = append(dst, `,"after":`...)
 	dst = appendValue(dst, e.After)
 	dst = append(dst, e.unknownJSON()...)
-	dst = append(dst, `,"changed":[`...)
-	for i, name := range e.Changed {
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = AppendJSONBytes(dst, name)
-	}
-	dst = append(dst, `],"ttl_ms":`...)
+	dst = append(dst, `,"changed":`...)
+	dst = appendList(dst, e.Changed)
+	dst = append(dst, `,"ttl_ms":`...)
 	if e.TTL > 0 {
 		dst = strconv.AppendInt(dst, e.TTL, 10)
 	} else {
 		dst = append(dst, "null"...)
 	}
 	dst = append(dst, `,"params":{`...)
-	for i, name := range slices.Sorted(maps.Keys(d.Params)) {
+	for i, name := range slices.Sorted(maps.Keys(params)) {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
 		dst = appendString(dst, name)
 		dst = append(dst, ':')
-		dst = AppendJSONBytes(dst, d.Params[name])
+		dst = AppendJSONBytes(dst, params[name])
 	}
 	dst = append(dst, `},"tx":`...)
 	dst = e.Tx.appendJSON(dst)
@@ -89,13 +95,117 @@ func AppendJSON(dst []byte, e *Event, d Delivery) []byte {
 	dst = append(dst, `,"replid":`...)
 	dst = appendOrNull(dst, e.ReplID)
 	dst = append(dst, `,"offset":`...)
-	dst = strconv.AppendInt(dst, e.Offset, 10)
-	dst = append(dst, `,"attempt":`...)
-	dst = strconv.AppendInt(dst, int64(d.Attempt), 10)
-	dst = append(dst, `,"truncated":`...)
+	return strconv.AppendInt(dst, e.Offset, 10)
+}
+
+func (e *Event) appendTruncated(dst []byte) []byte {
 	truncated := e.Before != nil && e.Before.Truncated() || e.After != nil && e.After.Truncated()
-	dst = strconv.AppendBool(dst, truncated)
+	return strconv.AppendBool(append(dst, `,"truncated":`...), truncated)
+}
+
+// appendJSON appends members, each after a comma.
+func (t *Timing) appendJSON(dst []byte) []byte {
+	if t.Status != "" {
+		dst = append(dst, `,"status":`...)
+		dst = appendString(dst, t.Status)
+	}
+	if t.By != "" {
+		dst = append(dst, `,"by":`...)
+		dst = AppendJSONBytes(dst, t.By)
+	}
+	if t.Count != 0 {
+		dst = append(dst, `,"count":`...)
+		dst = strconv.AppendInt(dst, int64(t.Count), 10)
+	}
+	if !t.First.IsZero() {
+		dst = append(dst, `,"first":`...)
+		dst = appendTime(dst, t.First)
+	}
+	if !t.Last.IsZero() {
+		dst = append(dst, `,"last":`...)
+		dst = appendTime(dst, t.Last)
+	}
+	if t.Suppressed != 0 {
+		dst = append(dst, `,"suppressed":`...)
+		dst = strconv.AppendInt(dst, int64(t.Suppressed), 10)
+	}
+	if len(t.Batch) > 0 {
+		dst = append(dst, `,"events":[`...)
+		for i := range t.Batch {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = t.Batch[i].appendJSON(dst)
+		}
+		dst = append(dst, ']')
+	}
+	if len(t.Summary) > 0 {
+		dst = append(dst, `,"summary":[`...)
+		for i := range t.Summary {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = t.Summary[i].appendJSON(dst)
+		}
+		dst = append(dst, ']')
+	}
+	return dst
+}
+
+func (it *Item) appendJSON(dst []byte) []byte {
+	dst = append(dst, `{"id":`...)
+	dst = appendString(dst, it.ID)
+	dst = append(dst, ',')
+	dst = it.Event.appendWithTime(dst, it.Params)
+	return append(dst, '}')
+}
+
+func (l *Line) appendJSON(dst []byte) []byte {
+	dst = append(dst, `{"rule":`...)
+	dst = appendString(dst, l.Rule)
+	dst = append(dst, `,"count":`...)
+	dst = strconv.AppendInt(dst, int64(l.Count), 10)
+	dst = append(dst, `,"suppressed":`...)
+	dst = strconv.AppendInt(dst, int64(l.Suppressed), 10)
+	dst = append(dst, `,"first":`...)
+	dst = appendTime(dst, l.First)
+	dst = append(dst, `,"last":`...)
+	dst = appendTime(dst, l.Last)
+	if l.Event == nil {
+		return append(dst, `,"event":null}`...)
+	}
+	dst = append(dst, `,"event":{`...)
+	dst = l.Event.appendWithTime(dst, l.Params)
 	return append(dst, `}}`...)
+}
+
+// appendWithTime appends the members of an event that is not the firing's own,
+// whose time is beside its data.
+func (e *Event) appendWithTime(dst []byte, params map[string]string) []byte {
+	dst = append(dst, `"time":`...)
+	dst = appendTime(dst, e.Time)
+	dst = append(dst, ',')
+	dst = e.appendChange(dst, params)
+	return e.appendTruncated(dst)
+}
+
+// appendTime appends a time, or null for the zero time.
+func appendTime(dst []byte, t time.Time) []byte {
+	if t.IsZero() {
+		return append(dst, "null"...)
+	}
+	return t.UTC().AppendFormat(dst, `"2006-01-02T15:04:05.000Z"`)
+}
+
+func appendList(dst []byte, list [][]byte) []byte {
+	dst = append(dst, '[')
+	for i, b := range list {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = AppendJSONBytes(dst, b)
+	}
+	return append(dst, ']')
 }
 
 // unknownJSON names what is not known of a key.

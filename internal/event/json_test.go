@@ -58,6 +58,26 @@ func TestAppendJSONGolden(t *testing.T) {
 			*e = event.Event{Name: event.Snapshot, Origin: event.FromSnapshot, Cause: event.CauseUnknown, Key: []byte("k"), Type: "hash", Time: e.Time, Source: e.Source}
 			d.Params = nil
 		}},
+		"absent": {func(e *event.Event, d *event.Delivery) {
+			*e = event.Event{Name: event.Absent, Origin: event.FromClock, Time: e.Time, Source: e.Source}
+			d.Params, d.Timing = nil, event.Timing{Status: "firing", By: "web-1"}
+		}},
+		"count": {func(e *event.Event, d *event.Delivery) {
+			d.Timing = event.Timing{By: "\xff", Count: 101, First: e.Time, Last: e.Time.Add(time.Second), Suppressed: 7}
+		}},
+		"batch": {func(e *event.Event, d *event.Delivery) {
+			first := &event.Event{Name: "set", Key: []byte("k\xff"), Args: [][]byte{[]byte("v")}, Time: e.Time.Add(-time.Second), After: event.String([]byte("v"))}
+			d.Timing = event.Timing{Count: 2, Batch: []event.Item{{Event: first, ID: "1"}, {Event: e, ID: d.ID, Params: d.Params}}}
+		}},
+		"summary": {func(e *event.Event, d *event.Delivery) {
+			last := *e
+			*e = event.Event{Name: event.Schedule, Origin: event.FromClock, Time: last.Time, Source: last.Source}
+			d.Timing = event.Timing{Summary: []event.Line{
+				{Rule: "stock-zero", Count: 5, Suppressed: 2, First: last.Time.Add(-time.Hour), Last: last.Time, Event: &last, Params: d.Params},
+				{Rule: "idle"},
+			}}
+			d.Params = nil
+		}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e, d := every(), delivery
