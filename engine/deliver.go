@@ -60,16 +60,14 @@ func (o *outbox) take(ep *endpoint) (*lane, job, actions.Action) {
 		for ep.ready.len() > 0 && (*ep.ready.first()).jobs.len() == 0 {
 			ep.ready.pop() // all of its jobs were dropped
 		}
-		if ep.ready.len() > 0 {
+		if ep.ready.len() > 0 && !o.readAhead(ep) {
 			again := ep.gate.pass(time.Now())
 			if again.IsZero() {
 				l := ep.ready.pop()
 				l.busy = true
-				j := *l.jobs.first()
-				if j.firing != nil {
-					l.jobs.first().firing = nil
-					o.cached--
-				}
+				first := l.jobs.first()
+				j := *first
+				o.unload(ep, first)
 				return l, j, ep.action
 			}
 			o.wakeAt(ep, again)
@@ -110,7 +108,7 @@ func (o *outbox) attempt(l *lane, j job, action actions.Action) {
 	f, spec, err := o.firing(l.ep, &j)
 	var res actions.Result
 	if err == nil {
-		f.Attempt = j.attempts
+		f.Attempt = int(j.attempts)
 		res, err = do(o.attempts, action, f, spec.Timeout)
 	}
 	if err != nil && o.attempts.Err() != nil {
@@ -124,7 +122,7 @@ func (o *outbox) attempt(l *lane, j job, action actions.Action) {
 	if err != nil {
 		s.text = err.Error()
 		s.what, s.reason, pause = verdict(spec, &j, err)
-		s.job.due = time.Now().Add(pause)
+		s.job.due = momentOf(time.Now().Add(pause))
 	}
 	if s.what == delivered {
 		failpoint("delivered")
@@ -170,7 +168,7 @@ func verdict(spec *rules.Action, j *job, err error) (what outcome, reason string
 	switch {
 	case actions.IsPermanent(err):
 		return givenUp, "permanent", 0
-	case j.attempts >= r.MaxAttempts:
+	case int(j.attempts) >= r.MaxAttempts:
 		return givenUp, "attempts", 0
 	}
 	limit := r.MaxBackoff
@@ -181,7 +179,7 @@ func verdict(spec *rules.Action, j *job, err error) (what outcome, reason string
 	if asked, ok := actions.RetryDelay(err); ok {
 		pause = max(pause, asked)
 	}
-	if r.MaxAge > 0 && time.Since(j.born)+pause > r.MaxAge {
+	if r.MaxAge > 0 && time.Since(j.born.time())+pause > r.MaxAge {
 		return givenUp, "age", 0
 	}
 	return retried, "", pause

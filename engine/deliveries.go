@@ -304,7 +304,7 @@ func (o *outbox) retryNumber(number uint64) (int, error) {
 func (o *outbox) hurry(l *lane) {
 	l.ep.waiting[l].Stop()
 	delete(l.ep.waiting, l)
-	l.jobs.first().due = time.Time{}
+	l.jobs.first().due = 0
 	l.ep.ready.push(l)
 }
 

@@ -1,11 +1,14 @@
 package engine
 
 import (
+	"cmp"
 	"encoding/binary"
 	"hash/fnv"
+	"slices"
 	"time"
 
 	"triggerd/actions"
+	"triggerd/internal/store"
 	"triggerd/rules"
 )
 
@@ -16,13 +19,15 @@ type bounds struct {
 	window   int // jobs of an endpoint
 	lane     int // jobs of a lane
 	chunk    int // jobs read from the store while the lock is held
-	cached   int // firings kept decoded from planning to their first attempt
+	cached   int // bytes of firings kept decoded from planning, or read ahead, to their next attempt
+	fresh    int // jobs of an endpoint beyond which none is kept from planning on: it would wait long
+	ahead    int // jobs of an endpoint that are read at once, before their turn
 	intake   int // bytes of firings that are not on disk yet
 	unpassed int // firings that are kept back until their position can be committed with them
 	changes  int // bytes of changed state that is not on disk yet
 }
 
-var defaultBounds = bounds{window: 50_000, lane: 1_000, chunk: 5_000, cached: 10_000, intake: 16 << 20, unpassed: 10_000, changes: 32 << 20}
+var defaultBounds = bounds{window: 50_000, lane: 1_000, chunk: 5_000, cached: 8 << 20, fresh: 1_000, ahead: 256, intake: 16 << 20, unpassed: 10_000, changes: 32 << 20}
 
 // endpoint is one action that firings are delivered with: a target, or a
 // rule's own action.
@@ -48,7 +53,9 @@ type endpoint struct {
 	workers int
 	pending int // jobs in the store and on the way there
 	tally   tally
-	indexed int // jobs in lanes
+	indexed int  // jobs in lanes
+	loaded  int  // those of them whose firing is in memory
+	reading bool // jobs are being read ahead
 	next    uint64
 	more    bool // the store has jobs from next on that are not indexed
 }
@@ -61,6 +68,17 @@ type lane struct {
 	skipped uint64 // seq of the first job that was left out because the lane is full; 0: none was
 	busy    bool   // its first job is being attempted
 	dropped uint64 // up to this seq jobs were dropped from behind the first
+	alone   uint64 // seq of a job that could not be read together with others
+}
+
+// find returns the job with a seq, nil if it is not in the lane.
+func (l *lane) find(seq uint64) *job {
+	jobs := l.jobs.all()
+	i, ok := slices.BinarySearchFunc(jobs, seq, func(j job, seq uint64) int { return cmp.Compare(j.seq, seq) })
+	if !ok {
+		return nil
+	}
+	return &jobs[i]
 }
 
 // aged is the place of a job.
@@ -83,11 +101,42 @@ func (a aged) attempted() bool { return a.lane.busy && a.seq == a.lane.jobs.firs
 
 // job is what is known of a job without reading it.
 type job struct {
-	seq      uint64
-	attempts int
-	born     time.Time
-	due      time.Time
-	firing   *actions.Firing // nil: to be read
+	seq       uint64
+	firing    *actions.Firing // nil: to be read
+	born, due moment
+	size      uint32 // bytes of the payload
+	attempts  int32
+}
+
+// newJob returns the job that a planned firing has become.
+func newJob(seq uint64, p *planned) job {
+	return job{seq: seq, born: momentOf(p.born), size: uint32(len(p.payload))}
+}
+
+// storedJob returns a job that the store has.
+func storedJob(p *store.Pending) job {
+	return job{seq: p.Seq, attempts: int32(p.Attempts), born: momentOf(p.Born), due: momentOf(p.Due), size: uint32(p.Size)}
+}
+
+// cost is about what the job's firing takes in memory.
+func (j *job) cost() int { return int(j.size) + 1024 }
+
+// moment is a time in a third of the room, and without a pointer, of which
+// there may be many: in nanoseconds since 1970, 0 for the zero time.
+type moment int64
+
+func momentOf(t time.Time) moment {
+	if t.IsZero() {
+		return 0
+	}
+	return moment(t.UnixNano())
+}
+
+func (m moment) time() time.Time {
+	if m == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, int64(m))
 }
 
 // laneOf returns the lane of a firing: its key and database, or for an event
@@ -145,10 +194,11 @@ func (o *outbox) put(ep *endpoint, id uint64, j job) (l *lane, ready bool) {
 // index adds a job to its lane. The caller holds the lock.
 func (o *outbox) index(l *lane, j job) {
 	l.jobs.push(j)
-	if j.firing != nil {
-		o.cached++
-	}
 	ep := l.ep
+	if j.firing != nil {
+		o.cached += j.cost()
+		ep.loaded++
+	}
 	ep.indexed++
 	if ep.ages.len() > 2*ep.indexed+64 {
 		ep.ages.filter(func(a aged) bool { return !a.gone() })
@@ -168,9 +218,19 @@ func (o *outbox) unindex(l *lane) job {
 
 func (o *outbox) unindexed(ep *endpoint, j *job) {
 	ep.indexed--
-	if j.firing != nil {
-		o.cached--
+	o.unload(ep, j)
+}
+
+// unload takes a job's firing out of memory, if it is there, and returns it.
+// The caller holds the lock.
+func (o *outbox) unload(ep *endpoint, j *job) *actions.Firing {
+	f := j.firing
+	if f != nil {
+		j.firing = nil
+		o.cached -= j.cost()
+		ep.loaded--
 	}
+	return f
 }
 
 // unindexOldest removes the oldest job of which no attempt is under way, and

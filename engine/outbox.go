@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"triggerd/actions"
-	"triggerd/internal/event"
 	"triggerd/internal/store"
 	"triggerd/rules"
 	"triggerd/source"
@@ -58,7 +57,7 @@ type outbox struct {
 	endpoints map[string]*endpoint
 	specs     map[specKey]*rules.Action
 	pending   int // firings in the intake and in the store
-	cached    int // jobs whose firing is in memory
+	cached    int // bytes of firings of jobs that are in memory
 	workers   int
 	stopping  bool          // no lane is taken any more
 	blocked   time.Duration // how long the reader has waited for room since there was plenty
@@ -189,9 +188,9 @@ func closeAction(a actions.Action) {
 	}
 }
 
-// add takes a firing in. The reader calls it, and the clock.
+// add takes a firing in. The reader calls it.
 //
-// A firing of the reader is not committed before pass has told that the reader
+// A firing is not committed before pass has told that the reader
 // is through with what made it: committed together with the position behind it,
 // it is enqueued once, whenever the process dies.
 func (o *outbox) add(name string, c endpointConfig, spec *rules.Action, overflow string, f *actions.Firing) {
@@ -215,8 +214,7 @@ func (o *outbox) add(name string, c endpointConfig, spec *rules.Action, overflow
 	o.pending++
 	o.weight += p.size()
 	o.intake = append(o.intake, p)
-	switch unpassed := len(o.intake) - o.whole; {
-	case unpassed == 1 && f.Event.Origin == event.FromClock, unpassed >= o.bounds.unpassed:
+	if len(o.intake)-o.whole >= o.bounds.unpassed {
 		o.release()
 	}
 }
@@ -429,14 +427,14 @@ func (o *outbox) writeSettled(list []settlement, drops map[string]*droppings) er
 		j := &s.job
 		switch s.what {
 		case delivered:
-			b.SettleListed(store.Settled{Seq: j.seq, Endpoint: s.endpoint, ID: s.id, Status: s.text, Attempts: j.attempts, Born: j.born, At: now})
+			b.SettleListed(store.Settled{Seq: j.seq, Endpoint: s.endpoint, ID: s.id, Status: s.text, Attempts: int(j.attempts), Born: j.born.time(), At: now})
 		case retried:
-			b.Retry(s.endpoint, j.seq, j.attempts, j.due, s.text)
+			b.Retry(s.endpoint, j.seq, int(j.attempts), j.due.time(), s.text)
 		case expelled:
-			b.Settle(s.endpoint, j.seq, j.attempts+1) // one attempt that failed has left its mark, too
+			b.Settle(s.endpoint, j.seq, int(j.attempts)+1) // one attempt that failed has left its mark, too
 		case givenUp:
 			failpoint("burying")
-			b.Bury(store.DeadLetter{Seq: j.seq, Endpoint: s.endpoint, ID: s.id, Reason: s.reason, Error: s.text, Attempts: j.attempts, Born: j.born, At: now})
+			b.Bury(store.DeadLetter{Seq: j.seq, Endpoint: s.endpoint, ID: s.id, Reason: s.reason, Error: s.text, Attempts: int(j.attempts), Born: j.born.time(), At: now})
 		}
 	}
 	for _, d := range drops {
@@ -463,8 +461,8 @@ func (o *outbox) admit(jobs []planned, first uint64) {
 			continue // refill finds it, or has
 		}
 		ep.next = seq + 1
-		j := job{seq: seq, born: p.born}
-		if o.cached < o.bounds.cached {
+		j := newJob(seq, p)
+		if ep.indexed < o.bounds.fresh && o.cached+j.cost() <= o.bounds.cached/2 { // the other half is for reading ahead
 			j.firing = p.firing
 		}
 		l, ready := o.put(ep, p.lane, j)
@@ -494,8 +492,7 @@ func (o *outbox) refill(ep *endpoint) error {
 		}
 		n++
 		ep.next = p.Seq + 1
-		j := job{seq: p.Seq, attempts: p.Attempts, born: p.Born, due: p.Due}
-		if l, ready := o.put(ep, p.Lane, j); ready {
+		if l, ready := o.put(ep, p.Lane, storedJob(&p)); ready {
 			o.queue(l, now)
 		}
 	}
@@ -522,7 +519,7 @@ func (o *outbox) rescan(l *lane) error {
 			l.skipped = p.Seq
 			return nil
 		}
-		o.index(l, job{seq: p.Seq, attempts: p.Attempts, born: p.Born, due: p.Due})
+		o.index(l, storedJob(&p))
 	}
 	return nil
 }
@@ -530,7 +527,7 @@ func (o *outbox) rescan(l *lane) error {
 // queue makes a lane ready, at once or when its first job is due. The caller
 // holds the lock.
 func (o *outbox) queue(l *lane, now time.Time) {
-	if pause := l.jobs.first().due.Sub(now); pause > 0 {
+	if pause := l.jobs.first().due.time().Sub(now); pause > 0 {
 		var timer *time.Timer
 		timer = time.AfterFunc(pause, func() {
 			o.mu.Lock()

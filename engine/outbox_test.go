@@ -331,7 +331,7 @@ func TestRetryPause(t *testing.T) {
 	for attempt, limit := range map[int]time.Duration{1: time.Second, 2: 2 * time.Second, 3: 4 * time.Second, 40: time.Minute, 1000: time.Minute} {
 		seen := time.Duration(0)
 		for range 1000 {
-			sp, j := spec(func(a *rules.Action) { a.Retry.MaxAttempts = 2000 }), &job{attempts: attempt, born: time.Now()}
+			sp, j := spec(func(a *rules.Action) { a.Retry.MaxAttempts = 2000 }), &job{attempts: int32(attempt), born: momentOf(time.Now())}
 			what, _, pause := verdict(sp, j, errDown)
 			if what != retried || pause < 0 || pause > limit {
 				t.Fatalf("attempt %d: pause %v, %v, limit %v", attempt, pause, what, limit)

@@ -28,6 +28,7 @@ var (
 	seconds = flag.Int("seconds", 10, "how long live and deliver run")
 	server  = flag.String("server", "redis-7.0", "of live")
 	profile = flag.String("cpuprofile", "", "write a CPU profile to this file")
+	memory  = flag.String("memprofile", "", "write a profile of all allocations to this file")
 	child   = flag.String("child", "", "(for itself) a step of pending")
 )
 
@@ -83,10 +84,24 @@ func main() {
 		}
 		log.Printf("%s took %.1f s", part.name, time.Since(began).Seconds())
 	}
+	if *memory != "" {
+		if err := writeAllocations(*memory); err != nil {
+			log.Fatal(err)
+		}
+	}
 	if !table() {
 		pprof.StopCPUProfile()
 		os.Exit(1)
 	}
+}
+
+func writeAllocations(path string) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return pprof.Lookup("allocs").WriteTo(f, 0)
 }
 
 // inDir runs part in a directory that is removed afterwards.

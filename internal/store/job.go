@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -67,7 +68,7 @@ func appendJob(dst []byte, j *Job) []byte {
 func parseJob(b []byte) (*Job, bool) {
 	f := fields{b: b}
 	j := &Job{Lane: f.uint64(), Born: f.time(), Endpoint: f.string(), ID: f.string()}
-	j.Payload = slices.Clone(f.b)
+	j.Payload = f.b
 	return j, !f.bad
 }
 
@@ -101,7 +102,9 @@ func (p *Pending) parseRetry(b []byte) bool {
 func (s *Store) Load(seq uint64) (*Job, error) {
 	var j *Job
 	err := s.get(appendNumberKey(nil, kindJob, seq), func(v []byte) (ok bool) {
-		j, ok = parseJob(v)
+		if j, ok = parseJob(v); ok {
+			j.Payload = slices.Clone(j.Payload)
+		}
 		return ok
 	})
 	if err != nil {
@@ -109,6 +112,61 @@ func (s *Store) Load(seq uint64) (*Job, error) {
 	}
 	j.Seq = seq
 	return j, nil
+}
+
+// Jobs iterates over the jobs with the numbers in seqs, which rise. One that
+// has been settled is left out. For numbers that are near each other it takes a
+// fraction of what Load takes for each. A payload is valid until the next job
+// is asked for. An error is the last of what it yields.
+func (s *Store) Jobs(seqs []uint64) iter.Seq2[*Job, error] {
+	return func(yield func(*Job, error) bool) {
+		if len(seqs) == 0 {
+			return
+		}
+		if seq, err := s.jobs(seqs, func(j *Job) bool { return yield(j, nil) }); err != nil {
+			yield(nil, fmt.Errorf("job %d: %w", seq, err))
+		}
+	}
+}
+
+// jobs is Jobs with a callback. With an error it returns where it was.
+func (s *Store) jobs(seqs []uint64, yield func(*Job) bool) (seq uint64, err error) {
+	if err := s.usable(); err != nil {
+		return seqs[0], err
+	}
+	it, err := s.db.NewIter(&pebble.IterOptions{
+		LowerBound: appendNumberKey(nil, kindJob, seqs[0]), UpperBound: after(appendNumberKey(nil, kindJob, seqs[len(seqs)-1])),
+	})
+	if err != nil {
+		return seqs[0], s.readError(err)
+	}
+	defer func() {
+		if closeErr := it.Close(); err == nil && closeErr != nil {
+			err = s.readError(closeErr)
+		}
+	}()
+	var key []byte
+	for _, seq = range seqs {
+		key = appendNumberKey(key[:0], kindJob, seq)
+		if !it.SeekGE(key) {
+			return seq, nil // an error is that of Close
+		}
+		if !bytes.Equal(it.Key(), key) {
+			continue
+		}
+		var j *Job
+		if err := s.value(it, func(_, v []byte) (ok bool) {
+			j, ok = parseJob(v)
+			return ok
+		}); err != nil {
+			return seq, err
+		}
+		j.Seq = seq
+		if !yield(j) {
+			return seq, nil
+		}
+	}
+	return seq, nil
 }
 
 // Pending iterates over an endpoint's jobs with a seq of at least from, in

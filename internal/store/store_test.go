@@ -8,6 +8,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -584,6 +585,37 @@ func flip(path string, bit int64) error {
 	return os.WriteFile(path, b, 0o600)
 }
 
+func TestJobsTogether(t *testing.T) {
+	s := open(t, t.TempDir())
+	b := s.NewBatch()
+	for i := range 10 {
+		b.Enqueue(job(fmt.Sprint("e", i%3), fmt.Sprint(i)))
+	}
+	first := commit(t, b)
+	for _, gone := range []uint64{first + 2, first + 9} {
+		b.Settle(fmt.Sprint("e", (gone-first)%3), gone, 1)
+	}
+	commit(t, b)
+	var got []string
+	for j, err := range s.Jobs([]uint64{first, first + 2, first + 3, first + 8, first + 9, first + 1000}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		alone, err := s.Load(j.Seq)
+		if err != nil || !reflect.DeepEqual(j, alone) {
+			t.Errorf("%+v, alone it is %+v, %v", j, alone, err)
+		}
+		got = append(got, j.ID)
+	}
+	equal(t, "IDs", got, []string{"0", "3", "8"})
+	for j, err := range s.Jobs(nil) {
+		t.Errorf("no numbers gave %v, %v", j, err)
+	}
+	for range s.Jobs([]uint64{first, first + 1}) {
+		break
+	}
+}
+
 // A record whose bytes are not those that were written is an error that names
 // it, wherever it is met, and not a record less.
 func TestDamagedRecord(t *testing.T) {
@@ -605,6 +637,15 @@ func TestDamagedRecord(t *testing.T) {
 	if got := s.Stats().Damaged; got != 1 {
 		t.Errorf("%d damaged records counted, want 1", got)
 	}
+	var before []uint64
+	for j, err := range s.Jobs([]uint64{1, 2, 3}) {
+		if err == nil {
+			before = append(before, j.Seq)
+		} else if !errors.As(err, &damaged) {
+			t.Errorf("Jobs: %v, want a CorruptError", err)
+		}
+	}
+	equal(t, "jobs before the damaged one", before, []uint64{1})
 	s.Close()
 	r, err := store.Verify(dir)
 	if err != nil || len(r.Problems) != 1 || r.Problems[0].Where != "job 2" || r.Jobs != 2 {

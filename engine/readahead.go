@@ -1,0 +1,105 @@
+package engine
+
+import (
+	"slices"
+
+	"triggerd/actions"
+)
+
+// A worker that has to read its job waits for the store once for each job. So
+// jobs are read before their turn, many with one pass over the store, by a
+// goroutine of their endpoint that is there only while it reads.
+
+// wanted is a job to be read ahead.
+type wanted struct {
+	seq    uint64
+	lane   *lane
+	firing *actions.Firing // once it was read; nil: it could not be
+}
+
+// readAhead has more of the endpoint's jobs read if there are few left that
+// were. It reports whether the job whose turn it is is among those that are
+// being read: then the worker has to end, and another is started once they are
+// there. Something has to be ready. The caller holds the lock.
+func (o *outbox) readAhead(ep *endpoint) (wait bool) {
+	first := (*ep.ready.first()).jobs.first()
+	missing := first.firing == nil && first.seq != (*ep.ready.first()).alone
+	if ep.indexed <= o.bounds.ahead/16 || ep.gate.open {
+		return false // a few are as well read by the workers
+	}
+	if !ep.reading && (missing || ep.loaded < min(o.bounds.ahead/4, ep.ready.len())) {
+		if list := o.soon(ep); len(list) > 0 {
+			ep.reading = true
+			o.workers++
+			o.wg.Go(func() { o.read(ep, list) })
+		}
+	}
+	return missing && ep.reading
+}
+
+// soon returns the next jobs to be read, as many as there is room for. The
+// caller holds the lock.
+func (o *outbox) soon(ep *endpoint) (list []wanted) {
+	n, room := o.bounds.ahead, o.bounds.cached-o.cached
+	if ep.gate.max > 0 {
+		n = min(n, ep.gate.max)
+	}
+	each := max(1, n/ep.ready.len())
+	for _, l := range ep.ready.all()[:min(n, ep.ready.len())] {
+		jobs := l.jobs.all()
+		for i := range jobs[:min(each, len(jobs))] {
+			j := &jobs[i]
+			if j.firing != nil || j.seq == l.alone {
+				continue
+			}
+			if room -= j.cost(); room < 0 || len(list) == n {
+				return list
+			}
+			list = append(list, wanted{seq: j.seq, lane: l})
+		}
+	}
+	return list
+}
+
+// read reads jobs, and lets the workers have them.
+func (o *outbox) read(ep *endpoint, list []wanted) {
+	slices.SortFunc(list, func(a, b wanted) int { return int(int64(a.seq - b.seq)) })
+	seqs := make([]uint64, len(list))
+	for i := range list {
+		seqs[i] = list[i].seq
+	}
+	i := 0
+	for stored, err := range o.store.Jobs(seqs) {
+		if err != nil {
+			break // the worker whose job it is meets the error too, and tells
+		}
+		for list[i].seq != stored.Seq {
+			i++
+		}
+		list[i].firing, _ = parsePayload(stored.ID, stored.Payload) // as for an error
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for i := range list {
+		o.load(&list[i])
+	}
+	ep.reading = false
+	o.workers--
+	o.room.Broadcast()
+	o.dispatch(ep)
+}
+
+// load puts a firing that was read into the index, unless its job is gone or
+// being attempted by now. The caller holds the lock.
+func (o *outbox) load(w *wanted) {
+	j := w.lane.find(w.seq)
+	switch {
+	case j == nil, j.firing != nil, w.lane.busy && j == w.lane.jobs.first():
+	case w.firing == nil:
+		w.lane.alone = w.seq
+	default:
+		j.firing = w.firing
+		o.cached += j.cost()
+		w.lane.ep.loaded++
+	}
+}
