@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"regexp"
 	"strings"
+	"sync/atomic"
 
 	"github.com/expr-lang/expr/checker"
 	"github.com/expr-lang/expr/compiler"
@@ -36,6 +37,7 @@ type condition struct {
 	program    *vm.Program // nil: eval does it all
 	usesParams bool
 	reads      reads
+	failures   atomic.Uint64 // of its rule, unless that is timed
 }
 
 // conditions compiles the conditions of one file. It is used by one goroutine.
@@ -47,7 +49,12 @@ type conditions struct {
 
 	commands *commandNames   // of the server, for what conditions compare with; nil: not checked
 	events   map[string]bool // the same
-	warnings []problem       // of the condition compiled last
+
+	// Of the expression that was checked last:
+	warnings   []problem
+	tree       *parser.Tree // nil if there were problems
+	reads      reads
+	usesParams bool
 }
 
 func newConditions(macros map[string]string, lists map[string]any) *conditions {
@@ -71,16 +78,41 @@ func newConditions(macros map[string]string, lists map[string]any) *conditions {
 // broken.
 func (c *conditions) compile(src string, captures []string) (cond *condition, says []conjunct, problems []problem) {
 	defer recovered(&problems)
-	c.warnings = nil
-	r := c.resolve(src, captures, false)
-	if len(r.problems) > 0 || r.broken {
-		return nil, nil, r.problems
+	tree, problems := c.checked(src, captures, true)
+	if tree == nil || len(problems) > 0 {
+		return nil, nil, problems
 	}
-	if p := c.check(r.tree, true); p != nil {
+	cond = &condition{eval: closeBool(tree.Node), usesParams: c.usesParams, reads: c.reads}
+	says = extract(tree.Node, false)
+	if cond.eval != nil {
+		return cond, says, nil
+	}
+	program, p := c.program(src, tree)
+	if p != nil {
 		return nil, nil, []problem{*p}
 	}
+	cond.program = program
+	return cond, says, nil
+}
+
+// checked parses an expression, resolves its names and checks its types. The
+// tree is nil if there are problems, or where a macro that it uses is broken.
+// What was found about it on the way is in c: see conditions.
+func (c *conditions) checked(src string, captures []string, boolean bool) (*parser.Tree, []problem) {
+	c.warnings, c.tree = nil, nil
+	r := c.resolve(src, captures, false)
+	if len(r.problems) > 0 || r.broken {
+		return nil, r.problems
+	}
+	if p := c.check(r.tree, boolean); p != nil {
+		return nil, []problem{*p}
+	}
 	lint := &linter{commands: c.commands, events: c.events}
-	lint.boolean(r.tree.Node)
+	if boolean {
+		lint.boolean(r.tree.Node)
+	} else {
+		lint.node(r.tree.Node)
+	}
 	for _, list := range [][]problem{lint.problems, lint.warnings} {
 		for i := range list {
 			list[i].at = byteOffset(src, list[i].at)
@@ -88,21 +120,21 @@ func (c *conditions) compile(src string, captures []string) (cond *condition, sa
 	}
 	c.warnings = lint.warnings
 	if len(lint.problems) > 0 {
-		return nil, nil, lint.problems
+		return nil, lint.problems
 	}
-	cond = &condition{eval: closeBool(r.tree.Node), usesParams: r.usesParams, reads: readsOf(r.tree.Node)}
-	says = extract(r.tree.Node, false)
-	if cond.eval != nil {
-		return cond, says, nil
-	}
-	// Not optimised: expr's optimiser drops parts that cannot change the value
-	// but can fail, and what fails should not depend on who evaluates it.
-	program, err := compiler.Compile(r.tree, c.config)
+	c.tree, c.reads, c.usesParams = r.tree, readsOf(r.tree.Node), r.usesParams
+	return r.tree, nil
+}
+
+// program compiles a checked tree for expr's machine. It is not optimised:
+// expr's optimiser drops parts that cannot change the value but can fail, and
+// what fails should not depend on who evaluates it.
+func (c *conditions) program(src string, tree *parser.Tree) (*vm.Program, *problem) {
+	program, err := compiler.Compile(tree, c.config)
 	if err != nil {
-		return nil, nil, []problem{*c.problemOf(src, err)}
+		return nil, c.problemOf(src, err)
 	}
-	cond.program = program
-	return cond, says, nil
+	return program, nil
 }
 
 // macro checks a macro by itself: everything but what only the rule that uses

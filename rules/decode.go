@@ -8,9 +8,11 @@ import (
 	"strings"
 	"time"
 
+	"github.com/expr-lang/expr/ast"
 	"github.com/robfig/cron/v3"
 
 	"triggerd/internal/event"
+	"triggerd/internal/timing"
 )
 
 // compilation turns gathered tables into rules.
@@ -27,6 +29,10 @@ type compilation struct {
 	nameSets   map[string]*nameSet // by their names
 	conjuncts  [][]conjunct        // of each rule
 	signatures map[string]*Rule    // by what they match
+	set        *Set
+	windows    map[string]*timing.Window
+	companions []companion
+	summarized []summarized
 }
 
 // rule decodes one [[rule]]. It returns nil if v is no table.
@@ -51,25 +57,12 @@ func (c *compilation) rule(v view) *Rule {
 			r.Tags = append(r.Tags, s)
 		}
 	})
-	c.keys(t, r)
-	c.commandsAndEvents(t, r)
-	t.list("db", func(v view) {
-		if n, ok := v.integer(0, 1<<31-1); ok {
-			r.dbs = append(r.dbs, n)
-		}
-	})
-	t.list("type", func(v view) { v.keyType(r) })
-	if r.keysNot == nil && r.regexes == nil && r.dbs == nil && r.types == nil {
-		r.limits = noLimits
-	}
+	says := c.pattern(t, r)
 	t.onTime(r)
-	says := everything()
-	if v, ok := t.get("when"); ok {
-		says = c.when(v, r)
-	}
 	t.schedule(r)
+	c.times(t, r)
 	c.actions(t, r)
-	t.done(laterRule...)
+	t.done()
 	r.index = int32(len(c.conjuncts))
 	if !r.Enabled || r.Schedule != nil {
 		says = nil
@@ -84,13 +77,38 @@ func (c *compilation) rule(v view) *Rule {
 	return r
 }
 
+// pattern decodes the fields that decide which events a rule matches, or a
+// cancel pattern, and returns what its condition says to the index.
+func (c *compilation) pattern(t *table, r *Rule) []conjunct {
+	c.keys(t, r)
+	c.commandsAndEvents(t, r)
+	t.list("db", func(v view) {
+		if n, ok := v.integer(0, 1<<31-1); ok {
+			r.dbs = append(r.dbs, n)
+		}
+	})
+	t.list("type", func(v view) { v.keyType(r) })
+	if r.keysNot == nil && r.regexes == nil && r.dbs == nil && r.types == nil {
+		r.limits = noLimits
+	}
+	v, ok := t.get("when")
+	if !ok {
+		return everything()
+	}
+	says := c.when(v, r)
+	if t.has("for") {
+		c.momentary(v)
+	}
+	return says
+}
+
 // matching are the fields that decide which events a rule matches.
 var matching = []string{"key", "key_not", "key_regex", "command", "command_not", "event", "db", "type", "when", "snapshot"}
 
-// duplicate warns of a rule that matches just what another one does.
+// duplicate warns of a rule that fires just when another one does.
 func (c *compilation) duplicate(t *table, r *Rule) {
 	var sig strings.Builder
-	for i, name := range matching {
+	for i, name := range slices.Concat(matching, timeFields) {
 		switch v := t.m[name].(type) {
 		case nil:
 		case string:
@@ -332,6 +350,23 @@ func (v view) keyType(r *Rule) {
 	r.types = append(r.types, name)
 }
 
+// momentary reports what the condition that was compiled last reads though it
+// has to hold for some time.
+func (c *compilation) momentary(v view) {
+	if c.conditions.tree == nil {
+		return
+	}
+	var m momentary
+	ast.Walk(&c.conditions.tree.Node, &m)
+	src, _ := v.text()
+	for _, p := range m.names {
+		v.inString(byteOffset(src, p.at)).errorf("ask key, db, type, after, ttl or params", "%s tells of the change at hand, and with for the condition has to hold for some time", p.msg)
+	}
+	if len(m.names) == 0 && !m.state {
+		v.warnf("ask after: num(after) < 5", "with for, this holds for as long as the key is there")
+	}
+}
+
 // when compiles the condition, and returns what it says to the index.
 func (c *compilation) when(v view, r *Rule) []conjunct {
 	src, ok := v.text()
@@ -352,30 +387,18 @@ func (c *compilation) when(v view, r *Rule) []conjunct {
 // schedule decodes the fields of a rule of the clock.
 func (t *table) schedule(r *Rule) {
 	zone := time.Local
-	tz, hasZone := t.get("timezone")
-	if hasZone {
-		if name, ok := tz.str(); ok {
-			loc, err := time.LoadLocation(name)
-			if err != nil {
-				tz.errorf(`names are like "Europe/Berlin"`, "unknown time zone %s", tz.shown(name))
-			} else {
-				zone = loc
-			}
-		}
-	}
+	read(t, "timezone", &zone, view.location)
 	v, ok := t.get("schedule")
 	if !ok {
-		if hasZone {
-			tz.errorf("", "timezone without schedule")
+		if t.has("timezone") {
+			t.kid("timezone", nil).errorf("", "timezone without schedule")
 		}
 		return
 	}
 	r.Schedule = v.cron(zone)
-	for _, name := range []string{"key", "key_not", "key_regex", "command", "command_not", "event", "db", "type", "when", "snapshot"} {
-		if t.has(name) {
-			f := t.kid(name, nil)
-			f.atKey = true
-			f.errorf("make two rules of it", "a rule with a schedule waits for the clock, not for events")
+	for _, name := range slices.Concat(matching, timeFields) {
+		if t.has(name) && !slices.Contains(ofClock, name) {
+			t.key(name).errorf("make two rules of it", "a rule with a schedule waits for the clock, not for events")
 		}
 	}
 }

@@ -72,6 +72,7 @@ func (c *compilation) action(t *table, r *Rule, used map[string]bool) *Action {
 		copied := *target
 		a = &copied
 	}
+	t.sendResolved()
 	a.File, a.Line, a.Col = t.location()
 	a.Order = r.Order
 	read(t, "order", &a.Order, func(v view) (string, bool) { return v.oneOf("key", "none") })
@@ -99,6 +100,14 @@ func (c *compilation) action(t *table, r *Rule, used map[string]bool) *Action {
 	}
 	a.Name = unique(name, used)
 	return a
+}
+
+// sendResolved reports a field that other programs have here.
+func (t *table) sendResolved() {
+	if v, ok := t.get("send_resolved"); ok {
+		v.atKey = true
+		v.errorf(`absent = { for = "90s", send_resolved = true }`, "send_resolved is a field of the rule's absent")
+	}
 }
 
 // unique returns name, or name with the first number that makes it new.

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"triggerd/internal/timing"
 )
 
 // Defaults of what a file does not say.
@@ -22,15 +24,9 @@ const (
 
 var defaultRetry = Retry{MaxAttempts: 12, Backoff: time.Second, MaxBackoff: 10 * time.Minute, MaxAge: 24 * time.Hour}
 
-// Names of the file's format that this version does not have: an error that
-// says so, never silence.
-var (
-	laterSections = []string{"windows"}
-	laterSource   []string
-	laterStore    []string
-	laterRule     = []string{"throttle", "debounce", "count", "absent", "cancel", "batch", "dedupe", "for", "once", "sample", "summarize", "active", "mute"}
-	laterAction   = []string{"overflow"}
-)
+// laterAction are names of the file's format that this version does not have:
+// an error that says so, never silence.
+var laterAction = []string{"overflow"}
 
 // document is what the files say, gathered before anything is compiled, since
 // a rule may use a list, macro or target of any file.
@@ -39,12 +35,13 @@ type document struct {
 	lists   map[string]view
 	macros  map[string]view
 	targets map[string]view
+	windows map[string]view
 	rules   []view
 	tests   []view
 }
 
 func newDocument() *document {
-	return &document{lists: map[string]view{}, macros: map[string]view{}, targets: map[string]view{}}
+	return &document{lists: map[string]view{}, macros: map[string]view{}, targets: map[string]view{}, windows: map[string]view{}}
 }
 
 // document gathers one file, the files it includes first.
@@ -71,9 +68,10 @@ func (l *loader) document(s *source) {
 	t.gather("lists", "list", l.d.lists)
 	t.gather("macros", "macro", l.d.macros)
 	t.gather("targets", "target", l.d.targets)
+	t.gather("windows", "window", l.d.windows)
 	t.tables("rule", &l.d.rules)
 	t.tables("test", &l.d.tests)
-	t.done(laterSections...)
+	t.done()
 }
 
 // tables adds the members of a list of tables, [[name]].
@@ -150,7 +148,10 @@ func (d *document) build(l *loader) *Set {
 	if d.main == nil {
 		return set
 	}
-	c := &compilation{l: l, d: d, timeout: defaultTimeout, retry: defaultRetry, targets: map[string]*Action{}, ruleNames: map[string]view{}, nameSets: map[string]*nameSet{}, signatures: map[string]*Rule{}}
+	c := &compilation{
+		l: l, d: d, set: set, timeout: defaultTimeout, retry: defaultRetry, targets: map[string]*Action{}, windows: map[string]*timing.Window{},
+		ruleNames: map[string]view{}, nameSets: map[string]*nameSet{}, signatures: map[string]*Rule{},
+	}
 	d.main.section("source", func(t *table) { t.source(&set.Source) })
 	d.main.section("store", func(t *table) { t.store(&set.Store) })
 	d.main.section("http", func(t *table) { t.http(&set.HTTP) })
@@ -170,21 +171,37 @@ func (d *document) build(l *loader) *Set {
 	for name := range sortedKeys(d.targets) {
 		c.target(name, d.targets[name])
 	}
+	for name := range sortedKeys(d.windows) {
+		c.window(name, d.windows[name])
+	}
 	for _, v := range d.rules {
 		if r := c.rule(v); r != nil {
 			set.Rules = append(set.Rules, r)
 		}
 	}
+	c.summaries(set)
 	for _, v := range d.tests {
 		if test := c.test(v); test != nil {
 			set.Tests = append(set.Tests, test)
 		}
 	}
 	if len(l.errors) == 0 {
-		set.index, set.conditions = newIndex(set, c.conjuncts), c.conditions
-		set.needs = newNeedIndex(set, c.conjuncts)
+		c.index(set)
 	}
 	return set
+}
+
+// index makes the set ready to match.
+func (c *compilation) index(set *Set) {
+	set.patterns = slices.Clip(set.Rules)
+	for _, p := range c.companions {
+		p.rule.index = int32(len(set.patterns))
+		set.patterns = append(set.patterns, p.rule)
+		c.conjuncts = append(c.conjuncts, p.conjuncts)
+	}
+	set.conditions = c.conditions
+	set.index = newIndex(set, c.conjuncts)
+	set.needs = newNeedIndex(set, c.conjuncts)
 }
 
 func (t *table) section(name string, decode func(*table)) {
@@ -210,7 +227,7 @@ func (t *table) source(s *Source) {
 		return cmd, ok
 	})
 	read(t, "max_mirror", &s.MaxMirror, view.size)
-	t.done(laterSource...)
+	t.done()
 }
 
 func (t *table) store(s *Store) {
@@ -223,7 +240,7 @@ func (t *table) store(s *Store) {
 	})
 	read(t, "max_pending", &s.MaxPending, func(v view) (int, bool) { return v.integer(1, 1_000_000_000) })
 	read(t, "retention", &s.Retention, func(v view) (time.Duration, bool) { return v.duration(time.Second) })
-	t.done(laterStore...)
+	t.done()
 }
 
 // minToken is how many bytes a token has at least: what has fewer is guessed.

@@ -36,7 +36,7 @@ type globGroup struct {
 // ref is a rule in the index. If the key was found by the rule's own field
 // there is no need to check that again.
 type ref struct {
-	rule  int32
+	rule  int32 // of Set.patterns
 	field bool
 }
 
@@ -64,7 +64,7 @@ const smallGroup = 8
 
 // newIndex builds the index of a set, given the conjuncts of each rule.
 func newIndex(set *Set, conjuncts [][]conjunct) *index {
-	x := &index{set: set, exact: map[string]*group{}, tried: make([]uint32, len(set.Rules))}
+	x := &index{set: set, exact: map[string]*group{}, tried: make([]uint32, len(set.patterns))}
 	var anyKey []entry
 	exact := map[string][]entry{}
 	byGlob := map[string][]entry{}
@@ -72,7 +72,7 @@ func newIndex(set *Set, conjuncts [][]conjunct) *index {
 	for i, list := range conjuncts {
 		for _, c := range list {
 			e := entry{ref{int32(i), c.field && c.keys != nil}, c.equal}
-			if !e.ref.field || set.Rules[i].only == nil {
+			if !e.ref.field || set.patterns[i].only == nil {
 				e.equal = slices.DeleteFunc(slices.Clone(c.equal), func(e equality) bool { return e.of.kind == fromParam })
 			}
 			if c.keys == nil {
@@ -274,7 +274,10 @@ func (x *index) check(dst []Match, ev *event.Event, r ref) []Match {
 		return dst
 	}
 	x.tried[r.rule] = x.now
-	rule := x.set.Rules[r.rule]
+	rule := x.set.patterns[r.rule]
+	if rule.timed != nil {
+		return x.checkTimed(dst, ev, rule, r.field)
+	}
 	if !rule.selects(ev, r.field) || !x.set.holds(rule, ev) {
 		return dst
 	}
@@ -284,6 +287,32 @@ func (x *index) check(dst []Match, ev *event.Event, r ref) []Match {
 		dst[i] = dst[i-1]
 		i--
 	}
-	dst[i] = Match{rule, ev}
+	dst[i] = Match{Rule: rule, Event: ev}
+	return dst
+}
+
+// checkTimed checks a rule with time fields, or a cancel pattern of one. Of a
+// rule there is one match: what cancels goes before what fires, and the first
+// cancel pattern before the others.
+func (x *index) checkTimed(dst []Match, ev *event.Event, rule *Rule, keyFound bool) []Match {
+	role, ok := x.set.wants(rule, ev, keyFound)
+	if !ok {
+		return dst
+	}
+	m := Match{Rule: rule.timed.owner, Event: ev, Role: role}
+	if m.Rule != rule {
+		m.companion = rule
+	}
+	i := len(dst)
+	for i > x.kept && dst[i-1].Rule.index > m.Rule.index {
+		i--
+	}
+	if i == x.kept || dst[i-1].Rule != m.Rule {
+		return slices.Insert(dst, i, m)
+	}
+	have := &dst[i-1]
+	if m.companion != nil && (have.companion == nil || have.companion.index > m.companion.index) {
+		*have = m
+	}
 	return dst
 }

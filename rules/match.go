@@ -32,6 +32,7 @@ type limits struct {
 	regexes []*regexp.Regexp
 	dbs     []int
 	types   []string
+	timed   *timed // nil: it says nothing of time
 }
 
 var noLimits = &limits{}
@@ -67,10 +68,16 @@ func (s *Set) holds(r *Rule, ev *event.Event) bool {
 	if err == nil {
 		return ok
 	}
-	if r.condErrors.Add(1) == 1 && s.ConditionError != nil {
+	s.conditionFailed(r.owner(), ev, err)
+	return false
+}
+
+// conditionFailed counts an error of a rule's condition, or of a by, and
+// reports the first.
+func (s *Set) conditionFailed(r *Rule, ev *event.Event, err error) {
+	if r.failures().Add(1) == 1 && s.ConditionError != nil {
 		s.ConditionError(r, ev, err)
 	}
-	return false
 }
 
 func (e *evaluator) evaluate(r *Rule, ev *event.Event) (bool, error) {
@@ -84,20 +91,26 @@ func (e *evaluator) evaluate(r *Rule, ev *event.Event) (bool, error) {
 
 // run evaluates a condition with expr's machine.
 func (e *evaluator) run(r *Rule, ev *event.Event) (bool, error) {
-	if !e.filled {
-		e.env.set(ev)
-		e.filled = true
-	}
-	e.env.Params = nil
-	if r.cond.usesParams {
-		e.env.Params = r.params(ev.Key)
-	}
-	v, err := e.machine.Run(r.cond.program, &e.env)
+	e.scope = scope{ev: ev, rule: r}
+	v, err := e.machineRun(r.cond.program, r.cond.usesParams)
 	if err != nil {
 		return false, err
 	}
 	ok, _ := v.(bool)
 	return ok, nil
+}
+
+// machineRun runs a program for the event and rule of the scope.
+func (e *evaluator) machineRun(program *vm.Program, usesParams bool) (any, error) {
+	if !e.filled {
+		e.env.set(e.scope.ev)
+		e.filled = true
+	}
+	e.env.Params = nil
+	if usesParams {
+		e.env.Params = e.scope.rule.params(e.scope.ev.Key)
+	}
+	return e.machine.Run(program, &e.env)
 }
 
 // selects reports whether everything but the rule's condition matches.
@@ -160,10 +173,10 @@ func anyMatches(globs []*glob, key []byte) bool {
 	return false
 }
 
-// Params returns what the rule's key pattern and key_regex captured of the
-// event's key: raw bytes by name, a new map each time. Of several patterns
+// Params returns what the rule's key pattern and key_regex, or those of its
+// cancel, captured of the event's key: raw bytes by name, a new map each time. Of several patterns
 // the first that matches captures. It is nil if the rule captures nothing.
-func (m *Match) Params() map[string]string { return m.Rule.params(m.Event.Key) }
+func (m *Match) Params() map[string]string { return m.pattern().params(m.Event.Key) }
 
 func (r *Rule) params(key []byte) map[string]string {
 	if len(r.captures) == 0 {

@@ -45,12 +45,17 @@ func (s *Set) NeedsSomething() bool { return s.needs != nil }
 // so internal/keyspace, makes "new", "overwritten" and "type_changed" only if
 // somebody asks for them.
 func (s *Set) AsksFor(name string) bool {
-	for _, r := range s.Rules {
-		if r.Enabled && r.Schedule == nil && (r.events.has(name) || r.cond != nil && slices.Contains(r.cond.reads.events, name)) {
+	for _, r := range s.patterns {
+		if r.Enabled && r.Schedule == nil && r.asksFor(name) {
 			return true
 		}
 	}
 	return false
+}
+
+func (r *Rule) asksFor(name string) bool {
+	return r.events.has(name) || r.cond != nil && slices.Contains(r.cond.reads.events, name) ||
+		r.timed != nil && slices.Contains(r.timed.reads.events, name)
 }
 
 // needOfEvent is what it takes to tell events of a name. They are those that
@@ -74,13 +79,13 @@ var needOfEvent = map[string]Need{
 	event.Changed:           NeedValue, // a change of what a snapshot brings
 }
 
-// reads is what a condition reads of an event that may have to be kept.
+// reads is what an expression reads of an event that may have to be kept.
 type reads struct {
 	need   Need
 	events []string // that it compares event with
 }
 
-// readsOf finds what a resolved condition reads.
+// readsOf finds what a resolved expression reads.
 func readsOf(n ast.Node) reads {
 	var r reads
 	ast.Walk(&n, &r)
@@ -163,13 +168,16 @@ func (r *Rule) need() Need {
 	if !r.Enabled || r.Schedule != nil {
 		return NeedNothing
 	}
-	if r.events != nil && !r.anyWrite && !slices.ContainsFunc(r.events.list(), func(name string) bool { return !slices.Contains(keyless, name) }) {
+	if r.events != nil && !r.anyWrite && !r.lasts() && !slices.ContainsFunc(r.events.list(), func(name string) bool { return !slices.Contains(keyless, name) }) {
 		return NeedNothing
 	}
 	if r.OnTime {
 		return NeedOnTime
 	}
 	need := NeedNothing
+	if r.lasts() {
+		need = NeedState // whether the key is still there
+	}
 	if r.types != nil {
 		need = NeedState
 	}
@@ -180,6 +188,9 @@ func (r *Rule) need() Need {
 	}
 	if r.cond != nil {
 		need = max(need, r.cond.reads.need)
+	}
+	if r.timed != nil {
+		need = max(need, r.timed.reads.need)
 	}
 	for _, a := range r.Actions {
 		need = max(need, needOfFields(a.Fields))
@@ -220,7 +231,7 @@ func newNeedIndex(set *Set, conjuncts [][]conjunct) *needIndex {
 	x := &needIndex{exact: map[string]wants{}}
 	byGlob := map[string]*needGlob{}
 	found := false
-	for i, r := range set.Rules {
+	for i, r := range set.patterns {
 		need := r.need()
 		if need == NeedNothing {
 			continue

@@ -61,6 +61,9 @@ func everything() []conjunct { return []conjunct{{}} }
 // condition says beyond them.
 func (r *Rule) conjuncts(condition []conjunct) []conjunct {
 	stream := conjunct{keys: r.keys, field: true}
+	if r.lasts() {
+		return r.placeConjuncts(stream, condition)
+	}
 	if r.dbs != nil {
 		stream.equal = append(stream.equal, equality{origin{kind: fromDB}, decimals(r.dbs)})
 	}
@@ -84,6 +87,27 @@ func (r *Rule) conjuncts(condition []conjunct) []conjunct {
 		fields = and(fields, []conjunct{{keys: keys}})
 	}
 	return and(fields, condition)
+}
+
+// placeConjuncts returns those of a rule with for, which every event of its
+// keys concerns: only what is said of the key and the database counts.
+func (r *Rule) placeConjuncts(place conjunct, condition []conjunct) []conjunct {
+	if r.dbs != nil {
+		place.equal = append(place.equal, equality{origin{kind: fromDB}, decimals(r.dbs)})
+	}
+	fields := []conjunct{place}
+	if keys := regexKeys(r.regexes); keys != nil {
+		fields = and(fields, []conjunct{{keys: keys}})
+	}
+	var ofPlace []conjunct
+	for _, c := range condition {
+		c.equal = slices.DeleteFunc(slices.Clone(c.equal), func(e equality) bool { return e.of.kind != fromDB && e.of.kind != fromParam })
+		if len(c.equal) == 0 {
+			c.equal = nil
+		}
+		ofPlace = append(ofPlace, c)
+	}
+	return and(fields, ofPlace)
 }
 
 func sorted(list []string) []string {

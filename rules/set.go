@@ -9,6 +9,7 @@ import (
 	"github.com/robfig/cron/v3"
 
 	"triggerd/internal/event"
+	"triggerd/internal/timing"
 )
 
 // Options tells Load, Parse and Build what this package cannot know itself.
@@ -54,6 +55,8 @@ type Set struct {
 	// ConditionError, if not nil, is told of the first error of each rule's
 	// condition; later ones are only counted. Set it before the first Match.
 	ConditionError func(*Rule, *event.Event, error)
+
+	patterns []*Rule // the rules and, behind them, their cancel patterns: what is matched
 
 	index *index
 	needs *needIndex // nil: nothing is needed
@@ -101,6 +104,10 @@ type Rule struct {
 	// event, and fires at each of the schedule's times.
 	Schedule cron.Schedule
 
+	// Time is what the rule says of time; nil if it says nothing, and no other
+	// rule sums it up, and for a disabled rule. See Match.Role and Match.Keys.
+	Time *timing.Rule
+
 	Order    string // "key": a key's firings arrive one after another; "none"
 	Overflow string // when too many firings wait: "block" (the default) waits a little and then drops, "drop_new", "drop_old"
 	Actions  []*Action
@@ -109,7 +116,6 @@ type Rule struct {
 	Line, Col int
 
 	pattern
-	condErrors atomic.Uint64
 }
 
 // Action is one [[rule.action]]: what to do with a match, and how hard to try.
@@ -149,16 +155,39 @@ type Retry struct {
 type Match struct {
 	Rule  *Rule
 	Event *event.Event
+	// Role is Fires but for rules with absent and cancel, and those with for.
+	// See Keys for the values by which such a rule keeps its states.
+	Role timing.Role
+
+	companion *Rule // the cancel pattern that matched; nil: Rule itself
 }
 
 // ConditionErrors returns how many events the rule's condition could not be
-// evaluated for. Such an event does not match.
-func (r *Rule) ConditionErrors() uint64 { return r.condErrors.Load() }
+// evaluated for, that of its cancel, or a by of its time fields. Such an event
+// does not match.
+func (r *Rule) ConditionErrors() uint64 {
+	if n := r.failures(); n != nil {
+		return n.Load()
+	}
+	return 0
+}
+
+// failures is the count behind ConditionErrors; nil if nothing of the rule is
+// evaluated. Few rules are, so it is with what is.
+func (r *Rule) failures() *atomic.Uint64 {
+	switch {
+	case r.timed != nil:
+		return &r.timed.failures
+	case r.cond != nil:
+		return &r.cond.failures
+	}
+	return nil
+}
 
 // WantsSnapshot reports whether some enabled rule matches keys of a snapshot,
 // so that values of a full resync have to be read at all.
 func (s *Set) WantsSnapshot() bool {
-	for _, r := range s.Rules {
+	for _, r := range s.patterns {
 		if r.Enabled && r.Snapshot {
 			return true
 		}

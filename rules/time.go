@@ -1,0 +1,367 @@
+package rules
+
+import (
+	"slices"
+	"time"
+
+	"triggerd/internal/timing"
+)
+
+// Limits and defaults of the time fields.
+const (
+	defaultMaxKeys = 100_000
+	maxMaxKeys     = 100_000_000
+	maxSpan        = 366 * 24 * time.Hour
+	maxTimes       = 1_000_000_000 // that something is counted to
+	maxBatch       = 100_000       // firings of one batch
+)
+
+// timeFields are the fields of a rule that say something of time, beside
+// schedule and timezone.
+var timeFields = []string{
+	"sample", "dedupe", "count", "absent", "cancel", "debounce", "for", "active", "mute", "outside",
+	"once", "throttle", "batch", "max_keys", "summarize", "catch_up",
+}
+
+// ofClock are those of them that a rule of the clock may have.
+var ofClock = []string{"active", "mute", "outside", "summarize", "catch_up"}
+
+// gatherings are those of which a rule has one: each makes one firing of
+// several matches, or of none.
+var gatherings = []string{"count", "absent", "debounce", "for"}
+
+// timeDecoder decodes the time fields of one rule.
+type timeDecoder struct {
+	c     *compilation
+	t     *table
+	r     *Rule
+	time  *timing.Rule
+	timed *timed
+
+	cancels []*Rule
+}
+
+// times decodes what a rule says of time. It comes after the rule's patterns,
+// which it asks for captures.
+func (c *compilation) times(t *table, r *Rule) {
+	if r.Schedule == nil && !slices.ContainsFunc(timeFields, t.has) {
+		t.asked = append(t.asked, timeFields...)
+		return
+	}
+	d := &timeDecoder{c: c, t: t, r: r, time: &timing.Rule{Name: r.Name, MaxKeys: defaultMaxKeys}, timed: &timed{set: c.set, owner: r}}
+	d.decode()
+	if r.Schedule == nil {
+		own := *r.limits
+		own.timed = d.timed
+		r.limits = &own
+	}
+	if r.Enabled {
+		r.Time = d.time
+	}
+	d.time.Shape = d.shape()
+	if r.Enabled && len(c.l.errors) == 0 {
+		d.lint()
+	}
+}
+
+func (d *timeDecoder) decode() {
+	x, t := d.time, d.t
+	read(t, "sample", &x.Sample, view.share)
+	read(t, "max_keys", &x.MaxKeys, func(v view) (int, bool) { return v.integer(1, maxMaxKeys) })
+	d.oneGathering()
+	t.section("dedupe", func(t *table) {
+		read(t, "ttl", &x.Dedupe, view.span)
+		d.timed.dedupe = d.byField(t)
+		t.wants(`dedupe = { by = "params.id", ttl = "1h" }`, "by", "ttl")
+	})
+	t.section("count", func(t *table) {
+		read(t, "over", &x.Count.Over, func(v view) (int, bool) { return v.integer(1, maxTimes) })
+		read(t, "within", &x.Count.Within, view.span)
+		d.timed.gather = d.byField(t)
+		t.wants(`count = { over = 100, within = "10s", by = "params.ip" }`, "over", "within")
+	})
+	t.section("debounce", func(t *table) { d.debounce(t) })
+	t.section("absent", func(t *table) { d.absent(t) })
+	d.cancel()
+	d.lasting()
+	d.windows()
+	d.once()
+	t.section("throttle", func(t *table) {
+		read(t, "max", &x.Throttle.Max, func(v view) (int, bool) { return v.integer(1, maxTimes) })
+		read(t, "per", &x.Throttle.Per, view.span)
+		d.timed.throttle = d.byField(t)
+		t.wants(`throttle = { max = 1, per = "10m", by = "params.id" }`, "max", "per")
+	})
+	t.section("batch", func(t *table) {
+		read(t, "max", &x.Batch.Max, func(v view) (int, bool) { return v.integer(2, maxBatch) })
+		read(t, "wait", &x.Batch.Wait, view.span)
+		d.timed.batch = d.byField(t)
+		t.wants(`batch = { max = 100, wait = "1s", by = "params.region" }`, "max", "wait")
+	})
+	d.clock()
+}
+
+// oneGathering reports a rule that gathers in two ways.
+func (d *timeDecoder) oneGathering() {
+	first := ""
+	for _, name := range gatherings {
+		switch {
+		case !d.t.has(name):
+		case first == "":
+			first = name
+		default:
+			d.t.key(name).errorf("make two rules of it", "a rule has one of count, absent, debounce and for; this one has %s too", first)
+		}
+	}
+}
+
+// key returns the view of a field's name.
+func (t *table) key(name string) view {
+	v := t.kid(name, t.m[name])
+	v.atKey = true
+	return v
+}
+
+// wants ends the decoding of a stage, and reports which of the fields that it
+// needs are not there.
+func (t *table) wants(example string, names ...string) {
+	for _, name := range names {
+		if !t.has(name) {
+			t.errorf(example, "%s is missing", name)
+		}
+	}
+	t.done()
+}
+
+// span reads a duration of a stage.
+func (v view) span() (time.Duration, bool) {
+	d, ok := v.duration(time.Millisecond)
+	if ok && d > maxSpan {
+		v.errorf("", "%s is more than 366 days", v.v)
+	}
+	return d, ok && d <= maxSpan
+}
+
+// share reads a number between 0 and 1.
+func (v view) share() (float64, bool) {
+	var x float64
+	switch n := v.v.(type) {
+	case float64:
+		x = n
+	case int64:
+		x = float64(n)
+	default:
+		v.wrongType("a number between 0 and 1", "sample = 0.1 takes a tenth")
+		return 0, false
+	}
+	if !(x > 0 && x < 1) {
+		v.errorf("sample = 0.1 takes a tenth", "%v is not between 0 and 1", v.v)
+		return 0, false
+	}
+	return x, true
+}
+
+func (d *timeDecoder) debounce(t *table) {
+	x := &d.time.Debounce
+	read(t, "wait", &x.Wait, view.span)
+	read(t, "max_wait", &x.MaxWait, view.span)
+	d.timed.gather = d.byField(t)
+	t.wants(`debounce = { wait = "2s", max_wait = "30s" }`, "wait")
+	if x.MaxWait > 0 && x.MaxWait < x.Wait {
+		t.kid("max_wait", t.m["max_wait"]).errorf("", "max_wait %s is less than wait %s", x.MaxWait, x.Wait)
+	}
+}
+
+func (d *timeDecoder) absent(t *table) {
+	x := &d.time.Absent
+	read(t, "for", &x.For, view.span)
+	read(t, "repeat", &x.Repeat, view.span)
+	read(t, "send_resolved", &x.Resolved, view.boolean)
+	d.timed.gather = d.byField(t)
+	t.list("expect", func(v view) {
+		name, ok := v.str()
+		if ok && slices.Contains(x.Expect, name) {
+			v.errorf("", "%s is there twice", v.shown(name))
+		} else if ok {
+			x.Expect = append(x.Expect, name)
+		}
+	})
+	if x.Expect != nil {
+		expect := t.kid("expect", t.m["expect"])
+		if !t.has("by") {
+			expect.errorf(`by = "params.worker" says what these are values of`, "expect without by")
+		}
+		if len(x.Expect) > d.time.MaxKeys {
+			expect.errorf("", "%d are expected, and max_keys is %d", len(x.Expect), d.time.MaxKeys)
+		}
+	}
+	t.wants(`absent = { for = "90s", by = "params.worker" }`, "for")
+}
+
+// lasting decodes for.
+func (d *timeDecoder) lasting() {
+	read(d.t, "for", &d.time.For, view.span)
+	if !d.t.has("for") {
+		return
+	}
+	d.timed.role = timing.Ends
+	if !d.t.has("when") {
+		d.t.key("for").errorf(`when = 'num(after) < 5'`, "a rule with for needs a condition that has to hold that long")
+	}
+}
+
+// windows decodes active, mute and outside.
+func (d *timeDecoder) windows() {
+	for name, to := range map[string]*[]*timing.Window{"active": &d.time.Active, "mute": &d.time.Mute} {
+		d.t.list(name, func(v view) {
+			window, ok := v.str()
+			if !ok {
+				return
+			}
+			w := d.c.windows[window]
+			if w == nil {
+				v.errorf(didYouMean(window, sortedKeys(d.c.windows)), "there is no [windows.%s]", window)
+				return
+			}
+			*to = append(*to, w)
+		})
+	}
+	v, ok := d.t.get("outside")
+	if !ok {
+		return
+	}
+	what, _ := v.oneOf("drop", "hold")
+	d.time.Hold = what == "hold"
+	if !d.t.has("active") && !d.t.has("mute") {
+		d.t.key("outside").errorf(`active = "office"`, "outside of what? The rule has neither active nor mute")
+	}
+}
+
+// once decodes true, what to tell matches apart by, or a table with that.
+func (d *timeDecoder) once() {
+	v, ok := d.t.get("once")
+	if !ok {
+		return
+	}
+	d.time.Once = true
+	switch value := v.v.(type) {
+	case bool:
+		d.time.Once = value
+	case string, []any:
+		d.timed.once = d.by(v)
+	case map[string]any:
+		t, _ := v.table()
+		d.timed.once = d.byField(t)
+		t.wants(`once = { by = "params.id" }`, "by")
+	default:
+		v.wrongType("true, or what there is to be one firing of each of", `once = "params.id"`)
+	}
+}
+
+// clock decodes what only a rule of the clock has.
+func (d *timeDecoder) clock() {
+	if v, ok := d.t.get("summarize"); ok {
+		v.each(func(v view) {
+			if name, ok := v.str(); ok {
+				d.time.Summarize = append(d.time.Summarize, name)
+				d.c.summarized = append(d.c.summarized, summarized{v, d.r, name})
+			}
+		})
+	}
+	read(d.t, "catch_up", &d.time.CatchUp, view.boolean)
+	d.time.Schedule = nil
+	if d.r.Schedule != nil {
+		d.time.Schedule = d.r.Schedule
+	}
+	for _, name := range []string{"summarize", "catch_up"} {
+		if d.t.has(name) && !d.t.has("schedule") {
+			d.t.key(name).errorf(`schedule = "0 7 * * *"`, "%s without schedule", name)
+		}
+	}
+}
+
+// byField decodes the by of a stage, if it has one.
+func (d *timeDecoder) byField(t *table) by {
+	v, ok := t.get("by")
+	if !ok {
+		return by{}
+	}
+	return d.by(v)
+}
+
+// by decodes an expression, or a list of them.
+func (d *timeDecoder) by(v view) by {
+	b := by{field: v.field}
+	v.each(func(v view) {
+		src, ok := v.text()
+		if !ok {
+			return
+		}
+		part, problems := d.c.conditions.value(src, d.r.captures)
+		for _, p := range problems {
+			v.inString(p.at).errorf(p.hint, "%s", p.msg)
+		}
+		if len(problems) == 0 {
+			d.timed.addReads(d.c.conditions)
+		}
+		b.sources = append(b.sources, src)
+		b.parts = append(b.parts, part)
+	})
+	return b
+}
+
+// addReads adds what the expression reads that was checked last.
+func (t *timed) addReads(c *conditions) {
+	if c.tree != nil {
+		t.reads.need = max(t.reads.need, c.reads.need)
+		t.reads.events = append(t.reads.events, c.reads.events...)
+	}
+}
+
+// summarized is one name of a summarize.
+type summarized struct {
+	view
+	by   *Rule
+	name string
+}
+
+// summaries checks the names of all summarize, and has those rules counted.
+func (c *compilation) summaries(set *Set) {
+	byName := map[string]*Rule{}
+	for _, r := range set.Rules {
+		byName[r.Name] = r
+	}
+	for _, s := range c.summarized {
+		r := byName[s.name]
+		switch {
+		case r == nil:
+			s.errorf(didYouMean(s.name, sortedKeys(c.ruleNames)), "there is no rule %s", s.shown(s.name))
+		case r == s.by:
+			s.errorf("", "a rule cannot sum up itself")
+		case r.Schedule != nil:
+			s.errorf("", "rule %q is one of the clock: only rules that wait for events are summed up", s.name)
+		case r.Time == nil && r.Enabled && s.by.Enabled:
+			r.Time = &timing.Rule{Name: r.Name, MaxKeys: defaultMaxKeys}
+		}
+	}
+}
+
+// lint warns of time fields that can hardly be meant.
+func (d *timeDecoder) lint() {
+	x, r := d.time, d.r
+	switch {
+	case x.Absent.For > 0 && r.cond == nil && r.commands == nil && (r.events == nil || r.anyWrite) && !r.Snapshot:
+		d.t.key("absent").warnf(`name the events that are one: event = ["set", "hset"]`, "a deletion or an expiry of the key counts as a sign of life too")
+	case x.For > 0 && r.events != nil && !r.anyWrite && !slices.ContainsFunc(r.events.list(), func(name string) bool { return !slices.Contains(removals, name) }):
+		d.t.key("for").warnf("", "after these events the key is gone, and its condition with it: the rule never fires")
+	}
+	if x.Absent.For > 0 && x.Sample > 0 {
+		d.t.key("sample").warnf("leave it out", "what the sample leaves out is missed by absent")
+	}
+	if x.Absent.For > 0 && x.Dedupe >= x.Absent.For {
+		d.t.key("dedupe").warnf("", "no sign of life passes for %s, and absent waits only %s", x.Dedupe, x.Absent.For)
+	}
+	if x.Active != nil && !slices.ContainsFunc(x.Active, func(w *timing.Window) bool { return !slices.Contains(x.Mute, w) }) {
+		d.t.key("mute").warnf("", "every window of active is muted: the rule never fires")
+	}
+}
