@@ -4,21 +4,170 @@ import "time"
 
 // Window is a recurring span of time, in the way of Alertmanager's time
 // intervals: a moment is inside if every field that is set has it. The zero
-// value with a Location has every moment.
+// value has every moment.
+//
+// Times are what a clock on the wall of Location shows: where it is set
+// forward a time may not come, and where it is set back it comes twice.
 type Window struct {
 	Name     string
-	Weekdays []DayRange   // 0 is Sunday
-	Times    []ClockRange // of the day, across midnight too
-	Days     []DayRange   // of the month; -1 is its last
-	Months   []DayRange   // 1 is January
-	Location *time.Location
+	Weekdays []DayRange     // 0 is Sunday
+	Times    []ClockRange   // of the day, across midnight too
+	Days     []DayRange     // of the month; -1 is its last
+	Months   []DayRange     // 1 is January
+	Location *time.Location // nil: UTC
 }
 
 // DayRange is from From to To, both included. A range of weekdays or months
-// may wrap around: fri:mon.
+// may wrap around: fri:mon. In a month that is too short the last day stands
+// for To, and From is not there.
 type DayRange struct{ From, To int }
 
 // ClockRange is from From until before To, in minutes after midnight, up to
 // 1440. Where To is not after From it reaches into the next day, and its
 // weekday, day and month are those of the day on which it began.
 type ClockRange struct{ From, To int }
+
+// Contains reports whether a moment is inside.
+func (w *Window) Contains(t time.Time) bool {
+	t = w.local(t)
+	if w.hasDay(t, 0) && (len(w.Times) == 0 || anyTime(w.Times, minuteOf(t), ClockRange.hasToday)) {
+		return true
+	}
+	return w.reachesPastMidnight() && w.hasDay(t, -1) && anyTime(w.Times, minuteOf(t), ClockRange.hasFromYesterday)
+}
+
+func (w *Window) local(t time.Time) time.Time {
+	if w.Location == nil {
+		return t.UTC()
+	}
+	return t.In(w.Location)
+}
+
+// hasDay reports whether the days are among the window's on which it begins
+// that many days after t's.
+func (w *Window) hasDay(t time.Time, days int) bool {
+	y, m, d := t.Date()
+	day := time.Date(y, m, d+days, 0, 0, 0, 0, time.UTC)
+	y, m, d = day.Date()
+	last := time.Date(y, m+1, 0, 0, 0, 0, 0, time.UTC).Day()
+	return inRanges(w.Weekdays, int(day.Weekday())) && inRanges(w.Months, int(m)) && inMonth(w.Days, d, last)
+}
+
+func inRanges(ranges []DayRange, day int) bool {
+	for _, r := range ranges {
+		if r.From <= r.To && r.From <= day && day <= r.To || r.From > r.To && (day >= r.From || day <= r.To) {
+			return true
+		}
+	}
+	return len(ranges) == 0
+}
+
+func inMonth(ranges []DayRange, day, last int) bool {
+	for _, r := range ranges {
+		from, to := r.From, r.To
+		if from < 0 {
+			from = max(last+1+from, 1)
+		}
+		if to < 0 {
+			to += last + 1
+		}
+		if from <= day && day <= to {
+			return true
+		}
+	}
+	return len(ranges) == 0
+}
+
+func minuteOf(t time.Time) int { return t.Hour()*60 + t.Minute() }
+
+func anyTime(times []ClockRange, minute int, has func(ClockRange, int) bool) bool {
+	for _, r := range times {
+		if has(r, minute) {
+			return true
+		}
+	}
+	return false
+}
+
+func (r ClockRange) reachesPastMidnight() bool { return r.To <= r.From }
+
+func (r ClockRange) hasToday(minute int) bool {
+	return r.From <= minute && (minute < r.To || r.reachesPastMidnight())
+}
+
+func (r ClockRange) hasFromYesterday(minute int) bool {
+	return r.reachesPastMidnight() && minute < r.To
+}
+
+func (w *Window) reachesPastMidnight() bool {
+	for _, r := range w.Times {
+		if r.reachesPastMidnight() {
+			return true
+		}
+	}
+	return false
+}
+
+// next returns a moment after t before which the window neither opens nor
+// closes.
+func (w *Window) next(t time.Time) time.Time {
+	t = w.local(t)
+	const day = 24 * time.Hour
+	passed := time.Duration(t.Hour())*time.Hour + time.Duration(t.Minute())*time.Minute +
+		time.Duration(t.Second())*time.Second + time.Duration(t.Nanosecond())
+	left := day - passed
+	if w.hasDay(t, 0) || w.reachesPastMidnight() && w.hasDay(t, -1) {
+		for _, r := range w.Times {
+			for _, minute := range [...]int{r.From, r.To} {
+				if d := time.Duration(minute)*time.Minute - passed; d > 0 {
+					left = min(left, d)
+				}
+			}
+		}
+	}
+	next := t.Add(left)
+	if _, end := t.ZoneBounds(); !end.IsZero() && end.Before(next) {
+		return end // the clock is set
+	}
+	return next
+}
+
+// horizon is how far ahead an opening is looked for. The 29th of February is a
+// Sunday every 28 years, and every 40 where a century has none.
+const horizon = 41 * 366 * 24 * time.Hour
+
+// Allows reports whether the rule may fire at a moment: inside one of Active,
+// if there are any, and outside all of Mute.
+func (r *Rule) Allows(t time.Time) bool {
+	for _, w := range r.Mute {
+		if w.Contains(t) {
+			return false
+		}
+	}
+	for _, w := range r.Active {
+		if w.Contains(t) {
+			return true
+		}
+	}
+	return len(r.Active) == 0
+}
+
+// Opens returns the first moment, from t on, at which the rule may fire; false
+// if there is none within 41 years.
+func (r *Rule) Opens(t time.Time) (time.Time, bool) {
+	for end := t.Add(horizon); !t.After(end); {
+		if r.Allows(t) {
+			return t, true
+		}
+		var next time.Time
+		for _, windows := range [...][]*Window{r.Active, r.Mute} {
+			for _, w := range windows {
+				if n := w.next(t); next.IsZero() || n.Before(next) {
+					next = n
+				}
+			}
+		}
+		t = next
+	}
+	return time.Time{}, false
+}

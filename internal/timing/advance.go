@@ -1,0 +1,157 @@
+package timing
+
+import "time"
+
+// burst is about how many firings Advance gives at once.
+const burst = 1024
+
+// Advance says what time it is, and appends to dst what fires by that, in the
+// order of the times at which it was due. Time never goes back.
+//
+// What is absent fires only as far as seen, up to when the matches are known:
+// that none came while nothing was heard says nothing.
+//
+// It stops after about a thousand firings: call it until there are none.
+//
+// What recurs does not catch up: repetitions of an Absent that were due while
+// it was not called are left out, and so are runs of a schedule but for the
+// last, if that is less than a minute late or Rule.CatchUp says so. In a time
+// that is not the real one, go from Next to Next.
+func (m *Machine) Advance(dst []Firing, now, seen time.Time) []Firing {
+	m.begin()
+	m.now = max(m.now, now.UnixMilli())
+	limit := min(m.now, seen.UnixMilli())
+	for full := len(dst) + burst; len(dst) < full; {
+		t, slot, at, ok := m.due(limit)
+		if !ok {
+			break
+		}
+		t.disarm(slot)
+		dst = t.expire(dst, slot, at, limit)
+	}
+	return dst
+}
+
+// due returns the timer that is due next, if it is.
+func (m *Machine) due(limit int64) (t *table, slot uint32, at int64, ok bool) {
+	t, slot, at, ok = m.top(&m.timers)
+	ok = ok && at <= m.now
+	t2, slot2, at2, ok2 := m.top(&m.absent)
+	if !ok2 || at2 > limit {
+		return t, slot, at, ok
+	}
+	if !ok || at2 < at || at2 == at && m.absent.heap[0].armed < m.timers.heap[0].armed {
+		return t2, slot2, at2, true
+	}
+	return t, slot, at, ok
+}
+
+// Next returns when something is due next: anything but what is absent, and
+// what is absent, for which seen has to get there too. A zero time is never.
+func (m *Machine) Next() (deadline, absent time.Time) {
+	m.begin()
+	if _, _, at, ok := m.top(&m.timers); ok {
+		deadline = timeOf(at)
+	}
+	if _, _, at, ok := m.top(&m.absent); ok {
+		absent = timeOf(at)
+	}
+	return deadline, absent
+}
+
+// expire has a state's time come.
+func (t *table) expire(dst []Firing, slot uint32, at, limit int64) []Firing {
+	switch t.stage {
+	case stageAbsent:
+		return t.s.miss(dst, slot, at, limit)
+	case stageDebounce:
+		return t.s.settle(dst, slot, at)
+	case stageFor:
+		return t.s.held(dst, slot, at)
+	case stageBatch:
+		return t.s.closeBatch(dst, slot, at)
+	case stageHeld:
+		return t.s.release(dst, at)
+	case stageRun:
+		return t.s.run(dst, at)
+	}
+	return dst
+}
+
+// miss fires that nothing came.
+func (s *State) miss(dst []Firing, slot uint32, at, limit int64) []Firing {
+	t := s.tables[stageAbsent]
+	n, w := t.nodes.at(slot), t.waits.at(slot)
+	f := firing{kind: Missing, by: n.key, at: at, first: w.last, last: w.last, count: 1, tag: at}
+	if w.blob == nil { // expected from the start
+		f.empty, f.count = true, 0
+		f.keys = Keys{Once: n.key, Throttle: n.key}
+	} else {
+		f.recall(w.blob)
+	}
+	repeat := s.repeat
+	if repeat == 0 && !s.rule.Absent.Resolved && n.flags&expected == 0 {
+		t.forget(slot)
+		return s.let(dst, &f)
+	}
+	f.data = append([]byte(nil), f.data...)
+	if repeat > 0 {
+		next := after(at, repeat)
+		if next <= limit {
+			next += ((limit-next)/repeat + 1) * repeat
+		}
+		t.arm(slot, next)
+	}
+	n.flags |= fired
+	dst, ok := s.leave(dst, &f)
+	if ok {
+		n.flags |= told
+	}
+	t.touch(slot)
+	return dst
+}
+
+// settle fires what a Debounce has folded together.
+func (s *State) settle(dst []Firing, slot uint32, at int64) []Firing {
+	t := s.tables[stageDebounce]
+	w := t.waits.at(slot)
+	f := firing{kind: Late, by: t.nodes.at(slot).key, at: at, first: w.first, last: w.last, count: int(w.count)}
+	f.recall(w.blob)
+	t.forget(slot)
+	return s.let(dst, &f)
+}
+
+// held fires what has held for long enough.
+func (s *State) held(dst []Firing, slot uint32, at int64) []Firing {
+	t := s.tables[stageFor]
+	n, w := t.nodes.at(slot), t.waits.at(slot)
+	f := firing{kind: Late, by: n.key, at: at, first: w.first, last: w.last, count: int(w.count)}
+	f.recall(w.blob)
+	n.flags |= fired
+	w.blob = nil
+	t.touch(slot)
+	return s.let(dst, &f)
+}
+
+// expect arms what is waited for from the start.
+func (s *State) expect() {
+	if len(s.rule.Absent.Expect) == 0 || s.known {
+		return
+	}
+	s.known = true
+	s.m.dirtyKnown = append(s.m.dirtyKnown, s)
+	s.m.unsaved++
+	t := s.table(stageAbsent)
+	for _, by := range s.rule.Absent.Expect {
+		by = short(by)
+		if _, ok := t.find(by); ok {
+			continue
+		}
+		slot := t.add(by)
+		t.nodes.at(slot).flags |= expected
+		t.fixed++
+		t.waits.at(slot).last = s.since
+		t.arm(slot, after(s.since, s.absentFor))
+		t.touch(slot)
+	}
+}

@@ -1,0 +1,189 @@
+package timing
+
+import (
+	"encoding/binary"
+	"slices"
+)
+
+// The durable form: an entry for each state, and for each match that waits in a
+// batch or for the windows to open. Its key is
+//
+//	rule stage by [number]
+//
+// with the rule and the by as their length (a uvarint) and their bytes, and a
+// number of eight bytes, big-endian, where there are several. The value is
+//
+//	version (1) shape (8) changed fields…
+//
+// where changed says when, among the changes of all entries.
+const durableVersion = 1
+
+func appendKey(dst []byte, rule string, st stage, by string) []byte {
+	return appendText(append(appendText(dst, rule), byte(st)), by)
+}
+
+func appendNumberedKey(dst []byte, rule string, st stage, by string, number uint64) []byte {
+	return binary.BigEndian.AppendUint64(appendKey(dst, rule, st, by), number)
+}
+
+// numbered reports whether keys of the stage have a number.
+func (s stage) numbered() bool { return s == stageItem || s == stageHeld }
+
+func (s *State) appendHeader(dst []byte, changed uint64) []byte {
+	dst = append(dst, durableVersion)
+	dst = binary.BigEndian.AppendUint64(dst, s.shape)
+	return binary.AppendUvarint(dst, changed)
+}
+
+// Dirty returns about how many entries Changes would tell of.
+func (m *Machine) Dirty() int {
+	m.begin()
+	return m.unsaved
+}
+
+// Changes tells what has changed since it was called last: first the entries
+// that are no longer there, then those that are new or have changed, each once.
+// Keys and values are borrowed until put or del returns.
+func (m *Machine) Changes(put func(key, value []byte), del func(key []byte)) {
+	m.begin()
+	for _, key := range m.deletes {
+		del(key)
+	}
+	if clear(m.deletes); cap(m.deletes) > chunk {
+		m.deletes = nil
+	}
+	m.deletes = m.deletes[:0]
+	for _, t := range m.dirty {
+		t.save(put)
+	}
+	m.dirty = m.dirty[:0]
+	for _, s := range m.dirtyHeld {
+		s.saveQueue(put)
+	}
+	m.dirtyHeld = m.dirtyHeld[:0]
+	for _, l := range m.dirtyLines {
+		l.save(put)
+	}
+	m.dirtyLines = m.dirtyLines[:0]
+	for _, s := range m.dirtyKnown {
+		if !s.gone {
+			m.key = appendKey(m.key[:0], s.rule.Name, stageKnown, "")
+			m.value = s.appendHeader(m.value[:0], 0)
+			put(m.key, m.value)
+		}
+	}
+	m.dirtyKnown = m.dirtyKnown[:0]
+	m.value = shrunk(m.value)
+	m.unsaved = 0
+}
+
+// save writes the states of a table that have changed.
+func (t *table) save(put func(key, value []byte)) {
+	m := t.m
+	for _, slot := range t.dirty {
+		n := t.nodes.at(slot)
+		n.dirty = 0
+		n.flags |= durable
+		m.key = appendKey(m.key[:0], t.s.rule.Name, t.stage, n.key)
+		m.value = t.appendState(t.s.appendHeader(m.value[:0], n.seq), slot, n)
+		put(m.key, m.value)
+		if t.stage == stageBatch {
+			t.saveItems(put, t.batches.at(slot), n.key)
+		}
+	}
+	t.dirty = t.dirty[:0]
+	t.listed = false
+}
+
+func (t *table) saveItems(put func(key, value []byte), b *batch, key string) {
+	m := t.m
+	for ; b.saved < len(b.items); b.saved++ {
+		m.key = appendNumberedKey(m.key[:0], t.s.rule.Name, stageItem, key, uint64(b.saved))
+		m.value = append(t.s.appendHeader(m.value[:0], 0), b.items[b.saved]...)
+		put(m.key, m.value)
+	}
+}
+
+func (s *State) saveQueue(put func(key, value []byte)) {
+	m, q := s.m, &s.queue
+	q.listed = false
+	i, _ := slices.BinarySearchFunc(q.items, q.saved, func(i queued, n uint64) int { return int(i.number - n) })
+	for _, item := range q.items[i:] {
+		m.key = appendNumberedKey(m.key[:0], s.rule.Name, stageHeld, "", item.number)
+		m.value = append(s.appendHeader(m.value[:0], 0), item.blob...)
+		put(m.key, m.value)
+	}
+	q.saved = q.next
+}
+
+func (l *line) save(put func(key, value []byte)) {
+	l.dirty = false
+	if l.gone {
+		return
+	}
+	l.durable = true
+	m := l.s.m
+	m.key = appendKey(m.key[:0], l.s.rule.Name, stageLine, l.rule)
+	v := l.s.appendHeader(m.value[:0], 0)
+	for _, n := range [...]int64{int64(l.count), int64(l.suppressed), l.first, l.last} {
+		v = binary.AppendVarint(v, n)
+	}
+	m.value = append(v, l.data...)
+	put(m.key, m.value)
+}
+
+// flagWaits is, in what is written, that the timer is armed.
+const flagWaits = used
+
+// appendState appends the fields of a state.
+//
+//	Dedupe        until
+//	Count         flags newest n times…, or the slices that are not 0 with their distance to the newest
+//	Throttle      the same, behind how many were suppressed
+//	with a timer  flags deadline armed first last count kept…
+func (t *table) appendState(dst []byte, slot uint32, n *node) []byte {
+	flags := n.flags & kept
+	switch {
+	case t.stage == stageDedupe:
+		return binary.AppendVarint(dst, newest(t.cells.row(slot)))
+	case t.stage == stageCount:
+		return t.s.within.append(append(dst, flags), t.cells.row(slot), n.n)
+	case t.stage == stageThrottle:
+		row := t.cells.row(slot)
+		return t.s.per.append(binary.AppendUvarint(dst, uint64(row[countCell])), row, n.n)
+	case !t.stage.timed():
+		return dst
+	}
+	w := t.waits.at(slot)
+	if w.timer != 0 {
+		flags |= flagWaits
+	}
+	dst = binary.AppendVarint(append(dst, flags), w.deadline)
+	dst = binary.AppendUvarint(dst, w.armed)
+	dst = binary.AppendVarint(dst, w.first)
+	dst = binary.AppendVarint(dst, w.last)
+	dst = binary.AppendUvarint(dst, uint64(w.count))
+	return append(dst, w.blob...)
+}
+
+// append appends the state of a window.
+func (s sliding) append(dst []byte, row []uint32, n uint8) []byte {
+	end := newest(row)
+	dst = binary.AppendVarint(dst, end)
+	if n == 0 {
+		return dst
+	}
+	if s.times != 0 {
+		for _, c := range row[firstCell : firstCell+int(n)] {
+			dst = binary.AppendUvarint(dst, uint64(age(c, end)))
+		}
+		return dst
+	}
+	for d := range s.span {
+		if c := row[firstCell+s.slice(end-d)]; c != 0 {
+			dst = binary.AppendUvarint(dst, uint64(d))
+			dst = binary.AppendUvarint(dst, uint64(c))
+		}
+	}
+	return dst
+}

@@ -1,0 +1,142 @@
+package timing
+
+import (
+	"cmp"
+	"slices"
+	"time"
+)
+
+// Inspection is what a rule counts and waits for. Times are the Machine's.
+type Inspection struct {
+	Rule       *Rule
+	States     int       // values by which something is counted or waited for, of all stages together
+	Armed      int       // timers of Absent, Debounce, For and Batch
+	Timers     []Timer   // of these, those due first
+	Counts     []Tally   // of Count and Throttle, the largest
+	Held       int       // firings that wait for the windows to open
+	Opens      time.Time // when these fire; zero: there are none
+	NextRun    time.Time // of the schedule; zero: there is none
+	Suppressed Suppressed
+}
+
+// Timer is one that is armed, or has fired and waits for what ends that.
+type Timer struct {
+	Stage string // "absent", "debounce", "for" or "batch"
+	By    string
+	Due   time.Time // zero: it has fired, and does not repeat
+	Fired bool
+	Count int // matches that wait for it
+}
+
+// Tally is how many are in a window.
+type Tally struct {
+	Stage      string // "count" or "throttle"
+	By         string
+	Count      int // what is more than is needed to tell that it is too much is not counted
+	Suppressed int // of Throttle, since the last that passed
+}
+
+// Inspect returns what a rule counts and waits for, with up to limit timers and
+// counts; false if there is no such rule. It looks at all states of the rule.
+func (m *Machine) Inspect(rule string, limit int) (Inspection, bool) {
+	m.begin()
+	s := m.states[rule]
+	if s == nil {
+		return Inspection{}, false
+	}
+	in := Inspection{Rule: s.rule, States: s.Len(), Held: len(s.queue.items), Suppressed: s.suppressed}
+	in.Opens, in.NextRun = s.due(stageHeld), s.due(stageRun)
+	for _, st := range [...]stage{stageAbsent, stageDebounce, stageFor, stageBatch} {
+		if t := s.tables[st]; t != nil {
+			in.addTimers(t, limit)
+		}
+	}
+	for _, st := range [...]stage{stageCount, stageThrottle} {
+		if t := s.tables[st]; t != nil {
+			in.addCounts(t, limit)
+		}
+	}
+	return in, true
+}
+
+// due returns when the one timer of a stage is due.
+func (s *State) due(st stage) time.Time {
+	t := s.tables[st]
+	if slot, ok := t.find(""); ok && t.waits.at(slot).timer != 0 {
+		return timeOf(t.waits.at(slot).deadline)
+	}
+	return time.Time{}
+}
+
+func (in *Inspection) addTimers(t *table, limit int) {
+	t.each(func(slot uint32, n *node) {
+		w := t.waits.at(slot)
+		timer := Timer{Stage: t.stage.String(), By: n.key, Fired: n.flags&fired != 0, Count: int(w.count)}
+		if t.stage == stageBatch {
+			timer.Count = len(t.batches.at(slot).items)
+		}
+		if w.timer != 0 {
+			in.Armed++
+			timer.Due = timeOf(w.deadline)
+		}
+		in.Timers = keepFirst(in.Timers, timer, limit, sooner)
+	})
+}
+
+func (in *Inspection) addCounts(t *table, limit int) {
+	w := t.s.within
+	if t.stage == stageThrottle {
+		w = t.s.per
+	}
+	t.each(func(slot uint32, n *node) {
+		row := t.cells.row(slot)
+		tally := Tally{Stage: t.stage.String(), By: n.key, Count: w.count(row, n.n, w.unitOf(t.m.now)), Suppressed: int(row[countCell])}
+		in.Counts = keepFirst(in.Counts, tally, limit, larger)
+	})
+}
+
+// sooner orders timers: those that are armed by when they are due, then the
+// others.
+func sooner(a, b Timer) int {
+	if a.Due.IsZero() != b.Due.IsZero() {
+		if a.Due.IsZero() {
+			return 1
+		}
+		return -1
+	}
+	return cmp.Or(a.Due.Compare(b.Due), cmp.Compare(a.By, b.By))
+}
+
+func larger(a, b Tally) int {
+	return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(b.Suppressed, a.Suppressed), cmp.Compare(a.By, b.By))
+}
+
+// keepFirst puts an element where it belongs in a sorted list of at most limit.
+func keepFirst[T any](list []T, e T, limit int, compare func(a, b T) int) []T {
+	if len(list) >= limit {
+		if limit <= 0 || compare(e, list[len(list)-1]) >= 0 {
+			return list
+		}
+		list = list[:len(list)-1]
+	}
+	i, _ := slices.BinarySearchFunc(list, e, compare)
+	return slices.Insert(list, i, e)
+}
+
+func (s stage) String() string {
+	switch s {
+	case stageAbsent:
+		return "absent"
+	case stageDebounce:
+		return "debounce"
+	case stageFor:
+		return "for"
+	case stageBatch:
+		return "batch"
+	case stageCount:
+		return "count"
+	case stageThrottle:
+		return "throttle"
+	}
+	return ""
+}

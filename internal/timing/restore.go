@@ -1,0 +1,371 @@
+package timing
+
+import (
+	"cmp"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+)
+
+// restored gathers what Restore was told of.
+type restored struct {
+	fates []Fate
+	items map[batchKey][]queued
+}
+
+type batchKey struct {
+	s  *State
+	by string
+}
+
+// maxClock is far above what the changes of a Machine count to.
+const maxClock = 1 << 62
+
+var (
+	errDamaged = errors.New("damaged")
+	// ErrNewer is wrapped by what Restore returns for an entry that a later
+	// version has written.
+	ErrNewer = errors.New("written by a later version")
+)
+
+// Restore takes an entry that the Changes of an earlier Machine have put. It is
+// called for all of them, in any order, after SetRules and before anything
+// else. It keeps neither key nor value.
+//
+// What belongs to a rule that is gone, or has another shape, is not taken; see
+// Restored. Changes deletes it. An error is of an entry that is damaged, or
+// that a later version has written: it is not taken, and stays where it is.
+func (m *Machine) Restore(key, value []byte) error {
+	if m.begun || !m.set {
+		panic("timing: Restore is not between SetRules and the rest")
+	}
+	k, err := parseKey(key)
+	if err == nil {
+		err = m.restore(k, key, value)
+	}
+	if err != nil {
+		return fmt.Errorf("entry %q of a time rule: %w", key, err)
+	}
+	return nil
+}
+
+type entryKey struct {
+	rule, by string
+	stage    stage
+	number   uint64
+}
+
+func parseKey(b []byte) (k entryKey, err error) {
+	in := fields{b: b}
+	n := in.uvarint()
+	if n > uint64(len(in.b)) {
+		return k, errDamaged
+	}
+	k.rule, in.b = string(in.b[:n]), in.b[n:]
+	k.stage = stage(in.byte())
+	if n = in.uvarint(); n > uint64(len(in.b)) {
+		return k, errDamaged
+	}
+	k.by, in.b = string(in.b[:n]), in.b[n:]
+	if k.stage.numbered() && len(in.b) == 8 {
+		k.number, in.b = binary.BigEndian.Uint64(in.b), nil
+	} else if k.stage.numbered() {
+		in.bad = true
+	}
+	if in.bad || len(in.b) > 0 || k.stage == 0 || k.stage >= stages {
+		return k, errDamaged
+	}
+	return k, nil
+}
+
+func (m *Machine) restore(k entryKey, key, value []byte) error {
+	in := fields{b: value}
+	if v := in.byte(); v > durableVersion {
+		return ErrNewer
+	} else if v != durableVersion || len(in.b) < 8 {
+		return errDamaged
+	}
+	shape := binary.BigEndian.Uint64(in.b)
+	in.b = in.b[8:]
+	changed := in.uvarint()
+	if in.bad || changed > maxClock {
+		return errDamaged
+	}
+	s := m.states[k.rule]
+	if s == nil || s.shape != shape {
+		m.delete(slices.Clone(key))
+		m.restored.count(k, false)
+		return nil
+	}
+	m.clock = max(m.clock, changed)
+	if !s.restore(k, changed, &in) {
+		return errDamaged
+	}
+	m.restored.count(k, true)
+	return nil
+}
+
+// count counts an entry.
+func (r *restored) count(k entryKey, kept bool) {
+	i := slices.IndexFunc(r.fates, func(f Fate) bool { return f.Rule == k.rule && f.Kept == kept })
+	if i < 0 {
+		i = len(r.fates)
+		r.fates = append(r.fates, Fate{Rule: k.rule, Kept: kept})
+	}
+	f := &r.fates[i]
+	if k.stage.counts() {
+		f.States++
+	}
+	if k.stage.numbered() || k.stage == stageDebounce {
+		f.Waiting++
+	}
+}
+
+// Restored returns what was kept and dropped of what Restore was told of, by
+// rule.
+func (m *Machine) Restored() []Fate {
+	return slices.DeleteFunc(slices.Clone(m.restored.fates), func(f Fate) bool { return f.States+f.Waiting == 0 })
+}
+
+// has reports whether the rule has states of a stage.
+func (s *State) has(st stage) bool {
+	r := s.rule
+	switch st {
+	case stageDedupe:
+		return r.Dedupe > 0
+	case stageCount:
+		return r.Count.Within > 0
+	case stageAbsent:
+		return r.Absent.For > 0
+	case stageDebounce:
+		return r.Debounce.Wait > 0
+	case stageFor:
+		return r.For > 0
+	case stageOnce:
+		return r.Once
+	case stageThrottle:
+		return r.Throttle.Max > 0
+	case stageBatch, stageItem:
+		return r.Batch.Max > 0
+	case stageHeld:
+		return r.Hold
+	case stageRun:
+		return r.Schedule != nil
+	case stageKnown:
+		return len(r.Absent.Expect) > 0
+	}
+	return st == stageLine
+}
+
+// restore takes an entry of the rule, and reports whether it is sound.
+func (s *State) restore(k entryKey, changed uint64, in *fields) bool {
+	if !s.has(k.stage) || len(k.by) > maxKey+1 {
+		return false
+	}
+	switch k.stage {
+	case stageKnown:
+		s.known = true
+		return true
+	case stageLine:
+		return s.restoreLine(k.by, in)
+	case stageItem, stageHeld:
+		_, ok := parseFiring(in.b)
+		if ok {
+			s.restoreWaiting(k, in.b)
+		}
+		return ok
+	}
+	t := s.table(k.stage)
+	if _, ok := t.find(k.by); ok || k.stage == stageRun && k.by != "" {
+		return false
+	}
+	slot := t.add(k.by)
+	n := t.nodes.at(slot)
+	n.seq = changed
+	if s.expected[n.key] && k.stage == stageAbsent {
+		n.flags |= expected
+		t.fixed++
+	}
+	if t.parseState(in, slot, n); in.bad {
+		t.forget(slot)
+		return false
+	}
+	n.flags |= durable
+	return true
+}
+
+func (s *State) restoreLine(rule string, in *fields) bool {
+	i := slices.IndexFunc(s.lines, func(l *line) bool { return l.rule == rule })
+	if i < 0 {
+		return false
+	}
+	read := line{s: s, rule: rule, durable: true}
+	read.count, read.suppressed = in.count(), in.count()
+	read.first, read.last = in.varint(), in.varint()
+	read.data = slices.Clone(in.b)
+	if in.bad {
+		return false
+	}
+	*s.lines[i] = read
+	return true
+}
+
+// restoreWaiting takes a match that waits in a batch or for the windows.
+func (s *State) restoreWaiting(k entryKey, blob []byte) {
+	item := queued{k.number, slices.Clone(blob)}
+	if k.stage == stageHeld {
+		s.queue.items = append(s.queue.items, item)
+		s.queue.bytes += len(blob)
+		return
+	}
+	r := &s.m.restored
+	if r.items == nil {
+		r.items = map[batchKey][]queued{}
+	}
+	key := batchKey{s, k.by}
+	r.items[key] = append(r.items[key], item)
+}
+
+// parseState reads what appendState has written.
+func (t *table) parseState(in *fields, slot uint32, n *node) {
+	switch {
+	case t.stage == stageDedupe:
+		setNewest(t.cells.row(slot), in.varint())
+	case t.stage == stageCount:
+		n.flags |= in.byte() & kept
+		t.s.within.parse(in, t.cells.row(slot), &n.n)
+	case t.stage == stageThrottle:
+		row := t.cells.row(slot)
+		row[countCell] = uint32(min(in.uvarint(), math.MaxUint32))
+		t.s.per.parse(in, row, &n.n)
+	case t.stage.timed():
+		t.parseWait(in, slot, n)
+	}
+}
+
+func (t *table) parseWait(in *fields, slot uint32, n *node) {
+	w := t.waits.at(slot)
+	flags := in.byte()
+	n.flags |= flags & kept
+	w.deadline, w.armed = in.varint(), in.uvarint()
+	w.first, w.last = in.varint(), in.varint()
+	w.count = uint32(min(in.uvarint(), math.MaxUint32))
+	if len(in.b) > 0 {
+		w.blob = slices.Clone(in.b)
+		in.keys()
+	} else if t.stage == stageDebounce || t.stage == stageFor && flags&fired == 0 {
+		in.bad = true
+	}
+	in.bad = in.bad || w.armed > maxClock
+	if in.bad {
+		return
+	}
+	t.m.clock = max(t.m.clock, w.armed)
+	if flags&flagWaits != 0 && t.stage != stageRun {
+		t.start(slot)
+	}
+}
+
+// finish puts what was restored into its order.
+func (m *Machine) finish() {
+	for _, s := range m.order {
+		s.finishQueue()
+	}
+	for key, items := range m.restored.items {
+		key.s.finishBatch(key.by, items)
+	}
+	m.restored.items = nil
+	for _, s := range m.order {
+		s.dropEmptyBatches()
+	}
+}
+
+func byNumber(a, b queued) int { return cmp.Compare(a.number, b.number) }
+
+func (s *State) finishQueue() {
+	q := &s.queue
+	if len(q.items) > 0 {
+		slices.SortFunc(q.items, byNumber)
+		q.next = q.items[len(q.items)-1].number + 1
+		q.saved = q.next
+	}
+}
+
+// finishBatch has a batch take its items. Where entries of it are missing those
+// that are there are written anew, and one without its state is due at once.
+func (s *State) finishBatch(by string, items []queued) {
+	slices.SortFunc(items, byNumber)
+	t := s.table(stageBatch)
+	slot, ok := t.find(by)
+	if !ok {
+		slot = t.add(by)
+		t.arm(slot, s.m.now)
+		t.touch(slot)
+	}
+	b := t.batches.at(slot)
+	for _, i := range items {
+		b.items = append(b.items, i.blob)
+		b.bytes += len(i.blob)
+	}
+	if b.saved = len(items); items[b.saved-1].number == uint64(b.saved-1) {
+		return
+	}
+	for _, i := range items {
+		s.m.delete(appendNumberedKey(nil, s.rule.Name, stageItem, by, i.number))
+	}
+	b.saved = 0
+	s.m.unsaved += len(items)
+	t.touch(slot)
+}
+
+// dropEmptyBatches forgets batches none of whose items was there.
+func (s *State) dropEmptyBatches() {
+	t := s.tables[stageBatch]
+	if t == nil {
+		return
+	}
+	var empty []uint32
+	t.each(func(slot uint32, _ *node) {
+		if len(t.batches.at(slot).items) == 0 {
+			empty = append(empty, slot)
+		}
+	})
+	for _, slot := range empty {
+		t.forget(slot)
+	}
+}
+
+// parse reads what append has written.
+func (s sliding) parse(in *fields, row []uint32, n *uint8) {
+	end := in.varint()
+	setNewest(row, end)
+	if s.times != 0 {
+		for left := s.span; len(in.b) > 0; *n++ {
+			d := in.distance(left)
+			if int(*n) == s.times || in.bad {
+				in.bad = true
+				return
+			}
+			row[firstCell+int(*n)] = uint32(end - d)
+			left = d + 1
+		}
+		return
+	}
+	for len(in.b) > 0 {
+		d, c := in.distance(s.span), in.uvarint()
+		row[firstCell+s.slice(end-d)] = uint32(min(c, 1<<32-1))
+		*n = 1
+	}
+}
+
+// distance reads a uvarint less than span.
+func (in *fields) distance(span int64) int64 {
+	d := in.uvarint()
+	if d >= uint64(span) {
+		in.bad = true
+		return 0
+	}
+	return int64(d)
+}

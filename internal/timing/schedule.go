@@ -1,0 +1,141 @@
+package timing
+
+import "sort"
+
+const (
+	// grace is how late a run may be that is not made up.
+	grace = 60_000
+	// setBack is how far a clock on the wall may be set back before its runs
+	// begin anew, so that one that was years ahead does not stop them for years.
+	setBack = 3600_000
+	// maxWalk is how many runs that were missed are counted one by one.
+	maxWalk = 1000
+)
+
+// beginSchedule has the runs begin.
+func (s *State) beginSchedule() {
+	t := s.tables[stageRun]
+	if s.rule.Schedule == nil || t != nil && t.n > 0 {
+		return
+	}
+	t = s.table(stageRun)
+	slot := t.add("")
+	t.waits.at(slot).last = s.since + s.m.wall
+	t.touch(slot)
+}
+
+// setWalls has everything that goes by clocks on walls look at them anew.
+func (m *Machine) setWalls() {
+	for _, s := range m.order {
+		s.closed, s.opens = never, never
+		if len(s.queue.items) > 0 {
+			wall := m.now + m.wall
+			opens, open := s.opening(wall)
+			if open {
+				opens = wall
+			}
+			s.armQueue(opens)
+		}
+		if s.tables[stageRun] != nil {
+			s.armRun()
+		}
+	}
+}
+
+// armRun has the rule wait for its next run, or for the windows to open if one
+// was put off.
+func (s *State) armRun() {
+	t := s.tables[stageRun]
+	slot, ok := t.find("")
+	if !ok {
+		return
+	}
+	n, w := t.nodes.at(slot), t.waits.at(slot)
+	if wall := s.m.now + s.m.wall; w.last > wall+setBack {
+		w.last = wall
+		t.touch(slot)
+	}
+	next := s.nextRun(w.last)
+	if n.flags&putOff != 0 {
+		opens, open := s.opening(w.last)
+		if open {
+			opens = w.last
+		}
+		next = min(next, opens)
+	}
+	if next == never {
+		t.disarm(slot)
+		return
+	}
+	t.arm(slot, next-s.m.wall)
+}
+
+// run runs what the schedule has, or what was put off, at a time by the
+// Machine.
+func (s *State) run(dst []Firing, at int64) []Firing {
+	t := s.tables[stageRun]
+	slot, _ := t.find("")
+	n, w := t.nodes.at(slot), t.waits.at(slot)
+	now := s.m.now + s.m.wall
+	last, ok := s.lastRun(w.last, now)
+	if ok && last > at+s.m.wall {
+		t.arm(slot, last-s.m.wall) // those before it were missed
+		return dst
+	}
+	if ok {
+		w.last = last
+		opens, open := s.opening(last)
+		switch {
+		case now-last > grace && !s.rule.CatchUp:
+			s.suppressed.Missed++
+		case open:
+			n.flags &^= putOff
+			dst = append(dst, s.summary(last-s.m.wall, last))
+		case s.rule.Hold && opens != never:
+			n.flags |= putOff
+		default:
+			s.suppressed.Outside++
+		}
+	} else if n.flags&putOff != 0 {
+		n.flags &^= putOff
+		dst = append(dst, s.summary(at, w.last))
+	}
+	t.touch(slot)
+	s.armRun()
+	return dst
+}
+
+// summary makes the Firing of a run.
+func (s *State) summary(at, run int64) Firing {
+	f := Firing{Rule: s.rule, Kind: Run, At: timeOf(at), Tag: run}
+	for _, l := range s.lines {
+		f.Summary = append(f.Summary, l.take())
+	}
+	return f
+}
+
+// nextRun returns the first run after a time, by the wall.
+func (s *State) nextRun(wall int64) int64 {
+	next := s.rule.Schedule.Next(timeOf(wall))
+	if next.IsZero() || next.UnixMilli() <= wall {
+		return never
+	}
+	return next.UnixMilli()
+}
+
+// lastRun returns the last run after last and up to now, by the wall.
+func (s *State) lastRun(last, now int64) (run int64, ok bool) {
+	for range maxWalk {
+		next := s.nextRun(last)
+		if next > now {
+			return last, ok
+		}
+		last, ok = next, true
+	}
+	// The last moment whose next run has come.
+	i := sort.Search(int(now-last), func(i int) bool { return s.nextRun(last+int64(i)) > now })
+	if i == 0 {
+		return last, ok
+	}
+	return s.nextRun(last + int64(i) - 1), true
+}

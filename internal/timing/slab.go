@@ -1,0 +1,35 @@
+package timing
+
+// chunk is how many values a slab allocates at once, when it has that many.
+const chunk = 1024
+
+// slab is an array that grows without being copied: a million states do not
+// stop the stream for as long as it takes to move them. A pointer into it is
+// valid until it grows.
+type slab[T any] struct {
+	chunks [][]T
+	width  int // values to a slot; 0 stands for 1
+}
+
+// grow makes room for slot n, where there is room for those below it.
+func (s *slab[T]) grow(n int) {
+	width := max(s.width, 1)
+	switch c := n / chunk; {
+	case c > 0 && c == len(s.chunks):
+		s.chunks = append(s.chunks, make([]T, chunk*width))
+	case c == 0 && len(s.chunks) == 0:
+		s.chunks = append(s.chunks, make([]T, 4*width))
+	case c == 0 && n*width >= len(s.chunks[0]):
+		s.chunks[0] = append(s.chunks[0], make([]T, len(s.chunks[0]))...)
+	}
+}
+
+func (s *slab[T]) at(slot uint32) *T {
+	return &s.chunks[slot/chunk][slot%chunk]
+}
+
+// row returns the values of a slot.
+func (s *slab[T]) row(slot uint32) []T {
+	i := int(slot%chunk) * s.width
+	return s.chunks[slot/chunk][i : i+s.width : i+s.width]
+}

@@ -1,0 +1,358 @@
+package timing
+
+import (
+	"hash/maphash"
+	"math"
+	"slices"
+	"strings"
+)
+
+// stage is what a state belongs to. The numbers are part of the durable form.
+type stage uint8
+
+const (
+	stageDedupe stage = iota + 1
+	stageCount
+	stageAbsent
+	stageDebounce
+	stageFor
+	stageOnce
+	stageThrottle
+	stageBatch
+	stageItem  // a match in a batch
+	stageHeld  // a firing that waits for the windows to open
+	stageRun   // the schedule
+	stageLine  // of a summary
+	stageKnown // the rule itself: what it expects was armed
+
+	stages
+)
+
+// timed reports whether the states of a stage have timers.
+func (s stage) timed() bool {
+	switch s {
+	case stageAbsent, stageDebounce, stageFor, stageBatch, stageHeld, stageRun:
+		return true
+	}
+	return false
+}
+
+// table holds the states of a stage of a rule, by the value of its by.
+type table struct {
+	m     *Machine
+	s     *State
+	stage stage
+	id    uint32 // in m.tables
+
+	index []uint64 // open addressing, a power of two: low half of the key's hash, slot + 1
+	nodes slab[node]
+	free  []uint32
+	n     int // states
+	fixed int // of these, that never give way
+
+	// What a stage has beside the node:
+	waits   slab[wait]   // a stage with timers
+	batches slab[batch]  // Batch
+	cells   slab[uint32] // Dedupe: when it ends; Count and Throttle: their window
+
+	dirty  []uint32 // slots to be written
+	listed bool     // in m.dirty
+
+	idle []aged // oldest first: what gives way next, unless it has changed since
+}
+
+// counts reports whether the states of a stage are kept by values of a by.
+func (s stage) counts() bool { return s >= stageDedupe && s <= stageBatch }
+
+// node is what every state has.
+type node struct {
+	key   string
+	seq   uint64 // of its last change, counted by the Machine: the order in which states are idle
+	dirty uint32 // index + 1 in table.dirty; 0: it is as last written
+	flags uint8
+	n     uint8 // of a window: how many times it holds
+}
+
+// The flags of a node.
+const (
+	used     = 1 << iota
+	durable  // it has been written
+	fired    // Absent, For: it has fired
+	told     // Absent: and that was let through
+	expected // Absent: it never gives way
+	above    // Count: it has fired and there were not fewer since
+	putOff   // Run: a run waits for the windows to open
+)
+
+// kept are the flags that are written.
+const kept = fired | told | above | putOff
+
+// wait is what a state with a timer has.
+type wait struct {
+	deadline    int64
+	armed       uint64 // when it was armed, counted by the Machine
+	first, last int64  // Debounce: of the matches folded in; Absent: last; Run: last is the last run, by the wall
+	timer       uint32 // id + 1; 0: not armed
+	count       uint32 // Debounce: matches folded in
+	blob        []byte // Absent, Debounce, For: the last match, see appendBlob
+}
+
+type aged struct {
+	seq  uint64
+	slot uint32
+}
+
+func (m *Machine) newTable(s *State, st stage) *table {
+	t := &table{m: m, s: s, stage: st, cells: slab[uint32]{width: s.cells(st)}}
+	if st.timed() {
+		if n := len(m.freeTables); n > 0 {
+			t.id, m.freeTables = m.freeTables[n-1], m.freeTables[:n-1]
+			m.tables[t.id] = t
+		} else {
+			t.id = uint32(len(m.tables))
+			m.tables = append(m.tables, t)
+		}
+	}
+	return t
+}
+
+// find returns the slot of a key.
+func (t *table) find(key string) (slot uint32, ok bool) {
+	if t == nil || t.n == 0 {
+		return 0, false
+	}
+	h := uint32(maphash.String(t.m.seed, key))
+	mask := uint32(len(t.index) - 1)
+	for i := h & mask; t.index[i] != 0; i = (i + 1) & mask {
+		if e := t.index[i]; uint32(e>>32) == h {
+			if slot := uint32(e) - 1; t.nodes.at(slot).key == key {
+				return slot, true
+			}
+		}
+	}
+	return 0, false
+}
+
+// add makes a state, whose key is not there. The key is copied.
+func (t *table) add(key string) uint32 {
+	if 4*(t.n+1) > 3*len(t.index) {
+		t.resize(max(8, 2*len(t.index)))
+	}
+	var slot uint32
+	if n := len(t.free); n > 0 {
+		slot, t.free = t.free[n-1], t.free[:n-1]
+	} else {
+		slot = uint32(t.n)
+		t.grow(t.n)
+	}
+	t.n++
+	t.insert(uint32(maphash.String(t.m.seed, key)), slot)
+	*t.nodes.at(slot) = node{key: strings.Clone(key), flags: used}
+	return slot
+}
+
+func (t *table) grow(n int) {
+	t.nodes.grow(n)
+	switch {
+	case t.stage.timed():
+		t.waits.grow(n)
+	case t.cells.width > 0:
+		t.cells.grow(n)
+	}
+	if t.stage == stageBatch {
+		t.batches.grow(n)
+	}
+}
+
+func (t *table) insert(h, slot uint32) {
+	mask := uint32(len(t.index) - 1)
+	i := h & mask
+	for t.index[i] != 0 {
+		i = (i + 1) & mask
+	}
+	t.index[i] = uint64(h)<<32 | uint64(slot+1)
+}
+
+func (t *table) resize(n int) {
+	old := t.index
+	t.index = make([]uint64, n)
+	for _, e := range old {
+		if e != 0 {
+			t.insert(uint32(e>>32), uint32(e)-1)
+		}
+	}
+}
+
+// forget takes a state away, its timer, and what was written of it.
+func (t *table) forget(slot uint32) {
+	n := t.nodes.at(slot)
+	if n.flags&durable != 0 {
+		t.m.delete(appendKey(nil, t.s.rule.Name, t.stage, n.key))
+	}
+	if n.dirty != 0 {
+		t.clean(slot)
+	}
+	if n.flags&expected != 0 {
+		t.fixed--
+	}
+	if t.stage.timed() {
+		t.disarm(slot)
+		*t.waits.at(slot) = wait{}
+	}
+	if t.stage == stageBatch {
+		t.forgetItems(t.batches.at(slot), n.key)
+	}
+	if t.cells.width > 0 {
+		clear(t.cells.row(slot))
+	}
+	t.unindex(n.key, slot)
+	*n = node{}
+	t.n--
+	t.free = append(t.free, slot)
+}
+
+func (t *table) forgetItems(b *batch, key string) {
+	for i := range b.saved {
+		t.m.delete(appendNumberedKey(nil, t.s.rule.Name, stageItem, key, uint64(i)))
+	}
+	t.m.unsaved -= len(b.items) - b.saved
+	*b = batch{}
+}
+
+// unindex takes an entry out of the index, and moves those behind it up, which
+// are not where they belong.
+func (t *table) unindex(key string, slot uint32) {
+	mask := uint32(len(t.index) - 1)
+	i := uint32(maphash.String(t.m.seed, key)) & mask
+	for uint32(t.index[i]) != slot+1 {
+		i = (i + 1) & mask
+	}
+	for j := (i + 1) & mask; t.index[j] != 0; j = (j + 1) & mask {
+		home := uint32(t.index[j]>>32) & mask
+		if (j-home)&mask >= (j-i)&mask {
+			t.index[i] = t.index[j]
+			i = j
+		}
+	}
+	t.index[i] = 0
+}
+
+// touch says that a state has changed: it is to be written, and no longer idle.
+func (t *table) touch(slot uint32) {
+	n := t.nodes.at(slot)
+	n.seq = t.m.tick()
+	if n.dirty == 0 {
+		t.dirty = append(t.dirty, slot)
+		n.dirty = uint32(len(t.dirty))
+		t.m.unsaved++
+		if !t.listed {
+			t.listed = true
+			t.m.dirty = append(t.m.dirty, t)
+		}
+	}
+}
+
+// clean takes a state off what is to be written.
+func (t *table) clean(slot uint32) {
+	n := t.nodes.at(slot)
+	last := len(t.dirty) - 1
+	moved := t.dirty[last]
+	t.dirty[n.dirty-1] = moved
+	t.nodes.at(moved).dirty = n.dirty
+	t.dirty = t.dirty[:last]
+	n.dirty = 0
+	t.m.unsaved--
+}
+
+// oldest returns the state that is idle for longest, of those that may give
+// way. There is one.
+//
+// Those that were oldest when it was looked last are sorted; what has changed
+// since then is younger than all of them.
+func (t *table) oldest() uint32 {
+	for {
+		for len(t.idle) > 0 {
+			a := t.idle[0]
+			t.idle = t.idle[1:]
+			if n := t.nodes.at(a.slot); n.flags&used != 0 && n.seq == a.seq {
+				return a.slot
+			}
+		}
+		t.idle = make([]aged, 0, t.n)
+		for _, e := range t.index {
+			if e == 0 {
+				continue
+			}
+			slot := uint32(e) - 1
+			if n := t.nodes.at(slot); n.flags&expected == 0 {
+				t.idle = append(t.idle, aged{n.seq, slot})
+			}
+		}
+		slices.SortFunc(t.idle, func(a, b aged) int {
+			if a.seq < b.seq {
+				return -1
+			}
+			return 1
+		})
+	}
+}
+
+// heap returns the timers that the table's are among: what is absent waits for
+// the stream to be read, too.
+func (t *table) heap() *timers {
+	if t.stage == stageAbsent {
+		return &t.m.absent
+	}
+	return &t.m.timers
+}
+
+// arm sets the timer of a state.
+func (t *table) arm(slot uint32, deadline int64) {
+	w := t.waits.at(slot)
+	w.deadline, w.armed = deadline, t.m.tick()
+	t.start(slot)
+}
+
+// start puts the timer among the others, by the deadline the state has.
+func (t *table) start(slot uint32) {
+	w := t.waits.at(slot)
+	if w.timer == 0 {
+		w.timer = t.heap().add(w.deadline, w.armed, ref{t.id, slot}) + 1
+	} else {
+		t.heap().sooner(w.timer-1, w.deadline, w.armed)
+	}
+}
+
+func (t *table) disarm(slot uint32) {
+	if w := t.waits.at(slot); w.timer != 0 {
+		t.heap().remove(w.timer - 1)
+		w.timer = 0
+	}
+}
+
+// each calls f for every state, in no order. f does not add or forget any.
+func (t *table) each(f func(slot uint32, n *node)) {
+	if t == nil {
+		return
+	}
+	for _, e := range t.index {
+		if e != 0 {
+			f(uint32(e)-1, t.nodes.at(uint32(e)-1))
+		}
+	}
+}
+
+// top returns the timer that is due next, and the deadline it really has.
+func (m *Machine) top(h *timers) (t *table, slot uint32, at int64, ok bool) {
+	for len(h.heap) > 0 {
+		e := &h.heap[0]
+		r := h.refs[e.id]
+		t := m.tables[r.table]
+		w := t.waits.at(r.slot)
+		if w.deadline == e.at && w.armed == e.armed {
+			return t, r.slot, e.at, true
+		}
+		h.later(w.deadline, w.armed)
+	}
+	return nil, 0, math.MaxInt64, false
+}
