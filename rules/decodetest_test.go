@@ -24,11 +24,28 @@ expect = { r = 2 }
 	}
 	want := []*rules.Test{{
 		Name:   "fires",
+		Start:  time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC),
 		Feed:   []rules.Step{{Command: "SET a 1"}, {Pause: 90 * time.Minute}, {Command: `SET b "two words"`}, {Pause: 48 * time.Hour}},
 		Expect: map[string]int{"r": 2}, File: "f.toml", Line: 6, Col: 1,
 	}}
 	if !reflect.DeepEqual(set.Tests, want) {
 		t.Errorf("tests %+v, want %+v", *set.Tests[0], *want[0])
+	}
+}
+
+func TestTestStart(t *testing.T) {
+	for text, want := range map[string]string{
+		`"2024-03-31T00:59:59Z"`:      "2024-03-31T00:59:59Z",
+		`"2024-03-31T00:59:59+02:00"`: "2024-03-31T00:59:59+02:00",
+		`2024-03-31T00:59:59Z`:        "2024-03-31T00:59:59Z",
+		`2024-03-31 00:59:59-05:00`:   "2024-03-31T00:59:59-05:00",
+	} {
+		set, err := rules.Parse("f.toml", []byte(oneRule+"[[test]]\nname = \"x\"\nstart = "+text+"\nfeed = \"SET a 1\"\nexpect = {}\n"), rules.Options{})
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+		} else if got := set.Tests[0].Start.Format(time.RFC3339); got != want {
+			t.Errorf("%s starts at %s", text, got)
+		}
 	}
 }
 

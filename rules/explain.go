@@ -22,7 +22,9 @@ type Check struct {
 
 // Explain tells what a rule of the set asks of an event, one thing after
 // another: the rule matches if all are so. A condition is taken apart at its
-// outermost "&&". Explain is safe for concurrent use, also with Match.
+// outermost "&&". What becomes of a match, its time fields tell, each with the
+// value that the event has for their by. Explain is safe for concurrent use,
+// also with Match.
 func (s *Set) Explain(r *Rule, ev *event.Event) []Check {
 	e := explanation{r: r, ev: ev}
 	e.fields()
@@ -33,6 +35,7 @@ func (s *Set) Explain(r *Rule, ev *event.Event) []Check {
 			e.condition(s.conditions, p)
 		}
 	}
+	e.times(s.patterns[len(s.Rules):])
 	return e.checks
 }
 

@@ -150,3 +150,87 @@ type = "log"
 	}
 	// Output: stock-zero map[sku:7]
 }
+
+func TestExplainTime(t *testing.T) {
+	set, err := rules.Parse("x.toml", []byte(`
+[windows.office]
+weekdays = ["mon:fri"]
+[windows.night]
+times = ["22:00-06:00"]
+[[rule]]
+name = "all"
+key = "a:{id}"
+event = "set"
+sample = 0.125
+dedupe = { by = "arg(1)", ttl = "24h" }
+count = { over = 100, within = "90s", by = ["params.id", "db"] }
+active = ["office", "night"]
+outside = "hold"
+once = "args[5]"
+throttle = { max = 5, per = "1h30m" }
+batch = { max = 500, wait = "1m", by = "key" }
+action = { type = "log" }
+[[rule]]
+name = "quiet"
+key = "a:{id}"
+event = "set"
+absent = { for = "30m", by = "params.id", repeat = "1h", send_resolved = true }
+cancel = { key = "a:{id}", when = 'arg(1) == "done"' }
+action = { type = "log" }
+[[rule]]
+name = "wait"
+debounce = { wait = "2s", max_wait = "30s" }
+mute = "night"
+action = { type = "log" }
+[[rule]]
+name = "low"
+key = "a:*"
+when = "num(after) < 5"
+for = "5m"
+action = { type = "log" }
+[[rule]]
+name = "clock"
+schedule = "@daily"
+summarize = ["quiet", "wait"]
+catch_up = true
+action = { type = "log" }
+`), options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ev := change("set", "a:7", "SET", "a:7", "done")
+	want := map[string]string{
+		"all": `
+sample: 12.5% of its matches: all its matches: true
+dedupe: not again for 24h for each arg(1): done: true
+count: more than 100 in 1m30s for each params.id, db: 7,0: true
+active: only in office or night, held until then: asked when it fires: true
+once: a single time for each args[5]: once: args[5]: index out of range, there are 2; arg(5) is "" then: false
+throttle: at most 5 in 1h30m: all its matches: true
+batch: up to 500 together, after 1m at the latest for each key: a:7: true`,
+		"quiet": `
+cancel: no event of cancel: one of them: absent waits no more: false
+absent: nothing for 30m, again every 1h, and when it is back for each params.id: 7: true`,
+		"wait": `
+debounce: when nothing came for 2s, after 30s at the latest: all its matches: true
+mute: not in night: asked when it fires: true`,
+		"low": `
+when: num(after) < 5: after is not known: false
+for: true of the key for 5m: 0/a:7: true`,
+		"clock": `
+schedule: the clock: set: false
+summarize: quiet and wait: the clock: true
+catch_up: a run that was missed is made up: the clock: true`,
+	}
+	for _, r := range set.Rules {
+		var got strings.Builder
+		for _, c := range set.Explain(r, ev) {
+			if c.Field != "key" && c.Field != "event" {
+				fmt.Fprintf(&got, "\n%s: %s: %s: %v", c.Field, c.Want, c.Got, c.OK)
+			}
+		}
+		if got.String() != want[r.Name] {
+			t.Errorf("%s: got%s\nwant%s", r.Name, got.String(), want[r.Name])
+		}
+	}
+}

@@ -7,10 +7,11 @@ import (
 
 // Test is one [[test]]: what the rules are to make of some commands.
 type Test struct {
-	Name string
-	Feed []Step
-	// Expect says how often each of these rules is to match. Rules that are
-	// not named may match or not.
+	Name  string
+	Start time.Time // when the test's clock begins; a Monday's midnight, UTC, if the file does not say
+	Feed  []Step
+	// Expect says how often each of these rules is to fire, whatever its number
+	// of actions. Rules that are not named may fire or not.
 	Expect map[string]int
 
 	File      string // where it begins; Line is 0 for Build
@@ -24,6 +25,9 @@ type Step struct {
 	Pause   time.Duration // how far the test's clock moves
 }
 
+// testStart is when tests begin: a Monday.
+var testStart = time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
+
 // test decodes one [[test]]. It returns nil if v is no table.
 func (c *compilation) test(v view) *Test {
 	v.rule, v.field = "", ""
@@ -31,12 +35,13 @@ func (c *compilation) test(v view) *Test {
 	if !ok {
 		return nil
 	}
-	test := &Test{Expect: map[string]int{}}
+	test := &Test{Start: testStart, Expect: map[string]int{}}
 	test.File, test.Line, test.Col = t.location()
 	read(t, "name", &test.Name, view.str)
 	if test.Name == "" {
 		t.errorf(`give it one: name = "fires once"`, "the test has no name")
 	}
+	read(t, "start", &test.Start, view.moment)
 	if !t.has("feed") {
 		t.errorf(`feed = ["SET stock:7 1"]`, "the test feeds nothing")
 	}
@@ -62,6 +67,27 @@ func (c *compilation) test(v view) *Test {
 	})
 	t.done()
 	return test
+}
+
+// moment decodes a time with its zone, as text or as TOML has it.
+func (v view) moment() (time.Time, bool) {
+	const hint = `start = "2024-01-01T07:00:00Z"`
+	switch value := v.v.(type) {
+	case time.Time:
+		if !strings.HasSuffix(value.Location().String(), "-local") { // so toml calls what has no zone
+			return value, true
+		}
+		v.errorf(hint, "a time without its zone")
+	case string:
+		at, err := time.Parse(time.RFC3339, value)
+		if err == nil {
+			return at, true
+		}
+		v.errorf(hint, "%q is not a time", value)
+	default:
+		v.wrongType("a time", hint)
+	}
+	return time.Time{}, false
 }
 
 // step decodes a command, or { at = "+30m" }.

@@ -2,6 +2,7 @@ package rules
 
 import (
 	"slices"
+	"strings"
 	"time"
 
 	"triggerd/internal/timing"
@@ -65,40 +66,66 @@ func (c *compilation) times(t *table, r *Rule) {
 }
 
 func (d *timeDecoder) decode() {
-	x, t := d.time, d.t
-	read(t, "sample", &x.Sample, view.share)
-	read(t, "max_keys", &x.MaxKeys, func(v view) (int, bool) { return v.integer(1, maxMaxKeys) })
-	d.oneGathering()
-	t.section("dedupe", func(t *table) {
+	if d.t.has("schedule") { // which forbids the others
+		d.t.asked = append(d.t.asked, timeFields...)
+		d.windows()
+		d.clock()
+		return
+	}
+	x := d.time
+	read(d.t, "sample", &x.Sample, view.share)
+	read(d.t, "max_keys", &x.MaxKeys, func(v view) (int, bool) { return v.integer(1, maxMaxKeys) })
+	d.stage("dedupe", `dedupe = { by = "params.id", ttl = "1h" }`, &d.timed.dedupe, func(t *table) {
 		read(t, "ttl", &x.Dedupe, view.span)
-		d.timed.dedupe = d.byField(t)
-		t.wants(`dedupe = { by = "params.id", ttl = "1h" }`, "by", "ttl")
 	})
-	t.section("count", func(t *table) {
+	d.oneGathering()
+	d.stage("count", `count = { over = 100, within = "10s", by = "params.ip" }`, &d.timed.gather, func(t *table) {
 		read(t, "over", &x.Count.Over, func(v view) (int, bool) { return v.integer(1, maxTimes) })
 		read(t, "within", &x.Count.Within, view.span)
-		d.timed.gather = d.byField(t)
-		t.wants(`count = { over = 100, within = "10s", by = "params.ip" }`, "over", "within")
 	})
-	t.section("debounce", func(t *table) { d.debounce(t) })
-	t.section("absent", func(t *table) { d.absent(t) })
+	d.stage("debounce", `debounce = { wait = "2s", max_wait = "30s" }`, &d.timed.gather, d.debounce)
+	d.stage("absent", `absent = { for = "90s", by = "params.worker" }`, &d.timed.gather, d.absent)
 	d.cancel()
 	d.lasting()
 	d.windows()
 	d.once()
-	t.section("throttle", func(t *table) {
+	d.stage("throttle", `throttle = { max = 1, per = "10m", by = "params.id" }`, &d.timed.throttle, func(t *table) {
 		read(t, "max", &x.Throttle.Max, func(v view) (int, bool) { return v.integer(1, maxTimes) })
 		read(t, "per", &x.Throttle.Per, view.span)
-		d.timed.throttle = d.byField(t)
-		t.wants(`throttle = { max = 1, per = "10m", by = "params.id" }`, "max", "per")
 	})
-	t.section("batch", func(t *table) {
+	d.stage("batch", `batch = { max = 100, wait = "1s", by = "params.region" }`, &d.timed.batch, func(t *table) {
 		read(t, "max", &x.Batch.Max, func(v view) (int, bool) { return v.integer(2, maxBatch) })
 		read(t, "wait", &x.Batch.Wait, view.span)
-		d.timed.batch = d.byField(t)
-		t.wants(`batch = { max = 100, wait = "1s", by = "params.region" }`, "max", "wait")
 	})
 	d.clock()
+}
+
+// required are the fields without which a stage means nothing.
+var required = map[string][]string{
+	"dedupe": {"by", "ttl"}, "count": {"over", "within"}, "debounce": {"wait"}, "absent": {"for"}, "throttle": {"max", "per"}, "batch": {"max", "wait"},
+}
+
+// stage decodes the table of a stage, with its by.
+func (d *timeDecoder) stage(name, example string, to *by, decode func(*table)) {
+	v, ok := d.t.get(name)
+	if !ok {
+		return
+	}
+	if _, isTable := v.v.(map[string]any); !isTable {
+		v.wrongType("a table", example)
+		return
+	}
+	t, _ := v.table()
+	if v, ok := t.get("by"); ok {
+		*to = d.by(v)
+	}
+	decode(t)
+	for _, name := range required[name] {
+		if !t.has(name) {
+			t.errorf(example, "%s is missing", name)
+		}
+	}
+	t.done()
 }
 
 // oneGathering reports a rule that gathers in two ways.
@@ -120,17 +147,6 @@ func (t *table) key(name string) view {
 	v := t.kid(name, t.m[name])
 	v.atKey = true
 	return v
-}
-
-// wants ends the decoding of a stage, and reports which of the fields that it
-// needs are not there.
-func (t *table) wants(example string, names ...string) {
-	for _, name := range names {
-		if !t.has(name) {
-			t.errorf(example, "%s is missing", name)
-		}
-	}
-	t.done()
 }
 
 // span reads a duration of a stage.
@@ -155,7 +171,7 @@ func (v view) share() (float64, bool) {
 		return 0, false
 	}
 	if !(x > 0 && x < 1) {
-		v.errorf("sample = 0.1 takes a tenth", "%v is not between 0 and 1", v.v)
+		v.errorf("sample = 0.1 takes a tenth", "%v is not more than 0 and less than 1", v.v)
 		return 0, false
 	}
 	return x, true
@@ -165,8 +181,6 @@ func (d *timeDecoder) debounce(t *table) {
 	x := &d.time.Debounce
 	read(t, "wait", &x.Wait, view.span)
 	read(t, "max_wait", &x.MaxWait, view.span)
-	d.timed.gather = d.byField(t)
-	t.wants(`debounce = { wait = "2s", max_wait = "30s" }`, "wait")
 	if x.MaxWait > 0 && x.MaxWait < x.Wait {
 		t.kid("max_wait", t.m["max_wait"]).errorf("", "max_wait %s is less than wait %s", x.MaxWait, x.Wait)
 	}
@@ -177,7 +191,6 @@ func (d *timeDecoder) absent(t *table) {
 	read(t, "for", &x.For, view.span)
 	read(t, "repeat", &x.Repeat, view.span)
 	read(t, "send_resolved", &x.Resolved, view.boolean)
-	d.timed.gather = d.byField(t)
 	t.list("expect", func(v view) {
 		name, ok := v.str()
 		if ok && slices.Contains(x.Expect, name) {
@@ -195,7 +208,6 @@ func (d *timeDecoder) absent(t *table) {
 			expect.errorf("", "%d are expected, and max_keys is %d", len(x.Expect), d.time.MaxKeys)
 		}
 	}
-	t.wants(`absent = { for = "90s", by = "params.worker" }`, "for")
 }
 
 // lasting decodes for.
@@ -244,15 +256,17 @@ func (d *timeDecoder) once() {
 		return
 	}
 	d.time.Once = true
-	switch value := v.v.(type) {
+	switch on := v.v.(type) {
 	case bool:
-		d.time.Once = value
+		d.time.Once = on
 	case string, []any:
 		d.timed.once = d.by(v)
 	case map[string]any:
 		t, _ := v.table()
-		d.timed.once = d.byField(t)
-		t.wants(`once = { by = "params.id" }`, "by")
+		if v, ok := t.get("by"); ok {
+			d.timed.once = d.by(v)
+		}
+		t.done()
 	default:
 		v.wrongType("true, or what there is to be one firing of each of", `once = "params.id"`)
 	}
@@ -280,21 +294,20 @@ func (d *timeDecoder) clock() {
 	}
 }
 
-// byField decodes the by of a stage, if it has one.
-func (d *timeDecoder) byField(t *table) by {
-	v, ok := t.get("by")
-	if !ok {
-		return by{}
-	}
-	return d.by(v)
-}
-
 // by decodes an expression, or a list of them.
 func (d *timeDecoder) by(v view) by {
 	b := by{field: v.field}
+	if list, isList := v.v.([]any); isList && len(list) == 0 {
+		v.errorf(`by = "params.id"`, "an empty list tells nothing apart")
+		return b
+	}
 	v.each(func(v view) {
 		src, ok := v.text()
 		if !ok {
+			return
+		}
+		if strings.TrimSpace(src) == "" {
+			v.errorf(`by = "params.id"`, "an empty text tells nothing apart")
 			return
 		}
 		part, problems := d.c.conditions.value(src, d.r.captures)

@@ -405,7 +405,9 @@ action = { type = "log" }
 		return ev
 	}
 	value := func(s string) event.Value { return event.String([]byte(s)) }
-	set7 := func(after string) *event.Event { return with(change("set", "stock:7", "SET", "stock:7", after), value(after)) }
+	set7 := func(after string) *event.Event {
+		return with(change("set", "stock:7", "SET", "stock:7", after), value(after))
+	}
 	db2, db1, hash, snapshot := set7("1"), set7("1"), set7("1"), with(snapshotKey("stock:7"), value("3"))
 	db2.DB, db1.DB, hash.Type, snapshot.Type = 2, 1, "hash", "string"
 	full := with(snapshotKey("stock:7"), value("30"))

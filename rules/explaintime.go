@@ -1,0 +1,135 @@
+package rules
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"triggerd/internal/timing"
+)
+
+// times explains what the rule says of time, one line a field: what it does
+// with a match, and by which value.
+func (e *explanation) times(companions []*Rule) {
+	x := e.r.Time
+	if x == nil {
+		return
+	}
+	e.cancels(companions)
+	t := e.r.timed
+	if t == nil {
+		t = &timed{} // of the clock, or only summed up
+	}
+	e.stage(x.Sample > 0, "sample", share(x.Sample)+" of its matches", nil)
+	e.stage(x.Dedupe > 0, "dedupe", "not again for "+short(x.Dedupe), &t.dedupe)
+	e.stage(x.Count.Over > 0, "count", fmt.Sprintf("more than %d in %s", x.Count.Over, short(x.Count.Within)), &t.gather)
+	e.stage(x.Absent.For > 0, "absent", absentText(&x.Absent), &t.gather)
+	e.stage(x.Debounce.Wait > 0, "debounce", debounceText(x.Debounce), &t.gather)
+	if x.For > 0 {
+		e.check("for", "true of the key for "+short(x.For), new(timed).place(e.ev), true)
+	}
+	for _, w := range []struct {
+		field, text string
+		windows     []*timing.Window
+	}{{"active", "only in ", x.Active}, {"mute", "not in ", x.Mute}} {
+		if w.windows != nil {
+			e.check(w.field, w.text+windowNames(w.windows)+outsideText(x), "asked when it fires", true)
+		}
+	}
+	e.stage(x.Once, "once", "a single time", &t.once)
+	e.stage(x.Throttle.Max > 0, "throttle", fmt.Sprintf("at most %d in %s", x.Throttle.Max, short(x.Throttle.Per)), &t.throttle)
+	e.stage(x.Batch.Max > 0, "batch", fmt.Sprintf("up to %d together, after %s at the latest", x.Batch.Max, short(x.Batch.Wait)), &t.batch)
+	if x.Summarize != nil {
+		e.check("summarize", strings.Join(x.Summarize, " and "), "the clock", true)
+	}
+	if x.CatchUp {
+		e.check("catch_up", "a run that was missed is made up", "the clock", true)
+	}
+}
+
+// stage explains one field that may have a by; b is nil if it has none.
+func (e *explanation) stage(has bool, field, want string, b *by) {
+	if !has {
+		return
+	}
+	if b == nil || len(b.sources) == 0 {
+		e.check(field, want, "all its matches", true)
+		return
+	}
+	want += " for each " + strings.Join(b.sources, ", ")
+	var eval evaluator
+	var buf []byte
+	eval.scope = scope{ev: e.ev, rule: e.r}
+	got, err := b.of(&eval, &buf)
+	if err != nil {
+		got = err.Error()
+	}
+	e.check(field, want, got, err == nil)
+}
+
+// cancels tells if the event is one that cancels.
+func (e *explanation) cancels(companions []*Rule) {
+	for _, p := range companions {
+		if p.owner() != e.r || p == e.r || !p.selects(e.ev, false) {
+			continue
+		}
+		holds := true
+		if p.cond != nil {
+			var eval evaluator
+			holds, _ = eval.evaluate(p, e.ev)
+		}
+		if holds {
+			e.check("cancel", "no event of cancel", "one of them: absent waits no more", false)
+			return
+		}
+	}
+}
+
+func absentText(x *timing.Absent) string {
+	text := "nothing for " + short(x.For)
+	if x.Repeat > 0 {
+		text += ", again every " + short(x.Repeat)
+	}
+	if x.Resolved {
+		text += ", and when it is back"
+	}
+	return text
+}
+
+func debounceText(x timing.Debounce) string {
+	text := "when nothing came for " + short(x.Wait)
+	if x.MaxWait > 0 {
+		text += ", after " + short(x.MaxWait) + " at the latest"
+	}
+	return text
+}
+
+func outsideText(x *timing.Rule) string {
+	if x.Hold {
+		return ", held until then"
+	}
+	return ""
+}
+
+func windowNames(list []*timing.Window) string {
+	names := make([]string, len(list))
+	for i, w := range list {
+		names[i] = w.Name
+	}
+	return strings.Join(names, " or ")
+}
+
+func share(x float64) string { return strconv.FormatFloat(100*x, 'f', -1, 64) + "%" }
+
+// short is a duration without the parts that are zero: 10m, not 10m0s.
+func short(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = s[:len(s)-2]
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = s[:len(s)-2]
+	}
+	return s
+}
