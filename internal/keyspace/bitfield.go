@@ -48,7 +48,7 @@ func (mi *mirror) bitfield(m *maker) {
 			i += 4
 		}
 	}
-	r.setText(text)
+	r.editText(text)
 }
 
 func overflowOf(b []byte) overflow {

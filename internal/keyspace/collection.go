@@ -29,6 +29,23 @@ type collection interface {
 	clone() collection
 }
 
+// newCollection makes an empty one.
+func newCollection(k kind) collection {
+	switch k {
+	case kindList:
+		return &list{}
+	case kindSet:
+		return newSet()
+	case kindHash:
+		return newHash()
+	case kindZset:
+		return newZset()
+	case kindStream:
+		return newStream()
+	}
+	return nil
+}
+
 // undo is what one command has changed of one value: enough to see the value
 // as it was. Only the fields of the value's type are used.
 type undo struct {
@@ -46,6 +63,9 @@ type undo struct {
 	old      string
 	entries  []*entry     // stream: removed, and some that the command itself had added
 	last     rdb.StreamID // stream: ID of the last entry ever, before
+
+	logs bool   // ops are wanted
+	ops  []byte // what was done, for the journal
 }
 
 // undone is an element as it was before the command.
@@ -64,14 +84,17 @@ type patch struct {
 // keepUndone is for how many elements an undo keeps room.
 const keepUndone = 256
 
+// keepOps is for how many bytes of ops it does.
+const keepOps = 16 << 10
+
 func (u *undo) reset() {
-	if cap(u.elements) > keepUndone || cap(u.entries) > keepUndone {
+	if cap(u.elements) > keepUndone || cap(u.entries) > keepUndone || cap(u.ops) > keepOps {
 		*u = undo{}
 		return
 	}
 	clear(u.elements)
 	clear(u.entries)
-	*u = undo{elements: u.elements[:0], entries: u.entries[:0]}
+	*u = undo{elements: u.elements[:0], entries: u.entries[:0], ops: u.ops[:0]}
 }
 
 // list is a ring, so that both ends are cheap.
@@ -109,12 +132,18 @@ func (l *list) push(u *undo, front bool, item string) {
 		l.ring[(l.head+l.n)&mask] = item
 		u.addBack++
 	}
+	if u.logs {
+		u.log(sided(front, opPushFront, opPushBack), 0, 0, item)
+	}
 	l.n++
 	l.size += len(item) + listCost
 }
 
 // pop removes n items, which are there.
 func (l *list) pop(u *undo, front bool, n int) {
+	if u.logs && n > 0 {
+		u.log(sided(front, opPopFront, opPopBack), uint64(n), 0)
+	}
 	mask := len(l.ring) - 1
 	if front {
 		for range n {
@@ -130,6 +159,13 @@ func (l *list) pop(u *undo, front bool, n int) {
 		l.drop((l.head + i) & mask)
 	}
 	l.n -= n
+}
+
+func sided(front bool, ifFront, ifBack op) op {
+	if front {
+		return ifFront
+	}
+	return ifBack
 }
 
 func (l *list) drop(slot int) {
@@ -186,6 +222,9 @@ func (s *set) add(u *undo, member []byte) bool {
 	s.members[m] = struct{}{}
 	s.size += len(m) + setCost
 	u.elements = append(u.elements, undone{name: m})
+	if u.logs {
+		u.log(opAdd, 0, 0, m)
+	}
 	return true
 }
 
@@ -196,6 +235,9 @@ func (s *set) remove(u *undo, member []byte) bool {
 	u.elements = append(u.elements, undone{name: string(member), had: true})
 	delete(s.members, string(member))
 	s.size -= len(member) + setCost
+	if u.logs {
+		u.log(opDelete, 0, 0, string(member))
+	}
 	return true
 }
 
@@ -230,6 +272,9 @@ func (h *hash) set(u *undo, name []byte, value string) {
 		h.size += len(n) + len(value) + hashCost
 	}
 	h.fields[n] = value
+	if u.logs {
+		u.log(opField, 0, 0, n, value)
+	}
 }
 
 func (h *hash) remove(u *undo, name []byte) bool {
@@ -238,15 +283,21 @@ func (h *hash) remove(u *undo, name []byte) bool {
 		return false
 	}
 	u.elements = append(u.elements, undone{name: string(name), value: old, had: true})
-	h.expire(name, 0)
+	h.expire(u, name, 0)
 	delete(h.fields, string(name))
 	h.size -= len(name) + len(old) + hashCost
+	if u.logs {
+		u.log(opDelete, 0, 0, string(name))
+	}
 	return true
 }
 
 // expire sets a field's deadline; 0 takes it away.
-func (h *hash) expire(name []byte, at int64) {
+func (h *hash) expire(u *undo, name []byte, at int64) {
 	_, had := h.expires[string(name)]
+	if u.logs && (had || at != 0) {
+		u.log(opExpireAt, uint64(at), 0, string(name))
+	}
 	switch {
 	case at == 0 && had:
 		delete(h.expires, string(name))
@@ -317,6 +368,9 @@ func (z *zset) set(u *undo, member string, score float64) {
 	}
 	z.scores[member] = score
 	z.order.Set(scored{score, member})
+	if u.logs {
+		u.log(opScore, scoreBits(score), 0, member)
+	}
 }
 
 func (z *zset) remove(u *undo, member string) bool {
@@ -328,6 +382,9 @@ func (z *zset) remove(u *undo, member string) bool {
 	delete(z.scores, member)
 	z.order.Delete(scored{score, member})
 	z.size -= len(member) + zsetCost
+	if u.logs {
+		u.log(opDelete, 0, 0, member)
+	}
 	return true
 }
 
@@ -378,18 +435,24 @@ func (s *stream) find(id rdb.StreamID) int {
 }
 
 // add appends an entry, whose ID is the greatest; it reports whether it is.
-func (s *stream) add(e *entry) bool {
+func (s *stream) add(u *undo, e *entry) bool {
 	if n := len(s.entries); n > 0 && !less(s.entries[n-1].id, e.id) {
 		return false
 	}
 	s.entries = append(s.entries, e)
 	s.size += e.bytes()
 	s.last = e.id
+	if u.logs {
+		u.log(opEntry, e.id.Ms, e.id.Seq, e.fields...)
+	}
 	return true
 }
 
 // trim removes the first n entries.
 func (s *stream) trim(u *undo, n int) {
+	if u.logs && n > 0 {
+		u.log(opTrim, uint64(n), 0)
+	}
 	for i, e := range s.entries[:n] {
 		s.size -= e.bytes()
 		u.entries = append(u.entries, e)
@@ -407,51 +470,64 @@ func (s *stream) remove(u *undo, id rdb.StreamID) bool {
 	u.entries = append(u.entries, e)
 	s.size -= e.bytes()
 	s.entries = append(s.entries[:i], s.entries[i+1:]...)
+	if u.logs {
+		u.log(opDeleteID, id.Ms, id.Seq)
+	}
 	return true
 }
 
 // group makes a group known.
-func (s *stream) group(name string) {
-	if _, had := s.groups[name]; !had {
-		s.groups[name] = map[string]struct{}{}
-		s.size += len(name) + setCost
+func (s *stream) group(u *undo, name string) {
+	if _, had := s.groups[name]; had {
+		return
+	}
+	s.groups[name] = map[string]struct{}{}
+	s.size += len(name) + setCost
+	if u.logs {
+		u.log(opGroup, 0, 0, name)
 	}
 }
 
 // forget removes a group.
-func (s *stream) forget(name string) {
+func (s *stream) forget(u *undo, name string) {
 	consumers, had := s.groups[name]
 	if !had {
 		return
 	}
 	for c := range consumers {
-		s.leave(name, c)
+		s.leave(u, name, c)
 	}
 	delete(s.groups, name)
 	s.size -= len(name) + setCost
+	if u.logs {
+		u.log(opNoGroup, 0, 0, name)
+	}
 }
 
 // leave removes a consumer of a group.
-func (s *stream) leave(group, name string) {
-	if _, had := s.groups[group][name]; had {
-		delete(s.groups[group], name)
-		s.size -= len(name) + setCost
+func (s *stream) leave(u *undo, group, name string) {
+	if _, had := s.groups[group][name]; !had {
+		return
+	}
+	delete(s.groups[group], name)
+	s.size -= len(name) + setCost
+	if u.logs {
+		u.log(opNoConsumer, 0, 0, group, name)
 	}
 }
 
-// consumer makes a consumer of a group known, and reports whether it is new,
-// and whether the group is known at all.
-func (s *stream) consumer(group, name string) (fresh, ok bool) {
+// consumer makes a consumer of a group known, and reports whether it is new.
+func (s *stream) consumer(u *undo, group, name string) bool {
 	g, ok := s.groups[group]
-	if !ok {
-		return false, false
-	}
-	if _, had := g[name]; had {
-		return false, true
+	if _, had := g[name]; had || !ok {
+		return false
 	}
 	g[name] = struct{}{}
 	s.size += len(name) + setCost
-	return true, true
+	if u.logs {
+		u.log(opConsumer, 0, 0, group, name)
+	}
+	return true
 }
 
 func (s *stream) clone() collection {

@@ -65,6 +65,29 @@
 // as it was makes one event with the origin FromResync: event.Changed, "del",
 // or "expired" where the deadline had passed.
 //
+// # The journal
+//
+// The mirror is in memory. With Journal on, Changes tells what has changed of
+// it since the last call, as entries of an ordered map; who keeps them in a
+// store, together with the position that they belong to, gives them back to
+// Restore, and goes on as if nothing had happened: what is known, and what is
+// known not to be there, when which key expires and whether that was announced.
+//
+//	in := keyspace.New(config)
+//	in.Journal(true)
+//	for each entry, in order { err = in.Restore(key, value) } // on an error: start afresh
+//	in.RestoreEnd(complete)
+//	...
+//	in.Changes(func(op keyspace.Op, key, value []byte) { ... }) // after any number of whole transactions
+//
+// A key is written once however often it has changed, with its value. A value of
+// more than 2 KiB is written once; what is done to its elements is added, until
+// that is more than the value: then it is written anew. So a change costs what
+// it changed, and not what it is made to. RENAME, MOVE, SWAPDB and FLUSHALL cost
+// no more. A key and a value that take more than 64 MiB together are not kept,
+// and not known after a restart. What waits to be told takes memory besides the
+// mirror's: a key's name and 48 bytes each, and of long values what has changed.
+//
 // # Whether a key expired
 //
 // A single DEL or UNLINK of a key at or after its deadline is its expiry:

@@ -1,6 +1,11 @@
 package keyspace
 
-import "triggerd/internal/event"
+import (
+	"fmt"
+	"slices"
+
+	"triggerd/internal/event"
+)
 
 // KeptNames is the number of names of unknown commands that are kept.
 func (in *Interpreter) KeptNames() int { return len(in.unknown) }
@@ -15,6 +20,8 @@ type Mirrored struct {
 	Value    event.Value // nil: not known
 	ExpireAt int64       // 0: none, -1: not known
 	Fields   map[string]int64
+	Texts    bool
+	Elements string // that Value does not tell: names where texts are not kept, groups
 }
 
 // Mirror returns all that the mirror holds.
@@ -24,6 +31,15 @@ func (in *Interpreter) Mirror() []Mirrored {
 		for key, it := range d.items {
 			k := Mirrored{DB: db, Key: key, Type: it.kind.String(), There: it.exists == yes, Sure: it.exists != maybe, ExpireAt: it.expireAt}
 			k.Value = it.view(&view{}, nil)
+			k.Texts = it.texts
+			if !it.texts && it.known && it.obj != nil {
+				kept := *it
+				kept.texts = true
+				k.Elements = fmt.Sprint(elementsOf(kept.view(&view{}, nil)))
+			}
+			if s, ok := it.obj.(*stream); ok {
+				k.Elements += fmt.Sprint(s.groups)
+			}
 			if !it.timed {
 				k.ExpireAt = -1
 			}
@@ -34,6 +50,16 @@ func (in *Interpreter) Mirror() []Mirrored {
 		}
 	}
 	return all
+}
+
+func elementsOf(v event.Value) (names []string) {
+	for e := range v.All() {
+		names = append(names, fmt.Sprint(e))
+	}
+	if v.Type() != typeList {
+		slices.Sort(names)
+	}
+	return names
 }
 
 // Recount returns the mirror's size counted anew, element by element, and the
@@ -70,7 +96,7 @@ func recounted(c collection) collection {
 		h := newHash()
 		for f, v := range c.fields {
 			h.set(&u, []byte(f), v)
-			h.expire([]byte(f), c.expires[f])
+			h.expire(&u, []byte(f), c.expires[f])
 		}
 		return h
 	case *zset:
@@ -85,14 +111,14 @@ func recounted(c collection) collection {
 	case *stream:
 		s := newStream()
 		for _, e := range c.entries {
-			if !s.add(e) {
+			if !s.add(&u, e) {
 				panic("entries are not in order")
 			}
 		}
 		for g, consumers := range c.groups {
-			s.group(g)
+			s.group(&u, g)
 			for name := range consumers {
-				s.consumer(g, name)
+				s.consumer(&u, g, name)
 			}
 		}
 		return s

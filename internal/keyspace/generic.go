@@ -149,6 +149,10 @@ func (mi *mirror) become(dst, src *ref, copied bool) {
 	to.exists, to.kind, to.known = yes, from.kind, from.known
 	to.expireAt, to.timed, to.fired = from.expireAt, from.timed, from.fired
 	to.text, to.obj = from.text, from.obj
+	to.replaced()
+	if !copied {
+		to.takeEntries(from)
+	}
 	if to.texts && !from.texts && to.known {
 		mi.lose(dst, yes, from.kind, &mi.losses.Source)
 		return
@@ -195,10 +199,15 @@ func (mi *mirror) flush(db int) {
 		return
 	}
 	mi.clear(d)
-	d.cover = mi.coverOf(db)
+	mi.setCover(d, mi.coverOf(db))
 }
 
 func (mi *mirror) clear(d *database) {
+	if mi.journal != nil && mi.journal.empty(d) {
+		mi.lastID++
+		d.id = mi.lastID
+		mi.touch(d)
+	}
 	for _, it := range d.items {
 		mi.size -= int64(it.size)
 	}
@@ -218,6 +227,8 @@ func (mi *mirror) swap(a, b int) {
 		return
 	}
 	mi.dbs[a], mi.dbs[b] = db, da
+	mi.touch(da)
+	mi.touch(db)
 	mi.review(da, b)
 	mi.review(db, a)
 }
@@ -225,10 +236,11 @@ func (mi *mirror) swap(a, b int) {
 // review asks for all keys of a database that is number db from now on, or
 // whose rules have changed, what is needed of them.
 func (mi *mirror) review(d *database, db int) {
-	d.extend(cover{mi.need, mi.generation, db})
+	mi.extend(d, cover{mi.need, mi.generation, db})
 	for key, it := range d.items {
 		need := mi.need(db, []byte(key))
 		it.onTime, it.turn = need == NeedOnTime, 0
+		texts := it.texts
 		switch need {
 		case NeedNothing:
 			mi.forget(d, []byte(key), it)
@@ -245,6 +257,10 @@ func (mi *mirror) review(d *database, db int) {
 				}
 			}
 		}
+		if texts != it.texts && mi.journal != nil {
+			it.replaced()
+			mi.journal.mark(d, []byte(key), it)
+		}
 		size := it.bytes(len(key))
 		mi.size += int64(size - it.size)
 		it.size = size
@@ -254,10 +270,15 @@ func (mi *mirror) review(d *database, db int) {
 
 // loseDatabases: any key may have gone.
 func (mi *mirror) loseDatabases() {
-	for db, d := range mi.dbs {
+	mi.losses.Undecided += int64(len(mi.dbs))
+	mi.forgetAll()
+}
+
+// forgetAll forgets all keys, and knows of none that it is not there.
+func (mi *mirror) forgetAll() {
+	for _, d := range mi.dbs {
 		mi.clear(d)
-		mi.dbs[db].cover = nil
-		mi.losses.Undecided++
+		mi.setCover(d, nil)
 	}
-	mi.flushed = false
+	mi.flushed, mi.torn = false, false
 }

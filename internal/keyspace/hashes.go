@@ -74,7 +74,7 @@ func (mi *mirror) hset(in *Interpreter, m *maker, id ID, p plan) {
 	}
 	for i := 2; i+1 < len(m.args); i += 2 {
 		h.set(&r.undo, m.args[i], r.storedValue(m.args[i+1]))
-		h.expire(m.args[i], 0)
+		h.expire(&r.undo, m.args[i], 0)
 	}
 	if len(m.args)%2 != 0 { // half a pair
 		mi.lose(r, yes, kindHash, &mi.losses.Malformed)
@@ -199,7 +199,7 @@ func (mi *mirror) hexpire(m *maker, id ID) {
 			is(condition, "GT") && (old == 0 || at <= old) || is(condition, "LT") && old != 0 && at >= old {
 			continue
 		}
-		h.expire(f, at)
+		h.expire(&r.undo, f, at)
 	}
 }
 
@@ -214,7 +214,7 @@ func (mi *mirror) hpersist(m *maker) {
 		mi.lose(r, yes, kindHash, &mi.losses.Malformed)
 	default:
 		for _, f := range fields {
-			h.expire(f, 0)
+			h.expire(&r.undo, f, 0)
 		}
 	}
 }
@@ -254,7 +254,7 @@ func (mi *mirror) hsetex(in *Interpreter, m *maker, id ID, p plan) {
 	for i := 0; i+1 < len(pairs); i += 2 {
 		h.set(&r.undo, pairs[i], r.storedValue(pairs[i+1]))
 		if !keep {
-			h.expire(pairs[i], at)
+			h.expire(&r.undo, pairs[i], at)
 		}
 	}
 }

@@ -93,6 +93,7 @@ type Interpreter struct {
 	stats   Stats
 	unknown map[string]unknownName // names of unknown commands, so that each is made once
 	mirror  *mirror                // nil: nothing is needed
+	journal *journal               // nil: it is off
 	maker   maker                  // of the command that the mirror follows
 }
 
@@ -121,8 +122,12 @@ func (in *Interpreter) SetNeed(need func(db int, key []byte) Need, classes Class
 	switch mi := in.mirror; {
 	case need == nil:
 		in.mirror = nil
+		if in.journal != nil {
+			in.journal.reset()
+		}
 	case mi == nil:
 		in.mirror = newMirror(&in.config)
+		in.mirror.journal = in.journal
 	default:
 		mi.need, mi.classes = need, classes
 		mi.generation++

@@ -84,11 +84,15 @@ func (mi *mirror) editList(m *maker, id ID) {
 	case cmdLinsert:
 		ok = l.insert(&r.undo, is(m.args[2], "BEFORE"), string(m.args[3]), string(m.args[4]))
 	case cmdLset:
-		ok = l.setAt(&r.undo, m.args[2], string(m.args[3]))
+		var i int64
+		i, ok = int64Of(m.args[2])
+		ok = ok && l.setAt(&r.undo, i, string(m.args[3]))
 	case cmdLtrim:
 		ok = l.trim(&r.undo, m.args[2], m.args[3])
 	case cmdLrem:
-		ok = l.remove(&r.undo, m.args[2], string(m.args[3]))
+		var n int64
+		n, ok = int64Of(m.args[2])
+		ok = ok && l.remove(&r.undo, n, string(m.args[3]))
 	}
 	if !ok {
 		mi.lose(r, maybe, kindList, &mi.losses.Mismatch)
@@ -109,18 +113,23 @@ func (l *list) insert(u *undo, before bool, pivot, item string) bool {
 		with := make([]string, 0, len(items)+1)
 		with = append(append(append(with, items[:i]...), item), items[i:]...)
 		l.replace(u, with)
+		if u.logs {
+			u.log(sided(before, opInsertBefore, opInsertAfter), 0, 0, pivot, item)
+		}
 		return true
 	}
 	return false
 }
 
-func (l *list) setAt(u *undo, index []byte, item string) bool {
-	i, ok := int64Of(index)
+func (l *list) setAt(u *undo, i int64, item string) bool {
 	if i < 0 {
 		i += int64(l.n)
 	}
-	if !ok || i < 0 || i >= int64(l.n) {
+	if i < 0 || i >= int64(l.n) {
 		return false
+	}
+	if u.logs {
+		u.log(opSetAt, uint64(i), 0, item)
 	}
 	slot := (l.head + int(i)) & (len(l.ring) - 1)
 	u.replaced, u.slot, u.old = true, int(i), l.ring[slot]
@@ -162,9 +171,8 @@ func span(from, to int64, n int) (first, last int) {
 
 // remove takes out items: the first so many, the last for a negative count,
 // all for 0.
-func (l *list) remove(u *undo, count []byte, item string) bool {
-	n, ok := int64Of(count)
-	if !ok || n == -n && n != 0 {
+func (l *list) remove(u *undo, n int64, item string) bool {
+	if n == -n && n != 0 {
 		return false
 	}
 	items := l.all()
@@ -193,5 +201,8 @@ func (l *list) remove(u *undo, count []byte, item string) bool {
 		}
 	}
 	l.replace(u, kept)
+	if u.logs {
+		u.log(opRemoveItem, uint64(n), 0, item)
+	}
 	return true
 }

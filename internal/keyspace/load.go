@@ -42,19 +42,10 @@ func readValue(r *rdb.Reader, it *item, room int64) error {
 		}
 		it.text = append([]byte{}, text...)
 		return nil
-	case kindList:
-		it.obj = &list{}
-	case kindSet:
-		it.obj = newSet()
-	case kindHash:
-		it.obj = newHash()
-	case kindZset:
-		it.obj = newZset()
-	case kindStream:
-		it.obj = newStream()
-	default:
+	case kindUnknown:
 		return nil
 	}
+	it.obj = newCollection(it.kind)
 	group := ""
 	for e, err := range r.Elements() {
 		if err != nil {
@@ -87,7 +78,7 @@ func (it *item) take(e *rdb.Element, u *undo, group string) error {
 			value = string(e.Value)
 		}
 		o.set(u, e.Member, value)
-		o.expire(e.Member, e.ExpireAt)
+		o.expire(u, e.Member, e.ExpireAt)
 	case *zset:
 		o.set(u, string(e.Member), e.Score)
 	case *stream:
@@ -99,15 +90,15 @@ func (it *item) take(e *rdb.Element, u *undo, group string) error {
 					n.fields = append(n.fields, string(f))
 				}
 			}
-			if !o.add(n) {
+			if !o.add(u, n) {
 				return errors.New("entries of a stream are not in order")
 			}
 		case rdb.KindStreamInfo:
 			o.last = e.Info.LastID
 		case rdb.KindGroup:
-			o.group(group)
+			o.group(u, group)
 		case rdb.KindConsumer:
-			o.consumer(group, string(e.Member))
+			o.consumer(u, group, string(e.Member))
 		}
 	}
 	return nil
@@ -130,6 +121,7 @@ func (mi *mirror) restore(m *maker) {
 	}
 	it := r.it
 	it.exists, it.known, it.text, it.obj = yes, true, nil, nil
+	it.replaced()
 	it.expireAt, it.timed = ttl, timed
 	it.kind = kindUnknown
 	rd, err := rdb.NewDumpReader(m.args[3])
@@ -155,6 +147,15 @@ func (mi *mirror) restore(m *maker) {
 func (in *Interpreter) SnapshotBegin() {
 	if mi := in.mirror; mi != nil {
 		mi.snapshot++
+		mi.torn = false
+		mi.within(true)
+	}
+}
+
+// within notes whether keys of a snapshot are being read.
+func (mi *mirror) within(snapshot bool) {
+	if mi.journal != nil {
+		mi.journal.inside = snapshot
 	}
 }
 
@@ -199,8 +200,10 @@ func (mi *mirror) load(r *ref, k *SnapshotKey) {
 	room := mi.limit - mi.size + int64(old.size)
 	*old = item{
 		exists: yes, kind: kindNamed(k.Type), timed: true, expireAt: k.ExpireAt, texts: old.texts, onTime: old.onTime,
-		size: old.size, command: old.command, ref: r, seen: mi.snapshot, fired: old.fired, turn: old.turn,
+		size: old.size, ref: r, seen: mi.snapshot, fired: old.fired, turn: old.turn,
+		dirty: old.dirty, stored: old.stored, saved: old.saved,
 	}
+	old.replaced()
 	if old.kind == kindUnknown || k.Value == nil {
 		mi.losses.Undecided++
 		return
@@ -247,9 +250,10 @@ func (in *Interpreter) SnapshotEnd(dst []event.Event, k *SnapshotKey) []event.Ev
 			}
 			mi.forget(d, []byte(key), it)
 		}
-		d.cover = mi.coverOf(db)
+		mi.setCover(d, mi.coverOf(db))
 	}
 	mi.flushed = true
+	mi.within(false)
 	sortEvents(dst[from:])
 	in.stats.Events += int64(len(dst) - from)
 	return dst
@@ -265,7 +269,7 @@ func (in *Interpreter) SnapshotAbort() {
 		return
 	}
 	for _, d := range mi.dbs {
-		d.cover = nil
+		mi.setCover(d, nil)
 		for key, it := range d.items {
 			if it.seen != mi.snapshot {
 				mi.forget(d, []byte(key), it)
@@ -273,4 +277,5 @@ func (in *Interpreter) SnapshotAbort() {
 		}
 	}
 	mi.flushed = false
+	mi.within(false)
 }

@@ -49,15 +49,17 @@ type item struct {
 	texts    bool // texts are kept, not only names
 	onTime   bool // its expiry is announced at the deadline
 	timed    bool // expireAt is known
+	dirty    bool // the journal has a mark of it
+	stored   bool // the journal's store has an entry of it
 	expireAt int64
 	text     []byte
 	obj      collection
 	size     int    // bytes counted for it, with its key
-	command  uint64 // number of the command that ref belongs to
-	ref      *ref
+	ref      *ref   // of the present command, if that names the key
 	seen     uint32 // number of the snapshot that had it last
 	fired    int64  // the deadline at which its expiry was announced
 	turn     int64  // when it is looked at next, 0 for never
+	saved    *saved // a long value's place in the journal
 }
 
 // keyCost is what a key costs beyond its bytes and its value's, as measured by
@@ -78,12 +80,20 @@ func (it *item) bytes(key int) int {
 	return n
 }
 
+// hasValue reports whether the value is kept. Of a string of which only the
+// state is needed it is not.
+func (it *item) hasValue() bool {
+	return it.known && (it.obj != nil || it.kind == kindString && it.texts)
+}
+
 // database is the mirror of one database.
 type database struct {
+	id    uint32 // in the journal
 	items map[string]*item
 	// cover is how absence is known: a key that has no item is not there if
 	// each of these needed it. nil: it is not known.
-	cover []cover
+	cover   []cover
+	changed bool // its own entry in the journal has to be written
 }
 
 // cover is a need function that was in force, on the database of a number,
@@ -114,6 +124,10 @@ type mirror struct {
 	keys     int64
 	losses   Losses
 	snapshot uint32 // number of the one that is being read, or was last
+
+	journal *journal // nil: there is none
+	lastID  uint32   // of a database
+	torn    bool     // what was restored is of several moments
 
 	// Of the present command:
 	number uint64
@@ -150,12 +164,27 @@ func (mi *mirror) database(db int) *database {
 	if len(mi.dbs) >= maxDatabases {
 		return &mi.beyond
 	}
-	d = &database{items: map[string]*item{}}
+	mi.lastID++
+	d = &database{id: mi.lastID, items: map[string]*item{}}
+	var c []cover
 	if mi.flushed {
-		d.cover = mi.coverOf(db)
+		c = mi.coverOf(db)
 	}
+	mi.setCover(d, c)
 	mi.dbs[db] = d
 	return d
+}
+
+func (mi *mirror) setCover(d *database, c []cover) {
+	d.cover = c
+	mi.touch(d)
+}
+
+// touch notes that a database's own entry in the journal has changed.
+func (mi *mirror) touch(d *database) {
+	if mi.journal != nil {
+		d.changed, mi.journal.databases = true, true
+	}
 }
 
 func (d *database) covers(key []byte) bool {
@@ -172,7 +201,7 @@ func (d *database) covers(key []byte) bool {
 func (mi *mirror) coverOf(db int) []cover { return []cover{{mi.need, mi.generation, db}} }
 
 // extend adds what is in force from now on.
-func (d *database) extend(c cover) {
+func (mi *mirror) extend(d *database, c cover) {
 	for _, old := range d.cover {
 		if old.generation == c.generation && old.db == c.db {
 			return
@@ -181,9 +210,9 @@ func (d *database) extend(c cover) {
 	switch {
 	case d.cover == nil:
 	case len(d.cover) == maxCover:
-		d.cover = nil
+		mi.setCover(d, nil)
 	default:
-		d.cover = append(d.cover, c)
+		mi.setCover(d, append(d.cover, c))
 	}
 }
 
@@ -236,7 +265,7 @@ func (mi *mirror) needs(db int, key []byte) bool { return mi.need(db, key) != Ne
 func (mi *mirror) open(db int, key []byte) *ref {
 	d := mi.database(db)
 	it := d.items[string(key)]
-	if it != nil && it.command == mi.number {
+	if it != nil && it.ref != nil {
 		return it.ref
 	}
 	need := NeedNothing
@@ -261,7 +290,7 @@ func (mi *mirror) open(db int, key []byte) *ref {
 		d.items[string(key)] = it
 		mi.keys++
 	}
-	it.command, it.ref, r.it = mi.number, r, it
+	it.ref, r.it = r, it
 	r.existed, r.kind = it.exists, it.kind
 	r.before = it.view(&r.was, &r.undo)
 	switch o := it.obj.(type) {
@@ -271,6 +300,7 @@ func (mi *mirror) open(db int, key []byte) *ref {
 	default:
 		r.undo.count = o.len()
 	}
+	r.undo.logs = it.saved != nil && !it.saved.stale
 	return r
 }
 
@@ -298,6 +328,9 @@ func (it *item) view(v *view, u *undo) event.Value {
 // begin starts a command.
 func (mi *mirror) begin(c *Command) {
 	mi.number++
+	if mi.torn {
+		mi.forgetAll()
+	}
 	mi.now = 0
 	if !c.Time.IsZero() {
 		mi.now = c.Time.UnixMilli()
@@ -353,7 +386,7 @@ func (mi *mirror) refOf(ev *event.Event, at *int) *ref {
 		}
 	}
 	if d := mi.dbs[ev.DB]; d != nil {
-		if it := d.items[string(ev.Key)]; it != nil && it.command == mi.number {
+		if it := d.items[string(ev.Key)]; it != nil {
 			return it.ref
 		}
 	}
@@ -393,8 +426,12 @@ func (mi *mirror) settle(r *ref) {
 		return
 	}
 	size := it.bytes(len(r.key))
-	mi.size += int64(size - it.size)
+	grown := size - it.size
+	mi.size += int64(grown)
 	it.size = size
+	if mi.journal != nil {
+		mi.journal.note(r, grown)
+	}
 	if mi.size > mi.limit {
 		mi.shrink(r.d, r.key, it)
 	}
@@ -412,12 +449,15 @@ func (mi *mirror) shrink(d *database, key []byte, it *item) {
 		it.size = size
 	}
 	if mi.size > mi.limit {
-		d.cover = nil
+		mi.setCover(d, nil)
 		mi.forget(d, key, it)
 	}
 }
 
 func (mi *mirror) forget(d *database, key []byte, it *item) {
+	if mi.journal != nil {
+		mi.journal.forget(d, key, it)
+	}
 	mi.size -= int64(it.size)
 	it.size = 0
 	mi.keys--
@@ -438,6 +478,7 @@ func (mi *mirror) lose(r *ref, exists tri, k kind, why *int64) {
 		it.timed = false // it may have been made just now
 	}
 	it.exists, it.kind, it.known, it.text, it.obj = exists, k, false, nil, nil
+	it.replaced()
 	if exists == no {
 		it.known, it.expireAt, it.timed = true, 0, true
 	} else if exists == maybe {
@@ -450,13 +491,22 @@ func (r *ref) remove() {
 	if it := r.it; it != nil {
 		*it = item{
 			exists: no, known: true, timed: true, texts: it.texts, onTime: it.onTime, size: it.size,
-			command: it.command, ref: it.ref, seen: it.seen,
+			ref: it.ref, seen: it.seen, dirty: it.dirty, stored: it.stored, saved: it.saved,
 		}
+		it.replaced()
 	}
 }
 
 // setText makes a key a string; its deadline is as it was.
 func (r *ref) setText(text []byte) {
+	if r.it != nil {
+		r.it.replaced()
+		r.editText(text)
+	}
+}
+
+// editText does the same with a text that was changed by what undo.log was told.
+func (r *ref) editText(text []byte) {
 	if it := r.it; it != nil {
 		it.timed = it.timed && it.exists != maybe
 		it.exists, it.kind, it.known, it.obj = yes, kindString, true, nil
@@ -477,6 +527,7 @@ func (r *ref) setDeadline(at int64, known bool) {
 func (r *ref) setObject(k kind, o collection) {
 	if it := r.it; it != nil {
 		it.exists, it.kind, it.known, it.obj, it.text = yes, k, true, o, nil
+		it.replaced()
 		it.expireAt, it.timed = 0, true
 	}
 }

@@ -21,10 +21,23 @@ type turn struct {
 	key string
 }
 
-func (s schedule) Len() int           { return len(s) }
-func (s schedule) Less(i, j int) bool { return s[i].at < s[j].at }
-func (s schedule) Swap(i, j int)      { s[i], s[j] = s[j], s[i] }
-func (s *schedule) Push(x any)        { *s = append(*s, x.(turn)) }
+func (s schedule) Len() int      { return len(s) }
+func (s schedule) Swap(i, j int) { s[i], s[j] = s[j], s[i] }
+func (s *schedule) Push(x any)   { *s = append(*s, x.(turn)) }
+
+// Less orders those of one moment too, so that the same history makes the same
+// events in the same order.
+func (s schedule) Less(i, j int) bool {
+	a, b := &s[i], &s[j]
+	switch {
+	case a.at != b.at:
+		return a.at < b.at
+	case a.db != b.db:
+		return a.db < b.db
+	}
+	return a.key < b.key
+}
+
 func (s *schedule) Pop() any {
 	old := *s
 	last := old[len(old)-1]
@@ -93,7 +106,8 @@ func (in *Interpreter) Expire(dst []event.Event, c *Command) []event.Event {
 	from := len(dst)
 	for len(mi.due) > 0 && mi.due[0].at <= now && len(dst)-from < maxExpired {
 		next := heap.Pop(&mi.due).(turn)
-		it := mi.database(next.db).items[next.key]
+		d := mi.database(next.db)
+		it := d.items[next.key]
 		if it == nil || it.turn != next.at {
 			continue
 		}
@@ -101,11 +115,14 @@ func (in *Interpreter) Expire(dst []event.Event, c *Command) []event.Event {
 		if it.exists != yes || !it.timed || it.expireAt == 0 {
 			continue
 		}
-		if it.expireAt > now {
+		if it.expireAt > next.at { // it moved back; now or later its turn comes again, in order
 			mi.wait(it, next.db, []byte(next.key))
 			continue
 		}
 		it.fired = it.expireAt
+		if mi.journal != nil {
+			mi.journal.mark(d, []byte(next.key), it)
+		}
 		dst = append(dst, event.Event{
 			Name: "expired", Origin: event.FromClock, Cause: event.CauseExpired, DB: next.db, Key: []byte(next.key), Type: typeNone,
 			Time: time.UnixMilli(it.expireAt), ReplID: c.ReplID, Offset: c.Offset, Source: c.Source, Index: len(dst) - from,

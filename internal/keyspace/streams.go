@@ -149,7 +149,7 @@ func (mi *mirror) xadd(m *maker, p plan) {
 			e.fields = append(e.fields, string(f))
 		}
 	}
-	if !ok || !s.add(e) {
+	if !ok || !s.add(&r.undo, e) {
 		if ok && !less(s.last, id) {
 			return // a repetition, which the server recognized (IDMP)
 		}
@@ -232,7 +232,7 @@ func (mi *mirror) xgroup(m *maker, id ID) {
 	group := string(m.args[3])
 	if id == cmdXgroupCreate {
 		if s, ok := collectionOf(mi, r, kindStream, newStream); ok {
-			s.group(group)
+			s.group(&r.undo, group)
 		}
 		return
 	}
@@ -242,11 +242,11 @@ func (mi *mirror) xgroup(m *maker, id ID) {
 	}
 	switch {
 	case id == cmdXgroupDestroy:
-		s.forget(group)
+		s.forget(&r.undo, group)
 	case id == cmdXgroupCreateconsumer && len(m.args) > 4:
-		s.consumer(group, string(m.args[4]))
+		s.consumer(&r.undo, group, string(m.args[4]))
 	case id == cmdXgroupDelconsumer && len(m.args) > 4:
-		s.leave(group, string(m.args[4]))
+		s.leave(&r.undo, group, string(m.args[4]))
 	}
 }
 
@@ -258,7 +258,7 @@ func (mi *mirror) xclaim(in *Interpreter, m *maker) {
 	if !ok {
 		return
 	}
-	if fresh, _ := s.consumer(string(m.args[2]), string(m.args[3])); fresh && (in.config.Major == 0 || in.config.Major >= 7) {
+	if s.consumer(&r.undo, string(m.args[2]), string(m.args[3])) && (in.config.Major == 0 || in.config.Major >= 7) {
 		m.emit(1, "xgroup-createconsumer", typeStream)
 	}
 }

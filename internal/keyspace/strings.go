@@ -249,7 +249,10 @@ func (mi *mirror) appendTo(r *ref, tail []byte) {
 	if text == nil {
 		text = []byte{}
 	}
-	r.setText(append(text, tail...)) // behind what the view before sees
+	if r.undo.logs {
+		r.undo.log(opAppend, 0, 0, string(tail))
+	}
+	r.editText(append(text, tail...)) // behind what the view before sees
 }
 
 func (mi *mirror) incr(m *maker, id ID) {
@@ -280,14 +283,16 @@ func (mi *mirror) incr(m *maker, id ID) {
 	r.setText(strconv.AppendInt(nil, sum, 10))
 }
 
+// longestText is how long a server lets a string become.
+const longestText = 512 << 20
+
 // writeAt overwrites a string from at on, which grows it if need be.
 func (mi *mirror) writeAt(r *ref, at int64, data []byte, ok bool) {
 	text, known := mi.textForWrite(r)
 	if !known {
 		return
 	}
-	const longest = 512 << 20
-	if !ok || at < 0 || at > longest {
+	if !ok || at < 0 || at > longestText {
 		mi.lose(r, yes, kindString, &mi.losses.Mismatch)
 		return
 	}
@@ -296,7 +301,7 @@ func (mi *mirror) writeAt(r *ref, at int64, data []byte, ok bool) {
 		return
 	}
 	mi.overwrite(r, text, int(at), data)
-	r.setText(text)
+	r.editText(text)
 }
 
 // grow makes a string n bytes long, if it is shorter, with zeros.
@@ -310,6 +315,9 @@ func (mi *mirror) grow(r *ref, text []byte, n int) ([]byte, bool) {
 	if mi.tooLarge(r, n-len(text)) {
 		return nil, false
 	}
+	if r.undo.logs {
+		r.undo.log(opZeros, uint64(n-len(text)), 0)
+	}
 	return append(text, make([]byte, n-len(text))...), true
 }
 
@@ -319,6 +327,9 @@ func (mi *mirror) overwrite(r *ref, text []byte, at int, data []byte) {
 		r.undo.patches = append(r.undo.patches, patch{at, bytes.Clone(text[at:min(old, at+len(data))])})
 	}
 	copy(text[at:], data)
+	if r.undo.logs {
+		r.undo.log(opPatch, uint64(at), 0, string(data))
+	}
 }
 
 // setbit: SETBIT key offset bit.

@@ -1,0 +1,169 @@
+package keyspace
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+)
+
+// The entries of the journal, by the first byte of their keys. Databases and
+// long values have IDs, so that SWAPDB, FLUSHALL and RENAME cost no more than
+// they do in memory. Numbers in keys are big-endian; in values they are varints.
+//
+//	a                        version, flags: what is true of the whole
+//	d database(4)            its ID, of which numbers the cover is
+//	k ID(4) 0 key            header, value
+//	k ID(4) 1 SHA-256        the same for a long key, which is in the header
+//	v ID(8) number(4)        part of a long value: kind of part, ops
+const (
+	kindWhole    = 'a'
+	kindDatabase = 'd'
+	kindKey      = 'k'
+	kindValue    = 'v'
+)
+
+// entryVersion is that of all of them.
+const entryVersion = 1
+
+// Flags of the whole.
+const (
+	wholeFlushed = 1 << iota // databases that are not named are empty
+	wholeInside              // inside of a snapshot
+)
+
+var wholeEntry = []byte{kindWhole}
+
+// longKey is from which length on the entry of a key is named by its hash.
+const longKey = 1 << 10
+
+// Forms of a value.
+const (
+	formNone    = byte(iota) // there is no value, or it is not known
+	formInside               // its ops are behind the header
+	formEntries              // it has entries of its own; its ID is behind the header
+	formTooLong              // it is too long for the journal
+)
+
+// Kinds of parts of a long value.
+const (
+	partWhole  = iota // of the value when it was written whole
+	partChange        // what was done to it since
+)
+
+// Flags of a header; the form is above them.
+const (
+	headerExists = 3 << 0 // a tri
+	headerKnown  = 1 << 2
+	headerTexts  = 1 << 3
+	headerTimed  = 1 << 4
+	headerForm   = 5 // bit
+)
+
+// appendWhole appends the value of wholeEntry.
+func (mi *mirror) appendWhole(dst []byte) []byte {
+	var flags byte
+	if mi.flushed {
+		flags |= wholeFlushed
+	}
+	if mi.journal.inside {
+		flags |= wholeInside
+	}
+	return append(dst, entryVersion, flags)
+}
+
+func appendNumber(dst []byte, kind byte, n uint32) []byte {
+	return binary.BigEndian.AppendUint32(append(dst, kind), n)
+}
+
+// appendDatabase appends what the entries of a database's keys begin with.
+func appendDatabase(dst []byte, id uint32) []byte { return appendNumber(dst, kindKey, id) }
+
+func appendKeyEntry(dst []byte, id uint32, key []byte) []byte {
+	dst = appendDatabase(dst, id)
+	if len(key) < longKey {
+		return append(append(dst, 0), key...)
+	}
+	sum := sha256.Sum256(key)
+	return append(append(dst, 1), sum[:]...)
+}
+
+// appendValueEntries appends what the entries of a long value begin with.
+func appendValueEntries(dst []byte, id uint64) []byte {
+	return binary.BigEndian.AppendUint64(append(dst, kindValue), id)
+}
+
+// appendNext appends the key of the next entry of a long value.
+func (s *saved) appendNext(dst []byte) []byte {
+	dst = binary.BigEndian.AppendUint32(appendValueEntries(dst, s.id), s.next)
+	s.next++
+	return dst
+}
+
+// appendCover appends the value of a database's entry. Needs cannot be kept:
+// RestoreEnd is told whether those of the cover are the present ones.
+func (d *database) appendCover(dst []byte) []byte {
+	dst = binary.AppendUvarint(dst, uint64(d.id))
+	for _, c := range d.cover {
+		dst = binary.AppendUvarint(dst, uint64(c.db))
+	}
+	return dst
+}
+
+// appendHeader appends what an entry of a key begins with.
+func appendHeader(dst []byte, key []byte, it *item, form byte) []byte {
+	flags := byte(it.exists) | form<<headerForm
+	for _, f := range [...]struct {
+		set bool
+		bit byte
+	}{{it.known, headerKnown}, {it.texts, headerTexts}, {it.timed, headerTimed}} {
+		if f.set {
+			flags |= f.bit
+		}
+	}
+	dst = append(dst, flags, byte(it.kind))
+	dst = binary.AppendVarint(dst, it.expireAt)
+	dst = binary.AppendVarint(dst, it.fired)
+	if len(key) >= longKey {
+		if len(key) > maxSaved-longKey {
+			key = nil // no store takes it; Restore says so
+		}
+		dst = binary.AppendUvarint(dst, uint64(len(key)))
+		dst = append(dst, key...)
+	}
+	if form == formEntries {
+		dst = binary.AppendUvarint(dst, it.saved.id)
+	}
+	return dst
+}
+
+// readHeader reads a header into it and returns its key, which is that of the
+// entry, or a sub-slice of value, and what follows.
+func readHeader(entry, value []byte, it *item) (key, rest []byte, form byte, ok bool) {
+	if len(entry) < 1 || len(value) < 2 {
+		return nil, nil, 0, false
+	}
+	flags, k := value[0], kind(value[1])
+	it.exists, it.kind, form = tri(flags&headerExists), k, flags>>headerForm
+	it.known, it.texts, it.timed = flags&headerKnown != 0, flags&headerTexts != 0, flags&headerTimed != 0
+	rest = value[2:]
+	for _, n := range []*int64{&it.expireAt, &it.fired} {
+		v, size := binary.Varint(rest)
+		if size <= 0 {
+			return nil, nil, 0, false
+		}
+		*n, rest = v, rest[size:]
+	}
+	ok = it.exists <= yes && int(k) < len(kindNames) && form <= formTooLong
+	key = entry[1:]
+	switch {
+	case entry[0] == 1:
+		var n uint64
+		n, rest, ok = cutNumber(rest, ok)
+		if !ok || n < longKey || n > uint64(len(rest)) {
+			return nil, nil, 0, false
+		}
+		key, rest = rest[:n:n], rest[n:]
+	case entry[0] != 0:
+		ok = false
+	}
+	return key, rest, form, ok
+}

@@ -1,0 +1,363 @@
+package keyspace
+
+import (
+	"slices"
+)
+
+// Op is what Changes asks to be done to the entries of the journal.
+type Op uint8
+
+const (
+	Put         Op = iota // set the entry of a key to value
+	Delete                // remove the entry of a key, if there is one
+	DeleteRange           // remove the entries from key on and before value, which is nil for: to the end
+)
+
+// journal notes what of the mirror has changed, and where in the store it is.
+// What is in the store is told by the items themselves.
+type journal struct {
+	wipe      bool // what is in the store has nothing to do with the mirror
+	whole     []byte
+	marks     []mark
+	used      int       // of marks
+	compact   int       // at so many marks, those that say nothing new are taken out
+	emptied   []uint32  // IDs that databases had
+	dropped   []uint64  // IDs that values had
+	bytes     int       // of values, about, that wait
+	databases bool      // one of them has to be written
+	inside    bool      // of a snapshot
+	lastID    uint64    // of a value
+	entry     []byte    // scratch: the key
+	value     []byte    // scratch
+	restorer  *restorer // while entries are read
+}
+
+// mark is a key that has changed.
+type mark struct {
+	d    *database
+	id   uint32 // that d had
+	key  []byte
+	gone bool // it was in the store, and is not mirrored any more
+}
+
+// saved is a value that is not in the entry of its key, since it is long: a
+// change to it is an entry of its own.
+type saved struct {
+	id     uint64
+	next   uint32 // number of the next entry
+	base   int    // bytes of its entries when it was written whole
+	since  int    // and of those behind
+	ops    []byte // changes that wait
+	stale  bool   // they do not tell the value any more
+	header []byte // of the key, as last written
+}
+
+const (
+	// inEntry is how much memory a value may take that is in the entry of its
+	// key: it is written whole at each change.
+	inEntry = 2 << 10
+	// partSize is about how much of a long value is in one entry.
+	partSize = 256 << 10
+	// maxSaved is how much memory a key and its value may take so that they are
+	// kept in the journal: it also is the longest value that a store takes.
+	maxSaved = 64 << 20
+	// fewMarks is for how many marks there is always room.
+	fewMarks = 4096
+)
+
+// Journal switches on that changes of the mirror are noted, so that Changes can
+// tell them. At first that is all there is, unless it was restored. Switching
+// it off forgets what was noted.
+func (in *Interpreter) Journal(on bool) {
+	if on == (in.journal != nil) {
+		return
+	}
+	in.journal = nil
+	if on {
+		in.journal = &journal{}
+		in.journal.reset()
+	}
+	if in.mirror != nil {
+		in.mirror.keep(in.journal)
+	}
+}
+
+// keep gives the mirror a journal, which has nothing of it yet, or none.
+func (mi *mirror) keep(j *journal) {
+	mi.journal = j
+	for _, d := range mi.dbs {
+		d.changed = j != nil
+		for key, it := range d.items {
+			it.dirty, it.stored, it.saved = false, false, nil
+			if j != nil {
+				j.mark(d, []byte(key), it)
+				j.bytes += it.size
+			}
+		}
+	}
+	if j != nil {
+		j.databases = true
+	}
+}
+
+// Dirty tells about how much Changes has to tell: 1 for a key, and 1 more for
+// each KiB of a value. 0: nothing. It costs next to nothing.
+func (in *Interpreter) Dirty() int {
+	j := in.journal
+	if j == nil {
+		return 0
+	}
+	n := j.used + len(j.emptied) + len(j.dropped) + j.bytes>>10
+	if j.wipe || j.databases || in.mirror != nil && !slices.Equal(j.whole, in.mirror.appendWhole(j.value[:0])) {
+		n++
+	}
+	return n
+}
+
+// mark notes that a key has changed.
+func (j *journal) mark(d *database, key []byte, it *item) {
+	if !it.dirty {
+		it.dirty = true
+		j.add(d, key, false)
+	}
+}
+
+func (j *journal) add(d *database, key []byte, gone bool) {
+	if j.used == j.compact {
+		j.tidy()
+	}
+	if j.used == len(j.marks) {
+		j.marks = append(j.marks, mark{})
+	}
+	m := &j.marks[j.used]
+	j.used++
+	m.d, m.id, m.key, m.gone = d, d.id, append(m.key[:0], key...), gone
+}
+
+// tidy takes out the marks of keys that came and went.
+func (j *journal) tidy() {
+	kept := 0
+	for i := range j.marks[:j.used] {
+		m := &j.marks[i]
+		it := m.d.items[string(m.key)]
+		if !m.gone && (it == nil || !it.dirty) {
+			continue
+		}
+		if !m.gone {
+			it.dirty = false // so that a second mark of it is not kept
+		}
+		j.marks[i], j.marks[kept] = j.marks[kept], j.marks[i]
+		kept++
+	}
+	j.used = kept
+	for i := range j.marks[:kept] {
+		if m := &j.marks[i]; !m.gone {
+			m.d.items[string(m.key)].dirty = true
+		}
+	}
+	j.compact = max(fewMarks, 2*kept)
+}
+
+// note notes what the present command has done to a key, which takes grown more
+// bytes of memory now.
+func (j *journal) note(r *ref, grown int) {
+	it := r.it
+	switch s := it.saved; {
+	case s != nil && !s.stale:
+		s.ops = append(s.ops, r.undo.ops...)
+		j.bytes += len(r.undo.ops)
+		if len(s.ops) > s.base { // it is written whole then
+			s.stale, s.ops = true, nil
+			j.bytes += it.size
+		}
+	case !it.dirty:
+		j.bytes += it.size
+	default:
+		j.bytes += max(grown, 0)
+	}
+	j.mark(r.d, r.key, it)
+}
+
+// forget notes that a key is not mirrored any more.
+func (j *journal) forget(d *database, key []byte, it *item) {
+	j.drop(it)
+	if it.stored {
+		j.add(d, key, true)
+	}
+}
+
+// empty notes that all keys of a database go. It reports whether the database
+// needs another ID now, since keys of the present one are in the store.
+func (j *journal) empty(d *database) (stored bool) {
+	for _, it := range d.items {
+		j.drop(it)
+		stored = stored || it.stored
+	}
+	if stored {
+		j.emptied = append(j.emptied, d.id)
+	}
+	return stored
+}
+
+// drop gives up the entries of a long value.
+func (j *journal) drop(it *item) {
+	if it.saved != nil {
+		j.dropped = append(j.dropped, it.saved.id)
+		it.saved = nil
+	}
+}
+
+// replaced tells the journal that the value was replaced as a whole.
+func (it *item) replaced() {
+	if it.saved != nil {
+		it.saved.stale, it.saved.ops = true, nil
+	}
+}
+
+// takeEntries takes over the entries of a value that moves from another key. Its own,
+// which are replaced, go with that one.
+func (it *item) takeEntries(from *item) {
+	it.saved, from.saved = from.saved, it.saved
+	if it.saved != nil {
+		it.saved.header = nil
+	}
+}
+
+// reset gives up what was noted, and all that is in the store.
+func (j *journal) reset() { *j = journal{wipe: true, compact: fewMarks, lastID: j.lastID} }
+
+// Changes gives, one by one, what has to be done to the entries of the journal
+// so that they tell the mirror as it is now: in that order, each key at most
+// once however often it has changed, and all together with the position up to
+// which commands were interpreted, or after a crash neither fits the other. Key
+// and value are borrowed during the call; keys are 4 KiB at most, values 64 MiB.
+// What Changes once gave is not given again.
+func (in *Interpreter) Changes(give func(op Op, key, value []byte)) {
+	j, mi := in.journal, in.mirror
+	if j == nil {
+		return
+	}
+	if j.wipe {
+		give(DeleteRange, nil, nil)
+		j.wipe = false
+	}
+	if mi != nil {
+		mi.giveChanges(j, give)
+	}
+	j.dropped = j.dropped[:0]
+	j.emptied = j.emptied[:0]
+	j.used, j.bytes, j.compact = 0, 0, fewMarks
+	if len(j.marks) > fewMarks || cap(j.value) > 2*partSize {
+		j.marks, j.value = nil, nil
+	}
+	for i := range j.marks {
+		if cap(j.marks[i].key) > longKey {
+			j.marks[i].key = nil
+		}
+	}
+}
+
+func (mi *mirror) giveChanges(j *journal, give func(op Op, key, value []byte)) {
+	for _, id := range j.emptied {
+		give(DeleteRange, appendDatabase(j.entry[:0], id), appendDatabase(nil, id+1))
+	}
+	marks := j.marks[:j.used]
+	for i := range marks {
+		if m := &marks[i]; m.gone && (m.d.id != m.id || m.d.items[string(m.key)] == nil) {
+			j.entry = appendKeyEntry(j.entry[:0], m.id, m.key)
+			give(Delete, j.entry, nil)
+		}
+	}
+	if whole := mi.appendWhole(nil); !slices.Equal(j.whole, whole) {
+		j.whole = whole
+		give(Put, wholeEntry, whole)
+	}
+	if j.databases {
+		j.databases = false
+		for db, d := range mi.dbs {
+			if d.changed {
+				d.changed = false
+				j.value = d.appendCover(j.value[:0])
+				give(Put, appendNumber(j.entry[:0], kindDatabase, uint32(db)), j.value)
+			}
+		}
+	}
+	for i := range marks {
+		m := &marks[i]
+		if it := m.d.items[string(m.key)]; it != nil && it.dirty {
+			j.save(m.d, m.key, it, give)
+		}
+	}
+	for _, id := range j.dropped {
+		give(DeleteRange, appendValueEntries(j.entry[:0], id), appendValueEntries(nil, id+1))
+	}
+}
+
+// save writes a key.
+func (j *journal) save(d *database, key []byte, it *item, give func(op Op, key, value []byte)) {
+	it.dirty, it.stored = false, true
+	form, memory := formNone, it.bytes(0)
+	switch {
+	case !it.hasValue():
+	case memory+len(key) > maxSaved:
+		form = formTooLong
+	case memory > inEntry:
+		form = formEntries
+	default:
+		form = formInside
+	}
+	if form != formEntries {
+		j.drop(it)
+		j.entry = appendKeyEntry(j.entry[:0], d.id, key)
+		j.value = appendHeader(j.value[:0], key, it, form)
+		if form == formInside {
+			j.value = it.appendValue(j.value, func(b []byte) []byte { return b })
+		}
+		give(Put, j.entry, j.value)
+		return
+	}
+	j.saveValue(it, give)
+	s := it.saved
+	j.value = appendHeader(j.value[:0], key, it, form)
+	if !slices.Equal(j.value, s.header) {
+		s.header = append(s.header[:0], j.value...)
+		j.entry = appendKeyEntry(j.entry[:0], d.id, key)
+		give(Put, j.entry, j.value)
+	}
+}
+
+// saveValue writes what has changed of a long value, or all of it.
+func (j *journal) saveValue(it *item, give func(op Op, key, value []byte)) {
+	s := it.saved
+	if s != nil && !s.stale && s.since+len(s.ops) <= s.base {
+		if len(s.ops) > 0 {
+			s.since += len(s.ops)
+			j.entry = s.appendNext(j.entry[:0])
+			j.value = append(append(j.value[:0], partChange), s.ops...)
+			give(Put, j.entry, j.value)
+		}
+		if s.ops = s.ops[:0]; cap(s.ops) > keepOps {
+			s.ops = nil
+		}
+		return
+	}
+	j.drop(it)
+	j.lastID++
+	s = &saved{id: j.lastID}
+	it.saved = s
+	part := func(b []byte, size int) []byte {
+		if len(b) <= size {
+			return b
+		}
+		s.base += len(b) - 1
+		j.entry = s.appendNext(j.entry[:0])
+		give(Put, j.entry, b)
+		return b[:1]
+	}
+	j.value = append(j.value[:0], partWhole)
+	j.value = part(it.appendValue(j.value, func(b []byte) []byte { return part(b, partSize) }), 1)
+	if s.next == 0 { // an empty text with much room
+		j.entry = s.appendNext(j.entry[:0])
+		give(Put, j.entry, j.value)
+	}
+}
