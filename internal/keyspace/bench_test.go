@@ -1,6 +1,8 @@
 package keyspace
 
 import (
+	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -96,5 +98,71 @@ func TestNoAllocations(t *testing.T) {
 		if n := testing.AllocsPerRun(100, func() { dst = in.Command(dst[:0], &c) }); n != 0 {
 			t.Errorf("%s: %v allocations", name, n)
 		}
+	}
+}
+
+// BenchmarkJournal: the same with a journal, whose changes are asked for after
+// every 256 commands: of small values, and of one element of 100,000.
+func BenchmarkJournal(b *testing.B) {
+	long := func(name string) (args [][]byte) {
+		args = byteArgs(name, "long")
+		for i := range 100_000 {
+			member := fmt.Appendf(nil, "member:%d", i)
+			switch name {
+			case "HSET":
+				args = append(args, member, []byte("v"))
+			case "ZADD":
+				args = append(args, strconv.AppendInt(nil, int64(i), 10), member)
+			default:
+				args = append(args, member)
+			}
+		}
+		return args
+	}
+	for _, bench := range []struct {
+		name     string
+		setup    [][]byte
+		commands [][][]byte
+	}{
+		{"SET", nil, [][][]byte{byteArgs("SET", "user:1234:session", "some value", "PXAT", "1795426289586")}},
+		{"SET of many keys", nil, nil},
+		{"INCR", nil, [][][]byte{byteArgs("INCR", "stock:42")}},
+		{"HSET", nil, [][][]byte{byteArgs("HSET", "user:1", "name", "someone")}},
+		{"long HSET", long("HSET"), [][][]byte{byteArgs("HSET", "long", "member:777", "someone")}},
+		{"long SADD SREM", long("SADD"), [][][]byte{byteArgs("SADD", "long", "x"), byteArgs("SREM", "long", "x")}},
+		{"long ZINCRBY", long("ZADD"), [][][]byte{byteArgs("ZINCRBY", "long", "1.5", "member:777")}},
+		{"long LPUSH RPOP", long("RPUSH"), [][][]byte{byteArgs("LPUSH", "long", "job"), byteArgs("RPOP", "long")}},
+		{"long LMOVE", long("RPUSH"), [][][]byte{byteArgs("LMOVE", "long", "long", "LEFT", "RIGHT")}},
+	} {
+		b.Run(bench.name, func(b *testing.B) {
+			b.ReportAllocs()
+			in := New(Config{Need: func(int, []byte) Need { return NeedValue }})
+			in.Journal(true)
+			in.SnapshotBegin()
+			in.SnapshotEnd(nil, &SnapshotKey{})
+			if bench.setup != nil {
+				in.Command(nil, &Command{Args: bench.setup})
+			}
+			if bench.commands == nil {
+				for i := range 1000 {
+					bench.commands = append(bench.commands, byteArgs("SET", fmt.Sprintf("user:%d:session", i), "some value"))
+				}
+			}
+			written := 0
+			count := func(_ Op, key, value []byte) { written += len(key) + len(value) }
+			in.Changes(count)
+			written = 0
+			dst := make([]event.Event, 0, 16)
+			c := Command{Time: time.Unix(1700000000, 0)}
+			i := 0
+			for b.Loop() {
+				c.Args = bench.commands[i%len(bench.commands)]
+				dst = in.Command(dst[:0], &c)
+				if i++; i%256 == 0 && in.Dirty() > 0 {
+					in.Changes(count)
+				}
+			}
+			b.ReportMetric(float64(written)/float64(i), "written-B/op")
+		})
 	}
 }
