@@ -1,5 +1,5 @@
-// Package examples carries the example rules inside the program, for
-// `triggerd demo`.
+// Package examples carries the example rules inside the program: those of
+// `triggerd demo`, and some about time.
 package examples
 
 import _ "embed"
@@ -8,3 +8,8 @@ import _ "embed"
 //
 //go:embed rules.toml
 var Rules []byte
+
+// Time is examples/time.toml.
+//
+//go:embed time.toml
+var Time []byte

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"triggerd/internal/event"
+	"triggerd/internal/timing"
 	"triggerd/rules"
 )
 
@@ -14,7 +15,7 @@ import (
 // a place inside the file, and that what loads can match.
 func FuzzParse(f *testing.F) {
 	files, _ := filepath.Glob("testdata/mistakes/*.toml")
-	for _, file := range append(files, "../examples/rules.toml") {
+	for _, file := range append(files, "../examples/rules.toml", "../examples/time.toml", "testdata/good/time.toml") {
 		src, err := os.ReadFile(file)
 		if err != nil {
 			f.Fatal(err)
@@ -44,6 +45,12 @@ func FuzzParse(f *testing.F) {
 					t.Fatal("a disabled rule matches")
 				}
 				m.Params()
+				var k timing.Keys
+				m.Keys(&k)
+			}
+			for _, r := range set.Rules {
+				set.Explain(r, ev)
+				set.Served(r)
 			}
 		}
 	})

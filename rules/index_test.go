@@ -356,3 +356,119 @@ func TestSetsAgainstNaive(t *testing.T) {
 		t.Errorf("only %d matches of %d events: the test tests too little", matched, events)
 	}
 }
+
+// TestRolesAgainstNaive compares what events are to rules with cancel and with
+// for, among others, with what their fields say.
+func TestRolesAgainstNaive(t *testing.T) {
+	rng := rand.New(rand.NewPCG(8, 0))
+	g := &generator{rng}
+	counts := map[string]int{}
+	for range 100 {
+		n := 1 + rng.IntN(30)
+		specs, cancels, docs := make([]spec, n), make([][]spec, n), make([]any, n)
+		for i := range specs {
+			specs[i] = randomSpec(rng, g, i)
+			doc := specs[i].doc
+			docs[i] = doc
+			switch rng.IntN(3) {
+			case 0:
+				doc["absent"] = map[string]any{"for": "1m"}
+				var list []any
+				for range 1 + rng.IntN(3) {
+					c := randomSpec(rng, g, i)
+					c.disabled, c.snapshot = specs[i].disabled, false
+					for _, field := range []string{"name", "action", "enabled", "snapshot"} {
+						delete(c.doc, field)
+					}
+					if len(c.doc) == 0 {
+						c.keys, c.doc["key"] = []string{"a*"}, "a*"
+					}
+					cancels[i], list = append(cancels[i], c), append(list, c.doc)
+				}
+				doc["cancel"] = list
+			case 1:
+				doc["for"], doc["when"], specs[i].when = "1m", "num(after) < 5", "num(after) < 5"
+			}
+		}
+		set, err := Build(map[string]any{
+			"rule":   docs,
+			"macros": map[string]any{"prod": `db == 0 && not (key startsWith "test:")`, "deep": "macros.prod || size(key) > 3"},
+			"lists":  map[string]any{"skus": []string{"7", "8", ""}, "dbs": []int{0, 3}},
+		}, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := testConditions()
+		// naively tells whether a spec matches, its condition evaluated by expr's machine.
+		naively := func(s *spec, ev *event.Event) bool {
+			return s.matches(ev, func() (bool, error) {
+				var keys []*glob
+				for _, k := range s.keys {
+					g, err := parseGlob(k)
+					if err != nil {
+						t.Fatal(err)
+					}
+					keys = append(keys, g)
+				}
+				rule := &Rule{pattern: pattern{keys: keys, captures: s.captures(), limits: &limits{}}}
+				if s.regex != "" {
+					rule.regexes = []*regexp.Regexp{regexp.MustCompile(s.regex)}
+				}
+				rule.cond = &condition{program: machineProgram(t, c, s.when, s.captures()), usesParams: true}
+				var e evaluator
+				return e.evaluate(rule, ev)
+			})
+		}
+		for range 40 {
+			ev := randomEvent(rng)
+			switch rng.IntN(8) {
+			case 0:
+				ev.Name, ev.Origin, ev.Command, ev.Args = event.Snapshot, event.FromSnapshot, "", nil
+			case 1:
+				ev.Name, ev.Command, ev.Key = event.Publish, "PUBLISH", nil
+			}
+			number := rng.IntN(10)
+			if ev.After = event.String(fmt.Append(nil, number)); number == 9 {
+				ev.After = event.None
+			}
+			var want []string
+			for i := range specs {
+				s := &specs[i]
+				role := "none"
+				switch {
+				case s.doc["for"] != nil:
+					place := spec{keys: s.keys, keysNot: s.keysNot, regex: s.regex, dbs: s.dbs, disabled: s.disabled, snapshot: true}
+					gone := number == 9 || slices.Contains([]string{"del", "expired"}, ev.Name)
+					ofType := s.types == nil || slices.Contains(s.types, ev.Type)
+					switch {
+					case ev.Key == nil || !place.matches(ev, nil):
+					case gone || number >= 5 || !ofType:
+						role = "ends"
+					case naively(s, ev):
+						role = "fires"
+					}
+				case slices.ContainsFunc(cancels[i], func(c spec) bool { return naively(&c, ev) }):
+					role = "cancels"
+				case naively(s, ev):
+					role = "fires"
+				}
+				if counts[role]++; role != "none" {
+					want = append(want, fmt.Sprintf("r%d %s", i, role))
+				}
+			}
+			var got []string
+			for _, m := range set.Match(nil, ev) {
+				got = append(got, m.Rule.Name+" "+[...]string{"fires", "cancels", "ends"}[m.Role])
+			}
+			if !slices.Equal(got, want) {
+				t.Fatalf("%s %s %q %q db %d: got %v, want %v\n%v", ev.Name, ev.Command, ev.Key, ev.Args, ev.DB, got, want, docs)
+			}
+		}
+	}
+	t.Log(counts)
+	for _, role := range []string{"none", "fires", "cancels", "ends"} {
+		if counts[role] < 200 {
+			t.Errorf("only %d times %s", counts[role], role)
+		}
+	}
+}

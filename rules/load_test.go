@@ -35,6 +35,39 @@ func TestExample(t *testing.T) {
 	}
 }
 
+// TestTimeExample loads the examples of time fields.
+func TestTimeExample(t *testing.T) {
+	o := options()
+	o.Events = append(o.Events, "hdel")
+	for _, name := range []string{"INCR", "INCRBY", "XADD", "UNLINK"} {
+		o.Commands = append(o.Commands, rules.Command{Name: name, Classes: []string{"@write"}})
+	}
+	set, err := rules.Load("../examples/time.toml", o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(set.Warnings) > 0 {
+		t.Errorf("warnings: %v", set.Warnings)
+	}
+	expected := map[string]map[bool]bool{} // by rule: that it fires, that it does not
+	for _, test := range set.Tests {
+		for name, n := range test.Expect {
+			if expected[name] == nil {
+				expected[name] = map[bool]bool{}
+			}
+			expected[name][n > 0] = true
+		}
+	}
+	for _, r := range set.Rules {
+		if !expected[r.Name][true] {
+			t.Errorf("no test shows %s firing", r.Name)
+		}
+		if r.Name != "session-expired" && r.Time == nil {
+			t.Errorf("%s says nothing of time", r.Name)
+		}
+	}
+}
+
 func TestLoad(t *testing.T) {
 	set, err := rules.Load("testdata/good/rules.toml", options())
 	if err != nil {

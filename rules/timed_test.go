@@ -2,6 +2,7 @@ package rules_test
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -26,68 +27,11 @@ func load(t *testing.T, text string) *rules.Set {
 }
 
 func TestTimeFields(t *testing.T) {
-	set := load(t, `
-[windows.office]
-weekdays = ["mon:fri", "Sunday"]
-times = ["8:00-18:00", "22:00-00:00", "22:30-06:00"]
-days_of_month = ["1:5", -1, "-3:-2", "20:-5"]
-months = ["jan:mar", "12", 7, "november:february"]
-timezone = "Europe/Berlin"
-[windows.night]
-times = ["00:00-24:00"]
-[[rule]]
-name = "plain"
-key = "p"
-action = { type = "log" }
-[[rule]]
-name = "all"
-key = "a:{id}"
-sample = 0.25
-dedupe = { by = "params.id", ttl = "1h" }
-count = { over = 100, within = "10s", by = "params.id" }
-active = ["office"]
-mute = "night"
-outside = "hold"
-once = "params.id"
-throttle = { max = 5, per = "1m", by = "key" }
-batch = { max = 500, wait = "1s" }
-max_keys = 7
-action = { type = "log" }
-[[rule]]
-name = "quiet"
-key = "q:{id}"
-event = "set"
-absent = { for = "90s", by = "params.id", expect = ["a", "b"], repeat = "15m", send_resolved = true }
-action = { type = "log" }
-[[rule]]
-name = "wait"
-key = "w"
-debounce = { wait = "2s", max_wait = "30s" }
-outside = "drop"
-active = "office"
-once = true
-action = { type = "log" }
-[[rule]]
-name = "low"
-key = "l"
-when = "num(after) < 5"
-for = "5m"
-action = { type = "log" }
-[[rule]]
-name = "daily"
-schedule = "0 7 * * *"
-timezone = "UTC"
-summarize = ["plain", "all"]
-catch_up = true
-mute = "night"
-action = { type = "log" }
-[[rule]]
-name = "off"
-key = "o"
-enabled = false
-throttle = { max = 1, per = "1m" }
-action = { type = "log" }
-`)
+	text, err := os.ReadFile("testdata/good/time.toml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := load(t, string(text))
 	berlin, err := time.LoadLocation("Europe/Berlin")
 	if err != nil {
 		t.Fatal(err)
