@@ -65,10 +65,11 @@ type Engine struct {
 	outbox *outbox
 	reader *reader // of the goroutine that reads; nil before
 	gen    atomic.Pointer[generation]
-	reload sync.Mutex    // one Reload at a time
-	clock  chan struct{} // capacity 1: the schedules have changed
+	reload sync.Mutex // one Reload at a time
 	counts counts
 	mirror atomic.Pointer[keyspace.Stats] // as the reader last told
+
+	restored atomic.Bool // the mirror is known from an earlier process
 
 	started time.Time
 	states  ruleStates
@@ -108,7 +109,7 @@ func New(cfg Config) (*Engine, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	e := &Engine{cfg: cfg, log: cfg.Logger, clock: make(chan struct{}, 1), store: cfg.Store, started: time.Now()}
+	e := &Engine{cfg: cfg, log: cfg.Logger, store: cfg.Store, started: time.Now()}
 	if e.store == nil {
 		var err error
 		if e.store, err = store.OpenInMemory(); err != nil {
@@ -147,12 +148,11 @@ func (e *Engine) Reload(set *rules.Set) error {
 	set.ConditionError = e.conditionError
 	e.outbox.setGeneration(gen)
 	e.gen.Store(gen)
-	if src, ok := e.cfg.Source.(refresher); ok && old != nil && !set.NeedsNoMoreThan(old) {
-		src.Refresh()
+	if old != nil && !set.NeedsNoMoreThan(old) {
+		e.refresh()
 	}
-	select {
-	case e.clock <- struct{}{}:
-	default:
+	if src, ok := e.cfg.Source.(poker); ok {
+		src.Poke() // what the rules wait for has changed
 	}
 	return nil
 }
@@ -198,7 +198,6 @@ func (e *Engine) Run(ctx context.Context) error {
 	})
 	var side sync.WaitGroup
 	sideCtx, stopSide := context.WithCancel(ctx)
-	side.Go(func() { e.runClock(sideCtx) })
 	side.Go(func() {
 		if err := e.store.Run(sideCtx); err != nil {
 			fail(err)
@@ -252,33 +251,6 @@ func (e *Engine) startAt() (source.Position, error) {
 	}
 	e.outbox.resume(from)
 	return from, nil
-}
-
-// runClock fires the rules that have a schedule.
-func (e *Engine) runClock(ctx context.Context) {
-	for {
-		gen := e.gen.Load()
-		rule, at := gen.nextScheduled(time.Now())
-		var due <-chan time.Time // never, without a schedule
-		if rule != nil {
-			due = time.After(time.Until(at))
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-e.clock:
-		case <-due:
-			e.fireScheduled(gen, at)
-		}
-	}
-}
-
-func (e *Engine) fireScheduled(gen *generation, at time.Time) {
-	for _, r := range gen.scheduledAt(at) {
-		e.counts.matches.Add(1)
-		ev := &event.Event{Name: event.Schedule, Origin: event.FromClock, Time: at, Source: e.cfg.Source.Status().Addr}
-		e.plan(gen, &rules.Match{Rule: r, Event: ev}, ev)
-	}
 }
 
 func text(b []byte) string { return string(event.AppendText(nil, b)) }

@@ -21,6 +21,8 @@ import (
 // feed is a source that hands out what a test puts in, and then waits.
 type feed struct {
 	records []*source.Record
+	wake    func() time.Time // nil: it wakes nobody
+	poked   chan struct{}
 	from    source.Position // what Records was asked for
 	mu      sync.Mutex
 	acked   source.Position
@@ -34,7 +36,33 @@ func (f *feed) Records(ctx context.Context, from source.Position) iter.Seq2[*sou
 				return
 			}
 		}
-		<-ctx.Done()
+		for {
+			var woken <-chan time.Time
+			if f.wake != nil {
+				if at := f.wake(); !at.IsZero() {
+					woken = time.After(time.Until(at))
+				}
+			}
+			idle := true
+			select {
+			case <-ctx.Done():
+				return
+			case <-f.poked:
+				idle = false
+			case <-woken:
+			}
+			if !yield(&source.Record{Kind: source.Heartbeat, ReplID: "repl", Time: time.Now(), Idle: idle}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Poke has the engine asked again when to wake it.
+func (f *feed) Poke() {
+	select {
+	case f.poked <- struct{}{}:
+	default:
 	}
 }
 
@@ -69,7 +97,7 @@ type running struct {
 
 func run(t *testing.T, rules string, change func(*engine.Config), records ...*source.Record) *running {
 	t.Helper()
-	r := &running{feed: &feed{records: records}}
+	r := &running{feed: &feed{records: records, poked: make(chan struct{}, 1)}}
 	o := engine.ActionOptions{Stdout: &r.out}
 	set, err := engine.ParseRules("rules.toml", []byte(rules), o)
 	if err != nil {
@@ -82,6 +110,7 @@ func run(t *testing.T, rules string, change func(*engine.Config), records ...*so
 	if r.Engine, err = engine.New(cfg); err != nil {
 		t.Fatal(err)
 	}
+	r.feed.wake = r.Wake
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- r.Run(ctx) }()

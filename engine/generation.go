@@ -2,7 +2,6 @@ package engine
 
 import (
 	"errors"
-	"time"
 
 	"triggerd/actions"
 	"triggerd/internal/keyspace"
@@ -15,7 +14,8 @@ type generation struct {
 	endpoints  map[string]endpointConfig
 	endpointOf map[*rules.Action]string
 	specs      map[specKey]*rules.Action
-	scheduled  []*rules.Rule
+	byName     map[string]*rules.Rule     // enabled ones
+	need       string                     // see rules.Set.NeedText
 	states     map[*rules.Rule]*ruleState // set before the generation is used
 }
 
@@ -64,15 +64,13 @@ func ruleOptions(o ActionOptions) rules.Options {
 }
 
 func newGeneration(set *rules.Set, o ActionOptions) (*generation, error) {
-	g := &generation{set: set, endpoints: map[string]endpointConfig{}, endpointOf: map[*rules.Action]string{}, specs: map[specKey]*rules.Action{}}
+	g := &generation{set: set, endpoints: map[string]endpointConfig{}, endpointOf: map[*rules.Action]string{}, specs: map[specKey]*rules.Action{}, byName: map[string]*rules.Rule{}, need: set.NeedText()}
 	var errs []error
 	for _, r := range set.Rules {
 		if !r.Enabled {
 			continue
 		}
-		if r.Schedule != nil {
-			g.scheduled = append(g.scheduled, r)
-		}
+		g.byName[r.Name] = r
 		for _, a := range r.Actions {
 			g.specs[specKey{r.Name, a.Name}] = a
 			errs = append(errs, g.addEndpoint(r, a, o))
@@ -103,26 +101,4 @@ func (g *generation) addEndpoint(r *rules.Rule, a *rules.Action, o ActionOptions
 	})
 	g.endpoints[name] = c
 	return err
-}
-
-// nextScheduled returns the rule of the clock that is due next after now, nil
-// if there is none.
-func (g *generation) nextScheduled(now time.Time) (rule *rules.Rule, at time.Time) {
-	for _, r := range g.scheduled {
-		if next := r.Schedule.Next(now); !next.IsZero() && (rule == nil || next.Before(at)) {
-			rule, at = r, next
-		}
-	}
-	return rule, at
-}
-
-// scheduledAt returns the rules of the clock that are due at at.
-func (g *generation) scheduledAt(at time.Time) []*rules.Rule {
-	var due []*rules.Rule
-	for _, r := range g.scheduled {
-		if r.Schedule.Next(at.Add(-time.Nanosecond)).Equal(at) {
-			due = append(due, r)
-		}
-	}
-	return due
 }

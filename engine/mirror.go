@@ -22,9 +22,12 @@ const clockGrace = 20 * time.Millisecond
 // refresher is a source that can hand out all keys anew.
 type refresher interface{ Refresh() }
 
+// poker is a source that can be woken, so that it asks Wake again.
+type poker interface{ Poke() }
+
 // WantsSnapshot reports whether the present rules look at the keys of
 // snapshots, or need to know them. It is what source.Config.Snapshot asks for.
-func (e *Engine) WantsSnapshot() bool { return e.firesSnapshots() || e.NeedsMirror() }
+func (e *Engine) WantsSnapshot() bool { return e.firesSnapshots() || e.needsMirror() }
 
 // firesSnapshots reports whether rules fire for the keys of a snapshot.
 func (e *Engine) firesSnapshots() bool {
@@ -32,30 +35,58 @@ func (e *Engine) firesSnapshots() bool {
 	return gen != nil && e.cfg.Start != "live" && gen.set.WantsSnapshot()
 }
 
-// NeedsMirror reports whether the present rules need to know keys as they are.
-// It is what source.Config.Mirror asks for.
-func (e *Engine) NeedsMirror() bool {
+func (e *Engine) needsMirror() bool {
 	gen := e.gen.Load()
 	return gen != nil && gen.set.NeedsSomething()
 }
 
+// LacksMirror reports whether the present rules need to know keys as they are,
+// and those are not known from an earlier process. It is what
+// source.Config.Mirror asks for.
+func (e *Engine) LacksMirror() bool { return e.needsMirror() && !e.restored.Load() }
+
+// refresh has all keys handed out anew, if the source can do that.
+func (e *Engine) refresh() {
+	e.restored.Store(false)
+	if src, ok := e.cfg.Source.(refresher); ok {
+		src.Refresh()
+	}
+}
+
 // Wake returns when the reader has something to do though nothing arrives: a
-// key expires of which a rule wants to know on time. It is what
-// source.Config.Wake asks for, and for the goroutine that runs the source only.
+// key expires of which a rule wants to know on time, a time that a rule waits
+// for has come, or changes have to be given out. It is what source.Config.Wake
+// asks for, and for the goroutine that runs the source only.
 func (e *Engine) Wake() time.Time {
-	if e.reader == nil {
+	r := e.reader
+	if r == nil {
 		return time.Time{}
 	}
-	at, ok := e.reader.in.NextDeadline()
-	if !ok {
-		return time.Time{}
+	var at time.Time
+	if t, ok := r.in.NextDeadline(); ok {
+		at = r.timing.clock.wake(t.Add(expiryGrace))
 	}
-	return at.Add(expiryGrace)
+	if !r.st.since.IsZero() {
+		at = earlier(at, r.st.since.Add(flushAfter))
+	}
+	return earlier(at, r.timing.wake())
+}
+
+// earlier returns the earlier of two times, of which a zero one is never.
+func earlier(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // use has the mirror keep what the rules of a new generation need.
 func (r *reader) use(gen *generation) {
+	if r.gen != nil && !gen.set.NeedsNoMoreThan(r.gen.set) {
+		r.st.fresh = true
+	}
 	r.gen = gen
+	r.timing.use(gen)
 	if !gen.set.NeedsSomething() {
 		r.in.SetNeed(nil, keyspace.Classes{})
 		return
@@ -117,9 +148,18 @@ func (r *reader) snapshotEnd(rec *source.Record) {
 	r.number(0)
 }
 
-// expire makes the events of keys whose deadline has passed at now.
-func (r *reader) expire(rec *source.Record, now time.Time) {
-	if at, ok := r.in.NextDeadline(); !ok || at.After(now) {
+// expire makes the events of keys whose deadline has passed, and the grace with
+// it: not before all that the server sent until then is known.
+func (r *reader) expire(rec *source.Record) {
+	at, ok := r.in.NextDeadline()
+	if !ok || rec.Kind != source.Command && rec.Kind != source.Heartbeat {
+		return
+	}
+	now := r.timing.clock.seen
+	if !r.e.cfg.Replay {
+		now = now.Add(-expiryGrace)
+	}
+	if at.After(now) {
 		return
 	}
 	r.cmd = keyspace.Command{Time: now, ReplID: rec.ReplID, Offset: rec.Offset, Source: r.addr}

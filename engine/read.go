@@ -3,10 +3,12 @@ package engine
 import (
 	"context"
 	"strconv"
+	"time"
 
 	"triggerd/actions"
 	"triggerd/internal/event"
 	"triggerd/internal/keyspace"
+	"triggerd/internal/timing"
 	"triggerd/rules"
 	"triggerd/source"
 )
@@ -17,6 +19,8 @@ type reader struct {
 	addr    string
 	origin  event.Origin
 	in      *keyspace.Interpreter
+	timing  timer
+	st      state
 	cmd     keyspace.Command
 	events  []event.Event
 	matches []rules.Match
@@ -35,7 +39,12 @@ func (e *Engine) read(ctx context.Context, from source.Position) error {
 		r.origin = event.FromReplay
 	}
 	e.reader = &r
+	r.timing.r, r.timing.clock.replay = &r, e.cfg.Replay
+	r.timing.clock.start(time.Time{})
 	r.use(e.gen.Load())
+	if err := r.restore(from); err != nil {
+		return err
+	}
 	if e.cfg.Empty {
 		r.beginEmpty()
 	}
@@ -48,14 +57,18 @@ func (e *Engine) read(ctx context.Context, from source.Position) error {
 			return err
 		}
 		r.profile.begin()
+		r.timing.clock.follow(rec)
 		r.interpret(rec)
 		r.profile.interpreted()
+		r.timing.advance(rec)
 		if len(r.events) > 0 {
 			r.fire()
 		}
 		r.pass(rec)
+		r.tellStats(rec)
 		r.profile.end()
 	}
+	r.end()
 	return nil
 }
 
@@ -65,9 +78,7 @@ func (r *reader) interpret(rec *source.Record) {
 	if gen := r.e.gen.Load(); gen != r.gen {
 		r.use(gen)
 	}
-	if r.e.cfg.Replay {
-		r.expire(rec, rec.Time)
-	}
+	r.expire(rec)
 	switch rec.Kind {
 	case source.Command:
 		r.e.counts.records.Add(1)
@@ -77,8 +88,6 @@ func (r *reader) interpret(rec *source.Record) {
 			Tx: event.Tx(rec.Tx), Time: rec.Time, Origin: r.origin, Source: r.addr,
 		}
 		r.events = r.in.Command(r.events, &r.cmd)
-	case source.Heartbeat:
-		r.expire(rec, rec.Time.Add(-expiryGrace))
 	case source.SnapshotBegin:
 		r.keys = 0
 		r.in.SnapshotBegin()
@@ -87,14 +96,16 @@ func (r *reader) interpret(rec *source.Record) {
 		r.snapshotKey(rec)
 	case source.SnapshotEnd:
 		r.snapshotEnd(rec)
+	case source.Detached:
+		if r.st.inside {
+			r.lost()
+		}
 	}
 }
 
-// pass moves the position behind the record.
-func (r *reader) pass(rec *source.Record) {
-	// After an attach at once: a crash before the first regular checkpoint would
-	// start afresh, and miss what lies between.
-	r.e.outbox.pass(rec.Pos, complete(rec), rec.Kind == source.SnapshotEnd, nil)
+// tellStats tells the interpreter's counts now and then, and makes no room for
+// more events than there are likely to be.
+func (r *reader) tellStats(rec *source.Record) {
 	if r.passed++; r.passed%statsEvery == 0 || rec.Kind != source.Command && rec.Kind != source.Key {
 		st := r.in.Stats()
 		r.e.mirror.Store(&st)
@@ -102,12 +113,6 @@ func (r *reader) pass(rec *source.Record) {
 	if cap(r.events) > keepEvents {
 		r.events = nil
 	}
-}
-
-// complete reports whether nothing that belongs to the record follows: neither
-// commands of its transaction, nor keys of its snapshot.
-func complete(rec *source.Record) bool {
-	return !rec.Pos.IsZero() || rec.Kind == source.SnapshotEnd || rec.Kind == source.Command && rec.Tx.Index == rec.Tx.Size
 }
 
 // statsEvery is after how many records the interpreter's counts are told; the
@@ -137,7 +142,7 @@ func (r *reader) resync(rec *source.Record) {
 // fire matches the events and plans what they fire.
 func (r *reader) fire() {
 	e := r.e
-	gen := e.gen.Load()
+	gen := r.gen
 	e.counts.events.Add(int64(len(r.events)))
 	for i := range r.events {
 		ev := &r.events[i]
@@ -148,68 +153,80 @@ func (r *reader) fire() {
 		if len(r.matches) == 0 {
 			continue
 		}
-		e.counts.matches.Add(int64(len(r.matches)))
-		owned := ev.Clone()
+		var owned *event.Event
 		for j := range r.matches {
-			e.plan(gen, &r.matches[j], owned)
+			m := &r.matches[j]
+			if m.Role == timing.Fires {
+				e.counts.matches.Add(1)
+				gen.states[m.Rule].matches.Add(1)
+			}
+			if m.Rule.Time == nil {
+				owned = r.own(ev, owned)
+				r.plan(m.Rule, eventID(owned), actions.Firing{Event: owned, Params: m.Params()})
+				continue
+			}
+			for _, f := range r.timing.match(m) {
+				owned = r.own(ev, owned)
+				r.timing.plan(&f, m, owned)
+			}
 		}
 	}
 }
 
-// plan makes the firings of a match and puts them into the outbox.
-func (e *Engine) plan(gen *generation, m *rules.Match, owned *event.Event) {
-	state := gen.states[m.Rule]
-	state.matches.Add(1)
-	if state.paused.Load() {
+// own returns owned, or a copy of ev if there is none yet.
+func (r *reader) own(ev, owned *event.Event) *event.Event {
+	if owned == nil {
+		return ev.Clone()
+	}
+	return owned
+}
+
+// plan makes the firings of a rule, one for each of its actions, and puts them
+// into the outbox. f has what they share; id is what their IDs begin with.
+func (r *reader) plan(rule *rules.Rule, id string, f actions.Firing) {
+	e, state := r.e, r.gen.states[rule]
+	switch {
+	case state.paused.Load():
 		state.skipped.Add(1)
 		return
-	}
-	if m.Rule.DryRun {
+	case rule.DryRun:
 		e.counts.dryRuns.Add(1)
 		state.dryRuns.Add(1)
-		e.log.Debug("dry run: would fire", "rule", m.Rule.Name, "key", text(owned.Key), "event", owned.Name, "offset", owned.Offset)
+		e.log.Debug("dry run: would fire", "rule", rule.Name, "key", text(f.Event.Key), "event", f.Event.Name, "offset", f.Event.Offset)
 		return
 	}
-	params := m.Params()
-	for _, a := range m.Rule.Actions {
-		f := &actions.Firing{
-			ID:   firingID(owned, m.Rule.Name, a.Name),
-			Rule: m.Rule.Name, Action: a.Name, Event: owned, Params: params,
-		}
+	f.Rule = rule.Name
+	for _, a := range rule.Actions {
+		one := f
+		one.Action, one.ID = a.Name, id+":"+rule.Name+"/"+a.Name
 		if e.cfg.OnFiring != nil {
-			e.cfg.OnFiring(f)
+			e.cfg.OnFiring(&one)
 		}
 		state.firings.Add(1)
 		if !e.cfg.DryRun {
-			e.outbox.add(gen.endpointOf[a], gen.endpoints[gen.endpointOf[a]], a, m.Rule.Overflow, f)
+			r.st.fired = true
+			name := r.gen.endpointOf[a]
+			e.outbox.add(name, r.gen.endpoints[name], a, rule.Overflow, &one)
 		}
 	}
 }
 
-// firingID is "replid:offset/n:rule/action", and the clock's time in place of
-// a position for what the clock fires: the same for the same input.
-func firingID(ev *event.Event, rule, action string) string {
-	id := make([]byte, 0, 96)
-	switch {
-	case ev.Origin == event.FromClock && ev.Key != nil: // an expiry on time
+// eventID is what the IDs of an event's firings begin with: "replid:offset/n",
+// and for what a clock makes its time in place of a position. It is the same
+// for the same input.
+func eventID(ev *event.Event) string {
+	id := make([]byte, 0, 64)
+	if ev.Origin == event.FromClock { // an expiry on time
 		id = append(id, "expired:"...)
 		id = strconv.AppendInt(id, ev.Time.UnixMilli(), 10)
 		id = append(id, '/')
-		id = strconv.AppendUint(id, keyHash(ev.DB, ev.Key), 36)
-		id = append(append(id, ':'), rule...)
-		return string(append(append(id, '/'), action...))
-	case ev.Origin == event.FromClock:
-		id = append(id, "clock:"...)
-		id = strconv.AppendInt(id, ev.Time.UnixMilli(), 10)
-	default:
-		id = append(append(id, ev.ReplID...), ':')
-		id = strconv.AppendInt(id, ev.Offset, 10)
+		return string(strconv.AppendUint(id, keyHash(ev.DB, ev.Key), 36))
 	}
+	id = append(append(id, ev.ReplID...), ':')
+	id = strconv.AppendInt(id, ev.Offset, 10)
 	id = append(id, '/')
 	if ev.Origin == event.FromSnapshot || ev.Origin == event.FromResync {
 		id = append(id, 's') // numbers of a snapshot's events, apart from those of a command
 	}
-	id = strconv.AppendInt(id, int64(ev.Index), 10)
-	id = append(append(id, ':'), rule...)
-	return string(append(append(id, '/'), action...))
+	return string(strconv.AppendInt(id, int64(ev.Index), 10))
 }

@@ -32,7 +32,7 @@ func TestDestinationTellsNoSecret(t *testing.T) {
 func TestRuleOf(t *testing.T) {
 	for _, rule := range []string{"stock", "a:b", "a b", "s0"} {
 		for _, origin := range []event.Origin{event.FromStream, event.FromSnapshot, event.FromClock} {
-			id := firingID(&event.Event{Origin: origin, ReplID: "0f", Offset: 7, Time: time.Unix(1, 0)}, rule, "act")
+			id := eventID(&event.Event{Origin: origin, ReplID: "0f", Offset: 7, Time: time.Unix(1, 0)}) + ":" + rule + "/act"
 			if got := ruleOf(id); got != rule {
 				t.Errorf("ruleOf(%s) = %q, want %q", id, got, rule)
 			}

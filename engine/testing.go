@@ -73,7 +73,7 @@ func RunTest(ctx context.Context, set *rules.Set, test *rules.Test, o ActionOpti
 func feedText(test *rules.Test) string {
 	var b strings.Builder
 	now := testStart
-	note := func() { fmt.Fprintf(&b, "#TS:%d\r\n", now.Unix()) }
+	note := func() { fmt.Fprintf(&b, "#TS:%d.%09d\r\n", now.Unix(), now.Nanosecond()) }
 	note()
 	for _, s := range test.Feed {
 		if s.Pause > 0 {

@@ -29,6 +29,7 @@ type link struct {
 	wake    func() time.Time // see Config.Wake; nil: never
 	quiet   time.Time        // since when nothing has come
 	idle    bool             // the read that was woken had waited for a moment
+	poked   atomic.Bool      // the read is to be woken now
 
 	mu sync.Mutex // one write at a time
 }
@@ -68,6 +69,10 @@ func (r reader) Read(p []byte) (int, error) {
 	if err := l.conn.SetReadDeadline(until); err != nil {
 		return 0, err
 	}
+	if l.poked.Load() { // perhaps before the deadline was set
+		until = now
+		l.conn.SetReadDeadline(now)
+	}
 	n, err := l.conn.Read(p)
 	if n > 0 {
 		l.arrived = time.Now()
@@ -75,6 +80,9 @@ func (r reader) Read(p []byte) (int, error) {
 		l.heard.Store(l.arrived.UnixNano())
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
+		if l.poked.Swap(false) {
+			until = now
+		}
 		if n == 0 && until.Before(limit) {
 			if l.quiet.IsZero() {
 				l.quiet = limit.Add(-l.timeout)
@@ -89,6 +97,12 @@ func (r reader) Read(p []byte) (int, error) {
 		err = op.Err // without our port: the same error must read the same each time
 	}
 	return n, err
+}
+
+// poke wakes the read that waits, or the next one. Any goroutine may do it.
+func (l *link) poke() {
+	l.poked.Store(true)
+	l.conn.SetReadDeadline(time.Now())
 }
 
 func (l *link) send(args ...string) error {

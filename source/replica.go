@@ -147,10 +147,16 @@ func (s *Replica) Status() Status {
 // tells: what the consumer needs of them has changed. It reconnects.
 func (s *Replica) Refresh() {
 	s.stale.Store(true)
-	s.current.close()
+	s.current.do((*link).close)
 }
 
-// currentLink is the link of the stream, for those who want it to end.
+// Poke has the consumer get a record at once, as if Config.Wake had said so,
+// if there is a link: what it wants to be woken for has changed. Any goroutine
+// may call it.
+func (s *Replica) Poke() { s.current.do((*link).poke) }
+
+// currentLink is the link of the stream, for those who want it to end, or to be
+// woken.
 type currentLink struct {
 	mu sync.Mutex
 	l  *link
@@ -168,11 +174,11 @@ func (c *currentLink) set(l *link) (unset func()) {
 	}
 }
 
-func (c *currentLink) close() {
+func (c *currentLink) do(f func(*link)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.l != nil {
-		c.l.close()
+		f(c.l)
 	}
 }
 

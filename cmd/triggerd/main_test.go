@@ -173,6 +173,15 @@ type delivery struct {
 		Offset                                    int64
 		Attempt                                   int
 		Before, After                             any
+
+		Status, By string // of rules with time fields
+		Count      int
+		Suppressed int
+		Events     []struct{ ID, Key string }
+		Summary []struct {
+			Rule              string
+			Count, Suppressed int
+		}
 	}
 }
 

@@ -182,7 +182,7 @@ func (o *runOptions) load(log *slog.Logger) (*rules.Set, error) {
 // made after it, will read.
 func forEngine(e **engine.Engine, cfg source.Config) source.Config {
 	cfg.Snapshot = func() bool { return (*e).WantsSnapshot() }
-	cfg.Mirror = func() bool { return (*e).NeedsMirror() }
+	cfg.Mirror = func() bool { return (*e).LacksMirror() }
 	cfg.Wake = func() time.Time { return (*e).Wake() }
 	return cfg
 }

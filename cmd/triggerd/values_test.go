@@ -246,3 +246,37 @@ func TestReloadNeedsValues(t *testing.T) {
 		t.Errorf("%d snapshots for one need:\n%s", n, p.logs)
 	}
 }
+
+// Values are kept over kill -9 at any moment, with the position that they
+// belong to: what happened before the crash, while nobody looked, and after it
+// has its value before and after, and no snapshot is asked for.
+func TestKilledWithValues(t *testing.T) {
+	redistest.Each(t, []string{"redis-7.0", "valkey-9.1"}, func(t *testing.T, srv *servers.Server) {
+		hook, dir := newSink(t), t.TempDir()
+		rules := strings.Replace(laneRules(srv.Addr, hook.URL), "[[rule.action]]", fmt.Sprintf("when = 'before == nil || num(before) + %d == num(after)'\n[[rule.action]]", lanes), 1)
+		write(t, dir, "rules.toml", rules)
+		p := attach(t, dir)
+		l := startLoad(t, srv)
+		for i := range rounds(t, 6) {
+			hook.mu.Lock()
+			have := len(hook.got)
+			hook.mu.Unlock()
+			hook.await(t, "some more", func(ds []delivery) bool { return len(ds) >= have+50+30*i })
+			p.kill()
+			p = attach(t, dir)
+			if log := p.logs.String(); strings.Contains(log, "asking for a snapshot") {
+				t.Errorf("a snapshot is asked for:\n%s", log)
+			}
+		}
+		writes := l.stop()
+		ds := hook.await(t, "all writes", allOf(writes))
+		checkDeliveries(t, ds, writes)
+		for _, d := range ds {
+			n, _ := strconv.Atoi(d.value())
+			if want := strconv.Itoa(n - lanes); n >= lanes && d.Data.Before != want || n < lanes && d.Data.Before != nil {
+				t.Errorf("write %d came with %v before", n, d.Data.Before)
+			}
+		}
+		p.stop()
+	}, bigBacklog...)
+}

@@ -1,0 +1,175 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+
+	"triggerd/internal/redistest"
+	"triggerd/internal/servers"
+)
+
+// timeRules has a rule for each field of time. What a rule waits for is short
+// where the test waits for it, and an hour where it must not come.
+func timeRules(addr, hook string) string {
+	return fmt.Sprintf(`
+[source]
+url = "redis://%s"
+[targets.hook]
+type = "webhook"
+url = "%s/in"
+
+[[rule]]
+name = "throttled"
+key = "throttled:{id}"
+throttle = { max = 2, per = "1h", by = "params.id" }
+action = [{ target = "hook" }]
+
+[[rule]]
+name = "counted"
+key = "counted:{id}"
+count = { over = 3, within = "1h", by = "params.id" }
+action = [{ target = "hook" }]
+
+[[rule]]
+name = "once"
+key = "once:{id}"
+once = "params.id"
+action = [{ target = "hook" }]
+
+[[rule]]
+name = "settled"
+key = "settled:{id}"
+debounce = { wait = "3s", by = "params.id" }
+action = [{ target = "hook" }]
+
+[[rule]]
+name = "batched"
+key = "batched:{id}"
+batch = { max = 3, wait = "3s", by = "params.id" }
+action = [{ target = "hook" }]
+
+[[rule]]
+name = "silent"
+key = "beat:{id}"
+event = "write"
+absent = { for = "3s", by = "params.id", send_resolved = true, expect = ["never"] }
+action = [{ target = "hook" }]
+
+[[rule]]
+name = "held"
+key = "held:{id}"
+when = 'num(after) < 5'
+for = "3s"
+action = [{ target = "hook" }]
+
+[[rule]]
+name = "each-second"
+schedule = "@every 1s"
+summarize = ["throttled"]
+action = [{ target = "hook" }]
+`, addr, hook)
+}
+
+// Rules with time fields on the real program, which is killed while they count
+// and wait: each firing comes, and no other.
+func TestTimeRules(t *testing.T) {
+	redistest.Each(t, []string{"redis-7.0", "valkey-9.1"}, func(t *testing.T, srv *servers.Server) {
+		hook, dir := newSink(t), t.TempDir()
+		write(t, dir, "rules.toml", timeRules(srv.Addr, hook.URL))
+		p := attach(t, dir)
+		do := func(line string, times int) {
+			for range times {
+				redistest.Do(t, srv, strings.Fields(line)...)
+			}
+		}
+		have := func(what string, n int) {
+			t.Helper()
+			hook.await(t, fmt.Sprintf("%d times %s", n, what), func(ds []delivery) bool { return len(tally(ds)[what]) >= n })
+		}
+		have("silent never firing", 1)
+		do("INCR throttled:a", 1)
+		do("INCR counted:a", 2)
+		do("INCR once:a", 2)
+		have("throttled a", 1)
+		have("once a", 1)
+		p.kill() // with the counts at 1, 2 and 1
+		do("INCR throttled:a", 1)
+		do("INCR settled:a", 3)
+		p = attach(t, dir)
+		do("INCR throttled:a", 5)
+		do("INCR counted:a", 1)
+		do("INCR once:a", 2)
+		do("INCR settled:a", 1)
+		do("INCR batched:a", 4)
+		do("INCR beat:a", 3)
+		do("INCR held:a", 1)
+		do("INCR held:b", 1)
+		do("SET held:b 9", 1)
+		have("batched a 3", 1)
+		p.kill() // with timers running
+		do("INCR counted:a", 5)
+		p = attach(t, dir)
+		have("throttled a", 2)
+		have("counted a", 1)
+		have("settled a 4", 1)
+		have("batched a 1", 1)
+		have("silent a firing", 1)
+		have("held a", 1)
+		do("INCR beat:a", 1)
+		have("silent a resolved", 1)
+		p.kill()
+		p = attach(t, dir)
+		have("silent a firing", 2)
+		do("INCR throttled:b", 1)
+		have("throttled b", 1)
+		ds := hook.await(t, "a summary", func(ds []delivery) bool {
+			fired := 0
+			for _, d := range ds {
+				for _, l := range d.Data.Summary {
+					fired += l.Count
+				}
+			}
+			return fired >= 8
+		})
+		p.stop()
+		want := map[string]int{
+			"throttled a": 2, "throttled b": 1, "counted a": 1, "once a": 1, "settled a 4": 1, "batched a 3": 1, "batched a 1": 1,
+			"silent never firing": 1, "silent a firing": 2, "silent a resolved": 1, "held a": 1,
+		}
+		for what, ids := range tally(ds) {
+			if what == "each-second" {
+				continue
+			}
+			if len(ids) != want[what] {
+				t.Errorf("%d times %q, want %d: %v", len(ids), what, want[what], ids)
+			}
+		}
+	}, bigBacklog...)
+}
+
+// tally has the IDs of what was delivered by what it is: what came twice with
+// one ID is there once.
+func tally(ds []delivery) map[string]map[string]bool {
+	n := map[string]map[string]bool{}
+	for _, d := range ds {
+		what := d.Data.Rule
+		if by := d.Data.By; by != "" {
+			what += " " + by
+		} else if _, id, ok := strings.Cut(d.Data.Key, ":"); ok {
+			what += " " + id
+		}
+		if d.Data.Status != "" {
+			what += " " + d.Data.Status
+		}
+		if d.Data.Rule == "settled" || d.Data.Rule == "batched" {
+			what += " " + strconv.Itoa(d.Data.Count)
+		}
+		if n[what] == nil {
+			n[what] = map[string]bool{}
+		}
+		n[what][d.ID] = true
+	}
+	return n
+}

@@ -1,0 +1,274 @@
+package engine
+
+import (
+	"cmp"
+	"context"
+	"hash/fnv"
+	"log/slog"
+	"strconv"
+	"sync"
+	"time"
+
+	"triggerd/actions"
+	"triggerd/internal/event"
+	"triggerd/internal/store"
+	"triggerd/internal/timing"
+	"triggerd/rules"
+	"triggerd/source"
+)
+
+// timer has the reader's matches wait for what their rules say of time.
+type timer struct {
+	r       *reader
+	clock   clock
+	states  map[*rules.Rule]*timing.State
+	firings []timing.Firing
+
+	mu sync.Mutex      // guards m, which others look at
+	m  *timing.Machine // nil: no rule has ever said anything of time
+}
+
+// match is a match in hand, of which the machine keeps what it needs.
+type match struct{ *rules.Match }
+
+// Append implements timing.Data.
+func (m match) Append(dst []byte) []byte {
+	return appendMatch(dst, m.Event, m.Params(), eventID(m.Event))
+}
+
+// AppendSlim implements timing.Data.
+func (m match) AppendSlim(dst []byte) []byte {
+	return appendSlimMatch(dst, m.Event, m.Params(), eventID(m.Event))
+}
+
+// use takes over the rules of a generation.
+func (t *timer) use(gen *generation) {
+	var list []*timing.Rule
+	for _, r := range gen.set.Rules {
+		if r.Enabled && r.Time != nil {
+			list = append(list, r.Time)
+		}
+	}
+	if list == nil && t.m == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.m == nil {
+		t.m = timing.New()
+	}
+	t.report("rules with time fields after a reload", t.m.SetRules(list, t.clock.now(time.Now())))
+	t.states = make(map[*rules.Rule]*timing.State, len(list))
+	for _, r := range gen.set.Rules {
+		if r.Enabled && r.Time != nil {
+			t.states[r] = t.m.State(r.Name)
+		}
+	}
+}
+
+// report tells what became of the state of rules.
+func (t *timer) report(msg string, fates []timing.Fate) {
+	for _, f := range fates {
+		level, what := slog.LevelInfo, "kept"
+		if !f.Kept {
+			level, what = slog.LevelWarn, "dropped: the rule is gone, or its time fields have changed"
+		}
+		t.r.e.log.Log(context.Background(), level, msg, "rule", f.Rule, "state", what, "values", f.States, "waiting", f.Waiting)
+	}
+}
+
+// match takes a match of a rule with time fields. It returns what fires by it,
+// which is valid until the next call.
+func (t *timer) match(m *rules.Match) []timing.Firing {
+	x := timing.Match{State: t.states[m.Rule], Role: m.Role, At: t.clock.now(m.Event.Time), Data: match{m}}
+	if !m.Keys(&x.Keys) {
+		return nil // counted as a condition that failed
+	}
+	if m.Rule.Time.Sample != 0 {
+		x.Hash = identity(m.Event)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.firings = t.m.Match(t.firings[:0], &x)
+	return t.firings
+}
+
+// identity is a hash of what identifies an event.
+func identity(ev *event.Event) uint64 {
+	h := fnv.New64a()
+	h.Write([]byte(eventID(ev)))
+	return h.Sum64()
+}
+
+// advance fires what was due before a record.
+func (t *timer) advance(rec *source.Record) {
+	if t.m == nil {
+		return
+	}
+	now, seen := t.clock.now(rec.Time), t.clock.now(t.clock.seen)
+	for {
+		t.mu.Lock()
+		deadline, absent := t.m.Next()
+		next := earlier(deadline, absent)
+		if next.IsZero() || next.After(now) {
+			t.mu.Unlock()
+			return
+		}
+		to := now
+		if t.clock.replay {
+			to, seen = next, next // each repetition, each run of a schedule
+		} else {
+			t.m.SetWall(t.clock.wall(time.Now()))
+		}
+		t.firings = t.m.Advance(t.firings[:0], to, seen)
+		t.mu.Unlock()
+		if len(t.firings) == 0 && !t.clock.replay {
+			return
+		}
+		for i := range t.firings {
+			t.plan(&t.firings[i], nil, nil)
+		}
+	}
+}
+
+// plan makes the firings of what fired: by the match in hand, of which owned is
+// the event, or nil.
+func (t *timer) plan(f *timing.Firing, m *rules.Match, owned *event.Event) {
+	rule := t.r.gen.byName[f.Rule.Name]
+	out := actions.Firing{Event: owned, Timing: event.Timing{By: f.By, Suppressed: f.Suppressed}}
+	id := ""
+	switch {
+	case f.Kind == timing.Run:
+		out.Event = t.clockEvent(event.Schedule, f)
+		id = "clock:" + strconv.FormatInt(f.Tag, 10) + "/0"
+		out.Summary = t.summary(f.Summary)
+		t.r.e.counts.matches.Add(1)
+		t.r.gen.states[rule].matches.Add(1)
+	case len(f.Items) == 0 && owned == nil: // what was expected never came
+		out.Event = t.clockEvent(event.Absent, f)
+		id = absentID(f.Tag, f.By)
+	case len(f.Items) == 0:
+		out.Params, id = m.Params(), eventID(owned)
+	default:
+		for i := range f.Items {
+			item, ok := t.item(f, &f.Items[i])
+			if ok {
+				out.Event, out.Params, id = item.Event, item.Params, item.ID
+				out.Batch = append(out.Batch, item)
+			}
+		}
+		if out.Event == nil {
+			return
+		}
+		if f.Kind != timing.Batched {
+			out.Batch = nil
+		}
+	}
+	if f.Rule.For > 0 {
+		out.By = "" // it is the key
+	}
+	switch f.Kind {
+	case timing.Missing:
+		out.Status = "firing"
+	case timing.Resolved:
+		out.Status = "resolved"
+	}
+	if r := f.Rule; r.Count.Over > 0 || r.Debounce.Wait > 0 || r.Batch.Max > 0 {
+		out.Count, out.First, out.Last = f.Count, f.First, f.Last
+	}
+	t.r.plan(rule, id, out)
+}
+
+// item makes what was kept whole again.
+func (t *timer) item(f *timing.Firing, it *timing.Item) (event.Item, bool) {
+	if it.Data == nil {
+		return event.Item{Event: t.clockEvent(event.Absent, f), ID: absentID(f.Tag, it.By)}, true
+	}
+	ev, params, id, err := parseMatch(it.Data)
+	if err != nil {
+		t.r.e.log.Error("a match that was kept cannot be read, it does not fire", "rule", f.Rule.Name, "err", err)
+		return event.Item{}, false
+	}
+	if it.Kind == timing.Missing {
+		ev.Name, ev.Origin, ev.Cause, ev.Command, ev.Time = event.Absent, event.FromClock, event.CauseUnknown, "", it.At
+		id = absentID(cmp.Or(f.Tag, it.At.UnixMilli()), it.By)
+	}
+	return event.Item{Event: ev, Params: params, ID: id}, true
+}
+
+// clockEvent is an event of no key.
+func (t *timer) clockEvent(name string, f *timing.Firing) *event.Event {
+	return &event.Event{Name: name, Origin: event.FromClock, Time: f.At, Source: t.r.addr}
+}
+
+// absentID is what the IDs of firings begin with that tell of an absence.
+func absentID(ms int64, by string) string {
+	h := fnv.New64a()
+	h.Write([]byte(by))
+	return "absent:" + strconv.FormatInt(ms, 10) + "/" + strconv.FormatUint(h.Sum64(), 36)
+}
+
+func (t *timer) summary(lines []timing.Line) []event.Line {
+	out := make([]event.Line, len(lines))
+	for i, l := range lines {
+		out[i] = event.Line{Rule: l.Rule, Count: l.Count, Suppressed: l.Suppressed, First: l.First, Last: l.Last}
+		if l.Data == nil {
+			continue
+		}
+		ev, params, _, err := parseMatch(l.Data)
+		if err != nil {
+			t.r.e.log.Error("the last event of a summary cannot be read", "rule", l.Rule, "err", err)
+			continue
+		}
+		out[i].Event, out[i].Params = ev, params
+	}
+	return out
+}
+
+// wake is when a record is wanted for something that is due; zero: never.
+func (t *timer) wake() time.Time {
+	if t.m == nil || t.clock.replay {
+		return time.Time{}
+	}
+	due, absent := t.m.Next()
+	return earlier(t.clock.machine(due), t.clock.wake(t.clock.machine(absent)))
+}
+
+func (t *timer) dirty() int {
+	if t.m == nil {
+		return 0
+	}
+	return t.m.Dirty()
+}
+
+// gather adds what has changed to ch.
+func (t *timer) gather(ch *changes) {
+	if t.m == nil || t.m.Dirty() == 0 {
+		return
+	}
+	t.m.Changes(
+		func(key, value []byte) { ch.add(store.Timers, putEntry, key, value) },
+		func(key []byte) { ch.add(store.Timers, deleteEntry, key, nil) },
+	)
+	ch.add(stateSpace, putEntry, clockEntry, strconv.AppendInt(nil, t.clock.now(time.Now()).UnixMilli(), 10))
+}
+
+// restore takes over what an earlier process has left.
+func (t *timer) restore(st *store.Store, ch *changes) error {
+	if t.m == nil {
+		ch.add(store.Timers, deleteFrom, nil, nil)
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for entry, err := range st.Scan(store.Timers, nil, nil) {
+		if err != nil {
+			return err
+		}
+		if err := t.m.Restore(entry.Key, entry.Value); err != nil {
+			t.r.e.log.Error("state of a rule with time fields cannot be read, it begins anew", "err", err)
+		}
+	}
+	t.report("rules with time fields after the start", t.m.Restored())
+	return nil
+}
