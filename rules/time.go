@@ -265,6 +265,8 @@ func (d *timeDecoder) once() {
 		t, _ := v.table()
 		if v, ok := t.get("by"); ok {
 			d.timed.once = d.by(v)
+		} else {
+			t.errorf(`once = { by = "params.id" }`, "by is missing")
 		}
 		t.done()
 	default:

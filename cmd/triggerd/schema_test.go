@@ -146,10 +146,55 @@ name = "late"
 event = "expired"
 on_time = true
 action = { type = "log" }
+[windows.w]
+weekdays = ["mon:fri", "sun"]
+times = "08:00-18:00"
+days_of_month = ["1:5", -1]
+months = ["jan:mar", 12]
+timezone = "UTC"
+[[rule]]
+name = "often"
+key = "o:{id}"
+sample = 0.5
+dedupe = { by = "params.id", ttl = "1h" }
+count = { over = 100, within = "10s", by = ["params.id", "db"] }
+active = "w"
+mute = ["w"]
+outside = "hold"
+once = { by = "key" }
+throttle = { max = 1, per = "1m", by = "key" }
+batch = { max = 500, wait = "1s", by = "params.id" }
+max_keys = 5
+action = { type = "log" }
+[[rule]]
+name = "silent"
+key = "hb:{id}"
+event = "set"
+absent = { for = "90s", by = "params.id", expect = ["a"], repeat = "15m", send_resolved = true }
+cancel = [
+  { key = "hb:{id}", event = "del" },
+  { key = ["x:{id}"], key_not = "y", key_regex = "z", command = "SET", command_not = "DEL", db = 0, type = "string", when = "true" },
+]
+once = true
+action = { type = "log" }
+[[rule]]
+name = "settled"
+key = "s"
+debounce = { wait = "2s", max_wait = "30s", by = "key" }
+once = "key"
+action = { type = "log" }
+[[rule]]
+name = "low"
+key = "l"
+when = "num(after) < 5"
+for = "5m"
+action = { type = "log" }
 [[rule]]
 name = "clock"
 schedule = "@daily"
 timezone = "UTC"
+summarize = ["often"]
+catch_up = true
 [[rule.action]]
 type = "log"
 level = "warn"
@@ -161,6 +206,7 @@ type = "print"
 format = "json"
 [[test]]
 name = "t"
+start = "2024-01-01T07:00:00+01:00"
 feed = ["SET a:1 b", { at = "+1m" }]
 expect = { r = 1 }
 `
@@ -168,7 +214,7 @@ expect = { r = 1 }
 // What triggerd takes the schema takes.
 func TestSchemaAccepts(t *testing.T) {
 	s := compileSchema(t)
-	for name, text := range map[string]string{"the example": string(examples.Rules), "every field": everyField} {
+	for name, text := range map[string]string{"the example": string(examples.Rules), "the example of time": string(examples.Time), "every field": everyField} {
 		if _, err := engine.ParseRules("rules.toml", []byte(strings.Replace(text, `include = "none/*.toml"`, "", 1)), engine.ActionOptions{}); err != nil {
 			t.Errorf("%s: triggerd: %v", name, err)
 		}
@@ -182,6 +228,9 @@ func TestSchemaAccepts(t *testing.T) {
 func TestSchemaRejects(t *testing.T) {
 	s := compileSchema(t)
 	rule := "[[rule]]\nname = \"r\"\n[[rule.action]]\ntype = \"log\"\n"
+	timed := func(field string) string {
+		return "[[rule]]\nname = \"r\"\nkey = \"a\"\nevent = \"set\"\n" + field + "\n[[rule.action]]\ntype = \"log\"\n"
+	}
 	for _, text := range []string{
 		"[sauce]\n",
 		"[source]\nstart = \"now\"\n",
@@ -211,6 +260,18 @@ func TestSchemaRejects(t *testing.T) {
 		strings.Replace(rule, "name = \"r\"", "name = \"r\"\ndb = -1", 1),
 		strings.Replace(rule, "name = \"r\"", "name = \"r\"\nkey = 7", 1),
 		strings.Replace(rule, "name = \"r\"", "name = \"r\"\nenabled = \"yes\"", 1),
+		timed("sample = 1.5"), timed("sample = 0"), timed(`sample = "10%"`),
+		timed(`dedupe = { ttl = "1h" }`), timed(`dedupe = { by = "key" }`), timed(`dedupe = "1h"`), timed(`dedupe = { by = "", ttl = "1h" }`),
+		timed(`count = { over = 0, within = "1s" }`), timed(`count = { over = 5 }`), timed(`count = { within = "1s" }`), timed(`count = { over = 5, within = "0s" }`),
+		timed(`absent = { by = "key" }`), timed(`absent = { for = "1m", expect = ["a"] }`), timed(`absent = { for = "1m", send_resolved = 1 }`), timed(`absent = { for = "-1m" }`),
+		timed("absent = { for = \"1m\" }\ncancel = {}"), timed("absent = { for = \"1m\" }\ncancel = \"a\""), timed("absent = { for = \"1m\" }\ncancel = { kye = \"a\" }"),
+		timed(`debounce = { max_wait = "1s" }`), timed(`debounce = "1s"`), timed(`for = { wait = "1s" }`),
+		timed(`active = 5`), timed(`outside = "keep"`), timed(`once = 5`), timed(`once = {}`),
+		timed(`throttle = { max = 0, per = "1s" }`), timed(`throttle = { max = 1 }`), timed(`throttle = { max = 1, per = 5 }`),
+		timed(`batch = { max = 1, wait = "1s" }`), timed(`batch = { max = 5 }`), timed(`max_keys = 0`), timed(`catch_up = 1`), timed(`summarize = 5`),
+		rule + "send_resolved = true\n",
+		"[windows.w]\n", "[windows.w]\nday = \"mon\"\n", "[windows.w]\ntimezone = \"UTC\"\n", "[windows.w]\ntimes = 8\n", "[windows.w]\nmonths = [true]\n",
+		rule + "[[test]]\nname = \"t\"\nstart = \"7:00\"\nfeed = \"SET a 1\"\nexpect = {}\n",
 	} {
 		if _, err := engine.ParseRules("rules.toml", []byte(text), engine.ActionOptions{}); err == nil {
 			t.Errorf("triggerd takes\n%s", text)
