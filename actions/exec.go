@@ -212,7 +212,7 @@ func (c *command) takePermanentExit(d *fields) {
 
 // Do runs the program once and waits for it.
 func (c *command) Do(ctx context.Context, f *Firing) (Result, error) {
-	ctx, stop := context.WithTimeoutCause(ctx, c.timeout, fmt.Errorf("not done within %s: %w", c.timeout, context.DeadlineExceeded))
+	ctx, stop := limited(ctx, c.timeout, "not done")
 	defer stop()
 	v := &view{firing: f}
 	args, err := c.renderArgs(v)

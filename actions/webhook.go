@@ -353,9 +353,7 @@ func (w *webhook) takeSign(d *fields) {
 
 // Do makes one request. See webhook for what counts as delivered.
 func (w *webhook) Do(ctx context.Context, f *Firing) (Result, error) {
-	ctx, stop := context.WithTimeoutCause(ctx, w.timeout, fmt.Errorf("no answer within %s: %w", w.timeout, context.DeadlineExceeded))
-	defer stop()
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := limited(ctx, w.timeout, "no answer")
 	defer cancel()
 
 	r, err := w.newRequest(f, time.Now())
@@ -410,6 +408,15 @@ type request struct {
 	url    string
 	header http.Header
 	body   []byte // nil: none
+
+	values []string // what the values of most headers are part of
+}
+
+// set sets a header by its canonical name.
+func (r *request) set(name, value string) {
+	n := len(r.values)
+	r.values = append(r.values, value)
+	r.header[name] = r.values[n : n+1 : n+1]
 }
 
 // newRequest renders everything. Its errors are permanent.
@@ -419,7 +426,7 @@ func (w *webhook) newRequest(f *Firing, now time.Time) (*request, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &request{url: target, header: http.Header{}}
+	r := &request{url: target, header: make(http.Header, 12), values: make([]string, 0, 12)}
 	if err := w.setBody(r, v); err != nil {
 		return nil, err
 	}
@@ -428,14 +435,14 @@ func (w *webhook) newRequest(f *Firing, now time.Time) (*request, error) {
 		if err != nil {
 			return nil, fmt.Errorf("header %s: %w", h.name, err)
 		}
-		r.header.Set(h.name, value)
+		r.set(h.name, value)
 	}
-	r.header.Set("User-Agent", w.agent)
-	r.header.Set("Webhook-Id", f.ID)
-	r.header.Set("Webhook-Timestamp", strconv.FormatInt(now.Unix(), 10))
-	r.header.Set("Traceparent", traceparent(f.ID, f.Attempt))
+	r.set("User-Agent", w.agent)
+	r.set("Webhook-Id", f.ID)
+	r.set("Webhook-Timestamp", strconv.FormatInt(now.Unix(), 10))
+	r.set("Traceparent", traceparent(f.ID, f.Attempt))
 	if len(w.signers) > 0 {
-		r.header.Set("Webhook-Signature", signature(w.signers, f.ID, now.Unix(), r.body))
+		r.set("Webhook-Signature", signature(w.signers, f.ID, now.Unix(), r.body))
 	}
 	for name, values := range r.header {
 		if !validHeaderValue(values[0]) {
@@ -443,7 +450,7 @@ func (w *webhook) newRequest(f *Firing, now time.Time) (*request, error) {
 		}
 	}
 	if r.header["Accept"] == nil {
-		r.header.Set("Accept", "*/*") // else resty asks for what we send
+		r.set("Accept", "*/*") // else resty asks for what we send
 	}
 	// net/http sends again over a new connection where a kept one turned out to
 	// be dead, if the request says that it may: this key, which without a value
@@ -479,11 +486,11 @@ func (w *webhook) setBody(r *request, v *view) error {
 		r.body = nil
 		return nil
 	}
-	r.header.Set("Content-Type", w.contentType)
+	r.set("Content-Type", w.contentType)
 	if w.gzip {
 		if z := compressed(r.body); z != nil {
 			r.body = z
-			r.header.Set("Content-Encoding", "gzip")
+			r.set("Content-Encoding", "gzip")
 		}
 	}
 	return nil
@@ -524,6 +531,15 @@ type shownError struct {
 func (e *shownError) Error() string { return e.shown }
 func (e *shownError) Unwrap() error { return e.err }
 
+// limited returns a context that ends after d, for which the error says what did
+// not come in time. Where the parent ends before it takes less to make.
+func limited(ctx context.Context, d time.Duration, what string) (context.Context, context.CancelFunc) {
+	if at, ok := ctx.Deadline(); ok && time.Until(at) <= d {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeoutCause(ctx, d, fmt.Errorf("%s within %s: %w", what, d, context.DeadlineExceeded))
+}
+
 // contextError returns the cause of ctx's end, as an error that is ctx.Err()
 // too.
 func contextError(ctx context.Context) error {
@@ -545,9 +561,11 @@ const (
 // answer judges a response and closes it. cancel ends the request, and with it
 // a read of its body.
 func (w *webhook) answer(resp *http.Response, r *request, cancel func()) (Result, error) {
-	slow := time.AfterFunc(drainTime, cancel)
-	defer slow.Stop()
 	defer resp.Body.Close()
+	if resp.ContentLength != 0 {
+		slow := time.AfterFunc(drainTime, cancel)
+		defer slow.Stop()
+	}
 	rest := io.LimitReader(resp.Body, drainBytes)
 
 	v := w.statuses.of(resp.StatusCode)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"time"
 
@@ -99,7 +100,14 @@ func (o *outbox) wakeAt(ep *endpoint, t time.Time) {
 	})
 }
 
-var errTimeout = errors.New("attempt took longer than its timeout")
+// timeoutError is why an attempt was ended that took longer than it may.
+type timeoutError time.Duration
+
+func (e timeoutError) Error() string {
+	return fmt.Sprintf("attempt took longer than its timeout of %s", time.Duration(e))
+}
+
+func (timeoutError) Unwrap() error { return context.DeadlineExceeded }
 
 // attempt makes one attempt of a job, and settles it.
 func (o *outbox) attempt(l *lane, j job, action actions.Action) {
@@ -152,11 +160,14 @@ func (o *outbox) firing(ep *endpoint, j *job) (*actions.Firing, *rules.Action, e
 }
 
 func do(ctx context.Context, action actions.Action, f *actions.Firing, timeout time.Duration) (actions.Result, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("%w of %s", errTimeout, timeout))
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, timeoutError(timeout))
 	defer cancel()
 	res, err := action.Do(ctx, f)
-	if err != nil && errors.Is(context.Cause(ctx), errTimeout) && !actions.IsPermanent(err) {
-		err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
+	if err == nil || actions.IsPermanent(err) {
+		return res, err
+	}
+	if late, ok := errors.AsType[timeoutError](context.Cause(ctx)); ok && !errors.Is(err, late) {
+		err = fmt.Errorf("%w: %w", late, err)
 	}
 	return res, err
 }
@@ -250,6 +261,9 @@ func (o *outbox) judge(ep *endpoint, s *settlement, err error) {
 func (o *outbox) report(f *actions.Firing, s *settlement, err error, pause time.Duration) {
 	if f == nil {
 		o.log.Error("job cannot be read", "action", s.endpoint, "seq", s.job.seq, "err", err)
+		return
+	}
+	if s.what == delivered && !o.log.Enabled(context.Background(), slog.LevelDebug) {
 		return
 	}
 	about := []any{"rule", f.Rule, "action", f.Action, "firing", f.ID, "attempt", f.Attempt}

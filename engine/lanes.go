@@ -7,6 +7,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"triggerd/actions"
 	"triggerd/internal/store"
 	"triggerd/rules"
@@ -46,18 +48,19 @@ type endpoint struct {
 	timer       *time.Timer // dispatches at wake; nil before its first use
 	wake        time.Time   // zero: not
 
-	lanes   map[uint64]*lane
-	waiting map[*lane]*time.Timer // those whose first job is not due yet
-	ready   fifo[*lane]           // some may be empty, where jobs were dropped
-	ages    fifo[aged]            // in the order in which they were indexed, which is nearly that of their age
-	workers int
-	pending int // jobs in the store and on the way there
-	tally   tally
-	indexed int  // jobs in lanes
-	loaded  int  // those of them whose firing is in memory
-	reading bool // jobs are being read ahead
-	next    uint64
-	more    bool // the store has jobs from next on that are not indexed
+	lanes     map[uint64]*lane
+	waiting   map[*lane]*time.Timer // those whose first job is not due yet
+	ready     fifo[*lane]           // some may be empty, where jobs were dropped
+	ages      fifo[aged]            // in the order in which they were indexed, which is nearly that of their age
+	workers   int
+	pending   int // jobs in the store and on the way there
+	tally     tally
+	observers [len(outcomes)]prometheus.Observer // of its kind; nil: not looked up yet
+	indexed   int                                // jobs in lanes
+	loaded    int                                // those of them whose firing is in memory
+	reading   bool                               // jobs are being read ahead
+	next      uint64
+	more      bool // the store has jobs from next on that are not indexed
 }
 
 // lane is what keeps its order.
@@ -166,6 +169,7 @@ func keyHash(db int, key []byte) uint64 {
 func (ep *endpoint) use(c endpointConfig) {
 	ep.action, ep.spec, ep.concurrency = c.action, c.spec, c.concurrency
 	ep.gate.max, ep.gate.per = c.rate.Max, c.rate.Per
+	clear(ep.observers[:])
 }
 
 // put indexes a job, and reports whether its lane became ready by that. The

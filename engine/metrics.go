@@ -65,9 +65,14 @@ func (t *tally) note(s *settlement, took time.Duration) {
 // observed counts an attempt of an endpoint. The caller holds the lock.
 func (o *outbox) observed(ep *endpoint, s *settlement) {
 	ep.tally.note(s, s.took)
-	if ep.spec != nil {
-		o.instruments.attempt.WithLabelValues(ep.spec.Kind, outcomes[s.what]).Observe(s.took.Seconds())
+	if ep.spec == nil {
+		return
 	}
+	seen := &ep.observers[s.what]
+	if *seen == nil {
+		*seen = o.instruments.attempt.WithLabelValues(ep.spec.Kind, outcomes[s.what])
+	}
+	(*seen).Observe(s.took.Seconds())
 }
 
 // Collector returns the engine's metrics, all of which begin with "triggerd_".

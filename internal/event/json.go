@@ -23,6 +23,7 @@ import (
 // "by", "count", "first", "last", "suppressed", "events" of a batch, each with
 // "id" and "time" beside what the data tells of an event, and "summary".
 func AppendJSON(dst []byte, e *Event, d Delivery) []byte {
+	dst = slices.Grow(dst, e.jsonSize()+len(d.ID)+2*len(d.Rule))
 	dst = append(dst, `{"specversion":"1.0","id":`...)
 	dst = appendString(dst, d.ID)
 	dst = append(dst, `,"type":`...)
@@ -44,6 +45,15 @@ func AppendJSON(dst []byte, e *Event, d Delivery) []byte {
 	dst = e.appendTruncated(dst)
 	dst = d.Timing.appendJSON(dst)
 	return append(dst, `}}`...)
+}
+
+// jsonSize is about how much the JSON of an ordinary event takes.
+func (e *Event) jsonSize() int {
+	n := 640 + 2*len(e.Key) + len(e.Source) + len(e.ReplID)
+	for _, a := range e.Args {
+		n += len(a) + 3
+	}
+	return n + len(e.Tx.ID)
 }
 
 // appendChange appends what an event tells, as the members of an object.
