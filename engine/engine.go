@@ -69,7 +69,8 @@ type Engine struct {
 	counts counts
 	mirror atomic.Pointer[keyspace.Stats] // as the reader last told
 
-	restored atomic.Bool // the mirror is known from an earlier process
+	timing   atomic.Pointer[timer] // the reader's; nil before it reads
+	restored atomic.Bool           // the mirror is known from an earlier process
 
 	started time.Time
 	states  ruleStates

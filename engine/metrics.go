@@ -107,6 +107,8 @@ var (
 	descMatches       = describe("rule_matches_total", "Events that a rule matched.", "rule")
 	descFirings       = describe("rule_firings_total", "Deliveries that a rule planned, one for each match and action.", "rule")
 	descSkipped       = describe("rule_skipped_total", "Matches that planned nothing, by reason: paused or dry_run.", "rule", "reason")
+	descSuppressed    = describe("rule_suppressed_total", "Matches and firings that a rule's time fields held back, by reason.", "rule", "reason")
+	descStates        = describe("rule_time_states", "Values by which a rule with time fields counts or waits.", "rule")
 	descDropped       = describe("rule_dropped_total", "Firings of a rule that were dropped because too many waited.", "rule")
 	descConditionErrs = describe("rule_condition_errors_total", "Events for which a rule's condition could not be evaluated.", "rule")
 	descRulePaused    = describe("rule_paused", "1 while the rule is paused.", "rule")
@@ -135,7 +137,7 @@ var (
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descConnected, descOffset, descSavedOffset, descLag, descDataAge, descConnects, descResyncs, descGaps, descStreamErrors,
-		descRecords, descStreamBytes, descEvents, descMirrorKeys, descMirrorBytes, descValuesLost, descMatches, descFirings, descSkipped, descDropped, descConditionErrs, descRulePaused,
+		descRecords, descStreamBytes, descEvents, descMirrorKeys, descMirrorBytes, descValuesLost, descMatches, descFirings, descSkipped, descSuppressed, descStates, descDropped, descConditionErrs, descRulePaused,
 		descAttempts, descAttemptSeconds, descPending, descPendingLimit, descOldest, descInFlight, descBackingOff, descBreaker, descActionPaused,
 		descDead, descStoreBytes, descStoreFree, descStoreFull, descStoreDamaged, descReloadOK, descReloadAt,
 	} {
@@ -228,6 +230,12 @@ func (m metricSink) rule(r *RuleStatus) {
 	m.count(descFirings, r.Firings, r.Name)
 	m.count(descSkipped, r.Skipped, r.Name, "paused")
 	m.count(descSkipped, r.DryRuns, r.Name, "dry_run")
+	for reason, n := range r.Suppressed {
+		m.count(descSuppressed, n, r.Name, reason)
+	}
+	if r.States > 0 {
+		m.gauge(descStates, float64(r.States), r.Name)
+	}
 	m.count(descDropped, r.Dropped, r.Name)
 	m.count(descConditionErrs, r.ConditionErrors, r.Name)
 	m.gauge(descRulePaused, truth(!r.PausedSince.IsZero()), r.Name)

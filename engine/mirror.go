@@ -86,7 +86,6 @@ func (r *reader) use(gen *generation) {
 		r.st.fresh = true
 	}
 	r.gen = gen
-	r.timing.use(gen)
 	if !gen.set.NeedsSomething() {
 		r.in.SetNeed(nil, keyspace.Classes{})
 		return

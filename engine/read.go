@@ -42,9 +42,13 @@ func (e *Engine) read(ctx context.Context, from source.Position) error {
 	r.timing.r, r.timing.clock.replay = &r, e.cfg.Replay
 	r.timing.clock.start(time.Time{})
 	r.use(e.gen.Load())
+	if !e.cfg.Replay { // a recording's clock begins with it
+		r.timing.use(r.gen, time.Now())
+	}
 	if err := r.restore(from); err != nil {
 		return err
 	}
+	e.timing.Store(&r.timing)
 	if e.cfg.Empty {
 		r.beginEmpty()
 	}
@@ -75,8 +79,12 @@ func (e *Engine) read(ctx context.Context, from source.Position) error {
 // interpret makes the record's events.
 func (r *reader) interpret(rec *source.Record) {
 	r.events = r.events[:0]
-	if gen := r.e.gen.Load(); gen != r.gen {
+	gen := r.e.gen.Load()
+	if gen != r.gen {
 		r.use(gen)
+	}
+	if gen != r.timing.gen {
+		r.timing.use(gen, rec.Time)
 	}
 	r.expire(rec)
 	switch rec.Kind {

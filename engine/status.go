@@ -77,6 +77,11 @@ type RuleStatus struct {
 	Dropped         int64     `json:"dropped"`  // firings that there was no room for
 	ConditionErrors int64     `json:"condition_errors"`
 	ConditionError  string    `json:"condition_error,omitempty"` // the first of the present rules
+
+	// Of a rule with time fields: the values by which it counts or waits now,
+	// and what did not fire, by reason, since the process began.
+	States     int              `json:"states,omitempty"`
+	Suppressed map[string]int64 `json:"suppressed,omitempty"`
 }
 
 // ActionStatus is how an action is doing: a target, or a rule's own.
@@ -234,6 +239,9 @@ func (e *Engine) ruleStatus(paused map[string]time.Time) []RuleStatus {
 		if text := st.lastConditionError.Load(); text != nil {
 			list[i].ConditionError = *text
 		}
+	}
+	if t := e.timing.Load(); t != nil {
+		t.addTo(list)
 	}
 	return list
 }

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 	"strings"
-	"time"
 
 	"triggerd/actions"
 	"triggerd/rules"
@@ -42,9 +41,6 @@ func times(n int) string {
 	return fmt.Sprintf("%d firings", n)
 }
 
-// testStart is when every test begins, a Monday.
-var testStart = time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)
-
 // RunTest plays a test's feed to the rules of the set that it is of, through
 // the same interpreter and matcher as the daemon's, with a clock of its own. A
 // rule with several actions fires once for each match. Nothing is delivered.
@@ -72,8 +68,14 @@ func RunTest(ctx context.Context, set *rules.Set, test *rules.Test, o ActionOpti
 // notes of time that append-only files have.
 func feedText(test *rules.Test) string {
 	var b strings.Builder
-	now := testStart
-	note := func() { fmt.Fprintf(&b, "#TS:%d.%09d\r\n", now.Unix(), now.Nanosecond()) }
+	now := test.Start
+	note := func() {
+		fmt.Fprintf(&b, "#TS:%d", now.Unix())
+		if now.Nanosecond() != 0 {
+			fmt.Fprintf(&b, ".%09d", now.Nanosecond())
+		}
+		b.WriteString("\r\n")
+	}
 	note()
 	for _, s := range test.Feed {
 		if s.Pause > 0 {

@@ -20,12 +20,13 @@ import (
 // timer has the reader's matches wait for what their rules say of time.
 type timer struct {
 	r       *reader
+	gen     *generation
 	clock   clock
 	states  map[*rules.Rule]*timing.State
 	firings []timing.Firing
 
 	mu sync.Mutex      // guards m, which others look at
-	m  *timing.Machine // nil: no rule has ever said anything of time
+	m  *timing.Machine // set by the reader alone; nil: no rule has ever said anything of time
 }
 
 // match is a match in hand, of which the machine keeps what it needs.
@@ -41,23 +42,24 @@ func (m match) AppendSlim(dst []byte) []byte {
 	return appendSlimMatch(dst, m.Event, m.Params(), eventID(m.Event))
 }
 
-// use takes over the rules of a generation.
-func (t *timer) use(gen *generation) {
+// use takes over the rules of a generation, at now by the machine's clock.
+func (t *timer) use(gen *generation, now time.Time) {
+	t.gen = gen
 	var list []*timing.Rule
 	for _, r := range gen.set.Rules {
 		if r.Enabled && r.Time != nil {
 			list = append(list, r.Time)
 		}
 	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	if list == nil && t.m == nil {
 		return
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	if t.m == nil {
 		t.m = timing.New()
 	}
-	t.report("rules with time fields after a reload", t.m.SetRules(list, t.clock.now(time.Now())))
+	t.report("rules with time fields after a reload", t.m.SetRules(list, t.clock.now(now)))
 	t.states = make(map[*rules.Rule]*timing.State, len(list))
 	for _, r := range gen.set.Rules {
 		if r.Enabled && r.Time != nil {
@@ -230,7 +232,9 @@ func (t *timer) wake() time.Time {
 	if t.m == nil || t.clock.replay {
 		return time.Time{}
 	}
+	t.mu.Lock()
 	due, absent := t.m.Next()
+	t.mu.Unlock()
 	return earlier(t.clock.machine(due), t.clock.wake(t.clock.machine(absent)))
 }
 
@@ -238,12 +242,19 @@ func (t *timer) dirty() int {
 	if t.m == nil {
 		return 0
 	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	return t.m.Dirty()
 }
 
 // gather adds what has changed to ch.
 func (t *timer) gather(ch *changes) {
-	if t.m == nil || t.m.Dirty() == 0 {
+	if t.m == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.m.Dirty() == 0 {
 		return
 	}
 	t.m.Changes(

@@ -178,7 +178,7 @@ type delivery struct {
 		Count      int
 		Suppressed int
 		Events     []struct{ ID, Key string }
-		Summary []struct {
+		Summary    []struct {
 			Rule              string
 			Count, Suppressed int
 		}

@@ -22,6 +22,7 @@ import (
 func newStatusCommand() *cobra.Command {
 	c := &client{}
 	var watch, all bool
+	var rule string
 	cmd := &cobra.Command{
 		Use:   "status",
 		Short: "Show how the running daemon is doing",
@@ -34,24 +35,31 @@ Where to look first:
   BREAKER        open: it fails again and again, and is probed once in a while
   LAST ERROR     what its receiver said; 'triggerd deliveries list --failing' has more
   gaps           changes that were never seen, since the server no longer had them
-Rules that nothing happens to are left out, unless --all is given.`,
+Rules that nothing happens to are left out, unless --all is given. With --rule
+it shows what one rule with time fields counts and waits for.`,
 		Example: `  triggerd status
+  triggerd status --rule worker-heartbeat
   triggerd status --watch
   triggerd status --json | jq '.actions[] | select(.pending > 0)'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			out := cmd.OutOrStdout()
+			show := func(ctx context.Context, out io.Writer) error { return c.status(ctx, out, all) }
+			if rule != "" {
+				show = func(ctx context.Context, out io.Writer) error { return c.ruleStatus(ctx, out, rule) }
+			}
 			if !watch {
-				return c.status(cmd.Context(), out, all)
+				return show(cmd.Context(), out)
 			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 			defer stop()
-			return c.watch(ctx, out, all)
+			return c.watch(ctx, out, show)
 		},
 	}
 	c.addFlags(cmd)
 	cmd.Flags().BoolVar(&watch, "watch", false, "show it again every two seconds, until interrupted")
 	cmd.Flags().BoolVar(&all, "all", false, "show every rule")
+	cmd.Flags().StringVar(&rule, "rule", "", "show what this rule counts and waits for")
 	return cmd
 }
 
@@ -73,14 +81,14 @@ func (c *client) status(ctx context.Context, out io.Writer, all bool) error {
 
 // watch shows the status until ctx is done. A daemon that does not answer for
 // a while, since it is restarted, does not end it.
-func (c *client) watch(ctx context.Context, out io.Writer, all bool) error {
+func (c *client) watch(ctx context.Context, out io.Writer, show func(context.Context, io.Writer) error) error {
 	file, _ := out.(*os.File)
 	clear := file != nil && term.IsTerminal(int(file.Fd())) && !c.json
 	tick := time.NewTicker(2 * time.Second)
 	defer tick.Stop()
 	for {
 		var page strings.Builder
-		if err := c.status(ctx, &page, all); err != nil && ctx.Err() == nil {
+		if err := show(ctx, &page); err != nil && ctx.Err() == nil {
 			fmt.Fprintln(&page, err)
 		}
 		if clear {
@@ -194,14 +202,14 @@ func showRules(out io.Writer, s *web.Status, all bool) error {
 	}
 	if len(shown) > 0 {
 		fmt.Fprintln(out)
-		t := newTable(out, "RULE", "STATE", "MATCHES", "FIRINGS", "SKIPPED", "DROPPED", "CONDITION ERRORS")
+		t := newTable(out, "RULE", "STATE", "MATCHES", "FIRINGS", "SKIPPED", "SUPPRESSED", "DROPPED", "CONDITION ERRORS")
 		for i := range shown {
 			r := &shown[i]
 			errs := count(r.ConditionErrors)
 			if r.ConditionError != "" {
 				errs += ": " + short(r.ConditionError, 60)
 			}
-			t.row(r.Name, ruleState(r, s.At), count(r.Matches), count(r.Firings), count(r.Skipped+r.DryRuns), count(r.Dropped), errs)
+			t.row(r.Name, ruleState(r, s.At), count(r.Matches), count(r.Firings), count(r.Skipped+r.DryRuns), count(suppressed(r)), count(r.Dropped), errs)
 		}
 		if err := t.end(); err != nil {
 			return err
@@ -211,6 +219,14 @@ func showRules(out io.Writer, s *web.Status, all bool) error {
 		fmt.Fprintf(out, "\n%s matched nothing yet (--all shows all)\n", plural(n, "rule"))
 	}
 	return nil
+}
+
+// suppressed is how much a rule's time fields held back.
+func suppressed(r *engine.RuleStatus) (n int64) {
+	for _, by := range r.Suppressed {
+		n += by
+	}
+	return n
 }
 
 func ruleState(r *engine.RuleStatus, now time.Time) string {

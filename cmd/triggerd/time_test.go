@@ -173,3 +173,27 @@ func tally(ds []delivery) map[string]map[string]bool {
 	}
 	return n
 }
+
+// What a rule counts and waits for can be looked at while it does.
+func TestStatusOfRule(t *testing.T) {
+	srv := redistest.Start(t, "redis-7.0")
+	dir, hook := t.TempDir(), newSink(t)
+	rules := strings.Replace(timeRules(srv.Addr, hook.URL), "[targets.hook]", "[http]\nlisten = \"127.0.0.1:0\"\n[targets.hook]", 1)
+	rules = strings.ReplaceAll(rules, `"3s"`, `"1h"`)
+	write(t, dir, "rules.toml", rules)
+	p := startWith(t, command(t, dir), "TRIGGERD_HTTP=")
+	p.logs.await(t, `msg="attached`, 1)
+	api := apiOf(t, p)
+	for _, key := range []string{"throttled:a", "throttled:a", "throttled:a", "throttled:a", "beat:w", "settled:x", "settled:x"} {
+		redistest.Do(t, srv, "INCR", key)
+	}
+	awaitAnswer(t, api, `(?m)^suppressed throttle 2\n(.*\n)*throttle +a +2 +2$`, "status", "--rule", "throttled")
+	awaitAnswer(t, api, `(?m)^states +2, 2 armed timers\n(.*\n)*absent +never +in 59m.*\nabsent +w +in (59m|1h)`, "status", "--rule", "silent")
+	awaitAnswer(t, api, `(?m)^debounce +x +in (59m|1h).* +2$`, "status", "--rule", "settled")
+	awaitAnswer(t, api, `(?m)^next run +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d, in \ds$`, "status", "--rule", "each-second")
+	awaitAnswer(t, api, `(?m)^throttled +on +4 +2 +0 +2 +0 +0$`, "status")
+	if _, err := ask(t, api, "status", "--rule", "nosuch"); err == nil || !strings.Contains(err.Error(), `rule "nosuch": not found`) {
+		t.Errorf("a rule that is not there: %v", err)
+	}
+	p.stop()
+}

@@ -63,6 +63,7 @@ type Error struct {
 
 func (s *Server) api(mux *http.ServeMux) {
 	mux.HandleFunc("GET /api/v1/status", s.status)
+	mux.HandleFunc("GET /api/v1/rules/{name...}", s.rule)
 	mux.HandleFunc("GET /api/v1/deliveries", s.deliveries)
 	mux.HandleFunc("GET /api/v1/deliveries/{ref...}", s.delivery)
 	mux.HandleFunc("POST /api/v1/deliveries/retry", s.retryDeliveries)
@@ -79,6 +80,15 @@ func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
 	st, err := s.cfg.Engine.Status()
 	s.answer(w, Status{s.cfg.Version, st}, 0, err)
 }
+
+// rule answers with what a rule counts and waits for.
+func (s *Server) rule(w http.ResponseWriter, r *http.Request) {
+	d, err := s.cfg.Engine.InspectRule(r.PathValue("name"), maxInspected)
+	s.answer(w, d, 0, err)
+}
+
+// maxInspected is how many timers and counts of a rule are told.
+const maxInspected = 100
 
 func (s *Server) deliveries(w http.ResponseWriter, r *http.Request) {
 	q, err := query(r.URL.Query())

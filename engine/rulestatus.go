@@ -1,0 +1,127 @@
+package engine
+
+import (
+	"fmt"
+	"time"
+	"unicode/utf8"
+
+	"triggerd/internal/timing"
+)
+
+// RuleDetail is what a rule with time fields counts and waits for. Its JSON
+// form is that of the API. Values of "by" are shown as text; bytes that are
+// not UTF-8 are escaped.
+type RuleDetail struct {
+	RuleStatus
+	Armed   int           `json:"armed"`             // timers that run
+	Timers  []TimerStatus `json:"timers,omitempty"`  // those that are due first, up to the limit
+	Windows []WindowCount `json:"windows,omitempty"` // the largest counts, up to the limit
+	Held    int           `json:"held"`              // firings that wait until the rule may fire
+	Opens   time.Time     `json:"opens,omitzero"`    // when these fire
+	NextRun time.Time     `json:"next_run,omitzero"` // of the schedule
+}
+
+// TimerStatus is one timer.
+type TimerStatus struct {
+	Stage string    `json:"stage"` // absent, debounce, for or batch
+	By    string    `json:"by"`
+	Due   time.Time `json:"due,omitzero"` // zero: it has fired, and waits for what ends that
+	Fired bool      `json:"fired"`
+	Count int       `json:"count"` // matches that wait for it
+}
+
+// WindowCount is how many matches, or firings, are in a window.
+type WindowCount struct {
+	Stage      string `json:"stage"` // count or throttle
+	By         string `json:"by"`
+	Count      int    `json:"count"`
+	Suppressed int    `json:"suppressed"` // by throttle, since the last that passed
+}
+
+// InspectRule returns what a rule counts and waits for, with up to limit
+// timers and counts. The reader waits meanwhile: for a rule with a million
+// states some ten milliseconds.
+func (e *Engine) InspectRule(name string, limit int) (*RuleDetail, error) {
+	status, err := e.oneRule(name)
+	if err != nil {
+		return nil, err
+	}
+	d := &RuleDetail{RuleStatus: *status}
+	t := e.timing.Load()
+	if t == nil {
+		return d, nil
+	}
+	in, ok := t.inspect(name, limit)
+	if !ok {
+		return d, nil
+	}
+	d.Armed, d.Held, d.Opens, d.NextRun = in.Armed, in.Held, in.Opens, in.NextRun
+	for _, timer := range in.Timers {
+		d.Timers = append(d.Timers, TimerStatus{timer.Stage, byText(timer.By), timer.Due, timer.Fired, timer.Count})
+	}
+	for _, c := range in.Counts {
+		d.Windows = append(d.Windows, WindowCount{c.Stage, byText(c.By), c.Count, c.Suppressed})
+	}
+	return d, nil
+}
+
+func (e *Engine) oneRule(name string) (*RuleStatus, error) {
+	for _, r := range e.ruleStatus(e.pausedSince()) {
+		if r.Name == name {
+			return &r, nil
+		}
+	}
+	return nil, fmt.Errorf("rule %q: %w", name, ErrUnknown)
+}
+
+// byText shows a value of a by to people: that of for is a database and a key.
+func byText(by string) string {
+	if utf8.ValidString(by) {
+		return by
+	}
+	return text([]byte(by))
+}
+
+// inspect asks the machine about a rule. Its times become the machine's clock's.
+func (t *timer) inspect(rule string, limit int) (timing.Inspection, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.m == nil {
+		return timing.Inspection{}, false
+	}
+	in, ok := t.m.Inspect(rule, limit)
+	in.Opens, in.NextRun = t.clock.machine(in.Opens), t.clock.machine(in.NextRun)
+	for i := range in.Timers {
+		in.Timers[i].Due = t.clock.machine(in.Timers[i].Due)
+	}
+	return in, ok
+}
+
+// Reasons for which what matched does not fire.
+func suppressedBy(s timing.Suppressed) map[string]int64 {
+	all := map[string]uint64{
+		"sample": s.Sample, "dedupe": s.Dedupe, "outside": s.Outside, "once": s.Once, "throttle": s.Throttle,
+		"missed": s.Missed, "evicted": s.Evicted, "held_dropped": s.Dropped,
+	}
+	out := map[string]int64{}
+	for reason, n := range all {
+		if n > 0 {
+			out[reason] = int64(n)
+		}
+	}
+	return out
+}
+
+// addTo adds what is known of time to the status of rules.
+func (t *timer) addTo(list []RuleStatus) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.m == nil {
+		return
+	}
+	for i := range list {
+		if s := t.m.State(list[i].Name); s != nil {
+			list[i].States, list[i].Suppressed = s.Len(), suppressedBy(s.Suppressed())
+		}
+	}
+}
