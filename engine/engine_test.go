@@ -2,6 +2,7 @@ package engine_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"iter"
@@ -22,6 +23,7 @@ import (
 type feed struct {
 	records []*source.Record
 	wake    func() time.Time // nil: it wakes nobody
+	kind    source.Kind      // of the records by which it wakes; default Heartbeat
 	poked   chan struct{}
 	from    source.Position // what Records was asked for
 	mu      sync.Mutex
@@ -36,22 +38,28 @@ func (f *feed) Records(ctx context.Context, from source.Position) iter.Seq2[*sou
 				return
 			}
 		}
-		for {
+		for { // a server says every ten seconds that it is there
+			ping := time.After(10 * time.Second)
 			var woken <-chan time.Time
 			if f.wake != nil {
 				if at := f.wake(); !at.IsZero() {
 					woken = time.After(time.Until(at))
 				}
 			}
-			idle := true
+			rec := source.Record{Kind: cmp.Or(f.kind, source.Heartbeat), ReplID: "repl"}
 			select {
 			case <-ctx.Done():
 				return
 			case <-f.poked:
-				idle = false
 			case <-woken:
+				rec.Idle = true
+			case <-ping:
+				if n := len(f.records); n > 0 {
+					rec.Pos = f.records[n-1].Pos
+				}
 			}
-			if !yield(&source.Record{Kind: source.Heartbeat, ReplID: "repl", Time: time.Now(), Idle: idle}, nil) {
+			rec.Time = time.Now()
+			if !yield(&rec, nil) {
 				return
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"triggerd/internal/redistest"
 	"triggerd/internal/servers"
@@ -196,4 +197,58 @@ func TestStatusOfRule(t *testing.T) {
 		t.Errorf("a rule that is not there: %v", err)
 	}
 	p.stop()
+}
+
+// The process dies between any two steps while timers run: each of them fires,
+// and none twice.
+func TestFailpointsWithTimers(t *testing.T) {
+	for _, point := range []string{"matched", "committed", "delivered"} {
+		t.Run(point, func(t *testing.T) {
+			srv := redistest.Start(t, "redis-7.0", bigBacklog...)
+			hook, dir := newSink(t), t.TempDir()
+			write(t, dir, "rules.toml", fmt.Sprintf(`
+[source]
+url = "redis://%s"
+[[rule]]
+name = "settled"
+key = "doc:{id}"
+debounce = { wait = "50ms", by = "params.id" }
+[[rule.action]]
+type = "webhook"
+url = "%s/in"
+`, srv.Addr, hook.URL))
+			attach(t, dir).stop()
+			c := redistest.Dial(t, srv)
+			written := 0
+			for round := range rounds(t, 3) {
+				p := startWith(t, command(t, dir), fmt.Sprintf("TRIGGERD_FAILPOINT=%s:%d", point, 2+5*round))
+				for ended := false; !ended; {
+					for range 5 {
+						if _, err := c.Do("SET", "doc:"+strconv.Itoa(written), strconv.Itoa(written)); err != nil {
+							t.Fatal(err)
+						}
+						written++
+					}
+					select {
+					case <-p.ended:
+						ended = true
+					case <-time.After(5 * time.Millisecond):
+					}
+				}
+			}
+			p := attach(t, dir)
+			ids := map[string]map[string]bool{}
+			hook.await(t, "all timers", func(ds []delivery) bool {
+				ids = tally(ds)
+				return len(ids) >= written
+			})
+			p.stop()
+			for what, ids := range ids {
+				if len(ids) != 1 {
+					t.Errorf("%s fired as %v", what, ids)
+				}
+			}
+			t.Logf("%d timers", written)
+		})
+	}
 }
