@@ -203,10 +203,8 @@ func (mi *mirror) flush(db int) {
 }
 
 func (mi *mirror) clear(d *database) {
-	if mi.journal != nil && mi.journal.empty(d) {
-		mi.lastID++
-		d.id = mi.lastID
-		mi.touch(d)
+	if mi.journal != nil {
+		mi.journal.empty(d)
 	}
 	for _, it := range d.items {
 		mi.size -= int64(it.size)
@@ -240,7 +238,6 @@ func (mi *mirror) review(d *database, db int) {
 	for key, it := range d.items {
 		need := mi.need(db, []byte(key))
 		it.onTime, it.turn = need == NeedOnTime, 0
-		texts := it.texts
 		switch need {
 		case NeedNothing:
 			mi.forget(d, []byte(key), it)
@@ -256,10 +253,6 @@ func (mi *mirror) review(d *database, db int) {
 					mi.losses.Source++
 				}
 			}
-		}
-		if texts != it.texts && mi.journal != nil {
-			it.replaced()
-			mi.journal.mark(d, []byte(key), it)
 		}
 		size := it.bytes(len(key))
 		mi.size += int64(size - it.size)

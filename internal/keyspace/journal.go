@@ -16,26 +16,25 @@ const (
 // journal notes what of the mirror has changed, and where in the store it is.
 // What is in the store is told by the items themselves.
 type journal struct {
-	wipe      bool // what is in the store has nothing to do with the mirror
-	whole     []byte
-	marks     []mark
+	wipe      bool      // what is in the store has nothing to do with the mirror
+	whole     []byte    // value of wholeEntry there
+	databases bool      // one of them has changed
+	marks     []mark    // of keys that have; of more than used of them only the room counts
 	used      int       // of marks
-	compact   int       // at so many marks, those that say nothing new are taken out
-	emptied   []uint32  // IDs that databases had
-	dropped   []uint64  // IDs that values had
+	full      int       // at so many, those that say nothing are taken out
+	emptied   []uint32  // IDs of databases all of whose keys go
+	dropped   []uint64  // IDs of values that go
 	bytes     int       // of values, about, that wait
-	databases bool      // one of them has to be written
-	inside    bool      // of a snapshot
 	lastID    uint64    // of a value
-	entry     []byte    // scratch: the key
-	value     []byte    // scratch
+	inside    bool      // of a snapshot
 	restorer  *restorer // while entries are read
+
+	entry, value []byte // scratch: those of an entry
 }
 
 // mark is a key that has changed.
 type mark struct {
 	d    *database
-	id   uint32 // that d had
 	key  []byte
 	gone bool // it was in the store, and is not mirrored any more
 }
@@ -123,7 +122,7 @@ func (j *journal) mark(d *database, key []byte, it *item) {
 }
 
 func (j *journal) add(d *database, key []byte, gone bool) {
-	if j.used == j.compact {
+	if j.used == j.full {
 		j.tidy()
 	}
 	if j.used == len(j.marks) {
@@ -131,7 +130,7 @@ func (j *journal) add(d *database, key []byte, gone bool) {
 	}
 	m := &j.marks[j.used]
 	j.used++
-	m.d, m.id, m.key, m.gone = d, d.id, append(m.key[:0], key...), gone
+	m.d, m.key, m.gone = d, append(m.key[:0], key...), gone
 }
 
 // tidy takes out the marks of keys that came and went.
@@ -155,7 +154,7 @@ func (j *journal) tidy() {
 			m.d.items[string(m.key)].dirty = true
 		}
 	}
-	j.compact = max(fewMarks, 2*kept)
+	j.full = max(fewMarks, 2*kept)
 }
 
 // note notes what the present command has done to a key, which takes grown more
@@ -186,9 +185,9 @@ func (j *journal) forget(d *database, key []byte, it *item) {
 	}
 }
 
-// empty notes that all keys of a database go. It reports whether the database
-// needs another ID now, since keys of the present one are in the store.
-func (j *journal) empty(d *database) (stored bool) {
+// empty notes that all keys of a database go.
+func (j *journal) empty(d *database) {
+	stored := false
 	for _, it := range d.items {
 		j.drop(it)
 		stored = stored || it.stored
@@ -196,7 +195,6 @@ func (j *journal) empty(d *database) (stored bool) {
 	if stored {
 		j.emptied = append(j.emptied, d.id)
 	}
-	return stored
 }
 
 // drop gives up the entries of a long value.
@@ -224,7 +222,7 @@ func (it *item) takeEntries(from *item) {
 }
 
 // reset gives up what was noted, and all that is in the store.
-func (j *journal) reset() { *j = journal{wipe: true, compact: fewMarks, lastID: j.lastID} }
+func (j *journal) reset() { *j = journal{wipe: true, full: fewMarks, lastID: j.lastID} }
 
 // Changes gives, one by one, what has to be done to the entries of the journal
 // so that they tell the mirror as it is now: in that order, each key at most
@@ -246,7 +244,7 @@ func (in *Interpreter) Changes(give func(op Op, key, value []byte)) {
 	}
 	j.dropped = j.dropped[:0]
 	j.emptied = j.emptied[:0]
-	j.used, j.bytes, j.compact = 0, 0, fewMarks
+	j.used, j.bytes, j.full = 0, 0, fewMarks
 	if len(j.marks) > fewMarks || cap(j.value) > 2*partSize {
 		j.marks, j.value = nil, nil
 	}
@@ -263,8 +261,8 @@ func (mi *mirror) giveChanges(j *journal, give func(op Op, key, value []byte)) {
 	}
 	marks := j.marks[:j.used]
 	for i := range marks {
-		if m := &marks[i]; m.gone && (m.d.id != m.id || m.d.items[string(m.key)] == nil) {
-			j.entry = appendKeyEntry(j.entry[:0], m.id, m.key)
+		if m := &marks[i]; m.gone && m.d.items[string(m.key)] == nil {
+			j.entry = appendKeyEntry(j.entry[:0], m.d.id, m.key)
 			give(Delete, j.entry, nil)
 		}
 	}

@@ -16,7 +16,7 @@ import (
 	"triggerd/internal/keyspace"
 )
 
-// envRounds is how many histories TestJournal runs; default 60.
+// envRounds is how many histories TestJournal runs; default 20.
 const envRounds = "TRIGGERD_TEST_ROUNDS"
 
 // entries is a store of a journal's entries, which obeys Changes.
@@ -123,15 +123,20 @@ func (h *history) next() step {
 func (h *history) command() [][]byte {
 	var line []string
 	switch n := h.IntN(100); {
-	case n < 2:
+	case n < 6:
 		line = h.long()
-	case n == 2:
+	case n < 9: // over a long value, perhaps
+		line = [][]string{
+			args("COPY", h.any(), h.any(), "DB", h.num(3), "REPLACE"), args("RENAME", h.any(), h.any()), args("SUNIONSTORE", h.key("e"), h.key("e"), h.key("e")),
+			args("ZUNIONSTORE", h.key("z"), "2", h.key("z"), h.key("e")), args("SORT", h.key("l"), "ALPHA", "STORE", h.key("l")),
+			args("RESTORE", h.any(), "0", []string{dump(h.IntN(400))}, "REPLACE")}[h.IntN(6)]
+	case n == 9:
 		line = args("SWAPDB", h.num(3), h.num(3))
-	case n == 3 && h.IntN(4) == 0:
+	case n == 10 && h.IntN(4) == 0:
 		line = args(h.pick("FLUSHDB", "FLUSHALL"))
-	case n == 4:
+	case n == 11:
 		line = args("DEL", h.any())
-	case n < 10: // one key grows
+	case n < 20: // one key grows
 		line = h.grow()
 	default:
 		line = h.one()
@@ -167,6 +172,15 @@ func (h *history) long() []string {
 		}
 	}
 	return line
+}
+
+// dump is what DUMP gives of a list of n items.
+func dump(n int) string {
+	b := []byte{1, 0x40 | byte(n>>8), byte(n)}
+	for i := range n {
+		b = append(b, 1, byte('a'+i%26))
+	}
+	return string(append(b, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0)) // a checksum of 0 is none
 }
 
 func (h *history) grow() []string {
@@ -217,16 +231,35 @@ func (h *history) snapshot() step {
 // told runs a step and spells all that its events tell.
 func (s step) told(in *keyspace.Interpreter) (lines []string) {
 	for _, ev := range s(in) {
-		lines = append(lines, fmt.Sprintf("%s %s %s #%d: %.300s -> %.300s %q %d", describe(&ev), ev.Origin, ev.Command, ev.Index, plain(ev.Before), plain(ev.After), ev.Changed, ev.TTL))
+		lines = append(lines, fmt.Sprintf("%s %s %s #%d: %s -> %s %q %d", describe(&ev), ev.Origin, ev.Command, ev.Index, begun(ev.Before), begun(ev.After), ev.Changed, ev.TTL))
 	}
 	return lines
+}
+
+// begun spells a value, of a long one some of it: the rest is compared in the
+// end.
+func begun(v event.Value) string {
+	if v == nil || v.Len() < 50 {
+		return plain(v)
+	}
+	some := fmt.Sprint(v.Type(), v.Len())
+	switch v.Type() {
+	case "set", "hash", "zset":
+		for i := range 10 {
+			value, ok := v.Get(fmt.Append(nil, "m", i))
+			some += fmt.Sprintf(" %q %t", value, ok)
+		}
+	default:
+		some += plain(event.CloneValue(v, 400))
+	}
+	return some
 }
 
 // TestJournal: an interpreter that is thrown away at any time, made anew of what
 // Changes has told, and given what happened since, makes the events of one that
 // was never thrown away, and in the end has the same mirror.
 func TestJournal(t *testing.T) {
-	rounds := 60
+	rounds := 20
 	if s := os.Getenv(envRounds); s != "" {
 		var err error
 		if rounds, err = strconv.Atoi(s); err != nil {
@@ -384,6 +417,11 @@ func TestJournalNotComplete(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", step[0], got, step[1])
 		}
 	}
+	for _, ev := range s.in.Command(nil, &keyspace.Command{Args: words("INCR c"), DB: 7, Time: start}) {
+		if ev.Before != nil {
+			t.Errorf("of another database it is known that there was %s", plain(ev.Before))
+		}
+	}
 	store.take(s.in)
 	s.in = store.restored(t, keyspace.Config{Need: needAll})
 	if got := s.do("INCR d"); got[0] != `incrby d string command: ? -> ? [] 0` {
@@ -408,7 +446,8 @@ func TestJournalIsSmall(t *testing.T) {
 	for i, c := range []string{
 		"SADD e new", "SREM e member:8", "HSET h member:7 w", "HDEL h member:9", "HPEXPIREAT h @500 FIELDS 1 member:1", "RPUSH l a", "LPOP l", "LSET l 500 x",
 		"LREM l 1 member:77", "LINSERT l BEFORE member:90 new", "LMOVE l l LEFT RIGHT", "LTRIM l 1 -2", "ZADD z 3 member:7", "ZPOPMIN z", "ZREM z member:70",
-		"XADD x 999999-1 f v", "XADD x MAXLEN = 4900 9999999-1 f v", "XDEL x 500-1", "XGROUP CREATE x g 0", "XCLAIM x g c 0 1-1 TIME 5", "XGROUP DESTROY x g",
+		"XADD x 999999-1 f v", "XADD x MAXLEN = 4900 9999999-1 f v", "XDEL x 500-1", "XGROUP CREATE x g 0", "XCLAIM x g c 0 1-1 TIME 5",
+		"XGROUP CREATECONSUMER x g d", "XGROUP DELCONSUMER x g c", "XGROUP CREATE x other 0", "XGROUP DESTROY x g",
 		"SETBIT s 77 1", "APPEND s x", "SETRANGE s 200 new", "BITFIELD s SET u8 80 9", "PEXPIREAT h @900", "RENAME l m", "MOVE z 1", "RENAME x h",
 	} {
 		run(c)
@@ -428,7 +467,26 @@ func TestJournalIsSmall(t *testing.T) {
 	if n, size := store.take(s.in); n > 4 || size > 200 {
 		t.Errorf("SWAPDB: %d changes of %d bytes", n, size)
 	}
-	s.do("FLUSHALL")
+	bytes := func() (n int) {
+		for k, v := range store {
+			n += len(k) + len(v)
+		}
+		return n
+	}
+	before := bytes()
+	for i := range 30_000 {
+		run(fmt.Sprintf("HSET m field:%d value", i%100))
+		if i%100 == 0 {
+			store.take(s.in)
+		}
+		if i == 15_000 {
+			s.in = store.restored(t, keyspace.Config{Need: needAll})
+		}
+	}
+	if after := bytes(); after > 2*before {
+		t.Errorf("%d bytes of entries have become %d", before, after)
+	}
+	run("FLUSHALL")
 	if n, size := store.take(s.in); n > 20 || size > 400 || len(store) > 4 {
 		t.Errorf("FLUSHALL: %d changes of %d bytes, %d entries are left", n, size, len(store))
 	}

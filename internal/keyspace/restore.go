@@ -136,7 +136,7 @@ func (mi *mirror) restoreKey(rs *restorer, id uint32, entry, value []byte) error
 	}
 	d.items[string(key)] = it
 	mi.keys++
-	mi.weigh(d, key, it, form)
+	mi.weigh(d, key, it)
 	return nil
 }
 
@@ -155,14 +155,11 @@ func (it *item) makeEmpty() bool {
 }
 
 // weigh counts the memory of a key that was restored, and enforces the limit.
-// What is not what its entries say is written anew.
-func (mi *mirror) weigh(d *database, key []byte, it *item, form byte) {
+// Entries of a value that is lost to it stay until the key changes.
+func (mi *mirror) weigh(d *database, key []byte, it *item) {
 	size := it.bytes(len(key))
 	mi.size += int64(size - it.size)
 	it.size = size
-	if lost := form == formInside || form == formEntries; lost && !it.known || mi.size > mi.limit {
-		mi.journal.mark(d, key, it)
-	}
 	if mi.size > mi.limit {
 		mi.shrink(d, key, it)
 	}
@@ -206,7 +203,7 @@ func (mi *mirror) restorePart(rs *restorer, id uint64, number uint32, value []by
 	if err := mi.restoreOps(rs, r.it, value[1:]); err != nil {
 		return err
 	}
-	mi.weigh(r.d, r.key, r.it, formEntries)
+	mi.weigh(r.d, r.key, r.it)
 	return nil
 }
 
@@ -230,7 +227,7 @@ func (in *Interpreter) RestoreEnd(complete bool) {
 		if s := r.it.saved; s != nil && s.next == 0 && r.it.known {
 			r.it.known, r.it.text, r.it.obj = false, nil, nil
 			mi.losses.Malformed++
-			mi.weigh(r.d, r.key, r.it, formEntries)
+			mi.weigh(r.d, r.key, r.it)
 		}
 	}
 	complete = complete && !mi.torn
