@@ -25,11 +25,19 @@
 // Config.MaxPending and the disk; a rule's overflow says what happens then,
 // which is counted, logged and kept as a dead letter.
 //
-// # Values
+// # Values, and time
 //
-// For rules that need them the reader's interpreter keeps a mirror of keys, in
-// memory. A source that resumes brings a snapshot beside the stream; see
-// docs/adr/0003-values-after-a-restart.md.
+// For rules that need them the reader's interpreter keeps a mirror of keys; what
+// rules with time fields count and wait for, a machine of internal/timing does.
+// Both are the reader's. Their changes go into the commit that holds the
+// position that they belong to, and are taken over by the next process. Where
+// the mirror is not complete for the rules, a source that resumes brings a
+// snapshot beside the stream. See docs/adr/0003 and 0005.
+//
+// Time is the reader's too, by a clock that never jumps, and in a replay by that
+// of the recording. The source gives a record when something is due, or when
+// the link is lost: what did not happen is told only as far as the stream is
+// known.
 //
 // # Reload
 //
