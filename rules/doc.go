@@ -3,8 +3,8 @@
 //
 // # The file
 //
-// A rules file is TOML: [source], [store], [defaults], [lists], [macros],
-// [targets.NAME], [[rule]] with [[rule.action]], and include. Load finds every
+// A rules file is TOML: [source], [store], [http], [defaults], [lists], [macros],
+// [windows.NAME], [targets.NAME], [[rule]] with [[rule.action]], [[test]], and include. Load finds every
 // mistake in one run, each an *Error with file, line, column and what to do.
 // Sections and fields of later versions are mistakes, not ignored.
 //
@@ -115,9 +115,9 @@
 // was dropped at the memory limit, the event concerns no key) is an error where it is read, which
 // the condition's error says, and never a wrong answer.
 //
-// Set.Need tells for which keys how much must be kept. A rule whose condition
-// reads a value, or one of whose actions has a template with before or after in
-// it, needs the values of the keys that it selects: name them in key, or all
+// Set.Need tells for which keys how much must be kept. A rule with values =
+// true, one whose condition reads a value, or one of whose actions has a
+// template with before or after in it, needs the values of the keys that it selects: name them in key, or all
 // are kept. One that waits for events that no command tells by itself (expired,
 // del, hexpired, xtrim, new, ...), or reads type, ttl, cause or changed, needs
 // their state. For other keys events are what the commands say: a DEL of a key
@@ -126,6 +126,63 @@
 //
 // on_time = true, with event = "expired", has the event come at the deadline,
 // with the last value in before, for every rule of the key.
+//
+// # Time
+//
+// Rule.Time is what a rule says of time, for package internal/timing, which
+// has the stages that a match passes through:
+//
+//	match -> sample -> dedupe -> count | absent | debounce | for -> active, mute -> once -> throttle -> batch -> firing
+//
+// Each is a field of the rule:
+//
+//	sample = 0.1
+//	dedupe = { by = "params.id", ttl = "1h" }
+//	count = { over = 100, within = "10s", by = "params.ip" }
+//	absent = { for = "90s", by = "params.worker", expect = ["api-1"], repeat = "15m", send_resolved = true }
+//	cancel = { key = "order:{worker}", event = "hset" }     # or a list of them
+//	debounce = { wait = "2s", max_wait = "30s", by = "key" }
+//	for = "5m"
+//	active = "office"                                       # names of [windows.NAME], one or a list
+//	mute = ["night", "holidays"]
+//	outside = "hold"                                        # or "drop", the default
+//	once = true                                             # or a by: "params.id"
+//	throttle = { max = 1, per = "1m", by = ["params.ip", "db"] }
+//	batch = { max = 500, wait = "1s", by = "params.region" }
+//	max_keys = 100_000                                      # values of each stage
+//
+// A by is an expression as in conditions that gives text, an integer, true or
+// false, or a list of them; none is one state for the whole rule. Match.Keys
+// gives their values, of a list joined by commas, with a backslash before each
+// comma and backslash that is in one. A value that cannot be told, of args[9]
+// or of JSON without that field, is an error of the rule's condition.
+//
+// Match.Role is Fires, but:
+//
+//   - Events that a pattern of cancel matches are matches with the role
+//     Cancels. Params and by are those of that pattern, which has key, key_not,
+//     key_regex, command, command_not, event, db, type and when, and must
+//     capture what the by reads. What a rule and its cancel match both, cancels.
+//   - The condition of a rule with for reads only what is so of a key for some
+//     time: key, db, type, after, ttl, params. Every event of a key that key,
+//     key_not, key_regex and db select concerns it: it Fires if the other
+//     fields match and the condition holds, and Ends if the condition does not
+//     hold or cannot be evaluated, the type is another, or the key is gone.
+//     The state is that of the key, "db/key" in Keys.Gather. Events that name
+//     no keys, like flushall, end nothing.
+//
+// A window is inside where each of its fields is: weekdays = ["mon:fri", "sun"],
+// times = ["08:00-18:00", "22:00-06:00"], days_of_month = ["1:5", "-1"],
+// months = ["jan:mar", "12"], in its timezone, which is local as a schedule's
+// if there is none.
+//
+// A rule of the clock may have active, mute, outside, summarize = ["a-rule"]
+// and catch_up = true. A rule that is summed up has a Time too.
+//
+// Rule.Time.Shape tells whether states of a rule of this name mean what they
+// meant: it has all time fields but max_keys, with the macros and lists that
+// they name, the windows and patterns of cancel, and of a rule with for its
+// other fields.
 //
 // # Matching
 //
