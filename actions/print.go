@@ -40,7 +40,7 @@ func (a *printAction) Do(ctx context.Context, f *Firing) (Result, error) {
 	if a.json {
 		line = f.AppendJSON(nil)
 	} else {
-		line = appendTiming(appendLine(nil, f.Event), f)
+		line = appendTiming(appendValues(appendLine(nil, f.Event), f.Event), f)
 	}
 	line = append(line, '\n')
 
@@ -91,6 +91,58 @@ func appendLine(dst []byte, e *event.Event) []byte {
 		dst = append(dst, word(arg, maxPrintArg)...)
 	}
 	return dst
+}
+
+// appendValues appends the value before and after, where one of them is known:
+// "-" where the key was, or is, not there, "?" where it is not known. Of a
+// collection it is the type and length, and of a hash the fields that changed.
+//
+//	… [8 -> 5]
+//	… [hash(2) -> hash(2)] [status: new -> paid]
+func appendValues(dst []byte, e *event.Event) []byte {
+	if e.Before == nil && e.After == nil {
+		return dst
+	}
+	dst = fmt.Appendf(dst, " [%s -> %s]", valueWord(e.Before), valueWord(e.After))
+	for i, name := range e.Changed {
+		before, was := fieldWord(e.Before, name)
+		after, is := fieldWord(e.After, name)
+		switch {
+		case !was && !is:
+			return dst
+		case i == maxPrintArgs:
+			return fmt.Appendf(dst, " ...(+%d fields)", len(e.Changed)-i)
+		}
+		dst = fmt.Appendf(dst, " [%s: %s -> %s]", word(name, maxPrintArg), before, after)
+	}
+	return dst
+}
+
+func valueWord(v event.Value) string {
+	switch {
+	case v == nil:
+		return "?"
+	case v.Type() == event.None.Type():
+		return "-"
+	case v.Type() == "string":
+		return word(v.Bytes(), maxPrintArg)
+	}
+	return fmt.Sprintf("%s(%d)", v.Type(), v.Len())
+}
+
+// fieldWord shows a hash's field, and reports whether v may be a hash.
+func fieldWord(v event.Value, name []byte) (text string, hash bool) {
+	switch {
+	case v == nil:
+		return "?", false
+	case v.Type() != "hash":
+		return "-", false
+	}
+	value, ok := v.Get(name)
+	if !ok {
+		return "-", true
+	}
+	return word(value, maxPrintArg), true
 }
 
 // appendTiming appends what a rule with time fields adds:

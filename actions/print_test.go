@@ -40,6 +40,20 @@ func TestPrint(t *testing.T) {
 		"timing": {nil, func(f *actions.Firing) {
 			f.Event.Command, f.Timing = "", event.Timing{Status: "firing", By: "web 1", Count: 3}
 		}, `2026-11-23T09:12:05.123Z 3 incrby stock:42 status=firing by="web 1" count=3`},
+		"values": {nil, func(f *actions.Firing) {
+			f.Event.Command, f.Event.Before, f.Event.After = "", event.String([]byte("8")), event.String([]byte("-"))
+		}, `2026-11-23T09:12:05.123Z 3 incrby stock:42 [8 -> "-"]`},
+		"new": {nil, func(f *actions.Firing) {
+			f.Event.Command, f.Event.Before, f.Event.After = "", event.None, event.Elements("list", make([]event.Element, 3))
+		}, `2026-11-23T09:12:05.123Z 3 incrby stock:42 [- -> list(3)]`},
+		"hash": {nil, func(f *actions.Firing) {
+			f.Event.Command, f.Event.Changed = "", [][]byte{[]byte("status"), []byte("n")}
+			f.Event.Before = event.Elements("hash", []event.Element{{Name: "status", Value: "new"}})
+			f.Event.After = event.Elements("hash", []event.Element{{Name: "status", Value: "paid"}, {Name: "n", Value: "1"}})
+		}, `2026-11-23T09:12:05.123Z 3 incrby stock:42 [hash(1) -> hash(2)] [status: new -> paid] [n: - -> 1]`},
+		"half known": {nil, func(f *actions.Firing) {
+			f.Event.Command, f.Event.Before, f.Event.After = "", nil, event.None
+		}, `2026-11-23T09:12:05.123Z 3 incrby stock:42 [? -> -]`},
 		"json": {table{"format": "json"}, nil, string(actionstest.Firing().AppendJSON(nil))},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -50,6 +50,7 @@ func (c *compilation) rule(v view) *Rule {
 	read(t, "enabled", &r.Enabled, view.boolean)
 	read(t, "dry_run", &r.DryRun, view.boolean)
 	read(t, "snapshot", &r.Snapshot, view.boolean)
+	read(t, "values", &r.Values, view.boolean)
 	read(t, "order", &r.Order, func(v view) (string, bool) { return v.oneOf("key", "none") })
 	read(t, "overflow", &r.Overflow, func(v view) (string, bool) { return v.oneOf("block", "drop_new", "drop_old") })
 	t.list("tags", func(v view) {

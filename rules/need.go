@@ -174,6 +174,9 @@ func (r *Rule) need() Need {
 	if r.OnTime {
 		return NeedOnTime
 	}
+	if r.Values {
+		return NeedValue
+	}
 	need := NeedNothing
 	if r.lasts() {
 		need = NeedState // whether the key is still there

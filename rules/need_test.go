@@ -33,6 +33,8 @@ func TestNeedOfRule(t *testing.T) {
 		{"event = 'del'" + log, NeedState},
 		{"event = 'incrbyfloat'" + log, NeedValue},
 		{"event = 'changed'" + log, NeedValue},
+		{"values = true" + log, NeedValue},
+		{"values = true\nevent = 'publish'" + log, NeedNothing},
 		{"event = 'expired'\non_time = true" + log, NeedOnTime},
 		{"event = 'expired'\non_time = false" + log, NeedState},
 		{"type = 'hash'" + log, NeedState},

@@ -98,6 +98,7 @@ type Rule struct {
 	Enabled     bool   // a disabled rule never matches and has no schedule to keep
 	DryRun      bool   // matches and is counted, but nothing is delivered
 	Snapshot    bool   // matches the keys of a snapshot too
+	Values      bool   // values are kept for its keys, and delivered, whether it reads them or not
 	OnTime      bool   // its keys' "expired" is to come at their deadline: see NeedOnTime
 
 	// Schedule, if not nil, makes this a rule of the clock: it matches no

@@ -23,6 +23,7 @@ type listenOptions struct {
 	json      bool
 	forwardTo string
 	psync     string
+	values    bool
 }
 
 func newListenCommand() *cobra.Command {
@@ -33,6 +34,10 @@ func newListenCommand() *cobra.Command {
 		Long: `Listen attaches to a server and prints each change of a key, one line each,
 from now on until it is interrupted. Nothing is kept, and nothing is changed on
 the server.
+
+With a PATTERN the values of these keys are read from the server's snapshot and
+followed, so that each change shows the value before and after; --values=false
+spares the server sending its snapshot.
 
 A PATTERN is a Redis glob (* ? [a-z]), and {name} captures a part of the key. A
 change is shown if its key matches any PATTERN, and if --when, a condition as in
@@ -52,6 +57,7 @@ out a receiver.`,
 	f.StringVar(&opts.when, "when", "", "show a change only if this condition holds")
 	f.BoolVar(&opts.json, "json", false, "print the whole event as JSON, one a line")
 	f.StringVar(&opts.forwardTo, "forward-to", "", "post each change to this URL too")
+	f.BoolVar(&opts.values, "values", true, "show values before and after, where there is a PATTERN")
 	f.StringVar(&opts.psync, "psync-command", "", "name of PSYNC on a server that renamed it")
 	return cmd
 }
@@ -111,7 +117,7 @@ func (o *listenOptions) document(patterns []string) map[string]any {
 		actions = append(actions, map[string]any{"target": "forward"})
 	}
 	rule := func(name, field string, values []string) map[string]any {
-		r := map[string]any{"name": name, "action": actions}
+		r := map[string]any{"name": name, "action": actions, "values": o.values && len(patterns) > 0}
 		if len(values) > 0 {
 			r[field] = values
 		}
