@@ -44,7 +44,11 @@ func (s *scope) fail(format string, args ...any) {
 
 // param returns what the rule's patterns captured as name.
 func (s *scope) param(name string) string {
-	if g := s.rule.only; g != nil {
+	g := s.rule.only
+	if g == nil && s.params == nil {
+		g = s.rule.simplePattern(s.ev.Key)
+	}
+	if g != nil {
 		v, _ := g.captured(s.ev.Key, name)
 		return text(v)
 	}
@@ -52,6 +56,23 @@ func (s *scope) param(name string) string {
 		s.params = s.rule.params(s.ev.Key)
 	}
 	return s.params[name]
+}
+
+// simplePattern returns the key pattern that captures of a key, if it is found
+// without looking at others than simple ones; else nil.
+func (r *Rule) simplePattern(key []byte) *glob {
+	if r.regexes != nil {
+		return nil
+	}
+	for _, g := range r.keys {
+		if !g.simple() {
+			return nil
+		}
+		if g.match(key) {
+			return g
+		}
+	}
+	return nil
 }
 
 // argument returns args[i]; an index below 0 counts from the end.

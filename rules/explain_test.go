@@ -155,8 +155,10 @@ func TestExplainTime(t *testing.T) {
 	set, err := rules.Parse("x.toml", []byte(`
 [windows.office]
 weekdays = ["mon:fri"]
+timezone = "UTC"
 [windows.night]
-times = ["22:00-06:00"]
+times = ["01:00-06:00"]
+timezone = "UTC"
 [[rule]]
 name = "all"
 key = "a:{id}"
@@ -204,7 +206,7 @@ action = { type = "log" }
 sample: 12.5% of its matches: all its matches: true
 dedupe: not again for 24h for each arg(1): done: true
 count: more than 100 in 1m30s for each params.id, db: 7,0: true
-active: only in office or night, held until then: asked when it fires: true
+active: only in office or night, held until then: inside at the event's time: true
 once: a single time for each args[5]: once: args[5]: index out of range, there are 2; arg(5) is "" then: false
 throttle: at most 5 in 1h30m: all its matches: true
 batch: up to 500 together, after 1m at the latest for each key: a:7: true`,
@@ -213,7 +215,7 @@ cancel: no event of cancel: one of them: absent waits no more: false
 absent: nothing for 30m, again every 1h, and when it is back for each params.id: 7: true`,
 		"wait": `
 debounce: when nothing came for 2s, after 30s at the latest: all its matches: true
-mute: not in night: asked when it fires: true`,
+mute: not in night: outside at the event's time: true`,
 		"low": `
 when: num(after) < 5: after is not known: false
 for: true of the key for 5m: 0/a:7: true`,

@@ -2,6 +2,7 @@ package rules
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -34,7 +35,11 @@ func (e *explanation) times(companions []*Rule) {
 		windows     []*timing.Window
 	}{{"active", "only in ", x.Active}, {"mute", "not in ", x.Mute}} {
 		if w.windows != nil {
-			e.check(w.field, w.text+windowNames(w.windows)+outsideText(x), "asked when it fires", true)
+			got := "outside at the event's time"
+			if slices.ContainsFunc(w.windows, func(w *timing.Window) bool { return w.Contains(e.ev.Time) }) {
+				got = "inside at the event's time"
+			}
+			e.check(w.field, w.text+windowNames(w.windows)+outsideText(x), got, true)
 		}
 	}
 	e.stage(x.Once, "once", "a single time", &t.once)

@@ -43,7 +43,7 @@ func TestTimeFields(t *testing.T) {
 		Days:     []timing.DayRange{{From: 1, To: 5}, {From: -1, To: -1}, {From: -3, To: -2}, {From: 20, To: -5}},
 		Months:   []timing.DayRange{{From: 1, To: 3}, {From: 12, To: 12}, {From: 7, To: 7}, {From: 11, To: 2}},
 	}
-	night := &timing.Window{Name: "night", Location: time.Local, Times: []timing.ClockRange{{From: 0, To: 1440}}}
+	night := &timing.Window{Name: "night", Location: time.Local, Times: []timing.ClockRange{{From: 120, To: 360}, {From: 0, To: 60}}}
 	want := map[string]*timing.Rule{
 		"plain": {Name: "plain", MaxKeys: 100_000},
 		"all": {
@@ -190,7 +190,7 @@ func TestKeysAllocate(t *testing.T) {
 	set := load(t, `
 [[rule]]
 name = "a"
-key = "stock:{sku}"
+key = ["shelf:{sku}:*", "stock:{sku}"]
 throttle = { max = 1, per = "1s", by = "params.sku" }
 dedupe = { by = "key", ttl = "1s" }
 batch = { max = 2, wait = "1s", by = ["params.sku", "args[0]", "event"] }
@@ -419,5 +419,24 @@ func TestByNeeds(t *testing.T) {
 	}
 	if !one(t, `once = 'event == "hset"'`).AsksFor("hset") {
 		t.Error("what a by compares with is not asked for")
+	}
+}
+
+func BenchmarkKeys(b *testing.B) {
+	for name, by := range map[string]string{"none": ``, "key": `, by = "key"`, "param": `, by = "params.sku"`, "joined": `, by = ["params.sku", "db"]`, "json": `, by = 'json(arg(1), "id")'`} {
+		set, err := rules.Parse("x.toml", []byte("[[rule]]\nname = 'x'\nkey = 'stock:{sku}'\nthrottle = { max = 1, per = '1s'"+by+" }\naction = { type = 'log' }\n"), options())
+		if err != nil {
+			b.Fatal(err)
+		}
+		m := set.Match(nil, change("set", "stock:7", "SET", "stock:7", `{"id": "x"}`))[0]
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			var k timing.Keys
+			for b.Loop() {
+				if !m.Keys(&k) {
+					b.Fatal("no keys")
+				}
+			}
+		})
 	}
 }
