@@ -42,6 +42,12 @@ func (f *Firing) AppendJSON(dst []byte) []byte {
 // Result tells what a delivered firing got for an answer, for logs and listings.
 type Result struct {
 	Status string // short: "200", "exit 0"; "" if there is nothing to say
+
+	// Excerpt is the beginning of what the receiver answered, or the program
+	// wrote, fit to be shown: printable, without secrets, 4 KiB at most. With an
+	// error too, whose text has it as well. "" where that was not read: a
+	// webhook's answer is read for its excerpt only if it did not deliver.
+	Excerpt string
 }
 
 // Permanent marks err as one that no later attempt can mend.

@@ -297,18 +297,17 @@ func appendFiring(env []string, f *Firing) []string {
 
 // result judges how a run ended.
 func (c *command) result(ctx context.Context, f *Firing, r *run, err error) (Result, error) {
-	if err == nil && !c.log.Enabled(ctx, slog.LevelDebug) {
-		return Result{Status: "exit 0"}, nil
-	}
 	output := r.stderr.text(c.secrets)
 	if output == "" {
 		output = r.stdout.text(c.secrets)
 	}
+	res := Result{Excerpt: output}
 	if err == nil {
+		res.Status = "exit 0"
 		if output != "" {
 			c.log.LogAttrs(ctx, slog.LevelDebug, "command output", slog.String("rule", f.Rule), slog.String("firing", f.ID), slog.String("output", output))
 		}
-		return Result{Status: "exit 0"}, nil
+		return res, nil
 	}
 	if output != "" {
 		output = ": " + output
@@ -316,17 +315,17 @@ func (c *command) result(ctx context.Context, f *Firing, r *run, err error) (Res
 	exit, exited := errors.AsType[*exec.ExitError](err)
 	switch {
 	case ctx.Err() != nil:
-		return Result{}, fmt.Errorf("%s: %w%s", c.program, contextError(ctx), output)
+		return res, fmt.Errorf("%s: %w%s", c.program, contextError(ctx), output)
 	case exited:
 		err = fmt.Errorf("%s: %w%s", c.program, err, output)
 		if slices.Contains(c.permanent, exit.ExitCode()) {
-			return Result{}, Permanent(err)
+			return res, Permanent(err)
 		}
-		return Result{}, err
+		return res, err
 	case errors.Is(err, syscall.E2BIG):
-		return Result{}, Permanent(fmt.Errorf("%s: arguments and environment are too long together: %w", c.program, err))
+		return res, Permanent(fmt.Errorf("%s: arguments and environment are too long together: %w", c.program, err))
 	}
-	return Result{}, fmt.Errorf("%s: %w", c.program, err)
+	return res, fmt.Errorf("%s: %w", c.program, err)
 }
 
 // run is one run of a program.

@@ -556,6 +556,8 @@ const (
 	drainBytes = 64 << 10
 	drainTime  = 250 * time.Millisecond
 	maxExcerpt = 4 << 10
+
+	maxErrorExcerpt = 512 // of it, in an error's text
 )
 
 // answer judges a response and closes it. cancel ends the request, and with it
@@ -578,20 +580,23 @@ func (w *webhook) answer(resp *http.Response, r *request, cancel func()) (Result
 	if to, err := resp.Location(); err == nil && resp.StatusCode/100 == 3 {
 		text += fmt.Sprintf(", a redirect to %s, which is not followed", event.AppendText(nil, w.hide(r, to.Scheme+"://"+to.Host)))
 	}
-	if excerpt := bytes.TrimSpace(body); len(excerpt) > 0 {
-		text += ": " + shortText(w.hide(r, string(excerpt)), maxExcerpt)
+	res := Result{}
+	if said := bytes.TrimSpace(body); len(said) > 0 {
+		shown := w.hide(r, string(said))
+		text += ": " + shortText(shown, maxErrorExcerpt)
+		res.Excerpt = shortText(shown, maxExcerpt)
 	}
 	if aborted(resp.Header) {
-		return Result{}, Permanent(errors.New(text + " (the receiver asked not to be sent it again: webhook-delivery: abort-message)"))
+		return res, Permanent(errors.New(text + " (the receiver asked not to be sent it again: webhook-delivery: abort-message)"))
 	}
 	err := errors.New(text)
 	if v == drop {
-		return Result{}, Permanent(err)
+		return res, Permanent(err)
 	}
 	if wait := parseRetryAfter(resp.Header.Get("Retry-After"), time.Now()); wait > 0 {
-		return Result{}, RetryAfter(wait, err)
+		return res, RetryAfter(wait, err)
 	}
-	return Result{}, err
+	return res, err
 }
 
 // aborted reports whether a receiver asks for no more attempts of this firing.

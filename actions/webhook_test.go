@@ -477,10 +477,13 @@ func TestWebhookExcerpt(t *testing.T) {
 		w.WriteHeader(http.StatusBadRequest)
 		io.WriteString(w, "no field\x00 \"sku\"\n"+strings.Repeat("x", 8<<10))
 	})
-	_, err := newWebhook(t, table{"url": r.URL}, actions.Options{}).Do(t.Context(), actionstest.Firing())
-	want := "POST " + r.URL + `: 400 Bad Request: no field\x00 \"sku\"\nxxx`
-	if err == nil || !strings.HasPrefix(err.Error(), want) || !strings.HasSuffix(err.Error(), "xxx...(+4112 bytes)") {
+	res, err := newWebhook(t, table{"url": r.URL}, actions.Options{}).Do(t.Context(), actionstest.Firing())
+	const said = `no field\x00 \"sku\"\nxxx`
+	if err == nil || !strings.HasPrefix(err.Error(), "POST "+r.URL+": 400 Bad Request: "+said) || !strings.HasSuffix(err.Error(), "xxx...(+7696 bytes)") {
 		t.Errorf("got %v", err)
+	}
+	if !strings.HasPrefix(res.Excerpt, said) || !strings.HasSuffix(res.Excerpt, "xxx...(+4112 bytes)") || res.Status != "" {
+		t.Errorf("got %+v", res)
 	}
 }
 

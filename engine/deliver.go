@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"triggerd/actions"
@@ -109,6 +110,10 @@ func (e timeoutError) Error() string {
 
 func (timeoutError) Unwrap() error { return context.DeadlineExceeded }
 
+// maxDeliveredExcerpt is how much of what a receiver said is kept of a firing
+// that was delivered. There may be many of these.
+const maxDeliveredExcerpt = 512
+
 // attempt makes one attempt of a job, and settles it.
 func (o *outbox) attempt(l *lane, j job, action actions.Action) {
 	j.attempts++
@@ -122,7 +127,7 @@ func (o *outbox) attempt(l *lane, j job, action actions.Action) {
 	if err != nil && o.attempts.Err() != nil {
 		return // triggerd is stopping, which is no fault of the attempt: it waits for the next start
 	}
-	s := settlement{endpoint: l.ep.name, job: j, what: delivered, text: res.Status, took: time.Since(began)}
+	s := settlement{endpoint: l.ep.name, job: j, what: delivered, text: res.Status, excerpt: res.Excerpt, took: time.Since(began)}
 	if f != nil {
 		s.id = f.ID
 	}
@@ -133,6 +138,7 @@ func (o *outbox) attempt(l *lane, j job, action actions.Action) {
 		s.job.due = momentOf(time.Now().Add(pause))
 	}
 	if s.what == delivered {
+		s.excerpt = strings.ToValidUTF8(s.excerpt[:min(len(s.excerpt), maxDeliveredExcerpt)], "")
 		failpoint("delivered")
 	}
 	o.report(f, &s, err, pause)

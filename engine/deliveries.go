@@ -55,6 +55,7 @@ type Delivery struct {
 	Planned   time.Time       `json:"planned"`
 	Due       time.Time       `json:"due,omitzero"` // of the next attempt, if it has to wait for that
 	LastError string          `json:"last_error,omitempty"`
+	Excerpt   string          `json:"excerpt,omitempty"` // of the last response, or what a program wrote
 	Delivered time.Time       `json:"delivered,omitzero"`
 	Status    string          `json:"status,omitempty"` // what the receiver said
 	Firing    json.RawMessage `json:"firing,omitempty"` // what is delivered; where one is shown, not where many are listed
@@ -132,7 +133,7 @@ func (e *Engine) pendingOf(action string, q *Query) (list []Delivery, more bool,
 			continue
 		}
 		list = append(list, Delivery{
-			Number: p.Seq, State: "pending", Action: action, Attempts: p.Attempts, Planned: p.Born, Due: p.Due, LastError: p.Error,
+			Number: p.Seq, State: "pending", Action: action, Attempts: p.Attempts, Planned: p.Born, Due: p.Due, LastError: p.Error, Excerpt: p.Excerpt,
 		})
 	}
 	return list, false, nil
@@ -204,7 +205,7 @@ func (e *Engine) Delivered(q Query) (list []Delivery, next uint64, err error) {
 func deliveredOf(s *store.Settled) Delivery {
 	return Delivery{
 		Number: s.Seq, State: "delivered", Action: s.Endpoint, Rule: ruleOf(s.ID), ID: s.ID,
-		Attempts: s.Attempts, Planned: s.Born, Delivered: s.At, Status: s.Status,
+		Attempts: s.Attempts, Planned: s.Born, Delivered: s.At, Status: s.Status, Excerpt: s.Excerpt,
 	}
 }
 
@@ -247,7 +248,7 @@ func (e *Engine) pendingOne(action string, number uint64, id string) (*Delivery,
 		if n++; n > maxScanned || id == "" && p.Seq != number {
 			return nil, nil
 		}
-		d := Delivery{Number: p.Seq, State: "pending", Action: action, Attempts: p.Attempts, Planned: p.Born, Due: p.Due, LastError: p.Error}
+		d := Delivery{Number: p.Seq, State: "pending", Action: action, Attempts: p.Attempts, Planned: p.Born, Due: p.Due, LastError: p.Error, Excerpt: p.Excerpt}
 		switch err := e.fill(&d, true); {
 		case isMissing(err):
 			continue

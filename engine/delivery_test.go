@@ -668,3 +668,36 @@ func TestOutboxStoreFull(t *testing.T) {
 		b.end()
 	})
 }
+
+// What the receiver said is kept of what waits, was given up and, in short,
+// was delivered.
+func TestOutboxExcerpt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fail := map[string]error{"later": errDown, "bad": actions.Permanent(errDown)}
+		r := &receiver{says: strings.Repeat("é", 1000), do: func(f *actions.Firing) error { return fail[f.ID] }}
+		b := newBox(t, 100, 4, r)
+		for _, id := range []string{"later", "bad", "good"} {
+			b.put("0", id, id, spec(func(a *rules.Action) { a.Retry.Backoff, a.Retry.MaxBackoff = time.Hour, time.Hour }))
+		}
+		sleep(time.Second)
+		for p, err := range b.store.Pending("0", 0) {
+			if err != nil || p.Excerpt != r.says {
+				t.Errorf("waiting: %+v, %v", p, err)
+			}
+		}
+		for d, err := range b.store.Dead(0) {
+			if err != nil || d.ID != "bad" || d.Excerpt != r.says {
+				t.Errorf("given up: %+v, %v", d, err)
+			}
+		}
+		for s, err := range b.store.Settled(0) {
+			if err != nil || s.ID != "good" || s.Excerpt != r.says[:maxDeliveredExcerpt] {
+				t.Errorf("delivered: %+v, %v", s, err)
+			}
+		}
+		if n := b.total(); n.Delivered != 1 || n.GivenUp != 1 || n.Pending != 1 {
+			t.Errorf("%+v", n)
+		}
+		b.end()
+	})
+}

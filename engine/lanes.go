@@ -29,7 +29,7 @@ type bounds struct {
 	changes  int // bytes of changed state that is not on disk yet
 }
 
-var defaultBounds = bounds{window: 50_000, lane: 1_000, chunk: 5_000, cached: 8 << 20, fresh: 1_000, ahead: 256, intake: 16 << 20, unpassed: 10_000, changes: 32 << 20}
+var defaultBounds = bounds{window: 50_000, lane: 1_000, chunk: 5_000, cached: 8 << 20, fresh: 1_000, ahead: 256, intake: 8 << 20, unpassed: 10_000, changes: 32 << 20}
 
 // endpoint is one action that firings are delivered with: a target, or a
 // rule's own action.

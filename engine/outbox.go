@@ -85,6 +85,7 @@ type settlement struct {
 	job      job
 	id       string
 	text     string // status, or error
+	excerpt  string // of the response
 	took     time.Duration
 	reason   string
 }
@@ -427,14 +428,14 @@ func (o *outbox) writeSettled(list []settlement, drops map[string]*droppings) er
 		j := &s.job
 		switch s.what {
 		case delivered:
-			b.SettleListed(store.Settled{Seq: j.seq, Endpoint: s.endpoint, ID: s.id, Status: s.text, Attempts: int(j.attempts), Born: j.born.time(), At: now})
+			b.SettleListed(store.Settled{Seq: j.seq, Endpoint: s.endpoint, ID: s.id, Status: s.text, Excerpt: s.excerpt, Attempts: int(j.attempts), Born: j.born.time(), At: now})
 		case retried:
-			b.Retry(s.endpoint, j.seq, int(j.attempts), j.due.time(), s.text)
+			b.Retry(s.endpoint, j.seq, int(j.attempts), j.due.time(), s.text, s.excerpt)
 		case expelled:
 			b.Settle(s.endpoint, j.seq, int(j.attempts)+1) // one attempt that failed has left its mark, too
 		case givenUp:
 			failpoint("burying")
-			b.Bury(store.DeadLetter{Seq: j.seq, Endpoint: s.endpoint, ID: s.id, Reason: s.reason, Error: s.text, Attempts: int(j.attempts), Born: j.born.time(), At: now})
+			b.Bury(store.DeadLetter{Seq: j.seq, Endpoint: s.endpoint, ID: s.id, Reason: s.reason, Error: s.text, Excerpt: s.excerpt, Attempts: int(j.attempts), Born: j.born.time(), At: now})
 		}
 	}
 	for _, d := range drops {

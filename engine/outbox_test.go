@@ -29,6 +29,7 @@ type receiver struct {
 	closed   bool
 	do       func(f *actions.Firing) error // nil: success
 	takes    time.Duration
+	says     string
 }
 
 func (r *receiver) Do(ctx context.Context, f *actions.Firing) (actions.Result, error) {
@@ -54,13 +55,13 @@ func (r *receiver) Do(ctx context.Context, f *actions.Firing) (actions.Result, e
 	r.mu.Unlock()
 	if do != nil {
 		if err := do(f); err != nil {
-			return actions.Result{}, err
+			return actions.Result{Excerpt: r.says}, err
 		}
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.got = append(r.got, f.ID)
-	return actions.Result{Status: "ok"}, nil
+	return actions.Result{Status: "ok", Excerpt: r.says}, nil
 }
 
 func (r *receiver) Close() error {

@@ -171,6 +171,7 @@ func (c *client) deliveriesShow() *cobra.Command {
 			p.say("last error", d.LastError)
 			p.time("delivered", d.Delivered)
 			p.say("status", d.Status)
+			p.say("response", d.Excerpt)
 			return p.firing(d.Firing)
 		},
 	}

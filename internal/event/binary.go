@@ -1,11 +1,13 @@
 package event
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
 	"time"
+	"unsafe"
 )
 
 // The binary form of an event, in which it waits to be delivered. Texts are
@@ -119,7 +121,7 @@ func ParseBinary(b []byte) (*Event, error) {
 	if b[0] != binaryVersion {
 		return nil, fmt.Errorf("%w of this version: %d, want %d", errBinary, b[0], binaryVersion)
 	}
-	d := &binaryDecoder{rest: b[2:]}
+	d := &binaryDecoder{rest: bytes.Clone(b[2:])}
 	flags := b[1]
 	e := &Event{Name: d.str(), Origin: Origin(d.str()), Cause: Cause(d.str()), DB: d.int()}
 	e.Key = keep(d.text(), flags&flagKey != 0)
@@ -146,6 +148,9 @@ func keep[T any](list []T, there bool) []T {
 	return list
 }
 
+// binaryDecoder reads from bytes that are the event's own from then on: what
+// it returns are parts of them. No event is changed once it was made, so texts
+// may share them with byte slices.
 type binaryDecoder struct {
 	rest []byte
 	bad  bool
@@ -180,13 +185,15 @@ func (d *binaryDecoder) count(size int) int {
 
 func (d *binaryDecoder) text() []byte {
 	n := d.count(1)
-	s := make([]byte, n)
-	copy(s, d.rest)
+	s := d.rest[:n:n]
 	d.rest = d.rest[n:]
 	return s
 }
 
-func (d *binaryDecoder) str() string { return string(d.text()) }
+func (d *binaryDecoder) str() string {
+	s := d.text()
+	return unsafe.String(unsafe.SliceData(s), len(s))
+}
 
 func (d *binaryDecoder) texts() [][]byte {
 	list := make([][]byte, d.count(1))

@@ -121,19 +121,20 @@ func (b *Batch) SettleListed(r Settled) {
 	b.limit("id", len(r.ID), MaxName)
 	b.limit("status", len(r.Status), MaxName)
 	b.Settle(r.Endpoint, r.Seq, r.Attempts)
+	r.Excerpt = cut(r.Excerpt)
 	b.settled = append(b.settled, r)
-	b.size += len(r.ID) + len(r.Status) + len(r.Endpoint) + 64
+	b.size += len(r.ID) + len(r.Status) + len(r.Excerpt) + len(r.Endpoint) + 64
 }
 
 // Retry notes that a job has been attempted and when the next attempt is due.
-// text is the error; MaxText bytes of it are kept. As with Settle, a crash may
-// undo it.
-func (b *Batch) Retry(endpoint string, seq uint64, attempts int, due time.Time, text string) {
+// text is the error and excerpt what the receiver answered; MaxText bytes of
+// each are kept. As with Settle, a crash may undo it.
+func (b *Batch) Retry(endpoint string, seq uint64, attempts int, due time.Time, text, excerpt string) {
 	if !b.names(endpoint, seq) {
 		return
 	}
 	b.key = appendEndpointKey(b.key[:0], kindRetry, endpoint, seq)
-	b.value = appendRetry(b.value[:0], attempts, due, cut(text))
+	b.value = appendRetry(b.value[:0], attempts, due, cut(text), cut(excerpt))
 	b.set()
 }
 
@@ -298,6 +299,10 @@ func (c *commitRecord) parse(b []byte) bool {
 	return !f.bad
 }
 
+// maxReserve is how much room is made for a batch before it is encoded: what a
+// group of jobs takes that comes in while the one before is on its way.
+const maxReserve = 1 << 20
+
 // maxBatch is far below what the engine would take in one batch, 4 GiB.
 const maxBatch = 1 << 30
 
@@ -344,6 +349,9 @@ func (s *Store) prepare(b *Batch) (again []*Job, gone []DeadLetter, err error) {
 			return nil, nil, err
 		}
 	}
+	if len(b.requeue)+len(b.drop) == 0 {
+		return nil, nil, nil
+	}
 	seen := map[uint64]bool{}
 	letter := func(number uint64) error {
 		d, err := s.dead(number)
@@ -377,7 +385,9 @@ func (s *Store) prepare(b *Batch) (again []*Job, gone []DeadLetter, err error) {
 
 // number encodes what gets a number, and the commit record.
 func (s *Store) number(b *Batch, again []*Job, gone []DeadLetter) {
-	b.batch()
+	if b.pb == nil {
+		b.pb = s.db.NewBatchWithSize(min(b.size+b.size/8, maxReserve))
+	}
 	for i := range b.jobs {
 		s.enqueue(b, &b.jobs[i])
 	}

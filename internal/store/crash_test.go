@@ -118,7 +118,7 @@ func (l *load) settle(b *store.Batch) {
 		i, _ := strconv.Atoi(strings.Split(id, "/")[1])
 		switch l.rng.IntN(4) {
 		case 0:
-			b.Retry(endpointOf(i), seq, 1, born, "again")
+			b.Retry(endpointOf(i), seq, 1, born, "again", "")
 			continue
 		case 1:
 			b.SettleListed(store.Settled{Endpoint: endpointOf(i), Seq: seq, ID: id, Attempts: 2, At: born})

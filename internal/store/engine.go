@@ -13,7 +13,7 @@ import (
 
 const (
 	memTableSize = 16 << 20 // also bounds what one log file holds, and so what a damaged one can lose
-	cacheSize    = 32 << 20
+	cacheSize    = 16 << 20
 )
 
 // engineOptions are those of all databases in a store directory.
@@ -28,7 +28,7 @@ func (s *Store) engineOptions(fs vfs.FS) *pebble.Options {
 		FormatMajorVersion:          pebble.FormatWALSyncChunks,
 		CacheSize:                   cacheSize,
 		MemTableSize:                memTableSize,
-		MemTableStopWritesThreshold: 4,
+		MemTableStopWritesThreshold: 3,
 		L0StopWritesThreshold:       24,
 		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
 		Logger:                      engineLogger{s},

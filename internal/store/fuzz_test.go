@@ -40,8 +40,10 @@ func FuzzRecords(f *testing.F) {
 	job := &Job{Endpoint: "crm", Lane: 7, ID: "id", Born: at, Payload: []byte("{}")}
 	f.Add(appendJob(nil, job))
 	f.Add(appendIndex(nil, job))
-	f.Add(appendRetry(nil, 3, at, "error"))
+	f.Add(appendRetry(nil, 3, at, "error", ""))
+	f.Add(appendRetry(nil, 3, at, "error", "excerpt"))
 	f.Add((&Settled{Seq: 1, Endpoint: "crm", ID: "id", Status: "200", Attempts: 1, Born: at, At: at}).append(nil))
+	f.Add((&Settled{Seq: 1, Endpoint: "crm", ID: "id", Status: "exit 0", Excerpt: "done", Attempts: 1, Born: at, At: at}).append(nil))
 	f.Add((&DeadLetter{Seq: 1, Endpoint: "crm", Error: "e", At: at}).append(nil))
 	f.Add((&commitRecord{1, 2, 3, 4, "id:1/0"}).append(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -67,7 +69,7 @@ func FuzzRecords(f *testing.F) {
 			}
 		}
 		if p.parseRetry(b) {
-			same("retry", b, appendRetry(nil, p.Attempts, p.Due, p.Error))
+			same("retry", b, appendRetry(nil, p.Attempts, p.Due, p.Error, p.Excerpt))
 		}
 		var r Settled
 		if r.parse(b) {

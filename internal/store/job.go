@@ -48,6 +48,7 @@ type Pending struct {
 	Attempts int       // made so far
 	Due      time.Time // of the next attempt; zero: at once
 	Error    string    // of the last attempt
+	Excerpt  string    // of its response
 }
 
 // Endpoint is one of the endpoints that jobs wait for.
@@ -84,17 +85,24 @@ func (p *Pending) parseIndex(b []byte) bool {
 	return !f.bad && len(f.b) == 0
 }
 
-func appendRetry(dst []byte, attempts int, due time.Time, text string) []byte {
+// appendRetry appends what is known of a job that was attempted. Behind the
+// error, which has no NUL in it, and a NUL is the excerpt, if there is one.
+func appendRetry(dst []byte, attempts int, due time.Time, text, excerpt string) []byte {
 	dst = binary.BigEndian.AppendUint32(dst, uint32(attempts))
 	dst = appendTime(dst, due)
-	return append(dst, text...)
+	dst = append(dst, strings.ReplaceAll(text, "\x00", " ")...)
+	if excerpt == "" {
+		return dst
+	}
+	return append(append(dst, 0), excerpt...)
 }
 
 func (p *Pending) parseRetry(b []byte) bool {
 	f := fields{b: b}
 	p.Attempts, p.Due = int(f.uint32()), f.time()
-	p.Error = string(f.b)
-	return !f.bad
+	text, excerpt, there := strings.Cut(string(f.b), "\x00")
+	p.Error, p.Excerpt = text, excerpt
+	return !f.bad && there == (excerpt != "")
 }
 
 // Load reads a job, pending or dead. The caller owns it. ErrNotFound: it has

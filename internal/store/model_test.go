@@ -106,14 +106,18 @@ func (m *model) outcome(rng *rand.Rand, b *store.Batch, seq uint64, numbered *[]
 	case 0:
 		p.Attempts++
 		p.Due, p.Error = at.Add(time.Duration(p.Attempts)*time.Second), fmt.Sprint("error ", p.Attempts)
+		p.Excerpt = ""
+		if rng.IntN(2) == 0 {
+			p.Excerpt = "said\x00so"
+		}
 		m.pending[seq] = p
-		b.Retry(j.Endpoint, seq, p.Attempts, p.Due, p.Error)
+		b.Retry(j.Endpoint, seq, p.Attempts, p.Due, p.Error, p.Excerpt)
 		return
 	case 1:
 		b.Settle(j.Endpoint, seq, p.Attempts+1)
 		delete(m.jobs, seq)
 	case 2:
-		r := store.Settled{Seq: seq, Endpoint: j.Endpoint, ID: j.ID, Status: "200", Attempts: p.Attempts + 1, Born: j.Born, At: at}
+		r := store.Settled{Seq: seq, Endpoint: j.Endpoint, ID: j.ID, Status: "200", Excerpt: p.Excerpt, Attempts: p.Attempts + 1, Born: j.Born, At: at}
 		b.SettleListed(r)
 		r.Number = uint64(len(m.settled)) + 1
 		m.settled = append(m.settled, r)

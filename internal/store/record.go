@@ -14,6 +14,7 @@ type Settled struct {
 	Endpoint string
 	ID       string
 	Status   string // what the receiver said, in a few words
+	Excerpt  string // of its response
 	Attempts int
 	Born, At time.Time // enqueued and delivered
 }
@@ -38,13 +39,22 @@ func (r *Settled) append(dst []byte) []byte {
 	dst = binary.BigEndian.AppendUint32(dst, uint32(r.Attempts))
 	dst = appendString(dst, r.Endpoint)
 	dst = appendString(dst, r.ID)
-	return appendString(dst, r.Status)
+	dst = appendString(dst, r.Status)
+	if r.Excerpt == "" { // as for nearly all
+		return dst
+	}
+	return appendString(dst, r.Excerpt)
 }
 
 func (r *Settled) parse(b []byte) bool {
 	f := fields{b: b}
 	r.At, r.Born, r.Seq, r.Attempts = f.time(), f.time(), f.uint64(), int(f.uint32())
 	r.Endpoint, r.ID, r.Status = f.string(), f.string(), f.string()
+	r.Excerpt = ""
+	if len(f.b) > 0 {
+		r.Excerpt = f.string()
+		f.bad = f.bad || r.Excerpt == ""
+	}
 	return !f.bad && len(f.b) == 0
 }
 

@@ -137,10 +137,10 @@ func TestJobs(t *testing.T) {
 	equal(t, "cr", seqs(all(t, s.Pending("cr", 0))), nil)
 
 	due := born.Add(time.Minute)
-	b.Retry("crm", 3, 1, born, "first")
-	b.Retry("crm", 3, 2, due, "second")
+	b.Retry("crm", 3, 1, born, "first", "")
+	b.Retry("crm", 3, 2, due, "sec\x00ond", "try\x00later")
 	b.Settle("crm", 1, 1)
-	b.SettleListed(store.Settled{Endpoint: "log", Seq: 2, ID: "l0", Status: "200", Attempts: 1, Born: born, At: due})
+	b.SettleListed(store.Settled{Endpoint: "log", Seq: 2, ID: "l0", Status: "200", Excerpt: "thanks", Attempts: 1, Born: born, At: due})
 	letter := store.DeadLetter{Endpoint: "log", Seq: 4, ID: "l1", Reason: "permanent", Error: "410", Excerpt: "gone", Attempts: 1, Born: born, At: due}
 	b.Bury(letter)
 	b.Bury(store.DeadLetter{Reason: "dropped", Error: "12 firings", At: due})
@@ -150,7 +150,7 @@ func TestJobs(t *testing.T) {
 		t.Helper()
 		crm := all(t, s.Pending("crm", 0))
 		equal(t, "crm", crm, []store.Pending{
-			{Seq: 3, Lane: 7, Size: 13, Born: born, Attempts: 2, Due: due, Error: "second"},
+			{Seq: 3, Lane: 7, Size: 13, Born: born, Attempts: 2, Due: due, Error: "sec ond", Excerpt: "try\x00later"},
 			{Seq: 5, Lane: 7, Size: 13, Born: born},
 		})
 		equal(t, "log", seqs(all(t, s.Pending("log", 0))), []uint64{6})
@@ -159,7 +159,7 @@ func TestJobs(t *testing.T) {
 			t.Fatal(err)
 		}
 		equal(t, "endpoints", ends, []store.Endpoint{{Name: "crm", Pending: 2, First: 3}, {Name: "log", Pending: 1, First: 6}})
-		equal(t, "settled", all(t, s.Settled(0)), []store.Settled{{Number: 1, Seq: 2, Endpoint: "log", ID: "l0", Status: "200", Attempts: 1, Born: born, At: due}})
+		equal(t, "settled", all(t, s.Settled(0)), []store.Settled{{Number: 1, Seq: 2, Endpoint: "log", ID: "l0", Status: "200", Excerpt: "thanks", Attempts: 1, Born: born, At: due}})
 		letter.Number = 1
 		equal(t, "dead", all(t, s.Dead(0)), []store.DeadLetter{{Number: 2, Reason: "dropped", Error: "12 firings", At: due}, letter})
 		equal(t, "dead before 2", all(t, s.Dead(2)), []store.DeadLetter{letter})
@@ -253,7 +253,7 @@ func TestLongErrors(t *testing.T) {
 	b.Enqueue(job("e", "id"))
 	commit(t, b)
 	long := strings.Repeat("y", 2*store.MaxText)
-	b.Retry("e", 1, 1, born, long)
+	b.Retry("e", 1, 1, born, long, "")
 	commit(t, b)
 	if p := all(t, s.Pending("e", 0)); p[0].Error != long[:store.MaxText] {
 		t.Errorf("%d bytes of the error are kept", len(p[0].Error))
