@@ -20,7 +20,7 @@ func same(a, b *item) bool {
 		return true
 	}
 	if a.kind == kindString {
-		return a.texts != b.texts || bytes.Equal(a.text, b.text)
+		return a.texts != b.texts || bytes.Equal(a.text, b.text) || sameHLL(a.text, b.text)
 	}
 	return sameCollection(a.obj, b.obj)
 }

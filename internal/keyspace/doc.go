@@ -47,12 +47,14 @@
 //
 // Until a snapshot was loaded, or a FLUSHALL seen, only keys that a command has
 // set whole are known. A value that is not known is a nil Value, never a wrong
-// one: Losses counts why. Values of HyperLogLogs (whose bytes depend on the
-// server's hll-sparse-max-bytes), of SORT .. BY and GET, of
-// distances (STOREDIST) and of modules are not known, since only the server can
-// tell them, nor is what a command did that no server can have done with the
-// value that is mirrored. Which places are inside an area is known, unless one
-// is within a hair of its edge.
+// one: Losses counts why. Values of SORT .. BY and GET, of distances (STOREDIST)
+// and of modules are not known, since only the server can tell them, nor is what
+// a command did that no server can have done with the value that is mirrored.
+// Which places are inside an area is known, unless one is within a hair of its
+// edge. The bytes of a HyperLogLog depend on the server's hll-sparse-max-bytes:
+// SetSparseMax tells it. Else it is taken for what it is by default, until a
+// value in a snapshot, or one that a client sets or restores, shows that it is
+// not: from then on a HyperLogLog of few elements is not known once it grows.
 //
 // A key takes, on 64 bits, about 176 bytes beyond its name and value; an element
 // beyond its text about 24 bytes in a list, 44 in a set, 76 in a hash (50 and

@@ -28,6 +28,7 @@ const entryVersion = 1
 const (
 	wholeFlushed = 1 << iota // databases that are not named are empty
 	wholeInside              // inside of a snapshot
+	wholeUnsure              // hll-sparse-max-bytes is not known
 )
 
 var wholeEntry = []byte{kindWhole}
@@ -66,6 +67,9 @@ func (mi *mirror) appendWhole(dst []byte) []byte {
 	}
 	if mi.journal.inside {
 		flags |= wholeInside
+	}
+	if mi.sparseMax < 0 {
+		flags |= wholeUnsure
 	}
 	return append(dst, entryVersion, flags)
 }

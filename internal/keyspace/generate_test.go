@@ -219,7 +219,26 @@ func (g *generator) strings() []string {
 	case 20:
 		return args("SET", s, g.value(), g.pick("IFEQ", "IFNE"), g.value())
 	}
-	return args(g.pick("PFADD", "PFADD", "PFMERGE", "PFCOUNT"), g.key("p"), g.key("p"))
+	return g.hyperLogLogs()
+}
+
+func (g *generator) hyperLogLogs() []string {
+	p := g.key("p")
+	switch g.IntN(8) {
+	case 0, 1, 2:
+		line := args("PFADD", p)
+		for range g.IntN(4) + g.IntN(2)*g.IntN(2)*g.IntN(400) {
+			line = append(line, g.value()+g.num(50_000))
+		}
+		return line
+	case 3:
+		return args("PFADD", p, "element"+g.num(300))
+	case 4, 5:
+		return args("PFCOUNT", p)
+	case 6:
+		return args("PFMERGE", p, g.key("p"), g.key("p"))
+	}
+	return args(g.pick("DEL", "PFMERGE", "PFDEBUG TODENSE", "PFDEBUG GETREG", "PFCOUNT a"), p)
 }
 
 func (g *generator) bits() []string {

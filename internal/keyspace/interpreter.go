@@ -33,6 +33,10 @@ type Config struct {
 	// MaxMirror is how many bytes of memory the mirror may take, as estimated;
 	// 0 means DefaultMaxMirror.
 	MaxMirror int64
+	// SparseMax is the server's hll-sparse-max-bytes, on which the bytes of a
+	// HyperLogLog depend. 0 means DefaultSparseMax until a value shows that it is
+	// otherwise; see SetSparseMax.
+	SparseMax int
 	// Classes are further events, of keys that are needed.
 	Classes Classes
 	// ExpiryGrace is how much earlier than its deadline, by our clock, the
@@ -135,6 +139,15 @@ func (in *Interpreter) SetNeed(need func(db int, key []byte) Need, classes Class
 		for db, d := range mi.dbs {
 			mi.review(d, db)
 		}
+	}
+}
+
+// SetSparseMax replaces Config.SparseMax by what the server says it is, which
+// may be 0.
+func (in *Interpreter) SetSparseMax(bytes int) {
+	in.config.SparseMax = max(bytes, 1) // not even an empty one is so short
+	if in.mirror != nil {
+		in.mirror.sparseMax = in.config.SparseMax
 	}
 }
 

@@ -709,3 +709,48 @@ func FuzzRestore(f *testing.F) {
 		}
 	})
 }
+
+// TestJournalOfLongValuesReplaced: a long value in place of another, by each
+// command that can do it.
+func TestJournalOfLongValuesReplaced(t *testing.T) {
+	fill := func(line string, n int) string {
+		for i := range n {
+			line += fmt.Sprintf(" m%d", i)
+		}
+		return line
+	}
+	for name, test := range map[string][2]string{
+		"COPY":        {fill("SADD k", 400), "COPY other k REPLACE"},
+		"RENAME":      {fill("SADD k", 400), "RENAME other k"},
+		"SUNIONSTORE": {fill("SADD k", 400), "SUNIONSTORE k other"},
+		"RESTORE":     {fill("RPUSH k", 400), "RESTORE k 0 " + dump(900) + " REPLACE"},
+		"SET":         {"SET k " + strings.Repeat("x", 5000), "SET k " + strings.Repeat("y", 5000)},
+		"DEL":         {"SET k " + strings.Repeat("x", 5000), "DEL k"},
+		"set again":   {fill("SADD k", 400), "SET k " + strings.Repeat("y", 5000)},
+		"unknown":     {fill("SADD k", 400), "MOD.SET k"},
+		"removed":     {fill("RPUSH k", 400), "LREM k 0 m7"},
+		"trimmed":     {fill("RPUSH k", 400), "LTRIM k 5 8"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := keyspace.New(keyspace.Config{Need: needAll})
+			in.Journal(true)
+			store := entries{}
+			run := func(line string) { in.Command(nil, &keyspace.Command{Args: words(line), Time: start}) }
+			run("FLUSHALL")
+			run(fill("SADD other x", 500))
+			run("RENAME other third")
+			run("RENAME third other")
+			run(test[0])
+			store.take(in)
+			run(test[1])
+			store.take(in)
+			for _, then := range []string{"SADD k more", "RPUSH k more", "APPEND k more", "SADD other more"} {
+				if got, want := mirrored(store.restored(t, keyspace.Config{Need: needAll})), mirrored(in); !maps.Equal(got, want) {
+					t.Fatalf("before %s: got %.1000v\nwant %.1000v", then, got, want)
+				}
+				run(then)
+				store.take(in)
+			}
+		})
+	}
+}

@@ -139,6 +139,8 @@ func (mi *mirror) restore(m *maker) {
 		mi.lose(r, yes, it.kind, &mi.losses.Malformed)
 	case it.kind == kindUnknown:
 		mi.lose(r, yes, it.kind, &mi.losses.Undecided)
+	default:
+		mi.witness(it.text)
 	}
 }
 
@@ -218,6 +220,7 @@ func (mi *mirror) load(r *ref, k *SnapshotKey) {
 		return
 	}
 	old.known = true
+	mi.witness(old.text)
 }
 
 // SnapshotEnd tells that the snapshot is complete. It appends the events of

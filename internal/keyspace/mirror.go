@@ -28,7 +28,7 @@ type Losses struct {
 	Source    int64 // it was made of keys that are not mirrored, or not known
 	Mismatch  int64 // a command that cannot have done what the server did with the value that we have
 	Malformed int64 // a command without its arguments
-	Undecided int64 // a command whose result only the server knows (PFADD, an unknown module's)
+	Undecided int64 // a command whose result only the server knows (XTRIM MAXLEN ~, an unknown module's)
 }
 
 // tri is whether a key is there.
@@ -119,11 +119,14 @@ type mirror struct {
 	dbs        map[int]*database
 	beyond     database // always empty
 	// flushed tells that databases never met are empty.
-	flushed  bool
-	size     int64
-	keys     int64
-	losses   Losses
-	snapshot uint32 // number of the one that is being read, or was last
+	flushed bool
+	size    int64
+	keys    int64
+	losses  Losses
+	// sparseMax is the server's hll-sparse-max-bytes; negative: a value has shown
+	// that it is not what we took it for.
+	sparseMax int
+	snapshot  uint32 // number of the one that is being read, or was last
 
 	journal *journal // nil: there is none
 	lastID  uint32   // of a database
@@ -147,7 +150,11 @@ func newMirror(c *Config) *mirror {
 	if limit == 0 {
 		limit = DefaultMaxMirror
 	}
-	return &mirror{need: c.Need, limit: limit, grace: c.ExpiryGrace.Milliseconds(), classes: c.Classes, dbs: map[int]*database{}}
+	sparseMax := c.SparseMax
+	if sparseMax == 0 {
+		sparseMax = DefaultSparseMax
+	}
+	return &mirror{need: c.Need, limit: limit, grace: c.ExpiryGrace.Milliseconds(), classes: c.Classes, dbs: map[int]*database{}, sparseMax: sparseMax}
 }
 
 // maxDatabases is how many databases are mirrored: a hostile stream of ever

@@ -17,7 +17,7 @@ type op uint8
 const (
 	opAppend       op = iota + 1 // string: the text follows what is there
 	opZeros                      // string: so many zero bytes follow
-	opPatch                      // string: from an offset on the text
+	opSplice                     // string: from an offset on the text, in place of so many bytes
 	opPushFront                  // list: the item
 	opPushBack                   // list
 	opPopFront                   // list: so many items
@@ -47,7 +47,7 @@ const many = -1
 
 // shapes is what follows an op: numbers, then texts.
 var shapes = [numOps]struct{ numbers, texts int }{
-	opAppend: {0, 1}, opZeros: {1, 0}, opPatch: {1, 1},
+	opAppend: {0, 1}, opZeros: {1, 0}, opSplice: {2, 1},
 	opPushFront: {0, 1}, opPushBack: {0, 1}, opPopFront: {1, 0}, opPopBack: {1, 0},
 	opSetAt: {1, 1}, opInsertBefore: {0, 2}, opInsertAfter: {0, 2}, opRemoveItem: {1, 1},
 	opAdd: {0, 1}, opDelete: {0, 1}, opField: {0, 2}, opExpireAt: {1, 1}, opScore: {1, 1},
@@ -170,11 +170,11 @@ func (it *item) doText(o *operation) bool {
 			return false
 		}
 		it.text = append(it.text, make([]byte, n)...)
-	case opPatch:
-		if n > uint64(len(it.text)) || len(o.texts[0]) > len(it.text)-int(n) {
+	case opSplice:
+		if gone := o.numbers[1]; n > uint64(len(it.text)) || gone > uint64(len(it.text))-n {
 			return false
 		}
-		copy(it.text[n:], o.texts[0])
+		it.text = slices.Replace(it.text, int(n), int(n+o.numbers[1]), []byte(o.texts[0])...)
 	default:
 		return false
 	}

@@ -82,6 +82,9 @@ func (mi *mirror) restoreWhole(value []byte) error {
 	}
 	mi.flushed = value[1]&wholeFlushed != 0
 	mi.torn = value[1]&wholeInside != 0
+	if value[1]&wholeUnsure != 0 {
+		mi.sparseMax = -1
+	}
 	mi.journal.whole = append([]byte{}, value...)
 	return nil
 }

@@ -50,14 +50,18 @@ func (mi *mirror) trackStrings(in *Interpreter, m *maker, id ID, p plan) bool {
 		mi.bitfield(m)
 	case cmdBitop:
 		mi.bitop(m, p)
-	case cmdPfadd, cmdPfmerge:
+	case cmdPfadd:
 		in.stateless(m, id, p)
-		r := mi.open(m.c.DB, m.args[1])
-		mi.unknownText(r)
+		mi.pfadd(m)
+	case cmdPfmerge:
+		in.stateless(m, id, p)
+		mi.pfmerge(m)
 	case cmdPfcount:
-		if len(m.args) == 2 { // its result is written into the value
-			mi.unknownText(mi.open(m.c.DB, m.args[1]))
+		if len(m.args) == 2 { // of several keys it changes nothing
+			mi.pfcount(m)
 		}
+	case cmdPfdebug:
+		mi.pfdebug(m)
 	default:
 		return false
 	}
@@ -81,6 +85,7 @@ func (mi *mirror) put(r *ref, text []byte) {
 	}
 	r.setText(text)
 	r.setDeadline(0, true)
+	mi.witness(text)
 }
 
 // tooLarge drops the value of a key that would grow beyond the limit by n
@@ -94,23 +99,6 @@ func (mi *mirror) tooLarge(r *ref, n int) bool {
 	}
 	mi.lose(r, yes, kindString, &mi.losses.Limit)
 	return true
-}
-
-// unknownText: the key is a string now, of which only the server knows the
-// bytes.
-func (mi *mirror) unknownText(r *ref) {
-	it := r.it
-	if it == nil {
-		return
-	}
-	if it.exists == maybe {
-		it.timed = false
-	}
-	if it.texts {
-		mi.lose(r, yes, kindString, &mi.losses.Undecided)
-	} else {
-		it.exists, it.kind, it.known, it.obj = yes, kindString, true, nil
-	}
 }
 
 // textForWrite returns the text of a string that a command changes or makes.
@@ -328,7 +316,7 @@ func (mi *mirror) overwrite(r *ref, text []byte, at int, data []byte) {
 	}
 	copy(text[at:], data)
 	if r.undo.logs {
-		r.undo.log(opPatch, uint64(at), 0, string(data))
+		r.undo.log(opSplice, uint64(at), uint64(len(data)), string(data))
 	}
 }
 

@@ -53,9 +53,9 @@ func (mi *mirror) loseAll(m *maker, id ID, why *int64) {
 func arity(id ID) int {
 	switch id {
 	case cmdIncr, cmdDecr, cmdPersist, cmdDel, cmdUnlink, cmdDelex, cmdDelifeq, cmdGetdel, cmdLpop, cmdRpop, cmdZpopmin, cmdZpopmax,
-		cmdPfadd, cmdPfmerge:
+		cmdPfadd, cmdPfmerge, cmdPfcount:
 		return 2
-	case cmdSet, cmdSetnx, cmdGetset, cmdAppend, cmdDecrby, cmdIncrby, cmdMset, cmdMsetnx, cmdExpire, cmdExpireat, cmdPexpire, cmdPexpireat,
+	case cmdPfdebug, cmdSet, cmdSetnx, cmdGetset, cmdAppend, cmdDecrby, cmdIncrby, cmdMset, cmdMsetnx, cmdExpire, cmdExpireat, cmdPexpire, cmdPexpireat,
 		cmdRename, cmdRenamenx, cmdMove, cmdCopy, cmdSwapdb, cmdLpush, cmdRpush, cmdLpushx, cmdRpushx, cmdRpoplpush, cmdBrpoplpush,
 		cmdSadd, cmdSrem, cmdSinterstore, cmdSunionstore, cmdSdiffstore, cmdHdel, cmdZrem, cmdXdel:
 		return 3
