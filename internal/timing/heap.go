@@ -44,8 +44,9 @@ func (h *timers) add(at int64, armed uint64, r ref) uint32 {
 
 // sooner moves a timer that may be due sooner than its entry says.
 func (h *timers) sooner(id uint32, at int64, armed uint64) {
-	if i := int(h.pos[id]); at < h.heap[i].at {
-		h.heap[i].at, h.heap[i].armed = at, armed
+	i := int(h.pos[id])
+	if e := (due{at, armed, id}); e.before(&h.heap[i]) {
+		h.heap[i] = e
 		h.up(i)
 	}
 }

@@ -57,13 +57,13 @@ func (f *firing) recall(blob []byte) {
 
 // append appends the firing as it waits in a batch or for the windows to open:
 //
-//	kind by first last count suppressed tag once throttle batch empty data
+//	kind by at first last count suppressed tag once throttle batch empty data
 //
 // Texts are as those of keep, numbers varints, kind and empty a byte.
 func (f *firing) append(dst []byte) []byte {
 	dst = append(dst, byte(f.kind))
 	dst = appendText(dst, f.by)
-	for _, n := range [...]int64{f.first, f.last, int64(f.count), int64(f.suppressed), f.tag} {
+	for _, n := range [...]int64{f.at, f.first, f.last, int64(f.count), int64(f.suppressed), f.tag} {
 		dst = binary.AppendVarint(dst, n)
 	}
 	dst = appendKeys(dst, f.keys)
@@ -81,7 +81,7 @@ func parseFiring(b []byte) (f firing, ok bool) {
 	in := fields{b: b}
 	f.kind = Kind(in.byte())
 	f.by = in.text()
-	f.first, f.last = in.varint(), in.varint()
+	f.at, f.first, f.last = in.varint(), in.varint(), in.varint()
 	f.count, f.suppressed = in.count(), in.count()
 	f.tag = in.varint()
 	f.keys = in.keys()
@@ -171,17 +171,18 @@ type queue struct {
 
 type queued struct {
 	number uint64
+	at     int64
 	blob   []byte // see firing.append
 }
 
-// enqueue has a firing wait until the windows open, at opens by the wall. The
-// oldest are dropped if it is too much.
-func (s *State) enqueue(f *firing, opens int64) {
+// enqueue has a firing wait until the windows open. The oldest are dropped if
+// it is too much.
+func (s *State) enqueue(f *firing) {
 	if f.kind == Passed {
 		f.kind = Late
 	}
 	q := &s.queue
-	q.items = append(q.items, queued{q.next, s.m.pack(f)})
+	q.items = append(q.items, queued{q.next, f.at, s.m.pack(f)})
 	q.bytes += len(q.items[len(q.items)-1].blob)
 	q.next++
 	s.m.unsaved++
@@ -193,7 +194,7 @@ func (s *State) enqueue(f *firing, opens int64) {
 		s.unqueue()
 		s.suppressed.Dropped++
 	}
-	s.armQueue(opens)
+	s.armQueue()
 }
 
 // unqueue takes the oldest out.
@@ -211,33 +212,37 @@ func (s *State) unqueue() []byte {
 	return i.blob
 }
 
-// armQueue has the queue wait until the windows open.
-func (s *State) armQueue(opens int64) {
+// armQueue has the queue wait until the windows open after the oldest in it.
+func (s *State) armQueue() {
 	t := s.table(stageHeld)
 	slot, ok := t.find("")
-	switch {
-	case !ok && opens != never:
-		t.arm(t.add(""), opens-s.m.wall)
-	case ok && opens != never:
-		t.arm(slot, opens-s.m.wall)
-	case ok:
+	if !ok {
+		slot = t.add("")
+	}
+	if len(s.queue.items) == 0 {
 		t.disarm(slot)
+		return
+	}
+	at := s.queue.items[0].at
+	switch opens, open := s.opening(at + s.m.wall); {
+	case open: // the clock on the wall was set
+		t.armAs(slot, at, s.index)
+	case opens == never:
+		t.disarm(slot)
+	default:
+		t.armAs(slot, opens-s.m.wall, s.index)
 	}
 }
 
 // release lets through what has waited for the windows to open, at a time by
 // the Machine.
 func (s *State) release(dst []Firing, at int64) []Firing {
-	if opens, open := s.opening(at + s.m.wall); !open {
-		s.armQueue(opens)
-		return dst
-	}
-	s.armQueue(never)
-	for len(s.queue.items) > 0 {
+	for len(s.queue.items) > 0 && s.queue.items[0].at <= at {
 		f, _ := parseFiring(s.unqueue())
 		f.at = at
 		dst, _ = s.pass(dst, &f)
 	}
+	s.armQueue()
 	return dst
 }
 

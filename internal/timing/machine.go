@@ -24,7 +24,7 @@ type Machine struct {
 	now    int64    // as far as it was advanced
 	wall   int64    // what to add for what a clock on the wall shows
 
-	clock  uint64 // counts changes
+	clock  uint64 // counts changes, from firstChange on
 	timers timers // of all but Absent
 	absent timers
 
@@ -53,6 +53,7 @@ type State struct {
 	gone bool // the rules were set anew without it
 
 	hash, shape uint64 // of the name, and of the shape
+	index       uint64 // in Machine.order
 	since       int64  // when the rule was new
 	begun       bool
 	known       bool // what is expected was armed, and that was noted
@@ -92,7 +93,7 @@ type Fate struct {
 
 // New returns a Machine that has no rules.
 func New() *Machine {
-	return &Machine{seed: maphash.MakeSeed(), states: map[string]*State{}, now: math.MinInt64}
+	return &Machine{seed: maphash.MakeSeed(), states: map[string]*State{}, now: math.MinInt64, clock: firstChange}
 }
 
 // SetRules sets the rules. A rule whose name and shape are as they were goes on
@@ -196,8 +197,8 @@ func (m *Machine) newState(r *Rule) *State {
 
 // connect tells each rule which lines of summaries it counts for.
 func (m *Machine) connect() {
-	for _, s := range m.order {
-		s.feeds = nil
+	for i, s := range m.order {
+		s.index, s.feeds = uint64(i), nil
 	}
 	for _, s := range m.order {
 		for _, l := range s.lines {
@@ -300,6 +301,14 @@ func (s *State) cells(st stage) int {
 	}
 	return 0
 }
+
+// The changes of a Machine are counted between these. Of timers at the same time
+// the first are those of windows that open, then all others in the order in
+// which they were armed, then the runs: each has such a number.
+const (
+	firstChange = 1 << 32
+	maxClock    = 1 << 62
+)
 
 // tick counts a change.
 func (m *Machine) tick() uint64 {

@@ -229,7 +229,7 @@ func (s *State) hold(dst []Firing, x *Match, at int64) []Firing {
 		t.arm(slot, after(at, s.holds))
 	}
 	if t.nodes.at(slot).flags&fired == 0 {
-		w.last = max(w.last, at)
+		w.first, w.last = min(w.first, at), max(w.last, at)
 		w.count++
 		w.blob = s.m.keep(w.blob, x, false)
 	}
@@ -251,7 +251,7 @@ func (s *State) leave(dst []Firing, f *firing) ([]Firing, bool) {
 	case open:
 		return s.pass(dst, f)
 	case s.rule.Hold && opens != never:
-		s.enqueue(f, opens)
+		s.enqueue(f)
 		return dst, true
 	}
 	s.suppressed.Outside++

@@ -20,9 +20,6 @@ type batchKey struct {
 	by string
 }
 
-// maxClock is far above what the changes of a Machine count to.
-const maxClock = 1 << 62
-
 var (
 	errDamaged = errors.New("damaged")
 	// ErrNewer is wrapped by what Restore returns for an entry that a later
@@ -171,9 +168,9 @@ func (s *State) restore(k entryKey, changed uint64, in *fields) bool {
 	case stageLine:
 		return s.restoreLine(k.by, in)
 	case stageItem, stageHeld:
-		_, ok := parseFiring(in.b)
+		f, ok := parseFiring(in.b)
 		if ok {
-			s.restoreWaiting(k, in.b)
+			s.restoreWaiting(k, f.at, in.b)
 		}
 		return ok
 	}
@@ -213,8 +210,8 @@ func (s *State) restoreLine(rule string, in *fields) bool {
 }
 
 // restoreWaiting takes a match that waits in a batch or for the windows.
-func (s *State) restoreWaiting(k entryKey, blob []byte) {
-	item := queued{k.number, slices.Clone(blob)}
+func (s *State) restoreWaiting(k entryKey, at int64, blob []byte) {
+	item := queued{k.number, at, slices.Clone(blob)}
 	if k.stage == stageHeld {
 		s.queue.items = append(s.queue.items, item)
 		s.queue.bytes += len(blob)
@@ -258,12 +255,14 @@ func (t *table) parseWait(in *fields, slot uint32, n *node) {
 	} else if t.stage == stageDebounce || t.stage == stageFor && flags&fired == 0 {
 		in.bad = true
 	}
-	in.bad = in.bad || w.armed > maxClock
-	if in.bad {
+	if t.stage == stageRun {
+		return // it is armed by its schedule
+	}
+	if in.bad = in.bad || w.armed > maxClock; in.bad {
 		return
 	}
 	t.m.clock = max(t.m.clock, w.armed)
-	if flags&flagWaits != 0 && t.stage != stageRun {
+	if flags&flagWaits != 0 {
 		t.start(slot)
 	}
 }

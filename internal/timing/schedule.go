@@ -27,14 +27,8 @@ func (s *State) beginSchedule() {
 // setWalls has everything that goes by clocks on walls look at them anew.
 func (m *Machine) setWalls() {
 	for _, s := range m.order {
-		s.closed, s.opens = never, never
 		if len(s.queue.items) > 0 {
-			wall := m.now + m.wall
-			opens, open := s.opening(wall)
-			if open {
-				opens = wall
-			}
-			s.armQueue(opens)
+			s.armQueue()
 		}
 		if s.tables[stageRun] != nil {
 			s.armRun()
@@ -67,7 +61,7 @@ func (s *State) armRun() {
 		t.disarm(slot)
 		return
 	}
-	t.arm(slot, next-s.m.wall)
+	t.armAs(slot, next-s.m.wall, maxClock+s.index)
 }
 
 // run runs what the schedule has, or what was put off, at a time by the
@@ -79,7 +73,7 @@ func (s *State) run(dst []Firing, at int64) []Firing {
 	now := s.m.now + s.m.wall
 	last, ok := s.lastRun(w.last, now)
 	if ok && last > at+s.m.wall {
-		t.arm(slot, last-s.m.wall) // those before it were missed
+		t.armAs(slot, last-s.m.wall, maxClock+s.index) // those before it were missed
 		return dst
 	}
 	if ok {

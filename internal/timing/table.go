@@ -308,8 +308,13 @@ func (t *table) heap() *timers {
 
 // arm sets the timer of a state.
 func (t *table) arm(slot uint32, deadline int64) {
+	t.armAs(slot, deadline, t.m.tick())
+}
+
+// armAs is arm, with a place among the timers at the same time.
+func (t *table) armAs(slot uint32, deadline int64, armed uint64) {
 	w := t.waits.at(slot)
-	w.deadline, w.armed = deadline, t.m.tick()
+	w.deadline, w.armed = deadline, armed
 	t.start(slot)
 }
 

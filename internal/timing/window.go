@@ -29,18 +29,23 @@ type ClockRange struct{ From, To int }
 
 // Contains reports whether a moment is inside.
 func (w *Window) Contains(t time.Time) bool {
-	t = w.local(t)
+	t, _ = w.local(t)
 	if w.hasDay(t, 0) && (len(w.Times) == 0 || anyTime(w.Times, minuteOf(t), ClockRange.hasToday)) {
 		return true
 	}
 	return w.reachesPastMidnight() && w.hasDay(t, -1) && anyTime(w.Times, minuteOf(t), ClockRange.hasFromYesterday)
 }
 
-func (w *Window) local(t time.Time) time.Time {
-	if w.Location == nil {
-		return t.UTC()
+// local returns what a clock on the wall shows, as if it was one in UTC, and
+// when that clock is set next; zero if it never is.
+func (w *Window) local(t time.Time) (shown, set time.Time) {
+	if w.Location == nil || w.Location == time.UTC {
+		return t.UTC(), time.Time{}
 	}
-	return t.In(w.Location)
+	t = t.In(w.Location)
+	_, offset := t.Zone()
+	_, set = t.ZoneBounds()
+	return t.UTC().Add(time.Duration(offset) * time.Second), set
 }
 
 // hasDay reports whether the days are among the window's on which it begins
@@ -111,12 +116,11 @@ func (w *Window) reachesPastMidnight() bool {
 // next returns a moment after t before which the window neither opens nor
 // closes.
 func (w *Window) next(t time.Time) time.Time {
-	t = w.local(t)
-	const day = 24 * time.Hour
-	passed := time.Duration(t.Hour())*time.Hour + time.Duration(t.Minute())*time.Minute +
-		time.Duration(t.Second())*time.Second + time.Duration(t.Nanosecond())
-	left := day - passed
-	if w.hasDay(t, 0) || w.reachesPastMidnight() && w.hasDay(t, -1) {
+	shown, set := w.local(t)
+	midnight := time.Date(shown.Year(), shown.Month(), shown.Day(), 0, 0, 0, 0, time.UTC)
+	passed := shown.Sub(midnight)
+	left := 24*time.Hour - passed
+	if w.hasDay(shown, 0) || w.reachesPastMidnight() && w.hasDay(shown, -1) {
 		for _, r := range w.Times {
 			for _, minute := range [...]int{r.From, r.To} {
 				if d := time.Duration(minute)*time.Minute - passed; d > 0 {
@@ -126,8 +130,10 @@ func (w *Window) next(t time.Time) time.Time {
 		}
 	}
 	next := t.Add(left)
-	if _, end := t.ZoneBounds(); !end.IsZero() && end.Before(next) {
-		return end // the clock is set
+	// In a leap year from 2038 on the time package has the last day of December
+	// begin after the end of its zone.
+	if set.After(t) && set.Before(next) {
+		return set
 	}
 	return next
 }
