@@ -145,6 +145,7 @@ name = "e"
 name = "late"
 event = "expired"
 on_time = true
+values = true
 action = { type = "log" }
 [windows.w]
 weekdays = ["mon:fri", "sun"]

@@ -280,3 +280,31 @@ func TestKilledWithValues(t *testing.T) {
 		p.stop()
 	}, bigBacklog...)
 }
+
+// Listen shows the value before and after of the keys that were asked for, from
+// the first change on.
+func TestListenShowsValues(t *testing.T) {
+	redistest.Each(t, []string{"redis-7.0", "valkey-9.1"}, func(t *testing.T, srv *servers.Server) {
+		redistest.Do(t, srv, "SET", "stock:7", "2")
+		cmd := command(t, t.TempDir(), "listen", "redis://"+srv.Addr, "stock:*", "order:{id}")
+		logs, out := newLines(), newLines()
+		cmd.Stderr, cmd.Stdout = logs, out
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		defer cmd.Process.Kill()
+		logs.await(t, `msg="attached`, 1)
+		redistest.Do(t, srv, "DECR", "stock:7")
+		redistest.Do(t, srv, "HSET", "order:1", "status", "new")
+		redistest.Do(t, srv, "HSET", "order:1", "status", "paid", "by", "card")
+		redistest.Do(t, srv, "DEL", "stock:7")
+		for _, want := range []string{
+			"DECR stock:7 [2 -> 1]\n",
+			"[- -> hash(1)] [status: - -> new]\n",
+			"[hash(1) -> hash(2)] [status: new -> paid] [by: - -> card]\n",
+			" del stock:7 DEL stock:7 [1 -> -]\n",
+		} {
+			out.await(t, want, 1)
+		}
+	})
+}
