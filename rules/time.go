@@ -363,20 +363,32 @@ func (c *compilation) summaries(set *Set) {
 
 // lint warns of time fields that can hardly be meant.
 func (d *timeDecoder) lint() {
-	x, r := d.time, d.r
-	switch {
-	case x.Absent.For > 0 && r.cond == nil && r.commands == nil && (r.events == nil || r.anyWrite) && !r.Snapshot:
-		d.t.key("absent").warnf(`name the events that are one: event = ["set", "hset"]`, "a deletion or an expiry of the key counts as a sign of life too")
-	case x.For > 0 && r.events != nil && !r.anyWrite && !slices.ContainsFunc(r.events.list(), func(name string) bool { return !slices.Contains(removals, name) }):
+	x := d.time
+	if x.Absent.For > 0 {
+		d.lintAbsent()
+	}
+	if events := d.r.events; x.For > 0 && events != nil && !d.r.anyWrite && !slices.ContainsFunc(events.list(), func(name string) bool { return !slices.Contains(removals, name) }) {
 		d.t.key("for").warnf("", "after these events the key is gone, and its condition with it: the rule never fires")
 	}
-	if x.Absent.For > 0 && x.Sample > 0 {
+	if _, opens := x.Opens(time.Now()); !opens {
+		at := "active"
+		if x.Mute != nil {
+			at = "mute"
+		}
+		d.t.key(at).warnf("", "the windows leave no time at which the rule may fire")
+	}
+}
+
+// lintAbsent warns of what is, or is not, a sign of life.
+func (d *timeDecoder) lintAbsent() {
+	x, r := d.time, d.r
+	if r.cond == nil && r.commands == nil && (r.events == nil || r.anyWrite) {
+		d.t.key("absent").warnf(`name the events that are one: event = ["set", "hset"]`, "a deletion or an expiry of the key counts as a sign of life too")
+	}
+	if x.Sample > 0 {
 		d.t.key("sample").warnf("leave it out", "what the sample leaves out is missed by absent")
 	}
-	if x.Absent.For > 0 && x.Dedupe >= x.Absent.For {
-		d.t.key("dedupe").warnf("", "no sign of life passes for %s, and absent waits only %s", x.Dedupe, x.Absent.For)
-	}
-	if x.Active != nil && !slices.ContainsFunc(x.Active, func(w *timing.Window) bool { return !slices.Contains(x.Mute, w) }) {
-		d.t.key("mute").warnf("", "every window of active is muted: the rule never fires")
+	if x.Dedupe >= x.Absent.For {
+		d.t.key("dedupe").warnf("", "no sign of life passes for %s, and absent waits only %s", short(x.Dedupe), short(x.Absent.For))
 	}
 }
