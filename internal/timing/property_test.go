@@ -65,6 +65,7 @@ type sequence struct {
 	wall  int64
 	rules []*timing.Rule
 	data  int
+	same  string // value of every by in a burst
 }
 
 // runSequence runs the sequence of a seed, and returns how much fired.
@@ -188,7 +189,7 @@ func total(before map[string]timing.Suppressed, m *timing.Machine) map[string]ti
 func (s *sequence) step() step {
 	switch n := s.r.IntN(100); {
 	case n < 60:
-		return s.match()
+		return s.matches()
 	case n < 85:
 		return s.pass()
 	case n < 92:
@@ -227,18 +228,64 @@ func advance(m *timing.Machine, now, seen int64) (firings []timing.Firing) {
 
 func at(ms int64) time.Duration { return time.UnixMilli(ms).Sub(epoch) }
 
-func (s *sequence) match() step {
+// matches is one match or, now and then, a burst of them.
+func (s *sequence) matches() step {
 	rule := s.rules[s.r.IntN(len(s.rules))]
+	n, every := 1, int64(0)
+	if s.r.IntN(15) == 0 {
+		n, every = 1+s.r.IntN(60), s.some()/50
+	}
+	var burst []step
+	text := ""
+	s.same = ""
+	if n > 1 && s.r.IntN(2) == 0 {
+		s.same = s.by()
+	}
+	for range n {
+		burst = append(burst, s.match(rule, every))
+		text += burst[len(burst)-1].text + "\n"
+	}
+	return step{
+		text: strings.TrimSpace(text),
+		model: func(m *model) (outs []out) {
+			for _, b := range burst {
+				outs = append(outs, b.model(m)...)
+			}
+			return outs
+		},
+		do: func(m *timing.Machine) (firings []timing.Firing) {
+			for _, b := range burst {
+				firings = append(firings, b.do(m)...)
+			}
+			return firings
+		},
+	}
+}
+
+// by returns a value of one of the few that are much used, or of the many.
+func (s *sequence) by() string {
+	if s.same != "" && s.r.IntN(20) > 0 {
+		return s.same
+	}
+	if s.r.IntN(20) == 0 {
+		return strconv.Itoa(s.r.IntN(60))
+	}
+	return string("abcd"[s.r.IntN(1+s.r.IntN(4))])
+}
+
+func (s *sequence) match(rule *timing.Rule, every int64) step {
 	now := s.now
-	if s.r.IntN(4) > 0 {
+	switch {
+	case every > 0:
+		now += s.r.Int64N(every)
+	case s.r.IntN(4) > 0:
 		now += s.some() / 10
 	}
 	when := now
 	if s.r.IntN(5) == 0 {
 		when -= s.some()
 	}
-	by := func() string { return string("abcd"[s.r.IntN(1+s.r.IntN(4))]) }
-	keys := timing.Keys{Once: by(), Dedupe: by(), Gather: by(), Throttle: by(), Batch: by()}
+	keys := timing.Keys{Once: s.by(), Dedupe: s.by(), Gather: s.by(), Throttle: s.by(), Batch: s.by()}
 	if s.r.IntN(10) == 0 {
 		keys.Gather = ""
 	}
@@ -248,7 +295,7 @@ func (s *sequence) match() step {
 	}
 	s.data++
 	data := strconv.Itoa(s.data)
-	if rule.Batch.Max > 0 && s.r.IntN(50) == 0 {
+	if rule.Batch.Max > 0 && s.r.IntN(100) == 0 {
 		data += strings.Repeat("x", []int{400_000, 1_100_000}[s.r.IntN(2)])
 	}
 	hash := s.r.Uint64()
@@ -324,7 +371,7 @@ func (s *sequence) newRules() (rules []*timing.Rule) {
 }
 
 func (s *sequence) newRule(name string) *timing.Rule {
-	r := &timing.Rule{Name: name, MaxKeys: 1 + s.r.IntN(4)}
+	r := &timing.Rule{Name: name, MaxKeys: []int{1, 2, 4, 40}[s.r.IntN(4)]}
 	one := func(of int) bool { return s.r.IntN(of) == 0 }
 	span := func() time.Duration {
 		return max(time.Duration(s.some())*time.Millisecond, time.Millisecond+time.Duration(s.r.IntN(3000))*time.Microsecond)
@@ -340,14 +387,14 @@ func (s *sequence) newRule(name string) *timing.Rule {
 		r.Shape = fmt.Sprintf("%+v", *r) + windowsText(r)
 		return r
 	}
-	limit := func() int { return []int{1, 2, 3, 33, 34, 40}[s.r.IntN(6)%(1+s.r.IntN(6))] }
+	limit := func() int { return []int{1, 2, 3, 10, 33, 34, 40}[s.r.IntN(1+s.r.IntN(7))] }
 	switch s.r.IntN(5) {
 	case 0:
 		r.Count = timing.Count{Over: limit() - 1, Within: span()}
 	case 1:
 		r.Absent = timing.Absent{For: span(), Resolved: one(2)}
 		if one(2) {
-			r.Absent.Repeat = span()
+			r.Absent.Repeat = max(span(), time.Second)
 		}
 		if one(3) {
 			r.Absent.Expect = []string{"a", "x"}
@@ -382,6 +429,9 @@ func (s *sequence) windows(r *timing.Rule) {
 		r.Mute = append(r.Mute, &timing.Window{Times: []timing.ClockRange{{From: s.r.IntN(1440), To: s.r.IntN(1441)}}})
 	}
 	r.Hold = s.r.IntN(2) == 0
+	if _, ok := naiveOpens(r, epoch); !ok && s.r.IntN(100) > 0 { // that they never open takes long to find out
+		r.Active, r.Mute = nil, nil
+	}
 }
 
 func windowsText(r *timing.Rule) (text string) {
