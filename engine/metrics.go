@@ -122,7 +122,7 @@ var (
 	descBackingOff     = describe("backing_off_lanes", "Keys whose next firing waits for its next attempt after a failure.", "action")
 	descBreaker        = describe("breaker_open", "1 while an action failed so often in a row that only one attempt at a time is made.", "action")
 	descActionPaused   = describe("action_paused", "1 while the action is paused.", "action")
-	descDead           = describe("dead_letters", "Firings that were given up and are kept, counted up to 10,000.")
+	descDead           = describe("dead_letters", "Firings that were given up and are kept.")
 
 	descStoreBytes   = describe("store_size_bytes", "Disk space that the store takes.")
 	descStoreFree    = describe("store_free_bytes", "Disk space that is left where the store is.")

@@ -22,10 +22,6 @@ var (
 	ErrAmbiguous = errors.New("ambiguous")
 )
 
-// pauseSpace keeps what is paused, by its full name, with the time since when:
-// a pause outlives the process, or a crash at night would end it.
-const pauseSpace store.Space = 'p'
-
 // ruleState is what an engine counts of a rule, by its name: a reload does not
 // set it back.
 type ruleState struct {
@@ -79,10 +75,11 @@ func (s *ruleStates) conditionFailed(rule string, err error) {
 
 func ruleName(name string) string { return "rule/" + name }
 
-// loadPauses finds what was paused when an earlier process ended.
+// loadPauses finds what was paused when an earlier process ended: by its full
+// name, with the time since when. A crash at night must not end a pause.
 func (e *Engine) loadPauses() error {
 	e.states.byName, e.states.paused = map[string]*ruleState{}, map[string]time.Time{}
-	for entry, err := range e.store.Scan(pauseSpace, nil, nil) {
+	for entry, err := range e.store.Scan(store.Pauses, nil, nil) {
 		if err != nil {
 			return fmt.Errorf("what is paused: %w", err)
 		}
@@ -143,9 +140,9 @@ func (e *Engine) setPaused(name string, pause bool) (full string, err error) {
 	}
 	b := e.store.NewBatch()
 	if pause {
-		b.Put(pauseSpace, []byte(full), strconv.AppendInt(nil, since.UnixMilli(), 10))
+		b.Put(store.Pauses, []byte(full), strconv.AppendInt(nil, since.UnixMilli(), 10))
 	} else {
-		b.Delete(pauseSpace, []byte(full))
+		b.Delete(store.Pauses, []byte(full))
 	}
 	if _, err := b.Commit(); err != nil {
 		return full, fmt.Errorf("%s is done, but not for after a restart: %w", full, err)

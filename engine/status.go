@@ -29,8 +29,8 @@ type Status struct {
 	Rules      []RuleStatus   `json:"rules"`   // in file order
 	Actions    []ActionStatus `json:"actions"` // by name
 
-	// DeadLetters counts those that are kept, up to 10,000; with
-	// DeadLettersMore set there are more.
+	// DeadLetters counts those that are kept. With DeadLettersMore set, which
+	// may be in the first moments of an engine, there are more than it says.
 	DeadLetters     int  `json:"dead_letters"`
 	DeadLettersMore bool `json:"dead_letters_more,omitempty"`
 
@@ -177,10 +177,12 @@ func (e *Engine) Status() (*Status, error) {
 	if s.Actions, err = e.actionStatus(paused); err != nil {
 		return nil, err
 	}
-	if s.DeadLetters, s.DeadLettersMore, err = e.countDead(); err != nil {
-		return nil, err
-	}
 	st := e.store.Stats()
+	if s.DeadLetters = int(st.Letters); st.Letters < 0 {
+		if s.DeadLetters, s.DeadLettersMore, err = e.countDead(); err != nil {
+			return nil, err
+		}
+	}
 	s.Store = StoreStatus{Bytes: st.Bytes, FreeBytes: st.FreeBytes, Commits: st.Commits, Damaged: st.Damaged}
 	if err := e.store.Full(); err != nil {
 		s.Store.Full = err.Error()
@@ -317,7 +319,8 @@ func destination(a *rules.Action) string {
 	return ""
 }
 
-// maxCounted is how many dead letters are counted for a status.
+// maxCounted is how many dead letters are counted for a status before the store
+// has counted them.
 const maxCounted = 10_000
 
 func (e *Engine) countDead() (n int, more bool, err error) {

@@ -17,6 +17,7 @@ type Space byte
 const (
 	Mirror Space = 'm' // values of keys, to tell before from after
 	Timers Space = 't' // what time rules wait for
+	Pauses Space = 'p' // what is paused, since when
 )
 
 // Batch gathers changes that take effect together or not at all. It is used by
@@ -39,6 +40,7 @@ type Batch struct {
 	adds          bool // takes disk space that a full store does not give
 	durable       bool // has to survive a crash once committed
 	settles       int
+	lettersGone   int
 	size          int
 	err           error // of a call, told by Commit
 
@@ -331,6 +333,7 @@ func (s *Store) commit(b *Batch) (first uint64, err error) {
 	}
 	mark := s.next
 	s.settles.Add(int64(b.settles))
+	s.letters.changed.Add(int64(len(b.dead) - b.lettersGone))
 	s.disk.grow(b.pb.Len())
 	if err := s.apply(b.pb, b.durable); err != nil { // yields the turn
 		return 0, err
@@ -437,6 +440,7 @@ func (s *Store) enqueue(b *Batch, j *Job) {
 }
 
 func (b *Batch) removeDead(d *DeadLetter) {
+	b.lettersGone++
 	b.key = appendNumberKey(b.key[:0], kindDead, d.Number)
 	b.note(b.batch().Delete(b.key, nil))
 	if d.Seq != 0 {

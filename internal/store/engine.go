@@ -231,7 +231,7 @@ func (s *Store) corrupt(key []byte, what string) error {
 // scan calls f for the records from a key up to another, until it returns false
 // or an error. Key and value are valid only during the call.
 func (s *Store) scan(from, to []byte, f func(key, value []byte) (more bool, err error)) error {
-	return s.iterate(&pebble.IterOptions{LowerBound: from, UpperBound: to}, (*pebble.Iterator).First, (*pebble.Iterator).Next, s.withValue(f))
+	return s.iterate(s.db, &pebble.IterOptions{LowerBound: from, UpperBound: to}, (*pebble.Iterator).First, (*pebble.Iterator).Next, s.withValue(f))
 }
 
 // scanBack is scan over the numbered records of a kind, the last first. before
@@ -241,12 +241,12 @@ func (s *Store) scanBack(kind byte, before uint64, f func(key, value []byte) (mo
 	if before != 0 {
 		o.UpperBound = appendNumberKey(nil, kind, before)
 	}
-	return s.iterate(o, (*pebble.Iterator).Last, (*pebble.Iterator).Prev, s.withValue(f))
+	return s.iterate(s.db, o, (*pebble.Iterator).Last, (*pebble.Iterator).Prev, s.withValue(f))
 }
 
 // scanKeys is scan without the values, which are then neither read nor checked.
 func (s *Store) scanKeys(from, to []byte, f func(key []byte) error) error {
-	return s.iterate(&pebble.IterOptions{LowerBound: from, UpperBound: to}, (*pebble.Iterator).First, (*pebble.Iterator).Next,
+	return s.iterate(s.db, &pebble.IterOptions{LowerBound: from, UpperBound: to}, (*pebble.Iterator).First, (*pebble.Iterator).Next,
 		func(it *pebble.Iterator) (bool, error) { return true, f(it.Key()) })
 }
 
@@ -263,11 +263,11 @@ func (s *Store) withValue(f func(key, value []byte) (bool, error)) func(*pebble.
 	}
 }
 
-func (s *Store) iterate(o *pebble.IterOptions, start, step func(*pebble.Iterator) bool, f func(*pebble.Iterator) (bool, error)) (err error) {
+func (s *Store) iterate(r pebble.Reader, o *pebble.IterOptions, start, step func(*pebble.Iterator) bool, f func(*pebble.Iterator) (bool, error)) (err error) {
 	if err := s.usable(); err != nil {
 		return err
 	}
-	it, err := s.db.NewIter(o)
+	it, err := r.NewIter(o)
 	if err != nil {
 		return s.readError(err)
 	}

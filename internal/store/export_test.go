@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"time"
 )
 
@@ -50,3 +51,6 @@ func (s *Store) StartFlush() error {
 		return err
 	})
 }
+
+// CountLetters does what Run does first.
+func (s *Store) CountLetters(ctx context.Context) { s.countLetters(ctx) }

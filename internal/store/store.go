@@ -47,6 +47,7 @@ type Store struct {
 	next    commitRecord  // of the one who has the turn
 	deadLow uint64        // no dead letter has a lower number; of the one who sweeps
 
+	letters  letterCount
 	settles  atomic.Int64 // since the last compaction
 	damaged  atomic.Int64 // damaged records that were read
 	closed   atomic.Bool
@@ -283,8 +284,10 @@ func (s *Store) SaveCheckpoint(position string) error {
 func (s *Store) Run(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	var compaction sync.WaitGroup
+	var compaction, count sync.WaitGroup
 	defer compaction.Wait()
+	defer count.Wait()
+	count.Go(func() { s.countLetters(ctx) })
 	var repeated repeats
 	for {
 		select {
@@ -346,12 +349,13 @@ type Stats struct {
 	Damaged    int64  // damaged records that were met since it was opened
 	NextJob    uint64 // seq of the next job
 	Compaction int64  // bytes that wait to be compacted
+	Letters    int64  // dead letters; -1: not counted yet, which Run does in its first moments
 }
 
 // Stats returns the figures as of now, or of the last moment before a failure.
 func (s *Store) Stats() Stats {
 	count, _ := s.side.latest()
-	st := Stats{Commits: count, Damaged: s.damaged.Load()}
+	st := Stats{Commits: count, Damaged: s.damaged.Load(), Letters: s.letters.get()}
 	st.Bytes, st.FreeBytes, st.Compaction = s.disk.figures()
 	if s.takeTurn() == nil {
 		st.NextJob = s.next.nextJob
@@ -403,4 +407,42 @@ func (l *lows) raise(endpoint string, seq uint64) {
 		l.m = map[string]uint64{}
 	}
 	l.m[endpoint] = max(l.m[endpoint], seq)
+}
+
+// letterCount is how many dead letters there are: those that a scan has found,
+// and what commits have changed since it began.
+type letterCount struct {
+	changed atomic.Int64
+	found   atomic.Int64
+	done    atomic.Bool
+}
+
+func (c *letterCount) get() int64 {
+	if !c.done.Load() {
+		return -1
+	}
+	return c.found.Load() + c.changed.Load()
+}
+
+// countLetters counts the dead letters that there are at this moment. If it
+// cannot, they stay uncounted: what kept it from reading them is met by others
+// too, who tell.
+func (s *Store) countLetters(ctx context.Context) {
+	if s.letters.done.Load() || s.takeTurn() != nil {
+		return
+	}
+	s.letters.changed.Store(0)
+	now := s.db.NewSnapshot()
+	s.yieldTurn()
+	defer now.Close()
+	n := int64(0)
+	o := &pebble.IterOptions{LowerBound: []byte{kindDead}, UpperBound: []byte{kindDead + 1}}
+	err := s.iterate(now, o, (*pebble.Iterator).First, (*pebble.Iterator).Next, func(*pebble.Iterator) (bool, error) {
+		n++
+		return true, ctx.Err()
+	})
+	if err == nil {
+		s.letters.found.Store(n)
+		s.letters.done.Store(true)
+	}
 }

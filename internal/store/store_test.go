@@ -395,6 +395,56 @@ func TestRetentionForEver(t *testing.T) {
 	}
 }
 
+func TestLetterCount(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	b := s.NewBatch()
+	bury := func(n int) {
+		t.Helper()
+		for range n {
+			b.Enqueue(job("e", "id"))
+		}
+		first := commit(t, b)
+		for i := range n {
+			b.Bury(store.DeadLetter{Seq: first + uint64(i), Endpoint: "e", At: born})
+		}
+		commit(t, b)
+	}
+	bury(5)
+	if n := s.Stats().Letters; n != -1 {
+		t.Errorf("%d before they were counted", n)
+	}
+	s.CountLetters(t.Context())
+	check := func(want int64) {
+		t.Helper()
+		if n := s.Stats().Letters; n != want || n != int64(len(all(t, s.Dead(0)))) {
+			t.Errorf("%d letters counted, want %d", n, want)
+		}
+	}
+	check(5)
+	bury(3)
+	b.DropDead(1)
+	b.DropDead(2)
+	b.Requeue(3)
+	commit(t, b)
+	check(5)
+	b.DropDead(1) // refused
+	if _, err := b.Commit(); !errors.Is(err, store.ErrNotFound) {
+		t.Errorf("Commit = %v", err)
+	}
+	b.Reset()
+	check(5)
+	if err := s.Maintain(born.Add(30 * 24 * time.Hour)); err != nil {
+		t.Fatal(err)
+	}
+	check(0)
+	bury(2)
+	s.Close()
+	s = open(t, dir)
+	s.CountLetters(t.Context())
+	check(2)
+}
+
 func TestRun(t *testing.T) {
 	s := open(t, t.TempDir())
 	ctx, cancel := context.WithCancel(t.Context())

@@ -301,7 +301,7 @@ func (v *verifier) walk(kind byte, f func(key, value []byte) bool) {
 // on; nil: at the end.
 func (v *verifier) walkFrom(from, end []byte, f func(key, value []byte) bool) (next []byte) {
 	last := from
-	err := v.s.iterate(&pebble.IterOptions{LowerBound: from, UpperBound: end}, (*pebble.Iterator).First, (*pebble.Iterator).Next, func(it *pebble.Iterator) (bool, error) {
+	err := v.s.iterate(v.s.db, &pebble.IterOptions{LowerBound: from, UpperBound: end}, (*pebble.Iterator).First, (*pebble.Iterator).Next, func(it *pebble.Iterator) (bool, error) {
 		last = append(last[:0:0], it.Key()...)
 		sealed, err := it.ValueAndErr()
 		if err != nil {
