@@ -101,6 +101,14 @@
 // key that is removed before its deadline was deleted by a client or evicted:
 // CauseDeleted says no more.
 //
+// Deadlines are by the primary's clock. SetClock tells how far that is ahead of
+// ours, or behind. Of itself the stream shows very little of it: the one time of
+// the primary's in it is the TIME of XCLAIM, which comes whenever a group reads a
+// stream, and shows, since no command arrives before it was sent, how far its
+// clock is ahead at least. What a minute of it shows is added to our time, 5
+// seconds at most. That a key is removed shortly before its deadline shows
+// nothing: it is what becomes of every lock.
+//
 // With NeedOnTime the expiry is announced at the deadline, by Expire, and the
 // server's removal, which may be minutes late, makes no event.
 //

@@ -110,13 +110,18 @@ func (mi *mirror) del(m *maker) {
 		r.remove()
 		return
 	case !it.timed || mi.now == 0 && it.expireAt != 0:
-	case it.expireAt != 0 && mi.now >= it.expireAt-mi.grace:
+	case it.expireAt != 0 && mi.past(it.expireAt):
 		name, m.cause = "expired", event.CauseExpired
 	default:
 		m.cause = event.CauseDeleted
 	}
 	m.emit(1, name, typeNone)
 	r.remove()
+}
+
+// past reports whether a deadline may have come when the command was run.
+func (mi *mirror) past(deadline int64) bool {
+	return mi.now >= deadline-max(mi.grace, mi.clock.wide)
 }
 
 // announced reports whether the key's expiry at its present deadline was

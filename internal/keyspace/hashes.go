@@ -132,7 +132,7 @@ func (mi *mirror) hdel(m *maker, fields [][]byte) {
 		m.cause = event.CauseDeleted
 		expired := 0
 		for _, f := range fields {
-			if at := h.deadline(f); at != 0 && mi.now != 0 && mi.now >= at-mi.grace {
+			if at := h.deadline(f); at != 0 && mi.now != 0 && mi.past(at) {
 				expired++
 			}
 		}

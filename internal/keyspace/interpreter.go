@@ -43,7 +43,8 @@ type Config struct {
 	// removal of a key still counts as its expiry: how far our clock may be
 	// behind the primary's. What a client removes in that time is called
 	// "expired" too, so it should be small, and shorter than any deadline that
-	// matters. Being behind in reading the stream errs in the same way.
+	// matters. Being behind in reading the stream errs in the same way. It is
+	// allowed for beyond what is known of the primary's clock, see SetClock.
 	ExpiryGrace time.Duration
 }
 
@@ -98,7 +99,8 @@ type Interpreter struct {
 	unknown map[string]unknownName // names of unknown commands, so that each is made once
 	mirror  *mirror                // nil: nothing is needed
 	journal *journal               // nil: it is off
-	maker   maker                  // of the command that the mirror follows
+	clock   clock
+	maker   maker // of the command that the mirror follows
 }
 
 // unknownName is how a command that the table does not know is spelt in events.
@@ -113,7 +115,7 @@ const (
 func New(config Config) *Interpreter {
 	in := &Interpreter{config: config, unknown: map[string]unknownName{}}
 	if config.Need != nil {
-		in.mirror = newMirror(&in.config)
+		in.mirror = newMirror(in)
 	}
 	return in
 }
@@ -130,7 +132,7 @@ func (in *Interpreter) SetNeed(need func(db int, key []byte) Need, classes Class
 			in.journal.reset()
 		}
 	case mi == nil:
-		in.mirror = newMirror(&in.config)
+		in.mirror = newMirror(in)
 		in.mirror.journal = in.journal
 	default:
 		mi.need, mi.classes = need, classes
@@ -140,6 +142,12 @@ func (in *Interpreter) SetNeed(need func(db int, key []byte) Need, classes Class
 			mi.review(d, db)
 		}
 	}
+}
+
+// SetServer replaces Config.Dialect and Config.Major by what the server says of
+// itself.
+func (in *Interpreter) SetServer(d Dialect, major int) {
+	in.config.Dialect, in.config.Major = d, major
 }
 
 // SetSparseMax replaces Config.SparseMax by what the server says it is, which
@@ -172,6 +180,9 @@ func (in *Interpreter) Command(dst []event.Event, c *Command) []event.Event {
 	}
 	id := lookupArgs(c.Args)
 	p := planOf(id)
+	if id == cmdXclaim {
+		in.clock.seeClaim(c)
+	}
 	followed := in.mirror != nil && in.mirror.wanted(id, c.Args, c.DB)
 	if p.how == silent && !followed {
 		return dst

@@ -116,6 +116,7 @@ type mirror struct {
 	limit      int64
 	grace      int64 // ms
 	classes    Classes
+	clock      *clock
 	dbs        map[int]*database
 	beyond     database // always empty
 	// flushed tells that databases never met are empty.
@@ -134,7 +135,7 @@ type mirror struct {
 
 	// Of the present command:
 	number uint64
-	now    int64 // ms, 0 if not known
+	now    int64 // ms, by the primary's clock as far as that is known; 0 if not known
 	refs   []*ref
 	used   int           // of refs
 	plain  []event.Event // without those of the optional classes
@@ -145,7 +146,8 @@ type mirror struct {
 	due     schedule
 }
 
-func newMirror(c *Config) *mirror {
+func newMirror(in *Interpreter) *mirror {
+	c := &in.config
 	limit := c.MaxMirror
 	if limit == 0 {
 		limit = DefaultMaxMirror
@@ -154,7 +156,7 @@ func newMirror(c *Config) *mirror {
 	if sparseMax == 0 {
 		sparseMax = DefaultSparseMax
 	}
-	return &mirror{need: c.Need, limit: limit, grace: c.ExpiryGrace.Milliseconds(), classes: c.Classes, dbs: map[int]*database{}, sparseMax: sparseMax}
+	return &mirror{need: c.Need, limit: limit, grace: c.ExpiryGrace.Milliseconds(), classes: c.Classes, dbs: map[int]*database{}, sparseMax: sparseMax, clock: &in.clock}
 }
 
 // maxDatabases is how many databases are mirrored: a hostile stream of ever
@@ -341,6 +343,7 @@ func (mi *mirror) begin(c *Command) {
 	mi.now = 0
 	if !c.Time.IsZero() {
 		mi.now = c.Time.UnixMilli()
+		mi.now += mi.clock.at(mi.now)
 	}
 	for _, r := range mi.refs[:mi.used] {
 		if r.it != nil {

@@ -685,3 +685,24 @@ func FuzzMirror(f *testing.F) {
 		}
 	})
 }
+
+// TestSetServer: what the server says of itself counts from then on.
+func TestSetServer(t *testing.T) {
+	s := newSession(keyspace.Config{})
+	s.do("XGROUP CREATE x g 0 MKSTREAM")
+	order := func() (names string) {
+		for _, ev := range s.in.Command(nil, &keyspace.Command{Args: words("MSETEX 1 k v PXAT 9"), Time: start}) {
+			names += ev.Name + " "
+		}
+		return names + fmt.Sprint(len(s.do("XCLAIM x g c 0 1-1")))
+	}
+	s.in.SetServer(keyspace.Valkey, 6)
+	if got := order(); got != "set expire 0" {
+		t.Errorf("got %q", got)
+	}
+	s.do("XGROUP DELCONSUMER x g c")
+	s.in.SetServer(keyspace.Redis, 8)
+	if got := order(); got != "expire set 1" {
+		t.Errorf("got %q", got)
+	}
+}

@@ -75,14 +75,14 @@ func (mi *mirror) reschedule() {
 	heap.Init(&mi.due)
 }
 
-// NextDeadline returns when Expire should be called next, by the primary's
-// clock: never later than the next deadline of a key with NeedOnTime, but
+// NextDeadline returns when Expire should be called next, by our clock: never
+// later than the next deadline of a key with NeedOnTime, but
 // perhaps earlier. false: there is none.
 func (in *Interpreter) NextDeadline() (time.Time, bool) {
 	if in.mirror == nil || len(in.mirror.due) == 0 {
 		return time.Time{}, false
 	}
-	return time.UnixMilli(in.mirror.due[0].at), true
+	return time.UnixMilli(in.mirror.due[0].at - in.clock.ahead), true
 }
 
 // maxExpired is how many events one call of Expire makes at most.
@@ -95,14 +95,15 @@ const maxExpired = 4096
 // is more than one call should make, NextDeadline stays in the past.
 //
 // A PERSIST or a new deadline cancels it if it was interpreted before. So c.Time
-// has to be the primary's time less a grace in which what the primary did before
-// the deadline arrives. Of c only Time, ReplID, Offset and Source are looked at.
+// has to be the time less a grace in which what the primary did before
+// the deadline arrives; it is given by our clock. Of c only Time, ReplID, Offset and Source are looked at.
 func (in *Interpreter) Expire(dst []event.Event, c *Command) []event.Event {
 	mi := in.mirror
 	if mi == nil {
 		return dst
 	}
 	now := c.Time.UnixMilli()
+	now += mi.clock.at(now)
 	from := len(dst)
 	for len(mi.due) > 0 && mi.due[0].at <= now && len(dst)-from < maxExpired {
 		next := heap.Pop(&mi.due).(turn)
