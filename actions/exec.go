@@ -28,6 +28,7 @@ import (
 //	dir             absolute path to run in; default triggerd's own
 //	user            name or number of the user to run as, with its groups, HOME and USER; triggerd must be root
 //	permanent_exit  list of exit codes that no retry can mend; default [64, 65, 78] (sysexits: usage, data, configuration)
+//	latest_only     true: of the firings of one key that wait only the last is run; the engine sees to that
 //
 // The program gets the firing's JSON and a newline on standard input. Its
 // environment is PATH, HOME, LANG and USER of triggerd's, env_pass, env, and
@@ -77,6 +78,7 @@ func newCommand(d *fields, o Options) Action {
 	c.takeEnv(d)
 	c.takeDir(d)
 	c.takePermanentExit(d)
+	_ = d.boolean("latest_only")
 	return c
 }
 

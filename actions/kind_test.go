@@ -153,6 +153,7 @@ func TestNewMistakes(t *testing.T) {
 		"dir a file":          {kind: "exec", fields: table{"command": list("/bin/sh"), "dir": notExecutable}, want: []string{`is not a directory`}},
 		"dir relative":        {kind: "exec", fields: table{"command": list("/bin/sh"), "dir": "tmp"}, want: []string{`dir: must be an absolute path`}},
 		"permanent_exit":      {kind: "exec", fields: table{"command": list("/bin/sh"), "permanent_exit": list(int64(0), "1", int64(256), int64(3))}, want: []string{`permanent_exit: element 1`, `permanent_exit: element 2`, `permanent_exit: element 3`}},
+		"latest_only":         {kind: "exec", fields: table{"command": list("/bin/sh"), "latest_only": "yes"}, want: []string{`latest_only: must be true or false`}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a, err := actions.New(test.kind, test.fields, test.o)

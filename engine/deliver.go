@@ -66,6 +66,7 @@ func (o *outbox) take(ep *endpoint) (*lane, job, actions.Action) {
 			again := ep.gate.pass(time.Now())
 			if again.IsZero() {
 				l := ep.ready.pop()
+				o.supersede(l) // of a lane from before a reload
 				l.busy = true
 				first := l.jobs.first()
 				j := *first
@@ -215,6 +216,8 @@ func (o *outbox) settle(l *lane, s *settlement, err error) {
 		o.stats.Failed++
 		first := l.jobs.first()
 		first.attempts, first.due = s.job.attempts, s.job.due
+		o.supersede(l)
+		l.jobs.first().due = s.job.due // a newer one waits as long
 		o.queue(l, time.Now())
 		o.dispatch(l.ep)
 		return

@@ -701,3 +701,66 @@ func TestOutboxExcerpt(t *testing.T) {
 		b.end()
 	})
 }
+
+// With latest_only a firing that comes takes the place of one of its key that
+// waits, be it for the first attempt or for another.
+func TestOutboxLatestOnly(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &receiver{takes: time.Second, do: func(f *actions.Firing) error {
+			if strings.HasPrefix(f.ID, "bad") {
+				return errDown
+			}
+			return nil
+		}}
+		st, err := store.OpenInMemory()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer st.Close()
+		patient := spec(func(a *rules.Action) { a.Timeout = time.Minute })
+		latest := func(b *box) {
+			b.setGeneration(&generation{endpoints: map[string]endpointConfig{"0": {action: r, concurrency: 3, spec: patient, latestOnly: true}}})
+		}
+		b := openBox(t, st, 100_000, 3)
+		latest(b)
+		put := func(key string, ids ...string) {
+			for _, id := range ids {
+				b.put("0", key, id, patient)
+			}
+			synctest.Wait()
+		}
+		put("a", "a1")
+		put("a", "a2", "a3", "a4")
+		put("b", "b1")
+		put("bad", "bad1")
+		put("bad", "bad2", "good3")
+		sleep(time.Hour)
+		b.check(t, r, "a1 a4 b1 good3", 4)
+		b.end()
+
+		r.got = nil
+		enqueueJobs(t, st, 9000, 2, -1)
+		b = openBox(t, st, 100_000, 3)
+		latest(b)
+		sleep(time.Hour)
+		b.check(t, r, "8998 8999", 8998)
+		b.end()
+	})
+}
+
+// check looks at what was received, and that nothing else is left.
+func (b *box) check(t *testing.T, r *receiver, got string, superseded int64) {
+	t.Helper()
+	all := r.received()
+	slices.Sort(all)
+	if text := strings.Join(all, " "); text != got {
+		t.Errorf("received %s, want %s", text, got)
+	}
+	left, err := b.store.Endpoints()
+	if n := b.total(); err != nil || len(left) != 0 || n.Pending != 0 || n.Superseded != superseded || n.GivenUp != 0 {
+		t.Errorf("left %v, %v; %+v, want %d superseded", left, err, n, superseded)
+	}
+	if ep := b.endpoints["0"]; ep.indexed != 0 || len(ep.lanes) != 0 || b.cached != 0 {
+		t.Errorf("%d indexed in %d lanes, %d bytes", ep.indexed, len(ep.lanes), b.cached)
+	}
+}

@@ -24,6 +24,7 @@ type endpointConfig struct {
 	spec        *rules.Action
 	concurrency int
 	rate        rules.RateLimit
+	latestOnly  bool // of the firings of one lane that wait, only the last is attempted
 }
 
 // concurrencies are the defaults. Attempts beyond the number of cores only
@@ -94,6 +95,7 @@ func (g *generation) addEndpoint(r *rules.Rule, a *rules.Action, o ActionOptions
 	if c.concurrency == 0 {
 		c.concurrency = concurrencies[a.Kind]
 	}
+	c.latestOnly, _ = a.Fields["latest_only"].(bool)
 	var err error
 	c.action, err = actions.New(a.Kind, a.Fields, actions.Options{
 		Logger: o.Logger, Stdout: o.Stdout, NoExec: o.NoExec, UserAgent: o.UserAgent,

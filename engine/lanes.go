@@ -43,6 +43,7 @@ type endpoint struct {
 	action      actions.Action // nil: no rule has it any more; its jobs wait
 	spec        *rules.Action  // for jobs whose own rule is gone
 	concurrency int
+	latestOnly  bool // of the jobs of a lane that wait, only the last is attempted
 	paused      bool
 	gate        gate
 	timer       *time.Timer // dispatches at wake; nil before its first use
@@ -167,7 +168,7 @@ func keyHash(db int, key []byte) uint64 {
 
 // use sets what the endpoint is attempted with.
 func (ep *endpoint) use(c endpointConfig) {
-	ep.action, ep.spec, ep.concurrency = c.action, c.spec, c.concurrency
+	ep.action, ep.spec, ep.concurrency, ep.latestOnly = c.action, c.spec, c.concurrency, c.latestOnly
 	ep.gate.max, ep.gate.per = c.rate.Max, c.rate.Per
 	clear(ep.observers[:])
 }
@@ -192,7 +193,33 @@ func (o *outbox) put(ep *endpoint, id uint64, j job) (l *lane, ready bool) {
 	if l.skipped == 0 {
 		o.index(l, j)
 	}
+	o.supersede(l)
 	return l, false
+}
+
+// supersede settles the jobs of a lane of which only the last is wanted, but
+// for one that is being attempted. The caller holds the lock.
+func (o *outbox) supersede(l *lane) {
+	if !l.ep.latestOnly {
+		return
+	}
+	for l.jobs.len() > 2 || l.jobs.len() == 2 && !l.busy {
+		var gone job
+		if l.busy {
+			gone = l.jobs.popSecond()
+			o.unindexed(l.ep, &gone)
+			l.dropped = gone.seq
+		} else {
+			gone = o.unindex(l)
+		}
+		l.ep.pending--
+		o.pending--
+		l.ep.tally.superseded++
+		o.stats.Superseded++
+		o.settled = append(o.settled, settlement{what: superseded, endpoint: l.ep.name, job: gone})
+	}
+	o.room.Broadcast()
+	o.nudge()
 }
 
 // index adds a job to its lane. The caller holds the lock.

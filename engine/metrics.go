@@ -45,6 +45,7 @@ var outcomes = [...]string{delivered: "delivered", retried: "retried", givenUp: 
 // it.
 type tally struct {
 	outcomes    [len(outcomes)]int64
+	superseded  int64         // firings that were not attempted, or not again
 	took        time.Duration // all attempts together
 	lastError   string
 	lastErrorAt time.Time
@@ -114,6 +115,7 @@ var (
 	descRulePaused    = describe("rule_paused", "1 while the rule is paused.", "rule")
 
 	descAttempts       = describe("attempts_total", "Attempts to deliver, by action and outcome: delivered, retried (will be tried again) or given_up (now a dead letter).", "action", "outcome")
+	descSuperseded     = describe("superseded_total", "Firings of an action with latest_only that a later one of the same key took the place of.", "action")
 	descAttemptSeconds = describe("attempt_seconds_total", "Time that the attempts of an action took, together.", "action")
 	descPending        = describe("pending_firings", "Firings that wait to be delivered.", "action")
 	descPendingLimit   = describe("pending_firings_limit", "Firings that may wait, over all actions: max_pending.")
@@ -138,7 +140,7 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descConnected, descOffset, descSavedOffset, descLag, descDataAge, descConnects, descResyncs, descGaps, descStreamErrors,
 		descRecords, descStreamBytes, descEvents, descMirrorKeys, descMirrorBytes, descValuesLost, descMatches, descFirings, descSkipped, descSuppressed, descStates, descDropped, descConditionErrs, descRulePaused,
-		descAttempts, descAttemptSeconds, descPending, descPendingLimit, descOldest, descInFlight, descBackingOff, descBreaker, descActionPaused,
+		descAttempts, descSuperseded, descAttemptSeconds, descPending, descPendingLimit, descOldest, descInFlight, descBackingOff, descBreaker, descActionPaused,
 		descDead, descStoreBytes, descStoreFree, descStoreFull, descStoreDamaged, descReloadOK, descReloadAt,
 	} {
 		ch <- d
@@ -245,6 +247,7 @@ func (m metricSink) action(a *ActionStatus, now time.Time) {
 	m.count(descAttempts, a.Delivered, a.Name, outcomes[delivered])
 	m.count(descAttempts, a.Retried, a.Name, outcomes[retried])
 	m.count(descAttempts, a.GivenUp, a.Name, outcomes[givenUp])
+	m.count(descSuperseded, a.Superseded, a.Name)
 	m <- prometheus.MustNewConstMetric(descAttemptSeconds, prometheus.CounterValue, a.AttemptSeconds, a.Name)
 	m.gauge(descPending, float64(a.Pending), a.Name)
 	age := 0.0

@@ -96,7 +96,8 @@ const (
 	delivered outcome = iota
 	retried
 	givenUp
-	expelled // dropped for a newer one
+	expelled   // dropped for a newer one
+	superseded // a newer one is attempted in its place
 )
 
 type specKey struct{ rule, action string }
@@ -431,7 +432,7 @@ func (o *outbox) writeSettled(list []settlement, drops map[string]*droppings) er
 			b.SettleListed(store.Settled{Seq: j.seq, Endpoint: s.endpoint, ID: s.id, Status: s.text, Excerpt: s.excerpt, Attempts: int(j.attempts), Born: j.born.time(), At: now})
 		case retried:
 			b.Retry(s.endpoint, j.seq, int(j.attempts), j.due.time(), s.text, s.excerpt)
-		case expelled:
+		case expelled, superseded:
 			b.Settle(s.endpoint, j.seq, int(j.attempts)+1) // one attempt that failed has left its mark, too
 		case givenUp:
 			failpoint("burying")
@@ -485,7 +486,7 @@ func (o *outbox) refill(ep *endpoint) error {
 		if err != nil {
 			return err
 		}
-		if n == o.bounds.chunk {
+		if n >= o.bounds.chunk && (!ep.latestOnly || ep.indexed >= o.bounds.window) { // what is latest is known at the end
 			if ep.ready.len() == 0 { // all of full lanes: what comes behind them must not wait for these
 				o.wakeAt(ep, now)
 			}
@@ -550,7 +551,7 @@ func (o *outbox) addStats(s *Stats) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	s.Firings, s.Delivered, s.Failed = o.stats.Firings, o.stats.Delivered, o.stats.Failed
-	s.GivenUp, s.Dropped, s.Pending = o.stats.GivenUp, o.stats.Dropped, int64(o.pending)
+	s.GivenUp, s.Dropped, s.Superseded, s.Pending = o.stats.GivenUp, o.stats.Dropped, o.stats.Superseded, int64(o.pending)
 }
 
 // dropping is why firings are dropped.

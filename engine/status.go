@@ -97,9 +97,10 @@ type ActionStatus struct {
 	Breaker        string    `json:"breaker"`             // closed; open: one attempt at a time; probing: it is being made
 	HeldUntil      time.Time `json:"held_until,omitzero"` // no attempt before: the breaker, or the receiver's Retry-After
 	Delivered      int64     `json:"delivered"`
-	Retried        int64     `json:"retried"`         // attempts that failed, to be made again
-	GivenUp        int64     `json:"given_up"`        // firings that became dead letters
-	AttemptSeconds float64   `json:"attempt_seconds"` // all attempts together
+	Retried        int64     `json:"retried"`              // attempts that failed, to be made again
+	GivenUp        int64     `json:"given_up"`             // firings that became dead letters
+	Superseded     int64     `json:"superseded,omitempty"` // firings that a later one took the place of (latest_only)
+	AttemptSeconds float64   `json:"attempt_seconds"`      // all attempts together
 	LastSuccess    time.Time `json:"last_success,omitzero"`
 	LastError      string    `json:"last_error,omitempty"`
 	LastErrorAt    time.Time `json:"last_error_at,omitzero"`
@@ -275,7 +276,7 @@ func (o *outbox) actionStatus() []ActionStatus {
 		a := ActionStatus{
 			Name: name, Pending: ep.pending, InFlight: ep.workers, BackingOff: len(ep.waiting),
 			Breaker: ep.gate.state(), Delivered: ep.tally.outcomes[delivered], Retried: ep.tally.outcomes[retried], GivenUp: ep.tally.outcomes[givenUp],
-			AttemptSeconds: ep.tally.took.Seconds(), LastSuccess: ep.tally.lastSuccess, LastError: ep.tally.lastError, LastErrorAt: ep.tally.lastErrorAt,
+			Superseded: ep.tally.superseded, AttemptSeconds: ep.tally.took.Seconds(), LastSuccess: ep.tally.lastSuccess, LastError: ep.tally.lastError, LastErrorAt: ep.tally.lastErrorAt,
 		}
 		if time.Now().Before(ep.gate.until) {
 			a.HeldUntil = ep.gate.until

@@ -138,6 +138,7 @@ env = { A = "b" }
 env_pass = ["HOME"]
 dir = "/"
 permanent_exit = [3]
+latest_only = true
 concurrency = 1
 order = "key"
 name = "e"
