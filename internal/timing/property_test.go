@@ -110,6 +110,7 @@ func runSequence(t *testing.T, seed uint64) int {
 				return false
 			}
 		}
+		m.Next() // ends the restoring, for SetWall
 		suppressed = saved.suppressed
 		return true
 	}
