@@ -121,6 +121,12 @@ func TestMirror(t *testing.T) {
 		{name: "an empty store over nothing", commands: []string{"SADD s a", "SDIFFSTORE d s s"}, want: nil},
 		{name: "scores", commands: []string{"ZADD z 1 a 2 b", "ZADD z GT 5 a 1 b 3 c"}, want: []string{
 			`zadd z zset command: [["a",1],["b",2]] -> [["b",2],["c",3],["a",5]] ["a" "b" "c"] -1`}},
+		{name: "SUM in zinterstore of nothing times infinity", commands: []string{"ZADD a 5 m", "ZADD b 0 m", "ZINTERSTORE d 2 a b WEIGHTS 1 inf AGGREGATE SUM"}, want: []string{`zinterstore d zset command: null -> [["m",0]] [] -1`}},
+		{name: "MIN in zinterstore of nothing times infinity", commands: []string{"ZADD a 5 m", "ZADD b 0 m", "ZINTERSTORE d 2 a b WEIGHTS 1 inf AGGREGATE MIN"}, want: []string{`zinterstore d zset command: null -> [["m",5]] [] -1`}},
+		{name: "MAX in zinterstore of nothing times infinity", commands: []string{"ZADD a 5 m", "ZADD b 0 m", "ZINTERSTORE d 2 a b WEIGHTS 1 inf AGGREGATE MAX"}, want: []string{`zinterstore d zset command: null -> [["m",5]] [] -1`}},
+		{name: "SUM in zunionstore of nothing times infinity", commands: []string{"ZADD a 5 m", "ZADD b 0 m", "ZUNIONSTORE d 2 a b WEIGHTS 1 inf AGGREGATE SUM"}, want: []string{`zunionstore d zset command: null -> [["m",5]] [] -1`}},
+		{name: "MIN in zunionstore of nothing times infinity", commands: []string{"ZADD a 5 m", "ZADD b 0 m", "ZUNIONSTORE d 2 a b WEIGHTS 1 inf AGGREGATE MIN"}, want: []string{`zunionstore d zset command: null -> [["m",0]] [] -1`}},
+		{name: "MAX in zunionstore of nothing times infinity", commands: []string{"ZADD a 5 m", "ZADD b 0 m", "ZUNIONSTORE d 2 a b WEIGHTS 1 inf AGGREGATE MAX"}, want: []string{`zunionstore d zset command: null -> [["m",5]] [] -1`}},
 		{name: "trimmed", commands: []string{"XADD x 1-1 f v", "XADD x MAXLEN = 1 2-1 g w"}, want: []string{
 			`xadd x stream command: [["1-1",["f","v"]]] -> [["2-1",["g","w"]]] [] -1`, `xtrim x stream command: [["1-1",["f","v"]]] -> [["2-1",["g","w"]]] [] -1`}},
 		{name: "trimmed to nothing", commands: []string{"XADD x 1-1 f v", "XADD x MAXLEN = 0 2-1 g w"}, want: []string{

@@ -422,9 +422,9 @@ func weights(args [][]byte, sources []weighed) (aggregate func(a, b float64) flo
 			switch {
 			case is(args[i], "SUM"):
 			case is(args[i], "MIN"):
-				aggregate = math.Min
+				aggregate = lesser
 			case is(args[i], "MAX"):
-				aggregate = math.Max
+				aggregate = greater
 			default:
 				return nil, false
 			}
@@ -435,12 +435,28 @@ func weights(args [][]byte, sources []weighed) (aggregate func(a, b float64) flo
 	return aggregate, true
 }
 
-// sum is that of the servers: of two infinities that cancel out it is 0.
+// sum is that of the servers: of two infinities that cancel out, and with what
+// is no number, it is 0.
 func sum(a, b float64) float64 {
 	if c := a + b; c == c {
 		return c
 	}
 	return 0
+}
+
+// lesser and greater are the servers': what is no number is passed over.
+func lesser(a, b float64) float64 {
+	if b < a {
+		return b
+	}
+	return a
+}
+
+func greater(a, b float64) float64 {
+	if b > a {
+		return b
+	}
+	return a
 }
 
 // times is the servers' product of a weight and a score.
@@ -491,7 +507,7 @@ func combineZsets(id ID, sources []weighed, aggregate func(a, b float64) float64
 			if !ok {
 				return
 			}
-			score = aggregate(score, times(w.weight, other))
+			score = aggregate(score, w.weight*other) // which may be no number, and is not made 0 here
 		}
 		add(member, score)
 	})
