@@ -441,7 +441,10 @@ func TestJournalIsSmall(t *testing.T) {
 			run(fmt.Sprintf(line, i+1))
 		}
 	}
-	s.do("SETRANGE s 100000 x")
+	run("SETRANGE s 100000 x")
+	elements := strings.Fields(fmt.Sprint(rand.New(rand.NewPCG(1, 1)).Perm(3000)))
+	run("PFADD sparse " + strings.Trim(strings.Join(elements[:1300], " "), "["))
+	run("PFADD dense " + strings.Trim(strings.Join(elements, " "), "[]"))
 	store.take(s.in)
 	for i, c := range []string{
 		"SADD e new", "SREM e member:8", "HSET h member:7 w", "HDEL h member:9", "HPEXPIREAT h @500 FIELDS 1 member:1", "RPUSH l a", "LPOP l", "LSET l 500 x",
@@ -449,6 +452,7 @@ func TestJournalIsSmall(t *testing.T) {
 		"XADD x 999999-1 f v", "XADD x MAXLEN = 4900 9999999-1 f v", "XDEL x 500-1", "XGROUP CREATE x g 0", "XCLAIM x g c 0 1-1 TIME 5",
 		"XGROUP CREATECONSUMER x g d", "XGROUP DELCONSUMER x g c", "XGROUP CREATE x other 0", "XGROUP DESTROY x g",
 		"SETBIT s 77 1", "APPEND s x", "SETRANGE s 200 new", "BITFIELD s SET u8 80 9", "PEXPIREAT h @900", "RENAME l m", "MOVE z 1", "RENAME x h",
+		"PFADD sparse new", "PFCOUNT sparse", "PFADD dense a b c", "PFCOUNT dense", "PFMERGE sparse sparse",
 	} {
 		run(c)
 		if n, size := store.take(s.in); n == 0 || n > 4 || size > 120 {
@@ -461,6 +465,9 @@ func TestJournalIsSmall(t *testing.T) {
 			}
 			checkCount(t, again)
 		}
+	}
+	if lost := s.in.Stats().Lost; lost != (keyspace.Losses{}) {
+		t.Errorf("%+v", lost)
 	}
 	run("SADD e more")
 	run("SWAPDB 0 2")
