@@ -447,11 +447,11 @@ func TestJournalIsSmall(t *testing.T) {
 	run("PFADD dense " + strings.Trim(strings.Join(elements, " "), "[]"))
 	store.take(s.in)
 	for i, c := range []string{
-		"SADD e new", "SREM e member:8", "HSET h member:7 w", "HDEL h member:9", "HPEXPIREAT h @500 FIELDS 1 member:1", "RPUSH l a", "LPOP l", "LSET l 500 x",
+		"SADD e new", "SREM e member:8", "HSET h member:7 w", "HDEL h member:9", "HPEXPIREAT h 1700000000500 FIELDS 1 member:1", "RPUSH l a", "LPOP l", "LSET l 500 x",
 		"LREM l 1 member:77", "LINSERT l BEFORE member:90 new", "LMOVE l l LEFT RIGHT", "LTRIM l 1 -2", "ZADD z 3 member:7", "ZPOPMIN z", "ZREM z member:70",
 		"XADD x 999999-1 f v", "XADD x MAXLEN = 4900 9999999-1 f v", "XDEL x 500-1", "XGROUP CREATE x g 0", "XCLAIM x g c 0 1-1 TIME 5",
 		"XGROUP CREATECONSUMER x g d", "XGROUP DELCONSUMER x g c", "XGROUP CREATE x other 0", "XGROUP DESTROY x g",
-		"SETBIT s 77 1", "APPEND s x", "SETRANGE s 200 new", "BITFIELD s SET u8 80 9", "PEXPIREAT h @900", "RENAME l m", "MOVE z 1", "RENAME x h",
+		"SETBIT s 77 1", "APPEND s x", "SETRANGE s 200 new", "BITFIELD s SET u8 80 9", "PEXPIREAT h 1700000000900", "RENAME l m", "MOVE z 1", "RENAME x h",
 		"PFADD sparse new", "PFCOUNT sparse", "PFADD dense a b c", "PFCOUNT dense", "PFMERGE sparse sparse",
 	} {
 		run(c)
