@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"math"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -92,6 +93,8 @@ var (
 	descOffset       = describe("replication_offset_bytes", "Replication offset of the last byte received.")
 	descSavedOffset  = describe("replication_saved_offset_bytes", "Replication offset up to which everything is on disk: where the next start resumes.")
 	descLag          = describe("replication_lag_bytes", "Bytes of the stream that are received and not yet on disk as firings and position.")
+	descBacklog      = describe("backlog_bytes", "Bytes of its stream that the server keeps for replicas that come back.")
+	descHeadroom     = describe("backlog_headroom_seconds", "For how long triggerd could be away without a gap, as fast as the server was written to in the last minute; +Inf if it was not.")
 	descDataAge      = describe("replication_data_age_seconds", "Time since the server last sent anything; servers send something every 10 seconds.")
 	descConnects     = describe("replication_connects_total", "Times that triggerd attached to the server.")
 	descResyncs      = describe("replication_resyncs_total", "Resynchronizations, by kind: full (a snapshot) or partial (from the backlog).", "kind")
@@ -138,7 +141,7 @@ var (
 // Describe implements prometheus.Collector.
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		descConnected, descOffset, descSavedOffset, descLag, descDataAge, descConnects, descResyncs, descGaps, descStreamErrors,
+		descConnected, descOffset, descSavedOffset, descLag, descBacklog, descHeadroom, descDataAge, descConnects, descResyncs, descGaps, descStreamErrors,
 		descRecords, descStreamBytes, descEvents, descMirrorKeys, descMirrorBytes, descValuesLost, descMatches, descFirings, descSkipped, descSuppressed, descStates, descDropped, descConditionErrs, descRulePaused,
 		descAttempts, descSuperseded, descAttemptSeconds, descPending, descPendingLimit, descOldest, descInFlight, descBackingOff, descBreaker, descActionPaused,
 		descDead, descStoreBytes, descStoreFree, descStoreFull, descStoreDamaged, descReloadOK, descReloadAt,
@@ -210,6 +213,14 @@ func (m metricSink) source(s *Status) {
 	m.gauge(descOffset, float64(src.Offset))
 	m.gauge(descSavedOffset, float64(src.SavedOffset))
 	m.gauge(descLag, float64(src.LagBytes))
+	if src.BacklogBytes > 0 {
+		m.gauge(descBacklog, float64(src.BacklogBytes))
+		headroom := math.Inf(1)
+		if src.BacklogSeconds != nil {
+			headroom = *src.BacklogSeconds
+		}
+		m.gauge(descHeadroom, headroom)
+	}
 	if !src.LastData.IsZero() {
 		m.gauge(descDataAge, s.At.Sub(src.LastData).Seconds())
 	}

@@ -40,9 +40,8 @@ type Status struct {
 
 // SourceStatus is how the stream is doing.
 //
-// How far the server itself is ahead is not known: it would take a permission
-// to ask (INFO). A server sends what it has at once, and something every ten
-// seconds, so LastData tells if the stream is alive.
+// A server sends what it has at once, and something every ten seconds, so
+// LastData tells if the stream is alive.
 type SourceStatus struct {
 	State          string    `json:"state"` // connecting, syncing, streaming, waiting, stopped
 	Since          time.Time `json:"since"` // when State began
@@ -61,6 +60,13 @@ type SourceStatus struct {
 	Gaps           int64     `json:"gaps"`
 	ProtocolErrors int64     `json:"protocol_errors"`
 	SnapshotErrors int64     `json:"snapshot_errors"`
+
+	// BacklogBytes is how much of its stream the server keeps, 0 if it does not
+	// say. BacklogSeconds is for how long triggerd could be away from now on
+	// without a gap, as fast as the server was written to in the last minute;
+	// nil: not known, or, where BacklogBytes is, without end.
+	BacklogBytes   int64    `json:"backlog_bytes,omitempty"`
+	BacklogSeconds *float64 `json:"backlog_seconds,omitempty"`
 }
 
 // RuleStatus is how a rule is doing. Counts begin when the process does, and
@@ -200,10 +206,14 @@ func (e *Engine) sourceStatus() SourceStatus {
 	s := SourceStatus{
 		State: string(st.State), Since: st.Since, Server: st.Addr, ReplID: st.ReplID, Offset: st.Offset, LastData: st.LastData, LastError: st.LastError,
 		Connects: st.Connects, FullResyncs: st.FullResyncs, PartialResyncs: st.PartialResyncs, Gaps: st.Gaps,
-		ProtocolErrors: st.ProtocolErrors, SnapshotErrors: st.SnapshotErrors,
+		ProtocolErrors: st.ProtocolErrors, SnapshotErrors: st.SnapshotErrors, BacklogBytes: st.Backlog.Bytes,
 	}
 	if saved.IsZero() {
 		return s
+	}
+	if left, known := st.Backlog.Left(saved.Offset, time.Now()); known {
+		seconds := left.Seconds()
+		s.BacklogSeconds = &seconds
 	}
 	s.Saved, s.SavedOffset, s.SavedAt = saved.String(), saved.Offset, at
 	s.LagBytes = max(0, st.Offset-saved.Offset)

@@ -99,4 +99,5 @@ type Status struct {
 	ProtocolErrors int64     // streams that were cut because they could not be parsed
 	SnapshotErrors int64     // snapshots that were drained because they could not be parsed
 	LastData       time.Time // when bytes came last
+	Backlog        Backlog   // as the server told last; see Config.BacklogInterval
 }

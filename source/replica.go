@@ -51,6 +51,10 @@ type Config struct {
 	// Attached and Detached.
 	Wake func() time.Time
 
+	// BacklogInterval is how often the server is asked, on a connection beside
+	// the stream's, how much of its stream it keeps. 0: never.
+	BacklogInterval time.Duration
+
 	// FailFirst makes the first attempt to attach the only one if it fails:
 	// Records ends with its error. A server that is still loading, busy, or a
 	// replica without its primary, is waited for.
@@ -512,6 +516,9 @@ func (n *session) stream(l *link, a attachment, side *sideSnapshot) error {
 		st.State, st.Since, st.LastError, st.ReplID = Streaming, time.Now(), "", a.pos.ReplID
 		st.Connects++
 	})
+	if s.cfg.BacklogInterval > 0 {
+		defer s.watchBacklog()()
+	}
 	defer s.current.set(l)()
 	l.wake = s.cfg.Wake
 	if !n.tell(Attached, time.Now()) {

@@ -110,7 +110,7 @@ func (o *runOptions) run(cmd *cobra.Command, _ []string) error {
 	var e *engine.Engine
 	src, err := source.NewReplica(forEngine(&e, source.Config{
 		URL: sourceURL(o.source, set), Ack: source.AckPolicy(set.Source.Ack), PsyncCommand: set.Source.PsyncCommand,
-		Logger: log,
+		BacklogInterval: 10 * time.Second, Logger: log,
 	}))
 	if err != nil {
 		return badConfig(err)

@@ -118,6 +118,9 @@ func showStatus(out io.Writer, s *web.Status) {
 	} else {
 		say("", "offset %d, saved %d (%s behind)", src.Offset, src.SavedOffset, size(src.LagBytes))
 	}
+	if src.BacklogBytes > 0 {
+		say("", "the server keeps %s of its stream, %s", size(src.BacklogBytes), headroom(src))
+	}
 	say("", "%s and %s, %s", plural(int(src.FullResyncs), "full resync"), plural(int(src.PartialResyncs), "partial resync"), plural(int(src.Gaps), "gap"))
 	if src.LastError != "" {
 		say("", "last error: %s", src.LastError)
@@ -239,4 +242,12 @@ func ruleState(r *engine.RuleStatus, now time.Time) string {
 		return "dry run"
 	}
 	return "on"
+}
+
+// headroom says how long triggerd may be away.
+func headroom(src *engine.SourceStatus) string {
+	if src.BacklogSeconds == nil {
+		return "and nothing is written to it"
+	}
+	return "enough for " + span(time.Duration(*src.BacklogSeconds*float64(time.Second)))
 }

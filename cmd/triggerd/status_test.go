@@ -80,6 +80,8 @@ target = "crm"
 		p.logs.await(t, `msg="attached`, 1)
 		api := apiOf(t, p)
 
+		awaitAnswer(t, api, `(?m)^ +the server keeps [0-9.]+ MB of its stream, `, "status")
+
 		hook.setReply(func(*delivery) int { return http.StatusGone }) // for good
 		redistest.Do(t, srv, "SET", "stock:\x1b[2J7", "1")
 		awaitAnswer(t, api, `(?m)^ready +ok\n(.*\n)*.*1 dead letter\n`, "status")

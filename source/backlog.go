@@ -1,0 +1,194 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+)
+
+// Backlog is what the server keeps of its stream for replicas that come back.
+// The zero value: not known.
+type Backlog struct {
+	Bytes  int64     // how many of its last bytes the server keeps
+	Offset int64     // of the server's stream
+	Rate   float64   // bytes a second that the stream grew by, over the last minute; 0: it did not, or that is not known yet
+	At     time.Time // when the server said so
+}
+
+// Left returns for how long from now a replica that has the stream up to an
+// offset may stay away before the server has no longer what comes next, and
+// false where that is not known, or no end of it is to be seen.
+func (b *Backlog) Left(offset int64, now time.Time) (time.Duration, bool) {
+	if b.Bytes == 0 || b.Rate <= 0 {
+		return 0, false
+	}
+	behind := float64(b.Offset-offset) + b.Rate*now.Sub(b.At).Seconds()
+	seconds := (float64(b.Bytes) - max(behind, 0)) / b.Rate
+	const longest = 365 * 24 * time.Hour
+	return time.Duration(min(max(seconds, 0), longest.Seconds()) * float64(time.Second)), true
+}
+
+// watchBacklog asks the server about its backlog until the function it returns
+// is called, on a connection of its own: a replica's link takes no questions.
+// Whatever goes wrong with it is no harm to the stream.
+func (s *Replica) watchBacklog() (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	w := &backlogWatch{s: s}
+	go func() {
+		defer close(done)
+		defer w.hangUp()
+		tick := time.NewTicker(s.cfg.BacklogInterval)
+		defer tick.Stop()
+		for w.look(ctx) {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+			}
+		}
+	}()
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
+// backlogWatch is a connection that asks, and what it was told.
+type backlogWatch struct {
+	s     *Replica
+	l     *link // nil: not connected
+	heard atomic.Int64
+	told  []replicationInfo // of the last minute
+}
+
+func (w *backlogWatch) hangUp() {
+	if w.l != nil {
+		w.l.close()
+		w.l = nil
+	}
+}
+
+// look asks once, and reports whether to ask again.
+func (w *backlogWatch) look(ctx context.Context) (more bool) {
+	info, err := w.ask(ctx)
+	if ctx.Err() != nil {
+		return false
+	}
+	if err != nil {
+		w.hangUp()
+		var refused *ServerError
+		if errors.As(err, &refused) && !refused.passing() {
+			w.s.cfg.Logger.Info("the server does not say how much of its stream it keeps: how long triggerd may be away is not known", "server", w.s.addr.text, "err", err)
+			return false
+		}
+		w.s.cfg.Logger.Log(ctx, slog.LevelDebug, "server not asked for its backlog", "server", w.s.addr.text, "err", err)
+		return true
+	}
+	b := Backlog{Bytes: info.backlog, Offset: info.offset, Rate: w.rate(info), At: info.at}
+	w.s.update(func(st *Status) { st.Backlog = b })
+	return true
+}
+
+func (w *backlogWatch) ask(ctx context.Context) (info replicationInfo, err error) {
+	s := w.s
+	if w.l == nil {
+		conn, err := s.addr.dial(ctx, s.cfg.DialTimeout)
+		if err != nil {
+			return info, fmt.Errorf("connect: %w", err)
+		}
+		w.l = newLink(conn, s.addr, s.cfg.DialTimeout, &w.heard)
+		if err := w.l.auth(); err != nil {
+			return info, err
+		}
+	}
+	defer context.AfterFunc(ctx, w.l.close)()
+	text, err := w.l.bulk("INFO", "replication")
+	if err != nil {
+		return info, err
+	}
+	info, err = parseReplicationInfo(text)
+	info.at = time.Now()
+	return info, err
+}
+
+// rate returns how fast the stream grows, by what was told within the last
+// minute.
+func (w *backlogWatch) rate(now replicationInfo) float64 {
+	if n := len(w.told); n > 0 && (w.told[n-1].replID != now.replID || w.told[n-1].offset > now.offset) {
+		w.told = w.told[:0]
+	}
+	w.told = append(w.told, now)
+	for len(w.told) > 2 && now.at.Sub(w.told[1].at) >= time.Minute {
+		w.told = append(w.told[:0], w.told[1:]...)
+	}
+	first := w.told[0]
+	if past := now.at.Sub(first.at).Seconds(); past > 0 {
+		return float64(now.offset-first.offset) / past
+	}
+	return 0
+}
+
+// replicationInfo is what is used of a server's INFO replication.
+type replicationInfo struct {
+	at      time.Time
+	replID  string
+	offset  int64
+	backlog int64 // bytes
+}
+
+// parseReplicationInfo reads the lines of an INFO. One that does not say how
+// large the backlog is, is an error.
+func parseReplicationInfo(text string) (info replicationInfo, err error) {
+	for line := range strings.Lines(text) {
+		name, value, _ := strings.Cut(strings.TrimRight(line, "\r\n"), ":")
+		switch name {
+		case "master_replid":
+			info.replID = value
+		case "master_repl_offset":
+			info.offset, err = parseOffset(value)
+		case "repl_backlog_size":
+			info.backlog, err = parseOffset(value)
+		}
+		if err != nil {
+			return replicationInfo{}, fmt.Errorf("INFO: %s: %w", name, err)
+		}
+	}
+	if info.backlog == 0 {
+		return replicationInfo{}, errors.New("INFO: it does not have repl_backlog_size")
+	}
+	return info, nil
+}
+
+// maxBulk is more than any answer takes that bulk is asked for.
+const maxBulk = 64 << 10
+
+// bulk asks for a text.
+func (l *link) bulk(args ...string) (string, error) {
+	line, err := l.ask(args[0], args...)
+	if err != nil {
+		return "", err
+	}
+	if line[0] != '$' {
+		_, err := l.status(args[0], line)
+		if err == nil {
+			err = fmt.Errorf("%s: answer is not a text: %.60q", args[0], line)
+		}
+		return "", err
+	}
+	n, err := strconv.ParseUint(string(line[1:]), 10, 31)
+	if err != nil || n > maxBulk {
+		return "", fmt.Errorf("%s: a text of length %.60q (at most %d)", args[0], line[1:], maxBulk)
+	}
+	text := make([]byte, n+2)
+	if _, err := io.ReadFull(l.r, text); err != nil {
+		return "", fmt.Errorf("%s: %w", args[0], err)
+	}
+	return string(text[:n]), nil
+}
