@@ -161,7 +161,7 @@ func (l *list) pop(u *undo, front bool, n int) {
 	l.n -= n
 }
 
-func sided(front bool, ifFront, ifBack op) op {
+func sided(front bool, ifFront, ifBack opcode) opcode {
 	if front {
 		return ifFront
 	}

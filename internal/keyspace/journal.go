@@ -16,7 +16,7 @@ const (
 // journal notes what of the mirror has changed, and where in the store it is.
 // What is in the store is told by the items themselves.
 type journal struct {
-	wipe      bool      // what is in the store has nothing to do with the mirror
+	wipe      bool      // what is in the store is of another mirror
 	whole     []byte    // value of wholeEntry there
 	databases bool      // one of them has changed
 	marks     []mark    // of keys that have; of more than used of them only the room counts
@@ -212,8 +212,8 @@ func (it *item) replaced() {
 	}
 }
 
-// takeEntries takes over the entries of a value that moves from another key. Its own,
-// which are replaced, go with that one.
+// takeEntries takes over the entries of a value that moves here from another
+// key. Its own, which are replaced, go with that one.
 func (it *item) takeEntries(from *item) {
 	it.saved, from.saved = from.saved, it.saved
 	if it.saved != nil {
@@ -242,17 +242,24 @@ func (in *Interpreter) Changes(give func(op Op, key, value []byte)) {
 	if mi != nil {
 		mi.giveChanges(j, give)
 	}
-	j.dropped = j.dropped[:0]
-	j.emptied = j.emptied[:0]
-	j.used, j.bytes, j.full = 0, 0, fewMarks
-	if len(j.marks) > fewMarks || cap(j.value) > 2*partSize {
-		j.marks, j.value = nil, nil
-	}
-	for i := range j.marks {
+	j.told()
+}
+
+// told starts over, and keeps room for as much as there usually is.
+func (j *journal) told() {
+	for i := range j.marks[:j.used] {
 		if cap(j.marks[i].key) > longKey {
 			j.marks[i].key = nil
 		}
 	}
+	if len(j.marks) > fewMarks {
+		j.marks = nil
+	}
+	if cap(j.value) > 2*partSize {
+		j.value = nil
+	}
+	j.used, j.bytes, j.full = 0, 0, fewMarks
+	j.dropped, j.emptied = j.dropped[:0], j.emptied[:0]
 }
 
 func (mi *mirror) giveChanges(j *journal, give func(op Op, key, value []byte)) {

@@ -273,6 +273,14 @@ func (in *Interpreter) SnapshotAbort() {
 	}
 	for _, d := range mi.dbs {
 		mi.setCover(d, nil)
+		seen := false
+		for _, it := range d.items {
+			seen = seen || it.seen == mi.snapshot
+		}
+		if !seen {
+			mi.clear(d)
+			continue
+		}
 		for key, it := range d.items {
 			if it.seen != mi.snapshot {
 				mi.forget(d, []byte(key), it)

@@ -10,35 +10,35 @@ import (
 	"triggerd/rdb"
 )
 
-// op is a change of one element of a value, as the journal keeps it. A value is
-// kept as the operations that make it, followed by those that changed it.
-type op uint8
+// opcode says what is done to an element of a value. The journal keeps a value as
+// the operations that make it, followed by those that changed it.
+type opcode uint8
 
 const (
-	opAppend       op = iota + 1 // string: the text follows what is there
-	opZeros                      // string: so many zero bytes follow
-	opSplice                     // string: from an offset on the text, in place of so many bytes
-	opPushFront                  // list: the item
-	opPushBack                   // list
-	opPopFront                   // list: so many items
-	opPopBack                    // list
-	opSetAt                      // list: at an index the item
-	opInsertBefore               // list: before a pivot an item
-	opInsertAfter                // list
-	opRemoveItem                 // list: as LREM counts, of an item
-	opAdd                        // set: the member
-	opDelete                     // set, hash, zset: the member or field
-	opField                      // hash: field, value
-	opExpireAt                   // hash: the deadline, 0 for none, of a field
-	opScore                      // zset: the score's bits, the member
-	opEntry                      // stream: ID, fields and values
-	opLastID                     // stream: the ID of the last entry ever
-	opTrim                       // stream: the first so many entries go
-	opDeleteID                   // stream: an entry
-	opGroup                      // stream: a group is made,
-	opNoGroup                    // removed;
-	opConsumer                   // a consumer of a group is made,
-	opNoConsumer                 // removed
+	opAppend       opcode = iota + 1 // string: the text follows what is there
+	opZeros                          // string: so many zero bytes follow
+	opSplice                         // string: from an offset on the text, in place of so many bytes
+	opPushFront                      // list: the item
+	opPushBack                       // list
+	opPopFront                       // list: so many items
+	opPopBack                        // list
+	opSetAt                          // list: at an index the item
+	opInsertBefore                   // list: before a pivot an item
+	opInsertAfter                    // list
+	opRemoveItem                     // list: as LREM counts, of an item
+	opAdd                            // set: the member
+	opDelete                         // set, hash, zset: the member or field
+	opField                          // hash: field, value
+	opExpireAt                       // hash: the deadline, 0 for none, of a field
+	opScore                          // zset: the score's bits, the member
+	opEntry                          // stream: ID, fields and values
+	opLastID                         // stream: the ID of the last entry ever
+	opTrim                           // stream: the first so many entries go
+	opDeleteID                       // stream: an entry
+	opGroup                          // stream: a group is made,
+	opNoGroup                        // removed;
+	opConsumer                       // a consumer of a group is made,
+	opNoConsumer                     // removed
 	numOps
 )
 
@@ -56,7 +56,7 @@ var shapes = [numOps]struct{ numbers, texts int }{
 }
 
 // appendOp appends an op; of the numbers only as many as its shape has.
-func appendOp[T string | []byte](dst []byte, code op, a, b uint64, texts ...T) []byte {
+func appendOp[T string | []byte](dst []byte, code opcode, a, b uint64, texts ...T) []byte {
 	shape := shapes[code]
 	dst = append(dst, byte(code))
 	if shape.numbers > 0 {
@@ -76,13 +76,13 @@ func appendOp[T string | []byte](dst []byte, code op, a, b uint64, texts ...T) [
 }
 
 // log notes a change for the journal. Callers ask u.logs first.
-func (u *undo) log(code op, a, b uint64, texts ...string) {
+func (u *undo) log(code opcode, a, b uint64, texts ...string) {
 	u.ops = appendOp(u.ops, code, a, b, texts...)
 }
 
 // operation is an op that was read.
 type operation struct {
-	code    op
+	code    opcode
 	numbers [2]uint64
 	texts   []string
 }
@@ -92,10 +92,10 @@ var errOps = errors.New("the changes of a value are damaged")
 // readOp reads the first of ops into o, whose texts are used again, and returns
 // the rest.
 func readOp(ops []byte, o *operation) ([]byte, error) {
-	if ops[0] == 0 || op(ops[0]) >= numOps {
+	if ops[0] == 0 || opcode(ops[0]) >= numOps {
 		return nil, errOps
 	}
-	o.code, o.numbers, o.texts = op(ops[0]), [2]uint64{}, o.texts[:0]
+	o.code, o.numbers, o.texts = opcode(ops[0]), [2]uint64{}, o.texts[:0]
 	ops = ops[1:]
 	ok := true
 	number := func() (n uint64) {
