@@ -109,7 +109,11 @@ var matching = []string{"key", "key_not", "key_regex", "command", "command_not",
 // duplicate warns of a rule that fires just when another one does.
 func (c *compilation) duplicate(t *table, r *Rule) {
 	var sig strings.Builder
-	for i, name := range slices.Concat(matching, timeFields) {
+	names := matching
+	if r.Time != nil {
+		names = slices.Concat(matching, timeFields)
+	}
+	for i, name := range names {
 		switch v := t.m[name].(type) {
 		case nil:
 		case string:

@@ -24,6 +24,14 @@ var timeFields = []string{
 	"once", "throttle", "batch", "max_keys", "summarize", "catch_up",
 }
 
+var isTimeField = func() map[string]bool {
+	is := map[string]bool{}
+	for _, name := range timeFields {
+		is[name] = true
+	}
+	return is
+}()
+
 // ofClock are those of them that a rule of the clock may have.
 var ofClock = []string{"active", "mute", "outside", "summarize", "catch_up"}
 
@@ -45,8 +53,8 @@ type timeDecoder struct {
 // times decodes what a rule says of time. It comes after the rule's patterns,
 // which it asks for captures.
 func (c *compilation) times(t *table, r *Rule) {
-	if r.Schedule == nil && !slices.ContainsFunc(timeFields, t.has) {
-		t.asked = append(t.asked, timeFields...)
+	if r.Schedule == nil && !t.hasAny(isTimeField) {
+		t.others = timeFields
 		return
 	}
 	d := &timeDecoder{c: c, t: t, r: r, time: &timing.Rule{Name: r.Name, MaxKeys: defaultMaxKeys}, timed: &timed{set: c.set, owner: r}}

@@ -277,8 +277,9 @@ func (v view) each(f func(view)) {
 // so that what nobody asked for can be reported.
 type table struct {
 	view
-	m     map[string]any
-	asked []string
+	m      map[string]any
+	asked  []string
+	others []string // that it might have, and of which none is there
 }
 
 func (v view) table() (*table, bool) {
@@ -310,6 +311,16 @@ func (t *table) has(name string) bool {
 	return ok
 }
 
+// hasAny reports whether one of some fields is there.
+func (t *table) hasAny(names map[string]bool) bool {
+	for name := range t.m {
+		if names[name] {
+			return true
+		}
+	}
+	return false
+}
+
 // done reports every field that was not asked for, and ends the decoding of
 // the table. later names those that this version does not have yet.
 func (t *table) done(later ...string) {
@@ -328,7 +339,7 @@ func (t *table) done(later ...string) {
 			continue
 		}
 		v.field = t.field
-		v.errorf(didYouMean(name, slices.Values(slices.Sorted(slices.Values(t.asked)))), "unknown field %s", name)
+		v.errorf(didYouMean(name, slices.Values(slices.Sorted(slices.Values(slices.Concat(t.asked, t.others))))), "unknown field %s", name)
 	}
 }
 
