@@ -676,7 +676,7 @@ func FuzzRestore(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		const limit = 100_000
-		in := keyspace.New(keyspace.Config{Need: needAll, MaxMirror: limit})
+		in := keyspace.New(keyspace.Config{Need: needLevel(0), MaxMirror: limit})
 		cut := func(n int) []byte {
 			part := b[:min(n, len(b))]
 			b = b[len(part):]
