@@ -71,3 +71,41 @@ func BenchmarkReplay(b *testing.B) {
 		perCommand(b)
 	})
 }
+
+// BenchmarkBeat is the whole way of a command that a rule with absent takes for
+// a sign of life, of one of 100,000 that are waited for.
+func BenchmarkBeat(b *testing.B) {
+	const n, keys = 400_000, 100_000
+	rnd := rand.New(rand.NewPCG(1, 1))
+	stream := []byte("#TS:1700000000\r\n")
+	for i := range keys {
+		stream = resp.AppendCommand(stream, "SET", fmt.Sprintf("beat:%d", i), "1")
+	}
+	for range n - keys {
+		stream = resp.AppendCommand(stream, "SET", fmt.Sprintf("beat:%d", rnd.IntN(keys)), "1")
+	}
+	set, err := engine.ParseRules("rules.toml", []byte(`
+[[rule]]
+name = "silent"
+key = "beat:{id}"
+event = "set"
+absent = { for = "1m", by = "params.id" }
+action = [{ type = "log" }]
+`), engine.ActionOptions{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		b.StopTimer()
+		e, err := engine.New(engine.Config{Rules: set, Source: source.NewStream(bytes.NewReader(stream), "stream"), Replay: true, DryRun: true})
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+		if err := e.Run(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/command")
+}

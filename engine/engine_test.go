@@ -23,6 +23,7 @@ import (
 type feed struct {
 	records []*source.Record
 	wake    func() time.Time // nil: it wakes nobody
+	pings   time.Duration    // between them, as a server sends them; default 10 s
 	kind    source.Kind      // of the records by which it wakes; default Heartbeat
 	poked   chan struct{}
 	from    source.Position // what Records was asked for
@@ -38,8 +39,8 @@ func (f *feed) Records(ctx context.Context, from source.Position) iter.Seq2[*sou
 				return
 			}
 		}
-		for { // a server says every ten seconds that it is there
-			ping := time.After(10 * time.Second)
+		for {
+			ping := time.After(cmp.Or(f.pings, 10*time.Second))
 			var woken <-chan time.Time
 			if f.wake != nil {
 				if at := f.wake(); !at.IsZero() {
@@ -303,6 +304,8 @@ order = "none"
 	})
 }
 
+func rarePings(c *engine.Config) { c.Source.(*feed).pings = 6 * time.Hour }
+
 // A rule with a schedule fires by the clock, and by the new one after a reload.
 func TestSchedule(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -315,7 +318,7 @@ timezone = "UTC"
 type = "print"
 format = "json"
 `
-		r := run(t, hourly, nil)
+		r := run(t, hourly, rarePings)
 		time.Sleep(3*time.Hour + time.Minute) // a bubble begins at 2000-01-01 00:00 UTC
 		synctest.Wait()
 		check(t, r.fired(t),

@@ -143,47 +143,42 @@ func parsePayload(id string, b []byte) (*actions.Firing, error) {
 	return f, nil
 }
 
-// A match that a rule with time fields keeps for later is
-//
-//	version (1) id params event
+// A match that a rule with time fields keeps for later is its event, and a
+// version (1) before it: the ID, what the key pattern captures and the source
+// come of the event, of the rule and of the reader again.
 const matchVersion = 1
 
 // appendMatch appends a match in a form that parseMatch reads. The event may be
 // borrowed; its values are cut as those of a firing are.
-func appendMatch(dst []byte, ev *event.Event, params map[string]string, id string) []byte {
+func appendMatch(dst []byte, ev *event.Event) []byte {
 	cut := *ev
+	cut.Source = ""
 	cut.Before, cut.After = event.CloneValue(ev.Before, event.DefaultMaxValue), event.CloneValue(ev.After, event.DefaultMaxValue)
-	return appendWhole(dst, &cut, params, id)
+	return event.AppendBinary(append(dst, matchVersion), &cut)
 }
 
 // appendSlimMatch does the same without what may be large: the arguments, the
 // values and what changed in them.
-func appendSlimMatch(dst []byte, ev *event.Event, params map[string]string, id string) []byte {
+func appendSlimMatch(dst []byte, ev *event.Event) []byte {
 	slim := *ev
+	slim.Source = ""
 	slim.Args, slim.Changed, slim.Before, slim.After = nil, nil, nil, nil
-	return appendWhole(dst, &slim, params, id)
-}
-
-func appendWhole(dst []byte, ev *event.Event, params map[string]string, id string) []byte {
-	dst = appendText(append(dst, matchVersion), id)
-	return event.AppendBinary(appendParams(dst, params), ev)
+	return event.AppendBinary(append(dst, matchVersion), &slim)
 }
 
 var errMatch = errors.New("not a match")
 
 // parseMatch reads what appendMatch or appendSlimMatch wrote. What it returns
 // owns its bytes.
-func parseMatch(b []byte) (ev *event.Event, params map[string]string, id string, err error) {
+func parseMatch(b []byte) (*event.Event, error) {
 	if len(b) == 0 || b[0] != matchVersion {
-		return nil, nil, "", fmt.Errorf("%w of this version", errMatch)
+		return nil, fmt.Errorf("%w of this version", errMatch)
 	}
-	d := &payloadDecoder{rest: b[1:]}
-	id, params = d.text(), d.params()
-	ev = d.event(d.rest)
-	if d.err != nil {
-		return nil, nil, "", fmt.Errorf("%w: %w", errMatch, d.err)
+	ev, err := event.ParseBinary(b[1:])
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errMatch, err)
 	}
-	return ev, params, id, nil
+	return ev, nil
 }
 
 // payloadDecoder reads one thing after the other. After the first error all

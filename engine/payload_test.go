@@ -136,32 +136,30 @@ func FuzzPayload(f *testing.F) {
 func TestMatch(t *testing.T) {
 	ev := &event.Event{
 		Name: "hset", Origin: event.FromStream, Key: []byte("k\xff"), Args: [][]byte{[]byte("f"), []byte("1")}, Changed: [][]byte{[]byte("f")},
-		Time: time.Unix(10, 5), Offset: 7, TTL: -1,
+		Time: time.Unix(10, 5), Offset: 7, TTL: -1, Source: "redis://here",
 		Before: event.None, After: event.String(bytes.Repeat([]byte("x"), 2*event.DefaultMaxValue)),
 	}
-	params := map[string]string{"sku": "\xff"}
-	full := appendMatch([]byte("before"), ev, params, "id")[len("before"):]
-	got, gotParams, id, err := parseMatch(full)
-	if err != nil || id != "id" || !reflect.DeepEqual(gotParams, params) {
-		t.Fatalf("%v, %q, %v", gotParams, id, err)
+	want := *ev
+	want.Source = ""
+	got, err := parseMatch(appendMatch([]byte("before"), ev)[len("before"):])
+	if err != nil {
+		t.Fatal(err)
 	}
-	if a, b := event.AppendBinary(nil, got), event.AppendBinary(nil, ev.Clone()); !bytes.Equal(a, b) {
+	if a, b := event.AppendBinary(nil, got), event.AppendBinary(nil, want.Clone()); !bytes.Equal(a, b) {
 		t.Errorf("got %+v, want %+v", got, ev)
 	}
 	if ev.After.Truncated() {
 		t.Error("the borrowed event was changed")
 	}
 
-	slim := appendSlimMatch(nil, ev, params, "id")
+	slim := appendSlimMatch(nil, ev)
 	golden(t, "match-slim", slim)
-	want := *ev
 	want.Args, want.Changed, want.Before, want.After = nil, nil, nil, nil
-	got, gotParams, id, err = parseMatch(slim)
-	if err != nil || id != "id" || !reflect.DeepEqual(gotParams, params) || !reflect.DeepEqual(got, &want) {
-		t.Errorf("%+v, %v, %q, %v; want %+v", got, gotParams, id, err, &want)
+	if got, err = parseMatch(slim); err != nil || !reflect.DeepEqual(got, &want) {
+		t.Errorf("%+v, %v; want %+v", got, err, &want)
 	}
 	for n := range len(slim) {
-		if _, _, _, err := parseMatch(slim[:n]); err == nil {
+		if _, err := parseMatch(slim[:n]); err == nil {
 			t.Errorf("cut to %d of %d bytes it is read", n, len(slim))
 		}
 	}
@@ -169,17 +167,16 @@ func TestMatch(t *testing.T) {
 
 func FuzzMatch(f *testing.F) {
 	for _, p := range payloads {
-		f.Add(appendMatch(nil, p.Event, p.Params, p.ID))
-		f.Add(appendSlimMatch(nil, p.Event, p.Params, p.ID))
+		f.Add(appendMatch(nil, p.Event))
+		f.Add(appendSlimMatch(nil, p.Event))
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {
-		ev, params, id, err := parseMatch(in)
+		ev, err := parseMatch(in)
 		if err != nil {
 			return
 		}
-		once := appendSlimMatch(nil, ev, params, id)
-		again, params2, id2, err := parseMatch(once)
-		if err != nil || id2 != id || !reflect.DeepEqual(params2, params) || again.Name != ev.Name || !bytes.Equal(again.Key, ev.Key) {
+		again, err := parseMatch(appendSlimMatch(nil, ev))
+		if err != nil || again.Name != ev.Name || !bytes.Equal(again.Key, ev.Key) || eventID(again) != eventID(ev) {
 			t.Fatalf("%+v read again as %+v, %v", ev, again, err)
 		}
 	})

@@ -34,12 +34,12 @@ type match struct{ *rules.Match }
 
 // Append implements timing.Data.
 func (m match) Append(dst []byte) []byte {
-	return appendMatch(dst, m.Event, m.Params(), eventID(m.Event))
+	return appendMatch(dst, m.Event)
 }
 
 // AppendSlim implements timing.Data.
 func (m match) AppendSlim(dst []byte) []byte {
-	return appendSlimMatch(dst, m.Event, m.Params(), eventID(m.Event))
+	return appendSlimMatch(dst, m.Event)
 }
 
 // use takes over the rules of a generation, at now by the machine's clock.
@@ -186,16 +186,30 @@ func (t *timer) item(f *timing.Firing, it *timing.Item) (event.Item, bool) {
 	if it.Data == nil {
 		return event.Item{Event: t.clockEvent(event.Absent, f), ID: absentID(f.Tag, it.By)}, true
 	}
-	ev, params, id, err := parseMatch(it.Data)
+	ev, params, err := t.recall(t.r.gen.byName[f.Rule.Name], it.Data)
 	if err != nil {
 		t.r.e.log.Error("a match that was kept cannot be read, it does not fire", "rule", f.Rule.Name, "err", err)
 		return event.Item{}, false
 	}
+	id := eventID(ev)
 	if it.Kind == timing.Missing {
 		ev.Name, ev.Origin, ev.Cause, ev.Command, ev.Time = event.Absent, event.FromClock, event.CauseUnknown, "", it.At
 		id = absentID(cmp.Or(f.Tag, it.At.UnixMilli()), it.By)
 	}
 	return event.Item{Event: ev, Params: params, ID: id}, true
+}
+
+// recall makes a match of a rule, which may be gone, whole again.
+func (t *timer) recall(rule *rules.Rule, data []byte) (ev *event.Event, params map[string]string, err error) {
+	if ev, err = parseMatch(data); err != nil {
+		return nil, nil, err
+	}
+	ev.Source = t.r.addr
+	if rule != nil {
+		m := rules.Match{Rule: rule, Event: ev}
+		params = m.Params()
+	}
+	return ev, params, nil
 }
 
 // clockEvent is an event of no key.
@@ -217,7 +231,7 @@ func (t *timer) summary(lines []timing.Line) []event.Line {
 		if l.Data == nil {
 			continue
 		}
-		ev, params, _, err := parseMatch(l.Data)
+		ev, params, err := t.recall(t.r.gen.byName[l.Rule], l.Data)
 		if err != nil {
 			t.r.e.log.Error("the last event of a summary cannot be read", "rule", l.Rule, "err", err)
 			continue

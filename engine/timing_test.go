@@ -146,7 +146,10 @@ format = "json"
 			{strings.Replace(daily, "catch_up = true\n", "", 1), nil},
 		} {
 			st := memory(t)
-			keep := func(c *engine.Config) { c.Store = st }
+			keep := func(c *engine.Config) {
+				c.Store = st
+				rarePings(c)
+			}
 			r := run(t, tt.rules, keep, attached(), at(cmd(10, source.Tx{}, "SET", "k", "1")))
 			r.stop()
 			time.Sleep(50 * time.Hour)
