@@ -304,7 +304,10 @@ order = "none"
 	})
 }
 
-func rarePings(c *engine.Config) { c.Source.(*feed).pings = 6 * time.Hour }
+// slow is for tests that take days in which little happens.
+func slow(c *engine.Config) {
+	c.Source.(*feed).pings, c.CheckpointInterval = 6*time.Hour, time.Hour
+}
 
 // A rule with a schedule fires by the clock, and by the new one after a reload.
 func TestSchedule(t *testing.T) {
@@ -318,7 +321,7 @@ timezone = "UTC"
 type = "print"
 format = "json"
 `
-		r := run(t, hourly, rarePings)
+		r := run(t, hourly, slow)
 		time.Sleep(3*time.Hour + time.Minute) // a bubble begins at 2000-01-01 00:00 UTC
 		synctest.Wait()
 		check(t, r.fired(t),

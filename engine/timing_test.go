@@ -148,7 +148,7 @@ format = "json"
 			st := memory(t)
 			keep := func(c *engine.Config) {
 				c.Store = st
-				rarePings(c)
+				slow(c)
 			}
 			r := run(t, tt.rules, keep, attached(), at(cmd(10, source.Tx{}, "SET", "k", "1")))
 			r.stop()
