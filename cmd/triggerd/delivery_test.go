@@ -1,9 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -47,9 +49,7 @@ func TestKilledOften(t *testing.T) {
 	l := startLoad(t, srv)
 	n := rounds(t, 20)
 	for range n {
-		hook.mu.Lock()
-		have := len(hook.got)
-		hook.mu.Unlock()
+		have := hook.count()
 		more := 1 + rand.IntN(300)
 		hook.await(t, "some more", func(ds []delivery) bool { return len(ds) >= have+more })
 		p.kill()
@@ -172,22 +172,100 @@ func TestFailovers(t *testing.T) {
 	}
 }
 
+// Failovers while writes go on, by way of an address that moves to the new
+// primary, as a virtual IP or a service name does: what a server said OK to is
+// delivered, in order, without a gap. The servers hand over in good order; with
+// writes that only the old primary has there would be nothing to resume from.
+func TestFailoversUnderLoad(t *testing.T) {
+	for _, name := range []string{"redis-7.0", "valkey-9.1"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			a := redistest.Start(t, name, bigBacklog...)
+			b := redistest.Start(t, name, bigBacklog...)
+			follow(t, b, a)
+			hook, dir := newSink(t), t.TempDir()
+			proxy := redistest.StartProxy(t, a.Addr)
+			write(t, dir, "rules.toml", laneRules(proxy.Addr, hook.URL))
+			p := attach(t, dir)
+			l := startLoadOf(t, a, b)
+			n := rounds(t, 4)
+			for range n {
+				have := hook.count()
+				hook.await(t, "some more", func(ds []delivery) bool { return len(ds) >= have+100 })
+				host, port, _ := strings.Cut(b.Addr, ":")
+				redistest.Do(t, a, "FAILOVER", "TO", host, port)
+				awaitInfo(t, b, "role:master")
+				proxy.Move(b.Addr)
+				proxy.Reset()
+				awaitInfo(t, a, "master_link_status:up")
+				a, b = b, a
+			}
+			written := l.stop()
+			twice := checkDeliveries(t, hook.await(t, "all writes", allOf(written)), written)
+			p.stop()
+			if twice > 0 || strings.Contains(p.logs.String(), "changes were missed") {
+				t.Errorf("%d came twice; log:\n%s", twice, p.logs)
+			}
+			t.Logf("%d failovers, %d writes, of which the servers refused %d at first", n, written, l.refused.Load())
+		})
+	}
+}
+
+// startLoadOf is startLoad on whichever of two servers is the primary: a write
+// that one refuses is made on the other.
+func startLoadOf(t *testing.T, all ...*servers.Server) *load {
+	t.Helper()
+	l := &load{done: make(chan int, 1), quit: make(chan struct{})}
+	var clients []*servers.Client
+	for _, srv := range all {
+		clients = append(clients, redistest.Dial(t, srv))
+	}
+	go func() {
+		i, at := 0, 0
+		for ; ; time.Sleep(100 * time.Microsecond) {
+			select {
+			case <-l.quit:
+				l.done <- i
+				return
+			default:
+			}
+			_, err := clients[at].Do("SET", laneOf(i), strconv.Itoa(i))
+			var refused servers.ReplyError
+			switch {
+			case err == nil:
+				i++
+			case errors.As(err, &refused): // READONLY, UNBLOCKED: it was not made
+				l.refused.Add(1)
+				at = (at + 1) % len(clients)
+			default:
+				t.Errorf("write %d: %v", i, err)
+				l.done <- i
+				return
+			}
+		}
+	}()
+	return l
+}
+
+// awaitInfo waits until a server says something of its replication.
+func awaitInfo(t *testing.T, srv *servers.Server, want string) {
+	t.Helper()
+	limit := time.After(patience)
+	for !strings.Contains(redistest.Do(t, srv, "INFO", "replication").(string), want) {
+		select {
+		case <-time.After(5 * time.Millisecond):
+		case <-limit:
+			t.Fatalf("%s never says %s", srv.Addr, want)
+		}
+	}
+}
+
 // follow makes a replica of primary, and waits until it is one.
 func follow(t *testing.T, replica, primary *servers.Server) {
 	t.Helper()
 	host, port, _ := strings.Cut(primary.Addr, ":")
 	redistest.Do(t, replica, "REPLICAOF", host, port)
-	limit := time.After(patience)
-	for {
-		if strings.Contains(redistest.Do(t, replica, "INFO", "replication").(string), "master_link_status:up") {
-			return
-		}
-		select {
-		case <-time.After(10 * time.Millisecond):
-		case <-limit:
-			t.Fatal("the replica does not get its link")
-		}
-	}
+	awaitInfo(t, replica, "master_link_status:up")
 }
 
 // SIGHUP every 50 ms under load: with the endpoint there, gone, and back.
@@ -358,4 +436,71 @@ func flip(b []byte, at int) []byte {
 func lastLine(s string) string {
 	lines := strings.Split(strings.TrimSpace(s), "\n")
 	return lines[len(lines)-1]
+}
+
+// Something else fills the disk to the last byte while writes go on: triggerd
+// says so and takes in no more, and goes on by itself once there is space, with
+// nothing lost. Where no small disk can be mounted this does not run: what is
+// left is a store that is full by its quota, TestOutboxStoreFull of the engine.
+func TestDiskFull(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "data")
+	mountSmall(t, data)
+	srv := redistest.Start(t, "redis-7.0", bigBacklog...)
+	hook, dir := newSink(t), t.TempDir()
+	write(t, dir, "rules.toml", laneRules(srv.Addr, hook.URL))
+	p := start(t, dir, "--data-dir", data)
+	p.logs.await(t, `msg="attached`, 1)
+	l := startLoad(t, srv)
+	for i := range rounds(t, 2) {
+		have := hook.count()
+		hook.await(t, "some more", func(ds []delivery) bool { return len(ds) >= have+200 })
+		filler := filepath.Join(data, "filler")
+		fill(t, filler)
+		p.logs.await(t, "takes no more until it has space again", 1+i)
+		if err := os.Remove(filler); err != nil {
+			t.Fatal(err)
+		}
+		p.logs.await(t, "the store has space again", 1+i)
+	}
+	n := l.stop()
+	twice := checkDeliveries(t, hook.await(t, "all writes", allOf(n)), n)
+	p.stop()
+	if twice > 0 || strings.Contains(p.logs.String(), "firings are dropped") {
+		t.Errorf("%d came twice; log:\n%s", twice, p.logs)
+	}
+	t.Logf("a tmpfs of 256 MB was filled, %d writes", n)
+}
+
+// mountSmall mounts a disk of 256 MB that is in memory.
+func mountSmall(t *testing.T, dir string) {
+	t.Helper()
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("mount", "-t", "tmpfs", "-o", "size=256m", "tmpfs", dir).CombinedOutput(); err != nil {
+		t.Skipf("no disk is filled here, only a quota, in the engine's TestOutboxStoreFull: mount: %v, %s", err, out)
+	}
+	t.Cleanup(func() {
+		if out, err := exec.Command("umount", "-l", dir).CombinedOutput(); err != nil {
+			t.Errorf("umount: %v, %s", err, out)
+		}
+	})
+}
+
+// fill writes a file until the disk is full.
+func fill(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	block := make([]byte, 1<<20)
+	for len(block) > 0 {
+		if _, err := f.Write(block); errors.Is(err, syscall.ENOSPC) {
+			block = block[:len(block)/2]
+		} else if err != nil {
+			t.Fatal(err)
+		}
+	}
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -175,8 +176,9 @@ func masterOffset(t *testing.T, srv *servers.Server) int64 {
 // load writes numbers to keys, each key its own in rising order, until it is
 // told to stop.
 type load struct {
-	done chan int // gets the count
-	quit chan struct{}
+	done    chan int // gets the count
+	quit    chan struct{}
+	refused atomic.Int64 // writes that were made again
 }
 
 const lanes = 20
@@ -284,7 +286,7 @@ func TestDisconnects(t *testing.T) {
 		p := start(t, dir)
 		p.logs.await(t, `msg="attached`, 1)
 		l := startLoad(t, srv)
-		for i := 0; proxy.Accepted() < 51; i++ {
+		for i := range rounds(t, 50) {
 			proxy.CutAfter(1 + rand.Int64N(5000)) // somewhere in the handshake or the stream of the next one
 			proxy.Reset()
 			p.logs.await(t, `msg="attached`, i+2)

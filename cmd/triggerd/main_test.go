@@ -235,6 +235,13 @@ func (s *sink) receive(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(status)
 }
 
+// count returns how many deliveries there have been.
+func (s *sink) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.got)
+}
+
 func (s *sink) setReply(f func(*delivery) int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

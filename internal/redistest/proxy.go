@@ -18,11 +18,11 @@ import (
 type Proxy struct {
 	Addr string // "127.0.0.1:port", to connect to; it never changes
 
-	t        testing.TB
-	upstream string
-	wg       sync.WaitGroup // everything that the proxy started
+	t  testing.TB
+	wg sync.WaitGroup // everything that the proxy started
 
 	mu       sync.Mutex // guards all below
+	upstream string
 	listener net.Listener
 	links    map[*link]bool
 	accepted int
@@ -49,6 +49,20 @@ func StartProxy(t testing.TB, upstream string) *Proxy {
 	p.serve(l)
 	t.Cleanup(p.close)
 	return p
+}
+
+// Move makes connections from now on go to another upstream. Those that are
+// there stay.
+func (p *Proxy) Move(upstream string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.upstream = upstream
+}
+
+func (p *Proxy) target() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.upstream
 }
 
 // Accepted returns how many connections have been accepted so far.
@@ -233,7 +247,7 @@ type link struct {
 func (l *link) run() {
 	defer l.locked((*link).forget)
 	var d net.Dialer
-	up, err := d.DialContext(l.ctx, "tcp", l.proxy.upstream)
+	up, err := d.DialContext(l.ctx, "tcp", l.proxy.target())
 	if err != nil {
 		l.locked((*link).reset)
 		return
