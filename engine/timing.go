@@ -107,6 +107,9 @@ func (t *timer) advance(rec *source.Record) {
 	if t.m == nil {
 		return
 	}
+	if rec.Kind == source.Heartbeat || rec.Kind == source.Attached { // each ten seconds, at least
+		t.setWall()
+	}
 	now, seen := t.clock.now(rec.Time), t.clock.now(t.clock.seen)
 	for {
 		t.mu.Lock()
@@ -119,8 +122,6 @@ func (t *timer) advance(rec *source.Record) {
 		to := now
 		if t.clock.replay {
 			to, seen = next, next // each repetition, each run of a schedule
-		} else {
-			t.m.SetWall(t.clock.wall(time.Now()))
 		}
 		t.firings = t.m.Advance(t.firings[:0], to, seen)
 		t.mu.Unlock()
@@ -131,6 +132,14 @@ func (t *timer) advance(rec *source.Record) {
 			t.plan(&t.firings[i], nil, nil)
 		}
 	}
+}
+
+// setWall tells how the computer's clock stands, by which windows and schedules
+// go.
+func (t *timer) setWall() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.m.SetWall(t.clock.wall(time.Now()))
 }
 
 // plan makes the firings of what fired: by the match in hand, of which owned is
