@@ -109,10 +109,13 @@ func explain(w io.Writer, set *rules.Set, rule *rules.Rule, events []*event.Even
 			fmt.Fprintf(table, "  %s\t%s\t%s\tgot %s\n", mark, c.Field, c.Want, c.Got)
 		}
 		table.Flush()
-		if all {
-			fmt.Fprintln(w, "  it fires")
-		} else {
+		switch {
+		case !all:
 			fmt.Fprintln(w, "  it does not fire")
+		case rule.Time != nil && rule.Time.Shape != "":
+			fmt.Fprintln(w, "  it matches; what it says of time decides whether it fires")
+		default:
+			fmt.Fprintln(w, "  it fires")
 		}
 	}
 }
