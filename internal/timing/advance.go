@@ -81,11 +81,11 @@ func (t *table) expire(dst []Firing, slot uint32, at, limit int64) []Firing {
 // miss fires that nothing came.
 func (s *State) miss(dst []Firing, slot uint32, at, limit int64) []Firing {
 	t := s.tables[stageAbsent]
-	n, w := t.nodes.at(slot), t.waits.at(slot)
-	f := firing{kind: Missing, by: n.key, at: at, first: w.last, last: w.last, count: 1, tag: at}
+	n, w := t.node(slot), t.waits.at(slot)
+	f := firing{kind: Missing, by: t.key(slot), at: at, first: w.last, last: w.last, count: 1, tag: at}
 	if w.blob == nil { // expected from the start
 		f.empty, f.count = true, 0
-		f.keys = Keys{Once: n.key, Throttle: n.key}
+		f.keys = Keys{Once: f.by, Throttle: f.by}
 	} else {
 		f.recall(w.blob)
 	}
@@ -115,7 +115,7 @@ func (s *State) miss(dst []Firing, slot uint32, at, limit int64) []Firing {
 func (s *State) settle(dst []Firing, slot uint32, at int64) []Firing {
 	t := s.tables[stageDebounce]
 	w := t.waits.at(slot)
-	f := firing{kind: Late, by: t.nodes.at(slot).key, at: at, first: w.first, last: w.last, count: int(w.count)}
+	f := firing{kind: Late, by: t.key(slot), at: at, first: w.first, last: w.last, count: int(w.count)}
 	f.recall(w.blob)
 	t.forget(slot)
 	return s.let(dst, &f)
@@ -124,8 +124,8 @@ func (s *State) settle(dst []Firing, slot uint32, at int64) []Firing {
 // held fires what has held for long enough.
 func (s *State) held(dst []Firing, slot uint32, at int64) []Firing {
 	t := s.tables[stageFor]
-	n, w := t.nodes.at(slot), t.waits.at(slot)
-	f := firing{kind: Late, by: n.key, at: at, first: w.first, last: w.last, count: int(w.count)}
+	n, w := t.node(slot), t.waits.at(slot)
+	f := firing{kind: Late, by: t.key(slot), at: at, first: w.first, last: w.last, count: int(w.count)}
 	f.recall(w.blob)
 	n.flags |= fired
 	w.blob = nil
@@ -148,7 +148,7 @@ func (s *State) expect() {
 			continue
 		}
 		slot := t.add(by)
-		t.nodes.at(slot).flags |= expected
+		t.node(slot).flags |= expected
 		t.fixed++
 		t.waits.at(slot).last = s.since
 		t.arm(slot, after(s.since, s.absentFor))

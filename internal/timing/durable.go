@@ -81,14 +81,15 @@ func (m *Machine) Changes(put func(key, value []byte), del func(key []byte)) {
 func (t *table) save(put func(key, value []byte)) {
 	m := t.m
 	for _, slot := range t.dirty {
-		n := t.nodes.at(slot)
+		n := t.node(slot)
 		n.dirty = 0
 		n.flags |= durable
-		m.key = appendKey(m.key[:0], t.s.rule.Name, t.stage, n.key)
+		key := t.key(slot)
+		m.key = appendKey(m.key[:0], t.s.rule.Name, t.stage, key)
 		m.value = t.appendState(t.s.appendHeader(m.value[:0], n.seq), slot, n)
 		put(m.key, m.value)
 		if t.stage == stageBatch {
-			t.saveItems(put, t.batches.at(slot), n.key)
+			t.saveItems(put, t.batches.at(slot), key)
 		}
 	}
 	t.dirty = t.dirty[:0]
@@ -151,7 +152,7 @@ func (t *table) appendState(dst []byte, slot uint32, n *node) []byte {
 	case t.stage == stageThrottle:
 		row := t.cells.row(slot)
 		return t.s.per.append(binary.AppendUvarint(dst, uint64(row[countCell])), row, n.n)
-	case !t.stage.timed():
+	case !t.timed:
 		return dst
 	}
 	w := t.waits.at(slot)

@@ -71,7 +71,7 @@ func (s *State) due(st stage) time.Time {
 func (in *Inspection) addTimers(t *table, limit int) {
 	t.each(func(slot uint32, n *node) {
 		w := t.waits.at(slot)
-		timer := Timer{Stage: t.stage.String(), By: n.key, Fired: n.flags&fired != 0, Count: int(w.count)}
+		timer := Timer{Stage: t.stage.String(), By: t.key(slot), Fired: n.flags&fired != 0, Count: int(w.count)}
 		if t.stage == stageBatch {
 			timer.Count = len(t.batches.at(slot).items)
 		}
@@ -90,7 +90,7 @@ func (in *Inspection) addCounts(t *table, limit int) {
 	}
 	t.each(func(slot uint32, n *node) {
 		row := t.cells.row(slot)
-		tally := Tally{Stage: t.stage.String(), By: n.key, Count: w.count(row, n.n, w.unitOf(t.m.now)), Suppressed: int(row[countCell])}
+		tally := Tally{Stage: t.stage.String(), By: t.key(slot), Count: w.count(row, n.n, w.unitOf(t.m.now)), Suppressed: int(row[countCell])}
 		in.Counts = keepFirst(in.Counts, tally, limit, larger)
 	})
 }

@@ -11,13 +11,13 @@ const (
 	maxQueueBytes = 64 << 20 // of these
 )
 
-// keep returns a match with what the stages behind want of it, in the place of
+// keep keeps a match with what the stages behind want of it, in the place of
 // the one that was kept before:
 //
 //	once throttle batch data
 //
 // Each text is its length as a uvarint and its bytes, the data all the rest.
-func (m *Machine) keep(old []byte, x *Match, slim bool) []byte {
+func (m *Machine) keep(w *wait, x *Match, slim bool) {
 	b := appendKeys(m.blob[:0], x.Keys)
 	if slim {
 		b = x.Data.AppendSlim(b)
@@ -25,10 +25,10 @@ func (m *Machine) keep(old []byte, x *Match, slim bool) []byte {
 		b = x.Data.Append(b)
 	}
 	m.blob = shrunk(b)
-	if n := len(b); n > cap(old) || n < cap(old)/4 {
-		old = make([]byte, 0, n)
+	if n := len(b); n > cap(w.blob) || n < cap(w.blob)/4 {
+		w.blob = make([]byte, 0, n)
 	}
-	return append(old[:0], b...)
+	w.blob = append(w.blob[:0], b...)
 }
 
 // shrunk is a buffer to use again: none, if it is large.
@@ -138,7 +138,7 @@ func (s *State) gather(dst []Firing, f *firing) []Firing {
 func (s *State) closeBatch(dst []Firing, slot uint32, at int64) []Firing {
 	t := s.tables[stageBatch]
 	b := t.batches.at(slot)
-	out := Firing{Rule: s.rule, Kind: Batched, By: t.nodes.at(slot).key, At: timeOf(at), Items: make([]Item, 0, len(b.items))}
+	out := Firing{Rule: s.rule, Kind: Batched, By: t.key(slot), At: timeOf(at), Items: make([]Item, 0, len(b.items))}
 	for _, item := range b.items {
 		f, _ := parseFiring(item)
 		i := f.item()

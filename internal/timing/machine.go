@@ -264,7 +264,7 @@ func (s *State) drop() {
 		for _, slot := range slots {
 			t.forget(slot)
 		}
-		if t.stage.timed() {
+		if t.timed {
 			s.m.tables[t.id] = nil
 			s.m.freeTables = append(s.m.freeTables, t.id)
 		}

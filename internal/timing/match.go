@@ -137,7 +137,7 @@ func (s *State) isRepeated(dst []Firing, x *Match, at int64) ([]Firing, bool) {
 // countMatch counts a match, which fires if there are too many with it.
 func (s *State) countMatch(dst []Firing, x *Match, at int64) []Firing {
 	dst, t, slot, _ := s.state(dst, stageCount, x.Keys.Gather, at)
-	row, n := t.cells.row(slot), t.nodes.at(slot)
+	row, n := t.cells.row(slot), t.node(slot)
 	q := s.within.unitOf(at)
 	before := s.within.turn(row, &n.n, q)
 	t.touch(slot)
@@ -149,7 +149,7 @@ func (s *State) countMatch(dst []Firing, x *Match, at int64) []Firing {
 	}
 	n.flags |= above
 	return s.let(dst, &firing{
-		kind: Passed, by: n.key, at: at, keys: x.Keys, match: x,
+		kind: Passed, by: t.key(slot), at: at, keys: x.Keys, match: x,
 		first: min(s.within.oldest(row), at), last: max(newest(row)*s.within.unit, at), count: before + 1,
 	})
 }
@@ -157,25 +157,24 @@ func (s *State) countMatch(dst []Firing, x *Match, at int64) []Firing {
 // beat says that what an Absent waits for has come.
 func (s *State) beat(dst []Firing, x *Match, at int64) []Firing {
 	dst, t, slot, made := s.state(dst, stageAbsent, x.Keys.Gather, at)
-	n, w := t.nodes.at(slot), t.waits.at(slot)
+	n, w := t.node(slot), t.waits.at(slot)
 	switch {
-	case made && s.expected[n.key]:
+	case made && s.expected[short(x.Keys.Gather)]:
 		n.flags |= expected
 		t.fixed++
 	case !made && (at < w.last || at == w.last && n.flags&fired != 0):
 		return dst // the absence began, or was found, after it
 	}
-	by := n.key
 	back := n.flags&told != 0 && s.rule.Absent.Resolved
 	n.flags &^= fired | told
 	w.last = at
-	w.blob = s.m.keep(w.blob, x, true)
+	s.m.keep(w, x, true)
 	t.arm(slot, after(at, s.absentFor))
 	t.touch(slot)
 	if !back {
 		return dst
 	}
-	return s.let(dst, s.resolved(x, by, at))
+	return s.let(dst, s.resolved(x, t.key(slot), at))
 }
 
 func (s *State) resolved(x *Match, by string, at int64) *firing {
@@ -192,8 +191,8 @@ func (s *State) cancel(dst []Firing, x *Match, at int64) []Firing {
 	if !ok {
 		return dst
 	}
-	n := t.nodes.at(slot)
-	by, back := n.key, n.flags&told != 0 && s.rule.Absent.Resolved
+	n := t.node(slot)
+	by, back := t.key(slot), n.flags&told != 0 && s.rule.Absent.Resolved
 	t.forget(slot)
 	if !back {
 		return dst
@@ -210,7 +209,7 @@ func (s *State) fold(dst []Firing, x *Match, at int64) []Firing {
 	}
 	w.first, w.last = min(w.first, at), max(w.last, at)
 	w.count++
-	w.blob = s.m.keep(w.blob, x, false)
+	s.m.keep(w, x, false)
 	deadline := after(w.last, s.wait)
 	if s.maxWait > 0 {
 		deadline = min(deadline, after(w.first, s.maxWait))
@@ -228,10 +227,10 @@ func (s *State) hold(dst []Firing, x *Match, at int64) []Firing {
 		w.first, w.last = at, at
 		t.arm(slot, after(at, s.holds))
 	}
-	if t.nodes.at(slot).flags&fired == 0 {
+	if t.node(slot).flags&fired == 0 {
 		w.first, w.last = min(w.first, at), max(w.last, at)
 		w.count++
-		w.blob = s.m.keep(w.blob, x, false)
+		s.m.keep(w, x, false)
 	}
 	t.touch(slot)
 	return dst
@@ -303,7 +302,7 @@ func (s *State) isAllowed(dst []Firing, f *firing) ([]Firing, bool) {
 		return dst, true
 	}
 	dst, t, slot, made := s.state(dst, stageThrottle, f.keys.Throttle, f.at)
-	row, n := t.cells.row(slot), t.nodes.at(slot)
+	row, n := t.cells.row(slot), t.node(slot)
 	q := s.per.unitOf(f.at)
 	if !made && n.n > 0 {
 		q = max(q, newest(row))

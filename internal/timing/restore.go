@@ -179,9 +179,9 @@ func (s *State) restore(k entryKey, changed uint64, in *fields) bool {
 		return false
 	}
 	slot := t.add(k.by)
-	n := t.nodes.at(slot)
+	n := t.node(slot)
 	n.seq = changed
-	if s.expected[n.key] && k.stage == stageAbsent {
+	if s.expected[k.by] && k.stage == stageAbsent {
 		n.flags |= expected
 		t.fixed++
 	}
@@ -237,7 +237,7 @@ func (t *table) parseState(in *fields, slot uint32, n *node) {
 		row := t.cells.row(slot)
 		row[countCell] = uint32(min(in.uvarint(), math.MaxUint32))
 		t.s.per.parse(in, row, &n.n)
-	case t.stage.timed():
+	case t.timed:
 		t.parseWait(in, slot, n)
 	}
 }

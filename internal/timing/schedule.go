@@ -44,7 +44,7 @@ func (s *State) armRun() {
 	if !ok {
 		return
 	}
-	n, w := t.nodes.at(slot), t.waits.at(slot)
+	n, w := t.node(slot), t.waits.at(slot)
 	if wall := s.m.now + s.m.wall; w.last > wall+setBack {
 		w.last = wall
 		t.touch(slot)
@@ -69,7 +69,7 @@ func (s *State) armRun() {
 func (s *State) run(dst []Firing, at int64) []Firing {
 	t := s.tables[stageRun]
 	slot, _ := t.find("")
-	n, w := t.nodes.at(slot), t.waits.at(slot)
+	n, w := t.node(slot), t.waits.at(slot)
 	now := s.m.now + s.m.wall
 	last, ok := s.lastRun(w.last, now)
 	if ok && last > at+s.m.wall {

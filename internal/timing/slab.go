@@ -11,17 +11,32 @@ type slab[T any] struct {
 	width  int // values to a slot; 0 stands for 1
 }
 
-// grow makes room for slot n, where there is room for those below it.
+// grow makes room for slot n.
 func (s *slab[T]) grow(n int) {
 	width := max(s.width, 1)
-	switch c := n / chunk; {
-	case c > 0 && c == len(s.chunks):
-		s.chunks = append(s.chunks, make([]T, chunk*width))
-	case c == 0 && len(s.chunks) == 0:
-		s.chunks = append(s.chunks, make([]T, 4*width))
-	case c == 0 && n*width >= len(s.chunks[0]):
-		s.chunks[0] = append(s.chunks[0], make([]T, len(s.chunks[0]))...)
+	for n >= s.room() {
+		switch len(s.chunks) {
+		case 0:
+			s.chunks = append(s.chunks, make([]T, 4*width))
+		case 1:
+			if first := s.chunks[0]; len(first) < chunk*width {
+				s.chunks[0] = append(first, make([]T, len(first))...)
+				continue
+			}
+			fallthrough
+		default:
+			s.chunks = append(s.chunks, make([]T, chunk*width))
+		}
 	}
+}
+
+// room returns how many slots there are.
+func (s *slab[T]) room() int {
+	last := len(s.chunks) - 1
+	if last < 0 {
+		return 0
+	}
+	return last*chunk + len(s.chunks[last])/max(s.width, 1)
 }
 
 func (s *slab[T]) at(slot uint32) *T {

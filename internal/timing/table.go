@@ -42,18 +42,20 @@ type table struct {
 	m     *Machine
 	s     *State
 	stage stage
+	timed bool   // its states have timers
 	id    uint32 // in m.tables
 
 	index []uint64 // open addressing, a power of two: low half of the key's hash, slot + 1
-	nodes slab[node]
 	free  []uint32
 	n     int // states
 	fixed int // of these, that never give way
 
-	// What a stage has beside the node:
-	waits   slab[wait]   // a stage with timers
-	batches slab[batch]  // Batch
-	cells   slab[uint32] // Dedupe: when it ends; Count and Throttle: their window
+	// The states: of a stage with timers in waits, of any other in nodes.
+	waits   slab[wait]
+	nodes   slab[node]
+	batches slab[batch]  // beside waits, of Batch
+	long    slab[string] // keys that are not in their nodes, if there are any
+	cells   slab[uint32] // beside nodes: when a Dedupe ends; the window of Count and Throttle
 
 	dirty  []uint32 // slots to be written
 	listed bool     // in m.dirty
@@ -64,14 +66,18 @@ type table struct {
 // counts reports whether the states of a stage are kept by values of a by.
 func (s stage) counts() bool { return s >= stageDedupe && s <= stageBatch }
 
-// node is what every state has.
+// node is what every state has. A short key is in it, so that a match has to
+// look at as few places in memory as can be: they are most of what it costs.
 type node struct {
-	key   string
+	short [23]byte
+	size  uint8  // of the key; isLong: it is in table.long, and short is how it begins
 	seq   uint64 // of its last change, counted by the Machine: the order in which states are idle
 	dirty uint32 // index + 1 in table.dirty; 0: it is as last written
 	flags uint8
 	n     uint8 // of a window: how many times it holds
 }
+
+const isLong = 255
 
 // The flags of a node.
 const (
@@ -87,14 +93,15 @@ const (
 // kept are the flags that are written.
 const kept = fired | told | above | putOff
 
-// wait is what a state with a timer has.
+// wait is a state with a timer.
 type wait struct {
+	node
 	deadline    int64
 	armed       uint64 // when it was armed, counted by the Machine
 	first, last int64  // Debounce: of the matches folded in; Absent: last; Run: last is the last run, by the wall
 	timer       uint32 // id + 1; 0: not armed
 	count       uint32 // Debounce: matches folded in
-	blob        []byte // Absent, Debounce, For: the last match, see appendBlob
+	blob        []byte // Absent, Debounce, For: the last match, see keep
 }
 
 type aged struct {
@@ -103,8 +110,8 @@ type aged struct {
 }
 
 func (m *Machine) newTable(s *State, st stage) *table {
-	t := &table{m: m, s: s, stage: st, cells: slab[uint32]{width: s.cells(st)}}
-	if st.timed() {
+	t := &table{m: m, s: s, stage: st, timed: st.timed(), cells: slab[uint32]{width: s.cells(st)}}
+	if t.timed {
 		if n := len(m.freeTables); n > 0 {
 			t.id, m.freeTables = m.freeTables[n-1], m.freeTables[:n-1]
 			m.tables[t.id] = t
@@ -125,7 +132,7 @@ func (t *table) find(key string) (slot uint32, ok bool) {
 	mask := uint32(len(t.index) - 1)
 	for i := h & mask; t.index[i] != 0; i = (i + 1) & mask {
 		if e := t.index[i]; uint32(e>>32) == h {
-			if slot := uint32(e) - 1; t.nodes.at(slot).key == key {
+			if slot := uint32(e) - 1; t.hasKey(slot, key) {
 				return slot, true
 			}
 		}
@@ -147,16 +154,48 @@ func (t *table) add(key string) uint32 {
 	}
 	t.n++
 	t.insert(uint32(maphash.String(t.m.seed, key)), slot)
-	*t.nodes.at(slot) = node{key: strings.Clone(key), flags: used}
+	n := t.node(slot)
+	*n = node{flags: used}
+	if n.size = uint8(copy(n.short[:], key)); len(key) > len(n.short) {
+		n.size = isLong
+		t.long.grow(int(slot))
+		*t.long.at(slot) = strings.Clone(key)
+	}
 	return slot
 }
 
+func (t *table) hasKey(slot uint32, key string) bool {
+	n := t.node(slot)
+	if n.size == isLong {
+		return len(key) > len(n.short) && string(n.short[:]) == key[:len(n.short)] && *t.long.at(slot) == key
+	}
+	return string(n.short[:n.size]) == key
+}
+
+// key returns a copy of the key of a state.
+func (t *table) key(slot uint32) string {
+	n := t.node(slot)
+	if n.size == isLong {
+		return *t.long.at(slot)
+	}
+	return string(n.short[:n.size])
+}
+
+// node returns a state's node.
+func (t *table) node(slot uint32) *node {
+	if t.timed {
+		return &t.waits.at(slot).node
+	}
+	return t.nodes.at(slot)
+}
+
 func (t *table) grow(n int) {
-	t.nodes.grow(n)
-	switch {
-	case t.stage.timed():
+	if t.timed {
 		t.waits.grow(n)
-	case t.cells.width > 0:
+	} else {
+		t.nodes.grow(n)
+	}
+	if t.cells.width > 0 {
 		t.cells.grow(n)
 	}
 	if t.stage == stageBatch {
@@ -185,9 +224,9 @@ func (t *table) resize(n int) {
 
 // forget takes a state away, its timer, and what was written of it.
 func (t *table) forget(slot uint32) {
-	n := t.nodes.at(slot)
+	n := t.node(slot)
 	if n.flags&durable != 0 {
-		t.m.delete(appendKey(nil, t.s.rule.Name, t.stage, n.key))
+		t.m.delete(appendKey(nil, t.s.rule.Name, t.stage, t.key(slot)))
 	}
 	if n.dirty != 0 {
 		t.clean(slot)
@@ -195,23 +234,28 @@ func (t *table) forget(slot uint32) {
 	if n.flags&expected != 0 {
 		t.fixed--
 	}
-	if t.stage.timed() {
-		t.disarm(slot)
-		*t.waits.at(slot) = wait{}
-	}
 	if t.stage == stageBatch {
-		t.forgetItems(t.batches.at(slot), n.key)
+		t.forgetItems(slot)
 	}
 	if t.cells.width > 0 {
 		clear(t.cells.row(slot))
 	}
-	t.unindex(n.key, slot)
-	*n = node{}
+	t.unindex(slot)
+	if n.size == isLong {
+		*t.long.at(slot) = ""
+	}
+	if t.timed {
+		t.disarm(slot)
+		*t.waits.at(slot) = wait{}
+	} else {
+		*n = node{}
+	}
 	t.n--
 	t.free = append(t.free, slot)
 }
 
-func (t *table) forgetItems(b *batch, key string) {
+func (t *table) forgetItems(slot uint32) {
+	b, key := t.batches.at(slot), t.key(slot)
 	for i := range b.saved {
 		t.m.delete(appendNumberedKey(nil, t.s.rule.Name, stageItem, key, uint64(i)))
 	}
@@ -221,9 +265,9 @@ func (t *table) forgetItems(b *batch, key string) {
 
 // unindex takes an entry out of the index, and moves those behind it up, which
 // are not where they belong.
-func (t *table) unindex(key string, slot uint32) {
+func (t *table) unindex(slot uint32) {
 	mask := uint32(len(t.index) - 1)
-	i := uint32(maphash.String(t.m.seed, key)) & mask
+	i := uint32(maphash.String(t.m.seed, t.key(slot))) & mask
 	for uint32(t.index[i]) != slot+1 {
 		i = (i + 1) & mask
 	}
@@ -239,7 +283,7 @@ func (t *table) unindex(key string, slot uint32) {
 
 // touch says that a state has changed: it is to be written, and no longer idle.
 func (t *table) touch(slot uint32) {
-	n := t.nodes.at(slot)
+	n := t.node(slot)
 	n.seq = t.m.tick()
 	if n.dirty == 0 {
 		t.dirty = append(t.dirty, slot)
@@ -254,11 +298,11 @@ func (t *table) touch(slot uint32) {
 
 // clean takes a state off what is to be written.
 func (t *table) clean(slot uint32) {
-	n := t.nodes.at(slot)
+	n := t.node(slot)
 	last := len(t.dirty) - 1
 	moved := t.dirty[last]
 	t.dirty[n.dirty-1] = moved
-	t.nodes.at(moved).dirty = n.dirty
+	t.node(moved).dirty = n.dirty
 	t.dirty = t.dirty[:last]
 	n.dirty = 0
 	t.m.unsaved--
@@ -274,7 +318,7 @@ func (t *table) oldest() uint32 {
 		for len(t.idle) > 0 {
 			a := t.idle[0]
 			t.idle = t.idle[1:]
-			if n := t.nodes.at(a.slot); n.flags&used != 0 && n.seq == a.seq {
+			if n := t.node(a.slot); n.flags&used != 0 && n.seq == a.seq {
 				return a.slot
 			}
 		}
@@ -284,7 +328,7 @@ func (t *table) oldest() uint32 {
 				continue
 			}
 			slot := uint32(e) - 1
-			if n := t.nodes.at(slot); n.flags&expected == 0 {
+			if n := t.node(slot); n.flags&expected == 0 {
 				t.idle = append(t.idle, aged{n.seq, slot})
 			}
 		}
@@ -314,8 +358,11 @@ func (t *table) arm(slot uint32, deadline int64) {
 // armAs is arm, with a place among the timers at the same time.
 func (t *table) armAs(slot uint32, deadline int64, armed uint64) {
 	w := t.waits.at(slot)
+	later := w.timer != 0 && (w.deadline < deadline || w.deadline == deadline && w.armed <= armed)
 	w.deadline, w.armed = deadline, armed
-	t.start(slot)
+	if !later {
+		t.start(slot)
+	}
 }
 
 // start puts the timer among the others, by the deadline the state has.
@@ -342,7 +389,7 @@ func (t *table) each(f func(slot uint32, n *node)) {
 	}
 	for _, e := range t.index {
 		if e != 0 {
-			f(uint32(e)-1, t.nodes.at(uint32(e)-1))
+			f(uint32(e)-1, t.node(uint32(e)-1))
 		}
 	}
 }
