@@ -31,9 +31,9 @@ func TestHyperLogLogs(t *testing.T) {
 		commands := [][]string{{"FLUSHALL"}} // so that all is known of the mirror that had no snapshot
 		for i := range 40 {
 			key := fmt.Sprint("p:", i)
-			for j := range i * i / 8 {
+			for j := range i * i / 30 {
 				line := []string{"PFADD", key}
-				for range 1 + g.IntN(20) {
+				for range 1 + g.IntN(70) {
 					line = append(line, fmt.Sprint("element", g.IntN(100_000)))
 				}
 				commands = append(commands, line)

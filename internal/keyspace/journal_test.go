@@ -16,7 +16,7 @@ import (
 	"triggerd/internal/keyspace"
 )
 
-// envRounds is how many histories TestJournal runs; default 20.
+// envRounds is how many histories TestJournal runs; default 12.
 const envRounds = "TRIGGERD_TEST_ROUNDS"
 
 // entries is a store of a journal's entries, which obeys Changes.
@@ -259,7 +259,7 @@ func begun(v event.Value) string {
 // Changes has told, and given what happened since, makes the events of one that
 // was never thrown away, and in the end has the same mirror.
 func TestJournal(t *testing.T) {
-	rounds := 20
+	rounds := 12
 	if s := os.Getenv(envRounds); s != "" {
 		var err error
 		if rounds, err = strconv.Atoi(s); err != nil {
