@@ -29,11 +29,11 @@ func TestHyperLogLogs(t *testing.T) {
 		}
 		g := newGenerator(uint64(len(srv.Program.Name)))
 		commands := [][]string{{"FLUSHALL"}} // so that all is known of the mirror that had no snapshot
-		for i := range 40 {
+		for i := range 24 {
 			key := fmt.Sprint("p:", i)
-			for j := range i * i / 30 {
+			for j := range i * i / 12 {
 				line := []string{"PFADD", key}
-				for range 1 + g.IntN(70) {
+				for range 1 + g.IntN(120) {
 					line = append(line, fmt.Sprint("element", g.IntN(100_000)))
 				}
 				commands = append(commands, line)
