@@ -426,7 +426,7 @@ func (w *webhook) newRequest(f *Firing, now time.Time) (*request, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &request{url: target, header: make(http.Header, 12), values: make([]string, 0, 12)}
+	r := &request{url: target, header: make(http.Header, 8), values: make([]string, 0, 8)}
 	if err := w.setBody(r, v); err != nil {
 		return nil, err
 	}
@@ -572,7 +572,9 @@ func (w *webhook) answer(resp *http.Response, r *request, cancel func()) (Result
 
 	v := w.statuses.of(resp.StatusCode)
 	if v == delivered {
-		_, _ = io.Copy(io.Discard, rest) // however the body ends, the status has decided
+		if resp.ContentLength != 0 {
+			_, _ = io.Copy(io.Discard, rest) // however the body ends, the status has decided
+		}
 		return Result{Status: strconv.Itoa(resp.StatusCode)}, nil
 	}
 	body, _ := io.ReadAll(rest) // what came of it is shown

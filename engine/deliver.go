@@ -209,7 +209,7 @@ func (o *outbox) settle(l *lane, s *settlement, err error) {
 	defer o.mu.Unlock()
 	l.busy = false
 	o.settled = append(o.settled, *s)
-	o.nudge()
+	o.nudgeSettled()
 	o.judge(l.ep, s, err)
 	o.observed(l.ep, s)
 	if s.what == retried {
@@ -233,6 +233,24 @@ func (o *outbox) settle(l *lane, s *settlement, err error) {
 	o.pending--
 	o.room.Broadcast()
 	o.advance(l)
+}
+
+// A settlement is not waited for by anyone: those of a short time are written
+// together.
+const (
+	settleTime = 2 * time.Millisecond
+	settleMost = 256
+)
+
+// nudgeSettled has the keeper write what has settled, at once if the last time
+// is a while ago. The caller holds the lock.
+func (o *outbox) nudgeSettled() {
+	switch n := len(o.settled); {
+	case n >= settleMost, time.Since(o.settledAt) >= settleTime:
+		o.nudge()
+	case n == 1:
+		time.AfterFunc(settleTime, o.nudge)
+	}
 }
 
 // advance brings a lane, of which a job is done, to the next. The caller holds

@@ -54,6 +54,7 @@ type outbox struct {
 	saved     source.Position
 	savedAt   time.Time
 	settled   []settlement
+	settledAt time.Time // when some were written last
 	endpoints map[string]*endpoint
 	specs     map[specKey]*rules.Action
 	pending   int // firings in the intake and in the store
@@ -345,6 +346,9 @@ func (o *outbox) write(all bool) error {
 	jobs := o.intake[:o.whole:o.whole]
 	o.intake, o.whole = append([]planned(nil), o.intake[o.whole:]...), 0
 	o.settled, o.dropped = nil, map[string]*droppings{}
+	if len(settled) > 0 {
+		o.settledAt = time.Now()
+	}
 	due := len(jobs) > 0 || o.changes.size() >= o.bounds.changes/4 ||
 		(pos != o.saved || len(o.changes.ops) > 0) && (all || time.Since(o.savedAt) >= o.interval)
 	var ch changes
@@ -395,7 +399,7 @@ func (o *outbox) commit(b *store.Batch) (first uint64, err error) {
 		}
 		if !errors.Is(err, store.ErrNoSpace) {
 			if told && err == nil {
-				o.log.Info("the store has space again")
+				o.log.Info("firings are taken in again")
 			}
 			return first, err
 		}

@@ -118,6 +118,7 @@ func newBox(t *testing.T, maxPending, concurrency int, rs ...*receiver) *box {
 	}
 	b := openBox(t, st, maxPending, concurrency, rs...)
 	t.Cleanup(func() {
+		b.end()
 		if err := st.Close(); err != nil {
 			t.Error(err)
 		}

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"slices"
 
 	"triggerd/actions"
@@ -14,6 +15,7 @@ import (
 type wanted struct {
 	seq    uint64
 	lane   *lane
+	cost   int             // see job.cost
 	firing *actions.Firing // once it was read; nil: it could not be
 }
 
@@ -24,27 +26,57 @@ type wanted struct {
 func (o *outbox) readAhead(ep *endpoint) (wait bool) {
 	first := (*ep.ready.first()).jobs.first()
 	missing := first.firing == nil && first.seq != (*ep.ready.first()).alone
-	if ep.indexed <= o.bounds.ahead/16 || ep.gate.open {
-		return false // a few are as well read by the workers
+	if !o.worthReading(ep) {
+		return missing && ep.reading
 	}
-	if !ep.reading && (missing || ep.loaded < min(o.bounds.ahead/4, ep.ready.len())) {
-		if list := o.soon(ep); len(list) > 0 {
-			ep.reading = true
-			o.workers++
-			o.wg.Go(func() { o.read(ep, list) })
-		}
+	if missing || ep.loaded < min(o.bounds.ahead/4, ep.ready.len()) {
+		o.startReading(ep)
 	}
 	return missing && ep.reading
 }
 
-// soon returns the next jobs to be read, as many as there is room for. The
-// caller holds the lock.
-func (o *outbox) soon(ep *endpoint) (list []wanted) {
+// worthReading reports whether to read jobs of an endpoint ahead: a few are as
+// well read by the workers. The caller holds the lock.
+func (o *outbox) worthReading(ep *endpoint) bool {
+	return !ep.reading && !ep.gate.open && ep.indexed > o.bounds.ahead/16
+}
+
+// fewEndpoints is up to how many endpoints are looked at when one has jobs
+// read: what the others need soon is near by in the store.
+const fewEndpoints = 32
+
+// startReading has jobs of an endpoint read, and of others that can use them.
+// The caller holds the lock.
+func (o *outbox) startReading(ep *endpoint) {
+	list := o.soon(nil, ep)
+	if len(list) == 0 {
+		return
+	}
+	if len(o.endpoints) <= fewEndpoints {
+		for _, other := range o.endpoints {
+			if other != ep && other.workers > 0 && o.worthReading(other) && other.ready.len() > 0 && other.loaded < o.bounds.ahead/2 {
+				list = o.soon(list, other)
+			}
+		}
+	}
+	for i := range list {
+		list[i].lane.ep.reading = true
+	}
+	o.workers++
+	o.wg.Go(func() { o.read(list) })
+}
+
+// soon appends the next jobs of an endpoint that are to be read, as many as
+// there is room for. The caller holds the lock.
+func (o *outbox) soon(list []wanted, ep *endpoint) []wanted {
 	n, room := o.bounds.ahead, o.bounds.cached-o.cached
+	for i := range list {
+		room -= list[i].cost
+	}
 	if ep.gate.max > 0 {
 		n = min(n, ep.gate.max)
 	}
-	each := max(1, n/ep.ready.len())
+	each, most := max(1, n/ep.ready.len()), len(list)+n
 	for _, l := range ep.ready.all()[:min(n, ep.ready.len())] {
 		jobs := l.jobs.all()
 		for i := range jobs[:min(each, len(jobs))] {
@@ -52,18 +84,18 @@ func (o *outbox) soon(ep *endpoint) (list []wanted) {
 			if j.firing != nil || j.seq == l.alone {
 				continue
 			}
-			if room -= j.cost(); room < 0 || len(list) == n {
+			if room -= j.cost(); room < 0 || len(list) == most {
 				return list
 			}
-			list = append(list, wanted{seq: j.seq, lane: l})
+			list = append(list, wanted{seq: j.seq, lane: l, cost: j.cost()})
 		}
 	}
 	return list
 }
 
 // read reads jobs, and lets the workers have them.
-func (o *outbox) read(ep *endpoint, list []wanted) {
-	slices.SortFunc(list, func(a, b wanted) int { return int(int64(a.seq - b.seq)) })
+func (o *outbox) read(list []wanted) {
+	slices.SortFunc(list, func(a, b wanted) int { return cmp.Compare(a.seq, b.seq) })
 	seqs := make([]uint64, len(list))
 	for i := range list {
 		seqs[i] = list[i].seq
@@ -83,10 +115,14 @@ func (o *outbox) read(ep *endpoint, list []wanted) {
 	for i := range list {
 		o.load(&list[i])
 	}
-	ep.reading = false
 	o.workers--
 	o.room.Broadcast()
-	o.dispatch(ep)
+	for i := range list {
+		if ep := list[i].lane.ep; ep.reading {
+			ep.reading = false
+			o.dispatch(ep)
+		}
+	}
 }
 
 // load puts a firing that was read into the index, unless its job is gone or

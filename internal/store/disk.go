@@ -24,7 +24,8 @@ const (
 // disk stops the store from growing before the disk is full, since the engine
 // ends the process when it is. For the case that something else fills it in no
 // time there is a ballast file, which is removed when a write fails for want of
-// space; the write is then done again.
+// space; the write is then done again, and, if that was not enough and it is a
+// commit, again and again until there is space.
 type disk struct {
 	s       *Store
 	log     *slog.Logger
@@ -167,6 +168,23 @@ func (d *disk) exhausted() {
 	if d.why == nil {
 		d.why = fmt.Errorf("%w: the disk of %s is full", ErrNoSpace, d.s.dir)
 		d.log.Error("the disk is full; the store takes no more until it has space again", "ballast_freed", err == nil)
+	}
+}
+
+// await waits a moment for space, and reports whether to try again: as long as
+// there is a Run, which sees when there is some.
+func (d *disk) await() bool {
+	kept := d.s.kept.Load()
+	if kept == nil {
+		return false
+	}
+	select {
+	case <-*kept:
+		return false
+	case <-d.s.failed:
+		return false
+	case <-time.After(spaceRetry):
+		return true
 	}
 }
 

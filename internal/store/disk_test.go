@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -233,10 +234,62 @@ func TestBallast(t *testing.T) {
 	}
 }
 
-// fullOnce has no space for writes to logs while there is a ballast.
+// A commit that finds the disk full, with no ballast left to make room, waits
+// for space while Run runs.
+func TestCommitAwaitsSpace(t *testing.T) {
+	mem := vfs.NewMem()
+	mem.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 50 << 30, TotalBytes: 100 << 30})
+	full := &fullOnce{FS: mem, refused: make(chan struct{}, 1)}
+	s, err := store.Options{FS: full}.Open("data")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	run := func() (stop func()) {
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- s.Run(ctx) }()
+		s.AwaitKept()
+		return func() {
+			cancel()
+			<-done
+		}
+	}
+	stop := run()
+	fill := func() (committed chan error) {
+		t.Helper()
+		full.on.Store(true)
+		committed = make(chan error, 1)
+		go func() {
+			b := s.NewBatch()
+			b.Enqueue(job("e", "id"))
+			_, err := b.Commit()
+			committed <- err
+		}()
+		for range 3 {
+			<-full.refused
+		}
+		return committed
+	}
+	committed := fill()
+	full.on.Store(false)
+	if err := <-committed; err != nil {
+		t.Fatalf("Commit = %v", err)
+	}
+	maintain(t, s)
+	committed = fill()
+	stop()
+	if err := <-committed; !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("Commit when Run was told to end = %v", err)
+	}
+}
+
+// fullOnce has no space for writes to logs while there is a ballast, or at all
+// if there is someone who wants to know.
 type fullOnce struct {
 	vfs.FS
-	on atomic.Bool
+	on      atomic.Bool
+	refused chan struct{}
 }
 
 type fullFile struct {
@@ -253,7 +306,12 @@ func (f *fullOnce) Create(name string, c vfs.DiskWriteCategory) (vfs.File, error
 }
 
 func (f fullFile) Write(b []byte) (int, error) {
-	if _, err := f.fs.Stat("data/ballast"); err == nil && f.fs.on.Load() {
+	_, err := f.fs.Stat("data/ballast")
+	if f.fs.on.Load() && (err == nil || f.fs.refused != nil) {
+		select {
+		case f.fs.refused <- struct{}{}:
+		default: // also where nobody wants to know
+		}
 		return 0, fmt.Errorf("write: %w", syscall.ENOSPC)
 	}
 	return f.File.Write(b)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"runtime"
 	"time"
 )
 
@@ -54,3 +55,10 @@ func (s *Store) StartFlush() error {
 
 // CountLetters does what Run does first.
 func (s *Store) CountLetters(ctx context.Context) { s.countLetters(ctx) }
+
+// AwaitKept waits until Run has begun.
+func (s *Store) AwaitKept() {
+	for s.kept.Load() == nil {
+		runtime.Gosched()
+	}
+}

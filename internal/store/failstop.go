@@ -57,10 +57,15 @@ type failStopFile struct {
 	fs failStopFS
 }
 
-func (d failStopFile) Write(b []byte) (int, error) {
-	n, err := d.File.Write(b)
-	d.fs.stop(err)
-	return n, nil
+func (d failStopFile) Write(b []byte) (n int, err error) {
+	for {
+		wrote, err := d.File.Write(b[n:])
+		n += wrote
+		if !vfs.IsNoSpaceError(err) || !d.fs.s.disk.await() {
+			d.fs.stop(err)
+			return n, nil
+		}
+	}
 }
 
 func (d failStopFile) Sync() error {

@@ -154,9 +154,10 @@ func (s *Store) jobs(seqs []uint64, yield func(*Job) bool) (seq uint64, err erro
 		}
 	}()
 	var key []byte
-	for _, seq = range seqs {
+	for i := range seqs {
+		seq = seqs[i]
 		key = appendNumberKey(key[:0], kindJob, seq)
-		if !it.SeekGE(key) {
+		if i == 0 && !it.SeekGE(key) || i > 0 && !forward(it, key) {
 			return seq, nil // an error is that of Close
 		}
 		if !bytes.Equal(it.Key(), key) {
@@ -175,6 +176,20 @@ func (s *Store) jobs(seqs []uint64, yield func(*Job) bool) (seq uint64, err erro
 		}
 	}
 	return seq, nil
+}
+
+// forward moves an iterator, which stands somewhere before it, to the first
+// record that is not before key. That is most often one of the next.
+func forward(it *pebble.Iterator, key []byte) bool {
+	for range 4 {
+		if bytes.Compare(it.Key(), key) >= 0 {
+			return true
+		}
+		if !it.Next() {
+			return false
+		}
+	}
+	return bytes.Compare(it.Key(), key) >= 0 || it.SeekGE(key)
 }
 
 // Pending iterates over an endpoint's jobs with a seq of at least from, in

@@ -50,6 +50,7 @@ type Store struct {
 	letters  letterCount
 	settles  atomic.Int64 // since the last compaction
 	damaged  atomic.Int64 // damaged records that were read
+	kept     atomic.Pointer[<-chan struct{}] // done when Run is told to end; nil: it has not begun
 	closed   atomic.Bool
 	failOnce sync.Once
 	failure  error         // set before failed is closed
@@ -281,7 +282,11 @@ func (s *Store) SaveCheckpoint(position string) error {
 // than its retention, a bounded part at a time. It returns nil when ctx is
 // done, and as soon as the store has failed the reason. After a failure the
 // process should end; the next one finds all that was committed.
+//
+// While it runs, a commit that finds the disk full waits until it is not.
 func (s *Store) Run(ctx context.Context) error {
+	done := ctx.Done()
+	s.kept.Store(&done)
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	var compaction, count sync.WaitGroup
