@@ -419,7 +419,8 @@ func readerAt(t *testing.T, text string) *rdb.Reader {
 
 // stringReader does the same; nil if the text is too long.
 func stringReader(text string) *rdb.Reader {
-	file := "REDIS0009\x00\x01k" + string(rune(len(text))) + text + "\xff\x00\x00\x00\x00\x00\x00\x00\x00"
+	length := string([]byte{0x40 | byte(len(text)>>8), byte(len(text))})
+	file := "REDIS0009\x00\x01k" + length + text + "\xff\x00\x00\x00\x00\x00\x00\x00\x00"
 	r := rdb.NewReader(strings.NewReader(file))
 	if _, err := r.Next(); err != nil {
 		return nil
