@@ -86,10 +86,10 @@ func TestDueWhileDown(t *testing.T) {
 // While the link is down nothing is absent; what is folded together fires.
 func TestNothingIsAbsentWithoutALink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := run(t, beats, nil, attached(),
+		lost := func(c *engine.Config) { c.Source.(*feed).kind = source.Detached }
+		r := run(t, beats, lost, attached(),
 			at(cmd(10, source.Tx{}, "SET", "beat:a", "1")), at(cmd(30, source.Tx{}, "SET", "doc:x", "1")),
 			at(&source.Record{Kind: source.Detached}))
-		r.feed.kind = source.Detached
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
 		check(t, r.fired(t), "settled doc:x set repl:30/0:settled/print")
