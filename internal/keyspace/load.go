@@ -62,7 +62,16 @@ func readValue(r *rdb.Reader, it *item, room int64) error {
 			return errLimit
 		}
 	}
+	if it.hollow() {
+		return errors.New("a collection without elements, which no server keeps")
+	}
 	return nil
+}
+
+// hollow reports whether a value has no elements though it is of a type that
+// cannot be without: every command that takes the last one removes the key.
+func (it *item) hollow() bool {
+	return it.obj != nil && it.kind != kindStream && it.obj.len() == 0
 }
 
 // take adds one element of a snapshot to the value.

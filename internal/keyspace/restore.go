@@ -177,6 +177,9 @@ func (mi *mirror) restoreOps(rs *restorer, it *item, ops []byte) (err error) {
 			err = it.do(&rs.op, &rs.undo, mi.limit-mi.size)
 		}
 	}
+	if err == nil && it.hollow() {
+		err = errOps
+	}
 	if err == errLimit {
 		it.known, it.text, it.obj = false, nil, nil
 		mi.losses.Limit++
