@@ -336,7 +336,7 @@ format = "json"
 		if err := r.Reload(set); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(24 * time.Hour)
+		time.Sleep(time.Hour)
 		synctest.Wait()
 		check(t, r.fired(t), "tick - schedule clock:946697400000/0:tick/print")
 		r.stop()
