@@ -366,9 +366,13 @@ func (mi *mirror) begin(c *Command) {
 // stock of what it changed.
 func (mi *mirror) finish(m *maker) {
 	for _, r := range mi.refs[:mi.used] {
-		if r.it != nil {
-			r.after = r.it.view(&r.is, nil)
+		if r.it == nil {
+			continue
 		}
+		if r.it.hollow() { // ZADD XX of a key that was not there
+			mi.lose(r, maybe, r.it.kind, &mi.losses.Mismatch)
+		}
+		r.after = r.it.view(&r.is, nil)
 	}
 	at := 0
 	for i := m.base; i < len(m.dst); i++ {

@@ -192,6 +192,8 @@ func TestMirror(t *testing.T) {
 		{name: "not a number", commands: []string{"ZADD z inf a", "ZINCRBY z -inf a"}, want: []string{`zincr z zset command: [["a","inf"]] -> ? ["a"] -1`}},
 		{name: "an offset beyond", commands: []string{"SETRANGE k 99999999999 x"}, want: []string{`setrange k string command: null -> ? [] -1`}},
 		{name: "popped from nothing", commands: []string{"LPOP l"}, want: []string{`lpop l - command: null -> ? [] 0`}},
+		{name: "no member", commands: []string{"ZADD z XX 1 a"}, want: []string{`zadd z zset command: null -> ? ["a"] 0`}},
+		{name: "no field", commands: []string{"HSETEX h FIELDS 0"}, want: []string{`hset h hash command: null -> ? [] 0`}},
 		{name: "no elements", commands: []string{"RESTORE k 0 " + dump(0), "LMOVE k k LEFT RIGHT"}, want: []string{`rpush k list command: ? -> ? [] -1`, `lpop k list command: ? -> ? [] -1`}},
 		{name: "no payload", commands: []string{"RESTORE k 0 garbage"}, want: []string{`restore k - command: null -> ? [] -1`}},
 		{name: "an ID that is none", commands: []string{"XADD x abc f v"}, want: []string{`xadd x stream command: null -> ? [] -1`}},
