@@ -157,6 +157,9 @@ func (r *reader) fire() {
 		if e.cfg.OnEvent != nil {
 			e.cfg.OnEvent(ev)
 		}
+		if ev.Key == nil {
+			r.timing.emptied(ev)
+		}
 		r.matches = gen.set.Match(r.matches[:0], ev)
 		if len(r.matches) == 0 {
 			continue

@@ -102,6 +102,26 @@ func identity(ev *event.Event) uint64 {
 	return h.Sum64()
 }
 
+// emptied tells of a database whose keys are all gone, or others: what has to
+// hold for some time does not any more.
+func (t *timer) emptied(ev *event.Event) {
+	if t.m == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch ev.Name {
+	case event.FlushAll:
+		t.m.EndAll("")
+	case event.FlushDB:
+		t.m.EndAll(strconv.Itoa(ev.DB) + "/")
+	case event.SwapDB:
+		for _, db := range ev.Args {
+			t.m.EndAll(string(db) + "/")
+		}
+	}
+}
+
 // advance fires what was due before a record.
 func (t *timer) advance(rec *source.Record) {
 	if t.m == nil {

@@ -161,3 +161,22 @@ format = "json"
 		})
 	}
 }
+
+// The examples do what they say.
+func TestExamples(t *testing.T) {
+	for _, name := range []string{"rules.toml", "time.toml"} {
+		set, err := engine.LoadRules("../examples/"+name, engine.ActionOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(set.Tests) == 0 {
+			t.Errorf("%s has no tests", name)
+		}
+		for _, test := range set.Tests {
+			r := engine.RunTest(t.Context(), set, test, engine.ActionOptions{})
+			if d := r.Differences(); d != nil {
+				t.Errorf("%s: %s: %s", name, test.Name, strings.Join(d, "; "))
+			}
+		}
+	}
+}
