@@ -169,7 +169,7 @@
 //     fields match and the condition holds, and Ends if the condition does not
 //     hold or cannot be evaluated, the type is another, or the key is gone.
 //     The state is that of the key, "db/key" in Keys.Gather. Events that name
-//     no keys, like flushall, end nothing.
+//     no keys, like flushall, give no match: see timing.Machine.EndAll.
 //
 // A window is inside where each of its fields is: weekdays = ["mon:fri", "sun"],
 // times = ["08:00-18:00", "22:00-06:00"], days_of_month = ["1:5", "-1"],
