@@ -83,18 +83,17 @@ func (s *State) miss(dst []Firing, slot uint32, at, limit int64) []Firing {
 	t := s.tables[stageAbsent]
 	n, w := t.node(slot), t.waits.at(slot)
 	f := firing{kind: Missing, by: t.key(slot), at: at, first: w.last, last: w.last, count: 1, tag: at}
-	if w.blob == nil { // expected from the start
+	if w.size == 0 { // expected from the start
 		f.empty, f.count = true, 0
 		f.keys = Keys{Once: f.by, Throttle: f.by}
 	} else {
-		f.recall(w.blob)
+		f.recall(append([]byte(nil), t.blob(slot)...))
 	}
 	repeat := s.repeat
 	if repeat == 0 && !s.rule.Absent.Resolved && n.flags&expected == 0 {
 		t.forget(slot)
 		return s.let(dst, &f)
 	}
-	f.data = append([]byte(nil), f.data...)
 	if repeat > 0 {
 		next := after(at, repeat)
 		if next <= limit {
@@ -116,7 +115,7 @@ func (s *State) settle(dst []Firing, slot uint32, at int64) []Firing {
 	t := s.tables[stageDebounce]
 	w := t.waits.at(slot)
 	f := firing{kind: Late, by: t.key(slot), at: at, first: w.first, last: w.last, count: int(w.count)}
-	f.recall(w.blob)
+	f.recall(t.take(slot))
 	t.forget(slot)
 	return s.let(dst, &f)
 }
@@ -126,9 +125,8 @@ func (s *State) held(dst []Firing, slot uint32, at int64) []Firing {
 	t := s.tables[stageFor]
 	n, w := t.node(slot), t.waits.at(slot)
 	f := firing{kind: Late, by: t.key(slot), at: at, first: w.first, last: w.last, count: int(w.count)}
-	f.recall(w.blob)
+	f.recall(t.take(slot))
 	n.flags |= fired
-	w.blob = nil
 	t.touch(slot)
 	return s.let(dst, &f)
 }

@@ -31,7 +31,8 @@ type crowd struct {
 	m     *timing.Machine
 	x     timing.Match
 	names []string
-	name  [14]byte
+	text  [1000][14]byte
+	few   [1000]string
 }
 
 func newCrowd(r timing.Rule, n int, data timing.Data) *crowd {
@@ -57,40 +58,70 @@ func (c *crowd) all() {
 	}
 }
 
-// one returns the name of number i, as a match has it: in memory that was just
-// written, and is written again.
-func (c *crowd) one(i int) string {
-	copy(c.name[:], "worker:")
-	for d := len(c.name) - 1; d >= len("worker:"); d-- {
-		c.name[d] = byte('0' + i%10)
-		i /= 10
+// some returns random names, as a stream has them: written some time before they
+// are read, to memory that is written again and again.
+func (c *crowd) some(r *rand.Rand) []string {
+	for n := range c.text {
+		name, i := c.text[n][:], r.IntN(len(c.names))
+		copy(name, "worker:")
+		for d := len(name) - 1; d >= len("worker:"); d-- {
+			name[d] = byte('0' + i%10)
+			i /= 10
+		}
+		c.few[n] = unsafe.String(&name[0], len(name))
 	}
-	return unsafe.String(&c.name[0], len(c.name))
+	return c.few[:]
 }
 
 func (c *crowd) save() {
 	c.m.Changes(func(k, v []byte) {}, func(k []byte) {})
 }
 
-// benchmark measures one match of a random value, and now and then what it
-// takes to save what has changed and to advance.
+// benchmark measures a match of one of a million values, in random order, and
+// what time that passes costs with it.
 func benchmark(b *testing.B, r timing.Rule) {
 	c := newCrowd(r, million, new(slim))
-	c.all()
-	c.save()
-	runtime.GC()
 	rnd := rand.New(rand.NewPCG(1, 2))
+	next := func() []string { return c.some(rnd) }
+	c.all()
+	c.pass(3*million, next)
+	c.measure(b, next)
+}
+
+// pass has n matches pass, in as much time as they take.
+func (c *crowd) pass(n int, next func() []string) {
 	var dst []timing.Firing
-	n := 0
+	for n > 0 {
+		for _, name := range next() {
+			dst = c.match(dst[:0], name)
+			n--
+		}
+		dst = c.advance(dst)
+	}
+	c.save()
+}
+
+// advance has the time pass in which a thousand beat.
+func (c *crowd) advance(dst []timing.Firing) []timing.Firing {
+	c.x.At = c.x.At.Add(30 * time.Millisecond)
+	return c.m.Advance(dst[:0], c.x.At, c.x.At)
+}
+
+// measure measures matches of the names that next returns, some at a time.
+func (c *crowd) measure(b *testing.B, next func() []string) {
+	runtime.GC()
+	var dst []timing.Firing
+	few := next()
 	b.ReportAllocs()
 	began := cpuTime()
 	defer func() { b.ReportMetric(float64(cpuTime()-began)/float64(b.N), "cpu-ns/op") }()
 	for b.Loop() {
-		if n++; n%1000 == 0 {
-			c.x.At = c.x.At.Add(time.Millisecond)
-			dst = c.m.Advance(dst[:0], c.x.At, c.x.At)
+		if len(few) == 0 {
+			few = next()
+			dst = c.advance(dst)
 		}
-		dst = c.match(dst[:0], c.one(rnd.IntN(million)))
+		dst = c.match(dst[:0], few[0])
+		few = few[1:]
 	}
 }
 
@@ -104,9 +135,42 @@ func cpuTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// BenchmarkBeat is a match that arms anew one of a million timers.
+// BenchmarkBeat is a match that arms anew one of a million timers of 90 seconds,
+// of workers that beat every 30: in turn, and in random order, where nearly all
+// of it is waiting for memory. BenchmarkMap is what a map takes for the latter.
 func BenchmarkBeat(b *testing.B) {
-	benchmark(b, timing.Rule{Absent: timing.Absent{For: 90 * time.Second}})
+	rule := timing.Rule{Absent: timing.Absent{For: 90 * time.Second}}
+	b.Run("in turn", func(b *testing.B) {
+		c := newCrowd(rule, million, new(slim))
+		i := 0
+		next := func() []string {
+			few := c.names[i : i+1000]
+			i = (i + 1000) % million
+			return few
+		}
+		c.pass(4*million, next)
+		c.measure(b, next)
+	})
+	b.Run("random", func(b *testing.B) { benchmark(b, rule) })
+}
+
+func BenchmarkMap(b *testing.B) {
+	c := newCrowd(timing.Rule{}, million, nil)
+	m := map[string]int{}
+	for i, name := range c.names {
+		m[name] = i
+	}
+	rnd := rand.New(rand.NewPCG(1, 2))
+	few := c.some(rnd)
+	began := cpuTime()
+	defer func() { b.ReportMetric(float64(cpuTime()-began)/float64(b.N), "cpu-ns/op") }()
+	for b.Loop() {
+		if len(few) == 0 {
+			few = c.some(rnd)
+		}
+		m[few[0]]++
+		few = few[1:]
+	}
 }
 
 func BenchmarkDebounce(b *testing.B) {
@@ -167,7 +231,7 @@ func BenchmarkEvict(b *testing.B) {
 
 // A state takes at most 200 bytes, besides the text of its by and what is kept.
 func TestMemory(t *testing.T) {
-	const n, text = 200_000, 16 // bytes that the text of a name takes
+	const n, text = 200_000, 14
 	for name, tt := range map[string]struct {
 		rule timing.Rule
 		kept int // bytes
@@ -179,9 +243,9 @@ func TestMemory(t *testing.T) {
 		"throttle":          {timing.Rule{Throttle: timing.Throttle{Max: 5, Per: hour}}, 0},
 		"throttle, slices":  {timing.Rule{Throttle: timing.Throttle{Max: 1000, Per: hour}}, 0},
 		"absent":            {timing.Rule{Absent: timing.Absent{For: hour}}, 64},
-		"debounce":          {timing.Rule{Debounce: timing.Debounce{Wait: hour}}, 64},
-		"for":               {timing.Rule{For: hour}, 64},
-		"batch, of one yet": {timing.Rule{Batch: timing.Batch{Max: 10, Wait: hour}}, 64},
+		"debounce":          {timing.Rule{Debounce: timing.Debounce{Wait: hour}}, 24 + 32},
+		"for":               {timing.Rule{For: hour}, 24 + 32},
+		"batch, of one yet": {timing.Rule{Batch: timing.Batch{Max: 10, Wait: hour}}, 24 + 32},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newCrowd(tt.rule, n, nothing{})

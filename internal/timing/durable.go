@@ -98,7 +98,7 @@ func (t *table) save(put func(key, value []byte)) {
 
 func (t *table) saveItems(put func(key, value []byte), b *batch, key string) {
 	m := t.m
-	for ; b.saved < len(b.items); b.saved++ {
+	for ; int(b.saved) < len(b.items); b.saved++ {
 		m.key = appendNumberedKey(m.key[:0], t.s.rule.Name, stageItem, key, uint64(b.saved))
 		m.value = append(t.s.appendHeader(m.value[:0], 0), b.items[b.saved]...)
 		put(m.key, m.value)
@@ -164,7 +164,7 @@ func (t *table) appendState(dst []byte, slot uint32, n *node) []byte {
 	dst = binary.AppendVarint(dst, w.first)
 	dst = binary.AppendVarint(dst, w.last)
 	dst = binary.AppendUvarint(dst, uint64(w.count))
-	return append(dst, w.blob...)
+	return append(dst, t.blob(slot)...)
 }
 
 // append appends the state of a window.

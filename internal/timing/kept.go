@@ -11,24 +11,78 @@ const (
 	maxQueueBytes = 64 << 20 // of these
 )
 
-// keep keeps a match with what the stages behind want of it, in the place of
-// the one that was kept before:
+// keep has a state keep a match with what the stages behind want of it, in the
+// place of the one it has:
 //
 //	once throttle batch data
 //
 // Each text is its length as a uvarint and its bytes, the data all the rest.
-func (m *Machine) keep(w *wait, x *Match, slim bool) {
-	b := appendKeys(m.blob[:0], x.Keys)
-	if slim {
+func (t *table) keep(slot uint32, x *Match) {
+	b := appendKeys(t.m.blob[:0], x.Keys)
+	if t.stage == stageAbsent {
 		b = x.Data.AppendSlim(b)
 	} else {
 		b = x.Data.Append(b)
 	}
-	m.blob = shrunk(b)
-	if n := len(b); n > cap(w.blob) || n < cap(w.blob)/4 {
-		w.blob = make([]byte, 0, n)
+	t.m.blob = shrunk(b)
+	t.set(slot, b)
+}
+
+// maxRow is up to what length what an Absent keeps has a place of its own. That
+// it can be written before the state is read is a good part of what it costs to
+// arm one of a million timers.
+const maxRow = 512
+
+// set has a state keep a copy of b.
+func (t *table) set(slot uint32, b []byte) {
+	w := t.waits.at(slot)
+	if t.rows.width == 0 && t.stage == stageAbsent {
+		t.rows.width = min((len(b)+len(b)/4+63)/64*64, maxRow) // the next may be longer
 	}
-	w.blob = append(w.blob[:0], b...)
+	if len(b) <= t.rows.width {
+		t.drop(slot)
+		t.rows.grow(int(slot))
+		copy(t.rows.row(slot), b)
+	} else {
+		t.kept.grow(int(slot))
+		kept := t.kept.at(slot)
+		if n := len(b); n > cap(*kept) || n < cap(*kept)/4 {
+			*kept = make([]byte, 0, n)
+		}
+		*kept = append((*kept)[:0], b...)
+	}
+	w.size = uint32(len(b))
+}
+
+// blob returns what a state has kept: nil, if there is nothing. It is the
+// table's.
+func (t *table) blob(slot uint32) []byte {
+	switch n := int(t.waits.at(slot).size); {
+	case n == 0:
+		return nil
+	case n <= t.rows.width:
+		return t.rows.row(slot)[:n]
+	}
+	return *t.kept.at(slot)
+}
+
+// take gives away what a state has kept: it is the caller's.
+func (t *table) take(slot uint32) []byte {
+	b := t.blob(slot)
+	if len(b) <= t.rows.width {
+		b = append([]byte(nil), b...)
+	}
+	t.drop(slot)
+	return b
+}
+
+// drop has a state keep nothing.
+func (t *table) drop(slot uint32) {
+	w := t.waits.at(slot)
+	if int(w.size) > t.rows.width {
+		*t.kept.at(slot) = nil
+	}
+	w.size = 0
 }
 
 // shrunk is a buffer to use again: none, if it is large.
@@ -108,17 +162,19 @@ func (m *Machine) pack(f *firing) []byte {
 // batch is what a state of Batch has.
 type batch struct {
 	items [][]byte // see firing.append
-	bytes int
-	saved int // items that have been written
+	bytes uint32
+	saved uint32 // items that have been written
 }
 
 // gather adds a firing to its batch, and fires that if it is full.
 func (s *State) gather(dst []Firing, f *firing) []Firing {
+	key := f.keys.Batch
+	f.keys = Keys{}
 	item := s.m.pack(f)
-	dst, t, slot, made := s.state(dst, stageBatch, f.keys.Batch, f.at)
-	if !made && t.batches.at(slot).bytes+len(item) > maxBatchBytes {
+	dst, t, slot, made := s.state(dst, stageBatch, key, f.at)
+	if !made && int(t.batches.at(slot).bytes)+len(item) > maxBatchBytes {
 		dst = s.closeBatch(dst, slot, f.at)
-		dst, t, slot, made = s.state(dst, stageBatch, f.keys.Batch, f.at)
+		dst, t, slot, made = s.state(dst, stageBatch, key, f.at)
 	}
 	if made {
 		t.arm(slot, after(f.at, s.batchWait))
@@ -126,7 +182,7 @@ func (s *State) gather(dst []Firing, f *firing) []Firing {
 	t.touch(slot)
 	b := t.batches.at(slot)
 	b.items = append(b.items, item)
-	b.bytes += len(item)
+	b.bytes += uint32(len(item))
 	s.m.unsaved++
 	if len(b.items) >= s.rule.Batch.Max || b.bytes >= maxBatchBytes {
 		return s.closeBatch(dst, slot, f.at)

@@ -168,7 +168,7 @@ func (s *State) beat(dst []Firing, x *Match, at int64) []Firing {
 	back := n.flags&told != 0 && s.rule.Absent.Resolved
 	n.flags &^= fired | told
 	w.last = at
-	s.m.keep(w, x, true)
+	t.keep(slot, x)
 	t.arm(slot, after(at, s.absentFor))
 	t.touch(slot)
 	if !back {
@@ -209,7 +209,7 @@ func (s *State) fold(dst []Firing, x *Match, at int64) []Firing {
 	}
 	w.first, w.last = min(w.first, at), max(w.last, at)
 	w.count++
-	s.m.keep(w, x, false)
+	t.keep(slot, x)
 	deadline := after(w.last, s.wait)
 	if s.maxWait > 0 {
 		deadline = min(deadline, after(w.first, s.maxWait))
@@ -230,7 +230,7 @@ func (s *State) hold(dst []Firing, x *Match, at int64) []Firing {
 	if t.node(slot).flags&fired == 0 {
 		w.first, w.last = min(w.first, at), max(w.last, at)
 		w.count++
-		s.m.keep(w, x, false)
+		t.keep(slot, x)
 	}
 	t.touch(slot)
 	return dst

@@ -36,7 +36,7 @@ var (
 // that a later version has written: it is not taken, and stays where it is.
 func (m *Machine) Restore(key, value []byte) error {
 	if m.begun || !m.set {
-		panic("timing: Restore is not between SetRules and the rest")
+		return errors.New("restore a time rule's entry: only after SetRules, and before anything else")
 	}
 	k, err := parseKey(key)
 	if err == nil {
@@ -250,7 +250,7 @@ func (t *table) parseWait(in *fields, slot uint32, n *node) {
 	w.first, w.last = in.varint(), in.varint()
 	w.count = uint32(min(in.uvarint(), math.MaxUint32))
 	if len(in.b) > 0 {
-		w.blob = slices.Clone(in.b)
+		t.set(slot, in.b)
 		in.keys()
 	} else if t.stage == stageDebounce || t.stage == stageFor && flags&fired == 0 {
 		in.bad = true
@@ -306,9 +306,9 @@ func (s *State) finishBatch(by string, items []queued) {
 	b := t.batches.at(slot)
 	for _, i := range items {
 		b.items = append(b.items, i.blob)
-		b.bytes += len(i.blob)
+		b.bytes += uint32(len(i.blob))
 	}
-	if b.saved = len(items); items[b.saved-1].number == uint64(b.saved-1) {
+	if b.saved = uint32(len(items)); items[b.saved-1].number == uint64(b.saved-1) {
 		return
 	}
 	for _, i := range items {

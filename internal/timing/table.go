@@ -55,6 +55,8 @@ type table struct {
 	nodes   slab[node]
 	batches slab[batch]  // beside waits, of Batch
 	long    slab[string] // keys that are not in their nodes, if there are any
+	rows    slab[byte]   // what an Absent has kept, if it fits
+	kept    slab[[]byte] // what any other has kept
 	cells   slab[uint32] // beside nodes: when a Dedupe ends; the window of Count and Throttle
 
 	dirty  []uint32 // slots to be written
@@ -100,8 +102,8 @@ type wait struct {
 	armed       uint64 // when it was armed, counted by the Machine
 	first, last int64  // Debounce: of the matches folded in; Absent: last; Run: last is the last run, by the wall
 	timer       uint32 // id + 1; 0: not armed
-	count       uint32 // Debounce: matches folded in
-	blob        []byte // Absent, Debounce, For: the last match, see keep
+	count       uint32 // Debounce, For: matches folded in
+	size        uint32 // of what is kept
 }
 
 type aged struct {
@@ -246,6 +248,7 @@ func (t *table) forget(slot uint32) {
 	}
 	if t.timed {
 		t.disarm(slot)
+		t.drop(slot)
 		*t.waits.at(slot) = wait{}
 	} else {
 		*n = node{}
@@ -259,7 +262,7 @@ func (t *table) forgetItems(slot uint32) {
 	for i := range b.saved {
 		t.m.delete(appendNumberedKey(nil, t.s.rule.Name, stageItem, key, uint64(i)))
 	}
-	t.m.unsaved -= len(b.items) - b.saved
+	t.m.unsaved -= len(b.items) - int(b.saved)
 	*b = batch{}
 }
 
