@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"strconv"
+	"strings"
 	"time"
 
 	"triggerd/internal/event"
@@ -102,6 +104,7 @@ func (r *reader) use(gen *generation) {
 // offset, so they are numbered to tell their IDs apart.
 func (r *reader) snapshotKey(rec *source.Record) {
 	k := rec.Entry
+	r.learn(rec)
 	r.snapshot = keyspace.SnapshotKey{
 		Key: k.Key, DB: k.DB, Type: k.Type.String(), ExpireAt: k.ExpireAt, Value: rec.RDB,
 		ReplID: rec.ReplID, Offset: rec.Offset, Time: rec.Time, Source: r.addr,
@@ -111,6 +114,40 @@ func (r *reader) snapshotKey(rec *source.Record) {
 		r.events = withoutSnapshot(r.events)
 	}
 	r.number(0)
+}
+
+// learn tells the interpreter which server it is, as the snapshot says.
+func (r *reader) learn(rec *source.Record) {
+	if rec.RDB == nil {
+		return
+	}
+	if version, ok := rec.RDB.Aux("valkey-ver"); ok {
+		r.setServer(server{keyspace.Valkey, majorOf(version)})
+	} else if version, ok := rec.RDB.Aux("redis-ver"); ok {
+		r.setServer(server{keyspace.Redis, majorOf(version)})
+	}
+}
+
+// server is what events depend on of the server that is read.
+type server struct {
+	dialect keyspace.Dialect
+	major   int // 0: not known
+}
+
+func majorOf(version string) int {
+	text, _, _ := strings.Cut(version, ".")
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 {
+		return 0
+	}
+	return n
+}
+
+func (r *reader) setServer(s server) {
+	if s != r.server {
+		r.server = s
+		r.in.SetServer(s.dialect, s.major)
+	}
 }
 
 // withoutSnapshot drops the events that only say that a key is there.
@@ -135,6 +172,7 @@ func (r *reader) number(i int) {
 // snapshotEnd makes the events of keys that are gone, and, of a full resync,
 // those that tell of it.
 func (r *reader) snapshotEnd(rec *source.Record) {
+	r.learn(rec)
 	if rec.Broken {
 		r.in.SnapshotAbort()
 	} else {

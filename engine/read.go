@@ -27,6 +27,7 @@ type reader struct {
 	gen     *generation // that the mirror keeps keys for
 	keys    int         // events of the present snapshot
 	passed  int         // records
+	server  server      // as last heard of
 	profile *profiler
 
 	snapshot keyspace.SnapshotKey
@@ -97,6 +98,7 @@ func (r *reader) interpret(rec *source.Record) {
 		}
 		r.events = r.in.Command(r.events, &r.cmd)
 	case source.SnapshotBegin:
+		r.learn(rec)
 		r.keys = 0
 		r.in.SnapshotBegin()
 	case source.Key:

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"triggerd/internal/keyspace"
@@ -17,6 +18,9 @@ const stateSpace store.Space = 'e'
 // mirrorEntry says, by its value, for which needs the entries of the mirror are
 // complete: a text of rules.Set.NeedText. It is missing while they are not.
 var mirrorEntry = []byte("mirror")
+
+// serverEntry is what is known of the server: "redis 7", "valkey 9".
+var serverEntry = []byte("server")
 
 // clockEntry is the reader's clock, in milliseconds since 1970.
 var clockEntry = []byte("clock")
@@ -43,6 +47,7 @@ type state struct {
 	inside bool            // of a transaction or a snapshot
 	fresh  bool            // inside a snapshot, or the mirror otherwise not complete
 	saved  string          // value of mirrorEntry, as last given out
+	server server          // as last given out
 }
 
 // restore takes over what an earlier process has left, which belongs to the
@@ -63,6 +68,11 @@ func (r *reader) restore(from source.Position) error {
 	if err := r.timing.restore(r.e.store, &r.st.ch); err != nil {
 		return err
 	}
+	if saved, _, err = get(r.e.store, stateSpace, serverEntry); err != nil {
+		return err
+	}
+	r.setServer(parseServer(string(saved)))
+	r.st.server = r.server
 	r.in.Journal(true)
 	return r.restoreMirror(from)
 }
@@ -100,6 +110,24 @@ func (r *reader) restoreMirror(from source.Position) error {
 	r.e.restored.Store(complete)
 	r.e.log.Info("values of keys are as they were", "entries", n, "took", time.Since(began).Round(time.Millisecond), "complete", complete)
 	return nil
+}
+
+func (s server) String() string {
+	name := "redis"
+	if s.dialect == keyspace.Valkey {
+		name = "valkey"
+	}
+	return name + " " + strconv.Itoa(s.major)
+}
+
+// parseServer undoes String; what it cannot read is not known.
+func parseServer(text string) (s server) {
+	name, major, _ := strings.Cut(text, " ")
+	if name == "valkey" {
+		s.dialect = keyspace.Valkey
+	}
+	s.major = majorOf(major)
+	return s
 }
 
 // forgetMirror has the entries of the mirror removed.
@@ -176,6 +204,10 @@ func (r *reader) flush(now bool) {
 	if st.kept {
 		r.gatherMirror()
 		r.timing.gather(&st.ch)
+		if r.server != st.server {
+			st.server = r.server
+			st.ch.add(stateSpace, putEntry, serverEntry, []byte(r.server.String()))
+		}
 	}
 	r.e.outbox.pass(st.at, st.ended, now, &st.ch)
 	st.at, st.ended, st.fired, st.since = source.Position{}, false, false, time.Time{}

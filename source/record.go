@@ -35,8 +35,11 @@ type Record struct {
 	Tx     Tx       // Command: the transaction it is part of
 	Time   time.Time
 
-	Entry *rdb.Entry  // Key: name, database, type and expiry
-	RDB   *rdb.Reader // Key: what the value can be read from, before the next record
+	Entry *rdb.Entry // Key: name, database, type and expiry
+	// RDB is what the value of a Key can be read from, before the next record.
+	// With SnapshotBegin and SnapshotEnd it tells, where it is not nil, what the
+	// snapshot says of its server: its Aux.
+	RDB *rdb.Reader
 
 	Idle   bool // Heartbeat: the server has sent nothing for a moment, so that all it had is read
 	Side   bool // SnapshotBegin, Key, SnapshotEnd: read beside the stream, see Config.Mirror; no resync took place

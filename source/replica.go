@@ -434,7 +434,7 @@ func (n *session) fullResync(l *link, a *attachment, wantKeys bool) error {
 	}
 	// A server that lost its backlog but not its history may have nothing new.
 	gap := !n.pos.IsZero() && (n.pos.ReplID != a.pos.ReplID || n.pos.Offset != a.pos.Offset)
-	mark := Record{Kind: SnapshotBegin, ReplID: a.pos.ReplID, Offset: a.pos.Offset, From: n.pos, Gap: gap, Time: l.arrived}
+	mark := Record{Kind: SnapshotBegin, ReplID: a.pos.ReplID, Offset: a.pos.Offset, From: n.pos, Gap: gap, Time: l.arrived, RDB: rd}
 	if !n.yield(&mark) {
 		return errStop
 	}

@@ -182,7 +182,7 @@ func (p *player) snapshot(in io.Reader) error {
 	}
 	p.pos.Offset += rd.Offset()
 	p.pos.DB = 0
-	rec = Record{Kind: SnapshotEnd, ReplID: p.pos.ReplID, Offset: p.pos.Offset, Time: p.began, Pos: p.pos}
+	rec = Record{Kind: SnapshotEnd, RDB: rd, ReplID: p.pos.ReplID, Offset: p.pos.Offset, Time: p.began, Pos: p.pos}
 	if !p.yield(&rec) {
 		return errStop
 	}

@@ -308,3 +308,33 @@ func TestListenShowsValues(t *testing.T) {
 		}
 	})
 }
+
+// Which server it is decides about the order of events, and is known after a
+// restart too, without a snapshot: of MSETEX Valkey announces set before expire,
+// and Redis after it.
+func TestServerIsKnown(t *testing.T) {
+	for name, want := range map[string]string{"valkey-9.1": "set", "redis-8.6": "expire"} {
+		srv := redistest.Start(t, name)
+		hook, dir := newSink(t), t.TempDir()
+		write(t, dir, "rules.toml", fmt.Sprintf(`
+[source]
+url = "redis://%s"
+[[rule]]
+name = "both"
+key = "m:*"
+event = ["set", "expire"]
+[[rule.action]]
+type = "webhook"
+url = "%s/in"
+`, srv.Addr, hook.URL))
+		for i, key := range []string{"m:1", "m:2"} {
+			p := attach(t, dir)
+			redistest.Do(t, srv, "MSETEX", "1", key, "v", "EX", "100")
+			ds := hook.await(t, "the events", func(ds []delivery) bool { return len(ds) >= 2*(i+1) })
+			if d := ds[2*i].Data; d.Key != key || d.Event != want {
+				t.Errorf("%s: %+v comes first", name, d)
+			}
+			p.stop()
+		}
+	}
+}
