@@ -29,6 +29,9 @@ func appendNumberedKey(dst []byte, rule string, st stage, by string, number uint
 // numbered reports whether keys of the stage have a number.
 func (s stage) numbered() bool { return s == stageItem || s == stageHeld }
 
+// single reports whether a rule has at most one state of the stage.
+func (s stage) single() bool { return s == stageHeld || s == stageRun || s == stageKnown }
+
 func (s *State) appendHeader(dst []byte, changed uint64) []byte {
 	dst = append(dst, durableVersion)
 	dst = binary.BigEndian.AppendUint64(dst, s.shape)

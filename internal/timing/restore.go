@@ -1,6 +1,7 @@
 package timing
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/binary"
 	"errors"
@@ -71,10 +72,18 @@ func parseKey(b []byte) (k entryKey, err error) {
 	} else if k.stage.numbered() {
 		in.bad = true
 	}
-	if in.bad || len(in.b) > 0 || k.stage == 0 || k.stage >= stages {
+	if in.bad || len(in.b) > 0 || k.stage == 0 || k.stage >= stages || k.number > maxClock || !bytes.Equal(k.append(nil), b) {
 		return k, errDamaged
 	}
 	return k, nil
+}
+
+// append appends the key as it is written, in the one way there is.
+func (k entryKey) append(dst []byte) []byte {
+	if k.stage.numbered() {
+		return appendNumberedKey(dst, k.rule, k.stage, k.by, k.number)
+	}
+	return appendKey(dst, k.rule, k.stage, k.by)
 }
 
 func (m *Machine) restore(k entryKey, key, value []byte) error {
@@ -158,7 +167,7 @@ func (s *State) has(st stage) bool {
 
 // restore takes an entry of the rule, and reports whether it is sound.
 func (s *State) restore(k entryKey, changed uint64, in *fields) bool {
-	if !s.has(k.stage) || len(k.by) > maxKey+1 {
+	if !s.has(k.stage) || len(k.by) > maxKey+1 || k.by != "" && k.stage.single() {
 		return false
 	}
 	switch k.stage {
@@ -175,7 +184,7 @@ func (s *State) restore(k entryKey, changed uint64, in *fields) bool {
 		return ok
 	}
 	t := s.table(k.stage)
-	if _, ok := t.find(k.by); ok || k.stage == stageRun && k.by != "" {
+	if _, ok := t.find(k.by); ok {
 		return false
 	}
 	slot := t.add(k.by)
