@@ -117,6 +117,8 @@ func (c *clock) wake(due time.Time) time.Time {
 	switch {
 	case due.IsZero() || !c.attached || c.caught && !due.After(now) && now.Sub(c.heard) > maxSilence:
 		return time.Time{}
+	case !due.After(now) && c.caught:
+		due = now.Add(time.Millisecond) // to see that the server has sent nothing
 	case !due.After(now):
 		due = now.Add(drained)
 	}

@@ -28,7 +28,7 @@ type link struct {
 	ahead   []byte           // a line that was read and put back, if not nil
 	wake    func() time.Time // see Config.Wake; nil: never
 	quiet   time.Time        // since when nothing has come
-	idle    bool             // the read that was woken had waited for a moment
+	idle    bool             // when the read was woken nothing had come for a moment
 	poked   atomic.Bool      // the read is to be woken now
 
 	mu sync.Mutex // one write at a time
@@ -87,7 +87,7 @@ func (r reader) Read(p []byte) (int, error) {
 			if l.quiet.IsZero() {
 				l.quiet = limit.Add(-l.timeout)
 			}
-			l.idle = until.Sub(now) >= moment
+			l.idle = until.After(now) && time.Since(l.arrived) >= moment
 			return 0, errWake
 		}
 		return n, fmt.Errorf("nothing received for %s", l.timeout)
