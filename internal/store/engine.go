@@ -81,6 +81,9 @@ func (s *Store) backgroundError(err error) {
 	default:
 		s.fail(fmt.Errorf("background work: %w", err))
 	}
+	if s.err() != nil {
+		select {} // else it is tried again without end, which nobody needs any more
+	}
 }
 
 // fail marks the store as failed, for the first reason given.
