@@ -21,6 +21,8 @@ func (m *Machine) Advance(dst []Firing, now, seen time.Time) []Firing {
 	m.begin()
 	m.now = max(m.now, now.UnixMilli())
 	limit := min(m.now, seen.UnixMilli())
+	m.timers.reach(unit(m.now))
+	m.absent.reach(unit(limit))
 	for full := len(dst) + burst; len(dst) < full; {
 		t, slot, at, ok := m.due(limit)
 		if !ok {
@@ -32,28 +34,31 @@ func (m *Machine) Advance(dst []Firing, now, seen time.Time) []Firing {
 	return dst
 }
 
-// due returns the timer that is due next, if it is.
+// due returns the state that is due first, if one is.
 func (m *Machine) due(limit int64) (t *table, slot uint32, at int64, ok bool) {
-	t, slot, at, ok = m.top(&m.timers)
-	ok = ok && at <= m.now
-	t2, slot2, at2, ok2 := m.top(&m.absent)
-	if !ok2 || at2 > limit {
-		return t, slot, at, ok
+	h := &m.timers
+	d, ok := m.top(h, m.now)
+	ok = ok && d.at <= m.now
+	if a, okA := m.top(&m.absent, limit); okA && a.at <= limit && (!ok || a.before(d)) {
+		h, d, ok = &m.absent, a, true
 	}
-	if !ok || at2 < at || at2 == at && m.absent.heap[0].armed < m.timers.heap[0].armed {
-		return t2, slot2, at2, true
+	if !ok {
+		return nil, 0, 0, false
 	}
-	return t, slot, at, ok
+	p := &h.at[d.id]
+	return m.tables[p.table], p.slot, d.at, true
 }
 
-// Next returns when something is due next: anything but what is absent, and
-// what is absent, for which seen has to get there too. A zero time is never.
+// Next returns when Advance has something to do next: for anything but what is
+// absent, and for what is absent, for which seen has to get there too. Nothing
+// fires before; what is due in more than a second may fire later. A zero time
+// is never.
 func (m *Machine) Next() (deadline, absent time.Time) {
 	m.begin()
-	if _, _, at, ok := m.top(&m.timers); ok {
+	if at := m.nextDue(&m.timers); at != never {
 		deadline = timeOf(at)
 	}
-	if _, _, at, ok := m.top(&m.absent); ok {
+	if at := m.nextDue(&m.absent); at != never {
 		absent = timeOf(at)
 	}
 	return deadline, absent

@@ -206,9 +206,6 @@ func TestAdvanceInPortions(t *testing.T) {
 	for i := range n {
 		match(m, fmt.Sprint(i), epoch, text(""))
 	}
-	if _, absent := m.Next(); !absent.Equal(epoch.Add(minute)) {
-		t.Errorf("the next is due at %v", absent)
-	}
 	var by []string
 	for now := epoch.Add(hour); ; {
 		portion := m.Advance(nil, now, now)
@@ -229,6 +226,34 @@ func TestAdvanceInPortions(t *testing.T) {
 	}
 	if deadline, absent := m.Next(); len(by) != n || !deadline.IsZero() || !absent.IsZero() {
 		t.Errorf("%d fired, the next is due at %v, %v", len(by), deadline, absent)
+	}
+}
+
+// From Next to Next it does not take many steps to where something fires, also
+// far off, and nothing fires late.
+func TestNext(t *testing.T) {
+	for _, d := range []time.Duration{time.Millisecond, second, minute, 25 * hour, 400 * 24 * hour} {
+		m := one(timing.Rule{Absent: timing.Absent{For: d}, Batch: timing.Batch{Max: 9, Wait: d}})
+		match(m, "a", epoch, text(""))
+		now, steps := epoch, 0
+		for fired := 0; fired == 0; steps++ {
+			deadline, absent := m.Next()
+			if next := deadline; !absent.IsZero() {
+				if !next.IsZero() {
+					t.Fatalf("%v: both are waited for", d)
+				}
+				now = absent
+			} else if now = next; now.IsZero() {
+				t.Fatalf("%v: nothing is waited for", d)
+			}
+			fired = len(m.Advance(nil, now, now))
+		}
+		if want := epoch.Add(2 * d); !now.Equal(want) || steps > 60 {
+			t.Errorf("%v: it fires at %v after %d steps, want at %v", d, now, steps, want)
+		}
+		if deadline, absent := m.Next(); !deadline.IsZero() || !absent.IsZero() {
+			t.Errorf("%v: afterwards there is something due at %v, %v", d, deadline, absent)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package timing_test
 import (
 	"math"
 	"slices"
+	"strings"
 	"time"
 
 	"triggerd/internal/timing"
@@ -286,6 +287,13 @@ func (m *model) match(name string, role timing.Role, at int64, hash uint64, keys
 		m.leave(&outs, r, live)
 	}
 	return outs
+}
+
+// endAll ends what holds for keys with a prefix.
+func (m *model) endAll(prefix string) {
+	for _, r := range m.rules {
+		r.states["for"] = slices.DeleteFunc(r.states["for"], func(s *modelState) bool { return strings.HasPrefix(s.key, prefix) })
+	}
 }
 
 // folded is what is kept of matches that fire as one: the last.

@@ -54,9 +54,6 @@ type step struct {
 	text  string
 	model func(*model) []out
 	do    func(*timing.Machine) []timing.Firing
-	rules []*timing.Rule // set by it
-	now   int64          // after it
-	wall  int64
 }
 
 type sequence struct {
@@ -189,6 +186,13 @@ func total(before map[string]timing.Suppressed, m *timing.Machine) map[string]ti
 
 func (s *sequence) step() step {
 	switch n := s.r.IntN(100); {
+	case n < 2:
+		prefix := s.by()[:s.r.IntN(2)]
+		return step{
+			text:  "end all of " + prefix,
+			model: func(m *model) []out { m.endAll(prefix); return nil },
+			do:    func(m *timing.Machine) []timing.Firing { m.EndAll(prefix); return nil },
+		}
 	case n < 60:
 		return s.matches()
 	case n < 85:

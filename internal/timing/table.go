@@ -2,7 +2,6 @@ package timing
 
 import (
 	"hash/maphash"
-	"math"
 	"slices"
 	"strings"
 )
@@ -395,19 +394,4 @@ func (t *table) each(f func(slot uint32, n *node)) {
 			f(uint32(e)-1, t.node(uint32(e)-1))
 		}
 	}
-}
-
-// top returns the timer that is due next, and the deadline it really has.
-func (m *Machine) top(h *timers) (t *table, slot uint32, at int64, ok bool) {
-	for len(h.heap) > 0 {
-		e := &h.heap[0]
-		r := h.refs[e.id]
-		t := m.tables[r.table]
-		w := t.waits.at(r.slot)
-		if w.deadline == e.at && w.armed == e.armed {
-			return t, r.slot, e.at, true
-		}
-		h.later(w.deadline, w.armed)
-	}
-	return nil, 0, math.MaxInt64, false
 }
