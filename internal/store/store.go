@@ -48,8 +48,8 @@ type Store struct {
 	deadLow uint64        // no dead letter has a lower number; of the one who sweeps
 
 	letters  letterCount
-	settles  atomic.Int64 // since the last compaction
-	damaged  atomic.Int64 // damaged records that were read
+	settles  atomic.Int64                    // since the last compaction
+	damaged  atomic.Int64                    // damaged records that were read
 	kept     atomic.Pointer[<-chan struct{}] // done when Run is told to end; nil: it has not begun
 	closed   atomic.Bool
 	failOnce sync.Once
