@@ -62,6 +62,7 @@ type webhook struct {
 	method       string
 	origin       string // scheme://host:port, all of the URL that messages show
 	target       *tmpl  // what follows the origin: path and query
+	fixed        string // both, if target has no template in it
 	headers      []webhookHeader
 	authorizedBy string  // the field that makes the header Authorization; "": none
 	tokens       *tokens // of oauth2; nil: none
@@ -164,12 +165,16 @@ func (w *webhook) takeURL(d *fields) *url.URL {
 		if err := checkTarget(w.target.sample); err != nil {
 			d.fail("url", "%w", err)
 		}
+		w.fixed = w.origin + w.target.sample
 	}
 	return u
 }
 
 // url renders the URL of a request.
 func (w *webhook) url(v *view) (string, error) {
+	if w.target.t == nil {
+		return w.fixed, nil
+	}
 	target, err := w.target.render(v, maxURL)
 	if err != nil {
 		return "", fmt.Errorf("url: %w", err)
@@ -368,7 +373,7 @@ func (w *webhook) Do(ctx context.Context, f *Firing) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	return w.answer(resp, r, cancel)
+	return w.answer(resp, r)
 }
 
 // send sends a request and returns the answer to it, whose body the caller
@@ -532,10 +537,10 @@ func (e *shownError) Error() string { return e.shown }
 func (e *shownError) Unwrap() error { return e.err }
 
 // limited returns a context that ends after d, for which the error says what did
-// not come in time. Where the parent ends before it takes less to make.
+// not come in time: the parent, where that ends before.
 func limited(ctx context.Context, d time.Duration, what string) (context.Context, context.CancelFunc) {
 	if at, ok := ctx.Deadline(); ok && time.Until(at) <= d {
-		return context.WithCancel(ctx)
+		return ctx, func() {}
 	}
 	return context.WithTimeoutCause(ctx, d, fmt.Errorf("%s within %s: %w", what, d, context.DeadlineExceeded))
 }
@@ -560,12 +565,11 @@ const (
 	maxErrorExcerpt = 512 // of it, in an error's text
 )
 
-// answer judges a response and closes it. cancel ends the request, and with it
-// a read of its body.
-func (w *webhook) answer(resp *http.Response, r *request, cancel func()) (Result, error) {
+// answer judges a response and closes it.
+func (w *webhook) answer(resp *http.Response, r *request) (Result, error) {
 	defer resp.Body.Close()
 	if resp.ContentLength != 0 {
-		slow := time.AfterFunc(drainTime, cancel)
+		slow := time.AfterFunc(drainTime, func() { resp.Body.Close() }) // which ends a read
 		defer slow.Stop()
 	}
 	rest := io.LimitReader(resp.Body, drainBytes)

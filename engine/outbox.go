@@ -33,6 +33,9 @@ type outbox struct {
 	reading  context.Context         // of the reader; set by start
 	attempts context.Context         // of the attempts; set by start
 
+	batch    *store.Batch // what was taken in; the keeper's
+	settling *store.Batch // what has settled; the keeper's
+
 	wake   chan struct{} // capacity 1: the keeper has something to do
 	kept   chan struct{} // closed when the keeper has ended
 	quit   chan struct{} // closed to end the keeper
@@ -111,6 +114,7 @@ func newOutbox(st *store.Store, cfg *Config) *outbox {
 		endpoints: map[string]*endpoint{}, dropped: map[string]*droppings{},
 		instruments: newInstruments(), droppedBy: map[string]int64{}, paused: map[string]bool{},
 	}
+	o.batch, o.settling = st.NewBatch(), st.NewBatch()
 	o.room = sync.NewCond(&o.mu)
 	return o
 }
@@ -364,7 +368,7 @@ func (o *outbox) write(all bool) error {
 		return nil
 	}
 	failpoint("matched")
-	b := o.store.NewBatch()
+	b := o.batch
 	ch.apply(b)
 	for i := range jobs {
 		p := &jobs[i]
@@ -427,7 +431,7 @@ func (o *outbox) writeSettled(list []settlement, drops map[string]*droppings) er
 	if len(list) == 0 && len(drops) == 0 {
 		return nil
 	}
-	b, now := o.store.NewBatch(), time.Now()
+	b, now := o.settling, time.Now()
 	for i := range list {
 		s := &list[i]
 		j := &s.job

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"triggerd/actions"
@@ -28,6 +29,7 @@ const (
 )
 
 func appendPayload(dst []byte, f *actions.Firing) []byte {
+	dst = slices.Grow(dst, payloadSize(f))
 	dst = append(dst, payloadVersion)
 	dst = appendText(dst, f.Rule)
 	dst = appendText(dst, f.Action)
@@ -44,6 +46,17 @@ func appendPayload(dst []byte, f *actions.Firing) []byte {
 		return dst
 	}
 	return event.AppendBinary(dst, f.Event)
+}
+
+// payloadSize is about what the payload of an ordinary firing takes, without
+// the values before and after.
+func payloadSize(f *actions.Firing) int {
+	e := f.Event
+	n := 128 + len(f.Rule) + len(f.Action) + len(e.Key) + len(e.ReplID) + len(e.Source) + len(e.Tx.ID)
+	for _, a := range e.Args {
+		n += len(a) + 3
+	}
+	return n
 }
 
 // timed reports whether a rule with time fields has added something.

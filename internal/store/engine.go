@@ -43,7 +43,11 @@ func (s *Store) engineOptions(fs vfs.FS) *pebble.Options {
 			},
 		},
 	}
-	for i := range o.Levels { // named, since some of the engine's profiles use zstd, which differs with cgo
+	for i := range o.Levels {
+		// Jobs are read in their order, and others hardly ever: larger blocks
+		// than the default take less work.
+		o.Levels[i].BlockSize, o.Levels[i].IndexBlockSize = 16<<10, 256<<10
+		// named, since some of the engine's profiles use zstd, which differs with cgo
 		o.Levels[i].Compression = func() *sstable.CompressionProfile { return sstable.SnappyCompression }
 	}
 	return o
