@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"os"
 	"strconv"
 	"sync"
 	"time"
@@ -118,14 +119,21 @@ func target(name, url string) string {
 	return fmt.Sprintf("[targets.%s]\ntype = \"webhook\"\nurl = %q\n[[rule]]\nname = %q\nkey = \"%s:*\"\n[[rule.action]]\ntarget = %q\n", name, url, name, name, name)
 }
 
-// enqueue measures how fast firings become durable.
+// enqueue measures how fast firings become durable, and beside it how fast the
+// disk is: the bytes that a group takes appended to a file and synced.
 func enqueue(dir string) error {
+	const group = 16
+	floor, err := syncs(dir, group*500, 2000)
+	if err != nil {
+		return err
+	}
+	report("groups of 16 written to a file and synced", floor*group, "firings/s")
 	for _, of := range []struct {
 		name  string
 		n     int
 		group int
 		want  float64
-	}{{"durable enqueue, groups of 16, one after the other", 80_000, 16, 50_000}, {"durable enqueue, flat out", 300_000, 0, 50_000}} {
+	}{{"durable enqueue, groups of 16, one after the other", 80_000, group, 50_000}, {"durable enqueue, flat out", 300_000, 0, 50_000}} {
 		src := newCommands(of.n, of.group, func(i int) string { return "t:" + strconv.Itoa(i) })
 		began := time.Now()
 		r, err := run(data(dir)+strconv.Itoa(of.group), src, target("t", "http://127.0.0.1:1/"), "target/t")
@@ -143,4 +151,25 @@ func enqueue(dir string) error {
 		}
 	}
 	return nil
+}
+
+// syncs returns how many times a second so many bytes are appended to a file and
+// synced.
+func syncs(dir string, bytes, n int) (perSecond float64, err error) {
+	f, err := os.CreateTemp(dir, "floor")
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	b := make([]byte, bytes)
+	began := time.Now()
+	for range n {
+		if _, err := f.Write(b); err != nil {
+			return 0, err
+		}
+		if err := f.Sync(); err != nil {
+			return 0, err
+		}
+	}
+	return float64(n) / time.Since(began).Seconds(), nil
 }
