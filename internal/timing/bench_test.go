@@ -231,7 +231,7 @@ func BenchmarkEvict(b *testing.B) {
 
 // A state takes at most 200 bytes, besides the text of its by and what is kept.
 func TestMemory(t *testing.T) {
-	const n, text = 200_000, 14
+	const n, text = 50_000, 14
 	for name, tt := range map[string]struct {
 		rule timing.Rule
 		kept int // bytes

@@ -101,7 +101,7 @@
 // something. Values that are expected do not give way, and do not count.
 //
 // A state takes up to 200 bytes, beside the text of its value and what is kept
-// of matches: measured with 200,000 values, about 50 (Once), 60 (Dedupe), 125
+// of matches: measured with 50,000 values, about 50 (Once), 60 (Dedupe), 125
 // (Absent), 140 (Debounce, For), 85 (Throttle of 5) and 196 (32 or more at most,
 // in Count and Throttle). Values of more than 256 bytes are kept as their first
 // 241 and a hash of 128 bits.

@@ -146,7 +146,7 @@ const flagWaits = used
 //	Throttle      the same, behind how many were suppressed
 //	with a timer  flags deadline armed first last count kept…
 func (t *table) appendState(dst []byte, slot uint32, n *node) []byte {
-	flags := n.flags & kept
+	flags := n.flags & written
 	switch {
 	case t.stage == stageDedupe:
 		return binary.AppendVarint(dst, newest(t.cells.row(slot)))

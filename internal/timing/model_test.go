@@ -26,6 +26,7 @@ type modelRule struct {
 	lastRun int64 // by the wall
 	putOff  bool
 	counts  timing.Suppressed
+	opening map[int64]int64 // by minutes of the wall, see opens
 }
 
 type modelState struct {
@@ -365,14 +366,28 @@ func (m *model) leave(outs *[]out, r *modelRule, f modelFiring) bool {
 	return false
 }
 
-// opens returns the first time, from at on, at which a rule may fire.
+// opens returns the first time, from at on, at which a rule may fire. It looks
+// at each minute once.
 func (m *model) opens(r *modelRule, at int64) int64 {
-	wall := time.UnixMilli(at + m.wall)
-	t, ok := naiveOpens(r.r, wall)
-	if !ok {
-		return none
+	minute := floor(at+m.wall, 60_000)
+	opens, known := r.opening[minute]
+	if !known {
+		opens = none
+		if t, ok := naiveOpens(r.r, time.UnixMilli(minute*60_000)); ok {
+			opens = floor(t.UnixMilli(), 60_000)
+		}
+		if r.opening == nil {
+			r.opening = map[int64]int64{}
+		}
+		r.opening[minute] = opens
 	}
-	return at + t.Sub(wall).Milliseconds()
+	switch opens {
+	case none:
+		return none
+	case minute:
+		return at
+	}
+	return opens*60_000 - m.wall
 }
 
 func (m *model) pass(outs *[]out, r *modelRule, f modelFiring) bool {

@@ -240,7 +240,7 @@ func (t *table) parseState(in *fields, slot uint32, n *node) {
 	case t.stage == stageDedupe:
 		setNewest(t.cells.row(slot), in.varint())
 	case t.stage == stageCount:
-		n.flags |= in.byte() & kept
+		n.flags |= in.byte() & written
 		t.s.within.parse(in, t.cells.row(slot), &n.n)
 	case t.stage == stageThrottle:
 		row := t.cells.row(slot)
@@ -254,7 +254,7 @@ func (t *table) parseState(in *fields, slot uint32, n *node) {
 func (t *table) parseWait(in *fields, slot uint32, n *node) {
 	w := t.waits.at(slot)
 	flags := in.byte()
-	n.flags |= flags & kept
+	n.flags |= flags & written
 	w.deadline, w.armed = in.varint(), in.uvarint()
 	w.first, w.last = in.varint(), in.varint()
 	w.count = uint32(min(in.uvarint(), math.MaxUint32))

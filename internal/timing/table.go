@@ -91,8 +91,8 @@ const (
 	putOff   // Run: a run waits for the windows to open
 )
 
-// kept are the flags that are written.
-const kept = fired | told | above | putOff
+// written are the flags that are part of the durable form.
+const written = fired | told | above | putOff
 
 // wait is a state with a timer.
 type wait struct {

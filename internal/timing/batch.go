@@ -1,0 +1,61 @@
+package timing
+
+// maxBatchBytes bounds a batch of more than one.
+const maxBatchBytes = 1 << 20
+
+// batch is what a state of Batch has.
+type batch struct {
+	items [][]byte // see firing.append
+	bytes uint32
+	saved uint32 // items that have been written
+}
+
+// gather adds a firing to its batch, and fires that if it is full.
+func (s *State) gather(dst []Firing, f *firing) []Firing {
+	key := f.keys.Batch
+	f.keys = Keys{}
+	item := s.m.pack(f)
+	dst, t, slot, made := s.state(dst, stageBatch, key, f.at)
+	if !made && int(t.batches.at(slot).bytes)+len(item) > maxBatchBytes {
+		dst = s.closeBatch(dst, slot, f.at)
+		dst, t, slot, made = s.state(dst, stageBatch, key, f.at)
+	}
+	if made {
+		t.arm(slot, after(f.at, s.batchWait))
+	}
+	t.touch(slot)
+	b := t.batches.at(slot)
+	b.items = append(b.items, item)
+	b.bytes += uint32(len(item))
+	s.m.unsaved++
+	if len(b.items) >= s.rule.Batch.Max || b.bytes >= maxBatchBytes {
+		return s.closeBatch(dst, slot, f.at)
+	}
+	return dst
+}
+
+// closeBatch fires a batch.
+func (s *State) closeBatch(dst []Firing, slot uint32, at int64) []Firing {
+	t := s.tables[stageBatch]
+	b := t.batches.at(slot)
+	out := Firing{Rule: s.rule, Kind: Batched, By: t.key(slot), At: timeOf(at), Items: make([]Item, 0, len(b.items))}
+	for _, item := range b.items {
+		f, _ := parseFiring(item)
+		i := f.item()
+		out.Items = append(out.Items, i)
+		out.Tag = i.Tag
+		out.Count += f.count
+		out.Suppressed += f.suppressed
+		if f.empty {
+			continue
+		}
+		if first := timeOf(f.first); out.First.IsZero() || first.Before(out.First) {
+			out.First = first
+		}
+		if last := timeOf(f.last); last.After(out.Last) {
+			out.Last = last
+		}
+	}
+	t.forget(slot)
+	return append(dst, out)
+}
