@@ -96,10 +96,34 @@ func cmd(offset int64, tx source.Tx, words ...string) *source.Record {
 	return r
 }
 
+// buffer is what an engine writes to and a test reads.
+type buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+func (b *buffer) Reset() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.b.Reset()
+}
+
 // running is an engine that runs in a bubble.
 type running struct {
 	*engine.Engine
-	out, log bytes.Buffer
+	out, log buffer
 	feed     *feed
 	stop     func() error
 }
