@@ -213,6 +213,16 @@ func (r *reader) flush(now bool) {
 	st.at, st.ended, st.fired, st.since = source.Position{}, false, false, time.Time{}
 }
 
+// flushFired gives out what a multitude of timers has changed, and what fired
+// of it, before the next of them: where the record changes nothing itself.
+func (r *reader) flushFired(rec *source.Record) {
+	quiet := rec.Kind == source.Heartbeat || rec.Kind == source.Attached || rec.Kind == source.Detached
+	if quiet && !r.st.inside && len(r.events) == 0 && r.timing.dirty() >= flushKeys {
+		r.st.ended = true
+		r.flush(false)
+	}
+}
+
 // flushMirror gives out what of a snapshot was read, whose end is not in sight.
 // Until it is the entries are not complete, which the missing mirrorEntry says.
 func (r *reader) flushMirror() {

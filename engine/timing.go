@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"cmp"
 	"context"
 	"hash/fnv"
 	"log/slog"
@@ -151,6 +150,7 @@ func (t *timer) advance(rec *source.Record) {
 		for i := range t.firings {
 			t.plan(&t.firings[i], nil, nil)
 		}
+		t.r.flushFired(rec)
 	}
 }
 
@@ -213,7 +213,7 @@ func (t *timer) plan(f *timing.Firing, m *rules.Match, owned *event.Event) {
 // item makes what was kept whole again.
 func (t *timer) item(f *timing.Firing, it *timing.Item) (event.Item, bool) {
 	if it.Data == nil {
-		return event.Item{Event: t.clockEvent(event.Absent, f), ID: absentID(f.Tag, it.By)}, true
+		return event.Item{Event: t.clockEvent(event.Absent, f), ID: absentID(it.Tag, it.By)}, true
 	}
 	ev, params, err := t.recall(t.r.gen.byName[f.Rule.Name], it.Data)
 	if err != nil {
@@ -223,7 +223,7 @@ func (t *timer) item(f *timing.Firing, it *timing.Item) (event.Item, bool) {
 	id := eventID(ev)
 	if it.Kind == timing.Missing {
 		ev.Name, ev.Origin, ev.Cause, ev.Command, ev.Time = event.Absent, event.FromClock, event.CauseUnknown, "", it.At
-		id = absentID(cmp.Or(f.Tag, it.At.UnixMilli()), it.By)
+		id = absentID(it.Tag, it.By)
 	}
 	return event.Item{Event: ev, Params: params, ID: id}, true
 }
