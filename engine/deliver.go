@@ -43,16 +43,24 @@ func (o *outbox) dispatch(ep *endpoint) {
 // work delivers for ep until nothing is ready.
 func (o *outbox) work(ep *endpoint) {
 	for {
-		l, j, action := o.take(ep)
-		if l == nil {
+		t, ok := o.take(ep)
+		if !ok {
 			return
 		}
-		o.attempt(l, j, action)
+		o.attempt(t)
 	}
 }
 
-// take gives a worker its next lane with its first job, or ends the worker.
-func (o *outbox) take(ep *endpoint) (*lane, job, actions.Action) {
+// taken is a lane that a worker has, with its first job and what to do with it.
+type taken struct {
+	lane   *lane
+	job    job
+	action actions.Action
+	spec   *rules.Action // nil: known once the job was read
+}
+
+// take gives a worker its next lane, or ends the worker.
+func (o *outbox) take(ep *endpoint) (t taken, ok bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if !o.stopping && !ep.paused && ep.workers <= ep.concurrency {
@@ -69,9 +77,11 @@ func (o *outbox) take(ep *endpoint) (*lane, job, actions.Action) {
 				o.supersede(l) // of a lane from before a reload
 				l.busy = true
 				first := l.jobs.first()
-				j := *first
-				o.unload(ep, first)
-				return l, j, ep.action
+				t = taken{lane: l, job: *first, action: ep.action}
+				if f := o.unload(ep, first); f != nil {
+					t.spec = o.specOf(ep, f)
+				}
+				return t, true
 			}
 			o.wakeAt(ep, again)
 		}
@@ -79,7 +89,16 @@ func (o *outbox) take(ep *endpoint) (*lane, job, actions.Action) {
 	ep.workers--
 	o.workers--
 	o.room.Broadcast()
-	return nil, job{}, nil
+	return taken{}, false
+}
+
+// specOf returns how a firing is to be delivered: as its own rule says, or, if
+// that is gone, as another of the endpoint's. The caller holds the lock.
+func (o *outbox) specOf(ep *endpoint, f *actions.Firing) *rules.Action {
+	if spec := o.specs[specKey{f.Rule, f.Action}]; spec != nil {
+		return spec
+	}
+	return ep.spec
 }
 
 // wakeAt has an endpoint looked at again at t, or before. It has one timer: each
@@ -116,14 +135,19 @@ func (timeoutError) Unwrap() error { return context.DeadlineExceeded }
 const maxDeliveredExcerpt = 512
 
 // attempt makes one attempt of a job, and settles it.
-func (o *outbox) attempt(l *lane, j job, action actions.Action) {
+func (o *outbox) attempt(t taken) {
+	l, j, f, spec := t.lane, t.job, t.job.firing, t.spec
 	j.attempts++
+	j.firing = nil
 	began := time.Now()
-	f, spec, err := o.firing(l.ep, &j)
+	var err error
+	if f == nil {
+		f, spec, err = o.readJob(l.ep, j.seq)
+	}
 	var res actions.Result
 	if err == nil {
 		f.Attempt = int(j.attempts)
-		res, err = do(o.attempts, action, f, spec.Timeout)
+		res, err = do(o.attempts, t.action, f, spec.Timeout)
 	}
 	if err != nil && o.attempts.Err() != nil {
 		return // triggerd is stopping, which is no fault of the attempt: it waits for the next start
@@ -146,24 +170,21 @@ func (o *outbox) attempt(l *lane, j job, action actions.Action) {
 	o.settle(l, &s, err)
 }
 
-// firing returns the job's firing, and how it is to be delivered.
-func (o *outbox) firing(ep *endpoint, j *job) (*actions.Firing, *rules.Action, error) {
-	f := j.firing
-	if f == nil {
-		stored, err := o.store.Load(j.seq)
-		if err != nil {
-			return nil, ep.spec, fmt.Errorf("read the job: %w", err)
-		}
-		if f, err = parsePayload(stored.ID, stored.Payload); err != nil {
-			return nil, ep.spec, actions.Permanent(err)
-		}
+// readJob reads a job, and returns its firing and how it is to be delivered.
+func (o *outbox) readJob(ep *endpoint, seq uint64) (*actions.Firing, *rules.Action, error) {
+	var f *actions.Firing
+	stored, err := o.store.Load(seq)
+	if err != nil {
+		err = fmt.Errorf("read the job: %w", err)
+	} else if f, err = parsePayload(stored.ID, stored.Payload); err != nil {
+		err = actions.Permanent(err)
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if spec := o.specs[specKey{f.Rule, f.Action}]; spec != nil {
-		return f, spec, nil
+	if err != nil {
+		return nil, ep.spec, err
 	}
-	return f, ep.spec, nil
+	return f, o.specOf(ep, f), nil
 }
 
 func do(ctx context.Context, action actions.Action, f *actions.Firing, timeout time.Duration) (actions.Result, error) {
