@@ -148,6 +148,13 @@ type = "log"
 	}
 }
 
+func TestMaxBytes(t *testing.T) {
+	set, err := rules.Parse("f.toml", []byte("[store]\nmax_bytes = \"20GiB\"\n"+oneRule), rules.Options{})
+	if err != nil || set.Store.MaxBytes != 20<<30 {
+		t.Errorf("%v, %+v", err, set)
+	}
+}
+
 func TestMaxMirror(t *testing.T) {
 	for text, want := range map[string]int64{`"1GiB"`: 1 << 30, `"512MB"`: 512e6, `"7B"`: 7, `4096`: 4096, ``: 1 << 30} {
 		if text != "" {

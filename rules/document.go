@@ -239,6 +239,7 @@ func (t *table) store(s *Store) {
 		return dir, ok && dir != ""
 	})
 	read(t, "max_pending", &s.MaxPending, func(v view) (int, bool) { return v.integer(1, 1_000_000_000) })
+	read(t, "max_bytes", &s.MaxBytes, view.size)
 	read(t, "retention", &s.Retention, func(v view) (time.Duration, bool) { return v.duration(time.Second) })
 	t.done()
 }

@@ -79,6 +79,7 @@ type Source struct {
 type Store struct {
 	Dir        string        // "triggerd-data" by default
 	MaxPending int           // firings that may wait; 1,000,000 by default
+	MaxBytes   int64         // of disk space; 0 if the file does not say: 10 GiB
 	Retention  time.Duration // of settled deliveries and dead letters; 7 days by default
 }
 

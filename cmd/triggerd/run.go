@@ -101,7 +101,7 @@ func (o *runOptions) run(cmd *cobra.Command, _ []string) error {
 		return rulesError(o.config, err)
 	}
 	logWarnings(log, set)
-	st, err := store.Options{Logger: log, Retention: set.Store.Retention}.Open(cmp.Or(o.dataDir, os.Getenv("TRIGGERD_DATA_DIR"), set.Store.Dir))
+	st, err := store.Options{Logger: log, Retention: set.Store.Retention, MaxBytes: set.Store.MaxBytes}.Open(cmp.Or(o.dataDir, os.Getenv("TRIGGERD_DATA_DIR"), set.Store.Dir))
 	if err != nil {
 		return failed(err)
 	}

@@ -62,6 +62,7 @@ max_mirror = "2GiB"
 [store]
 dir = "data"
 max_pending = 5
+max_bytes = "20GiB"
 retention = "30d"
 [http]
 listen = "127.0.0.1:9797"
