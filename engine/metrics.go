@@ -113,6 +113,8 @@ var (
 	descSkipped       = describe("rule_skipped_total", "Matches that planned nothing, by reason: paused or dry_run.", "rule", "reason")
 	descSuppressed    = describe("rule_suppressed_total", "Matches and firings that a rule's time fields held back, by reason.", "rule", "reason")
 	descStates        = describe("rule_time_states", "Values by which a rule with time fields counts or waits.", "rule")
+	descArmed         = describe("rule_timers", "Timers of a rule with time fields that run.", "rule")
+	descNextRun       = describe("rule_next_run_timestamp_seconds", "When the schedule of a rule has its next run.", "rule")
 	descDropped       = describe("rule_dropped_total", "Firings of a rule that were dropped because too many waited.", "rule")
 	descConditionErrs = describe("rule_condition_errors_total", "Events for which a rule's condition could not be evaluated.", "rule")
 	descRulePaused    = describe("rule_paused", "1 while the rule is paused.", "rule")
@@ -142,7 +144,7 @@ var (
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descConnected, descOffset, descSavedOffset, descLag, descBacklog, descHeadroom, descDataAge, descConnects, descResyncs, descGaps, descStreamErrors,
-		descRecords, descStreamBytes, descEvents, descMirrorKeys, descMirrorBytes, descValuesLost, descMatches, descFirings, descSkipped, descSuppressed, descStates, descDropped, descConditionErrs, descRulePaused,
+		descRecords, descStreamBytes, descEvents, descMirrorKeys, descMirrorBytes, descValuesLost, descMatches, descFirings, descSkipped, descSuppressed, descStates, descArmed, descNextRun, descDropped, descConditionErrs, descRulePaused,
 		descAttempts, descSuperseded, descAttemptSeconds, descPending, descPendingLimit, descOldest, descInFlight, descBackingOff, descBreaker, descActionPaused,
 		descDead, descStoreBytes, descStoreFree, descStoreFull, descStoreDamaged, descReloadOK, descReloadAt,
 	} {
@@ -246,8 +248,12 @@ func (m metricSink) rule(r *RuleStatus) {
 	for reason, n := range r.Suppressed {
 		m.count(descSuppressed, n, r.Name, reason)
 	}
-	if r.States > 0 {
+	if r.timed {
 		m.gauge(descStates, float64(r.States), r.Name)
+		m.gauge(descArmed, float64(r.Armed), r.Name)
+	}
+	if !r.NextRun.IsZero() {
+		m.gauge(descNextRun, seconds(r.NextRun), r.Name)
 	}
 	m.count(descDropped, r.Dropped, r.Name)
 	m.count(descConditionErrs, r.ConditionErrors, r.Name)

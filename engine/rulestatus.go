@@ -13,12 +13,10 @@ import (
 // not UTF-8 are escaped.
 type RuleDetail struct {
 	RuleStatus
-	Armed   int           `json:"armed"`             // timers that run
 	Timers  []TimerStatus `json:"timers,omitempty"`  // those that are due first, up to the limit
 	Windows []WindowCount `json:"windows,omitempty"` // the largest counts, up to the limit
 	Held    int           `json:"held"`              // firings that wait until the rule may fire
 	Opens   time.Time     `json:"opens,omitzero"`    // when these fire
-	NextRun time.Time     `json:"next_run,omitzero"` // of the schedule
 }
 
 // TimerStatus is one timer.
@@ -55,7 +53,7 @@ func (e *Engine) InspectRule(name string, limit int) (*RuleDetail, error) {
 	if !ok {
 		return d, nil
 	}
-	d.Armed, d.Held, d.Opens, d.NextRun = in.Armed, in.Held, in.Opens, in.NextRun
+	d.Held, d.Opens = in.Held, in.Opens
 	for _, timer := range in.Timers {
 		d.Timers = append(d.Timers, TimerStatus{timer.Stage, byText(timer.By), timer.Due, timer.Fired, timer.Count})
 	}
@@ -90,7 +88,7 @@ func (t *timer) inspect(rule string, limit int) (timing.Inspection, bool) {
 		return timing.Inspection{}, false
 	}
 	in, ok := t.m.Inspect(rule, limit)
-	in.Opens, in.NextRun = t.clock.machine(in.Opens), t.clock.machine(in.NextRun)
+	in.Opens = t.clock.machine(in.Opens)
 	for i := range in.Timers {
 		in.Timers[i].Due = t.clock.machine(in.Timers[i].Due)
 	}
@@ -121,7 +119,9 @@ func (t *timer) addTo(list []RuleStatus) {
 	}
 	for i := range list {
 		if s := t.m.State(list[i].Name); s != nil {
-			list[i].States, list[i].Suppressed = s.Len(), suppressedBy(s.Suppressed())
+			r := &list[i]
+			r.timed, r.States, r.Armed, r.Suppressed = true, s.Len(), s.Armed(), suppressedBy(s.Suppressed())
+			r.NextRun = t.clock.machine(s.NextRun())
 		}
 	}
 }

@@ -85,9 +85,13 @@ type RuleStatus struct {
 	ConditionError  string    `json:"condition_error,omitempty"` // the first of the present rules
 
 	// Of a rule with time fields: the values by which it counts or waits now,
-	// and what did not fire, by reason, since the process began.
+	// the timers that run, when its schedule has the next run, and what did not
+	// fire, by reason, since the process began.
 	States     int              `json:"states,omitempty"`
+	Armed      int              `json:"armed,omitempty"`
+	NextRun    time.Time        `json:"next_run,omitzero"`
 	Suppressed map[string]int64 `json:"suppressed,omitempty"`
+	timed      bool             // it has time fields
 }
 
 // ActionStatus is how an action is doing: a target, or a rule's own.

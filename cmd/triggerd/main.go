@@ -14,7 +14,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// Exit codes, as docs/cli.md lists them.
+// Exit codes.
 const (
 	exitOK      = 0
 	exitFailed  = 1

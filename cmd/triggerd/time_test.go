@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"net/http"
 	"strconv"
 	"strings"
 	"testing"
@@ -193,6 +195,15 @@ func TestStatusOfRule(t *testing.T) {
 	awaitAnswer(t, api, `(?m)^debounce +x +in (59m|1h).* +2$`, "status", "--rule", "settled")
 	awaitAnswer(t, api, `(?m)^next run +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d, in \ds$`, "status", "--rule", "each-second")
 	awaitAnswer(t, api, `(?m)^throttled +on +4 +2 +0 +2 +0 +0$`, "status")
+	metrics := metricsOf(t, api)
+	for _, want := range []string{
+		`triggerd_rule_timers{rule="silent"} 2`, `triggerd_rule_time_states{rule="throttled"} 1`,
+		`triggerd_rule_suppressed_total{reason="throttle",rule="throttled"} 2`, `triggerd_rule_next_run_timestamp_seconds{rule="each-second"} `,
+	} {
+		if !strings.Contains(metrics, want) {
+			t.Errorf("the metrics do not have %s:\n%s", want, metrics)
+		}
+	}
 	if _, err := ask(t, api, "status", "--rule", "nosuch"); err == nil || !strings.Contains(err.Error(), `rule "nosuch": not found`) {
 		t.Errorf("a rule that is not there: %v", err)
 	}
@@ -251,4 +262,18 @@ url = "%s/in"
 			t.Logf("%d timers", written)
 		})
 	}
+}
+
+func metricsOf(t *testing.T, api string) string {
+	t.Helper()
+	resp, err := http.Get("http://" + strings.TrimPrefix(api, "http://") + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
 }

@@ -44,8 +44,8 @@ func (m *Machine) Inspect(rule string, limit int) (Inspection, bool) {
 	if s == nil {
 		return Inspection{}, false
 	}
-	in := Inspection{Rule: s.rule, States: s.Len(), Held: len(s.queue.items), Suppressed: s.suppressed}
-	in.Opens, in.NextRun = s.due(stageHeld), s.due(stageRun)
+	in := Inspection{Rule: s.rule, States: s.Len(), Armed: s.Armed(), Held: len(s.queue.items), NextRun: s.NextRun(), Suppressed: s.suppressed}
+	in.Opens = s.due(stageHeld)
 	for _, st := range [...]stage{stageAbsent, stageDebounce, stageFor, stageBatch} {
 		if t := s.tables[st]; t != nil {
 			in.addTimers(t, limit)
@@ -58,6 +58,20 @@ func (m *Machine) Inspect(rule string, limit int) (Inspection, bool) {
 	}
 	return in, true
 }
+
+// Armed returns how many timers of Absent, Debounce, For and Batch run.
+func (s *State) Armed() int {
+	n := 0
+	for _, st := range [...]stage{stageAbsent, stageDebounce, stageFor, stageBatch} {
+		if t := s.tables[st]; t != nil {
+			n += t.armed
+		}
+	}
+	return n
+}
+
+// NextRun returns when the schedule has its next run, zero if there is none.
+func (s *State) NextRun() time.Time { return s.due(stageRun) }
 
 // due returns when the one timer of a stage is due.
 func (s *State) due(st stage) time.Time {
@@ -76,7 +90,6 @@ func (in *Inspection) addTimers(t *table, limit int) {
 			timer.Count = len(t.batches.at(slot).items)
 		}
 		if w.timer != 0 {
-			in.Armed++
 			timer.Due = timeOf(w.deadline)
 		}
 		in.Timers = keepFirst(in.Timers, timer, limit, sooner)

@@ -48,6 +48,7 @@ type table struct {
 	free  []uint32
 	n     int // states
 	fixed int // of these, that never give way
+	armed int // of these, whose timer runs
 
 	// The states: of a stage with timers in waits, of any other in nodes.
 	waits   slab[wait]
@@ -371,6 +372,7 @@ func (t *table) armAs(slot uint32, deadline int64, armed uint64) {
 func (t *table) start(slot uint32) {
 	w := t.waits.at(slot)
 	if w.timer == 0 {
+		t.armed++
 		w.timer = t.heap().add(w.deadline, w.armed, ref{t.id, slot}) + 1
 	} else {
 		t.heap().sooner(w.timer-1, w.deadline, w.armed)
@@ -381,6 +383,7 @@ func (t *table) disarm(slot uint32) {
 	if w := t.waits.at(slot); w.timer != 0 {
 		t.heap().remove(w.timer - 1)
 		w.timer = 0
+		t.armed--
 	}
 }
 
