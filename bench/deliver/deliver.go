@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"os"
@@ -24,6 +25,7 @@ type sink struct {
 	url    string
 	slow   time.Duration // of /slow
 	got    atomic.Int64  // at /good, without those that came twice
+	bytes  atomic.Int64  // of the bodies of these
 	twice  atomic.Int64
 	wrong  atomic.Int64
 	target int64
@@ -71,6 +73,7 @@ func (s *sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case n < last:
 		s.wrong.Add(1)
 	default:
+		s.bytes.Add(int64(len(body)))
 		if s.got.Add(1) == s.target {
 			close(s.done)
 		}
@@ -108,6 +111,9 @@ func deliver(dir string) error {
 		}
 	}
 	alone := median(floor)
+	if size := median(waiting).size; math.Abs(alone.size-size) > 8 {
+		return fmt.Errorf("the bodies of resty alone have %.0f bytes, those delivered %.0f: these are not the same requests", alone.size, size)
+	}
 	report("resty alone, the same requests", alone.perSecond, "requests/s")
 	report("  processor time of each", alone.cpu, "µs")
 	for _, part := range []struct {
@@ -127,6 +133,7 @@ func deliver(dir string) error {
 type rate struct {
 	perSecond float64
 	cpu       float64 // µs of processor time for each, of this process: the server's too
+	size      float64 // bytes of a body
 }
 
 // medianRatio is the median of the rounds' ratios: what else the machine is busy
@@ -154,8 +161,11 @@ type timer struct {
 
 func newTimer() timer { return timer{time.Now(), cpuTime()} }
 
-func (t timer) rate(n int) rate {
-	return rate{float64(n) / time.Since(t.began).Seconds(), float64((cpuTime() - t.cpu).Microseconds()) / float64(n)}
+func (t timer) rate(n int, hook *sink) rate {
+	return rate{
+		float64(n) / time.Since(t.began).Seconds(), float64((cpuTime() - t.cpu).Microseconds()) / float64(n),
+		float64(hook.bytes.Load()) / float64(n),
+	}
 }
 
 func cpuTime() time.Duration {
@@ -215,12 +225,15 @@ func deliverOnce(dir string, n int, wait bool) (rate, error) {
 	case <-time.After(2 * time.Minute):
 		return rate{}, fmt.Errorf("%d of %d delivered after two minutes: %+v", hook.got.Load(), n, r.Stats())
 	}
-	got := t.rate(n)
+	got := t.rate(n, hook)
 	if wrong, twice := hook.wrong.Load(), hook.twice.Load(); wrong+twice > 0 {
 		return rate{}, fmt.Errorf("%d out of order, %d twice", wrong, twice)
 	}
 	return got, r.close()
 }
+
+// sameBody is the body of a firing, as triggerd writes it.
+const sameBody = `{"specversion":"1.0","id":"%s:%d/0:good0/good0","type":"redis.key.changed","source":"redis://bench/0","subject":"good0:%d","time":"%s","datacontenttype":"application/json","data":{"rule":"good0","event":"set","cause":"command","command":"SET","args":["good0:%d","%s","%d"],"db":0,"key":"good0:%d","key_type":"string","before":null,"after":null,"unknown":["before","after"],"changed":[],"ttl_ms":null,"params":{},"tx":null,"origin":"stream","replid":"%s","offset":%d,"attempt":1,"truncated":false}}`
 
 // restyAlone sends the same requests with as many connections and the same
 // settings, among them the timeout, as the healthy endpoints have.
@@ -243,7 +256,7 @@ func restyAlone(n int) (rate, error) {
 	for range workers {
 		wg.Go(func() {
 			for i := next.Add(1); i <= int64(n); i = next.Add(1) {
-				body := fmt.Appendf(nil, `{"specversion":"1.0","id":"%s:%d/0:good0/good0","type":"redis.set","source":"redis://bench","time":"2026-01-01T00:00:00.000000Z","datacontenttype":"application/json","data":{"rule":"good0","event":"set","db":0,"key":"k%d","command":"SET","args":["k","%s","%d"],"replid":"%s","offset":%d,"origin":"stream","attempt":1}}`, replID, i, i, value, i, replID, i)
+				body := fmt.Appendf(nil, sameBody, replID, i, i%25_000, time.Now().UTC().Format("2006-01-02T15:04:05.000Z"), i%25_000, value, i, i%25_000, replID, i)
 				ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
 				res, err := client.R().SetContext(ctx).
 					SetHeader("Content-Type", "application/cloudevents+json").SetHeader("Webhook-Id", fmt.Sprintf("%s:%d/0:good0/good0", replID, i)).
@@ -265,7 +278,7 @@ func restyAlone(n int) (rate, error) {
 	if f := failed.Load(); f > 0 {
 		return rate{}, fmt.Errorf("%d requests of resty alone failed", f)
 	}
-	return t.rate(n), nil
+	return t.rate(n, hook), nil
 }
 
 // waiting measures what a process takes that finds a million firings, and when

@@ -29,9 +29,12 @@ func (s *Store) engineOptions(fs vfs.FS) *pebble.Options {
 		CacheSize:                   cacheSize,
 		MemTableSize:                memTableSize,
 		MemTableStopWritesThreshold: 3,
-		L0StopWritesThreshold:       24,
-		CompactionConcurrencyRange:  func() (int, int) { return 1, 2 },
-		Logger:                      engineLogger{s},
+		// Most records are removed soon: the later what has been flushed is
+		// merged, the less of it is still there. Twice the default.
+		L0CompactionThreshold:      8,
+		L0StopWritesThreshold:      24,
+		CompactionConcurrencyRange: func() (int, int) { return 1, 2 },
+		Logger:                     engineLogger{s},
 		EventListener: &pebble.EventListener{
 			BackgroundError: s.backgroundError,
 			DataCorruption: func(info pebble.DataCorruptionInfo) {
