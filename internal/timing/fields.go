@@ -20,24 +20,24 @@ func (in *fields) byte() byte {
 
 func (in *fields) uvarint() uint64 {
 	v, n := binary.Uvarint(in.b)
-	if n <= 0 {
-		in.bad = true
-		in.b = nil
-		return 0
-	}
-	in.b = in.b[n:]
+	in.skip(n)
 	return v
 }
 
 func (in *fields) varint() int64 {
 	v, n := binary.Varint(in.b)
+	in.skip(n)
+	return v
+}
+
+// skip drops a number of n bytes. It was not one, and is 0, if n is not
+// positive.
+func (in *fields) skip(n int) {
 	if n <= 0 {
-		in.bad = true
-		in.b = nil
-		return 0
+		in.bad, in.b = true, nil
+		return
 	}
 	in.b = in.b[n:]
-	return v
 }
 
 // count reads a varint that counts something.
