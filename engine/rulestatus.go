@@ -21,15 +21,17 @@ type RuleDetail struct {
 
 // TimerStatus is one timer.
 type TimerStatus struct {
-	Stage string    `json:"stage"` // absent, debounce, for or batch
-	By    string    `json:"by"`
-	Due   time.Time `json:"due,omitzero"` // zero: it has fired, and waits for what ends that
-	Fired bool      `json:"fired"`
-	Count int       `json:"count"` // matches that wait for it
+	Stream string    `json:"stream"`
+	Stage  string    `json:"stage"` // absent, debounce, for or batch
+	By     string    `json:"by"`
+	Due    time.Time `json:"due,omitzero"` // zero: it has fired, and waits for what ends that
+	Fired  bool      `json:"fired"`
+	Count  int       `json:"count"` // matches that wait for it
 }
 
 // WindowCount is how many matches, or firings, are in a window.
 type WindowCount struct {
+	Stream     string `json:"stream"`
 	Stage      string `json:"stage"` // count or throttle
 	By         string `json:"by"`
 	Count      int    `json:"count"`
@@ -45,20 +47,23 @@ func (e *Engine) InspectRule(name string, limit int) (*RuleDetail, error) {
 		return nil, err
 	}
 	d := &RuleDetail{RuleStatus: *status}
-	t := e.timing.Load()
-	if t == nil {
-		return d, nil
-	}
-	in, ok := t.inspect(name, limit)
-	if !ok {
-		return d, nil
-	}
-	d.Held, d.Opens = in.Held, in.Opens
-	for _, timer := range in.Timers {
-		d.Timers = append(d.Timers, TimerStatus{timer.Stage, byText(timer.By), timer.Due, timer.Fired, timer.Count})
-	}
-	for _, c := range in.Counts {
-		d.Windows = append(d.Windows, WindowCount{c.Stage, byText(c.By), c.Count, c.Suppressed})
+	for _, s := range e.streams {
+		t := s.shown.Load()
+		if t == nil {
+			continue
+		}
+		in, ok := t.inspect(name, limit)
+		if !ok {
+			continue
+		}
+		d.Held += in.Held
+		d.Opens = earlier(d.Opens, in.Opens)
+		for _, timer := range in.Timers {
+			d.Timers = append(d.Timers, TimerStatus{s.name, timer.Stage, byText(timer.By), timer.Due, timer.Fired, timer.Count})
+		}
+		for _, c := range in.Counts {
+			d.Windows = append(d.Windows, WindowCount{s.name, c.Stage, byText(c.By), c.Count, c.Suppressed})
+		}
 	}
 	return d, nil
 }
@@ -120,8 +125,16 @@ func (t *timer) addTo(list []RuleStatus) {
 	for i := range list {
 		if s := t.m.State(list[i].Name); s != nil {
 			r := &list[i]
-			r.timed, r.States, r.Armed, r.Suppressed = true, s.Len(), s.Armed(), suppressedBy(s.Suppressed())
-			r.NextRun = t.clock.machine(s.NextRun())
+			r.timed = true
+			r.States += s.Len()
+			r.Armed += s.Armed()
+			for reason, n := range suppressedBy(s.Suppressed()) {
+				if r.Suppressed == nil {
+					r.Suppressed = map[string]int64{}
+				}
+				r.Suppressed[reason] += n
+			}
+			r.NextRun = earlier(r.NextRun, t.clock.machine(s.NextRun()))
 		}
 	}
 }

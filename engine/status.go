@@ -22,8 +22,11 @@ type Status struct {
 	Started time.Time `json:"started"` // when the engine was made
 	Ready   string    `json:"ready"`   // "ok", or why it is not ready; see Engine.Ready
 
-	Source SourceStatus `json:"source"`
-	Counts Stats        `json:"counts"`
+	// Streams are those that are followed; Source is the only one, nil where
+	// there are several.
+	Source  *StreamStatus  `json:"source,omitempty"`
+	Streams []StreamStatus `json:"streams"`
+	Counts  Stats          `json:"counts"`
 
 	MaxPending int            `json:"max_pending"`
 	Rules      []RuleStatus   `json:"rules"`   // in file order
@@ -38,19 +41,22 @@ type Status struct {
 	Reload ReloadStatus `json:"reload"`
 }
 
-// SourceStatus is how the stream is doing.
+// StreamStatus is how a stream is doing.
 //
 // A server sends what it has at once, and something every ten seconds, so
 // LastData tells if the stream is alive.
-type SourceStatus struct {
+type StreamStatus struct {
+	Name           string    `json:"name"`
 	State          string    `json:"state"` // connecting, syncing, streaming, waiting, stopped
 	Since          time.Time `json:"since"` // when State began
 	Server         string    `json:"server"`
 	ReplID         string    `json:"replid"`
-	Offset         int64     `json:"offset"`       // last byte received
-	SavedOffset    int64     `json:"saved_offset"` // what is on disk, as firings and position
-	LagBytes       int64     `json:"lag_bytes"`    // received, and not on disk yet
-	Saved          string    `json:"saved"`        // the position that the next start resumes at; "" if none is
+	Offset         int64     `json:"offset"`          // as ReceivedOffset
+	ReceivedOffset int64     `json:"received_offset"` // last byte read from the server
+	HandledOffset  int64     `json:"handled_offset"`  // last byte whose events are matched, and their firings planned
+	SavedOffset    int64     `json:"saved_offset"`    // what is on disk, as firings and position
+	LagBytes       int64     `json:"lag_bytes"`       // received, and not on disk yet
+	Saved          string    `json:"saved"`           // the position that the next start resumes at; "" if none is
 	SavedAt        time.Time `json:"saved_at,omitzero"`
 	LastData       time.Time `json:"last_data,omitzero"`
 	LastError      string    `json:"last_error,omitempty"` // why the last connection ended
@@ -67,6 +73,20 @@ type SourceStatus struct {
 	// nil: not known, or, where BacklogBytes is, without end.
 	BacklogBytes   int64    `json:"backlog_bytes,omitempty"`
 	BacklogSeconds *float64 `json:"backlog_seconds,omitempty"`
+
+	Stats StreamStats `json:"counts"`
+}
+
+// StreamStats counts what came of one stream, since the process began.
+type StreamStats struct {
+	Records int64 `json:"records"` // commands and snapshot keys read
+	Bytes   int64 `json:"bytes"`   // of these commands, on the wire
+	Events  int64 `json:"events"`  // changes of keys they made
+	Gaps    int64 `json:"gaps"`    // full resyncs that missed something
+
+	MirrorKeys  int64 `json:"mirror_keys"`  // keys that are kept for rules
+	MirrorBytes int64 `json:"mirror_bytes"` // memory for them, estimated
+	ValuesLost  int64 `json:"values_lost"`  // times that a value became unknown
 }
 
 // RuleStatus is how a rule is doing. Counts begin when the process does, and
@@ -166,11 +186,15 @@ func (e *Engine) ReloadFailed(err error) { e.reloads.note("", err) }
 // Ready returns why the engine is not ready to do its work, and nil if it is:
 // if it reads the stream and its store takes firings.
 func (e *Engine) Ready() error {
-	if s := e.cfg.Source.Status(); s.State != source.Streaming {
-		if s.LastError != "" {
+	for _, stream := range e.streams {
+		s := stream.src.Status()
+		switch {
+		case s.State == source.Streaming:
+		case s.LastError != "":
 			return fmt.Errorf("not attached to %s: %s, last error: %s", s.Addr, s.State, s.LastError)
+		default:
+			return fmt.Errorf("not attached to %s: %s", s.Addr, s.State)
 		}
-		return fmt.Errorf("not attached to %s: %s", s.Addr, s.State)
 	}
 	return e.store.Full()
 }
@@ -181,7 +205,12 @@ func (e *Engine) Status() (*Status, error) {
 	if err := e.Ready(); err != nil {
 		s.Ready = err.Error()
 	}
-	s.Source = e.sourceStatus()
+	for _, stream := range e.streams {
+		s.Streams = append(s.Streams, stream.status())
+	}
+	if len(s.Streams) == 1 {
+		s.Source = &s.Streams[0]
+	}
 	paused := e.pausedSince()
 	s.Rules = e.ruleStatus(paused)
 	var err error
@@ -204,24 +233,25 @@ func (e *Engine) Status() (*Status, error) {
 	return s, nil
 }
 
-func (e *Engine) sourceStatus() SourceStatus {
-	st := e.cfg.Source.Status()
-	saved, at := e.outbox.savedPosition()
-	s := SourceStatus{
-		State: string(st.State), Since: st.Since, Server: st.Addr, ReplID: st.ReplID, Offset: st.Offset, LastData: st.LastData, LastError: st.LastError,
+func (s *stream) status() StreamStatus {
+	st := s.src.Status()
+	saved, at := s.e.outbox.savedPosition()
+	out := StreamStatus{
+		Name: s.name, State: string(st.State), Since: st.Since, Server: st.Addr, ReplID: st.ReplID,
+		Offset: st.Offset, ReceivedOffset: st.Offset, HandledOffset: s.handled.Load(), LastData: st.LastData, LastError: st.LastError,
 		Connects: st.Connects, FullResyncs: st.FullResyncs, PartialResyncs: st.PartialResyncs, Gaps: st.Gaps,
-		ProtocolErrors: st.ProtocolErrors, SnapshotErrors: st.SnapshotErrors, BacklogBytes: st.Backlog.Bytes,
+		ProtocolErrors: st.ProtocolErrors, SnapshotErrors: st.SnapshotErrors, BacklogBytes: st.Backlog.Bytes, Stats: s.stats(),
 	}
 	if saved.IsZero() {
-		return s
+		return out
 	}
 	if left, known := st.Backlog.Left(saved.Offset, time.Now()); known {
 		seconds := left.Seconds()
-		s.BacklogSeconds = &seconds
+		out.BacklogSeconds = &seconds
 	}
-	s.Saved, s.SavedOffset, s.SavedAt = saved.String(), saved.Offset, at
-	s.LagBytes = max(0, st.Offset-saved.Offset)
-	return s
+	out.Saved, out.SavedOffset, out.SavedAt = saved.String(), saved.Offset, at
+	out.LagBytes = max(0, st.Offset-saved.Offset)
+	return out
 }
 
 func (o *outbox) savedPosition() (source.Position, time.Time) {
@@ -257,8 +287,10 @@ func (e *Engine) ruleStatus(paused map[string]time.Time) []RuleStatus {
 			list[i].ConditionError = *text
 		}
 	}
-	if t := e.timing.Load(); t != nil {
-		t.addTo(list)
+	for _, s := range e.streams {
+		if t := s.shown.Load(); t != nil {
+			t.addTo(list)
+		}
 	}
 	return list
 }

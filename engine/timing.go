@@ -18,7 +18,7 @@ import (
 
 // timer has the reader's matches wait for what their rules say of time.
 type timer struct {
-	r       *reader
+	stream  *stream
 	gen     *generation
 	clock   clock
 	states  map[*rules.Rule]*timing.State
@@ -46,7 +46,7 @@ func (t *timer) use(gen *generation, now time.Time) {
 	t.gen = gen
 	var list []*timing.Rule
 	for _, r := range gen.set.Rules {
-		if r.Enabled && r.Time != nil {
+		if t.follows(r) {
 			list = append(list, r.Time)
 		}
 	}
@@ -61,10 +61,17 @@ func (t *timer) use(gen *generation, now time.Time) {
 	t.report("rules with time fields after a reload", t.m.SetRules(list, t.clock.now(now)))
 	t.states = make(map[*rules.Rule]*timing.State, len(list))
 	for _, r := range gen.set.Rules {
-		if r.Enabled && r.Time != nil {
+		if t.follows(r) {
 			t.states[r] = t.m.State(r.Name)
 		}
 	}
+}
+
+// follows reports whether a rule has time fields that this stream keeps. A
+// schedule is the first stream's: each run is to be made once.
+func (t *timer) follows(r *rules.Rule) bool {
+	s := t.stream
+	return r.Enabled && r.Time != nil && (r.Schedule == nil || s == s.e.streams[0])
 }
 
 // report tells what became of the state of rules.
@@ -74,7 +81,7 @@ func (t *timer) report(msg string, fates []timing.Fate) {
 		if !f.Kept {
 			level, what = slog.LevelWarn, "dropped: the rule is gone, or its time fields have changed"
 		}
-		t.r.e.log.Log(context.Background(), level, msg, "rule", f.Rule, "state", what, "values", f.States, "waiting", f.Waiting)
+		t.stream.e.log.Log(context.Background(), level, msg, "rule", f.Rule, "state", what, "values", f.States, "waiting", f.Waiting)
 	}
 }
 
@@ -126,7 +133,7 @@ func (t *timer) advance(rec *source.Record) {
 	if t.m == nil {
 		return
 	}
-	if rec.Kind == source.Heartbeat || rec.Kind == source.Attached { // each ten seconds, at least
+	if rec.Kind == source.Heartbeat || rec.Kind == source.Woken || rec.Kind == source.Attached { // each ten seconds, at least
 		t.setWall()
 	}
 	now, seen := t.clock.now(rec.Time), t.clock.now(t.clock.seen)
@@ -150,7 +157,7 @@ func (t *timer) advance(rec *source.Record) {
 		for i := range t.firings {
 			t.plan(&t.firings[i], nil, nil)
 		}
-		t.r.flushFired(rec)
+		t.stream.flushFired(rec)
 	}
 }
 
@@ -165,7 +172,7 @@ func (t *timer) setWall() {
 // plan makes the firings of what fired: by the match in hand, of which owned is
 // the event, or nil.
 func (t *timer) plan(f *timing.Firing, m *rules.Match, owned *event.Event) {
-	rule := t.r.gen.byName[f.Rule.Name]
+	rule := t.stream.gen.byName[f.Rule.Name]
 	out := actions.Firing{Event: owned, Timing: event.Timing{By: f.By, Suppressed: f.Suppressed}}
 	id := ""
 	switch {
@@ -173,8 +180,8 @@ func (t *timer) plan(f *timing.Firing, m *rules.Match, owned *event.Event) {
 		out.Event = t.clockEvent(event.Schedule, f)
 		id = "clock:" + strconv.FormatInt(f.Tag, 10) + "/0"
 		out.Summary = t.summary(f.Summary)
-		t.r.e.counts.matches.Add(1)
-		t.r.gen.states[rule].matches.Add(1)
+		t.stream.counts.matches.Add(1)
+		t.stream.gen.states[rule].matches.Add(1)
 	case len(f.Items) == 0 && owned == nil: // what was expected never came
 		out.Event = t.clockEvent(event.Absent, f)
 		id = absentID(f.Tag, f.By)
@@ -207,7 +214,7 @@ func (t *timer) plan(f *timing.Firing, m *rules.Match, owned *event.Event) {
 	if r := f.Rule; r.Count.Over > 0 || r.Debounce.Wait > 0 || r.Batch.Max > 0 {
 		out.Count, out.First, out.Last = f.Count, f.First, f.Last
 	}
-	t.r.plan(rule, id, out)
+	t.stream.plan(rule, id, out)
 }
 
 // item makes what was kept whole again.
@@ -215,9 +222,9 @@ func (t *timer) item(f *timing.Firing, it *timing.Item) (event.Item, bool) {
 	if it.Data == nil {
 		return event.Item{Event: t.clockEvent(event.Absent, f), ID: absentID(it.Tag, it.By)}, true
 	}
-	ev, params, err := t.recall(t.r.gen.byName[f.Rule.Name], it.Data)
+	ev, params, err := t.recall(t.stream.gen.byName[f.Rule.Name], it.Data)
 	if err != nil {
-		t.r.e.log.Error("a match that was kept cannot be read, it does not fire", "rule", f.Rule.Name, "err", err)
+		t.stream.e.log.Error("a match that was kept cannot be read, it does not fire", "rule", f.Rule.Name, "err", err)
 		return event.Item{}, false
 	}
 	id := eventID(ev)
@@ -233,7 +240,7 @@ func (t *timer) recall(rule *rules.Rule, data []byte) (ev *event.Event, params m
 	if ev, err = parseMatch(data); err != nil {
 		return nil, nil, err
 	}
-	ev.Source = t.r.addr
+	ev.Source = t.stream.addr
 	if rule != nil {
 		m := rules.Match{Rule: rule, Event: ev}
 		params = m.Params()
@@ -243,7 +250,7 @@ func (t *timer) recall(rule *rules.Rule, data []byte) (ev *event.Event, params m
 
 // clockEvent is an event of no key.
 func (t *timer) clockEvent(name string, f *timing.Firing) *event.Event {
-	return &event.Event{Name: name, Origin: event.FromClock, Time: f.At, Source: t.r.addr}
+	return &event.Event{Name: name, Origin: event.FromClock, Time: f.At, Source: t.stream.addr}
 }
 
 // absentID is what the IDs of firings begin with that tell of an absence.
@@ -260,9 +267,9 @@ func (t *timer) summary(lines []timing.Line) []event.Line {
 		if l.Data == nil {
 			continue
 		}
-		ev, params, err := t.recall(t.r.gen.byName[l.Rule], l.Data)
+		ev, params, err := t.recall(t.stream.gen.byName[l.Rule], l.Data)
 		if err != nil {
-			t.r.e.log.Error("the last event of a summary cannot be read", "rule", l.Rule, "err", err)
+			t.stream.e.log.Error("the last event of a summary cannot be read", "rule", l.Rule, "err", err)
 			continue
 		}
 		out[i].Event, out[i].Params = ev, params
@@ -320,7 +327,7 @@ func (t *timer) restore(st *store.Store, ch *changes) error {
 			return err
 		}
 		if err := t.m.Restore(entry.Key, entry.Value); err != nil {
-			t.r.e.log.Error("state of a rule with time fields cannot be read, it begins anew", "err", err)
+			t.stream.e.log.Error("state of a rule with time fields cannot be read, it begins anew", "err", err)
 		}
 	}
 	t.report("rules with time fields after the start", t.m.Restored())

@@ -271,7 +271,7 @@ func TestRecordingThatEndsInsideATransaction(t *testing.T) {
 	s := NewStream(strings.NewReader(cmd("SET a 1", "MULTI", "SET b 2")), "test")
 	n := 0
 	var last error
-	for _, err := range s.Records(t.Context(), Position{}) {
+	for _, err := range s.Records(t.Context(), Position{}, nil) {
 		if last = err; err == nil {
 			n++
 		}

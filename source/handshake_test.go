@@ -39,7 +39,7 @@ func converse(t testing.TB, said string, chunk int, from Position, wantKeys bool
 		t.Fatal(err)
 	}
 	var o outcome
-	n := session{s: s, pos: from, yield: func(r *Record) bool {
+	n := session{s: s, pos: from, consumer: nobody{}, yield: func(r *Record) bool {
 		o.recs = append(o.recs, see(r))
 		return true
 	}}
@@ -150,7 +150,7 @@ func TestMarkSplitAtEveryByte(t *testing.T) {
 	for cut := 1; cut < len(said); cut++ {
 		s, _ := NewReplica(Config{URL: "redis://h"})
 		var kinds []Kind
-		n := session{s: s, yield: func(r *Record) bool { kinds = append(kinds, r.Kind); return true }}
+		n := session{s: s, consumer: nobody{}, yield: func(r *Record) bool { kinds = append(kinds, r.Kind); return true }}
 		conn := struct {
 			net.Conn
 			io.Reader

@@ -41,7 +41,7 @@ func newFeed() *feed {
 	}}
 }
 
-func (f *feed) Records(ctx context.Context, _ source.Position) iter.Seq2[*source.Record, error] {
+func (f *feed) Records(ctx context.Context, _ source.Position, _ source.Consumer) iter.Seq2[*source.Record, error] {
 	return func(yield func(*source.Record, error) bool) {
 		for {
 			select {
@@ -485,14 +485,15 @@ func TestMetrics(t *testing.T) {
 	text := string(body)
 	for _, want := range []string{
 		`triggerd_build_info{goversion="go`,
-		"triggerd_replication_connected 1",
-		"triggerd_replication_offset_bytes 200",
-		"triggerd_replication_saved_offset_bytes 200",
-		"triggerd_replication_lag_bytes 0",
-		`triggerd_replication_resyncs_total{kind="partial"} 1`,
-		"triggerd_replication_gaps_total 0",
+		`triggerd_replication_connected{stream="standalone"} 1`,
+		`triggerd_replication_offset_bytes{stream="standalone"} 200`,
+		`triggerd_replication_handled_offset_bytes{stream="standalone"} 200`,
+		`triggerd_replication_saved_offset_bytes{stream="standalone"} 200`,
+		`triggerd_replication_lag_bytes{stream="standalone"} 0`,
+		`triggerd_replication_resyncs_total{kind="partial",stream="standalone"} 1`,
+		`triggerd_replication_gaps_total{stream="standalone"} 0`,
 		"triggerd_replication_data_age_seconds",
-		"triggerd_events_total 2",
+		`triggerd_events_total{stream="standalone"} 2`,
 		`triggerd_rule_matches_total{rule="stock"} 2`,
 		`triggerd_rule_firings_total{rule="stock"} 2`,
 		`triggerd_rule_skipped_total{reason="dry_run",rule="crm"} 0`,
