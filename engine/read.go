@@ -48,6 +48,13 @@ func (s *stream) interpret(rec *source.Record) {
 	}
 }
 
+// rest makes further events of the record's command, and reports whether there
+// are any.
+func (s *stream) rest() bool {
+	s.events = s.in.Rest(s.events[:0])
+	return len(s.events) > 0
+}
+
 // tellStats tells the interpreter's counts now and then, and makes no room for
 // more events than there are likely to be.
 func (s *stream) tellStats(rec *source.Record) {

@@ -150,8 +150,9 @@ func (s *stream) handle(rec *source.Record) {
 	s.interpret(rec)
 	s.profile.interpreted()
 	s.timing.advance(rec)
-	if len(s.events) > 0 {
+	for len(s.events) > 0 || s.rest() {
 		s.fire()
+		s.events = s.events[:0]
 	}
 	s.pass(rec)
 	s.handled.Store(rec.Offset)
