@@ -71,27 +71,6 @@ type Engine struct {
 	reloads reloads
 }
 
-// Stats counts what an engine has done since it was made.
-type Stats struct {
-	Records    int64 `json:"records"`  // commands and snapshot keys read
-	Bytes      int64 `json:"bytes"`    // of these commands, on the wire
-	Events     int64 `json:"events"`   // changes of keys they made
-	Matches    int64 `json:"matches"`  // rules that matched them
-	DryRuns    int64 `json:"dry_runs"` // of these, in rules that only count
-	Firings    int64 `json:"firings"`  // deliveries planned
-	Delivered  int64 `json:"delivered"`
-	Failed     int64 `json:"failed"`     // attempts that failed
-	GivenUp    int64 `json:"given_up"`   // firings not delivered in all their attempts
-	Dropped    int64 `json:"dropped"`    // firings not even attempted, since too many waited
-	Superseded int64 `json:"superseded"` // firings not even attempted, or not again, since of those of a key only the last is wanted
-	Pending    int64 `json:"pending"`    // firings that wait now
-	Gaps       int64 `json:"gaps"`       // full resyncs that missed something
-
-	MirrorKeys  int64 `json:"mirror_keys"`  // keys that are kept for rules
-	MirrorBytes int64 `json:"mirror_bytes"` // memory for them, estimated
-	ValuesLost  int64 `json:"values_lost"`  // times that a value became unknown
-}
-
 // New makes an Engine. Rules whose actions cannot be made are an error.
 func New(cfg Config) (*Engine, error) {
 	cfg.Start = cmp.Or(cfg.Start, "resume")

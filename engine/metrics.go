@@ -252,7 +252,7 @@ func (m metricSink) rule(r *RuleStatus) {
 	for reason, n := range r.Suppressed {
 		m.count(descSuppressed, n, r.Name, reason)
 	}
-	if r.timed {
+	if r.Timed {
 		m.gauge(descStates, float64(r.States), r.Name)
 		m.gauge(descArmed, float64(r.Armed), r.Name)
 	}

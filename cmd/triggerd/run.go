@@ -145,7 +145,7 @@ func (o *runOptions) newServer(set *rules.Set, e *engine.Engine, log *slog.Logge
 	}
 	return web.New(web.Config{
 		Listen: listen, Token: cmp.Or(os.Getenv("TRIGGERD_TOKEN"), set.HTTP.Token),
-		Engine: e, Version: versionString(), Pprof: o.pprof, Logger: log,
+		Daemon: e, Metrics: metricsHandler(e.Collector()), Version: versionString(), Pprof: o.pprof, Logger: log,
 	})
 }
 

@@ -15,7 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"triggerd/engine"
+	"triggerd/internal/admin"
 	"triggerd/internal/web"
 )
 
@@ -147,7 +147,7 @@ func showStatus(out io.Writer, s *web.Status) {
 
 // showStream says how one stream is doing. Its name is told where there are
 // several.
-func showStream(say func(what, format string, args ...any), src *engine.StreamStatus, s *web.Status) {
+func showStream(say func(what, format string, args ...any), src *admin.StreamStatus, s *web.Status) {
 	name := ""
 	if len(s.Streams) > 1 {
 		name = src.Name + ": "
@@ -167,7 +167,7 @@ func showStream(say func(what, format string, args ...any), src *engine.StreamSt
 	}
 }
 
-func lastData(src *engine.StreamStatus, now time.Time) string {
+func lastData(src *admin.StreamStatus, now time.Time) string {
 	if src.LastData.IsZero() {
 		return "nothing received yet"
 	}
@@ -198,7 +198,7 @@ func showActions(out io.Writer, s *web.Status) error {
 }
 
 // lastError is shown as long as nothing has succeeded since.
-func lastError(a *engine.ActionStatus, now time.Time) string {
+func lastError(a *admin.ActionStatus, now time.Time) string {
 	if a.LastError == "" || a.LastSuccess.After(a.LastErrorAt) {
 		return ""
 	}
@@ -210,7 +210,7 @@ func count(n int64) string { return strconv.FormatInt(n, 10) }
 func showRules(out io.Writer, s *web.Status, all bool) error {
 	shown := s.Rules
 	if !all {
-		shown = slices.DeleteFunc(slices.Clone(shown), func(r engine.RuleStatus) bool {
+		shown = slices.DeleteFunc(slices.Clone(shown), func(r admin.RuleStatus) bool {
 			return r.Matches == 0 && r.ConditionErrors == 0 && r.PausedSince.IsZero()
 		})
 	}
@@ -236,14 +236,14 @@ func showRules(out io.Writer, s *web.Status, all bool) error {
 }
 
 // suppressed is how much a rule's time fields held back.
-func suppressed(r *engine.RuleStatus) (n int64) {
+func suppressed(r *admin.RuleStatus) (n int64) {
 	for _, by := range r.Suppressed {
 		n += by
 	}
 	return n
 }
 
-func ruleState(r *engine.RuleStatus, now time.Time) string {
+func ruleState(r *admin.RuleStatus, now time.Time) string {
 	switch {
 	case !r.Enabled:
 		return "disabled"
@@ -256,7 +256,7 @@ func ruleState(r *engine.RuleStatus, now time.Time) string {
 }
 
 // headroom says how long triggerd may be away.
-func headroom(src *engine.StreamStatus) string {
+func headroom(src *admin.StreamStatus) string {
 	if src.BacklogSeconds == nil {
 		return "and nothing is written to it"
 	}

@@ -14,9 +14,10 @@ import (
 // allowed names, for each package, the packages of this module that it may
 // import. What is not here may import none of them.
 var allowed = map[string][]string{
-	"cmd/triggerd":          {"internal/web", "engine", "rules", "source", "rdb", "actions", "examples", "internal/event", "internal/store", "internal/servers"},
-	"internal/web":          {"engine"},
-	"engine":                {"source", "rules", "actions", "internal/store", "internal/keyspace", "internal/event", "internal/timing"},
+	"cmd/triggerd":          {"internal/web", "internal/admin", "engine", "rules", "source", "rdb", "actions", "examples", "internal/event", "internal/store", "internal/servers"},
+	"internal/web":          {"internal/admin"},
+	"internal/admin":        {},
+	"engine":                {"source", "rules", "actions", "internal/admin", "internal/store", "internal/keyspace", "internal/event", "internal/timing"},
 	"source":                {"rdb", "internal/resp"},
 	"rules":                 {"internal/event", "internal/timing"},
 	"actions":               {"internal/event"},
@@ -33,7 +34,7 @@ var allowed = map[string][]string{
 var homes = map[string][]string{
 	"github.com/cockroachdb/pebble/v2":    {"internal/store"},
 	"github.com/tidwall/btree":            {"internal/keyspace"},
-	"github.com/prometheus/client_golang": {"engine", "internal/web"},
+	"github.com/prometheus/client_golang": {"engine", "cmd/triggerd"},
 	"golang.org/x/oauth2":                 {"actions"},
 	"github.com/expr-lang/expr":           {"rules"},
 	"github.com/robfig/cron/v3":           {"rules"},
