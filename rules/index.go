@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"triggerd/internal/event"
+	"triggerd/internal/glob"
 )
 
 // An index finds the few rules that an event may match: by its key, with a
@@ -18,18 +19,17 @@ type index struct {
 	exact  map[string]*group // by the whole key
 	sizes  uint64            // lengths of those keys: see sizeBit
 	globs  []globGroup
-	dfa    *automaton
-	hits   []int32  // of the automaton, for the event at hand
+	finder *glob.Finder
+	hits   []int32  // of the finder, for the event at hand
 	tried  []uint32 // by rule: the event that it was last checked for
 	now    uint32   // number of the event at hand
 	kept   int      // what was in the slice before the matches of the event at hand
 	digits []byte   // its database in decimal
 }
 
-// globGroup is the rules that wait for one glob.
+// globGroup is the rules that wait for the keys of one pattern.
 type globGroup struct {
-	glob  *glob // nil if nobody asks for it: it need not be checked, and captures nothing
-	check bool  // the automaton finds more than the glob matches
+	capturing *glob.Pattern // the pattern, if it captures
 	group
 }
 
@@ -68,7 +68,7 @@ func newIndex(set *Set, conjuncts [][]conjunct) *index {
 	var anyKey []entry
 	exact := map[string][]entry{}
 	byGlob := map[string][]entry{}
-	globs := map[string]*glob{}
+	patterns := map[string]*glob.Pattern{}
 	for i, list := range conjuncts {
 		for _, c := range list {
 			e := entry{ref{int32(i), c.field && c.keys != nil}, c.equal}
@@ -79,13 +79,13 @@ func newIndex(set *Set, conjuncts [][]conjunct) *index {
 				anyKey = append(anyKey, e)
 			}
 			for _, g := range c.keys {
-				if g.literal {
-					exact[g.bytes()] = append(exact[g.bytes()], e)
+				if key, ok := g.Key(); ok {
+					exact[key] = append(exact[key], e)
 					continue
 				}
-				t := g.text()
-				byGlob[t] = append(byGlob[t], e)
-				globs[t] = g
+				id := g.Identity()
+				byGlob[id] = append(byGlob[id], e)
+				patterns[id] = g
 			}
 		}
 	}
@@ -95,29 +95,17 @@ func newIndex(set *Set, conjuncts [][]conjunct) *index {
 		x.exact[key] = &g
 		x.sizes |= sizeBit(len(key))
 	}
-	for t := range sortedKeys(globs) {
-		x.globs = append(x.globs, globGroup{glob: globs[t], group: newGroup(byGlob[t], nil)})
-	}
-	x.build()
-	return x
-}
-
-// build makes the automaton.
-func (x *index) build() {
-	globs := make([]*glob, len(x.globs))
-	for i := range x.globs {
-		globs[i] = x.globs[i].glob
-	}
-	parts := make([][]part, len(globs))
-	for i, r := range relax(globs) {
-		parts[i] = r.parts
-		g := &x.globs[i]
-		g.check = !r.exact
-		if r.exact && len(g.glob.captures) == 0 {
-			g.glob = nil
+	var list []*glob.Pattern
+	for id := range sortedKeys(patterns) {
+		list = append(list, patterns[id])
+		g := globGroup{group: newGroup(byGlob[id], nil)}
+		if len(patterns[id].Captures()) > 0 {
+			g.capturing = patterns[id]
 		}
+		x.globs = append(x.globs, g)
 	}
-	x.dfa = newAutomaton(parts)
+	x.finder = glob.NewAutomaton(list).Finder()
+	return x
 }
 
 // newGroup divides entries until each part is small, by values that they do
@@ -208,11 +196,11 @@ func (x *index) match(dst []Match, ev *event.Event) []Match {
 	if len(x.globs) == 0 {
 		return dst
 	}
-	x.hits = x.dfa.match(x.hits[:0], ev.Key)
+	x.hits = x.finder.Find(x.hits[:0], ev.Key)
 	for _, h := range x.hits {
-		g := &x.globs[h]
-		if !g.check || g.glob.match(ev.Key) {
-			dst = x.try(dst, ev, &g.group, g.glob)
+		if x.finder.Confirm(h, ev.Key) {
+			g := &x.globs[h]
+			dst = x.try(dst, ev, &g.group, g.capturing)
 		}
 	}
 	return dst
@@ -223,21 +211,22 @@ func sizeBit(n int) uint64 { return 1 << min(n, 63) }
 
 func (g *group) empty() bool { return len(g.rest) == 0 && len(g.by) == 0 }
 
-// try checks the rules of a group; glob is the one that the key was found by.
-func (x *index) try(dst []Match, ev *event.Event, g *group, glob *glob) []Match {
+// try checks the rules of a group; capturing is the pattern that the key was
+// found by, if it captures.
+func (x *index) try(dst []Match, ev *event.Event, g *group, capturing *glob.Pattern) []Match {
 	for _, r := range g.rest {
 		dst = x.check(dst, ev, r)
 	}
 	for i := range g.by {
 		b := &g.by[i]
-		value := x.value(b.of, ev, glob)
+		value := x.value(b.of, ev, capturing)
 		if sub := b.groups[value]; sub != nil {
-			dst = x.try(dst, ev, sub, glob)
+			dst = x.try(dst, ev, sub, capturing)
 		}
 		if b.of.kind == fromCommand { // a command stands for its subcommands too
 			if i := strings.IndexByte(value, ' '); i > 0 {
 				if sub := b.groups[value[:i]]; sub != nil {
-					dst = x.try(dst, ev, sub, glob)
+					dst = x.try(dst, ev, sub, capturing)
 				}
 			}
 		}
@@ -246,7 +235,7 @@ func (x *index) try(dst []Match, ev *event.Event, g *group, glob *glob) []Match 
 }
 
 // value returns a value of the event, valid as long as the event is.
-func (x *index) value(of origin, ev *event.Event, glob *glob) string {
+func (x *index) value(of origin, ev *event.Event, capturing *glob.Pattern) string {
 	switch of.kind {
 	case fromCommand:
 		return ev.Command
@@ -262,7 +251,7 @@ func (x *index) value(of origin, ev *event.Event, glob *glob) string {
 			return text(ev.Args[of.arg])
 		}
 	case fromParam:
-		v, _ := glob.captured(ev.Key, of.name)
+		v, _ := capturing.Captured(ev.Key, of.name)
 		return text(v)
 	}
 	return ""
