@@ -82,17 +82,21 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// use has the mirror keep what the rules of a new generation need.
+// use begins to match the rules of a new generation, and has the mirror keep
+// what they need.
 func (r *reader) use(gen *generation) {
 	if r.gen != nil && !gen.set.NeedsNoMoreThan(r.gen.set) {
 		r.st.fresh = true
 	}
-	r.gen = gen
+	if r.gen != gen {
+		r.gen, r.matcher = gen, gen.set.Matcher()
+		r.matcher.ConditionError = r.e.conditionError
+	}
 	if !gen.set.NeedsSomething() {
 		r.in.SetNeed(nil, keyspace.Classes{})
 		return
 	}
-	need := func(db int, key []byte) keyspace.Need { return keyspace.Need(gen.set.Need(db, key)) }
+	need := func(db int, key []byte) keyspace.Need { return keyspace.Need(r.matcher.Need(db, key)) }
 	r.in.SetNeed(need, keyspace.Classes{
 		New:         gen.set.AsksFor("new"),
 		Overwritten: gen.set.AsksFor("overwritten") || gen.set.AsksFor("type_changed"),

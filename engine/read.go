@@ -24,10 +24,11 @@ type reader struct {
 	cmd     keyspace.Command
 	events  []event.Event
 	matches []rules.Match
-	gen     *generation // that the mirror keeps keys for
-	keys    int         // events of the present snapshot
-	passed  int         // records
-	server  server      // as last heard of
+	gen     *generation    // that the mirror keeps keys for
+	matcher *rules.Matcher // of gen
+	keys    int            // events of the present snapshot
+	passed  int            // records
+	server  server         // as last heard of
 	profile *profiler
 
 	snapshot keyspace.SnapshotKey
@@ -162,7 +163,7 @@ func (r *reader) fire() {
 		if ev.Key == nil {
 			r.timing.emptied(ev)
 		}
-		r.matches = gen.set.Match(r.matches[:0], ev)
+		r.matches = r.matcher.Match(r.matches[:0], ev)
 		if len(r.matches) == 0 {
 			continue
 		}

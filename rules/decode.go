@@ -30,7 +30,6 @@ type compilation struct {
 	nameSets   map[string]*nameSet // by their names
 	conjuncts  [][]conjunct        // of each rule
 	signatures map[string]*Rule    // by what they match
-	set        *Set
 	windows    map[string]*timing.Window
 	companions []companion
 	summarized []summarized

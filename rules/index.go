@@ -2,29 +2,21 @@ package rules
 
 import (
 	"slices"
-	"strconv"
-	"strings"
 
-	"triggerd/internal/event"
 	"triggerd/internal/glob"
 )
 
 // An index finds the few rules that an event may match: by its key, with a
 // hash for exact keys and an automaton for globs, and then, where many rules
 // wait for the same keys, by other values of the event. What it finds is
-// checked with the rule itself.
+// checked with the rule itself. An index does not change once it is made: it is
+// asked by a Matcher.
 type index struct {
-	set    *Set
-	any    group             // rules that the key does not tell apart
-	exact  map[string]*group // by the whole key
-	sizes  uint64            // lengths of those keys: see sizeBit
-	globs  []globGroup
-	finder *glob.Finder
-	hits   []int32  // of the finder, for the event at hand
-	tried  []uint32 // by rule: the event that it was last checked for
-	now    uint32   // number of the event at hand
-	kept   int      // what was in the slice before the matches of the event at hand
-	digits []byte   // its database in decimal
+	any       group             // rules that the key does not tell apart
+	exact     map[string]*group // by the whole key
+	sizes     uint64            // lengths of those keys: see sizeBit
+	automaton *glob.Automaton   // of the patterns of globs
+	globs     []globGroup
 }
 
 // globGroup is the rules that wait for the keys of one pattern.
@@ -64,7 +56,7 @@ const smallGroup = 8
 
 // newIndex builds the index of a set, given the conjuncts of each rule.
 func newIndex(set *Set, conjuncts [][]conjunct) *index {
-	x := &index{set: set, exact: map[string]*group{}, tried: make([]uint32, len(set.patterns))}
+	x := &index{exact: map[string]*group{}}
 	var anyKey []entry
 	exact := map[string][]entry{}
 	byGlob := map[string][]entry{}
@@ -104,7 +96,7 @@ func newIndex(set *Set, conjuncts [][]conjunct) *index {
 		}
 		x.globs = append(x.globs, g)
 	}
-	x.finder = glob.NewAutomaton(list).Finder()
+	x.automaton = glob.NewAutomaton(list)
 	return x
 }
 
@@ -178,130 +170,7 @@ func bestOrigin(entries []entry, used []origin) (origin, bool) {
 	return best, most > 0
 }
 
-// match appends the rules that match to dst, in the order of their file.
-func (x *index) match(dst []Match, ev *event.Event) []Match {
-	if x.now++; x.now == 0 { // around once in four thousand million events
-		clear(x.tried)
-		x.now = 1
-	}
-	x.kept = len(dst)
-	if !x.any.empty() {
-		dst = x.try(dst, ev, &x.any, nil)
-	}
-	if x.sizes&sizeBit(len(ev.Key)) != 0 {
-		if g := x.exact[string(ev.Key)]; g != nil {
-			dst = x.try(dst, ev, g, nil)
-		}
-	}
-	if len(x.globs) == 0 {
-		return dst
-	}
-	x.hits = x.finder.Find(x.hits[:0], ev.Key)
-	for _, h := range x.hits {
-		if x.finder.Confirm(h, ev.Key) {
-			g := &x.globs[h]
-			dst = x.try(dst, ev, &g.group, g.capturing)
-		}
-	}
-	return dst
-}
-
 // sizeBit is the bit of a key's length, which costs less to know than its hash.
 func sizeBit(n int) uint64 { return 1 << min(n, 63) }
 
 func (g *group) empty() bool { return len(g.rest) == 0 && len(g.by) == 0 }
-
-// try checks the rules of a group; capturing is the pattern that the key was
-// found by, if it captures.
-func (x *index) try(dst []Match, ev *event.Event, g *group, capturing *glob.Pattern) []Match {
-	for _, r := range g.rest {
-		dst = x.check(dst, ev, r)
-	}
-	for i := range g.by {
-		b := &g.by[i]
-		value := x.value(b.of, ev, capturing)
-		if sub := b.groups[value]; sub != nil {
-			dst = x.try(dst, ev, sub, capturing)
-		}
-		if b.of.kind == fromCommand { // a command stands for its subcommands too
-			if i := strings.IndexByte(value, ' '); i > 0 {
-				if sub := b.groups[value[:i]]; sub != nil {
-					dst = x.try(dst, ev, sub, capturing)
-				}
-			}
-		}
-	}
-	return dst
-}
-
-// value returns a value of the event, valid as long as the event is.
-func (x *index) value(of origin, ev *event.Event, capturing *glob.Pattern) string {
-	switch of.kind {
-	case fromCommand:
-		return ev.Command
-	case fromEvent:
-		return ev.Name
-	case fromType:
-		return ev.Type
-	case fromDB:
-		x.digits = strconv.AppendInt(x.digits[:0], int64(ev.DB), 10)
-		return text(x.digits)
-	case fromArg:
-		if of.arg < len(ev.Args) {
-			return text(ev.Args[of.arg])
-		}
-	case fromParam:
-		v, _ := capturing.Captured(ev.Key, of.name)
-		return text(v)
-	}
-	return ""
-}
-
-// check checks one rule, once an event, and puts it into its place.
-func (x *index) check(dst []Match, ev *event.Event, r ref) []Match {
-	if x.tried[r.rule] == x.now {
-		return dst
-	}
-	x.tried[r.rule] = x.now
-	rule := x.set.patterns[r.rule]
-	if rule.timed != nil {
-		return x.checkTimed(dst, ev, rule, r.field)
-	}
-	if !rule.selects(ev, r.field) || !x.set.holds(rule, ev) {
-		return dst
-	}
-	i := len(dst)
-	dst = append(dst, Match{})
-	for i > x.kept && dst[i-1].Rule.index > r.rule {
-		dst[i] = dst[i-1]
-		i--
-	}
-	dst[i] = Match{Rule: rule, Event: ev}
-	return dst
-}
-
-// checkTimed checks a rule with time fields, or a cancel pattern of one. Of a
-// rule there is one match: what cancels goes before what fires, and the first
-// cancel pattern before the others.
-func (x *index) checkTimed(dst []Match, ev *event.Event, rule *Rule, keyFound bool) []Match {
-	role, ok := x.set.wants(rule, ev, keyFound)
-	if !ok {
-		return dst
-	}
-	m := Match{Rule: rule.timed.owner, Event: ev, Role: role}
-	if m.Rule != rule {
-		m.companion = rule
-	}
-	i := len(dst)
-	for i > x.kept && dst[i-1].Rule.index > m.Rule.index {
-		i--
-	}
-	if i == x.kept || dst[i-1].Rule != m.Rule {
-		return slices.Insert(dst, i, m)
-	}
-	have := &dst[i-1]
-	if m.companion != nil && (have.companion == nil || have.companion.index > m.companion.index) {
-		*have = m
-	}
-	return dst
-}

@@ -200,6 +200,7 @@ func TestSetsAgainstNaive(t *testing.T) {
 				oracles[i] = &condition{program: machineProgram(t, c, s.when, s.captures()), usesParams: true}
 			}
 		}
+		m := set.Matcher()
 		for range 60 {
 			ev := randomEvent(rng)
 			switch rng.IntN(8) {
@@ -219,8 +220,8 @@ func TestSetsAgainstNaive(t *testing.T) {
 				}
 			}
 			var got []string
-			for _, m := range set.Match(nil, ev) {
-				got = append(got, m.Rule.Name)
+			for _, match := range m.Match(nil, ev) {
+				got = append(got, match.Rule.Name)
 			}
 			if !slices.Equal(got, want) {
 				t.Fatalf("%s %s %q %q db %d: got %v, want %v\n%v", ev.Name, ev.Command, ev.Key, ev.Args, ev.DB, got, want, specs)
@@ -296,6 +297,7 @@ func TestRolesAgainstNaive(t *testing.T) {
 				return e.evaluate(rule, ev)
 			})
 		}
+		matcher := set.Matcher()
 		for range 40 {
 			ev := randomEvent(rng)
 			switch rng.IntN(8) {
@@ -334,7 +336,7 @@ func TestRolesAgainstNaive(t *testing.T) {
 				}
 			}
 			var got []string
-			for _, m := range set.Match(nil, ev) {
+			for _, m := range matcher.Match(nil, ev) {
 				got = append(got, m.Rule.Name+" "+[...]string{"fires", "cancels", "ends"}[m.Role])
 			}
 			if !slices.Equal(got, want) {

@@ -46,41 +46,6 @@ type evaluator struct {
 	filled  bool // env holds the event at hand
 }
 
-// Match appends the rules that match ev to dst, in file order, and returns
-// the extended slice. The matches borrow ev. It allocates nothing for an event
-// that no rule matches, unless a condition has to.
-//
-// Match is for one goroutine at a time.
-func (s *Set) Match(dst []Match, ev *event.Event) []Match {
-	if s.index == nil {
-		return dst
-	}
-	s.eval.filled = false
-	return s.index.match(dst, ev)
-}
-
-// holds evaluates the rule's condition. One that cannot be evaluated does not
-// hold.
-func (s *Set) holds(r *Rule, ev *event.Event) bool {
-	if r.cond == nil {
-		return true
-	}
-	ok, err := s.eval.evaluate(r, ev)
-	if err == nil {
-		return ok
-	}
-	s.conditionFailed(r.owner(), ev, err)
-	return false
-}
-
-// conditionFailed counts an error of a rule's condition, or of a by, and
-// reports the first.
-func (s *Set) conditionFailed(r *Rule, ev *event.Event, err error) {
-	if r.failures().Add(1) == 1 && s.ConditionError != nil {
-		s.ConditionError(r, ev, err)
-	}
-}
-
 func (e *evaluator) evaluate(r *Rule, ev *event.Event) (bool, error) {
 	if r.cond.eval == nil {
 		return e.run(r, ev)

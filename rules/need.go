@@ -26,19 +26,8 @@ const (
 	NeedOnTime              // also an event at its deadline
 )
 
-// Need returns how much the rules of the set need to know of a key, which is
-// borrowed. It gives the same answer for the same key each time, and allocates
-// nothing but what it learns of new kinds of keys, within bounds. It is for one
-// goroutine at a time, which may be another one than Match's.
-func (s *Set) Need(db int, key []byte) Need {
-	if s.needs == nil {
-		return NeedNothing
-	}
-	return s.needs.of(db, key)
-}
-
-// NeedsSomething reports whether there may be keys for which Need is not
-// NeedNothing.
+// NeedsSomething reports whether there may be keys for which
+// Matcher.Need is not NeedNothing.
 func (s *Set) NeedsSomething() bool { return s.needs != nil }
 
 // AsksFor reports whether some enabled rule waits for events of this name in
@@ -215,12 +204,11 @@ type wants []want
 
 // needIndex finds what is needed of a key.
 type needIndex struct {
-	any    wants
-	exact  map[string]wants
-	sizes  uint64 // lengths of the exact keys: see sizeBit
-	globs  []needGlob
-	finder *glob.Finder
-	hits   []int32
+	any       wants
+	exact     map[string]wants
+	sizes     uint64          // lengths of the exact keys: see sizeBit
+	automaton *glob.Automaton // of the patterns of globs
+	globs     []needGlob
 }
 
 type needGlob struct {
@@ -259,7 +247,7 @@ func newNeedIndex(set *Set, conjuncts [][]conjunct) *needIndex {
 		x.globs = append(x.globs, *g)
 		patterns = append(patterns, g.pattern)
 	}
-	x.finder = glob.NewAutomaton(patterns).Finder()
+	x.automaton = glob.NewAutomaton(patterns)
 	return x
 }
 
@@ -303,25 +291,6 @@ func (a want) includes(b want) bool {
 		return a.rule == b.rule
 	}
 	return a.dbs == nil || slices.Equal(a.dbs, b.dbs)
-}
-
-// of returns what is needed of a key.
-func (x *needIndex) of(db int, key []byte) Need {
-	need := x.any.of(db, key, NeedNothing)
-	if x.sizes&sizeBit(len(key)) != 0 {
-		need = x.exact[string(key)].of(db, key, need)
-	}
-	if len(x.globs) == 0 || need == NeedOnTime {
-		return need
-	}
-	x.hits = x.finder.Find(x.hits[:0], key)
-	for _, h := range x.hits {
-		g := &x.globs[h]
-		if g.wants[0].need > need && x.finder.Confirm(h, key) {
-			need = g.wants.of(db, key, need)
-		}
-	}
-	return need
 }
 
 // of returns the most that is wanted of a key, at least need.
