@@ -119,7 +119,6 @@ func (e *Engine) Reload(set *rules.Set) error {
 		old = g.set
 	}
 	gen.states = e.states.of(set, old)
-	set.ConditionError = e.conditionError
 	e.outbox.setGeneration(gen)
 	e.gen.Store(gen)
 	for _, s := range e.streams {

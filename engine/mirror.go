@@ -21,17 +21,21 @@ const expiryGrace = 100 * time.Millisecond
 // key has to live, and not until when (redis 6.0).
 const clockGrace = 20 * time.Millisecond
 
-// use has the mirror keep what the rules of a new generation need.
+// use begins to match the rules of a new generation, and has the mirror keep
+// what they need.
 func (s *stream) use(gen *generation) {
 	if s.gen != nil && !gen.set.NeedsNoMoreThan(s.gen.set) {
 		s.st.fresh = true
 	}
-	s.gen = gen
+	if s.gen != gen {
+		s.gen, s.matcher = gen, gen.set.Matcher()
+		s.matcher.ConditionError = s.e.conditionError
+	}
 	if !gen.set.NeedsSomething() {
 		s.in.SetNeed(nil, keyspace.Classes{})
 		return
 	}
-	need := func(db int, key []byte) keyspace.Need { return keyspace.Need(gen.set.Need(db, key)) }
+	need := func(db int, key []byte) keyspace.Need { return keyspace.Need(s.matcher.Need(db, key)) }
 	s.in.SetNeed(need, keyspace.Classes{
 		New:         gen.set.AsksFor("new"),
 		Overwritten: gen.set.AsksFor("overwritten") || gen.set.AsksFor("type_changed"),

@@ -104,7 +104,7 @@ func (s *stream) fire() {
 		if ev.Key == nil {
 			s.timing.emptied(ev)
 		}
-		s.matches = gen.set.Match(s.matches[:0], ev)
+		s.matches = s.matcher.Match(s.matches[:0], ev)
 		if len(s.matches) == 0 {
 			continue
 		}

@@ -42,10 +42,11 @@ type stream struct {
 	cmd     keyspace.Command
 	events  []event.Event
 	matches []rules.Match
-	gen     *generation // that the mirror keeps keys for
-	keys    int         // events of the present snapshot
-	passed  int         // records
-	server  server      // as last heard of
+	gen     *generation    // that the mirror keeps keys for
+	matcher *rules.Matcher // of gen
+	keys    int            // events of the present snapshot
+	passed  int            // records
+	server  server         // as last heard of
 	profile *profiler
 
 	snapshot keyspace.SnapshotKey

@@ -89,7 +89,7 @@ func (t *timer) report(msg string, fates []timing.Fate) {
 // which is valid until the next call.
 func (t *timer) match(m *rules.Match) []timing.Firing {
 	x := timing.Match{State: t.states[m.Rule], Role: m.Role, At: t.clock.now(m.Event.Time), Data: match{m}}
-	if !m.Keys(&x.Keys) {
+	if !t.stream.matcher.Keys(&x.Keys, m) {
 		return nil // counted as a condition that failed
 	}
 	if m.Rule.Time.Sample != 0 {

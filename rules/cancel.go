@@ -28,7 +28,7 @@ func (d *timeDecoder) cancelPattern(t *table) {
 	says := d.c.pattern(t, p)
 	t.done()
 	own := *p.limits
-	own.timed = &timed{set: d.timed.set, owner: d.r, role: timing.Cancels}
+	own.timed = &timed{owner: d.r, role: timing.Cancels}
 	p.limits = &own
 	d.cancelBy(t, p)
 	if d.r.Schedule != nil || !d.r.Enabled {

@@ -10,6 +10,7 @@ import (
 	"github.com/expr-lang/expr/ast"
 
 	"triggerd/internal/event"
+	"triggerd/internal/glob"
 )
 
 // Conditions are compiled to Go closures, typed where the tree is: that is ten
@@ -49,7 +50,7 @@ func (s *scope) param(name string) string {
 		g = s.rule.simplePattern(s.ev.Key)
 	}
 	if g != nil {
-		v, _ := g.captured(s.ev.Key, name)
+		v, _ := g.Captured(s.ev.Key, name)
 		return text(v)
 	}
 	if s.params == nil {
@@ -60,15 +61,15 @@ func (s *scope) param(name string) string {
 
 // simplePattern returns the key pattern that captures of a key, if it is found
 // without looking at others than simple ones; else nil.
-func (r *Rule) simplePattern(key []byte) *glob {
+func (r *Rule) simplePattern(key []byte) *glob.Pattern {
 	if r.regexes != nil {
 		return nil
 	}
 	for _, g := range r.keys {
-		if !g.simple() {
+		if !g.Simple() {
 			return nil
 		}
-		if g.match(key) {
+		if g.Match(key) {
 			return g
 		}
 	}
@@ -471,8 +472,8 @@ func closeBoolCall(n *ast.CallNode) boolFunc {
 	x := closeString(n.Arguments[0])
 	switch callee.Value {
 	case "glob":
-		if g, ok := n.Arguments[1].(*ast.ConstantNode).Value.(*glob); ok && x != nil {
-			return func(s *scope) bool { return g.match(bytesOf(x(s))) }
+		if g, ok := n.Arguments[1].(*ast.ConstantNode).Value.(*glob.Pattern); ok && x != nil {
+			return func(s *scope) bool { return g.Match(bytesOf(x(s))) }
 		}
 	case "cidr":
 		if p, ok := n.Arguments[1].(*ast.ConstantNode).Value.(netip.Prefix); ok && x != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/expr-lang/expr/vm"
 
 	"triggerd/internal/event"
+	"triggerd/internal/glob"
 )
 
 // testConditions compiles conditions with some macros and lists.
@@ -189,8 +190,8 @@ func randomEvent(rng *rand.Rand) *event.Event {
 // expr's machine, and what it says to the index with whether it holds.
 func checkCondition(t *testing.T, c *conditions, src string, events []*event.Event) (closed bool, held int) {
 	t.Helper()
-	g, _ := parseGlob("{x}:{y}")
-	rule := &Rule{pattern: pattern{limits: noLimits, keys: []*glob{g}, only: g, captures: []string{"x", "y"}}}
+	g, _ := glob.ParseKey("{x}:{y}")
+	rule := &Rule{pattern: pattern{limits: noLimits, keys: []*glob.Pattern{g}, only: g, captures: []string{"x", "y"}}}
 	cond, says, problems := c.compile(src, rule.captures)
 	for _, p := range problems {
 		if strings.Contains(p.msg, "compiler of conditions failed") {
@@ -204,7 +205,7 @@ func checkCondition(t *testing.T, c *conditions, src string, events []*event.Eve
 	oracle := &condition{program: program, usesParams: true}
 	var e evaluator
 	for _, ev := range events {
-		if cond.usesParams && !g.match(ev.Key) {
+		if cond.usesParams && !g.Match(ev.Key) {
 			continue // the condition of a rule is asked only for keys that match
 		}
 		e.filled = false

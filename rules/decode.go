@@ -12,6 +12,7 @@ import (
 	"github.com/robfig/cron/v3"
 
 	"triggerd/internal/event"
+	"triggerd/internal/glob"
 	"triggerd/internal/timing"
 )
 
@@ -29,7 +30,6 @@ type compilation struct {
 	nameSets   map[string]*nameSet // by their names
 	conjuncts  [][]conjunct        // of each rule
 	signatures map[string]*Rule    // by what they match
-	set        *Set
 	windows    map[string]*timing.Window
 	companions []companion
 	summarized []summarized
@@ -239,12 +239,12 @@ func badName(name string) string {
 
 func (c *compilation) keys(t *table, r *Rule) {
 	t.list("key", func(v view) {
-		if g := v.glob(parseGlob); g != nil {
+		if g := v.glob(glob.ParseKey); g != nil {
 			r.keys = append(r.keys, g)
 		}
 	})
 	t.list("key_not", func(v view) {
-		if g := v.glob(parsePlainGlob); g != nil {
+		if g := v.glob(glob.ParsePlain); g != nil {
 			r.keysNot = append(r.keysNot, g)
 		}
 	})
@@ -261,7 +261,7 @@ func (c *compilation) keys(t *table, r *Rule) {
 		r.regexes = append(r.regexes, re)
 	})
 	r.captures = captureNames(r)
-	if len(r.keys) == 1 && len(r.regexes) == 0 && r.keys[0].simple() {
+	if len(r.keys) == 1 && len(r.regexes) == 0 && r.keys[0].Simple() {
 		r.only = r.keys[0]
 	}
 }
@@ -269,7 +269,7 @@ func (c *compilation) keys(t *table, r *Rule) {
 func captureNames(r *Rule) []string {
 	var names []string
 	for _, g := range r.keys {
-		names = append(names, g.captures...)
+		names = append(names, g.Captures()...)
 	}
 	for _, re := range r.regexes {
 		for _, name := range re.SubexpNames() {
@@ -282,7 +282,7 @@ func captureNames(r *Rule) []string {
 	return slices.Compact(names)
 }
 
-func (v view) glob(parse func(string) (*glob, error)) *glob {
+func (v view) glob(parse func(string) (*glob.Pattern, error)) *glob.Pattern {
 	s, ok := v.text()
 	if !ok {
 		return nil

@@ -82,7 +82,7 @@
 //
 // A condition that cannot be evaluated (args[9] where there are two) does not
 // hold. It is counted (Rule.ConditionErrors), reported once through
-// Set.ConditionError, and stops nothing else. Conditions are evaluated only for
+// Matcher.ConditionError, and stops nothing else. Conditions are evaluated only for
 // events that the index finds, so what would have failed elsewhere is not
 // counted.
 //
@@ -115,7 +115,7 @@
 // was dropped at the memory limit, the event concerns no key) is an error where it is read, which
 // the condition's error says, and never a wrong answer.
 //
-// Set.Need tells for which keys how much must be kept. A rule with values =
+// Matcher.Need tells for which keys how much must be kept. A rule with values =
 // true, one whose condition reads a value, or one of whose actions has a
 // template with before or after in it, needs the values of the keys that it selects: name them in key, or all
 // are kept. One that waits for events that no command tells by itself (expired,
@@ -152,7 +152,7 @@
 //	max_keys = 100_000                                      # values of each stage
 //
 // A by is an expression as in conditions that gives text, an integer, true or
-// false, or a list of them; none is one state for the whole rule. Match.Keys
+// false, or a list of them; none is one state for the whole rule. Matcher.Keys
 // gives their values, of a list joined by commas, with a backslash before each
 // comma and backslash that is in one. A value that cannot be told, of args[9]
 // or of JSON without that field, is an error of the rule's condition.
@@ -189,7 +189,7 @@
 // What matching costs hardly depends on how many rules there are. From the
 // fields and from the condition of a rule the index learns what its events
 // must be (see Set.Served): exact keys are found by hash, globs by one
-// automaton whose states are made as keys need them, at most 16 MiB of them,
+// automaton whose states are made as keys need them, at most 16 MiB of them for each Matcher,
 // and rules of the same keys by the values that they compare arguments,
 // captures, command, event, type or database with. What is found is checked
 // with the rule itself, its condition compiled to closures, or run by expr's

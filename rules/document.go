@@ -149,7 +149,7 @@ func (d *document) build(l *loader) *Set {
 		return set
 	}
 	c := &compilation{
-		l: l, d: d, set: set, timeout: defaultTimeout, retry: defaultRetry, targets: map[string]*Action{}, windows: map[string]*timing.Window{},
+		l: l, d: d, timeout: defaultTimeout, retry: defaultRetry, targets: map[string]*Action{}, windows: map[string]*timing.Window{},
 		ruleNames: map[string]view{}, nameSets: map[string]*nameSet{}, signatures: map[string]*Rule{},
 	}
 	d.main.section("source", func(t *table) { t.source(&set.Source) })

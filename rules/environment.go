@@ -15,6 +15,7 @@ import (
 	"github.com/expr-lang/expr/builtin"
 
 	"triggerd/internal/event"
+	"triggerd/internal/glob"
 )
 
 // environment is what a condition sees of an event: the variables and their
@@ -130,7 +131,7 @@ func functions() []*builtin.Function {
 		function("json", func(p ...any) (any, error) { return jsonAt(p[0].(string), p[1].(jsonPath)) }, new(func(string, jsonPath) any)),
 		function("has", func(p ...any) (any, error) { _, ok := p[0].(map[string]string)[p[1].(string)]; return ok, nil },
 			new(func(map[string]string, string) bool)),
-		function("glob", func(p ...any) (any, error) { return p[1].(*glob).match(bytesOf(p[0].(string))), nil }, new(func(string, *glob) bool)),
+		function("glob", func(p ...any) (any, error) { return p[1].(*glob.Pattern).Match(bytesOf(p[0].(string))), nil }, new(func(string, *glob.Pattern) bool)),
 		function("cidr", func(p ...any) (any, error) { return inPrefix(p[0].(string), p[1].(netip.Prefix)), nil }, new(func(string, netip.Prefix) bool)),
 		function("size", func(p ...any) (any, error) { return len(p[0].(string)), nil }, new(func(string) int)),
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/expr-lang/expr/parser/lexer"
 
 	"triggerd/internal/event"
+	"triggerd/internal/glob"
 )
 
 // Check is one thing that a rule asks of an event, and whether the event is so.
@@ -107,59 +108,12 @@ func someOf(values []string) string {
 
 // someGlobs lists globs as someOf lists values, but with the backslashes that
 // patterns have of their own.
-func someGlobs(globs []*glob) string {
+func someGlobs(globs []*glob.Pattern) string {
 	list := make([]string, len(globs))
 	for i, g := range globs {
 		list[i] = g.String()
 	}
 	return strings.ReplaceAll(someOf(list), `\\`, `\`)
-}
-
-// String returns the pattern of a glob, as it could be written.
-func (g *glob) String() string {
-	var b []byte
-	for i := range g.parts {
-		switch p := &g.parts[i]; p.kind {
-		case partByte:
-			if strings.IndexByte(`*?[\{`, p.c) >= 0 {
-				b = append(b, '\\')
-			}
-			b = append(b, p.c)
-		case partAny:
-			b = append(b, '?')
-		case partStar:
-			b = append(b, '*')
-		case partCapture:
-			b = append(append(append(b, '{'), g.captures[p.name]...), '}')
-		case partSet:
-			b = p.set.appendClass(b)
-		}
-	}
-	return string(b)
-}
-
-// appendClass appends a class of the bytes in the set.
-func (s *byteSet) appendClass(b []byte) []byte {
-	b = append(b, '[')
-	for c := 0; c < 256; c++ {
-		if !s.contains(byte(c)) {
-			continue
-		}
-		end := c
-		for end < 255 && s.contains(byte(end+1)) {
-			end++
-		}
-		if end-c > 2 && c != '\\' && c != '^' && c != ']' {
-			b = append(b, byte(c), '-', byte(end))
-			c = end
-			continue
-		}
-		if c == '\\' || c == '^' || c == ']' || c == '-' {
-			b = append(b, '\\')
-		}
-		b = append(b, byte(c))
-	}
-	return append(b, ']')
 }
 
 // explanation gathers what a rule asks.
@@ -210,7 +164,7 @@ func (e *explanation) fields() {
 	}
 }
 
-func (e *explanation) globs(field string, globs []*glob, key string, want bool) {
+func (e *explanation) globs(field string, globs []*glob.Pattern, key string, want bool) {
 	if globs != nil {
 		e.check(field, someGlobs(globs), key, anyMatches(globs, e.ev.Key) == want)
 	}

@@ -70,7 +70,7 @@ when: not (arg(0) == "x"): true: true`},
 		if got.String() != test.want {
 			t.Errorf("%s: got%s\nwant%s", test.ev.Name, got.String(), test.want)
 		}
-		if matches := len(set.Match(nil, test.ev)) == 1; matches != all {
+		if matches := len(set.Matcher().Match(nil, test.ev)) == 1; matches != all {
 			t.Errorf("%s: all is so: %v, but the rule matches: %v", test.ev.Name, all, matches)
 		}
 	}
@@ -91,8 +91,9 @@ func TestExplainBesideMatch(t *testing.T) {
 			}
 		})
 	}
+	m := set.Matcher()
 	for range 500 {
-		if n := len(set.Match(nil, ev)); n != 1 {
+		if n := len(m.Match(nil, ev)); n != 1 {
 			t.Errorf("%d matches, want 1", n)
 		}
 	}
@@ -131,7 +132,7 @@ func TestServed(t *testing.T) {
 	}
 }
 
-func ExampleSet_Match() {
+func ExampleMatcher() {
 	set, err := rules.Parse("rules.toml", []byte(`
 [[rule]]
 name = "stock-zero"
@@ -145,7 +146,7 @@ type = "log"
 		return
 	}
 	ev := &event.Event{Name: "set", Command: "SET", Key: []byte("stock:7"), Args: [][]byte{[]byte("stock:7"), []byte("0")}}
-	for _, m := range set.Match(nil, ev) {
+	for _, m := range set.Matcher().Match(nil, ev) {
 		fmt.Println(m.Rule.Name, m.Params())
 	}
 	// Output: stock-zero map[sku:7]

@@ -28,7 +28,7 @@ func (e *explanation) times(companions []*Rule) {
 	e.stage(x.Absent.For > 0, "absent", absentText(&x.Absent), &t.gather)
 	e.stage(x.Debounce.Wait > 0, "debounce", debounceText(x.Debounce), &t.gather)
 	if x.For > 0 {
-		e.check("for", "true of the key for "+short(x.For), new(timed).place(e.ev), true)
+		e.check("for", "true of the key for "+short(x.For), string(appendPlace(nil, e.ev)), true)
 	}
 	for _, w := range []struct {
 		field, text string

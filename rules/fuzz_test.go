@@ -39,14 +39,15 @@ func FuzzParse(f *testing.F) {
 			}
 			return
 		}
+		matcher := set.Matcher()
 		for _, ev := range []*event.Event{change("set", "stock:7", "SET", "stock:7", "1"), keyless(event.FlushAll, "FLUSHALL"), snapshotKey("a")} {
-			for _, m := range set.Match(nil, ev) {
+			for _, m := range matcher.Match(nil, ev) {
 				if !m.Rule.Enabled {
 					t.Fatal("a disabled rule matches")
 				}
 				m.Params()
 				var k timing.Keys
-				m.Keys(&k)
+				matcher.Keys(&k, &m)
 			}
 			for _, r := range set.Rules {
 				set.Explain(r, ev)

@@ -2,34 +2,26 @@ package rules
 
 import (
 	"slices"
-	"strconv"
-	"strings"
 
-	"triggerd/internal/event"
+	"triggerd/internal/glob"
 )
 
 // An index finds the few rules that an event may match: by its key, with a
 // hash for exact keys and an automaton for globs, and then, where many rules
 // wait for the same keys, by other values of the event. What it finds is
-// checked with the rule itself.
+// checked with the rule itself. An index does not change once it is made: it is
+// asked by a Matcher.
 type index struct {
-	set    *Set
-	any    group             // rules that the key does not tell apart
-	exact  map[string]*group // by the whole key
-	sizes  uint64            // lengths of those keys: see sizeBit
-	globs  []globGroup
-	dfa    *automaton
-	hits   []int32  // of the automaton, for the event at hand
-	tried  []uint32 // by rule: the event that it was last checked for
-	now    uint32   // number of the event at hand
-	kept   int      // what was in the slice before the matches of the event at hand
-	digits []byte   // its database in decimal
+	any       group             // rules that the key does not tell apart
+	exact     map[string]*group // by the whole key
+	sizes     uint64            // lengths of those keys: see sizeBit
+	automaton *glob.Automaton   // of the patterns of globs
+	globs     []globGroup
 }
 
-// globGroup is the rules that wait for one glob.
+// globGroup is the rules that wait for the keys of one pattern.
 type globGroup struct {
-	glob  *glob // nil if nobody asks for it: it need not be checked, and captures nothing
-	check bool  // the automaton finds more than the glob matches
+	capturing *glob.Pattern // the pattern, if it captures
 	group
 }
 
@@ -64,11 +56,11 @@ const smallGroup = 8
 
 // newIndex builds the index of a set, given the conjuncts of each rule.
 func newIndex(set *Set, conjuncts [][]conjunct) *index {
-	x := &index{set: set, exact: map[string]*group{}, tried: make([]uint32, len(set.patterns))}
+	x := &index{exact: map[string]*group{}}
 	var anyKey []entry
 	exact := map[string][]entry{}
 	byGlob := map[string][]entry{}
-	globs := map[string]*glob{}
+	patterns := map[string]*glob.Pattern{}
 	for i, list := range conjuncts {
 		for _, c := range list {
 			e := entry{ref{int32(i), c.field && c.keys != nil}, c.equal}
@@ -79,13 +71,13 @@ func newIndex(set *Set, conjuncts [][]conjunct) *index {
 				anyKey = append(anyKey, e)
 			}
 			for _, g := range c.keys {
-				if g.literal {
-					exact[g.bytes()] = append(exact[g.bytes()], e)
+				if key, ok := g.Key(); ok {
+					exact[key] = append(exact[key], e)
 					continue
 				}
-				t := g.text()
-				byGlob[t] = append(byGlob[t], e)
-				globs[t] = g
+				id := g.Identity()
+				byGlob[id] = append(byGlob[id], e)
+				patterns[id] = g
 			}
 		}
 	}
@@ -95,29 +87,17 @@ func newIndex(set *Set, conjuncts [][]conjunct) *index {
 		x.exact[key] = &g
 		x.sizes |= sizeBit(len(key))
 	}
-	for t := range sortedKeys(globs) {
-		x.globs = append(x.globs, globGroup{glob: globs[t], group: newGroup(byGlob[t], nil)})
-	}
-	x.build()
-	return x
-}
-
-// build makes the automaton.
-func (x *index) build() {
-	globs := make([]*glob, len(x.globs))
-	for i := range x.globs {
-		globs[i] = x.globs[i].glob
-	}
-	parts := make([][]part, len(globs))
-	for i, r := range relax(globs) {
-		parts[i] = r.parts
-		g := &x.globs[i]
-		g.check = !r.exact
-		if r.exact && len(g.glob.captures) == 0 {
-			g.glob = nil
+	var list []*glob.Pattern
+	for id := range sortedKeys(patterns) {
+		list = append(list, patterns[id])
+		g := globGroup{group: newGroup(byGlob[id], nil)}
+		if len(patterns[id].Captures()) > 0 {
+			g.capturing = patterns[id]
 		}
+		x.globs = append(x.globs, g)
 	}
-	x.dfa = newAutomaton(parts)
+	x.automaton = glob.NewAutomaton(list)
+	return x
 }
 
 // newGroup divides entries until each part is small, by values that they do
@@ -190,129 +170,7 @@ func bestOrigin(entries []entry, used []origin) (origin, bool) {
 	return best, most > 0
 }
 
-// match appends the rules that match to dst, in the order of their file.
-func (x *index) match(dst []Match, ev *event.Event) []Match {
-	if x.now++; x.now == 0 { // around once in four thousand million events
-		clear(x.tried)
-		x.now = 1
-	}
-	x.kept = len(dst)
-	if !x.any.empty() {
-		dst = x.try(dst, ev, &x.any, nil)
-	}
-	if x.sizes&sizeBit(len(ev.Key)) != 0 {
-		if g := x.exact[string(ev.Key)]; g != nil {
-			dst = x.try(dst, ev, g, nil)
-		}
-	}
-	if len(x.globs) == 0 {
-		return dst
-	}
-	x.hits = x.dfa.match(x.hits[:0], ev.Key)
-	for _, h := range x.hits {
-		g := &x.globs[h]
-		if !g.check || g.glob.match(ev.Key) {
-			dst = x.try(dst, ev, &g.group, g.glob)
-		}
-	}
-	return dst
-}
-
 // sizeBit is the bit of a key's length, which costs less to know than its hash.
 func sizeBit(n int) uint64 { return 1 << min(n, 63) }
 
 func (g *group) empty() bool { return len(g.rest) == 0 && len(g.by) == 0 }
-
-// try checks the rules of a group; glob is the one that the key was found by.
-func (x *index) try(dst []Match, ev *event.Event, g *group, glob *glob) []Match {
-	for _, r := range g.rest {
-		dst = x.check(dst, ev, r)
-	}
-	for i := range g.by {
-		b := &g.by[i]
-		value := x.value(b.of, ev, glob)
-		if sub := b.groups[value]; sub != nil {
-			dst = x.try(dst, ev, sub, glob)
-		}
-		if b.of.kind == fromCommand { // a command stands for its subcommands too
-			if i := strings.IndexByte(value, ' '); i > 0 {
-				if sub := b.groups[value[:i]]; sub != nil {
-					dst = x.try(dst, ev, sub, glob)
-				}
-			}
-		}
-	}
-	return dst
-}
-
-// value returns a value of the event, valid as long as the event is.
-func (x *index) value(of origin, ev *event.Event, glob *glob) string {
-	switch of.kind {
-	case fromCommand:
-		return ev.Command
-	case fromEvent:
-		return ev.Name
-	case fromType:
-		return ev.Type
-	case fromDB:
-		x.digits = strconv.AppendInt(x.digits[:0], int64(ev.DB), 10)
-		return text(x.digits)
-	case fromArg:
-		if of.arg < len(ev.Args) {
-			return text(ev.Args[of.arg])
-		}
-	case fromParam:
-		v, _ := glob.captured(ev.Key, of.name)
-		return text(v)
-	}
-	return ""
-}
-
-// check checks one rule, once an event, and puts it into its place.
-func (x *index) check(dst []Match, ev *event.Event, r ref) []Match {
-	if x.tried[r.rule] == x.now {
-		return dst
-	}
-	x.tried[r.rule] = x.now
-	rule := x.set.patterns[r.rule]
-	if rule.timed != nil {
-		return x.checkTimed(dst, ev, rule, r.field)
-	}
-	if !rule.selects(ev, r.field) || !x.set.holds(rule, ev) {
-		return dst
-	}
-	i := len(dst)
-	dst = append(dst, Match{})
-	for i > x.kept && dst[i-1].Rule.index > r.rule {
-		dst[i] = dst[i-1]
-		i--
-	}
-	dst[i] = Match{Rule: rule, Event: ev}
-	return dst
-}
-
-// checkTimed checks a rule with time fields, or a cancel pattern of one. Of a
-// rule there is one match: what cancels goes before what fires, and the first
-// cancel pattern before the others.
-func (x *index) checkTimed(dst []Match, ev *event.Event, rule *Rule, keyFound bool) []Match {
-	role, ok := x.set.wants(rule, ev, keyFound)
-	if !ok {
-		return dst
-	}
-	m := Match{Rule: rule.timed.owner, Event: ev, Role: role}
-	if m.Rule != rule {
-		m.companion = rule
-	}
-	i := len(dst)
-	for i > x.kept && dst[i-1].Rule.index > m.Rule.index {
-		i--
-	}
-	if i == x.kept || dst[i-1].Rule != m.Rule {
-		return slices.Insert(dst, i, m)
-	}
-	have := &dst[i-1]
-	if m.companion != nil && (have.companion == nil || have.companion.index > m.companion.index) {
-		*have = m
-	}
-	return dst
-}

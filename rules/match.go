@@ -7,16 +7,17 @@ import (
 	"github.com/expr-lang/expr/vm"
 
 	"triggerd/internal/event"
+	"triggerd/internal/glob"
 )
 
 // pattern is what a rule waits for, compiled: fields are joined by AND, the
 // values of one field by OR, an empty field says nothing.
 type pattern struct {
-	index    int32    // the rule's place in its set
-	anyWrite bool     // events has "write"
-	keys     []*glob  // nil: any
-	captures []string // names, sorted
-	only     *glob    // the one key pattern, if it is simple and nothing else captures
+	index    int32           // the rule's place in its set
+	anyWrite bool            // events has "write"
+	keys     []*glob.Pattern // nil: any
+	captures []string        // names, sorted
+	only     *glob.Pattern   // the one key pattern, if it is simple and nothing else captures
 
 	commands, commandsNot *nameSet // nil: any, none
 	commandsNamed         *nameSet // those of commands that are not there through a class
@@ -28,7 +29,7 @@ type pattern struct {
 
 // limits are what few rules have: the others share none of it.
 type limits struct {
-	keysNot []*glob
+	keysNot []*glob.Pattern
 	regexes []*regexp.Regexp
 	dbs     []int
 	types   []string
@@ -43,41 +44,6 @@ type evaluator struct {
 	machine vm.VM
 	env     environment
 	filled  bool // env holds the event at hand
-}
-
-// Match appends the rules that match ev to dst, in file order, and returns
-// the extended slice. The matches borrow ev. It allocates nothing for an event
-// that no rule matches, unless a condition has to.
-//
-// Match is for one goroutine at a time.
-func (s *Set) Match(dst []Match, ev *event.Event) []Match {
-	if s.index == nil {
-		return dst
-	}
-	s.eval.filled = false
-	return s.index.match(dst, ev)
-}
-
-// holds evaluates the rule's condition. One that cannot be evaluated does not
-// hold.
-func (s *Set) holds(r *Rule, ev *event.Event) bool {
-	if r.cond == nil {
-		return true
-	}
-	ok, err := s.eval.evaluate(r, ev)
-	if err == nil {
-		return ok
-	}
-	s.conditionFailed(r.owner(), ev, err)
-	return false
-}
-
-// conditionFailed counts an error of a rule's condition, or of a by, and
-// reports the first.
-func (s *Set) conditionFailed(r *Rule, ev *event.Event, err error) {
-	if r.failures().Add(1) == 1 && s.ConditionError != nil {
-		s.ConditionError(r, ev, err)
-	}
 }
 
 func (e *evaluator) evaluate(r *Rule, ev *event.Event) (bool, error) {
@@ -164,9 +130,9 @@ func anyRegex(exprs []*regexp.Regexp, key []byte) bool {
 	return false
 }
 
-func anyMatches(globs []*glob, key []byte) bool {
-	for _, g := range globs {
-		if g.match(key) {
+func anyMatches(patterns []*glob.Pattern, key []byte) bool {
+	for _, p := range patterns {
+		if p.Match(key) {
 			return true
 		}
 	}
@@ -184,7 +150,7 @@ func (r *Rule) params(key []byte) map[string]string {
 	}
 	params := make(map[string]string, len(r.captures))
 	for _, g := range r.keys {
-		if g.capture(key, params) {
+		if g.Capture(key, params) {
 			break
 		}
 	}

@@ -3,10 +3,13 @@ package rules_test
 import (
 	"fmt"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"triggerd/internal/event"
+	"triggerd/internal/timing"
 	"triggerd/rules"
 )
 
@@ -128,7 +131,7 @@ func TestFields(t *testing.T) {
 		  when = 'false'`, set7, false},
 	}
 	for _, test := range tests {
-		if got := len(one(t, test.fields).Match(nil, test.ev)) == 1; got != test.want {
+		if got := len(one(t, test.fields).Matcher().Match(nil, test.ev)) == 1; got != test.want {
 			t.Errorf("%s: %s %q matches %v, want %v", test.fields, test.ev.Name, test.ev.Key, got, test.want)
 		}
 	}
@@ -189,8 +192,9 @@ func TestConditions(t *testing.T) {
 			t.Errorf("%s: %v", test.cond, err)
 			continue
 		}
-		set.ConditionError = func(_ *rules.Rule, _ *event.Event, err error) { t.Errorf("%s: %v", test.cond, err) }
-		if got := len(set.Match(nil, ev)) == 1; got != test.want {
+		m := set.Matcher()
+		m.ConditionError = func(_ *rules.Rule, _ *event.Event, err error) { t.Errorf("%s: %v", test.cond, err) }
+		if got := len(m.Match(nil, ev)) == 1; got != test.want {
 			t.Errorf("%s is %v, want %v", test.cond, got, test.want)
 		}
 	}
@@ -205,11 +209,12 @@ func TestConditionError(t *testing.T) {
 		t.Fatal(err)
 	}
 	var told []string
-	set.ConditionError = func(r *rules.Rule, ev *event.Event, err error) {
-		told = append(told, fmt.Sprintf("%s: %s: %v", r.Name, ev.Key, err))
-	}
 	for range 3 {
-		matches := set.Match(nil, change("set", "k", "SET", "k", "v"))
+		m := set.Matcher() // what is reported and counted is the set's
+		m.ConditionError = func(r *rules.Rule, ev *event.Event, err error) {
+			told = append(told, fmt.Sprintf("%s: %s: %v", r.Name, ev.Key, err))
+		}
+		matches := m.Match(nil, change("set", "k", "SET", "k", "v"))
 		if len(matches) != 1 || matches[0].Rule.Name != "good" {
 			t.Fatalf("matches %v", matches)
 		}
@@ -226,7 +231,7 @@ func TestConditionError(t *testing.T) {
 // a value that is not there.
 func TestJSONLimit(t *testing.T) {
 	set := one(t, `when = 'json(arg(0), "a") == nil'`)
-	matches := set.Match(nil, change("set", "k", "SET", `{"b":"`+strings.Repeat("x", 1<<20)+`"}`))
+	matches := set.Matcher().Match(nil, change("set", "k", "SET", `{"b":"`+strings.Repeat("x", 1<<20)+`"}`))
 	if len(matches) != 0 || set.Rules[0].ConditionErrors() != 1 {
 		t.Errorf("%d matches and %d errors, want 0 and 1", len(matches), set.Rules[0].ConditionErrors())
 	}
@@ -251,7 +256,7 @@ func TestParams(t *testing.T) {
 		{`key = "b:{x}"`, "b:\xff\x00", "map[x:\xff\x00]"},
 	}
 	for _, test := range tests {
-		matches := one(t, test.fields).Match(nil, change("set", test.key, "SET", test.key))
+		matches := one(t, test.fields).Matcher().Match(nil, change("set", test.key, "SET", test.key))
 		if len(matches) != 1 {
 			t.Errorf("%s: %q does not match", test.fields, test.key)
 			continue
@@ -272,7 +277,7 @@ func TestOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	ev := change("set", "ab", "SET")
-	matches := set.Match([]rules.Match{{}}, ev)
+	matches := set.Matcher().Match([]rules.Match{{}}, ev)
 	if len(matches) != 31 {
 		t.Fatalf("%d matches, want 31 with the first kept", len(matches))
 	}
@@ -283,11 +288,80 @@ func TestOrder(t *testing.T) {
 	}
 }
 
+// TestMatchers has several goroutines match with one set, each with a Matcher
+// of its own.
+func TestMatchers(t *testing.T) {
+	set := load(t, `
+[[rule]]
+name = "glob"
+key = ["a*b*", "stock:{sku}:*"]
+when = 'params.sku != "9" && json(arg(1), "n") != 1'
+throttle = { max = 1, per = "1s", by = ["params.sku", "db"] }
+action = { type = "log" }
+[[rule]]
+name = "machine"
+key = "*:x"
+when = '(json(arg(1), "n") ?? 5) == 5 && changed_to("5")'
+action = { type = "log" }
+[[rule]]
+name = "fails"
+when = 'args[7] == "x"'
+action = { type = "log" }
+[[rule]]
+name = "lasts"
+key = "stock:*"
+when = "num(after) < 5"
+for = "5m"
+action = { type = "log" }
+`)
+	var events []*event.Event
+	for i := range 50 {
+		ev := change("set", fmt.Sprintf("stock:%d:x", i), "SET", fmt.Sprintf("stock:%d:x", i), fmt.Sprint(i))
+		ev.Before, ev.After = event.String([]byte("1")), event.String(fmt.Append(nil, i%7))
+		events = append(events, ev)
+	}
+	// seen is what a Matcher tells of all events.
+	seen := func(m *rules.Matcher) string {
+		var b strings.Builder
+		for _, ev := range events {
+			fmt.Fprintln(&b, string(ev.Key), m.Need(ev.DB, ev.Key))
+			for _, match := range m.Match(nil, ev) {
+				var k timing.Keys
+				fmt.Fprintln(&b, match.Rule.Name, match.Role, m.Keys(&k, &match), k, match.Params())
+			}
+		}
+		return b.String()
+	}
+	want := seen(set.Matcher())
+	var told atomic.Int64
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			m := set.Matcher()
+			m.ConditionError = func(*rules.Rule, *event.Event, error) { told.Add(1) }
+			for range 20 {
+				if got := seen(m); got != want {
+					t.Errorf("got\n%s\nwant\n%s", got, want)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if got := set.Rules[2].ConditionErrors(); got != 81*50 || told.Load() > 0 {
+		t.Errorf("%d errors counted, want %d; the first was told of %d times more", got, 81*50, told.Load())
+	}
+	if !strings.Contains(want, "glob 0 true") || !strings.Contains(want, "machine") || !strings.Contains(want, "lasts") {
+		t.Errorf("the test tests too little:\n%s", want)
+	}
+}
+
 func TestNoAllocations(t *testing.T) {
 	set := one(t, "key = ['a:{x}', 'b*', 'c:[0-9]*']\nevent = 'set'\nwhen = 'db == 1'")
 	ev := change("set", "d:1", "SET", "d:1", "v")
+	m := set.Matcher()
 	var dst []rules.Match
-	if n := testing.AllocsPerRun(100, func() { dst = set.Match(dst[:0], ev) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { dst = m.Match(dst[:0], ev) }); n != 0 {
 		t.Errorf("%v allocations for an event that nothing matches", n)
 	}
 }

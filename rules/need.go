@@ -10,6 +10,7 @@ import (
 	"github.com/expr-lang/expr/ast"
 
 	"triggerd/internal/event"
+	"triggerd/internal/glob"
 )
 
 // Need says how much has to be known of a key, so that the rules that concern
@@ -25,19 +26,8 @@ const (
 	NeedOnTime              // also an event at its deadline
 )
 
-// Need returns how much the rules of the set need to know of a key, which is
-// borrowed. It gives the same answer for the same key each time, and allocates
-// nothing but what it learns of new kinds of keys, within bounds. It is for one
-// goroutine at a time, which may be another one than Match's.
-func (s *Set) Need(db int, key []byte) Need {
-	if s.needs == nil {
-		return NeedNothing
-	}
-	return s.needs.of(db, key)
-}
-
-// NeedsSomething reports whether there may be keys for which Need is not
-// NeedNothing.
+// NeedsSomething reports whether there may be keys for which
+// Matcher.Need is not NeedNothing.
 func (s *Set) NeedsSomething() bool { return s.needs != nil }
 
 // AsksFor reports whether some enabled rule waits for events of this name in
@@ -214,18 +204,16 @@ type wants []want
 
 // needIndex finds what is needed of a key.
 type needIndex struct {
-	any   wants
-	exact map[string]wants
-	sizes uint64 // lengths of the exact keys: see sizeBit
-	globs []needGlob
-	dfa   *automaton
-	hits  []int32
+	any       wants
+	exact     map[string]wants
+	sizes     uint64          // lengths of the exact keys: see sizeBit
+	automaton *glob.Automaton // of the patterns of globs
+	globs     []needGlob
 }
 
 type needGlob struct {
-	glob  *glob
-	check bool // the automaton finds more than the glob matches
-	wants wants
+	pattern *glob.Pattern
+	wants   wants
 }
 
 // newNeedIndex builds the index of a set, given the conjuncts of each rule;
@@ -252,18 +240,14 @@ func newNeedIndex(set *Set, conjuncts [][]conjunct) *needIndex {
 		x.exact[key] = w.tidy()
 		x.sizes |= sizeBit(len(key))
 	}
-	globs := []*glob{}
-	for t := range sortedKeys(byGlob) {
-		g := byGlob[t]
+	var patterns []*glob.Pattern
+	for id := range sortedKeys(byGlob) {
+		g := byGlob[id]
 		g.wants = g.wants.tidy()
 		x.globs = append(x.globs, *g)
-		globs = append(globs, g.glob)
+		patterns = append(patterns, g.pattern)
 	}
-	parts := make([][]part, len(globs))
-	for i, r := range relax(globs) {
-		parts[i], x.globs[i].check = r.parts, !r.exact
-	}
-	x.dfa = newAutomaton(parts)
+	x.automaton = glob.NewAutomaton(patterns)
 	return x
 }
 
@@ -277,15 +261,15 @@ func (x *needIndex) insert(byGlob map[string]*needGlob, r *Rule, need Need, c *c
 		x.any = append(x.any, w)
 	}
 	for _, g := range c.keys {
-		if g.literal {
-			x.exact[g.bytes()] = append(x.exact[g.bytes()], w)
+		if key, ok := g.Key(); ok {
+			x.exact[key] = append(x.exact[key], w)
 			continue
 		}
-		t := g.text()
-		if byGlob[t] == nil {
-			byGlob[t] = &needGlob{glob: g}
+		id := g.Identity()
+		if byGlob[id] == nil {
+			byGlob[id] = &needGlob{pattern: g}
 		}
-		byGlob[t].wants = append(byGlob[t].wants, w)
+		byGlob[id].wants = append(byGlob[id].wants, w)
 	}
 }
 
@@ -307,25 +291,6 @@ func (a want) includes(b want) bool {
 		return a.rule == b.rule
 	}
 	return a.dbs == nil || slices.Equal(a.dbs, b.dbs)
-}
-
-// of returns what is needed of a key.
-func (x *needIndex) of(db int, key []byte) Need {
-	need := x.any.of(db, key, NeedNothing)
-	if x.sizes&sizeBit(len(key)) != 0 {
-		need = x.exact[string(key)].of(db, key, need)
-	}
-	if len(x.globs) == 0 || need == NeedOnTime {
-		return need
-	}
-	x.hits = x.dfa.match(x.hits[:0], key)
-	for _, h := range x.hits {
-		g := &x.globs[h]
-		if g.wants[0].need > need && (!g.check || g.glob.match(key)) {
-			need = g.wants.of(db, key, need)
-		}
-	}
-	return need
 }
 
 // of returns the most that is wanted of a key, at least need.
@@ -384,15 +349,15 @@ func (x *needIndex) lines() map[string]bool {
 		add("key "+strconv.Quote(key), w)
 	}
 	for i := range x.globs {
-		add("glob "+strconv.Quote(x.globs[i].glob.text()), x.globs[i].wants)
+		add("glob "+strconv.Quote(x.globs[i].pattern.Identity()), x.globs[i].wants)
 	}
 	return lines
 }
 
-func globTexts(globs []*glob) []string {
+func globTexts(globs []*glob.Pattern) []string {
 	texts := make([]string, len(globs))
 	for i, g := range globs {
-		texts[i] = strconv.Quote(g.text())
+		texts[i] = strconv.Quote(g.Identity())
 	}
 	return texts
 }

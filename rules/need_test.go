@@ -62,7 +62,7 @@ func TestNeedOfRule(t *testing.T) {
 	}
 	for _, test := range tests {
 		set := needSet(t, test.fields)
-		if got := set.Need(3, []byte("a")); got != test.want {
+		if got := set.Matcher().Need(3, []byte("a")); got != test.want {
 			t.Errorf("%s: needs %d, want %d", test.fields, got, test.want)
 		}
 		if got := set.NeedsSomething(); got != (test.want != NeedNothing) {
@@ -94,13 +94,13 @@ func TestNeedOfKey(t *testing.T) {
 		{"key = ''", 0, "", NeedValue},
 	}
 	for _, test := range tests {
-		if got := needSet(t, test.fields+when).Need(test.db, []byte(test.key)); got != test.want {
+		if got := needSet(t, test.fields+when).Matcher().Need(test.db, []byte(test.key)); got != test.want {
 			t.Errorf("%s: %q in %d needs %d, want %d", test.fields, test.key, test.db, got, test.want)
 		}
 	}
 	// What the condition says of the key counts too.
 	set := needSet(t, `when = 'key startsWith "a:" && before != nil'`+"\naction = { type = 'log' }")
-	if got, other := set.Need(0, []byte("a:1")), set.Need(0, []byte("b:1")); got != NeedValue || other != NeedNothing {
+	if got, other := set.Matcher().Need(0, []byte("a:1")), set.Matcher().Need(0, []byte("b:1")); got != NeedValue || other != NeedNothing {
 		t.Errorf("the key of the condition needs %d, another %d", got, other)
 	}
 }
@@ -161,7 +161,7 @@ func TestNeedAgainstNaive(t *testing.T) {
 				}
 				want = max(want, each[i])
 			}
-			got := set.Need(ev.DB, ev.Key)
+			got := set.Matcher().Need(ev.DB, ev.Key)
 			counts[got]++
 			if got != want {
 				t.Fatalf("%q in %d needs %d, want %d: %v", ev.Key, ev.DB, got, want, fmt.Sprint(docs))
@@ -179,9 +179,10 @@ func TestNeedAgainstNaive(t *testing.T) {
 func TestNeedAllocates(t *testing.T) {
 	set := needSet(t, "key = ['a:{x}', 'b*', '*z', 'exact']\ndb = [0, 1]\nkey_not = 'a:9'\nwhen = 'before != after'\naction = { type = 'log' }")
 	keys := [][]byte{[]byte("a:1"), []byte("nothing:here"), []byte("b1"), []byte("exact"), []byte("a:9")}
+	m := set.Matcher()
 	if n := testing.AllocsPerRun(100, func() {
 		for _, k := range keys {
-			set.Need(1, k)
+			m.Need(1, k)
 		}
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
@@ -200,9 +201,9 @@ func BenchmarkNeed(b *testing.B) {
 	for name, key := range map[string]string{"watched": "app500:1234567", "unwatched": "session:1234567890"} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
-			k := []byte(key)
+			k, m := []byte(key), set.Matcher()
 			for b.Loop() {
-				set.Need(0, k)
+				m.Need(0, k)
 			}
 		})
 	}

@@ -2,14 +2,15 @@ package rules
 
 import (
 	"cmp"
+	"math"
 	"regexp"
-	"regexp/syntax"
 	"slices"
 	"strconv"
 
 	"github.com/expr-lang/expr/ast"
 
 	"triggerd/internal/event"
+	"triggerd/internal/glob"
 )
 
 // A conjunct is what an event must be for a rule to match it, as far as the
@@ -17,9 +18,9 @@ import (
 // not sufficient, so each may say less than the rule does: what the index
 // finds is checked with the rule itself.
 type conjunct struct {
-	keys  []*glob    // the key matches one of them; nil: any key
-	field bool       // keys are the rule's own field, so that a hit is a match of it
-	equal []equality // all of them hold
+	keys  []*glob.Pattern // the key matches one of them; nil: any key
+	field bool            // keys are the rule's own field, so that a hit is a match of it
+	equal []equality      // all of them hold
 }
 
 // equality says that a value of the event is one of a few.
@@ -177,27 +178,14 @@ func both(a, b conjunct) (conjunct, bool) {
 	return c, true
 }
 
-// selectivity estimates how few keys match one of the globs.
-func selectivity(globs []*glob) int {
-	const exact = 1 << 20
-	if globs == nil {
-		return -1
+// selectivity estimates how few keys match one of the patterns.
+func selectivity(patterns []*glob.Pattern) int {
+	if patterns == nil {
+		return -1 // every key
 	}
-	least := exact
-	for _, g := range globs {
-		n := exact
-		if !g.literal {
-			n = 0
-			for i := range g.parts {
-				if g.parts[i].kind == partByte {
-					n++
-				}
-			}
-			if len(g.parts) > 0 && g.parts[0].kind == partByte {
-				n++ // a prefix ends most keys early
-			}
-		}
-		least = min(least, n)
+	least := math.MaxInt
+	for _, p := range patterns {
+		least = min(least, p.Selectivity())
 	}
 	return least
 }
@@ -308,9 +296,9 @@ func equals(x ast.Node, values []string) []conjunct {
 		if len(values) > maxKeys {
 			return everything()
 		}
-		keys := []*glob{}
+		keys := []*glob.Pattern{}
 		for _, v := range values {
-			keys = append(keys, literalGlob(v))
+			keys = append(keys, glob.Literal(v))
 		}
 		return []conjunct{{keys: keys}}
 	}
@@ -344,137 +332,37 @@ func originOf(n ast.Node) (origin, bool) {
 	return origin{}, false
 }
 
-// literalGlob returns the glob of exactly one key.
-func literalGlob(key string) *glob {
-	return &glob{parts: appendLiteral(nil, key), literal: true}
-}
-
-func appendLiteral(parts []part, s string) []part {
-	parts = slices.Grow(parts, len(s)+1)
-	for i := range len(s) {
-		parts = append(parts, part{kind: partByte, c: s[i]})
-	}
-	return parts
-}
-
-// keyLike returns the glob of keys that a condition on the key selects.
+// keyLike returns the pattern of keys that a condition on the key selects.
 func keyLike(op, s string) []conjunct {
-	star := part{kind: partStar}
-	var parts []part
+	var p *glob.Pattern
 	switch op {
 	case "startsWith":
-		parts = append(appendLiteral(nil, s), star)
+		p = glob.Prefix(s)
 	case "endsWith":
-		parts = appendLiteral([]part{star}, s)
+		p = glob.Suffix(s)
 	case "contains":
-		parts = append(appendLiteral([]part{star}, s), star)
+		p = glob.Containing(s)
 	case "matches":
-		parts = regexParts(s)
+		p = glob.OfRegexp(s)
 	}
-	g := globOf(parts)
-	if g == nil {
+	if p == nil {
 		return everything()
 	}
-	return []conjunct{{keys: []*glob{g}}}
+	return []conjunct{{keys: []*glob.Pattern{p}}}
 }
 
-// globOf returns the glob of parts; nil if it says nothing or is too long.
-func globOf(parts []part) *glob {
-	parts = slices.CompactFunc(parts, func(a, b part) bool { return a.kind == partStar && b.kind == partStar })
-	if len(parts) > maxGlob || len(parts) == 1 && parts[0].kind == partStar {
-		return nil
-	}
-	return &glob{parts: slices.Clip(parts)}
-}
-
-// regexKeys returns globs that together match every key in which one of the
+// regexKeys returns patterns that together match every key in which one of the
 // expressions finds a match; nil if that would be every key.
-func regexKeys(exprs []*regexp.Regexp) []*glob {
-	var keys []*glob
+func regexKeys(exprs []*regexp.Regexp) []*glob.Pattern {
+	var keys []*glob.Pattern
 	for _, re := range exprs {
-		g := globOf(regexParts(re.String()))
-		if g == nil {
+		p := glob.OfRegexp(re.String())
+		if p == nil {
 			return nil
 		}
-		keys = append(keys, g)
+		keys = append(keys, p)
 	}
 	return keys
-}
-
-// regexParts returns the parts of a glob that matches every text in which a
-// regular expression finds a match: its literals, and stars for the rest.
-func regexParts(expr string) []part {
-	star := part{kind: partStar}
-	re, err := syntax.Parse(expr, syntax.Perl)
-	if err != nil {
-		return []part{star}
-	}
-	re = re.Simplify()
-	parts := append([]part{star}, partsOf(re)...)
-	parts = append(parts, star)
-	if anchored(re, syntax.OpBeginText, 0) {
-		parts = parts[1:]
-	}
-	if anchored(re, syntax.OpEndText, -1) {
-		parts = parts[:len(parts)-1]
-	}
-	return parts
-}
-
-// anchored reports whether an expression begins (at 0) or ends (at -1) with op.
-func anchored(re *syntax.Regexp, op syntax.Op, at int) bool {
-	for re.Op == syntax.OpConcat || re.Op == syntax.OpCapture {
-		if at < 0 {
-			re = re.Sub[len(re.Sub)-1]
-		} else {
-			re = re.Sub[0]
-		}
-	}
-	return re.Op == op
-}
-
-// partsOf returns parts that match whatever the expression does.
-func partsOf(re *syntax.Regexp) []part {
-	switch re.Op {
-	case syntax.OpEmptyMatch, syntax.OpBeginText, syntax.OpEndText, syntax.OpBeginLine, syntax.OpEndLine,
-		syntax.OpWordBoundary, syntax.OpNoWordBoundary:
-		return nil
-	case syntax.OpCapture:
-		return partsOf(re.Sub[0])
-	case syntax.OpConcat:
-		var parts []part
-		for _, sub := range re.Sub {
-			parts = append(parts, partsOf(sub)...)
-		}
-		return parts
-	case syntax.OpLiteral:
-		const invalid = '\uFFFD' // also matches a byte that is not UTF-8
-		if re.Flags&syntax.FoldCase == 0 && !slices.Contains(re.Rune, invalid) {
-			return appendLiteral(nil, string(re.Rune))
-		}
-	case syntax.OpCharClass:
-		if set := asciiSet(re.Rune); set != nil {
-			return []part{{kind: partSet, set: set}}
-		}
-	case syntax.OpPlus:
-		parts := partsOf(re.Sub[0])
-		return append(parts, part{kind: partStar})
-	}
-	return []part{{kind: partStar}}
-}
-
-// asciiSet returns the bytes of a class of runes; nil if not all are ASCII.
-func asciiSet(ranges []rune) *byteSet {
-	set := &byteSet{}
-	for i := 0; i < len(ranges); i += 2 {
-		if ranges[i+1] >= 0x80 {
-			return nil
-		}
-		for c := ranges[i]; c <= ranges[i+1]; c++ {
-			set.add(byte(c))
-		}
-	}
-	return set
 }
 
 // byPreference orders origins.

@@ -13,6 +13,8 @@ import (
 	"github.com/expr-lang/expr/builtin"
 	"github.com/expr-lang/expr/file"
 	"github.com/expr-lang/expr/parser"
+
+	"triggerd/internal/glob"
 )
 
 // resolver walks a parsed condition before its types are checked: it finds
@@ -475,7 +477,7 @@ func (r *resolver) helper(node *ast.Node, n *ast.CallNode, name string) {
 			ast.Patch(node, &ast.StringNode{Value: b})
 		}
 	case "glob":
-		r.compileArgument(n, func(s string) (any, error) { return parsePlainGlob(s) })
+		r.compileArgument(n, func(s string) (any, error) { return glob.ParsePlain(s) })
 	case "cidr":
 		r.compileArgument(n, func(s string) (any, error) {
 			p, err := netip.ParsePrefix(s)

@@ -41,8 +41,8 @@ type Command struct {
 }
 
 // Set is a rules file, checked and ready to match. Everything but the counters
-// is fixed once it is made. Match may be called by one goroutine at a time;
-// the rest is safe for concurrent use.
+// is fixed once it is made. It is safe for concurrent use; matching is done by
+// a Matcher, of which each goroutine has its own.
 type Set struct {
 	Source   Source
 	Store    Store
@@ -52,15 +52,10 @@ type Set struct {
 	Warnings []*Error // what is allowed but can hardly be meant
 	Files    []string // every file that was read, as it was named; empty for Build
 
-	// ConditionError, if not nil, is told of the first error of each rule's
-	// condition; later ones are only counted. Set it before the first Match.
-	ConditionError func(*Rule, *event.Event, error)
-
 	patterns []*Rule // the rules and, behind them, their cancel patterns: what is matched
 
 	index *index
 	needs *needIndex // nil: nothing is needed
-	eval  evaluator
 
 	explain    sync.Mutex  // guards conditions
 	conditions *conditions // those of the file, to explain rules with
@@ -107,7 +102,7 @@ type Rule struct {
 	Schedule cron.Schedule
 
 	// Time is what the rule says of time; nil if it says nothing, and no other
-	// rule sums it up, and for a disabled rule. See Match.Role and Match.Keys.
+	// rule sums it up, and for a disabled rule. See Match.Role and Matcher.Keys.
 	Time *timing.Rule
 
 	Order    string // "key": a key's firings arrive one after another; "none"
@@ -158,7 +153,7 @@ type Match struct {
 	Rule  *Rule
 	Event *event.Event
 	// Role is Fires but for rules with absent and cancel, and those with for.
-	// See Keys for the values by which such a rule keeps its states.
+	// See Matcher.Keys for the values by which such a rule keeps its states.
 	Role timing.Role
 
 	companion *Rule // the cancel pattern that matched; nil: Rule itself

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"triggerd/internal/glob"
 	"triggerd/internal/timing"
 )
 
@@ -70,7 +71,7 @@ func (r *Rule) shape(c *conditions) string {
 		r.dbs, r.types, when)
 }
 
-func globShapes(globs []*glob) []string {
+func globShapes(globs []*glob.Pattern) []string {
 	texts := make([]string, len(globs))
 	for i, g := range globs {
 		texts[i] = g.String()

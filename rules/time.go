@@ -57,7 +57,7 @@ func (c *compilation) times(t *table, r *Rule) {
 		t.others = timeFields
 		return
 	}
-	d := &timeDecoder{c: c, t: t, r: r, time: &timing.Rule{Name: r.Name, MaxKeys: defaultMaxKeys}, timed: &timed{set: c.set, owner: r}}
+	d := &timeDecoder{c: c, t: t, r: r, time: &timing.Rule{Name: r.Name, MaxKeys: defaultMaxKeys}, timed: &timed{owner: r}}
 	d.decode()
 	if r.Schedule == nil {
 		own := *r.limits

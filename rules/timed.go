@@ -17,7 +17,6 @@ import (
 // A cancel pattern is a Rule of its own in the index, which nobody else sees:
 // a companion. What it matches is a match of its owner.
 type timed struct {
-	set   *Set
 	owner *Rule       // that the matches are of: the rule itself, or a cancel pattern's
 	role  timing.Role // Fires; Cancels of a cancel pattern; Ends of a rule with for, whose events do one or the other
 
@@ -25,7 +24,6 @@ type timed struct {
 
 	reads    reads         // of all of these
 	failures atomic.Uint64 // of the rule's expressions
-	buf      []byte        // holds the values of the match at hand
 }
 
 // lasts reports whether the rule has "for": its condition has to hold for some
@@ -49,73 +47,11 @@ func (m *Match) pattern() *Rule {
 	return m.Rule
 }
 
-// Keys fills in the values by which the match's rule keeps its states apart;
-// with the roles Cancels and Ends only Gather. They borrow the event, and are
-// valid until Keys is called for another match of the rule. It reports false
-// if one cannot be told: such a match counts for nothing, and was counted and
-// reported as an error of the rule's condition.
-//
-// Keys is for the goroutine that called Match.
-func (m *Match) Keys(k *timing.Keys) bool {
-	*k = timing.Keys{}
-	r := m.pattern()
-	t := r.timed
-	if t == nil {
-		return true
-	}
-	e := &t.set.eval
-	e.scope, e.filled = scope{ev: m.Event, rule: r}, false
-	if err := t.keys(k, e, m); err != nil {
-		t.set.conditionFailed(t.owner, m.Event, err)
-		*k = timing.Keys{}
-		return false
-	}
-	return true
-}
-
-// keys fills in k for the event that e was prepared for.
-func (t *timed) keys(k *timing.Keys, e *evaluator, m *Match) (err error) {
-	t.buf = t.buf[:0]
-	if t.role == timing.Ends {
-		k.Gather = t.place(m.Event)
-	} else if k.Gather, err = t.gather.of(e, &t.buf); err != nil {
-		return err
-	}
-	if m.Role != timing.Fires {
-		return nil
-	}
-	for _, stage := range [...]struct {
-		by *by
-		to *string
-	}{{&t.once, &k.Once}, {&t.dedupe, &k.Dedupe}, {&t.throttle, &k.Throttle}, {&t.batch, &k.Batch}} {
-		if *stage.to, err = stage.by.of(e, &t.buf); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// place returns what a condition that lasts is about: a key of a database.
-func (t *timed) place(ev *event.Event) string {
-	t.buf = strconv.AppendInt(t.buf, int64(ev.DB), 10)
-	t.buf = append(t.buf, '/')
-	t.buf = append(t.buf, ev.Key...)
-	return text(t.buf)
-}
-
-// wants reports whether an event concerns a timed rule, or a companion, and
-// what it does to its owner. keyFound tells that one of the keys is known to
-// match.
-func (s *Set) wants(r *Rule, ev *event.Event, keyFound bool) (timing.Role, bool) {
-	switch {
-	case r.timed.role != timing.Ends:
-		return r.timed.role, r.selects(ev, keyFound) && s.holds(r, ev)
-	case !r.Enabled || ev.Key == nil || r.dbs != nil && !slices.Contains(r.dbs, ev.DB) || !r.wantsKey(ev, keyFound):
-		return timing.Ends, false
-	case isGone(ev) || r.types != nil && !slices.Contains(r.types, ev.Type) || !s.holds(r, ev):
-		return timing.Ends, true
-	}
-	return timing.Fires, r.wantsEvent(ev)
+// appendPlace appends what a condition that lasts is about: a key of a database.
+func appendPlace(dst []byte, ev *event.Event) []byte {
+	dst = strconv.AppendInt(dst, int64(ev.DB), 10)
+	dst = append(dst, '/')
+	return append(dst, ev.Key...)
 }
 
 // isGone reports whether the event's key is known to be gone.

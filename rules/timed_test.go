@@ -114,14 +114,15 @@ func TestKeys(t *testing.T) {
 			by = ", " + by
 		}
 		set := one(t, "key = 'stock:{sku}:{rest}'\nthrottle = { max = 1, per = '1s'"+by+" }")
-		set.ConditionError = func(_ *rules.Rule, _ *event.Event, err error) { t.Errorf("%s: %v", test.by, err) }
+		m := set.Matcher()
+		m.ConditionError = func(_ *rules.Rule, _ *event.Event, err error) { t.Errorf("%s: %v", test.by, err) }
 		for range 2 {
-			matches := set.Match(nil, set7)
+			matches := m.Match(nil, set7)
 			if len(matches) != 1 {
 				t.Fatalf("%s: %d matches", test.by, len(matches))
 			}
 			var k timing.Keys
-			if !matches[0].Keys(&k) || k != (timing.Keys{Throttle: test.want}) {
+			if !m.Keys(&k, &matches[0]) || k != (timing.Keys{Throttle: test.want}) {
 				t.Errorf("%s: %+v, want %q", test.by, k, test.want)
 			}
 		}
@@ -144,14 +145,16 @@ throttle = { max = 1, per = "1s", by = ["key", "db"] }
 batch = { max = 2, wait = "1s", by = "command" }
 `+fields)
 		var k timing.Keys
-		m := set.Match(nil, ev)[0]
-		if want := (timing.Keys{Once: "0,a:1", Dedupe: "1", Gather: "set", Throttle: "a:1,0", Batch: "SET"}); !m.Keys(&k) || k != want {
+		m := set.Matcher()
+		match := m.Match(nil, ev)[0]
+		if want := (timing.Keys{Once: "0,a:1", Dedupe: "1", Gather: "set", Throttle: "a:1,0", Batch: "SET"}); !m.Keys(&k, &match) || k != want {
 			t.Errorf("%s: %+v, want %+v", gather, k, want)
 		}
 	}
-	plain := one(t, `key = "a:1"`).Match(nil, ev)[0]
+	m := one(t, `key = "a:1"`).Matcher()
+	plain := m.Match(nil, ev)[0]
 	k := timing.Keys{Once: "left"}
-	if !plain.Keys(&k) || k != (timing.Keys{}) {
+	if !m.Keys(&k, &plain) || k != (timing.Keys{}) {
 		t.Errorf("a rule without time fields has the keys %+v", k)
 	}
 }
@@ -170,13 +173,14 @@ func TestKeysFail(t *testing.T) {
 		}
 		set := one(t, `throttle = { max = 1, per = "1s", by = "`+by+`" }`)
 		var told []string
-		set.ConditionError = func(r *rules.Rule, _ *event.Event, err error) { told = append(told, r.Name+" "+err.Error()) }
+		m := set.Matcher()
+		m.ConditionError = func(r *rules.Rule, _ *event.Event, err error) { told = append(told, r.Name+" "+err.Error()) }
 		ev := change("set", "k", "SET", "k", "v")
 		ev.Before = event.Elements("list", []event.Element{{Name: "x"}})
 		for range 2 {
-			m := set.Match(nil, ev)[0]
+			match := m.Match(nil, ev)[0]
 			k := timing.Keys{Once: "left"}
-			if m.Keys(&k) || k != (timing.Keys{}) {
+			if m.Keys(&k, &match) || k != (timing.Keys{}) {
 				t.Errorf("%s: %+v", by, k)
 			}
 		}
@@ -211,16 +215,17 @@ action = { type = "log" }
 `)
 	set1, del := change("set", "stock:7", "SET", "stock:7", "1"), change("del", "stock:7", "DEL", "stock:7")
 	set1.After, del.After = event.String([]byte("1")), event.None
+	m := set.Matcher()
 	var dst []rules.Match
 	var k timing.Keys
 	if n := testing.AllocsPerRun(100, func() {
 		for _, ev := range []*event.Event{set1, del} {
-			dst = set.Match(dst[:0], ev)
+			dst = m.Match(dst[:0], ev)
 			if len(dst) != 3 {
 				t.Fatalf("%d matches", len(dst))
 			}
 			for i := range dst {
-				if !dst[i].Keys(&k) {
+				if !m.Keys(&k, &dst[i]) {
 					t.Fatal("keys failed")
 				}
 			}
@@ -232,10 +237,11 @@ action = { type = "log" }
 
 // roles matches an event and shows what it is to the rules.
 func roles(set *rules.Set, ev *event.Event) string {
+	matcher := set.Matcher()
 	var list []string
-	for _, m := range set.Match(nil, ev) {
+	for _, m := range matcher.Match(nil, ev) {
 		var k timing.Keys
-		ok := m.Keys(&k)
+		ok := matcher.Keys(&k, &m)
 		list = append(list, fmt.Sprintf("%s %s %q %v %v", m.Rule.Name, [...]string{"fires", "cancels", "ends"}[m.Role], k.Gather, m.Params(), ok))
 	}
 	return strings.Join(list, "; ")
@@ -297,7 +303,7 @@ action = { type = "log" }
 	if len(set.Rules) != 4 {
 		t.Errorf("%d rules, want 4", len(set.Rules))
 	}
-	if got := set.Need(0, []byte("order:1:7")); got != rules.NeedState {
+	if got := set.Matcher().Need(0, []byte("order:1:7")); got != rules.NeedState {
 		t.Errorf("a key of a cancel pattern needs %d", got)
 	}
 	if !set.AsksFor("expired") {
@@ -388,7 +394,7 @@ action = { type = "log" }
 	if got, want := strings.Join(set.Served(set.Rules[0]), "; "), "key stock:{sku} or level:{sku}, db 0 or 2"; got != want {
 		t.Errorf("served by %s, want %s", got, want)
 	}
-	if got := set.Need(0, []byte("stock:7")); got != rules.NeedValue {
+	if got := set.Matcher().Need(0, []byte("stock:7")); got != rules.NeedValue {
 		t.Errorf("its keys need %d", got)
 	}
 }
@@ -397,7 +403,7 @@ action = { type = "log" }
 // there, whatever its condition reads.
 func TestForNeedsState(t *testing.T) {
 	set := one(t, "key = 'a'\nevent = 'set'\nwhen = 'db == 0'\nfor = '1m'")
-	if got := set.Need(0, []byte("a")); got != rules.NeedState {
+	if got := set.Matcher().Need(0, []byte("a")); got != rules.NeedState {
 		t.Errorf("needs %d", got)
 	}
 }
@@ -412,7 +418,7 @@ func TestByNeeds(t *testing.T) {
 			"count = { over = 1, within = '1s', by = ['key', '%s'] }", "batch = { max = 2, wait = '1s', by = '%s' }",
 		} {
 			set := one(t, "key = 'a:{id}'\n"+fmt.Sprintf(stage, by))
-			if got := set.Need(0, []byte("a:1")); got != want {
+			if got := set.Matcher().Need(0, []byte("a:1")); got != want {
 				t.Errorf("%s by %s needs %d, want %d", stage, by, got, want)
 			}
 		}
@@ -428,12 +434,13 @@ func BenchmarkKeys(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		m := set.Match(nil, change("set", "stock:7", "SET", "stock:7", `{"id": "x"}`))[0]
+		m := set.Matcher()
+		match := m.Match(nil, change("set", "stock:7", "SET", "stock:7", `{"id": "x"}`))[0]
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			var k timing.Keys
 			for b.Loop() {
-				if !m.Keys(&k) {
+				if !m.Keys(&k, &match) {
 					b.Fatal("no keys")
 				}
 			}

@@ -11,6 +11,7 @@ import (
 	"github.com/expr-lang/expr/builtin"
 
 	"triggerd/internal/event"
+	"triggerd/internal/glob"
 )
 
 // naiveFunctions are the functions of values as their documentation says
@@ -290,8 +291,8 @@ func TestValuesAgainstMachine(t *testing.T) {
 	rng := rand.New(rand.NewPCG(9, 0))
 	g := &generator{rng}
 	c, oracle := testConditions(), naiveConditions()
-	param, _ := parseGlob("{x}:{y}")
-	rule := &Rule{pattern: pattern{limits: noLimits, keys: []*glob{param}, only: param, captures: []string{"x", "y"}}}
+	param, _ := glob.ParseKey("{x}:{y}")
+	rule := &Rule{pattern: pattern{limits: noLimits, keys: []*glob.Pattern{param}, only: param, captures: []string{"x", "y"}}}
 	var compiled, closed, held, failed int
 	const n = 12_000
 	for range n {

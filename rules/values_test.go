@@ -104,8 +104,9 @@ func outcome(t *testing.T, cond string, ev *event.Event) string {
 	}
 	set := one(t, fields)
 	result := "no"
-	set.ConditionError = func(_ *rules.Rule, _ *event.Event, err error) { result = err.Error() }
-	if len(set.Match(nil, ev)) == 1 {
+	m := set.Matcher()
+	m.ConditionError = func(_ *rules.Rule, _ *event.Event, err error) { result = err.Error() }
+	if len(m.Match(nil, ev)) == 1 {
 		return ""
 	}
 	return result
@@ -138,12 +139,13 @@ func TestValuesAllocate(t *testing.T) {
 	set := one(t, `when = '(crossed(9) || changed_to("x") || before == nil || num(after) > 9) && size(after) == 1 && ttl > 0'`)
 	ev := change("set", "k", "SET", "k", "v")
 	ev.Before, ev.After, ev.TTL = event.String([]byte("5")), event.String([]byte("6")), 5
+	m := set.Matcher()
 	var dst []rules.Match
-	if n := testing.AllocsPerRun(100, func() { dst = set.Match(dst[:0], ev) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { dst = m.Match(dst[:0], ev) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
 	ev.Before = nil
-	if n := testing.AllocsPerRun(100, func() { dst = set.Match(dst[:0], ev) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { dst = m.Match(dst[:0], ev) }); n != 0 {
 		t.Errorf("%v allocations for what is not known", n)
 	}
 }

@@ -218,9 +218,10 @@ func report() {
 type matcher func(*event.Event) int
 
 func match(set *rules.Set) matcher {
+	m := set.Matcher()
 	var dst []rules.Match
 	return func(ev *event.Event) int {
-		dst = set.Match(dst[:0], ev)
+		dst = m.Match(dst[:0], ev)
 		return len(dst)
 	}
 }

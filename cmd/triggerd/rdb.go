@@ -14,11 +14,13 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"triggerd/internal/glob"
 	"triggerd/rdb"
 )
 
 type rdbOptions struct {
 	keys     []string
+	patterns []*glob.Pattern // of keys
 	types    []string
 	dbs      []int
 	noValues bool
@@ -72,6 +74,13 @@ func (o *rdbOptions) run(name string, stdin io.Reader, stdout, stderr io.Writer)
 			return fmt.Errorf("unknown type %q: not one of %s", t, strings.Join(typeNames(), ", "))
 		}
 	}
+	for _, text := range o.keys {
+		p, err := glob.Parse(text)
+		if err != nil {
+			return fmt.Errorf("--keys: %w", err)
+		}
+		o.patterns = append(o.patterns, p)
+	}
 	in, size := stdin, int64(0)
 	if name != "-" {
 		f, err := os.Open(name)
@@ -116,7 +125,7 @@ func (o *rdbOptions) wants(e *rdb.Entry) bool {
 	if len(o.types) > 0 && !slices.Contains(o.types, e.Type.String()) {
 		return false
 	}
-	return len(o.keys) == 0 || slices.ContainsFunc(o.keys, func(glob string) bool { return matchGlob(glob, e.Key) })
+	return len(o.patterns) == 0 || slices.ContainsFunc(o.patterns, func(p *glob.Pattern) bool { return p.Match(e.Key) })
 }
 
 func (o *rdbOptions) print(r *rdb.Reader, w io.Writer) error {
@@ -319,76 +328,4 @@ func (p *progressBar) clear() {
 		fmt.Fprint(p.w, "\r\x1b[K")
 		p.shown = time.Time{}
 	}
-}
-
-// matchGlob tells whether key matches a glob as the servers' KEYS and SCAN
-// have it: * and ?, [ab], [a-z], [^a], and \ in front of any of them. It goes
-// back only to the last *, so its time is bounded by the product of the lengths.
-func matchGlob(glob string, key []byte) bool {
-	star, mark := -1, 0 // the last *, and where in key what it stands for ends
-	g, k := 0, 0
-	for {
-		if g < len(glob) && glob[g] == '*' {
-			star, mark = g, k
-			g++
-			continue
-		}
-		if k == len(key) {
-			return g == len(glob)
-		}
-		if next, ok := matchOne(glob, g, key[k]); ok {
-			g, k = next, k+1
-			continue
-		}
-		if star < 0 {
-			return false
-		}
-		mark++
-		g, k = star+1, mark
-	}
-}
-
-// matchOne matches c with the part of glob at g and returns where the part ends.
-func matchOne(glob string, g int, c byte) (next int, ok bool) {
-	if g == len(glob) {
-		return g, false
-	}
-	switch glob[g] {
-	case '?':
-		return g + 1, true
-	case '[':
-		return matchClass(glob, g+1, c)
-	case '\\':
-		if g+1 < len(glob) {
-			g++
-		}
-	}
-	return g + 1, glob[g] == c
-}
-
-// matchClass matches c with the class whose content begins at g. One that is
-// not closed ends with the glob, as it does for the servers.
-func matchClass(glob string, g int, c byte) (next int, ok bool) {
-	negated := g < len(glob) && glob[g] == '^'
-	if negated {
-		g++
-	}
-	in := false
-	for ; g < len(glob) && glob[g] != ']'; g++ {
-		switch {
-		case glob[g] == '\\' && g+1 < len(glob):
-			g++
-			in = in || glob[g] == c
-		case g+2 < len(glob) && glob[g+1] == '-':
-			lo, hi := glob[g], glob[g+2]
-			if lo > hi {
-				lo, hi = hi, lo
-			}
-			in = in || lo <= c && c <= hi
-			g += 2
-		default:
-			in = in || glob[g] == c
-		}
-	}
-	return min(g+1, len(glob)), in != negated
 }

@@ -13,7 +13,6 @@ import (
 	"testing/iotest"
 	"time"
 
-	"triggerd/internal/redistest"
 	"triggerd/rdb"
 )
 
@@ -264,50 +263,5 @@ func TestProgressBar(t *testing.T) {
 	}
 	if err := iotest.TestReader(&watchedReader{strings.NewReader("abc"), p}, []byte("abc")); err != nil {
 		t.Error(err)
-	}
-}
-
-// TestMatchGlobServer asks a server, with KEYS, what each of many globs matches.
-func TestMatchGlobServer(t *testing.T) {
-	srv := redistest.Start(t, "valkey-9.1")
-	rng := rand.New(rand.NewPCG(5, 5))
-	pick := func(alphabet string, n int) string {
-		var b strings.Builder
-		for range n {
-			b.WriteByte(alphabet[rng.IntN(len(alphabet))])
-		}
-		return b.String()
-	}
-	keys := map[string]bool{}
-	for range 300 {
-		// Not the empty key: for the servers * matches it, and ** does not.
-		key := pick("abc-]^*\\", 1+rng.IntN(5))
-		keys[key] = true
-		redistest.Do(t, srv, "SET", key, "")
-	}
-	globs := []string{"*", "", "a*", "*a", "*a*b*", "[a-c]*", "[^a]*", "[c-a]?", "\\*", "[a", "[", "[]", "[^]", "a\\", "[\\]]", "[a-", "**", "?*?", "[^", "[a\\", "\\", "[a-]]"}
-	for range 2000 {
-		globs = append(globs, pick("abc-]^*?[\\", 1+rng.IntN(6)))
-	}
-	for _, glob := range globs {
-		got := []string{}
-		for key := range keys {
-			if matchGlob(glob, []byte(key)) {
-				got = append(got, key)
-			}
-		}
-		want := []string{}
-		for _, key := range redistest.Do(t, srv, "KEYS", glob).([]any) {
-			want = append(want, key.(string))
-		}
-		slices.Sort(got)
-		slices.Sort(want)
-		if !slices.Equal(got, want) {
-			t.Errorf("%q matches %q, the server says %q", glob, got, want)
-		}
-	}
-	// Not exponential: done at once.
-	if matchGlob(strings.Repeat("a*", 50)+"b", bytes.Repeat([]byte("a"), 5000)) {
-		t.Error("matches what ends in b")
 	}
 }

@@ -1,4 +1,4 @@
-package rules
+package glob
 
 import (
 	"math/rand/v2"
@@ -6,7 +6,7 @@ import (
 )
 
 // naive is Redis' stringmatchlen told as simply as it can be, with {name}: it
-// tries everything. Written apart from glob.go, to be compared with it.
+// tries everything. Written apart from the package, to be compared with it.
 func naive(p, s string) bool {
 	if p == "" {
 		return s == ""
@@ -86,7 +86,7 @@ func naiveClass(p string, c byte) (ok bool, rest string) {
 	}
 }
 
-func TestGlob(t *testing.T) {
+func TestPattern(t *testing.T) {
 	tests := []struct {
 		pattern, key string
 		want         bool
@@ -105,12 +105,12 @@ func TestGlob(t *testing.T) {
 		{"{A", "A", false},
 	}
 	for _, test := range tests {
-		g, err := parseGlob(test.pattern)
+		g, err := ParseKey(test.pattern)
 		if err != nil {
 			t.Errorf("%q: %v", test.pattern, err)
 			continue
 		}
-		if got := g.match([]byte(test.key)); got != test.want {
+		if got := g.Match([]byte(test.key)); got != test.want {
 			t.Errorf("%q matches %q: %v, want %v", test.pattern, test.key, got, test.want)
 		}
 		if got := naive(test.pattern, test.key); got != test.want {
@@ -119,22 +119,22 @@ func TestGlob(t *testing.T) {
 	}
 }
 
-// checkGlob compares all ways to match with the naive one.
-func checkGlob(t *testing.T, pattern, key string) {
+// checkPattern compares all ways to match with the naive one.
+func checkPattern(t *testing.T, pattern, key string) {
 	t.Helper()
-	g, err := parseGlob(pattern)
+	g, err := ParseKey(pattern)
 	if err != nil {
 		return
 	}
 	want := naive(pattern, key)
-	if got := g.match([]byte(key)); got != want {
+	if got := g.Match([]byte(key)); got != want {
 		t.Fatalf("%q matches %q: %v, want %v", pattern, key, got, want)
 	}
 	if got := g.run([]byte(key), nil); got != want {
 		t.Fatalf("run: %q matches %q: %v, want %v", pattern, key, got, want)
 	}
 	params := map[string]string{}
-	if got := g.capture([]byte(key), params); got != want {
+	if got := g.Capture([]byte(key), params); got != want {
 		t.Fatalf("capture: %q matches %q: %v, want %v", pattern, key, got, want)
 	}
 	if !want {
@@ -152,15 +152,15 @@ func checkGlob(t *testing.T, pattern, key string) {
 	}
 }
 
-// TestGlobRandom compares a million pairs of pattern and key.
-func TestGlobRandom(t *testing.T) {
+// TestPatternRandom compares a million pairs of pattern and key.
+func TestPatternRandom(t *testing.T) {
 	seed := uint64(1)
 	rng := rand.New(rand.NewPCG(seed, 0))
 	matched := 0
 	for range 1_000_000 {
 		pattern := randomPattern(rng)
 		key := randomKey(rng, pattern)
-		checkGlob(t, pattern, key)
+		checkPattern(t, pattern, key)
 		if naive(pattern, key) {
 			matched++
 		}
@@ -201,7 +201,7 @@ func randomKey(rng *rand.Rand, pattern string) string {
 	return string(key)
 }
 
-func FuzzGlob(f *testing.F) {
+func FuzzPattern(f *testing.F) {
 	for _, seed := range [][2]string{{"a*b", "aab"}, {"[^a-c]x", "dx"}, {"{a}:{b}*", "x:y:z"}, {`\`, `\`}, {"*{x}y", "ab:cdy"}, {"[", "a"}} {
 		f.Add(seed[0], seed[1])
 	}
@@ -209,6 +209,6 @@ func FuzzGlob(f *testing.F) {
 		if len(pattern) > 24 || len(key) > 24 {
 			return // the naive matcher is exponential
 		}
-		checkGlob(t, pattern, key)
+		checkPattern(t, pattern, key)
 	})
 }

@@ -1,30 +1,30 @@
-package rules
+package glob
 
-// Globs of several stars would make an automaton of all of them remember, for
+// Patterns of several stars would make an automaton of all of them remember, for
 // each, which of its stars were passed: as many states as there are subsets.
-// So a glob is given to the automaton with one star inside at most, as one
+// So a pattern is given to the automaton with one star inside at most, as one
 // that matches more: what comes before its first star, and the one piece
-// between its stars that fewest other globs have. What the automaton then
-// finds is checked with the glob itself.
+// between its stars that fewest other patterns have. What the automaton then
+// finds is checked with the pattern itself.
 
-// relaxed is a glob as the automaton gets it.
+// relaxed is a pattern as the automaton gets it.
 type relaxed struct {
 	parts []part
-	exact bool // matches what the glob matches; else more, to be checked
+	exact bool // matches what the pattern matches; else more, to be checked
 }
 
-// relax returns what the automaton gets for each glob.
-func relax(globs []*glob) []relaxed {
-	out := make([]relaxed, len(globs))
-	pieces := make([][]piece, len(globs))
-	seen := map[string]int{} // pieces of globs that have several stars
-	for i, g := range globs {
-		parts, exact := loosen(g)
+// relax returns what the automaton gets for each pattern.
+func relax(patterns []*Pattern) []relaxed {
+	out := make([]relaxed, len(patterns))
+	pieces := make([][]piece, len(patterns))
+	seen := map[string]int{} // pieces of patterns that have several stars
+	for i, p := range patterns {
+		parts, exact := loosen(p)
 		out[i] = relaxed{parts, exact}
 		if innerStars(parts) > 1 {
 			pieces[i] = piecesOf(parts)
-			for _, p := range pieces[i] {
-				seen[p.text]++
+			for _, piece := range pieces[i] {
+				seen[piece.text]++
 			}
 		}
 	}
@@ -38,17 +38,17 @@ func relax(globs []*glob) []relaxed {
 
 // loosen replaces each {name} that could float by a star: one that a star
 // comes before, or that is not followed by a ':' or the end.
-func loosen(g *glob) (parts []part, exact bool) {
-	if len(g.captures) == 0 {
-		return g.parts, true
+func loosen(pattern *Pattern) (parts []part, exact bool) {
+	if len(pattern.captures) == 0 {
+		return pattern.parts, true
 	}
 	exact = true
 	floating := false
-	for i := range g.parts {
-		p := g.parts[i]
+	for i := range pattern.parts {
+		p := pattern.parts[i]
 		if p.kind == partCapture {
-			last := i+1 == len(g.parts)
-			if floating || !last && (g.parts[i+1].kind != partByte || g.parts[i+1].c != ':') {
+			last := i+1 == len(pattern.parts)
+			if floating || !last && (pattern.parts[i+1].kind != partByte || pattern.parts[i+1].c != ':') {
 				p, exact = part{kind: partStar}, false
 			}
 		}
