@@ -273,7 +273,7 @@ func appendFiring(env []string, f *Firing) []string {
 			env = append(env, "TRIGGERD_"+name+"="+value)
 		}
 	}
-	set("ID", f.ID)
+	set("ID", f.ID.String())
 	set("RULE", f.Rule)
 	set("ACTION", f.Action)
 	set("ATTEMPT", strconv.Itoa(f.Attempt))
@@ -307,7 +307,7 @@ func (c *command) result(ctx context.Context, f *Firing, r *run, err error) (Res
 	if err == nil {
 		res.Status = "exit 0"
 		if output != "" {
-			c.log.LogAttrs(ctx, slog.LevelDebug, "command output", slog.String("rule", f.Rule), slog.String("firing", f.ID), slog.String("output", output))
+			c.log.LogAttrs(ctx, slog.LevelDebug, "command output", slog.String("rule", f.Rule), slog.String("firing", f.ID.String()), slog.String("output", output))
 		}
 		return res, nil
 	}

@@ -246,7 +246,7 @@ func (v *view) data() map[string]any {
 		return v.m
 	}
 	f := v.firing
-	v.m = eventData(f.Event, f.ID, f.Params)
+	v.m = eventData(f.Event, f.ID.String(), f.Params)
 	v.m["rule"], v.m["action"], v.m["attempt"] = f.Rule, f.Action, f.Attempt
 	v.m["status"], v.m["by"], v.m["count"], v.m["suppressed"] = f.Status, f.By, f.Count, f.Suppressed
 	v.m["first"], v.m["last"] = stamp{f.First.UTC()}, stamp{f.Last.UTC()}

@@ -443,11 +443,11 @@ func (w *webhook) newRequest(f *Firing, now time.Time) (*request, error) {
 		r.set(h.name, value)
 	}
 	r.set("User-Agent", w.agent)
-	r.set("Webhook-Id", f.ID)
+	r.set("Webhook-Id", f.ID.String())
 	r.set("Webhook-Timestamp", strconv.FormatInt(now.Unix(), 10))
-	r.set("Traceparent", traceparent(f.ID, f.Attempt))
+	r.set("Traceparent", traceparent(f.ID.String(), f.Attempt))
 	if len(w.signers) > 0 {
-		r.set("Webhook-Signature", signature(w.signers, f.ID, now.Unix(), r.body))
+		r.set("Webhook-Signature", signature(w.signers, f.ID.String(), now.Unix(), r.body))
 	}
 	for name, values := range r.header {
 		if !validHeaderValue(values[0]) {

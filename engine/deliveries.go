@@ -12,20 +12,13 @@ import (
 	"strings"
 	"time"
 
+	"triggerd/internal/firing"
 	"triggerd/internal/store"
 )
 
 // wants reports whether q asks for an action and the ID of a firing.
 func wants(q *Query, action, id string) bool {
-	return (q.Action == "" || q.Action == action) && (q.Rule == "" || q.Rule == ruleOf(id))
-}
-
-// ruleOf returns the rule of a firing's ID, "replid:offset/n:rule/action".
-func ruleOf(id string) string {
-	_, rest, _ := strings.Cut(id, "/")
-	_, rest, _ = strings.Cut(rest, ":")
-	rule, _, _ := strings.Cut(rest, "/")
-	return rule
+	return (q.Action == "" || q.Action == action) && (q.Rule == "" || q.Rule == firing.ID(id).Rule())
 }
 
 // maxScanned bounds how many records one listing looks at.
@@ -112,22 +105,22 @@ func (e *Engine) fill(d *Delivery, whole bool) error {
 	if err != nil {
 		return err
 	}
-	d.ID, d.Rule = j.ID, ruleOf(j.ID)
+	d.ID, d.Rule = j.ID, firing.ID(j.ID).Rule()
 	d.Event, d.Key, d.Firing = showPayload(j, d.Attempts, whole)
 	return nil
 }
 
 // showPayload returns what a job tells of its event.
-func showPayload(j *store.Job, attempts int, whole bool) (name, key string, firing json.RawMessage) {
-	f, err := parsePayload(j.ID, j.Payload)
+func showPayload(j *store.Job, attempts int, whole bool) (name, key string, body json.RawMessage) {
+	f, err := firing.ParseBinary(firing.ID(j.ID), j.Payload)
 	if err != nil {
 		return "", "", nil // the attempt says so
 	}
 	if whole {
 		f.Attempt = max(1, attempts)
-		firing = f.AppendJSON(nil)
+		body = f.AppendJSON(nil)
 	}
-	return f.Event.Name, text(f.Event.Key), firing
+	return f.Event.Name, text(f.Event.Key), body
 }
 
 // Delivered lists deliveries that were made, the latest first, and returns the
@@ -154,7 +147,7 @@ func (e *Engine) Delivered(q Query) (list []Delivery, next uint64, err error) {
 
 func deliveredOf(s *store.Settled) Delivery {
 	return Delivery{
-		Number: s.Seq, State: "delivered", Action: s.Endpoint, Rule: ruleOf(s.ID), ID: s.ID,
+		Number: s.Seq, State: "delivered", Action: s.Endpoint, Rule: firing.ID(s.ID).Rule(), ID: s.ID,
 		Attempts: s.Attempts, Planned: s.Born, Delivered: s.At, Status: s.Status, Excerpt: s.Excerpt,
 	}
 }
@@ -324,7 +317,7 @@ func (e *Engine) DeadLetter(number uint64) (*DeadLetter, error) {
 
 func (e *Engine) showDead(d *store.DeadLetter, whole bool) (*DeadLetter, error) {
 	shown := &DeadLetter{
-		Number: d.Number, Action: d.Endpoint, Rule: ruleOf(d.ID), ID: d.ID, Reason: d.Reason, Error: d.Error, Excerpt: d.Excerpt,
+		Number: d.Number, Action: d.Endpoint, Rule: firing.ID(d.ID).Rule(), ID: d.ID, Reason: d.Reason, Error: d.Error, Excerpt: d.Excerpt,
 		Attempts: d.Attempts, Planned: d.Born, GivenUp: d.At,
 	}
 	if d.Seq == 0 {

@@ -1,10 +1,8 @@
 package engine
 
 import (
-	"strconv"
-
-	"triggerd/actions"
 	"triggerd/internal/event"
+	"triggerd/internal/firing"
 	"triggerd/internal/keyspace"
 	"triggerd/internal/timing"
 	"triggerd/rules"
@@ -117,7 +115,7 @@ func (s *stream) fire() {
 			}
 			if m.Rule.Time == nil {
 				owned = s.own(ev, owned)
-				s.plan(m.Rule, eventID(owned), actions.Firing{Event: owned, Params: m.Params()})
+				s.plan(m.Rule, firing.TriggerOf(owned), firing.Firing{Event: owned, Params: m.Params()})
 				continue
 			}
 			for _, f := range s.timing.match(m) {
@@ -137,8 +135,8 @@ func (s *stream) own(ev, owned *event.Event) *event.Event {
 }
 
 // plan makes the firings of a rule, one for each of its actions, and puts them
-// into the outbox. f has what they share; id is what their IDs begin with.
-func (s *stream) plan(rule *rules.Rule, id string, f actions.Firing) {
+// into the outbox. f has what they share; by is what fired.
+func (s *stream) plan(rule *rules.Rule, by firing.Trigger, f firing.Firing) {
 	e, state := s.e, s.gen.states[rule]
 	switch {
 	case state.paused.Load():
@@ -153,7 +151,7 @@ func (s *stream) plan(rule *rules.Rule, id string, f actions.Firing) {
 	f.Rule = rule.Name
 	for _, a := range rule.Actions {
 		one := f
-		one.Action, one.ID = a.Name, id+":"+rule.Name+"/"+a.Name
+		one.Action, one.ID = a.Name, by.Firing(rule.Name, a.Name)
 		if e.cfg.OnFiring != nil {
 			e.cfg.OnFiring(&one)
 		}
@@ -164,24 +162,4 @@ func (s *stream) plan(rule *rules.Rule, id string, f actions.Firing) {
 			e.outbox.add(name, s.gen.endpoints[name], a, rule.Overflow, &one)
 		}
 	}
-}
-
-// eventID is what the IDs of an event's firings begin with: "replid:offset/n",
-// and for what a clock makes its time in place of a position. It is the same
-// for the same input.
-func eventID(ev *event.Event) string {
-	id := make([]byte, 0, 64)
-	if ev.Origin == event.FromClock { // an expiry on time
-		id = append(id, "expired:"...)
-		id = strconv.AppendInt(id, ev.Time.UnixMilli(), 10)
-		id = append(id, '/')
-		return string(strconv.AppendUint(id, keyHash(ev.DB, ev.Key), 36))
-	}
-	id = append(append(id, ev.ReplID...), ':')
-	id = strconv.AppendInt(id, ev.Offset, 10)
-	id = append(id, '/')
-	if ev.Origin == event.FromSnapshot || ev.Origin == event.FromResync {
-		id = append(id, 's') // numbers of a snapshot's events, apart from those of a command
-	}
-	return string(strconv.AppendInt(id, int64(ev.Index), 10))
 }

@@ -8,8 +8,8 @@ import (
 	"sync"
 	"time"
 
-	"triggerd/actions"
 	"triggerd/internal/event"
+	"triggerd/internal/firing"
 	"triggerd/internal/store"
 	"triggerd/internal/timing"
 	"triggerd/rules"
@@ -33,12 +33,12 @@ type match struct{ *rules.Match }
 
 // Append implements timing.Data.
 func (m match) Append(dst []byte) []byte {
-	return appendMatch(dst, m.Event)
+	return firing.AppendEvent(dst, m.Event)
 }
 
 // AppendSlim implements timing.Data.
 func (m match) AppendSlim(dst []byte) []byte {
-	return appendSlimMatch(dst, m.Event)
+	return firing.AppendSlimEvent(dst, m.Event)
 }
 
 // use takes over the rules of a generation, at now by the machine's clock.
@@ -104,7 +104,7 @@ func (t *timer) match(m *rules.Match) []timing.Firing {
 // identity is a hash of what identifies an event.
 func identity(ev *event.Event) uint64 {
 	h := fnv.New64a()
-	h.Write([]byte(eventID(ev)))
+	h.Write([]byte(firing.TriggerOf(ev)))
 	return h.Sum64()
 }
 
@@ -173,25 +173,25 @@ func (t *timer) setWall() {
 // the event, or nil.
 func (t *timer) plan(f *timing.Firing, m *rules.Match, owned *event.Event) {
 	rule := t.stream.gen.byName[f.Rule.Name]
-	out := actions.Firing{Event: owned, Timing: event.Timing{By: f.By, Suppressed: f.Suppressed}}
-	id := ""
+	out := firing.Firing{Event: owned, Timing: event.Timing{By: f.By, Suppressed: f.Suppressed}}
+	var by firing.Trigger
 	switch {
 	case f.Kind == timing.Run:
 		out.Event = t.clockEvent(event.Schedule, f)
-		id = "clock:" + strconv.FormatInt(f.Tag, 10) + "/0"
+		by = firing.RunTrigger(f.Tag)
 		out.Summary = t.summary(f.Summary)
 		t.stream.counts.matches.Add(1)
 		t.stream.gen.states[rule].matches.Add(1)
 	case len(f.Items) == 0 && owned == nil: // what was expected never came
 		out.Event = t.clockEvent(event.Absent, f)
-		id = absentID(f.Tag, f.By)
+		by = firing.AbsentTrigger(f.Tag, f.By)
 	case len(f.Items) == 0:
-		out.Params, id = m.Params(), eventID(owned)
+		out.Params, by = m.Params(), firing.TriggerOf(owned)
 	default:
 		for i := range f.Items {
 			item, ok := t.item(f, &f.Items[i])
 			if ok {
-				out.Event, out.Params, id = item.Event, item.Params, item.ID
+				out.Event, out.Params, by = item.Event, item.Params, firing.Trigger(item.ID)
 				out.Batch = append(out.Batch, item)
 			}
 		}
@@ -214,30 +214,30 @@ func (t *timer) plan(f *timing.Firing, m *rules.Match, owned *event.Event) {
 	if r := f.Rule; r.Count.Over > 0 || r.Debounce.Wait > 0 || r.Batch.Max > 0 {
 		out.Count, out.First, out.Last = f.Count, f.First, f.Last
 	}
-	t.stream.plan(rule, id, out)
+	t.stream.plan(rule, by, out)
 }
 
 // item makes what was kept whole again.
 func (t *timer) item(f *timing.Firing, it *timing.Item) (event.Item, bool) {
 	if it.Data == nil {
-		return event.Item{Event: t.clockEvent(event.Absent, f), ID: absentID(it.Tag, it.By)}, true
+		return event.Item{Event: t.clockEvent(event.Absent, f), ID: firing.AbsentTrigger(it.Tag, it.By).String()}, true
 	}
 	ev, params, err := t.recall(t.stream.gen.byName[f.Rule.Name], it.Data)
 	if err != nil {
 		t.stream.e.log.Error("a match that was kept cannot be read, it does not fire", "rule", f.Rule.Name, "err", err)
 		return event.Item{}, false
 	}
-	id := eventID(ev)
+	id := firing.TriggerOf(ev)
 	if it.Kind == timing.Missing {
 		ev.Name, ev.Origin, ev.Cause, ev.Command, ev.Time = event.Absent, event.FromClock, event.CauseUnknown, "", it.At
-		id = absentID(it.Tag, it.By)
+		id = firing.AbsentTrigger(it.Tag, it.By)
 	}
-	return event.Item{Event: ev, Params: params, ID: id}, true
+	return event.Item{Event: ev, Params: params, ID: id.String()}, true
 }
 
 // recall makes a match of a rule, which may be gone, whole again.
 func (t *timer) recall(rule *rules.Rule, data []byte) (ev *event.Event, params map[string]string, err error) {
-	if ev, err = parseMatch(data); err != nil {
+	if ev, err = firing.ParseEvent(data); err != nil {
 		return nil, nil, err
 	}
 	ev.Source = t.stream.addr
@@ -251,13 +251,6 @@ func (t *timer) recall(rule *rules.Rule, data []byte) (ev *event.Event, params m
 // clockEvent is an event of no key.
 func (t *timer) clockEvent(name string, f *timing.Firing) *event.Event {
 	return &event.Event{Name: name, Origin: event.FromClock, Time: f.At, Source: t.stream.addr}
-}
-
-// absentID is what the IDs of firings begin with that tell of an absence.
-func absentID(ms int64, by string) string {
-	h := fnv.New64a()
-	h.Write([]byte(by))
-	return "absent:" + strconv.FormatInt(ms, 10) + "/" + strconv.FormatUint(h.Sum64(), 36)
 }
 
 func (t *timer) summary(lines []timing.Line) []event.Line {
