@@ -16,17 +16,17 @@ import (
 var allowed = map[string][]string{
 	"cmd/triggerd":          {"internal/web", "engine", "rules", "source", "rdb", "actions", "examples", "internal/event", "internal/store", "internal/servers"},
 	"internal/web":          {"engine"},
-	"engine":                {"source", "rules", "actions", "internal/store", "internal/keyspace", "internal/event", "internal/timing"},
-	"source":                {"rdb", "internal/resp"},
-	"rules":                 {"internal/event", "internal/timing"},
-	"actions":               {"internal/event"},
+	"engine":                {"source", "rules", "actions", "internal/store", "internal/keyspace", "internal/event", "internal/timing", "internal/secret"},
+	"source":                {"rdb", "internal/resp", "internal/secret"},
+	"rules":                 {"internal/event", "internal/timing", "internal/secret"},
+	"actions":               {"internal/event", "internal/secret"},
 	"internal/keyspace":     {"rdb", "internal/event"},
 	"internal/redistest":    {"internal/servers"},
 	"actions/actionstest":   {"actions", "internal/event"},
 	"internal/keyspace/gen": {"internal/servers"},
 
 	"rdb": {}, "examples": {}, "internal/archtest": {}, "internal/event": {},
-	"internal/resp": {}, "internal/servers": {}, "internal/store": {}, "internal/timing": {},
+	"internal/resp": {}, "internal/secret": {}, "internal/servers": {}, "internal/store": {}, "internal/timing": {},
 }
 
 // homes names the packages that may use a third-party module, tests apart.
