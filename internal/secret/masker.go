@@ -5,6 +5,7 @@ import (
 	"math/bits"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // Mark stands where a secret was.
@@ -14,16 +15,19 @@ const Mark = "***"
 // every "a" would spoil the text and protect nothing.
 const MinLen = 4
 
-// Masker masks some secrets. nil masks nothing. A Masker does not change, and
+// Masker masks some secrets. nil masks nothing. It always masks the same, and
 // is safe for concurrent use.
 type Masker struct {
 	parent *Masker // whose secrets are masked too; nil: none
 	values []string
 	known  map[string]bool // the values
-	forms  []form
 
-	// The forms by their first four bytes, and a filter that tells quickly of
-	// most places of a text that no form begins there.
+	// What follows is made for the first text: of ten thousand actions with a
+	// secret of their own few ever fail. The forms are kept by their first four
+	// bytes, and a filter tells quickly of most places of a text that no form
+	// begins there.
+	once     sync.Once
+	forms    []form
 	byPrefix map[uint32][]form
 	filter   []uint64
 	shift    uint8
@@ -50,7 +54,6 @@ func (m *Masker) With(values ...string) *Masker {
 	if child == nil {
 		return m
 	}
-	child.index()
 	return child
 }
 
@@ -62,6 +65,9 @@ func (m *Masker) Values() []string {
 	}
 	return all
 }
+
+// String shows no secret.
+func (m *Masker) String() string { return Mark }
 
 func (m *Masker) has(value string) bool {
 	for ; m != nil; m = m.parent {
@@ -102,6 +108,9 @@ func (m *Masker) Mask(text string) string { return m.MaskPart(text, false, false
 func (m *Masker) MaskPart(text string, atStart, atEnd bool) string {
 	if m == nil || text == "" {
 		return text
+	}
+	for each := m; each != nil; each = each.parent {
+		each.once.Do(each.index)
 	}
 	found := m.search(nil, stream{text: text}, edges{atStart, atEnd}, 0)
 	if len(found) == 0 {
