@@ -18,6 +18,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"triggerd/internal/secret"
 )
 
 // command runs a program per firing. Fields:
@@ -64,7 +66,8 @@ type command struct {
 	timeout   time.Duration
 	grace     time.Duration // between SIGTERM and SIGKILL
 	log       *slog.Logger
-	secrets   secrets
+	own       secrets // of the fields
+	secrets   *secret.Masker
 }
 
 type variable struct {
@@ -82,6 +85,7 @@ func newCommand(d *fields, o Options) Action {
 	c.takeEnv(d)
 	c.takeDir(d)
 	c.takePermanentExit(d)
+	c.secrets = o.Secrets.With(c.own...)
 	_ = d.boolean("latest_only")
 	return c
 }
@@ -152,7 +156,7 @@ func (c *command) takeEnv(d *fields) {
 		if value, ok := c.account.lookup(name); ok {
 			c.env = append(c.env, name+"="+value)
 			if sensitive(name) {
-				c.secrets = c.secrets.add(value)
+				c.own = c.own.add(value)
 			}
 		}
 	}
@@ -171,7 +175,7 @@ func (c *command) takeEnv(d *fields) {
 		value := own.template(name, text, plain)
 		c.ownEnv = append(c.ownEnv, variable{name, value})
 		if value != nil && value.t == nil && sensitive(name) {
-			c.secrets = c.secrets.add(text)
+			c.own = c.own.add(text)
 		}
 	}
 }
@@ -303,9 +307,10 @@ func appendFiring(env []string, f *Firing) []string {
 
 // result judges how a run ended.
 func (c *command) result(ctx context.Context, f *Firing, r *run, err error) (Result, error) {
-	output := r.stderr.text(c.secrets)
+	killed := ctx.Err() != nil // perhaps in the middle of a word
+	output := r.stderr.text(c.secrets, killed)
 	if output == "" {
-		output = r.stdout.text(c.secrets)
+		output = r.stdout.text(c.secrets, killed)
 	}
 	res := Result{Excerpt: output}
 	if err == nil {

@@ -89,8 +89,7 @@ func (w *webhook) takeProxy(d *fields, denyPrivate bool) func(*http.Request) (*u
 		return nil
 	}
 	if password, ok := u.User.Password(); ok {
-		pair := base64.StdEncoding.EncodeToString([]byte(u.User.Username() + ":" + password))
-		w.secrets = w.secrets.add(password, url.QueryEscape(password), url.PathEscape(password), pair)
+		w.own = w.own.add(password, base64.StdEncoding.EncodeToString([]byte(u.User.Username()+":"+password)))
 	}
 	return http.ProxyURL(u)
 }

@@ -105,7 +105,11 @@ func New(cfg Config) (*Engine, error) {
 func (e *Engine) Reload(set *rules.Set) error {
 	e.reload.Lock()
 	defer e.reload.Unlock()
-	gen, err := newGeneration(set, e.cfg.Actions)
+	var old *rules.Set
+	if g := e.gen.Load(); g != nil {
+		old = g.set
+	}
+	gen, err := newGeneration(set, old, e.cfg.Actions)
 	file := ""
 	if len(set.Files) > 0 {
 		file = set.Files[0]
@@ -113,10 +117,6 @@ func (e *Engine) Reload(set *rules.Set) error {
 	e.reloads.note(file, err)
 	if err != nil {
 		return err
-	}
-	var old *rules.Set
-	if g := e.gen.Load(); g != nil {
-		old = g.set
 	}
 	gen.states = e.states.of(set, old)
 	e.outbox.setGeneration(gen)
@@ -130,9 +130,9 @@ func (e *Engine) Reload(set *rules.Set) error {
 	return nil
 }
 
-func (e *Engine) conditionError(r *rules.Rule, ev *event.Event, err error) {
-	e.states.conditionFailed(r.Name, err)
-	e.log.Warn("condition failed, the rule does not fire; later failures of it are only counted", "rule", r.Name, "key", text(ev.Key), "event", ev.Name, "offset", ev.Offset, "err", err)
+func (e *Engine) conditionError(r *rules.Rule, ev *event.Event, shown string) {
+	e.states.conditionFailed(r.Name, shown)
+	e.log.Warn("condition failed, the rule does not fire; later failures of it are only counted", "rule", r.Name, "key", text(ev.Key), "event", ev.Name, "offset", ev.Offset, "err", shown)
 }
 
 // Stats returns the counts so far.

@@ -7,6 +7,7 @@ import (
 
 	"triggerd/internal/event"
 	"triggerd/internal/keyspace"
+	"triggerd/rules"
 	"triggerd/source"
 )
 
@@ -29,7 +30,9 @@ func (s *stream) use(gen *generation) {
 	}
 	if s.gen != gen {
 		s.gen, s.matcher = gen, gen.set.Matcher()
-		s.matcher.ConditionError = s.e.conditionError
+		s.matcher.ConditionError = func(r *rules.Rule, ev *event.Event, err error) {
+			s.e.conditionError(r, ev, gen.secrets.Mask(err.Error()))
+		}
 	}
 	if !gen.set.NeedsSomething() {
 		s.in.SetNeed(nil, keyspace.Classes{})

@@ -56,11 +56,10 @@ func (s *ruleStates) of(set, old *rules.Set) map[*rules.Rule]*ruleState {
 }
 
 // conditionFailed keeps the first failure of a rule's condition.
-func (s *ruleStates) conditionFailed(rule string, err error) {
+func (s *ruleStates) conditionFailed(rule, text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if state := s.byName[rule]; state != nil {
-		text := err.Error()
 		state.lastConditionError.Store(&text)
 	}
 }
