@@ -83,7 +83,7 @@ func cmd(commands ...string) string {
 }
 
 // at is a position in the test's history.
-func at(offset int64, db int) Position { return Position{"id", offset, db} }
+func at(offset int64, db int) Position { return Position{ReplID: "id", Offset: offset, DB: db} }
 
 func TestDecode(t *testing.T) {
 	none := Position{}

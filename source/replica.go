@@ -191,6 +191,7 @@ const maxStuck = 5
 func (s *Replica) Records(ctx context.Context, from Position, c Consumer) iter.Seq2[*Record, error] {
 	return func(yield func(*Record, error) bool) {
 		defer s.enter(Stopped)
+		from.Events = 0 // its consumer leaves these out
 		s.acks.begin(from)
 		s.acks.setDurable(from)
 		run := session{s: s, pos: from, consumer: c, yield: func(r *Record) bool { return yield(r, nil) }}
