@@ -110,7 +110,7 @@ func (o *runOptions) run(cmd *cobra.Command, _ []string) error {
 	var e *engine.Engine
 	src, err := source.NewReplica(forEngine(&e, source.Config{
 		URL: sourceURL(o.source, set), Ack: source.AckPolicy(set.Source.Ack), PsyncCommand: set.Source.PsyncCommand,
-		BacklogInterval: 10 * time.Second, Logger: log,
+		BacklogInterval: 10 * time.Second, Secrets: set.Secrets, Logger: log,
 	}))
 	if err != nil {
 		return badConfig(err)
@@ -144,10 +144,26 @@ func (o *runOptions) newServer(set *rules.Set, e *engine.Engine, log *slog.Logge
 	if listen == "" || listen == "off" {
 		return nil, nil
 	}
+	token, err := tokenOf("TRIGGERD_TOKEN", os.Getenv("TRIGGERD_TOKEN"))
+	if err != nil {
+		return nil, err
+	}
 	return web.New(web.Config{
-		Listen: listen, Token: cmp.Or(os.Getenv("TRIGGERD_TOKEN"), set.HTTP.Token),
+		Listen: listen, Token: cmp.Or(token, set.HTTP.Token),
 		Engine: e, Version: versionString(), Pprof: o.pprof, Logger: log,
 	})
+}
+
+// tokenOf checks a token that is not of the rules file, "" for none, as if it
+// were; from says where it comes from.
+func tokenOf(from, token string) (string, error) {
+	if token == "" {
+		return "", nil
+	}
+	if err := rules.CheckToken(token); err != nil {
+		return "", fmt.Errorf("%s: %w", from, err)
+	}
+	return token, nil
 }
 
 // serve runs a server, if there is one, until the function that it returns is

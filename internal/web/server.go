@@ -33,6 +33,7 @@ type Config struct {
 type Server struct {
 	cfg     Config
 	log     *slog.Logger
+	refused *refusals
 	handler http.Handler
 }
 
@@ -49,7 +50,7 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Token == "" && !isLoopback(host) {
 		return nil, fmt.Errorf("http: listen on %q: %w", cfg.Listen, ErrNoToken)
 	}
-	s := &Server{cfg: cfg, log: cfg.Logger}
+	s := &Server{cfg: cfg, log: cfg.Logger, refused: newRefusals()}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -110,7 +111,7 @@ func (s *Server) metrics() http.Handler {
 		ConstLabels: prometheus.Labels{"version": s.cfg.Version, "goversion": runtime.Version()},
 	})
 	info.Set(1)
-	reg.MustRegister(info, s.cfg.Engine.Collector(), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	reg.MustRegister(info, s.refused.total, s.cfg.Engine.Collector(), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return promhttp.HandlerFor(reg, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 20 * time.Second})
 }
 
