@@ -33,7 +33,7 @@ var allowed = map[string][]string{
 var homes = map[string][]string{
 	"github.com/cockroachdb/pebble/v2":    {"internal/store"},
 	"github.com/tidwall/btree":            {"internal/keyspace"},
-	"github.com/prometheus/client_golang": {"engine", "cmd/triggerd"},
+	"github.com/prometheus/client_golang": {"engine", "internal/web", "cmd/triggerd"},
 	"golang.org/x/oauth2":                 {"actions"},
 	"github.com/expr-lang/expr":           {"rules"},
 	"github.com/robfig/cron/v3":           {"rules"},
