@@ -69,6 +69,9 @@ func (e *Engine) read(ctx context.Context, from source.Position) error {
 		if len(r.events) > 0 {
 			r.fire()
 		}
+		for r.rest() {
+			r.fire()
+		}
 		r.pass(rec)
 		r.tellStats(rec)
 		r.profile.end()
@@ -111,6 +114,13 @@ func (r *reader) interpret(rec *source.Record) {
 			r.lost()
 		}
 	}
+}
+
+// rest makes further events of the record's command, and reports whether there
+// are any.
+func (r *reader) rest() bool {
+	r.events = r.in.Rest(r.events[:0])
+	return len(r.events) > 0
 }
 
 // tellStats tells the interpreter's counts now and then, and makes no room for

@@ -18,7 +18,8 @@ type call struct {
 	args [][]byte // of sent
 
 	events    []event.Event
-	base      int    // of the events in front that are not this command's
+	base      int    // how many in front are not this command's
+	number    int    // of its events that were in an earlier slice, see Rest
 	name      string // of the command, as events spell it
 	cause     event.Cause
 	origin    event.Origin
@@ -38,7 +39,7 @@ type call struct {
 // start makes c the call of a command whose events follow those of dst.
 func (c *call) start(in *Interpreter, cmd *command, sent *Command, dst []event.Event) {
 	c.in, c.cmd, c.sent, c.args = in, cmd, sent, sent.Args
-	c.events, c.base = dst, len(dst)
+	c.events, c.base, c.number = dst, len(dst), 0
 	c.name, c.cause, c.origin = cmd.name, event.CauseCommand, sent.Origin
 	c.malformed = len(c.args) < cmd.words
 	if c.origin == "" {
@@ -65,7 +66,7 @@ func (c *call) announce() {
 func (c *call) follow() {
 	c.begin(c.sent.Time)
 	switch cmd := c.cmd; {
-	case len(c.args) < cmd.words:
+	case len(c.args) < cmd.words && !cmd.anyLength:
 		c.announce()
 		c.loseNamed(&c.lost.Malformed)
 	case cmd.follow != nil:
@@ -104,7 +105,7 @@ func (c *call) emitKey(key []byte, db int, name, typ string) {
 	c.events = append(c.events, event.Event{
 		Name: name, Origin: c.origin, Cause: c.cause,
 		DB: db, Key: key, Type: typ, Command: c.name, Args: sent.Args[1:len(sent.Args):len(sent.Args)],
-		Time: sent.Time, Bytes: sent.Bytes, ReplID: sent.ReplID, Offset: sent.Offset, Index: len(c.events) - c.base, Tx: sent.Tx,
+		Time: sent.Time, Bytes: sent.Bytes, ReplID: sent.ReplID, Offset: sent.Offset, Index: c.number + len(c.events) - c.base, Tx: sent.Tx,
 		Source: sent.Source,
 	})
 }

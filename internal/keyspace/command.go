@@ -32,6 +32,7 @@ type command struct {
 
 	replaces   replacing // what becomes of a value that was there
 	everywhere bool      // it reaches keys that its arguments do not place in the selected database
+	anyLength  bool      // apply understands too few arguments too
 	tellsTime  bool      // it carries the time of the primary's clock
 	instead    string    // what to write in a rule, since the command is not replicated under its name
 

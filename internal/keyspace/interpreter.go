@@ -171,8 +171,12 @@ func (in *Interpreter) Stats() Stats {
 
 // Command appends the events of a command to dst, in the order in which the
 // server announces them. They borrow the command's bytes. A command with too
-// few arguments gives what is known of it and is counted.
+// few arguments gives what is known of it and is counted. Rest gives those of
+// which there are too many at once.
 func (in *Interpreter) Command(dst []event.Event, sent *Command) []event.Event {
+	if in.mirror != nil && in.mirror.trim != nil {
+		in.abandonRest()
+	}
 	in.stats.Commands++
 	if len(sent.Args) == 0 || len(sent.Args[0]) == 0 { // no server sends it, and no event would have a name
 		in.stats.Malformed++

@@ -1,7 +1,6 @@
 package keyspace
 
 import (
-
 	"triggerd/internal/event"
 	"triggerd/rdb"
 )
