@@ -14,17 +14,16 @@ import (
 // allowed names, for each package, the packages of this module that it may
 // import. What is not here may import none of them.
 var allowed = map[string][]string{
-	"cmd/triggerd":          {"internal/web", "internal/admin", "engine", "rules", "source", "rdb", "actions", "examples", "internal/event", "internal/glob", "internal/store", "internal/servers"},
-	"internal/web":          {"internal/admin"},
-	"internal/firing":       {"internal/event"},
-	"engine":                {"source", "rules", "actions", "internal/admin", "internal/firing", "internal/store", "internal/keyspace", "internal/event", "internal/timing", "internal/secret"},
-	"source":                {"rdb", "internal/resp", "internal/secret"},
-	"rules":                 {"internal/event", "internal/glob", "internal/timing", "internal/secret"},
-	"actions":               {"internal/event", "internal/firing", "internal/secret"},
-	"internal/keyspace":     {"rdb", "internal/event"},
-	"internal/redistest":    {"internal/servers"},
-	"actions/actionstest":   {"actions", "internal/event", "internal/firing"},
-	"internal/keyspace/gen": {"internal/servers"},
+	"cmd/triggerd":        {"internal/web", "internal/admin", "engine", "rules", "source", "rdb", "actions", "examples", "internal/event", "internal/glob", "internal/store", "internal/servers"},
+	"internal/web":        {"internal/admin"},
+	"internal/firing":     {"internal/event"},
+	"engine":              {"source", "rules", "actions", "internal/admin", "internal/firing", "internal/store", "internal/keyspace", "internal/event", "internal/timing", "internal/secret"},
+	"source":              {"rdb", "internal/resp", "internal/secret"},
+	"rules":               {"internal/event", "internal/glob", "internal/timing", "internal/secret"},
+	"actions":             {"internal/event", "internal/firing", "internal/secret"},
+	"internal/keyspace":   {"rdb", "internal/event"},
+	"internal/redistest":  {"internal/servers"},
+	"actions/actionstest": {"actions", "internal/event", "internal/firing"},
 
 	"examples": {}, "internal/admin": {}, "internal/archtest": {}, "internal/event": {}, "internal/glob": {}, "internal/resp": {}, "internal/secret": {}, "internal/servers": {}, "internal/store": {}, "internal/timing": {}, "rdb": {},
 }
