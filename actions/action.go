@@ -5,7 +5,7 @@ import (
 	"errors"
 	"time"
 
-	"triggerd/internal/event"
+	"triggerd/internal/firing"
 )
 
 // Action does one thing with a firing: posts it, runs a command, writes a line.
@@ -21,23 +21,8 @@ type Action interface {
 	Do(ctx context.Context, f *Firing) (Result, error)
 }
 
-// Firing is one delivery to make: a rule, an event it matched, and one of the
-// rule's actions. It owns its bytes and is not changed while Do runs.
-type Firing struct {
-	ID      string            // "replid:offset/n:rule/action"; the same for the same input, after any restart
-	Rule    string            // the rule's name
-	Action  string            // the action's name within its rule
-	Event   *event.Event      // owned
-	Params  map[string]string // captures of the rule's key pattern; raw bytes, may be nil
-	Attempt int               // 1 for the first attempt
-
-	event.Timing // what a rule with time fields adds; zero for an ordinary firing
-}
-
-// AppendJSON appends the firing as a CloudEvents 1.0 JSON object.
-func (f *Firing) AppendJSON(dst []byte) []byte {
-	return event.AppendJSON(dst, f.Event, event.Delivery{ID: f.ID, Rule: f.Rule, Params: f.Params, Attempt: f.Attempt, Timing: f.Timing})
-}
+// Firing is what is delivered; see firing.Firing.
+type Firing = firing.Firing
 
 // Result tells what a delivered firing got for an answer, for logs and listings.
 type Result struct {

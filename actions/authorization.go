@@ -27,7 +27,7 @@ func (w *webhook) takeUser(d *fields, u *url.URL) {
 		return
 	}
 	password, _ := u.User.Password()
-	w.secrets = w.secrets.add(u.User.String())
+	w.own = w.own.add(u.User.String())
 	if w.authorize(d, "url", "user:password@") {
 		w.setBasic(u.User.Username(), password)
 	}
@@ -71,5 +71,5 @@ func (w *webhook) takeBasic(d *fields) {
 
 func (w *webhook) setBasic(user, password string) {
 	w.setAuthorization("Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password)))
-	w.secrets = w.secrets.add(password, url.QueryEscape(password), url.PathEscape(password))
+	w.own = w.own.add(password)
 }

@@ -65,7 +65,7 @@ func TestWebhookBinary(t *testing.T) {
 			if !reflect.DeepEqual(got, want) {
 				t.Errorf("got\n%v\nwant\n%v", got, want)
 			}
-			if header.Get("Ce-Id") == "" || header.Get("Webhook-Id") != f.ID {
+			if header.Get("Ce-Id") == "" || header.Get("Webhook-Id") != f.ID.String() {
 				t.Errorf("webhook-id %q, ce-id %q", header.Get("Webhook-Id"), header.Get("Ce-Id"))
 			}
 		})

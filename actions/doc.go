@@ -29,11 +29,13 @@
 //
 // # Secrets
 //
-// No error and no log record of this package has a password of a URL, a signing
-// secret, or the value of a header that carries a credential in it. Of a URL
-// only scheme and host are shown. Where a receiver or a program repeats what it
-// was given, credentials of four bytes and more are found and hidden as they
-// were sent; those it encoded in another way are not.
+// No error, no excerpt and no text of the user's own in a log record has a
+// secret of four bytes or more in it, as it is or encoded (internal/secret says
+// how), also where a receiver or a program repeats what it was given: none of
+// Options.Secrets, no password of a URL, no signing secret, no access token, and
+// not the value of a header or variable that carries a credential by its name.
+// Of a URL only scheme and host are shown. What is sent, and the data of an
+// event, is never masked.
 //
 // # Formats
 //

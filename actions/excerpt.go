@@ -4,7 +4,19 @@ import (
 	"fmt"
 
 	"triggerd/internal/event"
+	"triggerd/internal/secret"
 )
+
+// maxMasked is how much of a text is looked at for secrets where at most
+// maxExcerpt of it is shown: what is masked gets shorter.
+const maxMasked = 2 * maxExcerpt
+
+// masked returns the beginning of a text with the secrets masked, and how many
+// bytes were left out. cutOff tells that the text itself is not whole.
+func masked[T ~string | ~[]byte](m *secret.Masker, text T, cutOff bool) (shown string, left int) {
+	head, left := cut(text, maxMasked)
+	return m.MaskPart(string(head), false, cutOff || left > 0), left
+}
 
 // excerpt keeps the beginning and the end of what is written to it, in constant
 // memory. The zero value is ready. It is not safe for concurrent use.
@@ -35,14 +47,15 @@ func (x *excerpt) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// text returns the excerpt fit to be shown, without the secrets.
-func (x *excerpt) text(hide secrets) string {
+// text returns the excerpt fit to be shown, with the secrets masked. cut tells
+// that more would have been written.
+func (x *excerpt) text(m *secret.Masker, cut bool) string {
 	tail := string(x.tail[x.next:]) + string(x.tail[:x.next])
 	left := x.total - int64(len(x.head)+len(tail))
 	if left == 0 {
-		return string(event.AppendText(nil, hide.hide(string(x.head)+tail)))
+		return string(event.AppendText(nil, m.MaskPart(string(x.head)+tail, false, cut)))
 	}
-	text := event.AppendText(nil, hide.hide(string(x.head)))
+	text := event.AppendText(nil, m.MaskPart(string(x.head), false, true))
 	text = fmt.Appendf(text, " ...(%d bytes left out)... ", left)
-	return string(event.AppendText(text, hide.hide(tail)))
+	return string(event.AppendText(text, m.MaskPart(tail, true, cut)))
 }

@@ -4,13 +4,32 @@ import (
 	"bytes"
 	"strings"
 	"testing"
+
+	"triggerd/internal/secret"
 )
 
 func TestExcerptHidesSecrets(t *testing.T) {
 	var x excerpt
-	x.Write([]byte("token=abcdef and abc\x00"))
-	if got, want := x.text(secrets{"abc", "abcdef"}), `token=*** and ***\x00`; got != want {
+	x.Write([]byte("token=abcdef and abcd\x00"))
+	if got, want := x.text(secret.New("abcd", "abcdef"), false), `token=*** and ***\x00`; got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// Wherever the middle of what a program wrote begins and ends, no more than
+// three bytes of a secret are left at its edges.
+func TestExcerptIsCutInSecrets(t *testing.T) {
+	value := "0123456789abcdefghijklmnopqrstuvwxyz"
+	m := secret.New(value)
+	for at := range len(value) + 1 {
+		var x excerpt
+		x.Write([]byte(strings.Repeat("#", halfExcerpt-at) + value + strings.Repeat("#", 5000) + value + strings.Repeat("#", halfExcerpt-at)))
+		got := strings.NewReplacer("#", "", secret.Mark, "").Replace(x.text(m, false))
+		head, tail, ok := strings.Cut(got, " ...(")
+		_, tail, _ = strings.Cut(tail, ")... ")
+		if !ok || len(head) > 3 || len(tail) > 3 {
+			t.Errorf("cut %d bytes from its end: %q", at, got)
+		}
 	}
 }
 
@@ -40,7 +59,7 @@ func FuzzExcerpt(f *testing.F) {
 			t.Fatalf("kept %d and %d bytes of %d, or not the right ones", len(x.head), len(kept), len(all))
 		}
 		left := len(all) - len(head) - len(tail)
-		if said := strings.Contains(x.text(nil), " bytes left out)..."); said != (left > 0) && !bytes.Contains(all, []byte("left out")) {
+		if said := strings.Contains(x.text(nil, false), " bytes left out)..."); said != (left > 0) && !bytes.Contains(all, []byte("left out")) {
 			t.Fatalf("%d bytes are left out, said: %v", left, said)
 		}
 	})

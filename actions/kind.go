@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"triggerd/internal/secret"
 )
 
 // kinds are the constructors. Each takes its fields from d, records every
@@ -28,6 +30,8 @@ type Options struct {
 	Concurrency int           // how many calls of Do run at once, at most: a webhook keeps that many connections; 0: 16
 	NoExec      bool          // refuse the kind exec
 	UserAgent   string        // of webhooks, "triggerd/1.2.3"; "": "triggerd"
+
+	Secrets *secret.Masker // what is masked in errors, excerpts and the log action's own text, beside what the fields say
 }
 
 func (o Options) withDefaults() Options {
@@ -66,6 +70,9 @@ func New(kind string, m map[string]any, o Options) (Action, error) {
 	d.unknown(engineFields)
 	if err := d.err(); err != nil {
 		return nil, err
+	}
+	if o.Secrets != nil {
+		return masking{a, o.Secrets}, nil
 	}
 	return a, nil
 }

@@ -18,7 +18,8 @@ import (
 // The message is what the user wrote, with the data in it; the attributes
 // rule, event, key, db, offset and firing are there for machines, and of rules
 // with time fields status, by, count and suppressed where they are set.
-// Unprintable bytes are escaped in both, so that data cannot forge a line.
+// Unprintable bytes are escaped in both, so that data cannot forge a line. A
+// secret in the text that the user wrote is masked; the data is as it is.
 type logAction struct {
 	handler slog.Handler
 	level   slog.Level
@@ -38,6 +39,7 @@ func newLog(d *fields, o Options) Action {
 			d.fail("message", "is empty; leave it out for %q", "{{.event}} {{.key}}")
 		}
 		a.message = d.template("message", text, plain)
+		a.message.mask(o.Secrets)
 	}
 	return a
 }
@@ -100,9 +102,12 @@ func timingAttrs(f *Firing) (attrs []slog.Attr) {
 
 // shortText returns b as event.AppendText shows it, cut after about limit bytes
 // of b with a note of how many are missing.
-func shortText[T ~string | ~[]byte](b T, limit int) string {
+func shortText[T ~string | ~[]byte](b T, limit int) string { return shortOf(b, limit, 0) }
+
+// shortOf is shortText of the beginning of a text, of which more bytes are left.
+func shortOf[T ~string | ~[]byte](b T, limit, more int) string {
 	head, left := cut(b, limit)
-	return string(event.AppendText(nil, head)) + missing(left)
+	return string(event.AppendText(nil, head)) + missing(left+more)
 }
 
 // missing tells of bytes that were cut off.

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"triggerd/internal/secret"
 )
 
 // tokens gets access tokens for a webhook and keeps each until shortly before
@@ -47,12 +49,18 @@ type tokens struct {
 	form   string // the request's body
 	basic  string // the request's Authorization; "": none
 
-	secrets secrets // of the configuration, the webhook's among them
+	own     secrets        // of the fields
+	secrets *secret.Masker // of the webhook, these among them
 
 	mu   sync.Mutex // guards what follows
 	kept accessToken
+	had  []string   // the last tokens that were got, which are secrets too
 	call *tokenCall // under way; nil: none
 }
+
+// maxHad is how many tokens are remembered to be masked: who repeats what it
+// got may repeat it late.
+const maxHad = 8
 
 type accessToken struct {
 	value string    // "": none
@@ -81,8 +89,7 @@ func (w *webhook) takeOAuth2(d *fields, t transport) {
 	f.unknown(nil)
 	t.connections = 1
 	s.client = &http.Client{Transport: t.open(), CheckRedirect: neverRedirect}
-	w.secrets = append(w.secrets, s.secrets...)
-	s.secrets = w.secrets // the proxy's password among them
+	w.own = append(w.own, s.own...)
 	w.tokens = s
 }
 
@@ -104,13 +111,13 @@ func (s *tokens) takeURL(f *fields) *url.URL {
 		return &url.URL{}
 	}
 	s.url, s.label = u.String(), u.Scheme+"://"+u.Host
-	s.secrets = s.secrets.ofURL(u)
+	s.own = s.own.ofURL(u)
 	return u
 }
 
 // takeRequest makes the parts of the request that are the same every time.
 func (s *tokens) takeRequest(f *fields) {
-	id, secret := s.required(f, "client_id"), s.required(f, "client_secret")
+	id, password := s.required(f, "client_id"), s.required(f, "client_secret")
 	form := url.Values{"grant_type": {"client_credentials"}}
 	if scopes, ok := f.texts("scopes"); ok && len(scopes) > 0 {
 		form.Set("scope", strings.Join(scopes, " "))
@@ -123,17 +130,17 @@ func (s *tokens) takeRequest(f *fields) {
 			} else if ok {
 				form.Set(name, value)
 				if sensitive(name) || strings.Contains(name, "assertion") {
-					s.secrets = s.secrets.add(value, url.QueryEscape(value))
+					s.own = s.own.add(value)
 				}
 			}
 		}
 	}
 	// RFC 6749 section 2.3.1: encoded as in a form, and then as in RFC 7617.
-	pair := base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(id) + ":" + url.QueryEscape(secret)))
-	s.secrets = s.secrets.add(secret, url.QueryEscape(secret), url.PathEscape(secret), pair)
+	pair := base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(id) + ":" + url.QueryEscape(password)))
+	s.own = s.own.add(password, pair)
 	if f.choice("auth", "basic", "body") == "body" {
 		form.Set("client_id", id)
-		form.Set("client_secret", secret)
+		form.Set("client_secret", password)
 	} else {
 		s.basic = "Basic " + pair
 	}
@@ -182,8 +189,18 @@ func (s *tokens) ask(ctx context.Context, call *tokenCall) {
 	call.token, call.err, call.ended = t.value, err, err != nil && ctx.Err() != nil
 	s.mu.Lock()
 	s.kept, s.call = t, nil
+	if t.value != "" {
+		s.had = append(slices.Clone(s.had[max(0, len(s.had)+1-maxHad):]), t.value)
+	}
 	s.mu.Unlock()
 	close(call.done)
+}
+
+// recent returns the tokens that were got last, the one that is kept among them.
+func (s *tokens) recent() secrets {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clip(s.had)
 }
 
 // drop forgets a token that the receiver refused, unless there is another by
@@ -204,7 +221,7 @@ const maxTokenAnswer = 64 << 10
 func (s *tokens) request(ctx context.Context) (accessToken, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url, strings.NewReader(s.form))
 	if err != nil {
-		return accessToken{}, fmt.Errorf("access token from %s: %s", s.label, s.shown(err.Error()))
+		return accessToken{}, fmt.Errorf("access token from %s: %s", s.label, s.shown(err.Error(), false))
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	req.Header.Set("Accept", "application/json")
@@ -218,6 +235,10 @@ func (s *tokens) request(ctx context.Context) (accessToken, error) {
 		return accessToken{}, s.failure(ctx, err)
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		return accessToken{}, fmt.Errorf("access token from %s: %w", s.label, errSwitched)
+	}
+	defer endAnswer(ctx, resp)()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxTokenAnswer+1))
 	if resp.StatusCode != http.StatusOK {
 		return accessToken{}, s.refusal(resp, body)
@@ -233,8 +254,11 @@ func (s *tokens) request(ctx context.Context) (accessToken, error) {
 }
 
 // shown makes a text of the token server's, or of a library's, fit for a
-// message.
-func (s *tokens) shown(text string) string { return shortText(s.secrets.hide(text), maxExcerpt) }
+// message. cut tells that it is not whole.
+func (s *tokens) shown(text string, cut bool, more ...string) string {
+	shown, left := masked(s.secrets.With(append(s.recent(), more...)...), text, cut)
+	return shortOf(shown, maxExcerpt, left)
+}
 
 func (s *tokens) failure(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
@@ -243,7 +267,7 @@ func (s *tokens) failure(ctx context.Context, err error) error {
 	if e, ok := errors.AsType[*url.Error](err); ok {
 		err = e.Err // without the URL
 	}
-	return &shownError{shown: "access token from " + s.label + ": " + s.shown(err.Error()), err: err}
+	return &shownError{shown: "access token from " + s.label + ": " + s.shown(err.Error(), false), err: err}
 }
 
 // refusal says why the server gives no token: in its own words where they are
@@ -253,13 +277,17 @@ func (s *tokens) refusal(resp *http.Response, body []byte) error {
 	var answer struct {
 		Error       string `json:"error"`
 		Description string `json:"error_description"`
+
+		Access  string `json:"access_token"` // of a server that grants with another status
+		Refresh string `json:"refresh_token"`
+		ID      string `json:"id_token"`
 	}
 	said := strings.TrimSpace(string(body))
 	if json.Unmarshal(body, &answer) == nil && answer.Error != "" {
 		said = strings.TrimSuffix(answer.Error+": "+answer.Description, ": ")
 	}
 	if said != "" {
-		text += ": " + s.shown(said)
+		text += ": " + s.shown(said, len(body) > maxTokenAnswer, answer.Access, answer.Refresh, answer.ID)
 	}
 	err := errors.New(text)
 	if wait := parseRetryAfter(resp.Header.Get("Retry-After"), time.Now()); wait > 0 {

@@ -1,37 +1,22 @@
 package actions
 
 import (
+	"context"
+	"io"
+	"log/slog"
 	"net/url"
-	"slices"
 	"strings"
+
+	"triggerd/internal/secret"
 )
 
-// secrets are texts that must not appear where people read: passwords, signing
-// secrets, credentials in headers.
+// secrets are an action's own: what is written in its fields, and looks like
+// one by the name of the field. What came from the environment or from files
+// is known by its value (Options.Secrets).
 type secrets []string
 
-// minSecret is the length below which a text is no secret worth hiding: to
-// replace every "a" would only spoil the message.
-const minSecret = 4
-
-// add adds values; short ones are left out.
-func (s secrets) add(values ...string) secrets {
-	for _, v := range values {
-		if len(v) >= minSecret {
-			s = append(s, v)
-		}
-	}
-	return s
-}
-
-// hide replaces every secret in text.
-func (s secrets) hide(text string) string {
-	longestFirst := slices.SortedFunc(slices.Values(s), func(a, b string) int { return len(b) - len(a) })
-	for _, v := range longestFirst {
-		text = strings.ReplaceAll(text, v, "***")
-	}
-	return text
-}
+// add adds values.
+func (s secrets) add(values ...string) secrets { return append(s, values...) }
 
 // sensitive reports whether a header or variable of this name carries a
 // credential, going by what such names are called.
@@ -79,3 +64,33 @@ func (s secrets) ofURL(u *url.URL) secrets {
 	}
 	return s
 }
+
+// masking is an action whose errors have secrets masked, whatever they quote.
+// Excerpts are masked by the kinds: before they are cut.
+type masking struct {
+	Action
+	secrets *secret.Masker
+}
+
+func (m masking) Do(ctx context.Context, f *Firing) (Result, error) {
+	res, err := m.Action.Do(ctx, f)
+	if err == nil {
+		return res, nil
+	}
+	text := err.Error()
+	if shown := m.secrets.Mask(text); shown != text {
+		err = &shownError{shown: shown, err: err}
+	}
+	return res, err
+}
+
+// Close closes the action, if it is one to be closed.
+func (m masking) Close() error {
+	if c, ok := m.Action.(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
+}
+
+// LogValue is the action's.
+func (m masking) LogValue() slog.Value { return slog.AnyValue(m.Action) }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"triggerd/internal/event"
+	"triggerd/internal/secret"
 )
 
 // templateMode says what becomes of what a template writes.
@@ -82,6 +83,31 @@ func newTemplate(text string, m templateMode) (*tmpl, error) {
 		return nil, err
 	}
 	return x, nil
+}
+
+// mask masks secrets in what the user wrote, and not in what it will write of
+// the data.
+func (x *tmpl) mask(m *secret.Masker) {
+	switch {
+	case x == nil || m == nil:
+		return
+	case x.t == nil:
+		x.text = m.Mask(x.text)
+		return
+	}
+	for _, each := range x.t.Templates() {
+		if each.Tree == nil {
+			continue
+		}
+		walk(each.Root, func(n parse.Node) {
+			switch n := n.(type) {
+			case *parse.TextNode:
+				n.Text = []byte(m.Mask(string(n.Text)))
+			case *parse.StringNode:
+				n.Text = m.Mask(n.Text)
+			}
+		})
+	}
 }
 
 // Limits on what a template may write, so that data cannot make it write
@@ -246,7 +272,7 @@ func (v *view) data() map[string]any {
 		return v.m
 	}
 	f := v.firing
-	v.m = eventData(f.Event, f.ID, f.Params)
+	v.m = eventData(f.Event, f.ID.String(), f.Params)
 	v.m["rule"], v.m["action"], v.m["attempt"] = f.Rule, f.Action, f.Attempt
 	v.m["status"], v.m["by"], v.m["count"], v.m["suppressed"] = f.Status, f.By, f.Count, f.Suppressed
 	v.m["first"], v.m["last"] = stamp{f.First.UTC()}, stamp{f.Last.UTC()}

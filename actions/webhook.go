@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -20,6 +21,7 @@ import (
 	"github.com/go-resty/resty/v2"
 
 	"triggerd/internal/event"
+	"triggerd/internal/secret"
 )
 
 // webhook sends one HTTP request per firing. Fields:
@@ -72,7 +74,8 @@ type webhook struct {
 	gzip         bool
 	signers      []signer
 	statuses     statusRules
-	secrets      secrets // of the configuration; those of rendered headers come on top
+	own          secrets        // of the fields
+	secrets      *secret.Masker // of the fields and beyond; those of a request come on top
 }
 
 type webhookHeader struct {
@@ -92,10 +95,14 @@ func newWebhook(d *fields, o Options) Action {
 
 	denyPrivate := d.boolean("deny_private")
 	checkHost(d, "url", u, denyPrivate)
-	t := transport{connections: o.Concurrency, denyPrivate: denyPrivate, proxy: w.takeProxy(d, denyPrivate)}
+	t := transport{connections: o.Concurrency, timeout: o.Timeout, denyPrivate: denyPrivate, proxy: w.takeProxy(d, denyPrivate)}
 	w.takeOAuth2(d, t)
 	t.tls, t.http2 = takeTLS(d, u.Scheme), takeHTTP2(d, u.Scheme)
 	w.transport = t.open()
+	w.secrets = o.Secrets.With(w.own...)
+	if w.tokens != nil {
+		w.tokens.secrets = w.secrets
+	}
 
 	// resty.New follows a redirect with an empty GET that carries our signature
 	// and reports 200, keeps cookies, and has a transport of its own.
@@ -345,14 +352,18 @@ func (w *webhook) takeSign(d *fields) {
 			all = []string{s}
 		}
 	}
-	for i, secret := range all {
-		s, err := newSigner(secret)
+	for i, text := range all {
+		s, err := newSigner(text)
 		if err != nil {
 			d.fail("sign", "secret %d: %w", i+1, err)
 			continue
 		}
 		w.signers = append(w.signers, s)
-		w.secrets = w.secrets.add(secret, strings.TrimPrefix(strings.TrimPrefix(secret, "whsec_"), "whsk_"))
+		encoded := strings.TrimPrefix(strings.TrimPrefix(text, "whsec_"), "whsk_")
+		w.own = w.own.add(text, encoded)
+		if key, err := base64.StdEncoding.DecodeString(encoded); err == nil && encoded != text {
+			w.own = w.own.add(string(key))
+		}
 	}
 }
 
@@ -373,7 +384,7 @@ func (w *webhook) Do(ctx context.Context, f *Firing) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	return w.answer(resp, r)
+	return w.answer(ctx, resp, r)
 }
 
 // send sends a request and returns the answer to it, whose body the caller
@@ -443,11 +454,11 @@ func (w *webhook) newRequest(f *Firing, now time.Time) (*request, error) {
 		r.set(h.name, value)
 	}
 	r.set("User-Agent", w.agent)
-	r.set("Webhook-Id", f.ID)
+	r.set("Webhook-Id", f.ID.String())
 	r.set("Webhook-Timestamp", strconv.FormatInt(now.Unix(), 10))
-	r.set("Traceparent", traceparent(f.ID, f.Attempt))
+	r.set("Traceparent", traceparent(f.ID.String(), f.Attempt))
 	if len(w.signers) > 0 {
-		r.set("Webhook-Signature", signature(w.signers, f.ID, now.Unix(), r.body))
+		r.set("Webhook-Signature", signature(w.signers, f.ID.String(), now.Unix(), r.body))
 	}
 	for name, values := range r.header {
 		if !validHeaderValue(values[0]) {
@@ -501,9 +512,12 @@ func (w *webhook) setBody(r *request, v *view) error {
 	return nil
 }
 
-// hide removes from text what of a request must not be shown.
-func (w *webhook) hide(r *request, text string) string {
-	s := slices.Clone(w.secrets)
+// secretsOf returns what of a request must not be shown.
+func (w *webhook) secretsOf(r *request) *secret.Masker {
+	var s secrets
+	if w.tokens != nil {
+		s = w.tokens.recent()
+	}
 	for name, values := range r.header {
 		for _, value := range values {
 			s = s.ofHeader(name, value)
@@ -512,7 +526,7 @@ func (w *webhook) hide(r *request, text string) string {
 	if u, err := url.Parse(r.url); err == nil {
 		s = s.ofURL(u)
 	}
-	return s.hide(text)
+	return w.secrets.With(s...)
 }
 
 // failure says why there was no answer.
@@ -523,7 +537,7 @@ func (w *webhook) failure(ctx context.Context, r *request, err error) error {
 	if e, ok := errors.AsType[*url.Error](err); ok {
 		err = e.Err // without the URL
 	}
-	return &shownError{shown: w.label() + ": " + string(event.AppendText(nil, w.hide(r, err.Error()))), err: err}
+	return &shownError{shown: w.label() + ": " + string(event.AppendText(nil, w.secretsOf(r).Mask(err.Error()))), err: err}
 }
 
 // shownError is an error whose text was made fit to be shown; errors.Is and
@@ -565,9 +579,25 @@ const (
 	maxErrorExcerpt = 512 // of it, in an error's text
 )
 
+// errSwitched is the answer 101 Switching Protocols. Nothing was asked for that
+// it could be the answer to, and what follows it has no end: net/http hands the
+// connection over, whose reads no context ends, for a body.
+var errSwitched = errors.New("101 Switching Protocols, which was not asked for; the connection was closed")
+
+// endAnswer has the end of ctx close an answer, which ends a read of it, until
+// the function it returns is called. It is for every answer of which something
+// is read: it is not left to the transport whether a read heeds ctx.
+func endAnswer(ctx context.Context, resp *http.Response) (stop func() bool) {
+	return context.AfterFunc(ctx, func() { resp.Body.Close() })
+}
+
 // answer judges a response and closes it.
-func (w *webhook) answer(resp *http.Response, r *request) (Result, error) {
+func (w *webhook) answer(ctx context.Context, resp *http.Response, r *request) (Result, error) {
 	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		return Result{}, fmt.Errorf("%s: %w", w.label(), errSwitched)
+	}
+	defer endAnswer(ctx, resp)()
 	if resp.ContentLength != 0 {
 		slow := time.AfterFunc(drainTime, func() { resp.Body.Close() }) // which ends a read
 		defer slow.Stop()
@@ -581,16 +611,17 @@ func (w *webhook) answer(resp *http.Response, r *request) (Result, error) {
 		}
 		return Result{Status: strconv.Itoa(resp.StatusCode)}, nil
 	}
-	body, _ := io.ReadAll(rest) // what came of it is shown
+	body, broken := io.ReadAll(rest) // what came of it is shown
+	secrets := w.secretsOf(r)
 	text := fmt.Sprintf("%s: %d %s", w.label(), resp.StatusCode, http.StatusText(resp.StatusCode))
 	if to, err := resp.Location(); err == nil && resp.StatusCode/100 == 3 {
-		text += fmt.Sprintf(", a redirect to %s, which is not followed", event.AppendText(nil, w.hide(r, to.Scheme+"://"+to.Host)))
+		text += fmt.Sprintf(", a redirect to %s, which is not followed", event.AppendText(nil, secrets.Mask(to.Scheme+"://"+to.Host)))
 	}
 	res := Result{}
 	if said := bytes.TrimSpace(body); len(said) > 0 {
-		shown := w.hide(r, string(said))
-		text += ": " + shortText(shown, maxErrorExcerpt)
-		res.Excerpt = shortText(shown, maxExcerpt)
+		shown, left := masked(secrets, said, broken != nil || len(body) == drainBytes)
+		text += ": " + shortOf(shown, maxErrorExcerpt, left)
+		res.Excerpt = shortOf(shown, maxExcerpt, left)
 	}
 	if aborted(resp.Header) {
 		return res, Permanent(errors.New(text + " (the receiver asked not to be sent it again: webhook-delivery: abort-message)"))

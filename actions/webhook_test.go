@@ -30,6 +30,7 @@ import (
 
 	"triggerd/actions"
 	"triggerd/actions/actionstest"
+	"triggerd/internal/firing"
 )
 
 // newWebhook makes a webhook and closes it with the test.
@@ -221,7 +222,7 @@ func TestWebhookSignature(t *testing.T) {
 	if _, err := a.Do(t.Context(), actionstest.Firing()); err != nil {
 		t.Fatal(err)
 	}
-	if header.Get("Webhook-Id") != actionstest.Firing().ID {
+	if header.Get("Webhook-Id") != actionstest.Firing().ID.String() {
 		t.Errorf("webhook-id %q is not the firing's ID", header.Get("Webhook-Id"))
 	}
 	var want []string
@@ -240,12 +241,12 @@ func TestWebhookTraceparent(t *testing.T) {
 	r := newReceiver(t, func(_ http.ResponseWriter, req *http.Request) { got = append(got, req.Header.Get("Traceparent")) })
 	a := newWebhook(t, table{"url": r.URL}, actions.Options{})
 	for _, f := range []struct {
-		id      string
+		id      firing.ID
 		attempt int
 	}{{"a", 1}, {"a", 2}, {"b", 1}} {
-		firing := actionstest.Firing()
-		firing.ID, firing.Attempt = f.id, f.attempt
-		if _, err := a.Do(t.Context(), firing); err != nil {
+		one := actionstest.Firing()
+		one.ID, one.Attempt = f.id, f.attempt
+		if _, err := a.Do(t.Context(), one); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -90,7 +90,7 @@ func (c *clock) follow(rec *source.Record) {
 		c.attached, c.since = true, t
 	case rec.Kind == source.Detached:
 		c.attached, c.caught = false, false
-	case rec.Kind == source.Heartbeat && rec.Pos.IsZero(): // we are woken
+	case rec.Kind == source.Woken:
 		c.caught = c.caught || rec.Idle
 		if rec.Idle && t.Sub(c.heard) <= maxSilence {
 			c.see(t)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"triggerd/actions"
+	"triggerd/internal/firing"
 	"triggerd/rules"
 )
 
@@ -154,7 +155,7 @@ func (o *outbox) attempt(t taken) {
 	}
 	s := settlement{endpoint: l.ep.name, job: j, what: delivered, text: res.Status, excerpt: res.Excerpt, took: time.Since(began)}
 	if f != nil {
-		s.id = f.ID
+		s.id = f.ID.String()
 	}
 	pause := time.Duration(0)
 	if err != nil {
@@ -176,7 +177,7 @@ func (o *outbox) readJob(ep *endpoint, seq uint64) (*actions.Firing, *rules.Acti
 	stored, err := o.store.Load(seq)
 	if err != nil {
 		err = fmt.Errorf("read the job: %w", err)
-	} else if f, err = parsePayload(stored.ID, stored.Payload); err != nil {
+	} else if f, err = firing.ParseBinary(firing.ID(stored.ID), stored.Payload); err != nil {
 		err = actions.Permanent(err)
 	}
 	o.mu.Lock()

@@ -12,70 +12,13 @@ import (
 	"strings"
 	"time"
 
+	"triggerd/internal/firing"
 	"triggerd/internal/store"
 )
 
-// Query selects deliveries or dead letters. The zero value selects all.
-type Query struct {
-	Action string // full name
-	Rule   string
-	Reason string // of dead letters: attempts, age, permanent, dropped
-
-	Failing bool   // only pending firings that were attempted
-	Before  uint64 // only numbers below it; 0: from the latest on. For pending firings: only numbers above it
-	Limit   int    // at most that many; 0: 100
-}
-
-func (q *Query) limit() int { return cmp.Or(q.Limit, 100) }
-
-// wants reports whether an action and the ID of a firing are asked for.
-func (q *Query) wants(action, id string) bool {
-	return (q.Action == "" || q.Action == action) && (q.Rule == "" || q.Rule == ruleOf(id))
-}
-
-// ruleOf returns the rule of a firing's ID, "replid:offset/n:rule/action".
-func ruleOf(id string) string {
-	_, rest, _ := strings.Cut(id, "/")
-	_, rest, _ = strings.Cut(rest, ":")
-	rule, _, _ := strings.Cut(rest, "/")
-	return rule
-}
-
-// Delivery is a firing that waits, or that was delivered. Its JSON form is
-// that of the API.
-type Delivery struct {
-	Number    uint64          `json:"number"` // its own, for ever
-	State     string          `json:"state"`  // pending, delivered
-	Action    string          `json:"action"`
-	Rule      string          `json:"rule"`
-	ID        string          `json:"id"`              // the firing's, the receiver's webhook-id
-	Event     string          `json:"event,omitempty"` // not of delivered ones: their events are not kept
-	Key       string          `json:"key,omitempty"`
-	Attempts  int             `json:"attempts"`
-	Planned   time.Time       `json:"planned"`
-	Due       time.Time       `json:"due,omitzero"` // of the next attempt, if it has to wait for that
-	LastError string          `json:"last_error,omitempty"`
-	Excerpt   string          `json:"excerpt,omitempty"` // of the last response, or what a program wrote
-	Delivered time.Time       `json:"delivered,omitzero"`
-	Status    string          `json:"status,omitempty"` // what the receiver said
-	Firing    json.RawMessage `json:"firing,omitempty"` // what is delivered; where one is shown, not where many are listed
-}
-
-// DeadLetter is a firing that was given up. Its JSON form is that of the API.
-type DeadLetter struct {
-	Number   uint64          `json:"number"`
-	Action   string          `json:"action"`
-	Rule     string          `json:"rule"`
-	ID       string          `json:"id"`
-	Reason   string          `json:"reason"` // attempts, age, permanent, dropped
-	Error    string          `json:"error"`
-	Excerpt  string          `json:"excerpt,omitempty"` // of the last response
-	Event    string          `json:"event,omitempty"`
-	Key      string          `json:"key,omitempty"`
-	Attempts int             `json:"attempts"`
-	Planned  time.Time       `json:"planned"`
-	GivenUp  time.Time       `json:"given_up"`
-	Firing   json.RawMessage `json:"firing,omitempty"` // what was to be delivered; null for what was dropped unseen
+// wants reports whether q asks for an action and the ID of a firing.
+func wants(q *Query, action, id string) bool {
+	return (q.Action == "" || q.Action == action) && (q.Rule == "" || q.Rule == firing.ID(id).Rule())
 }
 
 // maxScanned bounds how many records one listing looks at.
@@ -92,8 +35,8 @@ func (e *Engine) Pending(q Query) (list []Delivery, next uint64, err error) {
 		}
 		more = more || rest
 		list = append(list, of...)
-		if q.Rule == "" && len(list) > q.limit() { // else it is not known yet which are asked for
-			list, more = oldest(list, q.limit()), true
+		if q.Rule == "" && len(list) > q.Most() { // else it is not known yet which are asked for
+			list, more = oldest(list, q.Most()), true
 		}
 	}
 	kept := list[:0]
@@ -105,8 +48,8 @@ func (e *Engine) Pending(q Query) (list []Delivery, next uint64, err error) {
 		case err != nil:
 			return nil, 0, err
 		}
-		if q.wants(d.Action, d.ID) {
-			if kept = append(kept, d); len(kept) == q.limit() {
+		if wants(&q, d.Action, d.ID) {
+			if kept = append(kept, d); len(kept) == q.Most() {
 				return kept, next, nil
 			}
 		}
@@ -125,7 +68,7 @@ func (e *Engine) pendingOf(action string, q *Query) (list []Delivery, more bool,
 		if err != nil {
 			return nil, false, err
 		}
-		if n == maxScanned || q.Rule == "" && len(list) == q.limit() {
+		if n == maxScanned || q.Rule == "" && len(list) == q.Most() {
 			return list, true, nil
 		}
 		n++
@@ -162,22 +105,22 @@ func (e *Engine) fill(d *Delivery, whole bool) error {
 	if err != nil {
 		return err
 	}
-	d.ID, d.Rule = j.ID, ruleOf(j.ID)
+	d.ID, d.Rule = j.ID, firing.ID(j.ID).Rule()
 	d.Event, d.Key, d.Firing = showPayload(j, d.Attempts, whole)
 	return nil
 }
 
 // showPayload returns what a job tells of its event.
-func showPayload(j *store.Job, attempts int, whole bool) (name, key string, firing json.RawMessage) {
-	f, err := parsePayload(j.ID, j.Payload)
+func showPayload(j *store.Job, attempts int, whole bool) (name, key string, body json.RawMessage) {
+	f, err := firing.ParseBinary(firing.ID(j.ID), j.Payload)
 	if err != nil {
 		return "", "", nil // the attempt says so
 	}
 	if whole {
 		f.Attempt = max(1, attempts)
-		firing = f.AppendJSON(nil)
+		body = f.AppendJSON(nil)
 	}
-	return f.Event.Name, text(f.Event.Key), firing
+	return f.Event.Name, text(f.Event.Key), body
 }
 
 // Delivered lists deliveries that were made, the latest first, and returns the
@@ -191,11 +134,11 @@ func (e *Engine) Delivered(q Query) (list []Delivery, next uint64, err error) {
 		if n++; n > maxScanned {
 			return list, s.Number + 1, nil
 		}
-		if !q.wants(s.Endpoint, s.ID) {
+		if !wants(&q, s.Endpoint, s.ID) {
 			continue
 		}
 		list = append(list, deliveredOf(&s))
-		if len(list) == q.limit() {
+		if len(list) == q.Most() {
 			return list, s.Number, nil
 		}
 	}
@@ -204,7 +147,7 @@ func (e *Engine) Delivered(q Query) (list []Delivery, next uint64, err error) {
 
 func deliveredOf(s *store.Settled) Delivery {
 	return Delivery{
-		Number: s.Seq, State: "delivered", Action: s.Endpoint, Rule: ruleOf(s.ID), ID: s.ID,
+		Number: s.Seq, State: "delivered", Action: s.Endpoint, Rule: firing.ID(s.ID).Rule(), ID: s.ID,
 		Attempts: s.Attempts, Planned: s.Born, Delivered: s.At, Status: s.Status, Excerpt: s.Excerpt,
 	}
 }
@@ -325,7 +268,7 @@ func (e *Engine) DeadLetters(q Query) (list []DeadLetter, next uint64, err error
 			return nil, 0, err
 		}
 		list = append(list, *d)
-		if len(list) == q.limit() {
+		if len(list) == q.Most() {
 			return list, d.Number, nil
 		}
 	}
@@ -342,7 +285,7 @@ func (e *Engine) AllDead(q Query, whole bool) iter.Seq2[*DeadLetter, error] {
 				yield(nil, err)
 				return
 			}
-			if !q.wants(d.Endpoint, d.ID) || q.Reason != "" && q.Reason != d.Reason {
+			if !wants(&q, d.Endpoint, d.ID) || q.Reason != "" && q.Reason != d.Reason {
 				continue
 			}
 			shown, err := e.showDead(&d, whole)
@@ -374,7 +317,7 @@ func (e *Engine) DeadLetter(number uint64) (*DeadLetter, error) {
 
 func (e *Engine) showDead(d *store.DeadLetter, whole bool) (*DeadLetter, error) {
 	shown := &DeadLetter{
-		Number: d.Number, Action: d.Endpoint, Rule: ruleOf(d.ID), ID: d.ID, Reason: d.Reason, Error: d.Error, Excerpt: d.Excerpt,
+		Number: d.Number, Action: d.Endpoint, Rule: firing.ID(d.ID).Rule(), ID: d.ID, Reason: d.Reason, Error: d.Error, Excerpt: d.Excerpt,
 		Attempts: d.Attempts, Planned: d.Born, GivenUp: d.At,
 	}
 	if d.Seq == 0 {
@@ -397,7 +340,7 @@ func (e *Engine) selectDead(q Query, jobs bool) ([]uint64, error) {
 		if err != nil {
 			return nil, err
 		}
-		if q.wants(d.Endpoint, d.ID) && (q.Reason == "" || q.Reason == d.Reason) && (d.Seq != 0 || !jobs) {
+		if wants(&q, d.Endpoint, d.ID) && (q.Reason == "" || q.Reason == d.Reason) && (d.Seq != 0 || !jobs) {
 			numbers = append(numbers, d.Number)
 		}
 	}

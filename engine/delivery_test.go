@@ -13,6 +13,7 @@ import (
 
 	"triggerd/actions"
 	"triggerd/internal/event"
+	"triggerd/internal/firing"
 	"triggerd/internal/store"
 	"triggerd/rules"
 	"triggerd/source"
@@ -64,11 +65,11 @@ func (m *ended) do(f *actions.Firing) error {
 	case x < 0.35:
 		return actions.RetryAfter(7*time.Second, errDown)
 	case x < 0.4:
-		m.got[key] = append(m.got[key], f.ID)
-		m.dead[f.ID] = true
+		m.got[key] = append(m.got[key], f.ID.String())
+		m.dead[f.ID.String()] = true
 		return actions.Permanent(errDown)
 	}
-	m.got[key] = append(m.got[key], f.ID)
+	m.got[key] = append(m.got[key], f.ID.String())
 	return nil
 }
 
@@ -156,8 +157,8 @@ func runModel(t *testing.T, seed uint64) {
 func TestOutboxCommitsWithPosition(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBox(t, 100, 1, &receiver{})
-		firing := func(i int) *actions.Firing {
-			return &actions.Firing{ID: fmt.Sprint(i), Rule: "r0", Action: "a", Event: &event.Event{Key: []byte("k")}}
+		numbered := func(i int) *actions.Firing {
+			return &actions.Firing{ID: firing.ID(fmt.Sprint(i)), Rule: "r0", Action: "a", Event: &event.Event{Key: []byte("k")}}
 		}
 		at := func(offset int64) source.Position {
 			return source.Position{ReplID: strings.Repeat("a", 40), Offset: offset}
@@ -170,17 +171,17 @@ func TestOutboxCommitsWithPosition(t *testing.T) {
 				t.Errorf("delivered %d, checkpoint %q, acknowledged %v, %v; want %d and %v", b.total().Delivered, saved, b.acked, err, delivered, want)
 			}
 		}
-		b.add("0", endpointConfig{}, spec(nil), "block", firing(1))
+		b.add("0", endpointConfig{}, spec(nil), "block", numbered(1))
 		check(0, source.Position{})
 		b.pass(at(10), true, false, nil)
 		check(1, at(10))
-		b.add("0", endpointConfig{}, spec(nil), "block", firing(2)) // in a transaction
+		b.add("0", endpointConfig{}, spec(nil), "block", numbered(2)) // in a transaction
 		b.pass(source.Position{}, false, false, nil)
-		b.add("0", endpointConfig{}, spec(nil), "block", firing(3))
+		b.add("0", endpointConfig{}, spec(nil), "block", numbered(3))
 		check(1, at(10))
 		b.pass(at(20), true, false, nil)
 		check(3, at(20))
-		b.add("0", endpointConfig{}, spec(nil), "block", firing(4))
+		b.add("0", endpointConfig{}, spec(nil), "block", numbered(4))
 		check(3, at(20))
 		b.pass(source.Position{}, true, false, nil) // by the clock
 		check(4, at(20))
@@ -435,7 +436,7 @@ func (b *box) settleAll(limit time.Duration) {
 
 // putOver puts a firing with an overflow policy.
 func (b *box) putOver(overflow, key, id string) {
-	b.add("0", endpointConfig{}, spec(nil), overflow, &actions.Firing{ID: id, Rule: "r0", Action: "a", Event: &event.Event{Key: []byte(key)}})
+	b.add("0", endpointConfig{}, spec(nil), overflow, &actions.Firing{ID: firing.ID(id), Rule: "r0", Action: "a", Event: &event.Event{Key: []byte(key)}})
 	b.pass(source.Position{}, true, false, nil)
 }
 
@@ -601,7 +602,7 @@ func TestOutboxTooLarge(t *testing.T) {
 		b := newBox(t, 10, 1, r)
 		huge := &event.Event{Key: []byte("k"), Args: [][]byte{make([]byte, store.MaxPayload)}}
 		b.add("0", endpointConfig{}, spec(nil), "block", &actions.Firing{ID: "huge", Rule: "r0", Action: "a", Event: huge})
-		b.add("0", endpointConfig{}, spec(nil), "block", &actions.Firing{ID: strings.Repeat("x", store.MaxName+1), Rule: "r0", Action: "a", Event: &event.Event{}})
+		b.add("0", endpointConfig{}, spec(nil), "block", &actions.Firing{ID: firing.ID(strings.Repeat("x", store.MaxName+1)), Rule: "r0", Action: "a", Event: &event.Event{}})
 		b.put("0", "k", "next", spec(nil))
 		synctest.Wait()
 		if got := r.received(); len(got) != 1 || got[0] != "next" {
@@ -637,7 +638,7 @@ func TestOutboxStoreFull(t *testing.T) {
 			for i := range n {
 				value := make([]byte, 64<<10) // 110 MB in all, which do not compress
 				rnd.Read(value)
-				b.add("0", endpointConfig{}, spec(nil), "block", &actions.Firing{ID: fmt.Sprint(i), Rule: "r0", Action: "a", Event: &event.Event{Key: []byte("k"), Args: [][]byte{value}}})
+				b.add("0", endpointConfig{}, spec(nil), "block", &actions.Firing{ID: firing.ID(fmt.Sprint(i)), Rule: "r0", Action: "a", Event: &event.Event{Key: []byte("k"), Args: [][]byte{value}}})
 				b.pass(source.Position{ReplID: strings.Repeat("a", 40), Offset: int64(i)}, true, false, nil)
 			}
 		}()
@@ -674,7 +675,7 @@ func TestOutboxStoreFull(t *testing.T) {
 func TestOutboxExcerpt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fail := map[string]error{"later": errDown, "bad": actions.Permanent(errDown)}
-		r := &receiver{says: strings.Repeat("é", 1000), do: func(f *actions.Firing) error { return fail[f.ID] }}
+		r := &receiver{says: strings.Repeat("é", 1000), do: func(f *actions.Firing) error { return fail[f.ID.String()] }}
 		b := newBox(t, 100, 4, r)
 		for _, id := range []string{"later", "bad", "good"} {
 			b.put("0", id, id, spec(func(a *rules.Action) { a.Retry.Backoff, a.Retry.MaxBackoff = time.Hour, time.Hour }))
@@ -707,7 +708,7 @@ func TestOutboxExcerpt(t *testing.T) {
 func TestOutboxLatestOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &receiver{takes: time.Second, do: func(f *actions.Firing) error {
-			if strings.HasPrefix(f.ID, "bad") {
+			if strings.HasPrefix(f.ID.String(), "bad") {
 				return errDown
 			}
 			return nil

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"sync"
@@ -13,17 +12,17 @@ import (
 
 	"triggerd/actions"
 	"triggerd/internal/event"
-	"triggerd/internal/keyspace"
 	"triggerd/internal/store"
 	"triggerd/rules"
 	"triggerd/source"
 )
 
-// Config configures an Engine. Rules and Source have to be set.
+// Config configures an Engine. Rules and Source, or Streams, have to be set.
 type Config struct {
-	Rules  *rules.Set
-	Source source.Source
-	Store  *store.Store // where firings and the position are kept; nil: in memory
+	Rules   *rules.Set
+	Source  source.Source // what is followed, as the stream Standalone
+	Streams []Stream      // what is followed where there are several; Source is nil then
+	Store   *store.Store  // where firings and positions are kept; nil: in memory
 
 	// Start is where reading begins: after the checkpoint ("resume", the
 	// default), or afresh ("live", "snapshot").
@@ -59,47 +58,17 @@ type ActionOptions struct {
 // Engine is one running triggerd. Its methods may be called from any
 // goroutine; Run once.
 type Engine struct {
-	cfg    Config
-	log    *slog.Logger
-	store  *store.Store
-	outbox *outbox
-	reader *reader // of the goroutine that reads; nil before
-	gen    atomic.Pointer[generation]
-	reload sync.Mutex // one Reload at a time
-	counts counts
-	mirror atomic.Pointer[keyspace.Stats] // as the reader last told
-
-	timing   atomic.Pointer[timer] // the reader's; nil before it reads
-	restored atomic.Bool           // the mirror is known from an earlier process
+	cfg     Config
+	log     *slog.Logger
+	store   *store.Store
+	outbox  *outbox
+	streams []*stream // at least one; the first runs the schedules
+	gen     atomic.Pointer[generation]
+	reload  sync.Mutex // one Reload at a time
 
 	started time.Time
 	states  ruleStates
 	reloads reloads
-}
-
-type counts struct {
-	records, bytes, events, matches, dryRuns, gaps atomic.Int64
-}
-
-// Stats counts what an engine has done since it was made.
-type Stats struct {
-	Records    int64 `json:"records"`  // commands and snapshot keys read
-	Bytes      int64 `json:"bytes"`    // of these commands, on the wire
-	Events     int64 `json:"events"`   // changes of keys they made
-	Matches    int64 `json:"matches"`  // rules that matched them
-	DryRuns    int64 `json:"dry_runs"` // of these, in rules that only count
-	Firings    int64 `json:"firings"`  // deliveries planned
-	Delivered  int64 `json:"delivered"`
-	Failed     int64 `json:"failed"`     // attempts that failed
-	GivenUp    int64 `json:"given_up"`   // firings not delivered in all their attempts
-	Dropped    int64 `json:"dropped"`    // firings not even attempted, since too many waited
-	Superseded int64 `json:"superseded"` // firings not even attempted, or not again, since of those of a key only the last is wanted
-	Pending    int64 `json:"pending"`    // firings that wait now
-	Gaps       int64 `json:"gaps"`       // full resyncs that missed something
-
-	MirrorKeys  int64 `json:"mirror_keys"`  // keys that are kept for rules
-	MirrorBytes int64 `json:"mirror_bytes"` // memory for them, estimated
-	ValuesLost  int64 `json:"values_lost"`  // times that a value became unknown
 }
 
 // New makes an Engine. Rules whose actions cannot be made are an error.
@@ -118,6 +87,9 @@ func New(cfg Config) (*Engine, error) {
 			return nil, err
 		}
 	}
+	if err := e.addStreams(); err != nil {
+		return nil, err
+	}
 	e.outbox = newOutbox(e.store, &e.cfg)
 	if err := e.loadPauses(); err != nil {
 		return nil, err
@@ -133,7 +105,11 @@ func New(cfg Config) (*Engine, error) {
 func (e *Engine) Reload(set *rules.Set) error {
 	e.reload.Lock()
 	defer e.reload.Unlock()
-	gen, err := newGeneration(set, e.cfg.Actions)
+	var old *rules.Set
+	if g := e.gen.Load(); g != nil {
+		old = g.set
+	}
+	gen, err := newGeneration(set, old, e.cfg.Actions)
 	file := ""
 	if len(set.Files) > 0 {
 		file = set.Files[0]
@@ -142,40 +118,40 @@ func (e *Engine) Reload(set *rules.Set) error {
 	if err != nil {
 		return err
 	}
-	var old *rules.Set
-	if g := e.gen.Load(); g != nil {
-		old = g.set
-	}
 	gen.states = e.states.of(set, old)
 	e.outbox.setGeneration(gen)
 	e.gen.Store(gen)
-	if old != nil && !set.NeedsNoMoreThan(old) {
-		e.refresh()
-	}
-	if src, ok := e.cfg.Source.(poker); ok {
-		src.Poke() // what the rules wait for has changed
+	for _, s := range e.streams {
+		if old != nil && !set.NeedsNoMoreThan(old) {
+			s.lackKeys()
+		}
+		s.tellChanged() // what the rules wait for
 	}
 	return nil
 }
 
-func (e *Engine) conditionError(r *rules.Rule, ev *event.Event, err error) {
-	e.states.conditionFailed(r.Name, err)
-	e.log.Warn("condition failed, the rule does not fire; later failures of it are only counted", "rule", r.Name, "key", text(ev.Key), "event", ev.Name, "offset", ev.Offset, "err", err)
+func (e *Engine) conditionError(r *rules.Rule, ev *event.Event, shown string) {
+	e.states.conditionFailed(r.Name, shown)
+	e.log.Warn("condition failed, the rule does not fire; later failures of it are only counted", "rule", r.Name, "key", text(ev.Key), "event", ev.Name, "offset", ev.Offset, "err", shown)
 }
 
 // Stats returns the counts so far.
 func (e *Engine) Stats() Stats {
-	s := Stats{
-		Records: e.counts.records.Load(), Bytes: e.counts.bytes.Load(), Events: e.counts.events.Load(),
-		Matches: e.counts.matches.Load(), DryRuns: e.counts.dryRuns.Load(), Gaps: e.counts.gaps.Load(),
+	var sum Stats
+	for _, s := range e.streams {
+		c := s.stats()
+		sum.Records += c.Records
+		sum.Bytes += c.Bytes
+		sum.Events += c.Events
+		sum.Gaps += c.Gaps
+		sum.MirrorKeys += c.MirrorKeys
+		sum.MirrorBytes += c.MirrorBytes
+		sum.ValuesLost += c.ValuesLost
+		sum.Matches += s.counts.matches.Load()
+		sum.DryRuns += s.counts.dryRuns.Load()
 	}
-	if m := e.mirror.Load(); m != nil {
-		l := m.Lost
-		s.MirrorKeys, s.MirrorBytes = m.MirrorKeys, m.MirrorBytes
-		s.ValuesLost = l.Limit + l.Source + l.Mismatch + l.Malformed + l.Undecided
-	}
-	e.outbox.addStats(&s)
-	return s
+	e.outbox.addStats(&sum)
+	return sum
 }
 
 // Run reads and delivers until ctx is done or the source has ended. What is in
@@ -185,9 +161,10 @@ func (e *Engine) Run(ctx context.Context) error {
 	if err := e.outbox.recover(); err != nil {
 		return err
 	}
-	from, err := e.startAt()
-	if err != nil {
-		return err
+	for _, s := range e.streams {
+		if err := s.startAt(); err != nil {
+			return err
+		}
 	}
 	ctx, fail := context.WithCancelCause(ctx)
 	defer fail(nil)
@@ -204,7 +181,7 @@ func (e *Engine) Run(ctx context.Context) error {
 			fail(err)
 		}
 	})
-	err = e.read(ctx, from)
+	err := e.read(ctx)
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
 		err = errors.Join(err, cause)
 	}
@@ -234,24 +211,22 @@ func (e *Engine) drain(ctx context.Context) int {
 	return e.outbox.stop(limit, e.cfg.Store == nil)
 }
 
-// startAt returns the position to read from.
-func (e *Engine) startAt() (source.Position, error) {
-	if e.cfg.Store == nil || e.cfg.Start != "resume" {
-		return source.Position{}, nil
+// read runs all streams until ctx is done, or all have ended. A stream that
+// fails ends the others.
+func (e *Engine) read(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	var all sync.WaitGroup
+	errs := make([]error, len(e.streams))
+	for i, s := range e.streams {
+		all.Go(func() {
+			if errs[i] = s.run(ctx); errs[i] != nil {
+				stop()
+			}
+		})
 	}
-	if lost := e.store.LostTail(); lost != nil {
-		e.log.Error("the store has lost its newest part; what was in it is read again, if the server still has it", "err", lost)
-	}
-	saved, err := e.store.Checkpoint()
-	if err != nil || saved == "" {
-		return source.Position{}, err
-	}
-	from, err := source.ParsePosition(saved)
-	if err != nil {
-		return from, fmt.Errorf("checkpoint: %w", err)
-	}
-	e.outbox.resume(from)
-	return from, nil
+	all.Wait()
+	return errors.Join(errs...)
 }
 
 func text(b []byte) string { return string(event.AppendText(nil, b)) }

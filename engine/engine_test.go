@@ -21,18 +21,17 @@ import (
 
 // feed is a source that hands out what a test puts in, and then waits.
 type feed struct {
-	records []*source.Record
-	wake    func() time.Time // nil: it wakes nobody
-	pings   time.Duration    // between them, as a server sends them; default 10 s
-	kind    source.Kind      // of the records by which it wakes; default Heartbeat
-	poked   chan struct{}
-	from    source.Position // what Records was asked for
-	mu      sync.Mutex
-	acked   source.Position
+	records  []*source.Record
+	pings    time.Duration   // between them, as a server sends them; default 10 s
+	detached bool            // there is no link: no pings
+	from     source.Position // what Records was asked for
+	consumer source.Consumer
+	mu       sync.Mutex
+	acked    source.Position
 }
 
-func (f *feed) Records(ctx context.Context, from source.Position) iter.Seq2[*source.Record, error] {
-	f.from = from
+func (f *feed) Records(ctx context.Context, from source.Position, c source.Consumer) iter.Seq2[*source.Record, error] {
+	f.from, f.consumer = from, c
 	return func(yield func(*source.Record, error) bool) {
 		for _, r := range f.records {
 			if !yield(r, nil) {
@@ -42,19 +41,22 @@ func (f *feed) Records(ctx context.Context, from source.Position) iter.Seq2[*sou
 		for {
 			ping := time.After(cmp.Or(f.pings, 10*time.Second))
 			var woken <-chan time.Time
-			if f.wake != nil {
-				if at := f.wake(); !at.IsZero() {
-					woken = time.After(time.Until(at))
-				}
+			if at := c.NextWake(); !at.IsZero() {
+				woken = time.After(time.Until(at))
 			}
-			rec := source.Record{Kind: cmp.Or(f.kind, source.Heartbeat), ReplID: "repl"}
+			rec := source.Record{Kind: source.Woken, ReplID: "repl"}
 			select {
 			case <-ctx.Done():
 				return
-			case <-f.poked:
+			case <-c.Changed():
 			case <-woken:
-				rec.Idle = true
+				rec.Idle = !f.detached
 			case <-ping:
+				if f.detached {
+					rec.Kind = source.Detached
+					break
+				}
+				rec.Kind = source.Heartbeat
 				if n := len(f.records); n > 0 {
 					rec.Pos = f.records[n-1].Pos
 				}
@@ -64,14 +66,6 @@ func (f *feed) Records(ctx context.Context, from source.Position) iter.Seq2[*sou
 				return
 			}
 		}
-	}
-}
-
-// Poke has the engine asked again when to wake it.
-func (f *feed) Poke() {
-	select {
-	case f.poked <- struct{}{}:
-	default:
 	}
 }
 
@@ -130,7 +124,7 @@ type running struct {
 
 func run(t *testing.T, rules string, change func(*engine.Config), records ...*source.Record) *running {
 	t.Helper()
-	r := &running{feed: &feed{records: records, poked: make(chan struct{}, 1)}}
+	r := &running{feed: &feed{records: records}}
 	o := engine.ActionOptions{Stdout: &r.out}
 	set, err := engine.ParseRules("rules.toml", []byte(rules), o)
 	if err != nil {
@@ -143,7 +137,6 @@ func run(t *testing.T, rules string, change func(*engine.Config), records ...*so
 	if r.Engine, err = engine.New(cfg); err != nil {
 		t.Fatal(err)
 	}
-	r.feed.wake = r.Wake
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- r.Run(ctx) }()
@@ -321,8 +314,8 @@ order = "none"
 		if !strings.Contains(r.out.String(), `"args":["old:3/0","repl:9/0"]`) {
 			t.Errorf("the gap does not say from where to where:\n%s", r.out.String())
 		}
-		if !r.WantsSnapshot() || r.Stats().Gaps != 1 {
-			t.Errorf("wants snapshot %v, gaps %d", r.WantsSnapshot(), r.Stats().Gaps)
+		if wants := r.feed.consumer.WantsKeys(); !wants || r.Stats().Gaps != 1 {
+			t.Errorf("wants keys %v, gaps %d", wants, r.Stats().Gaps)
 		}
 		r.stop()
 	})

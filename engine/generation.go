@@ -5,6 +5,7 @@ import (
 
 	"triggerd/actions"
 	"triggerd/internal/keyspace"
+	"triggerd/internal/secret"
 	"triggerd/rules"
 )
 
@@ -14,8 +15,9 @@ type generation struct {
 	endpoints  map[string]endpointConfig
 	endpointOf map[*rules.Action]string
 	specs      map[specKey]*rules.Action
-	byName     map[string]*rules.Rule     // enabled ones
-	need       string                     // see rules.Set.NeedText
+	byName     map[string]*rules.Rule // enabled ones
+	need       string                 // see rules.Set.NeedText
+	secrets    *secret.Masker
 	states     map[*rules.Rule]*ruleState // set before the generation is used
 }
 
@@ -64,8 +66,14 @@ func ruleOptions(o ActionOptions) rules.Options {
 	}
 }
 
-func newGeneration(set *rules.Set, o ActionOptions) (*generation, error) {
-	g := &generation{set: set, endpoints: map[string]endpointConfig{}, endpointOf: map[*rules.Action]string{}, specs: map[specKey]*rules.Action{}, byName: map[string]*rules.Rule{}, need: set.NeedText()}
+// newGeneration makes the actions of a set. Secrets of the set before are masked
+// too: a receiver may still know them.
+func newGeneration(set, before *rules.Set, o ActionOptions) (*generation, error) {
+	secrets := set.Secrets
+	if before != nil {
+		secrets = secrets.With(before.Secrets.Values()...)
+	}
+	g := &generation{set: set, endpoints: map[string]endpointConfig{}, endpointOf: map[*rules.Action]string{}, specs: map[specKey]*rules.Action{}, byName: map[string]*rules.Rule{}, need: set.NeedText(), secrets: secrets}
 	var errs []error
 	for _, r := range set.Rules {
 		if !r.Enabled {
@@ -99,7 +107,7 @@ func (g *generation) addEndpoint(r *rules.Rule, a *rules.Action, o ActionOptions
 	var err error
 	c.action, err = actions.New(a.Kind, a.Fields, actions.Options{
 		Logger: o.Logger, Stdout: o.Stdout, NoExec: o.NoExec, UserAgent: o.UserAgent,
-		Timeout: a.Timeout, Concurrency: c.concurrency,
+		Timeout: a.Timeout, Concurrency: c.concurrency, Secrets: g.secrets,
 	})
 	g.endpoints[name] = c
 	return err

@@ -2,14 +2,13 @@ package engine
 
 import (
 	"cmp"
-	"encoding/binary"
-	"hash/fnv"
 	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"triggerd/actions"
+	"triggerd/internal/firing"
 	"triggerd/internal/store"
 	"triggerd/rules"
 )
@@ -153,17 +152,7 @@ func laneOf(f *actions.Firing, order string) uint64 {
 	if key == nil {
 		key = []byte("\x00rule\x00" + f.Rule)
 	}
-	return max(keyHash(f.Event.DB, key), 1)
-}
-
-// keyHash is a hash of a key that is the same in every process.
-func keyHash(db int, key []byte) uint64 {
-	h := fnv.New64a()
-	var b [8]byte
-	binary.LittleEndian.PutUint64(b[:], uint64(db))
-	h.Write(b[:])
-	h.Write(key)
-	return h.Sum64()
+	return max(firing.KeyHash(f.Event.DB, key), 1)
 }
 
 // use sets what the endpoint is attempted with.

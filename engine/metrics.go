@@ -89,24 +89,25 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 }
 
 var (
-	descConnected    = describe("replication_connected", "1 while the stream is being read, 0 while connecting, synchronizing or waiting to connect again.")
-	descOffset       = describe("replication_offset_bytes", "Replication offset of the last byte received.")
-	descSavedOffset  = describe("replication_saved_offset_bytes", "Replication offset up to which everything is on disk: where the next start resumes.")
-	descLag          = describe("replication_lag_bytes", "Bytes of the stream that are received and not yet on disk as firings and position.")
-	descBacklog      = describe("backlog_bytes", "Bytes of its stream that the server keeps for replicas that come back.")
-	descHeadroom     = describe("backlog_headroom_seconds", "For how long triggerd could be away without a gap, as fast as the server was written to in the last minute; +Inf if it was not.")
-	descDataAge      = describe("replication_data_age_seconds", "Time since the server last sent anything; servers send something every 10 seconds.")
-	descConnects     = describe("replication_connects_total", "Times that triggerd attached to the server.")
-	descResyncs      = describe("replication_resyncs_total", "Resynchronizations, by kind: full (a snapshot) or partial (from the backlog).", "kind")
-	descGaps         = describe("replication_gaps_total", "Full resynchronizations that left commands unseen.")
-	descStreamErrors = describe("replication_errors_total", "Streams that were cut, and snapshots that were drained, because they could not be parsed.", "kind")
-	descRecords      = describe("stream_records_total", "Commands and keys of snapshots read.")
-	descStreamBytes  = describe("stream_read_bytes_total", "Bytes of the commands read.")
-	descEvents       = describe("events_total", "Changes of keys that the records made.")
+	descConnected     = describe("replication_connected", "1 while the stream is being read, 0 while connecting, synchronizing or waiting to connect again.", "stream")
+	descOffset        = describe("replication_offset_bytes", "Replication offset of the last byte received.", "stream")
+	descHandledOffset = describe("replication_handled_offset_bytes", "Replication offset up to which all is matched, and its firings planned.", "stream")
+	descSavedOffset   = describe("replication_saved_offset_bytes", "Replication offset up to which everything is on disk: where the next start resumes.", "stream")
+	descLag           = describe("replication_lag_bytes", "Bytes of the stream that are received and not yet on disk as firings and position.", "stream")
+	descBacklog       = describe("backlog_bytes", "Bytes of its stream that the server keeps for replicas that come back.", "stream")
+	descHeadroom      = describe("backlog_headroom_seconds", "For how long triggerd could be away without a gap, as fast as the server was written to in the last minute; +Inf if it was not.", "stream")
+	descDataAge       = describe("replication_data_age_seconds", "Time since the server last sent anything; servers send something every 10 seconds.", "stream")
+	descConnects      = describe("replication_connects_total", "Times that triggerd attached to the server.", "stream")
+	descResyncs       = describe("replication_resyncs_total", "Resynchronizations, by kind: full (a snapshot) or partial (from the backlog).", "stream", "kind")
+	descGaps          = describe("replication_gaps_total", "Full resynchronizations that left commands unseen.", "stream")
+	descStreamErrors  = describe("replication_errors_total", "Streams that were cut, and snapshots that were drained, because they could not be parsed.", "stream", "kind")
+	descRecords       = describe("stream_records_total", "Commands and keys of snapshots read.", "stream")
+	descStreamBytes   = describe("stream_read_bytes_total", "Bytes of the commands read.", "stream")
+	descEvents        = describe("events_total", "Changes of keys that the records made.", "stream")
 
-	descMirrorKeys  = describe("mirror_keys", "Keys that are kept for rules that need values or exact events.")
-	descMirrorBytes = describe("mirror_size_bytes", "Memory that the kept keys take, estimated.")
-	descValuesLost  = describe("mirror_values_lost_total", "Times that a kept value became unknown: over the limit, or not to be told from the stream.")
+	descMirrorKeys  = describe("mirror_keys", "Keys that are kept for rules that need values or exact events.", "stream")
+	descMirrorBytes = describe("mirror_size_bytes", "Memory that the kept keys take, estimated.", "stream")
+	descValuesLost  = describe("mirror_values_lost_total", "Times that a kept value became unknown: over the limit, or not to be told from the stream.", "stream")
 
 	descMatches       = describe("rule_matches_total", "Events that a rule matched.", "rule")
 	descFirings       = describe("rule_firings_total", "Deliveries that a rule planned, one for each match and action.", "rule")
@@ -143,7 +144,7 @@ var (
 // Describe implements prometheus.Collector.
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		descConnected, descOffset, descSavedOffset, descLag, descBacklog, descHeadroom, descDataAge, descConnects, descResyncs, descGaps, descStreamErrors,
+		descConnected, descOffset, descHandledOffset, descSavedOffset, descLag, descBacklog, descHeadroom, descDataAge, descConnects, descResyncs, descGaps, descStreamErrors,
 		descRecords, descStreamBytes, descEvents, descMirrorKeys, descMirrorBytes, descValuesLost, descMatches, descFirings, descSkipped, descSuppressed, descStates, descArmed, descNextRun, descDropped, descConditionErrs, descRulePaused,
 		descAttempts, descSuperseded, descAttemptSeconds, descPending, descPendingLimit, descOldest, descInFlight, descBackingOff, descBreaker, descActionPaused,
 		descDead, descStoreBytes, descStoreFree, descStoreFull, descStoreDamaged, descReloadOK, descReloadAt,
@@ -169,7 +170,9 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 		return
 	}
 	out := metricSink(ch)
-	out.source(s)
+	for i := range s.Streams {
+		out.stream(&s.Streams[i], s.At)
+	}
 	for i := range s.Rules {
 		out.rule(&s.Rules[i])
 	}
@@ -209,35 +212,36 @@ func truth(b bool) float64 {
 // seconds is a time as metrics have it.
 func seconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }
 
-func (m metricSink) source(s *Status) {
-	src := &s.Source
-	m.gauge(descConnected, truth(src.State == "streaming"))
-	m.gauge(descOffset, float64(src.Offset))
-	m.gauge(descSavedOffset, float64(src.SavedOffset))
-	m.gauge(descLag, float64(src.LagBytes))
-	if src.BacklogBytes > 0 {
-		m.gauge(descBacklog, float64(src.BacklogBytes))
+func (m metricSink) stream(s *StreamStatus, now time.Time) {
+	name := s.Name
+	m.gauge(descConnected, truth(s.State == "streaming"), name)
+	m.gauge(descOffset, float64(s.ReceivedOffset), name)
+	m.gauge(descHandledOffset, float64(s.HandledOffset), name)
+	m.gauge(descSavedOffset, float64(s.SavedOffset), name)
+	m.gauge(descLag, float64(s.LagBytes), name)
+	if s.BacklogBytes > 0 {
+		m.gauge(descBacklog, float64(s.BacklogBytes), name)
 		headroom := math.Inf(1)
-		if src.BacklogSeconds != nil {
-			headroom = *src.BacklogSeconds
+		if s.BacklogSeconds != nil {
+			headroom = *s.BacklogSeconds
 		}
-		m.gauge(descHeadroom, headroom)
+		m.gauge(descHeadroom, headroom, name)
 	}
-	if !src.LastData.IsZero() {
-		m.gauge(descDataAge, s.At.Sub(src.LastData).Seconds())
+	if !s.LastData.IsZero() {
+		m.gauge(descDataAge, now.Sub(s.LastData).Seconds(), name)
 	}
-	m.count(descConnects, src.Connects)
-	m.count(descResyncs, src.FullResyncs, "full")
-	m.count(descResyncs, src.PartialResyncs, "partial")
-	m.count(descGaps, src.Gaps)
-	m.count(descStreamErrors, src.ProtocolErrors, "protocol")
-	m.count(descStreamErrors, src.SnapshotErrors, "snapshot")
-	m.count(descRecords, s.Counts.Records)
-	m.count(descStreamBytes, s.Counts.Bytes)
-	m.count(descEvents, s.Counts.Events)
-	m.gauge(descMirrorKeys, float64(s.Counts.MirrorKeys))
-	m.gauge(descMirrorBytes, float64(s.Counts.MirrorBytes))
-	m.count(descValuesLost, s.Counts.ValuesLost)
+	m.count(descConnects, s.Connects, name)
+	m.count(descResyncs, s.FullResyncs, name, "full")
+	m.count(descResyncs, s.PartialResyncs, name, "partial")
+	m.count(descGaps, s.Gaps, name)
+	m.count(descStreamErrors, s.ProtocolErrors, name, "protocol")
+	m.count(descStreamErrors, s.SnapshotErrors, name, "snapshot")
+	m.count(descRecords, s.Stats.Records, name)
+	m.count(descStreamBytes, s.Stats.Bytes, name)
+	m.count(descEvents, s.Stats.Events, name)
+	m.gauge(descMirrorKeys, float64(s.Stats.MirrorKeys), name)
+	m.gauge(descMirrorBytes, float64(s.Stats.MirrorBytes), name)
+	m.count(descValuesLost, s.Stats.ValuesLost, name)
 }
 
 func (m metricSink) rule(r *RuleStatus) {
@@ -248,7 +252,7 @@ func (m metricSink) rule(r *RuleStatus) {
 	for reason, n := range r.Suppressed {
 		m.count(descSuppressed, n, r.Name, reason)
 	}
-	if r.timed {
+	if r.Timed {
 		m.gauge(descStates, float64(r.States), r.Name)
 		m.gauge(descArmed, float64(r.Armed), r.Name)
 	}

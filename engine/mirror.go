@@ -7,6 +7,7 @@ import (
 
 	"triggerd/internal/event"
 	"triggerd/internal/keyspace"
+	"triggerd/rules"
 	"triggerd/source"
 )
 
@@ -21,83 +22,24 @@ const expiryGrace = 100 * time.Millisecond
 // key has to live, and not until when (redis 6.0).
 const clockGrace = 20 * time.Millisecond
 
-// refresher is a source that can hand out all keys anew.
-type refresher interface{ Refresh() }
-
-// poker is a source that can be woken, so that it asks Wake again.
-type poker interface{ Poke() }
-
-// WantsSnapshot reports whether the present rules look at the keys of
-// snapshots, or need to know them. It is what source.Config.Snapshot asks for.
-func (e *Engine) WantsSnapshot() bool { return e.firesSnapshots() || e.needsMirror() }
-
-// firesSnapshots reports whether rules fire for the keys of a snapshot.
-func (e *Engine) firesSnapshots() bool {
-	gen := e.gen.Load()
-	return gen != nil && e.cfg.Start != "live" && gen.set.WantsSnapshot()
-}
-
-func (e *Engine) needsMirror() bool {
-	gen := e.gen.Load()
-	return gen != nil && gen.set.NeedsSomething()
-}
-
-// LacksMirror reports whether the present rules need to know keys as they are,
-// and those are not known from an earlier process. It is what
-// source.Config.Mirror asks for.
-func (e *Engine) LacksMirror() bool { return e.needsMirror() && !e.restored.Load() }
-
-// refresh has all keys handed out anew, if the source can do that.
-func (e *Engine) refresh() {
-	e.restored.Store(false)
-	if src, ok := e.cfg.Source.(refresher); ok {
-		src.Refresh()
-	}
-}
-
-// Wake returns when the reader has something to do though nothing arrives: a
-// key expires of which a rule wants to know on time, a time that a rule waits
-// for has come, or changes have to be given out. It is what source.Config.Wake
-// asks for, and for the goroutine that runs the source only.
-func (e *Engine) Wake() time.Time {
-	r := e.reader
-	if r == nil {
-		return time.Time{}
-	}
-	var at time.Time
-	if t, ok := r.in.NextDeadline(); ok {
-		at = r.timing.clock.wake(t.Add(expiryGrace))
-	}
-	if !r.st.since.IsZero() {
-		at = earlier(at, r.st.since.Add(flushAfter))
-	}
-	return earlier(at, r.timing.wake())
-}
-
-// earlier returns the earlier of two times, of which a zero one is never.
-func earlier(a, b time.Time) time.Time {
-	if a.IsZero() || !b.IsZero() && b.Before(a) {
-		return b
-	}
-	return a
-}
-
 // use begins to match the rules of a new generation, and has the mirror keep
 // what they need.
-func (r *reader) use(gen *generation) {
-	if r.gen != nil && !gen.set.NeedsNoMoreThan(r.gen.set) {
-		r.st.fresh = true
+func (s *stream) use(gen *generation) {
+	if s.gen != nil && !gen.set.NeedsNoMoreThan(s.gen.set) {
+		s.st.fresh = true
 	}
-	if r.gen != gen {
-		r.gen, r.matcher = gen, gen.set.Matcher()
-		r.matcher.ConditionError = r.e.conditionError
+	if s.gen != gen {
+		s.gen, s.matcher = gen, gen.set.Matcher()
+		s.matcher.ConditionError = func(r *rules.Rule, ev *event.Event, err error) {
+			s.e.conditionError(r, ev, gen.secrets.Mask(err.Error()))
+		}
 	}
 	if !gen.set.NeedsSomething() {
-		r.in.SetNeed(nil, keyspace.Classes{})
+		s.in.SetNeed(nil, keyspace.Classes{})
 		return
 	}
-	need := func(db int, key []byte) keyspace.Need { return keyspace.Need(r.matcher.Need(db, key)) }
-	r.in.SetNeed(need, keyspace.Classes{
+	need := func(db int, key []byte) keyspace.Need { return keyspace.Need(s.matcher.Need(db, key)) }
+	s.in.SetNeed(need, keyspace.Classes{
 		New:         gen.set.AsksFor("new"),
 		Overwritten: gen.set.AsksFor("overwritten") || gen.set.AsksFor("type_changed"),
 	})
@@ -106,29 +48,29 @@ func (r *reader) use(gen *generation) {
 // snapshotKey makes the event of a snapshot's key, and, where the mirror had
 // known it otherwise, of its change. The events of one snapshot share its
 // offset, so they are numbered to tell their IDs apart.
-func (r *reader) snapshotKey(rec *source.Record) {
+func (s *stream) snapshotKey(rec *source.Record) {
 	k := rec.Entry
-	r.learn(rec)
-	r.snapshot = keyspace.SnapshotKey{
+	s.learn(rec)
+	s.snapshot = keyspace.SnapshotKey{
 		Key: k.Key, DB: k.DB, Type: k.Type.String(), ExpireAt: k.ExpireAt, Value: rec.RDB,
-		ReplID: rec.ReplID, Offset: rec.Offset, Time: rec.Time, Source: r.addr,
+		ReplID: rec.ReplID, Offset: rec.Offset, Time: rec.Time, Source: s.addr,
 	}
-	r.events = r.in.SnapshotKey(r.events, &r.snapshot)
-	if rec.Side || !r.e.firesSnapshots() && !r.e.cfg.Replay {
-		r.events = withoutSnapshot(r.events)
+	s.events = s.in.SnapshotKey(s.events, &s.snapshot)
+	if rec.Side || !s.firesSnapshots() && !s.e.cfg.Replay {
+		s.events = withoutSnapshot(s.events)
 	}
-	r.number(0)
+	s.number(0)
 }
 
 // learn tells the interpreter which server it is, as the snapshot says.
-func (r *reader) learn(rec *source.Record) {
+func (s *stream) learn(rec *source.Record) {
 	if rec.RDB == nil {
 		return
 	}
 	if version, ok := rec.RDB.Aux("valkey-ver"); ok {
-		r.setServer(server{keyspace.Valkey, majorOf(version)})
+		s.setServer(server{keyspace.Valkey, majorOf(version)})
 	} else if version, ok := rec.RDB.Aux("redis-ver"); ok {
-		r.setServer(server{keyspace.Redis, majorOf(version)})
+		s.setServer(server{keyspace.Redis, majorOf(version)})
 	}
 }
 
@@ -147,10 +89,10 @@ func majorOf(version string) int {
 	return n
 }
 
-func (r *reader) setServer(s server) {
-	if s != r.server {
-		r.server = s
-		r.in.SetServer(s.dialect, s.major)
+func (s *stream) setServer(of server) {
+	if of != s.server {
+		s.server = of
+		s.in.SetServer(of.dialect, of.major)
 	}
 }
 
@@ -166,49 +108,52 @@ func withoutSnapshot(events []event.Event) []event.Event {
 }
 
 // number gives the events from the i-th on the next numbers of the snapshot.
-func (r *reader) number(i int) {
-	for ; i < len(r.events); i++ {
-		r.events[i].Index = r.keys
-		r.keys++
+func (s *stream) number(i int) {
+	for ; i < len(s.events); i++ {
+		s.events[i].Index = s.keys
+		s.keys++
 	}
 }
 
 // snapshotEnd makes the events of keys that are gone, and, of a full resync,
 // those that tell of it.
-func (r *reader) snapshotEnd(rec *source.Record) {
-	r.learn(rec)
+func (s *stream) snapshotEnd(rec *source.Record) {
+	s.learn(rec)
+	if rec.Side || s.wanted {
+		s.had.Store(s.begun)
+	}
 	if rec.Broken {
-		r.in.SnapshotAbort()
+		s.in.SnapshotAbort()
 	} else {
-		r.snapshot = keyspace.SnapshotKey{ReplID: rec.ReplID, Offset: rec.Offset, Time: rec.Time, Source: r.addr}
-		r.events = r.in.SnapshotEnd(r.events, &r.snapshot)
+		s.snapshot = keyspace.SnapshotKey{ReplID: rec.ReplID, Offset: rec.Offset, Time: rec.Time, Source: s.addr}
+		s.events = s.in.SnapshotEnd(s.events, &s.snapshot)
 	}
-	if !r.e.cfg.Replay && !rec.Side {
-		r.resync(rec)
+	if !s.e.cfg.Replay && !rec.Side {
+		s.resync(rec)
 	}
-	r.number(0)
+	s.number(0)
 }
 
 // expire makes the events of keys whose deadline has passed, and the grace with
 // it: not before all that the server sent until then is known.
-func (r *reader) expire(rec *source.Record) {
-	at, ok := r.in.NextDeadline()
-	if !ok || rec.Kind != source.Command && rec.Kind != source.Heartbeat {
+func (s *stream) expire(rec *source.Record) {
+	at, ok := s.in.NextDeadline()
+	if !ok || rec.Kind != source.Command && rec.Kind != source.Heartbeat && rec.Kind != source.Woken {
 		return
 	}
-	now := r.timing.clock.seen
-	if !r.e.cfg.Replay {
+	now := s.timing.clock.seen
+	if !s.e.cfg.Replay {
 		now = now.Add(-expiryGrace)
 	}
 	if at.After(now) {
 		return
 	}
-	r.cmd = keyspace.Command{Time: now, ReplID: rec.ReplID, Offset: rec.Offset, Source: r.addr}
-	r.events = r.in.Expire(r.events, &r.cmd)
+	s.cmd = keyspace.Command{Time: now, ReplID: rec.ReplID, Offset: rec.Offset, Source: s.addr}
+	s.events = s.in.Expire(s.events, &s.cmd)
 }
 
 // beginEmpty tells the mirror that there are no keys.
-func (r *reader) beginEmpty() {
-	r.in.SnapshotBegin()
-	r.events = r.in.SnapshotEnd(r.events[:0], &keyspace.SnapshotKey{})
+func (s *stream) beginEmpty() {
+	s.in.SnapshotBegin()
+	s.events = s.in.SnapshotEnd(s.events[:0], &keyspace.SnapshotKey{})
 }

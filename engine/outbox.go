@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"triggerd/actions"
+	"triggerd/internal/firing"
 	"triggerd/internal/store"
 	"triggerd/rules"
 	"triggerd/source"
@@ -201,7 +202,7 @@ func closeAction(a actions.Action) {
 // is through with what made it: committed together with the position behind it,
 // it is enqueued once, whenever the process dies.
 func (o *outbox) add(name string, c endpointConfig, spec *rules.Action, overflow string, f *actions.Firing) {
-	p := planned{endpoint: name, lane: laneOf(f, spec.Order), firing: f, payload: appendPayload(nil, f), born: time.Now()}
+	p := planned{endpoint: name, lane: laneOf(f, spec.Order), firing: f, payload: firing.AppendBinary(nil, f), born: time.Now()}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.stats.Firings++
@@ -372,7 +373,7 @@ func (o *outbox) write(all bool) error {
 	ch.apply(b)
 	for i := range jobs {
 		p := &jobs[i]
-		b.Enqueue(store.Job{Endpoint: p.endpoint, Lane: p.lane, ID: p.firing.ID, Born: p.born, Payload: p.payload})
+		b.Enqueue(store.Job{Endpoint: p.endpoint, Lane: p.lane, ID: p.firing.ID.String(), Born: p.born, Payload: p.payload})
 	}
 	if pos != o.saved {
 		b.SetCheckpoint(pos.String())
@@ -588,7 +589,7 @@ func (o *outbox) drop(f *actions.Firing, why dropping) {
 	o.droppedBy[f.Rule]++
 	d := o.dropped[string(why)+f.Rule]
 	if d == nil {
-		d = &droppings{why: why, rule: f.Rule, firing: f.ID[:min(len(f.ID), store.MaxName)], first: f.Event.Offset}
+		d = &droppings{why: why, rule: f.Rule, firing: f.ID.String()[:min(len(f.ID), store.MaxName)], first: f.Event.Offset}
 		o.dropped[string(why)+f.Rule] = d
 		o.nudge()
 		if !o.events.droppedLately() {
@@ -642,7 +643,7 @@ func (o *outbox) expelled(gone job, f *actions.Firing) *actions.Firing {
 	if err != nil {
 		return f // it cannot be told which one it was
 	}
-	if old, err := parsePayload(stored.ID, stored.Payload); err == nil {
+	if old, err := firing.ParseBinary(firing.ID(stored.ID), stored.Payload); err == nil {
 		return old
 	}
 	return f

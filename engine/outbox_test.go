@@ -14,6 +14,7 @@ import (
 
 	"triggerd/actions"
 	"triggerd/internal/event"
+	"triggerd/internal/firing"
 	"triggerd/internal/store"
 	"triggerd/rules"
 	"triggerd/source"
@@ -60,7 +61,7 @@ func (r *receiver) Do(ctx context.Context, f *actions.Firing) (actions.Result, e
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.got = append(r.got, f.ID)
+	r.got = append(r.got, f.ID.String())
 	return actions.Result{Status: "ok", Excerpt: r.says}, nil
 }
 
@@ -191,7 +192,7 @@ func (b *box) put(endpoint, key, id string, spec *rules.Action) {
 		b.specs[specKey{"r" + endpoint, "a"}] = spec
 		b.mu.Unlock()
 	}
-	b.add(endpoint, endpointConfig{}, spec, "block", &actions.Firing{ID: id, Rule: "r" + endpoint, Action: "a", Event: &event.Event{Key: []byte(key)}})
+	b.add(endpoint, endpointConfig{}, spec, "block", &actions.Firing{ID: firing.ID(id), Rule: "r" + endpoint, Action: "a", Event: &event.Event{Key: []byte(key)}})
 	b.pass(source.Position{}, true, false, nil)
 }
 
@@ -398,7 +399,7 @@ func TestOutboxStop(t *testing.T) {
 	for _, drain := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
 			r := &receiver{takes: 100 * time.Millisecond, do: func(f *actions.Firing) error {
-				if strings.HasPrefix(f.ID, "bad") {
+				if strings.HasPrefix(f.ID.String(), "bad") {
 					return errDown
 				}
 				return nil

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -13,13 +12,6 @@ import (
 
 	"triggerd/internal/store"
 	"triggerd/rules"
-)
-
-// ErrUnknown is returned where a name, or a number, is of nothing that is
-// there; ErrAmbiguous where a name is that of a rule and of a target.
-var (
-	ErrUnknown   = errors.New("not found")
-	ErrAmbiguous = errors.New("ambiguous")
 )
 
 // ruleState is what an engine counts of a rule, by its name: a reload does not
@@ -64,11 +56,10 @@ func (s *ruleStates) of(set, old *rules.Set) map[*rules.Rule]*ruleState {
 }
 
 // conditionFailed keeps the first failure of a rule's condition.
-func (s *ruleStates) conditionFailed(rule string, err error) {
+func (s *ruleStates) conditionFailed(rule, text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if state := s.byName[rule]; state != nil {
-		text := err.Error()
 		state.lastConditionError.Store(&text)
 	}
 }

@@ -3,6 +3,7 @@ package engine
 import (
 	"cmp"
 	"slices"
+	"triggerd/internal/firing"
 
 	"triggerd/actions"
 )
@@ -108,7 +109,7 @@ func (o *outbox) read(list []wanted) {
 		for list[i].seq != stored.Seq {
 			i++
 		}
-		list[i].firing, _ = parsePayload(stored.ID, stored.Payload) // as for an error
+		list[i].firing, _ = firing.ParseBinary(firing.ID(stored.ID), stored.Payload) // as for an error
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -9,6 +9,7 @@ import (
 
 	"triggerd/actions"
 	"triggerd/internal/event"
+	"triggerd/internal/firing"
 	"triggerd/internal/store"
 	"triggerd/rules"
 )
@@ -19,12 +20,12 @@ func enqueueJobs(t *testing.T, st *store.Store, n, keys, damaged int) (ids []str
 	t.Helper()
 	b := st.NewBatch()
 	for i := range n {
-		f := &actions.Firing{ID: fmt.Sprint(i), Rule: "r0", Action: "a", Event: &event.Event{Key: fmt.Append(nil, i%keys)}}
-		j := store.Job{Endpoint: "0", Lane: laneOf(f, "key"), ID: f.ID, Born: time.Now(), Payload: appendPayload(nil, f)}
+		f := &actions.Firing{ID: firing.ID(fmt.Sprint(i)), Rule: "r0", Action: "a", Event: &event.Event{Key: fmt.Append(nil, i%keys)}}
+		j := store.Job{Endpoint: "0", Lane: laneOf(f, "key"), ID: f.ID.String(), Born: time.Now(), Payload: firing.AppendBinary(nil, f)}
 		if i == damaged {
 			j.Payload = j.Payload[:len(j.Payload)-1]
 		} else {
-			ids = append(ids, f.ID)
+			ids = append(ids, f.ID.String())
 		}
 		b.Enqueue(j)
 	}

@@ -2,39 +2,10 @@ package engine
 
 import (
 	"fmt"
-	"time"
 	"unicode/utf8"
 
 	"triggerd/internal/timing"
 )
-
-// RuleDetail is what a rule with time fields counts and waits for. Its JSON
-// form is that of the API. Values of "by" are shown as text; bytes that are
-// not UTF-8 are escaped.
-type RuleDetail struct {
-	RuleStatus
-	Timers  []TimerStatus `json:"timers,omitempty"`  // those that are due first, up to the limit
-	Windows []WindowCount `json:"windows,omitempty"` // the largest counts, up to the limit
-	Held    int           `json:"held"`              // firings that wait until the rule may fire
-	Opens   time.Time     `json:"opens,omitzero"`    // when these fire
-}
-
-// TimerStatus is one timer.
-type TimerStatus struct {
-	Stage string    `json:"stage"` // absent, debounce, for or batch
-	By    string    `json:"by"`
-	Due   time.Time `json:"due,omitzero"` // zero: it has fired, and waits for what ends that
-	Fired bool      `json:"fired"`
-	Count int       `json:"count"` // matches that wait for it
-}
-
-// WindowCount is how many matches, or firings, are in a window.
-type WindowCount struct {
-	Stage      string `json:"stage"` // count or throttle
-	By         string `json:"by"`
-	Count      int    `json:"count"`
-	Suppressed int    `json:"suppressed"` // by throttle, since the last that passed
-}
 
 // InspectRule returns what a rule counts and waits for, with up to limit
 // timers and counts. The reader waits meanwhile: for a rule with a million
@@ -45,20 +16,23 @@ func (e *Engine) InspectRule(name string, limit int) (*RuleDetail, error) {
 		return nil, err
 	}
 	d := &RuleDetail{RuleStatus: *status}
-	t := e.timing.Load()
-	if t == nil {
-		return d, nil
-	}
-	in, ok := t.inspect(name, limit)
-	if !ok {
-		return d, nil
-	}
-	d.Held, d.Opens = in.Held, in.Opens
-	for _, timer := range in.Timers {
-		d.Timers = append(d.Timers, TimerStatus{timer.Stage, byText(timer.By), timer.Due, timer.Fired, timer.Count})
-	}
-	for _, c := range in.Counts {
-		d.Windows = append(d.Windows, WindowCount{c.Stage, byText(c.By), c.Count, c.Suppressed})
+	for _, s := range e.streams {
+		t := s.shown.Load()
+		if t == nil {
+			continue
+		}
+		in, ok := t.inspect(name, limit)
+		if !ok {
+			continue
+		}
+		d.Held += in.Held
+		d.Opens = earlier(d.Opens, in.Opens)
+		for _, timer := range in.Timers {
+			d.Timers = append(d.Timers, TimerStatus{Stream: s.name, Stage: timer.Stage, By: byText(timer.By), Due: timer.Due, Fired: timer.Fired, Count: timer.Count})
+		}
+		for _, c := range in.Counts {
+			d.Windows = append(d.Windows, WindowCount{Stream: s.name, Stage: c.Stage, By: byText(c.By), Count: c.Count, Suppressed: c.Suppressed})
+		}
 	}
 	return d, nil
 }
@@ -120,8 +94,16 @@ func (t *timer) addTo(list []RuleStatus) {
 	for i := range list {
 		if s := t.m.State(list[i].Name); s != nil {
 			r := &list[i]
-			r.timed, r.States, r.Armed, r.Suppressed = true, s.Len(), s.Armed(), suppressedBy(s.Suppressed())
-			r.NextRun = t.clock.machine(s.NextRun())
+			r.Timed = true
+			r.States += s.Len()
+			r.Armed += s.Armed()
+			for reason, n := range suppressedBy(s.Suppressed()) {
+				if r.Suppressed == nil {
+					r.Suppressed = map[string]int64{}
+				}
+				r.Suppressed[reason] += n
+			}
+			r.NextRun = earlier(r.NextRun, t.clock.machine(s.NextRun()))
 		}
 	}
 }

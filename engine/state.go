@@ -52,63 +52,65 @@ type state struct {
 
 // restore takes over what an earlier process has left, which belongs to the
 // position from.
-func (r *reader) restore(from source.Position) error {
-	r.st.kept = r.e.cfg.Store != nil
-	r.st.fresh = true
-	if !r.st.kept {
+func (s *stream) restore(from source.Position) error {
+	s.st.kept = s.e.cfg.Store != nil
+	s.st.fresh = true
+	if !s.st.kept {
 		return nil
 	}
-	saved, found, err := get(r.e.store, stateSpace, clockEntry)
+	saved, found, err := get(s.e.store, stateSpace, clockEntry)
 	if err != nil {
 		return err
 	}
 	if ms, err := strconv.ParseInt(string(saved), 10, 64); found && err == nil {
-		r.timing.clock.start(time.UnixMilli(ms))
+		s.timing.clock.start(time.UnixMilli(ms))
 	}
-	if err := r.timing.restore(r.e.store, &r.st.ch); err != nil {
+	if err := s.timing.restore(s.e.store, &s.st.ch); err != nil {
 		return err
 	}
-	if saved, _, err = get(r.e.store, stateSpace, serverEntry); err != nil {
+	if saved, _, err = get(s.e.store, stateSpace, serverEntry); err != nil {
 		return err
 	}
-	r.setServer(parseServer(string(saved)))
-	r.st.server = r.server
-	r.in.Journal(true)
-	return r.restoreMirror(from)
+	s.setServer(parseServer(string(saved)))
+	s.st.server = s.server
+	s.in.Journal(true)
+	return s.restoreMirror(from)
 }
 
 // restoreMirror loads the mirror. Where it is not complete for the present
 // rules, what it does not have is not known, and a snapshot is asked for.
-func (r *reader) restoreMirror(from source.Position) error {
-	st := r.e.store
+func (s *stream) restoreMirror(from source.Position) error {
+	st := s.e.store
 	saved, found, err := get(st, stateSpace, mirrorEntry)
 	if err != nil {
 		return err
 	}
-	need := r.gen.need
+	need := s.gen.need
 	if !found || from.IsZero() || need == "" {
-		r.forgetMirror()
+		s.forgetMirror()
 		return nil
 	}
 	began, n := time.Now(), 0
 	for entry, err := range st.Scan(store.Mirror, nil, nil) {
 		if err == nil {
-			err = r.in.Restore(entry.Key, entry.Value)
+			err = s.in.Restore(entry.Key, entry.Value)
 		}
 		if err != nil {
-			r.e.log.Error("the values of keys that were kept cannot be read: they are asked for anew", "err", err)
-			r.in.SetNeed(nil, keyspace.Classes{})
-			r.use(r.gen)
-			r.forgetMirror()
+			s.e.log.Error("the values of keys that were kept cannot be read: they are asked for anew", "err", err)
+			s.in.SetNeed(nil, keyspace.Classes{})
+			s.use(s.gen)
+			s.forgetMirror()
 			return nil
 		}
 		n++
 	}
 	complete := string(saved) == need
-	r.in.RestoreEnd(complete)
-	r.st.saved, r.st.fresh = string(saved), !complete
-	r.e.restored.Store(complete)
-	r.e.log.Info("values of keys are as they were", "entries", n, "took", time.Since(began).Round(time.Millisecond), "complete", complete)
+	s.in.RestoreEnd(complete)
+	s.st.saved, s.st.fresh = string(saved), !complete
+	if complete {
+		s.had.Store(s.needs.Load())
+	}
+	s.e.log.Info("values of keys are as they were", "entries", n, "took", time.Since(began).Round(time.Millisecond), "complete", complete)
 	return nil
 }
 
@@ -131,10 +133,10 @@ func parseServer(text string) (s server) {
 }
 
 // forgetMirror has the entries of the mirror removed.
-func (r *reader) forgetMirror() {
-	r.st.saved, r.st.fresh = "", true
-	r.st.ch.add(store.Mirror, deleteFrom, nil, nil)
-	r.st.ch.add(stateSpace, deleteEntry, mirrorEntry, nil)
+func (s *stream) forgetMirror() {
+	s.st.saved, s.st.fresh = "", true
+	s.st.ch.add(store.Mirror, deleteFrom, nil, nil)
+	s.st.ch.add(stateSpace, deleteEntry, mirrorEntry, nil)
 }
 
 // get returns an entry of a space.
@@ -150,28 +152,28 @@ func get(st *store.Store, space store.Space, key []byte) (value []byte, found bo
 
 // pass moves the position behind the record, and gives out with it what has
 // changed, if it is time.
-func (r *reader) pass(rec *source.Record) {
-	r.enter(rec)
-	if !r.st.inside {
-		r.st.ended = true
+func (s *stream) pass(rec *source.Record) {
+	s.enter(rec)
+	if !s.st.inside {
+		s.st.ended = true
 		if !rec.Pos.IsZero() {
-			r.st.at = rec.Pos
+			s.st.at = rec.Pos
 		}
 	}
 	// After an attach at once: a crash before the first regular checkpoint would
 	// start afresh, and miss what lies between.
 	attached := rec.Kind == source.SnapshotEnd
 	switch {
-	case attached || !r.st.inside && r.due(rec.Time):
-		r.flush(attached)
-	case rec.Kind == source.Key && r.in.Dirty() >= flushKeys:
-		r.flushMirror()
+	case attached || !s.st.inside && s.due(rec.Time):
+		s.flush(attached)
+	case rec.Kind == source.Key && s.in.Dirty() >= flushKeys:
+		s.flushMirror()
 	}
 }
 
 // enter follows where transactions and snapshots begin and end.
-func (r *reader) enter(rec *source.Record) {
-	st := &r.st
+func (s *stream) enter(rec *source.Record) {
+	st := &s.st
 	switch rec.Kind {
 	case source.Command:
 		st.inside = rec.Pos.IsZero() && rec.Tx.Index != rec.Tx.Size
@@ -183,11 +185,11 @@ func (r *reader) enter(rec *source.Record) {
 }
 
 // due reports whether what has changed has to be given out now.
-func (r *reader) due(now time.Time) bool {
-	st := &r.st
+func (s *stream) due(now time.Time) bool {
+	st := &s.st
 	dirty := 0
 	if st.kept {
-		dirty = r.in.Dirty() + r.timing.dirty()
+		dirty = s.in.Dirty() + s.timing.dirty()
 	}
 	if dirty == 0 || st.fired || dirty >= flushKeys {
 		return true
@@ -199,48 +201,48 @@ func (r *reader) due(now time.Time) bool {
 }
 
 // flush gives out what has changed, with the position behind it.
-func (r *reader) flush(now bool) {
-	st := &r.st
+func (s *stream) flush(now bool) {
+	st := &s.st
 	if st.kept {
-		r.gatherMirror()
-		r.timing.gather(&st.ch)
-		if r.server != st.server {
-			st.server = r.server
-			st.ch.add(stateSpace, putEntry, serverEntry, []byte(r.server.String()))
+		s.gatherMirror()
+		s.timing.gather(&st.ch)
+		if s.server != st.server {
+			st.server = s.server
+			st.ch.add(stateSpace, putEntry, serverEntry, []byte(s.server.String()))
 		}
 	}
-	r.e.outbox.pass(st.at, st.ended, now, &st.ch)
+	s.e.outbox.pass(st.at, st.ended, now, &st.ch)
 	st.at, st.ended, st.fired, st.since = source.Position{}, false, false, time.Time{}
 }
 
 // flushFired gives out what a multitude of timers has changed, and what fired
 // of it, before the next of them: where the record changes nothing itself.
-func (r *reader) flushFired(rec *source.Record) {
-	quiet := rec.Kind == source.Heartbeat || rec.Kind == source.Attached || rec.Kind == source.Detached
-	if quiet && !r.st.inside && len(r.events) == 0 && r.timing.dirty() >= flushKeys {
-		r.st.ended = true
-		r.flush(false)
+func (s *stream) flushFired(rec *source.Record) {
+	quiet := rec.Kind == source.Heartbeat || rec.Kind == source.Woken || rec.Kind == source.Attached || rec.Kind == source.Detached
+	if quiet && !s.st.inside && len(s.events) == 0 && s.timing.dirty() >= flushKeys {
+		s.st.ended = true
+		s.flush(false)
 	}
 }
 
 // flushMirror gives out what of a snapshot was read, whose end is not in sight.
 // Until it is the entries are not complete, which the missing mirrorEntry says.
-func (r *reader) flushMirror() {
-	if !r.st.kept {
+func (s *stream) flushMirror() {
+	if !s.st.kept {
 		return
 	}
-	r.gatherMirror()
-	r.e.outbox.pass(source.Position{}, false, false, &r.st.ch)
+	s.gatherMirror()
+	s.e.outbox.pass(source.Position{}, false, false, &s.st.ch)
 }
 
 // gatherMirror adds what of the mirror has changed.
-func (r *reader) gatherMirror() {
-	st := &r.st
+func (s *stream) gatherMirror() {
+	st := &s.st
 	need := ""
 	if !st.fresh {
-		need = r.gen.need
+		need = s.gen.need
 	}
-	r.in.Changes(func(op keyspace.Op, key, value []byte) {
+	s.in.Changes(func(op keyspace.Op, key, value []byte) {
 		st.ch.add(store.Mirror, changeKind(op), key, value)
 	})
 	switch {
@@ -255,20 +257,20 @@ func (r *reader) gatherMirror() {
 
 // lost deals with a link that was lost inside of a transaction or a snapshot:
 // what of it was seen will come again, or never, so that nothing is known.
-func (r *reader) lost() {
-	r.st.inside = false
-	if !r.e.needsMirror() {
+func (s *stream) lost() {
+	s.st.inside = false
+	if !s.needsMirror() {
 		return
 	}
-	r.in.SnapshotBegin()
-	r.in.SnapshotAbort()
-	r.st.fresh = true
-	r.e.refresh()
+	s.in.SnapshotBegin()
+	s.in.SnapshotAbort()
+	s.st.fresh = true
+	s.lackKeys()
 }
 
 // end gives out the rest, unless that is in the midst of something.
-func (r *reader) end() {
-	if !r.st.inside {
-		r.flush(true)
+func (s *stream) end() {
+	if !s.st.inside {
+		s.flush(true)
 	}
 }

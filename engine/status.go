@@ -14,126 +14,6 @@ import (
 	"triggerd/source"
 )
 
-// Status is how an engine is doing at one moment. Its JSON form is that of the
-// API. It holds no secrets: of an address only scheme and host are told, of a
-// command only its name.
-type Status struct {
-	At      time.Time `json:"at"`
-	Started time.Time `json:"started"` // when the engine was made
-	Ready   string    `json:"ready"`   // "ok", or why it is not ready; see Engine.Ready
-
-	Source SourceStatus `json:"source"`
-	Counts Stats        `json:"counts"`
-
-	MaxPending int            `json:"max_pending"`
-	Rules      []RuleStatus   `json:"rules"`   // in file order
-	Actions    []ActionStatus `json:"actions"` // by name
-
-	// DeadLetters counts those that are kept. With DeadLettersMore set, which
-	// may be in the first moments of an engine, there are more than it says.
-	DeadLetters     int  `json:"dead_letters"`
-	DeadLettersMore bool `json:"dead_letters_more,omitempty"`
-
-	Store  StoreStatus  `json:"store"`
-	Reload ReloadStatus `json:"reload"`
-}
-
-// SourceStatus is how the stream is doing.
-//
-// A server sends what it has at once, and something every ten seconds, so
-// LastData tells if the stream is alive.
-type SourceStatus struct {
-	State          string    `json:"state"` // connecting, syncing, streaming, waiting, stopped
-	Since          time.Time `json:"since"` // when State began
-	Server         string    `json:"server"`
-	ReplID         string    `json:"replid"`
-	Offset         int64     `json:"offset"`       // last byte received
-	SavedOffset    int64     `json:"saved_offset"` // what is on disk, as firings and position
-	LagBytes       int64     `json:"lag_bytes"`    // received, and not on disk yet
-	Saved          string    `json:"saved"`        // the position that the next start resumes at; "" if none is
-	SavedAt        time.Time `json:"saved_at,omitzero"`
-	LastData       time.Time `json:"last_data,omitzero"`
-	LastError      string    `json:"last_error,omitempty"` // why the last connection ended
-	Connects       int64     `json:"connects"`
-	FullResyncs    int64     `json:"full_resyncs"`
-	PartialResyncs int64     `json:"partial_resyncs"`
-	Gaps           int64     `json:"gaps"`
-	ProtocolErrors int64     `json:"protocol_errors"`
-	SnapshotErrors int64     `json:"snapshot_errors"`
-
-	// BacklogBytes is how much of its stream the server keeps, 0 if it does not
-	// say. BacklogSeconds is for how long triggerd could be away from now on
-	// without a gap, as fast as the server was written to in the last minute;
-	// nil: not known, or, where BacklogBytes is, without end.
-	BacklogBytes   int64    `json:"backlog_bytes,omitempty"`
-	BacklogSeconds *float64 `json:"backlog_seconds,omitempty"`
-}
-
-// RuleStatus is how a rule is doing. Counts begin when the process does, and
-// go on over reloads.
-type RuleStatus struct {
-	Name            string    `json:"name"`
-	Enabled         bool      `json:"enabled"`
-	DryRun          bool      `json:"dry_run"`
-	PausedSince     time.Time `json:"paused_since,omitzero"` // zero: it is not paused
-	Matches         int64     `json:"matches"`
-	Firings         int64     `json:"firings"`  // planned, one for each match and action
-	Skipped         int64     `json:"skipped"`  // matches while it was paused
-	DryRuns         int64     `json:"dry_runs"` // matches while it only counted
-	Dropped         int64     `json:"dropped"`  // firings that there was no room for
-	ConditionErrors int64     `json:"condition_errors"`
-	ConditionError  string    `json:"condition_error,omitempty"` // the first of the present rules
-
-	// Of a rule with time fields: the values by which it counts or waits now,
-	// the timers that run, when its schedule has the next run, and what did not
-	// fire, by reason, since the process began.
-	States     int              `json:"states,omitempty"`
-	Armed      int              `json:"armed,omitempty"`
-	NextRun    time.Time        `json:"next_run,omitzero"`
-	Suppressed map[string]int64 `json:"suppressed,omitempty"`
-	timed      bool             // it has time fields
-}
-
-// ActionStatus is how an action is doing: a target, or a rule's own.
-type ActionStatus struct {
-	Name           string    `json:"name"`                    // "target/NAME" or "rule/NAME/ACTION"
-	Kind           string    `json:"kind,omitempty"`          // webhook, exec, ...; "" if no rule has the action any more
-	Destination    string    `json:"destination,omitempty"`   // scheme and host, or the command's name
-	PausedSince    time.Time `json:"paused_since,omitzero"`   // zero: it is not paused
-	Pending        int       `json:"pending"`                 // firings that wait, those in flight included
-	OldestPending  time.Time `json:"oldest_pending,omitzero"` // when the oldest of them was planned
-	InFlight       int       `json:"in_flight"`
-	BackingOff     int       `json:"backing_off"`         // keys whose next firing waits for its next attempt
-	Breaker        string    `json:"breaker"`             // closed; open: one attempt at a time; probing: it is being made
-	HeldUntil      time.Time `json:"held_until,omitzero"` // no attempt before: the breaker, or the receiver's Retry-After
-	Delivered      int64     `json:"delivered"`
-	Retried        int64     `json:"retried"`              // attempts that failed, to be made again
-	GivenUp        int64     `json:"given_up"`             // firings that became dead letters
-	Superseded     int64     `json:"superseded,omitempty"` // firings that a later one took the place of (latest_only)
-	AttemptSeconds float64   `json:"attempt_seconds"`      // all attempts together
-	LastSuccess    time.Time `json:"last_success,omitzero"`
-	LastError      string    `json:"last_error,omitempty"`
-	LastErrorAt    time.Time `json:"last_error_at,omitzero"`
-}
-
-// StoreStatus is how the store is doing.
-type StoreStatus struct {
-	Bytes     int64  `json:"bytes"`
-	FreeBytes int64  `json:"free_bytes"` // -1: not known
-	Commits   uint64 `json:"commits"`
-	Damaged   int64  `json:"damaged"`        // records
-	Full      string `json:"full,omitempty"` // why no more firings are taken in
-}
-
-// ReloadStatus tells of the last reading of the rules, at the start or later.
-type ReloadStatus struct {
-	At          time.Time `json:"at"`
-	OK          bool      `json:"ok"`
-	File        string    `json:"file,omitempty"`
-	Error       string    `json:"error,omitempty"`
-	LastSuccess time.Time `json:"last_success"`
-}
-
 // reloads keeps a ReloadStatus.
 type reloads struct {
 	mu   sync.Mutex
@@ -166,11 +46,15 @@ func (e *Engine) ReloadFailed(err error) { e.reloads.note("", err) }
 // Ready returns why the engine is not ready to do its work, and nil if it is:
 // if it reads the stream and its store takes firings.
 func (e *Engine) Ready() error {
-	if s := e.cfg.Source.Status(); s.State != source.Streaming {
-		if s.LastError != "" {
+	for _, stream := range e.streams {
+		s := stream.src.Status()
+		switch {
+		case s.State == source.Streaming:
+		case s.LastError != "":
 			return fmt.Errorf("not attached to %s: %s, last error: %s", s.Addr, s.State, s.LastError)
+		default:
+			return fmt.Errorf("not attached to %s: %s", s.Addr, s.State)
 		}
-		return fmt.Errorf("not attached to %s: %s", s.Addr, s.State)
 	}
 	return e.store.Full()
 }
@@ -181,7 +65,12 @@ func (e *Engine) Status() (*Status, error) {
 	if err := e.Ready(); err != nil {
 		s.Ready = err.Error()
 	}
-	s.Source = e.sourceStatus()
+	for _, stream := range e.streams {
+		s.Streams = append(s.Streams, stream.status())
+	}
+	if len(s.Streams) == 1 {
+		s.Source = &s.Streams[0]
+	}
 	paused := e.pausedSince()
 	s.Rules = e.ruleStatus(paused)
 	var err error
@@ -204,24 +93,25 @@ func (e *Engine) Status() (*Status, error) {
 	return s, nil
 }
 
-func (e *Engine) sourceStatus() SourceStatus {
-	st := e.cfg.Source.Status()
-	saved, at := e.outbox.savedPosition()
-	s := SourceStatus{
-		State: string(st.State), Since: st.Since, Server: st.Addr, ReplID: st.ReplID, Offset: st.Offset, LastData: st.LastData, LastError: st.LastError,
+func (s *stream) status() StreamStatus {
+	st := s.src.Status()
+	saved, at := s.e.outbox.savedPosition()
+	out := StreamStatus{
+		Name: s.name, State: string(st.State), Since: st.Since, Server: st.Addr, ReplID: st.ReplID,
+		Offset: st.Offset, ReceivedOffset: st.Offset, HandledOffset: s.handled.Load(), LastData: st.LastData, LastError: st.LastError,
 		Connects: st.Connects, FullResyncs: st.FullResyncs, PartialResyncs: st.PartialResyncs, Gaps: st.Gaps,
-		ProtocolErrors: st.ProtocolErrors, SnapshotErrors: st.SnapshotErrors, BacklogBytes: st.Backlog.Bytes,
+		ProtocolErrors: st.ProtocolErrors, SnapshotErrors: st.SnapshotErrors, BacklogBytes: st.Backlog.Bytes, Stats: s.stats(),
 	}
 	if saved.IsZero() {
-		return s
+		return out
 	}
 	if left, known := st.Backlog.Left(saved.Offset, time.Now()); known {
 		seconds := left.Seconds()
-		s.BacklogSeconds = &seconds
+		out.BacklogSeconds = &seconds
 	}
-	s.Saved, s.SavedOffset, s.SavedAt = saved.String(), saved.Offset, at
-	s.LagBytes = max(0, st.Offset-saved.Offset)
-	return s
+	out.Saved, out.SavedOffset, out.SavedAt = saved.String(), saved.Offset, at
+	out.LagBytes = max(0, st.Offset-saved.Offset)
+	return out
 }
 
 func (o *outbox) savedPosition() (source.Position, time.Time) {
@@ -257,8 +147,10 @@ func (e *Engine) ruleStatus(paused map[string]time.Time) []RuleStatus {
 			list[i].ConditionError = *text
 		}
 	}
-	if t := e.timing.Load(); t != nil {
-		t.addTo(list)
+	for _, s := range e.streams {
+		if t := s.shown.Load(); t != nil {
+			t.addTo(list)
+		}
 	}
 	return list
 }

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"triggerd/actions"
-	"triggerd/internal/event"
 	"triggerd/rules"
 )
 
@@ -25,17 +24,6 @@ func TestDestinationTellsNoSecret(t *testing.T) {
 	for want, a := range tests {
 		if got := destination(a); got != want {
 			t.Errorf("destination of %v = %q, want %q", a.Fields, got, want)
-		}
-	}
-}
-
-func TestRuleOf(t *testing.T) {
-	for _, rule := range []string{"stock", "a:b", "a b", "s0"} {
-		for _, origin := range []event.Origin{event.FromStream, event.FromSnapshot, event.FromClock} {
-			id := eventID(&event.Event{Origin: origin, ReplID: "0f", Offset: 7, Time: time.Unix(1, 0)}) + ":" + rule + "/act"
-			if got := ruleOf(id); got != rule {
-				t.Errorf("ruleOf(%s) = %q, want %q", id, got, rule)
-			}
 		}
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"sync"
 	"time"
 
-	"triggerd/actions"
 	"triggerd/internal/event"
+	"triggerd/internal/firing"
 	"triggerd/internal/store"
 	"triggerd/internal/timing"
 	"triggerd/rules"
@@ -18,7 +18,7 @@ import (
 
 // timer has the reader's matches wait for what their rules say of time.
 type timer struct {
-	r       *reader
+	stream  *stream
 	gen     *generation
 	clock   clock
 	states  map[*rules.Rule]*timing.State
@@ -33,12 +33,12 @@ type match struct{ *rules.Match }
 
 // Append implements timing.Data.
 func (m match) Append(dst []byte) []byte {
-	return appendMatch(dst, m.Event)
+	return firing.AppendEvent(dst, m.Event)
 }
 
 // AppendSlim implements timing.Data.
 func (m match) AppendSlim(dst []byte) []byte {
-	return appendSlimMatch(dst, m.Event)
+	return firing.AppendSlimEvent(dst, m.Event)
 }
 
 // use takes over the rules of a generation, at now by the machine's clock.
@@ -46,7 +46,7 @@ func (t *timer) use(gen *generation, now time.Time) {
 	t.gen = gen
 	var list []*timing.Rule
 	for _, r := range gen.set.Rules {
-		if r.Enabled && r.Time != nil {
+		if t.follows(r) {
 			list = append(list, r.Time)
 		}
 	}
@@ -61,10 +61,17 @@ func (t *timer) use(gen *generation, now time.Time) {
 	t.report("rules with time fields after a reload", t.m.SetRules(list, t.clock.now(now)))
 	t.states = make(map[*rules.Rule]*timing.State, len(list))
 	for _, r := range gen.set.Rules {
-		if r.Enabled && r.Time != nil {
+		if t.follows(r) {
 			t.states[r] = t.m.State(r.Name)
 		}
 	}
+}
+
+// follows reports whether a rule has time fields that this stream keeps. A
+// schedule is the first stream's: each run is to be made once.
+func (t *timer) follows(r *rules.Rule) bool {
+	s := t.stream
+	return r.Enabled && r.Time != nil && (r.Schedule == nil || s == s.e.streams[0])
 }
 
 // report tells what became of the state of rules.
@@ -74,7 +81,7 @@ func (t *timer) report(msg string, fates []timing.Fate) {
 		if !f.Kept {
 			level, what = slog.LevelWarn, "dropped: the rule is gone, or its time fields have changed"
 		}
-		t.r.e.log.Log(context.Background(), level, msg, "rule", f.Rule, "state", what, "values", f.States, "waiting", f.Waiting)
+		t.stream.e.log.Log(context.Background(), level, msg, "rule", f.Rule, "state", what, "values", f.States, "waiting", f.Waiting)
 	}
 }
 
@@ -82,7 +89,7 @@ func (t *timer) report(msg string, fates []timing.Fate) {
 // which is valid until the next call.
 func (t *timer) match(m *rules.Match) []timing.Firing {
 	x := timing.Match{State: t.states[m.Rule], Role: m.Role, At: t.clock.now(m.Event.Time), Data: match{m}}
-	if !t.r.matcher.Keys(&x.Keys, m) {
+	if !t.stream.matcher.Keys(&x.Keys, m) {
 		return nil // counted as a condition that failed
 	}
 	if m.Rule.Time.Sample != 0 {
@@ -97,7 +104,7 @@ func (t *timer) match(m *rules.Match) []timing.Firing {
 // identity is a hash of what identifies an event.
 func identity(ev *event.Event) uint64 {
 	h := fnv.New64a()
-	h.Write([]byte(eventID(ev)))
+	h.Write([]byte(firing.TriggerOf(ev)))
 	return h.Sum64()
 }
 
@@ -126,7 +133,7 @@ func (t *timer) advance(rec *source.Record) {
 	if t.m == nil {
 		return
 	}
-	if rec.Kind == source.Heartbeat || rec.Kind == source.Attached { // each ten seconds, at least
+	if rec.Kind == source.Heartbeat || rec.Kind == source.Woken || rec.Kind == source.Attached { // each ten seconds, at least
 		t.setWall()
 	}
 	now, seen := t.clock.now(rec.Time), t.clock.now(t.clock.seen)
@@ -150,7 +157,7 @@ func (t *timer) advance(rec *source.Record) {
 		for i := range t.firings {
 			t.plan(&t.firings[i], nil, nil)
 		}
-		t.r.flushFired(rec)
+		t.stream.flushFired(rec)
 	}
 }
 
@@ -165,26 +172,26 @@ func (t *timer) setWall() {
 // plan makes the firings of what fired: by the match in hand, of which owned is
 // the event, or nil.
 func (t *timer) plan(f *timing.Firing, m *rules.Match, owned *event.Event) {
-	rule := t.r.gen.byName[f.Rule.Name]
-	out := actions.Firing{Event: owned, Timing: event.Timing{By: f.By, Suppressed: f.Suppressed}}
-	id := ""
+	rule := t.stream.gen.byName[f.Rule.Name]
+	out := firing.Firing{Event: owned, Timing: event.Timing{By: f.By, Suppressed: f.Suppressed}}
+	var by firing.Trigger
 	switch {
 	case f.Kind == timing.Run:
 		out.Event = t.clockEvent(event.Schedule, f)
-		id = "clock:" + strconv.FormatInt(f.Tag, 10) + "/0"
+		by = firing.RunTrigger(f.Tag)
 		out.Summary = t.summary(f.Summary)
-		t.r.e.counts.matches.Add(1)
-		t.r.gen.states[rule].matches.Add(1)
+		t.stream.counts.matches.Add(1)
+		t.stream.gen.states[rule].matches.Add(1)
 	case len(f.Items) == 0 && owned == nil: // what was expected never came
 		out.Event = t.clockEvent(event.Absent, f)
-		id = absentID(f.Tag, f.By)
+		by = firing.AbsentTrigger(f.Tag, f.By)
 	case len(f.Items) == 0:
-		out.Params, id = m.Params(), eventID(owned)
+		out.Params, by = m.Params(), firing.TriggerOf(owned)
 	default:
 		for i := range f.Items {
 			item, ok := t.item(f, &f.Items[i])
 			if ok {
-				out.Event, out.Params, id = item.Event, item.Params, item.ID
+				out.Event, out.Params, by = item.Event, item.Params, firing.Trigger(item.ID)
 				out.Batch = append(out.Batch, item)
 			}
 		}
@@ -207,33 +214,33 @@ func (t *timer) plan(f *timing.Firing, m *rules.Match, owned *event.Event) {
 	if r := f.Rule; r.Count.Over > 0 || r.Debounce.Wait > 0 || r.Batch.Max > 0 {
 		out.Count, out.First, out.Last = f.Count, f.First, f.Last
 	}
-	t.r.plan(rule, id, out)
+	t.stream.plan(rule, by, out)
 }
 
 // item makes what was kept whole again.
 func (t *timer) item(f *timing.Firing, it *timing.Item) (event.Item, bool) {
 	if it.Data == nil {
-		return event.Item{Event: t.clockEvent(event.Absent, f), ID: absentID(it.Tag, it.By)}, true
+		return event.Item{Event: t.clockEvent(event.Absent, f), ID: firing.AbsentTrigger(it.Tag, it.By).String()}, true
 	}
-	ev, params, err := t.recall(t.r.gen.byName[f.Rule.Name], it.Data)
+	ev, params, err := t.recall(t.stream.gen.byName[f.Rule.Name], it.Data)
 	if err != nil {
-		t.r.e.log.Error("a match that was kept cannot be read, it does not fire", "rule", f.Rule.Name, "err", err)
+		t.stream.e.log.Error("a match that was kept cannot be read, it does not fire", "rule", f.Rule.Name, "err", err)
 		return event.Item{}, false
 	}
-	id := eventID(ev)
+	id := firing.TriggerOf(ev)
 	if it.Kind == timing.Missing {
 		ev.Name, ev.Origin, ev.Cause, ev.Command, ev.Time = event.Absent, event.FromClock, event.CauseUnknown, "", it.At
-		id = absentID(it.Tag, it.By)
+		id = firing.AbsentTrigger(it.Tag, it.By)
 	}
-	return event.Item{Event: ev, Params: params, ID: id}, true
+	return event.Item{Event: ev, Params: params, ID: id.String()}, true
 }
 
 // recall makes a match of a rule, which may be gone, whole again.
 func (t *timer) recall(rule *rules.Rule, data []byte) (ev *event.Event, params map[string]string, err error) {
-	if ev, err = parseMatch(data); err != nil {
+	if ev, err = firing.ParseEvent(data); err != nil {
 		return nil, nil, err
 	}
-	ev.Source = t.r.addr
+	ev.Source = t.stream.addr
 	if rule != nil {
 		m := rules.Match{Rule: rule, Event: ev}
 		params = m.Params()
@@ -243,14 +250,7 @@ func (t *timer) recall(rule *rules.Rule, data []byte) (ev *event.Event, params m
 
 // clockEvent is an event of no key.
 func (t *timer) clockEvent(name string, f *timing.Firing) *event.Event {
-	return &event.Event{Name: name, Origin: event.FromClock, Time: f.At, Source: t.r.addr}
-}
-
-// absentID is what the IDs of firings begin with that tell of an absence.
-func absentID(ms int64, by string) string {
-	h := fnv.New64a()
-	h.Write([]byte(by))
-	return "absent:" + strconv.FormatInt(ms, 10) + "/" + strconv.FormatUint(h.Sum64(), 36)
+	return &event.Event{Name: name, Origin: event.FromClock, Time: f.At, Source: t.stream.addr}
 }
 
 func (t *timer) summary(lines []timing.Line) []event.Line {
@@ -260,9 +260,9 @@ func (t *timer) summary(lines []timing.Line) []event.Line {
 		if l.Data == nil {
 			continue
 		}
-		ev, params, err := t.recall(t.r.gen.byName[l.Rule], l.Data)
+		ev, params, err := t.recall(t.stream.gen.byName[l.Rule], l.Data)
 		if err != nil {
-			t.r.e.log.Error("the last event of a summary cannot be read", "rule", l.Rule, "err", err)
+			t.stream.e.log.Error("the last event of a summary cannot be read", "rule", l.Rule, "err", err)
 			continue
 		}
 		out[i].Event, out[i].Params = ev, params
@@ -320,7 +320,7 @@ func (t *timer) restore(st *store.Store, ch *changes) error {
 			return err
 		}
 		if err := t.m.Restore(entry.Key, entry.Value); err != nil {
-			t.r.e.log.Error("state of a rule with time fields cannot be read, it begins anew", "err", err)
+			t.stream.e.log.Error("state of a rule with time fields cannot be read, it begins anew", "err", err)
 		}
 	}
 	t.report("rules with time fields after the start", t.m.Restored())

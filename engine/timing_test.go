@@ -86,7 +86,7 @@ func TestDueWhileDown(t *testing.T) {
 // While the link is down nothing is absent; what is folded together fires.
 func TestNothingIsAbsentWithoutALink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		lost := func(c *engine.Config) { c.Source.(*feed).kind = source.Detached }
+		lost := func(c *engine.Config) { c.Source.(*feed).detached = true }
 		r := run(t, beats, lost, attached(),
 			at(cmd(10, source.Tx{}, "SET", "beat:a", "1")), at(cmd(30, source.Tx{}, "SET", "doc:x", "1")),
 			at(&source.Record{Kind: source.Detached}))

@@ -201,7 +201,7 @@ func (t *table) actionError(kind view, err error) {
 	path := f.Field()
 	v := t.deep(path)
 	msg := strings.TrimPrefix(err.Error(), path+": ")
-	v.errorf("", "%s", msg)
+	v.errorf("", "%s", v.redactParts(msg))
 }
 
 // deep returns the view of a dotted path below t, as far as it leads. Where

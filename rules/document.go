@@ -2,6 +2,7 @@ package rules
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -247,6 +248,26 @@ func (t *table) store(s *Store) {
 // minToken is how many bytes a token has at least: what has fewer is guessed.
 const minToken = 16
 
+// CheckToken returns what is wrong with a token of [http], from wherever it
+// comes, and what to do instead. The error does not quote it.
+func CheckToken(token string) error {
+	err := checkToken(token)
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s (%s)", err.Msg, err.Hint)
+}
+
+func checkToken(token string) *Error {
+	switch {
+	case len(token) < minToken:
+		return &Error{Msg: fmt.Sprintf("a token of %d bytes; at least %d are needed", len(token), minToken), Hint: "openssl rand -hex 32 makes a good one"}
+	case strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r >= 0x7f }):
+		return &Error{Msg: "the token has characters that no HTTP header carries", Hint: "letters, digits and the like"}
+	}
+	return nil
+}
+
 func (t *table) http(h *HTTP) {
 	read(t, "listen", &h.Listen, func(v view) (string, bool) {
 		addr, ok := v.str()
@@ -261,17 +282,14 @@ func (t *table) http(h *HTTP) {
 	})
 	read(t, "token", &h.Token, func(v view) (string, bool) {
 		token, ok := v.str()
-		switch {
-		case !ok:
+		if !ok {
 			return "", false
-		case len(token) < minToken:
-			v.errorf("openssl rand -hex 32 makes a good one", "a token of %d bytes; at least %d are needed", len(token), minToken)
-		case strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r >= 0x7f }):
-			v.errorf("letters, digits and the like", "the token has characters that no HTTP header carries")
-		default:
-			return token, true
 		}
-		return "", false
+		if err := checkToken(token); err != nil {
+			v.errorf(err.Hint, "%s", err.Msg)
+			return "", false
+		}
+		return token, true
 	})
 	t.done()
 }

@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"github.com/BurntSushi/toml"
+
+	"triggerd/internal/secret"
 )
 
 // Limits of what is read.
@@ -65,7 +67,9 @@ type loader struct {
 	errors    []*Error
 	order     map[*Error]int // index of the error's file, to sort by
 	warnings  []*Error
-	secrets   []string // values that came from the environment or a file
+	expanded  []string       // values that came from the environment or a file
+	secrets   []string       // of these, what is to be masked
+	masker    *secret.Masker // of all that was expanded, once all is read
 
 	spare [][]string // see table.asked
 
@@ -198,6 +202,7 @@ func (l *loader) place(s *source, off int, e *Error) {
 // finish puts everything together, or returns the mistakes.
 func (l *loader) finish() (*Set, error) {
 	set := l.d.build(l)
+	l.masker = secret.New(l.expanded...)
 	for _, list := range [][]*Error{l.errors, l.warnings} {
 		slices.SortStableFunc(list, func(a, b *Error) int {
 			return cmp.Or(cmp.Compare(l.order[a], l.order[b]), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Col, b.Col))
@@ -209,7 +214,7 @@ func (l *loader) finish() (*Set, error) {
 	if len(l.errors) > 0 {
 		return nil, errorList(l.errors)
 	}
-	set.Warnings = l.warnings
+	set.Warnings, set.Secrets = l.warnings, secret.New(l.secrets...)
 	for _, s := range l.sources {
 		if s.name != "" {
 			set.Files = append(set.Files, s.name)

@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"triggerd/internal/secret"
 )
 
 // secretField matches the names of fields whose values may be secrets even
@@ -14,19 +16,132 @@ var secretField = regexp.MustCompile(`(?i)\b(url|sign|secret|headers?|authorizat
 // mayHoldSecret reports whether a line of the file had better not be shown.
 func mayHoldSecret(line string) bool { return secretField.MatchString(line) }
 
-// redact takes values that came from the environment or from a file out of a
-// message, as they are and as they look quoted.
+// redact masks values that came from the environment or from a file in a
+// message.
 func (l *loader) redact(msg string) string {
-	const tooShort = 3 // would garble the message and protect nothing
-	for _, s := range l.secrets {
-		if len(s) < tooShort {
-			continue
+	if len(l.expanded) == 0 {
+		return msg
+	}
+	msg = l.masker.Mask(msg)
+	for _, s := range l.expanded {
+		switch len(s) { // which a Masker leaves
+		case 1, 2: // within a word it would garble the message, and protect nothing
+			msg = strings.ReplaceAll(msg, strconv.Quote(s), `"`+secret.Mark+`"`)
+		case 3:
+			msg = strings.ReplaceAll(msg, s, secret.Mark)
 		}
-		msg = strings.ReplaceAll(msg, s, "[secret]")
-		quoted := strconv.Quote(s)
-		msg = strings.ReplaceAll(msg, quoted[1:len(quoted)-1], "[secret]")
 	}
 	return msg
+}
+
+// messageWord matches what a message quotes, and its other words.
+var messageWord = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)+'|[^\s"'<>]+`)
+
+// redactParts masks what a message about a value shows of a part of what was
+// expanded in it: what parses a value quotes the word that it stumbled over.
+// What is written in the file is not masked.
+func (v view) redactParts(msg string) string {
+	written := strings.Join(v.written(nil), "\n")
+	own := reference.ReplaceAllString(written, "\x00")
+	if own == written {
+		return msg
+	}
+	return messageWord.ReplaceAllStringFunc(msg, func(word string) string {
+		if quote := word[:1]; quote == `"` || quote == "'" {
+			text := word[1 : len(word)-1]
+			if plain, err := strconv.Unquote(`"` + text + `"`); err == nil {
+				text = plain
+			}
+			if strings.Contains(own, text) || !v.l.expandsTo(text, secret.MinLen-1) {
+				return word
+			}
+			return quote + secret.Mark + quote
+		}
+		text := strings.Trim(word, ".,:;()")
+		if len(text) < secret.MinLen || strings.Contains(own, text) || !v.l.expandsTo(text, len(text)) {
+			return word
+		}
+		return strings.Replace(word, text, secret.Mark, 1)
+	})
+}
+
+// expandsTo reports whether n bytes in a row of a text, or all of a shorter
+// one, are in a value that was expanded.
+func (l *loader) expandsTo(text string, n int) bool {
+	n = min(n, len(text))
+	for _, s := range l.expanded {
+		for i := range len(text) - n + 1 {
+			if strings.Contains(s, text[i:i+n]) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// written appends the texts in a value as they are in the file.
+func (v view) written(texts []string) []string {
+	switch value := v.v.(type) {
+	case string:
+		return append(texts, value)
+	case []any:
+		for i, e := range value {
+			texts = v.elem(i, e).written(texts)
+		}
+	case map[string]any:
+		for name := range sortedKeys(value) {
+			texts = v.kid(name, value[name]).written(texts)
+		}
+	}
+	return texts
+}
+
+// reference matches a reference.
+var reference = regexp.MustCompile(`\$\{[^}]*\}`)
+
+// keep notes what a reference stands for. A host is no secret, wherever it
+// comes from: messages say where an action goes.
+func (v view) keep(at int, ref, value string) {
+	l := v.l
+	l.expanded = append(l.expanded, value)
+	written, _ := v.v.(string)
+	if value == "" || v.isURL() && isHost(written[:at], value, written[min(len(written), at+len("${}")+len(ref)):]) {
+		return
+	}
+	l.secrets = append(l.secrets, value)
+	if len(value) < secret.MinLen && v.holdsSecret() {
+		v.inString(at).warnf("take a longer one, if it is a secret", "${%s} has fewer than %d bytes: it is not masked where a receiver or a program repeats it", ref, secret.MinLen)
+	}
+}
+
+var (
+	urlPath    = regexp.MustCompile(`(?:^|[._])(?:url|proxy)$`)
+	secretPath = regexp.MustCompile(`(?:^|\.)(?:url|proxy|headers|body|sign|bearer|basic|oauth2|env|command)\b`)
+	publicPath = regexp.MustCompile(`\.(?:user|client_id|auth|scopes)$`)
+	anOrigin   = regexp.MustCompile(`^(?i)[a-z][a-z0-9+.-]*://[^/?#@]+/?$`)
+)
+
+// isURL reports whether the value is of a field that holds a URL.
+func (v view) isURL() bool { return urlPath.MatchString(v.field) }
+
+// holdsSecret reports whether the value is of a field that may hold a secret
+// that others get to see.
+func (v view) holdsSecret() bool {
+	return secretPath.MatchString(v.field) && !publicPath.MatchString(v.field)
+}
+
+// isHost reports whether a value is, in a URL with something before and after
+// it, scheme and host, or a part of the host.
+func isHost(before, value, after string) bool {
+	if before == "" && anOrigin.MatchString(value) {
+		return true
+	}
+	before, after = reference.ReplaceAllString(before, ""), reference.ReplaceAllString(after, "")
+	_, authority, ok := strings.Cut(before, "://")
+	if i := strings.IndexAny(after, "/?#"); i >= 0 {
+		after = after[:i]
+	}
+	return ok && !strings.ContainsAny(authority, "/?#") && !strings.ContainsAny(value, "/?#@") && !strings.Contains(after, "@")
 }
 
 // expand replaces ${env:NAME}, ${env:NAME:-default} and ${file:/path} in a
@@ -48,7 +163,7 @@ func (v view) expand(s string) (out string, ok bool) {
 				v.inString(i).errorf("write $${ for a literal ${", "${ without }")
 				return "", false
 			}
-			value, found := v.reference(i, s[i+2:i+end])
+			value, found := v.resolve(i, s[i+2:i+end])
 			b.WriteString(value)
 			ok = ok && found
 			i += end + 1
@@ -60,16 +175,16 @@ func (v view) expand(s string) (out string, ok bool) {
 	return b.String(), ok
 }
 
-// reference resolves what stands between ${ and }; at is where it begins in
-// the value.
-func (v view) reference(at int, ref string) (string, bool) {
+// resolve returns what stands for a reference, which is between ${ and }; at is
+// where it begins in the value.
+func (v view) resolve(at int, ref string) (string, bool) {
 	kind, name, _ := strings.Cut(ref, ":")
 	switch kind {
 	case "env":
 		name, otherwise, hasDefault := strings.Cut(name, ":-")
 		value, ok := v.l.o.lookupEnv(name)
 		if ok && (value != "" || !hasDefault) {
-			v.l.secrets = append(v.l.secrets, value)
+			v.keep(at, ref, value)
 			return value, true
 		}
 		if !hasDefault {
@@ -86,7 +201,7 @@ func (v view) reference(at int, ref string) (string, bool) {
 			return "", false
 		}
 		value = strings.TrimRight(value, "\r\n")
-		v.l.secrets = append(v.l.secrets, value)
+		v.keep(at, ref, value)
 		return value, true
 	}
 	v.inString(at).errorf("${env:NAME}, ${env:NAME:-default} or ${file:/path}; write $${ for a literal ${", "unknown reference ${%s}", ref)

@@ -9,6 +9,7 @@ import (
 	"github.com/robfig/cron/v3"
 
 	"triggerd/internal/event"
+	"triggerd/internal/secret"
 	"triggerd/internal/timing"
 )
 
@@ -51,6 +52,10 @@ type Set struct {
 	Tests    []*Test  // in file order, as rules
 	Warnings []*Error // what is allowed but can hardly be meant
 	Files    []string // every file that was read, as it was named; empty for Build
+
+	// Secrets are the values that came from the environment or from files, but
+	// for hosts: no text that people read may have one in it.
+	Secrets *secret.Masker
 
 	patterns []*Rule // the rules and, behind them, their cancel patterns: what is matched
 

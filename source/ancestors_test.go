@@ -99,7 +99,7 @@ func countedAs(l ancestorList, name string) string {
 // dropped.
 func entities(t *testing.T, srv *servers.Server, c *servers.Client) {
 	t.Helper()
-	f := follow(t, source.Config{URL: url(srv), Snapshot: wantKeys}, source.Position{})
+	f := follow(t, source.Config{URL: url(srv)}, source.Position{}, wantsKeys)
 	f.kind(source.SnapshotEnd)
 	keys := f.all(source.Key)
 	total := 0
@@ -135,7 +135,7 @@ func entities(t *testing.T, srv *servers.Server, c *servers.Client) {
 func TestAncestorsMonitor(t *testing.T) {
 	monitor := func(src source.Source, found chan<- string, names ...string) {
 		defer close(found)
-		for rec, err := range src.Records(t.Context(), source.Position{}) {
+		for rec, err := range src.Records(t.Context(), source.Position{}, nil) {
 			if err != nil || rec.Kind != source.Command || len(rec.Args) < 2 {
 				continue
 			}
@@ -184,6 +184,12 @@ func TestAncestorsInline(t *testing.T) {
 	}
 }
 
+// setup is how a source is made, and whether its consumer wants keys.
+type setup struct {
+	source.Config
+	keys bool
+}
+
 // TestAncestorsBugs has a case for each bug that the ancestors are known for.
 func TestAncestorsBugs(t *testing.T) {
 	full := "+FULLRESYNC id 1000\r\n"
@@ -197,16 +203,16 @@ func TestAncestorsBugs(t *testing.T) {
 	for _, c := range []struct {
 		name    string
 		scripts []Script
-		cfg     source.Config
+		cfg     setup
 		check   func(*testing.T, *follower)
 	}{
 		{"a keepalive together with $len made it deaf", []Script{
-			script(Expect("PSYNC", "?", "-1"), Send(full+"\n\n"+framed(emptyRDB)+set2), Hang())}, source.Config{}, nil},
+			script(Expect("PSYNC", "?", "-1"), Send(full+"\n\n"+framed(emptyRDB)+set2), Hang())}, setup{}, nil},
 		{"-ERR and more bytes crashed it", []Script{
-			script(Expect("PSYNC", "?", "-1"), Send("-ERR no\r\n$5\r\nhello\r\n*1\r\n")), good}, source.Config{}, nil},
+			script(Expect("PSYNC", "?", "-1"), Send("-ERR no\r\n$5\r\nhello\r\n*1\r\n")), good}, setup{}, nil},
 		{"$EOF: was taken for digits", []Script{
-			script(Expect("PSYNC", "?", "-1"), Send(full+"$EOF:"+mark+"\r\n"+emptyRDB+mark+set2), Hang())}, source.Config{}, nil},
-		{"+FULLRESYNC was a command", []Script{good}, source.Config{}, func(t *testing.T, f *follower) {
+			script(Expect("PSYNC", "?", "-1"), Send(full+"$EOF:"+mark+"\r\n"+emptyRDB+mark+set2), Hang())}, setup{}, nil},
+		{"+FULLRESYNC was a command", []Script{good}, setup{}, func(t *testing.T, f *follower) {
 			if n := len(f.all(source.Command)); n != 1 {
 				t.Errorf("got %v", f.all(source.Command))
 			}
@@ -214,36 +220,36 @@ func TestAncestorsBugs(t *testing.T) {
 		{"a length could be anything", []Script{
 			script(Expect("PSYNC", "?", "-1"), Send(full+"$1x7\r\n")),
 			script(Expect("PSYNC", "?", "-1"), Send(full+"$-7\r\n")),
-			script(Expect("PSYNC", "?", "-1"), Send(full+framed(emptyRDB)+set1+"*2\r\n$-3\r\nDEL\r\n")), again}, source.Config{}, nil},
+			script(Expect("PSYNC", "?", "-1"), Send(full+framed(emptyRDB)+set1+"*2\r\n$-3\r\nDEL\r\n")), again}, setup{}, nil},
 		{"a length had no limit", []Script{
-			script(Expect("PSYNC", "?", "-1"), Send(full+framed(emptyRDB)+set1+"*1\r\n$9999999999999999999\r\n")), again}, source.Config{}, nil},
+			script(Expect("PSYNC", "?", "-1"), Send(full+framed(emptyRDB)+set1+"*1\r\n$9999999999999999999\r\n")), again}, setup{}, nil},
 		{"what cannot be parsed crashed it", []Script{
-			script(Expect("PSYNC", "?", "-1"), Send(full+framed(emptyRDB)+set1+"#!\x00\r\n")), again}, source.Config{}, nil},
+			script(Expect("PSYNC", "?", "-1"), Send(full+framed(emptyRDB)+set1+"#!\x00\r\n")), again}, setup{}, nil},
 		{"a half-open link was silent forever", []Script{
-			script(Expect("PSYNC", "?", "-1"), Send(full+framed(emptyRDB)+set1), Hang()), again}, source.Config{Timeout: 200 * time.Millisecond}, nil},
+			script(Expect("PSYNC", "?", "-1"), Send(full+framed(emptyRDB)+set1), Hang()), again}, setup{Config: source.Config{Timeout: 200 * time.Millisecond}}, nil},
 		{"every reconnect was a full resync", []Script{
-			script(Expect("PSYNC", "?", "-1"), Send(full+framed(emptyRDB)+set1)), again}, source.Config{}, func(t *testing.T, f *follower) {
+			script(Expect("PSYNC", "?", "-1"), Send(full+framed(emptyRDB)+set1)), again}, setup{}, func(t *testing.T, f *follower) {
 			if s := f.src.Status(); s.FullResyncs != 1 || s.PartialResyncs != 1 {
 				t.Errorf("status %+v", s)
 			}
 		}},
 		{"an argument came in pieces", []Script{
-			script(Expect("PSYNC", "?", "-1"), SendChunks(1, full+framed(emptyRDB)+set2), Hang())}, source.Config{}, nil},
+			script(Expect("PSYNC", "?", "-1"), SendChunks(1, full+framed(emptyRDB)+set2), Hang())}, setup{}, nil},
 		{"SELECT was not followed", []Script{
-			script(Expect("PSYNC", "?", "-1"), Send(full+framed(emptyRDB)+command("SELECT", "9")+set2), Hang())}, source.Config{}, func(t *testing.T, f *follower) {
+			script(Expect("PSYNC", "?", "-1"), Send(full+framed(emptyRDB)+command("SELECT", "9")+set2), Hang())}, setup{}, func(t *testing.T, f *follower) {
 			if r := f.all(source.Command)[0]; r.DB != 9 || len(f.all(source.Command)) != 1 {
 				t.Errorf("got %v", r)
 			}
 		}},
 		{"MULTI was not followed", []Script{
-			script(Expect("PSYNC", "?", "-1"), Send(full+framed(emptyRDB)+command("MULTI")+set1+set2+command("EXEC")), Hang())}, source.Config{}, func(t *testing.T, f *follower) {
+			script(Expect("PSYNC", "?", "-1"), Send(full+framed(emptyRDB)+command("MULTI")+set1+set2+command("EXEC")), Hang())}, setup{}, func(t *testing.T, f *follower) {
 			if r := f.all(source.Command)[1]; r.Tx.Index != 2 || r.Tx.Size != 2 {
 				t.Errorf("got %v", r)
 			}
 		}},
 		{"a key's database and expiry were dropped", []Script{
 			wantsKeys(Expect("PSYNC", "?", "-1"), Send(full+framed("REDIS0009\xfe\x05\xfc\x00\x00\x00\x00\x00\x01\x00\x00\x00\x01k\x01v\xff\x00\x00\x00\x00\x00\x00\x00\x00")+set2), Hang())},
-			source.Config{Snapshot: wantKeys}, func(t *testing.T, f *follower) {
+			setup{keys: true}, func(t *testing.T, f *follower) {
 				keys := f.all(source.Key)
 				if len(keys) != 1 || keys[0].Key != "k" || keys[0].DB != 5 || keys[0].TTL != 1<<40 {
 					t.Errorf("got %v, expires at %d", keys, keys[0].TTL)
@@ -251,7 +257,7 @@ func TestAncestorsBugs(t *testing.T) {
 			}},
 		{"a newer type ended everything", []Script{
 			wantsKeys(Expect("PSYNC", "?", "-1"), Send(full+framed("REDIS0009\xc8 what is this? \xff12345678")+set2), Hang())},
-			source.Config{Snapshot: wantKeys}, func(t *testing.T, f *follower) {
+			setup{keys: true}, func(t *testing.T, f *follower) {
 				if s := f.src.Status(); s.SnapshotErrors != 1 || s.Connects != 1 {
 					t.Errorf("status %+v", s)
 				}
@@ -261,7 +267,7 @@ func TestAncestorsBugs(t *testing.T) {
 			t.Parallel()
 			p := StartPrimary(t, c.scripts...)
 			c.cfg.URL = "redis://" + p.Addr
-			f := follow(t, c.cfg, source.Position{})
+			f := follow(t, c.cfg.Config, source.Position{}, wants{keys: c.cfg.keys})
 			f.command("SET", "b", "2")
 			if c.check != nil {
 				c.check(t, f)

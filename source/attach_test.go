@@ -24,10 +24,10 @@ func refusal(t *testing.T, cfg source.Config) string {
 }
 
 // works attaches and waits for a write.
-func works(t *testing.T, srv *servers.Server, cfg source.Config) *follower {
+func works(t *testing.T, srv *servers.Server, cfg source.Config, c ...source.Consumer) *follower {
 	t.Helper()
 	cfg.FailFirst = true
-	f := follow(t, cfg, source.Position{})
+	f := follow(t, cfg, source.Position{}, c...)
 	f.attached(1)
 	value := fmt.Sprint(time.Now().UnixNano())
 	redistest.Do(t, srv, "SET", "works", value)
@@ -134,7 +134,7 @@ func TestUnixSocket(t *testing.T) {
 func TestRenamedPSYNC(t *testing.T) {
 	redistest.Each(t, redistest.All, func(t *testing.T, srv *servers.Server) {
 		t.Parallel()
-		f := works(t, srv, source.Config{URL: url(srv), PsyncCommand: "renamed", Snapshot: wantKeys})
+		f := works(t, srv, source.Config{URL: url(srv), PsyncCommand: "renamed"}, wantsKeys)
 		if s := f.src.Status(); f.all(source.SnapshotEnd)[0].Pos.ReplID != info(t, srv, "replication", "master_replid") {
 			t.Errorf("status %+v", s)
 		}
@@ -147,7 +147,7 @@ func TestRenamedPSYNC(t *testing.T) {
 			t.Parallel()
 			for _, diskless := range []string{"yes", "no"} {
 				redistest.Do(t, srv, "CONFIG", "SET", "repl-diskless-sync", diskless)
-				f := works(t, srv, source.Config{URL: url(srv), Snapshot: wantKeys})
+				f := works(t, srv, source.Config{URL: url(srv)}, wantsKeys)
 				for _, r := range f.all(source.Command) {
 					if !r.Pos.IsZero() {
 						t.Errorf("a position that cannot be resumed at: %v", r)

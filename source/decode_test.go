@@ -83,7 +83,7 @@ func cmd(commands ...string) string {
 }
 
 // at is a position in the test's history.
-func at(offset int64, db int) Position { return Position{"id", offset, db} }
+func at(offset int64, db int) Position { return Position{ReplID: "id", Offset: offset, DB: db} }
 
 func TestDecode(t *testing.T) {
 	none := Position{}
@@ -271,7 +271,7 @@ func TestRecordingThatEndsInsideATransaction(t *testing.T) {
 	s := NewStream(strings.NewReader(cmd("SET a 1", "MULTI", "SET b 2")), "test")
 	n := 0
 	var last error
-	for _, err := range s.Records(t.Context(), Position{}) {
+	for _, err := range s.Records(t.Context(), Position{}, nil) {
 		if last = err; err == nil {
 			n++
 		}

@@ -8,7 +8,7 @@
 // backoff. A Stream reads the same records from a recording.
 //
 //	src, err := source.NewReplica(source.Config{URL: "redis://127.0.0.1:6379"})
-//	for rec, err := range src.Records(ctx, position) {
+//	for rec, err := range src.Records(ctx, position, nil) {
 //		...                     // rec is borrowed until the next one
 //		if !rec.Pos.IsZero() {
 //			src.Ack(rec.Pos)    // once everything up to here is safe

@@ -73,9 +73,30 @@ type follower struct {
 	seen int // records that wait has passed; the test's goroutine only
 }
 
-// follow starts to read from cfg's server, with timeouts for tests where cfg
-// has none. It ends with the test.
-func follow(t testing.TB, cfg source.Config, from source.Position) *follower {
+// wants is a Consumer that wants what its fields say.
+type wants struct {
+	keys    bool
+	lacks   func() bool      // nil: it never does
+	wake    func() time.Time // nil: never
+	changed chan struct{}
+}
+
+func (w wants) WantsKeys() bool          { return w.keys }
+func (w wants) LacksKeys() bool          { return w.lacks != nil && w.lacks() }
+func (w wants) Changed() <-chan struct{} { return w.changed }
+
+func (w wants) NextWake() time.Time {
+	if w.wake == nil {
+		return time.Time{}
+	}
+	return w.wake()
+}
+
+var wantsKeys = wants{keys: true}
+
+// follow starts to read from cfg's server for c, with timeouts for tests where
+// cfg has none. It ends with the test. Without c only commands are wanted.
+func follow(t testing.TB, cfg source.Config, from source.Position, c ...source.Consumer) *follower {
 	t.Helper()
 	log := new(logBuffer)
 	if cfg.Logger == nil {
@@ -91,17 +112,17 @@ func follow(t testing.TB, cfg source.Config, from source.Position) *follower {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := followSource(t, src, from)
+	f := followSource(t, src, from, append(c, nil)[0])
 	f.log = log
 	return f
 }
 
-func followSource(t testing.TB, src source.Source, from source.Position) *follower {
+func followSource(t testing.TB, src source.Source, from source.Position, c source.Consumer) *follower {
 	ctx, cancel := context.WithCancel(context.Background())
 	f := &follower{t: t, src: src, log: new(logBuffer), done: make(chan struct{}), news: make(chan struct{})}
 	go func() {
 		defer close(f.done)
-		for rec, err := range src.Records(ctx, from) {
+		for rec, err := range src.Records(ctx, from, c) {
 			f.add(rec, err)
 		}
 	}()

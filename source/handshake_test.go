@@ -39,7 +39,7 @@ func converse(t testing.TB, said string, chunk int, from Position, wantKeys bool
 		t.Fatal(err)
 	}
 	var o outcome
-	n := session{s: s, pos: from, yield: func(r *Record) bool {
+	n := session{s: s, pos: from, consumer: nobody{}, yield: func(r *Record) bool {
 		o.recs = append(o.recs, see(r))
 		return true
 	}}
@@ -150,7 +150,7 @@ func TestMarkSplitAtEveryByte(t *testing.T) {
 	for cut := 1; cut < len(said); cut++ {
 		s, _ := NewReplica(Config{URL: "redis://h"})
 		var kinds []Kind
-		n := session{s: s, yield: func(r *Record) bool { kinds = append(kinds, r.Kind); return true }}
+		n := session{s: s, consumer: nobody{}, yield: func(r *Record) bool { kinds = append(kinds, r.Kind); return true }}
 		conn := struct {
 			net.Conn
 			io.Reader
@@ -180,8 +180,8 @@ func TestPartialResync(t *testing.T) {
 		{"same history, named", "+CONTINUE id\r\n", []seen{live}},
 		{"after keepalives", "\n\n\n+CONTINUE\r\n", []seen{live}},
 		{"new name for the history", "+CONTINUE id2\r\n", []seen{
-			{Kind: Heartbeat, DB: 3, Offset: 1000, Pos: Position{"id2", 1000, 3}},
-			{Kind: Command, Args: "SET c 3", DB: 3, Offset: 1027, Bytes: 27, Pos: Position{"id2", 1027, 3}}}},
+			{Kind: Heartbeat, DB: 3, Offset: 1000, Pos: Position{ReplID: "id2", Offset: 1000, DB: 3}},
+			{Kind: Command, Args: "SET c 3", DB: 3, Offset: 1027, Bytes: 27, Pos: Position{ReplID: "id2", Offset: 1027, DB: 3}}}},
 	} {
 		for _, chunk := range []int{0, 1, 7} {
 			o := converse(t, c.said+cmd("SET c 3"), chunk, start, false)
@@ -249,12 +249,12 @@ func TestSyncOfOldServer(t *testing.T) {
 		o := converse(t, unknown+"\n\n"+sized(rdb)+cmd("SET c 3"), 1, Position{}, true)
 		want := []seen{
 			{Kind: SnapshotBegin, Offset: 4000}, {Kind: Key, Args: `"a"`, Offset: 4000},
-			{Kind: SnapshotEnd, Offset: 4000, Pos: Position{"other", 4000, 0}},
+			{Kind: SnapshotEnd, Offset: 4000, Pos: Position{ReplID: "other", Offset: 4000, DB: 0}},
 			{Kind: Command, Args: "SET c 3", Offset: 4027, Bytes: 27}}
 		if !slices.Equal(o.recs, want) {
 			t.Errorf("got  %+v\nwant %+v", o.recs, want)
 		}
-		if want := (Position{"other", 4027, 0}); o.pos != want {
+		if want := (Position{ReplID: "other", Offset: 4027, DB: 0}); o.pos != want {
 			t.Errorf("position %v, want %v: a gap would be told to begin too early", o.pos, want)
 		}
 	})

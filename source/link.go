@@ -26,7 +26,7 @@ type link struct {
 	arrived time.Time        // when the last bytes came; the reading goroutine's
 	heard   *atomic.Int64    // the same for others, in nanoseconds since 1970
 	ahead   []byte           // a line that was read and put back, if not nil
-	wake    func() time.Time // see Config.Wake; nil: never
+	wake    func() time.Time // see Consumer.NextWake; nil: never
 	quiet   time.Time        // since when nothing has come
 	idle    bool             // when the read was woken nothing had come for a moment
 	poked   atomic.Bool      // the read is to be woken now

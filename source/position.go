@@ -13,17 +13,27 @@ type Position struct {
 	ReplID string // replication ID: which history the offset belongs to
 	Offset int64  // number of bytes of the stream before this place
 	DB     int    // database that is selected there
+
+	// Events is how many of the events behind Offset are dealt with already: of
+	// a command with very many, or of a transaction, some may be. A source
+	// resumes at Offset; its consumer leaves out as many events.
+	Events int
 }
 
 // IsZero reports whether p is no position.
 func (p Position) IsZero() bool { return p.ReplID == "" }
 
-// String returns the text form "replid:offset/db", or "-" for none.
+// String returns the text form "replid:offset/db", with "+events" behind it
+// where there are some, or "-" for none.
 func (p Position) String() string {
 	if p.IsZero() {
 		return "-"
 	}
-	return p.ReplID + ":" + strconv.FormatInt(p.Offset, 10) + "/" + strconv.Itoa(p.DB)
+	text := p.ReplID + ":" + strconv.FormatInt(p.Offset, 10) + "/" + strconv.Itoa(p.DB)
+	if p.Events > 0 {
+		text += "+" + strconv.Itoa(p.Events)
+	}
+	return text
 }
 
 // ParsePosition parses the text form of a Position.
@@ -43,6 +53,14 @@ func parsePosition(s string) (p Position, err error) {
 	offset, db, ok2 := strings.Cut(rest, "/")
 	if !ok || !ok2 {
 		return p, errors.New("not of the form replid:offset/db")
+	}
+	db, events, inside := strings.Cut(db, "+")
+	if inside {
+		n, err := strconv.ParseUint(events, 10, 62)
+		if err != nil || n == 0 {
+			return p, errors.New("not a number of events: " + strconv.Quote(events))
+		}
+		p.Events = int(n)
 	}
 	if err := checkReplID(id); err != nil {
 		return p, err

@@ -16,6 +16,7 @@ func TestPositionText(t *testing.T) {
 		{ReplID: id40},
 		{ReplID: id40, Offset: 851576, DB: 15},
 		{ReplID: "sync-ABC", Offset: 1 << 62, DB: math.MaxInt32},
+		{ReplID: id40, Offset: 7, DB: 1, Events: 10_000},
 	} {
 		got, err := source.ParsePosition(p.String())
 		if err != nil || got != p {
@@ -39,6 +40,10 @@ func TestPositionErrors(t *testing.T) {
 		"abc:1/":                         "not a database number",
 		"abc:1/2147483648":               "not a database number",
 		"abc:1/0/0":                      "not a database number",
+		"abc:1/0+":                       "not a number of events",
+		"abc:1/0+0":                      "not a number of events",
+		"abc:1/0+-1":                     "not a number of events",
+		"abc:1/0+4611686018427387904":    "not a number of events",
 	} {
 		if _, err := source.ParsePosition(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("ParsePosition(%q): got error %v, want one with %q", text, err, want)
@@ -47,7 +52,7 @@ func TestPositionErrors(t *testing.T) {
 }
 
 func FuzzParsePosition(f *testing.F) {
-	for _, s := range []string{"-", id40 + ":851576/0", "a:1/2", ":/", "a:18446744073709551616/0", "a:007/00"} {
+	for _, s := range []string{"-", id40 + ":851576/0", "a:1/2", ":/", "a:18446744073709551616/0", "a:007/00", "a:1/2+3", "a:1/2+03"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
@@ -61,7 +66,7 @@ func FuzzParsePosition(f *testing.F) {
 		if p.IsZero() != (s == "-") {
 			t.Errorf("%q: IsZero is %v", s, p.IsZero())
 		}
-		if p.Offset < 0 || p.Offset+1 < 0 || p.DB < 0 {
+		if p.Offset < 0 || p.Offset+1 < 0 || p.DB < 0 || p.Events < 0 {
 			t.Errorf("%q: negative: %+v", s, p)
 		}
 		if again, err := source.ParsePosition(p.String()); err != nil || again != p {

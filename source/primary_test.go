@@ -404,7 +404,7 @@ func TestAcks(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		go func() { p.Wait(); cancel() }()
-		for rec, err := range src.Records(ctx, source.Position{}) {
+		for rec, err := range src.Records(ctx, source.Position{}, nil) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -459,12 +459,12 @@ func TestStopping(t *testing.T) {
 			rdb := strings.Replace(emptyRDB, "\xff", "\x00\x01a\x011\xff", 1)
 			s := script(Expect("PSYNC", "?", "-1"), Send("+FULLRESYNC id 1000\r\n"+framed(rdb)+set1))
 			p := StartPrimary(t, append(s[:8:8], s[10:]...)) // the keys are wanted
-			src, err := source.NewReplica(source.Config{URL: "redis://" + p.Addr, Snapshot: func() bool { return true }})
+			src, err := source.NewReplica(source.Config{URL: "redis://" + p.Addr})
 			if err != nil {
 				t.Fatal(err)
 			}
 			got := source.Kind(0)
-			for rec, err := range src.Records(t.Context(), source.Position{}) {
+			for rec, err := range src.Records(t.Context(), source.Position{}, wantsKeys) {
 				if err != nil {
 					t.Fatal(err)
 				}

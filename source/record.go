@@ -19,7 +19,8 @@ const (
 	SnapshotEnd                   // the full resync is complete
 	Heartbeat                     // nothing happened, but the position moved on, or has another ReplID since a failover
 	Attached                      // commands follow: first those that were made while there was no link
-	Detached                      // the link is lost, or could not be made; also when Config.Wake wants a record before there is one
+	Detached                      // the link is lost, or could not be made
+	Woken                         // the time that Consumer.NextWake named has come, or Consumer.Changed was heard; not a word of the server
 )
 
 // Record is one thing that a source delivers. It is borrowed: it and its bytes
@@ -41,8 +42,8 @@ type Record struct {
 	// snapshot says of its server: its Aux.
 	RDB *rdb.Reader
 
-	Idle   bool // Heartbeat: the server has sent nothing for a moment, so that all it had is read
-	Side   bool // SnapshotBegin, Key, SnapshotEnd: read beside the stream, see Config.Mirror; no resync took place
+	Idle   bool // Woken: the server has sent nothing for a moment, so that all it had is read
+	Side   bool // SnapshotBegin, Key, SnapshotEnd: read beside the stream, see Consumer.LacksKeys; no resync took place
 	Broken bool // SnapshotEnd: there were more keys than were handed out
 
 	From Position // SnapshotBegin, SnapshotEnd: where reading stood before; zero at the first
@@ -65,8 +66,9 @@ type Tx struct {
 type Source interface {
 	// Records returns the records that follow from, or, if from is zero, those
 	// that follow a fresh start. It is single-use at a time. There is at most
-	// one error, the last, and only if retrying cannot mend it.
-	Records(ctx context.Context, from Position) iter.Seq2[*Record, error]
+	// one error, the last, and only if retrying cannot mend it. The source asks
+	// c what it wants; a nil Consumer wants commands only.
+	Records(ctx context.Context, from Position, c Consumer) iter.Seq2[*Record, error]
 	// Ack tells that everything up to p is safe. It may be called from any
 	// goroutine.
 	Ack(p Position)
@@ -74,6 +76,36 @@ type Source interface {
 	// goroutine.
 	Status() Status
 }
+
+// Consumer is who reads the records of a source. The source asks it what it
+// wants beside commands. WantsKeys and NextWake are called by the goroutine that
+// runs Records, between records.
+type Consumer interface {
+	// WantsKeys reports whether the keys of a snapshot are wanted, should there
+	// be one. It is asked at each attempt to attach. Where they are not wanted,
+	// the server is asked to leave them out.
+	WantsKeys() bool
+	// LacksKeys reports whether the consumer needs to know all keys as they are
+	// and has not been handed them. While it does, a snapshot is fetched beside
+	// the stream where that is resumed, and handed out at its place in it, with
+	// Record.Side. Any goroutine may call it.
+	LacksKeys() bool
+	// NextWake returns when the consumer wants a record at the latest: a Woken
+	// if nothing else. The zero time is never. No Woken comes while a
+	// connection is being made.
+	NextWake() time.Time
+	// Changed returns a channel that receives when an answer to the questions
+	// above may have changed while no record came. The same channel each time.
+	Changed() <-chan struct{}
+}
+
+// nobody is a Consumer that wants commands only.
+type nobody struct{}
+
+func (nobody) WantsKeys() bool          { return false }
+func (nobody) LacksKeys() bool          { return false }
+func (nobody) NextWake() time.Time      { return time.Time{} }
+func (nobody) Changed() <-chan struct{} { return nil }
 
 // State is what a source is busy with.
 type State string

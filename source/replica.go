@@ -35,22 +35,6 @@ type Config struct {
 	Ack           AckPolicy // default AckNone
 	PsyncCommand  string    // for servers that have it under another name; default PSYNC
 	ListeningPort int       // announced to the server; 0: none
-	// Snapshot tells, at each attempt to attach, whether the keys of a
-	// snapshot are wanted, should there be one. Where they are not, the server
-	// is asked to leave them out. nil: not wanted.
-	Snapshot func() bool
-	// Mirror tells, at each attempt to attach, whether the consumer needs to
-	// know all keys as they are. Where it has not had them from a snapshot in
-	// this run, one is fetched beside the stream when that is resumed, and
-	// handed out at its place in it, with Record.Side. nil: not needed.
-	Mirror func() bool
-	// Wake returns when the consumer wants a record at the latest, a Heartbeat
-	// if nothing else, or Detached while there is no link (not while one is
-	// being made); the zero time for never. It is called by the goroutine that
-	// runs Records, between records. nil: never, and there are no records
-	// Attached and Detached.
-	Wake func() time.Time
-
 	// BacklogInterval is how often the server is asked, on a connection beside
 	// the stream's, how much of its stream it keeps. 0: never.
 	BacklogInterval time.Duration
@@ -77,12 +61,6 @@ func (c Config) withDefaults() Config {
 	def(&c.MinBackoff, 100*time.Millisecond)
 	def(&c.MaxBackoff, 15*time.Second)
 	def(&c.MaxTransaction, 256<<20)
-	if c.Snapshot == nil {
-		c.Snapshot = func() bool { return false }
-	}
-	if c.Mirror == nil {
-		c.Mirror = func() bool { return false }
-	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -104,7 +82,6 @@ type Replica struct {
 
 	heard atomic.Int64 // when bytes came last; 0: none have
 
-	stale   atomic.Bool // Refresh was called
 	current currentLink
 
 	mu     sync.Mutex // guards status
@@ -147,23 +124,23 @@ func (s *Replica) Status() Status {
 	return st
 }
 
-// Refresh has all keys handed out anew, beside the stream, as Config.Mirror
-// tells: what the consumer needs of them has changed. It reconnects.
-func (s *Replica) Refresh() {
-	s.stale.Store(true)
-	s.current.do((*link).close)
+// heed wakes the stream whenever the consumer has changed its mind, until ctx
+// is done.
+func (s *Replica) heed(ctx context.Context, c Consumer) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-c.Changed():
+			s.current.poke()
+		}
+	}
 }
 
-// Poke has the consumer get a record at once, as if Config.Wake had said so,
-// if there is a link: what it wants to be woken for has changed. Any goroutine
-// may call it.
-func (s *Replica) Poke() { s.current.do((*link).poke) }
-
-// currentLink is the link of the stream, for those who want it to end, or to be
-// woken.
+// currentLink is the link of the stream, for who wants it woken.
 type currentLink struct {
 	mu sync.Mutex
-	l  *link
+	l  *link // guarded by mu; nil while there is no stream
 }
 
 // set makes l the current link until the function it returns is called.
@@ -178,11 +155,11 @@ func (c *currentLink) set(l *link) (unset func()) {
 	}
 }
 
-func (c *currentLink) do(f func(*link)) {
+func (c *currentLink) poke() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.l != nil {
-		f(c.l)
+		c.l.poke()
 	}
 }
 
@@ -199,6 +176,10 @@ func (s *Replica) enter(state State) {
 // errStop ends a session because the caller wants no more records.
 var errStop = errors.New("stopped by the caller")
 
+// errLacksKeys ends a link because the consumer has come to need all keys: the
+// next begins with a snapshot of them.
+var errLacksKeys = errors.New("the values of more keys are needed")
+
 // maxStuck is how many times in a row the stream may be unreadable at the same
 // offset before it is given up for a full resync: without that, one wrong byte
 // in a server's backlog would keep triggerd from ever going on.
@@ -207,12 +188,21 @@ const maxStuck = 5
 // Records implements Source. Everything before from counts as safe, as if Ack
 // had been called for it. It reconnects until ctx is done or the caller
 // stops; its one error is that of Config.FailFirst.
-func (s *Replica) Records(ctx context.Context, from Position) iter.Seq2[*Record, error] {
+func (s *Replica) Records(ctx context.Context, from Position, c Consumer) iter.Seq2[*Record, error] {
 	return func(yield func(*Record, error) bool) {
 		defer s.enter(Stopped)
+		from.Events = 0 // its consumer leaves these out
 		s.acks.begin(from)
 		s.acks.setDurable(from)
-		run := session{s: s, pos: from, yield: func(r *Record) bool { return yield(r, nil) }}
+		run := session{s: s, pos: from, consumer: c, yield: func(r *Record) bool { return yield(r, nil) }}
+		if c == nil {
+			run.consumer = nobody{}
+		}
+		heeding, stop := context.WithCancel(ctx)
+		var side sync.WaitGroup
+		side.Go(func() { s.heed(heeding, run.consumer) })
+		defer side.Wait()
+		defer stop()
 		tries, stuck := 0, 0
 		for {
 			before := run.pos
@@ -257,15 +247,14 @@ func (n *session) wait(ctx context.Context, err error, tries int) bool {
 	}
 	pause := max(time.Duration(rand.Int64N(int64(limit)+1)), 10*time.Millisecond)
 	n.s.report(err, pause)
-	for end := time.Now().Add(pause); ; {
-		if !n.tell(Detached, time.Now()) {
+	kind := Detached
+	for end := time.Now().Add(pause); ; kind = Woken {
+		if !n.tell(kind, time.Now()) {
 			return false
 		}
 		until := end
-		if cfg.Wake != nil {
-			if at := cfg.Wake(); !at.IsZero() && at.Before(end) {
-				until = at
-			}
+		if at := n.consumer.NextWake(); !at.IsZero() && at.Before(end) {
+			until = at
 		}
 		timer := time.NewTimer(time.Until(until))
 		select {
@@ -280,10 +269,10 @@ func (n *session) wait(ctx context.Context, err error, tries int) bool {
 	}
 }
 
-// tell hands out a record that is about the link, to a consumer that wants to
-// know.
+// tell hands out a record that is about the link, to a consumer that wants more
+// than commands.
 func (n *session) tell(kind Kind, at time.Time) bool {
-	if n.s.cfg.Wake == nil {
+	if n.consumer == (nobody{}) {
 		return true
 	}
 	return n.yield(&Record{Kind: kind, DB: n.pos.DB, ReplID: n.pos.ReplID, Offset: n.pos.Offset, Time: at})
@@ -293,7 +282,10 @@ func (n *session) tell(kind Kind, at time.Time) bool {
 func (s *Replica) report(err error, pause time.Duration) {
 	level := slog.LevelWarn
 	var refused *ServerError
-	if errors.As(err, &refused) && !isPassing(err) {
+	switch {
+	case err == errLacksKeys:
+		level = slog.LevelInfo
+	case errors.As(err, &refused) && !isPassing(err):
 		level = slog.LevelError // likely someone has to act
 	}
 	s.mu.Lock()
@@ -317,7 +309,7 @@ type session struct {
 	pos    Position // where to resume
 	giveUp bool     // pos cannot be resumed at: ask for a full resync
 
-	mirrored bool // the consumer has had all keys
+	consumer Consumer
 	yield    func(*Record) bool
 
 	since  time.Time // when the stream of the last connection began; zero: it did not
@@ -350,7 +342,7 @@ func (n *session) attach(ctx context.Context) error {
 	defer l.close()
 	defer context.AfterFunc(ctx, l.close)()
 
-	wantKeys := s.cfg.Snapshot()
+	wantKeys := n.consumer.WantsKeys()
 	if err := l.greet(&s.cfg, wantKeys); err != nil {
 		return err
 	}
@@ -360,10 +352,7 @@ func (n *session) attach(ctx context.Context) error {
 // missing returns a snapshot for a session that resumes without one, if the
 // consumer needs it.
 func (n *session) missing(ctx context.Context) (*sideSnapshot, error) {
-	if n.s.stale.Swap(false) {
-		n.mirrored = false
-	}
-	if n.mirrored || n.pos.IsZero() || n.giveUp || !n.s.cfg.Mirror() {
+	if n.pos.IsZero() || n.giveUp || !n.consumer.LacksKeys() {
 		return nil, nil
 	}
 	n.s.enter(Syncing)
@@ -451,7 +440,6 @@ func (n *session) fullResync(l *link, a *attachment, wantKeys bool) error {
 		return err
 	}
 	n.spoiled(keys, parsed)
-	n.mirrored = wantKeys
 	from := n.pos
 	n.pos, n.full, n.giveUp = a.pos, true, false
 	s.acks.begin(a.pos)
@@ -520,9 +508,12 @@ func (n *session) stream(l *link, a attachment, side *sideSnapshot) error {
 		defer s.watchBacklog()()
 	}
 	defer s.current.set(l)()
-	l.wake = s.cfg.Wake
+	l.wake = n.consumer.NextWake
 	if !n.tell(Attached, time.Now()) {
 		return errStop
+	}
+	if side == nil && n.consumer.LacksKeys() { // since the snapshot began, or with no snapshot at all
+		return errLacksKeys
 	}
 	for {
 		if due, err := side.due(n.pos); err != nil {
@@ -536,8 +527,11 @@ func (n *session) stream(l *link, a attachment, side *sideSnapshot) error {
 		}
 		rec, err := d.next()
 		if err == errWake {
-			if !n.yield(&Record{Kind: Heartbeat, DB: d.db, ReplID: n.pos.ReplID, Offset: d.offset(), Time: time.Now(), Idle: l.idle}) {
+			if !n.yield(&Record{Kind: Woken, DB: d.db, ReplID: n.pos.ReplID, Offset: d.offset(), Time: time.Now(), Idle: l.idle}) {
 				return errStop
+			}
+			if side == nil && n.consumer.LacksKeys() {
+				return errLacksKeys
 			}
 			continue
 		}

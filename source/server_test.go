@@ -16,8 +16,6 @@ import (
 // some are servers of each kind, for what is slow.
 var some = []string{"redis-6.0", "redis-7.0", "redis-8.6", "valkey-9.1"}
 
-func wantKeys() bool { return true }
-
 // send sends commands in one go, and checks that each is answered without an error.
 func send(t testing.TB, c *servers.Client, commands ...[]string) {
 	t.Helper()
@@ -156,7 +154,7 @@ func TestSnapshot(t *testing.T) {
 		want := fill(t, srv, c)
 		for _, way := range []struct{ diskless, delay string }{{"no", "0"}, {"yes", "0"}, {"yes", "1"}} {
 			send(t, c, words("CONFIG SET repl-diskless-sync "+way.diskless), words("CONFIG SET repl-diskless-sync-delay "+way.delay))
-			f := follow(t, source.Config{URL: url(srv), Snapshot: wantKeys}, source.Position{})
+			f := follow(t, source.Config{URL: url(srv)}, source.Position{}, wantsKeys)
 			f.kind(source.SnapshotBegin)
 			end := f.kind(source.SnapshotEnd)
 			keys := f.all(source.Key)
@@ -240,8 +238,8 @@ func TestChunks(t *testing.T) {
 		for _, n := range []int{1, 7} {
 			p := redistest.StartProxy(t, srv.Addr)
 			p.Chunk(n)
-			plain := follow(t, source.Config{URL: url(srv), Snapshot: wantKeys}, source.Position{})
-			f := follow(t, source.Config{URL: "redis://" + p.Addr, Snapshot: wantKeys}, source.Position{})
+			plain := follow(t, source.Config{URL: url(srv)}, source.Position{}, wantsKeys)
+			f := follow(t, source.Config{URL: "redis://" + p.Addr}, source.Position{}, wantsKeys)
 			plain.attached(1)
 			f.attached(1)
 			for i := range 100 {

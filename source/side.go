@@ -100,7 +100,6 @@ func (n *session) load(side *sideSnapshot) error {
 		return fmt.Errorf("read the snapshot: %w", side.p.err)
 	}
 	n.spoiled(keys, parsed)
-	n.mirrored = true
 	s.cfg.Logger.Info("snapshot read", "server", s.addr.text, "position", side.pos.String(), "keys", keys, "bytes", side.p.n, "took", time.Since(began).Round(time.Millisecond))
 	rec = Record{Kind: SnapshotEnd, Side: true, RDB: rd, ReplID: side.pos.ReplID, Offset: side.pos.Offset, Time: time.Now(), Pos: n.pos, Broken: parsed != io.EOF}
 	if !n.yield(&rec) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -21,7 +22,7 @@ func TestMirrorSnapshot(t *testing.T) {
 		redistest.Do(t, srv, "SET", "n", "0")
 		first := newReplica(t, source.Config{URL: "redis://" + srv.Addr})
 		var pos source.Position
-		for rec := range first.Records(t.Context(), source.Position{}) {
+		for rec := range first.Records(t.Context(), source.Position{}, nil) {
 			if rec.Kind == source.SnapshotEnd {
 				pos = rec.Pos
 				break
@@ -45,9 +46,10 @@ func TestMirrorSnapshot(t *testing.T) {
 			}
 			loaded <- n
 		}()
-		second := newReplica(t, source.Config{URL: "redis://" + srv.Addr, Mirror: func() bool { return true }})
+		second := newReplica(t, source.Config{URL: "redis://" + srv.Addr})
+		lacks := true
 		commands, at := 0, -1
-		for rec := range second.Records(t.Context(), pos) {
+		for rec := range second.Records(t.Context(), pos, wants{lacks: func() bool { return lacks }}) {
 			switch rec.Kind {
 			case source.Command:
 				commands++
@@ -64,6 +66,7 @@ func TestMirrorSnapshot(t *testing.T) {
 				}
 				at = commands
 			case source.SnapshotEnd:
+				lacks = false
 				if !rec.Side || rec.Gap || rec.Broken || rec.Pos.IsZero() {
 					t.Errorf("end of the snapshot: %+v", rec)
 				}
@@ -82,23 +85,25 @@ func TestMirrorSnapshot(t *testing.T) {
 	})
 }
 
-// Refresh brings the keys again, and loses no command.
-func TestRefresh(t *testing.T) {
+// A consumer that comes to lack keys is handed them, and misses no command.
+func TestLacksKeys(t *testing.T) {
 	srv := redistest.Start(t, "redis-7.0")
-	mirror := false
-	s := newReplica(t, source.Config{URL: "redis://" + srv.Addr, Mirror: func() bool { return mirror }})
+	var lacks atomic.Bool
+	c := wants{lacks: lacks.Load, changed: make(chan struct{}, 1)}
+	s := newReplica(t, source.Config{URL: "redis://" + srv.Addr})
 	var got []string
-	for rec := range s.Records(t.Context(), source.Position{}) {
+	for rec := range s.Records(t.Context(), source.Position{}, c) {
 		switch rec.Kind {
 		case source.SnapshotEnd:
+			lacks.Store(false)
 			if !rec.Side {
 				redistest.Do(t, srv, "SET", "a", "1")
 			}
 		case source.Command:
 			got = append(got, string(rec.Args[2]))
 			if len(got) == 1 {
-				mirror = true
-				s.Refresh()
+				lacks.Store(true)
+				c.changed <- struct{}{}
 				redistest.Do(t, srv, "SET", "a", "2")
 			}
 		case source.Key:
@@ -118,13 +123,13 @@ func TestRefresh(t *testing.T) {
 func TestWake(t *testing.T) {
 	srv := redistest.Start(t, "redis-7.0", "--repl-ping-replica-period", "3600")
 	var next time.Time
-	s := newReplica(t, source.Config{URL: "redis://" + srv.Addr, Timeout: 2 * time.Second, Wake: func() time.Time { return next }})
+	s := newReplica(t, source.Config{URL: "redis://" + srv.Addr, Timeout: 2 * time.Second})
 	woken, attached := 0, 0
-	for rec := range s.Records(t.Context(), source.Position{}) {
+	for rec := range s.Records(t.Context(), source.Position{}, wants{wake: func() time.Time { return next }}) {
 		if rec.Kind == source.SnapshotEnd {
 			attached++
 		}
-		if rec.Kind == source.Heartbeat && rec.Pos.IsZero() {
+		if rec.Kind == source.Woken {
 			woken++
 			if rec.Time.Before(next) {
 				t.Errorf("woken at %v, %v before time", rec.Time, next.Sub(rec.Time))
@@ -147,32 +152,33 @@ func TestLinkIsTold(t *testing.T) {
 	proxy := redistest.StartProxy(t, srv.Addr)
 	s := newReplica(t, source.Config{
 		URL: "redis://" + proxy.Addr, MinBackoff: 200 * time.Millisecond, MaxBackoff: 200 * time.Millisecond,
-		Wake: func() time.Time { return time.Now().Add(30 * time.Millisecond) },
 	})
+	c := wants{wake: func() time.Time { return time.Now().Add(30 * time.Millisecond) }}
 	detached, cuts := 0, 0
 	limit := time.Now().Add(patience)
 	var kinds []source.Kind
-	for rec := range s.Records(t.Context(), source.Position{}) {
-		if len(kinds) == 0 || kinds[len(kinds)-1] != rec.Kind {
+	for rec := range s.Records(t.Context(), source.Position{}, c) {
+		waiting := s.Status().State == source.Waiting
+		if len(kinds) == 0 || kinds[len(kinds)-1] != rec.Kind && !(rec.Kind == source.Woken && waiting) {
 			kinds = append(kinds, rec.Kind)
 		}
 		switch {
 		case time.Now().After(limit):
 			t.Fatalf("kinds %v, %d times detached", kinds, detached)
-		case rec.Kind == source.Heartbeat && rec.Idle && cuts == 0:
+		case rec.Kind == source.Woken && rec.Idle && cuts == 0:
 			cuts++
 			proxy.Refuse()
 			proxy.Cut()
-		case rec.Kind == source.Detached:
+		case rec.Kind == source.Detached || rec.Kind == source.Woken && waiting:
 			if detached++; detached == 10 {
 				proxy.Admit()
 			}
 		}
-		if rec.Kind == source.Heartbeat && detached > 0 {
+		if rec.Kind == source.Woken && !waiting && detached > 0 {
 			break
 		}
 	}
-	want := []source.Kind{source.SnapshotBegin, source.SnapshotEnd, source.Attached, source.Heartbeat, source.Detached, source.Attached, source.Heartbeat}
+	want := []source.Kind{source.SnapshotBegin, source.SnapshotEnd, source.Attached, source.Woken, source.Detached, source.Attached, source.Woken}
 	if !slices.Equal(kinds, want) || detached < 10 {
 		t.Errorf("kinds %v, want %v; %d times detached", kinds, want, detached)
 	}

@@ -121,7 +121,7 @@ func readManifest(path string) ([]string, error) {
 
 // Records implements Source. It ends with the recordings; bytes that are not
 // what they should be are an error with their place.
-func (s *Stream) Records(ctx context.Context, _ Position) iter.Seq2[*Record, error] {
+func (s *Stream) Records(ctx context.Context, _ Position, _ Consumer) iter.Seq2[*Record, error] {
 	return func(yield func(*Record, error) bool) {
 		p := player{pos: Position{ReplID: "recording"}, began: time.Now(), offset: &s.offset}
 		p.yield = func(r *Record) bool { return ctx.Err() == nil && yield(r, nil) }

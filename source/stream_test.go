@@ -20,7 +20,7 @@ import (
 // played returns "db words" of each command and "db key" of each key.
 func played(t *testing.T, s source.Source) (got []string, last source.Position, err error) {
 	t.Helper()
-	for rec, err := range s.Records(t.Context(), source.Position{}) {
+	for rec, err := range s.Records(t.Context(), source.Position{}, nil) {
 		if err != nil {
 			return got, last, err
 		}
@@ -85,7 +85,7 @@ func TestOpenStreamAppendOnly(t *testing.T) {
 			if last.DB != 3 || last.Offset < 100 {
 				t.Errorf("last position %v", last)
 			}
-			for rec := range s.Records(t.Context(), source.Position{}) {
+			for rec := range s.Records(t.Context(), source.Position{}, nil) {
 				if rec.Time.Before(began) || rec.Time.After(time.Now()) {
 					t.Errorf("a record of %v, played at %v", rec.Time, time.Now())
 				}
@@ -108,7 +108,7 @@ func awaitRewrite(t *testing.T, info func() string) {
 func TestStreamAnnotations(t *testing.T) {
 	in := "#TS:1700000000\r\n" + string(resp.AppendCommand(nil, "SET", "a", "1")) + "#TS:1700000100.25\r\n" + string(resp.AppendCommand(nil, "SET", "a", "2")) + "#TS:1700000200\r\n"
 	var got []int64
-	for rec, err := range source.NewStream(strings.NewReader(in), "x").Records(t.Context(), source.Position{}) {
+	for rec, err := range source.NewStream(strings.NewReader(in), "x").Records(t.Context(), source.Position{}, nil) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -210,13 +210,13 @@ func TestStreamSeveral(t *testing.T) {
 		t.Errorf("last position %v, want offset %d", last, want)
 	}
 	n := 0
-	for range s.Records(t.Context(), source.Position{}) {
+	for range s.Records(t.Context(), source.Position{}, nil) {
 		n++
 		break
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	for range s.Records(ctx, source.Position{}) {
+	for range s.Records(ctx, source.Position{}, nil) {
 		n++
 	}
 	if n != 1 {

@@ -16,6 +16,7 @@ import (
 
 	"triggerd/actions"
 	"triggerd/internal/event"
+	"triggerd/internal/firing"
 )
 
 // Secret is what the action under test must be given wherever its kind takes a
@@ -97,7 +98,7 @@ func concurrent(t *testing.T, a actions.Action) {
 		wg.Go(func() {
 			for i := range 4 {
 				f := Firing()
-				f.ID += fmt.Sprintf("-%d-%d", g, i)
+				f.ID += firing.ID(fmt.Sprintf("-%d-%d", g, i))
 				if _, err := a.Do(t.Context(), f); err != nil {
 					t.Errorf("Do: %v", err)
 				}

@@ -40,7 +40,7 @@ func newCommands(n, group int, key func(int) string) *commands {
 
 const value = "a value as long as those of many, a hundred bytes or so, so that a firing takes what one usually does"
 
-func (c *commands) Records(ctx context.Context, _ source.Position) iter.Seq2[*source.Record, error] {
+func (c *commands) Records(ctx context.Context, _ source.Position, _ source.Consumer) iter.Seq2[*source.Record, error] {
 	return func(yield func(*source.Record, error) bool) {
 		args := [][]byte{[]byte("SET"), nil, []byte(value), nil}
 		for i := 1; i <= c.n && ctx.Err() == nil; i++ {

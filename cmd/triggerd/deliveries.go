@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"triggerd/engine"
+	"triggerd/internal/admin"
 	"triggerd/internal/web"
 )
 
@@ -151,7 +151,7 @@ func (c *client) deliveriesShow() *cobra.Command {
   triggerd deliveries show 'da3e73…:116/0:sold-out/webhook'`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var d engine.Delivery
+			var d admin.Delivery
 			out := cmd.OutOrStdout()
 			printed, err := c.do(cmd.Context(), "GET", "/api/v1/deliveries/"+url.PathEscape(args[0]), nil, nil, &d, out)
 			if err != nil || printed {

@@ -211,12 +211,11 @@ func (d *demo) live(ctx context.Context, set *rules.Set, srv *servers.Server) er
 		return err
 	}
 	defer client.Close()
-	var e *engine.Engine
-	src, err := source.NewReplica(forEngine(&e, source.Config{URL: "redis://" + srv.Addr, FailFirst: true}))
+	src, err := source.NewReplica(source.Config{URL: "redis://" + srv.Addr, FailFirst: true})
 	if err != nil {
 		return err
 	}
-	e, err = d.newEngine(engine.Config{Rules: set, Source: src, Start: "live"})
+	e, err := d.newEngine(engine.Config{Rules: set, Source: src, Start: "live"})
 	if err != nil {
 		return err
 	}

@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"triggerd/engine"
+	"triggerd/internal/admin"
 	"triggerd/internal/web"
 )
 
@@ -87,7 +87,7 @@ func (c *client) dlqShow() *cobra.Command {
 			if _, err := parseNumbers(args); err != nil {
 				return err
 			}
-			var d engine.DeadLetter
+			var d admin.DeadLetter
 			out := cmd.OutOrStdout()
 			printed, err := c.do(cmd.Context(), "GET", "/api/v1/dead-letters/"+args[0], nil, nil, &d, out)
 			if err != nil || printed {

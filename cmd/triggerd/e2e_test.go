@@ -508,7 +508,7 @@ func TestDemoRecording(t *testing.T) {
 	}
 	// The writes are made once the replica is attached: nothing is sent before.
 	var live []string
-	for rec := range src.Records(t.Context(), source.Position{}) {
+	for rec := range src.Records(t.Context(), source.Position{}, nil) {
 		switch rec.Kind {
 		case source.SnapshotEnd:
 			for _, w := range demoWrites {
@@ -522,7 +522,7 @@ func TestDemoRecording(t *testing.T) {
 		}
 	}
 	var recorded []string
-	for rec, err := range source.NewStream(bytes.NewReader(recording), "").Records(t.Context(), source.Position{}) {
+	for rec, err := range source.NewStream(bytes.NewReader(recording), "").Records(t.Context(), source.Position{}, nil) {
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -84,12 +84,11 @@ func (o *listenOptions) run(ctx context.Context, args []string, stdout, stderr i
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
-	var e *engine.Engine
-	src, err := source.NewReplica(forEngine(&e, source.Config{URL: url, PsyncCommand: o.psync, FailFirst: true, Logger: log}))
+	src, err := source.NewReplica(source.Config{URL: url, PsyncCommand: o.psync, FailFirst: true, Logger: log})
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
-	e, err = engine.New(engine.Config{Rules: set, Source: src, Start: "live", Actions: actions, Logger: log})
+	e, err := engine.New(engine.Config{Rules: set, Source: src, Start: "live", Actions: actions, Logger: log})
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}

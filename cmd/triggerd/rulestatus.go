@@ -11,12 +11,12 @@ import (
 	"strings"
 	"time"
 
-	"triggerd/engine"
+	"triggerd/internal/admin"
 )
 
 // ruleStatus shows what one rule counts and waits for.
 func (c *client) ruleStatus(ctx context.Context, out io.Writer, rule string) error {
-	var d engine.RuleDetail
+	var d admin.RuleDetail
 	printed, err := c.do(ctx, "GET", "/api/v1/rules/"+url.PathEscape(rule), nil, nil, &d, out)
 	if err != nil || printed {
 		return err
@@ -24,7 +24,7 @@ func (c *client) ruleStatus(ctx context.Context, out io.Writer, rule string) err
 	return showRuleDetail(out, &d, time.Now())
 }
 
-func showRuleDetail(out io.Writer, d *engine.RuleDetail, now time.Time) error {
+func showRuleDetail(out io.Writer, d *admin.RuleDetail, now time.Time) error {
 	say := func(what, format string, args ...any) {
 		fmt.Fprintf(out, "%-10s %s\n", what, clean(fmt.Sprintf(format, args...)))
 	}
@@ -47,7 +47,7 @@ func showRuleDetail(out io.Writer, d *engine.RuleDetail, now time.Time) error {
 	return showRuleTables(out, d, now)
 }
 
-func showRuleTables(out io.Writer, d *engine.RuleDetail, now time.Time) error {
+func showRuleTables(out io.Writer, d *admin.RuleDetail, now time.Time) error {
 	if len(d.Timers) > 0 {
 		fmt.Fprintln(out)
 		t := newTable(out, "TIMER", "BY", "DUE", "MATCHES")

@@ -107,15 +107,14 @@ func (o *runOptions) run(cmd *cobra.Command, _ []string) error {
 	}
 	defer st.Close()
 
-	var e *engine.Engine
-	src, err := source.NewReplica(forEngine(&e, source.Config{
+	src, err := source.NewReplica(source.Config{
 		URL: sourceURL(o.source, set), Ack: source.AckPolicy(set.Source.Ack), PsyncCommand: set.Source.PsyncCommand,
 		BacklogInterval: 10 * time.Second, Logger: log,
-	}))
+	})
 	if err != nil {
 		return badConfig(err)
 	}
-	e, err = engine.New(engine.Config{
+	e, err := engine.New(engine.Config{
 		Rules: set, Source: src, Store: st, Start: set.Source.Start, MaxMirror: set.Source.MaxMirror,
 		Actions: o.actions(log), CheckpointInterval: checkpointInterval(set), Logger: log,
 	})
@@ -146,7 +145,7 @@ func (o *runOptions) newServer(set *rules.Set, e *engine.Engine, log *slog.Logge
 	}
 	return web.New(web.Config{
 		Listen: listen, Token: cmp.Or(os.Getenv("TRIGGERD_TOKEN"), set.HTTP.Token),
-		Engine: e, Version: versionString(), Pprof: o.pprof, Logger: log,
+		Daemon: e, Metrics: metricsHandler(e.Collector()), Version: versionString(), Pprof: o.pprof, Logger: log,
 	})
 }
 
@@ -176,15 +175,6 @@ func (o *runOptions) actions(log *slog.Logger) engine.ActionOptions {
 
 func (o *runOptions) load(log *slog.Logger) (*rules.Set, error) {
 	return engine.LoadRules(o.config, o.actions(log))
-}
-
-// forEngine completes the configuration of the source that an engine, which is
-// made after it, will read.
-func forEngine(e **engine.Engine, cfg source.Config) source.Config {
-	cfg.Snapshot = func() bool { return (*e).WantsSnapshot() }
-	cfg.Mirror = func() bool { return (*e).LacksMirror() }
-	cfg.Wake = func() time.Time { return (*e).Wake() }
-	return cfg
 }
 
 // sourceURL returns the server's URL from the first place that has one.

@@ -15,7 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"triggerd/engine"
+	"triggerd/internal/admin"
 	"triggerd/internal/web"
 )
 
@@ -106,24 +106,13 @@ func (c *client) watch(ctx context.Context, out io.Writer, show func(context.Con
 }
 
 func showStatus(out io.Writer, s *web.Status) {
-	src := &s.Source
 	say := func(what, format string, args ...any) {
 		fmt.Fprintf(out, "%-8s %s\n", what, clean(fmt.Sprintf(format, args...)))
 	}
 	say("triggerd", "%s, up %s", s.Version, span(s.At.Sub(s.Started)))
 	say("ready", "%s", s.Ready)
-	say("source", "%s, %s for %s, %s", src.Server, src.State, ago(src.Since, s.At), lastData(src, s.At))
-	if src.Saved == "" {
-		say("", "offset %d, nothing is saved yet", src.Offset)
-	} else {
-		say("", "offset %d, saved %d (%s behind)", src.Offset, src.SavedOffset, size(src.LagBytes))
-	}
-	if src.BacklogBytes > 0 {
-		say("", "the server keeps %s of its stream, %s", size(src.BacklogBytes), headroom(src))
-	}
-	say("", "%s and %s, %s", plural(int(src.FullResyncs), "full resync"), plural(int(src.PartialResyncs), "partial resync"), plural(int(src.Gaps), "gap"))
-	if src.LastError != "" {
-		say("", "last error: %s", src.LastError)
+	for i := range s.Streams {
+		showStream(say, &s.Streams[i], s)
 	}
 	n := &s.Counts
 	say("counts", "%d events, %d matches, %d firings, %d delivered, %d given up, %d dropped", n.Events, n.Matches, n.Firings, n.Delivered, n.GivenUp, n.Dropped)
@@ -156,7 +145,29 @@ func showStatus(out io.Writer, s *web.Status) {
 	}
 }
 
-func lastData(src *engine.SourceStatus, now time.Time) string {
+// showStream says how one stream is doing. Its name is told where there are
+// several.
+func showStream(say func(what, format string, args ...any), src *admin.StreamStatus, s *web.Status) {
+	name := ""
+	if len(s.Streams) > 1 {
+		name = src.Name + ": "
+	}
+	say("source", "%s%s, %s for %s, %s", name, src.Server, src.State, ago(src.Since, s.At), lastData(src, s.At))
+	saved := "nothing is saved yet"
+	if src.Saved != "" {
+		saved = fmt.Sprintf("saved %d (%s behind)", src.SavedOffset, size(src.LagBytes))
+	}
+	say("", "received %d, handled %d, %s", src.ReceivedOffset, src.HandledOffset, saved)
+	if src.BacklogBytes > 0 {
+		say("", "the server keeps %s of its stream, %s", size(src.BacklogBytes), headroom(src))
+	}
+	say("", "%s and %s, %s", plural(int(src.FullResyncs), "full resync"), plural(int(src.PartialResyncs), "partial resync"), plural(int(src.Gaps), "gap"))
+	if src.LastError != "" {
+		say("", "last error: %s", src.LastError)
+	}
+}
+
+func lastData(src *admin.StreamStatus, now time.Time) string {
 	if src.LastData.IsZero() {
 		return "nothing received yet"
 	}
@@ -187,7 +198,7 @@ func showActions(out io.Writer, s *web.Status) error {
 }
 
 // lastError is shown as long as nothing has succeeded since.
-func lastError(a *engine.ActionStatus, now time.Time) string {
+func lastError(a *admin.ActionStatus, now time.Time) string {
 	if a.LastError == "" || a.LastSuccess.After(a.LastErrorAt) {
 		return ""
 	}
@@ -199,7 +210,7 @@ func count(n int64) string { return strconv.FormatInt(n, 10) }
 func showRules(out io.Writer, s *web.Status, all bool) error {
 	shown := s.Rules
 	if !all {
-		shown = slices.DeleteFunc(slices.Clone(shown), func(r engine.RuleStatus) bool {
+		shown = slices.DeleteFunc(slices.Clone(shown), func(r admin.RuleStatus) bool {
 			return r.Matches == 0 && r.ConditionErrors == 0 && r.PausedSince.IsZero()
 		})
 	}
@@ -225,14 +236,14 @@ func showRules(out io.Writer, s *web.Status, all bool) error {
 }
 
 // suppressed is how much a rule's time fields held back.
-func suppressed(r *engine.RuleStatus) (n int64) {
+func suppressed(r *admin.RuleStatus) (n int64) {
 	for _, by := range r.Suppressed {
 		n += by
 	}
 	return n
 }
 
-func ruleState(r *engine.RuleStatus, now time.Time) string {
+func ruleState(r *admin.RuleStatus, now time.Time) string {
 	switch {
 	case !r.Enabled:
 		return "disabled"
@@ -245,7 +256,7 @@ func ruleState(r *engine.RuleStatus, now time.Time) string {
 }
 
 // headroom says how long triggerd may be away.
-func headroom(src *engine.SourceStatus) string {
+func headroom(src *admin.StreamStatus) string {
 	if src.BacklogSeconds == nil {
 		return "and nothing is written to it"
 	}

@@ -49,6 +49,7 @@ const (
 	CauseCommand Cause = "command"
 	CauseExpired Cause = "expired" // its deadline had passed
 	CauseDeleted Cause = "deleted" // by a client, or evicted: no stream tells these two apart
+	CauseTrimmed Cause = "trimmed" // the node gave its slot away, or emptied it
 	CauseUnknown Cause = "unknown"
 )
 

@@ -237,16 +237,24 @@ func startDifferential(t *testing.T, srv *servers.Server, prepare ...func(*keysp
 	return d
 }
 
+// keysToo is a consumer that wants the keys of a snapshot, too.
+type keysToo struct{}
+
+func (keysToo) WantsKeys() bool          { return true }
+func (keysToo) LacksKeys() bool          { return false }
+func (keysToo) NextWake() time.Time      { return time.Time{} }
+func (keysToo) Changed() <-chan struct{} { return nil }
+
 // follow makes events of the stream until it has seen the last key.
 func (d *differential) follow(ctx context.Context, attached chan bool) {
-	src, err := source.NewReplica(source.Config{URL: "redis://" + d.srv.Addr, Snapshot: func() bool { return true }})
+	src, err := source.NewReplica(source.Config{URL: "redis://" + d.srv.Addr})
 	if err != nil {
 		d.t.Error(err)
 		return
 	}
 	var ours []string
 	var events []event.Event
-	for rec, err := range src.Records(ctx, source.Position{}) {
+	for rec, err := range src.Records(ctx, source.Position{}, keysToo{}) {
 		if err != nil {
 			d.t.Error(err)
 			return

@@ -139,6 +139,15 @@
 //   - ZREMRANGEBYLEX, and ZRANGESTORE BYLEX, of members whose scores differ
 //     depends on the server's encoding; the value is not known afterwards.
 //
+// # Slots
+//
+// TRIMSLOTS of Redis and CLUSTER FLUSHSLOT of Valkey name slots, and the server
+// drops all keys in them: each that is mirrored and there is a "del" with
+// CauseTrimmed, as Valkey announces it (Redis announces nothing), in the order
+// of databases and names; others are as they were. It takes one pass over the
+// mirror's keys. The events come in steps, see Rest, so that a node which gives
+// away millions of keys does not have the events of all in memory.
+//
 // # Commands the package does not know
 //
 // A module's command, and a write command of a server for which nothing is

@@ -128,3 +128,6 @@ func recounted(c collection) collection {
 
 // Scheduled is how many places the schedule has.
 func (in *Interpreter) Scheduled() int { return len(in.mirror.due) }
+
+// SlotOf is the slot of a key.
+func SlotOf(key string) int { return slotOf(key) }

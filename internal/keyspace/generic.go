@@ -59,7 +59,7 @@ func (mi *mirror) trackKeys(in *Interpreter, m *maker, id ID, p plan) bool {
 		mi.flushed = true
 	case cmdTrimslots, cmdClusterFlushslot:
 		in.stateless(m, id, p)
-		mi.loseDatabases()
+		mi.trimSlots(m, id)
 	default:
 		return false
 	}

@@ -171,8 +171,12 @@ func (in *Interpreter) Stats() Stats {
 
 // Command appends the events of a command to dst, in the order in which the
 // server announces them. They borrow the command's bytes. A command with too
-// few arguments gives what is known of it and is counted.
+// few arguments gives what is known of it and is counted. Rest gives those of
+// which there are too many at once.
 func (in *Interpreter) Command(dst []event.Event, c *Command) []event.Event {
+	if in.mirror != nil && in.mirror.trim != nil {
+		in.abandonRest()
+	}
 	in.stats.Commands++
 	if len(c.Args) == 0 || len(c.Args[0]) == 0 { // no server sends it, and no event would have a name
 		in.stats.Malformed++
@@ -228,6 +232,7 @@ type maker struct {
 	c         *Command
 	args      [][]byte
 	base      int // events in dst that are not ours
+	number    int // of ours that were in an earlier dst
 	command   string
 	cause     event.Cause
 	origin    event.Origin
@@ -254,7 +259,7 @@ func (m *maker) emitKey(key []byte, db int, name, typ string) {
 	m.dst = append(m.dst, event.Event{
 		Name: name, Origin: m.origin, Cause: m.cause,
 		DB: db, Key: key, Type: typ, Command: m.command, Args: c.Args[1:len(c.Args):len(c.Args)],
-		Time: c.Time, Bytes: c.Bytes, ReplID: c.ReplID, Offset: c.Offset, Index: len(m.dst) - m.base, Tx: c.Tx,
+		Time: c.Time, Bytes: c.Bytes, ReplID: c.ReplID, Offset: c.Offset, Index: m.number + len(m.dst) - m.base, Tx: c.Tx,
 		Source: c.Source,
 	})
 }

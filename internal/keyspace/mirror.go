@@ -143,6 +143,7 @@ type mirror struct {
 	names  [][]byte
 
 	emptied emptied // by the last command that emptied a hash
+	trim    *trim   // that is under way, nil for none
 	due     schedule
 }
 

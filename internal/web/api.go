@@ -10,27 +10,27 @@ import (
 	"strings"
 	"time"
 
-	"triggerd/engine"
+	"triggerd/internal/admin"
 )
 
 // Status is the answer of GET /api/v1/status.
 type Status struct {
 	Version string `json:"version"`
-	*engine.Status
+	*admin.Status
 }
 
 // Deliveries is the answer of GET /api/v1/deliveries. Next, if not 0, is the
 // "before" that goes on with the list.
 type Deliveries struct {
-	Deliveries []engine.Delivery `json:"deliveries"`
-	Next       uint64            `json:"next,omitempty"`
+	Deliveries []admin.Delivery `json:"deliveries"`
+	Next       uint64           `json:"next,omitempty"`
 }
 
 // DeadLetters is the answer of GET /api/v1/dead-letters; Next is as in
 // Deliveries.
 type DeadLetters struct {
-	DeadLetters []engine.DeadLetter `json:"dead_letters"`
-	Next        uint64              `json:"next,omitempty"`
+	DeadLetters []admin.DeadLetter `json:"dead_letters"`
+	Next        uint64             `json:"next,omitempty"`
 }
 
 // Selection is the body of what retries or drops: numbers, or all that the
@@ -72,18 +72,18 @@ func (s *Server) api(mux *http.ServeMux) {
 	mux.HandleFunc("GET /api/v1/dead-letters/export", s.exportDead)
 	mux.HandleFunc("POST /api/v1/dead-letters/retry", s.retryDead)
 	mux.HandleFunc("POST /api/v1/dead-letters/drop", s.dropDead)
-	mux.HandleFunc("POST /api/v1/pause", s.pausing((*engine.Engine).Pause))
-	mux.HandleFunc("POST /api/v1/resume", s.pausing((*engine.Engine).Resume))
+	mux.HandleFunc("POST /api/v1/pause", s.pausing(admin.Daemon.Pause))
+	mux.HandleFunc("POST /api/v1/resume", s.pausing(admin.Daemon.Resume))
 }
 
 func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
-	st, err := s.cfg.Engine.Status()
+	st, err := s.cfg.Daemon.Status()
 	s.answer(w, Status{s.cfg.Version, st}, 0, err)
 }
 
 // rule answers with what a rule counts and waits for.
 func (s *Server) rule(w http.ResponseWriter, r *http.Request) {
-	d, err := s.cfg.Engine.InspectRule(r.PathValue("name"), maxInspected)
+	d, err := s.cfg.Daemon.InspectRule(r.PathValue("name"), maxInspected)
 	s.answer(w, d, 0, err)
 }
 
@@ -96,18 +96,18 @@ func (s *Server) deliveries(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, http.StatusBadRequest, err)
 		return
 	}
-	list := s.cfg.Engine.Pending
+	list := s.cfg.Daemon.Pending
 	switch state := r.URL.Query().Get("state"); state {
 	case "", "pending":
 	case "delivered":
-		list = s.cfg.Engine.Delivered
+		list = s.cfg.Daemon.Delivered
 	default:
 		s.fail(w, http.StatusBadRequest, fmt.Errorf("state is pending or delivered, not %q; what was given up is under dead-letters", state))
 		return
 	}
 	found, next, err := list(q)
 	if found == nil {
-		found = []engine.Delivery{}
+		found = []admin.Delivery{}
 	}
 	s.answer(w, Deliveries{found, next}, 0, err)
 }
@@ -118,7 +118,7 @@ func (s *Server) delivery(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		ref = ""
 	}
-	d, err := s.cfg.Engine.Delivery(number, ref)
+	d, err := s.cfg.Daemon.Delivery(number, ref)
 	s.answer(w, d, 0, err)
 }
 
@@ -132,13 +132,13 @@ func (s *Server) retryDeliveries(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if len(sel.Numbers) == 0 {
-		n, err := s.cfg.Engine.RetryNow(fullName(sel.Action), 0)
+		n, err := s.cfg.Daemon.RetryNow(fullName(sel.Action), 0)
 		s.answer(w, Done{Count: n}, n, err)
 		return
 	}
 	n := 0
 	for _, number := range sel.Numbers {
-		if _, err := s.cfg.Engine.RetryNow("", number); err != nil {
+		if _, err := s.cfg.Daemon.RetryNow("", number); err != nil {
 			s.answer(w, nil, n, err)
 			return
 		}
@@ -153,9 +153,9 @@ func (s *Server) deadLetters(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, http.StatusBadRequest, err)
 		return
 	}
-	found, next, err := s.cfg.Engine.DeadLetters(q)
+	found, next, err := s.cfg.Daemon.DeadLetters(q)
 	if found == nil {
-		found = []engine.DeadLetter{}
+		found = []admin.DeadLetter{}
 	}
 	s.answer(w, DeadLetters{found, next}, 0, err)
 }
@@ -166,7 +166,7 @@ func (s *Server) deadLetter(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, http.StatusBadRequest, fmt.Errorf("%q is not the number of a dead letter", r.PathValue("number")))
 		return
 	}
-	d, err := s.cfg.Engine.DeadLetter(number)
+	d, err := s.cfg.Daemon.DeadLetter(number)
 	s.answer(w, d, 0, err)
 }
 
@@ -181,7 +181,7 @@ func (s *Server) exportDead(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	control, out := http.NewResponseController(w), json.NewEncoder(w)
 	n := 0
-	for d, err := range s.cfg.Engine.AllDead(q, true) {
+	for d, err := range s.cfg.Daemon.AllDead(q, true) {
 		if n++; n%100 == 1 {
 			_ = control.SetWriteDeadline(time.Now().Add(writeTimeout)) // as long as it is read; a recorder of a test has none
 		}
@@ -198,18 +198,18 @@ func (s *Server) exportDead(w http.ResponseWriter, r *http.Request) {
 func (s *Server) retryDead(w http.ResponseWriter, r *http.Request) {
 	s.eachDead(w, r, func(sel *Selection) (int, error) {
 		if sel.All {
-			return s.cfg.Engine.RetryAllDead(r.Context(), sel.query())
+			return s.cfg.Daemon.RetryAllDead(r.Context(), sel.query())
 		}
-		return s.cfg.Engine.RetryDead(r.Context(), sel.Numbers...)
+		return s.cfg.Daemon.RetryDead(r.Context(), sel.Numbers...)
 	})
 }
 
 func (s *Server) dropDead(w http.ResponseWriter, r *http.Request) {
 	s.eachDead(w, r, func(sel *Selection) (int, error) {
 		if sel.All {
-			return s.cfg.Engine.DropAllDead(sel.query())
+			return s.cfg.Daemon.DropAllDead(sel.query())
 		}
-		return s.cfg.Engine.DropDead(sel.Numbers...)
+		return s.cfg.Daemon.DropDead(sel.Numbers...)
 	})
 }
 
@@ -227,17 +227,17 @@ func (s *Server) eachDead(w http.ResponseWriter, r *http.Request, do func(*Selec
 	s.answer(w, Done{Count: n}, n, err)
 }
 
-func (sel *Selection) query() engine.Query {
-	return engine.Query{Action: fullName(sel.Action), Rule: sel.Rule, Reason: sel.Reason}
+func (sel *Selection) query() admin.Query {
+	return admin.Query{Action: fullName(sel.Action), Rule: sel.Rule, Reason: sel.Reason}
 }
 
-func (s *Server) pausing(do func(*engine.Engine, string) (string, error)) http.HandlerFunc {
+func (s *Server) pausing(do func(admin.Daemon, string) (string, error)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		var n Name
 		if !s.body(w, r, &n) {
 			return
 		}
-		full, err := do(s.cfg.Engine, n.Name)
+		full, err := do(s.cfg.Daemon, n.Name)
 		s.answer(w, Done{Name: full}, 0, err)
 	}
 }
@@ -253,8 +253,8 @@ func fullName(action string) string {
 const maxLimit = 1000
 
 // query reads what is asked for.
-func query(v url.Values) (engine.Query, error) {
-	q := engine.Query{Action: fullName(v.Get("action")), Rule: v.Get("rule"), Reason: v.Get("reason"), Failing: v.Get("failing") == "1"}
+func query(v url.Values) (admin.Query, error) {
+	q := admin.Query{Action: fullName(v.Get("action")), Rule: v.Get("rule"), Reason: v.Get("reason"), Failing: v.Get("failing") == "1"}
 	for name := range v {
 		switch name {
 		case "action", "rule", "reason", "failing", "state":
@@ -299,9 +299,9 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request, to any) bool {
 func (s *Server) answer(w http.ResponseWriter, v any, count int, err error) {
 	status := http.StatusOK
 	switch {
-	case errors.Is(err, engine.ErrUnknown):
+	case errors.Is(err, admin.ErrUnknown):
 		status = http.StatusNotFound
-	case errors.Is(err, engine.ErrAmbiguous):
+	case errors.Is(err, admin.ErrAmbiguous):
 		status = http.StatusConflict
 	case err != nil:
 		status = http.StatusInternalServerError

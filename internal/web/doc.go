@@ -1,9 +1,9 @@
 // Package web is how a running triggerd is seen and steered: an HTTP server
 // with /healthz, /readyz, /metrics and the API under /api/v1/. What the API
 // takes and returns is told in docs/operations.md; the shapes are those of
-// engine.Status, engine.Delivery and engine.DeadLetter.
+// admin.Status, admin.Delivery and admin.DeadLetter.
 //
-//	srv, err := web.New(web.Config{Listen: "127.0.0.1:9797", Engine: e})
+//	srv, err := web.New(web.Config{Listen: "127.0.0.1:9797", Daemon: daemon})
 //	err = srv.Run(ctx) // until ctx is done
 //
 // # Who may ask

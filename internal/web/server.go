@@ -9,21 +9,17 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"net/netip"
-	"runtime"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
-
-	"triggerd/engine"
+	"triggerd/internal/admin"
 )
 
-// Config configures a Server. Listen and Engine have to be set.
+// Config configures a Server. Listen and Daemon have to be set.
 type Config struct {
 	Listen  string // host:port
 	Token   string // what clients have to show; "": nothing, which only a loopback Listen allows
-	Engine  *engine.Engine
+	Daemon  admin.Daemon
+	Metrics http.Handler // of GET /metrics; nil: there is none
 	Version string       // of triggerd
 	Pprof   bool         // serve /debug/pprof/
 	Logger  *slog.Logger // nil: none
@@ -74,7 +70,9 @@ func (s *Server) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	mux.HandleFunc("GET /readyz", s.ready)
-	mux.Handle("GET /metrics", s.metrics())
+	if s.cfg.Metrics != nil {
+		mux.Handle("GET /metrics", s.cfg.Metrics)
+	}
 	s.api(mux)
 	if s.cfg.Pprof {
 		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
@@ -92,7 +90,7 @@ func (s *Server) routes() http.Handler {
 // ready tells whether triggerd does its work: 503 with the reason if not. The
 // reason names the server, so that it is for those only who may ask the rest.
 func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
-	err := s.cfg.Engine.Ready()
+	err := s.cfg.Daemon.Ready()
 	if err == nil {
 		fmt.Fprintln(w, "ok")
 		return
@@ -101,17 +99,6 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 		err = errors.New("not ready")
 	}
 	http.Error(w, err.Error(), http.StatusServiceUnavailable)
-}
-
-func (s *Server) metrics() http.Handler {
-	reg := prometheus.NewRegistry()
-	info := prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: "triggerd_build_info", Help: "The version of this triggerd, as labels of a 1.",
-		ConstLabels: prometheus.Labels{"version": s.cfg.Version, "goversion": runtime.Version()},
-	})
-	info.Set(1)
-	reg.MustRegister(info, s.cfg.Engine.Collector(), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	return promhttp.HandlerFor(reg, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 20 * time.Second})
 }
 
 // Bounds of a connection.

@@ -16,9 +16,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
 	"github.com/prometheus/client_golang/prometheus/testutil/promlint"
 
 	"triggerd/engine"
+	"triggerd/internal/admin"
 	"triggerd/internal/store"
 	"triggerd/internal/web"
 	"triggerd/source"
@@ -41,7 +44,7 @@ func newFeed() *feed {
 	}}
 }
 
-func (f *feed) Records(ctx context.Context, _ source.Position) iter.Seq2[*source.Record, error] {
+func (f *feed) Records(ctx context.Context, _ source.Position, _ source.Consumer) iter.Seq2[*source.Record, error] {
 	return func(yield func(*source.Record, error) bool) {
 		for {
 			select {
@@ -162,7 +165,7 @@ func start(t *testing.T, st *store.Store, rules string, change func(*web.Config)
 	if d.engine, err = engine.New(engine.Config{Rules: set, Source: d.feed, Store: st, CheckpointInterval: 10 * time.Millisecond}); err != nil {
 		t.Fatal(err)
 	}
-	cfg := web.Config{Listen: "127.0.0.1:0", Engine: d.engine, Version: "1.2.3"}
+	cfg := web.Config{Listen: "127.0.0.1:0", Daemon: d.engine, Metrics: metrics(d.engine), Version: "1.2.3"}
 	if change != nil {
 		change(&cfg)
 	}
@@ -186,6 +189,13 @@ func start(t *testing.T, st *store.Store, rules string, change func(*web.Config)
 	})
 	t.Cleanup(d.stop)
 	return d
+}
+
+// metrics serves an engine's.
+func metrics(e *engine.Engine) http.Handler {
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(e.Collector())
+	return promhttp.HandlerFor(reg, promhttp.HandlerOpts{})
 }
 
 func openStore(t *testing.T) *store.Store {
@@ -262,7 +272,7 @@ func (d *daemon) await(what string, done func(*web.Status) bool) *web.Status {
 	}
 }
 
-func (d *daemon) action(s *web.Status, name string) *engine.ActionStatus {
+func (d *daemon) action(s *web.Status, name string) *admin.ActionStatus {
 	d.t.Helper()
 	for i := range s.Actions {
 		if s.Actions[i].Name == name {
@@ -273,7 +283,7 @@ func (d *daemon) action(s *web.Status, name string) *engine.ActionStatus {
 	return nil
 }
 
-func (d *daemon) rule(s *web.Status, name string) *engine.RuleStatus {
+func (d *daemon) rule(s *web.Status, name string) *admin.RuleStatus {
 	d.t.Helper()
 	for i := range s.Rules {
 		if s.Rules[i].Name == name {
@@ -315,7 +325,7 @@ func TestDeadLetters(t *testing.T) {
 	if len(list.DeadLetters) != 3 || list.Next != 0 {
 		t.Fatalf("second page %+v", list)
 	}
-	var one engine.DeadLetter
+	var one admin.DeadLetter
 	d.ask("GET", fmt.Sprintf("/api/v1/dead-letters/%d", first.Number), "", 200, &one)
 	var shown struct {
 		ID   string
@@ -332,7 +342,7 @@ func TestDeadLetters(t *testing.T) {
 	req, _ := http.NewRequest("GET", d.URL+"/api/v1/dead-letters/export", nil)
 	_, body := d.send(req)
 	for line := range bytes.Lines(body) {
-		var dead engine.DeadLetter
+		var dead admin.DeadLetter
 		if err := json.Unmarshal(line, &dead); err != nil || len(dead.Firing) == 0 {
 			t.Errorf("%v in line %s", err, line)
 		}
@@ -363,7 +373,7 @@ func TestDeadLetters(t *testing.T) {
 	for len(kept.Deliveries) < 4 { // the last of them is written down a moment after it is counted
 		d.ask("GET", "/api/v1/deliveries?state=delivered&rule=stock", "", 200, &kept)
 	}
-	var delivery engine.Delivery
+	var delivery admin.Delivery
 	d.ask("GET", "/api/v1/deliveries/"+strings.ReplaceAll(kept.Deliveries[0].ID, "/", "%2F"), "", 200, &delivery)
 	if delivery.Number != kept.Deliveries[0].Number || delivery.State != "delivered" || delivery.Status != "200" {
 		t.Errorf("by its ID: %+v, want %+v", delivery, kept.Deliveries[0])
@@ -484,15 +494,15 @@ func TestMetrics(t *testing.T) {
 	}
 	text := string(body)
 	for _, want := range []string{
-		`triggerd_build_info{goversion="go`,
-		"triggerd_replication_connected 1",
-		"triggerd_replication_offset_bytes 200",
-		"triggerd_replication_saved_offset_bytes 200",
-		"triggerd_replication_lag_bytes 0",
-		`triggerd_replication_resyncs_total{kind="partial"} 1`,
-		"triggerd_replication_gaps_total 0",
+		`triggerd_replication_connected{stream="standalone"} 1`,
+		`triggerd_replication_offset_bytes{stream="standalone"} 200`,
+		`triggerd_replication_handled_offset_bytes{stream="standalone"} 200`,
+		`triggerd_replication_saved_offset_bytes{stream="standalone"} 200`,
+		`triggerd_replication_lag_bytes{stream="standalone"} 0`,
+		`triggerd_replication_resyncs_total{kind="partial",stream="standalone"} 1`,
+		`triggerd_replication_gaps_total{stream="standalone"} 0`,
 		"triggerd_replication_data_age_seconds",
-		"triggerd_events_total 2",
+		`triggerd_events_total{stream="standalone"} 2`,
 		`triggerd_rule_matches_total{rule="stock"} 2`,
 		`triggerd_rule_firings_total{rule="stock"} 2`,
 		`triggerd_rule_skipped_total{reason="dry_run",rule="crm"} 0`,
@@ -507,7 +517,6 @@ func TestMetrics(t *testing.T) {
 		"triggerd_commit_duration_seconds_count",
 		"triggerd_config_last_reload_successful 1",
 		"triggerd_store_full 0",
-		"go_goroutines",
 	} {
 		if !strings.Contains(text, "\n"+want) {
 			t.Errorf("no line %s in\n%s", want, text)
@@ -670,11 +679,11 @@ func TestNewRefuses(t *testing.T) {
 		"127.0.0.1:9797": true, "localhost:9797": true, "[::1]:9797": true, "127.1.2.3:1": true, "[::ffff:127.0.0.1]:1": true,
 		":9797": false, "0.0.0.0:9797": false, "[::]:9797": false, "10.0.0.7:9797": false, "localhost.example:9797": false, "localhost": false,
 	} {
-		if _, err := web.New(web.Config{Listen: listen, Engine: e}); (err == nil) != want {
+		if _, err := web.New(web.Config{Listen: listen, Daemon: e}); (err == nil) != want {
 			t.Errorf("without a token on %s: %v", listen, err)
 		}
 	}
-	if _, err := web.New(web.Config{Listen: ":9797", Token: "0123456789abcdef", Engine: e}); err != nil {
+	if _, err := web.New(web.Config{Listen: ":9797", Token: "0123456789abcdef", Daemon: e}); err != nil {
 		t.Errorf("with a token: %v", err)
 	}
 }
@@ -718,7 +727,7 @@ func TestBusyPort(t *testing.T) {
 	}
 	log := signal{make(chan string, 100)}
 	addr := other.Addr().String()
-	srv, err := web.New(web.Config{Listen: addr, Engine: e, Logger: slog.New(slog.NewTextHandler(log, nil))})
+	srv, err := web.New(web.Config{Listen: addr, Daemon: e, Logger: slog.New(slog.NewTextHandler(log, nil))})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package engine
+package firing
 
 import (
 	"encoding/binary"
@@ -7,11 +7,10 @@ import (
 	"slices"
 	"time"
 
-	"triggerd/actions"
 	"triggerd/internal/event"
 )
 
-// A job's payload is a firing without its ID, which the store keeps beside it:
+// The stored form of a firing is without its ID, which the store keeps beside it:
 //
 //	version (2) rule action params flags [timing] [event]
 //	timing = status by count first last suppressed items (id params event')… lines (rule count suppressed first last params flag [event'])…
@@ -28,7 +27,8 @@ const (
 	payloadLastEvent             // the event is the last one's of the batch, and not there twice
 )
 
-func appendPayload(dst []byte, f *actions.Firing) []byte {
+// AppendBinary appends a firing's stored form, without its ID.
+func AppendBinary(dst []byte, f *Firing) []byte {
 	dst = slices.Grow(dst, payloadSize(f))
 	dst = append(dst, payloadVersion)
 	dst = appendText(dst, f.Rule)
@@ -50,7 +50,7 @@ func appendPayload(dst []byte, f *actions.Firing) []byte {
 
 // payloadSize is about what the payload of an ordinary firing takes, without
 // the values before and after.
-func payloadSize(f *actions.Firing) int {
+func payloadSize(f *Firing) int {
 	e := f.Event
 	n := 128 + len(f.Rule) + len(f.Action) + len(e.Key) + len(e.ReplID) + len(e.Source) + len(e.Tx.ID)
 	for _, a := range e.Args {
@@ -129,12 +129,13 @@ func appendEvent(dst []byte, e *event.Event) []byte {
 
 var errPayload = errors.New("not a firing")
 
-func parsePayload(id string, b []byte) (*actions.Firing, error) {
+// ParseBinary reads what AppendBinary wrote. The firing owns its bytes.
+func ParseBinary(id ID, b []byte) (*Firing, error) {
 	if len(b) == 0 || b[0] < 1 || b[0] > payloadVersion {
 		return nil, fmt.Errorf("%w of this version", errPayload)
 	}
 	d := &payloadDecoder{rest: b[1:]}
-	f := &actions.Firing{ID: id, Rule: d.text(), Action: d.text(), Params: d.params()}
+	f := &Firing{ID: id, Rule: d.text(), Action: d.text(), Params: d.params()}
 	flags := byte(0)
 	if b[0] > 1 {
 		flags = d.byte()
@@ -154,44 +155,6 @@ func parsePayload(id string, b []byte) (*actions.Firing, error) {
 		return nil, fmt.Errorf("%w: %w", errPayload, d.err)
 	}
 	return f, nil
-}
-
-// A match that a rule with time fields keeps for later is its event, and a
-// version (1) before it: the ID, what the key pattern captures and the source
-// come of the event, of the rule and of the reader again.
-const matchVersion = 1
-
-// appendMatch appends a match in a form that parseMatch reads. The event may be
-// borrowed; its values are cut as those of a firing are.
-func appendMatch(dst []byte, ev *event.Event) []byte {
-	cut := *ev
-	cut.Source = ""
-	cut.Before, cut.After = event.CloneValue(ev.Before, event.DefaultMaxValue), event.CloneValue(ev.After, event.DefaultMaxValue)
-	return event.AppendBinary(append(dst, matchVersion), &cut)
-}
-
-// appendSlimMatch does the same without what may be large: the arguments, the
-// values and what changed in them.
-func appendSlimMatch(dst []byte, ev *event.Event) []byte {
-	slim := *ev
-	slim.Source = ""
-	slim.Args, slim.Changed, slim.Before, slim.After = nil, nil, nil, nil
-	return event.AppendBinary(append(dst, matchVersion), &slim)
-}
-
-var errMatch = errors.New("not a match")
-
-// parseMatch reads what appendMatch or appendSlimMatch wrote. What it returns
-// owns its bytes.
-func parseMatch(b []byte) (*event.Event, error) {
-	if len(b) == 0 || b[0] != matchVersion {
-		return nil, fmt.Errorf("%w of this version", errMatch)
-	}
-	ev, err := event.ParseBinary(b[1:])
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", errMatch, err)
-	}
-	return ev, nil
 }
 
 // payloadDecoder reads one thing after the other. After the first error all

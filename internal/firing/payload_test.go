@@ -1,4 +1,4 @@
-package engine
+package firing
 
 import (
 	"bytes"
@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"triggerd/actions"
 	"triggerd/internal/event"
 )
 
@@ -20,7 +19,7 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 
 var (
 	batchEvent = &event.Event{Name: "set", Key: []byte("k2"), After: event.String([]byte("v\xff")), Time: time.Unix(20, 0)}
-	payloads   = map[string]*actions.Firing{
+	payloads   = map[string]*Firing{
 		"empty": {Event: &event.Event{}},
 		"plain": {ID: "i", Rule: "r", Action: "a", Event: &event.Event{Name: "set", Key: []byte("k\xff"), Args: [][]byte{[]byte("k"), nil}, Offset: -1},
 			Params: map[string]string{"sku": "\x00"}},
@@ -41,7 +40,7 @@ var (
 )
 
 // sameFiring compares what of two firings is delivered.
-func sameFiring(a, b *actions.Firing) bool {
+func sameFiring(a, b *Firing) bool {
 	return a.ID == b.ID && a.Rule == b.Rule && a.Action == b.Action && bytes.Equal(a.AppendJSON(nil), b.AppendJSON(nil)) &&
 		bytes.Equal(event.AppendBinary(nil, a.Event), event.AppendBinary(nil, b.Event))
 }
@@ -67,9 +66,9 @@ func golden(t *testing.T, name string, got []byte) {
 func TestPayload(t *testing.T) {
 	for name, f := range payloads {
 		t.Run(name, func(t *testing.T) {
-			b := appendPayload(nil, f)
+			b := AppendBinary(nil, f)
 			golden(t, "payload-"+name, b)
-			got, err := parsePayload(f.ID, b)
+			got, err := ParseBinary(f.ID, b)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -77,7 +76,7 @@ func TestPayload(t *testing.T) {
 				t.Errorf("%+v, want %+v", got, f)
 			}
 			for n := range len(b) {
-				if got, err := parsePayload("", b[:n]); err == nil {
+				if got, err := ParseBinary("", b[:n]); err == nil {
 					t.Errorf("cut to %d of %d bytes it is %+v", n, len(b), got)
 				}
 			}
@@ -92,11 +91,11 @@ func TestPayloadVersion1(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := parsePayload("i", old)
+	got, err := ParseBinary("i", old)
 	if err != nil || !sameFiring(got, payloads["plain"]) {
 		t.Errorf("%+v, %v; want %+v", got, err, payloads["plain"])
 	}
-	if _, err := parsePayload("i", append([]byte{payloadVersion + 1}, old[1:]...)); err == nil {
+	if _, err := ParseBinary("i", append([]byte{payloadVersion + 1}, old[1:]...)); err == nil {
 		t.Error("a later version is read")
 	}
 }
@@ -104,7 +103,7 @@ func TestPayloadVersion1(t *testing.T) {
 // The event of a batch, up to a MiB of it, is not there twice.
 func TestPayloadOfBatchIsOnce(t *testing.T) {
 	e := &event.Event{Args: [][]byte{make([]byte, 1<<20)}}
-	b := appendPayload(nil, &actions.Firing{Event: e, Timing: event.Timing{Batch: []event.Item{{Event: e}}}})
+	b := AppendBinary(nil, &Firing{Event: e, Timing: event.Timing{Batch: []event.Item{{Event: e}}}})
 	if len(b) > 1<<20+1<<10 {
 		t.Errorf("%d bytes", len(b))
 	}
@@ -114,16 +113,16 @@ func TestPayloadOfBatchIsOnce(t *testing.T) {
 // more memory than what it was read from promises.
 func FuzzPayload(f *testing.F) {
 	for _, p := range payloads {
-		f.Add(appendPayload(nil, p))
+		f.Add(AppendBinary(nil, p))
 	}
 	f.Add([]byte{1, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x0f})
 	f.Add([]byte{payloadVersion, 0, 0, 0, payloadTiming, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0x0f})
 	f.Fuzz(func(t *testing.T, in []byte) {
-		one, err := parsePayload("id", in)
+		one, err := ParseBinary("id", in)
 		if err != nil {
 			return
 		}
-		again, err := parsePayload("id", appendPayload(nil, one))
+		again, err := ParseBinary("id", AppendBinary(nil, one))
 		if err != nil {
 			t.Fatalf("what was written is not read: %v", err)
 		}
@@ -133,7 +132,7 @@ func FuzzPayload(f *testing.F) {
 	})
 }
 
-func TestMatch(t *testing.T) {
+func TestKeptEvent(t *testing.T) {
 	ev := &event.Event{
 		Name: "hset", Origin: event.FromStream, Key: []byte("k\xff"), Args: [][]byte{[]byte("f"), []byte("1")}, Changed: [][]byte{[]byte("f")},
 		Time: time.Unix(10, 5), Offset: 7, TTL: -1, Source: "redis://here",
@@ -141,7 +140,7 @@ func TestMatch(t *testing.T) {
 	}
 	want := *ev
 	want.Source = ""
-	got, err := parseMatch(appendMatch([]byte("before"), ev)[len("before"):])
+	got, err := ParseEvent(AppendEvent([]byte("before"), ev)[len("before"):])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,31 +151,31 @@ func TestMatch(t *testing.T) {
 		t.Error("the borrowed event was changed")
 	}
 
-	slim := appendSlimMatch(nil, ev)
+	slim := AppendSlimEvent(nil, ev)
 	golden(t, "match-slim", slim)
 	want.Args, want.Changed, want.Before, want.After = nil, nil, nil, nil
-	if got, err = parseMatch(slim); err != nil || !reflect.DeepEqual(got, &want) {
+	if got, err = ParseEvent(slim); err != nil || !reflect.DeepEqual(got, &want) {
 		t.Errorf("%+v, %v; want %+v", got, err, &want)
 	}
 	for n := range len(slim) {
-		if _, err := parseMatch(slim[:n]); err == nil {
+		if _, err := ParseEvent(slim[:n]); err == nil {
 			t.Errorf("cut to %d of %d bytes it is read", n, len(slim))
 		}
 	}
 }
 
-func FuzzMatch(f *testing.F) {
+func FuzzKeptEvent(f *testing.F) {
 	for _, p := range payloads {
-		f.Add(appendMatch(nil, p.Event))
-		f.Add(appendSlimMatch(nil, p.Event))
+		f.Add(AppendEvent(nil, p.Event))
+		f.Add(AppendSlimEvent(nil, p.Event))
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {
-		ev, err := parseMatch(in)
+		ev, err := ParseEvent(in)
 		if err != nil {
 			return
 		}
-		again, err := parseMatch(appendSlimMatch(nil, ev))
-		if err != nil || again.Name != ev.Name || !bytes.Equal(again.Key, ev.Key) || eventID(again) != eventID(ev) {
+		again, err := ParseEvent(AppendSlimEvent(nil, ev))
+		if err != nil || again.Name != ev.Name || !bytes.Equal(again.Key, ev.Key) || TriggerOf(again) != TriggerOf(ev) {
 			t.Fatalf("%+v read again as %+v, %v", ev, again, err)
 		}
 	})

@@ -1,0 +1,218 @@
+package actions_test
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+
+	"triggerd/actions"
+	"triggerd/actions/actionstest"
+	"triggerd/internal/secret"
+)
+
+var lowerHex = regexp.MustCompile("%..")
+
+// formsOf are the ways in which the receiver and the program of these tests say
+// what they got.
+func formsOf(s string) []string {
+	asJSON, _ := json.Marshal(s)
+	return []string{
+		s, url.QueryEscape(s), lowerHex.ReplaceAllStringFunc(url.QueryEscape(s), strings.ToLower), url.PathEscape(s), string(asJSON[1 : len(asJSON)-1]), strconv.QuoteToASCII(s), hex.EncodeToString([]byte(s)),
+		base64.StdEncoding.EncodeToString([]byte(s)), base64.RawURLEncoding.EncodeToString([]byte("u" + s)), base64.StdEncoding.EncodeToString([]byte("u:" + s)),
+	}
+}
+
+// checkMasked checks that a result and an error show no form of a secret.
+func checkMasked(t *testing.T, res actions.Result, err error, value string) {
+	t.Helper()
+	for _, form := range formsOf(value) {
+		for what, text := range map[string]string{"error": fmt.Sprint(err), "excerpt": res.Excerpt} {
+			if strings.Contains(text, form) || strings.Contains(text, strings.ReplaceAll(form, `\`, `\\`)) {
+				t.Errorf("%q is in the %s: %s", form, what, text)
+			}
+		}
+	}
+}
+
+// A receiver repeats all that it got, in every form, and no form comes back: of
+// values that neither their names nor their length give away. It got them as
+// they are.
+func TestWebhookMasksByValue(t *testing.T) {
+	values := map[string]string{"header": `pläin "v\lue`, "path": "T0 B0", "query": "q&r=s", "body": "two\nlines", "basic": "p@ss w/rd"}
+	arrived := make(chan map[string]string, 1)
+	actionstest.CheckLeaks(t)
+	r := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		body, _ := io.ReadAll(req.Body)
+		_, password, _ := req.BasicAuth()
+		got := map[string]string{"header": req.Header.Get("X-Trace"), "path": strings.TrimPrefix(req.URL.Path, "/in/"), "query": req.URL.Query().Get("x"), "body": strings.TrimPrefix(string(body), "it is "), "basic": password}
+		arrived <- got
+		w.WriteHeader(http.StatusTeapot)
+		fmt.Fprintln(w, req.Header, req.RequestURI, string(body))
+		for _, v := range got {
+			fmt.Fprintln(w, strings.Join(formsOf(v), " "))
+		}
+	}))
+	t.Cleanup(r.Close)
+	var all []string
+	for _, v := range values {
+		all = append(all, v)
+	}
+	a := newWebhook(t, table{
+		"url": r.URL + "/in/" + url.PathEscape(values["path"]) + "?x=" + url.QueryEscape(values["query"]), "body": "it is " + values["body"],
+		"headers": table{"X-Trace": values["header"]}, "basic": table{"user": "me", "password": values["basic"]},
+	}, actions.Options{Secrets: secret.New(all...)})
+	res, err := a.Do(t.Context(), actionstest.Firing())
+	if err == nil || !strings.Contains(res.Excerpt, secret.Mark) {
+		t.Fatalf("%v, %q", err, res.Excerpt)
+	}
+	got := <-arrived
+	for name, v := range values {
+		if got[name] != v {
+			t.Errorf("%s: the receiver got %q, want %q", name, got[name], v)
+		}
+		checkMasked(t, res, err, v)
+	}
+}
+
+// A secret at the place where an excerpt is cut is not shown in part.
+func TestWebhookMasksBeforeCutting(t *testing.T) {
+	const value = "abcdefghijklmnopqrstuvwxyz-0123456789"
+	for _, at := range []int{512, 4 << 10, 8 << 10, 64 << 10} {
+		for shown := 1; shown < len(value); shown += 6 {
+			r := newReceiver(t, func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(http.StatusTeapot)
+				io.WriteString(w, strings.Repeat("#", at-shown)+value+strings.Repeat("#", 1000))
+			})
+			a := newWebhook(t, table{"url": r.URL}, actions.Options{Secrets: secret.New(value)})
+			res, err := a.Do(t.Context(), actionstest.Firing())
+			for _, text := range []string{res.Excerpt, err.Error()} {
+				if strings.Contains(text, value[:4]) {
+					t.Errorf("%d bytes before %d: %s", shown, at, strings.ReplaceAll(text, "#", ""))
+				}
+			}
+		}
+	}
+}
+
+func TestExecMasksByValue(t *testing.T) {
+	const value = `pläin "v\lue`
+	a := sh(t, `printf '%s\n' "$X" "$1"; env | base64; printf '%s' "$X" | od -An -tx1 | tr -d ' \n'; exit "$CODE"`, table{"env": table{"X": value, "CODE": "{{if eq .key \"stock:42\"}}1{{else}}0{{end}}"}}, actions.Options{Secrets: secret.New(value)}, value)
+	f := actionstest.Firing()
+	res, err := a.Do(t.Context(), f)
+	if err == nil || !strings.Contains(res.Excerpt, secret.Mark) {
+		t.Fatalf("%v, %q", err, res.Excerpt)
+	}
+	checkMasked(t, res, err, value)
+	f.Event.Key = []byte("another")
+	if res, err = a.Do(t.Context(), f); err != nil || !strings.Contains(res.Excerpt, secret.Mark) {
+		t.Fatalf("%v, %q", err, res.Excerpt)
+	}
+	checkMasked(t, res, err, value)
+}
+
+// What the user wrote into a message is masked, and the data in it is not.
+func TestLogMasksItsOwnText(t *testing.T) {
+	for message, want := range map[string]string{
+		"with stock:42 for {{.key}}":           "with *** for stock:42",
+		`{{"stock:42"}} {{printf "%s" .key}}.`: "*** stock:42.",
+		"stock:42":                             "***",
+		"{{.event}}":                           "incrby",
+	} {
+		var out bytes.Buffer
+		a, err := actions.New("log", table{"message": message}, actions.Options{Logger: slog.New(slog.NewTextHandler(&out, nil)), Secrets: secret.New("stock:42", "event")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := a.Do(t.Context(), actionstest.Firing()); err != nil {
+			t.Fatal(err)
+		}
+		if got := out.String(); !strings.Contains(got, fmt.Sprintf("msg=%q", want)) && !strings.Contains(got, "msg="+want+" ") || !strings.Contains(got, "key=stock:42") {
+			t.Errorf("%s: %s, want %s", message, got, want)
+		}
+	}
+}
+
+// What tells errors apart is told of a masked one too.
+func TestMaskedErrorsAreTheSame(t *testing.T) {
+	r := newReceiver(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "7")
+		http.Error(w, "not value-1 again", http.StatusServiceUnavailable)
+	})
+	o := actions.Options{Secrets: secret.New("value-1")}
+	_, err := newWebhook(t, table{"url": r.URL}, o).Do(t.Context(), actionstest.Firing())
+	if _, asked := actions.RetryDelay(err); !asked || !strings.Contains(err.Error(), "not *** again") {
+		t.Errorf("got %v", err)
+	}
+	_, err = newWebhook(t, table{"url": r.URL, "drop_on": list(int64(503))}, o).Do(t.Context(), actionstest.Firing())
+	if !actions.IsPermanent(err) {
+		t.Errorf("got %v", err)
+	}
+	r.Close()
+	_, err = newWebhook(t, table{"url": r.URL}, actions.Options{Secrets: secret.New("refused")}).Do(t.Context(), actionstest.Firing())
+	if opErr := (interface{ Timeout() bool })(nil); !errors.As(err, &opErr) || strings.Contains(err.Error(), "refused") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Access tokens are masked: the one at hand, those before it, and those that a
+// server grants with an error.
+func TestAccessTokensAreMasked(t *testing.T) {
+	n, say := 0, ""
+	s := newReceiver(t, func(w http.ResponseWriter, _ *http.Request) {
+		n++
+		if say != "" {
+			w.WriteHeader(http.StatusCreated)
+			io.WriteString(w, say)
+			return
+		}
+		fmt.Fprintf(w, `{"access_token":"access-%d-abc"}`, n)
+	})
+	status := http.StatusUnauthorized
+	r := newReceiver(t, func(w http.ResponseWriter, req *http.Request) {
+		w.WriteHeader(status)
+		fmt.Fprintf(w, "%s and access-1-abc before it, %s", req.Header.Get("Authorization"), base64.StdEncoding.EncodeToString([]byte("access-1-abc")))
+	})
+	a := newWebhook(t, table{"url": r.URL, "oauth2": oauth2(s.URL, nil)}, actions.Options{})
+	for range 3 {
+		res, err := a.Do(t.Context(), actionstest.Firing())
+		if !strings.Contains(res.Excerpt, "*** and *** before it") {
+			t.Errorf("%d tokens: got %q", n, res.Excerpt)
+		}
+		for i := range n {
+			checkMasked(t, res, err, fmt.Sprintf("access-%d-abc", i+1))
+		}
+	}
+	say = `{"access_token":"late-access-abc","refresh_token":"late-refresh-abc","error":"late-access-abc"}`
+	res, err := a.Do(t.Context(), actionstest.Firing())
+	if err == nil || !strings.Contains(err.Error(), "201") {
+		t.Errorf("got %v", err)
+	}
+	checkMasked(t, res, err, "late-access-abc")
+	checkMasked(t, res, err, "late-refresh-abc")
+}
+
+// The key behind whsec_ is masked without its prefix, and in the other alphabet.
+func TestSigningKeysAreMasked(t *testing.T) {
+	key := []byte("0123456789\xff\xfe\xfd?>~0123456789")
+	encoded := base64.StdEncoding.EncodeToString(key)
+	r := newReceiver(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusTeapot)
+		fmt.Fprintln(w, "whsec_"+encoded, encoded, base64.RawURLEncoding.EncodeToString(key), hex.EncodeToString(key))
+	})
+	res, _ := newWebhook(t, table{"url": r.URL, "sign": "whsec_" + encoded}, actions.Options{}).Do(t.Context(), actionstest.Firing())
+	if res.Excerpt != "*** *** *** ***" {
+		t.Errorf("got %q", res.Excerpt)
+	}
+}

@@ -1,0 +1,134 @@
+package firing
+
+import (
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"strconv"
+	"strings"
+
+	"triggerd/internal/event"
+)
+
+// ID names a firing: "TRIGGER:RULE/ACTION". The same
+// input gives the same ID, after any restart, so it is the receiver's
+// idempotency key. "" is none.
+type ID string
+
+// Trigger names what fired, and begins the IDs of its firings:
+//
+//	replid:offset/n        the n-th event of the command that ends at offset
+//	replid:offset/sN       the n-th event of the snapshot that was taken there
+//	expired:ms/hash        a key, by its hash, that expired on time
+//	absent:ms/hash         what a rule waited for, by the hash of its "by"
+//	clock:ms/0             the run of a schedule
+type Trigger string
+
+// TriggerOf returns the trigger of an event.
+func TriggerOf(ev *event.Event) Trigger {
+	id := make([]byte, 0, 64)
+	if ev.Origin == event.FromClock { // an expiry on time
+		id = append(id, "expired:"...)
+		id = strconv.AppendInt(id, ev.Time.UnixMilli(), 10)
+		id = append(id, '/')
+		return Trigger(strconv.AppendUint(id, KeyHash(ev.DB, ev.Key), 36))
+	}
+	id = append(append(id, ev.ReplID...), ':')
+	id = strconv.AppendInt(id, ev.Offset, 10)
+	id = append(id, '/')
+	if ev.Origin == event.FromSnapshot || ev.Origin == event.FromResync {
+		id = append(id, 's') // numbers of a snapshot's events, apart from those of a command
+	}
+	return Trigger(strconv.AppendInt(id, int64(ev.Index), 10))
+}
+
+// AbsentTrigger returns the trigger of an absence that was noticed at a time in
+// milliseconds since 1970, for a value of the rule's "by".
+func AbsentTrigger(ms int64, by string) Trigger {
+	h := fnv.New64a()
+	h.Write([]byte(by))
+	return Trigger("absent:" + strconv.FormatInt(ms, 10) + "/" + strconv.FormatUint(h.Sum64(), 36))
+}
+
+// RunTrigger returns the trigger of a schedule's run at a time in milliseconds
+// since 1970.
+func RunTrigger(ms int64) Trigger { return Trigger("clock:" + strconv.FormatInt(ms, 10) + "/0") }
+
+// Firing returns the ID of what fires by t for an action of a rule.
+func (t Trigger) Firing(rule, action string) ID { return ID(string(t) + ":" + rule + "/" + action) }
+
+// String returns the text of t.
+func (t Trigger) String() string { return string(t) }
+
+var errID = errors.New("not the ID of a firing")
+
+// ParseID checks that s has the form of an ID.
+func ParseID(s string) (ID, error) {
+	if id := ID(s); id.Rule() != "" && id.Action() != "" && strings.Contains(string(id.Trigger()), ":") {
+		return id, nil
+	}
+	return "", fmt.Errorf("%w: %.100q", errID, s)
+}
+
+// IsZero reports whether id is none.
+func (id ID) IsZero() bool { return id == "" }
+
+// String returns the text of id.
+func (id ID) String() string { return string(id) }
+
+// Trigger returns what fired.
+func (id ID) Trigger() Trigger {
+	o, _ := id.cut()
+	return o
+}
+
+// Rule returns the name of the rule.
+func (id ID) Rule() string {
+	_, rest := id.cut()
+	rule, _, _ := strings.Cut(rest, "/")
+	return rule
+}
+
+// Action returns the name of the action within its rule.
+func (id ID) Action() string {
+	_, rest := id.cut()
+	_, action, _ := strings.Cut(rest, "/")
+	return action
+}
+
+// ReplID returns the history in which the event has its offset, "" for what a
+// clock made.
+func (id ID) ReplID() string {
+	head, _, _ := strings.Cut(string(id), ":")
+	switch head {
+	case "expired", "absent", "clock":
+		return ""
+	}
+	return head
+}
+
+// cut splits id into the trigger and "RULE/ACTION". A trigger has one slash, and
+// no colon after it.
+func (id ID) cut() (Trigger, string) {
+	slash := strings.IndexByte(string(id), '/')
+	if slash < 0 {
+		return "", ""
+	}
+	colon := strings.IndexByte(string(id[slash:]), ':')
+	if colon < 0 {
+		return "", ""
+	}
+	return Trigger(id[:slash+colon]), string(id[slash+colon+1:])
+}
+
+// KeyHash is a hash of a database and a key that is the same in every process.
+func KeyHash(db int, key []byte) uint64 {
+	h := fnv.New64a()
+	var b [8]byte
+	for i := range b {
+		b[i] = byte(uint64(db) >> (8 * i))
+	}
+	h.Write(b[:])
+	h.Write(key)
+	return h.Sum64()
+}
