@@ -16,7 +16,7 @@ import (
 var allowed = map[string][]string{
 	"cmd/triggerd":          {"internal/web", "internal/admin", "engine", "rules", "source", "rdb", "actions", "examples", "internal/event", "internal/glob", "internal/store", "internal/servers"},
 	"internal/web":          {"internal/admin"},
-	"internal/firing":       {"internal/event"},
+	"internal/firing":       {"internal/event", "internal/wire"},
 	"engine":                {"source", "rules", "actions", "internal/admin", "internal/firing", "internal/store", "internal/keyspace", "internal/event", "internal/timing", "internal/secret"},
 	"source":                {"rdb", "internal/resp", "internal/secret"},
 	"rules":                 {"internal/event", "internal/glob", "internal/timing", "internal/secret"},
