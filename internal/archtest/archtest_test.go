@@ -16,7 +16,7 @@ import (
 var allowed = map[string][]string{
 	"cmd/triggerd":        {"internal/web", "internal/admin", "engine", "rules", "source", "rdb", "actions", "examples", "internal/event", "internal/glob", "internal/store", "internal/servers"},
 	"internal/web":        {"internal/admin"},
-	"internal/firing":     {"internal/event"},
+	"internal/firing":     {"internal/event", "internal/wire"},
 	"engine":              {"source", "rules", "actions", "internal/admin", "internal/firing", "internal/store", "internal/keyspace", "internal/event", "internal/timing", "internal/secret"},
 	"source":              {"rdb", "internal/resp", "internal/secret"},
 	"rules":               {"internal/event", "internal/glob", "internal/timing", "internal/secret"},
@@ -24,8 +24,10 @@ var allowed = map[string][]string{
 	"internal/keyspace":   {"rdb", "internal/event"},
 	"internal/redistest":  {"internal/servers"},
 	"actions/actionstest": {"actions", "internal/event", "internal/firing"},
+	"internal/event":      {"internal/wire"},
+	"internal/timing":     {"internal/wire"},
 
-	"examples": {}, "internal/admin": {}, "internal/archtest": {}, "internal/event": {}, "internal/glob": {}, "internal/resp": {}, "internal/secret": {}, "internal/servers": {}, "internal/store": {}, "internal/timing": {}, "rdb": {},
+	"examples": {}, "internal/admin": {}, "internal/archtest": {}, "internal/glob": {}, "internal/resp": {}, "internal/secret": {}, "internal/servers": {}, "internal/store": {}, "internal/wire": {}, "rdb": {},
 }
 
 // homes names the packages that may use a third-party module, tests apart.
