@@ -243,7 +243,7 @@ func (e *Engine) startAt() (source.Position, error) {
 	if lost := e.store.LostTail(); lost != nil {
 		e.log.Error("the store has lost its newest part; what was in it is read again, if the server still has it", "err", lost)
 	}
-	saved, err := e.store.Checkpoint()
+	saved, err := e.store.Checkpoint(standalone)
 	if err != nil || saved == "" {
 		return source.Position{}, err
 	}

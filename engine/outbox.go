@@ -375,7 +375,7 @@ func (o *outbox) write(all bool) error {
 		b.Enqueue(store.Job{Endpoint: p.endpoint, Lane: p.lane, ID: p.firing.ID, Born: p.born, Payload: p.payload})
 	}
 	if pos != o.saved {
-		b.SetCheckpoint(pos.String())
+		b.SetCheckpoint(standalone, pos.String())
 	}
 	first, err := o.commit(b)
 	if err != nil {

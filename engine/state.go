@@ -12,8 +12,16 @@ import (
 	"triggerd/source"
 )
 
-// stateSpace keeps what is true of the other spaces as a whole.
-const stateSpace store.Space = 'e'
+// standalone is the name of the one stream that there is.
+const standalone = store.Standalone
+
+// The spaces of the stream. stateSpace keeps what is true of the others as a
+// whole.
+var (
+	mirrorSpace = store.Mirror(standalone)
+	timersSpace = store.Timers(standalone)
+	stateSpace  = store.State(standalone)
+)
 
 // mirrorEntry says, by its value, for which needs the entries of the mirror are
 // complete: a text of rules.Set.NeedText. It is missing while they are not.
@@ -91,7 +99,7 @@ func (r *reader) restoreMirror(from source.Position) error {
 		return nil
 	}
 	began, n := time.Now(), 0
-	for entry, err := range st.Scan(store.Mirror, nil, nil) {
+	for entry, err := range st.Scan(mirrorSpace, nil, nil) {
 		if err == nil {
 			err = r.in.Restore(entry.Key, entry.Value)
 		}
@@ -133,7 +141,7 @@ func parseServer(text string) (s server) {
 // forgetMirror has the entries of the mirror removed.
 func (r *reader) forgetMirror() {
 	r.st.saved, r.st.fresh = "", true
-	r.st.ch.add(store.Mirror, deleteFrom, nil, nil)
+	r.st.ch.add(mirrorSpace, deleteFrom, nil, nil)
 	r.st.ch.add(stateSpace, deleteEntry, mirrorEntry, nil)
 }
 
@@ -241,7 +249,7 @@ func (r *reader) gatherMirror() {
 		need = r.gen.need
 	}
 	r.in.Changes(func(op keyspace.Op, key, value []byte) {
-		st.ch.add(store.Mirror, changeKind(op), key, value)
+		st.ch.add(mirrorSpace, changeKind(op), key, value)
 	})
 	switch {
 	case need == st.saved:

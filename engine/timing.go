@@ -301,8 +301,8 @@ func (t *timer) gather(ch *changes) {
 		return
 	}
 	t.m.Changes(
-		func(key, value []byte) { ch.add(store.Timers, putEntry, key, value) },
-		func(key []byte) { ch.add(store.Timers, deleteEntry, key, nil) },
+		func(key, value []byte) { ch.add(timersSpace, putEntry, key, value) },
+		func(key []byte) { ch.add(timersSpace, deleteEntry, key, nil) },
 	)
 	ch.add(stateSpace, putEntry, clockEntry, strconv.AppendInt(nil, t.clock.now(time.Now()).UnixMilli(), 10))
 }
@@ -310,12 +310,12 @@ func (t *timer) gather(ch *changes) {
 // restore takes over what an earlier process has left.
 func (t *timer) restore(st *store.Store, ch *changes) error {
 	if t.m == nil {
-		ch.add(store.Timers, deleteFrom, nil, nil)
+		ch.add(timersSpace, deleteFrom, nil, nil)
 		return nil
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for entry, err := range st.Scan(store.Timers, nil, nil) {
+	for entry, err := range st.Scan(timersSpace, nil, nil) {
 		if err != nil {
 			return err
 		}
