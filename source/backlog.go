@@ -60,6 +60,7 @@ type watcher struct {
 	told  []replicationInfo // of the last minute
 
 	looked time.Time // when lookForEnd asked last
+	mute   bool      // the server does not answer that
 }
 
 // run asks until ctx is done, or the server does not let it.
@@ -80,7 +81,7 @@ func (w *watcher) run(ctx context.Context) {
 		case <-tick:
 			more = w.look(ctx)
 		case <-w.asked():
-			more = w.lookForEnd(ctx)
+			w.lookForEnd(ctx)
 		}
 	}
 }
