@@ -535,7 +535,7 @@ func (n *session) stream(ctx context.Context, l *link, a attachment, side *sideS
 		defer stop()
 	}
 	defer s.current.set(l)()
-	l.wake = s.cfg.Wake
+	l.wake = func() time.Time { return n.wake(l) }
 	if !a.renewed && !n.tell(Attached, time.Now()) {
 		return nil, errStop
 	}
@@ -556,7 +556,7 @@ func (n *session) stream(ctx context.Context, l *link, a attachment, side *sideS
 		}
 		rec, err := d.next()
 		if err == errWake {
-			if !n.yield(&Record{Kind: Heartbeat, DB: d.db, ReplID: n.pos.ReplID, Offset: d.offset(), Time: time.Now(), Idle: l.idle}) {
+			if s.cfg.Wake != nil && !n.yield(&Record{Kind: Heartbeat, DB: d.db, ReplID: n.pos.ReplID, Offset: d.offset(), Time: time.Now(), Idle: l.idle}) {
 				return nil, errStop
 			}
 			continue

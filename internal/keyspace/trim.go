@@ -54,6 +54,7 @@ func (mi *mirror) trimStep(m *maker) {
 		t.keys = t.keys[1:]
 		if it := r.it; it != nil && (it.exists == yes || it.exists == maybe && it.kind != kindUnknown) && !it.announced() {
 			m.emitKey(r.key, t.db, "del", typeNone)
+			m.dst[len(m.dst)-1].Args = nil // up to 32,768 words, and none of them the key
 		}
 		r.remove()
 	}
