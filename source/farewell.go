@@ -12,6 +12,7 @@ import (
 // acknowledges nothing would hold it up, so that one leaves. That the server is
 // about to end is not in the stream: it asks for an acknowledgement, as it does
 // for a client's WAIT, and sends nothing more; its INFO tells these two apart.
+// A replica that ends does not even ask, so that it is looked at once a second.
 
 // errShuttingDown ends a link that the server's end would wait for.
 var errShuttingDown = errors.New("the server is shutting down, and would wait for triggerd")
@@ -40,6 +41,10 @@ func (w *watcher) lookForEnd(ctx context.Context) {
 	if !w.silent(ctx) {
 		return // it was a client's, and others write
 	}
+	w.leaveIfEnding(ctx)
+}
+
+func (w *watcher) leaveIfEnding(ctx context.Context) {
 	w.looked = time.Now()
 	ending, err := w.ending(ctx)
 	switch {

@@ -3,6 +3,7 @@ package source_test
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -61,6 +62,32 @@ func TestLeavesAServerThatEnds(t *testing.T) {
 		}
 		if err := syscall.Kill(replica.PID(), syscall.SIGCONT); err != nil {
 			t.Fatal(err)
+		}
+	})
+}
+
+// TestLeavesAReplicaThatEnds: a replica asks for nothing before it ends, and
+// must not wait either.
+func TestLeavesAReplicaThatEnds(t *testing.T) {
+	redistest.Each(t, []string{"redis-7.0", "valkey-9.1"}, func(t *testing.T, srv *servers.Server) {
+		t.Parallel()
+		if !atLeast70(srv) {
+			return // it waits for nobody
+		}
+		replica := redistest.Start(t, srv.Program.Name, "--shutdown-timeout", "600")
+		host, port, _ := strings.Cut(srv.Addr, ":")
+		redistest.Do(t, replica, "REPLICAOF", host, port)
+		f := follow(t, source.Config{URL: url(replica), BacklogInterval: 50 * time.Millisecond}, source.Position{})
+		f.attached(1)
+		redistest.Do(t, srv, "SET", "a", "1")
+		f.command("SET", "a", "1")
+		c := redistest.Dial(t, replica)
+		c.Timeout = patience
+		if err := errors.Join(c.Send("SHUTDOWN", "NOSAVE"), c.Flush()); err != nil {
+			t.Fatal(err)
+		}
+		if reply, err := c.Receive(); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("it has not ended: %v, %v", reply, err)
 		}
 	})
 }
