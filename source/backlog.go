@@ -60,15 +60,19 @@ type watcher struct {
 	told  []replicationInfo // of the last minute
 
 	looked time.Time // when lookForEnd asked last
+	mute   bool      // the server does not answer that
+
+	replica bool // the server is one, as look heard
 }
 
 // run asks until ctx is done, or the server does not let it.
 func (w *watcher) run(ctx context.Context) {
-	var tick <-chan time.Time
+	var tick, second <-chan time.Time
 	if every := w.s.cfg.BacklogInterval; every > 0 {
-		ticker := time.NewTicker(every)
+		ticker, seconds := time.NewTicker(every), time.NewTicker(time.Second)
 		defer ticker.Stop()
-		tick = ticker.C
+		defer seconds.Stop()
+		tick, second = ticker.C, seconds.C
 		if !w.look(ctx) {
 			return
 		}
@@ -80,7 +84,11 @@ func (w *watcher) run(ctx context.Context) {
 		case <-tick:
 			more = w.look(ctx)
 		case <-w.asked():
-			more = w.lookForEnd(ctx)
+			w.lookForEnd(ctx)
+		case <-second:
+			if w.replica && w.asked() != nil {
+				w.leaveIfEnding(ctx)
+			}
 		}
 	}
 }
@@ -103,6 +111,7 @@ func (w *watcher) look(ctx context.Context) (more bool) {
 	if err != nil {
 		return w.refused(ctx, err, "the server does not say how much of its stream it keeps: how long triggerd may be away is not known")
 	}
+	w.replica = info.replica
 	b := Backlog{Bytes: info.backlog, Offset: info.offset, Rate: w.rate(info), At: info.at}
 	w.s.update(func(st *Status) { st.Backlog = b })
 	return true
@@ -165,6 +174,7 @@ type replicationInfo struct {
 	replID  string
 	offset  int64
 	backlog int64 // bytes
+	replica bool  // the server is one
 }
 
 // parseReplicationInfo reads the lines of an INFO. One that does not say how
@@ -173,6 +183,8 @@ func parseReplicationInfo(text string) (info replicationInfo, err error) {
 	for line := range strings.Lines(text) {
 		name, value, _ := strings.Cut(strings.TrimRight(line, "\r\n"), ":")
 		switch name {
+		case "role":
+			info.replica = value == "slave"
 		case "master_replid":
 			info.replID = value
 		case "master_repl_offset":

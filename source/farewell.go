@@ -12,6 +12,7 @@ import (
 // acknowledges nothing would hold it up, so that one leaves. That the server is
 // about to end is not in the stream: it asks for an acknowledgement, as it does
 // for a client's WAIT, and sends nothing more; its INFO tells these two apart.
+// A replica that ends does not even ask, so that it is looked at once a second.
 
 // errShuttingDown ends a link that the server's end would wait for.
 var errShuttingDown = errors.New("the server is shutting down, and would wait for triggerd")
@@ -29,41 +30,47 @@ const (
 // asked tells that the server has asked for an acknowledgement that it does not
 // get.
 func (w *watcher) asked() <-chan struct{} {
-	if w.s.cfg.Ack != AckNone {
+	if w.s.cfg.Ack != AckNone || w.mute {
 		return nil
 	}
 	return w.s.acks.asked
 }
 
-// lookForEnd leaves the server if it is shutting down, and reports whether to
-// look again when it asks again.
-func (w *watcher) lookForEnd(ctx context.Context) (more bool) {
-	s := w.s
+// lookForEnd leaves the server if it is shutting down.
+func (w *watcher) lookForEnd(ctx context.Context) {
+	if !w.silent(ctx) {
+		return // it was a client's, and others write
+	}
+	w.leaveIfEnding(ctx)
+}
+
+func (w *watcher) leaveIfEnding(ctx context.Context) {
+	w.looked = time.Now()
+	ending, err := w.ending(ctx)
+	switch {
+	case err != nil:
+		w.mute = !w.refused(ctx, err, "the server does not say whether it is shutting down: it will wait for triggerd then, for its shutdown-timeout")
+	case ending:
+		w.s.current.do((*link).leave)
+	}
+}
+
+// silent waits for a moment in which nothing comes, and reports whether there
+// was one.
+func (w *watcher) silent(ctx context.Context) bool {
 	if !sleep(ctx, askedPause-time.Since(w.looked)) {
 		return false
 	}
 	for range askedRounds {
-		since := s.heard.Load()
+		since := w.s.heard.Load()
 		if !sleep(ctx, askedSilence) {
 			return false
 		}
-		if s.heard.Load() == since {
-			return w.lookNow(ctx)
+		if w.s.heard.Load() == since {
+			return true
 		}
 	}
-	return true // a client's, and others write
-}
-
-func (w *watcher) lookNow(ctx context.Context) (more bool) {
-	w.looked = time.Now()
-	ending, err := w.ending(ctx)
-	if err != nil {
-		return w.refused(ctx, err, "the server does not say whether it is shutting down: it will wait for triggerd then, for its shutdown-timeout")
-	}
-	if ending {
-		w.s.current.do((*link).leave)
-	}
-	return true
+	return false
 }
 
 // ending asks whether the server is shutting down.

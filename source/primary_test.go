@@ -21,23 +21,24 @@ import (
 const emptyRDB = "REDIS0009\xff\x00\x00\x00\x00\x00\x00\x00\x00"
 
 // script returns steps after those of a handshake that goes well, up to PSYNC.
-func script(steps ...Step) Script { return greeted(nil, steps) }
+func script(steps ...Step) Script { return slices.Concat(greeting, withoutKeys, steps) }
 
 // acknowledging is script for the policies that acknowledge something, which
 // tell a version.
-func acknowledging(steps ...Step) Script {
-	return greeted([]Step{Expect("REPLCONF", "version", "*"), Send("-ERR Unrecognized REPLCONF option: version\r\n")}, steps)
-}
+func acknowledging(steps ...Step) Script { return slices.Concat(greeting, version, withoutKeys, steps) }
 
-func greeted(version, steps []Step) Script {
-	return slices.Concat(Script{
+// wantingKeys is script for one that wants a snapshot's keys.
+func wantingKeys(steps ...Step) Script { return slices.Concat(greeting, version, steps) }
+
+var (
+	greeting = Script{
 		Expect("PING"), Send("+PONG\r\n"),
 		Expect("REPLCONF", "listening-port", "*"), Send("+OK\r\n"),
 		Expect("REPLCONF", "capa", "eof", "capa", "psync2"), Send("+OK\r\n"),
-	}, version, Script{
-		Expect("REPLCONF", "rdb-filter-only", ""), Send("+OK\r\n"),
-	}, steps)
-}
+	}
+	version     = Script{Expect("REPLCONF", "version", "*"), Send("-ERR Unrecognized REPLCONF option: version\r\n")}
+	withoutKeys = Script{Expect("REPLCONF", "rdb-filter-only", ""), Send("+OK\r\n")}
+)
 
 func framed(rdb string) string { return fmt.Sprintf("$%d\r\n%s", len(rdb), rdb) }
 
@@ -466,8 +467,7 @@ func TestStopping(t *testing.T) {
 		t.Parallel()
 		for _, at := range []source.Kind{source.SnapshotBegin, source.Key, source.SnapshotEnd, source.Command} {
 			rdb := strings.Replace(emptyRDB, "\xff", "\x00\x01a\x011\xff", 1)
-			s := script(Expect("PSYNC", "?", "-1"), Send("+FULLRESYNC id 1000\r\n"+framed(rdb)+set1))
-			p := StartPrimary(t, append(s[:8:8], s[10:]...)) // the keys are wanted
+			p := StartPrimary(t, wantingKeys(Expect("PSYNC", "?", "-1"), Send("+FULLRESYNC id 1000\r\n"+framed(rdb)+set1)))
 			src, err := source.NewReplica(source.Config{URL: "redis://" + p.Addr})
 			if err != nil {
 				t.Fatal(err)

@@ -4,14 +4,31 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // renewable reports whether a link that has told a version, for the sake of a
 // snapshot, can be given up now: the snapshot is read, and so is the stream as
 // far as it has come.
 func (n *session) renewable(l *link, d *decoder, side *sideSnapshot) bool {
-	return l.versioned && n.s.cfg.Ack == AckNone && side == nil &&
+	return n.toRenew(l) && side == nil && !time.Now().Before(n.since.Add(renewAfter)) &&
 		l.drained && len(l.r.Buffered()) == 0 && d.offset() == n.pos.Offset
+}
+
+func (n *session) toRenew(l *link) bool { return l.versioned && n.s.cfg.Ack == AckNone }
+
+// renewAfter is how long after its snapshot a link is kept: a server that has
+// not seen its child end would kill it.
+const renewAfter = 300 * time.Millisecond
+
+// wake returns when the read of a link has to be woken, for the consumer or to
+// renew it; zero: never.
+func (n *session) wake(l *link) time.Time {
+	at := n.consumer.NextWake()
+	if due := n.since.Add(renewAfter); n.toRenew(l) && time.Now().Before(due) && (at.IsZero() || due.Before(at)) {
+		at = due
+	}
+	return at
 }
 
 // renew attaches a second link, which tells no version, where the first one

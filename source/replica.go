@@ -526,7 +526,7 @@ func (n *session) stream(ctx context.Context, l *link, a attachment, side *sideS
 		defer stop()
 	}
 	defer s.current.set(l)()
-	l.wake = n.consumer.NextWake
+	l.wake = func() time.Time { return n.wake(l) }
 	if !a.renewed && !n.tell(Attached, time.Now()) {
 		return nil, errStop
 	}
@@ -550,7 +550,7 @@ func (n *session) stream(ctx context.Context, l *link, a attachment, side *sideS
 		}
 		rec, err := d.next()
 		if err == errWake {
-			if !n.yield(&Record{Kind: Woken, DB: d.db, ReplID: n.pos.ReplID, Offset: d.offset(), Time: time.Now(), Idle: l.idle}) {
+			if n.consumer != (nobody{}) && !n.yield(&Record{Kind: Woken, DB: d.db, ReplID: n.pos.ReplID, Offset: d.offset(), Time: time.Now(), Idle: l.idle}) {
 				return nil, errStop
 			}
 			if side == nil && n.consumer.LacksKeys() {

@@ -55,6 +55,7 @@ func (c *call) trimStep() {
 		t.keys = t.keys[1:]
 		if k.needed() && k.mayBeThere() && !k.expiry.wasAnnounced() {
 			c.emitOn(k, "del", typeNone)
+			c.events[len(c.events)-1].Args = nil // up to 32,768 words, and none of them the key
 		}
 		k.remove()
 	}
