@@ -74,14 +74,19 @@ type masking struct {
 
 func (m masking) Do(ctx context.Context, f *Firing) (Result, error) {
 	res, err := m.Action.Do(ctx, f)
-	if err == nil {
-		return res, nil
-	}
-	text := err.Error()
-	if shown := m.secrets.Mask(text); shown != text {
-		err = &shownError{shown: shown, err: err}
+	if err != nil {
+		err = maskedError(m.secrets, err)
 	}
 	return res, err
+}
+
+// maskedError returns err with secrets masked in its text.
+func maskedError(m *secret.Masker, err error) error {
+	text := err.Error()
+	if shown := m.Mask(text); shown != text {
+		return &shownError{shown: shown, err: err}
+	}
+	return err
 }
 
 // Close closes the action, if it is one to be closed.
