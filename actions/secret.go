@@ -66,7 +66,8 @@ func (s secrets) ofURL(u *url.URL) secrets {
 }
 
 // masking is an action whose errors have secrets masked, whatever they quote.
-// Excerpts are masked by the kinds: before they are cut.
+// Excerpts are masked by the kinds: before they are cut. What an action may be
+// beside an Action is passed on by a method of its own.
 type masking struct {
 	Action
 	secrets *secret.Masker
