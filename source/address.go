@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"triggerd/internal/secret"
 )
 
 // address is a parsed source URL.
@@ -22,6 +24,7 @@ type address struct {
 	user, password string
 	tls            *tls.Config // nil: plain
 	text           string      // without credentials
+	secrets        *secret.Masker
 }
 
 // CheckURL reports what is wrong with a source URL:

@@ -99,6 +99,7 @@ func NewReplica(cfg Config) (*Replica, error) {
 	}
 	r := &Replica{cfg: cfg.withDefaults(), addr: addr}
 	r.cfg.Secrets = cfg.Secrets.With(addr.password)
+	addr.secrets = r.cfg.Secrets
 	switch r.cfg.Ack {
 	case AckNone, AckReceived, AckDurable:
 	default:
