@@ -66,9 +66,11 @@ type outbox struct {
 	stopping  bool          // no lane is taken any more
 	blocked   time.Duration // how long the reader has waited for room since there was plenty
 	dropped   map[string]*droppings
-	droppedBy map[string]int64 // since the start, by rule
-	paused    map[string]bool  // endpoints, also those that are not there
-	orders    []*order         // for the keeper
+	droppedBy map[string]int64     // since the start, by rule
+	paused    map[string]bool      // endpoints, also those that are not there
+	holds     map[string]time.Time // of endpoints, that the store does not know of yet; zero: ended
+	heldFound map[string]time.Time // those of an earlier process, of endpoints that are not there yet
+	orders    []*order             // for the keeper
 	stats     Stats
 }
 
@@ -85,6 +87,7 @@ type planned struct {
 // know of yet.
 type settlement struct {
 	what     outcome
+	evidence evidence
 	endpoint string
 	job      job
 	id       string
@@ -111,6 +114,7 @@ func newOutbox(st *store.Store, cfg *Config) *outbox {
 		log: cfg.Logger, store: st, max: cfg.MaxPending, interval: cfg.CheckpointInterval, patient: cfg.Replay, ack: cfg.Source.Ack,
 		wake: make(chan struct{}, 1), kept: make(chan struct{}), quit: make(chan struct{}),
 		bounds:    defaultBounds,
+		holds:     map[string]time.Time{},
 		endpoints: map[string]*endpoint{}, dropped: map[string]*droppings{},
 		instruments: newInstruments(), droppedBy: map[string]int64{}, paused: map[string]bool{},
 	}
@@ -125,12 +129,20 @@ func (o *outbox) recover() error {
 	if err != nil {
 		return err
 	}
+	holds, err := readHolds(o.store)
+	if err != nil {
+		return err
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.heldFound = holds
+	for _, ep := range o.endpoints {
+		o.restoreHold(ep)
+	}
 	for _, e := range list {
 		ep := o.endpoint(e.Name)
-		ep.pending, ep.next, ep.more = e.Pending, e.First, true
-		o.pending += e.Pending
+		o.count(ep, e.Pending)
+		ep.next, ep.more = e.First, true
 	}
 	return nil
 }
@@ -157,10 +169,21 @@ func (o *outbox) start(reading, attempts context.Context, fatal context.CancelCa
 func (o *outbox) endpoint(name string) *endpoint {
 	ep := o.endpoints[name]
 	if ep == nil {
-		ep = &endpoint{name: name, lanes: map[uint64]*lane{}, waiting: map[*lane]*time.Timer{}, paused: o.paused[name]}
+		ep = &endpoint{name: name, gate: newGate(1), lanes: map[uint64]*lane{}, paused: o.paused[name]}
+		for i := range ep.lines {
+			ep.lines[i].place = place(i)
+		}
+		o.restoreHold(ep)
 		o.endpoints[name] = ep
 	}
 	return ep
+}
+
+// count counts firings of an endpoint that came, or went. The caller holds the
+// lock.
+func (o *outbox) count(ep *endpoint, n int) {
+	ep.pending += n
+	o.pending += n
 }
 
 // setGeneration brings in the actions of a new generation. What waits is
@@ -209,16 +232,16 @@ func (o *outbox) add(name string, c endpointConfig, spec *rules.Action, overflow
 		o.drop(f, tooLarge)
 		return
 	}
-	if o.lacksRoom() && !o.makeRoom(name, overflow, f) {
-		o.drop(f, noRoom)
-		return
-	}
 	ep := o.endpoint(name)
 	if ep.action == nil { // forgotten by a reload after this firing was matched
 		ep.use(c)
 	}
-	ep.pending++
-	o.pending++
+	if o.lacksRoom() && !o.makeRoom(ep, overflow, f) {
+		o.drop(f, noRoom)
+		return
+	}
+	ep = o.endpoint(name) // a reload may have come while there was none
+	o.count(ep, 1)
 	o.weight += p.size()
 	o.intake = append(o.intake, p)
 	if len(o.intake)-o.whole >= o.bounds.unpassed {
@@ -257,12 +280,12 @@ func (o *outbox) lacksRoom() bool {
 // there is some. The reader waits no longer than maxBlock in all before there
 // is plenty of room again: many short pauses would hold it up as one long one
 // does. The caller holds the lock.
-func (o *outbox) makeRoom(endpoint, overflow string, f *actions.Firing) bool {
+func (o *outbox) makeRoom(ep *endpoint, overflow string, f *actions.Firing) bool {
 	limit := time.AfterFunc(maxBlock, o.room.Broadcast)
 	defer limit.Stop()
 	for o.lacksRoom() {
 		switch {
-		case overflow == "drop_old" && o.weight < o.bounds.intake && o.dropOldest(endpoint, f):
+		case overflow == "drop_old" && o.weight < o.bounds.intake && o.dropOldest(ep, f):
 			continue
 		case overflow == "drop_new", o.blocked >= maxBlock && !o.patient, o.attempts.Err() != nil:
 			return false
@@ -346,10 +369,10 @@ func (o *outbox) keep() {
 // position is saved too, though nothing was taken in.
 func (o *outbox) write(all bool) error {
 	o.mu.Lock()
-	settled, drops, pos := o.settled, o.dropped, o.position
+	settled, drops, holds, pos := o.settled, o.dropped, o.holds, o.position
 	jobs := o.intake[:o.whole:o.whole]
 	o.intake, o.whole = append([]planned(nil), o.intake[o.whole:]...), 0
-	o.settled, o.dropped = nil, map[string]*droppings{}
+	o.settled, o.dropped, o.holds = nil, map[string]*droppings{}, map[string]time.Time{}
 	if len(settled) > 0 {
 		o.settledAt = time.Now()
 	}
@@ -361,7 +384,7 @@ func (o *outbox) write(all bool) error {
 		o.writing = ch.size()
 	}
 	o.mu.Unlock()
-	if err := o.writeSettled(settled, drops); err != nil {
+	if err := o.writeSettled(settled, drops, holds); err != nil {
 		return err
 	}
 	if !due {
@@ -419,7 +442,7 @@ func (o *outbox) commit(b *store.Batch) (first uint64, err error) {
 		settled := o.settled
 		o.settled = nil
 		o.mu.Unlock()
-		if err := o.writeSettled(settled, nil); err != nil {
+		if err := o.writeSettled(settled, nil, nil); err != nil {
 			return 0, err
 		}
 	}
@@ -427,8 +450,8 @@ func (o *outbox) commit(b *store.Batch) (first uint64, err error) {
 
 // writeSettled commits ends of jobs. The store takes these always, and does
 // not wait for the disk: after a crash some are attempted again.
-func (o *outbox) writeSettled(list []settlement, drops map[string]*droppings) error {
-	if len(list) == 0 && len(drops) == 0 {
+func (o *outbox) writeSettled(list []settlement, drops map[string]*droppings, holds map[string]time.Time) error {
+	if len(list) == 0 && len(drops) == 0 && len(holds) == 0 {
 		return nil
 	}
 	b, now := o.settling, time.Now()
@@ -450,6 +473,7 @@ func (o *outbox) writeSettled(list []settlement, drops map[string]*droppings) er
 	for _, d := range drops {
 		b.Bury(d.letter(now))
 	}
+	writeHolds(b, holds)
 	_, err := b.Commit()
 	return err
 }
@@ -475,9 +499,7 @@ func (o *outbox) admit(jobs []planned, first uint64) {
 		if ep.indexed < o.bounds.fresh && o.cached+j.cost() <= o.bounds.cached/2 { // the other half is for reading ahead
 			j.firing = p.firing
 		}
-		l, ready := o.put(ep, p.lane, j)
-		if ready {
-			ep.ready.push(l)
+		if o.put(ep, p.lane, j, time.Now()) {
 			o.dispatch(ep)
 		}
 	}
@@ -495,18 +517,20 @@ func (o *outbox) refill(ep *endpoint) error {
 			return err
 		}
 		if n >= o.bounds.chunk && (!ep.latestOnly || ep.indexed >= o.bounds.window) { // what is latest is known at the end
-			if ep.ready.len() == 0 { // all of full lanes: what comes behind them must not wait for these
+			if ep.inLine() == 0 { // all of full lanes: what comes behind them must not wait for these
 				o.wakeAt(ep, now)
 			}
 			return nil
 		}
 		n++
 		ep.next = p.Seq + 1
-		if l, ready := o.put(ep, p.Lane, storedJob(&p)); ready {
-			o.queue(l, now)
+		j := storedJob(&p)
+		if ep.undue {
+			j.due = 0
 		}
+		o.put(ep, p.Lane, j, now)
 	}
-	ep.more = false
+	ep.more, ep.undue = false, false
 	return nil
 }
 
@@ -532,27 +556,6 @@ func (o *outbox) rescan(l *lane) error {
 		o.index(l, storedJob(&p))
 	}
 	return nil
-}
-
-// queue makes a lane ready, at once or when its first job is due. The caller
-// holds the lock.
-func (o *outbox) queue(l *lane, now time.Time) {
-	if pause := l.jobs.first().due.time().Sub(now); pause > 0 {
-		var timer *time.Timer
-		timer = time.AfterFunc(pause, func() {
-			o.mu.Lock()
-			defer o.mu.Unlock()
-			if l.ep.waiting[l] != timer {
-				return // it did not have to wait that long
-			}
-			delete(l.ep.waiting, l)
-			l.ep.ready.push(l)
-			o.dispatch(l.ep)
-		})
-		l.ep.waiting[l] = timer
-		return
-	}
-	l.ep.ready.push(l)
 }
 
 func (o *outbox) addStats(s *Stats) {
@@ -609,20 +612,15 @@ func (d *droppings) letter(now time.Time) store.DeadLetter {
 // dropOldest drops the oldest job of an endpoint of which no attempt is under
 // way, for the newer firing f, and reports whether there was one. The caller
 // holds the lock.
-func (o *outbox) dropOldest(endpoint string, f *actions.Firing) bool {
-	ep := o.endpoints[endpoint]
-	if ep == nil {
-		return false
-	}
+func (o *outbox) dropOldest(ep *endpoint, f *actions.Firing) bool {
 	l, gone := o.unindexOldest(ep)
 	if l == nil {
 		return false
 	}
-	ep.pending--
-	o.pending--
+	o.count(ep, -1)
 	o.settled = append(o.settled, settlement{what: expelled, endpoint: ep.name, job: gone})
 	o.drop(o.expelled(gone, f), wasOldest)
-	if l.jobs.len() == 0 && l.skipped > 0 { // the lane stays where it is: ready, or with its timer
+	if l.jobs.len() == 0 && l.skipped > 0 { // the lane stays where it is: in line, or asleep
 		if err := o.rescan(l); err != nil {
 			o.fatal(fmt.Errorf("store: %w", err))
 		}

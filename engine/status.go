@@ -96,16 +96,31 @@ type RuleStatus struct {
 
 // ActionStatus is how an action is doing: a target, or a rule's own.
 type ActionStatus struct {
-	Name           string    `json:"name"`                    // "target/NAME" or "rule/NAME/ACTION"
-	Kind           string    `json:"kind,omitempty"`          // webhook, exec, ...; "" if no rule has the action any more
-	Destination    string    `json:"destination,omitempty"`   // scheme and host, or the command's name
-	PausedSince    time.Time `json:"paused_since,omitzero"`   // zero: it is not paused
-	Pending        int       `json:"pending"`                 // firings that wait, those in flight included
-	OldestPending  time.Time `json:"oldest_pending,omitzero"` // when the oldest of them was planned
-	InFlight       int       `json:"in_flight"`
-	BackingOff     int       `json:"backing_off"`         // keys whose next firing waits for its next attempt
-	Breaker        string    `json:"breaker"`             // closed; open: one attempt at a time; probing: it is being made
-	HeldUntil      time.Time `json:"held_until,omitzero"` // no attempt before: the breaker, or the receiver's Retry-After
+	Name          string    `json:"name"`                    // "target/NAME" or "rule/NAME/ACTION"
+	Kind          string    `json:"kind,omitempty"`          // webhook, exec, ...; "" if no rule has the action any more
+	Destination   string    `json:"destination,omitempty"`   // scheme and host, or the command's name
+	PausedSince   time.Time `json:"paused_since,omitzero"`   // zero: it is not paused
+	Pending       int       `json:"pending"`                 // firings that wait, those in flight included
+	OldestPending time.Time `json:"oldest_pending,omitzero"` // when the oldest of them was planned
+	InFlight      int       `json:"in_flight"`
+	BackingOff    int       `json:"backing_off"`         // keys whose next firing waits for its next attempt
+	Breaker       string    `json:"breaker"`             // closed; open: the state is down or suspect; probing: that, and an attempt is being made
+	HeldUntil     time.Time `json:"held_until,omitzero"` // no attempt before: of one that is held or down
+
+	// State is how the endpoint behind the action is doing: up; slowed: it gets
+	// fewer attempts at once than it may, since some were not answered; suspect:
+	// many keys fail and nothing succeeds; down: it cannot be reached; held: it
+	// asked to be left alone. In the last three few attempts are made.
+	State        string    `json:"state"`
+	Since        time.Time `json:"since,omitzero"`        // when the trouble began; zero: there is none
+	Why          string    `json:"why,omitempty"`         // what the state comes from
+	Window       int       `json:"window"`                // attempts at once, at present
+	NextAttempt  time.Time `json:"next_attempt,omitzero"` // where something waits for its turn, and not for the end of another attempt
+	FailingLanes int       `json:"failing_lanes"`         // keys whose last attempt failed
+	FreshLanes   int       `json:"fresh_lanes"`           // keys that wait for their turn, and whose last attempt did not
+	Evidence     Evidence  `json:"evidence"`
+	classes      [len(evidences)]int64
+
 	Delivered      int64     `json:"delivered"`
 	Retried        int64     `json:"retried"`              // attempts that failed, to be made again
 	GivenUp        int64     `json:"given_up"`             // firings that became dead letters
@@ -114,6 +129,13 @@ type ActionStatus struct {
 	LastSuccess    time.Time `json:"last_success,omitzero"`
 	LastError      string    `json:"last_error,omitempty"`
 	LastErrorAt    time.Time `json:"last_error_at,omitzero"`
+}
+
+// Evidence is what an endpoint's state comes from: what failed since something
+// last succeeded.
+type Evidence struct {
+	Reached  bool `json:"reached"`  // the last attempt that says so came as far as the endpoint
+	Distinct int  `json:"distinct"` // keys that failed, and attempts that did not reach it
 }
 
 // StoreStatus is how the store is doing.
@@ -286,15 +308,14 @@ func (o *outbox) actionStatus() []ActionStatus {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	list := make([]ActionStatus, 0, len(o.endpoints))
+	now := time.Now()
 	for name, ep := range o.endpoints {
 		a := ActionStatus{
-			Name: name, Pending: ep.pending, InFlight: ep.workers, BackingOff: len(ep.waiting),
-			Breaker: ep.gate.state(), Delivered: ep.tally.outcomes[delivered], Retried: ep.tally.outcomes[retried], GivenUp: ep.tally.outcomes[givenUp],
+			Name: name, Pending: ep.pending, InFlight: ep.workers, BackingOff: len(ep.asleep),
+			Delivered: ep.tally.outcomes[delivered], Retried: ep.tally.outcomes[retried], GivenUp: ep.tally.outcomes[givenUp],
 			Superseded: ep.tally.superseded, AttemptSeconds: ep.tally.took.Seconds(), LastSuccess: ep.tally.lastSuccess, LastError: ep.tally.lastError, LastErrorAt: ep.tally.lastErrorAt,
 		}
-		if time.Now().Before(ep.gate.until) {
-			a.HeldUntil = ep.gate.until
-		}
+		ep.describe(&a, now)
 		if ep.action != nil && ep.spec != nil {
 			a.Kind, a.Destination = ep.spec.Kind, destination(ep.spec)
 		}
@@ -304,14 +325,49 @@ func (o *outbox) actionStatus() []ActionStatus {
 	return list
 }
 
-func (g *gate) state() string {
-	switch {
-	case g.probing:
-		return "probing"
-	case g.open:
-		return "open"
+// describe tells what the endpoint's gate and lines are like.
+func (ep *endpoint) describe(a *ActionStatus, now time.Time) {
+	g := &ep.gate
+	state := g.condition(now)
+	a.State, a.Why = string(state), ep.why(now)
+	a.Window, a.FailingLanes, a.FreshLanes = int(g.window), ep.failing, ep.lines[fresh].n+ep.lines[going].n
+	a.Evidence = Evidence{Reached: g.unreached == 0, Distinct: g.failures}
+	a.classes = ep.tally.evidences
+	if a.Since = g.since; g.failures == 0 {
+		a.Since = time.Time{}
 	}
-	return "closed"
+	if _, _, at := ep.turn(now); at.After(now) {
+		a.NextAttempt = at
+	}
+	switch state {
+	case onHold:
+		a.HeldUntil, a.Since = g.until, g.heldSince
+	case down:
+		a.HeldUntil, a.Since = a.NextAttempt, g.gone
+	}
+	a.Breaker = "closed"
+	if state == down || state == suspect {
+		a.Breaker = "open"
+		if g.busy > 0 {
+			a.Breaker = "probing"
+		}
+	}
+}
+
+// why says what the endpoint's state comes from.
+func (ep *endpoint) why(now time.Time) string {
+	g := &ep.gate
+	switch g.condition(now) {
+	case onHold:
+		return fmt.Sprintf("asked to be left alone until %s", g.until.UTC().Format(time.RFC3339))
+	case down:
+		return fmt.Sprintf("not reached, %d times in a row", g.unreached)
+	case suspect:
+		return fmt.Sprintf("%d keys failed, no success for %s", g.failures, now.Sub(g.since).Round(time.Second))
+	case slowed:
+		return fmt.Sprintf("attempts were not answered: %d at once, of %d", int(g.window), g.slots)
+	}
+	return ""
 }
 
 // destination says where an action delivers to, without what may be a secret:
