@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"triggerd/actions"
@@ -42,8 +43,10 @@ func (o *outbox) dispatch(ep *endpoint) {
 // nobody's turn.
 func (o *outbox) work(t *taken) {
 	ep := t.lane.ep
-	for ok := true; ok; ok = o.workOn(ep, t) {
-		o.attempt(t)
+	for o.attempt(t) {
+		if !o.workOn(ep, t) {
+			return
+		}
 	}
 }
 
@@ -148,8 +151,9 @@ func (timeoutError) Unwrap() error { return context.DeadlineExceeded }
 // that was delivered. There may be many of these.
 const maxDeliveredExcerpt = 512
 
-// attempt makes one attempt of a job, and settles it.
-func (o *outbox) attempt(t *taken) {
+// attempt makes one attempt of a job, and settles it. It returns false if the
+// attempt did not end when it should have: then the worker is another's already.
+func (o *outbox) attempt(t *taken) bool {
 	r := run{taken: *t, firing: t.job.firing, began: time.Now()}
 	r.job.firing = nil
 	if r.firing == nil {
@@ -157,9 +161,12 @@ func (o *outbox) attempt(t *taken) {
 	}
 	if r.err == nil {
 		r.firing.Attempt = int(r.job.attempts) + 1
-		r.res, r.err = do(o.attempts, r.action, r.firing, r.spec.Timeout)
+		if !o.perform(&r) {
+			return false
+		}
 	}
 	o.conclude(&r)
+	return true
 }
 
 // run is an attempt that was made, and what came of it.
@@ -169,6 +176,55 @@ type run struct {
 	began  time.Time
 	res    actions.Result
 	err    error
+}
+
+// abandonAfter is how long after its time is up an attempt is waited for, plus
+// what its action says that it may take. An action is to end with its context;
+// one that does not would keep its slot, its lane and the end of triggerd
+// waiting for ever.
+const abandonAfter = 5 * time.Second
+
+// grace is how long an action may take to end after its context is done.
+func grace(a actions.Action) time.Duration {
+	if g, ok := a.(interface{ Grace() time.Duration }); ok {
+		return abandonAfter + g.Grace()
+	}
+	return abandonAfter
+}
+
+// perform has the action do its work. It returns false if that took far too long and
+// the attempt was abandoned: its outcome, when it comes, is nobody's.
+func (o *outbox) perform(r *run) bool {
+	var over atomic.Bool
+	left := *r // not r: the action still has that
+	watch := time.AfterFunc(r.spec.Timeout+grace(r.action), func() {
+		if over.CompareAndSwap(false, true) {
+			o.abandon(&left)
+		}
+	})
+	r.res, r.err = do(o.attempts, r.action, r.firing, r.spec.Timeout)
+	if !over.CompareAndSwap(false, true) {
+		return false
+	}
+	watch.Stop()
+	return true
+}
+
+// abandon ends an attempt in the place of its action, and the work of its
+// worker.
+func (o *outbox) abandon(r *run) {
+	ep := r.lane.ep
+	r.err = fmt.Errorf("%w, and had not ended %s later: it was abandoned", timeoutError(r.spec.Timeout), grace(r.action))
+	o.log.Error("attempt abandoned: it does not end", "action", ep.name, "firing", r.firing.ID, "timeout", r.spec.Timeout)
+	o.conclude(r)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	ep.tally.abandoned++
+	ep.workers--
+	o.workers--
+	o.room.Broadcast()
+	o.wg.Done()
+	o.dispatch(ep)
 }
 
 // readJob reads a job, and returns its firing and how it is to be delivered.
@@ -259,7 +315,7 @@ func (o *outbox) conclude(r *run) {
 	s.evidence = evidenceOf(r.err)
 
 	o.mu.Lock()
-	if r.err != nil && o.attempts.Err() != nil {
+	if o.closed || r.err != nil && o.attempts.Err() != nil {
 		o.mu.Unlock() // triggerd is stopping, which is no fault of the attempt: it waits for the next start
 		return
 	}
@@ -434,12 +490,37 @@ func (o *outbox) finish(ctx context.Context) {
 	}
 }
 
-// close waits for the workers, whose context is done, and for the keeper.
+// close waits for the workers, whose context is done, and for the keeper. It
+// does not wait for ever for an attempt that does not end.
 func (o *outbox) close() {
 	o.mu.Lock()
 	o.stopping = true
 	o.mu.Unlock()
-	o.wg.Wait()
+	ended := make(chan struct{})
+	go func() {
+		o.wg.Wait()
+		close(ended)
+	}()
+	limit := time.NewTimer(o.longestGrace())
+	defer limit.Stop()
+	select {
+	case <-ended:
+	case <-limit.C:
+		o.log.Error("attempts abandoned at the end: they do not end")
+	}
+	o.mu.Lock()
+	o.closed = true
+	o.mu.Unlock()
 	close(o.quit)
 	<-o.kept
+}
+
+func (o *outbox) longestGrace() time.Duration {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	longest := abandonAfter
+	for _, ep := range o.endpoints {
+		longest = max(longest, grace(ep.action))
+	}
+	return longest
 }

@@ -52,6 +52,7 @@ var outcomes = [...]string{delivered: "delivered", retried: "retried", givenUp: 
 type tally struct {
 	outcomes    [len(outcomes)]int64
 	evidences   [len(evidences)]int64
+	abandoned   int64         // attempts that did not end
 	superseded  int64         // firings that were not attempted, or not again
 	took        time.Duration // all attempts together
 	lastError   string
@@ -146,6 +147,7 @@ var (
 
 	descAttempts       = describe("attempts_total", "Attempts to deliver, by action and outcome: delivered, retried (will be tried again) or given_up (now a dead letter).", "action", "outcome")
 	descClasses        = describe("attempts_by_class_total", "Attempts to deliver, by action and what they said of the endpoint: ok, unreached, timeout (no answer), status (refused), asked (to wait), permanent (refused for good), none.", "action", "class")
+	descAbandoned      = describe("attempts_abandoned_total", "Attempts that did not end within their timeout and some seconds more, and were left to themselves.", "action")
 	descSuperseded     = describe("superseded_total", "Firings of an action with latest_only that a later one of the same key took the place of.", "action")
 	descAttemptSeconds = describe("attempt_seconds_total", "Time that the attempts of an action took, together.", "action")
 	descPending        = describe("pending_firings", "Firings that wait to be delivered.", "action")
@@ -176,7 +178,7 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) {
 		descConnected, descOffset, descSavedOffset, descLag, descBacklog, descHeadroom, descDataAge, descConnects, descResyncs, descGaps, descStreamErrors,
 		descRecords, descStreamBytes, descEvents, descMirrorKeys, descMirrorBytes, descValuesLost, descMatches, descFirings, descSkipped, descSuppressed, descStates, descArmed, descNextRun, descDropped, descConditionErrs, descRulePaused,
 		descAttempts, descSuperseded, descAttemptSeconds, descPending, descPendingLimit, descOldest, descInFlight, descBackingOff, descBreaker, descActionPaused,
-		descClasses, descState, descWindow, descFailing, descSuccessAge,
+		descClasses, descAbandoned, descState, descWindow, descFailing, descSuccessAge,
 		descDead, descStoreBytes, descStoreFree, descStoreFull, descStoreDamaged, descReloadOK, descReloadAt,
 	} {
 		ch <- d
@@ -321,5 +323,6 @@ func (m metricSink) action(a *ActionStatus, now time.Time) {
 			m.count(descClasses, n, a.Name, evidences[class])
 		}
 	}
+	m.count(descAbandoned, a.Abandoned, a.Name)
 	m.gauge(descActionPaused, truth(!a.PausedSince.IsZero()), a.Name)
 }

@@ -64,6 +64,7 @@ type outbox struct {
 	cached    int // bytes of firings of jobs that are in memory
 	workers   int
 	stopping  bool          // no lane is taken any more
+	closed    bool          // what still happens is not noted any more
 	blocked   time.Duration // how long the reader has waited for room since there was plenty
 	dropped   map[string]*droppings
 	droppedBy map[string]int64     // since the start, by rule

@@ -119,6 +119,7 @@ type ActionStatus struct {
 	FailingLanes int       `json:"failing_lanes"`         // keys whose last attempt failed
 	FreshLanes   int       `json:"fresh_lanes"`           // keys that wait for their turn, and whose last attempt did not
 	Evidence     Evidence  `json:"evidence"`
+	Abandoned    int64     `json:"abandoned,omitempty"` // attempts that did not end when they should have
 	classes      [len(evidences)]int64
 
 	Delivered      int64     `json:"delivered"`
@@ -332,7 +333,7 @@ func (ep *endpoint) describe(a *ActionStatus, now time.Time) {
 	a.State, a.Why = string(state), ep.why(now)
 	a.Window, a.FailingLanes, a.FreshLanes = int(g.window), ep.failing, ep.lines[fresh].n+ep.lines[going].n
 	a.Evidence = Evidence{Reached: g.unreached == 0, Distinct: g.failures}
-	a.classes = ep.tally.evidences
+	a.Abandoned, a.classes = ep.tally.abandoned, ep.tally.evidences
 	if a.Since = g.since; g.failures == 0 {
 		a.Since = time.Time{}
 	}
