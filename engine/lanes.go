@@ -57,7 +57,8 @@ type endpoint struct {
 
 	ages      fifo[aged] // in the order in which they were indexed, which is nearly that of their age
 	workers   int
-	pending   int // jobs in the store and on the way there
+	pending   int       // jobs in the store and on the way there
+	full      time.Time // since when there has been no room for another; zero: there is
 	tally     tally
 	observers observers
 	indexed   int  // jobs in lanes

@@ -25,7 +25,6 @@ import (
 type outbox struct {
 	log      *slog.Logger
 	store    *store.Store
-	max      int           // firings that may wait
 	interval time.Duration // between checkpoints when nothing fires
 	patient  bool          // wait for room however long it takes
 	ack      func(source.Position)
@@ -47,6 +46,8 @@ type outbox struct {
 	bounds bounds
 
 	mu        sync.Mutex // guards all that follows, endpoints and lanes
+	shares    shares
+	uneven    bool       // shares have to be divided anew: endpoints have come or gone
 	room      *sync.Cond // there is less in the intake or pending, or something ended
 	intake    []planned
 	whole     int             // of the intake, what may be committed: the position is behind it
@@ -112,9 +113,10 @@ type specKey struct{ rule, action string }
 
 func newOutbox(st *store.Store, cfg *Config) *outbox {
 	o := &outbox{
-		log: cfg.Logger, store: st, max: cfg.MaxPending, interval: cfg.CheckpointInterval, patient: cfg.Replay, ack: cfg.Source.Ack,
+		log: cfg.Logger, store: st, interval: cfg.CheckpointInterval, patient: cfg.Replay, ack: cfg.Source.Ack,
 		wake: make(chan struct{}, 1), kept: make(chan struct{}), quit: make(chan struct{}),
 		bounds:    defaultBounds,
+		shares:    shares{max: cfg.MaxPending},
 		holds:     map[string]time.Time{},
 		endpoints: map[string]*endpoint{}, dropped: map[string]*droppings{},
 		instruments: newInstruments(), droppedBy: map[string]int64{}, paused: map[string]bool{},
@@ -176,13 +178,25 @@ func (o *outbox) endpoint(name string) *endpoint {
 		}
 		o.restoreHold(ep)
 		o.endpoints[name] = ep
+		o.uneven = true
 	}
 	return ep
+}
+
+// divide divides the room among the endpoints that are there. The caller holds
+// the lock.
+func (o *outbox) divide() {
+	o.uneven = false
+	o.shares.divide(len(o.endpoints))
+	for _, ep := range o.endpoints {
+		o.shares.count(0, ep.pending)
+	}
 }
 
 // count counts firings of an endpoint that came, or went. The caller holds the
 // lock.
 func (o *outbox) count(ep *endpoint, n int) {
+	o.shares.count(ep.pending, n)
 	ep.pending += n
 	o.pending += n
 }
@@ -207,6 +221,7 @@ func (o *outbox) setGeneration(g *generation) {
 		if _, kept := g.endpoints[name]; !kept && ep.pending == 0 && ep.workers == 0 {
 			closeAction(ep.action)
 			delete(o.endpoints, name)
+			o.uneven = true
 		}
 	}
 }
@@ -237,7 +252,7 @@ func (o *outbox) add(name string, c endpointConfig, spec *rules.Action, overflow
 	if ep.action == nil { // forgotten by a reload after this firing was matched
 		ep.use(c)
 	}
-	if o.lacksRoom() && !o.makeRoom(ep, overflow, f) {
+	if o.lacksRoom(ep, overflow) && !o.makeRoom(ep, overflow, f) {
 		o.drop(f, noRoom)
 		return
 	}
@@ -261,34 +276,67 @@ func (o *outbox) release() {
 	}
 }
 
-// maxBlock is how long the reader may stand still for room: a server cuts off
-// a replica that has left 64 MB unread for a minute.
+// maxBlock is how long the reader may stand still for room, and for how long an
+// endpoint may exceed its own: a server cuts off a replica that has left 64 MB
+// unread for a minute.
 const maxBlock = 10 * time.Second
 
 // lacksRoom reports whether a firing may not be taken in. The caller holds the
 // lock.
-func (o *outbox) lacksRoom() bool {
-	if o.pending < o.max && o.weight < o.bounds.intake {
-		if o.pending <= o.max/2 && o.weight <= o.bounds.intake/2 {
-			o.blocked = 0
+func (o *outbox) lacksRoom(ep *endpoint, overflow string) bool {
+	if o.pending <= o.shares.max/2 && o.weight <= o.bounds.intake/2 {
+		o.blocked = 0
+	}
+	return o.weight >= o.bounds.intake || o.isFull(ep, overflow)
+}
+
+// maxOver is by how many firings an endpoint may exceed its room.
+const maxOver = 10_000
+
+// isFull reports whether an endpoint has as many firings as it may. Those that
+// are to wait for room, by their rule, wait in the store, beyond the limit, as
+// long as their endpoint delivers and not for longer than maxBlock: the reader,
+// which is that of all endpoints, cannot wait for one of them. The caller holds
+// the lock.
+func (o *outbox) isFull(ep *endpoint, overflow string) bool {
+	if o.uneven {
+		o.divide()
+	}
+	limit := o.shares.limit(ep.pending)
+	if ep.pending < limit {
+		if ep.pending <= limit/2 {
+			ep.full = time.Time{}
 		}
 		return false
 	}
-	return true
+	if overflow != "block" || o.alone() {
+		return true
+	}
+	now := time.Now()
+	if ep.full.IsZero() {
+		ep.full = now
+	}
+	return ep.paused || ep.gate.closed(now) || now.Sub(ep.full) >= maxBlock || ep.pending >= limit+maxOver
 }
+
+// alone reports whether the reader reads for one endpoint, and nobody else
+// would wait with it. The caller holds the lock.
+func (o *outbox) alone() bool { return o.shares.among <= 1 || o.patient }
 
 // makeRoom finds room for a firing as its rule wishes, and reports whether
 // there is some. The reader waits no longer than maxBlock in all before there
 // is plenty of room again: many short pauses would hold it up as one long one
-// does. The caller holds the lock.
+// does. It waits for the disk, and for an endpoint only if that is the only one.
+// The caller holds the lock.
 func (o *outbox) makeRoom(ep *endpoint, overflow string, f *actions.Firing) bool {
 	limit := time.AfterFunc(maxBlock, o.room.Broadcast)
 	defer limit.Stop()
-	for o.lacksRoom() {
+	for o.lacksRoom(ep, overflow) {
+		heavy := o.weight >= o.bounds.intake
 		switch {
-		case overflow == "drop_old" && o.weight < o.bounds.intake && o.dropOldest(ep, f):
+		case overflow == "drop_old" && !heavy && o.dropOldest(ep, f):
 			continue
-		case overflow == "drop_new", o.blocked >= maxBlock && !o.patient, o.attempts.Err() != nil:
+		case overflow == "drop_new", o.attempts.Err() != nil, !heavy && !o.alone(), o.blocked >= maxBlock && !o.patient:
 			return false
 		}
 		o.release() // what waits for its position may be all there is
@@ -596,7 +644,7 @@ func (o *outbox) drop(f *actions.Firing, why dropping) {
 		o.dropped[string(why)+f.Rule] = d
 		o.nudge()
 		if !o.events.droppedLately() {
-			o.log.Error("firings are dropped", "why", string(why), "max_pending", o.max, "rule", f.Rule, "firing", d.firing, "dropped", o.stats.Dropped)
+			o.log.Error("firings are dropped", "why", string(why), "max_pending", o.shares.max, "rule", f.Rule, "firing", d.firing, "dropped", o.stats.Dropped)
 		}
 	}
 	d.count++
