@@ -408,7 +408,7 @@ func (r *run) do(ctx context.Context, input []byte) error {
 	feeds.Go(func() { _, _ = io.Copy(&r.stderr, errs) })
 
 	err := r.wait(ctx)
-	if err != errSurvives && ended { // Wait returns only after Cancel did
+	if err == errSurvives || ended { // Wait returns only after Cancel did
 		_ = signalGroup(cmd, syscall.SIGKILL) // whom the program did not take along
 	}
 	now := time.Now()
