@@ -218,6 +218,10 @@ func (s *tokens) request(ctx context.Context) (accessToken, error) {
 		return accessToken{}, s.failure(ctx, err)
 	}
 	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		return accessToken{}, fmt.Errorf("access token from %s: %w", s.label, errSwitched)
+	}
+	defer endAnswer(ctx, resp)()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxTokenAnswer+1))
 	if resp.StatusCode != http.StatusOK {
 		return accessToken{}, s.refusal(resp, body)

@@ -15,7 +15,8 @@ import (
 
 // transport says how to connect to a host.
 type transport struct {
-	connections int // that are kept, and made at most
+	connections int           // that are kept, and made at most
+	timeout     time.Duration // of an attempt
 	denyPrivate bool
 	proxy       func(*http.Request) (*url.URL, error) // nil: none
 	tls         *tls.Config
@@ -23,12 +24,15 @@ type transport struct {
 }
 
 func (t transport) open() *http.Transport {
-	dialer := &net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second, Control: guard(t.denyPrivate)}
+	// An attempt's end does not end the connecting for it, which keeps one of the
+	// connections: so that takes hardly longer than an attempt.
+	connecting := min(5*time.Second, t.timeout+time.Second)
+	dialer := &net.Dialer{Timeout: connecting, KeepAlive: 30 * time.Second, Control: guard(t.denyPrivate)}
 	h := &http.Transport{
 		Proxy:                  t.proxy,
-		DialContext:            dialer.DialContext,
+		DialContext:            timingProxies(dialer.DialContext, connecting),
 		TLSClientConfig:        t.tls,
-		TLSHandshakeTimeout:    5 * time.Second,
+		TLSHandshakeTimeout:    connecting,
 		IdleConnTimeout:        90 * time.Second,
 		MaxIdleConns:           t.connections,
 		MaxIdleConnsPerHost:    t.connections, // net/http keeps 2, and would reconnect for the rest

@@ -92,7 +92,7 @@ func newWebhook(d *fields, o Options) Action {
 
 	denyPrivate := d.boolean("deny_private")
 	checkHost(d, "url", u, denyPrivate)
-	t := transport{connections: o.Concurrency, denyPrivate: denyPrivate, proxy: w.takeProxy(d, denyPrivate)}
+	t := transport{connections: o.Concurrency, timeout: o.Timeout, denyPrivate: denyPrivate, proxy: w.takeProxy(d, denyPrivate)}
 	w.takeOAuth2(d, t)
 	t.tls, t.http2 = takeTLS(d, u.Scheme), takeHTTP2(d, u.Scheme)
 	w.transport = t.open()
@@ -373,7 +373,7 @@ func (w *webhook) Do(ctx context.Context, f *Firing) (Result, error) {
 	if err != nil {
 		return Result{}, err
 	}
-	return w.answer(resp, r)
+	return w.answer(ctx, resp, r)
 }
 
 // send sends a request and returns the answer to it, whose body the caller
@@ -565,9 +565,25 @@ const (
 	maxErrorExcerpt = 512 // of it, in an error's text
 )
 
+// errSwitched is the answer 101 Switching Protocols. Nothing was asked for that
+// it could be the answer to, and what follows it has no end: net/http hands the
+// connection over, whose reads no context ends, for a body.
+var errSwitched = errors.New("101 Switching Protocols, which was not asked for; the connection was closed")
+
+// endAnswer has the end of ctx close an answer, which ends a read of it, until
+// the function it returns is called. It is for every answer of which something
+// is read: it is not left to the transport whether a read heeds ctx.
+func endAnswer(ctx context.Context, resp *http.Response) (stop func() bool) {
+	return context.AfterFunc(ctx, func() { resp.Body.Close() })
+}
+
 // answer judges a response and closes it.
-func (w *webhook) answer(resp *http.Response, r *request) (Result, error) {
+func (w *webhook) answer(ctx context.Context, resp *http.Response, r *request) (Result, error) {
 	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		return Result{}, fmt.Errorf("%s: %w", w.label(), errSwitched)
+	}
+	defer endAnswer(ctx, resp)()
 	if resp.ContentLength != 0 {
 		slow := time.AfterFunc(drainTime, func() { resp.Body.Close() }) // which ends a read
 		defer slow.Stop()
