@@ -43,9 +43,13 @@ import (
 // save those of permanent_exit. What the program writes is for messages only.
 //
 // The program runs in a process group of its own. When its time is up, or ctx
-// ends, the group gets SIGTERM, and SIGKILL five seconds later or as soon as the
-// program itself is gone. What it leaves running in the background after it
-// exited by itself is left alone, and is not waited for. On Linux it gets SIGTERM should triggerd itself be killed.
+// ends, the group gets SIGTERM, and SIGKILL three seconds later or as soon as the
+// program itself is gone. One that SIGKILL does not end, because triggerd has no
+// right to send it or the program hangs in the kernel, is waited for no longer
+// than another second: the attempt has failed then, though the program still
+// runs. What it leaves running in the background after it exited by itself is
+// left alone, and is not waited for. On Linux it gets SIGTERM should triggerd
+// itself be killed.
 //
 // An argument that data begins with "-" reads as an option to most programs:
 // put "--" before it.
@@ -69,7 +73,7 @@ type variable struct {
 }
 
 func newCommand(d *fields, o Options) Action {
-	c := &command{timeout: o.Timeout, grace: 5 * time.Second, log: o.Logger}
+	c := &command{timeout: o.Timeout, grace: 3 * time.Second, log: o.Logger}
 	if o.NoExec {
 		d.fail("type", "exec actions are switched off here (--no-exec); use a webhook, or start triggerd without it")
 	}
@@ -316,6 +320,8 @@ func (c *command) result(ctx context.Context, f *Firing, r *run, err error) (Res
 	}
 	exit, exited := errors.AsType[*exec.ExitError](err)
 	switch {
+	case errors.Is(err, errSurvives):
+		return res, fmt.Errorf("%s: %w, and %w: process %d still runs%s", c.program, contextError(ctx), err, r.cmd.Process.Pid, output)
 	case ctx.Err() != nil:
 		return res, fmt.Errorf("%s: %w%s", c.program, contextError(ctx), output)
 	case exited:
@@ -344,8 +350,15 @@ type run struct {
 // something it left in the background holds the pipe open.
 const lastWords = 100 * time.Millisecond
 
-// do starts the program, feeds it input, and returns when it has exited: nil
-// for exit code 0, else an *exec.ExitError or what kept it from running.
+// killTime is how long a program is waited for after SIGKILL.
+const killTime = time.Second
+
+// errSurvives is of a program that SIGKILL did not end.
+var errSurvives = errors.New("it could not be killed")
+
+// do starts the program, feeds it input, and returns when it has exited, or
+// could not be made to: nil for exit code 0, else an *exec.ExitError,
+// errSurvives, or what kept it from running.
 //
 // The pipes are our own. Those of package exec would have Wait wait for every
 // process that holds one, not just for the program.
@@ -386,8 +399,8 @@ func (r *run) do(ctx context.Context, input []byte) error {
 	feeds.Go(func() { _, _ = io.Copy(&r.stdout, out) })
 	feeds.Go(func() { _, _ = io.Copy(&r.stderr, errs) })
 
-	err := cmd.Wait()
-	if ended { // Wait returns only after Cancel did
+	err := r.wait(ctx)
+	if err == errSurvives || ended { // Wait returns only after Cancel did
 		_ = signalGroup(cmd, syscall.SIGKILL) // whom the program did not take along
 	}
 	now := time.Now()
@@ -396,6 +409,24 @@ func (r *run) do(ctx context.Context, input []byte) error {
 	_ = errs.SetReadDeadline(now.Add(lastWords))
 	feeds.Wait()
 	return err
+}
+
+// wait waits for the program, and no longer than until killTime after it should
+// have been killed. It leaves behind a goroutine for a program that still runs.
+func (r *run) wait(ctx context.Context) error {
+	waited := make(chan error, 1)
+	go func() { waited <- r.cmd.Wait() }()
+	select {
+	case err := <-waited:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-waited:
+		return err
+	case <-time.After(r.grace + killTime):
+		return errSurvives
+	}
 }
 
 func (r *run) pipe() (reader, writer *os.File, err error) {

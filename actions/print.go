@@ -31,7 +31,8 @@ func newPrint(d *fields, o Options) Action {
 }
 
 // Do returns the writer's error as it is, wrapped (EPIPE for a reader that went
-// away). A Write that blocks is not interrupted by ctx.
+// away). A Write that blocks outlasts ctx, and Do does not: no other line is
+// written until the Write has ended, and the line may still be read.
 func (a *printAction) Do(ctx context.Context, f *Firing) (Result, error) {
 	if err := ctx.Err(); err != nil {
 		return Result{}, err
@@ -47,13 +48,27 @@ func (a *printAction) Do(ctx context.Context, f *Firing) (Result, error) {
 	select {
 	case printing <- struct{}{}:
 	case <-ctx.Done():
-		return Result{}, ctx.Err()
+		return Result{}, unread(ctx)
 	}
-	defer func() { <-printing }()
-	if _, err := a.w.Write(line); err != nil {
-		return Result{}, fmt.Errorf("print: %w", err)
+	written := make(chan error, 1)
+	go func() {
+		_, err := a.w.Write(line)
+		<-printing
+		written <- err
+	}()
+	select {
+	case err := <-written:
+		if err != nil {
+			return Result{}, fmt.Errorf("print: %w", err)
+		}
+		return Result{}, nil
+	case <-ctx.Done():
+		return Result{}, unread(ctx)
 	}
-	return Result{}, nil
+}
+
+func unread(ctx context.Context) error {
+	return fmt.Errorf("print: nobody reads standard output: %w", ctx.Err())
 }
 
 // Where the text form is cut.

@@ -131,6 +131,26 @@ func (w stuckWriter) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// TestPrintStuckWrite: an attempt does not outlast its context, though its write
+// does.
+func TestPrintStuckWrite(t *testing.T) {
+	actionstest.CheckLeaks(t)
+	w := stuckWriter{make(chan struct{}), make(chan struct{})}
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-w.entered
+		cancel()
+	}()
+	err := endsWithin(t, ctx, mustNew(t, "print", nil, actions.Options{Stdout: w}))
+	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "nobody reads standard output") {
+		t.Errorf("got %v", err)
+	}
+	close(w.leave)
+	if _, err := mustNew(t, "print", nil, actions.Options{Stdout: io.Discard}).Do(t.Context(), actionstest.Firing()); err != nil {
+		t.Errorf("after the write has ended: %v", err)
+	}
+}
+
 // TestPrintStuck: one that waits for a stuck terminal still heeds its context.
 func TestPrintStuck(t *testing.T) {
 	actionstest.CheckLeaks(t)
