@@ -146,6 +146,9 @@ func showStatus(out io.Writer, s *web.Status) {
 	if s.Store.Damaged > 0 {
 		say("", "%s met; stop triggerd and look with 'triggerd store verify'", plural(int(s.Store.Damaged), "damaged record"))
 	}
+	if s.LogLinesLost > 0 {
+		say("log", "%s lost: standard error is closed, or not read in time", plural(int(s.LogLinesLost), "line"))
+	}
 	if s.Reload.OK {
 		say("rules", "%s, read %s ago", s.Reload.File, ago(s.Reload.At, s.At))
 	} else {

@@ -15,7 +15,8 @@ import (
 
 // Status is the answer of GET /api/v1/status.
 type Status struct {
-	Version string `json:"version"`
+	Version      string `json:"version"`
+	LogLinesLost int64  `json:"log_lines_lost,omitempty"` // that could not be written
 	*engine.Status
 }
 
@@ -78,7 +79,7 @@ func (s *Server) api(mux *http.ServeMux) {
 
 func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
 	st, err := s.cfg.Engine.Status()
-	s.answer(w, Status{s.cfg.Version, st}, 0, err)
+	s.answer(w, Status{s.cfg.Version, s.cfg.LogLinesLost(), st}, 0, err)
 }
 
 // rule answers with what a rule counts and waits for.

@@ -27,6 +27,8 @@ type Config struct {
 	Version string       // of triggerd
 	Pprof   bool         // serve /debug/pprof/
 	Logger  *slog.Logger // nil: none
+
+	LogLinesLost func() int64 // how many lines of the log could not be written; nil: none
 }
 
 // Server is the HTTP side of a triggerd. It is an http.Handler, too.
@@ -52,6 +54,9 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{cfg: cfg, log: cfg.Logger}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.cfg.LogLinesLost == nil {
+		s.cfg.LogLinesLost = func() int64 { return 0 }
 	}
 	s.handler = s.guard(s.routes())
 	return s, nil
@@ -110,7 +115,10 @@ func (s *Server) metrics() http.Handler {
 		ConstLabels: prometheus.Labels{"version": s.cfg.Version, "goversion": runtime.Version()},
 	})
 	info.Set(1)
-	reg.MustRegister(info, s.cfg.Engine.Collector(), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	lost := prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "triggerd_log_lines_lost_total", Help: "Lines of the log that could not be written: nobody read them, or not in time.",
+	}, func() float64 { return float64(s.cfg.LogLinesLost()) })
+	reg.MustRegister(info, lost, s.cfg.Engine.Collector(), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return promhttp.HandlerFor(reg, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 20 * time.Second})
 }
 
