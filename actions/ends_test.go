@@ -121,6 +121,11 @@ func TestWebhookTimesOut(t *testing.T) {
 		"HTTP/2, no answer": func(t *testing.T) table {
 			return http2Fields(t, func(_ http.ResponseWriter, req *http.Request) { <-req.Context().Done() })
 		},
+		"HTTP/2, request not read": func(t *testing.T) table {
+			f := http2Fields(t, func(_ http.ResponseWriter, req *http.Request) { <-req.Context().Done() })
+			f["body"] = strings.Repeat("x", 1<<20) // more than one may send unasked
+			return f
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			actionstest.CheckLeaks(t)
