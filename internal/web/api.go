@@ -80,9 +80,8 @@ func (s *Server) api(mux *http.ServeMux) {
 }
 
 func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
-	Version      string `json:"version"`
-	LogLinesLost int64  `json:"log_lines_lost,omitempty"` // that could not be written
-	*admin.Status
+	st, err := s.cfg.Daemon.Status()
+	s.answer(w, Status{s.cfg.Version, s.cfg.LogLinesLost(), st}, 0, err)
 }
 
 // rule answers with what a rule counts and waits for.
