@@ -25,7 +25,7 @@ func TestLeavesAServerThatEnds(t *testing.T) {
 		replica := redistest.Start(t, srv.Program.Name)
 		host, port, _ := strings.Cut(srv.Addr, ":")
 		redistest.Do(t, replica, "REPLICAOF", host, port)
-		f := follow(t, source.Config{URL: url(srv), Wake: func() time.Time { return time.Time{} }}, source.Position{})
+		f := follow(t, source.Config{URL: url(srv)}, source.Position{}, wants{})
 		f.attached(1)
 		replicas := func() int64 { return infoInt(t, srv, "replication", "connected_slaves") }
 		f.status("both replicas", func(source.Status) bool { return replicas() == 2 })

@@ -27,7 +27,7 @@ func TestRenewedLink(t *testing.T) {
 			}
 			done <- err
 		}()
-		f := follow(t, source.Config{URL: url(srv), Snapshot: wantKeys}, source.Position{})
+		f := follow(t, source.Config{URL: url(srv)}, source.Position{}, wantsKeys)
 		if name, _ := family(srv); name == "valkey" {
 			f.status("a renewed link", func(source.Status) bool { return strings.Contains(f.log.String(), "link renewed") })
 		}
@@ -73,7 +73,7 @@ func TestLinkThatIsNotRenewed(t *testing.T) {
 				Expect("PSYNC", "?", "-1"), Send("+FULLRESYNC id 1000\r\n" + framed(emptyRDB)),
 				await(tried), Send(set1), Hang(),
 			}), script(append(append([]Step{Expect("PSYNC", "id", "1001")}, second...), signal(tried))...))
-			f := follow(t, source.Config{URL: "redis://" + p.Addr, Snapshot: wantKeys}, source.Position{})
+			f := follow(t, source.Config{URL: "redis://" + p.Addr}, source.Position{}, wantsKeys)
 			if r := f.command("SET", "a", "1"); r.Pos.Offset != 1027 {
 				t.Errorf("got %v", r)
 			}
