@@ -128,7 +128,7 @@ func splitSpaceKey(key []byte) (letter byte, stream string, rest []byte, ok bool
 	switch {
 	case len(key) >= 2 && key[0] == kindSpace:
 		letter, rest = key[1], key[2:]
-		if letter != letterPauses {
+		if letter != letterPauses && letter != letterHolds {
 			stream = Standalone
 		}
 	case len(key) >= 1+2 && key[0] == kindStream:
@@ -140,7 +140,7 @@ func splitSpaceKey(key []byte) (letter byte, stream string, rest []byte, ok bool
 	default:
 		return 0, "", nil, false
 	}
-	return letter, stream, rest, letter == letterPauses && stream == "" || letter != letterPauses && strings.IndexByte(streamLetters, letter) >= 0
+	return letter, stream, rest, stream == "" && (letter == letterPauses || letter == letterHolds) || strings.IndexByte(streamLetters, letter) >= 0
 }
 
 func appendCheckpointKey(dst []byte, stream string) []byte {

@@ -21,11 +21,15 @@ const (
 	letterTimers  = 't'
 	letterState   = 'e'
 	letterPauses  = 'p'
+	letterHolds   = 'h'
 	streamLetters = "met"
 )
 
 // Pauses is what is paused, since when.
 var Pauses = Space{prefix: string([]byte{kindSpace, letterPauses})}
+
+// Holds has until when endpoints asked to be left alone. It belongs to no stream.
+var Holds = Space{prefix: string([]byte{kindSpace, letterHolds})}
 
 // Mirror has the values of a stream's keys, to tell before from after.
 func Mirror(stream string) Space { return streamSpace(stream, letterMirror) }
