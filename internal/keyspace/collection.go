@@ -39,13 +39,6 @@ type collection interface {
 	appendOps(dst []byte, full func([]byte) []byte) []byte
 }
 
-// named is a collection whose elements are found by their names.
-type named interface {
-	// get returns what an element of a name has; was is what the command has
-	// changed of it, nil for nothing.
-	get(was *undone, name []byte) (value []byte, ok bool)
-}
-
 // newCollection makes an empty one.
 func newCollection(k kind) collection {
 	switch k {
@@ -73,8 +66,8 @@ type undo struct {
 	back     []string // list: removed from the back, in the list's order
 	addFront int      // list: elements added after that, in front
 	addBack  int      // list: at the back
-	items    []string // list: all of it, where nothing less will do
-	whole    bool     // items is set
+	items    []string // list: all of it, if it was edited
+	edited   int      // list: so many times old was put into it somewhere; negative: taken out
 	replaced bool     // list: the item at index slot was old
 	slot     int
 	old      string

@@ -455,17 +455,6 @@ func (h *hash) appendOps(dst []byte, full func([]byte) []byte) []byte {
 	return dst
 }
 
-func (h *hash) get(was *undone, name []byte) ([]byte, bool) {
-	if was != nil {
-		return []byte(was.value), true
-	}
-	value, ok := h.fields[string(name)]
-	if !ok {
-		return nil, false
-	}
-	return []byte(value), true
-}
-
 func (h *hash) each(v *view, give func(*event.Element) bool) {
 	var e event.Element
 	for f, value := range h.fields {

@@ -252,9 +252,10 @@ func (l *list) vacate(slot int) {
 	l.ring[slot] = ""
 }
 
-// replace makes items the list.
-func (l *list) replace(u *undo, items []string) {
-	u.items, u.whole = l.all(), true
+// replace makes items the list, in which item was put so many times somewhere, or
+// taken out of it.
+func (l *list) replace(u *undo, items []string, item string, times int) {
+	u.items, u.old, u.edited = l.all(), item, times
 	*l = *listOf(items)
 }
 
@@ -288,7 +289,7 @@ func (l *list) insert(u *undo, before bool, pivot, item string) bool {
 		}
 		with := make([]string, 0, len(items)+1)
 		with = append(append(append(with, items[:i]...), item), items[i:]...)
-		l.replace(u, with)
+		l.replace(u, with, item, 1)
 		if u.logs {
 			u.log(opOfEnd(before, opInsertBefore, opInsertAfter), 0, 0, pivot, item)
 		}
@@ -360,7 +361,7 @@ func (l *list) remove(u *undo, n int64, item string) bool {
 			kept[i], kept[j] = kept[j], kept[i]
 		}
 	}
-	l.replace(u, kept)
+	l.replace(u, kept, item, len(kept)-len(items))
 	if u.logs {
 		u.log(opRemoveItem, uint64(n), 0, item)
 	}
@@ -427,7 +428,7 @@ func (l *list) each(v *view, give func(*event.Element) bool) {
 	if v.undo != nil {
 		u = *v.undo
 	}
-	if u.whole {
+	if u.edited != 0 {
 		giveAll(u.items)
 		return
 	}

@@ -253,10 +253,6 @@ func (s *set) appendOps(dst []byte, full func([]byte) []byte) []byte {
 	return dst
 }
 
-func (s *set) get(was *undone, name []byte) ([]byte, bool) {
-	return name, was != nil || s.has(string(name))
-}
-
 func (s *set) each(v *view, give func(*event.Element) bool) {
 	var e event.Element
 	for m := range s.members {

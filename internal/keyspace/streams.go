@@ -330,6 +330,10 @@ type streamEntry struct {
 	fields []string
 }
 
+func (e *streamEntry) element() event.Element {
+	return event.Element{Name: e.id.String(), Fields: e.fields}
+}
+
 func (e *streamEntry) bytes() int {
 	n := streamCost
 	for _, f := range e.fields {
@@ -536,7 +540,7 @@ func (s *stream) appendOps(dst []byte, full func([]byte) []byte) []byte {
 func (s *stream) each(v *view, give func(*event.Element) bool) {
 	var e event.Element
 	giveOne := func(n *streamEntry) bool {
-		e = event.Element{Name: n.id.String(), Fields: n.fields}
+		e = n.element()
 		return give(&e)
 	}
 	removed := s.removedEntries(v)

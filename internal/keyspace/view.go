@@ -93,15 +93,34 @@ func (v *view) undone(name string) (was *undone, ok bool) {
 }
 
 func (v *view) Get(name []byte) ([]byte, bool) {
-	elements, ok := v.elements.(named)
+	e, ok := v.find(string(name))
 	if !ok {
 		return nil, false
 	}
-	was, changed := v.undone(string(name))
-	if changed && !was.had {
-		return nil, false
+	switch v.kind {
+	case kindHash:
+		return []byte(e.Value), true
+	case kindZset:
+		return event.AppendScore(nil, e.Score), true
 	}
-	return elements.get(was, name)
+	return name, true
+}
+
+// find returns what a hash, set or sorted set has under a name, without the name
+// itself.
+func (v *view) find(name string) (e event.Element, ok bool) {
+	if was, changed := v.undone(name); changed {
+		return event.Element{Value: was.value, Score: was.score}, was.had
+	}
+	switch o := v.elements.(type) {
+	case *set:
+		ok = o.has(name)
+	case *hash:
+		e.Value, ok = o.fields[name]
+	case *zset:
+		e.Score, ok = o.scores[name]
+	}
+	return e, ok
 }
 
 func (v *view) All() iter.Seq[event.Element] {
@@ -115,6 +134,22 @@ func (v *view) each(give func(*event.Element) bool) {
 	if v.elements != nil {
 		v.elements.each(v, give)
 	}
+}
+
+// Count is that of event.Counter.
+func (v *view) Count(judge func(*event.Element) event.Verdict) (holds, unknown int) {
+	v.each(func(e *event.Element) bool {
+		switch judge(e) {
+		case event.VerdictYes:
+			holds++
+		case event.VerdictUnknown:
+			unknown++
+		case event.VerdictStop:
+			return false
+		}
+		return true
+	})
+	return holds, unknown
 }
 
 // firstUndone gives the elements that the view shows and that have changed

@@ -707,17 +707,6 @@ func (z *zset) appendOps(dst []byte, full func([]byte) []byte) []byte {
 	return dst
 }
 
-func (z *zset) get(was *undone, name []byte) ([]byte, bool) {
-	if was != nil {
-		return event.AppendScore(nil, was.score), true
-	}
-	score, ok := z.scores[string(name)]
-	if !ok {
-		return nil, false
-	}
-	return event.AppendScore(nil, score), true
-}
-
 // each merges the tree, which is sorted, with what was undone.
 func (z *zset) each(v *view, give func(*event.Element) bool) {
 	var e event.Element
