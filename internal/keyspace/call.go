@@ -26,14 +26,14 @@ type call struct {
 	malformed bool
 
 	// While it works on the mirror:
-	mi       *mirror
-	lost     *Losses // of mi
-	now      int64   // ms, by the primary's clock as far as that is known; 0 if not known
-	operands []*operand
-	used     int           // of operands
-	stranger operand       // a key that is not needed, where there are many
-	elements [][]byte      // that the command names, of all operands
-	plain    []event.Event // those without the optional ones
+	mi            *mirror
+	lost          *Losses // of mi
+	now           int64   // ms, by the primary's clock as far as that is known; 0 if not known
+	operands      []*operand
+	used          int           // of operands
+	stranger      operand       // a key that is not needed, where there are many
+	namedElements [][]byte      // that the command names, of all operands
+	plain         []event.Event // those without the optional ones
 }
 
 // start makes c the call of a command whose events follow those of dst.
@@ -202,11 +202,11 @@ func (c *call) begin(arrival time.Time) {
 	}
 	const keepOperands = 1024
 	if len(c.operands) > keepOperands {
-		c.operands, c.elements = slices.Clone(c.operands[:keepOperands]), nil
+		c.operands, c.namedElements = slices.Clone(c.operands[:keepOperands]), nil
 	}
 	c.used = 0
-	clear(c.elements)
-	c.elements = c.elements[:0]
+	clear(c.namedElements)
+	c.namedElements = c.namedElements[:0]
 }
 
 // finish gives the command's events what is known of their keys, and accounts
@@ -311,7 +311,7 @@ func (c *call) operandOf(ev *event.Event, at *int) *operand {
 func (c *call) setValues(ev *event.Event, k *operand) {
 	ev.Before, ev.After = k.before, k.after
 	if k.named[1] > k.named[0] {
-		ev.Changed = c.elements[k.named[0]:k.named[1]:k.named[1]]
+		ev.Changed = c.namedElements[k.named[0]:k.named[1]:k.named[1]]
 	}
 	switch v := &k.value; {
 	case v.exists == no:
@@ -337,11 +337,11 @@ func (c *call) nameElements(k *operand, args [][]byte, first, step int) {
 	if !k.needed() || first > len(args) {
 		return
 	}
-	from := len(c.elements)
+	from := len(c.namedElements)
 	for i := first; i < len(args); i += step {
-		c.elements = append(c.elements, args[i])
+		c.namedElements = append(c.namedElements, args[i])
 	}
-	k.named = [2]int{from, len(c.elements)}
+	k.named = [2]int{from, len(c.namedElements)}
 }
 
 // lose makes a key's value unknown. exists says what is known of its being
@@ -359,7 +359,7 @@ func (c *call) lose(k *operand, exists tri, kind kind, why *int64) {
 	}
 	s.value.exists, s.value.kind = exists, kind
 	s.value.drop()
-	s.replaced()
+	s.valueReplaced()
 	switch exists {
 	case no:
 		s.value.known, s.expiry.at, s.expiry.known = true, 0, true

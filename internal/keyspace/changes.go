@@ -2,7 +2,7 @@ package keyspace
 
 import "triggerd/internal/event"
 
-// Changes gives the elements that the command of an event has changed of its
+// ElementChanges gives the elements that the command of an event has changed of its
 // key, each as it was before and as it is after: before is nil if the element
 // was not there, after if it is not. It ends early if give returns false. false:
 // a side is not known, or was cut.
@@ -15,7 +15,7 @@ import "triggerd/internal/event"
 // The elements are borrowed: give keeps none. It costs what the command changed,
 // and where it has put a new value in place of the old one, what both hold. An
 // event that has both values in full, as a clone has, is compared as a whole.
-func Changes(ev *event.Event, give func(before, after *event.Element) bool) (known bool) {
+func ElementChanges(ev *event.Event, give func(before, after *event.Element) bool) (known bool) {
 	if ev.Before == nil || ev.After == nil || ev.Before.Truncated() || ev.After.Truncated() {
 		return false
 	}
@@ -24,9 +24,9 @@ func Changes(ev *event.Event, give func(before, after *event.Element) bool) (kno
 	if ok1 && ok2 && before.undo != nil && before.elements != nil && before.elements == after.elements {
 		switch elements := before.elements.(type) {
 		case *list:
-			elements.changes(before.undo, give)
+			elements.elementChanges(before.undo, give)
 		case *stream:
-			elements.changes(before, give)
+			elements.elementChanges(before, give)
 		default:
 			namedChanges(before, after, give)
 		}
@@ -40,7 +40,7 @@ func Changes(ev *event.Event, give func(before, after *event.Element) bool) (kno
 func namedChanges(before, after *view, give func(before, after *event.Element) bool) {
 	for i := range before.undo.elements {
 		was := &before.undo.elements[i]
-		if first, _ := before.undone(was.name); first != was {
+		if first, _ := before.changed(was.name); first != was {
 			continue
 		}
 		old := event.Element{Name: was.name, Value: was.value, Score: was.score}
@@ -119,8 +119,8 @@ func elementNamed(v event.Value, name string) *event.Element {
 	return &e
 }
 
-// changes gives the items that were taken, put in place of others, and put.
-func (l *list) changes(u *undo, give func(before, after *event.Element) bool) {
+// elementChanges gives the items that were taken, put in place of others, and put.
+func (l *list) elementChanges(u *undo, give func(before, after *event.Element) bool) {
 	var was, now event.Element
 	take := func(items ...string) bool {
 		for _, item := range items {
@@ -158,8 +158,8 @@ func (l *list) changes(u *undo, give func(before, after *event.Element) bool) {
 	}
 }
 
-// changes gives the entries that were removed, and those that were added.
-func (s *stream) changes(before *view, give func(before, after *event.Element) bool) {
+// elementChanges gives the entries that were removed, and those that were added.
+func (s *stream) elementChanges(before *view, give func(before, after *event.Element) bool) {
 	var e event.Element
 	for _, n := range s.removedEntries(before) {
 		if e = n.element(); !give(&e, nil) {

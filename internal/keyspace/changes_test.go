@@ -26,7 +26,7 @@ func spelled(e *event.Element) string {
 // changesOf spells the changes of an event, sorted, "?" if they are not known.
 func changesOf(ev *event.Event) []string {
 	var all []string
-	if !keyspace.Changes(ev, func(before, after *event.Element) bool {
+	if !keyspace.ElementChanges(ev, func(before, after *event.Element) bool {
 		all = append(all, spelled(before)+" > "+spelled(after))
 		return true
 	}) {
@@ -160,7 +160,7 @@ func TestChangesStop(t *testing.T) {
 		for _, ev := range s.in.Command(nil, &keyspace.Command{Args: words(c), Time: start}) {
 			for _, ev := range []*event.Event{&ev, ev.Clone()} {
 				asked := 0
-				keyspace.Changes(ev, func(_, _ *event.Element) bool { asked++; return false })
+				keyspace.ElementChanges(ev, func(_, _ *event.Element) bool { asked++; return false })
 				if asked > 1 {
 					t.Errorf("%s: %d elements", c, asked)
 				}
@@ -184,7 +184,7 @@ func TestChangesAreCheap(t *testing.T) {
 		ev := s.in.Command(nil, &keyspace.Command{Args: words(c), Time: start})[0]
 		changed := 0
 		allocs := testing.AllocsPerRun(10, func() {
-			keyspace.Changes(&ev, func(_, _ *event.Element) bool { changed++; return true })
+			keyspace.ElementChanges(&ev, func(_, _ *event.Element) bool { changed++; return true })
 		})
 		if allocs > 8 || changed != 11 {
 			t.Errorf("%s: %v allocations for %d changes", c, allocs, changed)

@@ -59,16 +59,16 @@ func newCollection(k kind) collection {
 // undo is what one command has changed of one value: enough to see the value
 // as it was. Only the fields of the value's type are used.
 type undo struct {
-	count    int      // of elements, before
-	elements []undone // hash, set, zset: the first for a name counts
-	patches  []patch  // string: undone from the last to the first
-	front    []string // list: removed from the front, in the list's order
-	back     []string // list: removed from the back, in the list's order
-	addFront int      // list: elements added after that, in front
-	addBack  int      // list: at the back
-	items    []string // list: all of it, if it was edited
-	edited   int      // list: so many times old was put into it somewhere; negative: taken out
-	replaced bool     // list: the item at index slot was old
+	count    int          // of elements, before
+	elements []oldElement // hash, set, zset: the first for a name counts
+	patches  []patch      // string: undone from the last to the first
+	front    []string     // list: removed from the front, in the list's order
+	back     []string     // list: removed from the back, in the list's order
+	addFront int          // list: elements added after that, in front
+	addBack  int          // list: at the back
+	items    []string     // list: all of it, if it was edited
+	edited   int          // list: so many times old was put into it somewhere; negative: taken out
+	replaced bool         // list: the item at index slot was old
 	slot     int
 	old      string
 	entries  []*streamEntry // stream: removed, and some that the command itself had added
@@ -78,8 +78,8 @@ type undo struct {
 	ops  []byte // what was done, for the journal
 }
 
-// undone is an element as it was before the command.
-type undone struct {
+// oldElement is an element as it was before the command.
+type oldElement struct {
 	name, value string
 	score       float64
 	had         bool

@@ -38,17 +38,17 @@ var silent = announcement{silent: true}
 // has afterwards, "" where the command alone does not tell, as where it may have
 // emptied the key.
 func onKey(name, typ string) announcement {
-	return made(func(c *call) { c.emit(c.cmd.keys[0].begin, name, typ) }, name)
+	return madeBy(func(c *call) { c.emit(c.cmd.keys[0].begin, name, typ) }, name)
 }
 
 // onEachKey is one event on each key of the command's first specification.
 func onEachKey(name, typ string) announcement {
-	return made(func(c *call) { c.emitEach(&c.cmd.keys[0], name, typ) }, name)
+	return madeBy(func(c *call) { c.emitEach(&c.cmd.keys[0], name, typ) }, name)
 }
 
 // keyless is one event that concerns no key.
 func keyless(name string) announcement {
-	return made(func(c *call) { c.emitKey(nil, c.sent.DB, name, "") }, name)
+	return madeBy(func(c *call) { c.emitKey(nil, c.sent.DB, name, "") }, name)
 }
 
 // ownName is one event on each key, named after the command: for commands of
@@ -57,12 +57,12 @@ var ownName = ownNameAs("")
 
 // ownNameAs is the same where typ is the type that the keys have afterwards.
 func ownNameAs(typ string) announcement {
-	return made(func(c *call) { c.emitOwn(typ) })
+	return madeBy(func(c *call) { c.emitOwn(typ) })
 }
 
-// made are the events that f makes. names are all that it, and the command's
+// madeBy are the events that f makes. names are all that it, and the command's
 // follow and apply, can give.
-func made(f func(*call), names ...string) announcement {
+func madeBy(f func(*call), names ...string) announcement {
 	return announcement{make: f, names: names}
 }
 

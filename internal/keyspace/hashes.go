@@ -10,7 +10,7 @@ import (
 
 var hashCommands = []command{
 	{name: "HDEL", arity: -3, acl: "@fast @hash @write", keys: firstKey,
-		events: made((*call).hdelEvents, "hdel", "hexpired"), follow: (*call).hdel},
+		events: madeBy((*call).hdelEvents, "hdel", "hexpired"), follow: (*call).hdel},
 	{name: "HEXISTS", arity: 3, acl: "@fast @hash @read", keys: firstKey},
 	{name: "HEXPIRE", arity: -6, acl: "@fast @hash @write", keys: firstKey,
 		events: onKey("hexpire", typeHash), apply: (*call).hexpire, instead: insteadHexpire},
@@ -45,7 +45,7 @@ var hashCommands = []command{
 	{name: "HSET", arity: -4, acl: "@fast @hash @write", keys: firstKey,
 		events: onKey("hset", typeHash), follow: (*call).hset},
 	{name: "HSETEX", arity: -6, acl: "@fast @hash @write", keys: firstKey,
-		events: made((*call).hsetexEvents, "hset", "hexpire"), follow: (*call).hsetex},
+		events: madeBy((*call).hsetexEvents, "hset", "hexpire"), follow: (*call).hsetex},
 	{name: "HSETNX", arity: 4, acl: "@fast @hash @write", keys: firstKey,
 		events: onKey("hset", typeHash), follow: (*call).hset},
 	{name: "HSTRLEN", arity: 3, acl: "@fast @hash @read", keys: firstKey},
@@ -151,7 +151,7 @@ func (c *call) hincrby() {
 		n, err = strconv.ParseInt(old, 10, 64)
 		ok = ok && err == nil
 	}
-	sum, fits := add(n, by)
+	sum, fits := addInt64(n, by)
 	if !ok || !fits {
 		c.lose(k, yes, kindHash, &c.lost.Mismatch)
 		return
@@ -350,7 +350,7 @@ func (h *hash) bytes() int { return h.size + 96 }
 func (h *hash) set(u *undo, name []byte, value string) {
 	old, had := h.fields[string(name)]
 	n := string(name)
-	u.elements = append(u.elements, undone{name: n, value: old, had: had})
+	u.elements = append(u.elements, oldElement{name: n, value: old, had: had})
 	if had {
 		h.size += len(value) - len(old)
 	} else {
@@ -367,7 +367,7 @@ func (h *hash) remove(u *undo, name []byte) bool {
 	if !had {
 		return false
 	}
-	u.elements = append(u.elements, undone{name: string(name), value: old, had: true})
+	u.elements = append(u.elements, oldElement{name: string(name), value: old, had: true})
 	h.expire(u, name, 0)
 	delete(h.fields, string(name))
 	h.size -= len(name) + len(old) + hashCost
@@ -459,9 +459,9 @@ func (h *hash) each(v *view, give func(*event.Element) bool) {
 	var e event.Element
 	for f, value := range h.fields {
 		e = event.Element{Name: f, Value: value}
-		if _, changed := v.undone(f); !changed && !give(&e) {
+		if _, changed := v.changed(f); !changed && !give(&e) {
 			return
 		}
 	}
-	v.eachUndone(give)
+	v.giveOldElements(give)
 }

@@ -174,7 +174,7 @@ func (in *Interpreter) Stats() Stats {
 // few arguments gives what is known of it and is counted. Rest gives those of
 // which there are too many at once.
 func (in *Interpreter) Command(dst []event.Event, sent *Command) []event.Event {
-	if in.mirror != nil && in.mirror.trim != nil {
+	if in.mirror != nil && in.mirror.slotTrim != nil {
 		in.abandonRest()
 	}
 	in.stats.Commands++

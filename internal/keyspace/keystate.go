@@ -67,8 +67,8 @@ func (s *keyState) bytes(name int) int {
 	return n
 }
 
-// replaced tells the journal that the value was replaced as a whole.
-func (s *keyState) replaced() {
+// valueReplaced tells the journal that the value was valueReplaced as a whole.
+func (s *keyState) valueReplaced() {
 	if long := s.marks.long; long != nil {
 		long.stale, long.ops = true, nil
 	}

@@ -88,7 +88,7 @@ func (c *call) restore() {
 	}
 	v := &k.value
 	*v = value{exists: yes, known: true, texts: v.texts}
-	k.replaced()
+	k.valueReplaced()
 	k.setDeadline(ttl, timed)
 	r, err := rdb.NewDumpReader(c.args[3])
 	if err == nil {
@@ -169,7 +169,7 @@ func (mi *mirror) load(o *operand, k *SnapshotKey) {
 	s.value = value{exists: yes, kind: kindNamed(k.Type), texts: s.value.texts}
 	s.expiry.at, s.expiry.known = k.ExpireAt, true
 	s.marks.snapshot = mi.snapshot
-	s.replaced()
+	s.valueReplaced()
 	v := &s.value
 	if v.kind == kindUnknown || k.Value == nil {
 		mi.losses.Undecided++

@@ -22,7 +22,7 @@ var setCommands = []command{
 	{name: "SMEMBERS", arity: 2, acl: "@read @set @slow", keys: firstKey},
 	{name: "SMISMEMBER", arity: -3, acl: "@fast @read @set", keys: firstKey},
 	{name: "SMOVE", arity: 4, acl: "@fast @set @write", keys: twoKeys,
-		events: made((*call).smoveEvents, "srem", "sadd"), follow: (*call).smove},
+		events: madeBy((*call).smoveEvents, "srem", "sadd"), follow: (*call).smove},
 	{name: "SPOP", arity: -2, acl: "@fast @set @write", keys: firstKey,
 		events: onKey("spop", ""), instead: `event "srem" or "del" (it arrives as SREM, or DEL when it empties the set)`},
 	{name: "SRANDMEMBER", arity: -2, acl: "@read @set @slow", keys: firstKey},
@@ -102,12 +102,12 @@ func (c *call) storeSets(combine func(sources []*set) *set) {
 		c.lose(dst, maybe, kindSet, &c.lost.Source)
 		return
 	}
-	c.store(dst, kindSet, combine(sources))
+	c.storeElements(dst, kindSet, combine(sources))
 }
 
-// store puts the elements that a command has made, which are new, into its
+// storeElements puts the elements that a command has made, which are new, into its
 // destination.
-func (c *call) store(dst *operand, kind kind, elements collection) {
+func (c *call) storeElements(dst *operand, kind kind, elements collection) {
 	if elements.len() == 0 {
 		c.storeNothing(dst)
 		return
@@ -199,7 +199,7 @@ func (s *set) add(u *undo, member []byte) bool {
 	m := string(member)
 	s.members[m] = struct{}{}
 	s.size += len(m) + setCost
-	u.elements = append(u.elements, undone{name: m})
+	u.elements = append(u.elements, oldElement{name: m})
 	if u.logs {
 		u.log(opAdd, 0, 0, m)
 	}
@@ -210,7 +210,7 @@ func (s *set) remove(u *undo, member []byte) bool {
 	if _, ok := s.members[string(member)]; !ok {
 		return false
 	}
-	u.elements = append(u.elements, undone{name: string(member), had: true})
+	u.elements = append(u.elements, oldElement{name: string(member), had: true})
 	delete(s.members, string(member))
 	s.size -= len(member) + setCost
 	if u.logs {
@@ -257,9 +257,9 @@ func (s *set) each(v *view, give func(*event.Element) bool) {
 	var e event.Element
 	for m := range s.members {
 		e = event.Element{Name: m}
-		if _, changed := v.undone(m); !changed && !give(&e) {
+		if _, changed := v.changed(m); !changed && !give(&e) {
 			return
 		}
 	}
-	v.eachUndone(give)
+	v.giveOldElements(give)
 }

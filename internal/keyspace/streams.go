@@ -41,7 +41,7 @@ var streamCommands = []command{
 		events: onKey("xgroup-destroy", typeStream), apply: (*call).xgroupDestroy},
 	{name: "XGROUP HELP", arity: 2, acl: "@slow @stream"},
 	{name: "XGROUP SETID", arity: -5, acl: "@slow @stream @write", keys: secondKey,
-		events: made((*call).xgroupSetidEvents, "xgroup-setid"), apply: (*call).xgroupSetid},
+		events: madeBy((*call).xgroupSetidEvents, "xgroup-setid"), apply: (*call).xgroupSetid},
 	{name: "XIDMPRECORD", arity: 5, acl: "@fast @stream @write", keys: firstKey,
 		events: silent, apply: (*call).keepStream},
 	{name: "XINFO", arity: -2, acl: "@read @slow @stream"},

@@ -63,9 +63,9 @@ func (v *view) Bytes() []byte {
 	return v.text
 }
 
-// undone finds what the command has changed of a named element: its first
+// changed finds what the command has changed of a named element: its first
 // record tells how it was before.
-func (v *view) undone(name string) (was *undone, ok bool) {
+func (v *view) changed(name string) (was *oldElement, ok bool) {
 	if v.undo == nil {
 		return nil, false
 	}
@@ -109,7 +109,7 @@ func (v *view) Get(name []byte) ([]byte, bool) {
 // find returns what a hash, set or sorted set has under a name, without the name
 // itself.
 func (v *view) find(name string) (e event.Element, ok bool) {
-	if was, changed := v.undone(name); changed {
+	if was, changed := v.changed(name); changed {
 		return event.Element{Value: was.value, Score: was.score}, was.had
 	}
 	switch o := v.elements.(type) {
@@ -152,29 +152,29 @@ func (v *view) Count(judge func(*event.Element) event.Verdict) (holds, unknown i
 	return holds, unknown
 }
 
-// firstUndone gives the elements that the view shows and that have changed
+// oldElements gives the elements that the view shows and that have changed
 // since, each as it was before its first change.
-func (v *view) firstUndone() iter.Seq[*undone] {
-	return func(yield func(*undone) bool) {
+func (v *view) oldElements() iter.Seq[*oldElement] {
+	return func(yield func(*oldElement) bool) {
 		if v.undo == nil {
 			return
 		}
 		for i := range v.undo.elements {
 			e := &v.undo.elements[i]
-			if first, _ := v.undone(e.name); first == e && e.had && !yield(e) {
+			if first, _ := v.changed(e.name); first == e && e.had && !yield(e) {
 				return
 			}
 		}
 	}
 }
 
-// eachUndone gives what firstUndone does as elements.
-func (v *view) eachUndone(give func(*event.Element) bool) {
+// giveOldElements gives what firstUndone does as elements.
+func (v *view) giveOldElements(give func(*event.Element) bool) {
 	if v.undo == nil || len(v.undo.elements) == 0 {
 		return
 	}
 	var e event.Element
-	for was := range v.firstUndone() {
+	for was := range v.oldElements() {
 		if e = (event.Element{Name: was.name, Value: was.value, Score: was.score}); !give(&e) {
 			return
 		}

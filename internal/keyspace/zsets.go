@@ -19,7 +19,7 @@ var zsetCommands = []command{
 	{name: "BZPOPMIN", arity: -3, acl: "@blocking @fast @sortedset @write", keys: allButLast,
 		events: ownName, instead: `event "zpopmin" (it arrives as ZPOPMIN)`},
 	{name: "ZADD", arity: -4, acl: "@fast @sortedset @write", keys: firstKey,
-		events: made((*call).zaddEvents, "zadd", "zincr"), apply: (*call).zadd},
+		events: madeBy((*call).zaddEvents, "zadd", "zincr"), apply: (*call).zadd},
 	{name: "ZCARD", arity: 2, acl: "@fast @read @sortedset", keys: firstKey},
 	{name: "ZCOUNT", arity: 4, acl: "@fast @read @sortedset", keys: firstKey},
 	{name: "ZDIFF", arity: -3, acl: "@read @slow @sortedset", keys: countedKeys},
@@ -272,13 +272,13 @@ func scoreEnd(b []byte) (score float64, open, ok bool) {
 // lexBound is an end of a range by members: "-", "+", "[a", "(a".
 type lexBound struct {
 	text string
-	kind byte
+	sign byte
 }
 
 func lexEnd(b []byte) (lexBound, bool) {
 	switch {
 	case len(b) == 1 && (b[0] == '-' || b[0] == '+'):
-		return lexBound{kind: b[0]}, true
+		return lexBound{sign: b[0]}, true
 	case len(b) > 0 && (b[0] == '[' || b[0] == '('):
 		return lexBound{string(b[1:]), b[0]}, true
 	}
@@ -287,7 +287,7 @@ func lexEnd(b []byte) (lexBound, bool) {
 
 // endsBefore reports whether this upper end is before a member.
 func (e lexBound) endsBefore(member string) bool {
-	switch e.kind {
+	switch e.sign {
 	case '-':
 		return true
 	case '+':
@@ -300,7 +300,7 @@ func (e lexBound) endsBefore(member string) bool {
 
 // beginsAfter reports whether this lower end is after a member.
 func (e lexBound) beginsAfter(member string) bool {
-	switch e.kind {
+	switch e.sign {
 	case '-':
 		return false
 	case '+':
@@ -332,7 +332,7 @@ func (c *call) zrangestore() {
 		}
 		out.addAll(members)
 	}
-	c.store(dst, kindZset, out)
+	c.storeElements(dst, kindZset, out)
 }
 
 func (z *zset) addAll(members []scored) {
@@ -475,7 +475,7 @@ func (c *call) storeZsets(combine func([]weighted, aggregation) *zset) {
 		c.lose(dst, maybe, kindZset, &c.lost.Source)
 		return
 	}
-	c.store(dst, kindZset, combine(sources, aggregate))
+	c.storeElements(dst, kindZset, combine(sources, aggregate))
 }
 
 // weights parses the options of ZUNIONSTORE into the sources.
@@ -628,7 +628,7 @@ func (z *zset) bytes() int { return z.size + 300 }
 
 func (z *zset) set(u *undo, member string, score float64) {
 	old, had := z.scores[member]
-	u.elements = append(u.elements, undone{name: member, score: old, had: had})
+	u.elements = append(u.elements, oldElement{name: member, score: old, had: had})
 	if had {
 		z.order.Delete(scored{old, member})
 	} else {
@@ -646,7 +646,7 @@ func (z *zset) remove(u *undo, member string) bool {
 	if !had {
 		return false
 	}
-	u.elements = append(u.elements, undone{name: member, score: score, had: true})
+	u.elements = append(u.elements, oldElement{name: member, score: score, had: true})
 	delete(z.scores, member)
 	z.order.Delete(scored{score, member})
 	z.size -= len(member) + zsetCost
@@ -715,7 +715,7 @@ func (z *zset) each(v *view, give func(*event.Element) bool) {
 		return give(&e)
 	}
 	var was []scored
-	for old := range v.firstUndone() {
+	for old := range v.oldElements() {
 		was = append(was, scored{old.score, old.name})
 	}
 	slices.SortFunc(was, func(a, b scored) int {
@@ -726,7 +726,7 @@ func (z *zset) each(v *view, give func(*event.Element) bool) {
 	})
 	more := true
 	z.order.Scan(func(s scored) bool {
-		if _, changed := v.undone(s.member); changed {
+		if _, changed := v.changed(s.member); changed {
 			return true
 		}
 		for more && len(was) > 0 && scoredLess(was[0], s) {
