@@ -431,14 +431,13 @@ func (h *hash) load(e *rdb.Element, l *loader) error {
 }
 
 func (h *hash) do(o *operation, u *undo) bool {
-	name := []byte(o.texts[0])
 	switch o.code {
 	case opField:
-		h.set(u, name, o.texts[1])
+		h.set(u, []byte(o.texts[0]), o.texts[1])
 	case opDelete:
-		h.remove(u, name)
+		h.remove(u, []byte(o.texts[0]))
 	case opExpireAt:
-		h.expire(u, name, int64(o.numbers[0]))
+		h.expire(u, []byte(o.texts[0]), int64(o.numbers[0]))
 	default:
 		return false
 	}
