@@ -9,8 +9,8 @@ import (
 )
 
 // call is the command that is interpreted just now: the events that it makes,
-// and what it does to the mirror. It keeps nothing of the command but the
-// memory for the next one.
+// and what it does to the mirror. Its slices and operands are used again for the
+// next command.
 type call struct {
 	in   *Interpreter
 	sent *Command
@@ -37,8 +37,8 @@ type call struct {
 }
 
 // start makes c the call of a command whose events follow those of dst.
-func (c *call) start(in *Interpreter, cmd *command, sent *Command, dst []event.Event) {
-	c.in, c.cmd, c.sent, c.args = in, cmd, sent, sent.Args
+func (c *call) start(cmd *command, sent *Command, dst []event.Event) {
+	c.cmd, c.sent, c.args = cmd, sent, sent.Args
 	c.events, c.base, c.number = dst, len(dst), 0
 	c.name, c.cause, c.origin = cmd.name, event.CauseCommand, sent.Origin
 	c.malformed = len(c.args) < cmd.words
@@ -61,9 +61,9 @@ func (c *call) announce() {
 	}
 }
 
-// follow makes the events of a command that names mirrored keys, and does to
+// perform makes the events of a command that names mirrored keys, and does to
 // them what the command did.
-func (c *call) follow() {
+func (c *call) perform() {
 	c.begin(c.sent.Time)
 	switch cmd := c.cmd; {
 	case len(c.args) < cmd.words && !cmd.anyLength:

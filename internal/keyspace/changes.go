@@ -8,13 +8,13 @@ import "triggerd/internal/event"
 // a side is not known, or was cut.
 //
 // An element that is as it was is not among them, even if the command names it,
-// nor is one of which only the deadline is another. The items of a list are told
-// as they were taken and put: one that moves from end to end is taken and put. Of
+// nor is a field of which only the deadline has changed. The items of a list are
+// told as they were removed and added: one that moves from end to end is both. Of
 // a list or a stream that was replaced as a whole all elements are told.
 //
-// The elements are borrowed: give keeps none. It costs what the command changed,
-// and where it has put a new value in place of the old one, what both hold. An
-// event that has both values in full, as a clone has, is compared as a whole.
+// The elements are borrowed: give keeps none. It costs what the command changed.
+// Where the command has put a new value in place of the old one, or the event is
+// a clone, the values are compared: that costs what both hold.
 func ElementChanges(ev *event.Event, give func(before, after *event.Element) bool) (known bool) {
 	if ev.Before == nil || ev.After == nil || ev.Before.Truncated() || ev.After.Truncated() {
 		return false
@@ -24,7 +24,7 @@ func ElementChanges(ev *event.Event, give func(before, after *event.Element) boo
 	if ok1 && ok2 && before.undo != nil && before.elements != nil && before.elements == after.elements {
 		switch elements := before.elements.(type) {
 		case *list:
-			elements.elementChanges(before.undo, give)
+			elements.elementChanges(&before.undo.list, give)
 		case *stream:
 			elements.elementChanges(before, give)
 		default:
@@ -119,10 +119,10 @@ func elementNamed(v event.Value, name string) *event.Element {
 	return &e
 }
 
-// elementChanges gives the items that were taken, put in place of others, and put.
-func (l *list) elementChanges(u *undo, give func(before, after *event.Element) bool) {
+// elementChanges gives the items that were removed, replaced and added.
+func (l *list) elementChanges(u *listUndo, give func(before, after *event.Element) bool) {
 	var was, now event.Element
-	take := func(items ...string) bool {
+	giveRemoved := func(items ...string) bool {
 		for _, item := range items {
 			if was = (event.Element{Name: item}); !give(&was, nil) {
 				return false
@@ -130,7 +130,7 @@ func (l *list) elementChanges(u *undo, give func(before, after *event.Element) b
 		}
 		return true
 	}
-	put := func(first, last int) bool {
+	giveAdded := func(first, last int) bool {
 		for i := first; i < last; i++ {
 			if now = (event.Element{Name: l.at(i)}); !give(nil, &now) {
 				return false
@@ -144,7 +144,7 @@ func (l *list) elementChanges(u *undo, give func(before, after *event.Element) b
 		give(nil, &now)
 	case u.edited < 0:
 		for range -u.edited {
-			if !take(u.old) {
+			if !giveRemoved(u.old) {
 				return
 			}
 		}
@@ -154,7 +154,7 @@ func (l *list) elementChanges(u *undo, give func(before, after *event.Element) b
 			give(&was, &now)
 		}
 	default:
-		_ = take(u.front...) && take(u.back...) && put(0, u.addFront) && put(l.n-u.addBack, l.n)
+		_ = giveRemoved(u.front...) && giveRemoved(u.back...) && giveAdded(0, u.addFront) && giveAdded(l.n-u.addBack, l.n)
 	}
 }
 

@@ -62,20 +62,27 @@ type undo struct {
 	count    int          // of elements, before
 	elements []oldElement // hash, set, zset: the first for a name counts
 	patches  []patch      // string: undone from the last to the first
-	front    []string     // list: removed from the front, in the list's order
-	back     []string     // list: removed from the back, in the list's order
-	addFront int          // list: elements added after that, in front
-	addBack  int          // list: at the back
-	items    []string     // list: all of it, if it was edited
-	edited   int          // list: so many times old was put into it somewhere; negative: taken out
-	replaced bool         // list: the item at index slot was old
-	slot     int
-	old      string
+	list     listUndo
 	entries  []*streamEntry // stream: removed, and some that the command itself had added
 	last     rdb.StreamID   // stream: ID of the last entry ever, before
 
 	logs bool   // ops are wanted
 	ops  []byte // what was done, for the journal
+}
+
+// listUndo is that of a list.
+type listUndo struct {
+	front    []string // removed from the front, in the list's order
+	back     []string // removed from the back, in the list's order
+	addFront int      // items added after that, in front
+	addBack  int      // at the back
+
+	items  []string // all of them as they were, if the list was edited
+	edited int      // so many times old was put in somewhere; negative: taken out
+
+	replaced bool // the item at index slot was old
+	slot     int
+	old      string
 }
 
 // oldElement is an element as it was before the command.
@@ -91,12 +98,12 @@ type patch struct {
 	old []byte
 }
 
-// keepUndone is for how many elements an undo keeps room.
-const keepUndone = 256
+const (
+	keepUndone = 256      // elements that an undo keeps room for
+	keepOps    = 16 << 10 // bytes of ops
+)
 
-// keepOps is for how many bytes of ops it does.
-const keepOps = 16 << 10
-
+// reset makes an undo that says nothing, and keeps some of its memory.
 func (u *undo) reset() {
 	if cap(u.elements) > keepUndone || cap(u.entries) > keepUndone || cap(u.ops) > keepOps {
 		*u = undo{}

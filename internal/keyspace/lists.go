@@ -204,10 +204,10 @@ func (l *list) push(u *undo, front bool, item string) {
 	if front {
 		l.head = (l.head - 1) & mask
 		l.ring[l.head] = item
-		u.addFront++
+		u.list.addFront++
 	} else {
 		l.ring[(l.head+l.n)&mask] = item
-		u.addBack++
+		u.list.addBack++
 	}
 	if u.logs {
 		u.log(opOfEnd(front, opPushFront, opPushBack), 0, 0, item)
@@ -224,7 +224,7 @@ func (l *list) pop(u *undo, front bool, n int) {
 	mask := len(l.ring) - 1
 	if front {
 		for range n {
-			u.front = append(u.front, l.at(0))
+			u.list.front = append(u.list.front, l.at(0))
 			l.vacate(l.head)
 			l.head = (l.head + 1) & mask
 			l.n--
@@ -232,7 +232,7 @@ func (l *list) pop(u *undo, front bool, n int) {
 		return
 	}
 	for i := l.n - n; i < l.n; i++ {
-		u.back = append(u.back, l.at(i))
+		u.list.back = append(u.list.back, l.at(i))
 		l.vacate((l.head + i) & mask)
 	}
 	l.n -= n
@@ -255,7 +255,7 @@ func (l *list) vacate(slot int) {
 // replace makes items the list, in which item was put so many times somewhere, or
 // taken out of it.
 func (l *list) replace(u *undo, items []string, item string, times int) {
-	u.items, u.old, u.edited = l.all(), item, times
+	u.list.items, u.list.old, u.list.edited = l.all(), item, times
 	*l = *listOf(items)
 }
 
@@ -309,7 +309,7 @@ func (l *list) setAt(u *undo, i int64, item string) bool {
 		u.log(opSetAt, uint64(i), 0, item)
 	}
 	slot := (l.head + int(i)) & (len(l.ring) - 1)
-	u.replaced, u.slot, u.old = true, int(i), l.ring[slot]
+	u.list.replaced, u.list.slot, u.list.old = true, int(i), l.ring[slot]
 	l.size += len(item) - len(l.ring[slot])
 	l.ring[slot] = item
 	return true
@@ -424,9 +424,9 @@ func (l *list) each(v *view, give func(*event.Element) bool) {
 		}
 		return true
 	}
-	var u undo
+	var u listUndo
 	if v.undo != nil {
-		u = *v.undo
+		u = v.undo.list
 	}
 	if u.edited != 0 {
 		giveAll(u.items)

@@ -22,17 +22,18 @@ func kindNamed(name string) kind {
 	return kindUnknown
 }
 
-// errLimit ends the reading of a value that takes more memory than there is.
+// errLimit ends the reading of a value that takes more memory than is allowed.
 var errLimit = errors.New("over the limit")
 
-// loader is what the loading of one value takes.
+// loader is the state of loading one value.
 type loader struct {
 	texts bool
-	group string // of a stream, whose consumers come next
+	group string // of a stream: the one whose consumers come next
 	undo  undo
 }
 
-// readValue reads the value that r is at into v, no more than room bytes.
+// readValue reads the value that r is at into v. errLimit: it takes more than room
+// bytes of memory.
 func readValue(r *rdb.Reader, v *value, room int64) error {
 	switch v.kind {
 	case kindString:

@@ -17,7 +17,7 @@ type operand struct {
 	before   event.Value // nil: not known
 	after    event.Value
 	undo     undo   // what the command has changed of the value
-	named    [2]int // the elements that the command names, as a range of call.elements
+	named    [2]int // the elements that the command names, as a range of call.namedElements
 }
 
 // needed reports whether something is kept of the key.

@@ -98,7 +98,7 @@ func (in *Interpreter) Rest(dst []event.Event) []event.Event {
 	mi, base := in.mirror, len(dst)
 	for mi != nil && mi.slotTrim != nil && len(dst) == base {
 		t, c := mi.slotTrim, &in.call
-		c.start(in, t.cmd, &t.sent, dst)
+		c.start(t.cmd, &t.sent, dst)
 		c.number = t.events
 		c.begin(t.sent.Time)
 		c.trimStep()

@@ -25,7 +25,8 @@ var kindNames = [...]string{"", typeString, typeList, typeSet, typeHash, typeZse
 
 func (k kind) String() string { return kindNames[k] }
 
-// view is a value as it is, or, with an undo, as it was before the command.
+// view is a value as it is, or, with an undo, as it was before the command. It is
+// an event.Value and an event.Counter.
 type view struct {
 	kind     kind
 	text     []byte     // of a string; what patches have overwritten is in undo
