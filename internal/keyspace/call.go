@@ -413,6 +413,26 @@ func (c *call) elementsRemoved(k *operand, elements collection, known bool) {
 	}
 }
 
+// storeElements puts the elements that a command has made, which are new, into
+// its destination, and announces that under the first of the command's names.
+func (c *call) storeElements(dst *operand, kind kind, elements collection) {
+	if elements.len() == 0 {
+		c.storeNothing(dst)
+		return
+	}
+	dst.setElements(kind, elements)
+	c.emitOn(dst, c.cmd.events.names[0], kind.String())
+}
+
+// storeNothing: a command that stores has nothing to store. The destination is
+// removed, which is announced if it was there.
+func (c *call) storeNothing(dst *operand) {
+	if !dst.needed() || dst.value.exists != no {
+		c.emitOn(dst, "del", typeNone)
+	}
+	dst.remove()
+}
+
 // past reports whether a deadline may have come when the command was run.
 func (c *call) past(deadline int64) bool {
 	return c.now >= deadline-max(c.mi.grace, c.mi.clock.wide)

@@ -101,7 +101,7 @@ func TestChangesAgainstComparison(t *testing.T) {
 	in.SnapshotBegin()
 	in.SnapshotEnd(nil, &keyspace.SnapshotKey{Time: start})
 	compared := map[string]int{}
-	for range 20_000 {
+	for range 10_000 {
 		for _, ev := range h.next()(in) {
 			if ev.Before == nil || ev.After == nil {
 				continue

@@ -61,7 +61,7 @@ var genericCommands = []command{
 		events: keyless("swapdb"), apply: (*call).swapdb, everywhere: true},
 	{name: "TOUCH", arity: -2, acl: "@fast @keyspace @read", keys: allKeys},
 	{name: "TRIMSLOTS", arity: -5, acl: "@dangerous @keyspace @slow @write",
-		events: ownName, apply: (*call).trimslots, everywhere: true, anyLength: true},
+		events: ownNameAs("", "del"), apply: (*call).trimslots, everywhere: true, anyLength: true},
 	{name: "TTL", arity: 2, acl: "@fast @keyspace @read", keys: firstKey},
 	{name: "TYPE", arity: 2, acl: "@fast @keyspace @read", keys: firstKey},
 	{name: "UNLINK", arity: -2, acl: "@fast @keyspace @write", keys: allKeys,

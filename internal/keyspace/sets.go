@@ -13,25 +13,25 @@ var setCommands = []command{
 	{name: "SCARD", arity: 2, acl: "@fast @read @set", keys: firstKey},
 	{name: "SDIFF", arity: -2, acl: "@read @set @slow", keys: allKeys},
 	{name: "SDIFFSTORE", arity: -3, acl: "@set @slow @write", keys: keyAndSources,
-		events: onKey("sdiffstore", ""), follow: (*call).sdiffstore, replaces: overwrites},
+		events: onKey("sdiffstore", "", "del"), follow: (*call).sdiffstore, replaces: overwrites},
 	{name: "SINTER", arity: -2, acl: "@read @set @slow", keys: allKeys},
 	{name: "SINTERCARD", arity: -3, acl: "@read @set @slow", keys: countedKeys},
 	{name: "SINTERSTORE", arity: -3, acl: "@set @slow @write", keys: keyAndSources,
-		events: onKey("sinterstore", ""), follow: (*call).sinterstore, replaces: overwrites},
+		events: onKey("sinterstore", "", "del"), follow: (*call).sinterstore, replaces: overwrites},
 	{name: "SISMEMBER", arity: 3, acl: "@fast @read @set", keys: firstKey},
 	{name: "SMEMBERS", arity: 2, acl: "@read @set @slow", keys: firstKey},
 	{name: "SMISMEMBER", arity: -3, acl: "@fast @read @set", keys: firstKey},
 	{name: "SMOVE", arity: 4, acl: "@fast @set @write", keys: twoKeys,
-		events: madeBy((*call).smoveEvents, "srem", "sadd"), follow: (*call).smove},
+		events: madeBy((*call).smoveEvents, "srem", "sadd", "del"), follow: (*call).smove},
 	{name: "SPOP", arity: -2, acl: "@fast @set @write", keys: firstKey,
 		events: onKey("spop", ""), instead: `event "srem" or "del" (it arrives as SREM, or DEL when it empties the set)`},
 	{name: "SRANDMEMBER", arity: -2, acl: "@read @set @slow", keys: firstKey},
 	{name: "SREM", arity: -3, acl: "@fast @set @write", keys: firstKey,
-		events: onKey("srem", ""), apply: (*call).srem},
+		events: onKey("srem", "", "del"), apply: (*call).srem},
 	{name: "SSCAN", arity: -3, acl: "@read @set @slow", keys: firstKey},
 	{name: "SUNION", arity: -2, acl: "@read @set @slow", keys: allKeys},
 	{name: "SUNIONSTORE", arity: -3, acl: "@set @slow @write", keys: keyAndSources,
-		events: onKey("sunionstore", ""), follow: (*call).sunionstore, replaces: overwrites},
+		events: onKey("sunionstore", "", "del"), follow: (*call).sunionstore, replaces: overwrites},
 }
 
 // smoveEvents: SMOVE source destination member.
@@ -105,26 +105,7 @@ func (c *call) storeSets(combine func(sources []*set) *set) {
 	c.storeElements(dst, kindSet, combine(sources))
 }
 
-// storeElements puts the elements that a command has made, which are new, into its
-// destination.
-func (c *call) storeElements(dst *operand, kind kind, elements collection) {
-	if elements.len() == 0 {
-		c.storeNothing(dst)
-		return
-	}
-	dst.setElements(kind, elements)
-	c.emitOn(dst, c.cmd.events.names[0], kind.String())
-}
-
-// storeNothing: a command that stores has nothing to store. The destination is
-// removed, which is announced if it was there.
-func (c *call) storeNothing(dst *operand) {
-	if !dst.needed() || dst.value.exists != no {
-		c.emitOn(dst, "del", typeNone)
-	}
-	dst.remove()
-}
-
+// intersection returns the members of the first set that are in all others.
 func intersection(sources []*set) *set {
 	return filtered(sources[0], func(member string) bool {
 		for _, s := range sources[1:] {
@@ -136,6 +117,7 @@ func intersection(sources []*set) *set {
 	})
 }
 
+// difference returns the members of the first set that are in no other.
 func difference(sources []*set) *set {
 	return filtered(sources[0], func(member string) bool {
 		for _, s := range sources[1:] {
@@ -147,6 +129,7 @@ func difference(sources []*set) *set {
 	})
 }
 
+// union returns the members of all sets.
 func union(sources []*set) *set {
 	out := newSet()
 	for _, s := range sources {
@@ -155,14 +138,14 @@ func union(sources []*set) *set {
 	return out
 }
 
-// filtered is the set of those members of s, which may be nil, that keep says
-// are.
+// filtered returns the members of s, which may be nil, of which keep says so.
 func filtered(s *set, keep func(member string) bool) *set {
 	out := newSet()
 	out.addSome(s, keep)
 	return out
 }
 
+// addSome adds those members of another set, which may be nil, of which keep says so.
 func (s *set) addSome(other *set, keep func(member string) bool) {
 	if other == nil {
 		return
