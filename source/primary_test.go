@@ -191,7 +191,7 @@ func TestOldServers(t *testing.T) {
 }
 
 // TestSilence makes sure that a server which says nothing more is noticed at
-// each place.
+// each place, after a minute.
 func TestSilence(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -205,14 +205,18 @@ func TestSilence(t *testing.T) {
 		{"in the stream", script(Expect("PSYNC", "?", "-1"), Send("+FULLRESYNC id 1000\r\n"+framed(emptyRDB)+set1[:5]), Hang()), "read the stream: nothing received for"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			good := script(Expect("PSYNC", "*", "*"), Send("+FULLRESYNC id 1000\r\n"+framed(emptyRDB)+set2), Hang())
-			p := StartPrimary(t, c.silent, good)
-			f := follow(t, source.Config{URL: "redis://" + p.Addr, Timeout: 200 * time.Millisecond}, source.Position{})
-			f.command("SET", "b", "2")
-			if !strings.Contains(f.log.String(), c.want) {
-				t.Errorf("want %q in the log:\n%s", c.want, f.log)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				good := script(Expect("PSYNC", "*", "*"), Send("+FULLRESYNC id 1000\r\n"+framed(emptyRDB)+set2), Hang())
+				began := time.Now()
+				f := followScripts(t, source.Config{}, nil, c.silent, good)
+				f.commandWithin(2*time.Minute, "SET", "b", "2")
+				if took := time.Since(began); took < time.Minute || took > time.Minute+time.Second {
+					t.Errorf("it took %v", took)
+				}
+				if !strings.Contains(f.log.String(), c.want+" 1m0s") {
+					t.Errorf("want %q in the log:\n%s", c.want, f.log)
+				}
+			})
 		})
 	}
 }
@@ -220,19 +224,22 @@ func TestSilence(t *testing.T) {
 // TestSlowServerIsNotSilent keeps a server busy for longer than the timeout,
 // with a newline now and then.
 func TestSlowServerIsNotSilent(t *testing.T) {
-	t.Parallel()
-	steps := []Step{Expect("PSYNC", "?", "-1")}
-	for _, line := range []string{"+FULLRESYNC id 1000\r\n", framed(emptyRDB)} {
-		for range 4 {
-			steps = append(steps, Send("\n"), hold(100*time.Millisecond))
+	synctest.Test(t, func(t *testing.T) {
+		steps := []Step{Expect("PSYNC", "?", "-1")}
+		for _, line := range []string{"+FULLRESYNC id 1000\r\n", framed(emptyRDB)} {
+			for range 8 {
+				steps = append(steps, Send("\n"), hold(9*time.Second))
+			}
+			steps = append(steps, Send(line))
 		}
-		steps = append(steps, Send(line))
-	}
-	p := StartPrimary(t, script(append(steps, Send(set1), Hang())...))
-	f := follow(t, source.Config{URL: "redis://" + p.Addr, Timeout: 300 * time.Millisecond}, source.Position{})
-	if r := f.command("SET", "a", "1"); r.Offset != 1027 {
-		t.Errorf("newlines were counted: %v", r)
-	}
+		f := followScripts(t, source.Config{Timeout: time.Minute}, nil, script(append(steps, Send(set1), Hang())...))
+		if r := f.commandWithin(5*time.Minute, "SET", "a", "1"); r.Offset != 1027 {
+			t.Errorf("newlines were counted: %v", r)
+		}
+		if s := f.src.Status(); s.Connects != 1 {
+			t.Errorf("status %+v", s)
+		}
+	})
 }
 
 // TestNoBusyLoop counts attempts against a server that is not there.
