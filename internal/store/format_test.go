@@ -124,7 +124,9 @@ func (s *snapshots) MaybeError(op errorfs.Op) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, percent := range []int{0, 50, 100} {
+	// Not a part of it: then the engine's manifest may be missing though what
+	// names it is there, which no file system does that keeps their order.
+	for _, percent := range []int{0, 100} {
 		s.clones = append(s.clones, s.mem.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: s.rng}))
 	}
 	return nil
@@ -504,7 +506,7 @@ func TestLostTailOfStreams(t *testing.T) {
 		t.Fatal(err)
 	}
 	line := contents(t, mem, "data/checkpoint")
-	fs := damaged(t, then, "data/checkpoint", func([]byte) []byte { return line })
+	fs := damaged(t, then, "data/checkpoint", func([]byte) []byte { return bytes.Clone(line) })
 	opts.FS = fs
 	if s, err = opts.Open("data"); err != nil {
 		t.Fatal(err)
