@@ -52,6 +52,23 @@ func namedChanges(before, after *view, give func(before, after *event.Element) b
 	}
 }
 
+// find returns what a hash, set or sorted set has under a name, without the name
+// itself.
+func (v *view) find(name string) (e event.Element, ok bool) {
+	if was, changed := v.changed(name); changed {
+		return event.Element{Value: was.value, Score: was.score}, was.had
+	}
+	switch o := v.elements.(type) {
+	case *set:
+		ok = o.has(name)
+	case *hash:
+		e.Value, ok = o.fields[name]
+	case *zset:
+		e.Score, ok = o.scores[name]
+	}
+	return e, ok
+}
+
 // giveChange gives an element that was there or is there, unless it is as it
 // was. It reports whether to go on.
 func giveChange(before, after *event.Element, had, has bool, give func(before, after *event.Element) bool) bool {

@@ -307,6 +307,14 @@ func TestLookup(t *testing.T) {
 	s.in.SnapshotBegin()
 	s.in.SnapshotAbort()
 	check("after a gap", map[string]string{"k": "?", "k9": "?"})
+	s.do("FLUSHALL")
+	s.do("RPUSH k a b")
+	for key, want := range map[string]float64{"k": 1, "k9": 0, "other": 0, "state": 0} {
+		name := []byte(key)
+		if got := testing.AllocsPerRun(10, func() { s.in.Lookup(0, name) }); got > want {
+			t.Errorf("%s costs %v allocations, want %v", key, got, want)
+		}
+	}
 	s.in.SetNeed(nil, keyspace.Classes{})
 	check("without need", map[string]string{"k": "?"})
 }

@@ -26,9 +26,8 @@ type collection interface {
 	clone() collection
 	equal(other collection) bool // which is of the same type and length
 
-	// each gives the elements that a view shows, all in the same memory, until
-	// give returns false.
-	each(v *view, give func(*event.Element) bool)
+	// each gives the elements that a view shows until give returns false.
+	each(v *view, give func(event.Element) bool)
 
 	// load adds one element of a snapshot or of a payload of RESTORE.
 	load(e *rdb.Element, l *loader) error

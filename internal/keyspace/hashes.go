@@ -454,11 +454,15 @@ func (h *hash) appendOps(dst []byte, full func([]byte) []byte) []byte {
 	return dst
 }
 
-func (h *hash) each(v *view, give func(*event.Element) bool) {
-	var e event.Element
+func (h *hash) each(v *view, give func(event.Element) bool) {
+	asItIs := v.asItIs()
 	for f, value := range h.fields {
-		e = event.Element{Name: f, Value: value}
-		if _, changed := v.changed(f); !changed && !give(&e) {
+		if !asItIs {
+			if _, changed := v.changed(f); changed {
+				continue
+			}
+		}
+		if !give(event.Element{Name: f, Value: value}) {
 			return
 		}
 	}

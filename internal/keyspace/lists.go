@@ -414,11 +414,10 @@ func (l *list) appendOps(dst []byte, full func([]byte) []byte) []byte {
 	return dst
 }
 
-func (l *list) each(v *view, give func(*event.Element) bool) {
-	var e event.Element
+func (l *list) each(v *view, give func(event.Element) bool) {
 	giveAll := func(items []string) bool {
 		for _, item := range items {
-			if e = (event.Element{Name: item}); !give(&e) {
+			if !give(event.Element{Name: item}) {
 				return false
 			}
 		}
@@ -440,7 +439,7 @@ func (l *list) each(v *view, give func(*event.Element) bool) {
 		if u.replaced && i == u.slot {
 			item = u.old
 		}
-		if e = (event.Element{Name: item}); !give(&e) {
+		if !give(event.Element{Name: item}) {
 			return
 		}
 	}

@@ -236,11 +236,15 @@ func (s *set) appendOps(dst []byte, full func([]byte) []byte) []byte {
 	return dst
 }
 
-func (s *set) each(v *view, give func(*event.Element) bool) {
-	var e event.Element
+func (s *set) each(v *view, give func(event.Element) bool) {
+	asItIs := v.asItIs()
 	for m := range s.members {
-		e = event.Element{Name: m}
-		if _, changed := v.changed(m); !changed && !give(&e) {
+		if !asItIs {
+			if _, changed := v.changed(m); changed {
+				continue
+			}
+		}
+		if !give(event.Element{Name: m}) {
 			return
 		}
 	}

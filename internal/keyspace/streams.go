@@ -537,12 +537,8 @@ func (s *stream) appendOps(dst []byte, full func([]byte) []byte) []byte {
 }
 
 // each merges the entries with those removed, but for what was added.
-func (s *stream) each(v *view, give func(*event.Element) bool) {
-	var e event.Element
-	giveOne := func(n *streamEntry) bool {
-		e = n.element()
-		return give(&e)
-	}
+func (s *stream) each(v *view, give func(event.Element) bool) {
+	giveOne := func(n *streamEntry) bool { return give(n.element()) }
 	removed := s.removedEntries(v)
 	for _, n := range s.entries {
 		if v.undo != nil && idLess(v.undo.last, n.id) {

@@ -94,64 +94,60 @@ func (v *view) changed(name string) (was *oldElement, ok bool) {
 }
 
 func (v *view) Get(name []byte) ([]byte, bool) {
-	e, ok := v.find(string(name))
-	if !ok {
+	was, changed := v.changed(string(name))
+	if changed && !was.had {
 		return nil, false
-	}
-	switch v.kind {
-	case kindHash:
-		return []byte(e.Value), true
-	case kindZset:
-		return event.AppendScore(nil, e.Score), true
-	}
-	return name, true
-}
-
-// find returns what a hash, set or sorted set has under a name, without the name
-// itself.
-func (v *view) find(name string) (e event.Element, ok bool) {
-	if was, changed := v.changed(name); changed {
-		return event.Element{Value: was.value, Score: was.score}, was.had
 	}
 	switch o := v.elements.(type) {
 	case *set:
-		ok = o.has(name)
+		return name, changed || o.has(string(name))
 	case *hash:
-		e.Value, ok = o.fields[name]
+		if changed {
+			return []byte(was.value), true
+		}
+		value, ok := o.fields[string(name)]
+		if !ok {
+			return nil, false
+		}
+		return []byte(value), true
 	case *zset:
-		e.Score, ok = o.scores[name]
+		score, ok := o.scores[string(name)]
+		if changed {
+			score, ok = was.score, true
+		}
+		if !ok {
+			return nil, false
+		}
+		return event.AppendScore(nil, score), true
 	}
-	return e, ok
+	return nil, false
 }
 
 func (v *view) All() iter.Seq[event.Element] {
-	return func(yield func(event.Element) bool) {
-		v.each(func(e *event.Element) bool { return yield(*e) })
+	if v.elements == nil {
+		return func(func(event.Element) bool) {}
 	}
-}
-
-// each gives the elements, all in the same memory, until give returns false.
-func (v *view) each(give func(*event.Element) bool) {
-	if v.elements != nil {
-		v.elements.each(v, give)
-	}
+	return func(yield func(event.Element) bool) { v.elements.each(v, yield) }
 }
 
 // Count is that of event.Counter.
 func (v *view) Count(judge func(*event.Element) event.Verdict) (holds, unknown int) {
-	v.each(func(e *event.Element) bool {
-		switch judge(e) {
+	var e event.Element // judge keeps its address: so that there is one, and not one an element
+	for e = range v.All() {
+		switch judge(&e) {
 		case event.VerdictYes:
 			holds++
 		case event.VerdictUnknown:
 			unknown++
 		case event.VerdictStop:
-			return false
+			return holds, unknown
 		}
-		return true
-	})
+	}
 	return holds, unknown
 }
+
+// asItIs reports whether the view shows the elements as they are now.
+func (v *view) asItIs() bool { return v.undo == nil || len(v.undo.elements) == 0 }
 
 // oldElements gives the elements that the view shows and that have changed
 // since, each as it was before its first change.
@@ -169,14 +165,10 @@ func (v *view) oldElements() iter.Seq[*oldElement] {
 	}
 }
 
-// giveOldElements gives what firstUndone does as elements.
-func (v *view) giveOldElements(give func(*event.Element) bool) {
-	if v.undo == nil || len(v.undo.elements) == 0 {
-		return
-	}
-	var e event.Element
+// giveOldElements gives what oldElements does as elements.
+func (v *view) giveOldElements(give func(event.Element) bool) {
 	for was := range v.oldElements() {
-		if e = (event.Element{Name: was.name, Value: was.value, Score: was.score}); !give(&e) {
+		if !give(event.Element{Name: was.name, Value: was.value, Score: was.score}) {
 			return
 		}
 	}

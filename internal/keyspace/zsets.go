@@ -707,12 +707,11 @@ func (z *zset) appendOps(dst []byte, full func([]byte) []byte) []byte {
 	return dst
 }
 
-// each merges the tree, which is sorted, with what was undone.
-func (z *zset) each(v *view, give func(*event.Element) bool) {
-	var e event.Element
-	giveOne := func(s scored) bool {
-		e = event.Element{Name: s.member, Score: s.score}
-		return give(&e)
+// each merges the tree, which is sorted, with what has changed since.
+func (z *zset) each(v *view, give func(event.Element) bool) {
+	if v.asItIs() {
+		z.order.Scan(func(s scored) bool { return give(event.Element{Name: s.member, Score: s.score}) })
+		return
 	}
 	var was []scored
 	for old := range v.oldElements() {
@@ -730,14 +729,14 @@ func (z *zset) each(v *view, give func(*event.Element) bool) {
 			return true
 		}
 		for more && len(was) > 0 && scoredLess(was[0], s) {
-			more = giveOne(was[0])
+			more = give(event.Element{Name: was[0].member, Score: was[0].score})
 			was = was[1:]
 		}
-		more = more && giveOne(s)
+		more = more && give(event.Element{Name: s.member, Score: s.score})
 		return more
 	})
 	for _, s := range was {
-		if more = more && giveOne(s); !more {
+		if more = more && give(event.Element{Name: s.member, Score: s.score}); !more {
 			return
 		}
 	}
