@@ -13,6 +13,7 @@ import (
 
 	"triggerd/internal/event"
 	"triggerd/internal/glob"
+	"triggerd/internal/suggest"
 	"triggerd/internal/timing"
 )
 
@@ -331,7 +332,7 @@ func (c *compilation) event(v view, r *Rule, names map[string]bool) {
 	case name == event.Schedule:
 		v.errorf("a rule of the clock has a field schedule", "%q is not an event to wait for", name)
 	case name == "" || !knownEvent(c.events, name):
-		v.errorf(didYouMean(name, sortedKeys(c.events)), "unknown event %s", v.shown(name))
+		v.errorf(suggest.DidYouMean(name, sortedKeys(c.events)), "unknown event %s", v.shown(name))
 	case name == anyWrite:
 		r.anyWrite = true
 	default:
@@ -349,7 +350,7 @@ func (v view) keyType(r *Rule) {
 		return
 	}
 	if !slices.Contains(keyTypes, name) && !strings.Contains(name, "-") { // a module's type has a dash
-		v.errorf(didYouMean(name, slices.Values(keyTypes)), "%s is not one of %s", v.shown(name), strings.Join(keyTypes, ", "))
+		v.errorf(suggest.DidYouMean(name, slices.Values(keyTypes)), "%s is not one of %s", v.shown(name), strings.Join(keyTypes, ", "))
 		return
 	}
 	r.types = append(r.types, name)

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/expr-lang/expr/ast"
+
+	"triggerd/internal/suggest"
 )
 
 // linter finds what has a type but can never work. Its offsets count runes.
@@ -176,7 +178,7 @@ func (l *linter) known(what string, c *ast.StringNode) {
 		}
 	case "event":
 		if !knownEvent(l.events, c.Value) || c.Value == anyWrite && l.events != nil {
-			hint, msg = didYouMean(c.Value, sortedKeys(l.events)), "unknown event "+strconv.Quote(c.Value)
+			hint, msg = suggest.DidYouMean(c.Value, sortedKeys(l.events)), "unknown event "+strconv.Quote(c.Value)
 		}
 	}
 	if msg != "" {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"triggerd/internal/event"
+	"triggerd/internal/suggest"
 )
 
 // nameSet is a set of names. A nil set is one that nobody gave: see its users.
@@ -127,7 +128,9 @@ func (n *commandNames) find(name string) (*Command, bool) {
 	return c, c != nil || n.byParent[name] != nil || strings.Contains(name, ".")
 }
 
-func (n *commandNames) suggest(name string) string { return didYouMean(name, sortedKeys(n.byName)) }
+func (n *commandNames) suggest(name string) string {
+	return suggest.DidYouMean(name, sortedKeys(n.byName))
+}
 
 func (n *commandNames) class(v view, class string, set map[string]bool) {
 	if n == nil {
@@ -136,7 +139,7 @@ func (n *commandNames) class(v view, class string, set map[string]bool) {
 	}
 	members := n.byClass[class]
 	if members == nil {
-		v.errorf(didYouMean(class, sortedKeys(n.byClass)), "unknown class %s", v.shown(class))
+		v.errorf(suggest.DidYouMean(class, sortedKeys(n.byClass)), "unknown class %s", v.shown(class))
 	}
 	for _, name := range members {
 		set[name] = true

@@ -15,6 +15,7 @@ import (
 	"github.com/expr-lang/expr/parser"
 
 	"triggerd/internal/glob"
+	"triggerd/internal/suggest"
 )
 
 // resolver walks a parsed condition before its types are checked: it finds
@@ -180,7 +181,7 @@ func (r *resolver) name(node *ast.Node, n *ast.IdentifierNode) {
 	case helpers[n.Value] != [2]int{} || n.Value == "now":
 		r.problem(n, "call it: "+n.Value+"(...)", "%s is a function", n.Value)
 	default:
-		r.problem(n, didYouMean(n.Value, r.names()), "unknown name %s", n.Value)
+		r.problem(n, suggest.DidYouMean(n.Value, r.names()), "unknown name %s", n.Value)
 	}
 }
 
@@ -276,7 +277,7 @@ func (r *resolver) list(m *ast.MemberNode) any {
 	}
 	list, ok := r.c.lists[name.Value]
 	if !ok {
-		r.problem(m.Property, didYouMean(name.Value, sortedKeys(r.c.lists)), "unknown list %s", name.Value)
+		r.problem(m.Property, suggest.DidYouMean(name.Value, sortedKeys(r.c.lists)), "unknown list %s", name.Value)
 	}
 	return list
 }
@@ -364,7 +365,7 @@ func (r *resolver) param(n *ast.MemberNode) {
 	case len(r.captures) == 0:
 		r.problem(n.Property, `capture it in key: "stock:{`+name.Value+`}"`, "unknown param %s: the rule's key captures nothing", name.Value)
 	default:
-		hint := didYouMean(name.Value, slices.Values(r.captures))
+		hint := suggest.DidYouMean(name.Value, slices.Values(r.captures))
 		if hint == "" {
 			hint = "captured: " + strings.Join(r.captures, ", ")
 		}
@@ -382,7 +383,7 @@ func (r *resolver) macro(node *ast.Node, n *ast.MemberNode, inside bool) {
 	src, ok := r.c.macros[name.Value]
 	switch {
 	case !ok:
-		r.problem(n.Property, didYouMean(name.Value, sortedKeys(r.c.macros)), "unknown macro %s", name.Value)
+		r.problem(n.Property, suggest.DidYouMean(name.Value, sortedKeys(r.c.macros)), "unknown macro %s", name.Value)
 		return
 	case r.c.broken[name.Value]:
 		r.broken = true
@@ -433,7 +434,7 @@ func (r *resolver) call(node *ast.Node, n *ast.CallNode, inside bool) {
 		r.problem(n, "", "%s() is not available in conditions", id.Value)
 		return
 	case !ok:
-		r.problem(n, didYouMean(id.Value, r.names()), "unknown function %s", id.Value)
+		r.problem(n, suggest.DidYouMean(id.Value, r.names()), "unknown function %s", id.Value)
 		return
 	case len(n.Arguments) < want[0] || len(n.Arguments) > want[1]:
 		r.problem(n, "", "%s takes %s, not %d", id.Value, argumentCount(want), len(n.Arguments))
@@ -552,7 +553,7 @@ func (r *resolver) timePart(n *ast.CallNode, m *ast.MemberNode) {
 		return
 	}
 	if timeParts[name.Value] == nil {
-		r.problem(m.Property, didYouMean(name.Value, sortedKeys(timeParts)), "time has no %s()", name.Value)
+		r.problem(m.Property, suggest.DidYouMean(name.Value, sortedKeys(timeParts)), "time has no %s()", name.Value)
 		return
 	}
 	r.nodes += 2

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"triggerd/internal/suggest"
 	"triggerd/internal/timing"
 )
 
@@ -240,7 +241,7 @@ func (d *timeDecoder) windows() {
 			}
 			w := d.c.windows[window]
 			if w == nil {
-				v.errorf(didYouMean(window, sortedKeys(d.c.windows)), "there is no [windows.%s]", window)
+				v.errorf(suggest.DidYouMean(window, sortedKeys(d.c.windows)), "there is no [windows.%s]", window)
 				return
 			}
 			*to = append(*to, w)
@@ -358,7 +359,7 @@ func (c *compilation) summaries(set *Set) {
 		r := byName[s.name]
 		switch {
 		case r == nil:
-			s.errorf(didYouMean(s.name, sortedKeys(c.ruleNames)), "there is no rule %s", s.shown(s.name))
+			s.errorf(suggest.DidYouMean(s.name, sortedKeys(c.ruleNames)), "there is no rule %s", s.shown(s.name))
 		case r == s.by:
 			s.errorf("", "a rule cannot sum up itself")
 		case r.Schedule != nil:

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"triggerd/internal/suggest"
 )
 
 // view is a value of the document with its place: what the decoding reads
@@ -152,7 +154,7 @@ func (v view) str() (string, bool) {
 func (v view) oneOf(words ...string) (string, bool) {
 	s, ok := v.str()
 	if ok && !slices.Contains(words, s) {
-		hint := didYouMean(s, slices.Values(words))
+		hint := suggest.DidYouMean(s, slices.Values(words))
 		v.errorf(hint, "%s is not one of %s", v.shown(s), strings.Join(words, ", "))
 		return "", false
 	}
@@ -339,7 +341,7 @@ func (t *table) done(later ...string) {
 			continue
 		}
 		v.field = t.field
-		v.errorf(didYouMean(name, slices.Values(slices.Sorted(slices.Values(slices.Concat(t.asked, t.others))))), "unknown field %s", name)
+		v.errorf(suggest.DidYouMean(name, slices.Values(slices.Sorted(slices.Values(slices.Concat(t.asked, t.others))))), "unknown field %s", name)
 	}
 }
 
