@@ -182,7 +182,7 @@ func (t *table) location() (file string, line, col int) {
 	if t.s.built {
 		return "", 0, 0
 	}
-	line, col = t.s.lines.place(t.offset())
+	line, col = t.s.lines.Place(t.offset())
 	return t.s.name, line, col
 }
 

@@ -19,7 +19,7 @@ var allowed = map[string][]string{
 	"internal/firing":       {"internal/event", "internal/wire"},
 	"engine":                {"source", "rules", "actions", "internal/admin", "internal/firing", "internal/store", "internal/keyspace", "internal/event", "internal/timing", "internal/secret"},
 	"source":                {"rdb", "internal/resp", "internal/secret"},
-	"rules":                 {"internal/event", "internal/glob", "internal/suggest", "internal/timing", "internal/secret"},
+	"rules":                 {"internal/event", "internal/glob", "internal/suggest", "internal/timing", "internal/tomlpos", "internal/secret"},
 	"actions":               {"internal/event", "internal/firing", "internal/secret", "internal/suggest"},
 	"internal/keyspace":     {"rdb", "internal/event"},
 	"internal/redistest":    {"internal/servers"},
@@ -28,7 +28,7 @@ var allowed = map[string][]string{
 	"internal/event":        {"internal/wire"},
 	"internal/timing":       {"internal/wire"},
 
-	"examples": {}, "internal/admin": {}, "internal/archtest": {}, "internal/glob": {}, "internal/resp": {}, "internal/secret": {}, "internal/servers": {}, "internal/store": {}, "internal/suggest": {}, "internal/wire": {}, "rdb": {},
+	"examples": {}, "internal/admin": {}, "internal/archtest": {}, "internal/glob": {}, "internal/resp": {}, "internal/secret": {}, "internal/servers": {}, "internal/store": {}, "internal/suggest": {}, "internal/tomlpos": {}, "internal/wire": {}, "rdb": {},
 }
 
 // homes names the packages that may use a third-party module, tests apart.
