@@ -3,6 +3,7 @@ package rules
 import (
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"triggerd/internal/event"
@@ -132,6 +133,22 @@ func (n *commandNames) suggest(name string) string {
 	return suggest.DidYouMean(name, sortedKeys(n.byName))
 }
 
+// compared checks a name that a condition compares command with; see
+// condition.Config.
+func (n *commandNames) compared(name string) (mistake, warning, hint string) {
+	info, known := n.find(name)
+	switch {
+	case n == nil:
+	case !known:
+		return "unknown command " + strconv.Quote(name), "", n.suggest(name)
+	case info == nil && n.byParent[name] != nil:
+		return name + " always comes with a subcommand", "", `command startsWith "` + name + ` "`
+	case info != nil && info.Instead != "":
+		return "", name + " never arrives in the replication stream", info.Instead
+	}
+	return "", "", ""
+}
+
 func (n *commandNames) class(v view, class string, set map[string]bool) {
 	if n == nil {
 		v.errorf("name the commands", "the classes of commands are not known here")
@@ -149,12 +166,14 @@ func (n *commandNames) class(v view, class string, set map[string]bool) {
 // anyWrite is the event name that stands for every event of a key.
 const anyWrite = "write"
 
-// newEventNames returns the known events, nil if nobody told.
-func newEventNames(list []string) map[string]bool {
+// eventNames are the known events; nil if nobody told.
+type eventNames map[string]bool
+
+func newEventNames(list []string) eventNames {
 	if list == nil {
 		return nil
 	}
-	names := map[string]bool{anyWrite: true}
+	names := eventNames{anyWrite: true}
 	for _, name := range slices.Concat(list, []string{
 		event.FlushDB, event.FlushAll, event.SwapDB, event.Publish, event.SPublish, event.Function, event.Snapshot, event.Changed, event.Resync, event.Gap,
 	}) {
@@ -163,10 +182,24 @@ func newEventNames(list []string) map[string]bool {
 	return names
 }
 
-// knownEvent reports whether an event is known; those of modules have a dot.
-func knownEvent(events map[string]bool, name string) bool {
-	return events == nil || events[name] || strings.Contains(name, ".")
+// know reports whether an event is known; those of modules have a dot.
+func (n eventNames) know(name string) bool {
+	return n == nil || n[name] || strings.Contains(name, ".")
+}
+
+// compared checks a name that a condition compares event with; see
+// condition.Config.
+func (n eventNames) compared(name string) (mistake, warning, hint string) {
+	if n == nil || n.know(name) && name != anyWrite {
+		return "", "", ""
+	}
+	return "unknown event " + strconv.Quote(name), "", suggest.DidYouMean(name, sortedKeys(n))
 }
 
 // keyTypes are the server's own types; a module's has a dash in its name.
 var keyTypes = []string{"string", "list", "set", "zset", "hash", "stream", "none"}
+
+// sortedKeys yields the keys of a map in order.
+func sortedKeys[V any](m map[string]V) func(func(string) bool) {
+	return slices.Values(slices.Sorted(maps.Keys(m)))
+}

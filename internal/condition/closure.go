@@ -1,4 +1,4 @@
-package rules
+package condition
 
 import (
 	"fmt"
@@ -21,11 +21,11 @@ import (
 
 // scope is one event as closures see it.
 type scope struct {
-	ev     *event.Event
-	rule   *Rule
-	params map[string]string // of rule; nil until one is asked for
-	elem   string            // # of the predicate we are in
-	err    error             // the first error; the condition's value means nothing then
+	ev       *event.Event
+	captures *Captures
+	params   map[string]string // what captures captures; nil until that is asked for
+	elem     string            // # of the predicate we are in
+	err      error             // the first error; the condition's value means nothing then
 }
 
 type (
@@ -43,37 +43,16 @@ func (s *scope) fail(format string, args ...any) {
 	}
 }
 
-// param returns what the rule's patterns captured as name.
+// param returns what was captured as name.
 func (s *scope) param(name string) string {
-	g := s.rule.only
-	if g == nil && s.params == nil {
-		g = s.rule.simplePattern(s.ev.Key)
-	}
-	if g != nil {
-		v, _ := g.Captured(s.ev.Key, name)
-		return text(v)
-	}
 	if s.params == nil {
-		s.params = s.rule.params(s.ev.Key)
+		if p := s.captures.simple(s.ev.Key); p != nil {
+			v, _ := p.Captured(s.ev.Key, name)
+			return text(v)
+		}
+		s.params = s.captures.Params(s.ev.Key)
 	}
 	return s.params[name]
-}
-
-// simplePattern returns the key pattern that captures of a key, if it is found
-// without looking at others than simple ones; else nil.
-func (r *Rule) simplePattern(key []byte) *glob.Pattern {
-	if r.regexes != nil {
-		return nil
-	}
-	for _, g := range r.keys {
-		if !g.Simple() {
-			return nil
-		}
-		if g.Match(key) {
-			return g
-		}
-	}
-	return nil
 }
 
 // argument returns args[i]; an index below 0 counts from the end.

@@ -1,4 +1,4 @@
-package rules
+package condition
 
 import (
 	"math"
@@ -365,4 +365,18 @@ func closeNum(n *ast.CallNode) floatFunc {
 		otherwise(s)
 		return v
 	}
+}
+
+// closeValue compiles an expression that gives something else than text; nil
+// if that is left to the machine.
+func closeValue(n ast.Node) anyFunc {
+	if i := closeInt(n); i != nil {
+		return func(s *scope) any { return i(s) }
+	}
+	if kindOf(n) == reflect.Bool {
+		if b := closeBool(n); b != nil {
+			return func(s *scope) any { return b(s) }
+		}
+	}
+	return closeAny(n)
 }
