@@ -17,6 +17,8 @@ import (
 //
 // An Action that is also an io.Closer holds something between calls (a webhook
 // its idle connections): Close lets go of it, and is called after the last Do.
+// One with a method Grace() time.Duration may take that much longer to end after
+// ctx is done (a command that does not heed SIGTERM).
 type Action interface {
 	Do(ctx context.Context, f *Firing) (Result, error)
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"triggerd/actions"
@@ -25,72 +26,88 @@ func (e *deliveryEvents) droppedLately() bool {
 	return false
 }
 
-// dispatch starts workers for what is ready. The caller holds the lock.
+// dispatch starts attempts of all whose turn it is. The caller holds the lock.
 func (o *outbox) dispatch(ep *endpoint) {
-	if ep.action == nil || ep.paused || o.stopping {
-		return
-	}
-	if err := o.refill(ep); err != nil {
-		o.fatal(fmt.Errorf("store: %w", err))
-		return
-	}
-	for n := ep.ready.len(); n > 0 && ep.workers < ep.concurrency; n-- {
-		ep.workers++
-		o.workers++
-		o.wg.Go(func() { o.work(ep) })
-	}
-}
-
-// work delivers for ep until nothing is ready.
-func (o *outbox) work(ep *endpoint) {
 	for {
 		t, ok := o.take(ep)
 		if !ok {
 			return
 		}
-		o.attempt(t)
+		ep.workers++
+		o.workers++
+		o.wg.Add(1)
+		go o.work(&t)
 	}
 }
 
-// taken is a lane that a worker has, with its first job and what to do with it.
-type taken struct {
-	lane   *lane
-	job    job
-	action actions.Action
-	spec   *rules.Action // nil: known once the job was read
+// work makes an attempt, and then others of the same endpoint, until it is
+// nobody's turn.
+func (o *outbox) work(t *taken) {
+	ep := t.lane.ep
+	for o.attempt(t) {
+		if !o.workOn(ep, t) {
+			return
+		}
+	}
 }
 
-// take gives a worker its next lane, or ends the worker.
-func (o *outbox) take(ep *endpoint) (t taken, ok bool) {
+// workOn gives a worker whose attempt has ended its next lane, or ends the
+// worker.
+func (o *outbox) workOn(ep *endpoint, t *taken) (ok bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if !o.stopping && !ep.paused && ep.workers <= ep.concurrency {
-		if err := o.refill(ep); err != nil {
-			o.fatal(fmt.Errorf("store: %w", err))
-		}
-		for ep.ready.len() > 0 && (*ep.ready.first()).jobs.len() == 0 {
-			ep.ready.pop() // all of its jobs were dropped
-		}
-		if ep.ready.len() > 0 && !o.readAhead(ep) {
-			again := ep.gate.pass(time.Now())
-			if again.IsZero() {
-				l := ep.ready.pop()
-				o.supersede(l) // of a lane from before a reload
-				l.busy = true
-				first := l.jobs.first()
-				t = taken{lane: l, job: *first, action: ep.action}
-				if f := o.unload(ep, first); f != nil {
-					t.spec = o.specOf(ep, f)
-				}
-				return t, true
-			}
-			o.wakeAt(ep, again)
-		}
+	if *t, ok = o.take(ep); ok {
+		o.dispatch(ep) // there may be room for one more than before
+		return true
 	}
 	ep.workers--
 	o.workers--
 	o.room.Broadcast()
-	return taken{}, false
+	o.wg.Done()
+	return false
+}
+
+// taken is a lane that is being attempted, with its first job and what to do
+// with it.
+type taken struct {
+	lane    *lane
+	job     job
+	action  actions.Action
+	spec    *rules.Action // nil: known once the job was read
+	attempt attempt
+}
+
+// take begins the attempt whose turn it is, if it is anybody's; if not, the
+// endpoint is looked at again when it may be. The caller holds the lock.
+func (o *outbox) take(ep *endpoint) (t taken, ok bool) {
+	if ep.action == nil || ep.paused || o.stopping {
+		return taken{}, false
+	}
+	if err := o.refill(ep); err != nil {
+		o.fatal(fmt.Errorf("store: %w", err))
+		return taken{}, false
+	}
+	now := time.Now()
+	ep.rouse(now)
+	l, a, again := ep.turn(now)
+	if l == nil || o.readAhead(l, a.turn) {
+		if !again.IsZero() {
+			o.wakeAt(ep, again)
+		}
+		if len(ep.asleep) > 0 {
+			o.wakeAt(ep, ep.asleep[0].wakes.time())
+		}
+		return taken{}, false
+	}
+	ep.lines[l.place].leave(l)
+	o.supersede(l) // of a lane from before a reload
+	l.busy = true
+	first := l.jobs.first()
+	t = taken{lane: l, job: *first, action: ep.action, attempt: ep.gate.begin(now, a)}
+	if f := o.unload(ep, first); f != nil {
+		t.spec = o.specOf(ep, f)
+	}
+	return t, true
 }
 
 // specOf returns how a firing is to be delivered: as its own rule says, or, if
@@ -135,40 +152,80 @@ func (timeoutError) Unwrap() error { return context.DeadlineExceeded }
 // that was delivered. There may be many of these.
 const maxDeliveredExcerpt = 512
 
-// attempt makes one attempt of a job, and settles it.
-func (o *outbox) attempt(t taken) {
-	l, j, f, spec := t.lane, t.job, t.job.firing, t.spec
-	j.attempts++
-	j.firing = nil
-	began := time.Now()
-	var err error
-	if f == nil {
-		f, spec, err = o.readJob(l.ep, j.seq)
+// attempt makes one attempt of a job, and settles it. It returns false if the
+// attempt did not end when it should have: then the worker is another's already.
+func (o *outbox) attempt(t *taken) bool {
+	r := run{taken: *t, firing: t.job.firing, began: time.Now()}
+	r.job.firing = nil
+	if r.firing == nil {
+		r.firing, r.spec, r.err = o.readJob(r.lane.ep, r.job.seq)
 	}
-	var res actions.Result
-	if err == nil {
-		f.Attempt = int(j.attempts)
-		res, err = do(o.attempts, t.action, f, spec.Timeout)
+	if r.err == nil {
+		r.firing.Attempt = int(r.job.attempts) + 1
+		if !o.perform(&r) {
+			return false
+		}
 	}
-	if err != nil && o.attempts.Err() != nil {
-		return // triggerd is stopping, which is no fault of the attempt: it waits for the next start
+	o.conclude(&r)
+	return true
+}
+
+// run is an attempt that was made, and what came of it.
+type run struct {
+	taken
+	firing *actions.Firing // nil: it could not be read
+	began  time.Time
+	res    actions.Result
+	err    error
+}
+
+// abandonAfter is how long after its time is up an attempt is waited for, plus
+// what its action says that it may take. An action is to end with its context;
+// one that does not would keep its slot, its lane and the end of triggerd
+// waiting for ever.
+const abandonAfter = 5 * time.Second
+
+// grace is how long an action may take to end after its context is done.
+func grace(a actions.Action) time.Duration {
+	if g, ok := a.(interface{ Grace() time.Duration }); ok {
+		return abandonAfter + g.Grace()
 	}
-	s := settlement{endpoint: l.ep.name, job: j, what: delivered, text: res.Status, excerpt: res.Excerpt, took: time.Since(began)}
-	if f != nil {
-		s.id = f.ID.String()
+	return abandonAfter
+}
+
+// perform has the action do its work. It returns false if that took far too long and
+// the attempt was abandoned: its outcome, when it comes, is nobody's.
+func (o *outbox) perform(r *run) bool {
+	var over atomic.Bool
+	left := *r // not r: the action still has that
+	watch := time.AfterFunc(r.spec.Timeout+grace(r.action), func() {
+		if over.CompareAndSwap(false, true) {
+			o.abandon(&left)
+		}
+	})
+	r.res, r.err = do(o.attempts, r.action, r.firing, r.spec.Timeout)
+	if !over.CompareAndSwap(false, true) {
+		return false
 	}
-	pause := time.Duration(0)
-	if err != nil {
-		s.text = err.Error()
-		s.what, s.reason, pause = verdict(spec, &j, err)
-		s.job.due = momentOf(time.Now().Add(pause))
-	}
-	if s.what == delivered {
-		s.excerpt = strings.ToValidUTF8(s.excerpt[:min(len(s.excerpt), maxDeliveredExcerpt)], "")
-		failpoint("delivered")
-	}
-	o.report(f, &s, err, pause)
-	o.settle(l, &s, err)
+	watch.Stop()
+	return true
+}
+
+// abandon ends an attempt in the place of its action, and the work of its
+// worker.
+func (o *outbox) abandon(r *run) {
+	ep := r.lane.ep
+	r.err = fmt.Errorf("%w, and had not ended %s later: it was abandoned", timeoutError(r.spec.Timeout), grace(r.action))
+	o.log.Error("attempt abandoned: it does not end", "action", ep.name, "firing", r.firing.ID, "timeout", r.spec.Timeout)
+	o.conclude(r)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	ep.tally.abandoned++
+	ep.workers--
+	o.workers--
+	o.room.Broadcast()
+	o.wg.Done()
+	o.dispatch(ep)
 }
 
 // readJob reads a job, and returns its firing and how it is to be delivered.
@@ -176,9 +233,9 @@ func (o *outbox) readJob(ep *endpoint, seq uint64) (*actions.Firing, *rules.Acti
 	var f *actions.Firing
 	stored, err := o.store.Load(seq)
 	if err != nil {
-		err = fmt.Errorf("read the job: %w", err)
+		err = &unreadableError{fmt.Errorf("read the job: %w", err)}
 	} else if f, err = firing.ParseBinary(firing.ID(stored.ID), stored.Payload); err != nil {
-		err = actions.Permanent(err)
+		err = &unreadableError{actions.Permanent(err)}
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -186,6 +243,18 @@ func (o *outbox) readJob(ep *endpoint, seq uint64) (*actions.Firing, *rules.Acti
 		return nil, ep.spec, err
 	}
 	return f, o.specOf(ep, f), nil
+}
+
+// unreadableError is of a job that could not be read, which is no fault of the
+// endpoint's.
+type unreadableError struct{ err error }
+
+func (e *unreadableError) Error() string { return e.err.Error() }
+func (e *unreadableError) Unwrap() error { return e.err }
+
+func isUnreadable(err error) bool {
+	_, ok := errors.AsType[*unreadableError](err)
+	return ok
 }
 
 func do(ctx context.Context, action actions.Action, f *actions.Firing, timeout time.Duration) (actions.Result, error) {
@@ -219,29 +288,83 @@ func verdict(spec *rules.Action, j *job, err error) (what outcome, reason string
 	if asked, ok := actions.RetryDelay(err); ok {
 		pause = max(pause, asked)
 	}
-	if r.MaxAge > 0 && time.Since(j.born.time())+pause > r.MaxAge {
+	return tooOld(spec, j, pause)
+}
+
+// tooOld gives a firing up that would be too old at its next attempt.
+func tooOld(spec *rules.Action, j *job, pause time.Duration) (what outcome, reason string, _ time.Duration) {
+	if r := spec.Retry; r.MaxAge > 0 && time.Since(j.born.time())+pause > r.MaxAge {
 		return givenUp, "age", 0
 	}
 	return retried, "", pause
 }
 
-// settle deals with the outcome of an attempt.
-func (o *outbox) settle(l *lane, s *settlement, err error) {
+// conclude judges an attempt, settles its job, and tells.
+func (o *outbox) conclude(r *run) {
+	l, ep := r.lane, r.lane.ep
+	s := settlement{endpoint: ep.name, job: r.job, what: delivered, text: r.res.Status, excerpt: r.res.Excerpt, took: time.Since(r.began)}
+	if r.firing != nil {
+		s.id = r.firing.ID.String()
+	}
+	asked, _ := actions.RetryDelay(r.err)
+	if r.err != nil {
+		s.text = r.err.Error()
+	} else {
+		s.excerpt = strings.ToValidUTF8(s.excerpt[:min(len(s.excerpt), maxDeliveredExcerpt)], "")
+		failpoint("delivered")
+	}
+	s.evidence = evidenceOf(r.err)
+
 	o.mu.Lock()
-	defer o.mu.Unlock()
+	if o.closed || r.err != nil && o.attempts.Err() != nil {
+		o.mu.Unlock() // triggerd is stopping, which is no fault of the attempt: it waits for the next start
+		return
+	}
+	now := time.Now()
+	before := ep.gate.condition(now)
+	v := ep.end(now, l, r.attempt, s.evidence, asked)
+	pause := time.Duration(0)
+	switch {
+	case v.down: // no attempt of this firing: one more of the endpoint
+		s.what, s.reason, pause = tooOld(r.spec, &s.job, 0)
+	case r.err != nil:
+		s.job.attempts++
+		s.what, s.reason, pause = verdict(r.spec, &s.job, r.err)
+	default:
+		s.job.attempts++
+	}
+	if s.job.due = 0; pause > 0 {
+		s.job.due = momentOf(now.Add(pause))
+	}
+	if r.job.attempts == 0 && !v.down {
+		o.instruments.waited(ep, r.began.Sub(r.job.born.time()))
+	}
+	o.noteHold(ep, now)
+	o.settle(l, &s, v)
+	after := ep.gate.condition(now)
+	o.mu.Unlock()
+	o.tell(ep.name, before, after, s.text)
+	o.report(r.firing, &s, r.err, pause)
+}
+
+// settle deals with the outcome of an attempt. The caller holds the lock.
+func (o *outbox) settle(l *lane, s *settlement, v verdicts) {
+	ep := l.ep
 	l.busy = false
 	o.settled = append(o.settled, *s)
 	o.nudgeSettled()
-	o.judge(l.ep, s, err)
-	o.observed(l.ep, s)
+	o.observed(ep, s)
 	if s.what == retried {
 		o.stats.Failed++
 		first := l.jobs.first()
 		first.attempts, first.due = s.job.attempts, s.job.due
 		o.supersede(l)
 		l.jobs.first().due = s.job.due // a newer one waits as long
-		o.queue(l, time.Now())
-		o.dispatch(l.ep)
+		if v.down {
+			ep.line(l).pushFront(l) // it keeps its turn
+			return
+		}
+		ep.queue(l, time.Now())
 		return
 	}
 	if s.what == givenUp {
@@ -251,8 +374,7 @@ func (o *outbox) settle(l *lane, s *settlement, err error) {
 		o.stats.Delivered++
 	}
 	o.unindex(l)
-	l.ep.pending--
-	o.pending--
+	o.count(ep, -1)
 	o.room.Broadcast()
 	o.advance(l)
 }
@@ -286,24 +408,25 @@ func (o *outbox) advance(l *lane) {
 	}
 	switch {
 	case l.jobs.len() > 0:
-		o.queue(l, time.Now()) // behind the others: a busy key does not starve them
+		l.ep.queue(l, time.Now()) // behind the others: a busy key does not starve them
 	default:
 		l.ep.forget(l)
 	}
 }
 
-// judge tells the endpoint's gate how it went. The caller holds the lock.
-func (o *outbox) judge(ep *endpoint, s *settlement, err error) {
-	if err == nil || actions.IsPermanent(err) { // it is there, and answers
-		if ep.gate.succeeded() {
-			o.log.Info("endpoint answers again", "action", ep.name)
-			o.dispatch(ep)
-		}
+// tell logs what has changed with an endpoint by an attempt.
+func (o *outbox) tell(name string, before, after condition, text string) {
+	if before == after {
 		return
 	}
-	asked, _ := actions.RetryDelay(err)
-	if ep.gate.failed(time.Now(), asked) {
-		o.log.Warn("endpoint fails again and again: only one attempt at a time is made until one succeeds", "action", ep.name, "pending", ep.pending, "err", s.text)
+	trouble := func(c condition) bool { return c == down || c == suspect }
+	switch {
+	case after == onHold:
+		o.log.Warn("endpoint asked to be left alone: it is only probed until then", "action", name, "err", text)
+	case trouble(after):
+		o.log.Warn("endpoint fails again and again: few attempts are made until one succeeds", "action", name, "state", string(after), "err", text)
+	case trouble(before) || before == onHold:
+		o.log.Info("endpoint answers again", "action", name)
 	}
 }
 
@@ -349,8 +472,9 @@ func (o *outbox) busy() bool {
 	if len(o.intake) > 0 {
 		return true
 	}
+	now := time.Now()
 	for _, ep := range o.endpoints {
-		if ep.ready.len() > 0 && !ep.paused && ep.action != nil && !ep.gate.open {
+		if ep.inLine() > 0 && !ep.paused && ep.action != nil && !ep.gate.closed(now) {
 			return true
 		}
 	}
@@ -367,9 +491,37 @@ func (o *outbox) finish(ctx context.Context) {
 	}
 }
 
-// close waits for the workers, whose context is done, and for the keeper.
+// close waits for the workers, whose context is done, and for the keeper. It
+// does not wait for ever for an attempt that does not end.
 func (o *outbox) close() {
-	o.wg.Wait()
+	o.mu.Lock()
+	o.stopping = true
+	o.mu.Unlock()
+	ended := make(chan struct{})
+	go func() {
+		o.wg.Wait()
+		close(ended)
+	}()
+	limit := time.NewTimer(o.longestGrace())
+	defer limit.Stop()
+	select {
+	case <-ended:
+	case <-limit.C:
+		o.log.Error("attempts abandoned at the end: they do not end")
+	}
+	o.mu.Lock()
+	o.closed = true
+	o.mu.Unlock()
 	close(o.quit)
 	<-o.kept
+}
+
+func (o *outbox) longestGrace() time.Duration {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	longest := abandonAfter
+	for _, ep := range o.endpoints {
+		longest = max(longest, grace(ep.action))
+	}
+	return longest
 }

@@ -106,10 +106,11 @@ func (e *Engine) Reload(set *rules.Set) error {
 	e.reload.Lock()
 	defer e.reload.Unlock()
 	var old *rules.Set
+	var secrets []string
 	if g := e.gen.Load(); g != nil {
-		old = g.set
+		old, secrets = g.set, g.secrets.Values()
 	}
-	gen, err := newGeneration(set, old, e.cfg.Actions)
+	gen, err := newGeneration(set, secrets, e.cfg.Actions)
 	file := ""
 	if len(set.Files) > 0 {
 		file = set.Files[0]

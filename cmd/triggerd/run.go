@@ -37,6 +37,8 @@ type runOptions struct {
 	noExec    bool
 	http      string
 	pprof     bool
+
+	queue *logQueue // of the log, once it is made
 }
 
 func newRunCommand() *cobra.Command {
@@ -88,11 +90,36 @@ func newLogger(w io.Writer, format, level string) (*slog.Logger, error) {
 	return nil, fmt.Errorf("--log-format: %q is neither logfmt nor json", format)
 }
 
+// startLog makes the log and begins to write it, until the function that it
+// returns is called. What packages outside of this module say by the default
+// logger goes there too, with --log-level debug.
+func (o *runOptions) startLog(w io.Writer) (log *slog.Logger, stop func(), err error) {
+	o.queue = newLogQueue(w)
+	if log, err = newLogger(o.queue, o.logFormat, o.logLevel); err != nil {
+		return nil, nil, err
+	}
+	o.queue.report = func(lines int64) {
+		log.Warn("log lines were lost: standard error was closed, or not read in time", "lines", lines)
+	}
+	slog.SetLogLoggerLevel(slog.LevelDebug)
+	slog.SetDefault(log)
+	go o.queue.run()
+	return log, o.queue.close, nil
+}
+
+// surviveBrokenPipes has a write to standard output or standard error fail where
+// nobody reads it any more. Without, it ends the program, as it should `triggerd
+// listen | head`, and must not a daemon whose log collector has crashed. It is
+// not to ignore SIGPIPE, which programs that are run would inherit.
+func surviveBrokenPipes() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }
+
 func (o *runOptions) run(cmd *cobra.Command, _ []string) error {
-	log, err := newLogger(cmd.ErrOrStderr(), o.logFormat, o.logLevel)
+	surviveBrokenPipes()
+	log, stopLog, err := o.startLog(cmd.ErrOrStderr())
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
+	defer stopLog()
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP) // before anything takes time: by default it ends a program
 	defer signal.Stop(hangups)
@@ -109,7 +136,7 @@ func (o *runOptions) run(cmd *cobra.Command, _ []string) error {
 
 	src, err := source.NewReplica(source.Config{
 		URL: sourceURL(o.source, set), Ack: source.AckPolicy(set.Source.Ack), PsyncCommand: set.Source.PsyncCommand,
-		BacklogInterval: 10 * time.Second, Logger: log,
+		BacklogInterval: 10 * time.Second, Secrets: set.Secrets, Logger: log,
 	})
 	if err != nil {
 		return badConfig(err)
@@ -133,7 +160,11 @@ func (o *runOptions) run(cmd *cobra.Command, _ []string) error {
 	err = e.Run(ctx)
 	s := e.Stats()
 	log.Info("triggerd stopped", "events", s.Events, "matches", s.Matches, "delivered", s.Delivered, "given_up", s.GivenUp, "dropped", s.Dropped, "pending", s.Pending)
-	return failed(err)
+	if err != nil {
+		fmt.Fprintln(o.queue, "triggerd:", err) // which waits for nobody, as main would
+		return &exitError{code: exitFailed}
+	}
+	return nil
 }
 
 // newServer returns the HTTP server that the flags, the environment or the
@@ -143,10 +174,32 @@ func (o *runOptions) newServer(set *rules.Set, e *engine.Engine, log *slog.Logge
 	if listen == "" || listen == "off" {
 		return nil, nil
 	}
-	return web.New(web.Config{
-		Listen: listen, Token: cmp.Or(os.Getenv("TRIGGERD_TOKEN"), set.HTTP.Token),
-		Daemon: e, Metrics: metricsHandler(e.Collector()), Version: versionString(), Pprof: o.pprof, Logger: log,
+	token, err := tokenOf("TRIGGERD_TOKEN", os.Getenv("TRIGGERD_TOKEN"))
+	if err != nil {
+		return nil, err
+	}
+	reg := newRegistry(e.Collector(), o.queue.collector())
+	srv, err := web.New(web.Config{
+		Listen: listen, Token: cmp.Or(token, set.HTTP.Token),
+		Daemon: e, Metrics: metricsHandler(reg), Version: versionString(), Pprof: o.pprof, Logger: log, LogLinesLost: o.queue.lost.Load,
 	})
+	if err != nil {
+		return nil, err
+	}
+	reg.MustRegister(srv.Collector())
+	return srv, nil
+}
+
+// tokenOf checks a token that is not of the rules file, "" for none, as if it
+// were; from says where it comes from.
+func tokenOf(from, token string) (string, error) {
+	if token == "" {
+		return "", nil
+	}
+	if err := rules.CheckToken(token); err != nil {
+		return "", fmt.Errorf("%s: %w", from, err)
+	}
+	return token, nil
 }
 
 // serve runs a server, if there is one, until the function that it returns is
@@ -170,7 +223,11 @@ func serve(srv *web.Server, log *slog.Logger) (stop func()) {
 }
 
 func (o *runOptions) actions(log *slog.Logger) engine.ActionOptions {
-	return engine.ActionOptions{Stdout: os.Stdout, Logger: log, NoExec: o.noExec, UserAgent: "triggerd/" + versionString()}
+	written := awaitHandler{log.Handler(), func(w io.Writer) slog.Handler {
+		l, _ := newLogger(w, o.logFormat, o.logLevel) // which were right before
+		return l.Handler()
+	}, o.queue}
+	return engine.ActionOptions{Stdout: os.Stdout, Logger: slog.New(written), NoExec: o.noExec, UserAgent: "triggerd/" + versionString()}
 }
 
 func (o *runOptions) load(log *slog.Logger) (*rules.Set, error) {

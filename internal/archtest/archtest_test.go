@@ -24,7 +24,6 @@ var allowed = map[string][]string{
 	"internal/keyspace":                {"rdb", "internal/event"},
 	"internal/redistest":               {"internal/servers"},
 	"actions/actionstest":              {"actions", "internal/event", "internal/firing"},
-	"internal/keyspace/gen":            {"internal/servers"},
 	"internal/condition":               {"internal/event", "internal/glob", "internal/suggest"},
 	"internal/event":                   {"internal/wire"},
 	"internal/condition/conditiontest": {"internal/event"},
@@ -37,7 +36,7 @@ var allowed = map[string][]string{
 var homes = map[string][]string{
 	"github.com/cockroachdb/pebble/v2":    {"internal/store"},
 	"github.com/tidwall/btree":            {"internal/keyspace"},
-	"github.com/prometheus/client_golang": {"engine", "cmd/triggerd"},
+	"github.com/prometheus/client_golang": {"engine", "internal/web", "cmd/triggerd"},
 	"golang.org/x/oauth2":                 {"actions"},
 	"github.com/expr-lang/expr":           {"internal/condition"},
 	"github.com/robfig/cron/v3":           {"rules"},

@@ -151,6 +151,7 @@ func TestMask(t *testing.T) {
 		{"path of a URL", []string{"https://hooks.example.com/T0/B0/abcd?k=topsecret"}, "/T0/B0/abcd topsecret https://hooks.example.com", "*** *** https://hooks.example.com"},
 		{"from a header taken for text", []string{"grüße"}, "grÃ¼Ã\u009fe gr\\u00c3\\u00bc\\u00c3\\u009fe", "*** ***"},
 		{"with a plus in a form", []string{"a b+c d"}, "k=a+b%2Bc+d&", "k=***&"},
+		{"encoded anew in a form", []string{"T0%20B0"}, "T0+B0 T0%20B0 T0 B0", "*** *** ***"},
 		{"decoded in a form", []string{"a+b%2Bc"}, "a b+c", "***"},
 		{"basic", []string{"hunter2pass"}, "Basic " + base64.StdEncoding.EncodeToString([]byte("user:hunter2pass")), "Basic dXNlcj***=="},
 	}
@@ -290,6 +291,7 @@ func BenchmarkMask(b *testing.B) {
 		return all
 	}
 	escaped := strconv.Quote(ordinary)[:512]
+	hostile := strings.Repeat("%255c\\u0025&amp;#37;", 500)[:8<<10]
 	for _, bb := range []struct {
 		name string
 		m    *secret.Masker
@@ -300,6 +302,7 @@ func BenchmarkMask(b *testing.B) {
 		{"secrets=10", secret.New(values(10)...), ordinary},
 		{"secrets=1000", secret.New(values(1000)...), ordinary},
 		{"secrets=10/escaped", secret.New(values(10)...), escaped},
+		{"secrets=10/hostile-8KiB", secret.New(values(10)...), hostile},
 		{"secrets=10/found", secret.New(values(10)...), ordinary[:400] + values(1)[0] + ordinary[400:472]},
 	} {
 		b.Run(bb.name, func(b *testing.B) {

@@ -11,6 +11,8 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"triggerd/internal/admin"
 )
 
@@ -23,12 +25,15 @@ type Config struct {
 	Version string       // of triggerd
 	Pprof   bool         // serve /debug/pprof/
 	Logger  *slog.Logger // nil: none
+
+	LogLinesLost func() int64 // how many lines of the log could not be written; nil: none
 }
 
 // Server is the HTTP side of a triggerd. It is an http.Handler, too.
 type Server struct {
 	cfg     Config
 	log     *slog.Logger
+	refused *refusals
 	handler http.Handler
 }
 
@@ -45,9 +50,12 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Token == "" && !isLoopback(host) {
 		return nil, fmt.Errorf("http: listen on %q: %w", cfg.Listen, ErrNoToken)
 	}
-	s := &Server{cfg: cfg, log: cfg.Logger}
+	s := &Server{cfg: cfg, log: cfg.Logger, refused: newRefusals()}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.cfg.LogLinesLost == nil {
+		s.cfg.LogLinesLost = func() int64 { return 0 }
 	}
 	s.handler = s.guard(s.routes())
 	return s, nil
@@ -62,6 +70,9 @@ func isLoopback(host string) bool {
 	addr, err := netip.ParseAddr(host)
 	return err == nil && addr.Unmap().IsLoopback()
 }
+
+// Collector returns the server's own metrics, which begin with "triggerd_http_".
+func (s *Server) Collector() prometheus.Collector { return s.refused.total }
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }
