@@ -21,7 +21,7 @@ var allowed = map[string][]string{
 	"source":                           {"rdb", "internal/resp", "internal/secret"},
 	"rules":                            {"internal/condition", "internal/event", "internal/glob", "internal/suggest", "internal/timing", "internal/tomlpos", "internal/secret"},
 	"actions":                          {"internal/event", "internal/firing", "internal/secret", "internal/suggest"},
-	"internal/keyspace":                {"rdb", "internal/event"},
+	"internal/keyspace":                {"rdb", "internal/event", "internal/wire"},
 	"internal/redistest":               {"internal/servers"},
 	"actions/actionstest":              {"actions", "internal/event", "internal/firing"},
 	"internal/condition":               {"internal/event", "internal/glob", "internal/suggest"},
