@@ -111,7 +111,7 @@ func (c *Compiler) Condition(src string, captures []string) (cond *Condition, r 
 	if tree == nil {
 		return nil, r
 	}
-	cond = &Condition{eval: closeBool(tree.Node), usesParams: tree.usesParams, reads: readsOf(tree.Node)}
+	cond = &Condition{eval: compileBool(tree.Node), usesParams: tree.usesParams, reads: readsOf(tree.Node)}
 	r.Says = extract(tree.Node, false)
 	if cond.eval != nil {
 		return cond, r
@@ -135,7 +135,7 @@ func (c *Compiler) Value(src string, captures []string) (v *Value, r Report) {
 		r.Problems = []Problem{*p}
 		return nil, r
 	}
-	v = &Value{text: closeString(tree.Node), value: closeValue(tree.Node), usesParams: tree.usesParams, reads: readsOf(tree.Node)}
+	v = &Value{text: compileString(tree.Node), value: compileBoxed(tree.Node), usesParams: tree.usesParams, reads: readsOf(tree.Node)}
 	if v.text != nil || v.value != nil {
 		return v, r
 	}
