@@ -53,7 +53,7 @@ func appendPlace(dst []byte, ev *event.Event) []byte {
 
 // isGone reports whether the event's key is known to be gone.
 func isGone(ev *event.Event) bool {
-	return ev.TTL == event.TTLGone || ev.After != nil && ev.After.Type() == event.None.Type() || slices.Contains(removals, ev.Name)
+	return ev.TTL == event.TTLGone || ev.After != nil && (ev.After == event.None || ev.After.Type() == event.None.Type()) || slices.Contains(removals, ev.Name)
 }
 
 // removals are events after which a key is not there.
