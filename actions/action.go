@@ -42,8 +42,8 @@ func Permanent(err error) error { return &permanentError{err} }
 
 // IsPermanent reports whether retrying after err is pointless.
 func IsPermanent(err error) bool {
-	var p *permanentError
-	return errors.As(err, &p)
+	_, ok := errors.AsType[*permanentError](err)
+	return ok
 }
 
 // RetryAfter marks err as one after which the receiver asked to be left alone
@@ -53,11 +53,11 @@ func RetryAfter(d time.Duration, err error) error { return &retryAfterError{d, e
 // RetryDelay returns how long the receiver asked to be left alone, and false
 // if it did not ask.
 func RetryDelay(err error) (time.Duration, bool) {
-	var r *retryAfterError
-	if errors.As(err, &r) {
-		return r.after, true
+	r, ok := errors.AsType[*retryAfterError](err)
+	if !ok {
+		return 0, false
 	}
-	return 0, false
+	return r.after, true
 }
 
 type permanentError struct{ err error }

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"triggerd/actions"
@@ -29,23 +29,38 @@ func (e *deliveryEvents) droppedLately() bool {
 // dispatch starts attempts of all whose turn it is. The caller holds the lock.
 func (o *outbox) dispatch(ep *endpoint) {
 	for {
-		t, ok := o.take(ep)
-		if !ok {
+		w := &worker{ep: ep}
+		if !o.take(w) {
 			return
 		}
+		ep.crew = append(ep.crew, w)
 		ep.workers++
 		o.workers++
 		o.wg.Add(1)
-		go o.work(&t)
+		go o.work(w)
 	}
+}
+
+// worker is a goroutine that makes attempts of an endpoint, and the one that it
+// is making.
+type worker struct {
+	ep        *endpoint
+	lane      *lane
+	job       job
+	action    actions.Action
+	attempt   attempt
+	began     time.Time
+	firing    *actions.Firing // nil: to be read, or it could not be
+	spec      *rules.Action   // how to deliver it; nil: as firing
+	ends      time.Time       // when it has to have ended; zero: there is no attempt to end. The lock guards it
+	abandoned bool            // it has not: its lane and its place are another's. The lock guards it
 }
 
 // work makes an attempt, and then others of the same endpoint, until it is
 // nobody's turn.
-func (o *outbox) work(t *taken) {
-	ep := t.lane.ep
-	for o.attempt(t) {
-		if !o.workOn(ep, t) {
+func (o *outbox) work(w *worker) {
+	for o.attempt(w) {
+		if !o.workOn(w) {
 			return
 		}
 	}
@@ -53,39 +68,37 @@ func (o *outbox) work(t *taken) {
 
 // workOn gives a worker whose attempt has ended its next lane, or ends the
 // worker.
-func (o *outbox) workOn(ep *endpoint, t *taken) (ok bool) {
+func (o *outbox) workOn(w *worker) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if *t, ok = o.take(ep); ok {
-		o.dispatch(ep) // there may be room for one more than before
+	if o.take(w) {
+		o.dispatch(w.ep) // there may be room for one more than before
 		return true
 	}
-	ep.workers--
-	o.workers--
-	o.room.Broadcast()
-	o.wg.Done()
+	o.dismiss(w)
 	return false
 }
 
-// taken is a lane that is being attempted, with its first job and what to do
-// with it.
-type taken struct {
-	lane    *lane
-	job     job
-	action  actions.Action
-	spec    *rules.Action // nil: known once the job was read
-	attempt attempt
+// dismiss counts a worker out. The caller holds the lock.
+func (o *outbox) dismiss(w *worker) {
+	i := slices.Index(w.ep.crew, w)
+	w.ep.crew = slices.Delete(w.ep.crew, i, i+1)
+	w.ep.workers--
+	o.workers--
+	o.room.Broadcast()
+	o.wg.Done()
 }
 
-// take begins the attempt whose turn it is, if it is anybody's; if not, the
-// endpoint is looked at again when it may be. The caller holds the lock.
-func (o *outbox) take(ep *endpoint) (t taken, ok bool) {
+// take gives a worker the attempt whose turn it is, if it is anybody's; if not,
+// the endpoint is looked at again when it may be. The caller holds the lock.
+func (o *outbox) take(w *worker) bool {
+	ep := w.ep
 	if ep.action == nil || ep.paused || o.stopping {
-		return taken{}, false
+		return false
 	}
 	if err := o.refill(ep); err != nil {
 		o.fatal(fmt.Errorf("store: %w", err))
-		return taken{}, false
+		return false
 	}
 	now := time.Now()
 	ep.rouse(now)
@@ -97,17 +110,27 @@ func (o *outbox) take(ep *endpoint) (t taken, ok bool) {
 		if len(ep.asleep) > 0 {
 			o.wakeAt(ep, ep.asleep[0].wakes.time())
 		}
-		return taken{}, false
+		return false
 	}
 	ep.lines[l.place].leave(l)
 	o.supersede(l) // of a lane from before a reload
 	l.busy = true
 	first := l.jobs.first()
-	t = taken{lane: l, job: *first, action: ep.action, attempt: ep.gate.begin(now, a)}
-	if f := o.unload(ep, first); f != nil {
-		t.spec = o.specOf(ep, f)
+	f := o.unload(ep, first)
+	w.lane, w.job, w.action, w.attempt, w.began = l, *first, ep.action, ep.gate.begin(now, a), now
+	w.firing, w.spec, w.ends = nil, nil, time.Time{}
+	if f != nil {
+		o.hand(w, f, o.specOf(ep, f))
 	}
-	return t, true
+	return true
+}
+
+// hand gives a worker the firing that it is to attempt. The caller holds the
+// lock.
+func (o *outbox) hand(w *worker, f *actions.Firing, spec *rules.Action) {
+	f.Attempt = int(w.job.attempts) + 1
+	w.firing, w.spec = f, spec
+	o.watch(w)
 }
 
 // specOf returns how a firing is to be delivered: as its own rule says, or, if
@@ -153,85 +176,23 @@ func (timeoutError) Unwrap() error { return context.DeadlineExceeded }
 const maxDeliveredExcerpt = 512
 
 // attempt makes one attempt of a job, and settles it. It returns false if the
-// attempt did not end when it should have: then the worker is another's already.
-func (o *outbox) attempt(t *taken) bool {
-	r := run{taken: *t, firing: t.job.firing, began: time.Now()}
-	r.job.firing = nil
-	if r.firing == nil {
-		r.firing, r.spec, r.err = o.readJob(r.lane.ep, r.job.seq)
+// attempt was abandoned: then there is nothing left to do for the worker.
+func (o *outbox) attempt(w *worker) bool {
+	var res actions.Result
+	var err error
+	if w.firing == nil {
+		err = o.readJob(w)
 	}
-	if r.err == nil {
-		r.firing.Attempt = int(r.job.attempts) + 1
-		if !o.perform(&r) {
-			return false
-		}
+	if err == nil {
+		res, err = do(o.attempts, w.action, w.firing, w.spec.Timeout)
 	}
-	o.conclude(&r)
-	return true
+	return o.conclude(w, res, err, false)
 }
 
-// run is an attempt that was made, and what came of it.
-type run struct {
-	taken
-	firing *actions.Firing // nil: it could not be read
-	began  time.Time
-	res    actions.Result
-	err    error
-}
-
-// abandonAfter is how long after its time is up an attempt is waited for, plus
-// what its action says that it may take. An action is to end with its context;
-// one that does not would keep its slot, its lane and the end of triggerd
-// waiting for ever.
-const abandonAfter = 5 * time.Second
-
-// grace is how long an action may take to end after its context is done.
-func grace(a actions.Action) time.Duration {
-	if g, ok := a.(interface{ Grace() time.Duration }); ok {
-		return abandonAfter + g.Grace()
-	}
-	return abandonAfter
-}
-
-// perform has the action do its work. It returns false if that took far too long and
-// the attempt was abandoned: its outcome, when it comes, is nobody's.
-func (o *outbox) perform(r *run) bool {
-	var over atomic.Bool
-	left := *r // not r: the action still has that
-	watch := time.AfterFunc(r.spec.Timeout+grace(r.action), func() {
-		if over.CompareAndSwap(false, true) {
-			o.abandon(&left)
-		}
-	})
-	r.res, r.err = do(o.attempts, r.action, r.firing, r.spec.Timeout)
-	if !over.CompareAndSwap(false, true) {
-		return false
-	}
-	watch.Stop()
-	return true
-}
-
-// abandon ends an attempt in the place of its action, and the work of its
-// worker.
-func (o *outbox) abandon(r *run) {
-	ep := r.lane.ep
-	r.err = fmt.Errorf("%w, and had not ended %s later: it was abandoned", timeoutError(r.spec.Timeout), grace(r.action))
-	o.log.Error("attempt abandoned: it does not end", "action", ep.name, "firing", r.firing.ID, "timeout", r.spec.Timeout)
-	o.conclude(r)
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	ep.tally.abandoned++
-	ep.workers--
-	o.workers--
-	o.room.Broadcast()
-	o.wg.Done()
-	o.dispatch(ep)
-}
-
-// readJob reads a job, and returns its firing and how it is to be delivered.
-func (o *outbox) readJob(ep *endpoint, seq uint64) (*actions.Firing, *rules.Action, error) {
+// readJob reads a worker's job.
+func (o *outbox) readJob(w *worker) error {
 	var f *actions.Firing
-	stored, err := o.store.Load(seq)
+	stored, err := o.store.Load(w.job.seq)
 	if err != nil {
 		err = &unreadableError{fmt.Errorf("read the job: %w", err)}
 	} else if f, err = firing.ParseBinary(firing.ID(stored.ID), stored.Payload); err != nil {
@@ -240,9 +201,11 @@ func (o *outbox) readJob(ep *endpoint, seq uint64) (*actions.Firing, *rules.Acti
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if err != nil {
-		return nil, ep.spec, err
+		w.spec = w.ep.spec
+		return err
 	}
-	return f, o.specOf(ep, f), nil
+	o.hand(w, f, o.specOf(w.ep, f))
+	return nil
 }
 
 // unreadableError is of a job that could not be read, which is no fault of the
@@ -299,52 +262,61 @@ func tooOld(spec *rules.Action, j *job, pause time.Duration) (what outcome, reas
 	return retried, "", pause
 }
 
-// conclude judges an attempt, settles its job, and tells.
-func (o *outbox) conclude(r *run) {
-	l, ep := r.lane, r.lane.ep
-	s := settlement{endpoint: ep.name, job: r.job, what: delivered, text: r.res.Status, excerpt: r.res.Excerpt, took: time.Since(r.began)}
-	if r.firing != nil {
-		s.id = r.firing.ID.String()
+// conclude judges a worker's attempt, settles its job, and tells. It does
+// nothing, and returns false, if the attempt has been abandoned, and it is not
+// for that that it is called.
+func (o *outbox) conclude(w *worker, res actions.Result, err error, abandoned bool) bool {
+	l, ep := w.lane, w.ep
+	s := settlement{endpoint: ep.name, job: w.job, what: delivered, text: res.Status, excerpt: res.Excerpt, took: time.Since(w.began), evidence: evidenceOf(err)}
+	s.job.firing = nil
+	if w.firing != nil {
+		s.id = w.firing.ID.String()
 	}
-	asked, _ := actions.RetryDelay(r.err)
-	if r.err != nil {
-		s.text = r.err.Error()
+	asked := time.Duration(0)
+	if err != nil {
+		s.text = err.Error()
+		asked, _ = actions.RetryDelay(err)
 	} else {
 		s.excerpt = strings.ToValidUTF8(s.excerpt[:min(len(s.excerpt), maxDeliveredExcerpt)], "")
 		failpoint("delivered")
 	}
-	s.evidence = evidenceOf(r.err)
 
 	o.mu.Lock()
-	if o.closed || r.err != nil && o.attempts.Err() != nil {
+	if w.abandoned != abandoned {
+		o.mu.Unlock()
+		return false
+	}
+	w.ends = time.Time{}
+	if o.closed || err != nil && o.attempts.Err() != nil {
 		o.mu.Unlock() // triggerd is stopping, which is no fault of the attempt: it waits for the next start
-		return
+		return true
 	}
 	now := time.Now()
 	before := ep.gate.condition(now)
-	v := ep.end(now, l, r.attempt, s.evidence, asked)
+	v := ep.end(now, l, w.attempt, s.evidence, asked)
 	pause := time.Duration(0)
 	switch {
 	case v.down: // no attempt of this firing: one more of the endpoint
-		s.what, s.reason, pause = tooOld(r.spec, &s.job, 0)
-	case r.err != nil:
+		s.what, s.reason, pause = tooOld(w.spec, &s.job, 0)
+	case err != nil:
 		s.job.attempts++
-		s.what, s.reason, pause = verdict(r.spec, &s.job, r.err)
+		s.what, s.reason, pause = verdict(w.spec, &s.job, err)
 	default:
 		s.job.attempts++
 	}
 	if s.job.due = 0; pause > 0 {
 		s.job.due = momentOf(now.Add(pause))
 	}
-	if r.job.attempts == 0 && !v.down {
-		o.instruments.waited(ep, r.began.Sub(r.job.born.time()))
+	if w.job.attempts == 0 && !v.down {
+		o.instruments.waited(ep, w.began.Sub(w.job.born.time()))
 	}
 	o.noteHold(ep, now)
 	o.settle(l, &s, v)
 	after := ep.gate.condition(now)
 	o.mu.Unlock()
 	o.tell(ep.name, before, after, s.text)
-	o.report(r.firing, &s, r.err, pause)
+	o.report(w.firing, &s, err, pause)
+	return true
 }
 
 // settle deals with the outcome of an attempt. The caller holds the lock.
@@ -514,14 +486,4 @@ func (o *outbox) close() {
 	o.mu.Unlock()
 	close(o.quit)
 	<-o.kept
-}
-
-func (o *outbox) longestGrace() time.Duration {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	longest := abandonAfter
-	for _, ep := range o.endpoints {
-		longest = max(longest, grace(ep.action))
-	}
-	return longest
 }

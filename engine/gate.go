@@ -124,10 +124,11 @@ var evidences = [...]string{noEvidence: "none", succeeded: "ok", notReached: "un
 
 // evidenceOf returns what an attempt that ended with err says.
 func evidenceOf(err error) evidence {
+	if err == nil {
+		return succeeded
+	}
 	_, asked := actions.RetryDelay(err)
 	switch {
-	case err == nil:
-		return succeeded
 	case actions.IsUnsent(err), isUnreadable(err):
 		return noEvidence
 	case actions.IsPermanent(err):
@@ -209,7 +210,7 @@ func (g *gate) choose(now time.Time, w *waiting) (attempt, time.Time) {
 
 // probe lets one fresh lane at a time see whether the hold is over.
 func (g *gate) probe(now time.Time, w *waiting) (attempt, time.Time) {
-	if g.probing {
+	if g.probing || g.busy >= g.slots {
 		return attempt{}, time.Time{}
 	}
 	if w.fresh+w.going == 0 {

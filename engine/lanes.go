@@ -56,8 +56,11 @@ type endpoint struct {
 
 	ages      fifo[aged] // in the order in which they were indexed, which is nearly that of their age
 	workers   int
-	pending   int       // jobs in the store and on the way there
-	full      time.Time // since when there has been no room for another; zero: there is
+	crew      []*worker   // of these, each one
+	watcher   *time.Timer // looks at their attempts at watched; nil before its first use
+	watched   time.Time   // zero: not
+	pending   int         // jobs in the store and on the way there
+	full      time.Time   // since when there has been no room for another; zero: there is
 	tally     tally
 	observers observers
 	indexed   int  // jobs in lanes
@@ -67,6 +70,14 @@ type endpoint struct {
 	more      bool      // the store has jobs from next on that are not indexed
 	undue     bool      // these are to be attempted at once, though they were before
 	heldSaved time.Time // the end of the hold that the store knows of; zero: of none
+}
+
+func newEndpoint(name string) *endpoint {
+	ep := &endpoint{name: name, gate: newGate(1), lanes: map[uint64]*lane{}}
+	for i := range ep.lines {
+		ep.lines[i].place = place(i)
+	}
+	return ep
 }
 
 // lane is what keeps its order.

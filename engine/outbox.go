@@ -173,10 +173,8 @@ func (o *outbox) start(reading, attempts context.Context, fatal context.CancelCa
 func (o *outbox) endpoint(name string) *endpoint {
 	ep := o.endpoints[name]
 	if ep == nil {
-		ep = &endpoint{name: name, gate: newGate(1), lanes: map[uint64]*lane{}, paused: o.paused[name]}
-		for i := range ep.lines {
-			ep.lines[i].place = place(i)
-		}
+		ep = newEndpoint(name)
+		ep.paused = o.paused[name]
 		o.restoreHold(ep)
 		o.endpoints[name] = ep
 		o.uneven = true

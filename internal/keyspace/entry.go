@@ -41,8 +41,8 @@ const longKey = 1 << 10
 // Forms of a value.
 const (
 	formNone    = byte(iota) // there is no value, or it is not known
-	formInside               // its ops are behind the header
-	formEntries              // it has entries of its own; its ID is behind the header
+	formInside               // its ops follow the header
+	formEntries              // it has entries of its own; its ID follows the header
 	formTooLong              // it is too long for the journal
 )
 
@@ -76,6 +76,7 @@ func (mi *mirror) appendWhole(dst []byte) []byte {
 	return append(dst, entryVersion, flags)
 }
 
+// appendNumber appends a kind of entries and a number.
 func appendNumber(dst []byte, kind byte, n uint32) []byte {
 	return binary.BigEndian.AppendUint32(append(dst, kind), n)
 }
@@ -83,6 +84,7 @@ func appendNumber(dst []byte, kind byte, n uint32) []byte {
 // appendDatabase appends what the entries of a database's keys begin with.
 func appendDatabase(dst []byte, id uint32) []byte { return appendNumber(dst, entryKey, id) }
 
+// appendKeyEntry appends the key of the entry of a mirrored key.
 func appendKeyEntry(dst []byte, id uint32, key []byte) []byte {
 	dst = appendDatabase(dst, id)
 	if len(key) < longKey {

@@ -48,7 +48,7 @@ type mirror struct {
 	snapshot  uint32      // number of the one that is being read, or was last
 	emptied   emptiedHash // by the last command that emptied one
 	inUse     bool        // it was worked on since it was made
-	trim      *trim       // that is under way, nil for none
+	slotTrim  *slotTrim   // that is under way, nil for none
 
 	journal *journal // nil: there is none
 	lastID  uint32   // of a database

@@ -26,12 +26,13 @@ type restoredLong struct {
 
 var errNoNeed = errors.New("no key is needed")
 
-// Restore takes an entry of the journal, in the order of their keys, before the
-// first command and before Journal or after it. Afterwards the mirror is as it
-// was at the last Changes, for a Need that is the same; it does not keep more
-// than Config.MaxMirror allows. An error is one for good: the entries are those
-// of another version, or damaged, and all that was restored has to be given up,
-// for which SetNeed(nil, Classes{}) does.
+// Restore reads an entry of the journal. All entries have to be given to it, in
+// the order of their keys, before the first command; whether Journal was switched
+// on before does not matter. Afterwards the mirror is as it was at the last
+// Changes, if Need is the same, but keeps no more than Config.MaxMirror allows.
+//
+// An error is final: the entries are those of another version, or damaged. All
+// that was restored has to be given up then, which SetNeed(nil, Classes{}) does.
 func (in *Interpreter) Restore(key, value []byte) error {
 	mi := in.mirror
 	if mi == nil {
@@ -54,6 +55,7 @@ func (in *Interpreter) Restore(key, value []byte) error {
 
 var errDamaged = errors.New("damaged")
 
+// restoreEntry reads an entry of any kind.
 func (mi *mirror) restoreEntry(rs *restorer, key, value []byte) error {
 	if len(key) == 0 {
 		return errDamaged
@@ -75,6 +77,7 @@ func (mi *mirror) restoreEntry(rs *restorer, key, value []byte) error {
 	return errDamaged
 }
 
+// restoreWhole reads the entry of what is true of the whole mirror.
 func (mi *mirror) restoreWhole(value []byte) error {
 	if len(value) != 2 {
 		return errDamaged
@@ -91,6 +94,7 @@ func (mi *mirror) restoreWhole(value []byte) error {
 	return nil
 }
 
+// restoreDatabase reads the entry of a database.
 func (mi *mirror) restoreDatabase(rs *restorer, db int, value []byte) error {
 	in := wire.NewCursor(value)
 	n := in.Uvarint()
@@ -111,6 +115,7 @@ func (mi *mirror) restoreDatabase(rs *restorer, db int, value []byte) error {
 	return nil
 }
 
+// restoreKey reads the entry of a key.
 func (mi *mirror) restoreKey(rs *restorer, id uint32, entry, value []byte) error {
 	d := rs.databases[id]
 	s := &keyState{marks: marks{stored: true}}
@@ -191,6 +196,7 @@ func (mi *mirror) restoreOps(rs *restorer, s *keyState, ops []byte) (err error) 
 	return err
 }
 
+// restorePart reads a part of a long value.
 func (mi *mirror) restorePart(rs *restorer, id uint64, number uint32, part []byte) error {
 	k := rs.values[id]
 	if k == nil || k.marks.long == nil && k.value.known || len(part) == 0 || part[0] > partChange {

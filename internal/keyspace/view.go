@@ -25,7 +25,8 @@ var kindNames = [...]string{"", typeString, typeList, typeSet, typeHash, typeZse
 
 func (k kind) String() string { return kindNames[k] }
 
-// view is a value as it is, or, with an undo, as it was before the command.
+// view is a value as it is, or, with an undo, as it was before the command. It is
+// an event.Value and an event.Counter.
 type view struct {
 	kind     kind
 	text     []byte     // of a string; what patches have overwritten is in undo
@@ -63,9 +64,9 @@ func (v *view) Bytes() []byte {
 	return v.text
 }
 
-// undone finds what the command has changed of a named element: its first
+// changed finds what the command has changed of a named element: its first
 // record tells how it was before.
-func (v *view) undone(name string) (was *undone, ok bool) {
+func (v *view) changed(name string) (was *oldElement, ok bool) {
 	if v.undo == nil {
 		return nil, false
 	}
@@ -93,15 +94,34 @@ func (v *view) undone(name string) (was *undone, ok bool) {
 }
 
 func (v *view) Get(name []byte) ([]byte, bool) {
-	elements, ok := v.elements.(named)
+	e, ok := v.find(string(name))
 	if !ok {
 		return nil, false
 	}
-	was, changed := v.undone(string(name))
-	if changed && !was.had {
-		return nil, false
+	switch v.kind {
+	case kindHash:
+		return []byte(e.Value), true
+	case kindZset:
+		return event.AppendScore(nil, e.Score), true
 	}
-	return elements.get(was, name)
+	return name, true
+}
+
+// find returns what a hash, set or sorted set has under a name, without the name
+// itself.
+func (v *view) find(name string) (e event.Element, ok bool) {
+	if was, changed := v.changed(name); changed {
+		return event.Element{Value: was.value, Score: was.score}, was.had
+	}
+	switch o := v.elements.(type) {
+	case *set:
+		ok = o.has(name)
+	case *hash:
+		e.Value, ok = o.fields[name]
+	case *zset:
+		e.Score, ok = o.scores[name]
+	}
+	return e, ok
 }
 
 func (v *view) All() iter.Seq[event.Element] {
@@ -117,29 +137,45 @@ func (v *view) each(give func(*event.Element) bool) {
 	}
 }
 
-// firstUndone gives the elements that the view shows and that have changed
+// Count is that of event.Counter.
+func (v *view) Count(judge func(*event.Element) event.Verdict) (holds, unknown int) {
+	v.each(func(e *event.Element) bool {
+		switch judge(e) {
+		case event.VerdictYes:
+			holds++
+		case event.VerdictUnknown:
+			unknown++
+		case event.VerdictStop:
+			return false
+		}
+		return true
+	})
+	return holds, unknown
+}
+
+// oldElements gives the elements that the view shows and that have changed
 // since, each as it was before its first change.
-func (v *view) firstUndone() iter.Seq[*undone] {
-	return func(yield func(*undone) bool) {
+func (v *view) oldElements() iter.Seq[*oldElement] {
+	return func(yield func(*oldElement) bool) {
 		if v.undo == nil {
 			return
 		}
 		for i := range v.undo.elements {
 			e := &v.undo.elements[i]
-			if first, _ := v.undone(e.name); first == e && e.had && !yield(e) {
+			if first, _ := v.changed(e.name); first == e && e.had && !yield(e) {
 				return
 			}
 		}
 	}
 }
 
-// eachUndone gives what firstUndone does as elements.
-func (v *view) eachUndone(give func(*event.Element) bool) {
+// giveOldElements gives what firstUndone does as elements.
+func (v *view) giveOldElements(give func(*event.Element) bool) {
 	if v.undo == nil || len(v.undo.elements) == 0 {
 		return
 	}
 	var e event.Element
-	for was := range v.firstUndone() {
+	for was := range v.oldElements() {
 		if e = (event.Element{Name: was.name, Value: was.value, Score: was.score}); !give(&e) {
 			return
 		}
