@@ -1,6 +1,10 @@
 // Package rules turns a rules file into an immutable Set, and tells which of
 // its rules match an event.
 //
+//	set, err := rules.Load("rules.toml", rules.Options{})
+//	m := set.Matcher() // one a goroutine
+//	matches = m.Match(matches[:0], ev)
+//
 // # The file
 //
 // A rules file is TOML: [source], [store], [http], [defaults], [lists], [macros],
@@ -136,9 +140,9 @@
 // What matching costs hardly depends on how many rules there are. From the
 // fields and from the condition of a rule the index learns what its events
 // must be (see Set.Served): exact keys are found by hash, globs by one
-// automaton whose states are made as keys need them, at most 16 MiB of them for each Matcher,
-// and rules of the same keys by the values that they compare arguments,
-// captures, command, event, type or database with. What is found is checked
+// automaton whose states are made as keys need them, at most 16 MiB of them for
+// each Matcher, and rules of the same keys by the values that they compare
+// arguments, captures, command, event, type or database with. What is found is checked
 // with the rule itself, its condition compiled to closures, or run by expr's
 // machine where it uses what closures do not know.
 package rules

@@ -17,20 +17,32 @@ import (
 // naive tells whether a key matches a pattern of these tests, by way of a
 // regular expression.
 func naive(pattern, key string) bool {
-	expr := regexp.MustCompile(`\\(.)|\{\w+\}|\[[^]]*\]|.`).ReplaceAllStringFunc(pattern, func(part string) string {
-		switch part[0] {
-		case '*':
-			return ".*"
-		case '?':
-			return "."
-		case '[':
-			return part
-		case '{':
-			return "[^:]+"
-		}
-		return regexp.QuoteMeta(strings.TrimPrefix(part, `\`))
-	})
-	return regexp.MustCompile(`(?s)^(?:` + expr + `)$`).MatchString(key)
+	re := naivePatterns[pattern]
+	if re == nil {
+		re = regexp.MustCompile(`(?s)^(?:` + patternParts.ReplaceAllStringFunc(pattern, naivePart) + `)$`)
+		naivePatterns[pattern] = re
+	}
+	return re.MatchString(key)
+}
+
+var (
+	naivePatterns = map[string]*regexp.Regexp{} // those that were met
+	patternParts  = regexp.MustCompile(`\\(.)|\{\w+\}|\[[^]]*\]|.`)
+)
+
+// naivePart returns the expression of one part of a pattern.
+func naivePart(part string) string {
+	switch part[0] {
+	case '*':
+		return ".*"
+	case '?':
+		return "."
+	case '[':
+		return part
+	case '{':
+		return "[^:]+"
+	}
+	return regexp.QuoteMeta(strings.TrimPrefix(part, `\`))
 }
 
 // spec is a rule as a person would say it; matches is a matcher that shares

@@ -23,9 +23,9 @@
 // A condition is an expression of github.com/expr-lang/expr that is true or
 // false. It sees key, command, args, db, event, type, params, bytes, time (UTC),
 // offset, tx.id, tx.index, tx.size, origin and cause, what the section Values
-// has, lists.NAME after "in" or
-// in a predicate, and macros.NAME, a condition's part with a name. Text is
-// bytes: slices and size count bytes, len counts characters.
+// has, lists.NAME after "in" or in a predicate, and macros.NAME, a condition's
+// part with a name. Text is bytes: slices and size count bytes, len counts
+// characters.
 //
 //	num(x)            the decimal number that all of x is, exact to 2^53; else none: no comparison but != holds
 //	num(x, n)         the same, else n
@@ -42,13 +42,14 @@
 //
 // Of expr's own functions there are len, lower, upper, trim, trimPrefix,
 // trimSuffix, int, float, abs, ceil, floor, round, and all, any, none, one and
-// count over args, changed, a value or a list. The rest is refused, so that what a condition
-// costs is linear in the event: no dynamic regular expressions, no predicates
-// in predicates, nothing in a predicate over args whose cost another part of
-// the event decides, no text that grows. Before it is parsed a condition is
-// limited to 4 KiB and 64 brackets inside one another, since expr's parser
-// would overflow the stack; after that to 500 parts. Whoever may write rules
-// may run commands: the limits are against mistakes, not against them.
+// count over args, changed, a value or a list. The rest is refused, so that
+// what a condition costs is linear in the event: no dynamic regular
+// expressions, no predicates in predicates, nothing in a predicate over args
+// whose cost another part of the event decides, no text that grows. Before it
+// is parsed a condition is limited to 4 KiB and 64 brackets inside one another,
+// since expr's parser would overflow the stack; after that to 500 parts.
+// Whoever may write rules may run commands: the limits are against mistakes,
+// not against them.
 //
 // What cannot be told (args[9] where there are two) is an error, and never a
 // wrong answer.
@@ -79,8 +80,8 @@
 //
 // A key that is not there is no number, and crosses nothing: the first SET of a
 // counter is no crossing. What is not known (the key was not kept yet, its value
-// was dropped at the memory limit, the event concerns no key) is an error where it is read, which
-// the condition's error says, and never a wrong answer.
+// was dropped at the memory limit, the event concerns no key) is an error where
+// it is read, which the condition's error says, and never a wrong answer.
 //
 // # Promises
 //
