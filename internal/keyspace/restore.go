@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+
+	"triggerd/internal/wire"
 )
 
 // restorer is where the reading of entries stands.
@@ -94,14 +96,16 @@ func (mi *mirror) restoreWhole(value []byte) error {
 
 // restoreDatabase reads the entry of a database.
 func (mi *mirror) restoreDatabase(rs *restorer, db int, value []byte) error {
-	n, rest, ok := cutNumber(value, true)
+	in := wire.NewCursor(value)
+	n := in.Uvarint()
 	id := uint32(n)
-	if !ok || n > 1<<32-2 || rs.databases[id] != nil || mi.dbs[db] != nil || len(mi.dbs) >= maxDatabases {
+	if in.Err() != nil || n > 1<<32-2 || rs.databases[id] != nil || mi.dbs[db] != nil || len(mi.dbs) >= maxDatabases {
 		return errDamaged
 	}
 	d := &database{id: id, keys: map[string]*keyState{}}
-	for len(rest) > 0 {
-		if n, rest, ok = cutNumber(rest, ok); !ok || n > 1<<31-1 || len(d.cover) == maxCover {
+	for in.Len() > 0 {
+		n := in.Uvarint()
+		if in.Err() != nil || n > 1<<31-1 || len(d.cover) == maxCover {
 			return errDamaged
 		}
 		d.cover = append(d.cover, cover{mi.need, mi.generation, int(n)})
@@ -130,8 +134,9 @@ func (mi *mirror) restoreKey(rs *restorer, id uint32, entry, value []byte) error
 			return err
 		}
 	case formEntries:
-		n, rest, ok := cutNumber(rest, true)
-		if !ok || len(rest) > 0 || rs.values[n] != nil {
+		in := wire.NewCursor(rest)
+		n := in.Uvarint()
+		if in.End() != nil || rs.values[n] != nil {
 			return errDamaged
 		}
 		rs.values[n] = &restoredLong{s, d, append([]byte{}, key...)}
@@ -173,8 +178,9 @@ func (mi *mirror) accountRestored(d *database, key []byte, s *keyState) {
 // restoreOps does what ops say to a key's value. If there is not enough room
 // the value is not known.
 func (mi *mirror) restoreOps(rs *restorer, s *keyState, ops []byte) (err error) {
-	for len(ops) > 0 && err == nil {
-		if ops, err = readOp(ops, &rs.op); err == nil {
+	in := wire.NewCursor(ops)
+	for in.Len() > 0 && err == nil {
+		if err = readOp(&in, &rs.op); err == nil {
 			rs.undo.reset()
 			err = s.value.do(&rs.op, &rs.undo, mi.limit-mi.size)
 		}

@@ -297,9 +297,9 @@ func (c *commitRecord) append(dst []byte) []byte {
 // parse reads the record. Behind its fields version 0 has the checkpoint of the
 // one stream that there was.
 func (c *commitRecord) parse(b []byte, version byte) (checkpoint string, ok bool) {
-	f := fields{b: b}
-	c.count, c.nextJob, c.nextSettled, c.nextDead = f.uint64(), f.uint64(), f.uint64(), f.uint64()
-	return string(f.b), !f.bad && (version == 0 || len(f.b) == 0)
+	f := newFields(b)
+	c.count, c.nextJob, c.nextSettled, c.nextDead = f.Uint64(), f.Uint64(), f.Uint64(), f.Uint64()
+	return string(f.Rest()), f.Err() == nil && (version == 0 || f.Len() == 0)
 }
 
 // maxReserve is how much room is made for a batch before it is encoded: what a

@@ -1,4 +1,4 @@
-package rules
+package condition
 
 import (
 	"math"
@@ -11,28 +11,28 @@ import (
 	"github.com/expr-lang/expr/ast"
 )
 
-// closeString compiles a node of type string.
-func closeString(n ast.Node) textFunc {
+// compileString compiles a node of type string.
+func compileString(n ast.Node) textFunc {
 	switch n := n.(type) {
 	case *ast.StringNode:
 		v := n.Value
 		return func(*scope) string { return v }
 	case *ast.IdentifierNode:
-		return closeVariable(n.Value)
+		return compileVariable(n.Value)
 	case *ast.PointerNode:
 		if kindOf(n) == reflect.String {
 			return func(s *scope) string { return s.elem }
 		}
 	case *ast.MemberNode:
-		return closeMember(n)
+		return compileMember(n)
 	case *ast.SliceNode:
-		return closeSlice(n)
+		return compileSlice(n)
 	case *ast.CallNode:
 		if isName(n.Callee, "value.text") {
-			return closeValueText(n)
+			return compileValueText(n)
 		}
 		if isName(n.Callee, "arg") {
-			if i := closeInt(n.Arguments[1]); i != nil {
+			if i := compileInt(n.Arguments[1]); i != nil {
 				return func(s *scope) string {
 					if i := i(s); i >= 0 && i < len(s.ev.Args) {
 						return text(s.ev.Args[i])
@@ -42,9 +42,9 @@ func closeString(n ast.Node) textFunc {
 			}
 		}
 	case *ast.BuiltinNode:
-		return closeTextBuiltin(n)
+		return compileTextBuiltin(n)
 	case *ast.ConditionalNode:
-		c, a, b := closeBool(n.Cond), closeString(n.Exp1), closeString(n.Exp2)
+		c, a, b := compileBool(n.Cond), compileString(n.Exp1), compileString(n.Exp2)
 		if c != nil && a != nil && b != nil {
 			return func(s *scope) string {
 				if c(s) {
@@ -57,7 +57,7 @@ func closeString(n ast.Node) textFunc {
 	return nil
 }
 
-func closeVariable(name string) textFunc {
+func compileVariable(name string) textFunc {
 	switch name {
 	case "key":
 		return func(s *scope) string { return text(s.ev.Key) }
@@ -75,7 +75,7 @@ func closeVariable(name string) textFunc {
 	return nil
 }
 
-func closeMember(n *ast.MemberNode) textFunc {
+func compileMember(n *ast.MemberNode) textFunc {
 	base, ok := n.Node.(*ast.IdentifierNode)
 	if !ok {
 		return nil
@@ -95,21 +95,21 @@ func closeMember(n *ast.MemberNode) textFunc {
 				return s.argument(c)
 			}
 		}
-		if i := closeInt(n.Property); i != nil {
+		if i := compileInt(n.Property); i != nil {
 			return func(s *scope) string { return s.argument(i(s)) }
 		}
 	}
 	return nil
 }
 
-func closeSlice(n *ast.SliceNode) textFunc {
-	x := closeString(n.Node)
+func compileSlice(n *ast.SliceNode) textFunc {
+	x := compileString(n.Node)
 	from, to := intFunc(func(*scope) int { return 0 }), intFunc(func(*scope) int { return math.MaxInt })
 	if n.From != nil {
-		from = closeInt(n.From)
+		from = compileInt(n.From)
 	}
 	if n.To != nil {
-		to = closeInt(n.To)
+		to = compileInt(n.To)
 	}
 	if x == nil || from == nil || to == nil {
 		return nil
@@ -127,16 +127,16 @@ func closeSlice(n *ast.SliceNode) textFunc {
 	}
 }
 
-func closeTextBuiltin(n *ast.BuiltinNode) textFunc {
+func compileTextBuiltin(n *ast.BuiltinNode) textFunc {
 	if len(n.Arguments) == 0 {
 		return nil
 	}
-	x := closeString(n.Arguments[0])
+	x := compileString(n.Arguments[0])
 	if x == nil {
 		return nil
 	}
 	if len(n.Arguments) == 2 {
-		y := closeString(n.Arguments[1])
+		y := compileString(n.Arguments[1])
 		f := map[string]func(string, string) string{"trimPrefix": strings.TrimPrefix, "trimSuffix": strings.TrimSuffix, "trim": strings.Trim}[n.Name]
 		if f == nil || y == nil {
 			return nil
@@ -150,8 +150,8 @@ func closeTextBuiltin(n *ast.BuiltinNode) textFunc {
 	return func(s *scope) string { return f(x(s)) }
 }
 
-// closeInt compiles a node of type int.
-func closeInt(n ast.Node) intFunc {
+// compileInt compiles a node of type int.
+func compileInt(n ast.Node) intFunc {
 	if kindOf(n) != reflect.Int {
 		return nil
 	}
@@ -176,21 +176,21 @@ func closeInt(n ast.Node) intFunc {
 			return func(s *scope) int { return s.ev.Tx.Size }
 		}
 	case *ast.UnaryNode:
-		if x := closeInt(n.Node); x != nil && n.Operator == "-" {
+		if x := compileInt(n.Node); x != nil && n.Operator == "-" {
 			return func(s *scope) int { return -x(s) }
 		}
 	case *ast.BinaryNode:
-		return closeIntBinary(n)
+		return compileIntBinary(n)
 	case *ast.BuiltinNode:
-		return closeIntBuiltin(n)
+		return compileIntBuiltin(n)
 	case *ast.CallNode:
-		return closeIntCall(n)
+		return compileIntCall(n)
 	}
 	return nil
 }
 
-func closeIntBinary(n *ast.BinaryNode) intFunc {
-	a, b := closeInt(n.Left), closeInt(n.Right)
+func compileIntBinary(n *ast.BinaryNode) intFunc {
+	a, b := compileInt(n.Left), compileInt(n.Right)
 	if a == nil || b == nil {
 		return nil
 	}
@@ -214,13 +214,13 @@ func closeIntBinary(n *ast.BinaryNode) intFunc {
 	return nil
 }
 
-func closeIntBuiltin(n *ast.BuiltinNode) intFunc {
+func compileIntBuiltin(n *ast.BuiltinNode) intFunc {
 	switch n.Name {
 	case "len":
 		if list := textsOf(n.Arguments[0]); list != nil {
 			return func(s *scope) int { return len(list(s)) }
 		}
-		if x := closeString(n.Arguments[0]); x != nil {
+		if x := compileString(n.Arguments[0]); x != nil {
 			return func(s *scope) int { return utf8.RuneCountInString(x(s)) }
 		}
 	case "count":
@@ -228,7 +228,7 @@ func closeIntBuiltin(n *ast.BuiltinNode) intFunc {
 			return func(s *scope) int { return countOf(s, each, p) }
 		}
 	case "int":
-		if x := closeString(n.Arguments[0]); x != nil {
+		if x := compileString(n.Arguments[0]); x != nil {
 			return func(s *scope) int {
 				v := x(s)
 				i, err := strconv.Atoi(v)
@@ -239,15 +239,15 @@ func closeIntBuiltin(n *ast.BuiltinNode) intFunc {
 				return i
 			}
 		}
-		if x := closeFloat(n.Arguments[0]); x != nil {
+		if x := compileFloat(n.Arguments[0]); x != nil {
 			return func(s *scope) int { return int(x(s)) }
 		}
-		return closeInt(n.Arguments[0])
+		return compileInt(n.Arguments[0])
 	}
 	return nil
 }
 
-func closeIntCall(n *ast.CallNode) intFunc {
+func compileIntCall(n *ast.CallNode) intFunc {
 	callee, ok := n.Callee.(*ast.IdentifierNode)
 	if !ok {
 		return nil
@@ -257,29 +257,29 @@ func closeIntCall(n *ast.CallNode) intFunc {
 		return func(s *scope) int { return part(s.ev.Time.In(time.UTC)) }
 	}
 	if strings.HasPrefix(callee.Value, "value.") {
-		return closeValueInt(n, callee.Value)
+		return compileValueInt(n, callee.Value)
 	}
 	if callee.Value == "size" {
-		if x := closeString(n.Arguments[0]); x != nil {
+		if x := compileString(n.Arguments[0]); x != nil {
 			return func(s *scope) int { return len(x(s)) }
 		}
 	}
 	return nil
 }
 
-// closeNumber compiles a node of type int or float64 as a float64.
-func closeNumber(n ast.Node) floatFunc {
-	if f := closeFloat(n); f != nil {
+// compileNumber compiles a node of type int or float64 as a float64.
+func compileNumber(n ast.Node) floatFunc {
+	if f := compileFloat(n); f != nil {
 		return f
 	}
-	if i := closeInt(n); i != nil {
+	if i := compileInt(n); i != nil {
 		return func(s *scope) float64 { return float64(i(s)) }
 	}
 	return nil
 }
 
-// closeFloat compiles a node of type float64.
-func closeFloat(n ast.Node) floatFunc {
+// compileFloat compiles a node of type float64.
+func compileFloat(n ast.Node) floatFunc {
 	if kindOf(n) != reflect.Float64 {
 		return nil
 	}
@@ -291,14 +291,14 @@ func closeFloat(n ast.Node) floatFunc {
 		v := float64(n.Value)
 		return func(*scope) float64 { return v }
 	case *ast.UnaryNode:
-		if x := closeNumber(n.Node); x != nil && n.Operator == "-" {
+		if x := compileNumber(n.Node); x != nil && n.Operator == "-" {
 			return func(s *scope) float64 { return -x(s) }
 		}
 	case *ast.BinaryNode:
-		return closeFloatBinary(n)
+		return compileFloatBinary(n)
 	case *ast.BuiltinNode:
 		if n.Name == "float" {
-			if x := closeString(n.Arguments[0]); x != nil {
+			if x := compileString(n.Arguments[0]); x != nil {
 				return func(s *scope) float64 {
 					v := x(s)
 					f, err := strconv.ParseFloat(v, 64)
@@ -308,16 +308,16 @@ func closeFloat(n ast.Node) floatFunc {
 					return f
 				}
 			}
-			return closeNumber(n.Arguments[0])
+			return compileNumber(n.Arguments[0])
 		}
 	case *ast.CallNode:
-		return closeNum(n)
+		return compileNumCall(n)
 	}
 	return nil
 }
 
-func closeFloatBinary(n *ast.BinaryNode) floatFunc {
-	a, b := closeNumber(n.Left), closeNumber(n.Right)
+func compileFloatBinary(n *ast.BinaryNode) floatFunc {
+	a, b := compileNumber(n.Left), compileNumber(n.Right)
 	if a == nil || b == nil {
 		return nil
 	}
@@ -336,27 +336,27 @@ func closeFloatBinary(n *ast.BinaryNode) floatFunc {
 	return nil
 }
 
-// closeNum compiles num(x) and num(x, otherwise).
-func closeNum(n *ast.CallNode) floatFunc {
+// compileNumCall compiles num(x) and num(x, otherwise).
+func compileNumCall(n *ast.CallNode) floatFunc {
 	if isName(n.Callee, "value.num") {
-		return closeValueNum(n)
+		return compileValueNum(n)
 	}
 	if !isName(n.Callee, "num") {
 		return nil
 	}
 	otherwise := floatFunc(func(*scope) float64 { return math.NaN() })
 	if len(n.Arguments) == 2 {
-		if otherwise = closeNumber(n.Arguments[1]); otherwise == nil {
+		if otherwise = compileNumber(n.Arguments[1]); otherwise == nil {
 			return nil
 		}
 	}
-	if x := closeString(n.Arguments[0]); x != nil {
+	if x := compileString(n.Arguments[0]); x != nil {
 		return func(s *scope) float64 { return numText(x(s), otherwise(s)) }
 	}
-	if x := closeAny(n.Arguments[0]); x != nil {
+	if x := compileAny(n.Arguments[0]); x != nil {
 		return func(s *scope) float64 { return numOr(x(s), otherwise(s)) }
 	}
-	x := closeNumber(n.Arguments[0])
+	x := compileNumber(n.Arguments[0])
 	if x == nil || len(n.Arguments) == 1 {
 		return x
 	}
@@ -365,4 +365,18 @@ func closeNum(n *ast.CallNode) floatFunc {
 		otherwise(s)
 		return v
 	}
+}
+
+// compileBoxed compiles an expression that gives something else than text; nil
+// if that is left to the machine.
+func compileBoxed(n ast.Node) anyFunc {
+	if i := compileInt(n); i != nil {
+		return func(s *scope) any { return i(s) }
+	}
+	if kindOf(n) == reflect.Bool {
+		if b := compileBool(n); b != nil {
+			return func(s *scope) any { return b(s) }
+		}
+	}
+	return compileAny(n)
 }

@@ -1,4 +1,4 @@
-package rules
+package condition
 
 import (
 	"errors"
@@ -10,8 +10,8 @@ import (
 
 	"github.com/expr-lang/expr/builtin"
 
+	"triggerd/internal/condition/conditiontest"
 	"triggerd/internal/event"
-	"triggerd/internal/glob"
 )
 
 // naiveFunctions are the functions of values as their documentation says
@@ -187,9 +187,9 @@ func naiveFunctions() map[string]func(p ...any) (any, error) {
 
 func isText(x any, want string) bool { t, ok := x.(string); return ok && t == want }
 
-// naiveConditions are conditions whose functions of values are the naive ones.
-func naiveConditions() *conditions {
-	c := testConditions()
+// naiveCompiler compiles conditions whose functions of values are the naive ones.
+func naiveCompiler() *Compiler {
+	c := testCompiler()
 	for name, fn := range naiveFunctions() {
 		f := *c.config.Functions[name]
 		c.config.Functions[name] = &builtin.Function{Name: f.Name, Types: f.Types, Func: fn}
@@ -197,113 +197,24 @@ func naiveConditions() *conditions {
 	return c
 }
 
-// randomValue returns a value of any type; sometimes one that is not known.
-func randomValue(rng *rand.Rand) event.Value {
-	texts := []string{"a", "5", "-1.5", "0", "", "paid", "x", "\xff", `{"a":"x"}`, "1", "5.0", "é"}
-	pick := func() string { return texts[rng.IntN(len(texts))] }
-	names := rng.Perm(len(texts))[:rng.IntN(4)+1]
-	var list []event.Element
-	typ := []string{"string", "string", "string", "string", "hash", "hash", "hash", "list", "set", "zset", "stream", "none", "none", "unknown"}[rng.IntN(14)]
-	for i, n := range names {
-		e := event.Element{Name: texts[n]}
-		switch typ {
-		case "hash":
-			e.Name, e.Value = []string{"f", "status", "a", "x"}[i], pick()
-		case "zset":
-			e.Score = float64(i) - 0.5
-		case "stream":
-			e.Name, e.Fields = fmt.Sprintf("%d-0", i), []string{pick(), pick()}
-		}
-		list = append(list, e)
-	}
-	switch typ {
-	case "unknown":
-		return nil
-	case "none":
-		return event.None
-	case "string":
-		return event.String([]byte(pick()))
-	}
-	return event.Elements(typ, list)
-}
-
-// value writes a random condition about values.
-func (g *generator) value() string {
-	side := g.pick("before", "after")
-	field := g.pick(`.f`, `.status`, `["a"]`, `["x"]`, `[0]`, `[-1]`, `[arg(0)]`, `[db]`)
-	compare := g.pick(" == ", " != ")
-	order := g.pick(" < ", " <= ", " > ", " >= ", " == ", " != ")
-	text := g.text(1)
-	switch g.rng.IntN(24) {
-	case 0:
-		return side + compare + "nil"
-	case 1:
-		return side + compare + g.pick(`"5"`, `"paid"`, `""`, "arg(1)", text)
-	case 2:
-		return side + compare + g.pick("before", "after")
-	case 3:
-		return side + field + compare + g.pick("nil", `"paid"`, `"5"`, "-0.5", "params.x", "before.f", "after.status", text)
-	case 4:
-		return "num(" + side + g.pick("", field) + g.pick("", ", 0", ", -1.5") + ")" + order + g.number(1)
-	case 5:
-		return "has(" + side + ", " + g.pick(`"f"`, `"a"`, `"5"`, "arg(0)", "before.f") + ")"
-	case 6:
-		return g.pick("size", "len") + "(" + side + ")" + order + g.integer(1)
-	case 7:
-		return "crossed(" + g.pick("0", "1", "-1.5", "5", "db", "num(arg(1))", "after.f") + ")"
-	case 8:
-		return "changed_to(" + g.pick(`"5"`, `"paid"`, `""`, "arg(1)", "before.f") + ")"
-	case 9:
-		return "became(" + g.pick(`"f"`, `"status"`, "arg(0)") + ", " + g.pick(`"paid"`, `"5"`, "arg(1)", "after.a") + ")"
-	case 10:
-		return side + g.pick("", field) + g.pick(" startsWith ", " endsWith ", " contains ") + g.pick(`"p"`, `"5"`, "arg(1)", "after.f")
-	case 11:
-		return side + g.pick("", field) + ` matches "^[0-9]+$"`
-	case 12:
-		return side + g.pick("", field) + g.pick(" in ", " not in ") + g.pick(`["5", "paid"]`, "lists.skus", "lists.dbs", "args", "changed", `["5", arg(0)]`)
-	case 13:
-		return g.pick(`"a"`, "arg(0)", "before.f") + g.pick(" in ", " not in ") + g.pick(side, "changed")
-	case 14:
-		return g.pick("any", "all", "none", "one") + "(" + side + ", " + g.pick(`# == "a"`, `# startsWith "p"`, "num(#.score) > 0", `#.id == "0-0"`, "# in lists.skus") + ")"
-	case 15:
-		return g.pick("any", "all") + "(changed, " + g.pick(`# == "f"`, `# startsWith "a"`, "size(#) > 1") + ") || len(changed) > 1"
-	case 16:
-		return "ttl" + order + g.pick("-1", "-2", "1000", "db")
-	case 17:
-		return "json(" + side + g.pick("", field) + `, "a") == "x"`
-	case 18:
-		return g.pick("lower", "upper", "trim") + "(" + side + g.pick("", field) + `) == "a"`
-	case 19:
-		return side + g.pick("", field) + `[0:2] == "pa"`
-	case 20:
-		return "glob(" + side + g.pick("", field) + `, "p*")`
-	case 21:
-		return "int(" + side + g.pick("", field) + ") > 1"
-	case 22:
-		return `"5"` + compare + side + g.pick("", field)
-	}
-	return "size(" + side + field + ")" + order + "2"
-}
-
 // TestValuesAgainstMachine compares random conditions about random values with
 // expr's machine, which has the naive functions.
 func TestValuesAgainstMachine(t *testing.T) {
 	rng := rand.New(rand.NewPCG(9, 0))
-	g := &generator{rng}
-	c, oracle := testConditions(), naiveConditions()
-	param, _ := glob.ParseKey("{x}:{y}")
-	rule := &Rule{pattern: pattern{limits: noLimits, keys: []*glob.Pattern{param}, only: param, captures: []string{"x", "y"}}}
+	g := &conditiontest.Generator{Rng: rng}
+	c, oracle := testCompiler(), naiveCompiler()
+	captures := xy(t)
 	var compiled, closed, held, failed int
 	const n = 12_000
 	for range n {
-		src := g.value()
+		src := g.Value()
 		for rng.IntN(3) == 0 {
-			src = "(" + src + ")" + g.pick(" && ", " || ", " == ") + "(" + g.pick(g.value(), g.boolean(1)) + ")"
+			src = "(" + src + ")" + g.Pick(" && ", " || ", " == ") + "(" + g.Pick(g.Value(), g.Boolean(1)) + ")"
 		}
-		cond, _, problems := c.compile(src, rule.captures)
-		if len(problems) > 0 {
+		cond, report := c.Condition(src, captures.Names())
+		if len(report.Problems) > 0 {
 			if rng.IntN(500) == 0 {
-				t.Log(src, problems)
+				t.Log(src, report.Problems)
 			}
 			continue
 		}
@@ -311,22 +222,22 @@ func TestValuesAgainstMachine(t *testing.T) {
 		if cond.eval != nil {
 			closed++
 		}
-		naive := &condition{program: machineProgram(t, oracle, src, rule.captures), usesParams: true}
-		lazy := &condition{program: machineProgram(t, c, src, rule.captures), usesParams: true}
+		naive := &Condition{program: machineProgram(t, oracle, src, captures.Names()), usesParams: true}
+		lazy := &Condition{program: machineProgram(t, c, src, captures.Names()), usesParams: true}
 		for range 6 {
-			ev := randomEvent(rng)
+			ev := conditiontest.Event(rng)
 			ev.Key = []byte("a:7")
-			ev.Before, ev.After = randomValue(rng), randomValue(rng)
+			ev.Before, ev.After = conditiontest.ValueOf(rng), conditiontest.ValueOf(rng)
 			ev.TTL = []int64{event.TTLUnknown, event.TTLNone, event.TTLGone, 5000}[rng.IntN(4)]
 			for range rng.IntN(3) {
-				ev.Changed = append(ev.Changed, []byte(g.pick("f", "a", "5", "status")))
+				ev.Changed = append(ev.Changed, []byte(g.Pick("f", "a", "5", "status")))
 			}
 			var results [3]bool
 			var errs [3]error
-			for i, cond := range []*condition{naive, lazy, cond} {
-				var e evaluator
-				rule.cond = cond
-				results[i], errs[i] = e.evaluate(rule, ev)
+			for i, cond := range []*Condition{naive, lazy, cond} {
+				var e Evaluator
+				e.Begin(ev)
+				results[i], errs[i] = e.Holds(cond, captures)
 			}
 			for i, what := range []string{"", "the machine", "the closures"} {
 				if i > 0 && ((errs[i] != nil) != (errs[0] != nil) || errs[0] == nil && results[i] != results[0]) {

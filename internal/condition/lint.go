@@ -1,8 +1,7 @@
-package rules
+package condition
 
 import (
 	"reflect"
-	"strconv"
 	"strings"
 
 	"github.com/expr-lang/expr/ast"
@@ -10,14 +9,13 @@ import (
 
 // linter finds what has a type but can never work. Its offsets count runes.
 type linter struct {
-	commands *commandNames   // nil: not checked
-	events   map[string]bool // nil: not checked
-	problems []problem       // mistakes
-	warnings []problem
+	config   *Config
+	problems []Problem // mistakes
+	warnings []Problem
 }
 
 func (l *linter) problem(n ast.Node, hint, msg string) {
-	l.problems = append(l.problems, problem{n.Location().From, msg, hint})
+	l.problems = append(l.problems, Problem{n.Location().From, msg, hint})
 }
 
 // boolean visits a node whose value is used as true or false.
@@ -162,25 +160,16 @@ func (l *linter) spelling(x ast.Node, c *ast.StringNode) {
 
 // known checks that a command or an event that a condition waits for exists.
 func (l *linter) known(what string, c *ast.StringNode) {
-	hint, msg := "", ""
-	switch what {
-	case "command":
-		info, known := l.commands.find(c.Value)
-		switch {
-		case known && info == nil && l.commands != nil && l.commands.byParent[c.Value] != nil:
-			hint, msg = `command startsWith "`+c.Value+` "`, c.Value+" always comes with a subcommand"
-		case !known:
-			hint, msg = l.commands.suggest(c.Value), "unknown command "+strconv.Quote(c.Value)
-		case info != nil && info.Instead != "":
-			l.warnings = append(l.warnings, problem{c.Location().From, c.Value + " never arrives in the replication stream", info.Instead})
-		}
-	case "event":
-		if !knownEvent(l.events, c.Value) || c.Value == anyWrite && l.events != nil {
-			hint, msg = didYouMean(c.Value, sortedKeys(l.events)), "unknown event "+strconv.Quote(c.Value)
-		}
+	check := map[string]func(string) (mistake, warning, hint string){"command": l.config.Command, "event": l.config.Event}[what]
+	if check == nil {
+		return
 	}
-	if msg != "" {
-		l.problem(c, hint, msg)
+	mistake, warning, hint := check(c.Value)
+	if mistake != "" {
+		l.problem(c, hint, mistake)
+	}
+	if warning != "" {
+		l.warnings = append(l.warnings, Problem{c.Location().From, warning, hint})
 	}
 }
 

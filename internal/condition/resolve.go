@@ -1,4 +1,4 @@
-package rules
+package condition
 
 import (
 	"fmt"
@@ -15,13 +15,14 @@ import (
 	"github.com/expr-lang/expr/parser"
 
 	"triggerd/internal/glob"
+	"triggerd/internal/suggest"
 )
 
 // resolver walks a parsed condition before its types are checked: it finds
 // every name that is not one, refuses what must not be used, and replaces
 // macros, lists and helpers by what they stand for.
 type resolver struct {
-	c          *conditions
+	c          *Compiler
 	source     string
 	captures   []string
 	anyCapture bool // a macro by itself: the rule that uses it knows
@@ -30,49 +31,49 @@ type resolver struct {
 	nodes      int
 
 	tree       *parser.Tree
-	problems   []problem
+	problems   []Problem
 	broken     bool
 	usesParams bool
 	anyElement bool // # of the predicate we are in may be of any kind
 }
 
-func (c *conditions) resolve(src string, captures []string, anyCapture bool) *resolver {
+func (c *Compiler) resolve(src string, captures []string, anyCapture bool) *resolver {
 	r := &resolver{c: c, source: src, captures: captures, anyCapture: anyCapture}
 	tree, p := c.parse(src)
 	if p != nil {
-		r.problems = []problem{*p}
+		r.problems = []Problem{*p}
 		return r
 	}
 	r.tree = tree
 	r.node(&tree.Node, false)
 	if r.nodes > maxNodes {
-		r.problems = append(r.problems, problem{msg: fmt.Sprintf("too long: more than %d parts, macros included", maxNodes)})
+		r.problems = append(r.problems, Problem{Msg: fmt.Sprintf("too long: more than %d parts, macros included", maxNodes)})
 	}
 	return r
 }
 
 // parse checks the limits that protect the parser, and parses.
-func (c *conditions) parse(src string) (*parser.Tree, *problem) {
-	if len(src) > maxCondition {
-		return nil, &problem{msg: fmt.Sprintf("a condition of %d bytes; at most %d are allowed", len(src), maxCondition)}
+func (c *Compiler) parse(src string) (*parser.Tree, *Problem) {
+	if len(src) > maxLen {
+		return nil, &Problem{Msg: fmt.Sprintf("a condition of %d bytes; at most %d are allowed", len(src), maxLen)}
 	}
 	depth := 0
 	for i := range len(src) {
 		switch src[i] {
 		case '(', '[', '{':
 			if depth++; depth > maxNesting {
-				return nil, &problem{at: i, msg: fmt.Sprintf("more than %d brackets inside one another", maxNesting)}
+				return nil, &Problem{Offset: i, Msg: fmt.Sprintf("more than %d brackets inside one another", maxNesting)}
 			}
 		case ')', ']', '}':
 			depth--
 		}
 	}
 	if strings.TrimSpace(src) == "" {
-		return nil, &problem{msg: "an empty condition", hint: "leave the field out to match always"}
+		return nil, &Problem{Msg: "an empty condition", Hint: "leave the field out to match always"}
 	}
 	tree, err := parser.ParseWithConfig(src, c.config)
 	if err != nil {
-		return nil, c.problemOf(src, err)
+		return nil, problemOf(src, err)
 	}
 	return tree, nil
 }
@@ -82,7 +83,7 @@ func (r *resolver) problem(n ast.Node, hint, format string, args ...any) {
 	if r.at != nil {
 		at = *r.at
 	}
-	r.problems = append(r.problems, problem{byteOffset(r.source, at.From), fmt.Sprintf(format, args...), hint})
+	r.problems = append(r.problems, Problem{byteOffset(r.source, at.From), fmt.Sprintf(format, args...), hint})
 }
 
 // node resolves one node and what is below it. inside tells whether it is in
@@ -180,7 +181,7 @@ func (r *resolver) name(node *ast.Node, n *ast.IdentifierNode) {
 	case helpers[n.Value] != [2]int{} || n.Value == "now":
 		r.problem(n, "call it: "+n.Value+"(...)", "%s is a function", n.Value)
 	default:
-		r.problem(n, didYouMean(n.Value, r.names()), "unknown name %s", n.Value)
+		r.problem(n, suggest.DidYouMean(n.Value, r.names()), "unknown name %s", n.Value)
 	}
 }
 
@@ -274,9 +275,9 @@ func (r *resolver) list(m *ast.MemberNode) any {
 		r.problem(m, "", "the name of a list must be a constant")
 		return nil
 	}
-	list, ok := r.c.lists[name.Value]
+	list, ok := r.c.of.Lists[name.Value]
 	if !ok {
-		r.problem(m.Property, didYouMean(name.Value, sortedKeys(r.c.lists)), "unknown list %s", name.Value)
+		r.problem(m.Property, suggest.DidYouMean(name.Value, sortedKeys(r.c.of.Lists)), "unknown list %s", name.Value)
 	}
 	return list
 }
@@ -364,7 +365,7 @@ func (r *resolver) param(n *ast.MemberNode) {
 	case len(r.captures) == 0:
 		r.problem(n.Property, `capture it in key: "stock:{`+name.Value+`}"`, "unknown param %s: the rule's key captures nothing", name.Value)
 	default:
-		hint := didYouMean(name.Value, slices.Values(r.captures))
+		hint := suggest.DidYouMean(name.Value, slices.Values(r.captures))
 		if hint == "" {
 			hint = "captured: " + strings.Join(r.captures, ", ")
 		}
@@ -379,10 +380,10 @@ func (r *resolver) macro(node *ast.Node, n *ast.MemberNode, inside bool) {
 		r.problem(n, "", "the name of a macro must be a constant")
 		return
 	}
-	src, ok := r.c.macros[name.Value]
+	src, ok := r.c.of.Macros[name.Value]
 	switch {
 	case !ok:
-		r.problem(n.Property, didYouMean(name.Value, sortedKeys(r.c.macros)), "unknown macro %s", name.Value)
+		r.problem(n.Property, suggest.DidYouMean(name.Value, sortedKeys(r.c.of.Macros)), "unknown macro %s", name.Value)
 		return
 	case r.c.broken[name.Value]:
 		r.broken = true
@@ -433,7 +434,7 @@ func (r *resolver) call(node *ast.Node, n *ast.CallNode, inside bool) {
 		r.problem(n, "", "%s() is not available in conditions", id.Value)
 		return
 	case !ok:
-		r.problem(n, didYouMean(id.Value, r.names()), "unknown function %s", id.Value)
+		r.problem(n, suggest.DidYouMean(id.Value, r.names()), "unknown function %s", id.Value)
 		return
 	case len(n.Arguments) < want[0] || len(n.Arguments) > want[1]:
 		r.problem(n, "", "%s takes %s, not %d", id.Value, argumentCount(want), len(n.Arguments))
@@ -552,7 +553,7 @@ func (r *resolver) timePart(n *ast.CallNode, m *ast.MemberNode) {
 		return
 	}
 	if timeParts[name.Value] == nil {
-		r.problem(m.Property, didYouMean(name.Value, sortedKeys(timeParts)), "time has no %s()", name.Value)
+		r.problem(m.Property, suggest.DidYouMean(name.Value, sortedKeys(timeParts)), "time has no %s()", name.Value)
 		return
 	}
 	r.nodes += 2
@@ -596,4 +597,10 @@ func (r *resolver) builtin(node *ast.Node, n *ast.BuiltinNode, inside bool) {
 // sortedKeys yields the keys of a map in order.
 func sortedKeys[V any](m map[string]V) func(func(string) bool) {
 	return slices.Values(slices.Sorted(maps.Keys(m)))
+}
+
+func sorted(list []string) []string {
+	list = slices.Clone(list)
+	slices.Sort(list)
+	return slices.Compact(list)
 }

@@ -1,4 +1,4 @@
-package rules
+package condition
 
 import (
 	"math"
@@ -26,13 +26,13 @@ var sevenConditions = []string{
 // given the same filled environment, and reports the geometric mean of how
 // many times as fast they are.
 func BenchmarkCondition(b *testing.B) {
-	c := testConditions()
+	c := testCompiler()
 	ev := &event.Event{Name: "set", Command: "SET", Key: []byte("user:12345:profile"), Args: [][]byte{[]byte("user:12345:profile"), []byte("150")}}
 	logs, n := 0.0, 0
 	for _, src := range sevenConditions {
-		cond, _, problems := c.compile(src, nil)
-		if len(problems) > 0 || cond.eval == nil {
-			b.Fatalf("%s: %v", src, problems)
+		cond, report := c.Condition(src, nil)
+		if cond == nil || cond.eval == nil {
+			b.Fatalf("%s: %v", src, report.Problems)
 		}
 		r := c.resolve(src, nil, false)
 		if p := c.check(r.tree, true); p != nil {
@@ -45,7 +45,7 @@ func BenchmarkCondition(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		var e evaluator
+		var e Evaluator
 		e.env.set(ev)
 		var perOp [2]float64
 		b.Run("closure/"+src, func(b *testing.B) {

@@ -1,4 +1,4 @@
-package rules
+package condition
 
 import (
 	"fmt"
@@ -21,11 +21,11 @@ import (
 
 // scope is one event as closures see it.
 type scope struct {
-	ev     *event.Event
-	rule   *Rule
-	params map[string]string // of rule; nil until one is asked for
-	elem   string            // # of the predicate we are in
-	err    error             // the first error; the condition's value means nothing then
+	ev       *event.Event
+	captures *Captures
+	params   map[string]string // what captures captures; nil until that is asked for
+	elem     string            // # of the predicate we are in
+	err      error             // the first error; the condition's value means nothing then
 }
 
 type (
@@ -43,37 +43,16 @@ func (s *scope) fail(format string, args ...any) {
 	}
 }
 
-// param returns what the rule's patterns captured as name.
+// param returns what was captured as name.
 func (s *scope) param(name string) string {
-	g := s.rule.only
-	if g == nil && s.params == nil {
-		g = s.rule.simplePattern(s.ev.Key)
-	}
-	if g != nil {
-		v, _ := g.Captured(s.ev.Key, name)
-		return text(v)
-	}
 	if s.params == nil {
-		s.params = s.rule.params(s.ev.Key)
+		if p := s.captures.simple(s.ev.Key); p != nil {
+			v, _ := p.Captured(s.ev.Key, name)
+			return text(v)
+		}
+		s.params = s.captures.Params(s.ev.Key)
 	}
 	return s.params[name]
-}
-
-// simplePattern returns the key pattern that captures of a key, if it is found
-// without looking at others than simple ones; else nil.
-func (r *Rule) simplePattern(key []byte) *glob.Pattern {
-	if r.regexes != nil {
-		return nil
-	}
-	for _, g := range r.keys {
-		if !g.Simple() {
-			return nil
-		}
-		if g.Match(key) {
-			return g
-		}
-	}
-	return nil
 }
 
 // argument returns args[i]; an index below 0 counts from the end.
@@ -89,22 +68,22 @@ func (s *scope) argument(i int) string {
 	return text(s.ev.Args[n])
 }
 
-// closeBool compiles a node of type bool; nil if that is left to the machine.
-func closeBool(n ast.Node) boolFunc {
+// compileBool compiles a node of type bool; nil if that is left to the machine.
+func compileBool(n ast.Node) boolFunc {
 	switch n := n.(type) {
 	case *ast.BoolNode:
 		v := n.Value
 		return func(*scope) bool { return v }
 	case *ast.UnaryNode:
-		if x := closeBool(n.Node); x != nil && (n.Operator == "!" || n.Operator == "not") {
+		if x := compileBool(n.Node); x != nil && (n.Operator == "!" || n.Operator == "not") {
 			return func(s *scope) bool { return !x(s) }
 		}
 	case *ast.BinaryNode:
-		return closeBinary(n)
+		return compileBinary(n)
 	case *ast.BuiltinNode:
-		return closePredicate(n)
+		return compilePredicate(n)
 	case *ast.ConditionalNode:
-		c, a, b := closeBool(n.Cond), closeBool(n.Exp1), closeBool(n.Exp2)
+		c, a, b := compileBool(n.Cond), compileBool(n.Exp1), compileBool(n.Exp2)
 		if c != nil && a != nil && b != nil {
 			return func(s *scope) bool {
 				if c(s) {
@@ -114,15 +93,15 @@ func closeBool(n ast.Node) boolFunc {
 			}
 		}
 	case *ast.CallNode:
-		return closeBoolCall(n)
+		return compileBoolCall(n)
 	}
 	return nil
 }
 
-func closeBinary(n *ast.BinaryNode) boolFunc {
+func compileBinary(n *ast.BinaryNode) boolFunc {
 	switch n.Operator {
 	case "&&", "and", "||", "or":
-		a, b := closeBool(n.Left), closeBool(n.Right)
+		a, b := compileBool(n.Left), compileBool(n.Right)
 		if a == nil || b == nil {
 			return nil
 		}
@@ -131,57 +110,57 @@ func closeBinary(n *ast.BinaryNode) boolFunc {
 		}
 		return func(s *scope) bool { return a(s) || b(s) }
 	case "==":
-		return closeEqual(n.Left, n.Right)
+		return compileEqual(n.Left, n.Right)
 	case "!=":
-		if eq := closeEqual(n.Left, n.Right); eq != nil {
+		if eq := compileEqual(n.Left, n.Right); eq != nil {
 			return func(s *scope) bool { return !eq(s) }
 		}
 	case "<", "<=", ">", ">=":
-		return closeOrder(n)
+		return compileOrder(n)
 	case "in":
-		return closeIn(n)
+		return compileIn(n)
 	case "startsWith", "endsWith", "contains", "matches":
-		return closeText(n)
+		return compileText(n)
 	}
 	return nil
 }
 
-func closeEqual(l, r ast.Node) boolFunc {
+func compileEqual(l, r ast.Node) boolFunc {
 	if c, ok := r.(*ast.StringNode); ok {
-		if a := closeString(l); a != nil {
+		if a := compileString(l); a != nil {
 			want := c.Value
 			return func(s *scope) bool { return a(s) == want }
 		}
 	}
-	if a, b := closeString(l), closeString(r); a != nil && b != nil {
+	if a, b := compileString(l), compileString(r); a != nil && b != nil {
 		return func(s *scope) bool { return a(s) == b(s) }
 	}
-	if a, b := closeInt(l), closeInt(r); a != nil && b != nil {
+	if a, b := compileInt(l), compileInt(r); a != nil && b != nil {
 		return func(s *scope) bool { return a(s) == b(s) }
 	}
-	if a, b := closeNumber(l), closeNumber(r); a != nil && b != nil {
+	if a, b := compileNumber(l), compileNumber(r); a != nil && b != nil {
 		return func(s *scope) bool { return a(s) == b(s) }
 	}
 	if kindOf(l) == reflect.Bool && kindOf(r) == reflect.Bool {
-		if a, b := closeBool(l), closeBool(r); a != nil && b != nil {
+		if a, b := compileBool(l), compileBool(r); a != nil && b != nil {
 			return func(s *scope) bool { return a(s) == b(s) }
 		}
 	}
-	for _, close := range []func(l, r ast.Node) boolFunc{closeEqualSide, closeEqualAny} {
-		if eq := close(l, r); eq != nil {
+	for _, compile := range []func(l, r ast.Node) boolFunc{compileEqualSide, compileEqualAny} {
+		if eq := compile(l, r); eq != nil {
 			return eq
 		}
-		if eq := close(r, l); eq != nil {
+		if eq := compile(r, l); eq != nil {
 			return eq
 		}
 	}
-	return closeEqualAnys(l, r)
+	return compileEqualAnys(l, r)
 }
 
-// closeEqualAny compares what json() returns, or a part of a value, with a
+// compileEqualAny compares what json() returns, or a part of a value, with a
 // constant or a text.
-func closeEqualAny(l, r ast.Node) boolFunc {
-	a := closeAny(l)
+func compileEqualAny(l, r ast.Node) boolFunc {
+	a := compileAny(l)
 	if a == nil {
 		return nil
 	}
@@ -197,7 +176,7 @@ func closeEqualAny(l, r ast.Node) boolFunc {
 	case *ast.FloatNode:
 		return func(s *scope) bool { v, ok := a(s).(float64); return ok && v == c.Value }
 	}
-	if b := closeString(r); b != nil {
+	if b := compileString(r); b != nil {
 		return func(s *scope) bool {
 			v, want := a(s), b(s)
 			t, ok := v.(string)
@@ -207,19 +186,19 @@ func closeEqualAny(l, r ast.Node) boolFunc {
 	return nil
 }
 
-// closeAny compiles a node of any kind: a value, a part of one, or json().
-func closeAny(n ast.Node) anyFunc {
-	if v := closeWhole(n); v != nil {
-		return func(s *scope) any { side := v(s); x, err := side.materialise(); return note(s, x, err) }
+// compileAny compiles a node of any kind: a value, a part of one, or json().
+func compileAny(n ast.Node) anyFunc {
+	if v := compileWhole(n); v != nil {
+		return func(s *scope) any { side := v(s); x, err := side.materialise(); return result(s, x, err) }
 	}
 	if c, ok := isCall(n, "value.at"); ok {
-		return closeAt(c)
+		return compileAt(c)
 	}
 	c, ok := n.(*ast.CallNode)
 	if !ok || !isName(c.Callee, "json") {
 		return nil
 	}
-	x := closeString(c.Arguments[0])
+	x := compileString(c.Arguments[0])
 	path, ok := c.Arguments[1].(*ast.ConstantNode)
 	if x == nil || !ok {
 		return nil
@@ -234,14 +213,14 @@ func closeAny(n ast.Node) anyFunc {
 	}
 }
 
-func closeOrder(n *ast.BinaryNode) boolFunc {
-	if a, b := closeInt(n.Left), closeInt(n.Right); a != nil && b != nil {
+func compileOrder(n *ast.BinaryNode) boolFunc {
+	if a, b := compileInt(n.Left), compileInt(n.Right); a != nil && b != nil {
 		return orderOf(n.Operator, a, b)
 	}
-	if a, b := closeNumber(n.Left), closeNumber(n.Right); a != nil && b != nil {
+	if a, b := compileNumber(n.Left), compileNumber(n.Right); a != nil && b != nil {
 		return orderOf(n.Operator, a, b)
 	}
-	if a, b := closeString(n.Left), closeString(n.Right); a != nil && b != nil {
+	if a, b := compileString(n.Left), compileString(n.Right); a != nil && b != nil {
 		return orderOf(n.Operator, a, b)
 	}
 	return nil
@@ -259,8 +238,8 @@ func orderOf[F ~func(*scope) T, T int | float64 | string](op string, a, b F) boo
 	return func(s *scope) bool { return a(s) >= b(s) }
 }
 
-func closeText(n *ast.BinaryNode) boolFunc {
-	a := closeString(n.Left)
+func compileText(n *ast.BinaryNode) boolFunc {
+	a := compileString(n.Left)
 	if a == nil {
 		return nil
 	}
@@ -268,7 +247,7 @@ func closeText(n *ast.BinaryNode) boolFunc {
 		re := regexp.MustCompile(n.Right.(*ast.StringNode).Value) // checked by the resolver
 		return func(s *scope) bool { return re.MatchString(a(s)) }
 	}
-	b := closeString(n.Right)
+	b := compileString(n.Right)
 	if b == nil {
 		return nil
 	}
@@ -281,19 +260,19 @@ func closeText(n *ast.BinaryNode) boolFunc {
 	return func(s *scope) bool { return strings.Contains(a(s), b(s)) }
 }
 
-func closeIn(n *ast.BinaryNode) boolFunc {
+func compileIn(n *ast.BinaryNode) boolFunc {
 	switch r := n.Right.(type) {
 	case *ast.ConstantNode:
 		if set, ok := r.Value.(map[string]struct{}); ok {
-			return inSet(closeString(n.Left), set)
+			return inSet(compileString(n.Left), set)
 		}
 		if set, ok := r.Value.(map[int]struct{}); ok {
-			return inSet(closeInt(n.Left), set)
+			return inSet(compileInt(n.Left), set)
 		}
 	case *ast.ArrayNode:
-		return closeInArray(n.Left, r)
+		return compileInArray(n.Left, r)
 	case *ast.IdentifierNode:
-		if x, list := closeString(n.Left), textsOf(r); x != nil && list != nil {
+		if x, list := compileString(n.Left), textsOf(r); x != nil && list != nil {
 			return func(s *scope) bool {
 				want := x(s)
 				for _, a := range list(s) {
@@ -326,12 +305,12 @@ func inSet[F ~func(*scope) T, T comparable](x F, set map[T]struct{}) boolFunc {
 	return func(s *scope) bool { _, ok := set[x(s)]; return ok }
 }
 
-// closeInArray compiles "x in [constants]": a few are compared one by one,
+// compileInArray compiles "x in [constants]": a few are compared one by one,
 // which is faster than a map.
-func closeInArray(x ast.Node, array *ast.ArrayNode) boolFunc {
+func compileInArray(x ast.Node, array *ast.ArrayNode) boolFunc {
 	const few = 8
 	texts, ints := textConstants(array), intConstants(array)
-	switch a := closeString(x); {
+	switch a := compileString(x); {
 	case a != nil && texts != nil && len(texts) <= few:
 		return func(s *scope) bool {
 			v := a(s)
@@ -345,7 +324,7 @@ func closeInArray(x ast.Node, array *ast.ArrayNode) boolFunc {
 	case a != nil && texts != nil:
 		return inSet(a, setOf(texts))
 	case ints != nil:
-		return inSet(closeInt(x), setOf(ints))
+		return inSet(compileInt(x), setOf(ints))
 	}
 	return nil
 }
@@ -403,7 +382,7 @@ func elements(n ast.Node) func(s *scope, body func() bool) {
 	}
 }
 
-func closePredicate(n *ast.BuiltinNode) boolFunc {
+func compilePredicate(n *ast.BuiltinNode) boolFunc {
 	each, p := predicateOf(n)
 	if each == nil {
 		return nil
@@ -452,24 +431,24 @@ func predicateOf(n *ast.BuiltinNode) (each func(*scope, func() bool), p boolFunc
 	if !ok {
 		return nil, nil
 	}
-	if p = closeBool(body.Node); p == nil {
+	if p = compileBool(body.Node); p == nil {
 		return nil, nil
 	}
 	return elements(n.Arguments[0]), p
 }
 
-func closeBoolCall(n *ast.CallNode) boolFunc {
+func compileBoolCall(n *ast.CallNode) boolFunc {
 	callee, ok := n.Callee.(*ast.IdentifierNode)
 	if !ok {
 		return nil
 	}
 	if strings.HasPrefix(callee.Value, "value.") {
-		return closeValueBool(n, callee.Value)
+		return compileValueBool(n, callee.Value)
 	}
 	if len(n.Arguments) != 2 {
 		return nil
 	}
-	x := closeString(n.Arguments[0])
+	x := compileString(n.Arguments[0])
 	switch callee.Value {
 	case "glob":
 		if g, ok := n.Arguments[1].(*ast.ConstantNode).Value.(*glob.Pattern); ok && x != nil {

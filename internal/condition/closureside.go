@@ -1,4 +1,4 @@
-package rules
+package condition
 
 import (
 	"math"
@@ -15,8 +15,8 @@ import (
 func (s *scope) before() side { return side{v: s.ev.Before} }
 func (s *scope) after() side  { return side{v: s.ev.After, after: true} }
 
-// note notes an error of what a closure asked, and passes its result on.
-func note[T any](s *scope, x T, err error) T {
+// result returns what a closure asked for, and notes the error that came with it.
+func result[T any](s *scope, x T, err error) T {
 	if err != nil && s.err == nil {
 		s.err = err
 	}
@@ -26,8 +26,8 @@ func note[T any](s *scope, x T, err error) T {
 // sideFunc returns a side of an event.
 type sideFunc func(*scope) side
 
-// closeSide compiles the name before or after as an argument; nil for all else.
-func closeSide(n ast.Node) sideFunc {
+// compileSide compiles the name before or after as an argument; nil for all else.
+func compileSide(n ast.Node) sideFunc {
 	switch {
 	case isName(n, "before"):
 		return (*scope).before
@@ -37,84 +37,84 @@ func closeSide(n ast.Node) sideFunc {
 	return nil
 }
 
-// closeWhole compiles before or after where it stands by itself.
-func closeWhole(n ast.Node) sideFunc {
+// compileWhole compiles before or after where it stands by itself.
+func compileWhole(n ast.Node) sideFunc {
 	if name := sideOf(n); name != nil {
-		return closeSide(name)
+		return compileSide(name)
 	}
 	return nil
 }
 
-// closeValueBool compiles the functions of values that give true or false.
-func closeValueBool(n *ast.CallNode, name string) boolFunc {
+// compileValueBool compiles the functions of values that give true or false.
+func compileValueBool(n *ast.CallNode, name string) boolFunc {
 	args := n.Arguments
 	switch name {
 	case "value.has":
-		if v, x := closeSide(args[0]), closeString(args[1]); v != nil && x != nil {
+		if v, x := compileSide(args[0]), compileString(args[1]); v != nil && x != nil {
 			return func(s *scope) bool {
 				side, name := v(s), x(s)
 				ok, err := side.has(name)
-				return note(s, ok, err)
+				return result(s, ok, err)
 			}
 		}
 	case "value.in":
-		if x := closeAny(args[0]); x != nil {
+		if x := compileAny(args[0]); x != nil {
 			set := args[1].(*ast.ConstantNode).Value
 			return func(s *scope) bool { return inTexts(x(s), set) }
 		}
 	case "value.crossed":
-		if x := closeNumber(args[2]); x != nil {
+		if x := compileNumber(args[2]); x != nil {
 			return func(s *scope) bool {
 				before, after, n := s.before(), s.after(), x(s)
 				ok, err := crossedSides(&before, &after, n)
-				return note(s, ok, err)
+				return result(s, ok, err)
 			}
 		}
 	case "value.changed_to":
-		if x := closeString(args[2]); x != nil {
+		if x := compileString(args[2]); x != nil {
 			return func(s *scope) bool {
 				before, after, v := s.before(), s.after(), x(s)
 				ok, err := changedTo(&before, &after, v)
-				return note(s, ok, err)
+				return result(s, ok, err)
 			}
 		}
 	case "value.became":
-		if f, x := closeString(args[2]), closeString(args[3]); f != nil && x != nil {
+		if f, x := compileString(args[2]), compileString(args[3]); f != nil && x != nil {
 			return func(s *scope) bool {
 				before, after, field, v := s.before(), s.after(), f(s), x(s)
 				ok, err := became(&before, &after, field, v)
-				return note(s, ok, err)
+				return result(s, ok, err)
 			}
 		}
 	}
 	return nil
 }
 
-// closeValueInt compiles ttl, size and len.
-func closeValueInt(n *ast.CallNode, name string) intFunc {
+// compileValueInt compiles ttl, size and len.
+func compileValueInt(n *ast.CallNode, name string) intFunc {
 	if name == "value.ttl" {
 		return func(s *scope) int {
 			ms, err := ttlOf(int(s.ev.TTL))
-			return note(s, ms, err)
+			return result(s, ms, err)
 		}
 	}
-	v := closeSide(n.Arguments[0])
+	v := compileSide(n.Arguments[0])
 	switch {
 	case v == nil:
 	case name == "value.size":
-		return func(s *scope) int { side := v(s); n, err := side.size(); return note(s, n, err) }
+		return func(s *scope) int { side := v(s); n, err := side.size(); return result(s, n, err) }
 	case name == "value.len":
-		return func(s *scope) int { side := v(s); n, err := side.length(); return note(s, n, err) }
+		return func(s *scope) int { side := v(s); n, err := side.length(); return result(s, n, err) }
 	}
 	return nil
 }
 
-// closeValueNum compiles num(before) and num(before, otherwise).
-func closeValueNum(n *ast.CallNode) floatFunc {
-	v := closeSide(n.Arguments[0])
+// compileValueNum compiles num(before) and num(before, otherwise).
+func compileValueNum(n *ast.CallNode) floatFunc {
+	v := compileSide(n.Arguments[0])
 	otherwise := floatFunc(func(*scope) float64 { return math.NaN() })
 	if len(n.Arguments) == 2 {
-		otherwise = closeNumber(n.Arguments[1])
+		otherwise = compileNumber(n.Arguments[1])
 	}
 	if v == nil || otherwise == nil {
 		return nil
@@ -122,16 +122,16 @@ func closeValueNum(n *ast.CallNode) floatFunc {
 	return func(s *scope) float64 {
 		side, other := v(s), otherwise(s)
 		f, err := side.number(other)
-		return note(s, f, err)
+		return result(s, f, err)
 	}
 }
 
-// closeValueText compiles a value in a place where text has to be.
-func closeValueText(n *ast.CallNode) textFunc {
-	if v := closeSide(n.Arguments[0]); v != nil {
-		return func(s *scope) string { side := v(s); t, err := side.text(); return note(s, t, err) }
+// compileValueText compiles a value in a place where text has to be.
+func compileValueText(n *ast.CallNode) textFunc {
+	if v := compileSide(n.Arguments[0]); v != nil {
+		return func(s *scope) string { side := v(s); t, err := side.text(); return result(s, t, err) }
 	}
-	x := closeAny(n.Arguments[0])
+	x := compileAny(n.Arguments[0])
 	if x == nil {
 		return nil
 	}
@@ -141,13 +141,13 @@ func closeValueText(n *ast.CallNode) textFunc {
 			return ""
 		}
 		t, err := textOf(v)
-		return note(s, t, err)
+		return result(s, t, err)
 	}
 }
 
-// closeAt compiles before.f, before["f"] and before[0].
-func closeAt(n *ast.CallNode) anyFunc {
-	v := closeSide(n.Arguments[0])
+// compileAt compiles before.f, before["f"] and before[0].
+func compileAt(n *ast.CallNode) anyFunc {
+	v := compileSide(n.Arguments[0])
 	if v == nil {
 		return nil
 	}
@@ -155,56 +155,56 @@ func closeAt(n *ast.CallNode) anyFunc {
 		return func(s *scope) any {
 			side, name := v(s), name(s)
 			x, err := side.at(name)
-			return note(s, x, err)
+			return result(s, x, err)
 		}
 	}
 	if c, ok := n.Arguments[1].(*ast.StringNode); ok {
 		var name any = c.Value
 		return at(func(*scope) any { return name })
 	}
-	if i := closeInt(n.Arguments[1]); i != nil {
+	if i := compileInt(n.Arguments[1]); i != nil {
 		return at(func(s *scope) any { return i(s) })
 	}
-	if name := closeString(n.Arguments[1]); name != nil {
+	if name := compileString(n.Arguments[1]); name != nil {
 		return at(func(s *scope) any { return name(s) })
 	}
 	return nil
 }
 
-// closeEqualSide compares a whole side with the other one, with nil and with
+// compileEqualSide compares a whole side with the other one, with nil and with
 // text. There is no value that is a number or true.
-func closeEqualSide(l, r ast.Node) boolFunc {
-	v := closeWhole(l)
+func compileEqualSide(l, r ast.Node) boolFunc {
+	v := compileWhole(l)
 	if v == nil {
 		return nil
 	}
-	if w := closeWhole(r); w != nil {
+	if w := compileWhole(r); w != nil {
 		return func(s *scope) bool {
 			a, b := v(s), w(s)
 			same, err := sameValue(&a, &b)
-			return note(s, same, err)
+			return result(s, same, err)
 		}
 	}
 	if _, ok := r.(*ast.NilNode); ok {
 		return func(s *scope) bool {
 			side := v(s)
 			x, err := side.value()
-			return note(s, err == nil && absent(x), err)
+			return result(s, err == nil && absent(x), err)
 		}
 	}
-	if want := closeString(r); want != nil {
+	if want := compileString(r); want != nil {
 		return func(s *scope) bool {
 			side, want := v(s), want(s)
 			same, err := side.is(want)
-			return note(s, same, err)
+			return result(s, same, err)
 		}
 	}
 	return nil
 }
 
-// closeEqualAnys compares two values of any kind.
-func closeEqualAnys(l, r ast.Node) boolFunc {
-	a, b := closeAny(l), closeAny(r)
+// compileEqualAnys compares two values of any kind.
+func compileEqualAnys(l, r ast.Node) boolFunc {
+	a, b := compileAny(l), compileAny(r)
 	if a == nil || b == nil {
 		return nil
 	}
