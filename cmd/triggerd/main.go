@@ -80,10 +80,12 @@ fire webhooks, commands and log lines, which are tried until they succeed.
   triggerd                                  run the rules in rules.toml`,
 		Example: `  triggerd -c /etc/triggerd/rules.toml --data-dir /var/lib/triggerd
   kill -HUP $(pidof triggerd)    # read the rules again; on a mistake the old ones stay`,
+		Version:       builtFrom().String(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE:          opts.run,
 	}
+	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	opts.addFlags(root)
 	root.AddGroup(
 		&cobra.Group{ID: "start", Title: "First steps:"},
