@@ -257,7 +257,7 @@ func logWarnings(log *slog.Logger, set *rules.Set) {
 // rulesError makes an error of loading a rules file one to end with.
 func rulesError(path string, err error) error {
 	if _, missing := os.Stat(path); errors.Is(missing, fs.ErrNotExist) {
-		return badConfig(fmt.Errorf("%s: no such file\nWrite one (the README shows how, examples/rules.toml is one to start from), name another with -c,\nor look around first, without any file: triggerd listen %s", path, defaultSource))
+		return badConfig(fmt.Errorf("%s: no such file\nWrite one with triggerd init, name another with -c,\nor look around first, without any file: triggerd listen %s", path, defaultSource))
 	}
 	n := len(rules.Errors(err))
 	if n == 0 {
