@@ -10,8 +10,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// version is set by the linker in a release: -X main.version=1.2.3.
-var version string
+// Set by the linker in a release: -X main.version=1.2.3, and the full hash and
+// the time of its commit.
+var version, commit, date string
 
 // versionString returns the released version, else what the Go tool knows of
 // the source that the program was built from.
@@ -27,7 +28,7 @@ type build struct {
 
 // builtFrom returns what the linker and the Go tool noted.
 func builtFrom() build {
-	b := build{version: version}
+	b := build{version: version, commit: commit[:min(12, len(commit))], date: date}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		b.version = cmp.Or(b.version, "devel")
@@ -36,9 +37,9 @@ func builtFrom() build {
 	for _, s := range info.Settings {
 		switch s.Key {
 		case "vcs.revision":
-			b.commit = s.Value[:min(12, len(s.Value))]
+			b.commit = cmp.Or(b.commit, s.Value[:min(12, len(s.Value))])
 		case "vcs.time":
-			b.date = s.Value
+			b.date = cmp.Or(b.date, s.Value)
 		case "vcs.modified":
 			b.dirty = s.Value == "true"
 		}
