@@ -166,7 +166,7 @@ func TestOutboxCommitsWithPosition(t *testing.T) {
 		check := func(delivered int, want source.Position) {
 			t.Helper()
 			synctest.Wait()
-			saved, err := b.store.Checkpoint()
+			saved, err := b.store.Checkpoint(store.Standalone)
 			if err != nil || (saved != want.String()) != want.IsZero() || b.acked != want || b.total().Delivered != int64(delivered) {
 				t.Errorf("delivered %d, checkpoint %q, acknowledged %v, %v; want %d and %v", b.total().Delivered, saved, b.acked, err, delivered, want)
 			}

@@ -242,7 +242,7 @@ type = "print"
 		defer st.Close()
 		withStore := func(c *engine.Config) { c.Store = st }
 		r := run(t, rules, withStore, &source.Record{Kind: source.SnapshotEnd, ReplID: "repl", Offset: 5, Pos: pos(5)})
-		if saved, err := st.Checkpoint(); saved != "repl:5/0" || err != nil {
+		if saved, err := st.Checkpoint(store.Standalone); saved != "repl:5/0" || err != nil {
 			t.Errorf("after attaching: %q, %v", saved, err)
 		}
 		if r.feed.acked != pos(5) || !r.feed.from.IsZero() {
@@ -257,7 +257,7 @@ type = "print"
 		}
 		time.Sleep(1100 * time.Millisecond)
 		synctest.Wait()
-		if saved, _ := st.Checkpoint(); saved != "repl:20/0" {
+		if saved, _ := st.Checkpoint(store.Standalone); saved != "repl:20/0" {
 			t.Errorf("a second later: %q", saved)
 		}
 		if err := r.stop(); err != nil {

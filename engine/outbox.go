@@ -376,7 +376,7 @@ func (o *outbox) write(all bool) error {
 		b.Enqueue(store.Job{Endpoint: p.endpoint, Lane: p.lane, ID: p.firing.ID.String(), Born: p.born, Payload: p.payload})
 	}
 	if pos != o.saved {
-		b.SetCheckpoint(pos.String())
+		b.SetCheckpoint(Standalone, pos.String())
 	}
 	first, err := o.commit(b)
 	if err != nil {

@@ -12,8 +12,13 @@ import (
 	"triggerd/source"
 )
 
-// stateSpace keeps what is true of the other spaces as a whole.
-const stateSpace store.Space = 'e'
+// spaces are those of a stream in the store. That of the state keeps what is
+// true of the others as a whole.
+type spaces struct{ mirror, timers, state store.Space }
+
+func spacesOf(stream string) spaces {
+	return spaces{mirror: store.Mirror(stream), timers: store.Timers(stream), state: store.State(stream)}
+}
 
 // mirrorEntry says, by its value, for which needs the entries of the mirror are
 // complete: a text of rules.Set.NeedText. It is missing while they are not.
@@ -58,7 +63,7 @@ func (s *stream) restore(from source.Position) error {
 	if !s.st.kept {
 		return nil
 	}
-	saved, found, err := get(s.e.store, stateSpace, clockEntry)
+	saved, found, err := get(s.e.store, s.spaces.state, clockEntry)
 	if err != nil {
 		return err
 	}
@@ -68,7 +73,7 @@ func (s *stream) restore(from source.Position) error {
 	if err := s.timing.restore(s.e.store, &s.st.ch); err != nil {
 		return err
 	}
-	if saved, _, err = get(s.e.store, stateSpace, serverEntry); err != nil {
+	if saved, _, err = get(s.e.store, s.spaces.state, serverEntry); err != nil {
 		return err
 	}
 	s.setServer(parseServer(string(saved)))
@@ -81,7 +86,7 @@ func (s *stream) restore(from source.Position) error {
 // rules, what it does not have is not known, and a snapshot is asked for.
 func (s *stream) restoreMirror(from source.Position) error {
 	st := s.e.store
-	saved, found, err := get(st, stateSpace, mirrorEntry)
+	saved, found, err := get(st, s.spaces.state, mirrorEntry)
 	if err != nil {
 		return err
 	}
@@ -91,7 +96,7 @@ func (s *stream) restoreMirror(from source.Position) error {
 		return nil
 	}
 	began, n := time.Now(), 0
-	for entry, err := range st.Scan(store.Mirror, nil, nil) {
+	for entry, err := range st.Scan(s.spaces.mirror, nil, nil) {
 		if err == nil {
 			err = s.in.Restore(entry.Key, entry.Value)
 		}
@@ -135,8 +140,8 @@ func parseServer(text string) (s server) {
 // forgetMirror has the entries of the mirror removed.
 func (s *stream) forgetMirror() {
 	s.st.saved, s.st.fresh = "", true
-	s.st.ch.add(store.Mirror, deleteFrom, nil, nil)
-	s.st.ch.add(stateSpace, deleteEntry, mirrorEntry, nil)
+	s.st.ch.add(s.spaces.mirror, deleteFrom, nil, nil)
+	s.st.ch.add(s.spaces.state, deleteEntry, mirrorEntry, nil)
 }
 
 // get returns an entry of a space.
@@ -208,7 +213,7 @@ func (s *stream) flush(now bool) {
 		s.timing.gather(&st.ch)
 		if s.server != st.server {
 			st.server = s.server
-			st.ch.add(stateSpace, putEntry, serverEntry, []byte(s.server.String()))
+			st.ch.add(s.spaces.state, putEntry, serverEntry, []byte(s.server.String()))
 		}
 	}
 	s.e.outbox.pass(st.at, st.ended, now, &st.ch)
@@ -243,14 +248,14 @@ func (s *stream) gatherMirror() {
 		need = s.gen.need
 	}
 	s.in.Changes(func(op keyspace.Op, key, value []byte) {
-		st.ch.add(store.Mirror, changeKind(op), key, value)
+		st.ch.add(s.spaces.mirror, changeKind(op), key, value)
 	})
 	switch {
 	case need == st.saved:
 	case need == "":
-		st.ch.add(stateSpace, deleteEntry, mirrorEntry, nil)
+		st.ch.add(s.spaces.state, deleteEntry, mirrorEntry, nil)
 	default:
-		st.ch.add(stateSpace, putEntry, mirrorEntry, []byte(need))
+		st.ch.add(s.spaces.state, putEntry, mirrorEntry, []byte(need))
 	}
 	st.saved = need
 }

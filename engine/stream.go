@@ -9,12 +9,13 @@ import (
 
 	"triggerd/internal/event"
 	"triggerd/internal/keyspace"
+	"triggerd/internal/store"
 	"triggerd/rules"
 	"triggerd/source"
 )
 
 // Standalone is the name of the stream of a server that stands alone.
-const Standalone = "standalone"
+const Standalone = store.Standalone
 
 // Stream is what one followed stream is made of.
 type Stream struct {
@@ -31,6 +32,7 @@ type Stream struct {
 type stream struct {
 	e      *Engine
 	name   string
+	spaces spaces
 	src    source.Source
 	addr   string
 	origin event.Origin
@@ -82,7 +84,7 @@ func (e *Engine) addStreams() error {
 			return fmt.Errorf("stream %q: a stream needs a name of its own", c.Name)
 		}
 		names[c.Name] = true
-		s := &stream{e: e, name: c.Name, src: c.Source, addr: c.Source.Status().Addr, changed: make(chan struct{}, 1)}
+		s := &stream{e: e, name: c.Name, spaces: spacesOf(c.Name), src: c.Source, addr: c.Source.Status().Addr, changed: make(chan struct{}, 1)}
 		s.had.Store(-1)
 		e.streams = append(e.streams, s)
 	}
@@ -98,7 +100,7 @@ func (s *stream) startAt() error {
 	if lost := e.store.LostTail(); lost != nil {
 		e.log.Error("the store has lost its newest part; what was in it is read again, if the server still has it", "err", lost)
 	}
-	saved, err := e.store.Checkpoint()
+	saved, err := e.store.Checkpoint(s.name)
 	if err != nil || saved == "" {
 		return err
 	}

@@ -301,21 +301,21 @@ func (t *timer) gather(ch *changes) {
 		return
 	}
 	t.m.Changes(
-		func(key, value []byte) { ch.add(store.Timers, putEntry, key, value) },
-		func(key []byte) { ch.add(store.Timers, deleteEntry, key, nil) },
+		func(key, value []byte) { ch.add(t.stream.spaces.timers, putEntry, key, value) },
+		func(key []byte) { ch.add(t.stream.spaces.timers, deleteEntry, key, nil) },
 	)
-	ch.add(stateSpace, putEntry, clockEntry, strconv.AppendInt(nil, t.clock.now(time.Now()).UnixMilli(), 10))
+	ch.add(t.stream.spaces.state, putEntry, clockEntry, strconv.AppendInt(nil, t.clock.now(time.Now()).UnixMilli(), 10))
 }
 
 // restore takes over what an earlier process has left.
 func (t *timer) restore(st *store.Store, ch *changes) error {
 	if t.m == nil {
-		ch.add(store.Timers, deleteFrom, nil, nil)
+		ch.add(t.stream.spaces.timers, deleteFrom, nil, nil)
 		return nil
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for entry, err := range st.Scan(store.Timers, nil, nil) {
+	for entry, err := range st.Scan(t.stream.spaces.timers, nil, nil) {
 		if err != nil {
 			return err
 		}

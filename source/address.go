@@ -30,7 +30,8 @@ type address struct {
 //	rediss://...?cacert=FILE&cert=FILE&key=FILE&sni=NAME     TLS, verified
 //	unix://[user[:password]@]/path/to.sock
 //
-// Errors never contain the password.
+// Errors never contain the password. Of the rest of the URL they have at most
+// the names of files.
 func CheckURL(raw string) error {
 	_, err := parseAddress(raw)
 	return err
@@ -83,7 +84,7 @@ func parseAddress(raw string) (*address, error) {
 	case "":
 		return nil, errors.New("source URL: no scheme (write redis://host:port, rediss:// for TLS, or unix:///path)")
 	default:
-		return nil, fmt.Errorf("source URL: unknown scheme %q (redis, rediss or unix)", u.Scheme)
+		return nil, errors.New("source URL: unknown scheme (redis, rediss or unix)") // it may be a password
 	}
 	a.text = u.Scheme + "://" + a.host
 	return a, a.options(u)
@@ -120,7 +121,7 @@ func (a *address) options(u *url.URL) error {
 	a.tls = &tls.Config{ServerName: u.Hostname(), MinVersion: tls.VersionTLS12}
 	for _, name := range slices.Sorted(maps.Keys(q)) {
 		if !slices.Contains([]string{"cacert", "cert", "key", "sni"}, name) {
-			return fmt.Errorf("source URL: unknown option %q (cacert, cert, key, sni)", name)
+			return errors.New("source URL: unknown option (cacert, cert, key, sni)") // it may be a part of a password
 		}
 	}
 	if sni := q.Get("sni"); sni != "" {

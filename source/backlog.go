@@ -78,6 +78,7 @@ func (w *backlogWatch) hangUp() {
 // look asks once, and reports whether to ask again.
 func (w *backlogWatch) look(ctx context.Context) (more bool) {
 	info, err := w.ask(ctx)
+	err = masked(w.s.cfg.Secrets, err)
 	if ctx.Err() != nil {
 		return false
 	}

@@ -3,7 +3,30 @@ package source
 import (
 	"fmt"
 	"strings"
+
+	"triggerd/internal/secret"
 )
+
+// masked returns err with secrets masked in its text, whatever the server said
+// in it. What tells errors apart works as before.
+func masked(m *secret.Masker, err error) error {
+	if err == nil {
+		return nil
+	}
+	text := err.Error()
+	if shown := m.Mask(text); shown != text {
+		return &maskedError{shown, err}
+	}
+	return err
+}
+
+type maskedError struct {
+	shown string
+	err   error
+}
+
+func (e *maskedError) Error() string { return e.shown }
+func (e *maskedError) Unwrap() error { return e.err }
 
 // ServerError is a server's refusal of a command of the handshake.
 type ServerError struct {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"triggerd/internal/resp"
+	"triggerd/internal/secret"
 	"triggerd/rdb"
 )
 
@@ -50,7 +51,8 @@ type Config struct {
 	MaxBackoff     time.Duration // default 15 s
 	MaxTransaction int           // bytes of memory for a transaction that is held until EXEC; default 256 MiB
 
-	Logger *slog.Logger // nil: none
+	Secrets *secret.Masker // what is masked in errors, beside the password of the URL; nil: nothing
+	Logger  *slog.Logger   // nil: none
 }
 
 func (c Config) withDefaults() Config {
@@ -93,9 +95,10 @@ type Replica struct {
 func NewReplica(cfg Config) (*Replica, error) {
 	addr, err := parseAddress(cfg.URL)
 	if err != nil {
-		return nil, err
+		return nil, masked(cfg.Secrets, err)
 	}
 	r := &Replica{cfg: cfg.withDefaults(), addr: addr}
+	r.cfg.Secrets = cfg.Secrets.With(addr.password)
 	switch r.cfg.Ack {
 	case AckNone, AckReceived, AckDurable:
 	default:
@@ -206,7 +209,7 @@ func (s *Replica) Records(ctx context.Context, from Position, c Consumer) iter.S
 		tries, stuck := 0, 0
 		for {
 			before := run.pos
-			err := run.attach(ctx)
+			err := masked(s.cfg.Secrets, run.attach(ctx))
 			if ctx.Err() != nil || errors.Is(err, errStop) {
 				return
 			}

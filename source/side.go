@@ -131,5 +131,5 @@ func (n *session) spoiled(keys int, parsed error) {
 		return
 	}
 	n.s.update(func(st *Status) { st.SnapshotErrors++ })
-	n.s.cfg.Logger.Error("snapshot cannot be read to its end, the rest of it is skipped; the stream goes on", "keys", keys, "err", parsed)
+	n.s.cfg.Logger.Error("snapshot cannot be read to its end, the rest of it is skipped; the stream goes on", "keys", keys, "err", masked(n.s.cfg.Secrets, parsed))
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 
@@ -29,7 +30,9 @@ It ends with 0 if there is no mistake (there may be warnings), and with 78 else.
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			set, err := engine.LoadRules(config, engine.ActionOptions{})
 			if err == nil {
-				err = source.CheckURL(sourceURL("", set))
+				if err = source.CheckURL(sourceURL("", set)); err != nil {
+					err = errors.New(set.Secrets.Mask(err.Error()))
+				}
 			}
 			if asJSON {
 				return checkJSON(cmd.OutOrStdout(), set, err)

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -90,7 +91,11 @@ func (c *client) send(ctx context.Context, method, path string, query url.Values
 		return nil, fmt.Errorf("--api %s: not a URL like %s", api, defaultAPI)
 	}
 	req.Header.Set("X-Triggerd", "1")
-	if token := cmp.Or(c.token, env("TRIGGERD_TOKEN", "")); token != "" {
+	token, err := c.validToken()
+	if err != nil {
+		return nil, badConfig(err)
+	}
+	if token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
 	resp, err := c.transport().Do(req)
@@ -102,6 +107,14 @@ func (c *client) send(ctx context.Context, method, path string, query url.Values
 	}
 	defer resp.Body.Close()
 	return nil, refusal(api, resp)
+}
+
+// validToken returns the token to show; "": none.
+func (c *client) validToken() (string, error) {
+	if c.token != "" {
+		return tokenOf("--token", c.token)
+	}
+	return tokenOf("TRIGGERD_TOKEN", os.Getenv("TRIGGERD_TOKEN"))
 }
 
 func (c *client) transport() *http.Client {

@@ -53,10 +53,14 @@ type exitError struct {
 func (e *exitError) Error() string { return fmt.Sprintf("exit %d: %v", e.code, e.err) }
 func (e *exitError) Unwrap() error { return e.err }
 
-// failed marks what went wrong while doing what was asked for.
+// failed marks what went wrong while doing what was asked for, unless it is
+// marked already.
 func failed(err error) error {
 	if err == nil {
 		return nil
+	}
+	if exit, ok := errors.AsType[*exitError](err); ok {
+		return exit
 	}
 	return &exitError{exitFailed, err}
 }

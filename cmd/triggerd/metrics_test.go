@@ -15,7 +15,7 @@ import (
 func TestMetricsHandler(t *testing.T) {
 	own := prometheus.NewGauge(prometheus.GaugeOpts{Name: "triggerd_own", Help: "Of the engine."})
 	w := httptest.NewRecorder()
-	metricsHandler(own).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	metricsHandler(newRegistry(own)).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	body := w.Body.String()
 	for _, want := range []string{"triggerd_own 0\n", `triggerd_build_info{goversion="go`, "process_start_time_seconds", "go_goroutines"} {
 		if !strings.Contains(body, want) {

@@ -109,7 +109,7 @@ func (o *runOptions) run(cmd *cobra.Command, _ []string) error {
 
 	src, err := source.NewReplica(source.Config{
 		URL: sourceURL(o.source, set), Ack: source.AckPolicy(set.Source.Ack), PsyncCommand: set.Source.PsyncCommand,
-		BacklogInterval: 10 * time.Second, Logger: log,
+		BacklogInterval: 10 * time.Second, Secrets: set.Secrets, Logger: log,
 	})
 	if err != nil {
 		return badConfig(err)
@@ -143,10 +143,32 @@ func (o *runOptions) newServer(set *rules.Set, e *engine.Engine, log *slog.Logge
 	if listen == "" || listen == "off" {
 		return nil, nil
 	}
-	return web.New(web.Config{
-		Listen: listen, Token: cmp.Or(os.Getenv("TRIGGERD_TOKEN"), set.HTTP.Token),
-		Daemon: e, Metrics: metricsHandler(e.Collector()), Version: versionString(), Pprof: o.pprof, Logger: log,
+	token, err := tokenOf("TRIGGERD_TOKEN", os.Getenv("TRIGGERD_TOKEN"))
+	if err != nil {
+		return nil, err
+	}
+	reg := newRegistry(e.Collector())
+	srv, err := web.New(web.Config{
+		Listen: listen, Token: cmp.Or(token, set.HTTP.Token),
+		Daemon: e, Metrics: metricsHandler(reg), Version: versionString(), Pprof: o.pprof, Logger: log,
 	})
+	if err != nil {
+		return nil, err
+	}
+	reg.MustRegister(srv.Collector())
+	return srv, nil
+}
+
+// tokenOf checks a token that is not of the rules file, "" for none, as if it
+// were; from says where it comes from.
+func tokenOf(from, token string) (string, error) {
+	if token == "" {
+		return "", nil
+	}
+	if err := rules.CheckToken(token); err != nil {
+		return "", fmt.Errorf("%s: %w", from, err)
+	}
+	return token, nil
 }
 
 // serve runs a server, if there is one, until the function that it returns is

@@ -3,6 +3,9 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -94,10 +97,23 @@ func printProblems(w io.Writer, r *store.Report) {
 }
 
 func summary(r *store.Report) string {
-	position := r.Checkpoint
-	if position == "" {
-		position = "the beginning"
+	return fmt.Sprintf("%s, %s, %s, resumes %s",
+		plural(r.Jobs, "pending firing"), plural(r.DeadLetters, "dead letter"), plural(r.Settled, "settled firing"), positions(r.Checkpoints))
+}
+
+// positions says where each stream is resumed from, and names the streams if
+// there are others than the one of a single server.
+func positions(checkpoints map[string]string) string {
+	one, single := checkpoints[store.Standalone]
+	switch {
+	case len(checkpoints) == 0:
+		return "from the beginning"
+	case single && len(checkpoints) == 1:
+		return "from " + one
 	}
-	return fmt.Sprintf("%s, %s, %s, resumes from %s",
-		plural(r.Jobs, "pending firing"), plural(r.DeadLetters, "dead letter"), plural(r.Settled, "settled firing"), position)
+	var list []string
+	for _, stream := range slices.Sorted(maps.Keys(checkpoints)) {
+		list = append(list, fmt.Sprintf("%q from %s", stream, checkpoints[stream]))
+	}
+	return strings.Join(list, ", ")
 }

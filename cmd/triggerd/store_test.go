@@ -35,7 +35,7 @@ func TestStoreCommand(t *testing.T) {
 	for range 3 {
 		b.Enqueue(store.Job{Endpoint: "crm", ID: "id", Born: time.Now(), Payload: []byte("{}")})
 	}
-	b.SetCheckpoint("8d1f:851576/0")
+	b.SetCheckpoint(store.Standalone, "8d1f:851576/0")
 	if _, err := b.Commit(); err != nil {
 		t.Fatal(err)
 	}

@@ -14,26 +14,27 @@ import (
 // allowed names, for each package, the packages of this module that it may
 // import. What is not here may import none of them.
 var allowed = map[string][]string{
-	"cmd/triggerd":          {"internal/web", "internal/admin", "engine", "rules", "source", "rdb", "actions", "examples", "internal/event", "internal/glob", "internal/store", "internal/servers"},
-	"internal/web":          {"internal/admin"},
-	"internal/firing":       {"internal/event"},
-	"engine":                {"source", "rules", "actions", "internal/admin", "internal/firing", "internal/store", "internal/keyspace", "internal/event", "internal/timing", "internal/secret"},
-	"source":                {"rdb", "internal/resp", "internal/secret"},
-	"rules":                 {"internal/event", "internal/glob", "internal/timing", "internal/secret"},
-	"actions":               {"internal/event", "internal/firing", "internal/secret"},
-	"internal/keyspace":     {"rdb", "internal/event"},
-	"internal/redistest":    {"internal/servers"},
-	"actions/actionstest":   {"actions", "internal/event", "internal/firing"},
-	"internal/keyspace/gen": {"internal/servers"},
+	"cmd/triggerd":        {"internal/web", "internal/admin", "engine", "rules", "source", "rdb", "actions", "examples", "internal/event", "internal/glob", "internal/store", "internal/servers"},
+	"internal/web":        {"internal/admin"},
+	"internal/firing":     {"internal/event", "internal/wire"},
+	"engine":              {"source", "rules", "actions", "internal/admin", "internal/firing", "internal/store", "internal/keyspace", "internal/event", "internal/timing", "internal/secret"},
+	"source":              {"rdb", "internal/resp", "internal/secret"},
+	"rules":               {"internal/event", "internal/glob", "internal/timing", "internal/secret"},
+	"actions":             {"internal/event", "internal/firing", "internal/secret"},
+	"internal/keyspace":   {"rdb", "internal/event"},
+	"internal/redistest":  {"internal/servers"},
+	"actions/actionstest": {"actions", "internal/event", "internal/firing"},
+	"internal/event":      {"internal/wire"},
+	"internal/timing":     {"internal/wire"},
 
-	"examples": {}, "internal/admin": {}, "internal/archtest": {}, "internal/event": {}, "internal/glob": {}, "internal/resp": {}, "internal/secret": {}, "internal/servers": {}, "internal/store": {}, "internal/timing": {}, "rdb": {},
+	"examples": {}, "internal/admin": {}, "internal/archtest": {}, "internal/glob": {}, "internal/resp": {}, "internal/secret": {}, "internal/servers": {}, "internal/store": {}, "internal/wire": {}, "rdb": {},
 }
 
 // homes names the packages that may use a third-party module, tests apart.
 var homes = map[string][]string{
 	"github.com/cockroachdb/pebble/v2":    {"internal/store"},
 	"github.com/tidwall/btree":            {"internal/keyspace"},
-	"github.com/prometheus/client_golang": {"engine", "cmd/triggerd"},
+	"github.com/prometheus/client_golang": {"engine", "internal/web", "cmd/triggerd"},
 	"golang.org/x/oauth2":                 {"actions"},
 	"github.com/expr-lang/expr":           {"rules"},
 	"github.com/robfig/cron/v3":           {"rules"},

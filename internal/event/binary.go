@@ -6,8 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"time"
-	"unsafe"
+
+	"triggerd/internal/wire"
 )
 
 // The binary form of an event, in which it waits to be delivered. Texts are
@@ -42,32 +42,27 @@ func AppendBinary(dst []byte, e *Event) []byte {
 		flags |= flagArgs
 	}
 	dst = append(dst, binaryVersion, flags)
-	dst = putText(dst, e.Name)
-	dst = putText(dst, e.Origin)
-	dst = putText(dst, e.Cause)
+	dst = wire.AppendText(dst, e.Name)
+	dst = wire.AppendText(dst, e.Origin)
+	dst = wire.AppendText(dst, e.Cause)
 	dst = putInt(dst, e.DB)
-	dst = putText(dst, e.Key)
-	dst = putText(dst, e.Type)
-	dst = putText(dst, e.Command)
+	dst = wire.AppendText(dst, e.Key)
+	dst = wire.AppendText(dst, e.Type)
+	dst = wire.AppendText(dst, e.Command)
 	dst = putTexts(dst, e.Args)
-	dst = binary.AppendVarint(dst, e.Time.Unix())
-	dst = putInt(dst, e.Time.Nanosecond())
+	dst = wire.AppendTime(dst, e.Time)
 	dst = putInt(dst, e.Bytes)
-	dst = putText(dst, e.ReplID)
+	dst = wire.AppendText(dst, e.ReplID)
 	dst = binary.AppendVarint(dst, e.Offset)
 	dst = putInt(dst, e.Index)
-	dst = putText(dst, e.Tx.ID)
+	dst = wire.AppendText(dst, e.Tx.ID)
 	dst = putInt(dst, e.Tx.Index)
 	dst = putInt(dst, e.Tx.Size)
-	dst = putText(dst, e.Source)
+	dst = wire.AppendText(dst, e.Source)
 	dst = putTexts(dst, e.Changed)
 	dst = binary.AppendVarint(dst, e.TTL)
 	dst = putValue(dst, e.Before)
 	return putValue(dst, e.After)
-}
-
-func putText[T ~string | ~[]byte](dst []byte, s T) []byte {
-	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
 }
 
 func putInt(dst []byte, n int) []byte { return binary.AppendVarint(dst, int64(n)) }
@@ -75,16 +70,16 @@ func putInt(dst []byte, n int) []byte { return binary.AppendVarint(dst, int64(n)
 func putTexts[T ~string | ~[]byte](dst []byte, list []T) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(list)))
 	for _, s := range list {
-		dst = putText(dst, s)
+		dst = wire.AppendText(dst, s)
 	}
 	return dst
 }
 
 func putValue(dst []byte, v Value) []byte {
 	if v == nil {
-		return putText(dst, "")
+		return wire.AppendText(dst, "")
 	}
-	dst = putText(dst, v.Type())
+	dst = wire.AppendText(dst, v.Type())
 	if v.Type() == None.Type() {
 		return dst
 	}
@@ -95,7 +90,7 @@ func putValue(dst []byte, v Value) []byte {
 	dst = putInt(dst, cut)
 	dst = putInt(dst, v.Len())
 	if v.Type() == "string" {
-		return putText(dst, v.Bytes())
+		return wire.AppendText(dst, v.Bytes())
 	}
 	n := 0
 	for range v.All() {
@@ -103,8 +98,8 @@ func putValue(dst []byte, v Value) []byte {
 	}
 	dst = binary.AppendUvarint(dst, uint64(n))
 	for el := range v.All() {
-		dst = putText(dst, el.Name)
-		dst = putText(dst, el.Value)
+		dst = wire.AppendText(dst, el.Name)
+		dst = wire.AppendText(dst, el.Value)
 		dst = binary.BigEndian.AppendUint64(dst, math.Float64bits(el.Score))
 		dst = putTexts(dst, el.Fields)
 	}
@@ -121,21 +116,21 @@ func ParseBinary(b []byte) (*Event, error) {
 	if b[0] != binaryVersion {
 		return nil, fmt.Errorf("%w of this version: %d, want %d", errBinary, b[0], binaryVersion)
 	}
-	d := &binaryDecoder{rest: bytes.Clone(b[2:])}
+	d := binaryDecoder{wire.NewCursor(bytes.Clone(b[2:]))}
 	flags := b[1]
-	e := &Event{Name: d.str(), Origin: Origin(d.str()), Cause: Cause(d.str()), DB: d.int()}
-	e.Key = keep(d.text(), flags&flagKey != 0)
-	e.Type, e.Command = d.str(), d.str()
+	e := &Event{Name: d.SharedText(), Origin: Origin(d.SharedText()), Cause: Cause(d.SharedText()), DB: d.Int()}
+	e.Key = keep(d.Bytes(), flags&flagKey != 0)
+	e.Type, e.Command = d.SharedText(), d.SharedText()
 	e.Args = keep(d.texts(), flags&flagArgs != 0)
-	e.Time = time.Unix(d.varint(), d.varint())
-	e.Bytes, e.ReplID, e.Offset, e.Index = d.int(), d.str(), d.varint(), d.int()
-	e.Tx = Tx{ID: d.str(), Index: d.int(), Size: d.int()}
-	e.Source = d.str()
+	e.Time = d.Time()
+	e.Bytes, e.ReplID, e.Offset, e.Index = d.Int(), d.SharedText(), d.Varint(), d.Int()
+	e.Tx = Tx{ID: d.SharedText(), Index: d.Int(), Size: d.Int()}
+	e.Source = d.SharedText()
 	e.Changed = keep(d.texts(), flags&flagChanged != 0)
-	e.TTL = d.varint()
+	e.TTL = d.Varint()
 	e.Before, e.After = d.value(), d.value()
-	if d.bad || len(d.rest) > 0 {
-		return nil, errBinary
+	if err := d.End(); err != nil {
+		return nil, fmt.Errorf("%w: %w", errBinary, err)
 	}
 	return e, nil
 }
@@ -151,79 +146,32 @@ func keep[T any](list []T, there bool) []T {
 // binaryDecoder reads from bytes that are the event's own from then on: what
 // it returns are parts of them. No event is changed once it was made, so texts
 // may share them with byte slices.
-type binaryDecoder struct {
-	rest []byte
-	bad  bool
-}
-
-func (d *binaryDecoder) varint() int64 {
-	v, n := binary.Varint(d.rest)
-	return v * int64(d.skip(n))
-}
-
-func (d *binaryDecoder) int() int { return int(d.varint()) }
-
-// skip drops n bytes. It returns 1, or 0 if the input is wrong.
-func (d *binaryDecoder) skip(n int) int {
-	if d.bad || n <= 0 {
-		d.bad, d.rest = true, nil
-		return 0
-	}
-	d.rest = d.rest[n:]
-	return 1
-}
-
-// count reads a length of things that take at least size bytes each.
-func (d *binaryDecoder) count(size int) int {
-	v, n := binary.Uvarint(d.rest)
-	if d.skip(n) == 0 || v > uint64(len(d.rest)/size) {
-		d.bad, d.rest = true, nil
-		return 0
-	}
-	return int(v)
-}
-
-func (d *binaryDecoder) text() []byte {
-	n := d.count(1)
-	s := d.rest[:n:n]
-	d.rest = d.rest[n:]
-	return s
-}
-
-func (d *binaryDecoder) str() string {
-	s := d.text()
-	return unsafe.String(unsafe.SliceData(s), len(s))
-}
+type binaryDecoder struct{ wire.Cursor }
 
 func (d *binaryDecoder) texts() [][]byte {
-	list := make([][]byte, d.count(1))
+	list := make([][]byte, d.Count(1))
 	for i := range list {
-		list[i] = d.text()
+		list[i] = d.Bytes()
 	}
 	return list
 }
 
 func (d *binaryDecoder) value() Value {
-	typ := d.str()
+	typ := d.SharedText()
 	switch typ {
 	case "":
 		return nil
 	case None.Type():
 		return None
 	}
-	c := &copied{typ: typ, cut: d.int() != 0, size: d.int()}
+	c := &copied{typ: typ, cut: d.Int() != 0, size: d.Int()}
 	if typ == "string" {
-		c.text = d.text()
+		c.text = d.Bytes()
 		return c
 	}
-	for range d.count(11) {
-		el := Element{Name: d.str(), Value: d.str()}
-		if len(d.rest) < 8 {
-			d.bad = true
-			return nil
-		}
-		el.Score = math.Float64frombits(binary.BigEndian.Uint64(d.rest))
-		d.rest = d.rest[8:]
+	for range d.Count(11) {
+		el := Element{Name: d.SharedText(), Value: d.SharedText()}
+		el.Score = math.Float64frombits(d.Uint64())
 		for _, f := range d.texts() {
 			el.Fields = append(el.Fields, string(f))
 		}

@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"triggerd/internal/event"
+	"triggerd/internal/wire"
 )
 
 // The stored form of a firing is without its ID, which the store keeps beside it:
@@ -31,8 +31,8 @@ const (
 func AppendBinary(dst []byte, f *Firing) []byte {
 	dst = slices.Grow(dst, payloadSize(f))
 	dst = append(dst, payloadVersion)
-	dst = appendText(dst, f.Rule)
-	dst = appendText(dst, f.Action)
+	dst = wire.AppendText(dst, f.Rule)
+	dst = wire.AppendText(dst, f.Action)
 	dst = appendParams(dst, f.Params)
 	if !timed(&f.Timing) {
 		return event.AppendBinary(append(dst, 0), f.Event)
@@ -66,27 +66,27 @@ func timed(t *event.Timing) bool {
 }
 
 func appendTiming(dst []byte, t *event.Timing) []byte {
-	dst = appendText(dst, t.Status)
-	dst = appendText(dst, t.By)
+	dst = wire.AppendText(dst, t.Status)
+	dst = wire.AppendText(dst, t.By)
 	dst = binary.AppendVarint(dst, int64(t.Count))
-	dst = appendTime(dst, t.First)
-	dst = appendTime(dst, t.Last)
+	dst = wire.AppendTime(dst, t.First)
+	dst = wire.AppendTime(dst, t.Last)
 	dst = binary.AppendVarint(dst, int64(t.Suppressed))
 	dst = binary.AppendUvarint(dst, uint64(len(t.Batch)))
 	for i := range t.Batch {
 		it := &t.Batch[i]
-		dst = appendText(dst, it.ID)
+		dst = wire.AppendText(dst, it.ID)
 		dst = appendParams(dst, it.Params)
 		dst = appendEvent(dst, it.Event)
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(t.Summary)))
 	for i := range t.Summary {
 		l := &t.Summary[i]
-		dst = appendText(dst, l.Rule)
+		dst = wire.AppendText(dst, l.Rule)
 		dst = binary.AppendVarint(dst, int64(l.Count))
 		dst = binary.AppendVarint(dst, int64(l.Suppressed))
-		dst = appendTime(dst, l.First)
-		dst = appendTime(dst, l.Last)
+		dst = wire.AppendTime(dst, l.First)
+		dst = wire.AppendTime(dst, l.Last)
 		dst = appendParams(dst, l.Params)
 		if l.Event == nil {
 			dst = append(dst, 0)
@@ -97,21 +97,13 @@ func appendTiming(dst []byte, t *event.Timing) []byte {
 	return dst
 }
 
-func appendText(dst []byte, s string) []byte {
-	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
-}
-
 func appendParams(dst []byte, params map[string]string) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(params)))
 	for name, value := range params {
-		dst = appendText(dst, name)
-		dst = appendText(dst, value)
+		dst = wire.AppendText(dst, name)
+		dst = wire.AppendText(dst, value)
 	}
 	return dst
-}
-
-func appendTime(dst []byte, t time.Time) []byte {
-	return binary.AppendVarint(binary.AppendVarint(dst, t.Unix()), int64(t.Nanosecond()))
 }
 
 // appendEvent appends an event that is not the last thing: with its length,
@@ -134,116 +126,42 @@ func ParseBinary(id ID, b []byte) (*Firing, error) {
 	if len(b) == 0 || b[0] < 1 || b[0] > payloadVersion {
 		return nil, fmt.Errorf("%w of this version", errPayload)
 	}
-	d := &payloadDecoder{rest: b[1:]}
-	f := &Firing{ID: id, Rule: d.text(), Action: d.text(), Params: d.params()}
+	d := payloadDecoder{wire.NewCursor(b[1:])}
+	f := &Firing{ID: id, Rule: d.Text(), Action: d.Text(), Params: d.params()}
 	flags := byte(0)
 	if b[0] > 1 {
-		flags = d.byte()
+		flags = d.Byte()
 	}
 	if flags&payloadTiming != 0 {
 		d.timing(&f.Timing)
 	}
 	switch n := len(f.Batch); {
 	case flags&payloadLastEvent == 0:
-		f.Event = d.event(d.rest)
-	case n > 0 && len(d.rest) == 0:
+		f.Event = d.event(d.Rest())
+	case n > 0 && d.Len() == 0:
 		f.Event = f.Batch[n-1].Event
 	default:
-		d.fail()
+		d.Reject()
 	}
-	if d.err != nil {
-		return nil, fmt.Errorf("%w: %w", errPayload, d.err)
+	if err := d.Err(); err != nil {
+		return nil, fmt.Errorf("%w: %w", errPayload, err)
 	}
 	return f, nil
 }
 
-// payloadDecoder reads one thing after the other. After the first error all
-// that it reads is zero.
-type payloadDecoder struct {
-	rest []byte
-	err  error
-}
-
-var errCut = errors.New("it is cut short, or damaged")
-
-// skip drops n bytes, and reports whether there are so many and none was wrong.
-func (d *payloadDecoder) skip(n int) bool {
-	if d.err != nil || n <= 0 || n > len(d.rest) {
-		d.fail()
-		return false
-	}
-	d.rest = d.rest[n:]
-	return true
-}
-
-func (d *payloadDecoder) fail() {
-	if d.err == nil {
-		d.err = errCut
-	}
-	d.rest = nil
-}
-
-func (d *payloadDecoder) byte() (b byte) {
-	if len(d.rest) > 0 {
-		b = d.rest[0]
-	}
-	if !d.skip(1) {
-		return 0
-	}
-	return b
-}
-
-func (d *payloadDecoder) varint() int64 {
-	v, n := binary.Varint(d.rest)
-	if !d.skip(n) {
-		return 0
-	}
-	return v
-}
-
-func (d *payloadDecoder) int() int { return int(d.varint()) }
-
-// count reads how many things follow that take at least size bytes each.
-func (d *payloadDecoder) count(size int) int {
-	v, n := binary.Uvarint(d.rest)
-	if !d.skip(n) {
-		return 0
-	}
-	if v > uint64(len(d.rest)/size) {
-		d.fail()
-		return 0
-	}
-	return int(v)
-}
-
-func (d *payloadDecoder) bytes() []byte {
-	n := d.count(1)
-	b := d.rest[:n]
-	d.rest = d.rest[n:]
-	return b
-}
-
-func (d *payloadDecoder) text() string { return string(d.bytes()) }
-
-func (d *payloadDecoder) time() time.Time {
-	seconds, nanos := d.varint(), d.varint()
-	if d.err != nil || nanos < 0 || nanos >= int64(time.Second) {
-		d.fail()
-		return time.Time{}
-	}
-	return time.Unix(seconds, nanos)
-}
+// payloadDecoder reads the stored form.
+type payloadDecoder struct{ wire.Cursor }
 
 // params returns nil for none.
 func (d *payloadDecoder) params() map[string]string {
-	n := d.count(2)
+	n := d.Count(2)
 	if n == 0 {
 		return nil
 	}
 	params := make(map[string]string, min(n, 16)) // what is announced may not be there
 	for range n {
-		name, value := d.text(), d.text()
-		if d.err != nil {
+		name, value := d.Text(), d.Text()
+		if d.Err() != nil {
 			return nil
 		}
 		params[name] = value
@@ -252,32 +170,32 @@ func (d *payloadDecoder) params() map[string]string {
 }
 
 func (d *payloadDecoder) event(b []byte) *event.Event {
-	if d.err != nil {
+	if d.Err() != nil {
 		return nil
 	}
 	e, err := event.ParseBinary(b)
 	if err != nil {
-		d.err, d.rest = err, nil
+		d.Fail(err)
 	}
 	return e
 }
 
 func (d *payloadDecoder) timing(t *event.Timing) {
-	t.Status, t.By, t.Count = d.text(), d.text(), d.int()
-	t.First, t.Last, t.Suppressed = d.time(), d.time(), d.int()
-	for range d.count(minItem) {
-		it := event.Item{ID: d.text(), Params: d.params(), Event: d.event(d.bytes())}
-		if d.err != nil {
+	t.Status, t.By, t.Count = d.Text(), d.Text(), d.Int()
+	t.First, t.Last, t.Suppressed = d.Time(), d.Time(), d.Int()
+	for range d.Count(minItem) {
+		it := event.Item{ID: d.Text(), Params: d.params(), Event: d.event(d.Bytes())}
+		if d.Err() != nil {
 			return
 		}
 		t.Batch = append(t.Batch, it)
 	}
-	for range d.count(minLine) {
-		l := event.Line{Rule: d.text(), Count: d.int(), Suppressed: d.int(), First: d.time(), Last: d.time(), Params: d.params()}
-		if d.byte() != 0 {
-			l.Event = d.event(d.bytes())
+	for range d.Count(minLine) {
+		l := event.Line{Rule: d.Text(), Count: d.Int(), Suppressed: d.Int(), First: d.Time(), Last: d.Time(), Params: d.params()}
+		if d.Byte() != 0 {
+			l.Event = d.event(d.Bytes())
 		}
-		if d.err != nil {
+		if d.Err() != nil {
 			return
 		}
 		t.Summary = append(t.Summary, l)

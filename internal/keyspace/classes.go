@@ -12,75 +12,62 @@ type Classes struct {
 	Overwritten bool
 }
 
-// replaces tells how a command replaces a key's value: not at all, in place, or
-// by removing the old key first, which makes the key new too.
-func replaces(id ID) (overwrites, removes bool) {
-	switch id {
-	case cmdSet, cmdSetex, cmdPsetex, cmdGetset, cmdMset, cmdMsetex, cmdBitop, cmdSetnx, cmdMsetnx,
-		cmdSinterstore, cmdSunionstore, cmdSdiffstore, cmdSort, cmdZunionstore, cmdZinterstore, cmdZdiffstore, cmdZrangestore,
-		cmdGeosearchstore, cmdGeoradius, cmdGeoradiusbymember:
-		return true, false
-	case cmdRename, cmdRenamenx, cmdCopy, cmdRestore, cmdRestoreAsking:
-		return true, true
-	}
-	return false, false
-}
-
-// announce puts the events of the optional classes among those of the command:
-// before the first of their key, but a key that is renamed or moved is new
-// first of all, and one that was removed for it was overwritten last.
-func (mi *mirror) announce(m *maker, id ID) {
-	mi.plain = append(mi.plain[:0], m.dst[m.base:]...)
-	m.dst = m.dst[:m.base]
-	overwrites, removes := replaces(id)
-	moves := id == cmdRename || id == cmdRenamenx || id == cmdMove
+// addOptionalEvents puts the events of the optional classes among those of the
+// command: before the first of their key, but a key that is renamed or moved is
+// new first of all, and one that was removed for it was overwritten last.
+func (c *call) addOptionalEvents() {
+	classes, replaces := c.mi.classes, c.cmd.replaces
+	c.plain = append(c.plain[:0], c.events[c.base:]...)
+	c.events = c.events[:c.base]
 	add := func(ev event.Event, name string) {
 		ev.Name = name
-		m.dst = append(m.dst, ev)
+		c.events = append(c.events, ev)
 	}
-	changed := func(ev *event.Event, r *ref) {
-		if !mi.classes.Overwritten || !overwrites || r.existed != yes || ev.Name == "incrbyfloat" {
+	addOverwritten := func(ev *event.Event, k *operand) {
+		if !classes.Overwritten || replaces&overwrites == 0 || k.existed != yes || ev.Name == "incrbyfloat" {
 			return
 		}
 		add(*ev, "overwritten")
-		if r.kind != r.it.kind && r.kind != kindUnknown && r.it.kind != kindUnknown {
+		if k.kindWas != k.value.kind && k.kindWas != kindUnknown && k.value.kind != kindUnknown {
 			add(*ev, "type_changed")
 		}
 	}
-	fresh := func(ev *event.Event, r *ref) {
-		if mi.classes.New && (r.existed == no || removes && r.existed == yes) {
+	addNew := func(ev *event.Event, k *operand) {
+		if classes.New && (k.existed == no || replaces&removesFirst != 0 && k.existed == yes) {
 			add(*ev, "new")
 		}
 	}
 	at := 0
-	for i := range mi.plain {
-		if r := mi.refOf(&mi.plain[i], &at); moves && r != nil && r.it.exists == yes {
-			fresh(&mi.plain[i], r)
+	if replaces&moves != 0 {
+		for i := range c.plain {
+			if k := c.operandOf(&c.plain[i], &at); k != nil && k.value.exists == yes {
+				addNew(&c.plain[i], k)
+			}
 		}
 	}
-	for i := range mi.plain {
-		ev := &mi.plain[i]
-		r := mi.refOf(ev, &at)
-		first := r != nil && !r.told && r.it.exists == yes
+	for i := range c.plain {
+		ev := &c.plain[i]
+		k := c.operandOf(ev, &at)
+		first := k != nil && !k.optional && k.value.exists == yes
 		if first {
-			r.told = true
-			if !removes {
-				changed(ev, r)
+			k.optional = true
+			if replaces&removesFirst == 0 {
+				addOverwritten(ev, k)
 			}
-			if !moves {
-				fresh(ev, r)
+			if replaces&moves == 0 {
+				addNew(ev, k)
 			}
 		}
-		m.dst = append(m.dst, *ev)
-		if first && removes {
-			changed(ev, r)
+		c.events = append(c.events, *ev)
+		if first && replaces&removesFirst != 0 {
+			addOverwritten(ev, k)
 		}
 	}
-	for i := m.base; i < len(m.dst); i++ {
-		m.dst[i].Index = i - m.base
+	for i := c.base; i < len(c.events); i++ {
+		c.events[i].Index = i - c.base
 	}
 	const keep = 256
-	if clear(mi.plain); cap(mi.plain) > keep {
-		mi.plain = nil
+	if clear(c.plain); cap(c.plain) > keep {
+		c.plain = nil
 	}
 }

@@ -6,10 +6,10 @@ import "time"
 type clock struct {
 	ahead int64 // ms that are added to our time
 	wide  int64 // ms that the primary's may be further ahead
-	told  bool  // by SetClock
+	set   bool  // by SetClock
 
-	// What the stream shows, where nobody has told: at least so far ahead it
-	// was in the last and in the present window.
+	// What the stream shows, where SetClock was not called: at least so far ahead
+	// it was in the last and in the present window.
 	shown  [2]int64
 	window int64
 }
@@ -24,7 +24,7 @@ const (
 // Deadlines and the times of commands are compared by its clock then. It has to
 // be the server that expires the keys, not a replica that passes its stream on.
 func (in *Interpreter) SetClock(ahead, within time.Duration) {
-	in.clock = clock{ahead: ahead.Milliseconds(), wide: within.Milliseconds(), told: true}
+	in.clock = clock{ahead: ahead.Milliseconds(), wide: within.Milliseconds(), set: true}
 }
 
 // ClockAhead returns how far ahead of ours the primary's clock is taken to be:
@@ -36,18 +36,18 @@ func (in *Interpreter) ClockAhead() time.Duration {
 
 // at returns how far the primary's clock is ahead at now by ours.
 func (c *clock) at(now int64) int64 {
-	if !c.told && c.ahead > 0 && now/clockWindow > c.window+1 {
+	if !c.set && c.ahead > 0 && now/clockWindow > c.window+1 {
 		c.ahead = 0 // it was shown too long ago
 	}
 	return c.ahead
 }
 
-// see takes note of a time of the primary's that had come when a command was
-// sent, which arrived at now by our clock. Since the way takes time, and never
-// less than none, the primary's clock is ahead of ours by the difference at
-// least.
-func (c *clock) see(primary, now int64) {
-	if c.told {
+// observe takes account of a time of the primary's that had come when a command
+// was sent, which arrived at now by our clock. Since the way takes time, and
+// never less than none, the primary's clock is ahead of ours by the difference
+// at least.
+func (c *clock) observe(primary, now int64) {
+	if c.set {
 		return
 	}
 	switch window := now / clockWindow; {
@@ -61,17 +61,17 @@ func (c *clock) see(primary, now int64) {
 	c.ahead = max(c.shown[0], c.shown[1])
 }
 
-// seeClaim looks at XCLAIM, in whose form it is replicated that a group has read
-// entries: it says when, by the primary's clock. What a client says is not
-// taken by a server if it is later than that.
-func (c *clock) seeClaim(cmd *Command) {
+// observeClaim looks at XCLAIM, in whose form it is replicated that a group has
+// read entries: it says when, by the primary's clock. A server does not accept
+// of a client what is later than that.
+func (c *clock) observeClaim(cmd *Command) {
 	if cmd.Time.IsZero() {
 		return
 	}
 	for i := 5; i+1 < len(cmd.Args); i++ {
 		if is(cmd.Args[i], "TIME") {
 			if at, ok := int64Of(cmd.Args[i+1]); ok && at > 0 {
-				c.see(at, cmd.Time.UnixMilli())
+				c.observe(at, cmd.Time.UnixMilli())
 			}
 			return
 		}

@@ -1,74 +1,147 @@
 package keyspace
 
-import "bytes"
+import (
+	"bytes"
+	"slices"
+	"strings"
+)
 
-// ID names a command or subcommand of the table. The zero ID is no command.
-type ID uint16
+// command is all that the package knows of one command of the servers. Each
+// command and subcommand has one entry, in the file of the type of key that it
+// is for. TestEntries holds name, arity, acl and keys against what the servers
+// themselves say.
+type command struct {
+	name  string // upper case; "XGROUP CREATE" for a subcommand
+	arity int    // how many words it has, its own name among them; negative: at least so many
+	acl   string // the server's ACL categories, sorted: "@string @write"
 
-// String returns the command's name in upper case, "XGROUP CREATE" for a
-// subcommand; "" for what is not an ID of the table.
-func (id ID) String() string {
-	if id >= numIDs {
-		return ""
-	}
-	return commands[id].name
+	// keys says which arguments are keys. Where that does not suffice findKeys
+	// finds them; a zero range is none.
+	keys     []keySpec
+	findKeys func(keys []keySpec, args [][]byte) [maxRanges]keyRange
+
+	// events are those that the command alone tells of.
+	events announcement
+	// apply does to the mirrored keys what the command did, after its events
+	// were made. nil: what it did is not known, if it has events.
+	apply func(*call)
+	// follow takes the place of both where the mirrored keys decide which events
+	// there are: it makes them too. It is called if a key is mirrored that the
+	// command names.
+	follow func(*call)
+
+	replaces   replacing // what becomes of a value that was there
+	everywhere bool      // it reaches keys that its arguments do not place in the selected database
+	anyLength  bool      // apply understands too few arguments too
+	tellsTime  bool      // it carries the time of the primary's clock
+	instead    string    // what to write in a rule, since the command is not replicated under its name
+
+	// Set by newTable.
+	words     int    // the fewest that it has
+	container bool   // it has subcommands
+	ownEvent  string // the event that is named after it: "vadd", "cluster-flushslot"
 }
 
-// maxName is the longest name that Lookup can find.
+// replacing says how a command replaces the value of a key. It decides about
+// the events of Classes.
+type replacing uint8
+
+const (
+	overwrites   replacing = 1 << iota // the new value takes the place of the old one
+	removesFirst                       // the old key is removed first, so that the key is new too
+	moves                              // the key comes from elsewhere, and is new first of all
+)
+
+// The places of keys that several commands have.
+var (
+	firstKey             = []keySpec{{begin: 1}}
+	secondKey            = []keySpec{{begin: 2}}
+	twoKeys              = []keySpec{{begin: 1}, {begin: 2}}
+	allKeys              = []keySpec{{begin: 1, last: -1}}
+	keyAndSources        = []keySpec{{begin: 1}, {begin: 2, last: -1}}
+	allButLast           = []keySpec{{begin: 1, last: -2}}
+	countedKeys          = []keySpec{{begin: 1, keynum: true, firstAt: 1}}
+	laterCountedKeys     = []keySpec{{begin: 2, keynum: true, firstAt: 1}}
+	keyAndCountedSources = []keySpec{{begin: 1}, {begin: 2, keynum: true, firstAt: 1}}
+)
+
+// commands are the entries of all files, sorted by name.
+var commands = newTable(
+	stringCommands, bitmapCommands, hyperLogLogCommands, listCommands, setCommands, hashCommands, zsetCommands, geoCommands,
+	streamCommands, vectorCommands, genericCommands, sortCommands, scriptCommands, serverCommands,
+)
+
+// unknownCommand stands for each command that has no entry, most likely a
+// module's. Its first argument counts as its key.
+var unknownCommand = &command{keys: firstKey, events: made((*call).unknownEvents)}
+
+// newTable joins the entries of several files.
+func newTable(files ...[]command) []*command {
+	var all []*command
+	for _, entries := range files {
+		for i := range entries {
+			c := &entries[i]
+			c.words = max(c.arity, -c.arity)
+			c.ownEvent = strings.ReplaceAll(strings.ToLower(c.name), " ", "-")
+			all = append(all, c)
+		}
+	}
+	slices.SortFunc(all, func(a, b *command) int { return strings.Compare(a.name, b.name) })
+	for i, c := range all[1:] { // a subcommand follows its container or another subcommand
+		if name, _, sub := strings.Cut(c.name, " "); sub {
+			if before := all[i]; before.name == name {
+				before.container = true
+			}
+		}
+	}
+	return all
+}
+
+// maxName is the longest name of a command that can be found.
 const maxName = 32
 
-// command is what the table knows of a command.
-type command struct {
-	name      string
-	classes   uint64 // bits of classNames
-	write     bool   // the server's own flag
-	container bool   // has subcommands
-	keys      []keySpec
-}
-
-var byName = func() map[string]ID {
-	m := make(map[string]ID, numIDs)
-	for id := ID(1); id < numIDs; id++ {
-		m[commands[id].name] = id
+var commandsByName = func() map[string]*command {
+	m := make(map[string]*command, len(commands))
+	for _, c := range commands {
+		m[c.name] = c
 	}
 	return m
 }()
 
-// Lookup finds a command by its name in any case, a subcommand by both names
-// with a space between. It does not allocate.
-func Lookup(name []byte) (id ID, ok bool) {
+// commandNamed finds a command by its name in any case, a subcommand by both
+// names with a space between; nil if there is none. It does not allocate.
+func commandNamed(name []byte) *command {
 	if len(name) > maxName {
-		return 0, false
+		return nil
 	}
 	var buf [maxName]byte
 	for i, c := range name {
 		buf[i] = upper(c)
 	}
-	id, ok = byName[string(buf[:len(name)])]
-	return id, ok
+	return commandsByName[string(buf[:len(name)])]
 }
 
-// lookupArgs finds the command that args are, the subcommand if it has one.
-// It returns 0 for a command that the table does not know.
-func lookupArgs(args [][]byte) ID {
+// commandOf finds the command that args are, the subcommand if it has one, and
+// else unknownCommand.
+func commandOf(args [][]byte) *command {
 	if bytes.IndexByte(args[0], ' ') >= 0 {
-		return 0 // no server has such a name, only our table: "XGROUP CREATE"
+		return unknownCommand // no server has such a name, only our table: "XGROUP CREATE"
 	}
-	id, _ := Lookup(args[0])
-	if !commands[id].container {
-		return id
+	c := commandNamed(args[0])
+	if c == nil {
+		return unknownCommand
 	}
-	if len(args) < 2 || len(args[0])+1+len(args[1]) > maxName {
-		return id
+	if !c.container || len(args) < 2 || len(args[0])+1+len(args[1]) > maxName {
+		return c
 	}
 	var buf [maxName]byte
 	n := copy(buf[:], args[0])
 	buf[n] = ' '
 	n += 1 + copy(buf[n+1:], args[1])
-	if sub, ok := Lookup(buf[:n]); ok {
+	if sub := commandNamed(buf[:n]); sub != nil {
 		return sub
 	}
-	return id
+	return c
 }
 
 func upper(c byte) byte {

@@ -3,54 +3,29 @@ package keyspace
 import (
 	"bytes"
 	"cmp"
-	"maps"
 	"slices"
 
 	"triggerd/internal/event"
 )
 
-// same reports whether two states of a key are the same, as far as both are
-// known: what is not known is no difference.
-func same(a, b *item) bool {
-	if a.exists != b.exists || a.timed && b.timed && a.expireAt != b.expireAt ||
-		a.kind != b.kind && a.kind != kindUnknown && b.kind != kindUnknown {
+// sameState reports whether two states of a key are the same, as far as both
+// are known: what is not known is no difference.
+func sameState(a, b *keyState) bool {
+	v, w := &a.value, &b.value
+	if v.exists != w.exists || a.expiry.known && b.expiry.known && a.expiry.at != b.expiry.at ||
+		v.kind != w.kind && v.kind != kindUnknown && w.kind != kindUnknown {
 		return false
 	}
-	if !a.known || !b.known || a.kind != b.kind {
+	if !v.known || !w.known || v.kind != w.kind {
 		return true
 	}
-	if a.kind == kindString {
-		return a.texts != b.texts || bytes.Equal(a.text, b.text) || sameHLL(a.text, b.text)
+	if v.kind == kindString {
+		return v.texts != w.texts || bytes.Equal(v.text, w.text) || sameHLL(v.text, w.text)
 	}
-	return sameCollection(a.obj, b.obj)
-}
-
-func sameCollection(a, b collection) bool {
-	if a == nil || b == nil {
-		return a == b
+	if v.elements == nil || w.elements == nil {
+		return v.elements == w.elements
 	}
-	if a.len() != b.len() {
-		return false
-	}
-	switch a := a.(type) {
-	case *list:
-		for i := range a.n {
-			if a.at(i) != b.(*list).at(i) {
-				return false
-			}
-		}
-	case *set:
-		return maps.Equal(a.members, b.(*set).members)
-	case *hash:
-		return maps.Equal(a.fields, b.(*hash).fields) && maps.Equal(a.expires, b.(*hash).expires)
-	case *zset:
-		return maps.Equal(a.scores, b.(*zset).scores)
-	case *stream:
-		return slices.EqualFunc(a.entries, b.(*stream).entries, func(a, b *entry) bool {
-			return a.id == b.id && slices.Equal(a.fields, b.fields)
-		})
-	}
-	return true
+	return v.elements.len() == w.elements.len() && v.elements.equal(w.elements)
 }
 
 // sortEvents puts events that came from a map in an order: by database and

@@ -26,7 +26,7 @@ import (
 
 // The environment of TestDifferential.
 const (
-	envSeed     = "TRIGGERD_DIFF_SEED"     // replays a run; default: of the clock
+	envSeed     = "TRIGGERD_DIFF_SEED"     // replays a run; default: see seedOf
 	envCommands = "TRIGGERD_DIFF_COMMANDS" // a server; default 6000
 	envScript   = "TRIGGERD_DIFF_SCRIPT"   // files of commands (a glob), see readScript, in place of those of testdata
 )
@@ -36,13 +36,7 @@ const (
 // but for what exempt names; each event's value before is the one after the
 // last; and in the end each mirrored value and deadline is the server's own.
 func TestDifferential(t *testing.T) {
-	seed := uint64(time.Now().UnixNano())
-	if s := os.Getenv(envSeed); s != "" {
-		var err error
-		if seed, err = strconv.ParseUint(s, 10, 64); err != nil {
-			t.Fatal(err)
-		}
-	}
+	seed := seedOf(t)
 	total := 6000
 	if s := os.Getenv(envCommands); s != "" {
 		var err error
@@ -65,6 +59,23 @@ func TestDifferential(t *testing.T) {
 		}
 		d.finish()
 	})
+}
+
+// seedOf returns the seed of a test that runs at random: that of the environment,
+// with CI set always the same one, and else one of the clock.
+func seedOf(t *testing.T) uint64 {
+	t.Helper()
+	if s := os.Getenv(envSeed); s != "" {
+		seed, err := strconv.ParseUint(s, 10, 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return seed
+	}
+	if os.Getenv("CI") != "" {
+		return 1
+	}
+	return uint64(time.Now().UnixNano())
 }
 
 // TestScripts does the same with the commands of files.

@@ -15,10 +15,10 @@ import (
 //	k ID(4) 1 SHA-256        the same for a long key, which is in the header
 //	v ID(8) number(4)        part of a long value: kind of part, ops
 const (
-	kindWhole    = 'a'
-	kindDatabase = 'd'
-	kindKey      = 'k'
-	kindValue    = 'v'
+	entryMirror   = 'a'
+	entryDatabase = 'd'
+	entryKey      = 'k'
+	entryValue    = 'v'
 )
 
 // entryVersion is that of all of them.
@@ -31,7 +31,7 @@ const (
 	wholeUnsure              // hll-sparse-max-bytes is not known
 )
 
-var wholeEntry = []byte{kindWhole}
+var mirrorEntry = []byte{entryMirror}
 
 // longKey is from which length on the entry of a key is named by its hash.
 const longKey = 1 << 10
@@ -59,7 +59,7 @@ const (
 	headerForm   = 5 // bit
 )
 
-// appendWhole appends the value of wholeEntry.
+// appendWhole appends the value of mirrorEntry.
 func (mi *mirror) appendWhole(dst []byte) []byte {
 	var flags byte
 	if mi.flushed {
@@ -79,7 +79,7 @@ func appendNumber(dst []byte, kind byte, n uint32) []byte {
 }
 
 // appendDatabase appends what the entries of a database's keys begin with.
-func appendDatabase(dst []byte, id uint32) []byte { return appendNumber(dst, kindKey, id) }
+func appendDatabase(dst []byte, id uint32) []byte { return appendNumber(dst, entryKey, id) }
 
 func appendKeyEntry(dst []byte, id uint32, key []byte) []byte {
 	dst = appendDatabase(dst, id)
@@ -92,11 +92,11 @@ func appendKeyEntry(dst []byte, id uint32, key []byte) []byte {
 
 // appendValueEntries appends what the entries of a long value begin with.
 func appendValueEntries(dst []byte, id uint64) []byte {
-	return binary.BigEndian.AppendUint64(append(dst, kindValue), id)
+	return binary.BigEndian.AppendUint64(append(dst, entryValue), id)
 }
 
 // appendNext appends the key of the next entry of a long value.
-func (s *saved) appendNext(dst []byte) []byte {
+func (s *longValue) appendNext(dst []byte) []byte {
 	dst = binary.BigEndian.AppendUint32(appendValueEntries(dst, s.id), s.next)
 	s.next++
 	return dst
@@ -113,19 +113,19 @@ func (d *database) appendCover(dst []byte) []byte {
 }
 
 // appendHeader appends what an entry of a key begins with.
-func appendHeader(dst []byte, key []byte, it *item, form byte) []byte {
-	flags := byte(it.exists) | form<<headerForm
+func appendHeader(dst []byte, key []byte, s *keyState, form byte) []byte {
+	flags := byte(s.value.exists) | form<<headerForm
 	for _, f := range [...]struct {
 		set bool
 		bit byte
-	}{{it.known, headerKnown}, {it.texts, headerTexts}, {it.timed, headerTimed}} {
+	}{{s.value.known, headerKnown}, {s.value.texts, headerTexts}, {s.expiry.known, headerTimed}} {
 		if f.set {
 			flags |= f.bit
 		}
 	}
-	dst = append(dst, flags, byte(it.kind))
-	dst = binary.AppendVarint(dst, it.expireAt)
-	dst = binary.AppendVarint(dst, it.fired)
+	dst = append(dst, flags, byte(s.value.kind))
+	dst = binary.AppendVarint(dst, s.expiry.at)
+	dst = binary.AppendVarint(dst, s.expiry.announced)
 	if len(key) >= longKey {
 		if len(key) > maxSaved-longKey {
 			key = nil // no store takes it; Restore says so
@@ -134,29 +134,29 @@ func appendHeader(dst []byte, key []byte, it *item, form byte) []byte {
 		dst = append(dst, key...)
 	}
 	if form == formEntries {
-		dst = binary.AppendUvarint(dst, it.saved.id)
+		dst = binary.AppendUvarint(dst, s.marks.long.id)
 	}
 	return dst
 }
 
-// readHeader reads a header into it and returns its key, which is that of the
+// readHeader reads a header into s and returns its key, which is that of the
 // entry, or a sub-slice of value, and what follows.
-func readHeader(entry, value []byte, it *item) (key, rest []byte, form byte, ok bool) {
+func readHeader(entry, value []byte, s *keyState) (key, rest []byte, form byte, ok bool) {
 	if len(entry) < 1 || len(value) < 2 {
 		return nil, nil, 0, false
 	}
 	flags, k := value[0], kind(value[1])
-	it.exists, it.kind, form = tri(flags&headerExists), k, flags>>headerForm
-	it.known, it.texts, it.timed = flags&headerKnown != 0, flags&headerTexts != 0, flags&headerTimed != 0
+	s.value.exists, s.value.kind, form = tri(flags&headerExists), k, flags>>headerForm
+	s.value.known, s.value.texts, s.expiry.known = flags&headerKnown != 0, flags&headerTexts != 0, flags&headerTimed != 0
 	rest = value[2:]
-	for _, n := range []*int64{&it.expireAt, &it.fired} {
+	for _, n := range []*int64{&s.expiry.at, &s.expiry.announced} {
 		v, size := binary.Varint(rest)
 		if size <= 0 {
 			return nil, nil, 0, false
 		}
 		*n, rest = v, rest[size:]
 	}
-	ok = it.exists <= yes && int(k) < len(kindNames) && form <= formTooLong
+	ok = s.value.exists <= yes && int(k) < len(kindNames) && form <= formTooLong
 	key = entry[1:]
 	switch {
 	case entry[0] == 1:

@@ -10,6 +10,14 @@ import (
 // KeptNames is the number of names of unknown commands that are kept.
 func (in *Interpreter) KeptNames() int { return len(in.unknown) }
 
+// CommandNamed returns the name of the entry that a command's name finds.
+func CommandNamed(name []byte) (string, bool) {
+	if c := commandNamed(name); c != nil {
+		return c.name, true
+	}
+	return "", false
+}
+
 // Mirrored is one key of the mirror.
 type Mirrored struct {
 	DB       int
@@ -28,22 +36,23 @@ type Mirrored struct {
 func (in *Interpreter) Mirror() []Mirrored {
 	var all []Mirrored
 	for db, d := range in.mirror.dbs {
-		for key, it := range d.items {
-			k := Mirrored{DB: db, Key: key, Type: it.kind.String(), There: it.exists == yes, Sure: it.exists != maybe, ExpireAt: it.expireAt}
-			k.Value = it.view(&view{}, nil)
-			k.Texts = it.texts
-			if !it.texts && it.known && it.obj != nil {
-				kept := *it
+		for key, s := range d.keys {
+			v := s.value
+			k := Mirrored{DB: db, Key: key, Type: v.kind.String(), There: v.exists == yes, Sure: v.exists != maybe, ExpireAt: s.expiry.at}
+			k.Value = v.view(&view{}, nil)
+			k.Texts = v.texts
+			if !v.texts && v.known && v.elements != nil {
+				kept := v
 				kept.texts = true
 				k.Elements = fmt.Sprint(elementsOf(kept.view(&view{}, nil)))
 			}
-			if s, ok := it.obj.(*stream); ok {
+			if s, ok := v.elements.(*stream); ok {
 				k.Elements += fmt.Sprint(s.groups)
 			}
-			if !it.timed {
+			if !s.expiry.known {
 				k.ExpireAt = -1
 			}
-			if h, ok := it.obj.(*hash); ok {
+			if h, ok := v.elements.(*hash); ok {
 				k.Fields = h.expires
 			}
 			all = append(all, k)
@@ -66,14 +75,14 @@ func elementsOf(v event.Value) (names []string) {
 // number of its keys; Stats has them as they were kept.
 func (in *Interpreter) Recount() (size, keys int64) {
 	for _, d := range in.mirror.dbs {
-		for key, it := range d.items {
+		for key, s := range d.keys {
 			keys++
-			size += int64(keyCost + len(key) + cap(it.text))
-			if it.onTime {
+			size += int64(keyCost + len(key) + cap(s.value.text))
+			if s.expiry.onTime {
 				size += int64(turnCost + len(key))
 			}
-			if it.obj != nil {
-				size += int64(recounted(it.obj).bytes())
+			if s.value.elements != nil {
+				size += int64(recounted(s.value.elements).bytes())
 			}
 		}
 	}
@@ -85,7 +94,7 @@ func recounted(c collection) collection {
 	var u undo
 	switch c := c.(type) {
 	case *list:
-		return newList(c.all())
+		return listOf(c.all())
 	case *set:
 		s := newSet()
 		for m := range c.members {
@@ -111,14 +120,14 @@ func recounted(c collection) collection {
 	case *stream:
 		s := newStream()
 		for _, e := range c.entries {
-			if !s.add(&u, e) {
+			if !s.append(&u, e) {
 				panic("entries are not in order")
 			}
 		}
 		for g, consumers := range c.groups {
-			s.group(&u, g)
+			s.addGroup(&u, g)
 			for name := range consumers {
-				s.consumer(&u, g, name)
+				s.addConsumer(&u, g, name)
 			}
 		}
 		return s

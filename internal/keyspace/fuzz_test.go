@@ -15,15 +15,15 @@ func FuzzCommand(f *testing.F) {
 	for _, line := range slices.Concat(recordedStreams(f), written) {
 		name, rest, _ := strings.Cut(line, " ")
 		f.Add(uint16(0), []byte(name+"\n"+strings.ReplaceAll(rest, " ", "\n")), false)
-		if id, ok := Lookup([]byte(name)); ok {
-			f.Add(uint16(id), []byte(strings.ReplaceAll(rest, " ", "\n")), true)
+		if id := slices.Index(commands, commandNamed([]byte(name))); id >= 0 {
+			f.Add(uint16(id+1), []byte(strings.ReplaceAll(rest, " ", "\n")), true)
 		}
 	}
 	names := EventNames()
 	f.Fuzz(func(t *testing.T, id uint16, data []byte, valkey bool) {
 		args := bytes.Split(data, []byte("\n"))
 		if id > 0 { // else data brings its own name
-			args = append(bytes.Split([]byte((ID(id)%numIDs).String()), []byte(" ")), args...)
+			args = append(bytes.Split([]byte(commands[int(id-1)%len(commands)].name), []byte(" ")), args...)
 		}
 		config := Config{}
 		if valkey {
@@ -34,7 +34,7 @@ func FuzzCommand(f *testing.F) {
 		if len(events) > 2*len(args) {
 			t.Fatalf("%d events of %d arguments", len(events), len(args))
 		}
-		known := lookupArgs(args)
+		known := commandOf(args)
 		keys := keysOf(known, args)
 		for i, ev := range events {
 			if ev.Index != i || ev.Name == "" || ev.Command == "" || ev.Origin != event.FromStream {
@@ -43,13 +43,13 @@ func FuzzCommand(f *testing.F) {
 			if ev.Key != nil && !isArg(args, ev.Key) {
 				t.Fatalf("key %q of %q is no argument", ev.Key, args)
 			}
-			if known == 0 {
+			if known == unknownCommand {
 				continue
 			}
 			if ev.Key != nil && !isArg(keys, ev.Key) {
 				t.Fatalf("key %q of %q is not among its keys %q", ev.Key, args, keys)
 			}
-			if !slices.Contains(names, ev.Name) && insteadUse[known] == "" {
+			if !slices.Contains(names, ev.Name) && known.instead == "" {
 				t.Fatalf("event %q of %q is not in EventNames", ev.Name, args)
 			}
 		}

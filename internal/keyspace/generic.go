@@ -6,277 +6,313 @@ import (
 	"triggerd/internal/event"
 )
 
-// trackKeys does what commands do to keys of any type.
-func (mi *mirror) trackKeys(in *Interpreter, m *maker, id ID, p plan) bool {
-	switch id {
-	case cmdDel, cmdUnlink:
-		mi.del(m)
-	case cmdDelex, cmdDelifeq, cmdGetdel:
-		in.stateless(m, id, p)
-		mi.open(m.c.DB, m.args[1]).remove()
-	case cmdExpire, cmdExpireat, cmdPexpire, cmdPexpireat:
-		in.stateless(m, id, p)
-		unit := map[ID]string{cmdExpire: "EX", cmdExpireat: "EXAT", cmdPexpire: "PX", cmdPexpireat: "PXAT"}[id]
-		r := mi.open(m.c.DB, m.args[1])
-		mi.there(r)
-		r.setDeadline(mi.deadlineOf([]byte(unit), m.args[2]))
-	case cmdPersist:
-		in.stateless(m, id, p)
-		r := mi.open(m.c.DB, m.args[1])
-		mi.there(r)
-		r.setDeadline(0, true)
-	case cmdRename, cmdRenamenx:
-		in.stateless(m, id, p)
-		mi.rename(mi.open(m.c.DB, m.args[1]), mi.open(m.c.DB, m.args[2]))
-	case cmdMove:
-		in.stateless(m, id, p)
-		if db, ok := parseInt(m.args[2]); ok {
-			mi.rename(mi.open(m.c.DB, m.args[1]), mi.open(db, m.args[1]))
-		}
-	case cmdCopy:
-		in.stateless(m, id, p)
-		mi.copy(m)
-	case cmdRestore, cmdRestoreAsking:
-		in.stateless(m, id, p)
-		mi.restore(m)
-	case cmdSort:
-		mi.sort(in, m, id, p)
-	case cmdSwapdb:
-		in.stateless(m, id, p)
-		a, ok1 := parseInt(m.args[1])
-		b, ok2 := parseInt(m.args[2])
-		if ok1 && ok2 {
-			mi.swap(a, b)
-		}
-	case cmdFlushdb:
-		in.stateless(m, id, p)
-		mi.flush(m.c.DB)
-	case cmdFlushall:
-		in.stateless(m, id, p)
-		for db := range mi.dbs {
-			mi.flush(db)
-		}
-		mi.flushed = true
-	case cmdTrimslots, cmdClusterFlushslot:
-		in.stateless(m, id, p)
-		mi.trimSlots(m, id)
-	default:
-		return false
-	}
-	return true
+// The commands of keys of any type, and of databases.
+var genericCommands = []command{
+	{name: "ASKING", arity: 1, acl: "@connection @fast @keyspace"},
+	{name: "COPY", arity: -3, acl: "@keyspace @slow @write", keys: twoKeys,
+		events: made((*call).copyEvents, "copy_to"), apply: (*call).copy, replaces: overwrites | removesFirst, everywhere: true},
+	{name: "DBSIZE", arity: 1, acl: "@fast @keyspace @read"},
+	{name: "DEL", arity: -2, acl: "@keyspace @slow @write", keys: allKeys,
+		events: made((*call).delEvents, "del", "expired"), follow: (*call).del},
+	{name: "DUMP", arity: 2, acl: "@keyspace @read @slow", keys: firstKey},
+	{name: "EXISTS", arity: -2, acl: "@fast @keyspace @read", keys: allKeys},
+	{name: "EXPIRE", arity: -3, acl: "@fast @keyspace @write", keys: firstKey,
+		events: onKey("expire", ""), apply: (*call).expire, instead: insteadExpire},
+	{name: "EXPIREAT", arity: -3, acl: "@fast @keyspace @write", keys: firstKey,
+		events: onKey("expire", ""), apply: (*call).expireat, instead: insteadExpire},
+	{name: "EXPIRETIME", arity: 2, acl: "@fast @keyspace @read", keys: firstKey},
+	{name: "FLUSHALL", arity: -1, acl: "@dangerous @keyspace @slow @write",
+		events: keyless("flushall"), apply: (*call).flushall, everywhere: true},
+	{name: "FLUSHDB", arity: -1, acl: "@dangerous @keyspace @slow @write",
+		events: keyless("flushdb"), apply: (*call).flushdb, everywhere: true},
+	{name: "KEYS", arity: 2, acl: "@dangerous @keyspace @read @slow"},
+	{name: "MIGRATE", arity: -6, acl: "@dangerous @keyspace @slow @write", keys: []keySpec{{begin: 3}, {keyword: "KEYS", begin: -2, last: -1}},
+		events: ownName, findKeys: migrateKeys, instead: insteadDel},
+	{name: "MOVE", arity: 3, acl: "@fast @keyspace @write", keys: firstKey,
+		events: made((*call).moveEvents, "move_from", "move_to"), apply: (*call).move, replaces: moves, everywhere: true},
+	{name: "OBJECT", arity: -2, acl: "@keyspace @read @slow"},
+	{name: "OBJECT ENCODING", arity: 3, acl: "@keyspace @read @slow", keys: secondKey},
+	{name: "OBJECT FREQ", arity: 3, acl: "@keyspace @read @slow", keys: secondKey},
+	{name: "OBJECT HELP", arity: 2, acl: "@keyspace @slow"},
+	{name: "OBJECT IDLETIME", arity: 3, acl: "@keyspace @read @slow", keys: secondKey},
+	{name: "OBJECT REFCOUNT", arity: 3, acl: "@keyspace @read @slow", keys: secondKey},
+	{name: "PERSIST", arity: 2, acl: "@fast @keyspace @write", keys: firstKey,
+		events: onKey("persist", ""), apply: (*call).persist},
+	{name: "PEXPIRE", arity: -3, acl: "@fast @keyspace @write", keys: firstKey,
+		events: onKey("expire", ""), apply: (*call).pexpire, instead: insteadExpire},
+	{name: "PEXPIREAT", arity: -3, acl: "@fast @keyspace @write", keys: firstKey,
+		events: onKey("expire", ""), apply: (*call).pexpireat},
+	{name: "PEXPIRETIME", arity: 2, acl: "@fast @keyspace @read", keys: firstKey},
+	{name: "PTTL", arity: 2, acl: "@fast @keyspace @read", keys: firstKey},
+	{name: "RANDOMKEY", arity: 1, acl: "@keyspace @read @slow"},
+	{name: "READONLY", arity: 1, acl: "@connection @fast @keyspace"},
+	{name: "READWRITE", arity: 1, acl: "@connection @fast @keyspace"},
+	{name: "RENAME", arity: 3, acl: "@keyspace @slow @write", keys: twoKeys,
+		events: made((*call).renameEvents, "rename_from", "rename_to"), apply: (*call).rename, replaces: overwrites | removesFirst | moves},
+	{name: "RENAMENX", arity: 3, acl: "@fast @keyspace @write", keys: twoKeys,
+		events: made((*call).renameEvents, "rename_from", "rename_to"), apply: (*call).rename, replaces: overwrites | removesFirst | moves},
+	{name: "RESTORE", arity: -4, acl: "@dangerous @keyspace @slow @write", keys: firstKey,
+		events: onKey("restore", ""), apply: (*call).restore, replaces: overwrites | removesFirst},
+	{name: "RESTORE-ASKING", arity: -4, acl: "@dangerous @keyspace @slow @write", keys: firstKey,
+		events: onKey("restore", ""), apply: (*call).restore, replaces: overwrites | removesFirst},
+	{name: "SCAN", arity: -2, acl: "@keyspace @read @slow"},
+	{name: "SELECT", arity: 2, acl: "@connection @fast @keyspace"},
+	{name: "SWAPDB", arity: 3, acl: "@dangerous @fast @keyspace @write",
+		events: keyless("swapdb"), apply: (*call).swapdb, everywhere: true},
+	{name: "TOUCH", arity: -2, acl: "@fast @keyspace @read", keys: allKeys},
+	{name: "TRIMSLOTS", arity: -5, acl: "@dangerous @keyspace @slow @write",
+		events: ownName, apply: (*call).trimslots, everywhere: true, anyLength: true},
+	{name: "TTL", arity: 2, acl: "@fast @keyspace @read", keys: firstKey},
+	{name: "TYPE", arity: 2, acl: "@fast @keyspace @read", keys: firstKey},
+	{name: "UNLINK", arity: -2, acl: "@fast @keyspace @write", keys: allKeys,
+		events: made((*call).delEvents, "del", "expired"), follow: (*call).del},
+	{name: "WAIT", arity: 3, acl: "@blocking @connection @keyspace @slow"},
 }
 
-// there: the command found the key.
-func (mi *mirror) there(r *ref) {
-	it := r.it
-	switch {
-	case it == nil:
-	case it.exists == no:
-		mi.lose(r, yes, kindUnknown, &mi.losses.Mismatch)
-		it.timed = false
-	default:
-		it.exists = yes
+// migrateKeys: MIGRATE host port key|"" db timeout .. KEYS key... An empty key is
+// a placeholder.
+func migrateKeys(keys []keySpec, args [][]byte) (found [maxRanges]keyRange) {
+	if len(args) > 3 && len(args[3]) == 0 {
+		keys = keys[1:]
 	}
+	appendFound(found[:0], keys, args)
+	return found
+}
+
+// delEvents: of a single key DEL may be an expiry or an eviction, of several it
+// is a client's, since a server removes keys of its own accord one by one.
+func (c *call) delEvents() {
+	c.cause = event.CauseDeleted
+	if len(c.args) == 2 {
+		c.cause = event.CauseUnknown
+	}
+	c.emit(1, "del", typeNone)
+	for i := 2; i < len(c.args); i++ {
+		c.emit(i, "del", typeNone)
+	}
+}
+
+// deletedEvents: a client's command has deleted its key.
+func (c *call) deletedEvents() {
+	c.cause = event.CauseDeleted
+	c.emit(1, "del", typeNone)
+}
+
+// renameEvents: RENAME key newkey.
+func (c *call) renameEvents() {
+	c.emit(1, "rename_from", typeNone)
+	if len(c.args) > 2 {
+		c.emit(2, "rename_to", "")
+	} else {
+		c.malformed = true
+	}
+}
+
+// moveEvents: MOVE key db.
+func (c *call) moveEvents() {
+	c.emit(1, "move_from", typeNone)
+	if db, ok := parseInt(c.arg(2)); ok {
+		c.emitIn(db, 1, "move_to", "")
+	} else {
+		c.malformed = true
+	}
+}
+
+// copyEvents: COPY source destination [DB db] [REPLACE].
+func (c *call) copyEvents() {
+	db, ok := c.copyDatabase()
+	if !ok { // in a database that we cannot name
+		c.malformed = true
+		c.emitKey(nil, c.sent.DB, "copy_to", "")
+		return
+	}
+	c.emitIn(db, 2, "copy_to", "")
+}
+
+// copyDatabase returns the database that COPY copies to.
+func (c *call) copyDatabase() (db int, ok bool) {
+	db = c.sent.DB
+	for i := 3; i < len(c.args); i++ {
+		if !is(c.args[i], "DB") {
+			continue
+		}
+		i++
+		if i == len(c.args) {
+			return 0, false
+		}
+		if db, ok = parseInt(c.args[i]); !ok {
+			return 0, false
+		}
+	}
+	return db, true
 }
 
 // del: DEL or UNLINK. A server removes keys of its own accord one by one, and
 // a command that finds an expired key lets it expire first; so of one key that
 // is past its deadline it is an expiry, and of several it is a client's.
-func (mi *mirror) del(m *maker) {
-	keys := m.args[1:]
-	if len(keys) > 1 {
-		m.cause = event.CauseDeleted
-		for i, key := range keys {
-			r := mi.open(m.c.DB, key)
-			if r.it == nil || r.it.exists != no && !r.it.announced() {
-				m.emit(1+i, "del", typeNone)
-			}
-			r.remove()
-		}
+func (c *call) del() {
+	if len(c.args) == 2 {
+		c.delOne()
 		return
 	}
-	r := mi.open(m.c.DB, keys[0])
+	c.cause = event.CauseDeleted
+	for i := 1; i < len(c.args); i++ {
+		k := c.key(i)
+		if !k.needed() || k.value.exists != no && !k.expiry.wasAnnounced() {
+			c.emit(i, "del", typeNone)
+		}
+		k.remove()
+	}
+}
+
+func (c *call) delOne() {
+	k := c.key(1)
 	name := "del"
-	m.cause = event.CauseUnknown
-	switch it := r.it; {
-	case it == nil:
-	case it.exists == no:
-		e := mi.emptied
-		if e.tx != "" && e.tx == m.c.Tx.ID && e.db == r.db && e.key == string(r.key) {
+	c.cause = event.CauseUnknown
+	switch {
+	case !k.needed():
+	case k.value.exists == no:
+		if e := c.mi.emptied; e.tx != "" && e.tx == c.sent.Tx.ID && e.db == k.db && e.key == string(k.key) {
 			return // announced when its last field went
 		}
-		mi.losses.Mismatch++
-	case it.announced():
-		r.remove()
+		c.lost.Mismatch++
+	case k.expiry.wasAnnounced():
+		k.remove()
 		return
-	case !it.timed || mi.now == 0 && it.expireAt != 0:
-	case it.expireAt != 0 && mi.past(it.expireAt):
-		name, m.cause = "expired", event.CauseExpired
+	case !k.expiry.known || c.now == 0 && k.expiry.at != 0:
+	case k.expiry.at != 0 && c.past(k.expiry.at):
+		name, c.cause = "expired", event.CauseExpired
 	default:
-		m.cause = event.CauseDeleted
+		c.cause = event.CauseDeleted
 	}
-	m.emit(1, name, typeNone)
-	r.remove()
+	c.emit(1, name, typeNone)
+	k.remove()
 }
 
-// past reports whether a deadline may have come when the command was run.
-func (mi *mirror) past(deadline int64) bool {
-	return mi.now >= deadline-max(mi.grace, mi.clock.wide)
+// remove: the command has deleted its key.
+func (c *call) remove() { c.key(1).remove() }
+
+func (c *call) expire()    { c.expireKey("EX") }
+func (c *call) expireat()  { c.expireKey("EXAT") }
+func (c *call) pexpire()   { c.expireKey("PX") }
+func (c *call) pexpireat() { c.expireKey("PXAT") }
+
+// expireKey: EXPIRE key time, the time in a unit.
+func (c *call) expireKey(unit string) {
+	k := c.key(1)
+	c.confirm(k)
+	k.setDeadline(c.deadline(unit, c.args[2]))
 }
 
-// announced reports whether the key's expiry at its present deadline was
-// announced already.
-func (it *item) announced() bool { return it.expireAt != 0 && it.fired == it.expireAt }
+// persist: PERSIST key.
+func (c *call) persist() {
+	k := c.key(1)
+	c.confirm(k)
+	k.setDeadline(0, true)
+}
 
-// rename moves what is known of a key to another.
-func (mi *mirror) rename(src, dst *ref) {
-	if src.it != nil && src.it == dst.it {
+// confirm: the command found the key.
+func (c *call) confirm(k *operand) {
+	switch {
+	case !k.needed():
+	case k.value.exists == no:
+		c.lose(k, yes, kindUnknown, &c.lost.Mismatch)
+		k.expiry.known = false
+	default:
+		k.value.exists = yes
+	}
+}
+
+// rename: see renameEvents.
+func (c *call) rename() { c.moveKey(c.key(1), c.key(2)) }
+
+// move: see moveEvents.
+func (c *call) move() {
+	if db, ok := parseInt(c.args[2]); ok {
+		c.moveKey(c.key(1), c.keyIn(db, c.args[1]))
+	}
+}
+
+// moveKey moves what is known of a key to another.
+func (c *call) moveKey(src, dst *operand) {
+	if src.needed() && src.keyState == dst.keyState {
 		return
 	}
-	if dst.it != nil {
-		mi.become(dst, src, false)
+	if dst.needed() {
+		c.assign(dst, src, false)
 	}
 	src.remove()
 }
 
-// become gives dst the value and the deadline of src, which is there.
-func (mi *mirror) become(dst, src *ref, copied bool) {
-	to, from := dst.it, src.it
-	if from == nil || from.exists != yes {
-		k := kindUnknown
-		if from != nil {
-			k = from.kind
-		}
-		mi.lose(dst, yes, k, &mi.losses.Source)
-		to.timed = false
+// copy: see copyEvents.
+func (c *call) copy() {
+	db, ok := c.copyDatabase()
+	if !ok {
 		return
 	}
-	to.exists, to.kind, to.known = yes, from.kind, from.known
-	to.expireAt, to.timed, to.fired = from.expireAt, from.timed, from.fired
-	to.text, to.obj = from.text, from.obj
+	src, dst := c.key(1), c.keyIn(db, c.args[2])
+	if dst.needed() && dst.keyState != src.keyState {
+		c.assign(dst, src, true)
+	}
+}
+
+// assign gives dst the value and the deadline of src, which is there, or a copy
+// of the value.
+func (c *call) assign(dst, src *operand, copied bool) {
+	to, from := dst.keyState, src.keyState
+	if from == nil || from.value.exists != yes {
+		kind := kindUnknown
+		if from != nil {
+			kind = from.value.kind
+		}
+		c.lose(dst, yes, kind, &c.lost.Source)
+		to.expiry.known = false
+		return
+	}
+	texts := to.value.texts
+	to.value = from.value
+	to.value.texts = texts
+	to.expiry.at, to.expiry.known, to.expiry.announced = from.expiry.at, from.expiry.known, from.expiry.announced
 	to.replaced()
 	if !copied {
-		to.takeEntries(from)
+		to.moveLong(from)
 	}
-	if to.texts && !from.texts && to.known {
-		mi.lose(dst, yes, from.kind, &mi.losses.Source)
+	if texts && !from.value.texts && to.value.known {
+		c.lose(dst, yes, from.value.kind, &c.lost.Source)
 		return
 	}
-	if !to.texts {
-		to.text = nil
+	if !texts {
+		to.value.text = nil
 	}
 	if !copied {
 		return
 	}
-	if mi.size+int64(from.size) > mi.limit {
-		mi.lose(dst, yes, from.kind, &mi.losses.Limit)
+	if c.mi.size+int64(from.size) > c.mi.limit {
+		c.lose(dst, yes, from.value.kind, &c.lost.Limit)
 		return
 	}
-	to.text = bytes.Clone(to.text)
-	if to.obj != nil {
-		to.obj = to.obj.clone()
+	to.value.text = bytes.Clone(to.value.text)
+	if to.value.elements != nil {
+		to.value.elements = to.value.elements.clone()
 	}
 }
 
-// copy: COPY source destination [DB db] [REPLACE].
-func (mi *mirror) copy(m *maker) {
-	db := m.c.DB
-	for i := 3; i+1 < len(m.args); i++ {
-		if is(m.args[i], "DB") {
-			n, ok := parseInt(m.args[i+1])
-			if !ok {
-				return
-			}
-			db = n
-			i++
-		}
-	}
-	src, dst := mi.open(m.c.DB, m.args[1]), mi.open(db, m.args[2])
-	if dst.it != nil && dst.it != src.it {
-		mi.become(dst, src, true)
+// swapdb: SWAPDB db db.
+func (c *call) swapdb() {
+	a, ok1 := parseInt(c.args[1])
+	b, ok2 := parseInt(c.args[2])
+	if ok1 && ok2 {
+		c.mi.swap(a, b)
 	}
 }
 
-// flush: a database has no keys.
-func (mi *mirror) flush(db int) {
-	d := mi.database(db)
-	if d == &mi.beyond {
-		return
-	}
-	mi.clear(d)
-	mi.setCover(d, mi.coverOf(db))
-}
+// flushdb: FLUSHDB, of the selected database.
+func (c *call) flushdb() { c.mi.flush(c.sent.DB) }
 
-func (mi *mirror) clear(d *database) {
-	if mi.journal != nil {
-		mi.journal.empty(d)
+// flushall: FLUSHALL.
+func (c *call) flushall() {
+	for db := range c.mi.dbs {
+		c.mi.flush(db)
 	}
-	for _, it := range d.items {
-		mi.size -= int64(it.size)
-	}
-	mi.keys -= int64(len(d.items))
-	d.items = map[string]*item{}
-}
-
-// swap exchanges two databases. What is needed of a key may depend on the
-// database, so all keys are asked for anew.
-func (mi *mirror) swap(a, b int) {
-	if a == b {
-		return
-	}
-	da, db := mi.database(a), mi.database(b)
-	if da == &mi.beyond || db == &mi.beyond {
-		mi.loseDatabases()
-		return
-	}
-	mi.dbs[a], mi.dbs[b] = db, da
-	mi.touch(da)
-	mi.touch(db)
-	mi.review(da, b)
-	mi.review(db, a)
-}
-
-// review asks for all keys of a database that is number db from now on, or
-// whose rules have changed, what is needed of them.
-func (mi *mirror) review(d *database, db int) {
-	mi.extend(d, cover{mi.need, mi.generation, db})
-	for key, it := range d.items {
-		need := mi.need(db, []byte(key))
-		it.onTime, it.turn = need == NeedOnTime, 0
-		switch need {
-		case NeedNothing:
-			mi.forget(d, []byte(key), it)
-			continue
-		case NeedState:
-			it.texts = false
-			it.text = nil
-		default:
-			if !it.texts {
-				it.texts = true
-				if it.exists == yes && it.known {
-					it.known, it.text, it.obj = false, nil, nil
-					mi.losses.Source++
-				}
-			}
-		}
-		size := it.bytes(len(key))
-		mi.size += int64(size - it.size)
-		it.size = size
-		mi.wait(it, db, []byte(key))
-	}
-}
-
-// loseDatabases: any key may have gone.
-func (mi *mirror) loseDatabases() {
-	mi.losses.Undecided += int64(len(mi.dbs))
-	mi.forgetAll()
-}
-
-// forgetAll forgets all keys, and knows of none that it is not there.
-func (mi *mirror) forgetAll() {
-	for _, d := range mi.dbs {
-		mi.clear(d)
-		mi.setCover(d, nil)
-	}
-	mi.flushed, mi.torn = false, false
+	c.mi.flushed = true
 }

@@ -6,6 +6,91 @@ import (
 	"slices"
 )
 
+var geoCommands = []command{
+	{name: "GEOADD", arity: -5, acl: "@geo @slow @write", keys: firstKey,
+		events: onKey("zadd", typeZset), apply: (*call).undecided, instead: `event "zadd" (it arrives as ZADD)`},
+	{name: "GEODIST", arity: -4, acl: "@geo @read @slow", keys: firstKey},
+	{name: "GEOHASH", arity: -2, acl: "@geo @read @slow", keys: firstKey},
+	{name: "GEOPOS", arity: -2, acl: "@geo @read @slow", keys: firstKey},
+	{name: "GEORADIUS", arity: -6, acl: "@geo @slow @write", keys: []keySpec{{begin: 1}, {keyword: "STORE", begin: 6}, {keyword: "STOREDIST", begin: 6}},
+		events: made((*call).georadiusEvents, "georadiusstore"), follow: (*call).georadius, replaces: overwrites},
+	{name: "GEORADIUSBYMEMBER", arity: -5, acl: "@geo @slow @write", keys: []keySpec{{begin: 1}, {keyword: "STORE", begin: 5}, {keyword: "STOREDIST", begin: 5}},
+		events: made((*call).georadiusbymemberEvents, "georadiusstore"), follow: (*call).georadiusbymember, replaces: overwrites},
+	{name: "GEORADIUSBYMEMBER_RO", arity: -5, acl: "@geo @read @slow", keys: firstKey},
+	{name: "GEORADIUS_RO", arity: -6, acl: "@geo @read @slow", keys: firstKey},
+	{name: "GEOSEARCH", arity: -7, acl: "@geo @read @slow", keys: firstKey},
+	{name: "GEOSEARCHSTORE", arity: -8, acl: "@geo @slow @write", keys: twoKeys,
+		events: onKey("geosearchstore", ""), follow: (*call).geosearchstore, replaces: overwrites},
+}
+
+func (c *call) georadiusEvents()         { c.storedPlacesEvents(6) }
+func (c *call) georadiusbymemberEvents() { c.storedPlacesEvents(5) }
+
+// storedPlacesEvents: GEORADIUS writes only with STORE or STOREDIST. Options begin at
+// an index.
+func (c *call) storedPlacesEvents(options int) {
+	if at := geoDestination(c.args, options); at > 0 {
+		c.emit(at, "georadiusstore", "")
+	}
+}
+
+// geoDestination returns the index of the key that GEORADIUS stores into, 0 for
+// none: the last option wins.
+func geoDestination(args [][]byte, options int) int {
+	at := 0
+	for i := options; i < len(args)-1; i++ {
+		if is(args[i], "STORE") || is(args[i], "STOREDIST") {
+			i++
+			at = i
+		}
+	}
+	return at
+}
+
+func (c *call) geosearchstore() { c.storePlaces(1, 2, (*geoSearch).parse) }
+func (c *call) georadius()      { c.storePlaces(geoDestination(c.args, 6), 1, (*geoSearch).parseRadius) }
+func (c *call) georadiusbymember() {
+	c.storePlaces(geoDestination(c.args, 5), 1, (*geoSearch).parseRadiusByMember)
+}
+
+// storePlaces stores what a search finds. to and from are the indexes of the
+// destination and the source.
+func (c *call) storePlaces(to, from int, parse func(*geoSearch, [][]byte, *zset) bool) {
+	if to == 0 {
+		c.announce()
+		return
+	}
+	dst := c.key(to)
+	elements, known := c.key(from).source()
+	z, isZset := elements.(*zset)
+	if !known || !dst.needed() || elements != nil && !isZset {
+		c.announce()
+		c.lose(dst, maybe, kindZset, &c.lost.Source)
+		return
+	}
+	if z == nil {
+		c.storeNothing(dst)
+		return
+	}
+	var search geoSearch
+	ok := parse(&search, c.args, z)
+	members, exists, sure := search.placesOf(z)
+	if ok && (sure || exists == no) {
+		out := newZset()
+		out.addAll(members)
+		c.store(dst, kindZset, out)
+		return
+	}
+	c.announce()
+	if !ok {
+		exists = maybe
+	}
+	c.lose(dst, exists, kindZset, &c.lost.Undecided)
+	if exists == yes {
+		dst.setDeadline(0, true)
+	}
+}
+
 // A place is a sorted set's member whose score interleaves 26 bits of longitude
 // and of latitude: the number of a cell, whose middle the place is taken to be.
 // Which places are inside an area is computed here as the servers do, but sines
@@ -60,6 +145,8 @@ type geoSearch struct {
 	count         int64 // 0: all
 	loose         bool  // any count of them, or what else only the server can tell
 	distances     bool  // are stored as scores
+
+	shaped, centered bool // the options have said so
 }
 
 // placesOf finds what is inside: sure tells whether that is exact, and exists
@@ -76,7 +163,7 @@ func (g *geoSearch) placesOf(z *zset) (inside []scored, exists tri, sure bool) {
 		if !ok {
 			return nil, maybe, false
 		}
-		meters, in, near := g.holds(p)
+		meters, in, near := g.covers(p)
 		switch {
 		case near && exists == no:
 			exists, sure = maybe, false
@@ -105,9 +192,9 @@ func (g *geoSearch) placesOf(z *zset) (inside []scored, exists tri, sure bool) {
 	return inside, exists, sure
 }
 
-// holds tells how far a place is from the center, whether it is inside, and
+// covers tells how far a place is from the center, whether it is inside, and
 // whether it is too near the edge to say.
-func (g *geoSearch) holds(p place) (meters float64, in, near bool) {
+func (g *geoSearch) covers(p place) (meters float64, in, near bool) {
 	meters = distance(g.center, p)
 	margin := func(d, limit float64) (bool, bool) {
 		return d <= limit, math.Abs(d-limit) < hair*(1+limit)
@@ -143,58 +230,72 @@ func length(number, in []byte) (float64, bool) {
 	return n * u, ok1 && ok2 && n >= 0 && n*u <= geoLimit
 }
 
-// parseGeo understands the search of a command that stores; false if it cannot.
-func parseGeo(id ID, args [][]byte, z *zset) (g geoSearch, ok bool) {
+// parseRadius understands GEORADIUS key longitude latitude radius unit, and its
+// options; false if it cannot.
+func (g *geoSearch) parseRadius(args [][]byte, z *zset) bool {
+	var ok bool
+	g.radius, ok = length(args[4], args[5])
+	return ok && g.around(args[2], args[3]) && g.parseOptions(args, 6, z, 1)
+}
+
+// parseRadiusByMember understands GEORADIUSBYMEMBER key member radius unit.
+func (g *geoSearch) parseRadiusByMember(args [][]byte, z *zset) bool {
+	var ok bool
+	g.radius, ok = length(args[3], args[4])
+	return ok && g.aroundMember(args[2], z) && g.parseOptions(args, 5, z, 1)
+}
+
+// parse understands GEOSEARCHSTORE destination source, and its options, which
+// say where the center is and what shape the area has.
+func (g *geoSearch) parse(args [][]byte, z *zset) bool {
+	return g.parseOptions(args, 3, z, 0) && g.shaped && g.centered
+}
+
+// around makes a place the center.
+func (g *geoSearch) around(lon, lat []byte) bool {
+	var ok1, ok2 bool
+	g.center.lon, ok1 = floatOf(lon)
+	g.center.lat, ok2 = floatOf(lat)
+	g.centered = true
+	return ok1 && ok2
+}
+
+// aroundMember makes the place of a member the center.
+func (g *geoSearch) aroundMember(member []byte, z *zset) bool {
+	score, had := z.scores[string(member)]
+	var ok bool
+	g.center, ok = placeOf(score)
+	g.centered = true
+	return had && ok
+}
+
+// parseOptions understands the options that begin at index i. destination is
+// how many words follow STOREDIST.
+func (g *geoSearch) parseOptions(args [][]byte, i int, z *zset, destination int) bool {
 	at := func(i int) []byte {
 		if i < len(args) {
 			return args[i]
 		}
 		return nil
 	}
-	lonLat := func(i int) bool {
-		var ok1, ok2 bool
-		g.center.lon, ok1 = floatOf(at(i))
-		g.center.lat, ok2 = floatOf(at(i + 1))
-		return ok1 && ok2
-	}
-	member := func(i int) bool {
-		score, had := z.scores[string(at(i))]
-		g.center, ok = placeOf(score)
-		return had && ok
-	}
-	shaped, centered := id != cmdGeosearchstore, id != cmdGeosearchstore
-	i := 3
-	switch id {
-	case cmdGeoradius:
-		g.radius, ok = length(at(4), at(5))
-		if i = 6; !ok || !lonLat(2) {
-			return g, false
-		}
-	case cmdGeoradiusbymember:
-		radius, ok := length(at(3), at(4))
-		if i = 5; !ok || !member(2) {
-			return g, false
-		}
-		g.radius = radius
-	}
 	for ; i < len(args); i++ {
 		fine := true
 		switch a := args[i]; {
 		case is(a, "FROMMEMBER"):
-			fine, centered = member(i+1), true
+			fine = g.aroundMember(at(i+1), z)
 			i++
 		case is(a, "FROMLONLAT"):
-			fine, centered = lonLat(i+1), true
+			fine = g.around(at(i+1), at(i+2))
 			i += 2
 		case is(a, "BYRADIUS"):
 			g.radius, fine = length(at(i+1), at(i+2))
-			shaped = true
+			g.shaped = true
 			i += 2
 		case is(a, "BYBOX"):
 			var ok1, ok2 bool
 			g.width, ok1 = length(at(i+1), at(i+3))
 			g.height, ok2 = length(at(i+2), at(i+3))
-			fine, g.box, shaped = ok1 && ok2, true, true
+			fine, g.box, g.shaped = ok1 && ok2, true, true
 			i += 3
 		case is(a, "COUNT"):
 			g.count, fine = int64Of(at(i + 1))
@@ -205,9 +306,7 @@ func parseGeo(id ID, args [][]byte, z *zset) (g geoSearch, ok bool) {
 			g.desc = true
 		case is(a, "STOREDIST"):
 			g.distances = true
-			if id != cmdGeosearchstore {
-				i++
-			}
+			i += destination
 		case is(a, "STORE"):
 			g.distances = false
 			i++
@@ -216,8 +315,8 @@ func parseGeo(id ID, args [][]byte, z *zset) (g geoSearch, ok bool) {
 			fine = false
 		}
 		if !fine {
-			return g, false
+			return false
 		}
 	}
-	return g, shaped && centered
+	return true
 }

@@ -1,39 +1,74 @@
 package keyspace
 
 import (
+	"maps"
 	"strconv"
 
 	"triggerd/internal/event"
+	"triggerd/rdb"
 )
 
-func (mi *mirror) trackHashes(in *Interpreter, m *maker, id ID, p plan) bool {
-	switch id {
-	case cmdHset, cmdHmset, cmdHsetnx:
-		mi.hset(in, m, id, p)
-	case cmdHincrby:
-		in.stateless(m, id, p)
-		mi.hincrby(m)
-	case cmdHincrbyfloat: // arrives as another command
-		in.stateless(m, id, p)
-		mi.loseAll(m, id, &mi.losses.Undecided)
-	case cmdHdel:
-		mi.hdel(m, m.args[2:])
-	case cmdHgetdel:
-		m.cause = event.CauseDeleted
-		fields, _ := fieldsAfter(m.args, 1)
-		mi.removeFields(m, "hdel", fields)
-	case cmdHexpire, cmdHexpireat, cmdHpexpire, cmdHpexpireat:
-		in.stateless(m, id, p)
-		mi.hexpire(m, id)
-	case cmdHpersist:
-		in.stateless(m, id, p)
-		mi.hpersist(m)
-	case cmdHsetex:
-		mi.hsetex(in, m, id, p)
-	default:
-		return false
+var hashCommands = []command{
+	{name: "HDEL", arity: -3, acl: "@fast @hash @write", keys: firstKey,
+		events: made((*call).hdelEvents, "hdel", "hexpired"), follow: (*call).hdel},
+	{name: "HEXISTS", arity: 3, acl: "@fast @hash @read", keys: firstKey},
+	{name: "HEXPIRE", arity: -6, acl: "@fast @hash @write", keys: firstKey,
+		events: onKey("hexpire", typeHash), apply: (*call).hexpire, instead: insteadHexpire},
+	{name: "HEXPIREAT", arity: -6, acl: "@fast @hash @write", keys: firstKey,
+		events: onKey("hexpire", typeHash), apply: (*call).hexpireat, instead: insteadHexpire},
+	{name: "HEXPIRETIME", arity: -5, acl: "@fast @hash @read", keys: firstKey},
+	{name: "HGET", arity: 3, acl: "@fast @hash @read", keys: firstKey},
+	{name: "HGETALL", arity: 2, acl: "@hash @read @slow", keys: firstKey},
+	{name: "HGETDEL", arity: -5, acl: "@fast @hash @write", keys: firstKey,
+		events: onKey("hdel", ""), follow: (*call).hgetdel},
+	{name: "HGETEX", arity: -5, acl: "@fast @hash @write", keys: firstKey,
+		events: ownName, instead: `event "hexpire" or "hpersist" (it arrives as HPEXPIREAT or HPERSIST)`},
+	{name: "HINCRBY", arity: 4, acl: "@fast @hash @write", keys: firstKey,
+		events: onKey("hincrby", typeHash), apply: (*call).hincrby},
+	{name: "HINCRBYFLOAT", arity: 4, acl: "@fast @hash @write", keys: firstKey,
+		events: onKey("hincrbyfloat", typeHash), instead: `command ["HSET", "HSETEX"] (it arrives as one of them)`},
+	{name: "HKEYS", arity: 2, acl: "@hash @read @slow", keys: firstKey},
+	{name: "HLEN", arity: 2, acl: "@fast @hash @read", keys: firstKey},
+	{name: "HMGET", arity: -3, acl: "@fast @hash @read", keys: firstKey},
+	{name: "HMSET", arity: -4, acl: "@fast @hash @write", keys: firstKey,
+		events: onKey("hset", typeHash), follow: (*call).hset},
+	{name: "HPERSIST", arity: -5, acl: "@fast @hash @write", keys: firstKey,
+		events: onKey("hpersist", typeHash), apply: (*call).hpersist},
+	{name: "HPEXPIRE", arity: -6, acl: "@fast @hash @write", keys: firstKey,
+		events: onKey("hexpire", typeHash), apply: (*call).hpexpire, instead: insteadHexpire},
+	{name: "HPEXPIREAT", arity: -6, acl: "@fast @hash @write", keys: firstKey,
+		events: onKey("hexpire", typeHash), apply: (*call).hpexpireat},
+	{name: "HPEXPIRETIME", arity: -5, acl: "@fast @hash @read", keys: firstKey},
+	{name: "HPTTL", arity: -5, acl: "@fast @hash @read", keys: firstKey},
+	{name: "HRANDFIELD", arity: -2, acl: "@hash @read @slow", keys: firstKey},
+	{name: "HSCAN", arity: -3, acl: "@hash @read @slow", keys: firstKey},
+	{name: "HSET", arity: -4, acl: "@fast @hash @write", keys: firstKey,
+		events: onKey("hset", typeHash), follow: (*call).hset},
+	{name: "HSETEX", arity: -6, acl: "@fast @hash @write", keys: firstKey,
+		events: made((*call).hsetexEvents, "hset", "hexpire"), follow: (*call).hsetex},
+	{name: "HSETNX", arity: 4, acl: "@fast @hash @write", keys: firstKey,
+		events: onKey("hset", typeHash), follow: (*call).hset},
+	{name: "HSTRLEN", arity: 3, acl: "@fast @hash @read", keys: firstKey},
+	{name: "HTTL", arity: -5, acl: "@fast @hash @read", keys: firstKey},
+	{name: "HVALS", arity: 2, acl: "@hash @read @slow", keys: firstKey},
+}
+
+// hdelEvents: a client's HDEL, or fields that have expired.
+func (c *call) hdelEvents() {
+	c.cause = event.CauseUnknown
+	c.emit(1, "hdel", "")
+}
+
+// hsetexEvents: HSETEX key [FNX|FXX] [EX|PX|EXAT|PXAT t|KEEPTTL] FIELDS n field
+// value ...
+func (c *call) hsetexEvents() {
+	c.emit(1, "hset", typeHash)
+	for i := 2; i < len(c.args)-1 && !is(c.args[i], "FIELDS"); i++ {
+		if isDeadline(c.args[i]) {
+			c.emit(1, "hexpire", typeHash)
+			return
+		}
 	}
-	return true
 }
 
 // fieldsAfter returns what follows FIELDS n, of which each field takes width
@@ -53,145 +88,161 @@ func fieldsAfter(args [][]byte, width int) ([][]byte, bool) {
 }
 
 // storedValue is what is kept of a field's value.
-func (r *ref) storedValue(value []byte) string {
-	if !r.it.texts {
+func (k *operand) storedValue(value []byte) string {
+	if !k.value.texts {
 		return ""
 	}
 	return string(value)
 }
 
 // hset: HSET key field value..., which takes the deadlines of fields away.
-func (mi *mirror) hset(in *Interpreter, m *maker, id ID, p plan) {
-	r := mi.open(m.c.DB, m.args[1])
-	mi.changes(r, m.args, 2, 2)
-	h, ok := collectionOf(mi, r, kindHash, newHash)
-	if ok && in.config.Dialect == Valkey {
-		mi.replaced(m, h, m.args[2:], 2)
+func (c *call) hset() {
+	k := c.key(1)
+	c.nameElements(k, c.args, 2, 2)
+	h, ok := collectionForWrite(c, k, kindHash, newHash)
+	if ok && c.in.config.Dialect == Valkey {
+		c.announceReplaced(h, c.args[2:], 2)
 	}
-	in.stateless(m, id, p)
+	c.announce()
 	if !ok {
 		return
 	}
-	for i := 2; i+1 < len(m.args); i += 2 {
-		h.set(&r.undo, m.args[i], r.storedValue(m.args[i+1]))
-		h.expire(&r.undo, m.args[i], 0)
+	for i := 2; i+1 < len(c.args); i += 2 {
+		h.set(&k.undo, c.args[i], k.storedValue(c.args[i+1]))
+		h.expire(&k.undo, c.args[i], 0)
 	}
-	if len(m.args)%2 != 0 { // half a pair
-		mi.lose(r, yes, kindHash, &mi.losses.Malformed)
+	if len(c.args)%2 != 0 { // half a pair
+		c.lose(k, yes, kindHash, &c.lost.Malformed)
 	}
 }
 
-// replaced announces, as Valkey does, the expiry of fields that are replaced.
-func (mi *mirror) replaced(m *maker, h *hash, args [][]byte, width int) {
+// announceReplaced announces, as Valkey does, the expiry of fields that are replaced.
+func (c *call) announceReplaced(h *hash, args [][]byte, width int) {
 	for i := 0; i < len(args); i += width {
-		if at := h.deadline(args[i]); at != 0 && mi.now != 0 && mi.now >= at {
-			cause := m.cause
-			m.cause = event.CauseExpired
-			m.emit(1, "hexpired", typeHash)
-			m.cause = cause
+		if at := h.deadline(args[i]); at != 0 && c.now != 0 && c.now >= at {
+			cause := c.cause
+			c.cause = event.CauseExpired
+			c.emit(1, "hexpired", typeHash)
+			c.cause = cause
 			return
 		}
 	}
 }
 
-func (mi *mirror) hincrby(m *maker) {
-	r := mi.open(m.c.DB, m.args[1])
-	mi.changes(r, m.args[:3], 2, 1)
-	h, ok := collectionOf(mi, r, kindHash, newHash)
+// hincrby: HINCRBY key field number.
+func (c *call) hincrby() {
+	k := c.key(1)
+	c.nameElements(k, c.args[:3], 2, 1)
+	h, ok := collectionForWrite(c, k, kindHash, newHash)
 	if !ok {
 		return
 	}
-	if !r.it.texts {
-		if _, had := h.fields[string(m.args[2])]; !had {
-			h.set(&r.undo, m.args[2], "")
+	if !k.value.texts {
+		if _, had := h.fields[string(c.args[2])]; !had {
+			h.set(&k.undo, c.args[2], "")
 		}
 		return
 	}
 	var n int64
-	old, had := h.fields[string(m.args[2])]
-	by, ok := int64Of(m.args[3])
+	old, had := h.fields[string(c.args[2])]
+	by, ok := int64Of(c.args[3])
 	if had {
 		var err error
 		n, err = strconv.ParseInt(old, 10, 64)
 		ok = ok && err == nil
 	}
-	sum := n + by
-	if !ok || (sum > n) != (by > 0) && by != 0 {
-		mi.lose(r, yes, kindHash, &mi.losses.Mismatch)
+	sum, fits := add(n, by)
+	if !ok || !fits {
+		c.lose(k, yes, kindHash, &c.lost.Mismatch)
 		return
 	}
-	h.set(&r.undo, m.args[2], strconv.FormatInt(sum, 10))
+	h.set(&k.undo, c.args[2], strconv.FormatInt(sum, 10))
 }
 
-// hdel: a client's, or fields that have expired: then all of them have.
-func (mi *mirror) hdel(m *maker, fields [][]byte) {
-	r := mi.open(m.c.DB, m.args[1])
+// hgetdel: HGETDEL key FIELDS n field...
+func (c *call) hgetdel() {
+	c.cause = event.CauseDeleted
+	fields, _ := fieldsAfter(c.args, 1)
+	c.removeFields("hdel", fields)
+}
+
+// hdel: HDEL key field... If all of them are past their deadlines it is their
+// expiry, and else a client's.
+func (c *call) hdel() {
+	k, fields := c.key(1), c.args[2:]
 	name := "hdel"
-	m.cause = event.CauseUnknown
-	if h, ok := r.hash(); ok {
-		m.cause = event.CauseDeleted
+	c.cause = event.CauseUnknown
+	if h, ok := k.hash(); ok {
+		c.cause = event.CauseDeleted
 		expired := 0
 		for _, f := range fields {
-			if at := h.deadline(f); at != 0 && mi.now != 0 && mi.past(at) {
+			if at := h.deadline(f); at != 0 && c.now != 0 && c.past(at) {
 				expired++
 			}
 		}
 		if expired == len(fields) {
-			name, m.cause = "hexpired", event.CauseExpired
+			name, c.cause = "hexpired", event.CauseExpired
 		}
 	}
-	mi.removeFields(m, name, fields)
+	c.removeFields(name, fields)
 }
 
-func (r *ref) hash() (*hash, bool) {
-	if r.it == nil || r.it.exists != yes || !r.it.known {
+// hash returns the hash that a key holds, if that is known.
+func (k *operand) hash() (*hash, bool) {
+	if !k.needed() || k.value.exists != yes || !k.value.known {
 		return nil, false
 	}
-	h, ok := r.it.obj.(*hash)
+	h, ok := k.value.elements.(*hash)
 	return h, ok
 }
 
-func (mi *mirror) removeFields(m *maker, name string, fields [][]byte) {
-	m.emit(1, name, "")
-	r := mi.open(m.c.DB, m.args[1])
-	mi.changes(r, fields, 0, 1)
-	h, known := present[*hash](mi, r, kindHash)
+// removeFields removes fields of a hash, which makes an event of a name.
+func (c *call) removeFields(name string, fields [][]byte) {
+	c.emit(1, name, "")
+	k := c.key(1)
+	c.nameElements(k, fields, 0, 1)
+	h, known := existingCollection[*hash](c, k)
 	if known {
 		for _, f := range fields {
-			h.remove(&r.undo, f)
+			h.remove(&k.undo, f)
 		}
 		if h.len() == 0 {
-			mi.emptied = emptied{tx: m.c.Tx.ID, db: r.db, key: string(r.key)}
+			c.mi.emptied = emptiedHash{tx: c.sent.Tx.ID, db: k.db, key: string(k.key)}
 		}
 	}
-	mi.shrunk(m, r, h, known)
+	c.elementsRemoved(k, h, known)
 }
 
-// emptied is a hash that lost its last field: Valkey replicates the removal of
+// emptiedHash is a hash that lost its last field: Valkey replicates the removal of
 // the key besides, in the same transaction.
-type emptied struct {
+type emptiedHash struct {
 	tx  string
 	db  int
 	key string
 }
 
-// hexpire: HPEXPIREAT key time [NX|XX|GT|LT] FIELDS n field... Redis leaves
-// out the fields that do not meet the condition, Valkey does not.
-func (mi *mirror) hexpire(m *maker, id ID) {
-	fields, ok := fieldsAfter(m.args, 1)
-	r := mi.open(m.c.DB, m.args[1])
-	mi.changes(r, fields, 0, 1)
-	h, known := present[*hash](mi, r, kindHash)
+func (c *call) hexpire()    { c.expireFields("EX") }
+func (c *call) hexpireat()  { c.expireFields("EXAT") }
+func (c *call) hpexpire()   { c.expireFields("PX") }
+func (c *call) hpexpireat() { c.expireFields("PXAT") }
+
+// expireFields: HPEXPIREAT key time [NX|XX|GT|LT] FIELDS n field..., the time in
+// a unit. Redis leaves out the fields that do not meet the condition, Valkey
+// does not.
+func (c *call) expireFields(unit string) {
+	fields, ok := fieldsAfter(c.args, 1)
+	k := c.key(1)
+	c.nameElements(k, fields, 0, 1)
+	h, known := existingCollection[*hash](c, k)
 	if !known {
 		return
 	}
-	unit := map[ID]string{cmdHexpire: "EX", cmdHexpireat: "EXAT", cmdHpexpire: "PX", cmdHpexpireat: "PXAT"}[id]
-	at, timed := mi.deadlineOf([]byte(unit), m.args[2])
+	at, timed := c.deadline(unit, c.args[2])
 	if !ok || !timed {
-		mi.lose(r, yes, kindHash, &mi.losses.Mismatch)
+		c.lose(k, yes, kindHash, &c.lost.Mismatch)
 		return
 	}
-	condition := m.args[3]
+	condition := c.args[3]
 	for _, f := range fields {
 		old := h.deadline(f)
 		if _, had := h.fields[string(f)]; !had ||
@@ -199,62 +250,63 @@ func (mi *mirror) hexpire(m *maker, id ID) {
 			is(condition, "GT") && (old == 0 || at <= old) || is(condition, "LT") && old != 0 && at >= old {
 			continue
 		}
-		h.expire(&r.undo, f, at)
+		h.expire(&k.undo, f, at)
 	}
 }
 
-func (mi *mirror) hpersist(m *maker) {
-	fields, ok := fieldsAfter(m.args, 1)
-	r := mi.open(m.c.DB, m.args[1])
-	mi.changes(r, fields, 0, 1)
-	h, known := present[*hash](mi, r, kindHash)
+// hpersist: HPERSIST key FIELDS n field...
+func (c *call) hpersist() {
+	fields, ok := fieldsAfter(c.args, 1)
+	k := c.key(1)
+	c.nameElements(k, fields, 0, 1)
+	h, known := existingCollection[*hash](c, k)
 	switch {
 	case !known:
 	case !ok:
-		mi.lose(r, yes, kindHash, &mi.losses.Malformed)
+		c.lose(k, yes, kindHash, &c.lost.Malformed)
 	default:
 		for _, f := range fields {
-			h.expire(&r.undo, f, 0)
+			h.expire(&k.undo, f, 0)
 		}
 	}
 }
 
-// hsetex: HSETEX key [FNX|FXX] [EX|PX|EXAT|PXAT t|KEEPTTL] FIELDS n field value ...
-func (mi *mirror) hsetex(in *Interpreter, m *maker, id ID, p plan) {
-	r := mi.open(m.c.DB, m.args[1])
-	pairs, ok := fieldsAfter(m.args, 2)
-	mi.changes(r, pairs, 0, 2)
-	h, known := collectionOf(mi, r, kindHash, newHash)
+// hsetex: see hsetexEvents.
+func (c *call) hsetex() {
+	k := c.key(1)
+	pairs, ok := fieldsAfter(c.args, 2)
+	c.nameElements(k, pairs, 0, 2)
+	h, known := collectionForWrite(c, k, kindHash, newHash)
 	var at int64
 	keep, timed := false, true
-	for i := 2; i < len(m.args)-1 && !is(m.args[i], "FIELDS"); i++ {
+	for i := 2; i < len(c.args)-1 && !is(c.args[i], "FIELDS"); i++ {
 		switch {
-		case is(m.args[i], "KEEPTTL"):
+		case is(c.args[i], "KEEPTTL"):
 			keep = true
-		case isDeadline(m.args[i]):
-			at, timed = mi.deadlineOf(m.args[i], m.args[i+1])
+		case isDeadline(c.args[i]):
+			at, timed = c.deadlineOption(c.args[i], c.args[i+1])
 			i++
 		}
 	}
-	if name := increment(in.config.Dialect, h, pairs, keep, at); known && name != "" {
-		m.emit(1, name, typeHash)
+	if name := increment(c.in.config.Dialect, h, pairs, keep, at); known && name != "" {
+		c.emit(1, name, typeHash)
 	} else {
-		if known && in.config.Dialect == Valkey {
-			mi.replaced(m, h, pairs, 2)
+		if known && c.in.config.Dialect == Valkey {
+			c.announceReplaced(h, pairs, 2)
 		}
-		in.stateless(m, id, p)
+		c.announce()
 	}
 	if !known {
 		return
 	}
 	if !ok || !timed {
-		mi.lose(r, yes, kindHash, &mi.losses.Malformed)
+		c.lose(k, yes, kindHash, &c.lost.Malformed)
 		return
 	}
 	for i := 0; i+1 < len(pairs); i += 2 {
-		h.set(&r.undo, pairs[i], r.storedValue(pairs[i+1]))
+		h.set(&k.undo, pairs[i], k.storedValue(pairs[i+1]))
 		if !keep {
-			h.expire(&r.undo, pairs[i], at)
+			h.expire(&k.undo, pairs[i], at)
 		}
 	}
 }
@@ -280,4 +332,147 @@ func increment(d Dialect, h *hash, pairs [][]byte, keep bool, at int64) string {
 		return "hincrbyfloat"
 	}
 	return ""
+}
+
+// hash is a hash, whose fields may have deadlines.
+type hash struct {
+	fields  map[string]string
+	expires map[string]int64 // ms; only fields that expire
+	size    int
+}
+
+func newHash() *hash { return &hash{fields: map[string]string{}} }
+
+func (h *hash) len() int   { return len(h.fields) }
+func (h *hash) bytes() int { return h.size + 96 }
+
+// set sets a field. Its deadline stays.
+func (h *hash) set(u *undo, name []byte, value string) {
+	old, had := h.fields[string(name)]
+	n := string(name)
+	u.elements = append(u.elements, undone{name: n, value: old, had: had})
+	if had {
+		h.size += len(value) - len(old)
+	} else {
+		h.size += len(n) + len(value) + hashCost
+	}
+	h.fields[n] = value
+	if u.logs {
+		u.log(opField, 0, 0, n, value)
+	}
+}
+
+func (h *hash) remove(u *undo, name []byte) bool {
+	old, had := h.fields[string(name)]
+	if !had {
+		return false
+	}
+	u.elements = append(u.elements, undone{name: string(name), value: old, had: true})
+	h.expire(u, name, 0)
+	delete(h.fields, string(name))
+	h.size -= len(name) + len(old) + hashCost
+	if u.logs {
+		u.log(opDelete, 0, 0, string(name))
+	}
+	return true
+}
+
+// expire sets a field's deadline; 0 takes it away.
+func (h *hash) expire(u *undo, name []byte, at int64) {
+	_, had := h.expires[string(name)]
+	if u.logs && (had || at != 0) {
+		u.log(opExpireAt, uint64(at), 0, string(name))
+	}
+	switch {
+	case at == 0 && had:
+		delete(h.expires, string(name))
+		h.size -= len(name) + expireCost
+	case at != 0:
+		if h.expires == nil {
+			h.expires = map[string]int64{}
+		}
+		if !had {
+			h.size += len(name) + expireCost
+		}
+		h.expires[string(name)] = at
+	}
+}
+
+// deadline returns a field's deadline, 0 if it has none.
+func (h *hash) deadline(name []byte) int64 { return h.expires[string(name)] }
+
+func (h *hash) clone() collection {
+	c := &hash{fields: make(map[string]string, len(h.fields)), size: h.size}
+	for f, v := range h.fields {
+		c.fields[f] = v
+	}
+	if h.expires != nil {
+		c.expires = make(map[string]int64, len(h.expires))
+		for f, at := range h.expires {
+			c.expires[f] = at
+		}
+	}
+	return c
+}
+
+func (h *hash) equal(other collection) bool {
+	o := other.(*hash)
+	return maps.Equal(h.fields, o.fields) && maps.Equal(h.expires, o.expires)
+}
+
+func (h *hash) load(e *rdb.Element, l *loader) error {
+	value := ""
+	if l.texts {
+		value = string(e.Value)
+	}
+	h.set(&l.undo, e.Member, value)
+	h.expire(&l.undo, e.Member, e.ExpireAt)
+	return nil
+}
+
+func (h *hash) do(o *operation, u *undo) bool {
+	name := []byte(o.texts[0])
+	switch o.code {
+	case opField:
+		h.set(u, name, o.texts[1])
+	case opDelete:
+		h.remove(u, name)
+	case opExpireAt:
+		h.expire(u, name, int64(o.numbers[0]))
+	default:
+		return false
+	}
+	return true
+}
+
+func (h *hash) appendOps(dst []byte, full func([]byte) []byte) []byte {
+	for f, value := range h.fields {
+		dst = full(appendOp(dst, opField, 0, 0, f, value))
+	}
+	for f, at := range h.expires {
+		dst = full(appendOp(dst, opExpireAt, uint64(at), 0, f))
+	}
+	return dst
+}
+
+func (h *hash) get(was *undone, name []byte) ([]byte, bool) {
+	if was != nil {
+		return []byte(was.value), true
+	}
+	value, ok := h.fields[string(name)]
+	if !ok {
+		return nil, false
+	}
+	return []byte(value), true
+}
+
+func (h *hash) each(v *view, give func(*event.Element) bool) {
+	var e event.Element
+	for f, value := range h.fields {
+		e = event.Element{Name: f, Value: value}
+		if _, changed := v.undone(f); !changed && !give(&e) {
+			return
+		}
+	}
+	v.eachUndone(give)
 }

@@ -9,6 +9,18 @@ import (
 	"slices"
 )
 
+var hyperLogLogCommands = []command{
+	{name: "PFADD", arity: -2, acl: "@fast @hyperloglog @write", keys: firstKey,
+		events: onKey("pfadd", typeString), apply: (*call).pfadd},
+	{name: "PFCOUNT", arity: -2, acl: "@hyperloglog @read @slow", keys: allKeys,
+		events: silent, apply: (*call).pfcount, instead: insteadNothing},
+	{name: "PFDEBUG", arity: 3, acl: "@admin @dangerous @hyperloglog @slow @write", keys: secondKey,
+		events: silent, apply: (*call).pfdebug},
+	{name: "PFMERGE", arity: -2, acl: "@hyperloglog @slow @write", keys: keyAndSources,
+		events: onKey("pfadd", typeString), apply: (*call).pfmerge},
+	{name: "PFSELFTEST", arity: 1, acl: "@admin @dangerous @hyperloglog @slow"},
+}
+
 // A HyperLogLog is a string: a header, and 16384 registers of 6 bits.
 //
 //	"HYLL", encoding, 3 bytes, cached count(8, the highest bit: not valid), registers
@@ -241,7 +253,7 @@ func (h *hllEdit) toDense() error {
 		return nil
 	}
 	var registers hllMax
-	if err := registers.take(h.text); err != nil {
+	if err := registers.merge(h.text); err != nil {
 		return err
 	}
 	dense := make([]byte, hllDense)
@@ -260,7 +272,8 @@ func (h *hllEdit) toDense() error {
 // hllMax is the greatest of each register of several HyperLogLogs.
 type hllMax [hllRegisters]byte
 
-func (m *hllMax) take(hll []byte) error {
+// merge raises the registers to those of a HyperLogLog.
+func (m *hllMax) merge(hll []byte) error {
 	if isDense(hll) {
 		for i := range m {
 			m[i] = max(m[i], denseGet(hll, i))
@@ -360,10 +373,10 @@ func sparseSize(hll []byte, limit int) int {
 	return size
 }
 
-// witness looks at a string that the server has made, or a client: a sparse
+// checkSparseMax looks at a string that the server has made, or a client: a sparse
 // HyperLogLog longer than we would make it, or a dense one that we would not
 // have made yet, tells that hll-sparse-max-bytes is not what we take it for.
-func (mi *mirror) witness(text []byte) {
+func (mi *mirror) checkSparseMax(text []byte) {
 	if mi.sparseMax < 0 || !isHLL(text) {
 		return
 	}
@@ -379,24 +392,24 @@ func sameHLL(a, b []byte) bool {
 		return false
 	}
 	var x, y hllMax
-	return x.take(a) == nil && y.take(b) == nil && x == y
+	return x.merge(a) == nil && y.merge(b) == nil && x == y
 }
 
 // pfadd: PFADD key element..., which is replicated if it changed something.
-func (mi *mirror) pfadd(m *maker) {
-	r := mi.open(m.c.DB, m.args[1])
-	text, known := mi.textForWrite(r)
+func (c *call) pfadd() {
+	k := c.key(1)
+	text, known := c.textForWrite(k)
 	if !known {
 		return
 	}
-	fresh := r.it.exists == no
+	fresh := k.value.exists == no
 	if !fresh && isHLL(text) && isDense(text) {
-		mi.pfaddDense(r, text, m.args[2:])
+		c.pfaddDense(k, text, c.args[2:])
 		return
 	}
-	h, err := mi.editHLL(r, text)
+	h, err := c.editHLL(k, text)
 	changed := fresh
-	for _, element := range m.args[2:] {
+	for _, element := range c.args[2:] {
 		if err != nil {
 			break
 		}
@@ -407,58 +420,58 @@ func (mi *mirror) pfadd(m *maker) {
 	if err == nil && !changed {
 		err = errHLL
 	}
-	mi.putHLL(r, text, h, err)
+	c.putHLL(k, text, h, err)
 }
 
 // pfaddDense changes a dense one in place.
-func (mi *mirror) pfaddDense(r *ref, text []byte, elements [][]byte) {
+func (c *call) pfaddDense(k *operand, text []byte, elements [][]byte) {
 	changed := false
 	for _, element := range elements {
 		index, count := hllPlace(element)
 		if denseGet(text, index) < count {
 			at, written, n := densePut(text, index, count)
-			mi.overwrite(r, text, at, written[:n])
+			c.overwrite(k, text, at, written[:n])
 			changed = true
 		}
 	}
 	if !changed {
-		mi.lose(r, yes, kindString, &mi.losses.Mismatch)
+		c.lose(k, yes, kindString, &c.lost.Mismatch)
 		return
 	}
-	mi.overwrite(r, text, hllStale, []byte{text[hllStale] | hllInvalid})
-	r.editText(text)
+	c.overwrite(k, text, hllStale, []byte{text[hllStale] | hllInvalid})
+	k.editText(text)
 }
 
 // editHLL returns a copy of a HyperLogLog, or a new one if the key is not there.
-func (mi *mirror) editHLL(r *ref, text []byte) (*hllEdit, error) {
-	if r.it.exists == no {
-		return &hllEdit{newHLL(), mi.sparseMax}, nil
+func (c *call) editHLL(k *operand, text []byte) (*hllEdit, error) {
+	if k.value.exists == no {
+		return &hllEdit{newHLL(), c.mi.sparseMax}, nil
 	}
 	if !isHLL(text) {
 		return nil, errHLL
 	}
 	const room = 3 // a run that is split
-	return &hllEdit{append(make([]byte, 0, len(text)+room), text...), mi.sparseMax}, nil
+	return &hllEdit{append(make([]byte, 0, len(text)+room), text...), c.mi.sparseMax}, nil
 }
 
 // putHLL makes a key what has become of old.
-func (mi *mirror) putHLL(r *ref, old []byte, h *hllEdit, err error) {
+func (c *call) putHLL(k *operand, old []byte, h *hllEdit, err error) {
 	switch {
 	case err == errSparseMax:
-		mi.lose(r, yes, kindString, &mi.losses.Undecided)
+		c.lose(k, yes, kindString, &c.lost.Undecided)
 	case err != nil:
-		mi.lose(r, yes, kindString, &mi.losses.Mismatch)
-	case !mi.tooLarge(r, max(0, len(h.text)-len(old))):
+		c.lose(k, yes, kindString, &c.lost.Mismatch)
+	case !c.tooLarge(k, max(0, len(h.text)-len(old))):
 		h.text[hllStale] |= hllInvalid
-		r.spliceText(old, h.text)
+		k.spliceText(old, h.text)
 	}
 }
 
 // spliceText makes text, which is new, what old has become: the journal is told
 // what differs.
-func (r *ref) spliceText(old, text []byte) {
-	if !r.undo.logs {
-		r.setText(text)
+func (k *operand) spliceText(old, text []byte) {
+	if !k.undo.logs {
+		k.setText(text)
 		return
 	}
 	from, n := 0, min(len(old), len(text))
@@ -469,38 +482,38 @@ func (r *ref) spliceText(old, text []byte) {
 	for same < n-from && old[len(old)-1-same] == text[len(text)-1-same] {
 		same++
 	}
-	r.undo.log(opSplice, uint64(from), uint64(len(old)-same-from), string(text[from:len(text)-same]))
-	r.editText(text)
+	k.undo.log(opSplice, uint64(from), uint64(len(old)-same-from), string(text[from:len(text)-same]))
+	k.editText(text)
 }
 
 // pfmerge: PFMERGE destination source...
-func (mi *mirror) pfmerge(m *maker) {
-	dst := mi.open(m.c.DB, m.args[1])
-	if dst.it == nil {
+func (c *call) pfmerge() {
+	dst := c.key(1)
+	if !dst.needed() {
 		return
 	}
 	var registers hllMax
 	dense := false
-	for _, key := range m.args[1:] {
-		r := mi.open(m.c.DB, key)
-		text, known := r.text()
+	for _, key := range c.args[1:] {
+		k := c.keyIn(c.sent.DB, key)
+		text, known := k.text()
 		switch {
-		case !known && r == dst:
-			mi.textForWrite(dst)
+		case !known && k == dst:
+			c.textForWrite(dst)
 			return
 		case !known:
-			mi.lose(dst, yes, kindString, &mi.losses.Source)
+			c.lose(dst, yes, kindString, &c.lost.Source)
 			return
-		case r.it.exists == no:
-		case !isHLL(text) || registers.take(text) != nil:
-			mi.lose(dst, yes, kindString, &mi.losses.Mismatch)
+		case k.value.exists == no:
+		case !isHLL(text) || registers.merge(text) != nil:
+			c.lose(dst, yes, kindString, &c.lost.Mismatch)
 			return
 		default:
 			dense = dense || isDense(text)
 		}
 	}
 	old, _ := dst.text()
-	h, err := mi.editHLL(dst, old)
+	h, err := c.editHLL(dst, old)
 	if dense && err == nil {
 		err = h.toDense()
 	}
@@ -509,38 +522,41 @@ func (mi *mirror) pfmerge(m *maker) {
 			_, err = h.raise(i, count)
 		}
 	}
-	mi.putHLL(dst, old, h, err)
+	c.putHLL(dst, old, h, err)
 }
 
 // pfcount: PFCOUNT key, which is replicated if it has written the count into the
-// value, since that was not valid.
-func (mi *mirror) pfcount(m *maker) {
-	r := mi.open(m.c.DB, m.args[1])
-	text, known := mi.textForWrite(r)
+// value, since that was not valid. Of several keys it changes nothing.
+func (c *call) pfcount() {
+	if len(c.args) > 2 {
+		return
+	}
+	k := c.key(1)
+	text, known := c.textForWrite(k)
 	if !known {
 		return
 	}
 	var registers hllMax
-	if !isHLL(text) || text[hllStale]&hllInvalid == 0 || registers.take(text) != nil {
-		mi.lose(r, yes, kindString, &mi.losses.Mismatch)
+	if !isHLL(text) || text[hllStale]&hllInvalid == 0 || registers.merge(text) != nil {
+		c.lose(k, yes, kindString, &c.lost.Mismatch)
 		return
 	}
-	mi.overwrite(r, text, hllCount, binary.LittleEndian.AppendUint64(nil, registers.count()))
-	r.editText(text)
+	c.overwrite(k, text, hllCount, binary.LittleEndian.AppendUint64(nil, registers.count()))
+	k.editText(text)
 }
 
 // pfdebug: PFDEBUG GETREG|TODENSE key, which is replicated if it has made a
 // sparse one dense.
-func (mi *mirror) pfdebug(m *maker) {
-	r := mi.open(m.c.DB, m.args[2])
-	text, known := mi.textForWrite(r)
+func (c *call) pfdebug() {
+	k := c.key(2)
+	text, known := c.textForWrite(k)
 	if !known {
 		return
 	}
 	h := &hllEdit{text: text}
 	if !isHLL(text) || isDense(text) || h.toDense() != nil {
-		mi.lose(r, yes, kindString, &mi.losses.Mismatch)
-	} else if !mi.tooLarge(r, len(h.text)-len(text)) {
-		r.setText(h.text)
+		c.lose(k, yes, kindString, &c.lost.Mismatch)
+	} else if !c.tooLarge(k, len(h.text)-len(text)) {
+		k.setText(h.text)
 	}
 }

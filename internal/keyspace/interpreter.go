@@ -1,7 +1,6 @@
 package keyspace
 
 import (
-	"strings"
 	"time"
 
 	"triggerd/internal/event"
@@ -100,7 +99,7 @@ type Interpreter struct {
 	mirror  *mirror                // nil: nothing is needed
 	journal *journal               // nil: it is off
 	clock   clock
-	maker   maker // of the command that the mirror follows
+	call    call // the command that is interpreted
 }
 
 // unknownName is how a command that the table does not know is spelt in events.
@@ -114,6 +113,7 @@ const (
 // New makes an Interpreter.
 func New(config Config) *Interpreter {
 	in := &Interpreter{config: config, unknown: map[string]unknownName{}}
+	in.call.in = in
 	if config.Need != nil {
 		in.mirror = newMirror(in)
 	}
@@ -139,7 +139,7 @@ func (in *Interpreter) SetNeed(need func(db int, key []byte) Need, classes Class
 		mi.generation++
 		mi.flushed = false
 		for db, d := range mi.dbs {
-			mi.review(d, db)
+			mi.askAnew(d, db)
 		}
 	}
 }
@@ -164,7 +164,7 @@ func (in *Interpreter) SetSparseMax(bytes int) {
 func (in *Interpreter) Stats() Stats {
 	s := in.stats
 	if mi := in.mirror; mi != nil {
-		s.MirrorKeys, s.MirrorBytes, s.Lost = mi.keys, mi.size, mi.losses
+		s.MirrorKeys, s.MirrorBytes, s.Lost = mi.count, mi.size, mi.losses
 	}
 	return s
 }
@@ -173,171 +173,36 @@ func (in *Interpreter) Stats() Stats {
 // server announces them. They borrow the command's bytes. A command with too
 // few arguments gives what is known of it and is counted. Rest gives those of
 // which there are too many at once.
-func (in *Interpreter) Command(dst []event.Event, c *Command) []event.Event {
+func (in *Interpreter) Command(dst []event.Event, sent *Command) []event.Event {
 	if in.mirror != nil && in.mirror.trim != nil {
 		in.abandonRest()
 	}
 	in.stats.Commands++
-	if len(c.Args) == 0 || len(c.Args[0]) == 0 { // no server sends it, and no event would have a name
+	if len(sent.Args) == 0 || len(sent.Args[0]) == 0 { // no server sends it, and no event would have a name
 		in.stats.Malformed++
 		return dst
 	}
-	id := lookupArgs(c.Args)
-	p := planOf(id)
-	if id == cmdXclaim {
-		in.clock.seeClaim(c)
+	cmd := commandOf(sent.Args)
+	if cmd.tellsTime {
+		in.clock.observeClaim(sent)
 	}
-	followed := in.mirror != nil && in.mirror.wanted(id, c.Args, c.DB)
-	if p.how == silent && !followed {
+	followed := in.mirror != nil && in.mirror.wants(cmd, sent.Args, sent.DB)
+	if cmd.events.make == nil && !followed {
 		return dst
 	}
-	m := maker{dst: dst, c: c, args: c.Args, base: len(dst), cause: event.CauseCommand, command: commands[id].name, origin: c.Origin}
-	if m.origin == "" {
-		m.origin = event.FromStream
-	}
+	c := &in.call
+	c.start(in, cmd, sent, dst)
 	if followed {
-		in.maker = m
-		in.track(&in.maker, id, p)
-		m = in.maker
-		in.maker = maker{}
+		c.follow()
 	} else {
-		in.stateless(&m, id, p)
+		c.announce()
 	}
-	if m.malformed {
+	if c.malformed {
 		in.stats.Malformed++
 	}
-	in.stats.Events += int64(len(m.dst) - m.base)
-	return m.dst
+	in.stats.Events += int64(len(c.events) - c.base)
+	return c.end()
 }
-
-// stateless makes the events that the command alone tells of.
-func (in *Interpreter) stateless(m *maker, id ID, p plan) {
-	switch p.how {
-	case onKey:
-		m.emit(commands[id].keys[0].begin, p.name, p.typ)
-	case onEachKey:
-		in.onEachKey(m, &commands[id].keys[0], p)
-	case keyless:
-		m.emitKey(nil, m.c.DB, p.name, "")
-	case generic:
-		in.generic(m, id, p)
-	case special:
-		in.special(m, id)
-	}
-}
-
-// maker makes the events of one command.
-type maker struct {
-	dst       []event.Event
-	c         *Command
-	args      [][]byte
-	base      int // events in dst that are not ours
-	number    int // of ours that were in an earlier dst
-	command   string
-	cause     event.Cause
-	origin    event.Origin
-	malformed bool
-}
-
-// emit makes an event on the key that the argument at index is. If there is no
-// such argument the event concerns no key.
-func (m *maker) emit(index int, name, typ string) {
-	m.emitDB(index, m.c.DB, name, typ)
-}
-
-func (m *maker) emitDB(index, db int, name, typ string) {
-	if index >= len(m.args) {
-		m.malformed = true
-		m.emitKey(nil, db, name, "")
-		return
-	}
-	m.emitKey(notNil(m.args[index]), db, name, typ)
-}
-
-func (m *maker) emitKey(key []byte, db int, name, typ string) {
-	c := m.c
-	m.dst = append(m.dst, event.Event{
-		Name: name, Origin: m.origin, Cause: m.cause,
-		DB: db, Key: key, Type: typ, Command: m.command, Args: c.Args[1:len(c.Args):len(c.Args)],
-		Time: c.Time, Bytes: c.Bytes, ReplID: c.ReplID, Offset: c.Offset, Index: m.number + len(m.dst) - m.base, Tx: c.Tx,
-		Source: c.Source,
-	})
-}
-
-// notNil keeps an empty key apart from no key.
-func notNil(key []byte) []byte {
-	if key == nil {
-		return []byte{}
-	}
-	return key
-}
-
-// require counts the command as malformed if it has no argument at index.
-func (m *maker) require(index int) {
-	m.malformed = m.malformed || index >= len(m.args)
-}
-
-// arg returns the argument at index, which the command must have; nil if it
-// has not.
-func (m *maker) arg(index int) []byte {
-	m.require(index)
-	if index >= len(m.args) {
-		return nil
-	}
-	return m.args[index]
-}
-
-// onEachKey makes one event for each key of a specification.
-func (in *Interpreter) onEachKey(m *maker, s *keySpec, p plan) {
-	r, ok := s.find(m.args)
-	if !ok {
-		m.emit(len(m.args), p.name, "")
-		return
-	}
-	if (len(m.args)-r.first)%r.step != 0 {
-		m.malformed = true
-	}
-	for i := r.first; i <= r.last; i += r.step {
-		m.emit(i, p.name, p.typ)
-	}
-}
-
-// generic makes an event for each key of a command of which no more is known.
-func (in *Interpreter) generic(m *maker, id ID, p plan) {
-	if id == 0 {
-		in.stats.Unknown++
-		name := in.unknownName(m.args[0])
-		m.command = name.command
-		if len(m.args) == 1 {
-			m.emitKey(nil, m.c.DB, name.event, "")
-			return
-		}
-		m.emit(1, name.event, "")
-		return
-	}
-	var buf [maxRanges]keyRange
-	ranges := appendRanges(buf[:0], id, m.args)
-	for _, r := range ranges {
-		for i := r.first; i <= r.last; i += r.step {
-			m.emit(i, genericNames[id], p.typ)
-		}
-	}
-	if len(ranges) == 0 {
-		m.malformed = len(commands[id].keys) > 0
-		m.emitKey(nil, m.c.DB, genericNames[id], "")
-	}
-}
-
-// genericNames holds, for the commands that generic may meet, the event's
-// name: the command's in lower case, "cluster-flushslot" for a subcommand.
-var genericNames = func() (names [numIDs]string) {
-	for id := ID(1); id < numIDs; id++ {
-		if p := planOf(id); p.how == generic {
-			names[id] = strings.ReplaceAll(strings.ToLower(commands[id].name), " ", "-")
-		}
-	}
-	return names
-}()
 
 // unknownName spells the name of a command that the table does not know.
 func (in *Interpreter) unknownName(name []byte) unknownName {

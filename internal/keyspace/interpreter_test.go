@@ -214,22 +214,18 @@ func TestUnknownNamesAreBounded(t *testing.T) {
 	}
 }
 
-func TestLookup(t *testing.T) {
+func TestCommandNamed(t *testing.T) {
 	for _, c := range keyspace.Commands() {
 		for _, name := range []string{c.Name, strings.ToLower(c.Name)} {
-			id, ok := keyspace.Lookup([]byte(name))
-			if !ok || id.String() != c.Name {
-				t.Errorf("Lookup(%q) = %v, %t", name, id, ok)
+			if found, ok := keyspace.CommandNamed([]byte(name)); !ok || found != c.Name {
+				t.Errorf("%q finds %q, %t", name, found, ok)
 			}
 		}
 	}
 	for _, name := range []string{"", "SE", "SETT", "XGROUP  CREATE", "XGROUP|CREATE", strings.Repeat("A", 33), "S\x00T"} {
-		if id, ok := keyspace.Lookup([]byte(name)); ok || id != 0 || id.String() != "" {
-			t.Errorf("Lookup(%q) = %v, %t", name, id, ok)
+		if found, ok := keyspace.CommandNamed([]byte(name)); ok {
+			t.Errorf("%q finds %q", name, found)
 		}
-	}
-	if got := keyspace.ID(60000).String(); got != "" {
-		t.Errorf("name of no ID: %q", got)
 	}
 }
 

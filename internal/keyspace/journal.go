@@ -17,7 +17,7 @@ const (
 // What is in the store is told by the items themselves.
 type journal struct {
 	wipe      bool      // what is in the store is of another mirror
-	whole     []byte    // value of wholeEntry there
+	whole     []byte    // value of mirrorEntry there
 	databases bool      // one of them has changed
 	marks     []mark    // of keys that have; of more than used of them only the room counts
 	used      int       // of marks
@@ -39,9 +39,9 @@ type mark struct {
 	gone bool // it was in the store, and is not mirrored any more
 }
 
-// saved is a value that is not in the entry of its key, since it is long: a
+// longValue is a value that is not in the entry of its key, since it is long: a
 // change to it is an entry of its own.
-type saved struct {
+type longValue struct {
 	id     uint64
 	next   uint32 // number of the next entry
 	base   int    // bytes of its entries when it was written whole
@@ -77,20 +77,20 @@ func (in *Interpreter) Journal(on bool) {
 		in.journal.reset()
 	}
 	if in.mirror != nil {
-		in.mirror.keep(in.journal)
+		in.mirror.setJournal(in.journal)
 	}
 }
 
-// keep gives the mirror a journal, which has nothing of it yet, or none.
-func (mi *mirror) keep(j *journal) {
+// setJournal gives the mirror a journal, which has nothing of it yet, or none.
+func (mi *mirror) setJournal(j *journal) {
 	mi.journal = j
 	for _, d := range mi.dbs {
-		d.changed = j != nil
-		for key, it := range d.items {
-			it.dirty, it.stored, it.saved = false, false, nil
+		d.dirty = j != nil
+		for key, s := range d.keys {
+			s.marks.dirty, s.marks.stored, s.marks.long = false, false, nil
 			if j != nil {
-				j.mark(d, []byte(key), it)
-				j.bytes += it.size
+				j.mark(d, []byte(key), s)
+				j.bytes += s.size
 			}
 		}
 	}
@@ -114,16 +114,16 @@ func (in *Interpreter) Dirty() int {
 }
 
 // mark notes that a key has changed.
-func (j *journal) mark(d *database, key []byte, it *item) {
-	if !it.dirty {
-		it.dirty = true
-		j.add(d, key, false)
+func (j *journal) mark(d *database, key []byte, s *keyState) {
+	if !s.marks.dirty {
+		s.marks.dirty = true
+		j.appendMark(d, key, false)
 	}
 }
 
-func (j *journal) add(d *database, key []byte, gone bool) {
+func (j *journal) appendMark(d *database, key []byte, gone bool) {
 	if j.used == j.full {
-		j.tidy()
+		j.dropStaleMarks()
 	}
 	if j.used == len(j.marks) {
 		j.marks = append(j.marks, mark{})
@@ -133,17 +133,17 @@ func (j *journal) add(d *database, key []byte, gone bool) {
 	m.d, m.key, m.gone = d, append(m.key[:0], key...), gone
 }
 
-// tidy takes out the marks of keys that came and went.
-func (j *journal) tidy() {
+// dropStaleMarks takes out the marks of keys that came and went.
+func (j *journal) dropStaleMarks() {
 	kept := 0
 	for i := range j.marks[:j.used] {
 		m := &j.marks[i]
-		it := m.d.items[string(m.key)]
-		if !m.gone && (it == nil || !it.dirty) {
+		s := m.d.keys[string(m.key)]
+		if !m.gone && (s == nil || !s.marks.dirty) {
 			continue
 		}
 		if !m.gone {
-			it.dirty = false // so that a second mark of it is not kept
+			s.marks.dirty = false // so that a second mark of it is not kept
 		}
 		j.marks[i], j.marks[kept] = j.marks[kept], j.marks[i]
 		kept++
@@ -151,73 +151,65 @@ func (j *journal) tidy() {
 	j.used = kept
 	for i := range j.marks[:kept] {
 		if m := &j.marks[i]; !m.gone {
-			m.d.items[string(m.key)].dirty = true
+			m.d.keys[string(m.key)].marks.dirty = true
 		}
 	}
 	j.full = max(fewMarks, 2*kept)
 }
 
-// note notes what the present command has done to a key, which takes grown more
-// bytes of memory now.
-func (j *journal) note(r *ref, grown int) {
-	it := r.it
-	switch s := it.saved; {
-	case s != nil && !s.stale:
-		s.ops = append(s.ops, r.undo.ops...)
-		j.bytes += len(r.undo.ops)
-		if len(s.ops) > s.base { // it is written whole then
-			s.stale, s.ops = true, nil
-			j.bytes += it.size
+// recordChange notes what the present command has done to a key, which takes
+// grown more bytes of memory now.
+func (j *journal) recordChange(k *operand, grown int) {
+	switch long := k.marks.long; {
+	case long != nil && !long.stale:
+		long.ops = append(long.ops, k.undo.ops...)
+		j.bytes += len(k.undo.ops)
+		if len(long.ops) > long.base { // it is written whole then
+			long.stale, long.ops = true, nil
+			j.bytes += k.size
 		}
-	case !it.dirty:
-		j.bytes += it.size
+	case !k.marks.dirty:
+		j.bytes += k.size
 	default:
 		j.bytes += max(grown, 0)
 	}
-	j.mark(r.d, r.key, it)
+	j.mark(k.database, k.key, k.keyState)
 }
 
 // forget notes that a key is not mirrored any more.
-func (j *journal) forget(d *database, key []byte, it *item) {
-	j.drop(it)
-	if it.stored {
-		j.add(d, key, true)
+func (j *journal) forget(d *database, key []byte, s *keyState) {
+	j.dropLong(s)
+	if s.marks.stored {
+		j.appendMark(d, key, true)
 	}
 }
 
 // empty notes that all keys of a database go.
 func (j *journal) empty(d *database) {
 	stored := false
-	for _, it := range d.items {
-		j.drop(it)
-		stored = stored || it.stored
+	for _, s := range d.keys {
+		j.dropLong(s)
+		stored = stored || s.marks.stored
 	}
 	if stored {
 		j.emptied = append(j.emptied, d.id)
 	}
 }
 
-// drop gives up the entries of a long value.
-func (j *journal) drop(it *item) {
-	if it.saved != nil {
-		j.dropped = append(j.dropped, it.saved.id)
-		it.saved = nil
+// dropLong gives up the entries of a long value.
+func (j *journal) dropLong(s *keyState) {
+	if s.marks.long != nil {
+		j.dropped = append(j.dropped, s.marks.long.id)
+		s.marks.long = nil
 	}
 }
 
-// replaced tells the journal that the value was replaced as a whole.
-func (it *item) replaced() {
-	if it.saved != nil {
-		it.saved.stale, it.saved.ops = true, nil
-	}
-}
-
-// takeEntries takes over the entries of a value that moves here from another
-// key. Its own, which are replaced, go with that one.
-func (it *item) takeEntries(from *item) {
-	it.saved, from.saved = from.saved, it.saved
-	if it.saved != nil {
-		it.saved.header = nil
+// moveLong takes over the entries of a value that moves here from another key.
+// Its own, which are replaced, go with that one.
+func (s *keyState) moveLong(from *keyState) {
+	s.marks.long, from.marks.long = from.marks.long, s.marks.long
+	if s.marks.long != nil {
+		s.marks.long.header = nil
 	}
 }
 
@@ -242,11 +234,12 @@ func (in *Interpreter) Changes(give func(op Op, key, value []byte)) {
 	if mi != nil {
 		mi.giveChanges(j, give)
 	}
-	j.told()
+	j.startOver()
 }
 
-// told starts over, and keeps room for as much as there usually is.
-func (j *journal) told() {
+// startOver makes a journal of which all was told: it keeps room for as much as
+// there usually is.
+func (j *journal) startOver() {
 	for i := range j.marks[:j.used] {
 		if cap(j.marks[i].key) > longKey {
 			j.marks[i].key = nil
@@ -268,29 +261,29 @@ func (mi *mirror) giveChanges(j *journal, give func(op Op, key, value []byte)) {
 	}
 	marks := j.marks[:j.used]
 	for i := range marks {
-		if m := &marks[i]; m.gone && m.d.items[string(m.key)] == nil {
+		if m := &marks[i]; m.gone && m.d.keys[string(m.key)] == nil {
 			j.entry = appendKeyEntry(j.entry[:0], m.d.id, m.key)
 			give(Delete, j.entry, nil)
 		}
 	}
 	if whole := mi.appendWhole(nil); !slices.Equal(j.whole, whole) {
 		j.whole = whole
-		give(Put, wholeEntry, whole)
+		give(Put, mirrorEntry, whole)
 	}
 	if j.databases {
 		j.databases = false
 		for db, d := range mi.dbs {
-			if d.changed {
-				d.changed = false
+			if d.dirty {
+				d.dirty = false
 				j.value = d.appendCover(j.value[:0])
-				give(Put, appendNumber(j.entry[:0], kindDatabase, uint32(db)), j.value)
+				give(Put, appendNumber(j.entry[:0], entryDatabase, uint32(db)), j.value)
 			}
 		}
 	}
 	for i := range marks {
 		m := &marks[i]
-		if it := m.d.items[string(m.key)]; it != nil && it.dirty {
-			j.save(m.d, m.key, it, give)
+		if s := m.d.keys[string(m.key)]; s != nil && s.marks.dirty {
+			j.save(m.d, m.key, s, give)
 		}
 	}
 	for _, id := range j.dropped {
@@ -299,11 +292,11 @@ func (mi *mirror) giveChanges(j *journal, give func(op Op, key, value []byte)) {
 }
 
 // save writes a key.
-func (j *journal) save(d *database, key []byte, it *item, give func(op Op, key, value []byte)) {
-	it.dirty, it.stored = false, true
-	form, memory := formNone, it.bytes(0)
+func (j *journal) save(d *database, key []byte, s *keyState, give func(op Op, key, value []byte)) {
+	s.marks.dirty, s.marks.stored = false, true
+	form, memory := formNone, s.bytes(0)
 	switch {
-	case !it.hasValue():
+	case !s.value.kept():
 	case memory+len(key) > maxSaved:
 		form = formTooLong
 	case memory > inEntry:
@@ -312,57 +305,57 @@ func (j *journal) save(d *database, key []byte, it *item, give func(op Op, key, 
 		form = formInside
 	}
 	if form != formEntries {
-		j.drop(it)
+		j.dropLong(s)
 		j.entry = appendKeyEntry(j.entry[:0], d.id, key)
-		j.value = appendHeader(j.value[:0], key, it, form)
+		j.value = appendHeader(j.value[:0], key, s, form)
 		if form == formInside {
-			j.value = it.appendValue(j.value, func(b []byte) []byte { return b })
+			j.value = s.value.appendOps(j.value, func(b []byte) []byte { return b })
 		}
 		give(Put, j.entry, j.value)
 		return
 	}
-	j.saveValue(it, give)
-	s := it.saved
-	j.value = appendHeader(j.value[:0], key, it, form)
-	if !slices.Equal(j.value, s.header) {
-		s.header = append(s.header[:0], j.value...)
+	j.saveLong(s, give)
+	long := s.marks.long
+	j.value = appendHeader(j.value[:0], key, s, form)
+	if !slices.Equal(j.value, long.header) {
+		long.header = append(long.header[:0], j.value...)
 		j.entry = appendKeyEntry(j.entry[:0], d.id, key)
 		give(Put, j.entry, j.value)
 	}
 }
 
-// saveValue writes what has changed of a long value, or all of it.
-func (j *journal) saveValue(it *item, give func(op Op, key, value []byte)) {
-	s := it.saved
-	if s != nil && !s.stale && s.since+len(s.ops) <= s.base {
-		if len(s.ops) > 0 {
-			s.since += len(s.ops)
-			j.entry = s.appendNext(j.entry[:0])
-			j.value = append(append(j.value[:0], partChange), s.ops...)
+// saveLong writes what has changed of a long value, or all of it.
+func (j *journal) saveLong(s *keyState, give func(op Op, key, value []byte)) {
+	long := s.marks.long
+	if long != nil && !long.stale && long.since+len(long.ops) <= long.base {
+		if len(long.ops) > 0 {
+			long.since += len(long.ops)
+			j.entry = long.appendNext(j.entry[:0])
+			j.value = append(append(j.value[:0], partChange), long.ops...)
 			give(Put, j.entry, j.value)
 		}
-		if s.ops = s.ops[:0]; cap(s.ops) > keepOps {
-			s.ops = nil
+		if long.ops = long.ops[:0]; cap(long.ops) > keepOps {
+			long.ops = nil
 		}
 		return
 	}
-	j.drop(it)
+	j.dropLong(s)
 	j.lastID++
-	s = &saved{id: j.lastID}
-	it.saved = s
+	long = &longValue{id: j.lastID}
+	s.marks.long = long
 	part := func(b []byte, size int) []byte {
 		if len(b) <= size {
 			return b
 		}
-		s.base += len(b) - 1
-		j.entry = s.appendNext(j.entry[:0])
+		long.base += len(b) - 1
+		j.entry = long.appendNext(j.entry[:0])
 		give(Put, j.entry, b)
 		return b[:1]
 	}
 	j.value = append(j.value[:0], partWhole)
-	j.value = part(it.appendValue(j.value, func(b []byte) []byte { return part(b, partSize) }), 1)
-	if s.next == 0 { // an empty text with much room
-		j.entry = s.appendNext(j.entry[:0])
+	j.value = part(s.value.appendOps(j.value, func(b []byte) []byte { return part(b, partSize) }), 1)
+	if long.next == 0 { // an empty text with much room
+		j.entry = long.appendNext(j.entry[:0])
 		give(Put, j.entry, j.value)
 	}
 }

@@ -266,13 +266,7 @@ func TestJournal(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	first := uint64(time.Now().UnixNano())
-	if s := os.Getenv(envSeed); s != "" {
-		var err error
-		if first, err = strconv.ParseUint(s, 10, 64); err != nil {
-			t.Fatal(err)
-		}
-	}
+	first := seedOf(t)
 	t.Logf("%s=%d %s=%d", envSeed, first, envRounds, rounds)
 	for i := range rounds {
 		seed := first + uint64(i)

@@ -7,7 +7,7 @@ type keySpec struct {
 	begin   int    // negative: look backwards from the end
 	last    int    // last key, counted from the first; negative: from the end of the arguments
 	limit   int    // with a negative last: only the first 1/limit of what remains
-	step    int    // distance between keys
+	step    int    // distance between keys, 0 for 1
 	keynum  bool   // the number of keys is an argument itself,
 	numAt   int    // this far from the beginning,
 	firstAt int    // and the first key this far
@@ -26,7 +26,7 @@ func (s *keySpec) find(args [][]byte) (keyRange, bool) {
 			return keyRange{}, false
 		}
 	}
-	r := keyRange{begin, begin + s.last, s.step}
+	r := keyRange{begin, begin + s.last, max(s.step, 1)}
 	switch {
 	case s.keynum:
 		if begin+s.numAt >= len(args) {
@@ -37,7 +37,7 @@ func (s *keySpec) find(args [][]byte) (keyRange, bool) {
 			return keyRange{}, false
 		}
 		r.first = begin + s.firstAt
-		r.last = r.first + (n-1)*s.step
+		r.last = r.first + (n-1)*r.step
 	case s.last < 0 && s.limit > 1:
 		r.last = begin + (len(args)-begin)/s.limit + s.last
 	case s.last < 0:
@@ -69,56 +69,26 @@ func (s *keySpec) findKeyword(args [][]byte) int {
 // command, and one more for SORT.
 const maxRanges = 4
 
-// appendRanges appends where the keys are that a command reads or writes, in
+// appendRanges appends where the keys are that the command reads or writes, in
 // the order of COMMAND GETKEYS.
-func appendRanges(dst []keyRange, id ID, args [][]byte) []keyRange {
-	specs := commands[id].keys
-	if id == cmdMigrate && len(args) > 3 && len(args[3]) == 0 {
-		specs = specs[1:] // MIGRATE host port "" db timeout .. KEYS k..: the first is a placeholder
+func (cmd *command) appendRanges(dst []keyRange, args [][]byte) []keyRange {
+	if cmd.findKeys == nil {
+		return appendFound(dst, cmd.keys, args)
 	}
-	for i := range specs {
-		if r, ok := specs[i].find(args); ok {
+	for _, r := range cmd.findKeys(cmd.keys, args) {
+		if r != (keyRange{}) {
 			dst = append(dst, r)
-		}
-	}
-	if id == cmdSort {
-		if at := sortStore(args); at > 0 {
-			dst = append(dst, keyRange{at, at, 1})
 		}
 	}
 	return dst
 }
 
-// sortStore returns the index of the key that SORT .. STORE writes, 0 if there
-// is none. The server's key specification of SORT leaves it open.
-func sortStore(args [][]byte) int {
-	at := 0
-	for i := 2; i < len(args)-1; i++ {
-		switch {
-		case is(args[i], "LIMIT"):
-			i += 2
-		case is(args[i], "GET"), is(args[i], "BY"):
-			i++
-		case is(args[i], "STORE"):
-			i++
-			at = i
+// appendFound appends where the keys are that specifications find.
+func appendFound(dst []keyRange, keys []keySpec, args [][]byte) []keyRange {
+	for i := range keys {
+		if r, ok := keys[i].find(args); ok {
+			dst = append(dst, r)
 		}
 	}
-	return at
-}
-
-// parseInt parses a decimal number of at most nine digits: a count of keys, a
-// database. No command can hold more.
-func parseInt(b []byte) (int, bool) {
-	if len(b) == 0 || len(b) > 9 {
-		return 0, false
-	}
-	n := 0
-	for _, c := range b {
-		if c < '0' || c > '9' {
-			return 0, false
-		}
-		n = n*10 + int(c-'0')
-	}
-	return n, true
+	return dst
 }

@@ -1,57 +1,113 @@
 package keyspace
 
-func newEmptyList() *list { return &list{} }
+import (
+	"triggerd/internal/event"
+	"triggerd/rdb"
+)
 
-func (mi *mirror) trackLists(in *Interpreter, m *maker, id ID, p plan) bool {
-	switch id {
-	case cmdLpush, cmdLpushx, cmdRpush, cmdRpushx:
-		in.stateless(m, id, p)
-		r := mi.open(m.c.DB, m.args[1])
-		if l, ok := collectionOf(mi, r, kindList, newEmptyList); ok {
-			for _, item := range m.args[2:] {
-				l.push(&r.undo, id == cmdLpush || id == cmdLpushx, string(item))
-			}
-		}
-	case cmdLpop, cmdRpop:
-		in.stateless(m, id, p)
-		mi.popList(m, id == cmdLpop)
-	case cmdRpoplpush, cmdBrpoplpush:
-		in.stateless(m, id, p)
-		mi.moveItem(m, false, true)
-	case cmdLmove, cmdBlmove:
-		in.stateless(m, id, p)
-		mi.moveItem(m, is(m.args[3], "LEFT"), is(m.args[4], "LEFT"))
-	case cmdLinsert, cmdLset, cmdLtrim, cmdLrem:
-		in.stateless(m, id, p)
-		mi.editList(m, id)
-	default:
-		return false
-	}
-	return true
+var listCommands = []command{
+	{name: "BLMOVE", arity: 6, acl: "@blocking @list @slow @write", keys: twoKeys,
+		events: made((*call).lmoveEvents, "lpush", "rpush", "lpop", "rpop"), apply: (*call).lmove, instead: `command "LMOVE"`},
+	{name: "BLMPOP", arity: -5, acl: "@blocking @list @slow @write", keys: laterCountedKeys,
+		events: ownName, instead: insteadPop},
+	{name: "BLPOP", arity: -3, acl: "@blocking @list @slow @write", keys: allButLast,
+		events: ownName, instead: `event "lpop" (it arrives as LPOP)`},
+	{name: "BRPOP", arity: -3, acl: "@blocking @list @slow @write", keys: allButLast,
+		events: ownName, instead: `event "rpop" (it arrives as RPOP)`},
+	{name: "BRPOPLPUSH", arity: 4, acl: "@blocking @list @slow @write", keys: twoKeys,
+		events: made((*call).rpoplpushEvents, "lpush", "rpop"), apply: (*call).rpoplpush, instead: `command "RPOPLPUSH"`},
+	{name: "LINDEX", arity: 3, acl: "@list @read @slow", keys: firstKey},
+	{name: "LINSERT", arity: 5, acl: "@list @slow @write", keys: firstKey,
+		events: onKey("linsert", typeList), apply: (*call).linsert},
+	{name: "LLEN", arity: 2, acl: "@fast @list @read", keys: firstKey},
+	{name: "LMOVE", arity: 5, acl: "@list @slow @write", keys: twoKeys,
+		events: made((*call).lmoveEvents, "lpush", "rpush", "lpop", "rpop"), apply: (*call).lmove},
+	{name: "LMPOP", arity: -4, acl: "@list @slow @write", keys: countedKeys,
+		events: ownName, instead: insteadPop},
+	{name: "LPOP", arity: -2, acl: "@fast @list @write", keys: firstKey,
+		events: onKey("lpop", ""), apply: (*call).lpop},
+	{name: "LPOS", arity: -3, acl: "@list @read @slow", keys: firstKey},
+	{name: "LPUSH", arity: -3, acl: "@fast @list @write", keys: firstKey,
+		events: onKey("lpush", typeList), apply: (*call).lpush},
+	{name: "LPUSHX", arity: -3, acl: "@fast @list @write", keys: firstKey,
+		events: onKey("lpush", typeList), apply: (*call).lpush},
+	{name: "LRANGE", arity: 4, acl: "@list @read @slow", keys: firstKey},
+	{name: "LREM", arity: 4, acl: "@list @slow @write", keys: firstKey,
+		events: onKey("lrem", ""), apply: (*call).lrem},
+	{name: "LSET", arity: 4, acl: "@list @slow @write", keys: firstKey,
+		events: onKey("lset", typeList), apply: (*call).lset},
+	{name: "LTRIM", arity: 4, acl: "@list @slow @write", keys: firstKey,
+		events: onKey("ltrim", ""), apply: (*call).ltrim},
+	{name: "RPOP", arity: -2, acl: "@fast @list @write", keys: firstKey,
+		events: onKey("rpop", ""), apply: (*call).rpop},
+	{name: "RPOPLPUSH", arity: 3, acl: "@list @slow @write", keys: twoKeys,
+		events: made((*call).rpoplpushEvents, "lpush", "rpop"), apply: (*call).rpoplpush},
+	{name: "RPUSH", arity: -3, acl: "@fast @list @write", keys: firstKey,
+		events: onKey("rpush", typeList), apply: (*call).rpush},
+	{name: "RPUSHX", arity: -3, acl: "@fast @list @write", keys: firstKey,
+		events: onKey("rpush", typeList), apply: (*call).rpush},
 }
 
-// popList: LPOP key [count].
-func (mi *mirror) popList(m *maker, front bool) {
-	r := mi.open(m.c.DB, m.args[1])
-	l, known := present[*list](mi, r, kindList)
+// rpoplpushEvents: RPOPLPUSH source destination.
+func (c *call) rpoplpushEvents() {
+	c.emit(2, "lpush", typeList)
+	c.emit(1, "rpop", "")
+}
+
+// lmoveEvents: LMOVE source destination LEFT|RIGHT LEFT|RIGHT.
+func (c *call) lmoveEvents() {
+	c.emit(2, nameOfSide(c.arg(4), "lpush", "rpush"), typeList)
+	c.emit(1, nameOfSide(c.arg(3), "lpop", "rpop"), "")
+}
+
+func nameOfSide(side []byte, left, right string) string {
+	if is(side, "LEFT") {
+		return left
+	}
+	return right
+}
+
+func (c *call) lpush() { c.push(true) }
+func (c *call) rpush() { c.push(false) }
+
+// push: LPUSH key item...
+func (c *call) push(front bool) {
+	k := c.key(1)
+	if l, ok := collectionForWrite(c, k, kindList, newList); ok {
+		for _, item := range c.args[2:] {
+			l.push(&k.undo, front, string(item))
+		}
+	}
+}
+
+func (c *call) lpop() { c.pop(true) }
+func (c *call) rpop() { c.pop(false) }
+
+// pop: LPOP key [count].
+func (c *call) pop(front bool) {
+	k := c.key(1)
+	l, known := existingCollection[*list](c, k)
 	if known {
 		n := int64(1)
-		if len(m.args) > 2 {
-			n, known = int64Of(m.args[2])
+		if len(c.args) > 2 {
+			n, known = int64Of(c.args[2])
 		}
 		if !known || n < 0 {
-			mi.lose(r, maybe, kindList, &mi.losses.Mismatch)
+			c.lose(k, maybe, kindList, &c.lost.Mismatch)
 			return
 		}
-		l.pop(&r.undo, front, int(min(n, int64(l.n))))
+		l.pop(&k.undo, front, int(min(n, int64(l.n))))
 	}
-	mi.shrunk(m, r, l, known)
+	c.elementsRemoved(k, l, known)
 }
 
-// moveItem: RPOPLPUSH source destination, and LMOVE.
-func (mi *mirror) moveItem(m *maker, fromFront, toFront bool) {
-	src, dst := mi.open(m.c.DB, m.args[1]), mi.open(m.c.DB, m.args[2])
-	from, known := present[*list](mi, src, kindList)
+func (c *call) rpoplpush() { c.moveItem(false, true) }
+func (c *call) lmove()     { c.moveItem(is(c.args[3], "LEFT"), is(c.args[4], "LEFT")) }
+
+// moveItem moves an item from an end of the first key to an end of the second.
+func (c *call) moveItem(fromFront, toFront bool) {
+	src, dst := c.key(1), c.key(2)
+	from, known := existingCollection[*list](c, src)
 	if known {
 		i := 0
 		if !fromFront {
@@ -59,46 +115,166 @@ func (mi *mirror) moveItem(m *maker, fromFront, toFront bool) {
 		}
 		item := from.at(i)
 		from.pop(&src.undo, fromFront, 1)
-		if to, ok := collectionOf(mi, dst, kindList, newEmptyList); ok {
+		if to, ok := collectionForWrite(c, dst, kindList, newList); ok {
 			to.push(&dst.undo, toFront, item)
 		}
 	} else {
-		mi.lose(dst, yes, kindList, &mi.losses.Source)
+		c.lose(dst, yes, kindList, &c.lost.Source)
 	}
-	if src.it == nil || src.it != dst.it {
-		mi.shrunk(m, src, from, known)
+	if !src.needed() || src.keyState != dst.keyState {
+		c.elementsRemoved(src, from, known)
 	}
 }
 
-func (mi *mirror) editList(m *maker, id ID) {
-	r := mi.open(m.c.DB, m.args[1])
-	l, known := present[*list](mi, r, kindList)
-	if !known {
-		if id == cmdLtrim || id == cmdLrem {
-			mi.shrunk(m, r, nil, false)
+// linsert: LINSERT key BEFORE|AFTER pivot item.
+func (c *call) linsert() {
+	c.editList(func(l *list, u *undo) bool {
+		return l.insert(u, is(c.args[2], "BEFORE"), string(c.args[3]), string(c.args[4]))
+	})
+}
+
+// lset: LSET key index item.
+func (c *call) lset() {
+	c.editList(func(l *list, u *undo) bool {
+		i, ok := int64Of(c.args[2])
+		return ok && l.setAt(u, i, string(c.args[3]))
+	})
+}
+
+// ltrim: LTRIM key start stop.
+func (c *call) ltrim() {
+	c.shortenList(func(l *list, u *undo) bool { return l.trim(u, c.args[2], c.args[3]) })
+}
+
+// lrem: LREM key count item.
+func (c *call) lrem() {
+	c.shortenList(func(l *list, u *undo) bool {
+		n, ok := int64Of(c.args[2])
+		return ok && l.remove(u, n, string(c.args[3]))
+	})
+}
+
+// editList changes a list by edit, which reports whether it could.
+func (c *call) editList(edit func(*list, *undo) bool) {
+	k := c.key(1)
+	if l, known := existingCollection[*list](c, k); known && !edit(l, &k.undo) {
+		c.lose(k, maybe, kindList, &c.lost.Mismatch)
+	}
+}
+
+// shortenList does the same where the list may be empty afterwards.
+func (c *call) shortenList(edit func(*list, *undo) bool) {
+	c.editList(edit)
+	k := c.key(1)
+	if !k.needed() {
+		return
+	}
+	l, known := k.value.elements.(*list)
+	c.elementsRemoved(k, l, known)
+}
+
+// list is a ring, so that both ends are cheap.
+type list struct {
+	ring []string // its length is a power of two
+	head int
+	n    int
+	size int
+}
+
+func (l *list) len() int   { return l.n }
+func (l *list) bytes() int { return l.size + 48 }
+
+func (l *list) at(i int) string { return l.ring[(l.head+i)&(len(l.ring)-1)] }
+
+// grow makes room for one more.
+func (l *list) grow() {
+	if l.n < len(l.ring) {
+		return
+	}
+	ring := make([]string, max(4, 2*len(l.ring)))
+	for i := range l.n {
+		ring[i] = l.at(i)
+	}
+	l.ring, l.head = ring, 0
+}
+
+func (l *list) push(u *undo, front bool, item string) {
+	l.grow()
+	mask := len(l.ring) - 1
+	if front {
+		l.head = (l.head - 1) & mask
+		l.ring[l.head] = item
+		u.addFront++
+	} else {
+		l.ring[(l.head+l.n)&mask] = item
+		u.addBack++
+	}
+	if u.logs {
+		u.log(opOfEnd(front, opPushFront, opPushBack), 0, 0, item)
+	}
+	l.n++
+	l.size += len(item) + listCost
+}
+
+// pop removes n items, which are there.
+func (l *list) pop(u *undo, front bool, n int) {
+	if u.logs && n > 0 {
+		u.log(opOfEnd(front, opPopFront, opPopBack), uint64(n), 0)
+	}
+	mask := len(l.ring) - 1
+	if front {
+		for range n {
+			u.front = append(u.front, l.at(0))
+			l.vacate(l.head)
+			l.head = (l.head + 1) & mask
+			l.n--
 		}
 		return
 	}
-	ok := false
-	switch id {
-	case cmdLinsert:
-		ok = l.insert(&r.undo, is(m.args[2], "BEFORE"), string(m.args[3]), string(m.args[4]))
-	case cmdLset:
-		var i int64
-		i, ok = int64Of(m.args[2])
-		ok = ok && l.setAt(&r.undo, i, string(m.args[3]))
-	case cmdLtrim:
-		ok = l.trim(&r.undo, m.args[2], m.args[3])
-	case cmdLrem:
-		var n int64
-		n, ok = int64Of(m.args[2])
-		ok = ok && l.remove(&r.undo, n, string(m.args[3]))
+	for i := l.n - n; i < l.n; i++ {
+		u.back = append(u.back, l.at(i))
+		l.vacate((l.head + i) & mask)
 	}
-	if !ok {
-		mi.lose(r, maybe, kindList, &mi.losses.Mismatch)
-		return
+	l.n -= n
+}
+
+// opOfEnd is the one or the other op, for an end of the list.
+func opOfEnd(front bool, ifFront, ifBack opcode) opcode {
+	if front {
+		return ifFront
 	}
-	mi.shrunk(m, r, l, true)
+	return ifBack
+}
+
+// vacate empties a slot of the ring.
+func (l *list) vacate(slot int) {
+	l.size -= len(l.ring[slot]) + listCost
+	l.ring[slot] = ""
+}
+
+// replace makes items the list.
+func (l *list) replace(u *undo, items []string) {
+	u.items, u.whole = l.all(), true
+	*l = *listOf(items)
+}
+
+func (l *list) all() []string {
+	items := make([]string, l.n)
+	for i := range items {
+		items[i] = l.at(i)
+	}
+	return items
+}
+
+func newList() *list { return &list{} }
+
+func listOf(items []string) *list {
+	l := &list{}
+	var u undo
+	for _, item := range items {
+		l.push(&u, false, item)
+	}
+	return l
 }
 
 func (l *list) insert(u *undo, before bool, pivot, item string) bool {
@@ -114,7 +290,7 @@ func (l *list) insert(u *undo, before bool, pivot, item string) bool {
 		with = append(append(append(with, items[:i]...), item), items[i:]...)
 		l.replace(u, with)
 		if u.logs {
-			u.log(sided(before, opInsertBefore, opInsertAfter), 0, 0, pivot, item)
+			u.log(opOfEnd(before, opInsertBefore, opInsertAfter), 0, 0, pivot, item)
 		}
 		return true
 	}
@@ -153,22 +329,6 @@ func (l *list) trim(u *undo, start, stop []byte) bool {
 	return ok1 && ok2
 }
 
-// span makes indexes of n elements of what may count from the end: first to
-// last, none if first > last.
-func span(from, to int64, n int) (first, last int) {
-	if from < 0 {
-		from = max(from+int64(n), 0)
-	}
-	if to < 0 {
-		to += int64(n)
-	}
-	to = min(to, int64(n)-1)
-	if from > to {
-		return 1, 0
-	}
-	return int(from), int(to)
-}
-
 // remove takes out items: the first so many, the last for a negative count,
 // all for 0.
 func (l *list) remove(u *undo, n int64, item string) bool {
@@ -205,4 +365,83 @@ func (l *list) remove(u *undo, n int64, item string) bool {
 		u.log(opRemoveItem, uint64(n), 0, item)
 	}
 	return true
+}
+
+func (l *list) clone() collection { return listOf(l.all()) }
+
+func (l *list) equal(other collection) bool {
+	o := other.(*list)
+	for i := range l.n {
+		if l.at(i) != o.at(i) {
+			return false
+		}
+	}
+	return true
+}
+
+func (l *list) load(e *rdb.Element, from *loader) error {
+	l.push(&from.undo, false, string(e.Member))
+	return nil
+}
+
+func (l *list) do(o *operation, u *undo) bool {
+	n := o.numbers[0]
+	switch o.code {
+	case opPushFront, opPushBack:
+		l.push(u, o.code == opPushFront, o.texts[0])
+	case opPopFront, opPopBack:
+		if n > uint64(l.n) {
+			return false
+		}
+		l.pop(u, o.code == opPopFront, int(n))
+	case opSetAt:
+		return l.setAt(u, int64(n), o.texts[0])
+	case opInsertBefore, opInsertAfter:
+		return l.insert(u, o.code == opInsertBefore, o.texts[0], o.texts[1])
+	case opRemoveItem:
+		return l.remove(u, int64(n), o.texts[0])
+	default:
+		return false
+	}
+	return true
+}
+
+func (l *list) appendOps(dst []byte, full func([]byte) []byte) []byte {
+	for i := range l.n {
+		dst = full(appendOp(dst, opPushBack, 0, 0, l.at(i)))
+	}
+	return dst
+}
+
+func (l *list) each(v *view, give func(*event.Element) bool) {
+	var e event.Element
+	giveAll := func(items []string) bool {
+		for _, item := range items {
+			if e = (event.Element{Name: item}); !give(&e) {
+				return false
+			}
+		}
+		return true
+	}
+	var u undo
+	if v.undo != nil {
+		u = *v.undo
+	}
+	if u.whole {
+		giveAll(u.items)
+		return
+	}
+	if !giveAll(u.front) {
+		return
+	}
+	for i := u.addFront; i < l.n-u.addBack; i++ {
+		item := l.at(i)
+		if u.replaced && i == u.slot {
+			item = u.old
+		}
+		if e = (event.Element{Name: item}); !give(&e) {
+			return
+		}
+	}
+	giveAll(u.back)
 }

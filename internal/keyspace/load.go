@@ -25,12 +25,18 @@ func kindNamed(name string) kind {
 // errLimit ends the reading of a value that takes more memory than there is.
 var errLimit = errors.New("over the limit")
 
-// readValue reads the value that r is at into it, no more than room bytes.
-func readValue(r *rdb.Reader, it *item, room int64) error {
-	var u undo
-	switch it.kind {
+// loader is what the loading of one value takes.
+type loader struct {
+	texts bool
+	group string // of a stream, whose consumers come next
+	undo  undo
+}
+
+// readValue reads the value that r is at into v, no more than room bytes.
+func readValue(r *rdb.Reader, v *value, room int64) error {
+	switch v.kind {
 	case kindString:
-		if !it.texts {
+		if !v.texts {
 			return nil
 		}
 		text, err := r.Bytes()
@@ -40,116 +46,67 @@ func readValue(r *rdb.Reader, it *item, room int64) error {
 		if int64(len(text)) > room {
 			return errLimit
 		}
-		it.text = append([]byte{}, text...)
+		v.text = append([]byte{}, text...)
 		return nil
 	case kindUnknown:
 		return nil
 	}
-	it.obj = newCollection(it.kind)
-	group := ""
+	v.elements = newCollection(v.kind)
+	l := loader{texts: v.texts}
 	for e, err := range r.Elements() {
 		if err != nil {
 			return err
 		}
-		if e.Kind == rdb.KindGroup {
-			group = string(e.Member)
-		}
-		if err := it.take(e, &u, group); err != nil {
+		if err := v.elements.load(e, &l); err != nil {
 			return err
 		}
-		u = undo{elements: u.elements[:0]}
-		if int64(it.obj.bytes()) > room {
+		l.undo = undo{elements: l.undo.elements[:0]}
+		if int64(v.elements.bytes()) > room {
 			return errLimit
 		}
 	}
-	if it.hollow() {
+	if v.hollow() {
 		return errors.New("a collection without elements, which no server keeps")
 	}
 	return nil
 }
 
-// hollow reports whether a value has no elements though it is of a type that
-// cannot be without: every command that takes the last one removes the key.
-func (it *item) hollow() bool {
-	return it.obj != nil && it.kind != kindStream && it.obj.len() == 0
-}
-
-// take adds one element of a snapshot to the value.
-func (it *item) take(e *rdb.Element, u *undo, group string) error {
-	switch o := it.obj.(type) {
-	case *list:
-		o.push(u, false, string(e.Member))
-	case *set:
-		o.add(u, e.Member)
-	case *hash:
-		value := ""
-		if it.texts {
-			value = string(e.Value)
-		}
-		o.set(u, e.Member, value)
-		o.expire(u, e.Member, e.ExpireAt)
-	case *zset:
-		o.set(u, string(e.Member), e.Score)
-	case *stream:
-		switch e.Kind {
-		case rdb.KindStreamEntry:
-			n := &entry{id: e.ID}
-			if it.texts {
-				for _, f := range e.Fields {
-					n.fields = append(n.fields, string(f))
-				}
-			}
-			if !o.add(u, n) {
-				return errors.New("entries of a stream are not in order")
-			}
-		case rdb.KindStreamInfo:
-			o.last = e.Info.LastID
-		case rdb.KindGroup:
-			o.group(u, group)
-		case rdb.KindConsumer:
-			o.consumer(u, group, string(e.Member))
-		}
-	}
-	return nil
-}
-
 // restore: RESTORE key ttl payload [REPLACE] [ABSTTL] [IDLETIME s] [FREQ n].
-func (mi *mirror) restore(m *maker) {
-	r := mi.open(m.c.DB, m.args[1])
-	if r.it == nil {
+func (c *call) restore() {
+	k := c.key(1)
+	if !k.needed() {
 		return
 	}
-	ttl, timed := int64Of(m.args[2])
+	ttl, timed := int64Of(c.args[2])
 	absolute := false
-	for _, a := range m.args[4:] {
+	for _, a := range c.args[4:] {
 		absolute = absolute || is(a, "ABSTTL")
 	}
 	if timed && ttl != 0 && !absolute {
-		timed = mi.now != 0 && ttl < 1<<60
-		ttl += mi.now
+		timed = c.now != 0 && ttl < 1<<60
+		ttl += c.now
 	}
-	it := r.it
-	it.exists, it.known, it.text, it.obj = yes, true, nil, nil
-	it.replaced()
-	it.expireAt, it.timed = ttl, timed
-	it.kind = kindUnknown
-	rd, err := rdb.NewDumpReader(m.args[3])
+	v := &k.value
+	*v = value{exists: yes, known: true, texts: v.texts}
+	k.replaced()
+	k.setDeadline(ttl, timed)
+	r, err := rdb.NewDumpReader(c.args[3])
 	if err == nil {
 		var e *rdb.Entry
-		if e, err = rd.Next(); err == nil {
-			it.kind = kindOf[e.Type]
-			err = readValue(rd, it, mi.limit-mi.size)
+		if e, err = r.Next(); err == nil {
+			v.kind = kindOf[e.Type]
+			err = readValue(r, v, c.mi.limit-c.mi.size)
 		}
 	}
 	switch {
 	case errors.Is(err, errLimit):
-		mi.lose(r, yes, it.kind, &mi.losses.Limit)
+		c.lose(k, yes, v.kind, &c.lost.Limit)
 	case err != nil:
-		mi.lose(r, yes, it.kind, &mi.losses.Malformed)
-	case it.kind == kindUnknown:
-		mi.lose(r, yes, it.kind, &mi.losses.Undecided)
+		c.lose(k, yes, v.kind, &c.lost.Malformed)
+	case v.kind == kindUnknown:
+		c.lose(k, yes, v.kind, &c.lost.Undecided)
 	default:
-		mi.witness(it.text)
+		c.mi.checkSparseMax(v.text)
 	}
 }
 
@@ -159,12 +116,12 @@ func (in *Interpreter) SnapshotBegin() {
 	if mi := in.mirror; mi != nil {
 		mi.snapshot++
 		mi.torn = false
-		mi.within(true)
+		mi.markInside(true)
 	}
 }
 
-// within notes whether keys of a snapshot are being read.
-func (mi *mirror) within(snapshot bool) {
+// markInside notes in the journal whether keys of a snapshot are being read.
+func (mi *mirror) markInside(snapshot bool) {
 	if mi.journal != nil {
 		mi.journal.inside = snapshot
 	}
@@ -183,22 +140,22 @@ func (in *Interpreter) SnapshotKey(dst []event.Event, k *SnapshotKey) []event.Ev
 	if mi == nil {
 		return append(dst, ev)
 	}
-	mi.begin(&Command{Time: k.Time})
-	r := mi.open(k.DB, k.Key)
-	it := r.it
-	if it == nil {
+	c := &in.call
+	c.begin(k.Time)
+	o := c.keyIn(k.DB, k.Key)
+	if !o.needed() {
 		return append(dst, ev)
 	}
-	was := *it
-	mi.load(r, k)
-	r.after = it.view(&r.is, nil)
-	mi.settle(r)
-	changed := was.exists != maybe && !same(&was, it)
-	mi.attach(&ev, r)
+	was := *o.keyState
+	mi.load(o, k)
+	o.after = o.value.view(&o.is, nil)
+	mi.account(o)
+	changed := was.value.exists != maybe && !sameState(&was, o.keyState)
+	c.setValues(&ev, o)
 	ev.Before, ev.Changed = nil, nil
 	dst = append(dst, ev)
 	if changed {
-		ev.Name, ev.Origin, ev.Cause, ev.Before = event.Changed, event.FromResync, event.CauseUnknown, r.before
+		ev.Name, ev.Origin, ev.Cause, ev.Before = event.Changed, event.FromResync, event.CauseUnknown, o.before
 		dst = append(dst, ev)
 		in.stats.Events++
 	}
@@ -206,21 +163,20 @@ func (in *Interpreter) SnapshotKey(dst []event.Event, k *SnapshotKey) []event.Ev
 }
 
 // load makes a key what the snapshot says of it.
-func (mi *mirror) load(r *ref, k *SnapshotKey) {
-	old := r.it
-	room := mi.limit - mi.size + int64(old.size)
-	*old = item{
-		exists: yes, kind: kindNamed(k.Type), timed: true, expireAt: k.ExpireAt, texts: old.texts, onTime: old.onTime,
-		size: old.size, ref: r, seen: mi.snapshot, fired: old.fired, turn: old.turn,
-		dirty: old.dirty, stored: old.stored, saved: old.saved,
-	}
-	old.replaced()
-	if old.kind == kindUnknown || k.Value == nil {
+func (mi *mirror) load(o *operand, k *SnapshotKey) {
+	s := o.keyState
+	room := mi.limit - mi.size + int64(s.size)
+	s.value = value{exists: yes, kind: kindNamed(k.Type), texts: s.value.texts}
+	s.expiry.at, s.expiry.known = k.ExpireAt, true
+	s.marks.snapshot = mi.snapshot
+	s.replaced()
+	v := &s.value
+	if v.kind == kindUnknown || k.Value == nil {
 		mi.losses.Undecided++
 		return
 	}
-	if err := readValue(k.Value, old, room); err != nil {
-		old.text, old.obj = nil, nil
+	if err := readValue(k.Value, v, room); err != nil {
+		v.drop()
 		if errors.Is(err, errLimit) || errors.Is(err, rdb.ErrLimit) {
 			mi.losses.Limit++
 		} else {
@@ -228,8 +184,8 @@ func (mi *mirror) load(r *ref, k *SnapshotKey) {
 		}
 		return
 	}
-	old.known = true
-	mi.witness(old.text)
+	v.known = true
+	mi.checkSparseMax(v.text)
 }
 
 // SnapshotEnd tells that the snapshot is complete. It appends the events of
@@ -242,30 +198,31 @@ func (in *Interpreter) SnapshotEnd(dst []event.Event, k *SnapshotKey) []event.Ev
 	if mi == nil {
 		return dst
 	}
-	mi.begin(&Command{Time: k.Time})
+	c := &in.call
+	c.begin(k.Time)
 	from := len(dst)
 	for db, d := range mi.dbs {
-		for key, it := range d.items {
-			if it.seen == mi.snapshot {
+		for key, s := range d.keys {
+			if s.marks.snapshot == mi.snapshot {
 				continue
 			}
-			if it.exists == yes && !it.announced() {
+			if s.value.exists == yes && !s.expiry.wasAnnounced() {
 				ev := event.Event{
 					Name: "del", Origin: event.FromResync, Cause: event.CauseUnknown, DB: db, Key: []byte(key), Type: typeNone,
 					Time: k.Time, ReplID: k.ReplID, Offset: k.Offset, Source: k.Source,
-					Before: it.view(&view{}, nil), After: event.None, TTL: event.TTLGone,
+					Before: s.value.view(&view{}, nil), After: event.None, TTL: event.TTLGone,
 				}
-				if it.timed && it.expireAt != 0 && mi.now != 0 && mi.now >= it.expireAt {
+				if e := &s.expiry; e.known && e.at != 0 && c.now != 0 && c.now >= e.at {
 					ev.Name, ev.Cause = "expired", event.CauseExpired
 				}
 				dst = append(dst, ev)
 			}
-			mi.forget(d, []byte(key), it)
+			mi.forget(d, []byte(key), s)
 		}
 		mi.setCover(d, mi.coverOf(db))
 	}
 	mi.flushed = true
-	mi.within(false)
+	mi.markInside(false)
 	sortEvents(dst[from:])
 	in.stats.Events += int64(len(dst) - from)
 	return dst
@@ -283,19 +240,19 @@ func (in *Interpreter) SnapshotAbort() {
 	for _, d := range mi.dbs {
 		mi.setCover(d, nil)
 		seen := false
-		for _, it := range d.items {
-			seen = seen || it.seen == mi.snapshot
+		for _, s := range d.keys {
+			seen = seen || s.marks.snapshot == mi.snapshot
 		}
 		if !seen {
 			mi.clear(d)
 			continue
 		}
-		for key, it := range d.items {
-			if it.seen != mi.snapshot {
-				mi.forget(d, []byte(key), it)
+		for key, s := range d.keys {
+			if s.marks.snapshot != mi.snapshot {
+				mi.forget(d, []byte(key), s)
 			}
 		}
 	}
 	mi.flushed = false
-	mi.within(false)
+	mi.markInside(false)
 }

@@ -1,11 +1,6 @@
 package keyspace
 
-import (
-	"bytes"
-	"slices"
-
-	"triggerd/internal/event"
-)
+import "triggerd/internal/event"
 
 // Need says how much of a key the mirror has to keep.
 type Need uint8
@@ -31,69 +26,43 @@ type Losses struct {
 	Undecided int64 // a command whose result only the server knows (XTRIM MAXLEN ~, an unknown module's)
 }
 
-// tri is whether a key is there.
-type tri uint8
+// mirror holds what is known of the keys that are needed.
+type mirror struct {
+	need       func(db int, key []byte) Need
+	generation int // number of need
+	limit      int64
+	grace      int64 // ms
+	classes    Classes
+	clock      *clock
+	due        schedule
 
-const (
-	maybe tri = iota
-	no
-	yes
-)
+	dbs     map[int]*database
+	beyond  database // always empty
+	flushed bool     // databases never met are empty
+	size    int64    // bytes of all keys
+	count   int64    // of keys
+	losses  Losses
+	// sparseMax is the server's hll-sparse-max-bytes; negative: a value has shown
+	// that it is not what we took it for.
+	sparseMax int
+	snapshot  uint32      // number of the one that is being read, or was last
+	emptied   emptiedHash // by the last command that emptied one
+	inUse     bool        // it was worked on since it was made
+	trim      *trim       // that is under way, nil for none
 
-// item is one mirrored key. A key that is needed and has no item is not there
-// if its database is covered, and else not known.
-type item struct {
-	exists   tri
-	kind     kind
-	known    bool // text or obj is what the server has
-	texts    bool // texts are kept, not only names
-	onTime   bool // its expiry is announced at the deadline
-	timed    bool // expireAt is known
-	dirty    bool // the journal has a mark of it
-	stored   bool // the journal's store has an entry of it
-	expireAt int64
-	text     []byte
-	obj      collection
-	size     int    // bytes counted for it, with its key
-	ref      *ref   // of the present command, if that names the key
-	seen     uint32 // number of the snapshot that had it last
-	fired    int64  // the deadline at which its expiry was announced
-	turn     int64  // when it is looked at next, 0 for never
-	saved    *saved // a long value's place in the journal
-}
-
-// keyCost is what a key costs beyond its bytes and its value's, as measured by
-// TestMemory.
-const keyCost = 176
-
-// turnCost is what a key's place in the schedule costs beyond its bytes.
-const turnCost = 48
-
-func (it *item) bytes(key int) int {
-	n := keyCost + key + cap(it.text)
-	if it.onTime {
-		n += turnCost + key
-	}
-	if it.obj != nil {
-		n += it.obj.bytes()
-	}
-	return n
-}
-
-// hasValue reports whether the value is kept. Of a string of which only the
-// state is needed it is not.
-func (it *item) hasValue() bool {
-	return it.known && (it.obj != nil || it.kind == kindString && it.texts)
+	journal *journal // nil: there is none
+	lastID  uint32   // of a database
+	torn    bool     // what was restored is of several moments
 }
 
 // database is the mirror of one database.
 type database struct {
-	id    uint32 // in the journal
-	items map[string]*item
-	// cover is how absence is known: a key that has no item is not there if
+	id   uint32 // in the journal
+	keys map[string]*keyState
+	// cover is how absence is known: a key that has no state is not there if
 	// each of these needed it. nil: it is not known.
-	cover   []cover
-	changed bool // its own entry in the journal has to be written
+	cover []cover
+	dirty bool // its own entry in the journal has to be written
 }
 
 // cover is a need function that was in force, on the database of a number,
@@ -109,44 +78,6 @@ type cover struct {
 // seen.
 const maxCover = 32
 
-// mirror holds what is known of the keys that are needed.
-type mirror struct {
-	need       func(db int, key []byte) Need
-	generation int // number of need
-	limit      int64
-	grace      int64 // ms
-	classes    Classes
-	clock      *clock
-	dbs        map[int]*database
-	beyond     database // always empty
-	// flushed tells that databases never met are empty.
-	flushed bool
-	size    int64
-	keys    int64
-	losses  Losses
-	// sparseMax is the server's hll-sparse-max-bytes; negative: a value has shown
-	// that it is not what we took it for.
-	sparseMax int
-	snapshot  uint32 // number of the one that is being read, or was last
-
-	journal *journal // nil: there is none
-	lastID  uint32   // of a database
-	torn    bool     // what was restored is of several moments
-
-	// Of the present command:
-	number uint64
-	now    int64 // ms, by the primary's clock as far as that is known; 0 if not known
-	refs   []*ref
-	used   int           // of refs
-	plain  []event.Event // without those of the optional classes
-	nobody ref           // of a key that is not needed, where there are many
-	names  [][]byte
-
-	emptied emptied // by the last command that emptied a hash
-	trim    *trim   // that is under way, nil for none
-	due     schedule
-}
-
 func newMirror(in *Interpreter) *mirror {
 	c := &in.config
 	limit := c.MaxMirror
@@ -157,7 +88,10 @@ func newMirror(in *Interpreter) *mirror {
 	if sparseMax == 0 {
 		sparseMax = DefaultSparseMax
 	}
-	return &mirror{need: c.Need, limit: limit, grace: c.ExpiryGrace.Milliseconds(), classes: c.Classes, dbs: map[int]*database{}, sparseMax: sparseMax, clock: &in.clock}
+	return &mirror{
+		need: c.Need, limit: limit, grace: c.ExpiryGrace.Milliseconds(), classes: c.Classes, clock: &in.clock,
+		dbs: map[int]*database{}, sparseMax: sparseMax,
+	}
 }
 
 // maxDatabases is how many databases are mirrored: a hostile stream of ever
@@ -175,7 +109,7 @@ func (mi *mirror) database(db int) *database {
 		return &mi.beyond
 	}
 	mi.lastID++
-	d = &database{id: mi.lastID, items: map[string]*item{}}
+	d = &database{id: mi.lastID, keys: map[string]*keyState{}}
 	var c []cover
 	if mi.flushed {
 		c = mi.coverOf(db)
@@ -187,16 +121,17 @@ func (mi *mirror) database(db int) *database {
 
 func (mi *mirror) setCover(d *database, c []cover) {
 	d.cover = c
-	mi.touch(d)
+	mi.markDatabase(d)
 }
 
-// touch notes that a database's own entry in the journal has changed.
-func (mi *mirror) touch(d *database) {
+// markDatabase notes that a database's own entry in the journal has changed.
+func (mi *mirror) markDatabase(d *database) {
 	if mi.journal != nil {
-		d.changed, mi.journal.databases = true, true
+		d.dirty, mi.journal.databases = true, true
 	}
 }
 
+// covers reports whether a key that has no state is known not to be there.
 func (d *database) covers(key []byte) bool {
 	for _, c := range d.cover {
 		if c.need(c.db, key) == NeedNothing {
@@ -210,8 +145,8 @@ func (d *database) covers(key []byte) bool {
 // known.
 func (mi *mirror) coverOf(db int) []cover { return []cover{{mi.need, mi.generation, db}} }
 
-// extend adds what is in force from now on.
-func (mi *mirror) extend(d *database, c cover) {
+// extendCover adds what is in force from now on.
+func (mi *mirror) extendCover(d *database, c cover) {
 	for _, old := range d.cover {
 		if old.generation == c.generation && old.db == c.db {
 			return
@@ -226,38 +161,18 @@ func (mi *mirror) extend(d *database, c cover) {
 	}
 }
 
-// ref is one key that the present command names, with its state before.
-type ref struct {
-	key []byte
-	db  int
-	d   *database
-	it  *item // nil: the key is not needed
-
-	existed tri  // before
-	told    bool // the optional classes have seen its first event
-	kind    kind // before
-	was, is view
-	before  event.Value // nil: not known
-	after   event.Value
-	undo    undo
-	changed [2]int // of mirror.names
-}
-
-// wanted reports whether a command that names only these keys has to be
-// followed.
-func (mi *mirror) wanted(id ID, args [][]byte, db int) bool {
-	switch id {
-	case cmdMove, cmdCopy, cmdSwapdb, cmdFlushall, cmdFlushdb, cmdTrimslots, cmdClusterFlushslot:
+// wants reports whether a command has to be followed: it names a key that is
+// needed, or may reach one.
+func (mi *mirror) wants(cmd *command, args [][]byte, db int) bool {
+	if cmd.everywhere {
 		return true
-	case 0:
-		return len(args) > 1 && mi.needs(db, args[1])
 	}
 	var buf [maxRanges]keyRange
 	d := mi.dbs[db]
-	for _, r := range appendRanges(buf[:0], id, args) {
+	for _, r := range cmd.appendRanges(buf[:0], args) {
 		for i := r.first; i <= r.last; i += r.step {
 			if d != nil {
-				if _, ok := d.items[string(args[i])]; ok {
+				if _, ok := d.keys[string(args[i])]; ok {
 					return true
 				}
 			}
@@ -269,385 +184,170 @@ func (mi *mirror) wanted(id ID, args [][]byte, db int) bool {
 	return false
 }
 
-func (mi *mirror) needs(db int, key []byte) bool { return mi.need(db, key) != NeedNothing }
-
-// open returns the ref of a key for the present command, the same each time.
-func (mi *mirror) open(db int, key []byte) *ref {
-	d := mi.database(db)
-	it := d.items[string(key)]
-	if it != nil && it.ref != nil {
-		return it.ref
+// newKey begins to keep a key of which so much is needed.
+func (mi *mirror) newKey(d *database, key []byte, need Need) *keyState {
+	s := &keyState{value: value{texts: need >= NeedValue}, expiry: expiry{onTime: need == NeedOnTime}}
+	if d.covers(key) {
+		s.value.exists, s.value.known, s.expiry.known = no, true, true
 	}
-	need := NeedNothing
-	if it == nil && d != &mi.beyond {
-		need = mi.need(db, key)
-	}
-	const few = 64 // commands that look at more keys look at one after another
-	if it == nil && need == NeedNothing && mi.used >= few {
-		mi.nobody = ref{key: key, db: db}
-		return &mi.nobody
-	}
-	r := mi.newRef()
-	r.key, r.db, r.d = key, db, d
-	if it == nil {
-		if need == NeedNothing {
-			return r
-		}
-		it = &item{texts: need >= NeedValue, onTime: need == NeedOnTime}
-		if d.covers(key) {
-			it.exists, it.known, it.timed = no, true, true
-		}
-		d.items[string(key)] = it
-		mi.keys++
-	}
-	it.ref, r.it = r, it
-	r.existed, r.kind = it.exists, it.kind
-	r.before = it.view(&r.was, &r.undo)
-	switch o := it.obj.(type) {
-	case nil:
-	case *stream:
-		r.undo.count, r.undo.last = o.len(), o.last
-	default:
-		r.undo.count = o.len()
-	}
-	r.undo.logs = it.saved != nil && !it.saved.stale
-	return r
+	d.keys[string(key)] = s
+	mi.count++
+	return s
 }
 
-func (mi *mirror) newRef() *ref {
-	if mi.used == len(mi.refs) {
-		mi.refs = append(mi.refs, &ref{})
+// Lookup returns a key's value as it is now, between two calls or while the
+// events of the last one are looked at: event.None if it is not there, nil if
+// that, or its value, is not known or not needed. The value is borrowed: it is
+// valid until the Interpreter is used again.
+func (in *Interpreter) Lookup(db int, key []byte) event.Value {
+	mi := in.mirror
+	if mi == nil || mi.torn {
+		return nil
 	}
-	r := mi.refs[mi.used]
-	mi.used++
-	return r
-}
-
-// view makes v a view of the item's value, as it is before u's changes.
-func (it *item) view(v *view, u *undo) event.Value {
-	switch {
-	case it.exists == no:
+	d := mi.dbs[db]
+	if d == nil {
+		if mi.flushed && len(mi.dbs) < maxDatabases && mi.need(db, key) != NeedNothing {
+			return event.None
+		}
+		return nil
+	}
+	if s := d.keys[string(key)]; s != nil {
+		return s.value.view(&view{}, nil)
+	}
+	if mi.need(db, key) != NeedNothing && d.covers(key) {
 		return event.None
-	case it.exists == maybe || !it.known || !it.texts:
-		return nil
-	}
-	*v = view{kind: it.kind, text: it.text, obj: it.obj, undo: u}
-	return v
-}
-
-// begin starts a command.
-func (mi *mirror) begin(c *Command) {
-	mi.number++
-	if mi.torn {
-		mi.forgetAll()
-	}
-	mi.now = 0
-	if !c.Time.IsZero() {
-		mi.now = c.Time.UnixMilli()
-		mi.now += mi.clock.at(mi.now)
-	}
-	for _, r := range mi.refs[:mi.used] {
-		if r.it != nil {
-			r.it.ref = nil
-		}
-		u := r.undo
-		u.reset()
-		*r = ref{undo: u}
-	}
-	const keepRefs = 1024
-	if len(mi.refs) > keepRefs {
-		mi.refs, mi.names = slices.Clone(mi.refs[:keepRefs]), nil
-	}
-	mi.used = 0
-	clear(mi.names)
-	mi.names = mi.names[:0]
-}
-
-// finish gives the command's events what is known of their keys, and takes
-// stock of what it changed.
-func (mi *mirror) finish(m *maker) {
-	for _, r := range mi.refs[:mi.used] {
-		if r.it == nil {
-			continue
-		}
-		if r.it.hollow() { // ZADD XX of a key that was not there
-			mi.lose(r, maybe, r.it.kind, &mi.losses.Mismatch)
-		}
-		r.after = r.it.view(&r.is, nil)
-	}
-	at := 0
-	for i := m.base; i < len(m.dst); i++ {
-		if r := mi.refOf(&m.dst[i], &at); r != nil {
-			mi.attach(&m.dst[i], r)
-		}
-	}
-	for _, r := range mi.refs[:mi.used] {
-		if r.it != nil {
-			mi.settle(r)
-		}
-	}
-}
-
-// refOf returns the ref of an event's key, nil if it is not needed. Events come
-// in the order of the refs, nearly: at is where the last one was.
-func (mi *mirror) refOf(ev *event.Event, at *int) *ref {
-	if ev.Key == nil {
-		return nil
-	}
-	for n := *at; n < min(*at+2, mi.used); n++ {
-		if r := mi.refs[n]; r.it != nil && r.db == ev.DB && bytes.Equal(r.key, ev.Key) {
-			*at = n
-			return r
-		}
-	}
-	if d := mi.dbs[ev.DB]; d != nil {
-		if it := d.items[string(ev.Key)]; it != nil {
-			return it.ref
-		}
 	}
 	return nil
 }
 
-func (mi *mirror) attach(ev *event.Event, r *ref) {
-	it := r.it
-	ev.Before, ev.After = r.before, r.after
-	if r.changed[1] > r.changed[0] {
-		ev.Changed = mi.names[r.changed[0]:r.changed[1]:r.changed[1]]
-	}
-	switch {
-	case it.exists == no:
-		ev.Type, ev.TTL = typeNone, event.TTLGone
-		return
-	case it.exists == maybe:
-		return
-	case it.kind != kindUnknown:
-		ev.Type = it.kind.String()
-	}
-	switch {
-	case !it.timed:
-	case it.expireAt == 0:
-		ev.TTL = event.TTLNone
-	case mi.now != 0:
-		ev.TTL = max(1, it.expireAt-mi.now)
-	}
-}
-
-// settle counts a key's memory, enforces the limit, and forgets a key of which
+// account counts a key's memory, enforces the limit, and forgets a key of which
 // nothing has to be kept.
-func (mi *mirror) settle(r *ref) {
-	it := r.it
-	if it.exists == no && r.d.covers(r.key) {
-		mi.forget(r.d, r.key, it)
+func (mi *mirror) account(k *operand) {
+	s := k.keyState
+	if s.value.exists == no && k.database.covers(k.key) {
+		mi.forget(k.database, k.key, s)
 		return
 	}
-	size := it.bytes(len(r.key))
-	grown := size - it.size
-	mi.size += int64(grown)
-	it.size = size
+	grown := mi.measure(s, len(k.key))
 	if mi.journal != nil {
-		mi.journal.note(r, grown)
+		mi.journal.recordChange(k, grown)
 	}
 	if mi.size > mi.limit {
-		mi.shrink(r.d, r.key, it)
+		mi.shrink(k.database, k.key, s)
 	}
-	mi.wait(it, r.db, r.key)
+	mi.scheduleExpiry(s, k.db, k.key)
+}
+
+// measure counts a key's memory anew, and returns by how much it has grown.
+func (mi *mirror) measure(s *keyState, name int) (grown int) {
+	size := s.bytes(name)
+	grown = size - s.size
+	mi.size += int64(grown)
+	s.size = size
+	return grown
 }
 
 // shrink drops the value of a key that grew beyond the limit, and if that is
 // not enough all that is known of it.
-func (mi *mirror) shrink(d *database, key []byte, it *item) {
+func (mi *mirror) shrink(d *database, key []byte, s *keyState) {
 	mi.losses.Limit++
-	if it.exists != no {
-		it.text, it.obj, it.known = nil, nil, false
-		size := it.bytes(len(key))
-		mi.size += int64(size - it.size)
-		it.size = size
+	if s.value.exists != no {
+		s.value.drop()
+		mi.measure(s, len(key))
 	}
 	if mi.size > mi.limit {
 		mi.setCover(d, nil)
-		mi.forget(d, key, it)
+		mi.forget(d, key, s)
 	}
 }
 
-func (mi *mirror) forget(d *database, key []byte, it *item) {
+// forget keeps nothing of a key any more.
+func (mi *mirror) forget(d *database, key []byte, s *keyState) {
 	if mi.journal != nil {
-		mi.journal.forget(d, key, it)
+		mi.journal.forget(d, key, s)
 	}
-	mi.size -= int64(it.size)
-	it.size = 0
-	mi.keys--
-	delete(d.items, string(key))
+	mi.size -= int64(s.size)
+	s.size = 0
+	mi.count--
+	delete(d.keys, string(key))
 }
 
-// lose makes a key's value unknown. exists says what is known of its being
-// there, typ what it is.
-func (mi *mirror) lose(r *ref, exists tri, k kind, why *int64) {
-	it := r.it
-	if it == nil {
+// flush makes a database have no keys.
+func (mi *mirror) flush(db int) {
+	d := mi.database(db)
+	if d == &mi.beyond {
 		return
 	}
-	if it.known {
-		*why++
-	}
-	if it.exists == maybe && exists == yes {
-		it.timed = false // it may have been made just now
-	}
-	it.exists, it.kind, it.known, it.text, it.obj = exists, k, false, nil, nil
-	it.replaced()
-	if exists == no {
-		it.known, it.expireAt, it.timed = true, 0, true
-	} else if exists == maybe {
-		it.timed = false
-	}
+	mi.clear(d)
+	mi.setCover(d, mi.coverOf(db))
 }
 
-// remove makes a key be not there.
-func (r *ref) remove() {
-	if it := r.it; it != nil {
-		*it = item{
-			exists: no, known: true, timed: true, texts: it.texts, onTime: it.onTime, size: it.size,
-			ref: it.ref, seen: it.seen, dirty: it.dirty, stored: it.stored, saved: it.saved,
-		}
-		it.replaced()
+// clear forgets all keys of a database.
+func (mi *mirror) clear(d *database) {
+	if mi.journal != nil {
+		mi.journal.empty(d)
 	}
+	for _, s := range d.keys {
+		mi.size -= int64(s.size)
+	}
+	mi.count -= int64(len(d.keys))
+	d.keys = map[string]*keyState{}
 }
 
-// setText makes a key a string; its deadline is as it was.
-func (r *ref) setText(text []byte) {
-	if r.it != nil {
-		r.it.replaced()
-		r.editText(text)
-	}
-}
-
-// editText does the same with a text that was changed by what undo.log was told.
-func (r *ref) editText(text []byte) {
-	if it := r.it; it != nil {
-		it.timed = it.timed && it.exists != maybe
-		it.exists, it.kind, it.known, it.obj = yes, kindString, true, nil
-		if it.texts {
-			it.text = text
-		}
-	}
-}
-
-// setDeadline sets when a key expires: 0 for never.
-func (r *ref) setDeadline(at int64, known bool) {
-	if r.it != nil {
-		r.it.expireAt, r.it.timed = at, known
-	}
-}
-
-// setObject makes a key a collection, without a deadline.
-func (r *ref) setObject(k kind, o collection) {
-	if it := r.it; it != nil {
-		it.exists, it.kind, it.known, it.obj, it.text = yes, k, true, o, nil
-		it.replaced()
-		it.expireAt, it.timed = 0, true
-	}
-}
-
-// text returns the text of a key that is needed and is a string, or not there
-// (""): false if it is not known.
-func (r *ref) text() ([]byte, bool) {
-	it := r.it
-	switch {
-	case it == nil || !it.known:
-		return nil, false
-	case it.exists == no:
-		return nil, true
-	}
-	return it.text, it.kind == kindString && it.texts
-}
-
-// collectionOf returns a key's collection for a command that makes one where
-// there is none. false: the key is not needed or not known; it is there then,
-// as a k.
-func collectionOf[T collection](mi *mirror, r *ref, k kind, make func() T) (T, bool) {
-	var none T
-	it := r.it
-	if it == nil {
-		return none, false
-	}
-	if it.exists == no {
-		o := make()
-		r.setObject(k, o)
-		return o, true
-	}
-	if it.exists == yes && it.known {
-		if o, ok := it.obj.(T); ok {
-			return o, true
-		}
-		mi.lose(r, yes, k, &mi.losses.Mismatch)
-		return none, false
-	}
-	if it.exists == maybe {
-		it.timed = false
-	}
-	it.exists, it.kind = yes, k
-	return none, false
-}
-
-// present returns the collection of a key that the command can only have
-// changed if it is there. false: not needed, not known.
-func present[T collection](mi *mirror, r *ref, k kind) (T, bool) {
-	var none T
-	it := r.it
-	if it == nil {
-		return none, false
-	}
-	if it.exists == yes && it.known {
-		if o, ok := it.obj.(T); ok {
-			return o, true
-		}
-	}
-	if it.known {
-		mi.lose(r, maybe, kindUnknown, &mi.losses.Mismatch)
-	}
-	return none, false
-}
-
-// source returns a collection that a command reads: nil if the key is not
-// there, false if that is not known. It may be of another type.
-func (r *ref) source() (collection, bool) {
-	it := r.it
-	if it == nil || !it.known {
-		return nil, false
-	}
-	if it.exists == no {
-		return nil, true
-	}
-	return it.obj, it.obj != nil
-}
-
-// shrunk follows the removal of elements: a collection that is empty is
-// removed, which is announced. known says that o is the value.
-func (mi *mirror) shrunk(m *maker, r *ref, o collection, known bool) {
-	if known && o.len() == 0 {
-		r.remove()
-		m.emitKey(notNil(r.key), r.db, "del", typeNone)
+// swap exchanges two databases. What is needed of a key may depend on the
+// database, so all keys are asked for anew.
+func (mi *mirror) swap(a, b int) {
+	if a == b {
 		return
 	}
-	if !known && r.it != nil {
-		mi.unsure(r)
-	}
-}
-
-// unsure: elements of an unknown value were removed, perhaps all of them.
-// If it is still there its deadline is as it was.
-func (mi *mirror) unsure(r *ref) {
-	r.it.exists = maybe
-}
-
-// changes notes the elements that a command names: args from first on, each
-// step-th.
-func (mi *mirror) changes(r *ref, args [][]byte, first, step int) {
-	if r.it == nil || first > len(args) {
+	da, db := mi.database(a), mi.database(b)
+	if da == &mi.beyond || db == &mi.beyond {
+		mi.loseDatabases()
 		return
 	}
-	from := len(mi.names)
-	for i := first; i < len(args); i += step {
-		mi.names = append(mi.names, args[i])
+	mi.dbs[a], mi.dbs[b] = db, da
+	mi.markDatabase(da)
+	mi.markDatabase(db)
+	mi.askAnew(da, b)
+	mi.askAnew(db, a)
+}
+
+// askAnew asks for all keys of a database that is number db from now on, or
+// whose rules have changed, what is needed of them.
+func (mi *mirror) askAnew(d *database, db int) {
+	mi.extendCover(d, cover{mi.need, mi.generation, db})
+	for key, s := range d.keys {
+		need := mi.need(db, []byte(key))
+		s.expiry.onTime, s.expiry.turn = need == NeedOnTime, 0
+		switch v := &s.value; {
+		case need == NeedNothing:
+			mi.forget(d, []byte(key), s)
+			continue
+		case need == NeedState:
+			v.texts, v.text = false, nil
+		case !v.texts:
+			v.texts = true
+			if v.exists == yes && v.known {
+				v.drop()
+				mi.losses.Source++
+			}
+		}
+		mi.measure(s, len(key))
+		mi.scheduleExpiry(s, db, []byte(key))
 	}
-	r.changed = [2]int{from, len(mi.names)}
+}
+
+// loseDatabases: any key may have gone.
+func (mi *mirror) loseDatabases() {
+	mi.losses.Undecided += int64(len(mi.dbs))
+	mi.forgetAll()
+}
+
+// forgetAll forgets all keys, and knows of none that it is not there.
+func (mi *mirror) forgetAll() {
+	for _, d := range mi.dbs {
+		mi.clear(d)
+		mi.setCover(d, nil)
+	}
+	mi.flushed, mi.torn = false, false
 }

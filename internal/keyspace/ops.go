@@ -6,8 +6,6 @@ import (
 	"math"
 	"math/bits"
 	"slices"
-
-	"triggerd/rdb"
 )
 
 // opcode says what is done to an element of a value. The journal keeps a value as
@@ -133,26 +131,17 @@ func cutNumber(b []byte, ok bool) (n uint64, rest []byte, _ bool) {
 	return n, b[size:], true
 }
 
-// do makes the item's value what it is after the op. room is how many bytes of
-// memory it may grow by: errLimit if that is not enough.
-func (it *item) do(o *operation, u *undo, room int64) error {
+// do makes the value what it is after the op. room is how many bytes of memory
+// it may grow by: errLimit if that is not enough.
+func (v *value) do(o *operation, u *undo, room int64) error {
 	ok := false
-	switch obj := it.obj.(type) {
-	case nil:
-		if n := o.numbers[0]; o.code == opZeros && n <= longestText && n > uint64(max(room, 0)) {
-			return errLimit
-		}
-		ok = it.kind == kindString && it.doText(o)
-	case *list:
-		ok = obj.do(o, u)
-	case *set:
-		ok = obj.do(o, u)
-	case *hash:
-		ok = obj.do(o, u)
-	case *zset:
-		ok = obj.do(o, u)
-	case *stream:
-		ok = obj.do(o, u)
+	switch {
+	case v.elements != nil:
+		ok = v.elements.do(o, u)
+	case o.code == opZeros && o.numbers[0] <= longestText && o.numbers[0] > uint64(max(room, 0)):
+		return errLimit
+	default:
+		ok = v.kind == kindString && v.doText(o)
 	}
 	if !ok {
 		return errOps
@@ -160,114 +149,21 @@ func (it *item) do(o *operation, u *undo, room int64) error {
 	return nil
 }
 
-func (it *item) doText(o *operation) bool {
+func (v *value) doText(o *operation) bool {
 	n := o.numbers[0]
 	switch o.code {
 	case opAppend:
-		it.text = append(it.text, o.texts[0]...)
+		v.text = append(v.text, o.texts[0]...)
 	case opZeros:
 		if n > longestText {
 			return false
 		}
-		it.text = append(it.text, make([]byte, n)...)
+		v.text = append(v.text, make([]byte, n)...)
 	case opSplice:
-		if gone := o.numbers[1]; n > uint64(len(it.text)) || gone > uint64(len(it.text))-n {
+		if gone := o.numbers[1]; n > uint64(len(v.text)) || gone > uint64(len(v.text))-n {
 			return false
 		}
-		it.text = slices.Replace(it.text, int(n), int(n+o.numbers[1]), []byte(o.texts[0])...)
-	default:
-		return false
-	}
-	return true
-}
-
-func (l *list) do(o *operation, u *undo) bool {
-	n := o.numbers[0]
-	switch o.code {
-	case opPushFront, opPushBack:
-		l.push(u, o.code == opPushFront, o.texts[0])
-	case opPopFront, opPopBack:
-		if n > uint64(l.n) {
-			return false
-		}
-		l.pop(u, o.code == opPopFront, int(n))
-	case opSetAt:
-		return l.setAt(u, int64(n), o.texts[0])
-	case opInsertBefore, opInsertAfter:
-		return l.insert(u, o.code == opInsertBefore, o.texts[0], o.texts[1])
-	case opRemoveItem:
-		return l.remove(u, int64(n), o.texts[0])
-	default:
-		return false
-	}
-	return true
-}
-
-func (s *set) do(o *operation, u *undo) bool {
-	switch o.code {
-	case opAdd:
-		s.add(u, []byte(o.texts[0]))
-	case opDelete:
-		s.remove(u, []byte(o.texts[0]))
-	default:
-		return false
-	}
-	return true
-}
-
-func (h *hash) do(o *operation, u *undo) bool {
-	name := []byte(o.texts[0])
-	switch o.code {
-	case opField:
-		h.set(u, name, o.texts[1])
-	case opDelete:
-		h.remove(u, name)
-	case opExpireAt:
-		h.expire(u, name, int64(o.numbers[0]))
-	default:
-		return false
-	}
-	return true
-}
-
-func (z *zset) do(o *operation, u *undo) bool {
-	switch o.code {
-	case opScore:
-		score := scoreOf(o.numbers[0])
-		if score != score {
-			return false
-		}
-		z.set(u, o.texts[0], score)
-	case opDelete:
-		z.remove(u, o.texts[0])
-	default:
-		return false
-	}
-	return true
-}
-
-func (s *stream) do(o *operation, u *undo) bool {
-	id := rdb.StreamID{Ms: o.numbers[0], Seq: o.numbers[1]}
-	switch o.code {
-	case opEntry:
-		return s.add(u, &entry{id, slices.Clone(o.texts)})
-	case opLastID:
-		s.last = id
-	case opTrim:
-		if o.numbers[0] > uint64(len(s.entries)) {
-			return false
-		}
-		s.trim(u, int(o.numbers[0]))
-	case opDeleteID:
-		return s.remove(u, id)
-	case opGroup:
-		s.group(u, o.texts[0])
-	case opNoGroup:
-		s.forget(u, o.texts[0])
-	case opConsumer:
-		s.consumer(u, o.texts[0], o.texts[1])
-	case opNoConsumer:
-		s.leave(u, o.texts[0], o.texts[1])
+		v.text = slices.Replace(v.text, int(n), int(n+o.numbers[1]), []byte(o.texts[0])...)
 	default:
 		return false
 	}
@@ -277,45 +173,14 @@ func (s *stream) do(o *operation, u *undo) bool {
 // textPart is how much of a long string is in one op.
 const textPart = 256 << 10
 
-// appendValue appends the ops that make the item's value. Between two of them
-// it calls full with what there is, and goes on with what that returns.
-func (it *item) appendValue(dst []byte, full func([]byte) []byte) []byte {
-	switch o := it.obj.(type) {
-	case nil:
-		for part := range slices.Chunk(it.text, textPart) {
-			dst = full(appendOp(dst, opAppend, 0, 0, part))
-		}
-	case *list:
-		for i := range o.n {
-			dst = full(appendOp(dst, opPushBack, 0, 0, o.at(i)))
-		}
-	case *set:
-		for m := range o.members {
-			dst = full(appendOp(dst, opAdd, 0, 0, m))
-		}
-	case *hash:
-		for f, value := range o.fields {
-			dst = full(appendOp(dst, opField, 0, 0, f, value))
-		}
-		for f, at := range o.expires {
-			dst = full(appendOp(dst, opExpireAt, uint64(at), 0, f))
-		}
-	case *zset:
-		o.order.Scan(func(s scored) bool {
-			dst = full(appendOp(dst, opScore, scoreBits(s.score), 0, s.member))
-			return true
-		})
-	case *stream:
-		for _, e := range o.entries {
-			dst = full(appendOp(dst, opEntry, e.id.Ms, e.id.Seq, e.fields...))
-		}
-		for name, consumers := range o.groups {
-			dst = full(appendOp(dst, opGroup, 0, 0, name))
-			for c := range consumers {
-				dst = full(appendOp(dst, opConsumer, 0, 0, name, c))
-			}
-		}
-		dst = full(appendOp[string](dst, opLastID, o.last.Ms, o.last.Seq))
+// appendOps appends the ops that make the value. Between two of them it calls
+// full with what there is, and goes on with what that returns.
+func (v *value) appendOps(dst []byte, full func([]byte) []byte) []byte {
+	if v.elements != nil {
+		return v.elements.appendOps(dst, full)
+	}
+	for part := range slices.Chunk(v.text, textPart) {
+		dst = full(appendOp(dst, opAppend, 0, 0, part))
 	}
 	return dst
 }

@@ -10,14 +10,14 @@ import (
 type restorer struct {
 	whole     bool                 // its entry was read
 	databases map[uint32]*database // by ID
-	values    map[uint64]*restored
+	values    map[uint64]*restoredLong
 	op        operation
 	undo      undo
 }
 
-// restored is a key with a long value, whose entries come later.
-type restored struct {
-	it  *item
+// restoredLong is a key with a long value, whose entries come later.
+type restoredLong struct {
+	*keyState
 	d   *database
 	key []byte
 }
@@ -38,11 +38,11 @@ func (in *Interpreter) Restore(key, value []byte) error {
 	in.Journal(true)
 	j := mi.journal
 	if j.restorer == nil {
-		if mi.keys > 0 || mi.number > 0 {
+		if mi.count > 0 || mi.inUse {
 			return errors.New("the mirror is in use")
 		}
 		j.wipe, j.databases, j.whole = false, false, nil
-		j.restorer = &restorer{databases: map[uint32]*database{}, values: map[uint64]*restored{}}
+		j.restorer = &restorer{databases: map[uint32]*database{}, values: map[uint64]*restoredLong{}}
 	}
 	if err := mi.restoreEntry(j.restorer, key, value); err != nil {
 		return fmt.Errorf("entry %.60q: %w", key, err)
@@ -56,18 +56,18 @@ func (mi *mirror) restoreEntry(rs *restorer, key, value []byte) error {
 	if len(key) == 0 {
 		return errDamaged
 	}
-	if key[0] != kindWhole && !rs.whole {
+	if key[0] != entryMirror && !rs.whole {
 		return errors.New("what is true of the whole is missing")
 	}
 	switch kind, rest := key[0], key[1:]; {
-	case kind == kindWhole && len(rest) == 0:
+	case kind == entryMirror && len(rest) == 0:
 		rs.whole = true
 		return mi.restoreWhole(value)
-	case kind == kindDatabase && len(rest) == 4:
+	case kind == entryDatabase && len(rest) == 4:
 		return mi.restoreDatabase(rs, int(binary.BigEndian.Uint32(rest)), value)
-	case kind == kindKey && len(rest) > 4:
+	case kind == entryKey && len(rest) > 4:
 		return mi.restoreKey(rs, binary.BigEndian.Uint32(rest), rest[4:], value)
-	case kind == kindValue && len(rest) == 12:
+	case kind == entryValue && len(rest) == 12:
 		return mi.restorePart(rs, binary.BigEndian.Uint64(rest), binary.BigEndian.Uint32(rest[8:]), value)
 	}
 	return errDamaged
@@ -95,7 +95,7 @@ func (mi *mirror) restoreDatabase(rs *restorer, db int, value []byte) error {
 	if !ok || n > 1<<32-2 || rs.databases[id] != nil || mi.dbs[db] != nil || len(mi.dbs) >= maxDatabases {
 		return errDamaged
 	}
-	d := &database{id: id, items: map[string]*item{}}
+	d := &database{id: id, keys: map[string]*keyState{}}
 	for len(rest) > 0 {
 		if n, rest, ok = cutNumber(rest, ok); !ok || n > 1<<31-1 || len(d.cover) == maxCover {
 			return errDamaged
@@ -109,19 +109,19 @@ func (mi *mirror) restoreDatabase(rs *restorer, db int, value []byte) error {
 
 func (mi *mirror) restoreKey(rs *restorer, id uint32, entry, value []byte) error {
 	d := rs.databases[id]
-	it := &item{stored: true}
-	key, rest, form, ok := readHeader(entry, value, it)
-	if !ok || d == nil || d.items[string(key)] != nil {
+	s := &keyState{marks: marks{stored: true}}
+	key, rest, form, ok := readHeader(entry, value, s)
+	if !ok || d == nil || d.keys[string(key)] != nil {
 		return errDamaged
 	}
 	if form == formInside || form == formEntries {
-		if !it.makeEmpty() {
+		if !s.value.makeEmpty() {
 			return errDamaged
 		}
 	}
 	switch form {
 	case formInside:
-		if err := mi.restoreOps(rs, it, rest); err != nil {
+		if err := mi.restoreOps(rs, s, rest); err != nil {
 			return err
 		}
 	case formEntries:
@@ -129,87 +129,84 @@ func (mi *mirror) restoreKey(rs *restorer, id uint32, entry, value []byte) error
 		if !ok || len(rest) > 0 || rs.values[n] != nil {
 			return errDamaged
 		}
-		r := &restored{it, d, append([]byte{}, key...)}
-		rs.values[n] = r
-		it.saved = &saved{id: n, header: append([]byte{}, value...)}
+		rs.values[n] = &restoredLong{s, d, append([]byte{}, key...)}
+		s.marks.long = &longValue{id: n, header: append([]byte{}, value...)}
 		mi.journal.lastID = max(mi.journal.lastID, n)
 	case formTooLong:
-		it.known = false
+		s.value.known = false
 		mi.losses.Limit++
 	}
-	d.items[string(key)] = it
-	mi.keys++
-	mi.weigh(d, key, it)
+	d.keys[string(key)] = s
+	mi.count++
+	mi.accountRestored(d, key, s)
 	return nil
 }
 
-// makeEmpty gives an item whose value is known an empty one to begin with.
-func (it *item) makeEmpty() bool {
-	it.text, it.obj = nil, nil
-	switch it.kind {
+// makeEmpty gives a value that is known an empty one to begin with.
+func (v *value) makeEmpty() bool {
+	v.text, v.elements = nil, nil
+	switch v.kind {
 	case kindString:
-		it.text = []byte{}
-		return it.known && it.texts
+		v.text = []byte{}
+		return v.known && v.texts
 	case kindUnknown:
 		return false
 	}
-	it.obj = newCollection(it.kind)
-	return it.known
+	v.elements = newCollection(v.kind)
+	return v.known
 }
 
-// weigh counts the memory of a key that was restored, and enforces the limit.
-// Entries of a value that is lost to it stay until the key changes.
-func (mi *mirror) weigh(d *database, key []byte, it *item) {
-	size := it.bytes(len(key))
-	mi.size += int64(size - it.size)
-	it.size = size
+// accountRestored counts the memory of a key that was restored, and enforces the
+// limit. Entries of a value that is lost to it stay until the key changes.
+func (mi *mirror) accountRestored(d *database, key []byte, s *keyState) {
+	mi.measure(s, len(key))
 	if mi.size > mi.limit {
-		mi.shrink(d, key, it)
+		mi.shrink(d, key, s)
 	}
 }
 
-// restoreOps does what ops say to an item's value. If there is not enough room
+// restoreOps does what ops say to a key's value. If there is not enough room
 // the value is not known.
-func (mi *mirror) restoreOps(rs *restorer, it *item, ops []byte) (err error) {
+func (mi *mirror) restoreOps(rs *restorer, s *keyState, ops []byte) (err error) {
 	for len(ops) > 0 && err == nil {
 		if ops, err = readOp(ops, &rs.op); err == nil {
 			rs.undo.reset()
-			err = it.do(&rs.op, &rs.undo, mi.limit-mi.size)
+			err = s.value.do(&rs.op, &rs.undo, mi.limit-mi.size)
 		}
 	}
-	if err == nil && it.hollow() {
+	if err == nil && s.value.hollow() {
 		err = errOps
 	}
 	if err == errLimit {
-		it.known, it.text, it.obj = false, nil, nil
+		s.value.drop()
 		mi.losses.Limit++
 		err = nil
 	}
 	return err
 }
 
-func (mi *mirror) restorePart(rs *restorer, id uint64, number uint32, value []byte) error {
-	r := rs.values[id]
-	if r == nil || r.it.saved == nil && r.it.known || len(value) == 0 || value[0] > partChange {
+func (mi *mirror) restorePart(rs *restorer, id uint64, number uint32, part []byte) error {
+	k := rs.values[id]
+	if k == nil || k.marks.long == nil && k.value.known || len(part) == 0 || part[0] > partChange {
 		return errDamaged
 	}
-	s := r.it.saved
-	if s == nil || !r.it.known {
+	long := k.marks.long
+	if long == nil || !k.value.known {
 		return nil // it was dropped for the limit
 	}
-	if number != s.next {
+	if number != long.next {
 		return errors.New("the part before is missing")
 	}
-	s.next++
-	if value[0] == partWhole {
-		s.base += len(value) - 1
+	long.next++
+	if part[0] == partWhole {
+		long.base += len(part) - 1
 	} else {
-		s.since += len(value) - 1
+		long.since += len(part) - 1
 	}
-	if err := mi.restoreOps(rs, r.it, value[1:]); err != nil {
+	if err := mi.restoreOps(rs, k.keyState, part[1:]); err != nil {
 		return err
 	}
-	mi.weigh(r.d, r.key, r.it)
+	mi.accountRestored(k.d, k.key, k.keyState)
 	return nil
 }
 
@@ -229,11 +226,11 @@ func (in *Interpreter) RestoreEnd(complete bool) {
 	}
 	rs := mi.journal.restorer
 	mi.journal.restorer = nil
-	for _, r := range rs.values {
-		if s := r.it.saved; s != nil && s.next == 0 && r.it.known {
-			r.it.known, r.it.text, r.it.obj = false, nil, nil
+	for _, k := range rs.values {
+		if long := k.marks.long; long != nil && long.next == 0 && k.value.known {
+			k.value.drop()
 			mi.losses.Malformed++
-			mi.weigh(r.d, r.key, r.it)
+			mi.accountRestored(k.d, k.key, k.keyState)
 		}
 	}
 	complete = complete && !mi.torn
@@ -242,6 +239,6 @@ func (in *Interpreter) RestoreEnd(complete bool) {
 		if !complete {
 			mi.setCover(d, nil)
 		}
-		mi.review(d, db)
+		mi.askAnew(d, db)
 	}
 }

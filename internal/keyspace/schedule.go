@@ -14,7 +14,7 @@ import (
 type schedule []turn
 
 // turn is the time at which a key is looked at. It counts if it is that of the
-// key's item.
+// key's state.
 type turn struct {
 	at  int64 // ms
 	db  int
@@ -46,29 +46,36 @@ func (s *schedule) Pop() any {
 	return last
 }
 
-// wait sees to it that an item's turn comes at its deadline.
-func (mi *mirror) wait(it *item, db int, key []byte) {
-	if !it.onTime || it.exists != yes || !it.timed || it.expireAt == 0 || it.fired == it.expireAt ||
-		it.turn != 0 && it.turn <= it.expireAt {
+// pending reports whether the expiry at the present deadline is still to be
+// announced by the schedule.
+func (s *keyState) pending() bool {
+	e := &s.expiry
+	return e.onTime && s.value.exists == yes && e.known && e.at != 0 && e.announced != e.at
+}
+
+// scheduleExpiry sees to it that a key's turn comes at its deadline.
+func (mi *mirror) scheduleExpiry(s *keyState, db int, key []byte) {
+	e := &s.expiry
+	if !s.pending() || e.turn != 0 && e.turn <= e.at {
 		return
 	}
-	it.turn = it.expireAt
-	heap.Push(&mi.due, turn{it.expireAt, db, string(key)})
+	e.turn = e.at
+	heap.Push(&mi.due, turn{e.at, db, string(key)})
 	const few = 1024
-	if int64(len(mi.due)) > few+4*mi.keys { // of deadlines that came nearer again and again
-		mi.reschedule()
+	if int64(len(mi.due)) > few+4*mi.count { // of deadlines that came nearer again and again
+		mi.rebuildSchedule()
 	}
 }
 
-// reschedule makes the schedule anew.
-func (mi *mirror) reschedule() {
+// rebuildSchedule makes the schedule anew.
+func (mi *mirror) rebuildSchedule() {
 	mi.due = nil
 	for db, d := range mi.dbs {
-		for key, it := range d.items {
-			it.turn = 0
-			if it.onTime && it.exists == yes && it.timed && it.expireAt != 0 && it.fired != it.expireAt {
-				it.turn = it.expireAt
-				mi.due = append(mi.due, turn{it.expireAt, db, key})
+		for key, s := range d.keys {
+			s.expiry.turn = 0
+			if s.pending() {
+				s.expiry.turn = s.expiry.at
+				mi.due = append(mi.due, turn{s.expiry.at, db, key})
 			}
 		}
 	}
@@ -108,26 +115,27 @@ func (in *Interpreter) Expire(dst []event.Event, c *Command) []event.Event {
 	for len(mi.due) > 0 && mi.due[0].at <= now && len(dst)-from < maxExpired {
 		next := heap.Pop(&mi.due).(turn)
 		d := mi.database(next.db)
-		it := d.items[next.key]
-		if it == nil || it.turn != next.at {
+		s := d.keys[next.key]
+		if s == nil || s.expiry.turn != next.at {
 			continue
 		}
-		it.turn = 0
-		if it.exists != yes || !it.timed || it.expireAt == 0 {
+		e := &s.expiry
+		e.turn = 0
+		if s.value.exists != yes || !e.known || e.at == 0 {
 			continue
 		}
-		if it.expireAt > next.at { // it moved back; now or later its turn comes again, in order
-			mi.wait(it, next.db, []byte(next.key))
+		if e.at > next.at { // it moved back; now or later its turn comes again, in order
+			mi.scheduleExpiry(s, next.db, []byte(next.key))
 			continue
 		}
-		it.fired = it.expireAt
+		e.announced = e.at
 		if mi.journal != nil {
-			mi.journal.mark(d, []byte(next.key), it)
+			mi.journal.mark(d, []byte(next.key), s)
 		}
 		dst = append(dst, event.Event{
 			Name: "expired", Origin: event.FromClock, Cause: event.CauseExpired, DB: next.db, Key: []byte(next.key), Type: typeNone,
-			Time: time.UnixMilli(it.expireAt), ReplID: c.ReplID, Offset: c.Offset, Source: c.Source, Index: len(dst) - from,
-			Before: it.view(&view{}, nil), After: event.None, TTL: event.TTLGone,
+			Time: time.UnixMilli(e.at), ReplID: c.ReplID, Offset: c.Offset, Source: c.Source, Index: len(dst) - from,
+			Before: s.value.view(&view{}, nil), After: event.None, TTL: event.TTLGone,
 		})
 	}
 	in.stats.Events += int64(len(dst) - from)

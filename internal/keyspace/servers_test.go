@@ -13,11 +13,12 @@ import (
 	"triggerd/internal/servers"
 )
 
-// TestDumps holds the input of the command table against what the running
-// servers say. With -update it rewrites the input; run go generate then.
+// TestDumps holds the dumps in testdata/commands against what the running servers
+// say of their commands. With -update it rewrites them; TestEntries, which holds
+// the entries against the dumps, says then what is missing.
 func TestDumps(t *testing.T) {
 	redistest.Each(t, append([]string{"valkey-8.1"}, redistest.All...), func(t *testing.T, srv *servers.Server) {
-		path := filepath.Join("gen", srv.Program.Name+".json")
+		path := filepath.Join("testdata/commands", srv.Program.Name+".json")
 		var got bytes.Buffer
 		for i, c := range dumpCommands(redistest.Do(t, srv, "COMMAND")) {
 			line, err := json.Marshal(c)
@@ -74,7 +75,7 @@ func dumpCommands(reply any) []map[string]any {
 func dumpCommand(r []any) []map[string]any {
 	c := map[string]any{
 		"name":  strings.ToUpper(strings.ReplaceAll(r[0].(string), "|", " ")),
-		"flags": sorted(r[2]), "first": r[3], "last": r[4], "step": r[5], "categories": sorted(r[6]),
+		"arity": r[1], "flags": sorted(r[2]), "first": r[3], "last": r[4], "step": r[5], "categories": sorted(r[6]),
 	}
 	all := []map[string]any{c}
 	if len(r) < 10 { // Redis 6.0

@@ -1,114 +1,269 @@
 package keyspace
 
-func (mi *mirror) trackSets(in *Interpreter, m *maker, id ID, p plan) bool {
-	switch id {
-	case cmdSadd:
-		in.stateless(m, id, p)
-		r := mi.open(m.c.DB, m.args[1])
-		if s, ok := collectionOf(mi, r, kindSet, newSet); ok {
-			for _, member := range m.args[2:] {
-				s.add(&r.undo, member)
+import (
+	"maps"
+
+	"triggerd/internal/event"
+	"triggerd/rdb"
+)
+
+var setCommands = []command{
+	{name: "SADD", arity: -3, acl: "@fast @set @write", keys: firstKey,
+		events: onKey("sadd", typeSet), apply: (*call).sadd},
+	{name: "SCARD", arity: 2, acl: "@fast @read @set", keys: firstKey},
+	{name: "SDIFF", arity: -2, acl: "@read @set @slow", keys: allKeys},
+	{name: "SDIFFSTORE", arity: -3, acl: "@set @slow @write", keys: keyAndSources,
+		events: onKey("sdiffstore", ""), follow: (*call).sdiffstore, replaces: overwrites},
+	{name: "SINTER", arity: -2, acl: "@read @set @slow", keys: allKeys},
+	{name: "SINTERCARD", arity: -3, acl: "@read @set @slow", keys: countedKeys},
+	{name: "SINTERSTORE", arity: -3, acl: "@set @slow @write", keys: keyAndSources,
+		events: onKey("sinterstore", ""), follow: (*call).sinterstore, replaces: overwrites},
+	{name: "SISMEMBER", arity: 3, acl: "@fast @read @set", keys: firstKey},
+	{name: "SMEMBERS", arity: 2, acl: "@read @set @slow", keys: firstKey},
+	{name: "SMISMEMBER", arity: -3, acl: "@fast @read @set", keys: firstKey},
+	{name: "SMOVE", arity: 4, acl: "@fast @set @write", keys: twoKeys,
+		events: made((*call).smoveEvents, "srem", "sadd"), follow: (*call).smove},
+	{name: "SPOP", arity: -2, acl: "@fast @set @write", keys: firstKey,
+		events: onKey("spop", ""), instead: `event "srem" or "del" (it arrives as SREM, or DEL when it empties the set)`},
+	{name: "SRANDMEMBER", arity: -2, acl: "@read @set @slow", keys: firstKey},
+	{name: "SREM", arity: -3, acl: "@fast @set @write", keys: firstKey,
+		events: onKey("srem", ""), apply: (*call).srem},
+	{name: "SSCAN", arity: -3, acl: "@read @set @slow", keys: firstKey},
+	{name: "SUNION", arity: -2, acl: "@read @set @slow", keys: allKeys},
+	{name: "SUNIONSTORE", arity: -3, acl: "@set @slow @write", keys: keyAndSources,
+		events: onKey("sunionstore", ""), follow: (*call).sunionstore, replaces: overwrites},
+}
+
+// smoveEvents: SMOVE source destination member.
+func (c *call) smoveEvents() {
+	c.emit(1, "srem", "")
+	c.emit(2, "sadd", typeSet)
+}
+
+// sadd: SADD key member...
+func (c *call) sadd() {
+	k := c.key(1)
+	if s, ok := collectionForWrite(c, k, kindSet, newSet); ok {
+		for _, member := range c.args[2:] {
+			s.add(&k.undo, member)
+		}
+	}
+	c.nameElements(k, c.args, 2, 1)
+}
+
+// srem: SREM key member...
+func (c *call) srem() {
+	k := c.key(1)
+	c.nameElements(k, c.args, 2, 1)
+	s, known := existingCollection[*set](c, k)
+	if known {
+		for _, member := range c.args[2:] {
+			s.remove(&k.undo, member)
+		}
+	}
+	c.elementsRemoved(k, s, known)
+}
+
+// smove: see smoveEvents.
+func (c *call) smove() {
+	src, dst := c.key(1), c.key(2)
+	c.nameElements(src, c.args, 3, 1)
+	c.nameElements(dst, c.args, 3, 1)
+	c.emit(1, "srem", "")
+	from, known := existingCollection[*set](c, src)
+	if known {
+		from.remove(&src.undo, c.args[3])
+	}
+	c.elementsRemoved(src, from, known)
+	to, known := collectionForWrite(c, dst, kindSet, newSet)
+	if !known || to.add(&dst.undo, c.args[3]) {
+		c.emit(2, "sadd", typeSet)
+	}
+}
+
+func (c *call) sinterstore() { c.storeSets(intersection) }
+func (c *call) sunionstore() { c.storeSets(union) }
+func (c *call) sdiffstore()  { c.storeSets(difference) }
+
+// storeSets: SINTERSTORE destination key... In combine nil stands for an empty
+// set.
+func (c *call) storeSets(combine func(sources []*set) *set) {
+	dst := c.key(1)
+	var sources []*set
+	known := true
+	for _, key := range c.args[2:] {
+		elements, ok := c.keyIn(c.sent.DB, key).source()
+		s, _ := elements.(*set)
+		known = known && ok && (elements == nil || s != nil)
+		sources = append(sources, s)
+	}
+	if !known || !dst.needed() {
+		c.announce()
+		c.lose(dst, maybe, kindSet, &c.lost.Source)
+		return
+	}
+	c.store(dst, kindSet, combine(sources))
+}
+
+// store puts the elements that a command has made, which are new, into its
+// destination.
+func (c *call) store(dst *operand, kind kind, elements collection) {
+	if elements.len() == 0 {
+		c.storeNothing(dst)
+		return
+	}
+	dst.setElements(kind, elements)
+	c.emitOn(dst, c.cmd.events.names[0], kind.String())
+}
+
+// storeNothing: a command that stores has nothing to store. The destination is
+// removed, which is announced if it was there.
+func (c *call) storeNothing(dst *operand) {
+	if !dst.needed() || dst.value.exists != no {
+		c.emitOn(dst, "del", typeNone)
+	}
+	dst.remove()
+}
+
+func intersection(sources []*set) *set {
+	return filtered(sources[0], func(member string) bool {
+		for _, s := range sources[1:] {
+			if s == nil || !s.has(member) {
+				return false
 			}
 		}
-		mi.changes(r, m.args, 2, 1)
-	case cmdSrem:
-		in.stateless(m, id, p)
-		r := mi.open(m.c.DB, m.args[1])
-		mi.changes(r, m.args, 2, 1)
-		s, known := present[*set](mi, r, kindSet)
-		if known {
-			for _, member := range m.args[2:] {
-				s.remove(&r.undo, member)
+		return true
+	})
+}
+
+func difference(sources []*set) *set {
+	return filtered(sources[0], func(member string) bool {
+		for _, s := range sources[1:] {
+			if s != nil && s.has(member) {
+				return false
 			}
 		}
-		mi.shrunk(m, r, s, known)
-	case cmdSmove:
-		mi.smove(m)
-	case cmdSinterstore, cmdSunionstore, cmdSdiffstore:
-		mi.storeSets(m, id, p)
+		return true
+	})
+}
+
+func union(sources []*set) *set {
+	out := newSet()
+	for _, s := range sources {
+		out.addSome(s, func(string) bool { return true })
+	}
+	return out
+}
+
+// filtered is the set of those members of s, which may be nil, that keep says
+// are.
+func filtered(s *set, keep func(member string) bool) *set {
+	out := newSet()
+	out.addSome(s, keep)
+	return out
+}
+
+func (s *set) addSome(other *set, keep func(member string) bool) {
+	if other == nil {
+		return
+	}
+	var u undo
+	for member := range other.members {
+		if keep(member) {
+			s.add(&u, []byte(member))
+			u.elements = u.elements[:0]
+		}
+	}
+}
+
+// set is a set.
+type set struct {
+	members map[string]struct{}
+	size    int
+}
+
+func newSet() *set { return &set{members: map[string]struct{}{}} }
+
+func (s *set) len() int   { return len(s.members) }
+func (s *set) bytes() int { return s.size + 120 }
+
+func (s *set) has(member string) bool {
+	_, ok := s.members[member]
+	return ok
+}
+
+func (s *set) add(u *undo, member []byte) bool {
+	if _, ok := s.members[string(member)]; ok {
+		return false
+	}
+	m := string(member)
+	s.members[m] = struct{}{}
+	s.size += len(m) + setCost
+	u.elements = append(u.elements, undone{name: m})
+	if u.logs {
+		u.log(opAdd, 0, 0, m)
+	}
+	return true
+}
+
+func (s *set) remove(u *undo, member []byte) bool {
+	if _, ok := s.members[string(member)]; !ok {
+		return false
+	}
+	u.elements = append(u.elements, undone{name: string(member), had: true})
+	delete(s.members, string(member))
+	s.size -= len(member) + setCost
+	if u.logs {
+		u.log(opDelete, 0, 0, string(member))
+	}
+	return true
+}
+
+func (s *set) clone() collection {
+	c := &set{members: make(map[string]struct{}, len(s.members)), size: s.size}
+	for m := range s.members {
+		c.members[m] = struct{}{}
+	}
+	return c
+}
+
+func (s *set) equal(other collection) bool { return maps.Equal(s.members, other.(*set).members) }
+
+func (s *set) load(e *rdb.Element, l *loader) error {
+	s.add(&l.undo, e.Member)
+	return nil
+}
+
+func (s *set) do(o *operation, u *undo) bool {
+	switch o.code {
+	case opAdd:
+		s.add(u, []byte(o.texts[0]))
+	case opDelete:
+		s.remove(u, []byte(o.texts[0]))
 	default:
 		return false
 	}
 	return true
 }
 
-// smove: SMOVE source destination member.
-func (mi *mirror) smove(m *maker) {
-	src, dst := mi.open(m.c.DB, m.args[1]), mi.open(m.c.DB, m.args[2])
-	mi.changes(src, m.args, 3, 1)
-	mi.changes(dst, m.args, 3, 1)
-	m.emit(1, "srem", "")
-	from, known := present[*set](mi, src, kindSet)
-	if known {
-		from.remove(&src.undo, m.args[3])
+func (s *set) appendOps(dst []byte, full func([]byte) []byte) []byte {
+	for m := range s.members {
+		dst = full(appendOp(dst, opAdd, 0, 0, m))
 	}
-	mi.shrunk(m, src, from, known)
-	to, known := collectionOf(mi, dst, kindSet, newSet)
-	if !known || to.add(&dst.undo, m.args[3]) {
-		m.emit(2, "sadd", typeSet)
-	}
+	return dst
 }
 
-// storeSets: SINTERSTORE destination key...
-func (mi *mirror) storeSets(m *maker, id ID, p plan) {
-	dst := mi.open(m.c.DB, m.args[1])
-	var sources []*set
-	known := true
-	for _, key := range m.args[2:] {
-		o, ok := mi.open(m.c.DB, key).source()
-		s, _ := o.(*set)
-		known = known && ok && (o == nil || s != nil)
-		sources = append(sources, s)
-	}
-	if !known || dst.it == nil {
-		m.emit(1, p.name, p.typ)
-		mi.lose(dst, maybe, kindSet, &mi.losses.Source)
-		return
-	}
-	mi.store(m, dst, kindSet, combine(id, sources), p.name)
+func (s *set) get(was *undone, name []byte) ([]byte, bool) {
+	return name, was != nil || s.has(string(name))
 }
 
-// store puts what a command has made into its destination. o is new.
-func (mi *mirror) store(m *maker, dst *ref, k kind, o collection, name string) {
-	if o.len() == 0 {
-		mi.storeEmpty(m, dst)
-		return
-	}
-	dst.setObject(k, o)
-	m.emitKey(notNil(dst.key), dst.db, name, k.String())
-}
-
-// combine makes a set of sets; nil stands for an empty one.
-func combine(id ID, sources []*set) *set {
-	out := newSet()
-	var u undo
-	inAll := func(member string, others []*set) bool {
-		for _, s := range others {
-			if s == nil || !s.has(member) {
-				return false
-			}
-		}
-		return true
-	}
-	inAny := func(member string, others []*set) bool {
-		for _, s := range others {
-			if s != nil && s.has(member) {
-				return true
-			}
-		}
-		return false
-	}
-	for i, s := range sources {
-		if s == nil || i > 0 && id != cmdSunionstore {
-			continue
-		}
-		for member := range s.members {
-			if id == cmdSinterstore && !inAll(member, sources[1:]) || id == cmdSdiffstore && inAny(member, sources[1:]) {
-				continue
-			}
-			out.add(&u, []byte(member))
-			u.elements = u.elements[:0]
+func (s *set) each(v *view, give func(*event.Element) bool) {
+	var e event.Element
+	for m := range s.members {
+		e = event.Element{Name: m}
+		if _, changed := v.undone(m); !changed && !give(&e) {
+			return
 		}
 	}
-	return out
+	v.eachUndone(give)
 }

@@ -17,7 +17,7 @@ func (s *slotSet) add(first, last int) {
 func (s *slotSet) has(slot int) bool { return s[slot/64]>>(slot%64)&1 != 0 }
 
 // slotOf returns the slot that a server puts a key in: the CRC16 of the key, or
-// of what is between its first "{" and the first "}" behind that, unless that
+// of what is between its first "{" and the first "}" after that, unless that
 // is nothing.
 func slotOf(key string) int {
 	if _, tail, ok := strings.Cut(key, "{"); ok {
@@ -45,20 +45,15 @@ var crc16 = func() (table [256]uint16) {
 	return table
 }()
 
-// slotsOf returns the slots whose keys a command takes. known is false where
-// that cannot be told, since the command has a form that the servers of today
-// do not have; ok is false where they refuse it, so that it takes none.
+// trimmedSlots returns the slots whose keys a command takes:
 //
-//	TRIMSLOTS RANGES count first last [first last ...]    Redis
-//	CLUSTER FLUSHSLOT slot [ASYNC | SYNC]                 Valkey
-func slotsOf(id ID, args [][]byte) (s *slotSet, known, ok bool) {
+//	TRIMSLOTS RANGES count first last [first last ...]
+//
+// known is false where that cannot be told, since the command has a form that
+// the servers of today do not have; ok is false where they refuse it, so that it
+// takes none.
+func trimmedSlots(args [][]byte) (s *slotSet, known, ok bool) {
 	s = &slotSet{}
-	if id == cmdClusterFlushslot {
-		if len(args) < 3 || len(args) > 4 || len(args) == 4 && !is(args[3], "SYNC") && !is(args[3], "ASYNC") {
-			return s, true, false
-		}
-		return s, true, s.parse(args[2], args[2])
-	}
 	if len(args) < 2 {
 		return s, true, false
 	}
@@ -79,6 +74,15 @@ func slotsOf(id ID, args [][]byte) (s *slotSet, known, ok bool) {
 		}
 	}
 	return s, true, true
+}
+
+// flushedSlot does the same for CLUSTER FLUSHSLOT slot [ASYNC | SYNC].
+func flushedSlot(args [][]byte) (s *slotSet, known, ok bool) {
+	s = &slotSet{}
+	if len(args) < 3 || len(args) > 4 || len(args) == 4 && !is(args[3], "SYNC") && !is(args[3], "ASYNC") {
+		return s, true, false
+	}
+	return s, true, s.parse(args[2], args[2])
 }
 
 // parse adds a range. false: it is none.

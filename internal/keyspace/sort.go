@@ -6,6 +6,46 @@ import (
 	"strings"
 )
 
+var sortCommands = []command{
+	{name: "SORT", arity: -2, acl: "@dangerous @list @set @slow @sortedset @write", keys: firstKey,
+		events: made((*call).sortEvents, "sortstore", "del"), follow: (*call).sort, replaces: overwrites, findKeys: sortKeys},
+	{name: "SORT_RO", arity: -2, acl: "@dangerous @list @read @set @slow @sortedset", keys: firstKey},
+}
+
+// sortKeys: SORT key .. STORE destination. The server's key specification leaves
+// the destination open.
+func sortKeys(keys []keySpec, args [][]byte) (found [maxRanges]keyRange) {
+	ranges := appendFound(found[:0], keys, args)
+	if at := sortDestination(args); at > 0 {
+		found[len(ranges)] = keyRange{at, at, 1}
+	}
+	return found
+}
+
+// sortDestination returns the index of the key that SORT .. STORE writes, 0 if
+// there is none.
+func sortDestination(args [][]byte) int {
+	at := 0
+	for i := 2; i < len(args)-1; i++ {
+		switch {
+		case is(args[i], "LIMIT"):
+			i += 2
+		case is(args[i], "GET"), is(args[i], "BY"):
+			i++
+		case is(args[i], "STORE"):
+			i++
+			at = i
+		}
+	}
+	return at
+}
+
+func (c *call) sortEvents() {
+	if at := sortDestination(c.args); at > 0 {
+		c.emit(at, "sortstore", "")
+	}
+}
+
 // sorting is a SORT that stores.
 type sorting struct {
 	alpha, desc   bool
@@ -17,44 +57,44 @@ type sorting struct {
 
 // sort: SORT source [BY p] [LIMIT offset count] [GET p...] [ASC|DESC] [ALPHA] STORE destination.
 // How many elements there are is known; which, if no other keys are looked at.
-func (mi *mirror) sort(in *Interpreter, m *maker, id ID, p plan) {
-	at := sortStore(m.args)
+func (c *call) sort() {
+	at := sortDestination(c.args)
 	if at == 0 {
 		return
 	}
-	dst := mi.open(m.c.DB, m.args[at])
-	o, known := mi.open(m.c.DB, m.args[1]).source()
-	s, ok := parseSort(m.args[2:])
-	if !known || !ok || dst.it == nil {
-		in.stateless(m, id, p)
-		mi.lose(dst, maybe, kindList, &mi.losses.Source)
+	dst := c.key(at)
+	elements, known := c.key(1).source()
+	s, ok := parseSort(c.args[2:])
+	if !known || !ok || !dst.needed() {
+		c.announce()
+		c.lose(dst, maybe, kindList, &c.lost.Source)
 		return
 	}
 	n := 0
-	if o != nil {
-		n = o.len()
+	if elements != nil {
+		n = elements.len()
 	}
 	first, last := s.limits(n)
 	if first >= last {
-		mi.storeEmpty(m, dst)
+		c.storeNothing(dst)
 		return
 	}
-	in.stateless(m, id, p)
-	items, ok := s.sorted(o)
+	c.announce()
+	items, ok := s.sorted(elements)
 	if !ok {
-		mi.lose(dst, yes, kindList, &mi.losses.Undecided)
+		c.lose(dst, yes, kindList, &c.lost.Undecided)
 		dst.setDeadline(0, true)
 		return
 	}
 	items = items[first:last]
-	stored := newList(nil)
+	stored := newList()
 	var u undo
 	for _, item := range items {
 		for range max(1, s.gets) {
 			stored.push(&u, false, item)
 		}
 	}
-	dst.setObject(kindList, stored)
+	dst.setElements(kindList, stored)
 }
 
 func parseSort(args [][]byte) (sorting, bool) {
@@ -103,13 +143,13 @@ func (s *sorting) limits(n int) (first, last int) {
 
 // sorted returns the elements in order: by number and then by bytes, or by
 // bytes.
-func (s *sorting) sorted(o collection) ([]string, bool) {
+func (s *sorting) sorted(elements collection) ([]string, bool) {
 	if s.external || s.unsorted && s.desc {
 		return nil, false
 	}
 	alpha := s.alpha
 	var items []string
-	switch o := o.(type) {
+	switch o := elements.(type) {
 	case *list:
 		if items = o.all(); s.unsorted {
 			return items, true

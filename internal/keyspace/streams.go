@@ -2,46 +2,77 @@ package keyspace
 
 import (
 	"bytes"
+	"errors"
+	"slices"
+	"sort"
 	"strconv"
 
+	"triggerd/internal/event"
 	"triggerd/rdb"
 )
 
-func newStream() *stream { return &stream{groups: map[string]map[string]struct{}{}} }
-
-func (mi *mirror) trackStreams(in *Interpreter, m *maker, id ID, p plan) bool {
-	switch id {
-	case cmdXadd:
-		mi.xadd(m, p)
-	case cmdXtrim:
-		in.stateless(m, id, p)
-		mi.xtrim(m)
-	case cmdXdel:
-		in.stateless(m, id, p)
-		mi.xdel(m, m.args[2:], true)
-	case cmdXdelex:
-		in.stateless(m, id, p)
-		mi.xdelex(m, 2)
-	case cmdXackdel:
-		in.stateless(m, id, p)
-		mi.xdelex(m, 3)
-	case cmdXsetid, cmdXack, cmdXcfgset, cmdXidmprecord:
-		in.stateless(m, id, p)
-		if len(m.args) > 1 {
-			present[*stream](mi, mi.open(m.c.DB, m.args[1]), kindStream)
-		}
-	case cmdXgroupCreate, cmdXgroupDestroy, cmdXgroupCreateconsumer, cmdXgroupDelconsumer, cmdXgroupSetid:
-		in.stateless(m, id, p)
-		if len(m.args) > 3 {
-			mi.xgroup(m, id)
-		}
-	case cmdXclaim, cmdXautoclaim:
-		mi.xclaim(in, m)
-	default:
-		return false
-	}
-	return true
+// The commands of streams. A stream without entries stays.
+var streamCommands = []command{
+	{name: "XACK", arity: -4, acl: "@fast @stream @write", keys: firstKey,
+		events: silent, apply: (*call).keepStream, instead: insteadNothing},
+	{name: "XACKDEL", arity: -6, acl: "@fast @stream @write", keys: firstKey,
+		events: onKey("xdel", typeStream), apply: (*call).xackdel},
+	{name: "XADD", arity: -5, acl: "@fast @stream @write", keys: firstKey,
+		events: onKey("xadd", typeStream), follow: (*call).xadd},
+	{name: "XAUTOCLAIM", arity: -6, acl: "@fast @stream @write", keys: firstKey,
+		events: silent, apply: (*call).xclaim, instead: insteadOfReading},
+	{name: "XCFGSET", arity: -2, acl: "@fast @stream @write", keys: firstKey,
+		events: silent, apply: (*call).keepStream},
+	{name: "XCLAIM", arity: -6, acl: "@fast @stream @write", keys: firstKey,
+		events: silent, apply: (*call).xclaim, tellsTime: true, instead: insteadNothing},
+	{name: "XDEL", arity: -3, acl: "@fast @stream @write", keys: firstKey,
+		events: onKey("xdel", typeStream), apply: (*call).xdel},
+	{name: "XDELEX", arity: -5, acl: "@fast @stream @write", keys: firstKey,
+		events: onKey("xdel", typeStream), apply: (*call).xdelex},
+	{name: "XGROUP", arity: -2, acl: "@slow @stream @write",
+		events: ownName},
+	{name: "XGROUP CREATE", arity: -5, acl: "@slow @stream @write", keys: secondKey,
+		events: onKey("xgroup-create", typeStream), apply: (*call).xgroupCreate},
+	{name: "XGROUP CREATECONSUMER", arity: 5, acl: "@slow @stream @write", keys: secondKey,
+		events: onKey("xgroup-createconsumer", typeStream), apply: (*call).xgroupCreateconsumer},
+	{name: "XGROUP DELCONSUMER", arity: 5, acl: "@slow @stream @write", keys: secondKey,
+		events: onKey("xgroup-delconsumer", typeStream), apply: (*call).xgroupDelconsumer},
+	{name: "XGROUP DESTROY", arity: 4, acl: "@slow @stream @write", keys: secondKey,
+		events: onKey("xgroup-destroy", typeStream), apply: (*call).xgroupDestroy},
+	{name: "XGROUP HELP", arity: 2, acl: "@slow @stream"},
+	{name: "XGROUP SETID", arity: -5, acl: "@slow @stream @write", keys: secondKey,
+		events: made((*call).xgroupSetidEvents, "xgroup-setid"), apply: (*call).xgroupSetid},
+	{name: "XIDMPRECORD", arity: 5, acl: "@fast @stream @write", keys: firstKey,
+		events: silent, apply: (*call).keepStream},
+	{name: "XINFO", arity: -2, acl: "@read @slow @stream"},
+	{name: "XINFO CONSUMERS", arity: 4, acl: "@read @slow @stream", keys: secondKey},
+	{name: "XINFO GROUPS", arity: 3, acl: "@read @slow @stream", keys: secondKey},
+	{name: "XINFO HELP", arity: 2, acl: "@slow @stream"},
+	{name: "XINFO STREAM", arity: -3, acl: "@read @slow @stream", keys: secondKey},
+	{name: "XLEN", arity: 2, acl: "@fast @read @stream", keys: firstKey},
+	{name: "XPENDING", arity: -3, acl: "@read @slow @stream", keys: firstKey},
+	{name: "XRANGE", arity: -4, acl: "@read @slow @stream", keys: firstKey},
+	{name: "XREAD", arity: -4, acl: "@blocking @read @slow @stream", keys: []keySpec{{keyword: "STREAMS", begin: 1, last: -1, limit: 2}}},
+	{name: "XREADGROUP", arity: -7, acl: "@blocking @slow @stream @write", keys: []keySpec{{keyword: "STREAMS", begin: 4, last: -1, limit: 2}},
+		events: ownName, instead: insteadOfReading},
+	{name: "XREVRANGE", arity: -4, acl: "@read @slow @stream", keys: firstKey},
+	{name: "XSETID", arity: -3, acl: "@fast @stream @write", keys: firstKey,
+		events: onKey("xsetid", typeStream), apply: (*call).keepStream},
+	{name: "XTRIM", arity: -4, acl: "@slow @stream @write", keys: firstKey,
+		events: onKey("xtrim", typeStream), apply: (*call).xtrim},
 }
+
+// xgroupSetidEvents: XGROUP SETID key group id [ENTRIESREAD n]. With ENTRIESREAD
+// it is what XREADGROUP is replicated as, which is not announced. A client that
+// says ENTRIESREAD is not told apart.
+func (c *call) xgroupSetidEvents() {
+	if len(c.args) < 6 || !is(c.args[5], "ENTRIESREAD") {
+		c.emit(2, "xgroup-setid", typeStream)
+	}
+}
+
+// keepStream: nothing of the stream changes that is mirrored.
+func (c *call) keepStream() { existingCollection[*stream](c, c.key(1)) }
 
 // streamID parses "ms-seq" or "ms".
 func streamID(b []byte) (rdb.StreamID, bool) {
@@ -96,8 +127,8 @@ func (t *trimming) option(args [][]byte, i int) int {
 	return 0
 }
 
-// apply trims, and reports how many entries went and whether that is known.
-func (t *trimming) apply(s *stream, u *undo) (int, bool) {
+// trim trims, and reports how many entries went and whether that is known.
+func (t *trimming) trim(s *stream, u *undo) (int, bool) {
 	if t.by == "" {
 		return 0, true
 	}
@@ -123,142 +154,429 @@ func (t *trimming) apply(s *stream, u *undo) (int, bool) {
 }
 
 // xadd: XADD key [options] ID field value ... The ID is the real one.
-func (mi *mirror) xadd(m *maker, p plan) {
-	r := mi.open(m.c.DB, m.args[1])
+func (c *call) xadd() {
+	k := c.key(1)
 	var t trimming
 	i := 2
-	for i < len(m.args) {
-		n := t.option(m.args, i)
+	for i < len(c.args) {
+		n := t.option(c.args, i)
 		if n == 0 {
 			break
 		}
 		i += n
 	}
-	s, known := collectionOf(mi, r, kindStream, newStream)
-	if !known || i+2 >= len(m.args) || (len(m.args)-i)%2 == 0 {
-		m.emit(1, p.name, p.typ)
+	s, known := collectionForWrite(c, k, kindStream, newStream)
+	if !known || i+2 >= len(c.args) || (len(c.args)-i)%2 == 0 {
+		c.announce()
 		if known {
-			mi.lose(r, yes, kindStream, &mi.losses.Malformed)
+			c.lose(k, yes, kindStream, &c.lost.Malformed)
 		}
 		return
 	}
-	id, ok := streamID(m.args[i])
-	e := &entry{id: id}
-	if r.it.texts {
-		for _, f := range m.args[i+1:] {
+	id, ok := streamID(c.args[i])
+	e := &streamEntry{id: id}
+	if k.value.texts {
+		for _, f := range c.args[i+1:] {
 			e.fields = append(e.fields, string(f))
 		}
 	}
-	if !ok || !s.add(&r.undo, e) {
-		if ok && !less(s.last, id) {
+	if !ok || !s.append(&k.undo, e) {
+		if ok && !idLess(s.last, id) {
 			return // a repetition, which the server recognized (IDMP)
 		}
-		m.emit(1, p.name, p.typ)
-		mi.lose(r, yes, kindStream, &mi.losses.Mismatch)
+		c.announce()
+		c.lose(k, yes, kindStream, &c.lost.Mismatch)
 		return
 	}
-	m.emit(1, p.name, p.typ)
-	mi.trimmed(m, r, s, &t)
+	c.announce()
+	c.trimAfterAdding(k, s, &t)
 }
 
-func (mi *mirror) trimmed(m *maker, r *ref, s *stream, t *trimming) {
-	n, ok := t.apply(s, &r.undo)
+// trimAfterAdding trims as XADD says, which is announced if an entry goes.
+func (c *call) trimAfterAdding(k *operand, s *stream, t *trimming) {
+	n, ok := t.trim(s, &k.undo)
 	switch {
 	case !ok:
-		mi.lose(r, yes, kindStream, &mi.losses.Undecided)
+		c.lose(k, yes, kindStream, &c.lost.Undecided)
 	case n > 0:
-		m.emit(1, "xtrim", typeStream)
+		c.emit(1, "xtrim", typeStream)
 	}
 }
 
 // xtrim: XTRIM key MAXLEN|MINID [=|~] limit [LIMIT n], which is announced
 // already.
-func (mi *mirror) xtrim(m *maker) {
-	r := mi.open(m.c.DB, m.args[1])
-	s, known := present[*stream](mi, r, kindStream)
+func (c *call) xtrim() {
+	k := c.key(1)
+	s, known := existingCollection[*stream](c, k)
 	if !known {
 		return
 	}
 	var t trimming
-	for i := 2; i < len(m.args); {
-		n := t.option(m.args, i)
+	for i := 2; i < len(c.args); {
+		n := t.option(c.args, i)
 		if n == 0 {
 			t.acked = true // what is not understood is not known
 			break
 		}
 		i += n
 	}
-	if _, ok := t.apply(s, &r.undo); !ok {
-		mi.lose(r, yes, kindStream, &mi.losses.Undecided)
+	if _, ok := t.trim(s, &k.undo); !ok {
+		c.lose(k, yes, kindStream, &c.lost.Undecided)
 	}
 }
 
-func (mi *mirror) xdel(m *maker, ids [][]byte, all bool) {
-	r := mi.open(m.c.DB, m.args[1])
-	s, known := present[*stream](mi, r, kindStream)
+// xdel: XDEL key id...
+func (c *call) xdel() { c.deleteEntries(c.args[2:], true) }
+
+func (c *call) xdelex()  { c.deleteSome(2) }
+func (c *call) xackdel() { c.deleteSome(3) }
+
+// deleteSome: XDELEX key [KEEPREF|DELREF|ACKED] IDS n id..., and XACKDEL, which
+// has a group after the key. What is ACKED only the server knows.
+func (c *call) deleteSome(options int) {
+	all := true
+	for i := options; i+1 < len(c.args); i++ {
+		switch {
+		case is(c.args[i], "ACKED"):
+			all = false
+		case is(c.args[i], "IDS"):
+			c.deleteEntries(c.args[i+2:], all)
+			return
+		}
+	}
+	c.loseNamed(&c.lost.Malformed)
+}
+
+// deleteEntries deletes entries, unless the server may have left some: all is
+// false then.
+func (c *call) deleteEntries(ids [][]byte, all bool) {
+	k := c.key(1)
+	s, known := existingCollection[*stream](c, k)
 	if !known {
 		return
 	}
 	for _, b := range ids {
 		id, ok := streamID(b)
 		if !ok || !all {
-			mi.lose(r, yes, kindStream, &mi.losses.Undecided)
+			c.lose(k, yes, kindStream, &c.lost.Undecided)
 			return
 		}
-		s.remove(&r.undo, id)
+		s.remove(&k.undo, id)
 	}
 }
 
-// xdelex: XDELEX key [KEEPREF|DELREF|ACKED] IDS n id..., and XACKDEL, which has
-// a group after the key. What is ACKED only the server knows.
-func (mi *mirror) xdelex(m *maker, from int) {
-	all := true
-	for i := from; i+1 < len(m.args); i++ {
-		switch {
-		case is(m.args[i], "ACKED"):
-			all = false
-		case is(m.args[i], "IDS"):
-			mi.xdel(m, m.args[i+2:], all)
-			return
-		}
+// xgroupCreate: XGROUP CREATE key group ... The consumers of groups are
+// followed, since a new one is announced.
+func (c *call) xgroupCreate() {
+	k := c.key(2)
+	if s, ok := collectionForWrite(c, k, kindStream, newStream); ok {
+		s.addGroup(&k.undo, string(c.args[3]))
 	}
-	mi.loseAll(m, cmdXdel, &mi.losses.Malformed)
 }
 
-// xgroup: XGROUP CREATE key group ..., of which the consumers are followed,
-// since a new one is announced.
-func (mi *mirror) xgroup(m *maker, id ID) {
-	r := mi.open(m.c.DB, m.args[2])
-	group := string(m.args[3])
-	if id == cmdXgroupCreate {
-		if s, ok := collectionOf(mi, r, kindStream, newStream); ok {
-			s.group(&r.undo, group)
-		}
-		return
-	}
-	s, ok := present[*stream](mi, r, kindStream)
-	if !ok {
-		return
-	}
-	switch {
-	case id == cmdXgroupDestroy:
-		s.forget(&r.undo, group)
-	case id == cmdXgroupCreateconsumer && len(m.args) > 4:
-		s.consumer(&r.undo, group, string(m.args[4]))
-	case id == cmdXgroupDelconsumer && len(m.args) > 4:
-		s.leave(&r.undo, group, string(m.args[4]))
+// xgroupDestroy: XGROUP DESTROY key group.
+func (c *call) xgroupDestroy() {
+	c.editGroups(func(s *stream, u *undo, group string) { s.removeGroup(u, group) })
+}
+
+// xgroupCreateconsumer: XGROUP CREATECONSUMER key group consumer.
+func (c *call) xgroupCreateconsumer() {
+	c.editGroups(func(s *stream, u *undo, group string) { s.addConsumer(u, group, string(c.args[4])) })
+}
+
+// xgroupDelconsumer: XGROUP DELCONSUMER key group consumer.
+func (c *call) xgroupDelconsumer() {
+	c.editGroups(func(s *stream, u *undo, group string) { s.removeConsumer(u, group, string(c.args[4])) })
+}
+
+// xgroupSetid: where a group stands is not mirrored.
+func (c *call) xgroupSetid() {
+	c.editGroups(func(*stream, *undo, string) {})
+}
+
+// editGroups changes the groups of a stream that is there.
+func (c *call) editGroups(edit func(s *stream, u *undo, group string)) {
+	k := c.key(2)
+	if s, ok := existingCollection[*stream](c, k); ok {
+		edit(s, &k.undo, string(c.args[3]))
 	}
 }
 
 // xclaim: XCLAIM key group consumer ..., what reading in a group is replicated
 // as. A consumer that is new is announced, since Redis 7.0.
-func (mi *mirror) xclaim(in *Interpreter, m *maker) {
-	r := mi.open(m.c.DB, m.args[1])
-	s, ok := present[*stream](mi, r, kindStream)
+func (c *call) xclaim() {
+	k := c.key(1)
+	s, ok := existingCollection[*stream](c, k)
 	if !ok {
 		return
 	}
-	if s.consumer(&r.undo, string(m.args[2]), string(m.args[3])) && (in.config.Major == 0 || in.config.Major >= 7) {
-		m.emit(1, "xgroup-createconsumer", typeStream)
+	major := c.in.config.Major
+	if s.addConsumer(&k.undo, string(c.args[2]), string(c.args[3])) && (major == 0 || major >= 7) {
+		c.emit(1, "xgroup-createconsumer", typeStream)
 	}
+}
+
+// stream is a stream's entries, by ID, and who reads it in groups.
+type stream struct {
+	entries []*streamEntry
+	last    rdb.StreamID
+	groups  map[string]map[string]struct{} // consumers of each group
+	size    int
+}
+
+// streamEntry is one entry of a stream.
+type streamEntry struct {
+	id     rdb.StreamID
+	fields []string
+}
+
+func (e *streamEntry) bytes() int {
+	n := streamCost
+	for _, f := range e.fields {
+		n += len(f) + fieldCost
+	}
+	return n
+}
+
+func newStream() *stream { return &stream{groups: map[string]map[string]struct{}{}} }
+
+func (s *stream) len() int   { return len(s.entries) }
+func (s *stream) bytes() int { return s.size + 120 }
+
+func idLess(a, b rdb.StreamID) bool {
+	if a.Ms != b.Ms {
+		return a.Ms < b.Ms
+	}
+	return a.Seq < b.Seq
+}
+
+// find returns the index of the first entry that is not before id.
+func (s *stream) find(id rdb.StreamID) int {
+	return sort.Search(len(s.entries), func(i int) bool { return !idLess(s.entries[i].id, id) })
+}
+
+// append adds an entry, whose ID is the greatest; it reports whether it is.
+func (s *stream) append(u *undo, e *streamEntry) bool {
+	if n := len(s.entries); n > 0 && !idLess(s.entries[n-1].id, e.id) {
+		return false
+	}
+	s.entries = append(s.entries, e)
+	s.size += e.bytes()
+	s.last = e.id
+	if u.logs {
+		u.log(opEntry, e.id.Ms, e.id.Seq, e.fields...)
+	}
+	return true
+}
+
+// trim removes the first n entries.
+func (s *stream) trim(u *undo, n int) {
+	if u.logs && n > 0 {
+		u.log(opTrim, uint64(n), 0)
+	}
+	for i, e := range s.entries[:n] {
+		s.size -= e.bytes()
+		u.entries = append(u.entries, e)
+		s.entries[i] = nil
+	}
+	s.entries = s.entries[n:]
+}
+
+func (s *stream) remove(u *undo, id rdb.StreamID) bool {
+	i := s.find(id)
+	if i == len(s.entries) || s.entries[i].id != id {
+		return false
+	}
+	e := s.entries[i]
+	u.entries = append(u.entries, e)
+	s.size -= e.bytes()
+	s.entries = append(s.entries[:i], s.entries[i+1:]...)
+	if u.logs {
+		u.log(opDeleteID, id.Ms, id.Seq)
+	}
+	return true
+}
+
+// addGroup makes a group known.
+func (s *stream) addGroup(u *undo, name string) {
+	if _, had := s.groups[name]; had {
+		return
+	}
+	s.groups[name] = map[string]struct{}{}
+	s.size += len(name) + setCost
+	if u.logs {
+		u.log(opGroup, 0, 0, name)
+	}
+}
+
+// removeGroup removes a group.
+func (s *stream) removeGroup(u *undo, name string) {
+	consumers, had := s.groups[name]
+	if !had {
+		return
+	}
+	for c := range consumers {
+		s.removeConsumer(u, name, c)
+	}
+	delete(s.groups, name)
+	s.size -= len(name) + setCost
+	if u.logs {
+		u.log(opNoGroup, 0, 0, name)
+	}
+}
+
+// removeConsumer removes a consumer of a group.
+func (s *stream) removeConsumer(u *undo, group, name string) {
+	if _, had := s.groups[group][name]; !had {
+		return
+	}
+	delete(s.groups[group], name)
+	s.size -= len(name) + setCost
+	if u.logs {
+		u.log(opNoConsumer, 0, 0, group, name)
+	}
+}
+
+// addConsumer makes a consumer of a group known, and reports whether it is new.
+func (s *stream) addConsumer(u *undo, group, name string) bool {
+	g, ok := s.groups[group]
+	if _, had := g[name]; had || !ok {
+		return false
+	}
+	g[name] = struct{}{}
+	s.size += len(name) + setCost
+	if u.logs {
+		u.log(opConsumer, 0, 0, group, name)
+	}
+	return true
+}
+
+func (s *stream) clone() collection {
+	c := &stream{entries: append([]*streamEntry(nil), s.entries...), last: s.last, size: s.size, groups: map[string]map[string]struct{}{}}
+	for name, consumers := range s.groups {
+		c.groups[name] = map[string]struct{}{}
+		for consumer := range consumers {
+			c.groups[name][consumer] = struct{}{}
+		}
+	}
+	return c
+}
+
+func (s *stream) equal(other collection) bool {
+	return slices.EqualFunc(s.entries, other.(*stream).entries, func(a, b *streamEntry) bool {
+		return a.id == b.id && slices.Equal(a.fields, b.fields)
+	})
+}
+
+func (s *stream) load(e *rdb.Element, l *loader) error {
+	switch e.Kind {
+	case rdb.KindStreamEntry:
+		n := &streamEntry{id: e.ID}
+		if l.texts {
+			for _, f := range e.Fields {
+				n.fields = append(n.fields, string(f))
+			}
+		}
+		if !s.append(&l.undo, n) {
+			return errors.New("entries of a stream are not in order")
+		}
+	case rdb.KindStreamInfo:
+		s.last = e.Info.LastID
+	case rdb.KindGroup:
+		l.group = string(e.Member)
+		s.addGroup(&l.undo, l.group)
+	case rdb.KindConsumer:
+		s.addConsumer(&l.undo, l.group, string(e.Member))
+	}
+	return nil
+}
+
+func (s *stream) do(o *operation, u *undo) bool {
+	id := rdb.StreamID{Ms: o.numbers[0], Seq: o.numbers[1]}
+	switch o.code {
+	case opEntry:
+		return s.append(u, &streamEntry{id, slices.Clone(o.texts)})
+	case opLastID:
+		s.last = id
+	case opTrim:
+		if o.numbers[0] > uint64(len(s.entries)) {
+			return false
+		}
+		s.trim(u, int(o.numbers[0]))
+	case opDeleteID:
+		return s.remove(u, id)
+	case opGroup:
+		s.addGroup(u, o.texts[0])
+	case opNoGroup:
+		s.removeGroup(u, o.texts[0])
+	case opConsumer:
+		s.addConsumer(u, o.texts[0], o.texts[1])
+	case opNoConsumer:
+		s.removeConsumer(u, o.texts[0], o.texts[1])
+	default:
+		return false
+	}
+	return true
+}
+
+func (s *stream) appendOps(dst []byte, full func([]byte) []byte) []byte {
+	for _, e := range s.entries {
+		dst = full(appendOp(dst, opEntry, e.id.Ms, e.id.Seq, e.fields...))
+	}
+	for name, consumers := range s.groups {
+		dst = full(appendOp(dst, opGroup, 0, 0, name))
+		for consumer := range consumers {
+			dst = full(appendOp(dst, opConsumer, 0, 0, name, consumer))
+		}
+	}
+	return full(appendOp[string](dst, opLastID, s.last.Ms, s.last.Seq))
+}
+
+// each merges the entries with those removed, but for what was added.
+func (s *stream) each(v *view, give func(*event.Element) bool) {
+	var e event.Element
+	giveOne := func(n *streamEntry) bool {
+		e = event.Element{Name: n.id.String(), Fields: n.fields}
+		return give(&e)
+	}
+	removed := s.removedEntries(v)
+	for _, n := range s.entries {
+		if v.undo != nil && idLess(v.undo.last, n.id) {
+			break
+		}
+		for len(removed) > 0 && idLess(removed[0].id, n.id) {
+			if !giveOne(removed[0]) {
+				return
+			}
+			removed = removed[1:]
+		}
+		if !giveOne(n) {
+			return
+		}
+	}
+	for _, n := range removed {
+		if !giveOne(n) {
+			return
+		}
+	}
+}
+
+// removedEntries returns the entries that are not there any more, in order.
+func (s *stream) removedEntries(v *view) []*streamEntry {
+	if v.undo == nil {
+		return nil
+	}
+	var removed []*streamEntry
+	for _, n := range v.undo.entries {
+		if !idLess(v.undo.last, n.id) { // else the command itself had added it
+			removed = append(removed, n)
+		}
+	}
+	slices.SortFunc(removed, func(a, b *streamEntry) int {
+		if idLess(a.id, b.id) {
+			return -1
+		}
+		return 1
+	})
+	return removed
 }

@@ -5,157 +5,246 @@ import (
 	"strconv"
 )
 
-func (mi *mirror) trackStrings(in *Interpreter, m *maker, id ID, p plan) bool {
-	switch id {
-	case cmdSet:
-		mi.set(in, m, id, p)
-	case cmdSetnx, cmdGetset:
-		in.stateless(m, id, p)
-		mi.put(mi.open(m.c.DB, m.args[1]), m.args[2])
-	case cmdSetex, cmdPsetex:
-		in.stateless(m, id, p)
-		unit := []byte("EX")
-		if id == cmdPsetex {
-			unit = []byte("PX")
-		}
-		r := mi.open(m.c.DB, m.args[1])
-		mi.put(r, m.args[3])
-		r.setDeadline(mi.deadlineOf(unit, m.args[2]))
-	case cmdMset, cmdMsetnx:
-		in.stateless(m, id, p)
-		for i := 1; i < len(m.args)-1; i += 2 {
-			mi.put(mi.open(m.c.DB, m.args[i]), m.args[i+1])
-		}
-		if last := len(m.args) - 1; last%2 != 0 { // half a pair
-			mi.lose(mi.open(m.c.DB, m.args[last]), yes, kindString, &mi.losses.Malformed)
-		}
-	case cmdMsetex:
-		in.stateless(m, id, p)
-		mi.msetex(m)
-	case cmdAppend:
-		in.stateless(m, id, p)
-		mi.appendTo(mi.open(m.c.DB, m.args[1]), m.args[2])
-	case cmdIncr, cmdDecr, cmdIncrby, cmdDecrby:
-		in.stateless(m, id, p)
-		mi.incr(m, id)
-	case cmdSetrange:
-		in.stateless(m, id, p)
-		at, ok := int64Of(m.args[2])
-		mi.writeAt(mi.open(m.c.DB, m.args[1]), at, m.args[3], ok)
-	case cmdSetbit:
-		in.stateless(m, id, p)
-		mi.setbit(m)
-	case cmdBitfield:
-		in.stateless(m, id, p)
-		mi.bitfield(m)
-	case cmdBitop:
-		mi.bitop(m, p)
-	case cmdPfadd:
-		in.stateless(m, id, p)
-		mi.pfadd(m)
-	case cmdPfmerge:
-		in.stateless(m, id, p)
-		mi.pfmerge(m)
-	case cmdPfcount:
-		if len(m.args) == 2 { // of several keys it changes nothing
-			mi.pfcount(m)
-		}
-	case cmdPfdebug:
-		mi.pfdebug(m)
-	default:
-		return false
-	}
-	return true
+// The commands of strings. Those of bitmaps and HyperLogLogs, which are strings
+// too, have files of their own.
+var stringCommands = []command{
+	{name: "APPEND", arity: 3, acl: "@fast @string @write", keys: firstKey,
+		events: onKey("append", typeString), apply: (*call).append},
+	{name: "DECR", arity: 2, acl: "@fast @string @write", keys: firstKey,
+		events: onKey("incrby", typeString), apply: (*call).decr},
+	{name: "DECRBY", arity: 3, acl: "@fast @string @write", keys: firstKey,
+		events: onKey("incrby", typeString), apply: (*call).decrby},
+	{name: "DELEX", arity: -2, acl: "@fast @string @write", keys: firstKey,
+		events: made((*call).deletedEvents, "del"), apply: (*call).remove},
+	{name: "DELIFEQ", arity: 3, acl: "@fast @string @write", keys: firstKey,
+		events: made((*call).deletedEvents, "del"), apply: (*call).remove, instead: insteadDel},
+	{name: "DIGEST", arity: 2, acl: "@fast @read @string", keys: firstKey},
+	{name: "GET", arity: 2, acl: "@fast @read @string", keys: firstKey},
+	{name: "GETDEL", arity: 2, acl: "@fast @string @write", keys: firstKey,
+		events: made((*call).deletedEvents, "del"), apply: (*call).remove, instead: insteadDel},
+	{name: "GETEX", arity: -2, acl: "@fast @string @write", keys: firstKey,
+		events: ownName, instead: `event "expire" or "persist" (it arrives as PEXPIREAT or PERSIST)`},
+	{name: "GETRANGE", arity: 4, acl: "@read @slow @string", keys: firstKey},
+	{name: "GETSET", arity: 3, acl: "@fast @string @write", keys: firstKey,
+		events: onKey("set", typeString), apply: (*call).setnx, replaces: overwrites,
+		instead: `event "set" (it arrives as SET)`},
+	{name: "INCR", arity: 2, acl: "@fast @string @write", keys: firstKey,
+		events: onKey("incrby", typeString), apply: (*call).incr},
+	{name: "INCRBY", arity: 3, acl: "@fast @string @write", keys: firstKey,
+		events: onKey("incrby", typeString), apply: (*call).incrby},
+	{name: "INCRBYFLOAT", arity: 3, acl: "@fast @string @write", keys: firstKey,
+		events: onKey("incrbyfloat", typeString), apply: (*call).undecided,
+		instead: `event ["incrbyfloat", "set"] (it arrives as SET .. KEEPTTL)`},
+	{name: "LCS", arity: -3, acl: "@read @slow @string", keys: []keySpec{{begin: 1, last: 1}}},
+	{name: "MGET", arity: -2, acl: "@fast @read @string", keys: allKeys},
+	{name: "MSET", arity: -3, acl: "@slow @string @write", keys: []keySpec{{begin: 1, last: -1, step: 2}},
+		events: onEachKey("set", typeString), apply: (*call).mset, replaces: overwrites},
+	{name: "MSETEX", arity: -4, acl: "@slow @string @write", keys: []keySpec{{begin: 1, keynum: true, firstAt: 1, step: 2}},
+		events: made((*call).msetexEvents, "set", "expire"), apply: (*call).msetex, replaces: overwrites},
+	{name: "MSETNX", arity: -3, acl: "@slow @string @write", keys: []keySpec{{begin: 1, last: -1, step: 2}},
+		events: onEachKey("set", typeString), apply: (*call).mset, replaces: overwrites},
+	{name: "PSETEX", arity: 4, acl: "@slow @string @write", keys: firstKey,
+		events: made((*call).setexEvents, "set", "expire"), apply: (*call).psetex, replaces: overwrites, instead: insteadSet},
+	{name: "SET", arity: -3, acl: "@slow @string @write", keys: firstKey,
+		events: made((*call).setEvents, "set", "expire", "incrbyfloat"), apply: (*call).set, replaces: overwrites},
+	{name: "SETEX", arity: 4, acl: "@slow @string @write", keys: firstKey,
+		events: made((*call).setexEvents, "set", "expire"), apply: (*call).setex, replaces: overwrites, instead: insteadSet},
+	{name: "SETNX", arity: 3, acl: "@fast @string @write", keys: firstKey,
+		events: onKey("set", typeString), apply: (*call).setnx, replaces: overwrites},
+	{name: "SETRANGE", arity: 4, acl: "@slow @string @write", keys: firstKey,
+		events: onKey("setrange", typeString), apply: (*call).setrange},
+	{name: "STRALGO", arity: -2, acl: "@read @slow @string"},
+	{name: "STRLEN", arity: 2, acl: "@fast @read @string", keys: firstKey},
+	{name: "SUBSTR", arity: 4, acl: "@read @slow @string", keys: firstKey},
 }
 
-// put makes a key a string without a deadline.
-func (mi *mirror) put(r *ref, text []byte) {
-	if r.it == nil {
+// setEvents: SET key value [NX|XX|IFEQ v|IFNE v|IFDEQ d|IFDNE d] [GET]
+// [EX|PX|EXAT|PXAT t|KEEPTTL].
+func (c *call) setEvents() {
+	c.emit(1, "set", typeString)
+	c.require(2)
+	for i := 3; i < len(c.args)-1; i++ {
+		switch {
+		case isDeadline(c.args[i]):
+			c.emit(1, "expire", typeString)
+			return
+		case isCondition(c.args[i]):
+			i++
+		}
+	}
+}
+
+// isCondition reports whether an option of SET has the value, or its digest,
+// that the key must have.
+func isCondition(option []byte) bool {
+	return is(option, "IFEQ") || is(option, "IFNE") || is(option, "IFDEQ") || is(option, "IFDNE")
+}
+
+// setexEvents: SETEX key seconds value.
+func (c *call) setexEvents() {
+	c.emit(1, "set", typeString)
+	c.emit(1, "expire", typeString)
+	c.require(3)
+}
+
+// msetexEvents: MSETEX numkeys key value .. [NX|XX] [EX|PX|EXAT|PXAT t|KEEPTTL].
+func (c *call) msetexEvents() {
+	r, ok := c.cmd.keys[0].find(c.args)
+	if !ok {
+		c.emit(len(c.args), "set", "")
 		return
 	}
-	if r.it.texts && mi.tooLarge(r, len(text)) {
-		r.setDeadline(0, true)
+	after := r.last + 2
+	c.malformed = c.malformed || after > len(c.args)
+	deadline := false
+	for i := after; i < len(c.args)-1; i++ {
+		deadline = deadline || isDeadline(c.args[i])
+	}
+	dialect := c.in.config.Dialect
+	for i := r.first; i <= r.last; i += r.step {
+		if deadline && dialect == Redis {
+			c.emit(i, "expire", typeString)
+		}
+		c.emit(i, "set", typeString)
+		if deadline && dialect == Valkey {
+			c.emit(i, "expire", typeString)
+		}
+	}
+}
+
+// setnx: SETNX key value, and GETSET.
+func (c *call) setnx() { c.putText(c.key(1), c.args[2]) }
+
+func (c *call) setex()  { c.setUntil("EX") }
+func (c *call) psetex() { c.setUntil("PX") }
+
+// setUntil: SETEX key time value, the time in a unit.
+func (c *call) setUntil(unit string) {
+	k := c.key(1)
+	c.putText(k, c.args[3])
+	k.setDeadline(c.deadline(unit, c.args[2]))
+}
+
+// mset: MSET key value ...
+func (c *call) mset() {
+	for i := 1; i < len(c.args)-1; i += 2 {
+		c.putText(c.key(i), c.args[i+1])
+	}
+	if last := len(c.args) - 1; last%2 != 0 { // half a pair
+		c.lose(c.key(last), yes, kindString, &c.lost.Malformed)
+	}
+}
+
+// set: only a SET that was done is replicated.
+func (c *call) set() {
+	k := c.key(1)
+	if !k.needed() {
 		return
 	}
-	if r.it.texts {
+	d := newDeadline{known: true}
+	for i := 3; i < len(c.args); i++ {
+		if isCondition(c.args[i]) {
+			i++
+		} else {
+			i += d.option(c, i)
+		}
+	}
+	if d.keep && isFloatIncrement(c.args, k) {
+		c.events[len(c.events)-1].Name = "incrbyfloat"
+	}
+	d.put(c, k, c.args[2])
+}
+
+// msetex: see msetexEvents.
+func (c *call) msetex() {
+	r, ok := c.cmd.keys[0].find(c.args)
+	if !ok || r.last+1 >= len(c.args) {
+		c.loseNamed(&c.lost.Malformed)
+		return
+	}
+	d := newDeadline{known: true}
+	for i := r.last + 2; i < len(c.args); i++ {
+		i += d.option(c, i)
+	}
+	for i := r.first; i <= r.last; i += r.step {
+		if k := c.key(i); k.needed() {
+			d.put(c, k, c.args[i+1])
+		}
+	}
+}
+
+// newDeadline is which deadline a key has once it is set.
+type newDeadline struct {
+	at    int64
+	known bool
+	keep  bool // that which it had
+}
+
+// option understands the argument at index i, and returns how many more belong
+// to it.
+func (d *newDeadline) option(c *call, i int) int {
+	switch a := c.args[i]; {
+	case is(a, "KEEPTTL"):
+		d.keep = true
+	case isDeadline(a) && i+1 < len(c.args):
+		d.at, d.known = c.deadlineOption(a, c.args[i+1])
+		return 1
+	}
+	return 0
+}
+
+// put makes a key, which is needed, a string with this deadline.
+func (d *newDeadline) put(c *call, k *operand, text []byte) {
+	at, known := k.expiry.at, k.expiry.known && k.value.exists != maybe
+	c.putText(k, text)
+	if d.keep {
+		k.setDeadline(at, known)
+	} else {
+		k.setDeadline(d.at, d.known)
+	}
+}
+
+// putText makes a key a string without a deadline.
+func (c *call) putText(k *operand, text []byte) {
+	if !k.needed() {
+		return
+	}
+	if k.value.texts && c.tooLarge(k, len(text)) {
+		k.setDeadline(0, true)
+		return
+	}
+	if k.value.texts {
 		text = bytes.Clone(text)
 		if text == nil {
 			text = []byte{}
 		}
 	}
-	r.setText(text)
-	r.setDeadline(0, true)
-	mi.witness(text)
-}
-
-// tooLarge drops the value of a key that would grow beyond the limit by n
-// bytes, before they are allocated.
-func (mi *mirror) tooLarge(r *ref, n int) bool {
-	if mi.size+int64(n) <= mi.limit {
-		return false
-	}
-	if !r.it.known {
-		mi.losses.Limit++ // it would have been known again
-	}
-	mi.lose(r, yes, kindString, &mi.losses.Limit)
-	return true
+	k.setText(text)
+	k.setDeadline(0, true)
+	c.mi.checkSparseMax(text)
 }
 
 // textForWrite returns the text of a string that a command changes or makes.
 // false: it is not known or not kept; the key is a string now in any case.
-func (mi *mirror) textForWrite(r *ref) ([]byte, bool) {
-	it := r.it
-	if it == nil {
+func (c *call) textForWrite(k *operand) ([]byte, bool) {
+	if !k.needed() {
 		return nil, false
 	}
-	text, ok := r.text()
-	switch {
+	text, ok := k.text()
+	switch v := &k.value; {
 	case ok:
 		return text, true
-	case !it.texts && (it.exists == no || it.known && it.kind == kindString):
-		it.exists, it.kind, it.known = yes, kindString, true
-	case it.known:
-		mi.lose(r, yes, kindString, &mi.losses.Mismatch)
+	case !v.texts && (v.exists == no || v.known && v.kind == kindString):
+		v.exists, v.kind, v.known = yes, kindString, true
+	case v.known:
+		c.lose(k, yes, kindString, &c.lost.Mismatch)
 	default:
-		if it.exists == maybe {
-			it.timed = false
+		if v.exists == maybe {
+			k.expiry.known = false
 		}
-		it.exists, it.kind = yes, kindString
+		v.exists, v.kind = yes, kindString
 	}
 	return nil, false
-}
-
-// set: SET key value [NX|XX|..] [GET] [EX|PX|EXAT|PXAT t|KEEPTTL]. Only a SET
-// that was done is replicated.
-func (mi *mirror) set(in *Interpreter, m *maker, id ID, p plan) {
-	r := mi.open(m.c.DB, m.args[1])
-	in.stateless(m, id, p)
-	var deadline int64
-	known, keep := true, false
-	for i := 3; i < len(m.args); i++ {
-		switch a := m.args[i]; {
-		case is(a, "KEEPTTL"):
-			keep = true
-		case is(a, "IFEQ"), is(a, "IFNE"), is(a, "IFDEQ"), is(a, "IFDNE"):
-			i++
-		case isDeadline(a) && i+1 < len(m.args):
-			i++
-			deadline, known = mi.deadlineOf(a, m.args[i])
-		}
-	}
-	if keep && r.it != nil && isFloatIncrement(m.args, r) {
-		m.dst[len(m.dst)-1].Name = "incrbyfloat"
-	}
-	if r.it == nil {
-		return
-	}
-	at, timed := r.it.expireAt, r.it.timed && r.it.exists != maybe
-	mi.put(r, m.args[2])
-	if keep {
-		r.setDeadline(at, timed)
-	} else {
-		r.setDeadline(deadline, known)
-	}
 }
 
 // isFloatIncrement tells whether SET key value KEEPTTL is what INCRBYFLOAT is
@@ -163,18 +252,18 @@ func (mi *mirror) set(in *Interpreter, m *maker, id ID, p plan) {
 // nothing, and one of both has a fraction. A client's own SET of this form is
 // not told apart, nor an increment of whole numbers by a whole number, which is
 // rather done by INCRBY.
-func isFloatIncrement(args [][]byte, r *ref) bool {
+func isFloatIncrement(args [][]byte, k *operand) bool {
 	if len(args) != 4 || string(args[0]) != "SET" || string(args[3]) != "KEEPTTL" || !isCanonicalFloat(args[2]) {
 		return false
 	}
-	text, ok := r.text()
+	text, ok := k.text()
 	if !ok {
 		return false
 	}
 	_, number := floatOf(text)
 	_, whole := int64Of(text)
 	_, wholeAfter := int64Of(args[2])
-	if r.it.exists == no {
+	if k.value.exists == no {
 		return !wholeAfter
 	}
 	return number && !(whole && wholeAfter)
@@ -196,249 +285,104 @@ func isCanonicalFloat(b []byte) bool {
 	return ok
 }
 
-// msetex: MSETEX numkeys key value .. [NX|XX] [EX|PX|EXAT|PXAT t|KEEPTTL].
-func (mi *mirror) msetex(m *maker) {
-	span, ok := commands[cmdMsetex].keys[0].find(m.args)
-	if !ok || span.last+1 >= len(m.args) {
-		mi.loseAll(m, cmdMsetex, &mi.losses.Malformed)
-		return
-	}
-	var deadline int64
-	known, keep := true, false
-	for i := span.last + 2; i < len(m.args); i++ {
-		switch a := m.args[i]; {
-		case is(a, "KEEPTTL"):
-			keep = true
-		case isDeadline(a) && i+1 < len(m.args):
-			i++
-			deadline, known = mi.deadlineOf(a, m.args[i])
-		}
-	}
-	for i := span.first; i <= span.last; i += span.step {
-		r := mi.open(m.c.DB, m.args[i])
-		if r.it == nil {
-			continue
-		}
-		at, timed := r.it.expireAt, r.it.timed && r.it.exists != maybe
-		mi.put(r, m.args[i+1])
-		if keep {
-			r.setDeadline(at, timed)
-		} else {
-			r.setDeadline(deadline, known)
-		}
-	}
-}
-
-func (mi *mirror) appendTo(r *ref, tail []byte) {
-	text, ok := mi.textForWrite(r)
-	if !ok || mi.tooLarge(r, len(tail)) {
+// append: APPEND key text.
+func (c *call) append() {
+	k, tail := c.key(1), c.args[2]
+	text, ok := c.textForWrite(k)
+	if !ok || c.tooLarge(k, len(tail)) {
 		return
 	}
 	if text == nil {
 		text = []byte{}
 	}
-	if r.undo.logs {
-		r.undo.log(opAppend, 0, 0, string(tail))
+	if k.undo.logs {
+		k.undo.log(opAppend, 0, 0, string(tail))
 	}
-	r.editText(append(text, tail...)) // behind what the view before sees
+	k.editText(append(text, tail...)) // after what the view before sees
 }
 
-func (mi *mirror) incr(m *maker, id ID) {
-	by, ok := int64(1), true
-	if id == cmdIncrby || id == cmdDecrby {
-		by, ok = int64Of(m.args[2])
-	}
-	if id == cmdDecr || id == cmdDecrby {
-		ok = ok && by != -by || by == 0 // the least number has no opposite
-		by = -by
-	}
-	r := mi.open(m.c.DB, m.args[1])
-	text, known := mi.textForWrite(r)
+func (c *call) incr() { c.addInteger(1, true) }
+func (c *call) decr() { c.addInteger(-1, true) }
+
+func (c *call) incrby() { c.addInteger(int64Of(c.args[2])) }
+
+func (c *call) decrby() {
+	by, ok := int64Of(c.args[2])
+	c.addInteger(-by, ok && (by != -by || by == 0)) // the least number has no opposite
+}
+
+// addInteger adds to the number in a string; ok says that by is known.
+func (c *call) addInteger(by int64, ok bool) {
+	k := c.key(1)
+	text, known := c.textForWrite(k)
 	if !known {
 		return
 	}
 	var n int64
-	if r.it.exists != no {
+	if k.value.exists != no {
 		var number bool
 		n, number = int64Of(text)
 		ok = ok && number
 	}
-	sum := n + by
-	if !ok || (sum > n) != (by > 0) && by != 0 {
-		mi.lose(r, yes, kindString, &mi.losses.Mismatch)
+	sum, fits := add(n, by)
+	if !ok || !fits {
+		c.lose(k, yes, kindString, &c.lost.Mismatch)
 		return
 	}
-	r.setText(strconv.AppendInt(nil, sum, 10))
+	k.setText(strconv.AppendInt(nil, sum, 10))
+}
+
+// setrange: SETRANGE key offset text.
+func (c *call) setrange() {
+	at, ok := int64Of(c.args[2])
+	c.writeAt(c.key(1), at, c.args[3], ok)
 }
 
 // longestText is how long a server lets a string become.
 const longestText = 512 << 20
 
 // writeAt overwrites a string from at on, which grows it if need be.
-func (mi *mirror) writeAt(r *ref, at int64, data []byte, ok bool) {
-	text, known := mi.textForWrite(r)
+func (c *call) writeAt(k *operand, at int64, data []byte, ok bool) {
+	text, known := c.textForWrite(k)
 	if !known {
 		return
 	}
 	if !ok || at < 0 || at > longestText {
-		mi.lose(r, yes, kindString, &mi.losses.Mismatch)
+		c.lose(k, yes, kindString, &c.lost.Mismatch)
 		return
 	}
-	text, ok = mi.grow(r, text, int(at)+len(data))
+	text, ok = c.growText(k, text, int(at)+len(data))
 	if !ok {
 		return
 	}
-	mi.overwrite(r, text, int(at), data)
-	r.editText(text)
+	c.overwrite(k, text, int(at), data)
+	k.editText(text)
 }
 
-// grow makes a string n bytes long, if it is shorter, with zeros.
-func (mi *mirror) grow(r *ref, text []byte, n int) ([]byte, bool) {
+// growText makes a string n bytes long, if it is shorter, with zeros.
+func (c *call) growText(k *operand, text []byte, n int) ([]byte, bool) {
 	if text == nil {
 		text = []byte{}
 	}
 	if n <= len(text) {
 		return text, true
 	}
-	if mi.tooLarge(r, n-len(text)) {
+	if c.tooLarge(k, n-len(text)) {
 		return nil, false
 	}
-	if r.undo.logs {
-		r.undo.log(opZeros, uint64(n-len(text)), 0)
+	if k.undo.logs {
+		k.undo.log(opZeros, uint64(n-len(text)), 0)
 	}
 	return append(text, make([]byte, n-len(text))...), true
 }
 
 // overwrite writes in place and keeps what was there for the view before.
-func (mi *mirror) overwrite(r *ref, text []byte, at int, data []byte) {
-	if old := len(r.was.text); at < old {
-		r.undo.patches = append(r.undo.patches, patch{at, bytes.Clone(text[at:min(old, at+len(data))])})
+func (c *call) overwrite(k *operand, text []byte, at int, data []byte) {
+	if old := len(k.was.text); at < old {
+		k.undo.patches = append(k.undo.patches, patch{at, bytes.Clone(text[at:min(old, at+len(data))])})
 	}
 	copy(text[at:], data)
-	if r.undo.logs {
-		r.undo.log(opSplice, uint64(at), uint64(len(data)), string(data))
+	if k.undo.logs {
+		k.undo.log(opSplice, uint64(at), uint64(len(data)), string(data))
 	}
-}
-
-// setbit: SETBIT key offset bit.
-func (mi *mirror) setbit(m *maker) {
-	r := mi.open(m.c.DB, m.args[1])
-	at, ok := int64Of(m.args[2])
-	text, known := r.text()
-	var b byte
-	if known && at >= 0 && at>>3 < int64(len(text)) {
-		b = text[at>>3]
-	}
-	mask := byte(1) << (7 - at&7)
-	b &^= mask
-	if len(m.args[3]) == 1 && m.args[3][0] == '1' {
-		b |= mask
-	}
-	mi.writeAt(r, at>>3, []byte{b}, ok)
-}
-
-// bitop: BITOP operation destination key...
-func (mi *mirror) bitop(m *maker, p plan) {
-	dst := mi.open(m.c.DB, m.args[2])
-	var sources [][]byte
-	known := true
-	longest := 0
-	for _, key := range m.args[3:] {
-		text, ok := mi.open(m.c.DB, key).text()
-		known = known && ok
-		sources = append(sources, text)
-		longest = max(longest, len(text))
-	}
-	switch {
-	case dst.it == nil:
-		m.emit(2, p.name, p.typ)
-	case known && longest == 0:
-		mi.storeEmpty(m, dst)
-	case !known:
-		m.emit(2, p.name, p.typ)
-		mi.lose(dst, maybe, kindString, &mi.losses.Source)
-	default:
-		m.emit(2, p.name, typeString)
-		if mi.tooLarge(dst, longest) {
-			dst.setDeadline(0, true)
-			return
-		}
-		result, ok := bitwise(m.args[1], sources, longest)
-		if !ok {
-			mi.lose(dst, yes, kindString, &mi.losses.Undecided)
-		} else {
-			dst.setText(result)
-		}
-		dst.setDeadline(0, true)
-	}
-}
-
-// storeEmpty: a command that stores has nothing to store. The destination is
-// removed, which is announced if it was there.
-func (mi *mirror) storeEmpty(m *maker, dst *ref) {
-	if dst.it == nil || dst.it.exists != no {
-		m.emitKey(notNil(dst.key), dst.db, "del", typeNone)
-	}
-	dst.remove()
-}
-
-// bitwise combines strings; shorter ones are followed by zeros.
-func bitwise(operation []byte, sources [][]byte, n int) ([]byte, bool) {
-	out := make([]byte, n)
-	at := func(s []byte, i int) byte {
-		if i < len(s) {
-			return s[i]
-		}
-		return 0
-	}
-	var f func(i int) byte
-	fold := func(op func(a, b byte) byte, from int) func(i int) byte {
-		return func(i int) byte {
-			b := at(sources[from], i)
-			for _, s := range sources[from+1:] {
-				b = op(b, at(s, i))
-			}
-			return b
-		}
-	}
-	and := func(a, b byte) byte { return a & b }
-	or := func(a, b byte) byte { return a | b }
-	if len(sources) > 1 {
-		others := fold(or, 1)
-		switch {
-		case is(operation, "DIFF"):
-			f = func(i int) byte { return at(sources[0], i) &^ others(i) }
-		case is(operation, "DIFF1"):
-			f = func(i int) byte { return others(i) &^ at(sources[0], i) }
-		case is(operation, "ANDOR"):
-			f = func(i int) byte { return at(sources[0], i) & others(i) }
-		}
-	}
-	switch {
-	case is(operation, "AND"):
-		f = fold(and, 0)
-	case is(operation, "OR"):
-		f = fold(or, 0)
-	case is(operation, "XOR"):
-		f = fold(func(a, b byte) byte { return a ^ b }, 0)
-	case is(operation, "NOT") && len(sources) == 1:
-		f = func(i int) byte { return ^at(sources[0], i) }
-	case is(operation, "ONE"):
-		f = func(i int) byte {
-			var once, more byte
-			for _, s := range sources {
-				b := at(s, i)
-				more |= once & b
-				once |= b
-			}
-			return once &^ more
-		}
-	}
-	if f == nil {
-		return nil, false
-	}
-	for i := range out {
-		out[i] = f(i)
-	}
-	return out, true
 }

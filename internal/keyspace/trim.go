@@ -15,9 +15,8 @@ const maxTrimmed = 1024
 // database, and in the order of their names, so that the same history makes
 // the same events in the same order.
 type trim struct {
-	c      Command // its bytes are borrowed
-	name   string  // of the command
-	origin event.Origin
+	cmd    *command
+	sent   Command // its bytes are borrowed
 	slots  *slotSet
 	dbs    []int // that are still to be gone through
 	db     int
@@ -25,39 +24,46 @@ type trim struct {
 	events int      // so far
 }
 
-// trimSlots begins to take the keys of a command's slots, and makes the events
-// of the first of them; Rest goes on.
-func (mi *mirror) trimSlots(m *maker, id ID) {
-	slots, known, ok := slotsOf(id, m.args)
+func (c *call) trimslots() { c.trimSlots(trimmedSlots(c.args)) }
+func (c *call) flushslot() { c.trimSlots(flushedSlot(c.args)) }
+
+// trimSlots begins to take the keys of slots, and makes the events of the first
+// of them; Rest goes on. If the slots are not known any key may have gone.
+func (c *call) trimSlots(slots *slotSet, known, ok bool) {
 	switch {
 	case !known:
-		mi.loseDatabases()
+		c.mi.loseDatabases()
 	case !ok:
-		m.malformed = true
+		c.malformed = true
 	default:
-		mi.trim = &trim{c: *m.c, name: m.command, origin: m.origin, slots: slots, dbs: slices.Sorted(maps.Keys(mi.dbs))}
-		m.cause = event.CauseTrimmed
-		mi.trimStep(m)
+		c.mi.trim = &trim{cmd: c.cmd, sent: *c.sent, slots: slots, dbs: slices.Sorted(maps.Keys(c.mi.dbs))}
+		c.trimStep()
 	}
 }
 
 // trimStep takes up to maxTrimmed keys, and makes the event of each that is
 // there.
-func (mi *mirror) trimStep(m *maker) {
-	t := mi.trim
+func (c *call) trimStep() {
+	c.cause = event.CauseTrimmed
+	t := c.mi.trim
 	for left := maxTrimmed; left > 0; left-- {
-		if len(t.keys) == 0 && !t.nextDatabase(mi) {
-			mi.trim = nil
+		if len(t.keys) == 0 && !t.nextDatabase(c.mi) {
+			c.mi.trim = nil
 			return
 		}
-		r := mi.open(t.db, []byte(t.keys[0]))
+		k := c.keyIn(t.db, []byte(t.keys[0]))
 		t.keys = t.keys[1:]
-		if it := r.it; it != nil && (it.exists == yes || it.exists == maybe && it.kind != kindUnknown) && !it.announced() {
-			m.emitKey(r.key, t.db, "del", typeNone)
+		if k.needed() && k.mayBeThere() && !k.expiry.wasAnnounced() {
+			c.emitOn(k, "del", typeNone)
 		}
-		r.remove()
+		k.remove()
 	}
-	t.events = m.number + len(m.dst) - m.base
+	t.events = c.number + len(c.events) - c.base
+}
+
+// mayBeThere reports whether a key is there, or, as far as is known, of a type.
+func (k *operand) mayBeThere() bool {
+	return k.value.exists == yes || k.value.exists == maybe && k.value.kind != kindUnknown
 }
 
 // nextDatabase finds the keys of the next database that has any in the slots.
@@ -65,7 +71,7 @@ func (t *trim) nextDatabase(mi *mirror) bool {
 	for len(t.dbs) > 0 {
 		t.db, t.dbs = t.dbs[0], t.dbs[1:]
 		t.keys = nil
-		for key := range mi.dbs[t.db].items {
+		for key := range mi.dbs[t.db].keys {
 			if t.slots.has(slotOf(key)) {
 				t.keys = append(t.keys, key)
 			}
@@ -91,15 +97,13 @@ func (in *Interpreter) abandonRest() {
 func (in *Interpreter) Rest(dst []event.Event) []event.Event {
 	mi, base := in.mirror, len(dst)
 	for mi != nil && mi.trim != nil && len(dst) == base {
-		t := mi.trim
-		in.maker = maker{
-			dst: dst, c: &t.c, args: t.c.Args, base: base, number: t.events,
-			command: t.name, cause: event.CauseTrimmed, origin: t.origin,
-		}
-		mi.begin(&t.c)
-		mi.trimStep(&in.maker)
-		mi.finish(&in.maker)
-		dst, in.maker = in.maker.dst, maker{}
+		t, c := mi.trim, &in.call
+		c.start(in, t.cmd, &t.sent, dst)
+		c.number = t.events
+		c.begin(t.sent.Time)
+		c.trimStep()
+		c.finish()
+		dst = c.end()
 	}
 	in.stats.Events += int64(len(dst) - base)
 	return dst

@@ -27,10 +27,10 @@ func (k kind) String() string { return kindNames[k] }
 
 // view is a value as it is, or, with an undo, as it was before the command.
 type view struct {
-	kind kind
-	text []byte     // of a string; what patches have overwritten is in undo
-	obj  collection // of all else
-	undo *undo      // nil: as it is
+	kind     kind
+	text     []byte     // of a string; what patches have overwritten is in undo
+	elements collection // of all else
+	undo     *undo      // nil: as it is
 
 	index map[string]int // of undo.elements, made when they are many
 }
@@ -45,7 +45,7 @@ func (v *view) Len() int {
 	case v.undo != nil:
 		return v.undo.count
 	}
-	return v.obj.len()
+	return v.elements.len()
 }
 
 // Bytes undoes what was written into a string in place, in a copy.
@@ -93,203 +93,55 @@ func (v *view) undone(name string) (was *undone, ok bool) {
 }
 
 func (v *view) Get(name []byte) ([]byte, bool) {
+	elements, ok := v.elements.(named)
+	if !ok {
+		return nil, false
+	}
 	was, changed := v.undone(string(name))
 	if changed && !was.had {
 		return nil, false
 	}
-	switch o := v.obj.(type) {
-	case *set:
-		return name, changed || o.has(string(name))
-	case *hash:
-		if changed {
-			return []byte(was.value), true
-		}
-		value, ok := o.fields[string(name)]
-		if !ok {
-			return nil, false
-		}
-		return []byte(value), true
-	case *zset:
-		score, ok := o.scores[string(name)]
-		if changed {
-			score, ok = was.score, true
-		}
-		if !ok {
-			return nil, false
-		}
-		return event.AppendScore(nil, score), true
-	}
-	return nil, false
+	return elements.get(was, name)
 }
 
 func (v *view) All() iter.Seq[event.Element] {
-	switch o := v.obj.(type) {
-	case *list:
-		return v.list(o)
-	case *set:
-		return v.named(func(yield func(event.Element) bool) {
-			for m := range o.members {
-				if !yield(event.Element{Name: m}) {
-					return
-				}
-			}
-		})
-	case *hash:
-		return v.named(func(yield func(event.Element) bool) {
-			for f, value := range o.fields {
-				if !yield(event.Element{Name: f, Value: value}) {
-					return
-				}
-			}
-		})
-	case *zset:
-		return v.zset(o)
-	case *stream:
-		return v.stream(o)
+	return func(yield func(event.Element) bool) {
+		v.each(func(e *event.Element) bool { return yield(*e) })
 	}
-	return func(func(event.Element) bool) {}
 }
 
-func (v *view) list(l *list) iter.Seq[event.Element] {
-	return func(yield func(event.Element) bool) {
-		var u undo
-		if v.undo != nil {
-			u = *v.undo
-		}
-		if u.whole {
-			for _, item := range u.items {
-				if !yield(event.Element{Name: item}) {
-					return
-				}
-			}
+// each gives the elements, all in the same memory, until give returns false.
+func (v *view) each(give func(*event.Element) bool) {
+	if v.elements != nil {
+		v.elements.each(v, give)
+	}
+}
+
+// firstUndone gives the elements that the view shows and that have changed
+// since, each as it was before its first change.
+func (v *view) firstUndone() iter.Seq[*undone] {
+	return func(yield func(*undone) bool) {
+		if v.undo == nil {
 			return
-		}
-		for _, item := range u.front {
-			if !yield(event.Element{Name: item}) {
-				return
-			}
-		}
-		for i := u.addFront; i < l.n-u.addBack; i++ {
-			item := l.at(i)
-			if u.replaced && i == u.slot {
-				item = u.old
-			}
-			if !yield(event.Element{Name: item}) {
-				return
-			}
-		}
-		for _, item := range u.back {
-			if !yield(event.Element{Name: item}) {
-				return
-			}
-		}
-	}
-}
-
-// named gives the elements of live, with what was undone in place of what
-// changed.
-func (v *view) named(live iter.Seq[event.Element]) iter.Seq[event.Element] {
-	if v.undo == nil || len(v.undo.elements) == 0 {
-		return live
-	}
-	return func(yield func(event.Element) bool) {
-		for e := range live {
-			if _, changed := v.undone(e.Name); !changed && !yield(e) {
-				return
-			}
 		}
 		for i := range v.undo.elements {
 			e := &v.undo.elements[i]
-			if first, _ := v.undone(e.name); first != e || !e.had {
-				continue
-			}
-			if !yield(event.Element{Name: e.name, Value: e.value, Score: e.score}) {
+			if first, _ := v.undone(e.name); first == e && e.had && !yield(e) {
 				return
 			}
 		}
 	}
 }
 
-// zset merges the tree, which is sorted, with what was undone.
-func (v *view) zset(z *zset) iter.Seq[event.Element] {
-	return func(yield func(event.Element) bool) {
-		var was []scored
-		if v.undo != nil {
-			for i := range v.undo.elements {
-				e := &v.undo.elements[i]
-				if first, _ := v.undone(e.name); first == e && e.had {
-					was = append(was, scored{e.score, e.name})
-				}
-			}
-			slices.SortFunc(was, func(a, b scored) int {
-				if before(a, b) {
-					return -1
-				}
-				return 1
-			})
-		}
-		more := true
-		z.order.Scan(func(s scored) bool {
-			if _, changed := v.undone(s.member); changed {
-				return true
-			}
-			for more && len(was) > 0 && before(was[0], s) {
-				more = yield(event.Element{Name: was[0].member, Score: was[0].score})
-				was = was[1:]
-			}
-			more = more && yield(event.Element{Name: s.member, Score: s.score})
-			return more
-		})
-		for _, s := range was {
-			if !more {
-				return
-			}
-			more = yield(event.Element{Name: s.member, Score: s.score})
+// eachUndone gives what firstUndone does as elements.
+func (v *view) eachUndone(give func(*event.Element) bool) {
+	if v.undo == nil || len(v.undo.elements) == 0 {
+		return
+	}
+	var e event.Element
+	for was := range v.firstUndone() {
+		if e = (event.Element{Name: was.name, Value: was.value, Score: was.score}); !give(&e) {
+			return
 		}
 	}
-}
-
-// stream merges the entries with those removed, but for what was added.
-func (v *view) stream(s *stream) iter.Seq[event.Element] {
-	return func(yield func(event.Element) bool) {
-		give := func(e *entry) bool { return yield(event.Element{Name: e.id.String(), Fields: e.fields}) }
-		var removed []*entry
-		for _, e := range v.undoneEntries() {
-			if !less(v.undo.last, e.id) {
-				removed = append(removed, e)
-			}
-		}
-		slices.SortFunc(removed, func(a, b *entry) int {
-			if less(a.id, b.id) {
-				return -1
-			}
-			return 1
-		})
-		for _, e := range s.entries {
-			if v.undo != nil && less(v.undo.last, e.id) {
-				break
-			}
-			for len(removed) > 0 && less(removed[0].id, e.id) {
-				if !give(removed[0]) {
-					return
-				}
-				removed = removed[1:]
-			}
-			if !give(e) {
-				return
-			}
-		}
-		for _, e := range removed {
-			if !give(e) {
-				return
-			}
-		}
-	}
-}
-
-func (v *view) undoneEntries() []*entry {
-	if v.undo == nil {
-		return nil
-	}
-	return v.undo.entries
 }

@@ -1,139 +1,201 @@
 package keyspace
 
 import (
+	"maps"
 	"math"
 	"slices"
+
+	"github.com/tidwall/btree"
+
+	"triggerd/internal/event"
+	"triggerd/rdb"
 )
 
-func (mi *mirror) trackZsets(in *Interpreter, m *maker, id ID, p plan) bool {
-	switch id {
-	case cmdZadd:
-		in.stateless(m, id, p)
-		mi.zadd(m)
-	case cmdZincrby:
-		in.stateless(m, id, p)
-		r := mi.open(m.c.DB, m.args[1])
-		mi.changes(r, m.args, 3, 1)
-		mi.zscore(r, m.args[2], m.args[3], zaddFlags{incr: true})
-	case cmdZrem, cmdZpopmin, cmdZpopmax, cmdZremrangebyscore, cmdZremrangebyrank, cmdZremrangebylex:
-		in.stateless(m, id, p)
-		mi.zremove(m, id)
-	case cmdZunionstore, cmdZinterstore, cmdZdiffstore:
-		mi.storeZsets(m, id, p)
-	case cmdZrangestore:
-		mi.storeRange(m, p)
-	case cmdGeosearchstore:
-		mi.storeGeo(in, m, id, p, 1, 2)
-	case cmdGeoradius, cmdGeoradiusbymember:
-		from := 6
-		if id == cmdGeoradiusbymember {
-			from = 5
-		}
-		mi.storeGeo(in, m, id, p, geoStore(m.args, from), 1)
-	default:
-		return false
-	}
-	return true
+var zsetCommands = []command{
+	{name: "BZMPOP", arity: -5, acl: "@blocking @slow @sortedset @write", keys: laterCountedKeys,
+		events: ownName, instead: insteadZpop},
+	{name: "BZPOPMAX", arity: -3, acl: "@blocking @fast @sortedset @write", keys: allButLast,
+		events: ownName, instead: `event "zpopmax" (it arrives as ZPOPMAX)`},
+	{name: "BZPOPMIN", arity: -3, acl: "@blocking @fast @sortedset @write", keys: allButLast,
+		events: ownName, instead: `event "zpopmin" (it arrives as ZPOPMIN)`},
+	{name: "ZADD", arity: -4, acl: "@fast @sortedset @write", keys: firstKey,
+		events: made((*call).zaddEvents, "zadd", "zincr"), apply: (*call).zadd},
+	{name: "ZCARD", arity: 2, acl: "@fast @read @sortedset", keys: firstKey},
+	{name: "ZCOUNT", arity: 4, acl: "@fast @read @sortedset", keys: firstKey},
+	{name: "ZDIFF", arity: -3, acl: "@read @slow @sortedset", keys: countedKeys},
+	{name: "ZDIFFSTORE", arity: -4, acl: "@slow @sortedset @write", keys: keyAndCountedSources,
+		events: onKey("zdiffstore", ""), follow: (*call).zdiffstore, replaces: overwrites},
+	{name: "ZINCRBY", arity: 4, acl: "@fast @sortedset @write", keys: firstKey,
+		events: onKey("zincr", typeZset), apply: (*call).zincrby},
+	{name: "ZINTER", arity: -3, acl: "@read @slow @sortedset", keys: countedKeys},
+	{name: "ZINTERCARD", arity: -3, acl: "@read @slow @sortedset", keys: countedKeys},
+	{name: "ZINTERSTORE", arity: -4, acl: "@slow @sortedset @write", keys: keyAndCountedSources,
+		events: onKey("zinterstore", ""), follow: (*call).zinterstore, replaces: overwrites},
+	{name: "ZLEXCOUNT", arity: 4, acl: "@fast @read @sortedset", keys: firstKey},
+	{name: "ZMPOP", arity: -4, acl: "@slow @sortedset @write", keys: countedKeys,
+		events: ownName, instead: insteadZpop},
+	{name: "ZMSCORE", arity: -3, acl: "@fast @read @sortedset", keys: firstKey},
+	{name: "ZPOPMAX", arity: -2, acl: "@fast @sortedset @write", keys: firstKey,
+		events: onKey("zpopmax", ""), apply: (*call).zpopmax},
+	{name: "ZPOPMIN", arity: -2, acl: "@fast @sortedset @write", keys: firstKey,
+		events: onKey("zpopmin", ""), apply: (*call).zpopmin},
+	{name: "ZRANDMEMBER", arity: -2, acl: "@read @slow @sortedset", keys: firstKey},
+	{name: "ZRANGE", arity: -4, acl: "@read @slow @sortedset", keys: firstKey},
+	{name: "ZRANGEBYLEX", arity: -4, acl: "@read @slow @sortedset", keys: firstKey},
+	{name: "ZRANGEBYSCORE", arity: -4, acl: "@read @slow @sortedset", keys: firstKey},
+	{name: "ZRANGESTORE", arity: -5, acl: "@slow @sortedset @write", keys: twoKeys,
+		events: onKey("zrangestore", ""), follow: (*call).zrangestore, replaces: overwrites},
+	{name: "ZRANK", arity: -3, acl: "@fast @read @sortedset", keys: firstKey},
+	{name: "ZREM", arity: -3, acl: "@fast @sortedset @write", keys: firstKey,
+		events: onKey("zrem", ""), apply: (*call).zrem},
+	{name: "ZREMRANGEBYLEX", arity: 4, acl: "@slow @sortedset @write", keys: firstKey,
+		events: onKey("zremrangebylex", ""), apply: (*call).zremrangebylex},
+	{name: "ZREMRANGEBYRANK", arity: 4, acl: "@slow @sortedset @write", keys: firstKey,
+		events: onKey("zremrangebyrank", ""), apply: (*call).zremrangebyrank},
+	{name: "ZREMRANGEBYSCORE", arity: 4, acl: "@slow @sortedset @write", keys: firstKey,
+		events: onKey("zremrangebyscore", ""), apply: (*call).zremrangebyscore},
+	{name: "ZREVRANGE", arity: -4, acl: "@read @slow @sortedset", keys: firstKey},
+	{name: "ZREVRANGEBYLEX", arity: -4, acl: "@read @slow @sortedset", keys: firstKey},
+	{name: "ZREVRANGEBYSCORE", arity: -4, acl: "@read @slow @sortedset", keys: firstKey},
+	{name: "ZREVRANK", arity: -3, acl: "@fast @read @sortedset", keys: firstKey},
+	{name: "ZSCAN", arity: -3, acl: "@read @slow @sortedset", keys: firstKey},
+	{name: "ZSCORE", arity: 3, acl: "@fast @read @sortedset", keys: firstKey},
+	{name: "ZUNION", arity: -3, acl: "@read @slow @sortedset", keys: countedKeys},
+	{name: "ZUNIONSTORE", arity: -4, acl: "@slow @sortedset @write", keys: keyAndCountedSources,
+		events: onKey("zunionstore", ""), follow: (*call).zunionstore, replaces: overwrites},
 }
 
-// zaddFlags are the options of ZADD.
-type zaddFlags struct{ nx, xx, gt, lt, incr bool }
+// zaddEvents: ZADD key [NX|XX] [GT|LT] [CH] [INCR] score member ...
+func (c *call) zaddEvents() {
+	name := "zadd"
+	if options, _ := zaddOptionsOf(c.args); options.incr {
+		name = "zincr"
+	}
+	c.emit(1, name, typeZset)
+}
 
-// zadd: ZADD key [NX|XX] [GT|LT] [CH] [INCR] score member ...
-func (mi *mirror) zadd(m *maker) {
-	var flags zaddFlags
-	i := 2
-options:
-	for ; i < len(m.args); i++ {
-		switch a := m.args[i]; {
+// zaddOptions are the options of ZADD.
+type zaddOptions struct{ nx, xx, gt, lt, incr bool }
+
+// zaddOptionsOf returns the options of a ZADD, and the index of what follows.
+func zaddOptionsOf(args [][]byte) (o zaddOptions, next int) {
+	for i := 2; i < len(args); i++ {
+		switch a := args[i]; {
 		case is(a, "NX"):
-			flags.nx = true
+			o.nx = true
 		case is(a, "XX"):
-			flags.xx = true
+			o.xx = true
 		case is(a, "GT"):
-			flags.gt = true
+			o.gt = true
 		case is(a, "LT"):
-			flags.lt = true
+			o.lt = true
 		case is(a, "INCR"):
-			flags.incr = true
+			o.incr = true
 		case is(a, "CH"):
 		default:
-			break options
+			return o, i
 		}
 	}
-	r := mi.open(m.c.DB, m.args[1])
-	mi.changes(r, m.args, i+1, 2)
-	if (len(m.args)-i)%2 != 0 || i == len(m.args) {
-		mi.lose(r, yes, kindZset, &mi.losses.Malformed)
+	return o, len(args)
+}
+
+// zadd: see zaddEvents.
+func (c *call) zadd() {
+	options, i := zaddOptionsOf(c.args)
+	k := c.key(1)
+	c.nameElements(k, c.args, i+1, 2)
+	if (len(c.args)-i)%2 != 0 || i == len(c.args) {
+		c.lose(k, yes, kindZset, &c.lost.Malformed)
 		return
 	}
-	for ; i < len(m.args); i += 2 {
-		mi.zscore(r, m.args[i], m.args[i+1], flags)
+	for ; i < len(c.args); i += 2 {
+		c.setScore(k, c.args[i], c.args[i+1], options)
 	}
 }
 
-// zscore sets or increments one member's score.
-func (mi *mirror) zscore(r *ref, by, member []byte, flags zaddFlags) {
-	z, ok := collectionOf(mi, r, kindZset, newZset)
+// zincrby: ZINCRBY key increment member.
+func (c *call) zincrby() {
+	k := c.key(1)
+	c.nameElements(k, c.args, 3, 1)
+	c.setScore(k, c.args[2], c.args[3], zaddOptions{incr: true})
+}
+
+// setScore sets or increments one member's score.
+func (c *call) setScore(k *operand, by, member []byte, options zaddOptions) {
+	z, ok := collectionForWrite(c, k, kindZset, newZset)
 	if !ok {
 		return
 	}
 	score, ok := floatOf(by)
 	old, had := z.scores[string(member)]
-	if flags.incr && had {
+	if options.incr && had {
 		score += old
 	}
 	switch {
 	case !ok || math.IsNaN(score):
-		mi.lose(r, yes, kindZset, &mi.losses.Mismatch)
-	case had && (flags.nx || flags.gt && score <= old || flags.lt && score >= old), !had && flags.xx:
+		c.lose(k, yes, kindZset, &c.lost.Mismatch)
+	case had && (options.nx || options.gt && score <= old || options.lt && score >= old), !had && options.xx:
 	case had && score == old:
 	default:
-		z.set(&r.undo, string(member), score)
+		z.set(&k.undo, string(member), score)
 	}
 }
 
-func (mi *mirror) zremove(m *maker, id ID) {
-	r := mi.open(m.c.DB, m.args[1])
-	z, known := present[*zset](mi, r, kindZset)
-	if !known {
-		if id == cmdZrem {
-			mi.changes(r, m.args, 2, 1)
+// zrem: ZREM key member...
+func (c *call) zrem() {
+	k := c.key(1)
+	c.nameElements(k, c.args, 2, 1)
+	c.removeMembers(k, func(z *zset) bool {
+		for _, member := range c.args[2:] {
+			z.remove(&k.undo, string(member))
 		}
-		mi.shrunk(m, r, nil, false)
-		return
-	}
-	ok := true
-	switch id {
-	case cmdZrem:
-		mi.changes(r, m.args, 2, 1)
-		for _, member := range m.args[2:] {
-			z.remove(&r.undo, string(member))
-		}
-	case cmdZpopmin, cmdZpopmax:
-		n := int64(1)
-		if len(m.args) > 2 {
-			n, ok = int64Of(m.args[2])
+		return true
+	})
+}
+
+func (c *call) zpopmin() { c.zpop((*zset).least) }
+func (c *call) zpopmax() { c.zpop((*zset).greatest) }
+
+// zpop: ZPOPMIN key [count].
+func (c *call) zpop(end func(*zset) scored) {
+	k := c.key(1)
+	c.removeMembers(k, func(z *zset) bool {
+		n, ok := int64(1), true
+		if len(c.args) > 2 {
+			n, ok = int64Of(c.args[2])
 		}
 		for range max(0, min(n, int64(z.len()))) {
-			s, _ := z.order.Min()
-			if id == cmdZpopmax {
-				s, _ = z.order.Max()
-			}
-			z.remove(&r.undo, s.member)
+			z.remove(&k.undo, end(z).member)
 		}
-	default:
-		var gone []scored
-		gone, ok = z.between(rangeKinds[id], m.args[2], m.args[3])
-		for _, s := range gone {
-			z.remove(&r.undo, s.member)
+		return ok
+	})
+}
+
+func (c *call) zremrangebyrank()  { c.removeRange(byRank) }
+func (c *call) zremrangebyscore() { c.removeRange(byScore) }
+func (c *call) zremrangebylex()   { c.removeRange(byLex) }
+
+// removeRange: ZREMRANGEBYSCORE key min max.
+func (c *call) removeRange(by rangeKind) {
+	k := c.key(1)
+	c.removeMembers(k, func(z *zset) bool {
+		members, ok := z.between(by, c.args[2], c.args[3])
+		for _, s := range members {
+			z.remove(&k.undo, s.member)
 		}
-	}
-	if !ok {
-		mi.lose(r, maybe, kindZset, &mi.losses.Mismatch)
+		return ok
+	})
+}
+
+// removeMembers removes members of a sorted set by remove, which reports whether
+// it could.
+func (c *call) removeMembers(k *operand, remove func(*zset) bool) {
+	z, known := existingCollection[*zset](c, k)
+	if known && !remove(z) {
+		c.lose(k, maybe, kindZset, &c.lost.Mismatch)
 		return
 	}
-	mi.shrunk(m, r, z, true)
+	c.elementsRemoved(k, z, known)
 }
 
 // rangeKind says what the ends of a range are.
@@ -144,8 +206,6 @@ const (
 	byScore
 	byLex
 )
-
-var rangeKinds = map[ID]rangeKind{cmdZremrangebyrank: byRank, cmdZremrangebyscore: byScore, cmdZremrangebylex: byLex}
 
 // between returns the members of a range, in order; false if its ends cannot
 // be understood.
@@ -189,10 +249,10 @@ func (z *zset) between(by rangeKind, from, to []byte) ([]scored, bool) {
 		return nil, false
 	}
 	z.order.Scan(func(s scored) bool {
-		if high.before(s.member) {
+		if high.endsBefore(s.member) {
 			return false
 		}
-		if !low.after(s.member) {
+		if !low.beginsAfter(s.member) {
 			out = append(out, s)
 		}
 		return true
@@ -225,8 +285,8 @@ func lexEnd(b []byte) (lexBound, bool) {
 	return lexBound{}, false
 }
 
-// before reports whether this upper end is before a member.
-func (e lexBound) before(member string) bool {
+// endsBefore reports whether this upper end is before a member.
+func (e lexBound) endsBefore(member string) bool {
 	switch e.kind {
 	case '-':
 		return true
@@ -238,8 +298,8 @@ func (e lexBound) before(member string) bool {
 	return member > e.text
 }
 
-// after reports whether this lower end is after a member.
-func (e lexBound) after(member string) bool {
+// beginsAfter reports whether this lower end is after a member.
+func (e lexBound) beginsAfter(member string) bool {
 	switch e.kind {
 	case '-':
 		return false
@@ -251,28 +311,28 @@ func (e lexBound) after(member string) bool {
 	return member < e.text
 }
 
-// storeRange: ZRANGESTORE destination source min max [BYSCORE|BYLEX] [REV]
+// zrangestore: ZRANGESTORE destination source min max [BYSCORE|BYLEX] [REV]
 // [LIMIT offset count].
-func (mi *mirror) storeRange(m *maker, p plan) {
-	dst := mi.open(m.c.DB, m.args[1])
-	o, known := mi.open(m.c.DB, m.args[2]).source()
+func (c *call) zrangestore() {
+	dst := c.key(1)
+	o, known := c.key(2).source()
 	z, isZset := o.(*zset)
-	if !known || dst.it == nil || o != nil && !isZset {
-		m.emit(1, p.name, p.typ)
-		mi.lose(dst, maybe, kindZset, &mi.losses.Source)
+	if !known || !dst.needed() || o != nil && !isZset {
+		c.announce()
+		c.lose(dst, maybe, kindZset, &c.lost.Source)
 		return
 	}
 	out := newZset()
 	if z != nil {
-		members, ok := z.rangeOf(m.args[3:])
+		members, ok := z.rangeOf(c.args[3:])
 		if !ok {
-			m.emit(1, p.name, p.typ)
-			mi.lose(dst, maybe, kindZset, &mi.losses.Mismatch)
+			c.announce()
+			c.lose(dst, maybe, kindZset, &c.lost.Mismatch)
 			return
 		}
 		out.addAll(members)
 	}
-	mi.store(m, dst, kindZset, out, p.name)
+	c.store(dst, kindZset, out)
 }
 
 func (z *zset) addAll(members []scored) {
@@ -283,6 +343,14 @@ func (z *zset) addAll(members []scored) {
 	}
 }
 
+// add adds a member to a sorted set that is made.
+func (z *zset) add(member string, score float64) {
+	var u undo
+	z.set(&u, member, score)
+}
+
+// rangeOf returns the members that ZRANGESTORE stores: args begin with the ends
+// of the range.
 func (z *zset) rangeOf(args [][]byte) ([]scored, bool) {
 	by, reverse := byRank, false
 	offset, count := int64(0), int64(-1)
@@ -326,6 +394,7 @@ func (z *zset) rangeOf(args [][]byte) ([]scored, bool) {
 	return members, ok
 }
 
+// reverseRanks counts ranks from the greatest score.
 func (z *zset) reverseRanks(from, to []byte) ([]scored, bool) {
 	start, ok1 := int64Of(from)
 	stop, ok2 := int64Of(to)
@@ -338,15 +407,15 @@ func (z *zset) reverseRanks(from, to []byte) ([]scored, bool) {
 	return members, ok1 && ok2
 }
 
-// weighed is a source of ZUNIONSTORE: a zset, a set whose members count 1, or
+// weighted is a source of ZUNIONSTORE: a zset, a set whose members count 1, or
 // nothing.
-type weighed struct {
+type weighted struct {
 	z      *zset
 	s      *set
 	weight float64
 }
 
-func (w *weighed) len() int {
+func (w *weighted) len() int {
 	switch {
 	case w.z != nil:
 		return w.z.len()
@@ -356,7 +425,7 @@ func (w *weighed) len() int {
 	return 0
 }
 
-func (w *weighed) score(member string) (float64, bool) {
+func (w *weighted) score(member string) (float64, bool) {
 	if w.z != nil {
 		score, ok := w.z.scores[member]
 		return score, ok
@@ -364,7 +433,7 @@ func (w *weighed) score(member string) (float64, bool) {
 	return 1, w.s != nil && w.s.has(member)
 }
 
-func (w *weighed) each(f func(member string, score float64)) {
+func (w *weighted) each(f func(member string, score float64)) {
 	if w.z != nil {
 		for member, score := range w.z.scores {
 			f(member, score)
@@ -376,37 +445,41 @@ func (w *weighed) each(f func(member string, score float64)) {
 	}
 }
 
+func (c *call) zunionstore() { c.storeZsets(unionOfZsets) }
+func (c *call) zinterstore() { c.storeZsets(intersectionOfZsets) }
+func (c *call) zdiffstore()  { c.storeZsets(differenceOfZsets) }
+
 // storeZsets: ZUNIONSTORE destination n key... [WEIGHTS w...] [AGGREGATE how]
-func (mi *mirror) storeZsets(m *maker, id ID, p plan) {
-	dst := mi.open(m.c.DB, m.args[1])
-	n, ok := parseInt(m.args[2])
-	if !ok || n < 1 || 3+n > len(m.args) {
-		m.emit(1, p.name, p.typ)
-		m.malformed = true
-		mi.lose(dst, maybe, kindZset, &mi.losses.Malformed)
+func (c *call) storeZsets(combine func([]weighted, aggregation) *zset) {
+	dst := c.key(1)
+	n, ok := parseInt(c.args[2])
+	if !ok || n < 1 || 3+n > len(c.args) {
+		c.announce()
+		c.malformed = true
+		c.lose(dst, maybe, kindZset, &c.lost.Malformed)
 		return
 	}
-	sources := make([]weighed, n)
+	sources := make([]weighted, n)
 	known := true
-	for i, key := range m.args[3 : 3+n] {
-		o, ok := mi.open(m.c.DB, key).source()
-		w := weighed{weight: 1}
+	for i, key := range c.args[3 : 3+n] {
+		o, ok := c.keyIn(c.sent.DB, key).source()
+		w := weighted{weight: 1}
 		w.z, _ = o.(*zset)
 		w.s, _ = o.(*set)
 		known = known && ok && (o == nil || w.z != nil || w.s != nil)
 		sources[i] = w
 	}
-	aggregate, ok := weights(m.args[3+n:], sources)
-	if !known || !ok || dst.it == nil {
-		m.emit(1, p.name, p.typ)
-		mi.lose(dst, maybe, kindZset, &mi.losses.Source)
+	aggregate, ok := weights(c.args[3+n:], sources)
+	if !known || !ok || !dst.needed() {
+		c.announce()
+		c.lose(dst, maybe, kindZset, &c.lost.Source)
 		return
 	}
-	mi.store(m, dst, kindZset, combineZsets(id, sources, aggregate), p.name)
+	c.store(dst, kindZset, combine(sources, aggregate))
 }
 
 // weights parses the options of ZUNIONSTORE into the sources.
-func weights(args [][]byte, sources []weighed) (aggregate func(a, b float64) float64, ok bool) {
+func weights(args [][]byte, sources []weighted) (aggregate aggregation, ok bool) {
 	aggregate = sum
 	for i := 0; i < len(args); i++ {
 		switch {
@@ -434,6 +507,9 @@ func weights(args [][]byte, sources []weighed) (aggregate func(a, b float64) flo
 	}
 	return aggregate, true
 }
+
+// aggregation makes one score of two.
+type aggregation func(a, b float64) float64
 
 // sum is that of the servers: of two infinities that cancel out, and with what
 // is no number, it is 0.
@@ -467,39 +543,47 @@ func times(a, b float64) float64 {
 	return 0
 }
 
-func combineZsets(id ID, sources []weighed, aggregate func(a, b float64) float64) *zset {
+func differenceOfZsets(sources []weighted, _ aggregation) *zset {
 	out := newZset()
-	add := func(member string, score float64) { out.addAll([]scored{{score, member}}) }
-	if id == cmdZdiffstore {
-		sources[0].each(func(member string, score float64) {
-			for i := range sources[1:] {
-				if _, ok := sources[1+i].score(member); ok {
-					return
-				}
+	sources[0].each(func(member string, score float64) {
+		for i := range sources[1:] {
+			if _, ok := sources[1+i].score(member); ok {
+				return
 			}
-			add(member, score)
+		}
+		out.add(member, score)
+	})
+	return out
+}
+
+// smallestFirst sorts sources as the servers do: it decides how sums are
+// rounded.
+func smallestFirst(sources []weighted) {
+	slices.SortStableFunc(sources, func(a, b weighted) int { return a.len() - b.len() })
+}
+
+func unionOfZsets(sources []weighted, aggregate aggregation) *zset {
+	smallestFirst(sources)
+	total := map[string]float64{}
+	for _, w := range sources {
+		w.each(func(member string, score float64) {
+			score = times(w.weight, score)
+			if old, ok := total[member]; ok {
+				score = aggregate(old, score)
+			}
+			total[member] = score
 		})
-		return out
 	}
-	// From the smallest to the largest, as the servers do: it decides how sums
-	// are rounded.
-	slices.SortStableFunc(sources, func(a, b weighed) int { return a.len() - b.len() })
-	if id == cmdZunionstore {
-		total := map[string]float64{}
-		for _, w := range sources {
-			w.each(func(member string, score float64) {
-				score = times(w.weight, score)
-				if old, ok := total[member]; ok {
-					score = aggregate(old, score)
-				}
-				total[member] = score
-			})
-		}
-		for member, score := range total {
-			add(member, score)
-		}
-		return out
+	out := newZset()
+	for member, score := range total {
+		out.add(member, score)
 	}
+	return out
+}
+
+func intersectionOfZsets(sources []weighted, aggregate aggregation) *zset {
+	smallestFirst(sources)
+	out := newZset()
 	sources[0].each(func(member string, score float64) {
 		score = times(sources[0].weight, score)
 		for _, w := range sources[1:] {
@@ -509,60 +593,163 @@ func combineZsets(id ID, sources []weighed, aggregate func(a, b float64) float64
 			}
 			score = aggregate(score, w.weight*other) // which may be no number, and is not made 0 here
 		}
-		add(member, score)
+		out.add(member, score)
 	})
 	return out
 }
 
-// geoStore returns the index of the key that GEORADIUS stores into, 0 for none.
-func geoStore(args [][]byte, from int) int {
-	at := 0
-	for i := from; i < len(args)-1; i++ {
-		if is(args[i], "STORE") || is(args[i], "STOREDIST") {
-			i++
-			at = i
-		}
-	}
-	return at
+// zset is a sorted set: a map for scores and a tree for the order.
+type zset struct {
+	scores map[string]float64
+	order  *btree.BTreeG[scored]
+	size   int
 }
 
-// storeGeo: GEOSEARCHSTORE, and GEORADIUS with STORE. to and from are where the
-// destination and the source are.
-func (mi *mirror) storeGeo(in *Interpreter, m *maker, id ID, p plan, to, from int) {
-	if to == 0 || max(to, from) >= len(m.args) {
-		in.stateless(m, id, p)
-		return
+// scored is a member with its score.
+type scored struct {
+	score  float64
+	member string
+}
+
+// scoredLess is the servers' order: by score, then by the member's bytes.
+func scoredLess(a, b scored) bool {
+	if a.score != b.score {
+		return a.score < b.score
 	}
-	dst := mi.open(m.c.DB, m.args[to])
-	o, known := mi.open(m.c.DB, m.args[from]).source()
-	z, isZset := o.(*zset)
-	if !known || dst.it == nil || o != nil && !isZset {
-		in.stateless(m, id, p)
-		mi.lose(dst, maybe, kindZset, &mi.losses.Source)
-		return
+	return a.member < b.member
+}
+
+func newZset() *zset {
+	return &zset{scores: map[string]float64{}, order: btree.NewBTreeGOptions(scoredLess, btree.Options{NoLocks: true})}
+}
+
+func (z *zset) len() int   { return len(z.scores) }
+func (z *zset) bytes() int { return z.size + 300 }
+
+func (z *zset) set(u *undo, member string, score float64) {
+	old, had := z.scores[member]
+	u.elements = append(u.elements, undone{name: member, score: old, had: had})
+	if had {
+		z.order.Delete(scored{old, member})
+	} else {
+		z.size += len(member) + zsetCost
 	}
-	name := map[ID]string{cmdGeosearchstore: "geosearchstore"}[id]
-	if name == "" {
-		name = "georadiusstore"
+	z.scores[member] = score
+	z.order.Set(scored{score, member})
+	if u.logs {
+		u.log(opScore, scoreBits(score), 0, member)
 	}
-	if z == nil {
-		mi.storeEmpty(m, dst)
-		return
+}
+
+func (z *zset) remove(u *undo, member string) bool {
+	score, had := z.scores[member]
+	if !had {
+		return false
 	}
-	search, ok := parseGeo(id, m.args, z)
-	members, exists, sure := search.placesOf(z)
-	if ok && (sure || exists == no) {
-		out := newZset()
-		out.addAll(members)
-		mi.store(m, dst, kindZset, out, name)
-		return
+	u.elements = append(u.elements, undone{name: member, score: score, had: true})
+	delete(z.scores, member)
+	z.order.Delete(scored{score, member})
+	z.size -= len(member) + zsetCost
+	if u.logs {
+		u.log(opDelete, 0, 0, member)
 	}
-	in.stateless(m, id, p)
+	return true
+}
+
+func (z *zset) clone() collection {
+	c := newZset()
+	for m, s := range z.scores {
+		c.scores[m] = s
+		c.order.Set(scored{s, m})
+	}
+	c.size = z.size
+	return c
+}
+
+func (z *zset) least() scored {
+	s, _ := z.order.Min()
+	return s
+}
+
+func (z *zset) greatest() scored {
+	s, _ := z.order.Max()
+	return s
+}
+
+func (z *zset) equal(other collection) bool { return maps.Equal(z.scores, other.(*zset).scores) }
+
+func (z *zset) load(e *rdb.Element, l *loader) error {
+	z.set(&l.undo, string(e.Member), e.Score)
+	return nil
+}
+
+func (z *zset) do(o *operation, u *undo) bool {
+	switch o.code {
+	case opScore:
+		score := scoreOf(o.numbers[0])
+		if score != score {
+			return false
+		}
+		z.set(u, o.texts[0], score)
+	case opDelete:
+		z.remove(u, o.texts[0])
+	default:
+		return false
+	}
+	return true
+}
+
+func (z *zset) appendOps(dst []byte, full func([]byte) []byte) []byte {
+	z.order.Scan(func(s scored) bool {
+		dst = full(appendOp(dst, opScore, scoreBits(s.score), 0, s.member))
+		return true
+	})
+	return dst
+}
+
+func (z *zset) get(was *undone, name []byte) ([]byte, bool) {
+	if was != nil {
+		return event.AppendScore(nil, was.score), true
+	}
+	score, ok := z.scores[string(name)]
 	if !ok {
-		exists = maybe
+		return nil, false
 	}
-	mi.lose(dst, exists, kindZset, &mi.losses.Undecided)
-	if exists == yes {
-		dst.setDeadline(0, true)
+	return event.AppendScore(nil, score), true
+}
+
+// each merges the tree, which is sorted, with what was undone.
+func (z *zset) each(v *view, give func(*event.Element) bool) {
+	var e event.Element
+	giveOne := func(s scored) bool {
+		e = event.Element{Name: s.member, Score: s.score}
+		return give(&e)
+	}
+	var was []scored
+	for old := range v.firstUndone() {
+		was = append(was, scored{old.score, old.name})
+	}
+	slices.SortFunc(was, func(a, b scored) int {
+		if scoredLess(a, b) {
+			return -1
+		}
+		return 1
+	})
+	more := true
+	z.order.Scan(func(s scored) bool {
+		if _, changed := v.undone(s.member); changed {
+			return true
+		}
+		for more && len(was) > 0 && scoredLess(was[0], s) {
+			more = giveOne(was[0])
+			was = was[1:]
+		}
+		more = more && giveOne(s)
+		return more
+	})
+	for _, s := range was {
+		if more = more && giveOne(s); !more {
+			return
+		}
 	}
 }

@@ -57,15 +57,17 @@ func spellings(v string) []string {
 	}
 	all = append(all, urlParts(v)...)
 	for _, s := range slices.Clone(all) {
-		if strings.Contains(s, " ") {
-			all = append(all, strings.ReplaceAll(s, " ", "+")) // in a form
-		}
-		all = append(all, string([]rune(s)), latin1(s)) // one that takes a header for text
 		for _, decode := range []func(string) (string, error){url.PathUnescape, url.QueryUnescape} {
 			if plain, err := decode(s); err == nil {
 				all = append(all, plain) // it was encoded for a URL
 			}
 		}
+	}
+	for _, s := range slices.Clone(all) {
+		if strings.Contains(s, " ") {
+			all = append(all, strings.ReplaceAll(s, " ", "+")) // in a form
+		}
+		all = append(all, string([]rune(s)), latin1(s)) // one that takes a header for text
 	}
 	slices.Sort(all)
 	all = slices.Compact(all)

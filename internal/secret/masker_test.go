@@ -151,6 +151,7 @@ func TestMask(t *testing.T) {
 		{"path of a URL", []string{"https://hooks.example.com/T0/B0/abcd?k=topsecret"}, "/T0/B0/abcd topsecret https://hooks.example.com", "*** *** https://hooks.example.com"},
 		{"from a header taken for text", []string{"grüße"}, "grÃ¼Ã\u009fe gr\\u00c3\\u00bc\\u00c3\\u009fe", "*** ***"},
 		{"with a plus in a form", []string{"a b+c d"}, "k=a+b%2Bc+d&", "k=***&"},
+		{"encoded anew in a form", []string{"T0%20B0"}, "T0+B0 T0%20B0 T0 B0", "*** *** ***"},
 		{"decoded in a form", []string{"a+b%2Bc"}, "a b+c", "***"},
 		{"basic", []string{"hunter2pass"}, "Basic " + base64.StdEncoding.EncodeToString([]byte("user:hunter2pass")), "Basic dXNlcj***=="},
 	}

@@ -9,17 +9,6 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// Space names one of the ordered maps that are kept along with the jobs and
-// changed in the same batches.
-type Space byte
-
-// The spaces.
-const (
-	Mirror Space = 'm' // values of keys, to tell before from after
-	Timers Space = 't' // what time rules wait for
-	Pauses Space = 'p' // what is paused, since when
-)
-
 // Batch gathers changes that take effect together or not at all. It is used by
 // one goroutine at a time, and may be used again after Commit or Reset.
 //
@@ -35,17 +24,19 @@ type Batch struct {
 	requeue []uint64
 	drop    []uint64
 
-	checkpoint    string
-	hasCheckpoint bool
-	adds          bool // takes disk space that a full store does not give
-	durable       bool // has to survive a crash once committed
-	settles       int
-	lettersGone   int
-	size          int
-	err           error // of a call, told by Commit
+	checkpoints []streamPosition
+	adds        bool // takes disk space that a full store does not give
+	durable     bool // has to survive a crash once committed
+	settles     int
+	lettersGone int
+	size        int
+	err         error // of a call, told by Commit
 
 	key, value []byte // scratch
 }
+
+// streamPosition is where a stream is to be resumed.
+type streamPosition struct{ stream, position string }
 
 // NewBatch returns an empty batch.
 func (s *Store) NewBatch() *Batch { return &Batch{s: s} }
@@ -62,17 +53,21 @@ func (b *Batch) Enqueue(j Job) {
 	b.jobs = append(b.jobs, j)
 }
 
-// SetCheckpoint sets the position to resume from, which is opaque to the store.
-// The last one of a batch counts.
-func (b *Batch) SetCheckpoint(position string) {
+// SetCheckpoint sets the position to resume a stream from, which is opaque to
+// the store; "" removes it. The last one of a batch counts.
+func (b *Batch) SetCheckpoint(stream, position string) {
+	b.check(stream != "", "a checkpoint without a stream")
+	b.limit("stream", len(stream), MaxName)
 	b.limit("checkpoint", len(position), MaxName)
-	b.durable, b.hasCheckpoint, b.checkpoint = true, true, position
-	b.size += len(position)
+	b.durable = true
+	b.checkpoints = append(b.checkpoints, streamPosition{stream, position})
+	b.size += len(stream) + len(position) + 16
 }
 
 // Put sets an entry of a space. Key and value are copied.
 func (b *Batch) Put(space Space, key, value []byte) {
 	b.adds, b.durable = true, true
+	b.limit("stream", len(space.prefix), 1+2+MaxName+1)
 	b.limit("key", len(key), MaxName)
 	b.limit("value", len(value), MaxPayload)
 	if b.err == nil {
@@ -93,12 +88,8 @@ func (b *Batch) Delete(space Space, key []byte) {
 // less than to. A nil to is the end of the space.
 func (b *Batch) DeleteRange(space Space, from, to []byte) {
 	b.durable = true
-	end := after(appendSpaceKey(nil, space, nil))
-	if to != nil {
-		end = appendSpaceKey(nil, space, to)
-	}
 	b.key = appendSpaceKey(b.key[:0], space, from)
-	b.note(b.batch().DeleteRange(b.key, end, nil))
+	b.note(b.batch().DeleteRange(b.key, space.end(to), nil))
 }
 
 // Settle removes a delivered job. attempts is how many were made of it, as
@@ -185,7 +176,7 @@ func (b *Batch) Jobs() int { return len(b.jobs) + len(b.requeue) }
 
 // Empty reports whether the batch changes nothing.
 func (b *Batch) Empty() bool {
-	return (b.pb == nil || b.pb.Empty()) && len(b.jobs)+len(b.settled)+len(b.dead)+len(b.requeue)+len(b.drop) == 0 && !b.hasCheckpoint
+	return (b.pb == nil || b.pb.Empty()) && len(b.jobs)+len(b.settled)+len(b.dead)+len(b.requeue)+len(b.drop)+len(b.checkpoints) == 0
 }
 
 // Reset forgets what is in the batch.
@@ -196,7 +187,8 @@ func (b *Batch) Reset() {
 	clear(b.jobs)
 	clear(b.settled)
 	clear(b.dead)
-	*b = Batch{s: b.s, jobs: b.jobs[:0], settled: b.settled[:0], dead: b.dead[:0], requeue: b.requeue[:0], drop: b.drop[:0], key: b.key[:0], value: b.value[:0]}
+	clear(b.checkpoints)
+	*b = Batch{s: b.s, jobs: b.jobs[:0], settled: b.settled[:0], dead: b.dead[:0], requeue: b.requeue[:0], drop: b.drop[:0], checkpoints: b.checkpoints[:0], key: b.key[:0], value: b.value[:0]}
 }
 
 // Commit makes the changes, all or none, and empties the batch. It returns the
@@ -284,21 +276,21 @@ type commitRecord struct {
 	nextJob     uint64 // numbers to be given next
 	nextSettled uint64
 	nextDead    uint64
-	checkpoint  string
 }
 
 func (c *commitRecord) append(dst []byte) []byte {
 	for _, n := range []uint64{c.count, c.nextJob, c.nextSettled, c.nextDead} {
 		dst = binary.BigEndian.AppendUint64(dst, n)
 	}
-	return append(dst, c.checkpoint...)
+	return dst
 }
 
-func (c *commitRecord) parse(b []byte) bool {
+// parse reads the record. Behind its fields version 0 has the checkpoint of the
+// one stream that there was.
+func (c *commitRecord) parse(b []byte, version byte) (checkpoint string, ok bool) {
 	f := fields{b: b}
 	c.count, c.nextJob, c.nextSettled, c.nextDead = f.uint64(), f.uint64(), f.uint64(), f.uint64()
-	c.checkpoint = string(f.b)
-	return !f.bad
+	return string(f.b), !f.bad && (version == 0 || len(f.b) == 0)
 }
 
 // maxReserve is how much room is made for a batch before it is encoded: what a
@@ -339,7 +331,7 @@ func (s *Store) commit(b *Batch) (first uint64, err error) {
 		return 0, err
 	}
 	if b.durable {
-		s.side.advance(mark.count, mark.checkpoint)
+		s.side.advance(mark.count, b.checkpoints)
 	}
 	return first, nil
 }
@@ -419,10 +411,16 @@ func (s *Store) number(b *Batch, again []*Job, gone []DeadLetter) {
 	if !b.durable {
 		return
 	}
-	s.next.count++
-	if b.hasCheckpoint {
-		s.next.checkpoint = b.checkpoint
+	for _, c := range b.checkpoints {
+		b.key = appendCheckpointKey(b.key[:0], c.stream)
+		if c.position == "" {
+			b.note(b.batch().Delete(b.key, nil))
+			continue
+		}
+		b.value = append(b.value[:0], c.position...)
+		b.set()
 	}
+	s.next.count++
 	b.key = append(b.key[:0], kindCommit)
 	b.value = s.next.append(b.value[:0])
 	b.set()

@@ -60,7 +60,7 @@ func BenchmarkEnqueue(b *testing.B) {
 				for range group {
 					enqueueBody(batch, rng)
 				}
-				batch.SetCheckpoint("8d1f4c40a5b8e5f1f7bb1cc5e6d0a1b2c3d4e5f6:" + strconv.Itoa(n) + "/0")
+				batch.SetCheckpoint(store.Standalone, "8d1f4c40a5b8e5f1f7bb1cc5e6d0a1b2c3d4e5f6:"+strconv.Itoa(n)+"/0")
 				if _, err := batch.Commit(); err != nil {
 					b.Fatal(err)
 				}

@@ -81,8 +81,8 @@ func (l *load) group(g int64) error {
 		ids[i] = fmt.Sprintf("%d/%d/%d", g, i, n)
 		b.Enqueue(store.Job{Endpoint: endpointOf(i), Lane: uint64(i), ID: ids[i], Born: born, Payload: payload(ids[i], l.max)})
 	}
-	b.SetCheckpoint(strconv.FormatInt(g, 10))
-	b.Put(store.Mirror, []byte("group"), []byte(strconv.FormatInt(g, 10)))
+	b.SetCheckpoint(store.Standalone, strconv.FormatInt(g, 10))
+	b.Put(mirror, []byte("group"), []byte(strconv.FormatInt(g, 10)))
 	l.mu.Lock()
 	l.groups[g] = n
 	l.mu.Unlock()
@@ -146,7 +146,7 @@ func look(s *store.Store, max int) (*crashed, error) { return lookAt(s, max, fal
 // lookAt is look, for a salvaged store without what takes all to be there.
 func lookAt(s *store.Store, max int, salvaged bool) (*crashed, error) {
 	c := &crashed{pending: map[string]bool{}, dead: map[string]bool{}, listed: map[string]bool{}}
-	text, err := s.Checkpoint()
+	text, err := s.Checkpoint(store.Standalone)
 	if err != nil {
 		return nil, err
 	}
@@ -154,7 +154,7 @@ func lookAt(s *store.Store, max int, salvaged bool) (*crashed, error) {
 		if c.checkpoint, err = strconv.ParseInt(text, 10, 64); err != nil {
 			return nil, err
 		}
-		if entry, err := s.Get(store.Mirror, []byte("group")); !salvaged && (err != nil || string(entry) != text) {
+		if entry, err := s.Get(mirror, []byte("group")); !salvaged && (err != nil || string(entry) != text) {
 			return nil, fmt.Errorf("torn: checkpoint %s, entry %s, %v", text, entry, err)
 		}
 	}
@@ -351,7 +351,7 @@ func child(dir string) error {
 	if err != nil {
 		return err
 	}
-	start, err := s.Checkpoint()
+	start, err := s.Checkpoint(store.Standalone)
 	if err != nil {
 		return err
 	}

@@ -43,7 +43,7 @@ func TestDiskNearlyFull(t *testing.T) {
 		t.Errorf("Full = %v, want ErrNoSpace", err)
 	}
 	b.Enqueue(job("e", "2"))
-	b.SetCheckpoint("id:2/0")
+	b.SetCheckpoint(store.Standalone, "id:2/0")
 	for range 2 {
 		if _, err := b.Commit(); !errors.Is(err, store.ErrNoSpace) {
 			t.Fatalf("Commit = %v, want ErrNoSpace", err)
@@ -52,7 +52,7 @@ func TestDiskNearlyFull(t *testing.T) {
 	other := s.NewBatch()
 	other.Settle("e", 1, 1)
 	other.Bury(store.DeadLetter{Reason: "dropped", Error: "1 firing"})
-	other.SetCheckpoint("id:1/0")
+	other.SetCheckpoint(store.Standalone, "id:1/0")
 	commit(t, other)
 	equal(t, "pending", seqs(all(t, s.Pending("e", 0))), nil)
 
@@ -69,7 +69,7 @@ func TestDiskNearlyFull(t *testing.T) {
 	if first := commit(t, b); first != 2 { // the batch is as it was
 		t.Errorf("first seq %d, want 2", first)
 	}
-	if got, _ := s.Checkpoint(); got != "id:2/0" {
+	if got, _ := s.Checkpoint(store.Standalone); got != "id:2/0" {
 		t.Errorf("Checkpoint = %q", got)
 	}
 	if n := strings.Count(log.String(), "the store is full"); n != 1 {

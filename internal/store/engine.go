@@ -184,9 +184,14 @@ func (s *Store) apply(b *pebble.Batch, sync bool) error {
 	})
 }
 
-// get hands the value of a key to parse, which returns false if the value
-// cannot be right. It is valid only during the call.
+// get hands the fields of a key's record to parse, which returns false if they
+// cannot be right. They are valid only during the call.
 func (s *Store) get(key []byte, parse func(value []byte) bool) error {
+	return s.getVersion(key, func(value []byte, _ byte) bool { return parse(value) })
+}
+
+// getVersion is get for a kind whose versions differ.
+func (s *Store) getVersion(key []byte, parse func(value []byte, version byte) bool) error {
 	if err := s.usable(); err != nil {
 		return err
 	}
@@ -198,14 +203,27 @@ func (s *Store) get(key []byte, parse func(value []byte) bool) error {
 		return s.readError(err)
 	}
 	defer closer.Close()
-	v, ok := unseal(key, sealed)
-	if !ok {
-		return s.corrupt(key, "its checksum is wrong")
+	v, version, err := s.unseal(key, sealed)
+	if err != nil {
+		return err
 	}
-	if !parse(v) {
+	if !parse(v, version) {
 		return s.corrupt(key, "its fields are cut short")
 	}
 	return nil
+}
+
+// unseal returns the fields of a record's value and their version, or an error
+// that names the record.
+func (s *Store) unseal(key, sealed []byte) (value []byte, version byte, err error) {
+	value, version, ok := unseal(key, sealed)
+	if !ok {
+		return nil, 0, s.corrupt(key, "its checksum is wrong")
+	}
+	if version > versions[key[0]] {
+		return nil, 0, newerRecord(key, version)
+	}
+	return value, version, nil
 }
 
 // value is get for where an iterator stands.
@@ -214,9 +232,9 @@ func (s *Store) value(it *pebble.Iterator, parse func(key, value []byte) bool) e
 	if err != nil {
 		return s.readError(err)
 	}
-	v, ok := unseal(it.Key(), sealed)
-	if !ok {
-		return s.corrupt(it.Key(), "its checksum is wrong")
+	v, _, err := s.unseal(it.Key(), sealed)
+	if err != nil {
+		return err
 	}
 	if !parse(it.Key(), v) {
 		return s.corrupt(it.Key(), "its fields are cut short")

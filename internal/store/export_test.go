@@ -1,7 +1,9 @@
 package store
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
 	"runtime"
 	"time"
 )
@@ -27,7 +29,7 @@ func JobKey(seq uint64) []byte { return appendNumberKey(nil, kindJob, seq) }
 
 // CheckpointLine is the text of the file beside the database.
 func CheckpointLine(count uint64, position string) string {
-	return sidecarLine{formatVersion, count, position}.text()
+	return sidecarLine{formatVersion, count, standalone(position)}.text()
 }
 
 // Seal makes a line of any text.
@@ -36,7 +38,7 @@ func Seal(line string) string { return line + " " + checksum(line+" ") + "\n" }
 // ParseLine reads such a line.
 func ParseLine(text string) (version uint32, count uint64, position, what string) {
 	l, what := parseSidecar(text)
-	return l.version, l.count, l.position, what
+	return l.version, l.count, l.positions[Standalone], what
 }
 
 // Lows returns from where an iteration over an endpoint's jobs begins at least.
@@ -61,4 +63,20 @@ func (s *Store) AwaitKept() {
 	for s.kept.Load() == nil {
 		runtime.Gosched()
 	}
+}
+
+// SealVersion is SealValue for any version but 0.
+func SealVersion(key, value []byte, version byte) []byte {
+	value = append(value, version)
+	return binary.LittleEndian.AppendUint32(value, ^sum(key, value))
+}
+
+// Value returns what the database has for a key.
+func (s *Store) Value(key []byte) []byte {
+	v, closer, err := s.db.Get(key)
+	if err != nil {
+		return nil
+	}
+	defer closer.Close()
+	return bytes.Clone(v)
 }

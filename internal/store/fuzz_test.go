@@ -2,6 +2,8 @@ package store
 
 import (
 	"bytes"
+	"encoding/binary"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -10,9 +12,11 @@ import (
 // FuzzSidecar: a line is either refused with a word, or is one that says what
 // was read from it.
 func FuzzSidecar(f *testing.F) {
-	f.Add(sidecarLine{formatVersion, 12, "8d1f4c40:851576/0"}.text())
+	f.Add(sidecarLine{formatVersion, 12, standalone("8d1f4c40:851576/0")}.text())
+	f.Add(sidecarLine{formatVersion, 12, map[string]string{"a": "8d1f4c40:851576/0", "b \"": "\xff"}}.text())
+	f.Add("triggerd 2 12 \"8d1f4c40:851576/0\" " + checksum("triggerd 2 12 \"8d1f4c40:851576/0\" ") + "\n")
 	f.Add("triggerd 1 8d1f4c40:851576/0 " + checksum("triggerd 1 8d1f4c40:851576/0 ") + "\n")
-	f.Add("triggerd 3 anything " + checksum("triggerd 3 anything ") + "\n")
+	f.Add("triggerd 4 anything " + checksum("triggerd 4 anything ") + "\n")
 	f.Add("")
 	f.Fuzz(func(t *testing.T, text string) {
 		for _, text := range []string{text, text + " " + checksum(text+" ") + "\n"} { // as it is, and with a right checksum
@@ -23,8 +27,9 @@ func FuzzSidecar(f *testing.F) {
 			if l.version == 0 || !strings.HasPrefix(text, "triggerd ") {
 				t.Fatalf("%q is read as %+v", text, l)
 			}
-			if l.version == formatVersion {
-				if again, what := parseSidecar(l.text()); again != l || what != "" {
+			if l.version <= formatVersion {
+				l.version = formatVersion
+				if again, what := parseSidecar(l.text()); !reflect.DeepEqual(again, l) || what != "" {
 					t.Fatalf("%+v is written and read as %+v, %s", l, again, what)
 				}
 			}
@@ -45,7 +50,7 @@ func FuzzRecords(f *testing.F) {
 	f.Add((&Settled{Seq: 1, Endpoint: "crm", ID: "id", Status: "200", Attempts: 1, Born: at, At: at}).append(nil))
 	f.Add((&Settled{Seq: 1, Endpoint: "crm", ID: "id", Status: "exit 0", Excerpt: "done", Attempts: 1, Born: at, At: at}).append(nil))
 	f.Add((&DeadLetter{Seq: 1, Endpoint: "crm", Error: "e", At: at}).append(nil))
-	f.Add((&commitRecord{1, 2, 3, 4, "id:1/0"}).append(nil))
+	f.Add((&commitRecord{1, 2, 3, 4}).append(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		same := func(what string, first, second []byte) {
 			t.Helper()
@@ -88,14 +93,23 @@ func FuzzRecords(f *testing.F) {
 			same("dead letter", first, d.append(nil))
 		}
 		var c commitRecord
-		if c.parse(b) {
+		if checkpoint, ok := c.parse(b, 0); ok {
+			same("commit with a checkpoint", b, append(c.append(nil), checkpoint...))
+		}
+		if _, ok := c.parse(b, 1); ok {
 			same("commit", b, c.append(nil))
+		}
+		var format formatRecord
+		if format.parse(b) {
+			same("format", b, format.append(nil))
+			_ = format.newer()
 		}
 	})
 }
 
-// FuzzKeys: no two names and numbers have one key, the keys of an endpoint are
-// together, and one changed bit of key or value breaks the seal.
+// FuzzKeys: no two names and numbers have one key, the keys of an endpoint, and
+// those of a stream's space, are together, and one changed bit of key or value
+// breaks the seal.
 func FuzzKeys(f *testing.F) {
 	f.Add("crm", uint64(1), "crm\x00", uint64(1<<56), []byte("value"), uint(3))
 	f.Fuzz(func(t *testing.T, a string, m uint64, b string, n uint64, value []byte, bit uint) {
@@ -109,20 +123,33 @@ func FuzzKeys(f *testing.F) {
 		if bytes.Equal(ka, kb) != (a == b && m == n) {
 			t.Fatalf("%q %d and %q %d: %x, %x", a, m, b, n, ka, kb)
 		}
-		prefix := appendEndpoint(nil, kindIndex, a)
+		prefix := appendName(nil, kindIndex, a)
 		if in := bytes.Compare(prefix, kb) <= 0 && bytes.Compare(kb, after(prefix)) < 0; in != (a == b) {
 			t.Fatalf("a key of %q is among those of %q: %v", b, a, in)
 		}
+		sa, sb := Mirror(a), Mirror(b)
+		key := appendSpaceKey(nil, sb, value)
+		if letter, stream, rest, ok := splitSpaceKey(key); !ok || letter != letterMirror || stream != b || !bytes.Equal(rest, value) {
+			t.Fatalf("the key %x of %q is split into %c %q %x %v", key, b, letter, stream, rest, ok)
+		}
+		if in := bytes.Compare([]byte(sa.prefix), key) <= 0 && bytes.Compare(key, sa.end(nil)) < 0; in != (a == b) {
+			t.Fatalf("an entry of %q is among those of %q: %v", b, a, in)
+		}
+		old := binary.LittleEndian.AppendUint32(bytes.Clone(value), sum(ka, value))
+		if v, version, ok := unseal(ka, old); !ok || version != 0 || !bytes.Equal(v, value) {
+			t.Fatalf("%x without a version is unsealed as %x, version %d, %v", value, v, version, ok)
+		}
 		sealed := seal(ka, bytes.Clone(value))
-		if v, ok := unseal(ka, sealed); !ok || !bytes.Equal(v, value) {
-			t.Fatalf("%x is unsealed as %x, %v", value, v, ok)
+		if v, version, ok := unseal(ka, sealed); !ok || version != 1 || !bytes.Equal(v, value) {
+			t.Fatalf("%x is unsealed as %x, version %d, %v", value, v, version, ok)
 		}
 		bit %= uint(len(sealed)) * 8
 		sealed[bit/8] ^= 1 << (bit % 8)
-		if _, ok := unseal(ka, sealed); ok {
+		if _, _, ok := unseal(ka, sealed); ok {
 			t.Fatalf("bit %d of %x is flipped, and nothing is noticed", bit, sealed)
 		}
 		_ = keyName(ka)
+		_, _, _, _ = splitSpaceKey(value)
 		_ = keyName(value)
 	})
 }

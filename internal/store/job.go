@@ -213,7 +213,7 @@ func (s *Store) pending(endpoint string, from uint64, yield func(Pending) bool) 
 	found := false
 	retries := retryReader{s: s, endpoint: endpoint}
 	defer retries.close()
-	err := s.scan(appendEndpointKey(nil, kindIndex, endpoint, start), after(appendEndpoint(nil, kindIndex, endpoint)), func(key, value []byte) (bool, error) {
+	err := s.scan(appendEndpointKey(nil, kindIndex, endpoint, start), after(appendName(nil, kindIndex, endpoint)), func(key, value []byte) (bool, error) {
 		p := Pending{}
 		_, p.Seq, _ = splitEndpointKey(key)
 		if !p.parseIndex(value) {
@@ -244,7 +244,7 @@ func (r *retryReader) fill(p *Pending) error {
 	if r.it == nil {
 		it, err := r.s.db.NewIter(&pebble.IterOptions{
 			LowerBound: appendEndpointKey(nil, kindRetry, r.endpoint, p.Seq),
-			UpperBound: after(appendEndpoint(nil, kindRetry, r.endpoint)),
+			UpperBound: after(appendName(nil, kindRetry, r.endpoint)),
 		})
 		if err != nil {
 			return err

@@ -4,59 +4,101 @@ import (
 	"encoding/binary"
 	"fmt"
 	"hash/crc32"
+	"strings"
 	"time"
 )
 
-// The kinds of keys, by their first byte. Each value ends with a checksum of
-// its key and itself, apart from pebble's own of its blocks: it is made when
-// the record is, and checked when the record is used.
+// The kinds of records, by the first byte of their keys.
 const (
-	kindCommit  = 'c' // "c": count of commits, next job, checkpoint
-	kindDead    = 'd' // d<number>: a dead letter, without its payload
-	kindIndex   = 'i' // i<endpoint><seq>: what a scheduler has to know of a pending job
-	kindJob     = 'p' // p<seq>: the whole of a job, pending or dead
-	kindRetry   = 'r' // r<endpoint><seq>: attempts made and when the next is due
-	kindSettled = 's' // s<number>: a delivery that was made
-	kindFormat  = 'v' // "v": format version
-	kindSpace   = 'x' // x<space><key>: an entry of a Space
+	kindCommit     = 'c' // "c": count of commits, numbers that come next
+	kindDead       = 'd' // d<number>: a dead letter, without its payload
+	kindIndex      = 'i' // i<endpoint><seq>: what a scheduler has to know of a pending job
+	kindCheckpoint = 'k' // k<stream>: the position to resume a stream from
+	kindJob        = 'p' // p<seq>: the whole of a job, pending or dead
+	kindRetry      = 'r' // r<endpoint><seq>: attempts made and when the next is due
+	kindSettled    = 's' // s<number>: a delivery that was made
+	kindFormat     = 'v' // "v": format version, and the version of each kind
+	kindSpace      = 'x' // x<space><key>: an entry of a Space of the whole store, or of the stream Standalone
+	kindStream     = 'y' // y<stream><space><key>: an entry of a Space of another stream
 )
+
+// kinds are all of them, in the order of their keys.
+const kinds = "cdikprsvxy"
+
+// versions says in which version this program writes each kind of record. It
+// reads that one and all before it.
+//
+// Version 0 are records that do not say their version: those of stores of
+// format 2, and for ever the one that says the format, so that a program that
+// knows no versions finds in it that the store is not for it. In version 1 the
+// fields are those of version 0, but for the commit record, which had the
+// checkpoint behind them.
+var versions = [256]byte{
+	kindCommit: 1, kindDead: 1, kindIndex: 1, kindCheckpoint: 1, kindJob: 1,
+	kindRetry: 1, kindSettled: 1, kindFormat: 0, kindSpace: 1, kindStream: 1,
+}
+
+func knownKind(kind byte) bool { return strings.IndexByte(kinds, kind) >= 0 }
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 const crcSize = 4
 
-// seal appends the checksum of key and value to value.
+// seal makes a record's value of its fields, which are what value has:
+//
+//	<fields> <version, 1 byte> <complement of the CRC-32C of the key and all before, 4 bytes>
+//	<fields> <CRC-32C of the key and all before, 4 bytes>                                        version 0
+//
+// The checksum, which is one apart from pebble's own of its blocks, is made
+// when the record is, and checked when the record is used. That it is
+// complemented tells a record with a version from one without: no bytes are
+// both.
 func seal(key, value []byte) []byte {
-	return binary.LittleEndian.AppendUint32(value, sum(key, value))
+	version := versions[key[0]]
+	if version == 0 {
+		return binary.LittleEndian.AppendUint32(value, sum(key, value))
+	}
+	value = append(value, version)
+	return binary.LittleEndian.AppendUint32(value, ^sum(key, value))
 }
 
 func sum(key, value []byte) uint32 {
 	return crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, value)
 }
 
-// unseal returns value without its checksum, and false if that is wrong.
-func unseal(key, value []byte) ([]byte, bool) {
+// unseal returns the fields of a value, and their version. It returns false if
+// the checksum is wrong.
+func unseal(key, value []byte) (fields []byte, version byte, ok bool) {
 	n := len(value) - crcSize
-	if n < 0 || sum(key, value[:n]) != binary.LittleEndian.Uint32(value[n:]) {
-		return nil, false
+	if n < 0 {
+		return nil, 0, false
 	}
-	return value[:n:n], true
+	switch sum(key, value[:n]) {
+	case binary.LittleEndian.Uint32(value[n:]):
+		return value[:n:n], 0, true
+	case ^binary.LittleEndian.Uint32(value[n:]):
+		if n--; n < 0 || value[n] == 0 {
+			return nil, 0, false
+		}
+		return value[:n:n], value[n], true
+	}
+	return nil, 0, false
 }
 
 func appendNumberKey(dst []byte, kind byte, n uint64) []byte {
 	return binary.BigEndian.AppendUint64(append(dst, kind), n)
 }
 
-// appendEndpoint appends what the keys of an endpoint's jobs begin with. The
-// length in front keeps one endpoint's keys from being among those of another
-// whose name begins alike.
-func appendEndpoint(dst []byte, kind byte, endpoint string) []byte {
-	dst = binary.BigEndian.AppendUint16(append(dst, kind), uint16(len(endpoint)))
-	return append(dst, endpoint...)
+// appendName appends what the keys of an endpoint's jobs begin with, or those
+// of a stream's entries. The length in front keeps the keys of one name from
+// being among those of another that begins alike.
+func appendName(dst []byte, kind byte, name string) []byte {
+	dst = binary.BigEndian.AppendUint16(append(dst, kind), uint16(len(name)))
+	return append(dst, name...)
 }
 
 func appendEndpointKey(dst []byte, kind byte, endpoint string, seq uint64) []byte {
-	return binary.BigEndian.AppendUint64(appendEndpoint(dst, kind, endpoint), seq)
+	return binary.BigEndian.AppendUint64(appendName(dst, kind, endpoint), seq)
 }
 
 // splitEndpointKey undoes appendEndpointKey.
@@ -77,7 +119,32 @@ func splitNumberKey(key []byte) (n uint64, ok bool) {
 }
 
 func appendSpaceKey(dst []byte, space Space, key []byte) []byte {
-	return append(append(dst, kindSpace, byte(space)), key...)
+	return append(append(dst, space.prefix...), key...)
+}
+
+// splitSpaceKey undoes appendSpaceKey. It returns false for a key that is not
+// of a Space that this program knows.
+func splitSpaceKey(key []byte) (letter byte, stream string, rest []byte, ok bool) {
+	switch {
+	case len(key) >= 2 && key[0] == kindSpace:
+		letter, rest = key[1], key[2:]
+		if letter != letterPauses {
+			stream = Standalone
+		}
+	case len(key) >= 1+2 && key[0] == kindStream:
+		n := 1 + 2 + int(binary.BigEndian.Uint16(key[1:]))
+		if len(key) <= n {
+			return 0, "", nil, false
+		}
+		letter, stream, rest = key[n], string(key[3:n]), key[n+1:]
+	default:
+		return 0, "", nil, false
+	}
+	return letter, stream, rest, letter == letterPauses && stream == "" || letter != letterPauses && strings.IndexByte(streamLetters, letter) >= 0
+}
+
+func appendCheckpointKey(dst []byte, stream string) []byte {
+	return append(append(dst, kindCheckpoint), stream...)
 }
 
 // after returns the first key behind all that begin with prefix, nil if there
@@ -179,9 +246,19 @@ func keyName(key []byte) string {
 			return fmt.Sprintf("%s %d", map[byte]string{kindJob: "job", kindDead: "dead letter", kindSettled: "settled delivery"}[key[0]], n)
 		}
 	case kindCommit:
-		return "checkpoint"
+		return "commit record"
+	case kindCheckpoint:
+		return fmt.Sprintf("checkpoint of stream %q", key[1:])
 	case kindFormat:
 		return "format version"
+	case kindSpace, kindStream:
+		letter, stream, rest, ok := splitSpaceKey(key)
+		switch {
+		case ok && stream == "":
+			return fmt.Sprintf("entry %q of space %c", rest[:min(len(rest), 200)], letter)
+		case ok:
+			return fmt.Sprintf("entry %q of space %c of stream %q", rest[:min(len(rest), 200)], letter, stream)
+		}
 	}
 	return fmt.Sprintf("%q", key[:min(len(key), 200)])
 }

@@ -17,21 +17,31 @@ import (
 
 // model is what a store is to hold, in the plainest form.
 type model struct {
-	checkpoint string
-	next       uint64
-	jobs       map[uint64]store.Job // pending and dead
-	pending    map[uint64]store.Pending
-	settled    []store.Settled // the first first
-	dead       map[uint64]store.DeadLetter
-	nextDead   uint64
-	spaces     map[store.Space]map[string]string
+	checkpoints map[string]string // by stream
+	next        uint64
+	jobs        map[uint64]store.Job // pending and dead
+	pending     map[uint64]store.Pending
+	settled     []store.Settled // the first first
+	dead        map[uint64]store.DeadLetter
+	nextDead    uint64
+	spaces      map[store.Space]map[string]string
 }
 
+// streams have names of which some begin alike.
+var streams = []string{store.Standalone, "s", "st", "s\x00", "\xff", "ключ"}
+
+// allSpaces are those of the model, near each other.
+var allSpaces = []store.Space{mirror, timers, store.Pauses, store.Mirror("s"), store.Timers("s"), store.State("s"), store.Mirror("st"), store.Timers("s\x00"), store.State("\xff")}
+
 func newModel() *model {
-	return &model{
+	m := &model{
 		next: 1, nextDead: 1, jobs: map[uint64]store.Job{}, pending: map[uint64]store.Pending{}, dead: map[uint64]store.DeadLetter{},
-		spaces: map[store.Space]map[string]string{store.Mirror: {}, store.Timers: {}},
+		checkpoints: map[string]string{}, spaces: map[store.Space]map[string]string{},
 	}
+	for _, space := range allSpaces {
+		m.spaces[space] = map[string]string{}
+	}
+	return m
 }
 
 func (m *model) enqueue(j store.Job) {
@@ -63,8 +73,12 @@ func (m *model) batch(rng *rand.Rand, b *store.Batch) (after func()) {
 			b.Enqueue(j)
 			numbered = append(numbered, func() { m.enqueue(j) })
 		case op == 3:
-			m.checkpoint = fmt.Sprint(rng.Uint64())
-			b.SetCheckpoint(m.checkpoint)
+			stream := streams[rng.IntN(len(streams))]
+			position := []string{"", fmt.Sprint(rng.Uint64())}[min(1, rng.IntN(4))]
+			b.SetCheckpoint(stream, position)
+			if m.checkpoints[stream] = position; position == "" {
+				delete(m.checkpoints, stream)
+			}
 		case op == 4:
 			m.space(rng, b)
 		case op < 8 && len(m.pending) > 0:
@@ -135,7 +149,7 @@ func (m *model) outcome(rng *rand.Rand, b *store.Batch, seq uint64, numbered *[]
 }
 
 func (m *model) space(rng *rand.Rand, b *store.Batch) {
-	space := []store.Space{store.Mirror, store.Timers}[rng.IntN(2)]
+	space := allSpaces[rng.IntN(len(allSpaces))]
 	entries := m.spaces[space]
 	key := func() string { return string([]byte{byte(rng.IntN(8)) * 36, byte(rng.IntN(256))}[:rng.IntN(3)]) }
 	switch k := key(); rng.IntN(6) {
@@ -158,8 +172,10 @@ func (m *model) space(rng *rand.Rand, b *store.Batch) {
 // check compares all that a store gives out with the model.
 func (m *model) check(t *testing.T, s *store.Store) {
 	t.Helper()
-	if got, err := s.Checkpoint(); got != m.checkpoint || err != nil {
-		t.Errorf("Checkpoint = %q, %v, want %q", got, err, m.checkpoint)
+	for _, stream := range streams {
+		if got, err := s.Checkpoint(stream); got != m.checkpoints[stream] || err != nil {
+			t.Errorf("Checkpoint of %q = %q, %v, want %q", stream, got, err, m.checkpoints[stream])
+		}
 	}
 	if got := s.Stats().NextJob; got != m.next {
 		t.Errorf("next job %d, want %d", got, m.next)
@@ -213,7 +229,7 @@ func (m *model) check(t *testing.T, s *store.Store) {
 		for _, k := range slices.Sorted(maps.Keys(entries)) {
 			want = append(want, k+"="+entries[k])
 		}
-		equal(t, "space "+string(space), keys, want)
+		equal(t, fmt.Sprintf("space %q", space), keys, want)
 	}
 }
 
@@ -242,7 +258,7 @@ func TestModel(t *testing.T) {
 					}
 					s, err = store.Options{FS: mem}.Open("data")
 				case 1: // killed and started; a durable commit takes the settlements before it along
-					if err := s.SaveCheckpoint(m.checkpoint); err != nil {
+					if err := s.SaveCheckpoint(streams[1], m.checkpoints[streams[1]]); err != nil {
 						t.Fatal(err)
 					}
 					old := s
@@ -269,10 +285,10 @@ func TestModel(t *testing.T) {
 				t.Fatal(err)
 			}
 			r, err := store.Options{FS: mem}.Verify("data")
-			if err != nil || len(r.Problems) > 0 || r.Jobs != len(m.pending) || r.DeadLetters != len(m.dead) || r.Settled != len(m.settled) {
+			if err != nil || len(r.Problems) > 0 || r.Jobs != len(m.pending) || r.DeadLetters != len(m.dead) || r.Settled != len(m.settled) || !maps.Equal(r.Checkpoints, m.checkpoints) {
 				t.Errorf("Verify = %+v, %v", r, err)
 			}
-			if r, err = (store.Options{FS: mem}).Salvage("data", "salvaged"); err != nil || len(r.Problems) > 0 {
+			if r, err = (store.Options{FS: mem}).Salvage("data", "salvaged"); err != nil || len(r.Problems) > 0 || !maps.Equal(r.Checkpoints, m.checkpoints) {
 				t.Fatalf("Salvage = %+v, %v", r, err)
 			}
 			if s, err = (store.Options{FS: mem}).Open("salvaged"); err != nil {
@@ -282,6 +298,18 @@ func TestModel(t *testing.T) {
 				j, err := s.Load(seq)
 				if err != nil || j.Lane != p.Lane {
 					t.Errorf("salvaged: Load(%d) = %+v, %v", seq, j, err)
+				}
+			}
+			for space, entries := range m.spaces {
+				for k, v := range entries {
+					if got, err := s.Get(space, []byte(k)); string(got) != v || err != nil {
+						t.Errorf("salvaged: %q of %q is %q, %v, want %q", k, space, got, err, v)
+					}
+				}
+			}
+			for _, stream := range streams {
+				if got, err := s.Checkpoint(stream); got != m.checkpoints[stream] || err != nil {
+					t.Errorf("salvaged: Checkpoint of %q = %q, %v, want %q", stream, got, err, m.checkpoints[stream])
 				}
 			}
 		})

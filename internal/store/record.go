@@ -212,34 +212,3 @@ func (s *Store) sweepSettled(cutoff time.Time) error {
 	_, err = b.Commit()
 	return err
 }
-
-// Entry is an entry of a space.
-type Entry struct{ Key, Value []byte }
-
-// Get returns the value of a space's key, or ErrNotFound. The caller owns it.
-func (s *Store) Get(space Space, key []byte) (value []byte, err error) {
-	err = s.get(appendSpaceKey(nil, space, key), func(v []byte) bool {
-		value = append([]byte{}, v...)
-		return true
-	})
-	return value, err
-}
-
-// Scan iterates over the entries of a space whose keys are at least from and
-// less than to, in the order of their bytes; a nil to is the end of the space.
-// The entry's bytes are valid until the next one is asked for. An error is the
-// last of what it yields.
-func (s *Store) Scan(space Space, from, to []byte) iter.Seq2[Entry, error] {
-	return func(yield func(Entry, error) bool) {
-		end := after(appendSpaceKey(nil, space, nil))
-		if to != nil {
-			end = appendSpaceKey(nil, space, to)
-		}
-		err := s.scan(appendSpaceKey(nil, space, from), end, func(key, value []byte) (bool, error) {
-			return yield(Entry{key[2:len(key):len(key)], value}, nil), nil
-		})
-		if err != nil {
-			yield(Entry{}, fmt.Errorf("space %c: %w", space, err))
-		}
-	}
-}

@@ -32,7 +32,7 @@ func (o Options) salvage(dir, out string) (*Report, error) {
 	if names, err := o.FS.List(out); err == nil && len(names) > 0 {
 		return nil, fmt.Errorf("salvage to %s: the directory is there and not empty", out)
 	}
-	r := &Report{}
+	r := newReport()
 	err := o.inspect(dir, r, func(s *Store, saved sidecarLine, r *Report) error {
 		return o.salvageTo(s, saved, out, r)
 	})
@@ -52,8 +52,11 @@ func (o Options) salvageTo(damaged *Store, saved sidecarLine, out string, r *Rep
 		s.closed.Store(true)
 		err = errors.Join(err, s.db.Close(), o.FS.RemoveAll(s.dir))
 	}()
-	if version, err := s.version(); err == nil && version > formatVersion {
-		return newer(version)
+	if err := s.later(); err != nil {
+		return err
+	}
+	if err := s.findUnknown(); errors.Is(err, ErrNewer) {
+		return err
 	}
 	target, err := o.Open(out)
 	if err != nil {
@@ -64,7 +67,8 @@ func (o Options) salvageTo(damaged *Store, saved sidecarLine, out string, r *Rep
 	return c.run(saved)
 }
 
-// copier copies whole records of a damaged store to a new one.
+// copier copies whole records of a damaged store to a new one, in the versions
+// of this program.
 type copier struct {
 	verifier
 	to                  *Store
@@ -78,7 +82,7 @@ type copier struct {
 func (c *copier) run(saved sidecarLine) error {
 	c.readCommit(saved)
 	if !c.known {
-		c.commit = commitRecord{count: saved.count, checkpoint: saved.position}
+		c.commit = commitRecord{count: saved.count}
 	}
 	c.letters = map[uint64]bool{}
 	c.settled = map[uint64]bool{}
@@ -87,15 +91,14 @@ func (c *copier) run(saved sidecarLine) error {
 	c.walk(kindJob, c.job)
 	c.walk(kindIndex, c.index)
 	c.walk(kindRetry, c.retry)
-	c.walk(kindSpace, func(key, value []byte) bool {
-		c.r.Entries++
-		return c.copy(key, value)
-	})
-	c.r.Checkpoint = c.commit.checkpoint
+	for _, kind := range []byte{kindSpace, kindStream} {
+		c.walk(kind, func(key, value []byte) bool { return c.entry(key, value) && c.copy(key, value) })
+	}
+	c.walkUnknown()
 	return c.finish(saved)
 }
 
-// finish commits what is left, with a checkpoint.
+// finish commits what is left, with the checkpoints.
 func (c *copier) finish(saved sidecarLine) error {
 	c.flush()
 	if c.err != nil {
@@ -110,7 +113,12 @@ func (c *copier) finish(saved sidecarLine) error {
 	next.nextSettled = max(c.commit.nextSettled, c.maxSettled+1)
 	next.nextDead = max(c.commit.nextDead, c.maxDead+1)
 	c.to.yieldTurn()
-	return c.to.SaveCheckpoint(c.commit.checkpoint)
+	c.b.setFormat() // as it is: the numbers are committed with any change
+	for stream, position := range c.r.Checkpoints {
+		c.b.SetCheckpoint(stream, position)
+	}
+	c.flush()
+	return c.err
 }
 
 func (c *copier) copy(key, value []byte) bool {

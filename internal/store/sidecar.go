@@ -6,6 +6,8 @@ import (
 	"hash/crc32"
 	"io"
 	iofs "io/fs"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -21,27 +23,41 @@ type sidecar struct {
 	fs  vfs.FS
 	dir string
 
-	mu    sync.Mutex // guards what follows
-	last  sidecarLine
-	saved sidecarLine
+	mu     sync.Mutex      // guards what follows
+	count  uint64          // durable commits
+	latest map[string]mark // of streams, by name
+	saved  uint64          // count that the file says; 0: none yet
 
 	writing sync.Mutex // one write at a time
 }
 
-// sidecarLine is what the file says.
-//
-//	triggerd 2 <count of commits> <checkpoint, quoted> <crc32c of all before it, in hexadecimal>
-//
-// Format 1, in which there was no database, had the checkpoint as it is in
-// place of the count and the quoted checkpoint.
-type sidecarLine struct {
-	version  uint32
+// mark is a stream's checkpoint and the count of the commit that set it, since
+// commits may be noted in another order than they were made.
+type mark struct {
 	count    uint64
-	position string
+	position string // "": removed
 }
 
-// sidecarLimit is more than any checkpoint takes when it is quoted.
-const sidecarLimit = 16*MaxName + 256
+func newSidecar(fs vfs.FS, dir string) *sidecar {
+	return &sidecar{fs: fs, dir: dir, latest: map[string]mark{}}
+}
+
+// sidecarLine is what the file says, all in one line:
+//
+//	triggerd 3 <count of commits> {<stream, quoted> <checkpoint, quoted>} <crc32c of all before it, in hexadecimal>
+//
+// Format 2 had one quoted checkpoint, of the stream Standalone, without the
+// stream's name. Format 1, in which there was no database, had this checkpoint
+// as it is, and no count.
+type sidecarLine struct {
+	version   uint32
+	count     uint64
+	positions map[string]string // by stream
+}
+
+// sidecarLimit is more than the checkpoints of a thousand streams take when
+// they are quoted.
+const sidecarLimit = 32 << 20
 
 // damagedSidecar tells that the file is there and cannot be what was written.
 type damagedSidecar struct{ path, what string }
@@ -70,7 +86,8 @@ func (c *sidecar) read() (sidecarLine, error) {
 		return sidecarLine{}, &damagedSidecar{c.path(), what}
 	}
 	if line.version > formatVersion {
-		return sidecarLine{}, newer(line.version)
+		f := formatRecord{version: line.version}
+		return sidecarLine{}, f.newer()
 	}
 	return line, nil
 }
@@ -92,21 +109,60 @@ func parseSidecar(text string) (l sidecarLine, what string) {
 	l.version = uint32(version)
 	switch {
 	case version == 1:
-		l.position = rest
-	case version == formatVersion:
+		l.positions = standalone(rest)
+	case version <= formatVersion:
 		count, quoted, _ := strings.Cut(rest, " ")
 		l.count, err = strconv.ParseUint(count, 10, 64)
-		position, quoteErr := strconv.Unquote(quoted)
-		if err != nil || quoteErr != nil {
+		texts, ok := unquoteAll(quoted)
+		switch {
+		case err == nil && ok && version == 2 && len(texts) == 1:
+			l.positions = standalone(texts[0])
+		case err == nil && ok && version == formatVersion && len(texts)%2 == 0:
+			l.positions = make(map[string]string, len(texts)/2)
+			for i := 0; i < len(texts); i += 2 {
+				l.positions[texts[i]] = texts[i+1]
+			}
+		default:
 			return l, "its fields cannot be read"
 		}
-		l.position = position
 	}
 	return l, ""
 }
 
+// standalone is the checkpoint of a time when there was one stream.
+func standalone(position string) map[string]string {
+	if position == "" {
+		return map[string]string{}
+	}
+	return map[string]string{Standalone: position}
+}
+
+// unquoteAll undoes quoting of texts with a space between two.
+func unquoteAll(line string) (texts []string, ok bool) {
+	for line != "" {
+		quoted, err := strconv.QuotedPrefix(line)
+		if err != nil {
+			return nil, false
+		}
+		text, err := strconv.Unquote(quoted)
+		if err != nil {
+			return nil, false
+		}
+		texts = append(texts, text)
+		rest, more := strings.CutPrefix(line[len(quoted):], " ")
+		if !more && rest != "" || more && rest == "" {
+			return nil, false
+		}
+		line = rest
+	}
+	return texts, true
+}
+
 func (l sidecarLine) text() string {
-	line := fmt.Sprintf("triggerd %d %d %s ", formatVersion, l.count, strconv.QuoteToASCII(l.position))
+	line := fmt.Sprintf("triggerd %d %d ", formatVersion, l.count)
+	for _, stream := range slices.Sorted(maps.Keys(l.positions)) {
+		line += strconv.QuoteToASCII(stream) + " " + strconv.QuoteToASCII(l.positions[stream]) + " "
+	}
 	return line + checksum(line) + "\n"
 }
 
@@ -114,20 +170,44 @@ func checksum(line string) string {
 	return fmt.Sprintf("%08x", crc32.Checksum([]byte(line), castagnoli))
 }
 
-// advance notes what is durable in the database.
-func (c *sidecar) advance(count uint64, position string) {
+// advance notes what is durable in the database: a commit, and the checkpoints
+// that it set.
+func (c *sidecar) advance(count uint64, checkpoints []streamPosition) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if count > c.last.count || c.last.version == 0 {
-		c.last = sidecarLine{formatVersion, count, position}
+	c.count = max(c.count, count)
+	for _, p := range checkpoints {
+		if count >= c.latest[p.stream].count {
+			c.latest[p.stream] = mark{count, p.position}
+		}
 	}
 }
 
-// latest returns what is durable in the database.
-func (c *sidecar) latest() (count uint64, position string) {
+// commits returns how many durable commits there were.
+func (c *sidecar) commits() uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.last.count, c.last.position
+	return c.count
+}
+
+// position returns a stream's checkpoint, "" if there is none.
+func (c *sidecar) position(stream string) string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.latest[stream].position
+}
+
+// line returns what is durable in the database.
+func (c *sidecar) line() sidecarLine {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l := sidecarLine{formatVersion, c.count, make(map[string]string, len(c.latest))}
+	for stream, m := range c.latest {
+		if m.position != "" {
+			l.positions[stream] = m.position
+		}
+	}
+	return l
 }
 
 // write brings the file up to date.
@@ -135,16 +215,17 @@ func (c *sidecar) write() error {
 	c.writing.Lock()
 	defer c.writing.Unlock()
 	c.mu.Lock()
-	next, saved := c.last, c.saved
+	upToDate := c.count == c.saved
 	c.mu.Unlock()
-	if next == saved {
+	if upToDate {
 		return nil
 	}
+	next := c.line()
 	if err := c.replace(next.text()); err != nil {
 		return fmt.Errorf("save checkpoint file: %w", err)
 	}
 	c.mu.Lock()
-	c.saved = next
+	c.saved = next.count
 	c.mu.Unlock()
 	return nil
 }
@@ -168,23 +249,23 @@ func (c *sidecar) replace(text string) error {
 // compareSidecar tells what the file and the database say of one another, and
 // brings the position of a format 1 directory into a new database.
 func (s *Store) compareSidecar(saved sidecarLine, damaged *damagedSidecar) error {
-	c := &s.next
+	c, have := &s.next, s.side.line().positions
 	switch {
 	case damaged != nil && c.count <= 1:
 		return fmt.Errorf("%w; to start without it, and miss what changed meanwhile, remove the file", damaged)
 	case damaged != nil:
 		s.log.Error("the checkpoint file is damaged; whether the store lost its tail cannot be told, and the file is written anew", "err", damaged)
-	case saved.version == 1 && c.checkpoint == "" && saved.position != "":
-		if err := s.SaveCheckpoint(saved.position); err != nil {
+	case saved.version == 1 && have[Standalone] == "" && saved.positions[Standalone] != "":
+		if err := s.SaveCheckpoint(Standalone, saved.positions[Standalone]); err != nil {
 			return err
 		}
 	case saved.version == 0 && c.count > 1:
 		s.log.Error("the checkpoint file is missing; whether the store lost its tail cannot be told, and the file is written anew", "path", s.side.path())
 	case saved.count > c.count:
-		s.lost = &LostTail{From: c.checkpoint, To: saved.position, Commits: saved.count - c.count}
-		s.log.Error("the store lost its tail", "from", s.lost.From, "to", s.lost.To, "commits", s.lost.Commits)
-		c.count = saved.count      // so that the next commit is above all that were
-		s.side.saved = s.side.last // said again until there is one
+		s.lost = newLostTail(saved.count-c.count, have, saved.positions)
+		s.log.Error("the store lost its tail", "err", s.lost)
+		c.count = saved.count       // so that the next commit is above all that were
+		s.side.saved = s.side.count // said again until there is one
 		return nil
 	}
 	return s.side.write()

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,9 +16,13 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// formatVersion is that of the directory: the keys, their values, and the file
-// "checkpoint". Version 1 had nothing but that file.
-const formatVersion = 2
+// formatVersion is that of the directory: what keys, values and the file
+// "checkpoint" are made of. Version 1 had nothing but that file, version 2
+// records that did not say their own version.
+//
+// It is the last one: what comes later is a new kind of record, or a new
+// version of one, of which the format record has a list.
+const formatVersion = 3
 
 // Options says how a store is opened. The zero value means the defaults.
 type Options struct {
@@ -146,7 +152,7 @@ func (s *Store) path(name string) string { return s.fs.PathJoin(s.dir, name) }
 
 // load reads the checkpoint file, opens the database, and compares the two.
 func (s *Store) load() error {
-	s.side = &sidecar{fs: s.fs, dir: s.dir}
+	s.side = newSidecar(s.fs, s.dir)
 	saved, err := s.side.read()
 	var damaged *damagedSidecar
 	if err != nil && !errors.As(err, &damaged) {
@@ -161,72 +167,38 @@ func (s *Store) load() error {
 		return s.openError(err)
 	}
 	s.disk.measure()
-	if err := s.readFormat(); err != nil {
+	had, err := s.readFormat()
+	if err != nil {
 		return err
 	}
-	if err := s.readNumbers(); err != nil {
+	earlier, err := s.readNumbers()
+	if err != nil {
 		return err
 	}
-	s.side.advance(s.next.count, s.next.checkpoint)
+	checkpoints, err := s.readCheckpoints()
+	if err != nil {
+		return err
+	}
+	if earlier != "" {
+		checkpoints = append(checkpoints, streamPosition{Standalone, earlier})
+	}
+	s.side.advance(s.next.count, checkpoints)
 	if err := s.compareSidecar(saved, damaged); err != nil {
+		return err
+	}
+	if err := s.carryOver(had, earlier); err != nil {
 		return err
 	}
 	s.disk.makeBallast()
 	return nil
 }
 
-// readFormat refuses what a later version wrote, and makes a new database one
-// of this version.
-func (s *Store) readFormat() error {
-	version, err := s.version()
-	switch {
-	case errors.Is(err, ErrNotFound):
-		return s.format()
-	case err != nil:
-		return err
-	case version > formatVersion:
-		return newer(version)
-	}
-	return nil
-}
-
-func (s *Store) version() (version uint32, err error) {
-	err = s.get([]byte{kindFormat}, func(v []byte) bool {
-		f := fields{b: v}
-		version = f.uint32()
-		return !f.bad
-	})
-	return version, err
-}
-
-// format makes an empty database one of this version.
-func (s *Store) format() error {
-	err := s.scanKeys(nil, nil, func(key []byte) error {
-		return s.corrupt([]byte{kindFormat}, "it is missing from a database that has records")
-	})
-	if err != nil {
-		return err
-	}
-	s.next = commitRecord{nextJob: 1, nextSettled: 1, nextDead: 1}
-	b := s.NewBatch()
-	b.key, b.value, b.durable = []byte{kindFormat}, []byte{0, 0, 0, formatVersion}, true
-	b.set()
-	_, err = b.Commit()
-	return err
-}
-
-func newer(version uint32) error {
-	return fmt.Errorf("%w (format %d, this one knows up to %d): run that version or a later one, or choose another directory", ErrNewer, version, formatVersion)
-}
-
-// readNumbers finds which numbers come next.
-func (s *Store) readNumbers() error {
+// readNumbers finds which numbers come next. It returns the checkpoint of a
+// commit record that has one, as those of format 2.
+func (s *Store) readNumbers() (checkpoint string, err error) {
 	c := &s.next
-	if err := s.get([]byte{kindCommit}, c.parse); err != nil {
-		if errors.Is(err, ErrNotFound) {
-			return s.corrupt([]byte{kindCommit}, "it is missing")
-		}
-		return err
+	if checkpoint, err = s.readCommit(c); err != nil {
+		return "", err
 	}
 	for kind, next := range map[byte]*uint64{kindJob: &c.nextJob, kindSettled: &c.nextSettled, kindDead: &c.nextDead} {
 		*next = max(*next, 1)
@@ -239,10 +211,30 @@ func (s *Store) readNumbers() error {
 			return false, nil
 		})
 		if err != nil {
-			return err
+			return "", err
 		}
 	}
-	return nil
+	return checkpoint, nil
+}
+
+// readCommit reads the commit record, and the checkpoint of one that has it.
+func (s *Store) readCommit(c *commitRecord) (checkpoint string, err error) {
+	err = s.getVersion([]byte{kindCommit}, func(v []byte, version byte) (ok bool) {
+		checkpoint, ok = c.parse(v, version)
+		return ok
+	})
+	if errors.Is(err, ErrNotFound) {
+		err = s.corrupt([]byte{kindCommit}, "it is missing")
+	}
+	return checkpoint, err
+}
+
+func (s *Store) readCheckpoints() (list []streamPosition, err error) {
+	err = s.scan([]byte{kindCheckpoint}, []byte{kindCheckpoint + 1}, func(key, value []byte) (bool, error) {
+		list = append(list, streamPosition{string(key[1:]), string(value)})
+		return true, nil
+	})
+	return list, err
 }
 
 // Close writes what is not on disk yet and unlocks the directory. Of a store
@@ -263,16 +255,16 @@ func (s *Store) Close() error {
 	return errors.Join(err, s.lock.Close())
 }
 
-// Checkpoint returns the position that is on disk, or "" if there is none.
-func (s *Store) Checkpoint() (string, error) {
-	_, position := s.side.latest()
-	return position, s.err()
+// Checkpoint returns the position of a stream that is on disk, or "" if there
+// is none.
+func (s *Store) Checkpoint(stream string) (string, error) {
+	return s.side.position(stream), s.err()
 }
 
 // SaveCheckpoint commits a batch of nothing but a checkpoint.
-func (s *Store) SaveCheckpoint(position string) error {
+func (s *Store) SaveCheckpoint(stream, position string) error {
 	b := s.NewBatch()
-	b.SetCheckpoint(position)
+	b.SetCheckpoint(stream, position)
 	_, err := b.Commit()
 	return err
 }
@@ -359,8 +351,7 @@ type Stats struct {
 
 // Stats returns the figures as of now, or of the last moment before a failure.
 func (s *Store) Stats() Stats {
-	count, _ := s.side.latest()
-	st := Stats{Commits: count, Damaged: s.damaged.Load(), Letters: s.letters.get()}
+	st := Stats{Commits: s.side.commits(), Damaged: s.damaged.Load(), Letters: s.letters.get()}
 	st.Bytes, st.FreeBytes, st.Compaction = s.disk.figures()
 	if s.takeTurn() == nil {
 		st.NextJob = s.next.nextJob
@@ -371,15 +362,35 @@ func (s *Store) Stats() Stats {
 
 // LostTail tells that the store lacks its last commits, though they had been
 // on disk: the end of its log is damaged. Jobs of the lost commits that came
-// from the stream are found again, since the checkpoint went back with them,
-// as long as the primary still has that part of the stream.
+// from a stream are found again, since its checkpoint went back with them, as
+// long as the primary still has that part of the stream.
 type LostTail struct {
+	Commits uint64       // how many durable commits are missing at least
+	Streams []LostStream // those whose checkpoints went back, by name
+}
+
+// LostStream is the part of a stream that a store has lost.
+type LostStream struct {
+	Stream   string
 	From, To string // the checkpoint that the store has, and the one that it had had
-	Commits  uint64 // how many durable commits are missing at least
+}
+
+func newLostTail(commits uint64, have, had map[string]string) *LostTail {
+	l := &LostTail{Commits: commits}
+	for _, stream := range slices.Sorted(maps.Keys(had)) {
+		if from, to := have[stream], had[stream]; from != to {
+			l.Streams = append(l.Streams, LostStream{stream, from, to})
+		}
+	}
+	return l
 }
 
 func (l *LostTail) Error() string {
-	return fmt.Sprintf("the store lost its tail: %d commits, positions %s to %s", l.Commits, orStart(l.From), orStart(l.To))
+	text := fmt.Sprintf("the store lost its tail: %d commits", l.Commits)
+	for _, s := range l.Streams {
+		text += fmt.Sprintf(", positions %s to %s of %s", orStart(s.From), orStart(s.To), s.Stream)
+	}
+	return text
 }
 
 func orStart(position string) string {

@@ -53,6 +53,9 @@ func all[T any](t *testing.T, seq iter.Seq2[T, error]) (list []T) {
 	return list
 }
 
+// Spaces of the stream that most tests have.
+var mirror, timers = store.Mirror(store.Standalone), store.Timers(store.Standalone)
+
 var born = time.UnixMilli(1_764_000_000_123)
 
 func job(endpoint, id string) store.Job {
@@ -78,11 +81,11 @@ func TestCheckpoint(t *testing.T) {
 	s := open(t, dir)
 	for _, want := range []string{"", "abc:12/0", "abc:1234567890123/15", "with \"quotes\"\nand \xff"} {
 		if want != "" {
-			if err := s.SaveCheckpoint(want); err != nil {
+			if err := s.SaveCheckpoint(store.Standalone, want); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if got, err := s.Checkpoint(); got != want || err != nil {
+		if got, err := s.Checkpoint(store.Standalone); got != want || err != nil {
 			t.Errorf("Checkpoint = %q, %v, want %q", got, err, want)
 		}
 	}
@@ -90,7 +93,7 @@ func TestCheckpoint(t *testing.T) {
 		t.Fatal(err)
 	}
 	s = open(t, dir)
-	if got, err := s.Checkpoint(); got != "with \"quotes\"\nand \xff" || err != nil {
+	if got, err := s.Checkpoint(store.Standalone); got != "with \"quotes\"\nand \xff" || err != nil {
 		t.Errorf("after reopening: Checkpoint = %q, %v", got, err)
 	}
 	if s.LostTail() != nil {
@@ -125,7 +128,7 @@ func TestJobs(t *testing.T) {
 		b.Enqueue(job("crm", fmt.Sprint("c", i)))
 		b.Enqueue(job("log", fmt.Sprint("l", i)))
 	}
-	b.SetCheckpoint("id:5/0")
+	b.SetCheckpoint(store.Standalone, "id:5/0")
 	if first := commit(t, b); first != 1 {
 		t.Errorf("first seq %d, want 1", first)
 	}
@@ -220,8 +223,8 @@ func TestRefused(t *testing.T) {
 		"endpoint":        func(b *store.Batch) { b.Enqueue(job(long, "id")) },
 		"id":              func(b *store.Batch) { b.Enqueue(job("e", long)) },
 		"payload":         func(b *store.Batch) { b.Enqueue(store.Job{Endpoint: "e", Payload: make([]byte, store.MaxPayload+1)}) },
-		"checkpoint":      func(b *store.Batch) { b.SetCheckpoint(long) },
-		"key":             func(b *store.Batch) { b.Put(store.Mirror, []byte(long), nil) },
+		"checkpoint":      func(b *store.Batch) { b.SetCheckpoint(store.Standalone, long) },
+		"key":             func(b *store.Batch) { b.Put(mirror, []byte(long), nil) },
 		"status":          func(b *store.Batch) { b.SettleListed(store.Settled{Endpoint: "e", Seq: 1, Status: long}) },
 		"settled nothing": func(b *store.Batch) { b.Settle("e", 0, 1) },
 		"reason":          func(b *store.Batch) { b.Bury(store.DeadLetter{Reason: long}) },
@@ -231,13 +234,13 @@ func TestRefused(t *testing.T) {
 			before := s.Stats()
 			b := s.NewBatch()
 			b.Enqueue(job("good", "id"))
-			b.SetCheckpoint("moved")
+			b.SetCheckpoint(store.Standalone, "moved")
 			fill(b)
 			if _, err := b.Commit(); err == nil {
 				t.Error("no error")
 			}
 			b.Reset()
-			if got, _ := s.Checkpoint(); got != "" || s.Stats().NextJob != before.NextJob || len(all(t, s.Pending("good", 0))) > 0 {
+			if got, _ := s.Checkpoint(store.Standalone); got != "" || s.Stats().NextJob != before.NextJob || len(all(t, s.Pending("good", 0))) > 0 {
 				t.Errorf("checkpoint %q, %+v before, %+v after", got, before, s.Stats())
 			}
 			b.Enqueue(job("other", "id")) // the store and the batch still work
@@ -270,12 +273,12 @@ func TestSpaces(t *testing.T) {
 	s := open(t, dir)
 	b := s.NewBatch()
 	for _, k := range []string{"", "a", "b", "b\x00", "\xff", "\xff\xff"} {
-		b.Put(store.Mirror, []byte(k), []byte("m"+k))
-		b.Put(store.Timers, []byte(k), nil)
+		b.Put(mirror, []byte(k), []byte("m"+k))
+		b.Put(timers, []byte(k), nil)
 	}
-	b.Put(store.Mirror, []byte("a"), []byte("second"))
-	b.Delete(store.Timers, []byte("b"))
-	b.Delete(store.Timers, []byte("never"))
+	b.Put(mirror, []byte("a"), []byte("second"))
+	b.Delete(timers, []byte("b"))
+	b.Delete(timers, []byte("never"))
 	commit(t, b)
 	list := func(space store.Space, from, to []byte) (got []string) {
 		for e, err := range s.Scan(space, from, to) {
@@ -286,23 +289,23 @@ func TestSpaces(t *testing.T) {
 		}
 		return got
 	}
-	mirror := []string{"=m", "a=second", "b=mb", "b\x00=mb\x00", "\xff=m\xff", "\xff\xff=m\xff\xff"}
-	equal(t, "mirror", list(store.Mirror, nil, nil), mirror)
-	equal(t, "mirror from a to b0", list(store.Mirror, []byte("a"), []byte("b\x00")), mirror[1:3])
-	equal(t, "timers", list(store.Timers, nil, nil), []string{"=", "a=", "b\x00=", "\xff=", "\xff\xff="})
-	if v, err := s.Get(store.Mirror, []byte("b")); string(v) != "mb" || err != nil {
+	want := []string{"=m", "a=second", "b=mb", "b\x00=mb\x00", "\xff=m\xff", "\xff\xff=m\xff\xff"}
+	equal(t, "mirror", list(mirror, nil, nil), want)
+	equal(t, "mirror from a to b0", list(mirror, []byte("a"), []byte("b\x00")), want[1:3])
+	equal(t, "timers", list(timers, nil, nil), []string{"=", "a=", "b\x00=", "\xff=", "\xff\xff="})
+	if v, err := s.Get(mirror, []byte("b")); string(v) != "mb" || err != nil {
 		t.Errorf("Get = %q, %v", v, err)
 	}
-	if v, err := s.Get(store.Timers, []byte("b")); !errors.Is(err, store.ErrNotFound) {
+	if v, err := s.Get(timers, []byte("b")); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("Get = %q, %v, want ErrNotFound", v, err)
 	}
-	b.DeleteRange(store.Mirror, []byte("b"), nil)
-	b.DeleteRange(store.Timers, nil, []byte("b"))
+	b.DeleteRange(mirror, []byte("b"), nil)
+	b.DeleteRange(timers, nil, []byte("b"))
 	commit(t, b)
 	s.Close()
 	s = open(t, dir)
-	equal(t, "mirror after the deletion", list(store.Mirror, nil, nil), mirror[:2])
-	equal(t, "timers after the deletion", list(store.Timers, nil, nil), []string{"b\x00=", "\xff=", "\xff\xff="})
+	equal(t, "mirror after the deletion", list(mirror, nil, nil), want[:2])
+	equal(t, "timers after the deletion", list(timers, nil, nil), []string{"b\x00=", "\xff=", "\xff\xff="})
 	verify(t, s, dir)
 }
 
@@ -492,12 +495,12 @@ func TestFirstFormat(t *testing.T) {
 	line := store.Seal("triggerd 1 0123456789abcdef:851576/3")
 	t.Run("read", func(t *testing.T) {
 		dir := write(t, line)
-		if r, err := store.Verify(dir); err != nil || len(r.Problems) > 0 || r.Checkpoint != "0123456789abcdef:851576/3" {
+		if r, err := store.Verify(dir); err != nil || len(r.Problems) > 0 || r.Checkpoints[store.Standalone] != "0123456789abcdef:851576/3" {
 			t.Errorf("Verify = %+v, %v", r, err)
 		}
 		for range 2 {
 			s := open(t, dir)
-			if got, err := s.Checkpoint(); got != "0123456789abcdef:851576/3" || err != nil {
+			if got, err := s.Checkpoint(store.Standalone); got != "0123456789abcdef:851576/3" || err != nil {
 				t.Errorf("Checkpoint = %q, %v", got, err)
 			}
 			verify(t, s, dir)
@@ -541,7 +544,7 @@ func TestNewerFormat(t *testing.T) {
 	}
 	t.Run("file", func(t *testing.T) {
 		dir := t.TempDir()
-		if err := os.WriteFile(filepath.Join(dir, "checkpoint"), []byte(store.Seal("triggerd 3 whatever it says")), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, "checkpoint"), []byte(store.Seal("triggerd 4 whatever it says")), 0o600); err != nil {
 			t.Fatal(err)
 		}
 		check(t, dir)
@@ -549,7 +552,7 @@ func TestNewerFormat(t *testing.T) {
 	t.Run("database", func(t *testing.T) {
 		dir := t.TempDir()
 		s := open(t, dir)
-		if err := s.SetValue([]byte("v"), store.SealValue([]byte("v"), []byte{0, 0, 0, 3})); err != nil {
+		if err := s.SetValue([]byte("v"), store.SealValue([]byte("v"), []byte{0, 0, 0, 4})); err != nil {
 			t.Fatal(err)
 		}
 		s.Close()
@@ -562,7 +565,7 @@ func TestLostTail(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
 	for i := range 5 {
-		if err := s.SaveCheckpoint(fmt.Sprintf("id:%d/0", i)); err != nil {
+		if err := s.SaveCheckpoint(store.Standalone, fmt.Sprintf("id:%d/0", i)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -574,13 +577,13 @@ func TestLostTail(t *testing.T) {
 	}
 	for range 2 { // said until something is committed
 		s = open(t, dir)
-		if l := s.LostTail(); l == nil || *l != (store.LostTail{From: "id:4/0", To: "id:9/0", Commits: 3}) {
+		if l := s.LostTail(); l == nil || !reflect.DeepEqual(*l, store.LostTail{Commits: 3, Streams: []store.LostStream{{Stream: store.Standalone, From: "id:4/0", To: "id:9/0"}}}) {
 			t.Fatalf("LostTail = %+v", l)
 		}
 		s.Close()
 	}
 	s = open(t, dir)
-	if err := s.SaveCheckpoint("id:10/0"); err != nil {
+	if err := s.SaveCheckpoint(store.Standalone, "id:10/0"); err != nil {
 		t.Fatal(err)
 	}
 	s.Close()
@@ -604,7 +607,7 @@ func TestCheckpointFileDamaged(t *testing.T) {
 			dir := t.TempDir()
 			s := open(t, dir)
 			for _, p := range []string{"id:1/0", "id:2/0"} {
-				if err := s.SaveCheckpoint(p); err != nil {
+				if err := s.SaveCheckpoint(store.Standalone, p); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -617,7 +620,7 @@ func TestCheckpointFileDamaged(t *testing.T) {
 			}
 			var log logBuffer
 			s = openWith(t, dir, store.Options{Logger: log.logger()})
-			if got, _ := s.Checkpoint(); got != "id:2/0" || !strings.Contains(log.String(), "the checkpoint file is") {
+			if got, _ := s.Checkpoint(store.Standalone); got != "id:2/0" || !strings.Contains(log.String(), "the checkpoint file is") {
 				t.Errorf("Checkpoint = %q; log: %s", got, log.String())
 			}
 			verify(t, s, dir)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	iofs "io/fs"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 
@@ -16,11 +17,11 @@ import (
 
 // Report is what Verify and Salvage found.
 type Report struct {
-	Checkpoint  string // "" if there is none
-	Jobs        int    // whole and pending
-	DeadLetters int    // whole
-	Settled     int    // whole
-	Entries     int    // of spaces, whole
+	Checkpoints map[string]string // of streams, by name
+	Jobs        int               // whole and pending
+	DeadLetters int               // whole
+	Settled     int               // whole
+	Entries     int               // of spaces, whole
 	Problems    []Problem
 	Unlisted    int // problems beyond those listed, of which there are maxProblems
 }
@@ -34,6 +35,8 @@ type Problem struct {
 func (p Problem) String() string { return p.Where + ": " + p.What }
 
 const maxProblems = 10_000
+
+func newReport() *Report { return &Report{Checkpoints: map[string]string{}} }
 
 func (r *Report) add(where, what string, args ...any) {
 	if len(r.Problems) >= maxProblems {
@@ -50,7 +53,7 @@ func Verify(dir string) (*Report, error) { return Options{}.verify(dir) }
 
 func (o Options) verify(dir string) (*Report, error) {
 	o = o.withDefaults()
-	r := &Report{}
+	r := newReport()
 	if err := o.inspect(dir, r, (*Store).verify); err != nil {
 		return nil, fmt.Errorf("verify %s: %w", dir, err)
 	}
@@ -69,7 +72,7 @@ func (o Options) inspect(dir string, r *Report, f func(s *Store, saved sidecarLi
 		return err
 	}
 	defer lock.Close()
-	s.side = &sidecar{fs: s.fs, dir: dir}
+	s.side = newSidecar(s.fs, dir)
 	s.disk = newDisk(s)
 	saved, err := s.side.read()
 	var damaged *damagedSidecar
@@ -81,7 +84,7 @@ func (o Options) inspect(dir string, r *Report, f func(s *Store, saved sidecarLi
 	case saved.version == 0:
 		r.add(s.side.path(), "the file is missing")
 	}
-	r.Checkpoint = saved.position
+	maps.Copy(r.Checkpoints, saved.positions)
 	if _, err := s.fs.Stat(s.path("db")); errors.Is(err, iofs.ErrNotExist) {
 		if saved.version > 1 {
 			r.add(s.path("db"), "the directory is missing")
@@ -181,10 +184,11 @@ type verifier struct {
 }
 
 func (v *verifier) run(saved sidecarLine) error {
-	if version, err := v.s.version(); err != nil {
+	if err := v.s.later(); err != nil {
+		return err
+	}
+	if _, err := v.s.formatRecord(); err != nil {
 		v.r.add("format version", "%s", oneLine(err))
-	} else if version > formatVersion {
-		return newer(version)
 	}
 	v.readCommit(saved)
 	if err := v.s.guard(func() error { return v.s.db.CheckLevels(nil) }); err != nil {
@@ -199,26 +203,51 @@ func (v *verifier) run(saved sidecarLine) error {
 		v.r.Settled++
 		return new(Settled).parse(value)
 	})
-	v.walk(kindSpace, func(key, value []byte) bool {
-		v.r.Entries++
-		return len(key) >= 2
-	})
+	v.walk(kindSpace, v.entry)
+	v.walk(kindStream, v.entry)
+	v.walkUnknown()
 	return nil
 }
 
-// readCommit reads the commit record and compares it with the file beside the
-// database.
+// walkUnknown reports the records of no known kind.
+func (v *verifier) walkUnknown() {
+	gaps(func(from, end []byte) error {
+		v.walkRange(from, end, nil)
+		return nil
+	})
+}
+
+// readCommit reads the commit record and the checkpoints, and compares them
+// with the file beside the database.
 func (v *verifier) readCommit(saved sidecarLine) {
-	if err := v.s.get([]byte{kindCommit}, v.commit.parse); err != nil {
-		v.r.add("checkpoint", "%s", oneLine(err))
-		return
+	have, before := map[string]string{}, len(v.r.Problems)+v.r.Unlisted
+	v.walk(kindCheckpoint, func(key, value []byte) bool {
+		have[string(key[1:])] = string(value)
+		return len(key) > 1 && len(value) > 0
+	})
+	checkpoint, err := v.s.readCommit(&v.commit)
+	if err != nil {
+		v.r.add("commit record", "%s", oneLine(err))
 	}
-	v.known = true
-	v.r.Checkpoint = v.commit.checkpoint
-	if saved.count > v.commit.count {
-		lost := LostTail{From: v.commit.checkpoint, To: saved.position, Commits: saved.count - v.commit.count}
-		v.r.add(v.s.path("db"), "%v", &lost)
+	v.known = err == nil
+	if checkpoint != "" {
+		have[Standalone] = checkpoint
 	}
+	if len(v.r.Problems)+v.r.Unlisted == before { // else what the file beside says stands for what is damaged
+		clear(v.r.Checkpoints)
+	}
+	maps.Copy(v.r.Checkpoints, have)
+	if v.known && saved.count > v.commit.count {
+		v.r.add(v.s.path("db"), "%v", newLostTail(saved.count-v.commit.count, have, saved.positions))
+	}
+}
+
+func (v *verifier) entry(key, _ []byte) bool {
+	if _, _, _, ok := splitSpaceKey(key); !ok {
+		return false
+	}
+	v.r.Entries++
+	return true
 }
 
 func (v *verifier) deadLetter(key, value []byte) bool {
@@ -288,10 +317,13 @@ func (v *verifier) has(key []byte) bool {
 	return !errors.Is(err, pebble.ErrNotFound)
 }
 
-// walk calls f for each record of a kind that has the right checksum, and
-// reports all others.
+// walk calls f for each record of a kind that has the right checksum and a
+// version that is known, and reports all others.
 func (v *verifier) walk(kind byte, f func(key, value []byte) bool) {
-	from, end := []byte{kind}, []byte{kind + 1}
+	v.walkRange([]byte{kind}, []byte{kind + 1}, f)
+}
+
+func (v *verifier) walkRange(from, end []byte, f func(key, value []byte) bool) {
 	for from != nil {
 		from = v.walkFrom(from, end, f)
 	}
@@ -307,10 +339,15 @@ func (v *verifier) walkFrom(from, end []byte, f func(key, value []byte) bool) (n
 		if err != nil {
 			return false, err
 		}
-		value, ok := unseal(last, sealed)
-		if !ok {
+		value, version, ok := unseal(last, sealed)
+		switch {
+		case !ok:
 			v.r.add(keyName(last), "its checksum is wrong")
-		} else if !f(last, value) {
+		case f == nil:
+			v.r.add(keyName(last), "record version %d of a kind that is not known: a later triggerd wrote it", version)
+		case version > versions[last[0]]:
+			v.r.add(keyName(last), "record version %d, and %d is the latest that is known: a later triggerd wrote it", version, versions[last[0]])
+		case !f(last, value):
 			v.r.add(keyName(last), "it cannot be read, though its checksum is right")
 		}
 		return true, nil

@@ -3,6 +3,8 @@ package timing
 import (
 	"encoding/binary"
 	"slices"
+
+	"triggerd/internal/wire"
 )
 
 // The durable form: an entry for each state, and for each match that waits in a
@@ -19,7 +21,7 @@ import (
 const durableVersion = 1
 
 func appendKey(dst []byte, rule string, st stage, by string) []byte {
-	return appendText(append(appendText(dst, rule), byte(st)), by)
+	return wire.AppendText(append(wire.AppendText(dst, rule), byte(st)), by)
 }
 
 func appendNumberedKey(dst []byte, rule string, st stage, by string, number uint64) []byte {

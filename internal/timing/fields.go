@@ -1,67 +1,42 @@
 package timing
 
-import "encoding/binary"
+import "triggerd/internal/wire"
 
-// fields reads the durable form. What is not there is 0, and bad is set.
-type fields struct {
-	b   []byte
-	bad bool
-}
+// fields reads the durable form.
+type fields struct{ wire.Cursor }
 
-func (in *fields) byte() byte {
-	if len(in.b) == 0 {
-		in.bad = true
-		return 0
-	}
-	c := in.b[0]
-	in.b = in.b[1:]
-	return c
-}
-
-func (in *fields) uvarint() uint64 {
-	v, n := binary.Uvarint(in.b)
-	in.skip(n)
-	return v
-}
-
-func (in *fields) varint() int64 {
-	v, n := binary.Varint(in.b)
-	in.skip(n)
-	return v
-}
-
-// skip drops a number of n bytes. It was not one, and is 0, if n is not
-// positive.
-func (in *fields) skip(n int) {
-	if n <= 0 {
-		in.bad, in.b = true, nil
-		return
-	}
-	in.b = in.b[n:]
-}
+func newFields(b []byte) fields { return fields{wire.NewCursor(b)} }
 
 // count reads a varint that counts something.
 func (in *fields) count() int {
-	n := in.varint()
+	n := in.Varint()
 	if n < 0 || n > 1<<53 {
-		in.bad = true
+		in.Reject()
 		return 0
 	}
 	return int(n)
 }
 
-// text reads a text of at most maxKey bytes, or a shortened key.
-func (in *fields) text() string {
-	n := in.uvarint()
-	if n > uint64(len(in.b)) || n > maxKey+1 {
-		in.bad = true
+// key reads a text of at most maxKey bytes, or a shortened key.
+func (in *fields) key() string {
+	text := in.Bytes()
+	if len(text) > maxKey+1 {
+		in.Reject()
 		return ""
 	}
-	text := string(in.b[:n])
-	in.b = in.b[n:]
-	return text
+	return string(text)
+}
+
+// distance reads a uvarint less than span.
+func (in *fields) distance(span int64) int64 {
+	d := in.Uvarint()
+	if d >= uint64(span) {
+		in.Reject()
+		return 0
+	}
+	return int64(d)
 }
 
 func (in *fields) keys() Keys {
-	return Keys{Once: in.text(), Throttle: in.text(), Batch: in.text()}
+	return Keys{Once: in.key(), Throttle: in.key(), Batch: in.key()}
 }

@@ -1,6 +1,10 @@
 package timing
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"triggerd/internal/wire"
+)
 
 // keep has a state keep a match with what the stages behind want of it, in the
 // place of the one it has:
@@ -85,19 +89,15 @@ func shrunk(b []byte) []byte {
 }
 
 func appendKeys(dst []byte, k Keys) []byte {
-	dst = appendText(dst, short(k.Once))
-	dst = appendText(dst, short(k.Throttle))
-	return appendText(dst, short(k.Batch))
-}
-
-func appendText(dst []byte, text string) []byte {
-	return append(binary.AppendUvarint(dst, uint64(len(text))), text...)
+	dst = wire.AppendText(dst, short(k.Once))
+	dst = wire.AppendText(dst, short(k.Throttle))
+	return wire.AppendText(dst, short(k.Batch))
 }
 
 // recall fills in what keep has kept. The data is not copied.
 func (f *firing) recall(blob []byte) {
-	in := fields{b: blob}
-	f.keys, f.data = in.keys(), in.b
+	in := newFields(blob)
+	f.keys, f.data = in.keys(), in.Rest()
 }
 
 // append appends the firing as it waits in a batch or for the windows to open:
@@ -107,7 +107,7 @@ func (f *firing) recall(blob []byte) {
 // Texts are as those of keep, numbers varints, kind and empty a byte.
 func (f *firing) append(dst []byte) []byte {
 	dst = append(dst, byte(f.kind))
-	dst = appendText(dst, f.by)
+	dst = wire.AppendText(dst, f.by)
 	for _, n := range [...]int64{f.at, f.first, f.last, int64(f.count), int64(f.suppressed), f.tag} {
 		dst = binary.AppendVarint(dst, n)
 	}
@@ -123,22 +123,22 @@ func (f *firing) append(dst []byte) []byte {
 
 // parseFiring reads what append has written. The data is not copied.
 func parseFiring(b []byte) (f firing, ok bool) {
-	in := fields{b: b}
-	f.kind = Kind(in.byte())
-	f.by = in.text()
-	f.at, f.first, f.last = in.varint(), in.varint(), in.varint()
+	in := newFields(b)
+	f.kind = Kind(in.Byte())
+	f.by = in.key()
+	f.at, f.first, f.last = in.Varint(), in.Varint(), in.Varint()
 	f.count, f.suppressed = in.count(), in.count()
-	f.tag = in.varint()
+	f.tag = in.Varint()
 	f.keys = in.keys()
-	f.empty = in.byte() != 0
-	f.data = in.b
-	return f, !in.bad && f.kind >= Passed && f.kind < Batched
+	f.empty = in.Byte() != 0
+	f.data = in.Rest()
+	return f, in.Err() == nil && f.kind >= Passed && f.kind < Batched
 }
 
 func (f *firing) item() Item {
 	i := Item{Kind: f.kind, By: f.by, Tag: f.tag}
 	if !f.empty {
-		i.At, i.Data = timeOf(f.last), f.data[:len(f.data):len(f.data)]
+		i.At, i.Data = timeOf(f.last), f.data
 	}
 	return i
 }

@@ -3,7 +3,6 @@ package timing
 import (
 	"bytes"
 	"cmp"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -56,23 +55,12 @@ type entryKey struct {
 }
 
 func parseKey(b []byte) (k entryKey, err error) {
-	in := fields{b: b}
-	n := in.uvarint()
-	if n > uint64(len(in.b)) {
-		return k, errDamaged
+	in := newFields(b)
+	k.rule, k.stage, k.by = in.Text(), stage(in.Byte()), in.Text()
+	if k.stage.numbered() {
+		k.number = in.Uint64()
 	}
-	k.rule, in.b = string(in.b[:n]), in.b[n:]
-	k.stage = stage(in.byte())
-	if n = in.uvarint(); n > uint64(len(in.b)) {
-		return k, errDamaged
-	}
-	k.by, in.b = string(in.b[:n]), in.b[n:]
-	if k.stage.numbered() && len(in.b) == 8 {
-		k.number, in.b = binary.BigEndian.Uint64(in.b), nil
-	} else if k.stage.numbered() {
-		in.bad = true
-	}
-	if in.bad || len(in.b) > 0 || k.stage == 0 || k.stage >= stages || k.number > maxClock || !bytes.Equal(k.append(nil), b) {
+	if in.End() != nil || k.stage == 0 || k.stage >= stages || k.number > maxClock || !bytes.Equal(k.append(nil), b) {
 		return k, errDamaged
 	}
 	return k, nil
@@ -87,16 +75,13 @@ func (k entryKey) append(dst []byte) []byte {
 }
 
 func (m *Machine) restore(k entryKey, key, value []byte) error {
-	in := fields{b: value}
-	if v := in.byte(); v > durableVersion {
+	in := newFields(value)
+	version := in.Byte()
+	if version > durableVersion {
 		return ErrNewer
-	} else if v != durableVersion || len(in.b) < 8 {
-		return errDamaged
 	}
-	shape := binary.BigEndian.Uint64(in.b)
-	in.b = in.b[8:]
-	changed := in.uvarint()
-	if in.bad || changed > maxClock {
+	shape, changed := in.Uint64(), in.Uvarint()
+	if in.Err() != nil || version != durableVersion || changed > maxClock {
 		return errDamaged
 	}
 	s := m.states[k.rule]
@@ -177,9 +162,9 @@ func (s *State) restore(k entryKey, changed uint64, in *fields) bool {
 	case stageLine:
 		return s.restoreLine(k.by, in)
 	case stageItem, stageHeld:
-		f, ok := parseFiring(in.b)
+		f, ok := parseFiring(in.Rest())
 		if ok {
-			s.restoreWaiting(k, f.at, in.b)
+			s.restoreWaiting(k, f.at, in.Rest())
 		}
 		return ok
 	}
@@ -194,7 +179,7 @@ func (s *State) restore(k entryKey, changed uint64, in *fields) bool {
 		n.flags |= expected
 		t.fixed++
 	}
-	if t.parseState(in, slot, n); in.bad {
+	if t.parseState(in, slot, n); in.Err() != nil {
 		t.forget(slot)
 		return false
 	}
@@ -209,9 +194,9 @@ func (s *State) restoreLine(rule string, in *fields) bool {
 	}
 	read := line{s: s, rule: rule, durable: true}
 	read.count, read.suppressed = in.count(), in.count()
-	read.first, read.last = in.varint(), in.varint()
-	read.data = slices.Clone(in.b)
-	if in.bad {
+	read.first, read.last = in.Varint(), in.Varint()
+	read.data = slices.Clone(in.Rest())
+	if in.Err() != nil {
 		return false
 	}
 	*s.lines[i] = read
@@ -238,13 +223,13 @@ func (s *State) restoreWaiting(k entryKey, at int64, blob []byte) {
 func (t *table) parseState(in *fields, slot uint32, n *node) {
 	switch {
 	case t.stage == stageDedupe:
-		setNewest(t.cells.row(slot), in.varint())
+		setNewest(t.cells.row(slot), in.Varint())
 	case t.stage == stageCount:
-		n.flags |= in.byte() & written
+		n.flags |= in.Byte() & written
 		t.s.within.parse(in, t.cells.row(slot), &n.n)
 	case t.stage == stageThrottle:
 		row := t.cells.row(slot)
-		row[countCell] = uint32(min(in.uvarint(), math.MaxUint32))
+		row[countCell] = uint32(min(in.Uvarint(), math.MaxUint32))
 		t.s.per.parse(in, row, &n.n)
 	case t.timed:
 		t.parseWait(in, slot, n)
@@ -253,21 +238,24 @@ func (t *table) parseState(in *fields, slot uint32, n *node) {
 
 func (t *table) parseWait(in *fields, slot uint32, n *node) {
 	w := t.waits.at(slot)
-	flags := in.byte()
+	flags := in.Byte()
 	n.flags |= flags & written
-	w.deadline, w.armed = in.varint(), in.uvarint()
-	w.first, w.last = in.varint(), in.varint()
-	w.count = uint32(min(in.uvarint(), math.MaxUint32))
-	if len(in.b) > 0 {
-		t.set(slot, in.b)
+	w.deadline, w.armed = in.Varint(), in.Uvarint()
+	w.first, w.last = in.Varint(), in.Varint()
+	w.count = uint32(min(in.Uvarint(), math.MaxUint32))
+	if blob := in.Rest(); len(blob) > 0 {
+		t.set(slot, blob)
 		in.keys()
 	} else if t.stage == stageDebounce || t.stage == stageFor && flags&fired == 0 {
-		in.bad = true
+		in.Reject()
 	}
 	if t.stage == stageRun {
 		return // it is armed by its schedule
 	}
-	if in.bad = in.bad || w.armed > maxClock; in.bad {
+	if w.armed > maxClock {
+		in.Reject()
+	}
+	if in.Err() != nil {
 		return
 	}
 	t.m.clock = max(t.m.clock, w.armed)
@@ -347,13 +335,13 @@ func (s *State) dropEmptyBatches() {
 
 // parse reads what append has written.
 func (s sliding) parse(in *fields, row []uint32, n *uint8) {
-	end := in.varint()
+	end := in.Varint()
 	setNewest(row, end)
 	if s.times != 0 {
-		for left := s.span; len(in.b) > 0; *n++ {
+		for left := s.span; in.Len() > 0; *n++ {
 			d := in.distance(left)
-			if int(*n) == s.times || in.bad {
-				in.bad = true
+			if int(*n) == s.times || in.Err() != nil {
+				in.Reject()
 				return
 			}
 			row[firstCell+int(*n)] = uint32(end - d)
@@ -361,19 +349,9 @@ func (s sliding) parse(in *fields, row []uint32, n *uint8) {
 		}
 		return
 	}
-	for len(in.b) > 0 {
-		d, c := in.distance(s.span), in.uvarint()
+	for in.Len() > 0 {
+		d, c := in.distance(s.span), in.Uvarint()
 		row[firstCell+s.slice(end-d)] = uint32(min(c, 1<<32-1))
 		*n = 1
 	}
-}
-
-// distance reads a uvarint less than span.
-func (in *fields) distance(span int64) int64 {
-	d := in.uvarint()
-	if d >= uint64(span) {
-		in.bad = true
-		return 0
-	}
-	return int64(d)
 }

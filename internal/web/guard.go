@@ -4,9 +4,14 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"errors"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // header is what a request that changes something has to carry.
@@ -27,6 +32,7 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		case s.cfg.Token == "" && !isLoopback(hostOf(r)):
 			s.fail(w, http.StatusForbidden, errors.New("without a token only this machine may ask, by a loopback name: use http://127.0.0.1, or set [http] token"))
 		case !open && !s.mayAsk(r):
+			s.refused.note(s.log, r)
 			h.Set("WWW-Authenticate", `Bearer realm="triggerd"`)
 			s.fail(w, http.StatusUnauthorized, errors.New("the token is missing or wrong: send Authorization: Bearer TOKEN"))
 		case !reads && r.Header.Get(header) == "":
@@ -36,6 +42,43 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 		}
 	})
+}
+
+// refusals counts requests without the right token, and tells of them: someone
+// may be guessing.
+type refusals struct {
+	total prometheus.Counter
+
+	mu    sync.Mutex // guards what follows
+	told  time.Time  // when the log last told of some
+	since int        // how many there were since then
+}
+
+// tellAgain is how long the log says nothing of further refusals: each line of
+// it is a request that anybody may send.
+const tellAgain = time.Minute
+
+func newRefusals() *refusals {
+	return &refusals{total: prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "triggerd_http_unauthorized_total", Help: "Requests that were refused since they did not show the token.",
+	})}
+}
+
+// note counts a refused request, and logs it if none was logged lately.
+func (f *refusals) note(log *slog.Logger, r *http.Request) {
+	f.total.Inc()
+	f.mu.Lock()
+	f.since++
+	count, now := f.since, time.Now()
+	due := f.told.IsZero() || now.Sub(f.told) >= tellAgain
+	if due {
+		f.told, f.since = now, 0
+	}
+	f.mu.Unlock()
+	if due {
+		from, _, _ := net.SplitHostPort(r.RemoteAddr)
+		log.Warn("requests without the right token were refused", "count", count, "from", from)
+	}
 }
 
 // hostOf returns what the request calls this server, without a port.

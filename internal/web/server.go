@@ -11,6 +11,8 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"triggerd/internal/admin"
 )
 
@@ -29,6 +31,7 @@ type Config struct {
 type Server struct {
 	cfg     Config
 	log     *slog.Logger
+	refused *refusals
 	handler http.Handler
 }
 
@@ -45,7 +48,7 @@ func New(cfg Config) (*Server, error) {
 	if cfg.Token == "" && !isLoopback(host) {
 		return nil, fmt.Errorf("http: listen on %q: %w", cfg.Listen, ErrNoToken)
 	}
-	s := &Server{cfg: cfg, log: cfg.Logger}
+	s := &Server{cfg: cfg, log: cfg.Logger, refused: newRefusals()}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -62,6 +65,9 @@ func isLoopback(host string) bool {
 	addr, err := netip.ParseAddr(host)
 	return err == nil && addr.Unmap().IsLoopback()
 }
+
+// Collector returns the server's own metrics, which begin with "triggerd_http_".
+func (s *Server) Collector() prometheus.Collector { return s.refused.total }
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.handler.ServeHTTP(w, r) }

@@ -11,9 +11,11 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -622,6 +624,53 @@ func TestGuard(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Requests without the right token are counted, and told of once a minute with
+// how many there were since.
+func TestRefusals(t *testing.T) {
+	e := start(t, openStore(t), rulesFor("http://127.0.0.1:1", fewAttempts), nil).engine
+	const token = "0123456789abcdef"
+	synctest.Test(t, func(t *testing.T) {
+		var log strings.Builder
+		srv, err := web.New(web.Config{Listen: ":9797", Token: token, Daemon: e, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ask := func(path, token string) *httptest.ResponseRecorder {
+			r := httptest.NewRequest("GET", path, nil)
+			r.RemoteAddr = "192.0.2.7:4711"
+			if token != "" {
+				r.Header.Set("Authorization", "Bearer "+token)
+			}
+			w := httptest.NewRecorder()
+			srv.ServeHTTP(w, r)
+			return w
+		}
+		for range 5 {
+			ask("/api/v1/status", "")
+			ask("/api/v1/status", "guess-guess-guess")
+			time.Sleep(2 * time.Second)
+		}
+		ask("/healthz", "") // needs none
+		time.Sleep(time.Minute)
+		ask("/metrics", "")
+		var counts []string
+		for line := range strings.Lines(log.String()) {
+			_, rest, _ := strings.Cut(strings.TrimSpace(line), "were refused\" ")
+			counts = append(counts, rest)
+		}
+		if want := []string{"count=1 from=192.0.2.7", "count=10 from=192.0.2.7"}; !slices.Equal(counts, want) || strings.Contains(log.String(), "guess-") {
+			t.Errorf("got %q, want %q in\n%s", counts, want, log.String())
+		}
+		reg := prometheus.NewRegistry()
+		reg.MustRegister(srv.Collector())
+		w := httptest.NewRecorder()
+		promhttp.HandlerFor(reg, promhttp.HandlerOpts{}).ServeHTTP(w, httptest.NewRequest("GET", "/metrics", nil))
+		if !strings.Contains(w.Body.String(), "\ntriggerd_http_unauthorized_total 11\n") {
+			t.Errorf("no 11 in the metrics:\n%s", w.Body.String())
+		}
+	})
 }
 
 func TestBadRequests(t *testing.T) {

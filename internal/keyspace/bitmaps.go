@@ -1,5 +1,19 @@
 package keyspace
 
+// The commands of strings that are taken for bits.
+var bitmapCommands = []command{
+	{name: "BITCOUNT", arity: -2, acl: "@bitmap @read @slow", keys: firstKey},
+	{name: "BITFIELD", arity: -2, acl: "@bitmap @slow @write", keys: firstKey,
+		events: onKey("setbit", typeString), apply: (*call).bitfield},
+	{name: "BITFIELD_RO", arity: -2, acl: "@bitmap @fast @read", keys: firstKey},
+	{name: "BITOP", arity: -4, acl: "@bitmap @slow @write", keys: []keySpec{{begin: 2}, {begin: 3, last: -1}},
+		events: onKey("set", ""), follow: (*call).bitop, replaces: overwrites},
+	{name: "BITPOS", arity: -3, acl: "@bitmap @read @slow", keys: firstKey},
+	{name: "GETBIT", arity: 3, acl: "@bitmap @fast @read", keys: firstKey},
+	{name: "SETBIT", arity: 4, acl: "@bitmap @slow @write", keys: firstKey,
+		events: onKey("setbit", typeString), apply: (*call).setbit},
+}
+
 // overflow is what BITFIELD does with a number that does not fit.
 type overflow uint8
 
@@ -10,22 +24,22 @@ const (
 )
 
 // bitfield: BITFIELD key [GET type offset | [OVERFLOW how] SET|INCRBY type offset number]...
-func (mi *mirror) bitfield(m *maker) {
-	r := mi.open(m.c.DB, m.args[1])
-	text, known := mi.textForWrite(r)
+func (c *call) bitfield() {
+	k := c.key(1)
+	text, known := c.textForWrite(k)
 	if !known {
 		return
 	}
 	// The string grows at once to hold all that may be written.
-	if end, ok := bitfieldEnd(m.args); !ok {
-		mi.lose(r, yes, kindString, &mi.losses.Mismatch)
+	if end, ok := bitfieldEnd(c.args); !ok {
+		c.lose(k, yes, kindString, &c.lost.Mismatch)
 		return
-	} else if text, ok = mi.grow(r, text, end); !ok {
+	} else if text, ok = c.growText(k, text, end); !ok {
 		return
 	}
 	how := wrap
-	for i := 2; i < len(m.args); {
-		switch a := m.args; {
+	for i := 2; i < len(c.args); {
+		switch a := c.args; {
 		case is(a[i], "GET"):
 			i += 3
 		case is(a[i], "OVERFLOW"):
@@ -35,7 +49,7 @@ func (mi *mirror) bitfield(m *maker) {
 			f, _ := fieldOf(a[i+1], a[i+2])
 			n, ok := int64Of(a[i+3])
 			if !ok {
-				mi.lose(r, yes, kindString, &mi.losses.Mismatch)
+				c.lose(k, yes, kindString, &c.lost.Mismatch)
 				return
 			}
 			result := f.apply(f.read(text), n, is(a[i], "SET"), how)
@@ -43,12 +57,12 @@ func (mi *mirror) bitfield(m *maker) {
 				first, last := f.at>>3, (f.at+f.bits-1)>>3
 				written := append([]byte(nil), text[first:last+1]...)
 				bitsField{f.signed, f.bits, f.at & 7}.write(written, result.value)
-				mi.overwrite(r, text, first, written)
+				c.overwrite(k, text, first, written)
 			}
 			i += 4
 		}
 	}
-	r.editText(text)
+	k.editText(text)
 }
 
 func overflowOf(b []byte) overflow {
@@ -193,4 +207,118 @@ func (f bitsField) overflows(value, by int64) int {
 		return -1
 	}
 	return 0
+}
+
+// setbit: SETBIT key offset bit.
+func (c *call) setbit() {
+	k := c.key(1)
+	at, ok := int64Of(c.args[2])
+	text, known := k.text()
+	var b byte
+	if known && at >= 0 && at>>3 < int64(len(text)) {
+		b = text[at>>3]
+	}
+	mask := byte(1) << (7 - at&7)
+	b &^= mask
+	if len(c.args[3]) == 1 && c.args[3][0] == '1' {
+		b |= mask
+	}
+	c.writeAt(k, at>>3, []byte{b}, ok)
+}
+
+// bitop: BITOP operation destination key...
+func (c *call) bitop() {
+	dst := c.key(2)
+	var sources [][]byte
+	known := true
+	longest := 0
+	for _, key := range c.args[3:] {
+		text, ok := c.keyIn(c.sent.DB, key).text()
+		known = known && ok
+		sources = append(sources, text)
+		longest = max(longest, len(text))
+	}
+	switch {
+	case !dst.needed():
+		c.announce()
+	case known && longest == 0:
+		c.storeNothing(dst)
+	case !known:
+		c.announce()
+		c.lose(dst, maybe, kindString, &c.lost.Source)
+	default:
+		c.emit(2, "set", typeString)
+		if c.tooLarge(dst, longest) {
+			dst.setDeadline(0, true)
+			return
+		}
+		result, ok := bitwise(c.args[1], sources, longest)
+		if !ok {
+			c.lose(dst, yes, kindString, &c.lost.Undecided)
+		} else {
+			dst.setText(result)
+		}
+		dst.setDeadline(0, true)
+	}
+}
+
+// bitwise combines strings; shorter ones are followed by zeros.
+func bitwise(operation []byte, sources [][]byte, n int) ([]byte, bool) {
+	out := make([]byte, n)
+	at := func(s []byte, i int) byte {
+		if i < len(s) {
+			return s[i]
+		}
+		return 0
+	}
+	var f func(i int) byte
+	fold := func(op func(a, b byte) byte, from int) func(i int) byte {
+		return func(i int) byte {
+			b := at(sources[from], i)
+			for _, s := range sources[from+1:] {
+				b = op(b, at(s, i))
+			}
+			return b
+		}
+	}
+	and := func(a, b byte) byte { return a & b }
+	or := func(a, b byte) byte { return a | b }
+	if len(sources) > 1 {
+		others := fold(or, 1)
+		switch {
+		case is(operation, "DIFF"):
+			f = func(i int) byte { return at(sources[0], i) &^ others(i) }
+		case is(operation, "DIFF1"):
+			f = func(i int) byte { return others(i) &^ at(sources[0], i) }
+		case is(operation, "ANDOR"):
+			f = func(i int) byte { return at(sources[0], i) & others(i) }
+		}
+	}
+	switch {
+	case is(operation, "AND"):
+		f = fold(and, 0)
+	case is(operation, "OR"):
+		f = fold(or, 0)
+	case is(operation, "XOR"):
+		f = fold(func(a, b byte) byte { return a ^ b }, 0)
+	case is(operation, "NOT") && len(sources) == 1:
+		f = func(i int) byte { return ^at(sources[0], i) }
+	case is(operation, "ONE"):
+		f = func(i int) byte {
+			var once, more byte
+			for _, s := range sources {
+				b := at(s, i)
+				more |= once & b
+				once |= b
+			}
+			return once &^ more
+		}
+	}
+	if f == nil {
+		return nil, false
+	}
+	for i := range out {
+		out[i] = f(i)
+	}
+	return out, true
 }

@@ -1,0 +1,170 @@
+package store
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// formatRecord is the value of the key "v": the version of the format, and of
+// each kind of record that may be there the kind and its latest version, two
+// bytes each. Format 2 has no such list.
+type formatRecord struct {
+	version uint32
+	kinds   []byte
+}
+
+// ownFormat is what this program makes a store.
+func ownFormat() formatRecord {
+	f := formatRecord{version: formatVersion}
+	for i := range len(kinds) {
+		f.kinds = append(f.kinds, kinds[i], versions[kinds[i]])
+	}
+	return f
+}
+
+func (f *formatRecord) append(dst []byte) []byte {
+	return append(binary.BigEndian.AppendUint32(dst, f.version), f.kinds...)
+}
+
+func (f *formatRecord) parse(b []byte) bool {
+	r := fields{b: b}
+	f.version = r.uint32()
+	f.kinds = bytes.Clone(r.b)
+	return !r.bad && f.version >= 1 && (f.version > formatVersion || len(f.kinds)%2 == 0)
+}
+
+// newer returns an ErrNewer if there may be what this program does not know.
+func (f *formatRecord) newer() error {
+	if f.version > formatVersion {
+		return newer(fmt.Sprintf("format %d, this one knows up to %d", f.version, formatVersion))
+	}
+	for i := 0; i < len(f.kinds); i += 2 {
+		switch kind, version := f.kinds[i], f.kinds[i+1]; {
+		case !knownKind(kind):
+			return newer(fmt.Sprintf("with records of the kind %q, which this one does not know", kind))
+		case version > versions[kind]:
+			return newer(fmt.Sprintf("with records of the kind %q in version %d, of which this one knows up to %d", kind, version, versions[kind]))
+		}
+	}
+	return nil
+}
+
+func newer(what string) error {
+	return fmt.Errorf("%w (%s): run that version or a later one, or choose another directory", ErrNewer, what)
+}
+
+// newerRecord tells of a single record that only a later program knows.
+func newerRecord(key []byte, version byte) error {
+	return fmt.Errorf("%s: %w", keyName(key), newer(fmt.Sprintf("record version %d, this one knows up to %d", version, versions[key[0]])))
+}
+
+// readFormat refuses what a later program wrote, and makes a new database one
+// of this format. It returns the format record that is there.
+func (s *Store) readFormat() (formatRecord, error) {
+	f, err := s.formatRecord()
+	if errors.Is(err, ErrNotFound) {
+		return ownFormat(), s.format()
+	}
+	if err == nil {
+		err = f.newer()
+	}
+	if err == nil {
+		err = s.findUnknown()
+	}
+	return f, err
+}
+
+// later returns an ErrNewer for what a later program wrote.
+func (s *Store) later() error {
+	if f, err := s.formatRecord(); err == nil {
+		return f.newer()
+	}
+	return nil
+}
+
+func (s *Store) formatRecord() (f formatRecord, err error) {
+	return f, s.get([]byte{kindFormat}, f.parse)
+}
+
+// format makes an empty database one of this format.
+func (s *Store) format() error {
+	err := s.scanKeys(nil, nil, func(key []byte) error {
+		return s.corrupt([]byte{kindFormat}, "it is missing from a database that has records")
+	})
+	if err != nil {
+		return err
+	}
+	s.next = commitRecord{nextJob: 1, nextSettled: 1, nextDead: 1}
+	b := s.NewBatch()
+	b.setFormat()
+	_, err = b.Commit()
+	return err
+}
+
+func (b *Batch) setFormat() {
+	own := ownFormat()
+	b.key, b.value, b.durable = append(b.key[:0], kindFormat), own.append(b.value[:0]), true
+	b.set()
+}
+
+// carryOver makes a store that an earlier program wrote one of this program's,
+// by one commit, whatever the store holds. Its records stay as they are: each
+// says itself which version it is of. earlier is the checkpoint that was part
+// of a commit record, "" if it was not.
+func (s *Store) carryOver(had formatRecord, earlier string) error {
+	own := ownFormat()
+	if had.version == own.version && bytes.Equal(had.kinds, own.kinds) {
+		return nil
+	}
+	b := s.NewBatch()
+	b.setFormat()
+	if earlier != "" {
+		b.SetCheckpoint(Standalone, earlier)
+	}
+	if _, err := b.Commit(); err != nil {
+		return err
+	}
+	s.log.Info("the store was written by an earlier triggerd, which does not open it any more from now on", "path", s.dir, "format", had.version, "now", own.version)
+	return nil
+}
+
+// gaps calls f for each range of keys between those of known kinds, until it
+// returns an error. A nil end is the end of all.
+func gaps(f func(from, end []byte) error) error {
+	from := []byte{}
+	for i := range len(kinds) {
+		if end := []byte{kinds[i]}; string(from) < string(end) {
+			if err := f(from, end); err != nil {
+				return err
+			}
+		}
+		from = []byte{kinds[i] + 1}
+	}
+	return f(from, nil)
+}
+
+// findUnknown returns an error for a record of a kind that is not known, which
+// the list in the format record should have told.
+func (s *Store) findUnknown() error {
+	return gaps(func(from, end []byte) error {
+		return s.iterate(s.db, &pebble.IterOptions{LowerBound: from, UpperBound: end}, (*pebble.Iterator).First, (*pebble.Iterator).Next, func(it *pebble.Iterator) (bool, error) {
+			sealed, err := it.ValueAndErr()
+			if err != nil {
+				return false, s.readError(err)
+			}
+			return false, s.unknown(it.Key(), sealed)
+		})
+	})
+}
+
+// unknown says what a record of no known kind is.
+func (s *Store) unknown(key, sealed []byte) error {
+	if _, version, ok := unseal(key, sealed); ok {
+		return fmt.Errorf("%s: %w", keyName(key), newer(fmt.Sprintf("a record of version %d of a kind that this one does not know", version)))
+	}
+	return s.corrupt(key, "its kind is not known, and its checksum is wrong")
+}
