@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"triggerd/engine"
+	"triggerd/internal/notify"
 	"triggerd/internal/store"
 	"triggerd/internal/web"
 	"triggerd/rules"
@@ -93,6 +94,7 @@ func (o *runOptions) run(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
+	svc := &service{notify: notify.FromEnv(), log: log}
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP) // before anything takes time: by default it ends a program
 	defer signal.Stop(hangups)
@@ -128,8 +130,10 @@ func (o *runOptions) run(cmd *cobra.Command, _ []string) error {
 	log.Info("triggerd starts", "version", versionString(), "rules", len(set.Rules), "file", o.config, "server", src.Status().Addr)
 	ctx, stop := notifyStop(cmd.Context())
 	defer stop()
-	defer o.reloadOnHangup(ctx, hangups, e, set, log)()
+	svc.engine = e
+	defer o.reloadOnHangup(ctx, hangups, svc, set, log)()
 	defer serve(srv, log)()
+	defer svc.run(ctx)()
 	err = e.Run(ctx)
 	s := e.Stats()
 	log.Info("triggerd stopped", "events", s.Events, "matches", s.Matches, "delivered", s.Delivered, "given_up", s.GivenUp, "dropped", s.Dropped, "pending", s.Pending)
@@ -223,7 +227,7 @@ func notifyStop(ctx context.Context) (context.Context, context.CancelFunc) {
 
 // reloadOnHangup reads the rules again at each SIGHUP, until the function that
 // it returns is called.
-func (o *runOptions) reloadOnHangup(ctx context.Context, hangups <-chan os.Signal, e *engine.Engine, first *rules.Set, log *slog.Logger) (stop func()) {
+func (o *runOptions) reloadOnHangup(ctx context.Context, hangups <-chan os.Signal, svc *service, first *rules.Set, log *slog.Logger) (stop func()) {
 	done := make(chan struct{})
 	ctx, cancel := context.WithCancel(ctx)
 	go func() {
@@ -233,7 +237,7 @@ func (o *runOptions) reloadOnHangup(ctx context.Context, hangups <-chan os.Signa
 			case <-ctx.Done():
 				return
 			case <-hangups:
-				o.reload(e, first, log)
+				svc.reload(func() { o.reload(svc.engine, first, log) })
 			}
 		}
 	}()

@@ -14,7 +14,7 @@ import (
 // allowed names, for each package, the packages of this module that it may
 // import. What is not here may import none of them.
 var allowed = map[string][]string{
-	"cmd/triggerd":        {"internal/web", "internal/admin", "engine", "rules", "source", "rdb", "actions", "examples", "internal/event", "internal/glob", "internal/store", "internal/servers"},
+	"cmd/triggerd":        {"internal/web", "internal/admin", "engine", "rules", "source", "rdb", "actions", "examples", "internal/event", "internal/glob", "internal/store", "internal/servers", "internal/notify"},
 	"internal/web":        {"internal/admin"},
 	"internal/firing":     {"internal/event", "internal/wire"},
 	"engine":              {"source", "rules", "actions", "internal/admin", "internal/firing", "internal/store", "internal/keyspace", "internal/event", "internal/timing", "internal/secret"},
@@ -27,7 +27,7 @@ var allowed = map[string][]string{
 	"internal/event":      {"internal/wire"},
 	"internal/timing":     {"internal/wire"},
 
-	"examples": {}, "internal/admin": {}, "internal/archtest": {}, "internal/glob": {}, "internal/resp": {}, "internal/secret": {}, "internal/servers": {}, "internal/store": {}, "internal/wire": {}, "rdb": {},
+	"examples": {}, "internal/admin": {}, "internal/archtest": {}, "internal/glob": {}, "internal/notify": {}, "internal/resp": {}, "internal/secret": {}, "internal/servers": {}, "internal/store": {}, "internal/wire": {}, "rdb": {},
 }
 
 // homes names the packages that may use a third-party module, tests apart.
@@ -43,7 +43,7 @@ var homes = map[string][]string{
 	"github.com/spf13/cobra":              {"cmd/triggerd"},
 	"github.com/spf13/pflag":              {"cmd/triggerd"},
 	"golang.org/x/term":                   {"cmd/triggerd"},
-	"golang.org/x/sys":                    {"internal/servers"},
+	"golang.org/x/sys":                    {"internal/servers", "internal/notify"},
 }
 
 const (
