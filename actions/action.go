@@ -17,6 +17,8 @@ import (
 //
 // An Action that is also an io.Closer holds something between calls (a webhook
 // its idle connections): Close lets go of it, and is called after the last Do.
+// One with a method Grace() time.Duration may take that much longer to end after
+// ctx is done (a command that does not heed SIGTERM).
 type Action interface {
 	Do(ctx context.Context, f *Firing) (Result, error)
 }
@@ -40,8 +42,8 @@ func Permanent(err error) error { return &permanentError{err} }
 
 // IsPermanent reports whether retrying after err is pointless.
 func IsPermanent(err error) bool {
-	var p *permanentError
-	return errors.As(err, &p)
+	_, ok := errors.AsType[*permanentError](err)
+	return ok
 }
 
 // RetryAfter marks err as one after which the receiver asked to be left alone
@@ -51,11 +53,11 @@ func RetryAfter(d time.Duration, err error) error { return &retryAfterError{d, e
 // RetryDelay returns how long the receiver asked to be left alone, and false
 // if it did not ask.
 func RetryDelay(err error) (time.Duration, bool) {
-	var r *retryAfterError
-	if errors.As(err, &r) {
-		return r.after, true
+	r, ok := errors.AsType[*retryAfterError](err)
+	if !ok {
+		return 0, false
 	}
-	return 0, false
+	return r.after, true
 }
 
 type permanentError struct{ err error }

@@ -13,6 +13,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -120,6 +121,11 @@ func TestWebhookTimesOut(t *testing.T) {
 		"HTTP/2, no answer": func(t *testing.T) table {
 			return http2Fields(t, func(_ http.ResponseWriter, req *http.Request) { <-req.Context().Done() })
 		},
+		"HTTP/2, request not read": func(t *testing.T) table {
+			f := http2Fields(t, func(_ http.ResponseWriter, req *http.Request) { <-req.Context().Done() })
+			f["body"] = strings.Repeat("x", 1<<20) // more than one may send unasked
+			return f
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			actionstest.CheckLeaks(t)
@@ -165,6 +171,19 @@ func http2Fields(t *testing.T, handle http.HandlerFunc) table {
 	return table{"url": s.URL, "http2": true, "tls": table{"ca": ca}}
 }
 
+// dns, where it is set, is asked for names instead of the system's servers. It is
+// part of the one resolver of all tests, because a lookup outlasts its test.
+var dns atomic.Pointer[func() (net.Conn, error)]
+
+func init() {
+	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+		if dial := dns.Load(); dial != nil {
+			return (*dial)()
+		}
+		return (&net.Dialer{}).DialContext(ctx, network, address)
+	}}
+}
+
 // silentDNS has names asked of a server that never answers.
 func silentDNS(t *testing.T) {
 	c, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -173,18 +192,18 @@ func silentDNS(t *testing.T) {
 	}
 	var mu sync.Mutex
 	asking := []io.Closer{c}
-	usual := net.DefaultResolver
-	net.DefaultResolver = &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		to, err := (&net.Dialer{}).DialContext(ctx, "udp", c.LocalAddr().String())
+	dial := func() (net.Conn, error) {
+		to, err := net.Dial("udp", c.LocalAddr().String())
 		if err == nil {
 			mu.Lock()
 			defer mu.Unlock()
 			asking = append(asking, to)
 		}
 		return to, err
-	}}
+	}
+	dns.Store(&dial)
 	t.Cleanup(func() {
-		net.DefaultResolver = usual
+		dns.Store(nil)
 		mu.Lock()
 		defer mu.Unlock()
 		for _, c := range asking {

@@ -227,11 +227,11 @@ func (c *command) Do(ctx context.Context, f *Firing) (Result, error) {
 	v := &view{firing: f}
 	args, err := c.renderArgs(v)
 	if err != nil {
-		return Result{}, fmt.Errorf("%s: %w", c.program, err)
+		return Result{}, Unsent(fmt.Errorf("%s: %w", c.program, err))
 	}
 	env, err := c.renderEnv(v)
 	if err != nil {
-		return Result{}, fmt.Errorf("%s: %w", c.program, err)
+		return Result{}, Unsent(fmt.Errorf("%s: %w", c.program, err))
 	}
 	cmd := exec.CommandContext(ctx, c.program, args...)
 	cmd.Env, cmd.Dir = env, c.dir
@@ -336,10 +336,13 @@ func (c *command) result(ctx context.Context, f *Firing, r *run, err error) (Res
 		}
 		return res, err
 	case errors.Is(err, syscall.E2BIG):
-		return res, Permanent(fmt.Errorf("%s: arguments and environment are too long together: %w", c.program, err))
+		return res, Unsent(fmt.Errorf("%s: arguments and environment are too long together: %w", c.program, err))
 	}
-	return res, fmt.Errorf("%s: %w", c.program, err)
+	return res, Unreached(fmt.Errorf("%s: %w", c.program, err)) // it could not be started
 }
+
+// Grace is how long a run may take to end after its time is up.
+func (c *command) Grace() time.Duration { return c.grace + lastWords }
 
 // run is one run of a program.
 type run struct {
@@ -405,7 +408,7 @@ func (r *run) do(ctx context.Context, input []byte) error {
 	feeds.Go(func() { _, _ = io.Copy(&r.stderr, errs) })
 
 	err := r.wait(ctx)
-	if err != errSurvives && ended { // Wait returns only after Cancel did
+	if err == errSurvives || ended { // Wait returns only after Cancel did
 		_ = signalGroup(cmd, syscall.SIGKILL) // whom the program did not take along
 	}
 	now := time.Now()

@@ -357,6 +357,27 @@ func TestExecKill(t *testing.T) {
 	}
 }
 
+// TestExecEscaped: what has left the program's group is out of our reach, and
+// has its input and output still: it is not waited for.
+func TestExecEscaped(t *testing.T) {
+	path := fifo(t)
+	a := sh(t, `setsid sh -c 'echo $$ > "$OUT"; exec sleep 1000' & wait`, table{"env": table{"OUT": path}}, actions.Options{Timeout: time.Minute})
+	ctx, cancel := context.WithCancel(t.Context())
+	var pid int
+	go func() {
+		b, _ := os.ReadFile(path) // until it has escaped
+		pid, _ = strconv.Atoi(strings.TrimSpace(string(b)))
+		cancel()
+	}()
+	err := endsWithin(t, ctx, a)
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if pid == 0 || syscall.Kill(pid, syscall.SIGKILL) != nil {
+		t.Errorf("process %d has not escaped", pid)
+	}
+}
+
 func TestExecTimeout(t *testing.T) {
 	_, err := sh(t, `exec sleep 1000`, nil, actions.Options{Timeout: 50 * time.Millisecond}).Do(t.Context(), actionstest.Firing())
 	wantRetry(t, err)

@@ -68,6 +68,9 @@ func New(kind string, m map[string]any, o Options) (Action, error) {
 	}
 	a := newKind(d, o.withDefaults())
 	d.unknown(engineFields)
+	for _, e := range *d.errs {
+		e.Err = maskedError(o.Secrets, e.Err)
+	}
 	if err := d.err(); err != nil {
 		return nil, err
 	}

@@ -65,7 +65,7 @@ func (a *logAction) Do(ctx context.Context, f *Firing) (Result, error) {
 	}
 	message, err := a.text(f)
 	if err != nil {
-		return Result{}, err
+		return Result{}, Unsent(err)
 	}
 	if !a.handler.Enabled(ctx, a.level) {
 		return Result{}, nil

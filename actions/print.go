@@ -48,7 +48,7 @@ func (a *printAction) Do(ctx context.Context, f *Firing) (Result, error) {
 	select {
 	case printing <- struct{}{}:
 	case <-ctx.Done():
-		return Result{}, ctx.Err()
+		return Result{}, unread(ctx)
 	}
 	written := make(chan error, 1)
 	go func() {
@@ -63,8 +63,12 @@ func (a *printAction) Do(ctx context.Context, f *Firing) (Result, error) {
 		}
 		return Result{}, nil
 	case <-ctx.Done():
-		return Result{}, fmt.Errorf("print: nobody reads standard output: %w", ctx.Err())
+		return Result{}, unread(ctx)
 	}
+}
+
+func unread(ctx context.Context) error {
+	return fmt.Errorf("print: nobody reads standard output: %w", ctx.Err())
 }
 
 // Where the text form is cut.

@@ -66,7 +66,8 @@ func (s secrets) ofURL(u *url.URL) secrets {
 }
 
 // masking is an action whose errors have secrets masked, whatever they quote.
-// Excerpts are masked by the kinds: before they are cut.
+// Excerpts are masked by the kinds: before they are cut. What an action may be
+// beside an Action is passed on by a method of its own.
 type masking struct {
 	Action
 	secrets *secret.Masker
@@ -74,14 +75,19 @@ type masking struct {
 
 func (m masking) Do(ctx context.Context, f *Firing) (Result, error) {
 	res, err := m.Action.Do(ctx, f)
-	if err == nil {
-		return res, nil
-	}
-	text := err.Error()
-	if shown := m.secrets.Mask(text); shown != text {
-		err = &shownError{shown: shown, err: err}
+	if err != nil {
+		err = maskedError(m.secrets, err)
 	}
 	return res, err
+}
+
+// maskedError returns err with secrets masked in its text.
+func maskedError(m *secret.Masker, err error) error {
+	text := err.Error()
+	if shown := m.Mask(text); shown != text {
+		return &shownError{shown: shown, err: err}
+	}
+	return err
 }
 
 // Close closes the action, if it is one to be closed.

@@ -166,6 +166,14 @@ func TestMaskedErrorsAreTheSame(t *testing.T) {
 	}
 }
 
+// A mistake in a field quotes no secret either.
+func TestMistakesAreMasked(t *testing.T) {
+	_, err := actions.New("webhook", table{"url": "http://h/", "method": "value-1", "tls": table{"ca": "/nowhere/value-1"}}, actions.Options{Secrets: secret.New("value-1")})
+	if field := (*actions.FieldError)(nil); !errors.As(err, &field) || strings.Contains(err.Error(), "value-1") || strings.Count(err.Error(), secret.Mark) != 2 {
+		t.Errorf("got %v", err)
+	}
+}
+
 // Access tokens are masked: the one at hand, those before it, and those that a
 // server grants with an error.
 func TestAccessTokensAreMasked(t *testing.T) {

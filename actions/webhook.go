@@ -374,7 +374,7 @@ func (w *webhook) Do(ctx context.Context, f *Firing) (Result, error) {
 
 	r, err := w.newRequest(f, time.Now())
 	if err != nil {
-		return Result{}, fmt.Errorf("%s: %w", w.label(), err)
+		return Result{}, Unsent(fmt.Errorf("%s: %w", w.label(), err))
 	}
 	resp, stale, err := w.send(ctx, r)
 	if err == nil && stale {
@@ -395,18 +395,19 @@ func (w *webhook) send(ctx context.Context, r *request) (resp *http.Response, st
 	var kept bool
 	if w.tokens != nil {
 		if token, kept, err = w.tokens.get(ctx); err != nil {
-			return nil, false, fmt.Errorf("%s: %w", w.label(), err)
+			return nil, false, Unreached(fmt.Errorf("%s: %w", w.label(), err))
 		}
 		r.header.Set("Authorization", "Bearer "+token)
 	}
-	req := w.client.R().SetContext(ctx).SetDoNotParseResponse(true)
+	var c connection
+	req := w.client.R().SetContext(c.watch(ctx)).SetDoNotParseResponse(true)
 	req.Header = r.header
 	if r.body != nil {
 		req.SetBody(bytes.NewReader(r.body))
 	}
 	answer, err := req.Execute(w.method, r.url)
 	if err != nil {
-		return nil, false, w.failure(ctx, r, err)
+		return nil, false, c.failure(w.failure(ctx, r, err))
 	}
 	resp = answer.RawResponse
 	if w.tokens != nil && resp.StatusCode == http.StatusUnauthorized && w.statuses.of(resp.StatusCode) != delivered {

@@ -12,6 +12,7 @@ type (
 	TimerStatus  = admin.TimerStatus
 	WindowCount  = admin.WindowCount
 	ActionStatus = admin.ActionStatus
+	Evidence     = admin.Evidence
 	StoreStatus  = admin.StoreStatus
 	ReloadStatus = admin.ReloadStatus
 	Stats        = admin.Stats

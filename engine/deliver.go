@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,72 +26,111 @@ func (e *deliveryEvents) droppedLately() bool {
 	return false
 }
 
-// dispatch starts workers for what is ready. The caller holds the lock.
+// dispatch starts attempts of all whose turn it is. The caller holds the lock.
 func (o *outbox) dispatch(ep *endpoint) {
+	for {
+		w := &worker{ep: ep}
+		if !o.take(w) {
+			return
+		}
+		ep.crew = append(ep.crew, w)
+		ep.workers++
+		o.workers++
+		o.wg.Add(1)
+		go o.work(w)
+	}
+}
+
+// worker is a goroutine that makes attempts of an endpoint, and the one that it
+// is making.
+type worker struct {
+	ep        *endpoint
+	lane      *lane
+	job       job
+	action    actions.Action
+	attempt   attempt
+	began     time.Time
+	firing    *actions.Firing // nil: to be read, or it could not be
+	spec      *rules.Action   // how to deliver it; nil: as firing
+	ends      time.Time       // when it has to have ended; zero: there is no attempt to end. The lock guards it
+	abandoned bool            // it has not: its lane and its place are another's. The lock guards it
+}
+
+// work makes an attempt, and then others of the same endpoint, until it is
+// nobody's turn.
+func (o *outbox) work(w *worker) {
+	for o.attempt(w) {
+		if !o.workOn(w) {
+			return
+		}
+	}
+}
+
+// workOn gives a worker whose attempt has ended its next lane, or ends the
+// worker.
+func (o *outbox) workOn(w *worker) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.take(w) {
+		o.dispatch(w.ep) // there may be room for one more than before
+		return true
+	}
+	o.dismiss(w)
+	return false
+}
+
+// dismiss counts a worker out. The caller holds the lock.
+func (o *outbox) dismiss(w *worker) {
+	i := slices.Index(w.ep.crew, w)
+	w.ep.crew = slices.Delete(w.ep.crew, i, i+1)
+	w.ep.workers--
+	o.workers--
+	o.room.Broadcast()
+	o.wg.Done()
+}
+
+// take gives a worker the attempt whose turn it is, if it is anybody's; if not,
+// the endpoint is looked at again when it may be. The caller holds the lock.
+func (o *outbox) take(w *worker) bool {
+	ep := w.ep
 	if ep.action == nil || ep.paused || o.stopping {
-		return
+		return false
 	}
 	if err := o.refill(ep); err != nil {
 		o.fatal(fmt.Errorf("store: %w", err))
-		return
+		return false
 	}
-	for n := ep.ready.len(); n > 0 && ep.workers < ep.concurrency; n-- {
-		ep.workers++
-		o.workers++
-		o.wg.Go(func() { o.work(ep) })
-	}
-}
-
-// work delivers for ep until nothing is ready.
-func (o *outbox) work(ep *endpoint) {
-	for {
-		t, ok := o.take(ep)
-		if !ok {
-			return
-		}
-		o.attempt(t)
-	}
-}
-
-// taken is a lane that a worker has, with its first job and what to do with it.
-type taken struct {
-	lane   *lane
-	job    job
-	action actions.Action
-	spec   *rules.Action // nil: known once the job was read
-}
-
-// take gives a worker its next lane, or ends the worker.
-func (o *outbox) take(ep *endpoint) (t taken, ok bool) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if !o.stopping && !ep.paused && ep.workers <= ep.concurrency {
-		if err := o.refill(ep); err != nil {
-			o.fatal(fmt.Errorf("store: %w", err))
-		}
-		for ep.ready.len() > 0 && (*ep.ready.first()).jobs.len() == 0 {
-			ep.ready.pop() // all of its jobs were dropped
-		}
-		if ep.ready.len() > 0 && !o.readAhead(ep) {
-			again := ep.gate.pass(time.Now())
-			if again.IsZero() {
-				l := ep.ready.pop()
-				o.supersede(l) // of a lane from before a reload
-				l.busy = true
-				first := l.jobs.first()
-				t = taken{lane: l, job: *first, action: ep.action}
-				if f := o.unload(ep, first); f != nil {
-					t.spec = o.specOf(ep, f)
-				}
-				return t, true
-			}
+	now := time.Now()
+	ep.rouse(now)
+	l, a, again := ep.turn(now)
+	if l == nil || o.readAhead(l, a.turn) {
+		if !again.IsZero() {
 			o.wakeAt(ep, again)
 		}
+		if len(ep.asleep) > 0 {
+			o.wakeAt(ep, ep.asleep[0].wakes.time())
+		}
+		return false
 	}
-	ep.workers--
-	o.workers--
-	o.room.Broadcast()
-	return taken{}, false
+	ep.lines[l.place].leave(l)
+	o.supersede(l) // of a lane from before a reload
+	l.busy = true
+	first := l.jobs.first()
+	f := o.unload(ep, first)
+	w.lane, w.job, w.action, w.attempt, w.began = l, *first, ep.action, ep.gate.begin(now, a), now
+	w.firing, w.spec, w.ends = nil, nil, time.Time{}
+	if f != nil {
+		o.hand(w, f, o.specOf(ep, f))
+	}
+	return true
+}
+
+// hand gives a worker the firing that it is to attempt. The caller holds the
+// lock.
+func (o *outbox) hand(w *worker, f *actions.Firing, spec *rules.Action) {
+	f.Attempt = int(w.job.attempts) + 1
+	w.firing, w.spec = f, spec
+	o.watch(w)
 }
 
 // specOf returns how a firing is to be delivered: as its own rule says, or, if
@@ -135,57 +175,49 @@ func (timeoutError) Unwrap() error { return context.DeadlineExceeded }
 // that was delivered. There may be many of these.
 const maxDeliveredExcerpt = 512
 
-// attempt makes one attempt of a job, and settles it.
-func (o *outbox) attempt(t taken) {
-	l, j, f, spec := t.lane, t.job, t.job.firing, t.spec
-	j.attempts++
-	j.firing = nil
-	began := time.Now()
-	var err error
-	if f == nil {
-		f, spec, err = o.readJob(l.ep, j.seq)
-	}
+// attempt makes one attempt of a job, and settles it. It returns false if the
+// attempt was abandoned: then there is nothing left to do for the worker.
+func (o *outbox) attempt(w *worker) bool {
 	var res actions.Result
+	var err error
+	if w.firing == nil {
+		err = o.readJob(w)
+	}
 	if err == nil {
-		f.Attempt = int(j.attempts)
-		res, err = do(o.attempts, t.action, f, spec.Timeout)
+		res, err = do(o.attempts, w.action, w.firing, w.spec.Timeout)
 	}
-	if err != nil && o.attempts.Err() != nil {
-		return // triggerd is stopping, which is no fault of the attempt: it waits for the next start
-	}
-	s := settlement{endpoint: l.ep.name, job: j, what: delivered, text: res.Status, excerpt: res.Excerpt, took: time.Since(began)}
-	if f != nil {
-		s.id = f.ID.String()
-	}
-	pause := time.Duration(0)
-	if err != nil {
-		s.text = err.Error()
-		s.what, s.reason, pause = verdict(spec, &j, err)
-		s.job.due = momentOf(time.Now().Add(pause))
-	}
-	if s.what == delivered {
-		s.excerpt = strings.ToValidUTF8(s.excerpt[:min(len(s.excerpt), maxDeliveredExcerpt)], "")
-		failpoint("delivered")
-	}
-	o.report(f, &s, err, pause)
-	o.settle(l, &s, err)
+	return o.conclude(w, res, err, false)
 }
 
-// readJob reads a job, and returns its firing and how it is to be delivered.
-func (o *outbox) readJob(ep *endpoint, seq uint64) (*actions.Firing, *rules.Action, error) {
+// readJob reads a worker's job.
+func (o *outbox) readJob(w *worker) error {
 	var f *actions.Firing
-	stored, err := o.store.Load(seq)
+	stored, err := o.store.Load(w.job.seq)
 	if err != nil {
-		err = fmt.Errorf("read the job: %w", err)
+		err = &unreadableError{fmt.Errorf("read the job: %w", err)}
 	} else if f, err = firing.ParseBinary(firing.ID(stored.ID), stored.Payload); err != nil {
-		err = actions.Permanent(err)
+		err = &unreadableError{actions.Permanent(err)}
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if err != nil {
-		return nil, ep.spec, err
+		w.spec = w.ep.spec
+		return err
 	}
-	return f, o.specOf(ep, f), nil
+	o.hand(w, f, o.specOf(w.ep, f))
+	return nil
+}
+
+// unreadableError is of a job that could not be read, which is no fault of the
+// endpoint's.
+type unreadableError struct{ err error }
+
+func (e *unreadableError) Error() string { return e.err.Error() }
+func (e *unreadableError) Unwrap() error { return e.err }
+
+func isUnreadable(err error) bool {
+	_, ok := errors.AsType[*unreadableError](err)
+	return ok
 }
 
 func do(ctx context.Context, action actions.Action, f *actions.Firing, timeout time.Duration) (actions.Result, error) {
@@ -219,29 +251,92 @@ func verdict(spec *rules.Action, j *job, err error) (what outcome, reason string
 	if asked, ok := actions.RetryDelay(err); ok {
 		pause = max(pause, asked)
 	}
-	if r.MaxAge > 0 && time.Since(j.born.time())+pause > r.MaxAge {
+	return tooOld(spec, j, pause)
+}
+
+// tooOld gives a firing up that would be too old at its next attempt.
+func tooOld(spec *rules.Action, j *job, pause time.Duration) (what outcome, reason string, _ time.Duration) {
+	if r := spec.Retry; r.MaxAge > 0 && time.Since(j.born.time())+pause > r.MaxAge {
 		return givenUp, "age", 0
 	}
 	return retried, "", pause
 }
 
-// settle deals with the outcome of an attempt.
-func (o *outbox) settle(l *lane, s *settlement, err error) {
+// conclude judges a worker's attempt, settles its job, and tells. It does
+// nothing, and returns false, if the attempt has been abandoned, and it is not
+// for that that it is called.
+func (o *outbox) conclude(w *worker, res actions.Result, err error, abandoned bool) bool {
+	l, ep := w.lane, w.ep
+	s := settlement{endpoint: ep.name, job: w.job, what: delivered, text: res.Status, excerpt: res.Excerpt, took: time.Since(w.began), evidence: evidenceOf(err)}
+	s.job.firing = nil
+	if w.firing != nil {
+		s.id = w.firing.ID.String()
+	}
+	asked := time.Duration(0)
+	if err != nil {
+		s.text = err.Error()
+		asked, _ = actions.RetryDelay(err)
+	} else {
+		s.excerpt = strings.ToValidUTF8(s.excerpt[:min(len(s.excerpt), maxDeliveredExcerpt)], "")
+		failpoint("delivered")
+	}
+
 	o.mu.Lock()
-	defer o.mu.Unlock()
+	if w.abandoned != abandoned {
+		o.mu.Unlock()
+		return false
+	}
+	w.ends = time.Time{}
+	if o.closed || err != nil && o.attempts.Err() != nil {
+		o.mu.Unlock() // triggerd is stopping, which is no fault of the attempt: it waits for the next start
+		return true
+	}
+	now := time.Now()
+	before := ep.gate.condition(now)
+	v := ep.end(now, l, w.attempt, s.evidence, asked)
+	pause := time.Duration(0)
+	switch {
+	case v.down: // no attempt of this firing: one more of the endpoint
+		s.what, s.reason, pause = tooOld(w.spec, &s.job, 0)
+	case err != nil:
+		s.job.attempts++
+		s.what, s.reason, pause = verdict(w.spec, &s.job, err)
+	default:
+		s.job.attempts++
+	}
+	if s.job.due = 0; pause > 0 {
+		s.job.due = momentOf(now.Add(pause))
+	}
+	if w.job.attempts == 0 && !v.down {
+		o.instruments.waited(ep, w.began.Sub(w.job.born.time()))
+	}
+	o.noteHold(ep, now)
+	o.settle(l, &s, v)
+	after := ep.gate.condition(now)
+	o.mu.Unlock()
+	o.tell(ep.name, before, after, s.text)
+	o.report(w.firing, &s, err, pause)
+	return true
+}
+
+// settle deals with the outcome of an attempt. The caller holds the lock.
+func (o *outbox) settle(l *lane, s *settlement, v verdicts) {
+	ep := l.ep
 	l.busy = false
 	o.settled = append(o.settled, *s)
 	o.nudgeSettled()
-	o.judge(l.ep, s, err)
-	o.observed(l.ep, s)
+	o.observed(ep, s)
 	if s.what == retried {
 		o.stats.Failed++
 		first := l.jobs.first()
 		first.attempts, first.due = s.job.attempts, s.job.due
 		o.supersede(l)
 		l.jobs.first().due = s.job.due // a newer one waits as long
-		o.queue(l, time.Now())
-		o.dispatch(l.ep)
+		if v.down {
+			ep.line(l).pushFront(l) // it keeps its turn
+			return
+		}
+		ep.queue(l, time.Now())
 		return
 	}
 	if s.what == givenUp {
@@ -251,8 +346,7 @@ func (o *outbox) settle(l *lane, s *settlement, err error) {
 		o.stats.Delivered++
 	}
 	o.unindex(l)
-	l.ep.pending--
-	o.pending--
+	o.count(ep, -1)
 	o.room.Broadcast()
 	o.advance(l)
 }
@@ -286,24 +380,25 @@ func (o *outbox) advance(l *lane) {
 	}
 	switch {
 	case l.jobs.len() > 0:
-		o.queue(l, time.Now()) // behind the others: a busy key does not starve them
+		l.ep.queue(l, time.Now()) // behind the others: a busy key does not starve them
 	default:
 		l.ep.forget(l)
 	}
 }
 
-// judge tells the endpoint's gate how it went. The caller holds the lock.
-func (o *outbox) judge(ep *endpoint, s *settlement, err error) {
-	if err == nil || actions.IsPermanent(err) { // it is there, and answers
-		if ep.gate.succeeded() {
-			o.log.Info("endpoint answers again", "action", ep.name)
-			o.dispatch(ep)
-		}
+// tell logs what has changed with an endpoint by an attempt.
+func (o *outbox) tell(name string, before, after condition, text string) {
+	if before == after {
 		return
 	}
-	asked, _ := actions.RetryDelay(err)
-	if ep.gate.failed(time.Now(), asked) {
-		o.log.Warn("endpoint fails again and again: only one attempt at a time is made until one succeeds", "action", ep.name, "pending", ep.pending, "err", s.text)
+	trouble := func(c condition) bool { return c == down || c == suspect }
+	switch {
+	case after == onHold:
+		o.log.Warn("endpoint asked to be left alone: it is only probed until then", "action", name, "err", text)
+	case trouble(after):
+		o.log.Warn("endpoint fails again and again: few attempts are made until one succeeds", "action", name, "state", string(after), "err", text)
+	case trouble(before) || before == onHold:
+		o.log.Info("endpoint answers again", "action", name)
 	}
 }
 
@@ -349,8 +444,9 @@ func (o *outbox) busy() bool {
 	if len(o.intake) > 0 {
 		return true
 	}
+	now := time.Now()
 	for _, ep := range o.endpoints {
-		if ep.ready.len() > 0 && !ep.paused && ep.action != nil && !ep.gate.open {
+		if ep.inLine() > 0 && !ep.paused && ep.action != nil && !ep.gate.closed(now) {
 			return true
 		}
 	}
@@ -367,9 +463,27 @@ func (o *outbox) finish(ctx context.Context) {
 	}
 }
 
-// close waits for the workers, whose context is done, and for the keeper.
+// close waits for the workers, whose context is done, and for the keeper. It
+// does not wait for ever for an attempt that does not end.
 func (o *outbox) close() {
-	o.wg.Wait()
+	o.mu.Lock()
+	o.stopping = true
+	o.mu.Unlock()
+	ended := make(chan struct{})
+	go func() {
+		o.wg.Wait()
+		close(ended)
+	}()
+	limit := time.NewTimer(o.longestGrace())
+	defer limit.Stop()
+	select {
+	case <-ended:
+	case <-limit.C:
+		o.log.Error("attempts abandoned at the end: they do not end")
+	}
+	o.mu.Lock()
+	o.closed = true
+	o.mu.Unlock()
 	close(o.quit)
 	<-o.kept
 }

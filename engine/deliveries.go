@@ -72,7 +72,7 @@ func (e *Engine) pendingOf(action string, q *Query) (list []Delivery, more bool,
 			return list, true, nil
 		}
 		n++
-		if q.Failing && p.Attempts == 0 {
+		if q.Failing && p.Attempts == 0 && p.Error == "" {
 			continue
 		}
 		list = append(list, Delivery{
@@ -205,11 +205,13 @@ func (e *Engine) pendingOne(action string, number uint64, id string) (*Delivery,
 	return nil, nil
 }
 
-// RetryNow makes what waits for its next attempt be attempted now: the pending
-// firing of a number, or, if number is 0, all that an action has. It returns
-// how many keys go on. A hold of the action, by its breaker or a Retry-After,
-// ends too; its pause does not.
-func (e *Engine) RetryNow(action string, number uint64) (n int, err error) {
+// RetryNow makes what waits for its next attempt be attempted as soon as its
+// turn comes: the pending firing of a number, next and whatever its endpoint's
+// state, or, if number is 0, all that an action has. Then what is held against
+// the action's endpoint, and against its keys, is forgotten too; its pause is
+// not. It returns how many keys go on, each firing that is not in memory counted
+// as one, and how many firings wait.
+func (e *Engine) RetryNow(action string, number uint64) (n, pending int, err error) {
 	o := e.outbox
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -218,43 +220,28 @@ func (e *Engine) RetryNow(action string, number uint64) (n int, err error) {
 	}
 	ep := o.endpoints[action]
 	if ep == nil {
-		return 0, fmt.Errorf("%w: no action is called %q; there are %s", ErrUnknown, action, some(slices.Sorted(maps.Keys(o.endpoints))))
+		return 0, 0, fmt.Errorf("%w: no action is called %q; there are %s", ErrUnknown, action, some(slices.Sorted(maps.Keys(o.endpoints))))
 	}
-	for l := range ep.waiting {
-		if l.jobs.len() > 0 {
-			o.hurry(l)
-			n++
-		}
-	}
-	o.unhold(ep)
-	return n, nil
+	ep.renew()
+	o.noteHold(ep, time.Now())
+	n = ep.inLine() + ep.workers + max(ep.pending-ep.indexed, 0)
+	o.proceed(ep)
+	return n, ep.pending, nil
 }
 
 // retryNumber is RetryNow of one firing. The caller holds the lock.
-func (o *outbox) retryNumber(number uint64) (int, error) {
+func (o *outbox) retryNumber(number uint64) (n, pending int, err error) {
 	for _, ep := range o.endpoints {
-		for l := range ep.waiting {
-			if l.jobs.len() > 0 && l.jobs.first().seq == number {
-				o.hurry(l)
-				o.unhold(ep)
-				return 1, nil
-			}
+		if ep.hurry(number) {
+			o.proceed(ep)
+			return 1, ep.pending, nil
 		}
 	}
-	return 0, fmt.Errorf("%w: delivery %d does not wait for its next attempt: it is delivered, being attempted, or behind another of its key", ErrUnknown, number)
+	return 0, 0, fmt.Errorf("%w: delivery %d does not wait for its next attempt: it is delivered, being attempted, behind another of its key, or one of very many", ErrUnknown, number)
 }
 
-// hurry makes a lane that waits ready. The caller holds the lock.
-func (o *outbox) hurry(l *lane) {
-	l.ep.waiting[l].Stop()
-	delete(l.ep.waiting, l)
-	l.jobs.first().due = 0
-	l.ep.ready.push(l)
-}
-
-// unhold ends an endpoint's hold. The caller holds the lock.
-func (o *outbox) unhold(ep *endpoint) {
-	ep.gate.until = time.Time{}
+// proceed dispatches, once the outbox has been started. The caller holds the lock.
+func (o *outbox) proceed(ep *endpoint) {
 	if o.attempts != nil {
 		o.dispatch(ep)
 	}

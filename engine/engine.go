@@ -71,7 +71,8 @@ type Engine struct {
 	reloads reloads
 }
 
-// New makes an Engine. Rules whose actions cannot be made are an error.
+// New makes an Engine. Rules whose actions cannot be made are an error, which
+// leaves nothing open but what the caller gave.
 func New(cfg Config) (*Engine, error) {
 	cfg.Start = cmp.Or(cfg.Start, "resume")
 	cfg.MaxPending = cmp.Or(cfg.MaxPending, cfg.Rules.Store.MaxPending, 1_000_000)
@@ -91,13 +92,22 @@ func New(cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	e.outbox = newOutbox(e.store, &e.cfg)
-	if err := e.loadPauses(); err != nil {
-		return nil, err
+	err := e.loadPauses()
+	if err == nil {
+		err = e.Reload(cfg.Rules)
 	}
-	if err := e.Reload(cfg.Rules); err != nil {
-		return nil, err
+	if err != nil {
+		return nil, errors.Join(err, e.closeOwnStore())
 	}
 	return e, nil
+}
+
+// closeOwnStore closes the store that New made since it was given none.
+func (e *Engine) closeOwnStore() error {
+	if e.cfg.Store != nil {
+		return nil
+	}
+	return e.store.Close()
 }
 
 // Reload replaces the rules and actions. On an error nothing has changed. The
@@ -106,10 +116,11 @@ func (e *Engine) Reload(set *rules.Set) error {
 	e.reload.Lock()
 	defer e.reload.Unlock()
 	var old *rules.Set
+	var secrets []string
 	if g := e.gen.Load(); g != nil {
-		old = g.set
+		old, secrets = g.set, g.secrets.Values()
 	}
-	gen, err := newGeneration(set, old, e.cfg.Actions)
+	gen, err := newGeneration(set, secrets, e.cfg.Actions)
 	file := ""
 	if len(set.Files) > 0 {
 		file = set.Files[0]
@@ -193,10 +204,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	if left > 0 && !e.cfg.Replay {
 		e.log.Warn("stopped before everything was delivered", "pending", left, "resumes", e.cfg.Store != nil)
 	}
-	if e.cfg.Store == nil {
-		err = errors.Join(err, e.store.Close())
-	}
-	return err
+	return errors.Join(err, e.closeOwnStore())
 }
 
 // drain lets attempts end, and returns how many firings are left. Without a

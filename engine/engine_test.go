@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"iter"
 	"log/slog"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -381,5 +382,46 @@ format = "json"
 			t.Errorf("told %d times:\n%s", n, r.log.String())
 		}
 		r.stop()
+	})
+}
+
+// An engine that cannot be made leaves nothing running, and does not close what
+// is the caller's.
+func TestNewFails(t *testing.T) {
+	set, err := engine.ParseRules("rules.toml", []byte(`
+[[rule]]
+name = "r"
+key = "*"
+[[rule.action]]
+type = "exec"
+command = ["true"]
+`), engine.ActionOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		cfg := engine.Config{Rules: set, Source: &feed{}, Actions: engine.ActionOptions{NoExec: true}}
+		before := runtime.NumGoroutine()
+		for range 20 {
+			if _, err := engine.New(cfg); err == nil {
+				t.Fatal("New with an action that is refused: no error")
+			}
+		}
+		synctest.Wait()
+		if after := runtime.NumGoroutine(); after > before {
+			t.Errorf("%d goroutines, %d before", after, before)
+		}
+		st, err := store.OpenInMemory()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer st.Close()
+		cfg.Store = st
+		if _, err := engine.New(cfg); err == nil {
+			t.Fatal("New with an action that is refused: no error")
+		}
+		if err := st.SaveCheckpoint(store.Standalone, "repl:5/0"); err != nil {
+			t.Errorf("the caller's store: %v", err)
+		}
 	})
 }

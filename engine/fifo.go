@@ -1,6 +1,7 @@
 package engine
 
-// fifo is a queue.
+// fifo is a queue; an item may also be put back to its front, or be taken from
+// its end.
 type fifo[T any] struct {
 	items []T
 	head  int
@@ -15,6 +16,34 @@ func (q *fifo[T]) push(v T) {
 		q.items, q.head = q.items[:n], 0
 	}
 	q.items = append(q.items, v)
+}
+
+// pushFront adds an item before the first.
+func (q *fifo[T]) pushFront(v T) {
+	if q.head == 0 {
+		room := len(q.items)/2 + 4
+		items := make([]T, room+len(q.items), 2*room+len(q.items))
+		copy(items[room:], q.items)
+		q.items, q.head = items, room
+	}
+	q.head--
+	q.items[q.head] = v
+}
+
+// last returns the last item; there has to be one.
+func (q *fifo[T]) last() *T { return &q.items[len(q.items)-1] }
+
+// popLast removes the last item; there has to be one.
+func (q *fifo[T]) popLast() T {
+	var zero T
+	n := len(q.items) - 1
+	v := q.items[n]
+	q.items[n] = zero
+	q.items = q.items[:n]
+	if q.head == n {
+		q.items, q.head = q.items[:0], 0
+	}
+	return v
 }
 
 // first returns the first item, to be changed in place; there has to be one.

@@ -66,13 +66,13 @@ func ruleOptions(o ActionOptions) rules.Options {
 	}
 }
 
-// newGeneration makes the actions of a set. Secrets of the set before are masked
-// too: a receiver may still know them.
-func newGeneration(set, before *rules.Set, o ActionOptions) (*generation, error) {
-	secrets := set.Secrets
-	if before != nil {
-		secrets = secrets.With(before.Secrets.Values()...)
-	}
+// maxOldSecrets is how many secrets of earlier generations are masked.
+const maxOldSecrets = 1000
+
+// newGeneration makes the actions of a set. What was masked before, old, the
+// oldest first, is masked still: a receiver may know it for long.
+func newGeneration(set *rules.Set, old []string, o ActionOptions) (*generation, error) {
+	secrets := set.Secrets.With(old[max(0, len(old)-maxOldSecrets):]...)
 	g := &generation{set: set, endpoints: map[string]endpointConfig{}, endpointOf: map[*rules.Action]string{}, specs: map[specKey]*rules.Action{}, byName: map[string]*rules.Rule{}, need: set.NeedText(), secrets: secrets}
 	var errs []error
 	for _, r := range set.Rules {

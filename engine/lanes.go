@@ -2,10 +2,9 @@ package engine
 
 import (
 	"cmp"
+	"reflect"
 	"slices"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
 
 	"triggerd/actions"
 	"triggerd/internal/firing"
@@ -35,8 +34,9 @@ var defaultBounds = bounds{window: 50_000, lane: 1_000, chunk: 5_000, cached: 8 
 //
 // Each endpoint has lanes, one for each key that something waits for. The
 // first job of a lane is attempted until it is delivered or given up, and only
-// then the next. A lane is in one of three places: in its endpoint's ready
-// queue, with a worker, or with a timer that will put it back.
+// then the next. A lane is in one of three places: in one of its endpoint's
+// lines, being attempted, or asleep until its first job is due. Its gate says
+// which line is next.
 type endpoint struct {
 	name        string
 	action      actions.Action // nil: no rule has it any more; its jobs wait
@@ -48,19 +48,36 @@ type endpoint struct {
 	timer       *time.Timer // dispatches at wake; nil before its first use
 	wake        time.Time   // zero: not
 
-	lanes     map[uint64]*lane
-	waiting   map[*lane]*time.Timer // those whose first job is not due yet
-	ready     fifo[*lane]           // some may be empty, where jobs were dropped
-	ages      fifo[aged]            // in the order in which they were indexed, which is nearly that of their age
+	lanes   map[uint64]*lane
+	lines   [hurried + 1]line // by place
+	recent  fifo[*lane]       // of the fresh, and of others that were: in the order in which something came for them last
+	asleep  sleepers          // their first job is not due yet
+	failing int               // lanes whose last attempt failed
+
+	ages      fifo[aged] // in the order in which they were indexed, which is nearly that of their age
 	workers   int
-	pending   int // jobs in the store and on the way there
+	crew      []*worker   // of these, each one
+	watcher   *time.Timer // looks at their attempts at watched; nil before its first use
+	watched   time.Time   // zero: not
+	pending   int         // jobs in the store and on the way there
+	full      time.Time   // since when there has been no room for another; zero: there is
 	tally     tally
-	observers [len(outcomes)]prometheus.Observer // of its kind; nil: not looked up yet
-	indexed   int                                // jobs in lanes
-	loaded    int                                // those of them whose firing is in memory
-	reading   bool                               // jobs are being read ahead
+	observers observers
+	indexed   int  // jobs in lanes
+	loaded    int  // those of them whose firing is in memory
+	reading   bool // jobs are being read ahead
 	next      uint64
-	more      bool // the store has jobs from next on that are not indexed
+	more      bool      // the store has jobs from next on that are not indexed
+	undue     bool      // these are to be attempted at once, though they were before
+	heldSaved time.Time // the end of the hold that the store knows of; zero: of none
+}
+
+func newEndpoint(name string) *endpoint {
+	ep := &endpoint{name: name, gate: newGate(1), lanes: map[uint64]*lane{}}
+	for i := range ep.lines {
+		ep.lines[i].place = place(i)
+	}
+	return ep
 }
 
 // lane is what keeps its order.
@@ -69,9 +86,15 @@ type lane struct {
 	id      uint64 // 0: of one job that need not keep any order, and is in no map
 	jobs    fifo[job]
 	skipped uint64 // seq of the first job that was left out because the lane is full; 0: none was
-	busy    bool   // its first job is being attempted
 	dropped uint64 // up to this seq jobs were dropped from behind the first
 	alone   uint64 // seq of a job that could not be read together with others
+	came    moment // when the last of its jobs was planned that came while it was fresh
+	wakes   moment // while it is asleep: when it is due
+	place   place
+	record
+	busy      bool // its first job is being attempted
+	known     bool // a job of it was attempted
+	unreached bool // the last attempt did not reach the endpoint
 }
 
 // find returns the job with a seq, nil if it is not in the lane.
@@ -155,26 +178,190 @@ func laneOf(f *actions.Firing, order string) uint64 {
 	return max(firing.KeyHash(f.Event.DB, key), 1)
 }
 
-// use sets what the endpoint is attempted with.
+// use sets what the endpoint is attempted with. Where that is something else
+// than before, what was held against it is forgotten.
 func (ep *endpoint) use(c endpointConfig) {
+	if ep.spec != nil && c.spec != nil && (ep.spec.Kind != c.spec.Kind || !reflect.DeepEqual(ep.spec.Fields, c.spec.Fields)) {
+		ep.gate.renew()
+	}
 	ep.action, ep.spec, ep.concurrency, ep.latestOnly = c.action, c.spec, c.concurrency, c.latestOnly
-	ep.gate.max, ep.gate.per = c.rate.Max, c.rate.Per
-	clear(ep.observers[:])
+	ep.gate.resize(c.concurrency)
+	ep.gate.rate.max, ep.gate.rate.per = c.rate.Max, c.rate.Per
+	ep.observers = observers{}
 }
 
-// put indexes a job, and reports whether its lane became ready by that. The
-// caller holds the lock.
-func (o *outbox) put(ep *endpoint, id uint64, j job) (l *lane, ready bool) {
+// line is where a lane waits that is due.
+func (ep *endpoint) line(l *lane) *line {
+	switch {
+	case l.record.failed:
+		return &ep.lines[failed]
+	case l.known:
+		return &ep.lines[going]
+	}
+	return &ep.lines[fresh]
+}
+
+// queue puts a lane, which is away, to the end of its line, or to sleep until
+// its first job is due.
+func (ep *endpoint) queue(l *lane, now time.Time) {
+	if due := l.jobs.first().due; due > momentOf(now) {
+		l.wakes = due
+		ep.asleep.push(l)
+		return
+	}
+	ep.line(l).push(l)
+}
+
+// maxRecent is how many lanes are known to have come lately.
+const maxRecent = 1024
+
+// arrived notes that a job came for a lane that is fresh: among those that wait
+// it is the newest now.
+func (ep *endpoint) arrived(l *lane, at moment) {
+	l.came = at
+	if ep.recent.len() > 0 && *ep.recent.last() == l {
+		return
+	}
+	if ep.recent.len() == maxRecent {
+		ep.recent.pop()
+	}
+	ep.recent.push(l)
+}
+
+// rouse puts those lanes in line whose first job is due.
+func (ep *endpoint) rouse(now time.Time) {
+	for at := momentOf(now); len(ep.asleep) > 0 && ep.asleep[0].wakes <= at; {
+		if l := ep.asleep.pop(); l.jobs.len() > 0 {
+			ep.line(l).push(l)
+		}
+	}
+}
+
+// rouseIf puts those lanes in line, whenever they are due, for which which
+// holds.
+func (ep *endpoint) rouseIf(which func(*lane) bool) {
+	for _, l := range ep.asleep.wake(which) {
+		if l.jobs.len() > 0 {
+			l.jobs.first().due = 0
+			ep.line(l).push(l)
+		}
+	}
+}
+
+// waiting returns what is in line.
+func (ep *endpoint) waiting() waiting {
+	w := waiting{fresh: ep.lines[fresh].n, going: ep.lines[going].n, failed: ep.lines[failed].n}
+	for ep.recent.len() > 0 && (*ep.recent.last()).place != fresh {
+		ep.recent.popLast()
+	}
+	if ep.recent.len() > 0 {
+		w.newest = (*ep.recent.last()).came.time()
+	}
+	return w
+}
+
+// inLine is how many lanes wait for their turn.
+func (ep *endpoint) inLine() (n int) {
+	for i := range ep.lines {
+		n += ep.lines[i].n
+	}
+	return n
+}
+
+// turn returns whose turn it is. If it is nobody's, it may be somebody's at a
+// time, if that is not zero.
+func (ep *endpoint) turn(now time.Time) (*lane, attempt, time.Time) {
+	if ep.lines[hurried].n > 0 && ep.gate.busy < ep.concurrency {
+		return ep.lines[hurried].first(), attempt{turn: urgent}, time.Time{}
+	}
+	w := ep.waiting()
+	a, at := ep.gate.next(now, w)
+	switch {
+	case a.turn == nobody:
+		return nil, a, at
+	case a.turn == newestFresh && ep.recent.len() > 0:
+		return *ep.recent.last(), a, at
+	case a.turn == nextGoing:
+		return ep.lines[going].first(), a, at
+	case a.turn == nextFailed:
+		return ep.lines[failed].first(), a, at
+	}
+	return ep.lines[fresh].first(), a, at
+}
+
+// end tells the gate the outcome of an attempt of a lane.
+func (ep *endpoint) end(now time.Time, l *lane, a attempt, ev evidence, asked time.Duration) verdicts {
+	if l.record.failed {
+		ep.failing--
+	}
+	v := ep.gate.end(now, a, &l.record, ev, asked)
+	if l.record.failed {
+		ep.failing++
+	}
+	l.unreached = ev == notReached
+	l.known = l.known || !v.down
+	if v.recovered {
+		ep.rouseIf(func(l *lane) bool { return l.unreached })
+	}
+	return v
+}
+
+// renew forgets all that was held against the endpoint and its lanes, and has
+// each attempted as soon as its turn comes.
+func (ep *endpoint) renew() {
+	ep.gate.renew()
+	ep.undue = ep.more
+	ep.rouseIf(func(*lane) bool { return true })
+	for q := &ep.lines[failed]; q.n > 0; {
+		l := q.first()
+		q.leave(l)
+		l.record.failed = false
+		ep.failing--
+		ep.line(l).push(l)
+	}
+}
+
+// hurry makes the lane whose first job has a seq the next, and reports whether
+// there is one that waits.
+func (ep *endpoint) hurry(seq uint64) bool {
+	first := func(l *lane) bool { return l.jobs.len() > 0 && l.jobs.first().seq == seq }
+	ep.rouseIf(first)
+	for place := fresh; place < hurried; place++ {
+		for _, l := range ep.lines[place].entries.all() {
+			if l.place == place && first(l) {
+				ep.lines[place].leave(l)
+				ep.lines[hurried].push(l)
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// put indexes a job, and reports whether its lane is new by that, and in line.
+// The caller holds the lock.
+func (o *outbox) put(ep *endpoint, id uint64, j job, now time.Time) (added bool) {
+	var l *lane
 	if id != 0 {
 		l = ep.lanes[id]
 	}
 	if l == nil {
-		l = &lane{ep: ep, id: id}
+		l = &lane{ep: ep, id: id, known: j.attempts > 0}
+		if l.record.failed = j.attempts > 0; l.record.failed {
+			ep.failing++
+		}
 		if id != 0 {
 			ep.lanes[id] = l
 		}
 		o.index(l, j)
-		return l, true
+		ep.queue(l, now)
+		if l.place == fresh {
+			ep.arrived(l, j.born)
+		}
+		return true
+	}
+	if l.place == fresh {
+		ep.arrived(l, j.born)
 	}
 	if l.skipped == 0 && l.jobs.len() >= o.bounds.lane {
 		l.skipped = j.seq
@@ -183,7 +370,7 @@ func (o *outbox) put(ep *endpoint, id uint64, j job) (l *lane, ready bool) {
 		o.index(l, j)
 	}
 	o.supersede(l)
-	return l, false
+	return false
 }
 
 // supersede settles the jobs of a lane of which only the last is wanted, but
@@ -201,8 +388,7 @@ func (o *outbox) supersede(l *lane) {
 		} else {
 			gone = o.unindex(l)
 		}
-		l.ep.pending--
-		o.pending--
+		o.count(l.ep, -1)
 		l.ep.tally.superseded++
 		o.stats.Superseded++
 		o.settled = append(o.settled, settlement{what: superseded, endpoint: l.ep.name, job: gone})
@@ -283,91 +469,14 @@ func (o *outbox) unindexOldest(ep *endpoint) (*lane, job) {
 
 // forget drops a lane that has no more jobs.
 func (ep *endpoint) forget(l *lane) {
+	if l.place >= fresh && l.place <= hurried {
+		ep.lines[l.place].leave(l)
+	}
+	if l.record.failed {
+		l.record.failed = false
+		ep.failing--
+	}
 	if l.id != 0 {
 		delete(ep.lanes, l.id)
-	}
-}
-
-// gate says when an endpoint may be attempted: it opens one attempt at a time
-// after a run of failures, it holds while the receiver asked to be left alone,
-// and it keeps a rate.
-type gate struct {
-	failures int // in a row, over all lanes
-	open     bool
-	probing  bool
-	pause    time.Duration
-	until    time.Time // no attempt before
-
-	max    int // attempts per period; 0: no limit
-	per    time.Duration
-	tokens float64
-	filled time.Time
-}
-
-const (
-	breakerFailures = 10
-	breakerMinPause = time.Second
-	breakerMaxPause = time.Minute
-)
-
-// pass returns zero if an attempt may be made now, and counts it; else when to
-// ask again.
-func (g *gate) pass(now time.Time) time.Time {
-	if now.Before(g.until) {
-		return g.until
-	}
-	if g.open {
-		if g.probing {
-			return now.Add(breakerMinPause) // its outcome will come first
-		}
-		g.probing = true
-	}
-	if g.max <= 0 {
-		return time.Time{}
-	}
-	if g.filled.IsZero() {
-		g.tokens = float64(g.max)
-	} else {
-		g.tokens = min(float64(g.max), g.tokens+float64(now.Sub(g.filled))/float64(g.per)*float64(g.max))
-	}
-	g.filled = now
-	if g.tokens >= 1 {
-		g.tokens--
-		return time.Time{}
-	}
-	g.probing = false
-	return now.Add(time.Duration((1 - g.tokens) / float64(g.max) * float64(g.per)))
-}
-
-// succeeded closes the breaker. It reports whether it was open.
-func (g *gate) succeeded() (was bool) {
-	was = g.open
-	g.failures, g.open, g.probing, g.pause = 0, false, false, 0
-	return was
-}
-
-// failed counts a failure that says something about the endpoint, and reports
-// whether the breaker opened by it.
-func (g *gate) failed(now time.Time, asked time.Duration) (opened bool) {
-	if asked > 0 {
-		g.hold(now.Add(asked))
-	}
-	g.failures++
-	switch {
-	case g.open && g.probing:
-		g.pause = min(2*g.pause, breakerMaxPause)
-	case !g.open && g.failures >= breakerFailures:
-		g.open, g.pause, opened = true, breakerMinPause, true
-	default:
-		return false
-	}
-	g.probing = false
-	g.hold(now.Add(g.pause))
-	return opened
-}
-
-func (g *gate) hold(until time.Time) {
-	if until.After(g.until) {
-		g.until = until
 	}
 }

@@ -11,6 +11,7 @@ import (
 // took. All the other metrics are read off a Status when they are collected.
 type instruments struct {
 	attempt *prometheus.HistogramVec // by kind and outcome
+	wait    *prometheus.HistogramVec // by kind
 	commit  prometheus.Histogram
 	group   prometheus.Histogram
 }
@@ -23,6 +24,10 @@ func newInstruments() *instruments {
 			Name: "triggerd_attempt_duration_seconds", Help: "How long attempts to deliver took, by kind of action and outcome.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
 		}, []string{"kind", "outcome"}),
+		wait: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "triggerd_first_attempt_wait_seconds", Help: "From when a firing was planned to its first attempt, by kind of action; attempts at an endpoint that is down are not counted.",
+			Buckets: []float64{.001, .005, .01, .05, .1, .5, 1, 5, 10, 60, 300, 1800, 7200, 43200},
+		}, []string{"kind"}),
 		commit: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "triggerd_commit_duration_seconds", Help: "How long it took to get firings and the position to disk.",
 			Buckets: prometheus.ExponentialBuckets(.0001, 2.5, 12),
@@ -46,6 +51,8 @@ var outcomes = [...]string{delivered: "delivered", retried: "retried", givenUp: 
 // it.
 type tally struct {
 	outcomes    [len(outcomes)]int64
+	evidences   [len(evidences)]int64
+	abandoned   int64         // attempts that did not end
 	superseded  int64         // firings that were not attempted, or not again
 	took        time.Duration // all attempts together
 	lastError   string
@@ -56,6 +63,7 @@ type tally struct {
 // note counts an attempt that took a time.
 func (t *tally) note(s *settlement, took time.Duration) {
 	t.outcomes[s.what]++
+	t.evidences[s.evidence]++
 	t.took += took
 	if s.what == delivered {
 		t.lastSuccess = time.Now()
@@ -64,13 +72,42 @@ func (t *tally) note(s *settlement, took time.Duration) {
 	}
 }
 
+// classes returns the attempts by class: those that there were, and successes.
+func (t *tally) classes() map[string]int64 {
+	m := map[string]int64{}
+	for class, n := range t.evidences {
+		if n > 0 || evidence(class) == succeeded {
+			m[evidences[class]] = n
+		}
+	}
+	return m
+}
+
+// observers are an endpoint's, looked up once.
+type observers struct {
+	attempt [len(outcomes)]prometheus.Observer // nil: not looked up yet
+	wait    prometheus.Observer                // the same
+}
+
+// waited notes how long the first attempt of a firing was waited for. The caller
+// holds the lock.
+func (m *instruments) waited(ep *endpoint, d time.Duration) {
+	if ep.spec == nil {
+		return
+	}
+	if ep.observers.wait == nil {
+		ep.observers.wait = m.wait.WithLabelValues(ep.spec.Kind)
+	}
+	ep.observers.wait.Observe(max(d, 0).Seconds())
+}
+
 // observed counts an attempt of an endpoint. The caller holds the lock.
 func (o *outbox) observed(ep *endpoint, s *settlement) {
 	ep.tally.note(s, s.took)
 	if ep.spec == nil {
 		return
 	}
-	seen := &ep.observers[s.what]
+	seen := &ep.observers.attempt[s.what]
 	if *seen == nil {
 		*seen = o.instruments.attempt.WithLabelValues(ep.spec.Kind, outcomes[s.what])
 	}
@@ -121,6 +158,8 @@ var (
 	descRulePaused    = describe("rule_paused", "1 while the rule is paused.", "rule")
 
 	descAttempts       = describe("attempts_total", "Attempts to deliver, by action and outcome: delivered, retried (will be tried again) or given_up (now a dead letter).", "action", "outcome")
+	descClasses        = describe("attempts_by_class_total", "Attempts to deliver, by action and what they said of the endpoint: ok, unreached, timeout (no answer), status (refused), asked (to wait), permanent (refused for good), none.", "action", "class")
+	descAbandoned      = describe("attempts_abandoned_total", "Attempts that did not end within their timeout and some seconds more, and were left to themselves.", "action")
 	descSuperseded     = describe("superseded_total", "Firings of an action with latest_only that a later one of the same key took the place of.", "action")
 	descAttemptSeconds = describe("attempt_seconds_total", "Time that the attempts of an action took, together.", "action")
 	descPending        = describe("pending_firings", "Firings that wait to be delivered.", "action")
@@ -128,7 +167,11 @@ var (
 	descOldest         = describe("oldest_pending_age_seconds", "Age of the oldest firing that waits, 0 if none does.", "action")
 	descInFlight       = describe("attempts_in_flight", "Attempts that are being made.", "action")
 	descBackingOff     = describe("backing_off_lanes", "Keys whose next firing waits for its next attempt after a failure.", "action")
-	descBreaker        = describe("breaker_open", "1 while an action failed so often in a row that only one attempt at a time is made.", "action")
+	descBreaker        = describe("breaker_open", "1 while an action's endpoint is down or suspect: nothing succeeds, and few attempts are made.", "action")
+	descState          = describe("endpoint_state", "1 for the state that an action's endpoint is in: up, slowed, suspect, down or held.", "action", "state")
+	descWindow         = describe("endpoint_window", "Attempts at once that an action's endpoint gets at present.", "action")
+	descFailing        = describe("failing_lanes", "Keys whose last attempt failed, of those that are in memory.", "action")
+	descSuccessAge     = describe("endpoint_since_success_seconds", "Time since an action last delivered something; not there before it has.", "action")
 	descActionPaused   = describe("action_paused", "1 while the action is paused.", "action")
 	descDead           = describe("dead_letters", "Firings that were given up and are kept.")
 
@@ -147,12 +190,14 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) {
 		descConnected, descOffset, descHandledOffset, descSavedOffset, descLag, descBacklog, descHeadroom, descDataAge, descConnects, descResyncs, descGaps, descStreamErrors,
 		descRecords, descStreamBytes, descEvents, descMirrorKeys, descMirrorBytes, descValuesLost, descMatches, descFirings, descSkipped, descSuppressed, descStates, descArmed, descNextRun, descDropped, descConditionErrs, descRulePaused,
 		descAttempts, descSuperseded, descAttemptSeconds, descPending, descPendingLimit, descOldest, descInFlight, descBackingOff, descBreaker, descActionPaused,
+		descClasses, descAbandoned, descState, descWindow, descFailing, descSuccessAge,
 		descDead, descStoreBytes, descStoreFree, descStoreFull, descStoreDamaged, descReloadOK, descReloadAt,
 	} {
 		ch <- d
 	}
 	m := c.e.outbox.instruments
 	m.attempt.Describe(ch)
+	m.wait.Describe(ch)
 	m.commit.Describe(ch)
 	m.group.Describe(ch)
 }
@@ -161,6 +206,7 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) {
 func (c collector) Collect(ch chan<- prometheus.Metric) {
 	m := c.e.outbox.instruments
 	m.attempt.Collect(ch)
+	m.wait.Collect(ch)
 	m.commit.Collect(ch)
 	m.group.Collect(ch)
 
@@ -279,5 +325,17 @@ func (m metricSink) action(a *ActionStatus, now time.Time) {
 	m.gauge(descInFlight, float64(a.InFlight), a.Name)
 	m.gauge(descBackingOff, float64(a.BackingOff), a.Name)
 	m.gauge(descBreaker, truth(a.Breaker != "closed"), a.Name)
+	for _, state := range []condition{up, slowed, suspect, down, onHold} {
+		m.gauge(descState, truth(a.State == string(state)), a.Name, string(state))
+	}
+	m.gauge(descWindow, float64(a.Window), a.Name)
+	m.gauge(descFailing, float64(a.FailingLanes), a.Name)
+	if !a.LastSuccess.IsZero() {
+		m.gauge(descSuccessAge, max(0, now.Sub(a.LastSuccess).Seconds()), a.Name)
+	}
+	for class, n := range a.Classes {
+		m.count(descClasses, n, a.Name, class)
+	}
+	m.count(descAbandoned, a.Abandoned, a.Name)
 	m.gauge(descActionPaused, truth(!a.PausedSince.IsZero()), a.Name)
 }

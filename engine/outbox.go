@@ -26,7 +26,6 @@ import (
 type outbox struct {
 	log      *slog.Logger
 	store    *store.Store
-	max      int           // firings that may wait
 	interval time.Duration // between checkpoints when nothing fires
 	patient  bool          // wait for room however long it takes
 	ack      func(source.Position)
@@ -49,6 +48,8 @@ type outbox struct {
 	bounds bounds
 
 	mu        sync.Mutex // guards all that follows, endpoints and lanes
+	shares    shares
+	uneven    bool       // shares have to be divided anew: endpoints have come or gone
 	room      *sync.Cond // there is less in the intake or pending, or something ended
 	intake    []planned
 	whole     int             // of the intake, what may be committed: the position is behind it
@@ -66,11 +67,14 @@ type outbox struct {
 	cached    int // bytes of firings of jobs that are in memory
 	workers   int
 	stopping  bool          // no lane is taken any more
+	closed    bool          // what still happens is not noted any more
 	blocked   time.Duration // how long the reader has waited for room since there was plenty
 	dropped   map[string]*droppings
-	droppedBy map[string]int64 // since the start, by rule
-	paused    map[string]bool  // endpoints, also those that are not there
-	orders    []*order         // for the keeper
+	droppedBy map[string]int64     // since the start, by rule
+	paused    map[string]bool      // endpoints, also those that are not there
+	holds     map[string]time.Time // of endpoints, that the store does not know of yet; zero: ended
+	heldFound map[string]time.Time // those of an earlier process, of endpoints that are not there yet
+	orders    []*order             // for the keeper
 	stats     Stats
 }
 
@@ -87,6 +91,7 @@ type planned struct {
 // know of yet.
 type settlement struct {
 	what     outcome
+	evidence evidence
 	endpoint string
 	job      job
 	id       string
@@ -110,9 +115,11 @@ type specKey struct{ rule, action string }
 
 func newOutbox(st *store.Store, cfg *Config) *outbox {
 	o := &outbox{
-		log: cfg.Logger, store: st, max: cfg.MaxPending, interval: cfg.CheckpointInterval, patient: cfg.Replay, ack: cfg.Source.Ack,
+		log: cfg.Logger, store: st, interval: cfg.CheckpointInterval, patient: cfg.Replay, ack: cfg.Source.Ack,
 		wake: make(chan struct{}, 1), kept: make(chan struct{}), quit: make(chan struct{}),
 		bounds:    defaultBounds,
+		shares:    shares{max: cfg.MaxPending},
+		holds:     map[string]time.Time{},
 		endpoints: map[string]*endpoint{}, dropped: map[string]*droppings{},
 		instruments: newInstruments(), droppedBy: map[string]int64{}, paused: map[string]bool{},
 	}
@@ -127,12 +134,20 @@ func (o *outbox) recover() error {
 	if err != nil {
 		return err
 	}
+	holds, err := readHolds(o.store)
+	if err != nil {
+		return err
+	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	o.heldFound = holds
+	for _, ep := range o.endpoints {
+		o.restoreHold(ep)
+	}
 	for _, e := range list {
 		ep := o.endpoint(e.Name)
-		ep.pending, ep.next, ep.more = e.Pending, e.First, true
-		o.pending += e.Pending
+		o.count(ep, e.Pending)
+		ep.next, ep.more = e.First, true
 	}
 	return nil
 }
@@ -159,10 +174,31 @@ func (o *outbox) start(reading, attempts context.Context, fatal context.CancelCa
 func (o *outbox) endpoint(name string) *endpoint {
 	ep := o.endpoints[name]
 	if ep == nil {
-		ep = &endpoint{name: name, lanes: map[uint64]*lane{}, waiting: map[*lane]*time.Timer{}, paused: o.paused[name]}
+		ep = newEndpoint(name)
+		ep.paused = o.paused[name]
+		o.restoreHold(ep)
 		o.endpoints[name] = ep
+		o.uneven = true
 	}
 	return ep
+}
+
+// divide divides the room among the endpoints that are there. The caller holds
+// the lock.
+func (o *outbox) divide() {
+	o.uneven = false
+	o.shares.divide(len(o.endpoints))
+	for _, ep := range o.endpoints {
+		o.shares.count(0, ep.pending)
+	}
+}
+
+// count counts firings of an endpoint that came, or went. The caller holds the
+// lock.
+func (o *outbox) count(ep *endpoint, n int) {
+	o.shares.count(ep.pending, n)
+	ep.pending += n
+	o.pending += n
 }
 
 // setGeneration brings in the actions of a new generation. What waits is
@@ -185,6 +221,7 @@ func (o *outbox) setGeneration(g *generation) {
 		if _, kept := g.endpoints[name]; !kept && ep.pending == 0 && ep.workers == 0 {
 			closeAction(ep.action)
 			delete(o.endpoints, name)
+			o.uneven = true
 		}
 	}
 }
@@ -211,16 +248,16 @@ func (o *outbox) add(name string, c endpointConfig, spec *rules.Action, overflow
 		o.drop(f, tooLarge)
 		return
 	}
-	if o.lacksRoom() && !o.makeRoom(name, overflow, f) {
-		o.drop(f, noRoom)
-		return
-	}
 	ep := o.endpoint(name)
 	if ep.action == nil { // forgotten by a reload after this firing was matched
 		ep.use(c)
 	}
-	ep.pending++
-	o.pending++
+	if o.lacksRoom(ep, overflow) && !o.makeRoom(ep, overflow, f) {
+		o.drop(f, noRoom)
+		return
+	}
+	ep = o.endpoint(name) // a reload may have come while there was none
+	o.count(ep, 1)
 	o.weight += p.size()
 	o.intake = append(o.intake, p)
 	if len(o.intake)-o.whole >= o.bounds.unpassed {
@@ -239,34 +276,67 @@ func (o *outbox) release() {
 	}
 }
 
-// maxBlock is how long the reader may stand still for room: a server cuts off
-// a replica that has left 64 MB unread for a minute.
+// maxBlock is how long the reader may stand still for room, and for how long an
+// endpoint may exceed its own: a server cuts off a replica that has left 64 MB
+// unread for a minute.
 const maxBlock = 10 * time.Second
 
 // lacksRoom reports whether a firing may not be taken in. The caller holds the
 // lock.
-func (o *outbox) lacksRoom() bool {
-	if o.pending < o.max && o.weight < o.bounds.intake {
-		if o.pending <= o.max/2 && o.weight <= o.bounds.intake/2 {
-			o.blocked = 0
+func (o *outbox) lacksRoom(ep *endpoint, overflow string) bool {
+	if o.pending <= o.shares.max/2 && o.weight <= o.bounds.intake/2 {
+		o.blocked = 0
+	}
+	return o.weight >= o.bounds.intake || o.isFull(ep, overflow)
+}
+
+// maxOver is by how many firings an endpoint may exceed its room.
+const maxOver = 10_000
+
+// isFull reports whether an endpoint has as many firings as it may. Those that
+// are to wait for room, by their rule, wait in the store, beyond the limit, as
+// long as their endpoint delivers and not for longer than maxBlock: the reader,
+// which is that of all endpoints, cannot wait for one of them. The caller holds
+// the lock.
+func (o *outbox) isFull(ep *endpoint, overflow string) bool {
+	if o.uneven {
+		o.divide()
+	}
+	limit := o.shares.limit(ep.pending)
+	if ep.pending < limit {
+		if ep.pending <= limit/2 {
+			ep.full = time.Time{}
 		}
 		return false
 	}
-	return true
+	if overflow != "block" || o.alone() {
+		return true
+	}
+	now := time.Now()
+	if ep.full.IsZero() {
+		ep.full = now
+	}
+	return ep.paused || ep.gate.closed(now) || now.Sub(ep.full) >= maxBlock || ep.pending >= limit+maxOver
 }
+
+// alone reports whether the reader reads for one endpoint, and nobody else
+// would wait with it. The caller holds the lock.
+func (o *outbox) alone() bool { return o.shares.among <= 1 || o.patient }
 
 // makeRoom finds room for a firing as its rule wishes, and reports whether
 // there is some. The reader waits no longer than maxBlock in all before there
 // is plenty of room again: many short pauses would hold it up as one long one
-// does. The caller holds the lock.
-func (o *outbox) makeRoom(endpoint, overflow string, f *actions.Firing) bool {
+// does. It waits for the disk, and for an endpoint only if that is the only one.
+// The caller holds the lock.
+func (o *outbox) makeRoom(ep *endpoint, overflow string, f *actions.Firing) bool {
 	limit := time.AfterFunc(maxBlock, o.room.Broadcast)
 	defer limit.Stop()
-	for o.lacksRoom() {
+	for o.lacksRoom(ep, overflow) {
+		heavy := o.weight >= o.bounds.intake
 		switch {
-		case overflow == "drop_old" && o.weight < o.bounds.intake && o.dropOldest(endpoint, f):
+		case overflow == "drop_old" && !heavy && o.dropOldest(ep, f):
 			continue
-		case overflow == "drop_new", o.blocked >= maxBlock && !o.patient, o.attempts.Err() != nil:
+		case overflow == "drop_new", o.attempts.Err() != nil, !heavy && !o.alone(), o.blocked >= maxBlock && !o.patient:
 			return false
 		}
 		o.release() // what waits for its position may be all there is
@@ -350,10 +420,10 @@ func (o *outbox) keep() {
 // position is saved too, though nothing was taken in.
 func (o *outbox) write(all bool) error {
 	o.mu.Lock()
-	settled, drops, pos := o.settled, o.dropped, o.position
+	settled, drops, holds, pos := o.settled, o.dropped, o.holds, o.position
 	jobs := o.intake[:o.whole:o.whole]
 	o.intake, o.whole = append([]planned(nil), o.intake[o.whole:]...), 0
-	o.settled, o.dropped = nil, map[string]*droppings{}
+	o.settled, o.dropped, o.holds = nil, map[string]*droppings{}, map[string]time.Time{}
 	if len(settled) > 0 {
 		o.settledAt = time.Now()
 	}
@@ -365,7 +435,7 @@ func (o *outbox) write(all bool) error {
 		o.writing = ch.size()
 	}
 	o.mu.Unlock()
-	if err := o.writeSettled(settled, drops); err != nil {
+	if err := o.writeSettled(settled, drops, holds); err != nil {
 		return err
 	}
 	if !due {
@@ -424,7 +494,7 @@ func (o *outbox) commit(b *store.Batch) (first uint64, err error) {
 		settled := o.settled
 		o.settled = nil
 		o.mu.Unlock()
-		if err := o.writeSettled(settled, nil); err != nil {
+		if err := o.writeSettled(settled, nil, nil); err != nil {
 			return 0, err
 		}
 	}
@@ -432,8 +502,8 @@ func (o *outbox) commit(b *store.Batch) (first uint64, err error) {
 
 // writeSettled commits ends of jobs. The store takes these always, and does
 // not wait for the disk: after a crash some are attempted again.
-func (o *outbox) writeSettled(list []settlement, drops map[string]*droppings) error {
-	if len(list) == 0 && len(drops) == 0 {
+func (o *outbox) writeSettled(list []settlement, drops map[string]*droppings, holds map[string]time.Time) error {
+	if len(list) == 0 && len(drops) == 0 && len(holds) == 0 {
 		return nil
 	}
 	b, now := o.settling, time.Now()
@@ -455,6 +525,7 @@ func (o *outbox) writeSettled(list []settlement, drops map[string]*droppings) er
 	for _, d := range drops {
 		b.Bury(d.letter(now))
 	}
+	writeHolds(b, holds)
 	_, err := b.Commit()
 	return err
 }
@@ -480,9 +551,7 @@ func (o *outbox) admit(jobs []planned, first uint64) {
 		if ep.indexed < o.bounds.fresh && o.cached+j.cost() <= o.bounds.cached/2 { // the other half is for reading ahead
 			j.firing = p.firing
 		}
-		l, ready := o.put(ep, p.lane, j)
-		if ready {
-			ep.ready.push(l)
+		if o.put(ep, p.lane, j, time.Now()) {
 			o.dispatch(ep)
 		}
 	}
@@ -500,18 +569,20 @@ func (o *outbox) refill(ep *endpoint) error {
 			return err
 		}
 		if n >= o.bounds.chunk && (!ep.latestOnly || ep.indexed >= o.bounds.window) { // what is latest is known at the end
-			if ep.ready.len() == 0 { // all of full lanes: what comes behind them must not wait for these
+			if ep.inLine() == 0 { // all of full lanes: what comes behind them must not wait for these
 				o.wakeAt(ep, now)
 			}
 			return nil
 		}
 		n++
 		ep.next = p.Seq + 1
-		if l, ready := o.put(ep, p.Lane, storedJob(&p)); ready {
-			o.queue(l, now)
+		j := storedJob(&p)
+		if ep.undue {
+			j.due = 0
 		}
+		o.put(ep, p.Lane, j, now)
 	}
-	ep.more = false
+	ep.more, ep.undue = false, false
 	return nil
 }
 
@@ -537,27 +608,6 @@ func (o *outbox) rescan(l *lane) error {
 		o.index(l, storedJob(&p))
 	}
 	return nil
-}
-
-// queue makes a lane ready, at once or when its first job is due. The caller
-// holds the lock.
-func (o *outbox) queue(l *lane, now time.Time) {
-	if pause := l.jobs.first().due.time().Sub(now); pause > 0 {
-		var timer *time.Timer
-		timer = time.AfterFunc(pause, func() {
-			o.mu.Lock()
-			defer o.mu.Unlock()
-			if l.ep.waiting[l] != timer {
-				return // it did not have to wait that long
-			}
-			delete(l.ep.waiting, l)
-			l.ep.ready.push(l)
-			o.dispatch(l.ep)
-		})
-		l.ep.waiting[l] = timer
-		return
-	}
-	l.ep.ready.push(l)
 }
 
 func (o *outbox) addStats(s *Stats) {
@@ -597,7 +647,7 @@ func (o *outbox) drop(f *actions.Firing, why dropping) {
 		o.dropped[string(why)+f.Rule] = d
 		o.nudge()
 		if !o.events.droppedLately() {
-			o.log.Error("firings are dropped", "why", string(why), "max_pending", o.max, "rule", f.Rule, "firing", d.firing, "dropped", o.stats.Dropped)
+			o.log.Error("firings are dropped", "why", string(why), "max_pending", o.shares.max, "rule", f.Rule, "firing", d.firing, "dropped", o.stats.Dropped)
 		}
 	}
 	d.count++
@@ -614,20 +664,15 @@ func (d *droppings) letter(now time.Time) store.DeadLetter {
 // dropOldest drops the oldest job of an endpoint of which no attempt is under
 // way, for the newer firing f, and reports whether there was one. The caller
 // holds the lock.
-func (o *outbox) dropOldest(endpoint string, f *actions.Firing) bool {
-	ep := o.endpoints[endpoint]
-	if ep == nil {
-		return false
-	}
+func (o *outbox) dropOldest(ep *endpoint, f *actions.Firing) bool {
 	l, gone := o.unindexOldest(ep)
 	if l == nil {
 		return false
 	}
-	ep.pending--
-	o.pending--
+	o.count(ep, -1)
 	o.settled = append(o.settled, settlement{what: expelled, endpoint: ep.name, job: gone})
 	o.drop(o.expelled(gone, f), wasOldest)
-	if l.jobs.len() == 0 && l.skipped > 0 { // the lane stays where it is: ready, or with its timer
+	if l.jobs.len() == 0 && l.skipped > 0 { // the lane stays where it is: in line, or asleep
 		if err := o.rescan(l); err != nil {
 			o.fatal(fmt.Errorf("store: %w", err))
 		}

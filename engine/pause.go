@@ -204,6 +204,10 @@ func (o *outbox) setPaused(name string, paused bool) {
 	if ep == nil {
 		return
 	}
+	if ep.paused && !paused {
+		ep.gate.renew() // who resumes it says that it is well
+		o.noteHold(ep, time.Now())
+	}
 	ep.paused = paused
 	if !paused && o.attempts != nil {
 		o.dispatch(ep)

@@ -2,7 +2,9 @@ package engine
 
 import (
 	"cmp"
+	"iter"
 	"slices"
+	"time"
 	"triggerd/internal/firing"
 
 	"triggerd/actions"
@@ -22,24 +24,23 @@ type wanted struct {
 
 // readAhead has more of the endpoint's jobs read if there are few left that
 // were. It reports whether the job whose turn it is is among those that are
-// being read: then the worker has to end, and another is started once they are
-// there. Something has to be ready. The caller holds the lock.
-func (o *outbox) readAhead(ep *endpoint) (wait bool) {
-	first := (*ep.ready.first()).jobs.first()
-	missing := first.firing == nil && first.seq != (*ep.ready.first()).alone
-	if !o.worthReading(ep) {
-		return missing && ep.reading
-	}
-	if missing || ep.loaded < min(o.bounds.ahead/4, ep.ready.len()) {
+// being read: then nothing is taken until they are there. One that has just come
+// is not waited for, since by then another has; its worker reads it. The caller
+// holds the lock.
+func (o *outbox) readAhead(l *lane, t turn) (wait bool) {
+	ep := l.ep
+	first := l.jobs.first()
+	missing := first.firing == nil && first.seq != l.alone
+	if o.worthReading(ep) && (missing || ep.loaded < min(o.bounds.ahead/4, ep.inLine())) {
 		o.startReading(ep)
 	}
-	return missing && ep.reading
+	return missing && ep.reading && t != newestFresh && t != urgent
 }
 
 // worthReading reports whether to read jobs of an endpoint ahead: a few are as
 // well read by the workers. The caller holds the lock.
 func (o *outbox) worthReading(ep *endpoint) bool {
-	return !ep.reading && !ep.gate.open && ep.indexed > o.bounds.ahead/16
+	return !ep.reading && ep.indexed > o.bounds.ahead/16 && !ep.gate.closed(time.Now())
 }
 
 // fewEndpoints is up to how many endpoints are looked at when one has jobs
@@ -55,7 +56,7 @@ func (o *outbox) startReading(ep *endpoint) {
 	}
 	if len(o.endpoints) <= fewEndpoints {
 		for _, other := range o.endpoints {
-			if other != ep && other.workers > 0 && o.worthReading(other) && other.ready.len() > 0 && other.loaded < o.bounds.ahead/2 {
+			if other != ep && other.workers > 0 && o.worthReading(other) && other.inLine() > 0 && other.loaded < o.bounds.ahead/2 {
 				list = o.soon(list, other)
 			}
 		}
@@ -74,11 +75,16 @@ func (o *outbox) soon(list []wanted, ep *endpoint) []wanted {
 	for i := range list {
 		room -= list[i].cost
 	}
-	if ep.gate.max > 0 {
-		n = min(n, ep.gate.max)
+	if ep.gate.rate.max > 0 {
+		n = min(n, ep.gate.rate.max)
 	}
-	each, most := max(1, n/ep.ready.len()), len(list)+n
-	for _, l := range ep.ready.all()[:min(n, ep.ready.len())] {
+	each, most := max(1, n/ep.inLine()), len(list)+n
+	listed := map[*lane]bool{}
+	for l := range ep.soon(n) {
+		if listed[l] {
+			continue
+		}
+		listed[l] = true
 		jobs := l.jobs.all()
 		for i := range jobs[:min(each, len(jobs))] {
 			j := &jobs[i]
@@ -92,6 +98,25 @@ func (o *outbox) soon(list []wanted, ep *endpoint) []wanted {
 		}
 	}
 	return list
+}
+
+// soon iterates over the lanes in line whose turn is likely to come among the
+// next n; some of them twice.
+func (ep *endpoint) soon(n int) iter.Seq[*lane] {
+	return func(yield func(*lane) bool) {
+		recent := ep.recent.all()
+		for i := range n {
+			for place := fresh; place <= failed; place++ {
+				line := ep.lines[place].entries.all()
+				if i < len(line) && line[i].place == place && !yield(line[i]) {
+					return
+				}
+			}
+			if at := len(recent) - 1 - i; at >= 0 && recent[at].place == fresh && !yield(recent[at]) {
+				return
+			}
+		}
+	}
 }
 
 // read reads jobs, and lets the workers have them.

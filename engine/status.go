@@ -178,15 +178,14 @@ func (o *outbox) actionStatus() []ActionStatus {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	list := make([]ActionStatus, 0, len(o.endpoints))
+	now := time.Now()
 	for name, ep := range o.endpoints {
 		a := ActionStatus{
-			Name: name, Pending: ep.pending, InFlight: ep.workers, BackingOff: len(ep.waiting),
-			Breaker: ep.gate.state(), Delivered: ep.tally.outcomes[delivered], Retried: ep.tally.outcomes[retried], GivenUp: ep.tally.outcomes[givenUp],
+			Name: name, Pending: ep.pending, InFlight: ep.workers, BackingOff: len(ep.asleep),
+			Delivered: ep.tally.outcomes[delivered], Retried: ep.tally.outcomes[retried], GivenUp: ep.tally.outcomes[givenUp],
 			Superseded: ep.tally.superseded, AttemptSeconds: ep.tally.took.Seconds(), LastSuccess: ep.tally.lastSuccess, LastError: ep.tally.lastError, LastErrorAt: ep.tally.lastErrorAt,
 		}
-		if time.Now().Before(ep.gate.until) {
-			a.HeldUntil = ep.gate.until
-		}
+		ep.describe(&a, now)
 		if ep.action != nil && ep.spec != nil {
 			a.Kind, a.Destination = ep.spec.Kind, destination(ep.spec)
 		}
@@ -196,14 +195,49 @@ func (o *outbox) actionStatus() []ActionStatus {
 	return list
 }
 
-func (g *gate) state() string {
-	switch {
-	case g.probing:
-		return "probing"
-	case g.open:
-		return "open"
+// describe tells what the endpoint's gate and lines are like.
+func (ep *endpoint) describe(a *ActionStatus, now time.Time) {
+	g := &ep.gate
+	state := g.condition(now)
+	a.State, a.Why = string(state), ep.why(now)
+	a.Window, a.FailingLanes, a.FreshLanes = int(g.window), ep.failing, ep.lines[fresh].n+ep.lines[going].n
+	a.Evidence = Evidence{Reached: g.unreached == 0, Distinct: g.failures}
+	a.Abandoned, a.Classes = ep.tally.abandoned, ep.tally.classes()
+	if a.Since = g.since; g.failures == 0 {
+		a.Since = time.Time{}
 	}
-	return "closed"
+	if _, _, at := ep.turn(now); at.After(now) {
+		a.NextAttempt = at
+	}
+	switch state {
+	case onHold:
+		a.HeldUntil, a.Since = g.until, g.heldSince
+	case down:
+		a.HeldUntil, a.Since = a.NextAttempt, g.gone
+	}
+	a.Breaker = "closed"
+	if state == down || state == suspect {
+		a.Breaker = "open"
+		if g.busy > 0 {
+			a.Breaker = "probing"
+		}
+	}
+}
+
+// why says what the endpoint's state comes from.
+func (ep *endpoint) why(now time.Time) string {
+	g := &ep.gate
+	switch g.condition(now) {
+	case onHold:
+		return fmt.Sprintf("asked to be left alone until %s", g.until.UTC().Format(time.RFC3339))
+	case down:
+		return fmt.Sprintf("not reached, %d times in a row", g.unreached)
+	case suspect:
+		return fmt.Sprintf("%d keys failed, no success for %s", g.failures, now.Sub(g.since).Round(time.Second))
+	case slowed:
+		return fmt.Sprintf("attempts were not answered: %d at once, of %d", int(g.window), g.slots)
+	}
+	return ""
 }
 
 // destination says where an action delivers to, without what may be a secret:

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"triggerd/internal/condition"
 	"triggerd/internal/timing"
 )
 
@@ -49,18 +50,20 @@ func (d *timeDecoder) cancelBy(t *table, p *Rule) {
 	of := &d.timed.gather
 	p.timed.gather = by{field: of.field, sources: of.sources}
 	for _, src := range of.sources {
-		if _, problems := d.c.conditions.value(src, d.r.captures); len(problems) > 0 {
+		if _, report := d.c.compiler.Value(src, d.r.captures.Names()); len(report.Problems) > 0 {
 			return // reported where it is
 		}
-		part, problems := d.c.conditions.value(src, p.captures)
-		for _, problem := range problems {
+		part, report := d.c.compiler.Value(src, p.captures.Names())
+		for _, problem := range report.Problems {
 			at := t.view
 			if t.has("key") {
 				at = t.kid("key", t.m["key"])
 			}
-			at.errorf(problem.hint, "absent waits by %s, which this pattern does not tell: %s", src, problem.msg)
+			at.errorf(problem.Hint, "absent waits by %s, which this pattern does not tell: %s", src, problem.Msg)
 		}
-		p.timed.addReads(d.c.conditions)
+		if part != nil {
+			p.timed.reads = append(p.timed.reads, part.Reads())
+		}
 		p.timed.gather.parts = append(p.timed.gather.parts, part)
 	}
 }
@@ -68,5 +71,5 @@ func (d *timeDecoder) cancelBy(t *table, p *Rule) {
 // companion is a cancel pattern on its way into the index.
 type companion struct {
 	rule      *Rule
-	conjuncts []conjunct
+	conjuncts []condition.Conjunct
 }

@@ -6,13 +6,15 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
-	"github.com/expr-lang/expr/ast"
 	"github.com/robfig/cron/v3"
 
+	"triggerd/internal/condition"
 	"triggerd/internal/event"
 	"triggerd/internal/glob"
+	"triggerd/internal/suggest"
 	"triggerd/internal/timing"
 )
 
@@ -20,16 +22,16 @@ import (
 type compilation struct {
 	l          *loader
 	d          *document
-	conditions *conditions
+	compiler   *condition.Compiler
 	commands   *commandNames
-	events     map[string]bool
+	events     eventNames
 	timeout    time.Duration
 	retry      Retry
 	targets    map[string]*Action
-	ruleNames  map[string]view     // of the rules so far
-	nameSets   map[string]*nameSet // by their names
-	conjuncts  [][]conjunct        // of each rule
-	signatures map[string]*Rule    // by what they match
+	ruleNames  map[string]view        // of the rules so far
+	nameSets   map[string]*nameSet    // by their names
+	conjuncts  [][]condition.Conjunct // of each rule
+	signatures map[string]*Rule       // by what they match
 	windows    map[string]*timing.Window
 	companions []companion
 	summarized []summarized
@@ -80,7 +82,7 @@ func (c *compilation) rule(v view) *Rule {
 
 // pattern decodes the fields that decide which events a rule matches, or a
 // cancel pattern, and returns what its condition says to the index.
-func (c *compilation) pattern(t *table, r *Rule) []conjunct {
+func (c *compilation) pattern(t *table, r *Rule) []condition.Conjunct {
 	c.keys(t, r)
 	c.commandsAndEvents(t, r)
 	t.list("db", func(v view) {
@@ -94,11 +96,11 @@ func (c *compilation) pattern(t *table, r *Rule) []conjunct {
 	}
 	v, ok := t.get("when")
 	if !ok {
-		return everything()
+		return condition.Everything()
 	}
 	says := c.when(v, r)
 	if t.has("for") {
-		c.momentary(v)
+		c.momentary(v, r)
 	}
 	return says
 }
@@ -146,20 +148,20 @@ func (t *table) placeOf(r *Rule) string {
 
 // unserved warns of a rule that can never match, and of one whose condition
 // every event is asked.
-func (t *table) unserved(r *Rule, alternatives []conjunct) {
+func (t *table) unserved(r *Rule, alternatives []condition.Conjunct) {
 	if len(alternatives) == 0 {
 		t.warnf("", "no event is like that: the rule never matches")
 		return
 	}
-	if r.cond != nil && slices.ContainsFunc(alternatives, func(c conjunct) bool { return c.empty() }) {
+	if r.cond != nil && slices.ContainsFunc(alternatives, func(c condition.Conjunct) bool { return c.Empty() }) {
 		w := t.kid("when", nil)
 		w.warnf("say a key, a command or an event that it needs", "no index serves this rule: its condition is evaluated for every event")
 	}
 }
 
 // keepsAll warns of a rule for which the value of every key has to be kept.
-func (t *table) keepsAll(r *Rule, alternatives []conjunct) {
-	if r.need() >= NeedValue && r.regexes == nil && slices.ContainsFunc(alternatives, func(c conjunct) bool { return c.keys == nil }) {
+func (t *table) keepsAll(r *Rule, alternatives []condition.Conjunct) {
+	if r.need() >= NeedValue && r.regexes == nil && slices.ContainsFunc(alternatives, func(c condition.Conjunct) bool { return c.Keys == nil }) {
 		t.warnf("say which keys: key = \"stock:*\"", "the value of every key is kept in memory for this rule")
 	}
 }
@@ -181,7 +183,7 @@ func (t *table) location() (file string, line, col int) {
 	if t.s.built {
 		return "", 0, 0
 	}
-	line, col = t.s.lines.place(t.offset())
+	line, col = t.s.lines.Place(t.offset())
 	return t.s.name, line, col
 }
 
@@ -260,26 +262,7 @@ func (c *compilation) keys(t *table, r *Rule) {
 		}
 		r.regexes = append(r.regexes, re)
 	})
-	r.captures = captureNames(r)
-	if len(r.keys) == 1 && len(r.regexes) == 0 && r.keys[0].Simple() {
-		r.only = r.keys[0]
-	}
-}
-
-func captureNames(r *Rule) []string {
-	var names []string
-	for _, g := range r.keys {
-		names = append(names, g.Captures()...)
-	}
-	for _, re := range r.regexes {
-		for _, name := range re.SubexpNames() {
-			if name != "" {
-				names = append(names, name)
-			}
-		}
-	}
-	slices.Sort(names)
-	return slices.Compact(names)
+	r.captures = condition.NewCaptures(r.keys, r.regexes)
 }
 
 func (v view) glob(parse func(string) (*glob.Pattern, error)) *glob.Pattern {
@@ -330,8 +313,8 @@ func (c *compilation) event(v view, r *Rule, names map[string]bool) {
 	case !ok:
 	case name == event.Schedule:
 		v.errorf("a rule of the clock has a field schedule", "%q is not an event to wait for", name)
-	case name == "" || !knownEvent(c.events, name):
-		v.errorf(didYouMean(name, sortedKeys(c.events)), "unknown event %s", v.shown(name))
+	case name == "" || !c.events.know(name):
+		v.errorf(suggest.DidYouMean(name, sortedKeys(c.events)), "unknown event %s", v.shown(name))
 	case name == anyWrite:
 		r.anyWrite = true
 	default:
@@ -349,44 +332,41 @@ func (v view) keyType(r *Rule) {
 		return
 	}
 	if !slices.Contains(keyTypes, name) && !strings.Contains(name, "-") { // a module's type has a dash
-		v.errorf(didYouMean(name, slices.Values(keyTypes)), "%s is not one of %s", v.shown(name), strings.Join(keyTypes, ", "))
+		v.errorf(suggest.DidYouMean(name, slices.Values(keyTypes)), "%s is not one of %s", v.shown(name), strings.Join(keyTypes, ", "))
 		return
 	}
 	r.types = append(r.types, name)
 }
 
-// momentary reports what the condition that was compiled last reads though it
-// has to hold for some time.
-func (c *compilation) momentary(v view) {
-	if c.conditions.tree == nil {
+// momentary reports what a condition reads though it has to hold for some time.
+func (c *compilation) momentary(v view, r *Rule) {
+	names, state, ok := c.compiler.Momentary(r.When, r.captures.Names())
+	if !ok {
 		return
 	}
-	var m momentary
-	ast.Walk(&c.conditions.tree.Node, &m)
-	src, _ := v.text()
-	for _, p := range m.names {
-		v.inString(byteOffset(src, p.at)).errorf("ask key, db, type, after, ttl or params", "%s tells of the change at hand, and with for the condition has to hold for some time", p.msg)
+	for _, p := range names {
+		v.inString(p.Offset).errorf("ask key, db, type, after, ttl or params", "%s tells of the change at hand, and with for the condition has to hold for some time", p.Msg)
 	}
-	if len(m.names) == 0 && !m.state {
+	if len(names) == 0 && !state {
 		v.warnf("ask after: num(after) < 5", "with for, this holds for as long as the key is there")
 	}
 }
 
 // when compiles the condition, and returns what it says to the index.
-func (c *compilation) when(v view, r *Rule) []conjunct {
+func (c *compilation) when(v view, r *Rule) []condition.Conjunct {
 	src, ok := v.text()
 	if !ok {
 		return nil
 	}
-	cond, says, problems := c.conditions.compile(src, r.captures)
-	for _, p := range problems {
-		v.inString(p.at).errorf(p.hint, "%s", p.msg)
+	cond, report := c.compiler.Condition(src, r.captures.Names())
+	for _, p := range report.Problems {
+		v.inString(p.Offset).errorf(p.Hint, "%s", p.Msg)
 	}
-	for _, p := range c.conditions.warnings {
-		v.inString(p.at).warnf(p.hint, "%s", p.msg)
+	for _, p := range report.Warnings {
+		v.inString(p.Offset).warnf(p.Hint, "%s", p.Msg)
 	}
-	r.When, r.cond = src, cond
-	return says
+	r.When, r.cond, r.failed = src, cond, new(atomic.Uint64)
+	return report.Says
 }
 
 // schedule decodes the fields of a rule of the clock.

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"triggerd/internal/suggest"
 )
 
 // target decodes one [targets.NAME].
@@ -66,7 +68,7 @@ func (c *compilation) action(t *table, r *Rule, used map[string]bool) *Action {
 		}
 		target := c.targets[name]
 		if target == nil {
-			tv.errorf(didYouMean(name, sortedKeys(c.targets)), "unknown target %s", tv.shown(name))
+			tv.errorf(suggest.DidYouMean(name, sortedKeys(c.targets)), "unknown target %s", tv.shown(name))
 			return nil
 		}
 		copied := *target

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"triggerd/internal/condition"
 	"triggerd/internal/timing"
 )
 
@@ -162,11 +163,12 @@ func (d *document) build(l *loader) *Set {
 	})
 	c.commands = newCommandNames(l.o.Commands)
 	c.events = newEventNames(l.o.Events)
-	c.conditions = newConditions(d.macroTexts(), d.listValues())
-	c.conditions.commands, c.conditions.events = c.commands, c.events
+	c.compiler = condition.NewCompiler(condition.Config{
+		Macros: d.macroTexts(), Lists: d.listValues(), Command: c.commands.compared, Event: c.events.compared,
+	})
 	for name := range sortedKeys(d.macros) {
-		for _, p := range c.conditions.macro(name) {
-			d.macros[name].inString(p.at).errorf(p.hint, "%s", p.msg)
+		for _, p := range c.compiler.Macro(name) {
+			d.macros[name].inString(p.Offset).errorf(p.Hint, "%s", p.Msg)
 		}
 	}
 	for name := range sortedKeys(d.targets) {
@@ -200,7 +202,7 @@ func (c *compilation) index(set *Set) {
 		set.patterns = append(set.patterns, p.rule)
 		c.conjuncts = append(c.conjuncts, p.conjuncts)
 	}
-	set.conditions = c.conditions
+	set.compiler = c.compiler
 	set.index = newIndex(set, c.conjuncts)
 	set.needs = newNeedIndex(set, c.conjuncts)
 }

@@ -6,9 +6,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/expr-lang/expr/file"
-	"github.com/expr-lang/expr/parser/lexer"
-
+	"triggerd/internal/condition"
 	"triggerd/internal/event"
 	"triggerd/internal/glob"
 )
@@ -32,8 +30,8 @@ func (s *Set) Explain(r *Rule, ev *event.Event) []Check {
 	if r.When != "" {
 		s.explain.Lock()
 		defer s.explain.Unlock()
-		for _, p := range conjunctTexts(r.When) {
-			e.condition(s.conditions, p)
+		for _, p := range condition.Split(r.When) {
+			e.condition(s.compiler, p)
 		}
 	}
 	e.times(s.patterns[len(s.Rules):])
@@ -48,48 +46,33 @@ func (s *Set) Served(r *Rule) []string {
 	if !r.Enabled || r.Schedule != nil {
 		return nil
 	}
-	says := everything()
+	says := condition.Everything()
 	if r.When != "" {
 		s.explain.Lock()
 		defer s.explain.Unlock()
-		_, says, _ = s.conditions.compile(r.When, r.captures)
+		_, report := s.compiler.Condition(r.When, r.captures.Names())
+		says = report.Says
 	}
 	var lines []string
 	for _, c := range r.conjuncts(says) {
-		lines = append(lines, c.String())
+		lines = append(lines, describe(&c))
 	}
 	return lines
 }
 
-// String says what an event must be, for people.
-func (c *conjunct) String() string {
-	if c.empty() {
+// describe says what an event must be, for people.
+func describe(c *condition.Conjunct) string {
+	if c.Empty() {
 		return "every event"
 	}
 	var words []string
-	if c.keys != nil {
-		words = append(words, "key "+someGlobs(c.keys))
+	if c.Keys != nil {
+		words = append(words, "key "+someGlobs(c.Keys))
 	}
-	for _, q := range c.equal {
-		words = append(words, q.of.String()+" "+someOf(q.values))
+	for _, q := range c.Equal {
+		words = append(words, q.Subject.String()+" "+someOf(q.Values))
 	}
 	return strings.Join(words, ", ")
-}
-
-func (o origin) String() string {
-	switch o.kind {
-	case fromArg:
-		return "args[" + strconv.Itoa(o.arg) + "]"
-	case fromParam:
-		return "params." + o.name
-	case fromCommand:
-		return "command"
-	case fromEvent:
-		return "event"
-	case fromType:
-		return "type"
-	}
-	return "db"
 }
 
 // someOf lists values, the first few of many.
@@ -193,46 +176,18 @@ func (e *explanation) names() {
 }
 
 // condition evaluates one part of the rule's condition.
-func (e *explanation) condition(c *conditions, src string) {
-	cond, _, problems := c.compile(src, e.r.captures)
-	if len(problems) > 0 || cond == nil { // a part of a condition that compiles does too
+func (e *explanation) condition(c *condition.Compiler, src string) {
+	cond, _ := c.Condition(src, e.r.captures.Names())
+	if cond == nil { // a part of a condition that compiles does too
 		e.check("when", src, "not understood by itself", false)
 		return
 	}
-	var eval evaluator
-	part := &Rule{pattern: e.r.pattern}
-	part.cond = cond
-	ok, err := eval.evaluate(part, e.ev)
+	var eval condition.Evaluator
+	eval.Begin(e.ev)
+	ok, err := eval.Holds(cond, e.r.captures)
 	got := strconv.FormatBool(ok)
 	if err != nil {
 		ok, got = false, err.Error()
 	}
 	e.check("when", src, got, ok)
-}
-
-// conjunctTexts takes a condition apart at its outermost "&&" and "and".
-func conjunctTexts(src string) []string {
-	whole := []string{strings.TrimSpace(src)}
-	tokens, err := lexer.Lex(file.NewSource(src))
-	if err != nil {
-		return whole
-	}
-	var parts []string
-	depth, from := 0, 0
-	for _, t := range tokens {
-		switch {
-		case t.Is(lexer.Bracket, "(") || t.Is(lexer.Bracket, "[") || t.Is(lexer.Bracket, "{"):
-			depth++
-		case t.Kind == lexer.Bracket:
-			depth--
-		case depth > 0 || t.Kind != lexer.Operator:
-		case t.Value == "||" || t.Value == "or" || t.Value == "?" || t.Value == "if": // they bind weaker
-			return whole
-		case t.Value == "&&" || t.Value == "and":
-			at := byteOffset(src, t.From)
-			parts = append(parts, strings.TrimSpace(src[from:at]))
-			from = at + len(t.Value)
-		}
-	}
-	return append(parts, strings.TrimSpace(src[from:]))
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"triggerd/internal/condition"
 	"triggerd/internal/timing"
 )
 
@@ -63,10 +64,10 @@ func (e *explanation) stage(has bool, field, want string, b *by) {
 		return
 	}
 	want += " for each " + strings.Join(b.sources, ", ")
-	var eval evaluator
+	var eval condition.Evaluator
 	var buf []byte
-	eval.scope = scope{ev: e.ev, rule: e.r}
-	got, err := b.of(&eval, &buf)
+	eval.Begin(e.ev)
+	got, err := b.of(&eval, e.r.captures, &buf)
 	if err != nil {
 		got = err.Error()
 	}
@@ -81,8 +82,9 @@ func (e *explanation) cancels(companions []*Rule) {
 		}
 		holds := true
 		if p.cond != nil {
-			var eval evaluator
-			holds, _ = eval.evaluate(p, e.ev)
+			var eval condition.Evaluator
+			eval.Begin(e.ev)
+			holds, _ = eval.Holds(p.cond, p.captures)
 		}
 		if holds {
 			e.check("cancel", "no event of cancel", "one of them: absent waits no more", false)

@@ -1,8 +1,10 @@
 package rules
 
 import (
+	"cmp"
 	"slices"
 
+	"triggerd/internal/condition"
 	"triggerd/internal/glob"
 )
 
@@ -41,21 +43,21 @@ type group struct {
 
 // branch divides rules by a value of the event.
 type branch struct {
-	of     origin
+	of     condition.Subject
 	groups map[string]*group
 }
 
 // entry is a conjunct on its way into the index.
 type entry struct {
 	ref   ref
-	equal []equality
+	equal []condition.Equality
 }
 
 // smallGroup is how many rules are tried one by one rather than divided.
 const smallGroup = 8
 
 // newIndex builds the index of a set, given the conjuncts of each rule.
-func newIndex(set *Set, conjuncts [][]conjunct) *index {
+func newIndex(set *Set, conjuncts [][]condition.Conjunct) *index {
 	x := &index{exact: map[string]*group{}}
 	var anyKey []entry
 	exact := map[string][]entry{}
@@ -63,14 +65,14 @@ func newIndex(set *Set, conjuncts [][]conjunct) *index {
 	patterns := map[string]*glob.Pattern{}
 	for i, list := range conjuncts {
 		for _, c := range list {
-			e := entry{ref{int32(i), c.field && c.keys != nil}, c.equal}
-			if !e.ref.field || set.patterns[i].only == nil {
-				e.equal = slices.DeleteFunc(slices.Clone(c.equal), func(e equality) bool { return e.of.kind == fromParam })
+			e := entry{ref{int32(i), c.Field && c.Keys != nil}, c.Equal}
+			if !e.ref.field || set.patterns[i].captures.Only() == nil {
+				e.equal = slices.DeleteFunc(slices.Clone(c.Equal), func(e condition.Equality) bool { return e.Subject.Kind == condition.OfParam })
 			}
-			if c.keys == nil {
+			if c.Keys == nil {
 				anyKey = append(anyKey, e)
 			}
-			for _, g := range c.keys {
+			for _, g := range c.Keys {
 				if key, ok := g.Key(); ok {
 					exact[key] = append(exact[key], e)
 					continue
@@ -101,12 +103,12 @@ func newIndex(set *Set, conjuncts [][]conjunct) *index {
 }
 
 // newGroup divides entries until each part is small, by values that they do
-// not all leave open; used are origins that they are divided by already.
-func newGroup(entries []entry, used []origin) group {
+// not all leave open; used are subjects that they are divided by already.
+func newGroup(entries []entry, used []condition.Subject) group {
 	const maxBranches = 6 // each costs every event a look-up
 	var g group
 	for len(entries) > smallGroup && len(g.by) < maxBranches {
-		of, ok := bestOrigin(entries, used)
+		of, ok := bestSubject(entries, used)
 		if !ok {
 			break
 		}
@@ -120,7 +122,7 @@ func newGroup(entries []entry, used []origin) group {
 				others = append(others, e)
 				continue
 			}
-			for _, v := range e.equal[i].values {
+			for _, v := range e.equal[i].Values {
 				parts[v] = append(parts[v], e)
 			}
 		}
@@ -137,30 +139,30 @@ func newGroup(entries []entry, used []origin) group {
 	return g
 }
 
-// find returns the index of the entry's equality of an origin, -1 if it has
+// find returns the index of the entry's equality of a subject, -1 if it has
 // none that is of use.
-func (e *entry) find(of origin) int {
-	return slices.IndexFunc(e.equal, func(q equality) bool { return q.of == of && len(q.values) <= maxValues })
+func (e *entry) find(of condition.Subject) int {
+	return slices.IndexFunc(e.equal, func(q condition.Equality) bool { return q.Subject == of && len(q.Values) <= condition.MaxValues })
 }
 
-// bestOrigin returns the origin that tells most of the entries apart: the one
+// bestSubject returns the subject that tells most of the entries apart: the one
 // of most different values.
-func bestOrigin(entries []entry, used []origin) (origin, bool) {
-	values := map[origin]map[string]bool{}
+func bestSubject(entries []entry, used []condition.Subject) (condition.Subject, bool) {
+	values := map[condition.Subject]map[string]bool{}
 	for _, e := range entries {
 		for _, q := range e.equal {
-			if len(q.values) > maxValues || slices.Contains(used, q.of) {
+			if len(q.Values) > condition.MaxValues || slices.Contains(used, q.Subject) {
 				continue
 			}
-			if values[q.of] == nil {
-				values[q.of] = map[string]bool{}
+			if values[q.Subject] == nil {
+				values[q.Subject] = map[string]bool{}
 			}
-			for _, v := range q.values {
-				values[q.of][v] = true
+			for _, v := range q.Values {
+				values[q.Subject][v] = true
 			}
 		}
 	}
-	var best origin
+	var best condition.Subject
 	most := 0
 	for of, v := range values {
 		if len(v) > most || len(v) == most && byPreference(of, best) < 0 {
@@ -174,3 +176,8 @@ func bestOrigin(entries []entry, used []origin) (origin, bool) {
 func sizeBit(n int) uint64 { return 1 << min(n, 63) }
 
 func (g *group) empty() bool { return len(g.rest) == 0 && len(g.by) == 0 }
+
+// byPreference orders subjects.
+func byPreference(a, b condition.Subject) int {
+	return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Arg, b.Arg), cmp.Compare(a.Name, b.Name))
+}

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"triggerd/internal/condition"
+	"triggerd/internal/condition/conditiontest"
 	"triggerd/internal/event"
 	"triggerd/internal/glob"
 )
@@ -15,20 +17,32 @@ import (
 // naive tells whether a key matches a pattern of these tests, by way of a
 // regular expression.
 func naive(pattern, key string) bool {
-	expr := regexp.MustCompile(`\\(.)|\{\w+\}|\[[^]]*\]|.`).ReplaceAllStringFunc(pattern, func(part string) string {
-		switch part[0] {
-		case '*':
-			return ".*"
-		case '?':
-			return "."
-		case '[':
-			return part
-		case '{':
-			return "[^:]+"
-		}
-		return regexp.QuoteMeta(strings.TrimPrefix(part, `\`))
-	})
-	return regexp.MustCompile(`(?s)^(?:` + expr + `)$`).MatchString(key)
+	re := naivePatterns[pattern]
+	if re == nil {
+		re = regexp.MustCompile(`(?s)^(?:` + patternParts.ReplaceAllStringFunc(pattern, naivePart) + `)$`)
+		naivePatterns[pattern] = re
+	}
+	return re.MatchString(key)
+}
+
+var (
+	naivePatterns = map[string]*regexp.Regexp{} // those that were met
+	patternParts  = regexp.MustCompile(`\\(.)|\{\w+\}|\[[^]]*\]|.`)
+)
+
+// naivePart returns the expression of one part of a pattern.
+func naivePart(part string) string {
+	switch part[0] {
+	case '*':
+		return ".*"
+	case '?':
+		return "."
+	case '[':
+		return part
+	case '{':
+		return "[^:]+"
+	}
+	return regexp.QuoteMeta(strings.TrimPrefix(part, `\`))
 }
 
 // spec is a rule as a person would say it; matches is a matcher that shares
@@ -44,7 +58,7 @@ type spec struct {
 	snapshot, disabled            bool
 }
 
-func randomSpec(rng *rand.Rand, g *generator, i int) spec {
+func randomSpec(rng *rand.Rand, g *conditiontest.Generator, i int) spec {
 	s := spec{doc: map[string]any{"name": fmt.Sprintf("r%d", i), "action": map[string]any{"type": "log"}}}
 	some := func(list ...string) []string {
 		var out []string
@@ -97,10 +111,10 @@ func randomSpec(rng *rand.Rand, g *generator, i int) spec {
 		set("enabled", false)
 	}
 	if often() {
-		c := testConditions()
+		c := testCompiler()
 		for {
-			s.when = g.boolean(1 + rng.IntN(3))
-			if _, _, problems := c.compile(s.when, s.captures()); len(problems) == 0 {
+			s.when = g.Boolean(1 + rng.IntN(3))
+			if _, report := c.Condition(s.when, s.captures().Names()); len(report.Problems) == 0 {
 				break
 			}
 		}
@@ -109,15 +123,46 @@ func randomSpec(rng *rand.Rand, g *generator, i int) spec {
 	return s
 }
 
-func (s *spec) captures() []string {
-	text := strings.Join(s.keys, " ") + s.regex
-	var out []string
-	for _, name := range []string{"x", "y"} {
-		if strings.Contains(text, "{"+name+"}") || strings.Contains(text, "<"+name+">") {
-			out = append(out, name)
-		}
+// macros are those of conditiontest, as a document has them.
+func macros() map[string]any {
+	doc := map[string]any{}
+	for name, text := range conditiontest.Macros() {
+		doc[name] = text
 	}
-	return out
+	return doc
+}
+
+// testCompiler compiles conditions of a conditiontest.Generator.
+func testCompiler() *condition.Compiler {
+	return condition.NewCompiler(condition.Config{Macros: conditiontest.Macros(), Lists: conditiontest.Lists()})
+}
+
+// captures are those of the spec's keys and regular expression.
+func (s *spec) captures() *condition.Captures {
+	var keys []*glob.Pattern
+	for _, text := range s.keys {
+		p, err := glob.ParseKey(text)
+		if err != nil {
+			panic(err)
+		}
+		keys = append(keys, p)
+	}
+	var regexes []*regexp.Regexp
+	if s.regex != "" {
+		regexes = append(regexes, regexp.MustCompile(s.regex))
+	}
+	return condition.NewCaptures(keys, regexes)
+}
+
+// holds evaluates the spec's condition by itself.
+func (s *spec) holds(c *condition.Compiler, ev *event.Event) (bool, error) {
+	cond, report := c.Condition(s.when, s.captures().Names())
+	if cond == nil {
+		return false, fmt.Errorf("%s: %v", s.when, report.Problems)
+	}
+	var e condition.Evaluator
+	e.Begin(ev)
+	return e.Holds(cond, s.captures())
 }
 
 func (s *spec) matches(ev *event.Event, condition func() (bool, error)) bool {
@@ -175,7 +220,7 @@ func (s *spec) matches(ev *event.Event, condition func() (bool, error)) bool {
 // TestSetsAgainstNaive compares sets of random rules with the naive matcher.
 func TestSetsAgainstNaive(t *testing.T) {
 	rng := rand.New(rand.NewPCG(6, 0))
-	g := &generator{rng}
+	g := &conditiontest.Generator{Rng: rng}
 	matched, events := 0, 0
 	for range 150 {
 		n := 1 + rng.IntN(60)
@@ -187,22 +232,16 @@ func TestSetsAgainstNaive(t *testing.T) {
 		}
 		set, err := Build(map[string]any{
 			"rule":   docs,
-			"macros": map[string]any{"prod": `db == 0 && not (key startsWith "test:")`, "deep": "macros.prod || size(key) > 3"},
-			"lists":  map[string]any{"skus": []string{"7", "8", ""}, "dbs": []int{0, 3}},
+			"macros": macros(),
+			"lists":  conditiontest.Lists(),
 		}, Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := testConditions()
-		oracles := make([]*condition, n)
-		for i, s := range specs {
-			if s.when != "" {
-				oracles[i] = &condition{program: machineProgram(t, c, s.when, s.captures()), usesParams: true}
-			}
-		}
+		c := testCompiler()
 		m := set.Matcher()
 		for range 60 {
-			ev := randomEvent(rng)
+			ev := conditiontest.Event(rng)
 			switch rng.IntN(8) {
 			case 0:
 				ev.Name, ev.Origin, ev.Command, ev.Args = event.Snapshot, event.FromSnapshot, "", nil
@@ -212,10 +251,7 @@ func TestSetsAgainstNaive(t *testing.T) {
 			events++
 			var want []string
 			for i := range specs {
-				var e evaluator
-				rule := &Rule{pattern: set.Rules[i].pattern}
-				rule.cond = oracles[i]
-				if specs[i].matches(ev, func() (bool, error) { return e.evaluate(rule, ev) }) {
+				if specs[i].matches(ev, func() (bool, error) { return specs[i].holds(c, ev) }) {
 					want = append(want, fmt.Sprintf("r%d", i))
 				}
 			}
@@ -239,7 +275,7 @@ func TestSetsAgainstNaive(t *testing.T) {
 // for, among others, with what their fields say.
 func TestRolesAgainstNaive(t *testing.T) {
 	rng := rand.New(rand.NewPCG(8, 0))
-	g := &generator{rng}
+	g := &conditiontest.Generator{Rng: rng}
 	counts := map[string]int{}
 	for range 100 {
 		n := 1 + rng.IntN(30)
@@ -270,36 +306,20 @@ func TestRolesAgainstNaive(t *testing.T) {
 		}
 		set, err := Build(map[string]any{
 			"rule":   docs,
-			"macros": map[string]any{"prod": `db == 0 && not (key startsWith "test:")`, "deep": "macros.prod || size(key) > 3"},
-			"lists":  map[string]any{"skus": []string{"7", "8", ""}, "dbs": []int{0, 3}},
+			"macros": macros(),
+			"lists":  conditiontest.Lists(),
 		}, Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		c := testConditions()
-		// naively tells whether a spec matches, its condition evaluated by expr's machine.
+		c := testCompiler()
+		// naively tells whether a spec matches.
 		naively := func(s *spec, ev *event.Event) bool {
-			return s.matches(ev, func() (bool, error) {
-				var keys []*glob.Pattern
-				for _, k := range s.keys {
-					g, err := glob.ParseKey(k)
-					if err != nil {
-						t.Fatal(err)
-					}
-					keys = append(keys, g)
-				}
-				rule := &Rule{pattern: pattern{keys: keys, captures: s.captures(), limits: &limits{}}}
-				if s.regex != "" {
-					rule.regexes = []*regexp.Regexp{regexp.MustCompile(s.regex)}
-				}
-				rule.cond = &condition{program: machineProgram(t, c, s.when, s.captures()), usesParams: true}
-				var e evaluator
-				return e.evaluate(rule, ev)
-			})
+			return s.matches(ev, func() (bool, error) { return s.holds(c, ev) })
 		}
 		matcher := set.Matcher()
 		for range 40 {
-			ev := randomEvent(rng)
+			ev := conditiontest.Event(rng)
 			switch rng.IntN(8) {
 			case 0:
 				ev.Name, ev.Origin, ev.Command, ev.Args = event.Snapshot, event.FromSnapshot, "", nil

@@ -14,6 +14,7 @@ import (
 	"github.com/BurntSushi/toml"
 
 	"triggerd/internal/secret"
+	"triggerd/internal/tomlpos"
 )
 
 // Limits of what is read.
@@ -45,7 +46,7 @@ func Parse(name string, src []byte, o Options) (*Set, error) {
 // the path of what is wrong. The document is not kept.
 func Build(doc map[string]any, o Options) (*Set, error) {
 	l := newLoader(&o)
-	l.document(&source{built: true, root: &node{key: -1}, doc: normalise(doc, true).(map[string]any)})
+	l.document(&source{built: true, root: &tomlpos.Node{Key: -1}, doc: normalise(doc, true).(map[string]any)})
 	return l.finish()
 }
 
@@ -54,8 +55,8 @@ type source struct {
 	name  string
 	built bool // it never was a file: places are paths
 	text  string
-	lines lineIndex
-	root  *node
+	lines *tomlpos.Lines
+	root  *tomlpos.Node
 	doc   map[string]any
 }
 
@@ -142,11 +143,12 @@ func readLimited(path string, limit int64) (string, error) {
 // parse parses one file and decodes it.
 func (l *loader) parse(name, text string) {
 	text = strings.TrimPrefix(text, "\ufeff") // which some editors begin a file with
-	s := &source{name: name, text: text, lines: newLineIndex(text)}
+	s := &source{name: name, text: text, lines: tomlpos.NewLines(text)}
 	l.sources = append(l.sources, s)
-	root, deep := scan(text)
-	if deep != nil {
-		l.addAt(s, deep.off, &Error{Msg: fmt.Sprintf("more than %d lists and tables inside one another", maxDepth)})
+	root, err := tomlpos.Scan(text)
+	var deep *tomlpos.DepthError
+	if errors.As(err, &deep) {
+		l.addAt(s, deep.Offset, &Error{Msg: deep.Error()})
 		return
 	}
 	s.root = root
@@ -194,8 +196,8 @@ func (l *loader) place(s *source, off int, e *Error) {
 		return
 	}
 	e.File = s.name
-	e.Line, e.Col = s.lines.place(off)
-	if line := s.lines.text(s.text, e.Line); !mayHoldSecret(line) {
+	e.Line, e.Col = s.lines.Place(off)
+	if line := s.lines.Text(e.Line); !mayHoldSecret(line) {
 		e.SourceLine = line
 	}
 }

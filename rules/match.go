@@ -3,9 +3,10 @@ package rules
 import (
 	"regexp"
 	"slices"
+	"sync/atomic"
+	"unsafe"
 
-	"github.com/expr-lang/expr/vm"
-
+	"triggerd/internal/condition"
 	"triggerd/internal/event"
 	"triggerd/internal/glob"
 )
@@ -16,13 +17,13 @@ type pattern struct {
 	index    int32           // the rule's place in its set
 	anyWrite bool            // events has "write"
 	keys     []*glob.Pattern // nil: any
-	captures []string        // names, sorted
-	only     *glob.Pattern   // the one key pattern, if it is simple and nothing else captures
+	captures *condition.Captures
 
 	commands, commandsNot *nameSet // nil: any, none
 	commandsNamed         *nameSet // those of commands that are not there through a class
 	events                *nameSet // nil: any
-	cond                  *condition
+	cond                  *condition.Condition
+	failed                *atomic.Uint64 // see ConditionErrors; nil: nothing of the rule is evaluated
 
 	*limits // never nil
 }
@@ -37,47 +38,6 @@ type limits struct {
 }
 
 var noLimits = &limits{}
-
-// evaluator evaluates conditions for one event at a time.
-type evaluator struct {
-	scope   scope
-	machine vm.VM
-	env     environment
-	filled  bool // env holds the event at hand
-}
-
-func (e *evaluator) evaluate(r *Rule, ev *event.Event) (bool, error) {
-	if r.cond.eval == nil {
-		return e.run(r, ev)
-	}
-	e.scope = scope{ev: ev, rule: r}
-	ok := r.cond.eval(&e.scope)
-	return ok, e.scope.err
-}
-
-// run evaluates a condition with expr's machine.
-func (e *evaluator) run(r *Rule, ev *event.Event) (bool, error) {
-	e.scope = scope{ev: ev, rule: r}
-	v, err := e.machineRun(r.cond.program, r.cond.usesParams)
-	if err != nil {
-		return false, err
-	}
-	ok, _ := v.(bool)
-	return ok, nil
-}
-
-// machineRun runs a program for the event and rule of the scope.
-func (e *evaluator) machineRun(program *vm.Program, usesParams bool) (any, error) {
-	if !e.filled {
-		e.env.set(e.scope.ev)
-		e.filled = true
-	}
-	e.env.Params = nil
-	if usesParams {
-		e.env.Params = e.scope.rule.params(e.scope.ev.Key)
-	}
-	return e.machine.Run(program, &e.env)
-}
 
 // selects reports whether everything but the rule's condition matches.
 // keyFound tells that one of the rule's keys is known to match.
@@ -142,29 +102,8 @@ func anyMatches(patterns []*glob.Pattern, key []byte) bool {
 // Params returns what the rule's key pattern and key_regex, or those of its
 // cancel, captured of the event's key: raw bytes by name, a new map each time. Of several patterns
 // the first that matches captures. It is nil if the rule captures nothing.
-func (m *Match) Params() map[string]string { return m.pattern().params(m.Event.Key) }
+func (m *Match) Params() map[string]string { return m.pattern().captures.Params(m.Event.Key) }
 
-func (r *Rule) params(key []byte) map[string]string {
-	if len(r.captures) == 0 {
-		return nil
-	}
-	params := make(map[string]string, len(r.captures))
-	for _, g := range r.keys {
-		if g.Capture(key, params) {
-			break
-		}
-	}
-	for _, re := range r.regexes {
-		at := re.FindSubmatchIndex(key)
-		if at == nil {
-			continue
-		}
-		for i, name := range re.SubexpNames() {
-			if name != "" && at[2*i] >= 0 {
-				params[name] = string(key[at[2*i]:at[2*i+1]])
-			}
-		}
-		break
-	}
-	return params
-}
+// text returns b's bytes as a string without a copy: only for use while what
+// owns them is borrowed.
+func text(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

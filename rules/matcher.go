@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"triggerd/internal/condition"
 	"triggerd/internal/event"
 	"triggerd/internal/glob"
 	"triggerd/internal/timing"
@@ -19,7 +20,7 @@ type Matcher struct {
 	ConditionError func(*Rule, *event.Event, error)
 
 	set    *Set
-	eval   evaluator
+	eval   condition.Evaluator
 	values []byte // holds those of Keys
 
 	index  *index
@@ -49,7 +50,7 @@ func (s *Set) Matcher() *Matcher {
 // the extended slice. The matches borrow ev. It allocates nothing for an event
 // that no rule matches, unless a condition has to.
 func (m *Matcher) Match(dst []Match, ev *event.Event) []Match {
-	m.eval.filled = false
+	m.eval.Begin(ev)
 	if m.now++; m.now == 0 { // around once in four thousand million events
 		clear(m.tried)
 		m.now = 1
@@ -97,12 +98,13 @@ func (m *Matcher) Keys(k *timing.Keys, match *Match) bool {
 }
 
 func (m *Matcher) keys(k *timing.Keys, t *timed, match *Match) (err error) {
-	m.eval.scope, m.eval.filled = scope{ev: match.Event, rule: match.pattern()}, false
+	m.eval.Begin(match.Event)
 	m.values = m.values[:0]
+	captures := match.pattern().captures
 	if t.role == timing.Ends {
 		m.values = appendPlace(m.values, match.Event)
 		k.Gather = text(m.values)
-	} else if k.Gather, err = t.gather.of(&m.eval, &m.values); err != nil {
+	} else if k.Gather, err = t.gather.of(&m.eval, captures, &m.values); err != nil {
 		return err
 	}
 	if match.Role != timing.Fires {
@@ -112,7 +114,7 @@ func (m *Matcher) keys(k *timing.Keys, t *timed, match *Match) (err error) {
 		by *by
 		to *string
 	}{{&t.once, &k.Once}, {&t.dedupe, &k.Dedupe}, {&t.throttle, &k.Throttle}, {&t.batch, &k.Batch}} {
-		if *stage.to, err = stage.by.of(&m.eval, &m.values); err != nil {
+		if *stage.to, err = stage.by.of(&m.eval, captures, &m.values); err != nil {
 			return err
 		}
 	}
@@ -156,7 +158,7 @@ func (m *Matcher) try(dst []Match, ev *event.Event, g *group, capturing *glob.Pa
 		if sub := b.groups[value]; sub != nil {
 			dst = m.try(dst, ev, sub, capturing)
 		}
-		if b.of.kind == fromCommand { // a command stands for its subcommands too
+		if b.of.Kind == condition.OfCommand { // a command stands for its subcommands too
 			if i := strings.IndexByte(value, ' '); i > 0 {
 				if sub := b.groups[value[:i]]; sub != nil {
 					dst = m.try(dst, ev, sub, capturing)
@@ -168,23 +170,23 @@ func (m *Matcher) try(dst []Match, ev *event.Event, g *group, capturing *glob.Pa
 }
 
 // value returns a value of the event, valid as long as the event is.
-func (m *Matcher) value(of origin, ev *event.Event, capturing *glob.Pattern) string {
-	switch of.kind {
-	case fromCommand:
+func (m *Matcher) value(of condition.Subject, ev *event.Event, capturing *glob.Pattern) string {
+	switch of.Kind {
+	case condition.OfCommand:
 		return ev.Command
-	case fromEvent:
+	case condition.OfEvent:
 		return ev.Name
-	case fromType:
+	case condition.OfType:
 		return ev.Type
-	case fromDB:
+	case condition.OfDB:
 		m.digits = strconv.AppendInt(m.digits[:0], int64(ev.DB), 10)
 		return text(m.digits)
-	case fromArg:
-		if of.arg < len(ev.Args) {
-			return text(ev.Args[of.arg])
+	case condition.OfArg:
+		if of.Arg < len(ev.Args) {
+			return text(ev.Args[of.Arg])
 		}
-	case fromParam:
-		v, _ := capturing.Captured(ev.Key, of.name)
+	case condition.OfParam:
+		v, _ := capturing.Captured(ev.Key, of.Name)
 		return text(v)
 	}
 	return ""
@@ -260,7 +262,7 @@ func (m *Matcher) holds(r *Rule, ev *event.Event) bool {
 	if r.cond == nil {
 		return true
 	}
-	ok, err := m.eval.evaluate(r, ev)
+	ok, err := m.eval.Holds(r.cond, r.captures)
 	if err == nil {
 		return ok
 	}
@@ -271,7 +273,7 @@ func (m *Matcher) holds(r *Rule, ev *event.Event) bool {
 // conditionFailed counts an error of a rule's condition, or of a by, and
 // reports the first.
 func (m *Matcher) conditionFailed(r *Rule, ev *event.Event, err error) {
-	if r.failures().Add(1) == 1 && m.ConditionError != nil {
+	if r.failed.Add(1) == 1 && m.ConditionError != nil {
 		m.ConditionError(r, ev, err)
 	}
 }

@@ -3,9 +3,11 @@ package rules
 import (
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"triggerd/internal/event"
+	"triggerd/internal/suggest"
 )
 
 // nameSet is a set of names. A nil set is one that nobody gave: see its users.
@@ -127,7 +129,25 @@ func (n *commandNames) find(name string) (*Command, bool) {
 	return c, c != nil || n.byParent[name] != nil || strings.Contains(name, ".")
 }
 
-func (n *commandNames) suggest(name string) string { return didYouMean(name, sortedKeys(n.byName)) }
+func (n *commandNames) suggest(name string) string {
+	return suggest.DidYouMean(name, sortedKeys(n.byName))
+}
+
+// compared checks a name that a condition compares command with; see
+// condition.Config.
+func (n *commandNames) compared(name string) (mistake, warning, hint string) {
+	info, known := n.find(name)
+	switch {
+	case n == nil:
+	case !known:
+		return "unknown command " + strconv.Quote(name), "", n.suggest(name)
+	case info == nil && n.byParent[name] != nil:
+		return name + " always comes with a subcommand", "", `command startsWith "` + name + ` "`
+	case info != nil && info.Instead != "":
+		return "", name + " never arrives in the replication stream", info.Instead
+	}
+	return "", "", ""
+}
 
 func (n *commandNames) class(v view, class string, set map[string]bool) {
 	if n == nil {
@@ -136,7 +156,7 @@ func (n *commandNames) class(v view, class string, set map[string]bool) {
 	}
 	members := n.byClass[class]
 	if members == nil {
-		v.errorf(didYouMean(class, sortedKeys(n.byClass)), "unknown class %s", v.shown(class))
+		v.errorf(suggest.DidYouMean(class, sortedKeys(n.byClass)), "unknown class %s", v.shown(class))
 	}
 	for _, name := range members {
 		set[name] = true
@@ -146,12 +166,14 @@ func (n *commandNames) class(v view, class string, set map[string]bool) {
 // anyWrite is the event name that stands for every event of a key.
 const anyWrite = "write"
 
-// newEventNames returns the known events, nil if nobody told.
-func newEventNames(list []string) map[string]bool {
+// eventNames are the known events; nil if nobody told.
+type eventNames map[string]bool
+
+func newEventNames(list []string) eventNames {
 	if list == nil {
 		return nil
 	}
-	names := map[string]bool{anyWrite: true}
+	names := eventNames{anyWrite: true}
 	for _, name := range slices.Concat(list, []string{
 		event.FlushDB, event.FlushAll, event.SwapDB, event.Publish, event.SPublish, event.Function, event.Snapshot, event.Changed, event.Resync, event.Gap,
 	}) {
@@ -160,10 +182,24 @@ func newEventNames(list []string) map[string]bool {
 	return names
 }
 
-// knownEvent reports whether an event is known; those of modules have a dot.
-func knownEvent(events map[string]bool, name string) bool {
-	return events == nil || events[name] || strings.Contains(name, ".")
+// know reports whether an event is known; those of modules have a dot.
+func (n eventNames) know(name string) bool {
+	return n == nil || n[name] || strings.Contains(name, ".")
+}
+
+// compared checks a name that a condition compares event with; see
+// condition.Config.
+func (n eventNames) compared(name string) (mistake, warning, hint string) {
+	if n == nil || n.know(name) && name != anyWrite {
+		return "", "", ""
+	}
+	return "unknown event " + strconv.Quote(name), "", suggest.DidYouMean(name, sortedKeys(n))
 }
 
 // keyTypes are the server's own types; a module's has a dash in its name.
 var keyTypes = []string{"string", "list", "set", "zset", "hash", "stream", "none"}
+
+// sortedKeys yields the keys of a map in order.
+func sortedKeys[V any](m map[string]V) func(func(string) bool) {
+	return slices.Values(slices.Sorted(maps.Keys(m)))
+}

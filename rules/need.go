@@ -7,8 +7,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/expr-lang/expr/ast"
-
+	"triggerd/internal/condition"
 	"triggerd/internal/event"
 	"triggerd/internal/glob"
 )
@@ -44,8 +43,8 @@ func (s *Set) AsksFor(name string) bool {
 }
 
 func (r *Rule) asksFor(name string) bool {
-	return r.events.has(name) || r.cond != nil && slices.Contains(r.cond.reads.events, name) ||
-		r.timed != nil && slices.Contains(r.timed.reads.events, name)
+	return r.events.has(name) || r.cond != nil && slices.Contains(r.cond.Reads().Events, name) ||
+		r.timed != nil && slices.ContainsFunc(r.timed.reads, func(reads condition.Reads) bool { return slices.Contains(reads.Events, name) })
 }
 
 // needOfEvent is what it takes to tell events of a name. They are those that
@@ -69,53 +68,19 @@ var needOfEvent = map[string]Need{
 	event.Changed:           NeedValue, // a change of what a snapshot brings
 }
 
-// reads is what an expression reads of an event that may have to be kept.
-type reads struct {
-	need   Need
-	events []string // that it compares event with
-}
-
-// readsOf finds what a resolved expression reads.
-func readsOf(n ast.Node) reads {
-	var r reads
-	ast.Walk(&n, &r)
-	for _, name := range r.events {
-		r.need = max(r.need, needOfEvent[name])
+// needOfReads is what it takes to evaluate an expression.
+func needOfReads(r condition.Reads) Need {
+	need := NeedNothing
+	switch {
+	case r.Value:
+		need = NeedValue
+	case r.State:
+		need = NeedState
 	}
-	return r
-}
-
-// Visit is ast.Visitor's.
-func (r *reads) Visit(n *ast.Node) {
-	switch n := (*n).(type) {
-	case *ast.IdentifierNode:
-		switch n.Value {
-		case "before", "after":
-			r.need = max(r.need, NeedValue)
-		case "changed", "ttl", "type", "cause":
-			r.need = max(r.need, NeedState)
-		}
-	case *ast.BinaryNode:
-		if isName(n.Left, "event") {
-			r.compared(n.Operator, n.Right)
-		}
-		if isName(n.Right, "event") {
-			r.compared(n.Operator, n.Left)
-		}
+	for _, name := range r.Events {
+		need = max(need, needOfEvent[name])
 	}
-}
-
-// compared notes what event is compared with.
-func (r *reads) compared(op string, with ast.Node) {
-	names := constantSet(with)
-	if s, ok := with.(*ast.StringNode); ok {
-		names = []string{s.Value}
-	}
-	if op == "!=" || op == "==" || op == "in" {
-		r.events = append(r.events, names...)
-		return
-	}
-	r.need = max(r.need, NeedState) // startsWith and the like: which names it wants is not known
+	return need
 }
 
 // templated finds templates that tell a key's value, or what else has to be
@@ -180,10 +145,12 @@ func (r *Rule) need() Need {
 		}
 	}
 	if r.cond != nil {
-		need = max(need, r.cond.reads.need)
+		need = max(need, needOfReads(r.cond.Reads()))
 	}
 	if r.timed != nil {
-		need = max(need, r.timed.reads.need)
+		for _, reads := range r.timed.reads {
+			need = max(need, needOfReads(reads))
+		}
 	}
 	for _, a := range r.Actions {
 		need = max(need, needOfFields(a.Fields))
@@ -218,7 +185,7 @@ type needGlob struct {
 
 // newNeedIndex builds the index of a set, given the conjuncts of each rule;
 // nil if nothing is needed.
-func newNeedIndex(set *Set, conjuncts [][]conjunct) *needIndex {
+func newNeedIndex(set *Set, conjuncts [][]condition.Conjunct) *needIndex {
 	x := &needIndex{exact: map[string]wants{}}
 	byGlob := map[string]*needGlob{}
 	found := false
@@ -252,15 +219,15 @@ func newNeedIndex(set *Set, conjuncts [][]conjunct) *needIndex {
 }
 
 // insert puts one alternative of a rule where its keys are found.
-func (x *needIndex) insert(byGlob map[string]*needGlob, r *Rule, need Need, c *conjunct) {
+func (x *needIndex) insert(byGlob map[string]*needGlob, r *Rule, need Need, c *condition.Conjunct) {
 	w := want{need: need, dbs: r.dbs}
-	if r.keysNot != nil || r.regexes != nil || r.keys != nil && !c.field {
+	if r.keysNot != nil || r.regexes != nil || r.keys != nil && !c.Field {
 		w.rule = r
 	}
-	if c.keys == nil {
+	if c.Keys == nil {
 		x.any = append(x.any, w)
 	}
-	for _, g := range c.keys {
+	for _, g := range c.Keys {
 		if key, ok := g.Key(); ok {
 			x.exact[key] = append(x.exact[key], w)
 			continue

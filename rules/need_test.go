@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 
+	"triggerd/internal/condition/conditiontest"
 	"triggerd/internal/event"
 )
 
@@ -127,7 +128,7 @@ func TestNeedAgainstNaive(t *testing.T) {
 		n := 1 + rng.IntN(40)
 		specs, docs, each := make([]spec, n), make([]any, n), make([]Need, n)
 		for i := range specs {
-			s := randomSpec(rng, &generator{rng}, i)
+			s := randomSpec(rng, &conditiontest.Generator{Rng: rng}, i)
 			delete(s.doc, "type")
 			pick := needs[rng.IntN(len(needs))]
 			s.doc[pick.field], each[i] = pick.value, pick.need
@@ -150,7 +151,7 @@ func TestNeedAgainstNaive(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 100 {
-			ev := randomEvent(rng)
+			ev := conditiontest.Event(rng)
 			want := NeedNothing
 			for i := range specs {
 				s := &specs[i]

@@ -3,11 +3,11 @@ package rules
 import (
 	"os"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/robfig/cron/v3"
 
+	"triggerd/internal/condition"
 	"triggerd/internal/event"
 	"triggerd/internal/secret"
 	"triggerd/internal/timing"
@@ -64,8 +64,8 @@ type Set struct {
 	index *index
 	needs *needIndex // nil: nothing is needed
 
-	explain    sync.Mutex  // guards conditions
-	conditions *conditions // those of the file, to explain rules with
+	explain  sync.Mutex          // guards compiler
+	compiler *condition.Compiler // of the file's conditions, to explain rules with
 }
 
 // Source is where events come from: the [source] section.
@@ -170,22 +170,10 @@ type Match struct {
 // evaluated for, that of its cancel, or a by of its time fields. Such an event
 // does not match.
 func (r *Rule) ConditionErrors() uint64 {
-	if n := r.failures(); n != nil {
-		return n.Load()
+	if r.failed == nil {
+		return 0
 	}
-	return 0
-}
-
-// failures is the count behind ConditionErrors; nil if nothing of the rule is
-// evaluated. Few rules are, so it is with what is.
-func (r *Rule) failures() *atomic.Uint64 {
-	switch {
-	case r.timed != nil:
-		return &r.timed.failures
-	case r.cond != nil:
-		return &r.cond.failures
-	}
-	return nil
+	return r.failed.Load()
 }
 
 // WantsSnapshot reports whether some enabled rule matches keys of a snapshot,

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"triggerd/internal/condition"
 	"triggerd/internal/glob"
 	"triggerd/internal/timing"
 )
@@ -13,7 +14,7 @@ import (
 // whose states mean the same: see timing.Rule.
 func (d *timeDecoder) shape() string {
 	var b strings.Builder
-	x, c := d.time, d.c.conditions
+	x, c := d.time, d.c.compiler
 	say := func(set bool, format string, args ...any) {
 		if set {
 			fmt.Fprintf(&b, format+"\n", args...)
@@ -42,16 +43,16 @@ func (d *timeDecoder) shape() string {
 }
 
 // shape returns a text that is equal for those that tell the same apart.
-func (b *by) shape(c *conditions) string {
+func (b *by) shape(c *condition.Compiler) string {
 	parts := make([]string, len(b.sources))
 	for i, src := range b.sources {
-		parts[i] = strconv.Quote(c.canonical(src))
+		parts[i] = strconv.Quote(c.Canonical(src))
 	}
 	return "[" + strings.Join(parts, " ") + "]"
 }
 
 // shape returns a text that is equal for patterns of the same events.
-func (r *Rule) shape(c *conditions) string {
+func (r *Rule) shape(c *condition.Compiler) string {
 	names := func(s *nameSet) []string {
 		if s == nil {
 			return nil
@@ -64,7 +65,7 @@ func (r *Rule) shape(c *conditions) string {
 	}
 	when := ""
 	if r.When != "" {
-		when = c.canonical(r.When)
+		when = c.Canonical(r.When)
 	}
 	return fmt.Sprintf("%q %q %q %q %q %q %v %v %v %q %q",
 		globShapes(r.keys), globShapes(r.keysNot), regexes, names(r.commands), names(r.commandsNot), names(r.events), r.anyWrite, r.Snapshot,

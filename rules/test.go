@@ -3,6 +3,8 @@ package rules
 import (
 	"strings"
 	"time"
+
+	"triggerd/internal/suggest"
 )
 
 // Test is one [[test]]: what the rules are to make of some commands.
@@ -58,7 +60,7 @@ func (c *compilation) test(v view) *Test {
 			v, _ := t.get(name)
 			if _, known := c.ruleNames[name]; !known {
 				v.atKey = true
-				v.errorf(didYouMean(name, sortedKeys(c.ruleNames)), "there is no rule %q", name)
+				v.errorf(suggest.DidYouMean(name, sortedKeys(c.ruleNames)), "there is no rule %q", name)
 			}
 			if n, ok := v.integer(0, maxInt); ok {
 				test.Expect[name] = n

@@ -3,8 +3,10 @@ package rules
 import (
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
+	"triggerd/internal/suggest"
 	"triggerd/internal/timing"
 )
 
@@ -63,6 +65,9 @@ func (c *compilation) times(t *table, r *Rule) {
 		own := *r.limits
 		own.timed = d.timed
 		r.limits = &own
+		if r.failed == nil {
+			r.failed = new(atomic.Uint64)
+		}
 	}
 	if r.Enabled {
 		r.Time = d.time
@@ -240,7 +245,7 @@ func (d *timeDecoder) windows() {
 			}
 			w := d.c.windows[window]
 			if w == nil {
-				v.errorf(didYouMean(window, sortedKeys(d.c.windows)), "there is no [windows.%s]", window)
+				v.errorf(suggest.DidYouMean(window, sortedKeys(d.c.windows)), "there is no [windows.%s]", window)
 				return
 			}
 			*to = append(*to, w)
@@ -320,25 +325,17 @@ func (d *timeDecoder) by(v view) by {
 			v.errorf(`by = "params.id"`, "an empty text tells nothing apart")
 			return
 		}
-		part, problems := d.c.conditions.value(src, d.r.captures)
-		for _, p := range problems {
-			v.inString(p.at).errorf(p.hint, "%s", p.msg)
+		part, report := d.c.compiler.Value(src, d.r.captures.Names())
+		for _, p := range report.Problems {
+			v.inString(p.Offset).errorf(p.Hint, "%s", p.Msg)
 		}
-		if len(problems) == 0 {
-			d.timed.addReads(d.c.conditions)
+		if part != nil {
+			d.timed.reads = append(d.timed.reads, part.Reads())
 		}
 		b.sources = append(b.sources, src)
 		b.parts = append(b.parts, part)
 	})
 	return b
-}
-
-// addReads adds what the expression reads that was checked last.
-func (t *timed) addReads(c *conditions) {
-	if c.tree != nil {
-		t.reads.need = max(t.reads.need, c.reads.need)
-		t.reads.events = append(t.reads.events, c.reads.events...)
-	}
 }
 
 // summarized is one name of a summarize.
@@ -358,7 +355,7 @@ func (c *compilation) summaries(set *Set) {
 		r := byName[s.name]
 		switch {
 		case r == nil:
-			s.errorf(didYouMean(s.name, sortedKeys(c.ruleNames)), "there is no rule %s", s.shown(s.name))
+			s.errorf(suggest.DidYouMean(s.name, sortedKeys(c.ruleNames)), "there is no rule %s", s.shown(s.name))
 		case r == s.by:
 			s.errorf("", "a rule cannot sum up itself")
 		case r.Schedule != nil:

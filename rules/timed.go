@@ -3,10 +3,8 @@ package rules
 import (
 	"slices"
 	"strconv"
-	"sync/atomic"
 
-	"github.com/expr-lang/expr/ast"
-
+	"triggerd/internal/condition"
 	"triggerd/internal/event"
 	"triggerd/internal/timing"
 )
@@ -22,8 +20,7 @@ type timed struct {
 
 	once, dedupe, gather, throttle, batch by
 
-	reads    reads         // of all of these
-	failures atomic.Uint64 // of the rule's expressions
+	reads []condition.Reads // of all of these
 }
 
 // lasts reports whether the rule has "for": its condition has to hold for some
@@ -56,38 +53,8 @@ func appendPlace(dst []byte, ev *event.Event) []byte {
 
 // isGone reports whether the event's key is known to be gone.
 func isGone(ev *event.Event) bool {
-	return ev.TTL == event.TTLGone || ev.After != nil && absent(ev.After) || slices.Contains(removals, ev.Name)
+	return ev.TTL == event.TTLGone || ev.After != nil && (ev.After == event.None || ev.After.Type() == event.None.Type()) || slices.Contains(removals, ev.Name)
 }
 
 // removals are events after which a key is not there.
 var removals = []string{"del", "expired", "evicted", "rename_from", "move_from"}
-
-// ofKey are the variables that tell of the key as it is, and not of what has
-// just changed it.
-var ofKey = map[string]bool{"key": true, "db": true, "type": true, "after": true, "ttl": true, "params": true}
-
-// momentary finds the names in a resolved condition that tell only of the
-// change at hand, and whether it reads the key's state at all.
-type momentary struct {
-	names []problem // offsets count runes
-	state bool
-}
-
-// Visit is ast.Visitor's.
-func (m *momentary) Visit(n *ast.Node) {
-	switch n := (*n).(type) {
-	case *ast.IdentifierNode:
-		if n.Value == "after" || n.Value == "ttl" || n.Value == "type" {
-			m.state = true
-		}
-		if variables[n.Value] && !ofKey[n.Value] {
-			m.names = append(m.names, problem{at: n.Location().From, msg: n.Value})
-		}
-	case *ast.CallNode: // the names in it are from the helper that it stands for
-		for helper, call := range map[string]string{"crossed": "value.crossed", "changed_to": "value.changed_to", "became": "value.became", "arg": "arg"} {
-			if i := len(m.names) - 1; i >= 0 && isName(n.Callee, call) && m.names[i].at == n.Location().From {
-				m.names[i].msg = helper + "()"
-			}
-		}
-	}
-}

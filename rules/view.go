@@ -7,6 +7,9 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"triggerd/internal/suggest"
+	"triggerd/internal/tomlpos"
 )
 
 // view is a value of the document with its place: what the decoding reads
@@ -15,12 +18,12 @@ type view struct {
 	l     *loader
 	s     *source
 	v     any
-	n     *node  // nil where the place is not known
-	path  string // from the root of the document; kept only where there is no file
-	rule  string // name of the rule it is in
-	field string // path inside the rule, or from the root
-	shift int    // bytes to add to the place: inside a string
-	atKey bool   // report at the key, not at the value
+	n     *tomlpos.Node // nil where the place is not known
+	path  string        // from the root of the document; kept only where there is no file
+	rule  string        // name of the rule it is in
+	field string        // path inside the rule, or from the root
+	shift int           // bytes to add to the place: inside a string
+	atKey bool          // report at the key, not at the value
 }
 
 // errorf files a mistake at the value.
@@ -47,10 +50,10 @@ func (v view) offset() int {
 	switch {
 	case v.n == nil:
 		return 0
-	case v.atKey && v.n.key >= 0:
-		return v.n.key
+	case v.atKey && v.n.Key >= 0:
+		return v.n.Key
 	}
-	return min(v.n.val+v.shift, len(v.s.text))
+	return min(v.n.Value+v.shift, len(v.s.text))
 }
 
 // place says where the value is, for messages about two places.
@@ -58,14 +61,14 @@ func (v view) place() string {
 	if v.s.built {
 		return v.path
 	}
-	line, col := v.s.lines.place(v.offset())
+	line, col := v.s.lines.Place(v.offset())
 	return fmt.Sprintf("%s:%d:%d", v.s.name, line, col)
 }
 
 // inString returns the view of what begins off bytes into the string.
 func (v view) inString(off int) view {
-	if v.n != nil && v.n.end <= len(v.s.text) && v.n.val < v.n.end {
-		if _, n := unquote(v.s.text[v.n.val:v.n.end], off); n > 0 {
+	if v.n != nil && v.n.End <= len(v.s.text) && v.n.Value < v.n.End {
+		if n := tomlpos.Offset(v.s.text[v.n.Value:v.n.End], off); n > 0 {
 			v.shift = n
 		}
 	}
@@ -78,7 +81,7 @@ func (v view) kid(name string, value any) view {
 		k.path = join(v.path, name)
 	}
 	if v.n != nil {
-		k.n = v.n.kids[name]
+		k.n = v.n.Members[name]
 		if k.n == nil {
 			k.n = v.n
 		}
@@ -99,8 +102,8 @@ func (v view) elem(i int, value any) view {
 	if v.s.built {
 		e.path = v.path + "[" + strconv.Itoa(i) + "]"
 	}
-	if v.n != nil && i < len(v.n.elems) {
-		e.n = v.n.elems[i]
+	if v.n != nil && i < len(v.n.Elements) {
+		e.n = v.n.Elements[i]
 	}
 	return e
 }
@@ -152,7 +155,7 @@ func (v view) str() (string, bool) {
 func (v view) oneOf(words ...string) (string, bool) {
 	s, ok := v.str()
 	if ok && !slices.Contains(words, s) {
-		hint := didYouMean(s, slices.Values(words))
+		hint := suggest.DidYouMean(s, slices.Values(words))
 		v.errorf(hint, "%s is not one of %s", v.shown(s), strings.Join(words, ", "))
 		return "", false
 	}
@@ -339,7 +342,7 @@ func (t *table) done(later ...string) {
 			continue
 		}
 		v.field = t.field
-		v.errorf(didYouMean(name, slices.Values(slices.Sorted(slices.Values(slices.Concat(t.asked, t.others))))), "unknown field %s", name)
+		v.errorf(suggest.DidYouMean(name, slices.Values(slices.Sorted(slices.Values(slices.Concat(t.asked, t.others))))), "unknown field %s", name)
 	}
 }
 

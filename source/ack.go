@@ -11,6 +11,8 @@ import (
 type acks struct {
 	received atomic.Int64
 	poke     chan struct{} // capacity 1: send one now
+	asked    chan struct{} // capacity 1: the server has asked for one
+	none     string        // what AckNone acknowledges on the present link
 
 	mu      sync.Mutex // guards what follows
 	replID  string     // the history that is being read
@@ -49,13 +51,27 @@ func (k *acks) demand() {
 	defer k.mu.Unlock()
 	k.wanted = k.received.Load()
 	k.now()
+	signal(k.asked)
 }
 
-func (k *acks) now() {
+func (k *acks) now() { signal(k.poke) }
+
+// signal sends to a channel with room for one, which is enough.
+func signal(c chan struct{}) {
 	select {
-	case k.poke <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
+}
+
+// noneAt returns what AckNone acknowledges on a link: an offset that is before
+// any write, so that WAIT does not count triggerd, and is not the server's own,
+// so that FAILOVER does not choose it.
+func noneAt(a attachment) string {
+	if a.pos.Offset == 0 && !a.legacy {
+		return "1" // nothing was written yet; the first command ends beyond it
+	}
+	return "0"
 }
 
 // run acknowledges over l once a second until the function it returns is
@@ -98,7 +114,7 @@ func (k *acks) send(l *link, policy AckPolicy) error {
 		k.mu.Unlock()
 		return l.send("REPLCONF", "ACK", n, "FACK", n)
 	}
-	return l.send("REPLCONF", "ACK", "0")
+	return l.send("REPLCONF", "ACK", k.none)
 }
 
 // ackPause returns the time between acknowledgements on a link of that age.

@@ -14,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"triggerd/internal/secret"
 )
 
 // address is a parsed source URL.
@@ -22,6 +24,9 @@ type address struct {
 	user, password string
 	tls            *tls.Config // nil: plain
 	text           string      // without credentials
+	secrets        *secret.Masker
+
+	connect func(ctx context.Context, network, host string) (net.Conn, error) // nil: a net.Dialer's; tests have pipes
 }
 
 // CheckURL reports what is wrong with a source URL:
@@ -155,8 +160,11 @@ func (a *address) options(u *url.URL) error {
 func (a *address) dial(ctx context.Context, timeout time.Duration) (net.Conn, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("no answer within %s", timeout))
 	defer cancel()
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, a.network, a.host)
+	connect := a.connect
+	if connect == nil {
+		connect = new(net.Dialer).DialContext
+	}
+	conn, err := connect(ctx, a.network, a.host)
 	if err != nil {
 		return nil, err
 	}

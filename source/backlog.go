@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -34,25 +33,18 @@ func (b *Backlog) Left(offset int64, now time.Time) (time.Duration, bool) {
 	return time.Duration(min(max(seconds, 0), longest.Seconds()) * float64(time.Second)), true
 }
 
-// watchBacklog asks the server about its backlog until the function it returns
-// is called, on a connection of its own: a replica's link takes no questions.
-// Whatever goes wrong with it is no harm to the stream.
-func (s *Replica) watchBacklog() (stop func()) {
+// watch asks the server about its backlog, and whether it is shutting down,
+// until the function it returns is called, on a connection of its own: a
+// replica's link takes no questions. Whatever goes wrong with it is no harm to
+// the stream.
+func (s *Replica) watch() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
-	w := &backlogWatch{s: s}
+	w := &watcher{s: s}
 	go func() {
 		defer close(done)
 		defer w.hangUp()
-		tick := time.NewTicker(s.cfg.BacklogInterval)
-		defer tick.Stop()
-		for w.look(ctx) {
-			select {
-			case <-ctx.Done():
-				return
-			case <-tick.C:
-			}
-		}
+		w.run(ctx)
 	}()
 	return func() {
 		cancel()
@@ -60,15 +52,48 @@ func (s *Replica) watchBacklog() (stop func()) {
 	}
 }
 
-// backlogWatch is a connection that asks, and what it was told.
-type backlogWatch struct {
+// watcher is a connection that asks, and what it was told.
+type watcher struct {
 	s     *Replica
 	l     *link // nil: not connected
 	heard atomic.Int64
 	told  []replicationInfo // of the last minute
+
+	looked time.Time // when lookForEnd asked last
+	mute   bool      // the server does not answer that
+
+	replica bool // the server is one, as look heard
 }
 
-func (w *backlogWatch) hangUp() {
+// run asks until ctx is done, or the server does not let it.
+func (w *watcher) run(ctx context.Context) {
+	var tick, second <-chan time.Time
+	if every := w.s.cfg.BacklogInterval; every > 0 {
+		ticker, seconds := time.NewTicker(every), time.NewTicker(time.Second)
+		defer ticker.Stop()
+		defer seconds.Stop()
+		tick, second = ticker.C, seconds.C
+		if !w.look(ctx) {
+			return
+		}
+	}
+	for more := true; more; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick:
+			more = w.look(ctx)
+		case <-w.asked():
+			w.lookForEnd(ctx)
+		case <-second:
+			if w.replica && w.asked() != nil {
+				w.leaveIfEnding(ctx)
+			}
+		}
+	}
+}
+
+func (w *watcher) hangUp() {
 	if w.l != nil {
 		w.l.close()
 		w.l = nil
@@ -76,52 +101,59 @@ func (w *backlogWatch) hangUp() {
 }
 
 // look asks once, and reports whether to ask again.
-func (w *backlogWatch) look(ctx context.Context) (more bool) {
-	info, err := w.ask(ctx)
-	err = masked(w.s.cfg.Secrets, err)
-	if ctx.Err() != nil {
-		return false
+func (w *watcher) look(ctx context.Context) (more bool) {
+	var info replicationInfo
+	text, err := w.ask(ctx, "replication")
+	if err == nil {
+		info, err = parseReplicationInfo(text)
+		info.at = time.Now()
 	}
 	if err != nil {
-		w.hangUp()
-		var refused *ServerError
-		if errors.As(err, &refused) && !refused.passing() {
-			w.s.cfg.Logger.Info("the server does not say how much of its stream it keeps: how long triggerd may be away is not known", "server", w.s.addr.text, "err", err)
-			return false
-		}
-		w.s.cfg.Logger.Log(ctx, slog.LevelDebug, "server not asked for its backlog", "server", w.s.addr.text, "err", err)
-		return true
+		return w.refused(ctx, err, "the server does not say how much of its stream it keeps: how long triggerd may be away is not known")
 	}
+	w.replica = info.replica
 	b := Backlog{Bytes: info.backlog, Offset: info.offset, Rate: w.rate(info), At: info.at}
 	w.s.update(func(st *Status) { st.Backlog = b })
 	return true
 }
 
-func (w *backlogWatch) ask(ctx context.Context) (info replicationInfo, err error) {
+// refused deals with a question that was not answered, and reports whether to
+// ask again.
+func (w *watcher) refused(ctx context.Context, err error, msg string) (more bool) {
+	w.hangUp()
+	err = masked(w.s.cfg.Secrets, err)
+	var refused *ServerError
+	switch {
+	case ctx.Err() != nil:
+		return false
+	case errors.As(err, &refused) && !refused.passing():
+		w.s.cfg.Logger.Info(msg, "server", w.s.addr.text, "err", err)
+		return false
+	}
+	w.s.cfg.Logger.Debug("server not asked beside the stream", "server", w.s.addr.text, "err", err)
+	return true
+}
+
+// ask returns a section of the server's INFO.
+func (w *watcher) ask(ctx context.Context, section string) (string, error) {
 	s := w.s
 	if w.l == nil {
 		conn, err := s.addr.dial(ctx, s.cfg.DialTimeout)
 		if err != nil {
-			return info, fmt.Errorf("connect: %w", err)
+			return "", fmt.Errorf("connect: %w", err)
 		}
 		w.l = newLink(conn, s.addr, s.cfg.DialTimeout, &w.heard)
 		if err := w.l.auth(); err != nil {
-			return info, err
+			return "", err
 		}
 	}
 	defer context.AfterFunc(ctx, w.l.close)()
-	text, err := w.l.bulk("INFO", "replication")
-	if err != nil {
-		return info, err
-	}
-	info, err = parseReplicationInfo(text)
-	info.at = time.Now()
-	return info, err
+	return w.l.bulk("INFO", section)
 }
 
 // rate returns how fast the stream grows, by what was told within the last
 // minute.
-func (w *backlogWatch) rate(now replicationInfo) float64 {
+func (w *watcher) rate(now replicationInfo) float64 {
 	if n := len(w.told); n > 0 && (w.told[n-1].replID != now.replID || w.told[n-1].offset > now.offset) {
 		w.told = w.told[:0]
 	}
@@ -142,6 +174,7 @@ type replicationInfo struct {
 	replID  string
 	offset  int64
 	backlog int64 // bytes
+	replica bool  // the server is one
 }
 
 // parseReplicationInfo reads the lines of an INFO. One that does not say how
@@ -150,6 +183,8 @@ func parseReplicationInfo(text string) (info replicationInfo, err error) {
 	for line := range strings.Lines(text) {
 		name, value, _ := strings.Cut(strings.TrimRight(line, "\r\n"), ":")
 		switch name {
+		case "role":
+			info.replica = value == "slave"
 		case "master_replid":
 			info.replID = value
 		case "master_repl_offset":

@@ -26,7 +26,7 @@ func TestReplicationInfo(t *testing.T) {
 }
 
 func TestBacklogRate(t *testing.T) {
-	w := &backlogWatch{}
+	w := &watcher{}
 	at := time.Unix(1000, 0)
 	for i, step := range []struct {
 		after  time.Duration

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -8,10 +9,12 @@ import (
 )
 
 // masked returns err with secrets masked in its text, whatever the server said
-// in it. What tells errors apart works as before.
+// in it. What tells errors apart works as before. In a ServerError they are
+// masked already: its hint is ours, and a password may be one of its words.
 func masked(m *secret.Masker, err error) error {
-	if err == nil {
-		return nil
+	var refused *ServerError
+	if err == nil || errors.As(err, &refused) {
+		return err
 	}
 	text := err.Error()
 	if shown := m.Mask(text); shown != text {
@@ -31,7 +34,7 @@ func (e *maskedError) Unwrap() error { return e.err }
 // ServerError is a server's refusal of a command of the handshake.
 type ServerError struct {
 	Command string // what was sent, without secrets
-	Reply   string // the server's error line, without its leading "-"
+	Reply   string // the server's error line, without its leading "-", and without secrets
 	Hint    string // what to do about it; "" if there is nothing to say
 }
 
@@ -75,11 +78,12 @@ func (a *address) refuse(command, reply string) *ServerError {
 	}
 	e := &ServerError{Command: command, Reply: reply}
 	e.Hint = a.hint(e)
+	e.Command, e.Reply = a.secrets.Mask(command), a.secrets.Mask(reply)
 	return e
 }
 
 func (a *address) hint(e *ServerError) string {
-	user := a.user
+	user := a.secrets.Mask(a.user)
 	if user == "" {
 		user = "default"
 	}

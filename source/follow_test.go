@@ -3,8 +3,10 @@ package source_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -98,6 +100,42 @@ var wantsKeys = wants{keys: true}
 // cfg has none. It ends with the test. Without c only commands are wanted.
 func follow(t testing.TB, cfg source.Config, from source.Position, c ...source.Consumer) *follower {
 	t.Helper()
+	return followBy(t, cfg, from, nil, append(c, nil)[0])
+}
+
+// followScripts is follow in a synctest bubble: the primary plays scripts, one a
+// connection, over pipes. All of them must have been played when it ends.
+func followScripts(t testing.TB, cfg source.Config, c source.Consumer, scripts ...redistest.Script) *follower {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	var plays sync.WaitGroup
+	played := 0 // by the goroutine that connects
+	t.Cleanup(func() {
+		cancel()
+		plays.Wait()
+		if played != len(scripts) {
+			t.Errorf("%d of %d scripts were played", played, len(scripts))
+		}
+	})
+	cfg.URL = "redis://primary"
+	return followBy(t, cfg, source.Position{}, func(context.Context, string, string) (net.Conn, error) {
+		if played == len(scripts) {
+			return nil, errors.New("connection refused")
+		}
+		script := scripts[played]
+		played++
+		here, there := net.Pipe()
+		plays.Go(func() {
+			if err := script.Run(ctx, there); err != nil && !errors.Is(err, context.Canceled) {
+				t.Errorf("primary: %v", err)
+			}
+		})
+		return here, nil
+	}, c)
+}
+
+func followBy(t testing.TB, cfg source.Config, from source.Position, connect func(context.Context, string, string) (net.Conn, error), c source.Consumer) *follower {
+	t.Helper()
 	log := new(logBuffer)
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -112,7 +150,10 @@ func follow(t testing.TB, cfg source.Config, from source.Position, c ...source.C
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := followSource(t, src, from, append(c, nil)[0])
+	if connect != nil {
+		source.ConnectBy(src, connect)
+	}
+	f := followSource(t, src, from, c)
 	f.log = log
 	return f
 }
@@ -153,6 +194,12 @@ func (f *follower) add(rec *source.Record, err error) {
 // next returns the next record for which ok is true, and passes what is before.
 func (f *follower) next(what string, ok func(record) bool) record {
 	f.t.Helper()
+	return f.nextWithin(patience, what, ok)
+}
+
+// nextWithin is next with more patience, for the time of a bubble.
+func (f *follower) nextWithin(patience time.Duration, what string, ok func(record) bool) record {
+	f.t.Helper()
 	timeout := time.After(patience)
 	for {
 		f.mu.Lock()
@@ -179,7 +226,13 @@ func (f *follower) next(what string, ok func(record) bool) record {
 // command waits for a command with these words, the name in any case.
 func (f *follower) command(args ...string) record {
 	f.t.Helper()
-	return f.next(fmt.Sprintf("the command %.60q", args), func(r record) bool { return isCommand(r, args...) })
+	return f.commandWithin(patience, args...)
+}
+
+// commandWithin is command with more patience, for the time of a bubble.
+func (f *follower) commandWithin(patience time.Duration, args ...string) record {
+	f.t.Helper()
+	return f.nextWithin(patience, fmt.Sprintf("the command %.60q", args), func(r record) bool { return isCommand(r, args...) })
 }
 
 // kind waits for a record of a kind.

@@ -44,7 +44,7 @@ func converse(t testing.TB, said string, chunk int, from Position, wantKeys bool
 		return true
 	}}
 	l := newLink(&scriptedConn{said: chunked{[]byte(said), chunk}}, s.addr, time.Minute, &s.heard)
-	o.err = n.follow(l, wantKeys, nil)
+	o.err = n.follow(t.Context(), l, wantKeys, nil)
 	o.pos, o.status = n.pos, s.Status()
 	return o
 }
@@ -155,7 +155,7 @@ func TestMarkSplitAtEveryByte(t *testing.T) {
 			net.Conn
 			io.Reader
 		}{&scriptedConn{}, io.MultiReader(strings.NewReader(said[:cut]), strings.NewReader(said[cut:]))}
-		_ = n.follow(newLink(readFrom{conn.Conn, conn.Reader}, s.addr, time.Minute, &s.heard), true, nil) // it ends with the script
+		_ = n.follow(t.Context(), newLink(readFrom{conn.Conn, conn.Reader}, s.addr, time.Minute, &s.heard), true, nil) // it ends with the script
 		if want := []Kind{SnapshotBegin, Key, SnapshotEnd, Command}; !slices.Equal(kinds, want) {
 			t.Errorf("cut at %d: got %v, want %v", cut, kinds, want)
 		}

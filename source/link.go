@@ -30,6 +30,10 @@ type link struct {
 	quiet   time.Time        // since when nothing has come
 	idle    bool             // when the read was woken nothing had come for a moment
 	poked   atomic.Bool      // the read is to be woken now
+	left    atomic.Bool      // it was closed by leave
+	drained bool             // the last read took all that was there
+
+	versioned bool // the server was told a version, and minds it
 
 	mu sync.Mutex // one write at a time
 }
@@ -42,6 +46,13 @@ func newLink(conn net.Conn, addr *address, timeout time.Duration, heard *atomic.
 }
 
 func (l *link) close() { l.conn.Close() }
+
+// leave closes the link because the server waits for it to be able to end. Any
+// goroutine may call it.
+func (l *link) leave() {
+	l.left.Store(true)
+	l.close()
+}
 
 // moment is how long a server that has more to send does not stay silent.
 const moment = 10 * time.Millisecond
@@ -74,6 +85,7 @@ func (r reader) Read(p []byte) (int, error) {
 		l.conn.SetReadDeadline(now)
 	}
 	n, err := l.conn.Read(p)
+	l.drained = n < len(p)
 	if n > 0 {
 		l.arrived = time.Now()
 		l.quiet = time.Time{}
@@ -198,15 +210,30 @@ func (l *link) greet(cfg *Config, wantKeys bool) error {
 	if err := l.replconf("capa", "eof", "capa", "psync2"); err != nil {
 		return err
 	}
-	// Valkey sends hashes with field expiry only to replicas that say they can
-	// read them, and cuts all others off; other servers do not know the option.
-	if err := l.replconf("version", "9.1.0"); err != nil {
-		return err
+	if wantKeys || cfg.Ack != AckNone {
+		if err := l.announceVersion(); err != nil {
+			return err
+		}
 	}
 	if !wantKeys {
 		return l.replconf("rdb-filter-only", "")
 	}
 	return nil
+}
+
+// announceVersion tells Valkey a version; other servers do not know the option.
+// Valkey 9 sends hashes with field expiry only to replicas that have told one,
+// and cuts all others off. Of those that have, Valkey 8 and later wait for an
+// acknowledgement when a client calls CLUSTER SETSLOT, which fails if none
+// comes; so one that acknowledges nothing announces none, but for a snapshot.
+func (l *link) announceVersion() error {
+	_, err := l.do("REPLCONF version", "REPLCONF", "version", "9.1.0")
+	l.versioned = err == nil
+	var refused *ServerError
+	if errors.As(err, &refused) && refused.code() == "ERR" {
+		return nil
+	}
+	return err
 }
 
 // explain adds to the error of the first command why a server may have hung up
@@ -250,10 +277,11 @@ func (l *link) replconf(args ...string) error {
 
 // attachment is a server's answer to PSYNC.
 type attachment struct {
-	full   bool // a snapshot follows
-	legacy bool // SYNC: no resuming
-	marked bool // a snapshot of unknown length: the stream begins with an acknowledgement
-	pos    Position
+	full    bool // a snapshot follows
+	legacy  bool // SYNC: no resuming
+	marked  bool // a snapshot of unknown length: the stream begins with an acknowledgement
+	renewed bool // it is in the place of another link
+	pos     Position
 }
 
 // psync asks for the stream behind from, or, if from is zero, for a fresh

@@ -7,6 +7,7 @@ import (
 	"net"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -20,15 +21,24 @@ import (
 const emptyRDB = "REDIS0009\xff\x00\x00\x00\x00\x00\x00\x00\x00"
 
 // script returns steps after those of a handshake that goes well, up to PSYNC.
-func script(steps ...Step) Script {
-	return append(Script{
+func script(steps ...Step) Script { return slices.Concat(greeting, withoutKeys, steps) }
+
+// acknowledging is script for the policies that acknowledge something, which
+// tell a version.
+func acknowledging(steps ...Step) Script { return slices.Concat(greeting, version, withoutKeys, steps) }
+
+// wantingKeys is script for one that wants a snapshot's keys.
+func wantingKeys(steps ...Step) Script { return slices.Concat(greeting, version, steps) }
+
+var (
+	greeting = Script{
 		Expect("PING"), Send("+PONG\r\n"),
 		Expect("REPLCONF", "listening-port", "*"), Send("+OK\r\n"),
 		Expect("REPLCONF", "capa", "eof", "capa", "psync2"), Send("+OK\r\n"),
-		Expect("REPLCONF", "version", "*"), Send("-ERR Unrecognized REPLCONF option: version\r\n"),
-		Expect("REPLCONF", "rdb-filter-only", ""), Send("+OK\r\n"),
-	}, steps...)
-}
+	}
+	version     = Script{Expect("REPLCONF", "version", "*"), Send("-ERR Unrecognized REPLCONF option: version\r\n")}
+	withoutKeys = Script{Expect("REPLCONF", "rdb-filter-only", ""), Send("+OK\r\n")}
+)
 
 func framed(rdb string) string { return fmt.Sprintf("$%d\r\n%s", len(rdb), rdb) }
 
@@ -148,7 +158,7 @@ func TestOldServers(t *testing.T) {
 		const unknown = "-ERR unknown command\r\n"
 		p := StartPrimary(t, Script{
 			Expect("PING"), Send("+PONG\r\n"), Expect("REPLCONF", "..."), Send(unknown), Expect("REPLCONF", "..."), Send(unknown),
-			Expect("REPLCONF", "..."), Send(unknown), Expect("REPLCONF", "..."), Send(unknown), Expect("PSYNC", "?", "-1"), Send(unknown),
+			Expect("REPLCONF", "..."), Send(unknown), Expect("PSYNC", "?", "-1"), Send(unknown),
 			Expect("SYNC"), Send("\n\n" + framed(emptyRDB) + set1), Hang()})
 		f := follow(t, source.Config{URL: "redis://" + p.Addr}, source.Position{})
 		if r := f.command("SET", "a", "1"); !r.Pos.IsZero() {
@@ -181,7 +191,7 @@ func TestOldServers(t *testing.T) {
 }
 
 // TestSilence makes sure that a server which says nothing more is noticed at
-// each place.
+// each place, after a minute.
 func TestSilence(t *testing.T) {
 	for _, c := range []struct {
 		name   string
@@ -195,14 +205,18 @@ func TestSilence(t *testing.T) {
 		{"in the stream", script(Expect("PSYNC", "?", "-1"), Send("+FULLRESYNC id 1000\r\n"+framed(emptyRDB)+set1[:5]), Hang()), "read the stream: nothing received for"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			good := script(Expect("PSYNC", "*", "*"), Send("+FULLRESYNC id 1000\r\n"+framed(emptyRDB)+set2), Hang())
-			p := StartPrimary(t, c.silent, good)
-			f := follow(t, source.Config{URL: "redis://" + p.Addr, Timeout: 200 * time.Millisecond}, source.Position{})
-			f.command("SET", "b", "2")
-			if !strings.Contains(f.log.String(), c.want) {
-				t.Errorf("want %q in the log:\n%s", c.want, f.log)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				good := script(Expect("PSYNC", "*", "*"), Send("+FULLRESYNC id 1000\r\n"+framed(emptyRDB)+set2), Hang())
+				began := time.Now()
+				f := followScripts(t, source.Config{}, nil, c.silent, good)
+				f.commandWithin(2*time.Minute, "SET", "b", "2")
+				if took := time.Since(began); took < time.Minute || took > time.Minute+time.Second {
+					t.Errorf("it took %v", took)
+				}
+				if !strings.Contains(f.log.String(), c.want+" 1m0s") {
+					t.Errorf("want %q in the log:\n%s", c.want, f.log)
+				}
+			})
 		})
 	}
 }
@@ -210,19 +224,22 @@ func TestSilence(t *testing.T) {
 // TestSlowServerIsNotSilent keeps a server busy for longer than the timeout,
 // with a newline now and then.
 func TestSlowServerIsNotSilent(t *testing.T) {
-	t.Parallel()
-	steps := []Step{Expect("PSYNC", "?", "-1")}
-	for _, line := range []string{"+FULLRESYNC id 1000\r\n", framed(emptyRDB)} {
-		for range 4 {
-			steps = append(steps, Send("\n"), hold(100*time.Millisecond))
+	synctest.Test(t, func(t *testing.T) {
+		steps := []Step{Expect("PSYNC", "?", "-1")}
+		for _, line := range []string{"+FULLRESYNC id 1000\r\n", framed(emptyRDB)} {
+			for range 8 {
+				steps = append(steps, Send("\n"), hold(9*time.Second))
+			}
+			steps = append(steps, Send(line))
 		}
-		steps = append(steps, Send(line))
-	}
-	p := StartPrimary(t, script(append(steps, Send(set1), Hang())...))
-	f := follow(t, source.Config{URL: "redis://" + p.Addr, Timeout: 300 * time.Millisecond}, source.Position{})
-	if r := f.command("SET", "a", "1"); r.Offset != 1027 {
-		t.Errorf("newlines were counted: %v", r)
-	}
+		f := followScripts(t, source.Config{Timeout: time.Minute}, nil, script(append(steps, Send(set1), Hang())...))
+		if r := f.commandWithin(5*time.Minute, "SET", "a", "1"); r.Offset != 1027 {
+			t.Errorf("newlines were counted: %v", r)
+		}
+		if s := f.src.Status(); s.Connects != 1 {
+			t.Errorf("status %+v", s)
+		}
+	})
 }
 
 // TestNoBusyLoop counts attempts against a server that is not there.
@@ -363,19 +380,19 @@ func TestNewNameOfHistory(t *testing.T) {
 // TestAcks looks at what is acknowledged, byte for byte.
 func TestAcks(t *testing.T) {
 	getack := command("REPLCONF", "GETACK", "*") // 37 bytes
-	attach := func(steps ...Step) Script {
-		return script(append([]Step{Expect("PSYNC", "?", "-1"), Send("+FULLRESYNC id 1000\r\n" + framed(emptyRDB))}, steps...)...)
+	attach := func(steps ...Step) []Step {
+		return append([]Step{Expect("PSYNC", "?", "-1"), Send("+FULLRESYNC id 1000\r\n" + framed(emptyRDB))}, steps...)
 	}
 	t.Run("none", func(t *testing.T) {
 		t.Parallel()
-		p := StartPrimary(t, attach(ExpectAck(0), Send(set1+getack), ExpectAck(0), ExpectAck(0), Hang()))
+		p := StartPrimary(t, script(attach(ExpectAck(0), Send(set1+getack), ExpectAck(0), ExpectAck(0), Hang())...))
 		f := follow(t, source.Config{URL: "redis://" + p.Addr}, source.Position{})
 		f.src.Ack(f.command("SET", "a", "1").Pos)
 		p.Wait()
 	})
 	t.Run("received", func(t *testing.T) {
 		t.Parallel()
-		p := StartPrimary(t, attach(ExpectAck(1000), Send(set1+getack), ExpectAck(1064), Hang()))
+		p := StartPrimary(t, acknowledging(attach(ExpectAck(1000), Send(set1+getack), ExpectAck(1064), Hang())...))
 		follow(t, source.Config{URL: "redis://" + p.Addr, Ack: source.AckReceived}, source.Position{})
 		p.Wait()
 	})
@@ -383,7 +400,7 @@ func TestAcks(t *testing.T) {
 		t.Parallel()
 		fack := func(n string) Step { return Expect("REPLCONF", "ACK", n, "FACK", n) }
 		sent, done := make(chan struct{}), make(chan struct{})
-		p := StartPrimary(t, attach(fack("1000"), Send(set1+getack), fack("1000"), fack("1000"), signal(sent), await(done), fack("1027"), fack("1027"), Hang()))
+		p := StartPrimary(t, acknowledging(attach(fack("1000"), Send(set1+getack), fack("1000"), fack("1000"), signal(sent), await(done), fack("1027"), fack("1027"), Hang())...))
 		f := follow(t, source.Config{URL: "redis://" + p.Addr, Ack: source.AckDurable}, source.Position{})
 		f.src.Ack(f.kind(source.SnapshotEnd).Pos)
 		pos := f.command("SET", "a", "1").Pos
@@ -396,7 +413,7 @@ func TestAcks(t *testing.T) {
 	})
 	t.Run("durable at once", func(t *testing.T) {
 		t.Parallel()
-		p := StartPrimary(t, attach(Expect("REPLCONF", "ACK", "1000", "FACK", "1000"), Send(set1), ExpectAck(1027)))
+		p := StartPrimary(t, acknowledging(attach(Expect("REPLCONF", "ACK", "1000", "FACK", "1000"), Send(set1), ExpectAck(1027))...))
 		src, err := source.NewReplica(source.Config{URL: "redis://" + p.Addr, Ack: source.AckDurable, MinBackoff: time.Hour, MaxBackoff: time.Hour})
 		if err != nil {
 			t.Fatal(err)
@@ -413,13 +430,13 @@ func TestAcks(t *testing.T) {
 	})
 	t.Run("what Records starts from is durable", func(t *testing.T) {
 		t.Parallel()
-		p := StartPrimary(t, script(Expect("PSYNC", "id", "1001"), Send("+CONTINUE\r\n"), Expect("REPLCONF", "ACK", "1000", "FACK", "1000"), Hang()))
+		p := StartPrimary(t, acknowledging(Expect("PSYNC", "id", "1001"), Send("+CONTINUE\r\n"), Expect("REPLCONF", "ACK", "1000", "FACK", "1000"), Hang()))
 		follow(t, source.Config{URL: "redis://" + p.Addr, Ack: source.AckDurable}, source.Position{ReplID: "id", Offset: 1000})
 		p.Wait()
 	})
 	t.Run("another history is not", func(t *testing.T) {
 		t.Parallel()
-		p := StartPrimary(t, script(Expect("PSYNC", "id", "1001"), Send("+FULLRESYNC id2 500\r\n"+framed(emptyRDB)), Expect("REPLCONF", "ACK", "0", "FACK", "0"), Hang()))
+		p := StartPrimary(t, acknowledging(Expect("PSYNC", "id", "1001"), Send("+FULLRESYNC id2 500\r\n"+framed(emptyRDB)), Expect("REPLCONF", "ACK", "0", "FACK", "0"), Hang()))
 		follow(t, source.Config{URL: "redis://" + p.Addr, Ack: source.AckDurable}, source.Position{ReplID: "id", Offset: 1000})
 		p.Wait()
 	})
@@ -457,8 +474,7 @@ func TestStopping(t *testing.T) {
 		t.Parallel()
 		for _, at := range []source.Kind{source.SnapshotBegin, source.Key, source.SnapshotEnd, source.Command} {
 			rdb := strings.Replace(emptyRDB, "\xff", "\x00\x01a\x011\xff", 1)
-			s := script(Expect("PSYNC", "?", "-1"), Send("+FULLRESYNC id 1000\r\n"+framed(rdb)+set1))
-			p := StartPrimary(t, append(s[:8:8], s[10:]...)) // the keys are wanted
+			p := StartPrimary(t, wantingKeys(Expect("PSYNC", "?", "-1"), Send("+FULLRESYNC id 1000\r\n"+framed(rdb)+set1)))
 			src, err := source.NewReplica(source.Config{URL: "redis://" + p.Addr})
 			if err != nil {
 				t.Fatal(err)

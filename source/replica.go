@@ -25,7 +25,7 @@ type AckPolicy string
 // The policies. All of them keep the link alive. What each does to a server is
 // told in docs/replication.md.
 const (
-	AckNone     AckPolicy = "none"     // offset 0: WAIT never counts triggerd
+	AckNone     AckPolicy = "none"     // nothing: WAIT never counts triggerd
 	AckReceived AckPolicy = "received" // what was read from the socket
 	AckDurable  AckPolicy = "durable"  // what Ack was called for, also as WAITAOF's offset
 )
@@ -99,6 +99,7 @@ func NewReplica(cfg Config) (*Replica, error) {
 	}
 	r := &Replica{cfg: cfg.withDefaults(), addr: addr}
 	r.cfg.Secrets = cfg.Secrets.With(addr.password)
+	addr.secrets = r.cfg.Secrets
 	switch r.cfg.Ack {
 	case AckNone, AckReceived, AckDurable:
 	default:
@@ -108,7 +109,7 @@ func NewReplica(cfg Config) (*Replica, error) {
 		return nil, fmt.Errorf("listening port %d (0 to 65535)", cfg.ListeningPort)
 	}
 	r.status.Addr = addr.text
-	r.acks.poke = make(chan struct{}, 1)
+	r.acks.poke, r.acks.asked = make(chan struct{}, 1), make(chan struct{}, 1)
 	return r, nil
 }
 
@@ -135,12 +136,12 @@ func (s *Replica) heed(ctx context.Context, c Consumer) {
 		case <-ctx.Done():
 			return
 		case <-c.Changed():
-			s.current.poke()
+			s.current.do((*link).poke)
 		}
 	}
 }
 
-// currentLink is the link of the stream, for who wants it woken.
+// currentLink is the link of the stream, for who wants it woken, or ended.
 type currentLink struct {
 	mu sync.Mutex
 	l  *link // guarded by mu; nil while there is no stream
@@ -158,11 +159,11 @@ func (c *currentLink) set(l *link) (unset func()) {
 	}
 }
 
-func (c *currentLink) poke() {
+func (c *currentLink) do(f func(*link)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.l != nil {
-		c.l.poke()
+		f(c.l)
 	}
 }
 
@@ -286,7 +287,7 @@ func (s *Replica) report(err error, pause time.Duration) {
 	level := slog.LevelWarn
 	var refused *ServerError
 	switch {
-	case err == errLacksKeys:
+	case errors.Is(err, errLacksKeys):
 		level = slog.LevelInfo
 	case errors.As(err, &refused) && !isPassing(err):
 		level = slog.LevelError // likely someone has to act
@@ -318,6 +319,7 @@ type session struct {
 	since  time.Time // when the stream of the last connection began; zero: it did not
 	full   bool      // after a full resync
 	moving bool      // and something came
+	left   bool      // it was given up so that the server can end
 }
 
 // worked reports whether the last connection was good enough for the next to
@@ -332,6 +334,10 @@ func (n *session) attach(ctx context.Context) error {
 	s := n.s
 	n.since, n.full, n.moving = time.Time{}, false, false
 	s.enter(Connecting)
+	if n.left && s.stillThere(ctx) {
+		return errShuttingDown
+	}
+	n.left = false
 	side, err := n.missing(ctx)
 	if err != nil {
 		return err
@@ -349,7 +355,7 @@ func (n *session) attach(ctx context.Context) error {
 	if err := l.greet(&s.cfg, wantKeys); err != nil {
 		return err
 	}
-	return n.follow(l, wantKeys, side)
+	return n.follow(ctx, l, wantKeys, side)
 }
 
 // missing returns a snapshot for a session that resumes without one, if the
@@ -363,7 +369,7 @@ func (n *session) missing(ctx context.Context) (*sideSnapshot, error) {
 }
 
 // follow asks for the stream, and hands out records until the link is lost.
-func (n *session) follow(l *link, wantKeys bool, side *sideSnapshot) error {
+func (n *session) follow(ctx context.Context, l *link, wantKeys bool, side *sideSnapshot) error {
 	s := n.s
 	s.enter(Syncing)
 	resume := n.pos
@@ -387,7 +393,23 @@ func (n *session) follow(l *link, wantKeys bool, side *sideSnapshot) error {
 	} else if err := n.partialResync(l, a); err != nil {
 		return err
 	}
-	return n.stream(l, a, side)
+	n.since = time.Now()
+	s.update(func(st *Status) {
+		st.State, st.Since, st.LastError, st.ReplID = Streaming, time.Now(), "", a.pos.ReplID
+		st.Connects++
+	})
+	if s.cfg.BacklogInterval > 0 || s.cfg.Ack == AckNone {
+		defer s.watch()()
+	}
+	next, err := n.stream(ctx, l, a, side)
+	if next == nil {
+		return err
+	}
+	l.close()
+	defer next.close()
+	defer context.AfterFunc(ctx, next.close)()
+	_, err = n.stream(ctx, next, attachment{pos: n.pos, renewed: true}, nil)
+	return err
 }
 
 // partialResync goes on at the position. Where that has a new name, which it
@@ -493,56 +515,59 @@ func auxInt(rd *rdb.Reader, name string) (int64, bool) {
 	return n, err == nil
 }
 
-// stream hands out commands until the link is lost.
-func (n *session) stream(l *link, a attachment, side *sideSnapshot) error {
+// stream hands out commands until the link is lost, or another one, which it
+// returns, is attached in its place.
+func (n *session) stream(ctx context.Context, l *link, a attachment, side *sideSnapshot) (next *link, err error) {
 	s := n.s
 	d := newDecoder(l.r, a.pos, s.cfg.MaxTransaction, func() time.Time { return l.arrived })
-	n.since = time.Now()
 	if !a.legacy || a.marked {
 		d.getAck = s.acks.demand
+		s.acks.none = noneAt(a)
 		stop := s.acks.run(l, s.cfg.Ack)
 		defer stop()
 	}
-	s.update(func(st *Status) {
-		st.State, st.Since, st.LastError, st.ReplID = Streaming, time.Now(), "", a.pos.ReplID
-		st.Connects++
-	})
-	if s.cfg.BacklogInterval > 0 {
-		defer s.watchBacklog()()
-	}
 	defer s.current.set(l)()
-	l.wake = n.consumer.NextWake
-	if !n.tell(Attached, time.Now()) {
-		return errStop
+	l.wake = func() time.Time { return n.wake(l) }
+	if !a.renewed && !n.tell(Attached, time.Now()) {
+		return nil, errStop
 	}
 	if side == nil && n.consumer.LacksKeys() { // since the snapshot began, or with no snapshot at all
-		return errLacksKeys
+		return nil, errLacksKeys
 	}
 	for {
 		if due, err := side.due(n.pos); err != nil {
-			return err
+			return nil, err
 		} else if due {
 			if err := n.load(side); err != nil {
-				return err
+				return nil, err
 			}
 			side.close()
 			side = nil
 		}
+		if n.renewable(l, d, side) {
+			if next := n.renew(ctx, l); next != nil {
+				return next, nil
+			}
+		}
 		rec, err := d.next()
 		if err == errWake {
-			if !n.yield(&Record{Kind: Woken, DB: d.db, ReplID: n.pos.ReplID, Offset: d.offset(), Time: time.Now(), Idle: l.idle}) {
-				return errStop
+			if n.consumer != (nobody{}) && !n.yield(&Record{Kind: Woken, DB: d.db, ReplID: n.pos.ReplID, Offset: d.offset(), Time: time.Now(), Idle: l.idle}) {
+				return nil, errStop
 			}
 			if side == nil && n.consumer.LacksKeys() {
-				return errLacksKeys
+				return nil, errLacksKeys
 			}
 			continue
 		}
-		if err != nil {
-			if err == io.EOF {
-				err = errors.New("server closed the connection")
-			}
-			return fmt.Errorf("read the stream: %w", err)
+		switch {
+		case err == nil:
+		case l.left.Load():
+			n.left = true
+			return nil, errShuttingDown
+		case err == io.EOF:
+			return nil, errors.New("read the stream: server closed the connection")
+		default:
+			return nil, fmt.Errorf("read the stream: %w", err)
 		}
 		s.acks.received.Store(d.offset())
 		n.moving = true
@@ -553,7 +578,7 @@ func (n *session) stream(l *link, a attachment, side *sideSnapshot) error {
 			rec.Pos = Position{} // SYNC cannot resume
 		}
 		if !n.yield(rec) {
-			return errStop
+			return nil, errStop
 		}
 	}
 }

@@ -3,8 +3,8 @@
 // in the same process at the other, a store on the disk of the directory -dir
 // between them.
 //
-//	go run .              # everything, about two minutes
-//	go run . -only live   # one of enqueue, deliver, pending, live
+//	go run .              # everything, about seven minutes
+//	go run . -only live   # one of enqueue, deliver, pending, failing, live
 //	go test triggerd/cmd/triggerd -run '^$' -bench WriteToWebhook   # latency, with a real server
 package main
 
@@ -22,7 +22,7 @@ import (
 )
 
 var (
-	only    = flag.String("only", "", "enqueue, deliver, pending or live")
+	only    = flag.String("only", "", "enqueue, deliver, pending, failing or live")
 	dir     = flag.String("dir", "", "where stores are made; default that of temporary files")
 	pending = flag.Int("pending", 1_000_000, "firings that wait, for pending")
 	seconds = flag.Int("seconds", 10, "how long live runs")
@@ -75,7 +75,7 @@ func main() {
 	for _, part := range []struct {
 		name string
 		run  func(dir string) error
-	}{{"enqueue", enqueue}, {"deliver", deliver}, {"pending", waiting}, {"live", live}} {
+	}{{"enqueue", enqueue}, {"deliver", deliver}, {"pending", waiting}, {"failing", failing}, {"live", live}} {
 		if *only != "" && *only != part.name {
 			continue
 		}

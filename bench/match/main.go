@@ -5,7 +5,7 @@
 //
 //	go run .          # everything, about two minutes
 //	go run . -quick   # up to 10,000 rules
-//	go test triggerd/rules -run '^$' -bench Condition -benchmem   # closures beside expr's machine
+//	go test triggerd/internal/condition -run '^$' -bench Condition -benchmem   # closures beside expr's machine
 package main
 
 import (

@@ -183,9 +183,10 @@ func (c *client) deliveriesRetry() *cobra.Command {
 		Use:   "retry NUMBER... | --action ACTION",
 		Short: "Attempt now what waits for its next attempt",
 		Long: `Retry does not wait for the next attempt of firings, but makes it now: of those
-with the given numbers, or of all that an action has. If the action is held, by
-its breaker or since its receiver asked for it, that ends too. Firings behind
-another of the same key still wait for that one.`,
+with the given numbers, whatever the state of their action, or of all that an
+action has. Then it also forgets that the action's endpoint was down, suspect
+or held, and that keys failed: what waits is attempted at full speed. Firings
+behind another of the same key still wait for that one.`,
 		Example: `  triggerd deliveries retry --action crm     # it is back, go on at once
   triggerd deliveries retry 4711`,
 		Args: cobra.ArbitraryArgs,
@@ -198,6 +199,9 @@ another of the same key still wait for that one.`,
 				return &exitError{exitUsage, fmt.Errorf("give numbers of deliveries, or --action")}
 			}
 			return c.change(cmd, "/api/v1/deliveries/retry", web.Selection{Numbers: numbers, Action: action}, func(d *web.Done) string {
+				if action != "" {
+					return fmt.Sprintf("%s of %s: attempts go on with %s", action, plural(d.Pending, "pending firing"), plural(d.Count, "key"))
+				}
 				return fmt.Sprintf("%s attempted now", plural(d.Count, "firing"))
 			})
 		},

@@ -108,8 +108,9 @@ func (o *listenOptions) document(patterns []string) map[string]any {
 	if o.json {
 		format = "json"
 	}
-	// In the order of the stream: no lanes, and one line at a time.
-	targets := map[string]any{"show": map[string]any{"type": "print", "format": format, "concurrency": int64(1)}}
+	// In the order of the stream: no lanes, and one line at a time. A line waits
+	// for as long as somebody reads the page before it.
+	targets := map[string]any{"show": map[string]any{"type": "print", "format": format, "concurrency": int64(1), "timeout": "24h"}}
 	actions := []any{map[string]any{"target": "show", "order": "none"}}
 	if o.forwardTo != "" {
 		targets["forward"] = map[string]any{"type": "webhook", "url": o.forwardTo}

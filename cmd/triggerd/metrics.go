@@ -28,3 +28,10 @@ func newRegistry(list ...prometheus.Collector) *prometheus.Registry {
 func metricsHandler(reg *prometheus.Registry) http.Handler {
 	return promhttp.HandlerFor(reg, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 20 * time.Second})
 }
+
+// collector counts the lines that were lost.
+func (q *logQueue) collector() prometheus.Collector {
+	return prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "triggerd_log_lines_lost_total", Help: "Lines of the log that could not be written: nobody read them, or not in time.",
+	}, func() float64 { return float64(q.lost.Load()) })
+}

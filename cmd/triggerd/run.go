@@ -39,6 +39,8 @@ type runOptions struct {
 	http      string
 	pprof     bool
 	watch     bool
+
+	queue *logQueue // of the log, once it is made
 }
 
 func newRunCommand() *cobra.Command {
@@ -92,11 +94,36 @@ func newLogger(w io.Writer, format, level string) (*slog.Logger, error) {
 	return nil, fmt.Errorf("--log-format: %q is neither logfmt nor json", format)
 }
 
+// startLog makes the log and begins to write it, until the function that it
+// returns is called. What packages outside of this module say by the default
+// logger goes there too, with --log-level debug.
+func (o *runOptions) startLog(w io.Writer) (log *slog.Logger, stop func(), err error) {
+	o.queue = newLogQueue(w)
+	if log, err = newLogger(o.queue, o.logFormat, o.logLevel); err != nil {
+		return nil, nil, err
+	}
+	o.queue.report = func(lines int64) {
+		log.Warn("log lines were lost: standard error was closed, or not read in time", "lines", lines)
+	}
+	slog.SetLogLoggerLevel(slog.LevelDebug)
+	slog.SetDefault(log)
+	go o.queue.run()
+	return log, o.queue.close, nil
+}
+
+// surviveBrokenPipes has a write to standard output or standard error fail where
+// nobody reads it any more. Without, it ends the program, as it should `triggerd
+// listen | head`, and must not a daemon whose log collector has crashed. It is
+// not to ignore SIGPIPE, which programs that are run would inherit.
+func surviveBrokenPipes() { signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE) }
+
 func (o *runOptions) run(cmd *cobra.Command, _ []string) error {
-	log, err := newLogger(cmd.ErrOrStderr(), o.logFormat, o.logLevel)
+	surviveBrokenPipes()
+	log, stopLog, err := o.startLog(cmd.ErrOrStderr())
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
+	defer stopLog()
 	svc := &service{notify: notify.FromEnv(), log: log}
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP) // before anything takes time: by default it ends a program
@@ -140,7 +167,11 @@ func (o *runOptions) run(cmd *cobra.Command, _ []string) error {
 	err = e.Run(ctx)
 	s := e.Stats()
 	log.Info("triggerd stopped", "events", s.Events, "matches", s.Matches, "delivered", s.Delivered, "given_up", s.GivenUp, "dropped", s.Dropped, "pending", s.Pending)
-	return failed(err)
+	if err != nil {
+		fmt.Fprintln(o.queue, "triggerd:", err) // which waits for nobody, as main would
+		return &exitError{code: exitFailed}
+	}
+	return nil
 }
 
 // newServer returns the HTTP server that the flags, the environment or the
@@ -154,10 +185,10 @@ func (o *runOptions) newServer(set *rules.Set, e *engine.Engine, log *slog.Logge
 	if err != nil {
 		return nil, err
 	}
-	reg := newRegistry(e.Collector())
+	reg := newRegistry(e.Collector(), o.queue.collector())
 	srv, err := web.New(web.Config{
 		Listen: listen, Token: cmp.Or(token, set.HTTP.Token),
-		Daemon: e, Metrics: metricsHandler(reg), Version: versionString(), Pprof: o.pprof, Logger: log,
+		Daemon: e, Metrics: metricsHandler(reg), Version: versionString(), Pprof: o.pprof, Logger: log, LogLinesLost: o.queue.lost.Load,
 	})
 	if err != nil {
 		return nil, err
@@ -199,7 +230,11 @@ func serve(srv *web.Server, log *slog.Logger) (stop func()) {
 }
 
 func (o *runOptions) actions(log *slog.Logger) engine.ActionOptions {
-	return engine.ActionOptions{Stdout: os.Stdout, Logger: log, NoExec: o.noExec, UserAgent: "triggerd/" + versionString()}
+	written := awaitHandler{log.Handler(), func(w io.Writer) slog.Handler {
+		l, _ := newLogger(w, o.logFormat, o.logLevel) // which were right before
+		return l.Handler()
+	}, o.queue}
+	return engine.ActionOptions{Stdout: os.Stdout, Logger: slog.New(written), NoExec: o.noExec, UserAgent: "triggerd/" + versionString()}
 }
 
 func (o *runOptions) load(log *slog.Logger) (*rules.Set, error) {

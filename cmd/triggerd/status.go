@@ -32,7 +32,11 @@ action and since when, what failed last, the rules, the store.
 Where to look first:
   READY          "ok", or why nothing comes in
   PENDING, OLDEST   an action whose oldest firing grows older does not keep up
-  BREAKER        open: it fails again and again, and is probed once in a while
+  STATE          up; slowed: fewer attempts at once, some were not answered; suspect:
+                 many keys fail and nothing succeeds; down: it is not reached; held: it
+                 asked to be left alone. WHY says what that comes from, NEXT when it
+                 is attempted again
+  KEYS           whose last attempt failed, that wait for their next, or for their turn
   LAST ERROR     what its receiver said; 'triggerd deliveries list --failing' has more
   gaps           changes that were never seen, since the server no longer had them
 Rules that nothing happens to are left out, unless --all is given. With --rule
@@ -135,6 +139,9 @@ func showStatus(out io.Writer, s *web.Status) {
 	if s.Store.Damaged > 0 {
 		say("", "%s met; stop triggerd and look with 'triggerd store verify'", plural(int(s.Store.Damaged), "damaged record"))
 	}
+	if s.LogLinesLost > 0 {
+		say("log", "%s lost: standard error is closed, or not read in time", plural(int(s.LogLinesLost), "line"))
+	}
 	if s.Reload.OK {
 		say("rules", "%s, read %s ago", s.Reload.File, ago(s.Reload.At, s.At))
 	} else {
@@ -179,22 +186,39 @@ func showActions(out io.Writer, s *web.Status) error {
 		return nil
 	}
 	fmt.Fprintln(out)
-	t := newTable(out, "ACTION", "TO", "PENDING", "OLDEST", "IN FLIGHT", "BACKING OFF", "BREAKER", "DELIVERED", "RETRIED", "GIVEN UP", "LAST ERROR")
+	t := newTable(out, "ACTION", "TO", "PENDING", "OLDEST", "IN FLIGHT", "STATE", "SINCE", "NEXT", "KEYS", "DELIVERED", "RETRIED", "GIVEN UP", "WHY", "LAST ERROR")
 	for i := range s.Actions {
 		a := &s.Actions[i]
-		breaker := a.Breaker
+		state, since, next := a.State, a.Since, ""
 		switch {
 		case a.Kind == "":
-			breaker = "no rule"
+			state = "no rule"
 		case !a.PausedSince.IsZero():
-			breaker = "paused " + ago(a.PausedSince, s.At)
-		case !a.HeldUntil.IsZero():
-			breaker += ", next in " + span(a.HeldUntil.Sub(s.At))
+			state, since = "paused", a.PausedSince
+		case !a.NextAttempt.IsZero():
+			next = span(a.NextAttempt.Sub(s.At))
 		}
-		t.row(a.Name, strings.TrimSpace(a.Kind+" "+a.Destination), strconv.Itoa(a.Pending), ago(a.OldestPending, s.At), strconv.Itoa(a.InFlight), strconv.Itoa(a.BackingOff),
-			breaker, count(a.Delivered), count(a.Retried), count(a.GivenUp), lastError(a, s.At))
+		if state == "slowed" {
+			state = fmt.Sprintf("slowed to %d", a.Window)
+		}
+		t.row(a.Name, strings.TrimSpace(a.Kind+" "+a.Destination), strconv.Itoa(a.Pending), ago(a.OldestPending, s.At), strconv.Itoa(a.InFlight),
+			state, ago(since, s.At), next, keysOf(a), count(a.Delivered), count(a.Retried), count(a.GivenUp), a.Why, lastError(a, s.At))
 	}
 	return t.end()
+}
+
+// keysOf tells of an action's keys those that there are.
+func keysOf(a *admin.ActionStatus) string {
+	var parts []string
+	for _, part := range []struct {
+		n    int
+		what string
+	}{{a.FailingLanes, "failing"}, {a.BackingOff, "waiting"}, {a.FreshLanes, "fresh"}} {
+		if part.n > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", part.n, part.what))
+		}
+	}
+	return strings.Join(parts, ", ")
 }
 
 // lastError is shown as long as nothing has succeeded since.

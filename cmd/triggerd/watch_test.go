@@ -1,6 +1,7 @@
 package main
 
 import (
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -88,7 +89,7 @@ func TestFileWatch(t *testing.T) {
 	t.Chdir(dir)
 	write(t, dir, "secret", "hunter2hunter2")
 	path := write(t, dir, "rules.toml", watchedRules)
-	set, err := (&runOptions{config: path}).load(nil)
+	set, err := (&runOptions{config: path}).load(slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

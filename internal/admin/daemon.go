@@ -33,9 +33,11 @@ type Daemon interface {
 	Delivered(q Query) (list []Delivery, next uint64, err error)
 	// Delivery returns one, by its number or, if id is not "", by the firing's ID.
 	Delivery(number uint64, id string) (*Delivery, error)
-	// RetryNow has what waits for its next attempt attempted now: the firing of a
-	// number, or, if number is 0, all of an action. It returns how many keys go on.
-	RetryNow(action string, number uint64) (n int, err error)
+	// RetryNow has what waits for its next attempt attempted as soon as its turn
+	// comes: the firing of a number, or, if number is 0, all of an action, of
+	// which nothing is held against its endpoint any more. It returns how many
+	// keys go on, and how many firings wait.
+	RetryNow(action string, number uint64) (n, pending int, err error)
 
 	// DeadLetters lists dead letters, the latest first; next is as in Pending.
 	DeadLetters(q Query) (list []DeadLetter, next uint64, err error)

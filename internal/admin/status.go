@@ -104,16 +104,32 @@ type RuleStatus struct {
 
 // ActionStatus is how an action is doing: a target, or a rule's own.
 type ActionStatus struct {
-	Name           string    `json:"name"`                    // "target/NAME" or "rule/NAME/ACTION"
-	Kind           string    `json:"kind,omitempty"`          // webhook, exec, ...; "" if no rule has the action any more
-	Destination    string    `json:"destination,omitempty"`   // scheme and host, or the command's name
-	PausedSince    time.Time `json:"paused_since,omitzero"`   // zero: it is not paused
-	Pending        int       `json:"pending"`                 // firings that wait, those in flight included
-	OldestPending  time.Time `json:"oldest_pending,omitzero"` // when the oldest of them was planned
-	InFlight       int       `json:"in_flight"`
-	BackingOff     int       `json:"backing_off"`         // keys whose next firing waits for its next attempt
-	Breaker        string    `json:"breaker"`             // closed; open: one attempt at a time; probing: it is being made
-	HeldUntil      time.Time `json:"held_until,omitzero"` // no attempt before: the breaker, or the receiver's Retry-After
+	Name          string    `json:"name"`                    // "target/NAME" or "rule/NAME/ACTION"
+	Kind          string    `json:"kind,omitempty"`          // webhook, exec, ...; "" if no rule has the action any more
+	Destination   string    `json:"destination,omitempty"`   // scheme and host, or the command's name
+	PausedSince   time.Time `json:"paused_since,omitzero"`   // zero: it is not paused
+	Pending       int       `json:"pending"`                 // firings that wait, those in flight included
+	OldestPending time.Time `json:"oldest_pending,omitzero"` // when the oldest of them was planned
+	InFlight      int       `json:"in_flight"`
+	BackingOff    int       `json:"backing_off"`         // keys whose next firing waits for its next attempt
+	Breaker       string    `json:"breaker"`             // closed; open: the state is down or suspect; probing: that, and an attempt is being made
+	HeldUntil     time.Time `json:"held_until,omitzero"` // no attempt before: of one that is held or down
+
+	// State is how the endpoint behind the action is doing: up; slowed: it gets
+	// fewer attempts at once than it may, since some were not answered; suspect:
+	// many keys fail and nothing succeeds; down: it cannot be reached; held: it
+	// asked to be left alone. In the last three few attempts are made.
+	State        string           `json:"state"`
+	Since        time.Time        `json:"since,omitzero"`        // when the trouble began; zero: there is none
+	Why          string           `json:"why,omitempty"`         // what the state comes from
+	Window       int              `json:"window"`                // attempts at once, at present
+	NextAttempt  time.Time        `json:"next_attempt,omitzero"` // where something waits for its turn, and not for the end of another attempt
+	FailingLanes int              `json:"failing_lanes"`         // keys whose last attempt failed
+	FreshLanes   int              `json:"fresh_lanes"`           // keys that wait for their turn, and whose last attempt did not
+	Evidence     Evidence         `json:"evidence"`
+	Abandoned    int64            `json:"abandoned,omitempty"` // attempts that did not end when they should have
+	Classes      map[string]int64 `json:"-"`                   // attempts, by how far they came and what was said
+
 	Delivered      int64     `json:"delivered"`
 	Retried        int64     `json:"retried"`              // attempts that failed, to be made again
 	GivenUp        int64     `json:"given_up"`             // firings that became dead letters
@@ -122,6 +138,13 @@ type ActionStatus struct {
 	LastSuccess    time.Time `json:"last_success,omitzero"`
 	LastError      string    `json:"last_error,omitempty"`
 	LastErrorAt    time.Time `json:"last_error_at,omitzero"`
+}
+
+// Evidence is what an endpoint's state comes from: what failed since something
+// last succeeded.
+type Evidence struct {
+	Reached  bool `json:"reached"`  // the last attempt that says so came as far as the endpoint
+	Distinct int  `json:"distinct"` // keys that failed, and attempts that did not reach it
 }
 
 // StoreStatus is how the store is doing.

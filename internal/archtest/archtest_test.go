@@ -14,20 +14,23 @@ import (
 // allowed names, for each package, the packages of this module that it may
 // import. What is not here may import none of them.
 var allowed = map[string][]string{
-	"cmd/triggerd":        {"internal/web", "internal/admin", "engine", "rules", "source", "rdb", "actions", "examples", "internal/event", "internal/glob", "internal/store", "internal/servers", "internal/notify"},
-	"internal/web":        {"internal/admin"},
-	"internal/firing":     {"internal/event", "internal/wire"},
-	"engine":              {"source", "rules", "actions", "internal/admin", "internal/firing", "internal/store", "internal/keyspace", "internal/event", "internal/timing", "internal/secret"},
-	"source":              {"rdb", "internal/resp", "internal/secret"},
-	"rules":               {"internal/event", "internal/glob", "internal/timing", "internal/secret"},
-	"actions":             {"internal/event", "internal/firing", "internal/secret"},
-	"internal/keyspace":   {"rdb", "internal/event"},
-	"internal/redistest":  {"internal/servers"},
-	"actions/actionstest": {"actions", "internal/event", "internal/firing"},
-	"internal/event":      {"internal/wire"},
-	"internal/timing":     {"internal/wire"},
+	"cmd/triggerd":                     {"internal/web", "internal/admin", "engine", "rules", "source", "rdb", "actions", "examples", "internal/event", "internal/glob", "internal/store", "internal/servers", "internal/notify"},
+	"internal/web":                     {"internal/admin"},
+	"internal/firing":                  {"internal/event", "internal/wire"},
+	"engine":                           {"source", "rules", "actions", "internal/admin", "internal/firing", "internal/store", "internal/keyspace", "internal/event", "internal/timing", "internal/secret"},
+	"source":                           {"rdb", "internal/resp", "internal/secret"},
+	"rules":                            {"internal/condition", "internal/event", "internal/glob", "internal/suggest", "internal/timing", "internal/tomlpos", "internal/secret"},
+	"actions":                          {"internal/event", "internal/firing", "internal/secret", "internal/suggest"},
+	"internal/keyspace":                {"rdb", "internal/event", "internal/wire"},
+	"internal/redistest":               {"internal/servers"},
+	"actions/actionstest":              {"actions", "internal/event", "internal/firing"},
+	"internal/condition":               {"internal/event", "internal/glob", "internal/suggest"},
+	"internal/event":                   {"internal/wire"},
+	"internal/condition/conditiontest": {"internal/event"},
+	"internal/store":                   {"internal/wire"},
+	"internal/timing":                  {"internal/wire"},
 
-	"examples": {}, "internal/admin": {}, "internal/archtest": {}, "internal/glob": {}, "internal/notify": {}, "internal/resp": {}, "internal/secret": {}, "internal/servers": {}, "internal/store": {}, "internal/wire": {}, "rdb": {},
+	"examples": {}, "internal/admin": {}, "internal/archtest": {}, "internal/glob": {}, "internal/notify": {}, "internal/resp": {}, "internal/secret": {}, "internal/servers": {}, "internal/suggest": {}, "internal/tomlpos": {}, "internal/wire": {}, "rdb": {},
 }
 
 // homes names the packages that may use a third-party module, tests apart.
@@ -36,7 +39,7 @@ var homes = map[string][]string{
 	"github.com/tidwall/btree":            {"internal/keyspace"},
 	"github.com/prometheus/client_golang": {"engine", "internal/web", "cmd/triggerd"},
 	"golang.org/x/oauth2":                 {"actions"},
-	"github.com/expr-lang/expr":           {"rules"},
+	"github.com/expr-lang/expr":           {"internal/condition"},
 	"github.com/robfig/cron/v3":           {"rules"},
 	"github.com/BurntSushi/toml":          {"rules"},
 	"github.com/go-resty/resty/v2":        {"actions"},
@@ -140,8 +143,8 @@ func TestForbidden(t *testing.T) {
 		{"source", "triggerd/internal/event", false},
 		{"rdb", "triggerd/internal/resp", false},
 		{"source", "triggerd/internal/redistest", false},
-		{"rules", "github.com/expr-lang/expr/vm", true},
-		{"engine", "github.com/expr-lang/expr", false},
+		{"internal/condition", "github.com/expr-lang/expr/vm", true},
+		{"rules", "github.com/expr-lang/expr", false},
 		{"actions", "github.com/expr-lang/exprs", false},
 		{"rdb", "encoding/binary", true},
 	}

@@ -20,7 +20,7 @@ type Finder struct {
 	byNodes map[uint64]int32 // hash of a state's nodes to its number
 	used    int              // bytes of states and trans
 	limit   int              // of used
-	credit  int              // of new states; see spend
+	credit  int              // of new states; see addState
 
 	found []uint32 // by pattern: the key that it was last found for
 	keys  uint32   // number of the key at hand
@@ -80,7 +80,7 @@ func (f *Finder) Find(dst []int32, key []byte) []int32 {
 			continue
 		}
 		if next == 0 {
-			if next = f.take(at, c); next == 0 {
+			if next = f.move(at, c); next == 0 {
 				return f.simulate(dst, key[i+1:])
 			}
 			trans = f.trans
@@ -114,7 +114,7 @@ func (f *Finder) reset() {
 	f.byNodes = map[uint64]int32{}
 	f.used = 0
 	f.begin()
-	f.add(0)
+	f.addNode(0)
 	slices.Sort(f.next)
 	f.states = append(f.states, f.newState(f.next))
 	f.addRow(1)
@@ -148,17 +148,17 @@ func (f *Finder) addRow(n int32) {
 	f.trans[len(f.trans)-1] = n
 }
 
-// take makes the step from the state of a row by c, and the state that it
+// move makes the step from the state of a row by c, and the state that it
 // leads to. If there is no credit for a new one it returns 0, with the nodes
 // in cur.
-func (f *Finder) take(at int32, c byte) int32 {
+func (f *Finder) move(at int32, c byte) int32 {
 	f.advance(f.stateAt(at).nodes, c)
 	entry := int32(dead)
 	if len(f.next) > 0 {
 		slices.Sort(f.next)
 		n := f.stateOf(f.next)
 		if n == 0 {
-			if n = f.spend(); n == 0 {
+			if n = f.addState(); n == 0 {
 				return 0
 			}
 		}
@@ -184,10 +184,10 @@ func (f *Finder) stateOf(nodes []int32) int32 {
 	}
 }
 
-// spend adds next as a state. Without credit or room it moves next to cur and
+// addState adds next as a state. Without credit or room it moves next to cur and
 // returns 0. Where there is no room all states are dropped, but only by a set
 // that has earned all its credit: it will pay for making them anew.
-func (f *Finder) spend() int32 {
+func (f *Finder) addState() int32 {
 	full := f.used >= f.limit
 	if f.credit < stateCost || full {
 		f.cur, f.next = f.next, f.cur
@@ -255,17 +255,17 @@ func (f *Finder) advance(nodes []int32, c byte) {
 	for _, i := range nodes {
 		n := &a.nodes[i]
 		if n.loop == partStar || n.loop == partCapture && c != ':' {
-			f.add(i)
+			f.addNode(i)
 		}
 		if n.capture != 0 && c != ':' {
-			f.add(n.capture)
+			f.addNode(n.capture)
 		}
 		if to := a.literal(i, c); to != 0 {
-			f.add(to)
+			f.addNode(to)
 		}
 		for _, e := range a.sets[n.set:a.nodes[i+1].set] {
 			if e.set.contains(c) {
-				f.add(e.to)
+				f.addNode(e.to)
 			}
 		}
 	}
@@ -280,14 +280,14 @@ func (f *Finder) begin() {
 	}
 }
 
-// add adds a node to next, and the star that may begin there.
-func (f *Finder) add(n int32) {
+// addNode adds a node to next, and the star that may begin there.
+func (f *Finder) addNode(n int32) {
 	if f.stamp[n] == f.step {
 		return
 	}
 	f.stamp[n] = f.step
 	f.next = append(f.next, n)
 	if star := f.a.nodes[n].star; star != 0 {
-		f.add(star)
+		f.addNode(star)
 	}
 }

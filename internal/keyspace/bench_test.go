@@ -76,6 +76,50 @@ func BenchmarkMirror(b *testing.B) {
 	}
 }
 
+// BenchmarkElements looks at all of 20,000 elements, before a command and after.
+func BenchmarkElements(b *testing.B) {
+	in := New(Config{Need: func(int, []byte) Need { return NeedValue }})
+	in.SnapshotBegin()
+	in.SnapshotEnd(nil, &SnapshotKey{})
+	for i := range 20_000 {
+		m, n := fmt.Sprintf("member:%d", i), strconv.Itoa(i)
+		for _, args := range [][][]byte{byteArgs("SADD", "s", m), byteArgs("HSET", "h", m, "v"), byteArgs("RPUSH", "l", m), byteArgs("ZADD", "z", n, m)} {
+			in.Command(nil, &Command{Args: args})
+		}
+	}
+	for _, args := range [][][]byte{
+		byteArgs("SREM", "s", "member:7"), byteArgs("HSET", "h", "member:7", "w"), byteArgs("RPUSH", "l", "x"), byteArgs("ZADD", "z", "5", "member:9"),
+	} {
+		ev := in.Command(nil, &Command{Args: args})[0]
+		for _, side := range []struct {
+			name  string
+			value event.Value
+		}{{"before", ev.Before}, {"after", ev.After}} {
+			b.Run(ev.Type+" "+side.name+" all", func(b *testing.B) {
+				b.ReportAllocs()
+				n := 0
+				for b.Loop() {
+					for e := range side.value.All() {
+						n += len(e.Name)
+					}
+				}
+			})
+			b.Run(ev.Type+" "+side.name+" count", func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					side.value.(event.Counter).Count(func(e *event.Element) event.Verdict { return event.VerdictYes })
+				}
+			})
+		}
+		b.Run(ev.Type+" changes", func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				ElementChanges(&ev, func(_, _ *event.Element) bool { return true })
+			}
+		})
+	}
+}
+
 func BenchmarkLookup(b *testing.B) {
 	b.ReportAllocs()
 	names := byteArgs("SET", "hset", "PEXPIREAT", "ZREMRANGEBYSCORE")

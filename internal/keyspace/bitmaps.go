@@ -7,7 +7,7 @@ var bitmapCommands = []command{
 		events: onKey("setbit", typeString), apply: (*call).bitfield},
 	{name: "BITFIELD_RO", arity: -2, acl: "@bitmap @fast @read", keys: firstKey},
 	{name: "BITOP", arity: -4, acl: "@bitmap @slow @write", keys: []keySpec{{begin: 2}, {begin: 3, last: -1}},
-		events: onKey("set", ""), follow: (*call).bitop, replaces: overwrites},
+		events: onKey("set", "", "del"), follow: (*call).bitop, replaces: overwrites},
 	{name: "BITPOS", arity: -3, acl: "@bitmap @read @slow", keys: firstKey},
 	{name: "GETBIT", arity: 3, acl: "@bitmap @fast @read", keys: firstKey},
 	{name: "SETBIT", arity: 4, acl: "@bitmap @slow @write", keys: firstKey,

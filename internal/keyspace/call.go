@@ -9,8 +9,8 @@ import (
 )
 
 // call is the command that is interpreted just now: the events that it makes,
-// and what it does to the mirror. It keeps nothing of the command but the
-// memory for the next one.
+// and what it does to the mirror. Its slices and operands are used again for the
+// next command.
 type call struct {
 	in   *Interpreter
 	sent *Command
@@ -26,19 +26,19 @@ type call struct {
 	malformed bool
 
 	// While it works on the mirror:
-	mi       *mirror
-	lost     *Losses // of mi
-	now      int64   // ms, by the primary's clock as far as that is known; 0 if not known
-	operands []*operand
-	used     int           // of operands
-	stranger operand       // a key that is not needed, where there are many
-	elements [][]byte      // that the command names, of all operands
-	plain    []event.Event // those without the optional ones
+	mi            *mirror
+	lost          *Losses // of mi
+	now           int64   // ms, by the primary's clock as far as that is known; 0 if not known
+	operands      []*operand
+	used          int           // of operands
+	stranger      operand       // a key that is not needed, where there are many
+	namedElements [][]byte      // that the command names, of all operands
+	plain         []event.Event // those without the optional ones
 }
 
 // start makes c the call of a command whose events follow those of dst.
-func (c *call) start(in *Interpreter, cmd *command, sent *Command, dst []event.Event) {
-	c.in, c.cmd, c.sent, c.args = in, cmd, sent, sent.Args
+func (c *call) start(cmd *command, sent *Command, dst []event.Event) {
+	c.cmd, c.sent, c.args = cmd, sent, sent.Args
 	c.events, c.base, c.number = dst, len(dst), 0
 	c.name, c.cause, c.origin = cmd.name, event.CauseCommand, sent.Origin
 	c.malformed = len(c.args) < cmd.words
@@ -61,9 +61,9 @@ func (c *call) announce() {
 	}
 }
 
-// follow makes the events of a command that names mirrored keys, and does to
+// perform makes the events of a command that names mirrored keys, and does to
 // them what the command did.
-func (c *call) follow() {
+func (c *call) perform() {
 	c.begin(c.sent.Time)
 	switch cmd := c.cmd; {
 	case len(c.args) < cmd.words && !cmd.anyLength:
@@ -202,11 +202,11 @@ func (c *call) begin(arrival time.Time) {
 	}
 	const keepOperands = 1024
 	if len(c.operands) > keepOperands {
-		c.operands, c.elements = slices.Clone(c.operands[:keepOperands]), nil
+		c.operands, c.namedElements = slices.Clone(c.operands[:keepOperands]), nil
 	}
 	c.used = 0
-	clear(c.elements)
-	c.elements = c.elements[:0]
+	clear(c.namedElements)
+	c.namedElements = c.namedElements[:0]
 }
 
 // finish gives the command's events what is known of their keys, and accounts
@@ -311,7 +311,7 @@ func (c *call) operandOf(ev *event.Event, at *int) *operand {
 func (c *call) setValues(ev *event.Event, k *operand) {
 	ev.Before, ev.After = k.before, k.after
 	if k.named[1] > k.named[0] {
-		ev.Changed = c.elements[k.named[0]:k.named[1]:k.named[1]]
+		ev.Changed = c.namedElements[k.named[0]:k.named[1]:k.named[1]]
 	}
 	switch v := &k.value; {
 	case v.exists == no:
@@ -337,11 +337,11 @@ func (c *call) nameElements(k *operand, args [][]byte, first, step int) {
 	if !k.needed() || first > len(args) {
 		return
 	}
-	from := len(c.elements)
+	from := len(c.namedElements)
 	for i := first; i < len(args); i += step {
-		c.elements = append(c.elements, args[i])
+		c.namedElements = append(c.namedElements, args[i])
 	}
-	k.named = [2]int{from, len(c.elements)}
+	k.named = [2]int{from, len(c.namedElements)}
 }
 
 // lose makes a key's value unknown. exists says what is known of its being
@@ -359,7 +359,7 @@ func (c *call) lose(k *operand, exists tri, kind kind, why *int64) {
 	}
 	s.value.exists, s.value.kind = exists, kind
 	s.value.drop()
-	s.replaced()
+	s.valueReplaced()
 	switch exists {
 	case no:
 		s.value.known, s.expiry.at, s.expiry.known = true, 0, true
@@ -411,6 +411,26 @@ func (c *call) elementsRemoved(k *operand, elements collection, known bool) {
 		// Perhaps all were. If the key is still there its deadline is as it was.
 		k.value.exists = maybe
 	}
+}
+
+// storeElements puts the elements that a command has made, which are new, into
+// its destination, and announces that under the first of the command's names.
+func (c *call) storeElements(dst *operand, kind kind, elements collection) {
+	if elements.len() == 0 {
+		c.storeNothing(dst)
+		return
+	}
+	dst.setElements(kind, elements)
+	c.emitOn(dst, c.cmd.events.names[0], kind.String())
+}
+
+// storeNothing: a command that stores has nothing to store. The destination is
+// removed, which is announced if it was there.
+func (c *call) storeNothing(dst *operand) {
+	if !dst.needed() || dst.value.exists != no {
+		c.emitOn(dst, "del", typeNone)
+	}
+	dst.remove()
 }
 
 // past reports whether a deadline may have come when the command was run.

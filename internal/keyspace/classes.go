@@ -8,7 +8,7 @@ type Classes struct {
 	New bool // "new": a key is made (flag n, since Redis 7.0)
 	// Overwritten: "overwritten" and, if it has another type then,
 	// "type_changed": a command puts a new value in place of the old one
-	// (flags o and c, since Redis 8.2; Valkey has them not).
+	// (flags o and c, since Redis 8.2; Valkey does not have them).
 	Overwritten bool
 }
 
@@ -19,29 +19,29 @@ func (c *call) addOptionalEvents() {
 	classes, replaces := c.mi.classes, c.cmd.replaces
 	c.plain = append(c.plain[:0], c.events[c.base:]...)
 	c.events = c.events[:c.base]
-	add := func(ev event.Event, name string) {
+	insert := func(ev event.Event, name string) {
 		ev.Name = name
 		c.events = append(c.events, ev)
 	}
-	addOverwritten := func(ev *event.Event, k *operand) {
+	insertOverwritten := func(ev *event.Event, k *operand) {
 		if !classes.Overwritten || replaces&overwrites == 0 || k.existed != yes || ev.Name == "incrbyfloat" {
 			return
 		}
-		add(*ev, "overwritten")
+		insert(*ev, "overwritten")
 		if k.kindWas != k.value.kind && k.kindWas != kindUnknown && k.value.kind != kindUnknown {
-			add(*ev, "type_changed")
+			insert(*ev, "type_changed")
 		}
 	}
-	addNew := func(ev *event.Event, k *operand) {
+	insertNew := func(ev *event.Event, k *operand) {
 		if classes.New && (k.existed == no || replaces&removesFirst != 0 && k.existed == yes) {
-			add(*ev, "new")
+			insert(*ev, "new")
 		}
 	}
 	at := 0
 	if replaces&moves != 0 {
 		for i := range c.plain {
 			if k := c.operandOf(&c.plain[i], &at); k != nil && k.value.exists == yes {
-				addNew(&c.plain[i], k)
+				insertNew(&c.plain[i], k)
 			}
 		}
 	}
@@ -52,15 +52,15 @@ func (c *call) addOptionalEvents() {
 		if first {
 			k.optional = true
 			if replaces&removesFirst == 0 {
-				addOverwritten(ev, k)
+				insertOverwritten(ev, k)
 			}
 			if replaces&moves == 0 {
-				addNew(ev, k)
+				insertNew(ev, k)
 			}
 		}
 		c.events = append(c.events, *ev)
 		if first && replaces&removesFirst != 0 {
-			addOverwritten(ev, k)
+			insertOverwritten(ev, k)
 		}
 	}
 	for i := c.base; i < len(c.events); i++ {

@@ -26,9 +26,8 @@ type collection interface {
 	clone() collection
 	equal(other collection) bool // which is of the same type and length
 
-	// each gives the elements that a view shows, all in the same memory, until
-	// give returns false.
-	each(v *view, give func(*event.Element) bool)
+	// each gives the elements that a view shows until give returns false.
+	each(v *view, give func(event.Element) bool)
 
 	// load adds one element of a snapshot or of a payload of RESTORE.
 	load(e *rdb.Element, l *loader) error
@@ -37,13 +36,6 @@ type collection interface {
 	// appendOps appends the ops that make the collection. Between two of them it
 	// calls full with what there is, and goes on with what that returns.
 	appendOps(dst []byte, full func([]byte) []byte) []byte
-}
-
-// named is a collection whose elements are found by their names.
-type named interface {
-	// get returns what an element of a name has; was is what the command has
-	// changed of it, nil for nothing.
-	get(was *undone, name []byte) (value []byte, ok bool)
 }
 
 // newCollection makes an empty one.
@@ -66,18 +58,10 @@ func newCollection(k kind) collection {
 // undo is what one command has changed of one value: enough to see the value
 // as it was. Only the fields of the value's type are used.
 type undo struct {
-	count    int      // of elements, before
-	elements []undone // hash, set, zset: the first for a name counts
-	patches  []patch  // string: undone from the last to the first
-	front    []string // list: removed from the front, in the list's order
-	back     []string // list: removed from the back, in the list's order
-	addFront int      // list: elements added after that, in front
-	addBack  int      // list: at the back
-	items    []string // list: all of it, where nothing less will do
-	whole    bool     // items is set
-	replaced bool     // list: the item at index slot was old
-	slot     int
-	old      string
+	count    int          // of elements, before
+	elements []oldElement // hash, set, zset: the first for a name counts
+	patches  []patch      // string: undone from the last to the first
+	list     listUndo
 	entries  []*streamEntry // stream: removed, and some that the command itself had added
 	last     rdb.StreamID   // stream: ID of the last entry ever, before
 
@@ -85,8 +69,23 @@ type undo struct {
 	ops  []byte // what was done, for the journal
 }
 
-// undone is an element as it was before the command.
-type undone struct {
+// listUndo is that of a list.
+type listUndo struct {
+	front    []string // removed from the front, in the list's order
+	back     []string // removed from the back, in the list's order
+	addFront int      // items added after that, in front
+	addBack  int      // at the back
+
+	items  []string // all of them as they were, if the list was edited
+	edited int      // so many times old was put in somewhere; negative: taken out
+
+	replaced bool // the item at index slot was old
+	slot     int
+	old      string
+}
+
+// oldElement is an element as it was before the command.
+type oldElement struct {
 	name, value string
 	score       float64
 	had         bool
@@ -98,12 +97,12 @@ type patch struct {
 	old []byte
 }
 
-// keepUndone is for how many elements an undo keeps room.
-const keepUndone = 256
+const (
+	keepUndone = 256      // elements that an undo keeps room for
+	keepOps    = 16 << 10 // bytes of ops
+)
 
-// keepOps is for how many bytes of ops it does.
-const keepOps = 16 << 10
-
+// reset makes an undo that says nothing, and keeps some of its memory.
 func (u *undo) reset() {
 	if cap(u.elements) > keepUndone || cap(u.entries) > keepUndone || cap(u.ops) > keepOps {
 		*u = undo{}

@@ -73,7 +73,7 @@ var commands = newTable(
 
 // unknownCommand stands for each command that has no entry, most likely a
 // module's. Its first argument counts as its key.
-var unknownCommand = &command{keys: firstKey, events: made((*call).unknownEvents)}
+var unknownCommand = &command{keys: firstKey, events: madeBy((*call).unknownEvents)}
 
 // newTable joins the entries of several files.
 func newTable(files ...[]command) []*command {

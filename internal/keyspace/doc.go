@@ -1,6 +1,10 @@
 // Package keyspace turns what a server replicates into events: which keys a
-// command touches, and what the server's own keyspace notifications say about
-// them.
+// command touches, what the server's own keyspace notifications say about them,
+// and, for the keys that somebody needs, the value before and after.
+//
+// It hides what each of the commands of Redis 6.0 to 8.6 and Valkey 8.0 to 9.1
+// does: its keys, its events, and its effect on a value. It also hides the
+// mirror, which holds the values, and how the mirror outlives a restart.
 //
 //	in := keyspace.New(keyspace.Config{})
 //	events = in.Command(events[:0], &keyspace.Command{Args: args, DB: 3, Offset: off})
@@ -10,6 +14,20 @@
 // keys, databases and order are those of the server's notifications. Where the
 // server announces nothing the package has names of its own: "flushdb",
 // "flushall", "swapdb", "publish", "spublish", "function" (see package event).
+//
+// What is promised:
+//
+//   - The same snapshot, commands and times give the same events in the same
+//     order.
+//   - A value that is not known is a nil Value, never a wrong one.
+//   - Events borrow the bytes of their command. They, and their values, are valid
+//     until the Interpreter is used again.
+//   - A command costs what it says, and what it changes, not what a key holds. One
+//     that names no key that is needed allocates nothing.
+//   - Any bytes, from the stream, a snapshot or a store, give events or errors and
+//     no panic. Memory is bounded by Config.MaxMirror.
+//
+// One goroutine at a time may use an Interpreter.
 //
 // # What a command alone cannot tell
 //
@@ -46,15 +64,18 @@
 //	events = in.SnapshotEnd(events[:0], &keyspace.SnapshotKey{Time: now})
 //
 // Until a snapshot was loaded, or a FLUSHALL seen, only keys that a command has
-// set whole are known. A value that is not known is a nil Value, never a wrong
-// one: Losses counts why. Values of SORT .. BY and GET, of distances (STOREDIST)
-// and of modules are not known, since only the server can tell them, nor is what
-// a command did that no server can have done with the value that is mirrored.
-// Which places are inside an area is known, unless one is within a hair of its
-// edge. The bytes of a HyperLogLog depend on the server's hll-sparse-max-bytes:
-// SetSparseMax tells it. Else it is taken for what it is by default, until a
-// value in a snapshot, or one that a client sets or restores, shows that it is
-// not: from then on a HyperLogLog of few elements is not known once it grows.
+// set whole are known. Losses counts why a value is not known. Only the server
+// can tell what SORT .. BY and GET, STOREDIST and the commands of modules give:
+// that is not known. Nor is a value after a command that no server can have done
+// with what is mirrored. Which places are inside an area is known, unless one is
+// within a hair of its edge. The bytes of a HyperLogLog depend on the server's
+// hll-sparse-max-bytes, which SetSparseMax tells. Else the default is assumed,
+// until a value in a snapshot, or one that a client sets or restores, shows that
+// it is not so: from then on a HyperLogLog of few elements is not known once it
+// grows.
+//
+// ElementChanges gives the elements that an event's command changed, and Lookup
+// what a key holds at this moment. Values are event.Counters.
 //
 // A key takes, on 64 bits, about 176 bytes beyond its name and value; an element
 // beyond its text about 24 bytes in a list, 44 in a set, 76 in a hash (50 and
@@ -156,11 +177,17 @@
 // argument counts as the key, as in nearly all modules; without arguments the
 // event concerns no key.
 //
-// # The table
+// # What a command is made of
 //
-// table.go is generated from what servers of Redis 6.0 to 8.6 and Valkey 8.0
-// to 9.1 say about their own commands; see the command gen below this
-// directory.
+// A command has one entry, a row of a table in the file of its type (strings.go,
+// hashes.go, server.go ...): name, arity, ACL categories and keys as the servers
+// say, the events that it makes, and the function that does to a mirrored key
+// what the command did. See the type command. TestEntries holds the entries
+// against testdata/commands, which has what servers of all versions say in answer
+// to COMMAND, and TestDumps holds those files against running servers.
+//
+// While a command is interpreted it is a call. Each key that it works on is an
+// operand: what the mirror knows of the key (keyState), with an undo of what the
+// command has changed. The view before an event reads the value through the undo,
+// the view after it reads the value as it is.
 package keyspace
-
-//go:generate go run ./gen -o table.go

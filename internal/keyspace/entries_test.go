@@ -205,7 +205,7 @@ func checkEntry(t *testing.T, c *command) {
 	if c.events.make != nil && c.events.silent {
 		t.Errorf("%s is silent and has events", c.name)
 	}
-	if len(c.events.names) == 0 && c.events.make != nil && c.ownEvent == "" {
+	if len(c.events.names) == 0 && c.events.make != nil && !c.events.own {
 		t.Errorf("%s has no name for its event", c.name)
 	}
 	if len(c.keys) >= maxRanges {

@@ -3,6 +3,8 @@ package keyspace
 import (
 	"crypto/sha256"
 	"encoding/binary"
+
+	"triggerd/internal/wire"
 )
 
 // The entries of the journal, by the first byte of their keys. Databases and
@@ -39,8 +41,8 @@ const longKey = 1 << 10
 // Forms of a value.
 const (
 	formNone    = byte(iota) // there is no value, or it is not known
-	formInside               // its ops are behind the header
-	formEntries              // it has entries of its own; its ID is behind the header
+	formInside               // its ops follow the header
+	formEntries              // it has entries of its own; its ID follows the header
 	formTooLong              // it is too long for the journal
 )
 
@@ -74,6 +76,7 @@ func (mi *mirror) appendWhole(dst []byte) []byte {
 	return append(dst, entryVersion, flags)
 }
 
+// appendNumber appends a kind of entries and a number.
 func appendNumber(dst []byte, kind byte, n uint32) []byte {
 	return binary.BigEndian.AppendUint32(append(dst, kind), n)
 }
@@ -81,6 +84,7 @@ func appendNumber(dst []byte, kind byte, n uint32) []byte {
 // appendDatabase appends what the entries of a database's keys begin with.
 func appendDatabase(dst []byte, id uint32) []byte { return appendNumber(dst, entryKey, id) }
 
+// appendKeyEntry appends the key of the entry of a mirrored key.
 func appendKeyEntry(dst []byte, id uint32, key []byte) []byte {
 	dst = appendDatabase(dst, id)
 	if len(key) < longKey {
@@ -130,8 +134,7 @@ func appendHeader(dst []byte, key []byte, s *keyState, form byte) []byte {
 		if len(key) > maxSaved-longKey {
 			key = nil // no store takes it; Restore says so
 		}
-		dst = binary.AppendUvarint(dst, uint64(len(key)))
-		dst = append(dst, key...)
+		dst = wire.AppendText(dst, key)
 	}
 	if form == formEntries {
 		dst = binary.AppendUvarint(dst, s.marks.long.id)
@@ -142,32 +145,20 @@ func appendHeader(dst []byte, key []byte, s *keyState, form byte) []byte {
 // readHeader reads a header into s and returns its key, which is that of the
 // entry, or a sub-slice of value, and what follows.
 func readHeader(entry, value []byte, s *keyState) (key, rest []byte, form byte, ok bool) {
-	if len(entry) < 1 || len(value) < 2 {
+	if len(entry) < 1 {
 		return nil, nil, 0, false
 	}
-	flags, k := value[0], kind(value[1])
+	in := wire.NewCursor(value)
+	flags, k := in.Byte(), kind(in.Byte())
 	s.value.exists, s.value.kind, form = tri(flags&headerExists), k, flags>>headerForm
 	s.value.known, s.value.texts, s.expiry.known = flags&headerKnown != 0, flags&headerTexts != 0, flags&headerTimed != 0
-	rest = value[2:]
-	for _, n := range []*int64{&s.expiry.at, &s.expiry.announced} {
-		v, size := binary.Varint(rest)
-		if size <= 0 {
-			return nil, nil, 0, false
-		}
-		*n, rest = v, rest[size:]
-	}
-	ok = s.value.exists <= yes && int(k) < len(kindNames) && form <= formTooLong
+	s.expiry.at, s.expiry.announced = in.Varint(), in.Varint()
 	key = entry[1:]
-	switch {
-	case entry[0] == 1:
-		var n uint64
-		n, rest, ok = cutNumber(rest, ok)
-		if !ok || n < longKey || n > uint64(len(rest)) {
-			return nil, nil, 0, false
+	if entry[0] == 1 {
+		if key = in.Bytes(); len(key) < longKey {
+			in.Reject()
 		}
-		key, rest = rest[:n:n], rest[n:]
-	case entry[0] != 0:
-		ok = false
 	}
-	return key, rest, form, ok
+	ok = in.Err() == nil && s.value.exists <= yes && int(k) < len(kindNames) && form <= formTooLong && entry[0] <= 1
+	return key, in.Rest(), form, ok
 }

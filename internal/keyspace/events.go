@@ -21,34 +21,32 @@ const (
 // calls of notifyKeyspaceEvent and the recordings in testdata. The zero value is
 // that of a read: the server announces nothing, and neither do we.
 type announcement struct {
-	// make makes those that the command alone tells of. nil: none.
+	// make makes the events that the command alone tells of. nil: none.
 	make func(*call)
-	// names are of all events that the command can make, those that take the
-	// mirror too. Without names the event is named after the command.
+	// names are those of all events that the command can make, also of those that
+	// its apply or follow makes, as the "del" of a key that it has emptied.
 	names []string
-	// silent says of a write command that it is known to make none.
+	// own says that it also makes one that is named after the command.
+	own bool
+	// silent says of a write command that it alone tells of none.
 	silent bool
 }
 
-// silent is the announcement of a write command for which servers announce
-// nothing.
-var silent = announcement{silent: true}
-
 // onKey is one event on the command's first key. typ is the type that the key
 // has afterwards, "" where the command alone does not tell, as where it may have
-// emptied the key.
-func onKey(name, typ string) announcement {
-	return made(func(c *call) { c.emit(c.cmd.keys[0].begin, name, typ) }, name)
+// emptied the key. also are the names of events that apply or follow makes.
+func onKey(name, typ string, also ...string) announcement {
+	return madeBy(func(c *call) { c.emit(c.cmd.keys[0].begin, name, typ) }, append([]string{name}, also...)...)
 }
 
 // onEachKey is one event on each key of the command's first specification.
 func onEachKey(name, typ string) announcement {
-	return made(func(c *call) { c.emitEach(&c.cmd.keys[0], name, typ) }, name)
+	return madeBy(func(c *call) { c.emitEach(&c.cmd.keys[0], name, typ) }, name)
 }
 
 // keyless is one event that concerns no key.
 func keyless(name string) announcement {
-	return made(func(c *call) { c.emitKey(nil, c.sent.DB, name, "") }, name)
+	return madeBy(func(c *call) { c.emitKey(nil, c.sent.DB, name, "") }, name)
 }
 
 // ownName is one event on each key, named after the command: for commands of
@@ -56,18 +54,28 @@ func keyless(name string) announcement {
 var ownName = ownNameAs("")
 
 // ownNameAs is the same where typ is the type that the keys have afterwards.
-func ownNameAs(typ string) announcement {
-	return made(func(c *call) { c.emitOwn(typ) })
+func ownNameAs(typ string, also ...string) announcement {
+	a := madeBy(func(c *call) { c.emitOwn(typ) }, also...)
+	a.own = true
+	return a
 }
 
-// made are the events that f makes. names are all that it, and the command's
-// follow and apply, can give.
-func made(f func(*call), names ...string) announcement {
+// madeBy are the events that f makes. names are all that the command can make.
+func madeBy(f func(*call), names ...string) announcement {
 	return announcement{make: f, names: names}
 }
 
-// stateNames are events of the servers that no entry has: it takes the state of
-// the key to know them.
+// silent is the announcement of a write command for which servers announce
+// nothing.
+var silent = silentBut()
+
+// silentBut is the same, but for events that apply or follow makes.
+func silentBut(names ...string) announcement {
+	return announcement{names: names, silent: true}
+}
+
+// stateNames are events of the servers that no entry has: those of Classes, and
+// one that no stream tells from "del".
 var stateNames = []string{"evicted", "new", "overwritten", "type_changed"}
 
 // EventNames returns the names that an event can have, sorted: those of the
@@ -81,7 +89,7 @@ func EventNames() []string {
 	}, stateNames...)
 	for _, c := range commands {
 		names = append(names, c.events.names...)
-		if c.events.make != nil && len(c.events.names) == 0 && c.instead == "" {
+		if c.events.own && c.instead == "" {
 			names = append(names, c.ownEvent)
 		}
 	}

@@ -10,10 +10,10 @@ import (
 var genericCommands = []command{
 	{name: "ASKING", arity: 1, acl: "@connection @fast @keyspace"},
 	{name: "COPY", arity: -3, acl: "@keyspace @slow @write", keys: twoKeys,
-		events: made((*call).copyEvents, "copy_to"), apply: (*call).copy, replaces: overwrites | removesFirst, everywhere: true},
+		events: madeBy((*call).copyEvents, "copy_to"), apply: (*call).copy, replaces: overwrites | removesFirst, everywhere: true},
 	{name: "DBSIZE", arity: 1, acl: "@fast @keyspace @read"},
 	{name: "DEL", arity: -2, acl: "@keyspace @slow @write", keys: allKeys,
-		events: made((*call).delEvents, "del", "expired"), follow: (*call).del},
+		events: madeBy((*call).delEvents, "del", "expired"), follow: (*call).del},
 	{name: "DUMP", arity: 2, acl: "@keyspace @read @slow", keys: firstKey},
 	{name: "EXISTS", arity: -2, acl: "@fast @keyspace @read", keys: allKeys},
 	{name: "EXPIRE", arity: -3, acl: "@fast @keyspace @write", keys: firstKey,
@@ -29,7 +29,7 @@ var genericCommands = []command{
 	{name: "MIGRATE", arity: -6, acl: "@dangerous @keyspace @slow @write", keys: []keySpec{{begin: 3}, {keyword: "KEYS", begin: -2, last: -1}},
 		events: ownName, findKeys: migrateKeys, instead: insteadDel},
 	{name: "MOVE", arity: 3, acl: "@fast @keyspace @write", keys: firstKey,
-		events: made((*call).moveEvents, "move_from", "move_to"), apply: (*call).move, replaces: moves, everywhere: true},
+		events: madeBy((*call).moveEvents, "move_from", "move_to"), apply: (*call).move, replaces: moves, everywhere: true},
 	{name: "OBJECT", arity: -2, acl: "@keyspace @read @slow"},
 	{name: "OBJECT ENCODING", arity: 3, acl: "@keyspace @read @slow", keys: secondKey},
 	{name: "OBJECT FREQ", arity: 3, acl: "@keyspace @read @slow", keys: secondKey},
@@ -48,9 +48,9 @@ var genericCommands = []command{
 	{name: "READONLY", arity: 1, acl: "@connection @fast @keyspace"},
 	{name: "READWRITE", arity: 1, acl: "@connection @fast @keyspace"},
 	{name: "RENAME", arity: 3, acl: "@keyspace @slow @write", keys: twoKeys,
-		events: made((*call).renameEvents, "rename_from", "rename_to"), apply: (*call).rename, replaces: overwrites | removesFirst | moves},
+		events: madeBy((*call).renameEvents, "rename_from", "rename_to"), apply: (*call).rename, replaces: overwrites | removesFirst | moves},
 	{name: "RENAMENX", arity: 3, acl: "@fast @keyspace @write", keys: twoKeys,
-		events: made((*call).renameEvents, "rename_from", "rename_to"), apply: (*call).rename, replaces: overwrites | removesFirst | moves},
+		events: madeBy((*call).renameEvents, "rename_from", "rename_to"), apply: (*call).rename, replaces: overwrites | removesFirst | moves},
 	{name: "RESTORE", arity: -4, acl: "@dangerous @keyspace @slow @write", keys: firstKey,
 		events: onKey("restore", ""), apply: (*call).restore, replaces: overwrites | removesFirst},
 	{name: "RESTORE-ASKING", arity: -4, acl: "@dangerous @keyspace @slow @write", keys: firstKey,
@@ -61,11 +61,11 @@ var genericCommands = []command{
 		events: keyless("swapdb"), apply: (*call).swapdb, everywhere: true},
 	{name: "TOUCH", arity: -2, acl: "@fast @keyspace @read", keys: allKeys},
 	{name: "TRIMSLOTS", arity: -5, acl: "@dangerous @keyspace @slow @write",
-		events: ownName, apply: (*call).trimslots, everywhere: true, anyLength: true},
+		events: ownNameAs("", "del"), apply: (*call).trimslots, everywhere: true, anyLength: true},
 	{name: "TTL", arity: 2, acl: "@fast @keyspace @read", keys: firstKey},
 	{name: "TYPE", arity: 2, acl: "@fast @keyspace @read", keys: firstKey},
 	{name: "UNLINK", arity: -2, acl: "@fast @keyspace @write", keys: allKeys,
-		events: made((*call).delEvents, "del", "expired"), follow: (*call).del},
+		events: madeBy((*call).delEvents, "del", "expired"), follow: (*call).del},
 	{name: "WAIT", arity: 3, acl: "@blocking @connection @keyspace @slow"},
 }
 
@@ -273,7 +273,7 @@ func (c *call) assign(dst, src *operand, copied bool) {
 	to.value = from.value
 	to.value.texts = texts
 	to.expiry.at, to.expiry.known, to.expiry.announced = from.expiry.at, from.expiry.known, from.expiry.announced
-	to.replaced()
+	to.valueReplaced()
 	if !copied {
 		to.moveLong(from)
 	}

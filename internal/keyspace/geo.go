@@ -13,14 +13,14 @@ var geoCommands = []command{
 	{name: "GEOHASH", arity: -2, acl: "@geo @read @slow", keys: firstKey},
 	{name: "GEOPOS", arity: -2, acl: "@geo @read @slow", keys: firstKey},
 	{name: "GEORADIUS", arity: -6, acl: "@geo @slow @write", keys: []keySpec{{begin: 1}, {keyword: "STORE", begin: 6}, {keyword: "STOREDIST", begin: 6}},
-		events: made((*call).georadiusEvents, "georadiusstore"), follow: (*call).georadius, replaces: overwrites},
+		events: madeBy((*call).georadiusEvents, "georadiusstore", "del"), follow: (*call).georadius, replaces: overwrites},
 	{name: "GEORADIUSBYMEMBER", arity: -5, acl: "@geo @slow @write", keys: []keySpec{{begin: 1}, {keyword: "STORE", begin: 5}, {keyword: "STOREDIST", begin: 5}},
-		events: made((*call).georadiusbymemberEvents, "georadiusstore"), follow: (*call).georadiusbymember, replaces: overwrites},
+		events: madeBy((*call).georadiusbymemberEvents, "georadiusstore", "del"), follow: (*call).georadiusbymember, replaces: overwrites},
 	{name: "GEORADIUSBYMEMBER_RO", arity: -5, acl: "@geo @read @slow", keys: firstKey},
 	{name: "GEORADIUS_RO", arity: -6, acl: "@geo @read @slow", keys: firstKey},
 	{name: "GEOSEARCH", arity: -7, acl: "@geo @read @slow", keys: firstKey},
 	{name: "GEOSEARCHSTORE", arity: -8, acl: "@geo @slow @write", keys: twoKeys,
-		events: onKey("geosearchstore", ""), follow: (*call).geosearchstore, replaces: overwrites},
+		events: onKey("geosearchstore", "", "del"), follow: (*call).geosearchstore, replaces: overwrites},
 }
 
 func (c *call) georadiusEvents()         { c.storedPlacesEvents(6) }
@@ -73,18 +73,18 @@ func (c *call) storePlaces(to, from int, parse func(*geoSearch, [][]byte, *zset)
 		return
 	}
 	var search geoSearch
-	ok := parse(&search, c.args, z)
-	members, exists, sure := search.placesOf(z)
-	if ok && (sure || exists == no) {
-		out := newZset()
-		out.addAll(members)
-		c.store(dst, kindZset, out)
-		return
+	exists := maybe
+	if parse(&search, c.args, z) {
+		members, found, sure := search.placesOf(z)
+		if sure || found == no {
+			out := newZset()
+			out.addAll(members)
+			c.storeElements(dst, kindZset, out)
+			return
+		}
+		exists = found
 	}
 	c.announce()
-	if !ok {
-		exists = maybe
-	}
 	c.lose(dst, exists, kindZset, &c.lost.Undecided)
 	if exists == yes {
 		dst.setDeadline(0, true)

@@ -10,7 +10,7 @@ import (
 
 var hashCommands = []command{
 	{name: "HDEL", arity: -3, acl: "@fast @hash @write", keys: firstKey,
-		events: made((*call).hdelEvents, "hdel", "hexpired"), follow: (*call).hdel},
+		events: madeBy((*call).hdelEvents, "hdel", "hexpired", "del"), follow: (*call).hdel},
 	{name: "HEXISTS", arity: 3, acl: "@fast @hash @read", keys: firstKey},
 	{name: "HEXPIRE", arity: -6, acl: "@fast @hash @write", keys: firstKey,
 		events: onKey("hexpire", typeHash), apply: (*call).hexpire, instead: insteadHexpire},
@@ -20,7 +20,7 @@ var hashCommands = []command{
 	{name: "HGET", arity: 3, acl: "@fast @hash @read", keys: firstKey},
 	{name: "HGETALL", arity: 2, acl: "@hash @read @slow", keys: firstKey},
 	{name: "HGETDEL", arity: -5, acl: "@fast @hash @write", keys: firstKey,
-		events: onKey("hdel", ""), follow: (*call).hgetdel},
+		events: onKey("hdel", "", "del"), follow: (*call).hgetdel},
 	{name: "HGETEX", arity: -5, acl: "@fast @hash @write", keys: firstKey,
 		events: ownName, instead: `event "hexpire" or "hpersist" (it arrives as HPEXPIREAT or HPERSIST)`},
 	{name: "HINCRBY", arity: 4, acl: "@fast @hash @write", keys: firstKey,
@@ -31,7 +31,7 @@ var hashCommands = []command{
 	{name: "HLEN", arity: 2, acl: "@fast @hash @read", keys: firstKey},
 	{name: "HMGET", arity: -3, acl: "@fast @hash @read", keys: firstKey},
 	{name: "HMSET", arity: -4, acl: "@fast @hash @write", keys: firstKey,
-		events: onKey("hset", typeHash), follow: (*call).hset},
+		events: onKey("hset", typeHash, "hexpired"), follow: (*call).hset},
 	{name: "HPERSIST", arity: -5, acl: "@fast @hash @write", keys: firstKey,
 		events: onKey("hpersist", typeHash), apply: (*call).hpersist},
 	{name: "HPEXPIRE", arity: -6, acl: "@fast @hash @write", keys: firstKey,
@@ -43,11 +43,11 @@ var hashCommands = []command{
 	{name: "HRANDFIELD", arity: -2, acl: "@hash @read @slow", keys: firstKey},
 	{name: "HSCAN", arity: -3, acl: "@hash @read @slow", keys: firstKey},
 	{name: "HSET", arity: -4, acl: "@fast @hash @write", keys: firstKey,
-		events: onKey("hset", typeHash), follow: (*call).hset},
+		events: onKey("hset", typeHash, "hexpired"), follow: (*call).hset},
 	{name: "HSETEX", arity: -6, acl: "@fast @hash @write", keys: firstKey,
-		events: made((*call).hsetexEvents, "hset", "hexpire"), follow: (*call).hsetex},
+		events: madeBy((*call).hsetexEvents, "hset", "hexpire", "hexpired", "hincrby", "hincrbyfloat"), follow: (*call).hsetex},
 	{name: "HSETNX", arity: 4, acl: "@fast @hash @write", keys: firstKey,
-		events: onKey("hset", typeHash), follow: (*call).hset},
+		events: onKey("hset", typeHash, "hexpired"), follow: (*call).hset},
 	{name: "HSTRLEN", arity: 3, acl: "@fast @hash @read", keys: firstKey},
 	{name: "HTTL", arity: -5, acl: "@fast @hash @read", keys: firstKey},
 	{name: "HVALS", arity: 2, acl: "@hash @read @slow", keys: firstKey},
@@ -151,7 +151,7 @@ func (c *call) hincrby() {
 		n, err = strconv.ParseInt(old, 10, 64)
 		ok = ok && err == nil
 	}
-	sum, fits := add(n, by)
+	sum, fits := addInt64(n, by)
 	if !ok || !fits {
 		c.lose(k, yes, kindHash, &c.lost.Mismatch)
 		return
@@ -350,7 +350,7 @@ func (h *hash) bytes() int { return h.size + 96 }
 func (h *hash) set(u *undo, name []byte, value string) {
 	old, had := h.fields[string(name)]
 	n := string(name)
-	u.elements = append(u.elements, undone{name: n, value: old, had: had})
+	u.elements = append(u.elements, oldElement{name: n, value: old, had: had})
 	if had {
 		h.size += len(value) - len(old)
 	} else {
@@ -367,7 +367,7 @@ func (h *hash) remove(u *undo, name []byte) bool {
 	if !had {
 		return false
 	}
-	u.elements = append(u.elements, undone{name: string(name), value: old, had: true})
+	u.elements = append(u.elements, oldElement{name: string(name), value: old, had: true})
 	h.expire(u, name, 0)
 	delete(h.fields, string(name))
 	h.size -= len(name) + len(old) + hashCost
@@ -431,14 +431,13 @@ func (h *hash) load(e *rdb.Element, l *loader) error {
 }
 
 func (h *hash) do(o *operation, u *undo) bool {
-	name := []byte(o.texts[0])
 	switch o.code {
 	case opField:
-		h.set(u, name, o.texts[1])
+		h.set(u, []byte(o.texts[0]), o.texts[1])
 	case opDelete:
-		h.remove(u, name)
+		h.remove(u, []byte(o.texts[0]))
 	case opExpireAt:
-		h.expire(u, name, int64(o.numbers[0]))
+		h.expire(u, []byte(o.texts[0]), int64(o.numbers[0]))
 	default:
 		return false
 	}
@@ -455,24 +454,17 @@ func (h *hash) appendOps(dst []byte, full func([]byte) []byte) []byte {
 	return dst
 }
 
-func (h *hash) get(was *undone, name []byte) ([]byte, bool) {
-	if was != nil {
-		return []byte(was.value), true
-	}
-	value, ok := h.fields[string(name)]
-	if !ok {
-		return nil, false
-	}
-	return []byte(value), true
-}
-
-func (h *hash) each(v *view, give func(*event.Element) bool) {
-	var e event.Element
+func (h *hash) each(v *view, give func(event.Element) bool) {
+	asItIs := v.asItIs()
 	for f, value := range h.fields {
-		e = event.Element{Name: f, Value: value}
-		if _, changed := v.undone(f); !changed && !give(&e) {
+		if !asItIs {
+			if _, changed := v.changed(f); changed {
+				continue
+			}
+		}
+		if !give(event.Element{Name: f, Value: value}) {
 			return
 		}
 	}
-	v.eachUndone(give)
+	v.giveOldElements(give)
 }

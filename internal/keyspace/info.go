@@ -18,7 +18,7 @@ type CommandInfo struct {
 	InsteadUse string
 }
 
-// Commands returns all commands and subcommands of the table, sorted by name.
+// Commands returns all commands and subcommands that are known, sorted by name.
 // The caller owns the slice.
 func Commands() []CommandInfo {
 	infos := make([]CommandInfo, 0, len(commands))

@@ -40,10 +40,9 @@ type Config struct {
 	Classes Classes
 	// ExpiryGrace is how much earlier than its deadline, by our clock, the
 	// removal of a key still counts as its expiry: how far our clock may be
-	// behind the primary's. What a client removes in that time is called
-	// "expired" too, so it should be small, and shorter than any deadline that
-	// matters. Being behind in reading the stream errs in the same way. It is
-	// allowed for beyond what is known of the primary's clock, see SetClock.
+	// behind the primary's, beyond what SetClock tells. What a client removes in
+	// that time is called "expired" too, so it should be small, and shorter than
+	// any deadline that matters. A stream that is read late errs in the same way.
 	ExpiryGrace time.Duration
 }
 
@@ -83,7 +82,7 @@ type Stats struct {
 	Events       int64 // events made, without those of the snapshot
 	SnapshotKeys int64
 	Malformed    int64 // commands with too few arguments, or a count or option that is not one
-	Unknown      int64 // commands that the table does not know
+	Unknown      int64 // commands that are not known
 
 	MirrorKeys  int64 // that are kept
 	MirrorBytes int64 // of memory for them, estimated
@@ -102,7 +101,7 @@ type Interpreter struct {
 	call    call // the command that is interpreted
 }
 
-// unknownName is how a command that the table does not know is spelt in events.
+// unknownName is how a command that has no entry is spelt in events.
 type unknownName struct{ command, event string }
 
 const (
@@ -120,9 +119,9 @@ func New(config Config) *Interpreter {
 	return in
 }
 
-// SetNeed replaces Config.Need and Config.Classes. Keys that are needed no more are forgotten; of
-// those that are needed from now on nothing is known until a command sets them
-// whole, or the next snapshot.
+// SetNeed replaces Config.Need and Config.Classes. Keys that are needed no more
+// are forgotten. Of those that are needed from now on nothing is known until a
+// command sets them whole, or the next snapshot.
 func (in *Interpreter) SetNeed(need func(db int, key []byte) Need, classes Classes) {
 	in.config.Need, in.config.Classes = need, classes
 	switch mi := in.mirror; {
@@ -171,10 +170,10 @@ func (in *Interpreter) Stats() Stats {
 
 // Command appends the events of a command to dst, in the order in which the
 // server announces them. They borrow the command's bytes. A command with too
-// few arguments gives what is known of it and is counted. Rest gives those of
-// which there are too many at once.
+// few arguments gives what is known of it and is counted. Where there would be
+// too many events at once Rest gives the others.
 func (in *Interpreter) Command(dst []event.Event, sent *Command) []event.Event {
-	if in.mirror != nil && in.mirror.trim != nil {
+	if in.mirror != nil && in.mirror.slotTrim != nil {
 		in.abandonRest()
 	}
 	in.stats.Commands++
@@ -186,14 +185,14 @@ func (in *Interpreter) Command(dst []event.Event, sent *Command) []event.Event {
 	if cmd.tellsTime {
 		in.clock.observeClaim(sent)
 	}
-	followed := in.mirror != nil && in.mirror.wants(cmd, sent.Args, sent.DB)
-	if cmd.events.make == nil && !followed {
+	mirrored := in.mirror != nil && in.mirror.wants(cmd, sent.Args, sent.DB)
+	if cmd.events.make == nil && !mirrored {
 		return dst
 	}
 	c := &in.call
-	c.start(in, cmd, sent, dst)
-	if followed {
-		c.follow()
+	c.start(cmd, sent, dst)
+	if mirrored {
+		c.perform()
 	} else {
 		c.announce()
 	}
@@ -204,7 +203,7 @@ func (in *Interpreter) Command(dst []event.Event, sent *Command) []event.Event {
 	return c.end()
 }
 
-// unknownName spells the name of a command that the table does not know.
+// unknownName spells the name of a command that has no entry.
 func (in *Interpreter) unknownName(name []byte) unknownName {
 	name = name[:min(len(name), maxUnknownName)]
 	if u, ok := in.unknown[string(name)]; ok {

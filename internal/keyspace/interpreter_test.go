@@ -214,6 +214,35 @@ func TestUnknownNamesAreBounded(t *testing.T) {
 	}
 }
 
+// TestEntriesNameTheirEvents: whatever a command does, its entry names the
+// events that it makes.
+func TestEntriesNameTheirEvents(t *testing.T) {
+	seed := seedOf(t)
+	t.Logf("%s=%d", envSeed, seed)
+	optional := []string{"new", "overwritten", "type_changed"}
+	for _, dialect := range []keyspace.Dialect{keyspace.Redis, keyspace.Valkey} {
+		h := &history{generator: newGenerator(seed), now: start}
+		in := keyspace.New(keyspace.Config{Need: needLevel(0), Dialect: dialect, Classes: keyspace.Classes{New: true, Overwritten: true}})
+		in.SnapshotBegin()
+		in.SnapshotEnd(nil, &keyspace.SnapshotKey{Time: start})
+		seen := 0
+		for range 10_000 {
+			for _, ev := range h.next()(in) {
+				if ev.Origin != event.FromStream || slices.Contains(optional, ev.Name) {
+					continue
+				}
+				seen++
+				if names, ok := keyspace.EventsOf(ev.Command); !ok || !slices.Contains(names, ev.Name) {
+					t.Fatalf("%s %.200q makes %q, its entry says %q", ev.Command, ev.Args, ev.Name, names)
+				}
+			}
+		}
+		if seen < 5_000 {
+			t.Errorf("%d events", seen)
+		}
+	}
+}
+
 func TestCommandNamed(t *testing.T) {
 	for _, c := range keyspace.Commands() {
 		for _, name := range []string{c.Name, strings.ToLower(c.Name)} {

@@ -1,8 +1,6 @@
 package keyspace
 
-import (
-	"slices"
-)
+import "slices"
 
 // Op is what Changes asks to be done to the entries of the journal.
 type Op uint8
@@ -13,13 +11,13 @@ const (
 	DeleteRange           // remove the entries from key on and before value, which is nil for: to the end
 )
 
-// journal notes what of the mirror has changed, and where in the store it is.
-// What is in the store is told by the items themselves.
+// journal notes what of the mirror has changed since the store was told. What of
+// a key is in the store its marks say.
 type journal struct {
 	wipe      bool      // what is in the store is of another mirror
 	whole     []byte    // value of mirrorEntry there
 	databases bool      // one of them has changed
-	marks     []mark    // of keys that have; of more than used of them only the room counts
+	marks     []mark    // of keys that have changed; those beyond used are room
 	used      int       // of marks
 	full      int       // at so many, those that say nothing are taken out
 	emptied   []uint32  // IDs of databases all of whose keys go
@@ -45,7 +43,7 @@ type longValue struct {
 	id     uint64
 	next   uint32 // number of the next entry
 	base   int    // bytes of its entries when it was written whole
-	since  int    // and of those behind
+	since  int    // and of those since then
 	ops    []byte // changes that wait
 	stale  bool   // they do not tell the value any more
 	header []byte // of the key, as last written
@@ -64,9 +62,9 @@ const (
 	fewMarks = 4096
 )
 
-// Journal switches on that changes of the mirror are noted, so that Changes can
-// tell them. At first that is all there is, unless it was restored. Switching
-// it off forgets what was noted.
+// Journal switches on, or off, that changes of the mirror are noted, so that
+// Changes can tell them. At first everything that is mirrored counts as changed,
+// unless it was restored. Switching it off forgets what was noted.
 func (in *Interpreter) Journal(on bool) {
 	if on == (in.journal != nil) {
 		return
@@ -121,6 +119,7 @@ func (j *journal) mark(d *database, key []byte, s *keyState) {
 	}
 }
 
+// appendMark appends a mark of a key.
 func (j *journal) appendMark(d *database, key []byte, gone bool) {
 	if j.used == j.full {
 		j.dropStaleMarks()
@@ -255,6 +254,7 @@ func (j *journal) startOver() {
 	j.dropped, j.emptied = j.dropped[:0], j.emptied[:0]
 }
 
+// giveChanges is Changes, once the store is of this mirror.
 func (mi *mirror) giveChanges(j *journal, give func(op Op, key, value []byte)) {
 	for _, id := range j.emptied {
 		give(DeleteRange, appendDatabase(j.entry[:0], id), appendDatabase(nil, id+1))

@@ -613,7 +613,19 @@ func TestRestoreRefuses(t *testing.T) {
 	store := entries{}
 	s.do("SET k v")
 	s.do("SETRANGE long 5000 x")
+	for _, c := range []string{"RPUSH l a", "SADD e a", "HSET h f 1", "ZADD z 1 a", "XADD x 1-1 f v"} {
+		s.do(c)
+	}
 	store.take(s.in)
+	appended := func(key, op string) func(entries) {
+		return func(s entries) {
+			for k := range s {
+				if k[0] == 'k' && strings.HasSuffix(k, "\x00"+key) {
+					s[k] += op
+				}
+			}
+		}
+	}
 	for name, spoil := range map[string]func(entries){
 		"another version":   func(s entries) { s["a"] = "\x02\x00" },
 		"no whole":          func(s entries) { delete(s, "a") },
@@ -629,13 +641,15 @@ func TestRestoreRefuses(t *testing.T) {
 				}
 			}
 		},
-		"an op that is none": func(s entries) {
-			for k := range s {
-				if k[0] == 'k' {
-					s[k] += "\xff"
-				}
-			}
-		},
+		"an op that is none":             appended("k", "\xff"),
+		"an op of a list on a string":    appended("k", "\x06\x01"),
+		"an op of a string on a list":    appended("l", "\x02\x01"),
+		"an op of a list on a set":       appended("e", "\x06\x01"),
+		"an op of a list on a hash":      appended("h", "\x06\x01"),
+		"an op of a list on a zset":      appended("z", "\x06\x01"),
+		"an op of a list on a stream":    appended("x", "\x06\x01"),
+		"more items than there are go":   appended("l", "\x06\x02"),
+		"more entries than there are go": appended("x", "\x13\x02"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			spoilt := maps.Clone(store)

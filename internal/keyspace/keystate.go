@@ -31,7 +31,7 @@ type value struct {
 	texts    bool // texts are kept, not only the names of elements
 }
 
-// expiry is when a key expires.
+// expiry is when a key expires, and what has been announced of it.
 type expiry struct {
 	at        int64 // ms, 0 for never
 	announced int64 // the deadline at which its expiry was announced
@@ -67,8 +67,8 @@ func (s *keyState) bytes(name int) int {
 	return n
 }
 
-// replaced tells the journal that the value was replaced as a whole.
-func (s *keyState) replaced() {
+// valueReplaced tells the journal that the value was valueReplaced as a whole.
+func (s *keyState) valueReplaced() {
 	if long := s.marks.long; long != nil {
 		long.stale, long.ops = true, nil
 	}

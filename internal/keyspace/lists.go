@@ -7,7 +7,7 @@ import (
 
 var listCommands = []command{
 	{name: "BLMOVE", arity: 6, acl: "@blocking @list @slow @write", keys: twoKeys,
-		events: made((*call).lmoveEvents, "lpush", "rpush", "lpop", "rpop"), apply: (*call).lmove, instead: `command "LMOVE"`},
+		events: madeBy((*call).lmoveEvents, "lpush", "rpush", "lpop", "rpop", "del"), apply: (*call).lmove, instead: `command "LMOVE"`},
 	{name: "BLMPOP", arity: -5, acl: "@blocking @list @slow @write", keys: laterCountedKeys,
 		events: ownName, instead: insteadPop},
 	{name: "BLPOP", arity: -3, acl: "@blocking @list @slow @write", keys: allButLast,
@@ -15,17 +15,17 @@ var listCommands = []command{
 	{name: "BRPOP", arity: -3, acl: "@blocking @list @slow @write", keys: allButLast,
 		events: ownName, instead: `event "rpop" (it arrives as RPOP)`},
 	{name: "BRPOPLPUSH", arity: 4, acl: "@blocking @list @slow @write", keys: twoKeys,
-		events: made((*call).rpoplpushEvents, "lpush", "rpop"), apply: (*call).rpoplpush, instead: `command "RPOPLPUSH"`},
+		events: madeBy((*call).rpoplpushEvents, "lpush", "rpop", "del"), apply: (*call).rpoplpush, instead: `command "RPOPLPUSH"`},
 	{name: "LINDEX", arity: 3, acl: "@list @read @slow", keys: firstKey},
 	{name: "LINSERT", arity: 5, acl: "@list @slow @write", keys: firstKey,
 		events: onKey("linsert", typeList), apply: (*call).linsert},
 	{name: "LLEN", arity: 2, acl: "@fast @list @read", keys: firstKey},
 	{name: "LMOVE", arity: 5, acl: "@list @slow @write", keys: twoKeys,
-		events: made((*call).lmoveEvents, "lpush", "rpush", "lpop", "rpop"), apply: (*call).lmove},
+		events: madeBy((*call).lmoveEvents, "lpush", "rpush", "lpop", "rpop", "del"), apply: (*call).lmove},
 	{name: "LMPOP", arity: -4, acl: "@list @slow @write", keys: countedKeys,
 		events: ownName, instead: insteadPop},
 	{name: "LPOP", arity: -2, acl: "@fast @list @write", keys: firstKey,
-		events: onKey("lpop", ""), apply: (*call).lpop},
+		events: onKey("lpop", "", "del"), apply: (*call).lpop},
 	{name: "LPOS", arity: -3, acl: "@list @read @slow", keys: firstKey},
 	{name: "LPUSH", arity: -3, acl: "@fast @list @write", keys: firstKey,
 		events: onKey("lpush", typeList), apply: (*call).lpush},
@@ -33,15 +33,15 @@ var listCommands = []command{
 		events: onKey("lpush", typeList), apply: (*call).lpush},
 	{name: "LRANGE", arity: 4, acl: "@list @read @slow", keys: firstKey},
 	{name: "LREM", arity: 4, acl: "@list @slow @write", keys: firstKey,
-		events: onKey("lrem", ""), apply: (*call).lrem},
+		events: onKey("lrem", "", "del"), apply: (*call).lrem},
 	{name: "LSET", arity: 4, acl: "@list @slow @write", keys: firstKey,
 		events: onKey("lset", typeList), apply: (*call).lset},
 	{name: "LTRIM", arity: 4, acl: "@list @slow @write", keys: firstKey,
-		events: onKey("ltrim", ""), apply: (*call).ltrim},
+		events: onKey("ltrim", "", "del"), apply: (*call).ltrim},
 	{name: "RPOP", arity: -2, acl: "@fast @list @write", keys: firstKey,
-		events: onKey("rpop", ""), apply: (*call).rpop},
+		events: onKey("rpop", "", "del"), apply: (*call).rpop},
 	{name: "RPOPLPUSH", arity: 3, acl: "@list @slow @write", keys: twoKeys,
-		events: made((*call).rpoplpushEvents, "lpush", "rpop"), apply: (*call).rpoplpush},
+		events: madeBy((*call).rpoplpushEvents, "lpush", "rpop", "del"), apply: (*call).rpoplpush},
 	{name: "RPUSH", arity: -3, acl: "@fast @list @write", keys: firstKey,
 		events: onKey("rpush", typeList), apply: (*call).rpush},
 	{name: "RPUSHX", arity: -3, acl: "@fast @list @write", keys: firstKey,
@@ -204,10 +204,10 @@ func (l *list) push(u *undo, front bool, item string) {
 	if front {
 		l.head = (l.head - 1) & mask
 		l.ring[l.head] = item
-		u.addFront++
+		u.list.addFront++
 	} else {
 		l.ring[(l.head+l.n)&mask] = item
-		u.addBack++
+		u.list.addBack++
 	}
 	if u.logs {
 		u.log(opOfEnd(front, opPushFront, opPushBack), 0, 0, item)
@@ -224,7 +224,7 @@ func (l *list) pop(u *undo, front bool, n int) {
 	mask := len(l.ring) - 1
 	if front {
 		for range n {
-			u.front = append(u.front, l.at(0))
+			u.list.front = append(u.list.front, l.at(0))
 			l.vacate(l.head)
 			l.head = (l.head + 1) & mask
 			l.n--
@@ -232,7 +232,7 @@ func (l *list) pop(u *undo, front bool, n int) {
 		return
 	}
 	for i := l.n - n; i < l.n; i++ {
-		u.back = append(u.back, l.at(i))
+		u.list.back = append(u.list.back, l.at(i))
 		l.vacate((l.head + i) & mask)
 	}
 	l.n -= n
@@ -252,9 +252,10 @@ func (l *list) vacate(slot int) {
 	l.ring[slot] = ""
 }
 
-// replace makes items the list.
-func (l *list) replace(u *undo, items []string) {
-	u.items, u.whole = l.all(), true
+// replace makes items the list, in which item was put so many times somewhere, or
+// taken out of it.
+func (l *list) replace(u *undo, items []string, item string, times int) {
+	u.list.items, u.list.old, u.list.edited = l.all(), item, times
 	*l = *listOf(items)
 }
 
@@ -288,7 +289,7 @@ func (l *list) insert(u *undo, before bool, pivot, item string) bool {
 		}
 		with := make([]string, 0, len(items)+1)
 		with = append(append(append(with, items[:i]...), item), items[i:]...)
-		l.replace(u, with)
+		l.replace(u, with, item, 1)
 		if u.logs {
 			u.log(opOfEnd(before, opInsertBefore, opInsertAfter), 0, 0, pivot, item)
 		}
@@ -308,7 +309,7 @@ func (l *list) setAt(u *undo, i int64, item string) bool {
 		u.log(opSetAt, uint64(i), 0, item)
 	}
 	slot := (l.head + int(i)) & (len(l.ring) - 1)
-	u.replaced, u.slot, u.old = true, int(i), l.ring[slot]
+	u.list.replaced, u.list.slot, u.list.old = true, int(i), l.ring[slot]
 	l.size += len(item) - len(l.ring[slot])
 	l.ring[slot] = item
 	return true
@@ -360,7 +361,7 @@ func (l *list) remove(u *undo, n int64, item string) bool {
 			kept[i], kept[j] = kept[j], kept[i]
 		}
 	}
-	l.replace(u, kept)
+	l.replace(u, kept, item, len(kept)-len(items))
 	if u.logs {
 		u.log(opRemoveItem, uint64(n), 0, item)
 	}
@@ -413,21 +414,20 @@ func (l *list) appendOps(dst []byte, full func([]byte) []byte) []byte {
 	return dst
 }
 
-func (l *list) each(v *view, give func(*event.Element) bool) {
-	var e event.Element
+func (l *list) each(v *view, give func(event.Element) bool) {
 	giveAll := func(items []string) bool {
 		for _, item := range items {
-			if e = (event.Element{Name: item}); !give(&e) {
+			if !give(event.Element{Name: item}) {
 				return false
 			}
 		}
 		return true
 	}
-	var u undo
+	var u listUndo
 	if v.undo != nil {
-		u = *v.undo
+		u = v.undo.list
 	}
-	if u.whole {
+	if u.edited != 0 {
 		giveAll(u.items)
 		return
 	}
@@ -439,7 +439,7 @@ func (l *list) each(v *view, give func(*event.Element) bool) {
 		if u.replaced && i == u.slot {
 			item = u.old
 		}
-		if e = (event.Element{Name: item}); !give(&e) {
+		if !give(event.Element{Name: item}) {
 			return
 		}
 	}

@@ -22,17 +22,18 @@ func kindNamed(name string) kind {
 	return kindUnknown
 }
 
-// errLimit ends the reading of a value that takes more memory than there is.
+// errLimit ends the reading of a value that takes more memory than is allowed.
 var errLimit = errors.New("over the limit")
 
-// loader is what the loading of one value takes.
+// loader is the state of loading one value.
 type loader struct {
 	texts bool
-	group string // of a stream, whose consumers come next
+	group string // of a stream: the one whose consumers come next
 	undo  undo
 }
 
-// readValue reads the value that r is at into v, no more than room bytes.
+// readValue reads the value that r is at into v. errLimit: it takes more than room
+// bytes of memory.
 func readValue(r *rdb.Reader, v *value, room int64) error {
 	switch v.kind {
 	case kindString:
@@ -88,7 +89,7 @@ func (c *call) restore() {
 	}
 	v := &k.value
 	*v = value{exists: yes, known: true, texts: v.texts}
-	k.replaced()
+	k.valueReplaced()
 	k.setDeadline(ttl, timed)
 	r, err := rdb.NewDumpReader(c.args[3])
 	if err == nil {
@@ -169,7 +170,7 @@ func (mi *mirror) load(o *operand, k *SnapshotKey) {
 	s.value = value{exists: yes, kind: kindNamed(k.Type), texts: s.value.texts}
 	s.expiry.at, s.expiry.known = k.ExpireAt, true
 	s.marks.snapshot = mi.snapshot
-	s.replaced()
+	s.valueReplaced()
 	v := &s.value
 	if v.kind == kindUnknown || k.Value == nil {
 		mi.losses.Undecided++

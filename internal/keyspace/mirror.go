@@ -48,7 +48,7 @@ type mirror struct {
 	snapshot  uint32      // number of the one that is being read, or was last
 	emptied   emptiedHash // by the last command that emptied one
 	inUse     bool        // it was worked on since it was made
-	trim      *trim       // that is under way, nil for none
+	slotTrim  *slotTrim   // that is under way, nil for none
 
 	journal *journal // nil: there is none
 	lastID  uint32   // of a database
@@ -195,10 +195,11 @@ func (mi *mirror) newKey(d *database, key []byte, need Need) *keyState {
 	return s
 }
 
-// Lookup returns a key's value as it is now, between two calls or while the
-// events of the last one are looked at: event.None if it is not there, nil if
-// that, or its value, is not known or not needed. The value is borrowed: it is
-// valid until the Interpreter is used again.
+// Lookup returns a key's value as it is at this moment, which is after the last
+// command, also while the events of that command are looked at. It is event.None
+// if the key is not there, and nil if that, or the value, is not known or not
+// needed. The value is borrowed: it is valid until the next command. Lookup
+// costs the same however long the value is: one allocation, none for nil and None.
 func (in *Interpreter) Lookup(db int, key []byte) event.Value {
 	mi := in.mirror
 	if mi == nil || mi.torn {

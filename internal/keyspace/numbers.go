@@ -33,8 +33,8 @@ func floatOf(b []byte) (float64, bool) {
 	return f, f == f
 }
 
-// add returns the sum of two numbers, and false if it does not fit.
-func add(a, b int64) (sum int64, fits bool) {
+// addInt64 returns the sum of two numbers, and false if it does not fit.
+func addInt64(a, b int64) (sum int64, fits bool) {
 	sum = a + b
 	return sum, b == 0 || (sum > a) == (b > 0)
 }

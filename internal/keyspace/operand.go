@@ -17,7 +17,7 @@ type operand struct {
 	before   event.Value // nil: not known
 	after    event.Value
 	undo     undo   // what the command has changed of the value
-	named    [2]int // the elements that the command names, as a range of call.elements
+	named    [2]int // the elements that the command names, as a range of call.namedElements
 }
 
 // needed reports whether something is kept of the key.
@@ -28,14 +28,14 @@ func (k *operand) remove() {
 	if s := k.keyState; s != nil {
 		s.value = value{exists: no, known: true, texts: s.value.texts}
 		s.expiry = expiry{known: true, onTime: s.expiry.onTime}
-		s.replaced()
+		s.valueReplaced()
 	}
 }
 
 // setText makes a key a string; its deadline is as it was.
 func (k *operand) setText(text []byte) {
 	if k.needed() {
-		k.replaced()
+		k.valueReplaced()
 		k.editText(text)
 	}
 }
@@ -64,7 +64,7 @@ func (k *operand) setElements(kind kind, elements collection) {
 	if s := k.keyState; s != nil {
 		v := &s.value
 		v.exists, v.kind, v.known, v.elements, v.text = yes, kind, true, elements, nil
-		s.replaced()
+		s.valueReplaced()
 		s.expiry.at, s.expiry.known = 0, true
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"math"
 	"math/bits"
 	"slices"
+
+	"triggerd/internal/wire"
 )
 
 // opcode says what is done to an element of a value. The journal keeps a value as
@@ -67,8 +69,7 @@ func appendOp[T string | []byte](dst []byte, code opcode, a, b uint64, texts ...
 		dst = binary.AppendUvarint(dst, uint64(len(texts)))
 	}
 	for _, t := range texts {
-		dst = binary.AppendUvarint(dst, uint64(len(t)))
-		dst = append(dst, t...)
+		dst = wire.AppendText(dst, t)
 	}
 	return dst
 }
@@ -87,48 +88,27 @@ type operation struct {
 
 var errOps = errors.New("the changes of a value are damaged")
 
-// readOp reads the first of ops into o, whose texts are used again, and returns
-// the rest.
-func readOp(ops []byte, o *operation) ([]byte, error) {
-	if ops[0] == 0 || opcode(ops[0]) >= numOps {
-		return nil, errOps
-	}
-	o.code, o.numbers, o.texts = opcode(ops[0]), [2]uint64{}, o.texts[:0]
-	ops = ops[1:]
-	ok := true
-	number := func() (n uint64) {
-		n, ops, ok = cutNumber(ops, ok)
-		return n
+// readOp reads an op into o, whose texts are used again.
+func readOp(in *wire.Cursor, o *operation) error {
+	o.code, o.numbers, o.texts = opcode(in.Byte()), [2]uint64{}, o.texts[:0]
+	if o.code == 0 || o.code >= numOps {
+		return errOps
 	}
 	shape := shapes[o.code]
 	for i := range shape.numbers {
-		o.numbers[i] = number()
+		o.numbers[i] = in.Uvarint()
 	}
-	count := uint64(max(shape.texts, 0))
-	if shape.texts == many {
-		count = number()
+	count := shape.texts
+	if count == many {
+		count = in.Count(1)
 	}
-	for ; ok && count > 0; count-- {
-		n := number()
-		if !ok || n > uint64(len(ops)) {
-			return nil, errOps
-		}
-		o.texts = append(o.texts, string(ops[:n]))
-		ops = ops[n:]
+	for range count {
+		o.texts = append(o.texts, in.Text())
 	}
-	if !ok {
-		return nil, errOps
+	if in.Err() != nil {
+		return errOps
 	}
-	return ops, nil
-}
-
-// cutNumber takes a number off the front of b; not if ok is false already.
-func cutNumber(b []byte, ok bool) (n uint64, rest []byte, _ bool) {
-	n, size := binary.Uvarint(b)
-	if !ok || size <= 0 {
-		return 0, b, false
-	}
-	return n, b[size:], true
+	return nil
 }
 
 // do makes the value what it is after the op. room is how many bytes of memory

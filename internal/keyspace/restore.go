@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+
+	"triggerd/internal/wire"
 )
 
 // restorer is where the reading of entries stands.
@@ -24,12 +26,13 @@ type restoredLong struct {
 
 var errNoNeed = errors.New("no key is needed")
 
-// Restore takes an entry of the journal, in the order of their keys, before the
-// first command and before Journal or after it. Afterwards the mirror is as it
-// was at the last Changes, for a Need that is the same; it does not keep more
-// than Config.MaxMirror allows. An error is one for good: the entries are those
-// of another version, or damaged, and all that was restored has to be given up,
-// for which SetNeed(nil, Classes{}) does.
+// Restore reads an entry of the journal. All entries have to be given to it, in
+// the order of their keys, before the first command; whether Journal was switched
+// on before does not matter. Afterwards the mirror is as it was at the last
+// Changes, if Need is the same, but keeps no more than Config.MaxMirror allows.
+//
+// An error is final: the entries are those of another version, or damaged. All
+// that was restored has to be given up then, which SetNeed(nil, Classes{}) does.
 func (in *Interpreter) Restore(key, value []byte) error {
 	mi := in.mirror
 	if mi == nil {
@@ -52,6 +55,7 @@ func (in *Interpreter) Restore(key, value []byte) error {
 
 var errDamaged = errors.New("damaged")
 
+// restoreEntry reads an entry of any kind.
 func (mi *mirror) restoreEntry(rs *restorer, key, value []byte) error {
 	if len(key) == 0 {
 		return errDamaged
@@ -73,6 +77,7 @@ func (mi *mirror) restoreEntry(rs *restorer, key, value []byte) error {
 	return errDamaged
 }
 
+// restoreWhole reads the entry of what is true of the whole mirror.
 func (mi *mirror) restoreWhole(value []byte) error {
 	if len(value) != 2 {
 		return errDamaged
@@ -89,15 +94,18 @@ func (mi *mirror) restoreWhole(value []byte) error {
 	return nil
 }
 
+// restoreDatabase reads the entry of a database.
 func (mi *mirror) restoreDatabase(rs *restorer, db int, value []byte) error {
-	n, rest, ok := cutNumber(value, true)
+	in := wire.NewCursor(value)
+	n := in.Uvarint()
 	id := uint32(n)
-	if !ok || n > 1<<32-2 || rs.databases[id] != nil || mi.dbs[db] != nil || len(mi.dbs) >= maxDatabases {
+	if in.Err() != nil || n > 1<<32-2 || rs.databases[id] != nil || mi.dbs[db] != nil || len(mi.dbs) >= maxDatabases {
 		return errDamaged
 	}
 	d := &database{id: id, keys: map[string]*keyState{}}
-	for len(rest) > 0 {
-		if n, rest, ok = cutNumber(rest, ok); !ok || n > 1<<31-1 || len(d.cover) == maxCover {
+	for in.Len() > 0 {
+		n := in.Uvarint()
+		if in.Err() != nil || n > 1<<31-1 || len(d.cover) == maxCover {
 			return errDamaged
 		}
 		d.cover = append(d.cover, cover{mi.need, mi.generation, int(n)})
@@ -107,6 +115,7 @@ func (mi *mirror) restoreDatabase(rs *restorer, db int, value []byte) error {
 	return nil
 }
 
+// restoreKey reads the entry of a key.
 func (mi *mirror) restoreKey(rs *restorer, id uint32, entry, value []byte) error {
 	d := rs.databases[id]
 	s := &keyState{marks: marks{stored: true}}
@@ -125,8 +134,9 @@ func (mi *mirror) restoreKey(rs *restorer, id uint32, entry, value []byte) error
 			return err
 		}
 	case formEntries:
-		n, rest, ok := cutNumber(rest, true)
-		if !ok || len(rest) > 0 || rs.values[n] != nil {
+		in := wire.NewCursor(rest)
+		n := in.Uvarint()
+		if in.End() != nil || rs.values[n] != nil {
 			return errDamaged
 		}
 		rs.values[n] = &restoredLong{s, d, append([]byte{}, key...)}
@@ -168,8 +178,9 @@ func (mi *mirror) accountRestored(d *database, key []byte, s *keyState) {
 // restoreOps does what ops say to a key's value. If there is not enough room
 // the value is not known.
 func (mi *mirror) restoreOps(rs *restorer, s *keyState, ops []byte) (err error) {
-	for len(ops) > 0 && err == nil {
-		if ops, err = readOp(ops, &rs.op); err == nil {
+	in := wire.NewCursor(ops)
+	for in.Len() > 0 && err == nil {
+		if err = readOp(&in, &rs.op); err == nil {
 			rs.undo.reset()
 			err = s.value.do(&rs.op, &rs.undo, mi.limit-mi.size)
 		}
@@ -185,6 +196,7 @@ func (mi *mirror) restoreOps(rs *restorer, s *keyState, ops []byte) (err error) 
 	return err
 }
 
+// restorePart reads a part of a long value.
 func (mi *mirror) restorePart(rs *restorer, id uint64, number uint32, part []byte) error {
 	k := rs.values[id]
 	if k == nil || k.marks.long == nil && k.value.known || len(part) == 0 || part[0] > partChange {

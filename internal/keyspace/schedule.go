@@ -8,9 +8,9 @@ import (
 )
 
 // schedule holds when keys with NeedOnTime expire, the next one first. A key
-// whose deadline moves back keeps its place, and is put where it belongs when
-// its turn comes, so that a session that is prolonged all the time costs no
-// more than one that is not.
+// whose deadline is put off keeps its place until its turn comes, and gets a new
+// one then. So a session that is prolonged all the time costs no more than one
+// that is not.
 type schedule []turn
 
 // turn is the time at which a key is looked at. It counts if it is that of the
@@ -83,8 +83,8 @@ func (mi *mirror) rebuildSchedule() {
 }
 
 // NextDeadline returns when Expire should be called next, by our clock: never
-// later than the next deadline of a key with NeedOnTime, but
-// perhaps earlier. false: there is none.
+// later than the next deadline of a key with NeedOnTime, but perhaps earlier.
+// false: there is none.
 func (in *Interpreter) NextDeadline() (time.Time, bool) {
 	if in.mirror == nil || len(in.mirror.due) == 0 {
 		return time.Time{}, false
@@ -101,9 +101,10 @@ const maxExpired = 4096
 // server's removal of such a key, which comes later, makes no event. If there
 // is more than one call should make, NextDeadline stays in the past.
 //
-// A PERSIST or a new deadline cancels it if it was interpreted before. So c.Time
-// has to be the time less a grace in which what the primary did before
-// the deadline arrives; it is given by our clock. Of c only Time, ReplID, Offset and Source are looked at.
+// A PERSIST or a new deadline cancels it if it was interpreted before. So c.Time,
+// which is by our clock, has to be the time less a grace in which what the
+// primary did before the deadline arrives. Of c only Time, ReplID, Offset and
+// Source are looked at.
 func (in *Interpreter) Expire(dst []event.Event, c *Command) []event.Event {
 	mi := in.mirror
 	if mi == nil {
@@ -124,7 +125,7 @@ func (in *Interpreter) Expire(dst []event.Event, c *Command) []event.Event {
 		if s.value.exists != yes || !e.known || e.at == 0 {
 			continue
 		}
-		if e.at > next.at { // it moved back; now or later its turn comes again, in order
+		if e.at > next.at { // it was put off: its turn comes again, in order
 			mi.scheduleExpiry(s, next.db, []byte(next.key))
 			continue
 		}

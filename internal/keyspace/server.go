@@ -52,7 +52,7 @@ var serverCommands = []command{
 	{name: "CLUSTER DELSLOTSRANGE", arity: -4, acl: "@admin @dangerous @slow"},
 	{name: "CLUSTER FAILOVER", arity: -2, acl: "@admin @dangerous @slow"},
 	{name: "CLUSTER FLUSHSLOT", arity: -3, acl: "@admin @dangerous @keyspace @slow @write",
-		events: ownName, apply: (*call).flushslot, everywhere: true, anyLength: true},
+		events: ownNameAs("", "del"), apply: (*call).flushslot, everywhere: true, anyLength: true},
 	{name: "CLUSTER FLUSHSLOTS", arity: 2, acl: "@admin @dangerous @slow"},
 	{name: "CLUSTER FORGET", arity: 3, acl: "@admin @dangerous @slow"},
 	{name: "CLUSTER GETKEYSINSLOT", arity: 4, acl: "@slow"},

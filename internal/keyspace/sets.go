@@ -13,25 +13,25 @@ var setCommands = []command{
 	{name: "SCARD", arity: 2, acl: "@fast @read @set", keys: firstKey},
 	{name: "SDIFF", arity: -2, acl: "@read @set @slow", keys: allKeys},
 	{name: "SDIFFSTORE", arity: -3, acl: "@set @slow @write", keys: keyAndSources,
-		events: onKey("sdiffstore", ""), follow: (*call).sdiffstore, replaces: overwrites},
+		events: onKey("sdiffstore", "", "del"), follow: (*call).sdiffstore, replaces: overwrites},
 	{name: "SINTER", arity: -2, acl: "@read @set @slow", keys: allKeys},
 	{name: "SINTERCARD", arity: -3, acl: "@read @set @slow", keys: countedKeys},
 	{name: "SINTERSTORE", arity: -3, acl: "@set @slow @write", keys: keyAndSources,
-		events: onKey("sinterstore", ""), follow: (*call).sinterstore, replaces: overwrites},
+		events: onKey("sinterstore", "", "del"), follow: (*call).sinterstore, replaces: overwrites},
 	{name: "SISMEMBER", arity: 3, acl: "@fast @read @set", keys: firstKey},
 	{name: "SMEMBERS", arity: 2, acl: "@read @set @slow", keys: firstKey},
 	{name: "SMISMEMBER", arity: -3, acl: "@fast @read @set", keys: firstKey},
 	{name: "SMOVE", arity: 4, acl: "@fast @set @write", keys: twoKeys,
-		events: made((*call).smoveEvents, "srem", "sadd"), follow: (*call).smove},
+		events: madeBy((*call).smoveEvents, "srem", "sadd", "del"), follow: (*call).smove},
 	{name: "SPOP", arity: -2, acl: "@fast @set @write", keys: firstKey,
 		events: onKey("spop", ""), instead: `event "srem" or "del" (it arrives as SREM, or DEL when it empties the set)`},
 	{name: "SRANDMEMBER", arity: -2, acl: "@read @set @slow", keys: firstKey},
 	{name: "SREM", arity: -3, acl: "@fast @set @write", keys: firstKey,
-		events: onKey("srem", ""), apply: (*call).srem},
+		events: onKey("srem", "", "del"), apply: (*call).srem},
 	{name: "SSCAN", arity: -3, acl: "@read @set @slow", keys: firstKey},
 	{name: "SUNION", arity: -2, acl: "@read @set @slow", keys: allKeys},
 	{name: "SUNIONSTORE", arity: -3, acl: "@set @slow @write", keys: keyAndSources,
-		events: onKey("sunionstore", ""), follow: (*call).sunionstore, replaces: overwrites},
+		events: onKey("sunionstore", "", "del"), follow: (*call).sunionstore, replaces: overwrites},
 }
 
 // smoveEvents: SMOVE source destination member.
@@ -102,29 +102,10 @@ func (c *call) storeSets(combine func(sources []*set) *set) {
 		c.lose(dst, maybe, kindSet, &c.lost.Source)
 		return
 	}
-	c.store(dst, kindSet, combine(sources))
+	c.storeElements(dst, kindSet, combine(sources))
 }
 
-// store puts the elements that a command has made, which are new, into its
-// destination.
-func (c *call) store(dst *operand, kind kind, elements collection) {
-	if elements.len() == 0 {
-		c.storeNothing(dst)
-		return
-	}
-	dst.setElements(kind, elements)
-	c.emitOn(dst, c.cmd.events.names[0], kind.String())
-}
-
-// storeNothing: a command that stores has nothing to store. The destination is
-// removed, which is announced if it was there.
-func (c *call) storeNothing(dst *operand) {
-	if !dst.needed() || dst.value.exists != no {
-		c.emitOn(dst, "del", typeNone)
-	}
-	dst.remove()
-}
-
+// intersection returns the members of the first set that are in all others.
 func intersection(sources []*set) *set {
 	return filtered(sources[0], func(member string) bool {
 		for _, s := range sources[1:] {
@@ -136,6 +117,7 @@ func intersection(sources []*set) *set {
 	})
 }
 
+// difference returns the members of the first set that are in no other.
 func difference(sources []*set) *set {
 	return filtered(sources[0], func(member string) bool {
 		for _, s := range sources[1:] {
@@ -147,6 +129,7 @@ func difference(sources []*set) *set {
 	})
 }
 
+// union returns the members of all sets.
 func union(sources []*set) *set {
 	out := newSet()
 	for _, s := range sources {
@@ -155,14 +138,14 @@ func union(sources []*set) *set {
 	return out
 }
 
-// filtered is the set of those members of s, which may be nil, that keep says
-// are.
+// filtered returns the members of s, which may be nil, of which keep says so.
 func filtered(s *set, keep func(member string) bool) *set {
 	out := newSet()
 	out.addSome(s, keep)
 	return out
 }
 
+// addSome adds those members of another set, which may be nil, of which keep says so.
 func (s *set) addSome(other *set, keep func(member string) bool) {
 	if other == nil {
 		return
@@ -199,7 +182,7 @@ func (s *set) add(u *undo, member []byte) bool {
 	m := string(member)
 	s.members[m] = struct{}{}
 	s.size += len(m) + setCost
-	u.elements = append(u.elements, undone{name: m})
+	u.elements = append(u.elements, oldElement{name: m})
 	if u.logs {
 		u.log(opAdd, 0, 0, m)
 	}
@@ -210,7 +193,7 @@ func (s *set) remove(u *undo, member []byte) bool {
 	if _, ok := s.members[string(member)]; !ok {
 		return false
 	}
-	u.elements = append(u.elements, undone{name: string(member), had: true})
+	u.elements = append(u.elements, oldElement{name: string(member), had: true})
 	delete(s.members, string(member))
 	s.size -= len(member) + setCost
 	if u.logs {
@@ -253,17 +236,17 @@ func (s *set) appendOps(dst []byte, full func([]byte) []byte) []byte {
 	return dst
 }
 
-func (s *set) get(was *undone, name []byte) ([]byte, bool) {
-	return name, was != nil || s.has(string(name))
-}
-
-func (s *set) each(v *view, give func(*event.Element) bool) {
-	var e event.Element
+func (s *set) each(v *view, give func(event.Element) bool) {
+	asItIs := v.asItIs()
 	for m := range s.members {
-		e = event.Element{Name: m}
-		if _, changed := v.undone(m); !changed && !give(&e) {
+		if !asItIs {
+			if _, changed := v.changed(m); changed {
+				continue
+			}
+		}
+		if !give(event.Element{Name: m}) {
 			return
 		}
 	}
-	v.eachUndone(give)
+	v.giveOldElements(give)
 }

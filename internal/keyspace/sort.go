@@ -8,7 +8,7 @@ import (
 
 var sortCommands = []command{
 	{name: "SORT", arity: -2, acl: "@dangerous @list @set @slow @sortedset @write", keys: firstKey,
-		events: made((*call).sortEvents, "sortstore", "del"), follow: (*call).sort, replaces: overwrites, findKeys: sortKeys},
+		events: madeBy((*call).sortEvents, "sortstore", "del"), follow: (*call).sort, replaces: overwrites, findKeys: sortKeys},
 	{name: "SORT_RO", arity: -2, acl: "@dangerous @list @read @set @slow @sortedset", keys: firstKey},
 }
 

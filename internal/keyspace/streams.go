@@ -18,13 +18,13 @@ var streamCommands = []command{
 	{name: "XACKDEL", arity: -6, acl: "@fast @stream @write", keys: firstKey,
 		events: onKey("xdel", typeStream), apply: (*call).xackdel},
 	{name: "XADD", arity: -5, acl: "@fast @stream @write", keys: firstKey,
-		events: onKey("xadd", typeStream), follow: (*call).xadd},
+		events: onKey("xadd", typeStream, "xtrim"), follow: (*call).xadd},
 	{name: "XAUTOCLAIM", arity: -6, acl: "@fast @stream @write", keys: firstKey,
-		events: silent, apply: (*call).xclaim, instead: insteadOfReading},
+		events: silentBut("xgroup-createconsumer"), apply: (*call).xclaim, instead: insteadOfReading},
 	{name: "XCFGSET", arity: -2, acl: "@fast @stream @write", keys: firstKey,
 		events: silent, apply: (*call).keepStream},
 	{name: "XCLAIM", arity: -6, acl: "@fast @stream @write", keys: firstKey,
-		events: silent, apply: (*call).xclaim, tellsTime: true, instead: insteadNothing},
+		events: silentBut("xgroup-createconsumer"), apply: (*call).xclaim, tellsTime: true, instead: insteadNothing},
 	{name: "XDEL", arity: -3, acl: "@fast @stream @write", keys: firstKey,
 		events: onKey("xdel", typeStream), apply: (*call).xdel},
 	{name: "XDELEX", arity: -5, acl: "@fast @stream @write", keys: firstKey,
@@ -41,7 +41,7 @@ var streamCommands = []command{
 		events: onKey("xgroup-destroy", typeStream), apply: (*call).xgroupDestroy},
 	{name: "XGROUP HELP", arity: 2, acl: "@slow @stream"},
 	{name: "XGROUP SETID", arity: -5, acl: "@slow @stream @write", keys: secondKey,
-		events: made((*call).xgroupSetidEvents, "xgroup-setid"), apply: (*call).xgroupSetid},
+		events: madeBy((*call).xgroupSetidEvents, "xgroup-setid"), apply: (*call).xgroupSetid},
 	{name: "XIDMPRECORD", arity: 5, acl: "@fast @stream @write", keys: firstKey,
 		events: silent, apply: (*call).keepStream},
 	{name: "XINFO", arity: -2, acl: "@read @slow @stream"},
@@ -330,6 +330,10 @@ type streamEntry struct {
 	fields []string
 }
 
+func (e *streamEntry) element() event.Element {
+	return event.Element{Name: e.id.String(), Fields: e.fields}
+}
+
 func (e *streamEntry) bytes() int {
 	n := streamCost
 	for _, f := range e.fields {
@@ -533,12 +537,8 @@ func (s *stream) appendOps(dst []byte, full func([]byte) []byte) []byte {
 }
 
 // each merges the entries with those removed, but for what was added.
-func (s *stream) each(v *view, give func(*event.Element) bool) {
-	var e event.Element
-	giveOne := func(n *streamEntry) bool {
-		e = event.Element{Name: n.id.String(), Fields: n.fields}
-		return give(&e)
-	}
+func (s *stream) each(v *view, give func(event.Element) bool) {
+	giveOne := func(n *streamEntry) bool { return give(n.element()) }
 	removed := s.removedEntries(v)
 	for _, n := range s.entries {
 		if v.undo != nil && idLess(v.undo.last, n.id) {

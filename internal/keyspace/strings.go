@@ -15,13 +15,13 @@ var stringCommands = []command{
 	{name: "DECRBY", arity: 3, acl: "@fast @string @write", keys: firstKey,
 		events: onKey("incrby", typeString), apply: (*call).decrby},
 	{name: "DELEX", arity: -2, acl: "@fast @string @write", keys: firstKey,
-		events: made((*call).deletedEvents, "del"), apply: (*call).remove},
+		events: madeBy((*call).deletedEvents, "del"), apply: (*call).remove},
 	{name: "DELIFEQ", arity: 3, acl: "@fast @string @write", keys: firstKey,
-		events: made((*call).deletedEvents, "del"), apply: (*call).remove, instead: insteadDel},
+		events: madeBy((*call).deletedEvents, "del"), apply: (*call).remove, instead: insteadDel},
 	{name: "DIGEST", arity: 2, acl: "@fast @read @string", keys: firstKey},
 	{name: "GET", arity: 2, acl: "@fast @read @string", keys: firstKey},
 	{name: "GETDEL", arity: 2, acl: "@fast @string @write", keys: firstKey,
-		events: made((*call).deletedEvents, "del"), apply: (*call).remove, instead: insteadDel},
+		events: madeBy((*call).deletedEvents, "del"), apply: (*call).remove, instead: insteadDel},
 	{name: "GETEX", arity: -2, acl: "@fast @string @write", keys: firstKey,
 		events: ownName, instead: `event "expire" or "persist" (it arrives as PEXPIREAT or PERSIST)`},
 	{name: "GETRANGE", arity: 4, acl: "@read @slow @string", keys: firstKey},
@@ -40,15 +40,15 @@ var stringCommands = []command{
 	{name: "MSET", arity: -3, acl: "@slow @string @write", keys: []keySpec{{begin: 1, last: -1, step: 2}},
 		events: onEachKey("set", typeString), apply: (*call).mset, replaces: overwrites},
 	{name: "MSETEX", arity: -4, acl: "@slow @string @write", keys: []keySpec{{begin: 1, keynum: true, firstAt: 1, step: 2}},
-		events: made((*call).msetexEvents, "set", "expire"), apply: (*call).msetex, replaces: overwrites},
+		events: madeBy((*call).msetexEvents, "set", "expire"), apply: (*call).msetex, replaces: overwrites},
 	{name: "MSETNX", arity: -3, acl: "@slow @string @write", keys: []keySpec{{begin: 1, last: -1, step: 2}},
 		events: onEachKey("set", typeString), apply: (*call).mset, replaces: overwrites},
 	{name: "PSETEX", arity: 4, acl: "@slow @string @write", keys: firstKey,
-		events: made((*call).setexEvents, "set", "expire"), apply: (*call).psetex, replaces: overwrites, instead: insteadSet},
+		events: madeBy((*call).setexEvents, "set", "expire"), apply: (*call).psetex, replaces: overwrites, instead: insteadSet},
 	{name: "SET", arity: -3, acl: "@slow @string @write", keys: firstKey,
-		events: made((*call).setEvents, "set", "expire", "incrbyfloat"), apply: (*call).set, replaces: overwrites},
+		events: madeBy((*call).setEvents, "set", "expire", "incrbyfloat"), apply: (*call).set, replaces: overwrites},
 	{name: "SETEX", arity: 4, acl: "@slow @string @write", keys: firstKey,
-		events: made((*call).setexEvents, "set", "expire"), apply: (*call).setex, replaces: overwrites, instead: insteadSet},
+		events: madeBy((*call).setexEvents, "set", "expire"), apply: (*call).setex, replaces: overwrites, instead: insteadSet},
 	{name: "SETNX", arity: 3, acl: "@fast @string @write", keys: firstKey,
 		events: onKey("set", typeString), apply: (*call).setnx, replaces: overwrites},
 	{name: "SETRANGE", arity: 4, acl: "@slow @string @write", keys: firstKey,
@@ -324,7 +324,7 @@ func (c *call) addInteger(by int64, ok bool) {
 		n, number = int64Of(text)
 		ok = ok && number
 	}
-	sum, fits := add(n, by)
+	sum, fits := addInt64(n, by)
 	if !ok || !fits {
 		c.lose(k, yes, kindString, &c.lost.Mismatch)
 		return

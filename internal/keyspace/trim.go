@@ -11,10 +11,10 @@ import (
 // its slots away has as many events as keys, and these are never all in memory.
 const maxTrimmed = 1024
 
-// trim takes the keys of slots out of the mirror, in steps: database by
+// slotTrim takes the keys of slots out of the mirror, in steps: database by
 // database, and in the order of their names, so that the same history makes
 // the same events in the same order.
-type trim struct {
+type slotTrim struct {
 	cmd    *command
 	sent   Command // its bytes are borrowed
 	slots  *slotSet
@@ -36,7 +36,7 @@ func (c *call) trimSlots(slots *slotSet, known, ok bool) {
 	case !ok:
 		c.malformed = true
 	default:
-		c.mi.trim = &trim{cmd: c.cmd, sent: *c.sent, slots: slots, dbs: slices.Sorted(maps.Keys(c.mi.dbs))}
+		c.mi.slotTrim = &slotTrim{cmd: c.cmd, sent: *c.sent, slots: slots, dbs: slices.Sorted(maps.Keys(c.mi.dbs))}
 		c.trimStep()
 	}
 }
@@ -45,16 +45,17 @@ func (c *call) trimSlots(slots *slotSet, known, ok bool) {
 // there.
 func (c *call) trimStep() {
 	c.cause = event.CauseTrimmed
-	t := c.mi.trim
+	t := c.mi.slotTrim
 	for left := maxTrimmed; left > 0; left-- {
 		if len(t.keys) == 0 && !t.nextDatabase(c.mi) {
-			c.mi.trim = nil
+			c.mi.slotTrim = nil
 			return
 		}
 		k := c.keyIn(t.db, []byte(t.keys[0]))
 		t.keys = t.keys[1:]
 		if k.needed() && k.mayBeThere() && !k.expiry.wasAnnounced() {
 			c.emitOn(k, "del", typeNone)
+			c.events[len(c.events)-1].Args = nil // up to 32,768 words, and none of them the key
 		}
 		k.remove()
 	}
@@ -67,7 +68,7 @@ func (k *operand) mayBeThere() bool {
 }
 
 // nextDatabase finds the keys of the next database that has any in the slots.
-func (t *trim) nextDatabase(mi *mirror) bool {
+func (t *slotTrim) nextDatabase(mi *mirror) bool {
 	for len(t.dbs) > 0 {
 		t.db, t.dbs = t.dbs[0], t.dbs[1:]
 		t.keys = nil
@@ -96,9 +97,9 @@ func (in *Interpreter) abandonRest() {
 // Command would take the rest without events.
 func (in *Interpreter) Rest(dst []event.Event) []event.Event {
 	mi, base := in.mirror, len(dst)
-	for mi != nil && mi.trim != nil && len(dst) == base {
-		t, c := mi.trim, &in.call
-		c.start(in, t.cmd, &t.sent, dst)
+	for mi != nil && mi.slotTrim != nil && len(dst) == base {
+		t, c := mi.slotTrim, &in.call
+		c.start(t.cmd, &t.sent, dst)
 		c.number = t.events
 		c.begin(t.sent.Time)
 		c.trimStep()

@@ -130,7 +130,7 @@ func TestTrimInSteps(t *testing.T) {
 				t.Fatalf("%d events at once", len(events))
 			}
 			for _, ev := range events {
-				if ev.Index != n || ev.Offset != 9 || ev.Command != "TRIMSLOTS" {
+				if ev.Index != n || ev.Offset != 9 || ev.Command != "TRIMSLOTS" || ev.Key != nil && ev.Args != nil {
 					t.Fatalf("event %d: %+v", n, ev)
 				}
 				n++
@@ -192,5 +192,26 @@ func testSlots(t *testing.T, srv *servers.Server) {
 		if got := int64(keyspace.SlotOf(key)); got != want {
 			t.Errorf("slot of %.20q: got %d, want %v", key, got, want)
 		}
+	}
+}
+
+func BenchmarkTrim(b *testing.B) {
+	const keys = 1_000_000
+	s := newSession(keyspace.Config{})
+	for i := range keys {
+		s.in.Command(nil, &keyspace.Command{Args: [][]byte{[]byte("SET"), fmt.Appendf(nil, "session:%d", i), []byte("v")}})
+	}
+	for _, slots := range []string{"1 80 80", "1 0 16383"} {
+		b.Run(slots, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				n := 0
+				events := s.in.Command(nil, &keyspace.Command{Args: words("TRIMSLOTS RANGES " + slots)})
+				for ; len(events) > 0; events = s.in.Rest(events[:0]) {
+					n += len(events)
+				}
+				b.ReportMetric(float64(n), "events")
+			}
+		})
 	}
 }

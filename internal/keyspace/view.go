@@ -25,7 +25,8 @@ var kindNames = [...]string{"", typeString, typeList, typeSet, typeHash, typeZse
 
 func (k kind) String() string { return kindNames[k] }
 
-// view is a value as it is, or, with an undo, as it was before the command.
+// view is a value as it is, or, with an undo, as it was before the command. It is
+// an event.Value and an event.Counter.
 type view struct {
 	kind     kind
 	text     []byte     // of a string; what patches have overwritten is in undo
@@ -63,9 +64,9 @@ func (v *view) Bytes() []byte {
 	return v.text
 }
 
-// undone finds what the command has changed of a named element: its first
+// changed finds what the command has changed of a named element: its first
 // record tells how it was before.
-func (v *view) undone(name string) (was *undone, ok bool) {
+func (v *view) changed(name string) (was *oldElement, ok bool) {
 	if v.undo == nil {
 		return nil, false
 	}
@@ -93,54 +94,81 @@ func (v *view) undone(name string) (was *undone, ok bool) {
 }
 
 func (v *view) Get(name []byte) ([]byte, bool) {
-	elements, ok := v.elements.(named)
-	if !ok {
-		return nil, false
-	}
-	was, changed := v.undone(string(name))
+	was, changed := v.changed(string(name))
 	if changed && !was.had {
 		return nil, false
 	}
-	return elements.get(was, name)
+	switch o := v.elements.(type) {
+	case *set:
+		return name, changed || o.has(string(name))
+	case *hash:
+		if changed {
+			return []byte(was.value), true
+		}
+		value, ok := o.fields[string(name)]
+		if !ok {
+			return nil, false
+		}
+		return []byte(value), true
+	case *zset:
+		score, ok := o.scores[string(name)]
+		if changed {
+			score, ok = was.score, true
+		}
+		if !ok {
+			return nil, false
+		}
+		return event.AppendScore(nil, score), true
+	}
+	return nil, false
 }
 
 func (v *view) All() iter.Seq[event.Element] {
-	return func(yield func(event.Element) bool) {
-		v.each(func(e *event.Element) bool { return yield(*e) })
+	if v.elements == nil {
+		return func(func(event.Element) bool) {}
 	}
+	return func(yield func(event.Element) bool) { v.elements.each(v, yield) }
 }
 
-// each gives the elements, all in the same memory, until give returns false.
-func (v *view) each(give func(*event.Element) bool) {
-	if v.elements != nil {
-		v.elements.each(v, give)
+// Count is that of event.Counter.
+func (v *view) Count(judge func(*event.Element) event.Verdict) (holds, unknown int) {
+	var e event.Element // judge keeps its address: so that there is one, and not one an element
+	for e = range v.All() {
+		switch judge(&e) {
+		case event.VerdictYes:
+			holds++
+		case event.VerdictUnknown:
+			unknown++
+		case event.VerdictStop:
+			return holds, unknown
+		}
 	}
+	return holds, unknown
 }
 
-// firstUndone gives the elements that the view shows and that have changed
+// asItIs reports whether the view shows the elements as they are now.
+func (v *view) asItIs() bool { return v.undo == nil || len(v.undo.elements) == 0 }
+
+// oldElements gives the elements that the view shows and that have changed
 // since, each as it was before its first change.
-func (v *view) firstUndone() iter.Seq[*undone] {
-	return func(yield func(*undone) bool) {
+func (v *view) oldElements() iter.Seq[*oldElement] {
+	return func(yield func(*oldElement) bool) {
 		if v.undo == nil {
 			return
 		}
 		for i := range v.undo.elements {
 			e := &v.undo.elements[i]
-			if first, _ := v.undone(e.name); first == e && e.had && !yield(e) {
+			if first, _ := v.changed(e.name); first == e && e.had && !yield(e) {
 				return
 			}
 		}
 	}
 }
 
-// eachUndone gives what firstUndone does as elements.
-func (v *view) eachUndone(give func(*event.Element) bool) {
-	if v.undo == nil || len(v.undo.elements) == 0 {
-		return
-	}
-	var e event.Element
-	for was := range v.firstUndone() {
-		if e = (event.Element{Name: was.name, Value: was.value, Score: was.score}); !give(&e) {
+// giveOldElements gives what oldElements does as elements.
+func (v *view) giveOldElements(give func(event.Element) bool) {
+	for was := range v.oldElements() {
+		if !give(event.Element{Name: was.name, Value: was.value, Score: was.score}) {
 			return
 		}
 	}

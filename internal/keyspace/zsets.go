@@ -19,41 +19,41 @@ var zsetCommands = []command{
 	{name: "BZPOPMIN", arity: -3, acl: "@blocking @fast @sortedset @write", keys: allButLast,
 		events: ownName, instead: `event "zpopmin" (it arrives as ZPOPMIN)`},
 	{name: "ZADD", arity: -4, acl: "@fast @sortedset @write", keys: firstKey,
-		events: made((*call).zaddEvents, "zadd", "zincr"), apply: (*call).zadd},
+		events: madeBy((*call).zaddEvents, "zadd", "zincr"), apply: (*call).zadd},
 	{name: "ZCARD", arity: 2, acl: "@fast @read @sortedset", keys: firstKey},
 	{name: "ZCOUNT", arity: 4, acl: "@fast @read @sortedset", keys: firstKey},
 	{name: "ZDIFF", arity: -3, acl: "@read @slow @sortedset", keys: countedKeys},
 	{name: "ZDIFFSTORE", arity: -4, acl: "@slow @sortedset @write", keys: keyAndCountedSources,
-		events: onKey("zdiffstore", ""), follow: (*call).zdiffstore, replaces: overwrites},
+		events: onKey("zdiffstore", "", "del"), follow: (*call).zdiffstore, replaces: overwrites},
 	{name: "ZINCRBY", arity: 4, acl: "@fast @sortedset @write", keys: firstKey,
 		events: onKey("zincr", typeZset), apply: (*call).zincrby},
 	{name: "ZINTER", arity: -3, acl: "@read @slow @sortedset", keys: countedKeys},
 	{name: "ZINTERCARD", arity: -3, acl: "@read @slow @sortedset", keys: countedKeys},
 	{name: "ZINTERSTORE", arity: -4, acl: "@slow @sortedset @write", keys: keyAndCountedSources,
-		events: onKey("zinterstore", ""), follow: (*call).zinterstore, replaces: overwrites},
+		events: onKey("zinterstore", "", "del"), follow: (*call).zinterstore, replaces: overwrites},
 	{name: "ZLEXCOUNT", arity: 4, acl: "@fast @read @sortedset", keys: firstKey},
 	{name: "ZMPOP", arity: -4, acl: "@slow @sortedset @write", keys: countedKeys,
 		events: ownName, instead: insteadZpop},
 	{name: "ZMSCORE", arity: -3, acl: "@fast @read @sortedset", keys: firstKey},
 	{name: "ZPOPMAX", arity: -2, acl: "@fast @sortedset @write", keys: firstKey,
-		events: onKey("zpopmax", ""), apply: (*call).zpopmax},
+		events: onKey("zpopmax", "", "del"), apply: (*call).zpopmax},
 	{name: "ZPOPMIN", arity: -2, acl: "@fast @sortedset @write", keys: firstKey,
-		events: onKey("zpopmin", ""), apply: (*call).zpopmin},
+		events: onKey("zpopmin", "", "del"), apply: (*call).zpopmin},
 	{name: "ZRANDMEMBER", arity: -2, acl: "@read @slow @sortedset", keys: firstKey},
 	{name: "ZRANGE", arity: -4, acl: "@read @slow @sortedset", keys: firstKey},
 	{name: "ZRANGEBYLEX", arity: -4, acl: "@read @slow @sortedset", keys: firstKey},
 	{name: "ZRANGEBYSCORE", arity: -4, acl: "@read @slow @sortedset", keys: firstKey},
 	{name: "ZRANGESTORE", arity: -5, acl: "@slow @sortedset @write", keys: twoKeys,
-		events: onKey("zrangestore", ""), follow: (*call).zrangestore, replaces: overwrites},
+		events: onKey("zrangestore", "", "del"), follow: (*call).zrangestore, replaces: overwrites},
 	{name: "ZRANK", arity: -3, acl: "@fast @read @sortedset", keys: firstKey},
 	{name: "ZREM", arity: -3, acl: "@fast @sortedset @write", keys: firstKey,
-		events: onKey("zrem", ""), apply: (*call).zrem},
+		events: onKey("zrem", "", "del"), apply: (*call).zrem},
 	{name: "ZREMRANGEBYLEX", arity: 4, acl: "@slow @sortedset @write", keys: firstKey,
-		events: onKey("zremrangebylex", ""), apply: (*call).zremrangebylex},
+		events: onKey("zremrangebylex", "", "del"), apply: (*call).zremrangebylex},
 	{name: "ZREMRANGEBYRANK", arity: 4, acl: "@slow @sortedset @write", keys: firstKey,
-		events: onKey("zremrangebyrank", ""), apply: (*call).zremrangebyrank},
+		events: onKey("zremrangebyrank", "", "del"), apply: (*call).zremrangebyrank},
 	{name: "ZREMRANGEBYSCORE", arity: 4, acl: "@slow @sortedset @write", keys: firstKey,
-		events: onKey("zremrangebyscore", ""), apply: (*call).zremrangebyscore},
+		events: onKey("zremrangebyscore", "", "del"), apply: (*call).zremrangebyscore},
 	{name: "ZREVRANGE", arity: -4, acl: "@read @slow @sortedset", keys: firstKey},
 	{name: "ZREVRANGEBYLEX", arity: -4, acl: "@read @slow @sortedset", keys: firstKey},
 	{name: "ZREVRANGEBYSCORE", arity: -4, acl: "@read @slow @sortedset", keys: firstKey},
@@ -62,7 +62,7 @@ var zsetCommands = []command{
 	{name: "ZSCORE", arity: 3, acl: "@fast @read @sortedset", keys: firstKey},
 	{name: "ZUNION", arity: -3, acl: "@read @slow @sortedset", keys: countedKeys},
 	{name: "ZUNIONSTORE", arity: -4, acl: "@slow @sortedset @write", keys: keyAndCountedSources,
-		events: onKey("zunionstore", ""), follow: (*call).zunionstore, replaces: overwrites},
+		events: onKey("zunionstore", "", "del"), follow: (*call).zunionstore, replaces: overwrites},
 }
 
 // zaddEvents: ZADD key [NX|XX] [GT|LT] [CH] [INCR] score member ...
@@ -272,13 +272,13 @@ func scoreEnd(b []byte) (score float64, open, ok bool) {
 // lexBound is an end of a range by members: "-", "+", "[a", "(a".
 type lexBound struct {
 	text string
-	kind byte
+	sign byte
 }
 
 func lexEnd(b []byte) (lexBound, bool) {
 	switch {
 	case len(b) == 1 && (b[0] == '-' || b[0] == '+'):
-		return lexBound{kind: b[0]}, true
+		return lexBound{sign: b[0]}, true
 	case len(b) > 0 && (b[0] == '[' || b[0] == '('):
 		return lexBound{string(b[1:]), b[0]}, true
 	}
@@ -287,7 +287,7 @@ func lexEnd(b []byte) (lexBound, bool) {
 
 // endsBefore reports whether this upper end is before a member.
 func (e lexBound) endsBefore(member string) bool {
-	switch e.kind {
+	switch e.sign {
 	case '-':
 		return true
 	case '+':
@@ -300,7 +300,7 @@ func (e lexBound) endsBefore(member string) bool {
 
 // beginsAfter reports whether this lower end is after a member.
 func (e lexBound) beginsAfter(member string) bool {
-	switch e.kind {
+	switch e.sign {
 	case '-':
 		return false
 	case '+':
@@ -332,7 +332,7 @@ func (c *call) zrangestore() {
 		}
 		out.addAll(members)
 	}
-	c.store(dst, kindZset, out)
+	c.storeElements(dst, kindZset, out)
 }
 
 func (z *zset) addAll(members []scored) {
@@ -475,7 +475,7 @@ func (c *call) storeZsets(combine func([]weighted, aggregation) *zset) {
 		c.lose(dst, maybe, kindZset, &c.lost.Source)
 		return
 	}
-	c.store(dst, kindZset, combine(sources, aggregate))
+	c.storeElements(dst, kindZset, combine(sources, aggregate))
 }
 
 // weights parses the options of ZUNIONSTORE into the sources.
@@ -628,7 +628,7 @@ func (z *zset) bytes() int { return z.size + 300 }
 
 func (z *zset) set(u *undo, member string, score float64) {
 	old, had := z.scores[member]
-	u.elements = append(u.elements, undone{name: member, score: old, had: had})
+	u.elements = append(u.elements, oldElement{name: member, score: old, had: had})
 	if had {
 		z.order.Delete(scored{old, member})
 	} else {
@@ -646,7 +646,7 @@ func (z *zset) remove(u *undo, member string) bool {
 	if !had {
 		return false
 	}
-	u.elements = append(u.elements, undone{name: member, score: score, had: true})
+	u.elements = append(u.elements, oldElement{name: member, score: score, had: true})
 	delete(z.scores, member)
 	z.order.Delete(scored{score, member})
 	z.size -= len(member) + zsetCost
@@ -707,26 +707,14 @@ func (z *zset) appendOps(dst []byte, full func([]byte) []byte) []byte {
 	return dst
 }
 
-func (z *zset) get(was *undone, name []byte) ([]byte, bool) {
-	if was != nil {
-		return event.AppendScore(nil, was.score), true
-	}
-	score, ok := z.scores[string(name)]
-	if !ok {
-		return nil, false
-	}
-	return event.AppendScore(nil, score), true
-}
-
-// each merges the tree, which is sorted, with what was undone.
-func (z *zset) each(v *view, give func(*event.Element) bool) {
-	var e event.Element
-	giveOne := func(s scored) bool {
-		e = event.Element{Name: s.member, Score: s.score}
-		return give(&e)
+// each merges the tree, which is sorted, with what has changed since.
+func (z *zset) each(v *view, give func(event.Element) bool) {
+	if v.asItIs() {
+		z.order.Scan(func(s scored) bool { return give(event.Element{Name: s.member, Score: s.score}) })
+		return
 	}
 	var was []scored
-	for old := range v.firstUndone() {
+	for old := range v.oldElements() {
 		was = append(was, scored{old.score, old.name})
 	}
 	slices.SortFunc(was, func(a, b scored) int {
@@ -737,18 +725,18 @@ func (z *zset) each(v *view, give func(*event.Element) bool) {
 	})
 	more := true
 	z.order.Scan(func(s scored) bool {
-		if _, changed := v.undone(s.member); changed {
+		if _, changed := v.changed(s.member); changed {
 			return true
 		}
 		for more && len(was) > 0 && scoredLess(was[0], s) {
-			more = giveOne(was[0])
+			more = give(event.Element{Name: was[0].member, Score: was[0].score})
 			was = was[1:]
 		}
-		more = more && giveOne(s)
+		more = more && give(event.Element{Name: s.member, Score: s.score})
 		return more
 	})
 	for _, s := range was {
-		if more = more && giveOne(s); !more {
+		if more = more && give(event.Element{Name: s.member, Score: s.score}); !more {
 			return
 		}
 	}

@@ -57,7 +57,8 @@ func (m *Masker) With(values ...string) *Masker {
 	return child
 }
 
-// Values returns the secrets that m was made of. The caller owns the slice.
+// Values returns the secrets that m was made of, those of the last With first.
+// The caller owns the slice.
 func (m *Masker) Values() []string {
 	var all []string
 	for ; m != nil; m = m.parent {

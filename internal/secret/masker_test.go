@@ -291,6 +291,7 @@ func BenchmarkMask(b *testing.B) {
 		return all
 	}
 	escaped := strconv.Quote(ordinary)[:512]
+	hostile := strings.Repeat("%255c\\u0025&amp;#37;", 500)[:8<<10]
 	for _, bb := range []struct {
 		name string
 		m    *secret.Masker
@@ -301,6 +302,7 @@ func BenchmarkMask(b *testing.B) {
 		{"secrets=10", secret.New(values(10)...), ordinary},
 		{"secrets=1000", secret.New(values(1000)...), ordinary},
 		{"secrets=10/escaped", secret.New(values(10)...), escaped},
+		{"secrets=10/hostile-8KiB", secret.New(values(10)...), hostile},
 		{"secrets=10/found", secret.New(values(10)...), ordinary[:400] + values(1)[0] + ordinary[400:472]},
 	} {
 		b.Run(bb.name, func(b *testing.B) {

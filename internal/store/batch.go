@@ -57,7 +57,7 @@ func (b *Batch) Enqueue(j Job) {
 // the store; "" removes it. The last one of a batch counts.
 func (b *Batch) SetCheckpoint(stream, position string) {
 	b.check(stream != "", "a checkpoint without a stream")
-	b.limit("stream", len(stream), MaxName)
+	b.limit("the name of a stream", len(stream), MaxName)
 	b.limit("checkpoint", len(position), MaxName)
 	b.durable = true
 	b.checkpoints = append(b.checkpoints, streamPosition{stream, position})
@@ -67,10 +67,9 @@ func (b *Batch) SetCheckpoint(stream, position string) {
 // Put sets an entry of a space. Key and value are copied.
 func (b *Batch) Put(space Space, key, value []byte) {
 	b.adds, b.durable = true, true
-	b.limit("stream", len(space.prefix), 1+2+MaxName+1)
 	b.limit("key", len(key), MaxName)
 	b.limit("value", len(value), MaxPayload)
-	if b.err == nil {
+	if b.in(space) {
 		b.key = appendSpaceKey(b.key[:0], space, key)
 		b.value = append(b.value[:0], value...)
 		b.set()
@@ -80,16 +79,20 @@ func (b *Batch) Put(space Space, key, value []byte) {
 // Delete removes an entry of a space, if there is one.
 func (b *Batch) Delete(space Space, key []byte) {
 	b.durable = true
-	b.key = appendSpaceKey(b.key[:0], space, key)
-	b.note(b.batch().Delete(b.key, nil))
+	if b.in(space) {
+		b.key = appendSpaceKey(b.key[:0], space, key)
+		b.note(b.batch().Delete(b.key, nil))
+	}
 }
 
 // DeleteRange removes the entries of a space whose keys are at least from and
 // less than to. A nil to is the end of the space.
 func (b *Batch) DeleteRange(space Space, from, to []byte) {
 	b.durable = true
-	b.key = appendSpaceKey(b.key[:0], space, from)
-	b.note(b.batch().DeleteRange(b.key, space.end(to), nil))
+	if b.in(space) {
+		b.key = appendSpaceKey(b.key[:0], space, from)
+		b.note(b.batch().DeleteRange(b.key, space.end(to), nil))
+	}
 }
 
 // Settle removes a delivered job. attempts is how many were made of it, as
@@ -244,6 +247,12 @@ func (b *Batch) remove(endpoint string, seq uint64, attempts int) bool {
 	return true
 }
 
+func (b *Batch) in(space Space) bool {
+	b.check(space.prefix != "", "an entry without a space")
+	b.limit("the name of a stream", len(space.prefix)-spaceOverhead, MaxName)
+	return b.err == nil
+}
+
 func (b *Batch) names(endpoint string, seq uint64) bool {
 	b.check(endpoint != "" && seq != 0, "a job without endpoint or seq")
 	b.limit("endpoint", len(endpoint), MaxName)
@@ -288,9 +297,9 @@ func (c *commitRecord) append(dst []byte) []byte {
 // parse reads the record. Behind its fields version 0 has the checkpoint of the
 // one stream that there was.
 func (c *commitRecord) parse(b []byte, version byte) (checkpoint string, ok bool) {
-	f := fields{b: b}
-	c.count, c.nextJob, c.nextSettled, c.nextDead = f.uint64(), f.uint64(), f.uint64(), f.uint64()
-	return string(f.b), !f.bad && (version == 0 || len(f.b) == 0)
+	f := newFields(b)
+	c.count, c.nextJob, c.nextSettled, c.nextDead = f.Uint64(), f.Uint64(), f.Uint64(), f.Uint64()
+	return string(f.Rest()), f.Err() == nil && (version == 0 || f.Len() == 0)
 }
 
 // maxReserve is how much room is made for a batch before it is encoded: what a

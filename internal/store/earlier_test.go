@@ -43,42 +43,58 @@ type listedJob struct {
 
 func list(t *testing.T, s *store.Store) listing {
 	t.Helper()
-	l := listing{NextJob: s.Stats().NextJob, Entries: map[string][][2]string{}}
-	var err error
-	if l.Checkpoint, err = s.Checkpoint(store.Standalone); err != nil {
-		t.Fatal(err)
-	}
-	payload := func(seq uint64) (*store.Job, string) {
-		j, err := s.Load(seq)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return j, quote(j.Payload)
-	}
-	endpoints, err := s.Endpoints()
+	l, err := tryList(s)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return l
+}
+
+func tryList(s *store.Store) (l listing, err error) {
+	l = listing{NextJob: s.Stats().NextJob, Entries: map[string][][2]string{}}
+	if l.Checkpoint, err = s.Checkpoint(store.Standalone); err != nil {
+		return l, err
+	}
+	endpoints, err := s.Endpoints()
+	if err != nil {
+		return l, err
+	}
 	for _, e := range endpoints {
-		for _, p := range all(t, s.Pending(e.Name, 0)) {
-			j, text := payload(p.Seq)
+		for p, err := range s.Pending(e.Name, 0) {
+			if err != nil {
+				return l, err
+			}
+			j, err := s.Load(p.Seq)
+			if err != nil {
+				return l, err
+			}
 			l.Jobs = append(l.Jobs, listedJob{
 				Seq: p.Seq, Endpoint: j.Endpoint, Lane: p.Lane, ID: j.ID, Born: millis(p.Born), Due: millis(p.Due),
-				Attempts: p.Attempts, Text: p.Error, Excerpt: p.Excerpt, Payload: text,
+				Attempts: p.Attempts, Text: p.Error, Excerpt: p.Excerpt, Payload: quote(j.Payload),
 			})
 		}
 	}
-	for _, d := range all(t, s.Dead(0)) {
-		text := ""
-		if d.Seq != 0 {
-			_, text = payload(d.Seq)
+	for d, err := range s.Dead(0) {
+		if err != nil {
+			return l, err
 		}
-		l.Letters = append(l.Letters, listedJob{
+		letter := listedJob{
 			Number: d.Number, Seq: d.Seq, Endpoint: d.Endpoint, ID: d.ID, Born: millis(d.Born), At: millis(d.At),
-			Attempts: d.Attempts, Reason: d.Reason, Text: d.Error, Excerpt: d.Excerpt, Payload: text,
-		})
+			Attempts: d.Attempts, Reason: d.Reason, Text: d.Error, Excerpt: d.Excerpt,
+		}
+		if d.Seq != 0 {
+			j, err := s.Load(d.Seq)
+			if err != nil {
+				return l, err
+			}
+			letter.Payload = quote(j.Payload)
+		}
+		l.Letters = append(l.Letters, letter)
 	}
-	for _, r := range all(t, s.Settled(0)) {
+	for r, err := range s.Settled(0) {
+		if err != nil {
+			return l, err
+		}
 		l.Settled = append(l.Settled, listedJob{
 			Number: r.Number, Seq: r.Seq, Endpoint: r.Endpoint, ID: r.ID, Born: millis(r.Born), At: millis(r.At),
 			Attempts: r.Attempts, Text: r.Status, Excerpt: r.Excerpt,
@@ -87,12 +103,12 @@ func list(t *testing.T, s *store.Store) listing {
 	for name, space := range map[string]store.Space{"mirror": mirror, "timers": timers, "state": store.State(store.Standalone), "pauses": store.Pauses} {
 		for e, err := range s.Scan(space, nil, nil) {
 			if err != nil {
-				t.Fatal(err)
+				return l, err
 			}
 			l.Entries[name] = append(l.Entries[name], [2]string{quote(e.Key), quote(e.Value)})
 		}
 	}
-	return l
+	return l, nil
 }
 
 func quote(b []byte) string {

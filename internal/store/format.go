@@ -31,10 +31,10 @@ func (f *formatRecord) append(dst []byte) []byte {
 }
 
 func (f *formatRecord) parse(b []byte) bool {
-	r := fields{b: b}
-	f.version = r.uint32()
-	f.kinds = bytes.Clone(r.b)
-	return !r.bad && f.version >= 1 && (f.version > formatVersion || len(f.kinds)%2 == 0)
+	r := newFields(b)
+	f.version = r.Uint32()
+	f.kinds = bytes.Clone(r.Rest())
+	return r.Err() == nil && f.version >= 1 && (f.version > formatVersion || len(f.kinds)%2 == 0)
 }
 
 // newer returns an ErrNewer if there may be what this program does not know.

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
+
+	"triggerd/internal/wire"
 )
 
 // Limits of what a job, a record or an entry may hold. A batch with more is
@@ -61,16 +63,16 @@ type Endpoint struct {
 func appendJob(dst []byte, j *Job) []byte {
 	dst = binary.BigEndian.AppendUint64(dst, j.Lane)
 	dst = appendTime(dst, j.Born)
-	dst = appendString(dst, j.Endpoint)
-	dst = appendString(dst, j.ID)
+	dst = wire.AppendText(dst, j.Endpoint)
+	dst = wire.AppendText(dst, j.ID)
 	return append(dst, j.Payload...)
 }
 
 func parseJob(b []byte) (*Job, bool) {
-	f := fields{b: b}
-	j := &Job{Lane: f.uint64(), Born: f.time(), Endpoint: f.string(), ID: f.string()}
-	j.Payload = f.b
-	return j, !f.bad
+	f := newFields(b)
+	j := &Job{Lane: f.Uint64(), Born: f.time(), Endpoint: f.Text(), ID: f.Text()}
+	j.Payload = f.Rest()
+	return j, f.Err() == nil
 }
 
 func appendIndex(dst []byte, j *Job) []byte {
@@ -80,9 +82,9 @@ func appendIndex(dst []byte, j *Job) []byte {
 }
 
 func (p *Pending) parseIndex(b []byte) bool {
-	f := fields{b: b}
-	p.Lane, p.Born, p.Size = f.uint64(), f.time(), int(f.uint32())
-	return !f.bad && len(f.b) == 0
+	f := newFields(b)
+	p.Lane, p.Born, p.Size = f.Uint64(), f.time(), int(f.Uint32())
+	return f.End() == nil
 }
 
 // appendRetry appends what is known of a job that was attempted. Behind the
@@ -98,11 +100,11 @@ func appendRetry(dst []byte, attempts int, due time.Time, text, excerpt string) 
 }
 
 func (p *Pending) parseRetry(b []byte) bool {
-	f := fields{b: b}
-	p.Attempts, p.Due = int(f.uint32()), f.time()
-	text, excerpt, there := strings.Cut(string(f.b), "\x00")
+	f := newFields(b)
+	p.Attempts, p.Due = int(f.Uint32()), f.time()
+	text, excerpt, there := strings.Cut(string(f.Rest()), "\x00")
 	p.Error, p.Excerpt = text, excerpt
-	return !f.bad && there == (excerpt != "")
+	return f.Err() == nil && there == (excerpt != "")
 }
 
 // Load reads a job, pending or dead. The caller owns it. ErrNotFound: it has

@@ -6,6 +6,8 @@ import (
 	"hash/crc32"
 	"strings"
 	"time"
+
+	"triggerd/internal/wire"
 )
 
 // The kinds of records, by the first byte of their keys.
@@ -128,7 +130,7 @@ func splitSpaceKey(key []byte) (letter byte, stream string, rest []byte, ok bool
 	switch {
 	case len(key) >= 2 && key[0] == kindSpace:
 		letter, rest = key[1], key[2:]
-		if letter != letterPauses {
+		if letter != letterPauses && letter != letterHolds {
 			stream = Standalone
 		}
 	case len(key) >= 1+2 && key[0] == kindStream:
@@ -140,7 +142,7 @@ func splitSpaceKey(key []byte) (letter byte, stream string, rest []byte, ok bool
 	default:
 		return 0, "", nil, false
 	}
-	return letter, stream, rest, letter == letterPauses && stream == "" || letter != letterPauses && strings.IndexByte(streamLetters, letter) >= 0
+	return letter, stream, rest, stream == "" && (letter == letterPauses || letter == letterHolds) || strings.IndexByte(streamLetters, letter) >= 0
 }
 
 func appendCheckpointKey(dst []byte, stream string) []byte {
@@ -159,10 +161,6 @@ func after(prefix []byte) []byte {
 	return nil
 }
 
-func appendString(dst []byte, s string) []byte {
-	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
-}
-
 func appendTime(dst []byte, t time.Time) []byte {
 	ms := int64(0)
 	if !t.IsZero() {
@@ -171,53 +169,18 @@ func appendTime(dst []byte, t time.Time) []byte {
 	return binary.BigEndian.AppendUint64(dst, uint64(ms))
 }
 
-// fields reads the fields of a value one after another. bad is set by the
-// first that is not there.
-type fields struct {
-	b   []byte
-	bad bool
-}
+// fields reads the fields of a value one after another.
+type fields struct{ wire.Cursor }
 
-func (f *fields) take(n uint64) []byte {
-	if f.bad || n > uint64(len(f.b)) {
-		f.bad = true
-		return nil
-	}
-	v := f.b[:n:n]
-	f.b = f.b[n:]
-	return v
-}
+func newFields(b []byte) fields { return fields{wire.NewCursor(b)} }
 
-func (f *fields) uint64() uint64 {
-	if b := f.take(8); b != nil {
-		return binary.BigEndian.Uint64(b)
-	}
-	return 0
-}
-
-func (f *fields) uint32() uint32 {
-	if b := f.take(4); b != nil {
-		return binary.BigEndian.Uint32(b)
-	}
-	return 0
-}
-
+// time reads what appendTime has written.
 func (f *fields) time() time.Time {
-	ms := int64(f.uint64())
+	ms := int64(f.Uint64())
 	if ms == 0 {
 		return time.Time{}
 	}
 	return time.UnixMilli(ms)
-}
-
-func (f *fields) string() string {
-	n, size := binary.Uvarint(f.b)
-	if size <= 0 {
-		f.bad = true
-		return ""
-	}
-	f.take(uint64(size))
-	return string(f.take(n))
 }
 
 // CorruptError tells of a record that is there and cannot be what was written.

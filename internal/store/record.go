@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"iter"
 	"time"
+
+	"triggerd/internal/wire"
 )
 
 // Settled is a delivery that was made, for listings. Its payload is not kept.
@@ -37,25 +39,26 @@ func (r *Settled) append(dst []byte) []byte {
 	dst = appendTime(dst, r.Born)
 	dst = binary.BigEndian.AppendUint64(dst, r.Seq)
 	dst = binary.BigEndian.AppendUint32(dst, uint32(r.Attempts))
-	dst = appendString(dst, r.Endpoint)
-	dst = appendString(dst, r.ID)
-	dst = appendString(dst, r.Status)
+	dst = wire.AppendText(dst, r.Endpoint)
+	dst = wire.AppendText(dst, r.ID)
+	dst = wire.AppendText(dst, r.Status)
 	if r.Excerpt == "" { // as for nearly all
 		return dst
 	}
-	return appendString(dst, r.Excerpt)
+	return wire.AppendText(dst, r.Excerpt)
 }
 
 func (r *Settled) parse(b []byte) bool {
-	f := fields{b: b}
-	r.At, r.Born, r.Seq, r.Attempts = f.time(), f.time(), f.uint64(), int(f.uint32())
-	r.Endpoint, r.ID, r.Status = f.string(), f.string(), f.string()
+	f := newFields(b)
+	r.At, r.Born, r.Seq, r.Attempts = f.time(), f.time(), f.Uint64(), int(f.Uint32())
+	r.Endpoint, r.ID, r.Status = f.Text(), f.Text(), f.Text()
 	r.Excerpt = ""
-	if len(f.b) > 0 {
-		r.Excerpt = f.string()
-		f.bad = f.bad || r.Excerpt == ""
+	if f.Len() > 0 {
+		if r.Excerpt = f.Text(); r.Excerpt == "" {
+			f.Reject()
+		}
 	}
-	return !f.bad && len(f.b) == 0
+	return f.End() == nil
 }
 
 func (d *DeadLetter) append(dst []byte) []byte {
@@ -63,18 +66,18 @@ func (d *DeadLetter) append(dst []byte) []byte {
 	dst = appendTime(dst, d.Born)
 	dst = binary.BigEndian.AppendUint64(dst, d.Seq)
 	dst = binary.BigEndian.AppendUint32(dst, uint32(d.Attempts))
-	dst = appendString(dst, d.Endpoint)
-	dst = appendString(dst, d.ID)
-	dst = appendString(dst, d.Reason)
-	dst = appendString(dst, d.Error)
-	return appendString(dst, d.Excerpt)
+	dst = wire.AppendText(dst, d.Endpoint)
+	dst = wire.AppendText(dst, d.ID)
+	dst = wire.AppendText(dst, d.Reason)
+	dst = wire.AppendText(dst, d.Error)
+	return wire.AppendText(dst, d.Excerpt)
 }
 
 func (d *DeadLetter) parse(b []byte) bool {
-	f := fields{b: b}
-	d.At, d.Born, d.Seq, d.Attempts = f.time(), f.time(), f.uint64(), int(f.uint32())
-	d.Endpoint, d.ID, d.Reason, d.Error, d.Excerpt = f.string(), f.string(), f.string(), f.string(), f.string()
-	return !f.bad && len(f.b) == 0
+	f := newFields(b)
+	d.At, d.Born, d.Seq, d.Attempts = f.time(), f.time(), f.Uint64(), int(f.Uint32())
+	d.Endpoint, d.ID, d.Reason, d.Error, d.Excerpt = f.Text(), f.Text(), f.Text(), f.Text(), f.Text()
+	return f.End() == nil
 }
 
 // Settled iterates over the deliveries kept for listings, the latest first,

@@ -159,11 +159,12 @@ func unquoteAll(line string) (texts []string, ok bool) {
 }
 
 func (l sidecarLine) text() string {
-	line := fmt.Sprintf("triggerd %d %d ", formatVersion, l.count)
+	line := fmt.Appendf(nil, "triggerd %d %d ", formatVersion, l.count)
 	for _, stream := range slices.Sorted(maps.Keys(l.positions)) {
-		line += strconv.QuoteToASCII(stream) + " " + strconv.QuoteToASCII(l.positions[stream]) + " "
+		line = append(strconv.AppendQuoteToASCII(line, stream), ' ')
+		line = append(strconv.AppendQuoteToASCII(line, l.positions[stream]), ' ')
 	}
-	return line + checksum(line) + "\n"
+	return string(line) + checksum(string(line)) + "\n"
 }
 
 func checksum(line string) string {

@@ -12,8 +12,12 @@ const Standalone = "standalone"
 // Space is one of the ordered maps that are kept along with the jobs and
 // changed in the same batches. Most belong to a stream, which is known by its
 // name, 1 to MaxName bytes. Spaces can be compared; make one once where it is
-// used often.
+// used often. The zero value is none.
 type Space struct{ prefix string }
+
+// spaceOverhead is how much longer the prefix of a stream's space is than the
+// stream's name.
+const spaceOverhead = 1 + 2 + 1
 
 // The letters of spaces in keys.
 const (
@@ -21,11 +25,15 @@ const (
 	letterTimers  = 't'
 	letterState   = 'e'
 	letterPauses  = 'p'
+	letterHolds   = 'h'
 	streamLetters = "met"
 )
 
 // Pauses is what is paused, since when.
 var Pauses = Space{prefix: string([]byte{kindSpace, letterPauses})}
+
+// Holds has until when endpoints asked to be left alone. It belongs to no stream.
+var Holds = Space{prefix: string([]byte{kindSpace, letterHolds})}
 
 // Mirror has the values of a stream's keys, to tell before from after.
 func Mirror(stream string) Space { return streamSpace(stream, letterMirror) }

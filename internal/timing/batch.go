@@ -52,7 +52,7 @@ func (s *State) closeBatch(dst []Firing, slot uint32, at int64) []Firing {
 		if first := timeOf(f.first); out.First.IsZero() || first.Before(out.First) {
 			out.First = first
 		}
-		if last := timeOf(f.last); last.After(out.Last) {
+		if last := timeOf(f.last); out.Last.IsZero() || last.After(out.Last) {
 			out.Last = last
 		}
 	}

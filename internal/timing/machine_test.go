@@ -412,21 +412,104 @@ func TestMatchIsBorrowed(t *testing.T) {
 	}
 }
 
-// Times that make no sense do no harm.
+// far are times of which some make no sense, each at midnight.
+func far() []time.Time {
+	day := func(sec int64) time.Time { return time.Unix(sec, 0).UTC().Truncate(24 * hour) }
+	return []time.Time{{}, day(1 << 40), day(-1 << 40), epoch}
+}
+
+// What fires, and when, does not depend on the century.
 func TestFarTimes(t *testing.T) {
-	far := []time.Time{{}, time.Unix(1<<40, 0), time.Unix(-1<<40, 0), epoch}
-	for _, r := range fuzzRules() {
+	type firing struct {
+		rule               string
+		kind               timing.Kind
+		by                 string
+		after, first, last time.Duration
+		count, suppressed  int
+		items, lines       int
+	}
+	run := func(began time.Time) (fired []firing) {
 		m := timing.New()
-		m.SetRules([]*timing.Rule{r}, epoch)
-		for _, at := range far {
-			for _, role := range []timing.Role{timing.Fires, timing.Ends, timing.Cancels} {
-				m.Match(nil, &timing.Match{State: m.State(r.Name), Role: role, At: at, Data: text("x")})
+		m.SetRules(fuzzRules(), began)
+		firings := exercise(m, began, began.Add(3*hour))
+		for s := range m.States() {
+			for i := range 110 { // a burst
+				firings = m.Match(firings, &timing.Match{State: s, At: began.Add(3*hour + time.Duration(i)*time.Millisecond), Data: text("data")})
 			}
-			m.Next()
+		}
+		firings = append(firings, advance(m, began.Add(6*hour).UnixMilli(), began.Add(6*hour).UnixMilli())...)
+		for _, f := range firings {
+			x := firing{rule: f.Rule.Name, kind: f.Kind, by: f.By, after: f.At.Sub(began), count: f.Count, suppressed: f.Suppressed, items: len(f.Items), lines: len(f.Summary)}
+			if f.Count > 0 {
+				x.first, x.last = f.First.Sub(began), f.Last.Sub(began)
+			}
+			fired = append(fired, x)
+		}
+		return fired
+	}
+	want := run(epoch)
+	seen := map[string]bool{}
+	for _, f := range want {
+		seen[f.rule] = true
+	}
+	if len(seen) != len(fuzzRules()) {
+		t.Errorf("only %v fire", seen)
+	}
+	for _, began := range far() {
+		got := run(began)
+		if len(got) != len(want) {
+			t.Errorf("in %d: %d firings, want %d", began.Year(), len(got), len(want))
+		}
+		for i := range min(len(got), len(want)) {
+			if got[i] != want[i] {
+				t.Fatalf("in %d: %+v, want %+v", began.Year(), got[i], want[i])
+			}
+		}
+	}
+}
+
+// Times that jump by ages and back do no harm: what is kept is bounded, and all
+// of it is read again.
+func TestTimesJump(t *testing.T) {
+	for _, r := range fuzzRules() {
+		m, kept := timing.New(), map[string]string{}
+		m.SetRules([]*timing.Rule{r}, epoch)
+		for _, at := range far() {
+			for _, role := range []timing.Role{timing.Fires, timing.Ends, timing.Cancels} {
+				for i := range 2 * r.MaxKeys {
+					by := fmt.Sprint(i)
+					x := timing.Match{State: m.State(r.Name), Role: role, At: at, Data: text("x"), Keys: timing.Keys{Once: by, Dedupe: by, Gather: by, Throttle: by, Batch: by}}
+					for _, f := range m.Match(nil, &x) {
+						if f.Rule != r || f.Kind == 0 {
+							t.Errorf("%s in %d: %+v", r.Name, at.Year(), f)
+						}
+					}
+				}
+			}
 			if r.Schedule == nil {
 				advance(m, at.UnixMilli(), at.UnixMilli())
 			}
-			m.Changes(func(k, v []byte) {}, func(k []byte) {})
+			m.Changes(func(k, v []byte) { kept[string(k)] = string(v) }, func(k []byte) { delete(kept, string(k)) })
+			again := timing.New()
+			again.SetRules([]*timing.Rule{r}, epoch)
+			for k, v := range kept {
+				if err := again.Restore([]byte(k), []byte(v)); err != nil {
+					t.Errorf("%s in %d: %v", r.Name, at.Year(), err)
+				}
+			}
+			again.Restored()
+			in, _ := m.Inspect(r.Name, 100)
+			restored, _ := again.Inspect(r.Name, 100)
+			if in.States > 4*(r.MaxKeys+1) || in.States != restored.States || in.Armed != restored.Armed || in.Held != restored.Held {
+				t.Errorf("%s in %d: %+v, and after a restart %+v", r.Name, at.Year(), in, restored)
+			}
+			if at.Equal(epoch) && r.Schedule == nil { // the last: let all that waits come
+				end := far()[1].Add(48 * hour).UnixMilli()
+				got, want := outsOf(advance(again, end, end)), outsOf(advance(m, end, end))
+				if !equal(got, want) || len(want) == 0 && in.Armed > 0 {
+					t.Errorf("%s: after a restart %+v, want %+v", r.Name, got, want)
+				}
+			}
 		}
 	}
 }

@@ -15,7 +15,8 @@ import (
 
 // Status is the answer of GET /api/v1/status.
 type Status struct {
-	Version string `json:"version"`
+	Version      string `json:"version"`
+	LogLinesLost int64  `json:"log_lines_lost,omitempty"` // that could not be written
 	*admin.Status
 }
 
@@ -51,7 +52,9 @@ type Name struct {
 // Done is the answer of what changed something.
 type Done struct {
 	Name  string `json:"name,omitempty"`  // in full, of what was paused or resumed
-	Count int    `json:"count,omitempty"` // of what was retried or dropped
+	Count int    `json:"count,omitempty"` // of what was retried or dropped; where all of an action is retried, of its keys
+
+	Pending int `json:"pending,omitempty"` // firings of an action that wait, where all of it is retried
 }
 
 // Error is the answer to what could not be done. Count, if not 0, is how much
@@ -78,7 +81,7 @@ func (s *Server) api(mux *http.ServeMux) {
 
 func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
 	st, err := s.cfg.Daemon.Status()
-	s.answer(w, Status{s.cfg.Version, st}, 0, err)
+	s.answer(w, Status{s.cfg.Version, s.cfg.LogLinesLost(), st}, 0, err)
 }
 
 // rule answers with what a rule counts and waits for.
@@ -132,13 +135,13 @@ func (s *Server) retryDeliveries(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if len(sel.Numbers) == 0 {
-		n, err := s.cfg.Daemon.RetryNow(fullName(sel.Action), 0)
-		s.answer(w, Done{Count: n}, n, err)
+		n, pending, err := s.cfg.Daemon.RetryNow(fullName(sel.Action), 0)
+		s.answer(w, Done{Count: n, Pending: pending}, n, err)
 		return
 	}
 	n := 0
 	for _, number := range sel.Numbers {
-		if _, err := s.cfg.Daemon.RetryNow("", number); err != nil {
+		if _, _, err := s.cfg.Daemon.RetryNow("", number); err != nil {
 			s.answer(w, nil, n, err)
 			return
 		}

@@ -25,6 +25,8 @@ type Config struct {
 	Version string       // of triggerd
 	Pprof   bool         // serve /debug/pprof/
 	Logger  *slog.Logger // nil: none
+
+	LogLinesLost func() int64 // how many lines of the log could not be written; nil: none
 }
 
 // Server is the HTTP side of a triggerd. It is an http.Handler, too.
@@ -51,6 +53,9 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{cfg: cfg, log: cfg.Logger, refused: newRefusals()}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.cfg.LogLinesLost == nil {
+		s.cfg.LogLinesLost = func() int64 { return 0 }
 	}
 	s.handler = s.guard(s.routes())
 	return s, nil

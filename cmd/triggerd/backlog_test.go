@@ -1,0 +1,64 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"testing"
+	"time"
+
+	"triggerd/internal/redistest"
+)
+
+// A dead endpoint that has all the firings it may have loses its own newest, as
+// its rule wishes; another rule loses nothing by it, is not late, and loses
+// nothing if triggerd is killed meanwhile.
+func TestFullBacklog(t *testing.T) {
+	for _, overflow := range []string{"block", "drop_new", "drop_old"} {
+		t.Run(overflow, func(t *testing.T) {
+			t.Parallel()
+			srv := redistest.Start(t, "redis-7.0", bigBacklog...)
+			hook, dead, dir := newSink(t), newSink(t), t.TempDir()
+			dead.Close()
+			write(t, dir, "rules.toml", "[store]\nmax_pending = 1000\n"+laneRules(srv.Addr, hook.URL)+fmt.Sprintf(`
+[[rule]]
+name = "dead"
+key = "dead:*"
+overflow = %q
+[[rule.action]]
+type = "webhook"
+url = "%s/in"
+`, overflow, dead.URL))
+			p := start(t, dir)
+			p.logs.await(t, `msg="attached`, 1)
+			c := redistest.Dial(t, srv)
+			const n, each = 600, 10
+			began := time.Now()
+			for i := range n {
+				for j := range each {
+					c.Send("SET", fmt.Sprint("dead:", i, ":", j), "x")
+				}
+				if _, err := c.Do("SET", laneOf(i), strconv.Itoa(i)); err != nil {
+					t.Fatal(err)
+				}
+				for range each {
+					if _, err := c.Receive(); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if i == n/2 {
+					p.logs.await(t, `msg="firings are dropped"`, 1)
+					p.kill()
+					p = start(t, dir)
+					p.logs.await(t, `msg="attached`, 1)
+				}
+			}
+			ds := hook.await(t, "all writes of the other rule", allOf(n))
+			took := time.Since(began)
+			checkDeliveries(t, ds, n)
+			if took > 10*time.Second { // for which the reader would stand still, each time
+				t.Errorf("the other rule's firings took %v", took)
+			}
+			p.stop()
+		})
+	}
+}

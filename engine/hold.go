@@ -1,0 +1,66 @@
+package engine
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"triggerd/internal/store"
+)
+
+// A receiver that asks to be left alone for an hour means it beyond a restart,
+// so that holds are written down that last longer than a restart takes. All
+// else that a gate knows is learned anew in a few attempts.
+
+// longHold is what is worth writing down.
+const longHold = time.Minute
+
+// readHolds returns until when endpoints are held: the entries are by their
+// names, in milliseconds since 1970.
+func readHolds(st *store.Store) (map[string]time.Time, error) {
+	holds := map[string]time.Time{}
+	for entry, err := range st.Scan(store.Holds, nil, nil) {
+		if err != nil {
+			return nil, fmt.Errorf("what is held: %w", err)
+		}
+		if ms, err := strconv.ParseInt(string(entry.Value), 10, 64); err == nil {
+			holds[string(entry.Key)] = time.UnixMilli(ms)
+		}
+	}
+	return holds, nil
+}
+
+func writeHolds(b *store.Batch, holds map[string]time.Time) {
+	for name, until := range holds {
+		if until.IsZero() {
+			b.Delete(store.Holds, []byte(name))
+		} else {
+			b.Put(store.Holds, []byte(name), strconv.AppendInt(nil, until.UnixMilli(), 10))
+		}
+	}
+}
+
+// restoreHold gives an endpoint the hold that an earlier process left for it.
+// The caller holds the lock.
+func (o *outbox) restoreHold(ep *endpoint) {
+	if until, ok := o.heldFound[ep.name]; ok {
+		ep.gate.restoreHold(time.Now(), until)
+		ep.heldSaved = until
+		delete(o.heldFound, ep.name)
+	}
+}
+
+// noteHold has the keeper write down an endpoint's hold if it is not as the
+// store knows it. The caller holds the lock.
+func (o *outbox) noteHold(ep *endpoint, now time.Time) {
+	until := ep.gate.until
+	switch {
+	case until.Sub(now) > longHold && !until.Equal(ep.heldSaved):
+	case !until.After(now) && !ep.heldSaved.IsZero():
+		until = time.Time{}
+	default:
+		return
+	}
+	ep.heldSaved, o.holds[ep.name] = until, until
+	o.nudge()
+}

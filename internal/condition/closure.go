@@ -1,0 +1,463 @@
+package condition
+
+import (
+	"fmt"
+	"net/netip"
+	"reflect"
+	"regexp"
+	"strings"
+
+	"github.com/expr-lang/expr/ast"
+
+	"triggerd/internal/event"
+	"triggerd/internal/glob"
+)
+
+// Conditions are compiled to Go closures, typed where the tree is: that is ten
+// times as fast as expr's machine, which boxes every value, and allocates
+// nothing. What is not known here is left to the machine, which is also what
+// the tests compare with: for every event both give the same value, or both
+// give an error.
+
+// scope is one event as closures see it.
+type scope struct {
+	ev       *event.Event
+	captures *Captures
+	params   map[string]string // what captures captures; nil until that is asked for
+	elem     string            // # of the predicate we are in
+	err      error             // the first error; the condition's value means nothing then
+}
+
+type (
+	boolFunc  func(*scope) bool
+	textFunc  func(*scope) string
+	intFunc   func(*scope) int
+	floatFunc func(*scope) float64
+	anyFunc   func(*scope) any
+)
+
+// fail notes the first error of an evaluation.
+func (s *scope) fail(format string, args ...any) {
+	if s.err == nil {
+		s.err = fmt.Errorf(format, args...)
+	}
+}
+
+// param returns what was captured as name.
+func (s *scope) param(name string) string {
+	if s.params == nil {
+		if p := s.captures.simple(s.ev.Key); p != nil {
+			v, _ := p.Captured(s.ev.Key, name)
+			return text(v)
+		}
+		s.params = s.captures.Params(s.ev.Key)
+	}
+	return s.params[name]
+}
+
+// argument returns args[i]; an index below 0 counts from the end.
+func (s *scope) argument(i int) string {
+	n := i
+	if n < 0 {
+		n += len(s.ev.Args)
+	}
+	if n < 0 || n >= len(s.ev.Args) {
+		s.fail("args[%d]: index out of range, there are %d; arg(%d) is \"\" then", i, len(s.ev.Args), i)
+		return ""
+	}
+	return text(s.ev.Args[n])
+}
+
+// compileBool compiles a node of type bool; nil if that is left to the machine.
+func compileBool(n ast.Node) boolFunc {
+	switch n := n.(type) {
+	case *ast.BoolNode:
+		v := n.Value
+		return func(*scope) bool { return v }
+	case *ast.UnaryNode:
+		if x := compileBool(n.Node); x != nil && (n.Operator == "!" || n.Operator == "not") {
+			return func(s *scope) bool { return !x(s) }
+		}
+	case *ast.BinaryNode:
+		return compileBinary(n)
+	case *ast.BuiltinNode:
+		return compilePredicate(n)
+	case *ast.ConditionalNode:
+		c, a, b := compileBool(n.Cond), compileBool(n.Exp1), compileBool(n.Exp2)
+		if c != nil && a != nil && b != nil {
+			return func(s *scope) bool {
+				if c(s) {
+					return a(s)
+				}
+				return b(s)
+			}
+		}
+	case *ast.CallNode:
+		return compileBoolCall(n)
+	}
+	return nil
+}
+
+func compileBinary(n *ast.BinaryNode) boolFunc {
+	switch n.Operator {
+	case "&&", "and", "||", "or":
+		a, b := compileBool(n.Left), compileBool(n.Right)
+		if a == nil || b == nil {
+			return nil
+		}
+		if n.Operator == "&&" || n.Operator == "and" {
+			return func(s *scope) bool { return a(s) && b(s) }
+		}
+		return func(s *scope) bool { return a(s) || b(s) }
+	case "==":
+		return compileEqual(n.Left, n.Right)
+	case "!=":
+		if eq := compileEqual(n.Left, n.Right); eq != nil {
+			return func(s *scope) bool { return !eq(s) }
+		}
+	case "<", "<=", ">", ">=":
+		return compileOrder(n)
+	case "in":
+		return compileIn(n)
+	case "startsWith", "endsWith", "contains", "matches":
+		return compileText(n)
+	}
+	return nil
+}
+
+func compileEqual(l, r ast.Node) boolFunc {
+	if c, ok := r.(*ast.StringNode); ok {
+		if a := compileString(l); a != nil {
+			want := c.Value
+			return func(s *scope) bool { return a(s) == want }
+		}
+	}
+	if a, b := compileString(l), compileString(r); a != nil && b != nil {
+		return func(s *scope) bool { return a(s) == b(s) }
+	}
+	if a, b := compileInt(l), compileInt(r); a != nil && b != nil {
+		return func(s *scope) bool { return a(s) == b(s) }
+	}
+	if a, b := compileNumber(l), compileNumber(r); a != nil && b != nil {
+		return func(s *scope) bool { return a(s) == b(s) }
+	}
+	if kindOf(l) == reflect.Bool && kindOf(r) == reflect.Bool {
+		if a, b := compileBool(l), compileBool(r); a != nil && b != nil {
+			return func(s *scope) bool { return a(s) == b(s) }
+		}
+	}
+	for _, compile := range []func(l, r ast.Node) boolFunc{compileEqualSide, compileEqualAny} {
+		if eq := compile(l, r); eq != nil {
+			return eq
+		}
+		if eq := compile(r, l); eq != nil {
+			return eq
+		}
+	}
+	return compileEqualAnys(l, r)
+}
+
+// compileEqualAny compares what json() returns, or a part of a value, with a
+// constant or a text.
+func compileEqualAny(l, r ast.Node) boolFunc {
+	a := compileAny(l)
+	if a == nil {
+		return nil
+	}
+	switch c := r.(type) {
+	case *ast.NilNode:
+		return func(s *scope) bool { return a(s) == nil }
+	case *ast.StringNode:
+		return func(s *scope) bool { v, ok := a(s).(string); return ok && v == c.Value }
+	case *ast.BoolNode:
+		return func(s *scope) bool { v, ok := a(s).(bool); return ok && v == c.Value }
+	case *ast.IntegerNode:
+		return func(s *scope) bool { v, ok := a(s).(float64); return ok && v == float64(c.Value) }
+	case *ast.FloatNode:
+		return func(s *scope) bool { v, ok := a(s).(float64); return ok && v == c.Value }
+	}
+	if b := compileString(r); b != nil {
+		return func(s *scope) bool {
+			v, want := a(s), b(s)
+			t, ok := v.(string)
+			return ok && t == want
+		}
+	}
+	return nil
+}
+
+// compileAny compiles a node of any kind: a value, a part of one, or json().
+func compileAny(n ast.Node) anyFunc {
+	if v := compileWhole(n); v != nil {
+		return func(s *scope) any { side := v(s); x, err := side.materialise(); return result(s, x, err) }
+	}
+	if c, ok := isCall(n, "value.at"); ok {
+		return compileAt(c)
+	}
+	c, ok := n.(*ast.CallNode)
+	if !ok || !isName(c.Callee, "json") {
+		return nil
+	}
+	x := compileString(c.Arguments[0])
+	path, ok := c.Arguments[1].(*ast.ConstantNode)
+	if x == nil || !ok {
+		return nil
+	}
+	p, _ := path.Value.(jsonPath)
+	return func(s *scope) any {
+		v, err := jsonAt(x(s), p)
+		if err != nil {
+			s.fail("%w", err)
+		}
+		return v
+	}
+}
+
+func compileOrder(n *ast.BinaryNode) boolFunc {
+	if a, b := compileInt(n.Left), compileInt(n.Right); a != nil && b != nil {
+		return orderOf(n.Operator, a, b)
+	}
+	if a, b := compileNumber(n.Left), compileNumber(n.Right); a != nil && b != nil {
+		return orderOf(n.Operator, a, b)
+	}
+	if a, b := compileString(n.Left), compileString(n.Right); a != nil && b != nil {
+		return orderOf(n.Operator, a, b)
+	}
+	return nil
+}
+
+func orderOf[F ~func(*scope) T, T int | float64 | string](op string, a, b F) boolFunc {
+	switch op {
+	case "<":
+		return func(s *scope) bool { return a(s) < b(s) }
+	case "<=":
+		return func(s *scope) bool { return a(s) <= b(s) }
+	case ">":
+		return func(s *scope) bool { return a(s) > b(s) }
+	}
+	return func(s *scope) bool { return a(s) >= b(s) }
+}
+
+func compileText(n *ast.BinaryNode) boolFunc {
+	a := compileString(n.Left)
+	if a == nil {
+		return nil
+	}
+	if n.Operator == "matches" {
+		re := regexp.MustCompile(n.Right.(*ast.StringNode).Value) // checked by the resolver
+		return func(s *scope) bool { return re.MatchString(a(s)) }
+	}
+	b := compileString(n.Right)
+	if b == nil {
+		return nil
+	}
+	switch n.Operator {
+	case "startsWith":
+		return func(s *scope) bool { return strings.HasPrefix(a(s), b(s)) }
+	case "endsWith":
+		return func(s *scope) bool { return strings.HasSuffix(a(s), b(s)) }
+	}
+	return func(s *scope) bool { return strings.Contains(a(s), b(s)) }
+}
+
+func compileIn(n *ast.BinaryNode) boolFunc {
+	switch r := n.Right.(type) {
+	case *ast.ConstantNode:
+		if set, ok := r.Value.(map[string]struct{}); ok {
+			return inSet(compileString(n.Left), set)
+		}
+		if set, ok := r.Value.(map[int]struct{}); ok {
+			return inSet(compileInt(n.Left), set)
+		}
+	case *ast.ArrayNode:
+		return compileInArray(n.Left, r)
+	case *ast.IdentifierNode:
+		if x, list := compileString(n.Left), textsOf(r); x != nil && list != nil {
+			return func(s *scope) bool {
+				want := x(s)
+				for _, a := range list(s) {
+					if text(a) == want {
+						return true
+					}
+				}
+				return false
+			}
+		}
+	}
+	return nil
+}
+
+// textsOf returns the list of texts that a name stands for: args or changed.
+func textsOf(n ast.Node) func(*scope) [][]byte {
+	switch {
+	case isName(n, "args"):
+		return func(s *scope) [][]byte { return s.ev.Args }
+	case isName(n, "changed"):
+		return func(s *scope) [][]byte { return s.ev.Changed }
+	}
+	return nil
+}
+
+func inSet[F ~func(*scope) T, T comparable](x F, set map[T]struct{}) boolFunc {
+	if x == nil {
+		return nil
+	}
+	return func(s *scope) bool { _, ok := set[x(s)]; return ok }
+}
+
+// compileInArray compiles "x in [constants]": a few are compared one by one,
+// which is faster than a map.
+func compileInArray(x ast.Node, array *ast.ArrayNode) boolFunc {
+	const few = 8
+	texts, ints := textConstants(array), intConstants(array)
+	switch a := compileString(x); {
+	case a != nil && texts != nil && len(texts) <= few:
+		return func(s *scope) bool {
+			v := a(s)
+			for _, t := range texts {
+				if v == t {
+					return true
+				}
+			}
+			return false
+		}
+	case a != nil && texts != nil:
+		return inSet(a, setOf(texts))
+	case ints != nil:
+		return inSet(compileInt(x), setOf(ints))
+	}
+	return nil
+}
+
+func textConstants(array *ast.ArrayNode) []string {
+	var list []string
+	for _, n := range array.Nodes {
+		c, ok := n.(*ast.StringNode)
+		if !ok {
+			return nil
+		}
+		list = append(list, c.Value)
+	}
+	return list
+}
+
+func intConstants(array *ast.ArrayNode) []int {
+	var list []int
+	for _, n := range array.Nodes {
+		c, ok := intConstant(n)
+		if !ok {
+			return nil
+		}
+		list = append(list, c)
+	}
+	return list
+}
+
+// elements returns what a predicate runs over: args, changed or a list. The
+// body is called with each in turn until it returns false.
+func elements(n ast.Node) func(s *scope, body func() bool) {
+	if list := textsOf(n); list != nil {
+		return func(s *scope, body func() bool) {
+			for _, a := range list(s) {
+				if s.elem = text(a); !body() {
+					return
+				}
+			}
+		}
+	}
+	c, ok := n.(*ast.ConstantNode)
+	if !ok {
+		return nil
+	}
+	list, ok := c.Value.([]string)
+	if !ok {
+		return nil
+	}
+	return func(s *scope, body func() bool) {
+		for _, s.elem = range list {
+			if !body() {
+				return
+			}
+		}
+	}
+}
+
+func compilePredicate(n *ast.BuiltinNode) boolFunc {
+	each, p := predicateOf(n)
+	if each == nil {
+		return nil
+	}
+	// until runs over the elements until the predicate gives stop or errs.
+	until := func(stop bool) boolFunc {
+		return func(s *scope) (found bool) {
+			each(s, func() bool {
+				found = p(s) == stop
+				return !found && s.err == nil
+			})
+			return found
+		}
+	}
+	switch n.Name {
+	case "any":
+		return until(true)
+	case "all":
+		some := until(false)
+		return func(s *scope) bool { return !some(s) }
+	case "none":
+		some := until(true)
+		return func(s *scope) bool { return !some(s) }
+	case "one":
+		return func(s *scope) bool { return countOf(s, each, p) == 1 }
+	}
+	return nil
+}
+
+func countOf(s *scope, each func(*scope, func() bool), p boolFunc) (n int) {
+	each(s, func() bool {
+		if p(s) {
+			n++
+		}
+		return s.err == nil
+	})
+	return n
+}
+
+// predicateOf returns the parts of any(args, ...) and its like.
+func predicateOf(n *ast.BuiltinNode) (each func(*scope, func() bool), p boolFunc) {
+	if len(n.Arguments) != 2 {
+		return nil, nil
+	}
+	body, ok := n.Arguments[1].(*ast.PredicateNode)
+	if !ok {
+		return nil, nil
+	}
+	if p = compileBool(body.Node); p == nil {
+		return nil, nil
+	}
+	return elements(n.Arguments[0]), p
+}
+
+func compileBoolCall(n *ast.CallNode) boolFunc {
+	callee, ok := n.Callee.(*ast.IdentifierNode)
+	if !ok {
+		return nil
+	}
+	if strings.HasPrefix(callee.Value, "value.") {
+		return compileValueBool(n, callee.Value)
+	}
+	if len(n.Arguments) != 2 {
+		return nil
+	}
+	x := compileString(n.Arguments[0])
+	switch callee.Value {
+	case "glob":
+		if g, ok := n.Arguments[1].(*ast.ConstantNode).Value.(*glob.Pattern); ok && x != nil {
+			return func(s *scope) bool { return g.Match(bytesOf(x(s))) }
+		}
+	case "cidr":
+		if p, ok := n.Arguments[1].(*ast.ConstantNode).Value.(netip.Prefix); ok && x != nil {
+			return func(s *scope) bool { return inPrefix(x(s), p) }
+		}
+	}
+	return nil
+}

@@ -1,0 +1,298 @@
+package condition
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"regexp"
+	"strings"
+
+	"github.com/expr-lang/expr/ast"
+	"github.com/expr-lang/expr/checker"
+	"github.com/expr-lang/expr/compiler"
+	"github.com/expr-lang/expr/conf"
+	"github.com/expr-lang/expr/file"
+	"github.com/expr-lang/expr/parser"
+	"github.com/expr-lang/expr/vm"
+)
+
+// Limits of an expression, checked before it is parsed where the parser would
+// not survive it: expr's parser recurses, and a stack overflow ends the process.
+const (
+	maxLen        = 4 << 10 // bytes
+	maxNesting    = 64      // brackets inside one another
+	maxNodes      = 500     // of the syntax tree, macros included
+	maxMacroDepth = 8       // macros inside one another
+)
+
+// Config is what expressions may name beyond the event. The zero value names
+// nothing.
+type Config struct {
+	Macros map[string]string // macros.NAME: an expression's part
+	Lists  map[string]any    // lists.NAME: []string or []int
+
+	// Command and Event check a name that command or event is compared with, and
+	// return what is wrong with it, or what it had better not be, and what to
+	// write instead; "" for nothing. nil: not checked.
+	Command, Event func(name string) (mistake, warning, hint string)
+}
+
+// Problem is a mistake in an expression, or a warning about it.
+type Problem struct {
+	Offset int    // where it is, in bytes of the expression
+	Msg    string // what is wrong
+	Hint   string // what to do about it; "" if that is not known
+}
+
+// Compiler compiles expressions. It is for one goroutine at a time; what it
+// makes is for all.
+type Compiler struct {
+	config *conf.Config
+	of     Config
+	broken map[string]bool // macros whose own mistakes are reported
+}
+
+// NewCompiler returns a compiler. It keeps the maps of the config.
+func NewCompiler(c Config) *Compiler {
+	comp := &Compiler{config: conf.New(&environment{}), of: c, broken: map[string]bool{}}
+	comp.config.MaxNodes = maxNodes
+	for name := range comp.config.Builtins {
+		if !builtins[name] {
+			comp.config.Disabled[name] = true
+			delete(comp.config.Builtins, name)
+		}
+	}
+	for _, f := range functions() {
+		comp.config.Functions[f.Name] = f
+	}
+	return comp
+}
+
+// Condition is a compiled expression that is true or false. It does not
+// change: see Evaluator.
+type Condition struct {
+	eval       boolFunc    // nil: program has to be run
+	program    *vm.Program // nil: eval does it all
+	usesParams bool
+	reads      Reads
+}
+
+// Reads returns what of the event the condition reads that may have to be kept
+// for it.
+func (c *Condition) Reads() Reads { return c.reads }
+
+// Value is a compiled expression that gives a text, an integer, true or false.
+// It does not change: see Evaluator.
+type Value struct {
+	text       textFunc    // nil: it is no text, or closures do not know it
+	value      anyFunc     // nil, and no text: program has to be run
+	program    *vm.Program // gives what value would
+	usesParams bool
+	reads      Reads
+}
+
+// Reads returns what of the event the value reads that may have to be kept for
+// it.
+func (v *Value) Reads() Reads { return v.reads }
+
+// Report is what was found about an expression.
+type Report struct {
+	Says     []Conjunct // what an event must be for the condition to hold; see Conjunct
+	Problems []Problem
+	Warnings []Problem
+}
+
+// Condition compiles a condition of a rule whose key patterns have the given
+// captures. Without problems it is not nil, except where a macro that it uses
+// is broken: see Macro.
+func (c *Compiler) Condition(src string, captures []string) (cond *Condition, r Report) {
+	defer recovered(&cond, &r.Problems)
+	tree := c.checked(src, captures, true, &r)
+	if tree == nil {
+		return nil, r
+	}
+	cond = &Condition{eval: compileBool(tree.Node), usesParams: tree.usesParams, reads: readsOf(tree.Node)}
+	r.Says = extract(tree.Node, false)
+	if cond.eval != nil {
+		return cond, r
+	}
+	var p *Problem
+	if cond.program, p = c.program(src, tree.Tree); p != nil {
+		return nil, Report{Problems: []Problem{*p}, Warnings: r.Warnings}
+	}
+	return cond, r
+}
+
+// Value compiles an expression that gives something to keep states apart by.
+// Without problems it is not nil, except where a macro that it uses is broken.
+func (c *Compiler) Value(src string, captures []string) (v *Value, r Report) {
+	defer recovered(&v, &r.Problems)
+	tree := c.checked(src, captures, false, &r)
+	if tree == nil {
+		return nil, r
+	}
+	if p := keepsApart(tree.Node); p != nil {
+		r.Problems = []Problem{*p}
+		return nil, r
+	}
+	v = &Value{text: compileString(tree.Node), value: compileBoxed(tree.Node), usesParams: tree.usesParams, reads: readsOf(tree.Node)}
+	if v.text != nil || v.value != nil {
+		return v, r
+	}
+	var p *Problem
+	if v.program, p = c.program(src, tree.Tree); p != nil {
+		r.Problems = []Problem{*p}
+		return nil, r
+	}
+	return v, r
+}
+
+// Macro checks a macro by itself: everything but what only the rule that uses
+// it can know. A condition that uses a macro with problems is nil from then on,
+// without a problem of its own.
+func (c *Compiler) Macro(name string) (problems []Problem) {
+	var nothing *Condition
+	defer recovered(&nothing, &problems)
+	r := c.resolve(c.of.Macros[name], nil, true)
+	if len(r.problems) == 0 && !r.broken {
+		if p := c.check(r.tree, false); p != nil {
+			r.problems = append(r.problems, *p)
+		}
+	}
+	c.broken[name] = len(r.problems) > 0 || r.broken
+	return r.problems
+}
+
+// checkedTree is a tree whose names are resolved and whose types are checked.
+type checkedTree struct {
+	*parser.Tree
+	usesParams bool
+}
+
+// checked parses an expression, resolves its names and checks its types. The
+// tree is nil if there are problems, or where a macro that it uses is broken.
+func (c *Compiler) checked(src string, captures []string, boolean bool, report *Report) *checkedTree {
+	r := c.resolve(src, captures, false)
+	if report.Problems = r.problems; len(r.problems) > 0 || r.broken {
+		return nil
+	}
+	if p := c.check(r.tree, boolean); p != nil {
+		report.Problems = []Problem{*p}
+		return nil
+	}
+	lint := &linter{config: &c.of}
+	if boolean {
+		lint.boolean(r.tree.Node)
+	} else {
+		lint.node(r.tree.Node)
+	}
+	for _, list := range [][]Problem{lint.problems, lint.warnings} {
+		for i := range list {
+			list[i].Offset = byteOffset(src, list[i].Offset)
+		}
+	}
+	report.Problems, report.Warnings = lint.problems, lint.warnings
+	if len(lint.problems) > 0 {
+		return nil
+	}
+	return &checkedTree{r.tree, r.usesParams}
+}
+
+// program compiles a checked tree for expr's machine. It is not optimised:
+// expr's optimiser drops parts that cannot change the value but can fail, and
+// what fails should not depend on who evaluates it.
+func (c *Compiler) program(src string, tree *parser.Tree) (*vm.Program, *Problem) {
+	program, err := compiler.Compile(tree, c.config)
+	if err != nil {
+		return nil, problemOf(src, err)
+	}
+	return program, nil
+}
+
+// recovered turns a panic into a problem. None is known, but a reload must not
+// end the daemon for a condition that expr's checker did not expect.
+func recovered[T any](made **T, problems *[]Problem) {
+	if p := recover(); p != nil {
+		*made = nil
+		*problems = append(*problems, Problem{Msg: fmt.Sprintf("the compiler of conditions failed: %v", p)})
+	}
+}
+
+// check checks the types of a resolved tree.
+func (c *Compiler) check(tree *parser.Tree, boolean bool) *Problem {
+	c.config.Expect, c.config.ExpectAny = reflect.Invalid, true
+	if boolean {
+		c.config.Expect, c.config.ExpectAny = reflect.Bool, false
+	}
+	if _, err := checker.Check(tree, c.config); err != nil {
+		return problemOf(tree.Source.String(), err)
+	}
+	return nil
+}
+
+// keepsApart refuses what is no value to keep states apart by.
+func keepsApart(n ast.Node) *Problem {
+	switch kindOf(n) {
+	case reflect.String, reflect.Int, reflect.Bool, reflect.Interface:
+		return nil
+	case reflect.Float64:
+		return &Problem{Msg: "states are kept apart by text or integers, not by a number that may have a fraction", Hint: "int(x) is an integer; or take the text as it is"}
+	case reflect.Invalid:
+		return &Problem{Msg: "nil keeps nothing apart", Hint: "leave by out for one state of all"}
+	}
+	return &Problem{Msg: "states are kept apart by one text or integer, not by several values", Hint: `by = ["params.a", "params.b"] joins several`}
+}
+
+var (
+	mismatched = regexp.MustCompile(`^invalid operation: (?:[<>=!]=?|[-+*/%]) \(mismatched types (\S+) and (\S+)\)`)
+	wantedBool = regexp.MustCompile(`^expected bool, but got (.+)`)
+)
+
+// problemOf turns an error of expr into a problem with what to do about it.
+func problemOf(src string, err error) *Problem {
+	p := &Problem{Msg: err.Error()}
+	var fe *file.Error
+	if errors.As(err, &fe) {
+		p.Msg, p.Offset = strings.TrimSpace(fe.Message), byteOffset(src, fe.From)
+	}
+	numeric := func(s string) bool { return s == "int" || s == "float64" }
+	if m := mismatched.FindStringSubmatch(p.Msg); m != nil {
+		if m[1] == "string" && numeric(m[2]) || numeric(m[1]) && m[2] == "string" {
+			p.Hint = "num(x) reads a number from text"
+		}
+	}
+	if m := wantedBool.FindStringSubmatch(p.Msg); m != nil {
+		p.Msg, p.Hint = "a condition is true or false, this is "+kindName(m[1]), "compare it with something"
+	}
+	if p.Msg == "unexpected token EOF" || p.Msg == "unexpected end of expression" {
+		p.Msg = "the condition ends too early"
+	}
+	if strings.Contains(p.Msg, "exceeds maximum allowed nodes") {
+		p.Msg = fmt.Sprintf("too long: more than %d parts", maxNodes)
+	}
+	return p
+}
+
+// kindName says a type of expr in the words of the documentation.
+func kindName(t string) string {
+	switch t {
+	case "string":
+		return "text"
+	case "int", "float64":
+		return "a number"
+	case "any", "unknown":
+		return "a value of any kind"
+	}
+	return t
+}
+
+// byteOffset turns expr's offset, which counts runes, into one of bytes.
+func byteOffset(src string, runes int) int {
+	for i := range src {
+		if runes == 0 {
+			return i
+		}
+		runes--
+	}
+	return len(src)
+}

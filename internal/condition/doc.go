@@ -1,0 +1,91 @@
+// Package condition compiles what rules ask of an event, and evaluates it: the
+// conditions that are true or false, and the values that states are kept apart
+// by.
+//
+//	c := condition.NewCompiler(condition.Config{Lists: map[string]any{"skus": []string{"7", "8"}}})
+//	cond, report := c.Condition(`params.sku in lists.skus && num(after) < 5`, captures.Names())
+//
+//	var e condition.Evaluator
+//	e.Begin(ev)
+//	ok, err := e.Holds(cond, captures)
+//
+// It hides the library expr, of which it is the only user: parsing, resolving
+// of names, checking of types and costs, and two ways to evaluate. Most of the
+// language is compiled to Go closures, which allocate nothing; expr's machine
+// runs what closures do not know. Both give the same value, or both an error.
+//
+// A condition also tells what it knows of the events for which it holds (Report's
+// Says), so that an index can pass over the others, and what it reads of an event
+// that has to be kept for it (Reads).
+//
+// # The language
+//
+// A condition is an expression of github.com/expr-lang/expr that is true or
+// false. It sees key, command, args, db, event, type, params, bytes, time (UTC),
+// offset, tx.id, tx.index, tx.size, origin and cause, what the section Values
+// has, lists.NAME after "in" or in a predicate, and macros.NAME, a condition's
+// part with a name. Text is bytes: slices and size count bytes, len counts
+// characters.
+//
+//	num(x)            the decimal number that all of x is, exact to 2^53; else none: no comparison but != holds
+//	num(x, n)         the same, else n
+//	arg(i)            args[i], or "" where there is none (args[i] is an error then)
+//	json(x, "a.b.0")  a text, number or bool inside the JSON text x; an object or list as its text; else nil
+//	has(params, "x")  whether x was captured
+//	glob(x, "a*")     whether x matches a glob
+//	cidr(x, "10.0.0.0/8")
+//	size(x)           bytes of x
+//	bin("\\xff")      the text of these bytes ("\xff" is a letter)
+//	now()             the event's time, as is time: time.Hour(), time.Weekday() (0 is Sunday), ...
+//
+//	crossed(n), changed_to(v), became(field, v)   see Values
+//
+// Of expr's own functions there are len, lower, upper, trim, trimPrefix,
+// trimSuffix, int, float, abs, ceil, floor, round, and all, any, none, one and
+// count over args, changed, a value or a list. The rest is refused, so that
+// what a condition costs is linear in the event: no dynamic regular
+// expressions, no predicates in predicates, nothing in a predicate over args
+// whose cost another part of the event decides, no text that grows. Before it
+// is parsed a condition is limited to 4 KiB and 64 brackets inside one another,
+// since expr's parser would overflow the stack; after that to 500 parts.
+// Whoever may write rules may run commands: the limits are against mistakes,
+// not against them.
+//
+// What cannot be told (args[9] where there are two) is an error, and never a
+// wrong answer.
+//
+// # Values
+//
+// before and after are the key's value on either side of the command: nil where
+// the key was, is not there; else
+//
+//	a string         its text
+//	a hash           before.f or before["f"]: the field's text, nil if there is none
+//	a list           before[0], before[-1]: an item, nil if there is none
+//	a set            its members
+//	a sorted set     before["member"]: its score; elements have .member and .score
+//	a stream         before[0] and so on; entries have .id and .fields, a flat list
+//
+// num(before) is the number of a string; size(before) counts bytes or elements,
+// 0 for no key; has(before, x), or x in before, finds a field, member, item or
+// entry; any(before, # == "x") and its like run over all but strings and hashes.
+// Where only text can be, as before startsWith, nil is "". changed is a list: the
+// fields or members that the command named. ttl is in milliseconds: -1 for no
+// deadline, -2 for no key.
+//
+//	crossed(n)        num has reached or passed n, from either side: before < n <= after, or
+//	                  after <= n < before. Once a crossing: 1 to 0 crosses 0, 0 to -1 does not
+//	changed_to(v)     after is the text v, and before was not; the key may be new
+//	became(field, v)  the same of a hash's field
+//
+// A key that is not there is no number, and crosses nothing: the first SET of a
+// counter is no crossing. What is not known (the key was not kept yet, its value
+// was dropped at the memory limit, the event concerns no key) is an error where
+// it is read, which the condition's error says, and never a wrong answer.
+//
+// # Promises
+//
+// No text makes the compiler panic, and no event an expression. What an
+// expression costs is linear in the event. What is compiled does not change and
+// may be used by several goroutines, each with an Evaluator of its own.
+package condition

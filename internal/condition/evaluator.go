@@ -1,0 +1,106 @@
+package condition
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+
+	"github.com/expr-lang/expr/vm"
+
+	"triggerd/internal/event"
+)
+
+// Evaluator evaluates expressions for one event after the other. The zero
+// Evaluator is ready for Begin. It is for one goroutine at a time.
+type Evaluator struct {
+	scope   scope
+	machine vm.VM
+	env     environment
+	filled  bool // env holds the event at hand
+}
+
+// Begin begins with an event, which is borrowed until the next Begin.
+func (e *Evaluator) Begin(ev *event.Event) {
+	e.scope.ev, e.scope.captures, e.scope.params = ev, nil, nil
+	e.filled = false
+}
+
+// Holds evaluates a condition for the event that was begun with. captures are
+// those that the condition was compiled for, of patterns of which one matches
+// the event's key. An error means that what the condition asks cannot be told.
+func (e *Evaluator) Holds(c *Condition, captures *Captures) (bool, error) {
+	e.of(captures)
+	if c.eval != nil {
+		ok := c.eval(&e.scope)
+		return ok && e.scope.err == nil, e.scope.err
+	}
+	v, err := e.run(c.program, c.usesParams)
+	if err != nil {
+		return false, err
+	}
+	ok, _ := v.(bool)
+	return ok, nil
+}
+
+// Text evaluates a value for the event that was begun with, and returns it as
+// the text that tells it from others. captures are as those of Holds. The text
+// borrows the event.
+func (e *Evaluator) Text(v *Value, captures *Captures) (string, error) {
+	e.of(captures)
+	switch {
+	case v.text != nil:
+		s := v.text(&e.scope)
+		return s, e.scope.err
+	case v.value != nil:
+		x := v.value(&e.scope)
+		return asText(x, e.scope.err)
+	}
+	return asText(e.run(v.program, v.usesParams))
+}
+
+// of prepares the scope for an expression of a rule.
+func (e *Evaluator) of(captures *Captures) {
+	s := &e.scope
+	if s.captures != captures {
+		s.captures, s.params = captures, nil
+	}
+	s.err = nil
+}
+
+// run runs a program for the event and captures of the scope.
+func (e *Evaluator) run(program *vm.Program, usesParams bool) (any, error) {
+	if !e.filled {
+		e.env.set(e.scope.ev)
+		e.filled = true
+	}
+	e.env.Params = nil
+	if usesParams {
+		e.env.Params = e.scope.captures.Params(e.scope.ev.Key)
+	}
+	return e.machine.Run(program, &e.env)
+}
+
+var errNothing = errors.New("there is no such value to keep a state by")
+
+// asText returns a value as the text that tells it from others.
+func asText(v any, err error) (string, error) {
+	switch v := v.(type) {
+	case nil:
+		if err == nil {
+			err = errNothing
+		}
+	case string:
+		return v, err
+	case int:
+		return strconv.Itoa(v), err
+	case bool:
+		return strconv.FormatBool(v), err
+	case float64: // of JSON: 42 is "42"
+		return strconv.FormatFloat(v, 'f', -1, 64), err
+	default:
+		if err == nil {
+			err = fmt.Errorf("a %T is no text or number to keep a state by", v)
+		}
+	}
+	return "", err
+}

@@ -1,0 +1,102 @@
+package condition
+
+import "github.com/expr-lang/expr/ast"
+
+// Reads is what an expression reads of an event that no command tells by
+// itself, so that it may have to be kept.
+type Reads struct {
+	State  bool     // whether the key is there, its type, deadline, or the names of what changed
+	Value  bool     // before or after
+	Events []string // the names that it compares event with
+}
+
+// readsOf finds what a resolved expression reads.
+func readsOf(n ast.Node) Reads {
+	var v reader
+	ast.Walk(&n, &v)
+	return v.reads
+}
+
+// reader finds what an expression reads.
+type reader struct{ reads Reads }
+
+// Visit is ast.Visitor's.
+func (v *reader) Visit(n *ast.Node) {
+	switch n := (*n).(type) {
+	case *ast.IdentifierNode:
+		switch n.Value {
+		case "before", "after":
+			v.reads.Value = true
+		case "changed", "ttl", "type", "cause":
+			v.reads.State = true
+		}
+	case *ast.BinaryNode:
+		if isName(n.Left, "event") {
+			v.compared(n.Operator, n.Right)
+		}
+		if isName(n.Right, "event") {
+			v.compared(n.Operator, n.Left)
+		}
+	}
+}
+
+// compared notes what event is compared with.
+func (v *reader) compared(op string, with ast.Node) {
+	names := constantSet(with)
+	if s, ok := with.(*ast.StringNode); ok {
+		names = []string{s.Value}
+	}
+	if op == "!=" || op == "==" || op == "in" {
+		v.reads.Events = append(v.reads.Events, names...)
+		return
+	}
+	v.reads.State = true // startsWith and the like: which names it wants is not known
+}
+
+// Momentary returns the names in a condition that tell only of the change at
+// hand, each as a problem whose message is the name, and whether the condition
+// reads the state of the key at all. ok is false for a condition that does not
+// compile.
+func (c *Compiler) Momentary(src string, captures []string) (names []Problem, state, ok bool) {
+	var r Report
+	tree := c.checked(src, captures, true, &r)
+	if tree == nil {
+		return nil, false, false
+	}
+	var m momentary
+	ast.Walk(&tree.Node, &m)
+	for i := range m.names {
+		m.names[i].Offset = byteOffset(src, m.names[i].Offset)
+	}
+	return m.names, m.state, true
+}
+
+// ofKey are the variables that tell of the key as it is, and not of what has
+// just changed it.
+var ofKey = map[string]bool{"key": true, "db": true, "type": true, "after": true, "ttl": true, "params": true}
+
+// momentary finds the names in a resolved condition that tell only of the
+// change at hand, and whether it reads the key's state at all.
+type momentary struct {
+	names []Problem // offsets count runes
+	state bool
+}
+
+// Visit is ast.Visitor's.
+func (m *momentary) Visit(n *ast.Node) {
+	switch n := (*n).(type) {
+	case *ast.IdentifierNode:
+		if n.Value == "after" || n.Value == "ttl" || n.Value == "type" {
+			m.state = true
+		}
+		if variables[n.Value] && !ofKey[n.Value] {
+			m.names = append(m.names, Problem{Offset: n.Location().From, Msg: n.Value})
+		}
+	case *ast.CallNode: // the names in it are from the helper that it stands for
+		for helper, call := range map[string]string{"crossed": "value.crossed", "changed_to": "value.changed_to", "became": "value.became", "arg": "arg"} {
+			if i := len(m.names) - 1; i >= 0 && isName(n.Callee, call) && m.names[i].Offset == n.Location().From {
+				m.names[i].Msg = helper + "()"
+			}
+		}
+	}
+}

@@ -1,0 +1,606 @@
+package condition
+
+import (
+	"fmt"
+	"maps"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/expr-lang/expr/ast"
+	"github.com/expr-lang/expr/builtin"
+	"github.com/expr-lang/expr/file"
+	"github.com/expr-lang/expr/parser"
+
+	"triggerd/internal/glob"
+	"triggerd/internal/suggest"
+)
+
+// resolver walks a parsed condition before its types are checked: it finds
+// every name that is not one, refuses what must not be used, and replaces
+// macros, lists and helpers by what they stand for.
+type resolver struct {
+	c          *Compiler
+	source     string
+	captures   []string
+	anyCapture bool // a macro by itself: the rule that uses it knows
+	at         *file.Location
+	stack      []string // macros we are inside of
+	nodes      int
+
+	tree       *parser.Tree
+	problems   []Problem
+	broken     bool
+	usesParams bool
+	anyElement bool // # of the predicate we are in may be of any kind
+}
+
+func (c *Compiler) resolve(src string, captures []string, anyCapture bool) *resolver {
+	r := &resolver{c: c, source: src, captures: captures, anyCapture: anyCapture}
+	tree, p := c.parse(src)
+	if p != nil {
+		r.problems = []Problem{*p}
+		return r
+	}
+	r.tree = tree
+	r.node(&tree.Node, false)
+	if r.nodes > maxNodes {
+		r.problems = append(r.problems, Problem{Msg: fmt.Sprintf("too long: more than %d parts, macros included", maxNodes)})
+	}
+	return r
+}
+
+// parse checks the limits that protect the parser, and parses.
+func (c *Compiler) parse(src string) (*parser.Tree, *Problem) {
+	if len(src) > maxLen {
+		return nil, &Problem{Msg: fmt.Sprintf("a condition of %d bytes; at most %d are allowed", len(src), maxLen)}
+	}
+	depth := 0
+	for i := range len(src) {
+		switch src[i] {
+		case '(', '[', '{':
+			if depth++; depth > maxNesting {
+				return nil, &Problem{Offset: i, Msg: fmt.Sprintf("more than %d brackets inside one another", maxNesting)}
+			}
+		case ')', ']', '}':
+			depth--
+		}
+	}
+	if strings.TrimSpace(src) == "" {
+		return nil, &Problem{Msg: "an empty condition", Hint: "leave the field out to match always"}
+	}
+	tree, err := parser.ParseWithConfig(src, c.config)
+	if err != nil {
+		return nil, problemOf(src, err)
+	}
+	return tree, nil
+}
+
+func (r *resolver) problem(n ast.Node, hint, format string, args ...any) {
+	at := n.Location()
+	if r.at != nil {
+		at = *r.at
+	}
+	r.problems = append(r.problems, Problem{byteOffset(r.source, at.From), fmt.Sprintf(format, args...), hint})
+}
+
+// node resolves one node and what is below it. inside tells whether it is in
+// a predicate.
+func (r *resolver) node(node *ast.Node, inside bool) {
+	if r.nodes++; r.nodes > maxNodes {
+		return
+	}
+	if r.at != nil {
+		(*node).SetLocation(*r.at)
+	}
+	switch n := (*node).(type) {
+	case *ast.NilNode, *ast.BoolNode, *ast.IntegerNode, *ast.FloatNode, *ast.ConstantNode:
+	case *ast.StringNode:
+		r.str(n)
+	case *ast.IdentifierNode:
+		r.name(node, n)
+	case *ast.UnaryNode:
+		r.node(&n.Node, inside)
+	case *ast.BinaryNode:
+		r.binary(node, n, inside)
+	case *ast.MemberNode:
+		r.member(node, n, inside)
+	case *ast.SliceNode:
+		r.node(&n.Node, inside)
+		r.textOf(&n.Node)
+		if n.From != nil {
+			r.node(&n.From, inside)
+		}
+		if n.To != nil {
+			r.node(&n.To, inside)
+		}
+	case *ast.CallNode:
+		r.call(node, n, inside)
+	case *ast.BuiltinNode:
+		r.builtin(node, n, inside)
+	case *ast.PredicateNode:
+		r.node(&n.Node, true)
+	case *ast.PointerNode:
+		if n.Name != "" {
+			r.problem(n, "# is the element", "unknown name #%s", n.Name)
+		}
+	case *ast.ConditionalNode:
+		r.node(&n.Cond, inside)
+		r.node(&n.Exp1, inside)
+		r.node(&n.Exp2, inside)
+	case *ast.ArrayNode:
+		for i := range n.Nodes {
+			r.node(&n.Nodes[i], inside)
+		}
+	case *ast.VariableDeclaratorNode:
+		r.problem(n, "give the part a name in [macros]", "let is not available in conditions")
+	default:
+		r.problem(n, "", "%s are not available in conditions", nodeName(n))
+	}
+}
+
+func nodeName(n ast.Node) string {
+	switch n.(type) {
+	case *ast.ChainNode:
+		return "optional chains (?.)"
+	case *ast.SequenceNode:
+		return "sequences (;)"
+	case *ast.MapNode, *ast.PairNode:
+		return "maps ({})"
+	case *ast.BytesNode:
+		return `bytes literals (b"")`
+	}
+	return "constructs of this kind"
+}
+
+// str refuses "\xff", which is not that byte but the letter U+00FF.
+func (r *resolver) str(n *ast.StringNode) {
+	if r.at != nil {
+		return // checked where the macro is
+	}
+	loc := n.Location()
+	from, to := byteOffset(r.source, loc.From), byteOffset(r.source, loc.To)
+	if literal := r.source[from:to]; strings.Contains(literal, `\x`) && strings.ContainsFunc(n.Value, func(c rune) bool { return c >= 0x80 && c <= 0xff }) {
+		r.problem(n, `bin("\\xff") is that byte`, `an escape like \xff in text is a letter, not that byte`)
+	}
+}
+
+func (r *resolver) name(node *ast.Node, n *ast.IdentifierNode) {
+	switch {
+	case n.Value == "before" || n.Value == "after":
+		r.patch(node, "value.whole", n)
+	case n.Value == "ttl":
+		r.patch(node, "value.ttl", n)
+	case n.Value == "params":
+		r.usesParams = true
+	case variables[n.Value]:
+	case n.Value == "lists" || n.Value == "macros":
+		r.problem(n, "write "+n.Value+".NAME", "%s is not a value by itself", n.Value)
+	case helpers[n.Value] != [2]int{} || n.Value == "now":
+		r.problem(n, "call it: "+n.Value+"(...)", "%s is a function", n.Value)
+	default:
+		r.problem(n, suggest.DidYouMean(n.Value, r.names()), "unknown name %s", n.Value)
+	}
+}
+
+// names yields everything a condition may name.
+func (r *resolver) names() func(func(string) bool) {
+	names := slices.Sorted(maps.Keys(variables))
+	names = append(names, slices.Sorted(maps.Keys(helpers))...)
+	names = append(names, slices.Sorted(maps.Keys(builtins))...)
+	return slices.Values(append(names, "lists", "macros", "startsWith", "endsWith", "contains", "matches"))
+}
+
+func (r *resolver) binary(node *ast.Node, n *ast.BinaryNode, inside bool) {
+	r.node(&n.Left, inside)
+	switch n.Operator {
+	case "matches":
+		r.textOf(&n.Left)
+		r.regex(n)
+		return
+	case "in":
+		if r.inList(n) {
+			r.valueInTexts(node, n)
+			return
+		}
+		if r.inRange(n) {
+			return
+		}
+	case "..":
+		r.problem(n, "", "ranges are available only as constants after in")
+		return
+	}
+	r.node(&n.Right, inside)
+	switch n.Operator {
+	case "startsWith", "endsWith", "contains":
+		r.textOf(&n.Left)
+		r.textOf(&n.Right)
+	case "in":
+		r.valueIn(node, n)
+	}
+}
+
+// regex accepts constant expressions only: a dynamic one is compiled for each
+// event, at a cost that the event decides.
+func (r *resolver) regex(n *ast.BinaryNode) {
+	s, ok := n.Right.(*ast.StringNode)
+	if !ok {
+		r.problem(n.Right, "", "the right side of matches must be a constant text")
+		return
+	}
+	r.nodes++
+	if r.at != nil {
+		s.SetLocation(*r.at)
+	}
+	if _, err := regexp.Compile(s.Value); err != nil {
+		r.problem(s, "", "%s", strings.TrimPrefix(err.Error(), "error parsing regexp: "))
+	}
+}
+
+// inList replaces the list of "x in lists.name".
+func (r *resolver) inList(n *ast.BinaryNode) bool {
+	m, ok := n.Right.(*ast.MemberNode)
+	if !ok || !isName(m.Node, "lists") {
+		return false
+	}
+	list := r.list(m)
+	var set any
+	switch l := list.(type) {
+	case []string:
+		set = setOf(l)
+	case []int:
+		set = setOf(l)
+	default:
+		return true
+	}
+	c := &ast.ConstantNode{Value: set}
+	ast.Patch(&n.Right, c)
+	return true
+}
+
+func setOf[T comparable](list []T) map[T]struct{} {
+	set := make(map[T]struct{}, len(list))
+	for _, v := range list {
+		set[v] = struct{}{}
+	}
+	return set
+}
+
+// list returns the list that lists.name stands for, nil if there is none.
+func (r *resolver) list(m *ast.MemberNode) any {
+	name, ok := m.Property.(*ast.StringNode)
+	if !ok {
+		r.problem(m, "", "the name of a list must be a constant")
+		return nil
+	}
+	list, ok := r.c.of.Lists[name.Value]
+	if !ok {
+		r.problem(m.Property, suggest.DidYouMean(name.Value, sortedKeys(r.c.of.Lists)), "unknown list %s", name.Value)
+	}
+	return list
+}
+
+// inRange accepts "x in 1..9".
+func (r *resolver) inRange(n *ast.BinaryNode) bool {
+	b, ok := n.Right.(*ast.BinaryNode)
+	if !ok || b.Operator != ".." {
+		return false
+	}
+	lo, ok1 := intConstant(b.Left)
+	hi, ok2 := intConstant(b.Right)
+	if !ok1 || !ok2 {
+		r.problem(b, "", "the ends of a range must be constant integers")
+		return true
+	}
+	r.nodes += 4
+	// x >= lo && x <= hi, with x evaluated twice, is what expr's own
+	// optimiser makes of it too.
+	at := n.Location()
+	ge := &ast.BinaryNode{Operator: ">=", Left: n.Left, Right: &ast.IntegerNode{Value: lo}}
+	le := &ast.BinaryNode{Operator: "<=", Left: n.Left, Right: &ast.IntegerNode{Value: hi}}
+	for _, m := range []ast.Node{ge, ge.Right, le, le.Right} {
+		m.SetLocation(at)
+	}
+	n.Operator, n.Left, n.Right = "&&", ge, le
+	return true
+}
+
+func intConstant(n ast.Node) (int, bool) {
+	switch n := n.(type) {
+	case *ast.IntegerNode:
+		return n.Value, true
+	case *ast.UnaryNode:
+		v, ok := intConstant(n.Node)
+		return -v, ok && n.Operator == "-"
+	}
+	return 0, false
+}
+
+func isName(n ast.Node, name string) bool {
+	id, ok := n.(*ast.IdentifierNode)
+	return ok && id.Value == name
+}
+
+func (r *resolver) member(node *ast.Node, n *ast.MemberNode, inside bool) {
+	switch {
+	case isName(n.Node, "macros"):
+		r.macro(node, n, inside)
+		return
+	case isName(n.Node, "lists"):
+		r.list(n)
+		r.problem(n, "write x in lists.NAME", "a list can only be searched")
+		return
+	case isName(n.Node, "params"):
+		r.usesParams = true
+		r.param(n)
+		return
+	case n.Optional:
+		r.problem(n, "", "optional chains (?.) are not available in conditions")
+		return
+	}
+	if isSideName(n.Node) {
+		base := n.Node
+		if r.nodes++; r.at != nil {
+			base.SetLocation(*r.at)
+		}
+		r.node(&n.Property, inside)
+		r.patch(node, "value.at", base, n.Property)
+		return
+	}
+	r.node(&n.Node, inside)
+	r.node(&n.Property, inside)
+}
+
+// param checks params.name against the rule's captures: a map would give ""
+// for a misspelt name, silently.
+func (r *resolver) param(n *ast.MemberNode) {
+	r.nodes += 2
+	name, ok := n.Property.(*ast.StringNode)
+	switch {
+	case !ok:
+		r.problem(n, "", "the name of a param must be a constant")
+	case r.anyCapture || slices.Contains(r.captures, name.Value):
+	case len(r.captures) == 0:
+		r.problem(n.Property, `capture it in key: "stock:{`+name.Value+`}"`, "unknown param %s: the rule's key captures nothing", name.Value)
+	default:
+		hint := suggest.DidYouMean(name.Value, slices.Values(r.captures))
+		if hint == "" {
+			hint = "captured: " + strings.Join(r.captures, ", ")
+		}
+		r.problem(n.Property, hint, "unknown param %s", name.Value)
+	}
+}
+
+// macro replaces macros.name by a copy of its tree.
+func (r *resolver) macro(node *ast.Node, n *ast.MemberNode, inside bool) {
+	name, ok := n.Property.(*ast.StringNode)
+	if !ok {
+		r.problem(n, "", "the name of a macro must be a constant")
+		return
+	}
+	src, ok := r.c.of.Macros[name.Value]
+	switch {
+	case !ok:
+		r.problem(n.Property, suggest.DidYouMean(name.Value, sortedKeys(r.c.of.Macros)), "unknown macro %s", name.Value)
+		return
+	case r.c.broken[name.Value]:
+		r.broken = true
+		return
+	case slices.Contains(r.stack, name.Value):
+		r.problem(n, "", "macro %s is made of itself: %s", name.Value, strings.Join(append(r.stack, name.Value), " -> "))
+		return
+	case len(r.stack) >= maxMacroDepth:
+		r.problem(n, "", "more than %d macros inside one another", maxMacroDepth)
+		return
+	}
+	tree, p := r.c.parse(src)
+	if p != nil {
+		r.broken = true // reported where the macro is
+		return
+	}
+	outer := r.at
+	if r.at == nil {
+		at := n.Location()
+		r.at = &at
+	}
+	r.stack = append(r.stack, name.Value)
+	*node = tree.Node
+	r.node(node, inside)
+	r.stack = r.stack[:len(r.stack)-1]
+	r.at = outer
+}
+
+func (r *resolver) call(node *ast.Node, n *ast.CallNode, inside bool) {
+	for i := range n.Arguments {
+		r.node(&n.Arguments[i], inside)
+	}
+	if m, ok := n.Callee.(*ast.MemberNode); ok {
+		r.timePart(n, m)
+		return
+	}
+	id, ok := n.Callee.(*ast.IdentifierNode)
+	if !ok {
+		r.problem(n, "", "only the functions of conditions can be called")
+		return
+	}
+	if r.at != nil {
+		id.SetLocation(*r.at)
+	}
+	want, ok := helpers[id.Value]
+	switch {
+	case !ok && builtin.Index[id.Value] != 0 || id.Value == "all":
+		r.problem(n, "", "%s() is not available in conditions", id.Value)
+		return
+	case !ok:
+		r.problem(n, suggest.DidYouMean(id.Value, r.names()), "unknown function %s", id.Value)
+		return
+	case len(n.Arguments) < want[0] || len(n.Arguments) > want[1]:
+		r.problem(n, "", "%s takes %s, not %d", id.Value, argumentCount(want), len(n.Arguments))
+		return
+	}
+	r.helper(node, n, id.Value)
+}
+
+func argumentCount(want [2]int) string {
+	switch {
+	case want[1] == 0:
+		return "no argument"
+	case want[0] != want[1]:
+		return fmt.Sprintf("%d or %d arguments", want[0], want[1])
+	case want[0] == 1:
+		return "1 argument"
+	}
+	return fmt.Sprintf("%d arguments", want[0])
+}
+
+// helper replaces constant arguments by what they compile to, and passes what
+// the helper reads of the event.
+func (r *resolver) helper(node *ast.Node, n *ast.CallNode, name string) {
+	if r.valueHelper(node, n, name) {
+		return
+	}
+	switch name {
+	case "now": // the event's own time, so that the same input gives the same firings
+		ast.Patch(node, &ast.IdentifierNode{Value: "time"})
+	case "arg":
+		args := &ast.IdentifierNode{Value: "args"}
+		args.SetLocation(n.Location())
+		n.Arguments = []ast.Node{args, n.Arguments[0]}
+	case "bin":
+		if s, ok := r.constant(n, 0); ok {
+			b, err := unescapeBytes(s)
+			if err != nil {
+				r.problem(n.Arguments[0], `write bytes as \\xff`, "%v", err)
+				return
+			}
+			ast.Patch(node, &ast.StringNode{Value: b})
+		}
+	case "glob":
+		r.compileArgument(n, func(s string) (any, error) { return glob.ParsePlain(s) })
+	case "cidr":
+		r.compileArgument(n, func(s string) (any, error) {
+			p, err := netip.ParsePrefix(s)
+			if err != nil {
+				return nil, fmt.Errorf("%q is not a network like 10.0.0.0/8", s)
+			}
+			return p.Masked(), nil
+		})
+	case "json":
+		r.compileArgument(n, func(s string) (any, error) {
+			if s == "" {
+				return jsonPath{}, nil
+			}
+			return jsonPath(strings.Split(s, ".")), nil
+		})
+	}
+}
+
+// compileArgument replaces the second argument, a constant text, by what it
+// compiles to.
+func (r *resolver) compileArgument(n *ast.CallNode, compile func(string) (any, error)) {
+	s, ok := r.constant(n, 1)
+	if !ok {
+		return
+	}
+	v, err := compile(s)
+	if err != nil {
+		r.problem(n.Arguments[1], "", "%v", err)
+		return
+	}
+	ast.Patch(&n.Arguments[1], &ast.ConstantNode{Value: v})
+}
+
+func (r *resolver) constant(n *ast.CallNode, i int) (string, bool) {
+	s, ok := n.Arguments[i].(*ast.StringNode)
+	if !ok {
+		r.problem(n.Arguments[i], "", "argument %d of %s must be a constant text", i+1, n.Callee.String())
+		return "", false
+	}
+	return s.Value, true
+}
+
+// unescapeBytes decodes the escapes of bin(): \xff, \n, \\ and so on.
+func unescapeBytes(s string) (string, error) {
+	var b []byte
+	for rest := s; rest != ""; {
+		r, multibyte, tail, err := strconv.UnquoteChar(rest, 0)
+		if err != nil {
+			return "", fmt.Errorf("bad escape in %q", s)
+		}
+		if multibyte {
+			b = append(b, string(r)...)
+		} else {
+			b = append(b, byte(r))
+		}
+		rest = tail
+	}
+	return string(b), nil
+}
+
+// timePart replaces time.Hour() and its like by a function, since expr's
+// machine compares what the methods return by type, and time.Month is no int.
+func (r *resolver) timePart(n *ast.CallNode, m *ast.MemberNode) {
+	name, _ := m.Property.(*ast.StringNode)
+	base := m.Node
+	if c, ok := base.(*ast.CallNode); ok && isName(c.Callee, "now") && len(c.Arguments) == 0 {
+		base = &ast.IdentifierNode{Value: "time"}
+		base.SetLocation(c.Location())
+	}
+	if name == nil || !isName(base, "time") || len(n.Arguments) > 0 {
+		r.problem(n, "", "only time has methods, without arguments: time.Hour()")
+		return
+	}
+	if timeParts[name.Value] == nil {
+		r.problem(m.Property, suggest.DidYouMean(name.Value, sortedKeys(timeParts)), "time has no %s()", name.Value)
+		return
+	}
+	r.nodes += 2
+	callee := &ast.IdentifierNode{Value: "time." + name.Value}
+	callee.SetLocation(n.Location())
+	n.Callee, n.Arguments = callee, []ast.Node{base}
+}
+
+func (r *resolver) builtin(node *ast.Node, n *ast.BuiltinNode, inside bool) {
+	if !builtins[n.Name] {
+		r.problem(n, "", "%s() is not available in conditions", n.Name)
+		return
+	}
+	if n.Name == "trim" && len(n.Arguments) == 2 {
+		if _, ok := n.Arguments[1].(*ast.StringNode); !ok {
+			r.problem(n.Arguments[1], "", "what trim takes away must be a constant text")
+		}
+	}
+	for i := range n.Arguments {
+		if _, ok := n.Arguments[i].(*ast.PredicateNode); !ok {
+			if m, isMember := n.Arguments[i].(*ast.MemberNode); isMember && isName(m.Node, "lists") && len(n.Arguments) == 2 {
+				if l := r.list(m); l != nil {
+					ast.Patch(&n.Arguments[i], &ast.ConstantNode{Value: l})
+				}
+				continue
+			}
+			r.node(&n.Arguments[i], inside)
+			continue
+		}
+		if inside {
+			r.problem(n, "", "%s() inside a predicate is not available: its cost would not be bounded", n.Name)
+			return
+		}
+		r.anyElement = i > 0 && r.elementsOf(&n.Arguments[0])
+		r.node(&n.Arguments[i], true)
+		r.anyElement = false
+	}
+	r.valueBuiltin(node, n)
+}
+
+// sortedKeys yields the keys of a map in order.
+func sortedKeys[V any](m map[string]V) func(func(string) bool) {
+	return slices.Values(slices.Sorted(maps.Keys(m)))
+}
+
+func sorted(list []string) []string {
+	list = slices.Clone(list)
+	slices.Sort(list)
+	return slices.Compact(list)
+}

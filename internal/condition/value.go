@@ -1,0 +1,409 @@
+package condition
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"reflect"
+	"strconv"
+	"unicode/utf8"
+
+	"github.com/expr-lang/expr/vm/runtime"
+
+	"triggerd/internal/event"
+)
+
+// What conditions ask of a key's value. The closures ask it of event.Value, of
+// which only what is asked for is looked at; expr's machine asks through a
+// side. A value that is not known is an error, and so is one that was cut when
+// the event was copied, where what is missing could decide.
+
+var (
+	errBefore    = errors.New("before is not known")
+	errAfter     = errors.New("after is not known")
+	errBeforeCut = errors.New("before is not known whole")
+	errAfterCut  = errors.New("after is not known whole")
+	errTTL       = errors.New("ttl is not known")
+)
+
+// side is `before` or `after` as expr's machine sees it.
+type side struct {
+	v     event.Value
+	after bool
+	whole any // v as a value of expr, once it was asked for
+	made  bool
+}
+
+// String names the side.
+func (s *side) String() string {
+	if s.after {
+		return "after"
+	}
+	return "before"
+}
+
+// value returns the value, or an error if it is not known.
+func (s *side) value() (event.Value, error) {
+	switch {
+	case s.v != nil:
+		return s.v, nil
+	case s.after:
+		return nil, errAfter
+	}
+	return nil, errBefore
+}
+
+func (s *side) cut() error {
+	if s.after {
+		return errAfterCut
+	}
+	return errBeforeCut
+}
+
+// all returns the value if all of it is known.
+func (s *side) all() (event.Value, error) {
+	v, err := s.value()
+	if err == nil && v.Truncated() {
+		return nil, s.cut()
+	}
+	return v, err
+}
+
+// absent reports whether v stands for a key that is not there.
+func absent(v event.Value) bool { return v == event.None || v.Type() == "none" }
+
+// materialise returns the value as expr has values: nil, a string, a
+// map[string]any of texts, a []string, or a []any of what elementOf gives.
+func (s *side) materialise() (any, error) {
+	if s.made {
+		return s.whole, nil
+	}
+	v, err := s.all()
+	if err != nil {
+		return nil, err
+	}
+	s.whole, s.made = wholeOf(v), true
+	return s.whole, nil
+}
+
+func wholeOf(v event.Value) any {
+	switch typ := v.Type(); typ {
+	case "none":
+		return nil
+	case "string":
+		return text(v.Bytes())
+	case "hash":
+		m := make(map[string]any, v.Len())
+		for e := range v.All() {
+			m[e.Name] = e.Value
+		}
+		return m
+	case "list", "set":
+		list := make([]string, 0, v.Len())
+		for e := range v.All() {
+			list = append(list, e.Name)
+		}
+		return list
+	default:
+		list := make([]any, 0, v.Len())
+		for e := range v.All() {
+			list = append(list, elementOf(typ, e))
+		}
+		return list
+	}
+}
+
+// elementOf returns one element of a list, sorted set or stream.
+func elementOf(typ string, e event.Element) any {
+	switch typ {
+	case "zset":
+		return map[string]any{"member": e.Name, "score": e.Score}
+	case "stream":
+		return map[string]any{"id": e.Name, "fields": e.Fields}
+	}
+	return e.Name
+}
+
+// elements returns what a predicate over the value runs over.
+func (s *side) elements() (any, error) {
+	v, err := s.all()
+	switch {
+	case err != nil:
+		return nil, err
+	case absent(v):
+		return []any{}, nil
+	case v.Type() == "string" || v.Type() == "hash":
+		return nil, fmt.Errorf("%s is a %s: a predicate runs over a list, set, zset or stream", s, v.Type())
+	}
+	return s.materialise()
+}
+
+// at is before.f and before["f"], or before[0]: nil where there is no such
+// field, member or place, or no key.
+func (s *side) at(name any) (any, error) {
+	v, err := s.value()
+	if err != nil || absent(v) {
+		return nil, err
+	}
+	switch v.Type() {
+	case "hash", "zset":
+		name, ok := name.(string)
+		if !ok {
+			return nil, fmt.Errorf("%s is a %s: its elements have names, not numbers", s, v.Type())
+		}
+		found, ok, err := s.get(v, name)
+		if !ok || err != nil {
+			return nil, err
+		}
+		if v.Type() == "hash" {
+			return text(found), nil
+		}
+		return strconv.ParseFloat(text(found), 64)
+	case "list", "stream":
+		i, ok := name.(int)
+		if !ok {
+			return nil, fmt.Errorf("%s is a %s: its elements have numbers, not names", s, v.Type())
+		}
+		return s.place(v, i)
+	case "set":
+		return nil, fmt.Errorf("%s is a set: has(%s, x) finds a member", s, s)
+	}
+	return nil, fmt.Errorf("%s is a %s, which has no parts; json(%s, \"path\") looks into JSON", s, v.Type(), s)
+}
+
+// get finds a named element. One that a cut value does not have may have been
+// cut away.
+func (s *side) get(v event.Value, name string) ([]byte, bool, error) {
+	found, ok := v.Get(bytesOf(name))
+	if !ok && v.Truncated() {
+		return nil, false, s.cut()
+	}
+	return found, ok, nil
+}
+
+// place returns an element by its place, below 0 from the end.
+func (s *side) place(v event.Value, i int) (any, error) {
+	if i < 0 {
+		i += v.Len()
+	}
+	if i < 0 || i >= v.Len() {
+		return nil, nil
+	}
+	n := 0
+	for e := range v.All() {
+		if n == i {
+			return elementOf(v.Type(), e), nil
+		}
+		n++
+	}
+	return nil, s.cut()
+}
+
+// has tells whether a hash has a field, a set or zset a member, a list an
+// item, a stream an entry.
+func (s *side) has(name string) (bool, error) {
+	v, err := s.value()
+	if err != nil || absent(v) {
+		return false, err
+	}
+	switch v.Type() {
+	case "string":
+		return false, fmt.Errorf("%s is a string: contains looks into text", s)
+	case "list", "stream":
+		for e := range v.All() {
+			if e.Name == name {
+				return true, nil
+			}
+		}
+		if v.Truncated() {
+			return false, s.cut()
+		}
+		return false, nil
+	}
+	_, ok, err := s.get(v, name)
+	return ok, err
+}
+
+// size is the number of a string's bytes, of elements of all else, 0 where
+// there is no key.
+func (s *side) size() (int, error) {
+	v, err := s.value()
+	if err != nil {
+		return 0, err
+	}
+	return v.Len(), nil
+}
+
+// length is size, but counts the characters of a string.
+func (s *side) length() (int, error) {
+	v, err := s.value()
+	if err != nil {
+		return 0, err
+	}
+	if v.Type() != "string" {
+		return v.Len(), nil
+	}
+	if v.Truncated() {
+		return 0, s.cut()
+	}
+	return utf8.RuneCount(v.Bytes()), nil
+}
+
+// number is num(before): otherwise where the value is no text that is a number.
+func (s *side) number(otherwise float64) (float64, error) {
+	v, err := s.value()
+	switch {
+	case err != nil:
+		return 0, err
+	case v.Type() != "string":
+		return otherwise, nil
+	case v.Truncated():
+		return 0, s.cut()
+	}
+	return numText(text(v.Bytes()), otherwise), nil
+}
+
+// text is the value in a place where only text can be: "" for no key.
+func (s *side) text() (string, error) {
+	v, err := s.all()
+	switch {
+	case err != nil || absent(v):
+		return "", err
+	case v.Type() != "string":
+		return "", fmt.Errorf("%s is a %s, not text", s, v.Type())
+	}
+	return text(v.Bytes()), nil
+}
+
+// is tells whether the value is a string of this text.
+func (s *side) is(want string) (bool, error) {
+	v, err := s.value()
+	switch {
+	case err != nil:
+		return false, err
+	case v.Type() != "string" || v.Len() != len(want):
+		return false, nil
+	case v.Truncated():
+		return false, s.cut()
+	}
+	return text(v.Bytes()) == want, nil
+}
+
+// fieldIs tells whether the value is a hash whose field has this text.
+func (s *side) fieldIs(field, want string) (bool, error) {
+	v, err := s.value()
+	if err != nil || v.Type() != "hash" {
+		return false, err
+	}
+	found, ok, err := s.get(v, field)
+	return ok && string(found) == want, err
+}
+
+// textOf is a value of any kind where only text can be: "" for nil.
+func textOf(x any) (string, error) {
+	switch x := x.(type) {
+	case nil:
+		return "", nil
+	case string:
+		return x, nil
+	}
+	return "", fmt.Errorf("a %s is not text", valueKind(x))
+}
+
+func valueKind(x any) string {
+	switch reflect.ValueOf(x).Kind() {
+	case reflect.Map:
+		return "hash or an entry"
+	case reflect.Slice:
+		return "list"
+	case reflect.Bool:
+		return "bool"
+	}
+	return "number"
+}
+
+// inTexts tells whether x is one of the texts of a set.
+func inTexts(x any, set any) bool {
+	s, ok := x.(string)
+	texts, also := set.(map[string]struct{})
+	if !ok || !also {
+		return false // numbers of a list are no texts
+	}
+	_, found := texts[s]
+	return found
+}
+
+// crossed tells whether a number has reached or passed n on its way from
+// before to after. What is no number (NaN) crosses nothing.
+func crossed(before, after, n float64) bool {
+	return before < n && n <= after || after <= n && n < before
+}
+
+// crossedSides is crossed(n).
+func crossedSides(before, after *side, n float64) (bool, error) {
+	b, err := before.number(math.NaN())
+	if err != nil {
+		return false, err
+	}
+	a, err := after.number(math.NaN())
+	return crossed(b, a, n), err
+}
+
+// changedTo is changed_to(v): the value is this text and was not.
+func changedTo(before, after *side, v string) (bool, error) {
+	was, err := before.is(v)
+	if err != nil {
+		return false, err
+	}
+	is, err := after.is(v)
+	return is && !was, err
+}
+
+// became is became(field, v): the hash's field has this text and had not.
+func became(before, after *side, field, v string) (bool, error) {
+	was, err := before.fieldIs(field, v)
+	if err != nil {
+		return false, err
+	}
+	is, err := after.fieldIs(field, v)
+	return is && !was, err
+}
+
+// sameValue is before == after, without making either whole.
+func sameValue(before, after *side) (bool, error) {
+	a, err := before.all()
+	if err != nil {
+		return false, err
+	}
+	b, err := after.all()
+	if err != nil {
+		return false, err
+	}
+	typ := a.Type()
+	if typ != b.Type() || a.Len() != b.Len() {
+		return false, nil
+	}
+	switch typ {
+	case "none":
+		return true, nil
+	case "string":
+		return text(a.Bytes()) == text(b.Bytes()), nil
+	case "hash", "set":
+		for e := range a.All() {
+			found, ok := b.Get(bytesOf(e.Name))
+			if !ok || typ == "hash" && text(found) != e.Value {
+				return false, nil
+			}
+		}
+		return true, nil
+	}
+	return runtime.Equal(wholeOf(a), wholeOf(b)), nil
+}
+
+// ttlOf is ttl: milliseconds, -1 for no deadline, -2 for no key.
+func ttlOf(ms int) (int, error) {
+	if int64(ms) == event.TTLUnknown {
+		return 0, errTTL
+	}
+	return ms, nil
+}

@@ -1,0 +1,267 @@
+package condition
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"strconv"
+	"testing"
+
+	"github.com/expr-lang/expr/builtin"
+
+	"triggerd/internal/condition/conditiontest"
+	"triggerd/internal/event"
+)
+
+// naiveFunctions are the functions of values as their documentation says
+// them, on values made whole: what the package's own are compared with.
+func naiveFunctions() map[string]func(p ...any) (any, error) {
+	errUnknown := errors.New("not known")
+	whole := func(x any) (any, string, error) {
+		v := x.(*side).v
+		if v == nil || v.Truncated() {
+			return nil, "", errUnknown
+		}
+		return wholeOf(v), v.Type(), nil
+	}
+	str := func(x any) (string, error) {
+		switch x := x.(type) {
+		case nil:
+			return "", nil
+		case string:
+			return x, nil
+		}
+		return "", errors.New("not text")
+	}
+	number := func(x any) float64 {
+		if t, ok := x.(string); ok {
+			return numText(t, math.NaN())
+		}
+		return math.NaN()
+	}
+	at := func(p ...any) (any, error) {
+		w, typ, err := whole(p[0])
+		if err != nil || typ == "none" {
+			return nil, err
+		}
+		name, named := p[1].(string)
+		i, numbered := p[1].(int)
+		switch {
+		case typ == "hash" && named:
+			return w.(map[string]any)[name], nil
+		case typ == "zset" && named:
+			for _, e := range w.([]any) {
+				if m := e.(map[string]any); m["member"] == name {
+					return m["score"], nil
+				}
+			}
+			return nil, nil
+		case (typ == "list" || typ == "stream") && numbered:
+			var list []any
+			for e := range p[0].(*side).v.All() {
+				list = append(list, elementOf(typ, e))
+			}
+			if i < 0 {
+				i += len(list)
+			}
+			if i < 0 || i >= len(list) {
+				return nil, nil
+			}
+			return list[i], nil
+		}
+		return nil, errors.New("no such part")
+	}
+	length := func(x any, of func(string) int) (any, error) {
+		w, _, err := whole(x)
+		if err != nil {
+			return 0, err
+		}
+		switch w := w.(type) {
+		case string:
+			return of(w), nil
+		case map[string]any:
+			return len(w), nil
+		case []string:
+			return len(w), nil
+		case []any:
+			return len(w), nil
+		}
+		return 0, nil
+	}
+	fieldIs := func(x any, f, v string) (bool, error) {
+		w, _, err := whole(x)
+		if err != nil {
+			return false, err
+		}
+		m, _ := w.(map[string]any)
+		return m[f] == v, nil
+	}
+	both := func(p []any, f func(before, after any) bool) (any, error) {
+		b, _, err := whole(p[0])
+		if err != nil {
+			return false, err
+		}
+		a, _, err := whole(p[1])
+		if err != nil {
+			return false, err
+		}
+		return f(b, a), nil
+	}
+	return map[string]func(p ...any) (any, error){
+		"value.whole": func(p ...any) (any, error) { w, _, err := whole(p[0]); return w, err },
+		"value.at":    at,
+		"value.elements": func(p ...any) (any, error) {
+			w, typ, err := whole(p[0])
+			switch {
+			case err != nil:
+				return nil, err
+			case typ == "none":
+				return []string{}, nil
+			case typ == "string" || typ == "hash":
+				return nil, errors.New("not a list")
+			}
+			return w, nil
+		},
+		"value.has": func(p ...any) (any, error) {
+			_, typ, err := whole(p[0])
+			if err != nil {
+				return false, err
+			}
+			if typ == "string" {
+				return false, errors.New("a string")
+			}
+			for e := range p[0].(*side).v.All() {
+				if e.Name == p[1] {
+					return true, nil
+				}
+			}
+			return false, nil
+		},
+		"value.size": func(p ...any) (any, error) { return length(p[0], func(s string) int { return len(s) }) },
+		"value.len":  func(p ...any) (any, error) { return length(p[0], func(s string) int { return len([]rune(s)) }) },
+		"value.num": func(p ...any) (any, error) {
+			w, _, err := whole(p[0])
+			f := number(w)
+			if len(p) == 2 && math.IsNaN(f) {
+				f = p[1].(float64)
+			}
+			return f, err
+		},
+		"value.text": func(p ...any) (any, error) {
+			if _, ok := p[0].(*side); !ok {
+				return str(p[0])
+			}
+			w, _, err := whole(p[0])
+			if err != nil {
+				return "", err
+			}
+			return str(w)
+		},
+		"value.crossed": func(p ...any) (any, error) {
+			n, err := strconv.ParseFloat(fmt.Sprint(p[2]), 64)
+			if err != nil {
+				return false, err
+			}
+			return both(p, func(before, after any) bool {
+				b, a := number(before), number(after)
+				if math.IsNaN(b) || math.IsNaN(a) || math.IsNaN(n) || b == n {
+					return false
+				}
+				return (b < n) != (a < n) || a == n
+			})
+		},
+		"value.changed_to": func(p ...any) (any, error) {
+			return both(p, func(b, a any) bool { return a == any(p[2]) && !isText(b, p[2].(string)) })
+		},
+		"value.became": func(p ...any) (any, error) {
+			was, err := fieldIs(p[0], p[2].(string), p[3].(string))
+			if err != nil {
+				return false, err
+			}
+			is, err := fieldIs(p[1], p[2].(string), p[3].(string))
+			return is && !was, err
+		},
+	}
+}
+
+func isText(x any, want string) bool { t, ok := x.(string); return ok && t == want }
+
+// naiveCompiler compiles conditions whose functions of values are the naive ones.
+func naiveCompiler() *Compiler {
+	c := testCompiler()
+	for name, fn := range naiveFunctions() {
+		f := *c.config.Functions[name]
+		c.config.Functions[name] = &builtin.Function{Name: f.Name, Types: f.Types, Func: fn}
+	}
+	return c
+}
+
+// TestValuesAgainstMachine compares random conditions about random values with
+// expr's machine, which has the naive functions.
+func TestValuesAgainstMachine(t *testing.T) {
+	rng := rand.New(rand.NewPCG(9, 0))
+	g := &conditiontest.Generator{Rng: rng}
+	c, oracle := testCompiler(), naiveCompiler()
+	captures := xy(t)
+	var compiled, closed, held, failed int
+	const n = 12_000
+	for range n {
+		src := g.Value()
+		for rng.IntN(3) == 0 {
+			src = "(" + src + ")" + g.Pick(" && ", " || ", " == ") + "(" + g.Pick(g.Value(), g.Boolean(1)) + ")"
+		}
+		cond, report := c.Condition(src, captures.Names())
+		if len(report.Problems) > 0 {
+			if rng.IntN(500) == 0 {
+				t.Log(src, report.Problems)
+			}
+			continue
+		}
+		compiled++
+		if cond.eval != nil {
+			closed++
+		}
+		naive := &Condition{program: machineProgram(t, oracle, src, captures.Names()), usesParams: true}
+		lazy := &Condition{program: machineProgram(t, c, src, captures.Names()), usesParams: true}
+		for range 6 {
+			ev := conditiontest.Event(rng)
+			ev.Key = []byte("a:7")
+			ev.Before, ev.After = conditiontest.ValueOf(rng), conditiontest.ValueOf(rng)
+			ev.TTL = []int64{event.TTLUnknown, event.TTLNone, event.TTLGone, 5000}[rng.IntN(4)]
+			for range rng.IntN(3) {
+				ev.Changed = append(ev.Changed, []byte(g.Pick("f", "a", "5", "status")))
+			}
+			var results [3]bool
+			var errs [3]error
+			for i, cond := range []*Condition{naive, lazy, cond} {
+				var e Evaluator
+				e.Begin(ev)
+				results[i], errs[i] = e.Holds(cond, captures)
+			}
+			for i, what := range []string{"", "the machine", "the closures"} {
+				if i > 0 && ((errs[i] != nil) != (errs[0] != nil) || errs[0] == nil && results[i] != results[0]) {
+					t.Fatalf("%s of %s to %s, changed %q args %q ttl %d: %s got %v %v, want %v %v",
+						src, shown(ev.Before), shown(ev.After), ev.Changed, ev.Args, ev.TTL, what, results[i], errs[i], results[0], errs[0])
+				}
+			}
+			switch {
+			case errs[0] != nil:
+				failed++
+			case results[0]:
+				held++
+			}
+		}
+	}
+	t.Logf("%d conditions, %d compile, %d to closures; they held %d of %d times, %d could not be told", n, compiled, closed, held, 6*compiled, failed)
+	if compiled < n*3/4 || closed < compiled/2 || held < compiled/2 || failed > 4*compiled {
+		t.Error("the test tests too little")
+	}
+}
+
+func shown(v event.Value) string {
+	if v == nil {
+		return "what is not known"
+	}
+	return fmt.Sprintf("%s %q", v.Type(), wholeOf(v))
+}
