@@ -39,6 +39,7 @@ type outbox struct {
 	wake   chan struct{} // capacity 1: the keeper has something to do
 	kept   chan struct{} // closed when the keeper has ended
 	quit   chan struct{} // closed to end the keeper
+	loop   loop          // the keeper's
 	wg     sync.WaitGroup
 	events deliveryEvents
 
@@ -405,11 +406,13 @@ func (o *outbox) keep() {
 		case <-o.quit:
 			last = true
 		}
+		o.loop.begin()
 		if err := o.write(last); err != nil {
 			o.fatal(fmt.Errorf("store: %w", err))
 			return
 		}
 		o.obey()
+		o.loop.end()
 	}
 }
 
@@ -486,6 +489,7 @@ func (o *outbox) commit(b *store.Batch) (first uint64, err error) {
 			return 0, err
 		case <-time.After(500 * time.Millisecond):
 		}
+		o.loop.step() // it waits for space, and is not stuck
 		o.mu.Lock()
 		settled := o.settled
 		o.settled = nil

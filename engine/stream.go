@@ -56,6 +56,7 @@ type stream struct {
 	begun    int64 // needs, when the present snapshot began
 
 	// What others look at.
+	loop    loop // a piece of work is a record
 	counts  counts
 	mirror  atomic.Pointer[keyspace.Stats] // as last told
 	shown   atomic.Pointer[timer]          // timing; nil before run
@@ -140,7 +141,9 @@ func (s *stream) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		s.loop.begin()
 		s.handle(rec)
+		s.loop.end()
 	}
 	s.end()
 	return nil
@@ -156,6 +159,7 @@ func (s *stream) handle(rec *source.Record) {
 	for len(s.events) > 0 || s.rest() {
 		s.fire()
 		s.events = s.events[:0]
+		s.loop.step()
 	}
 	s.pass(rec)
 	s.handled.Store(rec.Offset)

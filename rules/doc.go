@@ -14,8 +14,10 @@
 //
 // ${env:NAME}, ${env:NAME:-default} and ${file:/path} stand for a variable, a
 // variable or else a text, and a file, relative to the one that says it,
-// without its last line end; $${ is a literal ${. They are replaced in every text but key, key_not, key_regex,
-// when and macros. What they stand for is a secret: no message shows it.
+// without its last line end; ${credential:NAME} for such a file in the folder
+// $CREDENTIALS_DIRECTORY; $${ is a literal ${. They are replaced in every text but
+// key, key_not, key_regex, when and macros. What they stand for is a secret: no
+// message shows it.
 //
 // include names files, or patterns of them, relative to the file that says it;
 // their rules come before its own, in the order of the names. [source],

@@ -62,15 +62,16 @@ type source struct {
 
 // loader reads files and gathers their mistakes.
 type loader struct {
-	o         *Options
-	sources   []*source
-	including []string // absolute paths of the files we are inside of
-	errors    []*Error
-	order     map[*Error]int // index of the error's file, to sort by
-	warnings  []*Error
-	expanded  []string       // values that came from the environment or a file
-	secrets   []string       // of these, what is to be masked
-	masker    *secret.Masker // of all that was expanded, once all is read
+	o           *Options
+	sources     []*source
+	including   []string // absolute paths of the files we are inside of
+	errors      []*Error
+	order       map[*Error]int // index of the error's file, to sort by
+	warnings    []*Error
+	expanded    []string       // values that came from the environment or a file
+	secrets     []string       // of these, what is to be masked
+	secretFiles []string       // paths of ${file:} and ${credential:}
+	masker      *secret.Masker // of all that was expanded, once all is read
 
 	spare [][]string // see table.asked
 
@@ -216,7 +217,7 @@ func (l *loader) finish() (*Set, error) {
 	if len(l.errors) > 0 {
 		return nil, errorList(l.errors)
 	}
-	set.Warnings, set.Secrets = l.warnings, secret.New(l.secrets...)
+	set.Warnings, set.Secrets, set.SecretFiles = l.warnings, secret.New(l.secrets...), l.secretFiles
 	for _, s := range l.sources {
 		if s.name != "" {
 			set.Files = append(set.Files, s.name)

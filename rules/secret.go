@@ -144,8 +144,9 @@ func isHost(before, value, after string) bool {
 	return ok && !strings.ContainsAny(authority, "/?#") && !strings.ContainsAny(value, "/?#@") && !strings.Contains(after, "@")
 }
 
-// expand replaces ${env:NAME}, ${env:NAME:-default} and ${file:/path} in a
-// value; $${ is a literal ${. ok is false if a mistake was reported.
+// expand replaces ${env:NAME}, ${env:NAME:-default}, ${file:/path} and
+// ${credential:NAME} in a value; $${ is a literal ${. ok is false if a mistake
+// was reported.
 func (v view) expand(s string) (out string, ok bool) {
 	if !strings.Contains(s, "${") {
 		return s, true
@@ -195,15 +196,32 @@ func (v view) resolve(at int, ref string) (string, bool) {
 		if !filepath.IsAbs(name) && !v.s.built {
 			name = filepath.Join(filepath.Dir(v.s.name), name)
 		}
-		value, err := readLimited(name, maxSecretFile)
-		if err != nil {
-			v.inString(at).errorf("", "%s", osReason(err))
+		return v.content(at, ref, name)
+	case "credential":
+		if name == "" || name != filepath.Base(name) || name == "." || name == ".." {
+			v.inString(at).errorf("", "%q is not the name of a credential", name)
 			return "", false
 		}
-		value = strings.TrimRight(value, "\r\n")
-		v.keep(at, ref, value)
-		return value, true
+		dir, ok := v.l.o.lookupEnv("CREDENTIALS_DIRECTORY")
+		if !ok || dir == "" {
+			v.inString(at).errorf("systemd sets it where the unit has a LoadCredential="+name+":/path; elsewhere set it to the folder that "+name+" is in", "CREDENTIALS_DIRECTORY is not set")
+			return "", false
+		}
+		return v.content(at, ref, filepath.Join(dir, name))
 	}
-	v.inString(at).errorf("${env:NAME}, ${env:NAME:-default} or ${file:/path}; write $${ for a literal ${", "unknown reference ${%s}", ref)
+	v.inString(at).errorf("${env:NAME}, ${env:NAME:-default}, ${file:/path} or ${credential:NAME}; write $${ for a literal ${", "unknown reference ${%s}", ref)
 	return "", false
+}
+
+// content returns a file's content, without its last newline, for a reference.
+func (v view) content(at int, ref, path string) (string, bool) {
+	v.l.secretFiles = append(v.l.secretFiles, path)
+	value, err := readLimited(path, maxSecretFile)
+	if err != nil {
+		v.inString(at).errorf("", "%s", osReason(err))
+		return "", false
+	}
+	value = strings.TrimRight(value, "\r\n")
+	v.keep(at, ref, value)
+	return value, true
 }

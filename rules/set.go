@@ -53,6 +53,8 @@ type Set struct {
 	Warnings []*Error // what is allowed but can hardly be meant
 	Files    []string // every file that was read, as it was named; empty for Build
 
+	SecretFiles []string // every file that ${file:} or ${credential:} stood for
+
 	// Secrets are the values that came from the environment or from files, but
 	// for hosts: no text that people read may have one in it.
 	Secrets *secret.Masker

@@ -80,14 +80,17 @@ fire webhooks, commands and log lines, which are tried until they succeed.
 
   triggerd demo                             see it work, with nothing installed
   triggerd listen redis://127.0.0.1:6379    watch changes, without any file
-  triggerd check                            find every mistake in rules.toml
-  triggerd                                  run the rules in rules.toml`,
+  triggerd init                             write a first rules.toml
+  triggerd check                            find every mistake in it
+  triggerd                                  run the rules in it`,
 		Example: `  triggerd -c /etc/triggerd/rules.toml --data-dir /var/lib/triggerd
   kill -HUP $(pidof triggerd)    # read the rules again; on a mistake the old ones stay`,
+		Version:       builtFrom().String(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		RunE:          opts.run,
 	}
+	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	opts.addFlags(root)
 	root.AddGroup(
 		&cobra.Group{ID: "start", Title: "First steps:"},
@@ -101,10 +104,10 @@ fire webhooks, commands and log lines, which are tried until they succeed.
 			root.AddCommand(c)
 		}
 	}
-	add("start", newDemoCommand(), newListenCommand(), newRunCommand())
+	add("start", newDemoCommand(), newListenCommand(), newInitCommand(), newRunCommand())
 	add("rules", newCheckCommand(), newTestCommand(), newExplainCommand(), newReplayCommand(), newSchemaCommand())
 	add("daemon", newStatusCommand(), newDeliveriesCommand(), newDLQCommand(), newPauseCommand(), newResumeCommand())
 	add("files", newRDBCommand(), newStoreCommand())
-	root.AddCommand(newVersionCommand())
+	root.AddCommand(newVersionCommand(), newManCommand())
 	return root
 }

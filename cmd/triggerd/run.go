@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"triggerd/engine"
+	"triggerd/internal/notify"
 	"triggerd/internal/store"
 	"triggerd/internal/web"
 	"triggerd/rules"
@@ -37,6 +38,7 @@ type runOptions struct {
 	noExec    bool
 	http      string
 	pprof     bool
+	watch     bool
 
 	queue *logQueue // of the log, once it is made
 }
@@ -48,8 +50,9 @@ func newRunCommand() *cobra.Command {
 		Short: "Run the rules in rules.toml (the default command)",
 		Long: `Run attaches to the server and runs the rules until it is told to stop.
 
-SIGHUP reads the rules again. If there is any mistake in them, the old rules
-stay and the mistakes are logged. SIGINT and SIGTERM stop reading, deliver what
+SIGHUP reads the rules again, and so does --watch when a file that they were
+read from has changed. If there is any mistake in them, the old rules stay and
+the mistakes are logged. SIGINT and SIGTERM stop reading, deliver what
 can be delivered at once, and save the position; the next start resumes there.`,
 		Example: `  triggerd run
   triggerd run -c /etc/triggerd/rules.toml --source redis://triggerd:secret@10.0.0.7:6379`,
@@ -69,6 +72,7 @@ func (o *runOptions) addFlags(cmd *cobra.Command) {
 	f.StringVar(&o.logLevel, "log-level", env("TRIGGERD_LOG_LEVEL", "info"), "debug, info, warn or error")
 	f.BoolVar(&o.noExec, "no-exec", false, "refuse rules that run commands")
 	f.StringVar(&o.http, "http", "", "host:port of status, metrics and API, or off (else $TRIGGERD_HTTP, [http] listen of the rules);\nits token is [http] token, or $TRIGGERD_TOKEN")
+	f.BoolVar(&o.watch, "watch", false, "read the rules again when their files change, as at SIGHUP")
 	f.BoolVar(&o.pprof, "pprof", false, "serve /debug/pprof/ there")
 }
 
@@ -120,10 +124,11 @@ func (o *runOptions) run(cmd *cobra.Command, _ []string) error {
 		return &exitError{exitUsage, err}
 	}
 	defer stopLog()
+	svc := &service{notify: notify.FromEnv(), log: log}
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP) // before anything takes time: by default it ends a program
 	defer signal.Stop(hangups)
-	set, err := o.load(log)
+	set, watch, err := o.loadFirst(log)
 	if err != nil {
 		return rulesError(o.config, err)
 	}
@@ -155,8 +160,10 @@ func (o *runOptions) run(cmd *cobra.Command, _ []string) error {
 	log.Info("triggerd starts", "version", versionString(), "rules", len(set.Rules), "file", o.config, "server", src.Status().Addr)
 	ctx, stop := notifyStop(cmd.Context())
 	defer stop()
-	defer o.reloadOnHangup(ctx, hangups, e, set, log)()
+	svc.engine = e
+	defer o.reloadOnChange(ctx, hangups, watch, svc, set, log)()
 	defer serve(srv, log)()
+	defer svc.run(ctx)()
 	err = e.Run(ctx)
 	s := e.Stats()
 	log.Info("triggerd stopped", "events", s.Events, "matches", s.Matches, "delivered", s.Delivered, "given_up", s.GivenUp, "dropped", s.Dropped, "pending", s.Pending)
@@ -256,11 +263,29 @@ func notifyStop(ctx context.Context) (context.Context, context.CancelFunc) {
 	return ctx, stop
 }
 
-// reloadOnHangup reads the rules again at each SIGHUP, until the function that
-// it returns is called.
-func (o *runOptions) reloadOnHangup(ctx context.Context, hangups <-chan os.Signal, e *engine.Engine, first *rules.Set, log *slog.Logger) (stop func()) {
+// loadFirst reads the rules, and returns a watch over their files if one is
+// wanted; else it is nil. What changes from here on is seen by the watch.
+func (o *runOptions) loadFirst(log *slog.Logger) (*rules.Set, *fileWatch, error) {
+	set, err := o.load(log)
+	if err != nil || !o.watch {
+		return set, nil, err
+	}
+	watch := newFileWatch(o.config, set)
+	set, err = o.load(log)
+	return set, watch, err
+}
+
+// reloadOnChange reads the rules again at each SIGHUP, and when the watch, if
+// there is one, sees a change, until the function that it returns is called.
+func (o *runOptions) reloadOnChange(ctx context.Context, hangups <-chan os.Signal, watch *fileWatch, svc *service, first *rules.Set, log *slog.Logger) (stop func()) {
 	done := make(chan struct{})
 	ctx, cancel := context.WithCancel(ctx)
+	var looks <-chan time.Time
+	if watch != nil {
+		tick := time.NewTicker(watchInterval)
+		context.AfterFunc(ctx, tick.Stop)
+		looks = tick.C
+	}
 	go func() {
 		defer close(done)
 		for {
@@ -268,8 +293,19 @@ func (o *runOptions) reloadOnHangup(ctx context.Context, hangups <-chan os.Signa
 			case <-ctx.Done():
 				return
 			case <-hangups:
-				o.reload(e, first, log)
+			case <-looks:
+				if !watch.changed() {
+					continue
+				}
 			}
+			if watch != nil {
+				watch.reading()
+			}
+			svc.reload(func() {
+				if set := o.reload(svc.engine, first, log); set != nil && watch != nil {
+					watch.follow(set)
+				}
+			})
 		}
 	}()
 	return func() {
@@ -278,7 +314,8 @@ func (o *runOptions) reloadOnHangup(ctx context.Context, hangups <-chan os.Signa
 	}
 }
 
-func (o *runOptions) reload(e *engine.Engine, first *rules.Set, log *slog.Logger) {
+// reload reads the rules again, and returns them; nil if the old ones stay.
+func (o *runOptions) reload(e *engine.Engine, first *rules.Set, log *slog.Logger) *rules.Set {
 	set, err := o.load(log)
 	if err != nil {
 		e.ReloadFailed(err)
@@ -291,13 +328,14 @@ func (o *runOptions) reload(e *engine.Engine, first *rules.Set, log *slog.Logger
 			log.Error("mistake in the rules", "file", m.File, "line", m.Line, "col", m.Col, "rule", m.Rule, "field", m.Field, "problem", m.Msg, "hint", m.Hint)
 		}
 		log.Error("rules not reloaded, the old ones stay", "file", o.config, "mistakes", len(mistakes), "err", firstLine(err))
-		return
+		return nil
 	}
 	logWarnings(log, set)
 	if set.Source != first.Source || set.Store != first.Store || set.HTTP != first.HTTP {
 		log.Warn("changes in [source], [store] and [http] need a restart", "file", o.config)
 	}
 	log.Info("rules reloaded", "file", o.config, "rules", len(set.Rules))
+	return set
 }
 
 func firstLine(err error) string {
@@ -314,7 +352,7 @@ func logWarnings(log *slog.Logger, set *rules.Set) {
 // rulesError makes an error of loading a rules file one to end with.
 func rulesError(path string, err error) error {
 	if _, missing := os.Stat(path); errors.Is(missing, fs.ErrNotExist) {
-		return badConfig(fmt.Errorf("%s: no such file\nWrite one (the README shows how, examples/rules.toml is one to start from), name another with -c,\nor look around first, without any file: triggerd listen %s", path, defaultSource))
+		return badConfig(fmt.Errorf("%s: no such file\nWrite one with triggerd init, name another with -c,\nor look around first, without any file: triggerd listen %s", path, defaultSource))
 	}
 	n := len(rules.Errors(err))
 	if n == 0 {

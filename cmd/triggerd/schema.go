@@ -17,7 +17,7 @@ func newSchemaCommand() *cobra.Command {
 completes and checks it while it is written. What takes more than the shape of
 the file, such as a condition, only check knows.`,
 		Example: `  triggerd schema > rules.schema.json
-  # in rules.toml, for taplo and the editors that use it:
+  # first line of rules.toml, for taplo and the editors that use it:
   #:schema ./rules.schema.json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -1,0 +1,30 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"triggerd/engine"
+)
+
+// Every setting that the first rules file has as a comment is a good one.
+func TestInitSettings(t *testing.T) {
+	on := regexp.MustCompile(`(?m)^#([a-z\[])`).ReplaceAllString(string(firstRules), "$1")
+	if n := strings.Count(on, "\n[[rule]]"); n != 4 {
+		t.Errorf("%d rules with all settings on, want 4", n)
+	}
+	path := filepath.Join(t.TempDir(), "rules.toml")
+	if err := os.WriteFile(path, []byte(on), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	set, err := engine.LoadRules(path, engine.ActionOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, w := range set.Warnings {
+		t.Error(w)
+	}
+}
