@@ -28,9 +28,6 @@ type wanted struct {
 // is not waited for, since by then another has; its worker reads it. The caller
 // holds the lock.
 func (ep *endpoint) readAhead(l *lane, t turn) (wait bool) {
-	if ep.source == nil {
-		return false
-	}
 	first := l.jobs.first()
 	missing := first.firing == nil && first.seq != l.alone
 	if ep.worthReading() && (missing || ep.loaded < min(ep.bounds.ahead/4, ep.inLine())) {

@@ -407,7 +407,7 @@ func (ep *endpoint) put(id uint64, j job, now time.Time) (added bool) {
 	if l.place == fresh {
 		ep.arrived(l, j.born)
 	}
-	if l.skipped == 0 && l.jobs.len() >= ep.bounds.lane && ep.source != nil {
+	if l.skipped == 0 && l.jobs.len() >= ep.bounds.lane {
 		l.skipped = j.seq
 	}
 	if l.skipped == 0 {

@@ -285,7 +285,7 @@ func (w *worker) conclude(res actions.Result, err error, abandoned bool) bool {
 		ep.meter.Waited(max(w.began.Sub(w.job.born.time()), 0))
 	}
 	ep.noteHold(now)
-	ep.settle(l, &s, v, w.firing)
+	ep.settle(l, &s, v)
 	after := ep.gate.condition(now)
 	ep.owner.condition(ep, now)
 	ep.mu.Unlock()
@@ -308,9 +308,8 @@ func (w *worker) judge(s *settlement, v verdicts, err error) (pause time.Duratio
 	return pause
 }
 
-// settle deals with the outcome of an attempt of a firing. The caller holds the
-// lock.
-func (ep *endpoint) settle(l *lane, s *settlement, v verdicts, f *actions.Firing) {
+// settle deals with the outcome of an attempt. The caller holds the lock.
+func (ep *endpoint) settle(l *lane, s *settlement, v verdicts) {
 	l.busy = false
 	ep.tally.note(s)
 	if ep.meter != nil {
@@ -320,7 +319,7 @@ func (ep *endpoint) settle(l *lane, s *settlement, v verdicts, f *actions.Firing
 	case Retried:
 		ep.retried.Add(1)
 		ep.owner.note(s)
-		ep.again(l, s, v, f)
+		ep.again(l, s, v)
 		return
 	case GivenUp:
 		ep.givenUp.Add(1)
@@ -335,14 +334,9 @@ func (ep *endpoint) settle(l *lane, s *settlement, v verdicts, f *actions.Firing
 
 // again puts a lane back whose first job is attempted again. The caller holds
 // the lock.
-func (ep *endpoint) again(l *lane, s *settlement, v verdicts, f *actions.Firing) {
+func (ep *endpoint) again(l *lane, s *settlement, v verdicts) {
 	first := l.jobs.first()
 	first.attempts, first.due = s.job.attempts, s.job.due
-	if ep.source == nil {
-		first.firing = f // it cannot be read again
-		ep.cached.Add(int64(first.cost()))
-		ep.loaded++
-	}
 	ep.supersede(l)
 	l.jobs.first().due = s.job.due // a newer one waits as long
 	if v.down {
