@@ -1,10 +1,12 @@
 package engine
 
 import (
+	"cmp"
 	"errors"
 
 	"triggerd/actions"
 	"triggerd/internal/keyspace"
+	"triggerd/internal/outbox"
 	"triggerd/internal/secret"
 	"triggerd/rules"
 )
@@ -12,21 +14,25 @@ import (
 // generation is one loaded rules file with its actions. It does not change.
 type generation struct {
 	set        *rules.Set
-	endpoints  map[string]endpointConfig
+	endpoints  map[string]*outbox.Action
 	endpointOf map[*rules.Action]string
-	specs      map[specKey]*rules.Action
+	policies   map[outbox.PolicyKey]*outbox.Policy
+	policyOf   map[*rules.Action]*outbox.Policy
 	byName     map[string]*rules.Rule // enabled ones
 	need       string                 // see rules.Set.NeedText
 	secrets    *secret.Masker
 	states     map[*rules.Rule]*ruleState // set before the generation is used
 }
 
-type endpointConfig struct {
-	action      actions.Action
-	spec        *rules.Action
-	concurrency int
-	rate        rules.RateLimit
-	latestOnly  bool // of the firings of one lane that wait, only the last is attempted
+// actionConfig is what an action was made of.
+type actionConfig struct {
+	kind   string
+	fields map[string]any
+}
+
+// newPolicy returns how the firings of a rule are delivered with an action.
+func newPolicy(r *rules.Rule, a *rules.Action) *outbox.Policy {
+	return &outbox.Policy{Timeout: a.Timeout, Retry: outbox.Retry(a.Retry), Order: a.Order, Overflow: r.Overflow}
 }
 
 // concurrencies are the defaults. Attempts beyond the number of cores only
@@ -71,9 +77,9 @@ const maxOldSecrets = 1000
 
 // newGeneration makes the actions of a set. What was masked before, old, the
 // oldest first, is masked still: a receiver may know it for long.
-func newGeneration(set *rules.Set, old []string, o ActionOptions) (*generation, error) {
+func newGeneration(set *rules.Set, old []string, o ActionOptions, m *instruments) (*generation, error) {
 	secrets := set.Secrets.With(old[max(0, len(old)-maxOldSecrets):]...)
-	g := &generation{set: set, endpoints: map[string]endpointConfig{}, endpointOf: map[*rules.Action]string{}, specs: map[specKey]*rules.Action{}, byName: map[string]*rules.Rule{}, need: set.NeedText(), secrets: secrets}
+	g := &generation{set: set, endpoints: map[string]*outbox.Action{}, endpointOf: map[*rules.Action]string{}, policies: map[outbox.PolicyKey]*outbox.Policy{}, policyOf: map[*rules.Action]*outbox.Policy{}, byName: map[string]*rules.Rule{}, need: set.NeedText(), secrets: secrets}
 	var errs []error
 	for _, r := range set.Rules {
 		if !r.Enabled {
@@ -81,8 +87,9 @@ func newGeneration(set *rules.Set, old []string, o ActionOptions) (*generation, 
 		}
 		g.byName[r.Name] = r
 		for _, a := range r.Actions {
-			g.specs[specKey{r.Name, a.Name}] = a
-			errs = append(errs, g.addEndpoint(r, a, o))
+			g.policyOf[a] = newPolicy(r, a)
+			g.policies[outbox.PolicyKey{Rule: r.Name, Action: a.Name}] = g.policyOf[a]
+			errs = append(errs, g.addEndpoint(r, a, o, m))
 		}
 	}
 	return g, errors.Join(errs...)
@@ -90,7 +97,7 @@ func newGeneration(set *rules.Set, old []string, o ActionOptions) (*generation, 
 
 // addEndpoint makes the action of a, unless another rule with the same target
 // has made it.
-func (g *generation) addEndpoint(r *rules.Rule, a *rules.Action, o ActionOptions) error {
+func (g *generation) addEndpoint(r *rules.Rule, a *rules.Action, o ActionOptions, m *instruments) error {
 	name := "rule/" + r.Name + "/" + a.Name
 	if a.Target != "" {
 		name = "target/" + a.Target
@@ -99,15 +106,15 @@ func (g *generation) addEndpoint(r *rules.Rule, a *rules.Action, o ActionOptions
 	if _, made := g.endpoints[name]; made {
 		return nil
 	}
-	c := endpointConfig{spec: a, concurrency: a.Concurrency, rate: a.RateLimit}
-	if c.concurrency == 0 {
-		c.concurrency = concurrencies[a.Kind]
+	c := &outbox.Action{
+		Policy: g.policyOf[a], Concurrency: cmp.Or(a.Concurrency, concurrencies[a.Kind]), Rate: outbox.Rate(a.RateLimit),
+		Config: actionConfig{a.Kind, a.Fields}, Meter: m.of(a.Kind),
 	}
-	c.latestOnly, _ = a.Fields["latest_only"].(bool)
+	c.LatestOnly, _ = a.Fields["latest_only"].(bool)
 	var err error
-	c.action, err = actions.New(a.Kind, a.Fields, actions.Options{
+	c.Action, err = actions.New(a.Kind, a.Fields, actions.Options{
 		Logger: o.Logger, Stdout: o.Stdout, NoExec: o.NoExec, UserAgent: o.UserAgent,
-		Timeout: a.Timeout, Concurrency: c.concurrency, Secrets: g.secrets,
+		Timeout: a.Timeout, Concurrency: c.Concurrency, Secrets: g.secrets,
 	})
 	g.endpoints[name] = c
 	return err

@@ -77,7 +77,7 @@ func (e *Engine) loadPauses() error {
 		ms, _ := strconv.ParseInt(string(entry.Value), 10, 64)
 		name := string(entry.Key)
 		e.states.paused[name] = time.UnixMilli(ms)
-		e.outbox.paused[name] = true
+		e.outbox.SetPaused(name, true)
 		e.log.Warn("still paused, as before the restart", "name", name, "since", time.UnixMilli(ms).UTC())
 	}
 	return nil
@@ -120,7 +120,7 @@ func (e *Engine) setPaused(name string, pause bool) (full string, err error) {
 		state.paused.Store(pause)
 	}
 	s.mu.Unlock()
-	e.outbox.setPaused(full, pause)
+	e.outbox.SetPaused(full, pause)
 	if pause == was {
 		return full, nil
 	}
@@ -171,9 +171,7 @@ func (e *Engine) pausable() map[string]bool {
 		known[name] = true
 	}
 	e.states.mu.Unlock()
-	e.outbox.mu.Lock()
-	defer e.outbox.mu.Unlock()
-	for name := range e.outbox.endpoints {
+	for _, name := range e.outbox.Names() {
 		known[name] = true
 	}
 	return known
@@ -189,27 +187,4 @@ func some(names []string) string {
 		return strings.Join(names[:most], ", ") + fmt.Sprintf(" and %d more", len(names)-most)
 	}
 	return strings.Join(names, ", ")
-}
-
-// setPaused holds an endpoint, or lets it go on.
-func (o *outbox) setPaused(name string, paused bool) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if paused {
-		o.paused[name] = true
-	} else {
-		delete(o.paused, name)
-	}
-	ep := o.endpoints[name]
-	if ep == nil {
-		return
-	}
-	if ep.paused && !paused {
-		ep.gate.renew() // who resumes it says that it is well
-		o.noteHold(ep, time.Now())
-	}
-	ep.paused = paused
-	if !paused && o.attempts != nil {
-		o.dispatch(ep)
-	}
 }

@@ -1,133 +1,18 @@
 package engine
 
-import (
-	"context"
-	"errors"
-	"fmt"
-	"slices"
-	"testing"
-	"testing/synctest"
-	"time"
-
-	"triggerd/actions"
-	"triggerd/rules"
-)
+import "testing"
 
 func TestDestinationTellsNoSecret(t *testing.T) {
-	tests := map[string]*rules.Action{
-		"https://h.example:8443": {Kind: "webhook", Fields: map[string]any{"url": "https://user:hunter2@h.example:8443/hunter2?k=hunter2#x"}},
-		"http://h":               {Kind: "webhook", Fields: map[string]any{"url": "http://h?{{.key}}"}},
-		"http://[::1]:1":         {Kind: "webhook", Fields: map[string]any{"url": "http://hunter2@[::1]:1"}},
-		"reorder":                {Kind: "exec", Fields: map[string]any{"command": []any{"/usr/bin/reorder", "hunter2"}}},
-		"":                       {Kind: "log", Fields: map[string]any{"message": "hunter2"}},
+	tests := map[string]actionConfig{
+		"https://h.example:8443": {kind: "webhook", fields: map[string]any{"url": "https://user:hunter2@h.example:8443/hunter2?k=hunter2#x"}},
+		"http://h":               {kind: "webhook", fields: map[string]any{"url": "http://h?{{.key}}"}},
+		"http://[::1]:1":         {kind: "webhook", fields: map[string]any{"url": "http://hunter2@[::1]:1"}},
+		"reorder":                {kind: "exec", fields: map[string]any{"command": []any{"/usr/bin/reorder", "hunter2"}}},
+		"":                       {kind: "log", fields: map[string]any{"message": "hunter2"}},
 	}
 	for want, a := range tests {
 		if got := destination(a); got != want {
-			t.Errorf("destination of %v = %q, want %q", a.Fields, got, want)
+			t.Errorf("destination of %v = %q, want %q", a.fields, got, want)
 		}
 	}
-}
-
-// Dead letters that are retried between new firings are all delivered, once
-// each, in the order that they were given up in.
-func TestRequeueAmongNewFirings(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		down := true
-		r := &receiver{}
-		r.do = func(f *actions.Firing) error {
-			if down && f.ID[0] == 'd' {
-				return actions.Permanent(errors.New("no"))
-			}
-			return nil
-		}
-		b := newBox(t, 10_000, 4, r)
-		e := &Engine{outbox: b.outbox, store: b.store, log: b.outbox.log}
-		var want []string
-		for i := range 300 {
-			id := fmt.Sprintf("d%03d", i)
-			b.put("0", "key", id, spec(nil))
-			want = append(want, id)
-		}
-		sleep(time.Minute)
-		down = false
-		for i := range 50 {
-			b.put("0", fmt.Sprint(i), fmt.Sprint("n", i), spec(nil))
-		}
-		n, err := e.RetryAllDead(context.Background(), Query{})
-		if n != 300 || err != nil {
-			t.Errorf("retried %d, %v", n, err)
-		}
-		for i := range 50 {
-			b.put("0", fmt.Sprint(i), fmt.Sprint("m", i), spec(nil))
-		}
-		sleep(time.Minute)
-		var got []string
-		for _, id := range r.received() {
-			if id[0] == 'd' {
-				got = append(got, id)
-			}
-		}
-		if !slices.Equal(got, want) {
-			t.Errorf("received %q", got)
-		}
-		if all := len(r.received()); all != 400 {
-			t.Errorf("received %d, want 400", all)
-		}
-		if list := b.actionStatus(); list[0].Pending != 0 || list[0].Delivered != 400 || list[0].GivenUp != 300 {
-			t.Errorf("status %+v", list)
-		}
-		if n, err := e.RetryDead(context.Background(), 1); n != 0 || !errors.Is(err, ErrUnknown) {
-			t.Errorf("a letter that is gone: %d, %v", n, err)
-		}
-	})
-}
-
-// Pages of what waits leave nothing out and tell nothing twice, whichever
-// action has the older ones.
-func TestPendingPages(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		b := newBox(t, 10_000, 1, &receiver{}, &receiver{}, &receiver{})
-		e := &Engine{outbox: b.outbox, store: b.store, log: b.outbox.log}
-		for i := range 3 {
-			b.setPaused(fmt.Sprint(i), true)
-		}
-		for i := range 150 {
-			b.put([]string{"2", "0", "2", "1"}[i/40], "k", fmt.Sprintf("x/%d:r%d/a", i, i%3), spec(nil))
-		}
-		sleep(time.Second)
-		for _, q := range []Query{{Limit: 7}, {Limit: 100}, {Limit: 150}, {Limit: 7, Rule: "r1"}, {Limit: 3, Action: "2"}} {
-			var got []string
-			pages := 0
-			for q.Before = 0; ; {
-				list, next, err := e.Pending(q)
-				if err != nil {
-					t.Fatal(err)
-				}
-				for _, d := range list {
-					got = append(got, d.ID)
-				}
-				if pages++; next == 0 || pages > 100 {
-					break
-				}
-				q.Before = next
-			}
-			var want []string
-			for i := range 150 {
-				if q.Rule != "" && i%3 != 1 || q.Action != "" && (i/40)%2 == 1 {
-					continue
-				}
-				want = append(want, fmt.Sprintf("x/%d:r%d/a", i, i%3))
-			}
-			if !slices.Equal(got, want) {
-				t.Errorf("%+v: %d firings in %d pages, want %d: %q", q, len(got), pages, len(want), got)
-			}
-		}
-		for i := range 3 {
-			b.setPaused(fmt.Sprint(i), false)
-		}
-		sleep(time.Minute)
-		if s := b.actionStatus(); s[0].Pending+s[1].Pending+s[2].Pending != 0 {
-			t.Errorf("after the pause: %+v", s)
-		}
-	})
 }

@@ -17,7 +17,7 @@ var allowed = map[string][]string{
 	"cmd/triggerd":                     {"internal/web", "internal/admin", "engine", "rules", "source", "rdb", "actions", "examples", "internal/event", "internal/glob", "internal/store", "internal/servers", "internal/notify"},
 	"internal/web":                     {"internal/admin"},
 	"internal/firing":                  {"internal/event", "internal/wire"},
-	"engine":                           {"source", "rules", "actions", "internal/admin", "internal/firing", "internal/store", "internal/keyspace", "internal/event", "internal/timing", "internal/secret"},
+	"engine":                           {"source", "rules", "actions", "internal/admin", "internal/firing", "internal/store", "internal/keyspace", "internal/event", "internal/timing", "internal/secret", "internal/outbox"},
 	"source":                           {"rdb", "internal/resp", "internal/secret"},
 	"rules":                            {"internal/condition", "internal/event", "internal/glob", "internal/suggest", "internal/timing", "internal/tomlpos", "internal/secret"},
 	"actions":                          {"internal/event", "internal/firing", "internal/secret", "internal/suggest"},
@@ -29,6 +29,7 @@ var allowed = map[string][]string{
 	"internal/condition/conditiontest": {"internal/event"},
 	"internal/store":                   {"internal/wire"},
 	"internal/timing":                  {"internal/wire"},
+	"internal/outbox":                  {"actions", "internal/event", "internal/firing", "internal/store"},
 
 	"examples": {}, "internal/admin": {}, "internal/archtest": {}, "internal/glob": {}, "internal/notify": {}, "internal/resp": {}, "internal/secret": {}, "internal/servers": {}, "internal/suggest": {}, "internal/tomlpos": {}, "internal/wire": {}, "rdb": {},
 }

@@ -1,4 +1,4 @@
-package engine
+package outbox
 
 import (
 	"errors"
@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"triggerd/actions"
-	"triggerd/rules"
 )
 
 // under is an attempt that is under way in a game.
@@ -35,8 +34,8 @@ type game struct {
 
 func newGame(t *testing.T, seed uint64) *game {
 	g := &game{t: t, rnd: rand.New(rand.NewPCG(seed, 3)), now: time.Unix(1_800_000_000, 0), lanes: map[uint64]*lane{}, last: map[uint64]uint64{}}
-	g.ep = newEndpoint("0")
-	g.ep.use(endpointConfig{concurrency: 1 + g.rnd.IntN(20)})
+	g.ep = newEndpoint(&host{bounds: defaultBounds}, "0")
+	g.ep.use(&Action{Concurrency: 1 + g.rnd.IntN(20)})
 	if g.rnd.IntN(4) == 0 {
 		g.ep.gate.rate = limiter{max: 1 + g.rnd.IntN(20), per: time.Second}
 	}
@@ -182,7 +181,7 @@ func TestGateGame(t *testing.T) {
 			case 0:
 				g.ep.renew()
 			case 1:
-				g.ep.use(endpointConfig{concurrency: g.ep.concurrency, spec: &rules.Action{Kind: "k", Fields: map[string]any{"n": g.seq}}})
+				g.ep.use(&Action{Concurrency: g.ep.concurrency, Config: g.seq})
 			case 2:
 				for _, l := range g.lanes {
 					if l.jobs.len() > 0 && g.ep.hurry(l.jobs.first().seq) {
@@ -297,35 +296,32 @@ func TestRetryAction(t *testing.T) {
 					}}
 					b := newBox(t, 1000, 4)
 					b.bounds = small
-					sp := spec(func(a *rules.Action) {
-						a.Retry = rules.Retry{MaxAttempts: 1000, Backoff: time.Hour, MaxBackoff: time.Hour}
+					sp := spec(func(a *Policy) {
+						a.Retry = Retry{MaxAttempts: 1000, Backoff: time.Hour, MaxBackoff: time.Hour}
 					})
 					use := func(url string) {
-						one := *sp
-						one.Fields = map[string]any{"url": url}
-						b.setGeneration(&generation{endpoints: map[string]endpointConfig{"0": {action: r, concurrency: 4, spec: &one}}})
+						b.SetActions(map[string]*Action{"0": {Action: r, Concurrency: 4, Policy: sp, Config: url}}, nil)
 					}
 					use("http://a")
 					for i := range 40 {
 						b.put("0", fmt.Sprint(i), fmt.Sprint(i), sp)
 					}
 					sleep(time.Minute)
-					e := &Engine{outbox: b.outbox, store: b.store, log: b.outbox.log}
 					well = true
 					pending := int(b.total().Pending)
 					switch how {
 					case "action":
-						n, left, err := e.RetryNow("0", 0)
-						if n == 0 && pending > 0 || left != pending || err != nil {
-							t.Errorf("%d of %d go on, %d said, %v", n, pending, left, err)
+						n, left, ok := b.Renew("0")
+						if n == 0 && pending > 0 || left != pending || !ok {
+							t.Errorf("%d of %d go on, %d said, %v", n, pending, left, ok)
 						}
 						sleep(time.Second)
 						if n := len(r.received()); n != 40 {
 							t.Errorf("%d of 40 delivered", n)
 						}
 					case "resume":
-						b.setPaused("0", true)
-						b.setPaused("0", false)
+						b.SetPaused("0", true)
+						b.SetPaused("0", false)
 						if c := b.endpoints["0"].gate.condition(time.Now()); c != up {
 							t.Errorf("%s", c)
 						}
@@ -344,8 +340,8 @@ func TestRetryAction(t *testing.T) {
 							if err != nil {
 								t.Fatal(err)
 							}
-							if n, _, err := e.RetryNow("", p.Seq); n != 1 || err != nil {
-								t.Errorf("%d, %v", n, err)
+							if _, ok := b.Hurry(p.Seq); !ok {
+								t.Error("it does not wait")
 							}
 							sleep(time.Millisecond)
 							if n := len(r.received()); n == 0 {

@@ -1,13 +1,13 @@
-package engine
+package outbox
 
 import (
 	"cmp"
 	"iter"
 	"slices"
 	"time"
-	"triggerd/internal/firing"
 
 	"triggerd/actions"
+	"triggerd/internal/firing"
 )
 
 // A worker that has to read its job waits for the store once for each job. So
@@ -27,20 +27,19 @@ type wanted struct {
 // being read: then nothing is taken until they are there. One that has just come
 // is not waited for, since by then another has; its worker reads it. The caller
 // holds the lock.
-func (o *outbox) readAhead(l *lane, t turn) (wait bool) {
-	ep := l.ep
+func (ep *endpoint) readAhead(l *lane, t turn) (wait bool) {
 	first := l.jobs.first()
 	missing := first.firing == nil && first.seq != l.alone
-	if o.worthReading(ep) && (missing || ep.loaded < min(o.bounds.ahead/4, ep.inLine())) {
-		o.startReading(ep)
+	if ep.worthReading() && (missing || ep.loaded < min(ep.bounds.ahead/4, ep.inLine())) {
+		ep.startReading()
 	}
 	return missing && ep.reading && t != newestFresh && t != urgent
 }
 
 // worthReading reports whether to read jobs of an endpoint ahead: a few are as
 // well read by the workers. The caller holds the lock.
-func (o *outbox) worthReading(ep *endpoint) bool {
-	return !ep.reading && ep.indexed > o.bounds.ahead/16 && !ep.gate.closed(time.Now())
+func (ep *endpoint) worthReading() bool {
+	return !ep.reading && ep.indexed > ep.bounds.ahead/16 && !ep.gate.closed(time.Now())
 }
 
 // fewEndpoints is up to how many endpoints are looked at when one has jobs
@@ -49,29 +48,42 @@ const fewEndpoints = 32
 
 // startReading has jobs of an endpoint read, and of others that can use them.
 // The caller holds the lock.
-func (o *outbox) startReading(ep *endpoint) {
-	list := o.soon(nil, ep)
+func (ep *endpoint) startReading() {
+	list := ep.appendSoon(nil)
 	if len(list) == 0 {
 		return
 	}
-	if len(o.endpoints) <= fewEndpoints {
-		for _, other := range o.endpoints {
-			if other != ep && other.workers > 0 && o.worthReading(other) && other.inLine() > 0 && other.loaded < o.bounds.ahead/2 {
-				list = o.soon(list, other)
-			}
-		}
-	}
-	for i := range list {
-		list[i].lane.ep.reading = true
-	}
-	o.workers++
-	o.wg.Go(func() { o.read(list) })
+	ep.reading = true
+	ep.aside(func() { ep.read(ep.appendOthers(list)) })
 }
 
-// soon appends the next jobs of an endpoint that are to be read, as many as
-// there is room for. The caller holds the lock.
-func (o *outbox) soon(list []wanted, ep *endpoint) []wanted {
-	n, room := o.bounds.ahead, o.bounds.cached-o.cached
+// appendOthers appends the next jobs of other endpoints that can use them.
+func (ep *endpoint) appendOthers(list []wanted) []wanted {
+	if ep.others == nil {
+		return list
+	}
+	all := ep.others()
+	if len(all) > fewEndpoints {
+		return list
+	}
+	for _, other := range all {
+		if other == ep {
+			continue
+		}
+		other.mu.Lock()
+		if n := len(list); other.running > 0 && other.worthReading() && other.inLine() > 0 && other.loaded < ep.bounds.ahead/2 {
+			list = other.appendSoon(list)
+			other.reading = len(list) > n
+		}
+		other.mu.Unlock()
+	}
+	return list
+}
+
+// appendSoon appends the next jobs of an endpoint that are to be read, as many
+// as there is room for. The caller holds the lock.
+func (ep *endpoint) appendSoon(list []wanted) []wanted {
+	n, room := ep.bounds.ahead, ep.bounds.cached-int(ep.cached.Load())
 	for i := range list {
 		room -= list[i].cost
 	}
@@ -120,14 +132,17 @@ func (ep *endpoint) soon(n int) iter.Seq[*lane] {
 }
 
 // read reads jobs, and lets the workers have them.
-func (o *outbox) read(list []wanted) {
+func (ep *endpoint) read(list []wanted) {
 	slices.SortFunc(list, func(a, b wanted) int { return cmp.Compare(a.seq, b.seq) })
 	seqs := make([]uint64, len(list))
+	byEndpoint := map[*endpoint][]*wanted{}
 	for i := range list {
 		seqs[i] = list[i].seq
+		of := list[i].lane.ep
+		byEndpoint[of] = append(byEndpoint[of], &list[i])
 	}
 	i := 0
-	for stored, err := range o.store.Jobs(seqs) {
+	for stored, err := range ep.source.Jobs(seqs) {
 		if err != nil {
 			break // the worker whose job it is meets the error too, and tells
 		}
@@ -136,24 +151,25 @@ func (o *outbox) read(list []wanted) {
 		}
 		list[i].firing, _ = firing.ParseBinary(firing.ID(stored.ID), stored.Payload) // as for an error
 	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for i := range list {
-		o.load(&list[i])
+	for of, read := range byEndpoint {
+		of.loadAll(read)
 	}
-	o.workers--
-	o.room.Broadcast()
-	for i := range list {
-		if ep := list[i].lane.ep; ep.reading {
-			ep.reading = false
-			o.dispatch(ep)
-		}
+}
+
+// loadAll puts firings that were read into the index.
+func (ep *endpoint) loadAll(list []*wanted) {
+	ep.mu.Lock()
+	defer ep.mu.Unlock()
+	for _, w := range list {
+		ep.load(w)
 	}
+	ep.reading = false
+	ep.dispatch()
 }
 
 // load puts a firing that was read into the index, unless its job is gone or
 // being attempted by now. The caller holds the lock.
-func (o *outbox) load(w *wanted) {
+func (ep *endpoint) load(w *wanted) {
 	j := w.lane.find(w.seq)
 	switch {
 	case j == nil, j.firing != nil, w.lane.busy && j == w.lane.jobs.first():
@@ -161,7 +177,7 @@ func (o *outbox) load(w *wanted) {
 		w.lane.alone = w.seq
 	default:
 		j.firing = w.firing
-		o.cached += j.cost()
-		w.lane.ep.loaded++
+		ep.cached.Add(int64(j.cost()))
+		ep.loaded++
 	}
 }

@@ -1,4 +1,4 @@
-package engine
+package outbox
 
 import (
 	"context"
@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"triggerd/actions"
-	"triggerd/rules"
 )
 
 // deaf is an action whose attempts of one firing end only when it is told to,
@@ -38,7 +37,7 @@ func openDeaf(t *testing.T) (*box, *deaf) {
 		synctest.Wait()
 	})
 	b := newBox(t, 1000, 1)
-	b.setGeneration(&generation{endpoints: map[string]endpointConfig{"0": {action: d, concurrency: 1, spec: spec(nil)}}})
+	b.SetActions(map[string]*Action{"0": {Action: d, Concurrency: 1, Policy: spec(nil)}}, nil)
 	return b, d
 }
 
@@ -47,7 +46,7 @@ func openDeaf(t *testing.T) (*box, *deaf) {
 func TestOutboxAbandons(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, d := openDeaf(t)
-		sp := spec(func(a *rules.Action) { a.Timeout = 3 * time.Second })
+		sp := spec(func(a *Policy) { a.Timeout = 3 * time.Second })
 		b.put("0", "x", "x1", sp)
 		b.put("0", "x", "x2", sp)
 		b.put("0", "y", "y1", sp)
@@ -63,7 +62,7 @@ func TestOutboxAbandons(t *testing.T) {
 		if got := strings.Join(d.received(), " "); got != "y1 x1 x2" {
 			t.Errorf("received %q, want the key to go on", got)
 		}
-		a := b.actionStatus()[0]
+		a := b.Endpoints()[0]
 		if a.Abandoned != 1 || a.Retried != 1 || a.Delivered != 3 || a.InFlight != 0 || a.Classes["timeout"] != 1 || !strings.Contains(a.LastError, "had not ended 5s later") {
 			t.Errorf("status %+v", a)
 		}
@@ -83,12 +82,12 @@ func TestOutboxAbandons(t *testing.T) {
 func TestOutboxAbandonsAtTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, d := openDeaf(t)
-		b.put("0", "x", "x1", spec(func(a *rules.Action) { a.Timeout = time.Hour }))
+		b.put("0", "x", "x1", spec(func(a *Policy) { a.Timeout = time.Hour }))
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
 		began := time.Now()
-		left := b.stop(ctx, false)
+		left := b.Stop(ctx, false)
 		b.end()
 		if took := time.Since(began); left != 1 || took != 10*time.Second+abandonAfter {
 			t.Errorf("%d left, it took %v", left, took)
@@ -113,11 +112,11 @@ func TestOutboxGrace(t *testing.T) {
 			return context.Cause(ctx)
 		})}
 		b := newBox(t, 10, 1)
-		sp := spec(func(a *rules.Action) { a.Retry.MaxAttempts = 1 })
-		b.setGeneration(&generation{endpoints: map[string]endpointConfig{"0": {action: a, concurrency: 1, spec: sp}}})
+		sp := spec(func(a *Policy) { a.Retry.MaxAttempts = 1 })
+		b.SetActions(map[string]*Action{"0": {Action: a, Concurrency: 1, Policy: sp}}, nil)
 		b.put("0", "k", "x", sp)
 		sleep(time.Minute)
-		if s := b.actionStatus()[0]; s.Abandoned != 0 || s.GivenUp != 1 {
+		if s := b.Endpoints()[0]; s.Abandoned != 0 || s.GivenUp != 1 {
 			t.Errorf("status %+v", s)
 		}
 	})

@@ -1,4 +1,4 @@
-package engine
+package outbox
 
 import (
 	"fmt"
@@ -11,7 +11,6 @@ import (
 	"triggerd/internal/event"
 	"triggerd/internal/firing"
 	"triggerd/internal/store"
-	"triggerd/rules"
 )
 
 // enqueueJobs leaves jobs in a store as an earlier process would, one of them,
@@ -64,9 +63,9 @@ func TestReadAhead(t *testing.T) {
 				want := enqueueJobs(t, st, 1000, test.keys, test.damaged)
 				r := &receiver{}
 				b := openBounded(t, st, test.bounds, 10_000, 4)
-				b.setGeneration(&generation{endpoints: map[string]endpointConfig{
-					"0": {action: r, concurrency: 4, spec: spec(nil), rate: rules.RateLimit{Max: test.rate, Per: time.Second}},
-				}})
+				b.SetActions(map[string]*Action{
+					"0": {Action: r, Concurrency: 4, Policy: spec(nil), Rate: Rate{Max: test.rate, Per: time.Second}},
+				}, nil)
 				b.settleAll(time.Hour)
 				got := r.received()
 				slices.SortFunc(got, func(a, b string) int { return slices.Index(want, a) - slices.Index(want, b) })
@@ -75,8 +74,8 @@ func TestReadAhead(t *testing.T) {
 				}
 				b.mu.Lock()
 				defer b.mu.Unlock()
-				if ep := b.endpoints["0"]; b.cached != 0 || ep.loaded != 0 || ep.reading || b.workers != 0 {
-					t.Errorf("at the end %d bytes, %d firings in memory, reading %v, %d workers", b.cached, ep.loaded, ep.reading, b.workers)
+				if ep := b.endpoints["0"]; b.cached.Load() != 0 || ep.loaded != 0 || ep.reading || b.workers.Load() != 0 {
+					t.Errorf("at the end %d bytes, %d firings in memory, reading %v, %d workers", b.cached.Load(), ep.loaded, ep.reading, b.workers.Load())
 				}
 			})
 		})

@@ -1,4 +1,4 @@
-package engine
+package outbox
 
 import (
 	"context"
@@ -12,27 +12,25 @@ import (
 	"triggerd/actions"
 	"triggerd/internal/event"
 	"triggerd/internal/store"
-	"triggerd/source"
 )
 
 // takeOne makes one attempt of an endpoint, as a worker does.
-func takeOne(o *outbox, w *worker) bool {
-	o.mu.Lock()
-	ok := o.take(w)
-	o.mu.Unlock()
+func takeOne(w *worker) bool {
+	w.ep.mu.Lock()
+	ok := w.ep.take(w)
+	w.ep.mu.Unlock()
 	if ok {
-		o.attempt(w)
+		w.try()
 	}
 	return ok
 }
 
 // putOne indexes a job of a lane.
-func putOne(o *outbox, ep *endpoint, id uint64, j job) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.put(ep, id, j, time.Now())
-	ep.pending++
-	o.pending++
+func putOne(o *Outbox, ep *endpoint, id uint64, j job) {
+	ep.mu.Lock()
+	defer ep.mu.Unlock()
+	ep.put(id, j, time.Now())
+	o.came(ep, 1)
 }
 
 // BenchmarkTakeAndSettle is what the outbox does about an attempt, with a
@@ -45,14 +43,15 @@ func BenchmarkTakeAndSettle(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer st.Close()
-	o := newOutbox(st, &Config{MaxPending: 2 * lanes, CheckpointInterval: time.Hour, Source: noSource{ack: func(source.Position) {}}, Logger: slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelError + 1}))})
+	o := New(Options{Store: st, MaxPending: 2 * lanes, Interval: time.Hour, Logger: slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelError + 1}))})
 	o.bounds.window, o.bounds.cached, o.bounds.ahead = 4*lanes, 1<<40, 1<<30
 	o.attempts, o.reading, o.fatal = context.Background(), context.Background(), func(error) {}
 	sp := spec(nil)
 	sp.Retry.MaxAttempts, sp.Retry.MaxAge, sp.Retry.Backoff, sp.Retry.MaxBackoff = 1_000_000, 0, time.Hour, time.Hour
 	bad := errors.New("500")
+	o.started.Store(true)
 	ep := o.endpoint("0")
-	ep.use(endpointConfig{spec: sp, concurrency: 16, action: actionOf(func(f *actions.Firing) error {
+	ep.use(&Action{Policy: sp, Concurrency: 16, Action: actionOf(func(f *actions.Firing) error {
 		if f.Rule == "bad" {
 			return bad
 		}
@@ -78,7 +77,7 @@ func BenchmarkTakeAndSettle(b *testing.B) {
 	w := &worker{ep: ep}
 	began := processorTime(b)
 	for n := 0; b.Loop(); n++ {
-		if !takeOne(o, w) {
+		if !takeOne(w) {
 			b.Fatal("nothing waits")
 		}
 		if n%10 == 0 {
@@ -87,7 +86,7 @@ func BenchmarkTakeAndSettle(b *testing.B) {
 			put(good, job{})
 		}
 		if n%4096 == 0 {
-			o.settled = o.settled[:0]
+			o.ledger.settled = o.ledger.settled[:0]
 		}
 	}
 	b.ReportMetric(float64((processorTime(b)-began).Nanoseconds())/float64(b.N), "cpu-ns/op")

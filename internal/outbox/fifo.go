@@ -1,4 +1,4 @@
-package engine
+package outbox
 
 // fifo is a queue; an item may also be put back to its front, or be taken from
 // its end.

@@ -1,4 +1,4 @@
-package engine
+package outbox
 
 import (
 	"context"
@@ -14,7 +14,6 @@ import (
 
 	"triggerd/actions"
 	"triggerd/internal/store"
-	"triggerd/rules"
 )
 
 // Errors of the three ways in which an endpoint fails.
@@ -36,21 +35,21 @@ type scene struct {
 	now     int
 	most    []int // attempts at once, by minute
 	rnd     *rand.Rand
-	how     *rules.Action
+	how     *Policy
 }
 
 func newScene(t *testing.T, concurrency int, timeout time.Duration, play func(s *scene, f *actions.Firing) (time.Duration, error)) *scene {
 	t.Helper()
 	s := &scene{began: time.Now(), play: play, planned: map[string]time.Time{}, took: map[string]time.Duration{}, rnd: rand.New(rand.NewPCG(1, 2))}
 	s.box, s.how = newBox(t, 2_000_000, 1), sceneSpec(timeout)
-	s.setGeneration(&generation{endpoints: map[string]endpointConfig{"0": {action: s, concurrency: concurrency, spec: s.how}}})
+	s.SetActions(map[string]*Action{"0": {Action: s, Concurrency: concurrency, Policy: s.how}}, nil)
 	return s
 }
 
-var sceneRetry = rules.Retry{MaxAttempts: 12, Backoff: time.Second, MaxBackoff: 10 * time.Minute, MaxAge: 24 * time.Hour}
+var sceneRetry = Retry{MaxAttempts: 12, Backoff: time.Second, MaxBackoff: 10 * time.Minute, MaxAge: 24 * time.Hour}
 
-func sceneSpec(timeout time.Duration) *rules.Action {
-	return spec(func(a *rules.Action) { a.Timeout, a.Retry = timeout, sceneRetry })
+func sceneSpec(timeout time.Duration) *Policy {
+	return spec(func(a *Policy) { a.Timeout, a.Retry = timeout, sceneRetry })
 }
 
 func (s *scene) Do(ctx context.Context, f *actions.Firing) (actions.Result, error) {
@@ -315,7 +314,7 @@ func TestSceneOverload(t *testing.T) {
 		})
 		b := newBox(t, 1_000_000, 1)
 		sp := sceneSpec(10 * time.Second)
-		b.setGeneration(&generation{endpoints: map[string]endpointConfig{"0": {action: r, concurrency: 16, spec: sp}}, specs: map[specKey]*rules.Action{{"r0", "a"}: sp}})
+		b.SetActions(map[string]*Action{"0": {Action: r, Concurrency: 16, Policy: sp}}, map[PolicyKey]*Policy{{"r0", "a"}: sp})
 		for i := range 4000 {
 			b.put("0", fmt.Sprint(i), fmt.Sprint(i), sp)
 		}

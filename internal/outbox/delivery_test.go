@@ -1,4 +1,4 @@
-package engine
+package outbox
 
 import (
 	"fmt"
@@ -15,8 +15,6 @@ import (
 	"triggerd/internal/event"
 	"triggerd/internal/firing"
 	"triggerd/internal/store"
-	"triggerd/rules"
-	"triggerd/source"
 )
 
 // small are bounds that a handful of firings goes beyond.
@@ -93,11 +91,11 @@ func runModel(t *testing.T, seed uint64) {
 	m := &ended{t: t, put: map[string][]string{}, got: map[string][]string{}, dead: map[string]bool{}, now: map[string]bool{}, rnd: rand.New(rand.NewPCG(seed, 1))}
 	receivers := func() []*receiver { return []*receiver{{do: m.do}, {do: m.do}} }
 	const endless = 1000
-	patient := spec(func(a *rules.Action) {
-		a.Timeout, a.Retry = time.Hour, rules.Retry{MaxAttempts: endless, Backoff: time.Second, MaxBackoff: 4 * time.Second}
+	patient := spec(func(a *Policy) {
+		a.Timeout, a.Retry = time.Hour, Retry{MaxAttempts: endless, Backoff: time.Second, MaxBackoff: 4 * time.Second}
 	})
 	b := openBounded(t, st, small, 10_000, 3)
-	b.useSpec(patient, 3, receivers()...)
+	b.usePolicy(patient, 3, receivers()...)
 	total := 0
 	for i := range 40 {
 		for range m.intN(20) {
@@ -113,25 +111,25 @@ func runModel(t *testing.T, seed uint64) {
 		sleep(time.Duration(m.intN(2000)) * time.Millisecond)
 		switch i % 10 {
 		case 3:
-			b.useSpec(patient, 1+m.intN(4), receivers()...)
+			b.usePolicy(patient, 1+m.intN(4), receivers()...)
 		case 6: // the first endpoint is gone for a while: its firings are delivered all the same
-			b.useSpec(patient, 2, nil, receivers()[1])
+			b.usePolicy(patient, 2, nil, receivers()[1])
 		case 9:
 			sleep(time.Duration(m.intN(500)) * time.Millisecond)
-			b.stop(t.Context(), false)
+			b.Stop(t.Context(), false)
 			b.end()
 			b = openBounded(t, st, small, 10_000, 3)
-			b.useSpec(patient, 3, receivers()...)
+			b.usePolicy(patient, 3, receivers()...)
 		}
 	}
 	b.settleAll(100 * time.Hour)
 	b.mu.Lock()
-	if b.pending != 0 || b.cached != 0 || b.weight != 0 {
-		t.Errorf("%d pending, %d cached, %d bytes in the intake at the end", b.pending, b.cached, b.weight)
+	if b.in.pending != 0 || b.cached.Load() != 0 || b.in.weight != 0 {
+		t.Errorf("%d pending, %d cached, %d bytes in the intake at the end", b.in.pending, b.cached.Load(), b.in.weight)
 	}
 	for name, ep := range b.endpoints {
-		if ep.indexed != 0 || len(ep.lanes) != 0 || ep.pending != 0 || ep.workers != 0 || ep.more {
-			t.Errorf("endpoint %s at the end: %d indexed, %d lanes, %d pending, %d workers, more %v", name, ep.indexed, len(ep.lanes), ep.pending, ep.workers, ep.more)
+		if ep.indexed != 0 || len(ep.lanes) != 0 || ep.account.pending != 0 || ep.running != 0 || ep.more {
+			t.Errorf("endpoint %s at the end: %d indexed, %d lanes, %d pending, %d workers, more %v", name, ep.indexed, len(ep.lanes), ep.account.pending, ep.running, ep.more)
 		}
 	}
 	b.mu.Unlock()
@@ -160,30 +158,28 @@ func TestOutboxCommitsWithPosition(t *testing.T) {
 		numbered := func(i int) *actions.Firing {
 			return &actions.Firing{ID: firing.ID(fmt.Sprint(i)), Rule: "r0", Action: "a", Event: &event.Event{Key: []byte("k")}}
 		}
-		at := func(offset int64) source.Position {
-			return source.Position{ReplID: strings.Repeat("a", 40), Offset: offset}
-		}
-		check := func(delivered int, want source.Position) {
+		at := func(offset int) string { return fmt.Sprint("at ", offset) }
+		check := func(delivered int, want string) {
 			t.Helper()
 			synctest.Wait()
-			saved, err := b.store.Checkpoint(store.Standalone)
-			if err != nil || (saved != want.String()) != want.IsZero() || b.acked != want || b.total().Delivered != int64(delivered) {
+			saved, err := b.store.Checkpoint("s")
+			if err != nil || saved != want || b.acked != want || b.total().Delivered != int64(delivered) {
 				t.Errorf("delivered %d, checkpoint %q, acknowledged %v, %v; want %d and %v", b.total().Delivered, saved, b.acked, err, delivered, want)
 			}
 		}
-		b.add("0", endpointConfig{}, spec(nil), "block", numbered(1))
-		check(0, source.Position{})
-		b.pass(at(10), true, false, nil)
+		b.take("0", spec(nil), numbered(1))
+		check(0, "")
+		b.Pass(Commit{Stream: "s", Position: at(10), Whole: true})
 		check(1, at(10))
-		b.add("0", endpointConfig{}, spec(nil), "block", numbered(2)) // in a transaction
-		b.pass(source.Position{}, false, false, nil)
-		b.add("0", endpointConfig{}, spec(nil), "block", numbered(3))
+		b.take("0", spec(nil), numbered(2)) // in a transaction
+		b.Pass(Commit{Stream: "s"})
+		b.take("0", spec(nil), numbered(3))
 		check(1, at(10))
-		b.pass(at(20), true, false, nil)
+		b.Pass(Commit{Stream: "s", Position: at(20), Whole: true})
 		check(3, at(20))
-		b.add("0", endpointConfig{}, spec(nil), "block", numbered(4))
+		b.take("0", spec(nil), numbered(4))
 		check(3, at(20))
-		b.pass(source.Position{}, true, false, nil) // by the clock
+		b.Pass(Commit{Stream: "s", Whole: true}) // by the clock
 		check(4, at(20))
 	})
 }
@@ -212,7 +208,7 @@ func TestOutboxStuckKeyAfterRestart(t *testing.T) {
 			return nil
 		}}
 		b = openBounded(t, st, small, 1000, 2)
-		b.useSpec(spec(func(a *rules.Action) { a.Retry.Backoff, a.Retry.MaxBackoff = time.Hour, time.Hour }), 2, r)
+		b.usePolicy(spec(func(a *Policy) { a.Retry.Backoff, a.Retry.MaxBackoff = time.Hour, time.Hour }), 2, r)
 		sleep(time.Millisecond)
 		if got := r.received(); len(got) != 1 {
 			t.Errorf("received %v, want the firing of the free key", got)
@@ -236,8 +232,8 @@ func TestOutboxOutage(t *testing.T) {
 		}}
 		good := &receiver{}
 		b := newBox(t, 100_000, 16, dead, good)
-		forever := spec(func(a *rules.Action) {
-			a.Timeout, a.Retry = time.Minute, rules.Retry{MaxAttempts: 1000, Backoff: time.Second, MaxBackoff: time.Minute}
+		forever := spec(func(a *Policy) {
+			a.Timeout, a.Retry = time.Minute, Retry{MaxAttempts: 1000, Backoff: time.Second, MaxBackoff: time.Minute}
 		})
 		want := map[string]string{}
 		const n = 600
@@ -351,9 +347,9 @@ func TestOutboxRateLimit(t *testing.T) {
 		}}
 		b := newBox(t, 1000, 8, r)
 		limit := func(max int, per time.Duration) {
-			b.setGeneration(&generation{endpoints: map[string]endpointConfig{
-				"0": {action: r, spec: spec(nil), concurrency: 8, rate: rules.RateLimit{Max: max, Per: per}},
-			}})
+			b.SetActions(map[string]*Action{
+				"0": {Action: r, Policy: spec(nil), Concurrency: 8, Rate: Rate{Max: max, Per: per}},
+			}, nil)
 		}
 		limit(5, time.Second)
 		for i := range 100 {
@@ -393,9 +389,9 @@ func TestOutboxReloadRace(t *testing.T) {
 		if _, there := b.endpoints["0"]; there {
 			t.Fatal("the endpoint is still there")
 		}
-		b.add("0", endpointConfig{action: old, spec: spec(nil), concurrency: 1}, spec(nil), "block",
-			&actions.Firing{ID: "late", Rule: "r0", Action: "a", Event: &event.Event{}})
-		b.pass(source.Position{}, true, false, nil)
+		b.Add(Planned{Stream: "s", Endpoint: "0", Action: &Action{Action: old, Policy: spec(nil), Concurrency: 1}, Policy: spec(nil),
+			Firing: &actions.Firing{ID: "late", Rule: "r0", Action: "a", Event: &event.Event{}}})
+		b.Pass(Commit{Stream: "s", Whole: true})
 		synctest.Wait()
 		if got := old.received(); len(got) != 1 {
 			t.Errorf("received %v", got)
@@ -415,14 +411,14 @@ func TestOutboxEndpointComesBack(t *testing.T) {
 		down := &receiver{do: func(*actions.Firing) error { return errDown }}
 		b := openBox(t, st, 100, 1, down)
 		for i := range 5 {
-			b.put("0", "k", fmt.Sprint(i), spec(func(a *rules.Action) { a.Retry.Backoff, a.Retry.MaxBackoff = time.Hour, time.Hour }))
+			b.put("0", "k", fmt.Sprint(i), spec(func(a *Policy) { a.Retry.Backoff, a.Retry.MaxBackoff = time.Hour, time.Hour }))
 		}
 		synctest.Wait()
 		b.end()
 		b = openBox(t, st, 100, 1, nil, &receiver{})
 		sleep(time.Hour)
-		if b.pending != 5 || !strings.Contains(b.log.String(), "firings wait for an action that no rule has any more") {
-			t.Errorf("%d pending, log:\n%s", b.pending, b.log)
+		if b.in.pending != 5 || !strings.Contains(b.log.String(), "firings wait for an action that no rule has any more") {
+			t.Errorf("%d pending, log:\n%s", b.in.pending, b.log)
 		}
 		back := &receiver{}
 		b.use(1, back)
@@ -446,16 +442,13 @@ func (r *receiver) mostAtOnce() int {
 	return r.most
 }
 
-func (b *box) total() (s Stats) {
-	b.addStats(&s)
-	return s
-}
+func (b *box) total() Stats { return b.Stats() }
 
 // settleAll lets time pass until nothing is pending, at most limit.
 func (b *box) settleAll(limit time.Duration) {
 	for began := time.Now(); time.Since(began) < limit; sleep(time.Minute) {
 		b.mu.Lock()
-		left := b.pending
+		left := b.in.pending
 		b.mu.Unlock()
 		if left == 0 {
 			break
@@ -466,8 +459,8 @@ func (b *box) settleAll(limit time.Duration) {
 
 // putOver puts a firing with an overflow policy.
 func (b *box) putOver(overflow, key, id string) {
-	b.add("0", endpointConfig{}, spec(nil), overflow, &actions.Firing{ID: firing.ID(id), Rule: "r0", Action: "a", Event: &event.Event{Key: []byte(key)}})
-	b.pass(source.Position{}, true, false, nil)
+	b.take("0", over(overflow), &actions.Firing{ID: firing.ID(id), Rule: "r0", Action: "a", Event: &event.Event{Key: []byte(key)}})
+	b.Pass(Commit{Stream: "s", Whole: true})
 }
 
 func countDead(t *testing.T, st *store.Store, reason string) (letters, firings int) {
@@ -537,8 +530,8 @@ func TestOverflowDropOld(t *testing.T) {
 		if !slices.Equal(got, want) {
 			t.Errorf("received %v, want %v", got, want)
 		}
-		if _, dropped := countDead(t, b.store, "dropped"); dropped != n-room || b.total().Dropped != n-room || b.pending != 0 || b.cached != 0 || b.endpoints["0"].indexed != 0 || len(b.endpoints["0"].lanes) != 0 {
-			t.Errorf("%d dropped, counted %d, %d pending, %d cached", dropped, b.total().Dropped, b.pending, b.cached)
+		if _, dropped := countDead(t, b.store, "dropped"); dropped != n-room || b.total().Dropped != n-room || b.in.pending != 0 || b.cached.Load() != 0 || b.endpoints["0"].indexed != 0 || len(b.endpoints["0"].lanes) != 0 {
+			t.Errorf("%d dropped, counted %d, %d pending, %d cached", dropped, b.total().Dropped, b.in.pending, b.cached.Load())
 		}
 	})
 }
@@ -563,7 +556,7 @@ func TestOverflowDropOldModel(t *testing.T) {
 				}
 				sleep(time.Duration(m.intN(2000)) * time.Millisecond)
 				if i%20 == 19 {
-					b.stop(t.Context(), false)
+					b.Stop(t.Context(), false)
 					dropped += b.total().Dropped
 					b.end()
 					b = openBounded(t, st, small, 30, 2, &receiver{do: m.do})
@@ -587,8 +580,8 @@ func TestOverflowDropOldModel(t *testing.T) {
 					given++
 				}
 			}
-			if int64(delivered+given)+dropped != int64(total) || dropped == 0 || b.pending != 0 {
-				t.Errorf("seed %d: %d delivered, %d given up and %d dropped of %d, %d pending", seed, delivered, given, dropped, total, b.pending)
+			if int64(delivered+given)+dropped != int64(total) || dropped == 0 || b.in.pending != 0 {
+				t.Errorf("seed %d: %d delivered, %d given up and %d dropped of %d, %d pending", seed, delivered, given, dropped, total, b.in.pending)
 			}
 			b.end()
 		})
@@ -631,8 +624,8 @@ func TestOutboxTooLarge(t *testing.T) {
 		r := &receiver{}
 		b := newBox(t, 10, 1, r)
 		huge := &event.Event{Key: []byte("k"), Args: [][]byte{make([]byte, store.MaxPayload)}}
-		b.add("0", endpointConfig{}, spec(nil), "block", &actions.Firing{ID: "huge", Rule: "r0", Action: "a", Event: huge})
-		b.add("0", endpointConfig{}, spec(nil), "block", &actions.Firing{ID: firing.ID(strings.Repeat("x", store.MaxName+1)), Rule: "r0", Action: "a", Event: &event.Event{}})
+		b.take("0", spec(nil), &actions.Firing{ID: "huge", Rule: "r0", Action: "a", Event: huge})
+		b.take("0", spec(nil), &actions.Firing{ID: firing.ID(strings.Repeat("x", store.MaxName+1)), Rule: "r0", Action: "a", Event: &event.Event{}})
 		b.put("0", "k", "next", spec(nil))
 		synctest.Wait()
 		if got := r.received(); len(got) != 1 || got[0] != "next" {
@@ -668,15 +661,15 @@ func TestOutboxStoreFull(t *testing.T) {
 			for i := range n {
 				value := make([]byte, 64<<10) // 110 MB in all, which do not compress
 				rnd.Read(value)
-				b.add("0", endpointConfig{}, spec(nil), "block", &actions.Firing{ID: firing.ID(fmt.Sprint(i)), Rule: "r0", Action: "a", Event: &event.Event{Key: []byte("k"), Args: [][]byte{value}}})
-				b.pass(source.Position{ReplID: strings.Repeat("a", 40), Offset: int64(i)}, true, false, nil)
+				b.take("0", spec(nil), &actions.Firing{ID: firing.ID(fmt.Sprint(i)), Rule: "r0", Action: "a", Event: &event.Event{Key: []byte("k"), Args: [][]byte{value}}})
+				b.Pass(Commit{Stream: "s", Position: fmt.Sprint(i), Whole: true})
 			}
 		}()
 		sleep(5 * time.Second)
 		b.mu.Lock()
-		stuck, weight := b.pending, b.weight
+		stuck, weight := b.in.pending, b.in.weight
 		b.endpoints["0"].paused = false
-		b.dispatch(b.endpoints["0"])
+		b.endpoints["0"].dispatch()
 		b.mu.Unlock()
 		if stuck == n || weight > lim.intake+256<<10 {
 			t.Errorf("%d of %d taken in, %d bytes of them in memory", stuck, n, weight)
@@ -693,7 +686,7 @@ func TestOutboxStoreFull(t *testing.T) {
 				t.Fatalf("delivery %d is of %s", i, id)
 			}
 		}
-		if len(r.received()) != n || b.acked.Offset != n-1 || b.total().Dropped != 0 {
+		if len(r.received()) != n || b.acked != fmt.Sprint(n-1) || b.total().Dropped != 0 {
 			t.Errorf("%d of %d delivered, %d dropped, acknowledged %v", len(r.received()), n, b.total().Dropped, b.acked)
 		}
 		b.end()
@@ -708,7 +701,7 @@ func TestOutboxExcerpt(t *testing.T) {
 		r := &receiver{says: strings.Repeat("é", 1000), do: func(f *actions.Firing) error { return fail[f.ID.String()] }}
 		b := newBox(t, 100, 4, r)
 		for _, id := range []string{"later", "bad", "good"} {
-			b.put("0", id, id, spec(func(a *rules.Action) { a.Retry.Backoff, a.Retry.MaxBackoff = time.Hour, time.Hour }))
+			b.put("0", id, id, spec(func(a *Policy) { a.Retry.Backoff, a.Retry.MaxBackoff = time.Hour, time.Hour }))
 		}
 		sleep(time.Second)
 		for p, err := range b.store.Pending("0", 0) {
@@ -748,9 +741,9 @@ func TestOutboxLatestOnly(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer st.Close()
-		patient := spec(func(a *rules.Action) { a.Timeout = time.Minute })
+		patient := spec(func(a *Policy) { a.Timeout = time.Minute })
 		latest := func(b *box) {
-			b.setGeneration(&generation{endpoints: map[string]endpointConfig{"0": {action: r, concurrency: 3, spec: patient, latestOnly: true}}})
+			b.SetActions(map[string]*Action{"0": {Action: r, Concurrency: 3, Policy: patient, LatestOnly: true}}, nil)
 		}
 		b := openBox(t, st, 100_000, 3)
 		latest(b)
@@ -791,7 +784,7 @@ func (b *box) check(t *testing.T, r *receiver, got string, superseded int64) {
 	if n := b.total(); err != nil || len(left) != 0 || n.Pending != 0 || n.Superseded != superseded || n.GivenUp != 0 {
 		t.Errorf("left %v, %v; %+v, want %d superseded", left, err, n, superseded)
 	}
-	if ep := b.endpoints["0"]; ep.indexed != 0 || len(ep.lanes) != 0 || b.cached != 0 {
-		t.Errorf("%d indexed in %d lanes, %d bytes", ep.indexed, len(ep.lanes), b.cached)
+	if ep := b.endpoints["0"]; ep.indexed != 0 || len(ep.lanes) != 0 || b.cached.Load() != 0 {
+		t.Errorf("%d indexed in %d lanes, %d bytes", ep.indexed, len(ep.lanes), b.cached.Load())
 	}
 }

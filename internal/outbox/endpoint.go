@@ -1,15 +1,15 @@
-package engine
+package outbox
 
 import (
 	"cmp"
 	"reflect"
 	"slices"
+	"sync"
 	"time"
 
 	"triggerd/actions"
 	"triggerd/internal/firing"
 	"triggerd/internal/store"
-	"triggerd/rules"
 )
 
 // bounds are those of what is kept in memory of the jobs that wait in the
@@ -18,13 +18,15 @@ import (
 type bounds struct {
 	window   int // jobs of an endpoint
 	lane     int // jobs of a lane
-	chunk    int // jobs read from the store while the lock is held
+	chunk    int // jobs read from the store at once
 	cached   int // bytes of firings kept decoded from planning, or read ahead, to their next attempt
 	fresh    int // jobs of an endpoint beyond which none is kept from planning on: it would wait long
 	ahead    int // jobs of an endpoint that are read at once, before their turn
 	intake   int // bytes of firings that are not on disk yet
 	unpassed int // firings that are kept back until their position can be committed with them
 	changes  int // bytes of changed state that is not on disk yet
+
+	interval time.Duration // between checkpoints when nothing fires
 }
 
 var defaultBounds = bounds{window: 50_000, lane: 1_000, chunk: 5_000, cached: 8 << 20, fresh: 1_000, ahead: 256, intake: 8 << 20, unpassed: 10_000, changes: 32 << 20}
@@ -38,15 +40,27 @@ var defaultBounds = bounds{window: 50_000, lane: 1_000, chunk: 5_000, cached: 8 
 // lines, being attempted, or asleep until its first job is due. Its gate says
 // which line is next.
 type endpoint struct {
-	name        string
+	*host
+	name    string
+	account *account           // for the owner
+	others  func() []*endpoint // of the same host; nil: there are none
+
+	mu          sync.Mutex     // guards all that follows, the lanes too
 	action      actions.Action // nil: no rule has it any more; its jobs wait
-	spec        *rules.Action  // for jobs whose own rule is gone
+	policy      *Policy        // for jobs whose own rule is gone
+	config      any            // what the action was made of
+	meter       Meter
 	concurrency int
 	latestOnly  bool // of the jobs of a lane that wait, only the last is attempted
 	paused      bool
+	stopping    bool // no lane is taken any more
 	gate        gate
-	timer       *time.Timer // dispatches at wake; nil before its first use
-	wake        time.Time   // zero: not
+	told        struct { // what streams know
+		paused, down bool
+		held         time.Time
+	}
+	timer *time.Timer // dispatches at wake; nil before its first use
+	wake  time.Time   // zero: not
 
 	lanes   map[uint64]*lane
 	lines   [hurried + 1]line // by place
@@ -54,26 +68,26 @@ type endpoint struct {
 	asleep  sleepers          // their first job is not due yet
 	failing int               // lanes whose last attempt failed
 
-	ages      fifo[aged] // in the order in which they were indexed, which is nearly that of their age
-	workers   int
-	crew      []*worker   // of these, each one
+	ages      fifo[aged]  // in the order in which they were indexed, which is nearly that of their age
+	running   int         // workers
+	crew      []*worker   // each of them
 	watcher   *time.Timer // looks at their attempts at watched; nil before its first use
 	watched   time.Time   // zero: not
-	pending   int         // jobs in the store and on the way there
-	full      time.Time   // since when there has been no room for another; zero: there is
 	tally     tally
-	observers observers
-	indexed   int  // jobs in lanes
-	loaded    int  // those of them whose firing is in memory
-	reading   bool // jobs are being read ahead
-	next      uint64
+	indexed   int       // jobs in lanes
+	loaded    int       // those of them whose firing is in memory
+	reading   bool      // jobs are being read ahead
+	next      uint64    // no job from it on is indexed
 	more      bool      // the store has jobs from next on that are not indexed
-	undue     bool      // these are to be attempted at once, though they were before
+	left      uint64    // the last job that was left for a refill
+	filling   bool      // a refill is under way
+	undue     bool      // what it finds is to be attempted at once, though it was before
+	owed      []string  // for a job each, the oldest is to go; the rules of those that they give way to
 	heldSaved time.Time // the end of the hold that the store knows of; zero: of none
 }
 
-func newEndpoint(name string) *endpoint {
-	ep := &endpoint{name: name, gate: newGate(1), lanes: map[uint64]*lane{}}
+func newEndpoint(h *host, name string) *endpoint {
+	ep := &endpoint{host: h, name: name, gate: newGate(1), lanes: map[uint64]*lane{}}
 	for i := range ep.lines {
 		ep.lines[i].place = place(i)
 	}
@@ -85,7 +99,9 @@ type lane struct {
 	ep      *endpoint
 	id      uint64 // 0: of one job that need not keep any order, and is in no map
 	jobs    fifo[job]
-	skipped uint64 // seq of the first job that was left out because the lane is full; 0: none was
+	skipped uint64 // seq from which on jobs were left out because the lane is full; 0: none was
+	left    uint64 // the last of these
+	filling bool   // what was left out is being looked for
 	dropped uint64 // up to this seq jobs were dropped from behind the first
 	alone   uint64 // seq of a job that could not be read together with others
 	came    moment // when the last of its jobs was planned that came while it was fresh
@@ -180,14 +196,42 @@ func laneOf(f *actions.Firing, order string) uint64 {
 
 // use sets what the endpoint is attempted with. Where that is something else
 // than before, what was held against it is forgotten.
-func (ep *endpoint) use(c endpointConfig) {
-	if ep.spec != nil && c.spec != nil && (ep.spec.Kind != c.spec.Kind || !reflect.DeepEqual(ep.spec.Fields, c.spec.Fields)) {
+func (ep *endpoint) use(a *Action) {
+	if ep.config != nil && a.Config != nil && !reflect.DeepEqual(ep.config, a.Config) {
 		ep.gate.renew()
 	}
-	ep.action, ep.spec, ep.concurrency, ep.latestOnly = c.action, c.spec, c.concurrency, c.latestOnly
-	ep.gate.resize(c.concurrency)
-	ep.gate.rate.max, ep.gate.rate.per = c.rate.Max, c.rate.Per
-	ep.observers = observers{}
+	ep.action, ep.policy, ep.config, ep.meter = a.Action, a.Policy, a.Config, a.Meter
+	ep.concurrency, ep.latestOnly = a.Concurrency, a.LatestOnly
+	ep.gate.resize(a.Concurrency)
+	ep.gate.rate.max, ep.gate.rate.per = a.Rate.Max, a.Rate.Per
+}
+
+// setPaused holds the endpoint, or lets it go on: who resumes it says that it is
+// well.
+func (ep *endpoint) setPaused(paused bool) {
+	ep.mu.Lock()
+	defer ep.mu.Unlock()
+	if ep.paused && !paused {
+		ep.gate.renew()
+		ep.noteHold(time.Now())
+	}
+	ep.paused = paused
+	ep.owner.condition(ep, time.Now())
+	ep.dispatch()
+}
+
+// idle reports whether no attempt is being made.
+func (ep *endpoint) idle() bool {
+	ep.mu.Lock()
+	defer ep.mu.Unlock()
+	return ep.running == 0
+}
+
+// busy reports whether something is on its way to an attempt.
+func (ep *endpoint) busy() bool {
+	ep.mu.Lock()
+	defer ep.mu.Unlock()
+	return (ep.inLine() > 0 || ep.filling) && !ep.paused && ep.action != nil && !ep.gate.closed(time.Now())
 }
 
 // line is where a lane waits that is due.
@@ -340,7 +384,7 @@ func (ep *endpoint) hurry(seq uint64) bool {
 
 // put indexes a job, and reports whether its lane is new by that, and in line.
 // The caller holds the lock.
-func (o *outbox) put(ep *endpoint, id uint64, j job, now time.Time) (added bool) {
+func (ep *endpoint) put(id uint64, j job, now time.Time) (added bool) {
 	var l *lane
 	if id != 0 {
 		l = ep.lanes[id]
@@ -353,7 +397,7 @@ func (o *outbox) put(ep *endpoint, id uint64, j job, now time.Time) (added bool)
 		if id != 0 {
 			ep.lanes[id] = l
 		}
-		o.index(l, j)
+		ep.index(l, j)
 		ep.queue(l, now)
 		if l.place == fresh {
 			ep.arrived(l, j.born)
@@ -363,46 +407,54 @@ func (o *outbox) put(ep *endpoint, id uint64, j job, now time.Time) (added bool)
 	if l.place == fresh {
 		ep.arrived(l, j.born)
 	}
-	if l.skipped == 0 && l.jobs.len() >= o.bounds.lane {
+	if l.skipped == 0 && l.jobs.len() >= ep.bounds.lane {
 		l.skipped = j.seq
 	}
 	if l.skipped == 0 {
-		o.index(l, j)
+		ep.index(l, j)
+	} else {
+		l.left = j.seq
 	}
-	o.supersede(l)
+	ep.supersede(l)
 	return false
 }
 
 // supersede settles the jobs of a lane of which only the last is wanted, but
 // for one that is being attempted. The caller holds the lock.
-func (o *outbox) supersede(l *lane) {
-	if !l.ep.latestOnly {
+func (ep *endpoint) supersede(l *lane) {
+	if !ep.latestOnly {
 		return
 	}
 	for l.jobs.len() > 2 || l.jobs.len() == 2 && !l.busy {
 		var gone job
 		if l.busy {
 			gone = l.jobs.popSecond()
-			o.unindexed(l.ep, &gone)
+			ep.unindexed(&gone)
 			l.dropped = gone.seq
 		} else {
-			gone = o.unindex(l)
+			gone = ep.unindex(l)
 		}
-		o.count(l.ep, -1)
-		l.ep.tally.superseded++
-		o.stats.Superseded++
-		o.settled = append(o.settled, settlement{what: superseded, endpoint: l.ep.name, job: gone})
+		ep.tally.superseded++
+		ep.host.superseded.Add(1)
+		ep.owner.note(&settlement{what: superseded, endpoint: ep.name, job: gone})
+		ep.went()
 	}
-	o.room.Broadcast()
-	o.nudge()
+}
+
+// went counts a job that is done. If one is to go anyway, it was this.
+func (ep *endpoint) went() {
+	if n := len(ep.owed); n > 0 {
+		ep.owed = ep.owed[:n-1]
+		return
+	}
+	ep.owner.came(ep, -1)
 }
 
 // index adds a job to its lane. The caller holds the lock.
-func (o *outbox) index(l *lane, j job) {
+func (ep *endpoint) index(l *lane, j job) {
 	l.jobs.push(j)
-	ep := l.ep
 	if j.firing != nil {
-		o.cached += j.cost()
+		ep.cached.Add(int64(j.cost()))
 		ep.loaded++
 	}
 	ep.indexed++
@@ -413,27 +465,27 @@ func (o *outbox) index(l *lane, j job) {
 }
 
 // unindex removes the first job of a lane. The caller holds the lock.
-func (o *outbox) unindex(l *lane) job {
+func (ep *endpoint) unindex(l *lane) job {
 	j := l.jobs.pop()
-	o.unindexed(l.ep, &j)
-	for l.ep.ages.len() > 0 && l.ep.ages.first().gone() {
-		l.ep.ages.pop()
+	ep.unindexed(&j)
+	for ep.ages.len() > 0 && ep.ages.first().gone() {
+		ep.ages.pop()
 	}
 	return j
 }
 
-func (o *outbox) unindexed(ep *endpoint, j *job) {
+func (ep *endpoint) unindexed(j *job) {
 	ep.indexed--
-	o.unload(ep, j)
+	ep.unload(j)
 }
 
 // unload takes a job's firing out of memory, if it is there, and returns it.
 // The caller holds the lock.
-func (o *outbox) unload(ep *endpoint, j *job) *actions.Firing {
+func (ep *endpoint) unload(j *job) *actions.Firing {
 	f := j.firing
 	if f != nil {
 		j.firing = nil
-		o.cached -= j.cost()
+		ep.cached.Add(-int64(j.cost()))
 		ep.loaded--
 	}
 	return f
@@ -441,7 +493,7 @@ func (o *outbox) unload(ep *endpoint, j *job) *actions.Firing {
 
 // unindexOldest removes the oldest job of which no attempt is under way, and
 // returns it with its lane, or nil if there is none. The caller holds the lock.
-func (o *outbox) unindexOldest(ep *endpoint) (*lane, job) {
+func (ep *endpoint) unindexOldest() (*lane, job) {
 	all, kept := ep.ages.all(), 0
 	for i, a := range all {
 		switch {
@@ -455,11 +507,11 @@ func (o *outbox) unindexOldest(ep *endpoint) (*lane, job) {
 		copy(all[i+1-kept:i+1], all[:kept])
 		ep.ages.skip(i + 1 - kept)
 		if !a.lane.busy {
-			return a.lane, o.unindex(a.lane)
+			return a.lane, ep.unindex(a.lane)
 		}
 		a.lane.dropped = a.seq
 		j := a.lane.jobs.popSecond()
-		o.unindexed(ep, &j)
+		ep.unindexed(&j)
 		return a.lane, j
 	}
 	copy(all[len(all)-kept:], all[:kept])

@@ -1,4 +1,4 @@
-package engine
+package outbox
 
 import (
 	"fmt"
@@ -25,14 +25,14 @@ func grace(a actions.Action) time.Duration {
 
 // watch sees to it that a worker's attempt, which begins now, ends. The caller
 // holds the lock.
-func (o *outbox) watch(w *worker) {
-	w.ends = time.Now().Add(w.spec.Timeout + grace(w.action))
-	o.watchUntil(w.ep, w.ends)
+func (ep *endpoint) watch(w *worker) {
+	w.ends = time.Now().Add(w.policy.Timeout + grace(w.action))
+	ep.watchUntil(w.ends)
 }
 
 // watchUntil has the endpoint's attempts looked at at t, or before. There is one
 // timer for all of them, which goes off once in a timeout and finds nothing.
-func (o *outbox) watchUntil(ep *endpoint, t time.Time) {
+func (ep *endpoint) watchUntil(t time.Time) {
 	if !ep.watched.IsZero() && !t.Before(ep.watched) {
 		return
 	}
@@ -41,49 +41,38 @@ func (o *outbox) watchUntil(ep *endpoint, t time.Time) {
 		ep.watcher.Reset(time.Until(t))
 		return
 	}
-	ep.watcher = time.AfterFunc(time.Until(t), func() { o.look(ep) })
+	ep.watcher = time.AfterFunc(time.Until(t), ep.look)
 }
 
 // look abandons those of an endpoint's attempts that should have ended.
-func (o *outbox) look(ep *endpoint) {
+func (ep *endpoint) look() {
 	var overdue []*worker
-	o.mu.Lock()
+	ep.mu.Lock()
 	ep.watched = time.Time{}
 	for now, i := time.Now(), 0; i < len(ep.crew); i++ {
 		switch w := ep.crew[i]; {
 		case w.ends.IsZero(), w.abandoned:
 		case w.ends.After(now):
-			o.watchUntil(ep, w.ends)
+			ep.watchUntil(w.ends)
 		default:
 			w.abandoned = true
 			overdue = append(overdue, w)
 		}
 	}
-	o.mu.Unlock()
+	ep.mu.Unlock()
 	for _, w := range overdue {
-		o.abandon(w)
+		w.abandon()
 	}
 }
 
 // abandon ends an attempt in the place of its action, and its worker's work.
-func (o *outbox) abandon(w *worker) {
+func (w *worker) abandon() {
 	ep := w.ep
-	o.log.Error("attempt abandoned: it does not end", "action", ep.name, "firing", w.firing.ID, "timeout", w.spec.Timeout)
-	o.conclude(w, actions.Result{}, fmt.Errorf("%w, and had not ended %s later: it was abandoned", timeoutError(w.spec.Timeout), grace(w.action)), true)
-	o.mu.Lock()
-	defer o.mu.Unlock()
+	ep.log.Error("attempt abandoned: it does not end", "action", ep.name, "firing", w.firing.ID, "timeout", w.policy.Timeout)
+	w.conclude(actions.Result{}, fmt.Errorf("%w, and had not ended %s later: it was abandoned", timeoutError(w.policy.Timeout), grace(w.action)), true)
+	ep.mu.Lock()
+	defer ep.mu.Unlock()
 	ep.tally.abandoned++
-	o.dismiss(w)
-	o.dispatch(ep)
-}
-
-// longestGrace is how long the end of triggerd waits for attempts.
-func (o *outbox) longestGrace() time.Duration {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	longest := abandonAfter
-	for _, ep := range o.endpoints {
-		longest = max(longest, grace(ep.action))
-	}
-	return longest
+	ep.dismiss(w)
+	ep.dispatch()
 }

@@ -1,4 +1,4 @@
-package engine
+package outbox
 
 import (
 	"fmt"
@@ -11,8 +11,6 @@ import (
 	"triggerd/actions"
 	"triggerd/internal/event"
 	"triggerd/internal/firing"
-	"triggerd/rules"
-	"triggerd/source"
 )
 
 // However the firings of many endpoints come and go, all together are no more
@@ -56,8 +54,8 @@ func TestShares(t *testing.T) {
 
 // give takes a firing in as the reader does.
 func (b *box) give(endpoint, overflow, key, id string) {
-	b.add(endpoint, endpointConfig{}, spec(nil), overflow, &actions.Firing{ID: firing.ID(id), Rule: "r" + endpoint, Action: "a", Event: &event.Event{Key: []byte(key)}})
-	b.pass(source.Position{}, true, false, nil)
+	b.take(endpoint, over(overflow), &actions.Firing{ID: firing.ID(id), Rule: "r" + endpoint, Action: "a", Event: &event.Event{Key: []byte(key)}})
+	b.Pass(Commit{Stream: "s", Whole: true})
 }
 
 // Endpoints that are dead, and have all that they may have, take no room from
@@ -73,7 +71,7 @@ func TestFullEndpoints(t *testing.T) {
 				for i := range n - 1 {
 					b.put(fmt.Sprint(i), "k", "first", spec(nil))
 					if paused {
-						b.setPaused(fmt.Sprint(i), true)
+						b.SetPaused(fmt.Sprint(i), true)
 					}
 				}
 				sleep(time.Second)
@@ -91,18 +89,18 @@ func TestFullEndpoints(t *testing.T) {
 						began = time.Now()
 					}
 				}
-				if got := len(good.received()); got != 1000 || b.droppedBy["r3"] != 0 {
-					t.Errorf("%s: %d of 1000 arrived at the good endpoint, %d dropped", overflow, got, b.droppedBy["r3"])
+				if got := len(good.received()); got != 1000 || b.in.droppedBy["r3"] != 0 {
+					t.Errorf("%s: %d of 1000 arrived at the good endpoint, %d dropped", overflow, got, b.in.droppedBy["r3"])
 				}
 				b.mu.Lock()
 				defer b.mu.Unlock()
 				for i := range n - 1 {
-					if p := b.endpoints[fmt.Sprint(i)].pending; p < most/(4*n) || p > most/2 {
+					if p := b.endpoints[fmt.Sprint(i)].account.pending; p < most/(4*n) || p > most/2 {
 						t.Errorf("%s: %d wait for dead endpoint %d", overflow, p, i)
 					}
 				}
-				if b.pending > most || b.stats.Dropped == 0 {
-					t.Errorf("%s: %d pending, %d dropped", overflow, b.pending, b.stats.Dropped)
+				if b.in.pending > most || b.in.dropped == 0 {
+					t.Errorf("%s: %d pending, %d dropped", overflow, b.in.pending, b.in.dropped)
 				}
 			})
 		}
@@ -146,7 +144,7 @@ func TestBurst(t *testing.T) {
 func TestSharesAfterReload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBox(t, 100, 1, &receiver{})
-		b.setPaused("0", true)
+		b.SetPaused("0", true)
 		for i := range 150 {
 			b.give("0", "drop_new", "k", fmt.Sprint(i))
 		}
@@ -154,20 +152,20 @@ func TestSharesAfterReload(t *testing.T) {
 			t.Errorf("one alone: %+v", n)
 		}
 		r := &receiver{}
-		b.useSpec(spec(func(a *rules.Action) { a.Timeout = time.Minute }), 1, &receiver{}, r)
-		b.setPaused("1", true)
+		b.usePolicy(spec(func(a *Policy) { a.Timeout = time.Minute }), 1, &receiver{}, r)
+		b.SetPaused("1", true)
 		for i := range 50 {
 			b.give("1", "drop_new", "k", fmt.Sprint(i))
 		}
-		if p := b.endpoints["1"].pending; p < 12 || p > 25 {
+		if p := b.endpoints["1"].account.pending; p < 12 || p > 25 {
 			t.Errorf("%d wait for the new endpoint, beside one that has all", p)
 		}
-		b.setPaused("0", false)
+		b.SetPaused("0", false)
 		sleep(time.Minute)
 		for i := range 50 {
 			b.give("1", "drop_new", "k", fmt.Sprint(i))
 		}
-		if p := b.endpoints["1"].pending; p < 49 || p > 51 {
+		if p := b.endpoints["1"].account.pending; p < 49 || p > 51 {
 			t.Errorf("%d wait for the new endpoint, after the other has delivered", p)
 		}
 	})

@@ -1,4 +1,4 @@
-package engine
+package outbox
 
 import (
 	"fmt"
@@ -41,18 +41,23 @@ func writeHolds(b *store.Batch, holds map[string]time.Time) {
 }
 
 // restoreHold gives an endpoint the hold that an earlier process left for it.
-// The caller holds the lock.
-func (o *outbox) restoreHold(ep *endpoint) {
-	if until, ok := o.heldFound[ep.name]; ok {
-		ep.gate.restoreHold(time.Now(), until)
-		ep.heldSaved = until
-		delete(o.heldFound, ep.name)
+// The caller holds the outbox's lock.
+func (o *Outbox) restoreHold(ep *endpoint) {
+	until, ok := o.heldFound[ep.name]
+	if !ok {
+		return
 	}
+	delete(o.heldFound, ep.name)
+	ep.mu.Lock()
+	defer ep.mu.Unlock()
+	ep.gate.restoreHold(time.Now(), until)
+	ep.heldSaved = until
+	o.condition(ep, time.Now())
 }
 
-// noteHold has the keeper write down an endpoint's hold if it is not as the
-// store knows it. The caller holds the lock.
-func (o *outbox) noteHold(ep *endpoint, now time.Time) {
+// noteHold has the hold written down if it is not as the store knows it. The
+// caller holds the lock.
+func (ep *endpoint) noteHold(now time.Time) {
 	until := ep.gate.until
 	switch {
 	case until.Sub(now) > longHold && !until.Equal(ep.heldSaved):
@@ -61,6 +66,6 @@ func (o *outbox) noteHold(ep *endpoint, now time.Time) {
 	default:
 		return
 	}
-	ep.heldSaved, o.holds[ep.name] = until, until
-	o.nudge()
+	ep.heldSaved = until
+	ep.owner.hold(ep.name, until)
 }

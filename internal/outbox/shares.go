@@ -1,4 +1,4 @@
-package engine
+package outbox
 
 // shares divides max_pending among the endpoints, so that the backlog of one is
 // its own: each finds room for its share whatever the others have, and what is

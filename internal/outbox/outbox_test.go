@@ -1,4 +1,4 @@
-package engine
+package outbox
 
 import (
 	"bytes"
@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"strings"
 	"sync"
 	"testing"
@@ -16,8 +17,6 @@ import (
 	"triggerd/internal/event"
 	"triggerd/internal/firing"
 	"triggerd/internal/store"
-	"triggerd/rules"
-	"triggerd/source"
 )
 
 // receiver is an action that keeps what it got.
@@ -78,11 +77,11 @@ func (r *receiver) received() []string {
 
 // box is an outbox in a bubble, with one endpoint for each receiver: "0", "1".
 type box struct {
-	*outbox
+	*Outbox
 	t      *testing.T
 	log    *lockedBuffer
 	cancel context.CancelFunc
-	acked  source.Position
+	acked  string
 }
 
 // lockedBuffer is a log that many goroutines write and a test reads.
@@ -102,14 +101,6 @@ func (l *lockedBuffer) String() string {
 	defer l.mu.Unlock()
 	return l.b.String()
 }
-
-// noSource is a source of which only Ack is used.
-type noSource struct {
-	source.Source
-	ack func(source.Position)
-}
-
-func (s noSource) Ack(p source.Position) { s.ack(p) }
 
 func newBox(t *testing.T, maxPending, concurrency int, rs ...*receiver) *box {
 	t.Helper()
@@ -136,16 +127,19 @@ func openBox(t *testing.T, st *store.Store, maxPending, concurrency int, rs ...*
 func openBounded(t *testing.T, st *store.Store, lim bounds, maxPending, concurrency int, rs ...*receiver) *box {
 	t.Helper()
 	b := &box{t: t, log: &lockedBuffer{}}
-	src := noSource{ack: func(p source.Position) { b.acked = p }}
-	b.outbox = newOutbox(st, &Config{MaxPending: maxPending, CheckpointInterval: time.Hour, Source: src, Logger: slog.New(slog.NewTextHandler(b.log, nil))})
+	b.Outbox = New(Options{
+		Store: st, MaxPending: maxPending, Interval: time.Hour, Logger: slog.New(slog.NewTextHandler(b.log, nil)),
+		Acked: func(_, position string) { b.acked = position },
+	})
+	lim.interval = time.Hour
 	b.bounds = lim
-	if err := b.recover(); err != nil {
+	if err := b.Recover(); err != nil {
 		t.Fatal(err)
 	}
 	b.use(concurrency, rs...)
 	ctx, cancel := context.WithCancel(context.Background())
 	b.cancel = cancel
-	b.start(ctx, ctx, func(err error) {
+	b.Start(ctx, ctx, func(err error) {
 		t.Errorf("fatal: %v", err)
 		cancel()
 	})
@@ -153,25 +147,25 @@ func openBounded(t *testing.T, st *store.Store, lim bounds, maxPending, concurre
 	return b
 }
 
-// use brings in a generation with the receivers for endpoints.
-func (b *box) use(concurrency int, rs ...*receiver) { b.useSpec(spec(nil), concurrency, rs...) }
+// use brings in actions with the receivers for endpoints.
+func (b *box) use(concurrency int, rs ...*receiver) { b.usePolicy(spec(nil), concurrency, rs...) }
 
-// useSpec is use, with a spec for all of them.
-func (b *box) useSpec(spec *rules.Action, concurrency int, rs ...*receiver) {
-	g := &generation{endpoints: map[string]endpointConfig{}}
+// usePolicy is use, with a policy for all of them.
+func (b *box) usePolicy(p *Policy, concurrency int, rs ...*receiver) {
+	all := map[string]*Action{}
 	for i, r := range rs {
 		if r != nil {
-			g.endpoints[fmt.Sprint(i)] = endpointConfig{action: r, concurrency: concurrency, spec: spec}
+			all[fmt.Sprint(i)] = &Action{Action: r, Concurrency: concurrency, Policy: p}
 		}
 	}
-	b.setGeneration(g)
+	b.SetActions(all, nil)
 }
 
 // end stops the outbox, once.
 func (b *box) end() {
 	if b.cancel != nil {
 		b.cancel()
-		b.close()
+		b.Close()
 		b.cancel = nil
 	}
 }
@@ -182,27 +176,35 @@ func sleep(d time.Duration) {
 	synctest.Wait()
 }
 
-func (b *box) put(endpoint, key, id string, spec *rules.Action) {
+// put has a firing delivered with a policy.
+func (b *box) put(endpoint, key, id string, p *Policy) {
 	b.t.Helper()
-	if spec.Order != "none" {
-		b.mu.Lock()
-		if b.specs == nil {
-			b.specs = map[specKey]*rules.Action{}
+	if p.Order != "none" {
+		all := map[PolicyKey]*Policy{}
+		if before := b.policies.Load(); before != nil {
+			maps.Copy(all, *before)
 		}
-		b.specs[specKey{"r" + endpoint, "a"}] = spec
-		b.mu.Unlock()
+		all[PolicyKey{"r" + endpoint, "a"}] = p
+		b.policies.Store(&all)
 	}
-	b.add(endpoint, endpointConfig{}, spec, "block", &actions.Firing{ID: firing.ID(id), Rule: "r" + endpoint, Action: "a", Event: &event.Event{Key: []byte(key)}})
-	b.pass(source.Position{}, true, false, nil)
+	b.take(endpoint, p, &actions.Firing{ID: firing.ID(id), Rule: "r" + endpoint, Action: "a", Event: &event.Event{Key: []byte(key)}})
+	b.Pass(Commit{Stream: "s", Whole: true})
 }
 
-func spec(change func(*rules.Action)) *rules.Action {
-	a := &rules.Action{Order: "key", Timeout: time.Second, Retry: rules.Retry{MaxAttempts: 4, Backoff: time.Second, MaxBackoff: time.Minute, MaxAge: time.Hour}}
-	if change != nil {
-		change(a)
-	}
-	return a
+// take takes a firing in as the reader does.
+func (b *box) take(endpoint string, p *Policy, f *actions.Firing) {
+	b.Add(Planned{Stream: "s", Endpoint: endpoint, Policy: p, Firing: f})
 }
+
+func spec(change func(*Policy)) *Policy {
+	p := &Policy{Order: "key", Overflow: "block", Timeout: time.Second, Retry: Retry{MaxAttempts: 4, Backoff: time.Second, MaxBackoff: time.Minute, MaxAge: time.Hour}}
+	if change != nil {
+		change(p)
+	}
+	return p
+}
+
+func over(overflow string) *Policy { return spec(func(p *Policy) { p.Overflow = overflow }) }
 
 var errDown = errors.New("down")
 
@@ -229,8 +231,8 @@ func TestOutboxOrder(t *testing.T) {
 		if got := r.received(); strings.Join(got[3:], " ") != "a1 a2 a3" {
 			t.Errorf("after the retries: %v", got)
 		}
-		if b.pending != 0 || b.endpoints["0"].indexed != 0 || len(b.endpoints["0"].lanes) != 0 {
-			t.Errorf("%d pending in %d lanes", b.pending, len(b.endpoints["0"].lanes))
+		if b.in.pending != 0 || b.endpoints["0"].indexed != 0 || len(b.endpoints["0"].lanes) != 0 {
+			t.Errorf("%d pending in %d lanes", b.in.pending, len(b.endpoints["0"].lanes))
 		}
 	})
 }
@@ -243,7 +245,7 @@ func TestOutboxBulkhead(t *testing.T) {
 		b := newBox(t, 1000, 3, slow, good)
 		for i := range 100 {
 			key := fmt.Sprint(i)
-			b.put("0", key, "s"+key, spec(func(a *rules.Action) { a.Timeout = time.Hour }))
+			b.put("0", key, "s"+key, spec(func(a *Policy) { a.Timeout = time.Hour }))
 			b.put("1", key, "g"+key, spec(nil))
 		}
 		synctest.Wait()
@@ -266,7 +268,7 @@ func TestOutboxNoLanes(t *testing.T) {
 		for i := range 200 {
 			id := fmt.Sprint(i)
 			want = append(want, id)
-			b.put("0", fmt.Sprint(i%7), id, spec(func(a *rules.Action) { a.Order = "none" }))
+			b.put("0", fmt.Sprint(i%7), id, spec(func(a *Policy) { a.Order = "none" }))
 		}
 		synctest.Wait()
 		if got := r.received(); strings.Join(got, " ") != strings.Join(want, " ") {
@@ -279,13 +281,13 @@ func TestOutboxGivesUp(t *testing.T) {
 	tests := []struct {
 		name     string
 		err      error
-		change   func(*rules.Action)
+		change   func(*Policy)
 		attempts int
 	}{
 		{"after max_attempts", errDown, nil, 4},
 		{"at once, if it is permanent", actions.Permanent(errDown), nil, 1},
 		{"after max_age", actions.RetryAfter(40*time.Minute, errDown), nil, 2},
-		{"never later than asked", actions.RetryAfter(2*time.Hour, errDown), func(a *rules.Action) { a.Retry.MaxAge = 0 }, 4},
+		{"never later than asked", actions.RetryAfter(2*time.Hour, errDown), func(a *Policy) { a.Retry.MaxAge = 0 }, 4},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -306,8 +308,7 @@ func TestOutboxGivesUp(t *testing.T) {
 				if got := r.received(); len(got) != 1 || got[0] != "next" {
 					t.Errorf("received %v: the lane did not go on", got)
 				}
-				var s Stats
-				b.addStats(&s)
+				s := b.Stats()
 				if s.GivenUp != 1 || s.Delivered != 1 || s.Pending != 0 || s.Failed != int64(tt.attempts) {
 					t.Errorf("stats %+v", s)
 				}
@@ -334,9 +335,9 @@ func TestRetryPause(t *testing.T) {
 	for attempt, limit := range map[int]time.Duration{1: time.Second, 2: 2 * time.Second, 3: 4 * time.Second, 40: time.Minute, 1000: time.Minute} {
 		seen := time.Duration(0)
 		for range 1000 {
-			sp, j := spec(func(a *rules.Action) { a.Retry.MaxAttempts = 2000 }), &job{attempts: int32(attempt), born: momentOf(time.Now())}
+			sp, j := spec(func(a *Policy) { a.Retry.MaxAttempts = 2000 }), &job{attempts: int32(attempt), born: momentOf(time.Now())}
 			what, _, pause := verdict(sp, j, errDown)
-			if what != retried || pause < 0 || pause > limit {
+			if what != Retried || pause < 0 || pause > limit {
 				t.Fatalf("attempt %d: pause %v, %v, limit %v", attempt, pause, what, limit)
 			}
 			seen = max(seen, pause)
@@ -356,13 +357,13 @@ func TestOutboxFull(t *testing.T) {
 		r := &receiver{takes: time.Minute}
 		b := newBox(t, 10, 1, r)
 		for i := range 25 {
-			b.put("0", "k", fmt.Sprint(i), spec(func(a *rules.Action) { a.Timeout = time.Hour }))
+			b.put("0", "k", fmt.Sprint(i), spec(func(a *Policy) { a.Timeout = time.Hour }))
 		}
-		var s Stats
-		b.addStats(&s)
+		s := b.Stats()
 		if s.Dropped != 15 || s.Pending != 10 || s.Firings != 25 {
 			t.Errorf("stats %+v", s)
 		}
+		synctest.Wait() // the keeper tells
 		if n := strings.Count(b.log.String(), `msg="firings are dropped"`); n != 1 {
 			t.Errorf("told %d times:\n%s", n, b.log)
 		}
@@ -371,7 +372,7 @@ func TestOutboxFull(t *testing.T) {
 			t.Errorf("%d delivered, want 10", n)
 		}
 		b.put("0", "k", "later", spec(nil))
-		b.addStats(&s)
+		s = b.Stats()
 		if s.Dropped != 15 {
 			t.Error("dropped though there is room again")
 		}
@@ -384,7 +385,7 @@ func TestOutboxTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &receiver{takes: time.Hour}
 		b := newBox(t, 10, 1, r)
-		b.put("0", "k", "x", spec(func(a *rules.Action) { a.Timeout = 5 * time.Second }))
+		b.put("0", "k", "x", spec(func(a *Policy) { a.Timeout = 5 * time.Second }))
 		sleep(5*time.Second + time.Minute)
 		if len(r.attempts) < 2 || !strings.Contains(b.log.String(), "attempt took longer than its timeout of 5s") {
 			t.Errorf("attempts %v, log:\n%s", r.attempts, b.log)
@@ -405,7 +406,7 @@ func TestOutboxStop(t *testing.T) {
 				return nil
 			}}
 			b := newBox(t, 1000, 2, r)
-			slow := spec(func(a *rules.Action) { a.Retry.Backoff, a.Retry.MaxBackoff = time.Hour, time.Hour })
+			slow := spec(func(a *Policy) { a.Retry.Backoff, a.Retry.MaxBackoff = time.Hour, time.Hour })
 			b.put("0", "x", "bad", slow)
 			b.put("0", "x", "behind", slow)
 			for i := range 20 {
@@ -415,7 +416,7 @@ func TestOutboxStop(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			began := time.Now()
-			left := b.stop(ctx, drain)
+			left := b.Stop(ctx, drain)
 			n := len(r.received())
 			if left != 22-n || drain && n != 20 || !drain && n != 1 {
 				t.Errorf("drain %v: %d left, %d delivered", drain, left, n)
@@ -436,17 +437,16 @@ func TestOutboxStopTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &receiver{takes: time.Hour}
 		b := newBox(t, 1000, 2, r)
-		b.put("0", "k", "x", spec(func(a *rules.Action) { a.Timeout = 2 * time.Hour }))
+		b.put("0", "k", "x", spec(func(a *Policy) { a.Timeout = 2 * time.Hour }))
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
 		began := time.Now()
-		if left := b.stop(ctx, true); left != 1 || time.Since(began) != 10*time.Second {
+		if left := b.Stop(ctx, true); left != 1 || time.Since(began) != 10*time.Second {
 			t.Errorf("%d left after %v", left, time.Since(began))
 		}
 		b.end()
-		var s Stats
-		if b.addStats(&s); s.Failed != 0 || s.Pending != 1 {
+		if s := b.Stats(); s.Failed != 0 || s.Pending != 1 {
 			t.Errorf("an attempt that the stop ended counts as failed: %+v", s)
 		}
 	})

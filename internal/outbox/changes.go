@@ -1,11 +1,11 @@
-package engine
+package outbox
 
 import "triggerd/internal/store"
 
-// changes are what the reader's state has come to: the mirror, and what time
+// Changes are what the reader's state has come to: the mirror, and what time
 // rules wait for. They are committed with the position that they belong to, so
 // that after a crash state and position are of one moment.
-type changes struct {
+type Changes struct {
 	ops   []change
 	bytes []byte // of all keys and values
 }
@@ -13,32 +13,32 @@ type changes struct {
 // change is one of them. Its key and value follow those of the change before.
 type change struct {
 	space      store.Space
-	what       changeKind
+	what       ChangeKind
 	key, value int // lengths
 }
 
-type changeKind uint8
+type ChangeKind uint8
 
 const (
-	putEntry changeKind = iota
-	deleteEntry
-	deleteFrom // all entries from key on, and before value; to the end of the space where value is empty
+	PutEntry ChangeKind = iota
+	DeleteEntry
+	DeleteFrom // all entries from key on, and before value; to the end of the space where value is empty
 )
 
 // changeCost is what a change takes in memory and in a batch beyond its bytes.
 const changeCost = 48
 
-// size is about how many bytes the changes take.
-func (c *changes) size() int { return len(c.bytes) + changeCost*len(c.ops) }
+// Size is about how many bytes the changes take.
+func (c *Changes) Size() int { return len(c.bytes) + changeCost*len(c.ops) }
 
-// add copies key and value.
-func (c *changes) add(space store.Space, what changeKind, key, value []byte) {
+// Add adds a change, and copies key and value.
+func (c *Changes) Add(space store.Space, what ChangeKind, key, value []byte) {
 	c.ops = append(c.ops, change{space, what, len(key), len(value)})
 	c.bytes = append(append(c.bytes, key...), value...)
 }
 
 // take moves other's changes behind those of c, and leaves other empty.
-func (c *changes) take(other *changes) {
+func (c *Changes) take(other *Changes) {
 	if len(c.ops) == 0 {
 		*c, *other = *other, *c
 		return
@@ -49,16 +49,16 @@ func (c *changes) take(other *changes) {
 }
 
 // reset forgets the changes, and keeps no more than a little memory.
-func (c *changes) reset() {
+func (c *Changes) reset() {
 	if cap(c.bytes) > 1<<20 {
-		*c = changes{}
+		*c = Changes{}
 		return
 	}
 	c.ops, c.bytes = c.ops[:0], c.bytes[:0]
 }
 
 // apply adds the changes to a batch.
-func (c *changes) apply(b *store.Batch) {
+func (c *Changes) apply(b *store.Batch) {
 	rest := c.bytes
 	next := func(n int) []byte {
 		part := rest[:n:n]
@@ -69,11 +69,11 @@ func (c *changes) apply(b *store.Batch) {
 		op := &c.ops[i]
 		key, value := next(op.key), next(op.value)
 		switch op.what {
-		case putEntry:
+		case PutEntry:
 			b.Put(op.space, key, value)
-		case deleteEntry:
+		case DeleteEntry:
 			b.Delete(op.space, key)
-		case deleteFrom:
+		case DeleteFrom:
 			if len(value) == 0 {
 				value = nil
 			}
