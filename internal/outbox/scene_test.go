@@ -154,14 +154,14 @@ func TestSceneFailingLanes(t *testing.T) {
 		bad         int
 		hours       float64
 	}{
-		"500":                   {16, 10 * time.Second, 20 * time.Millisecond, err500, 1000, 1},
-		"no answer":             {16, 10 * time.Second, -1, nil, 1000, 1},
-		"exec that exits 1":     {2, 10 * time.Second, 200 * time.Millisecond, errors.New("exit 1"), 1000, 1},
+		"500":                   {16, 10 * time.Second, 20 * time.Millisecond, err500, 1000, 0.5},
+		"no answer":             {16, 10 * time.Second, -1, nil, 1000, 1}, // what comes in the first ten seconds waits for the first to time out
+		"exec that exits 1":     {2, 10 * time.Second, 200 * time.Millisecond, errors.New("exit 1"), 1000, 0.5},
 		"asked for an hour":     {16, 10 * time.Second, 20 * time.Millisecond, actions.RetryAfter(time.Hour, err500), 20, 0.5},
 		"500 for only 20":       {16, 10 * time.Second, 20 * time.Millisecond, err500, 20, 0.2},
 		"refused for good":      {16, 10 * time.Second, 20 * time.Millisecond, actions.Permanent(err500), 1000, 0.1},
 		"cannot be rendered":    {16, 10 * time.Second, 0, actions.Unsent(err500), 1000, 0.1},
-		"broken after the sent": {16, 10 * time.Second, 20 * time.Millisecond, actions.Unanswered(err500), 1000, 1},
+		"broken after the sent": {16, 10 * time.Second, 20 * time.Millisecond, actions.Unanswered(err500), 1000, 0.5},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -227,7 +227,7 @@ func TestSceneOutage(t *testing.T) {
 		back    time.Duration // where only keys are left that have failed, these are attempted once a minute
 	}{
 		"refused":        {0, errRefused, 20_000, 60, 0, 31 * time.Second},
-		"503":            {20 * time.Millisecond, err500, 20_000, 60, 0, 31 * time.Second},
+		"503":            {20 * time.Millisecond, err500, 20_000, 60, 5, 31 * time.Second},
 		"no answer":      {-1, nil, 20_000, 60, 5, 31 * time.Second},
 		"refused, 20":    {0, errRefused, 20, 60, 0, 31 * time.Second},
 		"503, 20":        {20 * time.Millisecond, err500, 20, 60, 30, 75 * time.Second},
