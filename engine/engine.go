@@ -92,7 +92,7 @@ func New(cfg Config) (*Engine, error) {
 		}
 	}
 	if err := e.addStreams(); err != nil {
-		return nil, err
+		return nil, errors.Join(err, e.closeOwnStore())
 	}
 	e.outbox = outbox.New(outbox.Options{
 		Store: e.store, Logger: e.log, MaxPending: cfg.MaxPending, Interval: cfg.CheckpointInterval, Patient: cfg.Replay,
