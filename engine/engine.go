@@ -27,7 +27,7 @@ type Config struct {
 
 	// Start is where reading begins: after the checkpoint ("resume", the
 	// default), or afresh ("live", "snapshot").
-	Start   string
+	Start   rules.Start
 	Actions ActionOptions
 
 	// Replay makes this a run over a recording, which can wait: firings over
@@ -77,7 +77,7 @@ type Engine struct {
 // New makes an Engine. Rules whose actions cannot be made are an error, which
 // leaves nothing open but what the caller gave.
 func New(cfg Config) (*Engine, error) {
-	cfg.Start = cmp.Or(cfg.Start, "resume")
+	cfg.Start = cmp.Or(cfg.Start, rules.StartResume)
 	cfg.MaxPending = cmp.Or(cfg.MaxPending, cfg.Rules.Store.MaxPending, 1_000_000)
 	cfg.DrainTimeout = cmp.Or(cfg.DrainTimeout, 10*time.Second)
 	cfg.CheckpointInterval = cmp.Or(cfg.CheckpointInterval, time.Second)

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"triggerd/actions"
+	"triggerd/internal/firing"
 	"triggerd/internal/keyspace"
 	"triggerd/internal/outbox"
 	"triggerd/internal/secret"
@@ -98,9 +99,9 @@ func newGeneration(set *rules.Set, old []string, o ActionOptions, m *instruments
 // addEndpoint makes the action of a, unless another rule with the same target
 // has made it.
 func (g *generation) addEndpoint(r *rules.Rule, a *rules.Action, o ActionOptions, m *instruments) error {
-	name := "rule/" + r.Name + "/" + a.Name
+	name := firing.OfRule(r.Name, a.Name).String()
 	if a.Target != "" {
-		name = "target/" + a.Target
+		name = firing.OfTarget(a.Target).String()
 	}
 	g.endpointOf[a] = name
 	if _, made := g.endpoints[name]; made {

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"triggerd/internal/firing"
 	"triggerd/internal/store"
 	"triggerd/rules"
 )
@@ -46,7 +47,7 @@ func (s *ruleStates) of(set, old *rules.Set) map[*rules.Rule]*ruleState {
 		state := s.byName[r.Name]
 		if state == nil {
 			state = &ruleState{}
-			_, paused := s.paused[ruleName(r.Name)]
+			_, paused := s.paused[firing.RuleName(r.Name)]
 			state.paused.Store(paused)
 		}
 		byName[r.Name], byRule[r] = state, state
@@ -63,8 +64,6 @@ func (s *ruleStates) conditionFailed(rule, text string) {
 		state.lastConditionError.Store(&text)
 	}
 }
-
-func ruleName(name string) string { return "rule/" + name }
 
 // loadPauses finds what was paused when an earlier process ended: by its full
 // name, with the time since when. A crash at night must not end a pause.
@@ -116,8 +115,8 @@ func (e *Engine) setPaused(name string, pause bool) (full string, err error) {
 	} else if !pause {
 		delete(s.paused, full)
 	}
-	if state := s.byName[strings.TrimPrefix(full, "rule/")]; state != nil && strings.HasPrefix(full, "rule/") {
-		state.paused.Store(pause)
+	if rule, ok := firing.RuleOf(full); ok && s.byName[rule] != nil {
+		s.byName[rule].paused.Store(pause)
 	}
 	s.mu.Unlock()
 	e.outbox.SetPaused(full, pause)
@@ -148,7 +147,7 @@ func (e *Engine) resolve(name string) (full string, err error) {
 	if known[name] {
 		return name, nil
 	}
-	rule, target := ruleName(name), "target/"+name
+	rule, target := firing.RuleName(name), firing.OfTarget(name).String()
 	switch {
 	case known[rule] && known[target]:
 		return "", fmt.Errorf("%w: %q is a rule and a target; write %s or %s", ErrAmbiguous, name, rule, target)
@@ -165,7 +164,7 @@ func (e *Engine) pausable() map[string]bool {
 	known := map[string]bool{}
 	e.states.mu.Lock()
 	for name := range e.states.byName {
-		known[ruleName(name)] = true
+		known[firing.RuleName(name)] = true
 	}
 	for name := range e.states.paused {
 		known[name] = true

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"triggerd/internal/firing"
 	"triggerd/internal/outbox"
 	"triggerd/source"
 )
@@ -139,7 +140,7 @@ func (e *Engine) ruleStatus(paused map[string]time.Time) []RuleStatus {
 	for i, r := range gen.set.Rules {
 		st := gen.states[r]
 		list[i] = RuleStatus{
-			Name: r.Name, Enabled: r.Enabled, DryRun: r.DryRun, PausedSince: paused[ruleName(r.Name)],
+			Name: r.Name, Enabled: r.Enabled, DryRun: r.DryRun, PausedSince: paused[firing.RuleName(r.Name)],
 			Matches: st.matches.Load(), Firings: st.firings.Load(), Skipped: st.skipped.Load(), DryRuns: st.dryRuns.Load(),
 			Dropped: dropped[r.Name], ConditionErrors: st.conditionErrors.Load() + int64(r.ConditionErrors()),
 		}

@@ -95,7 +95,7 @@ func (e *Engine) addStreams() error {
 // startAt finds where to begin to read.
 func (s *stream) startAt() error {
 	e := s.e
-	if e.cfg.Store == nil || e.cfg.Start != "resume" {
+	if e.cfg.Store == nil || e.cfg.Start != rules.StartResume {
 		return nil
 	}
 	if lost := e.store.LostTail(); lost != nil {
@@ -181,7 +181,7 @@ func (s *stream) WantsKeys() bool {
 
 // firesSnapshots reports whether rules fire for the keys of a snapshot.
 func (s *stream) firesSnapshots() bool {
-	return s.e.cfg.Start != "live" && s.e.gen.Load().set.WantsSnapshot()
+	return s.e.cfg.Start != rules.StartLive && s.e.gen.Load().set.WantsSnapshot()
 }
 
 func (s *stream) needsMirror() bool { return s.e.gen.Load().set.NeedsSomething() }

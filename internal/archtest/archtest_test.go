@@ -15,11 +15,11 @@ import (
 // import. What is not here may import none of them.
 var allowed = map[string][]string{
 	"cmd/triggerd":                     {"internal/web", "internal/admin", "engine", "rules", "source", "rdb", "actions", "examples", "internal/event", "internal/glob", "internal/store", "internal/servers", "internal/notify"},
-	"internal/web":                     {"internal/admin"},
+	"internal/web":                     {"internal/admin", "internal/firing"},
 	"internal/firing":                  {"internal/event", "internal/wire"},
 	"engine":                           {"source", "rules", "actions", "internal/admin", "internal/firing", "internal/store", "internal/keyspace", "internal/event", "internal/timing", "internal/secret", "internal/outbox"},
 	"source":                           {"rdb", "internal/resp", "internal/secret"},
-	"rules":                            {"internal/condition", "internal/event", "internal/glob", "internal/suggest", "internal/timing", "internal/tomlpos", "internal/secret"},
+	"rules":                            {"internal/firing", "internal/condition", "internal/event", "internal/glob", "internal/suggest", "internal/timing", "internal/tomlpos", "internal/secret"},
 	"actions":                          {"internal/event", "internal/firing", "internal/secret", "internal/suggest"},
 	"internal/keyspace":                {"rdb", "internal/event", "internal/wire"},
 	"internal/redistest":               {"internal/servers"},

@@ -459,7 +459,7 @@ func (b *box) settleAll(limit time.Duration) {
 
 // putOver puts a firing with an overflow policy.
 func (b *box) putOver(overflow, key, id string) {
-	b.take("0", over(overflow), &actions.Firing{ID: firing.ID(id), Rule: "r0", Action: "a", Event: &event.Event{Key: []byte(key)}})
+	b.take("0", over(firing.Overflow(overflow)), &actions.Firing{ID: firing.ID(id), Rule: "r0", Action: "a", Event: &event.Event{Key: []byte(key)}})
 	b.Pass(Commit{Stream: "s", Whole: true})
 }
 

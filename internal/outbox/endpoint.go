@@ -183,8 +183,8 @@ func (m moment) time() time.Time {
 
 // laneOf returns the lane of a firing: its key and database, or for an event
 // without a key its rule. It is the same after a restart.
-func laneOf(f *actions.Firing, order string) uint64 {
-	if order == "none" {
+func laneOf(f *actions.Firing, order firing.Order) uint64 {
+	if order == firing.OrderNone {
 		return 0
 	}
 	key := f.Event.Key

@@ -194,7 +194,7 @@ func (o *Outbox) Add(p Planned) (much bool) {
 	f.partial += entry.size()
 	f.planned = append(f.planned, entry)
 	return len(f.planned)-f.whole >= in.bounds.unpassed || f.partial >= in.bounds.intake/2 ||
-		p.Policy.Overflow == "block" && in.alone() && in.isFull(a, "block")
+		p.Policy.Overflow == firing.Block && in.alone() && in.isFull(a, firing.Block)
 }
 
 // pass makes all of a feed whole, so that it may be committed.
@@ -218,7 +218,7 @@ func (in *intake) heavy() bool { return in.weight >= in.bounds.intake && in.leav
 
 // lacksRoom reports whether a firing may not be taken in. The caller holds the
 // lock.
-func (in *intake) lacksRoom(f *feed, a *account, overflow string) bool {
+func (in *intake) lacksRoom(f *feed, a *account, overflow firing.Overflow) bool {
 	if in.pending <= in.shares.max/2 && in.weight <= in.bounds.intake/2 {
 		f.blocked = 0
 	}
@@ -233,7 +233,7 @@ const maxOver = 10_000
 // long as their endpoint delivers and not for longer than maxBlock: the reader,
 // which is that of all endpoints, cannot wait for one of them. The caller holds
 // the lock.
-func (in *intake) isFull(a *account, overflow string) bool {
+func (in *intake) isFull(a *account, overflow firing.Overflow) bool {
 	if in.uneven {
 		in.divide()
 	}
@@ -244,7 +244,7 @@ func (in *intake) isFull(a *account, overflow string) bool {
 		}
 		return false
 	}
-	if overflow != "block" || in.alone() {
+	if overflow != firing.Block || in.alone() {
 		return true
 	}
 	now := time.Now()
@@ -263,18 +263,18 @@ func (in *intake) alone() bool { return in.shares.among <= 1 || in.patient }
 // is plenty of room again: many short pauses would hold it up as one long one
 // does. It waits for the disk, and for an endpoint only if that is the only one.
 // The caller holds the lock.
-func (o *Outbox) makeRoom(f *feed, a *account, entry *planned, overflow string) bool {
+func (o *Outbox) makeRoom(f *feed, a *account, entry *planned, overflow firing.Overflow) bool {
 	in := o.in
 	limit := time.AfterFunc(maxBlock, in.room.Broadcast)
 	defer limit.Stop()
 	for in.lacksRoom(f, a, overflow) {
 		heavy := in.heavy()
 		switch {
-		case overflow == "drop_old" && !heavy && a.pending > 0:
+		case overflow == firing.DropOld && !heavy && a.pending > 0:
 			entry.expels = true
 			in.count(a, -1)
 			return true
-		case overflow == "drop_new", o.attempts.Err() != nil, !heavy && !in.alone(), f.blocked >= maxBlock && !in.patient:
+		case overflow == firing.DropNew, o.attempts.Err() != nil, !heavy && !in.alone(), f.blocked >= maxBlock && !in.patient:
 			return false
 		case !heavy && a.pending == a.partial: // all that there is waits for this stream
 			return true
@@ -383,7 +383,7 @@ func (o *Outbox) drop(f *actions.Firing, why dropping) {
 
 func (d *droppings) letter(now time.Time) store.DeadLetter {
 	return store.DeadLetter{
-		Endpoint: "rule/" + d.rule, ID: d.firing, Reason: "dropped", Born: now, At: now,
+		Endpoint: firing.RuleName(d.rule), ID: d.firing, Reason: "dropped", Born: now, At: now,
 		Error: fmt.Sprintf("%d firings of rule %s, offsets %d to %d, were dropped: %s", d.count, d.rule, d.first, d.last, d.why),
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"iter"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"triggerd/internal/event"
@@ -247,7 +246,7 @@ func (o *Outbox) Delivery(number uint64, id string) (*Delivery, error) {
 
 // pendingOne returns a pending delivery of an action, nil if it has none such.
 func (o *Outbox) pendingOne(action string, number uint64, id string) (*Delivery, error) {
-	if id != "" && !strings.HasSuffix(id, "/"+action[strings.LastIndexByte(action, '/')+1:]) && strings.HasPrefix(action, "rule/") {
+	if own := firing.Endpoint(action).Action(); own != "" && id != "" && firing.ID(id).Action() != own {
 		return nil, nil // an action of a rule's own ends its firings' IDs
 	}
 	n := 0

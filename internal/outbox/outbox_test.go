@@ -204,7 +204,7 @@ func spec(change func(*Policy)) *Policy {
 	return p
 }
 
-func over(overflow string) *Policy { return spec(func(p *Policy) { p.Overflow = overflow }) }
+func over(overflow firing.Overflow) *Policy { return spec(func(p *Policy) { p.Overflow = overflow }) }
 
 var errDown = errors.New("down")
 

@@ -4,14 +4,15 @@ import (
 	"time"
 
 	"triggerd/actions"
+	"triggerd/internal/firing"
 )
 
 // Policy is how a firing is delivered: what its rule says. It does not change.
 type Policy struct {
 	Timeout  time.Duration // of an attempt
 	Retry    Retry
-	Order    string // "key": those of a key one after another; "none"
-	Overflow string // what happens where there is no room: "block", "drop_new", "drop_old"
+	Order    firing.Order
+	Overflow firing.Overflow // what becomes of it where there is no room
 }
 
 // Retry says when a firing is attempted again, and when it is given up.

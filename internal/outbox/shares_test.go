@@ -54,7 +54,7 @@ func TestShares(t *testing.T) {
 
 // give takes a firing in as the reader does.
 func (b *box) give(endpoint, overflow, key, id string) {
-	b.take(endpoint, over(overflow), &actions.Firing{ID: firing.ID(id), Rule: "r" + endpoint, Action: "a", Event: &event.Event{Key: []byte(key)}})
+	b.take(endpoint, over(firing.Overflow(overflow)), &actions.Firing{ID: firing.ID(id), Rule: "r" + endpoint, Action: "a", Event: &event.Event{Key: []byte(key)}})
 	b.Pass(Commit{Stream: "s", Whole: true})
 }
 
