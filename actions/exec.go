@@ -19,6 +19,7 @@ import (
 	"syscall"
 	"time"
 
+	"triggerd/internal/event"
 	"triggerd/internal/secret"
 )
 
@@ -56,18 +57,19 @@ import (
 // An argument that data begins with "-" reads as an option to most programs:
 // put "--" before it.
 type command struct {
-	program   string // absolute
-	args      []*tmpl
-	env       []string // the constant part
-	ownEnv    []variable
-	dir       string
-	account   *account // nil: triggerd's own
-	permanent []int
-	timeout   time.Duration
-	grace     time.Duration // between SIGTERM and SIGKILL
-	log       *slog.Logger
-	own       secrets // of the fields
-	secrets   *secret.Masker
+	program    string // absolute
+	args       []*tmpl
+	env        []string // the constant part
+	ownEnv     []variable
+	dir        string
+	account    *account // nil: triggerd's own
+	permanent  []int
+	timeout    time.Duration
+	latestOnly bool
+	grace      time.Duration // between SIGTERM and SIGKILL
+	log        *slog.Logger
+	own        secrets // of the fields
+	secrets    *secret.Masker
 }
 
 type variable struct {
@@ -86,7 +88,7 @@ func newCommand(d *fields, o Options) Action {
 	c.takeDir(d)
 	c.takePermanentExit(d)
 	c.secrets = o.Secrets.With(c.own...)
-	_ = d.boolean("latest_only")
+	c.latestOnly = d.boolean("latest_only")
 	return c
 }
 
@@ -340,6 +342,23 @@ func (c *command) result(ctx context.Context, f *Firing, r *run, err error) (Res
 	}
 	return res, Unreached(fmt.Errorf("%s: %w", c.program, err)) // it could not be started
 }
+
+// Destination is the program's name, without its folder.
+func (c *command) Destination() string { return filepath.Base(c.program) }
+
+// Reads is what the templates of command and env read.
+func (c *command) Reads() (parts event.Parts) {
+	for _, t := range c.args {
+		parts |= t.reads()
+	}
+	for _, own := range c.ownEnv {
+		parts |= own.value.reads()
+	}
+	return parts
+}
+
+// LatestOnly is the field latest_only.
+func (c *command) LatestOnly() bool { return c.latestOnly }
 
 // Grace is how long a run may take to end after its time is up.
 func (c *command) Grace() time.Duration { return c.grace + lastWords }

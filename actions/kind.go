@@ -12,14 +12,30 @@ import (
 	"triggerd/internal/secret"
 )
 
-// kinds are the constructors. Each takes its fields from d, records every
-// mistake there, and returns an action that is used only if there was none.
-var kinds = map[string]func(d *fields, o Options) Action{
-	"webhook": newWebhook,
-	"exec":    newCommand,
-	"log":     newLog,
-	"print":   newPrint,
+// kind is a kind of action. It says all that the rest of the program asks of
+// one; an action, once it is made, says what depends on its fields.
+type kind struct {
+	// concurrency is how many attempts are made at once where the rules do not
+	// say. Attempts beyond the number of cores only delay each other where each
+	// is a process; an HTTP endpoint that is slow gets no more than a part of
+	// what the machine can do.
+	concurrency int
+
+	// make takes the fields from d, records every mistake there, and returns an
+	// action that is used only if there was none.
+	make func(d *fields, o Options) Action
 }
+
+var kinds = map[string]kind{
+	"webhook": {16, newWebhook},
+	"exec":    {2, newCommand},
+	"log":     {1, newLog},
+	"print":   {1, newPrint},
+}
+
+// Concurrency returns how many attempts an endpoint of a kind makes at once
+// where the rules do not say; 0 for a kind that there is not.
+func Concurrency(kind string) int { return kinds[kind].concurrency }
 
 // Options is what the engine gives an action, beside the user's fields. The
 // zero value is ready to use.
@@ -61,12 +77,12 @@ func Kinds() []string { return slices.Sorted(maps.Keys(kinds)) }
 // starts nothing, so it serves to check a file as well.
 func New(kind string, m map[string]any, o Options) (Action, error) {
 	d := &fields{values: m, errs: new([]*FieldError)}
-	newKind, ok := kinds[kind]
+	k, ok := kinds[kind]
 	if !ok {
 		d.fail("type", "there is no kind of action %q%s; the kinds are %s", kind, didYouMean(kind, Kinds()), strings.Join(Kinds(), ", "))
 		return nil, d.err()
 	}
-	a := newKind(d, o.withDefaults())
+	a := k.make(d, o.withDefaults())
 	d.unknown(engineFields)
 	for _, e := range *d.errs {
 		e.Err = maskedError(o.Secrets, e.Err)

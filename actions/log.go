@@ -44,6 +44,9 @@ func newLog(d *fields, o Options) Action {
 	return a
 }
 
+// Reads is what the message reads.
+func (a *logAction) Reads() event.Parts { return a.message.reads() }
+
 // text renders the message.
 func (a *logAction) text(f *Firing) (string, error) {
 	if a.message == nil {

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strings"
 
+	"triggerd/internal/event"
 	"triggerd/internal/secret"
 )
 
@@ -97,6 +98,15 @@ func (m masking) Close() error {
 	}
 	return nil
 }
+
+// Destination is the action's.
+func (m masking) Destination() string { return Destination(m.Action) }
+
+// Reads is the action's.
+func (m masking) Reads() event.Parts { return Reads(m.Action) }
+
+// LatestOnly is the action's.
+func (m masking) LatestOnly() bool { return LatestOnly(m.Action) }
 
 // LogValue is the action's.
 func (m masking) LogValue() slog.Value { return slog.AnyValue(m.Action) }

@@ -130,6 +130,18 @@ func (w *webhook) Close() error {
 // LogValue shows where the webhook goes and nothing secret.
 func (w *webhook) LogValue() slog.Value { return slog.StringValue(w.method + " " + w.origin) }
 
+// Destination is scheme and host.
+func (w *webhook) Destination() string { return w.origin }
+
+// Reads is what the templates of url, headers and body read.
+func (w *webhook) Reads() event.Parts {
+	parts := w.target.reads() | w.body.reads()
+	for _, h := range w.headers {
+		parts |= h.value.reads()
+	}
+	return parts
+}
+
 var originPattern = regexp.MustCompile(`^(?i:(https?)://)([^/?#]*)(.*)$`)
 
 // takeURL splits the url field. The result is never nil; it is empty after a

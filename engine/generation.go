@@ -4,6 +4,7 @@ import (
 	"errors"
 
 	"triggerd/actions"
+	"triggerd/internal/event"
 	"triggerd/internal/keyspace"
 	"triggerd/internal/secret"
 	"triggerd/rules"
@@ -28,11 +29,6 @@ type endpointConfig struct {
 	rate        rules.RateLimit
 	latestOnly  bool // of the firings of one lane that wait, only the last is attempted
 }
-
-// concurrencies are the defaults. Attempts beyond the number of cores only
-// delay each other where each is a process; an HTTP endpoint that is slow gets
-// no more than a part of what the machine can do.
-var concurrencies = map[string]int{"webhook": 16, "exec": 2, "log": 1, "print": 1}
 
 // LoadRules reads a rules file and all that it includes, and checks its
 // actions.
@@ -59,9 +55,12 @@ func ruleOptions(o ActionOptions) rules.Options {
 	return rules.Options{
 		Commands: commands,
 		Events:   keyspace.EventNames(),
-		Action: func(kind string, fields map[string]any) error {
-			_, err := actions.New(kind, fields, actions.Options{NoExec: o.NoExec})
-			return err
+		Action: func(kind string, fields map[string]any) (event.Parts, error) {
+			a, err := actions.New(kind, fields, actions.Options{NoExec: o.NoExec})
+			if err != nil {
+				return 0, err
+			}
+			return actions.Reads(a), nil
 		},
 	}
 }
@@ -101,14 +100,14 @@ func (g *generation) addEndpoint(r *rules.Rule, a *rules.Action, o ActionOptions
 	}
 	c := endpointConfig{spec: a, concurrency: a.Concurrency, rate: a.RateLimit}
 	if c.concurrency == 0 {
-		c.concurrency = concurrencies[a.Kind]
+		c.concurrency = actions.Concurrency(a.Kind)
 	}
-	c.latestOnly, _ = a.Fields["latest_only"].(bool)
 	var err error
 	c.action, err = actions.New(a.Kind, a.Fields, actions.Options{
 		Logger: o.Logger, Stdout: o.Stdout, NoExec: o.NoExec, UserAgent: o.UserAgent,
 		Timeout: a.Timeout, Concurrency: c.concurrency, Secrets: g.secrets,
 	})
+	c.latestOnly = actions.LatestOnly(c.action)
 	g.endpoints[name] = c
 	return err
 }

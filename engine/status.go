@@ -3,14 +3,13 @@ package engine
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"triggerd/actions"
 	"triggerd/internal/store"
-	"triggerd/rules"
 	"triggerd/source"
 )
 
@@ -187,7 +186,7 @@ func (o *outbox) actionStatus() []ActionStatus {
 		}
 		ep.describe(&a, now)
 		if ep.action != nil && ep.spec != nil {
-			a.Kind, a.Destination = ep.spec.Kind, destination(ep.spec)
+			a.Kind, a.Destination = ep.spec.Kind, actions.Destination(ep.action)
 		}
 		list = append(list, a)
 	}
@@ -236,26 +235,6 @@ func (ep *endpoint) why(now time.Time) string {
 		return fmt.Sprintf("%d keys failed, no success for %s", g.failures, now.Sub(g.since).Round(time.Second))
 	case slowed:
 		return fmt.Sprintf("attempts were not answered: %d at once, of %d", int(g.window), g.slots)
-	}
-	return ""
-}
-
-// destination says where an action delivers to, without what may be a secret:
-// user, path and query of a URL, arguments of a command.
-func destination(a *rules.Action) string {
-	switch a.Kind {
-	case "webhook":
-		raw, _ := a.Fields["url"].(string)
-		scheme, rest, _ := strings.Cut(raw, "://") // not parsed: there may be a template behind the host
-		if i := strings.IndexAny(rest, "/?#"); i >= 0 {
-			rest = rest[:i]
-		}
-		return scheme + "://" + rest[strings.LastIndexByte(rest, '@')+1:]
-	case "exec":
-		if argv, _ := a.Fields["command"].([]any); len(argv) > 0 {
-			name, _ := argv[0].(string)
-			return filepath.Base(name)
-		}
 	}
 	return ""
 }

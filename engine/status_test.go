@@ -10,23 +10,7 @@ import (
 	"time"
 
 	"triggerd/actions"
-	"triggerd/rules"
 )
-
-func TestDestinationTellsNoSecret(t *testing.T) {
-	tests := map[string]*rules.Action{
-		"https://h.example:8443": {Kind: "webhook", Fields: map[string]any{"url": "https://user:hunter2@h.example:8443/hunter2?k=hunter2#x"}},
-		"http://h":               {Kind: "webhook", Fields: map[string]any{"url": "http://h?{{.key}}"}},
-		"http://[::1]:1":         {Kind: "webhook", Fields: map[string]any{"url": "http://hunter2@[::1]:1"}},
-		"reorder":                {Kind: "exec", Fields: map[string]any{"command": []any{"/usr/bin/reorder", "hunter2"}}},
-		"":                       {Kind: "log", Fields: map[string]any{"message": "hunter2"}},
-	}
-	for want, a := range tests {
-		if got := destination(a); got != want {
-			t.Errorf("destination of %v = %q, want %q", a.Fields, got, want)
-		}
-	}
-}
 
 // Dead letters that are retried between new firings are all delivered, once
 // each, in the order that they were given up in.
