@@ -23,15 +23,20 @@ import (
 	"triggerd/internal/secret"
 )
 
-// command runs a program per firing. Fields:
-//
-//	command         required list: the program, then its arguments, each a template and each one argument; no shell
-//	env             table of variables, values are templates
-//	env_pass        list of names to pass on from triggerd's own environment
-//	dir             absolute path to run in; default triggerd's own
-//	user            name or number of the user to run as, with its groups, HOME and USER; triggerd must be root
-//	permanent_exit  list of exit codes that no retry can mend; default [64, 65, 78] (sysexits: usage, data, configuration)
-//	latest_only     true: of the firings of one key that wait only the last is run; the engine sees to that
+var execKind = Kind{
+	Name: "exec", Doc: "runs a program, without a shell", Concurrency: 2, make: newCommand,
+	Fields: []Field{
+		{Name: "command", Type: Texts, Required: true, Template: true, Doc: "the program, which is no template, and its arguments, each one argument. A key may begin with `-`: put `\"--\"` before it"},
+		{Name: "env", Type: TextTable, Template: true, Doc: "variables to set"},
+		{Name: "env_pass", Type: Texts, Doc: "names of variables to pass on from triggerd's own environment"},
+		{Name: "dir", Doc: "absolute path to run in; by default triggerd's own"},
+		{Name: "user", Doc: "name or number of the user to run as, with its groups, `HOME` and `USER`; triggerd must run as root"},
+		{Name: "permanent_exit", Type: ExitCodes, Default: "[64, 65, 78]", Doc: "codes to give up at (sysexits: usage, data, configuration)"},
+		{Name: "latest_only", Type: Flag, Default: "false", Doc: "of the firings of one key that wait, or wait to be tried again, only the last is run; the others are counted as `superseded`"},
+	},
+}
+
+// command runs a program per firing.
 //
 // The program gets the firing's JSON and a newline on standard input. Its
 // environment is PATH, HOME, LANG and USER of triggerd's, env_pass, env, and

@@ -78,8 +78,8 @@ func TestLatestOnly(t *testing.T) {
 }
 
 func TestConcurrency(t *testing.T) {
-	for kind, want := range map[string]int{"webhook": 16, "exec": 2, "log": 1, "print": 1, "fax": 0} {
-		if got := actions.Concurrency(kind); got != want {
+	for kind, want := range map[string]int{"webhook": 16, "exec": 2, "log": 1, "print": 1} {
+		if got := actions.KindOf(kind).Concurrency; got != want {
 			t.Errorf("concurrency of %s = %d, want %d", kind, got, want)
 		}
 	}

@@ -87,6 +87,13 @@ func newGeneration(set *rules.Set, old []string, o ActionOptions) (*generation, 
 	return g, errors.Join(errs...)
 }
 
+func defaultConcurrency(kind string) int {
+	if k := actions.KindOf(kind); k != nil {
+		return k.Concurrency
+	}
+	return 0 // and making the action fails
+}
+
 // addEndpoint makes the action of a, unless another rule with the same target
 // has made it.
 func (g *generation) addEndpoint(r *rules.Rule, a *rules.Action, o ActionOptions) error {
@@ -100,7 +107,7 @@ func (g *generation) addEndpoint(r *rules.Rule, a *rules.Action, o ActionOptions
 	}
 	c := endpointConfig{spec: a, concurrency: a.Concurrency, rate: a.RateLimit}
 	if c.concurrency == 0 {
-		c.concurrency = actions.Concurrency(a.Kind)
+		c.concurrency = defaultConcurrency(a.Kind)
 	}
 	var err error
 	c.action, err = actions.New(a.Kind, a.Fields, actions.Options{
