@@ -54,6 +54,9 @@ func writeRows(b *strings.Builder, prefix string, fields []Field) {
 		if f.Template {
 			kind += ", template"
 		}
+		if f.Secret {
+			kind += ", masked"
+		}
 		switch {
 		case f.Required:
 			def = "required"

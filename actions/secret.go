@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/url"
 	"strings"
+	"time"
 
 	"triggerd/internal/event"
 	"triggerd/internal/secret"
@@ -97,6 +98,14 @@ func (m masking) Close() error {
 		return c.Close()
 	}
 	return nil
+}
+
+// Grace is the action's; 0 if it has none.
+func (m masking) Grace() time.Duration {
+	if g, ok := m.Action.(interface{ Grace() time.Duration }); ok {
+		return g.Grace()
+	}
+	return 0
 }
 
 // Destination is the action's.

@@ -2,6 +2,7 @@ package actions_test
 
 import (
 	"testing"
+	"time"
 
 	"triggerd/actions"
 	"triggerd/internal/event"
@@ -82,5 +83,16 @@ func TestConcurrency(t *testing.T) {
 		if got := actions.KindOf(kind).Concurrency; got != want {
 			t.Errorf("concurrency of %s = %d, want %d", kind, got, want)
 		}
+	}
+}
+
+// What masks an action's secrets takes no time to end away from it.
+func TestMaskedActionHasGrace(t *testing.T) {
+	a, err := actions.New("exec", map[string]any{"command": []any{"true"}}, actions.Options{Secrets: secret.New("hunter2")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if g, ok := a.(interface{ Grace() time.Duration }); !ok || g.Grace() == 0 {
+		t.Error("a command has no time to end after SIGTERM")
 	}
 }

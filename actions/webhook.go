@@ -27,7 +27,7 @@ import (
 var webhookKind = Kind{
 	Name: "webhook", Doc: "posts the event", Concurrency: 16, make: newWebhook,
 	Fields: []Field{
-		{Name: "url", Required: true, Template: true, Secret: true, Doc: "`http://` or `https://`; templates in path and query only, and what they write is escaped; `user:password@` becomes basic authentication"},
+		{Name: "url", Required: true, Template: true, Doc: "`http://` or `https://`; templates in path and query only, and what they write is escaped; `user:password@` becomes basic authentication"},
 		{Name: "method", Values: []string{"POST", "PUT", "PATCH", "DELETE", "GET", "HEAD"}, Default: `"POST"`, Doc: "the last two send no body"},
 		{Name: "headers", Type: TextTable, Template: true, Doc: "those that the protocol or triggerd sets are refused"},
 		{Name: "body", Template: true, Doc: "by default the event as JSON"},
@@ -41,7 +41,7 @@ var webhookKind = Kind{
 			{Name: "password", Required: true, Secret: true},
 		}},
 		{Name: "oauth2", Type: Table, Doc: "client credentials; the token is kept until shortly before it expires, and got anew once when the receiver answers 401", Fields: []Field{
-			{Name: "token_url", Required: true, Secret: true, Doc: "`http://` or `https://`"},
+			{Name: "token_url", Required: true, Doc: "`http://` or `https://`"},
 			{Name: "client_id", Required: true},
 			{Name: "client_secret", Required: true, Secret: true},
 			{Name: "scopes", Type: Texts, Doc: "to ask for"},

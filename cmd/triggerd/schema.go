@@ -25,10 +25,9 @@ func schemaOf(kinds []*actions.Kind) ([]byte, error) {
 	names, fields := []string{}, []object{}
 	for _, k := range kinds {
 		names = append(names, k.Name)
-		fields = append(fields, object{
-			"if":   object{"properties": object{"type": object{"const": k.Name}}},
-			"then": fieldsSchema(k.Fields),
-		})
+		then := fieldsSchema(k.Fields)
+		then["description"] = k.Doc
+		fields = append(fields, object{"if": object{"properties": object{"type": object{"const": k.Name}}}, "then": then})
 	}
 	b := schemaFrame
 	for mark, part := range map[string]any{`"@kinds"`: names, `"@fields"`: fields} {
