@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"triggerd/actions"
+	"triggerd/internal/event"
 	"triggerd/internal/firing"
 	"triggerd/internal/keyspace"
 	"triggerd/internal/outbox"
@@ -27,19 +28,15 @@ type generation struct {
 
 // actionConfig is what an action was made of.
 type actionConfig struct {
-	kind   string
-	fields map[string]any
+	kind        string
+	fields      map[string]any
+	destination string // for people, without secrets
 }
 
 // newPolicy returns how the firings of a rule are delivered with an action.
 func newPolicy(r *rules.Rule, a *rules.Action) *outbox.Policy {
 	return &outbox.Policy{Timeout: a.Timeout, Retry: outbox.Retry(a.Retry), Order: a.Order, Overflow: r.Overflow}
 }
-
-// concurrencies are the defaults. Attempts beyond the number of cores only
-// delay each other where each is a process; an HTTP endpoint that is slow gets
-// no more than a part of what the machine can do.
-var concurrencies = map[string]int{"webhook": 16, "exec": 2, "log": 1, "print": 1}
 
 // LoadRules reads a rules file and all that it includes, and checks its
 // actions.
@@ -66,9 +63,12 @@ func ruleOptions(o ActionOptions) rules.Options {
 	return rules.Options{
 		Commands: commands,
 		Events:   keyspace.EventNames(),
-		Action: func(kind string, fields map[string]any) error {
-			_, err := actions.New(kind, fields, actions.Options{NoExec: o.NoExec})
-			return err
+		Action: func(kind string, fields map[string]any) (event.Parts, error) {
+			a, err := actions.New(kind, fields, actions.Options{NoExec: o.NoExec})
+			if err != nil {
+				return 0, err
+			}
+			return actions.Reads(a), nil
 		},
 	}
 }
@@ -96,6 +96,13 @@ func newGeneration(set *rules.Set, old []string, o ActionOptions, m *instruments
 	return g, errors.Join(errs...)
 }
 
+func defaultConcurrency(kind string) int {
+	if k := actions.KindOf(kind); k != nil {
+		return k.Concurrency
+	}
+	return 0 // and making the action fails
+}
+
 // addEndpoint makes the action of a, unless another rule with the same target
 // has made it.
 func (g *generation) addEndpoint(r *rules.Rule, a *rules.Action, o ActionOptions, m *instruments) error {
@@ -108,15 +115,16 @@ func (g *generation) addEndpoint(r *rules.Rule, a *rules.Action, o ActionOptions
 		return nil
 	}
 	c := &outbox.Action{
-		Policy: g.policyOf[a], Concurrency: cmp.Or(a.Concurrency, concurrencies[a.Kind]), Rate: outbox.Rate(a.RateLimit),
-		Config: actionConfig{a.Kind, a.Fields}, Meter: m.of(a.Kind),
+		Policy: g.policyOf[a], Concurrency: cmp.Or(a.Concurrency, defaultConcurrency(a.Kind)), Rate: outbox.Rate(a.RateLimit),
+		Meter: m.of(a.Kind),
 	}
-	c.LatestOnly, _ = a.Fields["latest_only"].(bool)
 	var err error
 	c.Action, err = actions.New(a.Kind, a.Fields, actions.Options{
 		Logger: o.Logger, Stdout: o.Stdout, NoExec: o.NoExec, UserAgent: o.UserAgent,
 		Timeout: a.Timeout, Concurrency: c.Concurrency, Secrets: g.secrets,
 	})
+	c.LatestOnly = actions.LatestOnly(c.Action)
+	c.Config = actionConfig{a.Kind, a.Fields, actions.Destination(c.Action)}
 	g.endpoints[name] = c
 	return err
 }

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"fmt"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -189,29 +188,9 @@ func actionStatusOf(s *outbox.Status) ActionStatus {
 		a.Breaker = "open"
 	}
 	if c, ok := s.Config.(actionConfig); ok {
-		a.Kind, a.Destination = c.kind, destination(c)
+		a.Kind, a.Destination = c.kind, c.destination
 	}
 	return a
-}
-
-// destination says where an action delivers to, without what may be a secret:
-// user, path and query of a URL, arguments of a command.
-func destination(a actionConfig) string {
-	switch a.kind {
-	case "webhook":
-		raw, _ := a.fields["url"].(string)
-		scheme, rest, _ := strings.Cut(raw, "://") // not parsed: there may be a template behind the host
-		if i := strings.IndexAny(rest, "/?#"); i >= 0 {
-			rest = rest[:i]
-		}
-		return scheme + "://" + rest[strings.LastIndexByte(rest, '@')+1:]
-	case "exec":
-		if argv, _ := a.fields["command"].([]any); len(argv) > 0 {
-			name, _ := argv[0].(string)
-			return filepath.Base(name)
-		}
-	}
-	return ""
 }
 
 // maxCounted is how many dead letters are counted for a status before the store

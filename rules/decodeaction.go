@@ -170,8 +170,10 @@ func (c *compilation) ownFields(t *table, a *Action) {
 	if !complete || c.l.o.Action == nil {
 		return
 	}
-	for _, err := range flatten(c.l.o.Action(a.Kind, a.Fields)) {
-		t.actionError(kind, err)
+	var err error
+	a.reads, err = c.l.o.Action(a.Kind, a.Fields)
+	for _, e := range flatten(err) {
+		t.actionError(kind, e)
 	}
 }
 

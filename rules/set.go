@@ -20,8 +20,10 @@ type Options struct {
 	// Action checks the fields of one action of the given kind: those that are
 	// the kind's own, expanded. Where its error, or an error that it joins,
 	// has a method Field() string, that dotted path inside the action is the
-	// place that is reported. nil: kinds and their fields are not checked.
-	Action func(kind string, fields map[string]any) error
+	// place that is reported. Without an error it returns which parts of an
+	// event the action reads, so that they are kept. nil: kinds and their fields
+	// are not checked.
+	Action func(kind string, fields map[string]any) (event.Parts, error)
 
 	// Commands lists the server's commands, for suggestions, for @class and
 	// for warnings about commands that never arrive. nil: names of commands
@@ -138,6 +140,8 @@ type Action struct {
 
 	File      string // where the action begins; Line is 0 for Build
 	Line, Col int
+
+	reads event.Parts // what its templates read of an event
 }
 
 // RateLimit bounds how many attempts are made in a time, over all rules where
