@@ -141,8 +141,6 @@ func keys(prefix string) func(int) string {
 	return func(i int) string { return prefix + fmt.Sprint(i) }
 }
 
-func one(key string) func(int) string { return func(int) string { return key } }
-
 func bad(f *actions.Firing) bool { return strings.HasPrefix(f.ID.String(), "bad") }
 
 // A thousand keys that always fail, in whichever way, are no reason for another
