@@ -447,10 +447,7 @@ func (b *box) total() Stats { return b.Stats() }
 // settleAll lets time pass until nothing is pending, at most limit.
 func (b *box) settleAll(limit time.Duration) {
 	for began := time.Now(); time.Since(began) < limit; sleep(time.Minute) {
-		b.mu.Lock()
-		left := b.in.pending
-		b.mu.Unlock()
-		if left == 0 {
+		if b.Outbox.pending() == 0 {
 			break
 		}
 	}
@@ -650,9 +647,7 @@ func TestOutboxStoreFull(t *testing.T) {
 		lim := defaultBounds
 		lim.intake = 4 << 20
 		b := openBounded(t, st, lim, 1_000_000, 1, r)
-		b.mu.Lock()
-		b.endpoints["0"].paused = true
-		b.mu.Unlock()
+		b.endpoints["0"].setPaused(true)
 		rnd := rand.NewChaCha8([32]byte{})
 		const n = 1700
 		put := make(chan struct{})
@@ -666,11 +661,11 @@ func TestOutboxStoreFull(t *testing.T) {
 			}
 		}()
 		sleep(5 * time.Second)
-		b.mu.Lock()
-		stuck, weight := b.in.pending, b.in.weight
-		b.endpoints["0"].paused = false
-		b.endpoints["0"].dispatch()
-		b.mu.Unlock()
+		stuck := b.Outbox.pending()
+		b.in.mu.Lock()
+		weight := b.in.weight
+		b.in.mu.Unlock()
+		b.endpoints["0"].setPaused(false)
 		if stuck == n || weight > lim.intake+256<<10 {
 			t.Errorf("%d of %d taken in, %d bytes of them in memory", stuck, n, weight)
 		}

@@ -32,8 +32,8 @@ type intake struct {
 	leaving   int  // of these, what the keeper commits, whatever the streams do
 	firings   int64
 	dropped   int64
-	droppings map[string]*droppings
-	droppedBy map[string]int64 // since the start, by rule
+	droppings map[string]*droppings // that the keeper has not written down yet; nil: none
+	droppedBy map[string]int64      // since the start, by rule
 }
 
 // feed is what came of one stream.
@@ -80,7 +80,7 @@ type planned struct {
 func (p *planned) size() int { return 2*len(p.payload) + 512 }
 
 func newIntake(max int, patient bool, b *bounds) *intake {
-	in := &intake{bounds: b, patient: patient, shares: shares{max: max}, accounts: map[string]*account{}, droppings: map[string]*droppings{}, droppedBy: map[string]int64{}}
+	in := &intake{bounds: b, patient: patient, shares: shares{max: max}, accounts: map[string]*account{}, droppedBy: map[string]int64{}}
 	in.room = sync.NewCond(&in.mu)
 	return in
 }
@@ -372,6 +372,9 @@ func (o *Outbox) drop(f *actions.Firing, why dropping) {
 	in.dropped++
 	in.droppedBy[f.Rule]++
 	d := in.droppings[string(why)+f.Rule]
+	if in.droppings == nil {
+		in.droppings = map[string]*droppings{}
+	}
 	if d == nil {
 		d = &droppings{why: why, rule: f.Rule, firing: f.ID.String()[:min(len(f.ID), store.MaxName)], first: f.Event.Offset}
 		in.droppings[string(why)+f.Rule] = d

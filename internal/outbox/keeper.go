@@ -208,9 +208,7 @@ func (o *Outbox) writeLedger() error {
 	o.dropExpelled(settled)
 	o.in.mu.Lock()
 	drops, dropped := o.in.droppings, o.in.dropped
-	if len(drops) > 0 {
-		o.in.droppings = map[string]*droppings{}
-	}
+	o.in.droppings = nil
 	o.in.mu.Unlock()
 	if len(settled) == 0 && len(drops) == 0 && len(holds) == 0 {
 		return nil

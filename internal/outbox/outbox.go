@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"maps"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -182,13 +181,13 @@ func (in *intake) pendingOf(a *account) int {
 	return a.pending
 }
 
-// all returns the endpoints, by name.
+// all returns the endpoints, in no order.
 func (o *Outbox) all() []*endpoint {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	list := make([]*endpoint, 0, len(o.endpoints))
-	for _, name := range slices.Sorted(maps.Keys(o.endpoints)) {
-		list = append(list, o.endpoints[name])
+	for _, ep := range o.endpoints {
+		list = append(list, ep)
 	}
 	return list
 }

@@ -2,6 +2,8 @@ package outbox
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -75,6 +77,7 @@ func (o *Outbox) Endpoints() []Status {
 		list[i] = ep.status()
 		list[i].Pending = o.in.pendingOf(ep.account)
 	}
+	slices.SortFunc(list, func(a, b Status) int { return strings.Compare(a.Name, b.Name) })
 	return list
 }
 
