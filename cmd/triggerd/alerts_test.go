@@ -55,7 +55,7 @@ func servedMetrics(t *testing.T) map[string][]string {
 		}
 	}
 	w := httptest.NewRecorder()
-	metricsHandler(newRegistry(e.Collector())).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	metricsHandler(newRegistry(e.Collector(), (&logQueue{}).collector())).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	for line := range strings.Lines(w.Body.String()) {
 		if name, _, ok := strings.Cut(line, " "); ok && !strings.HasPrefix(name, "#") {
 			name, _, _ = strings.Cut(name, "{")

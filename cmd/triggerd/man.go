@@ -59,7 +59,7 @@ func manPage(cmd *cobra.Command) string {
 	var p roff
 	b := builtFrom()
 	date, _, _ := strings.Cut(b.date, "T")
-	p.macro("TH", strings.ToUpper(manName(cmd)), "1", date, "triggerd "+b.version, "triggerd")
+	fmt.Fprintf(&p, ".TH %q 1 %q %q triggerd\n", strings.ToUpper(manName(cmd)), date, "triggerd "+b.version) // a date whose hyphens are escaped is none
 	p.macro("SH", "NAME")
 	p.text(manName(cmd) + " - " + strings.ToLower(cmd.Short[:1]) + cmd.Short[1:])
 	p.macro("SH", "SYNOPSIS")

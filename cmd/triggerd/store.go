@@ -18,13 +18,14 @@ const defaultDataDir = "triggerd-data"
 func newStoreCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "store",
-		Short: "Check the store of firings that wait, or save what a damaged one still has",
-		Long: `Store looks after a data directory that no triggerd has open: the firings that
-wait for delivery, the dead letters, and the position to resume from.`,
+		Short: "Back up or check the store of firings that wait, or save what a damaged one still has",
+		Long: `Store looks after a data directory: the firings that wait for delivery, the dead
+letters, and the position to resume from. Backup asks the running daemon; verify
+and salvage are for a directory that no triggerd has open.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newStoreVerifyCommand(), newStoreSalvageCommand())
+	cmd.AddCommand(newStoreBackupCommand(), newStoreVerifyCommand(), newStoreSalvageCommand())
 	return cmd
 }
 

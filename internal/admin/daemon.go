@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"errors"
+	"io"
 	"iter"
 )
 
@@ -59,4 +60,8 @@ type Daemon interface {
 	// "rule/NAME", "target/NAME", "rule/NAME/ACTION".
 	Pause(name string) (full string, err error)
 	Resume(name string) (full string, err error)
+
+	// Backup writes a copy of the store as it is now, as a tar archive of one
+	// folder's files, while the daemon goes on.
+	Backup(w io.Writer) error
 }

@@ -58,6 +58,7 @@ type Store struct {
 	damaged  atomic.Int64                    // damaged records that were read
 	kept     atomic.Pointer[<-chan struct{}] // done when Run is told to end; nil: it has not begun
 	closed   atomic.Bool
+	backup   sync.Mutex // held while one is made
 	failOnce sync.Once
 	failure  error         // set before failed is closed
 	failed   chan struct{} // closed by fail

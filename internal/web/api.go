@@ -75,6 +75,7 @@ func (s *Server) api(mux *http.ServeMux) {
 	mux.HandleFunc("GET /api/v1/dead-letters/export", s.exportDead)
 	mux.HandleFunc("POST /api/v1/dead-letters/retry", s.retryDead)
 	mux.HandleFunc("POST /api/v1/dead-letters/drop", s.dropDead)
+	mux.HandleFunc("POST /api/v1/store/backup", s.backup)
 	mux.HandleFunc("POST /api/v1/pause", s.pausing(admin.Daemon.Pause))
 	mux.HandleFunc("POST /api/v1/resume", s.pausing(admin.Daemon.Resume))
 }

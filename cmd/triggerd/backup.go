@@ -1,0 +1,116 @@
+package main
+
+import (
+	"archive/tar"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"triggerd/internal/store"
+)
+
+func newStoreBackupCommand() *cobra.Command {
+	c := &client{}
+	cmd := &cobra.Command{
+		Use:   "backup DIR",
+		Short: "Copy the running daemon's store to a new directory",
+		Long: `Backup asks the running daemon for a copy of its store as it is now, writes it to
+a new directory, and checks it as verify does. The daemon goes on meanwhile.
+
+To restore, start triggerd with the copy as its data directory: it resumes at
+the copy's position, and delivers what the copy has not delivered, with the same
+IDs. Of a daemon that is stopped, copy the data directory itself.`,
+		Example: `  triggerd store backup /srv/backup/triggerd-$(date +%F)`,
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			dir := filepath.Clean(args[0])
+			if err := c.backup(cmd.Context(), dir); err != nil {
+				return failed(err)
+			}
+			r, err := store.Verify(dir)
+			if err != nil {
+				return failed(err)
+			}
+			out := cmd.OutOrStdout()
+			printProblems(out, r)
+			fmt.Fprintf(out, "%s: %s\n", dir, summary(r))
+			if n := len(r.Problems) + r.Unlisted; n > 0 {
+				return failed(fmt.Errorf("%s: %s in the copy", dir, plural(n, "problem")))
+			}
+			return nil
+		},
+	}
+	c.addFlags(cmd)
+	return cmd
+}
+
+// backup writes the daemon's store to a directory that must not be there. It
+// has that name only once it is whole and on disk.
+func (c *client) backup(ctx context.Context, dir string) error {
+	if _, err := os.Lstat(dir); err == nil {
+		return fmt.Errorf("%s is there already", dir)
+	}
+	resp, err := c.send(ctx, "POST", "/api/v1/store/backup", nil, nil)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	partial, err := os.MkdirTemp(filepath.Dir(dir), "."+filepath.Base(dir)+"-")
+	if err != nil {
+		return err
+	}
+	if err := unpack(tar.NewReader(resp.Body), partial); err != nil {
+		os.RemoveAll(partial)
+		return fmt.Errorf("backup: %w", err)
+	}
+	if err := os.Rename(partial, dir); err != nil {
+		os.RemoveAll(partial)
+		return err
+	}
+	return syncPath(filepath.Dir(dir))
+}
+
+// lastOfStore is the file that comes last: without it the archive was cut.
+const lastOfStore = "checkpoint"
+
+// unpack writes the files of an archive, and syncs them.
+func unpack(archive *tar.Reader, dir string) error {
+	if err := os.Mkdir(filepath.Join(dir, "db"), 0o700); err != nil {
+		return err
+	}
+	for last := ""; ; {
+		h, err := archive.Next()
+		if errors.Is(err, io.EOF) && last == lastOfStore {
+			return errors.Join(syncPath(filepath.Join(dir, "db")), syncPath(dir))
+		}
+		if err != nil {
+			return fmt.Errorf("the answer is not a whole archive: %w", err)
+		}
+		if name := strings.TrimPrefix(h.Name, "db/"); h.Typeflag != tar.TypeReg || name != filepath.Base(name) || !filepath.IsLocal(name) {
+			return fmt.Errorf("the archive has %q, which is no file of a store", h.Name)
+		}
+		f, err := os.OpenFile(filepath.Join(dir, h.Name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if err != nil {
+			return err
+		}
+		last = h.Name
+		_, err = io.Copy(f, archive)
+		if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+			return err
+		}
+	}
+}
+
+func syncPath(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}
