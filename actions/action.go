@@ -19,6 +19,8 @@ import (
 // its idle connections): Close lets go of it, and is called after the last Do.
 // One with a method Grace() time.Duration may take that much longer to end after
 // ctx is done (a command that does not heed SIGTERM).
+//
+// An Action may tell more of itself: see Destination, Reads and LatestOnly.
 type Action interface {
 	Do(ctx context.Context, f *Firing) (Result, error)
 }

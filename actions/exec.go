@@ -19,18 +19,24 @@ import (
 	"syscall"
 	"time"
 
+	"triggerd/internal/event"
 	"triggerd/internal/secret"
 )
 
-// command runs a program per firing. Fields:
-//
-//	command         required list: the program, then its arguments, each a template and each one argument; no shell
-//	env             table of variables, values are templates
-//	env_pass        list of names to pass on from triggerd's own environment
-//	dir             absolute path to run in; default triggerd's own
-//	user            name or number of the user to run as, with its groups, HOME and USER; triggerd must be root
-//	permanent_exit  list of exit codes that no retry can mend; default [64, 65, 78] (sysexits: usage, data, configuration)
-//	latest_only     true: of the firings of one key that wait only the last is run; the engine sees to that
+var execKind = Kind{
+	Name: "exec", Doc: "runs a program, without a shell", Concurrency: 2, make: newCommand,
+	Fields: []Field{
+		{Name: "command", Type: Texts, Required: true, Template: true, Doc: "the program, which is no template, and its arguments, each one argument. A key may begin with `-`: put `\"--\"` before it"},
+		{Name: "env", Type: TextTable, Template: true, Doc: "variables to set"},
+		{Name: "env_pass", Type: Texts, Doc: "names of variables to pass on from triggerd's own environment"},
+		{Name: "dir", Doc: "absolute path to run in; by default triggerd's own"},
+		{Name: "user", Doc: "name or number of the user to run as, with its groups, `HOME` and `USER`; triggerd must run as root"},
+		{Name: "permanent_exit", Type: ExitCodes, Default: "[64, 65, 78]", Doc: "codes to give up at (sysexits: usage, data, configuration)"},
+		{Name: "latest_only", Type: Flag, Default: "false", Doc: "of the firings of one key that wait, or wait to be tried again, only the last is run; the others are counted as `superseded`"},
+	},
+}
+
+// command runs a program per firing.
 //
 // The program gets the firing's JSON and a newline on standard input. Its
 // environment is PATH, HOME, LANG and USER of triggerd's, env_pass, env, and
@@ -56,18 +62,19 @@ import (
 // An argument that data begins with "-" reads as an option to most programs:
 // put "--" before it.
 type command struct {
-	program   string // absolute
-	args      []*tmpl
-	env       []string // the constant part
-	ownEnv    []variable
-	dir       string
-	account   *account // nil: triggerd's own
-	permanent []int
-	timeout   time.Duration
-	grace     time.Duration // between SIGTERM and SIGKILL
-	log       *slog.Logger
-	own       secrets // of the fields
-	secrets   *secret.Masker
+	program    string // absolute
+	args       []*tmpl
+	env        []string // the constant part
+	ownEnv     []variable
+	dir        string
+	account    *account // nil: triggerd's own
+	permanent  []int
+	timeout    time.Duration
+	latestOnly bool
+	grace      time.Duration // between SIGTERM and SIGKILL
+	log        *slog.Logger
+	own        secrets // of the fields
+	secrets    *secret.Masker
 }
 
 type variable struct {
@@ -86,7 +93,7 @@ func newCommand(d *fields, o Options) Action {
 	c.takeDir(d)
 	c.takePermanentExit(d)
 	c.secrets = o.Secrets.With(c.own...)
-	_ = d.boolean("latest_only")
+	c.latestOnly = d.boolean("latest_only")
 	return c
 }
 
@@ -340,6 +347,23 @@ func (c *command) result(ctx context.Context, f *Firing, r *run, err error) (Res
 	}
 	return res, Unreached(fmt.Errorf("%s: %w", c.program, err)) // it could not be started
 }
+
+// Destination is the program's name, without its folder.
+func (c *command) Destination() string { return filepath.Base(c.program) }
+
+// Reads is what the templates of command and env read.
+func (c *command) Reads() (parts event.Parts) {
+	for _, t := range c.args {
+		parts |= t.reads()
+	}
+	for _, own := range c.ownEnv {
+		parts |= own.value.reads()
+	}
+	return parts
+}
+
+// LatestOnly is the field latest_only.
+func (c *command) LatestOnly() bool { return c.latestOnly }
 
 // Grace is how long a run may take to end after its time is up.
 func (c *command) Grace() time.Duration { return c.grace + lastWords }

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"io"
 	"log/slog"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -12,13 +11,48 @@ import (
 	"triggerd/internal/secret"
 )
 
-// kinds are the constructors. Each takes its fields from d, records every
-// mistake there, and returns an action that is used only if there was none.
-var kinds = map[string]func(d *fields, o Options) Action{
-	"webhook": newWebhook,
-	"exec":    newCommand,
-	"log":     newLog,
-	"print":   newPrint,
+// Kind is a kind of action. It says all that the rest of the program asks of
+// one; an action, once it is made, says what depends on its fields.
+type Kind struct {
+	Name   string
+	Doc    string // one line in Markdown, without a period
+	Fields []Field
+
+	// Concurrency is how many attempts are made at once where the rules do not
+	// say. Attempts beyond the number of cores only delay each other where each
+	// is a process; an HTTP endpoint that is slow gets no more than a part of
+	// what the machine can do.
+	Concurrency int
+
+	// make takes the fields from d, records every mistake there, and returns an
+	// action that is used only if there was none.
+	make func(d *fields, o Options) Action
+}
+
+// kinds are the kinds that there are.
+var kinds = []*Kind{&webhookKind, &execKind, &logKind, &printKind}
+
+// Kinds returns the kinds that New knows, in the order in which they are told.
+// They are not to be changed.
+func Kinds() []*Kind { return slices.Clone(kinds) }
+
+// KindOf returns the kind of a name; nil if there is none.
+func KindOf(name string) *Kind {
+	for _, k := range kinds {
+		if k.Name == name {
+			return k
+		}
+	}
+	return nil
+}
+
+func kindNames() []string {
+	names := make([]string, len(kinds))
+	for i, k := range kinds {
+		names[i] = k.Name
+	}
+	slices.Sort(names)
+	return names
 }
 
 // Options is what the engine gives an action, beside the user's fields. The
@@ -47,9 +81,6 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// Kinds returns the kinds that New knows, sorted.
-func Kinds() []string { return slices.Sorted(maps.Keys(kinds)) }
-
 // New makes the action of a kind from its fields: the TOML values (string,
 // bool, int64, float64, []any, map[string]any) after expansion of ${env:} and
 // ${file:}, without those that the engine owns (timeout, retry, ...). It keeps
@@ -61,12 +92,12 @@ func Kinds() []string { return slices.Sorted(maps.Keys(kinds)) }
 // starts nothing, so it serves to check a file as well.
 func New(kind string, m map[string]any, o Options) (Action, error) {
 	d := &fields{values: m, errs: new([]*FieldError)}
-	newKind, ok := kinds[kind]
-	if !ok {
-		d.fail("type", "there is no kind of action %q%s; the kinds are %s", kind, didYouMean(kind, Kinds()), strings.Join(Kinds(), ", "))
+	k := KindOf(kind)
+	if k == nil {
+		d.fail("type", "there is no kind of action %q%s; the kinds are %s", kind, didYouMean(kind, kindNames()), strings.Join(kindNames(), ", "))
 		return nil, d.err()
 	}
-	a := newKind(d, o.withDefaults())
+	a := k.make(d, o.withDefaults())
 	d.unknown(engineFields)
 	for _, e := range *d.errs {
 		e.Err = maskedError(o.Secrets, e.Err)

@@ -47,7 +47,7 @@ func mustNew(t *testing.T, kind string, fields map[string]any, o actions.Options
 }
 
 func TestKinds(t *testing.T) {
-	if got, want := actions.Kinds(), []string{"exec", "log", "print", "webhook"}; !slices.Equal(got, want) {
+	if got, want := kindNames(), []string{"webhook", "exec", "log", "print"}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }

@@ -10,10 +10,15 @@ import (
 	"triggerd/internal/event"
 )
 
-// logAction writes one slog record per firing. Fields:
-//
-//	level    debug, info (default), warn or error
-//	message  template, default "{{.event}} {{.key}}"
+var logKind = Kind{
+	Name: "log", Doc: "writes a line to triggerd's log", Concurrency: 1, make: newLog,
+	Fields: []Field{
+		{Name: "level", Values: []string{"debug", "info", "warn", "error"}, Default: `"info"`},
+		{Name: "message", Template: true, Default: `"{{.event}} {{.key}}"`},
+	},
+}
+
+// logAction writes one slog record per firing.
 //
 // The message is what the user wrote, with the data in it; the attributes
 // rule, event, key, db, offset and firing are there for machines, and of rules
@@ -43,6 +48,9 @@ func newLog(d *fields, o Options) Action {
 	}
 	return a
 }
+
+// Reads is what the message reads.
+func (a *logAction) Reads() event.Parts { return a.message.reads() }
 
 // text renders the message.
 func (a *logAction) text(f *Firing) (string, error) {

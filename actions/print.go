@@ -10,10 +10,15 @@ import (
 	"triggerd/internal/event"
 )
 
+var printKind = Kind{
+	Name: "print", Doc: "writes a line to standard output", Concurrency: 1, make: newPrint,
+	Fields: []Field{
+		{Name: "format", Values: []string{"text", "json"}, Default: `"text"`, Doc: "time, database, event, key and command; or the event as JSON"},
+	},
+}
+
 // printAction writes one line per firing for a person or a pipe to read; it is
-// what `triggerd listen` is made of. Fields:
-//
-//	format  "text" (default): time, database, event, key, command; "json": the firing's JSON
+// what `triggerd listen` is made of.
 //
 // A line is one Write. Text is cut where it is long and escaped where it is not
 // printable; JSON is whole.

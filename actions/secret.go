@@ -6,7 +6,9 @@ import (
 	"log/slog"
 	"net/url"
 	"strings"
+	"time"
 
+	"triggerd/internal/event"
 	"triggerd/internal/secret"
 )
 
@@ -97,6 +99,23 @@ func (m masking) Close() error {
 	}
 	return nil
 }
+
+// Grace is the action's; 0 if it has none.
+func (m masking) Grace() time.Duration {
+	if g, ok := m.Action.(interface{ Grace() time.Duration }); ok {
+		return g.Grace()
+	}
+	return 0
+}
+
+// Destination is the action's.
+func (m masking) Destination() string { return Destination(m.Action) }
+
+// Reads is the action's.
+func (m masking) Reads() event.Parts { return Reads(m.Action) }
+
+// LatestOnly is the action's.
+func (m masking) LatestOnly() bool { return LatestOnly(m.Action) }
 
 // LogValue is the action's.
 func (m masking) LogValue() slog.Value { return slog.AnyValue(m.Action) }

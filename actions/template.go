@@ -50,7 +50,7 @@ func newTemplate(text string, m templateMode) (*tmpl, error) {
 	if !strings.Contains(text, "{{") {
 		return &tmpl{text: text, sample: text}, nil
 	}
-	t, err := template.New("template").Option("missingkey=error").Funcs(functions).Parse(text)
+	t, err := parseTemplate(text)
 	if err != nil {
 		return nil, templateError(err)
 	}
@@ -83,6 +83,10 @@ func newTemplate(text string, m templateMode) (*tmpl, error) {
 		return nil, err
 	}
 	return x, nil
+}
+
+func parseTemplate(text string) (*template.Template, error) {
+	return template.New("template").Option("missingkey=error").Funcs(functions).Parse(text)
 }
 
 // mask masks secrets in what the user wrote, and not in what it will write of

@@ -24,26 +24,48 @@ import (
 	"triggerd/internal/secret"
 )
 
-// webhook sends one HTTP request per firing. Fields:
-//
-//	url           required, http:// or https://; templates in path and query; user:password@ becomes basic auth
-//	method        POST (default), PUT, PATCH, DELETE, GET or HEAD; the last two send no body
-//	headers       table; values are templates; names that the protocol or triggerd owns are refused
-//	body          template; default the firing's JSON
-//	content_type  default application/cloudevents+json, or application/json with format = "binary"; with a body of
-//	              one's own application/json if that starts with { or [, else text/plain; charset=utf-8
-//	format        "structured" (default): the JSON is a whole CloudEvent; "binary": its attributes are ce-* headers
-//	              and the body is its data, or the body of one's own
-//	compress      "none" (default), or "gzip" for bodies over 1 KiB
-//	sign          Standard Webhooks secret (whsec_, whsk_ for ed25519, or any text), or a list of them to sign with each
-//	bearer        token for the header Authorization, as it is
-//	basic         { user, password } for the header Authorization
-//	oauth2        { token_url, client_id, client_secret, scopes, params, auth, tls }; see tokens
-//	success_on, retry_on, drop_on   status codes (409) or classes ("5xx") whose verdict differs from the default
-//	tls           { ca, cert, key }: files; ca replaces the system's authorities
-//	proxy         URL (http, https, socks5), or "none"; default what HTTP_PROXY, HTTPS_PROXY and NO_PROXY say
-//	deny_private  true: connect to public addresses only, never through a proxy
-//	http2         true: use HTTP/2 where an https:// receiver offers it
+var webhookKind = Kind{
+	Name: "webhook", Doc: "posts the event", Concurrency: 16, make: newWebhook,
+	Fields: []Field{
+		{Name: "url", Required: true, Template: true, Doc: "`http://` or `https://`; templates in path and query only, and what they write is escaped; `user:password@` becomes basic authentication"},
+		{Name: "method", Values: []string{"POST", "PUT", "PATCH", "DELETE", "GET", "HEAD"}, Default: `"POST"`, Doc: "the last two send no body"},
+		{Name: "headers", Type: TextTable, Template: true, Doc: "those that the protocol or triggerd sets are refused"},
+		{Name: "body", Template: true, Doc: "by default the event as JSON"},
+		{Name: "content_type", Doc: "by default `application/cloudevents+json`, or `application/json` with `format = \"binary\"`; of a `body` `application/json` if that starts with `{` or `[`, else `text/plain`"},
+		{Name: "format", Values: []string{"structured", "binary"}, Default: `"structured"`, Doc: "the body is the whole event; or its attributes are `ce-*` headers, the body its data or your own `body`"},
+		{Name: "compress", Values: []string{"none", "gzip"}, Default: `"none"`, Doc: "for bodies over 1 KiB; the signature covers the bytes as sent: verify, then decompress"},
+		{Name: "sign", Type: TextOrTexts, Secret: true, Doc: "secrets (`whsec_…`, `whsk_…` for ed25519, or any text): [Standard Webhooks](https://www.standardwebhooks.com) signatures"},
+		{Name: "bearer", Secret: true, Doc: "token for the header `Authorization`"},
+		{Name: "basic", Type: Table, Doc: "for the header `Authorization`", Fields: []Field{
+			{Name: "user", Required: true},
+			{Name: "password", Required: true, Secret: true},
+		}},
+		{Name: "oauth2", Type: Table, Doc: "client credentials; the token is kept until shortly before it expires, and got anew once when the receiver answers 401", Fields: []Field{
+			{Name: "token_url", Required: true, Doc: "`http://` or `https://`"},
+			{Name: "client_id", Required: true},
+			{Name: "client_secret", Required: true, Secret: true},
+			{Name: "scopes", Type: Texts, Doc: "to ask for"},
+			{Name: "params", Type: TextTable, Doc: "further parameters, such as `audience` or `resource`"},
+			{Name: "auth", Values: []string{"basic", "body"}, Default: `"basic"`, Doc: "how id and secret are sent; `body` for servers that know no better"},
+			{Name: "tls", Type: Table, Doc: "for the token server; the webhook's own is not shown to it", Fields: tlsFields},
+		}},
+		{Name: "http2", Type: Flag, Default: "false", Doc: "HTTP/2 where an `https://` receiver offers it"},
+		{Name: "success_on", Type: Statuses, Doc: "what this receiver means by success, beside the default"},
+		{Name: "retry_on", Type: Statuses, Doc: "what is tried again"},
+		{Name: "drop_on", Type: Statuses, Doc: "what is given up at once"},
+		{Name: "tls", Type: Table, Doc: "files", Fields: tlsFields},
+		{Name: "proxy", Doc: "URL (`http`, `https`, `socks5`), or `\"none\"`; by default what `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` say"},
+		{Name: "deny_private", Type: Flag, Default: "false", Doc: "public addresses only, never through a proxy. Link-local and metadata addresses are refused always"},
+	},
+}
+
+var tlsFields = []Field{
+	{Name: "ca", Doc: "authorities, instead of the system's"},
+	{Name: "cert", Doc: "with `key`: the certificate to show"},
+	{Name: "key"},
+}
+
+// webhook sends one HTTP request per firing.
 //
 // Every request carries webhook-id (the firing's ID), webhook-timestamp,
 // traceparent and User-Agent. The status alone decides: a 2xx whose body then
@@ -129,6 +151,18 @@ func (w *webhook) Close() error {
 
 // LogValue shows where the webhook goes and nothing secret.
 func (w *webhook) LogValue() slog.Value { return slog.StringValue(w.method + " " + w.origin) }
+
+// Destination is scheme and host.
+func (w *webhook) Destination() string { return w.origin }
+
+// Reads is what the templates of url, headers and body read.
+func (w *webhook) Reads() event.Parts {
+	parts := w.target.reads() | w.body.reads()
+	for _, h := range w.headers {
+		parts |= h.value.reads()
+	}
+	return parts
+}
 
 var originPattern = regexp.MustCompile(`^(?i:(https?)://)([^/?#]*)(.*)$`)
 

@@ -1,7 +1,7 @@
 // Package engine runs triggerd: it takes records from a source, has them
-// interpreted and matched, plans firings, commits them together with the
-// position behind them, and delivers them. It is the only package that knows
-// all the others.
+// interpreted and matched, plans firings, and has internal/outbox commit them
+// together with the position behind them and deliver them. It is the only
+// package that knows all the others.
 //
 //	set, err := engine.LoadRules("rules.toml", engine.ActionOptions{})
 //	e, err := engine.New(engine.Config{Rules: set, Source: src, Store: st})

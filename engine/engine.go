@@ -12,6 +12,7 @@ import (
 
 	"triggerd/actions"
 	"triggerd/internal/event"
+	"triggerd/internal/outbox"
 	"triggerd/internal/store"
 	"triggerd/rules"
 	"triggerd/source"
@@ -26,7 +27,7 @@ type Config struct {
 
 	// Start is where reading begins: after the checkpoint ("resume", the
 	// default), or afresh ("live", "snapshot").
-	Start   string
+	Start   rules.Start
 	Actions ActionOptions
 
 	// Replay makes this a run over a recording, which can wait: firings over
@@ -61,7 +62,7 @@ type Engine struct {
 	cfg     Config
 	log     *slog.Logger
 	store   *store.Store
-	outbox  *outbox
+	outbox  *outbox.Outbox
 	streams []*stream // at least one; the first runs the schedules
 	gen     atomic.Pointer[generation]
 	reload  sync.Mutex // one Reload at a time
@@ -69,19 +70,21 @@ type Engine struct {
 	started time.Time
 	states  ruleStates
 	reloads reloads
+
+	instruments *instruments
 }
 
 // New makes an Engine. Rules whose actions cannot be made are an error, which
 // leaves nothing open but what the caller gave.
 func New(cfg Config) (*Engine, error) {
-	cfg.Start = cmp.Or(cfg.Start, "resume")
+	cfg.Start = cmp.Or(cfg.Start, rules.StartResume)
 	cfg.MaxPending = cmp.Or(cfg.MaxPending, cfg.Rules.Store.MaxPending, 1_000_000)
 	cfg.DrainTimeout = cmp.Or(cfg.DrainTimeout, 10*time.Second)
 	cfg.CheckpointInterval = cmp.Or(cfg.CheckpointInterval, time.Second)
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	e := &Engine{cfg: cfg, log: cfg.Logger, store: cfg.Store, started: time.Now()}
+	e := &Engine{cfg: cfg, log: cfg.Logger, store: cfg.Store, started: time.Now(), instruments: newInstruments()}
 	if e.store == nil {
 		var err error
 		if e.store, err = store.OpenInMemory(); err != nil {
@@ -89,9 +92,12 @@ func New(cfg Config) (*Engine, error) {
 		}
 	}
 	if err := e.addStreams(); err != nil {
-		return nil, err
+		return nil, errors.Join(err, e.closeOwnStore())
 	}
-	e.outbox = newOutbox(e.store, &e.cfg)
+	e.outbox = outbox.New(outbox.Options{
+		Store: e.store, Logger: e.log, MaxPending: cfg.MaxPending, Interval: cfg.CheckpointInterval, Patient: cfg.Replay,
+		Acked: e.acked, Committed: e.instruments.committed,
+	})
 	err := e.loadPauses()
 	if err == nil {
 		err = e.Reload(cfg.Rules)
@@ -120,7 +126,7 @@ func (e *Engine) Reload(set *rules.Set) error {
 	if g := e.gen.Load(); g != nil {
 		old, secrets = g.set, g.secrets.Values()
 	}
-	gen, err := newGeneration(set, secrets, e.cfg.Actions)
+	gen, err := newGeneration(set, secrets, e.cfg.Actions, e.instruments)
 	file := ""
 	if len(set.Files) > 0 {
 		file = set.Files[0]
@@ -130,7 +136,7 @@ func (e *Engine) Reload(set *rules.Set) error {
 		return err
 	}
 	gen.states = e.states.of(set, old)
-	e.outbox.setGeneration(gen)
+	e.outbox.SetActions(gen.endpoints, gen.policies)
 	e.gen.Store(gen)
 	for _, s := range e.streams {
 		if old != nil && !set.NeedsNoMoreThan(old) {
@@ -144,6 +150,20 @@ func (e *Engine) Reload(set *rules.Set) error {
 func (e *Engine) conditionError(r *rules.Rule, ev *event.Event, shown string) {
 	e.states.conditionFailed(r.Name, shown)
 	e.log.Warn("condition failed, the rule does not fire; later failures of it are only counted", "rule", r.Name, "key", text(ev.Key), "event", ev.Name, "offset", ev.Offset, "err", shown)
+}
+
+// acked tells a stream's source that all up to a position is on disk.
+func (e *Engine) acked(stream, position string) {
+	p, err := source.ParsePosition(position)
+	if err != nil {
+		return // it is one of ours
+	}
+	p.Events = 0
+	for _, s := range e.streams {
+		if s.name == stream {
+			s.src.Ack(p)
+		}
+	}
 }
 
 // Stats returns the counts so far.
@@ -161,7 +181,9 @@ func (e *Engine) Stats() Stats {
 		sum.Matches += s.counts.matches.Load()
 		sum.DryRuns += s.counts.dryRuns.Load()
 	}
-	e.outbox.addStats(&sum)
+	o := e.outbox.Stats()
+	sum.Firings, sum.Delivered, sum.Failed, sum.GivenUp = o.Firings, o.Delivered, o.Failed, o.GivenUp
+	sum.Dropped, sum.Superseded, sum.Pending = o.Dropped, o.Superseded, o.Pending
 	return sum
 }
 
@@ -169,7 +191,7 @@ func (e *Engine) Stats() Stats {
 // flight then has DrainTimeout to settle; what is left is delivered after the
 // next start. All that Run started has ended when it returns.
 func (e *Engine) Run(ctx context.Context) error {
-	if err := e.outbox.recover(); err != nil {
+	if err := e.outbox.Recover(); err != nil {
 		return err
 	}
 	for _, s := range e.streams {
@@ -181,7 +203,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer fail(nil)
 	attempts, stopAttempts := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer stopAttempts(nil)
-	e.outbox.start(ctx, attempts, func(err error) {
+	e.outbox.Start(ctx, attempts, func(err error) {
 		fail(err)
 		stopAttempts(err)
 	})
@@ -200,7 +222,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	stopSide()
 	stopAttempts(errors.New("triggerd is stopping"))
 	side.Wait()
-	e.outbox.close()
+	e.outbox.Close()
 	if left > 0 && !e.cfg.Replay {
 		e.log.Warn("stopped before everything was delivered", "pending", left, "resumes", e.cfg.Store != nil)
 	}
@@ -212,11 +234,11 @@ func (e *Engine) Run(ctx context.Context) error {
 // start at all, and sees everything through.
 func (e *Engine) drain(ctx context.Context) int {
 	if e.cfg.Replay && ctx.Err() == nil {
-		e.outbox.finish(ctx)
+		e.outbox.Finish(ctx)
 	}
 	limit, cancel := context.WithTimeout(context.Background(), e.cfg.DrainTimeout)
 	defer cancel()
-	return e.outbox.stop(limit, e.cfg.Store == nil)
+	return e.outbox.Stop(limit, e.cfg.Store == nil)
 }
 
 // read runs all streams until ctx is done, or all have ended. A stream that

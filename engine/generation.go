@@ -1,10 +1,14 @@
 package engine
 
 import (
+	"cmp"
 	"errors"
 
 	"triggerd/actions"
+	"triggerd/internal/event"
+	"triggerd/internal/firing"
 	"triggerd/internal/keyspace"
+	"triggerd/internal/outbox"
 	"triggerd/internal/secret"
 	"triggerd/rules"
 )
@@ -12,27 +16,27 @@ import (
 // generation is one loaded rules file with its actions. It does not change.
 type generation struct {
 	set        *rules.Set
-	endpoints  map[string]endpointConfig
+	endpoints  map[string]*outbox.Action
 	endpointOf map[*rules.Action]string
-	specs      map[specKey]*rules.Action
+	policies   map[outbox.PolicyKey]*outbox.Policy
+	policyOf   map[*rules.Action]*outbox.Policy
 	byName     map[string]*rules.Rule // enabled ones
 	need       string                 // see rules.Set.NeedText
 	secrets    *secret.Masker
 	states     map[*rules.Rule]*ruleState // set before the generation is used
 }
 
-type endpointConfig struct {
-	action      actions.Action
-	spec        *rules.Action
-	concurrency int
-	rate        rules.RateLimit
-	latestOnly  bool // of the firings of one lane that wait, only the last is attempted
+// actionConfig is what an action was made of.
+type actionConfig struct {
+	kind        string
+	fields      map[string]any
+	destination string // for people, without secrets
 }
 
-// concurrencies are the defaults. Attempts beyond the number of cores only
-// delay each other where each is a process; an HTTP endpoint that is slow gets
-// no more than a part of what the machine can do.
-var concurrencies = map[string]int{"webhook": 16, "exec": 2, "log": 1, "print": 1}
+// newPolicy returns how the firings of a rule are delivered with an action.
+func newPolicy(r *rules.Rule, a *rules.Action) *outbox.Policy {
+	return &outbox.Policy{Timeout: a.Timeout, Retry: outbox.Retry(a.Retry), Order: a.Order, Overflow: r.Overflow}
+}
 
 // LoadRules reads a rules file and all that it includes, and checks its
 // actions.
@@ -59,9 +63,12 @@ func ruleOptions(o ActionOptions) rules.Options {
 	return rules.Options{
 		Commands: commands,
 		Events:   keyspace.EventNames(),
-		Action: func(kind string, fields map[string]any) error {
-			_, err := actions.New(kind, fields, actions.Options{NoExec: o.NoExec})
-			return err
+		Action: func(kind string, fields map[string]any) (event.Parts, error) {
+			a, err := actions.New(kind, fields, actions.Options{NoExec: o.NoExec})
+			if err != nil {
+				return 0, err
+			}
+			return actions.Reads(a), nil
 		},
 	}
 }
@@ -71,9 +78,9 @@ const maxOldSecrets = 1000
 
 // newGeneration makes the actions of a set. What was masked before, old, the
 // oldest first, is masked still: a receiver may know it for long.
-func newGeneration(set *rules.Set, old []string, o ActionOptions) (*generation, error) {
+func newGeneration(set *rules.Set, old []string, o ActionOptions, m *instruments) (*generation, error) {
 	secrets := set.Secrets.With(old[max(0, len(old)-maxOldSecrets):]...)
-	g := &generation{set: set, endpoints: map[string]endpointConfig{}, endpointOf: map[*rules.Action]string{}, specs: map[specKey]*rules.Action{}, byName: map[string]*rules.Rule{}, need: set.NeedText(), secrets: secrets}
+	g := &generation{set: set, endpoints: map[string]*outbox.Action{}, endpointOf: map[*rules.Action]string{}, policies: map[outbox.PolicyKey]*outbox.Policy{}, policyOf: map[*rules.Action]*outbox.Policy{}, byName: map[string]*rules.Rule{}, need: set.NeedText(), secrets: secrets}
 	var errs []error
 	for _, r := range set.Rules {
 		if !r.Enabled {
@@ -81,34 +88,43 @@ func newGeneration(set *rules.Set, old []string, o ActionOptions) (*generation, 
 		}
 		g.byName[r.Name] = r
 		for _, a := range r.Actions {
-			g.specs[specKey{r.Name, a.Name}] = a
-			errs = append(errs, g.addEndpoint(r, a, o))
+			g.policyOf[a] = newPolicy(r, a)
+			g.policies[outbox.PolicyKey{Rule: r.Name, Action: a.Name}] = g.policyOf[a]
+			errs = append(errs, g.addEndpoint(r, a, o, m))
 		}
 	}
 	return g, errors.Join(errs...)
 }
 
+func defaultConcurrency(kind string) int {
+	if k := actions.KindOf(kind); k != nil {
+		return k.Concurrency
+	}
+	return 0 // and making the action fails
+}
+
 // addEndpoint makes the action of a, unless another rule with the same target
 // has made it.
-func (g *generation) addEndpoint(r *rules.Rule, a *rules.Action, o ActionOptions) error {
-	name := "rule/" + r.Name + "/" + a.Name
+func (g *generation) addEndpoint(r *rules.Rule, a *rules.Action, o ActionOptions, m *instruments) error {
+	name := firing.OfRule(r.Name, a.Name).String()
 	if a.Target != "" {
-		name = "target/" + a.Target
+		name = firing.OfTarget(a.Target).String()
 	}
 	g.endpointOf[a] = name
 	if _, made := g.endpoints[name]; made {
 		return nil
 	}
-	c := endpointConfig{spec: a, concurrency: a.Concurrency, rate: a.RateLimit}
-	if c.concurrency == 0 {
-		c.concurrency = concurrencies[a.Kind]
+	c := &outbox.Action{
+		Policy: g.policyOf[a], Concurrency: cmp.Or(a.Concurrency, defaultConcurrency(a.Kind)), Rate: outbox.Rate(a.RateLimit),
+		Meter: m.of(a.Kind),
 	}
-	c.latestOnly, _ = a.Fields["latest_only"].(bool)
 	var err error
-	c.action, err = actions.New(a.Kind, a.Fields, actions.Options{
+	c.Action, err = actions.New(a.Kind, a.Fields, actions.Options{
 		Logger: o.Logger, Stdout: o.Stdout, NoExec: o.NoExec, UserAgent: o.UserAgent,
-		Timeout: a.Timeout, Concurrency: c.concurrency, Secrets: g.secrets,
+		Timeout: a.Timeout, Concurrency: c.Concurrency, Secrets: g.secrets,
 	})
+	c.LatestOnly = actions.LatestOnly(c.Action)
+	c.Config = actionConfig{a.Kind, a.Fields, actions.Destination(c.Action)}
 	g.endpoints[name] = c
 	return err
 }

@@ -16,7 +16,7 @@ func TestOldSecretsAreMasked(t *testing.T) {
 	for n := range maxOldSecrets + 10 {
 		set := &rules.Set{Secrets: secret.New(fmt.Sprintf("secret-%04d", n), "constant")}
 		for range 2 { // the same again changes nothing
-			g, err := newGeneration(set, old, ActionOptions{})
+			g, err := newGeneration(set, old, ActionOptions{}, newInstruments())
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -16,18 +16,18 @@ func (l *loop) step() { l.marks.Add(2) }
 // and the one that writes to the store. One goroutine may use it.
 type Watch struct {
 	e     *Engine
-	loops []*loop
+	turns []func() uint64 // of each loop: odd while it is at work
 	names []string
-	seen  []uint64 // marks at the last look
+	seen  []uint64 // turns at the last look
 }
 
 // Watch returns a Watch over the engine's loops.
 func (e *Engine) Watch() *Watch {
-	w := &Watch{e: e, loops: []*loop{&e.outbox.loop}, names: []string{"store"}} // which is the first
+	w := &Watch{e: e, turns: []func() uint64{e.outbox.Turns}, names: []string{"store"}} // which is the first
 	for _, s := range e.streams {
-		w.loops, w.names = append(w.loops, &s.loop), append(w.names, "stream "+s.name)
+		w.turns, w.names = append(w.turns, s.loop.marks.Load), append(w.names, "stream "+s.name)
 	}
-	w.seen = make([]uint64, len(w.loops))
+	w.seen = make([]uint64, len(w.turns))
 	return w
 }
 
@@ -36,8 +36,8 @@ func (e *Engine) Watch() *Watch {
 // silent, or nothing has to be written, is no work; a stream that waits for a
 // full store is not stuck.
 func (w *Watch) Stuck() (name string) {
-	for i, l := range w.loops {
-		now := l.marks.Load()
+	for i, turns := range w.turns {
+		now := turns()
 		if now%2 == 1 && now == w.seen[i] && (i == 0 || w.e.store.Full() == nil) {
 			name = w.names[i]
 		}

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"triggerd/internal/outbox"
 )
 
 // instruments measure what a status cannot tell afterwards: how long things
@@ -39,79 +41,35 @@ func newInstruments() *instruments {
 	}
 }
 
-// committed notes a commit that began at began.
-func (m *instruments) committed(began time.Time, firings int) {
-	m.commit.Observe(time.Since(began).Seconds())
+// committed notes a commit.
+func (m *instruments) committed(took time.Duration, firings int) {
+	m.commit.Observe(took.Seconds())
 	m.group.Observe(float64(firings))
 }
 
-var outcomes = [...]string{delivered: "delivered", retried: "retried", givenUp: "given_up"}
+var outcomes = [outbox.Outcomes]string{outbox.Delivered: "delivered", outbox.Retried: "retried", outbox.GivenUp: "given_up"}
 
-// tally is what is counted of an endpoint's attempts. The outbox's lock guards
-// it.
-type tally struct {
-	outcomes    [len(outcomes)]int64
-	evidences   [len(evidences)]int64
-	abandoned   int64         // attempts that did not end
-	superseded  int64         // firings that were not attempted, or not again
-	took        time.Duration // all attempts together
-	lastError   string
-	lastErrorAt time.Time
-	lastSuccess time.Time
+// meter measures the attempts of one kind of action.
+type meter struct {
+	attempt [outbox.Outcomes]prometheus.Observer
+	wait    prometheus.Observer
 }
 
-// note counts an attempt that took a time.
-func (t *tally) note(s *settlement, took time.Duration) {
-	t.outcomes[s.what]++
-	t.evidences[s.evidence]++
-	t.took += took
-	if s.what == delivered {
-		t.lastSuccess = time.Now()
-	} else {
-		t.lastError, t.lastErrorAt = s.text, time.Now()
+// of returns the meter of a kind.
+func (m *instruments) of(kind string) *meter {
+	one := &meter{wait: m.wait.WithLabelValues(kind)}
+	for i, name := range outcomes {
+		one.attempt[i] = m.attempt.WithLabelValues(kind, name)
 	}
+	return one
 }
 
-// classes returns the attempts by class: those that there were, and successes.
-func (t *tally) classes() map[string]int64 {
-	m := map[string]int64{}
-	for class, n := range t.evidences {
-		if n > 0 || evidence(class) == succeeded {
-			m[evidences[class]] = n
-		}
-	}
-	return m
-}
+// Waited implements outbox.Meter.
+func (m *meter) Waited(d time.Duration) { m.wait.Observe(d.Seconds()) }
 
-// observers are an endpoint's, looked up once.
-type observers struct {
-	attempt [len(outcomes)]prometheus.Observer // nil: not looked up yet
-	wait    prometheus.Observer                // the same
-}
-
-// waited notes how long the first attempt of a firing was waited for. The caller
-// holds the lock.
-func (m *instruments) waited(ep *endpoint, d time.Duration) {
-	if ep.spec == nil {
-		return
-	}
-	if ep.observers.wait == nil {
-		ep.observers.wait = m.wait.WithLabelValues(ep.spec.Kind)
-	}
-	ep.observers.wait.Observe(max(d, 0).Seconds())
-}
-
-// observed counts an attempt of an endpoint. The caller holds the lock.
-func (o *outbox) observed(ep *endpoint, s *settlement) {
-	ep.tally.note(s, s.took)
-	if ep.spec == nil {
-		return
-	}
-	seen := &ep.observers.attempt[s.what]
-	if *seen == nil {
-		*seen = o.instruments.attempt.WithLabelValues(ep.spec.Kind, outcomes[s.what])
-	}
-	(*seen).Observe(s.took.Seconds())
+// Attempted implements outbox.Meter.
+func (m *meter) Attempted(what outbox.Outcome, took time.Duration) {
+	m.attempt[what].Observe(took.Seconds())
 }
 
 // Collector returns the engine's metrics, all of which begin with "triggerd_".
@@ -195,7 +153,7 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	} {
 		ch <- d
 	}
-	m := c.e.outbox.instruments
+	m := c.e.instruments
 	m.attempt.Describe(ch)
 	m.wait.Describe(ch)
 	m.commit.Describe(ch)
@@ -204,7 +162,7 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) {
 
 // Collect implements prometheus.Collector.
 func (c collector) Collect(ch chan<- prometheus.Metric) {
-	m := c.e.outbox.instruments
+	m := c.e.instruments
 	m.attempt.Collect(ch)
 	m.wait.Collect(ch)
 	m.commit.Collect(ch)
@@ -311,9 +269,9 @@ func (m metricSink) rule(r *RuleStatus) {
 }
 
 func (m metricSink) action(a *ActionStatus, now time.Time) {
-	m.count(descAttempts, a.Delivered, a.Name, outcomes[delivered])
-	m.count(descAttempts, a.Retried, a.Name, outcomes[retried])
-	m.count(descAttempts, a.GivenUp, a.Name, outcomes[givenUp])
+	m.count(descAttempts, a.Delivered, a.Name, outcomes[outbox.Delivered])
+	m.count(descAttempts, a.Retried, a.Name, outcomes[outbox.Retried])
+	m.count(descAttempts, a.GivenUp, a.Name, outcomes[outbox.GivenUp])
 	m.count(descSuperseded, a.Superseded, a.Name)
 	m <- prometheus.MustNewConstMetric(descAttemptSeconds, prometheus.CounterValue, a.AttemptSeconds, a.Name)
 	m.gauge(descPending, float64(a.Pending), a.Name)
@@ -325,8 +283,8 @@ func (m metricSink) action(a *ActionStatus, now time.Time) {
 	m.gauge(descInFlight, float64(a.InFlight), a.Name)
 	m.gauge(descBackingOff, float64(a.BackingOff), a.Name)
 	m.gauge(descBreaker, truth(a.Breaker != "closed"), a.Name)
-	for _, state := range []condition{up, slowed, suspect, down, onHold} {
-		m.gauge(descState, truth(a.State == string(state)), a.Name, string(state))
+	for _, state := range outbox.States() {
+		m.gauge(descState, truth(a.State == state), a.Name, state)
 	}
 	m.gauge(descWindow, float64(a.Window), a.Name)
 	m.gauge(descFailing, float64(a.FailingLanes), a.Name)

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"triggerd/internal/firing"
 	"triggerd/internal/store"
 	"triggerd/rules"
 )
@@ -46,7 +47,7 @@ func (s *ruleStates) of(set, old *rules.Set) map[*rules.Rule]*ruleState {
 		state := s.byName[r.Name]
 		if state == nil {
 			state = &ruleState{}
-			_, paused := s.paused[ruleName(r.Name)]
+			_, paused := s.paused[firing.RuleName(r.Name)]
 			state.paused.Store(paused)
 		}
 		byName[r.Name], byRule[r] = state, state
@@ -64,8 +65,6 @@ func (s *ruleStates) conditionFailed(rule, text string) {
 	}
 }
 
-func ruleName(name string) string { return "rule/" + name }
-
 // loadPauses finds what was paused when an earlier process ended: by its full
 // name, with the time since when. A crash at night must not end a pause.
 func (e *Engine) loadPauses() error {
@@ -77,7 +76,7 @@ func (e *Engine) loadPauses() error {
 		ms, _ := strconv.ParseInt(string(entry.Value), 10, 64)
 		name := string(entry.Key)
 		e.states.paused[name] = time.UnixMilli(ms)
-		e.outbox.paused[name] = true
+		e.outbox.SetPaused(name, true)
 		e.log.Warn("still paused, as before the restart", "name", name, "since", time.UnixMilli(ms).UTC())
 	}
 	return nil
@@ -116,11 +115,11 @@ func (e *Engine) setPaused(name string, pause bool) (full string, err error) {
 	} else if !pause {
 		delete(s.paused, full)
 	}
-	if state := s.byName[strings.TrimPrefix(full, "rule/")]; state != nil && strings.HasPrefix(full, "rule/") {
-		state.paused.Store(pause)
+	if rule, ok := firing.RuleOf(full); ok && s.byName[rule] != nil {
+		s.byName[rule].paused.Store(pause)
 	}
 	s.mu.Unlock()
-	e.outbox.setPaused(full, pause)
+	e.outbox.SetPaused(full, pause)
 	if pause == was {
 		return full, nil
 	}
@@ -148,7 +147,7 @@ func (e *Engine) resolve(name string) (full string, err error) {
 	if known[name] {
 		return name, nil
 	}
-	rule, target := ruleName(name), "target/"+name
+	rule, target := firing.RuleName(name), firing.OfTarget(name).String()
 	switch {
 	case known[rule] && known[target]:
 		return "", fmt.Errorf("%w: %q is a rule and a target; write %s or %s", ErrAmbiguous, name, rule, target)
@@ -165,15 +164,13 @@ func (e *Engine) pausable() map[string]bool {
 	known := map[string]bool{}
 	e.states.mu.Lock()
 	for name := range e.states.byName {
-		known[ruleName(name)] = true
+		known[firing.RuleName(name)] = true
 	}
 	for name := range e.states.paused {
 		known[name] = true
 	}
 	e.states.mu.Unlock()
-	e.outbox.mu.Lock()
-	defer e.outbox.mu.Unlock()
-	for name := range e.outbox.endpoints {
+	for _, name := range e.outbox.Names() {
 		known[name] = true
 	}
 	return known
@@ -189,27 +186,4 @@ func some(names []string) string {
 		return strings.Join(names[:most], ", ") + fmt.Sprintf(" and %d more", len(names)-most)
 	}
 	return strings.Join(names, ", ")
-}
-
-// setPaused holds an endpoint, or lets it go on.
-func (o *outbox) setPaused(name string, paused bool) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if paused {
-		o.paused[name] = true
-	} else {
-		delete(o.paused, name)
-	}
-	ep := o.endpoints[name]
-	if ep == nil {
-		return
-	}
-	if ep.paused && !paused {
-		ep.gate.renew() // who resumes it says that it is well
-		o.noteHold(ep, time.Now())
-	}
-	ep.paused = paused
-	if !paused && o.attempts != nil {
-		o.dispatch(ep)
-	}
 }

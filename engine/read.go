@@ -4,15 +4,16 @@ import (
 	"triggerd/internal/event"
 	"triggerd/internal/firing"
 	"triggerd/internal/keyspace"
+	"triggerd/internal/outbox"
 	"triggerd/internal/timing"
 	"triggerd/rules"
 	"triggerd/source"
 )
 
-// interpret makes the record's events.
-func (s *stream) interpret(rec *source.Record) {
-	s.events = s.events[:0]
-	needs := s.needs.Load() // before the generation: needs of a later one are not met by this
+// adopt begins to use the present generation, and returns the needs that it
+// meets.
+func (s *stream) adopt(rec *source.Record) (needs int64) {
+	needs = s.needs.Load() // before the generation: needs of a later one are not met by this
 	gen := s.e.gen.Load()
 	if gen != s.gen {
 		s.use(gen)
@@ -20,7 +21,14 @@ func (s *stream) interpret(rec *source.Record) {
 	if gen != s.timing.gen {
 		s.timing.use(gen, rec.Time)
 	}
+	return needs
+}
+
+// interpret makes the record's events. It returns how many of them the clock has
+// made: they are the first.
+func (s *stream) interpret(rec *source.Record, needs int64) (clocked int) {
 	s.expire(rec)
+	clocked = len(s.events)
 	switch rec.Kind {
 	case source.Command:
 		s.counts.records.Add(1)
@@ -44,6 +52,10 @@ func (s *stream) interpret(rec *source.Record) {
 			s.lost()
 		}
 	}
+	if rec.Kind != source.Command {
+		return len(s.events)
+	}
+	return clocked
 }
 
 // rest makes further events of the record's command, and reports whether there
@@ -89,39 +101,57 @@ func (s *stream) resync(rec *source.Record) {
 	}
 }
 
-// fire matches the events and plans what they fire.
-func (s *stream) fire() {
-	e := s.e
-	gen := s.gen
+// fire matches the events and plans what they fire. All but the first, clocked,
+// are those of a command, of which an earlier process may have planned some.
+func (s *stream) fire(clocked int) {
 	s.counts.events.Add(int64(len(s.events)))
 	for i := range s.events {
 		ev := &s.events[i]
-		if e.cfg.OnEvent != nil {
-			e.cfg.OnEvent(ev)
+		planned := false
+		if i >= clocked {
+			s.st.events++
+			if planned = s.st.skip > 0; planned {
+				s.st.skip--
+			}
+		}
+		if s.e.cfg.OnEvent != nil {
+			s.e.cfg.OnEvent(ev)
 		}
 		if ev.Key == nil {
 			s.timing.emptied(ev)
 		}
 		s.matches = s.matcher.Match(s.matches[:0], ev)
-		if len(s.matches) == 0 {
-			continue
+		if len(s.matches) > 0 {
+			s.fireMatches(ev, planned)
+			s.flushPart()
 		}
-		var owned *event.Event
-		for j := range s.matches {
-			m := &s.matches[j]
-			if m.Role == timing.Fires {
-				s.counts.matches.Add(1)
-				gen.states[m.Rule].matches.Add(1)
-			}
-			if m.Rule.Time == nil {
-				owned = s.own(ev, owned)
-				s.plan(m.Rule, firing.TriggerOf(owned), firing.Firing{Event: owned, Params: m.Params()})
+	}
+}
+
+// fireMatches plans what the matches of an event fire, unless that was planned
+// before: then it only moves what rules say of time.
+func (s *stream) fireMatches(ev *event.Event, planned bool) {
+	var owned *event.Event
+	for j := range s.matches {
+		m := &s.matches[j]
+		if m.Role == timing.Fires {
+			s.counts.matches.Add(1)
+			s.gen.states[m.Rule].matches.Add(1)
+		}
+		if m.Rule.Time == nil {
+			if planned {
 				continue
 			}
-			for _, f := range s.timing.match(m) {
-				owned = s.own(ev, owned)
-				s.timing.plan(&f, m, owned)
+			owned = s.own(ev, owned)
+			s.plan(m.Rule, firing.TriggerOf(owned), firing.Firing{Event: owned, Params: m.Params()})
+			continue
+		}
+		for _, f := range s.timing.match(m) {
+			if planned {
+				continue
 			}
+			owned = s.own(ev, owned)
+			s.timing.plan(&f, m, owned)
 		}
 	}
 }
@@ -159,7 +189,8 @@ func (s *stream) plan(rule *rules.Rule, by firing.Trigger, f firing.Firing) {
 		if !e.cfg.DryRun {
 			s.st.fired = true
 			name := s.gen.endpointOf[a]
-			e.outbox.add(name, s.gen.endpoints[name], a, rule.Overflow, &one)
+			much := e.outbox.Add(outbox.Planned{Stream: s.name, Endpoint: name, Action: s.gen.endpoints[name], Policy: s.gen.policyOf[a], Firing: &one})
+			s.st.much = s.st.much || much
 		}
 	}
 }

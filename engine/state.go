@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"triggerd/internal/keyspace"
+	"triggerd/internal/outbox"
 	"triggerd/internal/store"
 	"triggerd/source"
 )
@@ -34,6 +35,10 @@ var clockEntry = []byte("clock")
 // go into a commit with the position behind them. What fires goes at once.
 const flushAfter = 50 * time.Millisecond
 
+// moveAfter is the same where nothing has changed, and only the position is
+// another.
+const moveAfter = 10 * time.Millisecond
+
 // flushKeys is how many changed keys and states may gather.
 const flushKeys = 4096
 
@@ -43,22 +48,33 @@ const flushKeys = 4096
 // a thousand times in a moment is written once.
 type state struct {
 	kept bool // there is a store that outlives the process
-	ch   changes
+	ch   outbox.Changes
 
 	at     source.Position // behind the last complete record; zero: nothing new
 	ended  bool            // all that was read is complete
 	fired  bool            // and something fired
-	since  time.Time       // when the first change that waits was made; zero: none waits
+	since  time.Time       // when the first change that waits was made, or the position moved; zero: nothing waits
+	dirty  bool            // a change waits
 	inside bool            // of a transaction or a snapshot
 	fresh  bool            // inside a snapshot, or the mirror otherwise not complete
 	saved  string          // value of mirrorEntry, as last given out
 	server server          // as last given out
+
+	// A part of what one command or transaction fires may be given out before
+	// the rest: with base, and how many events after it are dealt with.
+	base   source.Position // as last given out
+	events int             // that commands after base have made
+	skip   int             // of the next that they make, what an earlier process has dealt with
+	much   bool            // what fired and was not given out is much
+	loads  bool            // inside a snapshot, whose events base does not know
 }
 
 // restore takes over what an earlier process has left, which belongs to the
 // position from.
 func (s *stream) restore(from source.Position) error {
 	s.st.kept = s.e.cfg.Store != nil
+	s.st.base, s.st.skip = from, from.Events
+	s.st.base.Events = 0
 	s.st.fresh = true
 	if !s.st.kept {
 		return nil
@@ -140,8 +156,8 @@ func parseServer(text string) (s server) {
 // forgetMirror has the entries of the mirror removed.
 func (s *stream) forgetMirror() {
 	s.st.saved, s.st.fresh = "", true
-	s.st.ch.add(s.spaces.mirror, deleteFrom, nil, nil)
-	s.st.ch.add(s.spaces.state, deleteEntry, mirrorEntry, nil)
+	s.st.ch.Add(s.spaces.mirror, outbox.DeleteFrom, nil, nil)
+	s.st.ch.Add(s.spaces.state, outbox.DeleteEntry, mirrorEntry, nil)
 }
 
 // get returns an entry of a space.
@@ -161,7 +177,7 @@ func (s *stream) pass(rec *source.Record) {
 	s.enter(rec)
 	if !s.st.inside {
 		s.st.ended = true
-		if !rec.Pos.IsZero() {
+		if !rec.Pos.IsZero() && (rec.Pos != s.st.base || s.st.events > 0) {
 			s.st.at = rec.Pos
 		}
 	}
@@ -183,9 +199,12 @@ func (s *stream) enter(rec *source.Record) {
 	case source.Command:
 		st.inside = rec.Pos.IsZero() && rec.Tx.Index != rec.Tx.Size
 	case source.SnapshotBegin:
-		st.inside, st.fresh = true, true
+		st.inside, st.fresh, st.loads = true, true, true
+		if !rec.Side { // what follows is another history
+			st.events, st.skip = 0, 0
+		}
 	case source.SnapshotEnd:
-		st.inside, st.fresh = false, rec.Broken
+		st.inside, st.fresh, st.loads = false, rec.Broken, false
 	}
 }
 
@@ -196,13 +215,28 @@ func (s *stream) due(now time.Time) bool {
 	if st.kept {
 		dirty = s.in.Dirty() + s.timing.dirty()
 	}
-	if dirty == 0 || st.fired || dirty >= flushKeys {
+	st.dirty = dirty > 0
+	switch {
+	case st.fired, dirty >= flushKeys, !st.at.IsZero() && st.at.ReplID != st.base.ReplID:
 		return true
+	case dirty == 0 && st.at.IsZero():
+		return false
 	}
 	if st.since.IsZero() {
 		st.since = now
 	}
-	return now.Sub(st.since) >= flushAfter
+	return !now.Before(st.flushAt())
+}
+
+// flushAt is when what waits has to be given out; zero: nothing waits.
+func (st *state) flushAt() time.Time {
+	switch {
+	case st.since.IsZero():
+		return time.Time{}
+	case st.dirty:
+		return st.since.Add(flushAfter)
+	}
+	return st.since.Add(moveAfter)
 }
 
 // flush gives out what has changed, with the position behind it.
@@ -213,11 +247,70 @@ func (s *stream) flush(now bool) {
 		s.timing.gather(&st.ch)
 		if s.server != st.server {
 			st.server = s.server
-			st.ch.add(s.spaces.state, putEntry, serverEntry, []byte(s.server.String()))
+			st.ch.Add(s.spaces.state, outbox.PutEntry, serverEntry, []byte(s.server.String()))
 		}
 	}
-	s.e.outbox.pass(st.at, st.ended, now, &st.ch)
-	st.at, st.ended, st.fired, st.since = source.Position{}, false, false, time.Time{}
+	c := outbox.Commit{Stream: s.name, Whole: st.ended, Changes: &st.ch}
+	if !st.at.IsZero() {
+		// After a failover at once: a server knows the history before its own, and
+		// none before that.
+		c.Now = now || st.at.ReplID != st.base.ReplID
+		st.base, st.events = st.at, 0
+		c.Position = s.behind(0)
+	}
+	s.e.outbox.Pass(c)
+	st.at, st.ended, st.fired, st.much, st.since = source.Position{}, false, false, false, time.Time{}
+}
+
+// behind is the position so many events after base.
+func (s *stream) behind(events int) string {
+	p := s.st.base
+	p.Events = events + s.st.skip
+	return p.String()
+}
+
+// flushPart gives out what fired, if that is much, though the command or
+// transaction that makes it go on has not ended. The state of the stream stays
+// that of base: from there the next process reads again, and leaves out as many
+// events.
+func (s *stream) flushPart() {
+	st := &s.st
+	if !st.much {
+		return
+	}
+	st.much = false
+	c := outbox.Commit{Stream: s.name, Whole: true}
+	if !st.base.IsZero() && !st.loads {
+		c.Position = s.behind(st.events)
+	}
+	s.e.outbox.Pass(c)
+}
+
+// A command, or a transaction, with more words, or commands, than these may fire
+// so much that it is given out in parts.
+const (
+	manyWords    = 1000
+	manyCommands = 100
+)
+
+// isVast reports whether a record begins something that may be given out in
+// parts.
+func (s *stream) isVast(rec *source.Record) bool {
+	if rec.Kind != source.Command || s.st.inside {
+		return false
+	}
+	return len(rec.Args) > manyWords || rec.Tx.Size > manyCommands || rec.Tx.Index == 1 && rec.Tx.Size == 0
+}
+
+// clear deals with all that comes before a record, so that base is just before
+// it.
+func (s *stream) clear(rec *source.Record) {
+	s.expire(rec)
+	s.timing.advance(rec)
+	s.fire(len(s.events))
+	s.events = s.events[:0]
+	s.st.ended = true
+	s.flush(false)
 }
 
 // flushFired gives out what a multitude of timers has changed, and what fired
@@ -237,7 +330,7 @@ func (s *stream) flushMirror() {
 		return
 	}
 	s.gatherMirror()
-	s.e.outbox.pass(source.Position{}, false, false, &s.st.ch)
+	s.e.outbox.Pass(outbox.Commit{Stream: s.name, Changes: &s.st.ch})
 }
 
 // gatherMirror adds what of the mirror has changed.
@@ -248,14 +341,14 @@ func (s *stream) gatherMirror() {
 		need = s.gen.need
 	}
 	s.in.Changes(func(op keyspace.Op, key, value []byte) {
-		st.ch.add(s.spaces.mirror, changeKind(op), key, value)
+		st.ch.Add(s.spaces.mirror, outbox.ChangeKind(op), key, value)
 	})
 	switch {
 	case need == st.saved:
 	case need == "":
-		st.ch.add(s.spaces.state, deleteEntry, mirrorEntry, nil)
+		st.ch.Add(s.spaces.state, outbox.DeleteEntry, mirrorEntry, nil)
 	default:
-		st.ch.add(s.spaces.state, putEntry, mirrorEntry, []byte(need))
+		st.ch.Add(s.spaces.state, outbox.PutEntry, mirrorEntry, []byte(need))
 	}
 	st.saved = need
 }
@@ -263,7 +356,7 @@ func (s *stream) gatherMirror() {
 // lost deals with a link that was lost inside of a transaction or a snapshot:
 // what of it was seen will come again, or never, so that nothing is known.
 func (s *stream) lost() {
-	s.st.inside = false
+	s.st.inside, s.st.events = false, 0
 	if !s.needsMirror() {
 		return
 	}

@@ -1,16 +1,13 @@
 package engine
 
 import (
-	"errors"
 	"fmt"
-	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"time"
 
-	"triggerd/internal/store"
-	"triggerd/rules"
+	"triggerd/internal/firing"
+	"triggerd/internal/outbox"
 	"triggerd/source"
 )
 
@@ -95,7 +92,7 @@ func (e *Engine) Status() (*Status, error) {
 
 func (s *stream) status() StreamStatus {
 	st := s.src.Status()
-	saved, at := s.e.outbox.savedPosition()
+	saved, at := s.saved()
 	out := StreamStatus{
 		Name: s.name, State: string(st.State), Since: st.Since, Server: st.Addr, ReplID: st.ReplID,
 		Offset: st.Offset, ReceivedOffset: st.Offset, HandledOffset: s.handled.Load(), LastData: st.LastData, LastError: st.LastError,
@@ -114,10 +111,14 @@ func (s *stream) status() StreamStatus {
 	return out
 }
 
-func (o *outbox) savedPosition() (source.Position, time.Time) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.saved, o.savedAt
+// saved returns the position that the store has of the stream, and since when.
+func (s *stream) saved() (source.Position, time.Time) {
+	text, at := s.e.outbox.Saved(s.name)
+	p, err := source.ParsePosition(text)
+	if err != nil {
+		return source.Position{}, time.Time{} // there is none
+	}
+	return p, at
 }
 
 // pausedSince returns what is paused.
@@ -134,14 +135,13 @@ func (e *Engine) pausedSince() map[string]time.Time {
 func (e *Engine) ruleStatus(paused map[string]time.Time) []RuleStatus {
 	gen := e.gen.Load()
 	list := make([]RuleStatus, len(gen.set.Rules))
-	e.outbox.mu.Lock()
-	defer e.outbox.mu.Unlock()
+	dropped := e.outbox.Dropped()
 	for i, r := range gen.set.Rules {
 		st := gen.states[r]
 		list[i] = RuleStatus{
-			Name: r.Name, Enabled: r.Enabled, DryRun: r.DryRun, PausedSince: paused[ruleName(r.Name)],
+			Name: r.Name, Enabled: r.Enabled, DryRun: r.DryRun, PausedSince: paused[firing.RuleName(r.Name)],
 			Matches: st.matches.Load(), Firings: st.firings.Load(), Skipped: st.skipped.Load(), DryRuns: st.dryRuns.Load(),
-			Dropped: e.outbox.droppedBy[r.Name], ConditionErrors: st.conditionErrors.Load() + int64(r.ConditionErrors()),
+			Dropped: dropped[r.Name], ConditionErrors: st.conditionErrors.Load() + int64(r.ConditionErrors()),
 		}
 		if text := st.lastConditionError.Load(); text != nil {
 			list[i].ConditionError = *text
@@ -156,108 +156,41 @@ func (e *Engine) ruleStatus(paused map[string]time.Time) []RuleStatus {
 }
 
 func (e *Engine) actionStatus(paused map[string]time.Time) ([]ActionStatus, error) {
-	list := e.outbox.actionStatus()
-	for i := range list {
+	all := e.outbox.Endpoints()
+	list := make([]ActionStatus, len(all))
+	for i := range all {
+		list[i] = actionStatusOf(&all[i])
 		a := &list[i]
 		a.PausedSince = paused[a.Name]
 		if a.Pending == 0 {
 			continue
 		}
-		for p, err := range e.store.Pending(a.Name, 0) {
-			if err != nil {
-				return nil, err
-			}
-			a.OldestPending = p.Born
-			break
+		var err error
+		if a.OldestPending, err = e.outbox.OldestPending(a.Name); err != nil {
+			return nil, err
 		}
 	}
 	return list, nil
 }
 
-func (o *outbox) actionStatus() []ActionStatus {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	list := make([]ActionStatus, 0, len(o.endpoints))
-	now := time.Now()
-	for name, ep := range o.endpoints {
-		a := ActionStatus{
-			Name: name, Pending: ep.pending, InFlight: ep.workers, BackingOff: len(ep.asleep),
-			Delivered: ep.tally.outcomes[delivered], Retried: ep.tally.outcomes[retried], GivenUp: ep.tally.outcomes[givenUp],
-			Superseded: ep.tally.superseded, AttemptSeconds: ep.tally.took.Seconds(), LastSuccess: ep.tally.lastSuccess, LastError: ep.tally.lastError, LastErrorAt: ep.tally.lastErrorAt,
-		}
-		ep.describe(&a, now)
-		if ep.action != nil && ep.spec != nil {
-			a.Kind, a.Destination = ep.spec.Kind, destination(ep.spec)
-		}
-		list = append(list, a)
+func actionStatusOf(s *outbox.Status) ActionStatus {
+	a := ActionStatus{
+		Name: s.Name, Pending: s.Pending, InFlight: s.InFlight, BackingOff: s.BackingOff, Breaker: "closed",
+		State: s.State, Since: s.Since, Why: s.Why, HeldUntil: s.HeldUntil, NextAttempt: s.NextAttempt, Window: s.Window,
+		FailingLanes: s.FailingLanes, FreshLanes: s.FreshLanes, Evidence: Evidence{Reached: s.Reached, Distinct: s.Distinct},
+		Abandoned: s.Abandoned, Classes: s.Classes, Delivered: s.Delivered, Retried: s.Retried, GivenUp: s.GivenUp,
+		Superseded: s.Superseded, AttemptSeconds: s.Took.Seconds(), LastSuccess: s.LastSuccess, LastError: s.LastError, LastErrorAt: s.LastErrorAt,
 	}
-	slices.SortFunc(list, func(a, b ActionStatus) int { return strings.Compare(a.Name, b.Name) })
-	return list
-}
-
-// describe tells what the endpoint's gate and lines are like.
-func (ep *endpoint) describe(a *ActionStatus, now time.Time) {
-	g := &ep.gate
-	state := g.condition(now)
-	a.State, a.Why = string(state), ep.why(now)
-	a.Window, a.FailingLanes, a.FreshLanes = int(g.window), ep.failing, ep.lines[fresh].n+ep.lines[going].n
-	a.Evidence = Evidence{Reached: g.unreached == 0, Distinct: g.failures}
-	a.Abandoned, a.Classes = ep.tally.abandoned, ep.tally.classes()
-	if a.Since = g.since; g.failures == 0 {
-		a.Since = time.Time{}
-	}
-	if _, _, at := ep.turn(now); at.After(now) {
-		a.NextAttempt = at
-	}
-	switch state {
-	case onHold:
-		a.HeldUntil, a.Since = g.until, g.heldSince
-	case down:
-		a.HeldUntil, a.Since = a.NextAttempt, g.gone
-	}
-	a.Breaker = "closed"
-	if state == down || state == suspect {
+	switch {
+	case s.Probing:
+		a.Breaker = "probing"
+	case s.Trouble:
 		a.Breaker = "open"
-		if g.busy > 0 {
-			a.Breaker = "probing"
-		}
 	}
-}
-
-// why says what the endpoint's state comes from.
-func (ep *endpoint) why(now time.Time) string {
-	g := &ep.gate
-	switch g.condition(now) {
-	case onHold:
-		return fmt.Sprintf("asked to be left alone until %s", g.until.UTC().Format(time.RFC3339))
-	case down:
-		return fmt.Sprintf("not reached, %d times in a row", g.unreached)
-	case suspect:
-		return fmt.Sprintf("%d keys failed, no success for %s", g.failures, now.Sub(g.since).Round(time.Second))
-	case slowed:
-		return fmt.Sprintf("attempts were not answered: %d at once, of %d", int(g.window), g.slots)
+	if c, ok := s.Config.(actionConfig); ok {
+		a.Kind, a.Destination = c.kind, c.destination
 	}
-	return ""
-}
-
-// destination says where an action delivers to, without what may be a secret:
-// user, path and query of a URL, arguments of a command.
-func destination(a *rules.Action) string {
-	switch a.Kind {
-	case "webhook":
-		raw, _ := a.Fields["url"].(string)
-		scheme, rest, _ := strings.Cut(raw, "://") // not parsed: there may be a template behind the host
-		if i := strings.IndexAny(rest, "/?#"); i >= 0 {
-			rest = rest[:i]
-		}
-		return scheme + "://" + rest[strings.LastIndexByte(rest, '@')+1:]
-	case "exec":
-		if argv, _ := a.Fields["command"].([]any); len(argv) > 0 {
-			name, _ := argv[0].(string)
-			return filepath.Base(name)
-		}
-	}
-	return ""
+	return a
 }
 
 // maxCounted is how many dead letters are counted for a status before the store
@@ -276,6 +209,3 @@ func (e *Engine) countDead() (n int, more bool, err error) {
 	}
 	return n, false, nil
 }
-
-// isMissing reports whether the store has no such record.
-func isMissing(err error) bool { return errors.Is(err, store.ErrNotFound) }

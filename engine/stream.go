@@ -95,7 +95,7 @@ func (e *Engine) addStreams() error {
 // startAt finds where to begin to read.
 func (s *stream) startAt() error {
 	e := s.e
-	if e.cfg.Store == nil || e.cfg.Start != "resume" {
+	if e.cfg.Store == nil || e.cfg.Start != rules.StartResume {
 		return nil
 	}
 	if lost := e.store.LostTail(); lost != nil {
@@ -108,7 +108,7 @@ func (s *stream) startAt() error {
 	if s.from, err = source.ParsePosition(saved); err != nil {
 		return fmt.Errorf("checkpoint: %w", err)
 	}
-	e.outbox.resume(s.from)
+	e.outbox.Resume(s.name, saved)
 	return nil
 }
 
@@ -153,12 +153,17 @@ func (s *stream) run(ctx context.Context) error {
 func (s *stream) handle(rec *source.Record) {
 	s.profile.begin()
 	s.timing.clock.follow(rec)
-	s.interpret(rec)
+	needs := s.adopt(rec)
+	s.events = s.events[:0]
+	if s.isVast(rec) {
+		s.clear(rec)
+	}
+	clocked := s.interpret(rec, needs)
 	s.profile.interpreted()
 	s.timing.advance(rec)
 	for len(s.events) > 0 || s.rest() {
-		s.fire()
-		s.events = s.events[:0]
+		s.fire(clocked)
+		s.events, clocked = s.events[:0], 0
 		s.loop.step()
 	}
 	s.pass(rec)
@@ -176,7 +181,7 @@ func (s *stream) WantsKeys() bool {
 
 // firesSnapshots reports whether rules fire for the keys of a snapshot.
 func (s *stream) firesSnapshots() bool {
-	return s.e.cfg.Start != "live" && s.e.gen.Load().set.WantsSnapshot()
+	return s.e.cfg.Start != rules.StartLive && s.e.gen.Load().set.WantsSnapshot()
 }
 
 func (s *stream) needsMirror() bool { return s.e.gen.Load().set.NeedsSomething() }
@@ -210,10 +215,7 @@ func (s *stream) NextWake() time.Time {
 	if t, ok := s.in.NextDeadline(); ok {
 		at = s.timing.clock.wake(t.Add(expiryGrace))
 	}
-	if !s.st.since.IsZero() {
-		at = earlier(at, s.st.since.Add(flushAfter))
-	}
-	return earlier(at, s.timing.wake())
+	return earlier(earlier(at, s.st.flushAt()), s.timing.wake())
 }
 
 // earlier returns the earlier of two times, of which a zero one is never.

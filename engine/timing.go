@@ -10,6 +10,7 @@ import (
 
 	"triggerd/internal/event"
 	"triggerd/internal/firing"
+	"triggerd/internal/outbox"
 	"triggerd/internal/store"
 	"triggerd/internal/timing"
 	"triggerd/rules"
@@ -156,6 +157,7 @@ func (t *timer) advance(rec *source.Record) {
 		}
 		for i := range t.firings {
 			t.plan(&t.firings[i], nil, nil)
+			t.stream.flushPart()
 		}
 		t.stream.flushFired(rec)
 	}
@@ -291,7 +293,7 @@ func (t *timer) dirty() int {
 }
 
 // gather adds what has changed to ch.
-func (t *timer) gather(ch *changes) {
+func (t *timer) gather(ch *outbox.Changes) {
 	if t.m == nil {
 		return
 	}
@@ -301,16 +303,16 @@ func (t *timer) gather(ch *changes) {
 		return
 	}
 	t.m.Changes(
-		func(key, value []byte) { ch.add(t.stream.spaces.timers, putEntry, key, value) },
-		func(key []byte) { ch.add(t.stream.spaces.timers, deleteEntry, key, nil) },
+		func(key, value []byte) { ch.Add(t.stream.spaces.timers, outbox.PutEntry, key, value) },
+		func(key []byte) { ch.Add(t.stream.spaces.timers, outbox.DeleteEntry, key, nil) },
 	)
-	ch.add(t.stream.spaces.state, putEntry, clockEntry, strconv.AppendInt(nil, t.clock.now(time.Now()).UnixMilli(), 10))
+	ch.Add(t.stream.spaces.state, outbox.PutEntry, clockEntry, strconv.AppendInt(nil, t.clock.now(time.Now()).UnixMilli(), 10))
 }
 
 // restore takes over what an earlier process has left.
-func (t *timer) restore(st *store.Store, ch *changes) error {
+func (t *timer) restore(st *store.Store, ch *outbox.Changes) error {
 	if t.m == nil {
-		ch.add(t.stream.spaces.timers, deleteFrom, nil, nil)
+		ch.Add(t.stream.spaces.timers, outbox.DeleteFrom, nil, nil)
 		return nil
 	}
 	t.mu.Lock()

@@ -13,6 +13,7 @@ import (
 
 	"triggerd/internal/condition"
 	"triggerd/internal/event"
+	"triggerd/internal/firing"
 	"triggerd/internal/glob"
 	"triggerd/internal/suggest"
 	"triggerd/internal/timing"
@@ -44,7 +45,7 @@ func (c *compilation) rule(v view) *Rule {
 	if !ok {
 		return nil
 	}
-	r := &Rule{Enabled: true, Order: "key", Overflow: "block", pattern: pattern{limits: &limits{}}}
+	r := &Rule{Enabled: true, Order: firing.OrderKey, Overflow: firing.Block, pattern: pattern{limits: &limits{}}}
 	c.ruleName(t, r)
 	r.File, r.Line, r.Col = t.location()
 	read(t, "description", &r.Description, view.str)
@@ -53,8 +54,8 @@ func (c *compilation) rule(v view) *Rule {
 	read(t, "dry_run", &r.DryRun, view.boolean)
 	read(t, "snapshot", &r.Snapshot, view.boolean)
 	read(t, "values", &r.Values, view.boolean)
-	read(t, "order", &r.Order, func(v view) (string, bool) { return v.oneOf("key", "none") })
-	read(t, "overflow", &r.Overflow, func(v view) (string, bool) { return v.oneOf("block", "drop_new", "drop_old") })
+	read(t, "order", &r.Order, func(v view) (firing.Order, bool) { return choose(v, firing.Orders()) })
+	read(t, "overflow", &r.Overflow, func(v view) (firing.Overflow, bool) { return choose(v, firing.Overflows()) })
 	t.list("tags", func(v view) {
 		if s, ok := v.str(); ok {
 			r.Tags = append(r.Tags, s)

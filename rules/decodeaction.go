@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"triggerd/internal/firing"
 	"triggerd/internal/suggest"
 )
 
@@ -15,7 +16,7 @@ func (c *compilation) target(name string, v view) {
 	if !ok {
 		return
 	}
-	a := &Action{Target: name, Timeout: c.timeout, Retry: c.retry, Order: "key"}
+	a := &Action{Target: name, Timeout: c.timeout, Retry: c.retry, Order: firing.OrderKey}
 	if msg := badName(name); msg != "" {
 		t.atKey = true
 		t.errorf("", "%s", msg)
@@ -77,7 +78,7 @@ func (c *compilation) action(t *table, r *Rule, used map[string]bool) *Action {
 	t.sendResolved()
 	a.File, a.Line, a.Col = t.location()
 	a.Order = r.Order
-	read(t, "order", &a.Order, func(v view) (string, bool) { return v.oneOf("key", "none") })
+	read(t, "order", &a.Order, func(v view) (firing.Order, bool) { return choose(v, firing.Orders()) })
 	t.limits(&a.Timeout, &a.Retry)
 	name := ""
 	nv, hasName := t.get("name")
@@ -169,8 +170,10 @@ func (c *compilation) ownFields(t *table, a *Action) {
 	if !complete || c.l.o.Action == nil {
 		return
 	}
-	for _, err := range flatten(c.l.o.Action(a.Kind, a.Fields)) {
-		t.actionError(kind, err)
+	var err error
+	a.reads, err = c.l.o.Action(a.Kind, a.Fields)
+	for _, e := range flatten(err) {
+		t.actionError(kind, e)
 	}
 }
 

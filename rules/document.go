@@ -219,7 +219,7 @@ func (t *table) section(name string, decode func(*table)) {
 
 func (t *table) source(s *Source) {
 	read(t, "url", &s.URL, view.str)
-	read(t, "start", &s.Start, func(v view) (string, bool) { return v.oneOf("resume", "live", "snapshot") })
+	read(t, "start", &s.Start, func(v view) (Start, bool) { return choose(v, Starts()) })
 	read(t, "ack", &s.Ack, func(v view) (string, bool) { return v.oneOf("none", "received", "durable") })
 	read(t, "psync_command", &s.PsyncCommand, func(v view) (string, bool) {
 		cmd, ok := v.str()

@@ -2,7 +2,6 @@ package rules
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -83,34 +82,15 @@ func needOfReads(r condition.Reads) Need {
 	return need
 }
 
-// templated finds templates that tell a key's value, or what else has to be
-// kept, in the fields of an action.
-var (
-	templatedValue = regexp.MustCompile(`\{\{[^{}]*\b(?:before|after)\b`)
-	templatedState = regexp.MustCompile(`\{\{[^{}]*\b(?:changed|ttl_ms|key_type|cause)\b`)
-)
-
-// needOfFields is what the templates in an action's fields read.
-func needOfFields(v any) (need Need) {
-	switch v := v.(type) {
-	case string:
-		switch {
-		case !strings.Contains(v, "{{"):
-		case templatedValue.MatchString(v):
-			return NeedValue
-		case templatedState.MatchString(v):
-			return NeedState
-		}
-	case []any:
-		for _, e := range v {
-			need = max(need, needOfFields(e))
-		}
-	case map[string]any:
-		for _, e := range v {
-			need = max(need, needOfFields(e))
-		}
+// needOfParts is what it takes to tell these parts of an event.
+func needOfParts(parts event.Parts) Need {
+	switch {
+	case parts.Has(event.PartBefore | event.PartAfter):
+		return NeedValue
+	case parts != 0:
+		return NeedState
 	}
-	return need
+	return NeedNothing
 }
 
 // keyless are the events that concern no key.
@@ -153,7 +133,7 @@ func (r *Rule) need() Need {
 		}
 	}
 	for _, a := range r.Actions {
-		need = max(need, needOfFields(a.Fields))
+		need = max(need, needOfParts(a.reads))
 	}
 	return need
 }

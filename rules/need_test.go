@@ -13,11 +13,20 @@ import (
 
 func needSet(t *testing.T, fields string) *Set {
 	t.Helper()
-	set, err := Parse("x.toml", []byte("[[rule]]\nname = 'x'\n"+fields+"\n"), Options{})
+	set, err := Parse("x.toml", []byte("[[rule]]\nname = 'x'\n"+fields+"\n"), Options{Action: readsOfField})
 	if err != nil {
 		t.Fatalf("%s: %v", fields, err)
 	}
 	return set
+}
+
+// readsOfField is a check of actions that has them read what their field says.
+func readsOfField(_ string, fields map[string]any) (event.Parts, error) {
+	name, _ := fields["reads"].(string)
+	return map[string]event.Parts{
+		"type": event.PartType, "ttl": event.PartTTL, "changed": event.PartChanged, "cause": event.PartCause,
+		"before": event.PartBefore, "after": event.PartAfter,
+	}[name], nil
 }
 
 func TestNeedOfRule(t *testing.T) {
@@ -54,11 +63,15 @@ func TestNeedOfRule(t *testing.T) {
 		{`when = 'changed_to("x")'` + log, NeedValue},
 		{`when = 'became("f", "x")'` + log, NeedValue},
 		{`when = 'macros.m'` + log + "\n[macros]\nm = 'before == nil'", NeedValue},
-		{"action = { type = 'log', message = 'before and after {{.key}}' }", NeedNothing},
-		{"action = { type = 'log', message = '{{.key}} was {{json .before}}' }", NeedValue},
-		{"action = { type = 'webhook', headers = { A = ['{{ .ttl_ms }}'] } }", NeedState},
-		{"action = { target = 't' }\n[targets.t]\ntype = 'log'\nmessage = '{{.after}}'", NeedValue},
-		{"event = 'flushall'\naction = { type = 'log', message = '{{.before}}' }", NeedNothing},
+		{"action = { type = 'log', message = '{{.type}}' }", NeedNothing}, // the kind says what it reads, not the text
+		{"action = { type = 'log', reads = 'type' }", NeedState},
+		{"action = { type = 'log', reads = 'cause' }", NeedState},
+		{"action = { type = 'log', reads = 'ttl' }", NeedState},
+		{"action = { type = 'log', reads = 'changed' }", NeedState},
+		{"action = { type = 'log', reads = 'before' }", NeedValue},
+		{"action = [{ type = 'log' }, { type = 'log', reads = 'after' }]", NeedValue},
+		{"action = { target = 't' }\n[targets.t]\ntype = 'log'\nreads = 'after'", NeedValue},
+		{"event = 'flushall'\naction = { type = 'log', reads = 'before' }", NeedNothing},
 		{"enabled = false\nwhen = 'before == nil'" + log, NeedNothing},
 	}
 	for _, test := range tests {

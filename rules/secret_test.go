@@ -6,11 +6,12 @@ import (
 	"strings"
 	"testing"
 
+	"triggerd/internal/event"
 	"triggerd/rules"
 )
 
 // withEnv parses a file with some variables set.
-func withEnv(src string, env map[string]string, action func(string, map[string]any) error) (*rules.Set, error) {
+func withEnv(src string, env map[string]string, action func(string, map[string]any) (event.Parts, error)) (*rules.Set, error) {
 	o := options()
 	o.Action = action
 	o.LookupEnv = func(name string) (string, bool) {
@@ -102,7 +103,7 @@ func TestPartsOfSecrets(t *testing.T) {
 	}
 	for _, tt := range tests {
 		_, err := withEnv("[[rule]]\nname = 'x'\nkey = 'a'\n[[rule.action]]\ntype = 'webhook'\nbody = '"+tt.written+"'\n", map[string]string{"V": "hunter-2 b@"},
-			func(string, map[string]any) error { return &fieldError{"body", tt.message} })
+			func(string, map[string]any) (event.Parts, error) { return 0, &fieldError{"body", tt.message} })
 		list := rules.Errors(err)
 		if len(list) != 1 || list[0].Msg != tt.want {
 			t.Errorf("%s: got %v, want %s", tt.message, err, tt.want)

@@ -9,6 +9,7 @@ import (
 
 	"triggerd/internal/condition"
 	"triggerd/internal/event"
+	"triggerd/internal/firing"
 	"triggerd/internal/secret"
 	"triggerd/internal/timing"
 )
@@ -19,8 +20,10 @@ type Options struct {
 	// Action checks the fields of one action of the given kind: those that are
 	// the kind's own, expanded. Where its error, or an error that it joins,
 	// has a method Field() string, that dotted path inside the action is the
-	// place that is reported. nil: kinds and their fields are not checked.
-	Action func(kind string, fields map[string]any) error
+	// place that is reported. Without an error it returns which parts of an
+	// event the action reads, so that they are kept. nil: kinds and their fields
+	// are not checked.
+	Action func(kind string, fields map[string]any) (event.Parts, error)
 
 	// Commands lists the server's commands, for suggestions, for @class and
 	// for warnings about commands that never arrive. nil: names of commands
@@ -71,7 +74,7 @@ type Set struct {
 // Source is where events come from: the [source] section.
 type Source struct {
 	URL          string // redis:// rediss:// unix://; "" if the file does not say. May contain a password
-	Start        string // resume (the default), live, snapshot
+	Start        Start  // StartResume by default
 	Ack          string // none (the default), received, durable
 	PsyncCommand string // PSYNC by default
 	MaxMirror    int64  // bytes of memory for values of keys; 1 GiB by default
@@ -112,8 +115,8 @@ type Rule struct {
 	// rule sums it up, and for a disabled rule. See Match.Role and Matcher.Keys.
 	Time *timing.Rule
 
-	Order    string // "key": a key's firings arrive one after another; "none"
-	Overflow string // when too many firings wait: "block" (the default) waits a little and then drops, "drop_new", "drop_old"
+	Order    firing.Order    // of the firings of a key; firing.OrderKey by default
+	Overflow firing.Overflow // when too many firings wait; firing.Block by default
 	Actions  []*Action
 
 	File      string // where the rule begins; Line is 0 for Build
@@ -133,10 +136,12 @@ type Action struct {
 	Retry       Retry
 	Concurrency int // attempts at the same time, over all rules where Target is set; 0 if the file does not say
 	RateLimit   RateLimit
-	Order       string // the rule's, unless the action says otherwise
+	Order       firing.Order // the rule's, unless the action says otherwise
 
 	File      string // where the action begins; Line is 0 for Build
 	Line, Col int
+
+	reads event.Parts // what its templates read of an event
 }
 
 // RateLimit bounds how many attempts are made in a time, over all rules where

@@ -162,6 +162,16 @@ func (v view) oneOf(words ...string) (string, bool) {
 	return s, ok
 }
 
+// choose is oneOf for a type of its own.
+func choose[T ~string](v view, of []T) (T, bool) {
+	words := make([]string, len(of))
+	for i, w := range of {
+		words[i] = string(w)
+	}
+	word, ok := v.oneOf(words...)
+	return T(word), ok
+}
+
 // shown is how a value of the file appears in a message: not at all where it
 // is not as it is written there, for it may be a secret then.
 func (v view) shown(s string) string {

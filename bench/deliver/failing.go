@@ -99,7 +99,7 @@ type paced struct {
 	ended   chan struct{}
 }
 
-func (s *paced) Records(ctx context.Context, _ source.Position) iter.Seq2[*source.Record, error] {
+func (s *paced) Records(ctx context.Context, _ source.Position, _ source.Consumer) iter.Seq2[*source.Record, error] {
 	return func(yield func(*source.Record, error) bool) {
 		write := func(i int, key string) bool {
 			at := source.Position{ReplID: replID, Offset: int64(i)}

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 
 	"github.com/spf13/cobra"
+
+	"triggerd/actions"
 )
 
 // firstRules is what `triggerd init` writes. A line that begins with # and a
@@ -41,6 +43,10 @@ A rules file that exists is never touched.`,
 				if errors.Is(err, fs.ErrExist) {
 					return failed(fmt.Errorf("%s is there already, and stays as it is", path))
 				}
+				return failed(err)
+			}
+			schema, err := schemaOf(actions.Kinds())
+			if err != nil {
 				return failed(err)
 			}
 			beside := filepath.Join(filepath.Dir(path), schemaName)

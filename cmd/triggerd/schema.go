@@ -1,13 +1,98 @@
 package main
 
 import (
+	"bytes"
 	_ "embed"
+	"encoding/json"
+	"strings"
 
 	"github.com/spf13/cobra"
+
+	"triggerd/actions"
 )
 
+// schemaFrame is the schema without what the kinds of actions say of their
+// fields.
+//
 //go:embed schema.json
-var schema []byte
+var schemaFrame []byte
+
+// object is a part of a schema.
+type object = map[string]any
+
+// schemaOf returns the JSON Schema of a rules file with these kinds of actions.
+func schemaOf(kinds []*actions.Kind) ([]byte, error) {
+	names, fields := []string{}, []object{}
+	for _, k := range kinds {
+		names = append(names, k.Name)
+		then := fieldsSchema(k.Fields)
+		then["description"] = k.Doc
+		fields = append(fields, object{"if": object{"properties": object{"type": object{"const": k.Name}}}, "then": then})
+	}
+	b := schemaFrame
+	for mark, part := range map[string]any{`"@kinds"`: names, `"@fields"`: fields} {
+		var text bytes.Buffer
+		e := json.NewEncoder(&text)
+		e.SetEscapeHTML(false)
+		e.SetIndent("      ", "  ")
+		if err := e.Encode(part); err != nil {
+			return nil, err
+		}
+		b = bytes.Replace(b, []byte(mark), bytes.TrimSpace(text.Bytes()), 1)
+	}
+	return b, nil
+}
+
+// fieldsSchema returns what a table with these fields has to be.
+func fieldsSchema(fields []actions.Field) object {
+	properties, required := object{}, []string{}
+	for _, f := range fields {
+		properties[f.Name] = fieldSchema(f)
+		if f.Required {
+			required = append(required, f.Name)
+		}
+	}
+	s := object{"properties": properties}
+	if len(required) > 0 {
+		s["required"] = required
+	}
+	return s
+}
+
+func fieldSchema(f actions.Field) object {
+	s := object{}
+	text := object{"type": "string"}
+	switch f.Type {
+	case actions.Text:
+		s["type"] = "string"
+		if f.Values != nil {
+			delete(s, "type")
+			s["enum"] = f.Values
+		}
+	case actions.Flag:
+		s["type"] = "boolean"
+	case actions.Texts:
+		s["type"], s["items"] = "array", text
+		if f.Required {
+			s["minItems"] = 1
+		}
+	case actions.TextOrTexts:
+		s["$ref"] = "#/$defs/texts"
+	case actions.TextTable:
+		s["type"], s["additionalProperties"] = "object", text
+	case actions.Table:
+		s = fieldsSchema(f.Fields)
+		s["type"], s["additionalProperties"] = "object", false
+	case actions.Statuses:
+		s["$ref"] = "#/$defs/statuses"
+	case actions.ExitCodes:
+		s["type"], s["items"] = "array", object{"type": "integer", "minimum": 1, "maximum": 255}
+	}
+	if f.Doc != "" {
+		s["description"] = strings.ReplaceAll(f.Doc, "`", "")
+	}
+	return s
+}
 
 func newSchemaCommand() *cobra.Command {
 	return &cobra.Command{
@@ -21,7 +106,11 @@ the file, such as a condition, only check knows.`,
   #:schema ./rules.schema.json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := cmd.OutOrStdout().Write(schema)
+			b, err := schemaOf(actions.Kinds())
+			if err != nil {
+				return failed(err)
+			}
+			_, err = cmd.OutOrStdout().Write(b)
 			return failed(err)
 		},
 	}

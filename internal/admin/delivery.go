@@ -1,7 +1,6 @@
 package admin
 
 import (
-	"cmp"
 	"encoding/json"
 	"time"
 )
@@ -16,9 +15,6 @@ type Query struct {
 	Before  uint64 // only numbers below it; 0: from the latest on. For pending firings: only numbers above it
 	Limit   int    // at most that many; 0: 100
 }
-
-// Most is at most how many are asked for.
-func (q *Query) Most() int { return cmp.Or(q.Limit, 100) }
 
 // Delivery is a firing that waits, or that was delivered. Its JSON form is
 // that of the API.

@@ -15,11 +15,11 @@ import (
 // import. What is not here may import none of them.
 var allowed = map[string][]string{
 	"cmd/triggerd":                     {"internal/web", "internal/admin", "engine", "rules", "source", "rdb", "actions", "examples", "internal/event", "internal/glob", "internal/store", "internal/servers", "internal/notify"},
-	"internal/web":                     {"internal/admin"},
+	"internal/web":                     {"internal/admin", "internal/firing"},
 	"internal/firing":                  {"internal/event", "internal/wire"},
-	"engine":                           {"source", "rules", "actions", "internal/admin", "internal/firing", "internal/store", "internal/keyspace", "internal/event", "internal/timing", "internal/secret"},
+	"engine":                           {"source", "rules", "actions", "internal/admin", "internal/firing", "internal/store", "internal/keyspace", "internal/event", "internal/timing", "internal/secret", "internal/outbox"},
 	"source":                           {"rdb", "internal/resp", "internal/secret"},
-	"rules":                            {"internal/condition", "internal/event", "internal/glob", "internal/suggest", "internal/timing", "internal/tomlpos", "internal/secret"},
+	"rules":                            {"internal/firing", "internal/condition", "internal/event", "internal/glob", "internal/suggest", "internal/timing", "internal/tomlpos", "internal/secret"},
 	"actions":                          {"internal/event", "internal/firing", "internal/secret", "internal/suggest"},
 	"internal/keyspace":                {"rdb", "internal/event", "internal/wire"},
 	"internal/redistest":               {"internal/servers"},
@@ -29,6 +29,7 @@ var allowed = map[string][]string{
 	"internal/condition/conditiontest": {"internal/event"},
 	"internal/store":                   {"internal/wire"},
 	"internal/timing":                  {"internal/wire"},
+	"internal/outbox":                  {"actions", "internal/event", "internal/firing", "internal/store"},
 
 	"examples": {}, "internal/admin": {}, "internal/archtest": {}, "internal/glob": {}, "internal/notify": {}, "internal/resp": {}, "internal/secret": {}, "internal/servers": {}, "internal/suggest": {}, "internal/tomlpos": {}, "internal/wire": {}, "rdb": {},
 }
@@ -38,15 +39,14 @@ var homes = map[string][]string{
 	"github.com/cockroachdb/pebble/v2":    {"internal/store"},
 	"github.com/tidwall/btree":            {"internal/keyspace"},
 	"github.com/prometheus/client_golang": {"engine", "internal/web", "cmd/triggerd"},
-	"golang.org/x/oauth2":                 {"actions"},
 	"github.com/expr-lang/expr":           {"internal/condition"},
 	"github.com/robfig/cron/v3":           {"rules"},
 	"github.com/BurntSushi/toml":          {"rules"},
 	"github.com/go-resty/resty/v2":        {"actions"},
 	"github.com/spf13/cobra":              {"cmd/triggerd"},
 	"github.com/spf13/pflag":              {"cmd/triggerd"},
+	"golang.org/x/sys":                    {"internal/notify"},
 	"golang.org/x/term":                   {"cmd/triggerd"},
-	"golang.org/x/sys":                    {"internal/servers", "internal/notify"},
 }
 
 const (
@@ -57,7 +57,7 @@ const (
 // Files are parsed, and not listed by the go command: the result of a test that
 // runs a program is taken from the cache though what the program sees changed.
 func TestImports(t *testing.T) {
-	seen := map[string]bool{}
+	seen, used := map[string]bool{}, map[[2]string]bool{}
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -72,7 +72,7 @@ func TestImports(t *testing.T) {
 		if strings.HasSuffix(path, ".go") {
 			pkg, _ := filepath.Rel(root, filepath.Dir(path))
 			seen[filepath.ToSlash(pkg)] = true
-			checkFile(t, filepath.ToSlash(pkg), path)
+			checkFile(t, filepath.ToSlash(pkg), path, used)
 		}
 		return nil
 	})
@@ -84,14 +84,28 @@ func TestImports(t *testing.T) {
 			t.Errorf("package %s is not in the table: say what it may import, here and in docs/ARCHITECTURE.md", pkg)
 		}
 	}
-	for pkg := range allowed {
+	for pkg, list := range allowed {
 		if !seen[pkg] {
 			t.Errorf("package %s is in the table and not in the tree", pkg)
+		}
+		for _, name := range list {
+			if !used[[2]string{pkg, module + "/" + name}] {
+				t.Errorf("package %s may import %s, and does not: take it out of the table", pkg, name)
+			}
+		}
+	}
+	for mod, list := range homes {
+		for _, pkg := range list {
+			if !used[[2]string{pkg, mod}] {
+				t.Errorf("package %s is a home of %s, and does not import it: take it out of the table", pkg, mod)
+			}
 		}
 	}
 }
 
-func checkFile(t *testing.T, pkg, path string) {
+// checkFile checks what a file imports, and notes in used which packages and
+// modules each package, tests apart, imports.
+func checkFile(t *testing.T, pkg, path string, used map[[2]string]bool) {
 	t.Helper()
 	f, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
 	if err != nil {
@@ -103,6 +117,15 @@ func checkFile(t *testing.T, pkg, path string) {
 		name, _ := strconv.Unquote(imp.Path.Value)
 		if why := forbidden(pkg, name, test); why != "" {
 			t.Errorf("%s imports %s: %s", path, name, why)
+		}
+		if test {
+			continue
+		}
+		used[[2]string{pkg, name}] = true
+		for mod := range homes {
+			if name == mod || strings.HasPrefix(name, mod+"/") {
+				used[[2]string{pkg, mod}] = true
+			}
 		}
 	}
 }

@@ -7,10 +7,10 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"triggerd/internal/admin"
+	"triggerd/internal/firing"
 )
 
 // Status is the answer of GET /api/v1/status.
@@ -246,12 +246,13 @@ func (s *Server) pausing(do func(admin.Daemon, string) (string, error)) http.Han
 	}
 }
 
-// fullName is an action's: a name without a slash is a target's.
+// fullName is an action's: a name alone is a target's. What is no name stays as
+// it is, to be called unknown.
 func fullName(action string) string {
-	if action == "" || strings.Contains(action, "/") {
-		return action
+	if ep, err := firing.ParseEndpoint(action); err == nil {
+		return ep.String()
 	}
-	return "target/" + action
+	return action
 }
 
 const maxLimit = 1000

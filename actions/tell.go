@@ -1,0 +1,31 @@
+package actions
+
+import "triggerd/internal/event"
+
+// Destination says where an action delivers to, without what may be a secret:
+// scheme and host, or the name of a program. "" if the action does not say, with
+// a method Destination() string.
+func Destination(a Action) string {
+	if d, ok := a.(interface{ Destination() string }); ok {
+		return d.Destination()
+	}
+	return ""
+}
+
+// Reads returns which parts of an event the templates of an action read: none if
+// the action does not say, with a method Reads() event.Parts. What it delivers
+// as a whole, such as the JSON of the event, has what is known, and asks for
+// nothing.
+func Reads(a Action) event.Parts {
+	if r, ok := a.(interface{ Reads() event.Parts }); ok {
+		return r.Reads()
+	}
+	return 0
+}
+
+// LatestOnly reports whether, of the firings of one key that wait, an action
+// wants only the last: it says so with a method LatestOnly() bool.
+func LatestOnly(a Action) bool {
+	l, ok := a.(interface{ LatestOnly() bool })
+	return ok && l.LatestOnly()
+}

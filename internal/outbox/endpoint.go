@@ -1,0 +1,534 @@
+package outbox
+
+import (
+	"cmp"
+	"reflect"
+	"slices"
+	"sync"
+	"time"
+
+	"triggerd/actions"
+	"triggerd/internal/firing"
+	"triggerd/internal/store"
+)
+
+// bounds are those of what is kept in memory of the jobs that wait in the
+// store. With them a backlog of any size takes a bounded index, and one key
+// that is stuck does not take the room of the others.
+type bounds struct {
+	window   int // jobs of an endpoint
+	lane     int // jobs of a lane
+	chunk    int // jobs read from the store at once
+	cached   int // bytes of firings kept decoded from planning, or read ahead, to their next attempt
+	fresh    int // jobs of an endpoint beyond which none is kept from planning on: it would wait long
+	ahead    int // jobs of an endpoint that are read at once, before their turn
+	intake   int // bytes of firings that are not on disk yet
+	unpassed int // firings that are kept back until their position can be committed with them
+	changes  int // bytes of changed state that is not on disk yet
+
+	interval time.Duration // between checkpoints when nothing fires
+}
+
+var defaultBounds = bounds{window: 50_000, lane: 1_000, chunk: 5_000, cached: 8 << 20, fresh: 1_000, ahead: 256, intake: 8 << 20, unpassed: 10_000, changes: 32 << 20}
+
+// endpoint is one action that firings are delivered with: a target, or a
+// rule's own action.
+//
+// Each endpoint has lanes, one for each key that something waits for. The
+// first job of a lane is attempted until it is delivered or given up, and only
+// then the next. A lane is in one of three places: in one of its endpoint's
+// lines, being attempted, or asleep until its first job is due. Its gate says
+// which line is next.
+type endpoint struct {
+	*host
+	name    string
+	account *account           // for the owner
+	others  func() []*endpoint // of the same host; nil: there are none
+
+	mu          sync.Mutex     // guards all that follows, the lanes too
+	action      actions.Action // nil: no rule has it any more; its jobs wait
+	policy      *Policy        // for jobs whose own rule is gone
+	config      any            // what the action was made of
+	meter       Meter
+	concurrency int
+	latestOnly  bool // of the jobs of a lane that wait, only the last is attempted
+	paused      bool
+	stopping    bool // no lane is taken any more
+	gate        gate
+	told        struct { // what streams know
+		paused, down bool
+		held         time.Time
+	}
+	timer *time.Timer // dispatches at wake; nil before its first use
+	wake  time.Time   // zero: not
+
+	lanes   map[uint64]*lane
+	lines   [hurried + 1]line // by place
+	recent  fifo[*lane]       // of the fresh, and of others that were: in the order in which something came for them last
+	asleep  sleepers          // their first job is not due yet
+	failing int               // lanes whose last attempt failed
+
+	ages      fifo[aged]  // in the order in which they were indexed, which is nearly that of their age
+	running   int         // workers
+	crew      []*worker   // each of them
+	watcher   *time.Timer // looks at their attempts at watched; nil before its first use
+	watched   time.Time   // zero: not
+	tally     tally
+	indexed   int       // jobs in lanes
+	loaded    int       // those of them whose firing is in memory
+	reading   bool      // jobs are being read ahead
+	next      uint64    // no job from it on is indexed
+	more      bool      // the store has jobs from next on that are not indexed
+	left      uint64    // the last job that was left for a refill
+	filling   bool      // a refill is under way
+	undue     bool      // what it finds is to be attempted at once, though it was before
+	owed      []string  // for a job each, the oldest is to go; the rules of those that they give way to
+	heldSaved time.Time // the end of the hold that the store knows of; zero: of none
+}
+
+func newEndpoint(h *host, name string) *endpoint {
+	ep := &endpoint{host: h, name: name, gate: newGate(1), lanes: map[uint64]*lane{}}
+	for i := range ep.lines {
+		ep.lines[i].place = place(i)
+	}
+	return ep
+}
+
+// lane is what keeps its order.
+type lane struct {
+	ep      *endpoint
+	id      uint64 // 0: of one job that need not keep any order, and is in no map
+	jobs    fifo[job]
+	skipped uint64 // seq from which on jobs were left out because the lane is full; 0: none was
+	left    uint64 // the last of these
+	filling bool   // what was left out is being looked for
+	dropped uint64 // up to this seq jobs were dropped from behind the first
+	alone   uint64 // seq of a job that could not be read together with others
+	came    moment // when the last of its jobs was planned that came while it was fresh
+	wakes   moment // while it is asleep: when it is due
+	place   place
+	record
+	busy      bool // its first job is being attempted
+	known     bool // a job of it was attempted
+	unreached bool // the last attempt did not reach the endpoint
+}
+
+// find returns the job with a seq, nil if it is not in the lane.
+func (l *lane) find(seq uint64) *job {
+	jobs := l.jobs.all()
+	i, ok := slices.BinarySearchFunc(jobs, seq, func(j job, seq uint64) int { return cmp.Compare(j.seq, seq) })
+	if !ok {
+		return nil
+	}
+	return &jobs[i]
+}
+
+// aged is the place of a job.
+type aged struct {
+	seq  uint64
+	lane *lane
+}
+
+// gone reports whether the job is not there any more.
+func (a aged) gone() bool {
+	if a.lane.jobs.len() == 0 {
+		return true
+	}
+	first := a.lane.jobs.first().seq
+	return a.seq < first || a.seq > first && a.seq <= a.lane.dropped
+}
+
+// attempted reports whether the job, which is there, is being attempted.
+func (a aged) attempted() bool { return a.lane.busy && a.seq == a.lane.jobs.first().seq }
+
+// job is what is known of a job without reading it.
+type job struct {
+	seq       uint64
+	firing    *actions.Firing // nil: to be read
+	born, due moment
+	size      uint32 // bytes of the payload
+	attempts  int32
+}
+
+// newJob returns the job that a planned firing has become.
+func newJob(seq uint64, p *planned) job {
+	return job{seq: seq, born: momentOf(p.born), size: uint32(len(p.payload))}
+}
+
+// storedJob returns a job that the store has.
+func storedJob(p *store.Pending) job {
+	return job{seq: p.Seq, attempts: int32(p.Attempts), born: momentOf(p.Born), due: momentOf(p.Due), size: uint32(p.Size)}
+}
+
+// cost is about what the job's firing takes in memory.
+func (j *job) cost() int { return int(j.size) + 1024 }
+
+// moment is a time in a third of the room, and without a pointer, of which
+// there may be many: in nanoseconds since 1970, 0 for the zero time.
+type moment int64
+
+func momentOf(t time.Time) moment {
+	if t.IsZero() {
+		return 0
+	}
+	return moment(t.UnixNano())
+}
+
+func (m moment) time() time.Time {
+	if m == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, int64(m))
+}
+
+// laneOf returns the lane of a firing: its key and database, or for an event
+// without a key its rule. It is the same after a restart.
+func laneOf(f *actions.Firing, order firing.Order) uint64 {
+	if order == firing.OrderNone {
+		return 0
+	}
+	key := f.Event.Key
+	if key == nil {
+		key = []byte("\x00rule\x00" + f.Rule)
+	}
+	return max(firing.KeyHash(f.Event.DB, key), 1)
+}
+
+// use sets what the endpoint is attempted with. Where that is something else
+// than before, what was held against it is forgotten.
+func (ep *endpoint) use(a *Action) {
+	if ep.config != nil && a.Config != nil && !reflect.DeepEqual(ep.config, a.Config) {
+		ep.gate.renew()
+	}
+	ep.action, ep.policy, ep.config, ep.meter = a.Action, a.Policy, a.Config, a.Meter
+	ep.concurrency, ep.latestOnly = a.Concurrency, a.LatestOnly
+	ep.gate.resize(a.Concurrency)
+	ep.gate.rate.max, ep.gate.rate.per = a.Rate.Max, a.Rate.Per
+}
+
+// setPaused holds the endpoint, or lets it go on: who resumes it says that it is
+// well.
+func (ep *endpoint) setPaused(paused bool) {
+	ep.mu.Lock()
+	defer ep.mu.Unlock()
+	if ep.paused && !paused {
+		ep.gate.renew()
+		ep.noteHold(time.Now())
+	}
+	ep.paused = paused
+	ep.owner.condition(ep, time.Now())
+	ep.dispatch()
+}
+
+// idle reports whether no attempt is being made.
+func (ep *endpoint) idle() bool {
+	ep.mu.Lock()
+	defer ep.mu.Unlock()
+	return ep.running == 0
+}
+
+// busy reports whether something is on its way to an attempt.
+func (ep *endpoint) busy() bool {
+	ep.mu.Lock()
+	defer ep.mu.Unlock()
+	return (ep.inLine() > 0 || ep.filling) && !ep.paused && ep.action != nil && !ep.gate.closed(time.Now())
+}
+
+// line is where a lane waits that is due.
+func (ep *endpoint) line(l *lane) *line {
+	switch {
+	case l.record.failed:
+		return &ep.lines[failed]
+	case l.known:
+		return &ep.lines[going]
+	}
+	return &ep.lines[fresh]
+}
+
+// queue puts a lane, which is away, to the end of its line, or to sleep until
+// its first job is due.
+func (ep *endpoint) queue(l *lane, now time.Time) {
+	if due := l.jobs.first().due; due > momentOf(now) {
+		l.wakes = due
+		ep.asleep.push(l)
+		return
+	}
+	ep.line(l).push(l)
+}
+
+// maxRecent is how many lanes are known to have come lately.
+const maxRecent = 1024
+
+// arrived notes that a job came for a lane that is fresh: among those that wait
+// it is the newest now.
+func (ep *endpoint) arrived(l *lane, at moment) {
+	l.came = at
+	if ep.recent.len() > 0 && *ep.recent.last() == l {
+		return
+	}
+	if ep.recent.len() == maxRecent {
+		ep.recent.pop()
+	}
+	ep.recent.push(l)
+}
+
+// rouse puts those lanes in line whose first job is due.
+func (ep *endpoint) rouse(now time.Time) {
+	for at := momentOf(now); len(ep.asleep) > 0 && ep.asleep[0].wakes <= at; {
+		if l := ep.asleep.pop(); l.jobs.len() > 0 {
+			ep.line(l).push(l)
+		}
+	}
+}
+
+// rouseIf puts those lanes in line, whenever they are due, for which which
+// holds.
+func (ep *endpoint) rouseIf(which func(*lane) bool) {
+	for _, l := range ep.asleep.wake(which) {
+		if l.jobs.len() > 0 {
+			l.jobs.first().due = 0
+			ep.line(l).push(l)
+		}
+	}
+}
+
+// waiting returns what is in line.
+func (ep *endpoint) waiting() waiting {
+	w := waiting{fresh: ep.lines[fresh].n, going: ep.lines[going].n, failed: ep.lines[failed].n}
+	for ep.recent.len() > 0 && (*ep.recent.last()).place != fresh {
+		ep.recent.popLast()
+	}
+	if ep.recent.len() > 0 {
+		w.newest = (*ep.recent.last()).came.time()
+	}
+	return w
+}
+
+// inLine is how many lanes wait for their turn.
+func (ep *endpoint) inLine() (n int) {
+	for i := range ep.lines {
+		n += ep.lines[i].n
+	}
+	return n
+}
+
+// turn returns whose turn it is. If it is nobody's, it may be somebody's at a
+// time, if that is not zero.
+func (ep *endpoint) turn(now time.Time) (*lane, attempt, time.Time) {
+	if ep.lines[hurried].n > 0 && ep.gate.busy < ep.concurrency {
+		return ep.lines[hurried].first(), attempt{turn: urgent}, time.Time{}
+	}
+	w := ep.waiting()
+	a, at := ep.gate.next(now, w)
+	switch {
+	case a.turn == nobody:
+		return nil, a, at
+	case a.turn == newestFresh && ep.recent.len() > 0:
+		return *ep.recent.last(), a, at
+	case a.turn == nextGoing:
+		return ep.lines[going].first(), a, at
+	case a.turn == nextFailed:
+		return ep.lines[failed].first(), a, at
+	}
+	return ep.lines[fresh].first(), a, at
+}
+
+// end tells the gate the outcome of an attempt of a lane.
+func (ep *endpoint) end(now time.Time, l *lane, a attempt, ev evidence, asked time.Duration) verdicts {
+	if l.record.failed {
+		ep.failing--
+	}
+	v := ep.gate.end(now, a, &l.record, ev, asked)
+	if l.record.failed {
+		ep.failing++
+	}
+	l.unreached = ev == notReached
+	l.known = l.known || !v.down
+	if v.recovered {
+		ep.rouseIf(func(l *lane) bool { return l.unreached })
+	}
+	return v
+}
+
+// renew forgets all that was held against the endpoint and its lanes, and has
+// each attempted as soon as its turn comes.
+func (ep *endpoint) renew() {
+	ep.gate.renew()
+	ep.undue = ep.more
+	ep.rouseIf(func(*lane) bool { return true })
+	for q := &ep.lines[failed]; q.n > 0; {
+		l := q.first()
+		q.leave(l)
+		l.record.failed = false
+		ep.failing--
+		ep.line(l).push(l)
+	}
+}
+
+// hurry makes the lane whose first job has a seq the next, and reports whether
+// there is one that waits.
+func (ep *endpoint) hurry(seq uint64) bool {
+	first := func(l *lane) bool { return l.jobs.len() > 0 && l.jobs.first().seq == seq }
+	ep.rouseIf(first)
+	for place := fresh; place < hurried; place++ {
+		for _, l := range ep.lines[place].entries.all() {
+			if l.place == place && first(l) {
+				ep.lines[place].leave(l)
+				ep.lines[hurried].push(l)
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// put indexes a job, and reports whether its lane is new by that, and in line.
+// The caller holds the lock.
+func (ep *endpoint) put(id uint64, j job, now time.Time) (added bool) {
+	var l *lane
+	if id != 0 {
+		l = ep.lanes[id]
+	}
+	if l == nil {
+		l = &lane{ep: ep, id: id, known: j.attempts > 0}
+		if l.record.failed = j.attempts > 0; l.record.failed {
+			ep.failing++
+		}
+		if id != 0 {
+			ep.lanes[id] = l
+		}
+		ep.index(l, j)
+		ep.queue(l, now)
+		if l.place == fresh {
+			ep.arrived(l, j.born)
+		}
+		return true
+	}
+	if l.place == fresh {
+		ep.arrived(l, j.born)
+	}
+	if l.skipped == 0 && l.jobs.len() >= ep.bounds.lane {
+		l.skipped = j.seq
+	}
+	if l.skipped == 0 {
+		ep.index(l, j)
+	} else {
+		l.left = j.seq
+	}
+	ep.supersede(l)
+	return false
+}
+
+// supersede settles the jobs of a lane of which only the last is wanted, but
+// for one that is being attempted. The caller holds the lock.
+func (ep *endpoint) supersede(l *lane) {
+	if !ep.latestOnly {
+		return
+	}
+	for l.jobs.len() > 2 || l.jobs.len() == 2 && !l.busy {
+		var gone job
+		if l.busy {
+			gone = l.jobs.popSecond()
+			ep.unindexed(&gone)
+			l.dropped = gone.seq
+		} else {
+			gone = ep.unindex(l)
+		}
+		ep.tally.superseded++
+		ep.host.superseded.Add(1)
+		ep.owner.note(&settlement{what: superseded, endpoint: ep.name, job: gone})
+		ep.went()
+	}
+}
+
+// went counts a job that is done. If one is to go anyway, it was this.
+func (ep *endpoint) went() {
+	if n := len(ep.owed); n > 0 {
+		ep.owed = ep.owed[:n-1]
+		return
+	}
+	ep.owner.came(ep, -1)
+}
+
+// index adds a job to its lane. The caller holds the lock.
+func (ep *endpoint) index(l *lane, j job) {
+	l.jobs.push(j)
+	if j.firing != nil {
+		ep.cached.Add(int64(j.cost()))
+		ep.loaded++
+	}
+	ep.indexed++
+	if ep.ages.len() > 2*ep.indexed+64 {
+		ep.ages.filter(func(a aged) bool { return !a.gone() })
+	}
+	ep.ages.push(aged{j.seq, l})
+}
+
+// unindex removes the first job of a lane. The caller holds the lock.
+func (ep *endpoint) unindex(l *lane) job {
+	j := l.jobs.pop()
+	ep.unindexed(&j)
+	for ep.ages.len() > 0 && ep.ages.first().gone() {
+		ep.ages.pop()
+	}
+	return j
+}
+
+func (ep *endpoint) unindexed(j *job) {
+	ep.indexed--
+	ep.unload(j)
+}
+
+// unload takes a job's firing out of memory, if it is there, and returns it.
+// The caller holds the lock.
+func (ep *endpoint) unload(j *job) *actions.Firing {
+	f := j.firing
+	if f != nil {
+		j.firing = nil
+		ep.cached.Add(-int64(j.cost()))
+		ep.loaded--
+	}
+	return f
+}
+
+// unindexOldest removes the oldest job of which no attempt is under way, and
+// returns it with its lane, or nil if there is none. The caller holds the lock.
+func (ep *endpoint) unindexOldest() (*lane, job) {
+	all, kept := ep.ages.all(), 0
+	for i, a := range all {
+		switch {
+		case a.gone():
+			continue
+		case a.attempted():
+			all[kept] = a
+			kept++
+			continue
+		}
+		copy(all[i+1-kept:i+1], all[:kept])
+		ep.ages.skip(i + 1 - kept)
+		if !a.lane.busy {
+			return a.lane, ep.unindex(a.lane)
+		}
+		a.lane.dropped = a.seq
+		j := a.lane.jobs.popSecond()
+		ep.unindexed(&j)
+		return a.lane, j
+	}
+	copy(all[len(all)-kept:], all[:kept])
+	ep.ages.skip(len(all) - kept)
+	return nil, job{}
+}
+
+// forget drops a lane that has no more jobs.
+func (ep *endpoint) forget(l *lane) {
+	if l.place >= fresh && l.place <= hurried {
+		ep.lines[l.place].leave(l)
+	}
+	if l.record.failed {
+		l.record.failed = false
+		ep.failing--
+	}
+	if l.id != 0 {
+		delete(ep.lanes, l.id)
+	}
+}

@@ -1,0 +1,71 @@
+package outbox
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"triggerd/internal/store"
+)
+
+// A receiver that asks to be left alone for an hour means it beyond a restart,
+// so that holds are written down that last longer than a restart takes. All
+// else that a gate knows is learned anew in a few attempts.
+
+// longHold is what is worth writing down.
+const longHold = time.Minute
+
+// readHolds returns until when endpoints are held: the entries are by their
+// names, in milliseconds since 1970.
+func readHolds(st *store.Store) (map[string]time.Time, error) {
+	holds := map[string]time.Time{}
+	for entry, err := range st.Scan(store.Holds, nil, nil) {
+		if err != nil {
+			return nil, fmt.Errorf("what is held: %w", err)
+		}
+		if ms, err := strconv.ParseInt(string(entry.Value), 10, 64); err == nil {
+			holds[string(entry.Key)] = time.UnixMilli(ms)
+		}
+	}
+	return holds, nil
+}
+
+func writeHolds(b *store.Batch, holds map[string]time.Time) {
+	for name, until := range holds {
+		if until.IsZero() {
+			b.Delete(store.Holds, []byte(name))
+		} else {
+			b.Put(store.Holds, []byte(name), strconv.AppendInt(nil, until.UnixMilli(), 10))
+		}
+	}
+}
+
+// restoreHold gives an endpoint the hold that an earlier process left for it.
+// The caller holds the outbox's lock.
+func (o *Outbox) restoreHold(ep *endpoint) {
+	until, ok := o.heldFound[ep.name]
+	if !ok {
+		return
+	}
+	delete(o.heldFound, ep.name)
+	ep.mu.Lock()
+	defer ep.mu.Unlock()
+	ep.gate.restoreHold(time.Now(), until)
+	ep.heldSaved = until
+	o.condition(ep, time.Now())
+}
+
+// noteHold has the hold written down if it is not as the store knows it. The
+// caller holds the lock.
+func (ep *endpoint) noteHold(now time.Time) {
+	until := ep.gate.until
+	switch {
+	case until.Sub(now) > longHold && !until.Equal(ep.heldSaved):
+	case !until.After(now) && !ep.heldSaved.IsZero():
+		until = time.Time{}
+	default:
+		return
+	}
+	ep.heldSaved = until
+	ep.owner.hold(ep.name, until)
+}

@@ -1,0 +1,156 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"triggerd/internal/store"
+)
+
+// order is what the keeper is asked to do, since it has to stand in one order
+// with the jobs that it commits.
+type order struct {
+	numbers []uint64 // dead letters to requeue
+	done    chan int // capacity 1: how many were
+	err     error    // set before done
+}
+
+// ErrNotRunning is of an outbox that was not started, or has ended.
+var ErrNotRunning = errors.New("the engine does not run")
+
+// maxOrder is how many dead letters are requeued or dropped in one batch.
+const maxOrder = 200
+
+// RetryDead makes pending firings of dead letters, as if they had never been
+// attempted, and returns of how many. They keep their IDs and are attempted
+// after what already waits for their keys. Where one is not there, or is of
+// dropped firings, of which nothing was kept, the error is
+// store.ErrNotFound; those before it have been retried. The outbox has to run.
+func (o *Outbox) RetryDead(ctx context.Context, numbers ...uint64) (n int, err error) {
+	for chunk := range slices.Chunk(numbers, maxOrder) {
+		done, err := o.request(ctx, &order{numbers: chunk})
+		n += done
+		if err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// DropDead removes dead letters for good, and returns how many. Where one is
+// not there the error is store.ErrNotFound.
+func (o *Outbox) DropDead(numbers ...uint64) (n int, err error) {
+	for chunk := range slices.Chunk(numbers, maxOrder) {
+		b := o.store.NewBatch()
+		for _, number := range chunk {
+			b.DropDead(number)
+		}
+		if _, err := b.Commit(); err != nil {
+			return n, err
+		}
+		n += len(chunk)
+	}
+	o.log.Info("dead letters dropped", "count", n)
+	return n, nil
+}
+
+// request has the keeper carry out an order.
+func (o *Outbox) request(ctx context.Context, r *order) (int, error) {
+	r.done = make(chan int, 1)
+	o.ledger.mu.Lock()
+	o.ledger.orders = append(o.ledger.orders, r)
+	o.ledger.mu.Unlock()
+	o.nudge()
+	select {
+	case n := <-r.done:
+		return n, r.err
+	case <-o.kept:
+		return 0, ErrNotRunning
+	case <-ctx.Done():
+		return 0, context.Cause(ctx)
+	}
+}
+
+// obey carries out what was requested. The keeper calls it.
+func (o *Outbox) obey() {
+	o.ledger.mu.Lock()
+	orders := o.ledger.orders
+	o.ledger.orders = nil
+	o.ledger.mu.Unlock()
+	for _, r := range orders {
+		n := 0
+		n, r.err = o.requeue(r.numbers)
+		r.done <- n
+	}
+}
+
+// requeue makes jobs of dead letters: all at once, or, where one of them is
+// missing, one by one up to that.
+func (o *Outbox) requeue(numbers []uint64) (n int, err error) {
+	err = o.requeueBatch(numbers)
+	if err == nil {
+		return len(numbers), nil
+	}
+	if !errors.Is(err, store.ErrNotFound) || len(numbers) == 1 {
+		return 0, err
+	}
+	for _, number := range numbers {
+		if err := o.requeueBatch([]uint64{number}); err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, nil
+}
+
+func (o *Outbox) requeueBatch(numbers []uint64) error {
+	b := o.store.NewBatch()
+	type group struct {
+		n    int
+		last uint64 // of the numbers, the last
+	}
+	groups := map[string]*group{}
+	for i, number := range numbers {
+		d, err := o.store.DeadLetter(number)
+		if err != nil {
+			return err
+		}
+		g := groups[d.Endpoint]
+		if g == nil {
+			g = &group{}
+			groups[d.Endpoint] = g
+		}
+		g.n, g.last = g.n+1, uint64(i)
+		b.Requeue(number)
+	}
+	first, err := b.Commit()
+	if err != nil {
+		return err
+	}
+	for name, g := range groups {
+		o.mu.Lock()
+		ep := o.endpoint(name)
+		o.in.came(ep.account, g.n)
+		o.mu.Unlock()
+		ep.returned(first, first+g.last)
+	}
+	n := len(numbers)
+	o.say(func() { o.log.Info("dead letters retried", "count", n) })
+	return nil
+}
+
+// returned has jobs indexed that are in the store, between two numbers, unless a
+// refill has found them already.
+func (ep *endpoint) returned(first, last uint64) {
+	ep.mu.Lock()
+	defer ep.mu.Unlock()
+	if last < ep.next {
+		return
+	}
+	if !ep.more {
+		ep.more, ep.next = true, max(first, ep.next)
+	}
+	ep.left = max(ep.left, last)
+	ep.dispatch()
+}

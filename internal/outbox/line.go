@@ -1,0 +1,102 @@
+package outbox
+
+import "container/heap"
+
+// place is where a lane is.
+type place uint8
+
+const (
+	away    place = iota // being attempted, or forgotten
+	fresh                // had nothing pending before, and waits for its turn
+	going                // its last attempt succeeded, or it was asked to wait: waits for its turn
+	failed               // its last attempt failed: waits for its turn
+	hurried              // waits to be attempted next, whatever the gate says
+	asleep               // until its first job is due
+)
+
+// line is where lanes wait for their turn.
+//
+// Invariant: n counts the lanes that are there, each of which has an entry; an
+// entry of a lane that has left, out of its turn, stays until it comes to the
+// front.
+type line struct {
+	place   place
+	entries fifo[*lane]
+	n       int
+}
+
+func (q *line) push(l *lane) {
+	if q.entries.len() > 2*q.n+64 {
+		q.entries.filter(func(l *lane) bool { return l.place == q.place })
+	}
+	q.entries.push(l)
+	l.place = q.place
+	q.n++
+}
+
+func (q *line) pushFront(l *lane) {
+	q.entries.pushFront(l)
+	l.place = q.place
+	q.n++
+}
+
+// first returns the lane whose turn it is; there has to be one.
+func (q *line) first() *lane {
+	for (*q.entries.first()).place != q.place {
+		q.entries.pop()
+	}
+	return *q.entries.first()
+}
+
+// leave takes a lane out, whichever it is.
+func (q *line) leave(l *lane) {
+	l.place = away
+	q.n--
+	if q.n == 0 {
+		q.entries.skip(q.entries.len())
+	}
+}
+
+// sleepers is a heap of lanes: that which wakes first is the first.
+type sleepers []*lane
+
+func (s sleepers) Len() int           { return len(s) }
+func (s sleepers) Less(i, j int) bool { return s[i].wakes < s[j].wakes }
+func (s sleepers) Swap(i, j int)      { s[i], s[j] = s[j], s[i] }
+func (s *sleepers) Push(l any)        { *s = append(*s, l.(*lane)) }
+func (s *sleepers) Pop() any {
+	all := *s
+	n := len(all) - 1
+	l := all[n]
+	all[n] = nil
+	*s = all[:n]
+	return l
+}
+
+func (s *sleepers) push(l *lane) {
+	l.place = asleep
+	heap.Push(s, l)
+}
+
+func (s *sleepers) pop() *lane {
+	l := heap.Pop(s).(*lane)
+	l.place = away
+	return l
+}
+
+// wake takes those out for which which holds, in no order.
+func (s *sleepers) wake(which func(*lane) bool) (woken []*lane) {
+	kept := (*s)[:0]
+	for _, l := range *s {
+		if which(l) {
+			l.place = away
+			woken = append(woken, l)
+		} else {
+			kept = append(kept, l)
+		}
+	}
+	clear((*s)[len(kept):])
+	*s = kept
+	heap.Init(s)
+	return woken
+}

@@ -1,0 +1,131 @@
+package outbox
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Status is how an endpoint is doing.
+type Status struct {
+	Name                        string
+	Config                      any // of its action; nil: no rule has it any more
+	Pending, InFlight           int
+	BackingOff                  int // lanes whose first job waits for its next attempt
+	State, Why                  string
+	Since, HeldUntil            time.Time
+	NextAttempt                 time.Time
+	Window                      int // attempts at once, at present
+	FailingLanes, FreshLanes    int
+	Reached                     bool // the last attempt that says so came as far as the endpoint
+	Distinct                    int  // lanes that failed, and attempts that did not reach it
+	Trouble, Probing            bool // it is down or suspect; and an attempt is being made
+	Delivered, Retried, GivenUp int64
+	Superseded, Abandoned       int64
+	Classes                     map[string]int64
+	Took                        time.Duration // all attempts together
+	LastSuccess, LastErrorAt    time.Time
+	LastError                   string
+}
+
+// tally is what is counted of an endpoint's attempts.
+type tally struct {
+	outcomes    [Outcomes]int64
+	evidences   [len(evidences)]int64
+	abandoned   int64         // attempts that did not end
+	superseded  int64         // firings that were not attempted, or not again
+	took        time.Duration // all attempts together
+	lastError   string
+	lastErrorAt time.Time
+	lastSuccess time.Time
+}
+
+// note counts an attempt.
+func (t *tally) note(s *settlement) {
+	t.outcomes[s.what]++
+	t.evidences[s.evidence]++
+	t.took += s.took
+	if s.what == Delivered {
+		t.lastSuccess = time.Now()
+	} else {
+		t.lastError, t.lastErrorAt = s.text, time.Now()
+	}
+}
+
+// classes returns the attempts by class: those that there were, and successes.
+func (t *tally) classes() map[string]int64 {
+	m := map[string]int64{}
+	for class, n := range t.evidences {
+		if n > 0 || evidence(class) == succeeded {
+			m[evidences[class]] = n
+		}
+	}
+	return m
+}
+
+// States are those that an endpoint may be in.
+func States() []string {
+	return []string{string(up), string(slowed), string(suspect), string(down), string(onHold)}
+}
+
+// Endpoints returns how all endpoints are doing, by name.
+func (o *Outbox) Endpoints() []Status {
+	all := o.all()
+	list := make([]Status, len(all))
+	for i, ep := range all {
+		list[i] = ep.status()
+		list[i].Pending = o.in.pendingOf(ep.account)
+	}
+	slices.SortFunc(list, func(a, b Status) int { return strings.Compare(a.Name, b.Name) })
+	return list
+}
+
+func (ep *endpoint) status() Status {
+	ep.mu.Lock()
+	defer ep.mu.Unlock()
+	now, g, t := time.Now(), &ep.gate, &ep.tally
+	state := g.condition(now)
+	s := Status{
+		Name: ep.name, InFlight: ep.running, BackingOff: len(ep.asleep),
+		State: string(state), Why: ep.why(now), Window: int(g.window),
+		FailingLanes: ep.failing, FreshLanes: ep.lines[fresh].n + ep.lines[going].n,
+		Reached: g.unreached == 0, Distinct: g.failures, Trouble: state == down || state == suspect,
+		Delivered: t.outcomes[Delivered], Retried: t.outcomes[Retried], GivenUp: t.outcomes[GivenUp],
+		Superseded: t.superseded, Abandoned: t.abandoned, Classes: t.classes(), Took: t.took,
+		LastSuccess: t.lastSuccess, LastError: t.lastError, LastErrorAt: t.lastErrorAt,
+	}
+	s.Probing = s.Trouble && g.busy > 0
+	if ep.action != nil {
+		s.Config = ep.config
+	}
+	if g.failures > 0 {
+		s.Since = g.since
+	}
+	if _, _, at := ep.turn(now); at.After(now) {
+		s.NextAttempt = at
+	}
+	switch state {
+	case onHold:
+		s.HeldUntil, s.Since = g.until, g.heldSince
+	case down:
+		s.HeldUntil, s.Since = s.NextAttempt, g.gone
+	}
+	return s
+}
+
+// why says what the endpoint's state comes from.
+func (ep *endpoint) why(now time.Time) string {
+	g := &ep.gate
+	switch g.condition(now) {
+	case onHold:
+		return fmt.Sprintf("asked to be left alone until %s", g.until.UTC().Format(time.RFC3339))
+	case down:
+		return fmt.Sprintf("not reached, %d times in a row", g.unreached)
+	case suspect:
+		return fmt.Sprintf("%d keys failed, no success for %s", g.failures, now.Sub(g.since).Round(time.Second))
+	case slowed:
+		return fmt.Sprintf("attempts were not answered: %d at once, of %d", int(g.window), g.slots)
+	}
+	return ""
+}

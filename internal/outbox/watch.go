@@ -1,0 +1,78 @@
+package outbox
+
+import (
+	"fmt"
+	"time"
+
+	"triggerd/actions"
+)
+
+// An action is to end with its context. One that does not would keep its slot,
+// its lane and the end of triggerd waiting for ever, so that somebody else ends
+// its attempt in its place. What comes of it later is nobody's.
+
+// abandonAfter is how long after its time is up an attempt is waited for, beside
+// what its action says that it may take.
+const abandonAfter = 5 * time.Second
+
+// grace is how long an action may take to end after its context is done.
+func grace(a actions.Action) time.Duration {
+	if g, ok := a.(interface{ Grace() time.Duration }); ok {
+		return abandonAfter + g.Grace()
+	}
+	return abandonAfter
+}
+
+// watch sees to it that a worker's attempt, which begins now, ends. The caller
+// holds the lock.
+func (ep *endpoint) watch(w *worker) {
+	w.ends = time.Now().Add(w.policy.Timeout + grace(w.action))
+	ep.watchUntil(w.ends)
+}
+
+// watchUntil has the endpoint's attempts looked at at t, or before. There is one
+// timer for all of them, which goes off once in a timeout and finds nothing.
+func (ep *endpoint) watchUntil(t time.Time) {
+	if !ep.watched.IsZero() && !t.Before(ep.watched) {
+		return
+	}
+	ep.watched = t
+	if ep.watcher != nil {
+		ep.watcher.Reset(time.Until(t))
+		return
+	}
+	ep.watcher = time.AfterFunc(time.Until(t), ep.look)
+}
+
+// look abandons those of an endpoint's attempts that should have ended.
+func (ep *endpoint) look() {
+	var overdue []*worker
+	ep.mu.Lock()
+	ep.watched = time.Time{}
+	for now, i := time.Now(), 0; i < len(ep.crew); i++ {
+		switch w := ep.crew[i]; {
+		case w.ends.IsZero(), w.abandoned:
+		case w.ends.After(now):
+			ep.watchUntil(w.ends)
+		default:
+			w.abandoned = true
+			overdue = append(overdue, w)
+		}
+	}
+	ep.mu.Unlock()
+	for _, w := range overdue {
+		w.abandon()
+	}
+}
+
+// abandon ends an attempt in the place of its action, and its worker's work.
+func (w *worker) abandon() {
+	ep := w.ep
+	ep.log.Error("attempt abandoned: it does not end", "action", ep.name, "firing", w.firing.ID, "timeout", w.policy.Timeout)
+	w.conclude(actions.Result{}, fmt.Errorf("%w, and had not ended %s later: it was abandoned", timeoutError(w.policy.Timeout), grace(w.action)), true)
+	ep.mu.Lock()
+	defer ep.mu.Unlock()
+	ep.tally.abandoned++
+	ep.dismiss(w)
+	ep.dispatch()
+}
