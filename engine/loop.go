@@ -1,33 +1,30 @@
 package engine
 
-import "sync/atomic"
-
-// loop is one of the loops of an engine, as a watchdog sees it. The loop itself
-// marks each piece of its work; a loop that has nothing to do is between two.
-type loop struct{ marks atomic.Uint64 } // odd: at work
-
-func (l *loop) begin() { l.marks.Add(1) }
-func (l *loop) end()   { l.marks.Add(1) }
-
-// step ends a part of a piece of work, so that a long one is seen to go on.
-func (l *loop) step() { l.marks.Add(2) }
+import "triggerd/source"
 
 // Watch tells whether the loops of an engine turn: those that read the streams,
 // and the one that writes to the store. One goroutine may use it.
 type Watch struct {
 	e     *Engine
-	turns []func() uint64 // of each loop: odd while it is at work
-	names []string
+	loops []loop
 	seen  []uint64 // turns at the last look
+}
+
+// loop is one of the loops, as a watchdog sees it: how far it has come, and
+// whether it is at a piece of work. What it counts anyway tells both, so that
+// being watched costs a loop nothing.
+type loop struct {
+	name string
+	look func() (turns uint64, busy bool)
 }
 
 // Watch returns a Watch over the engine's loops.
 func (e *Engine) Watch() *Watch {
-	w := &Watch{e: e, turns: []func() uint64{e.outbox.Turns}, names: []string{"store"}} // which is the first
+	w := &Watch{e: e, loops: []loop{{"store", e.keeperLoop}}} // which is the first
 	for _, s := range e.streams {
-		w.turns, w.names = append(w.turns, s.loop.marks.Load), append(w.names, "stream "+s.name)
+		w.loops = append(w.loops, loop{"stream " + s.name, s.loop})
 	}
-	w.seen = make([]uint64, len(w.turns))
+	w.seen = make([]uint64, len(w.loops))
 	return w
 }
 
@@ -36,12 +33,26 @@ func (e *Engine) Watch() *Watch {
 // silent, or nothing has to be written, is no work; a stream that waits for a
 // full store is not stuck.
 func (w *Watch) Stuck() (name string) {
-	for i, turns := range w.turns {
-		now := turns()
-		if now%2 == 1 && now == w.seen[i] && (i == 0 || w.e.store.Full() == nil) {
-			name = w.names[i]
+	for i, l := range w.loops {
+		turns, busy := l.look()
+		if busy && turns == w.seen[i] && (i == 0 || w.e.store.Full() == nil) {
+			name = l.name
 		}
-		w.seen[i] = now
+		w.seen[i] = turns
 	}
 	return name
+}
+
+func (e *Engine) keeperLoop() (turns uint64, busy bool) {
+	turns = e.outbox.Turns()
+	return turns, turns%2 == 1
+}
+
+// loop tells how many records and events the stream has taken, and whether it
+// has one that it is not through with.
+func (s *stream) loop() (turns uint64, busy bool) {
+	handled := s.handled.Load()
+	turns = uint64(s.counts.records.Load() + s.counts.events.Load() + handled)
+	st := s.src.Status()
+	return turns, st.State == source.Streaming && st.Offset > handled
 }

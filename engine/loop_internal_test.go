@@ -1,11 +1,23 @@
 package engine
 
 import (
+	"context"
+	"iter"
 	"testing"
 
 	"triggerd/internal/outbox"
 	"triggerd/internal/store"
+	"triggerd/source"
 )
+
+// received is a source that has come to an offset.
+type received int64
+
+func (r *received) Status() source.Status { return source.Status{State: source.Streaming, Offset: int64(*r)} }
+func (*received) Ack(source.Position)     {}
+func (*received) Records(context.Context, source.Position, source.Consumer) iter.Seq2[*source.Record, error] {
+	return nil
+}
 
 // A loop is stuck if it is at the same piece of work at two looks in a row, and
 // not if it waits, goes on within it, or has ended it.
@@ -15,11 +27,12 @@ func TestWatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer st.Close()
-	s := &stream{name: "eu"}
-	keeper := new(loop)
+	var src received
+	s := &stream{name: "eu", src: &src}
 	e := &Engine{store: st, outbox: new(outbox.Outbox), streams: []*stream{s}}
 	w := e.Watch()
-	w.turns[0] = keeper.marks.Load
+	writes := uint64(0)
+	w.loops[0].look = func() (uint64, bool) { return writes, writes%2 == 1 }
 	look := func(what, want string) {
 		t.Helper()
 		if got := w.Stuck(); got != want {
@@ -28,19 +41,22 @@ func TestWatch(t *testing.T) {
 	}
 	look("nothing to do", "")
 	look("still nothing to do", "")
-	s.loop.begin()
+	src = 100
+	s.counts.records.Add(1)
 	look("just begun", "")
 	look("at the same record", "stream eu")
-	s.loop.step()
+	s.counts.events.Add(7)
 	look("gone on with it", "")
-	s.loop.end()
+	s.handled.Store(100)
 	look("done", "")
-	s.loop.begin()
+	look("waiting", "")
+	src = 200
+	s.counts.records.Add(1)
 	look("at the next record", "")
-	s.loop.end()
-	keeper.begin()
+	s.handled.Store(200)
+	writes = 1
 	look("writing", "")
 	look("at the same write", "store")
-	keeper.end()
+	writes = 2
 	look("written", "")
 }

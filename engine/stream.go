@@ -56,7 +56,6 @@ type stream struct {
 	begun    int64 // needs, when the present snapshot began
 
 	// What others look at.
-	loop    loop // a piece of work is a record
 	counts  counts
 	mirror  atomic.Pointer[keyspace.Stats] // as last told
 	shown   atomic.Pointer[timer]          // timing; nil before run
@@ -108,6 +107,7 @@ func (s *stream) startAt() error {
 	if s.from, err = source.ParsePosition(saved); err != nil {
 		return fmt.Errorf("checkpoint: %w", err)
 	}
+	s.handled.Store(s.from.Offset)
 	e.outbox.Resume(s.name, saved)
 	return nil
 }
@@ -141,9 +141,7 @@ func (s *stream) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		s.loop.begin()
 		s.handle(rec)
-		s.loop.end()
 	}
 	s.end()
 	return nil
@@ -164,7 +162,6 @@ func (s *stream) handle(rec *source.Record) {
 	for len(s.events) > 0 || s.rest() {
 		s.fire(clocked)
 		s.events, clocked = s.events[:0], 0
-		s.loop.step()
 	}
 	s.pass(rec)
 	s.handled.Store(rec.Offset)
