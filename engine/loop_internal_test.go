@@ -13,8 +13,10 @@ import (
 // received is a source that has come to an offset.
 type received int64
 
-func (r *received) Status() source.Status { return source.Status{State: source.Streaming, Offset: int64(*r)} }
-func (*received) Ack(source.Position)     {}
+func (r *received) Status() source.Status {
+	return source.Status{State: source.Streaming, Offset: int64(*r)}
+}
+func (*received) Ack(source.Position) {}
 func (*received) Records(context.Context, source.Position, source.Consumer) iter.Seq2[*source.Record, error] {
 	return nil
 }

@@ -259,6 +259,7 @@ func (s *stream) flush(now bool) {
 		c.Position = s.behind(0)
 	}
 	s.e.outbox.Pass(c)
+	s.handled.Store(s.offset)
 	st.at, st.ended, st.fired, st.much, st.since = source.Position{}, false, false, false, time.Time{}
 }
 

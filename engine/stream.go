@@ -48,6 +48,7 @@ type stream struct {
 	matcher *rules.Matcher // of gen
 	keys    int            // events of the present snapshot
 	passed  int            // records
+	offset  int64          // of the last record
 	server  server         // as last heard of
 	profile *profiler
 
@@ -163,11 +164,18 @@ func (s *stream) handle(rec *source.Record) {
 		s.fire(clocked)
 		s.events, clocked = s.events[:0], 0
 	}
+	s.offset = rec.Offset
 	s.pass(rec)
-	s.handled.Store(rec.Offset)
+	if rec.Kind != source.Command || s.passed%tellHandled == 0 {
+		s.handled.Store(rec.Offset)
+	}
 	s.tellStats(rec)
 	s.profile.end()
 }
+
+// tellHandled is after how many commands others are told how far the stream is
+// handled. A flush tells them too, and so does a pause of the stream.
+const tellHandled = 64
 
 // WantsKeys implements source.Consumer: the rules fire for the keys of a
 // snapshot, or need to know them.

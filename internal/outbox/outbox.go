@@ -160,7 +160,9 @@ func (o *Outbox) Start(reading, attempts context.Context, fatal context.CancelCa
 	for _, ep := range o.all() {
 		ep.mu.Lock()
 		lost := ep.action == nil
-		ep.dispatch()
+		if ep.more { // what an earlier process left: nothing else is there yet
+			ep.dispatch()
+		}
 		ep.mu.Unlock()
 		if n := o.in.pendingOf(ep.account); lost && n > 0 {
 			o.log.Warn("firings wait for an action that no rule has any more; they are delivered if it comes back", "action", ep.name, "pending", n)
@@ -228,7 +230,9 @@ func (o *Outbox) replaceActions(all map[string]*Action) (old []actions.Action) {
 		old = append(old, ep.action)
 		ep.use(a)
 		o.condition(ep, time.Now())
-		ep.dispatch()
+		if o.started.Load() {
+			ep.dispatch()
+		}
 		ep.mu.Unlock()
 	}
 	for name, ep := range o.endpoints {
