@@ -233,7 +233,7 @@ func (ep *endpoint) idle() bool {
 func (ep *endpoint) busy() bool {
 	ep.mu.Lock()
 	defer ep.mu.Unlock()
-	return (ep.inLine() > 0 || ep.filling) && !ep.paused && ep.action != nil && !ep.gate.closed(time.Now())
+	return (ep.inLine() > 0 || ep.filling) && !ep.paused && !ep.standby.Load() && ep.action != nil && !ep.gate.closed(time.Now())
 }
 
 // line is where a lane waits that is due.
