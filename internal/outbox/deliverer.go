@@ -25,7 +25,7 @@ type Deliverer struct {
 	mu        sync.Mutex // guards what follows; taken before an endpoint's
 	endpoints map[string]*endpoint
 	actions   map[string]*Action // by endpoint
-	last      uint64 // number of a firing
+	last      uint64             // number of a firing
 	stopping  bool
 
 	jobsMu sync.Mutex // guards jobs; the last that is taken
