@@ -20,10 +20,28 @@ import (
 // One with a method Grace() time.Duration may take that much longer to end after
 // ctx is done (a command that does not heed SIGTERM).
 //
-// An Action may tell more of itself: see Destination, Reads and LatestOnly.
+// An Action may tell more of itself: see Destination, Reads, LatestOnly
+// and Batcher.
 type Action interface {
 	Do(ctx context.Context, f *Firing) (Result, error)
 }
+
+// Batcher is an Action that delivers several firings at once for less than one by
+// one.
+//
+// Batch returns an error for each firing, in their order, nil if that one is
+// delivered, and says with each what Do would say. It is given one firing or
+// more, BatchLimit at most, of which no two need an order. All else is as for Do:
+// Batch is called from many goroutines at once, ends soon after ctx is done, and
+// the firings, and the slice, are borrowed. A firing that has failed is
+// delivered by Do when its turn comes again.
+type Batcher interface {
+	Action
+	Batch(ctx context.Context, fs []*Firing) []error
+}
+
+// BatchLimit is how many firings a Batcher is given at once, at most.
+const BatchLimit = 256
 
 // Firing is what is delivered; see firing.Firing.
 type Firing = firing.Firing

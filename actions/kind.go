@@ -106,7 +106,7 @@ func New(kind string, m map[string]any, o Options) (Action, error) {
 		return nil, err
 	}
 	if o.Secrets != nil {
-		return masking{a, o.Secrets}, nil
+		return newMasking(a, o.Secrets), nil
 	}
 	return a, nil
 }

@@ -83,6 +83,31 @@ func (m masking) Do(ctx context.Context, f *Firing) (Result, error) {
 	return res, err
 }
 
+// newMasking returns a with its errors masked: a Batcher if a is one.
+func newMasking(a Action, secrets *secret.Masker) Action {
+	m := masking{a, secrets}
+	if b, ok := a.(Batcher); ok {
+		return maskingBatches{m, b}
+	}
+	return m
+}
+
+// maskingBatches is masking of a Batcher.
+type maskingBatches struct {
+	masking
+	batcher Batcher
+}
+
+func (m maskingBatches) Batch(ctx context.Context, fs []*Firing) []error {
+	errs := m.batcher.Batch(ctx, fs)
+	for i, err := range errs {
+		if err != nil {
+			errs[i] = maskedError(m.secrets, err)
+		}
+	}
+	return errs
+}
+
 // maskedError returns err with secrets masked in its text.
 func maskedError(m *secret.Masker, err error) error {
 	text := err.Error()

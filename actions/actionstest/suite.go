@@ -1,6 +1,7 @@
 package actionstest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -59,6 +60,20 @@ func Run(t *testing.T, newAction func(t *testing.T) actions.Action) {
 	t.Run("firing borrowed", func(t *testing.T) { borrowed(t, start(t)) })
 	t.Run("context done", func(t *testing.T) { contextDone(t, start(t)) })
 	t.Run("any key", func(t *testing.T) { anyKey(t, start(t)) })
+	if a := newAction(t); isBatcher(t, a) {
+		t.Run("batch", func(t *testing.T) { batch(t, start(t), start(t).(actions.Batcher)) })
+	}
+}
+
+// isBatcher reports whether an action is a Batcher, and closes it.
+func isBatcher(t *testing.T, a actions.Action) bool {
+	if c, ok := a.(io.Closer); ok {
+		if err := c.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	}
+	_, ok := a.(actions.Batcher)
+	return ok
 }
 
 // RunWaiting checks an action that is made to wait: newAction returns one whose
@@ -165,6 +180,68 @@ func anyKey(t *testing.T, a actions.Action) {
 			checkText(t, err)
 		}
 	}
+}
+
+// batch checks that Batch comes to what Do comes to, one by one.
+func batch(t *testing.T, single actions.Action, b actions.Batcher) {
+	var fs, want []*actions.Firing
+	for i := range actions.BatchLimit {
+		for _, list := range []*[]*actions.Firing{&fs, &want} {
+			f := Firing()
+			f.ID += firing.ID(fmt.Sprintf("-%d", i))
+			switch i % 8 {
+			case 3:
+				f.Event.Key = nil
+			case 5:
+				f.Event.Key = bytes.Repeat([]byte{0xff, 0}, 1000)
+			}
+			*list = append(*list, f)
+		}
+	}
+	if errs := b.Batch(t.Context(), nil); len(errs) != 0 {
+		t.Errorf("Batch of no firings returned %d errors", len(errs))
+	}
+	errs := b.Batch(t.Context(), fs)
+	if len(errs) != len(fs) {
+		t.Fatalf("Batch of %d firings returned %d errors", len(fs), len(errs))
+	}
+	for i, err := range errs {
+		checkText(t, err)
+		_, alone := single.Do(t.Context(), want[i])
+		if (err == nil) != (alone == nil) || actions.IsPermanent(err) != actions.IsPermanent(alone) {
+			t.Errorf("firing %d: Batch says %v, Do says %v", i, err, alone)
+		}
+	}
+	if !reflect.DeepEqual(fs, want) {
+		t.Error("Batch changed a firing, or their order")
+	}
+	for _, f := range fs {
+		scribble(f)
+	}
+	clear(fs)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	errs = b.Batch(ctx, want[:3])
+	if len(errs) != 3 {
+		t.Fatalf("Batch of 3 firings with a context that is done returned %d errors", len(errs))
+	}
+	for _, err := range errs {
+		if !errors.Is(err, context.Canceled) || actions.IsPermanent(err) {
+			t.Errorf("Batch with a context that is done returned %v, permanent %v; want context.Canceled, to be tried again", err, actions.IsPermanent(err))
+		}
+		checkText(t, err)
+	}
+	var wg sync.WaitGroup
+	for range 8 {
+		wg.Go(func() {
+			for i, err := range b.Batch(t.Context(), []*actions.Firing{Firing(), Firing()}) {
+				if err != nil {
+					t.Errorf("firing %d of Batch: %v", i, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
 
 // checkText checks that an error can be shown: no secret, nothing unprintable.

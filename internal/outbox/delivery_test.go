@@ -77,12 +77,21 @@ func (m *ended) do(f *actions.Firing) error {
 func TestOutboxModel(t *testing.T) {
 	for seed := range uint64(30) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { runModel(t, seed) })
+			synctest.Test(t, func(t *testing.T) { runModel(t, seed, false) })
 		})
 	}
 }
 
-func runModel(t *testing.T, seed uint64) {
+// The same holds for what is delivered in batches.
+func TestOutboxModelBatches(t *testing.T) {
+	for seed := range uint64(30) {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { runModel(t, seed, true) })
+		})
+	}
+}
+
+func runModel(t *testing.T, seed uint64, batches bool) {
 	st, err := store.OpenInMemory()
 	if err != nil {
 		t.Fatal(err)
@@ -95,6 +104,7 @@ func runModel(t *testing.T, seed uint64) {
 		a.Timeout, a.Retry = time.Hour, Retry{MaxAttempts: endless, Backoff: time.Second, MaxBackoff: 4 * time.Second}
 	})
 	b := openBounded(t, st, small, 10_000, 3)
+	b.batches = batches
 	b.usePolicy(patient, 3, receivers()...)
 	total := 0
 	for i := range 40 {
@@ -119,6 +129,7 @@ func runModel(t *testing.T, seed uint64) {
 			b.Stop(t.Context(), false)
 			b.end()
 			b = openBounded(t, st, small, 10_000, 3)
+			b.batches = batches
 			b.usePolicy(patient, 3, receivers()...)
 		}
 	}

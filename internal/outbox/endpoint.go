@@ -51,6 +51,7 @@ type endpoint struct {
 	config      any            // what the action was made of
 	meter       Meter
 	concurrency int
+	batches     bool // the action is a Batcher
 	latestOnly  bool // of the jobs of a lane that wait, only the last is attempted
 	paused      bool
 	stopping    bool // no lane is taken any more
@@ -202,6 +203,7 @@ func (ep *endpoint) use(a *Action) {
 	}
 	ep.action, ep.policy, ep.config, ep.meter = a.Action, a.Policy, a.Config, a.Meter
 	ep.concurrency, ep.latestOnly = a.Concurrency, a.LatestOnly
+	_, ep.batches = a.Action.(actions.Batcher)
 	ep.gate.resize(a.Concurrency)
 	ep.gate.rate.max, ep.gate.rate.per = a.Rate.Max, a.Rate.Per
 }
@@ -231,7 +233,7 @@ func (ep *endpoint) idle() bool {
 func (ep *endpoint) busy() bool {
 	ep.mu.Lock()
 	defer ep.mu.Unlock()
-	return (ep.inLine() > 0 || ep.filling) && !ep.paused && ep.action != nil && !ep.gate.closed(time.Now())
+	return (ep.inLine() > 0 || ep.filling) && !ep.paused && !ep.standby.Load() && ep.action != nil && !ep.gate.closed(time.Now())
 }
 
 // line is where a lane waits that is due.
@@ -318,19 +320,23 @@ func (ep *endpoint) turn(now time.Time) (*lane, attempt, time.Time) {
 	if ep.lines[hurried].n > 0 && ep.gate.busy < ep.concurrency {
 		return ep.lines[hurried].first(), attempt{turn: urgent}, time.Time{}
 	}
-	w := ep.waiting()
-	a, at := ep.gate.next(now, w)
+	a, at := ep.gate.next(now, ep.waiting())
+	return ep.whose(a.turn), a, at
+}
+
+// whose returns the lane whose turn it is, nil if it is nobody's.
+func (ep *endpoint) whose(t turn) *lane {
 	switch {
-	case a.turn == nobody:
-		return nil, a, at
-	case a.turn == newestFresh && ep.recent.len() > 0:
-		return *ep.recent.last(), a, at
-	case a.turn == nextGoing:
-		return ep.lines[going].first(), a, at
-	case a.turn == nextFailed:
-		return ep.lines[failed].first(), a, at
+	case t == nobody:
+		return nil
+	case t == newestFresh && ep.recent.len() > 0:
+		return *ep.recent.last()
+	case t == nextGoing:
+		return ep.lines[going].first()
+	case t == nextFailed:
+		return ep.lines[failed].first()
 	}
-	return ep.lines[fresh].first(), a, at
+	return ep.lines[fresh].first()
 }
 
 // end tells the gate the outcome of an attempt of a lane.

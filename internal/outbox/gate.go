@@ -22,7 +22,7 @@ import (
 //
 // Invariants, between calls:
 //
-//	1 <= window <= slots, and busy counts the attempts that have begun and not ended
+//	1 <= window <= slots, and busy counts the attempts that have begun and not ended, a batch as one
 //	retries and reserved count those of them that are of failed lanes, and on a reserved slot
 //	failures == 0 exactly if nothing has failed since the last success, and then unreached == 0
 //	while something waits, next returns a turn or a time, or an attempt is under way
@@ -177,6 +177,7 @@ type attempt struct {
 	number   uint64
 	reserved bool // on a slot that is kept for lanes that have just come
 	probe    bool // of an endpoint that is held
+	joined   bool // in one batch with another, in whose slot it is
 }
 
 // next returns whose turn it is. If it is nobody's, it may be somebody's at a
@@ -194,6 +195,17 @@ func (g *gate) next(now time.Time, w waiting) (a attempt, at time.Time) {
 		return attempt{}, at
 	}
 	return a, time.Time{}
+}
+
+// joins returns whose turn it is to go in one batch with an attempt that has
+// just begun, nobody's if none is to. Only an endpoint that is up gets batches,
+// and only of lanes that have not failed: what fails is tried by itself. A batch
+// takes one slot; the rate counts each of its attempts.
+func (g *gate) joins(now time.Time, w waiting) attempt {
+	if w.fresh+w.going == 0 || g.condition(now) != up || !g.rate.free(now).IsZero() {
+		return attempt{}
+	}
+	return attempt{turn: g.freshTurn(&w), joined: true}
 }
 
 func (g *gate) choose(now time.Time, w *waiting) (attempt, time.Time) {
@@ -339,7 +351,9 @@ func sooner(a, b time.Time) time.Time {
 func (g *gate) begin(now time.Time, a attempt) attempt {
 	g.number++
 	a.number = g.number
-	g.busy++
+	if !a.joined {
+		g.busy++
+	}
 	g.turns++
 	g.rate.take(now)
 	switch a.turn {
@@ -368,7 +382,9 @@ type verdicts struct {
 // end takes the outcome of an attempt, that of the lane of a record, into
 // account. asked is for how long the receiver asked to be left alone.
 func (g *gate) end(now time.Time, a attempt, r *record, ev evidence, asked time.Duration) (v verdicts) {
-	g.busy--
+	if !a.joined {
+		g.busy--
+	}
 	if a.turn == nextFailed {
 		g.retries--
 	}
@@ -390,11 +406,14 @@ func (g *gate) end(now time.Time, a attempt, r *record, ev evidence, asked time.
 		r.failed = false
 		g.succeed(a)
 	case notReached:
-		if g.unreached++; g.unreached == 1 {
+		if g.unreached == 0 {
 			g.gone = now
 		}
+		if g.unreached == 0 || !a.joined { // a batch that does not get there is one
+			g.unreached++
+		}
 		g.fail(now)
-		g.lose()
+		g.lose(a)
 		v.down = g.unreached >= downAfter
 	case notAnswered:
 		r.failed = true
@@ -402,7 +421,7 @@ func (g *gate) end(now time.Time, a attempt, r *record, ev evidence, asked time.
 		if fresh {
 			g.fail(now)
 		}
-		g.lose()
+		g.lose(a)
 	case refused:
 		r.failed = true
 		g.unreached = 0
@@ -446,9 +465,12 @@ func (g *gate) fail(now time.Time) {
 	}
 }
 
-// lose counts an attempt without an answer: a window full of them, and nothing
-// else, halves the window.
-func (g *gate) lose() {
+// lose counts an attempt without an answer, a batch as one: a window full of
+// them, and nothing else, halves the window.
+func (g *gate) lose(a attempt) {
+	if a.joined {
+		return
+	}
 	if g.lost++; g.lost >= int(g.window) {
 		g.cut()
 	}

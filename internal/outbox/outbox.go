@@ -68,6 +68,7 @@ type host struct {
 	attempts context.Context // of the attempts; set before started is
 	started  atomic.Bool
 	closed   atomic.Bool // what still happens is not noted any more
+	standby  atomic.Bool // firings are taken in and committed, and none is attempted
 	policies atomic.Pointer[map[PolicyKey]*Policy]
 
 	delivered, retried, givenUp, superseded atomic.Int64 // counts
@@ -269,15 +270,15 @@ func (o *Outbox) hold(name string, until time.Time) {
 // condition implements owner: streams know how an endpoint is.
 func (o *Outbox) condition(ep *endpoint, now time.Time) {
 	c := ep.gate.condition(now)
-	down := c == down || c == suspect
-	if ep.told.paused == ep.paused && ep.told.down == down && ep.told.held.Equal(ep.gate.until) {
+	down, paused := c == down || c == suspect, ep.paused || ep.standby.Load()
+	if ep.told.paused == paused && ep.told.down == down && ep.told.held.Equal(ep.gate.until) {
 		return
 	}
-	ep.told.paused, ep.told.down, ep.told.held = ep.paused, down, ep.gate.until
+	ep.told.paused, ep.told.down, ep.told.held = paused, down, ep.gate.until
 	o.in.mu.Lock()
 	defer o.in.mu.Unlock()
 	a := ep.account
-	a.paused, a.down, a.held = ep.paused, down, ep.gate.until
+	a.paused, a.down, a.held = paused, down, ep.gate.until
 }
 
 // SetPaused holds an endpoint, or lets it go on.

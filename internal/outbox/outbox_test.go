@@ -82,6 +82,8 @@ type box struct {
 	log    *lockedBuffer
 	cancel context.CancelFunc
 	acked  string
+
+	batches bool // the actions that use brings in are Batchers
 }
 
 // lockedBuffer is a log that many goroutines write and a test reads.
@@ -155,7 +157,11 @@ func (b *box) usePolicy(p *Policy, concurrency int, rs ...*receiver) {
 	all := map[string]*Action{}
 	for i, r := range rs {
 		if r != nil {
-			all[fmt.Sprint(i)] = &Action{Action: r, Concurrency: concurrency, Policy: p}
+			a := actions.Action(r)
+			if b.batches {
+				a = batcher{r}
+			}
+			all[fmt.Sprint(i)] = &Action{Action: a, Concurrency: concurrency, Policy: p}
 		}
 	}
 	b.SetActions(all, nil)

@@ -26,7 +26,7 @@ func grace(a actions.Action) time.Duration {
 // watch sees to it that a worker's attempt, which begins now, ends. The caller
 // holds the lock.
 func (ep *endpoint) watch(w *worker) {
-	w.ends = time.Now().Add(w.policy.Timeout + grace(w.action))
+	w.ends = time.Now().Add(w.timeout + grace(w.action))
 	ep.watchUntil(w.ends)
 }
 
@@ -56,6 +56,9 @@ func (ep *endpoint) look() {
 			ep.watchUntil(w.ends)
 		default:
 			w.abandoned = true
+			for _, other := range w.with {
+				other.abandoned = true
+			}
 			overdue = append(overdue, w)
 		}
 	}
@@ -68,11 +71,15 @@ func (ep *endpoint) look() {
 // abandon ends an attempt in the place of its action, and its worker's work.
 func (w *worker) abandon() {
 	ep := w.ep
-	ep.log.Error("attempt abandoned: it does not end", "action", ep.name, "firing", w.firing.ID, "timeout", w.policy.Timeout)
-	w.conclude(actions.Result{}, fmt.Errorf("%w, and had not ended %s later: it was abandoned", timeoutError(w.policy.Timeout), grace(w.action)), true)
+	ep.log.Error("attempt abandoned: it does not end", "action", ep.name, "firing", w.firing.ID, "timeout", w.timeout, "firings", 1+len(w.with))
+	err := fmt.Errorf("%w, and had not ended %s later: it was abandoned", timeoutError(w.timeout), grace(w.action))
+	w.conclude(actions.Result{}, err, true)
+	for _, other := range w.with {
+		other.conclude(actions.Result{}, err, true)
+	}
 	ep.mu.Lock()
 	defer ep.mu.Unlock()
-	ep.tally.abandoned++
+	ep.tally.abandoned += int64(1 + len(w.with))
 	ep.dismiss(w)
 	ep.dispatch()
 }

@@ -40,6 +40,8 @@ type worker struct {
 	began     time.Time
 	firing    *actions.Firing // nil: to be read, or it could not be
 	policy    *Policy         // how to deliver it; nil: as firing
+	timeout   time.Duration   // of the attempt: the policy's, in a batch the shortest
+	with      []*worker       // whose attempts are made in one batch with this one, and which are no goroutines
 	ends      time.Time       // when it has to have ended; zero: there is no attempt to end. The lock guards it
 	abandoned bool            // it has not: its lane and its place are another's. The lock guards it
 }
@@ -76,7 +78,7 @@ func (ep *endpoint) dismiss(w *worker) {
 // take gives a worker the attempt whose turn it is, if it is anybody's; if not,
 // the endpoint is looked at again when it may be. The caller holds the lock.
 func (ep *endpoint) take(w *worker) bool {
-	if ep.action == nil || ep.paused || ep.stopping || !ep.started.Load() {
+	if ep.action == nil || ep.paused || ep.stopping || !ep.started.Load() || ep.standby.Load() {
 		return false
 	}
 	ep.refill()
@@ -92,6 +94,16 @@ func (ep *endpoint) take(w *worker) bool {
 		}
 		return false
 	}
+	ep.begin(w, l, a, now)
+	w.with = w.with[:0]
+	if ep.batches {
+		ep.gather(w, now)
+	}
+	return true
+}
+
+// begin gives a worker an attempt of a lane. The caller holds the lock.
+func (ep *endpoint) begin(w *worker, l *lane, a attempt, now time.Time) {
 	ep.lines[l.place].leave(l)
 	ep.supersede(l) // of a lane from before a reload
 	l.busy = true
@@ -102,7 +114,6 @@ func (ep *endpoint) take(w *worker) bool {
 	if f != nil {
 		ep.hand(w, f)
 	}
-	return true
 }
 
 // hand gives a worker the firing that it is to attempt. The caller holds the
@@ -110,6 +121,7 @@ func (ep *endpoint) take(w *worker) bool {
 func (ep *endpoint) hand(w *worker, f *actions.Firing) {
 	f.Attempt = int(w.job.attempts) + 1
 	w.firing, w.policy = f, ep.policyOf(f)
+	w.timeout = w.policy.Timeout
 	ep.watch(w)
 }
 
@@ -166,7 +178,10 @@ func (w *worker) try() bool {
 		err = w.readJob()
 	}
 	if err == nil {
-		res, err = do(w.ep.attempts, w.action, w.firing, w.policy.Timeout)
+		if len(w.with) > 0 {
+			return w.tryBatch()
+		}
+		res, err = do(w.ep.attempts, w.action, w.firing, w.timeout)
 	}
 	return w.conclude(res, err, false)
 }
@@ -207,13 +222,18 @@ func do(ctx context.Context, action actions.Action, f *actions.Firing, timeout t
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, timeoutError(timeout))
 	defer cancel()
 	res, err := action.Do(ctx, f)
+	return res, lateError(ctx, err)
+}
+
+// lateError returns the error of an attempt, which says so if its time was up.
+func lateError(ctx context.Context, err error) error {
 	if err == nil || actions.IsPermanent(err) {
-		return res, err
+		return err
 	}
 	if late, ok := errors.AsType[timeoutError](context.Cause(ctx)); ok && !errors.Is(err, late) {
 		err = fmt.Errorf("%w: %w", late, err)
 	}
-	return res, err
+	return err
 }
 
 // verdict tells whether, and after which pause, a firing is attempted again: a

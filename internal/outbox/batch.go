@@ -1,0 +1,79 @@
+package outbox
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"triggerd/actions"
+)
+
+// An action that is a Batcher is given the first jobs of several lanes at once,
+// where these are ready. Each of them is an attempt of its own in all that comes
+// of it: it is settled by itself, and its lane goes on by itself.
+
+// gather lets more attempts be made in one batch with that of a worker: those
+// that are ready, as far as the gate lets them. No lane is in a batch twice, as
+// one that is being attempted is in no line. The caller holds the lock.
+func (ep *endpoint) gather(w *worker, now time.Time) {
+	if w.firing == nil || w.attempt.turn == nextFailed || w.attempt.turn == urgent {
+		return
+	}
+	for len(w.with) < actions.BatchLimit-1 {
+		a := ep.gate.joins(now, ep.waiting())
+		l := ep.whose(a.turn)
+		if l == nil {
+			return
+		}
+		ep.supersede(l)
+		if l.jobs.first().firing == nil {
+			return // it has to be read, which the others do not wait for
+		}
+		other := &worker{ep: ep}
+		ep.begin(other, l, a, now)
+		w.with = append(w.with, other)
+		if other.ends.Before(w.ends) {
+			w.ends, w.timeout = other.ends, other.timeout
+		}
+	}
+}
+
+// tryBatch makes the attempts of a worker and of those with it, and settles
+// each. It returns false if they were abandoned.
+func (w *worker) tryBatch() bool {
+	fs := make([]*actions.Firing, 0, 1+len(w.with))
+	fs = append(fs, w.firing)
+	for _, other := range w.with {
+		fs = append(fs, other.firing)
+	}
+	errs := w.doBatch(fs)
+	if !w.conclude(actions.Result{}, errs[0], false) {
+		return false
+	}
+	for i, other := range w.with {
+		other.conclude(actions.Result{}, errs[i+1], false)
+	}
+	return true
+}
+
+// doBatch returns an error for each firing. If the action does not, it is not
+// known which were delivered: none counts as such.
+func (w *worker) doBatch(fs []*actions.Firing) []error {
+	ctx, cancel := context.WithTimeoutCause(w.ep.attempts, w.timeout, timeoutError(w.timeout))
+	defer cancel()
+	n := len(fs)
+	errs := w.action.(actions.Batcher).Batch(ctx, fs)
+	if len(errs) != n {
+		err := fmt.Errorf("the action returned %d errors for a batch of %d firings", len(errs), n)
+		w.ep.log.Error("a batch is made again, one by one", "action", w.ep.name, "err", err)
+		errs = make([]error, n)
+		for i := range errs {
+			errs[i] = err
+		}
+		return errs
+	}
+	for i, err := range errs {
+		errs[i] = lateError(ctx, err)
+	}
+	return errs
+}
