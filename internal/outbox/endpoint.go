@@ -55,6 +55,7 @@ type endpoint struct {
 	latestOnly  bool // of the jobs of a lane that wait, only the last is attempted
 	paused      bool
 	stopping    bool // no lane is taken any more
+	trimming    bool // what waits is being removed: no lane is taken meanwhile
 	gate        gate
 	told        struct { // what streams know
 		paused, down bool

@@ -12,6 +12,8 @@ import (
 // with the jobs that it commits.
 type order struct {
 	numbers []uint64 // dead letters to requeue
+	trim    string   // or the endpoint whose firings are to go
+	upTo    uint64   // up to this number
 	done    chan int // capacity 1: how many were
 	err     error    // set before done
 }
@@ -80,7 +82,11 @@ func (o *Outbox) obey() {
 	o.ledger.mu.Unlock()
 	for _, r := range orders {
 		n := 0
-		n, r.err = o.requeue(r.numbers)
+		if r.trim != "" {
+			n, r.err = o.trim(r.trim, r.upTo)
+		} else {
+			n, r.err = o.requeue(r.numbers)
+		}
 		r.done <- n
 	}
 }

@@ -78,7 +78,7 @@ func (ep *endpoint) dismiss(w *worker) {
 // take gives a worker the attempt whose turn it is, if it is anybody's; if not,
 // the endpoint is looked at again when it may be. The caller holds the lock.
 func (ep *endpoint) take(w *worker) bool {
-	if ep.action == nil || ep.paused || ep.stopping || !ep.started.Load() || ep.standby.Load() {
+	if ep.action == nil || ep.paused || ep.stopping || !ep.started.Load() || ep.standby.Load() || ep.trimming {
 		return false
 	}
 	ep.refill()
