@@ -135,6 +135,14 @@ func run(t *testing.T, rules string, change func(*engine.Config), records ...*so
 	if change != nil {
 		change(&cfg)
 	}
+	r.start(t, cfg)
+	return r
+}
+
+// start makes the engine, and lets it run.
+func (r *running) start(t *testing.T, cfg engine.Config) {
+	t.Helper()
+	var err error
 	if r.Engine, err = engine.New(cfg); err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +154,6 @@ func run(t *testing.T, rules string, change func(*engine.Config), records ...*so
 		return <-ended
 	}
 	synctest.Wait()
-	return r
 }
 
 // fired returns "rule key event id" of what the print action printed.

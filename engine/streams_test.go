@@ -54,17 +54,7 @@ func runStreams(t *testing.T, st *store.Store, feeds map[string]*feed) *running 
 	for _, name := range []string{"a", "b"} {
 		cfg.Streams = append(cfg.Streams, engine.Stream{Name: name, Source: feeds[name]})
 	}
-	if r.Engine, err = engine.New(cfg); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- r.Run(ctx) }()
-	r.stop = func() error {
-		cancel()
-		return <-ended
-	}
-	synctest.Wait()
+	r.start(t, cfg)
 	return r
 }
 

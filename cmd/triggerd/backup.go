@@ -11,8 +11,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-
-	"triggerd/internal/store"
 )
 
 func newStoreBackupCommand() *cobra.Command {
@@ -33,17 +31,7 @@ IDs. Of a daemon that is stopped, copy the data directory itself.`,
 			if err := c.backup(cmd.Context(), dir); err != nil {
 				return failed(err)
 			}
-			r, err := store.Verify(dir)
-			if err != nil {
-				return failed(err)
-			}
-			out := cmd.OutOrStdout()
-			printProblems(out, r)
-			fmt.Fprintf(out, "%s: %s\n", dir, summary(r))
-			if n := len(r.Problems) + r.Unlisted; n > 0 {
-				return failed(fmt.Errorf("%s: %s in the copy", dir, plural(n, "problem")))
-			}
-			return nil
+			return verify(cmd.OutOrStdout(), dir, " in the copy")
 		},
 	}
 	c.addFlags(cmd)

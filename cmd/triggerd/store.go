@@ -40,20 +40,24 @@ It ends with 0 if all is whole, and with 1 if not or if it could not look.`,
 		Example: `  triggerd store verify /var/lib/triggerd`,
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			dir := dirArgument(args)
-			r, err := store.Verify(dir)
-			if err != nil {
-				return failed(err)
-			}
-			out := cmd.OutOrStdout()
-			printProblems(out, r)
-			fmt.Fprintf(out, "%s: %s\n", dir, summary(r))
-			if n := len(r.Problems) + r.Unlisted; n > 0 {
-				return failed(fmt.Errorf("%s: %s; 'triggerd store salvage' copies what is whole", dir, plural(n, "problem")))
-			}
-			return nil
+			return verify(cmd.OutOrStdout(), dirArgument(args), "; 'triggerd store salvage' copies what is whole")
 		},
 	}
+}
+
+// verify checks a data directory, and prints what it holds and what is wrong
+// with it. If anything is, it is an error, which ends with advice.
+func verify(out io.Writer, dir, advice string) error {
+	r, err := store.Verify(dir)
+	if err != nil {
+		return failed(err)
+	}
+	printProblems(out, r)
+	fmt.Fprintf(out, "%s: %s\n", dir, summary(r))
+	if n := len(r.Problems) + r.Unlisted; n > 0 {
+		return failed(fmt.Errorf("%s: %s%s", dir, plural(n, "problem"), advice))
+	}
+	return nil
 }
 
 func newStoreSalvageCommand() *cobra.Command {
