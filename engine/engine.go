@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"triggerd/actions"
+	"triggerd/internal/admin"
 	"triggerd/internal/event"
 	"triggerd/internal/outbox"
 	"triggerd/internal/store"
@@ -167,8 +168,8 @@ func (e *Engine) acked(stream, position string) {
 }
 
 // Stats returns the counts so far.
-func (e *Engine) Stats() Stats {
-	var sum Stats
+func (e *Engine) Stats() admin.Stats {
+	var sum admin.Stats
 	for _, s := range e.streams {
 		c := s.stats()
 		sum.Records += c.Records

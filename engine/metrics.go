@@ -6,6 +6,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"triggerd/internal/admin"
 	"triggerd/internal/outbox"
 )
 
@@ -216,7 +217,7 @@ func truth(b bool) float64 {
 // seconds is a time as metrics have it.
 func seconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }
 
-func (m metricSink) stream(s *StreamStatus, now time.Time) {
+func (m metricSink) stream(s *admin.StreamStatus, now time.Time) {
 	name := s.Name
 	m.gauge(descConnected, truth(s.State == "streaming"), name)
 	m.gauge(descOffset, float64(s.ReceivedOffset), name)
@@ -248,7 +249,7 @@ func (m metricSink) stream(s *StreamStatus, now time.Time) {
 	m.count(descValuesLost, s.Stats.ValuesLost, name)
 }
 
-func (m metricSink) rule(r *RuleStatus) {
+func (m metricSink) rule(r *admin.RuleStatus) {
 	m.count(descMatches, r.Matches, r.Name)
 	m.count(descFirings, r.Firings, r.Name)
 	m.count(descSkipped, r.Skipped, r.Name, "paused")
@@ -268,7 +269,7 @@ func (m metricSink) rule(r *RuleStatus) {
 	m.gauge(descRulePaused, truth(!r.PausedSince.IsZero()), r.Name)
 }
 
-func (m metricSink) action(a *ActionStatus, now time.Time) {
+func (m metricSink) action(a *admin.ActionStatus, now time.Time) {
 	m.count(descAttempts, a.Delivered, a.Name, outcomes[outbox.Delivered])
 	m.count(descAttempts, a.Retried, a.Name, outcomes[outbox.Retried])
 	m.count(descAttempts, a.GivenUp, a.Name, outcomes[outbox.GivenUp])

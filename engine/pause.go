@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"triggerd/internal/admin"
 	"triggerd/internal/firing"
 	"triggerd/internal/store"
 	"triggerd/rules"
@@ -91,8 +92,8 @@ func (e *Engine) loadPauses() error {
 // attempted at the moment is not interrupted.
 //
 // name is a rule's or a target's name, or in full "rule/NAME", "target/NAME",
-// or "rule/NAME/ACTION" for a rule's own action. Errors are ErrUnknown and
-// ErrAmbiguous, and those of the store; after the latter the pause holds until
+// or "rule/NAME/ACTION" for a rule's own action. Errors are admin.ErrUnknown and
+// admin.ErrAmbiguous, and those of the store; after the latter the pause holds until
 // the process ends.
 func (e *Engine) Pause(name string) (full string, err error) { return e.setPaused(name, true) }
 
@@ -150,13 +151,13 @@ func (e *Engine) resolve(name string) (full string, err error) {
 	rule, target := firing.RuleName(name), firing.OfTarget(name).String()
 	switch {
 	case known[rule] && known[target]:
-		return "", fmt.Errorf("%w: %q is a rule and a target; write %s or %s", ErrAmbiguous, name, rule, target)
+		return "", fmt.Errorf("%w: %q is a rule and a target; write %s or %s", admin.ErrAmbiguous, name, rule, target)
 	case known[rule]:
 		return rule, nil
 	case known[target]:
 		return target, nil
 	}
-	return "", fmt.Errorf("%w: no rule or target is called %q; there are %s", ErrUnknown, name, some(slices.Sorted(maps.Keys(known))))
+	return "", fmt.Errorf("%w: no rule or target is called %q; there are %s", admin.ErrUnknown, name, some(slices.Sorted(maps.Keys(known))))
 }
 
 // pausable returns the full names of all that can be paused or resumed.

@@ -4,18 +4,19 @@ import (
 	"fmt"
 	"unicode/utf8"
 
+	"triggerd/internal/admin"
 	"triggerd/internal/timing"
 )
 
 // InspectRule returns what a rule counts and waits for, with up to limit
 // timers and counts. The reader waits meanwhile: for a rule with a million
 // states some ten milliseconds.
-func (e *Engine) InspectRule(name string, limit int) (*RuleDetail, error) {
+func (e *Engine) InspectRule(name string, limit int) (*admin.RuleDetail, error) {
 	status, err := e.oneRule(name)
 	if err != nil {
 		return nil, err
 	}
-	d := &RuleDetail{RuleStatus: *status}
+	d := &admin.RuleDetail{RuleStatus: *status}
 	for _, s := range e.streams {
 		t := s.shown.Load()
 		if t == nil {
@@ -28,22 +29,22 @@ func (e *Engine) InspectRule(name string, limit int) (*RuleDetail, error) {
 		d.Held += in.Held
 		d.Opens = earlier(d.Opens, in.Opens)
 		for _, timer := range in.Timers {
-			d.Timers = append(d.Timers, TimerStatus{Stream: s.name, Stage: timer.Stage, By: byText(timer.By), Due: timer.Due, Fired: timer.Fired, Count: timer.Count})
+			d.Timers = append(d.Timers, admin.TimerStatus{Stream: s.name, Stage: timer.Stage, By: byText(timer.By), Due: timer.Due, Fired: timer.Fired, Count: timer.Count})
 		}
 		for _, c := range in.Counts {
-			d.Windows = append(d.Windows, WindowCount{Stream: s.name, Stage: c.Stage, By: byText(c.By), Count: c.Count, Suppressed: c.Suppressed})
+			d.Windows = append(d.Windows, admin.WindowCount{Stream: s.name, Stage: c.Stage, By: byText(c.By), Count: c.Count, Suppressed: c.Suppressed})
 		}
 	}
 	return d, nil
 }
 
-func (e *Engine) oneRule(name string) (*RuleStatus, error) {
+func (e *Engine) oneRule(name string) (*admin.RuleStatus, error) {
 	for _, r := range e.ruleStatus(e.pausedSince()) {
 		if r.Name == name {
 			return &r, nil
 		}
 	}
-	return nil, fmt.Errorf("rule %q: %w", name, ErrUnknown)
+	return nil, fmt.Errorf("rule %q: %w", name, admin.ErrUnknown)
 }
 
 // byText shows a value of a by to people: that of for is a database and a key.
@@ -85,7 +86,7 @@ func suppressedBy(s timing.Suppressed) map[string]int64 {
 }
 
 // addTo adds what is known of time to the status of rules.
-func (t *timer) addTo(list []RuleStatus) {
+func (t *timer) addTo(list []admin.RuleStatus) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.m == nil {

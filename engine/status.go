@@ -6,15 +6,16 @@ import (
 	"sync"
 	"time"
 
+	"triggerd/internal/admin"
 	"triggerd/internal/firing"
 	"triggerd/internal/outbox"
 	"triggerd/source"
 )
 
-// reloads keeps a ReloadStatus.
+// reloads keeps an admin.ReloadStatus.
 type reloads struct {
 	mu   sync.Mutex
-	last ReloadStatus // guarded by mu
+	last admin.ReloadStatus // guarded by mu
 }
 
 const maxReloadError = 8 << 10 // bytes that are kept of an error
@@ -57,8 +58,8 @@ func (e *Engine) Ready() error {
 }
 
 // Status returns how the engine is doing. An error is of the store.
-func (e *Engine) Status() (*Status, error) {
-	s := &Status{At: time.Now(), Started: e.started, Ready: "ok", MaxPending: e.cfg.MaxPending, Counts: e.Stats()}
+func (e *Engine) Status() (*admin.Status, error) {
+	s := &admin.Status{At: time.Now(), Started: e.started, Ready: "ok", MaxPending: e.cfg.MaxPending, Counts: e.Stats()}
 	if err := e.Ready(); err != nil {
 		s.Ready = err.Error()
 	}
@@ -80,7 +81,7 @@ func (e *Engine) Status() (*Status, error) {
 			return nil, err
 		}
 	}
-	s.Store = StoreStatus{Bytes: st.Bytes, FreeBytes: st.FreeBytes, Commits: st.Commits, Damaged: st.Damaged}
+	s.Store = admin.StoreStatus{Bytes: st.Bytes, FreeBytes: st.FreeBytes, Commits: st.Commits, Damaged: st.Damaged}
 	if err := e.store.Full(); err != nil {
 		s.Store.Full = err.Error()
 	}
@@ -90,10 +91,10 @@ func (e *Engine) Status() (*Status, error) {
 	return s, nil
 }
 
-func (s *stream) status() StreamStatus {
+func (s *stream) status() admin.StreamStatus {
 	st := s.src.Status()
 	saved, at := s.saved()
-	out := StreamStatus{
+	out := admin.StreamStatus{
 		Name: s.name, State: string(st.State), Since: st.Since, Server: st.Addr, ReplID: st.ReplID,
 		Offset: st.Offset, ReceivedOffset: st.Offset, HandledOffset: s.handled.Load(), LastData: st.LastData, LastError: st.LastError,
 		Connects: st.Connects, FullResyncs: st.FullResyncs, PartialResyncs: st.PartialResyncs, Gaps: st.Gaps,
@@ -132,13 +133,13 @@ func (e *Engine) pausedSince() map[string]time.Time {
 	return paused
 }
 
-func (e *Engine) ruleStatus(paused map[string]time.Time) []RuleStatus {
+func (e *Engine) ruleStatus(paused map[string]time.Time) []admin.RuleStatus {
 	gen := e.gen.Load()
-	list := make([]RuleStatus, len(gen.set.Rules))
+	list := make([]admin.RuleStatus, len(gen.set.Rules))
 	dropped := e.outbox.Dropped()
 	for i, r := range gen.set.Rules {
 		st := gen.states[r]
-		list[i] = RuleStatus{
+		list[i] = admin.RuleStatus{
 			Name: r.Name, Enabled: r.Enabled, DryRun: r.DryRun, PausedSince: paused[firing.RuleName(r.Name)],
 			Matches: st.matches.Load(), Firings: st.firings.Load(), Skipped: st.skipped.Load(), DryRuns: st.dryRuns.Load(),
 			Dropped: dropped[r.Name], ConditionErrors: st.conditionErrors.Load() + int64(r.ConditionErrors()),
@@ -155,9 +156,9 @@ func (e *Engine) ruleStatus(paused map[string]time.Time) []RuleStatus {
 	return list
 }
 
-func (e *Engine) actionStatus(paused map[string]time.Time) ([]ActionStatus, error) {
+func (e *Engine) actionStatus(paused map[string]time.Time) ([]admin.ActionStatus, error) {
 	all := e.outbox.Endpoints()
-	list := make([]ActionStatus, len(all))
+	list := make([]admin.ActionStatus, len(all))
 	for i := range all {
 		list[i] = actionStatusOf(&all[i])
 		a := &list[i]
@@ -173,11 +174,11 @@ func (e *Engine) actionStatus(paused map[string]time.Time) ([]ActionStatus, erro
 	return list, nil
 }
 
-func actionStatusOf(s *outbox.Status) ActionStatus {
-	a := ActionStatus{
+func actionStatusOf(s *outbox.Status) admin.ActionStatus {
+	a := admin.ActionStatus{
 		Name: s.Name, Pending: s.Pending, InFlight: s.InFlight, BackingOff: s.BackingOff, Breaker: "closed",
 		State: s.State, Since: s.Since, Why: s.Why, HeldUntil: s.HeldUntil, NextAttempt: s.NextAttempt, Window: s.Window,
-		FailingLanes: s.FailingLanes, FreshLanes: s.FreshLanes, Evidence: Evidence{Reached: s.Reached, Distinct: s.Distinct},
+		FailingLanes: s.FailingLanes, FreshLanes: s.FreshLanes, Evidence: admin.Evidence{Reached: s.Reached, Distinct: s.Distinct},
 		Abandoned: s.Abandoned, Classes: s.Classes, Delivered: s.Delivered, Retried: s.Retried, GivenUp: s.GivenUp,
 		Superseded: s.Superseded, AttemptSeconds: s.Took.Seconds(), LastSuccess: s.LastSuccess, LastError: s.LastError, LastErrorAt: s.LastErrorAt,
 	}

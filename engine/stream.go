@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"triggerd/internal/admin"
 	"triggerd/internal/event"
 	"triggerd/internal/keyspace"
 	"triggerd/internal/store"
@@ -232,8 +233,8 @@ func earlier(a, b time.Time) time.Time {
 }
 
 // stats returns what of Stats is a stream's.
-func (s *stream) stats() StreamStats {
-	c := StreamStats{Records: s.counts.records.Load(), Bytes: s.counts.bytes.Load(), Events: s.counts.events.Load(), Gaps: s.counts.gaps.Load()}
+func (s *stream) stats() admin.StreamStats {
+	c := admin.StreamStats{Records: s.counts.records.Load(), Bytes: s.counts.bytes.Load(), Events: s.counts.events.Load(), Gaps: s.counts.gaps.Load()}
 	if m := s.mirror.Load(); m != nil {
 		l := m.Lost
 		c.MirrorKeys, c.MirrorBytes = m.MirrorKeys, m.MirrorBytes
