@@ -122,7 +122,7 @@ func (s *stream) snapshotEnd(rec *source.Record) {
 	if rec.Side || s.wanted {
 		s.had.Store(s.begun)
 	}
-	if rec.Broken {
+	if rec.Incomplete {
 		s.in.SnapshotAbort()
 	} else {
 		s.snapshot = keyspace.SnapshotKey{ReplID: rec.ReplID, Offset: rec.Offset, Time: rec.Time, Source: s.addr}

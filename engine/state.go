@@ -204,7 +204,7 @@ func (s *stream) enter(rec *source.Record) {
 			st.events, st.skip = 0, 0
 		}
 	case source.SnapshotEnd:
-		st.inside, st.fresh, st.loads = false, rec.Broken, false
+		st.inside, st.fresh, st.loads = false, rec.Incomplete, false
 	}
 }
 

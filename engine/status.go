@@ -103,7 +103,7 @@ func (s *stream) status() admin.StreamStatus {
 	if saved.IsZero() {
 		return out
 	}
-	if left, known := st.Backlog.Left(saved.Offset, time.Now()); known {
+	if left, known := st.Backlog.TimeLeft(saved.Offset, time.Now()); known {
 		seconds := left.Seconds()
 		out.BacklogSeconds = &seconds
 	}

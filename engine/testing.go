@@ -47,7 +47,7 @@ func times(n int) string {
 func RunTest(ctx context.Context, set *rules.Set, test *rules.Test, o ActionOptions) TestResult {
 	r := TestResult{Test: test, Fired: map[string]int{}}
 	e, err := New(Config{
-		Rules: set, Source: source.NewStream(strings.NewReader(feedText(test)), test.Name), Replay: true, DryRun: true, Empty: true, Actions: o,
+		Rules: set, Source: source.NewRecording(strings.NewReader(feedText(test)), test.Name), Replay: true, DryRun: true, Empty: true, Actions: o,
 		OnFiring: func(f *actions.Firing) {
 			if isFirst(set, f) {
 				r.Fired[f.Rule]++

@@ -74,7 +74,7 @@ func (o *replayOptions) run(ctx context.Context, files []string, stdout, stderr 
 	if err != nil {
 		return rulesError(o.config, err)
 	}
-	src, err := source.OpenStream(files...)
+	src, err := source.OpenRecording(files...)
 	if err != nil {
 		return failed(err)
 	}
