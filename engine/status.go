@@ -20,7 +20,7 @@ type reloads struct {
 
 const maxReloadError = 8 << 10 // bytes that are kept of an error
 
-func (r *reloads) note(file string, err error) {
+func (r *reloads) record(file string, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.last.At, r.last.OK, r.last.Error = time.Now(), err == nil, ""
@@ -37,12 +37,12 @@ func (r *reloads) note(file string, err error) {
 	}
 }
 
-// ReloadFailed notes that rules could not be read, so that Reload was not
-// called: the status and the metrics tell of it.
-func (e *Engine) ReloadFailed(err error) { e.reloads.note("", err) }
+// ReloadFailed records that the rules could not be read, so that Reload was not
+// called. Status and metrics show it.
+func (e *Engine) ReloadFailed(err error) { e.reloads.record("", err) }
 
-// Ready returns why the engine is not ready to do its work, and nil if it is:
-// if it reads the stream and its store takes firings.
+// Ready returns why the engine cannot do its work, and nil if it can: all
+// streams are being read, and the store takes firings.
 func (e *Engine) Ready() error {
 	for _, stream := range e.streams {
 		s := stream.src.Status()
@@ -57,7 +57,7 @@ func (e *Engine) Ready() error {
 	return e.store.Full()
 }
 
-// Status returns how the engine is doing. An error is of the store.
+// Status returns the state of the engine. The error is the store's.
 func (e *Engine) Status() (*admin.Status, error) {
 	s := &admin.Status{At: time.Now(), Started: e.started, Ready: "ok", MaxPending: e.cfg.MaxPending, Counts: e.Stats()}
 	if err := e.Ready(); err != nil {
@@ -112,17 +112,18 @@ func (s *stream) status() admin.StreamStatus {
 	return out
 }
 
-// saved returns the position that the store has of the stream, and since when.
+// saved returns the stream's position in the store, and when it was committed.
 func (s *stream) saved() (source.Position, time.Time) {
 	text, at := s.e.outbox.Saved(s.name)
 	p, err := source.ParsePosition(text)
 	if err != nil {
-		return source.Position{}, time.Time{} // there is none
+		return source.Position{}, time.Time{} // none was committed yet
 	}
 	return p, at
 }
 
-// pausedSince returns what is paused.
+// pausedSince returns when each paused rule and action was paused, by full
+// name.
 func (e *Engine) pausedSince() map[string]time.Time {
 	e.states.mu.Lock()
 	defer e.states.mu.Unlock()
@@ -149,8 +150,8 @@ func (e *Engine) ruleStatus(paused map[string]time.Time) []admin.RuleStatus {
 		}
 	}
 	for _, s := range e.streams {
-		if t := s.shown.Load(); t != nil {
-			t.addTo(list)
+		if t := s.sharedTiming.Load(); t != nil {
+			t.addStatus(list)
 		}
 	}
 	return list
@@ -194,8 +195,8 @@ func actionStatusOf(s *outbox.Status) admin.ActionStatus {
 	return a
 }
 
-// maxCounted is how many dead letters are counted for a status before the store
-// has counted them.
+// maxCounted is up to how many dead letters a status counts itself, if the
+// store has not counted them yet.
 const maxCounted = 10_000
 
 func (e *Engine) countDead() (n int, more bool, err error) {
