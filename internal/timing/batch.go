@@ -10,18 +10,18 @@ type batch struct {
 	saved uint32 // items that have been written
 }
 
-// gather adds a firing to its batch, and fires that if it is full.
-func (s *State) gather(dst []Firing, f *firing) []Firing {
+// addToBatch adds a firing to its batch, and fires that if it is full.
+func (s *State) addToBatch(dst []Release, f *candidate) []Release {
 	key := f.keys.Batch
 	f.keys = Keys{}
-	item := s.m.pack(f)
+	item := s.m.packed(f)
 	dst, t, slot, made := s.state(dst, stageBatch, key, f.at)
 	if !made && int(t.batches.at(slot).bytes)+len(item) > maxBatchBytes {
 		dst = s.closeBatch(dst, slot, f.at)
 		dst, t, slot, made = s.state(dst, stageBatch, key, f.at)
 	}
 	if made {
-		t.arm(slot, after(f.at, s.batchWait))
+		t.arm(slot, addTime(f.at, s.batchWait))
 	}
 	t.touch(slot)
 	b := t.batches.at(slot)
@@ -35,12 +35,12 @@ func (s *State) gather(dst []Firing, f *firing) []Firing {
 }
 
 // closeBatch fires a batch.
-func (s *State) closeBatch(dst []Firing, slot uint32, at int64) []Firing {
+func (s *State) closeBatch(dst []Release, slot uint32, at int64) []Release {
 	t := s.tables[stageBatch]
 	b := t.batches.at(slot)
-	out := Firing{Rule: s.rule, Kind: Batched, By: t.key(slot), At: timeOf(at), Items: make([]Item, 0, len(b.items))}
+	out := Release{Rule: s.rule, Kind: Batched, By: t.key(slot), At: timeOf(at), Items: make([]Item, 0, len(b.items))}
 	for _, item := range b.items {
-		f, _ := parseFiring(item)
+		f, _ := parseCandidate(item)
 		i := f.item()
 		out.Items = append(out.Items, i)
 		out.Tag = i.Tag

@@ -32,7 +32,7 @@ func appendNumberedKey(dst []byte, rule string, st stage, by string, number uint
 func (s stage) numbered() bool { return s == stageItem || s == stageHeld }
 
 // single reports whether a rule has at most one state of the stage.
-func (s stage) single() bool { return s == stageHeld || s == stageRun || s == stageKnown }
+func (s stage) single() bool { return s == stageHeld || s == stageRun || s == stageExpected }
 
 func (s *State) appendHeader(dst []byte, changed uint64) []byte {
 	dst = append(dst, durableVersion)
@@ -42,7 +42,7 @@ func (s *State) appendHeader(dst []byte, changed uint64) []byte {
 
 // Dirty returns about how many entries Changes would tell of.
 func (m *Machine) Dirty() int {
-	m.begin()
+	m.endRestore()
 	return m.unsaved
 }
 
@@ -50,11 +50,11 @@ func (m *Machine) Dirty() int {
 // that are no longer there, then those that are new or have changed, each once.
 // Keys and values are borrowed until put or del returns.
 func (m *Machine) Changes(put func(key, value []byte), del func(key []byte)) {
-	m.begin()
+	m.endRestore()
 	for _, key := range m.deletes {
 		del(key)
 	}
-	if clear(m.deletes); cap(m.deletes) > chunk {
+	if clear(m.deletes); cap(m.deletes) > chunkSlots {
 		m.deletes = nil
 	}
 	m.deletes = m.deletes[:0]
@@ -70,15 +70,15 @@ func (m *Machine) Changes(put func(key, value []byte), del func(key []byte)) {
 		l.save(put)
 	}
 	m.dirtyLines = m.dirtyLines[:0]
-	for _, s := range m.dirtyKnown {
+	for _, s := range m.dirtyExpected {
 		if !s.gone {
-			m.key = appendKey(m.key[:0], s.rule.Name, stageKnown, "")
+			m.key = appendKey(m.key[:0], s.rule.Name, stageExpected, "")
 			m.value = s.appendHeader(m.value[:0], 0)
 			put(m.key, m.value)
 		}
 	}
-	m.dirtyKnown = m.dirtyKnown[:0]
-	m.value = shrunk(m.value)
+	m.dirtyExpected = m.dirtyExpected[:0]
+	m.value = reusable(m.value)
 	m.unsaved = 0
 }
 
@@ -91,7 +91,7 @@ func (t *table) save(put func(key, value []byte)) {
 		n.flags |= durable
 		key := t.key(slot)
 		m.key = appendKey(m.key[:0], t.s.rule.Name, t.stage, key)
-		m.value = t.appendState(t.s.appendHeader(m.value[:0], n.seq), slot, n)
+		m.value = t.appendState(t.s.appendHeader(m.value[:0], n.lastChange), slot, n)
 		put(m.key, m.value)
 		if t.stage == stageBatch {
 			t.saveItems(put, t.batches.at(slot), key)
@@ -113,24 +113,24 @@ func (t *table) saveItems(put func(key, value []byte), b *batch, key string) {
 func (s *State) saveQueue(put func(key, value []byte)) {
 	m, q := s.m, &s.queue
 	q.listed = false
-	i, _ := slices.BinarySearchFunc(q.items, q.saved, func(i queued, n uint64) int { return int(i.number - n) })
+	i, _ := slices.BinarySearchFunc(q.items, q.savedBefore, func(i queued, n uint64) int { return int(i.number - n) })
 	for _, item := range q.items[i:] {
 		m.key = appendNumberedKey(m.key[:0], s.rule.Name, stageHeld, "", item.number)
 		m.value = append(s.appendHeader(m.value[:0], 0), item.blob...)
 		put(m.key, m.value)
 	}
-	q.saved = q.next
+	q.savedBefore = q.nextNumber
 }
 
-func (l *line) save(put func(key, value []byte)) {
+func (l *summaryLine) save(put func(key, value []byte)) {
 	l.dirty = false
 	if l.gone {
 		return
 	}
 	l.durable = true
-	m := l.s.m
-	m.key = appendKey(m.key[:0], l.s.rule.Name, stageLine, l.rule)
-	v := l.s.appendHeader(m.value[:0], 0)
+	m := l.owner.m
+	m.key = appendKey(m.key[:0], l.owner.rule.Name, stageLine, l.rule)
+	v := l.owner.appendHeader(m.value[:0], 0)
 	for _, n := range [...]int64{int64(l.count), int64(l.suppressed), l.first, l.last} {
 		v = binary.AppendVarint(v, n)
 	}
@@ -153,10 +153,10 @@ func (t *table) appendState(dst []byte, slot uint32, n *node) []byte {
 	case t.stage == stageDedupe:
 		return binary.AppendVarint(dst, newest(t.cells.row(slot)))
 	case t.stage == stageCount:
-		return t.s.within.append(append(dst, flags), t.cells.row(slot), n.n)
+		return t.s.countWindow.append(append(dst, flags), t.cells.row(slot), n.times)
 	case t.stage == stageThrottle:
 		row := t.cells.row(slot)
-		return t.s.per.append(binary.AppendUvarint(dst, uint64(row[countCell])), row, n.n)
+		return t.s.throttleWindow.append(binary.AppendUvarint(dst, uint64(row[countCell])), row, n.times)
 	case !t.timed:
 		return dst
 	}
@@ -169,7 +169,7 @@ func (t *table) appendState(dst []byte, slot uint32, n *node) []byte {
 	dst = binary.AppendVarint(dst, w.first)
 	dst = binary.AppendVarint(dst, w.last)
 	dst = binary.AppendUvarint(dst, uint64(w.count))
-	return append(dst, t.blob(slot)...)
+	return append(dst, t.keptData(slot)...)
 }
 
 // append appends the state of a window.

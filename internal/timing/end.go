@@ -6,7 +6,7 @@ import "strings"
 // all values of Gather that begin with prefix: of a database of which all keys
 // are gone.
 func (m *Machine) EndAll(prefix string) {
-	m.begin()
+	m.endRestore()
 	for _, s := range m.order {
 		t := s.tables[stageFor]
 		if t == nil {

@@ -2,9 +2,9 @@ package timing
 
 import "time"
 
-// Match is a match of a rule. Its texts and what Data refers to are borrowed:
+// Arrival is a match of a rule. Its texts and what Data refers to are borrowed:
 // Machine.Match keeps copies.
-type Match struct {
+type Arrival struct {
 	State *State // of the rule; nothing happens if the rules were set anew without it
 	Role  Role
 	At    time.Time // when it came; what is less than a millisecond is left out
@@ -32,12 +32,12 @@ const (
 	Run                      // a run of the rule's schedule
 )
 
-// Firing is what fires. It is the caller's.
+// Release is what fires. It is the caller's.
 //
 // The last of its Items, or else the match in hand, is what it is identified
 // by, together with Kind and Tag: no two firings of a rule have all three
 // alike, and where there is no match By stands for it.
-type Firing struct {
+type Release struct {
 	Rule *Rule
 	Kind Kind
 	By   string    // value of the by of Count, Absent, Debounce, For, or of a batch

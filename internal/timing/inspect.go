@@ -39,7 +39,7 @@ type Tally struct {
 // Inspect returns what a rule counts and waits for, with up to limit timers and
 // counts; false if there is no such rule. It looks at all states of the rule.
 func (m *Machine) Inspect(rule string, limit int) (Inspection, bool) {
-	m.begin()
+	m.endRestore()
 	s := m.states[rule]
 	if s == nil {
 		return Inspection{}, false
@@ -92,25 +92,25 @@ func (in *Inspection) addTimers(t *table, limit int) {
 		if w.timer != 0 {
 			timer.Due = timeOf(w.deadline)
 		}
-		in.Timers = keepFirst(in.Timers, timer, limit, sooner)
+		in.Timers = keepFirst(in.Timers, timer, limit, earlierTimer)
 	})
 }
 
 func (in *Inspection) addCounts(t *table, limit int) {
-	w := t.s.within
+	w := t.s.countWindow
 	if t.stage == stageThrottle {
-		w = t.s.per
+		w = t.s.throttleWindow
 	}
 	t.each(func(slot uint32, n *node) {
 		row := t.cells.row(slot)
-		tally := Tally{Stage: t.stage.String(), By: t.key(slot), Count: w.count(row, n.n, w.unitOf(t.m.now)), Suppressed: int(row[countCell])}
-		in.Counts = keepFirst(in.Counts, tally, limit, larger)
+		tally := Tally{Stage: t.stage.String(), By: t.key(slot), Count: w.count(row, n.times, w.unitOf(t.m.now)), Suppressed: int(row[countCell])}
+		in.Counts = keepFirst(in.Counts, tally, limit, largerTally)
 	})
 }
 
-// sooner orders timers: those that are armed by when they are due, then the
+// earlierTimer orders timers: those that are armed by when they are due, then the
 // others.
-func sooner(a, b Timer) int {
+func earlierTimer(a, b Timer) int {
 	if a.Due.IsZero() != b.Due.IsZero() {
 		if a.Due.IsZero() {
 			return 1
@@ -120,7 +120,7 @@ func sooner(a, b Timer) int {
 	return cmp.Or(a.Due.Compare(b.Due), cmp.Compare(a.By, b.By))
 }
 
-func larger(a, b Tally) int {
+func largerTally(a, b Tally) int {
 	return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(b.Suppressed, a.Suppressed), cmp.Compare(a.By, b.By))
 }
 

@@ -18,29 +18,29 @@ import (
 // of each match before it tells it of that match. What fires and what Changes
 // says belong into one atomic write.
 type Machine struct {
-	seed   maphash.Seed
-	states map[string]*State
-	order  []*State // as the rules were given
-	now    int64    // as far as it was advanced
-	wall   int64    // what to add for what a clock on the wall shows
+	seed       maphash.Seed
+	states     map[string]*State
+	order      []*State // as the rules were given
+	now        int64    // as far as it was advanced
+	wallOffset int64    // what to add for what a clock on the wall shows
 
-	clock  uint64 // counts changes, from firstChange on
-	timers timers // of all but Absent
-	absent timers
+	changeCount uint64 // counts changes, from firstChange on
+	timers      timers // of all but Absent
+	absent      timers
 
 	tables     []*table // those with timers, by their id
 	freeTables []uint32
 
-	set      bool // rules were set
-	begun    bool // and nothing is restored any more
-	restored restored
+	rulesSet    bool // rules were set
+	restoreDone bool // and nothing is restored any more
+	restored    restored
 
-	dirty      []*table // with states to be written
-	dirtyHeld  []*State
-	dirtyLines []*line
-	dirtyKnown []*State
-	deletes    [][]byte // entries that are no longer there
-	unsaved    int
+	dirty         []*table // with states to be written
+	dirtyHeld     []*State
+	dirtyLines    []*summaryLine
+	dirtyExpected []*State
+	deletes       [][]byte // entries that are no longer there
+	unsaved       int
 
 	key, value []byte // scratch
 	blob       []byte // scratch
@@ -52,39 +52,39 @@ type State struct {
 	rule *Rule
 	gone bool // the rules were set anew without it
 
-	hash, shape uint64 // of the name, and of the shape
-	index       uint64 // in Machine.order
-	since       int64  // when the rule was new
-	begun       bool
-	known       bool // what is expected was armed, and that was noted
+	hash, shape   uint64 // of the name, and of the shape
+	index         uint64 // in Machine.order
+	since         int64  // when the rule was new
+	begun         bool
+	expectedArmed bool // what is expected was armed, and that was noted
 
-	dedupe, repeat, holds, wait, maxWait, batchWait, absentFor int64   // milliseconds
-	within                                                     sliding // of Count
-	per                                                        sliding // of Throttle
-	expected                                                   map[string]bool
+	dedupeTTL, absentRepeat, forLength, debounceWait, debounceMax, batchWait, absentFor int64   // milliseconds
+	countWindow                                                                         sliding // of Count
+	throttleWindow                                                                      sliding // of Throttle
+	expected                                                                            map[string]bool
 
-	tables        [stages]*table // nil: there was no state yet
-	queue         queue          // what waits for the windows to open
-	closed, opens int64          // by the wall: the windows are closed from, and open at
-	lines         []*line        // of Summarize
-	feeds         []*line        // of the rules that sum this one up
-	suppressed    Suppressed
+	tables              [stages]*table // nil: there was no state yet
+	queue               queue          // what waits for the windows to open
+	closedFrom, opensAt int64          // by the wall: the windows are closed from, and open at
+	lines               []*summaryLine // of Summarize
+	feeds               []*summaryLine // of the rules that sum this one up
+	suppressed          Suppressed
 }
 
 // Suppressed counts what did not fire, by reason, since the Machine was made.
 type Suppressed struct {
-	Sample   uint64 // matches left out by Sample
-	Dedupe   uint64 // matches of a value that had come
-	Outside  uint64 // firings outside the windows
-	Once     uint64 // firings of a value that had fired
-	Throttle uint64 // firings that were too many
-	Missed   uint64 // runs that were late, and not made up
-	Evicted  uint64 // states that gave way to others, MaxKeys being reached
-	Dropped  uint64 // firings that waited for the windows to open, and were too many
+	Sample      uint64 // matches left out by Sample
+	Dedupe      uint64 // matches of a value that had come
+	Outside     uint64 // firings outside the windows
+	Once        uint64 // firings of a value that had fired
+	Throttle    uint64 // firings that were too many
+	Missed      uint64 // runs that were late, and not made up
+	Evicted     uint64 // states that gave way to others, MaxKeys being reached
+	HeldDropped uint64 // firings that waited for the windows to open, and were too many
 }
 
-// Fate is what became of the state of a rule over a reload or a restart.
-type Fate struct {
+// StateReport is what became of the state of a rule over a reload or a restart.
+type StateReport struct {
 	Rule    string
 	Kept    bool // else it was dropped: the rule is gone, or has another shape
 	States  int  // values by which something was counted or waited for
@@ -93,27 +93,27 @@ type Fate struct {
 
 // New returns a Machine that has no rules.
 func New() *Machine {
-	return &Machine{seed: maphash.MakeSeed(), states: map[string]*State{}, now: math.MinInt64, clock: firstChange}
+	return &Machine{seed: maphash.MakeSeed(), states: map[string]*State{}, now: math.MinInt64, changeCount: firstChange}
 }
 
 // SetRules sets the rules. A rule whose name and shape are as they were goes on
 // with the state it has, all others begin at now. It returns what was kept and
 // what was dropped, of those that had any.
-func (m *Machine) SetRules(rules []*Rule, now time.Time) []Fate {
-	if m.set {
-		m.begin()
+func (m *Machine) SetRules(rules []*Rule, now time.Time) []StateReport {
+	if m.rulesSet {
+		m.endRestore()
 	}
-	m.set = true
+	m.rulesSet = true
 	m.now = max(m.now, now.UnixMilli())
 	old := m.order
 	states := make(map[string]*State, len(rules))
 	m.order = make([]*State, 0, len(rules))
-	var fates []Fate
+	var fates []StateReport
 	for _, r := range rules {
 		s := m.states[r.Name]
 		if s != nil && s.rule.Shape == r.Shape {
 			s.rule = r
-			fates = s.tell(fates, true)
+			fates = s.appendReport(fates, true)
 		} else {
 			s = m.newState(r)
 		}
@@ -122,15 +122,15 @@ func (m *Machine) SetRules(rules []*Rule, now time.Time) []Fate {
 	}
 	for _, s := range old {
 		if states[s.rule.Name] != s {
-			fates = s.tell(fates, false)
-			s.drop()
+			fates = s.appendReport(fates, false)
+			s.discard()
 		}
 	}
 	m.states = states
-	m.connect()
-	if m.begun {
-		m.beginStates()
-		m.setWalls()
+	m.linkSummaries()
+	if m.restoreDone {
+		m.beginNewRules()
+		m.rearmWallTimers()
 	}
 	return fates
 }
@@ -160,13 +160,13 @@ func (s *State) Len() int {
 	return n
 }
 
-// SetWall says how far the clocks on walls are ahead of the Machine's times,
+// SetWallOffset says how far the clocks on walls are ahead of the Machine's times,
 // which go on evenly. Windows and schedules go by them.
-func (m *Machine) SetWall(ahead time.Duration) {
-	if wall := ahead.Milliseconds(); wall != m.wall {
-		m.wall = wall
-		if m.begun {
-			m.setWalls()
+func (m *Machine) SetWallOffset(ahead time.Duration) {
+	if wall := ahead.Milliseconds(); wall != m.wallOffset {
+		m.wallOffset = wall
+		if m.restoreDone {
+			m.rearmWallTimers()
 		}
 	}
 }
@@ -174,29 +174,29 @@ func (m *Machine) SetWall(ahead time.Duration) {
 func (m *Machine) newState(r *Rule) *State {
 	s := &State{
 		m: m, rule: r, since: m.now, hash: hash64(r.Name), shape: hash64(r.Shape),
-		closed: never, opens: never,
-		dedupe: millis(r.Dedupe), repeat: millis(r.Absent.Repeat), holds: millis(r.For),
-		wait: millis(r.Debounce.Wait), maxWait: millis(r.Debounce.MaxWait),
+		closedFrom: never, opensAt: never,
+		dedupeTTL: millis(r.Dedupe), absentRepeat: millis(r.Absent.Repeat), forLength: millis(r.For),
+		debounceWait: millis(r.Debounce.Wait), debounceMax: millis(r.Debounce.MaxWait),
 		batchWait: millis(r.Batch.Wait), absentFor: millis(r.Absent.For),
 		expected: map[string]bool{},
 	}
 	if r.Count.Within > 0 {
-		s.within = newSliding(r.Count.Over+1, millis(r.Count.Within))
+		s.countWindow = newSliding(r.Count.Over+1, millis(r.Count.Within))
 	}
 	if r.Throttle.Max > 0 {
-		s.per = newSliding(r.Throttle.Max, millis(r.Throttle.Per))
+		s.throttleWindow = newSliding(r.Throttle.Max, millis(r.Throttle.Per))
 	}
 	for _, by := range r.Absent.Expect {
-		s.expected[short(by)] = true
+		s.expected[shortKey(by)] = true
 	}
 	for _, name := range r.Summarize {
-		s.lines = append(s.lines, &line{s: s, rule: name})
+		s.lines = append(s.lines, &summaryLine{owner: s, rule: name})
 	}
 	return s
 }
 
-// connect tells each rule which lines of summaries it counts for.
-func (m *Machine) connect() {
+// linkSummaries tells each rule which lines of summaries it counts for.
+func (m *Machine) linkSummaries() {
 	for i, s := range m.order {
 		s.index, s.feeds = uint64(i), nil
 	}
@@ -209,31 +209,31 @@ func (m *Machine) connect() {
 	}
 }
 
-// begin ends what is restored: from now on it counts.
-func (m *Machine) begin() {
-	if m.begun || !m.set {
+// endRestore ends what is restored: from now on it counts.
+func (m *Machine) endRestore() {
+	if m.restoreDone || !m.rulesSet {
 		return
 	}
-	m.begun = true
-	m.finish()
-	m.beginStates()
-	m.setWalls()
+	m.restoreDone = true
+	m.orderRestored()
+	m.beginNewRules()
+	m.rearmWallTimers()
 }
 
-// beginStates has the rules begin that are new.
-func (m *Machine) beginStates() {
+// beginNewRules has the rules begin that are new.
+func (m *Machine) beginNewRules() {
 	for _, s := range m.order {
 		if s.begun {
 			continue
 		}
 		s.begun = true
-		s.expect()
-		s.beginSchedule()
+		s.armExpected()
+		s.startSchedule()
 	}
 }
 
-func (s *State) tell(fates []Fate, kept bool) []Fate {
-	f := Fate{Rule: s.rule.Name, Kept: kept, States: s.Len(), Waiting: s.waiting()}
+func (s *State) appendReport(fates []StateReport, kept bool) []StateReport {
+	f := StateReport{Rule: s.rule.Name, Kept: kept, States: s.Len(), Waiting: s.waiting()}
 	if f.States+f.Waiting == 0 {
 		return fates
 	}
@@ -252,8 +252,8 @@ func (s *State) waiting() int {
 	return n
 }
 
-// drop takes away all that there is of a rule.
-func (s *State) drop() {
+// discard takes away all that there is of a rule.
+func (s *State) discard() {
 	s.gone = true
 	for i, t := range s.tables {
 		if t == nil {
@@ -271,13 +271,13 @@ func (s *State) drop() {
 		s.tables[i] = nil
 	}
 	for len(s.queue.items) > 0 {
-		s.unqueue()
+		s.dequeue()
 	}
 	for _, l := range s.lines {
-		l.forget()
+		l.delete()
 	}
-	if s.known {
-		s.m.delete(appendKey(nil, s.rule.Name, stageKnown, ""))
+	if s.expectedArmed {
+		s.m.delete(appendKey(nil, s.rule.Name, stageExpected, ""))
 	}
 }
 
@@ -295,9 +295,9 @@ func (s *State) cells(st stage) int {
 	case stageDedupe:
 		return 2
 	case stageCount:
-		return s.within.cells()
+		return s.countWindow.cells()
 	case stageThrottle:
-		return s.per.cells()
+		return s.throttleWindow.cells()
 	}
 	return 0
 }
@@ -312,8 +312,8 @@ const (
 
 // tick counts a change.
 func (m *Machine) tick() uint64 {
-	m.clock++
-	return m.clock
+	m.changeCount++
+	return m.changeCount
 }
 
 func (m *Machine) delete(key []byte) {
@@ -340,9 +340,9 @@ func hash64(text string) uint64 {
 // maxKey is the length up to which a key is kept as it is.
 const maxKey = 256
 
-// short returns a key that is not too long: of a longer one as much as there is
+// shortKey returns a key that is not too long: of a longer one as much as there is
 // room for, and a hash. It is longer than those that are kept as they are.
-func short(key string) string {
+func shortKey(key string) string {
 	if len(key) <= maxKey {
 		return key
 	}

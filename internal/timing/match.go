@@ -2,8 +2,8 @@ package timing
 
 import "time"
 
-// firing is one on its way through the stages.
-type firing struct {
+// candidate is one on its way through the stages.
+type candidate struct {
 	kind        Kind
 	by          string
 	at          int64
@@ -13,15 +13,15 @@ type firing struct {
 	tag         int64
 	keys        Keys // Once, Throttle and Batch
 
-	match *Match // the match in hand; nil: it was kept
-	data  []byte // that was kept
-	empty bool   // there never was a match
+	match *Arrival // the match in hand; nil: it was kept
+	data  []byte   // that was kept
+	empty bool     // there never was a match
 }
 
-// Match takes a match, and appends what fires of it to dst. The Machine has to
+// Arrive takes a match, and appends what fires of it to dst. The Machine has to
 // be advanced to its time before.
-func (m *Machine) Match(dst []Firing, x *Match) []Firing {
-	m.begin()
+func (m *Machine) Arrive(dst []Release, x *Arrival) []Release {
+	m.endRestore()
 	s := x.State
 	if s.gone {
 		return dst
@@ -30,23 +30,23 @@ func (m *Machine) Match(dst []Firing, x *Match) []Firing {
 	r := s.rule
 	switch {
 	case x.Role == Cancels && r.Absent.For > 0:
-		return s.cancel(dst, x, at)
+		return s.cancelAbsence(dst, x, at)
 	case x.Role == Ends && r.For > 0:
 		if t := s.tables[stageFor]; t != nil {
-			if slot, ok := t.find(short(x.Keys.Gather)); ok {
+			if slot, ok := t.find(shortKey(x.Keys.Gather)); ok {
 				t.forget(slot)
 			}
 		}
 		return dst
 	case x.Role != Fires:
 		return dst
-	case r.Sample > 0 && !s.samples(x.Hash):
+	case r.Sample > 0 && !s.isSampled(x.Hash):
 		s.suppressed.Sample++
 		return dst
 	}
 	if r.Dedupe > 0 {
 		var again bool
-		if dst, again = s.isRepeated(dst, x, at); again {
+		if dst, again = s.isDuplicate(dst, x, at); again {
 			s.suppressed.Dedupe++
 			return dst
 		}
@@ -55,17 +55,17 @@ func (m *Machine) Match(dst []Firing, x *Match) []Firing {
 	case r.Count.Within > 0:
 		return s.countMatch(dst, x, at)
 	case r.Absent.For > 0:
-		return s.beat(dst, x, at)
+		return s.restartAbsence(dst, x, at)
 	case r.Debounce.Wait > 0:
-		return s.fold(dst, x, at)
+		return s.addToDebounce(dst, x, at)
 	case r.For > 0:
-		return s.hold(dst, x, at)
+		return s.addToFor(dst, x, at)
 	}
-	return s.let(dst, &firing{kind: Passed, at: at, first: at, last: at, count: 1, keys: x.Keys, match: x})
+	return s.release(dst, &candidate{kind: Passed, at: at, first: at, last: at, count: 1, keys: x.Keys, match: x})
 }
 
-// samples decides on a match by its hash, differently for each rule.
-func (s *State) samples(hash uint64) bool {
+// isSampled decides on a match by its hash, differently for each rule.
+func (s *State) isSampled(hash uint64) bool {
 	h := hash ^ s.hash
 	h = (h ^ h>>30) * 0xbf58476d1ce4e5b9
 	h = (h ^ h>>27) * 0x94d049bb133111eb
@@ -75,9 +75,9 @@ func (s *State) samples(hash uint64) bool {
 
 // state returns the state of a key, which is made if it is not there: another
 // gives way then if there are as many as there may be.
-func (s *State) state(dst []Firing, st stage, key string, at int64) (after []Firing, t *table, slot uint32, made bool) {
+func (s *State) state(dst []Release, st stage, key string, at int64) (after []Release, t *table, slot uint32, made bool) {
 	t = s.table(st)
-	key = short(key)
+	key = shortKey(key)
 	if slot, ok := t.find(key); ok {
 		return dst, t, slot, false
 	}
@@ -89,14 +89,14 @@ func (s *State) state(dst []Firing, st stage, key string, at int64) (after []Fir
 
 // evict has the state give way that is idle for longest. What it has kept to
 // fire later fires now.
-func (t *table) evict(dst []Firing, at int64) []Firing {
-	slot := t.oldest()
+func (t *table) evict(dst []Release, at int64) []Release {
+	slot := t.longestIdle()
 	if !t.isOver(slot) {
 		t.s.suppressed.Evicted++
 	}
 	switch t.stage {
 	case stageDebounce:
-		return t.s.settle(dst, slot, at)
+		return t.s.fireDebounce(dst, slot, at)
 	case stageBatch:
 		return t.s.closeBatch(dst, slot, at)
 	}
@@ -111,97 +111,97 @@ func (t *table) isOver(slot uint32) bool {
 	case stageDedupe:
 		return newest(t.cells.row(slot)) <= now
 	case stageCount:
-		return isPast(t.s.within, t.cells.row(slot), now)
+		return isOutside(t.s.countWindow, t.cells.row(slot), now)
 	case stageThrottle:
-		return isPast(t.s.per, t.cells.row(slot), now) && t.cells.row(slot)[countCell] == 0
+		return isOutside(t.s.throttleWindow, t.cells.row(slot), now) && t.cells.row(slot)[countCell] == 0
 	}
 	return false
 }
 
-func isPast(w sliding, row []uint32, now int64) bool {
+func isOutside(w sliding, row []uint32, now int64) bool {
 	return w.unitOf(now)-newest(row) >= w.span
 }
 
-// isRepeated tells of a match whether its value has come.
-func (s *State) isRepeated(dst []Firing, x *Match, at int64) ([]Firing, bool) {
+// isDuplicate tells of a match whether its value has come.
+func (s *State) isDuplicate(dst []Release, x *Arrival, at int64) ([]Release, bool) {
 	dst, t, slot, made := s.state(dst, stageDedupe, x.Keys.Dedupe, at)
 	row := t.cells.row(slot)
 	if !made && at < newest(row) {
 		return dst, true
 	}
-	setNewest(row, after(at, s.dedupe))
+	setNewest(row, addTime(at, s.dedupeTTL))
 	t.touch(slot)
 	return dst, false
 }
 
 // countMatch counts a match, which fires if there are too many with it.
-func (s *State) countMatch(dst []Firing, x *Match, at int64) []Firing {
+func (s *State) countMatch(dst []Release, x *Arrival, at int64) []Release {
 	dst, t, slot, _ := s.state(dst, stageCount, x.Keys.Gather, at)
 	row, n := t.cells.row(slot), t.node(slot)
-	q := s.within.unitOf(at)
-	before := s.within.turn(row, &n.n, q)
+	q := s.countWindow.unitOf(at)
+	before := s.countWindow.moveTo(row, &n.times, q)
 	t.touch(slot)
 	if before <= s.rule.Count.Over {
 		n.flags &^= above
 	}
-	if !s.within.add(row, &n.n, q) || before < s.rule.Count.Over || n.flags&above != 0 {
+	if !s.countWindow.add(row, &n.times, q) || before < s.rule.Count.Over || n.flags&above != 0 {
 		return dst
 	}
 	n.flags |= above
-	return s.let(dst, &firing{
+	return s.release(dst, &candidate{
 		kind: Passed, by: t.key(slot), at: at, keys: x.Keys, match: x,
-		first: min(s.within.oldest(row), at), last: max(newest(row)*s.within.unit, at), count: before + 1,
+		first: min(s.countWindow.oldest(row), at), last: max(newest(row)*s.countWindow.unit, at), count: before + 1,
 	})
 }
 
-// beat says that what an Absent waits for has come.
-func (s *State) beat(dst []Firing, x *Match, at int64) []Firing {
+// restartAbsence says that what an Absent waits for has come.
+func (s *State) restartAbsence(dst []Release, x *Arrival, at int64) []Release {
 	dst, t, slot, made := s.state(dst, stageAbsent, x.Keys.Gather, at)
 	n, w := t.node(slot), t.waits.at(slot)
 	switch {
-	case made && s.expected[short(x.Keys.Gather)]:
+	case made && s.expected[shortKey(x.Keys.Gather)]:
 		n.flags |= expected
 		t.fixed++
 	case !made && (at < w.last || at == w.last && n.flags&fired != 0):
 		return dst // the absence began, or was found, after it
 	}
-	back := n.flags&told != 0 && s.rule.Absent.Resolved
-	n.flags &^= fired | told
+	back := n.flags&released != 0 && s.rule.Absent.Resolved
+	n.flags &^= fired | released
 	w.last = at
-	t.keep(slot, x)
-	t.arm(slot, after(at, s.absentFor))
+	t.keepMatch(slot, x)
+	t.arm(slot, addTime(at, s.absentFor))
 	t.touch(slot)
 	if !back {
 		return dst
 	}
-	return s.let(dst, s.resolved(x, t.key(slot), at))
+	return s.release(dst, s.newResolved(x, t.key(slot), at))
 }
 
-func (s *State) resolved(x *Match, by string, at int64) *firing {
-	return &firing{kind: Resolved, by: by, at: at, first: at, last: at, count: 1, keys: x.Keys, match: x}
+func (s *State) newResolved(x *Arrival, by string, at int64) *candidate {
+	return &candidate{kind: Resolved, by: by, at: at, first: at, last: at, count: 1, keys: x.Keys, match: x}
 }
 
-// cancel says that what an Absent waits for is not waited for any more.
-func (s *State) cancel(dst []Firing, x *Match, at int64) []Firing {
+// cancelAbsence says that what an Absent waits for is not waited for any more.
+func (s *State) cancelAbsence(dst []Release, x *Arrival, at int64) []Release {
 	t := s.tables[stageAbsent]
 	if t == nil {
 		return dst
 	}
-	slot, ok := t.find(short(x.Keys.Gather))
+	slot, ok := t.find(shortKey(x.Keys.Gather))
 	if !ok {
 		return dst
 	}
 	n := t.node(slot)
-	by, back := t.key(slot), n.flags&told != 0 && s.rule.Absent.Resolved
+	by, back := t.key(slot), n.flags&released != 0 && s.rule.Absent.Resolved
 	t.forget(slot)
 	if !back {
 		return dst
 	}
-	return s.let(dst, s.resolved(x, by, at))
+	return s.release(dst, s.newResolved(x, by, at))
 }
 
-// fold adds a match to those that a Debounce lets pass as one.
-func (s *State) fold(dst []Firing, x *Match, at int64) []Firing {
+// addToDebounce adds a match to those that a Debounce lets pass as one.
+func (s *State) addToDebounce(dst []Release, x *Arrival, at int64) []Release {
 	dst, t, slot, made := s.state(dst, stageDebounce, x.Keys.Gather, at)
 	w := t.waits.at(slot)
 	if made {
@@ -209,46 +209,46 @@ func (s *State) fold(dst []Firing, x *Match, at int64) []Firing {
 	}
 	w.first, w.last = min(w.first, at), max(w.last, at)
 	w.count++
-	t.keep(slot, x)
-	deadline := after(w.last, s.wait)
-	if s.maxWait > 0 {
-		deadline = min(deadline, after(w.first, s.maxWait))
+	t.keepMatch(slot, x)
+	deadline := addTime(w.last, s.debounceWait)
+	if s.debounceMax > 0 {
+		deadline = min(deadline, addTime(w.first, s.debounceMax))
 	}
 	t.arm(slot, deadline)
 	t.touch(slot)
 	return dst
 }
 
-// hold says that the condition of a For holds.
-func (s *State) hold(dst []Firing, x *Match, at int64) []Firing {
+// addToFor says that the condition of a For holds.
+func (s *State) addToFor(dst []Release, x *Arrival, at int64) []Release {
 	dst, t, slot, made := s.state(dst, stageFor, x.Keys.Gather, at)
 	w := t.waits.at(slot)
 	if made {
 		w.first, w.last = at, at
-		t.arm(slot, after(at, s.holds))
+		t.arm(slot, addTime(at, s.forLength))
 	}
 	if t.node(slot).flags&fired == 0 {
 		w.first, w.last = min(w.first, at), max(w.last, at)
 		w.count++
-		t.keep(slot, x)
+		t.keepMatch(slot, x)
 	}
 	t.touch(slot)
 	return dst
 }
 
-// let is leave for who need not know.
-func (s *State) let(dst []Firing, f *firing) []Firing {
-	dst, _ = s.leave(dst, f)
+// release is leave for who need not know.
+func (s *State) release(dst []Release, f *candidate) []Release {
+	dst, _ = s.checkWindows(dst, f)
 	return dst
 }
 
-// leave takes what was gathered to the windows, and reports whether it was, or
+// checkWindows takes what was gathered to the windows, and reports whether it was, or
 // may be, let through.
-func (s *State) leave(dst []Firing, f *firing) ([]Firing, bool) {
-	opens, open := s.opening(f.at + s.m.wall)
+func (s *State) checkWindows(dst []Release, f *candidate) ([]Release, bool) {
+	opens, open := s.whenOpen(f.at + s.m.wallOffset)
 	switch {
 	case open:
-		return s.pass(dst, f)
+		return s.throttleAndEmit(dst, f)
 	case s.rule.Hold && opens != never:
 		s.enqueue(f)
 		return dst, true
@@ -257,37 +257,37 @@ func (s *State) leave(dst []Firing, f *firing) ([]Firing, bool) {
 	return dst, false
 }
 
-// pass takes what the windows let through to the last stages.
-func (s *State) pass(dst []Firing, f *firing) ([]Firing, bool) {
+// throttleAndEmit takes what the windows let through to the last stages.
+func (s *State) throttleAndEmit(dst []Release, f *candidate) ([]Release, bool) {
 	for _, l := range s.feeds {
 		l.add(f)
 	}
 	var ok bool
 	if f.kind != Resolved { // who was told of the absence is told of its end
-		if dst, ok = s.isFresh(dst, f); !ok {
-			s.suppress(&s.suppressed.Once)
+		if dst, ok = s.passesOnce(dst, f); !ok {
+			s.countSuppressed(&s.suppressed.Once)
 			return dst, false
 		}
-		if dst, ok = s.isAllowed(dst, f); !ok {
-			s.suppress(&s.suppressed.Throttle)
+		if dst, ok = s.passesThrottle(dst, f); !ok {
+			s.countSuppressed(&s.suppressed.Throttle)
 			return dst, false
 		}
 	}
 	if s.rule.Batch.Max > 0 {
-		return s.gather(dst, f), true
+		return s.addToBatch(dst, f), true
 	}
-	return append(dst, s.fire(f)), true
+	return append(dst, s.newRelease(f)), true
 }
 
-func (s *State) suppress(counter *uint64) {
+func (s *State) countSuppressed(counter *uint64) {
 	*counter++
 	for _, l := range s.feeds {
 		l.suppressed++
 	}
 }
 
-// isFresh reports whether it is the first of its value.
-func (s *State) isFresh(dst []Firing, f *firing) ([]Firing, bool) {
+// passesOnce reports whether it is the first of its value.
+func (s *State) passesOnce(dst []Release, f *candidate) ([]Release, bool) {
 	if !s.rule.Once {
 		return dst, true
 	}
@@ -296,31 +296,31 @@ func (s *State) isFresh(dst []Firing, f *firing) ([]Firing, bool) {
 	return dst, made
 }
 
-// isAllowed reports whether Throttle lets it pass.
-func (s *State) isAllowed(dst []Firing, f *firing) ([]Firing, bool) {
+// passesThrottle reports whether Throttle lets it pass.
+func (s *State) passesThrottle(dst []Release, f *candidate) ([]Release, bool) {
 	if s.rule.Throttle.Max == 0 {
 		return dst, true
 	}
 	dst, t, slot, made := s.state(dst, stageThrottle, f.keys.Throttle, f.at)
 	row, n := t.cells.row(slot), t.node(slot)
-	q := s.per.unitOf(f.at)
-	if !made && n.n > 0 {
+	q := s.throttleWindow.unitOf(f.at)
+	if !made && n.times > 0 {
 		q = max(q, newest(row))
 	}
 	t.touch(slot)
-	if s.per.turn(row, &n.n, q) >= s.rule.Throttle.Max {
+	if s.throttleWindow.moveTo(row, &n.times, q) >= s.rule.Throttle.Max {
 		row[countCell]++
 		return dst, false
 	}
-	s.per.add(row, &n.n, q)
+	s.throttleWindow.add(row, &n.times, q)
 	f.suppressed += int(row[countCell])
 	row[countCell] = 0
 	return dst, true
 }
 
-// fire makes the Firing.
-func (s *State) fire(f *firing) Firing {
-	out := Firing{
+// newRelease makes the Firing.
+func (s *State) newRelease(f *candidate) Release {
+	out := Release{
 		Rule: s.rule, Kind: f.kind, By: f.by, At: timeOf(f.at), Tag: f.tag,
 		Count: f.count, First: timeOf(f.first), Last: timeOf(f.last), Suppressed: f.suppressed,
 	}

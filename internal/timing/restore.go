@@ -11,7 +11,7 @@ import (
 
 // restored gathers what Restore was told of.
 type restored struct {
-	fates []Fate
+	fates []StateReport
 	items map[batchKey][]queued
 }
 
@@ -35,7 +35,7 @@ var (
 // Restored. Changes deletes it. An error is of an entry that is damaged, or
 // that a later version has written: it is not taken, and stays where it is.
 func (m *Machine) Restore(key, value []byte) error {
-	if m.begun || !m.set {
+	if m.restoreDone || !m.rulesSet {
 		return errors.New("restore a time rule's entry: only after SetRules, and before anything else")
 	}
 	k, err := parseKey(key)
@@ -55,7 +55,7 @@ type entryKey struct {
 }
 
 func parseKey(b []byte) (k entryKey, err error) {
-	in := newFields(b)
+	in := newEntryReader(b)
 	k.rule, k.stage, k.by = in.Text(), stage(in.Byte()), in.Text()
 	if k.stage.numbered() {
 		k.number = in.Uint64()
@@ -75,7 +75,7 @@ func (k entryKey) append(dst []byte) []byte {
 }
 
 func (m *Machine) restore(k entryKey, key, value []byte) error {
-	in := newFields(value)
+	in := newEntryReader(value)
 	version := in.Byte()
 	if version > durableVersion {
 		return ErrNewer
@@ -87,23 +87,23 @@ func (m *Machine) restore(k entryKey, key, value []byte) error {
 	s := m.states[k.rule]
 	if s == nil || s.shape != shape {
 		m.delete(slices.Clone(key))
-		m.restored.count(k, false)
+		m.restored.countEntry(k, false)
 		return nil
 	}
-	m.clock = max(m.clock, changed)
+	m.changeCount = max(m.changeCount, changed)
 	if !s.restore(k, changed, &in) {
 		return errDamaged
 	}
-	m.restored.count(k, true)
+	m.restored.countEntry(k, true)
 	return nil
 }
 
-// count counts an entry.
-func (r *restored) count(k entryKey, kept bool) {
-	i := slices.IndexFunc(r.fates, func(f Fate) bool { return f.Rule == k.rule && f.Kept == kept })
+// countEntry counts an entry.
+func (r *restored) countEntry(k entryKey, kept bool) {
+	i := slices.IndexFunc(r.fates, func(f StateReport) bool { return f.Rule == k.rule && f.Kept == kept })
 	if i < 0 {
 		i = len(r.fates)
-		r.fates = append(r.fates, Fate{Rule: k.rule, Kept: kept})
+		r.fates = append(r.fates, StateReport{Rule: k.rule, Kept: kept})
 	}
 	f := &r.fates[i]
 	if k.stage.counts() {
@@ -116,8 +116,8 @@ func (r *restored) count(k entryKey, kept bool) {
 
 // Restored returns what was kept and dropped of what Restore was told of, by
 // rule.
-func (m *Machine) Restored() []Fate {
-	return slices.DeleteFunc(slices.Clone(m.restored.fates), func(f Fate) bool { return f.States+f.Waiting == 0 })
+func (m *Machine) Restored() []StateReport {
+	return slices.DeleteFunc(slices.Clone(m.restored.fates), func(f StateReport) bool { return f.States+f.Waiting == 0 })
 }
 
 // has reports whether the rule has states of a stage.
@@ -144,25 +144,25 @@ func (s *State) has(st stage) bool {
 		return r.Hold
 	case stageRun:
 		return r.Schedule != nil
-	case stageKnown:
+	case stageExpected:
 		return len(r.Absent.Expect) > 0
 	}
 	return st == stageLine
 }
 
 // restore takes an entry of the rule, and reports whether it is sound.
-func (s *State) restore(k entryKey, changed uint64, in *fields) bool {
+func (s *State) restore(k entryKey, changed uint64, in *entryReader) bool {
 	if !s.has(k.stage) || len(k.by) > maxKey+1 || k.by != "" && k.stage.single() {
 		return false
 	}
 	switch k.stage {
-	case stageKnown:
-		s.known = true
+	case stageExpected:
+		s.expectedArmed = true
 		return true
 	case stageLine:
 		return s.restoreLine(k.by, in)
 	case stageItem, stageHeld:
-		f, ok := parseFiring(in.Rest())
+		f, ok := parseCandidate(in.Rest())
 		if ok {
 			s.restoreWaiting(k, f.at, in.Rest())
 		}
@@ -174,7 +174,7 @@ func (s *State) restore(k entryKey, changed uint64, in *fields) bool {
 	}
 	slot := t.add(k.by)
 	n := t.node(slot)
-	n.seq = changed
+	n.lastChange = changed
 	if s.expected[k.by] && k.stage == stageAbsent {
 		n.flags |= expected
 		t.fixed++
@@ -187,12 +187,12 @@ func (s *State) restore(k entryKey, changed uint64, in *fields) bool {
 	return true
 }
 
-func (s *State) restoreLine(rule string, in *fields) bool {
-	i := slices.IndexFunc(s.lines, func(l *line) bool { return l.rule == rule })
+func (s *State) restoreLine(rule string, in *entryReader) bool {
+	i := slices.IndexFunc(s.lines, func(l *summaryLine) bool { return l.rule == rule })
 	if i < 0 {
 		return false
 	}
-	read := line{s: s, rule: rule, durable: true}
+	read := summaryLine{owner: s, rule: rule, durable: true}
 	read.count, read.suppressed = in.count(), in.count()
 	read.first, read.last = in.Varint(), in.Varint()
 	read.data = slices.Clone(in.Rest())
@@ -220,23 +220,23 @@ func (s *State) restoreWaiting(k entryKey, at int64, blob []byte) {
 }
 
 // parseState reads what appendState has written.
-func (t *table) parseState(in *fields, slot uint32, n *node) {
+func (t *table) parseState(in *entryReader, slot uint32, n *node) {
 	switch {
 	case t.stage == stageDedupe:
 		setNewest(t.cells.row(slot), in.Varint())
 	case t.stage == stageCount:
 		n.flags |= in.Byte() & written
-		t.s.within.parse(in, t.cells.row(slot), &n.n)
+		t.s.countWindow.parse(in, t.cells.row(slot), &n.times)
 	case t.stage == stageThrottle:
 		row := t.cells.row(slot)
 		row[countCell] = uint32(min(in.Uvarint(), math.MaxUint32))
-		t.s.per.parse(in, row, &n.n)
+		t.s.throttleWindow.parse(in, row, &n.times)
 	case t.timed:
 		t.parseWait(in, slot, n)
 	}
 }
 
-func (t *table) parseWait(in *fields, slot uint32, n *node) {
+func (t *table) parseWait(in *entryReader, slot uint32, n *node) {
 	w := t.waits.at(slot)
 	flags := in.Byte()
 	n.flags |= flags & written
@@ -244,7 +244,7 @@ func (t *table) parseWait(in *fields, slot uint32, n *node) {
 	w.first, w.last = in.Varint(), in.Varint()
 	w.count = uint32(min(in.Uvarint(), math.MaxUint32))
 	if blob := in.Rest(); len(blob) > 0 {
-		t.set(slot, blob)
+		t.setKept(slot, blob)
 		in.keys()
 	} else if t.stage == stageDebounce || t.stage == stageFor && flags&fired == 0 {
 		in.Reject()
@@ -258,14 +258,14 @@ func (t *table) parseWait(in *fields, slot uint32, n *node) {
 	if in.Err() != nil {
 		return
 	}
-	t.m.clock = max(t.m.clock, w.armed)
+	t.m.changeCount = max(t.m.changeCount, w.armed)
 	if flags&flagWaits != 0 {
-		t.start(slot)
+		t.startTimer(slot)
 	}
 }
 
-// finish puts what was restored into its order.
-func (m *Machine) finish() {
+// orderRestored puts what was restored into its order.
+func (m *Machine) orderRestored() {
 	for _, s := range m.order {
 		s.finishQueue()
 	}
@@ -284,8 +284,8 @@ func (s *State) finishQueue() {
 	q := &s.queue
 	if len(q.items) > 0 {
 		slices.SortFunc(q.items, byNumber)
-		q.next = q.items[len(q.items)-1].number + 1
-		q.saved = q.next
+		q.nextNumber = q.items[len(q.items)-1].number + 1
+		q.savedBefore = q.nextNumber
 	}
 }
 
@@ -334,7 +334,7 @@ func (s *State) dropEmptyBatches() {
 }
 
 // parse reads what append has written.
-func (s sliding) parse(in *fields, row []uint32, n *uint8) {
+func (s sliding) parse(in *entryReader, row []uint32, n *uint8) {
 	end := in.Varint()
 	setNewest(row, end)
 	if s.times != 0 {

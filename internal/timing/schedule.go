@@ -3,29 +3,29 @@ package timing
 import "sort"
 
 const (
-	// grace is how late a run may be that is not made up.
-	grace = 60_000
-	// setBack is how far a clock on the wall may be set back before its runs
+	// maxLateness is how late a run may be that is not made up.
+	maxLateness = 60_000
+	// maxSetBack is how far a clock on the wall may be set back before its runs
 	// begin anew, so that one that was years ahead does not stop them for years.
-	setBack = 3600_000
-	// maxWalk is how many runs that were missed are counted one by one.
-	maxWalk = 1000
+	maxSetBack = 3600_000
+	// maxCountedRuns is how many runs that were missed are counted one by one.
+	maxCountedRuns = 1000
 )
 
-// beginSchedule has the runs begin.
-func (s *State) beginSchedule() {
+// startSchedule has the runs begin.
+func (s *State) startSchedule() {
 	t := s.tables[stageRun]
 	if s.rule.Schedule == nil || t != nil && t.n > 0 {
 		return
 	}
 	t = s.table(stageRun)
 	slot := t.add("")
-	t.waits.at(slot).last = s.since + s.m.wall
+	t.waits.at(slot).last = s.since + s.m.wallOffset
 	t.touch(slot)
 }
 
-// setWalls has everything that goes by clocks on walls look at them anew.
-func (m *Machine) setWalls() {
+// rearmWallTimers has everything that goes by clocks on walls look at them anew.
+func (m *Machine) rearmWallTimers() {
 	for _, s := range m.order {
 		if len(s.queue.items) > 0 {
 			s.armQueue()
@@ -45,13 +45,13 @@ func (s *State) armRun() {
 		return
 	}
 	n, w := t.node(slot), t.waits.at(slot)
-	if wall := s.m.now + s.m.wall; w.last > wall+setBack {
+	if wall := s.m.now + s.m.wallOffset; w.last > wall+maxSetBack {
 		w.last = wall
 		t.touch(slot)
 	}
 	next := s.nextRun(w.last)
 	if n.flags&putOff != 0 {
-		opens, open := s.opening(w.last)
+		opens, open := s.whenOpen(w.last)
 		if open {
 			opens = w.last
 		}
@@ -61,30 +61,30 @@ func (s *State) armRun() {
 		t.disarm(slot)
 		return
 	}
-	t.armAs(slot, next-s.m.wall, maxClock+s.index)
+	t.armAs(slot, next-s.m.wallOffset, maxClock+s.index)
 }
 
-// run runs what the schedule has, or what was put off, at a time by the
+// fireRun runs what the schedule has, or what was put off, at a time by the
 // Machine.
-func (s *State) run(dst []Firing, at int64) []Firing {
+func (s *State) fireRun(dst []Release, at int64) []Release {
 	t := s.tables[stageRun]
 	slot, _ := t.find("")
 	n, w := t.node(slot), t.waits.at(slot)
-	now := s.m.now + s.m.wall
+	now := s.m.now + s.m.wallOffset
 	last, ok := s.lastRun(w.last, now)
-	if ok && last > at+s.m.wall {
-		t.armAs(slot, last-s.m.wall, maxClock+s.index) // those before it were missed
+	if ok && last > at+s.m.wallOffset {
+		t.armAs(slot, last-s.m.wallOffset, maxClock+s.index) // those before it were missed
 		return dst
 	}
 	if ok {
 		w.last = last
-		opens, open := s.opening(last)
+		opens, open := s.whenOpen(last)
 		switch {
-		case now-last > grace && !s.rule.CatchUp:
+		case now-last > maxLateness && !s.rule.CatchUp:
 			s.suppressed.Missed++
 		case open:
 			n.flags &^= putOff
-			dst = append(dst, s.summary(last-s.m.wall, last))
+			dst = append(dst, s.newRun(last-s.m.wallOffset, last))
 		case s.rule.Hold && opens != never:
 			n.flags |= putOff
 		default:
@@ -92,18 +92,18 @@ func (s *State) run(dst []Firing, at int64) []Firing {
 		}
 	} else if n.flags&putOff != 0 {
 		n.flags &^= putOff
-		dst = append(dst, s.summary(at, w.last))
+		dst = append(dst, s.newRun(at, w.last))
 	}
 	t.touch(slot)
 	s.armRun()
 	return dst
 }
 
-// summary makes the Firing of a run.
-func (s *State) summary(at, run int64) Firing {
-	f := Firing{Rule: s.rule, Kind: Run, At: timeOf(at), Tag: run}
+// newRun makes the Firing of a run.
+func (s *State) newRun(at, run int64) Release {
+	f := Release{Rule: s.rule, Kind: Run, At: timeOf(at), Tag: run}
 	for _, l := range s.lines {
-		f.Summary = append(f.Summary, l.take())
+		f.Summary = append(f.Summary, l.cut())
 	}
 	return f
 }
@@ -119,7 +119,7 @@ func (s *State) nextRun(wall int64) int64 {
 
 // lastRun returns the last run after last and up to now, by the wall.
 func (s *State) lastRun(last, now int64) (run int64, ok bool) {
-	for range maxWalk {
+	for range maxCountedRuns {
 		next := s.nextRun(last)
 		if next > now {
 			return last, ok

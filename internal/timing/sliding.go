@@ -3,8 +3,8 @@ package timing
 import "math"
 
 const (
-	exact  = 33 // how many times a window keeps, before it counts them in slices
-	pieces = 32 // slices to a window
+	maxExactTimes   = 33 // how many times a window keeps, before it counts them in slices
+	slicesPerWindow = 32 // slices to a window
 )
 
 // sliding is the kind of window that a stage has: how many times lie within a
@@ -29,8 +29,8 @@ const (
 // newSliding returns a window of within milliseconds that can tell whether
 // there are limit times in it.
 func newSliding(limit int, within int64) sliding {
-	if limit > exact {
-		unit := (within + pieces - 1) / pieces
+	if limit > maxExactTimes {
+		unit := (within + slicesPerWindow - 1) / slicesPerWindow
 		return sliding{unit: unit, span: (within+unit-1)/unit + 1}
 	}
 	unit := int64(1)
@@ -68,10 +68,10 @@ func setNewest(row []uint32, q int64) {
 // it.
 func age(cell uint32, q int64) int64 { return int64(uint32(q) - cell) }
 
-// turn moves the window on to q, and leaves out what is then outside. *n is how
+// moveTo moves the window on to q, and leaves out what is then outside. *n is how
 // many times the row holds. It returns how many are inside, or as many as are
 // kept. Where q is older than the newest the window stays.
-func (s sliding) turn(row []uint32, n *uint8, q int64) int {
+func (s sliding) moveTo(row []uint32, n *uint8, q int64) int {
 	if *n == 0 {
 		setNewest(row, q)
 		clear(row[firstCell:])
@@ -83,7 +83,7 @@ func (s sliding) turn(row []uint32, n *uint8, q int64) int {
 	}
 	setNewest(row, q)
 	if s.times == 0 {
-		return s.turnSlices(row, n, old, q)
+		return s.moveSlicesTo(row, n, old, q)
 	}
 	times := row[firstCell : firstCell+int(*n)]
 	gone := 0
@@ -100,9 +100,9 @@ func (s sliding) turn(row []uint32, n *uint8, q int64) int {
 	return int(*n)
 }
 
-// turnSlices clears the slices between old and q. *n is not 0 as long as one
+// moveSlicesTo clears the slices between old and q. *n is not 0 as long as one
 // has something.
-func (s sliding) turnSlices(row []uint32, n *uint8, old, q int64) (sum int) {
+func (s sliding) moveSlicesTo(row []uint32, n *uint8, old, q int64) (sum int) {
 	counts := row[firstCell:]
 	if q-old >= s.span || q-old < 0 {
 		clear(counts)

@@ -18,11 +18,11 @@ const (
 	stageOnce
 	stageThrottle
 	stageBatch
-	stageItem  // a match in a batch
-	stageHeld  // a firing that waits for the windows to open
-	stageRun   // the schedule
-	stageLine  // of a summary
-	stageKnown // the rule itself: what it expects was armed
+	stageItem     // a match in a batch
+	stageHeld     // a firing that waits for the windows to open
+	stageRun      // the schedule
+	stageLine     // of a summary
+	stageExpected // the rule itself: what it expects was armed
 
 	stages
 )
@@ -62,7 +62,7 @@ type table struct {
 	dirty  []uint32 // slots to be written
 	listed bool     // in m.dirty
 
-	idle []aged // oldest first: what gives way next, unless it has changed since
+	idle []idleState // oldest first: what gives way next, unless it has changed since
 }
 
 // counts reports whether the states of a stage are kept by values of a by.
@@ -71,12 +71,12 @@ func (s stage) counts() bool { return s >= stageDedupe && s <= stageBatch }
 // node is what every state has. A short key is in it, so that a match has to
 // look at as few places in memory as can be: they are most of what it costs.
 type node struct {
-	short [23]byte
-	size  uint8  // of the key; isLong: it is in table.long, and short is how it begins
-	seq   uint64 // of its last change, counted by the Machine: the order in which states are idle
-	dirty uint32 // index + 1 in table.dirty; 0: it is as last written
-	flags uint8
-	n     uint8 // of a window: how many times it holds
+	inline     [23]byte
+	size       uint8  // of the key; isLong: it is in table.long, and short is how it begins
+	lastChange uint64 // of its last change, counted by the Machine: the order in which states are idle
+	dirty      uint32 // index + 1 in table.dirty; 0: it is as last written
+	flags      uint8
+	times      uint8 // of a window: how many times it holds
 }
 
 const isLong = 255
@@ -86,14 +86,14 @@ const (
 	used     = 1 << iota
 	durable  // it has been written
 	fired    // Absent, For: it has fired
-	told     // Absent: and that was let through
+	released // Absent: and that was let through
 	expected // Absent: it never gives way
 	above    // Count: it has fired and there were not fewer since
 	putOff   // Run: a run waits for the windows to open
 )
 
 // written are the flags that are part of the durable form.
-const written = fired | told | above | putOff
+const written = fired | released | above | putOff
 
 // wait is a state with a timer.
 type wait struct {
@@ -106,7 +106,7 @@ type wait struct {
 	size        uint32 // of what is kept
 }
 
-type aged struct {
+type idleState struct {
 	seq  uint64
 	slot uint32
 }
@@ -158,7 +158,7 @@ func (t *table) add(key string) uint32 {
 	t.insert(uint32(maphash.String(t.m.seed, key)), slot)
 	n := t.node(slot)
 	*n = node{flags: used}
-	if n.size = uint8(copy(n.short[:], key)); len(key) > len(n.short) {
+	if n.size = uint8(copy(n.inline[:], key)); len(key) > len(n.inline) {
 		n.size = isLong
 		t.long.grow(int(slot))
 		*t.long.at(slot) = strings.Clone(key)
@@ -169,9 +169,9 @@ func (t *table) add(key string) uint32 {
 func (t *table) hasKey(slot uint32, key string) bool {
 	n := t.node(slot)
 	if n.size == isLong {
-		return len(key) > len(n.short) && string(n.short[:]) == key[:len(n.short)] && *t.long.at(slot) == key
+		return len(key) > len(n.inline) && string(n.inline[:]) == key[:len(n.inline)] && *t.long.at(slot) == key
 	}
-	return string(n.short[:n.size]) == key
+	return string(n.inline[:n.size]) == key
 }
 
 // key returns a copy of the key of a state.
@@ -180,7 +180,7 @@ func (t *table) key(slot uint32) string {
 	if n.size == isLong {
 		return *t.long.at(slot)
 	}
-	return string(n.short[:n.size])
+	return string(n.inline[:n.size])
 }
 
 // node returns a state's node.
@@ -231,7 +231,7 @@ func (t *table) forget(slot uint32) {
 		t.m.delete(appendKey(nil, t.s.rule.Name, t.stage, t.key(slot)))
 	}
 	if n.dirty != 0 {
-		t.clean(slot)
+		t.unmarkDirty(slot)
 	}
 	if n.flags&expected != 0 {
 		t.fixed--
@@ -248,7 +248,7 @@ func (t *table) forget(slot uint32) {
 	}
 	if t.timed {
 		t.disarm(slot)
-		t.drop(slot)
+		t.dropKept(slot)
 		*t.waits.at(slot) = wait{}
 	} else {
 		*n = node{}
@@ -287,7 +287,7 @@ func (t *table) unindex(slot uint32) {
 // touch says that a state has changed: it is to be written, and no longer idle.
 func (t *table) touch(slot uint32) {
 	n := t.node(slot)
-	n.seq = t.m.tick()
+	n.lastChange = t.m.tick()
 	if n.dirty == 0 {
 		t.dirty = append(t.dirty, slot)
 		n.dirty = uint32(len(t.dirty))
@@ -299,8 +299,8 @@ func (t *table) touch(slot uint32) {
 	}
 }
 
-// clean takes a state off what is to be written.
-func (t *table) clean(slot uint32) {
+// unmarkDirty takes a state off what is to be written.
+func (t *table) unmarkDirty(slot uint32) {
 	n := t.node(slot)
 	last := len(t.dirty) - 1
 	moved := t.dirty[last]
@@ -311,31 +311,31 @@ func (t *table) clean(slot uint32) {
 	t.m.unsaved--
 }
 
-// oldest returns the state that is idle for longest, of those that may give
+// longestIdle returns the state that is idle for longest, of those that may give
 // way. There is one.
 //
 // Those that were oldest when it was looked last are sorted; what has changed
 // since then is younger than all of them.
-func (t *table) oldest() uint32 {
+func (t *table) longestIdle() uint32 {
 	for {
 		for len(t.idle) > 0 {
 			a := t.idle[0]
 			t.idle = t.idle[1:]
-			if n := t.node(a.slot); n.flags&used != 0 && n.seq == a.seq {
+			if n := t.node(a.slot); n.flags&used != 0 && n.lastChange == a.seq {
 				return a.slot
 			}
 		}
-		t.idle = make([]aged, 0, t.n)
+		t.idle = make([]idleState, 0, t.n)
 		for _, e := range t.index {
 			if e == 0 {
 				continue
 			}
 			slot := uint32(e) - 1
 			if n := t.node(slot); n.flags&expected == 0 {
-				t.idle = append(t.idle, aged{n.seq, slot})
+				t.idle = append(t.idle, idleState{n.lastChange, slot})
 			}
 		}
-		slices.SortFunc(t.idle, func(a, b aged) int {
+		slices.SortFunc(t.idle, func(a, b idleState) int {
 			if a.seq < b.seq {
 				return -1
 			}
@@ -364,18 +364,18 @@ func (t *table) armAs(slot uint32, deadline int64, armed uint64) {
 	later := w.timer != 0 && (w.deadline < deadline || w.deadline == deadline && w.armed <= armed)
 	w.deadline, w.armed = deadline, armed
 	if !later {
-		t.start(slot)
+		t.startTimer(slot)
 	}
 }
 
-// start puts the timer among the others, by the deadline the state has.
-func (t *table) start(slot uint32) {
+// startTimer puts the timer among the others, by the deadline the state has.
+func (t *table) startTimer(slot uint32) {
 	w := t.waits.at(slot)
 	if w.timer == 0 {
 		t.armed++
 		w.timer = t.heap().add(w.deadline, w.armed, ref{t.id, slot}) + 1
 	} else {
-		t.heap().sooner(w.timer-1, w.deadline, w.armed)
+		t.heap().moveSooner(w.timer-1, w.deadline, w.armed)
 	}
 }
 
