@@ -35,7 +35,7 @@ func (m *Machine) Advance(dst []Release, now, seen time.Time) []Release {
 }
 
 // firstDue returns the state that is due first, if one is.
-func (m *Machine) firstDue(limit int64) (t *table, slot uint32, at int64, ok bool) {
+func (m *Machine) firstDue(limit int64) (t *timerTable, slot uint32, at int64, ok bool) {
 	h := &m.timers
 	d, ok := m.earliest(h, m.now)
 	ok = ok && d.at <= m.now
@@ -65,7 +65,7 @@ func (m *Machine) Next() (deadline, absent time.Time) {
 }
 
 // fireTimer has a state's time come.
-func (t *table) fireTimer(dst []Release, slot uint32, at, limit int64) []Release {
+func (t *timerTable) fireTimer(dst []Release, slot uint32, at, limit int64) []Release {
 	switch t.stage {
 	case stageAbsent:
 		return t.s.fireAbsence(dst, slot, at, limit)
@@ -85,7 +85,7 @@ func (t *table) fireTimer(dst []Release, slot uint32, at, limit int64) []Release
 
 // fireAbsence fires that nothing came.
 func (s *State) fireAbsence(dst []Release, slot uint32, at, limit int64) []Release {
-	t := s.tables[stageAbsent]
+	t := s.tables.absent
 	n, w := t.node(slot), t.waits.at(slot)
 	f := candidate{kind: Missing, by: t.key(slot), at: at, first: w.last, last: w.last, count: 1, tag: at}
 	if w.size == 0 { // expected from the start
@@ -117,7 +117,7 @@ func (s *State) fireAbsence(dst []Release, slot uint32, at, limit int64) []Relea
 
 // fireDebounce fires what a Debounce has folded together.
 func (s *State) fireDebounce(dst []Release, slot uint32, at int64) []Release {
-	t := s.tables[stageDebounce]
+	t := s.tables.debounce
 	w := t.waits.at(slot)
 	f := candidate{kind: Late, by: t.key(slot), at: at, first: w.first, last: w.last, count: int(w.count)}
 	f.decodeKept(t.takeKept(slot))
@@ -127,7 +127,7 @@ func (s *State) fireDebounce(dst []Release, slot uint32, at int64) []Release {
 
 // fireFor fires what has held for long enough.
 func (s *State) fireFor(dst []Release, slot uint32, at int64) []Release {
-	t := s.tables[stageFor]
+	t := s.tables.holding
 	n, w := t.node(slot), t.waits.at(slot)
 	f := candidate{kind: Late, by: t.key(slot), at: at, first: w.first, last: w.last, count: int(w.count)}
 	f.decodeKept(t.takeKept(slot))
@@ -144,7 +144,7 @@ func (s *State) armExpected() {
 	s.expectedArmed = true
 	s.m.dirtyExpected = append(s.m.dirtyExpected, s)
 	s.m.unsaved++
-	t := s.table(stageAbsent)
+	t := s.tables.absent
 	for _, by := range s.rule.Absent.Expect {
 		by = shortKey(by)
 		if _, ok := t.find(by); ok {

@@ -15,10 +15,11 @@ func (s *State) addToBatch(dst []Release, f *candidate) []Release {
 	key := f.keys.Batch
 	f.keys = Keys{}
 	item := s.m.packed(f)
-	dst, t, slot, made := s.state(dst, stageBatch, key, f.at)
+	t := s.tables.batch
+	dst, slot, made := t.findOrAdd(dst, key, f.at)
 	if !made && int(t.batches.at(slot).bytes)+len(item) > maxBatchBytes {
 		dst = s.closeBatch(dst, slot, f.at)
-		dst, t, slot, made = s.state(dst, stageBatch, key, f.at)
+		dst, slot, made = t.findOrAdd(dst, key, f.at)
 	}
 	if made {
 		t.arm(slot, addTime(f.at, s.batchWait))
@@ -36,7 +37,7 @@ func (s *State) addToBatch(dst []Release, f *candidate) []Release {
 
 // closeBatch fires a batch.
 func (s *State) closeBatch(dst []Release, slot uint32, at int64) []Release {
-	t := s.tables[stageBatch]
+	t := s.tables.batch
 	b := t.batches.at(slot)
 	out := Release{Rule: s.rule, Kind: Batched, By: t.key(slot), At: timeOf(at), Items: make([]Item, 0, len(b.items))}
 	for _, item := range b.items {

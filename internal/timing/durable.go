@@ -91,23 +91,14 @@ func (t *table) save(put func(key, value []byte)) {
 		n.flags |= durable
 		key := t.key(slot)
 		m.key = appendKey(m.key[:0], t.s.rule.Name, t.stage, key)
-		m.value = t.appendState(t.s.appendHeader(m.value[:0], n.lastChange), slot, n)
+		m.value = t.family.appendState(t.s.appendHeader(m.value[:0], n.lastChange), slot, n)
 		put(m.key, m.value)
-		if t.stage == stageBatch {
-			t.saveItems(put, t.batches.at(slot), key)
+		if b, ok := t.family.(*batchTable); ok {
+			b.saveItems(put, slot, key)
 		}
 	}
 	t.dirty = t.dirty[:0]
 	t.listed = false
-}
-
-func (t *table) saveItems(put func(key, value []byte), b *batch, key string) {
-	m := t.m
-	for ; int(b.saved) < len(b.items); b.saved++ {
-		m.key = appendNumberedKey(m.key[:0], t.s.rule.Name, stageItem, key, uint64(b.saved))
-		m.value = append(t.s.appendHeader(m.value[:0], 0), b.items[b.saved]...)
-		put(m.key, m.value)
-	}
 }
 
 func (s *State) saveQueue(put func(key, value []byte)) {
@@ -138,41 +129,9 @@ func (l *summaryLine) save(put func(key, value []byte)) {
 	put(m.key, m.value)
 }
 
-// flagWaits is, in what is written, that the timer is armed.
-const flagWaits = used
-
-// appendState appends the fields of a state.
-//
-//	Dedupe        until
-//	Count         flags newest n times…, or the slices that are not 0 with their distance to the newest
-//	Throttle      the same, behind how many were suppressed
-//	with a timer  flags deadline armed first last count kept…
-func (t *table) appendState(dst []byte, slot uint32, n *node) []byte {
-	flags := n.flags & written
-	switch {
-	case t.stage == stageDedupe:
-		return binary.AppendVarint(dst, newest(t.cells.row(slot)))
-	case t.stage == stageCount:
-		return t.s.countWindow.append(append(dst, flags), t.cells.row(slot), n.times)
-	case t.stage == stageThrottle:
-		row := t.cells.row(slot)
-		return t.s.throttleWindow.append(binary.AppendUvarint(dst, uint64(row[countCell])), row, n.times)
-	case !t.timed:
-		return dst
-	}
-	w := t.waits.at(slot)
-	if w.timer != 0 {
-		flags |= flagWaits
-	}
-	dst = binary.AppendVarint(append(dst, flags), w.deadline)
-	dst = binary.AppendUvarint(dst, w.armed)
-	dst = binary.AppendVarint(dst, w.first)
-	dst = binary.AppendVarint(dst, w.last)
-	dst = binary.AppendUvarint(dst, uint64(w.count))
-	return append(dst, t.keptData(slot)...)
-}
-
-// append appends the state of a window.
+// append appends the state of a window: its newest time, and the distances of the
+// others to it; or, of one with slices, the distance and count of each slice that
+// is not 0.
 func (s sliding) append(dst []byte, row []uint32, n uint8) []byte {
 	end := newest(row)
 	dst = binary.AppendVarint(dst, end)

@@ -8,18 +8,10 @@ import "strings"
 func (m *Machine) EndAll(prefix string) {
 	m.endRestore()
 	for _, s := range m.order {
-		t := s.tables[stageFor]
+		t := s.tables.holding
 		if t == nil {
 			continue
 		}
-		var gone []uint32
-		t.each(func(slot uint32, _ *node) {
-			if strings.HasPrefix(t.key(slot), prefix) {
-				gone = append(gone, slot)
-			}
-		})
-		for _, slot := range gone {
-			t.forget(slot)
-		}
+		t.forgetAll(func(slot uint32) bool { return strings.HasPrefix(t.key(slot), prefix) })
 	}
 }

@@ -45,14 +45,14 @@ func (m *Machine) Inspect(rule string, limit int) (Inspection, bool) {
 		return Inspection{}, false
 	}
 	in := Inspection{Rule: s.rule, States: s.Len(), Armed: s.Armed(), Held: len(s.queue.items), NextRun: s.NextRun(), Suppressed: s.suppressed}
-	in.Opens = s.due(stageHeld)
-	for _, st := range [...]stage{stageAbsent, stageDebounce, stageFor, stageBatch} {
-		if t := s.tables[st]; t != nil {
+	in.Opens = s.tables.queue.due()
+	for _, t := range s.tables.timed {
+		if t.stage.hasKeys() {
 			in.addTimers(t, limit)
 		}
 	}
-	for _, st := range [...]stage{stageCount, stageThrottle} {
-		if t := s.tables[st]; t != nil {
+	for _, t := range [...]*windowTable{s.tables.count, s.tables.throttle} {
+		if t != nil {
 			in.addCounts(t, limit)
 		}
 	}
@@ -62,8 +62,8 @@ func (m *Machine) Inspect(rule string, limit int) (Inspection, bool) {
 // Armed returns how many timers of Absent, Debounce, For and Batch run.
 func (s *State) Armed() int {
 	n := 0
-	for _, st := range [...]stage{stageAbsent, stageDebounce, stageFor, stageBatch} {
-		if t := s.tables[st]; t != nil {
+	for _, t := range s.tables.timed {
+		if t.stage.hasKeys() {
 			n += t.armed
 		}
 	}
@@ -71,23 +71,26 @@ func (s *State) Armed() int {
 }
 
 // NextRun returns when the schedule has its next run, zero if there is none.
-func (s *State) NextRun() time.Time { return s.due(stageRun) }
+func (s *State) NextRun() time.Time { return s.tables.run.due() }
 
-// due returns when the one timer of a stage is due.
-func (s *State) due(st stage) time.Time {
-	t := s.tables[st]
+// due returns when the timer of the table's only state is due; zero: it is not
+// armed.
+func (t *timerTable) due() time.Time {
+	if t == nil {
+		return time.Time{}
+	}
 	if slot, ok := t.find(""); ok && t.waits.at(slot).timer != 0 {
 		return timeOf(t.waits.at(slot).deadline)
 	}
 	return time.Time{}
 }
 
-func (in *Inspection) addTimers(t *table, limit int) {
+func (in *Inspection) addTimers(t *timerTable, limit int) {
 	t.each(func(slot uint32, n *node) {
 		w := t.waits.at(slot)
 		timer := Timer{Stage: t.stage.String(), By: t.key(slot), Fired: n.flags&fired != 0, Count: int(w.count)}
-		if t.stage == stageBatch {
-			timer.Count = len(t.batches.at(slot).items)
+		if b, ok := t.family.(*batchTable); ok {
+			timer.Count = len(b.batches.at(slot).items)
 		}
 		if w.timer != 0 {
 			timer.Due = timeOf(w.deadline)
@@ -96,14 +99,10 @@ func (in *Inspection) addTimers(t *table, limit int) {
 	})
 }
 
-func (in *Inspection) addCounts(t *table, limit int) {
-	w := t.s.countWindow
-	if t.stage == stageThrottle {
-		w = t.s.throttleWindow
-	}
+func (in *Inspection) addCounts(t *windowTable, limit int) {
 	t.each(func(slot uint32, n *node) {
 		row := t.cells.row(slot)
-		tally := Tally{Stage: t.stage.String(), By: t.key(slot), Count: w.count(row, n.times, w.unitOf(t.m.now)), Suppressed: int(row[countCell])}
+		tally := Tally{Stage: t.stage.String(), By: t.key(slot), Count: t.window.count(row, n.times, t.window.unitOf(t.m.now)), Suppressed: int(row[countCell])}
 		in.Counts = keepFirst(in.Counts, tally, limit, largerTally)
 	})
 }

@@ -12,7 +12,7 @@ import (
 //	once throttle batch data
 //
 // Each text is its length as a uvarint and its bytes, the data all the rest.
-func (t *table) keepMatch(slot uint32, x *Arrival) {
+func (t *timerTable) keepMatch(slot uint32, x *Arrival) {
 	b := appendKeys(t.m.blob[:0], x.Keys)
 	if t.stage == stageAbsent {
 		b = x.Data.AppendSlim(b)
@@ -29,7 +29,7 @@ func (t *table) keepMatch(slot uint32, x *Arrival) {
 const maxRowBytes = 512
 
 // setKept has a state keep a copy of b.
-func (t *table) setKept(slot uint32, b []byte) {
+func (t *timerTable) setKept(slot uint32, b []byte) {
 	w := t.waits.at(slot)
 	if t.rows.width == 0 && t.stage == stageAbsent {
 		t.rows.width = min((len(b)+len(b)/4+63)/64*64, maxRowBytes) // the next may be longer
@@ -51,7 +51,7 @@ func (t *table) setKept(slot uint32, b []byte) {
 
 // keptData returns what a state has kept: nil, if there is nothing. It is the
 // table's.
-func (t *table) keptData(slot uint32) []byte {
+func (t *timerTable) keptData(slot uint32) []byte {
 	switch n := int(t.waits.at(slot).size); {
 	case n == 0:
 		return nil
@@ -62,7 +62,7 @@ func (t *table) keptData(slot uint32) []byte {
 }
 
 // takeKept gives away what a state has kept: it is the caller's.
-func (t *table) takeKept(slot uint32) []byte {
+func (t *timerTable) takeKept(slot uint32) []byte {
 	b := t.keptData(slot)
 	if len(b) <= t.rows.width {
 		b = append([]byte(nil), b...)
@@ -72,7 +72,7 @@ func (t *table) takeKept(slot uint32) []byte {
 }
 
 // dropKept has a state keep nothing.
-func (t *table) dropKept(slot uint32) {
+func (t *timerTable) dropKept(slot uint32) {
 	w := t.waits.at(slot)
 	if int(w.size) > t.rows.width {
 		*t.kept.at(slot) = nil

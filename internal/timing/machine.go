@@ -28,7 +28,7 @@ type Machine struct {
 	timers      timers // of all but Absent
 	absent      timers
 
-	tables     []*table // those with timers, by their id
+	tables     []*timerTable // by their id
 	freeTables []uint32
 
 	rulesSet    bool // rules were set
@@ -58,12 +58,10 @@ type State struct {
 	begun         bool
 	expectedArmed bool // what is expected was armed, and that was noted
 
-	dedupeTTL, absentRepeat, forLength, debounceWait, debounceMax, batchWait, absentFor int64   // milliseconds
-	countWindow                                                                         sliding // of Count
-	throttleWindow                                                                      sliding // of Throttle
+	dedupeTTL, absentRepeat, forLength, debounceWait, debounceMax, batchWait, absentFor int64 // milliseconds
 	expected                                                                            map[string]bool
 
-	tables              [stages]*table // nil: there was no state yet
+	tables              stageTables
 	queue               queue          // what waits for the windows to open
 	closedFrom, opensAt int64          // by the wall: the windows are closed from, and open at
 	lines               []*summaryLine // of Summarize
@@ -152,8 +150,8 @@ func (s *State) Suppressed() Suppressed { return s.suppressed }
 // waited for, of all stages together.
 func (s *State) Len() int {
 	n := 0
-	for st, t := range s.tables {
-		if t != nil && stage(st).counts() {
+	for _, t := range s.tables.all {
+		if t.stage.hasKeys() {
 			n += t.n
 		}
 	}
@@ -180,12 +178,7 @@ func (m *Machine) newState(r *Rule) *State {
 		batchWait: millis(r.Batch.Wait), absentFor: millis(r.Absent.For),
 		expected: map[string]bool{},
 	}
-	if r.Count.Within > 0 {
-		s.countWindow = newSliding(r.Count.Over+1, millis(r.Count.Within))
-	}
-	if r.Throttle.Max > 0 {
-		s.throttleWindow = newSliding(r.Throttle.Max, millis(r.Throttle.Per))
-	}
+	s.newTables()
 	for _, by := range r.Absent.Expect {
 		s.expected[shortKey(by)] = true
 	}
@@ -243,10 +236,10 @@ func (s *State) appendReport(fates []StateReport, kept bool) []StateReport {
 // waiting counts the matches that are kept to fire later.
 func (s *State) waiting() int {
 	n := len(s.queue.items)
-	if t := s.tables[stageDebounce]; t != nil {
+	if t := s.tables.debounce; t != nil {
 		n += t.n
 	}
-	if t := s.tables[stageBatch]; t != nil {
+	if t := s.tables.batch; t != nil {
 		t.each(func(slot uint32, _ *node) { n += len(t.batches.at(slot).items) })
 	}
 	return n
@@ -255,21 +248,14 @@ func (s *State) waiting() int {
 // discard takes away all that there is of a rule.
 func (s *State) discard() {
 	s.gone = true
-	for i, t := range s.tables {
-		if t == nil {
-			continue
-		}
-		var slots []uint32
-		t.each(func(slot uint32, _ *node) { slots = append(slots, slot) })
-		for _, slot := range slots {
-			t.forget(slot)
-		}
-		if t.timed {
-			s.m.tables[t.id] = nil
-			s.m.freeTables = append(s.m.freeTables, t.id)
-		}
-		s.tables[i] = nil
+	for _, t := range s.tables.all {
+		t.forgetAll(func(uint32) bool { return true })
 	}
+	for _, t := range s.tables.timed {
+		s.m.tables[t.id] = nil
+		s.m.freeTables = append(s.m.freeTables, t.id)
+	}
+	s.tables = stageTables{}
 	for len(s.queue.items) > 0 {
 		s.dequeue()
 	}
@@ -279,27 +265,6 @@ func (s *State) discard() {
 	if s.expectedArmed {
 		s.m.delete(appendKey(nil, s.rule.Name, stageExpected, ""))
 	}
-}
-
-// table returns the table of a stage, which is made when it is needed.
-func (s *State) table(st stage) *table {
-	if s.tables[st] == nil {
-		s.tables[st] = s.m.newTable(s, st)
-	}
-	return s.tables[st]
-}
-
-// cells returns how many cells a state of a stage has.
-func (s *State) cells(st stage) int {
-	switch st {
-	case stageDedupe:
-		return 2
-	case stageCount:
-		return s.countWindow.cells()
-	case stageThrottle:
-		return s.throttleWindow.cells()
-	}
-	return 0
 }
 
 // The changes of a Machine are counted between these. Of timers at the same time

@@ -32,10 +32,9 @@ func (m *Machine) Arrive(dst []Release, x *Arrival) []Release {
 	case x.Role == Cancels && r.Absent.For > 0:
 		return s.cancelAbsence(dst, x, at)
 	case x.Role == Ends && r.For > 0:
-		if t := s.tables[stageFor]; t != nil {
-			if slot, ok := t.find(shortKey(x.Keys.Gather)); ok {
-				t.forget(slot)
-			}
+		t := s.tables.holding
+		if slot, ok := t.find(shortKey(x.Keys.Gather)); ok {
+			t.forget(slot)
 		}
 		return dst
 	case x.Role != Fires:
@@ -73,25 +72,25 @@ func (s *State) isSampled(hash uint64) bool {
 	return float64(h>>11)/(1<<53) < s.rule.Sample
 }
 
-// state returns the state of a key, which is made if it is not there: another
-// gives way then if there are as many as there may be.
-func (s *State) state(dst []Release, st stage, key string, at int64) (after []Release, t *table, slot uint32, made bool) {
-	t = s.table(st)
+// findOrAdd returns the state of a key, and reports whether it was added. If there
+// are as many states as there may be, another gives way, and what it fires by
+// that is appended to dst.
+func (t *table) findOrAdd(dst []Release, key string, at int64) (after []Release, slot uint32, added bool) {
 	key = shortKey(key)
 	if slot, ok := t.find(key); ok {
-		return dst, t, slot, false
+		return dst, slot, false
 	}
-	for t.n-t.fixed >= max(s.rule.MaxKeys, 1) {
+	for t.n-t.fixed >= max(t.s.rule.MaxKeys, 1) {
 		dst = t.evict(dst, at)
 	}
-	return dst, t, t.add(key), true
+	return dst, t.add(key), true
 }
 
 // evict has the state give way that is idle for longest. What it has kept to
 // fire later fires now.
 func (t *table) evict(dst []Release, at int64) []Release {
 	slot := t.longestIdle()
-	if !t.isOver(slot) {
+	if !t.family.isSpent(slot) {
 		t.s.suppressed.Evicted++
 	}
 	switch t.stage {
@@ -104,27 +103,10 @@ func (t *table) evict(dst []Release, at int64) []Release {
 	return dst
 }
 
-// isOver reports whether a state says nothing any more.
-func (t *table) isOver(slot uint32) bool {
-	now := t.m.now
-	switch t.stage {
-	case stageDedupe:
-		return newest(t.cells.row(slot)) <= now
-	case stageCount:
-		return isOutside(t.s.countWindow, t.cells.row(slot), now)
-	case stageThrottle:
-		return isOutside(t.s.throttleWindow, t.cells.row(slot), now) && t.cells.row(slot)[countCell] == 0
-	}
-	return false
-}
-
-func isOutside(w sliding, row []uint32, now int64) bool {
-	return w.unitOf(now)-newest(row) >= w.span
-}
-
 // isDuplicate tells of a match whether its value has come.
 func (s *State) isDuplicate(dst []Release, x *Arrival, at int64) ([]Release, bool) {
-	dst, t, slot, made := s.state(dst, stageDedupe, x.Keys.Dedupe, at)
+	t := s.tables.dedupe
+	dst, slot, made := t.findOrAdd(dst, x.Keys.Dedupe, at)
 	row := t.cells.row(slot)
 	if !made && at < newest(row) {
 		return dst, true
@@ -136,27 +118,29 @@ func (s *State) isDuplicate(dst []Release, x *Arrival, at int64) ([]Release, boo
 
 // countMatch counts a match, which fires if there are too many with it.
 func (s *State) countMatch(dst []Release, x *Arrival, at int64) []Release {
-	dst, t, slot, _ := s.state(dst, stageCount, x.Keys.Gather, at)
+	t := s.tables.count
+	dst, slot, _ := t.findOrAdd(dst, x.Keys.Gather, at)
 	row, n := t.cells.row(slot), t.node(slot)
-	q := s.countWindow.unitOf(at)
-	before := s.countWindow.moveTo(row, &n.times, q)
+	q := t.window.unitOf(at)
+	before := t.window.moveTo(row, &n.times, q)
 	t.touch(slot)
 	if before <= s.rule.Count.Over {
 		n.flags &^= above
 	}
-	if !s.countWindow.add(row, &n.times, q) || before < s.rule.Count.Over || n.flags&above != 0 {
+	if !t.window.add(row, &n.times, q) || before < s.rule.Count.Over || n.flags&above != 0 {
 		return dst
 	}
 	n.flags |= above
 	return s.release(dst, &candidate{
 		kind: Passed, by: t.key(slot), at: at, keys: x.Keys, match: x,
-		first: min(s.countWindow.oldest(row), at), last: max(newest(row)*s.countWindow.unit, at), count: before + 1,
+		first: min(t.window.oldest(row), at), last: max(newest(row)*t.window.unit, at), count: before + 1,
 	})
 }
 
 // restartAbsence says that what an Absent waits for has come.
 func (s *State) restartAbsence(dst []Release, x *Arrival, at int64) []Release {
-	dst, t, slot, made := s.state(dst, stageAbsent, x.Keys.Gather, at)
+	t := s.tables.absent
+	dst, slot, made := t.findOrAdd(dst, x.Keys.Gather, at)
 	n, w := t.node(slot), t.waits.at(slot)
 	switch {
 	case made && s.expected[shortKey(x.Keys.Gather)]:
@@ -183,10 +167,7 @@ func (s *State) newResolved(x *Arrival, by string, at int64) *candidate {
 
 // cancelAbsence says that what an Absent waits for is not waited for any more.
 func (s *State) cancelAbsence(dst []Release, x *Arrival, at int64) []Release {
-	t := s.tables[stageAbsent]
-	if t == nil {
-		return dst
-	}
+	t := s.tables.absent
 	slot, ok := t.find(shortKey(x.Keys.Gather))
 	if !ok {
 		return dst
@@ -202,7 +183,8 @@ func (s *State) cancelAbsence(dst []Release, x *Arrival, at int64) []Release {
 
 // addToDebounce adds a match to those that a Debounce lets pass as one.
 func (s *State) addToDebounce(dst []Release, x *Arrival, at int64) []Release {
-	dst, t, slot, made := s.state(dst, stageDebounce, x.Keys.Gather, at)
+	t := s.tables.debounce
+	dst, slot, made := t.findOrAdd(dst, x.Keys.Gather, at)
 	w := t.waits.at(slot)
 	if made {
 		w.first, w.last = at, at
@@ -221,7 +203,8 @@ func (s *State) addToDebounce(dst []Release, x *Arrival, at int64) []Release {
 
 // addToFor says that the condition of a For holds.
 func (s *State) addToFor(dst []Release, x *Arrival, at int64) []Release {
-	dst, t, slot, made := s.state(dst, stageFor, x.Keys.Gather, at)
+	t := s.tables.holding
+	dst, slot, made := t.findOrAdd(dst, x.Keys.Gather, at)
 	w := t.waits.at(slot)
 	if made {
 		w.first, w.last = at, at
@@ -291,7 +274,8 @@ func (s *State) passesOnce(dst []Release, f *candidate) ([]Release, bool) {
 	if !s.rule.Once {
 		return dst, true
 	}
-	dst, t, slot, made := s.state(dst, stageOnce, f.keys.Once, f.at)
+	t := s.tables.once
+	dst, slot, made := t.findOrAdd(dst, f.keys.Once, f.at)
 	t.touch(slot)
 	return dst, made
 }
@@ -301,18 +285,19 @@ func (s *State) passesThrottle(dst []Release, f *candidate) ([]Release, bool) {
 	if s.rule.Throttle.Max == 0 {
 		return dst, true
 	}
-	dst, t, slot, made := s.state(dst, stageThrottle, f.keys.Throttle, f.at)
+	t := s.tables.throttle
+	dst, slot, made := t.findOrAdd(dst, f.keys.Throttle, f.at)
 	row, n := t.cells.row(slot), t.node(slot)
-	q := s.throttleWindow.unitOf(f.at)
+	q := t.window.unitOf(f.at)
 	if !made && n.times > 0 {
 		q = max(q, newest(row))
 	}
 	t.touch(slot)
-	if s.throttleWindow.moveTo(row, &n.times, q) >= s.rule.Throttle.Max {
+	if t.window.moveTo(row, &n.times, q) >= s.rule.Throttle.Max {
 		row[countCell]++
 		return dst, false
 	}
-	s.throttleWindow.add(row, &n.times, q)
+	t.window.add(row, &n.times, q)
 	f.suppressed += int(row[countCell])
 	row[countCell] = 0
 	return dst, true

@@ -60,7 +60,7 @@ func (s *State) dequeue() []byte {
 
 // armQueue has the queue wait until the windows open after the oldest in it.
 func (s *State) armQueue() {
-	t := s.table(stageHeld)
+	t := s.tables.queue
 	slot, ok := t.find("")
 	if !ok {
 		slot = t.add("")

@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 )
 
@@ -106,7 +105,7 @@ func (r *restored) countEntry(k entryKey, kept bool) {
 		r.fates = append(r.fates, StateReport{Rule: k.rule, Kept: kept})
 	}
 	f := &r.fates[i]
-	if k.stage.counts() {
+	if k.stage.hasKeys() {
 		f.States++
 	}
 	if k.stage.numbered() || k.stage == stageDebounce {
@@ -120,39 +119,22 @@ func (m *Machine) Restored() []StateReport {
 	return slices.DeleteFunc(slices.Clone(m.restored.fates), func(f StateReport) bool { return f.States+f.Waiting == 0 })
 }
 
-// has reports whether the rule has states of a stage.
-func (s *State) has(st stage) bool {
-	r := s.rule
+// hasEntries reports whether the rule may have entries of a stage.
+func (s *State) hasEntries(st stage) bool {
 	switch st {
-	case stageDedupe:
-		return r.Dedupe > 0
-	case stageCount:
-		return r.Count.Within > 0
-	case stageAbsent:
-		return r.Absent.For > 0
-	case stageDebounce:
-		return r.Debounce.Wait > 0
-	case stageFor:
-		return r.For > 0
-	case stageOnce:
-		return r.Once
-	case stageThrottle:
-		return r.Throttle.Max > 0
-	case stageBatch, stageItem:
-		return r.Batch.Max > 0
-	case stageHeld:
-		return r.Hold
-	case stageRun:
-		return r.Schedule != nil
+	case stageItem:
+		return s.tables.batch != nil
 	case stageExpected:
-		return len(r.Absent.Expect) > 0
+		return len(s.rule.Absent.Expect) > 0
+	case stageLine:
+		return true
 	}
-	return st == stageLine
+	return s.tables.of(st) != nil
 }
 
 // restore takes an entry of the rule, and reports whether it is sound.
 func (s *State) restore(k entryKey, changed uint64, in *entryReader) bool {
-	if !s.has(k.stage) || len(k.by) > maxKey+1 || k.by != "" && k.stage.single() {
+	if !s.hasEntries(k.stage) || len(k.by) > maxKey+1 || k.by != "" && k.stage.single() {
 		return false
 	}
 	switch k.stage {
@@ -168,7 +150,7 @@ func (s *State) restore(k entryKey, changed uint64, in *entryReader) bool {
 		}
 		return ok
 	}
-	t := s.table(k.stage)
+	t := s.tables.of(k.stage)
 	if _, ok := t.find(k.by); ok {
 		return false
 	}
@@ -179,7 +161,7 @@ func (s *State) restore(k entryKey, changed uint64, in *entryReader) bool {
 		n.flags |= expected
 		t.fixed++
 	}
-	if t.parseState(in, slot, n); in.Err() != nil {
+	if t.family.parseState(in, slot, n); in.Err() != nil {
 		t.forget(slot)
 		return false
 	}
@@ -219,51 +201,6 @@ func (s *State) restoreWaiting(k entryKey, at int64, blob []byte) {
 	r.items[key] = append(r.items[key], item)
 }
 
-// parseState reads what appendState has written.
-func (t *table) parseState(in *entryReader, slot uint32, n *node) {
-	switch {
-	case t.stage == stageDedupe:
-		setNewest(t.cells.row(slot), in.Varint())
-	case t.stage == stageCount:
-		n.flags |= in.Byte() & written
-		t.s.countWindow.parse(in, t.cells.row(slot), &n.times)
-	case t.stage == stageThrottle:
-		row := t.cells.row(slot)
-		row[countCell] = uint32(min(in.Uvarint(), math.MaxUint32))
-		t.s.throttleWindow.parse(in, row, &n.times)
-	case t.timed:
-		t.parseWait(in, slot, n)
-	}
-}
-
-func (t *table) parseWait(in *entryReader, slot uint32, n *node) {
-	w := t.waits.at(slot)
-	flags := in.Byte()
-	n.flags |= flags & written
-	w.deadline, w.armed = in.Varint(), in.Uvarint()
-	w.first, w.last = in.Varint(), in.Varint()
-	w.count = uint32(min(in.Uvarint(), math.MaxUint32))
-	if blob := in.Rest(); len(blob) > 0 {
-		t.setKept(slot, blob)
-		in.keys()
-	} else if t.stage == stageDebounce || t.stage == stageFor && flags&fired == 0 {
-		in.Reject()
-	}
-	if t.stage == stageRun {
-		return // it is armed by its schedule
-	}
-	if w.armed > maxClock {
-		in.Reject()
-	}
-	if in.Err() != nil {
-		return
-	}
-	t.m.changeCount = max(t.m.changeCount, w.armed)
-	if flags&flagWaits != 0 {
-		t.startTimer(slot)
-	}
-}
-
 // orderRestored puts what was restored into its order.
 func (m *Machine) orderRestored() {
 	for _, s := range m.order {
@@ -293,7 +230,7 @@ func (s *State) finishQueue() {
 // that are there are written anew, and one without its state is due at once.
 func (s *State) finishBatch(by string, items []queued) {
 	slices.SortFunc(items, byNumber)
-	t := s.table(stageBatch)
+	t := s.tables.batch
 	slot, ok := t.find(by)
 	if !ok {
 		slot = t.add(by)
@@ -318,19 +255,11 @@ func (s *State) finishBatch(by string, items []queued) {
 
 // dropEmptyBatches forgets batches none of whose items was there.
 func (s *State) dropEmptyBatches() {
-	t := s.tables[stageBatch]
+	t := s.tables.batch
 	if t == nil {
 		return
 	}
-	var empty []uint32
-	t.each(func(slot uint32, _ *node) {
-		if len(t.batches.at(slot).items) == 0 {
-			empty = append(empty, slot)
-		}
-	})
-	for _, slot := range empty {
-		t.forget(slot)
-	}
+	t.forgetAll(func(slot uint32) bool { return len(t.batches.at(slot).items) == 0 })
 }
 
 // parse reads what append has written.

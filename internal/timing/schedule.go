@@ -14,11 +14,10 @@ const (
 
 // startSchedule has the runs begin.
 func (s *State) startSchedule() {
-	t := s.tables[stageRun]
-	if s.rule.Schedule == nil || t != nil && t.n > 0 {
+	t := s.tables.run
+	if t == nil || t.n > 0 {
 		return
 	}
-	t = s.table(stageRun)
 	slot := t.add("")
 	t.waits.at(slot).last = s.since + s.m.wallOffset
 	t.touch(slot)
@@ -30,7 +29,7 @@ func (m *Machine) rearmWallTimers() {
 		if len(s.queue.items) > 0 {
 			s.armQueue()
 		}
-		if s.tables[stageRun] != nil {
+		if s.tables.run != nil {
 			s.armRun()
 		}
 	}
@@ -39,7 +38,7 @@ func (m *Machine) rearmWallTimers() {
 // armRun has the rule wait for its next run, or for the windows to open if one
 // was put off.
 func (s *State) armRun() {
-	t := s.tables[stageRun]
+	t := s.tables.run
 	slot, ok := t.find("")
 	if !ok {
 		return
@@ -67,7 +66,7 @@ func (s *State) armRun() {
 // fireRun runs what the schedule has, or what was put off, at a time by the
 // Machine.
 func (s *State) fireRun(dst []Release, at int64) []Release {
-	t := s.tables[stageRun]
+	t := s.tables.run
 	slot, _ := t.find("")
 	n, w := t.node(slot), t.waits.at(slot)
 	now := s.m.now + s.m.wallOffset

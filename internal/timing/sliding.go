@@ -21,9 +21,10 @@ type sliding struct {
 }
 
 const (
-	newestCell = 0
-	countCell  = 2
-	firstCell  = 3
+	newestCell  = 0
+	newestCells = 2
+	countCell   = 2
+	firstCell   = 3
 )
 
 // newSliding returns a window of within milliseconds that can tell whether
@@ -54,6 +55,11 @@ func (s sliding) unitOf(at int64) int64 {
 		q--
 	}
 	return q
+}
+
+// isOutside reports whether at now all times of a window are outside of it.
+func (s sliding) isOutside(row []uint32, now int64) bool {
+	return s.unitOf(now)-newest(row) >= s.span
 }
 
 func newest(row []uint32) int64 {

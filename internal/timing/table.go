@@ -27,37 +27,24 @@ const (
 	stages
 )
 
-// timed reports whether the states of a stage have timers.
-func (s stage) timed() bool {
-	switch s {
-	case stageAbsent, stageDebounce, stageFor, stageBatch, stageHeld, stageRun:
-		return true
-	}
-	return false
-}
-
-// table holds the states of a stage of a rule, by the value of its by.
+// table holds the states of a stage of a rule, by key: the value of the stage's
+// by. It is the part that the tables of all families have.
 type table struct {
-	m     *Machine
-	s     *State
-	stage stage
-	timed bool   // its states have timers
-	id    uint32 // in m.tables
+	family family // what the states have beside their nodes
+	m      *Machine
+	s      *State
+	stage  stage
+	timed  bool // it is the base of a timerTable
 
 	index []uint64 // open addressing, a power of two: low half of the key's hash, slot + 1
 	free  []uint32
 	n     int // states
-	fixed int // of these, that never give way
-	armed int // of these, whose timer runs
+	fixed int // states that never give way
 
-	// The states: of a stage with timers in waits, of any other in nodes.
-	waits   slab[wait]
-	nodes   slab[node]
-	batches slab[batch]  // beside waits, of Batch
-	long    slab[string] // keys that are not in their nodes, if there are any
-	rows    slab[byte]   // what an Absent has kept, if it fits
-	kept    slab[[]byte] // what any other has kept
-	cells   slab[uint32] // beside nodes: when a Dedupe ends; the window of Count and Throttle
+	// The nodes of a table with timers are in waits, of any other in nodes.
+	waits slab[wait]
+	nodes slab[node]
+	long  slab[string] // keys that do not fit into their nodes
 
 	dirty  []uint32 // slots to be written
 	listed bool     // in m.dirty
@@ -65,8 +52,8 @@ type table struct {
 	idle []idleState // oldest first: what gives way next, unless it has changed since
 }
 
-// counts reports whether the states of a stage are kept by values of a by.
-func (s stage) counts() bool { return s >= stageDedupe && s <= stageBatch }
+// hasKeys reports whether the states of a stage are kept by values of a by.
+func (s stage) hasKeys() bool { return s >= stageDedupe && s <= stageBatch }
 
 // node is what every state has. A short key is in it, so that a match has to
 // look at as few places in memory as can be: they are most of what it costs.
@@ -111,20 +98,6 @@ type idleState struct {
 	slot uint32
 }
 
-func (m *Machine) newTable(s *State, st stage) *table {
-	t := &table{m: m, s: s, stage: st, timed: st.timed(), cells: slab[uint32]{width: s.cells(st)}}
-	if t.timed {
-		if n := len(m.freeTables); n > 0 {
-			t.id, m.freeTables = m.freeTables[n-1], m.freeTables[:n-1]
-			m.tables[t.id] = t
-		} else {
-			t.id = uint32(len(m.tables))
-			m.tables = append(m.tables, t)
-		}
-	}
-	return t
-}
-
 // find returns the slot of a key.
 func (t *table) find(key string) (slot uint32, ok bool) {
 	if t == nil || t.n == 0 {
@@ -152,7 +125,7 @@ func (t *table) add(key string) uint32 {
 		slot, t.free = t.free[n-1], t.free[:n-1]
 	} else {
 		slot = uint32(t.n)
-		t.grow(t.n)
+		t.growNodes(t.n)
 	}
 	t.n++
 	t.insert(uint32(maphash.String(t.m.seed, key)), slot)
@@ -191,18 +164,13 @@ func (t *table) node(slot uint32) *node {
 	return t.nodes.at(slot)
 }
 
-func (t *table) grow(n int) {
+func (t *table) growNodes(n int) {
 	if t.timed {
 		t.waits.grow(n)
 	} else {
 		t.nodes.grow(n)
 	}
-	if t.cells.width > 0 {
-		t.cells.grow(n)
-	}
-	if t.stage == stageBatch {
-		t.batches.grow(n)
-	}
+	t.family.grow(n)
 }
 
 func (t *table) insert(h, slot uint32) {
@@ -236,34 +204,18 @@ func (t *table) forget(slot uint32) {
 	if n.flags&expected != 0 {
 		t.fixed--
 	}
-	if t.stage == stageBatch {
-		t.forgetItems(slot)
-	}
-	if t.cells.width > 0 {
-		clear(t.cells.row(slot))
-	}
+	t.family.clear(slot)
 	t.unindex(slot)
 	if n.size == isLong {
 		*t.long.at(slot) = ""
 	}
 	if t.timed {
-		t.disarm(slot)
-		t.dropKept(slot)
 		*t.waits.at(slot) = wait{}
 	} else {
 		*n = node{}
 	}
 	t.n--
 	t.free = append(t.free, slot)
-}
-
-func (t *table) forgetItems(slot uint32) {
-	b, key := t.batches.at(slot), t.key(slot)
-	for i := range b.saved {
-		t.m.delete(appendNumberedKey(nil, t.s.rule.Name, stageItem, key, uint64(i)))
-	}
-	t.m.unsaved -= len(b.items) - int(b.saved)
-	*b = batch{}
 }
 
 // unindex takes an entry out of the index, and moves those behind it up, which
@@ -344,57 +296,24 @@ func (t *table) longestIdle() uint32 {
 	}
 }
 
-// heap returns the timers that the table's are among: what is absent waits for
-// the stream to be read, too.
-func (t *table) heap() *timers {
-	if t.stage == stageAbsent {
-		return &t.m.absent
-	}
-	return &t.m.timers
-}
-
-// arm sets the timer of a state.
-func (t *table) arm(slot uint32, deadline int64) {
-	t.armAs(slot, deadline, t.m.tick())
-}
-
-// armAs is arm, with a place among the timers at the same time.
-func (t *table) armAs(slot uint32, deadline int64, armed uint64) {
-	w := t.waits.at(slot)
-	later := w.timer != 0 && (w.deadline < deadline || w.deadline == deadline && w.armed <= armed)
-	w.deadline, w.armed = deadline, armed
-	if !later {
-		t.startTimer(slot)
-	}
-}
-
-// startTimer puts the timer among the others, by the deadline the state has.
-func (t *table) startTimer(slot uint32) {
-	w := t.waits.at(slot)
-	if w.timer == 0 {
-		t.armed++
-		w.timer = t.heap().add(w.deadline, w.armed, ref{t.id, slot}) + 1
-	} else {
-		t.heap().moveSooner(w.timer-1, w.deadline, w.armed)
-	}
-}
-
-func (t *table) disarm(slot uint32) {
-	if w := t.waits.at(slot); w.timer != 0 {
-		t.heap().remove(w.timer - 1)
-		w.timer = 0
-		t.armed--
-	}
-}
-
 // each calls f for every state, in no order. f does not add or forget any.
 func (t *table) each(f func(slot uint32, n *node)) {
-	if t == nil {
-		return
-	}
 	for _, e := range t.index {
 		if e != 0 {
 			f(uint32(e)-1, t.node(uint32(e)-1))
 		}
+	}
+}
+
+// forgetAll forgets the states that match.
+func (t *table) forgetAll(match func(slot uint32) bool) {
+	var slots []uint32
+	t.each(func(slot uint32, _ *node) {
+		if match(slot) {
+			slots = append(slots, slot)
+		}
+	})
+	for _, slot := range slots {
+		t.forget(slot)
 	}
 }

@@ -35,15 +35,15 @@ type due struct {
 
 // timerPlace says of a timer whose it is and where.
 type timerPlace struct {
-	ref
+	stateRef
 	index  uint32 // in the heap, or the bucket
 	bucket uint8  // isSoon: the heap
 }
 
 const isSoon = 255
 
-// ref is a slot of a table of the Machine.
-type ref struct{ table, slot uint32 }
+// stateRef is a slot of a table of the Machine.
+type stateRef struct{ table, slot uint32 }
 
 // unitBits is how many bits of a time in milliseconds are below a unit.
 const unitBits = 10
@@ -58,14 +58,14 @@ func unitStart(unit uint64) int64 { return int64(unit<<unitBits ^ 1<<63) }
 func (d *due) before(o *due) bool { return d.at < o.at || d.at == o.at && d.armed < o.armed }
 
 // add puts in a timer and returns its id.
-func (h *timers) add(at int64, armed uint64, r ref) uint32 {
+func (h *timers) add(at int64, armed uint64, r stateRef) uint32 {
 	id := uint32(len(h.places))
 	if n := len(h.free); n > 0 {
 		id, h.free = h.free[n-1], h.free[:n-1]
 	} else {
 		h.places = append(h.places, timerPlace{})
 	}
-	h.places[id].ref = r
+	h.places[id].stateRef = r
 	h.place(id, at, armed)
 	return id
 }
