@@ -2,21 +2,21 @@ package timing
 
 import "time"
 
-// maxReleases is about how many firings Advance gives at once.
+// maxReleases is about how many releases Advance returns at once.
 const maxReleases = 1024
 
-// Advance says what time it is, and appends to dst what fires by that, in the
-// order of the times at which it was due. Time never goes back.
+// Advance moves the machine's time to now, and appends to dst what is released
+// by that, in the order in which it was due. Time never goes back.
 //
-// What is absent fires only as far as seen, up to when the matches are known:
-// that none came while nothing was heard says nothing.
+// seen is the time up to which all matches are known. An absence is released
+// only up to seen: while nothing is read, that no match came means nothing.
 //
-// It stops after about a thousand firings: call it until there are none.
+// It stops after about a thousand releases. Call it until there are none.
 //
-// What recurs does not catch up: repetitions of an Absent that were due while
-// it was not called are left out, and so are runs of a schedule but for the
-// last, if that is less than a minute late or Rule.CatchUp says so. In a time
-// that is not the real one, go from Next to Next.
+// What recurs is not made up for. Repetitions of an Absent that were due
+// between two calls are left out. So are runs of a schedule, except that the
+// last is made if it is less than a minute late, or if Rule.CatchUp is set. In
+// a replay, whose time is not the real one, advance from Next to Next.
 func (m *Machine) Advance(dst []Release, now, seen time.Time) []Release {
 	m.endRestore()
 	m.now = max(m.now, now.UnixMilli())
@@ -34,7 +34,7 @@ func (m *Machine) Advance(dst []Release, now, seen time.Time) []Release {
 	return dst
 }
 
-// firstDue returns the state that is due first, if one is.
+// firstDue returns the state that is due first, if one is due.
 func (m *Machine) firstDue(limit int64) (t *timerTable, slot uint32, at int64, ok bool) {
 	h := &m.timers
 	d, ok := m.earliest(h, m.now)
@@ -49,10 +49,10 @@ func (m *Machine) firstDue(limit int64) (t *timerTable, slot uint32, at int64, o
 	return m.tables[p.table], p.slot, d.at, true
 }
 
-// Next returns when Advance has something to do next: for anything but what is
-// absent, and for what is absent, for which seen has to get there too. Nothing
-// fires before; what is due in more than a second may fire later. A zero time
-// is never.
+// Next returns when Advance has something to do: deadline for all but Absent,
+// and absent for Absent, which also needs seen to get there. Nothing is due
+// before. A time more than a second ahead may be too early. The zero time means
+// never.
 func (m *Machine) Next() (deadline, absent time.Time) {
 	m.endRestore()
 	if at := m.nextDueTime(&m.timers); at != never {
@@ -64,7 +64,7 @@ func (m *Machine) Next() (deadline, absent time.Time) {
 	return deadline, absent
 }
 
-// fireTimer has a state's time come.
+// fireTimer handles a state whose timer is due.
 func (t *timerTable) fireTimer(dst []Release, slot uint32, at, limit int64) []Release {
 	switch t.stage {
 	case stageAbsent:
@@ -83,12 +83,12 @@ func (t *timerTable) fireTimer(dst []Release, slot uint32, at, limit int64) []Re
 	return dst
 }
 
-// fireAbsence fires that nothing came.
+// fireAbsence releases the absence of a value.
 func (s *State) fireAbsence(dst []Release, slot uint32, at, limit int64) []Release {
 	t := s.tables.absent
 	n, w := t.node(slot), t.waits.at(slot)
 	f := candidate{kind: Missing, by: t.key(slot), at: at, first: w.last, last: w.last, count: 1, tag: at}
-	if w.size == 0 { // expected from the start
+	if w.size == 0 { // no match was kept: it is expected, and never came
 		f.empty, f.count = true, 0
 		f.keys = Keys{Once: f.by, Throttle: f.by}
 	} else {
@@ -115,7 +115,7 @@ func (s *State) fireAbsence(dst []Release, slot uint32, at, limit int64) []Relea
 	return dst
 }
 
-// fireDebounce fires what a Debounce has folded together.
+// fireDebounce releases the matches that a Debounce has gathered, as one.
 func (s *State) fireDebounce(dst []Release, slot uint32, at int64) []Release {
 	t := s.tables.debounce
 	w := t.waits.at(slot)
@@ -125,7 +125,7 @@ func (s *State) fireDebounce(dst []Release, slot uint32, at int64) []Release {
 	return s.release(dst, &f)
 }
 
-// fireFor fires what has held for long enough.
+// fireFor releases a match whose condition has held for long enough.
 func (s *State) fireFor(dst []Release, slot uint32, at int64) []Release {
 	t := s.tables.holding
 	n, w := t.node(slot), t.waits.at(slot)
@@ -136,7 +136,7 @@ func (s *State) fireFor(dst []Release, slot uint32, at int64) []Release {
 	return s.release(dst, &f)
 }
 
-// armExpected arms what is waited for from the start.
+// armExpected arms the timers of values that are expected when the rule is new.
 func (s *State) armExpected() {
 	if len(s.rule.Absent.Expect) == 0 || s.expectedArmed {
 		return

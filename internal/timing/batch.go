@@ -1,16 +1,17 @@
 package timing
 
-// maxBatchBytes bounds a batch of more than one.
+// maxBatchBytes limits the bytes of a batch that has more than one item.
 const maxBatchBytes = 1 << 20
 
-// batch is what a state of Batch has.
+// batch is a batch that is being gathered.
 type batch struct {
-	items [][]byte // see firing.append
+	items [][]byte // see candidate.append
 	bytes uint32
 	saved uint32 // items that have been written
 }
 
-// addToBatch adds a firing to its batch, and fires that if it is full.
+// addToBatch adds a candidate to its batch. It releases the batch if that is
+// full.
 func (s *State) addToBatch(dst []Release, f *candidate) []Release {
 	key := f.keys.Batch
 	f.keys = Keys{}
@@ -35,7 +36,7 @@ func (s *State) addToBatch(dst []Release, f *candidate) []Release {
 	return dst
 }
 
-// closeBatch fires a batch.
+// closeBatch releases a batch.
 func (s *State) closeBatch(dst []Release, slot uint32, at int64) []Release {
 	t := s.tables.batch
 	b := t.batches.at(slot)

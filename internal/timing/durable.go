@@ -7,17 +7,18 @@ import (
 	"triggerd/internal/wire"
 )
 
-// The durable form: an entry for each state, and for each match that waits in a
-// batch or for the windows to open. Its key is
+// The durable form has an entry for each state, and for each match that waits
+// in a batch or for the windows to open. Its key is
 //
 //	rule stage by [number]
 //
-// with the rule and the by as their length (a uvarint) and their bytes, and a
-// number of eight bytes, big-endian, where there are several. The value is
+// The rule and the by are each their length (a uvarint) and their bytes. The
+// number is eight bytes, big-endian, and only there if a stage has several
+// entries of one by. The value is
 //
 //	version (1) shape (8) changed fields…
 //
-// where changed says when, among the changes of all entries.
+// changed is the state's place in the order in which all states changed.
 const durableVersion = 1
 
 func appendKey(dst []byte, rule string, st stage, by string) []byte {
@@ -28,7 +29,7 @@ func appendNumberedKey(dst []byte, rule string, st stage, by string, number uint
 	return binary.BigEndian.AppendUint64(appendKey(dst, rule, st, by), number)
 }
 
-// numbered reports whether keys of the stage have a number.
+// numbered reports whether the stage's keys have a number.
 func (s stage) numbered() bool { return s == stageItem || s == stageHeld }
 
 // single reports whether a rule has at most one state of the stage.
@@ -40,15 +41,15 @@ func (s *State) appendHeader(dst []byte, changed uint64) []byte {
 	return binary.AppendUvarint(dst, changed)
 }
 
-// Dirty returns about how many entries Changes would tell of.
+// Dirty returns about how many entries Changes would put and delete.
 func (m *Machine) Dirty() int {
 	m.endRestore()
 	return m.unsaved
 }
 
-// Changes tells what has changed since it was called last: first the entries
-// that are no longer there, then those that are new or have changed, each once.
-// Keys and values are borrowed until put or del returns.
+// Changes calls del and put for all entries that have changed since its last
+// call: first del for those that are gone, then put for those that are new or
+// changed, each once. Keys and values are borrowed until put or del returns.
 func (m *Machine) Changes(put func(key, value []byte), del func(key []byte)) {
 	m.endRestore()
 	for _, key := range m.deletes {
@@ -82,7 +83,7 @@ func (m *Machine) Changes(put func(key, value []byte), del func(key []byte)) {
 	m.unsaved = 0
 }
 
-// save writes the states of a table that have changed.
+// save puts the entries of a table's states that have changed.
 func (t *table) save(put func(key, value []byte)) {
 	m := t.m
 	for _, slot := range t.dirty {

@@ -2,9 +2,9 @@ package timing
 
 import "strings"
 
-// EndAll does to the rules with For what a Match with the role Ends does, for
-// all values of Gather that begin with prefix: of a database of which all keys
-// are gone.
+// EndAll does, for each rule with For, what an Arrival with the role Ends does:
+// for all values of Gather that begin with prefix. It is meant for a database
+// whose keys are all gone.
 func (m *Machine) EndAll(prefix string) {
 	m.endRestore()
 	for _, s := range m.order {

@@ -6,38 +6,40 @@ import (
 	"time"
 )
 
-// Inspection is what a rule counts and waits for. Times are the Machine's.
+// Inspection is what a rule counts and waits for. Times are the machine's.
 type Inspection struct {
 	Rule       *Rule
-	States     int       // values by which something is counted or waited for, of all stages together
+	States     int       // values by which something is counted or waited for, in all stages
 	Armed      int       // timers of Absent, Debounce, For and Batch
 	Timers     []Timer   // of these, those due first
-	Counts     []Tally   // of Count and Throttle, the largest
-	Held       int       // firings that wait for the windows to open
-	Opens      time.Time // when these fire; zero: there are none
+	Counts     []Tally   // of Count and Throttle, the largest first
+	Held       int       // candidates that wait for the windows to open
+	Opens      time.Time // when the windows open for them; zero: none waits
 	NextRun    time.Time // of the schedule; zero: there is none
 	Suppressed Suppressed
 }
 
-// Timer is one that is armed, or has fired and waits for what ends that.
+// Timer is a timer that is armed, or an Absent or For that has fired and waits
+// for its end.
 type Timer struct {
 	Stage string // "absent", "debounce", "for" or "batch"
 	By    string
 	Due   time.Time // zero: it has fired, and does not repeat
 	Fired bool
-	Count int // matches that wait for it
+	Count int // matches that it will release
 }
 
-// Tally is how many are in a window.
+// Tally is the count of a window.
 type Tally struct {
 	Stage      string // "count" or "throttle"
 	By         string
-	Count      int // what is more than is needed to tell that it is too much is not counted
-	Suppressed int // of Throttle, since the last that passed
+	Count      int // no larger than it has to be to tell that the limit is reached
+	Suppressed int // by Throttle, since the release before
 }
 
-// Inspect returns what a rule counts and waits for, with up to limit timers and
-// counts; false if there is no such rule. It looks at all states of the rule.
+// Inspect returns what a rule counts and waits for, with at most limit timers
+// and limit counts. It returns false if there is no such rule. It reads all
+// states of the rule.
 func (m *Machine) Inspect(rule string, limit int) (Inspection, bool) {
 	m.endRestore()
 	s := m.states[rule]
@@ -59,7 +61,7 @@ func (m *Machine) Inspect(rule string, limit int) (Inspection, bool) {
 	return in, true
 }
 
-// Armed returns how many timers of Absent, Debounce, For and Batch run.
+// Armed returns how many timers of Absent, Debounce, For and Batch are armed.
 func (s *State) Armed() int {
 	n := 0
 	for _, t := range s.tables.timed {
@@ -70,7 +72,7 @@ func (s *State) Armed() int {
 	return n
 }
 
-// NextRun returns when the schedule has its next run, zero if there is none.
+// NextRun returns when the schedule has its next run; zero: it has none.
 func (s *State) NextRun() time.Time { return s.tables.run.due() }
 
 // due returns when the timer of the table's only state is due; zero: it is not
@@ -107,8 +109,7 @@ func (in *Inspection) addCounts(t *windowTable, limit int) {
 	})
 }
 
-// earlierTimer orders timers: those that are armed by when they are due, then the
-// others.
+// earlierTimer orders timers: first the armed ones, by when they are due.
 func earlierTimer(a, b Timer) int {
 	if a.Due.IsZero() != b.Due.IsZero() {
 		if a.Due.IsZero() {
@@ -123,7 +124,8 @@ func largerTally(a, b Tally) int {
 	return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(b.Suppressed, a.Suppressed), cmp.Compare(a.By, b.By))
 }
 
-// keepFirst puts an element where it belongs in a sorted list of at most limit.
+// keepFirst inserts an element into a sorted list that has at most limit
+// elements.
 func keepFirst[T any](list []T, e T, limit int, compare func(a, b T) int) []T {
 	if len(list) >= limit {
 		if limit <= 0 || compare(e, list[len(list)-1]) >= 0 {

@@ -6,12 +6,12 @@ import (
 	"triggerd/internal/wire"
 )
 
-// keepMatch has a state keep a match with what the stages behind want of it, in the
-// place of the one it has:
+// keepMatch keeps a match with a state, in place of the one before, together
+// with the values that later stages need:
 //
 //	once throttle batch data
 //
-// Each text is its length as a uvarint and its bytes, the data all the rest.
+// Each text is its length as a uvarint and its bytes. The data is the rest.
 func (t *timerTable) keepMatch(slot uint32, x *Arrival) {
 	b := appendKeys(t.m.blob[:0], x.Keys)
 	if t.stage == stageAbsent {
@@ -23,16 +23,16 @@ func (t *timerTable) keepMatch(slot uint32, x *Arrival) {
 	t.setKept(slot, b)
 }
 
-// maxRowBytes is up to what length what an Absent keeps has a place of its own. That
-// it can be written before the state is read is a good part of what it costs to
-// arm one of a million timers.
+// maxRowBytes is the longest match that an Absent keeps in its rows. A row can
+// be written before the state is read from memory, which saves much of the cost
+// of arming one of a million timers.
 const maxRowBytes = 512
 
-// setKept has a state keep a copy of b.
+// setKept keeps a copy of b with a state.
 func (t *timerTable) setKept(slot uint32, b []byte) {
 	w := t.waits.at(slot)
 	if t.rows.width == 0 && t.stage == stageAbsent {
-		t.rows.width = min((len(b)+len(b)/4+63)/64*64, maxRowBytes) // the next may be longer
+		t.rows.width = min((len(b)+len(b)/4+63)/64*64, maxRowBytes) // some longer ones are to fit too
 	}
 	if len(b) <= t.rows.width {
 		t.dropKept(slot)
@@ -49,8 +49,8 @@ func (t *timerTable) setKept(slot uint32, b []byte) {
 	w.size = uint32(len(b))
 }
 
-// keptData returns what a state has kept: nil, if there is nothing. It is the
-// table's.
+// keptData returns what is kept with a state, nil if nothing is. The table owns
+// it.
 func (t *timerTable) keptData(slot uint32) []byte {
 	switch n := int(t.waits.at(slot).size); {
 	case n == 0:
@@ -61,7 +61,8 @@ func (t *timerTable) keptData(slot uint32) []byte {
 	return *t.kept.at(slot)
 }
 
-// takeKept gives away what a state has kept: it is the caller's.
+// takeKept returns what is kept with a state, and keeps it no longer. The
+// caller owns it.
 func (t *timerTable) takeKept(slot uint32) []byte {
 	b := t.keptData(slot)
 	if len(b) <= t.rows.width {
@@ -71,7 +72,7 @@ func (t *timerTable) takeKept(slot uint32) []byte {
 	return b
 }
 
-// dropKept has a state keep nothing.
+// dropKept drops what is kept with a state.
 func (t *timerTable) dropKept(slot uint32) {
 	w := t.waits.at(slot)
 	if int(w.size) > t.rows.width {
@@ -80,7 +81,8 @@ func (t *timerTable) dropKept(slot uint32) {
 	w.size = 0
 }
 
-// reusable is a buffer to use again: none, if it is large.
+// reusable returns a buffer to use again, nil if b is too large to be held on
+// to.
 func reusable(b []byte) []byte {
 	if cap(b) > 64<<10 {
 		return nil
@@ -94,17 +96,19 @@ func appendKeys(dst []byte, k Keys) []byte {
 	return wire.AppendText(dst, shortKey(k.Batch))
 }
 
-// decodeKept fills in what keep has kept. The data is not copied.
+// decodeKept sets the fields that keepMatch has kept. The data is not copied.
 func (f *candidate) decodeKept(blob []byte) {
 	in := newEntryReader(blob)
 	f.keys, f.data = in.keys(), in.Rest()
 }
 
-// append appends the firing as it waits in a batch or for the windows to open:
+// append appends the candidate as it waits in a batch or for the windows to
+// open:
 //
 //	kind by at first last count suppressed tag once throttle batch empty data
 //
-// Texts are as those of keep, numbers varints, kind and empty a byte.
+// Texts are as those of keepMatch. Numbers are varints. kind and empty are a
+// byte.
 func (f *candidate) append(dst []byte) []byte {
 	dst = append(dst, byte(f.kind))
 	dst = wire.AppendText(dst, f.by)
@@ -121,7 +125,7 @@ func (f *candidate) append(dst []byte) []byte {
 	return append(append(dst, 0), f.data...)
 }
 
-// parseCandidate reads what append has written. The data is not copied.
+// parseCandidate parses what append has written. The data is not copied.
 func parseCandidate(b []byte) (f candidate, ok bool) {
 	in := newEntryReader(b)
 	f.kind = Kind(in.Byte())
@@ -143,7 +147,7 @@ func (f *candidate) item() Item {
 	return i
 }
 
-// packed returns the firing as it waits, in memory of its own.
+// packed returns the candidate as it waits, in memory of its own.
 func (m *Machine) packed(f *candidate) []byte {
 	b := f.append(m.blob[:0])
 	m.blob = reusable(b)

@@ -1,9 +1,10 @@
 package timing
 
-// summaryLine counts what became of a rule since the last run of another.
+// summaryLine counts what one rule has released since the last run of another,
+// which sums it up.
 type summaryLine struct {
 	owner *State // of the rule with the schedule
-	rule  string
+	rule  string // the rule that is counted
 
 	count, suppressed int
 	first, last       int64
@@ -12,7 +13,7 @@ type summaryLine struct {
 	dirty, durable, gone bool
 }
 
-// add counts a firing.
+// add counts a candidate.
 func (l *summaryLine) add(f *candidate) {
 	if l.count == 0 {
 		l.first, l.last = f.first, f.last
@@ -36,7 +37,7 @@ func (l *summaryLine) markDirty() {
 	}
 }
 
-// cut returns the line, which begins anew.
+// cut returns the line, and begins a new one.
 func (l *summaryLine) cut() Line {
 	out := Line{Rule: l.rule, Count: l.count, Suppressed: l.suppressed}
 	if l.count > 0 {

@@ -1,28 +1,29 @@
 package timing
 
-// The bounds of what waits for the windows of a rule to open.
+// The limits of what waits for the windows of a rule to open.
 const (
 	maxQueued     = 10_000
 	maxQueueBytes = 64 << 20
 )
 
-// queue is what waits for a rule's windows to open, the oldest first.
+// queue holds the candidates that wait for a rule's windows to open, the oldest
+// first.
 type queue struct {
 	items       []queued
 	bytes       int
-	nextNumber  uint64 // number of the next
-	savedBefore uint64 // those below are written
+	nextNumber  uint64 // of the next candidate
+	savedBefore uint64 // candidates with smaller numbers are written
 	listed      bool   // in Machine.dirtyHeld
 }
 
 type queued struct {
 	number uint64
 	at     int64
-	blob   []byte // see firing.append
+	blob   []byte // see candidate.append
 }
 
-// enqueue has a firing wait until the windows open. The oldest are dropped if
-// it is too much.
+// enqueue adds a candidate to the queue. If the queue is over its limits, the
+// oldest are dropped.
 func (s *State) enqueue(f *candidate) {
 	if f.kind == Passed {
 		f.kind = Late
@@ -43,7 +44,7 @@ func (s *State) enqueue(f *candidate) {
 	s.armQueue()
 }
 
-// dequeue takes the oldest out.
+// dequeue removes the oldest candidate.
 func (s *State) dequeue() []byte {
 	q := &s.queue
 	i := q.items[0]
@@ -58,7 +59,8 @@ func (s *State) dequeue() []byte {
 	return i.blob
 }
 
-// armQueue has the queue wait until the windows open after the oldest in it.
+// armQueue sets the queue's timer to when the windows open after the time of
+// its oldest candidate.
 func (s *State) armQueue() {
 	t := s.tables.queue
 	slot, ok := t.find("")
@@ -71,7 +73,7 @@ func (s *State) armQueue() {
 	}
 	at := s.queue.items[0].at
 	switch opens, open := s.whenOpen(at + s.m.wallOffset); {
-	case open: // the clock on the wall was set
+	case open: // the time of day was set
 		t.armAs(slot, at, s.index)
 	case opens == never:
 		t.disarm(slot)
@@ -80,8 +82,8 @@ func (s *State) armQueue() {
 	}
 }
 
-// releaseQueue lets through what has waited for the windows to open, at a time by
-// the Machine.
+// releaseQueue releases the candidates that are no younger than at, a time of
+// the machine at which the windows are open.
 func (s *State) releaseQueue(dst []Release, at int64) []Release {
 	for len(s.queue.items) > 0 && s.queue.items[0].at <= at {
 		f, _ := parseCandidate(s.dequeue())
@@ -92,8 +94,8 @@ func (s *State) releaseQueue(dst []Release, at int64) []Release {
 	return dst
 }
 
-// whenOpen reports whether the windows are open at a time by the wall, and else
-// when they will be.
+// whenOpen reports whether the windows are open at a time of day, and if not
+// when they open.
 func (s *State) whenOpen(wall int64) (opens int64, open bool) {
 	if len(s.rule.Active)+len(s.rule.Mute) == 0 {
 		return 0, true

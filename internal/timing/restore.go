@@ -8,7 +8,7 @@ import (
 	"slices"
 )
 
-// restored gathers what Restore was told of.
+// restored is what Restore has gathered until endRestore.
 type restored struct {
 	fates []StateReport
 	items map[batchKey][]queued
@@ -21,18 +21,18 @@ type batchKey struct {
 
 var (
 	errDamaged = errors.New("damaged")
-	// ErrNewer is wrapped by what Restore returns for an entry that a later
+	// ErrNewer is wrapped by the error of Restore for an entry that a later
 	// version has written.
 	ErrNewer = errors.New("written by a later version")
 )
 
-// Restore takes an entry that the Changes of an earlier Machine have put. It is
-// called for all of them, in any order, after SetRules and before anything
+// Restore takes an entry that Changes of an earlier machine has put. It is
+// called for all entries, in any order, after SetRules and before anything
 // else. It keeps neither key nor value.
 //
-// What belongs to a rule that is gone, or has another shape, is not taken; see
-// Restored. Changes deletes it. An error is of an entry that is damaged, or
-// that a later version has written: it is not taken, and stays where it is.
+// An entry of a rule that is gone, or has another shape, is not taken. Changes
+// deletes it, and Restored reports it. An error means that the entry is
+// damaged, or written by a later version. It is not taken and not deleted.
 func (m *Machine) Restore(key, value []byte) error {
 	if m.restoreDone || !m.rulesSet {
 		return errors.New("restore a time rule's entry: only after SetRules, and before anything else")
@@ -65,7 +65,7 @@ func parseKey(b []byte) (k entryKey, err error) {
 	return k, nil
 }
 
-// append appends the key as it is written, in the one way there is.
+// append appends the key in its only valid form.
 func (k entryKey) append(dst []byte) []byte {
 	if k.stage.numbered() {
 		return appendNumberedKey(dst, k.rule, k.stage, k.by, k.number)
@@ -97,7 +97,7 @@ func (m *Machine) restore(k entryKey, key, value []byte) error {
 	return nil
 }
 
-// countEntry counts an entry.
+// countEntry counts an entry in the report of its rule.
 func (r *restored) countEntry(k entryKey, kept bool) {
 	i := slices.IndexFunc(r.fates, func(f StateReport) bool { return f.Rule == k.rule && f.Kept == kept })
 	if i < 0 {
@@ -113,8 +113,8 @@ func (r *restored) countEntry(k entryKey, kept bool) {
 	}
 }
 
-// Restored returns what was kept and dropped of what Restore was told of, by
-// rule.
+// Restored reports, for each rule of which there were entries, what was kept
+// and what was dropped.
 func (m *Machine) Restored() []StateReport {
 	return slices.DeleteFunc(slices.Clone(m.restored.fates), func(f StateReport) bool { return f.States+f.Waiting == 0 })
 }
@@ -132,7 +132,7 @@ func (s *State) hasEntries(st stage) bool {
 	return s.tables.of(st) != nil
 }
 
-// restore takes an entry of the rule, and reports whether it is sound.
+// restore takes an entry of the rule, and reports whether it is valid.
 func (s *State) restore(k entryKey, changed uint64, in *entryReader) bool {
 	if !s.hasEntries(k.stage) || len(k.by) > maxKey+1 || k.by != "" && k.stage.single() {
 		return false
@@ -185,7 +185,7 @@ func (s *State) restoreLine(rule string, in *entryReader) bool {
 	return true
 }
 
-// restoreWaiting takes a match that waits in a batch or for the windows.
+// restoreWaiting takes a candidate that waits in a batch or for the windows.
 func (s *State) restoreWaiting(k entryKey, at int64, blob []byte) {
 	item := queued{k.number, at, slices.Clone(blob)}
 	if k.stage == stageHeld {
@@ -201,7 +201,7 @@ func (s *State) restoreWaiting(k entryKey, at int64, blob []byte) {
 	r.items[key] = append(r.items[key], item)
 }
 
-// orderRestored puts what was restored into its order.
+// orderRestored sorts what was restored, since entries come in any order.
 func (m *Machine) orderRestored() {
 	for _, s := range m.order {
 		s.finishQueue()
@@ -226,8 +226,9 @@ func (s *State) finishQueue() {
 	}
 }
 
-// finishBatch has a batch take its items. Where entries of it are missing those
-// that are there are written anew, and one without its state is due at once.
+// finishBatch gives a batch its items. If some of its entries are missing, the
+// others are written again under new numbers. If the state is missing, the
+// batch is due at once.
 func (s *State) finishBatch(by string, items []queued) {
 	slices.SortFunc(items, byNumber)
 	t := s.tables.batch
@@ -253,7 +254,7 @@ func (s *State) finishBatch(by string, items []queued) {
 	t.touch(slot)
 }
 
-// dropEmptyBatches forgets batches none of whose items was there.
+// dropEmptyBatches deletes batches of which no item was restored.
 func (s *State) dropEmptyBatches() {
 	t := s.tables.batch
 	if t == nil {

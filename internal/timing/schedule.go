@@ -3,16 +3,19 @@ package timing
 import "sort"
 
 const (
-	// maxLateness is how late a run may be that is not made up.
+	// maxLateness is how late a run may be, in milliseconds, before it is
+	// missed.
 	maxLateness = 60_000
-	// maxSetBack is how far a clock on the wall may be set back before its runs
-	// begin anew, so that one that was years ahead does not stop them for years.
+	// maxSetBack is how far the time of day may be set back, in milliseconds,
+	// before runs that have been may come again. Without this limit a clock
+	// that was years ahead would stop all runs for years.
 	maxSetBack = 3600_000
-	// maxCountedRuns is how many runs that were missed are counted one by one.
+	// maxCountedRuns is how many missed runs are walked through one by one.
 	maxCountedRuns = 1000
 )
 
-// startSchedule has the runs begin.
+// startSchedule makes the state of a schedule, from which its runs are
+// reckoned.
 func (s *State) startSchedule() {
 	t := s.tables.run
 	if t == nil || t.n > 0 {
@@ -23,7 +26,8 @@ func (s *State) startSchedule() {
 	t.touch(slot)
 }
 
-// rearmWallTimers has everything that goes by clocks on walls look at them anew.
+// rearmWallTimers sets all timers that go by the time of day, which has been
+// set.
 func (m *Machine) rearmWallTimers() {
 	for _, s := range m.order {
 		if len(s.queue.items) > 0 {
@@ -35,8 +39,8 @@ func (m *Machine) rearmWallTimers() {
 	}
 }
 
-// armRun has the rule wait for its next run, or for the windows to open if one
-// was put off.
+// armRun sets the timer to the rule's next run, or to when the windows open if
+// a run was put off until then.
 func (s *State) armRun() {
 	t := s.tables.run
 	slot, ok := t.find("")
@@ -63,8 +67,8 @@ func (s *State) armRun() {
 	t.armAs(slot, next-s.m.wallOffset, maxClock+s.index)
 }
 
-// fireRun runs what the schedule has, or what was put off, at a time by the
-// Machine.
+// fireRun makes the run that is due, or the one that was put off. at is the
+// machine's time.
 func (s *State) fireRun(dst []Release, at int64) []Release {
 	t := s.tables.run
 	slot, _ := t.find("")
@@ -72,7 +76,7 @@ func (s *State) fireRun(dst []Release, at int64) []Release {
 	now := s.m.now + s.m.wallOffset
 	last, ok := s.lastRun(w.last, now)
 	if ok && last > at+s.m.wallOffset {
-		t.armAs(slot, last-s.m.wallOffset, maxClock+s.index) // those before it were missed
+		t.armAs(slot, last-s.m.wallOffset, maxClock+s.index) // the runs before it were missed
 		return dst
 	}
 	if ok {
@@ -98,7 +102,7 @@ func (s *State) fireRun(dst []Release, at int64) []Release {
 	return dst
 }
 
-// newRun makes the Firing of a run.
+// newRun makes the Release of a run.
 func (s *State) newRun(at, run int64) Release {
 	f := Release{Rule: s.rule, Kind: Run, At: timeOf(at), Tag: run}
 	for _, l := range s.lines {
@@ -107,7 +111,7 @@ func (s *State) newRun(at, run int64) Release {
 	return f
 }
 
-// nextRun returns the first run after a time, by the wall.
+// nextRun returns the first run after a time of day.
 func (s *State) nextRun(wall int64) int64 {
 	next := s.rule.Schedule.Next(timeOf(wall))
 	if next.IsZero() || next.UnixMilli() <= wall {
@@ -116,7 +120,7 @@ func (s *State) nextRun(wall int64) int64 {
 	return next.UnixMilli()
 }
 
-// lastRun returns the last run after last and up to now, by the wall.
+// lastRun returns the last run after last and not after now, both times of day.
 func (s *State) lastRun(last, now int64) (run int64, ok bool) {
 	for range maxCountedRuns {
 		next := s.nextRun(last)
@@ -125,7 +129,7 @@ func (s *State) lastRun(last, now int64) (run int64, ok bool) {
 		}
 		last, ok = next, true
 	}
-	// The last moment whose next run has come.
+	// Find the last moment whose next run has come.
 	i := sort.Search(int(now-last), func(i int) bool { return s.nextRun(last+int64(i)) > now })
 	if i == 0 {
 		return last, ok

@@ -1,11 +1,11 @@
 package timing
 
-// chunkSlots is how many values a slab allocates at once, when it has that many.
+// chunkSlots is how many slots a slab allocates at once, when it has that many.
 const chunkSlots = 1024
 
-// slab is an array that grows without being copied: a million states do not
-// stop the stream for as long as it takes to move them. A pointer into it is
-// valid until it grows.
+// slab is an array that grows without being copied. Moving a million states
+// would stop the stream for long. A pointer into a slab is valid until the slab
+// grows.
 type slab[T any] struct {
 	chunks [][]T
 	width  int // values to a slot; 0 stands for 1

@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// stage is what a state belongs to. The numbers are part of the durable form.
+// stage is the stage of a rule that a state or an entry belongs to. The numbers
+// are part of the durable form.
 type stage uint8
 
 const (
@@ -19,10 +20,10 @@ const (
 	stageThrottle
 	stageBatch
 	stageItem     // a match in a batch
-	stageHeld     // a firing that waits for the windows to open
+	stageHeld     // a candidate that waits for the windows to open
 	stageRun      // the schedule
 	stageLine     // of a summary
-	stageExpected // the rule itself: what it expects was armed
+	stageExpected // the rule itself: its expected values were armed
 
 	stages
 )
@@ -52,18 +53,18 @@ type table struct {
 	idle []idleState // oldest first: what gives way next, unless it has changed since
 }
 
-// hasKeys reports whether the states of a stage are kept by values of a by.
+// hasKeys reports whether the states of a stage are kept by the values of a by.
 func (s stage) hasKeys() bool { return s >= stageDedupe && s <= stageBatch }
 
-// node is what every state has. A short key is in it, so that a match has to
-// look at as few places in memory as can be: they are most of what it costs.
+// node is the part that every state has. A short key is in it, so that a match
+// reads as few places in memory as possible: that is most of its cost.
 type node struct {
-	inline     [23]byte
-	size       uint8  // of the key; isLong: it is in table.long, and short is how it begins
-	lastChange uint64 // of its last change, counted by the Machine: the order in which states are idle
-	dirty      uint32 // index + 1 in table.dirty; 0: it is as last written
+	inline     [23]byte // the key, or the beginning of a long one
+	size       uint8    // of the key; isLong: all of the key is in table.long
+	lastChange uint64   // when it changed, counted by the Machine: states are idle in this order
+	dirty      uint32   // index + 1 in table.dirty; 0: it is as it was written
 	flags      uint8
-	times      uint8 // of a window: how many times it holds
+	times      uint8 // of a window: how many times its row has
 }
 
 const isLong = 255
@@ -71,26 +72,26 @@ const isLong = 255
 // The flags of a node.
 const (
 	used     = 1 << iota
-	durable  // it has been written
+	durable  // it has an entry in the store
 	fired    // Absent, For: it has fired
-	released // Absent: and that was let through
+	released // Absent: the absence was released
 	expected // Absent: it never gives way
-	above    // Count: it has fired and there were not fewer since
+	above    // Count: it has fired, and there were not fewer since
 	putOff   // Run: a run waits for the windows to open
 )
 
-// written are the flags that are part of the durable form.
+// written are the flags that an entry has.
 const written = fired | released | above | putOff
 
-// wait is a state with a timer.
+// wait is a state that has a timer.
 type wait struct {
 	node
 	deadline    int64
 	armed       uint64 // when it was armed, counted by the Machine
-	first, last int64  // Debounce: of the matches folded in; Absent: last; Run: last is the last run, by the wall
+	first, last int64  // Debounce, For: of its matches; Absent: last; Run: last is the last run, a time of day
 	timer       uint32 // id + 1; 0: not armed
-	count       uint32 // Debounce, For: matches folded in
-	size        uint32 // of what is kept
+	count       uint32 // Debounce, For: its matches
+	size        uint32 // of the match that is kept
 }
 
 type idleState struct {
@@ -98,7 +99,7 @@ type idleState struct {
 	slot uint32
 }
 
-// find returns the slot of a key.
+// find returns the slot of a key, if there is a state of it.
 func (t *table) find(key string) (slot uint32, ok bool) {
 	if t == nil || t.n == 0 {
 		return 0, false
@@ -115,7 +116,7 @@ func (t *table) find(key string) (slot uint32, ok bool) {
 	return 0, false
 }
 
-// add makes a state, whose key is not there. The key is copied.
+// add adds a state of a key that has none. The key is copied.
 func (t *table) add(key string) uint32 {
 	if 4*(t.n+1) > 3*len(t.index) {
 		t.resize(max(8, 2*len(t.index)))
@@ -192,7 +193,7 @@ func (t *table) resize(n int) {
 	}
 }
 
-// forget takes a state away, its timer, and what was written of it.
+// forget deletes a state, its timer and its entry.
 func (t *table) forget(slot uint32) {
 	n := t.node(slot)
 	if n.flags&durable != 0 {
@@ -218,8 +219,8 @@ func (t *table) forget(slot uint32) {
 	t.free = append(t.free, slot)
 }
 
-// unindex takes an entry out of the index, and moves those behind it up, which
-// are not where they belong.
+// unindex removes an entry of the index, and moves up those after it that would
+// otherwise not be found.
 func (t *table) unindex(slot uint32) {
 	mask := uint32(len(t.index) - 1)
 	i := uint32(maphash.String(t.m.seed, t.key(slot))) & mask
@@ -236,7 +237,7 @@ func (t *table) unindex(slot uint32) {
 	t.index[i] = 0
 }
 
-// touch says that a state has changed: it is to be written, and no longer idle.
+// touch marks a state as changed: it is to be written, and it is not idle.
 func (t *table) touch(slot uint32) {
 	n := t.node(slot)
 	n.lastChange = t.m.tick()
@@ -251,7 +252,7 @@ func (t *table) touch(slot uint32) {
 	}
 }
 
-// unmarkDirty takes a state off what is to be written.
+// unmarkDirty removes a state from those that are to be written.
 func (t *table) unmarkDirty(slot uint32) {
 	n := t.node(slot)
 	last := len(t.dirty) - 1
@@ -263,11 +264,12 @@ func (t *table) unmarkDirty(slot uint32) {
 	t.m.unsaved--
 }
 
-// longestIdle returns the state that is idle for longest, of those that may give
-// way. There is one.
+// longestIdle returns the state that has been idle for longest, of those that
+// may give way. There must be one.
 //
-// Those that were oldest when it was looked last are sorted; what has changed
-// since then is younger than all of them.
+// t.idle is sorted by the time of the last change, as it was when the list was
+// made. A state that has changed since is younger than all others in it, and is
+// skipped.
 func (t *table) longestIdle() uint32 {
 	for {
 		for len(t.idle) > 0 {
@@ -296,7 +298,7 @@ func (t *table) longestIdle() uint32 {
 	}
 }
 
-// each calls f for every state, in no order. f does not add or forget any.
+// each calls f for every state, in no order. f must not add or forget states.
 func (t *table) each(f func(slot uint32, n *node)) {
 	for _, e := range t.index {
 		if e != 0 {

@@ -92,7 +92,7 @@ type family interface {
 	parseState(in *entryReader, slot uint32, n *node)
 }
 
-// keysOnly is the family of Once: all that is known of a value is that it came.
+// keysOnly is the family of Once: of a value it is only known that it came.
 type keysOnly struct{}
 
 func (keysOnly) grow(int)                                         {}

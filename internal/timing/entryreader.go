@@ -2,7 +2,7 @@ package timing
 
 import "triggerd/internal/wire"
 
-// entryReader reads the durable form.
+// entryReader reads entries of the durable form.
 type entryReader struct{ wire.Cursor }
 
 func newEntryReader(b []byte) entryReader { return entryReader{wire.NewCursor(b)} }

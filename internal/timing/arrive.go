@@ -2,7 +2,8 @@ package timing
 
 import "time"
 
-// candidate is one on its way through the stages.
+// candidate is a release on its way through the last stages: windows, Once,
+// Throttle and Batch.
 type candidate struct {
 	kind        Kind
 	by          string
@@ -13,13 +14,13 @@ type candidate struct {
 	tag         int64
 	keys        Keys // Once, Throttle and Batch
 
-	match *Arrival // the match in hand; nil: it was kept
-	data  []byte   // that was kept
+	match *Arrival // the match that has just arrived; nil: it was kept
+	data  []byte   // the match that was kept
 	empty bool     // there never was a match
 }
 
-// Arrive takes a match, and appends what fires of it to dst. The Machine has to
-// be advanced to its time before.
+// Arrive passes a match through the stages of its rule, and appends to dst what
+// is released. The machine has to be advanced to the time of the match before.
 func (m *Machine) Arrive(dst []Release, x *Arrival) []Release {
 	m.endRestore()
 	s := x.State
@@ -63,7 +64,8 @@ func (m *Machine) Arrive(dst []Release, x *Arrival) []Release {
 	return s.release(dst, &candidate{kind: Passed, at: at, first: at, last: at, count: 1, keys: x.Keys, match: x})
 }
 
-// isSampled decides on a match by its hash, differently for each rule.
+// isSampled reports whether Sample lets a match through, by its hash. Each rule
+// gets another part of the matches.
 func (s *State) isSampled(hash uint64) bool {
 	h := hash ^ s.hash
 	h = (h ^ h>>30) * 0xbf58476d1ce4e5b9
@@ -86,8 +88,8 @@ func (t *table) findOrAdd(dst []Release, key string, at int64) (after []Release,
 	return dst, t.add(key), true
 }
 
-// evict has the state give way that is idle for longest. What it has kept to
-// fire later fires now.
+// evict deletes the state that has been idle for longest. If it has kept
+// matches to release later, they are released now.
 func (t *table) evict(dst []Release, at int64) []Release {
 	slot := t.longestIdle()
 	if !t.family.isSpent(slot) {
@@ -103,7 +105,8 @@ func (t *table) evict(dst []Release, at int64) []Release {
 	return dst
 }
 
-// isDuplicate tells of a match whether its value has come.
+// isDuplicate reports whether a match of the same value was let through within
+// the ttl.
 func (s *State) isDuplicate(dst []Release, x *Arrival, at int64) ([]Release, bool) {
 	t := s.tables.dedupe
 	dst, slot, made := t.findOrAdd(dst, x.Keys.Dedupe, at)
@@ -116,7 +119,8 @@ func (s *State) isDuplicate(dst []Release, x *Arrival, at int64) ([]Release, boo
 	return dst, false
 }
 
-// countMatch counts a match, which fires if there are too many with it.
+// countMatch counts a match, and releases it if it is the one that exceeds
+// Over.
 func (s *State) countMatch(dst []Release, x *Arrival, at int64) []Release {
 	t := s.tables.count
 	dst, slot, _ := t.findOrAdd(dst, x.Keys.Gather, at)
@@ -137,7 +141,8 @@ func (s *State) countMatch(dst []Release, x *Arrival, at int64) []Release {
 	})
 }
 
-// restartAbsence says that what an Absent waits for has come.
+// restartAbsence handles a match of an Absent: its timer begins again. If the
+// absence was released, the match is released as Resolved.
 func (s *State) restartAbsence(dst []Release, x *Arrival, at int64) []Release {
 	t := s.tables.absent
 	dst, slot, made := t.findOrAdd(dst, x.Keys.Gather, at)
@@ -147,7 +152,7 @@ func (s *State) restartAbsence(dst []Release, x *Arrival, at int64) []Release {
 		n.flags |= expected
 		t.fixed++
 	case !made && (at < w.last || at == w.last && n.flags&fired != 0):
-		return dst // the absence began, or was found, after it
+		return dst // the absence began after this match, or was released after it
 	}
 	back := n.flags&released != 0 && s.rule.Absent.Resolved
 	n.flags &^= fired | released
@@ -165,7 +170,8 @@ func (s *State) newResolved(x *Arrival, by string, at int64) *candidate {
 	return &candidate{kind: Resolved, by: by, at: at, first: at, last: at, count: 1, keys: x.Keys, match: x}
 }
 
-// cancelAbsence says that what an Absent waits for is not waited for any more.
+// cancelAbsence ends the wait of an Absent until the next match. If the absence
+// was released, the canceling match is released as Resolved.
 func (s *State) cancelAbsence(dst []Release, x *Arrival, at int64) []Release {
 	t := s.tables.absent
 	slot, ok := t.find(shortKey(x.Keys.Gather))
@@ -181,7 +187,7 @@ func (s *State) cancelAbsence(dst []Release, x *Arrival, at int64) []Release {
 	return s.release(dst, s.newResolved(x, by, at))
 }
 
-// addToDebounce adds a match to those that a Debounce lets pass as one.
+// addToDebounce adds a match to those that are released as one.
 func (s *State) addToDebounce(dst []Release, x *Arrival, at int64) []Release {
 	t := s.tables.debounce
 	dst, slot, made := t.findOrAdd(dst, x.Keys.Gather, at)
@@ -201,7 +207,7 @@ func (s *State) addToDebounce(dst []Release, x *Arrival, at int64) []Release {
 	return dst
 }
 
-// addToFor says that the condition of a For holds.
+// addToFor handles a match of a rule with For: the condition holds.
 func (s *State) addToFor(dst []Release, x *Arrival, at int64) []Release {
 	t := s.tables.holding
 	dst, slot, made := t.findOrAdd(dst, x.Keys.Gather, at)
@@ -219,14 +225,15 @@ func (s *State) addToFor(dst []Release, x *Arrival, at int64) []Release {
 	return dst
 }
 
-// release is leave for who need not know.
+// release is checkWindows for callers that do not need its report.
 func (s *State) release(dst []Release, f *candidate) []Release {
 	dst, _ = s.checkWindows(dst, f)
 	return dst
 }
 
-// checkWindows takes what was gathered to the windows, and reports whether it was, or
-// may be, let through.
+// checkWindows passes a candidate on if the windows are open, and has it wait
+// or drops it if they are not. It reports whether the candidate was released,
+// or still may be.
 func (s *State) checkWindows(dst []Release, f *candidate) ([]Release, bool) {
 	opens, open := s.whenOpen(f.at + s.m.wallOffset)
 	switch {
@@ -240,7 +247,8 @@ func (s *State) checkWindows(dst []Release, f *candidate) ([]Release, bool) {
 	return dst, false
 }
 
-// throttleAndEmit takes what the windows let through to the last stages.
+// throttleAndEmit passes a candidate through Once and Throttle, and releases it
+// or adds it to its batch. It reports whether it did.
 func (s *State) throttleAndEmit(dst []Release, f *candidate) ([]Release, bool) {
 	for _, l := range s.feeds {
 		l.add(f)
@@ -269,7 +277,7 @@ func (s *State) countSuppressed(counter *uint64) {
 	}
 }
 
-// passesOnce reports whether it is the first of its value.
+// passesOnce reports whether the candidate is the first of its value.
 func (s *State) passesOnce(dst []Release, f *candidate) ([]Release, bool) {
 	if !s.rule.Once {
 		return dst, true
@@ -280,7 +288,7 @@ func (s *State) passesOnce(dst []Release, f *candidate) ([]Release, bool) {
 	return dst, made
 }
 
-// passesThrottle reports whether Throttle lets it pass.
+// passesThrottle reports whether the candidate is within Throttle's limit.
 func (s *State) passesThrottle(dst []Release, f *candidate) ([]Release, bool) {
 	if s.rule.Throttle.Max == 0 {
 		return dst, true
@@ -303,7 +311,7 @@ func (s *State) passesThrottle(dst []Release, f *candidate) ([]Release, bool) {
 	return dst, true
 }
 
-// newRelease makes the Firing.
+// newRelease makes the Release of a candidate.
 func (s *State) newRelease(f *candidate) Release {
 	out := Release{
 		Rule: s.rule, Kind: f.kind, By: f.by, At: timeOf(f.at), Tag: f.tag,
