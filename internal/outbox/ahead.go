@@ -14,8 +14,8 @@ import (
 // jobs are read before their turn, many with one pass over the store, by a
 // goroutine of their endpoint that is there only while it reads.
 
-// wanted is a job to be read ahead.
-type wanted struct {
+// jobToRead is a job to be read ahead.
+type jobToRead struct {
 	seq    uint64
 	lane   *lane
 	cost   int             // see job.cost
@@ -29,7 +29,7 @@ type wanted struct {
 // holds the lock.
 func (ep *endpoint) readAhead(l *lane, t turn) (wait bool) {
 	first := l.jobs.first()
-	missing := first.firing == nil && first.seq != l.alone
+	missing := first.firing == nil && first.seq != l.readAlone
 	if ep.worthReading() && (missing || ep.loaded < min(ep.bounds.ahead/4, ep.inLine())) {
 		ep.startReading()
 	}
@@ -49,16 +49,16 @@ const fewEndpoints = 32
 // startReading has jobs of an endpoint read, and of others that can use them.
 // The caller holds the lock.
 func (ep *endpoint) startReading() {
-	list := ep.appendSoon(nil)
+	list := ep.appendUpcoming(nil)
 	if len(list) == 0 {
 		return
 	}
 	ep.reading = true
-	ep.aside(func() { ep.read(ep.appendOthers(list)) })
+	ep.runAside(func() { ep.read(ep.appendOthers(list)) })
 }
 
 // appendOthers appends the next jobs of other endpoints that can use them.
-func (ep *endpoint) appendOthers(list []wanted) []wanted {
+func (ep *endpoint) appendOthers(list []jobToRead) []jobToRead {
 	if ep.others == nil {
 		return list
 	}
@@ -72,7 +72,7 @@ func (ep *endpoint) appendOthers(list []wanted) []wanted {
 		}
 		other.mu.Lock()
 		if n := len(list); other.running > 0 && other.worthReading() && other.inLine() > 0 && other.loaded < ep.bounds.ahead/2 {
-			list = other.appendSoon(list)
+			list = other.appendUpcoming(list)
 			other.reading = len(list) > n
 		}
 		other.mu.Unlock()
@@ -80,9 +80,9 @@ func (ep *endpoint) appendOthers(list []wanted) []wanted {
 	return list
 }
 
-// appendSoon appends the next jobs of an endpoint that are to be read, as many
+// appendUpcoming appends the next jobs of an endpoint that are to be read, as many
 // as there is room for. The caller holds the lock.
-func (ep *endpoint) appendSoon(list []wanted) []wanted {
+func (ep *endpoint) appendUpcoming(list []jobToRead) []jobToRead {
 	n, room := ep.bounds.ahead, ep.bounds.cached-int(ep.cached.Load())
 	for i := range list {
 		room -= list[i].cost
@@ -92,7 +92,7 @@ func (ep *endpoint) appendSoon(list []wanted) []wanted {
 	}
 	each, most := max(1, n/ep.inLine()), len(list)+n
 	listed := map[*lane]bool{}
-	for l := range ep.soon(n) {
+	for l := range ep.upcoming(n) {
 		if listed[l] {
 			continue
 		}
@@ -100,21 +100,21 @@ func (ep *endpoint) appendSoon(list []wanted) []wanted {
 		jobs := l.jobs.all()
 		for i := range jobs[:min(each, len(jobs))] {
 			j := &jobs[i]
-			if j.firing != nil || j.seq == l.alone {
+			if j.firing != nil || j.seq == l.readAlone {
 				continue
 			}
 			if room -= j.cost(); room < 0 || len(list) == most {
 				return list
 			}
-			list = append(list, wanted{seq: j.seq, lane: l, cost: j.cost()})
+			list = append(list, jobToRead{seq: j.seq, lane: l, cost: j.cost()})
 		}
 	}
 	return list
 }
 
-// soon iterates over the lanes in line whose turn is likely to come among the
+// upcoming iterates over the lanes in line whose turn is likely to come among the
 // next n; some of them twice.
-func (ep *endpoint) soon(n int) iter.Seq[*lane] {
+func (ep *endpoint) upcoming(n int) iter.Seq[*lane] {
 	return func(yield func(*lane) bool) {
 		recent := ep.recent.all()
 		for i := range n {
@@ -132,10 +132,10 @@ func (ep *endpoint) soon(n int) iter.Seq[*lane] {
 }
 
 // read reads jobs, and lets the workers have them.
-func (ep *endpoint) read(list []wanted) {
-	slices.SortFunc(list, func(a, b wanted) int { return cmp.Compare(a.seq, b.seq) })
+func (ep *endpoint) read(list []jobToRead) {
+	slices.SortFunc(list, func(a, b jobToRead) int { return cmp.Compare(a.seq, b.seq) })
 	seqs := make([]uint64, len(list))
-	byEndpoint := map[*endpoint][]*wanted{}
+	byEndpoint := map[*endpoint][]*jobToRead{}
 	for i := range list {
 		seqs[i] = list[i].seq
 		of := list[i].lane.ep
@@ -152,29 +152,29 @@ func (ep *endpoint) read(list []wanted) {
 		list[i].firing, _ = firing.ParseBinary(firing.ID(stored.ID), stored.Payload) // as for an error
 	}
 	for of, read := range byEndpoint {
-		of.loadAll(read)
+		of.setReadFirings(read)
 	}
 }
 
-// loadAll puts firings that were read into the index.
-func (ep *endpoint) loadAll(list []*wanted) {
+// setReadFirings puts firings that were read into the index.
+func (ep *endpoint) setReadFirings(list []*jobToRead) {
 	ep.mu.Lock()
 	defer ep.mu.Unlock()
 	for _, w := range list {
-		ep.load(w)
+		ep.setReadFiring(w)
 	}
 	ep.reading = false
 	ep.dispatch()
 }
 
-// load puts a firing that was read into the index, unless its job is gone or
+// setReadFiring puts a firing that was read into the index, unless its job is gone or
 // being attempted by now. The caller holds the lock.
-func (ep *endpoint) load(w *wanted) {
+func (ep *endpoint) setReadFiring(w *jobToRead) {
 	j := w.lane.find(w.seq)
 	switch {
 	case j == nil, j.firing != nil, w.lane.busy && j == w.lane.jobs.first():
 	case w.firing == nil:
-		w.lane.alone = w.seq
+		w.lane.readAlone = w.seq
 	default:
 		j.firing = w.firing
 		ep.cached.Add(int64(j.cost()))

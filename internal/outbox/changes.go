@@ -37,8 +37,8 @@ func (c *Changes) Add(space store.Space, what ChangeKind, key, value []byte) {
 	c.bytes = append(append(c.bytes, key...), value...)
 }
 
-// take moves other's changes behind those of c, and leaves other empty.
-func (c *Changes) take(other *Changes) {
+// moveFrom moves other's changes behind those of c, and leaves other empty.
+func (c *Changes) moveFrom(other *Changes) {
 	if len(c.ops) == 0 {
 		*c, *other = *other, *c
 		return

@@ -58,17 +58,17 @@ func NewDeliverer(op DelivererOptions) *Deliverer {
 	b := defaultBounds
 	b.window, b.lane = 1<<62, 1<<62 // there is no store that has more
 	d := &Deliverer{settled: op.Settle, endpoints: map[string]*endpoint{}, actions: map[string]*Action{}, jobs: map[uint64]*store.Job{}}
-	d.host = &host{log: op.Logger, bounds: b, source: (*memory)(d), owner: (*delivererOwner)(d), quiet: make(chan struct{}, 1)}
+	d.host = &host{log: op.Logger, bounds: b, source: (*memory)(d), owner: (*delivererOwner)(d), progress: make(chan struct{}, 1)}
 	d.attempts, d.cancel = context.WithCancel(context.Background())
 	d.policies.Store(&map[PolicyKey]*Policy{})
 	d.started.Store(true)
 	return d
 }
 
-// Take has a firing delivered with Planned.Action, which has to be set, and as
+// Deliver has a firing delivered with Planned.Action, which has to be set, and as
 // Policy says; each holds for what waits, too. Those of one lane are delivered in the order of the calls. After
 // Stop it does nothing.
-func (d *Deliverer) Take(p Planned) {
+func (d *Deliverer) Deliver(p Planned) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.stopping {
@@ -79,7 +79,7 @@ func (d *Deliverer) Take(p Planned) {
 		ep = newEndpoint(d.host, p.Endpoint)
 		d.endpoints[p.Endpoint] = ep
 	}
-	d.know(ep, &p)
+	d.updateEndpoint(ep, &p)
 	d.last++
 	job := planned{endpoint: p.Endpoint, lane: laneOf(p.Firing, p.Policy.Order), firing: p.Firing, payload: firing.AppendBinary(nil, p.Firing), born: time.Now()}
 	d.jobsMu.Lock()
@@ -88,9 +88,9 @@ func (d *Deliverer) Take(p Planned) {
 	ep.admit([]planned{job}, d.last)
 }
 
-// know has an endpoint deliver as a firing says that comes for it. The caller
+// updateEndpoint has an endpoint deliver as a firing says that comes for it. The caller
 // holds the lock.
-func (d *Deliverer) know(ep *endpoint, p *Planned) {
+func (d *Deliverer) updateEndpoint(ep *endpoint, p *Planned) {
 	key, all := PolicyKey{p.Firing.Rule, p.Firing.Action}, *d.policies.Load()
 	if all[key] != p.Policy {
 		all = maps.Clone(all)
@@ -100,7 +100,7 @@ func (d *Deliverer) know(ep *endpoint, p *Planned) {
 	if d.actions[ep.name] != p.Action {
 		d.actions[ep.name] = p.Action
 		ep.mu.Lock()
-		ep.use(p.Action)
+		ep.setAction(p.Action)
 		ep.mu.Unlock()
 	}
 }
@@ -119,14 +119,14 @@ func (d *Deliverer) Stop(ctx context.Context) (left int) {
 	d.mu.Unlock()
 	for d.workers.Load() > 0 && ctx.Err() == nil {
 		select {
-		case <-d.quiet:
+		case <-d.progress:
 		case <-ctx.Done():
 		}
 	}
 	d.cancel()
 	d.awaitWorkers()
 	d.closed.Store(true)
-	d.sayings.Wait()
+	d.asideLogs.Wait()
 	d.jobsMu.Lock()
 	defer d.jobsMu.Unlock()
 	return len(d.jobs)
@@ -137,7 +137,7 @@ func (d *Deliverer) awaitWorkers() {
 	longest := abandonAfter
 	d.mu.Lock()
 	for _, a := range d.actions {
-		longest = max(longest, grace(a.Action))
+		longest = max(longest, endGrace(a.Action))
 	}
 	d.mu.Unlock()
 	ended := make(chan struct{})
@@ -157,7 +157,7 @@ func (d *Deliverer) awaitWorkers() {
 // delivererOwner is a Deliverer as its endpoints see it.
 type delivererOwner Deliverer
 
-func (d *delivererOwner) note(s *settlement) {
+func (d *delivererOwner) recordSettlement(s *settlement) {
 	if s.what == Retried {
 		return
 	}
@@ -172,10 +172,10 @@ func (d *delivererOwner) note(s *settlement) {
 	d.settled(out)
 }
 
-func (d *delivererOwner) came(*endpoint, int)            { d.stir() }
-func (d *delivererOwner) hold(string, time.Time)         {}
-func (d *delivererOwner) condition(*endpoint, time.Time) {}
-func (d *delivererOwner) fail(err error)                 { d.log.Error("firings cannot be read", "err", err) }
+func (d *delivererOwner) addPending(*endpoint, int)             { d.signalProgress() }
+func (d *delivererOwner) saveHold(string, time.Time)            {}
+func (d *delivererOwner) publishCondition(*endpoint, time.Time) {}
+func (d *delivererOwner) fail(err error)                        { d.log.Error("firings cannot be read", "err", err) }
 
 // memory is a Deliverer as where jobs are read from.
 type memory Deliverer

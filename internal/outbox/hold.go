@@ -43,29 +43,29 @@ func writeHolds(b *store.Batch, holds map[string]time.Time) {
 // restoreHold gives an endpoint the hold that an earlier process left for it.
 // The caller holds the outbox's lock.
 func (o *Outbox) restoreHold(ep *endpoint) {
-	until, ok := o.heldFound[ep.name]
+	until, ok := o.restoredHolds[ep.name]
 	if !ok {
 		return
 	}
-	delete(o.heldFound, ep.name)
+	delete(o.restoredHolds, ep.name)
 	ep.mu.Lock()
 	defer ep.mu.Unlock()
 	ep.gate.restoreHold(time.Now(), until)
-	ep.heldSaved = until
-	o.condition(ep, time.Now())
+	ep.savedHold = until
+	o.publishCondition(ep, time.Now())
 }
 
-// noteHold has the hold written down if it is not as the store knows it. The
+// updateSavedHold has the hold written down if it is not as the store knows it. The
 // caller holds the lock.
-func (ep *endpoint) noteHold(now time.Time) {
-	until := ep.gate.until
+func (ep *endpoint) updateSavedHold(now time.Time) {
+	until := ep.gate.holdUntil
 	switch {
-	case until.Sub(now) > longHold && !until.Equal(ep.heldSaved):
-	case !until.After(now) && !ep.heldSaved.IsZero():
+	case until.Sub(now) > longHold && !until.Equal(ep.savedHold):
+	case !until.After(now) && !ep.savedHold.IsZero():
 		until = time.Time{}
 	default:
 		return
 	}
-	ep.heldSaved = until
-	ep.owner.hold(ep.name, until)
+	ep.savedHold = until
+	ep.owner.saveHold(ep.name, until)
 }

@@ -2,11 +2,11 @@ package outbox
 
 import "time"
 
-// Renew forgets what is held against an endpoint and its lanes, but for a pause,
+// RetryEndpoint forgets what is held against an endpoint and its lanes, but for a pause,
 // and has what waits attempted as soon as its turn comes. It returns how many
 // lanes go on, each firing that is not in memory counted as one, and how many
 // firings wait. ok is false if there is no such endpoint.
-func (o *Outbox) Renew(name string) (n, pending int, ok bool) {
+func (o *Outbox) RetryEndpoint(name string) (n, pending int, ok bool) {
 	o.mu.Lock()
 	ep := o.endpoints[name]
 	o.mu.Unlock()
@@ -16,31 +16,31 @@ func (o *Outbox) Renew(name string) (n, pending int, ok bool) {
 	pending = o.in.pendingOf(ep.account)
 	ep.mu.Lock()
 	defer ep.mu.Unlock()
-	ep.renew()
-	ep.noteHold(time.Now())
-	ep.owner.condition(ep, time.Now())
+	ep.forgetTrouble()
+	ep.updateSavedHold(time.Now())
+	ep.owner.publishCondition(ep, time.Now())
 	n = ep.inLine() + ep.running + max(pending-ep.indexed, 0)
 	ep.dispatch()
 	return n, pending, true
 }
 
-// Hurry has the pending firing of a number attempted next, whatever its
+// RetryFiring has the pending firing of a number attempted next, whatever its
 // endpoint's state, and returns how many wait for that. ok is false if it does
 // not wait for an attempt: it is delivered, being attempted, after another of
 // its lane, or not in memory.
-func (o *Outbox) Hurry(number uint64) (pending int, ok bool) {
+func (o *Outbox) RetryFiring(number uint64) (pending int, ok bool) {
 	for _, ep := range o.all() {
-		if ep.hurryNow(number) {
+		if ep.prioritizeNow(number) {
 			return o.in.pendingOf(ep.account), true
 		}
 	}
 	return 0, false
 }
 
-func (ep *endpoint) hurryNow(number uint64) bool {
+func (ep *endpoint) prioritizeNow(number uint64) bool {
 	ep.mu.Lock()
 	defer ep.mu.Unlock()
-	if !ep.hurry(number) {
+	if !ep.prioritize(number) {
 		return false
 	}
 	ep.dispatch()

@@ -27,18 +27,18 @@ func (ep *endpoint) admit(jobs []planned, first uint64) {
 	now, added := time.Now(), false
 	for i := range jobs {
 		p := &jobs[i]
-		if p.expels {
-			ep.owed = append(ep.owed, p.firing.Rule)
+		if p.replacesOldest {
+			ep.toExpel = append(ep.toExpel, p.firing.Rule)
 		}
 		seq := first + uint64(i)
-		if ep.indexed >= ep.bounds.window && !ep.more {
-			ep.more, ep.next = true, max(seq, ep.next)
+		if ep.indexed >= ep.bounds.window && !ep.hasUnindexed {
+			ep.hasUnindexed, ep.next = true, max(seq, ep.next)
 		}
 		if seq < ep.next {
 			continue // a refill has found it
 		}
-		if ep.more {
-			ep.left = seq
+		if ep.hasUnindexed {
+			ep.lastUnindexed = seq
 			continue // a refill finds it
 		}
 		ep.next = seq + 1
@@ -46,31 +46,31 @@ func (ep *endpoint) admit(jobs []planned, first uint64) {
 		if ep.indexed < ep.bounds.fresh && int(ep.cached.Load())+j.cost() <= ep.bounds.cached/2 { // the other half is for reading ahead
 			j.firing = p.firing
 		}
-		added = ep.put(p.lane, j, now) || added
+		added = ep.addJob(p.lane, j, now) || added
 	}
-	ep.payOwed()
+	ep.expelOldest()
 	if added {
 		ep.dispatch()
 	}
 }
 
-// payOwed has the oldest jobs go that newer ones have taken the room of, if
+// expelOldest has the oldest jobs go that newer ones have taken the room of, if
 // there are any that are not being attempted. The caller holds the lock.
-func (ep *endpoint) payOwed() {
-	for len(ep.owed) > 0 {
+func (ep *endpoint) expelOldest() {
+	for len(ep.toExpel) > 0 {
 		l, gone := ep.unindexOldest()
 		if l == nil {
 			ep.refill()
 			return
 		}
-		n := len(ep.owed) - 1
-		ep.owner.note(&settlement{what: expelled, endpoint: ep.name, job: gone, text: ep.owed[n]})
-		ep.owed = ep.owed[:n]
+		n := len(ep.toExpel) - 1
+		ep.owner.recordSettlement(&settlement{what: expelled, endpoint: ep.name, job: gone, text: ep.toExpel[n]})
+		ep.toExpel = ep.toExpel[:n]
 		if l.jobs.len() > 0 {
 			continue
 		}
 		if l.skipped > 0 {
-			ep.rescan(l)
+			ep.refillLane(l)
 		} else {
 			ep.forget(l)
 		}
@@ -80,7 +80,7 @@ func (ep *endpoint) payOwed() {
 // refill has more indexed of what waits in the store, if there is room for it.
 // The caller holds the lock.
 func (ep *endpoint) refill() {
-	if !ep.more || ep.filling || ep.indexed > ep.bounds.window/2 || ep.stopping || !ep.started.Load() {
+	if !ep.hasUnindexed || ep.filling || ep.indexed > ep.bounds.window/2 || ep.stopping || !ep.started.Load() {
 		return
 	}
 	ep.filling = true
@@ -88,22 +88,22 @@ func (ep *endpoint) refill() {
 	if ep.latestOnly { // what is latest is known at the end
 		most = max(most, ep.bounds.window-ep.indexed)
 	}
-	ep.aside(func() { ep.fill(from, most) })
+	ep.runAside(func() { ep.readMore(from, most) })
 }
 
-// aside runs something beside the workers, which are waited for at the end. The
+// runAside runs something beside the workers, which are waited for at the end. The
 // caller holds the lock.
-func (ep *endpoint) aside(do func()) {
+func (ep *endpoint) runAside(do func()) {
 	ep.workers.Add(1)
 	ep.wg.Go(func() {
 		do()
 		ep.workers.Add(-1)
-		ep.stir()
+		ep.signalProgress()
 	})
 }
 
-// fill indexes up to a number of jobs from a place in the store on.
-func (ep *endpoint) fill(from uint64, most int) {
+// readMore indexes up to a number of jobs from a place in the store on.
+func (ep *endpoint) readMore(from uint64, most int) {
 	list := make([]store.Pending, 0, min(most, 1024))
 	end := true
 	for p, err := range ep.source.Pending(ep.name, from) {
@@ -125,35 +125,35 @@ func (ep *endpoint) fill(from uint64, most int) {
 		p := &list[i]
 		ep.next = p.Seq + 1
 		j := storedJob(p)
-		if ep.undue {
+		if ep.ignoreDue {
 			j.due = 0
 		}
-		ep.put(p.Lane, j, now)
+		ep.addJob(p.Lane, j, now)
 	}
 	ep.filling = false
-	if end && ep.left < ep.next {
-		ep.more, ep.undue = false, false
+	if end && ep.lastUnindexed < ep.next {
+		ep.hasUnindexed, ep.ignoreDue = false, false
 	}
-	ep.payOwed()
+	ep.expelOldest()
 	ep.dispatch()
 }
 
-// rescan looks for what was left out of a lane that was full, and has nothing
+// refillLane looks for what was left out of a lane that was full, and has nothing
 // else now. The caller holds the lock.
-func (ep *endpoint) rescan(l *lane) {
+func (ep *endpoint) refillLane(l *lane) {
 	if l.filling {
 		return
 	}
 	l.filling = true
-	if l.place >= fresh && l.place <= hurried {
-		ep.lines[l.place].leave(l)
+	if l.place >= fresh && l.place <= prioritized {
+		ep.lines[l.place].remove(l)
 	}
 	from, to, n := l.skipped, ep.next, ep.bounds.lane
-	ep.aside(func() { ep.fillLane(l, from, to, n) })
+	ep.runAside(func() { ep.readSkipped(l, from, to, n) })
 }
 
-// fillLane indexes up to n jobs of a lane, of those in a part of the store.
-func (ep *endpoint) fillLane(l *lane, from, to uint64, n int) {
+// readSkipped indexes up to n jobs of a lane, of those in a part of the store.
+func (ep *endpoint) readSkipped(l *lane, from, to uint64, n int) {
 	var list []store.Pending
 	skipped := to
 	for p, err := range ep.source.Pending(ep.name, from) {
@@ -177,7 +177,7 @@ func (ep *endpoint) fillLane(l *lane, from, to uint64, n int) {
 	ep.mu.Lock()
 	defer ep.mu.Unlock()
 	l.filling = false
-	if l.skipped = skipped; l.left < skipped {
+	if l.skipped = skipped; l.lastSkipped < skipped {
 		l.skipped = 0
 	}
 	for i := range list {
@@ -186,14 +186,14 @@ func (ep *endpoint) fillLane(l *lane, from, to uint64, n int) {
 	switch {
 	case l.jobs.len() > 0:
 		if l.place == away {
-			ep.queue(l, time.Now())
+			ep.enqueueLane(l, time.Now())
 		}
 	case l.skipped > 0:
-		ep.rescan(l)
+		ep.refillLane(l)
 	default:
 		ep.forget(l)
 	}
 	ep.supersede(l)
-	ep.payOwed()
+	ep.expelOldest()
 	ep.dispatch()
 }

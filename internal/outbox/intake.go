@@ -21,40 +21,40 @@ type intake struct {
 	bounds  *bounds
 	patient bool // wait for room however long it takes
 
-	mu        sync.Mutex // guards all that follows
-	room      *sync.Cond // there is less in the intake or pending, or something ended
-	feeds     []*feed
-	accounts  map[string]*account // by endpoint
-	shares    shares
-	uneven    bool // shares have to be divided anew: endpoints have come or gone
-	pending   int  // firings in the intake and in the store
-	weight    int  // bytes of firings that are not on disk
-	leaving   int  // of these, what the keeper commits, whatever the streams do
-	firings   int64
-	dropped   int64
-	droppings map[string]*droppings // that the keeper has not written down yet; nil: none
-	droppedBy map[string]int64      // since the start, by rule
+	mu               sync.Mutex // guards all that follows
+	room             *sync.Cond // there is less in the intake or pending, or something ended
+	queues           []*streamQueue
+	accounts         map[string]*account // by endpoint
+	shares           shares
+	sharesStale      bool // shares have to be divided anew: endpoints have come or gone
+	pending          int  // firings in the intake and in the store
+	bytes            int  // bytes of firings that are not on disk
+	committableBytes int  // of these, what the keeper commits, whatever the streams do
+	firings          int64
+	dropped          int64
+	dropSummaries    map[string]*dropSummary // that the keeper has not written down yet; nil: none
+	droppedBy        map[string]int64        // since the start, by rule
 }
 
-// feed is what came of one stream.
-type feed struct {
-	stream   string
-	planned  []planned
-	whole    int           // of planned, what may be committed: the position is behind it
-	partial  int           // bytes of the rest
-	changes  Changes       // of the stream's state, up to the position
-	writing  int           // bytes of changes that are being committed
-	position string        // behind the whole part
-	saved    string        // what the store has for it
-	savedAt  time.Time     // zero: to be saved at once
-	blocked  time.Duration // how long the stream has waited for room since there was plenty
+// streamQueue is what came of one stream.
+type streamQueue struct {
+	stream      string
+	planned     []planned
+	committable int           // of planned, what may be committed: the position is behind it
+	openBytes   int           // bytes of the rest
+	changes     Changes       // of the stream's state, up to the position
+	committing  int           // bytes of changes that are being committed
+	position    string        // behind the whole part
+	saved       string        // what the store has for it
+	savedAt     time.Time     // zero: to be saved at once
+	blocked     time.Duration // how long the stream has waited for room since there was plenty
 }
 
 // account is how much of the room an endpoint has taken, and what a stream has
 // to know of it.
 type account struct {
 	pending int       // firings in the intake and in the store
-	partial int       // of these, in the intake, and not whole
+	open    int       // of these, in the intake, and not whole
 	full    time.Time // since when there has been no room for another; zero: there is
 	paused  bool
 	down    bool      // its gate is closed: it is down or suspect
@@ -66,14 +66,14 @@ func (a *account) stuck(now time.Time) bool { return a.paused || a.down || now.B
 
 // planned is a firing that is not on disk yet.
 type planned struct {
-	endpoint string
-	action   *Action // for the endpoint, if it is not there any more
-	lane     uint64
-	firing   *actions.Firing
-	payload  []byte
-	born     time.Time
-	account  *account
-	expels   bool // the oldest firing of the endpoint goes for it
+	endpoint       string
+	action         *Action // for the endpoint, if it is not there any more
+	lane           uint64
+	firing         *actions.Firing
+	payload        []byte
+	born           time.Time
+	account        *account
+	replacesOldest bool // the oldest firing of the endpoint goes for it
 }
 
 // size is about what a firing takes in the intake: itself, and its payload.
@@ -85,15 +85,15 @@ func newIntake(max int, patient bool, b *bounds) *intake {
 	return in
 }
 
-// feed returns what came of a stream. The caller holds the lock.
-func (in *intake) feed(stream string) *feed {
-	for _, f := range in.feeds {
+// queueOf returns what came of a stream. The caller holds the lock.
+func (in *intake) queueOf(stream string) *streamQueue {
+	for _, f := range in.queues {
 		if f.stream == stream {
 			return f
 		}
 	}
-	f := &feed{stream: stream}
-	in.feeds = append(in.feeds, f)
+	f := &streamQueue{stream: stream}
+	in.queues = append(in.queues, f)
 	return f
 }
 
@@ -103,13 +103,13 @@ func (in *intake) account(endpoint string) *account {
 	if a == nil {
 		a = &account{}
 		in.accounts[endpoint] = a
-		in.uneven = true
+		in.sharesStale = true
 	}
 	return a
 }
 
-// open returns the account of an endpoint.
-func (in *intake) open(endpoint string) *account {
+// openAccount returns the account of an endpoint.
+func (in *intake) openAccount(endpoint string) *account {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	return in.account(endpoint)
@@ -123,23 +123,23 @@ func (in *intake) closeAccount(endpoint string) bool {
 		return false
 	}
 	delete(in.accounts, endpoint)
-	in.uneven = true
+	in.sharesStale = true
 	return true
 }
 
 // divide divides the room among the endpoints that are there. The caller holds
 // the lock.
 func (in *intake) divide() {
-	in.uneven = false
+	in.sharesStale = false
 	in.shares.divide(len(in.accounts))
 	for _, a := range in.accounts {
 		in.shares.count(0, a.pending)
 	}
 }
 
-// count counts firings of an endpoint that came, or went. The caller holds the
+// countPending counts firings of an endpoint that came, or went. The caller holds the
 // lock.
-func (in *intake) count(a *account, n int) {
+func (in *intake) countPending(a *account, n int) {
 	in.shares.count(a.pending, n)
 	a.pending += n
 	in.pending += n
@@ -148,11 +148,11 @@ func (in *intake) count(a *account, n int) {
 	}
 }
 
-// came counts firings of an endpoint that came, or went.
-func (in *intake) came(a *account, n int) {
+// addPending counts firings of an endpoint that came, or went.
+func (in *intake) addPending(a *account, n int) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	in.count(a, n)
+	in.countPending(a, n)
 }
 
 // Planned is a firing that is to be delivered.
@@ -181,30 +181,30 @@ func (o *Outbox) Add(p Planned) (much bool) {
 		o.drop(p.Firing, tooLarge)
 		return false
 	}
-	f, a := in.feed(p.Stream), in.account(p.Endpoint)
+	f, a := in.queueOf(p.Stream), in.account(p.Endpoint)
 	if in.lacksRoom(f, a, p.Policy.Overflow) && !o.makeRoom(f, a, &entry, p.Policy.Overflow) {
 		o.drop(p.Firing, noRoom)
 		return false
 	}
 	a = in.account(p.Endpoint) // a reload may have come while there was none
 	entry.account = a
-	in.count(a, 1)
-	a.partial++
-	in.weight += entry.size()
-	f.partial += entry.size()
+	in.countPending(a, 1)
+	a.open++
+	in.bytes += entry.size()
+	f.openBytes += entry.size()
 	f.planned = append(f.planned, entry)
-	return len(f.planned)-f.whole >= in.bounds.unpassed || f.partial >= in.bounds.intake/2 ||
-		p.Policy.Overflow == firing.Block && in.alone() && in.isFull(a, firing.Block)
+	return len(f.planned)-f.committable >= in.bounds.unsubmitted || f.openBytes >= in.bounds.intake/2 ||
+		p.Policy.Overflow == firing.Block && in.mayBlock() && in.isFull(a, firing.Block)
 }
 
-// pass makes all of a feed whole, so that it may be committed.
-func (in *intake) pass(f *feed) {
-	for i := range f.planned[f.whole:] {
-		f.planned[f.whole+i].account.partial--
+// markCommittable makes all of a feed whole, so that it may be committed.
+func (in *intake) markCommittable(f *streamQueue) {
+	for i := range f.planned[f.committable:] {
+		f.planned[f.committable+i].account.open--
 	}
-	f.whole = len(f.planned)
-	in.leaving += f.partial
-	f.partial = 0
+	f.committable = len(f.planned)
+	in.committableBytes += f.openBytes
+	f.openBytes = 0
 }
 
 // maxBlock is how long the reader may stand still for room, and for how long an
@@ -212,21 +212,21 @@ func (in *intake) pass(f *feed) {
 // unread for a minute.
 const maxBlock = 10 * time.Second
 
-// heavy reports whether the intake has as many bytes as it may. What nobody can
+// bytesFull reports whether the intake has as many bytes as it may. What nobody can
 // commit before its stream goes on is not waited for. The caller holds the lock.
-func (in *intake) heavy() bool { return in.weight >= in.bounds.intake && in.leaving > 0 }
+func (in *intake) bytesFull() bool { return in.bytes >= in.bounds.intake && in.committableBytes > 0 }
 
 // lacksRoom reports whether a firing may not be taken in. The caller holds the
 // lock.
-func (in *intake) lacksRoom(f *feed, a *account, overflow firing.Overflow) bool {
-	if in.pending <= in.shares.max/2 && in.weight <= in.bounds.intake/2 {
+func (in *intake) lacksRoom(f *streamQueue, a *account, overflow firing.Overflow) bool {
+	if in.pending <= in.shares.max/2 && in.bytes <= in.bounds.intake/2 {
 		f.blocked = 0
 	}
-	return in.heavy() || in.isFull(a, overflow)
+	return in.bytesFull() || in.isFull(a, overflow)
 }
 
-// maxOver is by how many firings an endpoint may exceed its room.
-const maxOver = 10_000
+// maxOverLimit is by how many firings an endpoint may exceed its room.
+const maxOverLimit = 10_000
 
 // isFull reports whether an endpoint has as many firings as it may. Those that
 // are to wait for room, by their rule, wait in the store, beyond the limit, as
@@ -234,7 +234,7 @@ const maxOver = 10_000
 // which is that of all endpoints, cannot wait for one of them. The caller holds
 // the lock.
 func (in *intake) isFull(a *account, overflow firing.Overflow) bool {
-	if in.uneven {
+	if in.sharesStale {
 		in.divide()
 	}
 	limit := in.shares.limit(a.pending)
@@ -244,39 +244,39 @@ func (in *intake) isFull(a *account, overflow firing.Overflow) bool {
 		}
 		return false
 	}
-	if overflow != firing.Block || in.alone() {
+	if overflow != firing.Block || in.mayBlock() {
 		return true
 	}
 	now := time.Now()
 	if a.full.IsZero() {
 		a.full = now
 	}
-	return a.stuck(now) || now.Sub(a.full) >= maxBlock || a.pending >= limit+maxOver
+	return a.stuck(now) || now.Sub(a.full) >= maxBlock || a.pending >= limit+maxOverLimit
 }
 
-// alone reports whether the reader reads for one endpoint, and nobody else
+// mayBlock reports whether the reader reads for one endpoint, and nobody else
 // would wait with it. The caller holds the lock.
-func (in *intake) alone() bool { return in.shares.among <= 1 || in.patient }
+func (in *intake) mayBlock() bool { return in.shares.among <= 1 || in.patient }
 
 // makeRoom finds room for a firing as its rule wishes, and reports whether
 // there is some. The reader waits no longer than maxBlock in all before there
 // is plenty of room again: many short pauses would hold it up as one long one
 // does. It waits for the disk, and for an endpoint only if that is the only one.
 // The caller holds the lock.
-func (o *Outbox) makeRoom(f *feed, a *account, entry *planned, overflow firing.Overflow) bool {
+func (o *Outbox) makeRoom(f *streamQueue, a *account, entry *planned, overflow firing.Overflow) bool {
 	in := o.in
 	limit := time.AfterFunc(maxBlock, in.room.Broadcast)
 	defer limit.Stop()
 	for in.lacksRoom(f, a, overflow) {
-		heavy := in.heavy()
+		heavy := in.bytesFull()
 		switch {
 		case overflow == firing.DropOld && !heavy && a.pending > 0:
-			entry.expels = true
-			in.count(a, -1)
+			entry.replacesOldest = true
+			in.countPending(a, -1)
 			return true
-		case overflow == firing.DropNew, o.attempts.Err() != nil, !heavy && !in.alone(), f.blocked >= maxBlock && !in.patient:
+		case overflow == firing.DropNew, o.attempts.Err() != nil, !heavy && !in.mayBlock(), f.blocked >= maxBlock && !in.patient:
 			return false
-		case !heavy && a.pending == a.partial: // all that there is waits for this stream
+		case !heavy && a.pending == a.open: // all that there is waits for this stream
 			return true
 		}
 		began := time.Now()
@@ -295,27 +295,27 @@ type Commit struct {
 	Changes  *Changes // of its state since the pass before, up to the position; emptied; nil: none
 }
 
-// Pass tells that a stream is through with what it has added, or where it
+// Submit tells that a stream is through with what it has added, or where it
 // stands, or what has changed with it. It is all committed together, at once if
 // there are firings, else in a while. Pass waits for the disk where that has
 // not kept up with the changes.
-func (o *Outbox) Pass(c Commit) {
+func (o *Outbox) Submit(c Commit) {
 	in := o.in
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	f := in.feed(c.Stream)
+	f := in.queueOf(c.Stream)
 	if c.Changes != nil {
-		f.changes.take(c.Changes)
+		f.changes.moveFrom(c.Changes)
 		if f.changes.Size() >= in.bounds.changes/4 {
-			o.nudge()
+			o.wakeKeeper()
 		}
-		for f.changes.Size()+f.writing >= in.bounds.changes && o.reading.Err() == nil {
+		for f.changes.Size()+f.committing >= in.bounds.changes && o.reading.Err() == nil {
 			in.room.Wait() // there is no dropping state: the disk sets the pace
 		}
 	}
-	if c.Whole && f.whole < len(f.planned) {
-		in.pass(f)
-		o.nudge()
+	if c.Whole && f.committable < len(f.planned) {
+		in.markCommittable(f)
+		o.wakeKeeper()
 	}
 	if c.Position == "" {
 		return
@@ -323,7 +323,7 @@ func (o *Outbox) Pass(c Commit) {
 	f.position = c.Position
 	if c.Now {
 		f.savedAt = time.Time{}
-		o.nudge()
+		o.wakeKeeper()
 	}
 }
 
@@ -332,7 +332,7 @@ func (o *Outbox) Resume(stream, position string) {
 	in := o.in
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	f := in.feed(stream)
+	f := in.queueOf(stream)
 	f.position, f.saved = position, position
 }
 
@@ -342,22 +342,22 @@ func (o *Outbox) Saved(stream string) (position string, at time.Time) {
 	in := o.in
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	f := in.feed(stream)
+	f := in.queueOf(stream)
 	return f.saved, f.savedAt
 }
 
-// dropping is why firings are dropped.
-type dropping string
+// dropReason is why firings are dropped.
+type dropReason string
 
 const (
-	noRoom    dropping = "too many waited"
-	wasOldest dropping = "they were the oldest where too many waited"
-	tooLarge  dropping = "they were too large"
+	noRoom    dropReason = "too many waited"
+	wasOldest dropReason = "they were the oldest where too many waited"
+	tooLarge  dropReason = "they were too large"
 )
 
-// droppings are firings of one rule that were dropped for one reason.
-type droppings struct {
-	why         dropping
+// dropSummary are firings of one rule that were dropped for one reason.
+type dropSummary struct {
+	why         dropReason
 	rule        string
 	firing      string // ID of the first
 	first, last int64  // offsets
@@ -367,24 +367,24 @@ type droppings struct {
 // drop counts a firing that is not delivered. What was dropped is written down
 // as a dead letter that stands for all of it since the last one. The caller
 // holds the intake's lock.
-func (o *Outbox) drop(f *actions.Firing, why dropping) {
+func (o *Outbox) drop(f *actions.Firing, why dropReason) {
 	in := o.in
 	in.dropped++
 	in.droppedBy[f.Rule]++
-	d := in.droppings[string(why)+f.Rule]
-	if in.droppings == nil {
-		in.droppings = map[string]*droppings{}
+	d := in.dropSummaries[string(why)+f.Rule]
+	if in.dropSummaries == nil {
+		in.dropSummaries = map[string]*dropSummary{}
 	}
 	if d == nil {
-		d = &droppings{why: why, rule: f.Rule, firing: f.ID.String()[:min(len(f.ID), store.MaxName)], first: f.Event.Offset}
-		in.droppings[string(why)+f.Rule] = d
-		o.nudge()
+		d = &dropSummary{why: why, rule: f.Rule, firing: f.ID.String()[:min(len(f.ID), store.MaxName)], first: f.Event.Offset}
+		in.dropSummaries[string(why)+f.Rule] = d
+		o.wakeKeeper()
 	}
 	d.count++
 	d.last = f.Event.Offset
 }
 
-func (d *droppings) letter(now time.Time) store.DeadLetter {
+func (d *dropSummary) letter(now time.Time) store.DeadLetter {
 	return store.DeadLetter{
 		Endpoint: firing.RuleName(d.rule), ID: d.firing, Reason: "dropped", Born: now, At: now,
 		Error: fmt.Sprintf("%d firings of rule %s, offsets %d to %d, were dropped: %s", d.count, d.rule, d.first, d.last, d.why),

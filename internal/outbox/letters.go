@@ -8,9 +8,9 @@ import (
 	"triggerd/internal/store"
 )
 
-// order is what the keeper is asked to do, since it has to stand in one order
+// keeperOrder is what the keeper is asked to do, since it has to stand in one order
 // with the jobs that it commits.
-type order struct {
+type keeperOrder struct {
 	numbers []uint64 // dead letters to requeue
 	trim    string   // or the endpoint whose firings are to go
 	upTo    uint64   // up to this number
@@ -21,8 +21,8 @@ type order struct {
 // ErrNotRunning is of an outbox that was not started, or has ended.
 var ErrNotRunning = errors.New("the engine does not run")
 
-// maxOrder is how many dead letters are requeued or dropped in one batch.
-const maxOrder = 200
+// maxOrderSize is how many dead letters are requeued or dropped in one batch.
+const maxOrderSize = 200
 
 // RetryDead makes pending firings of dead letters, as if they had never been
 // attempted, and returns of how many. They keep their IDs and are attempted
@@ -30,8 +30,8 @@ const maxOrder = 200
 // dropped firings, of which nothing was kept, the error is
 // store.ErrNotFound; those before it have been retried. The outbox has to run.
 func (o *Outbox) RetryDead(ctx context.Context, numbers ...uint64) (n int, err error) {
-	for chunk := range slices.Chunk(numbers, maxOrder) {
-		done, err := o.request(ctx, &order{numbers: chunk})
+	for chunk := range slices.Chunk(numbers, maxOrderSize) {
+		done, err := o.runOrder(ctx, &keeperOrder{numbers: chunk})
 		n += done
 		if err != nil {
 			return n, err
@@ -43,7 +43,7 @@ func (o *Outbox) RetryDead(ctx context.Context, numbers ...uint64) (n int, err e
 // DropDead removes dead letters for good, and returns how many. Where one is
 // not there the error is store.ErrNotFound.
 func (o *Outbox) DropDead(numbers ...uint64) (n int, err error) {
-	for chunk := range slices.Chunk(numbers, maxOrder) {
+	for chunk := range slices.Chunk(numbers, maxOrderSize) {
 		b := o.store.NewBatch()
 		for _, number := range chunk {
 			b.DropDead(number)
@@ -57,25 +57,25 @@ func (o *Outbox) DropDead(numbers ...uint64) (n int, err error) {
 	return n, nil
 }
 
-// request has the keeper carry out an order.
-func (o *Outbox) request(ctx context.Context, r *order) (int, error) {
+// runOrder has the keeper carry out an order.
+func (o *Outbox) runOrder(ctx context.Context, r *keeperOrder) (int, error) {
 	r.done = make(chan int, 1)
 	o.ledger.mu.Lock()
 	o.ledger.orders = append(o.ledger.orders, r)
 	o.ledger.mu.Unlock()
-	o.nudge()
+	o.wakeKeeper()
 	select {
 	case n := <-r.done:
 		return n, r.err
-	case <-o.kept:
+	case <-o.keeperDone:
 		return 0, ErrNotRunning
 	case <-ctx.Done():
 		return 0, context.Cause(ctx)
 	}
 }
 
-// obey carries out what was requested. The keeper calls it.
-func (o *Outbox) obey() {
+// carryOutOrders carries out what was requested. The keeper calls it.
+func (o *Outbox) carryOutOrders() {
 	o.ledger.mu.Lock()
 	orders := o.ledger.orders
 	o.ledger.orders = nil
@@ -137,26 +137,26 @@ func (o *Outbox) requeueBatch(numbers []uint64) error {
 	for name, g := range groups {
 		o.mu.Lock()
 		ep := o.endpoint(name)
-		o.in.came(ep.account, g.n)
+		o.in.addPending(ep.account, g.n)
 		o.mu.Unlock()
-		ep.returned(first, first+g.last)
+		ep.addRequeued(first, first+g.last)
 	}
 	n := len(numbers)
-	o.say(func() { o.log.Info("dead letters retried", "count", n) })
+	o.logAside(func() { o.log.Info("dead letters retried", "count", n) })
 	return nil
 }
 
-// returned has jobs indexed that are in the store, between two numbers, unless a
+// addRequeued has jobs indexed that are in the store, between two numbers, unless a
 // refill has found them already.
-func (ep *endpoint) returned(first, last uint64) {
+func (ep *endpoint) addRequeued(first, last uint64) {
 	ep.mu.Lock()
 	defer ep.mu.Unlock()
 	if last < ep.next {
 		return
 	}
-	if !ep.more {
-		ep.more, ep.next = true, max(first, ep.next)
+	if !ep.hasUnindexed {
+		ep.hasUnindexed, ep.next = true, max(first, ep.next)
 	}
-	ep.left = max(ep.left, last)
+	ep.lastUnindexed = max(ep.lastUnindexed, last)
 	ep.dispatch()
 }

@@ -6,12 +6,12 @@ import "container/heap"
 type place uint8
 
 const (
-	away    place = iota // being attempted, or forgotten
-	fresh                // had nothing pending before, and waits for its turn
-	going                // its last attempt succeeded, or it was asked to wait: waits for its turn
-	failed               // its last attempt failed: waits for its turn
-	hurried              // waits to be attempted next, whatever the gate says
-	asleep               // until its first job is due
+	away        place = iota // being attempted, or forgotten
+	fresh                    // had nothing pending before, and waits for its turn
+	going                    // its last attempt succeeded, or it was asked to wait: waits for its turn
+	failed                   // its last attempt failed: waits for its turn
+	prioritized              // waits to be attempted next, whatever the gate says
+	asleep                   // until its first job is due
 )
 
 // line is where lanes wait for their turn.
@@ -48,8 +48,8 @@ func (q *line) first() *lane {
 	return *q.entries.first()
 }
 
-// leave takes a lane out, whichever it is.
-func (q *line) leave(l *lane) {
+// remove takes a lane out, whichever it is.
+func (q *line) remove(l *lane) {
 	l.place = away
 	q.n--
 	if q.n == 0 {

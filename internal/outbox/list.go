@@ -84,8 +84,8 @@ func (o *Outbox) OldestPending(endpoint string) (time.Time, error) {
 // isMissing reports whether the store has no such record.
 func isMissing(err error) bool { return errors.Is(err, store.ErrNotFound) }
 
-// wants reports whether q asks for an action and the ID of a firing.
-func wants(q *Query, action, id string) bool {
+// selects reports whether q asks for an action and the ID of a firing.
+func selects(q *Query, action, id string) bool {
 	return (q.Action == "" || q.Action == action) && (q.Rule == "" || q.Rule == firing.ID(id).Rule())
 }
 
@@ -104,19 +104,19 @@ func (o *Outbox) Pending(q Query) (list []Delivery, next uint64, err error) {
 		more = more || rest
 		list = append(list, of...)
 		if q.Rule == "" && len(list) > q.Most() { // else it is not known yet which are asked for
-			list, more = oldest(list, q.Most()), true
+			list, more = firstByNumber(list, q.Most()), true
 		}
 	}
 	kept := list[:0]
-	for _, d := range oldest(list, len(list)) {
+	for _, d := range firstByNumber(list, len(list)) {
 		next = d.Number
-		switch err := o.fill(&d, false); {
+		switch err := o.fillFromJob(&d, false); {
 		case isMissing(err):
 			continue // delivered meanwhile
 		case err != nil:
 			return nil, 0, err
 		}
-		if wants(&q, d.Action, d.ID) {
+		if selects(&q, d.Action, d.ID) {
 			if kept = append(kept, d); len(kept) == q.Most() {
 				return kept, next, nil
 			}
@@ -150,8 +150,8 @@ func (o *Outbox) pendingOf(action string, q *Query) (list []Delivery, more bool,
 	return list, false, nil
 }
 
-// oldest sorts, and leaves the first n.
-func oldest(list []Delivery, n int) []Delivery {
+// firstByNumber sorts, and leaves the first n.
+func firstByNumber(list []Delivery, n int) []Delivery {
 	slices.SortFunc(list, func(a, b Delivery) int { return cmp.Compare(a.Number, b.Number) })
 	return list[:min(n, len(list))]
 }
@@ -165,8 +165,8 @@ func (o *Outbox) names(one string) []string {
 	return o.Names()
 }
 
-// fill completes a pending delivery from its job.
-func (o *Outbox) fill(d *Delivery, whole bool) error {
+// fillFromJob completes a pending delivery from its job.
+func (o *Outbox) fillFromJob(d *Delivery, whole bool) error {
 	j, err := o.store.Load(d.Number)
 	if err != nil {
 		return err
@@ -200,7 +200,7 @@ func (o *Outbox) Delivered(q Query) (list []Delivery, next uint64, err error) {
 		if n++; n > maxScanned {
 			return list, s.Number + 1, nil
 		}
-		if !wants(&q, s.Endpoint, s.ID) {
+		if !selects(&q, s.Endpoint, s.ID) {
 			continue
 		}
 		list = append(list, deliveredOf(&s))
@@ -258,7 +258,7 @@ func (o *Outbox) pendingOne(action string, number uint64, id string) (*Delivery,
 			return nil, nil
 		}
 		d := Delivery{Number: p.Seq, State: "pending", Action: action, Attempts: p.Attempts, Planned: p.Born, Due: p.Due, LastError: p.Error, Excerpt: p.Excerpt}
-		switch err := o.fill(&d, true); {
+		switch err := o.fillFromJob(&d, true); {
 		case isMissing(err):
 			continue
 		case err != nil:
@@ -296,7 +296,7 @@ func (o *Outbox) AllDead(q Query, whole bool) iter.Seq2[*DeadLetter, error] {
 				yield(nil, err)
 				return
 			}
-			if !wants(&q, d.Endpoint, d.ID) || q.Reason != "" && q.Reason != d.Reason {
+			if !selects(&q, d.Endpoint, d.ID) || q.Reason != "" && q.Reason != d.Reason {
 				continue
 			}
 			shown, err := o.showDead(&d, whole)
@@ -351,7 +351,7 @@ func (o *Outbox) SelectDead(q Query, jobs bool) ([]uint64, error) {
 		if err != nil {
 			return nil, err
 		}
-		if wants(&q, d.Endpoint, d.ID) && (q.Reason == "" || q.Reason == d.Reason) && (d.Seq != 0 || !jobs) {
+		if selects(&q, d.Endpoint, d.ID) && (q.Reason == "" || q.Reason == d.Reason) && (d.Seq != 0 || !jobs) {
 			numbers = append(numbers, d.Number)
 		}
 	}

@@ -33,30 +33,30 @@ type Options struct {
 // but those of one stream, Add and Pass, from one at a time.
 type Outbox struct {
 	*host
-	in       *intake
-	ledger   ledger
-	store    *store.Store
-	interval time.Duration
-	acked    func(stream, position string)
-	metered  func(took time.Duration, firings int)
-	fatal    context.CancelCauseFunc // told of a store that has failed
-	reading  context.Context         // of the streams; set by Start
+	in        *intake
+	ledger    ledger
+	store     *store.Store
+	interval  time.Duration
+	acked     func(stream, position string)
+	committed func(took time.Duration, firings int)
+	fatal     context.CancelCauseFunc // told of a store that has failed
+	reading   context.Context         // of the streams; set by Start
 
 	batch       *store.Batch // what was taken in; the keeper's
 	settling    *store.Batch // what has settled; the keeper's
-	toldDropped time.Time    // the keeper's
+	lastDropLog time.Time    // the keeper's
 
-	wake chan struct{} // capacity 1: the keeper has something to do
-	kept chan struct{} // closed when the keeper has ended
-	quit chan struct{} // closed to end the keeper
+	keeperWake chan struct{} // capacity 1: the keeper has something to do
+	keeperDone chan struct{} // closed when the keeper has ended
+	keeperQuit chan struct{} // closed to end the keeper
 
 	turns atomic.Uint64 // see Turns
 
-	mu        sync.Mutex // guards what follows; taken before an endpoint's, and never by a stream
-	endpoints map[string]*endpoint
-	paused    map[string]bool      // endpoints, also those that are not there
-	heldFound map[string]time.Time // holds of an earlier process, of endpoints that are not there yet
-	stopping  bool                 // no lane is taken any more
+	mu            sync.Mutex // guards what follows; taken before an endpoint's, and never by a stream
+	endpoints     map[string]*endpoint
+	paused        map[string]bool      // endpoints, also those that are not there
+	restoredHolds map[string]time.Time // holds of an earlier process, of endpoints that are not there yet
+	stopping      bool                 // no lane is taken any more
 }
 
 // host is what endpoints share, and whom they tell.
@@ -73,31 +73,31 @@ type host struct {
 
 	delivered, retried, givenUp, superseded atomic.Int64 // counts
 
-	cached  atomic.Int64 // bytes of firings of jobs that are in memory
-	workers atomic.Int64
-	wg      sync.WaitGroup // of workers and readers
-	sayings sync.WaitGroup
-	quiet   chan struct{} // capacity 1: there may be less to wait for
+	cached    atomic.Int64 // bytes of firings of jobs that are in memory
+	workers   atomic.Int64
+	wg        sync.WaitGroup // of workers and readers
+	asideLogs sync.WaitGroup
+	progress  chan struct{} // capacity 1: there may be less to wait for
 }
 
 // owner is told what endpoints come to. It is called under an endpoint's lock,
 // and does not wait.
 type owner interface {
-	note(*settlement)
-	came(*endpoint, int)               // so many firings came, or went
-	hold(name string, until time.Time) // zero: ended
-	condition(ep *endpoint, now time.Time)
+	recordSettlement(*settlement)
+	addPending(*endpoint, int)             // so many firings came, or went
+	saveHold(name string, until time.Time) // zero: ended
+	publishCondition(ep *endpoint, now time.Time)
 	fail(error)
 }
 
-// say logs, by a goroutine of its own, for those who cannot wait for whoever
+// logAside logs, by a goroutine of its own, for those who cannot wait for whoever
 // reads the log.
-func (h *host) say(log func()) { h.sayings.Go(log) }
+func (h *host) logAside(log func()) { h.asideLogs.Go(log) }
 
-// stir has those looked again who wait for an end.
-func (h *host) stir() {
+// signalProgress has those looked again who wait for an end.
+func (h *host) signalProgress() {
 	select {
-	case h.quiet <- struct{}{}:
+	case h.progress <- struct{}{}:
 	default:
 	}
 }
@@ -105,16 +105,16 @@ func (h *host) stir() {
 // New returns an outbox on a store. Recover, SetActions and Start have it begin.
 func New(op Options) *Outbox {
 	o := &Outbox{
-		host:  &host{log: op.Logger, bounds: defaultBounds, source: op.Store, quiet: make(chan struct{}, 1)},
-		store: op.Store, interval: cmp.Or(op.Interval, time.Second), acked: op.Acked, metered: op.Committed,
-		wake: make(chan struct{}, 1), kept: make(chan struct{}), quit: make(chan struct{}),
+		host:  &host{log: op.Logger, bounds: defaultBounds, source: op.Store, progress: make(chan struct{}, 1)},
+		store: op.Store, interval: cmp.Or(op.Interval, time.Second), acked: op.Acked, committed: op.Committed,
+		keeperWake: make(chan struct{}, 1), keeperDone: make(chan struct{}), keeperQuit: make(chan struct{}),
 		endpoints: map[string]*endpoint{}, paused: map[string]bool{},
 	}
 	if o.acked == nil {
 		o.acked = func(string, string) {}
 	}
-	if o.metered == nil {
-		o.metered = func(time.Duration, int) {}
+	if o.committed == nil {
+		o.committed = func(time.Duration, int) {}
 	}
 	o.owner = o
 	o.bounds.interval = o.interval
@@ -136,15 +136,15 @@ func (o *Outbox) Recover() error {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.heldFound = holds
+	o.restoredHolds = holds
 	for _, ep := range o.endpoints {
 		o.restoreHold(ep)
 	}
 	for _, e := range list {
 		ep := o.endpoint(e.Name)
-		o.in.came(ep.account, e.Pending)
+		o.in.addPending(ep.account, e.Pending)
 		ep.mu.Lock()
-		ep.next, ep.more = e.First, true
+		ep.next, ep.hasUnindexed = e.First, true
 		ep.mu.Unlock()
 	}
 	return nil
@@ -157,11 +157,11 @@ func (o *Outbox) Start(reading, attempts context.Context, fatal context.CancelCa
 	o.reading, o.attempts, o.fatal = reading, attempts, fatal
 	context.AfterFunc(reading, o.in.wakeAll)
 	o.started.Store(true)
-	go o.keep()
+	go o.runKeeper()
 	for _, ep := range o.all() {
 		ep.mu.Lock()
 		lost := ep.action == nil
-		if ep.more { // what an earlier process left: nothing else is there yet
+		if ep.hasUnindexed { // what an earlier process left: nothing else is there yet
 			ep.dispatch()
 		}
 		ep.mu.Unlock()
@@ -201,11 +201,11 @@ func (o *Outbox) endpoint(name string) *endpoint {
 	ep := o.endpoints[name]
 	if ep == nil {
 		ep = newEndpoint(o.host, name)
-		ep.account = o.in.open(name)
+		ep.account = o.in.openAccount(name)
 		ep.others = o.all
 		ep.paused, ep.stopping = o.paused[name], o.stopping
 		o.restoreHold(ep)
-		o.condition(ep, time.Now())
+		o.publishCondition(ep, time.Now())
 		o.endpoints[name] = ep
 	}
 	return ep
@@ -229,8 +229,8 @@ func (o *Outbox) replaceActions(all map[string]*Action) (old []actions.Action) {
 		ep := o.endpoint(name)
 		ep.mu.Lock()
 		old = append(old, ep.action)
-		ep.use(a)
-		o.condition(ep, time.Now())
+		ep.setAction(a)
+		o.publishCondition(ep, time.Now())
 		if o.started.Load() {
 			ep.dispatch()
 		}
@@ -253,32 +253,32 @@ func closeAction(a actions.Action) {
 	}
 }
 
-// came implements owner.
-func (o *Outbox) came(ep *endpoint, n int) {
-	o.in.came(ep.account, n)
-	o.stir()
+// addPending implements owner.
+func (o *Outbox) addPending(ep *endpoint, n int) {
+	o.in.addPending(ep.account, n)
+	o.signalProgress()
 }
 
-// hold implements owner.
-func (o *Outbox) hold(name string, until time.Time) {
+// saveHold implements owner.
+func (o *Outbox) saveHold(name string, until time.Time) {
 	o.ledger.mu.Lock()
 	defer o.ledger.mu.Unlock()
 	o.ledger.holds[name] = until
-	o.nudge()
+	o.wakeKeeper()
 }
 
-// condition implements owner: streams know how an endpoint is.
-func (o *Outbox) condition(ep *endpoint, now time.Time) {
+// publishCondition implements owner: streams know how an endpoint is.
+func (o *Outbox) publishCondition(ep *endpoint, now time.Time) {
 	c := ep.gate.condition(now)
 	down, paused := c == down || c == suspect, ep.paused || ep.standby.Load()
-	if ep.told.paused == paused && ep.told.down == down && ep.told.held.Equal(ep.gate.until) {
+	if ep.published.paused == paused && ep.published.down == down && ep.published.held.Equal(ep.gate.holdUntil) {
 		return
 	}
-	ep.told.paused, ep.told.down, ep.told.held = paused, down, ep.gate.until
+	ep.published.paused, ep.published.down, ep.published.held = paused, down, ep.gate.holdUntil
 	o.in.mu.Lock()
 	defer o.in.mu.Unlock()
 	a := ep.account
-	a.paused, a.down, a.held = paused, down, ep.gate.until
+	a.paused, a.down, a.held = paused, down, ep.gate.holdUntil
 }
 
 // SetPaused holds an endpoint, or lets it go on.
@@ -310,7 +310,7 @@ func (o *Outbox) pending() int {
 func (o *Outbox) await(ctx context.Context, done func() bool) {
 	for !done() {
 		select {
-		case <-o.quiet:
+		case <-o.progress:
 		case <-ctx.Done():
 			return
 		}
@@ -344,7 +344,7 @@ func (o *Outbox) stopTaking() {
 // busy reports whether something is on its way to an attempt.
 func (o *Outbox) busy() bool {
 	o.in.mu.Lock()
-	weight := o.in.weight
+	weight := o.in.bytes
 	o.in.mu.Unlock()
 	if weight > 0 {
 		return true
@@ -368,7 +368,7 @@ func (o *Outbox) Close() {
 		o.wg.Wait()
 		close(ended)
 	}()
-	limit := time.NewTimer(o.longestGrace())
+	limit := time.NewTimer(o.longestEndGrace())
 	defer limit.Stop()
 	select {
 	case <-ended:
@@ -376,17 +376,17 @@ func (o *Outbox) Close() {
 		o.log.Error("attempts abandoned at the end: they do not end")
 	}
 	o.closed.Store(true)
-	close(o.quit)
-	<-o.kept
-	o.sayings.Wait()
+	close(o.keeperQuit)
+	<-o.keeperDone
+	o.asideLogs.Wait()
 }
 
-// longestGrace is how long the end is waited for.
-func (o *Outbox) longestGrace() time.Duration {
+// longestEndGrace is how long the end is waited for.
+func (o *Outbox) longestEndGrace() time.Duration {
 	longest := abandonAfter
 	for _, ep := range o.all() {
 		ep.mu.Lock()
-		longest = max(longest, grace(ep.action))
+		longest = max(longest, endGrace(ep.action))
 		ep.mu.Unlock()
 	}
 	return longest

@@ -22,7 +22,7 @@ func (o *Outbox) SetDelivering(on bool) {
 	o.standby.Store(!on)
 	for _, ep := range o.endpoints {
 		ep.mu.Lock()
-		o.condition(ep, time.Now())
+		o.publishCondition(ep, time.Now())
 		ep.dispatch()
 		ep.mu.Unlock()
 	}

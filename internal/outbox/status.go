@@ -41,8 +41,8 @@ type tally struct {
 	lastSuccess time.Time
 }
 
-// note counts an attempt.
-func (t *tally) note(s *settlement) {
+// count counts an attempt.
+func (t *tally) count(s *settlement) {
 	t.outcomes[s.what]++
 	t.evidences[s.evidence]++
 	t.took += s.took
@@ -102,14 +102,14 @@ func (ep *endpoint) status() Status {
 	if g.failures > 0 {
 		s.Since = g.since
 	}
-	if _, _, at := ep.turn(now); at.After(now) {
+	if _, _, at := ep.nextTurn(now); at.After(now) {
 		s.NextAttempt = at
 	}
 	switch state {
 	case onHold:
-		s.HeldUntil, s.Since = g.until, g.heldSince
+		s.HeldUntil, s.Since = g.holdUntil, g.heldSince
 	case down:
-		s.HeldUntil, s.Since = s.NextAttempt, g.gone
+		s.HeldUntil, s.Since = s.NextAttempt, g.unreachedSince
 	}
 	return s
 }
@@ -119,7 +119,7 @@ func (ep *endpoint) why(now time.Time) string {
 	g := &ep.gate
 	switch g.condition(now) {
 	case onHold:
-		return fmt.Sprintf("asked to be left alone until %s", g.until.UTC().Format(time.RFC3339))
+		return fmt.Sprintf("asked to be left alone until %s", g.holdUntil.UTC().Format(time.RFC3339))
 	case down:
 		return fmt.Sprintf("not reached, %d times in a row", g.unreached)
 	case suspect:

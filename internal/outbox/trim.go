@@ -25,7 +25,7 @@ const trimPause = 5 * time.Millisecond
 // under way is waited for until ctx is done. After an error some may be gone.
 func (o *Outbox) Trim(ctx context.Context, endpoint string, last uint64) (n int, err error) {
 	for {
-		done, err := o.request(ctx, &order{trim: endpoint, upTo: last})
+		done, err := o.runOrder(ctx, &keeperOrder{trim: endpoint, upTo: last})
 		n += done
 		if err != errTrimLater {
 			return n, err
@@ -55,7 +55,7 @@ func (o *Outbox) trim(name string, last uint64) (n int, err error) {
 	if err = o.writeLedger(); err == nil {
 		n, err = o.removeWaiting(name, last)
 	}
-	o.in.came(ep.account, -n)
+	o.in.addPending(ep.account, -n)
 	ep.endTrim()
 	return n, err
 }
@@ -72,7 +72,7 @@ func (o *Outbox) removeWaiting(endpoint string, last uint64) (n int, err error) 
 			break
 		}
 		b.Settle(endpoint, p.Seq, p.Attempts+1)
-		if in++; in < maxOrder {
+		if in++; in < maxOrderSize {
 			continue
 		}
 		if _, err := b.Commit(); err != nil {
@@ -111,7 +111,7 @@ func (ep *endpoint) beginTrim() bool {
 func (ep *endpoint) endTrim() {
 	ep.mu.Lock()
 	defer ep.mu.Unlock()
-	for _, a := range ep.ages.all() {
+	for _, a := range ep.byAge.all() {
 		if a.gone() {
 			continue
 		}
@@ -123,10 +123,10 @@ func (ep *endpoint) endTrim() {
 	for i := range ep.lines {
 		ep.lines[i] = line{place: place(i)}
 	}
-	ep.recent, ep.asleep, ep.ages = fifo[*lane]{}, nil, fifo[aged]{}
+	ep.recent, ep.asleep, ep.byAge = fifo[*lane]{}, nil, fifo[agedJob]{}
 	ep.failing, ep.indexed, ep.loaded = 0, 0, 0
-	ep.next, ep.left, ep.more = 1, 0, true // all that is committed is there to be found
+	ep.next, ep.lastUnindexed, ep.hasUnindexed = 1, 0, true // all that is committed is there to be found
 	ep.trimming, ep.filling = false, false
-	ep.payOwed()
+	ep.expelOldest()
 	ep.dispatch()
 }

@@ -19,7 +19,7 @@ import (
 func (ep *endpoint) dispatch() {
 	for {
 		w := &worker{ep: ep}
-		if !ep.take(w) {
+		if !ep.takeTurn(w) {
 			return
 		}
 		ep.crew = append(ep.crew, w)
@@ -41,7 +41,7 @@ type worker struct {
 	firing    *actions.Firing // nil: to be read, or it could not be
 	policy    *Policy         // how to deliver it; nil: as firing
 	timeout   time.Duration   // of the attempt: the policy's, in a batch the shortest
-	with      []*worker       // whose attempts are made in one batch with this one, and which are no goroutines
+	batched   []*worker       // whose attempts are made in one batch with this one, and which are no goroutines
 	ends      time.Time       // when it has to have ended; zero: there is no attempt to end. The lock guards it
 	abandoned bool            // it has not: its lane and its place are another's. The lock guards it
 }
@@ -49,42 +49,42 @@ type worker struct {
 // work makes an attempt, and then others of the same endpoint, until it is
 // nobody's turn.
 func (w *worker) work() {
-	for w.try() && w.goOn() {
+	for w.makeAttempt() && w.takeNext() {
 	}
 }
 
-// goOn gives a worker whose attempt has ended its next lane, or ends the worker.
-func (w *worker) goOn() bool {
+// takeNext gives a worker whose attempt has ended its next lane, or ends the worker.
+func (w *worker) takeNext() bool {
 	ep := w.ep
 	ep.mu.Lock()
 	defer ep.mu.Unlock()
-	if ep.take(w) {
+	if ep.takeTurn(w) {
 		ep.dispatch() // there may be room for one more than before
 		return true
 	}
-	ep.dismiss(w)
+	ep.removeWorker(w)
 	return false
 }
 
-// dismiss counts a worker out. The caller holds the lock.
-func (ep *endpoint) dismiss(w *worker) {
+// removeWorker counts a worker out. The caller holds the lock.
+func (ep *endpoint) removeWorker(w *worker) {
 	i := slices.Index(ep.crew, w)
 	ep.crew = slices.Delete(ep.crew, i, i+1)
 	ep.running--
 	ep.workers.Add(-1)
-	ep.stir()
+	ep.signalProgress()
 }
 
-// take gives a worker the attempt whose turn it is, if it is anybody's; if not,
+// takeTurn gives a worker the attempt whose turn it is, if it is anybody's; if not,
 // the endpoint is looked at again when it may be. The caller holds the lock.
-func (ep *endpoint) take(w *worker) bool {
+func (ep *endpoint) takeTurn(w *worker) bool {
 	if ep.action == nil || ep.paused || ep.stopping || !ep.started.Load() || ep.standby.Load() || ep.trimming {
 		return false
 	}
 	ep.refill()
 	now := time.Now()
-	ep.rouse(now)
-	l, a, again := ep.turn(now)
+	ep.wakeDue(now)
+	l, a, again := ep.nextTurn(now)
 	if l == nil || ep.readAhead(l, a.turn) {
 		if !again.IsZero() {
 			ep.wakeAt(again)
@@ -95,16 +95,16 @@ func (ep *endpoint) take(w *worker) bool {
 		return false
 	}
 	ep.begin(w, l, a, now)
-	w.with = w.with[:0]
+	w.batched = w.batched[:0]
 	if ep.batches {
-		ep.gather(w, now)
+		ep.fillBatch(w, now)
 	}
 	return true
 }
 
 // begin gives a worker an attempt of a lane. The caller holds the lock.
 func (ep *endpoint) begin(w *worker, l *lane, a attempt, now time.Time) {
-	ep.lines[l.place].leave(l)
+	ep.lines[l.place].remove(l)
 	ep.supersede(l) // of a lane from before a reload
 	l.busy = true
 	first := l.jobs.first()
@@ -112,17 +112,17 @@ func (ep *endpoint) begin(w *worker, l *lane, a attempt, now time.Time) {
 	w.lane, w.job, w.action, w.attempt, w.began = l, *first, ep.action, ep.gate.begin(now, a), now
 	w.firing, w.policy, w.ends = nil, nil, time.Time{}
 	if f != nil {
-		ep.hand(w, f)
+		ep.setFiring(w, f)
 	}
 }
 
-// hand gives a worker the firing that it is to attempt. The caller holds the
+// setFiring gives a worker the firing that it is to attempt. The caller holds the
 // lock.
-func (ep *endpoint) hand(w *worker, f *actions.Firing) {
+func (ep *endpoint) setFiring(w *worker, f *actions.Firing) {
 	f.Attempt = int(w.job.attempts) + 1
 	w.firing, w.policy = f, ep.policyOf(f)
 	w.timeout = w.policy.Timeout
-	ep.watch(w)
+	ep.setEnd(w)
 }
 
 // policyOf returns how a firing is to be delivered: as its own rule says, or, if
@@ -169,21 +169,21 @@ func (timeoutError) Unwrap() error { return context.DeadlineExceeded }
 // that was delivered. There may be many of these.
 const maxDeliveredExcerpt = 512
 
-// try makes one attempt of a job, and settles it. It returns false if the
+// makeAttempt makes one attempt of a job, and settles it. It returns false if the
 // attempt was abandoned: then there is nothing left to do for the worker.
-func (w *worker) try() bool {
+func (w *worker) makeAttempt() bool {
 	var res actions.Result
 	var err error
 	if w.firing == nil {
 		err = w.readJob()
 	}
 	if err == nil {
-		if len(w.with) > 0 {
-			return w.tryBatch()
+		if len(w.batched) > 0 {
+			return w.makeBatch()
 		}
 		res, err = do(w.ep.attempts, w.action, w.firing, w.timeout)
 	}
-	return w.conclude(res, err, false)
+	return w.finish(res, err, false)
 }
 
 // readJob reads a worker's job.
@@ -202,7 +202,7 @@ func (w *worker) readJob() error {
 		w.policy = ep.policy
 		return err
 	}
-	ep.hand(w, f)
+	ep.setFiring(w, f)
 	return nil
 }
 
@@ -236,9 +236,9 @@ func lateError(ctx context.Context, err error) error {
 	return err
 }
 
-// verdict tells whether, and after which pause, a firing is attempted again: a
+// outcomeOfFailure tells whether, and after which pause, a firing is attempted again: a
 // random part of a time that doubles, or what the receiver asked for.
-func verdict(p *Policy, j *job, err error) (what Outcome, reason string, pause time.Duration) {
+func outcomeOfFailure(p *Policy, j *job, err error) (what Outcome, reason string, pause time.Duration) {
 	r := p.Retry
 	switch {
 	case actions.IsPermanent(err):
@@ -265,10 +265,10 @@ func tooOld(p *Policy, j *job, pause time.Duration) (what Outcome, reason string
 	return Retried, "", pause
 }
 
-// conclude judges a worker's attempt, settles its job, and tells. It does
+// finish judges a worker's attempt, settles its job, and tells. It does
 // nothing, and returns false, if the attempt has been abandoned, and it is not
 // for that that it is called.
-func (w *worker) conclude(res actions.Result, err error, abandoned bool) bool {
+func (w *worker) finish(res actions.Result, err error, abandoned bool) bool {
 	l, ep := w.lane, w.ep
 	s := settlement{endpoint: ep.name, job: w.job, what: Delivered, text: res.Status, excerpt: res.Excerpt, took: time.Since(w.began), evidence: evidenceOf(err)}
 	s.job.firing = nil
@@ -296,50 +296,50 @@ func (w *worker) conclude(res actions.Result, err error, abandoned bool) bool {
 	}
 	now := time.Now()
 	before := ep.gate.condition(now)
-	v := ep.end(now, l, w.attempt, s.evidence, asked)
-	pause := w.judge(&s, v, err)
+	v := ep.endAttempt(now, l, w.attempt, s.evidence, asked)
+	pause := w.decideOutcome(&s, v, err)
 	if s.job.due = 0; pause > 0 {
 		s.job.due = momentOf(now.Add(pause))
 	}
 	if w.job.attempts == 0 && !v.down && ep.meter != nil {
 		ep.meter.Waited(max(w.began.Sub(w.job.born.time()), 0))
 	}
-	ep.noteHold(now)
+	ep.updateSavedHold(now)
 	ep.settle(l, &s, v)
 	after := ep.gate.condition(now)
-	ep.owner.condition(ep, now)
+	ep.owner.publishCondition(ep, now)
 	ep.mu.Unlock()
-	ep.tell(before, after, s.text)
-	ep.report(w.firing, &s, err, pause)
+	ep.logCondition(before, after, s.text)
+	ep.logOutcome(w.firing, &s, err, pause)
 	return true
 }
 
-// judge says what comes of an attempt that ended with err, and after which pause
+// decideOutcome says what comes of an attempt that ended with err, and after which pause
 // there is another.
-func (w *worker) judge(s *settlement, v verdicts, err error) (pause time.Duration) {
+func (w *worker) decideOutcome(s *settlement, v gateResult, err error) (pause time.Duration) {
 	if v.down { // no attempt of this firing: one more of the endpoint
 		s.what, s.reason, pause = tooOld(w.policy, &s.job, 0)
 		return pause
 	}
 	s.job.attempts++
 	if err != nil {
-		s.what, s.reason, pause = verdict(w.policy, &s.job, err)
+		s.what, s.reason, pause = outcomeOfFailure(w.policy, &s.job, err)
 	}
 	return pause
 }
 
 // settle deals with the outcome of an attempt. The caller holds the lock.
-func (ep *endpoint) settle(l *lane, s *settlement, v verdicts) {
+func (ep *endpoint) settle(l *lane, s *settlement, v gateResult) {
 	l.busy = false
-	ep.tally.note(s)
+	ep.tally.count(s)
 	if ep.meter != nil {
 		ep.meter.Attempted(s.what, s.took)
 	}
 	switch s.what {
 	case Retried:
 		ep.retried.Add(1)
-		ep.owner.note(s)
-		ep.again(l, s, v)
+		ep.owner.recordSettlement(s)
+		ep.retryLater(l, s, v)
 		return
 	case GivenUp:
 		ep.givenUp.Add(1)
@@ -347,40 +347,40 @@ func (ep *endpoint) settle(l *lane, s *settlement, v verdicts) {
 		ep.delivered.Add(1)
 	}
 	ep.unindex(l)
-	ep.owner.note(s)
-	ep.went()
-	ep.advance(l)
+	ep.owner.recordSettlement(s)
+	ep.countDone()
+	ep.continueLane(l)
 }
 
-// again puts a lane back whose first job is attempted again. The caller holds
+// retryLater puts a lane back whose first job is attempted again. The caller holds
 // the lock.
-func (ep *endpoint) again(l *lane, s *settlement, v verdicts) {
+func (ep *endpoint) retryLater(l *lane, s *settlement, v gateResult) {
 	first := l.jobs.first()
 	first.attempts, first.due = s.job.attempts, s.job.due
 	ep.supersede(l)
 	l.jobs.first().due = s.job.due // a newer one waits as long
 	if v.down {
-		ep.line(l).pushFront(l) // it keeps its turn
+		ep.lineOf(l).pushFront(l) // it keeps its turn
 		return
 	}
-	ep.queue(l, time.Now())
+	ep.enqueueLane(l, time.Now())
 }
 
-// advance brings a lane, of which a job is done, to the next. The caller holds
+// continueLane brings a lane, of which a job is done, to the next. The caller holds
 // the lock.
-func (ep *endpoint) advance(l *lane) {
+func (ep *endpoint) continueLane(l *lane) {
 	switch {
 	case l.jobs.len() > 0:
-		ep.queue(l, time.Now()) // behind the others: a busy key does not starve them
+		ep.enqueueLane(l, time.Now()) // behind the others: a busy key does not starve them
 	case l.skipped > 0:
-		ep.rescan(l)
+		ep.refillLane(l)
 	default:
 		ep.forget(l)
 	}
 }
 
-// tell logs what has changed with an endpoint by an attempt.
-func (ep *endpoint) tell(before, after condition, text string) {
+// logCondition logs what has changed with an endpoint by an attempt.
+func (ep *endpoint) logCondition(before, after condition, text string) {
 	if before == after {
 		return
 	}
@@ -395,7 +395,7 @@ func (ep *endpoint) tell(before, after condition, text string) {
 	}
 }
 
-func (ep *endpoint) report(f *actions.Firing, s *settlement, err error, pause time.Duration) {
+func (ep *endpoint) logOutcome(f *actions.Firing, s *settlement, err error, pause time.Duration) {
 	if f == nil {
 		ep.log.Error("job cannot be read", "action", s.endpoint, "seq", s.job.seq, "err", err)
 		return
