@@ -10,23 +10,24 @@ import (
 	"triggerd/internal/firing"
 )
 
-// A worker that has to read its job waits for the store once for each job. So
-// jobs are read before their turn, many with one pass over the store, by a
-// goroutine of their endpoint that is there only while it reads.
+// A worker that reads its own job waits for the store once for each job. So
+// jobs are read ahead of their turn, many with one pass over the store. The
+// goroutine that does so exists only while it reads.
 
 // jobToRead is a job to be read ahead.
 type jobToRead struct {
 	seq    uint64
 	lane   *lane
 	cost   int             // see job.cost
-	firing *actions.Firing // once it was read; nil: it could not be
+	firing *actions.Firing // nil: it is not read yet, or cannot be read
 }
 
-// readAhead has more of the endpoint's jobs read if there are few left that
-// were. It reports whether the job whose turn it is is among those that are
-// being read: then nothing is taken until they are there. One that has just come
-// is not waited for, since by then another has; its worker reads it. The caller
-// holds the lock.
+// readAhead starts reading more of the endpoint's jobs if few of those that
+// were read are left. It reports whether the job that is next is being read:
+// then no attempt begins until it is there. The caller holds the lock.
+//
+// A job that has only just come is not waited for, since by then another has
+// come. Its worker reads it.
 func (ep *endpoint) readAhead(l *lane, t turn) (wait bool) {
 	first := l.jobs.first()
 	missing := first.firing == nil && first.seq != l.readAlone
@@ -36,18 +37,18 @@ func (ep *endpoint) readAhead(l *lane, t turn) (wait bool) {
 	return missing && ep.reading && t != newestFresh && t != urgent
 }
 
-// worthReading reports whether to read jobs of an endpoint ahead: a few are as
-// well read by the workers. The caller holds the lock.
+// worthReading reports whether to read jobs of the endpoint ahead. If there are
+// only a few, the workers read them as well. The caller holds the lock.
 func (ep *endpoint) worthReading() bool {
 	return !ep.reading && ep.indexed > ep.bounds.ahead/16 && !ep.gate.closed(time.Now())
 }
 
-// fewEndpoints is up to how many endpoints are looked at when one has jobs
-// read: what the others need soon is near by in the store.
+// fewEndpoints is the largest number of endpoints for which one reads for the
+// others too: what they need soon is near by in the store.
 const fewEndpoints = 32
 
-// startReading has jobs of an endpoint read, and of others that can use them.
-// The caller holds the lock.
+// startReading starts reading the next jobs of the endpoint, and of others that
+// need some. The caller holds the lock.
 func (ep *endpoint) startReading() {
 	list := ep.appendUpcoming(nil)
 	if len(list) == 0 {
@@ -57,7 +58,7 @@ func (ep *endpoint) startReading() {
 	ep.runAside(func() { ep.read(ep.appendOthers(list)) })
 }
 
-// appendOthers appends the next jobs of other endpoints that can use them.
+// appendOthers appends the next jobs of other endpoints that need some.
 func (ep *endpoint) appendOthers(list []jobToRead) []jobToRead {
 	if ep.others == nil {
 		return list
@@ -80,8 +81,8 @@ func (ep *endpoint) appendOthers(list []jobToRead) []jobToRead {
 	return list
 }
 
-// appendUpcoming appends the next jobs of an endpoint that are to be read, as many
-// as there is room for. The caller holds the lock.
+// appendUpcoming appends the next jobs of the endpoint that are not in memory,
+// as many as there is room for. The caller holds the lock.
 func (ep *endpoint) appendUpcoming(list []jobToRead) []jobToRead {
 	n, room := ep.bounds.ahead, ep.bounds.cached-int(ep.cached.Load())
 	for i := range list {
@@ -112,8 +113,8 @@ func (ep *endpoint) appendUpcoming(list []jobToRead) []jobToRead {
 	return list
 }
 
-// upcoming iterates over the lanes in line whose turn is likely to come among the
-// next n; some of them twice.
+// upcoming iterates over the lanes that are likely to be among the next n; some
+// lanes come twice.
 func (ep *endpoint) upcoming(n int) iter.Seq[*lane] {
 	return func(yield func(*lane) bool) {
 		recent := ep.recent.all()
@@ -131,7 +132,7 @@ func (ep *endpoint) upcoming(n int) iter.Seq[*lane] {
 	}
 }
 
-// read reads jobs, and lets the workers have them.
+// read reads jobs, and hands them to their endpoints.
 func (ep *endpoint) read(list []jobToRead) {
 	slices.SortFunc(list, func(a, b jobToRead) int { return cmp.Compare(a.seq, b.seq) })
 	seqs := make([]uint64, len(list))
@@ -144,7 +145,7 @@ func (ep *endpoint) read(list []jobToRead) {
 	i := 0
 	for stored, err := range ep.source.Jobs(seqs) {
 		if err != nil {
-			break // the worker whose job it is meets the error too, and tells
+			break // the worker of that job meets the error too, and reports it
 		}
 		for list[i].seq != stored.Seq {
 			i++
@@ -156,7 +157,7 @@ func (ep *endpoint) read(list []jobToRead) {
 	}
 }
 
-// setReadFirings puts firings that were read into the index.
+// setReadFirings sets the firings of jobs that were read.
 func (ep *endpoint) setReadFirings(list []*jobToRead) {
 	ep.mu.Lock()
 	defer ep.mu.Unlock()
@@ -167,8 +168,8 @@ func (ep *endpoint) setReadFirings(list []*jobToRead) {
 	ep.dispatch()
 }
 
-// setReadFiring puts a firing that was read into the index, unless its job is gone or
-// being attempted by now. The caller holds the lock.
+// setReadFiring sets the firing of a job that was read, unless the job is gone
+// or is being attempted by now. The caller holds the lock.
 func (ep *endpoint) setReadFiring(w *jobToRead) {
 	j := w.lane.find(w.seq)
 	switch {

@@ -8,13 +8,13 @@ import (
 	"triggerd/actions"
 )
 
-// An action that is a Batcher is given the first jobs of several lanes at once,
-// where these are ready. Each of them is an attempt of its own in all that comes
-// of it: it is settled by itself, and its lane goes on by itself.
+// An action that is a Batcher gets the first jobs of several lanes at once, if
+// they are ready. Each is an attempt of its own: it is settled by itself, and
+// its lane goes on by itself.
 
-// fillBatch lets more attempts be made in one batch with that of a worker: those
-// that are ready, as far as the gate lets them. No lane is in a batch twice, as
-// one that is being attempted is in no line. The caller holds the lock.
+// fillBatch adds attempts to the batch of a worker: those that are ready, as
+// far as the gate allows. A lane is never in a batch twice, since a lane that
+// is being attempted is in no line. The caller holds the lock.
 func (ep *endpoint) fillBatch(w *worker, now time.Time) {
 	if w.firing == nil || w.attempt.turn == nextFailed || w.attempt.turn == urgent {
 		return
@@ -27,7 +27,7 @@ func (ep *endpoint) fillBatch(w *worker, now time.Time) {
 		}
 		ep.supersede(l)
 		if l.jobs.first().firing == nil {
-			return // it has to be read, which the others do not wait for
+			return // it has to be read first; the others do not wait for that
 		}
 		other := &worker{ep: ep}
 		ep.begin(other, l, a, now)
@@ -38,8 +38,8 @@ func (ep *endpoint) fillBatch(w *worker, now time.Time) {
 	}
 }
 
-// makeBatch makes the attempts of a worker and of those with it, and settles
-// each. It returns false if they were abandoned.
+// makeBatch makes the attempts of a worker and of those in its batch, and
+// settles each. It returns false if they were abandoned.
 func (w *worker) makeBatch() bool {
 	fs := make([]*actions.Firing, 0, 1+len(w.batched))
 	fs = append(fs, w.firing)
@@ -56,8 +56,9 @@ func (w *worker) makeBatch() bool {
 	return true
 }
 
-// doBatch returns an error for each firing. If the action does not, it is not
-// known which were delivered: none counts as such.
+// doBatch returns an error for each firing. If the action returns another
+// number of errors, it is not known which firings were delivered, and none
+// counts as such.
 func (w *worker) doBatch(fs []*actions.Firing) []error {
 	ctx, cancel := context.WithTimeoutCause(w.ep.attempts, w.timeout, timeoutError(w.timeout))
 	defer cancel()

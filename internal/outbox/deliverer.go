@@ -13,10 +13,9 @@ import (
 )
 
 // Deliverer delivers firings as an Outbox does, with the same endpoints, lanes
-// and gates, and keeps them in memory only: for a process that has no store, and
-// whose firings somebody else keeps until it is told that they are settled.
-// Nothing bounds how many it has but who hands them to it. Its methods may be
-// called from any goroutine.
+// and gates, but keeps them in memory only. It is for a process that has no
+// store: the firings are kept by somebody else until they are settled. It does
+// not limit how many it holds. Any goroutine may call its methods.
 type Deliverer struct {
 	*host
 	settled func(Settlement)
@@ -36,8 +35,8 @@ type Deliverer struct {
 type DelivererOptions struct {
 	Logger *slog.Logger
 
-	// Settle is told of each firing once, when it is delivered or given up. It is
-	// called under an endpoint's lock, and must neither wait nor call the
+	// Settle is called once for each firing, when it is delivered or given up.
+	// It is called under an endpoint's lock, and must neither wait nor call the
 	// Deliverer.
 	Settle func(Settlement)
 }
@@ -47,7 +46,7 @@ type Settlement struct {
 	Endpoint string
 	ID       firing.ID
 	Outcome  Outcome // Delivered or GivenUp
-	Reason   string  // of one that was given up: attempts, age, permanent; superseded by a newer one, where only the last counts
+	Reason   string  // why it was given up: attempts, age, permanent; or superseded, by a newer one of an action that wants only the latest
 	Text     string  // status, or error
 	Excerpt  string  // of the response
 	Attempts int
@@ -65,9 +64,10 @@ func NewDeliverer(op DelivererOptions) *Deliverer {
 	return d
 }
 
-// Deliver has a firing delivered with Planned.Action, which has to be set, and as
-// Policy says; each holds for what waits, too. Those of one lane are delivered in the order of the calls. After
-// Stop it does nothing.
+// Deliver takes a firing to be delivered with Planned.Action, which has to be
+// set, and by Planned.Policy. Both also apply to firings of the endpoint that
+// wait already. Firings of one lane are delivered in the order of the calls.
+// After Stop it does nothing.
 func (d *Deliverer) Deliver(p Planned) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -88,8 +88,8 @@ func (d *Deliverer) Deliver(p Planned) {
 	ep.admit([]planned{job}, d.last)
 }
 
-// updateEndpoint has an endpoint deliver as a firing says that comes for it. The caller
-// holds the lock.
+// updateEndpoint sets the action and policy of a new firing. The caller holds
+// the lock.
 func (d *Deliverer) updateEndpoint(ep *endpoint, p *Planned) {
 	key, all := PolicyKey{p.Firing.Rule, p.Firing.Action}, *d.policies.Load()
 	if all[key] != p.Policy {
@@ -105,7 +105,7 @@ func (d *Deliverer) updateEndpoint(ep *endpoint, p *Planned) {
 	}
 }
 
-// Stop begins no more attempts, gives those that are under way until ctx is done,
+// Stop begins no more attempts, waits for those in flight until ctx is done,
 // ends them then, and returns how many firings are not settled. It does not
 // close actions.
 func (d *Deliverer) Stop(ctx context.Context) (left int) {
@@ -132,7 +132,8 @@ func (d *Deliverer) Stop(ctx context.Context) (left int) {
 	return len(d.jobs)
 }
 
-// awaitWorkers waits for attempts whose context is done, but not for ever.
+// awaitWorkers waits for attempts whose context is done. One that does not end
+// is abandoned.
 func (d *Deliverer) awaitWorkers() {
 	longest := abandonAfter
 	d.mu.Lock()
@@ -154,7 +155,7 @@ func (d *Deliverer) awaitWorkers() {
 	}
 }
 
-// delivererOwner is a Deliverer as its endpoints see it.
+// delivererOwner is a Deliverer as the owner of its endpoints.
 type delivererOwner Deliverer
 
 func (d *delivererOwner) recordSettlement(s *settlement) {

@@ -12,18 +12,18 @@ import (
 	"triggerd/internal/store"
 )
 
-// bounds are those of what is kept in memory of the jobs that wait in the
-// store. With them a backlog of any size takes a bounded index, and one key
-// that is stuck does not take the room of the others.
+// bounds limit what is in memory of the jobs that wait in the store. With them
+// a backlog of any size takes a bounded index, and a key that is stuck does not
+// take the room of others.
 type bounds struct {
-	window      int // jobs of an endpoint
-	lane        int // jobs of a lane
+	window      int // jobs of an endpoint that are indexed
+	lane        int // jobs of a lane that are indexed
 	chunk       int // jobs read from the store at once
-	cached      int // bytes of firings kept decoded from planning, or read ahead, to their next attempt
-	fresh       int // jobs of an endpoint beyond which none is kept from planning on: it would wait long
-	ahead       int // jobs of an endpoint that are read at once, before their turn
+	cached      int // bytes of firings in memory: kept since they were planned, or read ahead
+	fresh       int // with more jobs indexed than this, a new one's firing is not kept: it would wait long
+	ahead       int // jobs of an endpoint that are read ahead at once
 	intake      int // bytes of firings that are not on disk yet
-	unsubmitted int // firings that are kept back until their position can be committed with them
+	unsubmitted int // firings that a stream adds before it has to submit a part
 	changes     int // bytes of changed state that is not on disk yet
 
 	interval time.Duration // between checkpoints when nothing fires
@@ -31,18 +31,18 @@ type bounds struct {
 
 var defaultBounds = bounds{window: 50_000, lane: 1_000, chunk: 5_000, cached: 8 << 20, fresh: 1_000, ahead: 256, intake: 8 << 20, unsubmitted: 10_000, changes: 32 << 20}
 
-// endpoint is one action that firings are delivered with: a target, or a
-// rule's own action.
+// endpoint is one action that firings are delivered with: a target, or a rule's
+// own action.
 //
-// Each endpoint has lanes, one for each key that something waits for. The
-// first job of a lane is attempted until it is delivered or given up, and only
-// then the next. A lane is in one of three places: in one of its endpoint's
-// lines, being attempted, or asleep until its first job is due. Its gate says
-// which line is next.
+// Each endpoint has lanes, one for each key that something waits for. The first
+// job of a lane is attempted until it is delivered or given up, and only then
+// the next. A lane is in one of three places: in one of the endpoint's lines,
+// being attempted, or asleep until its first job is due. The gate says which
+// line is next.
 type endpoint struct {
 	*host
 	name    string
-	account *account           // for the owner
+	account *account           // of the intake; nil for a Deliverer
 	others  func() []*endpoint // of the same host; nil: there are none
 
 	mu          sync.Mutex     // guards all that follows, the lanes too
@@ -54,38 +54,38 @@ type endpoint struct {
 	batches     bool // the action is a Batcher
 	latestOnly  bool // of the jobs of a lane that wait, only the last is attempted
 	paused      bool
-	stopping    bool // no lane is taken any more
-	trimming    bool // what waits is being removed: no lane is taken meanwhile
+	stopping    bool // no attempt begins any more
+	trimming    bool // jobs are being deleted: no attempt begins meanwhile
 	gate        gate
-	published   struct { // what streams know
+	published   struct { // what the intake knows
 		paused, down bool
 		held         time.Time
 	}
 	timer *time.Timer // dispatches at wake; nil before its first use
-	wake  time.Time   // zero: not
+	wake  time.Time   // when timer fires; zero: it is not set
 
 	lanes   map[uint64]*lane
 	lines   [prioritized + 1]line // by place
-	recent  fifo[*lane]           // of the fresh, and of others that were: in the order in which something came for them last
+	recent  fifo[*lane]           // lanes by when something last came for them; only those that are fresh now count
 	asleep  sleepers              // their first job is not due yet
 	failing int                   // lanes whose last attempt failed
 
-	byAge         fifo[agedJob] // in the order in which they were indexed, which is nearly that of their age
+	byAge         fifo[agedJob] // jobs in the order in which they were indexed, which is nearly that of their age
 	running       int           // workers
 	crew          []*worker     // each of them
-	overdueTimer  *time.Timer   // looks at their attempts at watched; nil before its first use
-	overdueAt     time.Time     // zero: not
+	overdueTimer  *time.Timer   // looks for attempts that should have ended; nil before its first use
+	overdueAt     time.Time     // when it fires; zero: it is not set
 	tally         tally
 	indexed       int       // jobs in lanes
 	loaded        int       // those of them whose firing is in memory
 	reading       bool      // jobs are being read ahead
-	next          uint64    // no job from it on is indexed
-	hasUnindexed  bool      // the store has jobs from next on that are not indexed
-	lastUnindexed uint64    // the last job that was left for a refill
-	filling       bool      // a refill is under way
-	ignoreDue     bool      // what it finds is to be attempted at once, though it was before
-	toExpel       []string  // for a job each, the oldest is to go; the rules of those that they give way to
-	savedHold     time.Time // the end of the hold that the store knows of; zero: of none
+	next          uint64    // jobs from this number on are not indexed
+	hasUnindexed  bool      // the store has jobs from next on
+	lastUnindexed uint64    // the last job that was committed and not indexed
+	filling       bool      // readMore is running
+	ignoreDue     bool      // jobs that readMore finds are attempted at once, even if they are not due
+	toExpel       []string  // so many of the oldest jobs are to be dropped; each text is the rule of the newer firing
+	savedHold     time.Time // the end of the hold that the store knows of; zero: it knows of none
 }
 
 func newEndpoint(h *host, name string) *endpoint {
@@ -96,18 +96,18 @@ func newEndpoint(h *host, name string) *endpoint {
 	return ep
 }
 
-// lane is what keeps its order.
+// lane holds the jobs that have to be delivered in order: those of one key.
 type lane struct {
 	ep          *endpoint
-	id          uint64 // 0: of one job that need not keep any order, and is in no map
+	id          uint64 // 0: of a single job that needs no order; such a lane is not in the map
 	jobs        fifo[job]
-	skipped     uint64 // seq from which on jobs were left out because the lane is full; 0: none was
-	lastSkipped uint64 // the last of these
-	filling     bool   // what was left out is being looked for
-	droppedUpTo uint64 // up to this seq jobs were dropped from behind the first
-	readAlone   uint64 // seq of a job that could not be read together with others
-	lastArrival moment // when the last of its jobs was planned that came while it was fresh
-	wakes       moment // while it is asleep: when it is due
+	skipped     uint64 // from this job on jobs are not indexed, because the lane was full; 0: all are
+	lastSkipped uint64 // the last job that was not indexed
+	filling     bool   // readSkipped is running
+	droppedUpTo uint64 // jobs after the first, up to this one, were dropped
+	readAlone   uint64 // a job that could not be read together with others
+	lastArrival moment // when its last job was planned that came while it was fresh
+	wakes       moment // when it wakes, if it is asleep
 	place       place
 	laneRecord
 	busy      bool // its first job is being attempted
@@ -125,13 +125,13 @@ func (l *lane) find(seq uint64) *job {
 	return &jobs[i]
 }
 
-// agedJob is the place of a job.
+// agedJob is a job in the order of age.
 type agedJob struct {
 	seq  uint64
 	lane *lane
 }
 
-// gone reports whether the job is not there any more.
+// gone reports whether the job is no longer in its lane.
 func (a agedJob) gone() bool {
 	if a.lane.jobs.len() == 0 {
 		return true
@@ -140,10 +140,10 @@ func (a agedJob) gone() bool {
 	return a.seq < first || a.seq > first && a.seq <= a.lane.droppedUpTo
 }
 
-// attempted reports whether the job, which is there, is being attempted.
+// attempted reports whether the job is being attempted. It must not be gone.
 func (a agedJob) attempted() bool { return a.lane.busy && a.seq == a.lane.jobs.first().seq }
 
-// job is what is known of a job without reading it.
+// job is what is known of a job that is indexed.
 type job struct {
 	seq       uint64
 	firing    *actions.Firing // nil: to be read
@@ -162,11 +162,11 @@ func storedJob(p *store.Pending) job {
 	return job{seq: p.Seq, attempts: int32(p.Attempts), born: momentOf(p.Born), due: momentOf(p.Due), size: uint32(p.Size)}
 }
 
-// cost is about what the job's firing takes in memory.
+// cost estimates the memory that the job's firing takes.
 func (j *job) cost() int { return int(j.size) + 1024 }
 
-// moment is a time in a third of the room, and without a pointer, of which
-// there may be many: in nanoseconds since 1970, 0 for the zero time.
+// moment is a time in nanoseconds since 1970, 0 for the zero time. It takes a
+// third of the memory of a time.Time and has no pointer; there may be many.
 type moment int64
 
 func momentOf(t time.Time) moment {
@@ -183,8 +183,8 @@ func (m moment) time() time.Time {
 	return time.Unix(0, int64(m))
 }
 
-// laneOf returns the lane of a firing: its key and database, or for an event
-// without a key its rule. It is the same after a restart.
+// laneOf returns the lane of a firing: a hash of its key and database, or of
+// its rule for an event without a key. It is the same after a restart.
 func laneOf(f *actions.Firing, order firing.Order) uint64 {
 	if order == firing.OrderNone {
 		return 0
@@ -209,8 +209,8 @@ func (ep *endpoint) setAction(a *Action) {
 	ep.gate.rate.max, ep.gate.rate.per = a.Rate.Max, a.Rate.Per
 }
 
-// setPaused holds the endpoint, or lets it go on: who resumes it says that it is
-// well.
+// setPaused pauses the endpoint, or ends its pause. After a pause its trouble
+// is forgotten: whoever ends the pause says that the endpoint is well.
 func (ep *endpoint) setPaused(paused bool) {
 	ep.mu.Lock()
 	defer ep.mu.Unlock()
@@ -230,14 +230,14 @@ func (ep *endpoint) idle() bool {
 	return ep.running == 0
 }
 
-// busy reports whether something is on its way to an attempt.
+// busy reports whether there are firings that will be attempted soon.
 func (ep *endpoint) busy() bool {
 	ep.mu.Lock()
 	defer ep.mu.Unlock()
 	return (ep.inLine() > 0 || ep.filling) && !ep.paused && !ep.standby.Load() && ep.action != nil && !ep.gate.closed(time.Now())
 }
 
-// lineOf is where a lane waits that is due.
+// lineOf returns the line in which a lane waits that is due.
 func (ep *endpoint) lineOf(l *lane) *line {
 	switch {
 	case l.laneRecord.failed:
@@ -248,8 +248,8 @@ func (ep *endpoint) lineOf(l *lane) *line {
 	return &ep.lines[fresh]
 }
 
-// enqueueLane puts a lane, which is away, to the end of its line, or to sleep until
-// its first job is due.
+// enqueueLane puts a lane, which is away, at the end of its line, or to sleep
+// until its first job is due.
 func (ep *endpoint) enqueueLane(l *lane, now time.Time) {
 	if due := l.jobs.first().due; due > momentOf(now) {
 		l.wakes = due
@@ -259,11 +259,10 @@ func (ep *endpoint) enqueueLane(l *lane, now time.Time) {
 	ep.lineOf(l).push(l)
 }
 
-// maxRecent is how many lanes are known to have come lately.
+// maxRecent is how many lanes are remembered in recent.
 const maxRecent = 1024
 
-// markRecent notes that a job came for a lane that is fresh: among those that wait
-// it is the newest now.
+// markRecent makes a fresh lane the newest in recent, since a job came for it.
 func (ep *endpoint) markRecent(l *lane, at moment) {
 	l.lastArrival = at
 	if ep.recent.len() > 0 && *ep.recent.last() == l {
@@ -275,7 +274,7 @@ func (ep *endpoint) markRecent(l *lane, at moment) {
 	ep.recent.push(l)
 }
 
-// wakeDue puts those lanes in line whose first job is due.
+// wakeDue puts the sleeping lanes that are due in line.
 func (ep *endpoint) wakeDue(now time.Time) {
 	for at := momentOf(now); len(ep.asleep) > 0 && ep.asleep[0].wakes <= at; {
 		if l := ep.asleep.pop(); l.jobs.len() > 0 {
@@ -284,8 +283,8 @@ func (ep *endpoint) wakeDue(now time.Time) {
 	}
 }
 
-// wakeMatching puts those lanes in line, whenever they are due, for which which
-// holds.
+// wakeMatching puts the sleeping lanes that match in line, whenever they are
+// due.
 func (ep *endpoint) wakeMatching(which func(*lane) bool) {
 	for _, l := range ep.asleep.wake(which) {
 		if l.jobs.len() > 0 {
@@ -295,7 +294,7 @@ func (ep *endpoint) wakeMatching(which func(*lane) bool) {
 	}
 }
 
-// waiting returns what is in line.
+// waiting returns what is in line, for the gate.
 func (ep *endpoint) waiting() waiting {
 	w := waiting{fresh: ep.lines[fresh].n, going: ep.lines[going].n, failed: ep.lines[failed].n}
 	for ep.recent.len() > 0 && (*ep.recent.last()).place != fresh {
@@ -307,7 +306,7 @@ func (ep *endpoint) waiting() waiting {
 	return w
 }
 
-// inLine is how many lanes wait for their turn.
+// inLine returns how many lanes wait for their turn.
 func (ep *endpoint) inLine() (n int) {
 	for i := range ep.lines {
 		n += ep.lines[i].n
@@ -315,8 +314,8 @@ func (ep *endpoint) inLine() (n int) {
 	return n
 }
 
-// nextTurn returns whose turn it is. If it is nobody's, it may be somebody's at a
-// time, if that is not zero.
+// nextTurn returns the lane that is next, and its attempt. If there is none
+// now, the time says when there may be one; zero: not before something happens.
 func (ep *endpoint) nextTurn(now time.Time) (*lane, attempt, time.Time) {
 	if ep.lines[prioritized].n > 0 && ep.gate.busy < ep.concurrency {
 		return ep.lines[prioritized].first(), attempt{turn: urgent}, time.Time{}
@@ -325,7 +324,7 @@ func (ep *endpoint) nextTurn(now time.Time) (*lane, attempt, time.Time) {
 	return ep.laneFor(a.turn), a, at
 }
 
-// laneFor returns the lane whose turn it is, nil if it is nobody's.
+// laneFor returns the lane for a turn, nil if it is nobody's.
 func (ep *endpoint) laneFor(t turn) *lane {
 	switch {
 	case t == noTurn:
@@ -340,7 +339,7 @@ func (ep *endpoint) laneFor(t turn) *lane {
 	return ep.lines[fresh].first()
 }
 
-// endAttempt tells the gate the outcome of an attempt of a lane.
+// endAttempt tells the gate the outcome of a lane's attempt.
 func (ep *endpoint) endAttempt(now time.Time, l *lane, a attempt, ev evidence, asked time.Duration) gateResult {
 	if l.laneRecord.failed {
 		ep.failing--
@@ -357,8 +356,8 @@ func (ep *endpoint) endAttempt(now time.Time, l *lane, a attempt, ev evidence, a
 	return v
 }
 
-// forgetTrouble forgets all that was held against the endpoint and its lanes, and has
-// each attempted as soon as its turn comes.
+// forgetTrouble forgets what earlier failures say against the endpoint and its
+// lanes, and has each lane attempted as soon as its turn comes.
 func (ep *endpoint) forgetTrouble() {
 	ep.gate.forgetTrouble()
 	ep.ignoreDue = ep.hasUnindexed
@@ -372,8 +371,8 @@ func (ep *endpoint) forgetTrouble() {
 	}
 }
 
-// prioritize makes the lane whose first job has a seq the next, and reports whether
-// there is one that waits.
+// prioritize makes the lane whose first job has this number the next. It
+// reports whether there is such a lane, and it waits.
 func (ep *endpoint) prioritize(seq uint64) bool {
 	first := func(l *lane) bool { return l.jobs.len() > 0 && l.jobs.first().seq == seq }
 	ep.wakeMatching(first)
@@ -389,8 +388,8 @@ func (ep *endpoint) prioritize(seq uint64) bool {
 	return false
 }
 
-// addJob indexes a job, and reports whether its lane is new by that, and in line.
-// The caller holds the lock.
+// addJob indexes a job, and reports whether its lane is new and in line. The
+// caller holds the lock.
 func (ep *endpoint) addJob(id uint64, j job, now time.Time) (added bool) {
 	var l *lane
 	if id != 0 {
@@ -426,8 +425,8 @@ func (ep *endpoint) addJob(id uint64, j job, now time.Time) (added bool) {
 	return false
 }
 
-// supersede settles the jobs of a lane of which only the last is wanted, but
-// for one that is being attempted. The caller holds the lock.
+// supersede settles jobs of a lane of which only the last is wanted, except one
+// that is being attempted. The caller holds the lock.
 func (ep *endpoint) supersede(l *lane) {
 	if !ep.latestOnly {
 		return
@@ -448,7 +447,8 @@ func (ep *endpoint) supersede(l *lane) {
 	}
 }
 
-// countDone counts a job that is done. If one is to go anyway, it was this.
+// countDone counts a job that is settled. If one was to be dropped for a newer
+// one, this one counts as that.
 func (ep *endpoint) countDone() {
 	if n := len(ep.toExpel); n > 0 {
 		ep.toExpel = ep.toExpel[:n-1]
@@ -457,7 +457,7 @@ func (ep *endpoint) countDone() {
 	ep.owner.addPending(ep, -1)
 }
 
-// index adds a job to its lane. The caller holds the lock.
+// index adds a job at the end of its lane. The caller holds the lock.
 func (ep *endpoint) index(l *lane, j job) {
 	l.jobs.push(j)
 	if j.firing != nil {
@@ -486,7 +486,7 @@ func (ep *endpoint) unindexed(j *job) {
 	ep.unload(j)
 }
 
-// unload takes a job's firing out of memory, if it is there, and returns it.
+// unload removes a job's firing from memory, if it is there, and returns it.
 // The caller holds the lock.
 func (ep *endpoint) unload(j *job) *actions.Firing {
 	f := j.firing
@@ -498,8 +498,8 @@ func (ep *endpoint) unload(j *job) *actions.Firing {
 	return f
 }
 
-// unindexOldest removes the oldest job of which no attempt is under way, and
-// returns it with its lane, or nil if there is none. The caller holds the lock.
+// unindexOldest removes the oldest job that is not being attempted, and returns
+// it with its lane; nil if there is none. The caller holds the lock.
 func (ep *endpoint) unindexOldest() (*lane, job) {
 	all, kept := ep.byAge.all(), 0
 	for i, a := range all {
@@ -526,7 +526,7 @@ func (ep *endpoint) unindexOldest() (*lane, job) {
 	return nil, job{}
 }
 
-// forget drops a lane that has no more jobs.
+// forget deletes a lane that has no more jobs.
 func (ep *endpoint) forget(l *lane) {
 	if l.place >= fresh && l.place <= prioritized {
 		ep.lines[l.place].remove(l)

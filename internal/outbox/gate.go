@@ -6,19 +6,19 @@ import (
 	"triggerd/actions"
 )
 
-// gate decides when an endpoint may be attempted, and whose turn it is: a lane
-// that had nothing pending (new), one that is going on, or one whose last
-// attempt failed (a retry).
+// gate decides when an endpoint may be attempted, and which kind of lane is
+// next: a fresh one, that had nothing pending before; one that is going on; or
+// one whose last attempt failed (a retry).
 //
-// It is a state machine of its own: it takes no lock, looks at no clock, knows
-// no lane by name. Whoever uses it hands in the time, asks next, tells begin and
-// end, and asks again after each end, after each arrival, and at the time that
+// It is a state machine: it takes no lock, reads no clock, and knows no lane by
+// name. Its user passes in the time, calls next, reports begin and end, and
+// calls next again after each end, after each arrival, and at the time that
 // next returned.
 //
-// What a failure says. That an endpoint cannot be reached says something about
-// the endpoint; an answer that refuses says something about the message, and
-// little about the next one. So attempts that come as far as the endpoint hold
-// up only their own lane, as long as something succeeds between them.
+// What a failure says: that an endpoint cannot be reached says something about
+// the endpoint. An answer that refuses says something about the message, and
+// little about the next one. So attempts that reach the endpoint hold up only
+// their own lane, as long as something succeeds between them.
 //
 // Invariants, between calls:
 //
@@ -29,54 +29,55 @@ import (
 type gate struct {
 	slots     int     // attempts at once, at most: the endpoint's concurrency
 	window    float64 // attempts at once, at present
-	fastBelow float64 // below it the window grows by one with each success, above it by one in a round
+	fastBelow float64 // while the window is below this, a success widens it by one; above it, a whole window of successes does
 
 	// The streak: what failed since the last success.
-	failures       int       // of lanes whose attempt before had not failed, and of all that did not reach the endpoint
-	since          time.Time // when it began
+	failures       int       // lanes that failed, whose attempt before had not, and attempts that did not reach the endpoint
+	since          time.Time // when the streak began
 	unreached      int       // attempts in a row that did not reach the endpoint
-	unreachedSince time.Time // when these began
-	unanswered     int       // attempts without an answer since the last success, or since the window was cut
-	slowUntil      time.Time // until when: an attempt has timed out lately
+	unreachedSince time.Time // when they began
+	unanswered     int       // attempts without an answer since the last success, or since the window was halved
+	slowUntil      time.Time // until then the endpoint counts as slow, since an attempt has timed out
 
 	// The hold: the receiver asked to be left alone.
 	askedLanes    int       // lanes that were asked to wait since the last success
-	epoch         uint32    // counts successes, to tell lanes that were asked since the last from others
-	holdUntil     time.Time // no attempt before, but for probes
-	holdNumber    uint64    // the number of the attempt that was last when the hold began
+	epoch         uint32    // counts successes: a lane that was asked to wait in an earlier epoch counts again
+	holdUntil     time.Time // no attempt before, except probes
+	holdNumber    uint64    // the last attempt that began before the hold
 	heldSince     time.Time
-	probes        int       // made since then
-	lastProbe     time.Time // when the last of them began, or the hold did
-	probing       bool
-	forgottenUpTo uint64 // the number of the attempt that was last when the trouble was forgotten
+	probes        int       // made since the hold began
+	lastProbe     time.Time // when the last probe began, or the hold
+	probing       bool      // a probe is being made
+	forgottenUpTo uint64    // failures of attempts up to this one do not count, see forgetTrouble
 
 	busy, retries, reserved int
 	number                  uint64    // of the last attempt that began
 	turnCount               uint      // begun, whoever's
 	lastFresh, lastRetry    time.Time // when the last of each began
-	lastEnd                 time.Time // when the last attempt did
+	lastEnd                 time.Time // when an attempt last ended
 
 	rate limiter
 }
 
-// What makes an endpoint down or suspect, and how it is attempted then.
+// What makes an endpoint down, suspect or held.
 const (
 	downAfter    = 3    // attempts in a row that did not reach it
 	suspectAfter = 10   // lanes that failed since the last success
-	pacedAfter   = 1000 // the same, or so long since the first of them:
+	pacedAfter   = 1000 // lanes that failed since the last success; or suspectAfter and pacedTime since the first:
 	pacedTime    = 10 * time.Second
 	heldAfter    = 3 // lanes that were asked to wait since the last success
 	maxHold      = time.Hour
-	slowTime     = time.Minute // for which a timeout makes the endpoint slow
-	justArrived  = time.Second // for which a lane is among those that have just come
+	slowTime     = time.Minute // how long a timeout makes the endpoint slow
+	justArrived  = time.Second // how long a fresh lane counts as one that has just come
 )
 
-// probePauses are between the probes of an endpoint that is held; the last is
-// repeated.
+// probePauses are the pauses between probes of an endpoint that is held. The
+// last one is repeated.
 var probePauses = [...]time.Duration{5 * time.Second, 10 * time.Second, 20 * time.Second, 40 * time.Second, time.Minute}
 
-// A tenth of the time since the trouble began is how long is waited between
-// attempts: an endpoint that is back is noticed within a tenth of its outage.
+// outagePause returns the pause between attempts of an endpoint in trouble: a
+// tenth of the time since the trouble began, within limits. So an endpoint that
+// is back is noticed within a tenth of its outage.
 func outagePause(since, at time.Time, least, most time.Duration) time.Duration {
 	return min(max(at.Sub(since)/10, least), most)
 }
@@ -97,8 +98,8 @@ func (g *gate) resize(slots int) {
 	g.window, g.fastBelow = min(g.window, float64(slots)), min(g.fastBelow, float64(slots))
 }
 
-// forgetTrouble forgets the trouble: the endpoint is another one now, or somebody says
-// that it is back. What is under way stays counted.
+// forgetTrouble forgets all failures: the endpoint is another one now, or
+// somebody says that it is back. Attempts in flight stay counted.
 func (g *gate) forgetTrouble() {
 	g.failures, g.unreached, g.unanswered, g.askedLanes = 0, 0, 0, 0
 	g.slowUntil, g.holdUntil, g.probes = time.Time{}, time.Time{}, 0
@@ -107,7 +108,7 @@ func (g *gate) forgetTrouble() {
 	g.forgottenUpTo = g.number
 }
 
-// evidence is what the outcome of an attempt says of the endpoint.
+// evidence is what the outcome of an attempt says about the endpoint.
 type evidence uint8
 
 const (
@@ -115,9 +116,9 @@ const (
 	succeeded
 	notReached
 	notAnswered // in time, or at all
-	refused     // by a status, an exit code
+	refused     // an answer that refuses: a status, an exit code
 	askedToWait
-	refusedForGood // this firing, whenever it comes
+	refusedForGood // this firing is refused, whenever it is sent
 )
 
 var evidences = [...]string{noEvidence: "none", succeeded: "ok", notReached: "unreached", notAnswered: "timeout", refused: "status", askedToWait: "asked", refusedForGood: "permanent"}
@@ -143,13 +144,14 @@ func evidenceOf(err error) evidence {
 	return refused
 }
 
-// laneRecord is what a gate keeps of a lane. The zero value is that of a new one.
+// laneRecord is what a gate remembers of a lane. The zero value is that of a
+// new lane.
 type laneRecord struct {
 	failed     bool   // the last attempt was refused, or not answered
-	askedEpoch uint32 // the epoch in which it was asked to wait
+	askedEpoch uint32 // the epoch in which it was last asked to wait
 }
 
-// waiting is what waits for a turn.
+// waiting says what waits for a turn.
 type waiting struct {
 	fresh  int       // lanes that had nothing pending before
 	newest time.Time // when the last of these came
@@ -159,7 +161,7 @@ type waiting struct {
 
 func (w *waiting) none() bool { return w.fresh+w.going+w.failed == 0 }
 
-// turn is whose turn it is.
+// turn says which lane is next.
 type turn uint8
 
 const (
@@ -168,21 +170,20 @@ const (
 	newestFresh
 	nextGoing
 	nextFailed
-	urgent // asked for by hand
+	urgent // of the lane that an operator asked for
 )
 
-// attempt is what a gate has to know again at the end of an attempt.
+// attempt is what end has to know of an attempt again.
 type attempt struct {
 	turn     turn
 	number   uint64
-	reserved bool // on a slot that is kept for lanes that have just come
+	reserved bool // it is on a slot that is kept for lanes that have just come
 	probe    bool // of an endpoint that is held
-	inBatch  bool // in one batch with another, in whose slot it is
+	inBatch  bool // it shares the slot of the attempt that its batch began with
 }
 
-// next returns whose turn it is. If it is nobody's, it may be somebody's at a
-// time, if that is not zero, or after the next end or arrival. It changes
-// nothing: begin does.
+// next returns which lane is next. If none is now, the time says when one may
+// be; zero: after the next end or arrival. It changes nothing, see begin.
 func (g *gate) next(now time.Time, w waiting) (a attempt, at time.Time) {
 	if w.none() {
 		return attempt{}, time.Time{}
@@ -197,10 +198,10 @@ func (g *gate) next(now time.Time, w waiting) (a attempt, at time.Time) {
 	return a, time.Time{}
 }
 
-// nextInBatch returns whose turn it is to go in one batch with an attempt that has
-// just begun, nobody's if none is to. Only an endpoint that is up gets batches,
-// and only of lanes that have not failed: what fails is tried by itself. A batch
-// takes one slot; the rate counts each of its attempts.
+// nextInBatch returns which lane is to share a batch with an attempt that has
+// just begun, noTurn if none is. Only an endpoint that is up gets batches, and
+// only lanes that have not failed are in them: what fails is tried by itself. A
+// batch takes one slot, but the rate counts each of its attempts.
 func (g *gate) nextInBatch(now time.Time, w waiting) attempt {
 	if w.fresh+w.going == 0 || g.condition(now) != up || !g.rate.freeAt(now).IsZero() {
 		return attempt{}
@@ -220,7 +221,7 @@ func (g *gate) choose(now time.Time, w *waiting) (attempt, time.Time) {
 	return g.freeTurn(now, w)
 }
 
-// probe lets one fresh lane at a time see whether the hold is over.
+// probe lets one fresh lane at a time find out whether the hold is over.
 func (g *gate) probe(now time.Time, w *waiting) (attempt, time.Time) {
 	if g.probing || g.busy >= g.slots {
 		return attempt{}, time.Time{}
@@ -239,7 +240,7 @@ func (g *gate) probe(now time.Time, w *waiting) (attempt, time.Time) {
 	return a, time.Time{}
 }
 
-// oneByOne is how an endpoint that cannot be reached is attempted.
+// oneByOne returns the next turn at an endpoint that cannot be reached.
 func (g *gate) oneByOne(now time.Time, w *waiting) (attempt, time.Time) {
 	if g.busy > 0 {
 		return attempt{}, time.Time{}
@@ -256,8 +257,8 @@ func (g *gate) oneByOne(now time.Time, w *waiting) (attempt, time.Time) {
 	return attempt{turn: nextFailed}, time.Time{}
 }
 
-// paced reports whether so much failed, or for so long, that first attempts are
-// made one by one too.
+// paced reports whether so much has failed, or for so long, that fresh lanes
+// are attempted one by one too.
 func (g *gate) paced(now time.Time) bool {
 	return g.failures >= pacedAfter || g.failures >= suspectAfter && now.Sub(g.since) > pacedTime
 }
@@ -282,14 +283,14 @@ func (g *gate) pacedTurn(now time.Time, w *waiting) (attempt, time.Time) {
 	return attempt{}, earlier(freshAt, retryAt)
 }
 
-// nextRetry is when a suspect endpoint gets its next retry.
+// nextRetry returns when a suspect endpoint gets its next retry.
 func (g *gate) nextRetry() time.Time {
 	return g.lastRetry.Add(outagePause(g.since, g.lastRetry, 200*time.Millisecond, time.Minute))
 }
 
-// freeTurn fills the window. Retries take half of it at most, and a quarter is
-// kept for lanes that have just come, or are known to be well: whatever fails or
-// hangs, these go ahead.
+// freeTurn fills the window. Retries take at most half of it. A quarter is kept
+// for lanes that have just come, or that went well before. These go ahead
+// whatever else fails or hangs.
 func (g *gate) freeTurn(now time.Time, w *waiting) (attempt, time.Time) {
 	window := int(g.window)
 	reserve := min(window/2, max(window/4, 1))
@@ -323,9 +324,9 @@ func (g *gate) freeTurn(now time.Time, w *waiting) (attempt, time.Time) {
 	return attempt{}, again
 }
 
-// freshTurn says which of the lanes that have not failed is next: those that
-// came first and those that go on in turn, and in trouble every second time the
-// one that came last, since what came before it may be what fails.
+// freshTurn returns which of the lanes that have not failed is next: the oldest
+// fresh ones and those going on take turns. In trouble every second turn is
+// that of the newest, since what came before it may be what fails.
 func (g *gate) freshTurn(w *waiting) turn {
 	trouble := g.window < float64(g.slots) || g.failures >= suspectAfter
 	switch {
@@ -346,8 +347,8 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// begin counts an attempt that next returned, or an urgent one, and returns what
-// end has to be told.
+// begin counts an attempt that next returned, or an urgent one, and returns
+// what end needs.
 func (g *gate) begin(now time.Time, a attempt) attempt {
 	g.number++
 	a.number = g.number
@@ -373,14 +374,14 @@ func (g *gate) begin(now time.Time, a attempt) attempt {
 	return a
 }
 
-// gateResult are what follows from an outcome beyond the gate.
+// gateResult is what an outcome means outside of the gate.
 type gateResult struct {
-	recovered bool // from down: who could not reach the endpoint need not wait any longer
-	down      bool // the attempt is not to count, and its lane keeps its turn
+	recovered bool // the endpoint was down and no longer is: lanes that did not reach it need not wait
+	down      bool // the endpoint is down: the attempt does not count, and its lane keeps its turn
 }
 
-// end takes the outcome of an attempt, that of the lane of a record, into
-// account. asked is for how long the receiver asked to be left alone.
+// end counts the outcome of an attempt. r is the record of its lane, and asked
+// how long the receiver asked to be left alone.
 func (g *gate) end(now time.Time, a attempt, r *laneRecord, ev evidence, asked time.Duration) (v gateResult) {
 	if !a.inBatch {
 		g.busy--
@@ -395,7 +396,7 @@ func (g *gate) end(now time.Time, a attempt, r *laneRecord, ev evidence, asked t
 		g.probing = false
 	}
 	if a.number <= g.forgottenUpTo && ev != succeeded {
-		ev = noEvidence // of what the endpoint was
+		ev = noEvidence // of what the endpoint was before
 	}
 	fresh := !r.failed
 	switch ev {
@@ -409,7 +410,7 @@ func (g *gate) end(now time.Time, a attempt, r *laneRecord, ev evidence, asked t
 		if g.unreached == 0 {
 			g.unreachedSince = now
 		}
-		if g.unreached == 0 || !a.inBatch { // a batch that does not get there is one
+		if g.unreached == 0 || !a.inBatch { // a batch that does not reach it counts once
 			g.unreached++
 		}
 		g.countFailure(now)
@@ -448,7 +449,7 @@ func (g *gate) end(now time.Time, a attempt, r *laneRecord, ev evidence, asked t
 func (g *gate) countSuccess(a attempt) {
 	g.failures, g.unreached, g.unanswered, g.askedLanes = 0, 0, 0, 0
 	g.epoch++
-	if a.number > g.holdNumber { // one that began before says nothing of what came after
+	if a.number > g.holdNumber { // an attempt that began before the hold says nothing about it
 		g.holdUntil = time.Time{}
 	}
 	if g.window < g.fastBelow {
@@ -465,8 +466,8 @@ func (g *gate) countFailure(now time.Time) {
 	}
 }
 
-// countUnanswered counts an attempt without an answer, a batch as one: a window full of
-// them, and nothing else, halves the window.
+// countUnanswered counts an attempt without an answer, a batch as one. A window
+// full of them, with no success between, halves the window.
 func (g *gate) countUnanswered(a attempt) {
 	if a.inBatch {
 		return
@@ -496,14 +497,14 @@ func (g *gate) extendHold(now time.Time, asked time.Duration) {
 	}
 }
 
-// restoreHold takes over a hold of an earlier process.
+// restoreHold restores a hold of an earlier process.
 func (g *gate) restoreHold(now, until time.Time) {
 	if until.After(now) {
 		g.holdUntil, g.heldSince, g.lastProbe = earlier(until, now.Add(maxHold)), now, now
 	}
 }
 
-// condition is how an endpoint is doing, as its gate sees it.
+// condition is the state of an endpoint.
 type condition string
 
 const (
@@ -528,13 +529,13 @@ func (g *gate) condition(now time.Time) condition {
 	return up
 }
 
-// closed reports whether what waits is not attempted at once, whatever it is.
+// closed reports whether the endpoint gets only few attempts, whatever waits.
 func (g *gate) closed(now time.Time) bool {
 	c := g.condition(now)
 	return c == onHold || c == down || c == suspect
 }
 
-// limiter keeps a rate.
+// limiter limits the rate of attempts with a bucket of tokens.
 type limiter struct {
 	max    int // attempts per period; 0: no limit
 	per    time.Duration
@@ -549,7 +550,7 @@ func (l *limiter) tokensAt(now time.Time) float64 {
 	return min(float64(l.max), l.tokens+float64(now.Sub(l.filled))/float64(l.per)*float64(l.max))
 }
 
-// freeAt returns zero if there may be an attempt now, else when.
+// freeAt returns zero if an attempt may be made now, and otherwise when.
 func (l *limiter) freeAt(now time.Time) time.Time {
 	if l.max <= 0 {
 		return time.Time{}
@@ -561,7 +562,7 @@ func (l *limiter) freeAt(now time.Time) time.Time {
 	return now.Add(time.Duration((1-tokens)/float64(l.max)*float64(l.per)) + 1)
 }
 
-// use counts an attempt.
+// use takes the token of an attempt.
 func (l *limiter) use(now time.Time) {
 	if l.max <= 0 {
 		return

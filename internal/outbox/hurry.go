@@ -2,10 +2,11 @@ package outbox
 
 import "time"
 
-// RetryEndpoint forgets what is held against an endpoint and its lanes, but for a pause,
-// and has what waits attempted as soon as its turn comes. It returns how many
-// lanes go on, each firing that is not in memory counted as one, and how many
-// firings wait. ok is false if there is no such endpoint.
+// RetryEndpoint forgets what earlier failures say against an endpoint and its
+// lanes, and has what waits attempted as soon as its turn comes. A pause stays.
+// It returns how many lanes go on, with each firing that is not in memory
+// counted as one, and how many firings wait. ok is false if there is no such
+// endpoint.
 func (o *Outbox) RetryEndpoint(name string) (n, pending int, ok bool) {
 	o.mu.Lock()
 	ep := o.endpoints[name]
@@ -24,10 +25,10 @@ func (o *Outbox) RetryEndpoint(name string) (n, pending int, ok bool) {
 	return n, pending, true
 }
 
-// RetryFiring has the pending firing of a number attempted next, whatever its
-// endpoint's state, and returns how many wait for that. ok is false if it does
-// not wait for an attempt: it is delivered, being attempted, after another of
-// its lane, or not in memory.
+// RetryFiring has the pending firing of a number attempted next, whatever the
+// state of its endpoint, and returns how many wait for that endpoint. ok is
+// false if the firing does not wait for an attempt: it is delivered, being
+// attempted, after another of its lane, or not in memory.
 func (o *Outbox) RetryFiring(number uint64) (pending int, ok bool) {
 	for _, ep := range o.all() {
 		if ep.prioritizeNow(number) {

@@ -7,20 +7,20 @@ import (
 	"triggerd/internal/store"
 )
 
-// What waits is in the store; an endpoint has a window of it in memory. What is
-// behind that is read when there is room, by goroutines that hold no lock
-// meanwhile: what is committed while they read is left for them, and if they
-// have not seen it, they read on.
+// What waits is in the store, and an endpoint has a window of it in memory, its
+// index. When there is room, goroutines that hold no lock read more. What is
+// committed while they read is not indexed, and if they have not seen it they
+// read on.
 
-// jobSource is where jobs are read from that are not in memory. A *store.Store
-// is one.
+// jobSource is where jobs are read that are not in memory, usually a
+// *store.Store.
 type jobSource interface {
 	Pending(endpoint string, from uint64) iter.Seq2[store.Pending, error]
 	Jobs(seqs []uint64) iter.Seq2[*store.Job, error]
 	Load(seq uint64) (*store.Job, error)
 }
 
-// admit takes jobs in that are committed, with numbers from first on.
+// admit indexes jobs that are committed, with numbers from first on.
 func (ep *endpoint) admit(jobs []planned, first uint64) {
 	ep.mu.Lock()
 	defer ep.mu.Unlock()
@@ -35,11 +35,11 @@ func (ep *endpoint) admit(jobs []planned, first uint64) {
 			ep.hasUnindexed, ep.next = true, max(seq, ep.next)
 		}
 		if seq < ep.next {
-			continue // a refill has found it
+			continue // readMore has found it
 		}
 		if ep.hasUnindexed {
 			ep.lastUnindexed = seq
-			continue // a refill finds it
+			continue // readMore will find it
 		}
 		ep.next = seq + 1
 		j := newJob(seq, p)
@@ -54,8 +54,9 @@ func (ep *endpoint) admit(jobs []planned, first uint64) {
 	}
 }
 
-// expelOldest has the oldest jobs go that newer ones have taken the room of, if
-// there are any that are not being attempted. The caller holds the lock.
+// expelOldest drops the oldest jobs for newer ones that have taken their room,
+// as far as there are any that are not being attempted. The caller holds the
+// lock.
 func (ep *endpoint) expelOldest() {
 	for len(ep.toExpel) > 0 {
 		l, gone := ep.unindexOldest()
@@ -77,8 +78,8 @@ func (ep *endpoint) expelOldest() {
 	}
 }
 
-// refill has more indexed of what waits in the store, if there is room for it.
-// The caller holds the lock.
+// refill starts indexing more of what waits in the store, if there is room. The
+// caller holds the lock.
 func (ep *endpoint) refill() {
 	if !ep.hasUnindexed || ep.filling || ep.indexed > ep.bounds.window/2 || ep.stopping || !ep.started.Load() {
 		return
@@ -91,7 +92,7 @@ func (ep *endpoint) refill() {
 	ep.runAside(func() { ep.readMore(from, most) })
 }
 
-// runAside runs something beside the workers, which are waited for at the end. The
+// runAside runs do on a goroutine that Close waits for as for workers. The
 // caller holds the lock.
 func (ep *endpoint) runAside(do func()) {
 	ep.workers.Add(1)
@@ -102,7 +103,7 @@ func (ep *endpoint) runAside(do func()) {
 	})
 }
 
-// readMore indexes up to a number of jobs from a place in the store on.
+// readMore indexes at most a number of jobs, from a place in the store on.
 func (ep *endpoint) readMore(from uint64, most int) {
 	list := make([]store.Pending, 0, min(most, 1024))
 	end := true
@@ -138,8 +139,8 @@ func (ep *endpoint) readMore(from uint64, most int) {
 	ep.dispatch()
 }
 
-// refillLane looks for what was left out of a lane that was full, and has nothing
-// else now. The caller holds the lock.
+// refillLane starts indexing the skipped jobs of a lane that has no others
+// left. The caller holds the lock.
 func (ep *endpoint) refillLane(l *lane) {
 	if l.filling {
 		return
@@ -152,7 +153,7 @@ func (ep *endpoint) refillLane(l *lane) {
 	ep.runAside(func() { ep.readSkipped(l, from, to, n) })
 }
 
-// readSkipped indexes up to n jobs of a lane, of those in a part of the store.
+// readSkipped indexes up to n jobs of a lane, from one part of the store.
 func (ep *endpoint) readSkipped(l *lane, from, to uint64, n int) {
 	var list []store.Pending
 	skipped := to

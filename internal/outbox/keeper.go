@@ -12,18 +12,17 @@ import (
 	"triggerd/internal/store"
 )
 
-// ledger is what the keeper has to write down beside what comes from streams.
-// Its lock is the last that is taken, as the intake's.
+// ledger is what the keeper has to write beside what streams submit. Its lock
+// is the last to be taken, like the intake's.
 type ledger struct {
 	mu        sync.Mutex // guards all that follows
 	settled   []settlement
-	settledAt time.Time            // when some were written last
-	holds     map[string]time.Time // of endpoints, that the store does not know of yet; zero: ended
+	settledAt time.Time            // when settlements were last written
+	holds     map[string]time.Time // until when endpoints are held, if the store does not know it yet; zero: no longer
 	orders    []*keeperOrder
 }
 
-// settlement is the end of a job, or of an attempt, that the store does not
-// know of yet.
+// settlement is the end of an attempt or of a firing, which is not written yet.
 type settlement struct {
 	what     Outcome
 	evidence evidence
@@ -36,7 +35,7 @@ type settlement struct {
 	reason   string
 }
 
-// wakeKeeper tells the keeper that there is something to do.
+// wakeKeeper tells the keeper that there is something to write.
 func (o *Outbox) wakeKeeper() {
 	select {
 	case o.keeperWake <- struct{}{}:
@@ -44,7 +43,8 @@ func (o *Outbox) wakeKeeper() {
 	}
 }
 
-// runKeeper is the keeper. It ends after quit, when all is written.
+// runKeeper is the keeper's goroutine. It ends after keeperQuit is closed, when
+// all is written.
 func (o *Outbox) runKeeper() {
 	defer close(o.keeperDone)
 	tick := time.NewTicker(o.interval)
@@ -66,22 +66,22 @@ func (o *Outbox) runKeeper() {
 	}
 }
 
-// Turns is odd while the keeper is at a piece of work, and another number at each
-// step that it takes.
+// Turns returns a number that grows with each step of the keeper. It is odd
+// while the keeper is at work.
 func (o *Outbox) Turns() uint64 { return o.turns.Load() }
 
-// commitPart is what of a feed is being committed.
+// commitPart is the part of a stream's queue that is being committed.
 type commitPart struct {
 	feed     *streamQueue
 	jobs     []planned
 	weight   int
 	changes  Changes
 	position string
-	moved    bool // the position is not what the store has
+	moved    bool // position differs from the one in the store
 }
 
-// takeCommitParts takes what is to be committed now. With all set that is also a
-// position, though nothing was taken in.
+// takeCommitParts takes what is to be committed now. With all set, positions
+// are committed too if there are no firings.
 func (in *intake) takeCommitParts(all bool) (list []commitPart) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -103,7 +103,7 @@ func (in *intake) takeCommitParts(all bool) (list []commitPart) {
 	return list
 }
 
-// finishCommit notes that portions are on disk.
+// finishCommit marks parts as being on disk.
 func (in *intake) finishCommit(list []commitPart) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -116,8 +116,8 @@ func (in *intake) finishCommit(list []commitPart) {
 	in.room.Broadcast()
 }
 
-// write commits what has settled, and what was taken in. With all set positions
-// are saved too, though nothing was taken in.
+// write commits what has settled, and what streams have submitted. With all
+// set, positions are committed too if there are no firings.
 func (o *Outbox) write(all bool) error {
 	if err := o.writeLedger(); err != nil {
 		return err
@@ -242,15 +242,14 @@ func (s *settlement) addTo(b *store.Batch, now time.Time) {
 	}
 }
 
-// A settlement is not waited for by anyone: those of a short time are written
-// together.
+// Nobody waits for a settlement, so those of a short time are written together.
 const (
 	settleDelay  = 2 * time.Millisecond
 	settleAtMost = 256
 )
 
-// recordSettlement has the keeper write down what has settled, at once if the last time is
-// a while ago.
+// recordSettlement has the keeper write a settlement: at once if it has written
+// none for a while.
 func (o *Outbox) recordSettlement(s *settlement) {
 	g := &o.ledger
 	g.mu.Lock()
@@ -264,8 +263,9 @@ func (o *Outbox) recordSettlement(s *settlement) {
 	}
 }
 
-// dropExpelled counts jobs that gave way to newer ones as dropped. It reads
-// those that are not in memory, to tell which they were, before they are removed.
+// dropExpelled counts jobs as dropped that gave way to newer ones. It reads
+// those that are not in memory before they are deleted, to tell which firings
+// they were.
 func (o *Outbox) dropExpelled(settled []settlement) {
 	for i := range settled {
 		s := &settled[i]
@@ -282,8 +282,8 @@ func (o *Outbox) dropExpelled(settled []settlement) {
 	}
 }
 
-// readExpelled reads the firing of a job that gave way. Where it cannot be read
-// it is told of the rule of the newer one.
+// readExpelled reads the firing of a job that gave way. If it cannot be read,
+// it returns one that has the rule of the newer firing.
 func (o *Outbox) readExpelled(s *settlement) *actions.Firing {
 	if j, err := o.store.Load(s.job.seq); err == nil {
 		if f, err := firing.ParseBinary(firing.ID(j.ID), j.Payload); err == nil {
@@ -293,7 +293,7 @@ func (o *Outbox) readExpelled(s *settlement) *actions.Firing {
 	return &actions.Firing{ID: firing.ID(s.id), Rule: s.text, Event: &event.Event{}}
 }
 
-// logDropped tells of what was dropped, not often.
+// logDropped logs what was dropped, at most once in ten seconds.
 func (o *Outbox) logDropped(drops map[string]*dropSummary, dropped int64) {
 	for _, d := range drops {
 		if time.Since(o.lastDropLog) < 10*time.Second {
@@ -306,7 +306,7 @@ func (o *Outbox) logDropped(drops map[string]*dropSummary, dropped int64) {
 	}
 }
 
-// admit lets committed jobs be delivered.
+// admit hands committed jobs to their endpoints.
 func (o *Outbox) admit(jobs []planned, first uint64) {
 	for len(jobs) > 0 {
 		n := 1
@@ -319,8 +319,8 @@ func (o *Outbox) admit(jobs []planned, first uint64) {
 	}
 }
 
-// endpointFor returns the endpoint of a firing. If a reload has forgotten it,
-// it is there again, as it was.
+// endpointFor returns the endpoint of a firing. It makes it again if a reload
+// has removed it.
 func (o *Outbox) endpointFor(p *planned) *endpoint {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -333,5 +333,5 @@ func (o *Outbox) endpointFor(p *planned) *endpoint {
 	return ep
 }
 
-// fail ends the process for a store that has failed.
+// fail ends the process because the store has failed.
 func (o *Outbox) fail(err error) { o.fatal(fmt.Errorf("store: %w", err)) }

@@ -8,27 +8,29 @@ import (
 	"triggerd/internal/store"
 )
 
-// keeperOrder is what the keeper is asked to do, since it has to stand in one order
-// with the jobs that it commits.
+// keeperOrder is something that the keeper is asked to do, because it has to
+// happen in order with the keeper's commits.
 type keeperOrder struct {
-	numbers []uint64 // dead letters to requeue
-	trim    string   // or the endpoint whose firings are to go
+	numbers []uint64 // of dead letters to requeue
+	trim    string   // or the endpoint whose firings are to be deleted
 	upTo    uint64   // up to this number
-	done    chan int // capacity 1: how many were
+	done    chan int // capacity 1: how many were handled
 	err     error    // set before done
 }
 
-// ErrNotRunning is of an outbox that was not started, or has ended.
+// ErrNotRunning is returned by an outbox that was not started, or has ended.
 var ErrNotRunning = errors.New("the engine does not run")
 
 // maxOrderSize is how many dead letters are requeued or dropped in one batch.
 const maxOrderSize = 200
 
-// RetryDead makes pending firings of dead letters, as if they had never been
-// attempted, and returns of how many. They keep their IDs and are attempted
-// after what already waits for their keys. Where one is not there, or is of
-// dropped firings, of which nothing was kept, the error is
-// store.ErrNotFound; those before it have been retried. The outbox has to run.
+// RetryDead turns dead letters into pending firings that count as never
+// attempted, and returns how many. They keep their IDs, and are attempted after
+// the firings that already wait for the same keys.
+//
+// The error is store.ErrNotFound if a number is of no dead letter, or of one
+// that stands for dropped firings, whose payloads were not kept. Letters before
+// it in numbers have been retried. The outbox has to run.
 func (o *Outbox) RetryDead(ctx context.Context, numbers ...uint64) (n int, err error) {
 	for chunk := range slices.Chunk(numbers, maxOrderSize) {
 		done, err := o.runOrder(ctx, &keeperOrder{numbers: chunk})
@@ -40,8 +42,8 @@ func (o *Outbox) RetryDead(ctx context.Context, numbers ...uint64) (n int, err e
 	return n, nil
 }
 
-// DropDead removes dead letters for good, and returns how many. Where one is
-// not there the error is store.ErrNotFound.
+// DropDead deletes dead letters, and returns how many. The error is
+// store.ErrNotFound if a number is of no dead letter.
 func (o *Outbox) DropDead(numbers ...uint64) (n int, err error) {
 	for chunk := range slices.Chunk(numbers, maxOrderSize) {
 		b := o.store.NewBatch()
@@ -57,7 +59,7 @@ func (o *Outbox) DropDead(numbers ...uint64) (n int, err error) {
 	return n, nil
 }
 
-// runOrder has the keeper carry out an order.
+// runOrder has the keeper carry out an order, and waits for it.
 func (o *Outbox) runOrder(ctx context.Context, r *keeperOrder) (int, error) {
 	r.done = make(chan int, 1)
 	o.ledger.mu.Lock()
@@ -74,7 +76,7 @@ func (o *Outbox) runOrder(ctx context.Context, r *keeperOrder) (int, error) {
 	}
 }
 
-// carryOutOrders carries out what was requested. The keeper calls it.
+// carryOutOrders carries out the orders that wait. The keeper calls it.
 func (o *Outbox) carryOutOrders() {
 	o.ledger.mu.Lock()
 	orders := o.ledger.orders
@@ -91,8 +93,8 @@ func (o *Outbox) carryOutOrders() {
 	}
 }
 
-// requeue makes jobs of dead letters: all at once, or, where one of them is
-// missing, one by one up to that.
+// requeue turns dead letters into jobs: all at once, or one by one up to the
+// first that is missing.
 func (o *Outbox) requeue(numbers []uint64) (n int, err error) {
 	err = o.requeueBatch(numbers)
 	if err == nil {
@@ -146,8 +148,8 @@ func (o *Outbox) requeueBatch(numbers []uint64) error {
 	return nil
 }
 
-// addRequeued has jobs indexed that are in the store, between two numbers, unless a
-// refill has found them already.
+// addRequeued has readMore find jobs between two numbers that are in the store,
+// unless it has found them already.
 func (ep *endpoint) addRequeued(first, last uint64) {
 	ep.mu.Lock()
 	defer ep.mu.Unlock()

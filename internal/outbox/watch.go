@@ -7,15 +7,16 @@ import (
 	"triggerd/actions"
 )
 
-// An action is to end with its context. One that does not would keep its slot,
-// its lane and the end of triggerd waiting for ever, so that somebody else ends
-// its attempt in its place. What comes of it later is nobody's.
+// An action has to end when its context is done. One that does not would keep
+// its slot, its lane and the end of triggerd waiting for ever. So its attempt
+// is abandoned: it counts as failed, and what it does later is ignored.
 
-// abandonAfter is how long after its time is up an attempt is waited for, beside
+// abandonAfter is how long an attempt is waited for after its timeout, beside
 // what its action says that it may take.
 const abandonAfter = 5 * time.Second
 
-// endGrace is how long an action may take to end after its context is done.
+// endGrace returns how long an action may take to end after its context is
+// done.
 func endGrace(a actions.Action) time.Duration {
 	if g, ok := a.(interface{ Grace() time.Duration }); ok {
 		return abandonAfter + g.Grace()
@@ -23,15 +24,15 @@ func endGrace(a actions.Action) time.Duration {
 	return abandonAfter
 }
 
-// setEnd sees to it that a worker's attempt, which begins now, ends. The caller
-// holds the lock.
+// setEnd sets the time by which a worker's attempt, which begins now, has to
+// have ended. The caller holds the lock.
 func (ep *endpoint) setEnd(w *worker) {
 	w.ends = time.Now().Add(w.timeout + endGrace(w.action))
 	ep.checkOverdueAt(w.ends)
 }
 
-// checkOverdueAt has the endpoint's attempts looked at at t, or before. There is one
-// timer for all of them, which goes off once in a timeout and finds nothing.
+// checkOverdueAt has the endpoint's attempts checked at t or before. One timer
+// serves them all. It usually fires once in a timeout, and finds nothing.
 func (ep *endpoint) checkOverdueAt(t time.Time) {
 	if !ep.overdueAt.IsZero() && !t.Before(ep.overdueAt) {
 		return
@@ -44,7 +45,7 @@ func (ep *endpoint) checkOverdueAt(t time.Time) {
 	ep.overdueTimer = time.AfterFunc(time.Until(t), ep.abandonOverdue)
 }
 
-// abandonOverdue abandons those of an endpoint's attempts that should have ended.
+// abandonOverdue abandons the attempts that should have ended.
 func (ep *endpoint) abandonOverdue() {
 	var overdue []*worker
 	ep.mu.Lock()
@@ -68,7 +69,8 @@ func (ep *endpoint) abandonOverdue() {
 	}
 }
 
-// abandon ends an attempt in the place of its action, and its worker's work.
+// abandon settles the attempts of a worker in place of the worker, which still
+// waits for the action.
 func (w *worker) abandon() {
 	ep := w.ep
 	ep.log.Error("attempt abandoned: it does not end", "action", ep.name, "firing", w.firing.ID, "timeout", w.timeout, "firings", 1+len(w.batched))
