@@ -69,19 +69,19 @@ func (b *Batch) Put(space Space, key, value []byte) {
 	b.adds, b.durable = true, true
 	b.limit("key", len(key), MaxName)
 	b.limit("value", len(value), MaxPayload)
-	if b.in(space) {
+	if b.spaceKey(space) {
 		b.key = appendSpaceKey(b.key[:0], space, key)
 		b.value = append(b.value[:0], value...)
-		b.set()
+		b.setSealed()
 	}
 }
 
 // Delete removes an entry of a space, if there is one.
 func (b *Batch) Delete(space Space, key []byte) {
 	b.durable = true
-	if b.in(space) {
+	if b.spaceKey(space) {
 		b.key = appendSpaceKey(b.key[:0], space, key)
-		b.note(b.batch().Delete(b.key, nil))
+		b.keepError(b.batch().Delete(b.key, nil))
 	}
 }
 
@@ -89,9 +89,9 @@ func (b *Batch) Delete(space Space, key []byte) {
 // less than to. A nil to is the end of the space.
 func (b *Batch) DeleteRange(space Space, from, to []byte) {
 	b.durable = true
-	if b.in(space) {
+	if b.spaceKey(space) {
 		b.key = appendSpaceKey(b.key[:0], space, from)
-		b.note(b.batch().DeleteRange(b.key, space.end(to), nil))
+		b.keepError(b.batch().DeleteRange(b.key, space.end(to), nil))
 	}
 }
 
@@ -104,11 +104,11 @@ func (b *Batch) DeleteRange(space Space, from, to []byte) {
 // for the disk. Gather a few hundred in one, or add them to the next batch of
 // jobs.
 func (b *Batch) Settle(endpoint string, seq uint64, attempts int) {
-	if !b.remove(endpoint, seq, attempts) {
+	if !b.removeIndex(endpoint, seq, attempts) {
 		return
 	}
 	b.key = appendNumberKey(b.key[:0], kindJob, seq)
-	b.note(b.batch().SingleDelete(b.key, nil)) // the key was set exactly once: it and its tombstone vanish where they meet
+	b.keepError(b.batch().SingleDelete(b.key, nil)) // the key was set exactly once: it and its tombstone vanish where they meet
 }
 
 // SettleListed is Settle, and keeps a record for listings. Its Number is given
@@ -126,12 +126,12 @@ func (b *Batch) SettleListed(r Settled) {
 // text is the error and excerpt what the receiver answered; MaxText bytes of
 // each are kept. As with Settle, a crash may undo it.
 func (b *Batch) Retry(endpoint string, seq uint64, attempts int, due time.Time, text, excerpt string) {
-	if !b.names(endpoint, seq) {
+	if !b.indexKey(endpoint, seq) {
 		return
 	}
 	b.key = appendEndpointKey(b.key[:0], kindRetry, endpoint, seq)
 	b.value = appendRetry(b.value[:0], attempts, due, cut(text), cut(excerpt))
-	b.set()
+	b.setSealed()
 }
 
 // Bury makes a dead letter of a job, which keeps its payload; Load finds it by
@@ -142,7 +142,7 @@ func (b *Batch) Bury(d DeadLetter) {
 	b.limit("id", len(d.ID), MaxName)
 	b.limit("reason", len(d.Reason), MaxName)
 	b.limit("endpoint", len(d.Endpoint), MaxName)
-	if d.Seq != 0 && !b.remove(d.Endpoint, d.Seq, 2) {
+	if d.Seq != 0 && !b.removeIndex(d.Endpoint, d.Seq, 2) {
 		return
 	}
 	d.Error, d.Excerpt = cut(d.Error), cut(d.Excerpt)
@@ -226,34 +226,34 @@ func (b *Batch) batch() *pebble.Batch {
 	return b.pb
 }
 
-// set sets b.key to b.value and its checksum.
-func (b *Batch) set() {
+// setSealed sets b.key to b.value and its checksum.
+func (b *Batch) setSealed() {
 	b.value = seal(b.key, b.value)
-	b.note(b.batch().Set(b.key, b.value, nil))
+	b.keepError(b.batch().Set(b.key, b.value, nil))
 }
 
-// remove deletes a job's index entry and retry state.
-func (b *Batch) remove(endpoint string, seq uint64, attempts int) bool {
-	if !b.names(endpoint, seq) {
+// removeIndex deletes a job's index entry and retry state.
+func (b *Batch) removeIndex(endpoint string, seq uint64, attempts int) bool {
+	if !b.indexKey(endpoint, seq) {
 		return false
 	}
 	b.settles++
 	b.key = appendEndpointKey(b.key[:0], kindIndex, endpoint, seq)
-	b.note(b.batch().SingleDelete(b.key, nil))
+	b.keepError(b.batch().SingleDelete(b.key, nil))
 	if attempts > 1 {
 		b.key[0] = kindRetry
-		b.note(b.batch().Delete(b.key, nil)) // set once for each attempt, so no SingleDelete
+		b.keepError(b.batch().Delete(b.key, nil)) // set once for each attempt, so no SingleDelete
 	}
 	return true
 }
 
-func (b *Batch) in(space Space) bool {
+func (b *Batch) spaceKey(space Space) bool {
 	b.check(space.prefix != "", "an entry without a space")
 	b.limit("the name of a stream", len(space.prefix)-spaceOverhead, MaxName)
 	return b.err == nil
 }
 
-func (b *Batch) names(endpoint string, seq uint64) bool {
+func (b *Batch) indexKey(endpoint string, seq uint64) bool {
 	b.check(endpoint != "" && seq != 0, "a job without endpoint or seq")
 	b.limit("endpoint", len(endpoint), MaxName)
 	return b.err == nil
@@ -261,17 +261,17 @@ func (b *Batch) names(endpoint string, seq uint64) bool {
 
 func (b *Batch) check(ok bool, what string) {
 	if !ok {
-		b.note(errors.New(what))
+		b.keepError(errors.New(what))
 	}
 }
 
 func (b *Batch) limit(what string, n, limit int) {
 	if n > limit {
-		b.note(fmt.Errorf("%w: %s of %d bytes, at most %d", ErrTooLarge, what, n, limit))
+		b.keepError(fmt.Errorf("%w: %s of %d bytes, at most %d", ErrTooLarge, what, n, limit))
 	}
 }
 
-func (b *Batch) note(err error) {
+func (b *Batch) keepError(err error) {
 	if b.err == nil {
 		b.err = err
 	}
@@ -297,7 +297,7 @@ func (c *commitRecord) append(dst []byte) []byte {
 // parse reads the record. Behind its fields version 0 has the checkpoint of the
 // one stream that there was.
 func (c *commitRecord) parse(b []byte, version byte) (checkpoint string, ok bool) {
-	f := newFields(b)
+	f := newValueReader(b)
 	c.count, c.nextJob, c.nextSettled, c.nextDead = f.Uint64(), f.Uint64(), f.Uint64(), f.Uint64()
 	return string(f.Rest()), f.Err() == nil && (version == 0 || f.Len() == 0)
 }
@@ -319,17 +319,17 @@ func (s *Store) commit(b *Batch) (first uint64, err error) {
 	if err := s.takeTurn(); err != nil {
 		return 0, err
 	}
-	again, gone, err := s.prepare(b)
+	again, gone, err := s.checkAndRead(b)
 	if err != nil {
-		s.yieldTurn()
+		s.releaseTurn()
 		return 0, err
 	}
 	if b.Jobs() > 0 {
 		first = s.next.nextJob
 	}
-	s.number(b, again, gone)
+	s.encodeNumbered(b, again, gone)
 	if b.err != nil { // nothing that was encoded may be refused: an engine that does is not to be trusted
-		defer s.yieldTurn()
+		defer s.releaseTurn()
 		return 0, s.fail(b.err)
 	}
 	mark := s.next
@@ -345,9 +345,9 @@ func (s *Store) commit(b *Batch) (first uint64, err error) {
 	return first, nil
 }
 
-// prepare does all that may refuse a batch, and reads what is to be requeued or
+// checkAndRead does all that may refuse a batch, and reads what is to be requeued or
 // dropped.
-func (s *Store) prepare(b *Batch) (again []*Job, gone []DeadLetter, err error) {
+func (s *Store) checkAndRead(b *Batch) (again []*Job, gone []DeadLetter, err error) {
 	if b.adds {
 		if err := s.disk.admit(b.Size()); err != nil {
 			return nil, nil, err
@@ -387,8 +387,8 @@ func (s *Store) prepare(b *Batch) (again []*Job, gone []DeadLetter, err error) {
 	return again, gone, nil
 }
 
-// number encodes what gets a number, and the commit record.
-func (s *Store) number(b *Batch, again []*Job, gone []DeadLetter) {
+// encodeNumbered encodes what gets a number, and the commit record.
+func (s *Store) encodeNumbered(b *Batch, again []*Job, gone []DeadLetter) {
 	if b.pb == nil {
 		b.pb = s.db.NewBatchWithSize(min(b.size+b.size/8, maxReserve))
 	}
@@ -407,7 +407,7 @@ func (s *Store) number(b *Batch, again []*Job, gone []DeadLetter) {
 		s.next.nextSettled++
 		b.key = appendNumberKey(b.key[:0], kindSettled, r.Number)
 		b.value = r.append(b.value[:0])
-		b.set()
+		b.setSealed()
 	}
 	for i := range b.dead {
 		d := &b.dead[i]
@@ -415,7 +415,7 @@ func (s *Store) number(b *Batch, again []*Job, gone []DeadLetter) {
 		s.next.nextDead++
 		b.key = appendNumberKey(b.key[:0], kindDead, d.Number)
 		b.value = d.append(b.value[:0])
-		b.set()
+		b.setSealed()
 	}
 	if !b.durable {
 		return
@@ -423,16 +423,16 @@ func (s *Store) number(b *Batch, again []*Job, gone []DeadLetter) {
 	for _, c := range b.checkpoints {
 		b.key = appendCheckpointKey(b.key[:0], c.stream)
 		if c.position == "" {
-			b.note(b.batch().Delete(b.key, nil))
+			b.keepError(b.batch().Delete(b.key, nil))
 			continue
 		}
 		b.value = append(b.value[:0], c.position...)
-		b.set()
+		b.setSealed()
 	}
 	s.next.count++
 	b.key = append(b.key[:0], kindCommit)
 	b.value = s.next.append(b.value[:0])
-	b.set()
+	b.setSealed()
 }
 
 func (s *Store) enqueue(b *Batch, j *Job) {
@@ -440,18 +440,18 @@ func (s *Store) enqueue(b *Batch, j *Job) {
 	s.next.nextJob++
 	b.key = appendNumberKey(b.key[:0], kindJob, j.Seq)
 	b.value = appendJob(b.value[:0], j)
-	b.set()
+	b.setSealed()
 	b.key = appendEndpointKey(b.key[:0], kindIndex, j.Endpoint, j.Seq)
 	b.value = appendIndex(b.value[:0], j)
-	b.set()
+	b.setSealed()
 }
 
 func (b *Batch) removeDead(d *DeadLetter) {
 	b.lettersGone++
 	b.key = appendNumberKey(b.key[:0], kindDead, d.Number)
-	b.note(b.batch().Delete(b.key, nil))
+	b.keepError(b.batch().Delete(b.key, nil))
 	if d.Seq != 0 {
 		b.key = appendNumberKey(b.key[:0], kindJob, d.Seq)
-		b.note(b.batch().SingleDelete(b.key, nil))
+		b.keepError(b.batch().SingleDelete(b.key, nil))
 	}
 }

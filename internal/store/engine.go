@@ -155,13 +155,13 @@ func (s *Store) takeTurn() error {
 	case s.turn <- struct{}{}:
 	}
 	if err := s.usable(); err != nil {
-		s.yieldTurn()
+		s.releaseTurn()
 		return err
 	}
 	return nil
 }
 
-func (s *Store) yieldTurn() { <-s.turn }
+func (s *Store) releaseTurn() { <-s.turn }
 
 // apply makes the changes of a batch, closes it, and yields the turn as soon as
 // the next batch can no longer overtake it. With sync it waits for the disk.
@@ -173,7 +173,7 @@ func (s *Store) apply(b *pebble.Batch, sync bool) error {
 		} else {
 			err = s.db.Apply(b, pebble.NoSync)
 		}
-		s.yieldTurn()
+		s.releaseTurn()
 		if err == nil && sync {
 			err = b.SyncWait()
 		}
@@ -246,14 +246,14 @@ func (s *Store) value(it *pebble.Iterator, parse func(key, value []byte) bool) e
 func (s *Store) readError(err error) error {
 	if pebble.IsCorruptionError(err) {
 		s.damaged.Add(1)
-		return &CorruptError{Key: "somewhere", What: oneLine(err)}
+		return &CorruptError{Key: "somewhere", Problem: oneLine(err)}
 	}
 	return err
 }
 
 func (s *Store) corrupt(key []byte, what string) error {
 	s.damaged.Add(1)
-	return &CorruptError{Key: keyName(key), What: what}
+	return &CorruptError{Key: keyName(key), Problem: what}
 }
 
 // scan calls f for the records from a key up to another, until it returns false
@@ -318,7 +318,7 @@ func (s *Store) iterate(r pebble.Reader, o *pebble.IterOptions, start, step func
 // openError tells what to do about a database that cannot be opened.
 func (s *Store) openError(err error) error {
 	if pebble.IsCorruptionError(err) {
-		return &CorruptError{Key: s.path("db"), What: oneLine(err)}
+		return &CorruptError{Key: s.path("db"), Problem: oneLine(err)}
 	}
 	if vfs.IsNoSpaceError(err) {
 		return fmt.Errorf("%w: free some on the disk first: %w", ErrNoSpace, err)

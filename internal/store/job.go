@@ -69,7 +69,7 @@ func appendJob(dst []byte, j *Job) []byte {
 }
 
 func parseJob(b []byte) (*Job, bool) {
-	f := newFields(b)
+	f := newValueReader(b)
 	j := &Job{Lane: f.Uint64(), Born: f.time(), Endpoint: f.Text(), ID: f.Text()}
 	j.Payload = f.Rest()
 	return j, f.Err() == nil
@@ -82,7 +82,7 @@ func appendIndex(dst []byte, j *Job) []byte {
 }
 
 func (p *Pending) parseIndex(b []byte) bool {
-	f := newFields(b)
+	f := newValueReader(b)
 	p.Lane, p.Born, p.Size = f.Uint64(), f.time(), int(f.Uint32())
 	return f.End() == nil
 }
@@ -100,7 +100,7 @@ func appendRetry(dst []byte, attempts int, due time.Time, text, excerpt string) 
 }
 
 func (p *Pending) parseRetry(b []byte) bool {
-	f := newFields(b)
+	f := newValueReader(b)
 	p.Attempts, p.Due = int(f.Uint32()), f.time()
 	text, excerpt, there := strings.Cut(string(f.Rest()), "\x00")
 	p.Error, p.Excerpt = text, excerpt
@@ -145,7 +145,7 @@ func (s *Store) jobs(seqs []uint64, yield func(*Job) bool) (seq uint64, err erro
 		return seqs[0], err
 	}
 	it, err := s.db.NewIter(&pebble.IterOptions{
-		LowerBound: appendNumberKey(nil, kindJob, seqs[0]), UpperBound: after(appendNumberKey(nil, kindJob, seqs[len(seqs)-1])),
+		LowerBound: appendNumberKey(nil, kindJob, seqs[0]), UpperBound: prefixEnd(appendNumberKey(nil, kindJob, seqs[len(seqs)-1])),
 	})
 	if err != nil {
 		return seqs[0], s.readError(err)
@@ -159,7 +159,7 @@ func (s *Store) jobs(seqs []uint64, yield func(*Job) bool) (seq uint64, err erro
 	for i := range seqs {
 		seq = seqs[i]
 		key = appendNumberKey(key[:0], kindJob, seq)
-		if i == 0 && !it.SeekGE(key) || i > 0 && !forward(it, key) {
+		if i == 0 && !it.SeekGE(key) || i > 0 && !seekForward(it, key) {
 			return seq, nil // an error is that of Close
 		}
 		if !bytes.Equal(it.Key(), key) {
@@ -180,9 +180,9 @@ func (s *Store) jobs(seqs []uint64, yield func(*Job) bool) (seq uint64, err erro
 	return seq, nil
 }
 
-// forward moves an iterator, which stands somewhere before it, to the first
+// seekForward moves an iterator, which stands somewhere before it, to the first
 // record that is not before key. That is most often one of the next.
-func forward(it *pebble.Iterator, key []byte) bool {
+func seekForward(it *pebble.Iterator, key []byte) bool {
 	for range 4 {
 		if bytes.Compare(it.Key(), key) >= 0 {
 			return true
@@ -215,7 +215,7 @@ func (s *Store) pending(endpoint string, from uint64, yield func(Pending) bool) 
 	found := false
 	retries := retryReader{s: s, endpoint: endpoint}
 	defer retries.close()
-	err := s.scan(appendEndpointKey(nil, kindIndex, endpoint, start), after(appendName(nil, kindIndex, endpoint)), func(key, value []byte) (bool, error) {
+	err := s.scan(appendEndpointKey(nil, kindIndex, endpoint, start), prefixEnd(appendName(nil, kindIndex, endpoint)), func(key, value []byte) (bool, error) {
 		p := Pending{}
 		_, p.Seq, _ = splitEndpointKey(key)
 		if !p.parseIndex(value) {
@@ -246,16 +246,16 @@ func (r *retryReader) fill(p *Pending) error {
 	if r.it == nil {
 		it, err := r.s.db.NewIter(&pebble.IterOptions{
 			LowerBound: appendEndpointKey(nil, kindRetry, r.endpoint, p.Seq),
-			UpperBound: after(appendName(nil, kindRetry, r.endpoint)),
+			UpperBound: prefixEnd(appendName(nil, kindRetry, r.endpoint)),
 		})
 		if err != nil {
 			return err
 		}
 		r.it = it
-		r.stand(it.First())
+		r.setNext(it.First())
 	}
 	for r.next < p.Seq { // of a job that was settled meanwhile
-		r.stand(r.it.Next())
+		r.setNext(r.it.Next())
 	}
 	if r.next != p.Seq {
 		return r.it.Error()
@@ -263,7 +263,7 @@ func (r *retryReader) fill(p *Pending) error {
 	return r.s.value(r.it, func(_, v []byte) bool { return p.parseRetry(v) })
 }
 
-func (r *retryReader) stand(valid bool) {
+func (r *retryReader) setNext(valid bool) {
 	r.next = math.MaxUint64
 	if valid {
 		_, r.next, _ = splitEndpointKey(r.it.Key())

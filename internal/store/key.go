@@ -58,13 +58,13 @@ const crcSize = 4
 func seal(key, value []byte) []byte {
 	version := versions[key[0]]
 	if version == 0 {
-		return binary.LittleEndian.AppendUint32(value, sum(key, value))
+		return binary.LittleEndian.AppendUint32(value, checksumOf(key, value))
 	}
 	value = append(value, version)
-	return binary.LittleEndian.AppendUint32(value, ^sum(key, value))
+	return binary.LittleEndian.AppendUint32(value, ^checksumOf(key, value))
 }
 
-func sum(key, value []byte) uint32 {
+func checksumOf(key, value []byte) uint32 {
 	return crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, value)
 }
 
@@ -75,7 +75,7 @@ func unseal(key, value []byte) (fields []byte, version byte, ok bool) {
 	if n < 0 {
 		return nil, 0, false
 	}
-	switch sum(key, value[:n]) {
+	switch checksumOf(key, value[:n]) {
 	case binary.LittleEndian.Uint32(value[n:]):
 		return value[:n:n], 0, true
 	case ^binary.LittleEndian.Uint32(value[n:]):
@@ -149,9 +149,9 @@ func appendCheckpointKey(dst []byte, stream string) []byte {
 	return append(append(dst, kindCheckpoint), stream...)
 }
 
-// after returns the first key behind all that begin with prefix, nil if there
+// prefixEnd returns the first key behind all that begin with prefix, nil if there
 // is none.
-func after(prefix []byte) []byte {
+func prefixEnd(prefix []byte) []byte {
 	end := append([]byte(nil), prefix...)
 	for i := len(end) - 1; i >= 0; i-- {
 		if end[i]++; end[i] != 0 {
@@ -169,13 +169,13 @@ func appendTime(dst []byte, t time.Time) []byte {
 	return binary.BigEndian.AppendUint64(dst, uint64(ms))
 }
 
-// fields reads the fields of a value one after another.
-type fields struct{ wire.Cursor }
+// valueReader reads the fields of a value one after another.
+type valueReader struct{ wire.Cursor }
 
-func newFields(b []byte) fields { return fields{wire.NewCursor(b)} }
+func newValueReader(b []byte) valueReader { return valueReader{wire.NewCursor(b)} }
 
 // time reads what appendTime has written.
-func (f *fields) time() time.Time {
+func (f *valueReader) time() time.Time {
 	ms := int64(f.Uint64())
 	if ms == 0 {
 		return time.Time{}
@@ -186,12 +186,12 @@ func (f *fields) time() time.Time {
 // CorruptError tells of a record that is there and cannot be what was written.
 // It is never taken for a record that is not there.
 type CorruptError struct {
-	Key  string // the record's key, bytes that do not print escaped
-	What string // what is wrong with it
+	Key     string // the record's key, bytes that do not print escaped
+	Problem string // what is wrong with it
 }
 
 func (e *CorruptError) Error() string {
-	return fmt.Sprintf("damaged record %s: %s; 'triggerd store verify' lists all that is damaged, 'triggerd store salvage' copies what is whole", e.Key, e.What)
+	return fmt.Sprintf("damaged record %s: %s; 'triggerd store verify' lists all that is damaged, 'triggerd store salvage' copies what is whole", e.Key, e.Problem)
 }
 
 // keyName shows a key to people.

@@ -49,7 +49,7 @@ func (r *Settled) append(dst []byte) []byte {
 }
 
 func (r *Settled) parse(b []byte) bool {
-	f := newFields(b)
+	f := newValueReader(b)
 	r.At, r.Born, r.Seq, r.Attempts = f.time(), f.time(), f.Uint64(), int(f.Uint32())
 	r.Endpoint, r.ID, r.Status = f.Text(), f.Text(), f.Text()
 	r.Excerpt = ""
@@ -74,7 +74,7 @@ func (d *DeadLetter) append(dst []byte) []byte {
 }
 
 func (d *DeadLetter) parse(b []byte) bool {
-	f := newFields(b)
+	f := newValueReader(b)
 	d.At, d.Born, d.Seq, d.Attempts = f.time(), f.time(), f.Uint64(), int(f.Uint32())
 	d.Endpoint, d.ID, d.Reason, d.Error, d.Excerpt = f.Text(), f.Text(), f.Text(), f.Text(), f.Text()
 	return f.End() == nil
@@ -210,7 +210,7 @@ func (s *Store) sweepSettled(cutoff time.Time) error {
 		return nil
 	}
 	b := s.NewBatch()
-	b.note(b.batch().DeleteRange(appendNumberKey(nil, kindSettled, first), appendNumberKey(nil, kindSettled, lo), nil))
+	b.keepError(b.batch().DeleteRange(appendNumberKey(nil, kindSettled, first), appendNumberKey(nil, kindSettled, lo), nil))
 	b.durable = true // as for dead letters
 	_, err = b.Commit()
 	return err

@@ -52,7 +52,7 @@ func (o Options) salvageTo(damaged *Store, saved sidecarLine, out string, r *Rep
 		s.closed.Store(true)
 		err = errors.Join(err, s.db.Close(), o.FS.RemoveAll(s.dir))
 	}()
-	if err := s.later(); err != nil {
+	if err := s.checkNewer(); err != nil {
 		return err
 	}
 	if err := s.findUnknown(); errors.Is(err, ErrNewer) {
@@ -112,7 +112,7 @@ func (c *copier) finish(saved sidecarLine) error {
 	next.nextJob = max(c.commit.nextJob, c.max+1)
 	next.nextSettled = max(c.commit.nextSettled, c.maxSettled+1)
 	next.nextDead = max(c.commit.nextDead, c.maxDead+1)
-	c.to.yieldTurn()
+	c.to.releaseTurn()
 	c.b.setFormat() // as it is: the numbers are committed with any change
 	for stream, position := range c.r.Checkpoints {
 		c.b.SetCheckpoint(stream, position)
@@ -124,7 +124,7 @@ func (c *copier) finish(saved sidecarLine) error {
 func (c *copier) copy(key, value []byte) bool {
 	c.b.key = append(c.b.key[:0], key...)
 	c.b.value = append(c.b.value[:0], value...)
-	c.b.set()
+	c.b.setSealed()
 	if c.b.Size() > 4<<20 {
 		c.flush()
 	}
@@ -387,7 +387,7 @@ func (g *gatherer) stepOver(t *sstable.Reader, last []byte) []byte {
 		return addToKey(last, hi)
 	}
 	for n := len(last) - 1; n > 0; n-- {
-		if key := after(last[:n]); key != nil && readable(key) {
+		if key := prefixEnd(last[:n]); key != nil && readable(key) {
 			return key
 		}
 	}

@@ -23,23 +23,23 @@ type sidecar struct {
 	fs  vfs.FS
 	dir string
 
-	mu     sync.Mutex      // guards what follows
-	count  uint64          // durable commits
-	latest map[string]mark // of streams, by name
-	saved  uint64          // count that the file says; 0: none yet
+	mu     sync.Mutex            // guards what follows
+	count  uint64                // durable commits
+	latest map[string]streamMark // of streams, by name
+	saved  uint64                // count that the file says; 0: none yet
 
 	writing sync.Mutex // one write at a time
 }
 
-// mark is a stream's checkpoint and the count of the commit that set it, since
+// streamMark is a stream's checkpoint and the count of the commit that set it, since
 // commits may be noted in another order than they were made.
-type mark struct {
+type streamMark struct {
 	count    uint64
 	position string // "": removed
 }
 
 func newSidecar(fs vfs.FS, dir string) *sidecar {
-	return &sidecar{fs: fs, dir: dir, latest: map[string]mark{}}
+	return &sidecar{fs: fs, dir: dir, latest: map[string]streamMark{}}
 }
 
 // sidecarLine is what the file says, all in one line:
@@ -179,7 +179,7 @@ func (c *sidecar) advance(count uint64, checkpoints []streamPosition) {
 	c.count = max(c.count, count)
 	for _, p := range checkpoints {
 		if count >= c.latest[p.stream].count {
-			c.latest[p.stream] = mark{count, p.position}
+			c.latest[p.stream] = streamMark{count, p.position}
 		}
 	}
 }

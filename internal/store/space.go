@@ -81,7 +81,7 @@ func (s *Store) Scan(space Space, from, to []byte) iter.Seq2[Entry, error] {
 // end is the key of to, or the first behind the space if that is nil.
 func (s Space) end(to []byte) []byte {
 	if to == nil {
-		return after([]byte(s.prefix))
+		return prefixEnd([]byte(s.prefix))
 	}
 	return appendSpaceKey(nil, s, to)
 }

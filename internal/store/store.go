@@ -47,7 +47,7 @@ type Store struct {
 	side *sidecar
 	disk *disk
 	lost *LostTail
-	lows lows
+	lows firstSeqs
 
 	turn    chan struct{} // capacity 1: holds a token while a batch is numbered and applied
 	next    commitRecord  // of the one who has the turn
@@ -187,7 +187,7 @@ func (s *Store) load() error {
 	if err := s.compareSidecar(saved, damaged); err != nil {
 		return err
 	}
-	if err := s.carryOver(had, earlier); err != nil {
+	if err := s.upgrade(had, earlier); err != nil {
 		return err
 	}
 	s.disk.makeBallast()
@@ -286,7 +286,7 @@ func (s *Store) Run(ctx context.Context) error {
 	defer compaction.Wait()
 	defer count.Wait()
 	count.Go(func() { s.countLetters(ctx) })
-	var repeated repeats
+	var repeated repeatFilter
 	for {
 		select {
 		case <-ctx.Done():
@@ -326,10 +326,10 @@ func (s *Store) compact(ctx context.Context) {
 	s.disk.measure()
 }
 
-// repeats logs the first of the same errors in a row.
-type repeats struct{ last string }
+// repeatFilter logs the first of the same errors in a row.
+type repeatFilter struct{ last string }
 
-func (r *repeats) log(log *slog.Logger, what string, err error) {
+func (r *repeatFilter) log(log *slog.Logger, what string, err error) {
 	text := ""
 	if err != nil {
 		if text = err.Error(); text != r.last {
@@ -356,7 +356,7 @@ func (s *Store) Stats() Stats {
 	st.Bytes, st.FreeBytes, st.Compaction = s.disk.figures()
 	if s.takeTurn() == nil {
 		st.NextJob = s.next.nextJob
-		s.yieldTurn()
+		s.releaseTurn()
 	}
 	return st
 }
@@ -389,12 +389,12 @@ func newLostTail(commits uint64, have, had map[string]string) *LostTail {
 func (l *LostTail) Error() string {
 	text := fmt.Sprintf("the store lost its tail: %d commits", l.Commits)
 	for _, s := range l.Streams {
-		text += fmt.Sprintf(", positions %s to %s of %s", orStart(s.From), orStart(s.To), s.Stream)
+		text += fmt.Sprintf(", positions %s to %s of %s", positionOrStart(s.From), positionOrStart(s.To), s.Stream)
 	}
 	return text
 }
 
-func orStart(position string) string {
+func positionOrStart(position string) string {
 	if position == "" {
 		return "(none)"
 	}
@@ -405,19 +405,19 @@ func orStart(position string) string {
 // later starts until something was committed.
 func (s *Store) LostTail() *LostTail { return s.lost }
 
-// lows is the lowest seq, by endpoint, that a pending job may have.
-type lows struct {
+// firstSeqs is the lowest seq, by endpoint, that a pending job may have.
+type firstSeqs struct {
 	mu sync.Mutex // guards what follows
 	m  map[string]uint64
 }
 
-func (l *lows) get(endpoint string) uint64 {
+func (l *firstSeqs) get(endpoint string) uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.m[endpoint]
 }
 
-func (l *lows) raise(endpoint string, seq uint64) {
+func (l *firstSeqs) raise(endpoint string, seq uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.m == nil {
@@ -450,7 +450,7 @@ func (s *Store) countLetters(ctx context.Context) {
 	}
 	s.letters.changed.Store(0)
 	now := s.db.NewSnapshot()
-	s.yieldTurn()
+	s.releaseTurn()
 	defer now.Close()
 	n := int64(0)
 	o := &pebble.IterOptions{LowerBound: []byte{kindDead}, UpperBound: []byte{kindDead + 1}}

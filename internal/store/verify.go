@@ -122,7 +122,7 @@ func (s *Store) verify(saved sidecarLine, r *Report) error {
 func oneLine(err error) string {
 	var damaged *CorruptError
 	if errors.As(err, &damaged) {
-		return damaged.Key + ": " + damaged.What
+		return damaged.Key + ": " + damaged.Problem
 	}
 	line, _, _ := strings.Cut(err.Error(), "\n")
 	return line
@@ -184,7 +184,7 @@ type verifier struct {
 }
 
 func (v *verifier) run(saved sidecarLine) error {
-	if err := v.s.later(); err != nil {
+	if err := v.s.checkNewer(); err != nil {
 		return err
 	}
 	if _, err := v.s.formatRecord(); err != nil {
@@ -211,7 +211,7 @@ func (v *verifier) run(saved sidecarLine) error {
 
 // walkUnknown reports the records of no known kind.
 func (v *verifier) walkUnknown() {
-	gaps(func(from, end []byte) error {
+	unknownRanges(func(from, end []byte) error {
 		v.walkRange(from, end, nil)
 		return nil
 	})
@@ -384,7 +384,7 @@ func (v *verifier) stepOver(last, end []byte) []byte {
 	for !readable(hi) {
 		if hi > 1<<62 {
 			for n := len(last) - 1; n > 1; n-- {
-				if key := after(last[:n]); string(key) < string(end) && readableFrom(key) {
+				if key := prefixEnd(last[:n]); string(key) < string(end) && readableFrom(key) {
 					return key
 				}
 			}

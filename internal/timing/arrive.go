@@ -77,7 +77,7 @@ func (s *State) isSampled(hash uint64) bool {
 // findOrAdd returns the state of a key, and reports whether it was added. If there
 // are as many states as there may be, another gives way, and what it fires by
 // that is appended to dst.
-func (t *table) findOrAdd(dst []Release, key string, at int64) (after []Release, slot uint32, added bool) {
+func (t *stateTable) findOrAdd(dst []Release, key string, at int64) (after []Release, slot uint32, added bool) {
 	key = shortKey(key)
 	if slot, ok := t.find(key); ok {
 		return dst, slot, false
@@ -90,7 +90,7 @@ func (t *table) findOrAdd(dst []Release, key string, at int64) (after []Release,
 
 // evict deletes the state that has been idle for longest. If it has kept
 // matches to release later, they are released now.
-func (t *table) evict(dst []Release, at int64) []Release {
+func (t *stateTable) evict(dst []Release, at int64) []Release {
 	slot := t.longestIdle()
 	if !t.family.isSpent(slot) {
 		t.s.suppressed.Evicted++

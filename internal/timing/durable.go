@@ -84,7 +84,7 @@ func (m *Machine) Changes(put func(key, value []byte), del func(key []byte)) {
 }
 
 // save puts the entries of a table's states that have changed.
-func (t *table) save(put func(key, value []byte)) {
+func (t *stateTable) save(put func(key, value []byte)) {
 	m := t.m
 	for _, slot := range t.dirty {
 		n := t.node(slot)

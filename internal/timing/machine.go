@@ -35,7 +35,7 @@ type Machine struct {
 	restoreDone bool // something other than SetRules and Restore was called after that
 	restored    restored
 
-	dirty         []*table // with states to be written
+	dirty         []*stateTable // with states to be written
 	dirtyHeld     []*State
 	dirtyLines    []*summaryLine
 	dirtyExpected []*State

@@ -28,9 +28,9 @@ const (
 	stages
 )
 
-// table holds the states of a stage of a rule, by key: the value of the stage's
+// stateTable holds the states of a stage of a rule, by key: the value of the stage's
 // by. It is the part that the tables of all families have.
-type table struct {
+type stateTable struct {
 	family family // what the states have beside their nodes
 	m      *Machine
 	s      *State
@@ -100,7 +100,7 @@ type idleState struct {
 }
 
 // find returns the slot of a key, if there is a state of it.
-func (t *table) find(key string) (slot uint32, ok bool) {
+func (t *stateTable) find(key string) (slot uint32, ok bool) {
 	if t == nil || t.n == 0 {
 		return 0, false
 	}
@@ -117,7 +117,7 @@ func (t *table) find(key string) (slot uint32, ok bool) {
 }
 
 // add adds a state of a key that has none. The key is copied.
-func (t *table) add(key string) uint32 {
+func (t *stateTable) add(key string) uint32 {
 	if 4*(t.n+1) > 3*len(t.index) {
 		t.resize(max(8, 2*len(t.index)))
 	}
@@ -140,7 +140,7 @@ func (t *table) add(key string) uint32 {
 	return slot
 }
 
-func (t *table) hasKey(slot uint32, key string) bool {
+func (t *stateTable) hasKey(slot uint32, key string) bool {
 	n := t.node(slot)
 	if n.size == isLong {
 		return len(key) > len(n.inline) && string(n.inline[:]) == key[:len(n.inline)] && *t.long.at(slot) == key
@@ -149,7 +149,7 @@ func (t *table) hasKey(slot uint32, key string) bool {
 }
 
 // key returns a copy of the key of a state.
-func (t *table) key(slot uint32) string {
+func (t *stateTable) key(slot uint32) string {
 	n := t.node(slot)
 	if n.size == isLong {
 		return *t.long.at(slot)
@@ -158,14 +158,14 @@ func (t *table) key(slot uint32) string {
 }
 
 // node returns a state's node.
-func (t *table) node(slot uint32) *node {
+func (t *stateTable) node(slot uint32) *node {
 	if t.timed {
 		return &t.waits.at(slot).node
 	}
 	return t.nodes.at(slot)
 }
 
-func (t *table) growNodes(n int) {
+func (t *stateTable) growNodes(n int) {
 	if t.timed {
 		t.waits.grow(n)
 	} else {
@@ -174,7 +174,7 @@ func (t *table) growNodes(n int) {
 	t.family.grow(n)
 }
 
-func (t *table) insert(h, slot uint32) {
+func (t *stateTable) insert(h, slot uint32) {
 	mask := uint32(len(t.index) - 1)
 	i := h & mask
 	for t.index[i] != 0 {
@@ -183,7 +183,7 @@ func (t *table) insert(h, slot uint32) {
 	t.index[i] = uint64(h)<<32 | uint64(slot+1)
 }
 
-func (t *table) resize(n int) {
+func (t *stateTable) resize(n int) {
 	old := t.index
 	t.index = make([]uint64, n)
 	for _, e := range old {
@@ -194,7 +194,7 @@ func (t *table) resize(n int) {
 }
 
 // forget deletes a state, its timer and its entry.
-func (t *table) forget(slot uint32) {
+func (t *stateTable) forget(slot uint32) {
 	n := t.node(slot)
 	if n.flags&durable != 0 {
 		t.m.delete(appendKey(nil, t.s.rule.Name, t.stage, t.key(slot)))
@@ -221,7 +221,7 @@ func (t *table) forget(slot uint32) {
 
 // unindex removes an entry of the index, and moves up those after it that would
 // otherwise not be found.
-func (t *table) unindex(slot uint32) {
+func (t *stateTable) unindex(slot uint32) {
 	mask := uint32(len(t.index) - 1)
 	i := uint32(maphash.String(t.m.seed, t.key(slot))) & mask
 	for uint32(t.index[i]) != slot+1 {
@@ -238,7 +238,7 @@ func (t *table) unindex(slot uint32) {
 }
 
 // touch marks a state as changed: it is to be written, and it is not idle.
-func (t *table) touch(slot uint32) {
+func (t *stateTable) touch(slot uint32) {
 	n := t.node(slot)
 	n.lastChange = t.m.tick()
 	if n.dirty == 0 {
@@ -253,7 +253,7 @@ func (t *table) touch(slot uint32) {
 }
 
 // unmarkDirty removes a state from those that are to be written.
-func (t *table) unmarkDirty(slot uint32) {
+func (t *stateTable) unmarkDirty(slot uint32) {
 	n := t.node(slot)
 	last := len(t.dirty) - 1
 	moved := t.dirty[last]
@@ -270,7 +270,7 @@ func (t *table) unmarkDirty(slot uint32) {
 // t.idle is sorted by the time of the last change, as it was when the list was
 // made. A state that has changed since is younger than all others in it, and is
 // skipped.
-func (t *table) longestIdle() uint32 {
+func (t *stateTable) longestIdle() uint32 {
 	for {
 		for len(t.idle) > 0 {
 			a := t.idle[0]
@@ -299,7 +299,7 @@ func (t *table) longestIdle() uint32 {
 }
 
 // each calls f for every state, in no order. f must not add or forget states.
-func (t *table) each(f func(slot uint32, n *node)) {
+func (t *stateTable) each(f func(slot uint32, n *node)) {
 	for _, e := range t.index {
 		if e != 0 {
 			f(uint32(e)-1, t.node(uint32(e)-1))
@@ -308,7 +308,7 @@ func (t *table) each(f func(slot uint32, n *node)) {
 }
 
 // forgetAll forgets the states that match.
-func (t *table) forgetAll(match func(slot uint32) bool) {
+func (t *stateTable) forgetAll(match func(slot uint32) bool) {
 	var slots []uint32
 	t.each(func(slot uint32, _ *node) {
 		if match(slot) {

@@ -13,13 +13,13 @@ type stageTables struct {
 	absent   *timerTable
 	debounce *timerTable
 	holding  *timerTable // of For
-	once     *table
+	once     *stateTable
 	throttle *windowTable
 	batch    *batchTable
 	queue    *timerTable // one state: its timer is due when the windows open
 	run      *timerTable // one state: its timer is due at the next run of the schedule
 
-	all   []*table      // those that are not nil, in the order of the stages
+	all   []*stateTable // those that are not nil, in the order of the stages
 	timed []*timerTable // of these, those with timers
 }
 
@@ -43,7 +43,7 @@ func (s *State) newTables() {
 		all.holding = s.newTimerTable(stageFor)
 	}
 	if r.Once {
-		all.once = &table{family: keysOnly{}}
+		all.once = &stateTable{family: keysOnly{}}
 		s.addTable(all.once, stageOnce)
 	}
 	if r.Throttle.Max > 0 {
@@ -62,13 +62,13 @@ func (s *State) newTables() {
 }
 
 // addTable makes t the table of a stage.
-func (s *State) addTable(t *table, st stage) {
+func (s *State) addTable(t *stateTable, st stage) {
 	t.m, t.s, t.stage = s.m, s, st
 	s.tables.all = append(s.tables.all, t)
 }
 
 // of returns the table of a stage, nil if the rule does not have the stage.
-func (all *stageTables) of(st stage) *table {
+func (all *stageTables) of(st stage) *stateTable {
 	for _, t := range all.all {
 		if t.stage == st {
 			return t
@@ -105,7 +105,7 @@ func (keysOnly) parseState(*entryReader, uint32, *node)           {}
 // sliding window, or of Dedupe, each of whose states has the time at which its
 // ttl ends.
 type windowTable struct {
-	table
+	stateTable
 	window sliding
 	cells  slab[uint32] // a row for each state, see sliding; of Dedupe only the newest time
 }
@@ -113,7 +113,7 @@ type windowTable struct {
 func (s *State) newWindowTable(st stage, window sliding, cells int) *windowTable {
 	t := &windowTable{window: window, cells: slab[uint32]{width: cells}}
 	t.family = t
-	s.addTable(&t.table, st)
+	s.addTable(&t.stateTable, st)
 	return t
 }
 
@@ -166,7 +166,7 @@ func (t *windowTable) parseState(in *entryReader, slot uint32, n *node) {
 // timerTable is a table whose states have timers, and may each keep a match:
 // that of Absent, Debounce, For, the queue, or the schedule.
 type timerTable struct {
-	table
+	stateTable
 	id    uint32 // in Machine.tables
 	armed int    // states whose timer is armed
 
@@ -183,7 +183,7 @@ func (s *State) newTimerTable(st stage) *timerTable {
 
 func (s *State) addTimerTable(t *timerTable, st stage) {
 	t.timed = true
-	s.addTable(&t.table, st)
+	s.addTable(&t.stateTable, st)
 	s.tables.timed = append(s.tables.timed, t)
 	m := s.m
 	if n := len(m.freeTables); n > 0 {

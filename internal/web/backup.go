@@ -13,7 +13,7 @@ func (s *Server) backup(w http.ResponseWriter, _ *http.Request) {
 	switch {
 	case err == nil:
 	case !out.begun:
-		s.answer(w, nil, 0, err)
+		s.writeResult(w, nil, 0, err)
 	default:
 		s.log.Warn("a backup was broken off", "err", err)
 		panic(http.ErrAbortHandler)

@@ -14,8 +14,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// header is what a request that changes something has to carry.
-const header = "X-Triggerd"
+// changeHeader is what a request that changes something has to carry.
+const changeHeader = "X-Triggerd"
 
 const maxBody = 64 << 10
 
@@ -30,13 +30,13 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		open := reads && (r.URL.Path == "/healthz" || r.URL.Path == "/readyz")
 		switch {
 		case s.cfg.Token == "" && !isLoopback(hostOf(r)):
-			s.fail(w, http.StatusForbidden, errors.New("without a token only this machine may ask, by a loopback name: use http://127.0.0.1, or set [http] token"))
-		case !open && !s.mayAsk(r):
-			s.refused.note(s.log, r)
+			s.writeError(w, http.StatusForbidden, errors.New("without a token only this machine may ask, by a loopback name: use http://127.0.0.1, or set [http] token"))
+		case !open && !s.isAllowed(r):
+			s.refused.count(s.log, r)
 			h.Set("WWW-Authenticate", `Bearer realm="triggerd"`)
-			s.fail(w, http.StatusUnauthorized, errors.New("the token is missing or wrong: send Authorization: Bearer TOKEN"))
-		case !reads && r.Header.Get(header) == "":
-			s.fail(w, http.StatusForbidden, errors.New("send the header "+header+": 1 with what changes something"))
+			s.writeError(w, http.StatusUnauthorized, errors.New("the token is missing or wrong: send Authorization: Bearer TOKEN"))
+		case !reads && r.Header.Get(changeHeader) == "":
+			s.writeError(w, http.StatusForbidden, errors.New("send the header "+changeHeader+": 1 with what changes something"))
 		default:
 			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 			next.ServeHTTP(w, r)
@@ -54,9 +54,9 @@ type refusals struct {
 	since int        // how many there were since then
 }
 
-// tellAgain is how long the log says nothing of further refusals: each line of
+// refusalLogPause is how long the log says nothing of further refusals: each line of
 // it is a request that anybody may send.
-const tellAgain = time.Minute
+const refusalLogPause = time.Minute
 
 func newRefusals() *refusals {
 	return &refusals{total: prometheus.NewCounter(prometheus.CounterOpts{
@@ -64,13 +64,13 @@ func newRefusals() *refusals {
 	})}
 }
 
-// note counts a refused request, and logs it if none was logged lately.
-func (f *refusals) note(log *slog.Logger, r *http.Request) {
+// count counts a refused request, and logs it if none was logged lately.
+func (f *refusals) count(log *slog.Logger, r *http.Request) {
 	f.total.Inc()
 	f.mu.Lock()
 	f.since++
 	count, now := f.since, time.Now()
-	due := f.told.IsZero() || now.Sub(f.told) >= tellAgain
+	due := f.told.IsZero() || now.Sub(f.told) >= refusalLogPause
 	if due {
 		f.told, f.since = now, 0
 	}
@@ -90,9 +90,9 @@ func hostOf(r *http.Request) string {
 	return strings.ToLower(strings.Trim(host, "[]"))
 }
 
-// mayAsk reports whether the request shows the token, if one is needed. It
+// isAllowed reports whether the request shows the token, if one is needed. It
 // takes as long for a wrong one as for the right one.
-func (s *Server) mayAsk(r *http.Request) bool {
+func (s *Server) isAllowed(r *http.Request) bool {
 	if s.cfg.Token == "" {
 		return true
 	}

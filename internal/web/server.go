@@ -84,7 +84,7 @@ func (s *Server) routes() http.Handler {
 	if s.cfg.Metrics != nil {
 		mux.Handle("GET /metrics", s.cfg.Metrics)
 	}
-	s.api(mux)
+	s.addAPI(mux)
 	if s.cfg.Pprof {
 		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 		mux.HandleFunc("GET /debug/pprof/cmdline", http.NotFound) // flags may hold a password
@@ -93,7 +93,7 @@ func (s *Server) routes() http.Handler {
 		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		s.fail(w, http.StatusNotFound, fmt.Errorf("there is no %s %s; see docs/operations.md", r.Method, r.URL.Path))
+		s.writeError(w, http.StatusNotFound, fmt.Errorf("there is no %s %s; see docs/operations.md", r.Method, r.URL.Path))
 	})
 	return mux
 }
@@ -106,7 +106,7 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintln(w, "ok")
 		return
 	}
-	if !s.mayAsk(r) {
+	if !s.isAllowed(r) {
 		err = errors.New("not ready")
 	}
 	http.Error(w, err.Error(), http.StatusServiceUnavailable)
