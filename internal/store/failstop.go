@@ -6,10 +6,10 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// failStopFS makes the store fail where the engine would take the process down
-// with it: it panics, with its locks in a state that no recover mends, if it
-// cannot end a log file and begin a new one. Here no error of a log file's
-// reaches the engine: the goroutine is parked, as by engineLogger.Fatalf.
+// failStopFS makes the store fail where the engine would end the process. The
+// engine panics, with its locks in a state that no recover mends, if it cannot
+// end a log file and begin a new one. So no error of a log file reaches the
+// engine: the goroutine is parked, as by engineLogger.Fatalf.
 type failStopFS struct {
 	vfs.FS
 	s *Store

@@ -9,15 +9,15 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// formatRecord is the value of the key "v": the version of the format, and of
-// each kind of record that may be there the kind and its latest version, two
-// bytes each. Format 2 has no such list.
+// formatRecord is the value of the key "v": the format version, and for each
+// kind of record that may be there its letter and latest version, two bytes
+// each. Format 2 has no such list.
 type formatRecord struct {
 	version uint32
 	kinds   []byte
 }
 
-// ownFormat is what this program makes a store.
+// ownFormat returns the format record that this program writes.
 func ownFormat() formatRecord {
 	f := formatRecord{version: formatVersion}
 	for i := range len(kinds) {
@@ -37,7 +37,8 @@ func (f *formatRecord) parse(b []byte) bool {
 	return r.Err() == nil && f.version >= 1 && (f.version > formatVersion || len(f.kinds)%2 == 0)
 }
 
-// newer returns an ErrNewer if there may be what this program does not know.
+// newer returns an ErrNewer if the store may have something that this program
+// does not know.
 func (f *formatRecord) newer() error {
 	if f.version > formatVersion {
 		return newerError(fmt.Sprintf("format %d, this one knows up to %d", f.version, formatVersion))
@@ -57,13 +58,13 @@ func newerError(what string) error {
 	return fmt.Errorf("%w (%s): run that version or a later one, or choose another directory", ErrNewer, what)
 }
 
-// newerRecord tells of a single record that only a later program knows.
+// newerRecord returns an ErrNewer for a single record.
 func newerRecord(key []byte, version byte) error {
 	return fmt.Errorf("%s: %w", keyName(key), newerError(fmt.Sprintf("record version %d, this one knows up to %d", version, versions[key[0]])))
 }
 
-// readFormat refuses what a later program wrote, and makes a new database one
-// of this format. It returns the format record that is there.
+// readFormat returns the format record. It refuses what a later program wrote,
+// and makes an empty database one of this format.
 func (s *Store) readFormat() (formatRecord, error) {
 	f, err := s.formatRecord()
 	if errors.Is(err, ErrNotFound) {
@@ -78,7 +79,7 @@ func (s *Store) readFormat() (formatRecord, error) {
 	return f, err
 }
 
-// checkNewer returns an ErrNewer for what a later program wrote.
+// checkNewer returns an ErrNewer if a later program wrote the store.
 func (s *Store) checkNewer() error {
 	if f, err := s.formatRecord(); err == nil {
 		return f.newer()
@@ -111,10 +112,10 @@ func (b *Batch) setFormat() {
 	b.setSealed()
 }
 
-// upgrade makes a store that an earlier program wrote one of this program's,
-// by one commit, whatever the store holds. Its records stay as they are: each
-// says itself which version it is of. earlier is the checkpoint that was part
-// of a commit record, "" if it was not.
+// upgrade makes a store that an earlier program wrote one of this program's, by
+// one commit, whatever the store holds. Its records stay as they are, since
+// each says its own version. earlier is the checkpoint that was part of the
+// commit record; "": it was not.
 func (s *Store) upgrade(had formatRecord, earlier string) error {
 	own := ownFormat()
 	if had.version == own.version && bytes.Equal(had.kinds, own.kinds) {
@@ -132,8 +133,8 @@ func (s *Store) upgrade(had formatRecord, earlier string) error {
 	return nil
 }
 
-// unknownRanges calls f for each range of keys between those of known kinds, until it
-// returns an error. A nil end is the end of all.
+// unknownRanges calls f for each range of keys between those of known kinds,
+// until f returns an error. A nil end is the end of all keys.
 func unknownRanges(f func(from, end []byte) error) error {
 	from := []byte{}
 	for i := range len(kinds) {
@@ -147,8 +148,8 @@ func unknownRanges(f func(from, end []byte) error) error {
 	return f(from, nil)
 }
 
-// findUnknown returns an error for a record of a kind that is not known, which
-// the list in the format record should have told.
+// findUnknown returns an error if there is a record of an unknown kind that the
+// format record should have listed.
 func (s *Store) findUnknown() error {
 	return unknownRanges(func(from, end []byte) error {
 		return s.iterate(s.db, &pebble.IterOptions{LowerBound: from, UpperBound: end}, (*pebble.Iterator).First, (*pebble.Iterator).Next, func(it *pebble.Iterator) (bool, error) {
@@ -161,7 +162,7 @@ func (s *Store) findUnknown() error {
 	})
 }
 
-// describeUnknown says what a record of no known kind is.
+// describeUnknown returns the error for a record of an unknown kind.
 func (s *Store) describeUnknown(key, sealed []byte) error {
 	if _, version, ok := unseal(key, sealed); ok {
 		return fmt.Errorf("%s: %w", keyName(key), newerError(fmt.Sprintf("a record of version %d of a kind that this one does not know", version)))

@@ -20,22 +20,22 @@ type Status struct {
 	*admin.Status
 }
 
-// Deliveries is the answer of GET /api/v1/deliveries. Next, if not 0, is the
-// "before" that goes on with the list.
+// Deliveries is the answer of GET /api/v1/deliveries. Next is the "before" of
+// the request for the following ones, 0 at the end.
 type Deliveries struct {
 	Deliveries []admin.Delivery `json:"deliveries"`
 	Next       uint64           `json:"next,omitempty"`
 }
 
-// DeadLetters is the answer of GET /api/v1/dead-letters; Next is as in
+// DeadLetters is the answer of GET /api/v1/dead-letters. Next is as in
 // Deliveries.
 type DeadLetters struct {
 	DeadLetters []admin.DeadLetter `json:"dead_letters"`
 	Next        uint64             `json:"next,omitempty"`
 }
 
-// Selection is the body of what retries or drops: numbers, or all that the
-// other fields select.
+// Selection is the body of a request that retries or drops: numbers, or all
+// that the other fields select.
 type Selection struct {
 	Numbers []uint64 `json:"numbers,omitempty"`
 	All     bool     `json:"all,omitempty"` // has to be set where no numbers are
@@ -44,12 +44,12 @@ type Selection struct {
 	Reason  string   `json:"reason,omitempty"`
 }
 
-// Name is the body of what pauses or resumes.
+// Name is the body of a request that pauses or resumes.
 type Name struct {
 	Name string `json:"name"`
 }
 
-// Done is the answer of what changed something.
+// Done is the answer to a request that changed something.
 type Done struct {
 	Name  string `json:"name,omitempty"`  // in full, of what was paused or resumed
 	Count int    `json:"count,omitempty"` // of what was retried or dropped; where all of an action is retried, of its keys
@@ -57,8 +57,8 @@ type Done struct {
 	Pending int `json:"pending,omitempty"` // firings of an action that wait, where all of it is retried
 }
 
-// Error is the answer to what could not be done. Count, if not 0, is how much
-// of it was.
+// Error is the answer to a request that failed. Count is how much was done
+// before.
 type Error struct {
 	Error string `json:"error"`
 	Count int    `json:"count,omitempty"`
@@ -91,7 +91,7 @@ func (s *Server) rule(w http.ResponseWriter, r *http.Request) {
 	s.writeResult(w, d, 0, err)
 }
 
-// maxRuleDetails is how many timers and counts of a rule are told.
+// maxRuleDetails limits the timers and the counts in an answer about a rule.
 const maxRuleDetails = 100
 
 func (s *Server) deliveries(w http.ResponseWriter, r *http.Request) {
@@ -174,8 +174,8 @@ func (s *Server) deadLetter(w http.ResponseWriter, r *http.Request) {
 	s.writeResult(w, d, 0, err)
 }
 
-// exportDead writes one JSON object a line. A failure on the way breaks the
-// connection off, so that nobody takes a part for the whole.
+// exportDead writes one JSON object a line. On a failure it closes the
+// connection, so that nobody takes a part for the whole.
 func (s *Server) exportDead(w http.ResponseWriter, r *http.Request) {
 	q, err := parseQuery(r.URL.Query())
 	if err != nil {
@@ -246,8 +246,9 @@ func (s *Server) pauseHandler(do func(admin.Daemon, string) (string, error)) htt
 	}
 }
 
-// fullName is an action's: a name alone is a target's. What is no name stays as
-// it is, to be called unknown.
+// fullName returns the full name of an action; a name without a slash is a
+// target's. A text that is no name is returned as it is, and reported as
+// unknown later.
 func fullName(action string) string {
 	if ep, err := firing.ParseEndpoint(action); err == nil {
 		return ep.String()
@@ -257,7 +258,7 @@ func fullName(action string) string {
 
 const maxLimit = 1000
 
-// parseQuery reads what is asked for.
+// parseQuery parses the parameters of a request.
 func parseQuery(v url.Values) (admin.Query, error) {
 	q := admin.Query{Action: fullName(v.Get("action")), Rule: v.Get("rule"), Reason: v.Get("reason"), Failing: v.Get("failing") == "1"}
 	for name := range v {
@@ -282,7 +283,8 @@ func parseQuery(v url.Values) (admin.Query, error) {
 	return q, nil
 }
 
-// decodeBody decodes the body, or answers why it cannot.
+// decodeBody decodes the body of a request. If it cannot, it answers with the
+// reason and returns false.
 func (s *Server) decodeBody(w http.ResponseWriter, r *http.Request, to any) bool {
 	d := json.NewDecoder(r.Body)
 	d.DisallowUnknownFields()
@@ -300,7 +302,7 @@ func (s *Server) decodeBody(w http.ResponseWriter, r *http.Request, to any) bool
 	return err == nil
 }
 
-// writeResult writes a value, or why there is none, with how much was done.
+// writeResult writes a value, or the error with how much was done.
 func (s *Server) writeResult(w http.ResponseWriter, v any, count int, err error) {
 	status := http.StatusOK
 	switch {

@@ -14,12 +14,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// changeHeader is what a request that changes something has to carry.
+// changeHeader is the header that a request needs to change something.
 const changeHeader = "X-Triggerd"
 
 const maxBody = 64 << 10
 
-// guard lets through who may ask.
+// guard passes on only requests that are allowed.
 func (s *Server) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -44,8 +44,8 @@ func (s *Server) guard(next http.Handler) http.Handler {
 	})
 }
 
-// refusals counts requests without the right token, and tells of them: someone
-// may be guessing.
+// refusals counts requests without the right token, and logs them: someone may
+// be guessing.
 type refusals struct {
 	total prometheus.Counter
 
@@ -54,8 +54,8 @@ type refusals struct {
 	since int        // how many there were since then
 }
 
-// refusalLogPause is how long the log says nothing of further refusals: each line of
-// it is a request that anybody may send.
+// refusalLogPause is how long refusals are only counted after one was logged.
+// Otherwise anybody could fill the log with requests.
 const refusalLogPause = time.Minute
 
 func newRefusals() *refusals {
@@ -81,7 +81,7 @@ func (f *refusals) count(log *slog.Logger, r *http.Request) {
 	}
 }
 
-// hostOf returns what the request calls this server, without a port.
+// hostOf returns the host that the request names, without a port.
 func hostOf(r *http.Request) string {
 	host := r.Host
 	if h, _, err := net.SplitHostPort(host); err == nil {
@@ -90,8 +90,8 @@ func hostOf(r *http.Request) string {
 	return strings.ToLower(strings.Trim(host, "[]"))
 }
 
-// isAllowed reports whether the request shows the token, if one is needed. It
-// takes as long for a wrong one as for the right one.
+// isAllowed reports whether the request has the token, if one is needed. The
+// comparison takes as long for a wrong token as for the right one.
 func (s *Server) isAllowed(r *http.Request) bool {
 	if s.cfg.Token == "" {
 		return true

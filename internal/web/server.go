@@ -29,7 +29,7 @@ type Config struct {
 	LogLinesLost func() int64 // how many lines of the log could not be written; nil: none
 }
 
-// Server is the HTTP side of a triggerd. It is an http.Handler, too.
+// Server is the HTTP server of a triggerd. It is an http.Handler, too.
 type Server struct {
 	cfg     Config
 	log     *slog.Logger
@@ -37,8 +37,8 @@ type Server struct {
 	handler http.Handler
 }
 
-// ErrNoToken is returned by New for an address that others than this machine
-// reach, without a token.
+// ErrNoToken is returned by New if the address can be reached from other
+// machines and there is no token.
 var ErrNoToken = errors.New("not a loopback address, and no token is set: whoever reaches it could read keys and values, and drop dead letters")
 
 // New returns a Server, which does not listen yet.
@@ -61,8 +61,8 @@ func New(cfg Config) (*Server, error) {
 	return s, nil
 }
 
-// isLoopback reports whether a host, without port, is this machine's own. A
-// name other than localhost is not: it may be anything tomorrow.
+// isLoopback reports whether a host, without port, is a loopback address. Of
+// names only localhost counts, since any other may point elsewhere tomorrow.
 func isLoopback(host string) bool {
 	if host == "localhost" {
 		return true
@@ -98,8 +98,8 @@ func (s *Server) routes() http.Handler {
 	return mux
 }
 
-// ready tells whether triggerd does its work: 503 with the reason if not. The
-// reason names the server, so that it is for those only who may ask the rest.
+// ready answers whether triggerd does its work, or 503 with the reason. The
+// reason names the server, so only those who may use the API get it.
 func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	err := s.cfg.Daemon.Ready()
 	if err == nil {
@@ -112,7 +112,7 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	http.Error(w, err.Error(), http.StatusServiceUnavailable)
 }
 
-// Bounds of a connection.
+// Limits of a connection.
 const (
 	headerTimeout = 5 * time.Second
 	readTimeout   = 10 * time.Second
@@ -121,13 +121,13 @@ const (
 	maxHeader     = 32 << 10
 )
 
-// Run listens and serves until ctx is done; what is being answered then has
-// two seconds.
+// Run listens and serves until ctx is done. Answers in progress then have two
+// seconds.
 //
-// That another process has the port is no error: it is logged, and tried again
-// until the port is free. Firings have to be delivered whether or not somebody
-// can watch; a second triggerd on the machine, or one that has not ended yet,
-// must not keep this one from its work.
+// If another process has the port, Run logs that and tries again until the port
+// is free. Firings have to be delivered whether or not somebody can watch. So a
+// second triggerd on the machine, or one that has not ended yet, must not stop
+// this one.
 func (s *Server) Run(ctx context.Context) error {
 	ln, err := s.listen(ctx)
 	if ln == nil {
@@ -155,7 +155,7 @@ func (s *Server) Run(ctx context.Context) error {
 	return nil
 }
 
-// listen returns nil without an error if ctx was done first.
+// listen returns nil and no error if ctx was done first.
 func (s *Server) listen(ctx context.Context) (net.Listener, error) {
 	var last string
 	for pause := 500 * time.Millisecond; ; pause = min(2*pause, 15*time.Second) {
