@@ -141,7 +141,7 @@
 //
 // What matching costs hardly depends on how many rules there are. From the
 // fields and from the condition of a rule the index learns what its events
-// must be (see Set.Served): exact keys are found by hash, globs by one
+// must be (see Set.FoundBy): exact keys are found by hash, globs by one
 // automaton whose states are made as keys need them, at most 16 MiB of them for
 // each Matcher, and rules of the same keys by the values that they compare
 // arguments, captures, command, event, type or database with. What is found is checked

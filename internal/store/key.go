@@ -185,7 +185,7 @@ func (f *valueReader) time() time.Time {
 // CorruptError says that a record is damaged. A damaged record never counts as
 // missing.
 type CorruptError struct {
-	Key     string // the record's key, bytes that do not print escaped
+	Key  string // the record's key, bytes that do not print escaped
 	What string // what is wrong with it
 }
 
