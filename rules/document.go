@@ -277,7 +277,7 @@ func (t *table) http(h *HTTP) {
 			return "", ok
 		}
 		if err := checkListen(addr); err != nil {
-			v.errorf(`host:port as in "127.0.0.1:9797", or "off"`, "%s is no address to listen on: %v", v.shown(addr), err)
+			v.errorf(`host:port as in "127.0.0.1:9797", a socket as in "unix:///run/triggerd/api.sock", or "off"`, "%s is no address to listen on: %v", v.shown(addr), err)
 			return "", false
 		}
 		return addr, true
@@ -297,6 +297,12 @@ func (t *table) http(h *HTTP) {
 }
 
 func checkListen(addr string) error {
+	if path, ok := strings.CutPrefix(addr, "unix://"); ok {
+		if !filepath.IsAbs(path) {
+			return errors.New("the path of the socket is not absolute")
+		}
+		return nil
+	}
 	_, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		var a *net.AddrError

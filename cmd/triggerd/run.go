@@ -55,7 +55,7 @@ read from has changed. If there is any mistake in them, the old rules stay and
 the mistakes are logged. SIGINT and SIGTERM stop reading, deliver what
 can be delivered at once, and save the position; the next start resumes there.`,
 		Example: `  triggerd run
-  triggerd run -c /etc/triggerd/rules.toml --source redis://triggerd:secret@10.0.0.7:6379`,
+  TRIGGERD_SOURCE="redis://triggerd:$PASSWORD@10.0.0.7:6379" triggerd run -c /etc/triggerd/rules.toml`,
 		Args: cobra.NoArgs,
 		RunE: opts.run,
 	}
@@ -71,7 +71,7 @@ func (o *runOptions) addFlags(cmd *cobra.Command) {
 	f.StringVar(&o.logFormat, "log-format", env("TRIGGERD_LOG_FORMAT", "logfmt"), "logfmt or json")
 	f.StringVar(&o.logLevel, "log-level", env("TRIGGERD_LOG_LEVEL", "info"), "debug, info, warn or error")
 	f.BoolVar(&o.noExec, "no-exec", false, "refuse rules that run commands")
-	f.StringVar(&o.http, "http", "", "host:port of status, metrics and API, or off (else $TRIGGERD_HTTP, [http] listen of the rules);\nits token is [http] token, or $TRIGGERD_TOKEN")
+	f.StringVar(&o.http, "http", "", "host:port, or unix:///path, of status, metrics and API, or off (else $TRIGGERD_HTTP, [http] listen of the rules);\nits token is [http] token, or $TRIGGERD_TOKEN")
 	f.BoolVar(&o.watch, "watch", false, "read the rules again when their files change, as at SIGHUP")
 	f.BoolVar(&o.pprof, "pprof", false, "serve /debug/pprof/ there")
 }

@@ -116,12 +116,16 @@ func (o Options) open(dir string) (*Store, error) {
 	if err := makeDir(s.fs, dir); err != nil {
 		return nil, err
 	}
-	lock, err := lockDir(s.fs, dir)
+	lock, err := lockDir(o.FS, dir)
 	if err != nil {
 		return nil, err
 	}
 	s.lock = lock
-	if err := s.load(); err != nil {
+	err = s.makePrivate()
+	if err == nil {
+		err = s.load()
+	}
+	if err != nil {
 		if s.db != nil && s.err() == nil {
 			err = errors.Join(err, s.guard(s.db.Close))
 		}
