@@ -84,7 +84,7 @@ func newLogger(w io.Writer, format, level string) (*slog.Logger, error) {
 	if err := l.UnmarshalText([]byte(level)); err != nil {
 		return nil, fmt.Errorf("--log-level: %q is none of debug, info, warn, error", level)
 	}
-	o := &slog.HandlerOptions{Level: l}
+	o := &slog.HandlerOptions{Level: l, ReplaceAttr: plainErrors}
 	switch format {
 	case "logfmt":
 		return slog.New(slog.NewTextHandler(w, o)), nil
@@ -92,6 +92,19 @@ func newLogger(w io.Writer, format, level string) (*slog.Logger, error) {
 		return slog.New(slog.NewJSONHandler(w, o)), nil
 	}
 	return nil, fmt.Errorf("--log-format: %q is neither logfmt nor json", format)
+}
+
+// plainErrors has the log show an error's message. Without, a text handler shows
+// all that an error has to say of itself, and that of the store's engine has its
+// stack.
+func plainErrors(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() != slog.KindAny {
+		return a
+	}
+	if err, ok := a.Value.Any().(error); ok {
+		a.Value = slog.StringValue(err.Error())
+	}
+	return a
 }
 
 // startLog makes the log and begins to write it, until the function that it

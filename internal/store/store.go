@@ -54,8 +54,8 @@ type Store struct {
 	deadLow uint64        // no dead letter has a lower number; of the one who sweeps
 
 	letters  letterCount
-	settles  atomic.Int64                    // since the last compaction
-	damaged  atomic.Int64                    // damaged records that were read
+	settles  atomic.Int64 // since the last compaction
+	damages  damages
 	kept     atomic.Pointer[<-chan struct{}] // done when Run is told to end; nil: it has not begun
 	closed   atomic.Bool
 	backup   sync.Mutex // held while one is made
@@ -356,7 +356,7 @@ type Stats struct {
 
 // Stats returns the figures as of now, or of the last moment before a failure.
 func (s *Store) Stats() Stats {
-	st := Stats{Commits: s.side.commits(), Damaged: s.damaged.Load(), Letters: s.letters.get()}
+	st := Stats{Commits: s.side.commits(), Damaged: s.damages.total(), Letters: s.letters.get()}
 	st.Bytes, st.FreeBytes, st.Compaction = s.disk.figures()
 	if s.takeTurn() == nil {
 		st.NextJob = s.next.nextJob
