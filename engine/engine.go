@@ -69,6 +69,7 @@ type Engine struct {
 
 	started time.Time
 	states  ruleStates
+	budget  budget
 	reloads reloads
 
 	instruments *instruments
@@ -216,6 +217,7 @@ func (e *Engine) Run(ctx context.Context) error {
 			fail(err)
 		}
 	})
+	side.Go(func() { e.watchBudget(sideCtx) })
 	err := e.runStreams(ctx)
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
 		err = errors.Join(err, cause)

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"triggerd/internal/condition"
@@ -201,6 +202,11 @@ func (c *compilation) index(set *Set) {
 		p.rule.index = int32(len(set.patterns))
 		set.patterns = append(set.patterns, p.rule)
 		c.conjuncts = append(c.conjuncts, p.conjuncts)
+	}
+	for _, r := range set.patterns {
+		if r.cond != nil && r.owner().conditionTime == nil {
+			r.owner().conditionTime = new(atomic.Int64)
+		}
 	}
 	set.compiler = c.compiler
 	set.index = newIndex(set, c.conjuncts)
