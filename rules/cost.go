@@ -12,7 +12,7 @@ import (
 
 const (
 	// sampledOneIn is of how many evaluations one is measured, about.
-	sampledOneIn = 6400000
+	sampledOneIn = 64
 	// slowEvaluation is how long an evaluation of a slow condition takes.
 	slowEvaluation = 20 * time.Microsecond
 )
