@@ -276,6 +276,33 @@ func notifyStop(ctx context.Context) (context.Context, context.CancelFunc) {
 	return ctx, stop
 }
 
+// What a command that keeps nothing is given to end at a signal: what is in
+// flight first, then the command, whatever it waits for.
+const (
+	flightTime = 500 * time.Millisecond
+	endTime    = time.Second
+)
+
+// untilStopped calls run, and returns what it returns; or, if it has not ended
+// endTime after ctx was done, why ctx was. It may be stuck in a read of standard
+// input, or in a write that nobody reads: for a command that keeps nothing there
+// is nothing to wait for.
+func untilStopped(ctx context.Context, run func() error) error {
+	ended := make(chan error, 1)
+	go func() { ended <- run() }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(endTime):
+		return context.Cause(ctx)
+	}
+}
+
 // loadFirst reads the rules, and returns a watch over their files if one is
 // wanted; else it is nil. What changes from here on is seen by the watch.
 func (o *runOptions) loadFirst(log *slog.Logger) (*rules.Set, *fileWatch, error) {
