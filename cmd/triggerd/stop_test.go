@@ -112,3 +112,40 @@ func TestListenEndsAtOnce(t *testing.T) {
 	}
 	endsAtOnce(t, p)
 }
+
+// A daemon that is told to stop ends in time, though its reader is at a piece of
+// work that takes minutes.
+func TestStopsThoughBusy(t *testing.T) {
+	srv := redistest.Start(t, "redis-7.0")
+	dir := t.TempDir()
+	when := strings.Repeat(`any(args, # contains "never") || `, 60) + "false"
+	write(t, dir, "rules.toml", `
+[defaults]
+shutdown_timeout = "500ms"
+[[rule]]
+name = "slow"
+key = "k"
+when = '`+when+`'
+[[rule.action]]
+type = "log"
+`)
+	p := start(t, dir, "--source", "redis://"+srv.Addr)
+	p.logs.await(t, `msg="attached`, 1)
+	cmd := []string{"SADD", "k"}
+	for i := range 1_000_000 {
+		cmd = append(cmd, fmt.Sprint("some member of it ", i))
+	}
+	redistest.Do(t, srv, cmd...)
+	time.Sleep(500 * time.Millisecond) // the reader is at it
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	p.logs.await(t, "msg=stopping", 1)
+	select {
+	case <-p.ended:
+	case <-time.After(10 * (500*time.Millisecond + endAfter)):
+		p.cmd.Process.Kill()
+		<-p.ended
+		t.Error("it did not end")
+	}
+}
