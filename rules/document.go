@@ -149,7 +149,7 @@ func (d *document) build(l *loader) *Set {
 		HTTP:   HTTP{Listen: defaultListen},
 
 		ShutdownTimeout: defaultShutdown,
-		Store:  Store{Dir: defaultDir, MaxPending: defaultMaxPending, Retention: defaultRetention},
+		Store:           Store{Dir: defaultDir, MaxPending: defaultMaxPending, Retention: defaultRetention},
 	}
 	if d.main == nil {
 		return set
