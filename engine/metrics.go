@@ -114,6 +114,7 @@ var (
 	descNextRun       = describe("rule_next_run_timestamp_seconds", "When the schedule of a rule has its next run.", "rule")
 	descDropped       = describe("rule_dropped_total", "Firings of a rule that were dropped because too many waited.", "rule")
 	descConditionErrs = describe("rule_condition_errors_total", "Events for which a rule's condition could not be evaluated.", "rule")
+	descConditionTime = describe("rule_condition_seconds_total", "Time that evaluations of a rule's condition took of the goroutine that reads the stream. An estimate from a sample.", "rule")
 	descRulePaused    = describe("rule_paused", "1 while the rule is paused.", "rule")
 
 	descAttempts       = describe("attempts_total", "Attempts to deliver, by action and outcome: delivered, retried (will be tried again) or given_up (now a dead letter).", "action", "outcome")
@@ -147,7 +148,7 @@ var (
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descConnected, descOffset, descHandledOffset, descSavedOffset, descLag, descBacklog, descHeadroom, descDataAge, descConnects, descResyncs, descGaps, descStreamErrors,
-		descRecords, descStreamBytes, descEvents, descMirrorKeys, descMirrorBytes, descValuesLost, descMatches, descFirings, descSkipped, descSuppressed, descStates, descArmed, descNextRun, descDropped, descConditionErrs, descRulePaused,
+		descRecords, descStreamBytes, descEvents, descMirrorKeys, descMirrorBytes, descValuesLost, descMatches, descFirings, descSkipped, descSuppressed, descStates, descArmed, descNextRun, descDropped, descConditionErrs, descConditionTime, descRulePaused,
 		descAttempts, descSuperseded, descAttemptSeconds, descPending, descPendingLimit, descOldest, descInFlight, descBackingOff, descBreaker, descActionPaused,
 		descClasses, descAbandoned, descState, descWindow, descFailing, descSuccessAge,
 		descDead, descStoreBytes, descStoreFree, descStoreFull, descStoreDamaged, descReloadOK, descReloadAt,
@@ -266,6 +267,7 @@ func (m metricSink) rule(r *admin.RuleStatus) {
 	}
 	m.count(descDropped, r.Dropped, r.Name)
 	m.count(descConditionErrs, r.ConditionErrors, r.Name)
+	m <- prometheus.MustNewConstMetric(descConditionTime, prometheus.CounterValue, r.ConditionSeconds, r.Name)
 	m.gauge(descRulePaused, boolValue(!r.PausedSince.IsZero()), r.Name)
 }
 

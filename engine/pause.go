@@ -21,6 +21,7 @@ import (
 type ruleState struct {
 	matches, firings, dryRuns, skipped atomic.Int64
 	conditionErrors                    atomic.Int64 // of rules of this name that a reload has replaced
+	conditionTime                      atomic.Int64 // of the same; nanoseconds
 	paused                             atomic.Bool
 	lastConditionError                 atomic.Pointer[string]
 }
@@ -40,6 +41,7 @@ func (s *ruleStates) replace(set, old *rules.Set) map[*rules.Rule]*ruleState {
 	if old != nil {
 		for _, r := range old.Rules {
 			s.byName[r.Name].conditionErrors.Add(int64(r.ConditionErrors()))
+			s.byName[r.Name].conditionTime.Add(int64(r.ConditionTime()))
 		}
 	}
 	byName := make(map[string]*ruleState, len(set.Rules))

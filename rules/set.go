@@ -58,6 +58,10 @@ type Set struct {
 
 	SecretFiles []string // every file that was read for ${file:} or ${credential:}
 
+	// ShutdownTimeout is how long attempts may take to end once triggerd was told
+	// to stop; 10 s by default.
+	ShutdownTimeout time.Duration
+
 	// Secrets are the values that came from the environment or from files,
 	// except hosts. No text for people may contain one.
 	Secrets *secret.Masker

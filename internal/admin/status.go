@@ -93,6 +93,12 @@ type RuleStatus struct {
 	ConditionErrors int64     `json:"condition_errors"`
 	ConditionError  string    `json:"condition_error,omitempty"` // the first of the present rules
 
+	// How long evaluations of the condition took in all, an estimate from a
+	// sample, and which part that was of the last minute: 1 is all the time that
+	// the goroutine has that reads the stream.
+	ConditionSeconds float64 `json:"condition_seconds"`
+	ConditionShare   float64 `json:"condition_share"`
+
 	// Only for a rule with time fields: the values by which it counts or waits
 	// now, its armed timers, the next run of its schedule, and how much did not
 	// fire, by reason, since the process began.

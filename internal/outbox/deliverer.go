@@ -46,7 +46,7 @@ type Settlement struct {
 	Endpoint string
 	ID       firing.ID
 	Outcome  Outcome // Delivered or GivenUp
-	Reason   string  // why it was given up: attempts, age, permanent; or superseded, by a newer one of an action that wants only the latest
+	Reason   string  // why it was given up: attempts, age, permanent, damaged; or superseded, by a newer one of an action that wants only the latest
 	Text     string  // status, or error
 	Excerpt  string  // of the response
 	Attempts int

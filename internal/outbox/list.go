@@ -19,7 +19,7 @@ import (
 type Query struct {
 	Action string // full name
 	Rule   string
-	Reason string // of dead letters: attempts, age, permanent, dropped
+	Reason string // of dead letters: attempts, age, permanent, dropped, damaged
 
 	Failing bool   // only pending firings that were attempted
 	Before  uint64 // only numbers below this one; 0: from the latest on. For pending firings: only numbers above it
@@ -54,7 +54,7 @@ type DeadLetter struct {
 	Action   string
 	Rule     string
 	ID       string
-	Reason   string // attempts, age, permanent, dropped
+	Reason   string // attempts, age, permanent, dropped, damaged
 	Error    string
 	Excerpt  string // of the last response
 	Event    string
@@ -166,9 +166,14 @@ func (o *Outbox) names(one string) []string {
 }
 
 // fillFromJob adds what is in the payload to a pending delivery. With whole set
-// that includes the JSON that is delivered.
+// that includes the JSON that is delivered. If the job is damaged, the
+// delivery's error says so.
 func (o *Outbox) fillFromJob(d *Delivery, whole bool) error {
 	j, err := o.store.Load(d.Number)
+	if store.IsDamaged(err) {
+		d.LastError = err.Error()
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -336,6 +341,9 @@ func (o *Outbox) showDead(d *store.DeadLetter, whole bool) (*DeadLetter, error) 
 		return shown, nil
 	}
 	j, err := o.store.Load(d.Seq)
+	if store.IsDamaged(err) {
+		return shown, nil // which its error tells, or will when it is retried
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -345,18 +353,21 @@ func (o *Outbox) showDead(d *store.DeadLetter, whole bool) (*DeadLetter, error) 
 
 // SelectDead returns the numbers of the dead letters that q selects, the oldest
 // first, so that requeued firings keep their order. The limit of q does not
-// count. If jobs is set, letters of dropped firings are left out, since they
-// cannot be retried.
+// count. If jobs is set, letters that cannot be retried are left out.
 func (o *Outbox) SelectDead(q Query, jobs bool) ([]uint64, error) {
 	var numbers []uint64
 	for d, err := range o.store.Dead(q.Before) {
 		if err != nil {
 			return nil, err
 		}
-		if selects(&q, d.Endpoint, d.ID) && (q.Reason == "" || q.Reason == d.Reason) && (d.Seq != 0 || !jobs) {
+		if selects(&q, d.Endpoint, d.ID) && (q.Reason == "" || q.Reason == d.Reason) && !(jobs && nothingToRetry(&d)) {
 			numbers = append(numbers, d.Number)
 		}
 	}
 	slices.Reverse(numbers)
 	return numbers, nil
 }
+
+// nothingToRetry reports whether a dead letter is of a dropped firing, or of one
+// of which nothing is left that can be read.
+func nothingToRetry(d *store.DeadLetter) bool { return d.Seq == 0 || d.Reason == "damaged" }

@@ -197,8 +197,9 @@ func seekForward(it *pebble.Iterator, key []byte) bool {
 }
 
 // Pending iterates over an endpoint's jobs with a seq of at least from, in
-// their order. Payloads are not read. The iterator may be used more than once.
-// If there is an error, it is the last that is yielded.
+// their order. Payloads are not read. A job whose index entry is damaged is left
+// out and logged. The iterator may be used more than once. If there is an error,
+// it is the last that is yielded.
 //
 // Pass as from the first seq that you do not know yet. Then the jobs settled
 // before it do not have to be stepped over. If from is below the first job that
@@ -217,7 +218,7 @@ func (s *Store) pending(endpoint string, from uint64, yield func(Pending) bool) 
 	found := false
 	retries := retryReader{s: s, endpoint: endpoint}
 	defer retries.close()
-	err := s.scan(appendEndpointKey(nil, kindIndex, endpoint, start), prefixEnd(appendName(nil, kindIndex, endpoint)), func(key, value []byte) (bool, error) {
+	err := s.scanWhole(appendName(nil, kindIndex, endpoint), start, func(key, value []byte) (bool, error) {
 		p := Pending{}
 		_, p.Seq, _ = splitEndpointKey(key)
 		if !p.parseIndex(value) {

@@ -81,11 +81,12 @@ func (d *DeadLetter) parse(b []byte) bool {
 }
 
 // Settled iterates over the deliveries that are kept for listings, the latest
-// first. It begins below the number before; 0 means at the latest. If there is
-// an error, it is the last that is yielded.
+// first. It begins below the number before; 0 means at the latest. Damaged
+// records are left out and logged. If there is an error, it is the last that is
+// yielded.
 func (s *Store) Settled(before uint64) iter.Seq2[Settled, error] {
 	return func(yield func(Settled, error) bool) {
-		err := s.scanBack(kindSettled, before, func(key, value []byte) (bool, error) {
+		err := s.scanBackWhole(kindSettled, before, func(key, value []byte) (bool, error) {
 			r := Settled{}
 			r.Number, _ = splitNumberKey(key)
 			if !r.parse(value) {
@@ -100,11 +101,11 @@ func (s *Store) Settled(before uint64) iter.Seq2[Settled, error] {
 }
 
 // Dead iterates over the dead letters, the latest first. It begins below the
-// number before; 0 means at the latest. If there is an error, it is the last
-// that is yielded.
+// number before; 0 means at the latest. Damaged records are left out and logged.
+// If there is an error, it is the last that is yielded.
 func (s *Store) Dead(before uint64) iter.Seq2[DeadLetter, error] {
 	return func(yield func(DeadLetter, error) bool) {
-		err := s.scanBack(kindDead, before, func(key, value []byte) (bool, error) {
+		err := s.scanBackWhole(kindDead, before, func(key, value []byte) (bool, error) {
 			d := DeadLetter{}
 			d.Number, _ = splitNumberKey(key)
 			if !d.parse(value) {
@@ -147,7 +148,7 @@ func (s *Store) sweep(cutoff time.Time) (more bool, err error) {
 	}
 	b := s.NewBatch()
 	last := uint64(0)
-	err = s.scan(appendNumberKey(nil, kindDead, s.deadLow), []byte{kindDead + 1}, func(key, value []byte) (bool, error) {
+	err = s.scanWhole([]byte{kindDead}, s.deadLow, func(key, value []byte) (bool, error) {
 		d := DeadLetter{}
 		last, _ = splitNumberKey(key)
 		d.Number = last
@@ -193,7 +194,12 @@ func (s *Store) sweepSettled(cutoff time.Time) error {
 	for lo < hi {
 		mid := lo + (hi-lo)/2
 		r := Settled{}
-		if err := s.get(appendNumberKey(nil, kindSettled, mid), r.parse); err != nil {
+		err := s.get(appendNumberKey(nil, kindSettled, mid), r.parse)
+		if IsDamaged(err) {
+			hi = mid // it is kept, until another is looked at
+			continue
+		}
+		if err != nil {
 			return fmt.Errorf("settled delivery %d: %w", mid, err)
 		}
 		if r.At.Before(cutoff) {
