@@ -88,7 +88,7 @@ func listFew(values []string) string {
 	return text
 }
 
-// listFewGlobs lists globs as someOf lists values, but with the backslashes that
+// listFewGlobs lists globs as listFew lists values, but with the backslashes that
 // patterns have of their own.
 func listFewGlobs(globs []*glob.Pattern) string {
 	list := make([]string, len(globs))

@@ -411,7 +411,7 @@ func (g *gatherer) log(w *versionWriter, path, name string) {
 		g.r.add(path, "%s", oneLine(err))
 		return
 	}
-	damaged := int64(-1) // offset of the first damage behind the last good batch
+	damaged := int64(-1) // offset of the first damage after the last good batch
 	for start := int64(0); start < int64(len(b)); {
 		batches, end, err := g.logFrom(w, path, number, b[start:])
 		if batches > 0 && damaged >= 0 {

@@ -107,7 +107,7 @@ func runSequence(t *testing.T, seed uint64) int {
 				return false
 			}
 		}
-		m.Next() // ends the restoring, for SetWall
+		m.Next() // ends the restoring, for SetWallOffset
 		suppressed = saved.suppressed
 		return true
 	}
