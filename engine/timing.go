@@ -60,7 +60,7 @@ func (t *timeKeeper) setRules(gen *generation, now time.Time) {
 	if t.machine == nil {
 		t.machine = timing.New()
 	}
-	t.logFates("rules with time fields after a reload", t.machine.SetRules(list, t.clock.fromMachine(now)))
+	t.logStateReports("rules with time fields after a reload", t.machine.SetRules(list, t.clock.fromMachine(now)))
 	t.states = make(map[*rules.Rule]*timing.State, len(list))
 	for _, r := range gen.set.Rules {
 		if t.keeps(r) {
@@ -76,9 +76,9 @@ func (t *timeKeeper) keeps(r *rules.Rule) bool {
 	return r.Enabled && r.Time != nil && (r.Schedule == nil || s == s.e.streams[0])
 }
 
-// logFates logs, for each rule, whether its state was kept.
-func (t *timeKeeper) logFates(msg string, fates []timing.StateReport) {
-	for _, f := range fates {
+// logStateReports logs, for each rule, whether its state was kept.
+func (t *timeKeeper) logStateReports(msg string, reports []timing.StateReport) {
+	for _, f := range reports {
 		level, what := slog.LevelInfo, "kept"
 		if !f.Kept {
 			level, what = slog.LevelWarn, "dropped: the rule is gone, or its time fields have changed"
@@ -328,6 +328,6 @@ func (t *timeKeeper) restore(st *store.Store, ch *outbox.Changes) error {
 			t.stream.e.log.Error("state of a rule with time fields cannot be read, it begins anew", "err", err)
 		}
 	}
-	t.logFates("rules with time fields after the start", t.machine.Restored())
+	t.logStateReports("rules with time fields after the start", t.machine.Restored())
 	return nil
 }

@@ -114,8 +114,8 @@ func (l *loader) readFile(path string, at *view) {
 	l.including = l.including[:len(l.including)-1]
 }
 
-// fileReason is what went wrong with a file; the path is already in the message
-// where it helps, and for an include it is the value that the caret shows.
+// fileReason returns what went wrong with a file, without the path: the message
+// has that where it helps, and for an include the caret shows it.
 func fileReason(err error) string {
 	var pe *os.PathError
 	if errors.As(err, &pe) {

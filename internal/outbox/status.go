@@ -41,7 +41,7 @@ type tally struct {
 	lastSuccess time.Time
 }
 
-// count counts an attempt.
+// count adds the outcome of an attempt.
 func (t *tally) count(s *settlement) {
 	t.outcomes[s.what]++
 	t.evidences[s.evidence]++

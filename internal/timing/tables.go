@@ -251,8 +251,8 @@ func (t *timerTable) parseState(in *entryReader, slot uint32, n *node) {
 	}
 }
 
-// timers returns the timers that the table's are among. Those of Absent are
-// apart: they wait for the stream to be read, too.
+// timers returns the timers of the machine that the table's belong to. Those of
+// Absent are kept apart, since they also wait for the stream to be read.
 func (t *timerTable) timers() *timers {
 	if t.stage == stageAbsent {
 		return &t.m.absent
