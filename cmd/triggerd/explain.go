@@ -72,7 +72,7 @@ func eventsOf(ctx context.Context, db int, line string) ([]*event.Event, error) 
 	var events []*event.Event
 	e, err := engine.New(engine.Config{
 		Rules: none, Replay: true, DryRun: true,
-		Source:  source.NewStream(strings.NewReader(fmt.Sprintf("SELECT %d\n%s\n", db, line)), ""),
+		Source:  source.NewRecording(strings.NewReader(fmt.Sprintf("SELECT %d\n%s\n", db, line)), ""),
 		OnEvent: func(ev *event.Event) { events = append(events, ev.Clone()) },
 	})
 	if err != nil {
@@ -89,7 +89,7 @@ func eventsOf(ctx context.Context, db int, line string) ([]*event.Event, error) 
 
 func explain(w io.Writer, set *rules.Set, rule *rules.Rule, events []*event.Event) {
 	fmt.Fprintf(w, "rule %s, %s:%d\n", rule.Name, rule.File, rule.Line)
-	switch served := set.Served(rule); {
+	switch served := set.FoundBy(rule); {
 	case rule.Schedule != nil:
 		fmt.Fprintln(w, "waits for the clock, and for no event")
 	case !rule.Enabled:
