@@ -31,7 +31,7 @@ var allowed = map[string][]string{
 	"internal/timing":                  {"internal/wire"},
 	"internal/outbox":                  {"actions", "internal/event", "internal/firing", "internal/store"},
 
-	"examples": {}, "internal/admin": {}, "internal/archtest": {}, "internal/doctor": {}, "internal/glob": {}, "internal/notify": {}, "internal/resp": {}, "internal/secret": {}, "internal/servers": {}, "internal/suggest": {}, "internal/tomlpos": {}, "internal/wire": {}, "rdb": {},
+	"examples": {}, "internal/admin": {}, "internal/archtest": {}, "internal/doctor": {}, "internal/glob": {}, "internal/notify": {}, "internal/resp": {}, "internal/secret": {}, "internal/servers": {}, "internal/spool": {}, "internal/suggest": {}, "internal/tomlpos": {}, "internal/wire": {}, "rdb": {},
 }
 
 // homes names the packages that may use a third-party module, tests apart.
