@@ -116,21 +116,26 @@ func (s *stream) restoreMirror(from source.Position) error {
 		return nil
 	}
 	began, n := time.Now(), 0
-	for entry, err := range st.Scan(s.spaces.mirror, nil, nil) {
-		if err == nil {
-			err = s.interpreter.Restore(entry.Key, entry.Value)
+	complete := string(saved) == need
+	for entry, scanErr := range st.Scan(s.spaces.mirror, nil, nil) {
+		if err = scanErr; err == nil {
+			err = s.interpreter.Restore(keyspace.Put, entry.Key, entry.Value)
 		}
 		if err != nil {
-			s.e.log.Error("the values of keys that were kept cannot be read: they are asked for anew", "err", err)
-			s.interpreter.SetNeed(nil, keyspace.Classes{})
-			s.useRules(s.gen)
-			s.deleteSavedMirror()
-			return nil
+			break
 		}
 		n++
 	}
-	complete := string(saved) == need
-	s.interpreter.RestoreEnd(complete)
+	if err == nil {
+		err = s.interpreter.RestoreEnd(complete)
+	}
+	if err != nil {
+		s.e.log.Error("the values of keys that were kept cannot be read: they are asked for anew", "err", err)
+		s.interpreter.SetNeed(nil, keyspace.Classes{})
+		s.useRules(s.gen)
+		s.deleteSavedMirror()
+		return nil
+	}
 	s.unsaved.savedNeed, s.unsaved.mirrorIncomplete = string(saved), !complete
 	if complete {
 		s.knownKeys.Store(s.neededKeys.Load())

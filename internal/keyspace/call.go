@@ -262,6 +262,8 @@ func (c *call) keyIn(db int, key []byte) *operand {
 			return k
 		}
 		s = mi.newKey(d, key, need)
+	} else if mi.journal != nil {
+		mi.journal.touch(d, key, s)
 	}
 	s.operand, k.keyState = k, s
 	k.existed, k.kindWas = s.value.exists, s.value.kind

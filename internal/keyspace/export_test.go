@@ -154,3 +154,6 @@ func (in *Interpreter) Scheduled() int { return len(in.mirror.due) }
 
 // SlotOf is the slot of a key.
 func SlotOf(key string) int { return slotOf(key) }
+
+// Marks is the number of marks of keys that have changed.
+func (in *Interpreter) Marks() int { return in.journal.changed.count }
