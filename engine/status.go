@@ -96,7 +96,7 @@ func (s *stream) status() admin.StreamStatus {
 	saved, at := s.saved()
 	out := admin.StreamStatus{
 		Name: s.name, State: string(st.State), Since: st.Since, Server: st.Addr, ReplID: st.ReplID,
-		Offset: st.Offset, ReceivedOffset: st.Offset, HandledOffset: s.handled.Load(), LastData: st.LastData, LastError: st.LastError,
+		Offset: st.Received, ReceivedOffset: st.Received, HandledOffset: s.handled.Load(), LastData: st.LastData, LastError: st.LastError,
 		Connects: st.Connects, FullResyncs: st.FullResyncs, PartialResyncs: st.PartialResyncs, Gaps: st.Gaps,
 		ProtocolErrors: st.ProtocolErrors, SnapshotErrors: st.SnapshotErrors, BacklogBytes: st.Backlog.Bytes, Stats: s.stats(),
 	}
@@ -108,7 +108,7 @@ func (s *stream) status() admin.StreamStatus {
 		out.BacklogSeconds = &seconds
 	}
 	out.Saved, out.SavedOffset, out.SavedAt = saved.String(), saved.Offset, at
-	out.LagBytes = max(0, st.Offset-saved.Offset)
+	out.LagBytes = max(0, st.Received-saved.Offset)
 	return out
 }
 

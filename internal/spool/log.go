@@ -412,32 +412,37 @@ func (l *Log) Find(p Place) (Address, bool) {
 	return at, ok && at >= l.first()
 }
 
-// FindAttached returns the address just before the first mark behind an address
-// that goes on at an offset, and false if there is none: where a stream went
-// back to after something of it could not be read.
+// FindAttached returns the address of the first mark behind an address at which
+// a stream goes back to an offset of the same history, after something of it
+// could not be read; false: there is none.
 func (l *Log) FindAttached(after Address, offset int64) (Address, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i := range l.runs {
 		r := &l.runs[i]
-		if r.from > after && !r.follows && !r.full && r.place.Offset == offset {
+		switch {
+		case r.from <= after:
+		case r.full:
+			return 0, false
+		case !r.follows && r.place.Offset == offset:
 			return r.from - 1, true
 		}
 	}
 	return 0, false
 }
 
-// FindFull returns the address just before the first mark behind an address
-// that tells of a snapshot, and false if there is none.
-func (l *Log) FindFull(after Address) (Address, bool) {
+// FindFull returns the address of the first mark behind an address that tells of
+// a snapshot, and the place before it; false: there is none.
+func (l *Log) FindFull(after Address) (at Address, before Place, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i := range l.runs {
 		if r := &l.runs[i]; r.full && r.from > after {
-			return r.from - 1, true
+			before, _ = l.runs.at(r.from - 1)
+			return r.from - 1, before, true
 		}
 	}
-	return 0, false
+	return 0, Place{}, false
 }
 
 // End returns the end of the log, and its place in a history; zero if there is
