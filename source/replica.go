@@ -157,14 +157,6 @@ func (s *Replica) Status() Status {
 	return st
 }
 
-// Trim says that nothing before p is needed any more, by this process or the
-// next. What comes behind stays in the spool. Any goroutine may call it.
-func (s *Replica) Trim(p Position) {
-	if at, ok := s.spool.Find(placeOf(p)); ok {
-		s.spool.Trim(at)
-	}
-}
-
 func placeOf(p Position) spool.Place {
 	return spool.Place{ReplID: p.ReplID, Offset: p.Offset, DB: p.DB}
 }

@@ -29,6 +29,7 @@ type session struct {
 	ahead   spool.Address // how far addresses of the spool are ahead of offsets
 	legacy  bool          // the server has only SYNC: reading cannot resume
 
+	replay       bool // only what is in the spool is read: there is no receiver
 	attached     bool // what is read next has come, or comes, over a link
 	seeking      bool // what is read is dropped, up to where the stream goes on at pos
 	resynced     bool // a snapshot was read; its mark comes next
@@ -81,31 +82,36 @@ func (s *Replica) newSession(from Position, c Consumer) (*session, error) {
 	return n, nil
 }
 
-func (n *session) open(from Position) (err error) {
-	log := n.replica.spool
-	at, found := log.Find(placeOf(from))
+// open begins to read behind from, in the spool, or at its empty end.
+func (n *session) open(from Position) error {
+	s := n.replica
+	at, found := s.spool.Find(placeOf(from))
 	if found && !from.IsZero() {
-		if n.reader, err = log.NewReader(at); err != nil {
-			n.replica.cfg.Logger.Warn("the spool cannot be read from the position, the server is asked for what comes behind it", "position", from.String(), "err", err)
+		err := n.readFrom(at, from)
+		if err == nil {
+			var end spool.Place
+			n.live, end = s.spool.End()
+			if cut, before, ok := s.spool.FindFull(at); ok {
+				n.cut, end = cut, before
+			}
+			n.receiver.pos = Position{ReplID: end.ReplID, Offset: end.Offset}
+			return nil
 		}
+		s.cfg.Logger.Error("the spool cannot be read from the position on, the server is asked for what comes behind it", "position", from.String(), "err", err)
 	}
-	var end spool.Place
-	if n.reader != nil {
-		n.live, end = log.End()
-		if cut, before, ok := log.FindFull(at); ok {
-			n.cut, end = cut, before
-		}
-		n.receiver.pos = Position{ReplID: end.ReplID, Offset: end.Offset}
-	} else {
-		log.Reset()
-		at, _ = log.End()
-		if n.reader, err = log.NewReader(at); err != nil {
-			return err
-		}
+	s.spool.Reset()
+	at, _ = s.spool.End()
+	return n.readFrom(at, from)
+}
+
+// readFrom begins to read at an address, which is behind pos.
+func (n *session) readFrom(at spool.Address, pos Position) (err error) {
+	if n.reader, err = n.replica.spool.NewReader(at); err != nil {
+		return err
 	}
 	n.reader.Wake = n.nextWake
-	n.ahead = at - spool.Address(from.Offset)
-	n.decoder = n.newDecoder(from)
+	n.ahead = at - spool.Address(pos.Offset)
+	n.decoder = n.newDecoder(pos)
 	return nil
 }
 
@@ -233,7 +239,7 @@ func (r spoolReader) Read(p []byte) (int, error) {
 
 // nextWake is asked when all is read: it returns when to be woken.
 func (n *session) nextWake() time.Time {
-	if n.handover.Load() != nil || n.failed.Load() != nil || n.stopped.Load() || n.wantsSideSnapshot() {
+	if n.replay || n.handover.Load() != nil || n.failed.Load() != nil || n.stopped.Load() || n.wantsSideSnapshot() {
 		return n.began
 	}
 	n.replica.starved.Store(true)
@@ -271,6 +277,9 @@ func (n *session) yieldLinkState(rec *Record) bool {
 func (n *session) wakeUp(ctx context.Context) error {
 	if n.stopped.Load() {
 		return errStop
+	}
+	if n.replay {
+		return errors.New("the spool ends")
 	}
 	if err := n.failed.Load(); err != nil {
 		return *err
@@ -370,6 +379,9 @@ func (n *session) receiveAgain(why error) error {
 		s.cfg.Logger.Warn("the stream cannot be read, and goes on where it was received again", "position", n.pos.String(), "err", why)
 		n.reader.Skip(at)
 		return nil
+	}
+	if n.replay {
+		return why
 	}
 	s.updateStatus(func(st *Status) { st.ProtocolErrors++ })
 	if n.pos != n.unreadableAt {

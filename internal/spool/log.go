@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"net/url"
+	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 )
@@ -18,7 +21,8 @@ type Options struct {
 	Limit  int64  // bytes of files; default 1 GiB
 	Memory int    // bytes of memory; default 16 MiB, at least four blocks of 256 KiB
 
-	// MinFree is how many bytes of the disk are left free; default 64 MiB.
+	// MinFree is how many bytes of the disk are left free; default a twentieth
+	// of it, but between 72 MiB and 1.125 GiB.
 	MinFree int64
 
 	WriteEvery time.Duration // how long bytes may wait for the file; default 10 ms
@@ -27,6 +31,11 @@ type Options struct {
 	Logger *slog.Logger // nil: none
 
 	fs fileSystem // of tests
+}
+
+// Dir returns the directory of a stream's log within a data directory.
+func Dir(dataDir, stream string) string {
+	return filepath.Join(dataDir, "spool", strings.ReplaceAll(url.PathEscape(stream), ".", "%2E"))
 }
 
 const (
@@ -39,7 +48,6 @@ const (
 func (o Options) withDefaults() Options {
 	o.Limit = cmp.Or(o.Limit, 1<<30)
 	o.Memory = max(cmp.Or(o.Memory, 16<<20), 4*blockSize)
-	o.MinFree = cmp.Or(o.MinFree, 64<<20)
 	o.WriteEvery = cmp.Or(o.WriteEvery, 10*time.Millisecond)
 	o.SyncEvery = cmp.Or(o.SyncEvery, time.Second)
 	if o.Logger == nil {
@@ -474,6 +482,7 @@ type Stats struct {
 	Since   time.Time // when what the reader has not had came, at the earliest; zero: it has had all
 	GivenUp int64     // bytes that went though they were not trimmed
 	Full    string    // why nothing is written at present; "": it is
+	Files   bool      // the log has files
 
 	First, End, Written, Synced Address
 }
@@ -482,7 +491,7 @@ type Stats struct {
 func (l *Log) Stats() Stats {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s := Stats{Bytes: l.size(), Limit: l.o.Limit, Unread: int64(l.end - l.read), GivenUp: l.given, First: l.first(), End: l.end, Written: l.written, Synced: l.synced}
+	s := Stats{Files: l.o.Dir != "", Bytes: l.size(), Limit: l.o.Limit, Unread: int64(l.end - l.read), GivenUp: l.given, First: l.first(), End: l.end, Written: l.written, Synced: l.synced}
 	if l.o.Dir == "" {
 		s.Limit = int64(l.o.Memory)
 	}
@@ -492,7 +501,7 @@ func (l *Log) Stats() Stats {
 	switch {
 	case l.full != nil:
 		s.Full = l.full.Error()
-	case l.overLimit():
+	case l.overLimit(), l.o.Dir == "" && s.Bytes > s.Limit-blockSize:
 		s.Full = fmt.Sprintf("it has %d bytes, its limit is %d", s.Bytes, s.Limit)
 	}
 	return s
