@@ -88,6 +88,13 @@ var (
 	descConnected     = describe("replication_connected", "1 while the stream is being read, 0 while connecting, synchronizing or waiting to connect again.", "stream")
 	descOffset        = describe("replication_offset_bytes", "Replication offset of the last byte received.", "stream")
 	descHandledOffset = describe("replication_handled_offset_bytes", "Replication offset up to which all is matched, and its firings planned.", "stream")
+	descBehindBytes   = describe("replication_behind_bytes", "Bytes of the stream that are received and not handled.", "stream")
+	descBehind        = describe("replication_behind_seconds", "How long ago the oldest bytes came that are received and not handled; 0 if all are.", "stream")
+	descServerBytes   = describe("replication_unreceived_bytes", "Bytes that the server had for triggerd when it was last asked, and that are still not received.", "stream")
+	descSpoolBytes    = describe("spool_size_bytes", "What the spool takes: what is received and still needed.", "stream")
+	descSpoolLimit    = describe("spool_limit_bytes", "What the spool may take.", "stream")
+	descSpoolFull     = describe("spool_full", "1 while nothing is written to the spool: it is at its limit, or the disk is full.", "stream")
+	descSpoolGivenUp  = describe("spool_given_up_bytes_total", "Bytes that the spool has let go for want of room though the next start may need them.", "stream")
 	descSavedOffset   = describe("replication_saved_offset_bytes", "Replication offset up to which everything is on disk: where the next start resumes.", "stream")
 	descLag           = describe("replication_lag_bytes", "Bytes of the stream that are received and not yet on disk as firings and position.", "stream")
 	descBacklog       = describe("backlog_bytes", "Bytes of its stream that the server keeps for replicas that come back.", "stream")
@@ -147,7 +154,7 @@ var (
 // Describe implements prometheus.Collector.
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		descConnected, descOffset, descHandledOffset, descSavedOffset, descLag, descBacklog, descHeadroom, descDataAge, descConnects, descResyncs, descGaps, descStreamErrors,
+		descConnected, descOffset, descHandledOffset, descBehindBytes, descBehind, descServerBytes, descSpoolBytes, descSpoolLimit, descSpoolFull, descSpoolGivenUp, descSavedOffset, descLag, descBacklog, descHeadroom, descDataAge, descConnects, descResyncs, descGaps, descStreamErrors,
 		descRecords, descStreamBytes, descEvents, descMirrorKeys, descMirrorBytes, descValuesLost, descMatches, descFirings, descSkipped, descSuppressed, descStates, descArmed, descNextRun, descDropped, descConditionErrs, descConditionTime, descRulePaused,
 		descAttempts, descSuperseded, descAttemptSeconds, descPending, descPendingLimit, descOldest, descInFlight, descBackingOff, descBreaker, descActionPaused,
 		descClasses, descAbandoned, descState, descWindow, descFailing, descSuccessAge,
@@ -222,6 +229,12 @@ func (m metricSink) stream(s *admin.StreamStatus, now time.Time) {
 	name := s.Name
 	m.gauge(descConnected, boolValue(s.State == "streaming"), name)
 	m.gauge(descOffset, float64(s.ReceivedOffset), name)
+	m.gauge(descBehindBytes, float64(s.BehindBytes), name)
+	m.gauge(descBehind, s.BehindSeconds, name)
+	m.gauge(descSpoolBytes, float64(s.Spool.Bytes), name)
+	m.gauge(descSpoolLimit, float64(s.Spool.Limit), name)
+	m.gauge(descSpoolFull, boolValue(s.Spool.Full != ""), name)
+	m.count(descSpoolGivenUp, s.Spool.GivenUp, name)
 	m.gauge(descHandledOffset, float64(s.HandledOffset), name)
 	m.gauge(descSavedOffset, float64(s.SavedOffset), name)
 	m.gauge(descLag, float64(s.LagBytes), name)
@@ -232,6 +245,7 @@ func (m metricSink) stream(s *admin.StreamStatus, now time.Time) {
 			headroom = *s.BacklogSeconds
 		}
 		m.gauge(descHeadroom, headroom, name)
+		m.gauge(descServerBytes, float64(s.ServerBytes), name)
 	}
 	if !s.LastData.IsZero() {
 		m.gauge(descDataAge, now.Sub(s.LastData).Seconds(), name)

@@ -79,9 +79,10 @@ type Set struct {
 type Source struct {
 	URL          string // redis:// rediss:// unix://; "" if the file does not say. May contain a password
 	Start        Start  // StartResume by default
-	Ack          string // none (the default), received, durable
+	Ack          string // none (the default), received, spooled, durable
 	PsyncCommand string // PSYNC by default
 	MaxMirror    int64  // bytes of memory for values of keys; 1 GiB by default
+	Spool        int64  // bytes of disk for what is received and not handled; 0: in memory only; 1 GiB by default
 }
 
 // Store is where deliveries wait: the [store] section.
@@ -96,6 +97,8 @@ type Store struct {
 type HTTP struct {
 	Listen string // host:port, "127.0.0.1:9797" by default; "": nowhere
 	Token  string // what a client has to show; "": nothing, as long as Listen is a loopback address. A secret
+
+	MaxBehind time.Duration // how old what is received and not handled may be for /readyz; 0: no matter; 1 minute by default
 }
 
 // Rule is one [[rule]].

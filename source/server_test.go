@@ -55,7 +55,7 @@ func TestLive(t *testing.T) {
 		transactions(t, srv, f, c)
 		values(t, f, c)
 		f.status("the server's offset", func(s source.Status) bool {
-			return s.Offset == infoInt(t, srv, "replication", "master_repl_offset")
+			return s.Received == infoInt(t, srv, "replication", "master_repl_offset")
 		})
 		if s := f.src.Status(); s.Connects != 1 || s.ProtocolErrors+s.SnapshotErrors+s.Gaps != 0 {
 			t.Errorf("status %+v", s)

@@ -10,13 +10,49 @@ import (
 	"triggerd/rdb"
 )
 
-// sideSnapshot is a snapshot on a second connection, for a session that resumes
-// and whose consumer lacks keys. It is asked for before the stream is, and its
-// keys are handed out when the stream reaches the offset at which it was taken.
+// sideSnapshot is a snapshot on a second connection, for a consumer that lacks
+// keys. Its keys are handed out when reading reaches the offset at which it was
+// taken. While it is asked for nothing is read; what the server sends waits in
+// the spool.
 type sideSnapshot struct {
 	link    *link
 	content *snapshotReader
 	pos     Position // where it was taken
+}
+
+// nearlyRead is how many bytes may be unread when a side snapshot is asked for:
+// the server does not wait long for one to be read.
+const nearlyRead = 1 << 20
+
+// wantsSideSnapshot reports whether a side snapshot is to be asked for now.
+func (n *session) wantsSideSnapshot() bool {
+	return n.attached && !n.seeking && n.side == nil && n.consumer.LacksKeys() && n.replica.spool.Stats().Unread < nearlyRead
+}
+
+// openSideSnapshot asks for a side snapshot. If that fails the link is ended,
+// and it is asked for again when there is another.
+func (n *session) openSideSnapshot(ctx context.Context) {
+	n.replica.syncingAside.Store(true)
+	side, err := n.dialSideSnapshot(ctx)
+	if err != nil {
+		n.sideFailed(err)
+		return
+	}
+	n.side = side
+}
+
+func (n *session) sideFailed(err error) {
+	n.closeSide()
+	n.attached = false // the spool says so soon
+	n.reattach(&restart{err: err})
+}
+
+func (n *session) closeSide() {
+	if n.side != nil {
+		n.side.link.close()
+	}
+	n.side = nil
+	n.replica.syncingAside.Store(false)
 }
 
 // dialSideSnapshot connects and asks for a snapshot. When it returns the server
@@ -48,7 +84,7 @@ func (n *session) requestSideSnapshot(l *link) (*sideSnapshot, error) {
 	if err := l.replconf("rdb-only", "1"); err != nil {
 		return nil, err
 	}
-	n.replica.cfg.Logger.Info("asking for a snapshot of the keys that rules need the values of, before resuming", "server", n.replica.addr.text)
+	n.replica.cfg.Logger.Info("asking for a snapshot of the keys that rules need the values of, beside the stream", "server", n.replica.addr.text)
 	a, err := l.psync(cfg, Position{})
 	if err != nil {
 		return nil, err
@@ -63,24 +99,38 @@ func (n *session) requestSideSnapshot(l *link) (*sideSnapshot, error) {
 	return &sideSnapshot{link: l, content: p, pos: a.pos}, nil
 }
 
-func (side *sideSnapshot) close() {
-	if side != nil {
-		side.link.close()
-	}
-}
-
 // reached reports whether the stream has come to the snapshot's offset. It is
 // an error if it never will.
 func (side *sideSnapshot) reached(pos Position) (bool, error) {
 	switch {
-	case side == nil:
-		return false, nil
 	case side.pos.ReplID != pos.ReplID:
 		return false, fmt.Errorf("the snapshot is of another history than the stream: %s and %s", side.pos.ReplID, pos.ReplID)
 	case pos.Offset > side.pos.Offset:
 		return false, fmt.Errorf("the stream went past the snapshot: %s and %s", pos, side.pos)
 	}
 	return pos.Offset == side.pos.Offset, nil
+}
+
+// takeSideSnapshot hands out the side snapshot, if reading has come to it.
+func (n *session) takeSideSnapshot(ctx context.Context) error {
+	due, err := n.side.reached(n.pos)
+	if due {
+		stop := context.AfterFunc(ctx, n.side.link.close)
+		err = n.yieldSideSnapshot(n.side)
+		stop()
+	}
+	switch {
+	case err == errStop:
+		return err
+	case err != nil:
+		if due && !n.yieldLinkState(&Record{Kind: Detached, Time: time.Now(), Aborted: true}) {
+			return errStop
+		}
+		n.sideFailed(err)
+	case due:
+		n.closeSide()
+	}
+	return nil
 }
 
 // yieldSideSnapshot hands out the keys of a side snapshot.

@@ -69,6 +69,7 @@ start = "live"
 ack = "durable"
 psync_command = "PSYNC"
 max_mirror = "2GiB"
+spool = "off"
 [store]
 dir = "data"
 max_pending = 5
@@ -77,6 +78,7 @@ retention = "30d"
 [http]
 listen = "127.0.0.1:9797"
 token = "0123456789abcdef"
+max_behind = "90s"
 [defaults]
 shutdown_timeout = "10s"
 timeout = "1m30s"

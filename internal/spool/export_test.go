@@ -32,11 +32,11 @@ func (d Disk) syncDir(path string) error {
 	return system{}.syncDir(path)
 }
 
-func (d Disk) free(string) (int64, bool) {
+func (d Disk) free(string) (int64, int64, bool) {
 	if d.Space != nil {
-		return d.Space(), true
+		return d.Space(), 1 << 40, true
 	}
-	return 0, false
+	return 0, 0, false
 }
 
 // With returns options with a disk.

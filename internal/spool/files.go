@@ -20,7 +20,7 @@ type fileSystem interface {
 	create(path string) (file, error) // which must not be there
 	remove(path string) error
 	syncDir(path string) error
-	free(path string) (bytes int64, known bool)
+	free(path string) (bytes, of int64, known bool)
 }
 
 // file is a file that is written.
@@ -47,12 +47,21 @@ func (system) syncDir(path string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-func (system) free(path string) (int64, bool) {
+func (system) free(path string) (int64, int64, bool) {
 	var s syscall.Statfs_t
 	if err := syscall.Statfs(path, &s); err != nil {
-		return 0, false
+		return 0, 0, false
 	}
-	return int64(s.Bavail) * int64(s.Bsize), true
+	return int64(s.Bavail) * int64(s.Bsize), int64(s.Blocks) * int64(s.Bsize), true
+}
+
+// minFree is how much of a disk is left free: a little more than the store
+// leaves, which is to have the last of it.
+func (o *Options) minFree(of int64) int64 {
+	if o.MinFree > 0 {
+		return o.MinFree
+	}
+	return min(max(of/20, 64<<20), 1<<30) / 16 * 18
 }
 
 const suffix = ".spool"
@@ -191,9 +200,10 @@ func (w *flusher) blocked() bool {
 	l := w.l
 	if time.Since(w.checked) >= 50*time.Millisecond {
 		w.checked, w.low = time.Now(), false
-		if free, known := l.o.fs.free(l.o.Dir); known && free < l.o.MinFree {
+		free, of, known := l.o.fs.free(l.o.Dir)
+		if least := l.o.minFree(of); known && free < least {
 			w.low = true
-			w.setFull(fmt.Errorf("%d MB free on the disk of %s, less than %d MB", free>>20, l.o.Dir, l.o.MinFree>>20))
+			w.setFull(fmt.Errorf("%d MB free on the disk of %s, less than %d MB", free>>20, l.o.Dir, least>>20))
 		}
 	}
 	return w.low

@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"net/url"
+	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 )
@@ -18,7 +21,8 @@ type Options struct {
 	Limit  int64  // bytes of files; default 1 GiB
 	Memory int    // bytes of memory; default 16 MiB, at least four blocks of 256 KiB
 
-	// MinFree is how many bytes of the disk are left free; default 64 MiB.
+	// MinFree is how many bytes of the disk are left free; default a twentieth
+	// of it, but between 72 MiB and 1.125 GiB.
 	MinFree int64
 
 	WriteEvery time.Duration // how long bytes may wait for the file; default 10 ms
@@ -27,6 +31,11 @@ type Options struct {
 	Logger *slog.Logger // nil: none
 
 	fs fileSystem // of tests
+}
+
+// Dir returns the directory of a stream's log within a data directory.
+func Dir(dataDir, stream string) string {
+	return filepath.Join(dataDir, "spool", strings.ReplaceAll(url.PathEscape(stream), ".", "%2E"))
 }
 
 const (
@@ -39,7 +48,6 @@ const (
 func (o Options) withDefaults() Options {
 	o.Limit = cmp.Or(o.Limit, 1<<30)
 	o.Memory = max(cmp.Or(o.Memory, 16<<20), 4*blockSize)
-	o.MinFree = cmp.Or(o.MinFree, 64<<20)
 	o.WriteEvery = cmp.Or(o.WriteEvery, 10*time.Millisecond)
 	o.SyncEvery = cmp.Or(o.SyncEvery, time.Second)
 	if o.Logger == nil {
@@ -412,32 +420,37 @@ func (l *Log) Find(p Place) (Address, bool) {
 	return at, ok && at >= l.first()
 }
 
-// FindAttached returns the address just before the first mark behind an address
-// that goes on at an offset, and false if there is none: where a stream went
-// back to after something of it could not be read.
+// FindAttached returns the address of the first mark behind an address at which
+// a stream goes back to an offset of the same history, after something of it
+// could not be read; false: there is none.
 func (l *Log) FindAttached(after Address, offset int64) (Address, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i := range l.runs {
 		r := &l.runs[i]
-		if r.from > after && !r.follows && !r.full && r.place.Offset == offset {
+		switch {
+		case r.from <= after:
+		case r.full:
+			return 0, false
+		case !r.follows && r.place.Offset == offset:
 			return r.from - 1, true
 		}
 	}
 	return 0, false
 }
 
-// FindFull returns the address just before the first mark behind an address
-// that tells of a snapshot, and false if there is none.
-func (l *Log) FindFull(after Address) (Address, bool) {
+// FindFull returns the address of the first mark behind an address that tells of
+// a snapshot, and the place before it; false: there is none.
+func (l *Log) FindFull(after Address) (at Address, before Place, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i := range l.runs {
 		if r := &l.runs[i]; r.full && r.from > after {
-			return r.from - 1, true
+			before, _ = l.runs.at(r.from - 1)
+			return r.from - 1, before, true
 		}
 	}
-	return 0, false
+	return 0, Place{}, false
 }
 
 // End returns the end of the log, and its place in a history; zero if there is
@@ -469,6 +482,7 @@ type Stats struct {
 	Since   time.Time // when what the reader has not had came, at the earliest; zero: it has had all
 	GivenUp int64     // bytes that went though they were not trimmed
 	Full    string    // why nothing is written at present; "": it is
+	Files   bool      // the log has files
 
 	First, End, Written, Synced Address
 }
@@ -477,7 +491,7 @@ type Stats struct {
 func (l *Log) Stats() Stats {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s := Stats{Bytes: l.size(), Limit: l.o.Limit, Unread: int64(l.end - l.read), GivenUp: l.given, First: l.first(), End: l.end, Written: l.written, Synced: l.synced}
+	s := Stats{Files: l.o.Dir != "", Bytes: l.size(), Limit: l.o.Limit, Unread: int64(l.end - l.read), GivenUp: l.given, First: l.first(), End: l.end, Written: l.written, Synced: l.synced}
 	if l.o.Dir == "" {
 		s.Limit = int64(l.o.Memory)
 	}
@@ -487,7 +501,7 @@ func (l *Log) Stats() Stats {
 	switch {
 	case l.full != nil:
 		s.Full = l.full.Error()
-	case l.overLimit():
+	case l.overLimit(), l.o.Dir == "" && s.Bytes > s.Limit-blockSize:
 		s.Full = fmt.Sprintf("it has %d bytes, its limit is %d", s.Bytes, s.Limit)
 	}
 	return s

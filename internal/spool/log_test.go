@@ -223,8 +223,8 @@ func TestNextProcess(t *testing.T) {
 		if place.ReplID != "c" || place.Offset != f.place.Offset || end != l.Stats().Written {
 			t.Errorf("the end is %x, %+v, want %+v", int64(end), place, f.place)
 		}
-		if at, ok := l.FindFull(0); !ok || at != spool.Address(6<<20+3) {
-			t.Errorf("a full resync at %x, %v", int64(at), ok)
+		if at, before, ok := l.FindFull(0); !ok || at != spool.Address(6<<20+3) || before.ReplID != "b" || before.Offset != 1000+6<<20 {
+			t.Errorf("a full resync at %x behind %v, %v", int64(at), before, ok)
 		}
 		f.l = l
 		at := spool.Address(0)

@@ -78,7 +78,7 @@ func (f *feed) set(change func(*source.Status)) {
 // write is a SET that the stream brings.
 func (f *feed) write(key, value string) {
 	f.mu.Lock()
-	f.status.Offset += 100
+	f.status.Received += 100
 	offset := f.status.Offset
 	f.mu.Unlock()
 	f.records <- &source.Record{
