@@ -51,7 +51,7 @@ func (k *ackSender) setDurable(p Position) {
 	}
 }
 
-// onGetAck answers the server's GETACK, which ends at an offset, at once. It
+// onGetAck answers the server's GETACK, which begins at an offset, at once. It
 // answers again as soon as what came before is durable, since a client waits for
 // that in WAIT.
 func (k *ackSender) onGetAck(offset int64) {
@@ -177,14 +177,13 @@ type getAckFinder struct {
 	last []byte // the last bytes of what was looked at before
 }
 
-// getAck is a part of the command that hardly anything else has. It ends with a
-// byte that is rare, and quickly looked for.
-var getAck = []byte("$6\r\nGETACK")
+// getAck begins the command, as servers send it. It ends with a byte that is
+// rare, and so quickly looked for.
+var getAck = []byte("*3\r\n$8\r\nREPLCONF\r\n$6\r\nGETACK")
 
-// find returns where the last GETACK ends in the next bytes of the stream, and
-// -1 if there is none.
-func (f *getAckFinder) find(b []byte) (end int) {
-	end = -1
+// find returns where the last GETACK begins in the next bytes of the stream,
+// which may be before them, and false if there is none.
+func (f *getAckFinder) find(b []byte) (at int, found bool) {
 	for i := 0; ; i++ {
 		k := bytes.IndexByte(b[i:], 'K')
 		if k < 0 {
@@ -192,14 +191,14 @@ func (f *getAckFinder) find(b []byte) (end int) {
 		}
 		i += k
 		if n := i + 1 - len(getAck); n >= 0 && bytes.Equal(b[n:i+1], getAck) || n < 0 && bytes.HasSuffix(append(f.last[:len(f.last):len(f.last)], b[:i+1]...), getAck) {
-			end = i + 1
+			at, found = n, true
 		}
 	}
 	if len(b) >= len(getAck) {
 		f.last = append(f.last[:0], b[len(b)-len(getAck):]...)
-		return end
+		return at, found
 	}
 	f.last = append(f.last, b...)
 	f.last = append(f.last[:0], f.last[max(0, len(f.last)-len(getAck)):]...)
-	return end
+	return at, found
 }

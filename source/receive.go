@@ -193,8 +193,8 @@ func (v *receiver) append(b []byte, at time.Time, asks *getAckFinder) {
 	if asks == nil {
 		return
 	}
-	if end := asks.find(b); end >= 0 {
-		s.acks.onGetAck(before + int64(end))
+	if at, ok := asks.find(b); ok {
+		s.acks.onGetAck(before + int64(at))
 	}
 }
 

@@ -397,34 +397,44 @@ func (n *session) receiveAgain(why error) error {
 	return nil
 }
 
-// takeHandover reads the snapshot of a full resync.
+// takeHandover reads the snapshot of a full resync. The receiver goes on with
+// the link as soon as that is read.
 func (n *session) takeHandover(h *handover) error {
-	begun, err := n.fullResync(h.link, h.reply, h.wantKeys)
-	if err == errStop {
-		h.done <- err
-		return err
+	answer := func(err error) {
+		select {
+		case h.done <- err:
+		default: // it has been given
+		}
 	}
-	if err != nil && begun && !n.yieldLinkState(&Record{Kind: Detached, Time: time.Now(), Aborted: true}) {
-		err = errStop
-	}
-	if err == nil {
-		n.closeSide()
-		n.restart.Store(nil) // what was to be received again is not any more
-		n.seeking, n.resynced, n.legacy = false, true, h.reply.legacy
-		n.ahead = n.reader.At() - spool.Address(n.pos.Offset)
-		n.decoder = n.newDecoder(n.pos)
-		n.replica.handedOut.Store(n.pos.Offset)
-	}
-	h.done <- err
+	defer answer(errStop)
+	end, begun, err := n.fullResync(h.link, h.reply, h.wantKeys)
 	if err == errStop {
 		return err
+	}
+	if err != nil {
+		answer(err)
+		if begun && !n.yieldLinkState(&Record{Kind: Detached, Time: time.Now(), Aborted: true}) {
+			return errStop
+		}
+		return nil
+	}
+	n.closeSide()
+	n.restart.Store(nil) // what was to be received again is not any more
+	n.seeking, n.resynced, n.legacy = false, true, h.reply.legacy
+	n.ahead = n.reader.At() - spool.Address(n.pos.Offset)
+	n.decoder = n.newDecoder(n.pos)
+	n.replica.handedOut.Store(n.pos.Offset)
+	answer(nil)
+	if !n.yield(end) {
+		return errStop
 	}
 	return nil
 }
 
 // fullResync reads the snapshot, hands out its keys if they are wanted, and
-// sets the position after it. begun tells whether its beginning was handed out.
-func (n *session) fullResync(l *link, a *psyncReply, wantKeys bool) (begun bool, err error) {
+// sets the position after it. It returns the record of its end, and whether its
+// beginning was handed out.
+func (n *session) fullResync(l *link, a *psyncReply, wantKeys bool) (end *Record, begun bool, err error) {
 	s, began := n.replica, time.Now()
 	asked := "PSYNC"
 	if a.legacy {
@@ -432,32 +442,32 @@ func (n *session) fullResync(l *link, a *psyncReply, wantKeys bool) (begun bool,
 	}
 	p, err := newSnapshotReader(l, asked)
 	if err != nil {
-		return false, err
+		return nil, false, err
 	}
 	a.eofMarked = p.mark != nil
 	rd := rdb.NewReader(p)
 	rd.NewerVersions = true // a value that cannot be read is no reason to refuse the snapshot: the rest is dropped, and the stream goes on
 	first, err := n.readHeader(rd, a)
 	if err != nil && p.err != nil && p.err != io.EOF {
-		return false, p.drain()
+		return nil, false, p.drain()
 	}
 	// A server that lost its backlog but not its history may have nothing new.
 	gap := !n.pos.IsZero() && (n.pos.ReplID != a.pos.ReplID || n.pos.Offset != a.pos.Offset)
 	mark := Record{Kind: SnapshotBegin, ReplID: a.pos.ReplID, Offset: a.pos.Offset, From: n.pos, Gap: gap, Time: l.lastArrival, RDB: rd}
 	if !n.yield(&mark) {
-		return true, errStop
+		return nil, true, errStop
 	}
 	keys := 0
 	if wantKeys {
 		var stopped error
 		keys, err, stopped = n.yieldKeys(rd, Record{Kind: Key, ReplID: a.pos.ReplID, Offset: a.pos.Offset, RDB: rd, Time: began}, first, err)
 		if stopped != nil {
-			return true, stopped
+			return nil, true, stopped
 		}
 	}
 	parsed := err
 	if err := p.drain(); err != nil {
-		return true, err
+		return nil, true, err
 	}
 	n.reportUnreadable(keys, parsed)
 	from := n.pos
@@ -478,10 +488,7 @@ func (n *session) fullResync(l *link, a *psyncReply, wantKeys bool) (begun bool,
 	}
 	mark.Kind, mark.Pos, mark.Time = SnapshotEnd, a.pos, time.Now()
 	mark.Incomplete = !wantKeys || parsed != io.EOF
-	if !n.yield(&mark) {
-		return true, errStop
-	}
-	return true, nil
+	return &mark, true, nil
 }
 
 // readHeader reads up to the first key, which it returns. From the fields
