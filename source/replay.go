@@ -13,6 +13,9 @@ type Spooler interface {
 	// Trim says that nothing before p is needed any more, by this process or the
 	// next. What was not handed out stays. Any goroutine may call it.
 	Trim(p Position)
+	// Save waits until all before p outlives the process, where that can be, and
+	// has it soon outlive the machine. Any goroutine may call it.
+	Save(ctx context.Context, p Position) error
 	// Replay returns the records between two positions once more, out of what is
 	// kept: commands, heartbeats, and where links were attached and lost, with
 	// their times. It may run only while Records does not. There is at most one
@@ -27,6 +30,15 @@ func (s *Replica) Trim(p Position) {
 	if at, ok := s.spool.Find(placeOf(p)); ok {
 		s.spool.Trim(at)
 	}
+}
+
+// Save implements Spooler.
+func (s *Replica) Save(ctx context.Context, p Position) error {
+	p.Events = 0
+	if at, ok := s.spool.Find(placeOf(p)); ok {
+		return s.spool.Flush(ctx, at)
+	}
+	return nil
 }
 
 // Replay implements Spooler.

@@ -17,7 +17,7 @@ var allowed = map[string][]string{
 	"cmd/triggerd":                     {"internal/web", "internal/admin", "engine", "rules", "source", "rdb", "actions", "examples", "internal/event", "internal/glob", "internal/store", "internal/servers", "internal/spool", "internal/notify", "internal/doctor"},
 	"internal/web":                     {"internal/admin", "internal/firing"},
 	"internal/firing":                  {"internal/event", "internal/wire"},
-	"engine":                           {"source", "rules", "actions", "internal/admin", "internal/firing", "internal/store", "internal/keyspace", "internal/mirrorfile", "internal/event", "internal/timing", "internal/secret", "internal/outbox"},
+	"engine":                           {"source", "rules", "actions", "internal/admin", "internal/failpoint", "internal/firing", "internal/store", "internal/keyspace", "internal/mirrorfile", "internal/event", "internal/timing", "internal/secret", "internal/outbox"},
 	"source":                           {"rdb", "internal/resp", "internal/secret", "internal/spool"},
 	"rules":                            {"internal/firing", "internal/condition", "internal/event", "internal/glob", "internal/suggest", "internal/timing", "internal/tomlpos", "internal/secret"},
 	"actions":                          {"internal/event", "internal/firing", "internal/secret", "internal/suggest"},
@@ -30,9 +30,9 @@ var allowed = map[string][]string{
 	"internal/store":                   {"internal/wire"},
 	"internal/timing":                  {"internal/wire"},
 	"internal/mirrorfile":              {"internal/wire"},
-	"internal/outbox":                  {"actions", "internal/event", "internal/firing", "internal/store"},
+	"internal/outbox":                  {"actions", "internal/event", "internal/failpoint", "internal/firing", "internal/store"},
 
-	"examples": {}, "internal/admin": {}, "internal/archtest": {}, "internal/doctor": {}, "internal/glob": {}, "internal/notify": {}, "internal/resp": {}, "internal/secret": {}, "internal/servers": {}, "internal/spool": {}, "internal/suggest": {}, "internal/tomlpos": {}, "internal/wire": {}, "rdb": {},
+	"examples": {}, "internal/admin": {}, "internal/archtest": {}, "internal/doctor": {}, "internal/failpoint": {}, "internal/glob": {}, "internal/notify": {}, "internal/resp": {}, "internal/secret": {}, "internal/servers": {}, "internal/spool": {}, "internal/suggest": {}, "internal/tomlpos": {}, "internal/wire": {}, "rdb": {},
 }
 
 // homes names the packages that may use a third-party module, tests apart.

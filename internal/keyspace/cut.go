@@ -24,14 +24,14 @@ const blockSize = 1 << 20
 // something to tell, and must not wait.
 //
 // RestoreBlock takes blocks back: those of a whole cut, and of all cuts since, in
-// their order. A cut is of use when TellCut has returned true; one that is
-// under way when Cut is called is told first.
+// their order. A cut is of use when TellCut has returned true. One that is under
+// way when Cut is called is told first, or, if all is to be told, given up.
 func (in *Interpreter) Cut(whole bool, sink func(block []byte) (next []byte)) {
 	j, mi := in.journal, in.mirror
 	if j == nil {
 		return
 	}
-	for !in.TellCut(1 << 30) {
+	for !whole && !in.TellCut(1<<30) {
 	}
 	if whole {
 		inside := j.inside

@@ -54,9 +54,9 @@ func (system) free(path string) (int64, bool) {
 // spool need comes first.
 const minFree = 128 << 20
 
-// Writer writes the files of a mirror, one after another. Begin, Add, End, Poll
-// and Wait are for one goroutine, Keep is for any. None of them but Wait waits
-// for the disk.
+// Writer writes the files of a mirror, one after another. Begin, Add, End, Poll,
+// Drain and Wait are for one goroutine, Keep is for any. None of them but Wait
+// and Drain waits for the disk.
 type Writer struct {
 	dir string
 	log *slog.Logger
@@ -67,6 +67,7 @@ type Writer struct {
 	ended chan result   // capacity 1
 
 	mu    sync.Mutex // guards what follows
+	less  *sync.Cond // bytes has become less
 	queue []job
 	bytes int64 // of blocks in queue
 	spare []byte
@@ -101,6 +102,7 @@ func NewWriter(dir string, log *slog.Logger, told func()) (*Writer, error) {
 		return nil, err
 	}
 	w := &Writer{dir: dir, log: log, fs: system{}, told: told, wake: make(chan struct{}, 1), ended: make(chan result, 1)}
+	w.less = sync.NewCond(&w.mu)
 	parent := filepath.Dir(dir)
 	if err := errors.Join(w.fs.syncDir(parent), w.fs.syncDir(filepath.Dir(parent))); err != nil { // they have new names
 		return nil, err
@@ -144,6 +146,15 @@ func (w *Writer) Behind() int64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.bytes
+}
+
+// Drain waits until no more than so many are not. Run has to be running.
+func (w *Writer) Drain(bytes int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for w.bytes > bytes {
+		w.less.Wait()
+	}
 }
 
 func (w *Writer) add(j job) {
@@ -232,7 +243,6 @@ func (w *Writer) work(c *current) {
 		}
 		j := w.queue[0]
 		w.queue = w.queue[1:]
-		w.bytes -= int64(len(j.block))
 		w.mu.Unlock()
 		switch {
 		case j.begin != nil:
@@ -245,7 +255,9 @@ func (w *Writer) work(c *current) {
 		default:
 			c.write(w, j.block)
 			w.mu.Lock()
+			w.bytes -= int64(len(j.block))
 			w.spare = j.block[:0]
+			w.less.Broadcast()
 			w.mu.Unlock()
 		}
 	}

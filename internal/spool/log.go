@@ -87,6 +87,8 @@ type Log struct {
 	writing  Address       // what is before it and behind written is just being written
 	synced   Address       // likewise, and outlives the machine
 	wanted   Address       // by Sync
+	awaited  Address       // by Flush
+	running  bool          // Run
 	trimmed  Address       // by Trim
 	kept     Address       // what is before it may go: it was trimmed, or given up
 	lost     Address       // behind what was given up before it was in a file
@@ -98,7 +100,7 @@ type Log struct {
 	failed   error         // why nothing can be done any more
 	hole     bool          // what comes next to a file does not go on where that ends
 	given    int64         // bytes that went though they were not trimmed
-	settled  chan struct{} // closed and replaced when synced or failed has changed
+	settled  chan struct{} // closed and replaced when synced, failed or full has changed, or what is awaited is written
 }
 
 // block is a piece of memory that is filled once.
@@ -538,6 +540,36 @@ func (l *Log) Sync(ctx context.Context, at Address) error {
 			return nil
 		}
 		signal(l.demand)
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-settled:
+		}
+	}
+}
+
+// Flush waits until all before an address outlives the process, and has it soon
+// outlive the machine. It does not wait while the disk takes nothing, for a log
+// in memory, and where Run is not running: whoever relies on what is kept finds
+// out at the next start what there is.
+func (l *Log) Flush(ctx context.Context, at Address) error {
+	if l.o.Dir == "" {
+		return nil
+	}
+	for {
+		l.mu.Lock()
+		at = min(at, l.end)
+		done := l.written >= at || l.full != nil || !l.running
+		failed, settled := l.failed, l.settled
+		l.wanted, l.awaited = max(l.wanted, at), max(l.awaited, at)
+		l.mu.Unlock()
+		if failed != nil {
+			return failed
+		}
+		signal(l.demand)
+		if done {
+			return nil
+		}
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
