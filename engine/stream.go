@@ -42,6 +42,7 @@ type stream struct {
 	interpreter    *keyspace.Interpreter
 	timing         timeKeeper
 	unsaved        unsavedState
+	writeback      writeback
 	commandInput   keyspace.Command
 	events         []event.Event
 	matches        []rules.Match
@@ -64,11 +65,12 @@ type stream struct {
 	handled      atomic.Int64                   // the offset up to which all firings are planned
 	neededKeys   atomic.Int64                   // how often it has happened that more keys are needed, or that keys were lost
 	knownKeys    atomic.Int64                   // neededKeys, when the keys that are known were handed out; -1: they never were
+	keepsSpool   atomic.Bool                    // the writeback says up to where the spool may go
 	changed      chan struct{}                  // capacity 1; see source.Consumer
 }
 
 type counts struct {
-	records, bytes, events, matches, dryRuns, gaps atomic.Int64
+	records, bytes, events, matches, dryRuns, gaps, forgotten atomic.Int64
 }
 
 // addStreams makes the streams that are configured.
@@ -128,7 +130,12 @@ func (s *stream) run(ctx context.Context) error {
 	if !e.cfg.Replay { // a recording's clock begins at its first record
 		s.timing.setRules(s.gen, time.Now())
 	}
-	if err := s.restore(s.from); err != nil {
+	stop, err := s.writeback.start(s)
+	if err != nil {
+		return fmt.Errorf("files of the mirror: %w", err)
+	}
+	defer stop()
+	if err := s.restore(ctx, s.from); err != nil || ctx.Err() != nil {
 		return err
 	}
 	s.sharedTiming.Store(&s.timing)
@@ -218,14 +225,15 @@ func (s *stream) notifyChanged() {
 }
 
 // NextWake implements source.Consumer. It is the earliest of: the next expiry
-// that a rule wants to know on time, the next time that a rule waits for, and
-// the next flush.
+// that a rule wants to know on time, the next time that a rule waits for, the
+// next flush, and the next step of writing the mirror back.
 func (s *stream) NextWake() time.Time {
 	var at time.Time
 	if t, ok := s.interpreter.NextDeadline(); ok {
 		at = s.timing.clock.wakeFor(t.Add(expiryGrace))
 	}
-	return earlierTime(earlierTime(at, s.unsaved.flushAt()), s.timing.nextWake())
+	at = earlierTime(earlierTime(at, s.unsaved.flushAt()), s.timing.nextWake())
+	return earlierTime(at, s.writeback.nextWake())
 }
 
 // earlierTime returns the earlier of two times, of which a zero one is never.

@@ -15,7 +15,7 @@
 //	w.End(meta)
 //	f, err := w.Wait(ctx)          // or w.Poll(), now and then: the file is on disk
 //	...                            // note f durably
-//	w.Keep([]mirrorfile.File{f})
+//	w.Keep([]mirrorfile.File{f}, f.Number)
 //
 //	meta, err := mirrorfile.Read(dir, f, func(block []byte) error { ... })
 //

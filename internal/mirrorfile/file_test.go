@@ -87,7 +87,7 @@ func TestFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.Keep(list[1:])
+	w.Keep(list[1:], list[2].Number)
 	write(t, w, false) // in whose turn it is done
 	left, _ := filepath.Glob(filepath.Join(dir, "*"))
 	if len(left) != 4 {
@@ -101,7 +101,7 @@ func TestFiles(t *testing.T) {
 		if f, err := write(t, w2, true); err != nil || f.Number <= newer.Number {
 			t.Errorf("%v, %v", f, err)
 		}
-		w2.Keep(nil)
+		w2.Keep(nil, w2.Last())
 		write(t, w2, true)
 		if left, _ := filepath.Glob(filepath.Join(dir, "*")); len(left) != 1 {
 			t.Errorf("left: %v", left)

@@ -83,7 +83,7 @@ type job struct {
 }
 
 // keeping says which files are to stay: those of the list, and those behind a
-// number, which may be written just now, or wait to be noted.
+// number.
 type keeping struct {
 	list map[uint64]bool
 	to   uint64
@@ -193,17 +193,19 @@ func (w *Writer) Wait(ctx context.Context) (File, error) {
 	}
 }
 
-// Keep has all files removed but those of a list, the newest last, and newer ones
-// than these. If there are none all are removed that were begun.
-func (w *Writer) Keep(list []File) {
-	k := keeping{list: map[uint64]bool{}}
+// Last returns the number of the newest file that was begun.
+func (w *Writer) Last() uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.last
+}
+
+// Keep has all files removed up to a number that are not in a list. Newer ones may
+// be written just now, or wait to be noted.
+func (w *Writer) Keep(list []File, to uint64) {
+	k := keeping{list: map[uint64]bool{}, to: to}
 	for _, f := range list {
-		k.list[f.Number], k.to = true, f.Number
-	}
-	if len(list) == 0 {
-		w.mu.Lock()
-		k.to = w.last
-		w.mu.Unlock()
+		k.list[f.Number] = true
 	}
 	w.add(job{keep: &k})
 }
