@@ -119,7 +119,7 @@ func (g *generation) addEndpoint(r *rules.Rule, a *rules.Action, o ActionOptions
 	}
 	c := &outbox.Action{
 		Policy: g.policyOf[a], Concurrency: cmp.Or(a.Concurrency, defaultConcurrency(a.Kind)), Rate: outbox.Rate(a.RateLimit),
-		Meter: m.meterFor(a.Kind),
+		Meter: m.meterFor(a.Kind, name),
 	}
 	var err error
 	c.Action, err = actions.New(a.Kind, a.Fields, actions.Options{

@@ -15,6 +15,7 @@ import (
 type instruments struct {
 	attempt *prometheus.HistogramVec // by kind and outcome
 	wait    *prometheus.HistogramVec // by kind
+	whole   *prometheus.HistogramVec // by action
 	commit  prometheus.Histogram
 	group   prometheus.Histogram
 }
@@ -31,6 +32,11 @@ func newInstruments() *instruments {
 			Name: "triggerd_first_attempt_wait_seconds", Help: "From when a firing was planned to its first attempt, by kind of action; attempts at an endpoint that is down are not counted.",
 			Buckets: []float64{.001, .005, .01, .05, .1, .5, 1, 5, 10, 60, 300, 1800, 7200, 43200},
 		}, []string{"kind"}),
+		// By action, which is whom it matters to; with few buckets.
+		whole: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "triggerd_arrival_to_delivery_seconds", Help: "From when a change arrived from the server to when what it fired was delivered, by action. What a rule's time fields wait for is part of it.",
+			Buckets: []float64{.005, .025, .1, .5, 1, 5, 30, 300, 3600},
+		}, []string{"action"}),
 		commit: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "triggerd_commit_duration_seconds", Help: "How long it took to get firings and the position to disk.",
 			Buckets: prometheus.ExponentialBuckets(.0001, 2.5, 12),
@@ -50,15 +56,16 @@ func (m *instruments) observeCommit(took time.Duration, firings int) {
 
 var outcomes = [outbox.Outcomes]string{outbox.Delivered: "delivered", outbox.Retried: "retried", outbox.GivenUp: "given_up"}
 
-// meter measures the attempts of one kind of action.
+// meter measures the attempts of an action.
 type meter struct {
 	attempt [outbox.Outcomes]prometheus.Observer
 	wait    prometheus.Observer
+	whole   prometheus.Observer
 }
 
-// meterFor returns the meter of a kind of action.
-func (m *instruments) meterFor(kind string) *meter {
-	one := &meter{wait: m.wait.WithLabelValues(kind)}
+// meterFor returns the meter of an action, which is of a kind.
+func (m *instruments) meterFor(kind, action string) *meter {
+	one := &meter{wait: m.wait.WithLabelValues(kind), whole: m.whole.WithLabelValues(action)}
 	for i, name := range outcomes {
 		one.attempt[i] = m.attempt.WithLabelValues(kind, name)
 	}
@@ -67,6 +74,9 @@ func (m *instruments) meterFor(kind string) *meter {
 
 // Waited implements outbox.Meter.
 func (m *meter) Waited(d time.Duration) { m.wait.Observe(d.Seconds()) }
+
+// Delivered implements outbox.Meter.
+func (m *meter) Delivered(d time.Duration) { m.whole.Observe(d.Seconds()) }
 
 // Attempted implements outbox.Meter.
 func (m *meter) Attempted(what outbox.Outcome, took time.Duration) {
@@ -165,6 +175,7 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	m := c.e.instruments
 	m.attempt.Describe(ch)
 	m.wait.Describe(ch)
+	m.whole.Describe(ch)
 	m.commit.Describe(ch)
 	m.group.Describe(ch)
 }
@@ -174,6 +185,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	m := c.e.instruments
 	m.attempt.Collect(ch)
 	m.wait.Collect(ch)
+	m.whole.Collect(ch)
 	m.commit.Collect(ch)
 	m.group.Collect(ch)
 

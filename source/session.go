@@ -23,11 +23,13 @@ type session struct {
 	yield    func(*Record) bool
 	began    time.Time
 
-	reader  *spool.Reader
-	decoder *decoder
-	pos     Position      // after the last command or transaction that is complete
-	ahead   spool.Address // how far addresses of the spool are ahead of offsets
-	legacy  bool          // the server has only SYNC: reading cannot resume
+	reader   *spool.Reader
+	decoder  *decoder
+	pos      Position  // after the last command or transaction that is complete
+	stamp    time.Time // when the bytes up to stampEnd came that are decoded
+	stampEnd spool.Address
+	ahead    spool.Address // how far addresses of the spool are ahead of offsets
+	legacy   bool          // the server has only SYNC: reading cannot resume
 
 	replay       bool // only what is in the spool is read: there is no receiver
 	attached     bool // what is read next has come, or comes, over a link
@@ -118,8 +120,18 @@ func (n *session) readFrom(at spool.Address, pos Position) (err error) {
 // newDecoder returns a decoder of what is read from now on.
 func (n *session) newDecoder(pos Position) *decoder {
 	d := newDecoder(resp.NewReader(spoolReader{n}, resp.Limits{}), pos, n.replica.cfg.MaxTransaction, nil)
-	d.now = func() time.Time { return n.reader.Time(spool.Address(d.offset()) + n.ahead) }
+	d.now = n.arrival
+	n.stampEnd = 0
 	return d
+}
+
+// arrival returns when the last byte of what was decoded came.
+func (n *session) arrival() time.Time {
+	if at := spool.Address(n.decoder.offset()) + n.ahead; at > n.stampEnd {
+		n.stamp, n.stampEnd = n.reader.Time(at)
+		n.replica.recordTime.Store(n.stamp.UnixNano())
+	}
+	return n.stamp
 }
 
 // run hands out records until ctx is done, the caller wants no more, or retrying
@@ -182,23 +194,26 @@ func (n *session) read(ctx context.Context) error {
 // readOne hands out the next record, or does what has to be done before it.
 func (n *session) readOne(ctx context.Context) error {
 	rec, err := n.next()
-	var damage *spool.DamageError
-	switch {
-	case err == nil:
+	if err == nil {
 		return n.handOut(rec)
+	}
+	switch {
 	case err == spool.ErrMark:
 		return n.passMark()
 	case err == spool.ErrWoken:
 		return n.wakeUp(ctx)
-	case errors.As(err, &damage), isProtocolError(err):
+	case isUnreadable(err):
 		return n.receiveAgain(err)
 	}
 	return err
 }
 
-func isProtocolError(err error) bool {
+// isUnreadable reports whether an error is of what is read, which may be better
+// when it is received again.
+func isUnreadable(err error) bool {
 	var pe *resp.ProtocolError
-	return errors.As(err, &pe) || errors.Is(err, errInStream)
+	var damage *spool.DamageError
+	return errors.As(err, &pe) || errors.As(err, &damage) || errors.Is(err, errInStream)
 }
 
 // next returns the next record. While the session seeks, there is none.
@@ -231,7 +246,9 @@ func (r spoolReader) Read(p []byte) (int, error) {
 	}
 	k, err := n.reader.Read(p)
 	if n.replica.starved.Load() {
-		n.replica.recordTime.Store(n.reader.Time(n.reader.At()).UnixNano())
+		if k > 0 {
+			n.replica.recordTime.Store(n.reader.LastTime().UnixNano())
+		}
 		n.replica.starved.Store(false)
 	}
 	return k, err
@@ -249,8 +266,9 @@ func (n *session) nextWake() time.Time {
 func (n *session) handOut(rec *Record) error {
 	s := n.replica
 	s.handedOut.Store(rec.Offset)
-	s.recordTime.Store(rec.Time.UnixNano())
-	n.receiver.readable.Store(true)
+	if !n.receiver.readable.Load() {
+		n.receiver.readable.Store(true)
+	}
 	if !rec.Pos.IsZero() {
 		n.pos = rec.Pos
 	}

@@ -110,7 +110,7 @@ func (f *feed) expect(r *spool.Reader, from int) int {
 				f.t.Fatalf("step %d at %x: %d bytes are others, or %v", i, int64(r.At()), n, err)
 			}
 			rest = rest[n:]
-			if at := r.Time(r.At()); at.UnixMicro() != s.at.UnixMicro() {
+			if at, _ := r.Time(r.At()); at.UnixMicro() != s.at.UnixMicro() {
 				f.t.Fatalf("step %d: came at %v, want %v", i, at, s.at)
 			}
 		}
@@ -314,7 +314,7 @@ func TestWake(t *testing.T) {
 		if n, err := r.Read(make([]byte, 10)); n != 10 || err != nil {
 			t.Errorf("%d bytes, %v", n, err)
 		}
-		if at := r.Time(r.At()); at.Before(began.Add(time.Minute)) {
+		if at, _ := r.Time(r.At()); at.Before(began.Add(time.Minute)) {
 			t.Errorf("bytes are said to have come at %v, when the reader knew that there was nothing", at.Sub(began))
 		}
 		r.Wake = nil

@@ -256,16 +256,26 @@ func (r *Reader) Mark() (Mark, time.Time) {
 	return r.mark, r.markTime
 }
 
-// Time returns when the byte before an address came, which was read. Addresses
-// must not go back from call to call.
-func (r *Reader) Time(at Address) time.Time {
+// Time returns when the byte before an address came, which was read, and up to
+// which address all that was read came with it. Addresses must not go back from
+// call to call.
+func (r *Reader) Time(at Address) (t time.Time, end Address) {
 	for r.next < len(r.arrivals)-1 && r.arrivals[r.next].end < at {
 		r.next++
 	}
 	if r.next == len(r.arrivals) {
+		return r.l.base, at
+	}
+	a := &r.arrivals[r.next]
+	return r.l.time(a.time), a.end
+}
+
+// LastTime returns when the bytes came that were read last.
+func (r *Reader) LastTime() time.Time {
+	if len(r.arrivals) == 0 {
 		return r.l.base
 	}
-	return r.l.time(r.arrivals[r.next].time)
+	return r.l.time(r.arrivals[len(r.arrivals)-1].time)
 }
 
 // Skip goes on at an address that is not before the reader's.
