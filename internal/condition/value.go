@@ -258,9 +258,10 @@ func (s *side) number() (number, error) {
 	switch {
 	case err != nil:
 		return number{}, err
-	case absent(v):
-		return number{kind: nothing}, nil
 	case v.Type() != "string":
+		if absent(v) {
+			return number{kind: nothing}, nil
+		}
 		return number{kind: notOne}, nil
 	case v.Truncated():
 		return number{}, s.cut()
