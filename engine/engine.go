@@ -70,7 +70,9 @@ type Engine struct {
 	started time.Time
 	states  ruleStates
 	budget  budget
-	reloads reloads
+
+	pauseEnds chan struct{} // capacity 1: a pause has another end
+	reloads   reloads
 
 	instruments *instruments
 }
@@ -217,6 +219,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		}
 	})
 	side.Go(func() { e.watchBudget(sideCtx) })
+	side.Go(func() { e.endPauses(sideCtx) })
 	err := e.runStreams(ctx)
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
 		err = errors.Join(err, cause)
