@@ -33,6 +33,9 @@ type Options struct {
 	// Events lists the names of events, for suggestions. nil: not checked.
 	Events []string
 
+	// Kinds lists the names of the kinds of actions, to tell whoever names none.
+	Kinds []string
+
 	// LookupEnv looks up a variable of the environment. nil: os.LookupEnv.
 	LookupEnv func(string) (string, bool)
 }

@@ -275,3 +275,34 @@ func CheckLeaks(t *testing.T) {
 		}
 	})
 }
+
+// WantRetry checks that err is one to try again after.
+func WantRetry(t testing.TB, err error) {
+	t.Helper()
+	if err == nil || actions.IsPermanent(err) {
+		t.Errorf("got %v, permanent %v; want an error to try again after", err, actions.IsPermanent(err))
+	}
+}
+
+// hung is far longer than any attempt of these tests may take, and tells one
+// that ends from one that does not.
+const hung = 30 * time.Second
+
+// EndsWithin makes an attempt, which must end with an error that may be tried
+// again after, and returns that.
+func EndsWithin(t testing.TB, ctx context.Context, a actions.Action) error {
+	t.Helper()
+	done := make(chan error, 1)
+	go func() {
+		_, err := a.Do(ctx, Firing())
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		WantRetry(t, err)
+		return err
+	case <-time.After(hung):
+		t.Fatal("the attempt does not end")
+		return nil
+	}
+}
