@@ -114,3 +114,38 @@ func TestLogMasksItsOwnText(t *testing.T) {
 		}
 	}
 }
+
+// A preview is the line without its time, whatever the log's form and level are,
+// with what is known to be a secret masked in the data too.
+func TestPreview(t *testing.T) {
+	for name, test := range map[string]struct {
+		fields table
+		key    string
+		want   string
+	}{
+		"default":     {nil, "stock:42", `level=INFO msg="incrby stock:42" rule=stock-zero event=incrby key=stock:42 db=3`},
+		"own":         {table{"level": "debug", "message": "value-1 of {{.key}}"}, "stock:42", `level=DEBUG msg="*** of stock:42" rule=`},
+		"forged line": {table{"message": "{{.key}}"}, "a\nlevel=ERROR\x1b[31m\xff", `level=INFO msg="a\\nlevel=ERROR\\x1b[31m\\xff" rule=`},
+		"secret data": {table{"message": "{{.key}}"}, "value-1", `level=INFO msg=*** rule=stock-zero event=incrby key=*** db=3`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := actionstest.Firing()
+			f.Event.Key = []byte(test.key)
+			var b bytes.Buffer
+			a := mustNew(t, test.fields, actions.Options{Logger: slog.New(slog.NewJSONHandler(&b, nil)), Secrets: secret.New("value-1")})
+			p, err := actions.Render(a, f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if text := p.String(); !strings.HasPrefix(text, test.want) || strings.Count(text, "\n") != 1 {
+				t.Errorf("got  %s\nwant %s", text, test.want)
+			}
+			if b.Len() > 0 {
+				t.Errorf("a preview wrote %s", &b)
+			}
+		})
+	}
+	if _, err := actions.Render(mustNew(t, table{"message": "{{.params.nope}}"}, actions.Options{}), actionstest.Firing()); !actions.IsUnsent(err) {
+		t.Errorf("got %v", err)
+	}
+}

@@ -15,6 +15,7 @@ import (
 	"triggerd/actions"
 	"triggerd/actions/actionstest"
 	"triggerd/internal/event"
+	"triggerd/internal/secret"
 )
 
 func TestPrint(t *testing.T) {
@@ -181,5 +182,31 @@ func TestPrintSuite(t *testing.T) {
 				return mustNew(t, table{"format": format}, actions.Options{Stdout: &bytes.Buffer{}})
 			})
 		})
+	}
+}
+
+// A preview is the line that is written.
+func TestPreview(t *testing.T) {
+	for _, format := range []string{"text", "json"} {
+		for _, key := range []string{"stock:42", "a\nforged\x1b[31m\xff \""} {
+			f := actionstest.Firing()
+			f.Event.Key = []byte(key)
+			var b bytes.Buffer
+			a := mustNew(t, table{"format": format}, actions.Options{Stdout: &b})
+			p, err := actions.Render(a, f)
+			if err != nil || b.Len() > 0 {
+				t.Fatalf("got %v and wrote %q", err, &b)
+			}
+			if _, err := a.Do(t.Context(), f); err != nil {
+				t.Fatal(err)
+			}
+			if p.String() != b.String() {
+				t.Errorf("got  %s\nwant %s", p, &b)
+			}
+		}
+	}
+	p, err := actions.Render(mustNew(t, nil, actions.Options{Secrets: secret.New("stock:42")}), actionstest.Firing())
+	if err != nil || strings.Contains(p.String(), "stock:42") || !strings.Contains(p.String(), " *** DECRBY *** 3 ") {
+		t.Errorf("got %s, %v", p, err)
 	}
 }
