@@ -32,6 +32,20 @@ type Kind struct {
 	New func(s *Settings) (Action, error)
 }
 
+// Secrets returns the names of the fields that are Secret, those of tables
+// without the table's name.
+func (k *Kind) Secrets() []string { return secretNames(nil, k.Fields) }
+
+func secretNames(names []string, fields []Field) []string {
+	for i := range fields {
+		if fields[i].Secret {
+			names = append(names, fields[i].Name)
+		}
+		names = secretNames(names, fields[i].Fields)
+	}
+	return names
+}
+
 // Kinds is a list of kinds, in the order in which people are told of them: those
 // that a rules file may have. Package kinds has triggerd's. It is not to be
 // changed while it is used.

@@ -128,14 +128,19 @@ func (s *Settings) Text(name string) (string, bool) {
 // field's Default where it is not there or not one of them.
 func (s *Settings) Choice(name string) string {
 	f := s.field(name)
+	standard := strings.Trim(f.Default, `"`)
 	text, ok := s.Text(name)
 	if ok && slices.Contains(f.Values, text) {
 		return text
 	}
 	if ok {
-		s.Fail(name, "must be one of %s, not %q%s", strings.Join(f.Values, ", "), text, didYouMean(text, f.Values))
+		told := slices.DeleteFunc(slices.Clone(f.Values), func(v string) bool { return v == standard })
+		if len(told) < len(f.Values) {
+			told = slices.Insert(told, 0, standard) // what most will want comes first
+		}
+		s.Fail(name, "must be one of %s, not %q%s", strings.Join(told, ", "), text, didYouMean(text, f.Values))
 	}
-	return strings.Trim(f.Default, `"`)
+	return standard
 }
 
 // Flag takes a boolean; false where it is not there.

@@ -51,10 +51,10 @@ type Config struct {
 // ActionOptions is what actions get from outside of the rules file.
 type ActionOptions struct {
 	Kinds     actions.Kinds // that rules may have; nil: kinds.All
-	Stdout    io.Writer    // of the print action
-	Logger    *slog.Logger // of the log action
-	NoExec    bool         // refuse exec actions
-	UserAgent string       // of webhooks
+	Stdout    io.Writer     // of the print action
+	Logger    *slog.Logger  // of the log action
+	NoExec    bool          // refuse exec actions
+	UserAgent string        // of webhooks
 }
 
 // Engine is one running triggerd. Its methods may be called from any

@@ -67,10 +67,14 @@ func ruleOptions(o ActionOptions) rules.Options {
 	for i, c := range known {
 		commands[i] = rules.Command{Name: c.Name, Classes: c.Classes, Instead: c.InsteadUse}
 	}
+	kinds := make([]rules.Kind, len(o.kinds()))
+	for i, k := range o.kinds() {
+		kinds[i] = rules.Kind{Name: k.Name, Secrets: k.Secrets()}
+	}
 	return rules.Options{
 		Commands: commands,
 		Events:   keyspace.EventNames(),
-		Kinds:    o.kinds().Names(),
+		Kinds:    kinds,
 		Action: func(kind string, fields map[string]any) (event.Parts, error) {
 			a, err := o.kinds().New(kind, fields, actions.Options{NoExec: o.NoExec})
 			if err != nil {

@@ -178,7 +178,7 @@ func (c *compilation) ownFields(t *table, a *Action) {
 }
 
 // typeHint says what to write as the type of an action; "" if no kind is known.
-func typeHint(kinds []string) string {
+func typeHint(kinds []Kind) string {
 	var b strings.Builder
 	for i, kind := range kinds {
 		switch {
@@ -189,7 +189,7 @@ func typeHint(kinds []string) string {
 		default:
 			b.WriteString(", ")
 		}
-		b.WriteString(strconv.Quote(kind))
+		b.WriteString(strconv.Quote(kind.Name))
 	}
 	return b.String()
 }

@@ -33,8 +33,9 @@ type Options struct {
 	// Events lists the names of events, for suggestions. nil: not checked.
 	Events []string
 
-	// Kinds lists the names of the kinds of actions, to tell whoever names none.
-	Kinds []string
+	// Kinds lists the kinds of actions, to tell whoever names none, and to keep
+	// secrets out of messages.
+	Kinds []Kind
 
 	// LookupEnv looks up a variable of the environment. nil: os.LookupEnv.
 	LookupEnv func(string) (string, bool)
@@ -45,6 +46,12 @@ type Command struct {
 	Name    string   // upper case, with its subcommand where it has one: "XGROUP CREATE"
 	Classes []string // "@string", "@write", ...
 	Instead string   // not "": it never arrives in the replication stream; what to write instead
+}
+
+// Kind is what is known of a kind of action.
+type Kind struct {
+	Name    string
+	Secrets []string // names of the fields, those of tables too, whose texts are secrets
 }
 
 // Set is a rules file, checked and ready to match. Everything but the counters

@@ -18,7 +18,7 @@ func mustNew(t testing.TB, fields table, o actions.Options) actions.Action {
 
 func TestMistakes(t *testing.T) {
 	actionstest.CheckMistakes(t, &log.Kind, map[string]actionstest.Mistaken{
-		"everything at once": {Fields: table{"level": "warning", "mesage": "x", "message": int64(1)}, Want: []string{`level: must be one of debug, info, warn, error, not "warning"; did you mean "warn"?`, `mesage: unknown field; did you mean "message"?`, `message: must be a string, not an integer`}},
+		"everything at once": {Fields: table{"level": "warning", "mesage": "x", "message": int64(1)}, Want: []string{`level: must be one of info, debug, warn, error, not "warning"; did you mean "warn"?`, `mesage: unknown field; did you mean "message"?`, `message: must be a string, not an integer`}},
 		"engine field":       {Fields: table{"timout": "5s"}, Want: []string{`timout: unknown field; did you mean "timeout"?`}},
 		"nothing near":       {Fields: table{"zzzzzz": "5s"}, Want: []string{`zzzzzz: unknown field`}},
 		"empty message":      {Fields: table{"message": " "}, Want: []string{`message: is empty`}},

@@ -29,6 +29,7 @@ var allowed = map[string][]string{
 	"internal/keyspace":                {"rdb", "internal/event", "internal/wire"},
 	"internal/redistest":               {"internal/servers"},
 	"actions/actionstest":              {"actions", "internal/event", "internal/firing"},
+	"actions/actionstest/fax":          {"actions", "internal/event", "internal/firing", "internal/secret", "internal/tmpl"},
 	"internal/condition":               {"internal/event", "internal/glob", "internal/suggest"},
 	"internal/event":                   {"internal/wire"},
 	"internal/excerpt":                 {"internal/event", "internal/secret"},
