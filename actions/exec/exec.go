@@ -66,19 +66,19 @@ var Kind = actions.Kind{
 // An argument that data begins with "-" reads as an option to most programs:
 // put "--" before it.
 type command struct {
-	program    string // absolute
-	args       []*tmpl.Template
-	env        []string // the constant part
-	ownEnv     []variable
-	dir        string
-	account    *account // nil: triggerd's own
-	permanent  []int
-	timeout    time.Duration
-	latestOnly bool
-	grace      time.Duration // between SIGTERM and SIGKILL
-	log        *slog.Logger
-	own        []string // secrets of the fields
-	secrets    *secret.Masker
+	program     string // absolute
+	args        []*tmpl.Template
+	env         []string // the constant part
+	ownEnv      []variable
+	dir         string
+	account     *account // nil: triggerd's own
+	permanent   []int
+	timeout     time.Duration
+	latestOnly  bool
+	grace       time.Duration // between SIGTERM and SIGKILL
+	log         *slog.Logger
+	credentials []string       // of the fields, and of the environment
+	masker      *secret.Masker // of these and beyond
 }
 
 type variable struct {
@@ -93,7 +93,7 @@ func newCommand(s *actions.Settings) (actions.Action, error) {
 	c.takeEnv(s)
 	c.takeDir(s)
 	c.takePermanentExit(s)
-	c.secrets = s.Secrets.With(c.own...)
+	c.masker = s.Secrets.With(c.credentials...)
 	c.latestOnly = s.Flag("latest_only")
 	if s.NoExec {
 		return nil, errors.New("exec actions are switched off here (--no-exec); use a webhook, or start triggerd without it")
@@ -165,8 +165,8 @@ func (c *command) takeEnv(s *actions.Settings) {
 		}
 		if value, ok := c.account.lookup(name); ok {
 			c.env = append(c.env, name+"="+value)
-			if secret.Named(name) {
-				c.own = append(c.own, value)
+			if secret.NamesCredential(name) {
+				c.credentials = append(c.credentials, value)
 			}
 		}
 	}
@@ -184,11 +184,11 @@ func (c *command) takeEnv(s *actions.Settings) {
 		}
 		value := own.Template(name, text)
 		c.ownEnv = append(c.ownEnv, variable{name, value})
-		if value == nil || !secret.Named(name) {
+		if value == nil || !secret.NamesCredential(name) {
 			continue
 		}
 		if _, fixed := value.Fixed(); fixed {
-			c.own = append(c.own, text)
+			c.credentials = append(c.credentials, text)
 		}
 	}
 }
@@ -335,9 +335,9 @@ func appendFiring(env []string, f *firing.Firing) []string {
 // result judges how a run ended.
 func (c *command) result(ctx context.Context, f *firing.Firing, r *run, err error) (actions.Result, error) {
 	killed := ctx.Err() != nil // perhaps in the middle of a word
-	output := r.stderr.Text(c.secrets, killed)
+	output := r.stderr.Text(c.masker, killed)
 	if output == "" {
-		output = r.stdout.Text(c.secrets, killed)
+		output = r.stdout.Text(c.masker, killed)
 	}
 	res := actions.Result{Excerpt: output}
 	if err == nil {

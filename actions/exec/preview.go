@@ -18,29 +18,29 @@ func (c *command) Render(f *firing.Firing) (actions.Preview, error) {
 	if err != nil {
 		return actions.Preview{}, err
 	}
-	credentials, words := c.credentials()
+	hidden, words := c.hidden()
 	named := make([]actions.Named, len(env))
 	for i, variable := range env {
 		name, value, _ := strings.Cut(variable, "=")
-		if slices.Contains(credentials, name) {
+		if slices.Contains(hidden, name) {
 			value = secret.Mark
 		}
 		named[i] = actions.Named{Name: name, Value: value}
 	}
 	call := append([]string{c.program}, args...)
-	return actions.NewPreview(call, named, input(f), c.secrets.With(words...)), nil
+	return actions.NewPreview(call, named, input(f), c.masker.With(words...)), nil
 }
 
-// credentials returns the names of the variables that carry a credential by
-// their name and are not all data, and what the user wrote into them.
-func (c *command) credentials() (names, words []string) {
+// hidden returns the names of the variables that carry a credential by their name
+// and are not all data, and the words that the user wrote into them.
+func (c *command) hidden() (names, words []string) {
 	for _, passed := range c.env {
-		if name, _, _ := strings.Cut(passed, "="); secret.Named(name) {
+		if name, _, _ := strings.Cut(passed, "="); secret.NamesCredential(name) {
 			names = append(names, name)
 		}
 	}
 	for _, own := range c.ownEnv {
-		if !secret.Named(own.name) {
+		if !secret.NamesCredential(own.name) {
 			continue
 		}
 		written := strings.Fields(strings.Join(own.value.Literals(), " "))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"triggerd/actions"
@@ -37,4 +38,32 @@ func Example_mistakes() {
 	// body: template: at <.kee>: map has no entry for key "kee"; did you mean "key"?
 	// ulr: unknown field; did you mean "url"?
 	// url: is required: write url = "https://..."
+}
+
+func Example_render() {
+	a, err := kinds.All.New("webhook", map[string]any{
+		"url": "https://crm.example.com/hooks/{{.key}}", "bearer": "hunter2-token", "body": `{"sku":{{json .params.sku}}}`,
+	}, actions.Options{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	shown, err := actions.Render(a, &actions.Firing{
+		ID: "8d1f4c40:851576/0:stock-zero/crm", Rule: "stock-zero", Action: "crm", Attempt: 1,
+		Event: &event.Event{Name: "incrby", Key: []byte("stock:42")}, Params: map[string]string{"sku": "42"},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	text, body, _ := strings.Cut(shown.String(), "\nContent-Type")
+	fmt.Println(text)
+	fmt.Println("Content-Type" + body[:strings.Index(body, "\n")])
+	fmt.Println(shown.Body)
+	// Output:
+	// POST https://crm.example.com/hooks/stock%3A42
+	// Accept: */*
+	// Authorization: Bearer ***
+	// Content-Type: application/json
+	// {"sku":"42"}
 }

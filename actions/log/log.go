@@ -36,7 +36,7 @@ type logAction struct {
 	handler slog.Handler
 	level   slog.Level
 	message *tmpl.Template // nil: the default, which most rules keep
-	secrets *secret.Masker
+	masker  *secret.Masker
 }
 
 // maxLogText is where a message or a key is cut in a log record: a key may be
@@ -44,7 +44,7 @@ type logAction struct {
 const maxLogText = 4 << 10
 
 func newLog(s *actions.Settings) (actions.Action, error) {
-	a := &logAction{handler: s.Logger.Handler(), secrets: s.Secrets}
+	a := &logAction{handler: s.Logger.Handler(), masker: s.Secrets}
 	level := s.Choice("level")
 	_ = a.level.UnmarshalText([]byte(level)) // the four names are slog's own
 	if text, ok := s.Text("message"); ok {
@@ -104,7 +104,7 @@ func (a *logAction) Render(f *firing.Firing) (actions.Preview, error) {
 	if err := h.Handle(context.Background(), a.record(f, message, time.Time{})); err != nil {
 		return actions.Preview{}, fmt.Errorf("write log record: %w", err)
 	}
-	return actions.NewPreview(nil, nil, line.Bytes(), a.secrets), nil
+	return actions.NewPreview(nil, nil, line.Bytes(), a.masker), nil
 }
 
 // record returns the record of a firing with its rendered message.

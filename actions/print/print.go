@@ -27,9 +27,9 @@ var Kind = actions.Kind{
 // A line is one Write. Text is cut where it is long and escaped where it is not
 // printable; JSON is whole.
 type printAction struct {
-	w       io.Writer
-	json    bool
-	secrets *secret.Masker
+	w      io.Writer
+	json   bool
+	masker *secret.Masker
 }
 
 // printing is held while a line is written, by all print actions together, for
@@ -37,12 +37,12 @@ type printAction struct {
 var printing = make(chan struct{}, 1)
 
 func newPrint(s *actions.Settings) (actions.Action, error) {
-	return &printAction{w: s.Stdout, json: s.Choice("format") == "json", secrets: s.Secrets}, nil
+	return &printAction{w: s.Stdout, json: s.Choice("format") == "json", masker: s.Secrets}, nil
 }
 
 // Render shows the line.
 func (a *printAction) Render(f *firing.Firing) (actions.Preview, error) {
-	return actions.NewPreview(nil, nil, a.line(f), a.secrets), nil
+	return actions.NewPreview(nil, nil, a.line(f), a.masker), nil
 }
 
 // line returns what is written for a firing.

@@ -21,7 +21,7 @@ func (w *webhook) authorize(s *actions.Settings, field, what string) bool {
 }
 
 func (w *webhook) setAuthorization(value string) {
-	w.headers = append(w.headers, webhookHeader{"Authorization", tmpl.Text(value)})
+	w.headers = append(w.headers, header{"Authorization", tmpl.Text(value)})
 }
 
 // takeUser moves user and password from the URL into a header.
@@ -30,7 +30,7 @@ func (w *webhook) takeUser(s *actions.Settings, u *url.URL) {
 		return
 	}
 	password, _ := u.User.Password()
-	w.own = w.own.add(u.User.String())
+	w.credentials = w.credentials.add(u.User.String())
 	if w.authorize(s, "url", "user:password@") {
 		w.setBasic(u.User.Username(), password)
 	}
@@ -73,5 +73,5 @@ func (w *webhook) takeBasic(s *actions.Settings) {
 
 func (w *webhook) setBasic(user, password string) {
 	w.setAuthorization("Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password)))
-	w.own = w.own.add(password)
+	w.credentials = w.credentials.add(password)
 }

@@ -40,8 +40,8 @@ type tokens struct {
 	form   string // the request's body
 	basic  string // the request's Authorization; "": none
 
-	own     secrets        // of the fields
-	secrets *secret.Masker // of the webhook, these among them
+	credentials credentials    // of the fields
+	masker      *secret.Masker // of the webhook, these among them
 
 	mu   sync.Mutex // guards what follows
 	kept accessToken
@@ -79,7 +79,7 @@ func (w *webhook) takeOAuth2(s *actions.Settings, t transport) {
 	t.tls = takeTLS(f, u.Scheme)
 	t.connections = 1
 	k.client = &http.Client{Transport: t.open(), CheckRedirect: neverRedirect}
-	w.own = append(w.own, k.own...)
+	w.credentials = append(w.credentials, k.credentials...)
 	w.tokens = k
 }
 
@@ -101,7 +101,7 @@ func (s *tokens) takeURL(f *actions.Settings) *url.URL {
 		return &url.URL{}
 	}
 	s.url, s.label = u.String(), u.Scheme+"://"+u.Host
-	s.own = s.own.ofURL(u)
+	s.credentials = s.credentials.ofURL(u)
 	return u
 }
 
@@ -119,15 +119,15 @@ func (s *tokens) takeRequest(f *actions.Settings) {
 				params.Fail(name, "is not a parameter to set: triggerd sets it")
 			} else if ok {
 				form.Set(name, value)
-				if secret.Named(name) || strings.Contains(name, "assertion") {
-					s.own = s.own.add(value)
+				if secret.NamesCredential(name) || strings.Contains(name, "assertion") {
+					s.credentials = s.credentials.add(value)
 				}
 			}
 		}
 	}
 	// RFC 6749 section 2.3.1: encoded as in a form, and then as in RFC 7617.
 	pair := base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(id) + ":" + url.QueryEscape(password)))
-	s.own = s.own.add(password, pair)
+	s.credentials = s.credentials.add(password, pair)
 	if f.Choice("auth") == "body" {
 		form.Set("client_id", id)
 		form.Set("client_secret", password)
@@ -187,7 +187,7 @@ func (s *tokens) ask(ctx context.Context, call *tokenCall) {
 }
 
 // recent returns the tokens that were got last, the one that is kept among them.
-func (s *tokens) recent() secrets {
+func (s *tokens) recent() credentials {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clip(s.had)
@@ -246,7 +246,7 @@ func (s *tokens) request(ctx context.Context) (accessToken, error) {
 // shown makes a text of the token server's, or of a library's, fit for a
 // message. cut tells that it is not whole.
 func (s *tokens) shown(text string, cut bool, more ...string) string {
-	shown, left := excerpt.Masked(s.secrets.With(append(s.recent(), more...)...), text, cut)
+	shown, left := excerpt.Masked(s.masker.With(append(s.recent(), more...)...), text, cut)
 	return excerpt.ShortOf(shown, excerpt.Max, left)
 }
 

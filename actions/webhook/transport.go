@@ -91,7 +91,7 @@ func (w *webhook) takeProxy(s *actions.Settings, denyPrivate bool) func(*http.Re
 		return nil
 	}
 	if password, ok := u.User.Password(); ok {
-		w.own = w.own.add(password, base64.StdEncoding.EncodeToString([]byte(u.User.Username()+":"+password)))
+		w.credentials = w.credentials.add(password, base64.StdEncoding.EncodeToString([]byte(u.User.Username()+":"+password)))
 	}
 	return http.ProxyURL(u)
 }

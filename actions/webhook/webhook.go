@@ -91,7 +91,7 @@ type webhook struct {
 	origin       string         // scheme://host:port, all of the URL that messages show
 	target       *tmpl.Template // what follows the origin: path and query
 	fixed        string         // both; "": target has a template in it
-	headers      []webhookHeader
+	headers      []header
 	authorizedBy string         // the field that makes the header Authorization; "": none
 	tokens       *tokens        // of oauth2; nil: none
 	body         *tmpl.Template // nil: the firing's JSON
@@ -100,11 +100,11 @@ type webhook struct {
 	gzip         bool
 	signers      []signer
 	statuses     statusRules
-	own          secrets        // of the fields
-	secrets      *secret.Masker // of the fields and beyond; those of a request come on top
+	credentials  credentials    // of the fields
+	masker       *secret.Masker // of the fields and beyond; those of a request come on top
 }
 
-type webhookHeader struct {
+type header struct {
 	name  string // canonical
 	value *tmpl.Template
 }
@@ -125,9 +125,9 @@ func newWebhook(s *actions.Settings) (actions.Action, error) {
 	w.takeOAuth2(s, t)
 	t.tls, t.http2 = takeTLS(s, u.Scheme), takeHTTP2(s, u.Scheme)
 	w.transport = t.open()
-	w.secrets = s.Secrets.With(w.own...)
+	w.masker = s.Secrets.With(w.credentials...)
 	if w.tokens != nil {
-		w.tokens.secrets = w.secrets
+		w.tokens.masker = w.masker
 	}
 
 	// resty.New follows a redirect with an empty GET that carries our signature
@@ -304,7 +304,7 @@ func (w *webhook) takeHeaders(s *actions.Settings) {
 		default:
 			spelt[canonical] = name
 			value, err := tmpl.New(text)
-			if err != nil && secret.Named(name) {
+			if err != nil && secret.NamesCredential(name) {
 				err = errors.New("is not a valid template") // the message could quote the credential
 			}
 			if err != nil {
@@ -314,7 +314,7 @@ func (w *webhook) takeHeaders(s *actions.Settings) {
 			if canonical == "Authorization" {
 				w.authorizedBy = t.Path(name)
 			}
-			w.headers = append(w.headers, webhookHeader{canonical, value})
+			w.headers = append(w.headers, header{canonical, value})
 		}
 	}
 }
@@ -402,9 +402,9 @@ func (w *webhook) takeSign(s *actions.Settings) {
 		}
 		w.signers = append(w.signers, sign)
 		encoded := strings.TrimPrefix(strings.TrimPrefix(text, "whsec_"), "whsk_")
-		w.own = w.own.add(text, encoded)
+		w.credentials = w.credentials.add(text, encoded)
 		if key, err := base64.StdEncoding.DecodeString(encoded); err == nil && encoded != text {
-			w.own = w.own.add(string(key))
+			w.credentials = w.credentials.add(string(key))
 		}
 	}
 }
@@ -560,7 +560,7 @@ func (w *webhook) setBody(r *request, f *firing.Firing, v *tmpl.View) error {
 
 // secretsOf returns what of a request must not be shown.
 func (w *webhook) secretsOf(r *request) *secret.Masker {
-	var s secrets
+	var s credentials
 	if w.tokens != nil {
 		s = w.tokens.recent()
 	}
@@ -572,7 +572,7 @@ func (w *webhook) secretsOf(r *request) *secret.Masker {
 	if u, err := url.Parse(r.url); err == nil {
 		s = s.ofURL(u)
 	}
-	return w.secrets.With(s...)
+	return w.masker.With(s...)
 }
 
 // failure says why there was no answer.

@@ -2,9 +2,9 @@ package secret
 
 import "strings"
 
-// Named reports whether a header, parameter or variable of this name carries a
+// NamesCredential reports whether a header, parameter or variable of this name carries a
 // credential, going by what such names are called.
-func Named(name string) bool {
+func NamesCredential(name string) bool {
 	name = strings.ToLower(name)
 	for _, word := range []string{"auth", "cookie", "token", "secret", "key", "passw", "signature", "credential"} {
 		if strings.Contains(name, word) {
