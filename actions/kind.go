@@ -102,9 +102,8 @@ func (o Options) withDefaults() Options {
 // nothing of the map.
 //
 // The error is every mistake at once, each a *FieldError that says what to
-// write instead. New reads the files that fields name (a certificate), looks up
-// the program of an exec, and has no other effect: it connects to nothing and
-// starts nothing, so it serves to check a file as well.
+// write instead. New connects to nothing and starts nothing, as Kind.New says, so
+// it serves to check a file as well.
 func (all Kinds) New(kind string, fields map[string]any, o Options) (Action, error) {
 	s := &Settings{Options: o.withDefaults(), values: fields, mistakes: new([]*FieldError)}
 	k := all.Of(kind)

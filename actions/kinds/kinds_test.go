@@ -14,16 +14,6 @@ type table = map[string]any
 // list makes a TOML list.
 func list(v ...any) []any { return v }
 
-// mustNew makes an action of any kind.
-func mustNew(t testing.TB, kind string, fields table, o actions.Options) actions.Action {
-	t.Helper()
-	a, err := kinds.All.New(kind, fields, o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return a
-}
-
 func TestKinds(t *testing.T) {
 	if got, want := kinds.All.Names(), []string{"webhook", "exec", "log", "print"}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
