@@ -125,13 +125,13 @@ func (s *Settings) Text(name string) (string, bool) {
 }
 
 // Choice takes a string that must be one of the field's Values. It returns the
-// field's Default where it is not there or not one of them.
-func (s *Settings) Choice(name string) string {
+// field's Default and false where it is not there, or not one of them.
+func (s *Settings) Choice(name string) (string, bool) {
 	f := s.field(name)
 	standard := strings.Trim(f.Default, `"`)
 	text, ok := s.Text(name)
 	if ok && slices.Contains(f.Values, text) {
-		return text
+		return text, true
 	}
 	if ok {
 		told := slices.DeleteFunc(slices.Clone(f.Values), func(v string) bool { return v == standard })
@@ -140,7 +140,7 @@ func (s *Settings) Choice(name string) string {
 		}
 		s.Fail(name, "must be one of %s, not %q%s", strings.Join(told, ", "), text, didYouMean(text, f.Values))
 	}
-	return standard
+	return standard, false
 }
 
 // Flag takes a boolean; false where it is not there.

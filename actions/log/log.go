@@ -45,7 +45,7 @@ const maxLogText = 4 << 10
 
 func newLog(s *actions.Settings) (actions.Action, error) {
 	a := &logAction{handler: s.Logger.Handler(), masker: s.Secrets}
-	level := s.Choice("level")
+	level, _ := s.Choice("level")
 	_ = a.level.UnmarshalText([]byte(level)) // the four names are slog's own
 	if text, ok := s.Text("message"); ok {
 		if strings.TrimSpace(text) == "" {

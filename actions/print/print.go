@@ -37,7 +37,8 @@ type printAction struct {
 var printing = make(chan struct{}, 1)
 
 func newPrint(s *actions.Settings) (actions.Action, error) {
-	return &printAction{w: s.Stdout, json: s.Choice("format") == "json", masker: s.Secrets}, nil
+	format, _ := s.Choice("format")
+	return &printAction{w: s.Stdout, json: format == "json", masker: s.Secrets}, nil
 }
 
 // Render shows the line.

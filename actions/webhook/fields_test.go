@@ -78,6 +78,7 @@ func TestMistakes(t *testing.T) {
 		"oauth2 metadata": {Fields: table{"url": "http://h/", "oauth2": table{"token_url": "http://169.254.169.254/", "client_id": "a", "client_secret": "b", "tls": table{"ca": "x"}}}, Want: []string{`oauth2.tls.ca: open x`, `oauth2.tls: has no effect`, `oauth2.token_url: 169.254.169.254: link-local and metadata`}},
 		"compress":        {Fields: table{"url": "http://h/", "compress": "zstd", "headers": table{"content-encoding": "br"}}, Want: []string{`compress: must be one of none, gzip`, `headers.content-encoding: is not a header to set: write compress`}},
 		"format":          {Fields: table{"url": "http://h/", "format": "batch"}, Want: []string{`format: must be one of structured, binary`}},
+		"format is none":  {Fields: table{"url": "http://h/", "format": "batch", "body": "x"}, Want: []string{`format: must be one of structured, binary`}},
 		"format and body": {Fields: table{"url": "http://h/", "format": "structured", "body": "x"}, Want: []string{`format: is the firing's JSON, but there is a body too`}},
 		"binary headers":  {Fields: table{"url": "http://h/", "format": "binary", "headers": table{"ce-id": "x", "Ce-DataContentType": "x", "ce-mine": "x"}}, Want: []string{`headers.Ce-DataContentType: is not a header to set: format`, `headers.ce-id: is not a header to set: format`}},
 		"http2":           {Fields: table{"url": "http://h/", "http2": true}, Want: []string{`http2: has no effect on an http://`}},

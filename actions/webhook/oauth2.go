@@ -128,7 +128,7 @@ func (s *tokens) takeRequest(f *actions.Settings) {
 	// RFC 6749 section 2.3.1: encoded as in a form, and then as in RFC 7617.
 	pair := base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(id) + ":" + url.QueryEscape(password)))
 	s.credentials = s.credentials.add(password, pair)
-	if f.Choice("auth") == "body" {
+	if auth, _ := f.Choice("auth"); auth == "body" {
 		form.Set("client_id", id)
 		form.Set("client_secret", password)
 	} else {

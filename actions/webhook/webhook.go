@@ -331,8 +331,9 @@ func validHeaderValue(s string) bool {
 }
 
 func (w *webhook) takeFormat(s *actions.Settings) {
-	w.binary = s.Choice("format") == "binary"
-	if s.Has("format") && !w.binary && s.Has("body") {
+	format, given := s.Choice("format")
+	w.binary = format == "binary"
+	if given && !w.binary && s.Has("body") {
 		s.Fail("format", "is the firing's JSON, but there is a body too; leave out one, or write format = \"binary\"")
 	}
 }
@@ -362,7 +363,8 @@ func (w *webhook) takeBody(s *actions.Settings) {
 	if typed {
 		w.contentType = contentType
 	}
-	w.gzip = s.Choice("compress") == "gzip"
+	compress, _ := s.Choice("compress")
+	w.gzip = compress == "gzip"
 	if bodiless {
 		w.body, w.contentType, w.gzip = tmpl.Text(""), "", false
 	}

@@ -39,7 +39,8 @@ type fax struct {
 }
 
 func newFax(s *actions.Settings) (actions.Action, error) {
-	a := &fax{out: s.Stdout, paper: s.Choice("paper"), lines: s.Concurrency}
+	a := &fax{out: s.Stdout, lines: s.Concurrency}
+	a.paper, _ = s.Choice("paper")
 	number, ok := s.Text("number")
 	if !s.Has("number") {
 		s.Fail("number", "is required")
