@@ -51,10 +51,11 @@ type Config struct {
 
 // ActionOptions are settings of actions that do not come from the rules file.
 type ActionOptions struct {
-	Stdout    io.Writer    // where the print action writes
-	Logger    *slog.Logger // where the log action writes
-	NoExec    bool         // refuse exec actions
-	UserAgent string       // that webhooks send
+	Kinds     actions.Kinds // that rules may have; nil: kinds.All
+	Stdout    io.Writer     // where the print action writes
+	Logger    *slog.Logger  // where the log action writes
+	NoExec    bool          // refuse exec actions
+	UserAgent string        // that webhooks send
 }
 
 // Engine is one running triggerd. Any goroutine may call its methods, Run once.
