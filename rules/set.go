@@ -134,6 +134,10 @@ type Rule struct {
 	Overflow firing.Overflow // when too many firings wait; firing.Block by default
 	Actions  []*Action
 
+	// Digest tells the rule from another one of its name: it changes with what
+	// the file says of the rule, its targets, and of the macros, lists and windows.
+	Digest string
+
 	File      string // where the rule begins; Line is 0 for Build
 	Line, Col int
 

@@ -88,6 +88,7 @@ func (s *Server) addAPI(mux *http.ServeMux) {
 	mux.HandleFunc("POST /api/v1/dead-letters/retry", s.retryDead)
 	mux.HandleFunc("POST /api/v1/dead-letters/drop", s.dropDead)
 	mux.HandleFunc("POST /api/v1/store/backup", s.backup)
+	mux.HandleFunc("POST /api/v1/reload", s.reload)
 	mux.HandleFunc("POST /api/v1/pause", s.pause)
 	mux.HandleFunc("POST /api/v1/resume", s.resume)
 }
@@ -245,6 +246,17 @@ func (s *Server) changeDead(w http.ResponseWriter, r *http.Request, do func(*Sel
 
 func (sel *Selection) query() admin.Query {
 	return admin.Query{Action: fullName(sel.Action), Rule: sel.Rule, Reason: sel.Reason}
+}
+
+// reload answers with what has changed, also where there are mistakes, so that
+// the old rules stay.
+func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
+	if s.cfg.Reload == nil {
+		s.writeError(w, http.StatusNotImplemented, errors.New("there is no file that the rules could be read from again"))
+		return
+	}
+	done, err := s.cfg.Reload(r.Context(), s.whoAsks(r))
+	s.writeResult(w, done, 0, err)
 }
 
 func (s *Server) pause(w http.ResponseWriter, r *http.Request) {

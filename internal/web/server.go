@@ -26,6 +26,9 @@ type Config struct {
 	Pprof   bool         // serve /debug/pprof/
 	Logger  *slog.Logger // nil: none
 
+	// Reload has the rules read again, on behalf of by; nil: they cannot be.
+	Reload func(ctx context.Context, by string) (*admin.Reload, error)
+
 	LogLinesLost func() int64 // how many lines of the log could not be written; nil: none
 }
 
