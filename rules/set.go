@@ -106,6 +106,9 @@ type Store struct {
 type HTTP struct {
 	Listen string // host:port, "127.0.0.1:9797" by default; "": nowhere
 	Token  string // what a client has to show; "": nothing, as long as Listen is a loopback address. A secret
+
+	ReadToken  string // what a client may show that changes nothing; "": there is none. A secret
+	ShowValues bool   // true by default; false: the API answers without values of data
 }
 
 // Rule is one [[rule]].

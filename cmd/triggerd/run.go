@@ -231,7 +231,7 @@ func (o *runOptions) newServer(set *rules.Set, e *engine.Engine, reloads *reload
 	}
 	reg := newRegistry(e.Collector(), o.queue.collector())
 	srv, err := web.New(web.Config{
-		Listen: listen, Token: cmp.Or(token, set.HTTP.Token),
+		Listen: listen, Token: cmp.Or(token, set.HTTP.Token), ReadToken: set.HTTP.ReadToken, HideValues: !set.HTTP.ShowValues,
 		Daemon: e, Metrics: metricsHandler(reg), Version: versionString(), Pprof: o.pprof, Logger: log, LogLinesLost: o.queue.lost.Load,
 		Reload: reloads.ask,
 	})

@@ -95,12 +95,14 @@ func (s *Server) addAPI(mux *http.ServeMux) {
 
 func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
 	st, err := s.cfg.Daemon.Status()
+	s.hideStatus(st)
 	s.writeResult(w, Status{s.cfg.Version, s.cfg.LogLinesLost(), st}, 0, err)
 }
 
 // rule answers with what a rule counts and waits for.
 func (s *Server) rule(w http.ResponseWriter, r *http.Request) {
 	d, err := s.cfg.Daemon.InspectRule(r.PathValue("name"), maxRuleDetails)
+	s.hideRule(d)
 	s.writeResult(w, d, 0, err)
 }
 
@@ -126,6 +128,9 @@ func (s *Server) deliveries(w http.ResponseWriter, r *http.Request) {
 	if found == nil {
 		found = []admin.Delivery{}
 	}
+	for i := range found {
+		s.hideDelivery(&found[i])
+	}
 	s.writeResult(w, Deliveries{found, next}, 0, err)
 }
 
@@ -136,6 +141,7 @@ func (s *Server) delivery(w http.ResponseWriter, r *http.Request) {
 		ref = ""
 	}
 	d, err := s.cfg.Daemon.Delivery(number, ref)
+	s.hideDelivery(d)
 	s.writeResult(w, d, 0, err)
 }
 
@@ -174,6 +180,9 @@ func (s *Server) deadLetters(w http.ResponseWriter, r *http.Request) {
 	if found == nil {
 		found = []admin.DeadLetter{}
 	}
+	for i := range found {
+		s.hideDead(&found[i])
+	}
 	s.writeResult(w, DeadLetters{found, next}, 0, err)
 }
 
@@ -184,6 +193,7 @@ func (s *Server) deadLetter(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	d, err := s.cfg.Daemon.DeadLetter(number)
+	s.hideDead(d)
 	s.writeResult(w, d, 0, err)
 }
 
@@ -203,6 +213,7 @@ func (s *Server) exportDead(w http.ResponseWriter, r *http.Request) {
 			_ = control.SetWriteDeadline(time.Now().Add(writeTimeout)) // as long as it is read; a recorder of a test has none
 		}
 		if err == nil {
+			s.hideDead(d)
 			err = out.Encode(d)
 		}
 		if err != nil {

@@ -21,6 +21,10 @@ type Config struct {
 	Listen  string // host:port, or unix:///path
 	Token   string // what clients have to show; "": nothing, which only a loopback Listen allows
 	Daemon  admin.Daemon
+
+	ReadToken  string // what clients may show that change nothing; "": there is none
+	HideValues bool   // answer without values of data
+
 	Metrics http.Handler // of GET /metrics; nil: there is none
 	Version string       // of triggerd
 	Pprof   bool         // serve /debug/pprof/
@@ -52,6 +56,9 @@ func New(cfg Config) (*Server, error) {
 	}
 	if cfg.Token == "" && !isPrivate(cfg.Listen) {
 		return nil, fmt.Errorf("http: listen on %q: %w", cfg.Listen, ErrNoToken)
+	}
+	if cfg.ReadToken != "" && cfg.Token == "" {
+		return nil, errors.New("http: read_token is of no use without token: whoever shows none may change everything")
 	}
 	s := &Server{cfg: cfg, unix: strings.HasPrefix(cfg.Listen, unixScheme), log: cfg.Logger, refused: newRefusals()}
 	if s.log == nil {
@@ -99,7 +106,7 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintln(w, "ok")
 		return
 	}
-	if !s.isAllowed(r) {
+	if s.accessOf(r) == mayNothing {
 		err = errors.New("not ready")
 	}
 	http.Error(w, err.Error(), http.StatusServiceUnavailable)
