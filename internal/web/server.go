@@ -18,9 +18,9 @@ import (
 
 // Config configures a Server. Listen and Daemon have to be set.
 type Config struct {
-	Listen  string // host:port, or unix:///path
-	Token   string // what clients have to show; "": nothing, which only a loopback Listen allows
-	Daemon  admin.Daemon
+	Listen string // host:port, or unix:///path
+	Token  string // what clients have to show; "": nothing, which only a loopback Listen allows
+	Daemon admin.Daemon
 
 	ReadToken  string // what clients may show that change nothing; "": there is none
 	HideValues bool   // answer without values of data
