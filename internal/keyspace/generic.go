@@ -230,6 +230,8 @@ func (c *call) rename() { c.moveKey(c.key(1), c.key(2)) }
 func (c *call) move() {
 	if db, ok := parseInt(c.args[2]); ok {
 		c.moveKey(c.key(1), c.keyIn(db, c.args[1]))
+	} else {
+		c.mi.loseAll(&c.lost.Malformed)
 	}
 }
 
@@ -248,6 +250,7 @@ func (c *call) moveKey(src, dst *operand) {
 func (c *call) copy() {
 	db, ok := c.copyDatabase()
 	if !ok {
+		c.mi.loseAll(&c.lost.Malformed)
 		return
 	}
 	src, dst := c.key(1), c.keyIn(db, c.args[2])
@@ -303,6 +306,8 @@ func (c *call) swapdb() {
 	b, ok2 := parseInt(c.args[2])
 	if ok1 && ok2 {
 		c.mi.swap(a, b)
+	} else {
+		c.mi.loseAll(&c.lost.Malformed)
 	}
 }
 

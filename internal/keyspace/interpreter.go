@@ -163,7 +163,7 @@ func (in *Interpreter) SetSparseMax(bytes int) {
 func (in *Interpreter) Stats() Stats {
 	s := in.stats
 	if mi := in.mirror; mi != nil {
-		s.MirrorKeys, s.MirrorBytes, s.Lost = mi.count, mi.size, mi.losses
+		s.MirrorKeys, s.MirrorBytes = mi.count, mi.size
 	}
 	return s
 }

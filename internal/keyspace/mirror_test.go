@@ -233,7 +233,8 @@ func TestLosses(t *testing.T) {
 		"source":    {keyspace.Config{Need: needOnly("d")}, []string{"SUNIONSTORE d s"}, keyspace.Losses{Source: 1}},
 		"mismatch":  {keyspace.Config{}, []string{"SET k v", "INCR k"}, keyspace.Losses{Mismatch: 1}},
 		"malformed": {keyspace.Config{}, []string{"SET k v", "GETSET k"}, keyspace.Losses{Malformed: 1}},
-		"undecided": {keyspace.Config{}, []string{"SET p a", "MOD.SET p b"}, keyspace.Losses{Undecided: 1}},
+		"undecided": {keyspace.Config{}, []string{"ZADD s 1 a", "SORT s BY w* STORE d"}, keyspace.Losses{Undecided: 1}},
+		"unknown":   {keyspace.Config{}, []string{"SET p a", "MOD.SET p b"}, keyspace.Losses{Unknown: 2}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newSession(test.config)

@@ -30,7 +30,7 @@ var streamCommands = []command{
 	{name: "XDELEX", arity: -5, acl: "@fast @stream @write", keys: firstKey,
 		events: onKey("xdel", typeStream), apply: (*call).xdelex},
 	{name: "XGROUP", arity: -2, acl: "@slow @stream @write",
-		events: ownName},
+		events: ownName, anyArgument: true}, // of a subcommand that is not known
 	{name: "XGROUP CREATE", arity: -5, acl: "@slow @stream @write", keys: secondKey,
 		events: onKey("xgroup-create", typeStream), apply: (*call).xgroupCreate},
 	{name: "XGROUP CREATECONSUMER", arity: 5, acl: "@slow @stream @write", keys: secondKey,
