@@ -128,7 +128,11 @@ func (s *stream) restoreMirror(from source.Position) error {
 	complete := string(saved) == need
 	s.in.RestoreEnd(complete)
 	s.st.saved, s.st.fresh = string(saved), !complete
-	if complete {
+	if _, s.renewal.stored, err = get(st, s.spaces.state, renewEntry); err != nil {
+		return err
+	}
+	s.renewal.wanted = s.renewal.stored
+	if complete && !s.renewal.wanted {
 		s.had.Store(s.needs.Load())
 	}
 	s.e.log.Info("values of keys are as they were", "entries", n, "took", time.Since(began).Round(time.Millisecond), "complete", complete)
@@ -245,6 +249,7 @@ func (s *stream) flush(now bool) {
 	if st.kept {
 		s.gatherMirror()
 		s.timing.gather(&st.ch)
+		s.keepRenewal()
 		if s.server != st.server {
 			st.server = s.server
 			st.ch.Add(s.spaces.state, outbox.PutEntry, serverEntry, []byte(s.server.String()))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync/atomic"
 	"time"
 
@@ -51,6 +52,7 @@ type stream struct {
 	offset  int64          // of the last record
 	server  server         // as last heard of
 	profile *profiler
+	renewal renewal
 
 	snapshot keyspace.SnapshotKey
 	wanted   bool  // keys, at the last attempt to attach
@@ -165,7 +167,9 @@ func (s *stream) handle(rec *source.Record) {
 		s.events, clocked = s.events[:0], 0
 	}
 	s.offset = rec.Offset
+	s.noteLosses(rec)
 	s.pass(rec)
+	s.askRenewal(rec)
 	if rec.Kind != source.Command || s.passed%tellHandled == 0 {
 		s.handled.Store(rec.Offset)
 	}
@@ -220,7 +224,7 @@ func (s *stream) NextWake() time.Time {
 	if t, ok := s.in.NextDeadline(); ok {
 		at = s.timing.clock.wake(t.Add(expiryGrace))
 	}
-	return earlier(earlier(at, s.st.flushAt()), s.timing.wake())
+	return earlier(earlier(earlier(at, s.st.flushAt()), s.timing.wake()), s.renewal.due)
 }
 
 // earlier returns the earlier of two times, of which a zero one is never.
@@ -235,9 +239,8 @@ func earlier(a, b time.Time) time.Time {
 func (s *stream) stats() StreamStats {
 	c := StreamStats{Records: s.counts.records.Load(), Bytes: s.counts.bytes.Load(), Events: s.counts.events.Load(), Gaps: s.counts.gaps.Load()}
 	if m := s.mirror.Load(); m != nil {
-		l := m.Lost
 		c.MirrorKeys, c.MirrorBytes = m.MirrorKeys, m.MirrorBytes
-		c.ValuesLost = l.Limit + l.Source + l.Mismatch + l.Malformed + l.Undecided
+		c.ValuesLost, c.LostBy = m.Lost.Total(), maps.Collect(m.Lost.All())
 	}
 	return c
 }

@@ -36,8 +36,8 @@ type command struct {
 	// anyArgument says that any of its arguments may be a key, and that nobody
 	// knows what becomes of it.
 	anyArgument bool
-	tellsTime  bool      // it carries the time of the primary's clock
-	instead    string    // what to write in a rule, since the command is not replicated under its name
+	tellsTime   bool   // it carries the time of the primary's clock
+	instead     string // what to write in a rule, since the command is not replicated under its name
 
 	// Set by newTable.
 	words     int    // the fewest that it has

@@ -31,7 +31,7 @@ type mirror struct {
 	flushed bool     // databases never met are empty
 	size    int64    // bytes of all keys
 	count   int64    // of keys
-	losses  *Losses // the interpreter's
+	losses  *Losses  // the interpreter's
 	// sparseMax is the server's hll-sparse-max-bytes; negative: a value has shown
 	// that it is not what we took it for.
 	sparseMax int
