@@ -1,8 +1,6 @@
 package engine
 
 import (
-	"strconv"
-	"strings"
 	"time"
 
 	"triggerd/internal/event"
@@ -68,31 +66,22 @@ func (s *stream) learn(rec *source.Record) {
 		return
 	}
 	if version, ok := rec.RDB.Aux("valkey-ver"); ok {
-		s.setServer(server{keyspace.Valkey, majorOf(version)})
+		s.setServer(server{keyspace.Valkey, keyspace.ParseVersion(version)})
 	} else if version, ok := rec.RDB.Aux("redis-ver"); ok {
-		s.setServer(server{keyspace.Redis, majorOf(version)})
+		s.setServer(server{keyspace.Redis, keyspace.ParseVersion(version)})
 	}
 }
 
 // server is what events depend on of the server that is read.
 type server struct {
 	dialect keyspace.Dialect
-	major   int // 0: not known
-}
-
-func majorOf(version string) int {
-	text, _, _ := strings.Cut(version, ".")
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 0 {
-		return 0
-	}
-	return n
+	version keyspace.Version
 }
 
 func (s *stream) setServer(of server) {
 	if of != s.server {
 		s.server = of
-		s.in.SetServer(of.dialect, of.major)
+		s.in.SetServer(of.dialect, of.version)
 	}
 }
 

@@ -25,7 +25,8 @@ func spacesOf(stream string) spaces {
 // complete: a text of rules.Set.NeedText. It is missing while they are not.
 var mirrorEntry = []byte("mirror")
 
-// serverEntry is what is known of the server: "redis 7", "valkey 9".
+// serverEntry is what is known of the server: "redis 8.0.2", and "valkey 9" of
+// an earlier triggerd.
 var serverEntry = []byte("server")
 
 // clockEntry is the reader's clock, in milliseconds since 1970.
@@ -144,16 +145,16 @@ func (s server) String() string {
 	if s.dialect == keyspace.Valkey {
 		name = "valkey"
 	}
-	return name + " " + strconv.Itoa(s.major)
+	return name + " " + s.version.String()
 }
 
 // parseServer undoes String; what it cannot read is not known.
 func parseServer(text string) (s server) {
-	name, major, _ := strings.Cut(text, " ")
+	name, version, _ := strings.Cut(text, " ")
 	if name == "valkey" {
 		s.dialect = keyspace.Valkey
 	}
-	s.major = majorOf(major)
+	s.version = keyspace.ParseVersion(version)
 	return s
 }
 

@@ -395,7 +395,7 @@ func (c *call) tooLarge(k *operand, n int) bool {
 // is removed, which is announced. known says that elements are the value.
 func (c *call) elementsRemoved(k *operand, elements collection, known bool) {
 	switch {
-	case known && elements.len() == 0:
+	case known && isEmpty(elements):
 		k.remove()
 		c.emitOn(k, "del", typeNone)
 	case !known && k.needed():

@@ -149,6 +149,9 @@ func (in *Interpreter) SnapshotKey(dst []event.Event, k *SnapshotKey) []event.Ev
 	}
 	was := *o.keyState
 	mi.load(o, k)
+	if h, ok := was.value.elements.(*hash); ok {
+		h.stayDead(o.value.elements)
+	}
 	o.after = o.value.view(&o.is, nil)
 	mi.account(o)
 	changed := was.value.exists != maybe && !sameState(&was, o.keyState)

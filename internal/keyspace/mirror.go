@@ -35,10 +35,10 @@ type mirror struct {
 	// sparseMax is the server's hll-sparse-max-bytes; negative: a value has shown
 	// that it is not what we took it for.
 	sparseMax int
-	snapshot  uint32      // number of the one that is being read, or was last
-	emptied   emptiedHash // by the last command that emptied one
-	inUse     bool        // it was worked on since it was made
-	slotTrim  *slotTrim   // that is under way, nil for none
+	snapshot  uint32    // number of the one that is being read, or was last
+	removal   removal   // the last of fields in a transaction
+	inUse     bool      // it was worked on since it was made
+	slotTrim  *slotTrim // that is under way, nil for none
 
 	journal *journal // nil: there is none
 	lastID  uint32   // of a database
