@@ -66,9 +66,9 @@
 // Until a snapshot was loaded, or a FLUSHALL seen, only keys that a command has
 // set whole are known. Losses counts why a value is not known. Only the server
 // can tell what SORT .. BY and GET, STOREDIST and the commands of modules give:
-// that is not known. Nor is a value after a command that no server can have done
-// with what is mirrored. Which places are inside an area is known, unless one is
-// within a hair of its edge. The bytes of a HyperLogLog depend on the server's
+// that is not known: a distance depends on the sines of its C library. Nor is a
+// value after a command that no server can have done with what is mirrored. Which
+// places a server finds is known, unless one is within a hair of an edge. The bytes of a HyperLogLog depend on the server's
 // hll-sparse-max-bytes, which SetSparseMax tells. Else the default is assumed,
 // until a value in a snapshot, or one that a client sets or restores, shows that
 // it is not so: from then on a HyperLogLog of few elements is not known once it
