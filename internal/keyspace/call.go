@@ -257,14 +257,19 @@ func (c *call) keyIn(db int, key []byte) *operand {
 	s.operand, k.keyState = k, s
 	k.existed, k.kindWas = s.value.exists, s.value.kind
 	k.before = s.value.view(&k.was, &k.undo)
+	k.undo.logs = s.marks.long != nil && !s.marks.long.stale
 	switch elements := s.value.elements.(type) {
 	case nil:
 	case *stream:
 		k.undo.count, k.undo.last = elements.len(), elements.last
+	case *hash:
+		k.undo.count = elements.len()
+		if len(elements.dead) > 0 {
+			c.settleDead(k, elements)
+		}
 	default:
 		k.undo.count = elements.len()
 	}
-	k.undo.logs = s.marks.long != nil && !s.marks.long.stale
 	return k
 }
 

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"triggerd/internal/keyspace"
 	"triggerd/internal/redistest"
 	"triggerd/internal/servers"
 )
@@ -15,7 +16,7 @@ import (
 func TestPastFields(t *testing.T) {
 	far := fmt.Sprint(time.Now().Add(time.Hour).Unix())
 	commands := []string{
-		"HDEL h a b", "hdel h b a", "HDEL h a b c", "HDEL h a", "HDEL h a nothing",
+		"HDEL h a b", "hdel h b a", "HDEL h a b c", "hdel h a", "HDEL h a nothing",
 		"HGETDEL h FIELDS 2 a b", "HGETDEL h FIELDS 1 a", "HGETDEL h FIELDS 3 a b c",
 		"HPERSIST h FIELDS 2 a c", "hpersist h FIELDS 1 a", "HPEXPIRE h 100000000 FIELDS 2 a b", "HEXPIREAT h " + far + " FIELDS 2 a c",
 		"HEXPIRE h 1000 XX FIELDS 2 a c", "HGETEX h EX 1000 FIELDS 2 a b", "HGETEX h PERSIST FIELDS 2 a c",
@@ -24,10 +25,16 @@ func TestPastFields(t *testing.T) {
 		"COPY h h2", "RENAME h h2", "HSET h d 1", "RESTORE",
 	}
 	redistest.Each(t, []string{"redis-8.0", "redis-8.6", "valkey-9.1"}, func(t *testing.T, srv *servers.Server) {
+		if !knows(t, srv, "HPEXPIRE") {
+			return
+		}
 		d := startDifferential(t, srv)
 		d.fieldsExpire = true
 		redistest.Do(t, srv, "DEBUG", "SET-ACTIVE-EXPIRE", "0")
 		for i, command := range commands {
+			if srv.Program.Name == "redis-8.0" && strings.HasPrefix(command, "HSETEX h F") {
+				continue // it removes the field, and does not say so
+			}
 			// One after the other, so that events that a command causes later do not mix.
 			key := fmt.Sprintf("h:%d.", i)
 			if strings.HasPrefix(command, "HINCRBYFLOAT") {
@@ -43,10 +50,8 @@ func TestPastFields(t *testing.T) {
 				{"HSET", key, "a", "1", "b", "2", "c", "3"}, {"HEXPIREAT", key, far, "FIELDS", "1", "c"},
 				{"HPEXPIRE", key, "1", "FIELDS", "1", "a"},
 			})
-			await(t, func() bool {
-				got, _ := d.client.Do("HGET", key, "a")
-				return got == nil
-			})
+			set := serverTime(t, d.client)
+			await(t, func() bool { return serverTime(t, d.client) > set+2 }) // a look at the field might remove it
 			if command == "RESTORE" {
 				d.restore(key, key+"2", false)
 			} else {
@@ -66,6 +71,25 @@ func TestPastFields(t *testing.T) {
 	}, "--enable-debug-command", "yes")
 }
 
+// serverTime is a server's clock, in milliseconds.
+func serverTime(t *testing.T, c *servers.Client) int64 {
+	t.Helper()
+	reply, err := c.Do("TIME")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var seconds, micros int64
+	fmt.Sscan(fmt.Sprintln(list(reply)...), &seconds, &micros)
+	return seconds*1000 + micros/1000
+}
+
+// knows reports whether a server, which the environment may have named, knows a
+// command.
+func knows(t *testing.T, srv *servers.Server, command string) bool {
+	t.Helper()
+	return list(redistest.Do(t, srv, "COMMAND", "INFO", command))[0] != nil
+}
+
 // await waits until something is so.
 func await(t *testing.T, is func() bool) {
 	t.Helper()
@@ -80,6 +104,9 @@ func await(t *testing.T, is func() bool) {
 // HDEL of fields that may not have been there.
 func TestHsetexInThePast(t *testing.T) {
 	redistest.Each(t, []string{"redis-8.0", "redis-8.6"}, func(t *testing.T, srv *servers.Server) {
+		if !knows(t, srv, "HSETEX") || dialect(srv.Program.Name) == keyspace.Valkey {
+			return
+		}
 		d := startDifferential(t, srv)
 		var commands [][]string
 		for _, line := range []string{

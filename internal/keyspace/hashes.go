@@ -279,6 +279,25 @@ func (c *call) buryPast(k *operand, fields [][]byte) {
 	}
 }
 
+// lingers is how long after its deadline, in milliseconds, a server may be about to
+// remove a field.
+const lingers = 60_000
+
+// settleDead gives up buried fields whose removal has not come. The command that
+// named them may have found them alive, since it was read late, and have removed
+// them itself. If nothing else is left the key may have gone with them.
+func (c *call) settleDead(k *operand, h *hash) {
+	for f := range h.dead {
+		if name := []byte(f); c.now > h.deadline(name)+lingers {
+			h.removeDead(&k.undo, name)
+		}
+	}
+	if isEmpty(h) {
+		c.lose(k, maybe, kindHash, &c.lost.Undecided)
+		k.before = nil
+	}
+}
+
 // dropPast removes the fields of a copy that are past their deadlines, which Valkey
 // does not copy.
 func (c *call) dropPast(h *hash) {

@@ -284,6 +284,28 @@ func TestMirror(t *testing.T) {
 	}
 }
 
+// TestDeadFieldsAreGivenUp: what Valkey has not removed a minute after its deadline was
+// removed by the command that named it, as that was read late.
+func TestDeadFieldsAreGivenUp(t *testing.T) {
+	for _, test := range []struct {
+		named string
+		want  []string
+	}{
+		{"f g", []string{`hset h hash command: {"i":"3"} -> {"i":"3","j":"4"} ["j"] -1`}},
+		{"f g i", []string{`hset h hash command: ? -> ? ["j"] 0`}},
+	} {
+		s := newSession(keyspace.Config{Dialect: keyspace.Valkey})
+		for _, c := range []string{"HSET h f 1 g 2 i 3", "HPEXPIREAT h @0 FIELDS 1 f", "HDEL h " + test.named} {
+			s.do(c)
+		}
+		s.now = s.now.Add(time.Minute + time.Millisecond)
+		if got := s.do("HSET h j 4"); !slices.Equal(got, test.want) {
+			t.Errorf("HDEL h %s\n got %q\nwant %q", test.named, got, test.want)
+		}
+		checkCount(t, s.in)
+	}
+}
+
 // checkCount holds the mirror's size against one counted anew.
 func checkCount(t *testing.T, in *keyspace.Interpreter) {
 	t.Helper()
