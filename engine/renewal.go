@@ -22,8 +22,9 @@ type renewal struct {
 	stored bool // the store has renewEntry
 	down   bool // there is no link
 
-	lost keyspace.Losses // up to now
-	told []toldLoss      // of each reason
+	lost      keyspace.Losses // up to now
+	renewable int64           // of lost
+	told      []toldLoss      // of each reason
 }
 
 const (
@@ -64,19 +65,19 @@ func (r *renewal) met() { r.wanted, r.due, r.needs = false, time.Time{}, 0 }
 // they have to be read anew. What a snapshot does not tell, another would not.
 func (s *stream) noteLosses(rec *source.Record) {
 	r := &s.renewal
-	before := r.lost
-	if s.in.LostSince(&r.lost) {
+	if s.interpreter.LostSince(&r.lost) {
 		s.tellLosses(rec)
-		if rec.Kind != source.Key && r.lost.Renewable() > before.Renewable() {
+		before := r.renewable
+		if r.renewable = r.lost.Renewable(); r.renewable > before && rec.Kind != source.Key {
 			s.wantRenewal(rec.Time)
 		}
 	}
 	if rec.Kind != source.SnapshotEnd {
 		return
 	}
-	if !rec.Broken {
+	if !rec.Incomplete {
 		r.met()
-	} else if s.wanted {
+	} else if s.wantedKeys {
 		s.wantRenewal(rec.Time)
 	}
 }
@@ -96,13 +97,13 @@ func (s *stream) askRenewal(rec *source.Record) {
 	}
 	switch {
 	case r.due.IsZero() || rec.Time.Before(r.due):
-	case r.down || s.st.inside:
+	case r.down || s.unsaved.inside:
 		r.due = rec.Time.Add(renewSoon)
 	case s.LacksKeys():
 		r.due = time.Time{}
 	default:
-		s.lackKeys()
-		r.ask(rec.Time, s.needs.Load())
+		s.requestKeys()
+		r.ask(rec.Time, s.neededKeys.Load())
 	}
 }
 
@@ -121,7 +122,7 @@ func (s *stream) giveUpRenewal(now time.Time) {
 	if r.tries++; r.tries < 2 {
 		return
 	}
-	s.had.Store(r.needs) // what others have come to need since is still asked for
+	s.knownKeys.Store(r.needs) // what others have come to need since is still asked for
 	r.needs = 0
 	r.want(now)
 	s.e.log.Warn("the server sends no snapshot: values stay unknown, and are asked for again later", "stream", s.name, "again", r.due.Sub(now).Round(time.Second))
@@ -147,12 +148,12 @@ func (s *stream) tellLosses(rec *source.Record) {
 		}
 		attrs := []any{"stream", s.name, "reason", reason, "values", n - told.n, "offset", rec.Offset}
 		if rec.Kind == source.Command && len(rec.Args) > 0 {
-			attrs = append(attrs, "command", text(rec.Args[0][:min(len(rec.Args[0]), maxShown)]))
+			attrs = append(attrs, "command", printable(rec.Args[0][:min(len(rec.Args[0]), maxShown)]))
 		}
 		s.e.log.Warn("values of keys became unknown: conditions that read them do not hold until they are known again", attrs...)
 		*told = toldLoss{at: rec.Time, n: n}
-		stats := s.in.Stats()
-		s.mirror.Store(&stats)
+		stats := s.interpreter.Stats()
+		s.mirrorStats.Store(&stats)
 	}
 }
 
@@ -165,9 +166,9 @@ func (s *stream) keepRenewal() {
 	case r.wanted == r.stored:
 		return
 	case r.wanted:
-		s.st.ch.Add(s.spaces.state, outbox.PutEntry, renewEntry, nil)
+		s.unsaved.changes.Add(s.spaces.state, outbox.PutEntry, renewEntry, nil)
 	default:
-		s.st.ch.Add(s.spaces.state, outbox.DeleteEntry, renewEntry, nil)
+		s.unsaved.changes.Add(s.spaces.state, outbox.DeleteEntry, renewEntry, nil)
 	}
 	s.renewal.stored = s.renewal.wanted
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"triggerd/internal/condition"
@@ -18,6 +19,7 @@ import (
 // Defaults of what a file does not say.
 const (
 	defaultTimeout    = 5 * time.Second
+	defaultShutdown   = 10 * time.Second
 	defaultMaxPending = 1_000_000
 	defaultDir        = "triggerd-data"
 	defaultRetention  = 7 * 24 * time.Hour
@@ -145,7 +147,9 @@ func (d *document) build(l *loader) *Set {
 	set := &Set{
 		Source: Source{Start: "resume", Ack: "none", PsyncCommand: "PSYNC", MaxMirror: 1 << 30},
 		HTTP:   HTTP{Listen: defaultListen},
-		Store:  Store{Dir: defaultDir, MaxPending: defaultMaxPending, Retention: defaultRetention},
+
+		ShutdownTimeout: defaultShutdown,
+		Store:           Store{Dir: defaultDir, MaxPending: defaultMaxPending, Retention: defaultRetention},
 	}
 	if d.main == nil {
 		return set
@@ -159,6 +163,7 @@ func (d *document) build(l *loader) *Set {
 	d.main.section("http", func(t *table) { t.http(&set.HTTP) })
 	d.main.section("defaults", func(t *table) {
 		t.limits(&c.timeout, &c.retry)
+		read(t, "shutdown_timeout", &set.ShutdownTimeout, func(v view) (time.Duration, bool) { return v.duration(0) })
 		t.done()
 	})
 	c.commands = newCommandNames(l.o.Commands)
@@ -201,6 +206,11 @@ func (c *compilation) index(set *Set) {
 		p.rule.index = int32(len(set.patterns))
 		set.patterns = append(set.patterns, p.rule)
 		c.conjuncts = append(c.conjuncts, p.conjuncts)
+	}
+	for _, r := range set.patterns {
+		if r.cond != nil && r.owner().conditionTime == nil {
+			r.owner().conditionTime = new(atomic.Int64)
+		}
 	}
 	set.compiler = c.compiler
 	set.index = newIndex(set, c.conjuncts)
@@ -277,7 +287,7 @@ func (t *table) http(h *HTTP) {
 			return "", ok
 		}
 		if err := checkListen(addr); err != nil {
-			v.errorf(`host:port as in "127.0.0.1:9797", or "off"`, "%s is no address to listen on: %v", v.shown(addr), err)
+			v.errorf(`host:port as in "127.0.0.1:9797", a socket as in "unix:///run/triggerd/api.sock", or "off"`, "%s is no address to listen on: %v", v.shown(addr), err)
 			return "", false
 		}
 		return addr, true
@@ -297,6 +307,12 @@ func (t *table) http(h *HTTP) {
 }
 
 func checkListen(addr string) error {
+	if path, ok := strings.CutPrefix(addr, "unix://"); ok {
+		if !filepath.IsAbs(path) {
+			return errors.New("the path of the socket is not absolute")
+		}
+		return nil
+	}
 	_, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		var a *net.AddrError

@@ -17,6 +17,7 @@ import (
 
 	"triggerd/actions"
 	"triggerd/engine"
+	"triggerd/internal/admin"
 	"triggerd/internal/event"
 	"triggerd/rules"
 	"triggerd/source"
@@ -73,12 +74,12 @@ func (o *replayOptions) run(ctx context.Context, files []string, stdout, stderr 
 	if err != nil {
 		return rulesError(o.config, err)
 	}
-	src, err := source.OpenStream(files...)
+	src, err := source.OpenRecording(files...)
 	if err != nil {
 		return failed(err)
 	}
 	out := bufio.NewWriterSize(stdout, 64<<10)
-	cfg := engine.Config{Rules: set, Source: src, Replay: true, DryRun: o.dryRun || o.events, MaxPending: 10_000, Actions: acts, Logger: log}
+	cfg := engine.Config{Rules: set, Source: src, Replay: true, DryRun: o.dryRun || o.events, MaxPending: 10_000, DrainTimeout: flightTime, Actions: acts, Logger: log}
 	o.printTo(out, &cfg)
 	var m *meter
 	if o.stats != "" {
@@ -91,7 +92,7 @@ func (o *replayOptions) run(ctx context.Context, files []string, stdout, stderr 
 	if m != nil {
 		m.start()
 	}
-	err = errors.Join(e.Run(ctx), out.Flush())
+	err = untilStopped(ctx, func() error { return errors.Join(e.Run(ctx), out.Flush()) })
 	if m != nil {
 		m.print(stderr, e.Stats(), o.stats == "json")
 	}
@@ -173,7 +174,7 @@ func (m *meter) start() {
 	m.began = time.Now()
 }
 
-func (m *meter) print(w io.Writer, s engine.Stats, asJSON bool) {
+func (m *meter) print(w io.Writer, s admin.Stats, asJSON bool) {
 	f := &m.figures
 	f.Commands, f.Events, f.Matches, f.Bytes = s.Records, s.Events, s.Matches, s.Bytes
 	if f.Seconds > 0 {

@@ -55,7 +55,7 @@ read from has changed. If there is any mistake in them, the old rules stay and
 the mistakes are logged. SIGINT and SIGTERM stop reading, deliver what
 can be delivered at once, and save the position; the next start resumes there.`,
 		Example: `  triggerd run
-  triggerd run -c /etc/triggerd/rules.toml --source redis://triggerd:secret@10.0.0.7:6379`,
+  TRIGGERD_SOURCE="redis://triggerd:$PASSWORD@10.0.0.7:6379" triggerd run -c /etc/triggerd/rules.toml`,
 		Args: cobra.NoArgs,
 		RunE: opts.run,
 	}
@@ -71,7 +71,7 @@ func (o *runOptions) addFlags(cmd *cobra.Command) {
 	f.StringVar(&o.logFormat, "log-format", env("TRIGGERD_LOG_FORMAT", "logfmt"), "logfmt or json")
 	f.StringVar(&o.logLevel, "log-level", env("TRIGGERD_LOG_LEVEL", "info"), "debug, info, warn or error")
 	f.BoolVar(&o.noExec, "no-exec", false, "refuse rules that run commands")
-	f.StringVar(&o.http, "http", "", "host:port of status, metrics and API, or off (else $TRIGGERD_HTTP, [http] listen of the rules);\nits token is [http] token, or $TRIGGERD_TOKEN")
+	f.StringVar(&o.http, "http", "", "host:port, or unix:///path, of status, metrics and API, or off (else $TRIGGERD_HTTP, [http] listen of the rules);\nits token is [http] token, or $TRIGGERD_TOKEN")
 	f.BoolVar(&o.watch, "watch", false, "read the rules again when their files change, as at SIGHUP")
 	f.BoolVar(&o.pprof, "pprof", false, "serve /debug/pprof/ there")
 }
@@ -84,7 +84,7 @@ func newLogger(w io.Writer, format, level string) (*slog.Logger, error) {
 	if err := l.UnmarshalText([]byte(level)); err != nil {
 		return nil, fmt.Errorf("--log-level: %q is none of debug, info, warn, error", level)
 	}
-	o := &slog.HandlerOptions{Level: l}
+	o := &slog.HandlerOptions{Level: l, ReplaceAttr: plainErrors}
 	switch format {
 	case "logfmt":
 		return slog.New(slog.NewTextHandler(w, o)), nil
@@ -92,6 +92,19 @@ func newLogger(w io.Writer, format, level string) (*slog.Logger, error) {
 		return slog.New(slog.NewJSONHandler(w, o)), nil
 	}
 	return nil, fmt.Errorf("--log-format: %q is neither logfmt nor json", format)
+}
+
+// plainErrors has the log show an error's message. Without, a text handler shows
+// all that an error has to say of itself, and that of the store's engine has its
+// stack.
+func plainErrors(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() != slog.KindAny {
+		return a
+	}
+	if err, ok := a.Value.Any().(error); ok {
+		a.Value = slog.StringValue(err.Error())
+	}
+	return a
 }
 
 // startLog makes the log and begins to write it, until the function that it
@@ -164,7 +177,11 @@ func (o *runOptions) run(cmd *cobra.Command, _ []string) error {
 	defer o.reloadOnChange(ctx, hangups, watch, svc, set, log)()
 	defer serve(srv, log)()
 	defer svc.run(ctx)()
-	err = e.Run(ctx)
+	if err = runToEnd(ctx, e, log); err == errNotEnded {
+		log.Error("triggerd ended", "err", err)
+		stopLog()
+		os.Exit(exitFailed)
+	}
 	s := e.Stats()
 	log.Info("triggerd stopped", "events", s.Events, "matches", s.Matches, "delivered", s.Delivered, "given_up", s.GivenUp, "dropped", s.Dropped, "pending", s.Pending)
 	if err != nil {
@@ -172,6 +189,31 @@ func (o *runOptions) run(cmd *cobra.Command, _ []string) error {
 		return &exitError{code: exitFailed}
 	}
 	return nil
+}
+
+// endAfter is how long after its attempts had to end the program may still be
+// at work.
+const endAfter = 2 * time.Second
+
+var errNotEnded = errors.New("did not end in time: it is ended as a crash would, which loses nothing, and repeats what was being delivered")
+
+// runToEnd runs an engine. Where that has not ended in time after ctx was done
+// it returns an error.
+func runToEnd(ctx context.Context, e *engine.Engine, log *slog.Logger) error {
+	ended := make(chan error, 1)
+	go func() { ended <- e.Run(ctx) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	log.Info("stopping", "why", context.Cause(ctx), "attempts_have", e.ShutdownTimeout())
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(e.ShutdownTimeout() + endAfter):
+		return errNotEnded
+	}
 }
 
 // newServer returns the HTTP server that the flags, the environment or the
@@ -261,6 +303,33 @@ func notifyStop(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
 	return ctx, stop
+}
+
+// What a command that keeps nothing is given to end at a signal: what is in
+// flight first, then the command, whatever it waits for.
+const (
+	flightTime = 500 * time.Millisecond
+	endTime    = time.Second
+)
+
+// untilStopped calls run, and returns what it returns; or, if it has not ended
+// endTime after ctx was done, why ctx was. It may be stuck in a read of standard
+// input, or in a write that nobody reads: for a command that keeps nothing there
+// is nothing to wait for.
+func untilStopped(ctx context.Context, run func() error) error {
+	ended := make(chan error, 1)
+	go func() { ended <- run() }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(endTime):
+		return context.Cause(ctx)
+	}
 }
 
 // loadFirst reads the rules, and returns a watch over their files if one is
