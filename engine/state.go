@@ -269,7 +269,7 @@ func (s *stream) flush(now bool) {
 		st.base, st.eventsAfterBase = st.position, 0
 		c.Position = s.positionAfter(0)
 	}
-	s.e.outbox.Pass(c)
+	s.e.outbox.Submit(c)
 	s.handled.Store(s.offset)
 	st.position, st.complete, st.fired, st.partDue, st.waitingSince = source.Position{}, false, false, false, time.Time{}
 }
@@ -294,7 +294,7 @@ func (s *stream) flushPart() {
 	if !st.base.IsZero() && !st.inSnapshot {
 		c.Position = s.positionAfter(st.eventsAfterBase)
 	}
-	s.e.outbox.Pass(c)
+	s.e.outbox.Submit(c)
 }
 
 // A command with more arguments, or a transaction with more commands, may fire
@@ -342,7 +342,7 @@ func (s *stream) flushMirror() {
 		return
 	}
 	s.collectMirrorChanges()
-	s.e.outbox.Pass(outbox.Commit{Stream: s.name, Changes: &s.unsaved.changes})
+	s.e.outbox.Submit(outbox.Commit{Stream: s.name, Changes: &s.unsaved.changes})
 }
 
 // collectMirrorChanges moves the mirror's changes to those of the next commit.

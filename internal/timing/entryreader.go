@@ -2,13 +2,13 @@ package timing
 
 import "triggerd/internal/wire"
 
-// fields reads the durable form.
-type fields struct{ wire.Cursor }
+// entryReader reads entries of the durable form.
+type entryReader struct{ wire.Cursor }
 
-func newFields(b []byte) fields { return fields{wire.NewCursor(b)} }
+func newEntryReader(b []byte) entryReader { return entryReader{wire.NewCursor(b)} }
 
 // count reads a varint that counts something.
-func (in *fields) count() int {
+func (in *entryReader) count() int {
 	n := in.Varint()
 	if n < 0 || n > 1<<53 {
 		in.Reject()
@@ -18,7 +18,7 @@ func (in *fields) count() int {
 }
 
 // key reads a text of at most maxKey bytes, or a shortened key.
-func (in *fields) key() string {
+func (in *entryReader) key() string {
 	text := in.Bytes()
 	if len(text) > maxKey+1 {
 		in.Reject()
@@ -28,7 +28,7 @@ func (in *fields) key() string {
 }
 
 // distance reads a uvarint less than span.
-func (in *fields) distance(span int64) int64 {
+func (in *entryReader) distance(span int64) int64 {
 	d := in.Uvarint()
 	if d >= uint64(span) {
 		in.Reject()
@@ -37,6 +37,6 @@ func (in *fields) distance(span int64) int64 {
 	return int64(d)
 }
 
-func (in *fields) keys() Keys {
+func (in *entryReader) keys() Keys {
 	return Keys{Once: in.key(), Throttle: in.key(), Batch: in.key()}
 }
