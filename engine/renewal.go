@@ -130,8 +130,8 @@ func (s *stream) giveUpRenewal(now time.Time) {
 
 // toldLoss is what the log has of one reason.
 type toldLoss struct {
-	at time.Time // zero: nothing
-	n  int64
+	at time.Time
+	n  int64 // so many values; 0: nothing was told
 }
 
 // tellLosses logs each reason for which values became unknown, once a minute:
@@ -143,7 +143,7 @@ func (s *stream) tellLosses(rec *source.Record) {
 			s.renewal.told = append(s.renewal.told, toldLoss{})
 		}
 		told := &s.renewal.told[i]
-		if n == told.n || !told.at.IsZero() && rec.Time.Sub(told.at) < tellLost {
+		if n == told.n || told.n > 0 && rec.Time.Sub(told.at) < tellLost {
 			continue
 		}
 		attrs := []any{"stream", s.name, "reason", reason, "values", n - told.n, "offset", rec.Offset}

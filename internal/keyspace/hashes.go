@@ -193,7 +193,7 @@ func (c *call) hdel() {
 	}
 	there, past := h.count(fields, c)
 	switch own := c.ownSpelling(); {
-	case own && there == 0 && c.isHsetex(k):
+	case own && there == 0 && c.hsetexInThePast(k):
 		return
 	case own && known && past == there && c.mayExpire(there, len(fields)):
 		c.cause = event.CauseExpired
@@ -238,11 +238,11 @@ func (c *call) mayExpire(there, named int) bool {
 	return there > 0 && (named == 1 || c.in.config.Version.Major == 0)
 }
 
-// isHsetex deals with an HDEL of fields that are not there: an HSETEX with a
+// hsetexInThePast deals with an HDEL of fields that are not there: an HSETEX with a
 // deadline in the past, which Redis 8 replicates so, and announces as what it
 // does: the field is set and deleted, and with it the key if it was made for it.
 // Of several fields each is an HDEL, in one transaction.
-func (c *call) isHsetex(k *operand) bool {
+func (c *call) hsetexInThePast(k *operand) bool {
 	config := &c.in.config
 	if config.Dialect != Redis || config.Version.before(Version{Major: 8}) {
 		return false
