@@ -33,6 +33,10 @@ type Options struct {
 	// Events lists the names of events, for suggestions. nil: not checked.
 	Events []string
 
+	// Kinds lists the kinds of actions, to tell whoever names none, and to keep
+	// secrets out of messages.
+	Kinds []Kind
+
 	// LookupEnv looks up a variable of the environment. nil: os.LookupEnv.
 	LookupEnv func(string) (string, bool)
 }
@@ -42,6 +46,12 @@ type Command struct {
 	Name    string   // upper case, with its subcommand if it has one: "XGROUP CREATE"
 	Classes []string // "@string", "@write", ...
 	Instead string   // not "": the command is never replicated; what to write instead
+}
+
+// Kind describes one kind of action.
+type Kind struct {
+	Name    string
+	Secrets []string // names of the fields, those of tables too, whose texts are secrets
 }
 
 // Set is a rules file, checked and ready to match. Only its counters change

@@ -11,14 +11,14 @@ import (
 	"github.com/BurntSushi/toml"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
-	"triggerd/actions"
+	"triggerd/actions/kinds"
 	"triggerd/engine"
 	"triggerd/examples"
 )
 
 func wholeSchema(t *testing.T) []byte {
 	t.Helper()
-	b, err := schemaOf(actions.Kinds())
+	b, err := schemaOf(kinds.All)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -179,6 +179,40 @@ func TestListenOnSocket(t *testing.T) {
 	}
 }
 
+// A pause tells who made it, why and until when, holds over a crash, and ends by
+// itself.
+func TestPauseForAWhile(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "rules.toml", "[[rule]]\nname = \"r\"\n[[rule.action]]\ntype = \"log\"\n")
+	socket := "unix://" + dir + "/api.sock"
+	run := func() *process { return start(t, dir, "--http", socket, "--source", "redis://127.0.0.1:1") }
+	p := run()
+	apiOf(t, p)
+	mustAsk(t, socket, "rule/r paused until ", "pause", "r", "--for", "1h", "--reason", "it went \x1bwild")
+	mustAsk(t, socket, "", "pause", "rule/r/log", "--for", "2s")
+	p.kill()
+	p = run()
+	apiOf(t, p)
+	p.logs.await(t, `msg="still paused, as before the restart" name=rule/r since=`, 1)
+	out := mustAsk(t, socket, "GOES ON IN", "status", "--all")
+	for _, want := range []string{"59m", "user ", `it went \x1bwild`} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the status does not say %q:\n%s", want, out)
+		}
+	}
+	p.logs.await(t, `msg="the pause has ended by itself" name=rule/r/log`, 1)
+	mustAsk(t, socket, "rule/r goes on", "resume", "r")
+	if out := mustAsk(t, socket, "", "status", "--all"); strings.Contains(out, "GOES ON IN") {
+		t.Errorf("something is paused still:\n%s", out)
+	}
+	for _, wrong := range [][]string{{"pause", "r", "--for", "1ms"}, {"pause", "r", "--for", "-2h"}, {"pause", "r", "--reason", strings.Repeat("x", 501)}} {
+		if _, err := ask(t, socket, wrong...); err == nil {
+			t.Errorf("%q was taken", wrong)
+		}
+	}
+	p.stop()
+}
+
 // A daemon that wants a token gets it from the environment, and says so to who
 // has none.
 func TestToken(t *testing.T) {

@@ -87,6 +87,7 @@ type RuleStatus struct {
 	Enabled         bool      `json:"enabled"`
 	DryRun          bool      `json:"dry_run"`
 	PausedSince     time.Time `json:"paused_since,omitzero"` // zero: it is not paused
+	Pause           *Pause    `json:"pause,omitempty"`       // nil: it is not paused
 	Matches         int64     `json:"matches"`
 	Firings         int64     `json:"firings"`  // planned, one for each match and action
 	Skipped         int64     `json:"skipped"`  // matches while it was paused
@@ -117,6 +118,7 @@ type ActionStatus struct {
 	Kind          string    `json:"kind,omitempty"`          // webhook, exec, ...; "" if no rule has the action any more
 	Destination   string    `json:"destination,omitempty"`   // scheme and host, or the command's name
 	PausedSince   time.Time `json:"paused_since,omitzero"`   // zero: it is not paused
+	Pause         *Pause    `json:"pause,omitempty"`         // nil: it is not paused
 	Pending       int       `json:"pending"`                 // firings that wait, those in flight included
 	OldestPending time.Time `json:"oldest_pending,omitzero"` // when the oldest of them was planned
 	InFlight      int       `json:"in_flight"`

@@ -44,6 +44,22 @@ func (s *Server) guard(next http.Handler) http.Handler {
 	})
 }
 
+// whoAsks names who makes a request: a user of the machine, over a unix socket;
+// else an address, and by what it may ask.
+func (s *Server) whoAsks(r *http.Request) string {
+	if s.unix {
+		return r.RemoteAddr
+	}
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		host = r.RemoteAddr
+	}
+	if s.cfg.Token == "" {
+		return host + ", without a token"
+	}
+	return host + ", with the token"
+}
+
 // refusals counts requests without the right token, and logs them: someone may
 // be guessing.
 type refusals struct {
