@@ -29,7 +29,7 @@ func spacesOf(stream string) spaces {
 var mirrorEntry = []byte("mirror")
 
 // serverEntry is the key of the entry with the server's name and version:
-// "redis 7", "valkey 9".
+// "redis 8.0.2", and "valkey 9" of an earlier triggerd.
 var serverEntry = []byte("server")
 
 // clockEntry is the key of the entry with the stream's clock, in milliseconds
@@ -100,6 +100,10 @@ func (s *stream) restore(ctx context.Context, from source.Position) error {
 	}
 	s.setServer(parseServer(string(saved)))
 	s.unsaved.savedServer = s.server
+	if _, s.renewal.stored, err = readEntry(s.e.store, s.spaces.state, renewEntry); err != nil {
+		return err
+	}
+	s.renewal.wanted = s.renewal.stored
 	s.interpreter.Journal(s.writeback.enabled())
 	err = s.restoreMirror(ctx, from)
 	s.setServer(s.unsaved.savedServer) // the mirror may have been of an earlier one
@@ -155,7 +159,7 @@ func (s *stream) restoreOldMirror() (found bool, err error) {
 		return true, err
 	}
 	s.unsaved.mirrorIncomplete = !complete
-	if complete {
+	if complete && !s.renewal.wanted {
 		s.knownKeys.Store(s.neededKeys.Load())
 	}
 	if !s.writeback.now(time.Now()) {
@@ -185,16 +189,16 @@ func (s serverVersion) String() string {
 	if s.dialect == keyspace.Valkey {
 		name = "valkey"
 	}
-	return name + " " + strconv.Itoa(s.major)
+	return name + " " + s.version.String()
 }
 
 // parseServer parses what String returns. What it cannot parse is left unknown.
 func parseServer(text string) (s serverVersion) {
-	name, major, _ := strings.Cut(text, " ")
+	name, version, _ := strings.Cut(text, " ")
 	if name == "valkey" {
 		s.dialect = keyspace.Valkey
 	}
-	s.major = majorOf(major)
+	s.version = keyspace.ParseVersion(version)
 	return s
 }
 
@@ -297,6 +301,7 @@ func (s *stream) flush(now bool) {
 	st := &s.unsaved
 	if st.durable {
 		s.timing.collectChanges(&st.changes)
+		s.keepRenewal()
 		if s.server != st.savedServer {
 			st.savedServer = s.server
 			st.changes.Add(s.spaces.state, outbox.PutEntry, serverEntry, []byte(s.server.String()))

@@ -483,7 +483,7 @@ func (w *writeback) restore(ctx context.Context, to source.Position) (found bool
 	w.state, w.position = state, from
 	complete := state.meta.Need != "" && state.meta.Need == s.gen.needText
 	s.unsaved.mirrorIncomplete = !complete
-	if complete {
+	if complete && !s.renewal.wanted {
 		s.knownKeys.Store(s.neededKeys.Load())
 	}
 	if state.version != replayVersion && commands > 0 {
