@@ -182,6 +182,7 @@ type delivery struct {
 		Offset                                    int64
 		Attempt                                   int
 		Before, After                             any
+		Unknown                                   []string
 
 		Status, By string // of rules with time fields
 		Count      int
