@@ -13,6 +13,10 @@ type Spooler interface {
 	// Trim says that nothing before p is needed any more, by this process or the
 	// next. What was not handed out stays. Any goroutine may call it.
 	Trim(p Position)
+	// Keep waits until all before p outlives the process, and with machine set the
+	// machine too. Records has to be running. The error is that it is not kept: it
+	// is not there, or there are no files. Any goroutine may call it.
+	Keep(ctx context.Context, p Position, machine bool) error
 	// Replay returns the records between two positions once more, out of what is
 	// kept: commands, heartbeats, and where links were attached and lost, with
 	// their times. It may run only while Records does not. There is at most one
@@ -27,6 +31,18 @@ func (s *Replica) Trim(p Position) {
 	if at, ok := s.spool.Find(placeOf(p)); ok {
 		s.spool.Trim(at)
 	}
+}
+
+// Keep implements Spooler.
+func (s *Replica) Keep(ctx context.Context, p Position, machine bool) error {
+	at, ok := s.spool.Find(placeOf(p))
+	switch {
+	case !ok:
+		return fmt.Errorf("the spool does not have %s", p)
+	case machine:
+		return s.spool.Sync(ctx, at)
+	}
+	return s.spool.Flush(ctx, at)
 }
 
 // Replay implements Spooler.

@@ -367,6 +367,10 @@ func (w *flusher) done() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.writing = l.written
+	if l.needed > 0 && l.written >= l.needed {
+		l.needed = 0
+		l.settle()
+	}
 	l.release()
 	signal(l.room)
 }

@@ -87,6 +87,7 @@ type Log struct {
 	writing  Address       // what is before it and behind written is just being written
 	synced   Address       // likewise, and outlives the machine
 	wanted   Address       // by Sync
+	needed   Address       // by Flush; 0: none
 	trimmed  Address       // by Trim
 	kept     Address       // what is before it may go: it was trimmed, or given up
 	lost     Address       // behind what was given up before it was in a file
@@ -98,7 +99,7 @@ type Log struct {
 	failed   error         // why nothing can be done any more
 	hole     bool          // what comes next to a file does not go on where that ends
 	given    int64         // bytes that went though they were not trimmed
-	settled  chan struct{} // closed and replaced when synced or failed has changed
+	settled  chan struct{} // closed and replaced when what Sync and Flush wait for has changed
 }
 
 // block is a piece of memory that is filled once.
@@ -517,24 +518,41 @@ func (l *Log) Err() error {
 	return l.failed
 }
 
-// ErrMemory is the error of Sync where there are no files.
+// ErrMemory is the error of Sync and Flush where there are no files.
 var ErrMemory = errors.New("the spool is in memory only")
 
 // Sync waits until all before an address outlives the machine, or is trimmed.
 // Run has to be running.
 func (l *Log) Sync(ctx context.Context, at Address) error {
+	return l.await(ctx, func() bool {
+		l.wanted = max(l.wanted, min(at, l.end))
+		return l.synced >= at
+	})
+}
+
+// Flush waits until all before an address outlives the process, or is trimmed.
+// Run has to be running.
+func (l *Log) Flush(ctx context.Context, at Address) error {
+	return l.await(ctx, func() bool {
+		l.needed = max(l.needed, min(at, l.end))
+		return l.written >= at
+	})
+}
+
+// await waits until done, which is called with the lock held, and nothing that
+// is not trimmed was given up before it was in a file.
+func (l *Log) await(ctx context.Context, done func() bool) error {
 	if l.o.Dir == "" {
 		return ErrMemory
 	}
 	for {
 		l.mu.Lock()
-		done, failed, settled := l.synced >= at && l.lost <= l.trimmed, l.failed, l.settled
-		l.wanted = max(l.wanted, min(at, l.end))
+		ok, failed, settled := done() && l.lost <= l.trimmed, l.failed, l.settled
 		l.mu.Unlock()
 		switch {
 		case failed != nil:
 			return failed
-		case done:
+		case ok:
 			return nil
 		}
 		signal(l.demand)
@@ -558,7 +576,7 @@ func (l *Log) fail(err error) {
 	signal(l.room)
 }
 
-// settle wakes who waits in Sync. The caller holds the lock.
+// settle wakes who waits in Sync or Flush. The caller holds the lock.
 func (l *Log) settle() {
 	close(l.settled)
 	l.settled = make(chan struct{})

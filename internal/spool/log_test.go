@@ -42,7 +42,7 @@ type step struct {
 }
 
 func newFeed(t testing.TB, l *spool.Log) *feed {
-	return &feed{t: t, l: l, random: rand.New(rand.NewPCG(1, 2)), now: time.Now().Add(-time.Hour), place: spool.Place{ReplID: "a"}}
+	return &feed{t: t, l: l, random: rand.New(rand.NewPCG(1, 2)), now: time.Now().Add(-time.Hour).Round(0), place: spool.Place{ReplID: "a"}}
 }
 
 func (f *feed) add(s step) {
@@ -659,7 +659,7 @@ func TestDiskFails(t *testing.T) {
 
 func TestSync(t *testing.T) {
 	l := open(t, spool.Options{})
-	if err := l.Sync(t.Context(), 0); err != spool.ErrMemory {
+	if err := l.Sync(t.Context(), 0); err != spool.ErrMemory || l.Flush(t.Context(), 0) != err {
 		t.Errorf("without files: %v", err)
 	}
 	var syncs atomic.Int64
@@ -673,6 +673,9 @@ func TestSync(t *testing.T) {
 	for i := range int64(5) {
 		f.bytes(100, 100)
 		end, _ := l.End()
+		if err := l.Flush(t.Context(), end); err != nil || l.Stats().Written < end {
+			t.Errorf("%v; stats %+v", err, l.Stats())
+		}
 		if err := l.Sync(t.Context(), end); err != nil || l.Stats().Synced < end || syncs.Load() < i+1 {
 			t.Errorf("%v; stats %+v, %d syncs", err, l.Stats(), syncs.Load())
 		}
@@ -786,7 +789,7 @@ func TestDamage(t *testing.T) {
 			}
 			// What comes next can be read, and by the next process.
 			stop := running(t, l)
-			f.l, f.steps, f.now = l, nil, time.Now().Add(-time.Millisecond)
+			f.l, f.steps, f.now = l, nil, time.Now().Add(-time.Millisecond).Round(0)
 			f.attach(attached("a", place.Offset))
 			f.bytes(10_000, 10_000)
 			if err := stop(); err != nil {
