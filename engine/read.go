@@ -65,13 +65,14 @@ func (s *stream) rest() bool {
 	return len(s.events) > 0
 }
 
-// tellStats tells the interpreter's counts now and then, and makes no room for
-// more events than there are likely to be.
+// tellStats tells the interpreter's counts now and then, gives up what the
+// events have needed, and makes no room for more than there are likely to be.
 func (s *stream) tellStats(rec *source.Record) {
 	if s.passed++; s.passed%statsEvery == 0 || rec.Kind != source.Command && rec.Kind != source.Key {
 		st := s.in.Stats()
 		s.mirror.Store(&st)
 	}
+	s.in.Release()
 	if cap(s.events) > keepEvents {
 		s.events = nil
 	}

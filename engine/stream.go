@@ -162,6 +162,7 @@ func (s *stream) handle(rec *source.Record) {
 	s.timing.advance(rec)
 	for len(s.events) > 0 || s.rest() {
 		s.fire(clocked)
+		clear(s.events) // what they have of values is not kept until others take their place
 		s.events, clocked = s.events[:0], 0
 	}
 	s.offset = rec.Offset

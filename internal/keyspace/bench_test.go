@@ -104,12 +104,6 @@ func BenchmarkElements(b *testing.B) {
 					}
 				}
 			})
-			b.Run(ev.Type+" "+side.name+" count", func(b *testing.B) {
-				b.ReportAllocs()
-				for b.Loop() {
-					side.value.(event.Counter).Count(func(e *event.Element) event.Verdict { return event.VerdictYes })
-				}
-			})
 		}
 		b.Run(ev.Type+" changes", func(b *testing.B) {
 			b.ReportAllocs()

@@ -22,29 +22,39 @@ func ElementChanges(ev *event.Event, give func(before, after *event.Element) boo
 	before, ok1 := ev.Before.(*view)
 	after, ok2 := ev.After.(*view)
 	if ok1 && ok2 && before.undo != nil && before.elements != nil && before.elements == after.elements {
-		switch elements := before.elements.(type) {
-		case *list:
-			elements.elementChanges(&before.undo.list, give)
-		case *stream:
-			elements.elementChanges(before, give)
-		default:
-			namedChanges(before, after, give)
-		}
+		before.eachChange(true, give)
 	} else {
 		compareElements(ev.Before, ev.After, give)
 	}
 	return true
 }
 
+// eachChange gives what the command has changed of the elements that a view
+// shows as they were before it. A stream's entries have no names, if these are
+// not asked for.
+func (v *view) eachChange(names bool, give func(before, after *event.Element) bool) {
+	switch elements := v.elements.(type) {
+	case *list:
+		elements.elementChanges(&v.undo.list, give)
+	case *stream:
+		elements.elementChanges(v, names, give)
+	default:
+		v.namedChanges(give)
+	}
+}
+
 // namedChanges gives the changes of a hash, set or sorted set.
-func namedChanges(before, after *view, give func(before, after *event.Element) bool) {
-	for i := range before.undo.elements {
-		was := &before.undo.elements[i]
-		if first, _ := before.changed(was.name); first != was {
+func (v *view) namedChanges(give func(before, after *event.Element) bool) {
+	var old, now event.Element // give has their addresses: so that there is one of each
+	live := view{elements: v.elements}
+	for i := range v.undo.elements {
+		was := &v.undo.elements[i]
+		if first, _ := v.changed(was.name); first != was {
 			continue
 		}
-		old := event.Element{Name: was.name, Value: was.value, Score: was.score}
-		now, has := after.find(was.name)
+		old = event.Element{Name: was.name, Value: was.value, Score: was.score}
+		has := false
+		now, has = live.find(was.name)
 		now.Name = was.name
 		if !giveChange(&old, &now, was.had, has, give) {
 			return
@@ -176,15 +186,15 @@ func (l *list) elementChanges(u *listUndo, give func(before, after *event.Elemen
 }
 
 // elementChanges gives the entries that were removed, and those that were added.
-func (s *stream) elementChanges(before *view, give func(before, after *event.Element) bool) {
+func (s *stream) elementChanges(before *view, names bool, give func(before, after *event.Element) bool) {
 	var e event.Element
 	for _, n := range s.removedEntries(before) {
-		if e = n.element(); !give(&e, nil) {
+		if e = n.elementWith(names); !give(&e, nil) {
 			return
 		}
 	}
-	for _, n := range s.entries[s.find(before.undo.last):] {
-		if e = n.element(); n.id != before.undo.last && !give(nil, &e) {
+	for _, n := range s.entries[s.after(before.undo.last):] {
+		if e = n.elementWith(names); !give(nil, &e) {
 			return
 		}
 	}

@@ -203,6 +203,12 @@ func (in *Interpreter) Command(dst []event.Event, sent *Command) []event.Event {
 	return c.end()
 }
 
+// Release gives up what the events of the last command, or key of a snapshot,
+// still need: their Before and After are not valid any more. The next command
+// does the same; but until it comes a value that was removed, however large it
+// is, stays in memory.
+func (in *Interpreter) Release() { in.call.release() }
+
 // unknownName spells the name of a command that has no entry.
 func (in *Interpreter) unknownName(name []byte) unknownName {
 	name = name[:min(len(name), maxUnknownName)]

@@ -1,6 +1,10 @@
 package keyspace
 
-import "triggerd/internal/event"
+import (
+	"unique"
+
+	"triggerd/internal/event"
+)
 
 // Need says how much of a key the mirror has to keep.
 type Need uint8
@@ -50,6 +54,9 @@ type mirror struct {
 	inUse     bool        // it was worked on since it was made
 	slotTrim  *slotTrim   // that is under way, nil for none
 
+	judges map[unique.Handle[string]]event.Judge // of predicates that values count for
+	few    int                                   // so many elements are counted
+
 	journal *journal // nil: there is none
 	lastID  uint32   // of a database
 	torn    bool     // what was restored is of several moments
@@ -90,7 +97,7 @@ func newMirror(in *Interpreter) *mirror {
 	}
 	return &mirror{
 		need: c.Need, limit: limit, grace: c.ExpiryGrace.Milliseconds(), classes: c.Classes, clock: &in.clock,
-		dbs: map[int]*database{}, sparseMax: sparseMax,
+		dbs: map[int]*database{}, sparseMax: sparseMax, judges: map[unique.Handle[string]]event.Judge{}, few: fewElements,
 	}
 }
 
@@ -213,7 +220,7 @@ func (in *Interpreter) Lookup(db int, key []byte) event.Value {
 		return nil
 	}
 	if s := d.keys[string(key)]; s != nil {
-		return s.value.view(&view{}, nil)
+		return mi.view(s, &view{}, nil)
 	}
 	if mi.need(db, key) != NeedNothing && d.covers(key) {
 		return event.None

@@ -1,0 +1,203 @@
+package keyspace
+
+import (
+	"unique"
+
+	"triggerd/internal/event"
+)
+
+// A tally is how many elements of a collection a predicate holds for. It belongs
+// to the collection, not to the key: what is dropped, replaced or moved to
+// another name takes its tallies with it, and nothing has to be told of it.
+//
+// A tally is made when it is asked for the first time, by looking at all
+// elements. After each command that touches the collection, settle brings it up
+// to date by what the command has changed, which the undo tells; so a tally is
+// right even if nobody asks for it for a while. It may be dropped at any moment.
+type tally struct {
+	predicate unique.Handle[string]
+	judge     event.Judge
+	now       event.Counts // of the collection as it is
+	was       event.Counts // as it was before the command; see wasKnown
+	wasKnown  bool
+	names     bool // judge reads Name
+	idle      int  // elements that changed since it was asked
+}
+
+// tallies are those of one collection, which may have none.
+type tallies struct{ list []tally }
+
+const (
+	// fewElements is how many elements are sooner looked at than counted.
+	fewElements = 32
+	// tallyCost is what a tally costs in memory.
+	tallyCost = 96
+	// maxTallies is how many predicates one collection counts for: each costs
+	// something at each change, and searching for one costs something too.
+	maxTallies = 1024
+)
+
+// counted is the part of a collection that has its tallies.
+type counted struct{ *tallies }
+
+func (c *counted) counts() *counted { return c }
+
+// bytes is what the tallies take of memory.
+func (t *tallies) bytes() int {
+	if t == nil {
+		return 0
+	}
+	return cap(t.list) * tallyCost
+}
+
+// find returns the tally of a predicate, nil if there is none.
+func (t *tallies) find(predicate unique.Handle[string]) *tally {
+	if t == nil {
+		return nil
+	}
+	for i := range t.list {
+		if t.list[i].predicate == predicate {
+			return &t.list[i]
+		}
+	}
+	return nil
+}
+
+// Count is that of event.Counter.
+func (v *view) Count(p *event.Predicate) (event.Counts, bool) {
+	if v.elements == nil {
+		return event.Counts{}, false
+	}
+	counts := v.elements.counts()
+	t := counts.find(p.Text)
+	if t == nil {
+		if t = v.newTally(counts, p); t == nil {
+			return event.Counts{}, false
+		}
+	}
+	t.idle = 0
+	if v.undo == nil {
+		return t.now, true
+	}
+	if !t.wasKnown {
+		t.was, t.wasKnown = t.now, true
+		t.apply(&t.was, v, -1)
+	}
+	return t.was, true
+}
+
+// newTally counts for a predicate for the first time. nil: that is not worth
+// while, or there is no room.
+func (v *view) newTally(counts *counted, p *event.Predicate) *tally {
+	s := v.of
+	if s == nil || s.value.elements != v.elements || s.size == 0 { // it has moved, or is not kept any more
+		return nil
+	}
+	if v.Len() < v.mi.few || v.mi.size+tallyCost > v.mi.limit {
+		return nil
+	}
+	had := counts.bytes()
+	if counts.tallies == nil {
+		counts.tallies = &tallies{}
+	}
+	if len(counts.list) >= maxTallies {
+		return nil
+	}
+	t := tally{predicate: p.Text, judge: v.mi.judge(p), names: p.Names}
+	now := view{kind: v.kind, elements: v.elements}
+	var e event.Element // judge has its address: so that there is one, and not one an element
+	for e = range now.elementsWith(p.Names) {
+		t.now.Add(t.judge(&e), 1)
+	}
+	counts.list = append(counts.list, t)
+	grown := counts.bytes() - had
+	s.size += grown
+	v.mi.size += int64(grown)
+	return &counts.list[len(counts.list)-1]
+}
+
+// judge returns what asks a predicate's question, the same each time.
+func (mi *mirror) judge(p *event.Predicate) event.Judge {
+	j := mi.judges[p.Text]
+	if j == nil {
+		if len(mi.judges) >= maxTallies { // of predicates that nobody asks any more, after many reloads
+			clear(mi.judges)
+		}
+		j = p.Judge()
+		mi.judges[p.Text] = j
+	}
+	return j
+}
+
+// settle brings the tallies of an operand's value up to date, once the command is
+// done.
+func (k *operand) settle() {
+	if k.was.elements == nil || k.was.elements.counts().tallies == nil {
+		return
+	}
+	counts := k.was.elements.counts()
+	for i := range counts.list {
+		t := &counts.list[i]
+		t.was, t.wasKnown = t.now, true
+	}
+	if k.value.elements != k.was.elements {
+		return // only before shows it; or it moved, as it is
+	}
+	counts.change(&k.was)
+	if !counts.keepAsked(k.value.elements.len()) {
+		counts.tallies = nil
+	}
+}
+
+// change counts what a command has changed.
+func (t *tallies) change(before *view) {
+	if len(t.list) == 1 {
+		t.list[0].apply(&t.list[0].now, before, 1)
+		return
+	}
+	names := false
+	for i := range t.list {
+		names = names || t.list[i].names
+	}
+	before.eachChange(names, func(was, now *event.Element) bool {
+		for i := range t.list {
+			t.list[i].change(&t.list[i].now, was, now, 1)
+		}
+		return true
+	})
+}
+
+// apply makes counts of the value before a command those after it, or with
+// direction -1 the other way round.
+func (t *tally) apply(counts *event.Counts, before *view, direction int) {
+	before.eachChange(t.names, func(was, now *event.Element) bool {
+		t.change(counts, was, now, direction)
+		return true
+	})
+}
+
+// change counts the change of an element that was there or is there.
+func (t *tally) change(counts *event.Counts, was, now *event.Element, direction int) {
+	if was != nil {
+		counts.Add(t.judge(was), -direction)
+	}
+	if now != nil {
+		counts.Add(t.judge(now), direction)
+	}
+	t.idle++
+}
+
+// keepAsked drops tallies that cost more to keep than to make again: more
+// elements have changed since they were asked than there are. It reports whether
+// any are left.
+func (t *tallies) keepAsked(length int) bool {
+	kept := t.list[:0]
+	for i := range t.list {
+		if t.list[i].idle <= max(length, fewElements) {
+			kept = append(kept, t.list[i])
+		}
+	}
+	clear(t.list[len(kept):])
+	t.list = kept
+	return len(kept) > 0
+}
