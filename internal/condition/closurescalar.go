@@ -3,7 +3,6 @@ package condition
 import (
 	"math"
 	"reflect"
-	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -220,24 +219,25 @@ func compileIntBuiltin(n *ast.BuiltinNode) intFunc {
 		if list := textsOf(n.Arguments[0]); list != nil {
 			return func(s *scope) int { return len(list(s)) }
 		}
+		if e := compileElement(n.Arguments[0]); e != nil {
+			return func(s *scope) int { return e(s).length(s) }
+		}
 		if x := compileString(n.Arguments[0]); x != nil {
 			return func(s *scope) int { return utf8.RuneCountInString(x(s)) }
 		}
 	case "count":
+		if p := valuePredicateOf(n); p != nil {
+			return p.compileCount()
+		}
 		if each, p := predicateOf(n); each != nil {
 			return func(s *scope) int { return countOf(s, each, p) }
 		}
 	case "int":
 		if x := compileString(n.Arguments[0]); x != nil {
-			return func(s *scope) int {
-				v := x(s)
-				i, err := strconv.Atoi(v)
-				if err != nil {
-					s.fail("int(%.40q): not an integer; num(x) is for text that may be none", v)
-					return 0
-				}
-				return i
-			}
+			return func(s *scope) int { return intOf(s, x(s)) }
+		}
+		if e := compileElement(n.Arguments[0]); e != nil {
+			return func(s *scope) int { return e(s).integer(s) }
 		}
 		if x := compileFloat(n.Arguments[0]); x != nil {
 			return func(s *scope) int { return int(x(s)) }
@@ -299,14 +299,10 @@ func compileFloat(n ast.Node) floatFunc {
 	case *ast.BuiltinNode:
 		if n.Name == "float" {
 			if x := compileString(n.Arguments[0]); x != nil {
-				return func(s *scope) float64 {
-					v := x(s)
-					f, err := strconv.ParseFloat(v, 64)
-					if err != nil {
-						s.fail("float(%.40q): not a number; num(x) is for text that may be none", v)
-					}
-					return f
-				}
+				return func(s *scope) float64 { return floatOf(s, x(s)) }
+			}
+			if e := compileElement(n.Arguments[0]); e != nil {
+				return func(s *scope) float64 { return e(s).float(s) }
 			}
 			return compileNumber(n.Arguments[0])
 		}
@@ -352,6 +348,9 @@ func compileNumCall(n *ast.CallNode) floatFunc {
 	}
 	if x := compileString(n.Arguments[0]); x != nil {
 		return func(s *scope) float64 { return numText(x(s), otherwise(s)) }
+	}
+	if e := compileElement(n.Arguments[0]); e != nil {
+		return func(s *scope) float64 { return e(s).num(otherwise(s)) }
 	}
 	if x := compileAny(n.Arguments[0]); x != nil {
 		return func(s *scope) float64 { return numOr(x(s), otherwise(s)) }

@@ -58,6 +58,14 @@ func compileValueBool(n *ast.CallNode, name string) boolFunc {
 			}
 		}
 	case "value.in":
+		if e := compileElement(args[0]); e != nil {
+			texts, _ := args[1].(*ast.ConstantNode).Value.(map[string]struct{}) // else they are numbers, which are no texts
+			return func(s *scope) bool {
+				x := e(s)
+				_, ok := texts[x.text]
+				return ok && x.kind == isTextual
+			}
+		}
 		if x := compileAny(args[0]); x != nil {
 			set := args[1].(*ast.ConstantNode).Value
 			return func(s *scope) bool { return inTexts(x(s), set) }
@@ -130,6 +138,9 @@ func compileValueNum(n *ast.CallNode) floatFunc {
 func compileValueText(n *ast.CallNode) textFunc {
 	if v := compileSide(n.Arguments[0]); v != nil {
 		return func(s *scope) string { side := v(s); t, err := side.text(); return result(s, t, err) }
+	}
+	if e := compileElement(n.Arguments[0]); e != nil {
+		return func(s *scope) string { return e(s).asText(s) }
 	}
 	x := compileAny(n.Arguments[0])
 	if x == nil {

@@ -211,11 +211,13 @@ func numOr(x any, otherwise float64) float64 {
 	return otherwise
 }
 
+// maxNumber is how many bytes a text may have that is a number.
+const maxNumber = 64
+
 // numText reads a decimal number, as the server would for INCRBYFLOAT: no
 // spaces, no hexadecimal, no infinities, nothing after it.
 func numText(s string, otherwise float64) float64 {
-	const maxLen = 64
-	if s == "" || len(s) > maxLen {
+	if s == "" || len(s) > maxNumber {
 		return otherwise
 	}
 	if len(s) < 16 {

@@ -113,13 +113,15 @@ func wholeOf(v event.Value) any {
 	}
 }
 
-// elementOf returns one element of a list, sorted set or stream.
+// elementOf returns one element, as a predicate and an index see it.
 func elementOf(typ string, e event.Element) any {
 	switch typ {
 	case "zset":
 		return map[string]any{"member": e.Name, "score": e.Score}
 	case "stream":
 		return map[string]any{"id": e.Name, "fields": e.Fields}
+	case "hash":
+		return map[string]any{"field": e.Name, "value": e.Value}
 	}
 	return e.Name
 }
@@ -132,10 +134,20 @@ func (s *side) elements() (any, error) {
 		return nil, err
 	case absent(v):
 		return []any{}, nil
-	case v.Type() == "string" || v.Type() == "hash":
-		return nil, fmt.Errorf("%s is a %s: a predicate runs over a list, set, zset or stream", s, v.Type())
+	case v.Type() == "string":
+		return nil, s.noElements()
+	case v.Type() == "hash":
+		list := make([]any, 0, v.Len())
+		for e := range v.All() {
+			list = append(list, elementOf("hash", e))
+		}
+		return list, nil
 	}
 	return s.materialise()
+}
+
+func (s *side) noElements() error {
+	return fmt.Errorf("%s is a string: a predicate runs over a hash, list, set, zset or stream", s)
 }
 
 // at is before.f and before["f"], or before[0]: nil where there is no such
@@ -189,14 +201,11 @@ func (s *side) place(v event.Value, i int) (any, error) {
 	if i < 0 || i >= v.Len() {
 		return nil, nil
 	}
-	n := 0
-	for e := range v.All() {
-		if n == i {
-			return elementOf(v.Type(), e), nil
-		}
-		n++
+	e, ok := v.At(i)
+	if !ok {
+		return nil, s.cut()
 	}
-	return nil, s.cut()
+	return elementOf(v.Type(), e), nil
 }
 
 // has tells whether a hash has a field, a set or zset a member, a list an
@@ -209,7 +218,7 @@ func (s *side) has(name string) (bool, error) {
 	switch v.Type() {
 	case "string":
 		return false, fmt.Errorf("%s is a string: contains looks into text", s)
-	case "list", "stream":
+	case "list":
 		for e := range v.All() {
 			if e.Name == name {
 				return true, nil
@@ -255,12 +264,12 @@ func (s *side) number(otherwise float64) (float64, error) {
 	switch {
 	case err != nil:
 		return 0, err
-	case v.Type() != "string":
+	case v.Type() != "string" || v.Len() > maxNumber:
 		return otherwise, nil
 	case v.Truncated():
 		return 0, s.cut()
 	}
-	return numText(text(v.Bytes()), otherwise), nil
+	return numText(text(v.Prefix(maxNumber)), otherwise), nil
 }
 
 // text is the value in a place where only text can be: "" for no key.
@@ -382,6 +391,11 @@ func sameValue(before, after *side) (bool, error) {
 	typ := a.Type()
 	if typ != b.Type() || a.Len() != b.Len() {
 		return false, nil
+	}
+	if a, ok := a.(event.Comparer); ok {
+		if same, ok := a.Same(b); ok {
+			return same, nil
+		}
 	}
 	switch typ {
 	case "none":

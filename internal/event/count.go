@@ -36,8 +36,9 @@ type Comparer interface {
 type Predicate struct {
 	Text  unique.Handle[string] // predicates of the same text judge alike
 	Names bool                  // it reads Name: that of a stream's entry costs something to make
-	// Judge makes what asks the question, which is for one goroutine at a time.
-	Judge func() Judge
+	// Judge makes what asks the question of the elements of values of a type,
+	// for one goroutine at a time.
+	Judge func(typ string) Judge
 }
 
 // Judge says of an element whether a predicate holds for it. It keeps nothing of

@@ -1,10 +1,6 @@
 package keyspace
 
-import (
-	"unique"
-
-	"triggerd/internal/event"
-)
+import "triggerd/internal/event"
 
 // Need says how much of a key the mirror has to keep.
 type Need uint8
@@ -54,8 +50,8 @@ type mirror struct {
 	inUse     bool        // it was worked on since it was made
 	slotTrim  *slotTrim   // that is under way, nil for none
 
-	judges map[unique.Handle[string]]event.Judge // of predicates that values count for
-	few    int                                   // so many elements are counted
+	judges map[question]event.Judge // of predicates that values count for
+	few    int                      // so many elements are counted
 
 	journal *journal // nil: there is none
 	lastID  uint32   // of a database
@@ -97,7 +93,7 @@ func newMirror(in *Interpreter) *mirror {
 	}
 	return &mirror{
 		need: c.Need, limit: limit, grace: c.ExpiryGrace.Milliseconds(), classes: c.Classes, clock: &in.clock,
-		dbs: map[int]*database{}, sparseMax: sparseMax, judges: map[unique.Handle[string]]event.Judge{}, few: fewElements,
+		dbs: map[int]*database{}, sparseMax: sparseMax, judges: map[question]event.Judge{}, few: fewElements,
 	}
 }
 

@@ -103,7 +103,7 @@ func (v *view) newTally(counts *counted, p *event.Predicate) *tally {
 	if len(counts.list) >= maxTallies {
 		return nil
 	}
-	t := tally{predicate: p.Text, judge: v.mi.judge(p), names: p.Names}
+	t := tally{predicate: p.Text, judge: v.mi.judge(p, v.kind), names: p.Names}
 	now := view{kind: v.kind, elements: v.elements}
 	var e event.Element // judge has its address: so that there is one, and not one an element
 	for e = range now.elementsWith(p.Names) {
@@ -116,15 +116,22 @@ func (v *view) newTally(counts *counted, p *event.Predicate) *tally {
 	return &counts.list[len(counts.list)-1]
 }
 
+// question is a predicate and the type of the values that it is asked of.
+type question struct {
+	predicate unique.Handle[string]
+	kind      kind
+}
+
 // judge returns what asks a predicate's question, the same each time.
-func (mi *mirror) judge(p *event.Predicate) event.Judge {
-	j := mi.judges[p.Text]
+func (mi *mirror) judge(p *event.Predicate, k kind) event.Judge {
+	q := question{p.Text, k}
+	j := mi.judges[q]
 	if j == nil {
 		if len(mi.judges) >= maxTallies { // of predicates that nobody asks any more, after many reloads
 			clear(mi.judges)
 		}
-		j = p.Judge()
-		mi.judges[p.Text] = j
+		j = p.Judge(k.String())
+		mi.judges[q] = j
 	}
 	return j
 }
