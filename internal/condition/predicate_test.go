@@ -1,0 +1,210 @@
+package condition
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"triggerd/internal/condition/conditiontest"
+	"triggerd/internal/event"
+)
+
+// counting is a value that counts, as those of the mirror do.
+type counting struct {
+	event.Value
+	asked *int
+}
+
+func (v counting) Count(p *event.Predicate) (n event.Counts, ok bool) {
+	*v.asked++
+	judge := p.Judge(v.Type())
+	for e := range v.All() {
+		if !p.Names && v.Type() == "stream" {
+			e.Name = "" // it is not read
+		}
+		n.Add(judge(&e), 1)
+	}
+	return n, true
+}
+
+// ranking is one that knows ranks.
+type ranking struct{ event.Value }
+
+func (v ranking) Below(x float64, orEqual bool) (n int, ok bool) {
+	for e := range v.All() {
+		if e.Score < x || orEqual && e.Score == x {
+			n++
+		}
+	}
+	return n, v.Type() == "zset"
+}
+
+// body writes a random predicate about an element.
+func body(g *conditiontest.Generator) string {
+	part := g.Pick("#", "#", ".member", ".score", ".id", ".field", ".value", ".fields[0]", ".fields[-1]", ".fields[db]", ".nothing")
+	order := g.Pick(" < ", " <= ", " > ", " >= ", " == ", " != ")
+	switch g.Rng.IntN(14) {
+	case 0, 1:
+		return part + g.Pick(" == ", " != ") + g.Pick(`"a"`, `"5"`, "arg(0)", "params.x", "nil", "-0.5", "1", "true", "args[2]", "lower(arg(0))")
+	case 2:
+		return g.Pick(`"a"`, "arg(0)") + " == " + part
+	case 3, 4:
+		return "num(" + part + g.Pick("", ", 0", ", -1.5") + ")" + order + g.Pick("0", "1.5", "-0.5", "num(arg(0))", "num(args[1])", "db", "num(params.x)", `num("x")`)
+	case 5:
+		return g.Pick("0", "num(arg(0))") + order + "num(.score)"
+	case 6:
+		return part + g.Pick(" startsWith ", " endsWith ", " contains ") + g.Pick(`"p"`, `"5"`, "arg(1)")
+	case 7:
+		return part + g.Pick(" in ", " not in ") + g.Pick("lists.skus", "lists.dbs", `["a", "5"]`, "args")
+	case 8:
+		return g.Pick("int", "float", "len", "size") + "(" + part + ")" + order + g.Pick("1", "2")
+	case 9:
+		return g.Pick("lower", "upper", "trim") + "(" + part + `) == "a"`
+	case 10:
+		return `json(` + part + `, "a") == "x"`
+	case 11:
+		return g.Pick(`glob(`+part+`, "p*")`, part+` matches "^[0-9]"`, `cidr(`+part+`, "10.0.0.0/8")`)
+	case 12:
+		return "(" + body(g) + g.Pick(" && ", " || ") + body(g) + ")"
+	}
+	return g.Pick("!", "not ") + "(" + body(g) + ")"
+}
+
+// TestPredicates: what a predicate over a value says is what it says of each
+// element by itself, put together without an order, whichever way it is found.
+func TestPredicates(t *testing.T) {
+	rng := rand.New(rand.NewPCG(11, 0))
+	g := &conditiontest.Generator{Rng: rng}
+	c, oracle := testCompiler(), naiveCompiler()
+	captures := xy(t)
+	compiled, closed, asked := 0, 0, 0
+	found := map[string]int{}
+	for range 6000 {
+		of := body(g)
+		name := g.Pick("any", "all", "none", "one", "count")
+		src := name + "(after, " + of + ")"
+		if name == "count" {
+			src += g.Pick(" > 0", " == 2", " < 2")
+		}
+		cond, report := c.Condition(src, captures.Names())
+		if len(report.Problems) > 0 {
+			continue
+		}
+		compiled++
+		if cond.eval == nil {
+			continue
+		}
+		closed++
+		single := machineProgram(t, oracle, "any(after, "+of+")", captures.Names())
+		for range 8 {
+			ev := conditiontest.Event(rng)
+			ev.Key = []byte("a:7")
+			ev.Before, ev.After = event.None, conditiontest.ValueOf(rng)
+			if ev.After == nil || ev.After == event.None || ev.After.Type() == "string" {
+				continue
+			}
+			var n event.Counts
+			for e := range ev.After.All() {
+				one := *ev
+				one.After = event.Elements(ev.After.Type(), []event.Element{e})
+				var eval Evaluator
+				eval.Begin(&one)
+				switch ok, err := eval.Holds(&Condition{program: single, usesParams: true}, captures); {
+				case err != nil:
+					n.Failed++
+				case ok:
+					n.Yes++
+				}
+			}
+			want := together(src, name, n, ev.After.Len())
+			found[want]++
+			for how, v := range map[string]event.Value{"scanned": ev.After, "counted": counting{ev.After, &asked}, "ranked": ranking{ev.After}} {
+				e := *ev
+				e.After = v
+				var eval Evaluator
+				eval.Begin(&e)
+				ok, err := eval.Holds(cond, captures)
+				got := fmt.Sprint(ok)
+				if err != nil {
+					got = "error"
+				}
+				if got != want {
+					t.Fatalf("%s of %s, args %q: %s it is %s (%v), want %s of %v", src, shown(v), ev.Args, how, got, err, want, n)
+				}
+			}
+		}
+	}
+	t.Logf("%d compile, %d to closures, %d were counted: %v", compiled, closed, asked, found)
+	if closed < compiled*9/10 || asked < 1000 || found["error"] < 500 || found["true"] < 500 || found["false"] < 500 {
+		t.Error("the test tests too little")
+	}
+}
+
+// together is what any and its like are of what elements say: decided, if it is
+// the same whatever those say that cannot be told.
+func together(src, name string, n event.Counts, all int) string {
+	results := map[bool]bool{}
+	for more := range n.Failed + 1 {
+		yes := n.Yes + more
+		switch name {
+		case "any":
+			results[yes > 0] = true
+		case "none":
+			results[yes == 0] = true
+		case "all":
+			results[yes == all] = true
+		case "one":
+			results[yes == 1] = true
+		case "count":
+			if n.Failed > 0 {
+				return "error"
+			}
+			results[strings.HasSuffix(src, " > 0") && yes > 0 || strings.HasSuffix(src, " == 2") && yes == 2 || strings.HasSuffix(src, " < 2") && yes < 2] = true
+		}
+	}
+	if len(results) > 1 {
+		return "error"
+	}
+	return fmt.Sprint(results[true])
+}
+
+// TestCanonicalPredicates: predicates that mean different things have different
+// texts, and the same if they mean the same.
+func TestCanonicalPredicates(t *testing.T) {
+	text := func(src string, lists map[string]any, macros map[string]string) string {
+		t.Helper()
+		var report Report
+		if !strings.HasPrefix(src, "macros.") {
+			src = "any(after, " + src + ")"
+		}
+		tree := NewCompiler(Config{Lists: lists, Macros: macros}).checked(src, nil, true, &report)
+		if tree == nil {
+			t.Fatalf("%s: %v", src, report.Problems)
+		}
+		return canonical(tree.Node)
+	}
+	lists := func(skus ...string) map[string]any { return map[string]any{"skus": skus, "n": []int{len(skus)}} }
+	same := [][]string{
+		{text("# in lists.skus", lists("b", "a"), nil), text("#   in (lists.skus)", lists("a", "b"), nil)},
+		{text("macros.big", nil, map[string]string{"big": "any(after, num(.score) > 5)"}), text("num(#.score) > 5", nil, nil)},
+	}
+	for _, s := range same {
+		if s[0] != s[1] {
+			t.Errorf("%q and %q", s[0], s[1])
+		}
+	}
+	all := []string{
+		text("# in lists.skus", lists("a"), nil), text("# in lists.skus", lists("a", "b"), nil), text("# not in lists.skus", lists("a"), nil),
+		text("int(#) in lists.n", lists("a"), nil), text("int(#) in lists.n", lists("a", "b"), nil),
+		text(`glob(#, "a*")`, nil, nil), text(`glob(#, "b*")`, nil, nil), text(`cidr(#, "10.0.0.0/8")`, nil, nil), text(`cidr(#, "10.0.0.0/9")`, nil, nil),
+		text(`json(#, "a.b") == 1`, nil, nil), text(`json(#, "a b") == 1`, nil, nil), text(`json(#, "a") == 1`, nil, nil), text(`json(#, "") == 1`, nil, nil),
+		text(`# == "a"`, nil, nil), text(`# == bin("\\xff")`, nil, nil), text("# == \"\u00ff\"", nil, nil), text(`.member == "a"`, nil, nil),
+		text(`num(.score) > 5`, nil, nil), text(`num(.score) > 5.5`, nil, nil), text(`num(.score, 5) > 5`, nil, nil), text(`# matches "a"`, nil, nil),
+	}
+	slices.Sort(all)
+	if n := len(slices.Compact(slices.Clone(all))); n != len(all) {
+		t.Errorf("of %d predicates %d texts differ: %q", len(all), n, all)
+	}
+}
