@@ -54,7 +54,7 @@ type outcome struct {
 // else, and for what is left to the machine.
 func valuePredicateOf(n *ast.BuiltinNode) *valuePredicate {
 	body, side := overValue(n)
-	if body == nil {
+	if side == nil {
 		return nil
 	}
 	p := &valuePredicate{side: side, holds: compileBool(body)}
@@ -74,15 +74,20 @@ func overValue(n *ast.BuiltinNode) (body ast.Node, side sideFunc) {
 	if len(n.Arguments) != 2 {
 		return nil, nil
 	}
-	over, ok1 := isCall(n.Arguments[0], "value.elements")
-	p, ok2 := n.Arguments[1].(*ast.PredicateNode)
-	if !ok1 || !ok2 {
+	p, ok := n.Arguments[1].(*ast.PredicateNode)
+	over := sideOfElements(n.Arguments[0])
+	if !ok || over == nil {
 		return nil, nil
 	}
-	if side = compileSide(over.Arguments[0]); side == nil {
-		return nil, nil
+	return p.Node, compileSide(over)
+}
+
+// sideOfElements returns the name in value.elements(before); nil for all else.
+func sideOfElements(n ast.Node) ast.Node {
+	if c, ok := isCall(n, "value.elements"); ok {
+		return c.Arguments[0]
 	}
-	return p.Node, side
+	return nil
 }
 
 // compile compiles any, all, none or one.

@@ -208,3 +208,43 @@ func TestCanonicalPredicates(t *testing.T) {
 		t.Errorf("of %d predicates %d texts differ: %q", len(all), n, all)
 	}
 }
+
+// TestElementCost: what looks at every element is warned of with its place, and
+// what would cost more than that is refused.
+func TestElementCost(t *testing.T) {
+	const looks, outside = "at each event this looks at every element of after", "outside of the predicate it is evaluated once"
+	for src, want := range map[string]string{
+		`any(after, # == "a")`:                                  "",
+		`any(after, # == arg(0))`:                               "",
+		`any(after, .member == params.x)`:                       "",
+		`any(after, .member == lower(arg(0)))`:                  "",
+		`any(after, num(.score) >= num(params.x))`:              "",
+		`count(after, num(arg(0)) < num(.score)) > 3`:           "",
+		`all(after, num(.score) > 5 and .member in lists.skus)`: "",
+		`any(after, # startsWith "x" ? len(#) > 3 : true)`:      "",
+		`none(after, # == "a") && key == "b"`:                   "",
+		`any(after, # == "a" && db == 0)`:                       "0: " + looks,
+		`key == "b" && any(after, # startsWith arg(0))`:         "14: " + looks,
+		`any(after, db == 0)`:                                   "0: " + looks,
+		`any(after, # == "a" && key == "b")`:                    "refused 27: " + outside,
+		`any(after, has(before, #))`:                            "refused 11: " + outside,
+		`any(after, # contains lower(arg(0)))`:                  "refused 22: " + outside,
+		`any(after, num(.score) + num(arg(0)) > 5)`:             "refused 25: " + outside,
+		`any(args, # == "a")`:                                   "",
+		`count(after) > 1`:                                      `refused 0: len(after) is how many there are`,
+		`count(args) > 1`:                                       `refused 0: len(args) is how many there are`,
+		`"é" == key || count(before) == 0`:                      `refused 15: len(before) is how many there are`,
+	} {
+		_, report := testCompiler().Condition(src, []string{"x", "y"})
+		got := ""
+		switch {
+		case len(report.Problems) == 1:
+			got = fmt.Sprintf("refused %d: %s", report.Problems[0].Offset, report.Problems[0].Hint)
+		case len(report.Warnings) == 1:
+			got = fmt.Sprintf("%d: %s", report.Warnings[0].Offset, report.Warnings[0].Msg)
+		}
+		if got != want || len(report.Problems)+len(report.Warnings) > 2 {
+			t.Errorf("%s: %q, want %q; %v", src, got, want, report)
+		}
+	}
+}
