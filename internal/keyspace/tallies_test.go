@@ -11,6 +11,7 @@ import (
 
 	"triggerd/internal/event"
 	"triggerd/internal/keyspace"
+	"triggerd/rdb"
 )
 
 // predicate makes one that judges by what judge says.
@@ -115,9 +116,13 @@ func tallyRound(t *testing.T, seed uint64, asked map[string]int) {
 	}
 	for i := range 4000 {
 		var s step
-		if chance.IntN(20) == 0 {
+		inside := false
+		switch n := chance.IntN(400); {
+		case n < 40:
 			s = h.toItself()
-		} else {
+		case n == 40:
+			s, inside = h.snapshotOfLists(), true
+		default:
 			s = h.next()
 		}
 		for _, ev := range s(in) {
@@ -128,6 +133,9 @@ func tallyRound(t *testing.T, seed uint64, asked map[string]int) {
 			}
 			sides[0]()
 			sides[1]()
+		}
+		if inside {
+			in.SnapshotEnd(nil, &keyspace.SnapshotKey{Time: h.now, Offset: h.off})
 		}
 		if chance.IntN(2) == 0 {
 			key := h.any()
@@ -156,8 +164,12 @@ func (h *history) toItself() step {
 		{"RENAME", h.any(), ""}, {"COPY", h.any(), "", "REPLACE"}, {"SMOVE", h.key("e"), "", h.member()},
 		{"LMOVE", h.key("l"), "", h.pick("LEFT", "RIGHT"), h.pick("LEFT", "RIGHT")}, {"RPOPLPUSH", h.key("l"), ""},
 		{"SUNIONSTORE", h.key("e"), ""}, {"SDIFFSTORE", h.key("e"), ""},
-	}[h.IntN(7)]
-	line[2] = line[1]
+		{"RPUSH", h.key("l"), "m1", "m1", "m1", "m2"}, {"LREM", h.key("l"), h.pick("0", "2", "-2"), h.pick("m1", "m2")},
+		{"XDEL", h.key("x"), fmt.Sprintf("%d-1", 100_000+h.serial-h.IntN(30)), fmt.Sprintf("%d-1", 100_000+h.serial-h.IntN(30))},
+	}[h.IntN(10)]
+	if line[2] == "" {
+		line[2] = line[1]
+	}
 	var out [][]byte
 	for _, w := range line {
 		out = append(out, []byte(w))
@@ -165,5 +177,132 @@ func (h *history) toItself() step {
 	now, off, db := h.now, h.off, h.IntN(3)
 	return func(in *keyspace.Interpreter) []event.Event {
 		return in.Command(nil, &keyspace.Command{Args: out, DB: db, Time: now, Offset: off})
+	}
+}
+
+// snapshotOfLists makes one of lists, some of which were others before, without
+// its end, which would make what the last event has not valid.
+func (h *history) snapshotOfLists() step {
+	h.level = 0
+	k := keyspace.SnapshotKey{Time: h.now, Offset: h.off, Type: "list"}
+	n := h.IntN(60) + 1
+	return func(in *keyspace.Interpreter) (events []event.Event) {
+		in.SetNeed(needLevel(0), keyspace.Classes{})
+		in.SnapshotBegin()
+		for _, i := range h.Perm(6) {
+			key := k
+			key.Key, key.Value = fmt.Appendf(nil, "l:%d", i), listReader(n)
+			events = in.SnapshotKey(nil, &key)
+		}
+		return events // of the last: what those before it have is not valid any more
+	}
+}
+
+// listReader is at a key of a snapshot, a list of n items.
+func listReader(n int) *rdb.Reader {
+	value := dump(n)
+	r := rdb.NewReader(strings.NewReader("REDIS0009\x01\x01k" + value[1:len(value)-10] + "\xff\x00\x00\x00\x00\x00\x00\x00\x00"))
+	if _, err := r.Next(); err != nil {
+		return nil
+	}
+	return r
+}
+
+// TestTalliesAreKept: a tally that is asked for is moved on by what changes, and
+// not made again, whatever the command; one that nobody asks for any more is
+// dropped after as many changes as there are elements.
+func TestTalliesAreKept(t *testing.T) {
+	for _, test := range []struct {
+		key      string
+		setup    string // with items that are made
+		commands []string
+	}{
+		{"s", "SADD s", []string{"SADD s x1 y", "SREM s x1 m5", "SMOVE s s m7", "SMOVE s t m8", "SADD t m9", "SMOVE t s m8"}},
+		{"h", "HSET h", []string{"HSET h m1 9 x y", "HDEL h m2 x", "HINCRBY h n 4", "HINCRBY h n 1", "HSETEX h KEEPTTL FIELDS 1 m1 17", "HPEXPIREAT h @900 FIELDS 1 m1",
+			"HGETDEL h FIELDS 1 m1"}},
+		{"z", "ZADD z", []string{"ZADD z 17 m1 9 new", "ZINCRBY z 2.5 m1", "ZREM z new m9", "ZPOPMIN z 3", "ZPOPMAX z", "ZREMRANGEBYRANK z 0 1", "ZREMRANGEBYSCORE z 20 21"}},
+		{"l", "RPUSH l", []string{"RPUSH l m1 m1 x1", "LPUSH l m1 y", "LPOP l 2", "RPOP l", "LSET l 3 m1", "LINSERT l AFTER m7 m1", "LREM l 0 m1", "LTRIM l 2 -3",
+			"LMOVE l l LEFT RIGHT", "RPOPLPUSH l l", "LMOVE l other LEFT LEFT"}},
+		{"x", "XADD x", []string{"XADD x 900-1 f 1", "XDEL x 900-1 4-1", "XADD x MAXLEN = 45 901-1 f v1", "XTRIM x MINID = 9-1"}},
+	} {
+		t.Run(test.key, func(t *testing.T) {
+			s := newSession(keyspace.Config{})
+			fill(s, test.setup, 60)
+			p := predicates()[0]
+			if n, ok := s.in.Lookup(0, []byte(test.key)).(event.Counter).Count(p); !ok || n == (event.Counts{}) {
+				t.Fatalf("counted %v, %t", n, ok)
+			}
+			for _, c := range append(test.commands, "RENAME "+test.key+" moved") {
+				args := words(strings.Replace(c, "@900", fmt.Sprint(start.UnixMilli()+900), 1))
+				events := s.in.Command(nil, &keyspace.Command{Args: args, Time: start})
+				if n := s.in.Tallies(); n != 1 {
+					t.Fatalf("%s: %d tallies", c, n)
+				}
+				for _, ev := range events {
+					for _, v := range []event.Value{ev.Before, ev.After} {
+						counter, ok := v.(event.Counter)
+						if key := string(ev.Key); !ok || key != test.key && key != "moved" {
+							continue
+						}
+						if n, ok := counter.Count(p); !ok || n != recount(v, p) {
+							t.Fatalf("%s: counted %v, %t, want %v", c, n, ok, recount(v, p))
+						}
+					}
+				}
+				if n := s.in.Tallies(); n != 1 {
+					t.Fatalf("%s: %d tallies when it was asked", c, n)
+				}
+			}
+		})
+	}
+	t.Run("dropped", func(t *testing.T) {
+		s := newSession(keyspace.Config{})
+		fill(s, "SADD s", 40)
+		p := predicates()
+		ask := func(p *event.Predicate) { s.in.Lookup(0, []byte("s")).(event.Counter).Count(p) }
+		ask(p[0])
+		ask(p[1])
+		for i := range 60 {
+			s.do(fmt.Sprintf("SADD s another%d", i%2))
+			s.do(fmt.Sprintf("SREM s another%d", i%2))
+			ask(p[1])
+		}
+		if n := s.in.Tallies(); n != 1 {
+			t.Errorf("%d tallies are left, want the one that was asked", n)
+		}
+	})
+	t.Run("few", func(t *testing.T) {
+		s := newSession(keyspace.Config{})
+		fill(s, "SADD s", 31)
+		if _, ok := s.in.Lookup(0, []byte("s")).(event.Counter).Count(predicates()[0]); ok {
+			t.Error("a few are counted")
+		}
+	})
+	t.Run("limit", func(t *testing.T) {
+		s := newSession(keyspace.Config{MaxMirror: 1 << 20})
+		fill(s, "SADD s", 1000)
+		for i := range 10_000 {
+			s.in.Lookup(0, []byte("s")).(event.Counter).Count(predicate(fmt.Sprint(i), true, predicates()[0].Judge("")))
+		}
+		if n, st := s.in.Tallies(), s.in.Stats(); n < 100 || st.MirrorBytes > 1<<20 || st.Lost.Limit > 0 {
+			t.Errorf("%d tallies, %d bytes, lost %d", n, st.MirrorBytes, st.Lost.Limit)
+		}
+		checkCount(t, s.in)
+	})
+}
+
+// fill makes a collection of n elements.
+func fill(s *session, command string, n int) {
+	for i := range n {
+		switch args := words(command); string(args[0]) {
+		case "HSET":
+			s.do(fmt.Sprintf("%s m%d %d", command, i, i))
+		case "ZADD":
+			s.do(fmt.Sprintf("%s %d m%d", command, i, i))
+		case "XADD":
+			s.do(fmt.Sprintf("%s %d-1 f v%d", command, i+1, i))
+		default:
+			s.do(fmt.Sprintf("%s m%d", command, i))
+		}
 	}
 }
