@@ -44,7 +44,7 @@ func BenchmarkReplay(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
 			b.StopTimer()
-			e, err := engine.New(engine.Config{Rules: set, Source: source.NewStream(bytes.NewReader(stream), "stream"), Replay: true, DryRun: true})
+			e, err := engine.New(engine.Config{Rules: set, Source: source.NewRecording(bytes.NewReader(stream), "stream"), Replay: true, DryRun: true})
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -98,7 +98,7 @@ action = [{ type = "log" }]
 	b.ReportAllocs()
 	for b.Loop() {
 		b.StopTimer()
-		e, err := engine.New(engine.Config{Rules: set, Source: source.NewStream(bytes.NewReader(stream), "stream"), Replay: true, DryRun: true})
+		e, err := engine.New(engine.Config{Rules: set, Source: source.NewRecording(bytes.NewReader(stream), "stream"), Replay: true, DryRun: true})
 		if err != nil {
 			b.Fatal(err)
 		}

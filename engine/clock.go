@@ -6,122 +6,124 @@ import (
 	"triggerd/source"
 )
 
-// clock is the reader's: how late it is, and up to when the stream is known.
+// clock is the time of one stream, and knows up to when the stream is read.
 //
 // A replication stream has no times, so an event's time is when it arrived.
-// What came to pass while there was no link arrives later than it was, and
-// until all of it is read nothing can be said of what did not happen.
+// What the server did while there was no link arrives late. Until all of that
+// is read, nothing can be said of what did not happen.
 type clock struct {
-	replay bool
-	began  time.Time // by the machine's clock, when the process began
-	base   time.Time // by ours
+	replay       bool
+	machineStart time.Time // the machine's time when the process began
+	start        time.Time // this clock's time at machineStart
 
-	attached bool
-	since    time.Time // attached
-	caught   bool      // all that was made while there was no link is read
-	heard    time.Time // when the server sent something last
-	seen     time.Time // up to when the stream is known
-	asked    time.Time // when we wanted to be woken; zero: not
+	attached     bool
+	attachedAt   time.Time // when the link was attached
+	caughtUp     bool      // everything from the time without a link is read
+	lastReceived time.Time // when the server last sent something
+	knownUntil   time.Time // everything that the server did before is read
+	wakeAt       time.Time // when the source was asked to wake the stream; zero: it was not
 }
 
 const (
-	// catchUp is how long after an attach what arrives, without a pause, is
-	// taken for what had been made before.
-	catchUp = 10 * time.Second
-	// drained is after which silence a server that has more to send is not
-	// silent.
-	drained = 20 * time.Millisecond
-	// maxSilence is how long a server is believed to have nothing to say: it
-	// sends a PING every ten seconds, unless it is set otherwise.
+	// catchUpLimit is how long after an attach a stream that arrives without a
+	// pause may still be what the server did before. Later it is not.
+	catchUpLimit = 10 * time.Second
+	// idleAfter is a silence longer than any of a server that has more to send.
+	idleAfter = 20 * time.Millisecond
+	// maxSilence is how long a silent server is believed to have nothing to
+	// send. By default it sends a PING every ten seconds; after a longer
+	// silence the link may be dead.
 	maxSilence = 15 * time.Second
-	// late is how much later than asked for we are woken if the process did
-	// not get to run: what the server sent meanwhile is not read yet.
-	late = time.Second
+	// maxWakeDelay is how late a wake may be. If one is later, the process did
+	// not get to run, and what the server sent meanwhile is not read yet.
+	maxWakeDelay = time.Second
 )
 
-// start sets the clock: not before saved, which an earlier process has come to.
-func (c *clock) start(saved time.Time) {
-	c.began = time.Now()
-	c.base = c.began
-	if saved.After(c.base) {
-		c.base = saved
+// setStart sets the clock to the machine's time, or to saved if that is later:
+// an earlier process has come so far.
+func (c *clock) setStart(saved time.Time) {
+	c.machineStart = time.Now()
+	c.start = c.machineStart
+	if saved.After(c.start) {
+		c.start = saved
 	}
 }
 
-// now is what the time t, which is the machine's, is by this clock. It runs as
-// the machine does, and never jumps: setting the machine's clock neither makes
-// all that waits due at once nor keeps it waiting.
-func (c *clock) now(t time.Time) time.Time {
+// fromMachine returns this clock's time at the machine's time t. This clock
+// runs as fast as the machine's and never jumps. So setting the machine's clock
+// makes nothing due too early, and nothing wait too long.
+func (c *clock) fromMachine(t time.Time) time.Time {
 	if c.replay {
 		return t
 	}
-	return c.base.Add(t.Sub(c.began))
+	return c.start.Add(t.Sub(c.machineStart))
 }
 
-// machine is what a time of this clock is by the machine's; zero for zero.
-func (c *clock) machine(t time.Time) time.Time {
+// toMachine undoes fromMachine; zero for zero.
+func (c *clock) toMachine(t time.Time) time.Time {
 	if t.IsZero() {
 		return t
 	}
-	return c.began.Add(t.Sub(c.base))
+	return c.machineStart.Add(t.Sub(c.start))
 }
 
-// wall is how far the machine's clock is ahead of this one.
-func (c *clock) wall(t time.Time) time.Duration {
+// wallOffset returns how far the machine's clock is ahead of this one at t.
+func (c *clock) wallOffset(t time.Time) time.Duration {
 	if c.replay {
 		return 0
 	}
-	return t.Round(0).Sub(c.now(t).Round(0))
+	return t.Round(0).Sub(c.fromMachine(t).Round(0))
 }
 
-// follow takes in what a record tells of the time.
-func (c *clock) follow(rec *source.Record) {
+// observe updates the clock by the time and kind of a record.
+func (c *clock) observe(rec *source.Record) {
 	t := rec.Time
 	if c.replay {
-		c.seen = t
+		c.knownUntil = t
 		return
 	}
-	if !c.asked.IsZero() && t.Sub(c.asked) > late {
-		c.caught, c.since = false, t
+	if !c.wakeAt.IsZero() && t.Sub(c.wakeAt) > maxWakeDelay {
+		c.caughtUp, c.attachedAt = false, t
 	}
-	c.asked = time.Time{}
+	c.wakeAt = time.Time{}
 	switch {
 	case rec.Kind == source.Attached:
-		c.attached, c.since = true, t
+		c.attached, c.attachedAt = true, t
 	case rec.Kind == source.Detached:
-		c.attached, c.caught = false, false
+		c.attached, c.caughtUp = false, false
 	case rec.Kind == source.Woken:
-		c.caught = c.caught || rec.Idle
-		if rec.Idle && t.Sub(c.heard) <= maxSilence {
-			c.see(t)
+		c.caughtUp = c.caughtUp || rec.Idle
+		if rec.Idle && t.Sub(c.lastReceived) <= maxSilence {
+			c.extendKnown(t)
 		}
 		return
 	}
-	c.heard = t
-	c.caught = c.caught || c.attached && t.Sub(c.since) >= catchUp
-	if c.caught {
-		c.see(t)
+	c.lastReceived = t
+	c.caughtUp = c.caughtUp || c.attached && t.Sub(c.attachedAt) >= catchUpLimit
+	if c.caughtUp {
+		c.extendKnown(t)
 	}
 }
 
-func (c *clock) see(t time.Time) {
-	if t.After(c.seen) {
-		c.seen = t
+func (c *clock) extendKnown(t time.Time) {
+	if t.After(c.knownUntil) {
+		c.knownUntil = t
 	}
 }
 
-// wake is when to look at the stream again for something that cannot be said
-// before it is known up to due; zero: something will come before, or never.
-func (c *clock) wake(due time.Time) time.Time {
+// wakeFor returns when to wake the stream for something that is due, but cannot
+// be said before the stream is known up to then. It returns zero if due is
+// zero, or if a record will come first that tells as much.
+func (c *clock) wakeFor(due time.Time) time.Time {
 	now := time.Now()
 	switch {
-	case due.IsZero() || !c.attached || c.caught && !due.After(now) && now.Sub(c.heard) > maxSilence:
+	case due.IsZero() || !c.attached || c.caughtUp && !due.After(now) && now.Sub(c.lastReceived) > maxSilence:
 		return time.Time{}
-	case !due.After(now) && c.caught:
-		due = now.Add(time.Millisecond) // to see that the server has sent nothing
+	case !due.After(now) && c.caughtUp:
+		due = now.Add(time.Millisecond) // long enough to see that the server has sent nothing
 	case !due.After(now):
-		due = now.Add(drained)
+		due = now.Add(idleAfter)
 	}
-	c.asked = earlier(c.asked, due)
+	c.wakeAt = earlierTime(c.wakeAt, due)
 	return due
 }

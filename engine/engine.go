@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"triggerd/actions"
+	"triggerd/internal/admin"
 	"triggerd/internal/event"
 	"triggerd/internal/outbox"
 	"triggerd/internal/store"
@@ -22,42 +23,41 @@ import (
 type Config struct {
 	Rules   *rules.Set
 	Source  source.Source // what is followed, as the stream Standalone
-	Streams []Stream      // what is followed where there are several; Source is nil then
-	Store   *store.Store  // where firings and positions are kept; nil: in memory
+	Streams []Stream      // what is followed if there are several; Source is nil then
+	Store   *store.Store  // keeps firings and positions; nil: they are kept in memory
 
-	// Start is where reading begins: after the checkpoint ("resume", the
-	// default), or afresh ("live", "snapshot").
+	// Start says where reading begins: at the checkpoint ("resume", the
+	// default), or with a full resync ("live", "snapshot").
 	Start   rules.Start
 	Actions ActionOptions
 
-	// Replay makes this a run over a recording, which can wait: firings over
-	// MaxPending hold reading up instead of being dropped, all are seen through
-	// to the end, and no event tells of a resync.
+	// Replay makes this a run over a recording, which can wait. Reading stops
+	// while MaxPending firings wait, and none is dropped. Run ends only when
+	// all firings are settled. There are no events that tell of a resync.
 	Replay    bool
 	Empty     bool                  // the recording is of a server that had no keys
 	DryRun    bool                  // deliver nothing
-	OnEvent   func(*event.Event)    // told of each event, before rules see it; borrowed
-	OnFiring  func(*actions.Firing) // told of each firing as it is planned; borrowed
-	OnProfile func(Profile)         // told at the end where the reader's time went
+	OnEvent   func(*event.Event)    // called with each event before rules match it; the event is borrowed
+	OnFiring  func(*actions.Firing) // called with each firing when it is planned; the firing is borrowed
+	OnProfile func(Profile)         // called at the end with where the streams' time went
 
-	MaxMirror          int64         // bytes of memory for values of keys; default 1 GiB
+	MaxMirror          int64         // bytes of memory for keys and their values; default 1 GiB
 	MaxPending         int           // firings that may wait; default that of Rules
-	DrainTimeout       time.Duration // for what is in flight at the end; default 10 s
-	CheckpointInterval time.Duration // default 1 s
+	DrainTimeout       time.Duration // how long attempts in flight may take after Run is told to stop; default 10 s
+	CheckpointInterval time.Duration // how often a position without firings is committed; default 1 s
 
 	Logger *slog.Logger // nil: none
 }
 
-// ActionOptions is what actions get from outside of the rules file.
+// ActionOptions are settings of actions that do not come from the rules file.
 type ActionOptions struct {
-	Stdout    io.Writer    // of the print action
-	Logger    *slog.Logger // of the log action
+	Stdout    io.Writer    // where the print action writes
+	Logger    *slog.Logger // where the log action writes
 	NoExec    bool         // refuse exec actions
-	UserAgent string       // of webhooks
+	UserAgent string       // that webhooks send
 }
 
-// Engine is one running triggerd. Its methods may be called from any
-// goroutine; Run once.
+// Engine is one running triggerd. Any goroutine may call its methods, Run once.
 type Engine struct {
 	cfg     Config
 	log     *slog.Logger
@@ -69,13 +69,14 @@ type Engine struct {
 
 	started time.Time
 	states  ruleStates
+	budget  budget
 	reloads reloads
 
 	instruments *instruments
 }
 
-// New makes an Engine. Rules whose actions cannot be made are an error, which
-// leaves nothing open but what the caller gave.
+// New makes an Engine. It returns an error if an action of the rules cannot be
+// made; then nothing is left open but what the caller passed in.
 func New(cfg Config) (*Engine, error) {
 	cfg.Start = cmp.Or(cfg.Start, rules.StartResume)
 	cfg.MaxPending = cmp.Or(cfg.MaxPending, cfg.Rules.Store.MaxPending, 1_000_000)
@@ -96,7 +97,7 @@ func New(cfg Config) (*Engine, error) {
 	}
 	e.outbox = outbox.New(outbox.Options{
 		Store: e.store, Logger: e.log, MaxPending: cfg.MaxPending, Interval: cfg.CheckpointInterval, Patient: cfg.Replay,
-		Acked: e.acked, Committed: e.instruments.committed,
+		Acked: e.ackSource, Committed: e.instruments.observeCommit,
 	})
 	err := e.loadPauses()
 	if err == nil {
@@ -108,7 +109,7 @@ func New(cfg Config) (*Engine, error) {
 	return e, nil
 }
 
-// closeOwnStore closes the store that New made since it was given none.
+// closeOwnStore closes the store if New opened it.
 func (e *Engine) closeOwnStore() error {
 	if e.cfg.Store != nil {
 		return nil
@@ -116,8 +117,8 @@ func (e *Engine) closeOwnStore() error {
 	return e.store.Close()
 }
 
-// Reload replaces the rules and actions. On an error nothing has changed. The
-// set must not be in use by another engine.
+// Reload replaces the rules and actions. On an error nothing has changed.
+// Another engine must not use the same set.
 func (e *Engine) Reload(set *rules.Set) error {
 	e.reload.Lock()
 	defer e.reload.Unlock()
@@ -131,32 +132,33 @@ func (e *Engine) Reload(set *rules.Set) error {
 	if len(set.Files) > 0 {
 		file = set.Files[0]
 	}
-	e.reloads.note(file, err)
+	e.reloads.record(file, err)
 	if err != nil {
 		return err
 	}
-	gen.states = e.states.of(set, old)
+	gen.states = e.states.replace(set, old)
 	e.outbox.SetActions(gen.endpoints, gen.policies)
 	e.gen.Store(gen)
 	for _, s := range e.streams {
 		if old != nil && !set.NeedsNoMoreThan(old) {
-			s.lackKeys()
+			s.requestKeys()
 		}
-		s.tellChanged() // what the rules wait for
+		s.notifyChanged() // the source has to ask again: the new rules may need other keys and times
 	}
 	return nil
 }
 
-func (e *Engine) conditionError(r *rules.Rule, ev *event.Event, shown string) {
+func (e *Engine) logConditionError(r *rules.Rule, ev *event.Event, shown string) {
 	e.states.conditionFailed(r.Name, shown)
-	e.log.Warn("condition failed, the rule does not fire; later failures of it are only counted", "rule", r.Name, "key", text(ev.Key), "event", ev.Name, "offset", ev.Offset, "err", shown)
+	e.log.Warn("condition failed, the rule does not fire; later failures of it are only counted", "rule", r.Name, "key", printable(ev.Key), "event", ev.Name, "offset", ev.Offset, "err", shown)
 }
 
-// acked tells a stream's source that all up to a position is on disk.
-func (e *Engine) acked(stream, position string) {
+// ackSource tells a stream's source that everything up to a position is on
+// disk.
+func (e *Engine) ackSource(stream, position string) {
 	p, err := source.ParsePosition(position)
 	if err != nil {
-		return // it is one of ours
+		return // the text comes from positionAfter, so it parses
 	}
 	p.Events = 0
 	for _, s := range e.streams {
@@ -167,8 +169,8 @@ func (e *Engine) acked(stream, position string) {
 }
 
 // Stats returns the counts so far.
-func (e *Engine) Stats() Stats {
-	var sum Stats
+func (e *Engine) Stats() admin.Stats {
+	var sum admin.Stats
 	for _, s := range e.streams {
 		c := s.stats()
 		sum.Records += c.Records
@@ -187,15 +189,16 @@ func (e *Engine) Stats() Stats {
 	return sum
 }
 
-// Run reads and delivers until ctx is done or the source has ended. What is in
-// flight then has DrainTimeout to settle; what is left is delivered after the
-// next start. All that Run started has ended when it returns.
+// Run reads and delivers until ctx is done or all sources have ended. Attempts
+// in flight then have DrainTimeout to end. Firings that are left are delivered
+// after the next start. All goroutines that Run started have ended when it
+// returns.
 func (e *Engine) Run(ctx context.Context) error {
 	if err := e.outbox.Recover(); err != nil {
 		return err
 	}
 	for _, s := range e.streams {
-		if err := s.startAt(); err != nil {
+		if err := s.loadPosition(); err != nil {
 			return err
 		}
 	}
@@ -214,7 +217,8 @@ func (e *Engine) Run(ctx context.Context) error {
 			fail(err)
 		}
 	})
-	err := e.read(ctx)
+	side.Go(func() { e.watchBudget(sideCtx) })
+	err := e.runStreams(ctx)
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
 		err = errors.Join(err, cause)
 	}
@@ -229,9 +233,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	return errors.Join(err, e.closeOwnStore())
 }
 
-// drain lets attempts end, and returns how many firings are left. Without a
-// store that is kept, what is ready is attempted first; a replay has no next
-// start at all, and sees everything through.
+// drain waits for attempts in flight, and returns how many firings are left. If
+// the store is in memory, firings that are ready are attempted first. A replay
+// has no next start, so all its firings are delivered.
 func (e *Engine) drain(ctx context.Context) int {
 	if e.cfg.Replay && ctx.Err() == nil {
 		e.outbox.Finish(ctx)
@@ -241,9 +245,9 @@ func (e *Engine) drain(ctx context.Context) int {
 	return e.outbox.Stop(limit, e.cfg.Store == nil)
 }
 
-// read runs all streams until ctx is done, or all have ended. A stream that
-// fails ends the others.
-func (e *Engine) read(ctx context.Context) error {
+// runStreams runs all streams until ctx is done or all have ended. If one
+// fails, it stops the others.
+func (e *Engine) runStreams(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	var all sync.WaitGroup
@@ -259,4 +263,4 @@ func (e *Engine) read(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-func text(b []byte) string { return string(event.AppendText(nil, b)) }
+func printable(b []byte) string { return string(event.AppendText(nil, b)) }

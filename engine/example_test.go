@@ -26,7 +26,7 @@ action = [{ type = "print" }]
 	}
 	recording := "#TS:1795426325\r\nSELECT 0\r\nSET stock:7 2\r\nDECR stock:7\r\nDECR stock:7\r\nDECR stock:7\r\n"
 	e, err := engine.New(engine.Config{
-		Rules: set, Source: source.NewStream(strings.NewReader(recording), "a recording"), Actions: o,
+		Rules: set, Source: source.NewRecording(strings.NewReader(recording), "a recording"), Actions: o,
 		Replay: true, Empty: true, // all is seen through to the end, and the server had no keys
 	})
 	if err != nil {

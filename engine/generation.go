@@ -13,48 +13,49 @@ import (
 	"triggerd/rules"
 )
 
-// generation is one loaded rules file with its actions. It does not change.
+// generation is one loaded rules file with its actions. It does not change. The
+// maps of actions and policies are what the outbox is given.
 type generation struct {
 	set        *rules.Set
 	endpoints  map[string]*outbox.Action
 	endpointOf map[*rules.Action]string
 	policies   map[outbox.PolicyKey]*outbox.Policy
 	policyOf   map[*rules.Action]*outbox.Policy
-	byName     map[string]*rules.Rule // enabled ones
-	need       string                 // see rules.Set.NeedText
+	ruleByName map[string]*rules.Rule // only the enabled ones
+	needText   string                 // see rules.Set.NeedText
 	secrets    *secret.Masker
 	states     map[*rules.Rule]*ruleState // set before the generation is used
 }
 
-// actionConfig is what an action was made of.
+// actionConfig is what an action was made from, for the status.
 type actionConfig struct {
 	kind        string
 	fields      map[string]any
 	destination string // for people, without secrets
 }
 
-// newPolicy returns how the firings of a rule are delivered with an action.
+// newPolicy returns how an action delivers the firings of a rule.
 func newPolicy(r *rules.Rule, a *rules.Action) *outbox.Policy {
 	return &outbox.Policy{Timeout: a.Timeout, Retry: outbox.Retry(a.Retry), Order: a.Order, Overflow: r.Overflow}
 }
 
-// LoadRules reads a rules file and all that it includes, and checks its
-// actions.
+// LoadRules reads a rules file and all files that it includes, and checks the
+// actions in them.
 func LoadRules(path string, o ActionOptions) (*rules.Set, error) {
-	return rules.Load(path, ruleOptions(o))
+	return rules.Load(path, loadOptions(o))
 }
 
-// ParseRules checks a rules file in memory, as LoadRules does.
+// ParseRules does what LoadRules does with a rules file that is in memory.
 func ParseRules(name string, src []byte, o ActionOptions) (*rules.Set, error) {
-	return rules.Parse(name, src, ruleOptions(o))
+	return rules.Parse(name, src, loadOptions(o))
 }
 
-// BuildRules checks a document that was never a file, as LoadRules does.
+// BuildRules does what LoadRules does with a document that was never a file.
 func BuildRules(doc map[string]any, o ActionOptions) (*rules.Set, error) {
-	return rules.Build(doc, ruleOptions(o))
+	return rules.Build(doc, loadOptions(o))
 }
 
-func ruleOptions(o ActionOptions) rules.Options {
+func loadOptions(o ActionOptions) rules.Options {
 	known := keyspace.Commands()
 	commands := make([]rules.Command, len(known))
 	for i, c := range known {
@@ -73,20 +74,22 @@ func ruleOptions(o ActionOptions) rules.Options {
 	}
 }
 
-// maxOldSecrets is how many secrets of earlier generations are masked.
+// maxOldSecrets limits how many secrets of earlier generations are still
+// masked.
 const maxOldSecrets = 1000
 
-// newGeneration makes the actions of a set. What was masked before, old, the
-// oldest first, is masked still: a receiver may know it for long.
+// newGeneration makes the actions of a set. The secrets of earlier generations,
+// old, the oldest first, stay masked: errors may quote them long after a
+// reload.
 func newGeneration(set *rules.Set, old []string, o ActionOptions, m *instruments) (*generation, error) {
 	secrets := set.Secrets.With(old[max(0, len(old)-maxOldSecrets):]...)
-	g := &generation{set: set, endpoints: map[string]*outbox.Action{}, endpointOf: map[*rules.Action]string{}, policies: map[outbox.PolicyKey]*outbox.Policy{}, policyOf: map[*rules.Action]*outbox.Policy{}, byName: map[string]*rules.Rule{}, need: set.NeedText(), secrets: secrets}
+	g := &generation{set: set, endpoints: map[string]*outbox.Action{}, endpointOf: map[*rules.Action]string{}, policies: map[outbox.PolicyKey]*outbox.Policy{}, policyOf: map[*rules.Action]*outbox.Policy{}, ruleByName: map[string]*rules.Rule{}, needText: set.NeedText(), secrets: secrets}
 	var errs []error
 	for _, r := range set.Rules {
 		if !r.Enabled {
 			continue
 		}
-		g.byName[r.Name] = r
+		g.ruleByName[r.Name] = r
 		for _, a := range r.Actions {
 			g.policyOf[a] = newPolicy(r, a)
 			g.policies[outbox.PolicyKey{Rule: r.Name, Action: a.Name}] = g.policyOf[a]
@@ -100,11 +103,11 @@ func defaultConcurrency(kind string) int {
 	if k := actions.KindOf(kind); k != nil {
 		return k.Concurrency
 	}
-	return 0 // and making the action fails
+	return 0 // making the action fails for an unknown kind
 }
 
-// addEndpoint makes the action of a, unless another rule with the same target
-// has made it.
+// addEndpoint makes the endpoint of an action. Rules that name the same target
+// share one.
 func (g *generation) addEndpoint(r *rules.Rule, a *rules.Action, o ActionOptions, m *instruments) error {
 	name := firing.OfRule(r.Name, a.Name).String()
 	if a.Target != "" {
@@ -116,7 +119,7 @@ func (g *generation) addEndpoint(r *rules.Rule, a *rules.Action, o ActionOptions
 	}
 	c := &outbox.Action{
 		Policy: g.policyOf[a], Concurrency: cmp.Or(a.Concurrency, defaultConcurrency(a.Kind)), Rate: outbox.Rate(a.RateLimit),
-		Meter: m.of(a.Kind),
+		Meter: m.meterFor(a.Kind),
 	}
 	var err error
 	c.Action, err = actions.New(a.Kind, a.Fields, actions.Options{

@@ -34,7 +34,7 @@ func TestWatch(t *testing.T) {
 	e := &Engine{store: st, outbox: new(outbox.Outbox), streams: []*stream{s}}
 	w := e.Watch()
 	writes := uint64(0)
-	w.loops[0].look = func() (uint64, bool) { return writes, writes%2 == 1 }
+	w.loops[0].progress = func() (uint64, bool) { return writes, writes%2 == 1 }
 	look := func(what, want string) {
 		t.Helper()
 		if got := w.Stuck(); got != want {

@@ -6,11 +6,12 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"triggerd/internal/admin"
 	"triggerd/internal/outbox"
 )
 
-// instruments measure what a status cannot tell afterwards: how long things
-// took. All the other metrics are read off a Status when they are collected.
+// instruments measure how long things took, which a status cannot tell later.
+// All other metrics are read from a Status when they are collected.
 type instruments struct {
 	attempt *prometheus.HistogramVec // by kind and outcome
 	wait    *prometheus.HistogramVec // by kind
@@ -20,8 +21,8 @@ type instruments struct {
 
 func newInstruments() *instruments {
 	return &instruments{
-		// By kind and not by action: thousands of rules may have actions of
-		// their own, and each series here is a dozen.
+		// By kind and not by action: there may be thousands of actions, and
+		// each label makes a dozen series.
 		attempt: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "triggerd_attempt_duration_seconds", Help: "How long attempts to deliver took, by kind of action and outcome.",
 			Buckets: []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
@@ -41,8 +42,8 @@ func newInstruments() *instruments {
 	}
 }
 
-// committed notes a commit.
-func (m *instruments) committed(took time.Duration, firings int) {
+// observeCommit records the time and size of a commit.
+func (m *instruments) observeCommit(took time.Duration, firings int) {
 	m.commit.Observe(took.Seconds())
 	m.group.Observe(float64(firings))
 }
@@ -55,8 +56,8 @@ type meter struct {
 	wait    prometheus.Observer
 }
 
-// of returns the meter of a kind.
-func (m *instruments) of(kind string) *meter {
+// meterFor returns the meter of a kind of action.
+func (m *instruments) meterFor(kind string) *meter {
 	one := &meter{wait: m.wait.WithLabelValues(kind)}
 	for i, name := range outcomes {
 		one.attempt[i] = m.attempt.WithLabelValues(kind, name)
@@ -72,9 +73,9 @@ func (m *meter) Attempted(what outbox.Outcome, took time.Duration) {
 	m.attempt[what].Observe(took.Seconds())
 }
 
-// Collector returns the engine's metrics, all of which begin with "triggerd_".
-// Labels are of rules, actions, kinds and outcomes, never of keys. It is for
-// one registry.
+// Collector returns the engine's metrics. All names begin with "triggerd_".
+// Labels are streams, rules, actions, kinds and outcomes, never keys. Register
+// it with one registry only.
 func (e *Engine) Collector() prometheus.Collector { return collector{e} }
 
 type collector struct{ e *Engine }
@@ -113,6 +114,7 @@ var (
 	descNextRun       = describe("rule_next_run_timestamp_seconds", "When the schedule of a rule has its next run.", "rule")
 	descDropped       = describe("rule_dropped_total", "Firings of a rule that were dropped because too many waited.", "rule")
 	descConditionErrs = describe("rule_condition_errors_total", "Events for which a rule's condition could not be evaluated.", "rule")
+	descConditionTime = describe("rule_condition_seconds_total", "Time that evaluations of a rule's condition took of the goroutine that reads the stream. An estimate from a sample.", "rule")
 	descRulePaused    = describe("rule_paused", "1 while the rule is paused.", "rule")
 
 	descAttempts       = describe("attempts_total", "Attempts to deliver, by action and outcome: delivered, retried (will be tried again) or given_up (now a dead letter).", "action", "outcome")
@@ -146,7 +148,7 @@ var (
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descConnected, descOffset, descHandledOffset, descSavedOffset, descLag, descBacklog, descHeadroom, descDataAge, descConnects, descResyncs, descGaps, descStreamErrors,
-		descRecords, descStreamBytes, descEvents, descMirrorKeys, descMirrorBytes, descValuesLost, descMatches, descFirings, descSkipped, descSuppressed, descStates, descArmed, descNextRun, descDropped, descConditionErrs, descRulePaused,
+		descRecords, descStreamBytes, descEvents, descMirrorKeys, descMirrorBytes, descValuesLost, descMatches, descFirings, descSkipped, descSuppressed, descStates, descArmed, descNextRun, descDropped, descConditionErrs, descConditionTime, descRulePaused,
 		descAttempts, descSuperseded, descAttemptSeconds, descPending, descPendingLimit, descOldest, descInFlight, descBackingOff, descBreaker, descActionPaused,
 		descClasses, descAbandoned, descState, descWindow, descFailing, descSuccessAge,
 		descDead, descStoreBytes, descStoreFree, descStoreFull, descStoreDamaged, descReloadOK, descReloadAt,
@@ -189,13 +191,13 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	if s.Store.FreeBytes >= 0 {
 		out.gauge(descStoreFree, float64(s.Store.FreeBytes))
 	}
-	out.gauge(descStoreFull, truth(s.Store.Full != ""))
+	out.gauge(descStoreFull, boolValue(s.Store.Full != ""))
 	out.count(descStoreDamaged, s.Store.Damaged)
-	out.gauge(descReloadOK, truth(s.Reload.OK))
+	out.gauge(descReloadOK, boolValue(s.Reload.OK))
 	out.gauge(descReloadAt, seconds(s.Reload.LastSuccess))
 }
 
-// metricSink makes metrics of figures.
+// metricSink turns the figures of a status into metrics.
 type metricSink chan<- prometheus.Metric
 
 func (m metricSink) gauge(d *prometheus.Desc, v float64, labels ...string) {
@@ -206,7 +208,7 @@ func (m metricSink) count(d *prometheus.Desc, v int64, labels ...string) {
 	m <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
 }
 
-func truth(b bool) float64 {
+func boolValue(b bool) float64 {
 	if b {
 		return 1
 	}
@@ -216,9 +218,9 @@ func truth(b bool) float64 {
 // seconds is a time as metrics have it.
 func seconds(t time.Time) float64 { return float64(t.UnixMilli()) / 1000 }
 
-func (m metricSink) stream(s *StreamStatus, now time.Time) {
+func (m metricSink) stream(s *admin.StreamStatus, now time.Time) {
 	name := s.Name
-	m.gauge(descConnected, truth(s.State == "streaming"), name)
+	m.gauge(descConnected, boolValue(s.State == "streaming"), name)
 	m.gauge(descOffset, float64(s.ReceivedOffset), name)
 	m.gauge(descHandledOffset, float64(s.HandledOffset), name)
 	m.gauge(descSavedOffset, float64(s.SavedOffset), name)
@@ -248,7 +250,7 @@ func (m metricSink) stream(s *StreamStatus, now time.Time) {
 	m.count(descValuesLost, s.Stats.ValuesLost, name)
 }
 
-func (m metricSink) rule(r *RuleStatus) {
+func (m metricSink) rule(r *admin.RuleStatus) {
 	m.count(descMatches, r.Matches, r.Name)
 	m.count(descFirings, r.Firings, r.Name)
 	m.count(descSkipped, r.Skipped, r.Name, "paused")
@@ -265,10 +267,11 @@ func (m metricSink) rule(r *RuleStatus) {
 	}
 	m.count(descDropped, r.Dropped, r.Name)
 	m.count(descConditionErrs, r.ConditionErrors, r.Name)
-	m.gauge(descRulePaused, truth(!r.PausedSince.IsZero()), r.Name)
+	m <- prometheus.MustNewConstMetric(descConditionTime, prometheus.CounterValue, r.ConditionSeconds, r.Name)
+	m.gauge(descRulePaused, boolValue(!r.PausedSince.IsZero()), r.Name)
 }
 
-func (m metricSink) action(a *ActionStatus, now time.Time) {
+func (m metricSink) action(a *admin.ActionStatus, now time.Time) {
 	m.count(descAttempts, a.Delivered, a.Name, outcomes[outbox.Delivered])
 	m.count(descAttempts, a.Retried, a.Name, outcomes[outbox.Retried])
 	m.count(descAttempts, a.GivenUp, a.Name, outcomes[outbox.GivenUp])
@@ -282,9 +285,9 @@ func (m metricSink) action(a *ActionStatus, now time.Time) {
 	m.gauge(descOldest, age, a.Name)
 	m.gauge(descInFlight, float64(a.InFlight), a.Name)
 	m.gauge(descBackingOff, float64(a.BackingOff), a.Name)
-	m.gauge(descBreaker, truth(a.Breaker != "closed"), a.Name)
+	m.gauge(descBreaker, boolValue(a.Breaker != "closed"), a.Name)
 	for _, state := range outbox.States() {
-		m.gauge(descState, truth(a.State == state), a.Name, state)
+		m.gauge(descState, boolValue(a.State == state), a.Name, state)
 	}
 	m.gauge(descWindow, float64(a.Window), a.Name)
 	m.gauge(descFailing, float64(a.FailingLanes), a.Name)
@@ -295,5 +298,5 @@ func (m metricSink) action(a *ActionStatus, now time.Time) {
 		m.count(descClasses, n, a.Name, class)
 	}
 	m.count(descAbandoned, a.Abandoned, a.Name)
-	m.gauge(descActionPaused, truth(!a.PausedSince.IsZero()), a.Name)
+	m.gauge(descActionPaused, boolValue(!a.PausedSince.IsZero()), a.Name)
 }

@@ -11,71 +11,72 @@ import (
 	"triggerd/source"
 )
 
-// expiryGrace is how long after its deadline a key's expiry is announced by
-// the clock, where a rule asks for it on time: what the primary did before the
-// deadline has to arrive first.
+// expiryGrace is how long after a key's deadline the clock announces its
+// expiry, if a rule asks for expiries on time. In that time what the primary
+// did before the deadline arrives.
 const expiryGrace = 100 * time.Millisecond
 
-// clockGrace is how much earlier than its deadline the removal of a key still
-// counts as its expiry: how far our clock may be behind the primary's, and how
-// long a command may have been on its way from a server that says how long a
-// key has to live, and not until when (redis 6.0).
+// clockGrace is how much earlier than its deadline a key may be removed and
+// still count as expired. Our clock may be behind the primary's. And redis 6.0
+// says how long a key has to live, not until when, so the time on the way adds
+// to it.
 const clockGrace = 20 * time.Millisecond
 
-// use begins to match the rules of a new generation, and has the mirror keep
-// what they need.
-func (s *stream) use(gen *generation) {
+// useRules takes over the rules of a new generation: the mirror keeps the keys
+// and values that they need.
+func (s *stream) useRules(gen *generation) {
 	if s.gen != nil && !gen.set.NeedsNoMoreThan(s.gen.set) {
-		s.st.fresh = true
+		s.unsaved.mirrorIncomplete = true
 	}
 	if s.gen != gen {
 		s.gen, s.matcher = gen, gen.set.Matcher()
 		s.matcher.ConditionError = func(r *rules.Rule, ev *event.Event, err error) {
-			s.e.conditionError(r, ev, gen.secrets.Mask(err.Error()))
+			s.e.logConditionError(r, ev, gen.secrets.Mask(err.Error()))
 		}
 	}
 	if !gen.set.NeedsSomething() {
-		s.in.SetNeed(nil, keyspace.Classes{})
+		s.interpreter.SetNeed(nil, keyspace.Classes{})
 		return
 	}
 	need := func(db int, key []byte) keyspace.Need { return keyspace.Need(s.matcher.Need(db, key)) }
-	s.in.SetNeed(need, keyspace.Classes{
+	s.interpreter.SetNeed(need, keyspace.Classes{
 		New:         gen.set.AsksFor("new"),
 		Overwritten: gen.set.AsksFor("overwritten") || gen.set.AsksFor("type_changed"),
 	})
 }
 
-// snapshotKey makes the event of a snapshot's key, and, where the mirror had
-// known it otherwise, of its change. The events of one snapshot share its
-// offset, so they are numbered to tell their IDs apart.
-func (s *stream) snapshotKey(rec *source.Record) {
+// addSnapshotKey adds the event of a snapshot's key, and the event of its
+// change if the mirror knew the key otherwise. All events of a snapshot have
+// the same offset, so each gets a number that its ID contains.
+func (s *stream) addSnapshotKey(rec *source.Record) {
 	k := rec.Entry
-	s.learn(rec)
-	s.snapshot = keyspace.SnapshotKey{
+	s.detectServer(rec)
+	s.keyInput = keyspace.SnapshotKey{
 		Key: k.Key, DB: k.DB, Type: k.Type.String(), ExpireAt: k.ExpireAt, Value: rec.RDB,
 		ReplID: rec.ReplID, Offset: rec.Offset, Time: rec.Time, Source: s.addr,
 	}
-	s.events = s.in.SnapshotKey(s.events, &s.snapshot)
+	s.events = s.interpreter.SnapshotKey(s.events, &s.keyInput)
 	if rec.Side || !s.firesSnapshots() && !s.e.cfg.Replay {
 		s.events = withoutSnapshot(s.events)
 	}
-	s.number(0)
+	s.numberEvents(0)
 }
 
-// learn tells the interpreter which server it is, as the snapshot says.
-func (s *stream) learn(rec *source.Record) {
+// detectServer tells the interpreter which server wrote the snapshot.
+func (s *stream) detectServer(rec *source.Record) {
 	if rec.RDB == nil {
 		return
 	}
 	if version, ok := rec.RDB.Aux("valkey-ver"); ok {
-		s.setServer(server{keyspace.Valkey, majorOf(version)})
+		s.setServer(serverVersion{keyspace.Valkey, majorOf(version)})
 	} else if version, ok := rec.RDB.Aux("redis-ver"); ok {
-		s.setServer(server{keyspace.Redis, majorOf(version)})
+		s.setServer(serverVersion{keyspace.Redis, majorOf(version)})
 	}
 }
 
-// server is what events depend on of the server that is read.
-type server struct {
+// serverVersion is what events depend on: commands of other servers and
+// versions do other things.
+type serverVersion struct {
 	dialect keyspace.Dialect
 	major   int // 0: not known
 }
@@ -89,14 +90,14 @@ func majorOf(version string) int {
 	return n
 }
 
-func (s *stream) setServer(of server) {
+func (s *stream) setServer(of serverVersion) {
 	if of != s.server {
 		s.server = of
-		s.in.SetServer(of.dialect, of.major)
+		s.interpreter.SetServer(of.dialect, of.major)
 	}
 }
 
-// withoutSnapshot drops the events that only say that a key is there.
+// withoutSnapshot removes the events that only say that a key exists.
 func withoutSnapshot(events []event.Event) []event.Event {
 	kept := events[:0]
 	for i := range events {
@@ -107,53 +108,53 @@ func withoutSnapshot(events []event.Event) []event.Event {
 	return kept
 }
 
-// number gives the events from the i-th on the next numbers of the snapshot.
-func (s *stream) number(i int) {
+// numberEvents numbers the events from the i-th on, within the snapshot.
+func (s *stream) numberEvents(i int) {
 	for ; i < len(s.events); i++ {
-		s.events[i].Index = s.keys
-		s.keys++
+		s.events[i].Index = s.snapshotEvents
+		s.snapshotEvents++
 	}
 }
 
-// snapshotEnd makes the events of keys that are gone, and, of a full resync,
-// those that tell of it.
-func (s *stream) snapshotEnd(rec *source.Record) {
-	s.learn(rec)
-	if rec.Side || s.wanted {
-		s.had.Store(s.begun)
+// endSnapshot adds the events of keys that the snapshot no longer has, and
+// after a full resync the events that tell of it.
+func (s *stream) endSnapshot(rec *source.Record) {
+	s.detectServer(rec)
+	if rec.Side || s.wantedKeys {
+		s.knownKeys.Store(s.snapshotKeys)
 	}
-	if rec.Broken {
-		s.in.SnapshotAbort()
+	if rec.Incomplete {
+		s.interpreter.SnapshotAbort()
 	} else {
-		s.snapshot = keyspace.SnapshotKey{ReplID: rec.ReplID, Offset: rec.Offset, Time: rec.Time, Source: s.addr}
-		s.events = s.in.SnapshotEnd(s.events, &s.snapshot)
+		s.keyInput = keyspace.SnapshotKey{ReplID: rec.ReplID, Offset: rec.Offset, Time: rec.Time, Source: s.addr}
+		s.events = s.interpreter.SnapshotEnd(s.events, &s.keyInput)
 	}
 	if !s.e.cfg.Replay && !rec.Side {
-		s.resync(rec)
+		s.addResyncEvents(rec)
 	}
-	s.number(0)
+	s.numberEvents(0)
 }
 
-// expire makes the events of keys whose deadline has passed, and the grace with
-// it: not before all that the server sent until then is known.
-func (s *stream) expire(rec *source.Record) {
-	at, ok := s.in.NextDeadline()
+// expireKeys adds the expiry events of keys whose deadline, and expiryGrace,
+// have passed. It waits until everything that the server sent before is known.
+func (s *stream) expireKeys(rec *source.Record) {
+	at, ok := s.interpreter.NextDeadline()
 	if !ok || rec.Kind != source.Command && rec.Kind != source.Heartbeat && rec.Kind != source.Woken {
 		return
 	}
-	now := s.timing.clock.seen
+	now := s.timing.clock.knownUntil
 	if !s.e.cfg.Replay {
 		now = now.Add(-expiryGrace)
 	}
 	if at.After(now) {
 		return
 	}
-	s.cmd = keyspace.Command{Time: now, ReplID: rec.ReplID, Offset: rec.Offset, Source: s.addr}
-	s.events = s.in.Expire(s.events, &s.cmd)
+	s.commandInput = keyspace.Command{Time: now, ReplID: rec.ReplID, Offset: rec.Offset, Source: s.addr}
+	s.events = s.interpreter.Expire(s.events, &s.commandInput)
 }
 
-// beginEmpty tells the mirror that there are no keys.
-func (s *stream) beginEmpty() {
-	s.in.SnapshotBegin()
-	s.events = s.in.SnapshotEnd(s.events[:0], &keyspace.SnapshotKey{})
+// beginWithoutKeys tells the mirror that the server has no keys.
+func (s *stream) beginWithoutKeys() {
+	s.interpreter.SnapshotBegin()
+	s.events = s.interpreter.SnapshotEnd(s.events[:0], &keyspace.SnapshotKey{})
 }

@@ -10,35 +10,38 @@ import (
 	"sync/atomic"
 	"time"
 
+	"triggerd/internal/admin"
 	"triggerd/internal/firing"
 	"triggerd/internal/store"
 	"triggerd/rules"
 )
 
-// ruleState is what an engine counts of a rule, by its name: a reload does not
-// set it back.
+// ruleState counts what a rule did. It belongs to the rule's name, so that a
+// reload does not set it to zero.
 type ruleState struct {
 	matches, firings, dryRuns, skipped atomic.Int64
 	conditionErrors                    atomic.Int64 // of rules of this name that a reload has replaced
+	conditionTime                      atomic.Int64 // of the same; nanoseconds
 	paused                             atomic.Bool
 	lastConditionError                 atomic.Pointer[string]
 }
 
-// ruleStates are those of the rules of the present generation.
+// ruleStates are the states of the rules of the present generation.
 type ruleStates struct {
 	mu     sync.Mutex // guards what follows
 	byName map[string]*ruleState
-	paused map[string]time.Time // full names, of actions too; also what is not there at the moment
+	paused map[string]time.Time // when each was paused, by full name; of rules and actions, also of ones that the present rules do not have
 }
 
-// of returns the states for the rules of a set that takes the place of old,
-// which is nil at first. States of rules that are gone are forgotten.
-func (s *ruleStates) of(set, old *rules.Set) map[*rules.Rule]*ruleState {
+// replace returns the states for the rules of a set that replaces old. old is
+// nil for the first set. States of rules that are gone are dropped.
+func (s *ruleStates) replace(set, old *rules.Set) map[*rules.Rule]*ruleState {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if old != nil {
 		for _, r := range old.Rules {
 			s.byName[r.Name].conditionErrors.Add(int64(r.ConditionErrors()))
+			s.byName[r.Name].conditionTime.Add(int64(r.ConditionTime()))
 		}
 	}
 	byName := make(map[string]*ruleState, len(set.Rules))
@@ -56,7 +59,7 @@ func (s *ruleStates) of(set, old *rules.Set) map[*rules.Rule]*ruleState {
 	return byRule
 }
 
-// conditionFailed keeps the first failure of a rule's condition.
+// conditionFailed keeps the text of a failure of a rule's condition.
 func (s *ruleStates) conditionFailed(rule, text string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -65,8 +68,8 @@ func (s *ruleStates) conditionFailed(rule, text string) {
 	}
 }
 
-// loadPauses finds what was paused when an earlier process ended: by its full
-// name, with the time since when. A crash at night must not end a pause.
+// loadPauses restores what was paused when an earlier process ended, so that a
+// crash does not end a pause. The store has full names and times.
 func (e *Engine) loadPauses() error {
 	e.states.byName, e.states.paused = map[string]*ruleState{}, map[string]time.Time{}
 	for entry, err := range e.store.Scan(store.Pauses, nil, nil) {
@@ -85,22 +88,21 @@ func (e *Engine) loadPauses() error {
 // Pause stops a rule or an action until Resume, over restarts too. It returns
 // the full name of what it paused.
 //
-// A paused rule is still matched and counted, but plans no firings: what
-// happens meanwhile is not made up for. A paused action is not attempted: its
-// firings wait, and are delivered after Resume, in their order. What is being
-// attempted at the moment is not interrupted.
+// A paused rule is still matched and counted, but plans no firings; Resume does
+// not make up for them. The firings of a paused action wait, and are delivered
+// after Resume, in their order. Attempts in flight are not interrupted.
 //
-// name is a rule's or a target's name, or in full "rule/NAME", "target/NAME",
-// or "rule/NAME/ACTION" for a rule's own action. Errors are ErrUnknown and
-// ErrAmbiguous, and those of the store; after the latter the pause holds until
-// the process ends.
+// name is the name of a rule or a target, or a full name: "rule/NAME",
+// "target/NAME", or "rule/NAME/ACTION" for a rule's own action. Errors are
+// admin.ErrUnknown and admin.ErrAmbiguous, and those of the store. After an
+// error of the store the pause holds, but only until the process ends.
 func (e *Engine) Pause(name string) (full string, err error) { return e.setPaused(name, true) }
 
-// Resume undoes Pause, and returns the full name of what goes on.
+// Resume undoes Pause, and returns the full name of what it resumed.
 func (e *Engine) Resume(name string) (full string, err error) { return e.setPaused(name, false) }
 
 func (e *Engine) setPaused(name string, pause bool) (full string, err error) {
-	e.reload.Lock() // a new generation brings states of its own
+	e.reload.Lock() // a reload replaces the states
 	defer e.reload.Unlock()
 	full, err = e.resolve(name)
 	if err != nil {
@@ -150,16 +152,16 @@ func (e *Engine) resolve(name string) (full string, err error) {
 	rule, target := firing.RuleName(name), firing.OfTarget(name).String()
 	switch {
 	case known[rule] && known[target]:
-		return "", fmt.Errorf("%w: %q is a rule and a target; write %s or %s", ErrAmbiguous, name, rule, target)
+		return "", fmt.Errorf("%w: %q is a rule and a target; write %s or %s", admin.ErrAmbiguous, name, rule, target)
 	case known[rule]:
 		return rule, nil
 	case known[target]:
 		return target, nil
 	}
-	return "", fmt.Errorf("%w: no rule or target is called %q; there are %s", ErrUnknown, name, some(slices.Sorted(maps.Keys(known))))
+	return "", fmt.Errorf("%w: no rule or target is called %q; there are %s", admin.ErrUnknown, name, listNames(slices.Sorted(maps.Keys(known))))
 }
 
-// pausable returns the full names of all that can be paused or resumed.
+// pausable returns the full names of everything that can be paused or resumed.
 func (e *Engine) pausable() map[string]bool {
 	known := map[string]bool{}
 	e.states.mu.Lock()
@@ -176,8 +178,8 @@ func (e *Engine) pausable() map[string]bool {
 	return known
 }
 
-// some lists the first of many names.
-func some(names []string) string {
+// listNames joins names for a message, at most the first 20.
+func listNames(names []string) string {
 	const most = 20
 	switch {
 	case len(names) == 0:

@@ -2,70 +2,70 @@ package engine
 
 import "time"
 
-// Profile says where the reader's time went, as parts of 1. It is of a sample
-// of the records.
+// Profile says which parts of a stream's time went where; together they are 1.
+// It is measured on a sample of the records.
 type Profile struct {
 	Read      float64 // reading and parsing the stream
 	Interpret float64 // making events of commands
 	Match     float64 // matching events, and planning firings
 }
 
-// profiler measures one record in sampleEvery, so that measuring costs little.
+// profiler measures one record in sampleEvery, since measuring takes time too.
 // A nil profiler measures nothing.
 type profiler struct {
-	n     int
-	on    bool
-	at    time.Time
-	spent [3]time.Duration
-	clock time.Duration // what asking for the time takes
+	records  int
+	sampling bool
+	lapStart time.Time
+	spent    [3]time.Duration
+	overhead time.Duration // how long reading the time takes
 }
 
 const sampleEvery = 64
 
 func newProfiler() *profiler {
-	p := &profiler{clock: time.Hour}
+	p := &profiler{overhead: time.Hour}
 	for range 1000 {
 		at := time.Now()
-		p.clock = min(p.clock, time.Since(at))
+		p.overhead = min(p.overhead, time.Since(at))
 	}
 	return p
 }
 
-// begin is called when a record was read: its reading began at the end of the
-// record before.
+// begin is called when a record was read. Reading it began when end was called
+// for the record before.
 func (p *profiler) begin() {
 	if p == nil {
 		return
 	}
-	if p.on = p.n%sampleEvery == 1; p.on {
+	if p.sampling = p.records%sampleEvery == 1; p.sampling {
 		p.lap(0)
 	}
 }
 
-// interpreted is called when its events are made.
+// interpreted is called when the record's events are made.
 func (p *profiler) interpreted() {
-	if p != nil && p.on {
+	if p != nil && p.sampling {
 		p.lap(1)
 	}
 }
 
-// end is called when it is done with.
+// end is called when the record is handled.
 func (p *profiler) end() {
 	if p == nil {
 		return
 	}
-	if p.on {
+	if p.sampling {
 		p.lap(2)
 	}
-	if p.n++; p.n%sampleEvery == 1 {
-		p.at = time.Now()
+	if p.records++; p.records%sampleEvery == 1 {
+		p.lapStart = time.Now()
 	}
 }
 
 func (p *profiler) lap(stage int) {
 	now := time.Now()
-	p.spent[stage] += max(0, now.Sub(p.at)-p.clock)
-	p.at = now
+	p.spent[stage] += max(0, now.Sub(p.lapStart)-p.overhead)
+	p.lapStart = now
 }
 
 func (p *profiler) result() Profile {

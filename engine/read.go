@@ -10,85 +10,87 @@ import (
 	"triggerd/source"
 )
 
-// adopt begins to use the present generation, and returns the needs that it
-// meets.
-func (s *stream) adopt(rec *source.Record) (needs int64) {
-	needs = s.needs.Load() // before the generation: needs of a later one are not met by this
+// useCurrentRules takes over the present generation if it is new. It returns
+// the neededKeys of that generation, or of an earlier one.
+func (s *stream) useCurrentRules(rec *source.Record) (neededKeys int64) {
+	neededKeys = s.neededKeys.Load() // before the generation is loaded: a later one may need more keys
 	gen := s.e.gen.Load()
 	if gen != s.gen {
-		s.use(gen)
+		s.useRules(gen)
 	}
 	if gen != s.timing.gen {
-		s.timing.use(gen, rec.Time)
+		s.timing.setRules(gen, rec.Time)
 	}
-	return needs
+	return neededKeys
 }
 
-// interpret makes the record's events. It returns how many of them the clock has
-// made: they are the first.
-func (s *stream) interpret(rec *source.Record, needs int64) (clocked int) {
-	s.expire(rec)
-	clocked = len(s.events)
+// addEvents adds the record's events, after the expiries that came before it.
+// It returns the index of the first event that a command has made; for other
+// records that is the number of events.
+func (s *stream) addEvents(rec *source.Record, neededKeys int64) (commandStart int) {
+	s.expireKeys(rec)
+	commandStart = len(s.events)
 	switch rec.Kind {
 	case source.Command:
 		s.counts.records.Add(1)
 		s.counts.bytes.Add(int64(rec.Bytes))
-		s.cmd = keyspace.Command{
+		s.commandInput = keyspace.Command{
 			Args: rec.Args, DB: rec.DB, ReplID: rec.ReplID, Offset: rec.Offset, Bytes: rec.Bytes,
 			Tx: event.Tx(rec.Tx), Time: rec.Time, Origin: s.origin, Source: s.addr,
 		}
-		s.events = s.in.Command(s.events, &s.cmd)
+		s.events = s.interpreter.Command(s.events, &s.commandInput)
 	case source.SnapshotBegin:
-		s.learn(rec)
-		s.keys, s.begun = 0, needs
-		s.in.SnapshotBegin()
+		s.detectServer(rec)
+		s.snapshotEvents, s.snapshotKeys = 0, neededKeys
+		s.interpreter.SnapshotBegin()
 	case source.Key:
 		s.counts.records.Add(1)
-		s.snapshotKey(rec)
+		s.addSnapshotKey(rec)
 	case source.SnapshotEnd:
-		s.snapshotEnd(rec)
+		s.endSnapshot(rec)
 	case source.Detached:
-		if s.st.inside {
-			s.lost()
+		if s.unsaved.inside {
+			s.discardIncomplete()
 		}
 	}
 	if rec.Kind != source.Command {
 		return len(s.events)
 	}
-	return clocked
+	return commandStart
 }
 
-// rest makes further events of the record's command, and reports whether there
-// are any.
-func (s *stream) rest() bool {
-	s.events = s.in.Rest(s.events[:0])
+// addMoreEvents replaces the events by further ones of the same command, and
+// reports whether there are any.
+func (s *stream) addMoreEvents() bool {
+	s.events = s.interpreter.Rest(s.events[:0])
 	return len(s.events) > 0
 }
 
-// tellStats tells the interpreter's counts now and then, gives up what the
-// events have needed, and makes no room for more than there are likely to be.
-func (s *stream) tellStats(rec *source.Record) {
-	if s.passed++; s.passed%statsEvery == 0 || rec.Kind != source.Command && rec.Kind != source.Key {
-		st := s.in.Stats()
-		s.mirror.Store(&st)
+// publishStats publishes the interpreter's counts every publishStatsEvery
+// records, and frees what the events have needed: values that were removed, and
+// the events' own memory if a command has made very many.
+func (s *stream) publishStats(rec *source.Record) {
+	if s.recordCount++; s.recordCount%publishStatsEvery == 0 || rec.Kind != source.Command && rec.Kind != source.Key {
+		st := s.interpreter.Stats()
+		s.mirrorStats.Store(&st)
 	}
-	s.in.Release()
-	if cap(s.events) > keepEvents {
+	s.interpreter.Release()
+	if cap(s.events) > maxKeptEvents {
 		s.events = nil
 	}
 }
 
-// statsEvery is after how many records the interpreter's counts are told; the
-// server's keepalive tells them too.
-const statsEvery = 4096
+// publishStatsEvery is after how many records the counts are published. They
+// are published at each PING of the server too.
+const publishStatsEvery = 4096
 
-// keepEvents is how many events of one command are made room for: a DEL of a
-// million keys leaves no gigabyte behind.
-const keepEvents = 4096
+// maxKeptEvents is how many events' memory is kept for the next command.
+// Without a limit a DEL of a million keys would leave a gigabyte allocated.
+const maxKeptEvents = 4096
 
-// resync makes the events that tell of a full resync, and of what it missed:
-// their arguments are the positions before and after.
-func (s *stream) resync(rec *source.Record) {
+// addResyncEvents adds the events that tell of a full resync, and of the gap
+// that it left. Their arguments are the positions before and after.
+func (s *stream) addResyncEvents(rec *source.Record) {
 	args := [][]byte{[]byte(rec.From.String()), []byte(rec.Pos.String())}
 	ev := event.Event{
 		Name: event.Resync, Origin: event.FromResync, Args: args, Time: rec.Time,
@@ -102,24 +104,25 @@ func (s *stream) resync(rec *source.Record) {
 	}
 }
 
-// fire matches the events and plans what they fire. All but the first, clocked,
-// are those of a command, of which an earlier process may have planned some.
-func (s *stream) fire(clocked int) {
+// fireEvents matches the events and plans their firings. Events before
+// commandStart are not a command's: the clock or a snapshot made them. Of the
+// others, an earlier process may have planned the first ones.
+func (s *stream) fireEvents(commandStart int) {
 	s.counts.events.Add(int64(len(s.events)))
 	for i := range s.events {
 		ev := &s.events[i]
 		planned := false
-		if i >= clocked {
-			s.st.events++
-			if planned = s.st.skip > 0; planned {
-				s.st.skip--
+		if i >= commandStart {
+			s.unsaved.eventsAfterBase++
+			if planned = s.unsaved.skipEvents > 0; planned {
+				s.unsaved.skipEvents--
 			}
 		}
 		if s.e.cfg.OnEvent != nil {
 			s.e.cfg.OnEvent(ev)
 		}
 		if ev.Key == nil {
-			s.timing.emptied(ev)
+			s.timing.endHolds(ev)
 		}
 		s.matches = s.matcher.Match(s.matches[:0], ev)
 		if len(s.matches) > 0 {
@@ -129,8 +132,9 @@ func (s *stream) fire(clocked int) {
 	}
 }
 
-// fireMatches plans what the matches of an event fire, unless that was planned
-// before: then it only moves what rules say of time.
+// fireMatches plans the firings of an event's matches. If planned is set an
+// earlier process has planned them, and only the states of time fields are
+// updated.
 func (s *stream) fireMatches(ev *event.Event, planned bool) {
 	var owned *event.Event
 	for j := range s.matches {
@@ -143,7 +147,7 @@ func (s *stream) fireMatches(ev *event.Event, planned bool) {
 			if planned {
 				continue
 			}
-			owned = s.own(ev, owned)
+			owned = s.cloneOnce(ev, owned)
 			s.plan(m.Rule, firing.TriggerOf(owned), firing.Firing{Event: owned, Params: m.Params()})
 			continue
 		}
@@ -151,22 +155,22 @@ func (s *stream) fireMatches(ev *event.Event, planned bool) {
 			if planned {
 				continue
 			}
-			owned = s.own(ev, owned)
+			owned = s.cloneOnce(ev, owned)
 			s.timing.plan(&f, m, owned)
 		}
 	}
 }
 
-// own returns owned, or a copy of ev if there is none yet.
-func (s *stream) own(ev, owned *event.Event) *event.Event {
+// cloneOnce returns owned, or a copy of ev if owned is nil.
+func (s *stream) cloneOnce(ev, owned *event.Event) *event.Event {
 	if owned == nil {
 		return ev.Clone()
 	}
 	return owned
 }
 
-// plan makes the firings of a rule, one for each of its actions, and puts them
-// into the outbox. f has what they share; by is what fired.
+// plan makes the firings of a rule, one for each of its actions, and adds them
+// to the outbox. f has what they share; by is what fired.
 func (s *stream) plan(rule *rules.Rule, by firing.Trigger, f firing.Firing) {
 	e, state := s.e, s.gen.states[rule]
 	switch {
@@ -176,7 +180,7 @@ func (s *stream) plan(rule *rules.Rule, by firing.Trigger, f firing.Firing) {
 	case rule.DryRun:
 		s.counts.dryRuns.Add(1)
 		state.dryRuns.Add(1)
-		e.log.Debug("dry run: would fire", "rule", rule.Name, "key", text(f.Event.Key), "event", f.Event.Name, "offset", f.Event.Offset)
+		e.log.Debug("dry run: would fire", "rule", rule.Name, "key", printable(f.Event.Key), "event", f.Event.Name, "offset", f.Event.Offset)
 		return
 	}
 	f.Rule = rule.Name
@@ -188,10 +192,10 @@ func (s *stream) plan(rule *rules.Rule, by firing.Trigger, f firing.Firing) {
 		}
 		state.firings.Add(1)
 		if !e.cfg.DryRun {
-			s.st.fired = true
+			s.unsaved.fired = true
 			name := s.gen.endpointOf[a]
 			much := e.outbox.Add(outbox.Planned{Stream: s.name, Endpoint: name, Action: s.gen.endpoints[name], Policy: s.gen.policyOf[a], Firing: &one})
-			s.st.much = s.st.much || much
+			s.unsaved.partDue = s.unsaved.partDue || much
 		}
 	}
 }

@@ -4,20 +4,21 @@ import (
 	"fmt"
 	"unicode/utf8"
 
+	"triggerd/internal/admin"
 	"triggerd/internal/timing"
 )
 
-// InspectRule returns what a rule counts and waits for, with up to limit
-// timers and counts. The reader waits meanwhile: for a rule with a million
-// states some ten milliseconds.
-func (e *Engine) InspectRule(name string, limit int) (*RuleDetail, error) {
-	status, err := e.oneRule(name)
+// InspectRule returns what a rule counts and waits for, with at most limit
+// timers and limit counts. The stream waits meanwhile: for a rule with a
+// million states, some ten milliseconds.
+func (e *Engine) InspectRule(name string, limit int) (*admin.RuleDetail, error) {
+	status, err := e.findRuleStatus(name)
 	if err != nil {
 		return nil, err
 	}
-	d := &RuleDetail{RuleStatus: *status}
+	d := &admin.RuleDetail{RuleStatus: *status}
 	for _, s := range e.streams {
-		t := s.shown.Load()
+		t := s.sharedTiming.Load()
 		if t == nil {
 			continue
 		}
@@ -26,51 +27,54 @@ func (e *Engine) InspectRule(name string, limit int) (*RuleDetail, error) {
 			continue
 		}
 		d.Held += in.Held
-		d.Opens = earlier(d.Opens, in.Opens)
+		d.Opens = earlierTime(d.Opens, in.Opens)
 		for _, timer := range in.Timers {
-			d.Timers = append(d.Timers, TimerStatus{Stream: s.name, Stage: timer.Stage, By: byText(timer.By), Due: timer.Due, Fired: timer.Fired, Count: timer.Count})
+			d.Timers = append(d.Timers, admin.TimerStatus{Stream: s.name, Stage: timer.Stage, By: printableBy(timer.By), Due: timer.Due, Fired: timer.Fired, Count: timer.Count})
 		}
 		for _, c := range in.Counts {
-			d.Windows = append(d.Windows, WindowCount{Stream: s.name, Stage: c.Stage, By: byText(c.By), Count: c.Count, Suppressed: c.Suppressed})
+			d.Windows = append(d.Windows, admin.WindowCount{Stream: s.name, Stage: c.Stage, By: printableBy(c.By), Count: c.Count, Suppressed: c.Suppressed})
 		}
 	}
 	return d, nil
 }
 
-func (e *Engine) oneRule(name string) (*RuleStatus, error) {
+func (e *Engine) findRuleStatus(name string) (*admin.RuleStatus, error) {
 	for _, r := range e.ruleStatus(e.pausedSince()) {
 		if r.Name == name {
 			return &r, nil
 		}
 	}
-	return nil, fmt.Errorf("rule %q: %w", name, ErrUnknown)
+	return nil, fmt.Errorf("rule %q: %w", name, admin.ErrUnknown)
 }
 
-// byText shows a value of a by to people: that of for is a database and a key.
-func byText(by string) string {
+// printableBy returns a value of a rule's by as text. For a rule with the field
+// for, that is a database and a key.
+func printableBy(by string) string {
 	if utf8.ValidString(by) {
 		return by
 	}
-	return text([]byte(by))
+	return printable([]byte(by))
 }
 
-// inspect asks the machine about a rule. Its times become the machine's clock's.
-func (t *timer) inspect(rule string, limit int) (timing.Inspection, bool) {
+// inspect asks the timing machine about a rule. The times that it returns are
+// the machine's clock's.
+func (t *timeKeeper) inspect(rule string, limit int) (timing.Inspection, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.m == nil {
+	if t.machine == nil {
 		return timing.Inspection{}, false
 	}
-	in, ok := t.m.Inspect(rule, limit)
-	in.Opens = t.clock.machine(in.Opens)
+	in, ok := t.machine.Inspect(rule, limit)
+	in.Opens = t.clock.toMachine(in.Opens)
 	for i := range in.Timers {
-		in.Timers[i].Due = t.clock.machine(in.Timers[i].Due)
+		in.Timers[i].Due = t.clock.toMachine(in.Timers[i].Due)
 	}
 	return in, ok
 }
 
-// Reasons for which what matched does not fire.
-func suppressedBy(s timing.Suppressed) map[string]int64 {
+// suppressedByReason returns how many matches and firings were suppressed, by
+// the reason's name in status and metrics.
+func suppressedByReason(s timing.Suppressed) map[string]int64 {
 	all := map[string]uint64{
 		"sample": s.Sample, "dedupe": s.Dedupe, "outside": s.Outside, "once": s.Once, "throttle": s.Throttle,
 		"missed": s.Missed, "evicted": s.Evicted, "held_dropped": s.Dropped,
@@ -84,26 +88,27 @@ func suppressedBy(s timing.Suppressed) map[string]int64 {
 	return out
 }
 
-// addTo adds what is known of time to the status of rules.
-func (t *timer) addTo(list []RuleStatus) {
+// addStatus adds to the status of each rule what the timing machine knows of
+// it.
+func (t *timeKeeper) addStatus(list []admin.RuleStatus) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.m == nil {
+	if t.machine == nil {
 		return
 	}
 	for i := range list {
-		if s := t.m.State(list[i].Name); s != nil {
+		if s := t.machine.State(list[i].Name); s != nil {
 			r := &list[i]
 			r.Timed = true
 			r.States += s.Len()
 			r.Armed += s.Armed()
-			for reason, n := range suppressedBy(s.Suppressed()) {
+			for reason, n := range suppressedByReason(s.Suppressed()) {
 				if r.Suppressed == nil {
 					r.Suppressed = map[string]int64{}
 				}
 				r.Suppressed[reason] += n
 			}
-			r.NextRun = earlier(r.NextRun, t.clock.machine(s.NextRun()))
+			r.NextRun = earlierTime(r.NextRun, t.clock.toMachine(s.NextRun()))
 		}
 	}
 }

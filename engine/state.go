@@ -13,129 +13,133 @@ import (
 	"triggerd/source"
 )
 
-// spaces are those of a stream in the store. That of the state keeps what is
-// true of the others as a whole.
+// spaces are the parts of the store that belong to one stream. The space state
+// says what is true of the other two as a whole.
 type spaces struct{ mirror, timers, state store.Space }
 
 func spacesOf(stream string) spaces {
 	return spaces{mirror: store.Mirror(stream), timers: store.Timers(stream), state: store.State(stream)}
 }
 
-// mirrorEntry says, by its value, for which needs the entries of the mirror are
-// complete: a text of rules.Set.NeedText. It is missing while they are not.
+// mirrorEntry is the key of the entry that says for which needs the saved
+// mirror is complete: a text of rules.Set.NeedText. The entry is missing while
+// it is not.
 var mirrorEntry = []byte("mirror")
 
-// serverEntry is what is known of the server: "redis 7", "valkey 9".
+// serverEntry is the key of the entry with the server's name and version:
+// "redis 7", "valkey 9".
 var serverEntry = []byte("server")
 
-// clockEntry is the reader's clock, in milliseconds since 1970.
+// clockEntry is the key of the entry with the stream's clock, in milliseconds
+// since 1970.
 var clockEntry = []byte("clock")
 
-// flushAfter is how long changes of the reader's state may gather before they
-// go into a commit with the position behind them. What fires goes at once.
-const flushAfter = 50 * time.Millisecond
+// flushChangesAfter is how long changes of the stream's state may gather before
+// they are committed with the position after them. Firings are committed at
+// once.
+const flushChangesAfter = 50 * time.Millisecond
 
-// moveAfter is the same where nothing has changed, and only the position is
-// another.
-const moveAfter = 10 * time.Millisecond
+// flushPositionAfter is the same for a position without any change of the
+// state.
+const flushPositionAfter = 10 * time.Millisecond
 
-// flushKeys is how many changed keys and states may gather.
-const flushKeys = 4096
+// maxUnsaved is how many changed keys and timing states may gather.
+const maxUnsaved = 4096
 
-// state is the reader's side of what is kept over a restart beside firings: the
-// mirror, and what time rules wait for. Both gather their changes, and give
-// them out together with the position behind them, so that a key that changes
-// a thousand times in a moment is written once.
-type state struct {
-	kept bool // there is a store that outlives the process
-	ch   outbox.Changes
+// unsavedState is what a stream has not yet handed to the outbox: changes of
+// the mirror and of timing states, and the position after them. Both are handed
+// over together. A key that changes a thousand times in a moment is written
+// once.
+type unsavedState struct {
+	durable bool // there is a store that outlives the process
+	changes outbox.Changes
 
-	at     source.Position // behind the last complete record; zero: nothing new
-	ended  bool            // all that was read is complete
-	fired  bool            // and something fired
-	since  time.Time       // when the first change that waits was made, or the position moved; zero: nothing waits
-	dirty  bool            // a change waits
-	inside bool            // of a transaction or a snapshot
-	fresh  bool            // inside a snapshot, or the mirror otherwise not complete
-	saved  string          // value of mirrorEntry, as last given out
-	server server          // as last given out
+	position         source.Position // after the last complete record; zero: as in the last commit
+	complete         bool            // everything read since the last commit belongs to complete records
+	fired            bool            // firings were added since the last commit
+	waitingSince     time.Time       // when the first change or position that is not committed came; zero: there is none
+	dirty            bool            // a change of the mirror or of timing states is not committed
+	inside           bool            // reading is inside a transaction or a snapshot
+	mirrorIncomplete bool            // a snapshot is being read, or the mirror lacks keys for another reason
+	savedNeed        string          // the value of mirrorEntry in the last commit
+	savedServer      serverVersion   // in the last commit
 
-	// A part of what one command or transaction fires may be given out before
-	// the rest: with base, and how many events after it are dealt with.
-	base   source.Position // as last given out
-	events int             // that commands after base have made
-	skip   int             // of the next that they make, what an earlier process has dealt with
-	much   bool            // what fired and was not given out is much
-	loads  bool            // inside a snapshot, whose events base does not know
+	// A command or transaction that fires very much is committed in parts. The
+	// position of a part is base and a number of events after it.
+	base            source.Position // the position of the last commit, without events
+	eventsAfterBase int             // events that commands after base have made
+	skipEvents      int             // how many of the next events an earlier process has dealt with
+	partDue         bool            // so many firings wait for a commit that they go as a part
+	inSnapshot      bool            // reading is inside a snapshot, whose events are not counted after base
 }
 
-// restore takes over what an earlier process has left, which belongs to the
-// position from.
+// restore loads what an earlier process has saved with the position from.
 func (s *stream) restore(from source.Position) error {
-	s.st.kept = s.e.cfg.Store != nil
-	s.st.base, s.st.skip = from, from.Events
-	s.st.base.Events = 0
-	s.st.fresh = true
-	if !s.st.kept {
+	s.unsaved.durable = s.e.cfg.Store != nil
+	s.unsaved.base, s.unsaved.skipEvents = from, from.Events
+	s.unsaved.base.Events = 0
+	s.unsaved.mirrorIncomplete = true
+	if !s.unsaved.durable {
 		return nil
 	}
-	saved, found, err := get(s.e.store, s.spaces.state, clockEntry)
+	saved, found, err := readEntry(s.e.store, s.spaces.state, clockEntry)
 	if err != nil {
 		return err
 	}
 	if ms, err := strconv.ParseInt(string(saved), 10, 64); found && err == nil {
-		s.timing.clock.start(time.UnixMilli(ms))
+		s.timing.clock.setStart(time.UnixMilli(ms))
 	}
-	if err := s.timing.restore(s.e.store, &s.st.ch); err != nil {
+	if err := s.timing.restore(s.e.store, &s.unsaved.changes); err != nil {
 		return err
 	}
-	if saved, _, err = get(s.e.store, s.spaces.state, serverEntry); err != nil {
+	if saved, _, err = readEntry(s.e.store, s.spaces.state, serverEntry); err != nil {
 		return err
 	}
 	s.setServer(parseServer(string(saved)))
-	s.st.server = s.server
-	s.in.Journal(true)
+	s.unsaved.savedServer = s.server
+	s.interpreter.Journal(true)
 	return s.restoreMirror(from)
 }
 
-// restoreMirror loads the mirror. Where it is not complete for the present
-// rules, what it does not have is not known, and a snapshot is asked for.
+// restoreMirror loads the mirror. If the saved mirror is not complete for the
+// present rules, the missing keys count as unknown, and a snapshot is asked
+// for.
 func (s *stream) restoreMirror(from source.Position) error {
 	st := s.e.store
-	saved, found, err := get(st, s.spaces.state, mirrorEntry)
+	saved, found, err := readEntry(st, s.spaces.state, mirrorEntry)
 	if err != nil {
 		return err
 	}
-	need := s.gen.need
+	need := s.gen.needText
 	if !found || from.IsZero() || need == "" {
-		s.forgetMirror()
+		s.deleteSavedMirror()
 		return nil
 	}
 	began, n := time.Now(), 0
 	for entry, err := range st.Scan(s.spaces.mirror, nil, nil) {
 		if err == nil {
-			err = s.in.Restore(entry.Key, entry.Value)
+			err = s.interpreter.Restore(entry.Key, entry.Value)
 		}
 		if err != nil {
 			s.e.log.Error("the values of keys that were kept cannot be read: they are asked for anew", "err", err)
-			s.in.SetNeed(nil, keyspace.Classes{})
-			s.use(s.gen)
-			s.forgetMirror()
+			s.interpreter.SetNeed(nil, keyspace.Classes{})
+			s.useRules(s.gen)
+			s.deleteSavedMirror()
 			return nil
 		}
 		n++
 	}
 	complete := string(saved) == need
-	s.in.RestoreEnd(complete)
-	s.st.saved, s.st.fresh = string(saved), !complete
+	s.interpreter.RestoreEnd(complete)
+	s.unsaved.savedNeed, s.unsaved.mirrorIncomplete = string(saved), !complete
 	if complete {
-		s.had.Store(s.needs.Load())
+		s.knownKeys.Store(s.neededKeys.Load())
 	}
 	s.e.log.Info("values of keys are as they were", "entries", n, "took", time.Since(began).Round(time.Millisecond), "complete", complete)
 	return nil
 }
 
-func (s server) String() string {
+func (s serverVersion) String() string {
 	name := "redis"
 	if s.dialect == keyspace.Valkey {
 		name = "valkey"
@@ -143,8 +147,8 @@ func (s server) String() string {
 	return name + " " + strconv.Itoa(s.major)
 }
 
-// parseServer undoes String; what it cannot read is not known.
-func parseServer(text string) (s server) {
+// parseServer parses what String returns. What it cannot parse is left unknown.
+func parseServer(text string) (s serverVersion) {
 	name, major, _ := strings.Cut(text, " ")
 	if name == "valkey" {
 		s.dialect = keyspace.Valkey
@@ -153,15 +157,15 @@ func parseServer(text string) (s server) {
 	return s
 }
 
-// forgetMirror has the entries of the mirror removed.
-func (s *stream) forgetMirror() {
-	s.st.saved, s.st.fresh = "", true
-	s.st.ch.Add(s.spaces.mirror, outbox.DeleteFrom, nil, nil)
-	s.st.ch.Add(s.spaces.state, outbox.DeleteEntry, mirrorEntry, nil)
+// deleteSavedMirror has the saved mirror deleted with the next commit.
+func (s *stream) deleteSavedMirror() {
+	s.unsaved.savedNeed, s.unsaved.mirrorIncomplete = "", true
+	s.unsaved.changes.Add(s.spaces.mirror, outbox.DeleteFrom, nil, nil)
+	s.unsaved.changes.Add(s.spaces.state, outbox.DeleteEntry, mirrorEntry, nil)
 }
 
-// get returns an entry of a space.
-func get(st *store.Store, space store.Space, key []byte) (value []byte, found bool, err error) {
+// readEntry returns the value of one entry of the store.
+func readEntry(st *store.Store, space store.Space, key []byte) (value []byte, found bool, err error) {
 	for entry, err := range st.Scan(space, key, append(bytes.Clone(key), 0)) {
 		if err != nil {
 			return nil, false, fmt.Errorf("read the state: %w", err)
@@ -171,205 +175,209 @@ func get(st *store.Store, space store.Space, key []byte) (value []byte, found bo
 	return nil, false, nil
 }
 
-// pass moves the position behind the record, and gives out with it what has
-// changed, if it is time.
-func (s *stream) pass(rec *source.Record) {
-	s.enter(rec)
-	if !s.st.inside {
-		s.st.ended = true
-		if !rec.Pos.IsZero() && (rec.Pos != s.st.base || s.st.events > 0) {
-			s.st.at = rec.Pos
+// finishRecord moves the position after the record, and commits it with all
+// changes if it is time.
+func (s *stream) finishRecord(rec *source.Record) {
+	s.trackBoundaries(rec)
+	if !s.unsaved.inside {
+		s.unsaved.complete = true
+		if !rec.Pos.IsZero() && (rec.Pos != s.unsaved.base || s.unsaved.eventsAfterBase > 0) {
+			s.unsaved.position = rec.Pos
 		}
 	}
-	// After an attach at once: a crash before the first regular checkpoint would
-	// start afresh, and miss what lies between.
+	// After a full resync at once: a crash before the first regular checkpoint
+	// would need another one, and miss what lies between.
 	attached := rec.Kind == source.SnapshotEnd
 	switch {
-	case attached || !s.st.inside && s.due(rec.Time):
+	case attached || !s.unsaved.inside && s.flushDue(rec.Time):
 		s.flush(attached)
-	case rec.Kind == source.Key && s.in.Dirty() >= flushKeys:
+	case rec.Kind == source.Key && s.interpreter.Dirty() >= maxUnsaved:
 		s.flushMirror()
 	}
 }
 
-// enter follows where transactions and snapshots begin and end.
-func (s *stream) enter(rec *source.Record) {
-	st := &s.st
+// trackBoundaries notes where transactions and snapshots begin and end.
+func (s *stream) trackBoundaries(rec *source.Record) {
+	st := &s.unsaved
 	switch rec.Kind {
 	case source.Command:
 		st.inside = rec.Pos.IsZero() && rec.Tx.Index != rec.Tx.Size
 	case source.SnapshotBegin:
-		st.inside, st.fresh, st.loads = true, true, true
-		if !rec.Side { // what follows is another history
-			st.events, st.skip = 0, 0
+		st.inside, st.mirrorIncomplete, st.inSnapshot = true, true, true
+		if !rec.Side { // a full resync: what follows is another history
+			st.eventsAfterBase, st.skipEvents = 0, 0
 		}
 	case source.SnapshotEnd:
-		st.inside, st.fresh, st.loads = false, rec.Broken, false
+		st.inside, st.mirrorIncomplete, st.inSnapshot = false, rec.Incomplete, false
 	}
 }
 
-// due reports whether what has changed has to be given out now.
-func (s *stream) due(now time.Time) bool {
-	st := &s.st
+// flushDue reports whether the position and the changes have to be committed
+// now.
+func (s *stream) flushDue(now time.Time) bool {
+	st := &s.unsaved
 	dirty := 0
-	if st.kept {
-		dirty = s.in.Dirty() + s.timing.dirty()
+	if st.durable {
+		dirty = s.interpreter.Dirty() + s.timing.unsaved()
 	}
 	st.dirty = dirty > 0
 	switch {
-	case st.fired, dirty >= flushKeys, !st.at.IsZero() && st.at.ReplID != st.base.ReplID:
+	case st.fired, dirty >= maxUnsaved, !st.position.IsZero() && st.position.ReplID != st.base.ReplID:
 		return true
-	case dirty == 0 && st.at.IsZero():
+	case dirty == 0 && st.position.IsZero():
 		return false
 	}
-	if st.since.IsZero() {
-		st.since = now
+	if st.waitingSince.IsZero() {
+		st.waitingSince = now
 	}
 	return !now.Before(st.flushAt())
 }
 
-// flushAt is when what waits has to be given out; zero: nothing waits.
-func (st *state) flushAt() time.Time {
+// flushAt returns when they have to be committed; zero: there are none.
+func (st *unsavedState) flushAt() time.Time {
 	switch {
-	case st.since.IsZero():
+	case st.waitingSince.IsZero():
 		return time.Time{}
 	case st.dirty:
-		return st.since.Add(flushAfter)
+		return st.waitingSince.Add(flushChangesAfter)
 	}
-	return st.since.Add(moveAfter)
+	return st.waitingSince.Add(flushPositionAfter)
 }
 
-// flush gives out what has changed, with the position behind it.
+// flush hands the changes and the position after them to the outbox. If now is
+// set, they are committed without waiting for the checkpoint interval.
 func (s *stream) flush(now bool) {
-	st := &s.st
-	if st.kept {
-		s.gatherMirror()
-		s.timing.gather(&st.ch)
-		if s.server != st.server {
-			st.server = s.server
-			st.ch.Add(s.spaces.state, outbox.PutEntry, serverEntry, []byte(s.server.String()))
+	st := &s.unsaved
+	if st.durable {
+		s.collectMirrorChanges()
+		s.timing.collectChanges(&st.changes)
+		if s.server != st.savedServer {
+			st.savedServer = s.server
+			st.changes.Add(s.spaces.state, outbox.PutEntry, serverEntry, []byte(s.server.String()))
 		}
 	}
-	c := outbox.Commit{Stream: s.name, Whole: st.ended, Changes: &st.ch}
-	if !st.at.IsZero() {
-		// After a failover at once: a server knows the history before its own, and
-		// none before that.
-		c.Now = now || st.at.ReplID != st.base.ReplID
-		st.base, st.events = st.at, 0
-		c.Position = s.behind(0)
+	c := outbox.Commit{Stream: s.name, Whole: st.complete, Changes: &st.changes}
+	if !st.position.IsZero() {
+		// After a failover at once: a server remembers one earlier replication
+		// ID, and none before that.
+		c.Now = now || st.position.ReplID != st.base.ReplID
+		st.base, st.eventsAfterBase = st.position, 0
+		c.Position = s.positionAfter(0)
 	}
 	s.e.outbox.Pass(c)
 	s.handled.Store(s.offset)
-	st.at, st.ended, st.fired, st.much, st.since = source.Position{}, false, false, false, time.Time{}
+	st.position, st.complete, st.fired, st.partDue, st.waitingSince = source.Position{}, false, false, false, time.Time{}
 }
 
-// behind is the position so many events after base.
-func (s *stream) behind(events int) string {
-	p := s.st.base
-	p.Events = events + s.st.skip
+// positionAfter returns the position so many events after base, as text.
+func (s *stream) positionAfter(events int) string {
+	p := s.unsaved.base
+	p.Events = events + s.unsaved.skipEvents
 	return p.String()
 }
 
-// flushPart gives out what fired, if that is much, though the command or
-// transaction that makes it go on has not ended. The state of the stream stays
-// that of base: from there the next process reads again, and leaves out as many
-// events.
+// flushPart commits the firings of a command or transaction that has not ended,
+// if they are many. The stream's state stays that of base. The next process
+// reads again from base, and skips as many events.
 func (s *stream) flushPart() {
-	st := &s.st
-	if !st.much {
+	st := &s.unsaved
+	if !st.partDue {
 		return
 	}
-	st.much = false
+	st.partDue = false
 	c := outbox.Commit{Stream: s.name, Whole: true}
-	if !st.base.IsZero() && !st.loads {
-		c.Position = s.behind(st.events)
+	if !st.base.IsZero() && !st.inSnapshot {
+		c.Position = s.positionAfter(st.eventsAfterBase)
 	}
 	s.e.outbox.Pass(c)
 }
 
-// A command, or a transaction, with more words, or commands, than these may fire
-// so much that it is given out in parts.
+// A command with more arguments, or a transaction with more commands, may fire
+// so much that it is committed in parts.
 const (
-	manyWords    = 1000
+	manyArgs     = 1000
 	manyCommands = 100
 )
 
-// isVast reports whether a record begins something that may be given out in
-// parts.
-func (s *stream) isVast(rec *source.Record) bool {
-	if rec.Kind != source.Command || s.st.inside {
+// mayFireInParts reports whether a record begins a command or a transaction
+// that may be committed in parts.
+func (s *stream) mayFireInParts(rec *source.Record) bool {
+	if rec.Kind != source.Command || s.unsaved.inside {
 		return false
 	}
-	return len(rec.Args) > manyWords || rec.Tx.Size > manyCommands || rec.Tx.Index == 1 && rec.Tx.Size == 0
+	return len(rec.Args) > manyArgs || rec.Tx.Size > manyCommands || rec.Tx.Index == 1 && rec.Tx.Size == 0
 }
 
-// clear deals with all that comes before a record, so that base is just before
+// flushBefore commits everything before a record, so that base is just before
 // it.
-func (s *stream) clear(rec *source.Record) {
-	s.expire(rec)
-	s.timing.advance(rec)
-	s.fire(len(s.events))
+func (s *stream) flushBefore(rec *source.Record) {
+	s.expireKeys(rec)
+	s.timing.fireDue(rec)
+	s.fireEvents(len(s.events))
 	s.events = s.events[:0]
-	s.st.ended = true
+	s.unsaved.complete = true
 	s.flush(false)
 }
 
-// flushFired gives out what a multitude of timers has changed, and what fired
-// of it, before the next of them: where the record changes nothing itself.
-func (s *stream) flushFired(rec *source.Record) {
+// flushTimers commits what fired timers have changed, before more of them fire.
+// It does so only if the record itself changes nothing.
+func (s *stream) flushTimers(rec *source.Record) {
 	quiet := rec.Kind == source.Heartbeat || rec.Kind == source.Woken || rec.Kind == source.Attached || rec.Kind == source.Detached
-	if quiet && !s.st.inside && len(s.events) == 0 && s.timing.dirty() >= flushKeys {
-		s.st.ended = true
+	if quiet && !s.unsaved.inside && len(s.events) == 0 && s.timing.unsaved() >= maxUnsaved {
+		s.unsaved.complete = true
 		s.flush(false)
 	}
 }
 
-// flushMirror gives out what of a snapshot was read, whose end is not in sight.
-// Until it is the entries are not complete, which the missing mirrorEntry says.
+// flushMirror commits the keys of a snapshot that was not read to its end.
+// Until the end is read mirrorEntry is missing, so they do not count as
+// complete.
 func (s *stream) flushMirror() {
-	if !s.st.kept {
+	if !s.unsaved.durable {
 		return
 	}
-	s.gatherMirror()
-	s.e.outbox.Pass(outbox.Commit{Stream: s.name, Changes: &s.st.ch})
+	s.collectMirrorChanges()
+	s.e.outbox.Pass(outbox.Commit{Stream: s.name, Changes: &s.unsaved.changes})
 }
 
-// gatherMirror adds what of the mirror has changed.
-func (s *stream) gatherMirror() {
-	st := &s.st
+// collectMirrorChanges moves the mirror's changes to those of the next commit.
+func (s *stream) collectMirrorChanges() {
+	st := &s.unsaved
 	need := ""
-	if !st.fresh {
-		need = s.gen.need
+	if !st.mirrorIncomplete {
+		need = s.gen.needText
 	}
-	s.in.Changes(func(op keyspace.Op, key, value []byte) {
-		st.ch.Add(s.spaces.mirror, outbox.ChangeKind(op), key, value)
+	s.interpreter.Changes(func(op keyspace.Op, key, value []byte) {
+		st.changes.Add(s.spaces.mirror, outbox.ChangeKind(op), key, value)
 	})
 	switch {
-	case need == st.saved:
+	case need == st.savedNeed:
 	case need == "":
-		st.ch.Add(s.spaces.state, outbox.DeleteEntry, mirrorEntry, nil)
+		st.changes.Add(s.spaces.state, outbox.DeleteEntry, mirrorEntry, nil)
 	default:
-		st.ch.Add(s.spaces.state, outbox.PutEntry, mirrorEntry, []byte(need))
+		st.changes.Add(s.spaces.state, outbox.PutEntry, mirrorEntry, []byte(need))
 	}
-	st.saved = need
+	st.savedNeed = need
 }
 
-// lost deals with a link that was lost inside of a transaction or a snapshot:
-// what of it was seen will come again, or never, so that nothing is known.
-func (s *stream) lost() {
-	s.st.inside, s.st.events = false, 0
+// discardIncomplete is called when the link was lost inside a transaction or a
+// snapshot. What was read of it will come again, or never. So the mirror is
+// emptied, and all keys are asked for.
+func (s *stream) discardIncomplete() {
+	s.unsaved.inside, s.unsaved.eventsAfterBase = false, 0
 	if !s.needsMirror() {
 		return
 	}
-	s.in.SnapshotBegin()
-	s.in.SnapshotAbort()
-	s.st.fresh = true
-	s.lackKeys()
+	s.interpreter.SnapshotBegin()
+	s.interpreter.SnapshotAbort()
+	s.unsaved.mirrorIncomplete = true
+	s.requestKeys()
 }
 
-// end gives out the rest, unless that is in the midst of something.
-func (s *stream) end() {
-	if !s.st.inside {
+// flushRest commits what is left at the end, unless reading stopped inside a
+// transaction or a snapshot.
+func (s *stream) flushRest() {
+	if !s.unsaved.inside {
 		s.flush(true)
 	}
 }

@@ -6,20 +6,21 @@ import (
 	"sync"
 	"time"
 
+	"triggerd/internal/admin"
 	"triggerd/internal/firing"
 	"triggerd/internal/outbox"
 	"triggerd/source"
 )
 
-// reloads keeps a ReloadStatus.
+// reloads keeps an admin.ReloadStatus.
 type reloads struct {
 	mu   sync.Mutex
-	last ReloadStatus // guarded by mu
+	last admin.ReloadStatus // guarded by mu
 }
 
 const maxReloadError = 8 << 10 // bytes that are kept of an error
 
-func (r *reloads) note(file string, err error) {
+func (r *reloads) record(file string, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.last.At, r.last.OK, r.last.Error = time.Now(), err == nil, ""
@@ -36,12 +37,12 @@ func (r *reloads) note(file string, err error) {
 	}
 }
 
-// ReloadFailed notes that rules could not be read, so that Reload was not
-// called: the status and the metrics tell of it.
-func (e *Engine) ReloadFailed(err error) { e.reloads.note("", err) }
+// ReloadFailed records that the rules could not be read, so that Reload was not
+// called. Status and metrics show it.
+func (e *Engine) ReloadFailed(err error) { e.reloads.record("", err) }
 
-// Ready returns why the engine is not ready to do its work, and nil if it is:
-// if it reads the stream and its store takes firings.
+// Ready returns why the engine cannot do its work, and nil if it can: all
+// streams are being read, and the store takes firings.
 func (e *Engine) Ready() error {
 	for _, stream := range e.streams {
 		s := stream.src.Status()
@@ -56,9 +57,9 @@ func (e *Engine) Ready() error {
 	return e.store.Full()
 }
 
-// Status returns how the engine is doing. An error is of the store.
-func (e *Engine) Status() (*Status, error) {
-	s := &Status{At: time.Now(), Started: e.started, Ready: "ok", MaxPending: e.cfg.MaxPending, Counts: e.Stats()}
+// Status returns the state of the engine. The error is the store's.
+func (e *Engine) Status() (*admin.Status, error) {
+	s := &admin.Status{At: time.Now(), Started: e.started, Ready: "ok", MaxPending: e.cfg.MaxPending, Counts: e.Stats()}
 	if err := e.Ready(); err != nil {
 		s.Ready = err.Error()
 	}
@@ -80,7 +81,7 @@ func (e *Engine) Status() (*Status, error) {
 			return nil, err
 		}
 	}
-	s.Store = StoreStatus{Bytes: st.Bytes, FreeBytes: st.FreeBytes, Commits: st.Commits, Damaged: st.Damaged}
+	s.Store = admin.StoreStatus{Bytes: st.Bytes, FreeBytes: st.FreeBytes, Commits: st.Commits, Damaged: st.Damaged}
 	if err := e.store.Full(); err != nil {
 		s.Store.Full = err.Error()
 	}
@@ -90,10 +91,10 @@ func (e *Engine) Status() (*Status, error) {
 	return s, nil
 }
 
-func (s *stream) status() StreamStatus {
+func (s *stream) status() admin.StreamStatus {
 	st := s.src.Status()
 	saved, at := s.saved()
-	out := StreamStatus{
+	out := admin.StreamStatus{
 		Name: s.name, State: string(st.State), Since: st.Since, Server: st.Addr, ReplID: st.ReplID,
 		Offset: st.Offset, ReceivedOffset: st.Offset, HandledOffset: s.handled.Load(), LastData: st.LastData, LastError: st.LastError,
 		Connects: st.Connects, FullResyncs: st.FullResyncs, PartialResyncs: st.PartialResyncs, Gaps: st.Gaps,
@@ -102,7 +103,7 @@ func (s *stream) status() StreamStatus {
 	if saved.IsZero() {
 		return out
 	}
-	if left, known := st.Backlog.Left(saved.Offset, time.Now()); known {
+	if left, known := st.Backlog.TimeLeft(saved.Offset, time.Now()); known {
 		seconds := left.Seconds()
 		out.BacklogSeconds = &seconds
 	}
@@ -111,17 +112,18 @@ func (s *stream) status() StreamStatus {
 	return out
 }
 
-// saved returns the position that the store has of the stream, and since when.
+// saved returns the stream's position in the store, and when it was committed.
 func (s *stream) saved() (source.Position, time.Time) {
 	text, at := s.e.outbox.Saved(s.name)
 	p, err := source.ParsePosition(text)
 	if err != nil {
-		return source.Position{}, time.Time{} // there is none
+		return source.Position{}, time.Time{} // none was committed yet
 	}
 	return p, at
 }
 
-// pausedSince returns what is paused.
+// pausedSince returns when each paused rule and action was paused, by full
+// name.
 func (e *Engine) pausedSince() map[string]time.Time {
 	e.states.mu.Lock()
 	defer e.states.mu.Unlock()
@@ -132,32 +134,33 @@ func (e *Engine) pausedSince() map[string]time.Time {
 	return paused
 }
 
-func (e *Engine) ruleStatus(paused map[string]time.Time) []RuleStatus {
+func (e *Engine) ruleStatus(paused map[string]time.Time) []admin.RuleStatus {
 	gen := e.gen.Load()
-	list := make([]RuleStatus, len(gen.set.Rules))
+	list := make([]admin.RuleStatus, len(gen.set.Rules))
 	dropped := e.outbox.Dropped()
 	for i, r := range gen.set.Rules {
 		st := gen.states[r]
-		list[i] = RuleStatus{
+		list[i] = admin.RuleStatus{
 			Name: r.Name, Enabled: r.Enabled, DryRun: r.DryRun, PausedSince: paused[firing.RuleName(r.Name)],
 			Matches: st.matches.Load(), Firings: st.firings.Load(), Skipped: st.skipped.Load(), DryRuns: st.dryRuns.Load(),
 			Dropped: dropped[r.Name], ConditionErrors: st.conditionErrors.Load() + int64(r.ConditionErrors()),
+			ConditionSeconds: st.conditionTimeOf(r).Seconds(), ConditionShare: e.budget.share(r.Name),
 		}
 		if text := st.lastConditionError.Load(); text != nil {
 			list[i].ConditionError = *text
 		}
 	}
 	for _, s := range e.streams {
-		if t := s.shown.Load(); t != nil {
-			t.addTo(list)
+		if t := s.sharedTiming.Load(); t != nil {
+			t.addStatus(list)
 		}
 	}
 	return list
 }
 
-func (e *Engine) actionStatus(paused map[string]time.Time) ([]ActionStatus, error) {
+func (e *Engine) actionStatus(paused map[string]time.Time) ([]admin.ActionStatus, error) {
 	all := e.outbox.Endpoints()
-	list := make([]ActionStatus, len(all))
+	list := make([]admin.ActionStatus, len(all))
 	for i := range all {
 		list[i] = actionStatusOf(&all[i])
 		a := &list[i]
@@ -173,11 +176,11 @@ func (e *Engine) actionStatus(paused map[string]time.Time) ([]ActionStatus, erro
 	return list, nil
 }
 
-func actionStatusOf(s *outbox.Status) ActionStatus {
-	a := ActionStatus{
+func actionStatusOf(s *outbox.Status) admin.ActionStatus {
+	a := admin.ActionStatus{
 		Name: s.Name, Pending: s.Pending, InFlight: s.InFlight, BackingOff: s.BackingOff, Breaker: "closed",
 		State: s.State, Since: s.Since, Why: s.Why, HeldUntil: s.HeldUntil, NextAttempt: s.NextAttempt, Window: s.Window,
-		FailingLanes: s.FailingLanes, FreshLanes: s.FreshLanes, Evidence: Evidence{Reached: s.Reached, Distinct: s.Distinct},
+		FailingLanes: s.FailingLanes, FreshLanes: s.FreshLanes, Evidence: admin.Evidence{Reached: s.Reached, Distinct: s.Distinct},
 		Abandoned: s.Abandoned, Classes: s.Classes, Delivered: s.Delivered, Retried: s.Retried, GivenUp: s.GivenUp,
 		Superseded: s.Superseded, AttemptSeconds: s.Took.Seconds(), LastSuccess: s.LastSuccess, LastError: s.LastError, LastErrorAt: s.LastErrorAt,
 	}
@@ -193,8 +196,8 @@ func actionStatusOf(s *outbox.Status) ActionStatus {
 	return a
 }
 
-// maxCounted is how many dead letters are counted for a status before the store
-// has counted them.
+// maxCounted is up to how many dead letters a status counts itself, if the
+// store has not counted them yet.
 const maxCounted = 10_000
 
 func (e *Engine) countDead() (n int, more bool, err error) {

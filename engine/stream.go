@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"triggerd/internal/admin"
 	"triggerd/internal/event"
 	"triggerd/internal/keyspace"
 	"triggerd/internal/store"
@@ -17,16 +18,16 @@ import (
 // Standalone is the name of the stream of a server that stands alone.
 const Standalone = store.Standalone
 
-// Stream is what one followed stream is made of.
+// Stream configures one followed stream.
 type Stream struct {
-	Name   string // its own among the streams of an engine; what is kept of it is kept under that name
+	Name   string // differs from those of other streams; its state is stored under it
 	Source source.Source
 }
 
-// stream is one followed stream: a source, and all that follows from what the
-// source has delivered. Its state is of one goroutine, which turns records into
-// firings: the interpreter with its mirror, the matches, what rules wait for,
-// the clock, and what of all this has changed since it was last given out.
+// stream is one followed stream: a source, and everything made from its
+// records. One goroutine turns records into firings. It alone uses the
+// interpreter with its mirror, the matcher, the timing machine, the clock, and
+// the unsaved state.
 //
 // A stream is the Consumer of its source.
 type stream struct {
@@ -38,39 +39,39 @@ type stream struct {
 	origin event.Origin
 	from   source.Position // where reading begins
 
-	in      *keyspace.Interpreter
-	timing  timer
-	st      state
-	cmd     keyspace.Command
-	events  []event.Event
-	matches []rules.Match
-	gen     *generation    // that the mirror keeps keys for
-	matcher *rules.Matcher // of gen
-	keys    int            // events of the present snapshot
-	passed  int            // records
-	offset  int64          // of the last record
-	server  server         // as last heard of
-	profile *profiler
+	interpreter    *keyspace.Interpreter
+	timing         timeKeeper
+	unsaved        unsavedState
+	commandInput   keyspace.Command
+	events         []event.Event
+	matches        []rules.Match
+	gen            *generation    // that the mirror and the matcher serve
+	matcher        *rules.Matcher // of gen
+	snapshotEvents int            // events of the present snapshot so far
+	recordCount    int            // commands and keys so far
+	offset         int64          // of the last record
+	server         serverVersion  // as the last snapshot said, or an earlier process
+	profile        *profiler
 
-	snapshot keyspace.SnapshotKey
-	wanted   bool  // keys, at the last attempt to attach
-	begun    int64 // needs, when the present snapshot began
+	keyInput     keyspace.SnapshotKey // reused for each key
+	wantedKeys   bool                 // WantsKeys, at the last attempt to attach
+	snapshotKeys int64                // neededKeys, when the present snapshot began
 
-	// What others look at.
-	counts  counts
-	mirror  atomic.Pointer[keyspace.Stats] // as last told
-	shown   atomic.Pointer[timer]          // timing; nil before run
-	handled atomic.Int64                   // the offset up to which all is planned
-	needs   atomic.Int64                   // how often the rules have come to need more keys, or keys were lost
-	had     atomic.Int64                   // needs, when the keys that are known were handed out
-	changed chan struct{}                  // capacity 1; see source.Consumer
+	// Other goroutines read these.
+	counts       counts
+	mirrorStats  atomic.Pointer[keyspace.Stats] // published by publishStats
+	sharedTiming atomic.Pointer[timeKeeper]     // timing; nil before run
+	handled      atomic.Int64                   // the offset up to which all firings are planned
+	neededKeys   atomic.Int64                   // how often it has happened that more keys are needed, or that keys were lost
+	knownKeys    atomic.Int64                   // neededKeys, when the keys that are known were handed out; -1: they never were
+	changed      chan struct{}                  // capacity 1; see source.Consumer
 }
 
 type counts struct {
 	records, bytes, events, matches, dryRuns, gaps atomic.Int64
 }
 
-// addStreams makes the streams of the configuration.
+// addStreams makes the streams that are configured.
 func (e *Engine) addStreams() error {
 	list := e.cfg.Streams
 	if e.cfg.Source != nil {
@@ -86,14 +87,14 @@ func (e *Engine) addStreams() error {
 		}
 		names[c.Name] = true
 		s := &stream{e: e, name: c.Name, spaces: spacesOf(c.Name), src: c.Source, addr: c.Source.Status().Addr, changed: make(chan struct{}, 1)}
-		s.had.Store(-1)
+		s.knownKeys.Store(-1)
 		e.streams = append(e.streams, s)
 	}
 	return nil
 }
 
-// startAt finds where to begin to read.
-func (s *stream) startAt() error {
+// loadPosition sets where reading begins.
+func (s *stream) loadPosition() error {
 	e := s.e
 	if e.cfg.Store == nil || e.cfg.Start != rules.StartResume {
 		return nil
@@ -113,26 +114,26 @@ func (s *stream) startAt() error {
 	return nil
 }
 
-// run hands records on until ctx is done or there are no more.
+// run handles records until ctx is done or there are no more.
 func (s *stream) run(ctx context.Context) error {
 	e := s.e
-	s.in = keyspace.New(keyspace.Config{ExpiryGrace: clockGrace, MaxMirror: e.cfg.MaxMirror / int64(len(e.streams))})
+	s.interpreter = keyspace.New(keyspace.Config{ExpiryGrace: clockGrace, MaxMirror: e.cfg.MaxMirror / int64(len(e.streams))})
 	s.origin = event.FromStream
 	if e.cfg.Replay {
 		s.origin = event.FromReplay
 	}
 	s.timing.stream, s.timing.clock.replay = s, e.cfg.Replay
-	s.timing.clock.start(time.Time{})
-	s.use(e.gen.Load())
-	if !e.cfg.Replay { // a recording's clock begins with it
-		s.timing.use(s.gen, time.Now())
+	s.timing.clock.setStart(time.Time{})
+	s.useRules(e.gen.Load())
+	if !e.cfg.Replay { // a recording's clock begins at its first record
+		s.timing.setRules(s.gen, time.Now())
 	}
 	if err := s.restore(s.from); err != nil {
 		return err
 	}
-	s.shown.Store(&s.timing)
+	s.sharedTiming.Store(&s.timing)
 	if e.cfg.Empty {
-		s.beginEmpty()
+		s.beginWithoutKeys()
 	}
 	if e.cfg.OnProfile != nil {
 		s.profile = newProfiler()
@@ -144,45 +145,46 @@ func (s *stream) run(ctx context.Context) error {
 		}
 		s.handle(rec)
 	}
-	s.end()
+	s.flushRest()
 	return nil
 }
 
-// handle does all that a record leads to, up to planning.
+// handle does everything that a record leads to, up to planning its firings.
 func (s *stream) handle(rec *source.Record) {
 	s.profile.begin()
-	s.timing.clock.follow(rec)
-	needs := s.adopt(rec)
+	s.timing.clock.observe(rec)
+	neededKeys := s.useCurrentRules(rec)
 	s.events = s.events[:0]
-	if s.isVast(rec) {
-		s.clear(rec)
+	if s.mayFireInParts(rec) {
+		s.flushBefore(rec)
 	}
-	clocked := s.interpret(rec, needs)
+	commandStart := s.addEvents(rec, neededKeys)
 	s.profile.interpreted()
-	s.timing.advance(rec)
-	for len(s.events) > 0 || s.rest() {
-		s.fire(clocked)
-		clear(s.events) // what they have of values is not kept until others take their place
-		s.events, clocked = s.events[:0], 0
+	s.timing.fireDue(rec)
+	for len(s.events) > 0 || s.addMoreEvents() {
+		s.fireEvents(commandStart)
+		clear(s.events) // so that they do not keep values until others take their place
+		s.events, commandStart = s.events[:0], 0
 	}
 	s.offset = rec.Offset
-	s.pass(rec)
-	if rec.Kind != source.Command || s.passed%tellHandled == 0 {
+	s.finishRecord(rec)
+	if rec.Kind != source.Command || s.recordCount%publishHandledEvery == 0 {
 		s.handled.Store(rec.Offset)
 	}
-	s.tellStats(rec)
+	s.publishStats(rec)
 	s.profile.end()
 }
 
-// tellHandled is after how many commands others are told how far the stream is
-// handled. A flush tells them too, and so does a pause of the stream.
-const tellHandled = 64
+// publishHandledEvery is after how many commands the handled offset is
+// published. A flush publishes it too, and so does any record that is no
+// command.
+const publishHandledEvery = 64
 
-// WantsKeys implements source.Consumer: the rules fire for the keys of a
-// snapshot, or need to know them.
+// WantsKeys implements source.Consumer: rules fire for the keys of a snapshot,
+// or need to know them.
 func (s *stream) WantsKeys() bool {
-	s.wanted = s.firesSnapshots() || s.needsMirror()
-	return s.wanted
+	s.wantedKeys = s.firesSnapshots() || s.needsMirror()
+	return s.wantedKeys
 }
 
 // firesSnapshots reports whether rules fire for the keys of a snapshot.
@@ -192,50 +194,52 @@ func (s *stream) firesSnapshots() bool {
 
 func (s *stream) needsMirror() bool { return s.e.gen.Load().set.NeedsSomething() }
 
-// LacksKeys implements source.Consumer: the rules need to know keys as they
-// are, and these were handed out neither in this process nor, complete, in an
-// earlier one.
-func (s *stream) LacksKeys() bool { return s.needsMirror() && s.had.Load() != s.needs.Load() }
+// LacksKeys implements source.Consumer: rules need to know all keys, and
+// neither this process nor an earlier one has been handed all of them.
+func (s *stream) LacksKeys() bool {
+	return s.needsMirror() && s.knownKeys.Load() != s.neededKeys.Load()
+}
 
-// lackKeys has all keys handed out anew. Any goroutine may call it.
-func (s *stream) lackKeys() {
-	s.needs.Add(1)
-	s.tellChanged()
+// requestKeys has the source hand out all keys again. Any goroutine may call
+// it.
+func (s *stream) requestKeys() {
+	s.neededKeys.Add(1)
+	s.notifyChanged()
 }
 
 // Changed implements source.Consumer.
 func (s *stream) Changed() <-chan struct{} { return s.changed }
 
-func (s *stream) tellChanged() {
+func (s *stream) notifyChanged() {
 	select {
 	case s.changed <- struct{}{}:
-	default: // it is about to look
+	default: // a signal waits already
 	}
 }
 
-// NextWake implements source.Consumer: a key expires of which a rule wants to
-// know on time, a time that a rule waits for has come, or changes have to be
-// given out.
+// NextWake implements source.Consumer. It is the earliest of: the next expiry
+// that a rule wants to know on time, the next time that a rule waits for, and
+// the next flush.
 func (s *stream) NextWake() time.Time {
 	var at time.Time
-	if t, ok := s.in.NextDeadline(); ok {
-		at = s.timing.clock.wake(t.Add(expiryGrace))
+	if t, ok := s.interpreter.NextDeadline(); ok {
+		at = s.timing.clock.wakeFor(t.Add(expiryGrace))
 	}
-	return earlier(earlier(at, s.st.flushAt()), s.timing.wake())
+	return earlierTime(earlierTime(at, s.unsaved.flushAt()), s.timing.nextWake())
 }
 
-// earlier returns the earlier of two times, of which a zero one is never.
-func earlier(a, b time.Time) time.Time {
+// earlierTime returns the earlier of two times, of which a zero one is never.
+func earlierTime(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b
 	}
 	return a
 }
 
-// stats returns what of Stats is a stream's.
-func (s *stream) stats() StreamStats {
-	c := StreamStats{Records: s.counts.records.Load(), Bytes: s.counts.bytes.Load(), Events: s.counts.events.Load(), Gaps: s.counts.gaps.Load()}
-	if m := s.mirror.Load(); m != nil {
+// stats returns the stream's own part of the counts.
+func (s *stream) stats() admin.StreamStats {
+	c := admin.StreamStats{Records: s.counts.records.Load(), Bytes: s.counts.bytes.Load(), Events: s.counts.events.Load(), Gaps: s.counts.gaps.Load()}
+	if m := s.mirrorStats.Load(); m != nil {
 		l := m.Lost
 		c.MirrorKeys, c.MirrorBytes = m.MirrorKeys, m.MirrorBytes
 		c.ValuesLost = l.Limit + l.Source + l.Mismatch + l.Malformed + l.Undecided

@@ -12,11 +12,11 @@ import (
 	"triggerd/source"
 )
 
-// TestResult is what one [[test]] of a rules file came to.
+// TestResult is the result of one [[test]] of a rules file.
 type TestResult struct {
 	Test  *rules.Test
-	Fired map[string]int // how often each rule matched that did
-	Err   error          // the feed could not be played
+	Fired map[string]int // how often each rule fired that did
+	Err   error          // why the feed could not be played
 }
 
 // Differences returns what was not as expected, one line for each rule in the
@@ -41,15 +41,15 @@ func times(n int) string {
 	return fmt.Sprintf("%d firings", n)
 }
 
-// RunTest plays a test's feed to the rules of the set that it is of, through
-// the same interpreter and matcher as the daemon's, with a clock of its own. A
-// rule with several actions fires once for each match. Nothing is delivered.
+// RunTest runs a test's feed against the rules of its set. It uses the daemon's
+// interpreter and matcher, with a clock of its own. A rule with several actions
+// counts once for each match. Nothing is delivered.
 func RunTest(ctx context.Context, set *rules.Set, test *rules.Test, o ActionOptions) TestResult {
 	r := TestResult{Test: test, Fired: map[string]int{}}
 	e, err := New(Config{
-		Rules: set, Source: source.NewStream(strings.NewReader(feedText(test)), test.Name), Replay: true, DryRun: true, Empty: true, Actions: o,
+		Rules: set, Source: source.NewRecording(strings.NewReader(feedText(test)), test.Name), Replay: true, DryRun: true, Empty: true, Actions: o,
 		OnFiring: func(f *actions.Firing) {
-			if isFirst(set, f) {
+			if isFirstAction(set, f) {
 				r.Fired[f.Rule]++
 			}
 		},
@@ -64,8 +64,8 @@ func RunTest(ctx context.Context, set *rules.Set, test *rules.Test, o ActionOpti
 	return r
 }
 
-// feedText is a test's feed as a recorded stream: inline commands, and the
-// notes of time that append-only files have.
+// feedText returns a test's feed as a recording: inline commands, and between
+// them the times that append-only files have.
 func feedText(test *rules.Test) string {
 	var b strings.Builder
 	now := test.Start
@@ -88,9 +88,9 @@ func feedText(test *rules.Test) string {
 	return b.String()
 }
 
-// isFirst reports whether a firing is of its rule's first action: the one that
-// counts for the rule.
-func isFirst(set *rules.Set, f *actions.Firing) bool {
+// isFirstAction reports whether a firing is of its rule's first action, which
+// is the one that is counted.
+func isFirstAction(set *rules.Set, f *actions.Firing) bool {
 	for _, r := range set.Rules {
 		if r.Name == f.Rule {
 			return r.Actions[0].Name == f.Action

@@ -17,66 +17,67 @@ import (
 	"triggerd/source"
 )
 
-// timer has the reader's matches wait for what their rules say of time.
-type timer struct {
+// timeKeeper passes a stream's matches through a timing.Machine, for rules with
+// time fields, and plans what the machine releases.
+type timeKeeper struct {
 	stream  *stream
 	gen     *generation
 	clock   clock
 	states  map[*rules.Rule]*timing.State
 	firings []timing.Firing
 
-	mu sync.Mutex      // guards m, which others look at
-	m  *timing.Machine // set by the reader alone; nil: no rule has ever said anything of time
+	mu      sync.Mutex      // guards machine: status reads it
+	machine *timing.Machine // changed by the stream's goroutine only; nil: no rule has ever had time fields
 }
 
-// match is a match in hand, of which the machine keeps what it needs.
-type match struct{ *rules.Match }
+// matchData is a match as the timing machine keeps it.
+type matchData struct{ *rules.Match }
 
 // Append implements timing.Data.
-func (m match) Append(dst []byte) []byte {
+func (m matchData) Append(dst []byte) []byte {
 	return firing.AppendEvent(dst, m.Event)
 }
 
 // AppendSlim implements timing.Data.
-func (m match) AppendSlim(dst []byte) []byte {
+func (m matchData) AppendSlim(dst []byte) []byte {
 	return firing.AppendSlimEvent(dst, m.Event)
 }
 
-// use takes over the rules of a generation, at now by the machine's clock.
-func (t *timer) use(gen *generation, now time.Time) {
+// setRules takes over the rules of a generation, at now by the machine's clock.
+func (t *timeKeeper) setRules(gen *generation, now time.Time) {
 	t.gen = gen
 	var list []*timing.Rule
 	for _, r := range gen.set.Rules {
-		if t.follows(r) {
+		if t.keeps(r) {
 			list = append(list, r.Time)
 		}
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if list == nil && t.m == nil {
+	if list == nil && t.machine == nil {
 		return
 	}
-	if t.m == nil {
-		t.m = timing.New()
+	if t.machine == nil {
+		t.machine = timing.New()
 	}
-	t.report("rules with time fields after a reload", t.m.SetRules(list, t.clock.now(now)))
+	t.logFates("rules with time fields after a reload", t.machine.SetRules(list, t.clock.fromMachine(now)))
 	t.states = make(map[*rules.Rule]*timing.State, len(list))
 	for _, r := range gen.set.Rules {
-		if t.follows(r) {
-			t.states[r] = t.m.State(r.Name)
+		if t.keeps(r) {
+			t.states[r] = t.machine.State(r.Name)
 		}
 	}
 }
 
-// follows reports whether a rule has time fields that this stream keeps. A
-// schedule is the first stream's: each run is to be made once.
-func (t *timer) follows(r *rules.Rule) bool {
+// keeps reports whether this stream keeps the time of a rule. Only the first
+// stream keeps schedules, since each run is to be made once.
+func (t *timeKeeper) keeps(r *rules.Rule) bool {
 	s := t.stream
 	return r.Enabled && r.Time != nil && (r.Schedule == nil || s == s.e.streams[0])
 }
 
-// report tells what became of the state of rules.
-func (t *timer) report(msg string, fates []timing.Fate) {
+// logFates logs, for each rule, whether its state was kept.
+func (t *timeKeeper) logFates(msg string, fates []timing.Fate) {
 	for _, f := range fates {
 		level, what := slog.LevelInfo, "kept"
 		if !f.Kept {
@@ -86,62 +87,62 @@ func (t *timer) report(msg string, fates []timing.Fate) {
 	}
 }
 
-// match takes a match of a rule with time fields. It returns what fires by it,
-// which is valid until the next call.
-func (t *timer) match(m *rules.Match) []timing.Firing {
-	x := timing.Match{State: t.states[m.Rule], Role: m.Role, At: t.clock.now(m.Event.Time), Data: match{m}}
+// match passes a match of a rule with time fields to the machine. It returns
+// what fires now, which is valid until the next call.
+func (t *timeKeeper) match(m *rules.Match) []timing.Firing {
+	x := timing.Match{State: t.states[m.Rule], Role: m.Role, At: t.clock.fromMachine(m.Event.Time), Data: matchData{m}}
 	if !t.stream.matcher.Keys(&x.Keys, m) {
-		return nil // counted as a condition that failed
+		return nil // counted as a failed condition
 	}
 	if m.Rule.Time.Sample != 0 {
-		x.Hash = identity(m.Event)
+		x.Hash = eventHash(m.Event)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.firings = t.m.Match(t.firings[:0], &x)
+	t.firings = t.machine.Match(t.firings[:0], &x)
 	return t.firings
 }
 
-// identity is a hash of what identifies an event.
-func identity(ev *event.Event) uint64 {
+// eventHash returns a hash of an event's identity.
+func eventHash(ev *event.Event) uint64 {
 	h := fnv.New64a()
 	h.Write([]byte(firing.TriggerOf(ev)))
 	return h.Sum64()
 }
 
-// emptied tells of a database whose keys are all gone, or others: what has to
-// hold for some time does not any more.
-func (t *timer) emptied(ev *event.Event) {
-	if t.m == nil {
+// endHolds handles an event after which a database has no keys, or others. What
+// had to hold for some time no longer does.
+func (t *timeKeeper) endHolds(ev *event.Event) {
+	if t.machine == nil {
 		return
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch ev.Name {
 	case event.FlushAll:
-		t.m.EndAll("")
+		t.machine.EndAll("")
 	case event.FlushDB:
-		t.m.EndAll(strconv.Itoa(ev.DB) + "/")
+		t.machine.EndAll(strconv.Itoa(ev.DB) + "/")
 	case event.SwapDB:
 		for _, db := range ev.Args {
-			t.m.EndAll(string(db) + "/")
+			t.machine.EndAll(string(db) + "/")
 		}
 	}
 }
 
-// advance fires what was due before a record.
-func (t *timer) advance(rec *source.Record) {
-	if t.m == nil {
+// fireDue fires what was due before a record.
+func (t *timeKeeper) fireDue(rec *source.Record) {
+	if t.machine == nil {
 		return
 	}
 	if rec.Kind == source.Heartbeat || rec.Kind == source.Woken || rec.Kind == source.Attached { // each ten seconds, at least
-		t.setWall()
+		t.setWallOffset()
 	}
-	now, seen := t.clock.now(rec.Time), t.clock.now(t.clock.seen)
+	now, seen := t.clock.fromMachine(rec.Time), t.clock.fromMachine(t.clock.knownUntil)
 	for {
 		t.mu.Lock()
-		deadline, absent := t.m.Next()
-		next := earlier(deadline, absent)
+		deadline, absent := t.machine.Next()
+		next := earlierTime(deadline, absent)
 		if next.IsZero() || next.After(now) {
 			t.mu.Unlock()
 			return
@@ -150,7 +151,7 @@ func (t *timer) advance(rec *source.Record) {
 		if t.clock.replay {
 			to, seen = next, next // each repetition, each run of a schedule
 		}
-		t.firings = t.m.Advance(t.firings[:0], to, seen)
+		t.firings = t.machine.Advance(t.firings[:0], to, seen)
 		t.mu.Unlock()
 		if len(t.firings) == 0 && !t.clock.replay {
 			return
@@ -159,29 +160,30 @@ func (t *timer) advance(rec *source.Record) {
 			t.plan(&t.firings[i], nil, nil)
 			t.stream.flushPart()
 		}
-		t.stream.flushFired(rec)
+		t.stream.flushTimers(rec)
 	}
 }
 
-// setWall tells how the computer's clock stands, by which windows and schedules
-// go.
-func (t *timer) setWall() {
+// setWallOffset tells the timing machine the time of day, which windows and
+// schedules need.
+func (t *timeKeeper) setWallOffset() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.m.SetWall(t.clock.wall(time.Now()))
+	t.machine.SetWall(t.clock.wallOffset(time.Now()))
 }
 
-// plan makes the firings of what fired: by the match in hand, of which owned is
-// the event, or nil.
-func (t *timer) plan(f *timing.Firing, m *rules.Match, owned *event.Event) {
-	rule := t.stream.gen.byName[f.Rule.Name]
+// plan plans the firings of a release of the timing machine. m is the match
+// that was just passed in, and owned its event; both are nil if time alone
+// released it.
+func (t *timeKeeper) plan(f *timing.Firing, m *rules.Match, owned *event.Event) {
+	rule := t.stream.gen.ruleByName[f.Rule.Name]
 	out := firing.Firing{Event: owned, Timing: event.Timing{By: f.By, Suppressed: f.Suppressed}}
 	var by firing.Trigger
 	switch {
 	case f.Kind == timing.Run:
 		out.Event = t.clockEvent(event.Schedule, f)
 		by = firing.RunTrigger(f.Tag)
-		out.Summary = t.summary(f.Summary)
+		out.Summary = t.decodeSummary(f.Summary)
 		t.stream.counts.matches.Add(1)
 		t.stream.gen.states[rule].matches.Add(1)
 	case len(f.Items) == 0 && owned == nil: // what was expected never came
@@ -191,7 +193,7 @@ func (t *timer) plan(f *timing.Firing, m *rules.Match, owned *event.Event) {
 		out.Params, by = m.Params(), firing.TriggerOf(owned)
 	default:
 		for i := range f.Items {
-			item, ok := t.item(f, &f.Items[i])
+			item, ok := t.decodeItem(f, &f.Items[i])
 			if ok {
 				out.Event, out.Params, by = item.Event, item.Params, firing.Trigger(item.ID)
 				out.Batch = append(out.Batch, item)
@@ -219,12 +221,12 @@ func (t *timer) plan(f *timing.Firing, m *rules.Match, owned *event.Event) {
 	t.stream.plan(rule, by, out)
 }
 
-// item makes what was kept whole again.
-func (t *timer) item(f *timing.Firing, it *timing.Item) (event.Item, bool) {
+// decodeItem returns the match or absence that the machine kept as an item.
+func (t *timeKeeper) decodeItem(f *timing.Firing, it *timing.Item) (event.Item, bool) {
 	if it.Data == nil {
 		return event.Item{Event: t.clockEvent(event.Absent, f), ID: firing.AbsentTrigger(it.Tag, it.By).String()}, true
 	}
-	ev, params, err := t.recall(t.stream.gen.byName[f.Rule.Name], it.Data)
+	ev, params, err := t.decodeMatch(t.stream.gen.ruleByName[f.Rule.Name], it.Data)
 	if err != nil {
 		t.stream.e.log.Error("a match that was kept cannot be read, it does not fire", "rule", f.Rule.Name, "err", err)
 		return event.Item{}, false
@@ -237,8 +239,8 @@ func (t *timer) item(f *timing.Firing, it *timing.Item) (event.Item, bool) {
 	return event.Item{Event: ev, Params: params, ID: id.String()}, true
 }
 
-// recall makes a match of a rule, which may be gone, whole again.
-func (t *timer) recall(rule *rules.Rule, data []byte) (ev *event.Event, params map[string]string, err error) {
+// decodeMatch decodes a match that the machine kept. rule is nil if it is gone.
+func (t *timeKeeper) decodeMatch(rule *rules.Rule, data []byte) (ev *event.Event, params map[string]string, err error) {
 	if ev, err = firing.ParseEvent(data); err != nil {
 		return nil, nil, err
 	}
@@ -250,19 +252,19 @@ func (t *timer) recall(rule *rules.Rule, data []byte) (ev *event.Event, params m
 	return ev, params, nil
 }
 
-// clockEvent is an event of no key.
-func (t *timer) clockEvent(name string, f *timing.Firing) *event.Event {
+// clockEvent returns an event that has no key, made by the clock.
+func (t *timeKeeper) clockEvent(name string, f *timing.Firing) *event.Event {
 	return &event.Event{Name: name, Origin: event.FromClock, Time: f.At, Source: t.stream.addr}
 }
 
-func (t *timer) summary(lines []timing.Line) []event.Line {
+func (t *timeKeeper) decodeSummary(lines []timing.Line) []event.Line {
 	out := make([]event.Line, len(lines))
 	for i, l := range lines {
 		out[i] = event.Line{Rule: l.Rule, Count: l.Count, Suppressed: l.Suppressed, First: l.First, Last: l.Last}
 		if l.Data == nil {
 			continue
 		}
-		ev, params, err := t.recall(t.stream.gen.byName[l.Rule], l.Data)
+		ev, params, err := t.decodeMatch(t.stream.gen.ruleByName[l.Rule], l.Data)
 		if err != nil {
 			t.stream.e.log.Error("the last event of a summary cannot be read", "rule", l.Rule, "err", err)
 			continue
@@ -272,46 +274,47 @@ func (t *timer) summary(lines []timing.Line) []event.Line {
 	return out
 }
 
-// wake is when a record is wanted for something that is due; zero: never.
-func (t *timer) wake() time.Time {
-	if t.m == nil || t.clock.replay {
+// nextWake returns when the stream has to be woken for something due; zero:
+// never.
+func (t *timeKeeper) nextWake() time.Time {
+	if t.machine == nil || t.clock.replay {
 		return time.Time{}
 	}
 	t.mu.Lock()
-	due, absent := t.m.Next()
+	due, absent := t.machine.Next()
 	t.mu.Unlock()
-	return earlier(t.clock.machine(due), t.clock.wake(t.clock.machine(absent)))
+	return earlierTime(t.clock.toMachine(due), t.clock.wakeFor(t.clock.toMachine(absent)))
 }
 
-func (t *timer) dirty() int {
-	if t.m == nil {
+func (t *timeKeeper) unsaved() int {
+	if t.machine == nil {
 		return 0
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.m.Dirty()
+	return t.machine.Dirty()
 }
 
-// gather adds what has changed to ch.
-func (t *timer) gather(ch *outbox.Changes) {
-	if t.m == nil {
+// collectChanges adds the machine's changed states, and the clock, to ch.
+func (t *timeKeeper) collectChanges(ch *outbox.Changes) {
+	if t.machine == nil {
 		return
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.m.Dirty() == 0 {
+	if t.machine.Dirty() == 0 {
 		return
 	}
-	t.m.Changes(
+	t.machine.Changes(
 		func(key, value []byte) { ch.Add(t.stream.spaces.timers, outbox.PutEntry, key, value) },
 		func(key []byte) { ch.Add(t.stream.spaces.timers, outbox.DeleteEntry, key, nil) },
 	)
-	ch.Add(t.stream.spaces.state, outbox.PutEntry, clockEntry, strconv.AppendInt(nil, t.clock.now(time.Now()).UnixMilli(), 10))
+	ch.Add(t.stream.spaces.state, outbox.PutEntry, clockEntry, strconv.AppendInt(nil, t.clock.fromMachine(time.Now()).UnixMilli(), 10))
 }
 
-// restore takes over what an earlier process has left.
-func (t *timer) restore(st *store.Store, ch *outbox.Changes) error {
-	if t.m == nil {
+// restore loads the states that an earlier process has saved.
+func (t *timeKeeper) restore(st *store.Store, ch *outbox.Changes) error {
+	if t.machine == nil {
 		ch.Add(t.stream.spaces.timers, outbox.DeleteFrom, nil, nil)
 		return nil
 	}
@@ -321,10 +324,10 @@ func (t *timer) restore(st *store.Store, ch *outbox.Changes) error {
 		if err != nil {
 			return err
 		}
-		if err := t.m.Restore(entry.Key, entry.Value); err != nil {
+		if err := t.machine.Restore(entry.Key, entry.Value); err != nil {
 			t.stream.e.log.Error("state of a rule with time fields cannot be read, it begins anew", "err", err)
 		}
 	}
-	t.report("rules with time fields after the start", t.m.Restored())
+	t.logFates("rules with time fields after the start", t.machine.Restored())
 	return nil
 }

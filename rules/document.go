@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"triggerd/internal/condition"
@@ -202,6 +203,11 @@ func (c *compilation) index(set *Set) {
 		set.patterns = append(set.patterns, p.rule)
 		c.conjuncts = append(c.conjuncts, p.conjuncts)
 	}
+	for _, r := range set.patterns {
+		if r.cond != nil && r.owner().conditionTime == nil {
+			r.owner().conditionTime = new(atomic.Int64)
+		}
+	}
 	set.compiler = c.compiler
 	set.index = newIndex(set, c.conjuncts)
 	set.needs = newNeedIndex(set, c.conjuncts)
@@ -277,7 +283,7 @@ func (t *table) http(h *HTTP) {
 			return "", ok
 		}
 		if err := checkListen(addr); err != nil {
-			v.errorf(`host:port as in "127.0.0.1:9797", or "off"`, "%s is no address to listen on: %v", v.shown(addr), err)
+			v.errorf(`host:port as in "127.0.0.1:9797", a socket as in "unix:///run/triggerd/api.sock", or "off"`, "%s is no address to listen on: %v", v.shown(addr), err)
 			return "", false
 		}
 		return addr, true
@@ -297,6 +303,12 @@ func (t *table) http(h *HTTP) {
 }
 
 func checkListen(addr string) error {
+	if path, ok := strings.CutPrefix(addr, "unix://"); ok {
+		if !filepath.IsAbs(path) {
+			return errors.New("the path of the socket is not absolute")
+		}
+		return nil
+	}
 	_, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		var a *net.AddrError

@@ -24,6 +24,7 @@ type pattern struct {
 	events                *nameSet // nil: any
 	cond                  *condition.Condition
 	failed                *atomic.Uint64 // see ConditionErrors; nil: nothing of the rule is evaluated
+	conditionTime         *atomic.Int64  // see ConditionTime; nil: as failed, or not yet in an index
 
 	*limits // never nil
 }

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"triggerd/internal/condition"
 	"triggerd/internal/event"
@@ -30,6 +31,7 @@ type Matcher struct {
 	now    uint32       // number of the event at hand
 	kept   int          // what was in the slice before the matches of the event at hand
 	digits []byte       // its database in decimal
+	costs  costs
 
 	needs      *needIndex   // nil: nothing is needed
 	needFinder *glob.Finder // of needs
@@ -38,7 +40,7 @@ type Matcher struct {
 
 // Matcher returns a new matcher of the set's rules.
 func (s *Set) Matcher() *Matcher {
-	m := &Matcher{set: s, index: s.index, needs: s.needs, tried: make([]uint32, len(s.patterns))}
+	m := &Matcher{set: s, index: s.index, needs: s.needs, tried: make([]uint32, len(s.patterns)), costs: costs{slow: make([]bool, len(s.patterns))}}
 	m.finder = m.index.automaton.Finder()
 	if m.needs != nil {
 		m.needFinder = m.needs.automaton.Finder()
@@ -262,6 +264,16 @@ func (m *Matcher) holds(r *Rule, ev *event.Event) bool {
 	if r.cond == nil {
 		return true
 	}
+	if !m.costs.due(r.index) {
+		return m.evaluate(r, ev)
+	}
+	began := time.Now()
+	ok := m.evaluate(r, ev)
+	m.costs.add(r, time.Since(began))
+	return ok
+}
+
+func (m *Matcher) evaluate(r *Rule, ev *event.Event) bool {
 	ok, err := m.eval.Holds(r.cond, r.captures)
 	if err == nil {
 		return ok

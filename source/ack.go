@@ -7,56 +7,57 @@ import (
 	"time"
 )
 
-// acks tells the server how far reading and keeping has come.
-type acks struct {
-	received atomic.Int64
-	poke     chan struct{} // capacity 1: send one now
-	asked    chan struct{} // capacity 1: the server has asked for one
-	none     string        // what AckNone acknowledges on the present link
+// ackSender acknowledges to the server what was received, or what is durable.
+type ackSender struct {
+	received   atomic.Int64  // offset of the last byte that was read
+	sendNow    chan struct{} // capacity 1: wakes the sending goroutine
+	requests   chan struct{} // capacity 1: receives at each GETACK
+	noneOffset string        // the offset that AckNone acknowledges on the present link
 
-	mu      sync.Mutex // guards what follows
-	replID  string     // the history that is being read
-	durable int64
-	wanted  int64 // the offset a GETACK waits for; 0: none does
+	mu        sync.Mutex // guards what follows
+	replID    string     // the history that is being read
+	durable   int64
+	requested int64 // offset at the last GETACK that durable has not reached; 0: none
 }
 
-// begin starts the count anew at p, where a link has been attached.
-func (k *acks) begin(p Position) {
+// reset begins anew at p, where a link has attached.
+func (k *ackSender) reset(p Position) {
 	k.received.Store(p.Offset)
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.replID != p.ReplID || k.durable > p.Offset {
-		k.durable = 0 // of another history: a server believes any offset
+		k.durable = 0 // it is of another history, and a server believes any offset
 	}
-	k.replID, k.wanted = p.ReplID, 0
+	k.replID, k.requested = p.ReplID, 0
 }
 
-func (k *acks) setDurable(p Position) {
+func (k *ackSender) setDurable(p Position) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if p.ReplID != k.replID {
 		return
 	}
 	k.durable = max(k.durable, p.Offset)
-	if k.wanted > 0 && k.durable >= k.wanted {
-		k.wanted = 0
-		k.now()
+	if k.requested > 0 && k.durable >= k.requested {
+		k.requested = 0
+		k.wake()
 	}
 }
 
-// demand answers the server's GETACK: at once, and again as soon as what was
-// received up to now is durable, as a client blocks in WAIT for it.
-func (k *acks) demand() {
+// onGetAck answers the server's GETACK at once. It answers again as soon as
+// what was received up to now is durable, since a client waits for that in
+// WAIT.
+func (k *ackSender) onGetAck() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.wanted = k.received.Load()
-	k.now()
-	signal(k.asked)
+	k.requested = k.received.Load()
+	k.wake()
+	signal(k.requests)
 }
 
-func (k *acks) now() { signal(k.poke) }
+func (k *ackSender) wake() { signal(k.sendNow) }
 
-// signal sends to a channel with room for one, which is enough.
+// signal sends to a channel of capacity 1, unless a signal waits there already.
 func signal(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
@@ -64,34 +65,34 @@ func signal(c chan struct{}) {
 	}
 }
 
-// noneAt returns what AckNone acknowledges on a link: an offset that is before
-// any write, so that WAIT does not count triggerd, and is not the server's own,
-// so that FAILOVER does not choose it.
-func noneAt(a attachment) string {
+// ackNoneOffset returns the offset that AckNone acknowledges on a link. It is
+// before any write, so that WAIT does not count triggerd. It is not the
+// server's own offset, so that FAILOVER does not choose triggerd.
+func ackNoneOffset(a psyncReply) string {
 	if a.pos.Offset == 0 && !a.legacy {
-		return "1" // nothing was written yet; the first command ends beyond it
+		return "1" // nothing is written yet; the first command ends after 1
 	}
 	return "0"
 }
 
-// run acknowledges over l once a second until the function it returns is
-// called, and more often at first: after a snapshot a server sends nothing
-// before an acknowledgement, and loses one that comes too early.
-func (k *acks) run(l *link, policy AckPolicy) (stop func()) {
+// start acknowledges over l once a second, until stop is called. In the first
+// seconds it does so more often: after a snapshot a server sends nothing until
+// it gets an acknowledgement, and it ignores one that comes too early.
+func (k *ackSender) start(l *link, policy AckPolicy) (stop func()) {
 	quit, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
 		began := time.Now()
 		for {
 			if k.send(l, policy) != nil {
-				return // the reader sees the broken link
+				return // the reading goroutine sees the broken link too
 			}
 			timer := time.NewTimer(ackPause(time.Since(began)))
 			select {
 			case <-quit:
 				timer.Stop()
 				return
-			case <-k.poke:
+			case <-k.sendNow:
 				timer.Stop()
 			case <-timer.C:
 			}
@@ -104,7 +105,7 @@ func (k *acks) run(l *link, policy AckPolicy) (stop func()) {
 	}
 }
 
-func (k *acks) send(l *link, policy AckPolicy) error {
+func (k *ackSender) send(l *link, policy AckPolicy) error {
 	switch policy {
 	case AckReceived:
 		return l.send("REPLCONF", "ACK", strconv.FormatInt(k.received.Load(), 10))
@@ -114,7 +115,7 @@ func (k *acks) send(l *link, policy AckPolicy) error {
 		k.mu.Unlock()
 		return l.send("REPLCONF", "ACK", n, "FACK", n)
 	}
-	return l.send("REPLCONF", "ACK", k.none)
+	return l.send("REPLCONF", "ACK", k.noneOffset)
 }
 
 // ackPause returns the time between acknowledgements on a link of that age.

@@ -23,13 +23,13 @@ type address struct {
 	network, host  string // as net.Dial takes them
 	user, password string
 	tls            *tls.Config // nil: plain
-	text           string      // without credentials
+	text           string      // the URL without credentials, for people
 	secrets        *secret.Masker
 
-	connect func(ctx context.Context, network, host string) (net.Conn, error) // nil: a net.Dialer's; tests have pipes
+	connect func(ctx context.Context, network, host string) (net.Conn, error) // nil: a net.Dialer's; tests use pipes
 }
 
-// CheckURL reports what is wrong with a source URL:
+// CheckURL returns what is wrong with a source URL, or nil:
 //
 //	redis://[user[:password]@]host[:6379]
 //	rediss://...?cacert=FILE&cert=FILE&key=FILE&sni=NAME     TLS, verified
@@ -52,7 +52,7 @@ func parseAddress(raw string) (*address, error) {
 		}
 		return nil, fmt.Errorf("source URL: %s (write redis://user:password@host:port; %% and @ in a password as %%25 and %%40)", redactPort(err))
 	}
-	if err := checkCut(u); err != nil {
+	if err := checkUnescaped(u); err != nil {
 		return nil, err
 	}
 	a := &address{network: "tcp", user: u.User.Username()}
@@ -92,13 +92,13 @@ func parseAddress(raw string) (*address, error) {
 		return nil, errors.New("source URL: unknown scheme (redis, rediss or unix)") // it may be a password
 	}
 	a.text = u.Scheme + "://" + a.host
-	return a, a.options(u)
+	return a, a.parseOptions(u)
 }
 
-// checkCut refuses what a password with an unescaped / ? or # makes of a URL:
-// a host that is the user, a port that is half of the password, and the other
-// half where errors and logs would show it.
-func checkCut(u *url.URL) error {
+// checkUnescaped refuses a URL whose password has an unescaped / ? or #. Such a
+// URL parses with the user as its host, a part of the password as its port, and
+// the rest of the password where errors and logs would show it.
+func checkUnescaped(u *url.URL) error {
 	if u.Scheme == "unix" && u.Fragment == "" {
 		return nil // a path may have any character
 	}
@@ -108,14 +108,14 @@ func checkCut(u *url.URL) error {
 	return nil
 }
 
-// redactPort drops what url.Parse quotes of a port, which is part of the
-// password where that holds an unescaped character.
+// redactPort drops what url.Parse quotes of a port. That is part of the
+// password if the password has an unescaped character.
 func redactPort(err error) string {
 	msg, _, _ := strings.Cut(err.Error(), " \"")
 	return msg
 }
 
-func (a *address) options(u *url.URL) error {
+func (a *address) parseOptions(u *url.URL) error {
 	q := u.Query()
 	if u.Scheme != "rediss" {
 		if len(q) > 0 {

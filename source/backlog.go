@@ -11,19 +11,19 @@ import (
 	"time"
 )
 
-// Backlog is what the server keeps of its stream for replicas that come back.
-// The zero value: not known.
+// Backlog describes the server's replication backlog: the last part of its
+// stream, which it keeps for partial resyncs. The zero value: not known.
 type Backlog struct {
-	Bytes  int64     // how many of its last bytes the server keeps
-	Offset int64     // of the server's stream
-	Rate   float64   // bytes a second that the stream grew by, over the last minute; 0: it did not, or that is not known yet
+	Bytes  int64     // the backlog's size
+	Offset int64     // the server's replication offset
+	Rate   float64   // bytes a second by which the offset grew in the last minute; 0: it did not grow, or that is not known yet
 	At     time.Time // when the server said so
 }
 
-// Left returns for how long from now a replica that has the stream up to an
-// offset may stay away before the server has no longer what comes next, and
-// false where that is not known, or no end of it is to be seen.
-func (b *Backlog) Left(offset int64, now time.Time) (time.Duration, bool) {
+// TimeLeft returns how long a replica at an offset may stay away before the
+// backlog no longer has what comes next. It is counted from now. It returns
+// false if that is not known, or if the server's stream does not grow.
+func (b *Backlog) TimeLeft(offset int64, now time.Time) (time.Duration, bool) {
 	if b.Bytes == 0 || b.Rate <= 0 {
 		return 0, false
 	}
@@ -33,17 +33,17 @@ func (b *Backlog) Left(offset int64, now time.Time) (time.Duration, bool) {
 	return time.Duration(min(max(seconds, 0), longest.Seconds()) * float64(time.Second)), true
 }
 
-// watch asks the server about its backlog, and whether it is shutting down,
-// until the function it returns is called, on a connection of its own: a
-// replica's link takes no questions. Whatever goes wrong with it is no harm to
-// the stream.
-func (s *Replica) watch() (stop func()) {
+// startInquirer starts a goroutine that asks the server for its backlog, and
+// whether it is shutting down, until stop is called. It has a connection of its
+// own, since a server answers no questions on a replica's link. Its failures do
+// not touch the stream.
+func (s *Replica) startInquirer() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
-	w := &watcher{s: s}
+	w := &inquirer{replica: s}
 	go func() {
 		defer close(done)
-		defer w.hangUp()
+		defer w.close()
 		w.run(ctx)
 	}()
 	return func() {
@@ -52,28 +52,28 @@ func (s *Replica) watch() (stop func()) {
 	}
 }
 
-// watcher is a connection that asks, and what it was told.
-type watcher struct {
-	s     *Replica
-	l     *link // nil: not connected
-	heard atomic.Int64
-	told  []replicationInfo // of the last minute
+// inquirer asks the server with INFO, on a connection of its own.
+type inquirer struct {
+	replica     *Replica
+	link        *link // nil: not connected
+	lastArrival atomic.Int64
+	samples     []replicationInfo // the answers of the last minute
 
-	looked time.Time // when lookForEnd asked last
-	mute   bool      // the server does not answer that
+	lastShutdownCheck time.Time // when leaveIfShuttingDown last asked
+	shutdownUnknown   bool      // the server does not answer whether it is shutting down
 
-	replica bool // the server is one, as look heard
+	serverIsReplica bool // by its last answer to askBacklog
 }
 
-// run asks until ctx is done, or the server does not let it.
-func (w *watcher) run(ctx context.Context) {
+// run asks until ctx is done, or until the server refuses for good.
+func (w *inquirer) run(ctx context.Context) {
 	var tick, second <-chan time.Time
-	if every := w.s.cfg.BacklogInterval; every > 0 {
+	if every := w.replica.cfg.BacklogInterval; every > 0 {
 		ticker, seconds := time.NewTicker(every), time.NewTicker(time.Second)
 		defer ticker.Stop()
 		defer seconds.Stop()
 		tick, second = ticker.C, seconds.C
-		if !w.look(ctx) {
+		if !w.askBacklog(ctx) {
 			return
 		}
 	}
@@ -82,109 +82,109 @@ func (w *watcher) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick:
-			more = w.look(ctx)
-		case <-w.asked():
-			w.lookForEnd(ctx)
+			more = w.askBacklog(ctx)
+		case <-w.ackRequests():
+			w.checkShutdown(ctx)
 		case <-second:
-			if w.replica && w.asked() != nil {
-				w.leaveIfEnding(ctx)
+			if w.serverIsReplica && w.ackRequests() != nil {
+				w.leaveIfShuttingDown(ctx)
 			}
 		}
 	}
 }
 
-func (w *watcher) hangUp() {
-	if w.l != nil {
-		w.l.close()
-		w.l = nil
+func (w *inquirer) close() {
+	if w.link != nil {
+		w.link.close()
+		w.link = nil
 	}
 }
 
-// look asks once, and reports whether to ask again.
-func (w *watcher) look(ctx context.Context) (more bool) {
+// askBacklog asks for the backlog once, and reports whether to ask again.
+func (w *inquirer) askBacklog(ctx context.Context) (more bool) {
 	var info replicationInfo
-	text, err := w.ask(ctx, "replication")
+	text, err := w.info(ctx, "replication")
 	if err == nil {
 		info, err = parseReplicationInfo(text)
 		info.at = time.Now()
 	}
 	if err != nil {
-		return w.refused(ctx, err, "the server does not say how much of its stream it keeps: how long triggerd may be away is not known")
+		return w.handleFailure(ctx, err, "the server does not say how much of its stream it keeps: how long triggerd may be away is not known")
 	}
-	w.replica = info.replica
-	b := Backlog{Bytes: info.backlog, Offset: info.offset, Rate: w.rate(info), At: info.at}
-	w.s.update(func(st *Status) { st.Backlog = b })
+	w.serverIsReplica = info.isReplica
+	b := Backlog{Bytes: info.backlog, Offset: info.offset, Rate: w.growthRate(info), At: info.at}
+	w.replica.updateStatus(func(st *Status) { st.Backlog = b })
 	return true
 }
 
-// refused deals with a question that was not answered, and reports whether to
-// ask again.
-func (w *watcher) refused(ctx context.Context, err error, msg string) (more bool) {
-	w.hangUp()
-	err = masked(w.s.cfg.Secrets, err)
+// handleFailure closes the connection after a question without an answer, and
+// reports whether to ask again.
+func (w *inquirer) handleFailure(ctx context.Context, err error, msg string) (more bool) {
+	w.close()
+	err = masked(w.replica.cfg.Secrets, err)
 	var refused *ServerError
 	switch {
 	case ctx.Err() != nil:
 		return false
-	case errors.As(err, &refused) && !refused.passing():
-		w.s.cfg.Logger.Info(msg, "server", w.s.addr.text, "err", err)
+	case errors.As(err, &refused) && !refused.temporary():
+		w.replica.cfg.Logger.Info(msg, "server", w.replica.addr.text, "err", err)
 		return false
 	}
-	w.s.cfg.Logger.Debug("server not asked beside the stream", "server", w.s.addr.text, "err", err)
+	w.replica.cfg.Logger.Debug("server not asked beside the stream", "server", w.replica.addr.text, "err", err)
 	return true
 }
 
-// ask returns a section of the server's INFO.
-func (w *watcher) ask(ctx context.Context, section string) (string, error) {
-	s := w.s
-	if w.l == nil {
+// info returns a section of the server's INFO.
+func (w *inquirer) info(ctx context.Context, section string) (string, error) {
+	s := w.replica
+	if w.link == nil {
 		conn, err := s.addr.dial(ctx, s.cfg.DialTimeout)
 		if err != nil {
 			return "", fmt.Errorf("connect: %w", err)
 		}
-		w.l = newLink(conn, s.addr, s.cfg.DialTimeout, &w.heard)
-		if err := w.l.auth(); err != nil {
+		w.link = newLink(conn, s.addr, s.cfg.DialTimeout, &w.lastArrival)
+		if err := w.link.auth(); err != nil {
 			return "", err
 		}
 	}
-	defer context.AfterFunc(ctx, w.l.close)()
-	return w.l.bulk("INFO", section)
+	defer context.AfterFunc(ctx, w.link.close)()
+	return w.link.requestBulk("INFO", section)
 }
 
-// rate returns how fast the stream grows, by what was told within the last
-// minute.
-func (w *watcher) rate(now replicationInfo) float64 {
-	if n := len(w.told); n > 0 && (w.told[n-1].replID != now.replID || w.told[n-1].offset > now.offset) {
-		w.told = w.told[:0]
+// growthRate returns by how many bytes a second the stream grew, over the
+// samples of the last minute.
+func (w *inquirer) growthRate(now replicationInfo) float64 {
+	if n := len(w.samples); n > 0 && (w.samples[n-1].replID != now.replID || w.samples[n-1].offset > now.offset) {
+		w.samples = w.samples[:0]
 	}
-	w.told = append(w.told, now)
-	for len(w.told) > 2 && now.at.Sub(w.told[1].at) >= time.Minute {
-		w.told = append(w.told[:0], w.told[1:]...)
+	w.samples = append(w.samples, now)
+	for len(w.samples) > 2 && now.at.Sub(w.samples[1].at) >= time.Minute {
+		w.samples = append(w.samples[:0], w.samples[1:]...)
 	}
-	first := w.told[0]
+	first := w.samples[0]
 	if past := now.at.Sub(first.at).Seconds(); past > 0 {
 		return float64(now.offset-first.offset) / past
 	}
 	return 0
 }
 
-// replicationInfo is what is used of a server's INFO replication.
+// replicationInfo is the part of INFO replication that is used here.
 type replicationInfo struct {
-	at      time.Time
-	replID  string
-	offset  int64
-	backlog int64 // bytes
-	replica bool  // the server is one
+	at        time.Time
+	replID    string
+	offset    int64
+	backlog   int64 // bytes
+	isReplica bool  // the server is a replica itself
 }
 
-// parseReplicationInfo reads the lines of an INFO. One that does not say how
-// large the backlog is, is an error.
+// parseReplicationInfo parses the text of INFO replication. It is an error if
+// the backlog's size is not in it.
 func parseReplicationInfo(text string) (info replicationInfo, err error) {
 	for line := range strings.Lines(text) {
 		name, value, _ := strings.Cut(strings.TrimRight(line, "\r\n"), ":")
 		switch name {
 		case "role":
-			info.replica = value == "slave"
+			info.isReplica = value == "slave"
 		case "master_replid":
 			info.replID = value
 		case "master_repl_offset":
@@ -202,25 +202,25 @@ func parseReplicationInfo(text string) (info replicationInfo, err error) {
 	return info, nil
 }
 
-// maxBulk is more than any answer takes that bulk is asked for.
-const maxBulk = 64 << 10
+// maxAnswer limits the bytes of an answer; INFO's sections are far shorter.
+const maxAnswer = 64 << 10
 
-// bulk asks for a text.
-func (l *link) bulk(args ...string) (string, error) {
-	line, err := l.ask(args[0], args...)
+// requestBulk sends a command and returns the bulk string that answers it.
+func (l *link) requestBulk(args ...string) (string, error) {
+	line, err := l.request(args[0], args...)
 	if err != nil {
 		return "", err
 	}
 	if line[0] != '$' {
-		_, err := l.status(args[0], line)
+		_, err := l.parseStatus(args[0], line)
 		if err == nil {
 			err = fmt.Errorf("%s: answer is not a text: %.60q", args[0], line)
 		}
 		return "", err
 	}
 	n, err := strconv.ParseUint(string(line[1:]), 10, 31)
-	if err != nil || n > maxBulk {
-		return "", fmt.Errorf("%s: a text of length %.60q (at most %d)", args[0], line[1:], maxBulk)
+	if err != nil || n > maxAnswer {
+		return "", fmt.Errorf("%s: a text of length %.60q (at most %d)", args[0], line[1:], maxAnswer)
 	}
 	text := make([]byte, n+2)
 	if _, err := io.ReadFull(l.r, text); err != nil {

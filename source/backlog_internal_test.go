@@ -26,7 +26,7 @@ func TestReplicationInfo(t *testing.T) {
 }
 
 func TestBacklogRate(t *testing.T) {
-	w := &watcher{}
+	w := &inquirer{}
 	at := time.Unix(1000, 0)
 	for i, step := range []struct {
 		after  time.Duration
@@ -45,7 +45,7 @@ func TestBacklogRate(t *testing.T) {
 		{10 * time.Minute, "b", 100 + 6600, 10}, //
 	} {
 		at = at.Add(step.after)
-		if got := w.rate(replicationInfo{at: at, replID: step.replID, offset: step.offset}); got != step.want {
+		if got := w.growthRate(replicationInfo{at: at, replID: step.replID, offset: step.offset}); got != step.want {
 			t.Errorf("step %d: %v, want %v", i, got, step.want)
 		}
 	}

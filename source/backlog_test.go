@@ -49,7 +49,7 @@ func TestBacklogLeft(t *testing.T) {
 		"too late":            {source.Backlog{Bytes: 1000, Offset: 5000, Rate: 10, At: now}, 500, 0, true},
 		"hardly anything":     {source.Backlog{Bytes: 1 << 40, Rate: 1e-9, At: now}, 0, 365 * 24 * time.Hour, true},
 	} {
-		if got, known := test.b.Left(test.offset, now); got != test.want || known != test.known {
+		if got, known := test.b.TimeLeft(test.offset, now); got != test.want || known != test.known {
 			t.Errorf("%s: %v, %v; want %v, %v", name, got, known, test.want, test.known)
 		}
 	}

@@ -10,73 +10,74 @@ import (
 	"triggerd/internal/resp"
 )
 
-// decoder turns the commands of a stream into records: it follows SELECT,
-// holds transactions, and keeps count of the offset.
+// decoder turns the commands of a stream into records. It follows SELECT, holds
+// transactions, and counts the offset.
 type decoder struct {
-	r     *resp.Reader
-	base  int64    // offset of the stream at r's byte 0
-	pos   Position // behind the last command outside of a transaction
-	db    int      // selected now
-	maxTx int
-	tx    transaction
-	rec   Record
+	r           *resp.Reader
+	readerStart int64    // replication offset of r's byte 0
+	pos         Position // after the last command or transaction that is complete
+	db          int      // selected now
+	maxTx       int
+	tx          transaction
+	rec         Record
 
-	now    func() time.Time // when the bytes at hand arrived
-	getAck func()           // called where the server asks for an acknowledgement; may be nil
+	now    func() time.Time // when the bytes that were read arrived
+	getAck func()           // called at the server's GETACK; may be nil
 
-	// annotate takes a line that begins with '#', which append-only files
-	// have; it reports whether it knows it. nil: there are none.
-	annotate func(line []byte) bool
+	// onAnnotation is called with a line that begins with '#', which
+	// append-only files have. It reports whether it understood the line. nil:
+	// such a line is an error.
+	onAnnotation func(line []byte) bool
 }
 
-// newDecoder returns a decoder of what r reads from now on, which is the
-// stream behind pos.
+// newDecoder returns a decoder of what r reads from now on, which is the stream
+// after pos.
 func newDecoder(r *resp.Reader, pos Position, maxTx int, now func() time.Time) *decoder {
-	return &decoder{r: r, base: pos.Offset - r.Offset(), pos: pos, db: pos.DB, maxTx: maxTx, now: now}
+	return &decoder{r: r, readerStart: pos.Offset - r.Offset(), pos: pos, db: pos.DB, maxTx: maxTx, now: now}
 }
 
-// errInStream is an error that the server wrote where a command should be:
-// redis 6.0 does so when a replica lacks a permission.
+// errInStream is an error that the server wrote in place of a command. Redis
+// 6.0 does so when a replica lacks a permission.
 var errInStream = errors.New("error inside the stream")
 
-// offset returns the replication offset behind the last command that was read.
-func (d *decoder) offset() int64 { return d.base + d.r.Offset() }
+// offset returns the replication offset after the last command that was read.
+func (d *decoder) offset() int64 { return d.readerStart + d.r.Offset() }
 
-// next returns the next record, borrowed until the call after. The error of a
-// command that is not one is a *resp.ProtocolError, with the offset in the
+// next returns the next record, which is borrowed until the following call.
+// Bytes that are no command are a *resp.ProtocolError with their offset in the
 // stream.
 func (d *decoder) next() (*Record, error) {
-	if d.tx.draining() {
-		return d.fromTx(), nil
+	if d.tx.hasNext() {
+		return d.nextHeld(), nil
 	}
 	d.tx.release()
 	for {
 		before := d.offset()
 		args, err := d.r.ReadCommand()
 		if err != nil {
-			return nil, d.fail(err)
+			return nil, d.atStreamOffset(err)
 		}
 		if d.r.Inline() && len(args) > 0 && !startsWithLetter(args[0]) {
-			if d.annotate != nil && len(args) == 1 && d.annotate(args[0]) {
+			if d.onAnnotation != nil && len(args) == 1 && d.onAnnotation(args[0]) {
 				continue
 			}
 			return nil, notCommand(args, before)
 		}
-		rec, err := d.take(args, before)
+		rec, err := d.handleCommand(args, before)
 		if rec != nil || err != nil {
 			return rec, err
 		}
 	}
 }
 
-// startsWithLetter tells an inline command from what is left of another one
-// behind a wrong byte: a length, an argument's bytes. Almost any line would do
-// for an inline command, and be taken for one.
+// startsWithLetter tells an inline command from the rest of another command
+// after a wrong byte, such as a length or a piece of an argument. Without this
+// check almost any line would be taken for an inline command.
 func startsWithLetter(name []byte) bool {
 	return len(name) > 0 && 'a' <= name[0]|0x20 && name[0]|0x20 <= 'z'
 }
 
-// notCommand returns the error of a line at offset that cannot be one.
+// notCommand returns the error for a line at offset that cannot be a command.
 func notCommand(args [][]byte, offset int64) error {
 	line := bytes.Join(args, []byte{' '})
 	if len(line) > 0 && line[0] == '-' {
@@ -85,9 +86,10 @@ func notCommand(args [][]byte, offset int64) error {
 	return &resp.ProtocolError{Offset: offset, Msg: fmt.Sprintf("line %.60q is no command", line)}
 }
 
-// take deals with one command. It returns no record for one that is held.
-func (d *decoder) take(args [][]byte, before int64) (*Record, error) {
-	switch linkCommand(args) {
+// handleCommand makes a record of one command. It returns none for a command
+// that is held until EXEC.
+func (d *decoder) handleCommand(args [][]byte, before int64) (*Record, error) {
+	switch meaningToLink(args) {
 	case cmdSelect:
 		n, err := strconv.ParseUint(string(args[1]), 10, 31)
 		if err != nil {
@@ -103,7 +105,7 @@ func (d *decoder) take(args [][]byte, before int64) (*Record, error) {
 		return nil, nil
 	case cmdExec:
 		return d.exec(), nil
-	case cmdNothing:
+	case cmdIgnored:
 		return d.heartbeat(), nil
 	case cmdGetAck:
 		if d.getAck != nil {
@@ -113,19 +115,19 @@ func (d *decoder) take(args [][]byte, before int64) (*Record, error) {
 	}
 	if !d.tx.open {
 		d.setCommand(args, d.db, d.offset(), int(d.offset()-before))
-		d.advance()
+		d.setPosition()
 		return &d.rec, nil
 	}
-	return d.hold(args, int(d.offset()-before)), nil
+	return d.holdCommand(args, int(d.offset()-before)), nil
 }
 
-// setCommand makes d.rec a command, without a position to resume at.
+// setCommand makes d.rec a command, with no position to resume at.
 func (d *decoder) setCommand(args [][]byte, db int, offset int64, size int) {
 	d.rec = Record{Kind: Command, Args: args, DB: db, ReplID: d.pos.ReplID, Offset: offset, Bytes: size, Time: d.now()}
 }
 
-// advance moves the position behind what was read, and into d.rec.
-func (d *decoder) advance() {
+// setPosition moves the position to the end of what was read, also in d.rec.
+func (d *decoder) setPosition() {
 	d.pos.Offset, d.pos.DB = d.offset(), d.db
 	d.rec.Pos = d.pos
 }
@@ -133,90 +135,92 @@ func (d *decoder) advance() {
 func (d *decoder) heartbeat() *Record {
 	d.rec = Record{Kind: Heartbeat, DB: d.db, ReplID: d.pos.ReplID, Offset: d.offset(), Time: d.now()}
 	if !d.tx.open {
-		d.advance()
+		d.setPosition()
 	}
 	return &d.rec
 }
 
-// hold keeps a command of a transaction until EXEC. Where the transaction has
-// grown over the limit, it hands out what is held, and then each command as it
-// comes, so that none can take all memory.
-func (d *decoder) hold(args [][]byte, size int) *Record {
+// holdCommand keeps a command of a transaction until EXEC. If the transaction
+// is larger than the limit, so that it could take all memory, it hands out what
+// is held, and then each command as it arrives.
+func (d *decoder) holdCommand(args [][]byte, size int) *Record {
 	if !d.tx.spilled && d.tx.bytes+heldSize(args, size) <= d.maxTx {
 		d.tx.add(args, d.db, d.offset(), size)
 		return nil
 	}
 	d.tx.spilled = true
 	d.tx.add(args, d.db, d.offset(), size)
-	return d.fromTx()
+	return d.nextHeld()
 }
 
-// exec ends a transaction.
+// exec ends a transaction, and returns its first command.
 func (d *decoder) exec() *Record {
 	if !d.tx.open || d.tx.end() == 0 {
-		return d.heartbeat() // an EXEC whose MULTI was not seen; or an empty or a spilled one
+		return d.heartbeat() // there is no MULTI before this EXEC, or no command between them that is not handed out
 	}
-	return d.fromTx()
+	return d.nextHeld()
 }
 
-// fromTx hands out the next command of the transaction.
-func (d *decoder) fromTx() *Record {
-	c := d.tx.take()
+// nextHeld returns the next command that the transaction hands out.
+func (d *decoder) nextHeld() *Record {
+	c := d.tx.nextCommand()
 	d.setCommand(c.args, c.db, c.offset, c.size)
 	d.rec.Tx = c.tx
 	if c.last {
-		d.advance()
+		d.setPosition()
 	}
 	return &d.rec
 }
 
-// fail puts a protocol error at its place in the stream.
-func (d *decoder) fail(err error) error {
+// atStreamOffset turns the offset of a protocol error into one of the stream.
+func (d *decoder) atStreamOffset(err error) error {
 	var pe *resp.ProtocolError
 	if errors.As(err, &pe) {
-		return &resp.ProtocolError{Offset: d.base + pe.Offset, Msg: pe.Msg}
+		return &resp.ProtocolError{Offset: d.readerStart + pe.Offset, Msg: pe.Msg}
 	}
 	return err
 }
 
-// What a command means to the link itself.
-type linkCmd int
+// linkMeaning is what a command means to the link itself.
+type linkMeaning int
 
 const (
-	cmdData linkCmd = iota // to the keyspace, not to the link
+	cmdOther linkMeaning = iota // nothing: it is for the keyspace
 	cmdSelect
 	cmdMulti
 	cmdExec
 	cmdGetAck
-	cmdNothing // keepalives and the like
+	cmdIgnored // keepalives and the like
 )
 
-// linkCommand sorts a command. Names come in any case: lower-case "ping" since
-// redis 7.0, and as a script or client wrote them.
-func linkCommand(args [][]byte) linkCmd {
+// meaningToLink returns what a command means to the link. Names come in any
+// case: lower-case "ping" since redis 7.0, and otherwise as a script or client
+// wrote them.
+func meaningToLink(args [][]byte) linkMeaning {
 	if len(args) == 0 {
-		return cmdNothing
+		return cmdIgnored
 	}
 	switch name := args[0]; {
-	case len(name) == 4 && fold(name, "PING"):
-		return cmdNothing
-	case len(name) == 4 && fold(name, "EXEC"):
+	case len(name) == 4 && equalFold(name, "PING"):
+		return cmdIgnored
+	case len(name) == 4 && equalFold(name, "EXEC"):
 		return cmdExec
-	case len(name) == 5 && fold(name, "MULTI"):
+	case len(name) == 5 && equalFold(name, "MULTI"):
 		return cmdMulti
-	case len(name) == 6 && len(args) == 2 && fold(name, "SELECT"):
+	case len(name) == 6 && len(args) == 2 && equalFold(name, "SELECT"):
 		return cmdSelect
-	case len(name) == 8 && fold(name, "REPLCONF"):
-		if len(args) > 1 && fold(args[1], "GETACK") {
+	case len(name) == 8 && equalFold(name, "REPLCONF"):
+		if len(args) > 1 && equalFold(args[1], "GETACK") {
 			return cmdGetAck
 		}
-		return cmdNothing
+		return cmdIgnored
 	}
-	return cmdData
+	return cmdOther
 }
 
-// fold reports whether name is upper, in any case. upper is of letters only.
-func fold(name []byte, upper string) bool {
+// equalFold reports whether name equals upper in any case. upper has only
+// letters.
+func equalFold(name []byte, upper string) bool {
 	if len(name) != len(upper) {
 		return false
 	}

@@ -268,7 +268,7 @@ func TestMemoryOfTransactionIsGivenBack(t *testing.T) {
 }
 
 func TestRecordingThatEndsInsideATransaction(t *testing.T) {
-	s := NewStream(strings.NewReader(cmd("SET a 1", "MULTI", "SET b 2")), "test")
+	s := NewRecording(strings.NewReader(cmd("SET a 1", "MULTI", "SET b 2")), "test")
 	n := 0
 	var last error
 	for _, err := range s.Records(t.Context(), Position{}, nil) {

@@ -8,9 +8,10 @@ import (
 	"triggerd/internal/secret"
 )
 
-// masked returns err with secrets masked in its text, whatever the server said
-// in it. What tells errors apart works as before. In a ServerError they are
-// masked already: its hint is ours, and a password may be one of its words.
+// masked returns err with secrets masked in its text, whatever the server put
+// there. errors.Is and errors.As work as before. A ServerError is returned as
+// it is: its secrets are masked already, and its hint may rightly contain a
+// word that is also a password.
 func masked(m *secret.Masker, err error) error {
 	var refused *ServerError
 	if err == nil || errors.As(err, &refused) {
@@ -31,7 +32,7 @@ type maskedError struct {
 func (e *maskedError) Error() string { return e.shown }
 func (e *maskedError) Unwrap() error { return e.err }
 
-// ServerError is a server's refusal of a command of the handshake.
+// ServerError is a server's error reply to a command of the handshake.
 type ServerError struct {
 	Command string // what was sent, without secrets
 	Reply   string // the server's error line, without its leading "-", and without secrets
@@ -46,15 +47,14 @@ func (e *ServerError) Error() string {
 	return s
 }
 
-// code returns the first word of the reply, by which servers tell errors apart.
+// code returns the first word of the reply, which tells errors apart.
 func (e *ServerError) code() string {
 	code, _, _ := strings.Cut(e.Reply, " ")
 	return code
 }
 
-// passing reports whether the server is only in a state that ends without
-// anybody's doing.
-func (e *ServerError) passing() bool {
+// temporary reports whether the server is in a state that ends by itself.
+func (e *ServerError) temporary() bool {
 	switch e.code() {
 	case "LOADING", "NOMASTERLINK", "MASTERDOWN", "BUSY":
 		return true
@@ -62,16 +62,16 @@ func (e *ServerError) passing() bool {
 	return false
 }
 
-// unknown reports whether the server does not know the command, or the option
-// of it, that was sent.
+// unknown reports whether the server does not know the command, or its option.
 func (e *ServerError) unknown() bool {
 	l := strings.ToLower(e.Reply)
 	return strings.HasPrefix(l, "err unknown") || strings.HasPrefix(l, "err unrecognized") || strings.HasPrefix(l, "err syntax error")
 }
 
-// refuse makes a ServerError of reply with a hint for the user. Servers repeat
-// the arguments of a command that they do not know, and AUTH may be one.
-func (a *address) refuse(command, reply string) *ServerError {
+// serverError makes a ServerError of a reply, with a hint for the user. Servers
+// repeat the arguments of a command that they do not know, and one of AUTH's is
+// the password.
+func (a *address) serverError(command, reply string) *ServerError {
 	reply, _, _ = strings.Cut(reply, ", with args beginning")
 	if command == "AUTH" {
 		reply = strings.ReplaceAll(reply, a.password, "***")
@@ -114,8 +114,8 @@ func (a *address) hint(e *ServerError) string {
 	return ""
 }
 
-// permissions is what the user needs, as an ACL rule: seen to be enough on
-// redis 6.0 to 8.6 and valkey 8.0 to 9.1.
+// permissions returns what a user of the server needs, as an ACL rule. It was
+// enough on redis 6.0 to 8.6 and valkey 8.0 to 9.1.
 func permissions(e *ServerError) string {
 	if e.Command == "SYNC" {
 		return "+psync +sync +replconf +ping"

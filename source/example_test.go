@@ -10,9 +10,9 @@ import (
 
 // A recording is read as a server is. What is in a transaction is handed out
 // when that has ended, and has a position only at its end.
-func ExampleNewStream() {
+func ExampleNewRecording() {
 	recording := "SELECT 3\r\nSET stock:7 12\r\nMULTI\r\nDECR stock:7\r\nSADD sold 7\r\nEXEC\r\n"
-	src := source.NewStream(strings.NewReader(recording), "a recording")
+	src := source.NewRecording(strings.NewReader(recording), "a recording")
 	for rec, err := range src.Records(context.Background(), source.Position{}, nil) {
 		if err != nil {
 			fmt.Println(err)

@@ -39,12 +39,12 @@ func converse(t testing.TB, said string, chunk int, from Position, wantKeys bool
 		t.Fatal(err)
 	}
 	var o outcome
-	n := session{s: s, pos: from, consumer: nobody{}, yield: func(r *Record) bool {
+	n := session{replica: s, pos: from, consumer: commandsOnly{}, yield: func(r *Record) bool {
 		o.recs = append(o.recs, see(r))
 		return true
 	}}
-	l := newLink(&scriptedConn{said: chunked{[]byte(said), chunk}}, s.addr, time.Minute, &s.heard)
-	o.err = n.follow(t.Context(), l, wantKeys, nil)
+	l := newLink(&scriptedConn{said: chunked{[]byte(said), chunk}}, s.addr, time.Minute, &s.lastArrival)
+	o.err = n.syncAndStream(t.Context(), l, wantKeys, nil)
 	o.pos, o.status = n.pos, s.Status()
 	return o
 }
@@ -150,12 +150,12 @@ func TestMarkSplitAtEveryByte(t *testing.T) {
 	for cut := 1; cut < len(said); cut++ {
 		s, _ := NewReplica(Config{URL: "redis://h"})
 		var kinds []Kind
-		n := session{s: s, consumer: nobody{}, yield: func(r *Record) bool { kinds = append(kinds, r.Kind); return true }}
+		n := session{replica: s, consumer: commandsOnly{}, yield: func(r *Record) bool { kinds = append(kinds, r.Kind); return true }}
 		conn := struct {
 			net.Conn
 			io.Reader
 		}{&scriptedConn{}, io.MultiReader(strings.NewReader(said[:cut]), strings.NewReader(said[cut:]))}
-		_ = n.follow(t.Context(), newLink(readFrom{conn.Conn, conn.Reader}, s.addr, time.Minute, &s.heard), true, nil) // it ends with the script
+		_ = n.syncAndStream(t.Context(), newLink(readFrom{conn.Conn, conn.Reader}, s.addr, time.Minute, &s.lastArrival), true, nil) // it ends with the script
 		if want := []Kind{SnapshotBegin, Key, SnapshotEnd, Command}; !slices.Equal(kinds, want) {
 			t.Errorf("cut at %d: got %v, want %v", cut, kinds, want)
 		}

@@ -16,104 +16,105 @@ import (
 	"triggerd/internal/resp"
 )
 
-// link is one connection to a server. Reading is for one goroutine, writing
-// for any.
+// link is one connection to a server. One goroutine may read; any may write.
 type link struct {
-	addr    *address
-	conn    net.Conn
-	r       *resp.Reader
-	timeout time.Duration    // of silence
-	arrived time.Time        // when the last bytes came; the reading goroutine's
-	heard   *atomic.Int64    // the same for others, in nanoseconds since 1970
-	ahead   []byte           // a line that was read and put back, if not nil
-	wake    func() time.Time // see Consumer.NextWake; nil: never
-	quiet   time.Time        // since when nothing has come
-	idle    bool             // when the read was woken nothing had come for a moment
-	poked   atomic.Bool      // the read is to be woken now
-	left    atomic.Bool      // it was closed by leave
-	drained bool             // the last read took all that was there
+	addr          *address
+	conn          net.Conn
+	r             *resp.Reader
+	timeout       time.Duration    // a server that is silent for so long is dead
+	lastArrival   time.Time        // when bytes last arrived; only for the reading goroutine
+	sharedArrival *atomic.Int64    // lastArrival for other goroutines, in nanoseconds since 1970
+	putBack       []byte           // a line that was read and is to be read again, if not nil
+	nextWake      func() time.Time // when to wake the read, see Consumer.NextWake; nil: never
+	silentSince   time.Time        // since when nothing has arrived; zero: something has since the last wake
+	idle          bool             // at the last wake nothing had arrived for idleAfter
+	wakeNow       atomic.Bool      // wakeRead was called, and the read has not returned yet
+	forShutdown   atomic.Bool      // closeForShutdown was called
+	readAll       bool             // the last read left nothing in the socket
 
-	versioned bool // the server was told a version, and minds it
+	toldVersion bool // the server was told a version, and accepted it
 
 	mu sync.Mutex // one write at a time
 }
 
 // newLink returns a link over conn, which it owns.
 func newLink(conn net.Conn, addr *address, timeout time.Duration, heard *atomic.Int64) *link {
-	l := &link{addr: addr, conn: conn, timeout: timeout, heard: heard, quiet: time.Now()}
-	l.r = resp.NewReader(reader{l}, resp.Limits{})
+	l := &link{addr: addr, conn: conn, timeout: timeout, sharedArrival: heard, silentSince: time.Now()}
+	l.r = resp.NewReader(linkReader{l}, resp.Limits{})
 	return l
 }
 
 func (l *link) close() { l.conn.Close() }
 
-// leave closes the link because the server waits for it to be able to end. Any
-// goroutine may call it.
-func (l *link) leave() {
-	l.left.Store(true)
+// closeForShutdown closes the link because the server waits for it before it
+// shuts down. Any goroutine may call it.
+func (l *link) closeForShutdown() {
+	l.forShutdown.Store(true)
 	l.close()
 }
 
-// moment is how long a server that has more to send does not stay silent.
-const moment = 10 * time.Millisecond
+// idleAfter is a silence longer than any of a server that has more to send.
+const idleAfter = 10 * time.Millisecond
 
-// errWake ends a read because the consumer wanted to be woken. Nothing is lost
-// by it: reading goes on where it was.
-var errWake = errors.New("woken")
+// errWoken ends a read because the consumer wanted to be woken. No bytes are
+// lost: the next read goes on where this one was.
+var errWoken = errors.New("woken")
 
-// reader reads a link's connection, within its timeout.
-type reader struct{ l *link }
+// linkReader reads a link's connection. It ends with an error after the link's
+// timeout, and with errWoken at the link's nextWake.
+type linkReader struct{ l *link }
 
-func (r reader) Read(p []byte) (int, error) {
+func (r linkReader) Read(p []byte) (int, error) {
 	l := r.l
 	now := time.Now()
 	limit := now.Add(l.timeout)
-	if l.quiet.After(l.arrived) {
-		limit = l.quiet.Add(l.timeout) // woken in the midst of silence
+	if l.silentSince.After(l.lastArrival) {
+		limit = l.silentSince.Add(l.timeout) // the silence began before this read
 	}
 	until := limit
-	if l.wake != nil {
-		if at := l.wake(); !at.IsZero() && at.Before(limit) {
+	if l.nextWake != nil {
+		if at := l.nextWake(); !at.IsZero() && at.Before(limit) {
 			until = at
 		}
 	}
 	if err := l.conn.SetReadDeadline(until); err != nil {
 		return 0, err
 	}
-	if l.poked.Load() { // perhaps before the deadline was set
+	if l.wakeNow.Load() { // it may have been set before the deadline was
 		until = now
 		l.conn.SetReadDeadline(now)
 	}
 	n, err := l.conn.Read(p)
-	l.drained = n < len(p)
+	l.readAll = n < len(p)
 	if n > 0 {
-		l.arrived = time.Now()
-		l.quiet = time.Time{}
-		l.heard.Store(l.arrived.UnixNano())
+		l.lastArrival = time.Now()
+		l.silentSince = time.Time{}
+		l.sharedArrival.Store(l.lastArrival.UnixNano())
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		if l.poked.Swap(false) {
+		if l.wakeNow.Swap(false) {
 			until = now
 		}
 		if n == 0 && until.Before(limit) {
-			if l.quiet.IsZero() {
-				l.quiet = limit.Add(-l.timeout)
+			if l.silentSince.IsZero() {
+				l.silentSince = limit.Add(-l.timeout)
 			}
-			l.idle = until.After(now) && time.Since(l.arrived) >= moment
-			return 0, errWake
+			l.idle = until.After(now) && time.Since(l.lastArrival) >= idleAfter
+			return 0, errWoken
 		}
 		return n, fmt.Errorf("nothing received for %s", l.timeout)
 	}
 	var op *net.OpError
 	if errors.As(err, &op) {
-		err = op.Err // without our port: the same error must read the same each time
+		err = op.Err // without our port: the same error must have the same text each time
 	}
 	return n, err
 }
 
-// poke wakes the read that waits, or the next one. Any goroutine may do it.
-func (l *link) poke() {
-	l.poked.Store(true)
+// wakeRead ends the read that waits, or the next one, with errWoken. Any
+// goroutine may call it.
+func (l *link) wakeRead() {
+	l.wakeNow.Store(true)
 	l.conn.SetReadDeadline(time.Now())
 }
 
@@ -127,44 +128,44 @@ func (l *link) send(args ...string) error {
 	return err
 }
 
-// ask sends a command and returns the line of reply; name is what to call the
-// command in an error.
-func (l *link) ask(name string, args ...string) ([]byte, error) {
+// request sends a command and returns the first line of the reply. name is what
+// errors call the command.
+func (l *link) request(name string, args ...string) ([]byte, error) {
 	if err := l.send(args...); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
-	line, err := l.line()
+	line, err := l.readLine()
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return line, nil
 }
 
-// do is ask for a line of status, which it returns without its type. An error
-// reply is a *ServerError.
-func (l *link) do(name string, args ...string) (string, error) {
-	line, err := l.ask(name, args...)
+// requestStatus sends a command and returns the status that it is answered
+// with, without the leading "+". An error reply is a *ServerError.
+func (l *link) requestStatus(name string, args ...string) (string, error) {
+	line, err := l.request(name, args...)
 	if err != nil {
 		return "", err
 	}
-	return l.status(name, line)
+	return l.parseStatus(name, line)
 }
 
-func (l *link) status(name string, line []byte) (string, error) {
+func (l *link) parseStatus(name string, line []byte) (string, error) {
 	switch {
 	case line[0] == '+':
 		return string(line[1:]), nil
 	case line[0] == '-':
-		return "", l.addr.refuse(name, string(line[1:]))
+		return "", l.addr.serverError(name, string(line[1:]))
 	}
-	return "", fmt.Errorf("%s: answer is not Redis protocol: %.60q (%s)", name, line, l.guess(line))
+	return "", fmt.Errorf("%s: answer is not Redis protocol: %.60q (%s)", name, line, l.guessServer(line))
 }
 
-// line returns the next line that is not empty: bare newlines only say that
-// the server is still there.
-func (l *link) line() ([]byte, error) {
-	if line := l.ahead; line != nil {
-		l.ahead = nil
+// readLine returns the next line that is not empty. A server sends bare
+// newlines only to show that it is alive.
+func (l *link) readLine() ([]byte, error) {
+	if line := l.putBack; line != nil {
+		l.putBack = nil
 		return line, nil
 	}
 	for {
@@ -175,8 +176,9 @@ func (l *link) line() ([]byte, error) {
 	}
 }
 
-// guess says what kind of server may have sent line.
-func (l *link) guess(line []byte) string {
+// guessServer says, for an error message, what kind of server may have sent
+// line.
+func (l *link) guessServer(line []byte) string {
 	switch {
 	case len(line) >= 2 && line[0] == 0x15 && line[1] == 3:
 		return "this is TLS: use rediss://"
@@ -186,20 +188,20 @@ func (l *link) guess(line []byte) string {
 	return "is this a Redis or Valkey server?"
 }
 
-// greet is the handshake up to, and without, PSYNC: one command at a time, as
-// servers refuse a PSYNC that comes together with others.
-func (l *link) greet(cfg *Config, wantKeys bool) error {
-	_, err := l.do("PING", "PING")
+// handshake sends what comes before PSYNC. It sends one command at a time,
+// since servers refuse a PSYNC that arrives together with others.
+func (l *link) handshake(cfg *Config, wantKeys bool) error {
+	_, err := l.requestStatus("PING", "PING")
 	var refused *ServerError
 	if errors.As(err, &refused) {
 		switch code := refused.code(); {
-		case code == "NOAUTH" && l.addr.password != "": // about to come
-		case code == "NOPERM" || refused.unknown(): // PING is a courtesy
+		case code == "NOAUTH" && l.addr.password != "": // AUTH comes next
+		case code == "NOPERM" || refused.unknown(): // PING is not needed
 		default:
 			return err
 		}
 	} else if err != nil {
-		return l.explain(err)
+		return l.explainHangUp(err)
 	}
 	if err := l.auth(); err != nil {
 		return err
@@ -221,14 +223,16 @@ func (l *link) greet(cfg *Config, wantKeys bool) error {
 	return nil
 }
 
-// announceVersion tells Valkey a version; other servers do not know the option.
-// Valkey 9 sends hashes with field expiry only to replicas that have told one,
-// and cuts all others off. Of those that have, Valkey 8 and later wait for an
-// acknowledgement when a client calls CLUSTER SETSLOT, which fails if none
-// comes; so one that acknowledges nothing announces none, but for a snapshot.
+// announceVersion tells the server a version. Only Valkey knows the option.
+//
+// Valkey 9 sends hashes with field expiry only to replicas that have told a
+// version, and disconnects the others. But Valkey 8 and later wait for such a
+// replica's acknowledgement when a client calls CLUSTER SETSLOT, which fails if
+// none comes. So a replica that acknowledges nothing tells a version only to
+// get a snapshot.
 func (l *link) announceVersion() error {
-	_, err := l.do("REPLCONF version", "REPLCONF", "version", "9.1.0")
-	l.versioned = err == nil
+	_, err := l.requestStatus("REPLCONF version", "REPLCONF", "version", "9.1.0")
+	l.toldVersion = err == nil
 	var refused *ServerError
 	if errors.As(err, &refused) && refused.code() == "ERR" {
 		return nil
@@ -236,9 +240,9 @@ func (l *link) announceVersion() error {
 	return err
 }
 
-// explain adds to the error of the first command why a server may have hung up
-// on it without a word.
-func (l *link) explain(err error) error {
+// explainHangUp adds to err why the server may have closed the connection at
+// the first command.
+func (l *link) explainHangUp(err error) error {
 	if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, syscall.ECONNRESET) {
 		return err
 	}
@@ -261,13 +265,13 @@ func (l *link) auth() error {
 	if l.addr.user == "" {
 		args = []string{"AUTH", l.addr.password}
 	}
-	_, err := l.do("AUTH", args...)
+	_, err := l.requestStatus("AUTH", args...)
 	return err
 }
 
-// replconf announces something, which the server need not know.
+// replconf announces something that the server need not understand.
 func (l *link) replconf(args ...string) error {
-	_, err := l.do("REPLCONF "+args[0], append([]string{"REPLCONF"}, args...)...)
+	_, err := l.requestStatus("REPLCONF "+args[0], append([]string{"REPLCONF"}, args...)...)
 	var refused *ServerError
 	if errors.As(err, &refused) && refused.code() == "ERR" {
 		return nil
@@ -275,48 +279,48 @@ func (l *link) replconf(args ...string) error {
 	return err
 }
 
-// attachment is a server's answer to PSYNC.
-type attachment struct {
-	full    bool // a snapshot follows
-	legacy  bool // SYNC: no resuming
-	marked  bool // a snapshot of unknown length: the stream begins with an acknowledgement
-	renewed bool // it is in the place of another link
-	pos     Position
+// psyncReply is a server's answer to PSYNC.
+type psyncReply struct {
+	full         bool // a snapshot follows
+	legacy       bool // the server has only SYNC: reading cannot resume
+	eofMarked    bool // the snapshot's length is unknown, an EOF mark ends it: the server sends the stream only after an acknowledgement
+	replacesLink bool // its link was attached to replace another, see renewLink
+	pos          Position
 }
 
-// psync asks for the stream behind from, or, if from is zero, for a fresh
-// start. It falls back to SYNC where the server has no PSYNC.
-func (l *link) psync(cfg *Config, from Position) (attachment, error) {
+// psync asks for the stream after from. If from is zero it asks for a full
+// resync. It falls back to SYNC if the server has no PSYNC.
+func (l *link) psync(cfg *Config, from Position) (psyncReply, error) {
 	id, offset := "?", "-1"
 	if !from.IsZero() {
 		id, offset = from.ReplID, strconv.FormatInt(from.Offset+1, 10)
 	}
-	line, err := l.ask("PSYNC", cfg.PsyncCommand, id, offset)
+	line, err := l.request("PSYNC", cfg.PsyncCommand, id, offset)
 	if err != nil {
-		return attachment{}, err
+		return psyncReply{}, err
 	}
 	if line[0] == '$' {
-		// A server whose PSYNC was renamed takes it for SYNC under its new name.
-		l.ahead = bytes.Clone(line)
-		return attachment{full: true, legacy: true}, nil
+		// A server on which PSYNC is renamed may take the new name for SYNC.
+		l.putBack = bytes.Clone(line)
+		return psyncReply{full: true, legacy: true}, nil
 	}
-	reply, err := l.status("PSYNC", line)
+	reply, err := l.parseStatus("PSYNC", line)
 	var refused *ServerError
 	if errors.As(err, &refused) && refused.unknown() {
-		return attachment{full: true, legacy: true}, l.send("SYNC")
+		return psyncReply{full: true, legacy: true}, l.send("SYNC")
 	}
 	if err != nil {
-		return attachment{}, err
+		return psyncReply{}, err
 	}
-	a, err := parseAttachment(reply, from)
+	a, err := parsePsyncReply(reply, from)
 	if err != nil {
 		return a, fmt.Errorf("PSYNC: %w", err)
 	}
 	return a, nil
 }
 
-// parseAttachment parses "FULLRESYNC id offset [more]" or "CONTINUE [id]".
-func parseAttachment(reply string, from Position) (a attachment, err error) {
+// parsePsyncReply parses "FULLRESYNC id offset [more]" or "CONTINUE [id]".
+func parsePsyncReply(reply string, from Position) (a psyncReply, err error) {
 	words := bytes.Fields([]byte(reply))
 	switch {
 	case len(words) >= 3 && string(words[0]) == "FULLRESYNC":

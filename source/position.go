@@ -14,17 +14,17 @@ type Position struct {
 	Offset int64  // number of bytes of the stream before this place
 	DB     int    // database that is selected there
 
-	// Events is how many of the events behind Offset are dealt with already: of
-	// a command with very many, or of a transaction, some may be. A source
-	// resumes at Offset; its consumer leaves out as many events.
+	// Events is how many events after Offset are already dealt with. It is not
+	// 0 only within a command or a transaction that makes very many events. A
+	// source resumes at Offset, and its consumer skips that many events.
 	Events int
 }
 
 // IsZero reports whether p is no position.
 func (p Position) IsZero() bool { return p.ReplID == "" }
 
-// String returns the text form "replid:offset/db", with "+events" behind it
-// where there are some, or "-" for none.
+// String returns the text form "replid:offset/db". If Events is not 0,
+// "+events" follows. The zero Position is "-".
 func (p Position) String() string {
 	if p.IsZero() {
 		return "-"
@@ -77,8 +77,8 @@ func parsePosition(s string) (p Position, err error) {
 	return p, nil
 }
 
-// checkReplID accepts what servers make, 40 hexadecimal digits, and other
-// short words that need no quoting anywhere.
+// checkReplID accepts what servers make, 40 hexadecimal digits, and other short
+// words that need no quoting anywhere.
 func checkReplID(id string) error {
 	ok := len(id) > 0 && len(id) <= 64
 	for _, c := range []byte(id) {
@@ -90,8 +90,8 @@ func checkReplID(id string) error {
 	return nil
 }
 
-// maxOffset leaves room to count on: no server gets there, but a liar's stream
-// must not make an offset negative.
+// maxOffset is beyond what any server reaches. The limit keeps an offset that a
+// hostile server claims from overflowing when bytes are added to it.
 const maxOffset = 1 << 62
 
 func parseOffset(s string) (int64, error) {

@@ -17,10 +17,10 @@ const (
 	SnapshotBegin                 // a full resync begins
 	Key                           // a key of the snapshot
 	SnapshotEnd                   // the full resync is complete
-	Heartbeat                     // nothing happened, but the position moved on, or has another ReplID since a failover
-	Attached                      // commands follow: first those that were made while there was no link
+	Heartbeat                     // no command, but a new position: a later offset, or another replication ID after a failover
+	Attached                      // commands follow: first those that the server ran while there was no link
 	Detached                      // the link is lost, or could not be made
-	Woken                         // the time that Consumer.NextWake named has come, or Consumer.Changed was heard; not a word of the server
+	Woken                         // made by the source itself: Consumer.NextWake has come, or Consumer.Changed has received
 )
 
 // Record is one thing that a source delivers. It is borrowed: it and its bytes
@@ -31,83 +31,83 @@ type Record struct {
 	Args   [][]byte // Command: its words, the name first, in the case it was sent
 	DB     int      // Command: the database it was made in
 	ReplID string   // the history that Offset belongs to
-	Offset int64    // Command: replication offset just after its own bytes; else the current one
+	Offset int64    // Command: replication offset just after its own bytes; other kinds: the current offset
 	Bytes  int      // Command: how many bytes it took
 	Tx     Tx       // Command: the transaction it is part of
 	Time   time.Time
 
 	Entry *rdb.Entry // Key: name, database, type and expiry
-	// RDB is what the value of a Key can be read from, before the next record.
-	// With SnapshotBegin and SnapshotEnd it tells, where it is not nil, what the
-	// snapshot says of its server: its Aux.
+	// RDB reads the value of a Key; it must be read before the next record is
+	// asked for. For SnapshotBegin and SnapshotEnd, RDB.Aux has what the
+	// snapshot says of its server; RDB may be nil there.
 	RDB *rdb.Reader
 
-	Idle   bool // Woken: the server has sent nothing for a moment, so that all it had is read
-	Side   bool // SnapshotBegin, Key, SnapshotEnd: read beside the stream, see Consumer.LacksKeys; no resync took place
-	Broken bool // SnapshotEnd: there were more keys than were handed out
+	Idle       bool // Woken: the server has sent nothing for a moment, so all that it had to send is read
+	Side       bool // SnapshotBegin, Key, SnapshotEnd: of a snapshot fetched on a second connection, see Consumer.LacksKeys; there was no resync
+	Incomplete bool // SnapshotEnd: the snapshot had more keys than were handed out
 
-	From Position // SnapshotBegin, SnapshotEnd: where reading stood before; zero at the first
-	Gap  bool     // SnapshotBegin, SnapshotEnd: what lies between From and Pos was missed
+	From Position // SnapshotBegin, SnapshotEnd: the position before the resync; zero at the first one
+	Gap  bool     // SnapshotBegin, SnapshotEnd: the commands between From and Pos were missed
 
-	// Pos is where to resume once this record and all before it are dealt
-	// with. It is zero where that is not possible: inside a transaction, inside
-	// a snapshot, and behind one from a server that has only SYNC.
+	// Pos is where to resume once this record and all before it are dealt with.
+	// It is zero where reading cannot resume: inside a transaction, inside a
+	// snapshot, and on a server that has only SYNC.
 	Pos Position
 }
 
-// Tx numbers a command within its transaction. The zero Tx means: in none.
+// Tx tells which command of a transaction a record is. The zero Tx: it is in no
+// transaction.
 type Tx struct {
 	ID    string // "replid:offset" of the transaction's first byte
 	Index int    // 1 for its first command
-	Size  int    // number of its commands; 0 if it was too large to be held
+	Size  int    // number of its commands; 0 if the transaction was too large to be held
 }
 
 // Source is a resumable stream of records.
 type Source interface {
-	// Records returns the records that follow from, or, if from is zero, those
-	// that follow a fresh start. It is single-use at a time. There is at most
-	// one error, the last, and only if retrying cannot mend it. The source asks
-	// c what it wants; a nil Consumer wants commands only.
+	// Records returns the records after from. If from is zero it begins with a
+	// full resync. Only one iteration may run at a time. There is at most one
+	// error, it is the last, and retrying cannot mend it. The source asks c
+	// what it wants; a nil Consumer wants commands only.
 	Records(ctx context.Context, from Position, c Consumer) iter.Seq2[*Record, error]
-	// Ack tells that everything up to p is safe. It may be called from any
-	// goroutine.
+	// Ack says that everything up to p is safe. Any goroutine may call it.
 	Ack(p Position)
-	// Status tells how the source is doing. It may be called from any
-	// goroutine.
+	// Status returns the state of the source. Any goroutine may call it.
 	Status() Status
 }
 
-// Consumer is who reads the records of a source. The source asks it what it
-// wants beside commands. WantsKeys and NextWake are called by the goroutine that
-// runs Records, between records.
+// Consumer reads the records of a source, and tells the source what it wants
+// beside commands. WantsKeys and NextWake are called between records, by the
+// goroutine that runs Records.
 type Consumer interface {
-	// WantsKeys reports whether the keys of a snapshot are wanted, should there
-	// be one. It is asked at each attempt to attach. Where they are not wanted,
-	// the server is asked to leave them out.
+	// WantsKeys reports whether the keys of a snapshot are to be handed out. It
+	// is asked at each attempt to attach. If it returns false the server is
+	// asked to leave the keys out.
 	WantsKeys() bool
-	// LacksKeys reports whether the consumer needs to know all keys as they are
-	// and has not been handed them. While it does, a snapshot is fetched beside
-	// the stream where that is resumed, and handed out at its place in it, with
-	// Record.Side. Any goroutine may call it.
+	// LacksKeys reports whether the consumer needs all keys and has not been
+	// handed them. If it does, and the source resumes, the source fetches a
+	// snapshot on a second connection. It hands out these keys when the stream
+	// reaches the snapshot's offset, marked with Record.Side. Any goroutine may
+	// call it.
 	LacksKeys() bool
-	// NextWake returns when the consumer wants a record at the latest: a Woken
-	// if nothing else. The zero time is never. No Woken comes while a
-	// connection is being made.
+	// NextWake returns the time at which the consumer wants a record at the
+	// latest. If nothing else has come by then it gets a Woken. The zero time
+	// means never. No Woken comes while a connection is being made.
 	NextWake() time.Time
-	// Changed returns a channel that receives when an answer to the questions
-	// above may have changed while no record came. The same channel each time.
+	// Changed returns a channel that receives when one of the answers above may
+	// have changed. It is the same channel each time.
 	Changed() <-chan struct{}
 }
 
-// nobody is a Consumer that wants commands only.
-type nobody struct{}
+// commandsOnly is the Consumer that stands in for nil.
+type commandsOnly struct{}
 
-func (nobody) WantsKeys() bool          { return false }
-func (nobody) LacksKeys() bool          { return false }
-func (nobody) NextWake() time.Time      { return time.Time{} }
-func (nobody) Changed() <-chan struct{} { return nil }
+func (commandsOnly) WantsKeys() bool          { return false }
+func (commandsOnly) LacksKeys() bool          { return false }
+func (commandsOnly) NextWake() time.Time      { return time.Time{} }
+func (commandsOnly) Changed() <-chan struct{} { return nil }
 
-// State is what a source is busy with.
+// State says what a source is doing.
 type State string
 
 // The states of a source.
@@ -115,24 +115,24 @@ const (
 	Connecting State = "connecting"
 	Syncing    State = "syncing"   // waiting for, or reading, a snapshot
 	Streaming  State = "streaming" // reading commands
-	Waiting    State = "waiting"   // until the next attempt to connect
+	Waiting    State = "waiting"   // pausing before the next attempt to connect
 	Stopped    State = "stopped"
 )
 
-// Status is a source's condition at one moment.
+// Status describes a source at one moment.
 type Status struct {
 	State          State
 	Since          time.Time // when State began
 	Addr           string    // the server, without credentials
 	ReplID         string
 	Offset         int64  // last byte received
-	LastError      string // why the last connection ended; "" if it has not
-	Connects       int64  // connections that were attached to
+	LastError      string // why the last connection ended; "" if none has
+	Connects       int64  // times that the source attached
 	FullResyncs    int64
 	PartialResyncs int64
-	Gaps           int64     // full resyncs that left commands unseen
-	ProtocolErrors int64     // streams that were cut because they could not be parsed
-	SnapshotErrors int64     // snapshots that were drained because they could not be parsed
-	LastData       time.Time // when bytes came last
-	Backlog        Backlog   // as the server told last; see Config.BacklogInterval
+	Gaps           int64     // full resyncs that missed commands
+	ProtocolErrors int64     // connections that were closed because the stream could not be parsed
+	SnapshotErrors int64     // snapshots that could not be parsed to their end
+	LastData       time.Time // when bytes last arrived
+	Backlog        Backlog   // the server's last answer; see Config.BacklogInterval
 }

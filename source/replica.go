@@ -18,14 +18,14 @@ import (
 	"triggerd/rdb"
 )
 
-// AckPolicy is what a Replica acknowledges to the server, and so what the
-// server's WAIT and WAITAOF count it for.
+// AckPolicy says what a Replica acknowledges to the server. The server's WAIT
+// and WAITAOF count triggerd by that.
 type AckPolicy string
 
-// The policies. All of them keep the link alive. What each does to a server is
-// told in docs/replication.md.
+// The policies. All of them keep the link alive. docs/replication.md says what
+// each does to a server.
 const (
-	AckNone     AckPolicy = "none"     // nothing: WAIT never counts triggerd
+	AckNone     AckPolicy = "none"     // no data: WAIT never counts triggerd
 	AckReceived AckPolicy = "received" // what was read from the socket
 	AckDurable  AckPolicy = "durable"  // what Ack was called for, also as WAITAOF's offset
 )
@@ -34,42 +34,42 @@ const (
 type Config struct {
 	URL           string    // see CheckURL
 	Ack           AckPolicy // default AckNone
-	PsyncCommand  string    // for servers that have it under another name; default PSYNC
+	PsyncCommand  string    // the server's name for PSYNC, if it is renamed; default PSYNC
 	ListeningPort int       // announced to the server; 0: none
-	// BacklogInterval is how often the server is asked, on a connection beside
-	// the stream's, how much of its stream it keeps. 0: never.
+	// BacklogInterval is how often the server is asked for the size of its
+	// backlog, on a connection beside the stream's. 0: never.
 	BacklogInterval time.Duration
 
-	// FailFirst makes the first attempt to attach the only one if it fails:
-	// Records ends with its error. A server that is still loading, busy, or a
-	// replica without its primary, is waited for.
+	// FailFirst ends Records with an error if the first attempt to attach
+	// fails. A server that is loading, busy, or a replica without its primary
+	// is still waited for.
 	FailFirst bool
 
 	DialTimeout    time.Duration // for connecting, with TLS; default 5 s
-	Timeout        time.Duration // of silence, after which a link is dead; default 60 s
-	MinBackoff     time.Duration // before the first reconnect, at most; default 100 ms
-	MaxBackoff     time.Duration // default 15 s
-	MaxTransaction int           // bytes of memory for a transaction that is held until EXEC; default 256 MiB
+	Timeout        time.Duration // a link on which nothing arrives for so long is dead; default 60 s
+	MinBackoff     time.Duration // the longest pause before the first reconnect; default 100 ms
+	MaxBackoff     time.Duration // the longest pause before any reconnect; default 15 s
+	MaxTransaction int           // bytes of memory for a transaction held until EXEC; default 256 MiB
 
-	Secrets *secret.Masker // what is masked in errors, beside the password of the URL; nil: nothing
+	Secrets *secret.Masker // masked in errors, as is the password of the URL; nil: nothing else
 	Logger  *slog.Logger   // nil: none
 }
 
 func (c Config) withDefaults() Config {
-	def(&c.Ack, AckNone)
-	def(&c.PsyncCommand, "PSYNC")
-	def(&c.DialTimeout, 5*time.Second)
-	def(&c.Timeout, time.Minute)
-	def(&c.MinBackoff, 100*time.Millisecond)
-	def(&c.MaxBackoff, 15*time.Second)
-	def(&c.MaxTransaction, 256<<20)
+	setDefault(&c.Ack, AckNone)
+	setDefault(&c.PsyncCommand, "PSYNC")
+	setDefault(&c.DialTimeout, 5*time.Second)
+	setDefault(&c.Timeout, time.Minute)
+	setDefault(&c.MinBackoff, 100*time.Millisecond)
+	setDefault(&c.MaxBackoff, 15*time.Second)
+	setDefault(&c.MaxTransaction, 256<<20)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
 	return c
 }
 
-func def[T comparable](v *T, d T) {
+func setDefault[T comparable](v *T, d T) {
 	var zero T
 	if *v == zero {
 		*v = d
@@ -80,9 +80,9 @@ func def[T comparable](v *T, d T) {
 type Replica struct {
 	cfg  Config
 	addr *address
-	acks acks
+	acks ackSender
 
-	heard atomic.Int64 // when bytes came last; 0: none have
+	lastArrival atomic.Int64 // when bytes last arrived, in nanoseconds since 1970; 0: none have
 
 	current currentLink
 
@@ -109,7 +109,7 @@ func NewReplica(cfg Config) (*Replica, error) {
 		return nil, fmt.Errorf("listening port %d (0 to 65535)", cfg.ListeningPort)
 	}
 	r.status.Addr = addr.text
-	r.acks.poke, r.acks.asked = make(chan struct{}, 1), make(chan struct{}, 1)
+	r.acks.sendNow, r.acks.requests = make(chan struct{}, 1), make(chan struct{}, 1)
 	return r, nil
 }
 
@@ -122,26 +122,27 @@ func (s *Replica) Status() Status {
 	defer s.mu.Unlock()
 	st := s.status
 	st.Offset = s.acks.received.Load()
-	if ns := s.heard.Load(); ns != 0 {
+	if ns := s.lastArrival.Load(); ns != 0 {
 		st.LastData = time.Unix(0, ns)
 	}
 	return st
 }
 
-// heed wakes the stream whenever the consumer has changed its mind, until ctx
-// is done.
-func (s *Replica) heed(ctx context.Context, c Consumer) {
+// wakeOnChange wakes the reading goroutine whenever c.Changed receives, until
+// ctx is done.
+func (s *Replica) wakeOnChange(ctx context.Context, c Consumer) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-c.Changed():
-			s.current.do((*link).poke)
+			s.current.with((*link).wakeRead)
 		}
 	}
 }
 
-// currentLink is the link of the stream, for who wants it woken, or ended.
+// currentLink is the link that the stream is read from. Other goroutines wake
+// or close it through this.
 type currentLink struct {
 	mu sync.Mutex
 	l  *link // guarded by mu; nil while there is no stream
@@ -159,7 +160,7 @@ func (c *currentLink) set(l *link) (unset func()) {
 	}
 }
 
-func (c *currentLink) do(f func(*link)) {
+func (c *currentLink) with(f func(*link)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.l != nil {
@@ -167,47 +168,47 @@ func (c *currentLink) do(f func(*link)) {
 	}
 }
 
-func (s *Replica) update(f func(*Status)) {
+func (s *Replica) updateStatus(f func(*Status)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f(&s.status)
 }
 
-func (s *Replica) enter(state State) {
-	s.update(func(st *Status) { st.State, st.Since = state, time.Now() })
+func (s *Replica) setState(state State) {
+	s.updateStatus(func(st *Status) { st.State, st.Since = state, time.Now() })
 }
 
 // errStop ends a session because the caller wants no more records.
 var errStop = errors.New("stopped by the caller")
 
-// errLacksKeys ends a link because the consumer has come to need all keys: the
-// next begins with a snapshot of them.
+// errLacksKeys ends a link because the consumer needs all keys now. The next
+// attempt begins with a side snapshot of them.
 var errLacksKeys = errors.New("the values of more keys are needed")
 
-// maxStuck is how many times in a row the stream may be unreadable at the same
-// offset before it is given up for a full resync: without that, one wrong byte
-// in a server's backlog would keep triggerd from ever going on.
-const maxStuck = 5
+// maxUnreadable is how many times in a row the stream may be unreadable at the
+// same offset. After that a full resync is asked for. Otherwise one wrong byte
+// in the server's backlog would stop triggerd for good.
+const maxUnreadable = 5
 
 // Records implements Source. Everything before from counts as safe, as if Ack
-// had been called for it. It reconnects until ctx is done or the caller
-// stops; its one error is that of Config.FailFirst.
+// had been called for it. It reconnects until ctx is done or the caller stops.
+// Its one error is that of Config.FailFirst.
 func (s *Replica) Records(ctx context.Context, from Position, c Consumer) iter.Seq2[*Record, error] {
 	return func(yield func(*Record, error) bool) {
-		defer s.enter(Stopped)
-		from.Events = 0 // its consumer leaves these out
-		s.acks.begin(from)
+		defer s.setState(Stopped)
+		from.Events = 0 // the consumer skips these
+		s.acks.reset(from)
 		s.acks.setDurable(from)
-		run := session{s: s, pos: from, consumer: c, yield: func(r *Record) bool { return yield(r, nil) }}
+		run := session{replica: s, pos: from, consumer: c, yield: func(r *Record) bool { return yield(r, nil) }}
 		if c == nil {
-			run.consumer = nobody{}
+			run.consumer = commandsOnly{}
 		}
-		heeding, stop := context.WithCancel(ctx)
+		wakeCtx, stop := context.WithCancel(ctx)
 		var side sync.WaitGroup
-		side.Go(func() { s.heed(heeding, run.consumer) })
+		side.Go(func() { s.wakeOnChange(wakeCtx, run.consumer) })
 		defer side.Wait()
 		defer stop()
-		tries, stuck := 0, 0
+		tries, unreadable := 0, 0
 		for {
 			before := run.pos
 			err := masked(s.cfg.Secrets, run.attach(ctx))
@@ -215,25 +216,25 @@ func (s *Replica) Records(ctx context.Context, from Position, c Consumer) iter.S
 				return
 			}
 			if run.pos != before {
-				stuck = 0
+				unreadable = 0
 			}
-			if run.worked() {
+			if run.resetsBackoff() {
 				tries = 0
 			}
-			if s.cfg.FailFirst && s.Status().Connects == 0 && !isPassing(err) {
+			if s.cfg.FailFirst && s.Status().Connects == 0 && !isTemporary(err) {
 				yield(nil, err)
 				return
 			}
 			var pe *resp.ProtocolError
 			if errors.As(err, &pe) || errors.Is(err, errInStream) {
-				s.update(func(st *Status) { st.ProtocolErrors++ })
-				stuck++
+				s.updateStatus(func(st *Status) { st.ProtocolErrors++ })
+				unreadable++
 			}
-			if stuck >= maxStuck {
+			if unreadable >= maxUnreadable {
 				s.cfg.Logger.Error("stream is unreadable at the same place again and again, starting over with a full resync", "position", run.pos.String(), "err", err)
-				run.giveUp, stuck = true, 0
+				run.forceFull, unreadable = true, 0
 			}
-			if !run.wait(ctx, err, tries) {
+			if !run.waitToReconnect(ctx, err, tries) {
 				return
 			}
 			tries++
@@ -241,19 +242,21 @@ func (s *Replica) Records(ctx context.Context, from Position, c Consumer) iter.S
 	}
 }
 
-// wait pauses before the next attempt: a random part of a time that doubles,
-// so that many triggerds do not come back at once.
-func (n *session) wait(ctx context.Context, err error, tries int) bool {
-	cfg := &n.s.cfg
+// waitToReconnect pauses before the next attempt, and reports whether to make
+// it. The pause is random, up to a limit that doubles with each try, so that
+// many triggerds do not come back at once. Meanwhile the consumer is still
+// woken.
+func (n *session) waitToReconnect(ctx context.Context, err error, tries int) bool {
+	cfg := &n.replica.cfg
 	limit := cfg.MaxBackoff
 	if tries < 16 {
 		limit = min(limit, cfg.MinBackoff<<tries)
 	}
 	pause := max(time.Duration(rand.Int64N(int64(limit)+1)), 10*time.Millisecond)
-	n.s.report(err, pause)
+	n.replica.logLost(err, pause)
 	kind := Detached
 	for end := time.Now().Add(pause); ; kind = Woken {
-		if !n.tell(kind, time.Now()) {
+		if !n.yieldLinkState(kind, time.Now()) {
 			return false
 		}
 		until := end
@@ -273,23 +276,24 @@ func (n *session) wait(ctx context.Context, err error, tries int) bool {
 	}
 }
 
-// tell hands out a record that is about the link, to a consumer that wants more
-// than commands.
-func (n *session) tell(kind Kind, at time.Time) bool {
-	if n.consumer == (nobody{}) {
+// yieldLinkState hands out a record about the link, unless the consumer wants
+// commands only.
+func (n *session) yieldLinkState(kind Kind, at time.Time) bool {
+	if n.consumer == (commandsOnly{}) {
 		return true
 	}
 	return n.yield(&Record{Kind: kind, DB: n.pos.DB, ReplID: n.pos.ReplID, Offset: n.pos.Offset, Time: at})
 }
 
-// report logs why the link was lost, once for each reason in a row.
-func (s *Replica) report(err error, pause time.Duration) {
+// logLost logs why the link was lost. The same reason several times in a row is
+// logged once.
+func (s *Replica) logLost(err error, pause time.Duration) {
 	level := slog.LevelWarn
 	var refused *ServerError
 	switch {
 	case errors.Is(err, errLacksKeys):
 		level = slog.LevelInfo
-	case errors.As(err, &refused) && !isPassing(err):
+	case errors.As(err, &refused) && !isTemporary(err):
 		level = slog.LevelError // likely someone has to act
 	}
 	s.mu.Lock()
@@ -302,43 +306,43 @@ func (s *Replica) report(err error, pause time.Duration) {
 	s.cfg.Logger.Log(context.Background(), level, "not attached to the server, trying again", "server", s.addr.text, "err", err, "pause", pause.Round(time.Millisecond))
 }
 
-func isPassing(err error) bool {
+func isTemporary(err error) bool {
 	var refused *ServerError
-	return errors.As(err, &refused) && refused.passing()
+	return errors.As(err, &refused) && refused.temporary()
 }
 
 // session is one run of Records, over any number of connections.
 type session struct {
-	s      *Replica
-	pos    Position // where to resume
-	giveUp bool     // pos cannot be resumed at: ask for a full resync
+	replica   *Replica
+	pos       Position // where to resume
+	forceFull bool     // the server cannot go on at pos: ask for a full resync
 
 	consumer Consumer
 	yield    func(*Record) bool
 
-	since  time.Time // when the stream of the last connection began; zero: it did not
-	full   bool      // after a full resync
-	moving bool      // and something came
-	left   bool      // it was given up so that the server can end
+	streamSince  time.Time // when the stream of the last connection began; zero: it did not
+	fullResynced bool      // the last connection began with a full resync
+	received     bool      // the last connection brought at least one record
+	forShutdown  bool      // the last connection was closed so that the server can shut down
 }
 
-// worked reports whether the last connection was good enough for the next to
-// be tried at once. A full resync costs the server a fork, so one that is
-// always cut short after it must not be asked for that again and again.
-func (n *session) worked() bool {
-	return n.moving && (!n.full || time.Since(n.since) > n.s.cfg.MaxBackoff)
+// resetsBackoff reports whether the last connection worked, so that the next
+// attempt is made without a long pause. A full resync costs the server a fork.
+// So a connection that ends soon after one does not count as working.
+func (n *session) resetsBackoff() bool {
+	return n.received && (!n.fullResynced || time.Since(n.streamSince) > n.replica.cfg.MaxBackoff)
 }
 
-// attach connects and hands out records until the link is lost.
+// attach connects, and hands out records until the link is lost.
 func (n *session) attach(ctx context.Context) error {
-	s := n.s
-	n.since, n.full, n.moving = time.Time{}, false, false
-	s.enter(Connecting)
-	if n.left && s.stillThere(ctx) {
+	s := n.replica
+	n.streamSince, n.fullResynced, n.received = time.Time{}, false, false
+	s.setState(Connecting)
+	if n.forShutdown && s.stillShuttingDown(ctx) {
 		return errShuttingDown
 	}
-	n.left = false
-	side, err := n.missing(ctx)
+	n.forShutdown = false
+	side, err := n.openSideSnapshot(ctx)
 	if err != nil {
 		return err
 	}
@@ -347,33 +351,34 @@ func (n *session) attach(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
-	l := newLink(conn, s.addr, s.cfg.Timeout, &s.heard)
+	l := newLink(conn, s.addr, s.cfg.Timeout, &s.lastArrival)
 	defer l.close()
 	defer context.AfterFunc(ctx, l.close)()
 
 	wantKeys := n.consumer.WantsKeys()
-	if err := l.greet(&s.cfg, wantKeys); err != nil {
+	if err := l.handshake(&s.cfg, wantKeys); err != nil {
 		return err
 	}
-	return n.follow(ctx, l, wantKeys, side)
+	return n.syncAndStream(ctx, l, wantKeys, side)
 }
 
-// missing returns a snapshot for a session that resumes without one, if the
-// consumer needs it.
-func (n *session) missing(ctx context.Context) (*sideSnapshot, error) {
-	if n.pos.IsZero() || n.giveUp || !n.consumer.LacksKeys() {
+// openSideSnapshot returns a side snapshot if the session resumes and the
+// consumer lacks keys, and otherwise nil.
+func (n *session) openSideSnapshot(ctx context.Context) (*sideSnapshot, error) {
+	if n.pos.IsZero() || n.forceFull || !n.consumer.LacksKeys() {
 		return nil, nil
 	}
-	n.s.enter(Syncing)
-	return n.newSideSnapshot(ctx)
+	n.replica.setState(Syncing)
+	return n.dialSideSnapshot(ctx)
 }
 
-// follow asks for the stream, and hands out records until the link is lost.
-func (n *session) follow(ctx context.Context, l *link, wantKeys bool, side *sideSnapshot) error {
-	s := n.s
-	s.enter(Syncing)
+// syncAndStream asks for the stream with PSYNC, does the full or partial resync
+// that the server answers with, and hands out records until the link is lost.
+func (n *session) syncAndStream(ctx context.Context, l *link, wantKeys bool, side *sideSnapshot) error {
+	s := n.replica
+	s.setState(Syncing)
 	resume := n.pos
-	if n.giveUp {
+	if n.forceFull {
 		resume = Position{}
 	}
 	if resume.IsZero() {
@@ -393,69 +398,70 @@ func (n *session) follow(ctx context.Context, l *link, wantKeys bool, side *side
 	} else if err := n.partialResync(l, a); err != nil {
 		return err
 	}
-	n.since = time.Now()
-	s.update(func(st *Status) {
+	n.streamSince = time.Now()
+	s.updateStatus(func(st *Status) {
 		st.State, st.Since, st.LastError, st.ReplID = Streaming, time.Now(), "", a.pos.ReplID
 		st.Connects++
 	})
 	if s.cfg.BacklogInterval > 0 || s.cfg.Ack == AckNone {
-		defer s.watch()()
+		defer s.startInquirer()()
 	}
-	next, err := n.stream(ctx, l, a, side)
+	next, err := n.streamCommands(ctx, l, a, side)
 	if next == nil {
 		return err
 	}
 	l.close()
 	defer next.close()
 	defer context.AfterFunc(ctx, next.close)()
-	_, err = n.stream(ctx, next, attachment{pos: n.pos, renewed: true}, nil)
+	_, err = n.streamCommands(ctx, next, psyncReply{pos: n.pos, replacesLink: true}, nil)
 	return err
 }
 
-// partialResync goes on at the position. Where that has a new name, which it
-// gets by a failover, the caller has to know it soon: a server remembers only
-// the last name.
-func (n *session) partialResync(l *link, a attachment) error {
-	s, renamed := n.s, n.pos.ReplID != a.pos.ReplID
+// partialResync goes on at the position. If a failover has given the history a
+// new replication ID, the caller gets that at once, in a Heartbeat: a server
+// remembers only one earlier ID.
+func (n *session) partialResync(l *link, a psyncReply) error {
+	s, renamed := n.replica, n.pos.ReplID != a.pos.ReplID
 	n.pos = a.pos
-	s.acks.begin(a.pos)
-	s.update(func(st *Status) { st.PartialResyncs++ })
+	s.acks.reset(a.pos)
+	s.updateStatus(func(st *Status) { st.PartialResyncs++ })
 	s.cfg.Logger.Info("attached, resuming", "server", s.addr.text, "position", a.pos.String())
-	rec := Record{Kind: Heartbeat, DB: a.pos.DB, ReplID: a.pos.ReplID, Offset: a.pos.Offset, Time: l.arrived, Pos: a.pos}
+	rec := Record{Kind: Heartbeat, DB: a.pos.DB, ReplID: a.pos.ReplID, Offset: a.pos.Offset, Time: l.lastArrival, Pos: a.pos}
 	if renamed && !n.yield(&rec) {
 		return errStop
 	}
 	return nil
 }
 
-// fullResync takes a snapshot in, and sets the position behind it.
-func (n *session) fullResync(l *link, a *attachment, wantKeys bool) error {
-	s, began := n.s, time.Now()
+// fullResync reads the snapshot, hands out its keys if they are wanted, and
+// sets the position after it.
+func (n *session) fullResync(l *link, a *psyncReply, wantKeys bool) error {
+	s, began := n.replica, time.Now()
 	asked := "PSYNC"
 	if a.legacy {
 		asked = "SYNC"
 	}
-	p, err := newPayload(l, asked)
+	p, err := newSnapshotReader(l, asked)
 	if err != nil {
 		return err
 	}
-	a.marked = p.mark != nil
+	a.eofMarked = p.mark != nil
 	rd := rdb.NewReader(p)
-	rd.NewerVersions = true // what of it cannot be read is drained, and the stream goes on
-	first, err := n.header(rd, a)
+	rd.NewerVersions = true // a value that cannot be read is no reason to refuse the snapshot: the rest is dropped, and the stream goes on
+	first, err := n.readHeader(rd, a)
 	if err != nil && p.err != nil && p.err != io.EOF {
 		return p.drain()
 	}
 	// A server that lost its backlog but not its history may have nothing new.
 	gap := !n.pos.IsZero() && (n.pos.ReplID != a.pos.ReplID || n.pos.Offset != a.pos.Offset)
-	mark := Record{Kind: SnapshotBegin, ReplID: a.pos.ReplID, Offset: a.pos.Offset, From: n.pos, Gap: gap, Time: l.arrived, RDB: rd}
+	mark := Record{Kind: SnapshotBegin, ReplID: a.pos.ReplID, Offset: a.pos.Offset, From: n.pos, Gap: gap, Time: l.lastArrival, RDB: rd}
 	if !n.yield(&mark) {
 		return errStop
 	}
 	keys := 0
 	if wantKeys {
 		var stopped error
-		keys, err, stopped = n.keys(rd, Record{Kind: Key, ReplID: a.pos.ReplID, Offset: a.pos.Offset, RDB: rd, Time: began}, first, err)
+		keys, err, stopped = n.yieldKeys(rd, Record{Kind: Key, ReplID: a.pos.ReplID, Offset: a.pos.Offset, RDB: rd, Time: began}, first, err)
 		if stopped != nil {
 			return stopped
 		}
@@ -464,17 +470,17 @@ func (n *session) fullResync(l *link, a *attachment, wantKeys bool) error {
 	if err := p.drain(); err != nil {
 		return err
 	}
-	n.spoiled(keys, parsed)
+	n.reportUnreadable(keys, parsed)
 	from := n.pos
-	n.pos, n.full, n.giveUp = a.pos, true, false
-	s.acks.begin(a.pos)
-	s.update(func(st *Status) {
+	n.pos, n.fullResynced, n.forceFull = a.pos, true, false
+	s.acks.reset(a.pos)
+	s.updateStatus(func(st *Status) {
 		st.FullResyncs++
 		if gap {
 			st.Gaps++
 		}
 	})
-	s.cfg.Logger.Info("attached, full resync", "server", s.addr.text, "position", a.pos.String(), "keys", keys, "bytes", p.n, "took", time.Since(began).Round(time.Millisecond))
+	s.cfg.Logger.Info("attached, full resync", "server", s.addr.text, "position", a.pos.String(), "keys", keys, "bytes", p.total, "took", time.Since(began).Round(time.Millisecond))
 	if a.legacy {
 		s.cfg.Logger.Warn("the server has no PSYNC, only SYNC: each time the link is lost, changes will be missed", "server", s.addr.text)
 	}
@@ -482,16 +488,17 @@ func (n *session) fullResync(l *link, a *attachment, wantKeys bool) error {
 		s.cfg.Logger.Error("the server no longer had what came after the last position: changes were missed", "from", from.String(), "to", a.pos.String())
 	}
 	mark.Kind, mark.Pos, mark.Time = SnapshotEnd, a.pos, time.Now()
-	mark.Broken = !wantKeys || parsed != io.EOF
+	mark.Incomplete = !wantKeys || parsed != io.EOF
 	if !n.yield(&mark) {
 		return errStop
 	}
 	return nil
 }
 
-// header reads up to the first key, and takes from what stands before it the
-// selected database, and for SYNC the rest of the position.
-func (n *session) header(rd *rdb.Reader, a *attachment) (*rdb.Entry, error) {
+// readHeader reads up to the first key, which it returns. From the fields
+// before it, it takes the selected database and, for SYNC, the replication ID
+// and offset.
+func (n *session) readHeader(rd *rdb.Reader, a *psyncReply) (*rdb.Entry, error) {
 	first, err := rd.Next()
 	if db, ok := auxInt(rd, "repl-stream-db"); ok && db > 0 {
 		a.pos.DB = int(db)
@@ -515,43 +522,43 @@ func auxInt(rd *rdb.Reader, name string) (int64, bool) {
 	return n, err == nil
 }
 
-// stream hands out commands until the link is lost, or another one, which it
-// returns, is attached in its place.
-func (n *session) stream(ctx context.Context, l *link, a attachment, side *sideSnapshot) (next *link, err error) {
-	s := n.s
-	d := newDecoder(l.r, a.pos, s.cfg.MaxTransaction, func() time.Time { return l.arrived })
-	if !a.legacy || a.marked {
-		d.getAck = s.acks.demand
-		s.acks.none = noneAt(a)
-		stop := s.acks.run(l, s.cfg.Ack)
+// streamCommands hands out commands until the link is lost, or until another
+// link is attached in its place. It returns the new link in the second case.
+func (n *session) streamCommands(ctx context.Context, l *link, a psyncReply, side *sideSnapshot) (next *link, err error) {
+	s := n.replica
+	d := newDecoder(l.r, a.pos, s.cfg.MaxTransaction, func() time.Time { return l.lastArrival })
+	if !a.legacy || a.eofMarked {
+		d.getAck = s.acks.onGetAck
+		s.acks.noneOffset = ackNoneOffset(a)
+		stop := s.acks.start(l, s.cfg.Ack)
 		defer stop()
 	}
 	defer s.current.set(l)()
-	l.wake = func() time.Time { return n.wake(l) }
-	if !a.renewed && !n.tell(Attached, time.Now()) {
+	l.nextWake = func() time.Time { return n.nextWake(l) }
+	if !a.replacesLink && !n.yieldLinkState(Attached, time.Now()) {
 		return nil, errStop
 	}
-	if side == nil && n.consumer.LacksKeys() { // since the snapshot began, or with no snapshot at all
+	if side == nil && n.consumer.LacksKeys() { // it has come to lack them since the snapshot began, or there was no snapshot
 		return nil, errLacksKeys
 	}
 	for {
-		if due, err := side.due(n.pos); err != nil {
+		if due, err := side.reached(n.pos); err != nil {
 			return nil, err
 		} else if due {
-			if err := n.load(side); err != nil {
+			if err := n.yieldSideSnapshot(side); err != nil {
 				return nil, err
 			}
 			side.close()
 			side = nil
 		}
-		if n.renewable(l, d, side) {
-			if next := n.renew(ctx, l); next != nil {
+		if n.canRenew(l, d, side) {
+			if next := n.renewLink(ctx, l); next != nil {
 				return next, nil
 			}
 		}
 		rec, err := d.next()
-		if err == errWake {
-			if n.consumer != (nobody{}) && !n.yield(&Record{Kind: Woken, DB: d.db, ReplID: n.pos.ReplID, Offset: d.offset(), Time: time.Now(), Idle: l.idle}) {
+		if err == errWoken {
+			if n.consumer != (commandsOnly{}) && !n.yield(&Record{Kind: Woken, DB: d.db, ReplID: n.pos.ReplID, Offset: d.offset(), Time: time.Now(), Idle: l.idle}) {
 				return nil, errStop
 			}
 			if side == nil && n.consumer.LacksKeys() {
@@ -561,8 +568,8 @@ func (n *session) stream(ctx context.Context, l *link, a attachment, side *sideS
 		}
 		switch {
 		case err == nil:
-		case l.left.Load():
-			n.left = true
+		case l.forShutdown.Load():
+			n.forShutdown = true
 			return nil, errShuttingDown
 		case err == io.EOF:
 			return nil, errors.New("read the stream: server closed the connection")
@@ -570,7 +577,7 @@ func (n *session) stream(ctx context.Context, l *link, a attachment, side *sideS
 			return nil, fmt.Errorf("read the stream: %w", err)
 		}
 		s.acks.received.Store(d.offset())
-		n.moving = true
+		n.received = true
 		if !rec.Pos.IsZero() {
 			n.pos = rec.Pos
 		}

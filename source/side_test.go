@@ -67,7 +67,7 @@ func TestMirrorSnapshot(t *testing.T) {
 				at = commands
 			case source.SnapshotEnd:
 				lacks = false
-				if !rec.Side || rec.Gap || rec.Broken || rec.Pos.IsZero() {
+				if !rec.Side || rec.Gap || rec.Incomplete || rec.Pos.IsZero() {
 					t.Errorf("end of the snapshot: %+v", rec)
 				}
 			}

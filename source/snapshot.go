@@ -13,40 +13,40 @@ import (
 // length ("$EOF:<mark>").
 const eofMarkLen = 40
 
-// payload is the snapshot of a full resync, cut out of the link by its
-// framing. Reading it to io.EOF leaves the link at the first byte behind it,
-// whatever the bytes within mean.
-type payload struct {
-	r     *resp.Reader
-	left  int64  // bytes, if mark is nil
-	mark  []byte // what ends it, if not nil
-	clear int    // buffered bytes that are known to hold no mark
-	err   error  // of the link, io.EOF at the end
-	n     int64  // bytes so far
+// snapshotReader reads the snapshot of a full resync from a link, up to the end
+// that its framing tells. After io.EOF the link is at the first byte after the
+// snapshot, even if the snapshot could not be parsed.
+type snapshotReader struct {
+	r         *resp.Reader
+	remaining int64  // bytes to come, if mark is nil
+	mark      []byte // ends a snapshot of unknown length; nil: the length is known
+	markFree  int    // buffered bytes that cannot be part of the mark
+	err       error  // the link's, or io.EOF at the end
+	total     int64  // bytes read so far
 }
 
-// newPayload reads the line that opens a snapshot; asked is the command that
-// the server answers with it.
-func newPayload(l *link, asked string) (*payload, error) {
-	line, err := l.line()
+// newSnapshotReader reads the line before a snapshot. asked is the command that
+// the server answers with it, for errors.
+func newSnapshotReader(l *link, asked string) (*snapshotReader, error) {
+	line, err := l.readLine()
 	if err != nil {
 		return nil, fmt.Errorf("wait for the snapshot: %w", err)
 	}
 	if line[0] == '-' {
-		return nil, l.addr.refuse(asked, string(line[1:]))
+		return nil, l.addr.serverError(asked, string(line[1:]))
 	}
 	if mark, ok := bytes.CutPrefix(line, []byte("$EOF:")); ok && len(mark) == eofMarkLen {
-		return &payload{r: l.r, mark: bytes.Clone(mark)}, nil
+		return &snapshotReader{r: l.r, mark: bytes.Clone(mark)}, nil
 	}
 	n, ok := bytes.CutPrefix(line, []byte("$"))
 	size, err := strconv.ParseUint(string(n), 10, 63)
 	if !ok || err != nil {
 		return nil, fmt.Errorf("wait for the snapshot: line %.60q does not open one", line)
 	}
-	return &payload{r: l.r, left: int64(size)}, nil
+	return &snapshotReader{r: l.r, remaining: int64(size)}, nil
 }
 
-func (p *payload) Read(b []byte) (n int, err error) {
+func (p *snapshotReader) Read(b []byte) (n int, err error) {
 	if len(b) == 0 {
 		return 0, nil
 	}
@@ -58,34 +58,34 @@ func (p *payload) Read(b []byte) (n int, err error) {
 	} else {
 		n, err = p.readMarked(b)
 	}
-	p.n += int64(n)
+	p.total += int64(n)
 	p.err = err
 	return n, err
 }
 
-func (p *payload) readSized(b []byte) (int, error) {
-	if p.left == 0 {
+func (p *snapshotReader) readSized(b []byte) (int, error) {
+	if p.remaining == 0 {
 		return 0, io.EOF
 	}
-	n, err := p.r.Read(b[:min(int64(len(b)), p.left)])
-	p.left -= int64(n)
+	n, err := p.r.Read(b[:min(int64(len(b)), p.remaining)])
+	p.remaining -= int64(n)
 	if err == io.EOF {
 		err = io.ErrUnexpectedEOF
 	}
 	return n, err
 }
 
-func (p *payload) readMarked(b []byte) (int, error) {
-	for p.clear == 0 {
+func (p *snapshotReader) readMarked(b []byte) (int, error) {
+	for p.markFree == 0 {
 		buf := p.r.Buffered()
 		switch i := bytes.Index(buf, p.mark); {
 		case i == 0:
 			p.r.Discard(eofMarkLen)
 			return 0, io.EOF
 		case i > 0:
-			p.clear = i
-		case len(buf) >= eofMarkLen: // its last bytes may be the first of the mark
-			p.clear = len(buf) - eofMarkLen + 1
+			p.markFree = i
+		case len(buf) >= eofMarkLen: // its last bytes may be the beginning of the mark
+			p.markFree = len(buf) - eofMarkLen + 1
 		default:
 			if err := p.r.Fill(); err == io.EOF {
 				return 0, io.ErrUnexpectedEOF
@@ -94,14 +94,14 @@ func (p *payload) readMarked(b []byte) (int, error) {
 			}
 		}
 	}
-	n := copy(b, p.r.Buffered()[:p.clear])
+	n := copy(b, p.r.Buffered()[:p.markFree])
 	p.r.Discard(n)
-	p.clear -= n
+	p.markFree -= n
 	return n, nil
 }
 
-// drain reads the rest.
-func (p *payload) drain() error {
+// drain reads the rest of the snapshot and drops it.
+func (p *snapshotReader) drain() error {
 	if p.err == nil {
 		io.Copy(io.Discard, struct{ io.Reader }{p}) // its error is p.err
 	}

@@ -33,7 +33,7 @@ func servedMetrics(t *testing.T) map[string][]string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := engine.New(engine.Config{Rules: set, Source: source.NewStream(strings.NewReader(""), "none")})
+	e, err := engine.New(engine.Config{Rules: set, Source: source.NewRecording(strings.NewReader(""), "none")})
 	if err != nil {
 		t.Fatal(err)
 	}

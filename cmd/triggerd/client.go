@@ -37,7 +37,7 @@ type client struct {
 // addFlags adds the flags that every command has that asks a daemon.
 func (c *client) addFlags(cmd *cobra.Command) {
 	f := cmd.PersistentFlags()
-	f.StringVar(&c.api, "api", "", "the daemon's address (else $TRIGGERD_API, "+defaultAPI+")")
+	f.StringVar(&c.api, "api", "", "the daemon's address, http://host:port or unix:///path (else $TRIGGERD_API, "+defaultAPI+")")
 	f.StringVar(&c.token, "token", "", "its [http] token, if it has one (better in $TRIGGERD_TOKEN: flags are seen by all users)")
 	f.BoolVar(&c.json, "json", false, "print JSON, as the API returns it")
 }
@@ -71,10 +71,7 @@ func (c *client) do(ctx context.Context, method, path string, query url.Values, 
 
 // send returns an answer that is no error; the caller closes its body.
 func (c *client) send(ctx context.Context, method, path string, query url.Values, body any) (*http.Response, error) {
-	api := strings.TrimSuffix(cmp.Or(c.api, env("TRIGGERD_API", defaultAPI)), "/")
-	if !strings.Contains(api, "://") {
-		api = "http://" + api
-	}
+	api := c.address()
 	var sent io.Reader
 	if body != nil {
 		b, err := json.Marshal(body)
@@ -86,7 +83,11 @@ func (c *client) send(ctx context.Context, method, path string, query url.Values
 	if len(query) > 0 {
 		path += "?" + query.Encode()
 	}
-	req, err := http.NewRequestWithContext(ctx, method, api+path, sent)
+	base := api
+	if _, ok := socketOf(api); ok {
+		base = "http://triggerd" // the host is not looked up
+	}
+	req, err := http.NewRequestWithContext(ctx, method, base+path, sent)
 	if err != nil {
 		return nil, fmt.Errorf("--api %s: not a URL like %s", api, defaultAPI)
 	}
@@ -109,6 +110,18 @@ func (c *client) send(ctx context.Context, method, path string, query url.Values
 	return nil, refusal(api, resp)
 }
 
+// address returns where the daemon is, as a URL.
+func (c *client) address() string {
+	api := strings.TrimSuffix(cmp.Or(c.api, env("TRIGGERD_API", defaultAPI)), "/")
+	if !strings.Contains(api, "://") {
+		api = "http://" + api
+	}
+	return api
+}
+
+// socketOf returns the path of the unix socket that an address names.
+func socketOf(api string) (path string, ok bool) { return strings.CutPrefix(api, "unix://") }
+
 // validToken returns the token to show; "": none.
 func (c *client) validToken() (string, error) {
 	if c.token != "" {
@@ -122,10 +135,21 @@ func (c *client) transport() *http.Client {
 		c.http = &http.Client{
 			// To follow would show the token to whoever is named.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-			Transport:     &http.Transport{Proxy: http.ProxyFromEnvironment, DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext, ResponseHeaderTimeout: time.Minute},
+			Transport:     c.roundTripper(),
 		}
 	}
 	return c.http
+}
+
+// roundTripper connects to the daemon, by its socket if it has one.
+func (c *client) roundTripper() *http.Transport {
+	dialer := &net.Dialer{Timeout: 5 * time.Second}
+	t := &http.Transport{Proxy: http.ProxyFromEnvironment, DialContext: dialer.DialContext, ResponseHeaderTimeout: time.Minute}
+	if path, ok := socketOf(c.address()); ok {
+		t.Proxy = nil
+		t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) { return dialer.DialContext(ctx, "unix", path) }
+	}
+	return t
 }
 
 func unreachable(api string, err error) error {

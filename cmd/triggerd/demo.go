@@ -277,7 +277,7 @@ func (d *demo) await(ctx context.Context, ended chan error, done func() bool) er
 
 // play has the rules see the recording.
 func (d *demo) play(ctx context.Context, set *rules.Set) error {
-	src := source.NewStream(bytes.NewReader(recording), "redis://recording")
+	src := source.NewRecording(bytes.NewReader(recording), "redis://recording")
 	e, err := d.newEngine(engine.Config{Rules: set, Source: src, Replay: true, Empty: true})
 	if err != nil {
 		return err

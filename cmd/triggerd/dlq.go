@@ -37,7 +37,7 @@ room for, of which nothing else is left.`,
 }
 
 func (s *selectFlags) addReason(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&s.reason, "reason", "", "only given up for this: attempts, age, permanent, dropped")
+	cmd.Flags().StringVar(&s.reason, "reason", "", "only given up for this: attempts, age, permanent, dropped, damaged")
 }
 
 func (c *client) dlqList() *cobra.Command {

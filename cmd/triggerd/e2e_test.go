@@ -522,7 +522,7 @@ func TestDemoRecording(t *testing.T) {
 		}
 	}
 	var recorded []string
-	for rec, err := range source.NewStream(bytes.NewReader(recording), "").Records(t.Context(), source.Position{}, nil) {
+	for rec, err := range source.NewRecording(bytes.NewReader(recording), "").Records(t.Context(), source.Position{}, nil) {
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -72,7 +72,7 @@ func eventsOf(ctx context.Context, db int, line string) ([]*event.Event, error) 
 	var events []*event.Event
 	e, err := engine.New(engine.Config{
 		Rules: none, Replay: true, DryRun: true,
-		Source:  source.NewStream(strings.NewReader(fmt.Sprintf("SELECT %d\n%s\n", db, line)), ""),
+		Source:  source.NewRecording(strings.NewReader(fmt.Sprintf("SELECT %d\n%s\n", db, line)), ""),
 		OnEvent: func(ev *event.Event) { events = append(events, ev.Clone()) },
 	})
 	if err != nil {

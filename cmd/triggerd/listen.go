@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"regexp"
 	"strings"
 	"syscall"
 
@@ -66,6 +67,8 @@ func (o *listenOptions) run(ctx context.Context, args []string, stdout, stderr i
 	url := cmp.Or(os.Getenv("TRIGGERD_SOURCE"), os.Getenv("REDIS_URL"), defaultSource)
 	if len(args) > 0 && strings.Contains(args[0], "://") {
 		url, args = args[0], args[1:]
+	} else if len(args) > 0 && isAddress(args[0]) {
+		return &exitError{exitUsage, fmt.Errorf("%s is an address without its scheme: write redis://ADDRESS, or rediss://ADDRESS for TLS\n(if it is the pattern of a key: triggerd listen %s PATTERN)", maskedAddress(args[0]), defaultSource)}
 	}
 	ctx, stop := notifyStop(ctx)
 	defer stop()
@@ -100,6 +103,23 @@ func (o *listenOptions) run(ctx context.Context, args []string, stdout, stderr i
 		err = errors.Join(err, cause)
 	}
 	return failed(err)
+}
+
+// address matches what people type for the address of a server: a host, which
+// is an IP address, localhost, or has a dot in it, with a port; any host with
+// the port of Redis; or a host behind a user and password.
+var address = regexp.MustCompile(`^(?:(?:localhost|[\w-]+(?:\.[\w-]+)+|\[[0-9a-fA-F:.]+\]):\d{1,5}|[\w-]+:6379|[^@{}*?/]*:[^@{}*?/]*@(?:[\w.-]+|\[[0-9a-fA-F:.]+\])(?::\d{1,5})?)$`)
+
+// isAddress reports whether an argument is an address that lacks its scheme. A
+// pattern of keys rarely looks like one.
+func isAddress(arg string) bool { return address.MatchString(arg) }
+
+// maskedAddress is an address without its password.
+func maskedAddress(arg string) string {
+	if at := strings.LastIndex(arg, "@"); at >= 0 {
+		return "***" + arg[at:]
+	}
+	return arg
 }
 
 // document is the rules file that the flags stand for.

@@ -17,6 +17,7 @@ import (
 
 	"triggerd/actions"
 	"triggerd/engine"
+	"triggerd/internal/admin"
 	"triggerd/internal/event"
 	"triggerd/rules"
 	"triggerd/source"
@@ -73,7 +74,7 @@ func (o *replayOptions) run(ctx context.Context, files []string, stdout, stderr 
 	if err != nil {
 		return rulesError(o.config, err)
 	}
-	src, err := source.OpenStream(files...)
+	src, err := source.OpenRecording(files...)
 	if err != nil {
 		return failed(err)
 	}
@@ -173,7 +174,7 @@ func (m *meter) start() {
 	m.began = time.Now()
 }
 
-func (m *meter) print(w io.Writer, s engine.Stats, asJSON bool) {
+func (m *meter) print(w io.Writer, s admin.Stats, asJSON bool) {
 	f := &m.figures
 	f.Commands, f.Events, f.Matches, f.Bytes = s.Records, s.Events, s.Matches, s.Bytes
 	if f.Seconds > 0 {

@@ -55,7 +55,7 @@ read from has changed. If there is any mistake in them, the old rules stay and
 the mistakes are logged. SIGINT and SIGTERM stop reading, deliver what
 can be delivered at once, and save the position; the next start resumes there.`,
 		Example: `  triggerd run
-  triggerd run -c /etc/triggerd/rules.toml --source redis://triggerd:secret@10.0.0.7:6379`,
+  TRIGGERD_SOURCE="redis://triggerd:$PASSWORD@10.0.0.7:6379" triggerd run -c /etc/triggerd/rules.toml`,
 		Args: cobra.NoArgs,
 		RunE: opts.run,
 	}
@@ -71,7 +71,7 @@ func (o *runOptions) addFlags(cmd *cobra.Command) {
 	f.StringVar(&o.logFormat, "log-format", env("TRIGGERD_LOG_FORMAT", "logfmt"), "logfmt or json")
 	f.StringVar(&o.logLevel, "log-level", env("TRIGGERD_LOG_LEVEL", "info"), "debug, info, warn or error")
 	f.BoolVar(&o.noExec, "no-exec", false, "refuse rules that run commands")
-	f.StringVar(&o.http, "http", "", "host:port of status, metrics and API, or off (else $TRIGGERD_HTTP, [http] listen of the rules);\nits token is [http] token, or $TRIGGERD_TOKEN")
+	f.StringVar(&o.http, "http", "", "host:port, or unix:///path, of status, metrics and API, or off (else $TRIGGERD_HTTP, [http] listen of the rules);\nits token is [http] token, or $TRIGGERD_TOKEN")
 	f.BoolVar(&o.watch, "watch", false, "read the rules again when their files change, as at SIGHUP")
 	f.BoolVar(&o.pprof, "pprof", false, "serve /debug/pprof/ there")
 }
@@ -84,7 +84,7 @@ func newLogger(w io.Writer, format, level string) (*slog.Logger, error) {
 	if err := l.UnmarshalText([]byte(level)); err != nil {
 		return nil, fmt.Errorf("--log-level: %q is none of debug, info, warn, error", level)
 	}
-	o := &slog.HandlerOptions{Level: l}
+	o := &slog.HandlerOptions{Level: l, ReplaceAttr: plainErrors}
 	switch format {
 	case "logfmt":
 		return slog.New(slog.NewTextHandler(w, o)), nil
@@ -92,6 +92,19 @@ func newLogger(w io.Writer, format, level string) (*slog.Logger, error) {
 		return slog.New(slog.NewJSONHandler(w, o)), nil
 	}
 	return nil, fmt.Errorf("--log-format: %q is neither logfmt nor json", format)
+}
+
+// plainErrors has the log show an error's message. Without, a text handler shows
+// all that an error has to say of itself, and that of the store's engine has its
+// stack.
+func plainErrors(_ []string, a slog.Attr) slog.Attr {
+	if a.Value.Kind() != slog.KindAny {
+		return a
+	}
+	if err, ok := a.Value.Any().(error); ok {
+		a.Value = slog.StringValue(err.Error())
+	}
+	return a
 }
 
 // startLog makes the log and begins to write it, until the function that it

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -253,10 +254,34 @@ func showRules(out io.Writer, s *web.Status, all bool) error {
 			return err
 		}
 	}
+	if err := showSlowRules(out, s); err != nil {
+		return err
+	}
 	if n := len(s.Rules) - len(shown); n > 0 {
 		fmt.Fprintf(out, "\n%s matched nothing yet (--all shows all)\n", plural(n, "rule"))
 	}
 	return nil
+}
+
+const (
+	slowRules = 3    // at most so many are shown
+	slowShare = 0.01 // of the reader's time, from which on a rule is shown
+)
+
+// showSlowRules shows the rules whose conditions take most of the time of the
+// goroutine that reads the stream.
+func showSlowRules(out io.Writer, s *web.Status) error {
+	slow := slices.DeleteFunc(slices.Clone(s.Rules), func(r admin.RuleStatus) bool { return r.ConditionShare < slowShare })
+	if len(slow) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(slow, func(a, b admin.RuleStatus) int { return cmp.Compare(b.ConditionShare, a.ConditionShare) })
+	fmt.Fprintln(out)
+	t := newTable(out, "SLOWEST CONDITIONS", "OF THE LAST MINUTE", "IN ALL")
+	for _, r := range slow[:min(len(slow), slowRules)] {
+		t.row(r.Name, fmt.Sprintf("%.0f%%", 100*r.ConditionShare), fmt.Sprintf("%.1fs", r.ConditionSeconds))
+	}
+	return t.end()
 }
 
 // suppressed is how much a rule's time fields held back.

@@ -167,6 +167,18 @@ func TestListenAddress(t *testing.T) {
 	p.stop()
 }
 
+// A daemon on a socket is asked there, also by the name that its log gives.
+func TestListenOnSocket(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "rules.toml", "[[rule]]\nname = \"r\"\n[[rule.action]]\ntype = \"log\"\n")
+	p := start(t, dir, "--http", "unix://"+dir+"/api.sock", "--source", "redis://127.0.0.1:1")
+	mustAsk(t, apiOf(t, p), "not attached", "status")
+	p.stop()
+	if _, err := ask(t, "unix://"+dir+"/api.sock", "status"); err == nil || !strings.Contains(err.Error(), "no triggerd answers") {
+		t.Errorf("once it has ended: %v", err)
+	}
+}
+
 // A daemon that wants a token gets it from the environment, and says so to who
 // has none.
 func TestToken(t *testing.T) {

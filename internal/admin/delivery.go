@@ -9,7 +9,7 @@ import (
 type Query struct {
 	Action string // full name
 	Rule   string
-	Reason string // of dead letters: attempts, age, permanent, dropped
+	Reason string // of dead letters: attempts, age, permanent, dropped, damaged
 
 	Failing bool   // only pending firings that were attempted
 	Before  uint64 // only numbers below it; 0: from the latest on. For pending firings: only numbers above it
@@ -42,7 +42,7 @@ type DeadLetter struct {
 	Action   string          `json:"action"`
 	Rule     string          `json:"rule"`
 	ID       string          `json:"id"`
-	Reason   string          `json:"reason"` // attempts, age, permanent, dropped
+	Reason   string          `json:"reason"` // attempts, age, permanent, dropped, damaged
 	Error    string          `json:"error"`
 	Excerpt  string          `json:"excerpt,omitempty"` // of the last response
 	Event    string          `json:"event,omitempty"`

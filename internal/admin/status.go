@@ -92,6 +92,12 @@ type RuleStatus struct {
 	ConditionErrors int64     `json:"condition_errors"`
 	ConditionError  string    `json:"condition_error,omitempty"` // the first of the present rules
 
+	// How long evaluations of the condition took in all, an estimate from a
+	// sample, and which part that was of the last minute: 1 is all the time that
+	// the goroutine has that reads the stream.
+	ConditionSeconds float64 `json:"condition_seconds"`
+	ConditionShare   float64 `json:"condition_share"`
+
 	// Of a rule with time fields: the values by which it counts or waits now,
 	// the timers that run, when its schedule has the next run, and what did not
 	// fire, by reason, since the process began.

@@ -45,6 +45,7 @@ var homes = map[string][]string{
 	"github.com/go-resty/resty/v2":        {"actions"},
 	"github.com/spf13/cobra":              {"cmd/triggerd"},
 	"github.com/spf13/pflag":              {"cmd/triggerd"},
+	"golang.org/x/net":                    {"internal/web"},
 	"golang.org/x/sys":                    {"internal/notify"},
 	"golang.org/x/term":                   {"cmd/triggerd"},
 }

@@ -47,7 +47,7 @@ type Settlement struct {
 	Endpoint string
 	ID       firing.ID
 	Outcome  Outcome // Delivered or GivenUp
-	Reason   string  // of one that was given up: attempts, age, permanent; superseded by a newer one, where only the last counts
+	Reason   string  // of one that was given up: attempts, age, permanent, damaged; superseded by a newer one, where only the last counts
 	Text     string  // status, or error
 	Excerpt  string  // of the response
 	Attempts int

@@ -359,9 +359,9 @@ func TestRetryAction(t *testing.T) {
 // A job that cannot be read says nothing of its endpoint.
 func TestUnreadableIsNoEvidence(t *testing.T) {
 	for err, want := range map[error]evidence{
-		nil:                                     succeeded,
-		&unreadableError{errors.New("damaged")}: noEvidence,
-		&unreadableError{actions.Permanent(err500)}:                noEvidence,
+		nil: succeeded,
+		&unreadableError{err: errors.New("damaged")}:               noEvidence,
+		&unreadableError{err: actions.Permanent(err500)}:           noEvidence,
 		actions.Unsent(err500):                                     noEvidence,
 		actions.Permanent(err500):                                  refusedForGood,
 		actions.RetryAfter(time.Second, err500):                    askedToWait,

@@ -19,7 +19,7 @@ import (
 type Query struct {
 	Action string // full name
 	Rule   string
-	Reason string // of dead letters: attempts, age, permanent, dropped
+	Reason string // of dead letters: attempts, age, permanent, dropped, damaged
 
 	Failing bool   // only pending firings that were attempted
 	Before  uint64 // only numbers below it; 0: from the latest on. For pending firings: only numbers above it
@@ -54,7 +54,7 @@ type DeadLetter struct {
 	Action   string
 	Rule     string
 	ID       string
-	Reason   string // attempts, age, permanent, dropped
+	Reason   string // attempts, age, permanent, dropped, damaged
 	Error    string
 	Excerpt  string // of the last response
 	Event    string
@@ -165,9 +165,13 @@ func (o *Outbox) names(one string) []string {
 	return o.Names()
 }
 
-// fill completes a pending delivery from its job.
+// fill completes a pending delivery from its job. One that is damaged says so.
 func (o *Outbox) fill(d *Delivery, whole bool) error {
 	j, err := o.store.Load(d.Number)
+	if store.IsDamaged(err) {
+		d.LastError = err.Error()
+		return nil
+	}
 	if err != nil {
 		return err
 	}
@@ -335,6 +339,9 @@ func (o *Outbox) showDead(d *store.DeadLetter, whole bool) (*DeadLetter, error) 
 		return shown, nil
 	}
 	j, err := o.store.Load(d.Seq)
+	if store.IsDamaged(err) {
+		return shown, nil // which its error tells, or will when it is retried
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -344,17 +351,21 @@ func (o *Outbox) showDead(d *store.DeadLetter, whole bool) (*DeadLetter, error) 
 
 // SelectDead returns the numbers of the dead letters that q selects, whatever
 // its limit, the oldest first, so that what is requeued keeps its order. With
-// jobs set those of dropped firings are left out, which have nothing to retry.
+// jobs set those are left out that have nothing to retry.
 func (o *Outbox) SelectDead(q Query, jobs bool) ([]uint64, error) {
 	var numbers []uint64
 	for d, err := range o.store.Dead(q.Before) {
 		if err != nil {
 			return nil, err
 		}
-		if wants(&q, d.Endpoint, d.ID) && (q.Reason == "" || q.Reason == d.Reason) && (d.Seq != 0 || !jobs) {
+		if wants(&q, d.Endpoint, d.ID) && (q.Reason == "" || q.Reason == d.Reason) && !(jobs && nothingToRetry(&d)) {
 			numbers = append(numbers, d.Number)
 		}
 	}
 	slices.Reverse(numbers)
 	return numbers, nil
 }
+
+// nothingToRetry reports whether a dead letter is of a dropped firing, or of one
+// of which nothing is left that can be read.
+func nothingToRetry(d *store.DeadLetter) bool { return d.Seq == 0 || d.Reason == "damaged" }

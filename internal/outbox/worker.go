@@ -13,6 +13,7 @@ import (
 	"triggerd/actions"
 	"triggerd/internal/event"
 	"triggerd/internal/firing"
+	"triggerd/internal/store"
 )
 
 // dispatch starts attempts of all whose turn it is. The caller holds the lock.
@@ -192,9 +193,9 @@ func (w *worker) readJob() error {
 	ep := w.ep
 	stored, err := ep.source.Load(w.job.seq)
 	if err != nil {
-		err = &unreadableError{fmt.Errorf("read the job: %w", err)}
+		err = &unreadableError{err: fmt.Errorf("read the job: %w", err), damaged: isMissing(err) || store.IsDamaged(err)}
 	} else if f, err = firing.ParseBinary(firing.ID(stored.ID), stored.Payload); err != nil {
-		err = &unreadableError{actions.Permanent(err)}
+		err = &unreadableError{err: fmt.Errorf("read the job: %w", err), damaged: true, id: stored.ID}
 	}
 	ep.mu.Lock()
 	defer ep.mu.Unlock()
@@ -208,7 +209,11 @@ func (w *worker) readJob() error {
 
 // unreadableError is of a job that could not be read, which is no fault of the
 // endpoint's.
-type unreadableError struct{ err error }
+type unreadableError struct {
+	err     error
+	damaged bool   // and never will be
+	id      string // of the firing; "": not known
+}
 
 func (e *unreadableError) Error() string { return e.err.Error() }
 func (e *unreadableError) Unwrap() error { return e.err }
@@ -216,6 +221,24 @@ func (e *unreadableError) Unwrap() error { return e.err }
 func isUnreadable(err error) bool {
 	_, ok := errors.AsType[*unreadableError](err)
 	return ok
+}
+
+// isDamaged reports whether an attempt ended because there is nothing left that
+// could be attempted.
+func isDamaged(err error) bool {
+	unreadable, ok := errors.AsType[*unreadableError](err)
+	return ok && unreadable.damaged
+}
+
+// idOf returns the ID of the firing of an attempt, as far as it is known.
+func (w *worker) idOf(err error) string {
+	if w.firing != nil {
+		return w.firing.ID.String()
+	}
+	if unreadable, ok := errors.AsType[*unreadableError](err); ok {
+		return unreadable.id
+	}
+	return ""
 }
 
 func do(ctx context.Context, action actions.Action, f *actions.Firing, timeout time.Duration) (actions.Result, error) {
@@ -272,9 +295,7 @@ func (w *worker) conclude(res actions.Result, err error, abandoned bool) bool {
 	l, ep := w.lane, w.ep
 	s := settlement{endpoint: ep.name, job: w.job, what: Delivered, text: res.Status, excerpt: res.Excerpt, took: time.Since(w.began), evidence: evidenceOf(err)}
 	s.job.firing = nil
-	if w.firing != nil {
-		s.id = w.firing.ID.String()
-	}
+	s.id = w.idOf(err)
 	asked := time.Duration(0)
 	if err != nil {
 		s.text = err.Error()
@@ -317,6 +338,10 @@ func (w *worker) conclude(res actions.Result, err error, abandoned bool) bool {
 // judge says what comes of an attempt that ended with err, and after which pause
 // there is another.
 func (w *worker) judge(s *settlement, v verdicts, err error) (pause time.Duration) {
+	if isDamaged(err) {
+		s.what, s.reason = GivenUp, "damaged"
+		return 0
+	}
 	if v.down { // no attempt of this firing: one more of the endpoint
 		s.what, s.reason, pause = tooOld(w.policy, &s.job, 0)
 		return pause
@@ -397,7 +422,11 @@ func (ep *endpoint) tell(before, after condition, text string) {
 
 func (ep *endpoint) report(f *actions.Firing, s *settlement, err error, pause time.Duration) {
 	if f == nil {
-		ep.log.Error("job cannot be read", "action", s.endpoint, "seq", s.job.seq, "err", err)
+		what := "firing cannot be read, trying again"
+		if s.what == GivenUp {
+			what = "firing given up: what was kept of it is damaged"
+		}
+		ep.log.Error(what, "action", s.endpoint, "delivery", s.job.seq, "err", err)
 		return
 	}
 	if s.what == Delivered && !ep.log.Enabled(context.Background(), slog.LevelDebug) {

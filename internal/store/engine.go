@@ -38,8 +38,7 @@ func (s *Store) engineOptions(fs vfs.FS) *pebble.Options {
 		EventListener: &pebble.EventListener{
 			BackgroundError: s.backgroundError,
 			DataCorruption: func(info pebble.DataCorruptionInfo) {
-				s.damaged.Add(1)
-				s.log.Error("damaged file in the store", "file", info.Path, "err", info.Details)
+				s.damages.tell(s.log, "file "+info.Path, oneLine(info.Details))
 			},
 			WriteStallBegin: func(info pebble.WriteStallBeginInfo) {
 				s.log.Warn("store writes wait for the disk", "why", info.Reason)
@@ -199,8 +198,11 @@ func (s *Store) getVersion(key []byte, parse func(value []byte, version byte) bo
 	if errors.Is(err, pebble.ErrNotFound) {
 		return ErrNotFound
 	}
+	if pebble.IsCorruptionError(err) {
+		return s.corrupt(key, oneLine(err))
+	}
 	if err != nil {
-		return s.readError(err)
+		return err
 	}
 	defer closer.Close()
 	v, version, err := s.unseal(key, sealed)
@@ -242,18 +244,18 @@ func (s *Store) value(it *pebble.Iterator, parse func(key, value []byte) bool) e
 	return nil
 }
 
-// readError keeps the engine's error and counts a damage that it found.
+// readError keeps the engine's error, or says that it is one of damage.
 func (s *Store) readError(err error) error {
 	if pebble.IsCorruptionError(err) {
-		s.damaged.Add(1)
 		return &CorruptError{Key: "somewhere", What: oneLine(err)}
 	}
 	return err
 }
 
 func (s *Store) corrupt(key []byte, what string) error {
-	s.damaged.Add(1)
-	return &CorruptError{Key: keyName(key), What: what}
+	name := keyName(key)
+	s.damages.met(name)
+	return &CorruptError{Key: name, What: what}
 }
 
 // scan calls f for the records from a key up to another, until it returns false

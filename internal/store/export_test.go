@@ -27,6 +27,10 @@ func (s *Store) SetValue(key, value []byte) error { return s.db.Set(key, value, 
 // JobKey is the key of a job.
 func JobKey(seq uint64) []byte { return appendNumberKey(nil, kindJob, seq) }
 
+// DeadKey and SettledKey are those of a dead letter and of a settled delivery.
+func DeadKey(number uint64) []byte    { return appendNumberKey(nil, kindDead, number) }
+func SettledKey(number uint64) []byte { return appendNumberKey(nil, kindSettled, number) }
+
 // CheckpointLine is the text of the file beside the database.
 func CheckpointLine(count uint64, position string) string {
 	return sidecarLine{formatVersion, count, standalone(position)}.text()

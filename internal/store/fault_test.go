@@ -311,7 +311,7 @@ func (l *load) afterDamage(fs vfs.FS) (word string, err error) {
 	if err != nil {
 		return err.Error(), nil
 	}
-	if err := l.check(c, l.durable.Load()); err != nil {
+	if err := l.check(c, l.durable.Load()); err != nil && log.String() == "" {
 		return "", fmt.Errorf("not a word, but: %w", err)
 	}
 	return log.String(), nil

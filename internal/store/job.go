@@ -195,8 +195,9 @@ func forward(it *pebble.Iterator, key []byte) bool {
 }
 
 // Pending iterates over an endpoint's jobs with a seq of at least from, in
-// their order, as they are now. Payloads are not read. The iterator may be
-// used more than once; an error is the last of what it yields.
+// their order, as they are now. Payloads are not read. One whose entry of the
+// index is damaged is left out, and told. The iterator may be used more than
+// once; an error is the last of what it yields.
 //
 // A scheduler passes as from the first seq that it does not know yet: what was
 // settled before it is then not walked over. For a from below the first job
@@ -215,7 +216,7 @@ func (s *Store) pending(endpoint string, from uint64, yield func(Pending) bool) 
 	found := false
 	retries := retryReader{s: s, endpoint: endpoint}
 	defer retries.close()
-	err := s.scan(appendEndpointKey(nil, kindIndex, endpoint, start), after(appendName(nil, kindIndex, endpoint)), func(key, value []byte) (bool, error) {
+	err := s.scanWhole(appendName(nil, kindIndex, endpoint), start, func(key, value []byte) (bool, error) {
 		p := Pending{}
 		_, p.Seq, _ = splitEndpointKey(key)
 		if !p.parseIndex(value) {

@@ -82,10 +82,10 @@ func (d *DeadLetter) parse(b []byte) bool {
 
 // Settled iterates over the deliveries kept for listings, the latest first,
 // beginning with the one whose number is below before; 0 stands for the latest.
-// An error is the last of what it yields.
+// What is damaged is left out, and told. An error is the last of what it yields.
 func (s *Store) Settled(before uint64) iter.Seq2[Settled, error] {
 	return func(yield func(Settled, error) bool) {
-		err := s.scanBack(kindSettled, before, func(key, value []byte) (bool, error) {
+		err := s.scanBackWhole(kindSettled, before, func(key, value []byte) (bool, error) {
 			r := Settled{}
 			r.Number, _ = splitNumberKey(key)
 			if !r.parse(value) {
@@ -100,11 +100,11 @@ func (s *Store) Settled(before uint64) iter.Seq2[Settled, error] {
 }
 
 // Dead iterates over the dead letters, the latest first, beginning with the one
-// whose number is below before; 0 stands for the latest. An error is the last
-// of what it yields.
+// whose number is below before; 0 stands for the latest. What is damaged is left
+// out, and told. An error is the last of what it yields.
 func (s *Store) Dead(before uint64) iter.Seq2[DeadLetter, error] {
 	return func(yield func(DeadLetter, error) bool) {
-		err := s.scanBack(kindDead, before, func(key, value []byte) (bool, error) {
+		err := s.scanBackWhole(kindDead, before, func(key, value []byte) (bool, error) {
 			d := DeadLetter{}
 			d.Number, _ = splitNumberKey(key)
 			if !d.parse(value) {
@@ -147,7 +147,7 @@ func (s *Store) sweep(cutoff time.Time) (more bool, err error) {
 	}
 	b := s.NewBatch()
 	last := uint64(0)
-	err = s.scan(appendNumberKey(nil, kindDead, s.deadLow), []byte{kindDead + 1}, func(key, value []byte) (bool, error) {
+	err = s.scanWhole([]byte{kindDead}, s.deadLow, func(key, value []byte) (bool, error) {
 		d := DeadLetter{}
 		last, _ = splitNumberKey(key)
 		d.Number = last
@@ -194,7 +194,12 @@ func (s *Store) sweepSettled(cutoff time.Time) error {
 	for lo < hi {
 		mid := lo + (hi-lo)/2
 		r := Settled{}
-		if err := s.get(appendNumberKey(nil, kindSettled, mid), r.parse); err != nil {
+		err := s.get(appendNumberKey(nil, kindSettled, mid), r.parse)
+		if IsDamaged(err) {
+			hi = mid // it is kept, until another is looked at
+			continue
+		}
+		if err != nil {
 			return fmt.Errorf("settled delivery %d: %w", mid, err)
 		}
 		if r.At.Before(cutoff) {

@@ -54,8 +54,8 @@ type Store struct {
 	deadLow uint64        // no dead letter has a lower number; of the one who sweeps
 
 	letters  letterCount
-	settles  atomic.Int64                    // since the last compaction
-	damaged  atomic.Int64                    // damaged records that were read
+	settles  atomic.Int64 // since the last compaction
+	damages  damages
 	kept     atomic.Pointer[<-chan struct{}] // done when Run is told to end; nil: it has not begun
 	closed   atomic.Bool
 	backup   sync.Mutex // held while one is made
@@ -116,12 +116,16 @@ func (o Options) open(dir string) (*Store, error) {
 	if err := makeDir(s.fs, dir); err != nil {
 		return nil, err
 	}
-	lock, err := lockDir(s.fs, dir)
+	lock, err := lockDir(o.FS, dir)
 	if err != nil {
 		return nil, err
 	}
 	s.lock = lock
-	if err := s.load(); err != nil {
+	err = s.makePrivate()
+	if err == nil {
+		err = s.load()
+	}
+	if err != nil {
 		if s.db != nil && s.err() == nil {
 			err = errors.Join(err, s.guard(s.db.Close))
 		}
@@ -352,7 +356,7 @@ type Stats struct {
 
 // Stats returns the figures as of now, or of the last moment before a failure.
 func (s *Store) Stats() Stats {
-	st := Stats{Commits: s.side.commits(), Damaged: s.damaged.Load(), Letters: s.letters.get()}
+	st := Stats{Commits: s.side.commits(), Damaged: s.damages.total(), Letters: s.letters.get()}
 	st.Bytes, st.FreeBytes, st.Compaction = s.disk.figures()
 	if s.takeTurn() == nil {
 		st.NextJob = s.next.nextJob

@@ -8,7 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
-	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,7 +18,7 @@ import (
 
 // Config configures a Server. Listen and Daemon have to be set.
 type Config struct {
-	Listen  string // host:port
+	Listen  string // host:port, or unix:///path
 	Token   string // what clients have to show; "": nothing, which only a loopback Listen allows
 	Daemon  admin.Daemon
 	Metrics http.Handler // of GET /metrics; nil: there is none
@@ -32,6 +32,7 @@ type Config struct {
 // Server is the HTTP side of a triggerd. It is an http.Handler, too.
 type Server struct {
 	cfg     Config
+	unix    bool // it listens on a socket that no other user, and no browser, can reach
 	log     *slog.Logger
 	refused *refusals
 	handler http.Handler
@@ -43,14 +44,13 @@ var ErrNoToken = errors.New("not a loopback address, and no token is set: whoeve
 
 // New returns a Server, which does not listen yet.
 func New(cfg Config) (*Server, error) {
-	host, _, err := net.SplitHostPort(cfg.Listen)
-	if err != nil {
+	if err := checkListen(cfg.Listen); err != nil {
 		return nil, fmt.Errorf("http: listen on %q: %w", cfg.Listen, err)
 	}
-	if cfg.Token == "" && !isLoopback(host) {
+	if cfg.Token == "" && !isPrivate(cfg.Listen) {
 		return nil, fmt.Errorf("http: listen on %q: %w", cfg.Listen, ErrNoToken)
 	}
-	s := &Server{cfg: cfg, log: cfg.Logger, refused: newRefusals()}
+	s := &Server{cfg: cfg, unix: strings.HasPrefix(cfg.Listen, unixScheme), log: cfg.Logger, refused: newRefusals()}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
@@ -59,16 +59,6 @@ func New(cfg Config) (*Server, error) {
 	}
 	s.handler = s.guard(s.routes())
 	return s, nil
-}
-
-// isLoopback reports whether a host, without port, is this machine's own. A
-// name other than localhost is not: it may be anything tomorrow.
-func isLoopback(host string) bool {
-	if host == "localhost" {
-		return true
-	}
-	addr, err := netip.ParseAddr(host)
-	return err == nil && addr.Unmap().IsLoopback()
 }
 
 // Collector returns the server's own metrics, which begin with "triggerd_http_".
@@ -133,7 +123,7 @@ func (s *Server) Run(ctx context.Context) error {
 	if ln == nil {
 		return err
 	}
-	s.log.Info("status, metrics and API", "url", "http://"+ln.Addr().String(), "token", s.cfg.Token != "")
+	s.log.Info("status, metrics and API", "url", s.url(ln), "token", s.cfg.Token != "")
 	srv := &http.Server{
 		Handler: s, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
@@ -155,11 +145,19 @@ func (s *Server) Run(ctx context.Context) error {
 	return nil
 }
 
+// url is where the server is reached.
+func (s *Server) url(ln net.Listener) string {
+	if s.unix {
+		return s.cfg.Listen
+	}
+	return "http://" + ln.Addr().String()
+}
+
 // listen returns nil without an error if ctx was done first.
 func (s *Server) listen(ctx context.Context) (net.Listener, error) {
 	var last string
 	for pause := 500 * time.Millisecond; ; pause = min(2*pause, 15*time.Second) {
-		ln, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.cfg.Listen)
+		ln, err := listenOn(ctx, s.cfg.Listen)
 		if err == nil || ctx.Err() != nil {
 			return ln, nil
 		}

@@ -727,6 +727,7 @@ func TestNewRefuses(t *testing.T) {
 	for listen, want := range map[string]bool{
 		"127.0.0.1:9797": true, "localhost:9797": true, "[::1]:9797": true, "127.1.2.3:1": true, "[::ffff:127.0.0.1]:1": true,
 		":9797": false, "0.0.0.0:9797": false, "[::]:9797": false, "10.0.0.7:9797": false, "localhost.example:9797": false, "localhost": false,
+		"unix:///run/api.sock": true, "unix://api.sock": false, "unix:/run/api.sock": false,
 	} {
 		if _, err := web.New(web.Config{Listen: listen, Daemon: e}); (err == nil) != want {
 			t.Errorf("without a token on %s: %v", listen, err)

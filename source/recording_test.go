@@ -70,7 +70,7 @@ func TestOpenStreamAppendOnly(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			s, err := source.OpenStream(filepath.Join(srv.Dir, tt.file))
+			s, err := source.OpenRecording(filepath.Join(srv.Dir, tt.file))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -108,7 +108,7 @@ func awaitRewrite(t *testing.T, info func() string) {
 func TestStreamAnnotations(t *testing.T) {
 	in := "#TS:1700000000\r\n" + string(resp.AppendCommand(nil, "SET", "a", "1")) + "#TS:1700000100.25\r\n" + string(resp.AppendCommand(nil, "SET", "a", "2")) + "#TS:1700000200\r\n"
 	var got []int64
-	for rec, err := range source.NewStream(strings.NewReader(in), "x").Records(t.Context(), source.Position{}, nil) {
+	for rec, err := range source.NewRecording(strings.NewReader(in), "x").Records(t.Context(), source.Position{}, nil) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -121,7 +121,7 @@ func TestStreamAnnotations(t *testing.T) {
 		t.Errorf("times %v", got)
 	}
 	for _, bad := range []string{"#TS:x\r\n", "#TS:\r\n", "#TS:1.x\r\n", "#TS:1.-5\r\n", "#\r\n", "#TS:1 2\r\n"} {
-		if _, _, err := played(t, source.NewStream(strings.NewReader(bad), "x")); err == nil {
+		if _, _, err := played(t, source.NewRecording(strings.NewReader(bad), "x")); err == nil {
 			t.Errorf("%q is played", bad)
 		}
 	}
@@ -150,7 +150,7 @@ func TestStreamErrors(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			s, err := source.OpenStream(write(tt.name, tt.content))
+			s, err := source.OpenRecording(write(tt.name, tt.content))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -168,14 +168,14 @@ func TestStreamErrors(t *testing.T) {
 		"bases.manifest":  "file a seq 1 type b\nfile b seq 2 type b\n",
 		"binary.manifest": "\x00\xff\n",
 	} {
-		if _, err := source.OpenStream(write(name, content)); err == nil || !strings.Contains(err.Error(), name) {
+		if _, err := source.OpenRecording(write(name, content)); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := source.OpenStream(filepath.Join(dir, "nobody.manifest")); !errors.Is(err, os.ErrNotExist) {
+	if _, err := source.OpenRecording(filepath.Join(dir, "nobody.manifest")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a manifest that is not there: %v", err)
 	}
-	s, err := source.OpenStream(filepath.Join(dir, "nobody.aof"))
+	s, err := source.OpenRecording(filepath.Join(dir, "nobody.aof"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -198,7 +198,7 @@ func TestStreamSeveral(t *testing.T) {
 		}
 		paths = append(paths, path)
 	}
-	s, err := source.OpenStream(paths...)
+	s, err := source.OpenRecording(paths...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -223,7 +223,7 @@ func TestStreamSeveral(t *testing.T) {
 		t.Errorf("%d records after stopping", n)
 	}
 	var none io.Reader = strings.NewReader("")
-	if got, _, err := played(t, source.NewStream(none, "empty")); len(got) != 0 || err != nil {
+	if got, _, err := played(t, source.NewRecording(none, "empty")); len(got) != 0 || err != nil {
 		t.Errorf("nothing plays as %v, %v", got, err)
 	}
 }

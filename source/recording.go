@@ -20,31 +20,33 @@ import (
 	"triggerd/rdb"
 )
 
-// Stream is a Source that reads recordings: what a server sends to a replica,
-// a snapshot file, an append-only file with or without a snapshot in front, in
-// any order. It cannot resume. Offsets count the bytes of all of them.
-type Stream struct {
+// Recording is a Source that reads files in place of a server. Each file is
+// what a server sends to a replica, a snapshot, or an append-only file with or
+// without a snapshot before it. It cannot resume. Offsets count the bytes of
+// all files.
+type Recording struct {
 	name   string
-	parts  []part
+	parts  []recordingPart
 	offset atomic.Int64
 }
 
-// part is one recording.
-type part struct {
+// recordingPart is one file of a recording.
+type recordingPart struct {
 	name string
 	open func() (io.ReadCloser, error)
 }
 
-// NewStream returns a Stream of r; name is what to call it.
-func NewStream(r io.Reader, name string) *Stream {
-	return &Stream{name: name, parts: []part{{name, func() (io.ReadCloser, error) { return io.NopCloser(r), nil }}}}
+// NewRecording returns a Recording of r. name is what errors and Status call
+// it.
+func NewRecording(r io.Reader, name string) *Recording {
+	return &Recording{name: name, parts: []recordingPart{{name, func() (io.ReadCloser, error) { return io.NopCloser(r), nil }}}}
 }
 
-// OpenStream returns a Stream of files, one after another. The manifest of an
-// append-only file (appendonly.aof.manifest) stands for the files that it
-// names; "-" is standard input. Files are opened when they are reached.
-func OpenStream(paths ...string) (*Stream, error) {
-	s := &Stream{name: strings.Join(paths, " ")}
+// OpenRecording returns a Recording of files, one after another. The manifest
+// of an append-only file (appendonly.aof.manifest) stands for the files that it
+// names; "-" is standard input. A file is opened when it is reached.
+func OpenRecording(paths ...string) (*Recording, error) {
+	s := &Recording{name: strings.Join(paths, " ")}
 	for _, path := range paths {
 		files := []string{path}
 		if strings.HasSuffix(path, ".manifest") {
@@ -54,7 +56,7 @@ func OpenStream(paths ...string) (*Stream, error) {
 			}
 		}
 		for _, f := range files {
-			s.parts = append(s.parts, part{f, func() (io.ReadCloser, error) { return openFile(f) }})
+			s.parts = append(s.parts, recordingPart{f, func() (io.ReadCloser, error) { return openFile(f) }})
 		}
 	}
 	return s, nil
@@ -68,7 +70,7 @@ func openFile(path string) (io.ReadCloser, error) {
 }
 
 // readManifest returns the files of an append-only file in their order: its
-// base, then its increments. What only waits to be deleted is left out.
+// base, then its increments. Files that only wait to be deleted are left out.
 func readManifest(path string) ([]string, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -119,9 +121,9 @@ func readManifest(path string) ([]string, error) {
 	return files, nil
 }
 
-// Records implements Source. It ends with the recordings; bytes that are not
-// what they should be are an error with their place.
-func (s *Stream) Records(ctx context.Context, _ Position, _ Consumer) iter.Seq2[*Record, error] {
+// Records implements Source. It ends with the last file. Bytes that cannot be
+// parsed are an error that says where they are.
+func (s *Recording) Records(ctx context.Context, _ Position, _ Consumer) iter.Seq2[*Record, error] {
 	return func(yield func(*Record, error) bool) {
 		p := player{pos: Position{ReplID: "recording"}, began: time.Now(), offset: &s.offset}
 		p.yield = func(r *Record) bool { return ctx.Err() == nil && yield(r, nil) }
@@ -138,15 +140,15 @@ func (s *Stream) Records(ctx context.Context, _ Position, _ Consumer) iter.Seq2[
 	}
 }
 
-// player plays one part after another.
+// player hands out the records of one file after another.
 type player struct {
-	pos    Position // where the next part begins
+	pos    Position // where the next file begins
 	began  time.Time
 	offset *atomic.Int64
 	yield  func(*Record) bool
 }
 
-func (p *player) play(part part) error {
+func (p *player) play(part recordingPart) error {
 	f, err := part.open()
 	if err != nil {
 		return err
@@ -160,7 +162,7 @@ func (p *player) play(part part) error {
 	return p.commands(in)
 }
 
-// snapshot plays a snapshot, and the commands that may follow it.
+// snapshot hands out a snapshot, and the commands that may follow it.
 func (p *player) snapshot(in io.Reader) error {
 	rd := rdb.NewReader(in)
 	rec := Record{Kind: SnapshotBegin, ReplID: p.pos.ReplID, Offset: p.pos.Offset, Time: p.began, RDB: rd}
@@ -193,24 +195,24 @@ func (p *player) snapshot(in io.Reader) error {
 	return p.commands(rest)
 }
 
-// commands plays a stream of commands. An append-only file may say in between
-// when they were made, in seconds; parts of a second are read too. What it says
-// last gives a Heartbeat if no command follows.
+// commands hands out a stream of commands. In an append-only file, lines
+// between the commands may say when they were made. If such a time comes last,
+// with no command after it, a Heartbeat has it.
 func (p *player) commands(in io.Reader) error {
-	stamp := p.began
-	d := newDecoder(resp.NewReader(in, resp.Limits{}), p.pos, Config{}.withDefaults().MaxTransaction, func() time.Time { return stamp })
-	d.annotate = func(line []byte) bool {
-		at, ok := parseStamp(line)
+	timestamp := p.began
+	d := newDecoder(resp.NewReader(in, resp.Limits{}), p.pos, Config{}.withDefaults().MaxTransaction, func() time.Time { return timestamp })
+	d.onAnnotation = func(line []byte) bool {
+		at, ok := parseTimestamp(line)
 		if ok {
-			stamp = at
+			timestamp = at
 		}
 		return ok
 	}
-	for last := stamp; ; last = stamp {
+	for last := timestamp; ; last = timestamp {
 		rec, err := d.next()
 		if err == io.EOF && !d.tx.open {
 			p.pos = d.pos
-			if stamp != last && !p.yield(&Record{Kind: Heartbeat, DB: p.pos.DB, ReplID: p.pos.ReplID, Offset: p.pos.Offset, Time: stamp, Pos: p.pos}) {
+			if timestamp != last && !p.yield(&Record{Kind: Heartbeat, DB: p.pos.DB, ReplID: p.pos.ReplID, Offset: p.pos.Offset, Time: timestamp, Pos: p.pos}) {
 				return errStop
 			}
 			return nil
@@ -231,8 +233,9 @@ func (p *player) commands(in io.Reader) error {
 	}
 }
 
-// parseStamp reads a note of time: "#TS:" and seconds since 1970.
-func parseStamp(line []byte) (time.Time, bool) {
+// parseTimestamp parses "#TS:" and seconds since 1970, with or without a
+// fraction.
+func parseTimestamp(line []byte) (time.Time, bool) {
 	text, ok := bytes.CutPrefix(line, []byte("#TS:"))
 	whole, part, _ := strings.Cut(string(text), ".")
 	sec, err := strconv.ParseInt(whole, 10, 64)
@@ -248,10 +251,10 @@ func parseStamp(line []byte) (time.Time, bool) {
 	return time.Unix(sec, ns), true
 }
 
-// Ack implements Source; there is no one to tell.
-func (s *Stream) Ack(Position) {}
+// Ack implements Source. A recording has nobody to acknowledge to.
+func (s *Recording) Ack(Position) {}
 
 // Status implements Source.
-func (s *Stream) Status() Status {
+func (s *Recording) Status() Status {
 	return Status{State: Streaming, Addr: s.name, Offset: s.offset.Load()}
 }

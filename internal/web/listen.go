@@ -1,0 +1,130 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"golang.org/x/net/netutil"
+)
+
+// MaxConnections is how many connections of a Server are open at once; others wait to be
+// accepted. A daemon's own work must not run out of file descriptors because
+// somebody opens connections.
+const MaxConnections = 256
+
+// unixScheme is what an address of a unix socket begins with.
+const unixScheme = "unix://"
+
+// checkListen returns why a Server cannot listen on an address.
+func checkListen(addr string) error {
+	if path, ok := strings.CutPrefix(addr, unixScheme); ok && !filepath.IsAbs(path) {
+		return errors.New("the path of the socket is not absolute, as in unix:///run/triggerd/api.sock")
+	} else if ok {
+		return nil
+	}
+	_, _, err := net.SplitHostPort(addr)
+	return err
+}
+
+// isPrivate reports whether only this machine reaches an address.
+func isPrivate(listen string) bool {
+	if strings.HasPrefix(listen, unixScheme) {
+		return true
+	}
+	host, _, err := net.SplitHostPort(listen)
+	return err == nil && isLoopback(host)
+}
+
+// isLoopback reports whether a host, without port, is this machine's own. A
+// name other than localhost is not: it may be anything tomorrow.
+func isLoopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.Unmap().IsLoopback()
+}
+
+// listenOn returns a listener on host:port or unix:///path.
+func listenOn(ctx context.Context, addr string) (net.Listener, error) {
+	var ln net.Listener
+	var err error
+	if path, ok := strings.CutPrefix(addr, unixScheme); ok {
+		ln, err = listenUnix(ctx, path)
+	} else {
+		ln, err = (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return netutil.LimitListener(ln, MaxConnections), nil
+}
+
+// unixListener is a socket under its final name.
+type unixListener struct {
+	net.Listener
+	path string
+	file fs.FileInfo // as it was made
+}
+
+// Close closes the socket, and removes it unless another process has put its
+// own in its place.
+func (l *unixListener) Close() error {
+	err := l.Listener.Close()
+	if now, statErr := os.Lstat(l.path); statErr == nil && os.SameFile(now, l.file) {
+		err = errors.Join(err, os.Remove(l.path))
+	}
+	return err
+}
+
+// listenUnix makes a socket that only this user, and root, can connect to. It
+// is made in a directory of its own, where nobody else can reach it, and moved
+// once its mode is set; so it also takes the place of one that a process has
+// left that was killed. One that a living process answers is left alone.
+func listenUnix(ctx context.Context, path string) (net.Listener, error) {
+	switch old, err := os.Lstat(path); {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return nil, err
+	case old.Mode()&fs.ModeSocket == 0:
+		return nil, fmt.Errorf("%s is there already, and is no socket", path)
+	default:
+		conn, err := (&net.Dialer{}).DialContext(ctx, "unix", path)
+		if err == nil {
+			conn.Close()
+			return nil, fmt.Errorf("%s: %w", path, syscall.EADDRINUSE)
+		}
+	}
+	dir, err := os.MkdirTemp(filepath.Dir(path), ".api-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	made := filepath.Join(dir, "s")
+	ln, err := (&net.ListenConfig{}).Listen(ctx, "unix", made)
+	if err != nil {
+		return nil, err
+	}
+	ln.(*net.UnixListener).SetUnlinkOnClose(false)
+	err = os.Chmod(made, 0o600)
+	if err == nil {
+		err = os.Rename(made, path)
+	}
+	var file fs.FileInfo
+	if err == nil {
+		file, err = os.Lstat(path)
+	}
+	if err != nil {
+		ln.Close()
+		return nil, err
+	}
+	return &unixListener{ln, path, file}, nil
+}
