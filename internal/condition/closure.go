@@ -32,7 +32,7 @@ type scope struct {
 }
 
 type (
-	boolFunc  func(*scope) bool
+	boolFunc  func(*scope) truth // missing and unknown: neither, as truth says
 	textFunc  func(*scope) string
 	intFunc   func(*scope) int
 	floatFunc func(*scope) float64
@@ -75,11 +75,11 @@ func (s *scope) argument(i int) string {
 func compileBool(n ast.Node) boolFunc {
 	switch n := n.(type) {
 	case *ast.BoolNode:
-		v := n.Value
-		return func(*scope) bool { return v }
+		v := truthOf(n.Value)
+		return func(*scope) truth { return v }
 	case *ast.UnaryNode:
 		if x := compileBool(n.Node); x != nil && (n.Operator == "!" || n.Operator == "not") {
-			return func(s *scope) bool { return !x(s) }
+			return func(s *scope) truth { return x(s).not() }
 		}
 	case *ast.BinaryNode:
 		return compileBinary(n)
@@ -88,8 +88,8 @@ func compileBool(n ast.Node) boolFunc {
 	case *ast.ConditionalNode:
 		c, a, b := compileBool(n.Cond), compileBool(n.Exp1), compileBool(n.Exp2)
 		if c != nil && a != nil && b != nil {
-			return func(s *scope) bool {
-				if c(s) {
+			return func(s *scope) truth {
+				if c(s) == yes {
 					return a(s)
 				}
 				return b(s)
@@ -109,14 +109,32 @@ func compileBinary(n *ast.BinaryNode) boolFunc {
 			return nil
 		}
 		if n.Operator == "&&" || n.Operator == "and" {
-			return func(s *scope) bool { return a(s) && b(s) }
+			return func(s *scope) truth {
+				switch t := a(s); t {
+				case yes:
+					return b(s)
+				case no:
+					return no
+				default:
+					return t.and(b(s))
+				}
+			}
 		}
-		return func(s *scope) bool { return a(s) || b(s) }
+		return func(s *scope) truth {
+			switch t := a(s); t {
+			case no:
+				return b(s)
+			case yes:
+				return yes
+			default:
+				return t.or(b(s))
+			}
+		}
 	case "==":
 		return compileEqual(n.Left, n.Right)
 	case "!=":
 		if eq := compileEqual(n.Left, n.Right); eq != nil {
-			return func(s *scope) bool { return !eq(s) }
+			return func(s *scope) truth { return eq(s).not() }
 		}
 	case "<", "<=", ">", ">=":
 		return compileOrder(n)
@@ -132,21 +150,21 @@ func compileEqual(l, r ast.Node) boolFunc {
 	if c, ok := r.(*ast.StringNode); ok {
 		if a := compileString(l); a != nil {
 			want := c.Value
-			return func(s *scope) bool { return a(s) == want }
+			return func(s *scope) truth { return truthOf(a(s) == want) }
 		}
 	}
 	if a, b := compileString(l), compileString(r); a != nil && b != nil {
-		return func(s *scope) bool { return a(s) == b(s) }
+		return func(s *scope) truth { return truthOf(a(s) == b(s)) }
 	}
 	if a, b := compileInt(l), compileInt(r); a != nil && b != nil {
-		return func(s *scope) bool { return a(s) == b(s) }
+		return func(s *scope) truth { return truthOf(a(s) == b(s)) }
 	}
 	if a, b := compileNumber(l), compileNumber(r); a != nil && b != nil {
-		return func(s *scope) bool { return a(s) == b(s) }
+		return func(s *scope) truth { return truthOf(a(s) == b(s)) }
 	}
 	if kindOf(l) == reflect.Bool && kindOf(r) == reflect.Bool {
 		if a, b := compileBool(l), compileBool(r); a != nil && b != nil {
-			return func(s *scope) bool { return a(s) == b(s) }
+			return func(s *scope) truth { return a(s).same(b(s)) }
 		}
 	}
 	for _, compile := range []func(l, r ast.Node) boolFunc{compileEqualSide, compileEqualElement, compileEqualAny} {
@@ -169,21 +187,21 @@ func compileEqualAny(l, r ast.Node) boolFunc {
 	}
 	switch c := r.(type) {
 	case *ast.NilNode:
-		return func(s *scope) bool { return a(s) == nil }
+		return func(s *scope) truth { return truthOf(a(s) == nil) }
 	case *ast.StringNode:
-		return func(s *scope) bool { v, ok := a(s).(string); return ok && v == c.Value }
+		return func(s *scope) truth { v, ok := a(s).(string); return truthOf(ok && v == c.Value) }
 	case *ast.BoolNode:
-		return func(s *scope) bool { v, ok := a(s).(bool); return ok && v == c.Value }
+		return func(s *scope) truth { v, ok := a(s).(bool); return truthOf(ok && v == c.Value) }
 	case *ast.IntegerNode:
-		return func(s *scope) bool { v, ok := a(s).(float64); return ok && v == float64(c.Value) }
+		return func(s *scope) truth { v, ok := a(s).(float64); return truthOf(ok && v == float64(c.Value)) }
 	case *ast.FloatNode:
-		return func(s *scope) bool { v, ok := a(s).(float64); return ok && v == c.Value }
+		return func(s *scope) truth { v, ok := a(s).(float64); return truthOf(ok && v == c.Value) }
 	}
 	if b := compileString(r); b != nil {
-		return func(s *scope) bool {
+		return func(s *scope) truth {
 			v, want := a(s), b(s)
 			t, ok := v.(string)
-			return ok && t == want
+			return truthOf(ok && t == want)
 		}
 	}
 	return nil
@@ -235,13 +253,13 @@ func compileOrder(n *ast.BinaryNode) boolFunc {
 func orderOf[F ~func(*scope) T, T int | float64 | string](op string, a, b F) boolFunc {
 	switch op {
 	case "<":
-		return func(s *scope) bool { return a(s) < b(s) }
+		return func(s *scope) truth { return truthOf(a(s) < b(s)) }
 	case "<=":
-		return func(s *scope) bool { return a(s) <= b(s) }
+		return func(s *scope) truth { return truthOf(a(s) <= b(s)) }
 	case ">":
-		return func(s *scope) bool { return a(s) > b(s) }
+		return func(s *scope) truth { return truthOf(a(s) > b(s)) }
 	}
-	return func(s *scope) bool { return a(s) >= b(s) }
+	return func(s *scope) truth { return truthOf(a(s) >= b(s)) }
 }
 
 func compileText(n *ast.BinaryNode) boolFunc {
@@ -251,7 +269,7 @@ func compileText(n *ast.BinaryNode) boolFunc {
 	}
 	if n.Operator == "matches" {
 		re := regexp.MustCompile(n.Right.(*ast.StringNode).Value) // checked by the resolver
-		return func(s *scope) bool { return re.MatchString(a(s)) }
+		return func(s *scope) truth { return truthOf(re.MatchString(a(s))) }
 	}
 	b := compileString(n.Right)
 	if b == nil {
@@ -259,11 +277,11 @@ func compileText(n *ast.BinaryNode) boolFunc {
 	}
 	switch n.Operator {
 	case "startsWith":
-		return func(s *scope) bool { return strings.HasPrefix(a(s), b(s)) }
+		return func(s *scope) truth { return truthOf(strings.HasPrefix(a(s), b(s))) }
 	case "endsWith":
-		return func(s *scope) bool { return strings.HasSuffix(a(s), b(s)) }
+		return func(s *scope) truth { return truthOf(strings.HasSuffix(a(s), b(s))) }
 	}
-	return func(s *scope) bool { return strings.Contains(a(s), b(s)) }
+	return func(s *scope) truth { return truthOf(strings.Contains(a(s), b(s))) }
 }
 
 func compileIn(n *ast.BinaryNode) boolFunc {
@@ -279,14 +297,14 @@ func compileIn(n *ast.BinaryNode) boolFunc {
 		return compileInArray(n.Left, r)
 	case *ast.IdentifierNode:
 		if x, list := compileString(n.Left), textsOf(r); x != nil && list != nil {
-			return func(s *scope) bool {
+			return func(s *scope) truth {
 				want := x(s)
 				for _, a := range list(s) {
 					if text(a) == want {
-						return true
+						return yes
 					}
 				}
-				return false
+				return no
 			}
 		}
 	}
@@ -308,7 +326,7 @@ func inSet[F ~func(*scope) T, T comparable](x F, set map[T]struct{}) boolFunc {
 	if x == nil {
 		return nil
 	}
-	return func(s *scope) bool { _, ok := set[x(s)]; return ok }
+	return func(s *scope) truth { _, ok := set[x(s)]; return truthOf(ok) }
 }
 
 // compileInArray compiles "x in [constants]": a few are compared one by one,
@@ -318,14 +336,14 @@ func compileInArray(x ast.Node, array *ast.ArrayNode) boolFunc {
 	texts, ints := textConstants(array), intConstants(array)
 	switch a := compileString(x); {
 	case a != nil && texts != nil && len(texts) <= few:
-		return func(s *scope) bool {
+		return func(s *scope) truth {
 			v := a(s)
 			for _, t := range texts {
 				if v == t {
-					return true
+					return yes
 				}
 			}
-			return false
+			return no
 		}
 	case a != nil && texts != nil:
 		return inSet(a, setOf(texts))
@@ -396,34 +414,37 @@ func compilePredicate(n *ast.BuiltinNode) boolFunc {
 	if each == nil {
 		return nil
 	}
-	// until runs over the elements until the predicate gives stop or errs.
-	until := func(stop bool) boolFunc {
-		return func(s *scope) (found bool) {
+	// any folds what the predicate gives for each element with "or", until one
+	// is yes; all is not any of not, and none is not any.
+	any := func(p boolFunc) boolFunc {
+		return func(s *scope) (found truth) {
 			each(s, func() bool {
-				found = p(s) == stop
-				return !found && s.err == nil
+				found = found.or(p(s))
+				return found != yes && s.err == nil
 			})
 			return found
 		}
 	}
 	switch n.Name {
 	case "any":
-		return until(true)
+		return any(p)
 	case "all":
-		some := until(false)
-		return func(s *scope) bool { return !some(s) }
+		fails := any(func(s *scope) truth { return p(s).not() })
+		return func(s *scope) truth { return fails(s).not() }
 	case "none":
-		some := until(true)
-		return func(s *scope) bool { return !some(s) }
+		some := any(p)
+		return func(s *scope) truth { return some(s).not() }
 	case "one":
-		return func(s *scope) bool { return countOf(s, each, p) == 1 }
+		return func(s *scope) truth { return truthOf(countOf(s, each, p) == 1) }
 	}
 	return nil
 }
 
+// countOf counts the elements for which the predicate is yes: one that is no
+// number where it should be is not among them.
 func countOf(s *scope, each func(*scope, func() bool), p boolFunc) (n int) {
 	each(s, func() bool {
-		if p(s) {
+		if p(s) == yes {
 			n++
 		}
 		return s.err == nil
@@ -461,11 +482,11 @@ func compileBoolCall(n *ast.CallNode) boolFunc {
 	switch callee.Value {
 	case "glob":
 		if g, ok := n.Arguments[1].(*ast.ConstantNode).Value.(*glob.Pattern); ok && x != nil {
-			return func(s *scope) bool { return g.Match(bytesOf(x(s))) }
+			return func(s *scope) truth { return truthOf(g.Match(bytesOf(x(s)))) }
 		}
 	case "cidr":
 		if p, ok := n.Arguments[1].(*ast.ConstantNode).Value.(netip.Prefix); ok && x != nil {
-			return func(s *scope) bool { return inPrefix(x(s), p) }
+			return func(s *scope) truth { return truthOf(inPrefix(x(s), p)) }
 		}
 	}
 	return nil

@@ -46,7 +46,7 @@ func compileString(n ast.Node) textFunc {
 		c, a, b := compileBool(n.Cond), compileString(n.Exp1), compileString(n.Exp2)
 		if c != nil && a != nil && b != nil {
 			return func(s *scope) string {
-				if c(s) {
+				if c(s) == yes {
 					return a(s)
 				}
 				return b(s)
@@ -374,7 +374,7 @@ func compileBoxed(n ast.Node) anyFunc {
 	}
 	if kindOf(n) == reflect.Bool {
 		if b := compileBool(n); b != nil {
-			return func(s *scope) any { return b(s) }
+			return func(s *scope) any { return b(s) == yes }
 		}
 	}
 	return compileAny(n)

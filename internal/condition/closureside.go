@@ -51,10 +51,10 @@ func compileValueBool(n *ast.CallNode, name string) boolFunc {
 	switch name {
 	case "value.has":
 		if v, x := compileSide(args[0]), compileString(args[1]); v != nil && x != nil {
-			return func(s *scope) bool {
+			return func(s *scope) truth {
 				side, name := v(s), x(s)
 				ok, err := side.has(name)
-				return result(s, ok, err)
+				return result(s, truthOf(ok), err)
 			}
 		}
 	case "value.in":
@@ -68,30 +68,30 @@ func compileValueBool(n *ast.CallNode, name string) boolFunc {
 		}
 		if x := compileAny(args[0]); x != nil {
 			set := args[1].(*ast.ConstantNode).Value
-			return func(s *scope) bool { return inTexts(x(s), set) }
+			return func(s *scope) truth { return truthOf(inTexts(x(s), set)) }
 		}
 	case "value.crossed":
 		if x := compileNumber(args[2]); x != nil {
-			return func(s *scope) bool {
+			return func(s *scope) truth {
 				before, after, n := s.before(), s.after(), x(s)
 				ok, err := crossedSides(&before, &after, n)
-				return result(s, ok, err)
+				return result(s, truthOf(ok), err)
 			}
 		}
 	case "value.changed_to":
 		if x := compileString(args[2]); x != nil {
-			return func(s *scope) bool {
+			return func(s *scope) truth {
 				before, after, v := s.before(), s.after(), x(s)
 				ok, err := changedTo(&before, &after, v)
-				return result(s, ok, err)
+				return result(s, truthOf(ok), err)
 			}
 		}
 	case "value.became":
 		if f, x := compileString(args[2]), compileString(args[3]); f != nil && x != nil {
-			return func(s *scope) bool {
+			return func(s *scope) truth {
 				before, after, field, v := s.before(), s.after(), f(s), x(s)
 				ok, err := became(&before, &after, field, v)
-				return result(s, ok, err)
+				return result(s, truthOf(ok), err)
 			}
 		}
 	}
@@ -190,24 +190,24 @@ func compileEqualSide(l, r ast.Node) boolFunc {
 		return nil
 	}
 	if w := compileWhole(r); w != nil {
-		return func(s *scope) bool {
+		return func(s *scope) truth {
 			a, b := v(s), w(s)
 			same, err := sameValue(&a, &b)
-			return result(s, same, err)
+			return result(s, truthOf(same), err)
 		}
 	}
 	if _, ok := r.(*ast.NilNode); ok {
-		return func(s *scope) bool {
+		return func(s *scope) truth {
 			side := v(s)
 			x, err := side.value()
-			return result(s, err == nil && absent(x), err)
+			return result(s, truthOf(err == nil && absent(x)), err)
 		}
 	}
 	if want := compileString(r); want != nil {
-		return func(s *scope) bool {
+		return func(s *scope) truth {
 			side, want := v(s), want(s)
 			same, err := side.is(want)
-			return result(s, same, err)
+			return result(s, truthOf(same), err)
 		}
 	}
 	return nil
@@ -219,5 +219,5 @@ func compileEqualAnys(l, r ast.Node) boolFunc {
 	if a == nil || b == nil {
 		return nil
 	}
-	return func(s *scope) bool { x, y := a(s), b(s); return runtime.Equal(x, y) }
+	return func(s *scope) truth { x, y := a(s), b(s); return truthOf(runtime.Equal(x, y)) }
 }

@@ -31,8 +31,8 @@ func (e *Evaluator) Begin(ev *event.Event) {
 func (e *Evaluator) Holds(c *Condition, captures *Captures) (bool, error) {
 	e.of(captures)
 	if c.eval != nil {
-		ok := c.eval(&e.scope)
-		return ok && e.scope.err == nil, e.scope.err
+		t := c.eval(&e.scope)
+		return t == yes && e.scope.err == nil, e.scope.err
 	}
 	v, err := e.run(c.program, c.usesParams)
 	if err != nil {
