@@ -60,10 +60,10 @@ func compileValueBool(n *ast.CallNode, name string) boolFunc {
 	case "value.in":
 		if e := compileElement(args[0]); e != nil {
 			texts, _ := args[1].(*ast.ConstantNode).Value.(map[string]struct{}) // else they are numbers, which are no texts
-			return func(s *scope) bool {
+			return func(s *scope) truth {
 				x := e(s)
 				_, ok := texts[x.text]
-				return ok && x.kind == isTextual
+				return truthOf(ok && x.kind == isTextual)
 			}
 		}
 		if x := compileAny(args[0]); x != nil {

@@ -221,22 +221,22 @@ func compileEqualElement(l, r ast.Node) boolFunc {
 		return nil
 	}
 	number := func(want float64) boolFunc {
-		return func(s *scope) bool { x := e(s); return x.kind == isNumber && x.number == want }
+		return func(s *scope) truth { x := e(s); return truthOf(x.kind == isNumber && x.number == want) }
 	}
 	switch c := r.(type) {
 	case *ast.NilNode:
-		return func(s *scope) bool { return e(s).kind == isNil }
+		return func(s *scope) truth { return truthOf(e(s).kind == isNil) }
 	case *ast.BoolNode:
-		return func(s *scope) bool { e(s); return false }
+		return func(s *scope) truth { e(s); return no }
 	case *ast.IntegerNode:
 		return number(float64(c.Value))
 	case *ast.FloatNode:
 		return number(c.Value)
 	}
 	if want := compileString(r); want != nil {
-		return func(s *scope) bool {
+		return func(s *scope) truth {
 			x, want := e(s), want(s)
-			return x.kind == isTextual && x.text == want
+			return truthOf(x.kind == isTextual && x.text == want)
 		}
 	}
 	return nil

@@ -92,13 +92,16 @@ func sideOfElements(n ast.Node) ast.Node {
 
 // compile compiles any, all, none or one.
 func (p *valuePredicate) compile(name string) boolFunc {
-	return func(s *scope) bool {
+	fold := map[string]func(*outcome) (truth, error){
+		"any":  (*outcome).any,
+		"none": func(o *outcome) (truth, error) { t, err := o.any(); return t.not(), err },
+		"all":  (*outcome).every,
+		"one":  (*outcome).one,
+	}[name]
+	return func(s *scope) truth {
 		o := p.ask(s)
-		decided, yes := o.decide(name)
-		if !decided && s.err == nil {
-			s.err = o.err
-		}
-		return yes
+		t, err := fold(&o)
+		return result(s, t, err)
 	}
 }
 
@@ -110,19 +113,39 @@ func (p *valuePredicate) compileCount() intFunc {
 	}
 }
 
-// decide tells whether any, all, none or one holds, if that does not depend on
-// elements that cannot be told.
-func (o *outcome) decide(name string) (decided, yes bool) {
-	no := o.all - o.Yes - o.Failed
-	switch name {
-	case "any":
-		return o.Yes > 0 || o.Failed == 0, o.Yes > 0
-	case "none":
-		return o.Yes > 0 || o.Failed == 0, o.Yes == 0
-	case "all":
-		return no > 0 || o.Failed == 0, no == 0
+// any is yes if one element is, whatever the others are.
+func (o *outcome) any() (truth, error) {
+	if o.Yes > 0 {
+		return yes, nil
 	}
-	return o.Yes > 1 || o.Failed == 0, o.Yes == 1
+	return o.unless(no), o.err
+}
+
+// every is no if one element is, whatever the others are.
+func (o *outcome) every() (truth, error) {
+	if o.Yes+o.Missing+o.Unknown+o.Failed < o.all {
+		return no, nil
+	}
+	return o.unless(yes), o.err
+}
+
+// unless returns t, unless elements are neither yes nor no.
+func (o *outcome) unless(t truth) truth {
+	switch {
+	case o.Unknown > 0:
+		return unknown
+	case o.Missing > 0:
+		return missing
+	}
+	return t
+}
+
+// one is yes if just one element is.
+func (o *outcome) one() (truth, error) {
+	if o.Yes > 1 {
+		return no, nil
+	}
+	return truthOf(o.Yes == 1), o.err
 }
 
 // ask asks the predicate of all elements.
@@ -190,11 +213,17 @@ func (p *valuePredicate) scan(s *scope, v event.Value, typ string) outcome {
 
 // verdict is what a condition says of the element in the scope.
 func (s *scope) verdict(holds boolFunc) event.Verdict {
-	switch yes := holds(s); {
-	case s.err != nil:
+	t := holds(s)
+	if s.err != nil {
 		return event.VerdictFailed
+	}
+	switch t {
 	case yes:
 		return event.VerdictYes
+	case missing:
+		return event.VerdictMissing
+	case unknown:
+		return event.VerdictUnknown
 	}
 	return event.VerdictNo
 }

@@ -52,21 +52,24 @@ type Verdict uint8
 const (
 	VerdictNo      Verdict = iota // it does not hold
 	VerdictYes                    // it holds
-	VerdictNeither                // it compares what is no number: it neither holds nor does its opposite
+	VerdictMissing                // neither it nor its opposite: what should be a number is not there
+	VerdictUnknown                // neither it nor its opposite: what should be a number is something else
 	VerdictFailed                 // it cannot be told
 )
 
 // Counts is of how many elements a predicate said what. Of all others it said
 // that it does not hold.
-type Counts struct{ Yes, Neither, Failed int }
+type Counts struct{ Yes, Missing, Unknown, Failed int }
 
 // Add counts a verdict n times; n may be below 0.
 func (c *Counts) Add(v Verdict, n int) {
 	switch v {
 	case VerdictYes:
 		c.Yes += n
-	case VerdictNeither:
-		c.Neither += n
+	case VerdictMissing:
+		c.Missing += n
+	case VerdictUnknown:
+		c.Unknown += n
 	case VerdictFailed:
 		c.Failed += n
 	}

@@ -31,7 +31,7 @@ const (
 	// fewElements is how many elements are sooner looked at than counted.
 	fewElements = 32
 	// tallyCost is what a tally costs in memory.
-	tallyCost = 96
+	tallyCost = 112
 	// maxTallies is how many predicates one collection counts for: each costs
 	// something at each change, and searching for one costs something too.
 	maxTallies = 1024

@@ -29,10 +29,10 @@ func predicates() []*event.Predicate {
 		}
 	}
 	return []*event.Predicate{
-		predicate("four", true, byHash(4)),
+		predicate("five", true, byHash(5)),
 		predicate("two", true, byHash(2)),
 		predicate("fields", false, func(e *event.Element) event.Verdict {
-			return event.Verdict(len(strings.Join(e.Fields, " ")+e.Value) % 4)
+			return event.Verdict(len(strings.Join(e.Fields, " ")+e.Value) % 5)
 		}),
 		predicate("m1", true, func(e *event.Element) event.Verdict {
 			if strings.Contains(e.Name, "1") {
