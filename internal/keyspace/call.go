@@ -193,12 +193,6 @@ func (c *call) begin(arrival time.Time) {
 		c.now += mi.clock.at(c.now)
 	}
 	c.release()
-	const keepOperands = 1024
-	if len(c.operands) > keepOperands {
-		c.operands, c.namedElements = slices.Clone(c.operands[:keepOperands]), nil
-	}
-	clear(c.namedElements)
-	c.namedElements = c.namedElements[:0]
 }
 
 // release gives up what the last command has left of its keys: the views of its
@@ -213,6 +207,15 @@ func (c *call) release() {
 		*k = operand{undo: u}
 	}
 	c.used = 0
+	const keep = 1024
+	if len(c.operands) > keep {
+		c.operands = slices.Clone(c.operands[:keep])
+	}
+	if cap(c.namedElements) > keep {
+		c.namedElements = nil
+	}
+	clear(c.namedElements)
+	c.namedElements = c.namedElements[:0]
 }
 
 // finish gives the command's events what is known of their keys, and accounts

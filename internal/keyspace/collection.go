@@ -66,6 +66,8 @@ type undo struct {
 	entries  []*streamEntry // stream: removed, and some that the command itself had added
 	last     rdb.StreamID   // stream: ID of the last entry ever, before
 
+	unordered bool // entries are not in the order of their IDs
+
 	logs bool   // ops are wanted
 	ops  []byte // what was done, for the journal
 }

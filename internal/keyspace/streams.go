@@ -397,7 +397,7 @@ func (s *stream) trim(u *undo, n int) {
 	}
 	for i, e := range s.entries[:n] {
 		s.size -= e.bytes()
-		u.entries = append(u.entries, e)
+		u.addEntry(e)
 		s.entries[i] = nil
 	}
 	s.entries = s.entries[n:]
@@ -409,7 +409,7 @@ func (s *stream) remove(u *undo, id rdb.StreamID) bool {
 		return false
 	}
 	e := s.entries[i]
-	u.entries = append(u.entries, e)
+	u.addEntry(e)
 	s.size -= e.bytes()
 	s.entries = append(s.entries[:i], s.entries[i+1:]...)
 	if u.logs {
@@ -635,10 +635,20 @@ func (s *stream) viewHas(v *view, name []byte) bool {
 	return i < len(s.entries) && s.entries[i].id == id
 }
 
+// addEntry notes an entry that is removed.
+func (u *undo) addEntry(e *streamEntry) {
+	n := len(u.entries)
+	u.unordered = u.unordered || n > 0 && idLess(e.id, u.entries[n-1].id)
+	u.entries = append(u.entries, e)
+}
+
 // removedEntries returns the entries that are not there any more, in order.
 func (s *stream) removedEntries(v *view) []*streamEntry {
 	if v.undo == nil {
 		return nil
+	}
+	if !v.undo.unordered {
+		return v.undo.entries[:sort.Search(len(v.undo.entries), func(i int) bool { return idLess(v.undo.last, v.undo.entries[i].id) })]
 	}
 	var removed []*streamEntry
 	for _, n := range v.undo.entries {
