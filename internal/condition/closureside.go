@@ -51,9 +51,10 @@ func compileValueBool(n *ast.CallNode, name string) boolFunc {
 	switch name {
 	case "value.has":
 		if v, x := compileSide(args[0]), compileString(args[1]); v != nil && x != nil {
+			item := isItem(args[1])
 			return func(s *scope) truth {
 				side, name := v(s), x(s)
-				ok, err := side.has(name)
+				ok, err := side.has(name, item)
 				return result(s, truthOf(ok), err)
 			}
 		}

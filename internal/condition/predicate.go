@@ -262,6 +262,27 @@ func countedPredicate(body ast.Node, holds boolFunc) *event.Predicate {
 	}
 }
 
+// isItem returns the predicate # == X, for elements that are texts, where X is a
+// constant; nil where it is none.
+func isItem(x ast.Node) *event.Predicate {
+	c, ok := x.(*ast.StringNode)
+	if !ok {
+		return nil
+	}
+	body := &ast.BinaryNode{Operator: "==", Left: &ast.PointerNode{}, Right: c}
+	return &event.Predicate{
+		Text: unique.Make(canonical(body)), Names: true,
+		Judge: func(string) event.Judge {
+			return func(e *event.Element) event.Verdict {
+				if e.Name == c.Value {
+					return event.VerdictYes
+				}
+				return event.VerdictNo
+			}
+		},
+	}
+}
+
 // canonical spells a resolved body: texts are equal only of bodies that mean the
 // same.
 func canonical(body ast.Node) string {

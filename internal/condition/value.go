@@ -209,8 +209,9 @@ func (s *side) place(v event.Value, i int) (any, error) {
 }
 
 // has tells whether a hash has a field, a set or zset a member, a list an
-// item, a stream an entry.
-func (s *side) has(name string) (bool, error) {
+// item, a stream an entry. item is the predicate that an item is of this name,
+// if the name is always the same: a list may have counted for it.
+func (s *side) has(name string, item *event.Predicate) (bool, error) {
 	v, err := s.value()
 	if err != nil || absent(v) {
 		return false, err
@@ -219,6 +220,11 @@ func (s *side) has(name string) (bool, error) {
 	case "string":
 		return false, fmt.Errorf("%s is a string: contains looks into text", s)
 	case "list":
+		if c, ok := v.(event.Counter); ok && item != nil {
+			if n, ok := c.Count(item); ok {
+				return n.Yes > 0, nil
+			}
+		}
 		for e := range v.All() {
 			if e.Name == name {
 				return true, nil
