@@ -229,7 +229,8 @@ func (c *call) finish() {
 		if k.value.hollow() { // ZADD XX of a key that was not there
 			c.lose(k, maybe, k.value.kind, &c.lost.Mismatch)
 		}
-		k.after = c.mi.view(k.keyState, &k.is, nil)
+		k.after = k.value.view(&k.is, nil)
+		k.is.from = k
 		k.settle()
 	}
 	at := 0
@@ -275,7 +276,8 @@ func (c *call) keyIn(db int, key []byte) *operand {
 	}
 	s.operand, k.keyState = k, s
 	k.existed, k.kindWas = s.value.exists, s.value.kind
-	k.before = mi.view(s, &k.was, &k.undo)
+	k.before = s.value.view(&k.was, &k.undo)
+	k.was.from = k
 	switch elements := s.value.elements.(type) {
 	case nil:
 	case *stream:

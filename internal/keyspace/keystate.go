@@ -101,13 +101,6 @@ func (v *value) view(into *view, u *undo) event.Value {
 	return into
 }
 
-// view makes into a view of a key's value, as it was before the changes in u.
-func (mi *mirror) view(s *keyState, into *view, u *undo) event.Value {
-	v := s.value.view(into, u)
-	into.mi, into.of = mi, s
-	return v
-}
-
 // wasAnnounced reports whether the expiry at the present deadline was announced
 // already.
 func (e *expiry) wasAnnounced() bool { return e.at != 0 && e.announced == e.at }

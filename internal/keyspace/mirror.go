@@ -60,6 +60,7 @@ type mirror struct {
 
 // database is the mirror of one database.
 type database struct {
+	mi   *mirror
 	id   uint32 // in the journal
 	keys map[string]*keyState
 	// cover is how absence is known: a key that has no state is not there if
@@ -112,7 +113,7 @@ func (mi *mirror) database(db int) *database {
 		return &mi.beyond
 	}
 	mi.lastID++
-	d = &database{id: mi.lastID, keys: map[string]*keyState{}}
+	d = &database{mi: mi, id: mi.lastID, keys: map[string]*keyState{}}
 	var c []cover
 	if mi.flushed {
 		c = mi.coverOf(db)
@@ -216,7 +217,7 @@ func (in *Interpreter) Lookup(db int, key []byte) event.Value {
 		return nil
 	}
 	if s := d.keys[string(key)]; s != nil {
-		return mi.view(s, &view{}, nil)
+		return s.value.view(&view{}, nil)
 	}
 	if mi.need(db, key) != NeedNothing && d.covers(key) {
 		return event.None

@@ -89,11 +89,12 @@ func (v *view) Count(p *event.Predicate) (event.Counts, bool) {
 // newTally counts for a predicate for the first time. nil: that is not worth
 // while, or there is no room.
 func (v *view) newTally(counts *counted, p *event.Predicate) *tally {
-	s := v.of
-	if s == nil || s.value.elements != v.elements || s.size == 0 { // it has moved, or is not kept any more
+	k := v.from
+	if k == nil || k.value.elements != v.elements || k.size == 0 { // it has moved, or is not kept any more
 		return nil
 	}
-	if v.Len() < v.mi.few || v.mi.size+tallyCost > v.mi.limit {
+	mi := k.database.mi
+	if v.Len() < mi.few || mi.size+tallyCost > mi.limit {
 		return nil
 	}
 	had := counts.bytes()
@@ -103,7 +104,7 @@ func (v *view) newTally(counts *counted, p *event.Predicate) *tally {
 	if len(counts.list) >= maxTallies {
 		return nil
 	}
-	t := tally{predicate: p.Text, judge: v.mi.judge(p, v.kind), names: p.Names}
+	t := tally{predicate: p.Text, judge: mi.judge(p, v.kind), names: p.Names}
 	now := view{kind: v.kind, elements: v.elements}
 	var e event.Element // judge has its address: so that there is one, and not one an element
 	for e = range now.elementsWith(p.Names) {
@@ -111,8 +112,8 @@ func (v *view) newTally(counts *counted, p *event.Predicate) *tally {
 	}
 	counts.list = append(counts.list, t)
 	grown := counts.bytes() - had
-	s.size += grown
-	v.mi.size += int64(grown)
+	k.size += grown
+	mi.size += int64(grown)
 	return &counts.list[len(counts.list)-1]
 }
 
@@ -139,10 +140,13 @@ func (mi *mirror) judge(p *event.Predicate, k kind) event.Judge {
 // settle brings the tallies of an operand's value up to date, once the command is
 // done.
 func (k *operand) settle() {
-	if k.was.elements == nil || k.was.elements.counts().tallies == nil {
+	if k.was.elements == nil {
 		return
 	}
 	counts := k.was.elements.counts()
+	if counts.tallies == nil {
+		return
+	}
 	for i := range counts.list {
 		t := &counts.list[i]
 		t.was, t.wasKnown = t.now, true

@@ -34,8 +34,7 @@ type view struct {
 	elements collection // of all else
 	undo     *undo      // nil: as it is
 
-	mi *mirror   // nil: it does not count
-	of *keyState // whose value it shows
+	from *operand // of whose key it is; nil: of none, and it counts for nothing new
 
 	index map[string]int // of undo.elements, made when they are many
 }
