@@ -25,13 +25,20 @@ type tally struct {
 }
 
 // tallies are those of one collection, which may have none.
-type tallies struct{ list []tally }
+type tallies struct {
+	list  []tally
+	index map[unique.Handle[string]]int // of list; nil while that is short
+}
 
 const (
 	// fewElements is how many elements are sooner looked at than counted.
 	fewElements = 32
 	// tallyCost is what a tally costs in memory.
 	tallyCost = 112
+	// indexCost is what its place in an index costs.
+	indexCost = 24
+	// fewTallies is how many are sooner searched than looked up.
+	fewTallies = 16
 	// maxTallies is how many predicates one collection counts for: each costs
 	// something at each change, and searching for one costs something too.
 	maxTallies = 1024
@@ -47,12 +54,28 @@ func (t *tallies) bytes() int {
 	if t == nil {
 		return 0
 	}
-	return cap(t.list) * tallyCost
+	n := cap(t.list) * tallyCost
+	if len(t.list) > fewTallies {
+		n += len(t.list) * indexCost
+	}
+	return n
 }
 
 // find returns the tally of a predicate, nil if there is none.
 func (t *tallies) find(predicate unique.Handle[string]) *tally {
 	if t == nil {
+		return nil
+	}
+	if len(t.list) > fewTallies {
+		if t.index == nil {
+			t.index = make(map[unique.Handle[string]]int, len(t.list))
+			for i := range t.list {
+				t.index[t.list[i].predicate] = i
+			}
+		}
+		if i, ok := t.index[predicate]; ok {
+			return &t.list[i]
+		}
 		return nil
 	}
 	for i := range t.list {
@@ -109,6 +132,9 @@ func (v *view) newTally(counts *counted, p *event.Predicate) *tally {
 	var e event.Element // judge has its address: so that there is one, and not one an element
 	for e = range now.elementsWith(p.Names) {
 		t.now.Add(t.judge(&e), 1)
+	}
+	if counts.index != nil {
+		counts.index[p.Text] = len(counts.list)
 	}
 	counts.list = append(counts.list, t)
 	grown := counts.bytes() - had
@@ -202,13 +228,15 @@ func (t *tally) change(counts *event.Counts, was, now *event.Element, direction 
 // elements have changed since they were asked than there are. It reports whether
 // any are left.
 func (t *tallies) keepAsked(length int) bool {
-	kept := t.list[:0]
+	had, kept := len(t.list), t.list[:0]
 	for i := range t.list {
 		if t.list[i].idle <= max(length, fewElements) {
 			kept = append(kept, t.list[i])
 		}
 	}
 	clear(t.list[len(kept):])
-	t.list = kept
+	if t.list = kept; len(kept) < had {
+		t.index = nil
+	}
 	return len(kept) > 0
 }

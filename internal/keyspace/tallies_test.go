@@ -269,6 +269,38 @@ func TestTalliesAreKept(t *testing.T) {
 			t.Errorf("%d tallies are left, want the one that was asked", n)
 		}
 	})
+	t.Run("many", func(t *testing.T) {
+		s := newSession(keyspace.Config{})
+		v := lastOf(s, "ZADD z", 50).(event.Counter)
+		var many []*event.Predicate
+		for i := range 100 {
+			many = append(many, predicate(fmt.Sprint("at least ", i), false, func(e *event.Element) event.Verdict {
+				if e.Score >= float64(i) {
+					return event.VerdictYes
+				}
+				return event.VerdictNo
+			}))
+			v.Count(many[i])
+		}
+		for round := range 150 {
+			c := fmt.Sprintf("ZADD z %d m%d", round%90, round%50)
+			ev := s.in.Command(nil, &keyspace.Command{Args: words(c), Time: start})[0]
+			for i, p := range many {
+				if round > 0 && round < 149 && i%3 > 0 {
+					continue // not asked, these are dropped
+				}
+				for _, v := range []event.Value{ev.Before, ev.After} {
+					if n, ok := v.(event.Counter).Count(p); !ok || n != recount(v, p) {
+						t.Fatalf("round %d, predicate %d: %v, %t, want %v", round, i, n, ok, recount(v, p))
+					}
+				}
+			}
+			if n := s.in.Tallies(); round == 120 && n != 34 {
+				t.Errorf("%d tallies, want those that are asked", n)
+			}
+		}
+		checkCount(t, s.in)
+	})
 	t.Run("few", func(t *testing.T) {
 		s := newSession(keyspace.Config{})
 		if _, ok := lastOf(s, "SADD s", 31).(event.Counter).Count(predicates()[0]); ok {
