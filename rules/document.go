@@ -19,6 +19,7 @@ import (
 // Defaults of what a file does not say.
 const (
 	defaultTimeout    = 5 * time.Second
+	defaultShutdown   = 10 * time.Second
 	defaultMaxPending = 1_000_000
 	defaultDir        = "triggerd-data"
 	defaultRetention  = 7 * 24 * time.Hour
@@ -146,7 +147,9 @@ func (d *document) build(l *loader) *Set {
 	set := &Set{
 		Source: Source{Start: "resume", Ack: "none", PsyncCommand: "PSYNC", MaxMirror: 1 << 30},
 		HTTP:   HTTP{Listen: defaultListen},
-		Store:  Store{Dir: defaultDir, MaxPending: defaultMaxPending, Retention: defaultRetention},
+
+		ShutdownTimeout: defaultShutdown,
+		Store:           Store{Dir: defaultDir, MaxPending: defaultMaxPending, Retention: defaultRetention},
 	}
 	if d.main == nil {
 		return set
@@ -160,6 +163,7 @@ func (d *document) build(l *loader) *Set {
 	d.main.section("http", func(t *table) { t.http(&set.HTTP) })
 	d.main.section("defaults", func(t *table) {
 		t.limits(&c.timeout, &c.retry)
+		read(t, "shutdown_timeout", &set.ShutdownTimeout, func(v view) (time.Duration, bool) { return v.duration(0) })
 		t.done()
 	})
 	c.commands = newCommandNames(l.o.Commands)

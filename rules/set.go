@@ -58,6 +58,10 @@ type Set struct {
 
 	SecretFiles []string // every file that ${file:} or ${credential:} stood for
 
+	// ShutdownTimeout is how long attempts may take to end once triggerd was told
+	// to stop; 10 s by default.
+	ShutdownTimeout time.Duration
+
 	// Secrets are the values that came from the environment or from files, but
 	// for hosts: no text that people read may have one in it.
 	Secrets *secret.Masker

@@ -177,7 +177,11 @@ func (o *runOptions) run(cmd *cobra.Command, _ []string) error {
 	defer o.reloadOnChange(ctx, hangups, watch, svc, set, log)()
 	defer serve(srv, log)()
 	defer svc.run(ctx)()
-	err = e.Run(ctx)
+	if err = runToEnd(ctx, e, log); err == errNotEnded {
+		log.Error("triggerd ended", "err", err)
+		stopLog()
+		os.Exit(exitFailed)
+	}
 	s := e.Stats()
 	log.Info("triggerd stopped", "events", s.Events, "matches", s.Matches, "delivered", s.Delivered, "given_up", s.GivenUp, "dropped", s.Dropped, "pending", s.Pending)
 	if err != nil {
@@ -185,6 +189,31 @@ func (o *runOptions) run(cmd *cobra.Command, _ []string) error {
 		return &exitError{code: exitFailed}
 	}
 	return nil
+}
+
+// endAfter is how long after its attempts had to end the program may still be
+// at work.
+const endAfter = 2 * time.Second
+
+var errNotEnded = errors.New("did not end in time: it is ended as a crash would, which loses nothing, and repeats what was being delivered")
+
+// runToEnd runs an engine. Where that has not ended in time after ctx was done
+// it returns an error.
+func runToEnd(ctx context.Context, e *engine.Engine, log *slog.Logger) error {
+	ended := make(chan error, 1)
+	go func() { ended <- e.Run(ctx) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	log.Info("stopping", "why", context.Cause(ctx), "attempts_have", e.ShutdownTimeout())
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(e.ShutdownTimeout() + endAfter):
+		return errNotEnded
+	}
 }
 
 // newServer returns the HTTP server that the flags, the environment or the
@@ -274,6 +303,33 @@ func notifyStop(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
 	return ctx, stop
+}
+
+// What a command that keeps nothing is given to end at a signal: what is in
+// flight first, then the command, whatever it waits for.
+const (
+	flightTime = 500 * time.Millisecond
+	endTime    = time.Second
+)
+
+// untilStopped calls run, and returns what it returns; or, if it has not ended
+// endTime after ctx was done, why ctx was. It may be stuck in a read of standard
+// input, or in a write that nobody reads: for a command that keeps nothing there
+// is nothing to wait for.
+func untilStopped(ctx context.Context, run func() error) error {
+	ended := make(chan error, 1)
+	go func() { ended <- run() }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(endTime):
+		return context.Cause(ctx)
+	}
 }
 
 // loadFirst reads the rules, and returns a watch over their files if one is

@@ -78,6 +78,7 @@ retention = "30d"
 listen = "127.0.0.1:9797"
 token = "0123456789abcdef"
 [defaults]
+shutdown_timeout = "10s"
 timeout = "1m30s"
 retry = { max_attempts = 3, backoff = "1s", max_backoff = "1m", max_age = "7d" }
 [lists]

@@ -14,7 +14,7 @@ import (
 // allowed names, for each package, the packages of this module that it may
 // import. What is not here may import none of them.
 var allowed = map[string][]string{
-	"cmd/triggerd":                     {"internal/web", "internal/admin", "engine", "rules", "source", "rdb", "actions", "examples", "internal/event", "internal/glob", "internal/store", "internal/servers", "internal/notify"},
+	"cmd/triggerd":                     {"internal/web", "internal/admin", "engine", "rules", "source", "rdb", "actions", "examples", "internal/event", "internal/glob", "internal/store", "internal/servers", "internal/notify", "internal/doctor"},
 	"internal/web":                     {"internal/admin", "internal/firing"},
 	"internal/firing":                  {"internal/event", "internal/wire"},
 	"engine":                           {"source", "rules", "actions", "internal/admin", "internal/firing", "internal/store", "internal/keyspace", "internal/event", "internal/timing", "internal/secret", "internal/outbox"},
@@ -31,7 +31,7 @@ var allowed = map[string][]string{
 	"internal/timing":                  {"internal/wire"},
 	"internal/outbox":                  {"actions", "internal/event", "internal/firing", "internal/store"},
 
-	"examples": {}, "internal/admin": {}, "internal/archtest": {}, "internal/glob": {}, "internal/notify": {}, "internal/resp": {}, "internal/secret": {}, "internal/servers": {}, "internal/suggest": {}, "internal/tomlpos": {}, "internal/wire": {}, "rdb": {},
+	"examples": {}, "internal/admin": {}, "internal/archtest": {}, "internal/doctor": {}, "internal/glob": {}, "internal/notify": {}, "internal/resp": {}, "internal/secret": {}, "internal/servers": {}, "internal/suggest": {}, "internal/tomlpos": {}, "internal/wire": {}, "rdb": {},
 }
 
 // homes names the packages that may use a third-party module, tests apart.
