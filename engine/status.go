@@ -144,6 +144,7 @@ func (e *Engine) ruleStatus(paused map[string]time.Time) []admin.RuleStatus {
 			Name: r.Name, Enabled: r.Enabled, DryRun: r.DryRun, PausedSince: paused[firing.RuleName(r.Name)],
 			Matches: st.matches.Load(), Firings: st.firings.Load(), Skipped: st.skipped.Load(), DryRuns: st.dryRuns.Load(),
 			Dropped: dropped[r.Name], ConditionErrors: st.conditionErrors.Load() + int64(r.ConditionErrors()),
+			NotNumbers:       st.notNumbers.Load() + int64(r.NotNumbers()),
 			ConditionSeconds: st.conditionTimeOf(r).Seconds(), ConditionShare: e.budget.share(r.Name),
 		}
 		if text := st.lastConditionError.Load(); text != nil {

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/robfig/cron/v3"
@@ -360,13 +359,8 @@ func (c *compilation) when(v view, r *Rule) []condition.Conjunct {
 		return nil
 	}
 	cond, report := c.compiler.Condition(src, r.captures.Names())
-	for _, p := range report.Problems {
-		v.inString(p.Offset).errorf(p.Hint, "%s", p.Msg)
-	}
-	for _, p := range report.Warnings {
-		v.inString(p.Offset).warnf(p.Hint, "%s", p.Msg)
-	}
-	r.When, r.cond, r.failed = src, cond, new(atomic.Uint64)
+	v.report(report)
+	r.When, r.cond, r.counts = src, cond, new(conditionCounts)
 	return report.Says
 }
 

@@ -3,7 +3,6 @@ package rules
 import (
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"triggerd/internal/suggest"
@@ -65,8 +64,8 @@ func (c *compilation) times(t *table, r *Rule) {
 		own := *r.limits
 		own.timed = d.timed
 		r.limits = &own
-		if r.failed == nil {
-			r.failed = new(atomic.Uint64)
+		if r.counts == nil {
+			r.counts = new(conditionCounts)
 		}
 	}
 	if r.Enabled {

@@ -32,11 +32,11 @@ type scope struct {
 }
 
 type (
-	boolFunc  func(*scope) truth // missing and unknown: neither, as truth says
-	textFunc  func(*scope) string
-	intFunc   func(*scope) int
-	floatFunc func(*scope) float64
-	anyFunc   func(*scope) any
+	boolFunc   func(*scope) truth // missing and unknown: neither, as truth says
+	textFunc   func(*scope) string
+	intFunc    func(*scope) int
+	numberFunc func(*scope) number
+	anyFunc    func(*scope) any
 )
 
 // fail notes the first error of an evaluation.
@@ -160,7 +160,7 @@ func compileEqual(l, r ast.Node) boolFunc {
 		return func(s *scope) truth { return truthOf(a(s) == b(s)) }
 	}
 	if a, b := compileNumber(l), compileNumber(r); a != nil && b != nil {
-		return func(s *scope) truth { return truthOf(a(s) == b(s)) }
+		return func(s *scope) truth { return equal(a(s), b(s)) }
 	}
 	if kindOf(l) == reflect.Bool && kindOf(r) == reflect.Bool {
 		if a, b := compileBool(l), compileBool(r); a != nil && b != nil {
@@ -192,10 +192,9 @@ func compileEqualAny(l, r ast.Node) boolFunc {
 		return func(s *scope) truth { v, ok := a(s).(string); return truthOf(ok && v == c.Value) }
 	case *ast.BoolNode:
 		return func(s *scope) truth { v, ok := a(s).(bool); return truthOf(ok && v == c.Value) }
-	case *ast.IntegerNode:
-		return func(s *scope) truth { v, ok := a(s).(float64); return truthOf(ok && v == float64(c.Value)) }
-	case *ast.FloatNode:
-		return func(s *scope) truth { v, ok := a(s).(float64); return truthOf(ok && v == c.Value) }
+	}
+	if b := compileNumber(r); b != nil {
+		return func(s *scope) truth { x, n := a(s), b(s); return equalNumber(x, n) }
 	}
 	if b := compileString(r); b != nil {
 		return func(s *scope) truth {
@@ -242,7 +241,7 @@ func compileOrder(n *ast.BinaryNode) boolFunc {
 		return orderOf(n.Operator, a, b)
 	}
 	if a, b := compileNumber(n.Left), compileNumber(n.Right); a != nil && b != nil {
-		return orderOf(n.Operator, a, b)
+		return orderNumbers(n.Operator, a, b)
 	}
 	if a, b := compileString(n.Left), compileString(n.Right); a != nil && b != nil {
 		return orderOf(n.Operator, a, b)
@@ -250,7 +249,7 @@ func compileOrder(n *ast.BinaryNode) boolFunc {
 	return nil
 }
 
-func orderOf[F ~func(*scope) T, T int | float64 | string](op string, a, b F) boolFunc {
+func orderOf[F ~func(*scope) T, T int | string](op string, a, b F) boolFunc {
 	switch op {
 	case "<":
 		return func(s *scope) truth { return truthOf(a(s) < b(s)) }
@@ -260,6 +259,18 @@ func orderOf[F ~func(*scope) T, T int | float64 | string](op string, a, b F) boo
 		return func(s *scope) truth { return truthOf(a(s) > b(s)) }
 	}
 	return func(s *scope) truth { return truthOf(a(s) >= b(s)) }
+}
+
+func orderNumbers(op string, a, b numberFunc) boolFunc {
+	switch op {
+	case "<":
+		return func(s *scope) truth { return less(a(s), b(s)) }
+	case "<=":
+		return func(s *scope) truth { return atMost(a(s), b(s)) }
+	case ">":
+		return func(s *scope) truth { return more(a(s), b(s)) }
+	}
+	return func(s *scope) truth { return atLeast(a(s), b(s)) }
 }
 
 func compileText(n *ast.BinaryNode) boolFunc {
@@ -287,11 +298,17 @@ func compileText(n *ast.BinaryNode) boolFunc {
 func compileIn(n *ast.BinaryNode) boolFunc {
 	switch r := n.Right.(type) {
 	case *ast.ConstantNode:
-		if set, ok := r.Value.(map[string]struct{}); ok {
+		switch set := r.Value.(type) {
+		case map[string]struct{}:
+			if e := compileElement(n.Left); e != nil {
+				return func(s *scope) truth { return e(s).in(set) }
+			}
+			if x := compileAny(n.Left); x != nil {
+				return func(s *scope) truth { return truthOf(inTexts(x(s), set)) }
+			}
 			return inSet(compileString(n.Left), set)
-		}
-		if set, ok := r.Value.(map[int]struct{}); ok {
-			return inSet(compileInt(n.Left), set)
+		case *numberSet:
+			return inNumbers(n.Left, set)
 		}
 	case *ast.ArrayNode:
 		return compileInArray(n.Left, r)
@@ -329,11 +346,21 @@ func inSet[F ~func(*scope) T, T comparable](x F, set map[T]struct{}) boolFunc {
 	return func(s *scope) truth { _, ok := set[x(s)]; return truthOf(ok) }
 }
 
+func inNumbers(x ast.Node, set *numberSet) boolFunc {
+	if n := compileNumber(x); n != nil {
+		return func(s *scope) truth { return set.has(n(s)) }
+	}
+	if v := compileAny(x); v != nil {
+		return func(s *scope) truth { return set.hasAny(v(s)) }
+	}
+	return nil
+}
+
 // compileInArray compiles "x in [constants]": a few are compared one by one,
 // which is faster than a map.
 func compileInArray(x ast.Node, array *ast.ArrayNode) boolFunc {
 	const few = 8
-	texts, ints := textConstants(array), intConstants(array)
+	texts, numbers := textConstants(array), numberConstants(array)
 	switch a := compileString(x); {
 	case a != nil && texts != nil && len(texts) <= few:
 		return func(s *scope) truth {
@@ -347,8 +374,8 @@ func compileInArray(x ast.Node, array *ast.ArrayNode) boolFunc {
 		}
 	case a != nil && texts != nil:
 		return inSet(a, setOf(texts))
-	case ints != nil:
-		return inSet(compileInt(x), setOf(ints))
+	case numbers != nil:
+		return inNumbers(x, setOfNumbers(numbers))
 	}
 	return nil
 }
@@ -365,16 +392,31 @@ func textConstants(array *ast.ArrayNode) []string {
 	return list
 }
 
-func intConstants(array *ast.ArrayNode) []int {
-	var list []int
+func numberConstants(array *ast.ArrayNode) []any {
+	var list []any
 	for _, n := range array.Nodes {
-		c, ok := intConstant(n)
-		if !ok {
+		c := numberConstant(n)
+		if c.none() {
 			return nil
 		}
-		list = append(list, c)
+		list = append(list, c.boxed())
 	}
 	return list
+}
+
+// numberConstant returns the number that a constant is, or none.
+func numberConstant(n ast.Node) number {
+	switch n := n.(type) {
+	case *ast.IntegerNode:
+		return ofInt(n.Value)
+	case *ast.FloatNode:
+		return ofFloat(n.Value)
+	case *ast.UnaryNode:
+		if n.Operator == "-" {
+			return negate(numberConstant(n.Node))
+		}
+	}
+	return number{kind: notOne}
 }
 
 // elements returns what a predicate runs over: args, changed or a list. The

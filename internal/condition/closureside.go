@@ -1,10 +1,7 @@
 package condition
 
 import (
-	"math"
-
 	"github.com/expr-lang/expr/ast"
-	"github.com/expr-lang/expr/vm/runtime"
 )
 
 // Closures of before, after, ttl and what is asked of them. They work on a
@@ -59,24 +56,19 @@ func compileValueBool(n *ast.CallNode, name string) boolFunc {
 			}
 		}
 	case "value.in":
+		texts := args[1].(*ast.ConstantNode).Value.(map[string]struct{})
 		if e := compileElement(args[0]); e != nil {
-			texts, _ := args[1].(*ast.ConstantNode).Value.(map[string]struct{}) // else they are numbers, which are no texts
-			return func(s *scope) truth {
-				x := e(s)
-				_, ok := texts[x.text]
-				return truthOf(ok && x.kind == isTextual)
-			}
+			return func(s *scope) truth { return e(s).in(texts) }
 		}
 		if x := compileAny(args[0]); x != nil {
-			set := args[1].(*ast.ConstantNode).Value
-			return func(s *scope) truth { return truthOf(inTexts(x(s), set)) }
+			return func(s *scope) truth { return truthOf(inTexts(x(s), texts)) }
 		}
 	case "value.crossed":
 		if x := compileNumber(args[2]); x != nil {
 			return func(s *scope) truth {
 				before, after, n := s.before(), s.after(), x(s)
-				ok, err := crossedSides(&before, &after, n)
-				return result(s, truthOf(ok), err)
+				t, err := crossedSides(&before, &after, n)
+				return result(s, t, err)
 			}
 		}
 	case "value.changed_to":
@@ -118,21 +110,13 @@ func compileValueInt(n *ast.CallNode, name string) intFunc {
 	return nil
 }
 
-// compileValueNum compiles num(before) and num(before, otherwise).
-func compileValueNum(n *ast.CallNode) floatFunc {
+// compileValueNum compiles num(before).
+func compileValueNum(n *ast.CallNode) numberFunc {
 	v := compileSide(n.Arguments[0])
-	otherwise := floatFunc(func(*scope) float64 { return math.NaN() })
-	if len(n.Arguments) == 2 {
-		otherwise = compileNumber(n.Arguments[1])
-	}
-	if v == nil || otherwise == nil {
+	if v == nil {
 		return nil
 	}
-	return func(s *scope) float64 {
-		side, other := v(s), otherwise(s)
-		f, err := side.number(other)
-		return result(s, f, err)
-	}
+	return func(s *scope) number { side := v(s); n, err := side.number(); return result(s, n, err) }
 }
 
 // compileValueText compiles a value in a place where text has to be.
@@ -174,8 +158,8 @@ func compileAt(n *ast.CallNode) anyFunc {
 		var name any = c.Value
 		return at(func(*scope) any { return name })
 	}
-	if i := compileInt(n.Arguments[1]); i != nil {
-		return at(func(s *scope) any { return i(s) })
+	if i := compileNumber(n.Arguments[1]); i != nil {
+		return at(func(s *scope) any { return i(s).boxed() })
 	}
 	if name := compileString(n.Arguments[1]); name != nil {
 		return at(func(s *scope) any { return name(s) })
@@ -220,5 +204,5 @@ func compileEqualAnys(l, r ast.Node) boolFunc {
 	if a == nil || b == nil {
 		return nil
 	}
-	return func(s *scope) truth { x, y := a(s), b(s); return truthOf(runtime.Equal(x, y)) }
+	return func(s *scope) truth { x, y := a(s), b(s); return equalAny(x, y) }
 }

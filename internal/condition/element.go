@@ -2,7 +2,6 @@ package condition
 
 import (
 	"reflect"
-	"strconv"
 	"unicode/utf8"
 
 	"github.com/expr-lang/expr/ast"
@@ -98,7 +97,7 @@ func (s *scope) noPart(name, typ string) {
 
 // compileElementField compiles #.fields[0]; an index below 0 counts from the end.
 func compileElementField(list *ast.MemberNode, index ast.Node) scalarFunc {
-	of, i := compileElement(list), compileInt(index)
+	of, i := compileElement(list), compilePlace(index)
 	if of == nil || i == nil {
 		return nil
 	}
@@ -146,39 +145,23 @@ func (x scalar) asText(s *scope) string {
 	return ""
 }
 
-// num is num(x), or num(x, otherwise).
-func (x scalar) num(otherwise float64) float64 {
+// num is num(x).
+func (x scalar) num() number {
 	switch x.kind {
+	case isNil:
+		return number{kind: nothing}
 	case isTextual:
-		return numText(x.text, otherwise)
+		return numberOf(x.text)
 	case isNumber:
-		return x.number
+		return ofFloat(x.number)
 	}
-	return otherwise
+	return number{kind: notOne}
 }
 
-// integer is int(x).
-func (x scalar) integer(s *scope) int {
-	switch x.kind {
-	case isTextual:
-		return intOf(s, x.text)
-	case isNumber:
-		return int(x.number)
-	}
-	s.fail("int() of what is neither text nor a number")
-	return 0
-}
-
-// float is float(x).
-func (x scalar) float(s *scope) float64 {
-	switch x.kind {
-	case isTextual:
-		return floatOf(s, x.text)
-	case isNumber:
-		return x.number
-	}
-	s.fail("float() of what is neither text nor a number")
-	return 0
+// in is x in a list of texts.
+func (x scalar) in(texts map[string]struct{}) truth {
+	_, ok := texts[x.text]
+	return truthOf(ok && x.kind == isTextual)
 }
 
 // length is len(x).
@@ -195,43 +178,26 @@ func (x scalar) length(s *scope) int {
 	return 0
 }
 
-// intOf is int(x) of a text.
-func intOf(s *scope, x string) int {
-	i, err := strconv.Atoi(x)
-	if err != nil {
-		s.fail("int(%.40q): not an integer; num(x) is for text that may be none", x)
-		return 0
-	}
-	return i
-}
-
-// floatOf is float(x) of a text.
-func floatOf(s *scope, x string) float64 {
-	f, err := strconv.ParseFloat(x, 64)
-	if err != nil {
-		s.fail("float(%.40q): not a number; num(x) is for text that may be none", x)
-	}
-	return f
-}
-
 // compileEqualElement compares a part of an element with a constant or a text.
 func compileEqualElement(l, r ast.Node) boolFunc {
 	e := compileElement(l)
 	if e == nil {
 		return nil
 	}
-	number := func(want float64) boolFunc {
-		return func(s *scope) truth { x := e(s); return truthOf(x.kind == isNumber && x.number == want) }
-	}
-	switch c := r.(type) {
+	switch r.(type) {
 	case *ast.NilNode:
 		return func(s *scope) truth { return truthOf(e(s).kind == isNil) }
 	case *ast.BoolNode:
 		return func(s *scope) truth { e(s); return no }
-	case *ast.IntegerNode:
-		return number(float64(c.Value))
-	case *ast.FloatNode:
-		return number(c.Value)
+	}
+	if want := compileNumber(r); want != nil {
+		return func(s *scope) truth {
+			x, n := e(s), want(s)
+			if x.kind != isNumber && !n.none() {
+				return no
+			}
+			return equal(ofFloat(x.number), n)
+		}
 	}
 	if want := compileString(r); want != nil {
 		return func(s *scope) truth {

@@ -2,7 +2,6 @@ package condition
 
 import (
 	"fmt"
-	"math"
 	"slices"
 	"strings"
 	"unique"
@@ -40,7 +39,7 @@ type lookup struct {
 // rank is num(#.score) < X and the like.
 type rank struct {
 	op string // as if the score stood left of it
-	x  floatFunc
+	x  numberFunc
 }
 
 // outcome is what a predicate says of a value's elements.
@@ -305,13 +304,8 @@ func (c *constantTexts) Visit(n *ast.Node) {
 	switch v := k.Value.(type) {
 	case map[string]struct{}:
 		text = fmt.Sprintf("%q", slices.Collect(sortedKeys(v)))
-	case map[int]struct{}:
-		list := make([]int, 0, len(v))
-		for i := range v {
-			list = append(list, i)
-		}
-		slices.Sort(list)
-		text = fmt.Sprint(list)
+	case *numberSet:
+		text = fmt.Sprint(sorted(v.texts()))
 	case jsonPath:
 		text = fmt.Sprintf("json %q", []string(v))
 	default:
@@ -448,47 +442,47 @@ func (r *rank) ask(s *scope, v event.Value) outcome {
 		return s.failed(v.Len())
 	}
 	o := outcome{all: v.Len()}
-	ranked, ok := v.(event.Ranker)
-	if !ok || math.IsNaN(x) {
-		for e := range v.All() {
-			o.Add(verdictOf(r.op, e.Score, x), 1)
-		}
+	switch x.kind {
+	case nothing:
+		o.Missing = o.all
+		return o
+	case notOne:
+		o.Unknown = o.all
 		return o
 	}
-	below, _ := ranked.Below(x, r.op == "<=" || r.op == ">")
 	switch r.op {
-	case "<", "<=":
-		o.Yes = below
-	case ">", ">=":
-		o.Yes = o.all - below
-	default: // those of exactly x
-		with, _ := ranked.Below(x, true)
-		if o.Yes = with - below; r.op == "!=" {
-			o.Yes = o.all - o.Yes
-		}
+	case "<":
+		o.Yes = below(v, x, false)
+	case "<=":
+		o.Yes = below(v, x, true)
+	case ">":
+		o.Yes = o.all - below(v, x, true)
+	case ">=":
+		o.Yes = o.all - below(v, x, false)
+	case "==":
+		o.Yes = below(v, x, true) - below(v, x, false)
+	case "!=":
+		o.Yes = o.all - (below(v, x, true) - below(v, x, false))
 	}
 	return o
 }
 
-// verdictOf compares two numbers.
-func verdictOf(op string, a, b float64) event.Verdict {
-	holds := false
-	switch op {
-	case "<":
-		holds = a < b
-	case "<=":
-		holds = a <= b
-	case ">":
-		holds = a > b
-	case ">=":
-		holds = a >= b
-	case "==":
-		holds = a == b
-	case "!=":
-		holds = a != b
+// below counts the scores of a sorted set that are below a number, or at most
+// that.
+func below(v event.Value, x number, orEqual bool) (n int) {
+	f := x.float()
+	if c := compare(ofFloat(f), x); c != 0 { // of 64 bits, and rounded: no score is between the two
+		orEqual = c < 0
 	}
-	if holds {
-		return event.VerdictYes
+	if r, ok := v.(event.Ranker); ok {
+		if n, ok := r.Below(f, orEqual); ok {
+			return n
+		}
 	}
-	return event.VerdictNo
+	for e := range v.All() {
+		if e.Score < f || orEqual && e.Score == f {
+			n++
+		}
+	}
+	return n
 }
