@@ -163,7 +163,6 @@ func (s *stream) handle(rec *source.Record) {
 	s.timing.fireDue(rec)
 	for len(s.events) > 0 || s.addMoreEvents() {
 		s.fireEvents(commandStart)
-		clear(s.events) // so that they do not keep values until others take their place
 		s.events, commandStart = s.events[:0], 0
 	}
 	s.offset = rec.Offset

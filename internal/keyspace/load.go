@@ -213,7 +213,7 @@ func (in *Interpreter) SnapshotEnd(dst []event.Event, k *SnapshotKey) []event.Ev
 				ev := event.Event{
 					Name: "del", Origin: event.FromResync, Cause: event.CauseUnknown, DB: db, Key: []byte(key), Type: typeNone,
 					Time: k.Time, ReplID: k.ReplID, Offset: k.Offset, Source: k.Source,
-					Before: s.value.view(&view{}, nil), After: event.None, TTL: event.TTLGone,
+					Before: in.lastView(&s.value), After: event.None, TTL: event.TTLGone,
 				}
 				if e := &s.expiry; e.known && e.at != 0 && c.now != 0 && c.now >= e.at {
 					ev.Name, ev.Cause = "expired", event.CauseExpired

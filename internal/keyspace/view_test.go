@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"triggerd/internal/event"
 	"triggerd/internal/keyspace"
@@ -242,4 +243,30 @@ func TestRelease(t *testing.T) {
 		}
 		runtime.KeepAlive(s)
 	}
+}
+
+// TestReleaseOfExpired: the value of a key that expired is there after the next
+// command, and not after Release.
+func TestReleaseOfExpired(t *testing.T) {
+	const n = 100_000
+	s := newSession(keyspace.Config{Need: func(int, []byte) keyspace.Need { return keyspace.NeedOnTime }})
+	empty := heap()
+	args := words("SADD k")
+	for i := range n {
+		args = append(args, fmt.Appendf(nil, "member%d", i))
+	}
+	s.in.Command(nil, &keyspace.Command{Args: args, Time: start})
+	args = nil
+	s.do("PEXPIREAT k @10")
+	events := s.in.Expire(nil, &keyspace.Command{Time: start.Add(20 * time.Millisecond)})
+	events = s.in.Command(events, &keyspace.Command{Args: words("DEL k"), Time: start.Add(20 * time.Millisecond)})
+	if len(events) != 1 || events[0].Before.Len() != n {
+		t.Fatalf("%d events", len(events))
+	}
+	s.in.Release()
+	if left := heap() - empty; left > 1<<20 {
+		t.Errorf("%d bytes are left", left)
+	}
+	runtime.KeepAlive(s)
+	runtime.KeepAlive(events)
 }
