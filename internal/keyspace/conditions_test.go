@@ -44,7 +44,7 @@ func TestConditionsOverElements(t *testing.T) {
 func conditionsRound(t *testing.T, seed uint64, said map[string]int) {
 	h := &history{generator: newGenerator(seed), now: start}
 	chance := rand.New(rand.NewPCG(seed, 8))
-	config := keyspace.Config{Need: needLevel(0)}
+	config := keyspace.Config{Need: needLevel(0), Dialect: keyspace.Dialect(seed % 2)}
 	in := keyspace.New(config)
 	in.CountFew(8)
 	in.Journal(true)

@@ -79,8 +79,8 @@ func TestTallies(t *testing.T) {
 func tallyRound(t *testing.T, seed uint64, asked map[string]int) {
 	h := &history{generator: newGenerator(seed), now: start}
 	chance := rand.New(rand.NewPCG(seed, 7))
-	config := keyspace.Config{Need: needLevel(0)}
-	if seed%4 == 0 {
+	config := keyspace.Config{Need: needLevel(0), Dialect: keyspace.Dialect(seed % 2)}
+	if seed%8 < 2 {
 		config.MaxMirror = 200_000
 	}
 	in := keyspace.New(config)
