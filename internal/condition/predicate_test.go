@@ -46,13 +46,13 @@ func (v ranking) Below(x float64, orEqual bool) (n int, ok bool) {
 func body(g *conditiontest.Generator) string {
 	part := g.Pick("#", "#", ".member", ".score", ".id", ".field", ".value", ".fields[0]", ".fields[-1]", ".fields[db]", ".nothing")
 	order := g.Pick(" < ", " <= ", " > ", " >= ", " == ", " != ")
-	switch g.Rng.IntN(14) {
+	switch g.Rng.IntN(16) {
 	case 0, 1:
 		return part + g.Pick(" == ", " != ") + g.Pick(`"a"`, `"5"`, "arg(0)", "params.x", "nil", "-0.5", "1", "true", "args[2]", "lower(arg(0))")
 	case 2:
 		return g.Pick(`"a"`, "arg(0)") + " == " + part
 	case 3, 4:
-		return "num(" + part + g.Pick("", ", 0", ", -1.5") + ")" + order + g.Pick("0", "1.5", "-0.5", "num(arg(0))", "num(args[1])", "db", "num(params.x)", `num("x")`)
+		return "num(" + part + g.Pick("", ", 0", ", -1.5") + ")" + order + g.Pick("0", "1.5", "-0.5", "num(arg(0))", "num(args[1])", "db", "num(params.x)", `num("x")`, "num(before.f)")
 	case 5:
 		return g.Pick("0", "num(arg(0))") + order + "num(.score)"
 	case 6:
@@ -68,6 +68,10 @@ func body(g *conditiontest.Generator) string {
 	case 11:
 		return g.Pick(`glob(`+part+`, "p*")`, part+` matches "^[0-9]"`, `cidr(`+part+`, "10.0.0.0/8")`)
 	case 12:
+		return part + " == " + g.Pick("#", ".member", ".value", ".fields[1]")
+	case 13:
+		return "num(.score)" + order + "num(" + part + ")"
+	case 14:
 		return "(" + body(g) + g.Pick(" && ", " || ") + body(g) + ")"
 	}
 	return g.Pick("!", "not ") + "(" + body(g) + ")"
@@ -104,7 +108,10 @@ func TestPredicates(t *testing.T) {
 			ev := conditiontest.Event(rng)
 			ev.Key = []byte("a:7")
 			ev.Before, ev.After = event.None, conditiontest.ValueOf(rng)
-			if ev.After == nil || ev.After == event.None || ev.After.Type() == "string" {
+			if rng.IntN(10) == 0 {
+				ev.After = event.Elements("stream", nil)
+			}
+			if ev.After == nil || ev.After.Type() == "string" {
 				continue
 			}
 			var said []string
@@ -255,6 +262,36 @@ func TestElementCost(t *testing.T) {
 		}
 		if got != want || len(report.Problems)+len(report.Warnings) > 2 {
 			t.Errorf("%s: %q, want %q; %v", src, got, want, report)
+		}
+	}
+}
+
+// TestOutcomes: what is decided by some elements does not depend on those that
+// cannot be told.
+func TestOutcomes(t *testing.T) {
+	for list, want := range map[string][4]string{ // any, all, none, one of elements that are more than 3
+		"":        {"no", "yes", "yes", "no"},
+		"1":       {"no", "no", "yes", "no"},
+		"5":       {"yes", "yes", "no", "yes"},
+		"x":       {"error", "error", "error", "error"},
+		"1 x":     {"error", "no", "error", "error"},
+		"5 x":     {"yes", "error", "no", "error"},
+		"x 5 6":   {"yes", "error", "no", "no"},
+		"1 x 5":   {"yes", "no", "no", "error"},
+		"1 5 x 6": {"yes", "no", "no", "no"},
+	} {
+		var elements []event.Element
+		for _, item := range strings.Fields(list) {
+			elements = append(elements, event.Element{Name: item})
+		}
+		for i, name := range []string{"any", "all", "none", "one"} {
+			cond, _ := testCompiler().Condition(name+"(after, int(#) > 3)", nil)
+			var e Evaluator
+			e.Begin(&event.Event{After: event.Elements("list", elements)})
+			_, err := e.Holds(cond, nil)
+			if got := spelledTruth(e.last, err); got != want[i] {
+				t.Errorf("%s of %q is %s, want %s", name, list, got, want[i])
+			}
 		}
 	}
 }

@@ -66,6 +66,8 @@ func TestChanges(t *testing.T) {
 		{"some of an item", []string{"RPUSH l a b a c a", "LREM l -2 a"}, []string{"a > -", "a > -"}},
 		{"an entry", []string{"XADD x 1-1 f v", "XADD x 2-1 g w"}, []string{"- > 2-1[g w]"}},
 		{"an entry, and the first goes", []string{"XADD x 1-1 f v", "XADD x MAXLEN = 1 2-1 g w"}, []string{"- > 2-1[g w]", "1-1[f v] > -"}},
+		{"an entry whose ID was put back", []string{"XADD x 9-1 f v", "XDEL x 9-1", "XADD x 2-1 g w"}, []string{"- > 2-1[g w]"}},
+		{"one after others", []string{"XADD x 1-1 f v", "XADD x 9-1 f v", "XDEL x 9-1", "XADD x MAXLEN = 1 2-1 g w"}, []string{"- > 2-1[g w]", "1-1[f v] > -"}},
 		{"an entry deleted", []string{"XADD x 1-1 f v", "XADD x 2-1 g w", "XDEL x 1-1 3-3"}, []string{"1-1[f v] > -"}},
 		{"a stored set", []string{"SADD a x y", "SADD d y z", "SUNIONSTORE d a"}, []string{"- > x", "z > -"}},
 		{"stored scores", []string{"ZADD a 1 x 2 y", "ZADD d 1 x 1 y 1 z", "ZUNIONSTORE d 1 a"}, []string{"y:1 > y:2", "z:1 > -"}},

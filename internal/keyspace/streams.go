@@ -371,8 +371,15 @@ func (s *stream) find(id rdb.StreamID) int {
 
 // append adds an entry, whose ID is the greatest; it reports whether it is.
 func (s *stream) append(u *undo, e *streamEntry) bool {
-	if n := len(s.entries); n > 0 && !idLess(s.entries[n-1].id, e.id) {
-		return false
+	var top rdb.StreamID
+	if n := len(s.entries); n > 0 {
+		top = s.entries[n-1].id
+		if !idLess(top, e.id) {
+			return false
+		}
+	}
+	if !idLess(s.last, e.id) { // XSETID has put the last ID back, to no less than that of the last entry
+		u.last = top
 	}
 	s.entries = append(s.entries, e)
 	s.size += e.bytes()
