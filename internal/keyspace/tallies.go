@@ -28,12 +28,18 @@ type tally struct {
 type tallies struct {
 	list  []tally
 	index map[unique.Handle[string]]int // of list; nil while that is short
+
+	// length is of how many elements they are. A command that finds another
+	// number has had elements taken away that an undo does not tell of.
+	length int
 }
 
 const (
 	// fewElements is how many elements are sooner looked at than counted.
 	fewElements = 32
-	// tallyCost is what a tally costs in memory.
+	// talliesCost is what a collection with tallies costs in memory, beyond them.
+	talliesCost = 64
+	// tallyCost is what a tally costs.
 	tallyCost = 112
 	// indexCost is what its place in an index costs.
 	indexCost = 24
@@ -54,7 +60,7 @@ func (t *tallies) bytes() int {
 	if t == nil {
 		return 0
 	}
-	n := cap(t.list) * tallyCost
+	n := talliesCost + cap(t.list)*tallyCost
 	if len(t.list) > fewTallies {
 		n += len(t.list) * indexCost
 	}
@@ -117,7 +123,7 @@ func (v *view) newTally(counts *counted, p *event.Predicate) *tally {
 		return nil
 	}
 	mi := k.database.mi
-	if v.Len() < mi.few || mi.size+tallyCost > mi.limit {
+	if v.Len() < mi.few || mi.size+talliesCost+tallyCost > mi.limit {
 		return nil
 	}
 	had := counts.bytes()
@@ -137,6 +143,7 @@ func (v *view) newTally(counts *counted, p *event.Predicate) *tally {
 		counts.index[p.Text] = len(counts.list)
 	}
 	counts.list = append(counts.list, t)
+	counts.length = v.elements.len()
 	grown := counts.bytes() - had
 	k.size += grown
 	mi.size += int64(grown)
@@ -170,7 +177,11 @@ func (k *operand) settle() {
 		return
 	}
 	counts := k.was.elements.counts()
-	if counts.tallies == nil {
+	switch {
+	case counts.tallies == nil:
+		return
+	case counts.length != k.undo.count:
+		counts.tallies = nil
 		return
 	}
 	for i := range counts.list {
@@ -181,6 +192,7 @@ func (k *operand) settle() {
 		return // only before shows it; or it moved, as it is
 	}
 	counts.change(&k.was)
+	counts.length = k.value.elements.len()
 	if !counts.keepAsked(k.value.elements.len()) {
 		counts.tallies = nil
 	}
