@@ -3,8 +3,10 @@ package condition
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -291,6 +293,51 @@ func TestOutcomes(t *testing.T) {
 			_, err := e.Holds(cond, nil)
 			if got := spelledTruth(e.last, err); got != want[i] {
 				t.Errorf("%s of %q is %s, want %s", name, list, got, want[i])
+			}
+		}
+	}
+}
+
+// TestRanks: what a rank counts is what each score says by itself, also where a
+// whole number is between two of float64.
+func TestRanks(t *testing.T) {
+	c, oracle := testCompiler(), naiveCompiler()
+	var elements []event.Element
+	for i, score := range []float64{math.Inf(-1), -1.5, 0, 1, 1, 1 << 53, 1<<53 + 2, 1 << 63, math.Inf(1)} {
+		elements = append(elements, event.Element{Name: fmt.Sprint("m", i), Score: score})
+	}
+	numbers := []string{
+		"-1.5", "0", "0.5", "1", "1.0", "2", "9007199254740991", "9007199254740992", "9007199254740993", "9007199254740994", "9007199254740995",
+		"9223372036854775807", "-9223372036854775808", "9223372036854775808", "1e300", "-1e300", "x", "",
+	}
+	for _, op := range []string{"<", "<=", ">", ">=", "==", "!="} {
+		for _, form := range []string{"num(.score) %s num(arg(0))", "num(arg(0)) %s num(.score)"} {
+			body := fmt.Sprintf(form, op)
+			cond, report := c.Condition("one(after, "+body+") || count(after, "+body+") == int(arg(1))", nil)
+			if len(report.Warnings)+len(report.Problems) > 0 {
+				t.Fatal(body, report)
+			}
+			single := &Condition{program: machineProgram(t, oracle, "any(after, "+body+")", nil)}
+			for _, x := range numbers {
+				ev := &event.Event{Args: [][]byte{[]byte(x), nil}}
+				n := 0
+				for _, e := range elements {
+					ev.After = event.Elements("zset", []event.Element{e})
+					var eval Evaluator
+					eval.Begin(ev)
+					if ok, err := eval.Holds(single, nil); ok && err == nil {
+						n++
+					}
+				}
+				ev.Args[1] = []byte(strconv.Itoa(n))
+				for _, v := range []event.Value{event.Elements("zset", elements), ranking{event.Elements("zset", elements)}} {
+					ev.After = v
+					var eval Evaluator
+					eval.Begin(ev)
+					if ok, err := eval.Holds(cond, nil); !ok || err != nil {
+						t.Errorf("%s of %q: %t, %v, want %d", body, x, ok, err, n)
+					}
+				}
 			}
 		}
 	}

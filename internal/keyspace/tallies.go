@@ -60,11 +60,16 @@ func (t *tallies) bytes() int {
 	if t == nil {
 		return 0
 	}
-	n := talliesCost + cap(t.list)*tallyCost
-	if len(t.list) > fewTallies {
-		n += len(t.list) * indexCost
+	return bytesOfTallies(len(t.list), cap(t.list))
+}
+
+// bytesOfTallies is what n tallies take that have room for so many.
+func bytesOfTallies(n, room int) int {
+	bytes := talliesCost + room*tallyCost
+	if n > fewTallies {
+		bytes += n * indexCost
 	}
-	return n
+	return bytes
 }
 
 // find returns the tally of a predicate, nil if there is none.
@@ -123,14 +128,7 @@ func (v *view) newTally(counts *counted, p *event.Predicate) *tally {
 		return nil
 	}
 	mi := k.database.mi
-	if v.Len() < mi.few || mi.size+talliesCost+tallyCost > mi.limit {
-		return nil
-	}
-	had := counts.bytes()
-	if counts.tallies == nil {
-		counts.tallies = &tallies{}
-	}
-	if len(counts.list) >= maxTallies {
+	if v.Len() < mi.few || !mi.makeRoom(k.keyState, counts) {
 		return nil
 	}
 	t := tally{predicate: p.Text, judge: mi.judge(p, v.kind), names: p.Names}
@@ -144,10 +142,32 @@ func (v *view) newTally(counts *counted, p *event.Predicate) *tally {
 	}
 	counts.list = append(counts.list, t)
 	counts.length = v.elements.len()
-	grown := counts.bytes() - had
-	k.size += grown
-	mi.size += int64(grown)
 	return &counts.list[len(counts.list)-1]
+}
+
+// makeRoom makes room for one more tally of a key's value, and counts it to the
+// memory of the key. false: there is none.
+func (mi *mirror) makeRoom(s *keyState, counts *counted) bool {
+	n, room := 0, 0
+	if counts.tallies != nil {
+		n, room = len(counts.list), cap(counts.list)
+	}
+	if n == room {
+		room = max(1, 2*room)
+	}
+	grown := bytesOfTallies(n+1, room) - counts.bytes()
+	if n >= maxTallies || mi.size+int64(grown) > mi.limit {
+		return false
+	}
+	if counts.tallies == nil {
+		counts.tallies = &tallies{}
+	}
+	if room > cap(counts.list) {
+		counts.list = append(make([]tally, 0, room), counts.list...)
+	}
+	s.size += grown
+	mi.size += int64(grown)
+	return true
 }
 
 // question is a predicate and the type of the values that it is asked of.

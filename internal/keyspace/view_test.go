@@ -270,3 +270,31 @@ func TestReleaseOfExpired(t *testing.T) {
 	runtime.KeepAlive(s)
 	runtime.KeepAlive(events)
 }
+
+// TestEntriesBefore: entries that are deleted in any order were in the order of
+// their IDs.
+func TestEntriesBefore(t *testing.T) {
+	s := newSession(keyspace.Config{})
+	for i := range 6 {
+		s.do(fmt.Sprintf("XADD x %d-1 f v%d", i+1, i+1))
+	}
+	v := s.in.Command(nil, &keyspace.Command{Args: words("XDEL x 5-1 1-1 2-1 9-1 4-1"), Time: start})[0].Before
+	var got []string
+	for e := range v.All() {
+		got = append(got, e.Name)
+	}
+	for i := range 6 {
+		if want := fmt.Sprintf("%d-1", i+1); i >= len(got) || got[i] != want {
+			t.Fatalf("they were %q", got)
+		}
+		if e, ok := v.At(i); !ok || e.Name != got[i] || e.Fields[1] != fmt.Sprint("v", i+1) {
+			t.Errorf("entry %d was %v", i, e)
+		}
+		if _, ok := v.Get([]byte(got[i])); !ok {
+			t.Errorf("%s is not found", got[i])
+		}
+	}
+	if e, ok := v.At(6); ok {
+		t.Errorf("there was another, %v", e)
+	}
+}
