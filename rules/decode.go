@@ -383,6 +383,16 @@ func (t *table) schedule(r *Rule) {
 	}
 }
 
+// byTheHour is the hour of a schedule that has no time of day.
+var byTheHour = regexp.MustCompile(`^[*?](/[0-9]+)?$`)
+
+// isByTheHour reports whether a schedule is by the hour, and not for times of
+// the day.
+func isByTheHour(spec string) bool {
+	fields := strings.Fields(spec)
+	return spec == "@hourly" || len(fields) == 5 && byTheHour.MatchString(fields[1])
+}
+
 // cron parses the five fields of cron, or a descriptor like @daily.
 func (v view) cron(zone *time.Location) cron.Schedule {
 	spec, ok := v.str()
@@ -398,8 +408,9 @@ func (v view) cron(zone *time.Location) cron.Schedule {
 		v.errorf(`minute, hour, day of month, month, day of week, as in "0 7 * * mon-fri"; or "@every 10m"`, "not a schedule: %v", err)
 		return nil
 	}
-	if at, ok := s.(*cron.SpecSchedule); ok {
-		at.Location = zone
+	if shown, ok := s.(*cron.SpecSchedule); ok {
+		shown.Location = time.UTC
+		s = timing.OnWall(shown, zone, isByTheHour(spec))
 	}
 	if s.Next(time.Now()).IsZero() {
 		v.errorf("", "this time never comes")

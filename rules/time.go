@@ -325,9 +325,7 @@ func (d *timeDecoder) by(v view) by {
 			return
 		}
 		part, report := d.c.compiler.Value(src, d.r.captures.Names())
-		for _, p := range report.Problems {
-			v.inString(p.Offset).errorf(p.Hint, "%s", p.Msg)
-		}
+		v.report(report)
 		if part != nil {
 			d.timed.reads = append(d.timed.reads, part.Reads())
 		}
