@@ -24,8 +24,6 @@ func (v *view) Same(other event.Value) (same, ok bool) {
 			return false, false
 		}
 		return sameElements(v.elements, w.elements), true
-	case v.undo == w.undo:
-		return true, true
 	case v.undo != nil && w.undo != nil:
 		return false, false
 	case v.undo == nil:

@@ -298,3 +298,54 @@ func TestEntriesBefore(t *testing.T) {
 		t.Errorf("there was another, %v", e)
 	}
 }
+
+// TestSame: what is the same on both sides of a command, as far as that is told
+// without looking at all elements.
+func TestSame(t *testing.T) {
+	for _, test := range []struct {
+		setup   []string
+		command string
+		want    string // "?": not told
+	}{
+		{[]string{"SADD s a b"}, "SADD s a", "true"},
+		{[]string{"SADD s a b"}, "SREM s x", "true"},
+		{[]string{"SADD s a b"}, "SADD s c", "false"},
+		{[]string{"SADD s a b"}, "SUNIONSTORE s s", "true"},
+		{[]string{"SADD s a b", "SADD t a c"}, "COPY t s REPLACE", "false"},
+		{[]string{"HSET h f 1 g 2"}, "HSET h f 1", "true"},
+		{[]string{"HSET h f 1 g 2"}, "HSET h f 2", "false"},
+		{[]string{"HSET h f 1 g 2"}, "HPEXPIREAT h @900 FIELDS 1 f", "true"},
+		{[]string{"HSET h f 1", "HSET i f 1", "HPEXPIREAT i @900 FIELDS 1 f"}, "COPY i h REPLACE", "true"},
+		{[]string{"ZADD z 1 a 2 b"}, "ZADD z 1 a", "true"},
+		{[]string{"ZADD z 1 a 2 b"}, "ZADD z 3 a", "false"},
+		{[]string{"RPUSH l a b a"}, "LMOVE l l LEFT RIGHT", "false"},
+		{[]string{"RPUSH l a a a"}, "LMOVE l l LEFT RIGHT", "true"},
+		{[]string{"RPUSH l a b"}, "LSET l 1 b", "true"},
+		{[]string{"RPUSH l a b"}, "LSET l 1 c", "false"},
+		{[]string{"XADD x 1-1 f v", "XADD x 2-1 f v"}, "XDEL x 7-1", "true"},
+		{[]string{"XADD x 1-1 f v"}, "XADD x MAXLEN = 1 2-1 f v", "false"},
+		{[]string{"SET k abcdef"}, "SETRANGE k 2 cd", "true"},
+		{[]string{"SET k abcdef"}, "SETRANGE k 2 xd", "false"},
+		{[]string{"SET k abcdef"}, "SET k abcdef", "?"},
+		{[]string{"SET k abcdef"}, "APPEND k g", "false"},
+		{[]string{"SADD k a"}, "SET k a", "?"},
+	} {
+		s := newSession(keyspace.Config{})
+		for _, c := range test.setup {
+			s.do(c)
+		}
+		line := strings.Replace(test.command, "@900", fmt.Sprint(start.UnixMilli()+900), 1)
+		ev := s.in.Command(nil, &keyspace.Command{Args: words(line), Time: start})[0]
+		same, ok := ev.Before.(event.Comparer).Same(ev.After)
+		got := fmt.Sprint(same)
+		if !ok {
+			got = "?"
+		}
+		if got != test.want {
+			t.Errorf("%q, %s: %s, want %s", test.setup, test.command, got, test.want)
+		}
+		if same, ok := ev.After.(event.Comparer).Same(ev.After); ok && !same {
+			t.Errorf("%q, %s: it is not the same as itself", test.setup, test.command)
+		}
+	}
+}
