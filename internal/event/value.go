@@ -164,6 +164,9 @@ func CloneValue(v Value, limit int) Value {
 		return c
 	}
 	for e := range v.All() {
+		if c.elements == nil { // room for as many as fit, if all are like the first
+			c.elements = make([]Element, 0, min(v.Len(), max(limit, 0)/e.size()+1))
+		}
 		limit -= e.size()
 		if limit < 0 {
 			c.cut = true
