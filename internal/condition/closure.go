@@ -103,22 +103,12 @@ func compileBool(n ast.Node) boolFunc {
 
 func compileBinary(n *ast.BinaryNode) boolFunc {
 	switch n.Operator {
-	case "&&", "and", "||", "or":
+	case "&&", "and":
+		return compileAnd(n)
+	case "||", "or":
 		a, b := compileBool(n.Left), compileBool(n.Right)
 		if a == nil || b == nil {
 			return nil
-		}
-		if n.Operator == "&&" || n.Operator == "and" {
-			return func(s *scope) truth {
-				switch t := a(s); t {
-				case yes:
-					return b(s)
-				case no:
-					return no
-				default:
-					return t.and(b(s))
-				}
-			}
 		}
 		return func(s *scope) truth {
 			switch t := a(s); t {
@@ -146,6 +136,52 @@ func compileBinary(n *ast.BinaryNode) boolFunc {
 	return nil
 }
 
+// compileAnd compiles all that is joined by "and": one after the other, which is
+// faster than inside one another.
+func compileAnd(n *ast.BinaryNode) boolFunc {
+	var parts []boolFunc
+	for _, operand := range andOperands(nil, n) {
+		p := compileBool(operand)
+		if p == nil {
+			return nil
+		}
+		parts = append(parts, p)
+	}
+	if len(parts) == 2 {
+		a, b := parts[0], parts[1]
+		return func(s *scope) truth {
+			switch t := a(s); t {
+			case yes:
+				return b(s)
+			case no:
+				return no
+			default:
+				return t.and(b(s))
+			}
+		}
+	}
+	return func(s *scope) truth {
+		all := yes
+		for _, p := range parts {
+			t := p(s)
+			if t == no {
+				return no
+			}
+			all = all.and(t)
+		}
+		return all
+	}
+}
+
+// andOperands appends what is joined by "and", in its order.
+func andOperands(dst []ast.Node, n ast.Node) []ast.Node {
+	b, ok := n.(*ast.BinaryNode)
+	if !ok || b.Operator != "&&" && b.Operator != "and" {
+		return append(dst, n)
+	}
+	return andOperands(andOperands(dst, b.Left), b.Right)
+}
+
 func compileEqual(l, r ast.Node) boolFunc {
 	if c, ok := r.(*ast.StringNode); ok {
 		if a := compileString(l); a != nil {
@@ -157,9 +193,15 @@ func compileEqual(l, r ast.Node) boolFunc {
 		return func(s *scope) truth { return truthOf(a(s) == b(s)) }
 	}
 	if a, b := compileInt(l), compileInt(r); a != nil && b != nil {
+		if c, ok := intConstant(r); ok {
+			return func(s *scope) truth { return truthOf(a(s) == c) }
+		}
 		return func(s *scope) truth { return truthOf(a(s) == b(s)) }
 	}
 	if a, b := compileNumber(l), compileNumber(r); a != nil && b != nil {
+		if c := numberConstant(r); !c.none() {
+			return func(s *scope) truth { return equal(a(s), c) }
+		}
 		return func(s *scope) truth { return equal(a(s), b(s)) }
 	}
 	if kindOf(l) == reflect.Bool && kindOf(r) == reflect.Bool {
@@ -238,9 +280,15 @@ func compileAny(n ast.Node) anyFunc {
 
 func compileOrder(n *ast.BinaryNode) boolFunc {
 	if a, b := compileInt(n.Left), compileInt(n.Right); a != nil && b != nil {
+		if c, ok := intConstant(n.Right); ok {
+			return orderTo(n.Operator, a, c)
+		}
 		return orderOf(n.Operator, a, b)
 	}
 	if a, b := compileNumber(n.Left), compileNumber(n.Right); a != nil && b != nil {
+		if c := numberConstant(n.Right); c.kind == whole {
+			return orderNumberTo(n.Operator, a, c)
+		}
 		return orderNumbers(n.Operator, a, b)
 	}
 	if a, b := compileString(n.Left), compileString(n.Right); a != nil && b != nil {
@@ -259,6 +307,56 @@ func orderOf[F ~func(*scope) T, T int | string](op string, a, b F) boolFunc {
 		return func(s *scope) truth { return truthOf(a(s) > b(s)) }
 	}
 	return func(s *scope) truth { return truthOf(a(s) >= b(s)) }
+}
+
+// orderTo compares with a constant.
+func orderTo(op string, a intFunc, c int) boolFunc {
+	switch op {
+	case "<":
+		return func(s *scope) truth { return truthOf(a(s) < c) }
+	case "<=":
+		return func(s *scope) truth { return truthOf(a(s) <= c) }
+	case ">":
+		return func(s *scope) truth { return truthOf(a(s) > c) }
+	}
+	return func(s *scope) truth { return truthOf(a(s) >= c) }
+}
+
+// orderNumberTo compares with a constant that is whole.
+func orderNumberTo(op string, a numberFunc, c number) boolFunc {
+	switch op {
+	case "<":
+		return func(s *scope) truth {
+			n := a(s)
+			if n.kind == whole {
+				return truthOf(n.i < c.i)
+			}
+			return less(n, c)
+		}
+	case "<=":
+		return func(s *scope) truth {
+			n := a(s)
+			if n.kind == whole {
+				return truthOf(n.i <= c.i)
+			}
+			return atMost(n, c)
+		}
+	case ">":
+		return func(s *scope) truth {
+			n := a(s)
+			if n.kind == whole {
+				return truthOf(n.i > c.i)
+			}
+			return more(n, c)
+		}
+	}
+	return func(s *scope) truth {
+		n := a(s)
+		if n.kind == whole {
+			return truthOf(n.i >= c.i)
+		}
+		return atLeast(n, c)
+	}
 }
 
 func orderNumbers(op string, a, b numberFunc) boolFunc {
@@ -347,6 +445,9 @@ func inSet[F ~func(*scope) T, T comparable](x F, set map[T]struct{}) boolFunc {
 }
 
 func inNumbers(x ast.Node, set *numberSet) boolFunc {
+	if i := compileInt(x); i != nil {
+		return func(s *scope) truth { return set.hasWhole(int64(i(s))) }
+	}
 	if n := compileNumber(x); n != nil {
 		return func(s *scope) truth { return set.has(n(s)) }
 	}

@@ -3,6 +3,7 @@ package condition
 import (
 	"math"
 	"reflect"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -220,7 +221,14 @@ func compileIntBuiltin(n *ast.BuiltinNode) intFunc {
 		}
 	case "int":
 		if x := compileString(n.Arguments[0]); x != nil {
-			return func(s *scope) int { i, err := intText(x(s)); return result(s, i, err) }
+			return func(s *scope) int {
+				v := x(s)
+				i, err := strconv.Atoi(v)
+				if err != nil {
+					s.note(notInteger(v))
+				}
+				return i
+			}
 		}
 		return compileInt(n.Arguments[0])
 	}
@@ -286,6 +294,9 @@ func compileNumber(n ast.Node) numberFunc {
 }
 
 func compileArithmetic(n *ast.BinaryNode) numberFunc {
+	if f := compileIntArithmetic(n); f != nil {
+		return f
+	}
 	a, b := compileNumber(n.Left), compileNumber(n.Right)
 	if a == nil || b == nil {
 		return nil
@@ -303,6 +314,33 @@ func compileArithmetic(n *ast.BinaryNode) numberFunc {
 		return func(s *scope) number { n, err := remainder(a(s), b(s)); return result(s, n, err) }
 	case "**", "^":
 		return func(s *scope) number { return power(a(s), b(s)) }
+	}
+	return nil
+}
+
+// compileIntArithmetic compiles a sum or difference of ints.
+func compileIntArithmetic(n *ast.BinaryNode) numberFunc {
+	a, b := compileInt(n.Left), compileInt(n.Right)
+	if a == nil || b == nil {
+		return nil
+	}
+	switch n.Operator {
+	case "+":
+		return func(s *scope) number {
+			x, y := a(s), b(s)
+			if sum := x + y; (sum < x) == (y < 0) {
+				return ofInt(sum)
+			}
+			return add(ofInt(x), ofInt(y))
+		}
+	case "-":
+		return func(s *scope) number {
+			x, y := a(s), b(s)
+			if diff := x - y; (diff > x) == (y < 0) {
+				return ofInt(diff)
+			}
+			return subtract(ofInt(x), ofInt(y))
+		}
 	}
 	return nil
 }

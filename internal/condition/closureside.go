@@ -12,10 +12,17 @@ import (
 func (s *scope) before() side { return side{v: s.ev.Before} }
 func (s *scope) after() side  { return side{v: s.ev.After, after: true} }
 
+// note notes an error, if it is the first.
+func (s *scope) note(err error) {
+	if s.err == nil {
+		s.err = err
+	}
+}
+
 // result returns what a closure asked for, and notes the error that came with it.
 func result[T any](s *scope, x T, err error) T {
-	if err != nil && s.err == nil {
-		s.err = err
+	if err != nil {
+		s.note(err)
 	}
 	return x
 }
@@ -66,9 +73,16 @@ func compileValueBool(n *ast.CallNode, name string) boolFunc {
 	case "value.crossed":
 		if x := compileNumber(args[2]); x != nil {
 			return func(s *scope) truth {
-				before, after, n := s.before(), s.after(), x(s)
-				t, err := crossedSides(&before, &after, n)
-				return result(s, t, err)
+				before, after := s.before(), s.after()
+				b, err := before.number()
+				if err != nil {
+					s.note(err)
+				}
+				a, err := after.number()
+				if err != nil {
+					s.note(err)
+				}
+				return crossed(b, a, x(s))
 			}
 		}
 	case "value.changed_to":
@@ -116,7 +130,14 @@ func compileValueNum(n *ast.CallNode) numberFunc {
 	if v == nil {
 		return nil
 	}
-	return func(s *scope) number { side := v(s); n, err := side.number(); return result(s, n, err) }
+	return func(s *scope) number {
+		side := v(s)
+		n, err := side.number()
+		if err != nil {
+			s.note(err)
+		}
+		return n
+	}
 }
 
 // compileValueText compiles a value in a place where text has to be.

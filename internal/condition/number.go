@@ -2,9 +2,11 @@ package condition
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"math/big"
 	"math/bits"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -131,7 +133,10 @@ func compareWhole(i int64, f float64) int {
 // crossed tells whether a number has reached or passed n on its way from
 // before to after.
 func crossed(before, after, n number) truth {
-	if k := before.kind | after.kind | n.kind; k > fraction {
+	switch k := before.kind | after.kind | n.kind; {
+	case k == whole:
+		return truthOf(before.i < n.i && n.i <= after.i || after.i <= n.i && n.i < before.i)
+	case k > fraction:
 		return k.neither()
 	}
 	b, a := compare(before, n), compare(after, n)
@@ -317,9 +322,13 @@ func strictNumber(function string, x any) (number, error) {
 func intText(s string) (int, error) {
 	i, err := strconv.Atoi(s)
 	if err != nil {
-		return 0, fmt.Errorf("int(%.40q): not an integer; num(x) is for text that may be none", s)
+		return 0, notInteger(s)
 	}
 	return i, nil
+}
+
+func notInteger(s string) error {
+	return fmt.Errorf("int(%.40q): not an integer; num(x) is for text that may be none", s)
 }
 
 func floatText(s string) (number, error) {
@@ -535,7 +544,8 @@ func numericOf(x any) number {
 
 // numberSet is a list of numbers to find one in, and to run over.
 type numberSet struct {
-	list      []any // int and float64
+	list      []any   // int and float64
+	few       []int64 // the wholes, if they are few: quicker to look at than a map
 	wholes    map[int64]struct{}
 	fractions map[float64]struct{} // those that are no wholes
 }
@@ -559,7 +569,25 @@ func setOfNumbers(list []any) *numberSet {
 			s.fractions[n.f] = struct{}{}
 		}
 	}
+	const few = 8
+	if len(s.wholes) <= few {
+		s.few = slices.Collect(maps.Keys(s.wholes))
+	}
 	return s
+}
+
+// hasWhole tells whether a whole number is in the set.
+func (s *numberSet) hasWhole(i int64) truth {
+	if s.few == nil {
+		_, ok := s.wholes[i]
+		return truthOf(ok)
+	}
+	for _, have := range s.few {
+		if i == have {
+			return yes
+		}
+	}
+	return no
 }
 
 // canonical returns a number so that of two with the same value both have the
@@ -579,8 +607,7 @@ func (s *numberSet) has(n number) truth {
 	}
 	switch n = n.canonical(); n.kind {
 	case whole:
-		_, ok := s.wholes[n.i]
-		return truthOf(ok)
+		return s.hasWhole(n.i)
 	case fraction:
 		_, ok := s.fractions[n.f]
 		return truthOf(ok)

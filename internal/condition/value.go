@@ -273,9 +273,10 @@ func (s *side) number() (number, error) {
 	switch {
 	case err != nil:
 		return number{}, err
-	case absent(v):
-		return number{kind: nothing}, nil
 	case v.Type() != "string" || v.Len() > maxDigits:
+		if absent(v) {
+			return number{kind: nothing}, nil
+		}
 		return number{kind: notOne}, nil
 	case v.Truncated():
 		return number{}, s.cut()
