@@ -70,7 +70,7 @@ func body(g *conditiontest.Generator) string {
 	case 11:
 		return g.Pick(`glob(`+part+`, "p*")`, part+` matches "^[0-9]"`, `cidr(`+part+`, "10.0.0.0/8")`)
 	case 12:
-		return part + " == " + g.Pick("#", ".member", ".value", ".fields[1]")
+		return part + " == " + g.Pick("#", ".member", ".value", ".fields[1]", "lower(#)", "trim(.member)")
 	case 13:
 		return "num(.score)" + order + "num(" + part + ")"
 	case 14:
