@@ -311,6 +311,14 @@ func TestRanks(t *testing.T) {
 		"9223372036854775807", "-9223372036854775808", "9223372036854775808", "1e300", "-1e300", "x", "",
 	}
 	for _, op := range []string{"<", "<=", ">", ">=", "==", "!="} {
+		for name, want := range map[string]truth{"before.f": missing, "arg(0)": unknown} {
+			cond, _ := c.Condition("any(after, num(.score) "+op+" num("+name+"))", nil)
+			var eval Evaluator
+			eval.Begin(&event.Event{Before: event.None, After: event.Elements("zset", elements)})
+			if _, err := eval.Holds(cond, nil); eval.last != want || err != nil {
+				t.Errorf("%s %s is %d, %v, want %d", op, name, eval.last, err, want)
+			}
+		}
 		for _, form := range []string{"num(.score) %s num(arg(0))", "num(arg(0)) %s num(.score)"} {
 			body := fmt.Sprintf(form, op)
 			cond, report := c.Condition("one(after, "+body+") || count(after, "+body+") == int(arg(1))", nil)
