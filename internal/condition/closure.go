@@ -437,7 +437,7 @@ func textsOf(n ast.Node) func(*scope) [][]byte {
 	return nil
 }
 
-func inSet[F ~func(*scope) T, T comparable](x F, set map[T]struct{}) boolFunc {
+func inSet(x textFunc, set map[string]struct{}) boolFunc {
 	if x == nil {
 		return nil
 	}

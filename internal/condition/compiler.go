@@ -1,6 +1,7 @@
 package condition
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"reflect"
@@ -259,6 +260,7 @@ func keepsApart(n ast.Node) *Problem {
 
 var (
 	mismatched = regexp.MustCompile(`^invalid operation: (?:[<>=!]=?|[-+*/%]) \(mismatched types (\S+) and (\S+)\)`)
+	inMismatch = regexp.MustCompile(`^cannot use (string|int|float64) as type (string|int|float64) in (?:map key|array)`)
 	wantedBool = regexp.MustCompile(`^expected bool, but got (.+)`)
 )
 
@@ -273,6 +275,15 @@ func problemOf(src string, err error) *Problem {
 	if m := mismatched.FindStringSubmatch(p.Msg); m != nil {
 		if m[1] == "string" && numeric(m[2]) || numeric(m[1]) && m[2] == "string" {
 			p.Hint = "num(x) reads a number from text"
+		}
+	}
+	if strings.HasPrefix(p.Msg, "invalid operation: % ") {
+		p.Hint = cmp.Or(p.Hint, "% is of integers: int(num(x)) % 2")
+	}
+	if m := inMismatch.FindStringSubmatch(p.Msg); m != nil && (m[1] == "string") != (m[2] == "string") {
+		p.Msg, p.Hint = "a text is never in a list of numbers", "num(x) reads a number from text"
+		if m[2] == "string" {
+			p.Msg, p.Hint = "a number is never in a list of texts", "without num the text itself is looked for"
 		}
 	}
 	if m := wantedBool.FindStringSubmatch(p.Msg); m != nil {

@@ -144,8 +144,9 @@ func TestNumberMistakes(t *testing.T) {
 		problem, warning string
 		at               int
 	}{
-		{cond: `key in lists.dbs`, problem: "cannot use string as type int", at: 4},
-		{cond: `num(key) in lists.skus`, problem: "cannot use float64 as type string", at: 9},
+		{cond: `key in lists.dbs`, problem: "a text is never in a list of numbers", at: 4},
+		{cond: `num(key) in lists.skus`, problem: "a number is never in a list of texts", at: 9},
+		{cond: `num(key) % 2 == 0`, problem: "invalid operation: %", at: 9},
 		{cond: `num(key, "5") > 1`, problem: "cannot use string as argument"},
 		{cond: `num(key, json(key, "a")) > 1`, problem: "a value of any kind cannot be ordered or calculated with", at: 9},
 		{cond: `num(key) > 9223372036854775809`, warning: "9223372036854775809 is taken for 9223372036854775808", at: 11},

@@ -1,6 +1,7 @@
 package condition
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"math"
@@ -249,7 +250,10 @@ func power(a, b number) number {
 	return ofFloat(math.Pow(a.float(), b.float()))
 }
 
-var errDivide = fmt.Errorf("integer divide by zero")
+var (
+	errDivide  = errors.New("integer divide by zero")
+	errNoPlace = errors.New("what is no number is no place in a list or a text")
+)
 
 func remainder(a, b number) (number, error) {
 	k := a.kind | b.kind
@@ -372,7 +376,7 @@ func (n number) place() (int, error) {
 	case n.kind == fraction:
 		return 0, fmt.Errorf("%v is no place in a list or a text", n.f)
 	}
-	return 0, fmt.Errorf("what is no number is no place in a list or a text")
+	return 0, errNoPlace
 }
 
 // maxDigits bounds the text of a number.

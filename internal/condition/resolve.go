@@ -278,8 +278,8 @@ func (r *resolver) numbers(set *numberSet) *ast.ConstantNode {
 	return c
 }
 
-func setOf[T comparable](list []T) map[T]struct{} {
-	set := make(map[T]struct{}, len(list))
+func setOf(list []string) map[string]struct{} {
+	set := make(map[string]struct{}, len(list))
 	for _, v := range list {
 		set[v] = struct{}{}
 	}

@@ -93,7 +93,7 @@ func TestOnWallMinuteByMinute(t *testing.T) {
 			}
 			days, at = append(days, end), end
 		}
-		for i := 0; i < len(days); i += 1 + len(days)/4 {
+		for i := 0; i < len(days); i += 1 + len(days)/3 {
 			begin := days[i].UTC().Truncate(time.Minute).Add(-36 * time.Hour)
 			for _, spec := range specs {
 				for _, byTheHour := range []bool{false, true} {
