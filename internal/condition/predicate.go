@@ -91,15 +91,15 @@ func sideOfElements(n ast.Node) ast.Node {
 
 // compile compiles any, all, none or one.
 func (p *valuePredicate) compile(name string) boolFunc {
-	fold := map[string]func(*outcome) (truth, error){
-		"any":  (*outcome).any,
-		"none": func(o *outcome) (truth, error) { t, err := o.any(); return t.not(), err },
-		"all":  (*outcome).every,
-		"one":  (*outcome).one,
+	fold := map[string]func(outcome) (truth, error){
+		"any":  outcome.any,
+		"none": func(o outcome) (truth, error) { t, err := o.any(); return t.not(), err },
+		"all":  outcome.every,
+		"one":  outcome.one,
 	}[name]
 	return func(s *scope) truth {
 		o := p.ask(s)
-		t, err := fold(&o)
+		t, err := fold(o)
 		return result(s, t, err)
 	}
 }
@@ -113,7 +113,7 @@ func (p *valuePredicate) compileCount() intFunc {
 }
 
 // any is yes if one element is, whatever the others are.
-func (o *outcome) any() (truth, error) {
+func (o outcome) any() (truth, error) {
 	if o.Yes > 0 {
 		return yes, nil
 	}
@@ -121,7 +121,7 @@ func (o *outcome) any() (truth, error) {
 }
 
 // every is no if one element is, whatever the others are.
-func (o *outcome) every() (truth, error) {
+func (o outcome) every() (truth, error) {
 	if o.Yes+o.Missing+o.Unknown+o.Failed < o.all {
 		return no, nil
 	}
@@ -129,7 +129,7 @@ func (o *outcome) every() (truth, error) {
 }
 
 // unless returns t, unless elements are neither yes nor no.
-func (o *outcome) unless(t truth) truth {
+func (o outcome) unless(t truth) truth {
 	switch {
 	case o.Unknown > 0:
 		return unknown
@@ -140,7 +140,7 @@ func (o *outcome) unless(t truth) truth {
 }
 
 // one is yes if just one element is.
-func (o *outcome) one() (truth, error) {
+func (o outcome) one() (truth, error) {
 	if o.Yes > 1 {
 		return no, nil
 	}
@@ -166,7 +166,7 @@ func (p *valuePredicate) ask(s *scope) outcome {
 		return p.lookup.ask(s, v, typ)
 	}
 	if p.counted != nil {
-		if o, ok := p.count(v, &side); ok {
+		if o, ok := p.count(v, side.String()); ok {
 			return o
 		}
 	}
@@ -180,7 +180,7 @@ func (p *valuePredicate) ask(s *scope) outcome {
 }
 
 // count asks a value for what it has counted. false: it does not count.
-func (p *valuePredicate) count(v event.Value, side *side) (outcome, bool) {
+func (p *valuePredicate) count(v event.Value, side string) (outcome, bool) {
 	c, ok := v.(event.Counter)
 	if !ok {
 		return outcome{}, false
@@ -379,19 +379,21 @@ func (l *lookup) ask(s *scope, v event.Value, typ string) outcome {
 			o.Yes = 1
 		}
 	case typ == "list":
-		for e := range v.All() {
-			if e.Name == want {
-				o.Yes++
-			}
-		}
+		o.Yes = countElements(v, func(e event.Element) bool { return e.Name == want })
 	case l.part == "value" && typ == "hash":
-		for e := range v.All() {
-			if e.Value == want {
-				o.Yes++
-			}
-		}
+		o.Yes = countElements(v, func(e event.Element) bool { return e.Value == want })
 	}
 	return o // all else is an entry or nil, and equals no text
+}
+
+// countElements looks at each element.
+func countElements(v event.Value, is func(event.Element) bool) (n int) {
+	for e := range v.All() {
+		if is(e) {
+			n++
+		}
+	}
+	return n
 }
 
 // failed is what a predicate says that failed for all elements.
@@ -469,7 +471,7 @@ func (r *rank) ask(s *scope, v event.Value) outcome {
 
 // below counts the scores of a sorted set that are below a number, or at most
 // that.
-func below(v event.Value, x number, orEqual bool) (n int) {
+func below(v event.Value, x number, orEqual bool) int {
 	f := x.float()
 	if c := compare(ofFloat(f), x); c != 0 { // of 64 bits, and rounded: no score is between the two
 		orEqual = c < 0
@@ -479,10 +481,5 @@ func below(v event.Value, x number, orEqual bool) (n int) {
 			return n
 		}
 	}
-	for e := range v.All() {
-		if e.Score < f || orEqual && e.Score == f {
-			n++
-		}
-	}
-	return n
+	return countElements(v, func(e event.Element) bool { return e.Score < f || orEqual && e.Score == f })
 }

@@ -146,7 +146,7 @@ func (s *side) elements() (any, error) {
 }
 
 func (s *side) noElements() error {
-	return fmt.Errorf("%s is a string: a predicate runs over a hash, list, set, zset or stream", s)
+	return fmt.Errorf("%s is a string: a predicate runs over a hash, list, set, zset or stream", s.String())
 }
 
 // at is before.f and before["f"], or before[0]: nil where there is no such
