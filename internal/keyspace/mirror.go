@@ -40,8 +40,9 @@ type mirror struct {
 	inUse     bool      // it was worked on since it was made
 	slotTrim  *slotTrim // that is under way, nil for none
 
-	judges map[question]event.Judge // of predicates that values count for
-	few    int                      // so many elements are counted
+	judges  map[question]event.Judge // of predicates that values count for
+	few     int                      // so many elements are counted
+	scratch changedElement                  // what is counted just now
 
 	journal *journal // nil: there is none
 	lastID  uint32   // of a database

@@ -78,7 +78,7 @@ func (v *view) asBefore() bool {
 		return true
 	}
 	same := true
-	v.eachChange(false, func(_, _ *event.Element) bool {
+	v.eachChange(false, &changedElement{}, func(_, _ *event.Element) bool {
 		same = false
 		return false
 	})

@@ -228,20 +228,28 @@ func (t *tallies) change(before *view) {
 	for i := range t.list {
 		names = names || t.list[i].names
 	}
-	before.eachChange(names, func(was, now *event.Element) bool {
+	before.countChanges(names, func(was, now *event.Element) {
 		for i := range t.list {
 			t.list[i].change(&t.list[i].now, was, now, 1)
 		}
+	})
+}
+
+// countChanges gives what the command has changed to be counted.
+func (v *view) countChanges(names bool, count func(was, now *event.Element)) {
+	e := &v.from.database.mi.scratch
+	v.eachChange(names, e, func(was, now *event.Element) bool {
+		count(was, now)
 		return true
 	})
+	*e = changedElement{}
 }
 
 // apply makes counts of the value before a command those after it, or with
 // direction -1 the other way round.
 func (t *tally) apply(counts *event.Counts, before *view, direction int) {
-	before.eachChange(t.names, func(was, now *event.Element) bool {
+	before.countChanges(t.names, func(was, now *event.Element) {
 		t.change(counts, was, now, direction)
-		return true
 	})
 }
 
