@@ -42,7 +42,7 @@ type mirror struct {
 
 	judges  map[question]event.Judge // of predicates that values count for
 	few     int                      // so many elements are counted
-	scratch changedElement                  // what is counted just now
+	scratch changedElement           // what is counted just now
 
 	journal *journal // nil: there is none
 	lastID  uint32   // of a database

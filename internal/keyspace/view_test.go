@@ -297,6 +297,9 @@ func TestEntriesBefore(t *testing.T) {
 	if e, ok := v.At(6); ok {
 		t.Errorf("there was another, %v", e)
 	}
+	if _, ok := s.in.Command(nil, &keyspace.Command{Args: words("XADD x 7-1 f v"), Time: start})[0].Before.Get([]byte("7-1")); ok {
+		t.Error("an entry was there before it was added")
+	}
 }
 
 // TestSame: what is the same on both sides of a command, as far as that is told
