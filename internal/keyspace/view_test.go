@@ -352,3 +352,28 @@ func TestSame(t *testing.T) {
 		}
 	}
 }
+
+// TestRemovedWhole: a command takes a collection as it is only if nothing is
+// left of it.
+func TestRemovedWhole(t *testing.T) {
+	for command, left := range map[string]int{
+		"LTRIM l 0 0": 1, "LTRIM l 2 2": 1, "LTRIM l 3 9": 0, "LTRIM l 1 0": 0, "LPOP l 2": 1, "LPOP l 3": 0, "RPOP l 9": 0, "LPOP l 0": 3,
+		"ZPOPMIN z 2": 1, "ZPOPMAX z 3": 0, "ZPOPMIN z 0": 3,
+		"ZREMRANGEBYRANK z 0 -1": 0, "ZREMRANGEBYRANK z 1 -1": 1, "ZREMRANGEBYRANK z 0 1": 1, "ZREMRANGEBYRANK z 0 99": 0,
+		"ZREMRANGEBYSCORE z 1 3": 0, "ZREMRANGEBYSCORE z (1 3": 1, "ZREMRANGEBYSCORE z 1 (3": 1, "ZREMRANGEBYSCORE z (0 (4": 0, "ZREMRANGEBYSCORE z -inf +inf": 0,
+		"ZREMRANGEBYLEX same - +": 0, "ZREMRANGEBYLEX same [a [c": 0, "ZREMRANGEBYLEX same (a [c": 1, "ZREMRANGEBYLEX same [a (c": 1,
+	} {
+		s := newSession(keyspace.Config{})
+		s.do("RPUSH l a b c")
+		s.do("ZADD z 1 a 2 b 3 c")
+		s.do("ZADD same 1 a 1 b 1 c")
+		events := s.in.Command(nil, &keyspace.Command{Args: words(command), Time: start})
+		last := events[len(events)-1]
+		if last.Before.Len() != 3 || last.After.Len() != left || (last.Name == "del") != (left == 0) || len(events) > 2 {
+			t.Errorf("%s: %s from %d to %d, want %d", command, last.Name, last.Before.Len(), last.After.Len(), left)
+		}
+		if n := len(slices.Collect(last.Before.All())); n != 3 {
+			t.Errorf("%s: there were %d", command, n)
+		}
+	}
+}
