@@ -52,10 +52,11 @@ type Config struct {
 
 // ActionOptions are settings of actions that do not come from the rules file.
 type ActionOptions struct {
-	Stdout    io.Writer    // where the print action writes
-	Logger    *slog.Logger // where the log action writes
-	NoExec    bool         // refuse exec actions
-	UserAgent string       // that webhooks send
+	Kinds     actions.Kinds // that rules may have; nil: kinds.All
+	Stdout    io.Writer     // where the print action writes
+	Logger    *slog.Logger  // where the log action writes
+	NoExec    bool          // refuse exec actions
+	UserAgent string        // that webhooks send
 }
 
 // Engine is one running triggerd. Any goroutine may call its methods, Run once.
@@ -71,7 +72,9 @@ type Engine struct {
 	started time.Time
 	states  ruleStates
 	budget  budget
-	reloads reloads
+
+	pauseEnds chan struct{} // capacity 1: a pause has another end
+	reloads   reloads
 
 	instruments *instruments
 }
@@ -222,6 +225,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		}
 	})
 	side.Go(func() { e.watchBudget(sideCtx) })
+	side.Go(func() { e.endPauses(sideCtx) })
 	err := e.runStreams(ctx)
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
 		err = errors.Join(err, cause)

@@ -120,7 +120,7 @@ var (
 
 	descMirrorKeys  = describe("mirror_keys", "Keys that are kept for rules that need values or exact events.", "stream")
 	descMirrorBytes = describe("mirror_size_bytes", "Memory that the kept keys take, estimated.", "stream")
-	descValuesLost  = describe("mirror_values_lost_total", "Times that a kept value became unknown: over the limit, or not to be told from the stream.", "stream")
+	descValuesLost  = describe("mirror_values_lost_total", "Times that a kept value became unknown, by reason.", "stream", "reason")
 
 	descMatches       = describe("rule_matches_total", "Events that a rule matched.", "rule")
 	descFirings       = describe("rule_firings_total", "Deliveries that a rule planned, one for each match and action.", "rule")
@@ -130,6 +130,7 @@ var (
 	descArmed         = describe("rule_timers", "Timers of a rule with time fields that run.", "rule")
 	descNextRun       = describe("rule_next_run_timestamp_seconds", "When the schedule of a rule has its next run.", "rule")
 	descDropped       = describe("rule_dropped_total", "Firings of a rule that were dropped because too many waited.", "rule")
+	descNotNumber     = describe("rule_not_a_number_total", "Events about which a rule's condition did not decide, since something is no number.", "rule")
 	descConditionErrs = describe("rule_condition_errors_total", "Events for which a rule's condition could not be evaluated.", "rule")
 	descConditionTime = describe("rule_condition_seconds_total", "Time that evaluations of a rule's condition took of the goroutine that reads the stream. An estimate from a sample.", "rule")
 	descRulePaused    = describe("rule_paused", "1 while the rule is paused.", "rule")
@@ -165,7 +166,7 @@ var (
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descConnected, descOffset, descHandledOffset, descBehindBytes, descBehind, descServerBytes, descSpoolBytes, descSpoolLimit, descSpoolFull, descSpoolGivenUp, descSavedOffset, descLag, descBacklog, descHeadroom, descDataAge, descConnects, descResyncs, descGaps, descStreamErrors,
-		descRecords, descStreamBytes, descEvents, descMirrorKeys, descMirrorBytes, descValuesLost, descMatches, descFirings, descSkipped, descSuppressed, descStates, descArmed, descNextRun, descDropped, descConditionErrs, descConditionTime, descRulePaused,
+		descRecords, descStreamBytes, descEvents, descMirrorKeys, descMirrorBytes, descValuesLost, descMatches, descFirings, descSkipped, descSuppressed, descStates, descArmed, descNextRun, descDropped, descConditionErrs, descNotNumber, descConditionTime, descRulePaused,
 		descAttempts, descSuperseded, descAttemptSeconds, descPending, descPendingLimit, descOldest, descInFlight, descBackingOff, descBreaker, descActionPaused,
 		descClasses, descAbandoned, descState, descWindow, descFailing, descSuccessAge,
 		descDead, descStoreBytes, descStoreFree, descStoreFull, descStoreDamaged, descReloadOK, descReloadAt,
@@ -273,7 +274,9 @@ func (m metricSink) stream(s *admin.StreamStatus, now time.Time) {
 	m.count(descEvents, s.Stats.Events, name)
 	m.gauge(descMirrorKeys, float64(s.Stats.MirrorKeys), name)
 	m.gauge(descMirrorBytes, float64(s.Stats.MirrorBytes), name)
-	m.count(descValuesLost, s.Stats.ValuesLost, name)
+	for reason, n := range s.Stats.LostBy {
+		m.count(descValuesLost, n, name, reason)
+	}
 }
 
 func (m metricSink) rule(r *admin.RuleStatus) {
@@ -293,6 +296,7 @@ func (m metricSink) rule(r *admin.RuleStatus) {
 	}
 	m.count(descDropped, r.Dropped, r.Name)
 	m.count(descConditionErrs, r.ConditionErrors, r.Name)
+	m.count(descNotNumber, r.NotNumbers, r.Name)
 	m <- prometheus.MustNewConstMetric(descConditionTime, prometheus.CounterValue, r.ConditionSeconds, r.Name)
 	m.gauge(descRulePaused, boolValue(!r.PausedSince.IsZero()), r.Name)
 }

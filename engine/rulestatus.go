@@ -39,7 +39,7 @@ func (e *Engine) InspectRule(name string, limit int) (*admin.RuleDetail, error) 
 }
 
 func (e *Engine) findRuleStatus(name string) (*admin.RuleStatus, error) {
-	for _, r := range e.ruleStatus(e.pausedSince()) {
+	for _, r := range e.ruleStatus(e.pauses()) {
 		if r.Name == name {
 			return &r, nil
 		}

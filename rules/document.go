@@ -146,7 +146,7 @@ func (l *loader) include(s *source, v view) {
 func (d *document) build(l *loader) *Set {
 	set := &Set{
 		Source: Source{Start: "resume", Ack: "none", PsyncCommand: "PSYNC", MaxMirror: 1 << 30, Spool: 1 << 30},
-		HTTP:   HTTP{Listen: defaultListen, MaxBehind: time.Minute},
+		HTTP:   HTTP{Listen: defaultListen, ShowValues: true, MaxBehind: time.Minute},
 
 		ShutdownTimeout: defaultShutdown,
 		Store:           Store{Dir: defaultDir, MaxPending: defaultMaxPending, Retention: defaultRetention},
@@ -172,9 +172,7 @@ func (d *document) build(l *loader) *Set {
 		Macros: d.macroTexts(), Lists: d.listValues(), Command: c.commands.checkCompared, Event: c.events.checkCompared,
 	})
 	for name := range sortedKeys(d.macros) {
-		for _, p := range c.compiler.Macro(name) {
-			d.macros[name].inString(p.Offset).errorf(p.Hint, "%s", p.Msg)
-		}
+		d.macros[name].report(c.compiler.Macro(name))
 	}
 	for name := range sortedKeys(d.targets) {
 		c.target(name, d.targets[name])
@@ -315,7 +313,7 @@ func (t *table) http(h *HTTP) {
 		}
 		return addr, true
 	})
-	read(t, "token", &h.Token, func(v view) (string, bool) {
+	token := func(v view) (string, bool) {
 		token, ok := v.str()
 		if !ok {
 			return "", false
@@ -325,7 +323,13 @@ func (t *table) http(h *HTTP) {
 			return "", false
 		}
 		return token, true
-	})
+	}
+	read(t, "token", &h.Token, token)
+	read(t, "read_token", &h.ReadToken, token)
+	read(t, "show_values", &h.ShowValues, view.boolean)
+	if h.ReadToken != "" && h.ReadToken == h.Token {
+		t.errorf("two of their own", "token and read_token are the same")
+	}
 	read(t, "max_behind", &h.MaxBehind, func(v view) (time.Duration, bool) { return v.duration(0) })
 	t.done()
 }
@@ -377,7 +381,7 @@ func (d *document) macroTexts() map[string]string {
 }
 
 // listValues returns the lists as conditions use them. A list is of texts or
-// of integers, since "in" compares with one type.
+// of numbers, since "in" compares with one kind.
 func (d *document) listValues() map[string]any {
 	values := map[string]any{}
 	for name, v := range d.lists {
@@ -386,21 +390,22 @@ func (d *document) listValues() map[string]any {
 			v.wrongType("a list", "")
 			continue
 		}
-		if len(list) > 0 {
-			if _, isInt := list[0].(int64); isInt {
-				values[name] = listOf(v, list, func(e view) (int, bool) { return e.integer(minInt, maxInt) })
-				continue
-			}
+		if len(list) > 0 && isNumber(list[0]) {
+			values[name] = listOf(v, list, view.number)
+		} else {
+			values[name] = listOf(v, list, view.str)
 		}
-		values[name] = listOf(v, list, view.str)
 	}
 	return values
 }
 
-const (
-	maxInt = int(^uint(0) >> 1)
-	minInt = -maxInt - 1
-)
+func isNumber(x any) bool {
+	switch x.(type) {
+	case int64, float64:
+		return true
+	}
+	return false
+}
 
 func listOf[T any](v view, list []any, f func(view) (T, bool)) []T {
 	out := make([]T, 0, len(list))

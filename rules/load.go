@@ -198,7 +198,7 @@ func (l *loader) place(s *source, off int, e *Error) {
 	}
 	e.File = s.name
 	e.Line, e.Col = s.lines.Place(off)
-	if line := s.lines.Text(e.Line); !mayHoldSecret(line) {
+	if line := s.lines.Text(e.Line); !l.mayHoldSecret(line) {
 		e.SourceLine = line
 	}
 }

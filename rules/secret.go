@@ -3,6 +3,7 @@ package rules
 import (
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -11,11 +12,26 @@ import (
 
 // secretField matches the names of fields whose values may be secret even if
 // they are written in the file.
-var secretField = regexp.MustCompile(`(?i)\b(url|sign|secret|headers?|authorization|password|token|proxy|env|api[-_]?key)\b["']?\s*=`)
+var secretField = regexp.MustCompile(`(?i)(?:\b|_)(url|sign|secret|headers?|authorization|password|token|proxy|env|api[-_]?key)\b["']?\s*=`)
 
-// mayHoldSecret reports whether a line of the file may hold a secret, and is
-// not to be shown.
-func mayHoldSecret(line string) bool { return secretField.MatchString(line) }
+// assigned matches the names of the fields that a line sets.
+var assigned = regexp.MustCompile(`([\w-]+)["']?\s*=`)
+
+// mayHoldSecret reports whether a line of the file may hold a secret, and
+// is not to be shown.
+func (l *loader) mayHoldSecret(line string) bool {
+	return secretField.MatchString(line) || slices.ContainsFunc(assigned.FindAllStringSubmatch(line, -1), func(m []string) bool {
+		return l.o.isSecret(m[1])
+	})
+}
+
+// isSecret reports whether a field of this name has texts that are secrets, in
+// some kind of action.
+func (o *Options) isSecret(field string) bool {
+	return slices.ContainsFunc(o.Kinds, func(k Kind) bool {
+		return slices.ContainsFunc(k.Secrets, func(name string) bool { return strings.EqualFold(name, field) })
+	})
+}
 
 // redact masks, in a message, values that came from the environment or from a
 // file.
@@ -128,7 +144,8 @@ func (v view) isURL() bool { return urlPath.MatchString(v.field) }
 // holdsSecret reports whether the value is of a field that may hold a secret
 // that others get to see.
 func (v view) holdsSecret() bool {
-	return secretPath.MatchString(v.field) && !publicPath.MatchString(v.field)
+	name, _, _ := strings.Cut(v.field[strings.LastIndexByte(v.field, '.')+1:], "[")
+	return secretPath.MatchString(v.field) && !publicPath.MatchString(v.field) || v.l.o.isSecret(name)
 }
 
 // isHost reports whether a part of a URL, with before before it and after after

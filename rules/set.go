@@ -3,6 +3,7 @@ package rules
 import (
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/robfig/cron/v3"
@@ -33,6 +34,10 @@ type Options struct {
 	// Events lists the names of events, for suggestions. nil: not checked.
 	Events []string
 
+	// Kinds lists the kinds of actions, to tell whoever names none, and to keep
+	// secrets out of messages.
+	Kinds []Kind
+
 	// LookupEnv looks up a variable of the environment. nil: os.LookupEnv.
 	LookupEnv func(string) (string, bool)
 }
@@ -42,6 +47,12 @@ type Command struct {
 	Name    string   // upper case, with its subcommand if it has one: "XGROUP CREATE"
 	Classes []string // "@string", "@write", ...
 	Instead string   // not "": the command is never replicated; what to write instead
+}
+
+// Kind describes one kind of action.
+type Kind struct {
+	Name    string
+	Secrets []string // names of the fields, those of tables too, whose texts are secrets
 }
 
 // Set is a rules file, checked and ready to match. Only its counters change
@@ -98,6 +109,9 @@ type HTTP struct {
 	Listen string // host:port, "127.0.0.1:9797" by default; "": nowhere
 	Token  string // what a client has to show; "": nothing, as long as Listen is a loopback address. A secret
 
+	ReadToken  string // what a client may show that changes nothing; "": there is none. A secret
+	ShowValues bool   // true by default; false: the API answers without values of data
+
 	MaxBehind time.Duration // how old what is received and not handled may be for /readyz; 0: no matter; 1 minute by default
 }
 
@@ -126,6 +140,10 @@ type Rule struct {
 	Order    firing.Order    // of the firings of a key; firing.OrderKey by default
 	Overflow firing.Overflow // when too many firings wait; firing.Block by default
 	Actions  []*Action
+
+	// Digest tells the rule from another one of its name: it changes with what
+	// the file says of the rule, its targets, and of the macros, lists and windows.
+	Digest string
 
 	File      string // where the rule begins; Line is 0 for Build
 	Line, Col int
@@ -179,13 +197,26 @@ type Match struct {
 	cancelPattern *Rule // the cancel pattern that matched; nil: Rule itself
 }
 
+// conditionCounts is how many events a rule's condition did not decide about.
+type conditionCounts struct{ failed, notNumber atomic.Uint64 }
+
 // ConditionErrors returns for how many events the rule's condition, that of its
 // cancel, or a by of its time fields failed. Such an event does not match.
 func (r *Rule) ConditionErrors() uint64 {
-	if r.failed == nil {
+	if r.counts == nil {
 		return 0
 	}
-	return r.failed.Load()
+	return r.counts.failed.Load()
+}
+
+// NotNumbers returns for how many events the rule's condition, or that of its
+// cancel, was neither true nor false since something is no number. What is not
+// there is not counted. Such an event does not match.
+func (r *Rule) NotNumbers() uint64 {
+	if r.counts == nil {
+		return 0
+	}
+	return r.counts.notNumber.Load()
 }
 
 // WantsSnapshot reports whether some enabled rule matches keys of a snapshot.

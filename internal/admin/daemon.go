@@ -57,10 +57,12 @@ type Daemon interface {
 	DropDead(numbers ...uint64) (n int, err error)
 	DropAllDead(q Query) (n int, err error)
 
-	// Pause stops a rule or an action until Resume, over restarts too. Both
-	// return the full name. name is the name of a rule or a target, or a full
-	// name: "rule/NAME", "target/NAME", "rule/NAME/ACTION".
-	Pause(name string) (full string, err error)
+	// Pause stops a rule or an action until Resume, or until the pause ends by
+	// itself, over restarts too. Both return the full name. name is the name of a
+	// rule or a target, or a full name: "rule/NAME", "target/NAME",
+	// "rule/NAME/ACTION". A pause of what is paused already replaces its end, its
+	// reason and who made it.
+	Pause(name string, p Pause) (full string, err error)
 	Resume(name string) (full string, err error)
 
 	// Backup writes a copy of the store at one moment, as a tar archive of the

@@ -89,6 +89,8 @@ type StreamStats struct {
 	MirrorKeys  int64 `json:"mirror_keys"`  // keys that are kept for rules
 	MirrorBytes int64 `json:"mirror_bytes"` // memory for them, estimated
 	ValuesLost  int64 `json:"values_lost"`  // times that a value became unknown
+
+	LostBy map[string]int64 `json:"values_lost_by,omitempty"` // the same by reason
 }
 
 // RuleStatus describes a rule. Counts begin with the process, and go on over
@@ -98,12 +100,14 @@ type RuleStatus struct {
 	Enabled         bool      `json:"enabled"`
 	DryRun          bool      `json:"dry_run"`
 	PausedSince     time.Time `json:"paused_since,omitzero"` // zero: it is not paused
+	Pause           *Pause    `json:"pause,omitempty"`       // nil: it is not paused
 	Matches         int64     `json:"matches"`
 	Firings         int64     `json:"firings"`  // planned, one for each match and action
 	Skipped         int64     `json:"skipped"`  // matches while it was paused
 	DryRuns         int64     `json:"dry_runs"` // matches while it was in dry run
 	Dropped         int64     `json:"dropped"`  // firings that there was no room for
 	ConditionErrors int64     `json:"condition_errors"`
+	NotNumbers      int64     `json:"not_numbers"`               // events about which the condition did not decide, since something is no number
 	ConditionError  string    `json:"condition_error,omitempty"` // the first of the present rules
 
 	// How long evaluations of the condition took in all, an estimate from a
@@ -128,6 +132,7 @@ type ActionStatus struct {
 	Kind          string    `json:"kind,omitempty"`          // webhook, exec, ...; "" if no rule has the action any more
 	Destination   string    `json:"destination,omitempty"`   // scheme and host, or the command's name
 	PausedSince   time.Time `json:"paused_since,omitzero"`   // zero: it is not paused
+	Pause         *Pause    `json:"pause,omitempty"`         // nil: it is not paused
 	Pending       int       `json:"pending"`                 // firings that wait, those in flight included
 	OldestPending time.Time `json:"oldest_pending,omitzero"` // when the oldest of them was planned
 	InFlight      int       `json:"in_flight"`

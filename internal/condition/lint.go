@@ -48,13 +48,17 @@ func (l *linter) node(n ast.Node) {
 		for _, a := range n.Arguments {
 			l.node(a)
 			if p, ok := a.(*ast.PredicateNode); ok && eventSized(n.Arguments[0]) {
-				l.perArgument(p.Node)
+				l.perElement(n, p.Node)
 			}
 		}
 	case *ast.PredicateNode:
 		l.boolean(n.Node)
 	case *ast.CallNode:
-		for _, a := range n.Arguments {
+		for i, a := range n.Arguments {
+			if i == 1 && (isName(n.Callee, "num") || isName(n.Callee, "value.num")) {
+				l.number(a)
+				continue
+			}
 			l.node(a)
 		}
 	case *ast.MemberNode:

@@ -27,7 +27,7 @@ type call struct {
 
 	// While it works on the mirror:
 	mi            *mirror
-	lost          *Losses // of mi
+	lost          *Losses // the interpreter's
 	now           int64   // ms, by the primary's clock as far as that is known; 0 if not known
 	operands      []*operand
 	used          int           // of operands
@@ -74,6 +74,9 @@ func (c *call) perform() {
 	case cmd.apply != nil:
 		c.announce()
 		cmd.apply(c)
+	case cmd.anyArgument:
+		c.announce()
+		c.loseArguments()
 	case cmd.events.make != nil:
 		c.announce()
 		c.loseNamed(&c.lost.Undecided)
@@ -144,18 +147,6 @@ func (c *call) emitOwn(typ string) {
 	}
 }
 
-// unknownEvents makes an event of a command that has no entry.
-func (c *call) unknownEvents() {
-	c.in.stats.Unknown++
-	name := c.in.unknownName(c.args[0])
-	c.name = name.command
-	if len(c.args) == 1 {
-		c.emitKey(nil, c.sent.DB, name.event, "")
-		return
-	}
-	c.emit(1, name.event, "")
-}
-
 // notNil keeps an empty key apart from no key.
 func notNil(key []byte) []byte {
 	if key == nil {
@@ -182,16 +173,22 @@ func (c *call) arg(index int) []byte {
 // begin prepares for work on the mirror, for a command that arrived at a time.
 func (c *call) begin(arrival time.Time) {
 	mi := c.in.mirror
-	c.mi, c.lost = mi, &mi.losses
+	c.mi, c.lost = mi, mi.losses
 	mi.inUse = true
 	if mi.torn {
-		mi.forgetAll()
+		mi.loseAll(&mi.losses.Snapshot)
 	}
 	c.now = 0
 	if !arrival.IsZero() {
 		c.now = arrival.UnixMilli()
 		c.now += mi.clock.at(c.now)
 	}
+	c.release()
+}
+
+// release gives up what the last command has left of its keys: the views of its
+// events, and what undoes it.
+func (c *call) release() {
 	for _, k := range c.operands[:c.used] {
 		if k.needed() {
 			k.operand = nil
@@ -200,11 +197,14 @@ func (c *call) begin(arrival time.Time) {
 		u.reset()
 		*k = operand{undo: u}
 	}
-	const keepOperands = 1024
-	if len(c.operands) > keepOperands {
-		c.operands, c.namedElements = slices.Clone(c.operands[:keepOperands]), nil
-	}
 	c.used = 0
+	const keep = 1024
+	if len(c.operands) > keep {
+		c.operands = slices.Clone(c.operands[:keep])
+	}
+	if cap(c.namedElements) > keep {
+		c.namedElements = nil
+	}
 	clear(c.namedElements)
 	c.namedElements = c.namedElements[:0]
 }
@@ -221,6 +221,8 @@ func (c *call) finish() {
 			c.lose(k, maybe, k.value.kind, &c.lost.Mismatch)
 		}
 		k.after = k.value.view(&k.is, nil)
+		k.is.from = k
+		k.settle()
 	}
 	at := 0
 	for i := c.base; i < len(c.events); i++ {
@@ -266,14 +268,20 @@ func (c *call) keyIn(db int, key []byte) *operand {
 	s.operand, k.keyState = k, s
 	k.existed, k.kindWas = s.value.exists, s.value.kind
 	k.before = s.value.view(&k.was, &k.undo)
+	k.was.from = k
+	k.undo.logs = s.marks.long != nil && !s.marks.long.stale
 	switch elements := s.value.elements.(type) {
 	case nil:
 	case *stream:
 		k.undo.count, k.undo.last = elements.len(), elements.last
+	case *hash:
+		k.undo.count = elements.len()
+		if len(elements.dead) > 0 {
+			c.settleDead(k, elements)
+		}
 	default:
 		k.undo.count = elements.len()
 	}
-	k.undo.logs = s.marks.long != nil && !s.marks.long.stale
 	return k
 }
 
@@ -404,13 +412,19 @@ func (c *call) tooLarge(k *operand, n int) bool {
 // is removed, which is announced. known says that elements are the value.
 func (c *call) elementsRemoved(k *operand, elements collection, known bool) {
 	switch {
-	case known && elements.len() == 0:
-		k.remove()
-		c.emitOn(k, "del", typeNone)
+	case known && isEmpty(elements):
+		c.removeWhole(k)
 	case !known && k.needed():
 		// Perhaps all were. If the key is still there its deadline is as it was.
 		k.value.exists = maybe
 	}
+}
+
+// removeWhole removes a collection of which a command takes all elements: as it
+// is, so that neither it nor its view before costs what there was.
+func (c *call) removeWhole(k *operand) {
+	k.remove()
+	c.emitOn(k, "del", typeNone)
 }
 
 // storeElements puts the elements that a command has made, which are new, into

@@ -21,9 +21,8 @@ const (
 // Config sets an Interpreter up. Its zero value is useful.
 type Config struct {
 	Dialect Dialect
-	// Major is the server's major version, 0 if it is not known: taken for a
-	// new one. Before Redis 7 a consumer that reading has made is not announced.
-	Major int
+	// Version is the server's, on which it depends too what it sends and announces.
+	Version Version
 
 	// Need says how much has to be kept of a key, which is borrowed, so that
 	// events are exact and have values. It must give the same answer for the
@@ -98,7 +97,8 @@ type Interpreter struct {
 	mirror  *mirror                // nil: nothing is needed
 	journal *journal               // nil: it is off
 	clock   clock
-	call    call // the command that is interpreted
+	call    call    // the command that is interpreted
+	views   []*view // of values that went, for events that are no command's
 }
 
 // unknownName is how a command that has no entry is spelt in events.
@@ -143,10 +143,10 @@ func (in *Interpreter) SetNeed(need func(db int, key []byte) Need, classes Class
 	}
 }
 
-// SetServer replaces Config.Dialect and Config.Major by what the server says of
+// SetServer replaces Config.Dialect and Config.Version by what the server says of
 // itself.
-func (in *Interpreter) SetServer(d Dialect, major int) {
-	in.config.Dialect, in.config.Major = d, major
+func (in *Interpreter) SetServer(d Dialect, v Version) {
+	in.config.Dialect, in.config.Version = d, v
 }
 
 // SetSparseMax replaces Config.SparseMax by what the server says it is, which
@@ -163,7 +163,7 @@ func (in *Interpreter) SetSparseMax(bytes int) {
 func (in *Interpreter) Stats() Stats {
 	s := in.stats
 	if mi := in.mirror; mi != nil {
-		s.MirrorKeys, s.MirrorBytes, s.Lost = mi.count, mi.size, mi.losses
+		s.MirrorKeys, s.MirrorBytes = mi.count, mi.size
 	}
 	return s
 }
@@ -201,6 +201,28 @@ func (in *Interpreter) Command(dst []event.Event, sent *Command) []event.Event {
 	}
 	in.stats.Events += int64(len(c.events) - c.base)
 	return c.end()
+}
+
+// Release gives up what events still need that were made so far: their Before
+// and After are not valid any more. The next command does the same for those of
+// a command; but until it comes a value that was removed, however large it is,
+// stays in memory.
+func (in *Interpreter) Release() {
+	in.call.release()
+	for _, v := range in.views {
+		*v = view{}
+	}
+	if cap(in.views) > keepUndone {
+		in.views = nil
+	}
+	in.views = in.views[:0]
+}
+
+// lastView makes a view of a value that goes, for an event that is no command's.
+func (in *Interpreter) lastView(of *value) event.Value {
+	v := &view{}
+	in.views = append(in.views, v)
+	return of.view(v, nil)
 }
 
 // unknownName spells the name of a command that has no entry.

@@ -18,7 +18,7 @@ var streamCommands = []command{
 	{name: "XACKDEL", arity: -6, acl: "@fast @stream @write", keys: firstKey,
 		events: onKey("xdel", typeStream), apply: (*call).xackdel},
 	{name: "XADD", arity: -5, acl: "@fast @stream @write", keys: firstKey,
-		events: onKey("xadd", typeStream, "xtrim"), follow: (*call).xadd},
+		events: madeBy((*call).xaddEvents, "xadd", "xtrim"), follow: (*call).xadd},
 	{name: "XAUTOCLAIM", arity: -6, acl: "@fast @stream @write", keys: firstKey,
 		events: silentBut("xgroup-createconsumer"), apply: (*call).xclaim, instead: insteadOfReading},
 	{name: "XCFGSET", arity: -2, acl: "@fast @stream @write", keys: firstKey,
@@ -30,7 +30,7 @@ var streamCommands = []command{
 	{name: "XDELEX", arity: -5, acl: "@fast @stream @write", keys: firstKey,
 		events: onKey("xdel", typeStream), apply: (*call).xdelex},
 	{name: "XGROUP", arity: -2, acl: "@slow @stream @write",
-		events: ownName},
+		events: ownName, anyArgument: true}, // of a subcommand that is not known
 	{name: "XGROUP CREATE", arity: -5, acl: "@slow @stream @write", keys: secondKey,
 		events: onKey("xgroup-create", typeStream), apply: (*call).xgroupCreate},
 	{name: "XGROUP CREATECONSUMER", arity: 5, acl: "@slow @stream @write", keys: secondKey,
@@ -64,9 +64,9 @@ var streamCommands = []command{
 
 // xgroupSetidEvents: XGROUP SETID key group id [ENTRIESREAD n]. With ENTRIESREAD
 // it is what XREADGROUP is replicated as, which is not announced. A client that
-// says ENTRIESREAD is not told apart.
+// says the same in upper case is not told apart.
 func (c *call) xgroupSetidEvents() {
-	if len(c.args) < 6 || !is(c.args[5], "ENTRIESREAD") {
+	if len(c.args) < 6 || string(c.args[0]) != "XGROUP" || string(c.args[1]) != "SETID" || string(c.args[5]) != "ENTRIESREAD" {
 		c.emit(2, "xgroup-setid", typeStream)
 	}
 }
@@ -94,6 +94,8 @@ type trimming struct {
 	limit  []byte
 	acked  bool // only what all groups have acknowledged, which is not mirrored
 	approx bool
+
+	producer bool // XADD says who adds, so that the server knows a repetition
 }
 
 // option takes one option of XADD or XTRIM at args[i] and returns how many
@@ -105,9 +107,13 @@ func (t *trimming) option(args [][]byte, i int) int {
 	case is(a, "ACKED"):
 		t.acked = true
 		return 1
-	case is(a, "LIMIT"), is(a, "IDMPAUTO"):
+	case is(a, "LIMIT"):
+		return 2
+	case is(a, "IDMPAUTO"):
+		t.producer = true
 		return 2
 	case is(a, "IDMP"):
+		t.producer = true
 		return 3
 	case is(a, "MAXLEN"), is(a, "MINID"):
 		t.by = "MAXLEN"
@@ -153,21 +159,45 @@ func (t *trimming) trim(s *stream, u *undo) (int, bool) {
 	return n, true
 }
 
-// xadd: XADD key [options] ID field value ... The ID is the real one.
-func (c *call) xadd() {
-	k := c.key(1)
+// xaddEvents: XADD key [options] ID field value ...
+func (c *call) xaddEvents() {
 	var t trimming
+	if i := t.options(c.args); !t.repeats(c.args, i) {
+		c.emit(1, "xadd", typeStream)
+	}
+}
+
+// options takes the options of XADD, and returns the index of the ID.
+func (t *trimming) options(args [][]byte) (id int) {
 	i := 2
-	for i < len(c.args) {
-		n := t.option(c.args, i)
+	for i < len(args) && len(args[i]) > 0 && upper(args[i][0]) >= 'A' {
+		n := t.option(args, i)
 		if n == 0 {
 			break
 		}
 		i += n
 	}
+	return i
+}
+
+// repeats reports whether an XADD is one that the server had had before (IDMP):
+// it replicates it, and adds nothing. Of each other it replicates the real ID.
+func (t *trimming) repeats(args [][]byte, id int) bool {
+	return t.producer && id < len(args) && string(args[id]) == "*"
+}
+
+// xadd: see xaddEvents. The ID is the real one.
+func (c *call) xadd() {
+	k := c.key(1)
+	var t trimming
+	i := t.options(c.args)
+	if t.repeats(c.args, i) {
+		existingCollection[*stream](c, k)
+		return
+	}
 	s, known := collectionForWrite(c, k, kindStream, newStream)
 	if !known || i+2 >= len(c.args) || (len(c.args)-i)%2 == 0 {
-		c.announce()
+		c.emit(1, "xadd", typeStream)
 		if known {
 			c.lose(k, yes, kindStream, &c.lost.Malformed)
 		}
@@ -184,11 +214,11 @@ func (c *call) xadd() {
 		if ok && !idLess(s.last, id) {
 			return // a repetition, which the server recognized (IDMP)
 		}
-		c.announce()
+		c.emit(1, "xadd", typeStream)
 		c.lose(k, yes, kindStream, &c.lost.Mismatch)
 		return
 	}
-	c.announce()
+	c.emit(1, "xadd", typeStream)
 	c.trimAfterAdding(k, s, &t)
 }
 
@@ -310,8 +340,7 @@ func (c *call) xclaim() {
 	if !ok {
 		return
 	}
-	major := c.in.config.Major
-	if s.addConsumer(&k.undo, string(c.args[2]), string(c.args[3])) && (major == 0 || major >= 7) {
+	if s.addConsumer(&k.undo, string(c.args[2]), string(c.args[3])) && !c.in.config.Version.before(Version{Major: 7}) {
 		c.emit(1, "xgroup-createconsumer", typeStream)
 	}
 }
@@ -322,6 +351,7 @@ type stream struct {
 	last    rdb.StreamID
 	groups  map[string]map[string]struct{} // consumers of each group
 	size    int
+	counted
 }
 
 // streamEntry is one entry of a stream.
@@ -332,6 +362,15 @@ type streamEntry struct {
 
 func (e *streamEntry) element() event.Element {
 	return event.Element{Name: e.id.String(), Fields: e.fields}
+}
+
+// elementWith is element, without a name if that is not asked for: it costs
+// something to make.
+func (e *streamEntry) elementWith(name bool) event.Element {
+	if name {
+		return e.element()
+	}
+	return event.Element{Fields: e.fields}
 }
 
 func (e *streamEntry) bytes() int {
@@ -345,7 +384,7 @@ func (e *streamEntry) bytes() int {
 func newStream() *stream { return &stream{groups: map[string]map[string]struct{}{}} }
 
 func (s *stream) len() int   { return len(s.entries) }
-func (s *stream) bytes() int { return s.size + 120 }
+func (s *stream) bytes() int { return s.size + 128 + s.tallies.bytes() }
 
 func idLess(a, b rdb.StreamID) bool {
 	if a.Ms != b.Ms {
@@ -361,8 +400,15 @@ func (s *stream) find(id rdb.StreamID) int {
 
 // append adds an entry, whose ID is the greatest; it reports whether it is.
 func (s *stream) append(u *undo, e *streamEntry) bool {
-	if n := len(s.entries); n > 0 && !idLess(s.entries[n-1].id, e.id) {
-		return false
+	var top rdb.StreamID
+	if n := len(s.entries); n > 0 {
+		top = s.entries[n-1].id
+		if !idLess(top, e.id) {
+			return false
+		}
+	}
+	if !idLess(s.last, e.id) { // XSETID has put the last ID back, to no less than that of the last entry
+		u.last = top
 	}
 	s.entries = append(s.entries, e)
 	s.size += e.bytes()
@@ -378,9 +424,16 @@ func (s *stream) trim(u *undo, n int) {
 	if u.logs && n > 0 {
 		u.log(opTrim, uint64(n), 0)
 	}
+	if n == len(s.entries) && len(u.entries) == 0 { // all that there are need no copy
+		for _, e := range s.entries {
+			s.size -= e.bytes()
+		}
+		u.entries, s.entries = s.entries, nil
+		return
+	}
 	for i, e := range s.entries[:n] {
 		s.size -= e.bytes()
-		u.entries = append(u.entries, e)
+		u.addEntry(e)
 		s.entries[i] = nil
 	}
 	s.entries = s.entries[n:]
@@ -392,7 +445,7 @@ func (s *stream) remove(u *undo, id rdb.StreamID) bool {
 		return false
 	}
 	e := s.entries[i]
-	u.entries = append(u.entries, e)
+	u.addEntry(e)
 	s.size -= e.bytes()
 	s.entries = append(s.entries[:i], s.entries[i+1:]...)
 	if u.logs {
@@ -561,10 +614,77 @@ func (s *stream) each(v *view, give func(event.Element) bool) {
 	}
 }
 
+// viewAt returns an entry that a view shows by its place; nil if there is none.
+func (s *stream) viewAt(v *view, i int) *streamEntry {
+	removed, kept := s.removedEntries(v), s.entries
+	if v.undo != nil {
+		kept = kept[:s.after(v.undo.last)]
+	}
+	for len(removed) > 0 && len(kept) > 0 && idLess(kept[0].id, removed[len(removed)-1].id) {
+		// Of the two kinds, which alternate, those before the next of the other.
+		n := sort.Search(len(removed), func(j int) bool { return !idLess(removed[j].id, kept[0].id) })
+		if i < n {
+			return removed[i]
+		}
+		removed, i = removed[n:], i-n
+		n = sort.Search(len(kept), func(j int) bool { return !idLess(kept[j].id, removed[0].id) })
+		if i < n {
+			return kept[i]
+		}
+		kept, i = kept[n:], i-n
+	}
+	if i < len(removed) {
+		return removed[i]
+	}
+	if i -= len(removed); i < len(kept) {
+		return kept[i]
+	}
+	return nil
+}
+
+// after returns the index of the first entry that is after id.
+func (s *stream) after(id rdb.StreamID) int {
+	i := s.find(id)
+	if i < len(s.entries) && s.entries[i].id == id {
+		i++
+	}
+	return i
+}
+
+// viewHas reports whether a view shows an entry with this ID.
+func (s *stream) viewHas(v *view, name []byte) bool {
+	id, ok := streamID(name)
+	if !ok || id.String() != string(name) { // "1" and "01-1" are not how an ID is spelled
+		return false
+	}
+	if v.undo != nil {
+		if idLess(v.undo.last, id) {
+			return false
+		}
+		for _, n := range v.undo.entries {
+			if n.id == id {
+				return true
+			}
+		}
+	}
+	i := s.find(id)
+	return i < len(s.entries) && s.entries[i].id == id
+}
+
+// addEntry notes an entry that is removed.
+func (u *undo) addEntry(e *streamEntry) {
+	n := len(u.entries)
+	u.unordered = u.unordered || n > 0 && idLess(e.id, u.entries[n-1].id)
+	u.entries = append(u.entries, e)
+}
+
 // removedEntries returns the entries that are not there any more, in order.
 func (s *stream) removedEntries(v *view) []*streamEntry {
 	if v.undo == nil {
 		return nil
+	}
+	if !v.undo.unordered {
+		return v.undo.entries[:sort.Search(len(v.undo.entries), func(i int) bool { return idLess(v.undo.last, v.undo.entries[i].id) })]
 	}
 	var removed []*streamEntry
 	for _, n := range v.undo.entries {

@@ -69,7 +69,7 @@ func (b *Batch) Put(space Space, key, value []byte) {
 	b.adds, b.durable = true, true
 	b.limit("key", len(key), MaxName)
 	b.limit("value", len(value), MaxPayload)
-	if b.spaceKey(space) {
+	if b.checkSpace(space) {
 		b.key = appendSpaceKey(b.key[:0], space, key)
 		b.value = append(b.value[:0], value...)
 		b.setSealed()
@@ -79,7 +79,7 @@ func (b *Batch) Put(space Space, key, value []byte) {
 // Delete removes an entry of a space, if there is one.
 func (b *Batch) Delete(space Space, key []byte) {
 	b.durable = true
-	if b.spaceKey(space) {
+	if b.checkSpace(space) {
 		b.key = appendSpaceKey(b.key[:0], space, key)
 		b.keepError(b.batch().Delete(b.key, nil))
 	}
@@ -89,7 +89,7 @@ func (b *Batch) Delete(space Space, key []byte) {
 // the key to. A nil to is the end of the space.
 func (b *Batch) DeleteRange(space Space, from, to []byte) {
 	b.durable = true
-	if b.spaceKey(space) {
+	if b.checkSpace(space) {
 		b.key = appendSpaceKey(b.key[:0], space, from)
 		b.keepError(b.batch().DeleteRange(b.key, space.end(to), nil))
 	}
@@ -125,7 +125,7 @@ func (b *Batch) SettleListed(r Settled) {
 // text is the error, and excerpt what the receiver answered; MaxText bytes of
 // each are kept. A crash may undo it, as with Settle.
 func (b *Batch) Retry(endpoint string, seq uint64, attempts int, due time.Time, text, excerpt string) {
-	if !b.indexKey(endpoint, seq) {
+	if !b.checkJob(endpoint, seq) {
 		return
 	}
 	b.key = appendEndpointKey(b.key[:0], kindRetry, endpoint, seq)
@@ -232,7 +232,7 @@ func (b *Batch) setSealed() {
 
 // removeIndex deletes a job's index entry and its retry state.
 func (b *Batch) removeIndex(endpoint string, seq uint64, attempts int) bool {
-	if !b.indexKey(endpoint, seq) {
+	if !b.checkJob(endpoint, seq) {
 		return false
 	}
 	b.settles++
@@ -245,13 +245,13 @@ func (b *Batch) removeIndex(endpoint string, seq uint64, attempts int) bool {
 	return true
 }
 
-func (b *Batch) spaceKey(space Space) bool {
+func (b *Batch) checkSpace(space Space) bool {
 	b.check(space.prefix != "", "an entry without a space")
 	b.limit("the name of a stream", len(space.prefix)-spaceOverhead, MaxName)
 	return b.err == nil
 }
 
-func (b *Batch) indexKey(endpoint string, seq uint64) bool {
+func (b *Batch) checkJob(endpoint string, seq uint64) bool {
 	b.check(endpoint != "" && seq != 0, "a job without endpoint or seq")
 	b.limit("endpoint", len(endpoint), MaxName)
 	return b.err == nil

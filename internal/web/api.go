@@ -44,10 +44,20 @@ type Selection struct {
 	Reason  string   `json:"reason,omitempty"`
 }
 
-// Name is the body of a request that pauses or resumes.
+// Name is the body of a request that resumes.
 type Name struct {
 	Name string `json:"name"`
 }
+
+// Pause is the body of a request that pauses.
+type Pause struct {
+	Name   string `json:"name"`
+	For    string `json:"for,omitempty"`    // a duration as in "2h30m", after which it ends by itself; "": it does not
+	Reason string `json:"reason,omitempty"` // for whoever looks at the status
+}
+
+// maxReason limits the bytes of a pause's reason.
+const maxReason = 500
 
 // Done is the answer to a request that changed something.
 type Done struct {
@@ -55,6 +65,8 @@ type Done struct {
 	Count int    `json:"count,omitempty"` // of what was retried or dropped; where all of an action is retried, of its keys
 
 	Pending int `json:"pending,omitempty"` // firings of an action that wait, where all of it is retried
+
+	Until time.Time `json:"until,omitzero"` // when what was paused goes on by itself
 }
 
 // Error is the answer to a request that failed. Count is how much was done
@@ -76,18 +88,21 @@ func (s *Server) addAPI(mux *http.ServeMux) {
 	mux.HandleFunc("POST /api/v1/dead-letters/retry", s.retryDead)
 	mux.HandleFunc("POST /api/v1/dead-letters/drop", s.dropDead)
 	mux.HandleFunc("POST /api/v1/store/backup", s.backup)
-	mux.HandleFunc("POST /api/v1/pause", s.pauseHandler(admin.Daemon.Pause))
-	mux.HandleFunc("POST /api/v1/resume", s.pauseHandler(admin.Daemon.Resume))
+	mux.HandleFunc("POST /api/v1/reload", s.reload)
+	mux.HandleFunc("POST /api/v1/pause", s.pause)
+	mux.HandleFunc("POST /api/v1/resume", s.resume)
 }
 
 func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
 	st, err := s.cfg.Daemon.Status()
+	s.hideStatus(st)
 	s.writeResult(w, Status{s.cfg.Version, s.cfg.LogLinesLost(), st}, 0, err)
 }
 
 // rule answers with what a rule counts and waits for.
 func (s *Server) rule(w http.ResponseWriter, r *http.Request) {
 	d, err := s.cfg.Daemon.InspectRule(r.PathValue("name"), maxRuleDetails)
+	s.hideRule(d)
 	s.writeResult(w, d, 0, err)
 }
 
@@ -113,6 +128,9 @@ func (s *Server) deliveries(w http.ResponseWriter, r *http.Request) {
 	if found == nil {
 		found = []admin.Delivery{}
 	}
+	for i := range found {
+		s.hideDelivery(&found[i])
+	}
 	s.writeResult(w, Deliveries{found, next}, 0, err)
 }
 
@@ -123,6 +141,7 @@ func (s *Server) delivery(w http.ResponseWriter, r *http.Request) {
 		ref = ""
 	}
 	d, err := s.cfg.Daemon.Delivery(number, ref)
+	s.hideDelivery(d)
 	s.writeResult(w, d, 0, err)
 }
 
@@ -161,6 +180,9 @@ func (s *Server) deadLetters(w http.ResponseWriter, r *http.Request) {
 	if found == nil {
 		found = []admin.DeadLetter{}
 	}
+	for i := range found {
+		s.hideDead(&found[i])
+	}
 	s.writeResult(w, DeadLetters{found, next}, 0, err)
 }
 
@@ -171,6 +193,7 @@ func (s *Server) deadLetter(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	d, err := s.cfg.Daemon.DeadLetter(number)
+	s.hideDead(d)
 	s.writeResult(w, d, 0, err)
 }
 
@@ -190,6 +213,7 @@ func (s *Server) exportDead(w http.ResponseWriter, r *http.Request) {
 			_ = control.SetWriteDeadline(time.Now().Add(writeTimeout)) // as long as it is read; a recorder of a test has none
 		}
 		if err == nil {
+			s.hideDead(d)
 			err = out.Encode(d)
 		}
 		if err != nil {
@@ -235,15 +259,49 @@ func (sel *Selection) query() admin.Query {
 	return admin.Query{Action: fullName(sel.Action), Rule: sel.Rule, Reason: sel.Reason}
 }
 
-func (s *Server) pauseHandler(do func(admin.Daemon, string) (string, error)) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		var n Name
-		if !s.decodeBody(w, r, &n) {
+// reload answers with what has changed, also where there are mistakes, so that
+// the old rules stay.
+func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
+	if s.cfg.Reload == nil {
+		s.writeError(w, http.StatusNotImplemented, errors.New("there is no file that the rules could be read from again"))
+		return
+	}
+	done, err := s.cfg.Reload(r.Context(), s.whoAsks(r))
+	s.writeResult(w, done, 0, err)
+}
+
+func (s *Server) pause(w http.ResponseWriter, r *http.Request) {
+	var sent Pause
+	if !s.decodeBody(w, r, &sent) {
+		return
+	}
+	p := admin.Pause{Reason: sent.Reason, By: s.whoAsks(r)}
+	if len(sent.Reason) > maxReason {
+		s.writeError(w, http.StatusBadRequest, fmt.Errorf("a reason of %d bytes; at most %d are kept", len(sent.Reason), maxReason))
+		return
+	}
+	if sent.For != "" {
+		d, err := time.ParseDuration(sent.For)
+		if err != nil || d < time.Second || d > maxPause {
+			s.writeError(w, http.StatusBadRequest, fmt.Errorf("for is a duration from 1s to %s, as 2h30m, not %q", maxPause, sent.For))
 			return
 		}
-		full, err := do(s.cfg.Daemon, n.Name)
-		s.writeResult(w, Done{Name: full}, 0, err)
+		p.Until = time.Now().Add(d)
 	}
+	full, err := s.cfg.Daemon.Pause(sent.Name, p)
+	s.writeResult(w, Done{Name: full, Until: p.Until}, 0, err)
+}
+
+// maxPause is how long a pause may be that ends by itself.
+const maxPause = 10_000 * time.Hour
+
+func (s *Server) resume(w http.ResponseWriter, r *http.Request) {
+	var n Name
+	if !s.decodeBody(w, r, &n) {
+		return
+	}
+	full, err := s.cfg.Daemon.Resume(n.Name)
+	s.writeResult(w, Done{Name: full}, 0, err)
 }
 
 // fullName returns the full name of an action; a name without a slash is a
