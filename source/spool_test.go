@@ -150,6 +150,9 @@ func TestSpoolGoesOnBehindItsEnd(t *testing.T) {
 	if s := f.src.Status(); s.FullResyncs != 0 || s.PartialResyncs != 1 {
 		t.Errorf("status %+v", s)
 	}
+	if lost, again := f.all(source.Detached), f.all(source.Attached); len(lost) != 1 || len(again) != 1 {
+		t.Errorf("the link of the first process was lost %d times, and another attached %d times", len(lost), len(again))
+	}
 	f.stop()
 	// And once more, from before the new name, and from the middle.
 	for _, from := range []source.Position{from, {ReplID: "other", Offset: 1027}, {ReplID: "other", Offset: 1000 + 3*27 + 15 + 14}} {

@@ -342,6 +342,7 @@ func (l *Log) Trim(at Address) {
 // has had. The caller holds the lock.
 func (l *Log) trim(at Address) {
 	at = min(at, l.read)
+	l.runs.trim(at)
 	n := 0
 	for n < len(l.segments)-1 && l.segments[n].end <= at && l.segments[n].clean {
 		n++
@@ -351,7 +352,6 @@ func (l *Log) trim(at Address) {
 	}
 	l.doomed = append(l.doomed, l.segments[:n]...)
 	l.segments = append(l.segments[:0:0], l.segments[n:]...)
-	l.runs.trim(l.segments[0].base)
 	signal(l.work)
 	signal(l.room)
 }

@@ -473,6 +473,32 @@ func TestTrim(t *testing.T) {
 	}
 }
 
+// A link that is lost again and again leaves nothing in memory.
+func TestManyMarks(t *testing.T) {
+	for _, dir := range []string{"", t.TempDir()} {
+		l := open(t, spool.Options{Dir: dir})
+		stop := running(t, l)
+		f, r := newFeed(t, l), reader(t, l, 0)
+		n := 0
+		for range 1000 {
+			f.attach(attached("a", f.place.Offset))
+			f.bytes(10, 10)
+			f.detach()
+			n = f.expect(r, n)
+			l.Trim(r.At())
+		}
+		if got := spool.Runs(l); got > 2 {
+			t.Errorf("%d pieces of history are kept", got)
+		}
+		if at, ok := l.Find(f.place); !ok || at != r.At()-1 {
+			t.Errorf("the end is at %d, %v, want %d", at, ok, r.At()-1)
+		}
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestReset(t *testing.T) {
 	dir := t.TempDir()
 	l := open(t, spool.Options{Dir: dir})
