@@ -159,18 +159,18 @@ func (e *Engine) logConditionError(r *rules.Rule, ev *event.Event, shown string)
 }
 
 // saveReceived has what a stream has received up to a position outlive the
-// process: it is about to be committed.
-func (e *Engine) saveReceived(stream, position string) error {
+// process: it is about to be committed. Where that cannot be, the next start
+// finds out, and values are not known then.
+func (e *Engine) saveReceived(stream, position string) {
 	p, err := source.ParsePosition(position)
 	if err != nil {
-		return nil // it is one of ours
+		return // it is one of ours
 	}
 	for _, s := range e.streams {
 		if spooler, ok := s.src.(source.Spooler); ok && s.name == stream && s.keepsSpool.Load() {
-			return spooler.Save(context.Background(), p)
+			spooler.Keep(context.Background(), p, false)
 		}
 	}
-	return nil
 }
 
 // ackSource tells a stream's source that everything up to a position is on

@@ -118,7 +118,11 @@ func (s *stream) status() admin.StreamStatus {
 	if saved.IsZero() {
 		return out
 	}
-	if left, known := st.Backlog.TimeLeft(saved.Offset, time.Now()); known {
+	resumes := saved.Offset
+	if st.Spool.Files {
+		resumes = max(resumes, st.Received)
+	}
+	if left, known := st.Backlog.TimeLeft(resumes, time.Now()); known {
 		seconds := left.Seconds()
 		out.BacklogSeconds = &seconds
 	}

@@ -205,8 +205,7 @@ type link struct {
 	chance   *rand.Rand
 	end      int // the record at which it is killed; beyond all: never
 	trimmed  source.Position
-	saved    source.Position // Save was called for
-	received int             // of records, that are in the spool
+	received int // of records, that are in the spool
 	started  source.Position
 	mistake  string
 	checks   []string
@@ -229,10 +228,7 @@ func (l *link) Status() source.Status {
 	return source.Status{State: source.Streaming, Addr: "redis://world", Spool: spool.Stats{Files: true, Limit: 1 << 40}}
 }
 
-func (l *link) Save(_ context.Context, p source.Position) error {
-	l.saved = p
-	return nil
-}
+func (l *link) Keep(context.Context, source.Position, bool) error { return nil }
 
 func (l *link) Trim(p source.Position) { l.trimmed = p }
 

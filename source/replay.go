@@ -13,9 +13,11 @@ type Spooler interface {
 	// Trim says that nothing before p is needed any more, by this process or the
 	// next. What was not handed out stays. Any goroutine may call it.
 	Trim(p Position)
-	// Save waits until all before p outlives the process, where that can be, and
-	// has it soon outlive the machine. Any goroutine may call it.
-	Save(ctx context.Context, p Position) error
+	// Keep waits until all before p outlives the process, and with machine set the
+	// machine too. Records has to be running. The error is that it is not kept: it
+	// is not there, or there are no files. Without machine it does not wait for a
+	// disk that is full. Any goroutine may call it.
+	Keep(ctx context.Context, p Position, machine bool) error
 	// Replay returns the records between two positions once more, out of what is
 	// kept: commands, heartbeats, and where links were attached and lost, with
 	// their times. It may run only while Records does not. There is at most one
@@ -32,13 +34,16 @@ func (s *Replica) Trim(p Position) {
 	}
 }
 
-// Save implements Spooler.
-func (s *Replica) Save(ctx context.Context, p Position) error {
-	p.Events = 0
-	if at, ok := s.spool.Find(placeOf(p)); ok {
-		return s.spool.Flush(ctx, at)
+// Keep implements Spooler.
+func (s *Replica) Keep(ctx context.Context, p Position, machine bool) error {
+	at, ok := s.spool.Find(placeOf(p))
+	switch {
+	case !ok:
+		return fmt.Errorf("the spool does not have %s", p)
+	case machine:
+		return s.spool.Sync(ctx, at)
 	}
-	return nil
+	return s.spool.Flush(ctx, at)
 }
 
 // Replay implements Spooler.

@@ -31,11 +31,12 @@ type session struct {
 	ahead    spool.Address // how far addresses of the spool are ahead of offsets
 	legacy   bool          // the server has only SYNC: reading cannot resume
 
-	replay       bool // only what is in the spool is read: there is no receiver
-	attached     bool // what is read next has come, or comes, over a link
-	seeking      bool // what is read is dropped, up to where the stream goes on at pos
-	resynced     bool // a snapshot was read; its mark comes next
-	unreadable   int  // how often in a row the stream could not be read behind unreadableAt
+	replay       bool      // only what is in the spool is read: there is no receiver
+	marked       time.Time // of the last mark
+	attached     bool      // what is read next has come, or comes, over a link
+	seeking      bool      // what is read is dropped, up to where the stream goes on at pos
+	resynced     bool      // a snapshot was read; its mark comes next
+	unreadable   int       // how often in a row the stream could not be read behind unreadableAt
 	unreadableAt Position
 	side         *sideSnapshot // nil: there is none
 	scratch      []byte
@@ -97,6 +98,10 @@ func (n *session) open(from Position) error {
 				n.cut, end = cut, before
 			}
 			n.receiver.pos = Position{ReplID: end.ReplID, Offset: end.Offset}
+			// The link of the process that received this is lost, whatever it had
+			// time to say.
+			s.spool.Mark(spool.Mark{Kind: spool.Detached}, n.began)
+			n.receiver.toldDetached = true
 			return nil
 		}
 		s.cfg.Logger.Error("the spool cannot be read from the position on, the server is asked for what comes behind it", "position", from.String(), "err", err)
@@ -325,6 +330,15 @@ func (n *session) isIdle() bool {
 	return n.attached && since != 0 && time.Since(n.began)-time.Duration(since) >= idleAfter && n.reader.Waited(idleAfter)
 }
 
+// readUpTo returns the time up to which everything is handed out: what comes
+// next has not come before.
+func (n *session) readUpTo() time.Time {
+	if n.stamp.After(n.marked) {
+		return n.stamp
+	}
+	return n.marked
+}
+
 // passMark goes behind the mark that comes next.
 func (n *session) passMark() error {
 	if n.cut != 0 && n.reader.At() >= n.cut {
@@ -338,6 +352,7 @@ func (n *session) passMark() error {
 	}
 	m, at := n.reader.Mark()
 	n.ahead++
+	n.marked = at
 	if m.Kind == spool.Attached {
 		return n.passAttached(&m, at)
 	}

@@ -135,14 +135,14 @@ func (n *session) takeSideSnapshot(ctx context.Context) error {
 
 // yieldSideSnapshot hands out the keys of a side snapshot.
 func (n *session) yieldSideSnapshot(side *sideSnapshot) error {
-	s, began := n.replica, time.Now()
-	rec := Record{Kind: SnapshotBegin, Side: true, ReplID: side.pos.ReplID, Offset: side.pos.Offset, Time: began}
+	s, began, at := n.replica, time.Now(), n.readUpTo()
+	rec := Record{Kind: SnapshotBegin, Side: true, ReplID: side.pos.ReplID, Offset: side.pos.Offset, Time: at}
 	if !n.yield(&rec) {
 		return errStop
 	}
 	rd := rdb.NewReader(side.content)
 	rd.NewerVersions = true
-	keys, parsed, err := n.yieldKeys(rd, Record{Kind: Key, Side: true, ReplID: side.pos.ReplID, Offset: side.pos.Offset, RDB: rd, Time: began}, nil, nil)
+	keys, parsed, err := n.yieldKeys(rd, Record{Kind: Key, Side: true, ReplID: side.pos.ReplID, Offset: side.pos.Offset, RDB: rd, Time: at}, nil, nil)
 	if err != nil {
 		return err
 	}
@@ -151,7 +151,7 @@ func (n *session) yieldSideSnapshot(side *sideSnapshot) error {
 	}
 	n.reportUnreadable(keys, parsed)
 	s.cfg.Logger.Info("snapshot read", "server", s.addr.text, "position", side.pos.String(), "keys", keys, "bytes", side.content.total, "took", time.Since(began).Round(time.Millisecond))
-	rec = Record{Kind: SnapshotEnd, Side: true, RDB: rd, ReplID: side.pos.ReplID, Offset: side.pos.Offset, Time: time.Now(), Pos: n.pos, Incomplete: parsed != io.EOF}
+	rec = Record{Kind: SnapshotEnd, Side: true, RDB: rd, ReplID: side.pos.ReplID, Offset: side.pos.Offset, Time: at, Pos: n.pos, Incomplete: parsed != io.EOF}
 	if !n.yield(&rec) {
 		return errStop
 	}

@@ -129,7 +129,17 @@ func TestSpoolGoesOnBehindItsEnd(t *testing.T) {
 	cfg := source.Config{URL: "redis://" + p.Addr, Spool: openSpool(t, dir)}
 	f := follow(t, cfg, source.Position{})
 	from := f.command("SET", "a", "1").Pos
+	src := f.src.(*source.Replica)
+	if err := src.Keep(t.Context(), from, true); err != nil || cfg.Spool.Stats().Synced < 27 {
+		t.Errorf("%v; %+v", err, cfg.Spool.Stats())
+	}
+	if err := src.Keep(t.Context(), source.Position{ReplID: "id", Offset: 9999}, false); err == nil {
+		t.Error("what did not come is kept")
+	}
 	spooled(t, cfg.Spool, f.src, 1000+27+15+9)
+	if err := src.Keep(t.Context(), from, false); err != nil {
+		t.Error(err)
+	}
 	f.stop()
 	cfg.Spool = openSpool(t, dir)
 	f = follow(t, cfg, from, wants{})
@@ -139,6 +149,9 @@ func TestSpoolGoesOnBehindItsEnd(t *testing.T) {
 	}
 	if s := f.src.Status(); s.FullResyncs != 0 || s.PartialResyncs != 1 {
 		t.Errorf("status %+v", s)
+	}
+	if lost, again := f.all(source.Detached), f.all(source.Attached); len(lost) != 1 || len(again) != 1 {
+		t.Errorf("the link of the first process was lost %d times, and another attached %d times", len(lost), len(again))
 	}
 	f.stop()
 	// And once more, from before the new name, and from the middle.

@@ -186,7 +186,7 @@ func (mi *mirror) restoreDatabase(rs *restorer, db int, value []byte) error {
 		if len(rs.databases) >= maxDatabases {
 			return errDamaged
 		}
-		d = &database{id: id, keys: map[string]*keyState{}}
+		d = &database{mi: mi, id: id, keys: map[string]*keyState{}}
 		rs.databases[id] = d
 	}
 	d.cover = nil

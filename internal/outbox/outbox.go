@@ -24,13 +24,12 @@ type Options struct {
 	Patient    bool          // a stream waits for room as long as it takes
 
 	// Saving is called with each stream's position before it is committed, by one
-	// goroutine: what leads up to it has to outlive the process by then. Its error
-	// is fatal.
+	// goroutine: what leads up to it is to outlive the process by then.
 	//
 	// Acked is called with each stream's position once it is on disk, by one
 	// goroutine. Committed is called with how long a commit took, and how many
 	// firings it had. nil: none of them is called.
-	Saving    func(stream, position string) error
+	Saving    func(stream, position string)
 	Acked     func(stream, position string)
 	Committed func(took time.Duration, firings int)
 }
@@ -44,7 +43,7 @@ type Outbox struct {
 	ledger    ledger
 	store     *store.Store
 	interval  time.Duration
-	saving    func(stream, position string) error
+	saving    func(stream, position string)
 	acked     func(stream, position string)
 	committed func(took time.Duration, firings int)
 	fatal     context.CancelCauseFunc // called when the store has failed
@@ -120,7 +119,7 @@ func New(op Options) *Outbox {
 		endpoints: map[string]*endpoint{}, paused: map[string]bool{},
 	}
 	if o.saving == nil {
-		o.saving = func(string, string) error { return nil }
+		o.saving = func(string, string) {}
 	}
 	if o.acked == nil {
 		o.acked = func(string, string) {}

@@ -57,3 +57,10 @@ func ScanSegment(b []byte, base Address) (good int64, end Address, err error) {
 }
 
 var _ io.Writer = File(nil)
+
+// Runs is how many pieces of histories a log knows.
+func Runs(l *Log) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.runs)
+}

@@ -343,9 +343,6 @@ func (w *flusher) put() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	s.size += int64(len(w.buf))
-	if l.awaited > l.written {
-		l.settle()
-	}
 	s.end, l.written = w.to, w.to
 	w.buf = w.buf[:0]
 	return nil
@@ -382,6 +379,10 @@ func (w *flusher) done() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.writing = l.written
+	if l.needed > 0 && l.written >= l.needed {
+		l.needed = 0
+		l.settle()
+	}
 	l.release()
 	signal(l.room)
 }

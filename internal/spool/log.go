@@ -87,7 +87,7 @@ type Log struct {
 	writing  Address       // what is before it and behind written is just being written
 	synced   Address       // likewise, and outlives the machine
 	wanted   Address       // by Sync
-	awaited  Address       // by Flush
+	needed   Address       // by Flush; 0: none
 	running  bool          // Run
 	trimmed  Address       // by Trim
 	kept     Address       // what is before it may go: it was trimmed, or given up
@@ -100,7 +100,7 @@ type Log struct {
 	failed   error         // why nothing can be done any more
 	hole     bool          // what comes next to a file does not go on where that ends
 	given    int64         // bytes that went though they were not trimmed
-	settled  chan struct{} // closed and replaced when synced, failed or full has changed, or what is awaited is written
+	settled  chan struct{} // closed and replaced when what Sync and Flush wait for has changed
 }
 
 // block is a piece of memory that is filled once.
@@ -343,6 +343,7 @@ func (l *Log) Trim(at Address) {
 // has had. The caller holds the lock.
 func (l *Log) trim(at Address) {
 	at = min(at, l.read)
+	l.runs.trim(at)
 	n := 0
 	for n < len(l.segments)-1 && l.segments[n].end <= at && l.segments[n].clean {
 		n++
@@ -352,7 +353,6 @@ func (l *Log) trim(at Address) {
 	}
 	l.doomed = append(l.doomed, l.segments[:n]...)
 	l.segments = append(l.segments[:0:0], l.segments[n:]...)
-	l.runs.trim(l.segments[0].base)
 	signal(l.work)
 	signal(l.room)
 }
@@ -519,55 +519,43 @@ func (l *Log) Err() error {
 	return l.failed
 }
 
-// ErrMemory is the error of Sync where there are no files.
+// ErrMemory is the error of Sync and Flush where there are no files.
 var ErrMemory = errors.New("the spool is in memory only")
 
 // Sync waits until all before an address outlives the machine, or is trimmed.
 // Run has to be running.
 func (l *Log) Sync(ctx context.Context, at Address) error {
+	return l.await(ctx, func() bool {
+		l.wanted = max(l.wanted, min(at, l.end))
+		return l.synced >= at && l.lost <= l.trimmed // what was given up was never in a file
+	})
+}
+
+// Flush waits until all before an address outlives the process, and has it soon
+// outlive the machine. It does not wait while the disk takes nothing, nor where
+// Run is not running: who relies on it finds out at the next start what there is.
+func (l *Log) Flush(ctx context.Context, at Address) error {
+	return l.await(ctx, func() bool {
+		at = min(at, l.end)
+		l.wanted, l.needed = max(l.wanted, at), max(l.needed, at)
+		return l.written >= at || l.full != nil || !l.running
+	})
+}
+
+// await waits until done, which is called with the lock held.
+func (l *Log) await(ctx context.Context, done func() bool) error {
 	if l.o.Dir == "" {
 		return ErrMemory
 	}
 	for {
 		l.mu.Lock()
-		done, failed, settled := l.synced >= at && l.lost <= l.trimmed, l.failed, l.settled
-		l.wanted = max(l.wanted, min(at, l.end))
+		ok, failed, settled := done(), l.failed, l.settled
 		l.mu.Unlock()
+		signal(l.demand)
 		switch {
 		case failed != nil:
 			return failed
-		case done:
-			return nil
-		}
-		signal(l.demand)
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-settled:
-		}
-	}
-}
-
-// Flush waits until all before an address outlives the process, and has it soon
-// outlive the machine. It does not wait while the disk takes nothing, for a log
-// in memory, and where Run is not running: whoever relies on what is kept finds
-// out at the next start what there is.
-func (l *Log) Flush(ctx context.Context, at Address) error {
-	if l.o.Dir == "" {
-		return nil
-	}
-	for {
-		l.mu.Lock()
-		at = min(at, l.end)
-		done := l.written >= at || l.full != nil || !l.running
-		failed, settled := l.failed, l.settled
-		l.wanted, l.awaited = max(l.wanted, at), max(l.awaited, at)
-		l.mu.Unlock()
-		if failed != nil {
-			return failed
-		}
-		signal(l.demand)
-		if done {
+		case ok:
 			return nil
 		}
 		select {
@@ -590,7 +578,7 @@ func (l *Log) fail(err error) {
 	signal(l.room)
 }
 
-// settle wakes who waits in Sync. The caller holds the lock.
+// settle wakes who waits in Sync or Flush. The caller holds the lock.
 func (l *Log) settle() {
 	close(l.settled)
 	l.settled = make(chan struct{})

@@ -42,7 +42,7 @@ type step struct {
 }
 
 func newFeed(t testing.TB, l *spool.Log) *feed {
-	return &feed{t: t, l: l, random: rand.New(rand.NewPCG(1, 2)), now: time.Now().Add(-time.Hour), place: spool.Place{ReplID: "a"}}
+	return &feed{t: t, l: l, random: rand.New(rand.NewPCG(1, 2)), now: time.Now().Add(-time.Hour).Round(0), place: spool.Place{ReplID: "a"}}
 }
 
 func (f *feed) add(s step) {
@@ -473,6 +473,32 @@ func TestTrim(t *testing.T) {
 	}
 }
 
+// A link that is lost again and again leaves nothing in memory.
+func TestManyMarks(t *testing.T) {
+	for _, dir := range []string{"", t.TempDir()} {
+		l := open(t, spool.Options{Dir: dir})
+		stop := running(t, l)
+		f, r := newFeed(t, l), reader(t, l, 0)
+		n := 0
+		for range 1000 {
+			f.attach(attached("a", f.place.Offset))
+			f.bytes(10, 10)
+			f.detach()
+			n = f.expect(r, n)
+			l.Trim(r.At())
+		}
+		if got := spool.Runs(l); got > 2 {
+			t.Errorf("%d pieces of history are kept", got)
+		}
+		if at, ok := l.Find(f.place); !ok || at != r.At()-1 {
+			t.Errorf("the end is at %d, %v, want %d", at, ok, r.At()-1)
+		}
+		if err := stop(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestReset(t *testing.T) {
 	dir := t.TempDir()
 	l := open(t, spool.Options{Dir: dir})
@@ -659,7 +685,7 @@ func TestDiskFails(t *testing.T) {
 
 func TestSync(t *testing.T) {
 	l := open(t, spool.Options{})
-	if err := l.Sync(t.Context(), 0); err != spool.ErrMemory {
+	if err := l.Sync(t.Context(), 0); err != spool.ErrMemory || l.Flush(t.Context(), 0) != err {
 		t.Errorf("without files: %v", err)
 	}
 	var syncs atomic.Int64
@@ -673,6 +699,9 @@ func TestSync(t *testing.T) {
 	for i := range int64(5) {
 		f.bytes(100, 100)
 		end, _ := l.End()
+		if err := l.Flush(t.Context(), end); err != nil || l.Stats().Written < end {
+			t.Errorf("%v; stats %+v", err, l.Stats())
+		}
 		if err := l.Sync(t.Context(), end); err != nil || l.Stats().Synced < end || syncs.Load() < i+1 {
 			t.Errorf("%v; stats %+v, %d syncs", err, l.Stats(), syncs.Load())
 		}
@@ -786,7 +815,7 @@ func TestDamage(t *testing.T) {
 			}
 			// What comes next can be read, and by the next process.
 			stop := running(t, l)
-			f.l, f.steps, f.now = l, nil, time.Now().Add(-time.Millisecond)
+			f.l, f.steps, f.now = l, nil, time.Now().Add(-time.Millisecond).Round(0)
 			f.attach(attached("a", place.Offset))
 			f.bytes(10_000, 10_000)
 			if err := stop(); err != nil {
