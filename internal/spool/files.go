@@ -117,8 +117,8 @@ func (l *Log) Run(ctx context.Context) error {
 		return nil
 	}
 	w := &flusher{l: l}
-	l.setRunning(true)
-	defer l.setRunning(false)
+	l.setEnded(false)
+	defer l.setEnded(true)
 	syncs := make(chan struct{}, 1)
 	var syncing sync.WaitGroup
 	syncing.Go(func() {
@@ -138,10 +138,10 @@ func (l *Log) Run(ctx context.Context) error {
 	return l.Err()
 }
 
-func (l *Log) setRunning(running bool) {
+func (l *Log) setEnded(ended bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.running = running
+	l.ended = ended
 	l.settle()
 }
 

@@ -88,7 +88,7 @@ type Log struct {
 	synced   Address       // likewise, and outlives the machine
 	wanted   Address       // by Sync
 	needed   Address       // by Flush; 0: none
-	running  bool          // Run
+	ended    bool          // Run has
 	trimmed  Address       // by Trim
 	kept     Address       // what is before it may go: it was trimmed, or given up
 	lost     Address       // behind what was given up before it was in a file
@@ -532,13 +532,13 @@ func (l *Log) Sync(ctx context.Context, at Address) error {
 }
 
 // Flush waits until all before an address outlives the process, and has it soon
-// outlive the machine. It does not wait while the disk takes nothing, nor where
-// Run is not running: who relies on it finds out at the next start what there is.
+// outlive the machine. It does not wait while the disk takes nothing, nor when
+// Run has ended: who relies on it finds out at the next start what there is.
 func (l *Log) Flush(ctx context.Context, at Address) error {
 	return l.await(ctx, func() bool {
 		at = min(at, l.end)
 		l.wanted, l.needed = max(l.wanted, at), max(l.needed, at)
-		return l.written >= at || l.full != nil || !l.running
+		return l.written >= at || l.full != nil || l.ended
 	})
 }
 
