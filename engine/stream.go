@@ -62,13 +62,14 @@ type stream struct {
 
 	// Other goroutines read these.
 	counts       counts
-	mirrorStats  atomic.Pointer[keyspace.Stats] // published by publishStats
-	sharedTiming atomic.Pointer[timeKeeper]     // timing; nil before run
-	handled      atomic.Int64                   // the offset up to which all firings are planned
-	neededKeys   atomic.Int64                   // how often it has happened that more keys are needed, or that keys were lost
-	knownKeys    atomic.Int64                   // neededKeys, when the keys that are known were handed out; -1: they never were
-	keepsSpool   atomic.Bool                    // the writeback says up to where the spool may go
-	changed      chan struct{}                  // capacity 1; see source.Consumer
+	mirrorStats  atomic.Pointer[keyspace.Stats]     // published by publishStats
+	sharedTiming atomic.Pointer[timeKeeper]         // timing; nil before run
+	handled      atomic.Int64                       // the offset up to which all firings are planned
+	neededKeys   atomic.Int64                       // how often it has happened that more keys are needed, or that keys were lost
+	knownKeys    atomic.Int64                       // neededKeys, when the keys that are known were handed out; -1: they never were
+	savedValues  atomic.Pointer[admin.ValuesStatus] // nil: none are saved; Forgotten is not set
+	keepsSpool   atomic.Bool                        // the writeback says up to where the spool may go
+	changed      chan struct{}                      // capacity 1; see source.Consumer
 }
 
 type counts struct {

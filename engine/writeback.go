@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"triggerd/internal/admin"
 	"triggerd/internal/failpoint"
 	"triggerd/internal/keyspace"
 	"triggerd/internal/mirrorfile"
@@ -363,6 +364,12 @@ func (w *writeback) commit() {
 // fail gives up a cut. What it told is in no file, so the next one tells all.
 func (w *writeback) fail(err error) {
 	w.failures++
+	v := admin.ValuesStatus{}
+	if saved := w.s.savedValues.Load(); saved != nil {
+		v = *saved
+	}
+	v.LastError = err.Error()
+	w.s.savedValues.Store(&v)
 	w.state.files = nil // those that are noted stay so, until a base takes their place
 	w.nextTry = time.Now().Add(cutRetry)
 	w.asked = true
@@ -374,12 +381,22 @@ func (w *writeback) fail(err error) {
 // published is called by the keeper when a state is committed.
 func (w *writeback) published(files []mirrorfile.File, position string) {
 	failpoint.Here("published")
+	w.tellSaved(files, position, time.Now())
 	w.s.trim(position)
 	if !w.s.e.trimming.TryLock() { // they are being copied; the next time is as good
 		return
 	}
 	defer w.s.e.trimming.Unlock()
 	w.writer.Keep(files, files[len(files)-1].Number)
+}
+
+// tellSaved has the status show what is saved.
+func (w *writeback) tellSaved(files []mirrorfile.File, position string, at time.Time) {
+	v := admin.ValuesStatus{Position: position, At: at, Files: len(files)}
+	for _, f := range files {
+		v.Bytes += f.Bytes
+	}
+	w.s.savedValues.Store(&v)
 }
 
 // trim says that the spool is not needed up to a position.
@@ -432,6 +449,7 @@ func (w *writeback) forget() {
 		w.writer.Wait(context.Background()) // what became of it does not matter
 	}
 	w.phase, w.state.files = idle, nil
+	s.savedValues.Store(nil)
 	st := &s.unsaved
 	st.changes.Add(s.spaces.state, outbox.DeleteEntry, filesEntry, nil)
 	st.changes.Add(s.spaces.state, outbox.DeleteFrom, tickEntry, tickEnd)
@@ -491,6 +509,7 @@ func (w *writeback) restore(ctx context.Context, to source.Position) (found bool
 	}
 	s.e.log.Info("values of keys are as they were", "entries", entries, "took", loaded.Sub(began).Round(time.Millisecond),
 		"commands_since", commands, "took_again", time.Since(loaded).Round(time.Millisecond), "complete", complete)
+	w.tellSaved(state.files, state.meta.Position, time.Time{})
 	w.writer.Keep(state.files, w.writer.Last())
 	s.trim(state.meta.Position)
 	return true, nil
