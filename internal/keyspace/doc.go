@@ -115,8 +115,7 @@
 //
 // A cut is of the moment at which it was made, though it is told a piece at a time
 // while commands go on: only the list of changed keys is put aside, and a key that
-// is about to change is told before it does. Changes is a cut that is told at once,
-// entry by entry.
+// is about to change is told before it does.
 //
 // A key is told once however often it has changed, with its value. A value of
 // more than 2 KiB is told once; what is done to its elements is added, until

@@ -6,7 +6,7 @@ import (
 	"triggerd/internal/wire"
 )
 
-// Op is what Changes and a cut ask to be done to the entries of the journal.
+// Op is what a cut asks to be done to the entries of the journal.
 type Op uint8
 
 const (
@@ -56,8 +56,8 @@ const (
 	maxSaved = 64 << 20
 )
 
-// Journal switches on, or off, that changes of the mirror are noted, so that
-// Changes or a cut can tell them. At first everything that is mirrored counts as
+// Journal switches on, or off, that changes of the mirror are noted, so that a cut
+// can tell them. At first everything that is mirrored counts as
 // changed, unless it was restored. Switching it off forgets what was noted, and
 // a cut that is under way.
 func (in *Interpreter) Journal(on bool) {
@@ -213,24 +213,6 @@ func (s *keyState) moveLong(from *keyState) {
 
 // reset gives up what was noted, and all that was told.
 func (j *journal) reset() { *j = journal{wipe: true, epoch: firstEpoch, lastID: j.lastID} }
-
-// Changes gives, one by one, what has to be done to the entries of the journal
-// so that they tell the mirror as it is now: in that order, each key at most
-// once however often it has changed, and all together with the position up to
-// which commands were interpreted, or after a crash neither fits the other. Key
-// and value are borrowed during the call; keys are 4 KiB at most, values 64 MiB.
-// What Changes once gave is not given again. It is a cut that is told at once.
-func (in *Interpreter) Changes(give func(op Op, key, value []byte)) {
-	in.Cut(false, func(block []byte) []byte {
-		for c := wire.NewCursor(block); c.Len() > 0; {
-			op, key, value := readEntry(&c)
-			give(op, key, value)
-		}
-		return block
-	})
-	for !in.TellCut(1 << 30) {
-	}
-}
 
 // appendEntry appends what has to be done to one entry, as blocks have it.
 func appendEntry(dst []byte, op Op, key, value []byte) []byte {

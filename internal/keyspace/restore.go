@@ -35,11 +35,11 @@ type restoredLong struct {
 
 var errNoNeed = errors.New("no key is needed")
 
-// Restore does to the mirror what Changes has asked to be done to an entry of the
-// journal. All that Changes ever asked for may be given to it in that order, or,
+// Restore does to the mirror what a cut has asked to be done to an entry of the
+// journal. All that cuts ever asked for may be given to it in that order, or,
 // with Put, the entries that are left, in the order of their keys. It has to come
 // before the first command; whether Journal was switched on before does not
-// matter. RestoreEnd makes the mirror what it was at the last Changes.
+// matter. RestoreEnd makes the mirror what it was at the last cut.
 //
 // An error is final: the entries are those of another version, or damaged. All
 // that was restored has to be given up then, which SetNeed(nil, Classes{}) does.

@@ -1,5 +1,10 @@
 package mirrorfile
 
+import (
+	"fmt"
+	"path/filepath"
+)
+
 // Faults makes what a Writer does to the disk fail: each field is asked before
 // the operation is done, and its error is the operation's.
 type Faults struct {
@@ -61,4 +66,13 @@ func (f *faultyFile) Sync() error {
 		return err
 	}
 	return f.file.Sync()
+}
+
+// Verify reads the file at a path.
+func Verify(path string) (File, Meta, error) {
+	f, m, err := readPath(path, func([]byte) error { return nil })
+	if n, ok := parseName(filepath.Base(path)); err == nil && (!ok || n != f.Number) {
+		err = fmt.Errorf("%s: %w: it says that it is number %x", path, ErrDamaged, f.Number)
+	}
+	return f, m, err
 }

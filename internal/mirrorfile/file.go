@@ -181,15 +181,6 @@ func Read(dir string, want File, give func(block []byte) error) (Meta, error) {
 	return meta, err
 }
 
-// Verify reads the file at a path.
-func Verify(path string) (File, Meta, error) {
-	f, m, err := readPath(path, func([]byte) error { return nil })
-	if n, ok := parseName(filepath.Base(path)); err == nil && (!ok || n != f.Number) {
-		err = fmt.Errorf("%s: %w: it says that it is number %x", path, ErrDamaged, f.Number)
-	}
-	return f, m, err
-}
-
 func readPath(path string, give func(block []byte) error) (File, Meta, error) {
 	in, err := os.Open(path)
 	if err != nil {
