@@ -208,7 +208,6 @@ type link struct {
 	received int // of records, that are in the spool
 	started  source.Position
 	mistake  string
-	checks   []string
 }
 
 var errKilled = errors.New("killed")

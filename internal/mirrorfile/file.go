@@ -208,7 +208,6 @@ type reader struct {
 	at   int64 // of what is read at present
 	file File
 	meta Meta
-	sum  uint32
 }
 
 // next reads so many bytes into b, which grows as they come.
