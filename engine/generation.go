@@ -67,7 +67,7 @@ func loadOptions(o ActionOptions) rules.Options {
 	known := keyspace.Commands()
 	commands := make([]rules.Command, len(known))
 	for i, c := range known {
-		commands[i] = rules.Command{Name: c.Name, Classes: c.Classes, Instead: c.InsteadUse}
+		commands[i] = rules.Command{Name: c.Name, Classes: c.Classes, Instead: c.InsteadUse, Events: c.Events, Types: c.Types}
 	}
 	actionKinds := make([]rules.Kind, len(o.kinds()))
 	for i, k := range o.kinds() {

@@ -76,10 +76,15 @@ func describe(c *condition.Conjunct) string {
 
 // listFew lists values, the first few of many.
 func listFew(values []string) string {
+	return listFewAs(values, func(s string) string { return string(event.AppendText(nil, s)) })
+}
+
+// listFewAs does what listFew does, with its own way to show a value.
+func listFewAs(values []string, show func(string) string) string {
 	const few = 5
 	shown := make([]string, 0, few)
 	for _, s := range values[:min(len(values), few)] {
-		shown = append(shown, string(event.AppendText(nil, s)))
+		shown = append(shown, show(s))
 	}
 	text := strings.Join(shown, " or ")
 	if n := len(values) - few; n > 0 {

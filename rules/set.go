@@ -46,6 +46,8 @@ type Command struct {
 	Name    string   // upper case, with its subcommand if it has one: "XGROUP CREATE"
 	Classes []string // "@string", "@write", ...
 	Instead string   // not "": the command is never replicated; what to write instead
+	Events  []string // that it makes; nil: not known
+	Types   []string // that a key of these may have afterwards, "none" among them; nil: any
 }
 
 // Kind describes one kind of action.

@@ -37,15 +37,8 @@ func (p *Pattern) Overlaps(q *Pattern) bool {
 	})
 }
 
-// Empty reports whether the pattern matches no key: a class of it has no byte.
-func (p *Pattern) Empty() bool {
-	for i := range p.parts {
-		if p.parts[i].kind == partSet && *p.parts[i].set == (byteSet{}) {
-			return true
-		}
-	}
-	return false
-}
+// AnyKey returns the pattern that every key matches.
+func AnyKey() *Pattern { return &Pattern{parts: []part{{kind: partStar}}} }
 
 // walk calls step for each pair of places in two patterns, the last places
 // first, and returns its answer for the first. from gives step the answers for

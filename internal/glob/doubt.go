@@ -10,6 +10,10 @@ type Doubt struct {
 	Offset int    // where it begins in the pattern
 	Msg    string // what it means
 	Hint   string // what to write instead
+
+	// Capture, if not "", is the name that the part captures. There is no doubt
+	// if something uses it.
+	Capture string
 }
 
 // Doubts returns what is questionable in a pattern of ParseKey: each class and
@@ -18,7 +22,7 @@ type Doubt struct {
 func Doubts(pattern string) []Doubt {
 	var doubts []Doubt
 	doubt := func(at int, hint, format string, args ...any) {
-		doubts = append(doubts, Doubt{at, fmt.Sprintf(format, args...), hint})
+		doubts = append(doubts, Doubt{Offset: at, Msg: fmt.Sprintf(format, args...), Hint: hint})
 	}
 	for i := 0; i < len(pattern); {
 		part, n := parsePart(pattern[i:], true)
@@ -32,6 +36,7 @@ func Doubts(pattern string) []Doubt {
 			}
 		case part.kind == partCapture && i == 0:
 			doubt(i, fmt.Sprintf(`write \%s if it is a hash tag, or use params.%s`, token, token[1:n-1]), "%s at the start captures; as a hash tag of a cluster it would have to stand for itself", token)
+			doubts[len(doubts)-1].Capture = token[1 : n-1]
 		case token == "{":
 			name, _, found := strings.Cut(pattern[i+1:], "}")
 			if !found {
