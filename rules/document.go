@@ -129,16 +129,46 @@ func (l *loader) include(s *source, v view) {
 		pattern = filepath.Join(dir, pattern)
 	}
 	paths, err := filepath.Glob(pattern)
-	if err != nil {
+	switch isPattern := strings.ContainsAny(name, `*?[`); {
+	case err != nil:
 		v.errorf("", "%v", err)
 		return
-	}
-	if len(paths) == 0 && !strings.ContainsAny(name, `*?[`) {
+	case isPattern:
+		if paths = slices.DeleteFunc(paths, func(p string) bool { return isHidden(p, pattern) || !isFile(p) }); len(paths) == 0 {
+			v.warnf("", "no file is like that: nothing is included")
+		}
+	case len(paths) == 0:
 		v.errorf("", "open %s: %v", name, os.ErrNotExist)
+	case isDirectory(paths[0]):
+		v.errorf(`for all files in it write "`+strings.TrimRight(name, "/")+`/*.toml"`, "a directory cannot be included")
+		return
 	}
 	for _, p := range paths { // sorted by Glob
 		l.readFile(p, &v)
 	}
+}
+
+// isHidden reports whether a file, or a folder that it is in, has a name that
+// begins with a dot where the pattern that found it does not ask for one. Such
+// files are the editors' and, as ..data, Kubernetes' own.
+func isHidden(path, pattern string) bool {
+	asked := strings.Split(filepath.Clean(pattern), string(filepath.Separator))
+	for i, name := range strings.Split(path, string(filepath.Separator)) {
+		if len(name) > 1 && name[0] == '.' && name != ".." && (i >= len(asked) || !strings.HasPrefix(asked[i], ".")) {
+			return true
+		}
+	}
+	return false
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err != nil || info.Mode().IsRegular() // a link that leads nowhere is a mistake, which reading it tells
+}
+
+func isDirectory(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 // build compiles what was gathered. What it returns is of use only if no

@@ -222,6 +222,9 @@ func (l *loader) finish() (*Set, error) {
 	for _, s := range l.sources {
 		if s.name != "" {
 			set.Files = append(set.Files, s.name)
+			if len(s.doc) == 0 {
+				set.EmptyFiles = append(set.EmptyFiles, s.name)
+			}
 		}
 	}
 	return set, nil

@@ -68,6 +68,8 @@ type Set struct {
 	Warnings []*Error // mistakes that are allowed, but hardly meant
 	Files    []string // every file that was read, as it was named; empty for Build
 
+	EmptyFiles []string // of Files, those that say nothing
+
 	SecretFiles []string // every file that was read for ${file:} or ${credential:}
 
 	// ShutdownTimeout is how long attempts may take to end once triggerd was told
