@@ -1,8 +1,6 @@
 package engine
 
 import (
-	"strconv"
-	"strings"
 	"time"
 
 	"triggerd/internal/event"
@@ -68,9 +66,9 @@ func (s *stream) detectServer(rec *source.Record) {
 		return
 	}
 	if version, ok := rec.RDB.Aux("valkey-ver"); ok {
-		s.setServer(serverVersion{keyspace.Valkey, majorOf(version)})
+		s.setServer(serverVersion{keyspace.Valkey, keyspace.ParseVersion(version)})
 	} else if version, ok := rec.RDB.Aux("redis-ver"); ok {
-		s.setServer(serverVersion{keyspace.Redis, majorOf(version)})
+		s.setServer(serverVersion{keyspace.Redis, keyspace.ParseVersion(version)})
 	}
 }
 
@@ -78,22 +76,13 @@ func (s *stream) detectServer(rec *source.Record) {
 // versions do other things.
 type serverVersion struct {
 	dialect keyspace.Dialect
-	major   int // 0: not known
-}
-
-func majorOf(version string) int {
-	text, _, _ := strings.Cut(version, ".")
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 0 {
-		return 0
-	}
-	return n
+	version keyspace.Version
 }
 
 func (s *stream) setServer(of serverVersion) {
 	if of != s.server {
 		s.server = of
-		s.interpreter.SetServer(of.dialect, of.major)
+		s.interpreter.SetServer(of.dialect, of.version)
 	}
 }
 

@@ -67,6 +67,7 @@ func (c *compilation) rule(v view) *Rule {
 	t.schedule(r)
 	c.times(t, r)
 	c.actions(t, r)
+	r.Digest = c.digest(v, r)
 	t.done()
 	r.index = int32(len(c.conjuncts))
 	if !r.Enabled || r.Schedule != nil {

@@ -176,7 +176,7 @@ func isDirectory(path string) bool {
 func (d *document) build(l *loader) *Set {
 	set := &Set{
 		Source: Source{Start: "resume", Ack: "none", PsyncCommand: "PSYNC", MaxMirror: 1 << 30},
-		HTTP:   HTTP{Listen: defaultListen},
+		HTTP:   HTTP{Listen: defaultListen, ShowValues: true},
 
 		ShutdownTimeout: defaultShutdown,
 		Store:           Store{Dir: defaultDir, MaxPending: defaultMaxPending, Retention: defaultRetention},
@@ -323,7 +323,7 @@ func (t *table) http(h *HTTP) {
 		}
 		return addr, true
 	})
-	read(t, "token", &h.Token, func(v view) (string, bool) {
+	token := func(v view) (string, bool) {
 		token, ok := v.str()
 		if !ok {
 			return "", false
@@ -333,7 +333,13 @@ func (t *table) http(h *HTTP) {
 			return "", false
 		}
 		return token, true
-	})
+	}
+	read(t, "token", &h.Token, token)
+	read(t, "read_token", &h.ReadToken, token)
+	read(t, "show_values", &h.ShowValues, view.boolean)
+	if h.ReadToken != "" && h.ReadToken == h.Token {
+		t.errorf("two of their own", "token and read_token are the same")
+	}
 	t.done()
 }
 

@@ -12,7 +12,7 @@ import (
 
 // secretField matches the names of fields whose values may be secret even if
 // they are written in the file.
-var secretField = regexp.MustCompile(`(?i)\b(url|sign|secret|headers?|authorization|password|token|proxy|env|api[-_]?key)\b["']?\s*=`)
+var secretField = regexp.MustCompile(`(?i)(?:\b|_)(url|sign|secret|headers?|authorization|password|token|proxy|env|api[-_]?key)\b["']?\s*=`)
 
 // assigned matches the names of the fields that a line sets.
 var assigned = regexp.MustCompile(`([\w-]+)["']?\s*=`)

@@ -110,6 +110,9 @@ type Store struct {
 type HTTP struct {
 	Listen string // host:port, "127.0.0.1:9797" by default; "": nowhere
 	Token  string // what a client has to show; "": nothing, as long as Listen is a loopback address. A secret
+
+	ReadToken  string // what a client may show that changes nothing; "": there is none. A secret
+	ShowValues bool   // true by default; false: the API answers without values of data
 }
 
 // Rule is one [[rule]].
@@ -137,6 +140,10 @@ type Rule struct {
 	Order    firing.Order    // of the firings of a key; firing.OrderKey by default
 	Overflow firing.Overflow // when too many firings wait; firing.Block by default
 	Actions  []*Action
+
+	// Digest tells the rule from another one of its name: it changes with what
+	// the file says of the rule, its targets, and of the macros, lists and windows.
+	Digest string
 
 	File      string // where the rule begins; Line is 0 for Build
 	Line, Col int

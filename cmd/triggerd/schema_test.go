@@ -76,6 +76,8 @@ max_bytes = "20GiB"
 retention = "30d"
 [http]
 listen = "127.0.0.1:9797"
+read_token = "fedcba9876543210"
+show_values = true
 token = "0123456789abcdef"
 [defaults]
 shutdown_timeout = "10s"

@@ -179,6 +179,41 @@ func TestListenOnSocket(t *testing.T) {
 	}
 }
 
+// Who asks for a reload hears what has changed, or every mistake.
+func TestReloadCommand(t *testing.T) {
+	dir := t.TempDir()
+	rule := func(name, more string) string {
+		return "[[rule]]\nname = \"" + name + "\"\nkey = \"" + name + ":*\"\n" + more + "\n[[rule.action]]\ntype = \"log\"\n"
+	}
+	write(t, dir, "rules.toml", rule("same", "debounce = { wait = \"1m\" }")+rule("other", "debounce = { wait = \"1m\" }")+rule("gone", ""))
+	socket := "unix://" + dir + "/api.sock"
+	p := start(t, dir, "--http", socket, "--source", "redis://127.0.0.1:1")
+	apiOf(t, p)
+	mustAsk(t, socket, "rules.toml is in use: 3 rules as before\ncount and wait on: same, other\n", "reload")
+	p.logs.await(t, `msg="asked to read the rules again" by="user `, 1)
+
+	write(t, dir, "rules.toml", rule("same", "debounce = { wait = \"1m\" }")+rule("other", "debounce = { wait = \"2m\" }")+rule("new", ""))
+	out := mustAsk(t, socket, "is in use: 1 rule as before", "reload")
+	for _, want := range []string{"added: new\n", "changed: other\n", "removed: gone\n", "count and wait on: same\n", "begin to count and wait anew: other\n"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+
+	write(t, dir, "rules.toml", rule("same", "debonce = \"1m\"")+rule("new", "when = \"afterr == 1\""))
+	for _, flags := range [][]string{nil, {"--json"}} {
+		cmd := command(t, dir, append([]string{"reload", "--api", socket}, flags...)...)
+		out, _ := cmd.CombinedOutput()
+		if cmd.ProcessState.ExitCode() != exitBadRule || !strings.Contains(string(out), "debonce") || !strings.Contains(string(out), "afterr") {
+			t.Errorf("with mistakes: exit %d\n%s", cmd.ProcessState.ExitCode(), out)
+		}
+	}
+	if out := mustAsk(t, socket, "", "status", "--all"); !strings.Contains(out, "other") {
+		t.Errorf("the old rules are gone:\n%s", out)
+	}
+	p.stop()
+}
+
 // A pause tells who made it, why and until when, holds over a crash, and ends by
 // itself.
 func TestPauseForAWhile(t *testing.T) {

@@ -76,6 +76,8 @@ type StreamStats struct {
 	MirrorKeys  int64 `json:"mirror_keys"`  // keys that are kept for rules
 	MirrorBytes int64 `json:"mirror_bytes"` // memory for them, estimated
 	ValuesLost  int64 `json:"values_lost"`  // times that a value became unknown
+
+	LostBy map[string]int64 `json:"values_lost_by,omitempty"` // the same by reason
 }
 
 // RuleStatus describes a rule. Counts begin with the process, and go on over

@@ -103,9 +103,9 @@ func (c *call) restore() {
 	case errors.Is(err, errLimit):
 		c.lose(k, yes, v.kind, &c.lost.Limit)
 	case err != nil:
-		c.lose(k, yes, v.kind, &c.lost.Malformed)
+		c.lose(k, yes, v.kind, &c.lost.Unreadable)
 	case v.kind == kindUnknown:
-		c.lose(k, yes, v.kind, &c.lost.Undecided)
+		c.lose(k, yes, v.kind, &c.lost.Opaque)
 	default:
 		c.mi.checkSparseMax(v.text)
 	}
@@ -149,6 +149,9 @@ func (in *Interpreter) SnapshotKey(dst []event.Event, k *SnapshotKey) []event.Ev
 	}
 	was := *o.keyState
 	mi.load(o, k)
+	if h, ok := was.value.elements.(*hash); ok {
+		h.stayDead(o.value.elements)
+	}
 	o.after = o.value.view(&o.is, nil)
 	mi.account(o)
 	changed := was.value.exists != maybe && !sameState(&was, o.keyState)
@@ -173,7 +176,7 @@ func (mi *mirror) load(o *operand, k *SnapshotKey) {
 	s.valueReplaced()
 	v := &s.value
 	if v.kind == kindUnknown || k.Value == nil {
-		mi.losses.Undecided++
+		mi.losses.Opaque++
 		return
 	}
 	if err := readValue(k.Value, v, room); err != nil {
@@ -181,7 +184,7 @@ func (mi *mirror) load(o *operand, k *SnapshotKey) {
 		if errors.Is(err, errLimit) || errors.Is(err, rdb.ErrLimit) {
 			mi.losses.Limit++
 		} else {
-			mi.losses.Malformed++
+			mi.losses.Unreadable++
 		}
 		return
 	}
@@ -238,18 +241,28 @@ func (in *Interpreter) SnapshotAbort() {
 	if mi == nil {
 		return
 	}
+	if mi.flushed {
+		mi.losses.Snapshot++
+	}
 	for _, d := range mi.dbs {
+		if d.cover != nil {
+			mi.losses.Snapshot++
+		}
 		mi.setCover(d, nil)
 		seen := false
 		for _, s := range d.keys {
 			seen = seen || s.marks.snapshot == mi.snapshot
 		}
 		if !seen {
+			mi.losses.Snapshot += d.knownValues()
 			mi.clear(d)
 			continue
 		}
 		for key, s := range d.keys {
 			if s.marks.snapshot != mi.snapshot {
+				if s.value.known {
+					mi.losses.Snapshot++
+				}
 				mi.forget(d, []byte(key), s)
 			}
 		}

@@ -88,18 +88,21 @@ func (s *Server) addAPI(mux *http.ServeMux) {
 	mux.HandleFunc("POST /api/v1/dead-letters/retry", s.retryDead)
 	mux.HandleFunc("POST /api/v1/dead-letters/drop", s.dropDead)
 	mux.HandleFunc("POST /api/v1/store/backup", s.backup)
+	mux.HandleFunc("POST /api/v1/reload", s.reload)
 	mux.HandleFunc("POST /api/v1/pause", s.pause)
 	mux.HandleFunc("POST /api/v1/resume", s.resume)
 }
 
 func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
 	st, err := s.cfg.Daemon.Status()
+	s.hideStatus(st)
 	s.writeResult(w, Status{s.cfg.Version, s.cfg.LogLinesLost(), st}, 0, err)
 }
 
 // rule answers with what a rule counts and waits for.
 func (s *Server) rule(w http.ResponseWriter, r *http.Request) {
 	d, err := s.cfg.Daemon.InspectRule(r.PathValue("name"), maxRuleDetails)
+	s.hideRule(d)
 	s.writeResult(w, d, 0, err)
 }
 
@@ -125,6 +128,9 @@ func (s *Server) deliveries(w http.ResponseWriter, r *http.Request) {
 	if found == nil {
 		found = []admin.Delivery{}
 	}
+	for i := range found {
+		s.hideDelivery(&found[i])
+	}
 	s.writeResult(w, Deliveries{found, next}, 0, err)
 }
 
@@ -135,6 +141,7 @@ func (s *Server) delivery(w http.ResponseWriter, r *http.Request) {
 		ref = ""
 	}
 	d, err := s.cfg.Daemon.Delivery(number, ref)
+	s.hideDelivery(d)
 	s.writeResult(w, d, 0, err)
 }
 
@@ -173,6 +180,9 @@ func (s *Server) deadLetters(w http.ResponseWriter, r *http.Request) {
 	if found == nil {
 		found = []admin.DeadLetter{}
 	}
+	for i := range found {
+		s.hideDead(&found[i])
+	}
 	s.writeResult(w, DeadLetters{found, next}, 0, err)
 }
 
@@ -183,6 +193,7 @@ func (s *Server) deadLetter(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	d, err := s.cfg.Daemon.DeadLetter(number)
+	s.hideDead(d)
 	s.writeResult(w, d, 0, err)
 }
 
@@ -202,6 +213,7 @@ func (s *Server) exportDead(w http.ResponseWriter, r *http.Request) {
 			_ = control.SetWriteDeadline(time.Now().Add(writeTimeout)) // as long as it is read; a recorder of a test has none
 		}
 		if err == nil {
+			s.hideDead(d)
 			err = out.Encode(d)
 		}
 		if err != nil {
@@ -245,6 +257,17 @@ func (s *Server) changeDead(w http.ResponseWriter, r *http.Request, do func(*Sel
 
 func (sel *Selection) query() admin.Query {
 	return admin.Query{Action: fullName(sel.Action), Rule: sel.Rule, Reason: sel.Reason}
+}
+
+// reload answers with what has changed, also where there are mistakes, so that
+// the old rules stay.
+func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
+	if s.cfg.Reload == nil {
+		s.writeError(w, http.StatusNotImplemented, errors.New("there is no file that the rules could be read from again"))
+		return
+	}
+	done, err := s.cfg.Reload(r.Context(), s.whoAsks(r))
+	s.writeResult(w, done, 0, err)
 }
 
 func (s *Server) pause(w http.ResponseWriter, r *http.Request) {

@@ -27,14 +27,17 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		h.Set("Cache-Control", "no-store")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		reads := r.Method == http.MethodGet || r.Method == http.MethodHead
+		may := s.accessOf(r)
 		open := reads && (r.URL.Path == "/healthz" || r.URL.Path == "/readyz")
 		switch {
 		case s.cfg.Token == "" && !s.unix && !isLoopback(hostOf(r)):
 			s.writeError(w, http.StatusForbidden, errors.New("without a token only this machine may ask, by a loopback name: use http://127.0.0.1, or set [http] token"))
-		case !open && !s.isAllowed(r):
+		case !open && may == mayNothing:
 			s.refused.count(s.log, r)
 			h.Set("WWW-Authenticate", `Bearer realm="triggerd"`)
 			s.writeError(w, http.StatusUnauthorized, errors.New("the token is missing or wrong: send Authorization: Bearer TOKEN"))
+		case !reads && may == mayRead:
+			s.writeError(w, http.StatusForbidden, errors.New("this token only reads: what changes something needs [http] token"))
 		case !reads && r.Header.Get(changeHeader) == "":
 			s.writeError(w, http.StatusForbidden, errors.New("send the header "+changeHeader+": 1 with what changes something"))
 		default:
@@ -54,10 +57,13 @@ func (s *Server) whoAsks(r *http.Request) string {
 	if err != nil {
 		host = r.RemoteAddr
 	}
-	if s.cfg.Token == "" {
+	switch {
+	case s.cfg.Token == "":
 		return host + ", without a token"
+	case s.accessOf(r) == mayRead:
+		return host + ", with read_token"
 	}
-	return host + ", with the token"
+	return host + ", with token"
 }
 
 // refusals counts requests without the right token, and logs them: someone may
@@ -106,13 +112,32 @@ func hostOf(r *http.Request) string {
 	return strings.ToLower(strings.Trim(host, "[]"))
 }
 
-// isAllowed reports whether the request has the token, if one is needed. The
-// comparison takes as long for a wrong token as for the right one.
-func (s *Server) isAllowed(r *http.Request) bool {
+// access is what a request may do.
+type access int
+
+const (
+	mayNothing access = iota
+	mayRead
+	mayChange
+)
+
+// accessOf returns what a request may do by the token that it shows, if one is
+// needed. It takes as long for a wrong one as for the right one.
+func (s *Server) accessOf(r *http.Request) access {
 	if s.cfg.Token == "" {
-		return true
+		return mayChange
 	}
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	want, got := sha256.Sum256([]byte(s.cfg.Token)), sha256.Sum256([]byte(token))
-	return subtle.ConstantTimeCompare(want[:], got[:]) == 1 && strings.EqualFold(scheme, "Bearer")
+	is := func(want string) bool {
+		a, b := sha256.Sum256([]byte(want)), sha256.Sum256([]byte(token))
+		return subtle.ConstantTimeCompare(a[:], b[:]) == 1 && want != "" && strings.EqualFold(scheme, "Bearer")
+	}
+	change, read := is(s.cfg.Token), is(s.cfg.ReadToken)
+	switch {
+	case change:
+		return mayChange
+	case read:
+		return mayRead
+	}
+	return mayNothing
 }

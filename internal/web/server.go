@@ -18,13 +18,20 @@ import (
 
 // Config configures a Server. Listen and Daemon have to be set.
 type Config struct {
-	Listen  string // host:port, or unix:///path
-	Token   string // what clients have to show; "": nothing, which only a loopback Listen allows
-	Daemon  admin.Daemon
+	Listen string // host:port, or unix:///path
+	Token  string // what clients have to show; "": nothing, which only a loopback Listen allows
+	Daemon admin.Daemon
+
+	ReadToken  string // what clients may show that change nothing; "": there is none
+	HideValues bool   // answer without values of data
+
 	Metrics http.Handler // of GET /metrics; nil: there is none
 	Version string       // of triggerd
 	Pprof   bool         // serve /debug/pprof/
 	Logger  *slog.Logger // nil: none
+
+	// Reload has the rules read again, on behalf of by; nil: they cannot be.
+	Reload func(ctx context.Context, by string) (*admin.Reload, error)
 
 	LogLinesLost func() int64 // how many lines of the log could not be written; nil: none
 }
@@ -49,6 +56,9 @@ func New(cfg Config) (*Server, error) {
 	}
 	if cfg.Token == "" && !isPrivate(cfg.Listen) {
 		return nil, fmt.Errorf("http: listen on %q: %w", cfg.Listen, ErrNoToken)
+	}
+	if cfg.ReadToken != "" && cfg.Token == "" {
+		return nil, errors.New("http: read_token is of no use without token: whoever shows none may change everything")
 	}
 	s := &Server{cfg: cfg, unix: strings.HasPrefix(cfg.Listen, unixScheme), log: cfg.Logger, refused: newRefusals()}
 	if s.log == nil {
@@ -96,7 +106,7 @@ func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprintln(w, "ok")
 		return
 	}
-	if !s.isAllowed(r) {
+	if s.accessOf(r) == mayNothing {
 		err = errors.New("not ready")
 	}
 	http.Error(w, err.Error(), http.StatusServiceUnavailable)
