@@ -59,7 +59,7 @@ var Kind = actions.Kind{
 		{Name: "drop_on", Type: actions.Statuses, Doc: "what is given up at once"},
 		{Name: "tls", Type: actions.Table, Doc: "files", Fields: tlsFields},
 		{Name: "proxy", Doc: "URL (`http`, `https`, `socks5`), or `\"none\"`; by default what `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` say"},
-		{Name: "deny_private", Type: actions.Flag, Default: "false", Doc: "public addresses only, never through a proxy. Link-local and metadata addresses are refused always"},
+		{Name: "deny_private", Type: actions.Flag, Default: "false", Doc: "public addresses only, never through a proxy. Link-local and metadata addresses are refused always, however they are spelled; a name that a proxy would look up is looked up here first, if it is known here"},
 	},
 }
 
