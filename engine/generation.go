@@ -11,6 +11,7 @@ import (
 	"triggerd/internal/outbox"
 	"triggerd/internal/secret"
 	"triggerd/rules"
+	"triggerd/source"
 )
 
 // generation is one loaded rules file with its actions. It does not change. The
@@ -71,12 +72,13 @@ func loadOptions(o ActionOptions) rules.Options {
 	}
 	actionKinds := make([]rules.Kind, len(o.kinds()))
 	for i, k := range o.kinds() {
-		actionKinds[i] = rules.Kind{Name: k.Name, Secrets: k.Secrets()}
+		actionKinds[i] = rules.Kind{Name: k.Name, Secrets: k.Secrets(), Templates: k.Templates(), URLs: k.URLs()}
 	}
 	return rules.Options{
 		Commands: commands,
 		Events:   keyspace.EventNames(),
 		Kinds:    actionKinds,
+		Source:   source.CheckURL,
 		Action: func(kind string, fields map[string]any) (event.Parts, error) {
 			a, err := o.kinds().New(kind, fields, actions.Options{NoExec: o.NoExec})
 			if err != nil {

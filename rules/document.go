@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -258,7 +259,7 @@ func (t *table) section(name string, decode func(*table)) {
 }
 
 func (t *table) source(s *Source) {
-	read(t, "url", &s.URL, view.str)
+	t.server(s)
 	read(t, "start", &s.Start, func(v view) (Start, bool) { return choose(v, Starts()) })
 	read(t, "ack", &s.Ack, func(v view) (string, bool) { return v.oneOf("none", "received", "durable") })
 	read(t, "psync_command", &s.PsyncCommand, func(v view) (string, bool) {
@@ -271,6 +272,36 @@ func (t *table) source(s *Source) {
 	})
 	read(t, "max_mirror", &s.MaxMirror, view.size)
 	t.done()
+}
+
+// server decodes url, user and password.
+func (t *table) server(s *Source) {
+	at := t.view
+	read(t, "url", &s.URL, func(v view) (string, bool) {
+		v.form, at = formURL, v
+		return v.str()
+	})
+	user, hasUser := t.get("user")
+	password, hasPassword := t.get("password")
+	read(t, "user", &s.User, view.str)
+	read(t, "password", &s.Password, view.str)
+	if hasUser && !hasPassword {
+		user.errorf(`add password, or password = "" for one without`, "a user without a password")
+	}
+	u, err := url.Parse(s.URL)
+	if named := err == nil && u.User != nil; named && (hasUser || hasPassword) {
+		v := password
+		if hasUser {
+			v = user
+		}
+		v.errorf("leave out one of both", "the url has a user or a password too")
+	}
+	if t.l.o.Source == nil || s.URL == "" {
+		return
+	}
+	if err := t.l.o.Source(s.URL); err != nil {
+		at.errorf("", "%s", at.redactParts(strings.TrimPrefix(err.Error(), "source URL: ")))
+	}
 }
 
 func (t *table) store(s *Store) {

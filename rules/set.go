@@ -33,6 +33,10 @@ type Options struct {
 	// Events lists the names of events, for suggestions. nil: not checked.
 	Events []string
 
+	// Source checks the URL of [source], expanded, with its user and password in
+	// it. nil: not checked.
+	Source func(url string) error
+
 	// Kinds lists the kinds of actions, to tell whoever names none, and to keep
 	// secrets out of messages.
 	Kinds []Kind
@@ -54,6 +58,10 @@ type Command struct {
 type Kind struct {
 	Name    string
 	Secrets []string // names of the fields, those of tables too, whose texts are secrets
+
+	// Templates and URLs are the dotted paths of the fields whose texts are
+	// templates, and URLs. That of a table stands for all that is in it.
+	Templates, URLs []string
 }
 
 // Set is a rules file, checked and ready to match. Only its counters change
@@ -92,6 +100,8 @@ type Set struct {
 // Source is where events come from: the [source] section.
 type Source struct {
 	URL          string // redis:// rediss:// unix://; "" if the file does not say. May contain a password
+	User         string // who to be, where the URL does not say
+	Password     string // of User, or of everybody; a secret
 	Start        Start  // StartResume by default
 	Ack          string // none (the default), received, durable
 	PsyncCommand string // PSYNC by default
