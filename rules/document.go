@@ -197,6 +197,7 @@ func (d *document) build(l *loader) *Set {
 		read(t, "shutdown_timeout", &set.ShutdownTimeout, func(v view) (time.Duration, bool) { return v.duration(0) })
 		t.done()
 	})
+	set.Defaults = Defaults{c.timeout, c.retry}
 	c.commands = newCommandNames(l.o.Commands)
 	c.events = newEventNames(l.o.Events)
 	c.compiler = condition.NewCompiler(condition.Config{

@@ -71,6 +71,7 @@ type Set struct {
 	Source   Source
 	Store    Store
 	HTTP     HTTP
+	Defaults Defaults
 	Rules    []*Rule  // in file order, included files where they are named; disabled rules too
 	Tests    []*Test  // in file order, as rules
 	Warnings []*Error // mistakes that are allowed, but hardly meant
@@ -123,6 +124,13 @@ type HTTP struct {
 
 	ReadToken  string // what a client may show that changes nothing; "": there is none. A secret
 	ShowValues bool   // true by default; false: the API answers without values of data
+}
+
+// Defaults is what actions have that do not say otherwise: the [defaults]
+// section.
+type Defaults struct {
+	Timeout time.Duration
+	Retry   Retry
 }
 
 // Rule is one [[rule]].
