@@ -46,7 +46,8 @@ func secretNames(names []string, fields []Field) []string {
 	return names
 }
 
-// Templates and URLs return the paths of the fields that are, those of tables as
+// Templates, URLs and Tables return the paths of the fields that are templates,
+// URLs, and tables of texts with names of the user's own; those of tables as
 // table.field.
 func (k *Kind) Templates() []string {
 	return paths(nil, "", k.Fields, func(f *Field) bool { return f.Template })
@@ -55,6 +56,11 @@ func (k *Kind) Templates() []string {
 // URLs: see Templates.
 func (k *Kind) URLs() []string {
 	return paths(nil, "", k.Fields, func(f *Field) bool { return f.URL })
+}
+
+// Tables: see Templates.
+func (k *Kind) Tables() []string {
+	return paths(nil, "", k.Fields, func(f *Field) bool { return f.Type == TextTable })
 }
 
 func paths(list []string, prefix string, fields []Field, are func(*Field) bool) []string {

@@ -72,7 +72,7 @@ func loadOptions(o ActionOptions) rules.Options {
 	}
 	actionKinds := make([]rules.Kind, len(o.kinds()))
 	for i, k := range o.kinds() {
-		actionKinds[i] = rules.Kind{Name: k.Name, Secrets: k.Secrets(), Templates: k.Templates(), URLs: k.URLs()}
+		actionKinds[i] = rules.Kind{Name: k.Name, Secrets: k.Secrets(), Templates: k.Templates(), URLs: k.URLs(), Tables: k.Tables()}
 	}
 	return rules.Options{
 		Commands: commands,

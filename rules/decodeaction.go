@@ -262,6 +262,7 @@ func (v view) expandAll(k *Kind, path string) (any, bool) {
 	switch value := v.v.(type) {
 	case string:
 		v.form = k.form(path)
+		v.warnOpenField(k, path, v.form)
 		return v.str()
 	case []any:
 		ok, out := true, make([]any, len(value))

@@ -280,12 +280,16 @@ func (t *table) server(s *Source) {
 	at := t.view
 	read(t, "url", &s.URL, func(v view) (string, bool) {
 		v.form, at = formURL, v
+		v.warnOpenURL()
 		return v.str()
 	})
 	user, hasUser := t.get("user")
 	password, hasPassword := t.get("password")
 	read(t, "user", &s.User, view.str)
-	read(t, "password", &s.Password, view.str)
+	read(t, "password", &s.Password, func(v view) (string, bool) {
+		v.warnOpen()
+		return v.str()
+	})
 	if hasUser && !hasPassword {
 		user.errorf(`add password, or password = "" for one without`, "a user without a password")
 	}
@@ -356,6 +360,7 @@ func (t *table) http(h *HTTP) {
 		return addr, true
 	})
 	token := func(v view) (string, bool) {
+		v.warnOpen()
 		token, ok := v.str()
 		if !ok {
 			return "", false

@@ -28,9 +28,11 @@ func (l *loader) mayHoldSecret(line string) bool {
 // isSecret reports whether a field of this name has texts that are secrets, in
 // some kind of action.
 func (o *Options) isSecret(field string) bool {
-	return slices.ContainsFunc(o.Kinds, func(k Kind) bool {
-		return slices.ContainsFunc(k.Secrets, func(name string) bool { return strings.EqualFold(name, field) })
-	})
+	return slices.ContainsFunc(o.Kinds, func(k Kind) bool { return k.hasSecret(field) })
+}
+
+func (k *Kind) hasSecret(field string) bool {
+	return slices.ContainsFunc(k.Secrets, func(name string) bool { return strings.EqualFold(name, field) })
 }
 
 // kind returns the kind of a name; nil if it is not known.

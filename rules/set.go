@@ -62,6 +62,10 @@ type Kind struct {
 	// Templates and URLs are the dotted paths of the fields whose texts are
 	// templates, and URLs. That of a table stands for all that is in it.
 	Templates, URLs []string
+
+	// Tables are the dotted paths of the fields that are tables of texts with
+	// names of the user's own: headers, variables, parameters.
+	Tables []string
 }
 
 // Set is a rules file, checked and ready to match. Only its counters change
