@@ -204,9 +204,7 @@ func (d *document) build(l *loader) *Set {
 		Macros: d.macroTexts(), Lists: d.listValues(), Command: c.commands.checkCompared, Event: c.events.checkCompared,
 	})
 	for name := range sortedKeys(d.macros) {
-		for _, p := range c.compiler.Macro(name) {
-			d.macros[name].inString(p.Offset).errorf(p.Hint, "%s", p.Msg)
-		}
+		d.macros[name].report(c.compiler.Macro(name))
 	}
 	for name := range sortedKeys(d.targets) {
 		c.target(name, d.targets[name])
@@ -427,7 +425,7 @@ func (d *document) macroTexts() map[string]string {
 }
 
 // listValues returns the lists as conditions use them. A list is of texts or
-// of integers, since "in" compares with one type.
+// of numbers, since "in" compares with one kind.
 func (d *document) listValues() map[string]any {
 	values := map[string]any{}
 	for name, v := range d.lists {
@@ -436,21 +434,22 @@ func (d *document) listValues() map[string]any {
 			v.wrongType("a list", "")
 			continue
 		}
-		if len(list) > 0 {
-			if _, isInt := list[0].(int64); isInt {
-				values[name] = listOf(v, list, func(e view) (int, bool) { return e.integer(minInt, maxInt) })
-				continue
-			}
+		if len(list) > 0 && isNumber(list[0]) {
+			values[name] = listOf(v, list, view.number)
+		} else {
+			values[name] = listOf(v, list, view.str)
 		}
-		values[name] = listOf(v, list, view.str)
 	}
 	return values
 }
 
-const (
-	maxInt = int(^uint(0) >> 1)
-	minInt = -maxInt - 1
-)
+func isNumber(x any) bool {
+	switch x.(type) {
+	case int64, float64:
+		return true
+	}
+	return false
+}
 
 func listOf[T any](v view, list []any, f func(view) (T, bool)) []T {
 	out := make([]T, 0, len(list))

@@ -210,8 +210,11 @@ func (e *explanation) condition(c *condition.Compiler, src string) {
 	eval.Begin(e.ev)
 	ok, err := eval.Holds(cond, e.r.captures)
 	got := strconv.FormatBool(ok)
-	if err != nil {
-		ok, got = false, err.Error()
+	switch {
+	case err != nil:
+		got = err.Error()
+	case !eval.Decided():
+		got = "neither true nor false: what should be a number is none"
 	}
 	e.check("when", src, got, ok)
 }

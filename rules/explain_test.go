@@ -41,7 +41,7 @@ key: stock:{sku} or a[b-f]\**: stock:9: true
 key_not: stock:9: stock:9: false
 db: 0 or 1: 0: true
 type: string: string: true
-when: num(arg(1)) > 5: false: false
+when: num(arg(1)) > 5: neither true nor false: what should be a number is none: false
 when: (params.sku == "7" || db == 0): true: true
 when: not (arg(0) == "x"): false: false`},
 		{keyless(event.FlushAll, "FLUSHALL"), `
@@ -49,7 +49,7 @@ event: write or set: flushall: false
 event: an event of a key: flushall, which concerns no key and is not asked for by name: false
 command: SET: FLUSHALL: false
 key: a key: an event that concerns no key: false
-when: num(arg(1)) > 5: false: false
+when: num(arg(1)) > 5: neither true nor false: what should be a number is none: false
 when: (params.sku == "7" || db == 0): true: true
 when: not (arg(0) == "x"): true: true`},
 		{snapshotKey("stock:7"), `
@@ -58,7 +58,7 @@ key: stock:{sku} or a[b-f]\**: stock:7: true
 key_not: stock:9: stock:7: true
 db: 0 or 1: 0: true
 type: string: hash: false
-when: num(arg(1)) > 5: false: false
+when: num(arg(1)) > 5: neither true nor false: what should be a number is none: false
 when: (params.sku == "7" || db == 0): true: true
 when: not (arg(0) == "x"): true: true`},
 	}

@@ -3,6 +3,7 @@ package rules
 import (
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/robfig/cron/v3"
@@ -219,13 +220,26 @@ type Match struct {
 	cancelPattern *Rule // the cancel pattern that matched; nil: Rule itself
 }
 
+// conditionCounts is how many events a rule's condition did not decide about.
+type conditionCounts struct{ failed, notNumber atomic.Uint64 }
+
 // ConditionErrors returns for how many events the rule's condition, that of its
 // cancel, or a by of its time fields failed. Such an event does not match.
 func (r *Rule) ConditionErrors() uint64 {
-	if r.failed == nil {
+	if r.counts == nil {
 		return 0
 	}
-	return r.failed.Load()
+	return r.counts.failed.Load()
+}
+
+// NotNumbers returns for how many events the rule's condition, or that of its
+// cancel, was neither true nor false since something is no number. What is not
+// there is not counted. Such an event does not match.
+func (r *Rule) NotNumbers() uint64 {
+	if r.counts == nil {
+		return 0
+	}
+	return r.counts.notNumber.Load()
 }
 
 // WantsSnapshot reports whether some enabled rule matches keys of a snapshot.

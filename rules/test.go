@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"math"
 	"strings"
 	"time"
 
@@ -62,7 +63,7 @@ func (c *compilation) test(v view) *Test {
 				v.atKey = true
 				v.errorf(suggest.DidYouMean(name, sortedKeys(c.ruleNames)), "there is no rule %q", name)
 			}
-			if n, ok := v.integer(0, maxInt); ok {
+			if n, ok := v.integer(0, math.MaxInt); ok {
 				test.Expect[name] = n
 			}
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"triggerd/internal/condition"
 	"triggerd/internal/suggest"
 	"triggerd/internal/tomlpos"
 )
@@ -201,6 +202,41 @@ func (v view) integer(lo, hi int) (int, bool) {
 		return 0, false
 	}
 	return int(n), true
+}
+
+// number returns an int64 or a float64. It warns where that is not what is
+// written.
+func (v view) number() (any, bool) {
+	switch n := v.v.(type) {
+	case int64:
+		return n, true
+	case float64:
+		if math.IsNaN(n) || math.IsInf(n, 0) {
+			v.errorf("", "wants a number, not %v", n)
+			return nil, false
+		}
+		if v.n != nil && v.n.End <= len(v.s.text) && v.n.Value < v.n.End {
+			if exact, warning := condition.ReadNumber(strings.TrimSpace(v.s.text[v.n.Value:v.n.End])); exact != nil {
+				if warning != "" {
+					v.warnf("", "%s", warning)
+				}
+				return exact, true
+			}
+		}
+		return n, true
+	}
+	v.wrongType("a number", "")
+	return nil, false
+}
+
+// report files what was found about an expression that the value is.
+func (v view) report(r condition.Report) {
+	for _, p := range r.Problems {
+		v.inString(p.Offset).errorf(p.Hint, "%s", p.Msg)
+	}
+	for _, p := range r.Warnings {
+		v.inString(p.Offset).warnf(p.Hint, "%s", p.Msg)
+	}
 }
 
 // duration reads Go's durations and days: "1h30m", "7d", "1d12h".

@@ -145,6 +145,7 @@ type player struct {
 	pos    Position // where the next file begins
 	began  time.Time
 	offset *atomic.Int64
+	timed  bool // a line has said when something was made
 	yield  func(*Record) bool
 }
 
@@ -196,23 +197,35 @@ func (p *player) snapshot(in io.Reader) error {
 }
 
 // commands hands out a stream of commands. In an append-only file, lines
-// between the commands may say when they were made. If such a time comes last,
-// with no command after it, a Heartbeat has it.
+// between the commands may say when they were made. A Heartbeat has the first
+// such time of a recording, at which its clock begins, and a time that comes
+// last, with no command after it.
 func (p *player) commands(in io.Reader) error {
 	timestamp := p.began
 	d := newDecoder(resp.NewReader(in, resp.Limits{}), p.pos, Config{}.withDefaults().MaxTransaction, func() time.Time { return timestamp })
+	heartbeat := func(pos Position) bool {
+		return p.yield(&Record{Kind: Heartbeat, DB: pos.DB, ReplID: pos.ReplID, Offset: pos.Offset, Time: timestamp, Pos: pos})
+	}
+	stopped := false
 	d.onAnnotation = func(line []byte) bool {
 		at, ok := parseTimestamp(line)
 		if ok {
 			timestamp = at
 		}
+		if ok && !p.timed && !d.tx.open {
+			p.timed = true
+			stopped = !heartbeat(d.pos)
+		}
 		return ok
 	}
 	for last := timestamp; ; last = timestamp {
 		rec, err := d.next()
+		if stopped {
+			return errStop
+		}
 		if err == io.EOF && !d.tx.open {
 			p.pos = d.pos
-			if timestamp != last && !p.yield(&Record{Kind: Heartbeat, DB: p.pos.DB, ReplID: p.pos.ReplID, Offset: p.pos.Offset, Time: timestamp, Pos: p.pos}) {
+			if timestamp != last && !heartbeat(p.pos) {
 				return errStop
 			}
 			return nil

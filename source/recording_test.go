@@ -104,7 +104,8 @@ func awaitRewrite(t *testing.T, info func() string) {
 	t.Fatal("the rewrite does not end")
 }
 
-// A time that an append-only file notes is that of the commands behind it.
+// A time that an append-only file notes is that of the commands behind it. The
+// first one is told by itself: the clock begins there, and not at what follows.
 func TestStreamAnnotations(t *testing.T) {
 	in := "#TS:1700000000\r\n" + string(resp.AppendCommand(nil, "SET", "a", "1")) + "#TS:1700000100.25\r\n" + string(resp.AppendCommand(nil, "SET", "a", "2")) + "#TS:1700000200\r\n"
 	var got []int64
@@ -113,17 +114,24 @@ func TestStreamAnnotations(t *testing.T) {
 			t.Fatal(err)
 		}
 		got = append(got, rec.Time.UnixMilli())
-		if last := rec.Kind == source.Heartbeat; last != (len(got) == 3) {
+		if alone := rec.Kind == source.Heartbeat; alone != (len(got) == 1 || len(got) == 4) {
 			t.Errorf("record %d is of kind %d", len(got), rec.Kind)
 		}
 	}
-	if !slices.Equal(got, []int64{1700000000000, 1700000100250, 1700000200000}) {
+	if !slices.Equal(got, []int64{1700000000000, 1700000000000, 1700000100250, 1700000200000}) {
 		t.Errorf("times %v", got)
 	}
 	for _, bad := range []string{"#TS:x\r\n", "#TS:\r\n", "#TS:1.x\r\n", "#TS:1.-5\r\n", "#\r\n", "#TS:1 2\r\n"} {
 		if _, _, err := played(t, source.NewRecording(strings.NewReader(bad), "x")); err == nil {
 			t.Errorf("%q is played", bad)
 		}
+	}
+}
+
+// Who stops at the first time is asked no more, whatever follows.
+func TestStopAtTheFirstTime(t *testing.T) {
+	for range source.NewRecording(strings.NewReader("#TS:1700000000\r\n*1\r\n$x\r\n"), "x").Records(t.Context(), source.Position{}, nil) {
+		break
 	}
 }
 

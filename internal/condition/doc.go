@@ -27,7 +27,7 @@
 // part with a name. Text is bytes: slices and size count bytes, len counts
 // characters.
 //
-//	num(x)            the decimal number that all of x is, exact to 2^53; else none: no comparison but != holds
+//	num(x)            the decimal number that all of x is; else none
 //	num(x, n)         the same, else n
 //	arg(i)            args[i], or "" where there is none (args[i] is an error then)
 //	json(x, "a.b.0")  a text, number or bool inside the JSON text x; an object or list as its text; else nil
@@ -82,6 +82,20 @@
 // counter is no crossing. What is not known (the key was not kept yet, its value
 // was dropped at the memory limit, the event concerns no key) is an error where
 // it is read, which the condition's error says, and never a wrong answer.
+//
+// # Numbers
+//
+// Whole numbers are int64, all others float64, and so is what leaves 64 bits by
+// +, - or *, and what / and ** give. The two compare by value, without rounding.
+//
+// A comparison with what is no number is neither true nor false, as with null in
+// SQL; truths of three values are joined as Kleene's are, and a condition that
+// comes to neither does not hold. Arithmetic with it stays it, a ternary whose
+// condition is neither takes its last part, ?? replaces both, and in is == with
+// each, joined by or. count and one count what is true; any, all and none are
+// "or", "and" and "not or" of all elements. As a place in a list or a text it is
+// an error, and to keep states apart by. num of nil is told apart, since what is
+// not there is nothing to report (see Evaluator.NotNumber).
 //
 // # Promises
 //

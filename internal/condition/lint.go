@@ -54,7 +54,11 @@ func (l *linter) node(n ast.Node) {
 	case *ast.PredicateNode:
 		l.boolean(n.Node)
 	case *ast.CallNode:
-		for _, a := range n.Arguments {
+		for i, a := range n.Arguments {
+			if i == 1 && (isName(n.Callee, "num") || isName(n.Callee, "value.num")) {
+				l.number(a)
+				continue
+			}
 			l.node(a)
 		}
 	case *ast.MemberNode:

@@ -3,7 +3,6 @@ package condition
 import (
 	"errors"
 	"fmt"
-	"math"
 	"reflect"
 	"strconv"
 	"unicode/utf8"
@@ -117,7 +116,7 @@ func wholeOf(v event.Value) any {
 func elementOf(typ string, e event.Element) any {
 	switch typ {
 	case "zset":
-		return map[string]any{"member": e.Name, "score": e.Score}
+		return map[string]any{"member": e.Name, "score": ofFloat(e.Score).boxed()}
 	case "stream":
 		return map[string]any{"id": e.Name, "fields": e.Fields}
 	}
@@ -158,11 +157,15 @@ func (s *side) at(name any) (any, error) {
 		if v.Type() == "hash" {
 			return text(found), nil
 		}
-		return strconv.ParseFloat(text(found), 64)
+		score, err := strconv.ParseFloat(text(found), 64)
+		return ofFloat(score).boxed(), err
 	case "list", "stream":
-		i, ok := name.(int)
-		if !ok {
+		if _, named := name.(string); named {
 			return nil, fmt.Errorf("%s is a %s: its elements have numbers, not names", s, v.Type())
+		}
+		i, err := numberFrom(name).place()
+		if err != nil {
+			return nil, err
 		}
 		return s.place(v, i)
 	case "set":
@@ -249,18 +252,21 @@ func (s *side) length() (int, error) {
 	return utf8.RuneCount(v.Bytes()), nil
 }
 
-// number is num(before): otherwise where the value is no text that is a number.
-func (s *side) number(otherwise float64) (float64, error) {
+// number is num(before): none where the value is no text that is a number.
+func (s *side) number() (number, error) {
 	v, err := s.value()
 	switch {
 	case err != nil:
-		return 0, err
+		return number{}, err
 	case v.Type() != "string":
-		return otherwise, nil
+		if absent(v) {
+			return number{kind: nothing}, nil
+		}
+		return number{kind: notOne}, nil
 	case v.Truncated():
-		return 0, s.cut()
+		return number{}, s.cut()
 	}
-	return numText(text(v.Bytes()), otherwise), nil
+	return numberOf(text(v.Bytes())), nil
 }
 
 // text is the value in a place where only text can be: "" for no key.
@@ -333,19 +339,13 @@ func inTexts(x any, set any) bool {
 	return found
 }
 
-// crossed tells whether a number has reached or passed n on its way from
-// before to after. What is no number (NaN) crosses nothing.
-func crossed(before, after, n float64) bool {
-	return before < n && n <= after || after <= n && n < before
-}
-
 // crossedSides is crossed(n).
-func crossedSides(before, after *side, n float64) (bool, error) {
-	b, err := before.number(math.NaN())
+func crossedSides(before, after *side, n number) (truth, error) {
+	b, err := before.number()
 	if err != nil {
-		return false, err
+		return no, err
 	}
-	a, err := after.number(math.NaN())
+	a, err := after.number()
 	return crossed(b, a, n), err
 }
 
