@@ -31,7 +31,7 @@ func TestDocs(t *testing.T) {
 	for name := range variables {
 		want[name] = true
 	}
-	compare(t, "name", told, want)
+	sameNames(t, "name", told, want)
 
 	told, want = map[string]bool{}, map[string]bool{}
 	for _, row := range regexp.MustCompile("(?m)^\\| (`.*`) \\|").FindAllStringSubmatch(functionsTable, -1) {
@@ -47,13 +47,13 @@ func TestDocs(t *testing.T) {
 	for name := range builtins {
 		want[name] = true
 	}
-	compare(t, "function", told, want)
+	sameNames(t, "function", told, want)
 }
 
 // operators are words of the table that are no functions.
 var operators = []string{"startsWith", "endsWith", "contains", "matches", "in"}
 
-func compare(t *testing.T, what string, told, want map[string]bool) {
+func sameNames(t *testing.T, what string, told, want map[string]bool) {
 	t.Helper()
 	for name := range want {
 		if !told[name] {
