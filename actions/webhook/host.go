@@ -116,7 +116,7 @@ func (p *proxied) choose(r *http.Request) (*url.URL, error) {
 	return u, nil
 }
 
-var errNotASCII = errors.New("the host is not ASCII, and a proxy would decide what it means; write xn--...")
+var errNotASCII = errors.New("the host is not ASCII, and a proxy would decide what it means; write it as xn--")
 
 func (p *proxied) check(ctx context.Context, host string) error {
 	if strings.ContainsFunc(host, func(r rune) bool { return r >= 0x80 }) {
