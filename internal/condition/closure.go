@@ -24,7 +24,10 @@ type scope struct {
 	ev       *event.Event
 	captures *Captures
 	params   map[string]string // what captures captures; nil until that is asked for
-	elem     string            // # of the predicate we are in
+	elem     string            // # of the predicate we are in, over texts
+	element  *event.Element    // # of the one we are in, over a value
+	typ      string            // of that value
+	scratch  event.Element     // what element is, while elements are looked at
 	err      error             // the first error; the condition's value means nothing then
 }
 
@@ -206,7 +209,7 @@ func compileEqual(l, r ast.Node) boolFunc {
 			return func(s *scope) truth { return a(s).same(b(s)) }
 		}
 	}
-	for _, compile := range []func(l, r ast.Node) boolFunc{compileEqualSide, compileEqualAny} {
+	for _, compile := range []func(l, r ast.Node) boolFunc{compileEqualSide, compileEqualElement, compileEqualAny} {
 		if eq := compile(l, r); eq != nil {
 			return eq
 		}
@@ -252,6 +255,9 @@ func compileAny(n ast.Node) anyFunc {
 	}
 	if c, ok := isCall(n, "value.at"); ok {
 		return compileAt(c)
+	}
+	if e := compileElement(n); e != nil {
+		return func(s *scope) any { return e(s).value(s) }
 	}
 	c, ok := n.(*ast.CallNode)
 	if !ok || !isName(c.Callee, "json") {
@@ -392,6 +398,9 @@ func compileIn(n *ast.BinaryNode) boolFunc {
 	case *ast.ConstantNode:
 		switch set := r.Value.(type) {
 		case map[string]struct{}:
+			if e := compileElement(n.Left); e != nil {
+				return func(s *scope) truth { return e(s).in(set) }
+			}
 			if x := compileAny(n.Left); x != nil {
 				return func(s *scope) truth { return truthOf(inTexts(x(s), set)) }
 			}
@@ -541,6 +550,9 @@ func elements(n ast.Node) func(s *scope, body func() bool) {
 }
 
 func compilePredicate(n *ast.BuiltinNode) boolFunc {
+	if p := valuePredicateOf(n); p != nil {
+		return p.compile(n.Name)
+	}
 	each, p := predicateOf(n)
 	if each == nil {
 		return nil

@@ -206,10 +206,16 @@ func compileIntBuiltin(n *ast.BuiltinNode) intFunc {
 		if list := textsOf(n.Arguments[0]); list != nil {
 			return func(s *scope) int { return len(list(s)) }
 		}
+		if e := compileElement(n.Arguments[0]); e != nil {
+			return func(s *scope) int { return e(s).length(s) }
+		}
 		if x := compileString(n.Arguments[0]); x != nil {
 			return func(s *scope) int { return utf8.RuneCountInString(x(s)) }
 		}
 	case "count":
+		if p := valuePredicateOf(n); p != nil {
+			return p.compileCount()
+		}
 		if each, p := predicateOf(n); each != nil {
 			return func(s *scope) int { return countOf(s, each, p) }
 		}
@@ -389,6 +395,9 @@ func compileNumCall(n *ast.CallNode) numberFunc {
 func compileNum(n ast.Node) numberFunc {
 	if x := compileString(n); x != nil {
 		return func(s *scope) number { return numberOf(x(s)) }
+	}
+	if e := compileElement(n); e != nil {
+		return func(s *scope) number { return e(s).num() }
 	}
 	if x := compileAny(n); x != nil {
 		return func(s *scope) number { return numberFrom(x(s)) }

@@ -55,16 +55,20 @@ func compileValueBool(n *ast.CallNode, name string) boolFunc {
 	switch name {
 	case "value.has":
 		if v, x := compileSide(args[0]), compileString(args[1]); v != nil && x != nil {
+			item := isItem(args[1])
 			return func(s *scope) truth {
 				side, name := v(s), x(s)
-				ok, err := side.has(name)
+				ok, err := side.has(name, item)
 				return result(s, truthOf(ok), err)
 			}
 		}
 	case "value.in":
+		texts := args[1].(*ast.ConstantNode).Value.(map[string]struct{})
+		if e := compileElement(args[0]); e != nil {
+			return func(s *scope) truth { return e(s).in(texts) }
+		}
 		if x := compileAny(args[0]); x != nil {
-			set := args[1].(*ast.ConstantNode).Value
-			return func(s *scope) truth { return truthOf(inTexts(x(s), set)) }
+			return func(s *scope) truth { return truthOf(inTexts(x(s), texts)) }
 		}
 	case "value.crossed":
 		if x := compileNumber(args[2]); x != nil {
@@ -140,6 +144,9 @@ func compileValueNum(n *ast.CallNode) numberFunc {
 func compileValueText(n *ast.CallNode) textFunc {
 	if v := compileSide(n.Arguments[0]); v != nil {
 		return func(s *scope) string { side := v(s); t, err := side.text(); return result(s, t, err) }
+	}
+	if e := compileElement(n.Arguments[0]); e != nil {
+		return func(s *scope) string { return e(s).asText(s) }
 	}
 	x := compileAny(n.Arguments[0])
 	if x == nil {

@@ -60,7 +60,7 @@
 // the key was, is not there; else
 //
 //	a string         its text
-//	a hash           before.f or before["f"]: the field's text, nil if there is none
+//	a hash           before.f or before["f"]: the field's text, nil if there is none; elements have .field and .value
 //	a list           before[0], before[-1]: an item, nil if there is none
 //	a set            its members
 //	a sorted set     before["member"]: its score; elements have .member and .score
@@ -68,7 +68,7 @@
 //
 // num(before) is the number of a string; size(before) counts bytes or elements,
 // 0 for no key; has(before, x), or x in before, finds a field, member, item or
-// entry; any(before, # == "x") and its like run over all but strings and hashes.
+// entry; any(before, # == "x") and its like run over the elements of all but strings.
 // Where only text can be, as before startsWith, nil is "". changed is a list: the
 // fields or members that the command named. ttl is in milliseconds: -1 for no
 // deadline, -2 for no key.
@@ -97,9 +97,24 @@
 // an error, and to keep states apart by. num of nil is told apart, since what is
 // not there is nothing to report (see Evaluator.NotNumber).
 //
+// # Predicates over values
+//
+// What a predicate says of the elements of before and after has no order: any
+// holds if one element is found, also where another one cannot be told, and is
+// an error only if the answer depends on that one. So a value that keeps counts
+// (event.Counter) is asked for them, and it costs what has changed:
+//
+//	any(after, # == X), .member, .field or .id == X   a lookup; in a list each item is compared
+//	any(after, num(.score) >= X)                      the rank of X in a sorted set, if X is no constant
+//	any(after, BODY)                                  counted, if BODY reads nothing but the element
+//
+// X reads no element, and is evaluated once. BODY may have constants and lists
+// in it. Whatever else a body reads of the event makes it look at each element
+// at each event: that is a warning.
+//
 // # Promises
 //
 // No text makes the compiler panic, and no event an expression. What an
-// expression costs is linear in the event. What is compiled does not change and
+// expression costs is linear in the event and in the values that it reads. What is compiled does not change and
 // may be used by several goroutines, each with an Evaluator of its own.
 package condition

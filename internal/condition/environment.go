@@ -149,7 +149,7 @@ func valueFunctions() []*builtin.Function {
 		function("value.whole", func(p ...any) (any, error) { return p[0].(*side).materialise() }, new(func(*side) any)),
 		function("value.elements", func(p ...any) (any, error) { return p[0].(*side).elements() }, new(func(*side) any)),
 		function("value.at", func(p ...any) (any, error) { return p[0].(*side).at(p[1]) }, new(func(*side, any) any)),
-		function("value.has", func(p ...any) (any, error) { return p[0].(*side).has(p[1].(string)) }, new(func(*side, string) bool)),
+		function("value.has", func(p ...any) (any, error) { return p[0].(*side).has(p[1].(string), nil) }, new(func(*side, string) bool)),
 		function("value.size", func(p ...any) (any, error) { return p[0].(*side).size() }, new(func(*side) int)),
 		function("value.len", func(p ...any) (any, error) { return p[0].(*side).length() }, new(func(*side) int)),
 		function("value.num", func(p ...any) (any, error) {

@@ -48,7 +48,7 @@ func (l *linter) node(n ast.Node) {
 		for _, a := range n.Arguments {
 			l.node(a)
 			if p, ok := a.(*ast.PredicateNode); ok && eventSized(n.Arguments[0]) {
-				l.perArgument(p.Node)
+				l.perElement(n, p.Node)
 			}
 		}
 	case *ast.PredicateNode:

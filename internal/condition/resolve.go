@@ -586,6 +586,11 @@ func (r *resolver) builtin(node *ast.Node, n *ast.BuiltinNode, inside bool) {
 		r.problem(n, "", "%s() is not available in conditions", n.Name)
 		return
 	}
+	if n.Name == "count" && len(n.Arguments) == 1 {
+		of := n.Arguments[0].String()
+		r.problem(n, "len("+of+") is how many there are", "count(%s) without a predicate counts elements that are true, and none is", of)
+		return
+	}
 	if n.Name == "trim" && len(n.Arguments) == 2 {
 		if _, ok := n.Arguments[1].(*ast.StringNode); !ok {
 			r.problem(n.Arguments[1], "", "what trim takes away must be a constant text")

@@ -119,8 +119,14 @@ func naiveFunctions() map[string]func(p ...any) (any, error) {
 				return nil, err
 			case typ == "none":
 				return []string{}, nil
-			case typ == "string" || typ == "hash":
-				return nil, errors.New("not a list")
+			case typ == "string":
+				return nil, errors.New("has no elements")
+			case typ == "hash":
+				list := []any{}
+				for e := range p[0].(*side).v.All() {
+					list = append(list, map[string]any{"field": e.Name, "value": e.Value})
+				}
+				return list, nil
 			}
 			return w, nil
 		},

@@ -514,12 +514,13 @@ type hash struct {
 	// the server has not removed them. As long as it has one the key is there.
 	dead map[string]struct{}
 	size int
+	counted
 }
 
 func newHash() *hash { return &hash{fields: map[string]string{}} }
 
 func (h *hash) len() int   { return len(h.fields) }
-func (h *hash) bytes() int { return h.size + 96 }
+func (h *hash) bytes() int { return h.size + 104 + h.tallies.bytes() }
 
 // set sets a field. Its deadline stays.
 func (h *hash) set(u *undo, name []byte, value string) {

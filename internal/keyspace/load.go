@@ -153,6 +153,8 @@ func (in *Interpreter) SnapshotKey(dst []event.Event, k *SnapshotKey) []event.Ev
 		h.stayDead(o.value.elements)
 	}
 	o.after = o.value.view(&o.is, nil)
+	o.is.from = o
+	o.settle()
 	mi.account(o)
 	changed := was.value.exists != maybe && !sameState(&was, o.keyState)
 	c.setValues(&ev, o)
@@ -214,7 +216,7 @@ func (in *Interpreter) SnapshotEnd(dst []event.Event, k *SnapshotKey) []event.Ev
 				ev := event.Event{
 					Name: "del", Origin: event.FromResync, Cause: event.CauseUnknown, DB: db, Key: []byte(key), Type: typeNone,
 					Time: k.Time, ReplID: k.ReplID, Offset: k.Offset, Source: k.Source,
-					Before: s.value.view(&view{}, nil), After: event.None, TTL: event.TTLGone,
+					Before: in.lastView(&s.value), After: event.None, TTL: event.TTLGone,
 				}
 				if e := &s.expiry; e.known && e.at != 0 && c.now != 0 && c.now >= e.at {
 					ev.Name, ev.Cause = "expired", event.CauseExpired

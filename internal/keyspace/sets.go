@@ -163,12 +163,13 @@ func (s *set) addSome(other *set, keep func(member string) bool) {
 type set struct {
 	members map[string]struct{}
 	size    int
+	counted
 }
 
 func newSet() *set { return &set{members: map[string]struct{}{}} }
 
 func (s *set) len() int   { return len(s.members) }
-func (s *set) bytes() int { return s.size + 120 }
+func (s *set) bytes() int { return s.size + 120 + s.tallies.bytes() }
 
 func (s *set) has(member string) bool {
 	_, ok := s.members[member]

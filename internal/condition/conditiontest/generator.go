@@ -248,7 +248,7 @@ func (g *Generator) Value() string {
 	case 13:
 		return g.Pick(`"a"`, "arg(0)", "before.f") + g.Pick(" in ", " not in ") + g.Pick(side, "changed")
 	case 14:
-		return g.Pick("any", "all", "none", "one") + "(" + side + ", " + g.Pick(`# == "a"`, `# startsWith "p"`, "num(#.score) > 0", "!(num(#) > 1)", "num(#) in lists.prices", "num(#) == num(arg(0))", `#.id == "0-0"`, "# in lists.skus") + ")"
+		return g.Pick("any", "all", "none", "one") + "(" + side + ", " + g.Pick(`# == "a"`, `# startsWith "p"`, "num(#.score) > 0", "!(num(#) > 1)", "num(#) in lists.prices", "num(#) == num(arg(0))", `#.id == "0-0"`, `.value == "5"`, `.field startsWith "s"`, `.member == arg(0)`, "# in lists.skus") + ")"
 	case 15:
 		return g.Pick("any", "all") + "(changed, " + g.Pick(`# == "f"`, `# startsWith "a"`, "size(#) > 1") + ") || len(changed) > 1"
 	case 16:
