@@ -130,7 +130,7 @@ func TestReferenceInAction(t *testing.T) {
 	t.Setenv("V", "hunter2-hunter2")
 	for _, body := range []string{"{{${env:V}}}", "{{.key}}{{ ${env:V} }}", "{{`${env:V}`}}", "{{printf '${env:V}'}}"} {
 		_, err := engine.ParseRules("x.toml", []byte("[[rule]]\nname = \"x\"\nkey = \"k\"\naction = [{ type = \"webhook\", url = \"http://h/\", body = \"\"\""+body+"\"\"\" }]\n"), engine.ActionOptions{})
-		if got := fmt.Sprint(err); !strings.Contains(got, `rule "x": action[0].body: a reference inside of {{ and }}`) && !strings.Contains(got, `rule "x": action.body: a reference inside of {{ and }}`) || strings.Contains(got, "hunter2") {
+		if got := fmt.Sprint(err); !strings.Contains(got, `rule "x": action[0].body: template: a reference inside of {{ and }}`) && !strings.Contains(got, `rule "x": action.body: template: a reference inside of {{ and }}`) || strings.Contains(got, "hunter2") {
 			t.Errorf("%s: %s", body, got)
 		}
 	}

@@ -17,7 +17,6 @@ const (
 type segment struct {
 	text  string // as it is written; of a reference what it stands for
 	isRef bool
-	at    int // where it begins in the text as it is written
 }
 
 // expand replaces ${env:NAME}, ${env:NAME:-default}, ${file:/path} and
@@ -49,9 +48,9 @@ func (v view) expand(s string) (out string, ok bool) {
 func (v view) segments(s string) (segments []segment, ok bool) {
 	ok = true
 	var b strings.Builder
-	literal := func(i int) {
+	literal := func() {
 		if b.Len() > 0 {
-			segments = append(segments, segment{text: b.String(), at: i})
+			segments = append(segments, segment{text: b.String()})
 			b.Reset()
 		}
 	}
@@ -66,9 +65,9 @@ func (v view) segments(s string) (segments []segment, ok bool) {
 				v.inString(i).errorf("write $${ for a literal ${", "${ without }")
 				return nil, false
 			}
-			literal(i)
+			literal()
 			value, found := v.resolve(i, s[i+2:i+end])
-			segments = append(segments, segment{value, true, i})
+			segments = append(segments, segment{value, true})
 			ok = ok && found
 			i += end + 1
 		default:
@@ -76,7 +75,7 @@ func (v view) segments(s string) (segments []segment, ok bool) {
 			i++
 		}
 	}
-	literal(len(s))
+	literal()
 	return segments, ok
 }
 
@@ -199,7 +198,7 @@ func (v view) quoteInTemplate(segments []segment) bool {
 		case lexComment:
 			seg.text = ""
 		default:
-			v.inString(seg.at).errorf(`write "${...}", in quotes`, "a reference inside of {{ and }} is no part of the template")
+			v.errorf(`write "${...}", in quotes`, "template: a reference inside of {{ and }} is no part of it")
 			ok = false
 		}
 	}
