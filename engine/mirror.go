@@ -55,12 +55,21 @@ func (s *stream) addSnapshotKey(rec *source.Record) {
 		Key: k.Key, DB: k.DB, Type: k.Type.String(), ExpireAt: k.ExpireAt, Value: rec.RDB,
 		ReplID: rec.ReplID, Offset: rec.Offset, Time: rec.Time, Source: s.addr,
 	}
+	lost := s.interpreter.Stats().Lost.Limit
 	s.events = s.interpreter.SnapshotKey(s.events, &s.keyInput)
+	if !s.toldLimit && s.interpreter.Stats().Lost.Limit > lost {
+		s.toldLimit = true
+		s.e.log.Warn("a value of the snapshot does not fit into max_mirror and is not known; further ones are only counted", "stream", s.name, "db", k.DB, "key", printable(k.Key), "max_mirror", s.e.mirrorLimit())
+	}
 	if rec.Side || !s.firesSnapshots() && !s.e.cfg.Replay {
 		s.events = withoutSnapshot(s.events)
 	}
 	s.numberEvents(0)
 }
+
+// mirrorLimit returns how many bytes of memory the mirror of one stream may take;
+// 0: keyspace.DefaultMaxMirror.
+func (e *Engine) mirrorLimit() int64 { return e.cfg.MaxMirror / int64(len(e.streams)) }
 
 // detectServer tells the interpreter which server wrote the snapshot.
 func (s *stream) detectServer(rec *source.Record) {

@@ -48,6 +48,7 @@ type stream struct {
 	gen            *generation    // that the mirror and the matcher serve
 	matcher        *rules.Matcher // of gen
 	snapshotEvents int            // events of the present snapshot so far
+	toldLimit      bool           // a value of it did not fit into the mirror, which was told
 	recordCount    int            // commands and keys so far
 	offset         int64          // of the last record
 	server         serverVersion  // as the last snapshot said, or an earlier process
@@ -117,7 +118,7 @@ func (s *stream) loadPosition() error {
 // run handles records until ctx is done or there are no more.
 func (s *stream) run(ctx context.Context) error {
 	e := s.e
-	s.interpreter = keyspace.New(keyspace.Config{ExpiryGrace: clockGrace, MaxMirror: e.cfg.MaxMirror / int64(len(e.streams))})
+	s.interpreter = keyspace.New(keyspace.Config{ExpiryGrace: clockGrace, MaxMirror: e.mirrorLimit()})
 	s.origin = event.FromStream
 	if e.cfg.Replay {
 		s.origin = event.FromReplay

@@ -420,7 +420,17 @@ func (h *hash) equal(other collection) bool {
 	return maps.Equal(h.fields, o.fields) && maps.Equal(h.expires, o.expires)
 }
 
+// load adds a field. Where Redis takes one that is there twice, its commands find
+// the first: of fields that it sorts, which are those of a hash with expiries, the
+// one that expires first, and of two at once the later.
 func (h *hash) load(e *rdb.Element, l *loader) error {
+	if _, twice := h.fields[string(e.Member)]; twice {
+		l.twice = true
+		at := h.deadline(e.Member)
+		if !l.sorts || e.ExpireAt == 0 || at != 0 && at < e.ExpireAt {
+			return nil
+		}
+	}
 	value := ""
 	if l.texts {
 		value = string(e.Value)
