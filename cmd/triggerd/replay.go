@@ -78,6 +78,7 @@ func (o *replayOptions) run(ctx context.Context, files []string, stdout, stderr 
 	if err != nil {
 		return failed(err)
 	}
+	src.Logger = log
 	out := bufio.NewWriterSize(stdout, 64<<10)
 	cfg := engine.Config{Rules: set, Source: src, Replay: true, DryRun: o.dryRun || o.events, MaxPending: 10_000, MaxMirror: set.Source.MaxMirror, Actions: acts, Logger: log}
 	o.printTo(out, &cfg)
