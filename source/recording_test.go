@@ -386,3 +386,35 @@ func TestRecordingManifest(t *testing.T) {
 		t.Errorf("a file that is not there: %v", err)
 	}
 }
+
+// The reading of a value that is far too large ends when it is wanted no more.
+func TestRecordingStops(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "large.rdb")
+	head := "REDIS0009\x00\x01k\x81\x00\x00\x00\x80\x00\x00\x00\x00" // a string of 512 GiB
+	err := os.WriteFile(path, []byte(head), 0o600)
+	if err == nil {
+		err = os.Truncate(path, 1<<39) // it takes no room on the disk
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := source.OpenRecording(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	keys := 0
+	for rec, err := range s.Records(ctx, source.Position{}, nil) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rec.Kind == source.Key {
+			keys++
+			time.AfterFunc(20*time.Millisecond, cancel) // while the value is passed over, which takes many minutes
+		}
+	}
+	if keys != 1 {
+		t.Errorf("%d keys", keys)
+	}
+}
