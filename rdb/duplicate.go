@@ -5,7 +5,6 @@ import (
 	"hash/maphash"
 	"math/bits"
 	"math/rand/v2"
-	"slices"
 )
 
 const (
@@ -23,7 +22,7 @@ const (
 type seenSet struct {
 	seed  maphash.Seed
 	keys  [3]uint64 // secret, as the seed is
-	slots []uint64  // open addressing, half empty at least; 0: empty
+	slots []uint64  // open addressing, a quarter empty at least; 0: empty
 	n     int
 }
 
@@ -31,7 +30,7 @@ type seenSet struct {
 func (s *seenSet) reset(n uint64) {
 	s.n = 0
 	size := 16
-	for most := int(min(n, maxMembers)); size < 2*most; size *= 2 {
+	for most := int(min(n, maxMembers)); 3*size < 4*most; size *= 2 {
 	}
 	s.slots = s.slots[:min(size, cap(s.slots))]
 	clear(s.slots)
@@ -40,14 +39,21 @@ func (s *seenSet) reset(n uint64) {
 // add adds b, and reports whether it was there already. Strings of another tag
 // are others.
 func (s *seenSet) add(tag uint64, b []byte) (again bool) {
-	if s.n*2 >= len(s.slots) {
+	if 4*s.n >= 3*len(s.slots) {
 		s.grow()
 	}
-	if s.insert(s.hash(tag, b)) {
-		return true
+	h := s.hash(tag, b)
+	slots := s.slots
+	for i := h & uint64(len(slots)-1); i < uint64(len(slots)); i = (i + 1) & uint64(len(slots)-1) {
+		if old := slots[i]; old == h {
+			return true
+		} else if old == 0 {
+			slots[i] = h
+			s.n++
+			return false
+		}
 	}
-	s.n++
-	return false
+	return false // there is always an empty slot
 }
 
 // has reports whether b was added.
@@ -82,27 +88,22 @@ func (s *seenSet) hash(tag uint64, b []byte) uint64 {
 	return max(1, h^l)
 }
 
-func (s *seenSet) insert(h uint64) (again bool) {
-	mask := uint64(len(s.slots) - 1)
-	for i := h & mask; ; i = (i + 1) & mask {
-		switch s.slots[i] {
-		case 0:
-			s.slots[i] = h
-			return false
-		case h:
-			return true
-		}
-	}
-}
-
 func (s *seenSet) grow() {
 	old := s.slots
 	if cap(old) == 0 {
 		s.seed, s.keys = maphash.MakeSeed(), [3]uint64{rand.Uint64(), rand.Uint64(), rand.Uint64()}
 	}
 	s.slots = make([]uint64, max(128, 2*len(old)))
-	for _, h := range slices.DeleteFunc(old, func(h uint64) bool { return h == 0 }) {
-		s.insert(h)
+	mask := uint64(len(s.slots) - 1)
+	for _, h := range old {
+		if h == 0 {
+			continue
+		}
+		i := h & mask
+		for s.slots[i] != 0 {
+			i = (i + 1) & mask
+		}
+		s.slots[i] = h
 	}
 }
 

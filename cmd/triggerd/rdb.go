@@ -43,7 +43,10 @@ hash [[field,value],...], where a third item, a time in ms or null, is there if
 any of its fields expire. Streams, modules and arrays are objects and arrays.
 
 The checksum is verified. Memory does not grow with the file: values are printed
-as they are read, and keys that are not wanted are passed over undecoded.`,
+as they are read, and keys that are not wanted are passed over undecoded.
+Collections without elements are left out, as servers leave them out, and what
+servers refuse, such as a set with a member twice, is an error with its offset
+and key.`,
 		Example: `  triggerd rdb dump.rdb | jq -r 'select(.expire_ms == null).key'
   triggerd rdb --keys 'session:*' --no-values dump.rdb | wc -l
   redis-cli --rdb - | triggerd rdb --stats -`,
@@ -110,6 +113,9 @@ func (o *rdbOptions) run(name string, stdin io.Reader, stdout, stderr io.Writer)
 	bar.clear()
 	if err != nil {
 		return failed(fmt.Errorf("%s: %w", name, err))
+	}
+	if n := r.EmptyKeys(); n > 0 {
+		fmt.Fprintf(stderr, "triggerd: %s: %s left out, without elements: servers do not load them\n", name, plural(int(n), "key"))
 	}
 	if size > r.Offset() {
 		fmt.Fprintf(stderr, "triggerd: %s: %d bytes follow the snapshot, from offset %d on\n", name, size-r.Offset(), r.Offset())

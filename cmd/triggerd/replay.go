@@ -43,7 +43,10 @@ It delivers them too, in order and with retries, unless --dry-run is given.
 
 A FILE is a snapshot (dump.rdb), an append-only file (the .manifest of one that
 has many), a recorded replication stream, or "-" for standard input. Keys of a
-snapshot fire rules with snapshot = true.`,
+snapshot fire rules with snapshot = true.
+
+A file that ends in the midst of a command or transaction is played up to there,
+with a warning that says where, as a server starts with it.`,
 		Example: `  triggerd replay --dry-run /var/lib/redis/appendonlydir/appendonly.aof.manifest
   triggerd replay --events dump.rdb | jq -r .data.key
   triggerd replay --dry-run --stats -c new.toml recorded.resp > /dev/null`,
