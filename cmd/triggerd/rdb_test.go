@@ -269,7 +269,9 @@ func TestProgressBar(t *testing.T) {
 // Collections without elements are left out, and said to be; a set with a member
 // twice is refused.
 func TestRDBCrafted(t *testing.T) {
-	file := func(body string) []byte { return []byte("REDIS0012\xfe\x00" + body + "\x00\x02k3\x013\xff\x00\x00\x00\x00\x00\x00\x00\x00") }
+	file := func(body string) []byte {
+		return []byte("REDIS0012\xfe\x00" + body + "\x00\x02k3\x013\xff\x00\x00\x00\x00\x00\x00\x00\x00")
+	}
 	out, errOut, err := rdbCommand(t, file("\x04\x01h\x00\x01\x01l\x00"), "-")
 	if lines := rdbLines(t, out); err != nil || len(lines) != 1 || lines[0].Key != "k3" || !strings.Contains(errOut, "-: 2 keys left out") {
 		t.Errorf("%v, %s, %s", err, out, errOut)
