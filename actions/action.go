@@ -20,7 +20,7 @@ import (
 // One with a method Grace() time.Duration may take that much longer to end after
 // ctx is done (a command that does not heed SIGTERM).
 //
-// An Action may tell more of itself: see Destination, Reads, LatestOnly
+// An Action may tell more of itself: see Destination, Reads, Render, LatestOnly
 // and Batcher.
 type Action interface {
 	Do(ctx context.Context, f *Firing) (Result, error)

@@ -1,11 +1,13 @@
-// Package actions does what a rule asks for when it fires: it posts a webhook,
-// runs a command, writes a log record or prints a line. One kind of action is
-// one file; New makes any of them from the fields the user wrote.
+// Package actions is what is done when a rule fires, whatever it is: what a kind
+// of action says of itself, how an action is made from the fields that the user
+// wrote, and what it answers for an attempt. A kind, such as webhook, is a folder
+// below; package kinds lists them.
 //
-//	a, err := actions.New("webhook", map[string]any{"url": "https://crm.example.com/hooks/{{.params.sku}}"}, actions.Options{})
+//	a, err := kinds.All.New("webhook", map[string]any{"url": "https://crm.example.com/hooks/{{.params.sku}}"}, actions.Options{})
 //	if err != nil {
 //		return err // every mistake at once, each a *FieldError
 //	}
+//	shown, err := actions.Render(a, firing) // what it would send, for people
 //	res, err := a.Do(ctx, firing)
 //
 // An action makes one attempt and says how it went. It never retries, queues or
@@ -37,12 +39,9 @@
 // Of a URL only scheme and host are shown. What is sent, and the data of an
 // event, is never masked.
 //
+// A preview is for people too: secrets are masked in the data as well.
+//
 // # Formats
 //
-// The JSON is a CloudEvents 1.0 structured event (internal/event); a webhook can
-// send it in the binary mode of the CloudEvents HTTP protocol binding 1.0.2
-// instead. Webhooks are signed as Standard Webhooks 1.0.0 says, and carry the
-// traceparent of W3C Trace Context level 1. Access tokens are those of OAuth
-// 2.0 client credentials (RFC 6749 section 4.4) with the type Bearer (RFC
-// 6750).
+// The JSON is a CloudEvents 1.0 structured event (internal/event).
 package actions

@@ -2,9 +2,9 @@ package actions
 
 import (
 	"cmp"
+	"fmt"
 	"io"
 	"log/slog"
-	"slices"
 	"strings"
 	"time"
 
@@ -24,21 +24,36 @@ type Kind struct {
 	// what the machine can do.
 	Concurrency int
 
-	// make takes the fields from d, records every mistake there, and returns an
-	// action that is used only if there was none.
-	make func(d *fields, o Options) Action
+	// New takes the fields from s, which gathers every mistake in them, and
+	// returns an action that is used only if there was none. Its error is what is
+	// wrong with no field in particular. It takes each of Fields whatever mistakes
+	// there are in others, and no field beside them. It may read files that fields
+	// name, and has no other effect: it connects to nothing and starts nothing.
+	New func(s *Settings) (Action, error)
 }
 
-// kinds are the kinds that there are.
-var kinds = []*Kind{&webhookKind, &execKind, &logKind, &printKind}
+// Secrets returns the names of the fields that are Secret, those of tables
+// without the table's name.
+func (k *Kind) Secrets() []string { return secretNames(nil, k.Fields) }
 
-// Kinds returns the kinds that New knows, in the order in which they are told.
-// They are not to be changed.
-func Kinds() []*Kind { return slices.Clone(kinds) }
+func secretNames(names []string, fields []Field) []string {
+	for i := range fields {
+		if fields[i].Secret {
+			names = append(names, fields[i].Name)
+		}
+		names = secretNames(names, fields[i].Fields)
+	}
+	return names
+}
 
-// KindOf returns the kind of a name; nil if there is none.
-func KindOf(name string) *Kind {
-	for _, k := range kinds {
+// Kinds is a list of kinds, in the order in which people are told of them: those
+// that a rules file may have. Package kinds has triggerd's. It is not to be
+// changed while it is used.
+type Kinds []*Kind
+
+// Of returns the kind of a name; nil if there is none.
+func (all Kinds) Of(name string) *Kind {
+	for _, k := range all {
 		if k.Name == name {
 			return k
 		}
@@ -46,12 +61,12 @@ func KindOf(name string) *Kind {
 	return nil
 }
 
-func kindNames() []string {
-	names := make([]string, len(kinds))
-	for i, k := range kinds {
+// Names returns the names of the kinds, in their order.
+func (all Kinds) Names() []string {
+	names := make([]string, len(all))
+	for i, k := range all {
 		names[i] = k.Name
 	}
-	slices.Sort(names)
 	return names
 }
 
@@ -87,28 +102,37 @@ func (o Options) withDefaults() Options {
 // nothing of the map.
 //
 // The error is every mistake at once, each a *FieldError that says what to
-// write instead. New reads the files that fields name (a certificate), looks up
-// the program of an exec, and has no other effect: it connects to nothing and
-// starts nothing, so it serves to check a file as well.
-func New(kind string, m map[string]any, o Options) (Action, error) {
-	d := &fields{values: m, errs: new([]*FieldError)}
-	k := KindOf(kind)
+// write instead. New connects to nothing and starts nothing, as Kind.New says, so
+// it serves to check a file as well.
+func (all Kinds) New(kind string, fields map[string]any, o Options) (Action, error) {
+	s := &Settings{Options: o.withDefaults(), values: fields, mistakes: new([]*FieldError)}
+	k := all.Of(kind)
 	if k == nil {
-		d.fail("type", "there is no kind of action %q%s; the kinds are %s", kind, didYouMean(kind, kindNames()), strings.Join(kindNames(), ", "))
-		return nil, d.err()
+		s.Fail("type", "%w", all.noKind(kind))
+		return nil, s.err()
 	}
-	a := k.make(d, o.withDefaults())
-	d.unknown(engineFields)
-	for _, e := range *d.errs {
-		e.Err = maskedError(o.Secrets, e.Err)
+	s.declared = k.Fields
+	a, err := k.New(s)
+	if err != nil {
+		s.Fail("type", "%w", err)
 	}
-	if err := d.err(); err != nil {
+	s.unknown(engineFields)
+	if err := s.err(); err != nil {
 		return nil, err
 	}
 	if o.Secrets != nil {
 		return newMasking(a, o.Secrets), nil
 	}
 	return a, nil
+}
+
+// noKind says that there is no kind of a name, and what may have been meant.
+func (all Kinds) noKind(name string) error {
+	hint := didYouMean(name, all.Names())
+	if hint == "" {
+		hint = "; the kinds are " + strings.Join(all.Names(), ", ")
+	}
+	return fmt.Errorf("there is no kind of action %q%s", name, hint)
 }
 
 // engineFields are the fields of every kind, which never reach New; they are

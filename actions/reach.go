@@ -3,8 +3,6 @@ package actions
 import (
 	"context"
 	"errors"
-	"net/http/httptrace"
-	"sync/atomic"
 )
 
 // What an error says of the receiver, beside IsPermanent and RetryDelay. An
@@ -56,25 +54,4 @@ func (e *reachError) Unwrap() error { return e.err }
 func reached(err error, kind reachKind) bool {
 	e, ok := errors.AsType[*reachError](err)
 	return ok && e.kind == kind
-}
-
-// connection tells whether a request has a connection that it can be sent over.
-// A request that is sent again over another, because the kept one was dead,
-// begins anew.
-type connection struct{ made atomic.Bool }
-
-// watch returns a context for a request that c is to tell of.
-func (c *connection) watch(ctx context.Context) context.Context {
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		GetConn: func(string) { c.made.Store(false) },
-		GotConn: func(httptrace.GotConnInfo) { c.made.Store(true) },
-	})
-}
-
-// failure marks err, of a request without an answer.
-func (c *connection) failure(err error) error {
-	if c.made.Load() {
-		return Unanswered(err)
-	}
-	return Unreached(err)
 }

@@ -1,6 +1,10 @@
 package actions
 
-import "triggerd/internal/event"
+import (
+	"errors"
+
+	"triggerd/internal/event"
+)
 
 // Destination says where an action delivers to, without what may be a secret:
 // scheme and host, or the name of a program. "" if the action does not say, with
@@ -28,4 +32,20 @@ func Reads(a Action) event.Parts {
 func LatestOnly(a Action) bool {
 	l, ok := a.(interface{ LatestOnly() bool })
 	return ok && l.LatestOnly()
+}
+
+// ErrNoPreview is of an action that does not say what it would send.
+var ErrNoPreview = errors.New("this kind of action has no preview")
+
+// Render returns what an action would send for f: what its method
+// Render(f *firing.Firing) (Preview, error) says. It sends nothing, connects to
+// nothing, and borrows f. The error is ErrNoPreview if there is no such method,
+// or else what Do would say without having sent anything.
+func Render(a Action, f *Firing) (Preview, error) {
+	if r, ok := a.(interface {
+		Render(f *Firing) (Preview, error)
+	}); ok {
+		return r.Render(f)
+	}
+	return Preview{}, ErrNoPreview
 }

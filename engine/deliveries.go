@@ -60,13 +60,13 @@ func (e *Engine) Delivery(number uint64, id string) (*admin.Delivery, error) {
 // pending is how many firings wait.
 func (e *Engine) RetryNow(action string, number uint64) (n, pending int, err error) {
 	if action == "" {
-		pending, ok := e.outbox.Hurry(number)
+		pending, ok := e.outbox.RetryFiring(number)
 		if !ok {
 			return 0, 0, fmt.Errorf("%w: delivery %d does not wait for its next attempt: it is delivered, being attempted, behind another of its key, or one of very many", admin.ErrUnknown, number)
 		}
 		return 1, pending, nil
 	}
-	n, pending, ok := e.outbox.Renew(action)
+	n, pending, ok := e.outbox.RetryEndpoint(action)
 	if !ok {
 		return 0, 0, fmt.Errorf("%w: no action is called %q; there are %s", admin.ErrUnknown, action, listNames(e.outbox.Names()))
 	}

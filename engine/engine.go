@@ -43,7 +43,7 @@ type Config struct {
 
 	MaxMirror          int64         // bytes of memory for keys and their values; default 1 GiB
 	MaxPending         int           // firings that may wait; default that of Rules
-	DrainTimeout       time.Duration // how long attempts in flight may take after Run is told to stop; default 10 s
+	DrainTimeout       time.Duration // how long attempts in flight may take after Run is told to stop; default: what the rules say
 	CheckpointInterval time.Duration // how often a position without firings is committed; default 1 s
 
 	Logger *slog.Logger // nil: none
@@ -51,10 +51,11 @@ type Config struct {
 
 // ActionOptions are settings of actions that do not come from the rules file.
 type ActionOptions struct {
-	Stdout    io.Writer    // where the print action writes
-	Logger    *slog.Logger // where the log action writes
-	NoExec    bool         // refuse exec actions
-	UserAgent string       // that webhooks send
+	Kinds     actions.Kinds // that rules may have; nil: kinds.All
+	Stdout    io.Writer     // where the print action writes
+	Logger    *slog.Logger  // where the log action writes
+	NoExec    bool          // refuse exec actions
+	UserAgent string        // that webhooks send
 }
 
 // Engine is one running triggerd. Any goroutine may call its methods, Run once.
@@ -70,7 +71,9 @@ type Engine struct {
 	started time.Time
 	states  ruleStates
 	budget  budget
-	reloads reloads
+
+	pauseEnds chan struct{} // capacity 1: a pause has another end
+	reloads   reloads
 
 	instruments *instruments
 }
@@ -80,7 +83,6 @@ type Engine struct {
 func New(cfg Config) (*Engine, error) {
 	cfg.Start = cmp.Or(cfg.Start, rules.StartResume)
 	cfg.MaxPending = cmp.Or(cfg.MaxPending, cfg.Rules.Store.MaxPending, 1_000_000)
-	cfg.DrainTimeout = cmp.Or(cfg.DrainTimeout, 10*time.Second)
 	cfg.CheckpointInterval = cmp.Or(cfg.CheckpointInterval, time.Second)
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -218,6 +220,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		}
 	})
 	side.Go(func() { e.watchBudget(sideCtx) })
+	side.Go(func() { e.endPauses(sideCtx) })
 	err := e.runStreams(ctx)
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
 		err = errors.Join(err, cause)
@@ -240,9 +243,15 @@ func (e *Engine) drain(ctx context.Context) int {
 	if e.cfg.Replay && ctx.Err() == nil {
 		e.outbox.Finish(ctx)
 	}
-	limit, cancel := context.WithTimeout(context.Background(), e.cfg.DrainTimeout)
+	limit, cancel := context.WithTimeout(context.Background(), e.ShutdownTimeout())
 	defer cancel()
 	return e.outbox.Stop(limit, e.cfg.Store == nil)
+}
+
+// ShutdownTimeout returns how long attempts in flight may take once Run was told
+// to stop.
+func (e *Engine) ShutdownTimeout() time.Duration {
+	return cmp.Or(e.cfg.DrainTimeout, e.gen.Load().set.ShutdownTimeout)
 }
 
 // runStreams runs all streams until ctx is done or all have ended. If one

@@ -1,10 +1,10 @@
 package engine
 
 import (
-	"cmp"
 	"errors"
 
 	"triggerd/actions"
+	"triggerd/actions/kinds"
 	"triggerd/internal/event"
 	"triggerd/internal/firing"
 	"triggerd/internal/keyspace"
@@ -55,17 +55,30 @@ func BuildRules(doc map[string]any, o ActionOptions) (*rules.Set, error) {
 	return rules.Build(doc, loadOptions(o))
 }
 
+// kinds are the kinds that rules may have.
+func (o ActionOptions) kinds() actions.Kinds {
+	if o.Kinds == nil {
+		return kinds.All
+	}
+	return o.Kinds
+}
+
 func loadOptions(o ActionOptions) rules.Options {
 	known := keyspace.Commands()
 	commands := make([]rules.Command, len(known))
 	for i, c := range known {
 		commands[i] = rules.Command{Name: c.Name, Classes: c.Classes, Instead: c.InsteadUse}
 	}
+	actionKinds := make([]rules.Kind, len(o.kinds()))
+	for i, k := range o.kinds() {
+		actionKinds[i] = rules.Kind{Name: k.Name, Secrets: k.Secrets()}
+	}
 	return rules.Options{
 		Commands: commands,
 		Events:   keyspace.EventNames(),
+		Kinds:    actionKinds,
 		Action: func(kind string, fields map[string]any) (event.Parts, error) {
-			a, err := actions.New(kind, fields, actions.Options{NoExec: o.NoExec})
+			a, err := o.kinds().New(kind, fields, actions.Options{NoExec: o.NoExec})
 			if err != nil {
 				return 0, err
 			}
@@ -99,11 +112,12 @@ func newGeneration(set *rules.Set, old []string, o ActionOptions, m *instruments
 	return g, errors.Join(errs...)
 }
 
-func defaultConcurrency(kind string) int {
-	if k := actions.KindOf(kind); k != nil {
+// concurrency is how many attempts of an action are made at once, at most.
+func concurrency(a *rules.Action, all actions.Kinds) int {
+	if k := all.Of(a.Kind); k != nil && a.Concurrency == 0 {
 		return k.Concurrency
 	}
-	return 0 // making the action fails for an unknown kind
+	return a.Concurrency // making the action fails for an unknown kind
 }
 
 // addEndpoint makes the endpoint of an action. Rules that name the same target
@@ -118,11 +132,11 @@ func (g *generation) addEndpoint(r *rules.Rule, a *rules.Action, o ActionOptions
 		return nil
 	}
 	c := &outbox.Action{
-		Policy: g.policyOf[a], Concurrency: cmp.Or(a.Concurrency, defaultConcurrency(a.Kind)), Rate: outbox.Rate(a.RateLimit),
+		Policy: g.policyOf[a], Concurrency: concurrency(a, o.kinds()), Rate: outbox.Rate(a.RateLimit),
 		Meter: m.meterFor(a.Kind),
 	}
 	var err error
-	c.Action, err = actions.New(a.Kind, a.Fields, actions.Options{
+	c.Action, err = o.kinds().New(a.Kind, a.Fields, actions.Options{
 		Logger: o.Logger, Stdout: o.Stdout, NoExec: o.NoExec, UserAgent: o.UserAgent,
 		Timeout: a.Timeout, Concurrency: c.Concurrency, Secrets: g.secrets,
 	})

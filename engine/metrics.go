@@ -103,7 +103,7 @@ var (
 
 	descMirrorKeys  = describe("mirror_keys", "Keys that are kept for rules that need values or exact events.", "stream")
 	descMirrorBytes = describe("mirror_size_bytes", "Memory that the kept keys take, estimated.", "stream")
-	descValuesLost  = describe("mirror_values_lost_total", "Times that a kept value became unknown: over the limit, or not to be told from the stream.", "stream")
+	descValuesLost  = describe("mirror_values_lost_total", "Times that a kept value became unknown, by reason.", "stream", "reason")
 
 	descMatches       = describe("rule_matches_total", "Events that a rule matched.", "rule")
 	descFirings       = describe("rule_firings_total", "Deliveries that a rule planned, one for each match and action.", "rule")
@@ -247,7 +247,9 @@ func (m metricSink) stream(s *admin.StreamStatus, now time.Time) {
 	m.count(descEvents, s.Stats.Events, name)
 	m.gauge(descMirrorKeys, float64(s.Stats.MirrorKeys), name)
 	m.gauge(descMirrorBytes, float64(s.Stats.MirrorBytes), name)
-	m.count(descValuesLost, s.Stats.ValuesLost, name)
+	for reason, n := range s.Stats.LostBy {
+		m.count(descValuesLost, n, name, reason)
+	}
 }
 
 func (m metricSink) rule(r *admin.RuleStatus) {

@@ -1,8 +1,6 @@
 package engine
 
 import (
-	"strconv"
-	"strings"
 	"time"
 
 	"triggerd/internal/event"
@@ -55,21 +53,12 @@ func (s *stream) addSnapshotKey(rec *source.Record) {
 		Key: k.Key, DB: k.DB, Type: k.Type.String(), ExpireAt: k.ExpireAt, Value: rec.RDB,
 		ReplID: rec.ReplID, Offset: rec.Offset, Time: rec.Time, Source: s.addr,
 	}
-	lost := s.interpreter.Stats().Lost.Limit
 	s.events = s.interpreter.SnapshotKey(s.events, &s.keyInput)
-	if !s.toldLimit && s.interpreter.Stats().Lost.Limit > lost {
-		s.toldLimit = true
-		s.e.log.Warn("a value of the snapshot does not fit into max_mirror and is not known; further ones are only counted", "stream", s.name, "db", k.DB, "key", printable(k.Key), "max_mirror", s.e.mirrorLimit())
-	}
 	if rec.Side || !s.firesSnapshots() && !s.e.cfg.Replay {
 		s.events = withoutSnapshot(s.events)
 	}
 	s.numberEvents(0)
 }
-
-// mirrorLimit returns how many bytes of memory the mirror of one stream may take;
-// 0: keyspace.DefaultMaxMirror.
-func (e *Engine) mirrorLimit() int64 { return e.cfg.MaxMirror / int64(len(e.streams)) }
 
 // detectServer tells the interpreter which server wrote the snapshot.
 func (s *stream) detectServer(rec *source.Record) {
@@ -77,9 +66,9 @@ func (s *stream) detectServer(rec *source.Record) {
 		return
 	}
 	if version, ok := rec.RDB.Aux("valkey-ver"); ok {
-		s.setServer(serverVersion{keyspace.Valkey, majorOf(version)})
+		s.setServer(serverVersion{keyspace.Valkey, keyspace.ParseVersion(version)})
 	} else if version, ok := rec.RDB.Aux("redis-ver"); ok {
-		s.setServer(serverVersion{keyspace.Redis, majorOf(version)})
+		s.setServer(serverVersion{keyspace.Redis, keyspace.ParseVersion(version)})
 	}
 }
 
@@ -87,22 +76,13 @@ func (s *stream) detectServer(rec *source.Record) {
 // versions do other things.
 type serverVersion struct {
 	dialect keyspace.Dialect
-	major   int // 0: not known
-}
-
-func majorOf(version string) int {
-	text, _, _ := strings.Cut(version, ".")
-	n, err := strconv.Atoi(text)
-	if err != nil || n < 0 {
-		return 0
-	}
-	return n
+	version keyspace.Version
 }
 
 func (s *stream) setServer(of serverVersion) {
 	if of != s.server {
 		s.server = of
-		s.interpreter.SetServer(of.dialect, of.major)
+		s.interpreter.SetServer(of.dialect, of.version)
 	}
 }
 

@@ -41,7 +41,7 @@ func (s *stream) addEvents(rec *source.Record, neededKeys int64) (commandStart i
 		s.events = s.interpreter.Command(s.events, &s.commandInput)
 	case source.SnapshotBegin:
 		s.detectServer(rec)
-		s.snapshotEvents, s.snapshotKeys, s.toldLimit = 0, neededKeys, false
+		s.snapshotEvents, s.snapshotKeys = 0, neededKeys
 		s.interpreter.SnapshotBegin()
 	case source.Key:
 		s.counts.records.Add(1)

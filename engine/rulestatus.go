@@ -39,7 +39,7 @@ func (e *Engine) InspectRule(name string, limit int) (*admin.RuleDetail, error) 
 }
 
 func (e *Engine) findRuleStatus(name string) (*admin.RuleStatus, error) {
-	for _, r := range e.ruleStatus(e.pausedSince()) {
+	for _, r := range e.ruleStatus(e.pauses()) {
 		if r.Name == name {
 			return &r, nil
 		}
@@ -77,7 +77,7 @@ func (t *timeKeeper) inspect(rule string, limit int) (timing.Inspection, bool) {
 func suppressedByReason(s timing.Suppressed) map[string]int64 {
 	all := map[string]uint64{
 		"sample": s.Sample, "dedupe": s.Dedupe, "outside": s.Outside, "once": s.Once, "throttle": s.Throttle,
-		"missed": s.Missed, "evicted": s.Evicted, "held_dropped": s.Dropped,
+		"missed": s.Missed, "evicted": s.Evicted, "held_dropped": s.HeldDropped,
 	}
 	out := map[string]int64{}
 	for reason, n := range all {

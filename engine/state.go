@@ -27,7 +27,7 @@ func spacesOf(stream string) spaces {
 var mirrorEntry = []byte("mirror")
 
 // serverEntry is the key of the entry with the server's name and version:
-// "redis 7", "valkey 9".
+// "redis 8.0.2", and "valkey 9" of an earlier triggerd.
 var serverEntry = []byte("server")
 
 // clockEntry is the key of the entry with the stream's clock, in milliseconds
@@ -132,7 +132,11 @@ func (s *stream) restoreMirror(from source.Position) error {
 	complete := string(saved) == need
 	s.interpreter.RestoreEnd(complete)
 	s.unsaved.savedNeed, s.unsaved.mirrorIncomplete = string(saved), !complete
-	if complete {
+	if _, s.renewal.stored, err = readEntry(st, s.spaces.state, renewEntry); err != nil {
+		return err
+	}
+	s.renewal.wanted = s.renewal.stored
+	if complete && !s.renewal.wanted {
 		s.knownKeys.Store(s.neededKeys.Load())
 	}
 	s.e.log.Info("values of keys are as they were", "entries", n, "took", time.Since(began).Round(time.Millisecond), "complete", complete)
@@ -144,16 +148,16 @@ func (s serverVersion) String() string {
 	if s.dialect == keyspace.Valkey {
 		name = "valkey"
 	}
-	return name + " " + strconv.Itoa(s.major)
+	return name + " " + s.version.String()
 }
 
 // parseServer parses what String returns. What it cannot parse is left unknown.
 func parseServer(text string) (s serverVersion) {
-	name, major, _ := strings.Cut(text, " ")
+	name, version, _ := strings.Cut(text, " ")
 	if name == "valkey" {
 		s.dialect = keyspace.Valkey
 	}
-	s.major = majorOf(major)
+	s.version = keyspace.ParseVersion(version)
 	return s
 }
 
@@ -251,6 +255,7 @@ func (s *stream) flush(now bool) {
 	if st.durable {
 		s.collectMirrorChanges()
 		s.timing.collectChanges(&st.changes)
+		s.keepRenewal()
 		if s.server != st.savedServer {
 			st.savedServer = s.server
 			st.changes.Add(s.spaces.state, outbox.PutEntry, serverEntry, []byte(s.server.String()))
@@ -264,7 +269,7 @@ func (s *stream) flush(now bool) {
 		st.base, st.eventsAfterBase = st.position, 0
 		c.Position = s.positionAfter(0)
 	}
-	s.e.outbox.Pass(c)
+	s.e.outbox.Submit(c)
 	s.handled.Store(s.offset)
 	st.position, st.complete, st.fired, st.partDue, st.waitingSince = source.Position{}, false, false, false, time.Time{}
 }
@@ -289,7 +294,7 @@ func (s *stream) flushPart() {
 	if !st.base.IsZero() && !st.inSnapshot {
 		c.Position = s.positionAfter(st.eventsAfterBase)
 	}
-	s.e.outbox.Pass(c)
+	s.e.outbox.Submit(c)
 }
 
 // A command with more arguments, or a transaction with more commands, may fire
@@ -337,7 +342,7 @@ func (s *stream) flushMirror() {
 		return
 	}
 	s.collectMirrorChanges()
-	s.e.outbox.Pass(outbox.Commit{Stream: s.name, Changes: &s.unsaved.changes})
+	s.e.outbox.Submit(outbox.Commit{Stream: s.name, Changes: &s.unsaved.changes})
 }
 
 // collectMirrorChanges moves the mirror's changes to those of the next commit.

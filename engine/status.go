@@ -69,7 +69,7 @@ func (e *Engine) Status() (*admin.Status, error) {
 	if len(s.Streams) == 1 {
 		s.Source = &s.Streams[0]
 	}
-	paused := e.pausedSince()
+	paused := e.pauses()
 	s.Rules = e.ruleStatus(paused)
 	var err error
 	if s.Actions, err = e.actionStatus(paused); err != nil {
@@ -122,29 +122,20 @@ func (s *stream) saved() (source.Position, time.Time) {
 	return p, at
 }
 
-// pausedSince returns when each paused rule and action was paused, by full
-// name.
-func (e *Engine) pausedSince() map[string]time.Time {
-	e.states.mu.Lock()
-	defer e.states.mu.Unlock()
-	paused := make(map[string]time.Time, len(e.states.paused))
-	for name, since := range e.states.paused {
-		paused[name] = since
-	}
-	return paused
-}
-
-func (e *Engine) ruleStatus(paused map[string]time.Time) []admin.RuleStatus {
+func (e *Engine) ruleStatus(paused map[string]pause) []admin.RuleStatus {
 	gen := e.gen.Load()
 	list := make([]admin.RuleStatus, len(gen.set.Rules))
 	dropped := e.outbox.Dropped()
 	for i, r := range gen.set.Rules {
 		st := gen.states[r]
 		list[i] = admin.RuleStatus{
-			Name: r.Name, Enabled: r.Enabled, DryRun: r.DryRun, PausedSince: paused[firing.RuleName(r.Name)],
+			Name: r.Name, Enabled: r.Enabled, DryRun: r.DryRun,
 			Matches: st.matches.Load(), Firings: st.firings.Load(), Skipped: st.skipped.Load(), DryRuns: st.dryRuns.Load(),
 			Dropped: dropped[r.Name], ConditionErrors: st.conditionErrors.Load() + int64(r.ConditionErrors()),
 			ConditionSeconds: st.conditionTimeOf(r).Seconds(), ConditionShare: e.budget.share(r.Name),
+		}
+		if p, ok := paused[firing.RuleName(r.Name)]; ok {
+			list[i].PausedSince, list[i].Pause = p.Since, &p.Pause
 		}
 		if text := st.lastConditionError.Load(); text != nil {
 			list[i].ConditionError = *text
@@ -158,13 +149,15 @@ func (e *Engine) ruleStatus(paused map[string]time.Time) []admin.RuleStatus {
 	return list
 }
 
-func (e *Engine) actionStatus(paused map[string]time.Time) ([]admin.ActionStatus, error) {
+func (e *Engine) actionStatus(paused map[string]pause) ([]admin.ActionStatus, error) {
 	all := e.outbox.Endpoints()
 	list := make([]admin.ActionStatus, len(all))
 	for i := range all {
 		list[i] = actionStatusOf(&all[i])
 		a := &list[i]
-		a.PausedSince = paused[a.Name]
+		if p, ok := paused[a.Name]; ok {
+			a.PausedSince, a.Pause = p.Since, &p.Pause
+		}
 		if a.Pending == 0 {
 			continue
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync/atomic"
 	"time"
 
@@ -48,11 +49,11 @@ type stream struct {
 	gen            *generation    // that the mirror and the matcher serve
 	matcher        *rules.Matcher // of gen
 	snapshotEvents int            // events of the present snapshot so far
-	toldLimit      bool           // a value of it did not fit into the mirror, which was told
 	recordCount    int            // commands and keys so far
 	offset         int64          // of the last record
 	server         serverVersion  // as the last snapshot said, or an earlier process
 	profile        *profiler
+	renewal        renewal
 
 	keyInput     keyspace.SnapshotKey // reused for each key
 	wantedKeys   bool                 // WantsKeys, at the last attempt to attach
@@ -118,7 +119,7 @@ func (s *stream) loadPosition() error {
 // run handles records until ctx is done or there are no more.
 func (s *stream) run(ctx context.Context) error {
 	e := s.e
-	s.interpreter = keyspace.New(keyspace.Config{ExpiryGrace: clockGrace, MaxMirror: e.mirrorLimit()})
+	s.interpreter = keyspace.New(keyspace.Config{ExpiryGrace: clockGrace, MaxMirror: e.cfg.MaxMirror / int64(len(e.streams))})
 	s.origin = event.FromStream
 	if e.cfg.Replay {
 		s.origin = event.FromReplay
@@ -167,7 +168,9 @@ func (s *stream) handle(rec *source.Record) {
 		s.events, commandStart = s.events[:0], 0
 	}
 	s.offset = rec.Offset
+	s.noteLosses(rec)
 	s.finishRecord(rec)
+	s.askRenewal(rec)
 	if rec.Kind != source.Command || s.recordCount%publishHandledEvery == 0 {
 		s.handled.Store(rec.Offset)
 	}
@@ -218,14 +221,14 @@ func (s *stream) notifyChanged() {
 }
 
 // NextWake implements source.Consumer. It is the earliest of: the next expiry
-// that a rule wants to know on time, the next time that a rule waits for, and
-// the next flush.
+// that a rule wants to know on time, the next time that a rule waits for, the
+// next flush, and the time to ask for a snapshot.
 func (s *stream) NextWake() time.Time {
 	var at time.Time
 	if t, ok := s.interpreter.NextDeadline(); ok {
 		at = s.timing.clock.wakeFor(t.Add(expiryGrace))
 	}
-	return earlierTime(earlierTime(at, s.unsaved.flushAt()), s.timing.nextWake())
+	return earlierTime(earlierTime(earlierTime(at, s.unsaved.flushAt()), s.timing.nextWake()), s.renewal.due)
 }
 
 // earlierTime returns the earlier of two times, of which a zero one is never.
@@ -240,9 +243,8 @@ func earlierTime(a, b time.Time) time.Time {
 func (s *stream) stats() admin.StreamStats {
 	c := admin.StreamStats{Records: s.counts.records.Load(), Bytes: s.counts.bytes.Load(), Events: s.counts.events.Load(), Gaps: s.counts.gaps.Load()}
 	if m := s.mirrorStats.Load(); m != nil {
-		l := m.Lost
 		c.MirrorKeys, c.MirrorBytes = m.MirrorKeys, m.MirrorBytes
-		c.ValuesLost = l.Limit + l.Source + l.Mismatch + l.Malformed + l.Undecided
+		c.ValuesLost, c.LostBy = m.Lost.Total(), maps.Collect(m.Lost.All())
 	}
 	return c
 }

@@ -24,7 +24,7 @@ type timeKeeper struct {
 	gen     *generation
 	clock   clock
 	states  map[*rules.Rule]*timing.State
-	firings []timing.Firing
+	firings []timing.Release
 
 	mu      sync.Mutex      // guards machine: status reads it
 	machine *timing.Machine // changed by the stream's goroutine only; nil: no rule has ever had time fields
@@ -60,7 +60,7 @@ func (t *timeKeeper) setRules(gen *generation, now time.Time) {
 	if t.machine == nil {
 		t.machine = timing.New()
 	}
-	t.logFates("rules with time fields after a reload", t.machine.SetRules(list, t.clock.fromMachine(now)))
+	t.logStateReports("rules with time fields after a reload", t.machine.SetRules(list, t.clock.fromMachine(now)))
 	t.states = make(map[*rules.Rule]*timing.State, len(list))
 	for _, r := range gen.set.Rules {
 		if t.keeps(r) {
@@ -76,9 +76,9 @@ func (t *timeKeeper) keeps(r *rules.Rule) bool {
 	return r.Enabled && r.Time != nil && (r.Schedule == nil || s == s.e.streams[0])
 }
 
-// logFates logs, for each rule, whether its state was kept.
-func (t *timeKeeper) logFates(msg string, fates []timing.Fate) {
-	for _, f := range fates {
+// logStateReports logs, for each rule, whether its state was kept.
+func (t *timeKeeper) logStateReports(msg string, reports []timing.StateReport) {
+	for _, f := range reports {
 		level, what := slog.LevelInfo, "kept"
 		if !f.Kept {
 			level, what = slog.LevelWarn, "dropped: the rule is gone, or its time fields have changed"
@@ -89,8 +89,8 @@ func (t *timeKeeper) logFates(msg string, fates []timing.Fate) {
 
 // match passes a match of a rule with time fields to the machine. It returns
 // what fires now, which is valid until the next call.
-func (t *timeKeeper) match(m *rules.Match) []timing.Firing {
-	x := timing.Match{State: t.states[m.Rule], Role: m.Role, At: t.clock.fromMachine(m.Event.Time), Data: matchData{m}}
+func (t *timeKeeper) match(m *rules.Match) []timing.Release {
+	x := timing.Arrival{State: t.states[m.Rule], Role: m.Role, At: t.clock.fromMachine(m.Event.Time), Data: matchData{m}}
 	if !t.stream.matcher.Keys(&x.Keys, m) {
 		return nil // counted as a failed condition
 	}
@@ -99,7 +99,7 @@ func (t *timeKeeper) match(m *rules.Match) []timing.Firing {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.firings = t.machine.Match(t.firings[:0], &x)
+	t.firings = t.machine.Arrive(t.firings[:0], &x)
 	return t.firings
 }
 
@@ -169,13 +169,13 @@ func (t *timeKeeper) fireDue(rec *source.Record) {
 func (t *timeKeeper) setWallOffset() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.machine.SetWall(t.clock.wallOffset(time.Now()))
+	t.machine.SetWallOffset(t.clock.wallOffset(time.Now()))
 }
 
 // plan plans the firings of a release of the timing machine. m is the match
 // that was just passed in, and owned its event; both are nil if time alone
 // released it.
-func (t *timeKeeper) plan(f *timing.Firing, m *rules.Match, owned *event.Event) {
+func (t *timeKeeper) plan(f *timing.Release, m *rules.Match, owned *event.Event) {
 	rule := t.stream.gen.ruleByName[f.Rule.Name]
 	out := firing.Firing{Event: owned, Timing: event.Timing{By: f.By, Suppressed: f.Suppressed}}
 	var by firing.Trigger
@@ -222,7 +222,7 @@ func (t *timeKeeper) plan(f *timing.Firing, m *rules.Match, owned *event.Event) 
 }
 
 // decodeItem returns the match or absence that the machine kept as an item.
-func (t *timeKeeper) decodeItem(f *timing.Firing, it *timing.Item) (event.Item, bool) {
+func (t *timeKeeper) decodeItem(f *timing.Release, it *timing.Item) (event.Item, bool) {
 	if it.Data == nil {
 		return event.Item{Event: t.clockEvent(event.Absent, f), ID: firing.AbsentTrigger(it.Tag, it.By).String()}, true
 	}
@@ -253,7 +253,7 @@ func (t *timeKeeper) decodeMatch(rule *rules.Rule, data []byte) (ev *event.Event
 }
 
 // clockEvent returns an event that has no key, made by the clock.
-func (t *timeKeeper) clockEvent(name string, f *timing.Firing) *event.Event {
+func (t *timeKeeper) clockEvent(name string, f *timing.Release) *event.Event {
 	return &event.Event{Name: name, Origin: event.FromClock, Time: f.At, Source: t.stream.addr}
 }
 
@@ -328,6 +328,6 @@ func (t *timeKeeper) restore(st *store.Store, ch *outbox.Changes) error {
 			t.stream.e.log.Error("state of a rule with time fields cannot be read, it begins anew", "err", err)
 		}
 	}
-	t.logFates("rules with time fields after the start", t.machine.Restored())
+	t.logStateReports("rules with time fields after the start", t.machine.Restored())
 	return nil
 }

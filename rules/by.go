@@ -7,19 +7,20 @@ import (
 	"triggerd/internal/condition"
 )
 
-// by is what a stage keeps its states apart by: expressions that are compiled
-// like conditions. No parts are one state for all matches.
-type by struct {
+// byExprs are the expressions of a by: a stage keeps a state for each of their
+// values. They are compiled like conditions. Without any there is one state for
+// all matches.
+type byExprs struct {
 	field   string   // "throttle.by"
-	sources []string // as they are written
+	sources []string // as they are in the file
 	parts   []*condition.Value
 }
 
-// of returns the value of a by for the event that e has begun with: of one
-// expression its own text, of several these joined, so that different values
+// eval returns the value of a by for the event that e has begun with. A single
+// expression gives its own text. Several are joined so that different values
 // have different texts. captures are those of the pattern that matched. The
 // text borrows the event, or buf, which it extends.
-func (b *by) of(e *condition.Evaluator, captures *condition.Captures, buf *[]byte) (string, error) {
+func (b *byExprs) eval(e *condition.Evaluator, captures *condition.Captures, buf *[]byte) (string, error) {
 	start := len(*buf)
 	for i, part := range b.parts {
 		s, err := e.Text(part, captures)

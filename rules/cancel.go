@@ -5,7 +5,7 @@ import (
 	"triggerd/internal/timing"
 )
 
-// cancel decodes the patterns of events after which an absent waits no more.
+// cancel decodes the patterns of events that end the wait of an absent.
 func (d *timeDecoder) cancel() {
 	v, ok := d.t.get("cancel")
 	if !ok {
@@ -22,33 +22,33 @@ func (d *timeDecoder) cancel() {
 }
 
 func (d *timeDecoder) cancelPattern(t *table) {
-	p := &Rule{Name: d.r.Name, Enabled: d.r.Enabled, pattern: pattern{limits: &limits{}}}
+	p := &Rule{Name: d.r.Name, Enabled: d.r.Enabled, pattern: pattern{rareFields: &rareFields{}}}
 	if len(t.m) == 0 {
 		t.errorf(`cancel = { key = "order:{id}", event = "set" }`, "a pattern without fields cancels at every event")
 	}
 	says := d.c.pattern(t, p)
 	t.done()
-	own := *p.limits
+	own := *p.rareFields
 	own.timed = &timed{owner: d.r, role: timing.Cancels}
-	p.limits = &own
+	p.rareFields = &own
 	d.cancelBy(t, p)
 	if d.r.Schedule != nil || !d.r.Enabled {
 		says = nil
 	}
 	alternatives := p.conjuncts(says)
 	if p.Enabled && len(d.c.l.errors) == 0 {
-		t.unserved(p, alternatives)
-		t.keepsAll(p, alternatives)
+		t.warnUnmatchable(p, alternatives)
+		t.warnKeepsAllValues(p, alternatives)
 	}
 	d.cancels = append(d.cancels, p)
-	d.c.companions = append(d.c.companions, companion{p, alternatives})
+	d.c.cancelEntries = append(d.c.cancelEntries, cancelEntry{p, alternatives})
 }
 
-// cancelBy compiles the by of absent for events of a cancel pattern, which has
-// to tell the same values.
+// cancelBy compiles the by of absent for the events of a cancel pattern. It
+// must give the same values as for the rule's own events.
 func (d *timeDecoder) cancelBy(t *table, p *Rule) {
 	of := &d.timed.gather
-	p.timed.gather = by{field: of.field, sources: of.sources}
+	p.timed.gather = byExprs{field: of.field, sources: of.sources}
 	for _, src := range of.sources {
 		if _, report := d.c.compiler.Value(src, d.r.captures.Names()); len(report.Problems) > 0 {
 			return // reported where it is
@@ -68,8 +68,8 @@ func (d *timeDecoder) cancelBy(t *table, p *Rule) {
 	}
 }
 
-// companion is a cancel pattern on its way into the index.
-type companion struct {
+// cancelEntry is a cancel pattern on its way into the index.
+type cancelEntry struct {
 	rule      *Rule
 	conjuncts []condition.Conjunct
 }

@@ -18,22 +18,22 @@ func (r *Rule) conjuncts(says []condition.Conjunct) []condition.Conjunct {
 		return r.placeConjuncts(stream, says)
 	}
 	if r.dbs != nil {
-		stream.Equal = append(stream.Equal, is(condition.OfDB, decimals(r.dbs)))
+		stream.Equal = append(stream.Equal, equals(condition.OfDB, decimals(r.dbs)))
 	}
 	if r.types != nil {
-		stream.Equal = append(stream.Equal, is(condition.OfType, sorted(r.types)))
+		stream.Equal = append(stream.Equal, equals(condition.OfType, sorted(r.types)))
 	}
 	snapshot := stream
 	snapshot.Equal = slices.Clone(stream.Equal)
 	if r.commands != nil {
-		stream.Equal = append(stream.Equal, is(condition.OfCommand, r.commands.list()))
+		stream.Equal = append(stream.Equal, equals(condition.OfCommand, r.commands.list()))
 	}
 	if r.events != nil && !r.anyWrite {
-		stream.Equal = append(stream.Equal, is(condition.OfEvent, r.events.list()))
+		stream.Equal = append(stream.Equal, equals(condition.OfEvent, r.events.list()))
 	}
 	fields := []condition.Conjunct{stream}
 	if r.Snapshot { // a key of a snapshot has no command, and its event is known
-		snapshot.Equal = append(snapshot.Equal, is(condition.OfEvent, []string{event.Snapshot}))
+		snapshot.Equal = append(snapshot.Equal, equals(condition.OfEvent, []string{event.Snapshot}))
 		fields = append(fields, snapshot)
 	}
 	if keys := regexKeys(r.regexes); keys != nil {
@@ -46,7 +46,7 @@ func (r *Rule) conjuncts(says []condition.Conjunct) []condition.Conjunct {
 // keys concerns: only what is said of the key and the database counts.
 func (r *Rule) placeConjuncts(place condition.Conjunct, says []condition.Conjunct) []condition.Conjunct {
 	if r.dbs != nil {
-		place.Equal = append(place.Equal, is(condition.OfDB, decimals(r.dbs)))
+		place.Equal = append(place.Equal, equals(condition.OfDB, decimals(r.dbs)))
 	}
 	fields := []condition.Conjunct{place}
 	if keys := regexKeys(r.regexes); keys != nil {
@@ -65,7 +65,7 @@ func (r *Rule) placeConjuncts(place condition.Conjunct, says []condition.Conjunc
 	return condition.And(fields, ofPlace)
 }
 
-func is(kind condition.SubjectKind, values []string) condition.Equality {
+func equals(kind condition.SubjectKind, values []string) condition.Equality {
 	return condition.Equality{Subject: condition.Subject{Kind: kind}, Values: values}
 }
 

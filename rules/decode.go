@@ -19,23 +19,23 @@ import (
 	"triggerd/internal/timing"
 )
 
-// compilation turns gathered tables into rules.
+// compilation makes rules of the tables that a document has gathered.
 type compilation struct {
-	l          *loader
-	d          *document
-	compiler   *condition.Compiler
-	commands   *commandNames
-	events     eventNames
-	timeout    time.Duration
-	retry      Retry
-	targets    map[string]*Action
-	ruleNames  map[string]view        // of the rules so far
-	nameSets   map[string]*nameSet    // by their names
-	conjuncts  [][]condition.Conjunct // of each rule
-	signatures map[string]*Rule       // by what they match
-	windows    map[string]*timing.Window
-	companions []companion
-	summarized []summarized
+	l             *loader
+	d             *document
+	compiler      *condition.Compiler
+	commands      *commandNames
+	events        eventNames
+	timeout       time.Duration
+	retry         Retry
+	targets       map[string]*Action
+	ruleNames     map[string]view        // of the rules so far
+	nameSets      map[string]*nameSet    // by their names
+	conjuncts     [][]condition.Conjunct // of each rule
+	signatures    map[string]*Rule       // a rule for each text of what rules match, to find duplicates
+	windows       map[string]*timing.Window
+	cancelEntries []cancelEntry
+	summarized    []summarized
 }
 
 // rule decodes one [[rule]]. It returns nil if v is no table.
@@ -45,7 +45,7 @@ func (c *compilation) rule(v view) *Rule {
 	if !ok {
 		return nil
 	}
-	r := &Rule{Enabled: true, Order: firing.OrderKey, Overflow: firing.Block, pattern: pattern{limits: &limits{}}}
+	r := &Rule{Enabled: true, Order: firing.OrderKey, Overflow: firing.Block, pattern: pattern{rareFields: &rareFields{}}}
 	c.ruleName(t, r)
 	r.File, r.Line, r.Col = t.location()
 	read(t, "description", &r.Description, view.str)
@@ -66,6 +66,7 @@ func (c *compilation) rule(v view) *Rule {
 	t.schedule(r)
 	c.times(t, r)
 	c.actions(t, r)
+	r.Digest = c.digest(v, r)
 	t.done()
 	r.index = int32(len(c.conjuncts))
 	if !r.Enabled || r.Schedule != nil {
@@ -74,9 +75,9 @@ func (c *compilation) rule(v view) *Rule {
 	alternatives := r.conjuncts(says)
 	c.conjuncts = append(c.conjuncts, alternatives)
 	if r.Enabled && r.Schedule == nil && len(c.l.errors) == 0 {
-		t.unserved(r, alternatives)
-		t.keepsAll(r, alternatives)
-		c.duplicate(t, r)
+		t.warnUnmatchable(r, alternatives)
+		t.warnKeepsAllValues(r, alternatives)
+		c.warnDuplicate(t, r)
 	}
 	return r
 }
@@ -93,7 +94,7 @@ func (c *compilation) pattern(t *table, r *Rule) []condition.Conjunct {
 	})
 	t.list("type", func(v view) { v.keyType(r) })
 	if r.keysNot == nil && r.regexes == nil && r.dbs == nil && r.types == nil {
-		r.limits = noLimits
+		r.rareFields = noRareFields
 	}
 	v, ok := t.get("when")
 	if !ok {
@@ -101,20 +102,20 @@ func (c *compilation) pattern(t *table, r *Rule) []condition.Conjunct {
 	}
 	says := c.when(v, r)
 	if t.has("for") {
-		c.momentary(v, r)
+		c.rejectMomentary(v, r)
 	}
 	return says
 }
 
-// matching are the fields that decide which events a rule matches.
-var matching = []string{"key", "key_not", "key_regex", "command", "command_not", "event", "db", "type", "when", "snapshot"}
+// matchFields are the fields that decide which events a rule matches.
+var matchFields = []string{"key", "key_not", "key_regex", "command", "command_not", "event", "db", "type", "when", "snapshot"}
 
-// duplicate warns of a rule that fires just when another one does.
-func (c *compilation) duplicate(t *table, r *Rule) {
+// warnDuplicate warns of a rule that matches the same events as another one.
+func (c *compilation) warnDuplicate(t *table, r *Rule) {
 	var sig strings.Builder
-	names := matching
+	names := matchFields
 	if r.Time != nil {
-		names = slices.Concat(matching, timeFields)
+		names = slices.Concat(matchFields, timeFields)
 	}
 	for i, name := range names {
 		switch v := t.m[name].(type) {
@@ -133,23 +134,23 @@ func (c *compilation) duplicate(t *table, r *Rule) {
 		}
 	}
 	if first, ok := c.signatures[sig.String()]; ok {
-		t.warnf("give one rule the actions of both", "matches just what rule %q matches, at %s", first.Name, t.placeOf(first))
+		t.warnf("give one rule the actions of both", "matches just what rule %q matches, at %s", first.Name, t.startOf(first))
 		return
 	}
 	c.signatures[sig.String()] = r
 }
 
-// placeOf says where a rule begins.
-func (t *table) placeOf(r *Rule) string {
+// startOf says where a rule begins.
+func (t *table) startOf(r *Rule) string {
 	if r.Line == 0 {
 		return "another place"
 	}
 	return fmt.Sprintf("%s:%d", r.File, r.Line)
 }
 
-// unserved warns of a rule that can never match, and of one whose condition
-// every event is asked.
-func (t *table) unserved(r *Rule, alternatives []condition.Conjunct) {
+// warnUnmatchable warns of a rule that can never match, and of one whose
+// condition is evaluated for every event.
+func (t *table) warnUnmatchable(r *Rule, alternatives []condition.Conjunct) {
 	if len(alternatives) == 0 {
 		t.warnf("", "no event is like that: the rule never matches")
 		return
@@ -160,8 +161,8 @@ func (t *table) unserved(r *Rule, alternatives []condition.Conjunct) {
 	}
 }
 
-// keepsAll warns of a rule for which the value of every key has to be kept.
-func (t *table) keepsAll(r *Rule, alternatives []condition.Conjunct) {
+// warnKeepsAllValues warns of a rule for which the value of every key is kept.
+func (t *table) warnKeepsAllValues(r *Rule, alternatives []condition.Conjunct) {
 	if r.need() >= NeedValue && r.regexes == nil && slices.ContainsFunc(alternatives, func(c condition.Conjunct) bool { return c.Keys == nil }) {
 		t.warnf("say which keys: key = \"stock:*\"", "the value of every key is kept in memory for this rule")
 	}
@@ -179,7 +180,7 @@ func (t *table) onTime(r *Rule) {
 	}
 }
 
-// location is where the table begins, for messages of later stages.
+// location returns where the table begins, for messages of later stages.
 func (t *table) location() (file string, line, col int) {
 	if t.s.built {
 		return "", 0, 0
@@ -195,10 +196,10 @@ func (t *table) list(name string, f func(view)) {
 	}
 }
 
-// maxName bounds the name of a rule: it is part of the ID of each firing.
+// maxName limits the name of a rule, which is part of the ID of each firing.
 const maxName = 200
 
-// ruleName decodes the name first, so that every message can say it.
+// ruleName decodes the name first, so that every message can name the rule.
 func (c *compilation) ruleName(t *table, r *Rule) {
 	v, ok := t.get("name")
 	if !ok {
@@ -223,8 +224,8 @@ func (c *compilation) ruleName(t *table, r *Rule) {
 	c.ruleNames[name] = v
 }
 
-// badName says what is wrong with the name of a rule or an action: it stands
-// in IDs, in logs and in the environment of commands.
+// badName says what is wrong with the name of a rule or an action. Names are
+// part of IDs, of log lines and of the environment of commands.
 func badName(name string) string {
 	switch {
 	case name == "":
@@ -314,7 +315,7 @@ func (c *compilation) event(v view, r *Rule, names map[string]bool) {
 	case !ok:
 	case name == event.Schedule:
 		v.errorf("a rule of the clock has a field schedule", "%q is not an event to wait for", name)
-	case name == "" || !c.events.know(name):
+	case name == "" || !c.events.has(name):
 		v.errorf(suggest.DidYouMean(name, sortedKeys(c.events)), "unknown event %s", v.shown(name))
 	case name == anyWrite:
 		r.anyWrite = true
@@ -339,8 +340,9 @@ func (v view) keyType(r *Rule) {
 	r.types = append(r.types, name)
 }
 
-// momentary reports what a condition reads though it has to hold for some time.
-func (c *compilation) momentary(v view, r *Rule) {
+// rejectMomentary reports what a condition reads though it changes with each
+// event: the condition of a rule with for has to hold for some time.
+func (c *compilation) rejectMomentary(v view, r *Rule) {
 	names, state, ok := c.compiler.Momentary(r.When, r.captures.Names())
 	if !ok {
 		return
@@ -370,7 +372,7 @@ func (c *compilation) when(v view, r *Rule) []condition.Conjunct {
 	return report.Says
 }
 
-// schedule decodes the fields of a rule of the clock.
+// schedule decodes the fields of a rule that the clock fires.
 func (t *table) schedule(r *Rule) {
 	zone := time.Local
 	read(t, "timezone", &zone, view.location)
@@ -382,7 +384,7 @@ func (t *table) schedule(r *Rule) {
 		return
 	}
 	r.Schedule = v.cron(zone)
-	for _, name := range slices.Concat(matching, timeFields) {
+	for _, name := range slices.Concat(matchFields, timeFields) {
 		if t.has(name) && !slices.Contains(ofClock, name) {
 			t.key(name).errorf("make two rules of it", "a rule with a schedule waits for the clock, not for events")
 		}
@@ -395,7 +397,7 @@ func (v view) cron(zone *time.Location) cron.Schedule {
 	if !ok {
 		return nil
 	}
-	if strings.Contains(spec, "TZ=") { // cron's own prefix; without a space after it cron panics
+	if strings.Contains(spec, "TZ=") { // a prefix of cron's own; without a space after it the parser panics
 		v.errorf("use the field timezone", "a schedule does not name its time zone")
 		return nil
 	}

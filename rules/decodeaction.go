@@ -147,7 +147,7 @@ func (c *compilation) ownFields(t *table, a *Action) {
 	t.rateLimit(&a.RateLimit)
 	kind, ok := t.get("type")
 	if !ok {
-		t.errorf(`type = "webhook", "exec" or "log"`, "the action has no type")
+		t.errorf(typeHint(c.l.o.Kinds), "the action has no type")
 		t.ignoreRest()
 		return
 	}
@@ -175,6 +175,23 @@ func (c *compilation) ownFields(t *table, a *Action) {
 	for _, e := range flatten(err) {
 		t.actionError(kind, e)
 	}
+}
+
+// typeHint says what to write as the type of an action; "" if no kind is known.
+func typeHint(kinds []Kind) string {
+	var b strings.Builder
+	for i, kind := range kinds {
+		switch {
+		case i == 0:
+			b.WriteString("type = ")
+		case i == len(kinds)-1:
+			b.WriteString(" or ")
+		default:
+			b.WriteString(", ")
+		}
+		b.WriteString(strconv.Quote(kind.Name))
+	}
+	return b.String()
 }
 
 // rateLimit decodes { max, per }: both or neither.

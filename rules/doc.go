@@ -10,24 +10,25 @@
 // A rules file is TOML: [source], [store], [http], [defaults], [lists], [macros],
 // [windows.NAME], [targets.NAME], [[rule]] with [[rule.action]], [[test]], and include. Load finds every
 // mistake in one run, each an *Error with file, line, column and what to do.
-// Sections and fields of later versions are mistakes, not ignored.
+// Sections and fields of later versions are mistakes; they are not ignored.
 //
-// ${env:NAME}, ${env:NAME:-default} and ${file:/path} stand for a variable, a
-// variable or else a text, and a file, relative to the one that says it,
-// without its last line end; ${credential:NAME} for such a file in the folder
-// $CREDENTIALS_DIRECTORY; $${ is a literal ${. They are replaced in every text but
-// key, key_not, key_regex, when and macros. What they stand for is a secret: no
-// message shows it.
+// References stand for a text: ${env:NAME} for a variable of the environment,
+// ${env:NAME:-default} for a variable or, without one, the default, ${file:/path}
+// for the content of a file without its last line end, ${credential:NAME} for
+// such a file in the folder $CREDENTIALS_DIRECTORY. A path is relative to the
+// file that has the reference. $${ is a literal ${. References are replaced in
+// every text but key, key_not, key_regex, when and macros. What they stand for
+// is secret: no message shows it.
 //
-// include names files, or patterns of them, relative to the file that says it;
-// their rules come before its own, in the order of the names. [source],
-// [store] and [defaults] belong into the first file.
+// include names files, or patterns of them, relative to the file that has it.
+// Their rules come before its own, in the order of the names. [source], [store]
+// and [defaults] belong into the first file.
 //
-// An action has a type and that kind's fields, or a target. One with a target
-// takes everything from it but name, timeout, retry and order, which it may
-// say itself. An action's name is part of the ID of each firing; an action
-// without one is called by its target or its kind, with "-2" and so on where
-// the rule has several, so that their order in the file matters.
+// An action has a type and the fields of that kind, or a target. An action with
+// a target has the target's fields; it may set only name, timeout, retry and
+// order itself. An action's name is part of the ID of each firing. An action
+// without a name is called by its target or its kind, with "-2" and so on if
+// the rule has several, so their order in the file matters.
 //
 // # What a rule sees
 //
@@ -68,22 +69,24 @@
 //
 // # Values
 //
-// Matcher.Need tells for which keys how much must be kept. A rule with values =
-// true, one whose condition reads a value, or one of whose actions has a
-// template with before or after in it, needs the values of the keys that it selects: name them in key, or all
-// are kept. One that waits for events that no command tells by itself (expired,
-// del, hexpired, xtrim, new, ...), or reads type, ttl, cause or changed, needs
-// their state. For other keys events are what the commands say: a DEL of a key
-// that was not there is a "del", and one that an LPOP has emptied has none. A
-// delivery of a rule that needs no values has none.
+// Matcher.Need returns how much must be kept of a key. A rule needs the values of
+// the keys that it selects if it has values = true, if its condition reads a
+// value, or if a template of its actions has before or after in it. Name these
+// keys in key, or the values of all keys are kept. A rule needs the state of its
+// keys if it asks for events that no command tells by itself (expired, del,
+// hexpired, xtrim, new, ...), or reads type, ttl, cause or changed.
 //
-// on_time = true, with event = "expired", has the event come at the deadline,
+// For other keys events are what the commands say: a DEL of a key that was not
+// there is a "del", and a key that an LPOP has emptied has none. A firing of a
+// rule that needs no values has none.
+//
+// With on_time = true and event = "expired", the event comes at the deadline,
 // with the last value in before, for every rule of the key.
 //
 // # Time
 //
-// Rule.Time is what a rule says of time, for package internal/timing, which
-// has the stages that a match passes through:
+// Rule.Time has the time fields of a rule, for package internal/timing, which has
+// the stages that a match passes through:
 //
 //	match -> sample -> dedupe -> count | absent | debounce | for -> active, mute -> once -> throttle -> batch -> firing
 //
@@ -104,11 +107,12 @@
 //	batch = { max = 500, wait = "1s", by = "params.region" }
 //	max_keys = 100_000                                      # values of each stage
 //
-// A by is an expression as in conditions that gives text, an integer, true or
-// false, or a list of them; none is one state for the whole rule. Matcher.Keys
-// gives their values, of a list joined by commas, with a backslash before each
-// comma and backslash that is in one. A value that cannot be told, of args[9]
-// or of JSON without that field, is an error of the rule's condition.
+// A by is an expression, as in conditions, that gives text, an integer, true or
+// false, or it is a list of such expressions. Without a by there is one state for
+// the whole rule. Matcher.Keys returns the values. The values of a list are joined
+// by commas, with a backslash before each comma and backslash in them. A by that
+// cannot be evaluated, like args[9] or a missing field of JSON, counts as an error
+// of the rule's condition.
 //
 // Match.Role is Fires, but:
 //
@@ -132,19 +136,19 @@
 // A rule of the clock may have active, mute, outside, summarize = ["a-rule"]
 // and catch_up = true. A rule that is summed up has a Time too.
 //
-// Rule.Time.Shape tells whether states of a rule of this name mean what they
-// meant: it has all time fields but max_keys, with the macros and lists that
-// they name, the windows and patterns of cancel, and of a rule with for its
+// Rule.Time.Shape is equal for two rules if the states of one can be those of the
+// other. It contains all time fields but max_keys, with the macros and lists that
+// they name, the windows, the patterns of cancel, and for a rule with for its
 // other fields.
 //
 // # Matching
 //
-// What matching costs hardly depends on how many rules there are. From the
-// fields and from the condition of a rule the index learns what its events
-// must be (see Set.Served): exact keys are found by hash, globs by one
-// automaton whose states are made as keys need them, at most 16 MiB of them for
-// each Matcher, and rules of the same keys by the values that they compare
-// arguments, captures, command, event, type or database with. What is found is checked
-// with the rule itself, its condition compiled to closures, or run by expr's
-// machine where it uses what closures do not know.
+// The cost of matching hardly depends on the number of rules. From the fields and
+// the condition of a rule the index learns what its events must be (see
+// Set.FoundBy). Exact keys are found by hash. Globs are found by one automaton,
+// whose states are made as keys need them, at most 16 MiB of them for each
+// Matcher. Rules of the same keys are found by the values that they compare
+// arguments, captures, command, event, type or database with. What is found is
+// checked with the rule itself. Its condition is compiled to closures, or run by
+// expr's machine if it uses what closures do not know.
 package rules

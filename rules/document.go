@@ -16,9 +16,10 @@ import (
 	"triggerd/internal/timing"
 )
 
-// Defaults of what a file does not say.
+// Defaults for what a file does not say.
 const (
 	defaultTimeout    = 5 * time.Second
+	defaultShutdown   = 10 * time.Second
 	defaultMaxPending = 1_000_000
 	defaultDir        = "triggerd-data"
 	defaultRetention  = 7 * 24 * time.Hour
@@ -27,12 +28,12 @@ const (
 
 var defaultRetry = Retry{MaxAttempts: 12, Backoff: time.Second, MaxBackoff: 10 * time.Minute, MaxAge: 24 * time.Hour}
 
-// laterAction are names of the file's format that this version does not have:
-// an error that says so, never silence.
+// laterAction are names in the file's format that this version does not have.
+// They are an error that says so.
 var laterAction = []string{"overflow"}
 
-// document is what the files say, gathered before anything is compiled, since
-// a rule may use a list, macro or target of any file.
+// document is what the files say, before anything is compiled, since a rule may
+// use a list, macro or target of any file.
 type document struct {
 	main    *table // of the first file
 	lists   map[string]view
@@ -47,8 +48,8 @@ func newDocument() *document {
 	return &document{lists: map[string]view{}, macros: map[string]view{}, targets: map[string]view{}, windows: map[string]view{}}
 }
 
-// document gathers one file, the files it includes first.
-func (l *loader) document(s *source) {
+// readDocument gathers one file, after the files that it includes.
+func (l *loader) readDocument(s *source) {
 	if !slices.Contains(l.sources, s) {
 		l.sources = append(l.sources, s)
 	}
@@ -68,17 +69,17 @@ func (l *loader) document(s *source) {
 	if s == l.sources[0] {
 		l.d.main = t
 	}
-	t.gather("lists", "list", l.d.lists)
-	t.gather("macros", "macro", l.d.macros)
-	t.gather("targets", "target", l.d.targets)
-	t.gather("windows", "window", l.d.windows)
-	t.tables("rule", &l.d.rules)
-	t.tables("test", &l.d.tests)
+	t.addNamed("lists", "list", l.d.lists)
+	t.addNamed("macros", "macro", l.d.macros)
+	t.addNamed("targets", "target", l.d.targets)
+	t.addNamed("windows", "window", l.d.windows)
+	t.addTables("rule", &l.d.rules)
+	t.addTables("test", &l.d.tests)
 	t.done()
 }
 
-// tables adds the members of a list of tables, [[name]].
-func (t *table) tables(name string, to *[]view) {
+// addTables adds the members of a list of tables, [[name]].
+func (t *table) addTables(name string, to *[]view) {
 	v, ok := t.get(name)
 	if !ok {
 		return
@@ -91,8 +92,8 @@ func (t *table) tables(name string, to *[]view) {
 	v.each(func(v view) { *to = append(*to, v) })
 }
 
-// gather adds the named members of a section.
-func (t *table) gather(section, what string, to map[string]view) {
+// addNamed adds the named members of a section.
+func (t *table) addNamed(section, what string, to map[string]view) {
 	v, ok := t.get(section)
 	if !ok {
 		return
@@ -145,8 +146,10 @@ func (l *loader) include(s *source, v view) {
 func (d *document) build(l *loader) *Set {
 	set := &Set{
 		Source: Source{Start: "resume", Ack: "none", PsyncCommand: "PSYNC", MaxMirror: 1 << 30},
-		HTTP:   HTTP{Listen: defaultListen},
-		Store:  Store{Dir: defaultDir, MaxPending: defaultMaxPending, Retention: defaultRetention},
+		HTTP:   HTTP{Listen: defaultListen, ShowValues: true},
+
+		ShutdownTimeout: defaultShutdown,
+		Store:           Store{Dir: defaultDir, MaxPending: defaultMaxPending, Retention: defaultRetention},
 	}
 	if d.main == nil {
 		return set
@@ -160,12 +163,13 @@ func (d *document) build(l *loader) *Set {
 	d.main.section("http", func(t *table) { t.http(&set.HTTP) })
 	d.main.section("defaults", func(t *table) {
 		t.limits(&c.timeout, &c.retry)
+		read(t, "shutdown_timeout", &set.ShutdownTimeout, func(v view) (time.Duration, bool) { return v.duration(0) })
 		t.done()
 	})
 	c.commands = newCommandNames(l.o.Commands)
 	c.events = newEventNames(l.o.Events)
 	c.compiler = condition.NewCompiler(condition.Config{
-		Macros: d.macroTexts(), Lists: d.listValues(), Command: c.commands.compared, Event: c.events.compared,
+		Macros: d.macroTexts(), Lists: d.listValues(), Command: c.commands.checkCompared, Event: c.events.checkCompared,
 	})
 	for name := range sortedKeys(d.macros) {
 		for _, p := range c.compiler.Macro(name) {
@@ -195,10 +199,10 @@ func (d *document) build(l *loader) *Set {
 	return set
 }
 
-// index makes the set ready to match.
+// index makes the index of the set, so that it can match.
 func (c *compilation) index(set *Set) {
 	set.patterns = slices.Clip(set.Rules)
-	for _, p := range c.companions {
+	for _, p := range c.cancelEntries {
 		p.rule.index = int32(len(set.patterns))
 		set.patterns = append(set.patterns, p.rule)
 		c.conjuncts = append(c.conjuncts, p.conjuncts)
@@ -253,7 +257,8 @@ func (t *table) store(s *Store) {
 	t.done()
 }
 
-// minToken is how many bytes a token has at least: what has fewer is guessed.
+// minToken is the least number of bytes of a token. A shorter one can be
+// guessed.
 const minToken = 16
 
 // CheckToken returns what is wrong with a token of [http], from wherever it
@@ -288,7 +293,7 @@ func (t *table) http(h *HTTP) {
 		}
 		return addr, true
 	})
-	read(t, "token", &h.Token, func(v view) (string, bool) {
+	token := func(v view) (string, bool) {
 		token, ok := v.str()
 		if !ok {
 			return "", false
@@ -298,7 +303,13 @@ func (t *table) http(h *HTTP) {
 			return "", false
 		}
 		return token, true
-	})
+	}
+	read(t, "token", &h.Token, token)
+	read(t, "read_token", &h.ReadToken, token)
+	read(t, "show_values", &h.ShowValues, view.boolean)
+	if h.ReadToken != "" && h.ReadToken == h.Token {
+		t.errorf("two of their own", "token and read_token are the same")
+	}
 	t.done()
 }
 

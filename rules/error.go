@@ -9,18 +9,18 @@ import (
 
 // Error is one mistake in a rules file, or one warning about it.
 type Error struct {
-	File      string // as it was named; "" for a document that was never a file
+	File      string // as it was named; "": the document was never a file
 	Line, Col int    // 1-based, Col in bytes; 0 where there is no file
 	Rule      string // name of the rule, if it is inside one
 	Field     string // "when", "action.url", "targets.crm.url"; "" if it concerns no field
 	Msg       string // what is wrong
 	Hint      string // what to do about it; "" if that is not known
 
-	SourceLine string // the line itself; "" where there is none or it may show a secret
+	SourceLine string // the line itself; "": there is none, or it may show a secret
 }
 
-// Error renders the mistake with its place and, where the line may be shown,
-// the line with a caret below the place.
+// Error returns the mistake with its place. If the line may be shown, the line
+// follows, with a caret below the place.
 func (e *Error) Error() string {
 	var b strings.Builder
 	if e.File != "" {

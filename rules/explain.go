@@ -11,19 +11,19 @@ import (
 	"triggerd/internal/glob"
 )
 
-// Check is one thing that a rule asks of an event, and whether the event is so.
+// Check is one thing that a rule asks of an event, and whether the event has
+// it.
 type Check struct {
 	Field string // "key", "command", "when", ...
-	Want  string // what the rule asks: for "when" one part of the condition
-	Got   string // what the event has; for "when" true, false or why that could not be told
+	Want  string // what the rule asks; for "when": one part of the condition
+	Got   string // what the event has; for "when": true, false, or why it could not be evaluated
 	OK    bool
 }
 
-// Explain tells what a rule of the set asks of an event, one thing after
-// another: the rule matches if all are so. A condition is taken apart at its
-// outermost "&&". What becomes of a match, its time fields tell, each with the
-// value that the event has for their by. Explain is safe for concurrent use,
-// also with Match.
+// Explain returns what a rule of the set asks of an event. The rule matches if
+// all checks are OK. A condition is split at its outermost "&&". For a match,
+// the time fields say what becomes of it, each with the event's value of its
+// by. Explain is safe for concurrent use, also with Match.
 func (s *Set) Explain(r *Rule, ev *event.Event) []Check {
 	e := explanation{r: r, ev: ev}
 	e.fields()
@@ -34,15 +34,14 @@ func (s *Set) Explain(r *Rule, ev *event.Event) []Check {
 			e.condition(s.compiler, p)
 		}
 	}
-	e.times(s.patterns[len(s.Rules):])
+	e.explainTime(s.patterns[len(s.Rules):])
 	return e.checks
 }
 
-// Served tells how the index finds the rule: one line for each way in which
-// an event may be found to concern it, such as `key stock:*, command SET`.
-// A rule that "every event" is tried for costs every event. Served is safe
-// for concurrent use.
-func (s *Set) Served(r *Rule) []string {
+// FoundBy returns how the index finds the rule: one line for each way in which
+// an event may concern it, such as `key stock:*, command SET`. A rule that is
+// found by "every event" costs every event. FoundBy is safe for concurrent use.
+func (s *Set) FoundBy(r *Rule) []string {
 	if !r.Enabled || r.Schedule != nil {
 		return nil
 	}
@@ -60,23 +59,23 @@ func (s *Set) Served(r *Rule) []string {
 	return lines
 }
 
-// describe says what an event must be, for people.
+// describe says, for people, what an event must be.
 func describe(c *condition.Conjunct) string {
 	if c.Empty() {
 		return "every event"
 	}
 	var words []string
 	if c.Keys != nil {
-		words = append(words, "key "+someGlobs(c.Keys))
+		words = append(words, "key "+listFewGlobs(c.Keys))
 	}
 	for _, q := range c.Equal {
-		words = append(words, q.Subject.String()+" "+someOf(q.Values))
+		words = append(words, q.Subject.String()+" "+listFew(q.Values))
 	}
 	return strings.Join(words, ", ")
 }
 
-// someOf lists values, the first few of many.
-func someOf(values []string) string {
+// listFew lists values, the first few of many.
+func listFew(values []string) string {
 	const few = 5
 	shown := make([]string, 0, few)
 	for _, s := range values[:min(len(values), few)] {
@@ -89,17 +88,17 @@ func someOf(values []string) string {
 	return text
 }
 
-// someGlobs lists globs as someOf lists values, but with the backslashes that
+// listFewGlobs lists globs as listFew lists values, but with the backslashes that
 // patterns have of their own.
-func someGlobs(globs []*glob.Pattern) string {
+func listFewGlobs(globs []*glob.Pattern) string {
 	list := make([]string, len(globs))
 	for i, g := range globs {
 		list[i] = g.String()
 	}
-	return strings.ReplaceAll(someOf(list), `\\`, `\`)
+	return strings.ReplaceAll(listFew(list), `\\`, `\`)
 }
 
-// explanation gathers what a rule asks.
+// explanation gathers the checks of a rule.
 type explanation struct {
 	r      *Rule
 	ev     *event.Event
@@ -137,19 +136,19 @@ func (e *explanation) fields() {
 		for _, re := range r.regexes {
 			list = append(list, re.String())
 		}
-		e.check("key_regex", someOf(list), key, anyRegex(r.regexes, ev.Key))
+		e.check("key_regex", listFew(list), key, anyRegex(r.regexes, ev.Key))
 	}
 	if r.dbs != nil {
-		e.check("db", someOf(decimals(r.dbs)), strconv.Itoa(ev.DB), slices.Contains(r.dbs, ev.DB))
+		e.check("db", listFew(decimals(r.dbs)), strconv.Itoa(ev.DB), slices.Contains(r.dbs, ev.DB))
 	}
 	if r.types != nil {
-		e.check("type", someOf(r.types), ev.Type, slices.Contains(r.types, ev.Type))
+		e.check("type", listFew(r.types), ev.Type, slices.Contains(r.types, ev.Type))
 	}
 }
 
 func (e *explanation) globs(field string, globs []*glob.Pattern, key string, want bool) {
 	if globs != nil {
-		e.check(field, someGlobs(globs), key, anyMatches(globs, e.ev.Key) == want)
+		e.check(field, listFewGlobs(globs), key, anyMatches(globs, e.ev.Key) == want)
 	}
 }
 
@@ -162,16 +161,16 @@ func (e *explanation) names() {
 		if r.anyWrite {
 			want = append([]string{anyWrite}, want...)
 		}
-		e.check("event", someOf(want), ev.Name, named || r.anyWrite && ev.Key != nil)
+		e.check("event", listFew(want), ev.Name, named || r.anyWrite && ev.Key != nil)
 	}
 	if ev.Key == nil && !named && !r.commandsNamed.hasCommand(ev.Command) {
 		e.check("event", "an event of a key", ev.Name+", which concerns no key and is not asked for by name", false)
 	}
 	if r.commands != nil {
-		e.check("command", someOf(r.commands.list()), ev.Command, r.commands.hasCommand(ev.Command))
+		e.check("command", listFew(r.commands.list()), ev.Command, r.commands.hasCommand(ev.Command))
 	}
 	if r.commandsNot != nil {
-		e.check("command_not", someOf(r.commandsNot.list()), ev.Command, !r.commandsNot.hasCommand(ev.Command))
+		e.check("command_not", listFew(r.commandsNot.list()), ev.Command, !r.commandsNot.hasCommand(ev.Command))
 	}
 }
 

@@ -87,7 +87,7 @@ func TestExplainBesideMatch(t *testing.T) {
 				if n := len(set.Explain(set.Rules[0], ev)); n != 4 {
 					t.Errorf("%d checks, want 4", n)
 				}
-				set.Served(set.Rules[0])
+				set.FoundBy(set.Rules[0])
 			}
 		})
 	}
@@ -100,7 +100,7 @@ func TestExplainBesideMatch(t *testing.T) {
 	wg.Wait()
 }
 
-func TestServed(t *testing.T) {
+func TestFoundBy(t *testing.T) {
 	tests := []struct{ fields, want string }{
 		{``, "every event"},
 		{`when = 'bytes > 3'`, "every event"},
@@ -126,7 +126,7 @@ func TestServed(t *testing.T) {
 	}
 	for _, test := range tests {
 		set := one(t, test.fields)
-		if got := strings.Join(set.Served(set.Rules[0]), " | "); got != test.want {
+		if got := strings.Join(set.FoundBy(set.Rules[0]), " | "); got != test.want {
 			t.Errorf("%s: got %s, want %s", test.fields, got, test.want)
 		}
 	}

@@ -11,9 +11,9 @@ import (
 	"triggerd/internal/timing"
 )
 
-// times explains what the rule says of time, one line a field: what it does
-// with a match, and by which value.
-func (e *explanation) times(companions []*Rule) {
+// explainTime explains the time fields, one line each: what the field does with
+// a match, and by which value.
+func (e *explanation) explainTime(companions []*Rule) {
 	x := e.r.Time
 	if x == nil {
 		return
@@ -24,12 +24,12 @@ func (e *explanation) times(companions []*Rule) {
 		t = &timed{} // of the clock, or only summed up
 	}
 	e.stage(x.Sample > 0, "sample", share(x.Sample)+" of its matches", nil)
-	e.stage(x.Dedupe > 0, "dedupe", "not again for "+short(x.Dedupe), &t.dedupe)
-	e.stage(x.Count.Over > 0, "count", fmt.Sprintf("more than %d in %s", x.Count.Over, short(x.Count.Within)), &t.gather)
+	e.stage(x.Dedupe > 0, "dedupe", "not again for "+shortDuration(x.Dedupe), &t.dedupe)
+	e.stage(x.Count.Over > 0, "count", fmt.Sprintf("more than %d in %s", x.Count.Over, shortDuration(x.Count.Within)), &t.gather)
 	e.stage(x.Absent.For > 0, "absent", absentText(&x.Absent), &t.gather)
 	e.stage(x.Debounce.Wait > 0, "debounce", debounceText(x.Debounce), &t.gather)
 	if x.For > 0 {
-		e.check("for", "true of the key for "+short(x.For), string(appendPlace(nil, e.ev)), true)
+		e.check("for", "true of the key for "+shortDuration(x.For), string(appendPlace(nil, e.ev)), true)
 	}
 	for _, w := range []struct {
 		field, text string
@@ -44,8 +44,8 @@ func (e *explanation) times(companions []*Rule) {
 		}
 	}
 	e.stage(x.Once, "once", "a single time", &t.once)
-	e.stage(x.Throttle.Max > 0, "throttle", fmt.Sprintf("at most %d in %s", x.Throttle.Max, short(x.Throttle.Per)), &t.throttle)
-	e.stage(x.Batch.Max > 0, "batch", fmt.Sprintf("up to %d together, after %s at the latest", x.Batch.Max, short(x.Batch.Wait)), &t.batch)
+	e.stage(x.Throttle.Max > 0, "throttle", fmt.Sprintf("at most %d in %s", x.Throttle.Max, shortDuration(x.Throttle.Per)), &t.throttle)
+	e.stage(x.Batch.Max > 0, "batch", fmt.Sprintf("up to %d together, after %s at the latest", x.Batch.Max, shortDuration(x.Batch.Wait)), &t.batch)
 	if x.Summarize != nil {
 		e.check("summarize", strings.Join(x.Summarize, " and "), "the clock", true)
 	}
@@ -55,7 +55,7 @@ func (e *explanation) times(companions []*Rule) {
 }
 
 // stage explains one field that may have a by; b is nil if it has none.
-func (e *explanation) stage(has bool, field, want string, b *by) {
+func (e *explanation) stage(has bool, field, want string, b *byExprs) {
 	if !has {
 		return
 	}
@@ -67,17 +67,17 @@ func (e *explanation) stage(has bool, field, want string, b *by) {
 	var eval condition.Evaluator
 	var buf []byte
 	eval.Begin(e.ev)
-	got, err := b.of(&eval, e.r.captures, &buf)
+	got, err := b.eval(&eval, e.r.captures, &buf)
 	if err != nil {
 		got = err.Error()
 	}
 	e.check(field, want, got, err == nil)
 }
 
-// cancels tells if the event is one that cancels.
+// cancels explains whether the event is one that cancels.
 func (e *explanation) cancels(companions []*Rule) {
 	for _, p := range companions {
-		if p.owner() != e.r || p == e.r || !p.selects(e.ev, false) {
+		if p.owner() != e.r || p == e.r || !p.matchesFields(e.ev, false) {
 			continue
 		}
 		holds := true
@@ -94,9 +94,9 @@ func (e *explanation) cancels(companions []*Rule) {
 }
 
 func absentText(x *timing.Absent) string {
-	text := "nothing for " + short(x.For)
+	text := "nothing for " + shortDuration(x.For)
 	if x.Repeat > 0 {
-		text += ", again every " + short(x.Repeat)
+		text += ", again every " + shortDuration(x.Repeat)
 	}
 	if x.Resolved {
 		text += ", and when it is back"
@@ -105,9 +105,9 @@ func absentText(x *timing.Absent) string {
 }
 
 func debounceText(x timing.Debounce) string {
-	text := "when nothing came for " + short(x.Wait)
+	text := "when nothing came for " + shortDuration(x.Wait)
 	if x.MaxWait > 0 {
-		text += ", after " + short(x.MaxWait) + " at the latest"
+		text += ", after " + shortDuration(x.MaxWait) + " at the latest"
 	}
 	return text
 }
@@ -129,8 +129,8 @@ func windowNames(list []*timing.Window) string {
 
 func share(x float64) string { return strconv.FormatFloat(100*x, 'f', -1, 64) + "%" }
 
-// short is a duration without the parts that are zero: 10m, not 10m0s.
-func short(d time.Duration) string {
+// shortDuration is a duration without the parts that are zero: 10m, not 10m0s.
+func shortDuration(d time.Duration) string {
 	s := d.String()
 	if strings.HasSuffix(s, "m0s") {
 		s = s[:len(s)-2]

@@ -51,7 +51,7 @@ func FuzzParse(f *testing.F) {
 			}
 			for _, r := range set.Rules {
 				set.Explain(r, ev)
-				set.Served(r)
+				set.FoundBy(r)
 			}
 		}
 	})

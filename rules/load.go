@@ -17,43 +17,43 @@ import (
 	"triggerd/internal/tomlpos"
 )
 
-// Limits of what is read.
+// Limits of the files that are read.
 const (
 	maxFile       = 64 << 20 // bytes of one rules file
 	maxFiles      = 1000     // files of one set
 	maxSecretFile = 64 << 10 // bytes of a ${file:...}
 )
 
-// Load reads the rules file at path and all that it includes. The error, if
-// any, holds every mistake: see Errors.
+// Load reads the rules file at path and all files that it includes. An error
+// holds all mistakes: see Errors.
 func Load(path string, o Options) (*Set, error) {
 	l := newLoader(&o)
 	l.readFile(path, nil)
 	return l.finish()
 }
 
-// Parse reads a rules file from memory. name stands for its path: in messages,
-// and includes are relative to it. src is not kept.
+// Parse reads a rules file from memory. name is its path in messages, and
+// includes are relative to it. src is not kept.
 func Parse(name string, src []byte, o Options) (*Set, error) {
 	l := newLoader(&o)
 	l.parse(name, string(src))
 	return l.finish()
 }
 
-// Build makes a Set of a document that was never a file, in the shape that
-// TOML decodes to: map[string]any, []any, string, int64, float64, bool; ints
-// and lists of strings or tables of other types are taken too. Messages name
-// the path of what is wrong. The document is not kept.
+// Build makes a Set of a document that was never a file. It has the types that
+// TOML decodes to: map[string]any, []any, string, int64, float64, bool. int,
+// and lists of strings or tables of other types, are accepted too. Messages
+// name the path of a mistake. The document is not kept.
 func Build(doc map[string]any, o Options) (*Set, error) {
 	l := newLoader(&o)
-	l.document(&source{built: true, root: &tomlpos.Node{Key: -1}, doc: normalise(doc, true).(map[string]any)})
+	l.readDocument(&source{built: true, root: &tomlpos.Node{Key: -1}, doc: normalise(doc, true).(map[string]any)})
 	return l.finish()
 }
 
 // source is one rules file.
 type source struct {
 	name  string
-	built bool // it never was a file: places are paths
+	built bool // it was never a file: places are paths
 	text  string
 	lines *tomlpos.Lines
 	root  *tomlpos.Node
@@ -66,7 +66,7 @@ type loader struct {
 	sources     []*source
 	including   []string // absolute paths of the files we are inside of
 	errors      []*Error
-	order       map[*Error]int // index of the error's file, to sort by
+	order       map[*Error]int // index of the file that an error is in, to sort by
 	warnings    []*Error
 	expanded    []string       // values that came from the environment or a file
 	secrets     []string       // of these, what is to be masked
@@ -82,8 +82,8 @@ func newLoader(o *Options) *loader {
 	return &loader{o: o, order: map[*Error]int{}, d: newDocument()}
 }
 
-// readFile loads the file at path. at is the include that names it, nil for
-// the first.
+// readFile loads the file at path. at is the include that names it, nil for the
+// first file.
 func (l *loader) readFile(path string, at *view) {
 	abs, err := filepath.Abs(path)
 	if err != nil {
@@ -94,7 +94,7 @@ func (l *loader) readFile(path string, at *view) {
 			at.errorf("", format, args...)
 			return
 		}
-		l.add(nil, &Error{File: path, Msg: fmt.Sprintf(format, args...)})
+		l.addError(nil, &Error{File: path, Msg: fmt.Sprintf(format, args...)})
 	}
 	if slices.Contains(l.including, abs) {
 		report("%s includes itself: %s", path, strings.Join(append(slices.Clone(l.including), abs), " -> "))
@@ -106,7 +106,7 @@ func (l *loader) readFile(path string, at *view) {
 	}
 	text, err := readLimited(path, maxFile)
 	if err != nil {
-		report("%s", osReason(err))
+		report("%s", fileReason(err))
 		return
 	}
 	l.including = append(l.including, abs)
@@ -114,9 +114,9 @@ func (l *loader) readFile(path string, at *view) {
 	l.including = l.including[:len(l.including)-1]
 }
 
-// osReason is what went wrong with a file; the path is already in the message
-// where it helps, and for an include it is the value that the caret shows.
-func osReason(err error) string {
+// fileReason returns what went wrong with a file, without the path: the message
+// has that where it helps, and for an include the caret shows it.
+func fileReason(err error) string {
 	var pe *os.PathError
 	if errors.As(err, &pe) {
 		return fmt.Sprintf("%s %s: %v", pe.Op, pe.Path, pe.Err)
@@ -142,7 +142,7 @@ func readLimited(path string, limit int64) (string, error) {
 
 // parse parses one file and decodes it.
 func (l *loader) parse(name, text string) {
-	text = strings.TrimPrefix(text, "\ufeff") // which some editors begin a file with
+	text = strings.TrimPrefix(text, "\ufeff") // some editors begin a file with it
 	s := &source{name: name, text: text, lines: tomlpos.NewLines(text)}
 	l.sources = append(l.sources, s)
 	root, err := tomlpos.Scan(text)
@@ -157,13 +157,13 @@ func (l *loader) parse(name, text string) {
 		return
 	}
 	normalise(s.doc, false)
-	l.document(s)
+	l.readDocument(s)
 }
 
 func (l *loader) syntaxError(s *source, err error) {
 	var pe toml.ParseError
 	if !errors.As(err, &pe) {
-		l.add(s, &Error{File: s.name, Line: 1, Col: 1, Msg: err.Error()})
+		l.addError(s, &Error{File: s.name, Line: 1, Col: 1, Msg: err.Error()})
 		return
 	}
 	msg := pe.Message
@@ -173,31 +173,32 @@ func (l *loader) syntaxError(s *source, err error) {
 	l.addAt(s, min(max(pe.Position.Start, 0), len(s.text)), &Error{Msg: msg})
 }
 
-// add files an error; s is the file that it is in, nil if there is none.
-func (l *loader) add(s *source, e *Error) {
-	l.errors = append(l.errors, l.ranked(s, e))
+// addError records a mistake. s is the file that it is in, nil if there is
+// none.
+func (l *loader) addError(s *source, e *Error) {
+	l.errors = append(l.errors, l.setOrder(s, e))
 }
 
-// ranked notes which file an error or a warning is in, to sort by.
-func (l *loader) ranked(s *source, e *Error) *Error {
+// setOrder records which file an error or a warning is in, to sort by.
+func (l *loader) setOrder(s *source, e *Error) *Error {
 	l.order[e] = max(0, slices.Index(l.sources, s))
 	return e
 }
 
-// addAt files an error at an offset.
+// addAt records a mistake at an offset.
 func (l *loader) addAt(s *source, off int, e *Error) {
 	l.place(s, off, e)
-	l.add(s, e)
+	l.addError(s, e)
 }
 
-// place fills in where an error is, and the line if that may be shown.
+// place sets where an error is, and the line if that may be shown.
 func (l *loader) place(s *source, off int, e *Error) {
 	if s.built {
 		return
 	}
 	e.File = s.name
 	e.Line, e.Col = s.lines.Place(off)
-	if line := s.lines.Text(e.Line); !mayHoldSecret(line) {
+	if line := s.lines.Text(e.Line); !l.mayHoldSecret(line) {
 		e.SourceLine = line
 	}
 }
@@ -226,7 +227,7 @@ func (l *loader) finish() (*Set, error) {
 	return set, nil
 }
 
-// normalise brings a document into the few types that TOML needs, in place or
+// normalise converts a document to the types that TOML decodes to, in place or
 // in a copy.
 func normalise(v any, inCopy bool) any {
 	switch v := v.(type) {

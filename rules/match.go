@@ -11,8 +11,9 @@ import (
 	"triggerd/internal/glob"
 )
 
-// pattern is what a rule waits for, compiled: fields are joined by AND, the
-// values of one field by OR, an empty field says nothing.
+// pattern is the compiled fields that decide which events a rule matches.
+// Fields are joined by AND, the values of one field by OR. An empty field
+// matches anything.
 type pattern struct {
 	index    int32           // the rule's place in its set
 	anyWrite bool            // events has "write"
@@ -20,39 +21,40 @@ type pattern struct {
 	captures *condition.Captures
 
 	commands, commandsNot *nameSet // nil: any, none
-	commandsNamed         *nameSet // those of commands that are not there through a class
+	commandsNamed         *nameSet // commands that are named themselves, not by a class
 	events                *nameSet // nil: any
 	cond                  *condition.Condition
 	failed                *atomic.Uint64 // see ConditionErrors; nil: nothing of the rule is evaluated
 	conditionTime         *atomic.Int64  // see ConditionTime; nil: as failed, or not yet in an index
 
-	*limits // never nil
+	*rareFields // never nil
 }
 
-// limits are what few rules have: the others share none of it.
-type limits struct {
+// rareFields are fields that few rules have. All rules without any share
+// noRareFields.
+type rareFields struct {
 	keysNot []*glob.Pattern
 	regexes []*regexp.Regexp
 	dbs     []int
 	types   []string
-	timed   *timed // nil: it says nothing of time
+	timed   *timed // nil: the rule has no time fields
 }
 
-var noLimits = &limits{}
+var noRareFields = &rareFields{}
 
-// selects reports whether everything but the rule's condition matches.
-// keyFound tells that one of the rule's keys is known to match.
-func (r *Rule) selects(ev *event.Event, keyFound bool) bool {
+// matchesFields reports whether everything but the rule's condition matches.
+// keyFound says that one of the rule's keys is known to match.
+func (r *Rule) matchesFields(ev *event.Event, keyFound bool) bool {
 	if !r.Enabled || r.Schedule != nil || ev.Origin == event.FromClock && ev.Key == nil {
 		return false
 	}
-	return r.wantsEvent(ev) && r.wantsPlace(ev) && r.wantsKey(ev, keyFound)
+	return r.matchesEvent(ev) && r.matchesPlace(ev) && r.matchesKey(ev, keyFound)
 }
 
-// wantsEvent checks event and command. A key of a snapshot has neither: that
-// the rule wants those at all is what counts. An event that concerns no key
-// must be asked for by its name or by that of its command.
-func (r *Rule) wantsEvent(ev *event.Event) bool {
+// matchesEvent checks event and command. A key of a snapshot has neither: the
+// rule only has to want snapshots. An event that concerns no key must be asked
+// for by its name, or by the name of its command.
+func (r *Rule) matchesEvent(ev *event.Event) bool {
 	if ev.Name == event.Snapshot {
 		return r.Snapshot
 	}
@@ -68,11 +70,11 @@ func (r *Rule) wantsEvent(ev *event.Event) bool {
 	return r.commandsNot == nil || !r.commandsNot.hasCommand(ev.Command)
 }
 
-func (r *Rule) wantsPlace(ev *event.Event) bool {
+func (r *Rule) matchesPlace(ev *event.Event) bool {
 	return (r.dbs == nil || slices.Contains(r.dbs, ev.DB)) && (r.types == nil || slices.Contains(r.types, ev.Type))
 }
 
-func (r *Rule) wantsKey(ev *event.Event, found bool) bool {
+func (r *Rule) matchesKey(ev *event.Event, found bool) bool {
 	if ev.Key == nil {
 		return r.keys == nil && r.regexes == nil
 	}
@@ -101,10 +103,11 @@ func anyMatches(patterns []*glob.Pattern, key []byte) bool {
 }
 
 // Params returns what the rule's key pattern and key_regex, or those of its
-// cancel, captured of the event's key: raw bytes by name, a new map each time. Of several patterns
-// the first that matches captures. It is nil if the rule captures nothing.
+// cancel, have captured of the event's key: raw bytes by name, in a new map
+// each time. If several patterns match, the first captures. It is nil if the
+// rule captures nothing.
 func (m *Match) Params() map[string]string { return m.pattern().captures.Params(m.Event.Key) }
 
-// text returns b's bytes as a string without a copy: only for use while what
-// owns them is borrowed.
+// text returns b's bytes as a string without a copy. It may be used only while
+// their owner is borrowed.
 func text(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

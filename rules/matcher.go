@@ -12,35 +12,35 @@ import (
 	"triggerd/internal/timing"
 )
 
-// Matcher tells which rules of a set match an event. It is for one goroutine
-// at a time; each may have its own, all of the same set.
+// Matcher finds the rules of a set that match an event. One goroutine may use
+// it at a time. Several may be made of the same set.
 type Matcher struct {
-	// ConditionError, if not nil, is told of the first error of each rule's
-	// condition that any Matcher of the set meets; later ones are only counted.
-	// Set it before the first Match.
+	// ConditionError, if not nil, is called with the first error of each rule's
+	// condition that any Matcher of the set meets. Later errors are only
+	// counted. Set it before the first Match.
 	ConditionError func(*Rule, *event.Event, error)
 
 	set    *Set
 	eval   condition.Evaluator
-	values []byte // holds those of Keys
+	values []byte // memory for the values of Keys
 
-	index  *index
-	finder *glob.Finder // of the index
-	hits   []int32      // of the finder, for the event at hand
-	tried  []uint32     // by rule: the event that it was last checked for
-	now    uint32       // number of the event at hand
-	kept   int          // what was in the slice before the matches of the event at hand
-	digits []byte       // its database in decimal
-	costs  costs
+	index       *index
+	finder      *glob.Finder // of the index
+	hits        []int32      // of the finder, for the present event
+	checkedFor  []uint32     // by rule: the number of the event that it was last checked for
+	eventNumber uint32       // of the present event
+	dstStart    int          // length of dst before the matches of the present event
+	digits      []byte       // the present event's database in decimal
+	costs       costs
 
 	needs      *needIndex   // nil: nothing is needed
 	needFinder *glob.Finder // of needs
-	needHits   []int32      // of the needFinder, for the key at hand
+	needHits   []int32      // of the needFinder, for the present key
 }
 
-// Matcher returns a new matcher of the set's rules.
+// Matcher returns a new Matcher of the set's rules.
 func (s *Set) Matcher() *Matcher {
-	m := &Matcher{set: s, index: s.index, needs: s.needs, tried: make([]uint32, len(s.patterns)), costs: costs{slow: make([]bool, len(s.patterns))}}
+	m := &Matcher{set: s, index: s.index, needs: s.needs, checkedFor: make([]uint32, len(s.patterns)), costs: costs{slow: make([]bool, len(s.patterns))}}
 	m.finder = m.index.automaton.Finder()
 	if m.needs != nil {
 		m.needFinder = m.needs.automaton.Finder()
@@ -48,23 +48,23 @@ func (s *Set) Matcher() *Matcher {
 	return m
 }
 
-// Match appends the rules that match ev to dst, in file order, and returns
-// the extended slice. The matches borrow ev. It allocates nothing for an event
-// that no rule matches, unless a condition has to.
+// Match appends the rules that match ev to dst, in file order, and returns the
+// extended slice. The matches borrow ev. It allocates nothing for an event that
+// no rule matches, unless a condition has to.
 func (m *Matcher) Match(dst []Match, ev *event.Event) []Match {
 	m.eval.Begin(ev)
-	if m.now++; m.now == 0 { // around once in four thousand million events
-		clear(m.tried)
-		m.now = 1
+	if m.eventNumber++; m.eventNumber == 0 { // it has wrapped around
+		clear(m.checkedFor)
+		m.eventNumber = 1
 	}
-	m.kept = len(dst)
+	m.dstStart = len(dst)
 	x := m.index
 	if !x.any.empty() {
-		dst = m.try(dst, ev, &x.any, nil)
+		dst = m.matchGroup(dst, ev, &x.any, nil)
 	}
 	if x.sizes&sizeBit(len(ev.Key)) != 0 {
 		if g := x.exact[string(ev.Key)]; g != nil {
-			dst = m.try(dst, ev, g, nil)
+			dst = m.matchGroup(dst, ev, g, nil)
 		}
 	}
 	if len(x.globs) == 0 {
@@ -74,17 +74,17 @@ func (m *Matcher) Match(dst []Match, ev *event.Event) []Match {
 	for _, h := range m.hits {
 		if m.finder.Confirm(h, ev.Key) {
 			g := &x.globs[h]
-			dst = m.try(dst, ev, &g.group, g.capturing)
+			dst = m.matchGroup(dst, ev, &g.ruleGroup, g.capturing)
 		}
 	}
 	return dst
 }
 
-// Keys fills in the values by which the rule of a match keeps its states apart;
-// with the roles Cancels and Ends only Gather. They borrow the event, and are
-// valid until the next call of Keys. It reports false if one cannot be told:
-// such a match counts for nothing, and was counted and reported as an error of
-// the rule's condition.
+// Keys sets k to the values by which the rule of a match keeps its states; for
+// a match with the role Cancels or Ends, only Gather. They borrow the event,
+// and are valid until the next call of Keys. It returns false if a value cannot
+// be evaluated. Such a match does not count, and is counted and reported as an
+// error of the rule's condition.
 func (m *Matcher) Keys(k *timing.Keys, match *Match) bool {
 	*k = timing.Keys{}
 	t := match.pattern().timed
@@ -106,17 +106,17 @@ func (m *Matcher) keys(k *timing.Keys, t *timed, match *Match) (err error) {
 	if t.role == timing.Ends {
 		m.values = appendPlace(m.values, match.Event)
 		k.Gather = text(m.values)
-	} else if k.Gather, err = t.gather.of(&m.eval, captures, &m.values); err != nil {
+	} else if k.Gather, err = t.gather.eval(&m.eval, captures, &m.values); err != nil {
 		return err
 	}
 	if match.Role != timing.Fires {
 		return nil
 	}
 	for _, stage := range [...]struct {
-		by *by
+		by *byExprs
 		to *string
 	}{{&t.once, &k.Once}, {&t.dedupe, &k.Dedupe}, {&t.throttle, &k.Throttle}, {&t.batch, &k.Batch}} {
-		if *stage.to, err = stage.by.of(&m.eval, captures, &m.values); err != nil {
+		if *stage.to, err = stage.by.eval(&m.eval, captures, &m.values); err != nil {
 			return err
 		}
 	}
@@ -124,8 +124,8 @@ func (m *Matcher) keys(k *timing.Keys, t *timed, match *Match) (err error) {
 }
 
 // Need returns how much the rules of the set need to know of a key, which is
-// borrowed. It gives the same answer for the same key each time, and allocates
-// nothing but what it learns of new kinds of keys, within bounds.
+// borrowed. The answer for a key is always the same. Need allocates only for
+// what it learns of new kinds of keys, within limits.
 func (m *Matcher) Need(db int, key []byte) Need {
 	x := m.needs
 	if x == nil {
@@ -148,22 +148,22 @@ func (m *Matcher) Need(db int, key []byte) Need {
 	return need
 }
 
-// try checks the rules of a group; capturing is the pattern that the key was
-// found by, if it captures.
-func (m *Matcher) try(dst []Match, ev *event.Event, g *group, capturing *glob.Pattern) []Match {
+// matchGroup checks the rules of a group. capturing is the pattern by which the
+// key was found, if it captures.
+func (m *Matcher) matchGroup(dst []Match, ev *event.Event, g *ruleGroup, capturing *glob.Pattern) []Match {
 	for _, r := range g.rest {
-		dst = m.check(dst, ev, r)
+		dst = m.matchRule(dst, ev, r)
 	}
 	for i := range g.by {
 		b := &g.by[i]
-		value := m.value(b.of, ev, capturing)
+		value := m.subjectValue(b.subject, ev, capturing)
 		if sub := b.groups[value]; sub != nil {
-			dst = m.try(dst, ev, sub, capturing)
+			dst = m.matchGroup(dst, ev, sub, capturing)
 		}
-		if b.of.Kind == condition.OfCommand { // a command stands for its subcommands too
+		if b.subject.Kind == condition.OfCommand { // a command also stands for its subcommands
 			if i := strings.IndexByte(value, ' '); i > 0 {
 				if sub := b.groups[value[:i]]; sub != nil {
-					dst = m.try(dst, ev, sub, capturing)
+					dst = m.matchGroup(dst, ev, sub, capturing)
 				}
 			}
 		}
@@ -171,8 +171,9 @@ func (m *Matcher) try(dst []Match, ev *event.Event, g *group, capturing *glob.Pa
 	return dst
 }
 
-// value returns a value of the event, valid as long as the event is.
-func (m *Matcher) value(of condition.Subject, ev *event.Event, capturing *glob.Pattern) string {
+// subjectValue returns a value of the event. It is valid as long as the event
+// is.
+func (m *Matcher) subjectValue(of condition.Subject, ev *event.Event, capturing *glob.Pattern) string {
 	switch of.Kind {
 	case condition.OfCommand:
 		return ev.Command
@@ -194,22 +195,23 @@ func (m *Matcher) value(of condition.Subject, ev *event.Event, capturing *glob.P
 	return ""
 }
 
-// check checks one rule, once an event, and puts it into its place.
-func (m *Matcher) check(dst []Match, ev *event.Event, r ref) []Match {
-	if m.tried[r.rule] == m.now {
+// matchRule checks one rule, at most once for each event, and inserts its match
+// in file order.
+func (m *Matcher) matchRule(dst []Match, ev *event.Event, r ruleRef) []Match {
+	if m.checkedFor[r.rule] == m.eventNumber {
 		return dst
 	}
-	m.tried[r.rule] = m.now
+	m.checkedFor[r.rule] = m.eventNumber
 	rule := m.set.patterns[r.rule]
 	if rule.timed != nil {
-		return m.checkTimed(dst, ev, rule, r.field)
+		return m.matchTimed(dst, ev, rule, r.field)
 	}
-	if !rule.selects(ev, r.field) || !m.holds(rule, ev) {
+	if !rule.matchesFields(ev, r.field) || !m.conditionHolds(rule, ev) {
 		return dst
 	}
 	i := len(dst)
 	dst = append(dst, Match{})
-	for i > m.kept && dst[i-1].Rule.index > r.rule {
+	for i > m.dstStart && dst[i-1].Rule.index > r.rule {
 		dst[i] = dst[i-1]
 		i--
 	}
@@ -217,50 +219,50 @@ func (m *Matcher) check(dst []Match, ev *event.Event, r ref) []Match {
 	return dst
 }
 
-// checkTimed checks a rule with time fields, or a cancel pattern of one. Of a
-// rule there is one match: what cancels goes before what fires, and the first
-// cancel pattern before the others.
-func (m *Matcher) checkTimed(dst []Match, ev *event.Event, rule *Rule, keyFound bool) []Match {
-	role, ok := m.concerns(rule, ev, keyFound)
+// matchTimed checks a rule with time fields, or a cancel pattern of one. A rule
+// has at most one match of an event: one that cancels goes before one that
+// fires, and the first cancel pattern before the others.
+func (m *Matcher) matchTimed(dst []Match, ev *event.Event, rule *Rule, keyFound bool) []Match {
+	role, ok := m.roleOf(rule, ev, keyFound)
 	if !ok {
 		return dst
 	}
 	found := Match{Rule: rule.timed.owner, Event: ev, Role: role}
 	if found.Rule != rule {
-		found.companion = rule
+		found.cancelPattern = rule
 	}
 	i := len(dst)
-	for i > m.kept && dst[i-1].Rule.index > found.Rule.index {
+	for i > m.dstStart && dst[i-1].Rule.index > found.Rule.index {
 		i--
 	}
-	if i == m.kept || dst[i-1].Rule != found.Rule {
+	if i == m.dstStart || dst[i-1].Rule != found.Rule {
 		return slices.Insert(dst, i, found)
 	}
 	have := &dst[i-1]
-	if found.companion != nil && (have.companion == nil || have.companion.index > found.companion.index) {
+	if found.cancelPattern != nil && (have.cancelPattern == nil || have.cancelPattern.index > found.cancelPattern.index) {
 		*have = found
 	}
 	return dst
 }
 
-// concerns reports whether an event concerns a timed rule, or a companion, and
-// what it does to its owner. keyFound tells that one of the keys is known to
-// match.
-func (m *Matcher) concerns(r *Rule, ev *event.Event, keyFound bool) (timing.Role, bool) {
+// roleOf returns what an event does to a timed rule, or to the owner of a
+// cancel pattern, and false if it does not concern it. keyFound says that one
+// of the keys is known to match.
+func (m *Matcher) roleOf(r *Rule, ev *event.Event, keyFound bool) (timing.Role, bool) {
 	switch {
 	case r.timed.role != timing.Ends:
-		return r.timed.role, r.selects(ev, keyFound) && m.holds(r, ev)
-	case !r.Enabled || ev.Key == nil || r.dbs != nil && !slices.Contains(r.dbs, ev.DB) || !r.wantsKey(ev, keyFound):
+		return r.timed.role, r.matchesFields(ev, keyFound) && m.conditionHolds(r, ev)
+	case !r.Enabled || ev.Key == nil || r.dbs != nil && !slices.Contains(r.dbs, ev.DB) || !r.matchesKey(ev, keyFound):
 		return timing.Ends, false
-	case isGone(ev) || r.types != nil && !slices.Contains(r.types, ev.Type) || !m.holds(r, ev):
+	case isGone(ev) || r.types != nil && !slices.Contains(r.types, ev.Type) || !m.conditionHolds(r, ev):
 		return timing.Ends, true
 	}
-	return timing.Fires, r.wantsEvent(ev)
+	return timing.Fires, r.matchesEvent(ev)
 }
 
-// holds evaluates the rule's condition. One that cannot be evaluated does not
-// hold.
-func (m *Matcher) holds(r *Rule, ev *event.Event) bool {
+// conditionHolds evaluates the rule's condition. It returns false if that
+// fails.
+func (m *Matcher) conditionHolds(r *Rule, ev *event.Event) bool {
 	if r.cond == nil {
 		return true
 	}

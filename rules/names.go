@@ -10,14 +10,14 @@ import (
 	"triggerd/internal/suggest"
 )
 
-// nameSet is a set of names. A nil set is one that nobody gave: see its users.
+// nameSet is a set of names. nil means that the rule does not have the field.
 // Sets that many rules have, such as a class of commands, are shared.
 type nameSet struct {
 	few  []string // sorted
 	many map[string]bool
 }
 
-// newNameSet returns the set of names.
+// newNameSet returns a set of names.
 func newNameSet(names map[string]bool) *nameSet {
 	const few = 6 // more are found faster by hash
 	s := &nameSet{few: slices.Sorted(maps.Keys(names))}
@@ -42,8 +42,8 @@ func (s *nameSet) has(name string) bool {
 	return false
 }
 
-// hasCommand reports whether the set has a command, or the one that it is a
-// subcommand of.
+// hasCommand reports whether the set has a command, or the parent of a
+// subcommand.
 func (s *nameSet) hasCommand(name string) bool {
 	if s == nil || name == "" {
 		return false
@@ -55,10 +55,10 @@ func (s *nameSet) hasCommand(name string) bool {
 	return i > 0 && s.has(name[:i])
 }
 
-// list returns the names, sorted; not to be changed.
+// list returns the names, sorted. They must not be changed.
 func (s *nameSet) list() []string { return s.few }
 
-// commandNames knows the server's commands; nil if nobody told.
+// commandNames has the server's commands; nil: they are not known.
 type commandNames struct {
 	byName   map[string]*Command
 	byClass  map[string][]string
@@ -84,12 +84,12 @@ func newCommandNames(list []Command) *commandNames {
 	return n
 }
 
-// commandName is a command as the stream's events spell it.
+// commandName returns a command as events of the stream spell it.
 func commandName(s string) string { return strings.ToUpper(strings.Join(strings.Fields(s), " ")) }
 
-// resolve adds what one word of `command` or `command_not` stands for to set:
-// a command, all subcommands of one, or a class. A command itself is added to
-// named too.
+// resolve adds to set what one word of `command` or `command_not` stands for: a
+// command, all subcommands of one, or a class. It adds a command that is named
+// itself to named too.
 func (n *commandNames) resolve(v view, set, named map[string]bool) {
 	word, ok := v.str()
 	if !ok {
@@ -119,8 +119,8 @@ func (n *commandNames) resolve(v view, set, named map[string]bool) {
 	}
 }
 
-// find reports whether a command is known, and what of it. Every command is
-// known to nobody: a nil n. Those of modules, which have a dot, are too.
+// find returns a command, and whether it is known. A nil n knows every command,
+// and a module's command, which has a dot, is always known.
 func (n *commandNames) find(name string) (*Command, bool) {
 	if n == nil {
 		return nil, true
@@ -133,9 +133,9 @@ func (n *commandNames) suggest(name string) string {
 	return suggest.DidYouMean(name, sortedKeys(n.byName))
 }
 
-// compared checks a name that a condition compares command with; see
+// checkCompared checks a name that a condition compares with command; see
 // condition.Config.
-func (n *commandNames) compared(name string) (mistake, warning, hint string) {
+func (n *commandNames) checkCompared(name string) (mistake, warning, hint string) {
 	info, known := n.find(name)
 	switch {
 	case n == nil:
@@ -166,7 +166,7 @@ func (n *commandNames) class(v view, class string, set map[string]bool) {
 // anyWrite is the event name that stands for every event of a key.
 const anyWrite = "write"
 
-// eventNames are the known events; nil if nobody told.
+// eventNames are the known events; nil: they are not known.
 type eventNames map[string]bool
 
 func newEventNames(list []string) eventNames {
@@ -182,21 +182,22 @@ func newEventNames(list []string) eventNames {
 	return names
 }
 
-// know reports whether an event is known; those of modules have a dot.
-func (n eventNames) know(name string) bool {
+// has reports whether an event is known. A module's event, which has a dot,
+// always is.
+func (n eventNames) has(name string) bool {
 	return n == nil || n[name] || strings.Contains(name, ".")
 }
 
-// compared checks a name that a condition compares event with; see
+// checkCompared checks a name that a condition compares with event; see
 // condition.Config.
-func (n eventNames) compared(name string) (mistake, warning, hint string) {
-	if n == nil || n.know(name) && name != anyWrite {
+func (n eventNames) checkCompared(name string) (mistake, warning, hint string) {
+	if n == nil || n.has(name) && name != anyWrite {
 		return "", "", ""
 	}
 	return "unknown event " + strconv.Quote(name), "", suggest.DidYouMean(name, sortedKeys(n))
 }
 
-// keyTypes are the server's own types; a module's has a dash in its name.
+// keyTypes are the server's own types. A module's type has a dash in its name.
 var keyTypes = []string{"string", "list", "set", "zset", "hash", "stream", "none"}
 
 // sortedKeys yields the keys of a map in order.

@@ -3,21 +3,38 @@ package rules
 import (
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
 	"triggerd/internal/secret"
 )
 
-// secretField matches the names of fields whose values may be secrets even
-// where they are written into the file.
-var secretField = regexp.MustCompile(`(?i)\b(url|sign|secret|headers?|authorization|password|token|proxy|env|api[-_]?key)\b["']?\s*=`)
+// secretField matches the names of fields whose values may be secret even if
+// they are written in the file.
+var secretField = regexp.MustCompile(`(?i)(?:\b|_)(url|sign|secret|headers?|authorization|password|token|proxy|env|api[-_]?key)\b["']?\s*=`)
 
-// mayHoldSecret reports whether a line of the file had better not be shown.
-func mayHoldSecret(line string) bool { return secretField.MatchString(line) }
+// assigned matches the names of the fields that a line sets.
+var assigned = regexp.MustCompile(`([\w-]+)["']?\s*=`)
 
-// redact masks values that came from the environment or from a file in a
-// message.
+// mayHoldSecret reports whether a line of the file may hold a secret, and
+// is not to be shown.
+func (l *loader) mayHoldSecret(line string) bool {
+	return secretField.MatchString(line) || slices.ContainsFunc(assigned.FindAllStringSubmatch(line, -1), func(m []string) bool {
+		return l.o.isSecret(m[1])
+	})
+}
+
+// isSecret reports whether a field of this name has texts that are secrets, in
+// some kind of action.
+func (o *Options) isSecret(field string) bool {
+	return slices.ContainsFunc(o.Kinds, func(k Kind) bool {
+		return slices.ContainsFunc(k.Secrets, func(name string) bool { return strings.EqualFold(name, field) })
+	})
+}
+
+// redact masks, in a message, values that came from the environment or from a
+// file.
 func (l *loader) redact(msg string) string {
 	if len(l.expanded) == 0 {
 		return msg
@@ -37,11 +54,11 @@ func (l *loader) redact(msg string) string {
 // messageWord matches what a message quotes, and its other words.
 var messageWord = regexp.MustCompile(`"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)+'|[^\s"'<>]+`)
 
-// redactParts masks what a message about a value shows of a part of what was
-// expanded in it: what parses a value quotes the word that it stumbled over.
-// What is written in the file is not masked.
+// redactParts masks, in a message about a value, parts of what was expanded in
+// it: a parser quotes the word at which it failed. What is written in the file
+// itself is not masked.
 func (v view) redactParts(msg string) string {
-	written := strings.Join(v.written(nil), "\n")
+	written := strings.Join(v.writtenTexts(nil), "\n")
 	own := reference.ReplaceAllString(written, "\x00")
 	if own == written {
 		return msg
@@ -65,8 +82,8 @@ func (v view) redactParts(msg string) string {
 	})
 }
 
-// expandsTo reports whether n bytes in a row of a text, or all of a shorter
-// one, are in a value that was expanded.
+// expandsTo reports whether n bytes in a row of text, or all of a shorter text,
+// are part of a value that was expanded.
 func (l *loader) expandsTo(text string, n int) bool {
 	n = min(n, len(text))
 	for _, s := range l.expanded {
@@ -79,18 +96,18 @@ func (l *loader) expandsTo(text string, n int) bool {
 	return false
 }
 
-// written appends the texts in a value as they are in the file.
-func (v view) written(texts []string) []string {
+// writtenTexts appends the texts in a value as they are in the file.
+func (v view) writtenTexts(texts []string) []string {
 	switch value := v.v.(type) {
 	case string:
 		return append(texts, value)
 	case []any:
 		for i, e := range value {
-			texts = v.elem(i, e).written(texts)
+			texts = v.elem(i, e).writtenTexts(texts)
 		}
 	case map[string]any:
 		for name := range sortedKeys(value) {
-			texts = v.kid(name, value[name]).written(texts)
+			texts = v.kid(name, value[name]).writtenTexts(texts)
 		}
 	}
 	return texts
@@ -99,9 +116,9 @@ func (v view) written(texts []string) []string {
 // reference matches a reference.
 var reference = regexp.MustCompile(`\$\{[^}]*\}`)
 
-// keep notes what a reference stands for. A host is no secret, wherever it
-// comes from: messages say where an action goes.
-func (v view) keep(at int, ref, value string) {
+// noteExpansion records what a reference stands for. A host is not secret,
+// wherever it comes from: messages say where an action goes.
+func (v view) noteExpansion(at int, ref, value string) {
 	l := v.l
 	l.expanded = append(l.expanded, value)
 	written, _ := v.v.(string)
@@ -127,11 +144,12 @@ func (v view) isURL() bool { return urlPath.MatchString(v.field) }
 // holdsSecret reports whether the value is of a field that may hold a secret
 // that others get to see.
 func (v view) holdsSecret() bool {
-	return secretPath.MatchString(v.field) && !publicPath.MatchString(v.field)
+	name, _, _ := strings.Cut(v.field[strings.LastIndexByte(v.field, '.')+1:], "[")
+	return secretPath.MatchString(v.field) && !publicPath.MatchString(v.field) || v.l.o.isSecret(name)
 }
 
-// isHost reports whether a value is, in a URL with something before and after
-// it, scheme and host, or a part of the host.
+// isHost reports whether a part of a URL, with before before it and after after
+// it, is scheme and host, or a part of the host.
 func isHost(before, value, after string) bool {
 	if before == "" && anOrigin.MatchString(value) {
 		return true
@@ -176,8 +194,8 @@ func (v view) expand(s string) (out string, ok bool) {
 	return b.String(), ok
 }
 
-// resolve returns what stands for a reference, which is between ${ and }; at is
-// where it begins in the value.
+// resolve returns what a reference, the text between ${ and }, stands for. at
+// is where it begins in the value.
 func (v view) resolve(at int, ref string) (string, bool) {
 	kind, name, _ := strings.Cut(ref, ":")
 	switch kind {
@@ -185,7 +203,7 @@ func (v view) resolve(at int, ref string) (string, bool) {
 		name, otherwise, hasDefault := strings.Cut(name, ":-")
 		value, ok := v.l.o.lookupEnv(name)
 		if ok && (value != "" || !hasDefault) {
-			v.keep(at, ref, value)
+			v.noteExpansion(at, ref, value)
 			return value, true
 		}
 		if !hasDefault {
@@ -213,15 +231,16 @@ func (v view) resolve(at int, ref string) (string, bool) {
 	return "", false
 }
 
-// content returns a file's content, without its last newline, for a reference.
+// content returns what a reference to a file stands for: its content without
+// the last newline.
 func (v view) content(at int, ref, path string) (string, bool) {
 	v.l.secretFiles = append(v.l.secretFiles, path)
 	value, err := readLimited(path, maxSecretFile)
 	if err != nil {
-		v.inString(at).errorf("", "%s", osReason(err))
+		v.inString(at).errorf("", "%s", fileReason(err))
 		return "", false
 	}
 	value = strings.TrimRight(value, "\r\n")
-	v.keep(at, ref, value)
+	v.noteExpansion(at, ref, value)
 	return value, true
 }

@@ -119,3 +119,28 @@ func TestCheckToken(t *testing.T) {
 		}
 	}
 }
+
+// A line with a field that a kind says is a secret is not shown, and what is too
+// short to be masked is told of there.
+func TestSecretsOfKinds(t *testing.T) {
+	const frame = "[[rule]]\nname = \"x\"\nkey = \"a\"\n[[rule.action]]\ntype = \"webhook\"\nurl = \"http://h\"\n"
+	for _, line := range []string{`pass_phrase = "hunter2"`, `Pass_Phrase = "hunter2"`, `"pass_phrase" = ["hunter2"]`, `t = { pass_phrase = "hunter2" }`} {
+		_, err := withEnv(frame+line+"\n", nil, func(_ string, fields map[string]any) (event.Parts, error) {
+			for name := range fields {
+				if name != "url" {
+					return 0, &fieldError{name, "is wrong"}
+				}
+			}
+			return 0, nil
+		})
+		if err == nil || !strings.Contains(err.Error(), "x.toml:7:") || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: got %v", line, err)
+		}
+	}
+	for _, line := range []string{`pass_phrase = "${env:SHORT}"`, `t = { pass_phrase = ["${env:SHORT}"] }`} {
+		set, err := withEnv(frame+line+"\n", map[string]string{"SHORT": "abc"}, nil)
+		if err != nil || len(set.Warnings) != 1 || !strings.Contains(set.Warnings[0].Msg, "${env:SHORT} has fewer than 4 bytes") {
+			t.Errorf("%s: got %v, %v", line, set, err)
+		}
+	}
+}

@@ -14,8 +14,8 @@ import (
 	"triggerd/internal/timing"
 )
 
-// Options tells Load, Parse and Build what this package cannot know itself.
-// The zero value is usable: nothing that needs an answer is checked then.
+// Options tells Load, Parse and Build what this package cannot know. The zero
+// value is usable: what would need an answer is not checked then.
 type Options struct {
 	// Action checks the fields of one action of the given kind: those that are
 	// the kind's own, expanded. Where its error, or an error that it joins,
@@ -25,44 +25,58 @@ type Options struct {
 	// are not checked.
 	Action func(kind string, fields map[string]any) (event.Parts, error)
 
-	// Commands lists the server's commands, for suggestions, for @class and
-	// for warnings about commands that never arrive. nil: names of commands
-	// are not checked, and @class is an error.
+	// Commands lists the server's commands, for suggestions, for @class, and
+	// for warnings about commands that never arrive. nil: names of commands are
+	// not checked, and @class is an error.
 	Commands []Command
 
 	// Events lists the names of events, for suggestions. nil: not checked.
 	Events []string
 
+	// Kinds lists the kinds of actions, to tell whoever names none, and to keep
+	// secrets out of messages.
+	Kinds []Kind
+
 	// LookupEnv looks up a variable of the environment. nil: os.LookupEnv.
 	LookupEnv func(string) (string, bool)
 }
 
-// Command is what is known of one command of the server.
+// Command describes one command of the server.
 type Command struct {
-	Name    string   // upper case, with its subcommand where it has one: "XGROUP CREATE"
+	Name    string   // upper case, with its subcommand if it has one: "XGROUP CREATE"
 	Classes []string // "@string", "@write", ...
-	Instead string   // not "": it never arrives in the replication stream; what to write instead
+	Instead string   // not "": the command is never replicated; what to write instead
 }
 
-// Set is a rules file, checked and ready to match. Everything but the counters
-// is fixed once it is made. It is safe for concurrent use; matching is done by
-// a Matcher, of which each goroutine has its own.
+// Kind describes one kind of action.
+type Kind struct {
+	Name    string
+	Secrets []string // names of the fields, those of tables too, whose texts are secrets
+}
+
+// Set is a rules file, checked and ready to match. Only its counters change
+// once it is made. It is safe for concurrent use. A Matcher matches, and each
+// goroutine needs its own.
 type Set struct {
 	Source   Source
 	Store    Store
 	HTTP     HTTP
 	Rules    []*Rule  // in file order, included files where they are named; disabled rules too
 	Tests    []*Test  // in file order, as rules
-	Warnings []*Error // what is allowed but can hardly be meant
+	Warnings []*Error // mistakes that are allowed, but hardly meant
 	Files    []string // every file that was read, as it was named; empty for Build
 
-	SecretFiles []string // every file that ${file:} or ${credential:} stood for
+	SecretFiles []string // every file that was read for ${file:} or ${credential:}
 
-	// Secrets are the values that came from the environment or from files, but
-	// for hosts: no text that people read may have one in it.
+	// ShutdownTimeout is how long attempts may take to end once triggerd was told
+	// to stop; 10 s by default.
+	ShutdownTimeout time.Duration
+
+	// Secrets are the values that came from the environment or from files,
+	// except hosts. No text for people may contain one.
 	Secrets *secret.Masker
 
-	patterns []*Rule // the rules and, behind them, their cancel patterns: what is matched
+	patterns []*Rule // what is matched: the rules, and after them their cancel patterns
 
 	index *index
 	needs *needIndex // nil: nothing is needed
@@ -92,6 +106,9 @@ type Store struct {
 type HTTP struct {
 	Listen string // host:port, "127.0.0.1:9797" by default; "": nowhere
 	Token  string // what a client has to show; "": nothing, as long as Listen is a loopback address. A secret
+
+	ReadToken  string // what a client may show that changes nothing; "": there is none. A secret
+	ShowValues bool   // true by default; false: the API answers without values of data
 }
 
 // Rule is one [[rule]].
@@ -101,23 +118,28 @@ type Rule struct {
 	Tags        []string
 	Severity    string // "" if the file does not say
 	When        string // the condition as it is written; "" if there is none
-	Enabled     bool   // a disabled rule never matches and has no schedule to keep
+	Enabled     bool   // a disabled rule never matches, and its schedule never runs
 	DryRun      bool   // matches and is counted, but nothing is delivered
-	Snapshot    bool   // matches the keys of a snapshot too
-	Values      bool   // values are kept for its keys, and delivered, whether it reads them or not
-	OnTime      bool   // its keys' "expired" is to come at their deadline: see NeedOnTime
+	Snapshot    bool   // matches keys of a snapshot too
+	Values      bool   // values of its keys are kept and delivered, even if it does not read them
+	OnTime      bool   // the "expired" of its keys comes at their deadline: see NeedOnTime
 
-	// Schedule, if not nil, makes this a rule of the clock: it matches no
-	// event, and fires at each of the schedule's times.
+	// Schedule, if not nil, makes this a rule that the clock fires at each of
+	// the schedule's times. It matches no event.
 	Schedule cron.Schedule
 
-	// Time is what the rule says of time; nil if it says nothing, and no other
-	// rule sums it up, and for a disabled rule. See Match.Role and Matcher.Keys.
+	// Time is the rule's time fields. It is nil if there are none and no other
+	// rule sums it up, and for a disabled rule. See Match.Role and
+	// Matcher.Keys.
 	Time *timing.Rule
 
 	Order    firing.Order    // of the firings of a key; firing.OrderKey by default
 	Overflow firing.Overflow // when too many firings wait; firing.Block by default
 	Actions  []*Action
+
+	// Digest tells the rule from another one of its name: it changes with what
+	// the file says of the rule, its targets, and of the macros, lists and windows.
+	Digest string
 
 	File      string // where the rule begins; Line is 0 for Build
 	Line, Col int
@@ -125,7 +147,7 @@ type Rule struct {
 	pattern
 }
 
-// Action is one [[rule.action]]: what to do with a match, and how hard to try.
+// Action is one [[rule.action]]: what to do with a match, and how often to try.
 type Action struct {
 	Name   string         // unique within the rule: "name", else the target, else the kind, "-2" and so on after repeats
 	Target string         // the [targets.NAME] that it uses; "" if it has its own fields
@@ -134,25 +156,25 @@ type Action struct {
 
 	Timeout     time.Duration // of one attempt
 	Retry       Retry
-	Concurrency int // attempts at the same time, over all rules where Target is set; 0 if the file does not say
+	Concurrency int // attempts at once, over all rules if Target is set; 0 if the file does not say
 	RateLimit   RateLimit
 	Order       firing.Order // the rule's, unless the action says otherwise
 
 	File      string // where the action begins; Line is 0 for Build
 	Line, Col int
 
-	reads event.Parts // what its templates read of an event
+	reads event.Parts // the parts of an event that its templates read
 }
 
-// RateLimit bounds how many attempts are made in a time, over all rules where
-// a target has it. The zero value is no limit.
+// RateLimit limits the attempts within a time, over all rules if a target has
+// it. The zero value is no limit.
 type RateLimit struct {
 	Max int
 	Per time.Duration
 }
 
-// Retry says how long a delivery is attempted. The wait before attempt n+1 is
-// drawn between 0 and min(MaxBackoff, Backoff * 2^(n-1)).
+// Retry says how long a delivery is attempted. The pause before attempt n+1 is
+// random, between 0 and min(MaxBackoff, Backoff * 2^(n-1)).
 type Retry struct {
 	MaxAttempts int
 	Backoff     time.Duration
@@ -164,16 +186,15 @@ type Retry struct {
 type Match struct {
 	Rule  *Rule
 	Event *event.Event
-	// Role is Fires but for rules with absent and cancel, and those with for.
-	// See Matcher.Keys for the values by which such a rule keeps its states.
+	// Role is Fires, except for rules with absent and cancel, and with for.
+	// Matcher.Keys has the values by which such a rule keeps its states.
 	Role timing.Role
 
-	companion *Rule // the cancel pattern that matched; nil: Rule itself
+	cancelPattern *Rule // the cancel pattern that matched; nil: Rule itself
 }
 
-// ConditionErrors returns how many events the rule's condition could not be
-// evaluated for, that of its cancel, or a by of its time fields. Such an event
-// does not match.
+// ConditionErrors returns for how many events the rule's condition, that of its
+// cancel, or a by of its time fields failed. Such an event does not match.
 func (r *Rule) ConditionErrors() uint64 {
 	if r.failed == nil {
 		return 0
@@ -181,8 +202,8 @@ func (r *Rule) ConditionErrors() uint64 {
 	return r.failed.Load()
 }
 
-// WantsSnapshot reports whether some enabled rule matches keys of a snapshot,
-// so that values of a full resync have to be read at all.
+// WantsSnapshot reports whether some enabled rule matches keys of a snapshot.
+// If not, a full resync need not hand out keys for rules to fire.
 func (s *Set) WantsSnapshot() bool {
 	for _, r := range s.patterns {
 		if r.Enabled && r.Snapshot {

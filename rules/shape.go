@@ -10,8 +10,8 @@ import (
 	"triggerd/internal/timing"
 )
 
-// shape returns the text of the rule's time fields that is equal for rules
-// whose states mean the same: see timing.Rule.
+// shape returns a text of the rule's time fields. It is equal for rules whose
+// states mean the same: see timing.Rule.
 func (d *timeDecoder) shape() string {
 	var b strings.Builder
 	x, c := d.time, d.c.compiler
@@ -42,8 +42,8 @@ func (d *timeDecoder) shape() string {
 	return b.String()
 }
 
-// shape returns a text that is equal for those that tell the same apart.
-func (b *by) shape(c *condition.Compiler) string {
+// shape returns a text that is equal for two bys with the same values.
+func (b *byExprs) shape(c *condition.Compiler) string {
 	parts := make([]string, len(b.sources))
 	for i, src := range b.sources {
 		parts[i] = strconv.Quote(c.Canonical(src))
@@ -88,7 +88,7 @@ func windowsShape(list []*timing.Window) string {
 	return b.String()
 }
 
-// scheduleShape is the schedule and its time zone as they are written.
+// scheduleShape returns the schedule and its time zone as they are written.
 func (d *timeDecoder) scheduleShape() string {
 	spec, _ := d.t.m["schedule"].(string)
 	zone, _ := d.t.m["timezone"].(string)

@@ -10,15 +10,15 @@ type Start string
 
 // The starts.
 const (
-	StartResume   Start = "resume"   // after what was read last; where nothing was, as live
+	StartResume   Start = "resume"   // after the last position; without one, as live
 	StartLive     Start = "live"     // with what happens from now on
-	StartSnapshot Start = "snapshot" // afresh, with the keys that there are
+	StartSnapshot Start = "snapshot" // with the keys that exist now
 )
 
 // Starts returns all starts, the default first.
 func Starts() []Start { return []Start{StartResume, StartLive, StartSnapshot} }
 
-// ParseStart reads the text of a start.
+// ParseStart parses the text of a start.
 func ParseStart(text string) (Start, error) {
 	if s := Start(text); slices.Contains(Starts(), s) {
 		return s, nil

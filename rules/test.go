@@ -7,13 +7,13 @@ import (
 	"triggerd/internal/suggest"
 )
 
-// Test is one [[test]]: what the rules are to make of some commands.
+// Test is one [[test]]: commands, and which rules have to fire for them.
 type Test struct {
 	Name  string
 	Start time.Time // when the test's clock begins; a Monday's midnight, UTC, if the file does not say
 	Feed  []Step
-	// Expect says how often each of these rules is to fire, whatever its number
-	// of actions. Rules that are not named may fire or not.
+	// Expect says how often each of these rules has to fire. A rule with
+	// several actions counts once for each match. Other rules may fire or not.
 	Expect map[string]int
 
 	File      string // where it begins; Line is 0 for Build
@@ -71,12 +71,12 @@ func (c *compilation) test(v view) *Test {
 	return test
 }
 
-// moment decodes a time with its zone, as text or as TOML has it.
+// moment decodes a time with its zone, as text or as a TOML time.
 func (v view) moment() (time.Time, bool) {
 	const hint = `start = "2024-01-01T07:00:00Z"`
 	switch value := v.v.(type) {
 	case time.Time:
-		if !strings.HasSuffix(value.Location().String(), "-local") { // so toml calls what has no zone
+		if !strings.HasSuffix(value.Location().String(), "-local") { // toml's name for a time without a zone ends with it
 			return value, true
 		}
 		v.errorf(hint, "a time without its zone")

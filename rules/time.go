@@ -15,12 +15,11 @@ const (
 	defaultMaxKeys = 100_000
 	maxMaxKeys     = 100_000_000
 	maxSpan        = 366 * 24 * time.Hour
-	maxTimes       = 1_000_000_000 // that something is counted to
+	maxTimes       = 1_000_000_000 // the largest count of matches or firings
 	maxBatch       = 100_000       // firings of one batch
 )
 
-// timeFields are the fields of a rule that say something of time, beside
-// schedule and timezone.
+// timeFields are the time fields of a rule, beside schedule and timezone.
 var timeFields = []string{
 	"sample", "dedupe", "count", "absent", "cancel", "debounce", "for", "active", "mute", "outside",
 	"once", "throttle", "batch", "max_keys", "summarize", "catch_up",
@@ -34,11 +33,11 @@ var isTimeField = func() map[string]bool {
 	return is
 }()
 
-// ofClock are those of them that a rule of the clock may have.
+// ofClock are the time fields that a rule with a schedule may have.
 var ofClock = []string{"active", "mute", "outside", "summarize", "catch_up"}
 
-// gatherings are those of which a rule has one: each makes one firing of
-// several matches, or of none.
+// gatherings are the fields of which a rule may have only one. Each makes one
+// firing of several matches, or of none.
 var gatherings = []string{"count", "absent", "debounce", "for"}
 
 // timeDecoder decodes the time fields of one rule.
@@ -52,8 +51,8 @@ type timeDecoder struct {
 	cancels []*Rule
 }
 
-// times decodes what a rule says of time. It comes after the rule's patterns,
-// which it asks for captures.
+// times decodes the time fields of a rule. It comes after the rule's patterns,
+// whose captures it needs.
 func (c *compilation) times(t *table, r *Rule) {
 	if r.Schedule == nil && !t.hasAny(isTimeField) {
 		t.others = timeFields
@@ -62,9 +61,9 @@ func (c *compilation) times(t *table, r *Rule) {
 	d := &timeDecoder{c: c, t: t, r: r, time: &timing.Rule{Name: r.Name, MaxKeys: defaultMaxKeys}, timed: &timed{owner: r}}
 	d.decode()
 	if r.Schedule == nil {
-		own := *r.limits
+		own := *r.rareFields
 		own.timed = d.timed
-		r.limits = &own
+		r.rareFields = &own
 		if r.failed == nil {
 			r.failed = new(atomic.Uint64)
 		}
@@ -79,47 +78,47 @@ func (c *compilation) times(t *table, r *Rule) {
 }
 
 func (d *timeDecoder) decode() {
-	if d.t.has("schedule") { // which forbids the others
+	if d.t.has("schedule") { // it excludes the others
 		d.t.asked = append(d.t.asked, timeFields...)
 		d.windows()
 		d.clock()
 		return
 	}
 	x := d.time
-	read(d.t, "sample", &x.Sample, view.share)
+	read(d.t, "sample", &x.Sample, view.sampleShare)
 	read(d.t, "max_keys", &x.MaxKeys, func(v view) (int, bool) { return v.integer(1, maxMaxKeys) })
 	d.stage("dedupe", `dedupe = { by = "params.id", ttl = "1h" }`, &d.timed.dedupe, func(t *table) {
-		read(t, "ttl", &x.Dedupe, view.span)
+		read(t, "ttl", &x.Dedupe, view.stageDuration)
 	})
 	d.oneGathering()
 	d.stage("count", `count = { over = 100, within = "10s", by = "params.ip" }`, &d.timed.gather, func(t *table) {
 		read(t, "over", &x.Count.Over, func(v view) (int, bool) { return v.integer(1, maxTimes) })
-		read(t, "within", &x.Count.Within, view.span)
+		read(t, "within", &x.Count.Within, view.stageDuration)
 	})
 	d.stage("debounce", `debounce = { wait = "2s", max_wait = "30s" }`, &d.timed.gather, d.debounce)
 	d.stage("absent", `absent = { for = "90s", by = "params.worker" }`, &d.timed.gather, d.absent)
 	d.cancel()
-	d.lasting()
+	d.decodeFor()
 	d.windows()
 	d.once()
 	d.stage("throttle", `throttle = { max = 1, per = "10m", by = "params.id" }`, &d.timed.throttle, func(t *table) {
 		read(t, "max", &x.Throttle.Max, func(v view) (int, bool) { return v.integer(1, maxTimes) })
-		read(t, "per", &x.Throttle.Per, view.span)
+		read(t, "per", &x.Throttle.Per, view.stageDuration)
 	})
 	d.stage("batch", `batch = { max = 100, wait = "1s", by = "params.region" }`, &d.timed.batch, func(t *table) {
 		read(t, "max", &x.Batch.Max, func(v view) (int, bool) { return v.integer(2, maxBatch) })
-		read(t, "wait", &x.Batch.Wait, view.span)
+		read(t, "wait", &x.Batch.Wait, view.stageDuration)
 	})
 	d.clock()
 }
 
-// required are the fields without which a stage means nothing.
+// required are the fields that a stage cannot do without.
 var required = map[string][]string{
 	"dedupe": {"by", "ttl"}, "count": {"over", "within"}, "debounce": {"wait"}, "absent": {"for"}, "throttle": {"max", "per"}, "batch": {"max", "wait"},
 }
 
 // stage decodes the table of a stage, with its by.
-func (d *timeDecoder) stage(name, example string, to *by, decode func(*table)) {
+func (d *timeDecoder) stage(name, example string, to *byExprs, decode func(*table)) {
 	v, ok := d.t.get(name)
 	if !ok {
 		return
@@ -141,7 +140,7 @@ func (d *timeDecoder) stage(name, example string, to *by, decode func(*table)) {
 	t.done()
 }
 
-// oneGathering reports a rule that gathers in two ways.
+// oneGathering reports a rule with more than one gathering.
 func (d *timeDecoder) oneGathering() {
 	first := ""
 	for _, name := range gatherings {
@@ -162,8 +161,8 @@ func (t *table) key(name string) view {
 	return v
 }
 
-// span reads a duration of a stage.
-func (v view) span() (time.Duration, bool) {
+// stageDuration decodes a duration of a stage.
+func (v view) stageDuration() (time.Duration, bool) {
 	d, ok := v.duration(time.Millisecond)
 	if ok && d > maxSpan {
 		v.errorf("", "%s is more than 366 days", v.v)
@@ -171,8 +170,8 @@ func (v view) span() (time.Duration, bool) {
 	return d, ok && d <= maxSpan
 }
 
-// share reads a number between 0 and 1.
-func (v view) share() (float64, bool) {
+// sampleShare decodes a number between 0 and 1.
+func (v view) sampleShare() (float64, bool) {
 	var x float64
 	switch n := v.v.(type) {
 	case float64:
@@ -192,8 +191,8 @@ func (v view) share() (float64, bool) {
 
 func (d *timeDecoder) debounce(t *table) {
 	x := &d.time.Debounce
-	read(t, "wait", &x.Wait, view.span)
-	read(t, "max_wait", &x.MaxWait, view.span)
+	read(t, "wait", &x.Wait, view.stageDuration)
+	read(t, "max_wait", &x.MaxWait, view.stageDuration)
 	if x.MaxWait > 0 && x.MaxWait < x.Wait {
 		t.kid("max_wait", t.m["max_wait"]).errorf("", "max_wait %s is less than wait %s", x.MaxWait, x.Wait)
 	}
@@ -201,8 +200,8 @@ func (d *timeDecoder) debounce(t *table) {
 
 func (d *timeDecoder) absent(t *table) {
 	x := &d.time.Absent
-	read(t, "for", &x.For, view.span)
-	read(t, "repeat", &x.Repeat, view.span)
+	read(t, "for", &x.For, view.stageDuration)
+	read(t, "repeat", &x.Repeat, view.stageDuration)
 	read(t, "send_resolved", &x.Resolved, view.boolean)
 	t.list("expect", func(v view) {
 		name, ok := v.str()
@@ -223,9 +222,9 @@ func (d *timeDecoder) absent(t *table) {
 	}
 }
 
-// lasting decodes for.
-func (d *timeDecoder) lasting() {
-	read(d.t, "for", &d.time.For, view.span)
+// decodeFor decodes for.
+func (d *timeDecoder) decodeFor() {
+	read(d.t, "for", &d.time.For, view.stageDuration)
 	if !d.t.has("for") {
 		return
 	}
@@ -262,7 +261,7 @@ func (d *timeDecoder) windows() {
 	}
 }
 
-// once decodes true, what to tell matches apart by, or a table with that.
+// once decodes true, a by, or a table with a by.
 func (d *timeDecoder) once() {
 	v, ok := d.t.get("once")
 	if !ok {
@@ -287,7 +286,7 @@ func (d *timeDecoder) once() {
 	}
 }
 
-// clock decodes what only a rule of the clock has.
+// clock decodes what only a rule with a schedule has.
 func (d *timeDecoder) clock() {
 	if v, ok := d.t.get("summarize"); ok {
 		v.each(func(v view) {
@@ -310,8 +309,8 @@ func (d *timeDecoder) clock() {
 }
 
 // by decodes an expression, or a list of them.
-func (d *timeDecoder) by(v view) by {
-	b := by{field: v.field}
+func (d *timeDecoder) by(v view) byExprs {
+	b := byExprs{field: v.field}
 	if list, isList := v.v.([]any); isList && len(list) == 0 {
 		v.errorf(`by = "params.id"`, "an empty list tells nothing apart")
 		return b
@@ -338,14 +337,15 @@ func (d *timeDecoder) by(v view) by {
 	return b
 }
 
-// summarized is one name of a summarize.
+// summarized is one name in a summarize.
 type summarized struct {
 	view
 	by   *Rule
 	name string
 }
 
-// summaries checks the names of all summarize, and has those rules counted.
+// summaries checks the names in all summarize, and makes the rules that they
+// name count.
 func (c *compilation) summaries(set *Set) {
 	byName := map[string]*Rule{}
 	for _, r := range set.Rules {
@@ -384,7 +384,8 @@ func (d *timeDecoder) lint() {
 	}
 }
 
-// lintAbsent warns of what is, or is not, a sign of life.
+// lintAbsent warns of a condition that makes little sense for what an absent
+// waits for.
 func (d *timeDecoder) lintAbsent() {
 	x, r := d.time, d.r
 	if r.cond == nil && r.commands == nil && (r.events == nil || r.anyWrite) {
@@ -394,6 +395,6 @@ func (d *timeDecoder) lintAbsent() {
 		d.t.key("sample").warnf("leave it out", "what the sample leaves out is missed by absent")
 	}
 	if x.Dedupe >= x.Absent.For {
-		d.t.key("dedupe").warnf("", "no sign of life passes for %s, and absent waits only %s", short(x.Dedupe), short(x.Absent.For))
+		d.t.key("dedupe").warnf("", "no sign of life passes for %s, and absent waits only %s", shortDuration(x.Dedupe), shortDuration(x.Absent.For))
 	}
 }

@@ -391,7 +391,7 @@ action = { type = "log" }
 	if got := set.Rules[0].ConditionErrors(); got != 1 {
 		t.Errorf("%d condition errors, want 1", got)
 	}
-	if got, want := strings.Join(set.Served(set.Rules[0]), "; "), "key stock:{sku} or level:{sku}, db 0 or 2"; got != want {
+	if got, want := strings.Join(set.FoundBy(set.Rules[0]), "; "), "key stock:{sku} or level:{sku}, db 0 or 2"; got != want {
 		t.Errorf("served by %s, want %s", got, want)
 	}
 	if got := set.Matcher().Need(0, []byte("stock:7")); got != rules.NeedValue {

@@ -12,28 +12,28 @@ import (
 	"triggerd/internal/tomlpos"
 )
 
-// view is a value of the document with its place: what the decoding reads
-// from and reports mistakes at.
+// view is a value in the document with its place. Decoding reads from it, and
+// reports mistakes at it.
 type view struct {
 	l     *loader
 	s     *source
 	v     any
 	n     *tomlpos.Node // nil where the place is not known
-	path  string        // from the root of the document; kept only where there is no file
+	path  string        // from the root of the document; set only if it was never a file
 	rule  string        // name of the rule it is in
 	field string        // path inside the rule, or from the root
-	shift int           // bytes to add to the place: inside a string
+	shift int           // bytes to add to the place, for a part of a string
 	atKey bool          // report at the key, not at the value
 }
 
-// errorf files a mistake at the value.
+// errorf reports a mistake at the value.
 func (v view) errorf(hint, format string, args ...any) {
-	v.l.add(v.s, v.newError(hint, fmt.Sprintf(format, args...)))
+	v.l.addError(v.s, v.newError(hint, fmt.Sprintf(format, args...)))
 }
 
-// warnf files a warning.
+// warnf reports a warning at the value.
 func (v view) warnf(hint, format string, args ...any) {
-	v.l.warnings = append(v.l.warnings, v.l.ranked(v.s, v.newError(hint, fmt.Sprintf(format, args...))))
+	v.l.warnings = append(v.l.warnings, v.l.setOrder(v.s, v.newError(hint, fmt.Sprintf(format, args...))))
 }
 
 func (v view) newError(hint, msg string) *Error {
@@ -56,7 +56,7 @@ func (v view) offset() int {
 	return min(v.n.Value+v.shift, len(v.s.text))
 }
 
-// place says where the value is, for messages about two places.
+// place says where the value is, for messages that name two places.
 func (v view) place() string {
 	if v.s.built {
 		return v.path
@@ -65,7 +65,7 @@ func (v view) place() string {
 	return fmt.Sprintf("%s:%d:%d", v.s.name, line, col)
 }
 
-// inString returns the view of what begins off bytes into the string.
+// inString returns a view of the part of the string that begins at off.
 func (v view) inString(off int) view {
 	if v.n != nil && v.n.End <= len(v.s.text) && v.n.Value < v.n.End {
 		if n := tomlpos.Offset(v.s.text[v.n.Value:v.n.End], off); n > 0 {
@@ -151,7 +151,7 @@ func (v view) str() (string, bool) {
 	return v.expand(s)
 }
 
-// oneOf returns a text that must be one of a few words.
+// oneOf returns a text that must be one of words.
 func (v view) oneOf(words ...string) (string, bool) {
 	s, ok := v.str()
 	if ok && !slices.Contains(words, s) {
@@ -172,8 +172,8 @@ func choose[T ~string](v view, of []T) (T, bool) {
 	return T(word), ok
 }
 
-// shown is how a value of the file appears in a message: not at all where it
-// is not as it is written there, for it may be a secret then.
+// shown returns a value as a message shows it. An expanded value is not shown,
+// since it may be secret.
 func (v view) shown(s string) string {
 	if written, _ := v.v.(string); written != s {
 		return "the value"
@@ -224,7 +224,7 @@ func (v view) duration(lo time.Duration) (time.Duration, bool) {
 	return d, true
 }
 
-// size reads a number of bytes: "512MiB", "1GB", or a bare integer.
+// size parses a number of bytes: "512MiB", "1GB", or a bare integer.
 func (v view) size() (int64, bool) {
 	if n, isInt := v.v.(int64); isInt && n > 0 {
 		return n, true
@@ -286,13 +286,13 @@ func (v view) each(f func(view)) {
 	}
 }
 
-// table is a table being decoded: it remembers which fields it was asked for,
-// so that what nobody asked for can be reported.
+// table is a table that is being decoded. It remembers which fields it was
+// asked for, so that the others can be reported as unknown.
 type table struct {
 	view
 	m      map[string]any
 	asked  []string
-	others []string // that it might have, and of which none is there
+	others []string // fields that it may have but does not
 }
 
 func (v view) table() (*table, bool) {
@@ -308,7 +308,7 @@ func (v view) table() (*table, bool) {
 	return t, true
 }
 
-// get returns a field, if it is there.
+// get returns a field, and whether it is there.
 func (t *table) get(name string) (view, bool) {
 	t.asked = append(t.asked, name)
 	v, ok := t.m[name]
@@ -318,13 +318,13 @@ func (t *table) get(name string) (view, bool) {
 	return t.kid(name, v), true
 }
 
-// has reports whether a field is there, without asking for it.
+// has reports whether a field is there. It does not count as asking for it.
 func (t *table) has(name string) bool {
 	_, ok := t.m[name]
 	return ok
 }
 
-// hasAny reports whether one of some fields is there.
+// hasAny reports whether one of the names is there.
 func (t *table) hasAny(names map[string]bool) bool {
 	for name := range t.m {
 		if names[name] {
@@ -334,8 +334,8 @@ func (t *table) hasAny(names map[string]bool) bool {
 	return false
 }
 
-// done reports every field that was not asked for, and ends the decoding of
-// the table. later names those that this version does not have yet.
+// done reports every field that was not asked for, and ends the decoding of the
+// table. later are fields that this version does not have yet.
 func (t *table) done(later ...string) {
 	defer func() { t.l.spare, t.asked = append(t.l.spare, t.asked[:0]), nil }()
 	if t.allAsked() {
@@ -365,7 +365,7 @@ func (t *table) allAsked() bool {
 	return true
 }
 
-// read calls f with a field if it is there, and keeps what it returns.
+// read calls f with a field, if it is there, and keeps the result.
 func read[T any](t *table, name string, dst *T, f func(view) (T, bool)) {
 	if v, ok := t.get(name); ok {
 		if value, ok := f(v); ok {

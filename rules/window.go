@@ -47,7 +47,7 @@ func (v view) location() (*time.Location, bool) {
 	return loc, true
 }
 
-// calendar is what a range of days or months is made of.
+// calendar says what a range of days or months may consist of.
 type calendar struct {
 	what, example string
 	parse         func(string) (int, bool)
@@ -143,7 +143,7 @@ func (v view) clockRange(to *[]timing.ClockRange) {
 
 const dayMinutes = 24 * 60
 
-// minuteOfDay reads "08:30"; "24:00" is the end of the day.
+// minuteOfDay parses "08:30"; "24:00" is the end of the day.
 func minuteOfDay(s string) (int, bool) {
 	s = strings.TrimSpace(s)
 	if len(s) == 4 {
@@ -158,7 +158,7 @@ func minuteOfDay(s string) (int, bool) {
 	return minute, err1 == nil && err2 == nil && m < 60 && minute <= dayMinutes
 }
 
-// hasDay reports whether there is a month in which the window has a day.
+// hasDay reports whether there is a month in which the window contains a day.
 func hasDay(w *timing.Window) bool {
 	if w.Days == nil {
 		return true
@@ -166,7 +166,7 @@ func hasDay(w *timing.Window) bool {
 	for m := 1; m <= 12; m++ {
 		const leapYear = 2024
 		days := time.Date(leapYear, time.Month(m)+1, 0, 0, 0, 0, 0, time.UTC).Day()
-		if w.Months == nil || slices.ContainsFunc(w.Months, func(r timing.DayRange) bool { return inRound(r, m) }) {
+		if w.Months == nil || slices.ContainsFunc(w.Months, func(r timing.DayRange) bool { return inWrappingRange(r, m) }) {
 			for d := 1; d <= days; d++ {
 				if slices.ContainsFunc(w.Days, func(r timing.DayRange) bool { return fromEnd(r.From, days) <= d && d <= fromEnd(r.To, days) }) {
 					return true
@@ -177,15 +177,15 @@ func hasDay(w *timing.Window) bool {
 	return false
 }
 
-// inRound reports whether n is in a range that may wrap around.
-func inRound(r timing.DayRange, n int) bool {
+// inWrappingRange reports whether n is in a range that may wrap around.
+func inWrappingRange(r timing.DayRange, n int) bool {
 	if r.From <= r.To {
 		return r.From <= n && n <= r.To
 	}
 	return n >= r.From || n <= r.To
 }
 
-// fromEnd returns the day of a month that n is; -1 is its last.
+// fromEnd returns which day of the month n is; -1 is the last.
 func fromEnd(n, days int) int {
 	if n < 0 {
 		return days + 1 + n

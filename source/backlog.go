@@ -148,7 +148,7 @@ func (w *inquirer) info(ctx context.Context, section string) (string, error) {
 		}
 	}
 	defer context.AfterFunc(ctx, w.link.close)()
-	return w.link.requestBulk("INFO", section)
+	return w.link.requestText("INFO", section)
 }
 
 // growthRate returns by how many bytes a second the stream grew, over the
@@ -205,26 +205,33 @@ func parseReplicationInfo(text string) (info replicationInfo, err error) {
 // maxAnswer limits the bytes of an answer; INFO's sections are far shorter.
 const maxAnswer = 64 << 10
 
-// requestBulk sends a command and returns the bulk string that answers it.
-func (l *link) requestBulk(args ...string) (string, error) {
+// requestText sends a command and returns the text that answers it.
+func (l *link) requestText(args ...string) (string, error) {
 	line, err := l.request(args[0], args...)
 	if err != nil {
 		return "", err
 	}
-	if line[0] != '$' {
-		_, err := l.parseStatus(args[0], line)
-		if err == nil {
-			err = fmt.Errorf("%s: answer is not a text: %.60q", args[0], line)
-		}
-		return "", err
+	return l.parseText(args[0], line)
+}
+
+// parseText returns the text that begins with a line: a bulk string, a status or
+// a number; "" for none. name is the command that it answers.
+func (l *link) parseText(name string, line []byte) (string, error) {
+	switch {
+	case line[0] == ':':
+		return string(line[1:]), nil
+	case line[0] != '$':
+		return l.parseStatus(name, line)
+	case string(line) == "$-1":
+		return "", nil
 	}
 	n, err := strconv.ParseUint(string(line[1:]), 10, 31)
 	if err != nil || n > maxAnswer {
-		return "", fmt.Errorf("%s: a text of length %.60q (at most %d)", args[0], line[1:], maxAnswer)
+		return "", fmt.Errorf("%s: a text of length %.60q (at most %d)", name, line[1:], maxAnswer)
 	}
 	text := make([]byte, n+2)
 	if _, err := io.ReadFull(l.r, text); err != nil {
-		return "", fmt.Errorf("%s: %w", args[0], err)
+		return "", fmt.Errorf("%s: %w", name, err)
 	}
 	return string(text[:n]), nil
 }

@@ -3,6 +3,7 @@ package actionstest
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -60,6 +61,7 @@ func Run(t *testing.T, newAction func(t *testing.T) actions.Action) {
 	t.Run("firing borrowed", func(t *testing.T) { borrowed(t, start(t)) })
 	t.Run("context done", func(t *testing.T) { contextDone(t, start(t)) })
 	t.Run("any key", func(t *testing.T) { anyKey(t, start(t)) })
+	t.Run("preview", func(t *testing.T) { preview(t, start(t)) })
 	if a := newAction(t); isBatcher(t, a) {
 		t.Run("batch", func(t *testing.T) { batch(t, start(t), start(t).(actions.Batcher)) })
 	}
@@ -166,11 +168,7 @@ func contextDone(t *testing.T, a actions.Action) {
 // anyKey delivers events with any key, and none. An action may be unable to
 // deliver one; it must then say that no retry helps.
 func anyKey(t *testing.T, a actions.Action) {
-	every := make([]byte, 256)
-	for i := range every {
-		every[i] = byte(i)
-	}
-	for _, key := range [][]byte{nil, {}, []byte("ключ 🔑"), []byte("a\r\nwebhook-id: forged\r\n\r\n"), []byte("../../admin?x=1#y"), []byte("{{.key}}"), []byte("\x1b[31m"), every, make([]byte, 200<<10)} {
+	for _, key := range hostileKeys() {
 		f := Firing()
 		f.Event.Key = key
 		if _, err := a.Do(t.Context(), f); err != nil {
@@ -178,6 +176,56 @@ func anyKey(t *testing.T, a actions.Action) {
 				t.Errorf("key %.40q: %v; want delivered, or a permanent error", key, err)
 			}
 			checkText(t, err)
+		}
+	}
+}
+
+// hostileKeys are keys that no user thought of.
+func hostileKeys() [][]byte {
+	every := make([]byte, 256)
+	for i := range every {
+		every[i] = byte(i)
+	}
+	return [][]byte{nil, {}, []byte("ключ 🔑"), []byte("a\r\nwebhook-id: forged\r\n\r\n"), []byte("../../admin?x=1#y"), []byte("{{.key}}"), []byte("\x1b[31m\u202e"), every, make([]byte, 200<<10)}
+}
+
+// preview shows firings with any key. An action need not have a preview; what it
+// cannot render it must say no retry helps for.
+func preview(t *testing.T, a actions.Action) {
+	for _, key := range hostileKeys() {
+		f, want := Firing(), Firing()
+		f.Event.Key, want.Event.Key = key, key
+		p, err := actions.Render(a, f)
+		switch {
+		case errors.Is(err, actions.ErrNoPreview):
+			return
+		case err != nil && !actions.IsUnsent(err):
+			t.Errorf("key %.40q: %v; want a preview, or an error that is Unsent", key, err)
+		}
+		checkText(t, err)
+		if !reflect.DeepEqual(f, want) {
+			t.Errorf("Render changed the firing to\n%+v\nfrom\n%+v", f, want)
+		}
+		for _, word := range p.Call {
+			checkShown(t, word)
+		}
+		for _, n := range p.Named {
+			checkShown(t, n.Name)
+			checkShown(t, n.Value)
+		}
+		for line := range strings.SplitSeq(p.Body, "\n") {
+			checkShown(t, strings.ReplaceAll(line, "\t", " "))
+		}
+		b, err := json.Marshal(p)
+		var back actions.Preview
+		if err == nil {
+			err = json.Unmarshal(b, &back)
+		}
+		if err != nil || !reflect.DeepEqual(back, p) {
+			t.Errorf("key %.40q: %+v became %+v in JSON: %v", key, p, back, err)
+		}
+		if len(b) > 1<<20 {
+			t.Errorf("key %.40q: the preview has %d bytes", key, len(b))
 		}
 	}
 }
@@ -250,12 +298,18 @@ func checkText(t *testing.T, err error) {
 	if err == nil {
 		return
 	}
-	text := err.Error()
+	checkShown(t, err.Error())
+}
+
+// checkShown checks that a text is fit to be shown: no secret, nothing
+// unprintable.
+func checkShown(t *testing.T, text string) {
+	t.Helper()
 	if strings.Contains(text, Secret) {
-		t.Errorf("an error tells the secret: %s", text)
+		t.Errorf("a text tells the secret: %s", text)
 	}
 	if !utf8.ValidString(text) || strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) }) {
-		t.Errorf("an error has unprintable characters in it: %q", text)
+		t.Errorf("a text has unprintable characters in it: %q", text)
 	}
 }
 
@@ -274,4 +328,35 @@ func CheckLeaks(t *testing.T) {
 			}
 		}
 	})
+}
+
+// WantRetry checks that err is one to try again after.
+func WantRetry(t testing.TB, err error) {
+	t.Helper()
+	if err == nil || actions.IsPermanent(err) {
+		t.Errorf("got %v, permanent %v; want an error to try again after", err, actions.IsPermanent(err))
+	}
+}
+
+// hung is far longer than any attempt of these tests may take, and tells one
+// that ends from one that does not.
+const hung = 30 * time.Second
+
+// EndsWithin makes an attempt, which must end with an error that may be tried
+// again after, and returns that.
+func EndsWithin(t testing.TB, ctx context.Context, a actions.Action) error {
+	t.Helper()
+	done := make(chan error, 1)
+	go func() {
+		_, err := a.Do(ctx, Firing())
+		done <- err
+	}()
+	select {
+	case err := <-done:
+		WantRetry(t, err)
+		return err
+	case <-time.After(hung):
+		t.Fatal("the attempt does not end")
+		return nil
+	}
 }

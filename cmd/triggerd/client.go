@@ -47,8 +47,8 @@ var errNoDaemon = errors.New("no triggerd answers")
 
 const maxAnswer = 64 << 20
 
-// do sends a request, and decodes the answer into to, or prints it to out if
-// that is asked for. It reports whether it was printed.
+// do sends a request, decodes the answer into to, and prints it to out, as it
+// came, if that is asked for. It reports whether it was printed.
 func (c *client) do(ctx context.Context, method, path string, query url.Values, body, to any, out io.Writer) (printed bool, err error) {
 	resp, err := c.send(ctx, method, path, query, body)
 	if err != nil {
@@ -60,6 +60,9 @@ func (c *client) do(ctx context.Context, method, path string, query url.Values, 
 		return false, failed(fmt.Errorf("read the answer: %w", err))
 	}
 	if c.json {
+		if err := json.Unmarshal(b, to); err != nil {
+			return true, failed(fmt.Errorf("the answer is not triggerd's: %w", err))
+		}
 		_, err := out.Write(b)
 		return true, failed(err)
 	}

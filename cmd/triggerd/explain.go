@@ -89,7 +89,7 @@ func eventsOf(ctx context.Context, db int, line string) ([]*event.Event, error) 
 
 func explain(w io.Writer, set *rules.Set, rule *rules.Rule, events []*event.Event) {
 	fmt.Fprintf(w, "rule %s, %s:%d\n", rule.Name, rule.File, rule.Line)
-	switch served := set.Served(rule); {
+	switch served := set.FoundBy(rule); {
 	case rule.Schedule != nil:
 		fmt.Fprintln(w, "waits for the clock, and for no event")
 	case !rule.Enabled:

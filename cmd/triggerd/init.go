@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"triggerd/actions"
+	"triggerd/actions/kinds"
 )
 
 // firstRules is what `triggerd init` writes. A line that begins with # and a
@@ -45,7 +45,7 @@ A rules file that exists is never touched.`,
 				}
 				return failed(err)
 			}
-			schema, err := schemaOf(actions.Kinds())
+			schema, err := schemaOf(kinds.All)
 			if err != nil {
 				return failed(err)
 			}

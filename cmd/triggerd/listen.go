@@ -91,11 +91,13 @@ func (o *listenOptions) run(ctx context.Context, args []string, stdout, stderr i
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
-	e, err := engine.New(engine.Config{Rules: set, Source: src, Start: "live", Actions: actions, Logger: log})
+	e, err := engine.New(engine.Config{Rules: set, Source: src, Start: "live", Actions: actions, DrainTimeout: flightTime, Logger: log})
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
-	err = e.Run(ctx)
+	if err = untilStopped(ctx, func() error { return e.Run(ctx) }); err != nil && err == context.Cause(ctx) {
+		err = nil // an interrupt is how it ends
+	}
 	if e.Stats().Dropped > 0 {
 		err = errors.Join(err, fmt.Errorf("%d changes were not shown: they came faster than they could be printed or forwarded", e.Stats().Dropped))
 	}

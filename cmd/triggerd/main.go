@@ -79,6 +79,7 @@ without a change to the server or the application. Changes that match a rule
 fire webhooks, commands and log lines, which are tried until they succeed.
 
   triggerd demo                             see it work, with nothing installed
+  triggerd doctor --source redis://...      tell whether the server is ready for it
   triggerd listen redis://127.0.0.1:6379    watch changes, without any file
   triggerd init                             write a first rules.toml
   triggerd check                            find every mistake in it
@@ -104,9 +105,9 @@ fire webhooks, commands and log lines, which are tried until they succeed.
 			root.AddCommand(c)
 		}
 	}
-	add("start", newDemoCommand(), newListenCommand(), newInitCommand(), newRunCommand())
+	add("start", newDemoCommand(), newDoctorCommand(), newListenCommand(), newInitCommand(), newRunCommand())
 	add("rules", newCheckCommand(), newTestCommand(), newExplainCommand(), newReplayCommand(), newSchemaCommand())
-	add("daemon", newStatusCommand(), newDeliveriesCommand(), newDLQCommand(), newPauseCommand(), newResumeCommand())
+	add("daemon", newStatusCommand(), newDeliveriesCommand(), newDLQCommand(), newReloadCommand(), newPauseCommand(), newResumeCommand())
 	add("files", newRDBCommand(), newStoreCommand())
 	root.AddCommand(newVersionCommand(), newManCommand())
 	return root

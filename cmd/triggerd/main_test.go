@@ -18,13 +18,22 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"triggerd/actions/actionstest/fax"
+	"triggerd/actions/kinds"
 )
 
 // beMain makes the test binary be triggerd, so that tests run, signal and kill
 // the real program.
 const beMain = "TRIGGERD_TEST_BE_MAIN"
 
+// withFax puts one more kind of action into the list of kinds.
+const withFax = "TRIGGERD_TEST_FAX"
+
 func TestMain(m *testing.M) {
+	if os.Getenv(withFax) != "" {
+		kinds.All = append(kinds.All, &fax.Kind)
+	}
 	if os.Getenv(beMain) != "" {
 		main()
 	}

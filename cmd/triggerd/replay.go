@@ -83,7 +83,7 @@ func (o *replayOptions) run(ctx context.Context, files []string, stdout, stderr 
 	}
 	src.Logger = log
 	out := bufio.NewWriterSize(stdout, 64<<10)
-	cfg := engine.Config{Rules: set, Source: src, Replay: true, DryRun: o.dryRun || o.events, MaxPending: 10_000, MaxMirror: set.Source.MaxMirror, Actions: acts, Logger: log}
+	cfg := engine.Config{Rules: set, Source: src, Replay: true, DryRun: o.dryRun || o.events, MaxPending: 10_000, MaxMirror: set.Source.MaxMirror, DrainTimeout: flightTime, Actions: acts, Logger: log}
 	o.printTo(out, &cfg)
 	var m *meter
 	if o.stats != "" {
@@ -96,7 +96,7 @@ func (o *replayOptions) run(ctx context.Context, files []string, stdout, stderr 
 	if m != nil {
 		m.start()
 	}
-	err = errors.Join(e.Run(ctx), out.Flush())
+	err = untilStopped(ctx, func() error { return errors.Join(e.Run(ctx), out.Flush()) })
 	if m != nil {
 		m.print(stderr, e.Stats(), o.stats == "json")
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"triggerd/engine"
+	"triggerd/internal/admin"
 	"triggerd/internal/notify"
 	"triggerd/internal/store"
 	"triggerd/internal/web"
@@ -166,7 +167,8 @@ func (o *runOptions) run(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return rulesError(o.config, err)
 	}
-	srv, err := o.newServer(set, e, log)
+	reloads := &reloader{options: o, watch: watch, first: set, service: svc, log: log, requests: make(chan chan<- *admin.Reload)}
+	srv, err := o.newServer(set, e, reloads, log)
 	if err != nil {
 		return badConfig(err)
 	}
@@ -174,10 +176,14 @@ func (o *runOptions) run(cmd *cobra.Command, _ []string) error {
 	ctx, stop := notifyStop(cmd.Context())
 	defer stop()
 	svc.engine = e
-	defer o.reloadOnChange(ctx, hangups, watch, svc, set, log)()
+	defer reloads.run(ctx, hangups)()
 	defer serve(srv, log)()
 	defer svc.run(ctx)()
-	err = e.Run(ctx)
+	if err = runToEnd(ctx, e, log); err == errNotEnded {
+		log.Error("triggerd ended", "err", err)
+		stopLog()
+		os.Exit(exitFailed)
+	}
 	s := e.Stats()
 	log.Info("triggerd stopped", "events", s.Events, "matches", s.Matches, "delivered", s.Delivered, "given_up", s.GivenUp, "dropped", s.Dropped, "pending", s.Pending)
 	if err != nil {
@@ -187,9 +193,34 @@ func (o *runOptions) run(cmd *cobra.Command, _ []string) error {
 	return nil
 }
 
+// endAfter is how long after its attempts had to end the program may still be
+// at work.
+const endAfter = 2 * time.Second
+
+var errNotEnded = errors.New("did not end in time: it is ended as a crash would, which loses nothing, and repeats what was being delivered")
+
+// runToEnd runs an engine. Where that has not ended in time after ctx was done
+// it returns an error.
+func runToEnd(ctx context.Context, e *engine.Engine, log *slog.Logger) error {
+	ended := make(chan error, 1)
+	go func() { ended <- e.Run(ctx) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	log.Info("stopping", "why", context.Cause(ctx), "attempts_have", e.ShutdownTimeout())
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(e.ShutdownTimeout() + endAfter):
+		return errNotEnded
+	}
+}
+
 // newServer returns the HTTP server that the flags, the environment or the
 // rules ask for; nil: none.
-func (o *runOptions) newServer(set *rules.Set, e *engine.Engine, log *slog.Logger) (*web.Server, error) {
+func (o *runOptions) newServer(set *rules.Set, e *engine.Engine, reloads *reloader, log *slog.Logger) (*web.Server, error) {
 	listen := cmp.Or(o.http, os.Getenv("TRIGGERD_HTTP"), set.HTTP.Listen)
 	if listen == "" || listen == "off" {
 		return nil, nil
@@ -200,8 +231,9 @@ func (o *runOptions) newServer(set *rules.Set, e *engine.Engine, log *slog.Logge
 	}
 	reg := newRegistry(e.Collector(), o.queue.collector())
 	srv, err := web.New(web.Config{
-		Listen: listen, Token: cmp.Or(token, set.HTTP.Token),
+		Listen: listen, Token: cmp.Or(token, set.HTTP.Token), ReadToken: set.HTTP.ReadToken, HideValues: !set.HTTP.ShowValues,
 		Daemon: e, Metrics: metricsHandler(reg), Version: versionString(), Pprof: o.pprof, Logger: log, LogLinesLost: o.queue.lost.Load,
+		Reload: reloads.ask,
 	})
 	if err != nil {
 		return nil, err
@@ -276,6 +308,33 @@ func notifyStop(ctx context.Context) (context.Context, context.CancelFunc) {
 	return ctx, stop
 }
 
+// What a command that keeps nothing is given to end at a signal: what is in
+// flight first, then the command, whatever it waits for.
+const (
+	flightTime = 500 * time.Millisecond
+	endTime    = time.Second
+)
+
+// untilStopped calls run, and returns what it returns; or, if it has not ended
+// endTime after ctx was done, why ctx was. It may be stuck in a read of standard
+// input, or in a write that nobody reads: for a command that keeps nothing there
+// is nothing to wait for.
+func untilStopped(ctx context.Context, run func() error) error {
+	ended := make(chan error, 1)
+	go func() { ended <- run() }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(endTime):
+		return context.Cause(ctx)
+	}
+}
+
 // loadFirst reads the rules, and returns a watch over their files if one is
 // wanted; else it is nil. What changes from here on is seen by the watch.
 func (o *runOptions) loadFirst(log *slog.Logger) (*rules.Set, *fileWatch, error) {
@@ -288,13 +347,24 @@ func (o *runOptions) loadFirst(log *slog.Logger) (*rules.Set, *fileWatch, error)
 	return set, watch, err
 }
 
-// reloadOnChange reads the rules again at each SIGHUP, and when the watch, if
-// there is one, sees a change, until the function that it returns is called.
-func (o *runOptions) reloadOnChange(ctx context.Context, hangups <-chan os.Signal, watch *fileWatch, svc *service, first *rules.Set, log *slog.Logger) (stop func()) {
+// reloader reads the rules of a running daemon again.
+type reloader struct {
+	options *runOptions
+	watch   *fileWatch // nil: their files are not watched
+	first   *rules.Set // what the daemon began with
+	service *service   // set before run
+	log     *slog.Logger
+
+	requests chan chan<- *admin.Reload
+}
+
+// run reads the rules at each SIGHUP, when somebody asks for it, and when the
+// watch sees a change, until the function that it returns is called.
+func (r *reloader) run(ctx context.Context, hangups <-chan os.Signal) (stop func()) {
 	done := make(chan struct{})
 	ctx, cancel := context.WithCancel(ctx)
 	var looks <-chan time.Time
-	if watch != nil {
+	if r.watch != nil {
 		tick := time.NewTicker(watchInterval)
 		context.AfterFunc(ctx, tick.Stop)
 		looks = tick.C
@@ -302,23 +372,21 @@ func (o *runOptions) reloadOnChange(ctx context.Context, hangups <-chan os.Signa
 	go func() {
 		defer close(done)
 		for {
+			var answer chan<- *admin.Reload
 			select {
 			case <-ctx.Done():
 				return
 			case <-hangups:
+			case answer = <-r.requests:
 			case <-looks:
-				if !watch.changed() {
+				if !r.watch.changed() {
 					continue
 				}
 			}
-			if watch != nil {
-				watch.reading()
+			result := r.reload()
+			if answer != nil {
+				answer <- result
 			}
-			svc.reload(func() {
-				if set := o.reload(svc.engine, first, log); set != nil && watch != nil {
-					watch.follow(set)
-				}
-			})
 		}
 	}()
 	return func() {
@@ -327,12 +395,47 @@ func (o *runOptions) reloadOnChange(ctx context.Context, hangups <-chan os.Signa
 	}
 }
 
-// reload reads the rules again, and returns them; nil if the old ones stay.
-func (o *runOptions) reload(e *engine.Engine, first *rules.Set, log *slog.Logger) *rules.Set {
-	set, err := o.load(log)
+// ask has the rules read, and returns what came of it.
+func (r *reloader) ask(ctx context.Context, by string) (*admin.Reload, error) {
+	r.log.Info("asked to read the rules again", "by", by)
+	answer := make(chan *admin.Reload, 1)
+	select {
+	case r.requests <- answer:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+	select {
+	case result := <-answer:
+		return result, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// reload reads the rules, and has the watch follow their files.
+func (r *reloader) reload() (result *admin.Reload) {
+	if r.watch != nil {
+		r.watch.reading()
+	}
+	r.service.reload(func() {
+		var set *rules.Set
+		if set, result = r.read(); set != nil && r.watch != nil {
+			r.watch.follow(set)
+		}
+	})
+	return result
+}
+
+// read reads the rules again, and returns them, nil if the old ones stay, and
+// what came of it.
+func (r *reloader) read() (*rules.Set, *admin.Reload) {
+	e, log := r.service.engine, r.log
+	set, err := r.options.load(log)
+	var result admin.Reload
 	if err != nil {
 		e.ReloadFailed(err)
 	} else {
+		result = e.Compare(set)
 		err = e.Reload(set)
 	}
 	if err != nil {
@@ -340,15 +443,27 @@ func (o *runOptions) reload(e *engine.Engine, first *rules.Set, log *slog.Logger
 		for _, m := range mistakes {
 			log.Error("mistake in the rules", "file", m.File, "line", m.Line, "col", m.Col, "rule", m.Rule, "field", m.Field, "problem", m.Msg, "hint", m.Hint)
 		}
-		log.Error("rules not reloaded, the old ones stay", "file", o.config, "mistakes", len(mistakes), "err", firstLine(err))
-		return nil
+		log.Error("rules not reloaded, the old ones stay", "file", r.options.config, "mistakes", len(mistakes), "err", firstLine(err))
+		result = admin.Reload{File: r.options.config, Mistakes: notes(mistakes)}
+		if len(mistakes) == 0 {
+			result.Mistakes = []admin.Note{{File: r.options.config, Message: err.Error()}}
+		}
+		return nil, &result
 	}
 	logWarnings(log, set)
-	if set.Source != first.Source || set.Store != first.Store || set.HTTP != first.HTTP {
-		log.Warn("changes in [source], [store] and [http] need a restart", "file", o.config)
+	result.Warnings = notes(set.Warnings)
+	if result.Restart = set.Source != r.first.Source || set.Store != r.first.Store || set.HTTP != r.first.HTTP; result.Restart {
+		log.Warn("changes in [source], [store] and [http] need a restart", "file", r.options.config)
 	}
-	log.Info("rules reloaded", "file", o.config, "rules", len(set.Rules))
-	return set
+	log.Info("rules reloaded", "file", r.options.config, "rules", len(set.Rules), "added", len(result.Added), "removed", len(result.Removed), "changed", len(result.Changed))
+	return set, &result
+}
+
+func notes(list []*rules.Error) (out []admin.Note) {
+	for _, m := range list {
+		out = append(out, admin.Note{File: m.File, Line: m.Line, Col: m.Col, Rule: m.Rule, Field: m.Field, Message: m.Msg, Hint: m.Hint})
+	}
+	return out
 }
 
 func firstLine(err error) string {

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"triggerd/actions"
+	"triggerd/actions/kinds"
 )
 
 // schemaFrame is the schema without what the kinds of actions say of their
@@ -21,9 +22,9 @@ var schemaFrame []byte
 type object = map[string]any
 
 // schemaOf returns the JSON Schema of a rules file with these kinds of actions.
-func schemaOf(kinds []*actions.Kind) ([]byte, error) {
+func schemaOf(all actions.Kinds) ([]byte, error) {
 	names, fields := []string{}, []object{}
-	for _, k := range kinds {
+	for _, k := range all {
 		names = append(names, k.Name)
 		then := fieldsSchema(k.Fields)
 		then["description"] = k.Doc
@@ -106,7 +107,7 @@ the file, such as a condition, only check knows.`,
   #:schema ./rules.schema.json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			b, err := schemaOf(actions.Kinds())
+			b, err := schemaOf(kinds.All)
 			if err != nil {
 				return failed(err)
 			}

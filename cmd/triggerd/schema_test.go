@@ -11,14 +11,14 @@ import (
 	"github.com/BurntSushi/toml"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
-	"triggerd/actions"
+	"triggerd/actions/kinds"
 	"triggerd/engine"
 	"triggerd/examples"
 )
 
 func wholeSchema(t *testing.T) []byte {
 	t.Helper()
-	b, err := schemaOf(actions.Kinds())
+	b, err := schemaOf(kinds.All)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,8 +76,11 @@ max_bytes = "20GiB"
 retention = "30d"
 [http]
 listen = "127.0.0.1:9797"
+read_token = "fedcba9876543210"
+show_values = true
 token = "0123456789abcdef"
 [defaults]
+shutdown_timeout = "10s"
 timeout = "1m30s"
 retry = { max_attempts = 3, backoff = "1s", max_backoff = "1m", max_age = "7d" }
 [lists]

@@ -254,6 +254,9 @@ func showRules(out io.Writer, s *web.Status, all bool) error {
 			return err
 		}
 	}
+	if err := showPauses(out, s); err != nil {
+		return err
+	}
 	if err := showSlowRules(out, s); err != nil {
 		return err
 	}
@@ -261,6 +264,35 @@ func showRules(out io.Writer, s *web.Status, all bool) error {
 		fmt.Fprintf(out, "\n%s matched nothing yet (--all shows all)\n", plural(n, "rule"))
 	}
 	return nil
+}
+
+// showPauses shows what is paused, until when, by whom and why.
+func showPauses(out io.Writer, s *web.Status) error {
+	var t *table
+	row := func(name string, since time.Time, p *admin.Pause) {
+		if p == nil {
+			return
+		}
+		if t == nil {
+			fmt.Fprintln(out)
+			t = newTable(out, "PAUSED", "FOR", "GOES ON IN", "BY", "WHY")
+		}
+		until := "resume only"
+		if !p.Until.IsZero() {
+			until = span(p.Until.Sub(s.At))
+		}
+		t.row(name, ago(since, s.At), until, p.By, p.Reason)
+	}
+	for i := range s.Rules {
+		row("rule/"+s.Rules[i].Name, s.Rules[i].PausedSince, s.Rules[i].Pause)
+	}
+	for i := range s.Actions {
+		row(s.Actions[i].Name, s.Actions[i].PausedSince, s.Actions[i].Pause)
+	}
+	if t == nil {
+		return nil
+	}
+	return t.end()
 }
 
 const (

@@ -179,6 +179,75 @@ func TestListenOnSocket(t *testing.T) {
 	}
 }
 
+// Who asks for a reload hears what has changed, or every mistake.
+func TestReloadCommand(t *testing.T) {
+	dir := t.TempDir()
+	rule := func(name, more string) string {
+		return "[[rule]]\nname = \"" + name + "\"\nkey = \"" + name + ":*\"\n" + more + "\n[[rule.action]]\ntype = \"log\"\n"
+	}
+	write(t, dir, "rules.toml", rule("same", "debounce = { wait = \"1m\" }")+rule("other", "debounce = { wait = \"1m\" }")+rule("gone", ""))
+	socket := "unix://" + dir + "/api.sock"
+	p := start(t, dir, "--http", socket, "--source", "redis://127.0.0.1:1")
+	apiOf(t, p)
+	mustAsk(t, socket, "rules.toml is in use: 3 rules as before\ncount and wait on: same, other\n", "reload")
+	p.logs.await(t, `msg="asked to read the rules again" by="user `, 1)
+
+	write(t, dir, "rules.toml", rule("same", "debounce = { wait = \"1m\" }")+rule("other", "debounce = { wait = \"2m\" }")+rule("new", ""))
+	out := mustAsk(t, socket, "is in use: 1 rule as before", "reload")
+	for _, want := range []string{"added: new\n", "changed: other\n", "removed: gone\n", "count and wait on: same\n", "begin to count and wait anew: other\n"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("no %q in\n%s", want, out)
+		}
+	}
+
+	write(t, dir, "rules.toml", rule("same", "debonce = \"1m\"")+rule("new", "when = \"afterr == 1\""))
+	for _, flags := range [][]string{nil, {"--json"}} {
+		cmd := command(t, dir, append([]string{"reload", "--api", socket}, flags...)...)
+		out, _ := cmd.CombinedOutput()
+		if cmd.ProcessState.ExitCode() != exitBadRule || !strings.Contains(string(out), "debonce") || !strings.Contains(string(out), "afterr") {
+			t.Errorf("with mistakes: exit %d\n%s", cmd.ProcessState.ExitCode(), out)
+		}
+	}
+	if out := mustAsk(t, socket, "", "status", "--all"); !strings.Contains(out, "other") {
+		t.Errorf("the old rules are gone:\n%s", out)
+	}
+	p.stop()
+}
+
+// A pause tells who made it, why and until when, holds over a crash, and ends by
+// itself.
+func TestPauseForAWhile(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "rules.toml", "[[rule]]\nname = \"r\"\n[[rule.action]]\ntype = \"log\"\n")
+	socket := "unix://" + dir + "/api.sock"
+	run := func() *process { return start(t, dir, "--http", socket, "--source", "redis://127.0.0.1:1") }
+	p := run()
+	apiOf(t, p)
+	mustAsk(t, socket, "rule/r paused until ", "pause", "r", "--for", "1h", "--reason", "it went \x1bwild")
+	mustAsk(t, socket, "", "pause", "rule/r/log", "--for", "2s")
+	p.kill()
+	p = run()
+	apiOf(t, p)
+	p.logs.await(t, `msg="still paused, as before the restart" name=rule/r since=`, 1)
+	out := mustAsk(t, socket, "GOES ON IN", "status", "--all")
+	for _, want := range []string{"59m", "user ", `it went \x1bwild`} {
+		if !strings.Contains(out, want) {
+			t.Errorf("the status does not say %q:\n%s", want, out)
+		}
+	}
+	p.logs.await(t, `msg="the pause has ended by itself" name=rule/r/log`, 1)
+	mustAsk(t, socket, "rule/r goes on", "resume", "r")
+	if out := mustAsk(t, socket, "", "status", "--all"); strings.Contains(out, "GOES ON IN") {
+		t.Errorf("something is paused still:\n%s", out)
+	}
+	for _, wrong := range [][]string{{"pause", "r", "--for", "1ms"}, {"pause", "r", "--for", "-2h"}, {"pause", "r", "--reason", strings.Repeat("x", 501)}} {
+		if _, err := ask(t, socket, wrong...); err == nil {
+			t.Errorf("%q was taken", wrong)
+		}
+	}
+	p.stop()
+}
+
 // A daemon that wants a token gets it from the environment, and says so to who
 // has none.
 func TestToken(t *testing.T) {

@@ -338,3 +338,69 @@ url = "%s/in"
 		}
 	}
 }
+
+// What the stream cannot tell is not known, is told, and is read anew from a
+// snapshot beside the stream; more of it soon after costs no second one.
+func TestValuesAreReadAnew(t *testing.T) {
+	for _, test := range []struct {
+		server, reason string
+		args           []string
+		lose           [][]string
+	}{
+		{"redis-6.0", "script", []string{"--lua-replicate-commands", "no"}, [][]string{
+			{"EVAL", "redis.call('SET', 'stock:1', '2')", "0"}}},
+		{"redis-6.0", "script", []string{"--lua-replicate-commands", "no"}, [][]string{
+			{"SCRIPT", "LOAD", "redis.call('SET', 'stock:1', '2')"}, {"EVALSHA", "", "0"}}},
+		{"valkey-9.1", "source", nil, [][]string{
+			{"RPUSH", "list", "x"}, {"SET", "w_x", "1"}, {"SORT", "list", "BY", "w_*", "STORE", "stock:1"}, {"MULTI"}, {"DEL", "stock:1"}, {"SET", "stock:1", "2"}, {"EXEC"}}},
+	} {
+		t.Run(test.server+" "+test.lose[0][0], func(t *testing.T) {
+			srv := redistest.Start(t, test.server, append(test.args, "--repl-diskless-sync-delay", "0")...)
+			hook, dir := newSink(t), t.TempDir()
+			redistest.Do(t, srv, "SET", "stock:1", "10")
+			write(t, dir, "rules.toml", fmt.Sprintf(`
+[source]
+url = "redis://%s"
+[[rule]]
+name = "known"
+key = "stock:*"
+event = "incrby"
+when = 'before != nil'
+[[rule.action]]
+type = "webhook"
+url = "%s/in"
+`, srv.Addr, hook.URL))
+			p := attach(t, dir)
+			c := redistest.Dial(t, srv)
+			for range 2 {
+				for _, command := range test.lose {
+					if command[0] == "EVALSHA" {
+						command[1] = loadScript(t, srv, test.lose[0][2])
+					}
+					if _, err := c.Do(command...); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			p.logs.await(t, "reason="+test.reason, 1)
+			p.logs.await(t, `msg="snapshot read"`, 1)
+			redistest.Do(t, srv, "DECR", "stock:1")
+			ds := hook.await(t, "the webhook", func(ds []delivery) bool { return len(ds) == 1 })
+			if d := ds[0].Data; d.Before != "2" || d.After != "1" {
+				t.Errorf("delivery %+v", d)
+			}
+			p.stop()
+			for _, once := range []string{`msg="snapshot read"`, "reason=" + test.reason} {
+				if n := strings.Count(p.logs.String(), once); n != 1 {
+					t.Errorf("%s comes %d times:\n%s", once, n, p.logs)
+				}
+			}
+		})
+	}
+}
+
+func loadScript(t *testing.T, srv *servers.Server, script string) string {
+	t.Helper()
+	sha, _ := redistest.Do(t, srv, "SCRIPT", "LOAD", script).(string)
+	return sha
+}

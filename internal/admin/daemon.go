@@ -7,61 +7,65 @@ import (
 	"iter"
 )
 
-// ErrUnknown is returned where a name, or a number, is of nothing that is
-// there; ErrAmbiguous where a name is that of a rule and of a target.
+// ErrUnknown is returned if nothing has the given name or number. ErrAmbiguous
+// is returned if both a rule and a target have the name.
 var (
 	ErrUnknown   = errors.New("not found")
 	ErrAmbiguous = errors.New("ambiguous")
 )
 
-// Daemon is a running triggerd, as those who look after it see it. Its methods
-// may be called from any goroutine. Errors are ErrUnknown and ErrAmbiguous, and
-// those of the store.
+// Daemon is a running triggerd. Any goroutine may call its methods. Errors are
+// ErrUnknown and ErrAmbiguous, and those of the store.
 type Daemon interface {
-	// Status returns how the daemon is doing.
+	// Status returns the state of the daemon.
 	Status() (*Status, error)
-	// Ready returns why the daemon does not do its work, and nil if it does: it
-	// reads its streams, and its store takes firings.
+	// Ready returns why the daemon cannot do its work, and nil if it can: all
+	// streams are being read, and the store takes firings.
 	Ready() error
-	// InspectRule returns what a rule counts and waits for, with up to limit
-	// timers and counts.
+	// InspectRule returns what a rule counts and waits for, with at most limit
+	// timers and limit counts.
 	InspectRule(name string, limit int) (*RuleDetail, error)
 
-	// Pending lists firings that wait, the oldest first; Delivered those that
-	// were delivered, the latest first. next is the Before to go on with, 0 at
-	// the end.
+	// Pending lists firings that wait, the oldest first. Delivered lists those
+	// that were delivered, the latest first. next is the Before of the query
+	// for the following ones, 0 at the end.
 	Pending(q Query) (list []Delivery, next uint64, err error)
 	Delivered(q Query) (list []Delivery, next uint64, err error)
-	// Delivery returns one, by its number or, if id is not "", by the firing's ID.
+	// Delivery returns a firing that is pending or delivered, by its number or,
+	// if id is not "", by its ID.
 	Delivery(number uint64, id string) (*Delivery, error)
-	// RetryNow has what waits for its next attempt attempted as soon as its turn
-	// comes: the firing of a number, or, if number is 0, all of an action, of
-	// which nothing is held against its endpoint any more. It returns how many
-	// keys go on, and how many firings wait.
+	// RetryNow has firings that wait for their next attempt attempted as soon
+	// as their turn comes: the firing of a number, or, if number is 0, all of
+	// an action. In the second case earlier failures no longer count against
+	// the action's endpoint. It returns how many keys go on, and how many
+	// firings wait.
 	RetryNow(action string, number uint64) (n, pending int, err error)
 
-	// DeadLetters lists dead letters, the latest first; next is as in Pending.
+	// DeadLetters lists dead letters, the latest first. next is as in Pending.
 	DeadLetters(q Query) (list []DeadLetter, next uint64, err error)
-	// AllDead iterates over all that q selects, whatever its limit; with whole
-	// set they come with what was to be delivered. An error is the last.
+	// AllDead iterates over all dead letters that q selects; the limit of q
+	// does not count. If whole is set, each has its payload. If there is an
+	// error, it is the last that is yielded.
 	AllDead(q Query, whole bool) iter.Seq2[*DeadLetter, error]
 	DeadLetter(number uint64) (*DeadLetter, error)
-	// RetryDead makes pending firings of dead letters, and returns of how many;
+	// RetryDead turns dead letters into pending firings, and returns how many.
 	// RetryAllDead does so for all that q selects.
 	RetryDead(ctx context.Context, numbers ...uint64) (n int, err error)
 	RetryAllDead(ctx context.Context, q Query) (n int, err error)
-	// DropDead removes dead letters for good, and returns how many; DropAllDead
-	// does so for all that q selects.
+	// DropDead deletes dead letters, and returns how many. DropAllDead does so
+	// for all that q selects.
 	DropDead(numbers ...uint64) (n int, err error)
 	DropAllDead(q Query) (n int, err error)
 
-	// Pause stops a rule or an action until Resume, over restarts too. Both
-	// return its full name. name is a rule's or a target's, or in full
-	// "rule/NAME", "target/NAME", "rule/NAME/ACTION".
-	Pause(name string) (full string, err error)
+	// Pause stops a rule or an action until Resume, or until the pause ends by
+	// itself, over restarts too. Both return the full name. name is the name of a
+	// rule or a target, or a full name: "rule/NAME", "target/NAME",
+	// "rule/NAME/ACTION". A pause of what is paused already replaces its end, its
+	// reason and who made it.
+	Pause(name string, p Pause) (full string, err error)
 	Resume(name string) (full string, err error)
 
-	// Backup writes a copy of the store as it is now, as a tar archive of one
-	// folder's files, while the daemon goes on.
+	// Backup writes a copy of the store at one moment, as a tar archive of the
+	// files of one directory. The daemon goes on meanwhile.
 	Backup(w io.Writer) error
 }

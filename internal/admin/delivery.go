@@ -12,7 +12,7 @@ type Query struct {
 	Reason string // of dead letters: attempts, age, permanent, dropped, damaged
 
 	Failing bool   // only pending firings that were attempted
-	Before  uint64 // only numbers below it; 0: from the latest on. For pending firings: only numbers above it
+	Before  uint64 // only numbers below this one; 0: from the latest on. For pending firings: only numbers above it
 	Limit   int    // at most that many; 0: 100
 }
 

@@ -2,16 +2,16 @@ package admin
 
 import "time"
 
-// Status is how a daemon is doing at one moment. Its JSON form is that of the
-// API. It holds no secrets: of an address only scheme and host are told, of a
-// command only its name.
+// Status describes a daemon at one moment. Its JSON form is that of the API. It
+// holds no secrets: of an address only scheme and host, of a command only its
+// name.
 type Status struct {
 	At      time.Time `json:"at"`
 	Started time.Time `json:"started"` // when the daemon began
 	Ready   string    `json:"ready"`   // "ok", or why it is not ready; see Daemon.Ready
 
-	// Streams are those that are followed; Source is the only one, nil where
-	// there are several.
+	// Streams are the streams that are followed. If there is only one, Source
+	// is that one, otherwise nil.
 	Source  *StreamStatus  `json:"source,omitempty"`
 	Streams []StreamStatus `json:"streams"`
 	Counts  Stats          `json:"counts"`
@@ -20,8 +20,8 @@ type Status struct {
 	Rules      []RuleStatus   `json:"rules"`   // in file order
 	Actions    []ActionStatus `json:"actions"` // by name
 
-	// DeadLetters counts those that are kept. With DeadLettersMore set, which
-	// may be in the first moments of a daemon, there are more than it says.
+	// DeadLetters is how many dead letters are kept. If DeadLettersMore is set,
+	// as it may be in the first moments of a daemon, there are more.
 	DeadLetters     int  `json:"dead_letters"`
 	DeadLettersMore bool `json:"dead_letters_more,omitempty"`
 
@@ -29,10 +29,10 @@ type Status struct {
 	Reload ReloadStatus `json:"reload"`
 }
 
-// StreamStatus is how a stream is doing.
+// StreamStatus describes a stream.
 //
-// A server sends what it has at once, and something every ten seconds, so
-// LastData tells if the stream is alive.
+// A server sends what it has at once, and something every ten seconds. So
+// LastData tells whether the stream is alive.
 type StreamStatus struct {
 	Name           string    `json:"name"`
 	State          string    `json:"state"` // connecting, syncing, streaming, waiting, stopped
@@ -55,39 +55,43 @@ type StreamStatus struct {
 	ProtocolErrors int64     `json:"protocol_errors"`
 	SnapshotErrors int64     `json:"snapshot_errors"`
 
-	// BacklogBytes is how much of its stream the server keeps, 0 if it does not
-	// say. BacklogSeconds is for how long triggerd could be away from now on
-	// without a gap, as fast as the server was written to in the last minute;
-	// nil: not known, or, where BacklogBytes is, without end.
+	// BacklogBytes is the size of the server's backlog, 0 if the server does
+	// not say. BacklogSeconds is how long triggerd could be away from now on
+	// without a gap, if the server is written to as fast as in the last minute.
+	// It is nil if that is not known, or, with BacklogBytes set, if the time
+	// has no end.
 	BacklogBytes   int64    `json:"backlog_bytes,omitempty"`
 	BacklogSeconds *float64 `json:"backlog_seconds,omitempty"`
 
 	Stats StreamStats `json:"counts"`
 }
 
-// StreamStats counts what came of one stream, since the process began.
+// StreamStats counts what one stream has brought, since the process began.
 type StreamStats struct {
 	Records int64 `json:"records"` // commands and snapshot keys read
 	Bytes   int64 `json:"bytes"`   // of these commands, on the wire
-	Events  int64 `json:"events"`  // changes of keys they made
+	Events  int64 `json:"events"`  // changes of keys that they made
 	Gaps    int64 `json:"gaps"`    // full resyncs that missed something
 
 	MirrorKeys  int64 `json:"mirror_keys"`  // keys that are kept for rules
 	MirrorBytes int64 `json:"mirror_bytes"` // memory for them, estimated
 	ValuesLost  int64 `json:"values_lost"`  // times that a value became unknown
+
+	LostBy map[string]int64 `json:"values_lost_by,omitempty"` // the same by reason
 }
 
-// RuleStatus is how a rule is doing. Counts begin when the process does, and
-// go on over reloads.
+// RuleStatus describes a rule. Counts begin with the process, and go on over
+// reloads.
 type RuleStatus struct {
 	Name            string    `json:"name"`
 	Enabled         bool      `json:"enabled"`
 	DryRun          bool      `json:"dry_run"`
 	PausedSince     time.Time `json:"paused_since,omitzero"` // zero: it is not paused
+	Pause           *Pause    `json:"pause,omitempty"`       // nil: it is not paused
 	Matches         int64     `json:"matches"`
 	Firings         int64     `json:"firings"`  // planned, one for each match and action
 	Skipped         int64     `json:"skipped"`  // matches while it was paused
-	DryRuns         int64     `json:"dry_runs"` // matches while it only counted
+	DryRuns         int64     `json:"dry_runs"` // matches while it was in dry run
 	Dropped         int64     `json:"dropped"`  // firings that there was no room for
 	ConditionErrors int64     `json:"condition_errors"`
 	ConditionError  string    `json:"condition_error,omitempty"` // the first of the present rules
@@ -98,8 +102,8 @@ type RuleStatus struct {
 	ConditionSeconds float64 `json:"condition_seconds"`
 	ConditionShare   float64 `json:"condition_share"`
 
-	// Of a rule with time fields: the values by which it counts or waits now,
-	// the timers that run, when its schedule has the next run, and what did not
+	// Only for a rule with time fields: the values by which it counts or waits
+	// now, its armed timers, the next run of its schedule, and how much did not
 	// fire, by reason, since the process began.
 	States     int              `json:"states,omitempty"`
 	Armed      int              `json:"armed,omitempty"`
@@ -108,33 +112,39 @@ type RuleStatus struct {
 	Timed      bool             `json:"-"` // it has time fields
 }
 
-// ActionStatus is how an action is doing: a target, or a rule's own.
+// ActionStatus describes an action: a target, or a rule's own action.
 type ActionStatus struct {
 	Name          string    `json:"name"`                    // "target/NAME" or "rule/NAME/ACTION"
 	Kind          string    `json:"kind,omitempty"`          // webhook, exec, ...; "" if no rule has the action any more
 	Destination   string    `json:"destination,omitempty"`   // scheme and host, or the command's name
 	PausedSince   time.Time `json:"paused_since,omitzero"`   // zero: it is not paused
+	Pause         *Pause    `json:"pause,omitempty"`         // nil: it is not paused
 	Pending       int       `json:"pending"`                 // firings that wait, those in flight included
 	OldestPending time.Time `json:"oldest_pending,omitzero"` // when the oldest of them was planned
 	InFlight      int       `json:"in_flight"`
 	BackingOff    int       `json:"backing_off"`         // keys whose next firing waits for its next attempt
 	Breaker       string    `json:"breaker"`             // closed; open: the state is down or suspect; probing: that, and an attempt is being made
-	HeldUntil     time.Time `json:"held_until,omitzero"` // no attempt before: of one that is held or down
+	HeldUntil     time.Time `json:"held_until,omitzero"` // no attempt before, if the state is held or down
 
-	// State is how the endpoint behind the action is doing: up; slowed: it gets
-	// fewer attempts at once than it may, since some were not answered; suspect:
-	// many keys fail and nothing succeeds; down: it cannot be reached; held: it
-	// asked to be left alone. In the last three few attempts are made.
+	// State is the state of the action's endpoint:
+	//
+	//	up       nothing is wrong
+	//	slowed   it gets fewer attempts at once than it may, since some were not answered
+	//	suspect  many keys fail and nothing succeeds
+	//	down     it cannot be reached
+	//	held     it asked to be left alone
+	//
+	// In the last three states few attempts are made.
 	State        string           `json:"state"`
 	Since        time.Time        `json:"since,omitzero"`        // when the trouble began; zero: there is none
-	Why          string           `json:"why,omitempty"`         // what the state comes from
+	Why          string           `json:"why,omitempty"`         // the reason of the state
 	Window       int              `json:"window"`                // attempts at once, at present
-	NextAttempt  time.Time        `json:"next_attempt,omitzero"` // where something waits for its turn, and not for the end of another attempt
+	NextAttempt  time.Time        `json:"next_attempt,omitzero"` // if something waits for a time, and not for the end of another attempt
 	FailingLanes int              `json:"failing_lanes"`         // keys whose last attempt failed
-	FreshLanes   int              `json:"fresh_lanes"`           // keys that wait for their turn, and whose last attempt did not
+	FreshLanes   int              `json:"fresh_lanes"`           // keys that wait for their turn, and whose last attempt did not fail
 	Evidence     Evidence         `json:"evidence"`
 	Abandoned    int64            `json:"abandoned,omitempty"` // attempts that did not end when they should have
-	Classes      map[string]int64 `json:"-"`                   // attempts, by how far they came and what was said
+	Classes      map[string]int64 `json:"-"`                   // attempts, by what they said of the endpoint
 
 	Delivered      int64     `json:"delivered"`
 	Retried        int64     `json:"retried"`              // attempts that failed, to be made again
@@ -146,23 +156,23 @@ type ActionStatus struct {
 	LastErrorAt    time.Time `json:"last_error_at,omitzero"`
 }
 
-// Evidence is what an endpoint's state comes from: what failed since something
-// last succeeded.
+// Evidence is what an endpoint's state follows from: what has failed since
+// something last succeeded.
 type Evidence struct {
-	Reached  bool `json:"reached"`  // the last attempt that says so came as far as the endpoint
+	Reached  bool `json:"reached"`  // the last attempt that tells reached the endpoint
 	Distinct int  `json:"distinct"` // keys that failed, and attempts that did not reach it
 }
 
-// StoreStatus is how the store is doing.
+// StoreStatus describes the store.
 type StoreStatus struct {
 	Bytes     int64  `json:"bytes"`
 	FreeBytes int64  `json:"free_bytes"` // -1: not known
 	Commits   uint64 `json:"commits"`
 	Damaged   int64  `json:"damaged"`        // records
-	Full      string `json:"full,omitempty"` // why no more firings are taken in
+	Full      string `json:"full,omitempty"` // why no more firings are taken in; "": they are
 }
 
-// ReloadStatus tells of the last reading of the rules, at the start or later.
+// ReloadStatus describes the last reading of the rules, at the start or later.
 type ReloadStatus struct {
 	At          time.Time `json:"at"`
 	OK          bool      `json:"ok"`
@@ -175,7 +185,7 @@ type ReloadStatus struct {
 type Stats struct {
 	Records    int64 `json:"records"`  // commands and snapshot keys read
 	Bytes      int64 `json:"bytes"`    // of these commands, on the wire
-	Events     int64 `json:"events"`   // changes of keys they made
+	Events     int64 `json:"events"`   // changes of keys that they made
 	Matches    int64 `json:"matches"`  // rules that matched them
 	DryRuns    int64 `json:"dry_runs"` // of these, in rules that only count
 	Firings    int64 `json:"firings"`  // deliveries planned
@@ -183,7 +193,7 @@ type Stats struct {
 	Failed     int64 `json:"failed"`     // attempts that failed
 	GivenUp    int64 `json:"given_up"`   // firings not delivered in all their attempts
 	Dropped    int64 `json:"dropped"`    // firings not even attempted, since too many waited
-	Superseded int64 `json:"superseded"` // firings not even attempted, or not again, since of those of a key only the last is wanted
+	Superseded int64 `json:"superseded"` // firings that a newer one of the same key took the place of (latest_only)
 	Pending    int64 `json:"pending"`    // firings that wait now
 	Gaps       int64 `json:"gaps"`       // full resyncs that missed something
 
@@ -200,20 +210,20 @@ type RuleDetail struct {
 	Timers  []TimerStatus `json:"timers,omitempty"`  // those that are due first, up to the limit
 	Windows []WindowCount `json:"windows,omitempty"` // the largest counts, up to the limit
 	Held    int           `json:"held"`              // firings that wait until the rule may fire
-	Opens   time.Time     `json:"opens,omitzero"`    // when these fire
+	Opens   time.Time     `json:"opens,omitzero"`    // when the rule may fire again
 }
 
-// TimerStatus is one timer.
+// TimerStatus describes a timer.
 type TimerStatus struct {
 	Stream string    `json:"stream"`
 	Stage  string    `json:"stage"` // absent, debounce, for or batch
 	By     string    `json:"by"`
-	Due    time.Time `json:"due,omitzero"` // zero: it has fired, and waits for what ends that
+	Due    time.Time `json:"due,omitzero"` // zero: it has fired, and waits for its end
 	Fired  bool      `json:"fired"`
-	Count  int       `json:"count"` // matches that wait for it
+	Count  int       `json:"count"` // matches that it will fire for
 }
 
-// WindowCount is how many matches, or firings, are in a window.
+// WindowCount is how many matches, or firings, a window has.
 type WindowCount struct {
 	Stream     string `json:"stream"`
 	Stage      string `json:"stage"` // count or throttle

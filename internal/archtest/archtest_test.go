@@ -14,24 +14,32 @@ import (
 // allowed names, for each package, the packages of this module that it may
 // import. What is not here may import none of them.
 var allowed = map[string][]string{
-	"cmd/triggerd":                     {"internal/web", "internal/admin", "engine", "rules", "source", "rdb", "actions", "examples", "internal/event", "internal/glob", "internal/store", "internal/servers", "internal/notify"},
+	"cmd/triggerd":                     {"internal/web", "internal/admin", "engine", "rules", "source", "rdb", "actions", "actions/kinds", "examples", "internal/event", "internal/glob", "internal/store", "internal/servers", "internal/notify", "internal/doctor"},
 	"internal/web":                     {"internal/admin", "internal/firing"},
 	"internal/firing":                  {"internal/event", "internal/wire"},
-	"engine":                           {"source", "rules", "actions", "internal/admin", "internal/firing", "internal/store", "internal/keyspace", "internal/event", "internal/timing", "internal/secret", "internal/outbox"},
+	"engine":                           {"source", "rules", "actions", "actions/kinds", "internal/admin", "internal/firing", "internal/store", "internal/keyspace", "internal/event", "internal/timing", "internal/secret", "internal/outbox"},
 	"source":                           {"rdb", "internal/resp", "internal/secret"},
 	"rules":                            {"internal/firing", "internal/condition", "internal/event", "internal/glob", "internal/suggest", "internal/timing", "internal/tomlpos", "internal/secret"},
-	"actions":                          {"internal/event", "internal/firing", "internal/secret", "internal/suggest"},
+	"actions":                          {"internal/event", "internal/excerpt", "internal/firing", "internal/secret", "internal/suggest", "internal/tmpl"},
+	"actions/exec":                     {"actions", "internal/event", "internal/excerpt", "internal/firing", "internal/secret", "internal/tmpl"},
+	"actions/log":                      {"actions", "internal/event", "internal/excerpt", "internal/firing", "internal/secret", "internal/tmpl"},
+	"actions/print":                    {"actions", "internal/event", "internal/excerpt", "internal/firing", "internal/secret"},
+	"actions/webhook":                  {"actions", "internal/event", "internal/excerpt", "internal/firing", "internal/secret", "internal/tmpl"},
+	"actions/kinds":                    {"actions/exec", "actions/log", "actions/print", "actions/webhook", "actions"},
 	"internal/keyspace":                {"rdb", "internal/event", "internal/wire"},
 	"internal/redistest":               {"internal/servers"},
 	"actions/actionstest":              {"actions", "internal/event", "internal/firing"},
+	"actions/actionstest/fax":          {"actions", "internal/event", "internal/firing", "internal/secret", "internal/tmpl"},
 	"internal/condition":               {"internal/event", "internal/glob", "internal/suggest"},
 	"internal/event":                   {"internal/wire"},
+	"internal/excerpt":                 {"internal/event", "internal/secret"},
+	"internal/tmpl":                    {"internal/event", "internal/firing", "internal/secret", "internal/suggest"},
 	"internal/condition/conditiontest": {"internal/event"},
 	"internal/store":                   {"internal/wire"},
 	"internal/timing":                  {"internal/wire"},
 	"internal/outbox":                  {"actions", "internal/event", "internal/firing", "internal/store"},
 
-	"examples": {}, "internal/admin": {}, "internal/archtest": {}, "internal/glob": {}, "internal/notify": {}, "internal/resp": {}, "internal/secret": {}, "internal/servers": {}, "internal/suggest": {}, "internal/tomlpos": {}, "internal/wire": {}, "rdb": {},
+	"examples": {}, "internal/admin": {}, "internal/archtest": {}, "internal/doctor": {}, "internal/glob": {}, "internal/notify": {}, "internal/resp": {}, "internal/secret": {}, "internal/servers": {}, "internal/suggest": {}, "internal/tomlpos": {}, "internal/wire": {}, "rdb": {},
 }
 
 // homes names the packages that may use a third-party module, tests apart.
@@ -42,7 +50,7 @@ var homes = map[string][]string{
 	"github.com/expr-lang/expr":           {"internal/condition"},
 	"github.com/robfig/cron/v3":           {"rules"},
 	"github.com/BurntSushi/toml":          {"rules"},
-	"github.com/go-resty/resty/v2":        {"actions"},
+	"github.com/go-resty/resty/v2":        {"actions/webhook"},
 	"github.com/spf13/cobra":              {"cmd/triggerd"},
 	"github.com/spf13/pflag":              {"cmd/triggerd"},
 	"golang.org/x/net":                    {"internal/web"},
@@ -164,6 +172,11 @@ func TestForbidden(t *testing.T) {
 	}{
 		{"engine", "triggerd/rules", true},
 		{"rules", "triggerd/actions", false},
+		{"engine", "triggerd/actions/kinds", true},
+		{"engine", "triggerd/actions/webhook", false},
+		{"actions", "triggerd/actions/webhook", false},
+		{"actions/webhook", "github.com/go-resty/resty/v2", true},
+		{"actions", "github.com/go-resty/resty/v2", false},
 		{"source", "triggerd/internal/event", false},
 		{"rdb", "triggerd/internal/resp", false},
 		{"source", "triggerd/internal/redistest", false},

@@ -2,8 +2,8 @@ package firing
 
 import "triggerd/internal/event"
 
-// Firing is one delivery to make: a rule, an event it matched, and one of the
-// rule's actions. It owns its bytes and is not changed while Do runs.
+// Firing is one delivery to make: a rule, an event that it matched, and one of
+// the rule's actions. It owns its bytes, and does not change during an attempt.
 type Firing struct {
 	ID      ID
 	Rule    string            // the rule's name
@@ -12,7 +12,7 @@ type Firing struct {
 	Params  map[string]string // captures of the rule's key pattern; raw bytes, may be nil
 	Attempt int               // 1 for the first attempt
 
-	event.Timing // what a rule with time fields adds; zero for an ordinary firing
+	event.Timing // what time fields add; zero for a rule without any
 }
 
 // AppendJSON appends the firing as a CloudEvents 1.0 JSON object.

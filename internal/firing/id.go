@@ -10,17 +10,16 @@ import (
 	"triggerd/internal/event"
 )
 
-// ID names a firing: "TRIGGER:RULE/ACTION". The same
-// input gives the same ID, after any restart, so it is the receiver's
-// idempotency key. "" is none.
+// ID names a firing: "TRIGGER:RULE/ACTION". The same input gives the same ID,
+// after any restart, so it is the receiver's idempotency key. "" is no ID.
 type ID string
 
-// Trigger names what fired, and begins the IDs of its firings:
+// Trigger names what fired. It is the beginning of the IDs of its firings:
 //
 //	replid:offset/n        the n-th event of the command that ends at offset
-//	replid:offset/sN       the n-th event of the snapshot that was taken there
+//	replid:offset/sN       the n-th event of the snapshot that was taken at offset
 //	expired:ms/hash        a key, by its hash, that expired on time
-//	absent:ms/hash         what a rule waited for, by the hash of its "by"
+//	absent:ms/hash         an absence, by the hash of the value of "by"
 //	clock:ms/0             the run of a schedule
 type Trigger string
 
@@ -37,7 +36,7 @@ func TriggerOf(ev *event.Event) Trigger {
 	id = strconv.AppendInt(id, ev.Offset, 10)
 	id = append(id, '/')
 	if ev.Origin == event.FromSnapshot || ev.Origin == event.FromResync {
-		id = append(id, 's') // numbers of a snapshot's events, apart from those of a command
+		id = append(id, 's') // a command that ends at the same offset has numbers of its own
 	}
 	return Trigger(strconv.AppendInt(id, int64(ev.Index), 10))
 }
@@ -54,7 +53,7 @@ func AbsentTrigger(ms int64, by string) Trigger {
 // since 1970.
 func RunTrigger(ms int64) Trigger { return Trigger("clock:" + strconv.FormatInt(ms, 10) + "/0") }
 
-// Firing returns the ID of what fires by t for an action of a rule.
+// Firing returns the ID of the firing that t makes for an action of a rule.
 func (t Trigger) Firing(rule, action string) ID { return ID(string(t) + ":" + rule + "/" + action) }
 
 // String returns the text of t.
@@ -70,13 +69,13 @@ func ParseID(s string) (ID, error) {
 	return "", fmt.Errorf("%w: %.100q", errID, s)
 }
 
-// IsZero reports whether id is none.
+// IsZero reports whether id is no ID.
 func (id ID) IsZero() bool { return id == "" }
 
 // String returns the text of id.
 func (id ID) String() string { return string(id) }
 
-// Trigger returns what fired.
+// Trigger returns the trigger of the firing.
 func (id ID) Trigger() Trigger {
 	o, _ := id.cut()
 	return o
@@ -96,8 +95,8 @@ func (id ID) Action() string {
 	return action
 }
 
-// ReplID returns the history in which the event has its offset, "" for what a
-// clock made.
+// ReplID returns the replication ID that the event's offset belongs to, "" for
+// a firing that the clock has made.
 func (id ID) ReplID() string {
 	head, _, _ := strings.Cut(string(id), ":")
 	switch head {
@@ -121,7 +120,8 @@ func (id ID) cut() (Trigger, string) {
 	return Trigger(id[:slash+colon]), string(id[slash+colon+1:])
 }
 
-// KeyHash is a hash of a database and a key that is the same in every process.
+// KeyHash returns a hash of a database and a key. It is the same in every
+// process.
 func KeyHash(db int, key []byte) uint64 {
 	h := fnv.New64a()
 	var b [8]byte

@@ -7,13 +7,13 @@ import (
 	"triggerd/internal/event"
 )
 
-// A match that a rule with time fields keeps for later is its event, and a
-// version (1) before it: the ID, what the key pattern captures and the source
-// come of the event, of the rule and of the reader again.
+// A match that a rule with time fields keeps is stored as its event, after a
+// version (1). The ID, the captures of the key pattern and the source are not
+// stored: they are made again from the event, the rule and the stream.
 const keptVersion = 1
 
-// AppendEvent appends a match in a form that ParseEvent reads. The event may be
-// borrowed; its values are cut as those of a firing are.
+// AppendEvent appends the event of a match in a form that ParseEvent reads. The
+// event may be borrowed. Its values are cut like those of a firing.
 func AppendEvent(dst []byte, ev *event.Event) []byte {
 	cut := *ev
 	cut.Source = ""
@@ -21,8 +21,8 @@ func AppendEvent(dst []byte, ev *event.Event) []byte {
 	return event.AppendBinary(append(dst, keptVersion), &cut)
 }
 
-// AppendSlimEvent does the same without what may be large: the arguments, the
-// values and what changed in them.
+// AppendSlimEvent does the same without the parts that may be large: the
+// arguments, the values and what changed in them.
 func AppendSlimEvent(dst []byte, ev *event.Event) []byte {
 	slim := *ev
 	slim.Source = ""
@@ -32,8 +32,8 @@ func AppendSlimEvent(dst []byte, ev *event.Event) []byte {
 
 var errKept = errors.New("not a match that was kept")
 
-// ParseEvent reads what AppendEvent or AppendSlimEvent wrote. What it returns
-// owns its bytes.
+// ParseEvent parses what AppendEvent or AppendSlimEvent has written. The event
+// that it returns owns its bytes.
 func ParseEvent(b []byte) (*event.Event, error) {
 	if len(b) == 0 || b[0] != keptVersion {
 		return nil, fmt.Errorf("%w of this version", errKept)

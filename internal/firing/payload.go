@@ -10,21 +10,21 @@ import (
 	"triggerd/internal/wire"
 )
 
-// The stored form of a firing is without its ID, which the store keeps beside it:
+// The stored form of a firing has no ID, which the store keeps beside it:
 //
 //	version (2) rule action params flags [timing] [event]
 //	timing = status by count first last suppressed items (id params event')… lines (rule count suppressed first last params flag [event'])…
 //	params = n (name value)…
 //
-// Texts are their length as a uvarint and their bytes, numbers are varints, a
-// time is its seconds and nanoseconds. The event is in its binary form, to the
-// end; event' is one with its length before it. Version 1 had neither flags nor
-// timing.
+// A text is its length as a uvarint and its bytes. Numbers are varints. A time
+// is its seconds and nanoseconds. event is the event's binary form, up to the
+// end; event' is its length and its binary form. Version 1 had neither flags
+// nor timing.
 const payloadVersion = 2
 
 const (
-	payloadTiming    = 1 << iota // there is a timing
-	payloadLastEvent             // the event is the last one's of the batch, and not there twice
+	payloadTiming    = 1 << iota // it has a timing
+	payloadLastEvent             // its event is that of the batch's last item, and is stored only there
 )
 
 // AppendBinary appends a firing's stored form, without its ID.
@@ -48,8 +48,8 @@ func AppendBinary(dst []byte, f *Firing) []byte {
 	return event.AppendBinary(dst, f.Event)
 }
 
-// payloadSize is about what the payload of an ordinary firing takes, without
-// the values before and after.
+// payloadSize estimates the size of an ordinary firing's payload, without the
+// values before and after.
 func payloadSize(f *Firing) int {
 	e := f.Event
 	n := 128 + len(f.Rule) + len(f.Action) + len(e.Key) + len(e.ReplID) + len(e.Source) + len(e.Tx.ID)
@@ -59,7 +59,7 @@ func payloadSize(f *Firing) int {
 	return n
 }
 
-// timed reports whether a rule with time fields has added something.
+// timed reports whether time fields have added something.
 func timed(t *event.Timing) bool {
 	return t.Status != "" || t.By != "" || t.Count != 0 || !t.First.IsZero() || !t.Last.IsZero() || t.Suppressed != 0 ||
 		len(t.Batch) > 0 || len(t.Summary) > 0
@@ -106,8 +106,7 @@ func appendParams(dst []byte, params map[string]string) []byte {
 	return dst
 }
 
-// appendEvent appends an event that is not the last thing: with its length,
-// which is known only behind it.
+// appendEvent appends an event after its length.
 func appendEvent(dst []byte, e *event.Event) []byte {
 	start := len(dst)
 	dst = event.AppendBinary(dst, e)
@@ -121,7 +120,7 @@ func appendEvent(dst []byte, e *event.Event) []byte {
 
 var errPayload = errors.New("not a firing")
 
-// ParseBinary reads what AppendBinary wrote. The firing owns its bytes.
+// ParseBinary parses what AppendBinary has written. The firing owns its bytes.
 func ParseBinary(id ID, b []byte) (*Firing, error) {
 	if len(b) == 0 || b[0] < 1 || b[0] > payloadVersion {
 		return nil, fmt.Errorf("%w of this version", errPayload)
@@ -149,16 +148,16 @@ func ParseBinary(id ID, b []byte) (*Firing, error) {
 	return f, nil
 }
 
-// payloadDecoder reads the stored form.
+// payloadDecoder reads the stored form of a firing.
 type payloadDecoder struct{ wire.Cursor }
 
-// params returns nil for none.
+// params returns nil if there are none.
 func (d *payloadDecoder) params() map[string]string {
 	n := d.Count(2)
 	if n == 0 {
 		return nil
 	}
-	params := make(map[string]string, min(n, 16)) // what is announced may not be there
+	params := make(map[string]string, min(n, 16)) // n is not trusted
 	for range n {
 		name, value := d.Text(), d.Text()
 		if d.Err() != nil {
@@ -202,7 +201,7 @@ func (d *payloadDecoder) timing(t *event.Timing) {
 	}
 }
 
-// What an item of a batch and a line of a summary take at least.
+// The least bytes that an item of a batch, and a line of a summary, take.
 const (
 	minItem = 20
 	minLine = 9

@@ -6,38 +6,38 @@ import (
 	"strings"
 )
 
-// Order says which firings of an endpoint wait for one another.
+// Order says which firings of an endpoint are delivered one after another.
 type Order string
 
-// The orders. A rule has OrderKey unless it says otherwise.
+// The orders. OrderKey is the default.
 const (
-	OrderKey  Order = "key"  // those of a key, one after another
+	OrderKey  Order = "key"  // those of one key
 	OrderNone Order = "none" // none
 )
 
 // Orders returns all orders, the default first.
 func Orders() []Order { return []Order{OrderKey, OrderNone} }
 
-// ParseOrder reads the text of an order.
+// ParseOrder parses the text of an order.
 func ParseOrder(text string) (Order, error) { return parse("order", text, Orders()) }
 
 // String returns the text of o.
 func (o Order) String() string { return string(o) }
 
-// Overflow says what becomes of a firing for which there is no room.
+// Overflow says what happens to a firing for which there is no room.
 type Overflow string
 
-// The ways to deal with it. A rule has Block unless it says otherwise.
+// The overflows. Block is the default.
 const (
-	Block   Overflow = "block"    // it waits a little, and is dropped then
+	Block   Overflow = "block"    // it waits a little, and is dropped if there is still no room
 	DropNew Overflow = "drop_new" // it is dropped
-	DropOld Overflow = "drop_old" // the oldest of its endpoint that waits is dropped
+	DropOld Overflow = "drop_old" // it takes the place of its endpoint's oldest firing that waits, which is dropped
 )
 
-// Overflows returns all of them, the default first.
+// Overflows returns all overflows, the default first.
 func Overflows() []Overflow { return []Overflow{Block, DropNew, DropOld} }
 
-// ParseOverflow reads the text of an overflow.
+// ParseOverflow parses the text of an overflow.
 func ParseOverflow(text string) (Overflow, error) { return parse("overflow", text, Overflows()) }
 
 // String returns the text of o.

@@ -27,7 +27,7 @@ type call struct {
 
 	// While it works on the mirror:
 	mi            *mirror
-	lost          *Losses // of mi
+	lost          *Losses // the interpreter's
 	now           int64   // ms, by the primary's clock as far as that is known; 0 if not known
 	operands      []*operand
 	used          int           // of operands
@@ -74,6 +74,9 @@ func (c *call) perform() {
 	case cmd.apply != nil:
 		c.announce()
 		cmd.apply(c)
+	case cmd.anyArgument:
+		c.announce()
+		c.loseArguments()
 	case cmd.events.make != nil:
 		c.announce()
 		c.loseNamed(&c.lost.Undecided)
@@ -144,18 +147,6 @@ func (c *call) emitOwn(typ string) {
 	}
 }
 
-// unknownEvents makes an event of a command that has no entry.
-func (c *call) unknownEvents() {
-	c.in.stats.Unknown++
-	name := c.in.unknownName(c.args[0])
-	c.name = name.command
-	if len(c.args) == 1 {
-		c.emitKey(nil, c.sent.DB, name.event, "")
-		return
-	}
-	c.emit(1, name.event, "")
-}
-
 // notNil keeps an empty key apart from no key.
 func notNil(key []byte) []byte {
 	if key == nil {
@@ -182,10 +173,10 @@ func (c *call) arg(index int) []byte {
 // begin prepares for work on the mirror, for a command that arrived at a time.
 func (c *call) begin(arrival time.Time) {
 	mi := c.in.mirror
-	c.mi, c.lost = mi, &mi.losses
+	c.mi, c.lost = mi, mi.losses
 	mi.inUse = true
 	if mi.torn {
-		mi.forgetAll()
+		mi.loseAll(&mi.losses.Snapshot)
 	}
 	c.now = 0
 	if !arrival.IsZero() {
@@ -270,14 +261,19 @@ func (c *call) keyIn(db int, key []byte) *operand {
 	}
 	k.existed, k.kindWas = s.value.exists, s.value.kind
 	k.before = s.value.view(&k.was, &k.undo)
+	k.undo.logs = s.marks.long != nil && !s.marks.long.stale
 	switch elements := s.value.elements.(type) {
 	case nil:
 	case *stream:
 		k.undo.count, k.undo.last = elements.len(), elements.last
+	case *hash:
+		k.undo.count = elements.len()
+		if len(elements.dead) > 0 {
+			c.settleDead(k, elements)
+		}
 	default:
 		k.undo.count = elements.len()
 	}
-	k.undo.logs = s.marks.long != nil && !s.marks.long.stale
 	return k
 }
 
@@ -408,7 +404,7 @@ func (c *call) tooLarge(k *operand, n int) bool {
 // is removed, which is announced. known says that elements are the value.
 func (c *call) elementsRemoved(k *operand, elements collection, known bool) {
 	switch {
-	case known && elements.len() == 0:
+	case known && isEmpty(elements):
 		k.remove()
 		c.emitOn(k, "del", typeNone)
 	case !known && k.needed():

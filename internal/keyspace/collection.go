@@ -38,6 +38,16 @@ type collection interface {
 	appendOps(dst []byte, full func([]byte) []byte) []byte
 }
 
+// isEmpty reports whether nothing is left of a collection: no server keeps a key
+// of which that is so.
+func isEmpty(elements collection) bool {
+	if elements.len() > 0 {
+		return false
+	}
+	h, ok := elements.(*hash)
+	return !ok || len(h.dead) == 0
+}
+
 // newCollection makes an empty one.
 func newCollection(k kind) collection {
 	switch k {

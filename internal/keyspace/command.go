@@ -33,8 +33,11 @@ type command struct {
 	replaces   replacing // what becomes of a value that was there
 	everywhere bool      // it reaches keys that its arguments do not place in the selected database
 	anyLength  bool      // apply understands too few arguments too
-	tellsTime  bool      // it carries the time of the primary's clock
-	instead    string    // what to write in a rule, since the command is not replicated under its name
+	// anyArgument says that any of its arguments may be a key, and that nobody
+	// knows what becomes of it.
+	anyArgument bool
+	tellsTime   bool   // it carries the time of the primary's clock
+	instead     string // what to write in a rule, since the command is not replicated under its name
 
 	// Set by newTable.
 	words     int    // the fewest that it has
@@ -70,10 +73,6 @@ var commands = newTable(
 	stringCommands, bitmapCommands, hyperLogLogCommands, listCommands, setCommands, hashCommands, zsetCommands, geoCommands,
 	streamCommands, vectorCommands, genericCommands, sortCommands, scriptCommands, serverCommands,
 )
-
-// unknownCommand stands for each command that has no entry, most likely a
-// module's. Its first argument counts as its key.
-var unknownCommand = &command{keys: firstKey, events: madeBy((*call).unknownEvents)}
 
 // newTable joins the entries of several files.
 func newTable(files ...[]command) []*command {

@@ -64,11 +64,13 @@
 //	events = in.SnapshotEnd(events[:0], &keyspace.SnapshotKey{Time: now})
 //
 // Until a snapshot was loaded, or a FLUSHALL seen, only keys that a command has
-// set whole are known. Losses counts why a value is not known. Only the server
-// can tell what SORT .. BY and GET, STOREDIST and the commands of modules give:
-// that is not known. Nor is a value after a command that no server can have done
-// with what is mirrored. Which places are inside an area is known, unless one is
-// within a hair of its edge. The bytes of a HyperLogLog depend on the server's
+// set whole are known. Losses counts why a value is not known, and LostSince tells
+// that there are more. Only the server can tell what SORT .. BY and GET, STOREDIST
+// and the commands of modules give: that is not known. (A distance depends on the
+// sines of the server's C library.) Nor is a value after a command that no server
+// can have done with what is mirrored. After a script that comes as it was sent no
+// value at all is known. Which places a server finds is known, unless one is within
+// a hair of an edge. The bytes of a HyperLogLog depend on the server's
 // hll-sparse-max-bytes, which SetSparseMax tells. Else the default is assumed,
 // until a value in a snapshot, or one that a client sets or restores, shows that
 // it is not so: from then on a HyperLogLog of few elements is not known once it
@@ -116,7 +118,8 @@
 // A single DEL or UNLINK of a key at or after its deadline is its expiry:
 // before any command looks at a key that is past its deadline, the server
 // removes it and replicates that by itself. Of an HDEL it takes all fields to
-// be past theirs. What counts is Command.Time, which is our clock at arrival;
+// be past theirs, and of Redis that it names one. A server's own commands are in
+// upper case: one that is spelt otherwise is a client's. What counts is Command.Time, which is our clock at arrival;
 // Config.ExpiryGrace allows for a clock that is behind the primary's, and for
 // Redis 6.0, which replicates how long a key has to live and not until when. A
 // key that is removed before its deadline was deleted by a client or evicted:
@@ -133,6 +136,11 @@
 // With NeedOnTime the expiry is announced at the deadline, by Expire, and the
 // server's removal, which may be minutes late, makes no event.
 //
+// A field past its deadline is there until the server removes it, too. But the
+// commands of Valkey that name one, other than to set it, take it for not there:
+// it is buried, and in no value any more, before the command either. The key stays
+// as long as a field is buried, and its removal is its expiry.
+//
 // # What nobody can tell
 //
 // Here events differ from the server's though all is mirrored, since the same
@@ -145,7 +153,8 @@
 //     A client's own SET .. KEEPTTL of a number over a number passes for an
 //     INCRBYFLOAT if one of them has a fraction, and an INCRBYFLOAT for a SET if
 //     none has; a client's HSETEX .. KEEPTTL of a number passes for an
-//     HINCRBYFLOAT, and in Valkey one with the deadline that the field has.
+//     HINCRBYFLOAT, and in Valkey one with the deadline that the field has. All
+//     this in the server's own words, and in upper case.
 //   - UNLINK, and HDEL, may be an EXPIRE or HPEXPIRE in the past, which Valkey
 //     8.1 and later announce as "expired" and "hexpired": "del" and "hdel".
 //   - Fields that expire together are announced once: here each HDEL is.
@@ -155,7 +164,8 @@
 //   - What is announced and not replicated has no event: an LTRIM that changes
 //     nothing, the consumer of an XREADGROUP or XCLAIM that finds nothing, what a
 //     script does after redis.set_repl, HSETEX in the past (of which Redis
-//     replicates the HDEL). XGROUP SETID may be an XREADGROUP with NOACK of Redis
+//     replicates the HDEL: "hset", "hdel" where the field was not there, else
+//     "hdel"). XGROUP SETID may be an XREADGROUP with NOACK of Redis
 //     6.0: "xgroup-setid".
 //   - ZREMRANGEBYLEX, and ZRANGESTORE BYLEX, of members whose scores differ
 //     depends on the server's encoding; the value is not known afterwards.
@@ -175,7 +185,8 @@
 // announced (VADD), gives one event for each key, named after the command in
 // lower case ("json.set", "vadd"). Where the keys are not known the first
 // argument counts as the key, as in nearly all modules; without arguments the
-// event concerns no key.
+// event concerns no key. The value of each key that any of its arguments names is
+// not known afterwards.
 //
 // # What a command is made of
 //

@@ -121,6 +121,11 @@ func recounted(c collection) collection {
 			h.set(&u, []byte(f), v)
 			h.expire(&u, []byte(f), c.expires[f])
 		}
+		for f := range c.dead {
+			h.set(&u, []byte(f), "")
+			h.expire(&u, []byte(f), c.expires[f])
+			h.bury(&u, []byte(f))
+		}
 		return h
 	case *zset:
 		z := newZset()

@@ -145,7 +145,16 @@ func (g *generator) script() []string {
 	return out
 }
 
+// one makes a command, now and then in a client's own spelling.
 func (g *generator) one() []string {
+	command := g.ofAnyType()
+	if g.IntN(8) == 0 {
+		command[0] = strings.ToLower(command[0])
+	}
+	return command
+}
+
+func (g *generator) ofAnyType() []string {
 	switch g.IntN(11) {
 	case 0:
 		return g.strings()
@@ -403,6 +412,9 @@ func (g *generator) streams() []string {
 	x, y := g.key("x"), g.key("xg")
 	g.serial++
 	id := fmt.Sprintf("%d-%d", 10+g.serial/3, g.serial%3+1)
+	if g.IntN(8) == 0 { // of Redis 8.6, which knows a repetition
+		return args("XADD", g.key("xi"), g.pick("MAXLEN 5", "KEEPREF", "NOMKSTREAM"), g.pick("IDMP p i"+g.num(9), "IDMPAUTO p"), "*", "f", g.num(9))
+	}
 	switch g.IntN(14) {
 	case 0, 1:
 		return args("XADD", x, id, "f", g.value())

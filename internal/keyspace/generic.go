@@ -79,11 +79,16 @@ func migrateKeys(keys []keySpec, args [][]byte) (found [maxRanges]keyRange) {
 	return found
 }
 
+// ownSpelling reports whether the command may be the server's own: one that it
+// replicates of its own accord is in upper case. A client's is as the client
+// spelt it.
+func (c *call) ownSpelling() bool { return string(c.args[0]) == c.cmd.name }
+
 // delEvents: of a single key DEL may be an expiry or an eviction, of several it
 // is a client's, since a server removes keys of its own accord one by one.
 func (c *call) delEvents() {
 	c.cause = event.CauseDeleted
-	if len(c.args) == 2 {
+	if len(c.args) == 2 && c.ownSpelling() {
 		c.cause = event.CauseUnknown
 	}
 	c.emit(1, "del", typeNone)
@@ -149,7 +154,8 @@ func (c *call) copyDatabase() (db int, ok bool) {
 
 // del: DEL or UNLINK. A server removes keys of its own accord one by one, and
 // a command that finds an expired key lets it expire first; so of one key that
-// is past its deadline it is an expiry, and of several it is a client's.
+// is past its deadline it is an expiry, and of several, or not in the server's
+// spelling, it is a client's.
 func (c *call) del() {
 	if len(c.args) == 2 {
 		c.delOne()
@@ -172,13 +178,15 @@ func (c *call) delOne() {
 	switch {
 	case !k.needed():
 	case k.value.exists == no:
-		if e := c.mi.emptied; e.tx != "" && e.tx == c.sent.Tx.ID && e.db == k.db && e.key == string(k.key) {
+		if r := &c.mi.removal; r.emptied && r.sameKey(c.sent.Tx.ID, k) {
 			return // announced when its last field went
 		}
 		c.lost.Mismatch++
 	case k.expiry.wasAnnounced():
 		k.remove()
 		return
+	case !c.ownSpelling():
+		c.cause = event.CauseDeleted
 	case !k.expiry.known || c.now == 0 && k.expiry.at != 0:
 	case k.expiry.at != 0 && c.past(k.expiry.at):
 		name, c.cause = "expired", event.CauseExpired
@@ -230,6 +238,8 @@ func (c *call) rename() { c.moveKey(c.key(1), c.key(2)) }
 func (c *call) move() {
 	if db, ok := parseInt(c.args[2]); ok {
 		c.moveKey(c.key(1), c.keyIn(db, c.args[1]))
+	} else {
+		c.mi.loseAll(&c.lost.Malformed)
 	}
 }
 
@@ -248,6 +258,7 @@ func (c *call) moveKey(src, dst *operand) {
 func (c *call) copy() {
 	db, ok := c.copyDatabase()
 	if !ok {
+		c.mi.loseAll(&c.lost.Malformed)
 		return
 	}
 	src, dst := c.key(1), c.keyIn(db, c.args[2])
@@ -295,6 +306,9 @@ func (c *call) assign(dst, src *operand, copied bool) {
 	if to.value.elements != nil {
 		to.value.elements = to.value.elements.clone()
 	}
+	if h, ok := dst.hash(); ok && c.in.config.Dialect == Valkey {
+		c.dropPast(h)
+	}
 }
 
 // swapdb: SWAPDB db db.
@@ -303,6 +317,8 @@ func (c *call) swapdb() {
 	b, ok2 := parseInt(c.args[2])
 	if ok1 && ok2 {
 		c.mi.swap(a, b)
+	} else {
+		c.mi.loseAll(&c.lost.Malformed)
 	}
 }
 

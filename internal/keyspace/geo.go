@@ -75,7 +75,8 @@ func (c *call) storePlaces(to, from int, parse func(*geoSearch, [][]byte, *zset)
 	var search geoSearch
 	exists := maybe
 	if parse(&search, c.args, z) {
-		members, found, sure := search.placesOf(z)
+		old := c.in.config.Dialect == Redis && c.in.config.Version.before(Version{Major: 6, Minor: 2})
+		members, found, sure := search.placesOf(z, old)
 		if sure || found == no {
 			out := newZset()
 			out.addAll(members)
@@ -100,10 +101,12 @@ const (
 	geoBits   = 26
 	maxLat    = 85.05112878 // of the projection
 	earth     = 6372797.560856
-	hair      = 1e-6      // meters, and of the distance
-	geoLimit  = 4_000_000 // meters: beyond, the servers' own search is not exact
+	hair      = 1e-6 // meters, and of the distance
 	halfCells = 1 << (geoBits - 1)
 )
+
+// degree has so many radians; the servers too divide a pi that is rounded.
+var degree = float64(math.Pi) / 180
 
 // place is a point on the globe, in degrees.
 type place struct{ lon, lat float64 }
@@ -113,12 +116,7 @@ func placeOf(score float64) (place, bool) {
 	if score < 0 || score >= 1<<(2*geoBits) || score != math.Trunc(score) {
 		return place{}, false
 	}
-	bits := uint64(score)
-	var lat, lon uint64
-	for i := range geoBits {
-		lat |= bits >> (2 * i) & 1 << i
-		lon |= bits >> (2*i + 1) & 1 << i
-	}
+	lon, lat := cellOf(score)
 	middle := func(cell uint64, most float64) float64 {
 		width := 2 * most / (2 * halfCells)
 		return -most + (float64(cell)+0.5)*width
@@ -126,7 +124,17 @@ func placeOf(score float64) (place, bool) {
 	return place{lon: middle(lon, 180), lat: middle(lat, maxLat)}, true
 }
 
-func radians(degrees float64) float64 { return degrees * math.Pi / 180 }
+// cellOf returns the column and the row that a score interleaves.
+func cellOf(score float64) (lon, lat uint64) {
+	bits := uint64(score)
+	for i := range geoBits {
+		lat |= bits >> (2 * i) & 1 << i
+		lon |= bits >> (2*i + 1) & 1 << i
+	}
+	return lon, lat
+}
+
+func radians(degrees float64) float64 { return degrees * degree }
 
 // distance is that on a great circle, in meters.
 func distance(a, b place) float64 {
@@ -149,19 +157,26 @@ type geoSearch struct {
 	shaped, centered bool // the options have said so
 }
 
-// placesOf finds what is inside: sure tells whether that is exact, and exists
-// whether there is anything.
-func (g *geoSearch) placesOf(z *zset) (inside []scored, exists tri, sure bool) {
+// placesOf finds what is inside and where the server looks: sure tells whether that
+// is exact, and exists whether there is anything.
+func (g *geoSearch) placesOf(z *zset, old bool) (inside []scored, exists tri, sure bool) {
 	type found struct {
 		scored
 		meters float64
 	}
 	var all []found
 	sure, exists = !g.loose && !g.distances, no
+	cells, ok := g.gridOf(old)
+	if !ok {
+		return nil, maybe, false
+	}
 	for member, score := range z.scores {
 		p, ok := placeOf(score)
 		if !ok {
 			return nil, maybe, false
+		}
+		if !cells.has(score) {
+			continue
 		}
 		meters, in, near := g.covers(p)
 		switch {
@@ -227,7 +242,7 @@ func unit(b []byte) (float64, bool) {
 func length(number, in []byte) (float64, bool) {
 	n, ok1 := floatOf(number)
 	u, ok2 := unit(in)
-	return n * u, ok1 && ok2 && n >= 0 && n*u <= geoLimit
+	return n * u, ok1 && ok2 && n >= 0
 }
 
 // parseRadius understands GEORADIUS key longitude latitude radius unit, and its

@@ -10,7 +10,7 @@ import (
 
 var hashCommands = []command{
 	{name: "HDEL", arity: -3, acl: "@fast @hash @write", keys: firstKey,
-		events: madeBy((*call).hdelEvents, "hdel", "hexpired", "del"), follow: (*call).hdel},
+		events: madeBy((*call).hdelEvents, "hdel", "hexpired", "hset", "del"), follow: (*call).hdel},
 	{name: "HEXISTS", arity: 3, acl: "@fast @hash @read", keys: firstKey},
 	{name: "HEXPIRE", arity: -6, acl: "@fast @hash @write", keys: firstKey,
 		events: onKey("hexpire", typeHash), apply: (*call).hexpire, instead: insteadHexpire},
@@ -20,7 +20,7 @@ var hashCommands = []command{
 	{name: "HGET", arity: 3, acl: "@fast @hash @read", keys: firstKey},
 	{name: "HGETALL", arity: 2, acl: "@hash @read @slow", keys: firstKey},
 	{name: "HGETDEL", arity: -5, acl: "@fast @hash @write", keys: firstKey,
-		events: onKey("hdel", "", "del"), follow: (*call).hgetdel},
+		events: madeBy((*call).hgetdelEvents, "hdel", "del"), follow: (*call).hgetdel},
 	{name: "HGETEX", arity: -5, acl: "@fast @hash @write", keys: firstKey,
 		events: ownName, instead: `event "hexpire" or "hpersist" (it arrives as HPEXPIREAT or HPERSIST)`},
 	{name: "HINCRBY", arity: 4, acl: "@fast @hash @write", keys: firstKey,
@@ -56,6 +56,15 @@ var hashCommands = []command{
 // hdelEvents: a client's HDEL, or fields that have expired.
 func (c *call) hdelEvents() {
 	c.cause = event.CauseUnknown
+	if !c.ownSpelling() {
+		c.cause = event.CauseDeleted
+	}
+	c.emit(1, "hdel", "")
+}
+
+// hgetdelEvents: a client's.
+func (c *call) hgetdelEvents() {
+	c.cause = event.CauseDeleted
 	c.emit(1, "hdel", "")
 }
 
@@ -159,32 +168,152 @@ func (c *call) hincrby() {
 	h.set(&k.undo, c.args[2], strconv.FormatInt(sum, 10))
 }
 
-// hgetdel: HGETDEL key FIELDS n field...
+// hgetdel: HGETDEL key FIELDS n field..., as Valkey replicates it.
 func (c *call) hgetdel() {
 	c.cause = event.CauseDeleted
-	fields, _ := fieldsAfter(c.args, 1)
+	fields, ok := fieldsAfter(c.args, 1)
+	if !ok {
+		c.announce()
+		c.loseNamed(&c.lost.Malformed)
+		return
+	}
+	c.buryPast(c.key(1), fields)
 	c.removeFields("hdel", fields)
 }
 
-// hdel: HDEL key field... If all of them are past their deadlines it is their
-// expiry, and else a client's.
+// hdel: HDEL key field..., of a client, or what a server replicates of its own
+// accord: the expiry of fields, and an HSETEX in the past.
 func (c *call) hdel() {
 	k, fields := c.key(1), c.args[2:]
-	name := "hdel"
-	c.cause = event.CauseUnknown
-	if h, ok := k.hash(); ok {
-		c.cause = event.CauseDeleted
-		expired := 0
+	h, known := k.hash()
+	if !known && !(k.needed() && k.value.exists == no) {
+		c.hdelEvents()
+		c.removeNamed(k, fields)
+		return
+	}
+	there, past := h.count(fields, c)
+	switch own := c.ownSpelling(); {
+	case own && there == 0 && c.hsetexInThePast(k):
+		return
+	case own && known && past == there && c.mayExpire(there, len(fields)):
+		c.cause = event.CauseExpired
 		for _, f := range fields {
-			if at := h.deadline(f); at != 0 && c.now != 0 && c.past(at) {
-				expired++
-			}
+			h.removeDead(&k.undo, f)
 		}
-		if expired == len(fields) {
-			name, c.cause = "hexpired", event.CauseExpired
+		c.removeFields("hexpired", fields)
+		return
+	case past < there:
+		c.buryPast(k, fields)
+	}
+	c.cause = event.CauseDeleted
+	c.removeFields("hdel", fields)
+}
+
+// count returns how many of some fields a hash has, and how many of these are past
+// their deadlines. What is buried counts as both.
+func (h *hash) count(fields [][]byte, c *call) (there, past int) {
+	if h == nil {
+		return 0, 0
+	}
+	for _, f := range fields {
+		_, dead := h.dead[string(f)]
+		if _, had := h.fields[string(f)]; !had && !dead {
+			continue
+		}
+		there++
+		if at := h.deadline(f); dead || at != 0 && c.now != 0 && c.past(at) {
+			past++
 		}
 	}
-	c.removeFields(name, fields)
+	return there, past
+}
+
+// mayExpire reports whether a server lets so many fields expire with one HDEL.
+// Redis replicates one HDEL a field. Valkey replicates a client's HDEL only if it
+// found a field that lives, so that one which finds none here is no client's.
+func (c *call) mayExpire(there, named int) bool {
+	if c.in.config.Dialect == Valkey {
+		return true
+	}
+	return there > 0 && (named == 1 || c.in.config.Version.Major == 0)
+}
+
+// hsetexInThePast deals with an HDEL of fields that are not there: an HSETEX with a
+// deadline in the past, which Redis 8 replicates so, and announces as what it
+// does: the field is set and deleted, and with it the key if it was made for it.
+// Of several fields each is an HDEL, in one transaction.
+func (c *call) hsetexInThePast(k *operand) bool {
+	config := &c.in.config
+	if config.Dialect != Redis || config.Version.before(Version{Major: 8}) {
+		return false
+	}
+	r := &c.mi.removal
+	if !r.isBefore(c.sent.Tx, k) {
+		if c.mi.classes.New && k.value.exists == no {
+			c.emit(1, "new", typeHash)
+		}
+		c.emit(1, "hset", typeHash)
+		c.cause = event.CauseDeleted
+		c.emit(1, "hdel", "")
+		if k.value.exists == no {
+			c.emit(1, "del", typeNone)
+		}
+	}
+	c.nameElements(k, c.args, 2, 1)
+	r.note(c.sent.Tx, k, k.value.exists == no)
+	return true
+}
+
+// buryPast buries the fields that are past their deadlines: Valkey's commands, but
+// for those that set a field, take them for not there, and the server removes
+// them some time later.
+func (c *call) buryPast(k *operand, fields [][]byte) {
+	h, known := k.hash()
+	if !known || c.in.config.Dialect != Valkey {
+		return
+	}
+	for _, f := range fields {
+		if c.hasPassed(h, f) {
+			h.bury(&k.undo, f)
+		}
+	}
+}
+
+// lingers is how long after its deadline, in milliseconds, a server may be about to
+// remove a field.
+const lingers = 60_000
+
+// settleDead gives up buried fields whose removal has not come. The command that
+// named them may have found them alive, since it was read late, and have removed
+// them itself. If nothing else is left the key may have gone with them.
+func (c *call) settleDead(k *operand, h *hash) {
+	for f := range h.dead {
+		if name := []byte(f); c.now > h.deadline(name)+lingers {
+			h.removeDead(&k.undo, name)
+		}
+	}
+	if isEmpty(h) {
+		c.lose(k, maybe, kindHash, &c.lost.Undecided)
+		k.before = nil
+	}
+}
+
+// dropPast removes the fields of a copy that are past their deadlines, which Valkey
+// does not copy.
+func (c *call) dropPast(h *hash) {
+	var u undo // that of the key is of the value before
+	for f := range h.expires {
+		if name := []byte(f); c.hasPassed(h, name) {
+			h.remove(&u, name)
+			h.removeDead(&u, name)
+		}
+	}
+}
+
+// hasPassed reports whether a field's deadline has passed for sure.
+func (c *call) hasPassed(h *hash, field []byte) bool {
+	at := h.deadline(field)
+	return at != 0 && c.now != 0 && c.now >= at
 }
 
 // hash returns the hash that a key holds, if that is known.
@@ -196,29 +325,53 @@ func (k *operand) hash() (*hash, bool) {
 	return h, ok
 }
 
-// removeFields removes fields of a hash, which makes an event of a name.
+// removeFields removes fields of a hash that are not buried, which makes an event
+// of a name.
 func (c *call) removeFields(name string, fields [][]byte) {
 	c.emit(1, name, "")
-	k := c.key(1)
+	c.removeNamed(c.key(1), fields)
+}
+
+func (c *call) removeNamed(k *operand, fields [][]byte) {
 	c.nameElements(k, fields, 0, 1)
 	h, known := existingCollection[*hash](c, k)
 	if known {
 		for _, f := range fields {
 			h.remove(&k.undo, f)
 		}
-		if h.len() == 0 {
-			c.mi.emptied = emptiedHash{tx: c.sent.Tx.ID, db: k.db, key: string(k.key)}
-		}
+		c.mi.removal.note(c.sent.Tx, k, isEmpty(h))
 	}
 	c.elementsRemoved(k, h, known)
 }
 
-// emptiedHash is a hash that lost its last field: Valkey replicates the removal of
-// the key besides, in the same transaction.
-type emptiedHash struct {
-	tx  string
-	db  int
-	key string
+// removal is a command of a transaction that removed fields of a hash. If it
+// removed the last one, Valkey replicates the removal of the key besides, in the
+// same transaction.
+type removal struct {
+	tx      string // "": none
+	index   int
+	db      int
+	key     string
+	emptied bool
+}
+
+func (r *removal) note(tx event.Tx, k *operand, emptied bool) {
+	if tx.ID == "" {
+		r.tx = ""
+		return
+	}
+	*r = removal{tx: tx.ID, index: tx.Index, db: k.db, key: string(k.key), emptied: emptied}
+}
+
+// sameKey reports whether it was of a key in a transaction.
+func (r *removal) sameKey(tx string, k *operand) bool {
+	return r.tx != "" && r.tx == tx && r.db == k.db && r.key == string(k.key)
+}
+
+// isBefore reports whether it was of a key and just before a command of a
+// transaction.
+func (r *removal) isBefore(tx event.Tx, k *operand) bool {
+	return r.sameKey(tx.ID, k) && r.index+1 == tx.Index
 }
 
 func (c *call) hexpire()    { c.expireFields("EX") }
@@ -242,6 +395,7 @@ func (c *call) expireFields(unit string) {
 		c.lose(k, yes, kindHash, &c.lost.Mismatch)
 		return
 	}
+	c.buryPast(k, fields)
 	condition := c.args[3]
 	for _, f := range fields {
 		old := h.deadline(f)
@@ -265,8 +419,11 @@ func (c *call) hpersist() {
 	case !ok:
 		c.lose(k, yes, kindHash, &c.lost.Malformed)
 	default:
+		c.buryPast(k, fields)
 		for _, f := range fields {
-			h.expire(&k.undo, f, 0)
+			if !c.hasPassed(h, f) { // of Redis it is still there, and will expire
+				h.expire(&k.undo, f, 0)
+			}
 		}
 	}
 }
@@ -288,7 +445,7 @@ func (c *call) hsetex() {
 			i++
 		}
 	}
-	if name := increment(c.in.config.Dialect, h, pairs, keep, at); known && name != "" {
+	if name := c.increment(h, pairs, at); known && name != "" {
 		c.emit(1, name, typeHash)
 	} else {
 		if known && c.in.config.Dialect == Valkey {
@@ -311,21 +468,22 @@ func (c *call) hsetex() {
 	}
 }
 
-// increment tells whether an HSETEX is what an increment is replicated as:
-// Redis 8 sends HINCRBYFLOAT with KEEPTTL, Valkey 9 HINCRBY and HINCRBYFLOAT
-// with the deadline that the field has. It returns the event's name.
-func increment(d Dialect, h *hash, pairs [][]byte, keep bool, at int64) string {
-	if len(pairs) != 2 || h == nil || !isCanonicalFloat(pairs[1]) {
+// increment tells whether an HSETEX is what an increment is replicated as, in
+// these very words: Redis from 8.0.6 on sends HINCRBYFLOAT with KEEPTTL, Valkey 9
+// HINCRBY and HINCRBYFLOAT with the deadline that the field has. It returns the
+// event's name.
+func (c *call) increment(h *hash, pairs [][]byte, at int64) string {
+	if h == nil || len(pairs) != 2 || !c.ownSpelling() || !isCanonicalFloat(pairs[1]) {
 		return ""
 	}
 	old, had := h.fields[string(pairs[0])]
 	if _, number := floatOf([]byte(old)); had && !number {
 		return ""
 	}
-	switch {
-	case d == Redis && keep:
+	switch config := &c.in.config; {
+	case config.Dialect == Redis && !config.Version.before(Version{8, 0, 6}) && c.isSpelt("KEEPTTL", "FIELDS", "1"):
 		return "hincrbyfloat"
-	case d == Valkey && had && at != 0 && at == h.deadline(pairs[0]):
+	case config.Dialect == Valkey && had && at != 0 && at == h.deadline(pairs[0]) && c.isSpelt("PXAT", "", "FIELDS", "1"):
 		if _, ok := int64Of(pairs[1]); ok {
 			return "hincrby"
 		}
@@ -334,11 +492,28 @@ func increment(d Dialect, h *hash, pairs [][]byte, keep bool, at int64) string {
 	return ""
 }
 
+// isSpelt reports whether between its key and the last two arguments a command
+// has just these words, of which an empty one may be any.
+func (c *call) isSpelt(words ...string) bool {
+	if len(c.args) != len(words)+4 {
+		return false
+	}
+	for i, w := range words {
+		if w != "" && string(c.args[2+i]) != w {
+			return false
+		}
+	}
+	return true
+}
+
 // hash is a hash, whose fields may have deadlines.
 type hash struct {
 	fields  map[string]string
-	expires map[string]int64 // ms; only fields that expire
-	size    int
+	expires map[string]int64 // ms; only fields that expire, and those of dead
+	// dead are fields that are past their deadlines and count as not there, though
+	// the server has not removed them. As long as it has one the key is there.
+	dead map[string]struct{}
+	size int
 }
 
 func newHash() *hash { return &hash{fields: map[string]string{}} }
@@ -348,6 +523,9 @@ func (h *hash) bytes() int { return h.size + 96 }
 
 // set sets a field. Its deadline stays.
 func (h *hash) set(u *undo, name []byte, value string) {
+	if len(h.dead) > 0 {
+		h.exhume(name)
+	}
 	old, had := h.fields[string(name)]
 	n := string(name)
 	u.elements = append(u.elements, oldElement{name: n, value: old, had: had})
@@ -377,6 +555,46 @@ func (h *hash) remove(u *undo, name []byte) bool {
 	return true
 }
 
+// removeDead removes a field that is buried.
+func (h *hash) removeDead(u *undo, name []byte) {
+	if !h.exhume(name) {
+		return
+	}
+	h.expire(u, name, 0)
+	if u.logs {
+		u.log(opDelete, 0, 0, string(name))
+	}
+}
+
+// bury makes a field that is past its deadline be not there, before the command
+// either.
+func (h *hash) bury(u *undo, name []byte) {
+	old, had := h.fields[string(name)]
+	if !had {
+		return
+	}
+	delete(h.fields, string(name))
+	if h.dead == nil {
+		h.dead = map[string]struct{}{}
+	}
+	h.dead[string(name)] = struct{}{}
+	h.size -= len(old)
+	u.count--
+	if u.logs {
+		u.log(opBury, 0, 0, string(name))
+	}
+}
+
+// exhume takes a field from dead, and reports whether it was there.
+func (h *hash) exhume(name []byte) bool {
+	if _, ok := h.dead[string(name)]; !ok {
+		return false
+	}
+	delete(h.dead, string(name))
+	h.size -= len(name) + hashCost
+	return true
+}
+
 // expire sets a field's deadline; 0 takes it away.
 func (h *hash) expire(u *undo, name []byte, at int64) {
 	_, had := h.expires[string(name)]
@@ -402,7 +620,7 @@ func (h *hash) expire(u *undo, name []byte, at int64) {
 func (h *hash) deadline(name []byte) int64 { return h.expires[string(name)] }
 
 func (h *hash) clone() collection {
-	c := &hash{fields: make(map[string]string, len(h.fields)), size: h.size}
+	c := &hash{fields: make(map[string]string, len(h.fields)), dead: maps.Clone(h.dead), size: h.size}
 	for f, v := range h.fields {
 		c.fields[f] = v
 	}
@@ -418,6 +636,20 @@ func (h *hash) clone() collection {
 func (h *hash) equal(other collection) bool {
 	o := other.(*hash)
 	return maps.Equal(h.fields, o.fields) && maps.Equal(h.expires, o.expires)
+}
+
+// stayDead buries in a later state of the hash, which a snapshot has as the server
+// keeps it, what is buried in this one.
+func (h *hash) stayDead(later collection) {
+	l, ok := later.(*hash)
+	if !ok {
+		return
+	}
+	for f := range h.dead {
+		if name := []byte(f); l.deadline(name) == h.deadline(name) {
+			l.bury(&undo{}, name)
+		}
+	}
 }
 
 // load adds a field. Where Redis takes one that is there twice, its commands find
@@ -446,8 +678,11 @@ func (h *hash) do(o *operation, u *undo) bool {
 		h.set(u, []byte(o.texts[0]), o.texts[1])
 	case opDelete:
 		h.remove(u, []byte(o.texts[0]))
+		h.removeDead(u, []byte(o.texts[0]))
 	case opExpireAt:
 		h.expire(u, []byte(o.texts[0]), int64(o.numbers[0]))
+	case opBury:
+		h.bury(u, []byte(o.texts[0]))
 	default:
 		return false
 	}
@@ -458,8 +693,14 @@ func (h *hash) appendOps(dst []byte, full func([]byte) []byte) []byte {
 	for f, value := range h.fields {
 		dst = full(appendOp(dst, opField, 0, 0, f, value))
 	}
+	for f := range h.dead {
+		dst = full(appendOp(dst, opField, 0, 0, f, ""))
+	}
 	for f, at := range h.expires {
 		dst = full(appendOp(dst, opExpireAt, uint64(at), 0, f))
+	}
+	for f := range h.dead {
+		dst = full(appendOp(dst, opBury, 0, 0, f))
 	}
 	return dst
 }

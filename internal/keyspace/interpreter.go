@@ -21,9 +21,8 @@ const (
 // Config sets an Interpreter up. Its zero value is useful.
 type Config struct {
 	Dialect Dialect
-	// Major is the server's major version, 0 if it is not known: taken for a
-	// new one. Before Redis 7 a consumer that reading has made is not announced.
-	Major int
+	// Version is the server's, on which it depends too what it sends and announces.
+	Version Version
 
 	// Need says how much has to be kept of a key, which is borrowed, so that
 	// events are exact and have values. It must give the same answer for the
@@ -143,10 +142,10 @@ func (in *Interpreter) SetNeed(need func(db int, key []byte) Need, classes Class
 	}
 }
 
-// SetServer replaces Config.Dialect and Config.Major by what the server says of
+// SetServer replaces Config.Dialect and Config.Version by what the server says of
 // itself.
-func (in *Interpreter) SetServer(d Dialect, major int) {
-	in.config.Dialect, in.config.Major = d, major
+func (in *Interpreter) SetServer(d Dialect, v Version) {
+	in.config.Dialect, in.config.Version = d, v
 }
 
 // SetSparseMax replaces Config.SparseMax by what the server says it is, which
@@ -163,7 +162,7 @@ func (in *Interpreter) SetSparseMax(bytes int) {
 func (in *Interpreter) Stats() Stats {
 	s := in.stats
 	if mi := in.mirror; mi != nil {
-		s.MirrorKeys, s.MirrorBytes, s.Lost = mi.count, mi.size, mi.losses
+		s.MirrorKeys, s.MirrorBytes = mi.count, mi.size
 	}
 	return s
 }

@@ -786,3 +786,31 @@ func TestJournalOfLongValuesReplaced(t *testing.T) {
 		})
 	}
 }
+
+// TestJournalOfBuriedFields: a field that is buried is so after a restart, in a hash
+// that is written whole and in one to whose entry changes are added.
+func TestJournalOfBuriedFields(t *testing.T) {
+	for _, fields := range []int{2, 5000} {
+		config := keyspace.Config{Dialect: keyspace.Valkey, Need: needAll}
+		s := newSession(config)
+		s.in.Journal(true)
+		store := entries{}
+		line := "HSET h"
+		for i := range fields {
+			line += fmt.Sprintf(" f%d v", i)
+		}
+		for _, c := range []string{line, "HPEXPIREAT h @0 FIELDS 1 f0", "HDEL h f0 f1"} {
+			s.do(c)
+			store.take(s.in)
+		}
+		again := &session{in: store.restored(t, config), now: start}
+		if got, want := mirrored(again.in), mirrored(s.in); !maps.Equal(got, want) {
+			t.Errorf("%d fields: got %.500v\nwant %.500v", fields, got, want)
+		}
+		checkCount(t, again.in)
+		got := again.do("HDEL h f0")
+		if want := s.do("HDEL h f0"); !slices.Equal(got, want) || !strings.HasPrefix(got[0], "hexpired h") {
+			t.Errorf("%d fields: got %.200q\nwant %.200q", fields, got, want)
+		}
+	}
+}

@@ -87,7 +87,7 @@ func (v *value) drop() { v.known, v.twice, v.text, v.elements = false, false, ni
 // hollow reports whether a value has no elements though it is of a type that
 // cannot be without: every command that takes the last one removes the key.
 func (v *value) hollow() bool {
-	return v.elements != nil && v.kind != kindStream && v.elements.len() == 0
+	return v.elements != nil && v.kind != kindStream && isEmpty(v.elements)
 }
 
 // view makes into a view of the value, as it was before the changes in u.

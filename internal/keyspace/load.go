@@ -126,9 +126,9 @@ func (c *call) restore() {
 	case errors.Is(err, errLimit) || errors.Is(err, rdb.ErrLimit):
 		c.lose(k, yes, v.kind, &c.lost.Limit)
 	case err != nil:
-		c.lose(k, yes, v.kind, &c.lost.Malformed)
+		c.lose(k, yes, v.kind, &c.lost.Unreadable)
 	case v.kind == kindUnknown:
-		c.lose(k, yes, v.kind, &c.lost.Undecided)
+		c.lose(k, yes, v.kind, &c.lost.Opaque)
 	default:
 		c.mi.checkSparseMax(v.text)
 	}
@@ -177,6 +177,9 @@ func (in *Interpreter) SnapshotKey(dst []event.Event, k *SnapshotKey) []event.Ev
 		mi.account(o)
 		return dst
 	}
+	if h, ok := was.value.elements.(*hash); ok {
+		h.stayDead(o.value.elements)
+	}
 	o.after = o.value.view(&o.is, nil)
 	mi.account(o)
 	changed := was.value.exists != maybe && !sameState(&was, o.keyState)
@@ -202,7 +205,7 @@ func (mi *mirror) load(o *operand, k *SnapshotKey) error {
 	s.valueReplaced()
 	v := &s.value
 	if v.kind == kindUnknown || k.Value == nil {
-		mi.losses.Undecided++
+		mi.losses.Opaque++
 		return nil
 	}
 	err := readValue(k.Value, v, room, mi.limit)
@@ -215,7 +218,7 @@ func (mi *mirror) load(o *operand, k *SnapshotKey) error {
 	if errors.Is(err, errLimit) || errors.Is(err, rdb.ErrLimit) {
 		mi.losses.Limit++
 	} else {
-		mi.losses.Malformed++
+		mi.losses.Unreadable++
 	}
 	if err := k.Value.Err(); err != nil || k.Value.Stop == nil {
 		return err
@@ -272,18 +275,28 @@ func (in *Interpreter) SnapshotAbort() {
 	if mi == nil {
 		return
 	}
+	if mi.flushed {
+		mi.losses.Snapshot++
+	}
 	for _, d := range mi.dbs {
+		if d.cover != nil {
+			mi.losses.Snapshot++
+		}
 		mi.setCover(d, nil)
 		seen := false
 		for _, s := range d.keys {
 			seen = seen || s.marks.snapshot == mi.snapshot
 		}
 		if !seen {
+			mi.losses.Snapshot += d.knownValues()
 			mi.clear(d)
 			continue
 		}
 		for key, s := range d.keys {
 			if s.marks.snapshot != mi.snapshot {
+				if s.value.known {
+					mi.losses.Snapshot++
+				}
 				mi.forget(d, []byte(key), s)
 			}
 		}

@@ -72,7 +72,7 @@ func TestLoadOverTheLimit(t *testing.T) {
 	if err != io.EOF || strings.Join(got, ",") != want {
 		t.Errorf("got %q, %v\nwant %s", got, err, want)
 	}
-	if s := in.Stats(); s.Lost.Limit != 9 || s.Lost.Malformed != 0 || s.MirrorKeys != 10 {
+	if s := in.Stats(); s.Lost.Limit != 9 || s.Lost.Unreadable != 0 || s.MirrorKeys != 10 {
 		t.Errorf("%+v", s)
 	}
 	if used := after.TotalAlloc - before.TotalAlloc; used > 32<<20 { // the snapshot itself, twice

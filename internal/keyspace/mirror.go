@@ -16,16 +16,6 @@ const (
 // DefaultMaxMirror is Config.MaxMirror where that is 0.
 const DefaultMaxMirror = 1 << 30
 
-// Losses counts why values became unknown. A value that is not known is left
-// out of events; it is known again once a command sets it whole.
-type Losses struct {
-	Limit     int64 // Config.MaxMirror was reached, and the value that grew was dropped
-	Source    int64 // it was made of keys that are not mirrored, or not known
-	Mismatch  int64 // a command that cannot have done what the server did with the value that we have
-	Malformed int64 // a command without its arguments
-	Undecided int64 // a command whose result only the server knows (XTRIM MAXLEN ~, an unknown module's)
-}
-
 // mirror holds what is known of the keys that are needed.
 type mirror struct {
 	need       func(db int, key []byte) Need
@@ -41,14 +31,14 @@ type mirror struct {
 	flushed bool     // databases never met are empty
 	size    int64    // bytes of all keys
 	count   int64    // of keys
-	losses  Losses
+	losses  *Losses  // the interpreter's
 	// sparseMax is the server's hll-sparse-max-bytes; negative: a value has shown
 	// that it is not what we took it for.
 	sparseMax int
-	snapshot  uint32      // number of the one that is being read, or was last
-	emptied   emptiedHash // by the last command that emptied one
-	inUse     bool        // it was worked on since it was made
-	slotTrim  *slotTrim   // that is under way, nil for none
+	snapshot  uint32    // number of the one that is being read, or was last
+	removal   removal   // the last of fields in a transaction
+	inUse     bool      // it was worked on since it was made
+	slotTrim  *slotTrim // that is under way, nil for none
 
 	journal *journal // nil: there is none
 	lastID  uint32   // of a database
@@ -90,7 +80,7 @@ func newMirror(in *Interpreter) *mirror {
 	}
 	return &mirror{
 		need: c.Need, limit: limit, grace: c.ExpiryGrace.Milliseconds(), classes: c.Classes, clock: &in.clock,
-		dbs: map[int]*database{}, sparseMax: sparseMax,
+		dbs: map[int]*database{}, sparseMax: sparseMax, losses: &in.stats.Lost,
 	}
 }
 
@@ -155,6 +145,7 @@ func (mi *mirror) extendCover(d *database, c cover) {
 	switch {
 	case d.cover == nil:
 	case len(d.cover) == maxCover:
+		mi.losses.Undecided++
 		mi.setCover(d, nil)
 	default:
 		mi.setCover(d, append(d.cover, c))
@@ -166,6 +157,9 @@ func (mi *mirror) extendCover(d *database, c cover) {
 func (mi *mirror) wants(cmd *command, args [][]byte, db int) bool {
 	if cmd.everywhere {
 		return true
+	}
+	if cmd.anyArgument {
+		return mi.wantsArguments(args, db)
 	}
 	var buf [maxRanges]keyRange
 	d := mi.dbs[db]
@@ -303,7 +297,7 @@ func (mi *mirror) swap(a, b int) {
 	}
 	da, db := mi.database(a), mi.database(b)
 	if da == &mi.beyond || db == &mi.beyond {
-		mi.loseDatabases()
+		mi.loseAll(&mi.losses.Undecided)
 		return
 	}
 	mi.dbs[a], mi.dbs[b] = db, da
@@ -338,10 +332,34 @@ func (mi *mirror) askAnew(d *database, db int) {
 	}
 }
 
-// loseDatabases: any key may have gone.
-func (mi *mirror) loseDatabases() {
-	mi.losses.Undecided += int64(len(mi.dbs))
+// loseAll: any key may have changed, or gone, or be there.
+func (mi *mirror) loseAll(why *int64) {
+	*why += mi.knownValues()
 	mi.forgetAll()
+}
+
+// knownValues counts what forgetAll would make unknown: values, and that a
+// database has no other keys.
+func (mi *mirror) knownValues() (n int64) {
+	for _, d := range mi.dbs {
+		n += d.knownValues()
+	}
+	if mi.flushed {
+		n++
+	}
+	return n
+}
+
+func (d *database) knownValues() (n int64) {
+	for _, s := range d.keys {
+		if s.value.known {
+			n++
+		}
+	}
+	if d.cover != nil {
+		n++
+	}
+	return n
 }
 
 // forgetAll forgets all keys, and knows of none that it is not there.

@@ -39,6 +39,7 @@ const (
 	opNoGroup                        // removed;
 	opConsumer                       // a consumer of a group is made,
 	opNoConsumer                     // removed
+	opBury                           // hash: a field that is past its deadline is not there
 	numOps
 )
 
@@ -52,7 +53,7 @@ var shapes = [numOps]struct{ numbers, texts int }{
 	opSetAt: {1, 1}, opInsertBefore: {0, 2}, opInsertAfter: {0, 2}, opRemoveItem: {1, 1},
 	opAdd: {0, 1}, opDelete: {0, 1}, opField: {0, 2}, opExpireAt: {1, 1}, opScore: {1, 1},
 	opEntry: {2, many}, opLastID: {2, 0}, opTrim: {1, 0}, opDeleteID: {2, 0},
-	opGroup: {0, 1}, opNoGroup: {0, 1}, opConsumer: {0, 2}, opNoConsumer: {0, 2},
+	opGroup: {0, 1}, opNoGroup: {0, 1}, opConsumer: {0, 2}, opNoConsumer: {0, 2}, opBury: {0, 1},
 }
 
 // appendOp appends an op; of the numbers only as many as its shape has.

@@ -1,17 +1,17 @@
 package keyspace
 
 // The commands of scripts and functions. A script is replicated by its effects,
-// except from a Redis 6.0 or older with lua-replicate-commands off: what it did is
-// then unknown.
+// except from a Redis 6.0 or older with lua-replicate-commands off, or in an old
+// file: it may have changed any key then.
 var scriptCommands = []command{
 	{name: "EVAL", arity: -3, acl: "@scripting @slow", keys: laterCountedKeys,
-		events: ownName, instead: insteadOfScript},
+		events: ownName, apply: (*call).script, everywhere: true, anyLength: true, instead: insteadOfScript},
 	{name: "EVALSHA", arity: -3, acl: "@scripting @slow", keys: laterCountedKeys,
-		events: ownName, instead: insteadOfScript},
+		events: ownName, apply: (*call).script, everywhere: true, anyLength: true, instead: insteadOfScript},
 	{name: "EVALSHA_RO", arity: -3, acl: "@scripting @slow", keys: laterCountedKeys},
 	{name: "EVAL_RO", arity: -3, acl: "@scripting @slow", keys: laterCountedKeys},
 	{name: "FCALL", arity: -3, acl: "@scripting @slow", keys: laterCountedKeys,
-		events: ownName, instead: `the commands that the function runs: they arrive one by one`},
+		events: ownName, apply: (*call).script, everywhere: true, anyLength: true, instead: `the commands that the function runs: they arrive one by one`},
 	{name: "FCALL_RO", arity: -3, acl: "@scripting @slow", keys: laterCountedKeys},
 	{name: "FUNCTION", arity: -2, acl: "@slow"},
 	{name: "FUNCTION DELETE", arity: 3, acl: "@scripting @slow @write",
@@ -36,3 +36,7 @@ var scriptCommands = []command{
 	{name: "SCRIPT LOAD", arity: 3, acl: "@scripting @slow"},
 	{name: "SCRIPT SHOW", arity: 3, acl: "@scripting @slow"},
 }
+
+// script: EVAL, EVALSHA or FCALL as it was sent. The keys that it names are not
+// all that it may have changed.
+func (c *call) script() { c.mi.loseAll(&c.lost.Script) }

@@ -41,7 +41,8 @@ var serverCommands = []command{
 	{name: "CLIENT TRACKINGINFO", arity: 2, acl: "@connection @slow"},
 	{name: "CLIENT UNBLOCK", arity: -3, acl: "@admin @connection @dangerous @slow"},
 	{name: "CLIENT UNPAUSE", arity: 2, acl: "@admin @connection @dangerous @slow"},
-	{name: "CLUSTER", arity: -2, acl: "@admin @dangerous @slow"},
+	{name: "CLUSTER", arity: -2, acl: "@admin @dangerous @slow",
+		events: silent, apply: (*call).cluster, everywhere: true},
 	{name: "CLUSTER ADDSLOTS", arity: -3, acl: "@admin @dangerous @slow"},
 	{name: "CLUSTER ADDSLOTSRANGE", arity: -4, acl: "@admin @dangerous @slow"},
 	{name: "CLUSTER BUMPEPOCH", arity: 2, acl: "@admin @dangerous @slow"},
@@ -176,3 +177,6 @@ var serverCommands = []command{
 	{name: "WAITAOF", arity: 4, acl: "@blocking @connection @slow"},
 	{name: "WATCH", arity: -2, acl: "@fast @transaction", keys: allKeys},
 }
+
+// cluster: a subcommand that is not known, which may have given slots away.
+func (c *call) cluster() { c.mi.loseAll(&c.lost.Unknown) }

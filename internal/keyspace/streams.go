@@ -18,7 +18,7 @@ var streamCommands = []command{
 	{name: "XACKDEL", arity: -6, acl: "@fast @stream @write", keys: firstKey,
 		events: onKey("xdel", typeStream), apply: (*call).xackdel},
 	{name: "XADD", arity: -5, acl: "@fast @stream @write", keys: firstKey,
-		events: onKey("xadd", typeStream, "xtrim"), follow: (*call).xadd},
+		events: madeBy((*call).xaddEvents, "xadd", "xtrim"), follow: (*call).xadd},
 	{name: "XAUTOCLAIM", arity: -6, acl: "@fast @stream @write", keys: firstKey,
 		events: silentBut("xgroup-createconsumer"), apply: (*call).xclaim, instead: insteadOfReading},
 	{name: "XCFGSET", arity: -2, acl: "@fast @stream @write", keys: firstKey,
@@ -30,7 +30,7 @@ var streamCommands = []command{
 	{name: "XDELEX", arity: -5, acl: "@fast @stream @write", keys: firstKey,
 		events: onKey("xdel", typeStream), apply: (*call).xdelex},
 	{name: "XGROUP", arity: -2, acl: "@slow @stream @write",
-		events: ownName},
+		events: ownName, anyArgument: true}, // of a subcommand that is not known
 	{name: "XGROUP CREATE", arity: -5, acl: "@slow @stream @write", keys: secondKey,
 		events: onKey("xgroup-create", typeStream), apply: (*call).xgroupCreate},
 	{name: "XGROUP CREATECONSUMER", arity: 5, acl: "@slow @stream @write", keys: secondKey,
@@ -64,9 +64,9 @@ var streamCommands = []command{
 
 // xgroupSetidEvents: XGROUP SETID key group id [ENTRIESREAD n]. With ENTRIESREAD
 // it is what XREADGROUP is replicated as, which is not announced. A client that
-// says ENTRIESREAD is not told apart.
+// says the same in upper case is not told apart.
 func (c *call) xgroupSetidEvents() {
-	if len(c.args) < 6 || !is(c.args[5], "ENTRIESREAD") {
+	if len(c.args) < 6 || string(c.args[0]) != "XGROUP" || string(c.args[1]) != "SETID" || string(c.args[5]) != "ENTRIESREAD" {
 		c.emit(2, "xgroup-setid", typeStream)
 	}
 }
@@ -94,6 +94,8 @@ type trimming struct {
 	limit  []byte
 	acked  bool // only what all groups have acknowledged, which is not mirrored
 	approx bool
+
+	producer bool // XADD says who adds, so that the server knows a repetition
 }
 
 // option takes one option of XADD or XTRIM at args[i] and returns how many
@@ -105,9 +107,13 @@ func (t *trimming) option(args [][]byte, i int) int {
 	case is(a, "ACKED"):
 		t.acked = true
 		return 1
-	case is(a, "LIMIT"), is(a, "IDMPAUTO"):
+	case is(a, "LIMIT"):
+		return 2
+	case is(a, "IDMPAUTO"):
+		t.producer = true
 		return 2
 	case is(a, "IDMP"):
+		t.producer = true
 		return 3
 	case is(a, "MAXLEN"), is(a, "MINID"):
 		t.by = "MAXLEN"
@@ -153,21 +159,45 @@ func (t *trimming) trim(s *stream, u *undo) (int, bool) {
 	return n, true
 }
 
-// xadd: XADD key [options] ID field value ... The ID is the real one.
-func (c *call) xadd() {
-	k := c.key(1)
+// xaddEvents: XADD key [options] ID field value ...
+func (c *call) xaddEvents() {
 	var t trimming
+	if i := t.options(c.args); !t.repeats(c.args, i) {
+		c.emit(1, "xadd", typeStream)
+	}
+}
+
+// options takes the options of XADD, and returns the index of the ID.
+func (t *trimming) options(args [][]byte) (id int) {
 	i := 2
-	for i < len(c.args) {
-		n := t.option(c.args, i)
+	for i < len(args) && len(args[i]) > 0 && upper(args[i][0]) >= 'A' {
+		n := t.option(args, i)
 		if n == 0 {
 			break
 		}
 		i += n
 	}
+	return i
+}
+
+// repeats reports whether an XADD is one that the server had had before (IDMP):
+// it replicates it, and adds nothing. Of each other it replicates the real ID.
+func (t *trimming) repeats(args [][]byte, id int) bool {
+	return t.producer && id < len(args) && string(args[id]) == "*"
+}
+
+// xadd: see xaddEvents. The ID is the real one.
+func (c *call) xadd() {
+	k := c.key(1)
+	var t trimming
+	i := t.options(c.args)
+	if t.repeats(c.args, i) {
+		existingCollection[*stream](c, k)
+		return
+	}
 	s, known := collectionForWrite(c, k, kindStream, newStream)
 	if !known || i+2 >= len(c.args) || (len(c.args)-i)%2 == 0 {
-		c.announce()
+		c.emit(1, "xadd", typeStream)
 		if known {
 			c.lose(k, yes, kindStream, &c.lost.Malformed)
 		}
@@ -184,11 +214,11 @@ func (c *call) xadd() {
 		if ok && !idLess(s.last, id) {
 			return // a repetition, which the server recognized (IDMP)
 		}
-		c.announce()
+		c.emit(1, "xadd", typeStream)
 		c.lose(k, yes, kindStream, &c.lost.Mismatch)
 		return
 	}
-	c.announce()
+	c.emit(1, "xadd", typeStream)
 	c.trimAfterAdding(k, s, &t)
 }
 
@@ -310,8 +340,7 @@ func (c *call) xclaim() {
 	if !ok {
 		return
 	}
-	major := c.in.config.Major
-	if s.addConsumer(&k.undo, string(c.args[2]), string(c.args[3])) && (major == 0 || major >= 7) {
+	if s.addConsumer(&k.undo, string(c.args[2]), string(c.args[3])) && !c.in.config.Version.before(Version{Major: 7}) {
 		c.emit(1, "xgroup-createconsumer", typeStream)
 	}
 }

@@ -32,7 +32,7 @@ func (c *call) flushslot() { c.trimSlots(flushedSlot(c.args)) }
 func (c *call) trimSlots(slots *slotSet, known, ok bool) {
 	switch {
 	case !known:
-		c.mi.loseDatabases()
+		c.mi.loseAll(&c.lost.Undecided)
 	case !ok:
 		c.malformed = true
 	default:

@@ -626,7 +626,10 @@ func newZset() *zset {
 func (z *zset) len() int   { return len(z.scores) }
 func (z *zset) bytes() int { return z.size + 300 }
 
+// set sets a member's score. Whether a score of -0 keeps its sign depends on how
+// the server encodes the set just then, so that here it has none.
 func (z *zset) set(u *undo, member string, score float64) {
+	score += 0
 	old, had := z.scores[member]
 	u.elements = append(u.elements, oldElement{name: member, score: old, had: had})
 	if had {

@@ -10,55 +10,56 @@ import (
 	"triggerd/internal/firing"
 )
 
-// A worker that has to read its job waits for the store once for each job. So
-// jobs are read before their turn, many with one pass over the store, by a
-// goroutine of their endpoint that is there only while it reads.
+// A worker that reads its own job waits for the store once for each job. So
+// jobs are read ahead of their turn, many with one pass over the store. The
+// goroutine that does so exists only while it reads.
 
-// wanted is a job to be read ahead.
-type wanted struct {
+// jobToRead is a job to be read ahead.
+type jobToRead struct {
 	seq    uint64
 	lane   *lane
 	cost   int             // see job.cost
-	firing *actions.Firing // once it was read; nil: it could not be
+	firing *actions.Firing // nil: it is not read yet, or cannot be read
 }
 
-// readAhead has more of the endpoint's jobs read if there are few left that
-// were. It reports whether the job whose turn it is is among those that are
-// being read: then nothing is taken until they are there. One that has just come
-// is not waited for, since by then another has; its worker reads it. The caller
-// holds the lock.
+// readAhead starts reading more of the endpoint's jobs if few of those that
+// were read are left. It reports whether the job that is next is being read:
+// then no attempt begins until it is there. The caller holds the lock.
+//
+// A job that has only just come is not waited for, since by then another has
+// come. Its worker reads it.
 func (ep *endpoint) readAhead(l *lane, t turn) (wait bool) {
 	first := l.jobs.first()
-	missing := first.firing == nil && first.seq != l.alone
+	missing := first.firing == nil && first.seq != l.readAlone
 	if ep.worthReading() && (missing || ep.loaded < min(ep.bounds.ahead/4, ep.inLine())) {
 		ep.startReading()
 	}
 	return missing && ep.reading && t != newestFresh && t != urgent
 }
 
-// worthReading reports whether to read jobs of an endpoint ahead: a few are as
-// well read by the workers. The caller holds the lock.
+// worthReading reports whether to read jobs of the endpoint ahead. If there are
+// only a few, the workers read them as well. The caller holds the lock.
 func (ep *endpoint) worthReading() bool {
 	return !ep.reading && ep.indexed > ep.bounds.ahead/16 && !ep.gate.closed(time.Now())
 }
 
-// fewEndpoints is up to how many endpoints are looked at when one has jobs
-// read: what the others need soon is near by in the store.
+// fewEndpoints is the largest number of endpoints for which one reads for the
+// others too: what they need soon is near by in the store.
 const fewEndpoints = 32
 
-// startReading has jobs of an endpoint read, and of others that can use them.
-// The caller holds the lock.
+// startReading starts reading the next jobs of the endpoint, and of others that
+// need some. The caller holds the lock.
 func (ep *endpoint) startReading() {
-	list := ep.appendSoon(nil)
+	list := ep.appendUpcoming(nil)
 	if len(list) == 0 {
 		return
 	}
 	ep.reading = true
-	ep.aside(func() { ep.read(ep.appendOthers(list)) })
+	ep.runAside(func() { ep.read(ep.appendOthers(list)) })
 }
 
-// appendOthers appends the next jobs of other endpoints that can use them.
-func (ep *endpoint) appendOthers(list []wanted) []wanted {
+// appendOthers appends the next jobs of other endpoints that need some.
+func (ep *endpoint) appendOthers(list []jobToRead) []jobToRead {
 	if ep.others == nil {
 		return list
 	}
@@ -72,7 +73,7 @@ func (ep *endpoint) appendOthers(list []wanted) []wanted {
 		}
 		other.mu.Lock()
 		if n := len(list); other.running > 0 && other.worthReading() && other.inLine() > 0 && other.loaded < ep.bounds.ahead/2 {
-			list = other.appendSoon(list)
+			list = other.appendUpcoming(list)
 			other.reading = len(list) > n
 		}
 		other.mu.Unlock()
@@ -80,9 +81,9 @@ func (ep *endpoint) appendOthers(list []wanted) []wanted {
 	return list
 }
 
-// appendSoon appends the next jobs of an endpoint that are to be read, as many
-// as there is room for. The caller holds the lock.
-func (ep *endpoint) appendSoon(list []wanted) []wanted {
+// appendUpcoming appends the next jobs of the endpoint that are not in memory,
+// as many as there is room for. The caller holds the lock.
+func (ep *endpoint) appendUpcoming(list []jobToRead) []jobToRead {
 	n, room := ep.bounds.ahead, ep.bounds.cached-int(ep.cached.Load())
 	for i := range list {
 		room -= list[i].cost
@@ -92,7 +93,7 @@ func (ep *endpoint) appendSoon(list []wanted) []wanted {
 	}
 	each, most := max(1, n/ep.inLine()), len(list)+n
 	listed := map[*lane]bool{}
-	for l := range ep.soon(n) {
+	for l := range ep.upcoming(n) {
 		if listed[l] {
 			continue
 		}
@@ -100,21 +101,21 @@ func (ep *endpoint) appendSoon(list []wanted) []wanted {
 		jobs := l.jobs.all()
 		for i := range jobs[:min(each, len(jobs))] {
 			j := &jobs[i]
-			if j.firing != nil || j.seq == l.alone {
+			if j.firing != nil || j.seq == l.readAlone {
 				continue
 			}
 			if room -= j.cost(); room < 0 || len(list) == most {
 				return list
 			}
-			list = append(list, wanted{seq: j.seq, lane: l, cost: j.cost()})
+			list = append(list, jobToRead{seq: j.seq, lane: l, cost: j.cost()})
 		}
 	}
 	return list
 }
 
-// soon iterates over the lanes in line whose turn is likely to come among the
-// next n; some of them twice.
-func (ep *endpoint) soon(n int) iter.Seq[*lane] {
+// upcoming iterates over the lanes that are likely to be among the next n; some
+// lanes come twice.
+func (ep *endpoint) upcoming(n int) iter.Seq[*lane] {
 	return func(yield func(*lane) bool) {
 		recent := ep.recent.all()
 		for i := range n {
@@ -131,11 +132,11 @@ func (ep *endpoint) soon(n int) iter.Seq[*lane] {
 	}
 }
 
-// read reads jobs, and lets the workers have them.
-func (ep *endpoint) read(list []wanted) {
-	slices.SortFunc(list, func(a, b wanted) int { return cmp.Compare(a.seq, b.seq) })
+// read reads jobs, and hands them to their endpoints.
+func (ep *endpoint) read(list []jobToRead) {
+	slices.SortFunc(list, func(a, b jobToRead) int { return cmp.Compare(a.seq, b.seq) })
 	seqs := make([]uint64, len(list))
-	byEndpoint := map[*endpoint][]*wanted{}
+	byEndpoint := map[*endpoint][]*jobToRead{}
 	for i := range list {
 		seqs[i] = list[i].seq
 		of := list[i].lane.ep
@@ -144,7 +145,7 @@ func (ep *endpoint) read(list []wanted) {
 	i := 0
 	for stored, err := range ep.source.Jobs(seqs) {
 		if err != nil {
-			break // the worker whose job it is meets the error too, and tells
+			break // the worker of that job meets the error too, and reports it
 		}
 		for list[i].seq != stored.Seq {
 			i++
@@ -152,29 +153,29 @@ func (ep *endpoint) read(list []wanted) {
 		list[i].firing, _ = firing.ParseBinary(firing.ID(stored.ID), stored.Payload) // as for an error
 	}
 	for of, read := range byEndpoint {
-		of.loadAll(read)
+		of.setReadFirings(read)
 	}
 }
 
-// loadAll puts firings that were read into the index.
-func (ep *endpoint) loadAll(list []*wanted) {
+// setReadFirings sets the firings of jobs that were read.
+func (ep *endpoint) setReadFirings(list []*jobToRead) {
 	ep.mu.Lock()
 	defer ep.mu.Unlock()
 	for _, w := range list {
-		ep.load(w)
+		ep.setReadFiring(w)
 	}
 	ep.reading = false
 	ep.dispatch()
 }
 
-// load puts a firing that was read into the index, unless its job is gone or
-// being attempted by now. The caller holds the lock.
-func (ep *endpoint) load(w *wanted) {
+// setReadFiring sets the firing of a job that was read, unless the job is gone
+// or is being attempted by now. The caller holds the lock.
+func (ep *endpoint) setReadFiring(w *jobToRead) {
 	j := w.lane.find(w.seq)
 	switch {
 	case j == nil, j.firing != nil, w.lane.busy && j == w.lane.jobs.first():
 	case w.firing == nil:
-		w.lane.alone = w.seq
+		w.lane.readAlone = w.seq
 	default:
 		j.firing = w.firing
 		ep.cached.Add(int64(j.cost()))

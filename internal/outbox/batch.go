@@ -8,56 +8,57 @@ import (
 	"triggerd/actions"
 )
 
-// An action that is a Batcher is given the first jobs of several lanes at once,
-// where these are ready. Each of them is an attempt of its own in all that comes
-// of it: it is settled by itself, and its lane goes on by itself.
+// An action that is a Batcher gets the first jobs of several lanes at once, if
+// they are ready. Each is an attempt of its own: it is settled by itself, and
+// its lane goes on by itself.
 
-// gather lets more attempts be made in one batch with that of a worker: those
-// that are ready, as far as the gate lets them. No lane is in a batch twice, as
-// one that is being attempted is in no line. The caller holds the lock.
-func (ep *endpoint) gather(w *worker, now time.Time) {
+// fillBatch adds attempts to the batch of a worker: those that are ready, as
+// far as the gate allows. A lane is never in a batch twice, since a lane that
+// is being attempted is in no line. The caller holds the lock.
+func (ep *endpoint) fillBatch(w *worker, now time.Time) {
 	if w.firing == nil || w.attempt.turn == nextFailed || w.attempt.turn == urgent {
 		return
 	}
-	for len(w.with) < actions.BatchLimit-1 {
-		a := ep.gate.joins(now, ep.waiting())
-		l := ep.whose(a.turn)
+	for len(w.batched) < actions.BatchLimit-1 {
+		a := ep.gate.nextInBatch(now, ep.waiting())
+		l := ep.laneFor(a.turn)
 		if l == nil {
 			return
 		}
 		ep.supersede(l)
 		if l.jobs.first().firing == nil {
-			return // it has to be read, which the others do not wait for
+			return // it has to be read first; the others do not wait for that
 		}
 		other := &worker{ep: ep}
 		ep.begin(other, l, a, now)
-		w.with = append(w.with, other)
+		w.batched = append(w.batched, other)
 		if other.ends.Before(w.ends) {
 			w.ends, w.timeout = other.ends, other.timeout
 		}
 	}
 }
 
-// tryBatch makes the attempts of a worker and of those with it, and settles
-// each. It returns false if they were abandoned.
-func (w *worker) tryBatch() bool {
-	fs := make([]*actions.Firing, 0, 1+len(w.with))
+// makeBatch makes the attempts of a worker and of those in its batch, and
+// settles each. It returns false if they were abandoned.
+func (w *worker) makeBatch() bool {
+	fs := make([]*actions.Firing, 0, 1+len(w.batched))
 	fs = append(fs, w.firing)
-	for _, other := range w.with {
+	for _, other := range w.batched {
 		fs = append(fs, other.firing)
 	}
 	errs := w.doBatch(fs)
-	if !w.conclude(actions.Result{}, errs[0], false) {
+	if !w.finish(actions.Result{}, errs[0], false) {
 		return false
 	}
-	for i, other := range w.with {
-		other.conclude(actions.Result{}, errs[i+1], false)
+	for i, other := range w.batched {
+		other.finish(actions.Result{}, errs[i+1], false)
 	}
 	return true
 }
 
-// doBatch returns an error for each firing. If the action does not, it is not
-// known which were delivered: none counts as such.
+// doBatch returns an error for each firing. If the action returns another
+// number of errors, it is not known which firings were delivered, and none
+// counts as such.
 func (w *worker) doBatch(fs []*actions.Firing) []error {
 	ctx, cancel := context.WithTimeoutCause(w.ep.attempts, w.timeout, timeoutError(w.timeout))
 	defer cancel()

@@ -248,18 +248,18 @@ func TestBatchUnreached(t *testing.T) {
 	var under []attempt
 	under = append(under, g.begin(now, attempt{turn: oldestFresh}))
 	for range 100 {
-		under = append(under, g.begin(now, g.joins(now, waiting{fresh: 1})))
+		under = append(under, g.begin(now, g.nextInBatch(now, waiting{fresh: 1})))
 	}
 	if g.busy != 1 {
 		t.Errorf("%d slots taken by one batch", g.busy)
 	}
 	for _, a := range under {
-		g.end(now, a, &record{}, notReached, 0)
+		g.end(now, a, &laneRecord{}, notReached, 0)
 	}
 	if c := g.condition(now); g.unreached != 1 || g.busy != 0 || int(g.window) != g.slots || c == down {
 		t.Errorf("unreached %d, busy %d, window %v, %s", g.unreached, g.busy, g.window, c)
 	}
-	if a := g.joins(now, waiting{fresh: 1}); a.turn != nobody {
+	if a := g.nextInBatch(now, waiting{fresh: 1}); a.turn != noTurn {
 		t.Errorf("%+v joins an endpoint that is %s", a, g.condition(now))
 	}
 }

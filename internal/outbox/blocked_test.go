@@ -88,7 +88,7 @@ func TestBlockedStoreAndLog(t *testing.T) {
 			o.Add(Planned{Stream: "s", Endpoint: fmt.Sprint(endpoint), Policy: p, Firing: f})
 		}
 		last = fmt.Sprint(i)
-		o.Pass(Commit{Stream: "s", Position: last, Whole: true, Now: true})
+		o.Submit(Commit{Stream: "s", Position: last, Whole: true, Now: true})
 	}
 	limit := time.After(time.Minute)
 	for position := ""; position != last; {
@@ -102,7 +102,7 @@ func TestBlockedStoreAndLog(t *testing.T) {
 	if s.Dropped == 0 || s.Firings != 4000 || s.Delivered != 0 {
 		t.Errorf("%+v", s)
 	}
-	taken := o.in.pendingOf(o.in.open("0"))
+	taken := o.in.pendingOf(o.in.openAccount("0"))
 	close(end)
 	for len(r.received()) < taken {
 		select {

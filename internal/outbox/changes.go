@@ -2,15 +2,16 @@ package outbox
 
 import "triggerd/internal/store"
 
-// Changes are what the reader's state has come to: the mirror, and what time
-// rules wait for. They are committed with the position that they belong to, so
-// that after a crash state and position are of one moment.
+// Changes are changes of a stream's state: its mirror, and what time rules wait
+// for. They are committed with the position that they belong to. So after a
+// crash state and position fit together.
 type Changes struct {
 	ops   []change
 	bytes []byte // of all keys and values
 }
 
-// change is one of them. Its key and value follow those of the change before.
+// change is one change. Its key and value come after those of the change
+// before.
 type change struct {
 	space      store.Space
 	what       ChangeKind
@@ -22,13 +23,14 @@ type ChangeKind uint8
 const (
 	PutEntry ChangeKind = iota
 	DeleteEntry
-	DeleteFrom // all entries from key on, and before value; to the end of the space where value is empty
+	DeleteFrom // all entries from key on and before value, or to the end of the space if value is empty
 )
 
-// changeCost is what a change takes in memory and in a batch beyond its bytes.
+// changeCost estimates what a change takes in memory and in a batch beside its
+// bytes.
 const changeCost = 48
 
-// Size is about how many bytes the changes take.
+// Size estimates the bytes that the changes take.
 func (c *Changes) Size() int { return len(c.bytes) + changeCost*len(c.ops) }
 
 // Add adds a change, and copies key and value.
@@ -37,8 +39,8 @@ func (c *Changes) Add(space store.Space, what ChangeKind, key, value []byte) {
 	c.bytes = append(append(c.bytes, key...), value...)
 }
 
-// take moves other's changes behind those of c, and leaves other empty.
-func (c *Changes) take(other *Changes) {
+// moveFrom appends other's changes to c, and empties other.
+func (c *Changes) moveFrom(other *Changes) {
 	if len(c.ops) == 0 {
 		*c, *other = *other, *c
 		return
@@ -48,7 +50,7 @@ func (c *Changes) take(other *Changes) {
 	other.reset()
 }
 
-// reset forgets the changes, and keeps no more than a little memory.
+// reset drops the changes. It keeps a little memory for the next.
 func (c *Changes) reset() {
 	if cap(c.bytes) > 1<<20 {
 		*c = Changes{}
@@ -57,7 +59,7 @@ func (c *Changes) reset() {
 	c.ops, c.bytes = c.ops[:0], c.bytes[:0]
 }
 
-// apply adds the changes to a batch.
+// apply adds the changes to a batch of the store.
 func (c *Changes) apply(b *store.Batch) {
 	rest := c.bytes
 	next := func(n int) []byte {

@@ -13,10 +13,9 @@ import (
 )
 
 // Deliverer delivers firings as an Outbox does, with the same endpoints, lanes
-// and gates, and keeps them in memory only: for a process that has no store, and
-// whose firings somebody else keeps until it is told that they are settled.
-// Nothing bounds how many it has but who hands them to it. Its methods may be
-// called from any goroutine.
+// and gates, but keeps them in memory only. It is for a process that has no
+// store: the firings are kept by somebody else until they are settled. It does
+// not limit how many it holds. Any goroutine may call its methods.
 type Deliverer struct {
 	*host
 	settled func(Settlement)
@@ -36,8 +35,8 @@ type Deliverer struct {
 type DelivererOptions struct {
 	Logger *slog.Logger
 
-	// Settle is told of each firing once, when it is delivered or given up. It is
-	// called under an endpoint's lock, and must neither wait nor call the
+	// Settle is called once for each firing, when it is delivered or given up.
+	// It is called under an endpoint's lock, and must neither wait nor call the
 	// Deliverer.
 	Settle func(Settlement)
 }
@@ -47,7 +46,7 @@ type Settlement struct {
 	Endpoint string
 	ID       firing.ID
 	Outcome  Outcome // Delivered or GivenUp
-	Reason   string  // of one that was given up: attempts, age, permanent, damaged; superseded by a newer one, where only the last counts
+	Reason   string  // why it was given up: attempts, age, permanent, damaged; or superseded, by a newer one of an action that wants only the latest
 	Text     string  // status, or error
 	Excerpt  string  // of the response
 	Attempts int
@@ -58,17 +57,18 @@ func NewDeliverer(op DelivererOptions) *Deliverer {
 	b := defaultBounds
 	b.window, b.lane = 1<<62, 1<<62 // there is no store that has more
 	d := &Deliverer{settled: op.Settle, endpoints: map[string]*endpoint{}, actions: map[string]*Action{}, jobs: map[uint64]*store.Job{}}
-	d.host = &host{log: op.Logger, bounds: b, source: (*memory)(d), owner: (*delivererOwner)(d), quiet: make(chan struct{}, 1)}
+	d.host = &host{log: op.Logger, bounds: b, source: (*memory)(d), owner: (*delivererOwner)(d), progress: make(chan struct{}, 1)}
 	d.attempts, d.cancel = context.WithCancel(context.Background())
 	d.policies.Store(&map[PolicyKey]*Policy{})
 	d.started.Store(true)
 	return d
 }
 
-// Take has a firing delivered with Planned.Action, which has to be set, and as
-// Policy says; each holds for what waits, too. Those of one lane are delivered in the order of the calls. After
-// Stop it does nothing.
-func (d *Deliverer) Take(p Planned) {
+// Deliver takes a firing to be delivered with Planned.Action, which has to be
+// set, and by Planned.Policy. Both also apply to firings of the endpoint that
+// wait already. Firings of one lane are delivered in the order of the calls.
+// After Stop it does nothing.
+func (d *Deliverer) Deliver(p Planned) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.stopping {
@@ -79,7 +79,7 @@ func (d *Deliverer) Take(p Planned) {
 		ep = newEndpoint(d.host, p.Endpoint)
 		d.endpoints[p.Endpoint] = ep
 	}
-	d.know(ep, &p)
+	d.updateEndpoint(ep, &p)
 	d.last++
 	job := planned{endpoint: p.Endpoint, lane: laneOf(p.Firing, p.Policy.Order), firing: p.Firing, payload: firing.AppendBinary(nil, p.Firing), born: time.Now()}
 	d.jobsMu.Lock()
@@ -88,9 +88,9 @@ func (d *Deliverer) Take(p Planned) {
 	ep.admit([]planned{job}, d.last)
 }
 
-// know has an endpoint deliver as a firing says that comes for it. The caller
-// holds the lock.
-func (d *Deliverer) know(ep *endpoint, p *Planned) {
+// updateEndpoint sets the action and policy of a new firing. The caller holds
+// the lock.
+func (d *Deliverer) updateEndpoint(ep *endpoint, p *Planned) {
 	key, all := PolicyKey{p.Firing.Rule, p.Firing.Action}, *d.policies.Load()
 	if all[key] != p.Policy {
 		all = maps.Clone(all)
@@ -100,12 +100,12 @@ func (d *Deliverer) know(ep *endpoint, p *Planned) {
 	if d.actions[ep.name] != p.Action {
 		d.actions[ep.name] = p.Action
 		ep.mu.Lock()
-		ep.use(p.Action)
+		ep.setAction(p.Action)
 		ep.mu.Unlock()
 	}
 }
 
-// Stop begins no more attempts, gives those that are under way until ctx is done,
+// Stop begins no more attempts, waits for those in flight until ctx is done,
 // ends them then, and returns how many firings are not settled. It does not
 // close actions.
 func (d *Deliverer) Stop(ctx context.Context) (left int) {
@@ -119,25 +119,26 @@ func (d *Deliverer) Stop(ctx context.Context) (left int) {
 	d.mu.Unlock()
 	for d.workers.Load() > 0 && ctx.Err() == nil {
 		select {
-		case <-d.quiet:
+		case <-d.progress:
 		case <-ctx.Done():
 		}
 	}
 	d.cancel()
 	d.awaitWorkers()
 	d.closed.Store(true)
-	d.sayings.Wait()
+	d.asideLogs.Wait()
 	d.jobsMu.Lock()
 	defer d.jobsMu.Unlock()
 	return len(d.jobs)
 }
 
-// awaitWorkers waits for attempts whose context is done, but not for ever.
+// awaitWorkers waits for attempts whose context is done. One that does not end
+// is abandoned.
 func (d *Deliverer) awaitWorkers() {
 	longest := abandonAfter
 	d.mu.Lock()
 	for _, a := range d.actions {
-		longest = max(longest, grace(a.Action))
+		longest = max(longest, endGrace(a.Action))
 	}
 	d.mu.Unlock()
 	ended := make(chan struct{})
@@ -154,10 +155,10 @@ func (d *Deliverer) awaitWorkers() {
 	}
 }
 
-// delivererOwner is a Deliverer as its endpoints see it.
+// delivererOwner is a Deliverer as the owner of its endpoints.
 type delivererOwner Deliverer
 
-func (d *delivererOwner) note(s *settlement) {
+func (d *delivererOwner) recordSettlement(s *settlement) {
 	if s.what == Retried {
 		return
 	}
@@ -172,10 +173,10 @@ func (d *delivererOwner) note(s *settlement) {
 	d.settled(out)
 }
 
-func (d *delivererOwner) came(*endpoint, int)            { d.stir() }
-func (d *delivererOwner) hold(string, time.Time)         {}
-func (d *delivererOwner) condition(*endpoint, time.Time) {}
-func (d *delivererOwner) fail(err error)                 { d.log.Error("firings cannot be read", "err", err) }
+func (d *delivererOwner) addPending(*endpoint, int)             { d.signalProgress() }
+func (d *delivererOwner) saveHold(string, time.Time)            {}
+func (d *delivererOwner) publishCondition(*endpoint, time.Time) {}
+func (d *delivererOwner) fail(err error)                        { d.log.Error("firings cannot be read", "err", err) }
 
 // memory is a Deliverer as where jobs are read from.
 type memory Deliverer

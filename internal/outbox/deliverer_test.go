@@ -39,7 +39,7 @@ func TestDeliverer(t *testing.T) {
 		p := spec(func(p *Policy) { p.Retry.MaxAge = 0 })
 		a := &Action{Action: r, Policy: p, Concurrency: 4}
 		take := func(key, id string) {
-			d.Take(Planned{Endpoint: "0", Action: a, Policy: p, Firing: &actions.Firing{ID: firing.ID(id), Rule: "r", Action: "a", Event: &event.Event{Key: []byte(key)}}})
+			d.Deliver(Planned{Endpoint: "0", Action: a, Policy: p, Firing: &actions.Firing{ID: firing.ID(id), Rule: "r", Action: "a", Event: &event.Event{Key: []byte(key)}}})
 		}
 		for i := range 5 {
 			take(fmt.Sprint("bad", i), fmt.Sprint("bad", i))

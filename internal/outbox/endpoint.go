@@ -12,37 +12,37 @@ import (
 	"triggerd/internal/store"
 )
 
-// bounds are those of what is kept in memory of the jobs that wait in the
-// store. With them a backlog of any size takes a bounded index, and one key
-// that is stuck does not take the room of the others.
+// bounds limit what is in memory of the jobs that wait in the store. With them
+// a backlog of any size takes a bounded index, and a key that is stuck does not
+// take the room of others.
 type bounds struct {
-	window   int // jobs of an endpoint
-	lane     int // jobs of a lane
-	chunk    int // jobs read from the store at once
-	cached   int // bytes of firings kept decoded from planning, or read ahead, to their next attempt
-	fresh    int // jobs of an endpoint beyond which none is kept from planning on: it would wait long
-	ahead    int // jobs of an endpoint that are read at once, before their turn
-	intake   int // bytes of firings that are not on disk yet
-	unpassed int // firings that are kept back until their position can be committed with them
-	changes  int // bytes of changed state that is not on disk yet
+	window      int // jobs of an endpoint that are indexed
+	lane        int // jobs of a lane that are indexed
+	chunk       int // jobs read from the store at once
+	cached      int // bytes of firings in memory: kept since they were planned, or read ahead
+	fresh       int // with more jobs indexed than this, a new one's firing is not kept: it would wait long
+	ahead       int // jobs of an endpoint that are read ahead at once
+	intake      int // bytes of firings that are not on disk yet
+	unsubmitted int // firings that a stream adds before it has to submit a part
+	changes     int // bytes of changed state that is not on disk yet
 
 	interval time.Duration // between checkpoints when nothing fires
 }
 
-var defaultBounds = bounds{window: 50_000, lane: 1_000, chunk: 5_000, cached: 8 << 20, fresh: 1_000, ahead: 256, intake: 8 << 20, unpassed: 10_000, changes: 32 << 20}
+var defaultBounds = bounds{window: 50_000, lane: 1_000, chunk: 5_000, cached: 8 << 20, fresh: 1_000, ahead: 256, intake: 8 << 20, unsubmitted: 10_000, changes: 32 << 20}
 
-// endpoint is one action that firings are delivered with: a target, or a
-// rule's own action.
+// endpoint is one action that firings are delivered with: a target, or a rule's
+// own action.
 //
-// Each endpoint has lanes, one for each key that something waits for. The
-// first job of a lane is attempted until it is delivered or given up, and only
-// then the next. A lane is in one of three places: in one of its endpoint's
-// lines, being attempted, or asleep until its first job is due. Its gate says
-// which line is next.
+// Each endpoint has lanes, one for each key that something waits for. The first
+// job of a lane is attempted until it is delivered or given up, and only then
+// the next. A lane is in one of three places: in one of the endpoint's lines,
+// being attempted, or asleep until its first job is due. The gate says which
+// line is next.
 type endpoint struct {
 	*host
 	name    string
-	account *account           // for the owner
+	account *account           // of the intake; nil for a Deliverer
 	others  func() []*endpoint // of the same host; nil: there are none
 
 	mu          sync.Mutex     // guards all that follows, the lanes too
@@ -54,38 +54,38 @@ type endpoint struct {
 	batches     bool // the action is a Batcher
 	latestOnly  bool // of the jobs of a lane that wait, only the last is attempted
 	paused      bool
-	stopping    bool // no lane is taken any more
-	trimming    bool // what waits is being removed: no lane is taken meanwhile
+	stopping    bool // no attempt begins any more
+	trimming    bool // jobs are being deleted: no attempt begins meanwhile
 	gate        gate
-	told        struct { // what streams know
+	published   struct { // what the intake knows
 		paused, down bool
 		held         time.Time
 	}
 	timer *time.Timer // dispatches at wake; nil before its first use
-	wake  time.Time   // zero: not
+	wake  time.Time   // when timer fires; zero: it is not set
 
 	lanes   map[uint64]*lane
-	lines   [hurried + 1]line // by place
-	recent  fifo[*lane]       // of the fresh, and of others that were: in the order in which something came for them last
-	asleep  sleepers          // their first job is not due yet
-	failing int               // lanes whose last attempt failed
+	lines   [prioritized + 1]line // by place
+	recent  fifo[*lane]           // lanes by when something last came for them; only those that are fresh now count
+	asleep  sleepers              // their first job is not due yet
+	failing int                   // lanes whose last attempt failed
 
-	ages      fifo[aged]  // in the order in which they were indexed, which is nearly that of their age
-	running   int         // workers
-	crew      []*worker   // each of them
-	watcher   *time.Timer // looks at their attempts at watched; nil before its first use
-	watched   time.Time   // zero: not
-	tally     tally
-	indexed   int       // jobs in lanes
-	loaded    int       // those of them whose firing is in memory
-	reading   bool      // jobs are being read ahead
-	next      uint64    // no job from it on is indexed
-	more      bool      // the store has jobs from next on that are not indexed
-	left      uint64    // the last job that was left for a refill
-	filling   bool      // a refill is under way
-	undue     bool      // what it finds is to be attempted at once, though it was before
-	owed      []string  // for a job each, the oldest is to go; the rules of those that they give way to
-	heldSaved time.Time // the end of the hold that the store knows of; zero: of none
+	byAge         fifo[agedJob] // jobs in the order in which they were indexed, which is nearly that of their age
+	running       int           // workers
+	crew          []*worker     // each of them
+	overdueTimer  *time.Timer   // looks for attempts that should have ended; nil before its first use
+	overdueAt     time.Time     // when it fires; zero: it is not set
+	tally         tally
+	indexed       int       // jobs in lanes
+	loaded        int       // those of them whose firing is in memory
+	reading       bool      // jobs are being read ahead
+	next          uint64    // jobs from this number on are not indexed
+	hasUnindexed  bool      // the store has jobs from next on
+	lastUnindexed uint64    // the last job that was committed and not indexed
+	filling       bool      // readMore is running
+	ignoreDue     bool      // jobs that readMore finds are attempted at once, even if they are not due
+	toExpel       []string  // so many of the oldest jobs are to be dropped; each text is the rule of the newer firing
+	savedHold     time.Time // the end of the hold that the store knows of; zero: it knows of none
 }
 
 func newEndpoint(h *host, name string) *endpoint {
@@ -96,22 +96,22 @@ func newEndpoint(h *host, name string) *endpoint {
 	return ep
 }
 
-// lane is what keeps its order.
+// lane holds the jobs that have to be delivered in order: those of one key.
 type lane struct {
-	ep      *endpoint
-	id      uint64 // 0: of one job that need not keep any order, and is in no map
-	jobs    fifo[job]
-	skipped uint64 // seq from which on jobs were left out because the lane is full; 0: none was
-	left    uint64 // the last of these
-	filling bool   // what was left out is being looked for
-	dropped uint64 // up to this seq jobs were dropped from behind the first
-	alone   uint64 // seq of a job that could not be read together with others
-	came    moment // when the last of its jobs was planned that came while it was fresh
-	wakes   moment // while it is asleep: when it is due
-	place   place
-	record
+	ep          *endpoint
+	id          uint64 // 0: of a single job that needs no order; such a lane is not in the map
+	jobs        fifo[job]
+	skipped     uint64 // from this job on jobs are not indexed, because the lane was full; 0: all are
+	lastSkipped uint64 // the last job that was not indexed
+	filling     bool   // readSkipped is running
+	droppedUpTo uint64 // jobs after the first, up to this one, were dropped
+	readAlone   uint64 // a job that could not be read together with others
+	lastArrival moment // when its last job was planned that came while it was fresh
+	wakes       moment // when it wakes, if it is asleep
+	place       place
+	laneRecord
 	busy      bool // its first job is being attempted
-	known     bool // a job of it was attempted
+	attempted bool // a job of it was attempted
 	unreached bool // the last attempt did not reach the endpoint
 }
 
@@ -125,25 +125,25 @@ func (l *lane) find(seq uint64) *job {
 	return &jobs[i]
 }
 
-// aged is the place of a job.
-type aged struct {
+// agedJob is a job in the order of age.
+type agedJob struct {
 	seq  uint64
 	lane *lane
 }
 
-// gone reports whether the job is not there any more.
-func (a aged) gone() bool {
+// gone reports whether the job is no longer in its lane.
+func (a agedJob) gone() bool {
 	if a.lane.jobs.len() == 0 {
 		return true
 	}
 	first := a.lane.jobs.first().seq
-	return a.seq < first || a.seq > first && a.seq <= a.lane.dropped
+	return a.seq < first || a.seq > first && a.seq <= a.lane.droppedUpTo
 }
 
-// attempted reports whether the job, which is there, is being attempted.
-func (a aged) attempted() bool { return a.lane.busy && a.seq == a.lane.jobs.first().seq }
+// attempted reports whether the job is being attempted. It must not be gone.
+func (a agedJob) attempted() bool { return a.lane.busy && a.seq == a.lane.jobs.first().seq }
 
-// job is what is known of a job without reading it.
+// job is what is known of a job that is indexed.
 type job struct {
 	seq       uint64
 	firing    *actions.Firing // nil: to be read
@@ -162,11 +162,11 @@ func storedJob(p *store.Pending) job {
 	return job{seq: p.Seq, attempts: int32(p.Attempts), born: momentOf(p.Born), due: momentOf(p.Due), size: uint32(p.Size)}
 }
 
-// cost is about what the job's firing takes in memory.
+// cost estimates the memory that the job's firing takes.
 func (j *job) cost() int { return int(j.size) + 1024 }
 
-// moment is a time in a third of the room, and without a pointer, of which
-// there may be many: in nanoseconds since 1970, 0 for the zero time.
+// moment is a time in nanoseconds since 1970, 0 for the zero time. It takes a
+// third of the memory of a time.Time and has no pointer; there may be many.
 type moment int64
 
 func momentOf(t time.Time) moment {
@@ -183,8 +183,8 @@ func (m moment) time() time.Time {
 	return time.Unix(0, int64(m))
 }
 
-// laneOf returns the lane of a firing: its key and database, or for an event
-// without a key its rule. It is the same after a restart.
+// laneOf returns the lane of a firing: a hash of its key and database, or of
+// its rule for an event without a key. It is the same after a restart.
 func laneOf(f *actions.Firing, order firing.Order) uint64 {
 	if order == firing.OrderNone {
 		return 0
@@ -196,11 +196,11 @@ func laneOf(f *actions.Firing, order firing.Order) uint64 {
 	return max(firing.KeyHash(f.Event.DB, key), 1)
 }
 
-// use sets what the endpoint is attempted with. Where that is something else
+// setAction sets what the endpoint is attempted with. Where that is something else
 // than before, what was held against it is forgotten.
-func (ep *endpoint) use(a *Action) {
+func (ep *endpoint) setAction(a *Action) {
 	if ep.config != nil && a.Config != nil && !reflect.DeepEqual(ep.config, a.Config) {
-		ep.gate.renew()
+		ep.gate.forgetTrouble()
 	}
 	ep.action, ep.policy, ep.config, ep.meter = a.Action, a.Policy, a.Config, a.Meter
 	ep.concurrency, ep.latestOnly = a.Concurrency, a.LatestOnly
@@ -209,17 +209,17 @@ func (ep *endpoint) use(a *Action) {
 	ep.gate.rate.max, ep.gate.rate.per = a.Rate.Max, a.Rate.Per
 }
 
-// setPaused holds the endpoint, or lets it go on: who resumes it says that it is
-// well.
+// setPaused pauses the endpoint, or ends its pause. After a pause its trouble
+// is forgotten: whoever ends the pause says that the endpoint is well.
 func (ep *endpoint) setPaused(paused bool) {
 	ep.mu.Lock()
 	defer ep.mu.Unlock()
 	if ep.paused && !paused {
-		ep.gate.renew()
-		ep.noteHold(time.Now())
+		ep.gate.forgetTrouble()
+		ep.updateSavedHold(time.Now())
 	}
 	ep.paused = paused
-	ep.owner.condition(ep, time.Now())
+	ep.owner.publishCondition(ep, time.Now())
 	ep.dispatch()
 }
 
@@ -230,42 +230,41 @@ func (ep *endpoint) idle() bool {
 	return ep.running == 0
 }
 
-// busy reports whether something is on its way to an attempt.
+// busy reports whether there are firings that will be attempted soon.
 func (ep *endpoint) busy() bool {
 	ep.mu.Lock()
 	defer ep.mu.Unlock()
 	return (ep.inLine() > 0 || ep.filling) && !ep.paused && !ep.standby.Load() && ep.action != nil && !ep.gate.closed(time.Now())
 }
 
-// line is where a lane waits that is due.
-func (ep *endpoint) line(l *lane) *line {
+// lineOf returns the line in which a lane waits that is due.
+func (ep *endpoint) lineOf(l *lane) *line {
 	switch {
-	case l.record.failed:
+	case l.laneRecord.failed:
 		return &ep.lines[failed]
-	case l.known:
+	case l.attempted:
 		return &ep.lines[going]
 	}
 	return &ep.lines[fresh]
 }
 
-// queue puts a lane, which is away, to the end of its line, or to sleep until
-// its first job is due.
-func (ep *endpoint) queue(l *lane, now time.Time) {
+// enqueueLane puts a lane, which is away, at the end of its line, or to sleep
+// until its first job is due.
+func (ep *endpoint) enqueueLane(l *lane, now time.Time) {
 	if due := l.jobs.first().due; due > momentOf(now) {
 		l.wakes = due
 		ep.asleep.push(l)
 		return
 	}
-	ep.line(l).push(l)
+	ep.lineOf(l).push(l)
 }
 
-// maxRecent is how many lanes are known to have come lately.
+// maxRecent is how many lanes are remembered in recent.
 const maxRecent = 1024
 
-// arrived notes that a job came for a lane that is fresh: among those that wait
-// it is the newest now.
-func (ep *endpoint) arrived(l *lane, at moment) {
-	l.came = at
+// markRecent makes a fresh lane the newest in recent, since a job came for it.
+func (ep *endpoint) markRecent(l *lane, at moment) {
+	l.lastArrival = at
 	if ep.recent.len() > 0 && *ep.recent.last() == l {
 		return
 	}
@@ -275,39 +274,39 @@ func (ep *endpoint) arrived(l *lane, at moment) {
 	ep.recent.push(l)
 }
 
-// rouse puts those lanes in line whose first job is due.
-func (ep *endpoint) rouse(now time.Time) {
+// wakeDue puts the sleeping lanes that are due in line.
+func (ep *endpoint) wakeDue(now time.Time) {
 	for at := momentOf(now); len(ep.asleep) > 0 && ep.asleep[0].wakes <= at; {
 		if l := ep.asleep.pop(); l.jobs.len() > 0 {
-			ep.line(l).push(l)
+			ep.lineOf(l).push(l)
 		}
 	}
 }
 
-// rouseIf puts those lanes in line, whenever they are due, for which which
-// holds.
-func (ep *endpoint) rouseIf(which func(*lane) bool) {
+// wakeMatching puts the sleeping lanes that match in line, whenever they are
+// due.
+func (ep *endpoint) wakeMatching(which func(*lane) bool) {
 	for _, l := range ep.asleep.wake(which) {
 		if l.jobs.len() > 0 {
 			l.jobs.first().due = 0
-			ep.line(l).push(l)
+			ep.lineOf(l).push(l)
 		}
 	}
 }
 
-// waiting returns what is in line.
+// waiting returns what is in line, for the gate.
 func (ep *endpoint) waiting() waiting {
 	w := waiting{fresh: ep.lines[fresh].n, going: ep.lines[going].n, failed: ep.lines[failed].n}
 	for ep.recent.len() > 0 && (*ep.recent.last()).place != fresh {
 		ep.recent.popLast()
 	}
 	if ep.recent.len() > 0 {
-		w.newest = (*ep.recent.last()).came.time()
+		w.newest = (*ep.recent.last()).lastArrival.time()
 	}
 	return w
 }
 
-// inLine is how many lanes wait for their turn.
+// inLine returns how many lanes wait for their turn.
 func (ep *endpoint) inLine() (n int) {
 	for i := range ep.lines {
 		n += ep.lines[i].n
@@ -315,20 +314,20 @@ func (ep *endpoint) inLine() (n int) {
 	return n
 }
 
-// turn returns whose turn it is. If it is nobody's, it may be somebody's at a
-// time, if that is not zero.
-func (ep *endpoint) turn(now time.Time) (*lane, attempt, time.Time) {
-	if ep.lines[hurried].n > 0 && ep.gate.busy < ep.concurrency {
-		return ep.lines[hurried].first(), attempt{turn: urgent}, time.Time{}
+// nextTurn returns the lane that is next, and its attempt. If there is none
+// now, the time says when there may be one; zero: not before something happens.
+func (ep *endpoint) nextTurn(now time.Time) (*lane, attempt, time.Time) {
+	if ep.lines[prioritized].n > 0 && ep.gate.busy < ep.concurrency {
+		return ep.lines[prioritized].first(), attempt{turn: urgent}, time.Time{}
 	}
 	a, at := ep.gate.next(now, ep.waiting())
-	return ep.whose(a.turn), a, at
+	return ep.laneFor(a.turn), a, at
 }
 
-// whose returns the lane whose turn it is, nil if it is nobody's.
-func (ep *endpoint) whose(t turn) *lane {
+// laneFor returns the lane for a turn, nil if it is nobody's.
+func (ep *endpoint) laneFor(t turn) *lane {
 	switch {
-	case t == nobody:
+	case t == noTurn:
 		return nil
 	case t == newestFresh && ep.recent.len() > 0:
 		return *ep.recent.last()
@@ -340,48 +339,48 @@ func (ep *endpoint) whose(t turn) *lane {
 	return ep.lines[fresh].first()
 }
 
-// end tells the gate the outcome of an attempt of a lane.
-func (ep *endpoint) end(now time.Time, l *lane, a attempt, ev evidence, asked time.Duration) verdicts {
-	if l.record.failed {
+// endAttempt tells the gate the outcome of a lane's attempt.
+func (ep *endpoint) endAttempt(now time.Time, l *lane, a attempt, ev evidence, asked time.Duration) gateResult {
+	if l.laneRecord.failed {
 		ep.failing--
 	}
-	v := ep.gate.end(now, a, &l.record, ev, asked)
-	if l.record.failed {
+	v := ep.gate.end(now, a, &l.laneRecord, ev, asked)
+	if l.laneRecord.failed {
 		ep.failing++
 	}
 	l.unreached = ev == notReached
-	l.known = l.known || !v.down
+	l.attempted = l.attempted || !v.down
 	if v.recovered {
-		ep.rouseIf(func(l *lane) bool { return l.unreached })
+		ep.wakeMatching(func(l *lane) bool { return l.unreached })
 	}
 	return v
 }
 
-// renew forgets all that was held against the endpoint and its lanes, and has
-// each attempted as soon as its turn comes.
-func (ep *endpoint) renew() {
-	ep.gate.renew()
-	ep.undue = ep.more
-	ep.rouseIf(func(*lane) bool { return true })
+// forgetTrouble forgets what earlier failures say against the endpoint and its
+// lanes, and has each lane attempted as soon as its turn comes.
+func (ep *endpoint) forgetTrouble() {
+	ep.gate.forgetTrouble()
+	ep.ignoreDue = ep.hasUnindexed
+	ep.wakeMatching(func(*lane) bool { return true })
 	for q := &ep.lines[failed]; q.n > 0; {
 		l := q.first()
-		q.leave(l)
-		l.record.failed = false
+		q.remove(l)
+		l.laneRecord.failed = false
 		ep.failing--
-		ep.line(l).push(l)
+		ep.lineOf(l).push(l)
 	}
 }
 
-// hurry makes the lane whose first job has a seq the next, and reports whether
-// there is one that waits.
-func (ep *endpoint) hurry(seq uint64) bool {
+// prioritize makes the lane whose first job has this number the next. It
+// reports whether there is such a lane, and it waits.
+func (ep *endpoint) prioritize(seq uint64) bool {
 	first := func(l *lane) bool { return l.jobs.len() > 0 && l.jobs.first().seq == seq }
-	ep.rouseIf(first)
-	for place := fresh; place < hurried; place++ {
+	ep.wakeMatching(first)
+	for place := fresh; place < prioritized; place++ {
 		for _, l := range ep.lines[place].entries.all() {
 			if l.place == place && first(l) {
-				ep.lines[place].leave(l)
-				ep.lines[hurried].push(l)
+				ep.lines[place].remove(l)
+				ep.lines[prioritized].push(l)
 				return true
 			}
 		}
@@ -389,30 +388,30 @@ func (ep *endpoint) hurry(seq uint64) bool {
 	return false
 }
 
-// put indexes a job, and reports whether its lane is new by that, and in line.
-// The caller holds the lock.
-func (ep *endpoint) put(id uint64, j job, now time.Time) (added bool) {
+// addJob indexes a job, and reports whether its lane is new and in line. The
+// caller holds the lock.
+func (ep *endpoint) addJob(id uint64, j job, now time.Time) (added bool) {
 	var l *lane
 	if id != 0 {
 		l = ep.lanes[id]
 	}
 	if l == nil {
-		l = &lane{ep: ep, id: id, known: j.attempts > 0}
-		if l.record.failed = j.attempts > 0; l.record.failed {
+		l = &lane{ep: ep, id: id, attempted: j.attempts > 0}
+		if l.laneRecord.failed = j.attempts > 0; l.laneRecord.failed {
 			ep.failing++
 		}
 		if id != 0 {
 			ep.lanes[id] = l
 		}
 		ep.index(l, j)
-		ep.queue(l, now)
+		ep.enqueueLane(l, now)
 		if l.place == fresh {
-			ep.arrived(l, j.born)
+			ep.markRecent(l, j.born)
 		}
 		return true
 	}
 	if l.place == fresh {
-		ep.arrived(l, j.born)
+		ep.markRecent(l, j.born)
 	}
 	if l.skipped == 0 && l.jobs.len() >= ep.bounds.lane {
 		l.skipped = j.seq
@@ -420,14 +419,14 @@ func (ep *endpoint) put(id uint64, j job, now time.Time) (added bool) {
 	if l.skipped == 0 {
 		ep.index(l, j)
 	} else {
-		l.left = j.seq
+		l.lastSkipped = j.seq
 	}
 	ep.supersede(l)
 	return false
 }
 
-// supersede settles the jobs of a lane of which only the last is wanted, but
-// for one that is being attempted. The caller holds the lock.
+// supersede settles jobs of a lane of which only the last is wanted, except one
+// that is being attempted. The caller holds the lock.
 func (ep *endpoint) supersede(l *lane) {
 	if !ep.latestOnly {
 		return
@@ -437,27 +436,28 @@ func (ep *endpoint) supersede(l *lane) {
 		if l.busy {
 			gone = l.jobs.popSecond()
 			ep.unindexed(&gone)
-			l.dropped = gone.seq
+			l.droppedUpTo = gone.seq
 		} else {
 			gone = ep.unindex(l)
 		}
 		ep.tally.superseded++
 		ep.host.superseded.Add(1)
-		ep.owner.note(&settlement{what: superseded, endpoint: ep.name, job: gone})
-		ep.went()
+		ep.owner.recordSettlement(&settlement{what: superseded, endpoint: ep.name, job: gone})
+		ep.countDone()
 	}
 }
 
-// went counts a job that is done. If one is to go anyway, it was this.
-func (ep *endpoint) went() {
-	if n := len(ep.owed); n > 0 {
-		ep.owed = ep.owed[:n-1]
+// countDone counts a job that is settled. If one was to be dropped for a newer
+// one, this one counts as that.
+func (ep *endpoint) countDone() {
+	if n := len(ep.toExpel); n > 0 {
+		ep.toExpel = ep.toExpel[:n-1]
 		return
 	}
-	ep.owner.came(ep, -1)
+	ep.owner.addPending(ep, -1)
 }
 
-// index adds a job to its lane. The caller holds the lock.
+// index adds a job at the end of its lane. The caller holds the lock.
 func (ep *endpoint) index(l *lane, j job) {
 	l.jobs.push(j)
 	if j.firing != nil {
@@ -465,18 +465,18 @@ func (ep *endpoint) index(l *lane, j job) {
 		ep.loaded++
 	}
 	ep.indexed++
-	if ep.ages.len() > 2*ep.indexed+64 {
-		ep.ages.filter(func(a aged) bool { return !a.gone() })
+	if ep.byAge.len() > 2*ep.indexed+64 {
+		ep.byAge.filter(func(a agedJob) bool { return !a.gone() })
 	}
-	ep.ages.push(aged{j.seq, l})
+	ep.byAge.push(agedJob{j.seq, l})
 }
 
 // unindex removes the first job of a lane. The caller holds the lock.
 func (ep *endpoint) unindex(l *lane) job {
 	j := l.jobs.pop()
 	ep.unindexed(&j)
-	for ep.ages.len() > 0 && ep.ages.first().gone() {
-		ep.ages.pop()
+	for ep.byAge.len() > 0 && ep.byAge.first().gone() {
+		ep.byAge.pop()
 	}
 	return j
 }
@@ -486,7 +486,7 @@ func (ep *endpoint) unindexed(j *job) {
 	ep.unload(j)
 }
 
-// unload takes a job's firing out of memory, if it is there, and returns it.
+// unload removes a job's firing from memory, if it is there, and returns it.
 // The caller holds the lock.
 func (ep *endpoint) unload(j *job) *actions.Firing {
 	f := j.firing
@@ -498,10 +498,10 @@ func (ep *endpoint) unload(j *job) *actions.Firing {
 	return f
 }
 
-// unindexOldest removes the oldest job of which no attempt is under way, and
-// returns it with its lane, or nil if there is none. The caller holds the lock.
+// unindexOldest removes the oldest job that is not being attempted, and returns
+// it with its lane; nil if there is none. The caller holds the lock.
 func (ep *endpoint) unindexOldest() (*lane, job) {
-	all, kept := ep.ages.all(), 0
+	all, kept := ep.byAge.all(), 0
 	for i, a := range all {
 		switch {
 		case a.gone():
@@ -512,27 +512,27 @@ func (ep *endpoint) unindexOldest() (*lane, job) {
 			continue
 		}
 		copy(all[i+1-kept:i+1], all[:kept])
-		ep.ages.skip(i + 1 - kept)
+		ep.byAge.skip(i + 1 - kept)
 		if !a.lane.busy {
 			return a.lane, ep.unindex(a.lane)
 		}
-		a.lane.dropped = a.seq
+		a.lane.droppedUpTo = a.seq
 		j := a.lane.jobs.popSecond()
 		ep.unindexed(&j)
 		return a.lane, j
 	}
 	copy(all[len(all)-kept:], all[:kept])
-	ep.ages.skip(len(all) - kept)
+	ep.byAge.skip(len(all) - kept)
 	return nil, job{}
 }
 
-// forget drops a lane that has no more jobs.
+// forget deletes a lane that has no more jobs.
 func (ep *endpoint) forget(l *lane) {
-	if l.place >= fresh && l.place <= hurried {
-		ep.lines[l.place].leave(l)
+	if l.place >= fresh && l.place <= prioritized {
+		ep.lines[l.place].remove(l)
 	}
-	if l.record.failed {
-		l.record.failed = false
+	if l.laneRecord.failed {
+		l.laneRecord.failed = false
 		ep.failing--
 	}
 	if l.id != 0 {

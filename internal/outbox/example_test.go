@@ -38,7 +38,7 @@ func Example() {
 
 	f := &actions.Firing{ID: "x:1/0:low/shop", Rule: "low", Action: "shop", Event: &event.Event{Key: []byte("stock:7")}}
 	o.Add(outbox.Planned{Stream: "standalone", Endpoint: "target/shop", Policy: policy, Firing: f})
-	o.Pass(outbox.Commit{Stream: "standalone", Position: "x:1/0", Whole: true})
+	o.Submit(outbox.Commit{Stream: "standalone", Position: "x:1/0", Whole: true})
 
 	o.Finish(ctx)
 	o.Stop(ctx, false)

@@ -7,11 +7,11 @@ import (
 	"sync/atomic"
 )
 
-// failpoint ends the process, as kill -9 would, at the n-th pass of the point
-// that the environment variable TRIGGERD_FAILPOINT names as "name:n". Tests
-// find out with it what a process leaves behind that dies between two steps
-// which nothing outside can tell apart. It costs one comparison where the
-// variable is not set.
+// failpoint ends the process like kill -9, when it is called for the n-th time
+// with the name that the environment variable TRIGGERD_FAILPOINT has, as
+// "name:n". Tests use it to find out what a process leaves that dies between
+// two steps that cannot be told apart from outside. It costs one comparison if
+// the variable is not set.
 func failpoint(name string) {
 	if failAt.name == name && failAt.left.Add(-1) == 0 {
 		os.Exit(failExit)

@@ -61,7 +61,7 @@ func (q *fifo[T]) pop() T {
 	return v
 }
 
-// popSecond removes the item behind the first; there has to be one.
+// popSecond removes the item after the first; there has to be one.
 func (q *fifo[T]) popSecond() T {
 	v := q.items[q.head+1]
 	q.items[q.head+1] = q.items[q.head]

@@ -6,19 +6,19 @@ import (
 	"triggerd/actions"
 )
 
-// gate decides when an endpoint may be attempted, and whose turn it is: a lane
-// that had nothing pending (new), one that is going on, or one whose last
-// attempt failed (a retry).
+// gate decides when an endpoint may be attempted, and which kind of lane is
+// next: a fresh one, that had nothing pending before; one that is going on; or
+// one whose last attempt failed (a retry).
 //
-// It is a state machine of its own: it takes no lock, looks at no clock, knows
-// no lane by name. Whoever uses it hands in the time, asks next, tells begin and
-// end, and asks again after each end, after each arrival, and at the time that
+// It is a state machine: it takes no lock, reads no clock, and knows no lane by
+// name. Its user passes in the time, calls next, reports begin and end, and
+// calls next again after each end, after each arrival, and at the time that
 // next returned.
 //
-// What a failure says. That an endpoint cannot be reached says something about
-// the endpoint; an answer that refuses says something about the message, and
-// little about the next one. So attempts that come as far as the endpoint hold
-// up only their own lane, as long as something succeeds between them.
+// What a failure says: that an endpoint cannot be reached says something about
+// the endpoint. An answer that refuses says something about the message, and
+// little about the next one. So attempts that reach the endpoint hold up only
+// their own lane, as long as something succeeds between them.
 //
 // Invariants, between calls:
 //
@@ -27,57 +27,58 @@ import (
 //	failures == 0 exactly if nothing has failed since the last success, and then unreached == 0
 //	while something waits, next returns a turn or a time, or an attempt is under way
 type gate struct {
-	slots  int     // attempts at once, at most: the endpoint's concurrency
-	window float64 // attempts at once, at present
-	steep  float64 // below it the window grows by one with each success, above it by one in a round
+	slots     int     // attempts at once, at most: the endpoint's concurrency
+	window    float64 // attempts at once, at present
+	fastBelow float64 // while the window is below this, a success widens it by one; above it, a whole window of successes does
 
 	// The streak: what failed since the last success.
-	failures  int       // of lanes whose attempt before had not failed, and of all that did not reach the endpoint
-	since     time.Time // when it began
-	unreached int       // attempts in a row that did not reach the endpoint
-	gone      time.Time // when these began
-	lost      int       // attempts without an answer since the last success, or since the window was cut
-	slow      time.Time // until when: an attempt has timed out lately
+	failures       int       // lanes that failed, whose attempt before had not, and attempts that did not reach the endpoint
+	since          time.Time // when the streak began
+	unreached      int       // attempts in a row that did not reach the endpoint
+	unreachedSince time.Time // when they began
+	unanswered     int       // attempts without an answer since the last success, or since the window was halved
+	slowUntil      time.Time // until then the endpoint counts as slow, since an attempt has timed out
 
 	// The hold: the receiver asked to be left alone.
-	asking    int       // lanes that were asked to wait since the last success
-	epoch     uint32    // counts successes, to tell lanes that were asked since the last from others
-	until     time.Time // no attempt before, but for probes
-	held      uint64    // the number of the attempt that was last when the hold began
-	heldSince time.Time
-	probes    int       // made since then
-	probed    time.Time // when the last of them began, or the hold did
-	probing   bool
-	renewed   uint64 // the number of the attempt that was last when the trouble was forgotten
+	askedLanes    int       // lanes that were asked to wait since the last success
+	epoch         uint32    // counts successes: a lane that was asked to wait in an earlier epoch counts again
+	holdUntil     time.Time // no attempt before, except probes
+	holdNumber    uint64    // the last attempt that began before the hold
+	heldSince     time.Time
+	probes        int       // made since the hold began
+	lastProbe     time.Time // when the last probe began, or the hold
+	probing       bool      // a probe is being made
+	forgottenUpTo uint64    // failures of attempts up to this one do not count, see forgetTrouble
 
 	busy, retries, reserved int
 	number                  uint64    // of the last attempt that began
-	turns                   uint      // begun, whoever's
-	freshAt, retryAt        time.Time // when the last of each began
-	ended                   time.Time // when the last attempt did
+	turnCount               uint      // begun, whoever's
+	lastFresh, lastRetry    time.Time // when the last of each began
+	lastEnd                 time.Time // when an attempt last ended
 
 	rate limiter
 }
 
-// What makes an endpoint down or suspect, and how it is attempted then.
+// What makes an endpoint down, suspect or held.
 const (
 	downAfter    = 3    // attempts in a row that did not reach it
 	suspectAfter = 10   // lanes that failed since the last success
-	pacedAfter   = 1000 // the same, or so long since the first of them:
+	pacedAfter   = 1000 // lanes that failed since the last success; or suspectAfter and pacedTime since the first:
 	pacedTime    = 10 * time.Second
 	heldAfter    = 3 // lanes that were asked to wait since the last success
 	maxHold      = time.Hour
-	slowTime     = time.Minute // for which a timeout makes the endpoint slow
-	justCome     = time.Second // for which a lane is among those that have just come
+	slowTime     = time.Minute // how long a timeout makes the endpoint slow
+	justArrived  = time.Second // how long a fresh lane counts as one that has just come
 )
 
-// probePauses are between the probes of an endpoint that is held; the last is
-// repeated.
+// probePauses are the pauses between probes of an endpoint that is held. The
+// last one is repeated.
 var probePauses = [...]time.Duration{5 * time.Second, 10 * time.Second, 20 * time.Second, 40 * time.Second, time.Minute}
 
-// A tenth of the time since the trouble began is how long is waited between
-// attempts: an endpoint that is back is noticed within a tenth of its outage.
-func pause(since, at time.Time, least, most time.Duration) time.Duration {
+// outagePause returns the pause between attempts of an endpoint in trouble: a
+// tenth of the time since the trouble began, within limits. So an endpoint that
+// is back is noticed within a tenth of its outage.
+func outagePause(since, at time.Time, least, most time.Duration) time.Duration {
 	return min(max(at.Sub(since)/10, least), most)
 }
 
@@ -91,23 +92,23 @@ func newGate(slots int) gate {
 func (g *gate) resize(slots int) {
 	slots = max(slots, 1)
 	if whole := g.window == float64(g.slots); whole { // nothing has cut it, or there is none yet
-		g.window, g.steep = float64(slots), float64(slots)
+		g.window, g.fastBelow = float64(slots), float64(slots)
 	}
 	g.slots = slots
-	g.window, g.steep = min(g.window, float64(slots)), min(g.steep, float64(slots))
+	g.window, g.fastBelow = min(g.window, float64(slots)), min(g.fastBelow, float64(slots))
 }
 
-// renew forgets the trouble: the endpoint is another one now, or somebody says
-// that it is back. What is under way stays counted.
-func (g *gate) renew() {
-	g.failures, g.unreached, g.lost, g.asking = 0, 0, 0, 0
-	g.slow, g.until, g.probes = time.Time{}, time.Time{}, 0
+// forgetTrouble forgets all failures: the endpoint is another one now, or
+// somebody says that it is back. Attempts in flight stay counted.
+func (g *gate) forgetTrouble() {
+	g.failures, g.unreached, g.unanswered, g.askedLanes = 0, 0, 0, 0
+	g.slowUntil, g.holdUntil, g.probes = time.Time{}, time.Time{}, 0
 	g.epoch++
-	g.window, g.steep = float64(g.slots), float64(g.slots)
-	g.renewed = g.number
+	g.window, g.fastBelow = float64(g.slots), float64(g.slots)
+	g.forgottenUpTo = g.number
 }
 
-// evidence is what the outcome of an attempt says of the endpoint.
+// evidence is what the outcome of an attempt says about the endpoint.
 type evidence uint8
 
 const (
@@ -115,9 +116,9 @@ const (
 	succeeded
 	notReached
 	notAnswered // in time, or at all
-	refused     // by a status, an exit code
+	refused     // an answer that refuses: a status, an exit code
 	askedToWait
-	refusedForGood // this firing, whenever it comes
+	refusedForGood // this firing is refused, whenever it is sent
 )
 
 var evidences = [...]string{noEvidence: "none", succeeded: "ok", notReached: "unreached", notAnswered: "timeout", refused: "status", askedToWait: "asked", refusedForGood: "permanent"}
@@ -143,13 +144,14 @@ func evidenceOf(err error) evidence {
 	return refused
 }
 
-// record is what a gate keeps of a lane. The zero value is that of a new one.
-type record struct {
-	failed bool   // the last attempt was refused, or not answered
-	asked  uint32 // the epoch in which it was asked to wait
+// laneRecord is what a gate remembers of a lane. The zero value is that of a
+// new lane.
+type laneRecord struct {
+	failed     bool   // the last attempt was refused, or not answered
+	askedEpoch uint32 // the epoch in which it was last asked to wait
 }
 
-// waiting is what waits for a turn.
+// waiting says what waits for a turn.
 type waiting struct {
 	fresh  int       // lanes that had nothing pending before
 	newest time.Time // when the last of these came
@@ -159,58 +161,57 @@ type waiting struct {
 
 func (w *waiting) none() bool { return w.fresh+w.going+w.failed == 0 }
 
-// turn is whose turn it is.
+// turn says which lane is next.
 type turn uint8
 
 const (
-	nobody turn = iota
+	noTurn turn = iota
 	oldestFresh
 	newestFresh
 	nextGoing
 	nextFailed
-	urgent // asked for by hand
+	urgent // of the lane that an operator asked for
 )
 
-// attempt is what a gate has to know again at the end of an attempt.
+// attempt is what end has to know of an attempt again.
 type attempt struct {
 	turn     turn
 	number   uint64
-	reserved bool // on a slot that is kept for lanes that have just come
+	reserved bool // it is on a slot that is kept for lanes that have just come
 	probe    bool // of an endpoint that is held
-	joined   bool // in one batch with another, in whose slot it is
+	inBatch  bool // it shares the slot of the attempt that its batch began with
 }
 
-// next returns whose turn it is. If it is nobody's, it may be somebody's at a
-// time, if that is not zero, or after the next end or arrival. It changes
-// nothing: begin does.
+// next returns which lane is next. If none is now, the time says when one may
+// be; zero: after the next end or arrival. It changes nothing, see begin.
 func (g *gate) next(now time.Time, w waiting) (a attempt, at time.Time) {
 	if w.none() {
 		return attempt{}, time.Time{}
 	}
 	a, at = g.choose(now, &w)
-	if a.turn == nobody {
+	if a.turn == noTurn {
 		return attempt{}, at
 	}
-	if at := g.rate.free(now); !at.IsZero() {
+	if at := g.rate.freeAt(now); !at.IsZero() {
 		return attempt{}, at
 	}
 	return a, time.Time{}
 }
 
-// joins returns whose turn it is to go in one batch with an attempt that has
-// just begun, nobody's if none is to. Only an endpoint that is up gets batches,
-// and only of lanes that have not failed: what fails is tried by itself. A batch
-// takes one slot; the rate counts each of its attempts.
-func (g *gate) joins(now time.Time, w waiting) attempt {
-	if w.fresh+w.going == 0 || g.condition(now) != up || !g.rate.free(now).IsZero() {
+// nextInBatch returns which lane is to share a batch with an attempt that has
+// just begun, noTurn if none is. Only an endpoint that is up gets batches, and
+// only lanes that have not failed are in them: what fails is tried by itself. A
+// batch takes one slot, but the rate counts each of its attempts.
+func (g *gate) nextInBatch(now time.Time, w waiting) attempt {
+	if w.fresh+w.going == 0 || g.condition(now) != up || !g.rate.freeAt(now).IsZero() {
 		return attempt{}
 	}
-	return attempt{turn: g.freshTurn(&w), joined: true}
+	return attempt{turn: g.freshTurn(&w), inBatch: true}
 }
 
 func (g *gate) choose(now time.Time, w *waiting) (attempt, time.Time) {
 	switch {
-	case now.Before(g.until):
+	case now.Before(g.holdUntil):
 		return g.probe(now, w)
 	case g.unreached >= downAfter:
 		return g.oneByOne(now, w)
@@ -220,17 +221,17 @@ func (g *gate) choose(now time.Time, w *waiting) (attempt, time.Time) {
 	return g.freeTurn(now, w)
 }
 
-// probe lets one fresh lane at a time see whether the hold is over.
+// probe lets one fresh lane at a time find out whether the hold is over.
 func (g *gate) probe(now time.Time, w *waiting) (attempt, time.Time) {
 	if g.probing || g.busy >= g.slots {
 		return attempt{}, time.Time{}
 	}
 	if w.fresh+w.going == 0 {
-		return attempt{}, g.until
+		return attempt{}, g.holdUntil
 	}
-	at := g.probed.Add(probePauses[min(g.probes, len(probePauses)-1)])
+	at := g.lastProbe.Add(probePauses[min(g.probes, len(probePauses)-1)])
 	if now.Before(at) {
-		return attempt{}, sooner(at, g.until)
+		return attempt{}, earlier(at, g.holdUntil)
 	}
 	a := attempt{turn: newestFresh, probe: true}
 	if w.fresh == 0 {
@@ -239,12 +240,12 @@ func (g *gate) probe(now time.Time, w *waiting) (attempt, time.Time) {
 	return a, time.Time{}
 }
 
-// oneByOne is how an endpoint that cannot be reached is attempted.
+// oneByOne returns the next turn at an endpoint that cannot be reached.
 func (g *gate) oneByOne(now time.Time, w *waiting) (attempt, time.Time) {
 	if g.busy > 0 {
 		return attempt{}, time.Time{}
 	}
-	if at := g.ended.Add(pause(g.gone, g.ended, 100*time.Millisecond, 30*time.Second)); now.Before(at) {
+	if at := g.lastEnd.Add(outagePause(g.unreachedSince, g.lastEnd, 100*time.Millisecond, 30*time.Second)); now.Before(at) {
 		return attempt{}, at
 	}
 	switch {
@@ -256,8 +257,8 @@ func (g *gate) oneByOne(now time.Time, w *waiting) (attempt, time.Time) {
 	return attempt{turn: nextFailed}, time.Time{}
 }
 
-// paced reports whether so much failed, or for so long, that first attempts are
-// made one by one too.
+// paced reports whether so much has failed, or for so long, that fresh lanes
+// are attempted one by one too.
 func (g *gate) paced(now time.Time) bool {
 	return g.failures >= pacedAfter || g.failures >= suspectAfter && now.Sub(g.since) > pacedTime
 }
@@ -266,11 +267,11 @@ func (g *gate) pacedTurn(now time.Time, w *waiting) (attempt, time.Time) {
 	if g.busy > 0 {
 		return attempt{}, time.Time{}
 	}
-	freshAt := g.freshAt.Add(pause(g.since, g.freshAt, 0, 2*time.Second))
+	freshAt := g.lastFresh.Add(outagePause(g.since, g.lastFresh, 0, 2*time.Second))
 	retryAt := g.nextRetry()
 	fresh, retry := w.fresh+w.going > 0 && !now.Before(freshAt), w.failed > 0 && !now.Before(retryAt)
 	switch {
-	case retry && (!fresh || g.turns%4 == 3):
+	case retry && (!fresh || g.turnCount%4 == 3):
 		return attempt{turn: nextFailed}, time.Time{}
 	case fresh:
 		return attempt{turn: g.freshTurn(w)}, time.Time{}
@@ -279,17 +280,17 @@ func (g *gate) pacedTurn(now time.Time, w *waiting) (attempt, time.Time) {
 	case w.fresh+w.going == 0:
 		return attempt{}, retryAt
 	}
-	return attempt{}, sooner(freshAt, retryAt)
+	return attempt{}, earlier(freshAt, retryAt)
 }
 
-// nextRetry is when a suspect endpoint gets its next retry.
+// nextRetry returns when a suspect endpoint gets its next retry.
 func (g *gate) nextRetry() time.Time {
-	return g.retryAt.Add(pause(g.since, g.retryAt, 200*time.Millisecond, time.Minute))
+	return g.lastRetry.Add(outagePause(g.since, g.lastRetry, 200*time.Millisecond, time.Minute))
 }
 
-// freeTurn fills the window. Retries take half of it at most, and a quarter is
-// kept for lanes that have just come, or are known to be well: whatever fails or
-// hangs, these go ahead.
+// freeTurn fills the window. Retries take at most half of it. A quarter is kept
+// for lanes that have just come, or that went well before. These go ahead
+// whatever else fails or hangs.
 func (g *gate) freeTurn(now time.Time, w *waiting) (attempt, time.Time) {
 	window := int(g.window)
 	reserve := min(window/2, max(window/4, 1))
@@ -305,16 +306,16 @@ func (g *gate) freeTurn(now time.Time, w *waiting) (attempt, time.Time) {
 		}
 		fresh := w.fresh+w.going > 0
 		switch {
-		case retry && (!fresh || g.turns%4 == 3):
+		case retry && (!fresh || g.turnCount%4 == 3):
 			return attempt{turn: nextFailed}, time.Time{}
 		case fresh:
 			return attempt{turn: g.freshTurn(w)}, time.Time{}
 		}
 	}
 	if g.reserved < reserve && g.busy < g.slots {
-		hasCome := w.fresh > 0 && (!now.Before(g.slow) || now.Sub(w.newest) <= justCome)
+		hasCome := w.fresh > 0 && (!now.Before(g.slowUntil) || now.Sub(w.newest) <= justArrived)
 		switch {
-		case hasCome && (w.going == 0 || g.turns%2 == 0):
+		case hasCome && (w.going == 0 || g.turnCount%2 == 0):
 			return attempt{turn: newestFresh, reserved: true}, time.Time{}
 		case w.going > 0:
 			return attempt{turn: nextGoing, reserved: true}, time.Time{}
@@ -323,66 +324,66 @@ func (g *gate) freeTurn(now time.Time, w *waiting) (attempt, time.Time) {
 	return attempt{}, again
 }
 
-// freshTurn says which of the lanes that have not failed is next: those that
-// came first and those that go on in turn, and in trouble every second time the
-// one that came last, since what came before it may be what fails.
+// freshTurn returns which of the lanes that have not failed is next: the oldest
+// fresh ones and those going on take turns. In trouble every second turn is
+// that of the newest, since what came before it may be what fails.
 func (g *gate) freshTurn(w *waiting) turn {
 	trouble := g.window < float64(g.slots) || g.failures >= suspectAfter
 	switch {
 	case w.fresh == 0:
 		return nextGoing
-	case trouble && g.turns%2 == 1:
+	case trouble && g.turnCount%2 == 1:
 		return newestFresh
-	case trouble && g.turns%4 == 2 && w.going > 0, !trouble && g.turns%2 == 1 && w.going > 0:
+	case trouble && g.turnCount%4 == 2 && w.going > 0, !trouble && g.turnCount%2 == 1 && w.going > 0:
 		return nextGoing
 	}
 	return oldestFresh
 }
 
-func sooner(a, b time.Time) time.Time {
+func earlier(a, b time.Time) time.Time {
 	if b.Before(a) {
 		return b
 	}
 	return a
 }
 
-// begin counts an attempt that next returned, or an urgent one, and returns what
-// end has to be told.
+// begin counts an attempt that next returned, or an urgent one, and returns
+// what end needs.
 func (g *gate) begin(now time.Time, a attempt) attempt {
 	g.number++
 	a.number = g.number
-	if !a.joined {
+	if !a.inBatch {
 		g.busy++
 	}
-	g.turns++
-	g.rate.take(now)
+	g.turnCount++
+	g.rate.use(now)
 	switch a.turn {
 	case nextFailed:
 		g.retries++
-		g.retryAt = now
+		g.lastRetry = now
 	case oldestFresh, newestFresh, nextGoing:
-		g.freshAt = now
+		g.lastFresh = now
 	}
 	if a.reserved {
 		g.reserved++
 	}
 	if a.probe {
 		g.probes++
-		g.probed, g.probing = now, true
+		g.lastProbe, g.probing = now, true
 	}
 	return a
 }
 
-// verdicts are what follows from an outcome beyond the gate.
-type verdicts struct {
-	recovered bool // from down: who could not reach the endpoint need not wait any longer
-	down      bool // the attempt is not to count, and its lane keeps its turn
+// gateResult is what an outcome means outside of the gate.
+type gateResult struct {
+	recovered bool // the endpoint was down and no longer is: lanes that did not reach it need not wait
+	down      bool // the endpoint is down: the attempt does not count, and its lane keeps its turn
 }
 
-// end takes the outcome of an attempt, that of the lane of a record, into
-// account. asked is for how long the receiver asked to be left alone.
-func (g *gate) end(now time.Time, a attempt, r *record, ev evidence, asked time.Duration) (v verdicts) {
-	if !a.joined {
+// end counts the outcome of an attempt. r is the record of its lane, and asked
+// how long the receiver asked to be left alone.
+func (g *gate) end(now time.Time, a attempt, r *laneRecord, ev evidence, asked time.Duration) (v gateResult) {
+	if !a.inBatch {
 		g.busy--
 	}
 	if a.turn == nextFailed {
@@ -394,64 +395,64 @@ func (g *gate) end(now time.Time, a attempt, r *record, ev evidence, asked time.
 	if a.probe {
 		g.probing = false
 	}
-	if a.number <= g.renewed && ev != succeeded {
-		ev = noEvidence // of what the endpoint was
+	if a.number <= g.forgottenUpTo && ev != succeeded {
+		ev = noEvidence // of what the endpoint was before
 	}
 	fresh := !r.failed
 	switch ev {
 	case noEvidence:
-		return verdicts{}
+		return gateResult{}
 	case succeeded:
 		v.recovered = g.unreached >= downAfter
 		r.failed = false
-		g.succeed(a)
+		g.countSuccess(a)
 	case notReached:
 		if g.unreached == 0 {
-			g.gone = now
+			g.unreachedSince = now
 		}
-		if g.unreached == 0 || !a.joined { // a batch that does not get there is one
+		if g.unreached == 0 || !a.inBatch { // a batch that does not reach it counts once
 			g.unreached++
 		}
-		g.fail(now)
-		g.lose(a)
+		g.countFailure(now)
+		g.countUnanswered(a)
 		v.down = g.unreached >= downAfter
 	case notAnswered:
 		r.failed = true
-		g.slow = now.Add(slowTime)
+		g.slowUntil = now.Add(slowTime)
 		if fresh {
-			g.fail(now)
+			g.countFailure(now)
 		}
-		g.lose(a)
+		g.countUnanswered(a)
 	case refused:
 		r.failed = true
 		g.unreached = 0
 		if fresh {
-			g.fail(now)
+			g.countFailure(now)
 		}
 	case askedToWait:
 		g.unreached = 0
-		if r.asked != g.epoch {
-			r.asked = g.epoch
-			g.asking++
+		if r.askedEpoch != g.epoch {
+			r.askedEpoch = g.epoch
+			g.askedLanes++
 		}
-		if g.asking >= heldAfter {
-			g.hold(now, min(asked, maxHold))
+		if g.askedLanes >= heldAfter {
+			g.extendHold(now, min(asked, maxHold))
 		}
 	case refusedForGood:
 		r.failed = false
 		g.unreached = 0
 	}
-	g.ended = now
+	g.lastEnd = now
 	return v
 }
 
-func (g *gate) succeed(a attempt) {
-	g.failures, g.unreached, g.lost, g.asking = 0, 0, 0, 0
+func (g *gate) countSuccess(a attempt) {
+	g.failures, g.unreached, g.unanswered, g.askedLanes = 0, 0, 0, 0
 	g.epoch++
-	if a.number > g.held { // one that began before says nothing of what came after
-		g.until = time.Time{}
+	if a.number > g.holdNumber { // an attempt that began before the hold says nothing about it
+		g.holdUntil = time.Time{}
 	}
-	if g.window < g.steep {
+	if g.window < g.fastBelow {
 		g.window++
 	} else {
 		g.window += 1 / g.window
@@ -459,51 +460,51 @@ func (g *gate) succeed(a attempt) {
 	g.window = min(g.window, float64(g.slots))
 }
 
-func (g *gate) fail(now time.Time) {
+func (g *gate) countFailure(now time.Time) {
 	if g.failures++; g.failures == 1 {
 		g.since = now
 	}
 }
 
-// lose counts an attempt without an answer, a batch as one: a window full of
-// them, and nothing else, halves the window.
-func (g *gate) lose(a attempt) {
-	if a.joined {
+// countUnanswered counts an attempt without an answer, a batch as one. A window
+// full of them, with no success between, halves the window.
+func (g *gate) countUnanswered(a attempt) {
+	if a.inBatch {
 		return
 	}
-	if g.lost++; g.lost >= int(g.window) {
-		g.cut()
+	if g.unanswered++; g.unanswered >= int(g.window) {
+		g.halveWindow()
 	}
 }
 
-func (g *gate) cut() {
-	g.lost = 0
+func (g *gate) halveWindow() {
+	g.unanswered = 0
 	half := float64(int(g.window) / 2)
-	g.window, g.steep = max(half, 1), half
+	g.window, g.fastBelow = max(half, 1), half
 	if half <= 1 {
-		g.steep = max(float64(g.slots)/2, 1)
+		g.fastBelow = max(float64(g.slots)/2, 1)
 	}
 }
 
-func (g *gate) hold(now time.Time, asked time.Duration) {
-	if !now.Before(g.until) {
-		g.cut()
-		g.held, g.heldSince, g.probes, g.probed = g.number, now, 0, now
-		g.until = time.Time{}
+func (g *gate) extendHold(now time.Time, asked time.Duration) {
+	if !now.Before(g.holdUntil) {
+		g.halveWindow()
+		g.holdNumber, g.heldSince, g.probes, g.lastProbe = g.number, now, 0, now
+		g.holdUntil = time.Time{}
 	}
-	if at := now.Add(asked); at.After(g.until) {
-		g.until = at
+	if at := now.Add(asked); at.After(g.holdUntil) {
+		g.holdUntil = at
 	}
 }
 
-// restoreHold takes over a hold of an earlier process.
+// restoreHold restores a hold of an earlier process.
 func (g *gate) restoreHold(now, until time.Time) {
 	if until.After(now) {
-		g.until, g.heldSince, g.probed = sooner(until, now.Add(maxHold)), now, now
+		g.holdUntil, g.heldSince, g.lastProbe = earlier(until, now.Add(maxHold)), now, now
 	}
 }
 
-// condition is how an endpoint is doing, as its gate sees it.
+// condition is the state of an endpoint.
 type condition string
 
 const (
@@ -516,7 +517,7 @@ const (
 
 func (g *gate) condition(now time.Time) condition {
 	switch {
-	case now.Before(g.until):
+	case now.Before(g.holdUntil):
 		return onHold
 	case g.unreached >= downAfter:
 		return down
@@ -528,13 +529,13 @@ func (g *gate) condition(now time.Time) condition {
 	return up
 }
 
-// closed reports whether what waits is not attempted at once, whatever it is.
+// closed reports whether the endpoint gets only few attempts, whatever waits.
 func (g *gate) closed(now time.Time) bool {
 	c := g.condition(now)
 	return c == onHold || c == down || c == suspect
 }
 
-// limiter keeps a rate.
+// limiter limits the rate of attempts with a bucket of tokens.
 type limiter struct {
 	max    int // attempts per period; 0: no limit
 	per    time.Duration
@@ -542,29 +543,29 @@ type limiter struct {
 	filled time.Time // zero: full
 }
 
-func (l *limiter) at(now time.Time) float64 {
+func (l *limiter) tokensAt(now time.Time) float64 {
 	if l.filled.IsZero() {
 		return float64(l.max)
 	}
 	return min(float64(l.max), l.tokens+float64(now.Sub(l.filled))/float64(l.per)*float64(l.max))
 }
 
-// free returns zero if there may be an attempt now, else when.
-func (l *limiter) free(now time.Time) time.Time {
+// freeAt returns zero if an attempt may be made now, and otherwise when.
+func (l *limiter) freeAt(now time.Time) time.Time {
 	if l.max <= 0 {
 		return time.Time{}
 	}
-	tokens := l.at(now)
+	tokens := l.tokensAt(now)
 	if tokens >= 1 {
 		return time.Time{}
 	}
 	return now.Add(time.Duration((1-tokens)/float64(l.max)*float64(l.per)) + 1)
 }
 
-// take counts an attempt.
-func (l *limiter) take(now time.Time) {
+// use takes the token of an attempt.
+func (l *limiter) use(now time.Time) {
 	if l.max <= 0 {
 		return
 	}
-	l.tokens, l.filled = max(l.at(now)-1, 0), now
+	l.tokens, l.filled = max(l.tokensAt(now)-1, 0), now
 }

@@ -35,7 +35,7 @@ type game struct {
 func newGame(t *testing.T, seed uint64) *game {
 	g := &game{t: t, rnd: rand.New(rand.NewPCG(seed, 3)), now: time.Unix(1_800_000_000, 0), lanes: map[uint64]*lane{}, last: map[uint64]uint64{}}
 	g.ep = newEndpoint(&host{bounds: defaultBounds}, "0")
-	g.ep.use(&Action{Concurrency: 1 + g.rnd.IntN(20)})
+	g.ep.setAction(&Action{Concurrency: 1 + g.rnd.IntN(20)})
 	if g.rnd.IntN(4) == 0 {
 		g.ep.gate.rate = limiter{max: 1 + g.rnd.IntN(20), per: time.Second}
 	}
@@ -51,18 +51,18 @@ func (g *game) arrive(id uint64) {
 	}
 	l.jobs.push(job{seq: g.seq, born: momentOf(g.now)})
 	if l.jobs.len() == 1 && l.place == away && !l.busy {
-		g.ep.queue(l, g.now)
+		g.ep.enqueueLane(l, g.now)
 	}
 	if l.place == fresh {
-		g.ep.arrived(l, momentOf(g.now))
+		g.ep.markRecent(l, momentOf(g.now))
 	}
 }
 
 // start begins all attempts whose turn it is, and returns when to look again.
 func (g *game) start() time.Time {
 	for {
-		g.ep.rouse(g.now)
-		l, a, at := g.ep.turn(g.now)
+		g.ep.wakeDue(g.now)
+		l, a, at := g.ep.nextTurn(g.now)
 		if l == nil {
 			g.check(at)
 			if len(g.ep.asleep) > 0 {
@@ -77,7 +77,7 @@ func (g *game) start() time.Time {
 		if first.seq <= g.last[l.id] {
 			g.t.Fatalf("job %d of lane %d after %d", first.seq, l.id, g.last[l.id])
 		}
-		g.ep.lines[l.place].leave(l)
+		g.ep.lines[l.place].remove(l)
 		l.busy = true
 		takes := time.Duration(g.rnd.Int64N(int64(10*time.Second))) >> g.rnd.IntN(12)
 		g.under = append(g.under, under{l, g.ep.gate.begin(g.now, a), first.seq, g.now.Add(takes)})
@@ -89,7 +89,7 @@ func soonest(a, b time.Time) time.Time {
 	if a.IsZero() {
 		return b
 	}
-	return sooner(a, b)
+	return earlier(a, b)
 }
 
 func (g *game) check(at time.Time) {
@@ -117,7 +117,7 @@ func (g *game) check(at time.Time) {
 	}
 	failing := 0
 	for _, l := range g.lanes {
-		if l.record.failed {
+		if l.laneRecord.failed {
 			failing++
 		}
 		if (l.place == away) != (l.busy || l.jobs.len() == 0) {
@@ -140,9 +140,9 @@ func (g *game) finish(u under, mood evidence) {
 		asked = time.Duration(g.rnd.Int64N(int64(2 * time.Hour)))
 	}
 	l := u.lane
-	before, held := g.ep.gate.until, g.ep.gate.held
-	v := g.ep.end(g.now, l, u.attempt, ev, asked)
-	if ev == succeeded && u.attempt.number <= held && !g.ep.gate.until.Equal(before) {
+	before, held := g.ep.gate.holdUntil, g.ep.gate.holdNumber
+	v := g.ep.endAttempt(g.now, l, u.attempt, ev, asked)
+	if ev == succeeded && u.attempt.number <= held && !g.ep.gate.holdUntil.Equal(before) {
 		g.t.Fatal("a success that began before the hold has ended it")
 	}
 	l.busy = false
@@ -153,17 +153,17 @@ func (g *game) finish(u under, mood evidence) {
 			delete(g.lanes, l.id)
 			return
 		}
-		g.ep.queue(l, g.now)
+		g.ep.enqueueLane(l, g.now)
 		return
 	}
 	first := l.jobs.first()
 	first.due = 0
 	if v.down {
-		g.ep.line(l).pushFront(l)
+		g.ep.lineOf(l).pushFront(l)
 		return
 	}
 	first.due = momentOf(g.now.Add(max(asked, time.Duration(g.rnd.Int64N(int64(time.Minute))))))
-	g.ep.queue(l, g.now)
+	g.ep.enqueueLane(l, g.now)
 }
 
 // Whatever the outcomes: never two attempts of a lane at once, the jobs of a lane
@@ -179,12 +179,12 @@ func TestGateGame(t *testing.T) {
 			}
 			switch g.rnd.IntN(300) {
 			case 0:
-				g.ep.renew()
+				g.ep.forgetTrouble()
 			case 1:
-				g.ep.use(&Action{Concurrency: g.ep.concurrency, Config: g.seq})
+				g.ep.setAction(&Action{Concurrency: g.ep.concurrency, Config: g.seq})
 			case 2:
 				for _, l := range g.lanes {
-					if l.jobs.len() > 0 && g.ep.hurry(l.jobs.first().seq) {
+					if l.jobs.len() > 0 && g.ep.prioritize(l.jobs.first().seq) {
 						break
 					}
 				}
@@ -224,11 +224,11 @@ func TestGateGame(t *testing.T) {
 			if u.ends.After(g.now) {
 				g.now = u.ends
 			}
-			g.ep.end(g.now, u.lane, u.attempt, succeeded, 0)
+			g.ep.endAttempt(g.now, u.lane, u.attempt, succeeded, 0)
 			u.lane.busy = false
 			g.last[u.lane.id] = u.lane.jobs.pop().seq
 			if u.lane.jobs.len() > 0 {
-				g.ep.queue(u.lane, g.now)
+				g.ep.enqueueLane(u.lane, g.now)
 			} else {
 				g.ep.forget(u.lane)
 				delete(g.lanes, u.lane.id)
@@ -243,15 +243,15 @@ func TestGateHold(t *testing.T) {
 	g, now := newGate(4), time.Unix(1_800_000_000, 0)
 	early := g.begin(now, attempt{turn: oldestFresh})
 	for range heldAfter {
-		g.end(now, g.begin(now, attempt{turn: oldestFresh}), &record{}, askedToWait, time.Hour)
+		g.end(now, g.begin(now, attempt{turn: oldestFresh}), &laneRecord{}, askedToWait, time.Hour)
 	}
-	if c := g.condition(now); c != onHold || !g.until.Equal(now.Add(time.Hour)) {
-		t.Fatalf("%s until %v", c, g.until)
+	if c := g.condition(now); c != onHold || !g.holdUntil.Equal(now.Add(time.Hour)) {
+		t.Fatalf("%s until %v", c, g.holdUntil)
 	}
-	if a, at := g.next(now, waiting{fresh: 1}); a.turn != nobody || !at.Equal(now.Add(probePauses[0])) {
+	if a, at := g.next(now, waiting{fresh: 1}); a.turn != noTurn || !at.Equal(now.Add(probePauses[0])) {
 		t.Errorf("%+v, again at %v", a, at)
 	}
-	g.end(now, early, &record{}, succeeded, 0)
+	g.end(now, early, &laneRecord{}, succeeded, 0)
 	if c := g.condition(now); c != onHold {
 		t.Errorf("%s after a success that began before", c)
 	}
@@ -260,7 +260,7 @@ func TestGateHold(t *testing.T) {
 	if probe.turn != newestFresh {
 		t.Fatalf("%+v", probe)
 	}
-	g.end(now, g.begin(now, probe), &record{}, succeeded, 0)
+	g.end(now, g.begin(now, probe), &laneRecord{}, succeeded, 0)
 	if c := g.condition(now); c == onHold {
 		t.Error("held after a probe succeeded")
 	}
@@ -269,7 +269,7 @@ func TestGateHold(t *testing.T) {
 // A lane that asks to wait again and again is one lane.
 func TestGateOneLaneAsks(t *testing.T) {
 	g, now := newGate(4), time.Unix(1_800_000_000, 0)
-	r := record{}
+	r := laneRecord{}
 	for range 10 {
 		g.end(now, g.begin(now, attempt{turn: oldestFresh}), &r, askedToWait, time.Hour)
 	}
@@ -311,7 +311,7 @@ func TestRetryAction(t *testing.T) {
 					pending := int(b.total().Pending)
 					switch how {
 					case "action":
-						n, left, ok := b.Renew("0")
+						n, left, ok := b.RetryEndpoint("0")
 						if n == 0 && pending > 0 || left != pending || !ok {
 							t.Errorf("%d of %d go on, %d said, %v", n, pending, left, ok)
 						}
@@ -340,7 +340,7 @@ func TestRetryAction(t *testing.T) {
 							if err != nil {
 								t.Fatal(err)
 							}
-							if _, ok := b.Hurry(p.Seq); !ok {
+							if _, ok := b.RetryFiring(p.Seq); !ok {
 								t.Error("it does not wait")
 							}
 							sleep(time.Millisecond)

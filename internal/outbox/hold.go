@@ -8,15 +8,15 @@ import (
 	"triggerd/internal/store"
 )
 
-// A receiver that asks to be left alone for an hour means it beyond a restart,
-// so that holds are written down that last longer than a restart takes. All
-// else that a gate knows is learned anew in a few attempts.
+// A receiver that asks to be left alone for an hour means it over a restart
+// too. So holds that last longer than a restart takes are written to the store.
+// The gate learns everything else again in a few attempts.
 
-// longHold is what is worth writing down.
+// longHold is the shortest hold that is written to the store.
 const longHold = time.Minute
 
-// readHolds returns until when endpoints are held: the entries are by their
-// names, in milliseconds since 1970.
+// readHolds returns until when each endpoint is held. The entries are by
+// endpoint, in milliseconds since 1970.
 func readHolds(st *store.Store) (map[string]time.Time, error) {
 	holds := map[string]time.Time{}
 	for entry, err := range st.Scan(store.Holds, nil, nil) {
@@ -40,32 +40,32 @@ func writeHolds(b *store.Batch, holds map[string]time.Time) {
 	}
 }
 
-// restoreHold gives an endpoint the hold that an earlier process left for it.
+// restoreHold sets the hold that an earlier process has left for an endpoint.
 // The caller holds the outbox's lock.
 func (o *Outbox) restoreHold(ep *endpoint) {
-	until, ok := o.heldFound[ep.name]
+	until, ok := o.restoredHolds[ep.name]
 	if !ok {
 		return
 	}
-	delete(o.heldFound, ep.name)
+	delete(o.restoredHolds, ep.name)
 	ep.mu.Lock()
 	defer ep.mu.Unlock()
 	ep.gate.restoreHold(time.Now(), until)
-	ep.heldSaved = until
-	o.condition(ep, time.Now())
+	ep.savedHold = until
+	o.publishCondition(ep, time.Now())
 }
 
-// noteHold has the hold written down if it is not as the store knows it. The
-// caller holds the lock.
-func (ep *endpoint) noteHold(now time.Time) {
-	until := ep.gate.until
+// updateSavedHold has the hold written if the store has another. The caller
+// holds the lock.
+func (ep *endpoint) updateSavedHold(now time.Time) {
+	until := ep.gate.holdUntil
 	switch {
-	case until.Sub(now) > longHold && !until.Equal(ep.heldSaved):
-	case !until.After(now) && !ep.heldSaved.IsZero():
+	case until.Sub(now) > longHold && !until.Equal(ep.savedHold):
+	case !until.After(now) && !ep.savedHold.IsZero():
 		until = time.Time{}
 	default:
 		return
 	}
-	ep.heldSaved = until
-	ep.owner.hold(ep.name, until)
+	ep.savedHold = until
+	ep.owner.saveHold(ep.name, until)
 }

@@ -7,80 +7,81 @@ import (
 	"triggerd/internal/store"
 )
 
-// What waits is in the store; an endpoint has a window of it in memory. What is
-// behind that is read when there is room, by goroutines that hold no lock
-// meanwhile: what is committed while they read is left for them, and if they
-// have not seen it, they read on.
+// What waits is in the store, and an endpoint has a window of it in memory, its
+// index. When there is room, goroutines that hold no lock read more. What is
+// committed while they read is not indexed, and if they have not seen it they
+// read on.
 
-// jobSource is where jobs are read from that are not in memory. A *store.Store
-// is one.
+// jobSource is where jobs are read that are not in memory, usually a
+// *store.Store.
 type jobSource interface {
 	Pending(endpoint string, from uint64) iter.Seq2[store.Pending, error]
 	Jobs(seqs []uint64) iter.Seq2[*store.Job, error]
 	Load(seq uint64) (*store.Job, error)
 }
 
-// admit takes jobs in that are committed, with numbers from first on.
+// admit indexes jobs that are committed, with numbers from first on.
 func (ep *endpoint) admit(jobs []planned, first uint64) {
 	ep.mu.Lock()
 	defer ep.mu.Unlock()
 	now, added := time.Now(), false
 	for i := range jobs {
 		p := &jobs[i]
-		if p.expels {
-			ep.owed = append(ep.owed, p.firing.Rule)
+		if p.replacesOldest {
+			ep.toExpel = append(ep.toExpel, p.firing.Rule)
 		}
 		seq := first + uint64(i)
-		if ep.indexed >= ep.bounds.window && !ep.more {
-			ep.more, ep.next = true, max(seq, ep.next)
+		if ep.indexed >= ep.bounds.window && !ep.hasUnindexed {
+			ep.hasUnindexed, ep.next = true, max(seq, ep.next)
 		}
 		if seq < ep.next {
-			continue // a refill has found it
+			continue // readMore has found it
 		}
-		if ep.more {
-			ep.left = seq
-			continue // a refill finds it
+		if ep.hasUnindexed {
+			ep.lastUnindexed = seq
+			continue // readMore will find it
 		}
 		ep.next = seq + 1
 		j := newJob(seq, p)
 		if ep.indexed < ep.bounds.fresh && int(ep.cached.Load())+j.cost() <= ep.bounds.cached/2 { // the other half is for reading ahead
 			j.firing = p.firing
 		}
-		added = ep.put(p.lane, j, now) || added
+		added = ep.addJob(p.lane, j, now) || added
 	}
-	ep.payOwed()
+	ep.expelOldest()
 	if added {
 		ep.dispatch()
 	}
 }
 
-// payOwed has the oldest jobs go that newer ones have taken the room of, if
-// there are any that are not being attempted. The caller holds the lock.
-func (ep *endpoint) payOwed() {
-	for len(ep.owed) > 0 {
+// expelOldest drops the oldest jobs for newer ones that have taken their room,
+// as far as there are any that are not being attempted. The caller holds the
+// lock.
+func (ep *endpoint) expelOldest() {
+	for len(ep.toExpel) > 0 {
 		l, gone := ep.unindexOldest()
 		if l == nil {
 			ep.refill()
 			return
 		}
-		n := len(ep.owed) - 1
-		ep.owner.note(&settlement{what: expelled, endpoint: ep.name, job: gone, text: ep.owed[n]})
-		ep.owed = ep.owed[:n]
+		n := len(ep.toExpel) - 1
+		ep.owner.recordSettlement(&settlement{what: expelled, endpoint: ep.name, job: gone, text: ep.toExpel[n]})
+		ep.toExpel = ep.toExpel[:n]
 		if l.jobs.len() > 0 {
 			continue
 		}
 		if l.skipped > 0 {
-			ep.rescan(l)
+			ep.refillLane(l)
 		} else {
 			ep.forget(l)
 		}
 	}
 }
 
-// refill has more indexed of what waits in the store, if there is room for it.
-// The caller holds the lock.
+// refill starts indexing more of what waits in the store, if there is room. The
+// caller holds the lock.
 func (ep *endpoint) refill() {
-	if !ep.more || ep.filling || ep.indexed > ep.bounds.window/2 || ep.stopping || !ep.started.Load() {
+	if !ep.hasUnindexed || ep.filling || ep.indexed > ep.bounds.window/2 || ep.stopping || !ep.started.Load() {
 		return
 	}
 	ep.filling = true
@@ -88,22 +89,22 @@ func (ep *endpoint) refill() {
 	if ep.latestOnly { // what is latest is known at the end
 		most = max(most, ep.bounds.window-ep.indexed)
 	}
-	ep.aside(func() { ep.fill(from, most) })
+	ep.runAside(func() { ep.readMore(from, most) })
 }
 
-// aside runs something beside the workers, which are waited for at the end. The
+// runAside runs do on a goroutine that Close waits for as for workers. The
 // caller holds the lock.
-func (ep *endpoint) aside(do func()) {
+func (ep *endpoint) runAside(do func()) {
 	ep.workers.Add(1)
 	ep.wg.Go(func() {
 		do()
 		ep.workers.Add(-1)
-		ep.stir()
+		ep.signalProgress()
 	})
 }
 
-// fill indexes up to a number of jobs from a place in the store on.
-func (ep *endpoint) fill(from uint64, most int) {
+// readMore indexes at most a number of jobs, from a place in the store on.
+func (ep *endpoint) readMore(from uint64, most int) {
 	list := make([]store.Pending, 0, min(most, 1024))
 	end := true
 	for p, err := range ep.source.Pending(ep.name, from) {
@@ -125,35 +126,35 @@ func (ep *endpoint) fill(from uint64, most int) {
 		p := &list[i]
 		ep.next = p.Seq + 1
 		j := storedJob(p)
-		if ep.undue {
+		if ep.ignoreDue {
 			j.due = 0
 		}
-		ep.put(p.Lane, j, now)
+		ep.addJob(p.Lane, j, now)
 	}
 	ep.filling = false
-	if end && ep.left < ep.next {
-		ep.more, ep.undue = false, false
+	if end && ep.lastUnindexed < ep.next {
+		ep.hasUnindexed, ep.ignoreDue = false, false
 	}
-	ep.payOwed()
+	ep.expelOldest()
 	ep.dispatch()
 }
 
-// rescan looks for what was left out of a lane that was full, and has nothing
-// else now. The caller holds the lock.
-func (ep *endpoint) rescan(l *lane) {
+// refillLane starts indexing the skipped jobs of a lane that has no others
+// left. The caller holds the lock.
+func (ep *endpoint) refillLane(l *lane) {
 	if l.filling {
 		return
 	}
 	l.filling = true
-	if l.place >= fresh && l.place <= hurried {
-		ep.lines[l.place].leave(l)
+	if l.place >= fresh && l.place <= prioritized {
+		ep.lines[l.place].remove(l)
 	}
 	from, to, n := l.skipped, ep.next, ep.bounds.lane
-	ep.aside(func() { ep.fillLane(l, from, to, n) })
+	ep.runAside(func() { ep.readSkipped(l, from, to, n) })
 }
 
-// fillLane indexes up to n jobs of a lane, of those in a part of the store.
-func (ep *endpoint) fillLane(l *lane, from, to uint64, n int) {
+// readSkipped indexes up to n jobs of a lane, from one part of the store.
+func (ep *endpoint) readSkipped(l *lane, from, to uint64, n int) {
 	var list []store.Pending
 	skipped := to
 	for p, err := range ep.source.Pending(ep.name, from) {
@@ -177,7 +178,7 @@ func (ep *endpoint) fillLane(l *lane, from, to uint64, n int) {
 	ep.mu.Lock()
 	defer ep.mu.Unlock()
 	l.filling = false
-	if l.skipped = skipped; l.left < skipped {
+	if l.skipped = skipped; l.lastSkipped < skipped {
 		l.skipped = 0
 	}
 	for i := range list {
@@ -186,14 +187,14 @@ func (ep *endpoint) fillLane(l *lane, from, to uint64, n int) {
 	switch {
 	case l.jobs.len() > 0:
 		if l.place == away {
-			ep.queue(l, time.Now())
+			ep.enqueueLane(l, time.Now())
 		}
 	case l.skipped > 0:
-		ep.rescan(l)
+		ep.refillLane(l)
 	default:
 		ep.forget(l)
 	}
 	ep.supersede(l)
-	ep.payOwed()
+	ep.expelOldest()
 	ep.dispatch()
 }

@@ -10,55 +10,54 @@ import (
 	"triggerd/internal/store"
 )
 
-// intake is the side of the outbox that streams see: what was planned and is
-// not on its way to the disk yet, each stream's by itself, and how much room
-// there is.
+// intake is the side of the outbox that streams see: for each stream the
+// firings that are not on disk yet, and how much room there is for more.
 //
 // Its lock is the only one that a stream takes. Nothing is read, written or
-// logged under it, and it is the last that is taken: whoever holds an
-// endpoint's lock may take it.
+// logged under it. It is the last to be taken: it may be taken under an
+// endpoint's lock, but no other lock under it.
 type intake struct {
 	bounds  *bounds
-	patient bool // wait for room however long it takes
+	patient bool // a stream waits for room as long as it takes
 
-	mu        sync.Mutex // guards all that follows
-	room      *sync.Cond // there is less in the intake or pending, or something ended
-	feeds     []*feed
-	accounts  map[string]*account // by endpoint
-	shares    shares
-	uneven    bool // shares have to be divided anew: endpoints have come or gone
-	pending   int  // firings in the intake and in the store
-	weight    int  // bytes of firings that are not on disk
-	leaving   int  // of these, what the keeper commits, whatever the streams do
-	firings   int64
-	dropped   int64
-	droppings map[string]*droppings // that the keeper has not written down yet; nil: none
-	droppedBy map[string]int64      // since the start, by rule
+	mu               sync.Mutex // guards all that follows
+	room             *sync.Cond // signals that there is more room, or that something has ended
+	queues           []*streamQueue
+	accounts         map[string]*account // by endpoint
+	shares           shares
+	sharesStale      bool // endpoints have come or gone since shares were computed
+	pending          int  // firings in the intake and in the store
+	bytes            int  // of the firings that are not on disk
+	committableBytes int  // of these, of the firings that the keeper can commit whatever the streams do
+	firings          int64
+	dropped          int64
+	dropSummaries    map[string]*dropSummary // that are not written yet; nil: none
+	droppedBy        map[string]int64        // firings, by rule, since the start
 }
 
-// feed is what came of one stream.
-type feed struct {
-	stream   string
-	planned  []planned
-	whole    int           // of planned, what may be committed: the position is behind it
-	partial  int           // bytes of the rest
-	changes  Changes       // of the stream's state, up to the position
-	writing  int           // bytes of changes that are being committed
-	position string        // behind the whole part
-	saved    string        // what the store has for it
-	savedAt  time.Time     // zero: to be saved at once
-	blocked  time.Duration // how long the stream has waited for room since there was plenty
+// streamQueue holds what one stream has added and the keeper has not committed.
+type streamQueue struct {
+	stream      string
+	planned     []planned
+	committable int           // how many of planned may be committed: the stream has submitted a position after them
+	openBytes   int           // bytes of the others
+	changes     Changes       // of the stream's state, up to position
+	committing  int           // bytes of the changes that are being committed
+	position    string        // as last submitted
+	saved       string        // the position in the store
+	savedAt     time.Time     // when that was committed; zero: commit at once
+	blocked     time.Duration // how long the stream has waited for room since there last was plenty
 }
 
-// account is how much of the room an endpoint has taken, and what a stream has
-// to know of it.
+// account is how much room an endpoint has taken, and what streams have to know
+// of the endpoint.
 type account struct {
 	pending int       // firings in the intake and in the store
-	partial int       // of these, in the intake, and not whole
-	full    time.Time // since when there has been no room for another; zero: there is
+	open    int       // of these, in the intake and not committable
+	full    time.Time // since when there has been no room; zero: there is some
 	paused  bool
 	down    bool      // its gate is closed: it is down or suspect
-	held    time.Time // until when its gate is closed
+	held    time.Time // until when the receiver asked to be left alone
 }
 
 // stuck reports whether the endpoint delivers nothing.
@@ -66,17 +65,17 @@ func (a *account) stuck(now time.Time) bool { return a.paused || a.down || now.B
 
 // planned is a firing that is not on disk yet.
 type planned struct {
-	endpoint string
-	action   *Action // for the endpoint, if it is not there any more
-	lane     uint64
-	firing   *actions.Firing
-	payload  []byte
-	born     time.Time
-	account  *account
-	expels   bool // the oldest firing of the endpoint goes for it
+	endpoint       string
+	action         *Action // to make the endpoint again with, if a reload has removed it
+	lane           uint64
+	firing         *actions.Firing
+	payload        []byte
+	born           time.Time
+	account        *account
+	replacesOldest bool // the oldest firing of the endpoint is dropped for it
 }
 
-// size is about what a firing takes in the intake: itself, and its payload.
+// size estimates the memory that a firing takes in the intake.
 func (p *planned) size() int { return 2*len(p.payload) + 512 }
 
 func newIntake(max int, patient bool, b *bounds) *intake {
@@ -85,15 +84,15 @@ func newIntake(max int, patient bool, b *bounds) *intake {
 	return in
 }
 
-// feed returns what came of a stream. The caller holds the lock.
-func (in *intake) feed(stream string) *feed {
-	for _, f := range in.feeds {
+// queueOf returns the queue of a stream. The caller holds the lock.
+func (in *intake) queueOf(stream string) *streamQueue {
+	for _, f := range in.queues {
 		if f.stream == stream {
 			return f
 		}
 	}
-	f := &feed{stream: stream}
-	in.feeds = append(in.feeds, f)
+	f := &streamQueue{stream: stream}
+	in.queues = append(in.queues, f)
 	return f
 }
 
@@ -103,19 +102,21 @@ func (in *intake) account(endpoint string) *account {
 	if a == nil {
 		a = &account{}
 		in.accounts[endpoint] = a
-		in.uneven = true
+		in.sharesStale = true
 	}
 	return a
 }
 
-// open returns the account of an endpoint.
-func (in *intake) open(endpoint string) *account {
+// openAccount returns the account of an endpoint, and makes it if there is
+// none.
+func (in *intake) openAccount(endpoint string) *account {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	return in.account(endpoint)
 }
 
-// closeAccount forgets an account, unless something is pending.
+// closeAccount deletes an account, unless firings of its endpoint are pending.
+// It reports whether it did.
 func (in *intake) closeAccount(endpoint string) bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -123,23 +124,22 @@ func (in *intake) closeAccount(endpoint string) bool {
 		return false
 	}
 	delete(in.accounts, endpoint)
-	in.uneven = true
+	in.sharesStale = true
 	return true
 }
 
-// divide divides the room among the endpoints that are there. The caller holds
-// the lock.
+// divide computes the shares of the endpoints anew. The caller holds the lock.
 func (in *intake) divide() {
-	in.uneven = false
+	in.sharesStale = false
 	in.shares.divide(len(in.accounts))
 	for _, a := range in.accounts {
 		in.shares.count(0, a.pending)
 	}
 }
 
-// count counts firings of an endpoint that came, or went. The caller holds the
-// lock.
-func (in *intake) count(a *account, n int) {
+// countPending adds n, which may be negative, to an endpoint's pending firings.
+// The caller holds the lock.
+func (in *intake) countPending(a *account, n int) {
 	in.shares.count(a.pending, n)
 	a.pending += n
 	in.pending += n
@@ -148,29 +148,31 @@ func (in *intake) count(a *account, n int) {
 	}
 }
 
-// came counts firings of an endpoint that came, or went.
-func (in *intake) came(a *account, n int) {
+// addPending is countPending for callers that do not hold the lock.
+func (in *intake) addPending(a *account, n int) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	in.count(a, n)
+	in.countPending(a, n)
 }
 
 // Planned is a firing that is to be delivered.
 type Planned struct {
 	Stream   string
 	Endpoint string
-	Action   *Action // of the endpoint, for where a reload has forgotten it meanwhile
+	Action   *Action // the endpoint's, in case a reload has removed the endpoint
 	Policy   *Policy
 	Firing   *actions.Firing // kept
 }
 
-// Add takes a firing in. A stream calls it.
+// Add takes a firing from a stream.
 //
-// A firing is not committed before Pass has told that the stream is through
-// with what made it: committed together with the position behind it, it is
-// enqueued once, whenever the process dies. Add returns true if what the stream
-// has not passed is much. Then the stream is to pass a part of it as soon as it
-// can, since there is no more than so much room.
+// It is committed only after the stream has submitted a position after it, and
+// together with that position. So it is enqueued once, whenever the process
+// dies.
+//
+// Add returns true if the stream has added much without submitting it. There is
+// only so much room for that, so the stream should submit a part as soon as it
+// can.
 func (o *Outbox) Add(p Planned) (much bool) {
 	entry := planned{endpoint: p.Endpoint, action: p.Action, lane: laneOf(p.Firing, p.Policy.Order), firing: p.Firing, payload: firing.AppendBinary(nil, p.Firing), born: time.Now()}
 	in := o.in
@@ -181,60 +183,61 @@ func (o *Outbox) Add(p Planned) (much bool) {
 		o.drop(p.Firing, tooLarge)
 		return false
 	}
-	f, a := in.feed(p.Stream), in.account(p.Endpoint)
+	f, a := in.queueOf(p.Stream), in.account(p.Endpoint)
 	if in.lacksRoom(f, a, p.Policy.Overflow) && !o.makeRoom(f, a, &entry, p.Policy.Overflow) {
 		o.drop(p.Firing, noRoom)
 		return false
 	}
 	a = in.account(p.Endpoint) // a reload may have come while there was none
 	entry.account = a
-	in.count(a, 1)
-	a.partial++
-	in.weight += entry.size()
-	f.partial += entry.size()
+	in.countPending(a, 1)
+	a.open++
+	in.bytes += entry.size()
+	f.openBytes += entry.size()
 	f.planned = append(f.planned, entry)
-	return len(f.planned)-f.whole >= in.bounds.unpassed || f.partial >= in.bounds.intake/2 ||
-		p.Policy.Overflow == firing.Block && in.alone() && in.isFull(a, firing.Block)
+	return len(f.planned)-f.committable >= in.bounds.unsubmitted || f.openBytes >= in.bounds.intake/2 ||
+		p.Policy.Overflow == firing.Block && in.mayBlock() && in.isFull(a, firing.Block)
 }
 
-// pass makes all of a feed whole, so that it may be committed.
-func (in *intake) pass(f *feed) {
-	for i := range f.planned[f.whole:] {
-		f.planned[f.whole+i].account.partial--
+// markCommittable makes all firings of a queue committable.
+func (in *intake) markCommittable(f *streamQueue) {
+	for i := range f.planned[f.committable:] {
+		f.planned[f.committable+i].account.open--
 	}
-	f.whole = len(f.planned)
-	in.leaving += f.partial
-	f.partial = 0
+	f.committable = len(f.planned)
+	in.committableBytes += f.openBytes
+	f.openBytes = 0
 }
 
-// maxBlock is how long the reader may stand still for room, and for how long an
-// endpoint may exceed its own: a server cuts off a replica that has left 64 MB
-// unread for a minute.
+// maxBlock is how long a stream may wait for room, and for how long an endpoint
+// may exceed its share. A server disconnects a replica that leaves 64 MB unread
+// for a minute.
 const maxBlock = 10 * time.Second
 
-// heavy reports whether the intake has as many bytes as it may. What nobody can
-// commit before its stream goes on is not waited for. The caller holds the lock.
-func (in *intake) heavy() bool { return in.weight >= in.bounds.intake && in.leaving > 0 }
+// bytesFull reports whether the intake has as many bytes as it may, and waiting
+// helps: the keeper can commit some of them. The caller holds the lock.
+func (in *intake) bytesFull() bool { return in.bytes >= in.bounds.intake && in.committableBytes > 0 }
 
-// lacksRoom reports whether a firing may not be taken in. The caller holds the
+// lacksRoom reports whether there is no room for a firing. The caller holds the
 // lock.
-func (in *intake) lacksRoom(f *feed, a *account, overflow firing.Overflow) bool {
-	if in.pending <= in.shares.max/2 && in.weight <= in.bounds.intake/2 {
+func (in *intake) lacksRoom(f *streamQueue, a *account, overflow firing.Overflow) bool {
+	if in.pending <= in.shares.max/2 && in.bytes <= in.bounds.intake/2 {
 		f.blocked = 0
 	}
-	return in.heavy() || in.isFull(a, overflow)
+	return in.bytesFull() || in.isFull(a, overflow)
 }
 
-// maxOver is by how many firings an endpoint may exceed its room.
-const maxOver = 10_000
+// maxOverLimit is by how many firings an endpoint may exceed its share.
+const maxOverLimit = 10_000
 
-// isFull reports whether an endpoint has as many firings as it may. Those that
-// are to wait for room, by their rule, wait in the store, beyond the limit, as
-// long as their endpoint delivers and not for longer than maxBlock: the reader,
-// which is that of all endpoints, cannot wait for one of them. The caller holds
-// the lock.
+// isFull reports whether an endpoint has as many firings as it may.
+//
+// A firing whose rule wants it to wait for room (Block) is taken in beyond the
+// limit and waits in the store, since the stream reads for all endpoints and
+// cannot wait for one. That ends when the endpoint delivers nothing, or has
+// been full for maxBlock. The caller holds the lock.
 func (in *intake) isFull(a *account, overflow firing.Overflow) bool {
-	if in.uneven {
+	if in.sharesStale {
 		in.divide()
 	}
 	limit := in.shares.limit(a.pending)
@@ -244,39 +247,39 @@ func (in *intake) isFull(a *account, overflow firing.Overflow) bool {
 		}
 		return false
 	}
-	if overflow != firing.Block || in.alone() {
+	if overflow != firing.Block || in.mayBlock() {
 		return true
 	}
 	now := time.Now()
 	if a.full.IsZero() {
 		a.full = now
 	}
-	return a.stuck(now) || now.Sub(a.full) >= maxBlock || a.pending >= limit+maxOver
+	return a.stuck(now) || now.Sub(a.full) >= maxBlock || a.pending >= limit+maxOverLimit
 }
 
-// alone reports whether the reader reads for one endpoint, and nobody else
-// would wait with it. The caller holds the lock.
-func (in *intake) alone() bool { return in.shares.among <= 1 || in.patient }
+// mayBlock reports whether the stream may wait for room at an endpoint, because
+// no other endpoint would wait with it. The caller holds the lock.
+func (in *intake) mayBlock() bool { return in.shares.among <= 1 || in.patient }
 
-// makeRoom finds room for a firing as its rule wishes, and reports whether
-// there is some. The reader waits no longer than maxBlock in all before there
-// is plenty of room again: many short pauses would hold it up as one long one
-// does. It waits for the disk, and for an endpoint only if that is the only one.
-// The caller holds the lock.
-func (o *Outbox) makeRoom(f *feed, a *account, entry *planned, overflow firing.Overflow) bool {
+// makeRoom finds room for a firing in the way of its rule's overflow, and
+// reports whether there is some. It waits for the disk, and for an endpoint
+// only if that is the only one. The stream waits at most maxBlock in all until
+// there is plenty of room again, since many short waits delay it as much as a
+// long one. The caller holds the lock.
+func (o *Outbox) makeRoom(f *streamQueue, a *account, entry *planned, overflow firing.Overflow) bool {
 	in := o.in
 	limit := time.AfterFunc(maxBlock, in.room.Broadcast)
 	defer limit.Stop()
 	for in.lacksRoom(f, a, overflow) {
-		heavy := in.heavy()
+		bytesFull := in.bytesFull()
 		switch {
-		case overflow == firing.DropOld && !heavy && a.pending > 0:
-			entry.expels = true
-			in.count(a, -1)
+		case overflow == firing.DropOld && !bytesFull && a.pending > 0:
+			entry.replacesOldest = true
+			in.countPending(a, -1)
 			return true
-		case overflow == firing.DropNew, o.attempts.Err() != nil, !heavy && !in.alone(), f.blocked >= maxBlock && !in.patient:
+		case overflow == firing.DropNew, o.attempts.Err() != nil, !bytesFull && !in.mayBlock(), f.blocked >= maxBlock && !in.patient:
 			return false
-		case !heavy && a.pending == a.partial: // all that there is waits for this stream
+		case !bytesFull && a.pending == a.open: // all firings of the endpoint wait for this stream to go on
 			return true
 		}
 		began := time.Now()
@@ -286,36 +289,36 @@ func (o *Outbox) makeRoom(f *feed, a *account, entry *planned, overflow firing.O
 	return true
 }
 
-// Commit is what a stream passes.
+// Commit is what a stream submits: what is to be committed together.
 type Commit struct {
 	Stream   string
-	Position string   // where it is resumed once this is committed; "": where it was
-	Whole    bool     // what it added before is complete, and may be committed
-	Now      bool     // to be committed at once
-	Changes  *Changes // of its state since the pass before, up to the position; emptied; nil: none
+	Position string   // where the next process resumes the stream; "": unchanged
+	Whole    bool     // the firings added before belong to Position, and may be committed
+	Now      bool     // commit it at once
+	Changes  *Changes // of the stream's state up to Position, since the last Submit; Submit empties it; nil: none
 }
 
-// Pass tells that a stream is through with what it has added, or where it
-// stands, or what has changed with it. It is all committed together, at once if
-// there are firings, else in a while. Pass waits for the disk where that has
-// not kept up with the changes.
-func (o *Outbox) Pass(c Commit) {
+// Submit hands the keeper a stream's position, the firings before it, and the
+// changes of its state, to be committed together. That is done at once if there
+// are firings, and otherwise within the checkpoint interval. Submit waits for
+// the disk if that has not kept up with the changes.
+func (o *Outbox) Submit(c Commit) {
 	in := o.in
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	f := in.feed(c.Stream)
+	f := in.queueOf(c.Stream)
 	if c.Changes != nil {
-		f.changes.take(c.Changes)
+		f.changes.moveFrom(c.Changes)
 		if f.changes.Size() >= in.bounds.changes/4 {
-			o.nudge()
+			o.wakeKeeper()
 		}
-		for f.changes.Size()+f.writing >= in.bounds.changes && o.reading.Err() == nil {
-			in.room.Wait() // there is no dropping state: the disk sets the pace
+		for f.changes.Size()+f.committing >= in.bounds.changes && o.reading.Err() == nil {
+			in.room.Wait() // state must not be dropped: the disk sets the pace
 		}
 	}
-	if c.Whole && f.whole < len(f.planned) {
-		in.pass(f)
-		o.nudge()
+	if c.Whole && f.committable < len(f.planned) {
+		in.markCommittable(f)
+		o.wakeKeeper()
 	}
 	if c.Position == "" {
 		return
@@ -323,68 +326,68 @@ func (o *Outbox) Pass(c Commit) {
 	f.position = c.Position
 	if c.Now {
 		f.savedAt = time.Time{}
-		o.nudge()
+		o.wakeKeeper()
 	}
 }
 
-// Resume says what the store has for a stream's position.
+// Resume sets the position that the store has of a stream, before it is read.
 func (o *Outbox) Resume(stream, position string) {
 	in := o.in
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	f := in.feed(stream)
+	f := in.queueOf(stream)
 	f.position, f.saved = position, position
 }
 
-// Saved returns what the store has for a stream's position, and since when;
-// the time is zero if the process has not saved any.
+// Saved returns the position that the store has of a stream, and when it was
+// committed; the time is zero if this process has committed none.
 func (o *Outbox) Saved(stream string) (position string, at time.Time) {
 	in := o.in
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	f := in.feed(stream)
+	f := in.queueOf(stream)
 	return f.saved, f.savedAt
 }
 
-// dropping is why firings are dropped.
-type dropping string
+// dropReason is why firings are dropped.
+type dropReason string
 
 const (
-	noRoom    dropping = "too many waited"
-	wasOldest dropping = "they were the oldest where too many waited"
-	tooLarge  dropping = "they were too large"
+	noRoom    dropReason = "too many waited"
+	wasOldest dropReason = "they were the oldest where too many waited"
+	tooLarge  dropReason = "they were too large"
 )
 
-// droppings are firings of one rule that were dropped for one reason.
-type droppings struct {
-	why         dropping
+// dropSummary counts the firings of one rule that were dropped for one reason.
+type dropSummary struct {
+	why         dropReason
 	rule        string
-	firing      string // ID of the first
+	firing      string // the first one's ID
 	first, last int64  // offsets
 	count       int
 }
 
-// drop counts a firing that is not delivered. What was dropped is written down
-// as a dead letter that stands for all of it since the last one. The caller
-// holds the intake's lock.
-func (o *Outbox) drop(f *actions.Firing, why dropping) {
+// drop counts a firing that is not delivered. A dead letter is written for all
+// that were dropped since the last such letter. The caller holds the intake's
+// lock.
+func (o *Outbox) drop(f *actions.Firing, why dropReason) {
 	in := o.in
 	in.dropped++
 	in.droppedBy[f.Rule]++
-	d := in.droppings[string(why)+f.Rule]
-	if in.droppings == nil {
-		in.droppings = map[string]*droppings{}
+	d := in.dropSummaries[string(why)+f.Rule]
+	if in.dropSummaries == nil {
+		in.dropSummaries = map[string]*dropSummary{}
 	}
 	if d == nil {
-		d = &droppings{why: why, rule: f.Rule, firing: f.ID.String()[:min(len(f.ID), store.MaxName)], first: f.Event.Offset}
-		in.droppings[string(why)+f.Rule] = d
-		o.nudge()
+		d = &dropSummary{why: why, rule: f.Rule, firing: f.ID.String()[:min(len(f.ID), store.MaxName)], first: f.Event.Offset}
+		in.dropSummaries[string(why)+f.Rule] = d
+		o.wakeKeeper()
 	}
 	d.count++
 	d.last = f.Event.Offset
 }
 
-func (d *droppings) letter(now time.Time) store.DeadLetter {
+func (d *dropSummary) letter(now time.Time) store.DeadLetter {
 	return store.DeadLetter{
 		Endpoint: firing.RuleName(d.rule), ID: d.firing, Reason: "dropped", Born: now, At: now,
 		Error: fmt.Sprintf("%d firings of rule %s, offsets %d to %d, were dropped: %s", d.count, d.rule, d.first, d.last, d.why),

@@ -42,7 +42,7 @@ func BenchmarkAddBesideBacklog(b *testing.B) {
 		f := &actions.Firing{ID: firing.ID(fmt.Sprint("n", i)), Rule: "r", Action: "a", Event: &event.Event{Key: fmt.Append(nil, i)}}
 		began := time.Now()
 		o.Add(Planned{Stream: "s", Endpoint: fmt.Sprint(i % 2), Policy: p, Firing: f})
-		o.Pass(Commit{Stream: "s", Position: "p", Whole: true})
+		o.Submit(Commit{Stream: "s", Position: "p", Whole: true})
 		took = append(took, time.Since(began))
 		if i++; i%10 == 0 {
 			time.Sleep(100 * time.Microsecond) // a stream is not all there is

@@ -12,18 +12,17 @@ import (
 	"triggerd/internal/store"
 )
 
-// ledger is what the keeper has to write down beside what comes from streams.
-// Its lock is the last that is taken, as the intake's.
+// ledger is what the keeper has to write beside what streams submit. Its lock
+// is the last to be taken, like the intake's.
 type ledger struct {
 	mu        sync.Mutex // guards all that follows
 	settled   []settlement
-	settledAt time.Time            // when some were written last
-	holds     map[string]time.Time // of endpoints, that the store does not know of yet; zero: ended
-	orders    []*order
+	settledAt time.Time            // when settlements were last written
+	holds     map[string]time.Time // until when endpoints are held, if the store does not know it yet; zero: no longer
+	orders    []*keeperOrder
 }
 
-// settlement is the end of a job, or of an attempt, that the store does not
-// know of yet.
+// settlement is the end of an attempt or of a firing, which is not written yet.
 type settlement struct {
 	what     Outcome
 	evidence evidence
@@ -36,24 +35,25 @@ type settlement struct {
 	reason   string
 }
 
-// nudge tells the keeper that there is something to do.
-func (o *Outbox) nudge() {
+// wakeKeeper tells the keeper that there is something to write.
+func (o *Outbox) wakeKeeper() {
 	select {
-	case o.wake <- struct{}{}:
+	case o.keeperWake <- struct{}{}:
 	default:
 	}
 }
 
-// keep is the keeper. It ends after quit, when all is written.
-func (o *Outbox) keep() {
-	defer close(o.kept)
+// runKeeper is the keeper's goroutine. It ends after keeperQuit is closed, when
+// all is written.
+func (o *Outbox) runKeeper() {
+	defer close(o.keeperDone)
 	tick := time.NewTicker(o.interval)
 	defer tick.Stop()
 	for last := false; !last; {
 		select {
-		case <-o.wake:
+		case <-o.keeperWake:
 		case <-tick.C:
-		case <-o.quit:
+		case <-o.keeperQuit:
 			last = true
 		}
 		o.turns.Add(1)
@@ -61,68 +61,68 @@ func (o *Outbox) keep() {
 			o.fail(err)
 			return
 		}
-		o.obey()
+		o.carryOutOrders()
 		o.turns.Add(1)
 	}
 }
 
-// Turns is odd while the keeper is at a piece of work, and another number at each
-// step that it takes.
+// Turns returns a number that grows with each step of the keeper. It is odd
+// while the keeper is at work.
 func (o *Outbox) Turns() uint64 { return o.turns.Load() }
 
-// portion is what of a feed is being committed.
-type portion struct {
-	feed     *feed
+// commitPart is the part of a stream's queue that is being committed.
+type commitPart struct {
+	feed     *streamQueue
 	jobs     []planned
 	weight   int
 	changes  Changes
 	position string
-	moved    bool // the position is not what the store has
+	moved    bool // position differs from the one in the store
 }
 
-// portions takes what is to be committed now. With all set that is also a
-// position, though nothing was taken in.
-func (in *intake) portions(all bool) (list []portion) {
+// takeCommitParts takes what is to be committed now. With all set, positions
+// are committed too if there are no firings.
+func (in *intake) takeCommitParts(all bool) (list []commitPart) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	for _, f := range in.feeds {
+	for _, f := range in.queues {
 		moved := f.position != f.saved
-		due := f.whole > 0 || f.changes.Size() >= in.bounds.changes/4 ||
+		due := f.committable > 0 || f.changes.Size() >= in.bounds.changes/4 ||
 			(moved || len(f.changes.ops) > 0) && (all || time.Since(f.savedAt) >= in.bounds.interval)
 		if !due {
 			continue
 		}
-		p := portion{feed: f, jobs: f.planned[:f.whole:f.whole], changes: f.changes, position: f.position, moved: moved}
-		f.planned, f.whole = append([]planned(nil), f.planned[f.whole:]...), 0
+		p := commitPart{feed: f, jobs: f.planned[:f.committable:f.committable], changes: f.changes, position: f.position, moved: moved}
+		f.planned, f.committable = append([]planned(nil), f.planned[f.committable:]...), 0
 		for i := range p.jobs {
 			p.weight += p.jobs[i].size()
 		}
-		f.writing, f.changes = p.changes.Size(), Changes{}
+		f.committing, f.changes = p.changes.Size(), Changes{}
 		list = append(list, p)
 	}
 	return list
 }
 
-// committed notes that portions are on disk.
-func (in *intake) committed(list []portion) {
+// finishCommit marks parts as being on disk.
+func (in *intake) finishCommit(list []commitPart) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	for i := range list {
 		p := &list[i]
-		p.feed.saved, p.feed.savedAt, p.feed.writing = p.position, time.Now(), 0
-		in.weight -= p.weight
-		in.leaving -= p.weight
+		p.feed.saved, p.feed.savedAt, p.feed.committing = p.position, time.Now(), 0
+		in.bytes -= p.weight
+		in.committableBytes -= p.weight
 	}
 	in.room.Broadcast()
 }
 
-// write commits what has settled, and what was taken in. With all set positions
-// are saved too, though nothing was taken in.
+// write commits what has settled, and what streams have submitted. With all
+// set, positions are committed too if there are no firings.
 func (o *Outbox) write(all bool) error {
 	if err := o.writeLedger(); err != nil {
 		return err
 	}
-	list := o.in.portions(all)
+	list := o.in.takeCommitParts(all)
 	if len(list) == 0 {
 		return nil
 	}
@@ -140,8 +140,8 @@ func (o *Outbox) write(all bool) error {
 		o.admit(list[i].jobs, first)
 		first += uint64(len(list[i].jobs))
 	}
-	o.in.committed(list)
-	o.stir()
+	o.in.finishCommit(list)
+	o.signalProgress()
 	for i := range list {
 		if p := &list[i]; p.position != "" {
 			o.acked(p.feed.stream, p.position)
@@ -151,7 +151,7 @@ func (o *Outbox) write(all bool) error {
 }
 
 // addTo adds a portion to a batch.
-func (p *portion) addTo(b *store.Batch) {
+func (p *commitPart) addTo(b *store.Batch) {
 	p.changes.apply(b)
 	for i := range p.jobs {
 		j := &p.jobs[i]
@@ -168,21 +168,21 @@ func (o *Outbox) commit(b *store.Batch) (first uint64, err error) {
 		began, jobs := time.Now(), b.Jobs()
 		first, err = b.Commit()
 		if err == nil {
-			o.metered(time.Since(began), jobs)
+			o.committed(time.Since(began), jobs)
 		}
 		if !errors.Is(err, store.ErrNoSpace) {
 			if told && err == nil {
-				o.say(func() { o.log.Info("firings are taken in again") })
+				o.logAside(func() { o.log.Info("firings are taken in again") })
 			}
 			return first, err
 		}
 		if full := err; !told {
-			o.say(func() {
+			o.logAside(func() {
 				o.log.Error("the store is full: nothing more is taken in until there is space", "err", full)
 			})
 		}
 		select {
-		case <-o.quit:
+		case <-o.keeperQuit:
 			return 0, err
 		case <-time.After(500 * time.Millisecond):
 		}
@@ -207,8 +207,8 @@ func (o *Outbox) writeLedger() error {
 	g.mu.Unlock()
 	o.dropExpelled(settled)
 	o.in.mu.Lock()
-	drops, dropped := o.in.droppings, o.in.dropped
-	o.in.droppings = nil
+	drops, dropped := o.in.dropSummaries, o.in.dropped
+	o.in.dropSummaries = nil
 	o.in.mu.Unlock()
 	if len(settled) == 0 && len(drops) == 0 && len(holds) == 0 {
 		return nil
@@ -222,7 +222,7 @@ func (o *Outbox) writeLedger() error {
 	}
 	writeHolds(b, holds)
 	_, err := b.Commit()
-	o.sayDropped(drops, dropped)
+	o.logDropped(drops, dropped)
 	return err
 }
 
@@ -242,30 +242,30 @@ func (s *settlement) addTo(b *store.Batch, now time.Time) {
 	}
 }
 
-// A settlement is not waited for by anyone: those of a short time are written
-// together.
+// Nobody waits for a settlement, so those of a short time are written together.
 const (
-	settleTime = 2 * time.Millisecond
-	settleMost = 256
+	settleDelay  = 2 * time.Millisecond
+	settleAtMost = 256
 )
 
-// note has the keeper write down what has settled, at once if the last time is
-// a while ago.
-func (o *Outbox) note(s *settlement) {
+// recordSettlement has the keeper write a settlement: at once if it has written
+// none for a while.
+func (o *Outbox) recordSettlement(s *settlement) {
 	g := &o.ledger
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.settled = append(g.settled, *s)
 	switch n := len(g.settled); {
-	case n >= settleMost, time.Since(g.settledAt) >= settleTime:
-		o.nudge()
+	case n >= settleAtMost, time.Since(g.settledAt) >= settleDelay:
+		o.wakeKeeper()
 	case n == 1:
-		time.AfterFunc(settleTime, o.nudge)
+		time.AfterFunc(settleDelay, o.wakeKeeper)
 	}
 }
 
-// dropExpelled counts jobs that gave way to newer ones as dropped. It reads
-// those that are not in memory, to tell which they were, before they are removed.
+// dropExpelled counts jobs as dropped that gave way to newer ones. It reads
+// those that are not in memory before they are deleted, to tell which firings
+// they were.
 func (o *Outbox) dropExpelled(settled []settlement) {
 	for i := range settled {
 		s := &settled[i]
@@ -282,8 +282,8 @@ func (o *Outbox) dropExpelled(settled []settlement) {
 	}
 }
 
-// readExpelled reads the firing of a job that gave way. Where it cannot be read
-// it is told of the rule of the newer one.
+// readExpelled reads the firing of a job that gave way. If it cannot be read,
+// it returns one that has the rule of the newer firing.
 func (o *Outbox) readExpelled(s *settlement) *actions.Firing {
 	if j, err := o.store.Load(s.job.seq); err == nil {
 		if f, err := firing.ParseBinary(firing.ID(j.ID), j.Payload); err == nil {
@@ -293,20 +293,20 @@ func (o *Outbox) readExpelled(s *settlement) *actions.Firing {
 	return &actions.Firing{ID: firing.ID(s.id), Rule: s.text, Event: &event.Event{}}
 }
 
-// sayDropped tells of what was dropped, not often.
-func (o *Outbox) sayDropped(drops map[string]*droppings, dropped int64) {
+// logDropped logs what was dropped, at most once in ten seconds.
+func (o *Outbox) logDropped(drops map[string]*dropSummary, dropped int64) {
 	for _, d := range drops {
-		if time.Since(o.toldDropped) < 10*time.Second {
+		if time.Since(o.lastDropLog) < 10*time.Second {
 			return
 		}
-		o.toldDropped = time.Now()
-		o.say(func() {
+		o.lastDropLog = time.Now()
+		o.logAside(func() {
 			o.log.Error("firings are dropped", "why", string(d.why), "max_pending", o.in.shares.max, "rule", d.rule, "firing", d.firing, "dropped", dropped)
 		})
 	}
 }
 
-// admit lets committed jobs be delivered.
+// admit hands committed jobs to their endpoints.
 func (o *Outbox) admit(jobs []planned, first uint64) {
 	for len(jobs) > 0 {
 		n := 1
@@ -319,8 +319,8 @@ func (o *Outbox) admit(jobs []planned, first uint64) {
 	}
 }
 
-// endpointFor returns the endpoint of a firing. If a reload has forgotten it,
-// it is there again, as it was.
+// endpointFor returns the endpoint of a firing. It makes it again if a reload
+// has removed it.
 func (o *Outbox) endpointFor(p *planned) *endpoint {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -328,10 +328,10 @@ func (o *Outbox) endpointFor(p *planned) *endpoint {
 	ep.mu.Lock()
 	defer ep.mu.Unlock()
 	if ep.action == nil && p.action != nil && p.action.Action != nil {
-		ep.use(p.action)
+		ep.setAction(p.action)
 	}
 	return ep
 }
 
-// fail ends the process for a store that has failed.
+// fail ends the process because the store has failed.
 func (o *Outbox) fail(err error) { o.fatal(fmt.Errorf("store: %w", err)) }

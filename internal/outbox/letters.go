@@ -8,30 +8,32 @@ import (
 	"triggerd/internal/store"
 )
 
-// order is what the keeper is asked to do, since it has to stand in one order
-// with the jobs that it commits.
-type order struct {
-	numbers []uint64 // dead letters to requeue
-	trim    string   // or the endpoint whose firings are to go
+// keeperOrder is something that the keeper is asked to do, because it has to
+// happen in order with the keeper's commits.
+type keeperOrder struct {
+	numbers []uint64 // of dead letters to requeue
+	trim    string   // or the endpoint whose firings are to be deleted
 	upTo    uint64   // up to this number
-	done    chan int // capacity 1: how many were
+	done    chan int // capacity 1: how many were handled
 	err     error    // set before done
 }
 
-// ErrNotRunning is of an outbox that was not started, or has ended.
+// ErrNotRunning is returned by an outbox that was not started, or has ended.
 var ErrNotRunning = errors.New("the engine does not run")
 
-// maxOrder is how many dead letters are requeued or dropped in one batch.
-const maxOrder = 200
+// maxOrderSize is how many dead letters are requeued or dropped in one batch.
+const maxOrderSize = 200
 
-// RetryDead makes pending firings of dead letters, as if they had never been
-// attempted, and returns of how many. They keep their IDs and are attempted
-// after what already waits for their keys. Where one is not there, or is of
-// dropped firings, of which nothing was kept, the error is
-// store.ErrNotFound; those before it have been retried. The outbox has to run.
+// RetryDead turns dead letters into pending firings that count as never
+// attempted, and returns how many. They keep their IDs, and are attempted after
+// the firings that already wait for the same keys.
+//
+// The error is store.ErrNotFound if a number is of no dead letter, or of one
+// that stands for dropped firings, whose payloads were not kept. Letters before
+// it in numbers have been retried. The outbox has to run.
 func (o *Outbox) RetryDead(ctx context.Context, numbers ...uint64) (n int, err error) {
-	for chunk := range slices.Chunk(numbers, maxOrder) {
-		done, err := o.request(ctx, &order{numbers: chunk})
+	for chunk := range slices.Chunk(numbers, maxOrderSize) {
+		done, err := o.runOrder(ctx, &keeperOrder{numbers: chunk})
 		n += done
 		if err != nil {
 			return n, err
@@ -40,10 +42,10 @@ func (o *Outbox) RetryDead(ctx context.Context, numbers ...uint64) (n int, err e
 	return n, nil
 }
 
-// DropDead removes dead letters for good, and returns how many. Where one is
-// not there the error is store.ErrNotFound.
+// DropDead deletes dead letters, and returns how many. The error is
+// store.ErrNotFound if a number is of no dead letter.
 func (o *Outbox) DropDead(numbers ...uint64) (n int, err error) {
-	for chunk := range slices.Chunk(numbers, maxOrder) {
+	for chunk := range slices.Chunk(numbers, maxOrderSize) {
 		b := o.store.NewBatch()
 		for _, number := range chunk {
 			b.DropDead(number)
@@ -57,25 +59,25 @@ func (o *Outbox) DropDead(numbers ...uint64) (n int, err error) {
 	return n, nil
 }
 
-// request has the keeper carry out an order.
-func (o *Outbox) request(ctx context.Context, r *order) (int, error) {
+// runOrder has the keeper carry out an order, and waits for it.
+func (o *Outbox) runOrder(ctx context.Context, r *keeperOrder) (int, error) {
 	r.done = make(chan int, 1)
 	o.ledger.mu.Lock()
 	o.ledger.orders = append(o.ledger.orders, r)
 	o.ledger.mu.Unlock()
-	o.nudge()
+	o.wakeKeeper()
 	select {
 	case n := <-r.done:
 		return n, r.err
-	case <-o.kept:
+	case <-o.keeperDone:
 		return 0, ErrNotRunning
 	case <-ctx.Done():
 		return 0, context.Cause(ctx)
 	}
 }
 
-// obey carries out what was requested. The keeper calls it.
-func (o *Outbox) obey() {
+// carryOutOrders carries out the orders that wait. The keeper calls it.
+func (o *Outbox) carryOutOrders() {
 	o.ledger.mu.Lock()
 	orders := o.ledger.orders
 	o.ledger.orders = nil
@@ -91,8 +93,8 @@ func (o *Outbox) obey() {
 	}
 }
 
-// requeue makes jobs of dead letters: all at once, or, where one of them is
-// missing, one by one up to that.
+// requeue turns dead letters into jobs: all at once, or one by one up to the
+// first that is missing.
 func (o *Outbox) requeue(numbers []uint64) (n int, err error) {
 	err = o.requeueBatch(numbers)
 	if err == nil {
@@ -137,26 +139,26 @@ func (o *Outbox) requeueBatch(numbers []uint64) error {
 	for name, g := range groups {
 		o.mu.Lock()
 		ep := o.endpoint(name)
-		o.in.came(ep.account, g.n)
+		o.in.addPending(ep.account, g.n)
 		o.mu.Unlock()
-		ep.returned(first, first+g.last)
+		ep.addRequeued(first, first+g.last)
 	}
 	n := len(numbers)
-	o.say(func() { o.log.Info("dead letters retried", "count", n) })
+	o.logAside(func() { o.log.Info("dead letters retried", "count", n) })
 	return nil
 }
 
-// returned has jobs indexed that are in the store, between two numbers, unless a
-// refill has found them already.
-func (ep *endpoint) returned(first, last uint64) {
+// addRequeued has readMore find jobs between two numbers that are in the store,
+// unless it has found them already.
+func (ep *endpoint) addRequeued(first, last uint64) {
 	ep.mu.Lock()
 	defer ep.mu.Unlock()
 	if last < ep.next {
 		return
 	}
-	if !ep.more {
-		ep.more, ep.next = true, max(first, ep.next)
+	if !ep.hasUnindexed {
+		ep.hasUnindexed, ep.next = true, max(first, ep.next)
 	}
-	ep.left = max(ep.left, last)
+	ep.lastUnindexed = max(ep.lastUnindexed, last)
 	ep.dispatch()
 }

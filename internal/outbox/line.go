@@ -2,22 +2,22 @@ package outbox
 
 import "container/heap"
 
-// place is where a lane is.
+// place says where a lane is.
 type place uint8
 
 const (
-	away    place = iota // being attempted, or forgotten
-	fresh                // had nothing pending before, and waits for its turn
-	going                // its last attempt succeeded, or it was asked to wait: waits for its turn
-	failed               // its last attempt failed: waits for its turn
-	hurried              // waits to be attempted next, whatever the gate says
-	asleep               // until its first job is due
+	away        place = iota // nowhere: it is being attempted, or deleted
+	fresh                    // had nothing pending before, and waits for its turn
+	going                    // its last attempt succeeded, or it was asked to wait: waits for its turn
+	failed                   // its last attempt failed: waits for its turn
+	prioritized              // waits to be attempted next, whatever the gate says
+	asleep                   // waits until its first job is due
 )
 
-// line is where lanes wait for their turn.
+// line is a queue of lanes that wait for their turn.
 //
-// Invariant: n counts the lanes that are there, each of which has an entry; an
-// entry of a lane that has left, out of its turn, stays until it comes to the
+// Invariant: n counts the lanes that wait here, each of which has an entry. The
+// entry of a lane that was removed out of turn stays until it comes to the
 // front.
 type line struct {
 	place   place
@@ -48,8 +48,8 @@ func (q *line) first() *lane {
 	return *q.entries.first()
 }
 
-// leave takes a lane out, whichever it is.
-func (q *line) leave(l *lane) {
+// remove removes a lane, wherever in the line it is.
+func (q *line) remove(l *lane) {
 	l.place = away
 	q.n--
 	if q.n == 0 {
@@ -57,7 +57,7 @@ func (q *line) leave(l *lane) {
 	}
 }
 
-// sleepers is a heap of lanes: that which wakes first is the first.
+// sleepers is a heap of lanes, by when they wake.
 type sleepers []*lane
 
 func (s sleepers) Len() int           { return len(s) }
@@ -84,7 +84,7 @@ func (s *sleepers) pop() *lane {
 	return l
 }
 
-// wake takes those out for which which holds, in no order.
+// wake removes the lanes that match, and returns them in no order.
 func (s *sleepers) wake(which func(*lane) bool) (woken []*lane) {
 	kept := (*s)[:0]
 	for _, l := range *s {

@@ -22,11 +22,11 @@ type Query struct {
 	Reason string // of dead letters: attempts, age, permanent, dropped, damaged
 
 	Failing bool   // only pending firings that were attempted
-	Before  uint64 // only numbers below it; 0: from the latest on. For pending firings: only numbers above it
+	Before  uint64 // only numbers below this one; 0: from the latest on. For pending firings: only numbers above it
 	Limit   int    // at most that many; 0: 100
 }
 
-// Most is at most how many are asked for.
+// Most returns the limit that applies.
 func (q *Query) Most() int { return cmp.Or(q.Limit, 100) }
 
 // Delivery is a firing that waits, or that was delivered.
@@ -84,16 +84,16 @@ func (o *Outbox) OldestPending(endpoint string) (time.Time, error) {
 // isMissing reports whether the store has no such record.
 func isMissing(err error) bool { return errors.Is(err, store.ErrNotFound) }
 
-// wants reports whether q asks for an action and the ID of a firing.
-func wants(q *Query, action, id string) bool {
+// selects reports whether q selects the firing of an ID, of an action.
+func selects(q *Query, action, id string) bool {
 	return (q.Action == "" || q.Action == action) && (q.Rule == "" || q.Rule == firing.ID(id).Rule())
 }
 
-// maxScanned bounds how many records one listing looks at.
+// maxScanned is how many records one listing reads at most.
 const maxScanned = 100_000
 
-// Pending lists firings that wait, the oldest first, and returns the Before to
-// go on with, 0 at the end.
+// Pending lists firings that wait, the oldest first. next is the Before of the
+// query for the following ones, 0 at the end.
 func (o *Outbox) Pending(q Query) (list []Delivery, next uint64, err error) {
 	more := false
 	for _, action := range o.names(q.Action) {
@@ -103,20 +103,20 @@ func (o *Outbox) Pending(q Query) (list []Delivery, next uint64, err error) {
 		}
 		more = more || rest
 		list = append(list, of...)
-		if q.Rule == "" && len(list) > q.Most() { // else it is not known yet which are asked for
-			list, more = oldest(list, q.Most()), true
+		if q.Rule == "" && len(list) > q.Most() { // a rule is known only once the job is read
+			list, more = firstByNumber(list, q.Most()), true
 		}
 	}
 	kept := list[:0]
-	for _, d := range oldest(list, len(list)) {
+	for _, d := range firstByNumber(list, len(list)) {
 		next = d.Number
-		switch err := o.fill(&d, false); {
+		switch err := o.fillFromJob(&d, false); {
 		case isMissing(err):
 			continue // delivered meanwhile
 		case err != nil:
 			return nil, 0, err
 		}
-		if wants(&q, d.Action, d.ID) {
+		if selects(&q, d.Action, d.ID) {
 			if kept = append(kept, d); len(kept) == q.Most() {
 				return kept, next, nil
 			}
@@ -129,7 +129,7 @@ func (o *Outbox) Pending(q Query) (list []Delivery, next uint64, err error) {
 }
 
 // pendingOf returns the first of an action's firings, without what is in their
-// payload, and whether there are more.
+// payloads, and whether there are more.
 func (o *Outbox) pendingOf(action string, q *Query) (list []Delivery, more bool, err error) {
 	n := 0
 	for p, err := range o.store.Pending(action, q.Before+1) {
@@ -150,8 +150,8 @@ func (o *Outbox) pendingOf(action string, q *Query) (list []Delivery, more bool,
 	return list, false, nil
 }
 
-// oldest sorts, and leaves the first n.
-func oldest(list []Delivery, n int) []Delivery {
+// firstByNumber sorts list by number, and returns the first n.
+func firstByNumber(list []Delivery, n int) []Delivery {
 	slices.SortFunc(list, func(a, b Delivery) int { return cmp.Compare(a.Number, b.Number) })
 	return list[:min(n, len(list))]
 }
@@ -165,8 +165,10 @@ func (o *Outbox) names(one string) []string {
 	return o.Names()
 }
 
-// fill completes a pending delivery from its job. One that is damaged says so.
-func (o *Outbox) fill(d *Delivery, whole bool) error {
+// fillFromJob adds what is in the payload to a pending delivery. With whole set
+// that includes the JSON that is delivered. If the job is damaged, the
+// delivery's error says so.
+func (o *Outbox) fillFromJob(d *Delivery, whole bool) error {
 	j, err := o.store.Load(d.Number)
 	if store.IsDamaged(err) {
 		d.LastError = err.Error()
@@ -180,7 +182,7 @@ func (o *Outbox) fill(d *Delivery, whole bool) error {
 	return nil
 }
 
-// showPayload returns what a job tells of its event.
+// showPayload returns what a job's payload says of its event.
 func showPayload(j *store.Job, attempts int, whole bool) (name, key string, body json.RawMessage) {
 	f, err := firing.ParseBinary(firing.ID(j.ID), j.Payload)
 	if err != nil {
@@ -193,8 +195,8 @@ func showPayload(j *store.Job, attempts int, whole bool) (name, key string, body
 	return f.Event.Name, string(event.AppendText(nil, f.Event.Key)), body
 }
 
-// Delivered lists deliveries that were made, the latest first, and returns the
-// Before to go on with, 0 at the end.
+// Delivered lists deliveries that succeeded, the latest first. next is the
+// Before of the query for the following ones, 0 at the end.
 func (o *Outbox) Delivered(q Query) (list []Delivery, next uint64, err error) {
 	n := 0
 	for s, err := range o.store.Settled(q.Before) {
@@ -204,7 +206,7 @@ func (o *Outbox) Delivered(q Query) (list []Delivery, next uint64, err error) {
 		if n++; n > maxScanned {
 			return list, s.Number + 1, nil
 		}
-		if !wants(&q, s.Endpoint, s.ID) {
+		if !selects(&q, s.Endpoint, s.ID) {
 			continue
 		}
 		list = append(list, deliveredOf(&s))
@@ -222,8 +224,8 @@ func deliveredOf(s *store.Settled) Delivery {
 	}
 }
 
-// Delivery returns one, pending or delivered, by its number or by the firing's
-// ID. By its ID a pending one is found only among the first 100,000 of its
+// Delivery returns a firing that is pending or delivered, by its number or by
+// its ID. By its ID a pending one is found only among the first 100,000 of its
 // action. The error is store.ErrNotFound if there is none.
 func (o *Outbox) Delivery(number uint64, id string) (*Delivery, error) {
 	for _, action := range o.names("") {
@@ -262,7 +264,7 @@ func (o *Outbox) pendingOne(action string, number uint64, id string) (*Delivery,
 			return nil, nil
 		}
 		d := Delivery{Number: p.Seq, State: "pending", Action: action, Attempts: p.Attempts, Planned: p.Born, Due: p.Due, LastError: p.Error, Excerpt: p.Excerpt}
-		switch err := o.fill(&d, true); {
+		switch err := o.fillFromJob(&d, true); {
 		case isMissing(err):
 			continue
 		case err != nil:
@@ -275,8 +277,8 @@ func (o *Outbox) pendingOne(action string, number uint64, id string) (*Delivery,
 	return nil, nil
 }
 
-// DeadLetters lists dead letters, the latest first, and returns the Before to
-// go on with, 0 at the end.
+// DeadLetters lists dead letters, the latest first. next is the Before of the
+// query for the following ones, 0 at the end.
 func (o *Outbox) DeadLetters(q Query) (list []DeadLetter, next uint64, err error) {
 	for d, err := range o.AllDead(q, false) {
 		if err != nil {
@@ -290,9 +292,9 @@ func (o *Outbox) DeadLetters(q Query) (list []DeadLetter, next uint64, err error
 	return list, 0, nil
 }
 
-// AllDead iterates over the dead letters that q selects, whatever its limit,
-// the latest first. With whole set they come with what was to be delivered. An
-// error is the last of what it yields.
+// AllDead iterates over the dead letters that q selects, the latest first; the
+// limit of q does not count. If whole is set, each has its payload. If there is
+// an error, it is the last that is yielded.
 func (o *Outbox) AllDead(q Query, whole bool) iter.Seq2[*DeadLetter, error] {
 	return func(yield func(*DeadLetter, error) bool) {
 		for d, err := range o.store.Dead(q.Before) {
@@ -300,7 +302,7 @@ func (o *Outbox) AllDead(q Query, whole bool) iter.Seq2[*DeadLetter, error] {
 				yield(nil, err)
 				return
 			}
-			if !wants(&q, d.Endpoint, d.ID) || q.Reason != "" && q.Reason != d.Reason {
+			if !selects(&q, d.Endpoint, d.ID) || q.Reason != "" && q.Reason != d.Reason {
 				continue
 			}
 			shown, err := o.showDead(&d, whole)
@@ -314,8 +316,8 @@ func (o *Outbox) AllDead(q Query, whole bool) iter.Seq2[*DeadLetter, error] {
 	}
 }
 
-// DeadLetter returns one, with what was to be delivered. The error is
-// store.ErrNotFound if it is not there.
+// DeadLetter returns a dead letter with its payload. The error is
+// store.ErrNotFound if there is none of that number.
 func (o *Outbox) DeadLetter(number uint64) (*DeadLetter, error) {
 	d, err := o.store.DeadLetter(number)
 	if err == nil {
@@ -349,16 +351,16 @@ func (o *Outbox) showDead(d *store.DeadLetter, whole bool) (*DeadLetter, error) 
 	return shown, nil
 }
 
-// SelectDead returns the numbers of the dead letters that q selects, whatever
-// its limit, the oldest first, so that what is requeued keeps its order. With
-// jobs set those are left out that have nothing to retry.
+// SelectDead returns the numbers of the dead letters that q selects, the oldest
+// first, so that requeued firings keep their order. The limit of q does not
+// count. If jobs is set, letters that cannot be retried are left out.
 func (o *Outbox) SelectDead(q Query, jobs bool) ([]uint64, error) {
 	var numbers []uint64
 	for d, err := range o.store.Dead(q.Before) {
 		if err != nil {
 			return nil, err
 		}
-		if wants(&q, d.Endpoint, d.ID) && (q.Reason == "" || q.Reason == d.Reason) && !(jobs && nothingToRetry(&d)) {
+		if selects(&q, d.Endpoint, d.ID) && (q.Reason == "" || q.Reason == d.Reason) && !(jobs && nothingToRetry(&d)) {
 			numbers = append(numbers, d.Number)
 		}
 	}

@@ -20,101 +20,103 @@ type Options struct {
 	Logger     *slog.Logger
 	MaxPending int           // firings that may wait
 	Interval   time.Duration // between checkpoints when nothing fires; default 1 s
-	Patient    bool          // a stream waits for room however long it takes
+	Patient    bool          // a stream waits for room as long as it takes
 
-	// Acked is told of each stream's position that is on disk, by one goroutine;
-	// Committed how long a commit took, and of how many firings. nil: nobody.
+	// Acked is called with each stream's position once it is on disk, by one
+	// goroutine. Committed is called with how long a commit took, and how many
+	// firings it had. nil: neither is called.
 	Acked     func(stream, position string)
 	Committed func(took time.Duration, firings int)
 }
 
 // Outbox takes firings in, keeps them in a store together with the positions
-// behind them, and delivers them. Its methods may be called from any goroutine,
-// but those of one stream, Add and Pass, from one at a time.
+// after them, and delivers them. Any goroutine may call its methods, except
+// that Add and Submit of one stream are called by one goroutine at a time.
 type Outbox struct {
 	*host
-	in       *intake
-	ledger   ledger
-	store    *store.Store
-	interval time.Duration
-	acked    func(stream, position string)
-	metered  func(took time.Duration, firings int)
-	fatal    context.CancelCauseFunc // told of a store that has failed
-	reading  context.Context         // of the streams; set by Start
+	in        *intake
+	ledger    ledger
+	store     *store.Store
+	interval  time.Duration
+	acked     func(stream, position string)
+	committed func(took time.Duration, firings int)
+	fatal     context.CancelCauseFunc // called when the store has failed
+	reading   context.Context         // done when streams add no more; set by Start
 
-	batch       *store.Batch // what was taken in; the keeper's
-	settling    *store.Batch // what has settled; the keeper's
-	toldDropped time.Time    // the keeper's
+	batch       *store.Batch // of what streams submit; the keeper's
+	settling    *store.Batch // of settlements; the keeper's
+	lastDropLog time.Time    // when dropped firings were last logged; the keeper's
 
-	wake chan struct{} // capacity 1: the keeper has something to do
-	kept chan struct{} // closed when the keeper has ended
-	quit chan struct{} // closed to end the keeper
+	keeperWake chan struct{} // capacity 1: the keeper has something to write
+	keeperDone chan struct{} // closed when the keeper has ended
+	keeperQuit chan struct{} // closed to end the keeper
 
 	turns atomic.Uint64 // see Turns
 
-	mu        sync.Mutex // guards what follows; taken before an endpoint's, and never by a stream
-	endpoints map[string]*endpoint
-	paused    map[string]bool      // endpoints, also those that are not there
-	heldFound map[string]time.Time // holds of an earlier process, of endpoints that are not there yet
-	stopping  bool                 // no lane is taken any more
+	mu            sync.Mutex // guards what follows; taken before an endpoint's, and never by a stream
+	endpoints     map[string]*endpoint
+	paused        map[string]bool      // by endpoint, also those that do not exist at the moment
+	restoredHolds map[string]time.Time // holds of an earlier process, for endpoints that do not exist yet
+	stopping      bool                 // no attempt begins any more
 }
 
-// host is what endpoints share, and whom they tell.
+// host is what the endpoints of an Outbox, or of a Deliverer, share.
 type host struct {
 	log      *slog.Logger
 	bounds   bounds
 	source   jobSource
 	owner    owner
-	attempts context.Context // of the attempts; set before started is
+	attempts context.Context // done when attempts have to end; set before started is
 	started  atomic.Bool
-	closed   atomic.Bool // what still happens is not noted any more
-	standby  atomic.Bool // firings are taken in and committed, and none is attempted
+	closed   atomic.Bool // outcomes are no longer recorded
+	standby  atomic.Bool // firings are taken in and committed, but not attempted
 	policies atomic.Pointer[map[PolicyKey]*Policy]
 
 	delivered, retried, givenUp, superseded atomic.Int64 // counts
 
-	cached  atomic.Int64 // bytes of firings of jobs that are in memory
-	workers atomic.Int64
-	wg      sync.WaitGroup // of workers and readers
-	sayings sync.WaitGroup
-	quiet   chan struct{} // capacity 1: there may be less to wait for
+	cached    atomic.Int64 // bytes of the firings that are in memory
+	workers   atomic.Int64
+	wg        sync.WaitGroup // of workers and readers
+	asideLogs sync.WaitGroup
+	progress  chan struct{} // capacity 1: something has ended that may be waited for
 }
 
-// owner is told what endpoints come to. It is called under an endpoint's lock,
-// and does not wait.
+// owner is told what becomes of an endpoint's firings. It is called under the
+// endpoint's lock, and must not wait.
 type owner interface {
-	note(*settlement)
-	came(*endpoint, int)               // so many firings came, or went
-	hold(name string, until time.Time) // zero: ended
-	condition(ep *endpoint, now time.Time)
+	recordSettlement(*settlement)
+	addPending(*endpoint, int)             // so many firings were added, or removed if negative
+	saveHold(name string, until time.Time) // zero: the hold has ended
+	publishCondition(ep *endpoint, now time.Time)
 	fail(error)
 }
 
-// say logs, by a goroutine of its own, for those who cannot wait for whoever
-// reads the log.
-func (h *host) say(log func()) { h.sayings.Go(log) }
+// logAside logs on a goroutine of its own, for callers that must not wait for a
+// slow reader of the log.
+func (h *host) logAside(log func()) { h.asideLogs.Go(log) }
 
-// stir has those looked again who wait for an end.
-func (h *host) stir() {
+// signalProgress wakes the goroutine that waits for something to end.
+func (h *host) signalProgress() {
 	select {
-	case h.quiet <- struct{}{}:
+	case h.progress <- struct{}{}:
 	default:
 	}
 }
 
-// New returns an outbox on a store. Recover, SetActions and Start have it begin.
+// New returns an outbox on a store. It begins with Recover, SetActions and
+// Start.
 func New(op Options) *Outbox {
 	o := &Outbox{
-		host:  &host{log: op.Logger, bounds: defaultBounds, source: op.Store, quiet: make(chan struct{}, 1)},
-		store: op.Store, interval: cmp.Or(op.Interval, time.Second), acked: op.Acked, metered: op.Committed,
-		wake: make(chan struct{}, 1), kept: make(chan struct{}), quit: make(chan struct{}),
+		host:  &host{log: op.Logger, bounds: defaultBounds, source: op.Store, progress: make(chan struct{}, 1)},
+		store: op.Store, interval: cmp.Or(op.Interval, time.Second), acked: op.Acked, committed: op.Committed,
+		keeperWake: make(chan struct{}, 1), keeperDone: make(chan struct{}), keeperQuit: make(chan struct{}),
 		endpoints: map[string]*endpoint{}, paused: map[string]bool{},
 	}
 	if o.acked == nil {
 		o.acked = func(string, string) {}
 	}
-	if o.metered == nil {
-		o.metered = func(time.Duration, int) {}
+	if o.committed == nil {
+		o.committed = func(time.Duration, int) {}
 	}
 	o.owner = o
 	o.bounds.interval = o.interval
@@ -124,7 +126,7 @@ func New(op Options) *Outbox {
 	return o
 }
 
-// Recover finds what an earlier process left in the store.
+// Recover reads what an earlier process has left in the store.
 func (o *Outbox) Recover() error {
 	list, err := o.store.Endpoints()
 	if err != nil {
@@ -136,32 +138,32 @@ func (o *Outbox) Recover() error {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.heldFound = holds
+	o.restoredHolds = holds
 	for _, ep := range o.endpoints {
 		o.restoreHold(ep)
 	}
 	for _, e := range list {
 		ep := o.endpoint(e.Name)
-		o.in.came(ep.account, e.Pending)
+		o.in.addPending(ep.account, e.Pending)
 		ep.mu.Lock()
-		ep.next, ep.more = e.First, true
+		ep.next, ep.hasUnindexed = e.First, true
 		ep.mu.Unlock()
 	}
 	return nil
 }
 
-// Start lets the keeper and the workers begin. Streams add until reading is
-// done, attempts are made until the context of that name is; fatal is told if
+// Start starts the keeper and the deliveries. Streams may add firings until
+// reading is done. Attempts are made until attempts is done. fatal is called if
 // the store fails.
 func (o *Outbox) Start(reading, attempts context.Context, fatal context.CancelCauseFunc) {
 	o.reading, o.attempts, o.fatal = reading, attempts, fatal
 	context.AfterFunc(reading, o.in.wakeAll)
 	o.started.Store(true)
-	go o.keep()
+	go o.runKeeper()
 	for _, ep := range o.all() {
 		ep.mu.Lock()
 		lost := ep.action == nil
-		if ep.more { // what an earlier process left: nothing else is there yet
+		if ep.hasUnindexed { // left by an earlier process
 			ep.dispatch()
 		}
 		ep.mu.Unlock()
@@ -171,7 +173,7 @@ func (o *Outbox) Start(reading, attempts context.Context, fatal context.CancelCa
 	}
 }
 
-// wakeAll has all look again who wait for room.
+// wakeAll wakes all streams that wait for room.
 func (in *intake) wakeAll() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -195,25 +197,25 @@ func (o *Outbox) all() []*endpoint {
 	return list
 }
 
-// endpoint returns the endpoint of a name, which is made if it is not there.
-// The caller holds the outbox's lock.
+// endpoint returns the endpoint of a name, and makes it if there is none. The
+// caller holds the outbox's lock.
 func (o *Outbox) endpoint(name string) *endpoint {
 	ep := o.endpoints[name]
 	if ep == nil {
 		ep = newEndpoint(o.host, name)
-		ep.account = o.in.open(name)
+		ep.account = o.in.openAccount(name)
 		ep.others = o.all
 		ep.paused, ep.stopping = o.paused[name], o.stopping
 		o.restoreHold(ep)
-		o.condition(ep, time.Now())
+		o.publishCondition(ep, time.Now())
 		o.endpoints[name] = ep
 	}
 	return ep
 }
 
-// SetActions brings in the actions of a new generation, by endpoint, and what
-// their rules say. What waits is delivered with the new action of the same
-// name, or with the old one where there is none.
+// SetActions sets the actions of a new generation of rules, by endpoint, and
+// the policies of its rules. Firings that wait are delivered with the new
+// action of the same endpoint, or with the old one if there is none.
 func (o *Outbox) SetActions(all map[string]*Action, policies map[PolicyKey]*Policy) {
 	o.policies.Store(&policies)
 	for _, old := range o.replaceActions(all) {
@@ -229,8 +231,8 @@ func (o *Outbox) replaceActions(all map[string]*Action) (old []actions.Action) {
 		ep := o.endpoint(name)
 		ep.mu.Lock()
 		old = append(old, ep.action)
-		ep.use(a)
-		o.condition(ep, time.Now())
+		ep.setAction(a)
+		o.publishCondition(ep, time.Now())
 		if o.started.Load() {
 			ep.dispatch()
 		}
@@ -245,43 +247,44 @@ func (o *Outbox) replaceActions(all map[string]*Action) (old []actions.Action) {
 	return old
 }
 
-// closeAction lets an action that was replaced give up what it keeps ready; an
-// attempt that is under way is not disturbed.
+// closeAction frees what a replaced action keeps ready. An attempt in flight is
+// not disturbed.
 func closeAction(a actions.Action) {
 	if c, ok := a.(io.Closer); ok {
 		c.Close()
 	}
 }
 
-// came implements owner.
-func (o *Outbox) came(ep *endpoint, n int) {
-	o.in.came(ep.account, n)
-	o.stir()
+// addPending implements owner.
+func (o *Outbox) addPending(ep *endpoint, n int) {
+	o.in.addPending(ep.account, n)
+	o.signalProgress()
 }
 
-// hold implements owner.
-func (o *Outbox) hold(name string, until time.Time) {
+// saveHold implements owner.
+func (o *Outbox) saveHold(name string, until time.Time) {
 	o.ledger.mu.Lock()
 	defer o.ledger.mu.Unlock()
 	o.ledger.holds[name] = until
-	o.nudge()
+	o.wakeKeeper()
 }
 
-// condition implements owner: streams know how an endpoint is.
-func (o *Outbox) condition(ep *endpoint, now time.Time) {
+// publishCondition implements owner: it tells the intake, and so the streams,
+// whether an endpoint delivers.
+func (o *Outbox) publishCondition(ep *endpoint, now time.Time) {
 	c := ep.gate.condition(now)
 	down, paused := c == down || c == suspect, ep.paused || ep.standby.Load()
-	if ep.told.paused == paused && ep.told.down == down && ep.told.held.Equal(ep.gate.until) {
+	if ep.published.paused == paused && ep.published.down == down && ep.published.held.Equal(ep.gate.holdUntil) {
 		return
 	}
-	ep.told.paused, ep.told.down, ep.told.held = paused, down, ep.gate.until
+	ep.published.paused, ep.published.down, ep.published.held = paused, down, ep.gate.holdUntil
 	o.in.mu.Lock()
 	defer o.in.mu.Unlock()
 	a := ep.account
-	a.paused, a.down, a.held = paused, down, ep.gate.until
+	a.paused, a.down, a.held = paused, down, ep.gate.holdUntil
 }
 
-// SetPaused holds an endpoint, or lets it go on.
+// SetPaused pauses an endpoint, or ends its pause.
 func (o *Outbox) SetPaused(name string, paused bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -306,20 +309,21 @@ func (o *Outbox) pending() int {
 	return o.in.pending
 }
 
-// await waits until done is, or ctx. One goroutine at a time may.
+// await waits until done returns true, or ctx is done. One goroutine at a time
+// may call it.
 func (o *Outbox) await(ctx context.Context, done func() bool) {
 	for !done() {
 		select {
-		case <-o.quiet:
+		case <-o.progress:
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// Stop ends attempts: what is under way gets until ctx is done to settle. With
-// drain set, what is ready is attempted first. It returns how many firings are
-// left.
+// Stop begins no more attempts, and waits until those in flight have ended or
+// ctx is done. With drain set, what is ready is attempted first. It returns how
+// many firings are left.
 func (o *Outbox) Stop(ctx context.Context, drain bool) (left int) {
 	if !drain {
 		o.stopTaking()
@@ -329,7 +333,7 @@ func (o *Outbox) Stop(ctx context.Context, drain bool) (left int) {
 	return o.pending()
 }
 
-// stopTaking has no lane taken any more.
+// stopTaking has no more attempts begin.
 func (o *Outbox) stopTaking() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -341,10 +345,10 @@ func (o *Outbox) stopTaking() {
 	}
 }
 
-// busy reports whether something is on its way to an attempt.
+// busy reports whether there are firings that will be attempted soon.
 func (o *Outbox) busy() bool {
 	o.in.mu.Lock()
-	weight := o.in.weight
+	weight := o.in.bytes
 	o.in.mu.Unlock()
 	if weight > 0 {
 		return true
@@ -358,8 +362,7 @@ func (o *Outbox) busy() bool {
 }
 
 // Close waits for the workers, whose context is done, and for the keeper, which
-// writes what is left. It does not wait for ever for an attempt that does not
-// end.
+// writes what is left. An attempt that does not end is abandoned.
 func (o *Outbox) Close() {
 	o.stopTaking()
 	o.in.wakeAll()
@@ -368,7 +371,7 @@ func (o *Outbox) Close() {
 		o.wg.Wait()
 		close(ended)
 	}()
-	limit := time.NewTimer(o.longestGrace())
+	limit := time.NewTimer(o.longestEndGrace())
 	defer limit.Stop()
 	select {
 	case <-ended:
@@ -376,17 +379,17 @@ func (o *Outbox) Close() {
 		o.log.Error("attempts abandoned at the end: they do not end")
 	}
 	o.closed.Store(true)
-	close(o.quit)
-	<-o.kept
-	o.sayings.Wait()
+	close(o.keeperQuit)
+	<-o.keeperDone
+	o.asideLogs.Wait()
 }
 
-// longestGrace is how long the end is waited for.
-func (o *Outbox) longestGrace() time.Duration {
+// longestEndGrace returns how long Close waits for attempts to end.
+func (o *Outbox) longestEndGrace() time.Duration {
 	longest := abandonAfter
 	for _, ep := range o.all() {
 		ep.mu.Lock()
-		longest = max(longest, grace(ep.action))
+		longest = max(longest, endGrace(ep.action))
 		ep.mu.Unlock()
 	}
 	return longest
@@ -394,7 +397,7 @@ func (o *Outbox) longestGrace() time.Duration {
 
 // Stats counts what an outbox has done since it was made.
 type Stats struct {
-	Firings    int64 // that were planned
+	Firings    int64 // planned
 	Delivered  int64
 	Failed     int64 // attempts
 	GivenUp    int64
@@ -413,8 +416,8 @@ func (o *Outbox) Stats() Stats {
 	return s
 }
 
-// Dropped returns how many firings of each rule were dropped, of those of which
-// any was.
+// Dropped returns how many firings of each rule were dropped. Rules without any
+// are left out.
 func (o *Outbox) Dropped() map[string]int64 {
 	o.in.mu.Lock()
 	defer o.in.mu.Unlock()

@@ -194,7 +194,7 @@ func (b *box) put(endpoint, key, id string, p *Policy) {
 		b.policies.Store(&all)
 	}
 	b.take(endpoint, p, &actions.Firing{ID: firing.ID(id), Rule: "r" + endpoint, Action: "a", Event: &event.Event{Key: []byte(key)}})
-	b.Pass(Commit{Stream: "s", Whole: true})
+	b.Submit(Commit{Stream: "s", Whole: true})
 }
 
 // take takes a firing in as the reader does.
@@ -342,12 +342,12 @@ func TestRetryPause(t *testing.T) {
 		seen := time.Duration(0)
 		for range 1000 {
 			sp, j := spec(func(a *Policy) { a.Retry.MaxAttempts = 2000 }), &job{attempts: int32(attempt), born: momentOf(time.Now())}
-			what, _, pause := verdict(sp, j, errDown)
+			what, _, pause := outcomeOfFailure(sp, j, errDown)
 			if what != Retried || pause < 0 || pause > limit {
 				t.Fatalf("attempt %d: pause %v, %v, limit %v", attempt, pause, what, limit)
 			}
 			seen = max(seen, pause)
-			if _, _, pause := verdict(sp, j, actions.RetryAfter(10*time.Minute, errDown)); pause != 10*time.Minute {
+			if _, _, pause := outcomeOfFailure(sp, j, actions.RetryAfter(10*time.Minute, errDown)); pause != 10*time.Minute {
 				t.Fatalf("attempt %d: pause %v though the receiver asked for 10m", attempt, pause)
 			}
 		}

@@ -7,26 +7,27 @@ import (
 	"triggerd/internal/firing"
 )
 
-// Policy is how a firing is delivered: what its rule says. It does not change.
+// Policy is how a firing is delivered, by its rule. It does not change.
 type Policy struct {
 	Timeout  time.Duration // of an attempt
 	Retry    Retry
 	Order    firing.Order
-	Overflow firing.Overflow // what becomes of it where there is no room
+	Overflow firing.Overflow // what happens if there is no room for it
 }
 
 // Retry says when a firing is attempted again, and when it is given up.
 type Retry struct {
 	MaxAttempts int
-	Backoff     time.Duration // before the second attempt at most; it doubles
+	Backoff     time.Duration // the longest pause before the second attempt; it doubles with each attempt
 	MaxBackoff  time.Duration
-	MaxAge      time.Duration // 0: none
+	MaxAge      time.Duration // it is given up once it would be older at its next attempt; 0: never
 }
 
-// PolicyKey says which firings a policy is for that are read from the store.
+// PolicyKey says which firings a policy is for.
 type PolicyKey struct{ Rule, Action string }
 
-// Rate is how many attempts may be made in a time; the zero value is no limit.
+// Rate is how many attempts may be made in a period. The zero value is no
+// limit.
 type Rate struct {
 	Max int
 	Per time.Duration
@@ -34,28 +35,28 @@ type Rate struct {
 
 // Action is what an endpoint delivers with. It does not change.
 type Action struct {
-	Action      actions.Action // closed, if it is an io.Closer, once another takes its place
+	Action      actions.Action // if it is an io.Closer it is closed when another takes its place
 	Policy      *Policy        // for firings whose own rule is gone
 	Concurrency int            // attempts at once, at most
 	Rate        Rate
 	LatestOnly  bool  // of the firings of a lane that wait, only the last is attempted
-	Config      any   // what it was made of: if that has changed, what was held against the endpoint is forgotten
+	Config      any   // what it was made from; if another Action has a different Config, the endpoint's trouble is forgotten
 	Meter       Meter // nil: none
 }
 
-// Meter is told how long things took. It is called under an endpoint's lock,
+// Meter measures how long things took. It is called under an endpoint's lock,
 // and must not wait.
 type Meter interface {
 	Waited(time.Duration)             // for the first attempt of a firing, since it was planned
 	Attempted(Outcome, time.Duration) // an attempt has ended
 }
 
-// Outcome is what an attempt came to.
+// Outcome is the result of an attempt.
 type Outcome uint8
 
 const (
 	Delivered Outcome = iota
-	Retried           // it failed, and is made again
+	Retried           // it failed, and will be made again
 	GivenUp           // it failed, and the firing is a dead letter now
 
 	expelled   // not attempted: dropped for a newer one

@@ -55,7 +55,7 @@ func TestShares(t *testing.T) {
 // give takes a firing in as the reader does.
 func (b *box) give(endpoint, overflow, key, id string) {
 	b.take(endpoint, over(firing.Overflow(overflow)), &actions.Firing{ID: firing.ID(id), Rule: "r" + endpoint, Action: "a", Event: &event.Event{Key: []byte(key)}})
-	b.Pass(Commit{Stream: "s", Whole: true})
+	b.Submit(Commit{Stream: "s", Whole: true})
 }
 
 // Endpoints that are dead, and have all that they may have, take no room from

@@ -8,21 +8,21 @@ import (
 	"triggerd/internal/firing"
 )
 
-// SetDelivering switches delivering off, or on again; an outbox delivers unless
-// it is told otherwise, which may be before Start. Off, it takes firings in and
-// commits them as ever, and no attempt begins; those that are under way end as
-// they do. On again, what waits is delivered in its order. Endpoints that are
-// paused stay so.
+// SetDelivering switches delivering off, or on again. An outbox delivers unless
+// this is called, which may be before Start. While it is off, firings are taken
+// in and committed as ever, but no attempt begins; attempts in flight end as
+// usual. When it is on again, what waits is delivered in its order. Paused
+// endpoints stay paused.
 //
-// Where there is no room for a firing while delivering is off, its policy's
-// Overflow is followed as for an endpoint that is paused.
+// If there is no room for a firing while delivering is off, its policy's
+// Overflow applies as for an endpoint that is paused.
 func (o *Outbox) SetDelivering(on bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.standby.Store(!on)
 	for _, ep := range o.endpoints {
 		ep.mu.Lock()
-		o.condition(ep, time.Now())
+		o.publishCondition(ep, time.Now())
 		ep.dispatch()
 		ep.mu.Unlock()
 	}
@@ -30,16 +30,16 @@ func (o *Outbox) SetDelivering(on bool) {
 
 // Waiting is a firing that waits for an endpoint.
 type Waiting struct {
-	Number   uint64 // its own, for ever; they rise in the order of commits
+	Number   uint64 // never used again; numbers rise in the order of commits
 	Attempts int    // made so far
 	Firing   *actions.Firing
 }
 
 // Waiting iterates over the firings that wait for an endpoint and have a number
-// above after, in the order in which they were committed, and changes nothing.
-// It yields what was committed when it began; a firing that is delivered
-// meanwhile may be left out. The caller owns what it is given. An error is the
-// last that is yielded.
+// above after, in the order in which they were committed. It yields what was
+// committed when it began; a firing that is delivered meanwhile may be left
+// out. The caller owns what is yielded. If there is an error, it is the last
+// that is yielded.
 func (o *Outbox) Waiting(endpoint string, after uint64) iter.Seq2[Waiting, error] {
 	return func(yield func(Waiting, error) bool) {
 		for p, err := range o.store.Pending(endpoint, after+1) {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Status is how an endpoint is doing.
+// Status describes an endpoint at one moment. See admin.ActionStatus.
 type Status struct {
 	Name                        string
 	Config                      any // of its action; nil: no rule has it any more
@@ -18,9 +18,9 @@ type Status struct {
 	NextAttempt                 time.Time
 	Window                      int // attempts at once, at present
 	FailingLanes, FreshLanes    int
-	Reached                     bool // the last attempt that says so came as far as the endpoint
+	Reached                     bool // the last attempt that tells reached the endpoint
 	Distinct                    int  // lanes that failed, and attempts that did not reach it
-	Trouble, Probing            bool // it is down or suspect; and an attempt is being made
+	Trouble, Probing            bool // it is down or suspect; and, if Probing, an attempt is being made
 	Delivered, Retried, GivenUp int64
 	Superseded, Abandoned       int64
 	Classes                     map[string]int64
@@ -29,20 +29,20 @@ type Status struct {
 	LastError                   string
 }
 
-// tally is what is counted of an endpoint's attempts.
+// tally counts an endpoint's attempts.
 type tally struct {
 	outcomes    [Outcomes]int64
 	evidences   [len(evidences)]int64
 	abandoned   int64         // attempts that did not end
 	superseded  int64         // firings that were not attempted, or not again
-	took        time.Duration // all attempts together
+	took        time.Duration // of all attempts together
 	lastError   string
 	lastErrorAt time.Time
 	lastSuccess time.Time
 }
 
-// note counts an attempt.
-func (t *tally) note(s *settlement) {
+// count adds the outcome of an attempt.
+func (t *tally) count(s *settlement) {
 	t.outcomes[s.what]++
 	t.evidences[s.evidence]++
 	t.took += s.took
@@ -53,7 +53,8 @@ func (t *tally) note(s *settlement) {
 	}
 }
 
-// classes returns the attempts by class: those that there were, and successes.
+// classes returns the attempts by class. Classes without any are left out,
+// except success.
 func (t *tally) classes() map[string]int64 {
 	m := map[string]int64{}
 	for class, n := range t.evidences {
@@ -64,12 +65,12 @@ func (t *tally) classes() map[string]int64 {
 	return m
 }
 
-// States are those that an endpoint may be in.
+// States returns the states that an endpoint may be in.
 func States() []string {
 	return []string{string(up), string(slowed), string(suspect), string(down), string(onHold)}
 }
 
-// Endpoints returns how all endpoints are doing, by name.
+// Endpoints returns the status of all endpoints, by name.
 func (o *Outbox) Endpoints() []Status {
 	all := o.all()
 	list := make([]Status, len(all))
@@ -102,24 +103,24 @@ func (ep *endpoint) status() Status {
 	if g.failures > 0 {
 		s.Since = g.since
 	}
-	if _, _, at := ep.turn(now); at.After(now) {
+	if _, _, at := ep.nextTurn(now); at.After(now) {
 		s.NextAttempt = at
 	}
 	switch state {
 	case onHold:
-		s.HeldUntil, s.Since = g.until, g.heldSince
+		s.HeldUntil, s.Since = g.holdUntil, g.heldSince
 	case down:
-		s.HeldUntil, s.Since = s.NextAttempt, g.gone
+		s.HeldUntil, s.Since = s.NextAttempt, g.unreachedSince
 	}
 	return s
 }
 
-// why says what the endpoint's state comes from.
+// why says, for people, what the endpoint's state comes from.
 func (ep *endpoint) why(now time.Time) string {
 	g := &ep.gate
 	switch g.condition(now) {
 	case onHold:
-		return fmt.Sprintf("asked to be left alone until %s", g.until.UTC().Format(time.RFC3339))
+		return fmt.Sprintf("asked to be left alone until %s", g.holdUntil.UTC().Format(time.RFC3339))
 	case down:
 		return fmt.Sprintf("not reached, %d times in a row", g.unreached)
 	case suspect:

@@ -17,10 +17,10 @@ import (
 // takeOne makes one attempt of an endpoint, as a worker does.
 func takeOne(w *worker) bool {
 	w.ep.mu.Lock()
-	ok := w.ep.take(w)
+	ok := w.ep.takeTurn(w)
 	w.ep.mu.Unlock()
 	if ok {
-		w.try()
+		w.makeAttempt()
 	}
 	return ok
 }
@@ -29,8 +29,8 @@ func takeOne(w *worker) bool {
 func putOne(o *Outbox, ep *endpoint, id uint64, j job) {
 	ep.mu.Lock()
 	defer ep.mu.Unlock()
-	ep.put(id, j, time.Now())
-	o.came(ep, 1)
+	ep.addJob(id, j, time.Now())
+	o.addPending(ep, 1)
 }
 
 // BenchmarkTakeAndSettle is what the outbox does about an attempt, with a
@@ -51,7 +51,7 @@ func BenchmarkTakeAndSettle(b *testing.B) {
 	bad := errors.New("500")
 	o.started.Store(true)
 	ep := o.endpoint("0")
-	ep.use(&Action{Policy: sp, Concurrency: 16, Action: actionOf(func(f *actions.Firing) error {
+	ep.setAction(&Action{Policy: sp, Concurrency: 16, Action: actionOf(func(f *actions.Firing) error {
 		if f.Rule == "bad" {
 			return bad
 		}

@@ -9,23 +9,23 @@ import (
 	"triggerd/internal/store"
 )
 
-// ErrDelivering is of what cannot be done while an outbox delivers.
+// ErrDelivering is returned by what cannot be done while an outbox delivers.
 var ErrDelivering = errors.New("it delivers")
 
-// errTrimLater is of an endpoint that still has an attempt, or reads, under way.
+// errTrimLater says that an endpoint has attempts or reads in flight.
 var errTrimLater = errors.New("something is under way")
 
-// trimPause is how long Trim waits for what is under way to end before it looks
-// again.
+// trimPause is how long Trim waits before it tries again.
 const trimPause = 5 * time.Millisecond
 
-// Trim removes the firings that wait for an endpoint and have a number up to
-// last, without delivering them: somebody else has. It returns how many. The
-// outbox has to run, and not to deliver, else the error is ErrDelivering; what is
-// under way is waited for until ctx is done. After an error some may be gone.
+// Trim deletes firings that wait for an endpoint and have a number up to last,
+// without delivering them: somebody else has. It returns how many. The outbox
+// has to run, but must not deliver, else the error is ErrDelivering. Trim waits
+// for attempts in flight until ctx is done. After an error some firings may be
+// deleted.
 func (o *Outbox) Trim(ctx context.Context, endpoint string, last uint64) (n int, err error) {
 	for {
-		done, err := o.request(ctx, &order{trim: endpoint, upTo: last})
+		done, err := o.runOrder(ctx, &keeperOrder{trim: endpoint, upTo: last})
 		n += done
 		if err != errTrimLater {
 			return n, err
@@ -38,8 +38,8 @@ func (o *Outbox) Trim(ctx context.Context, endpoint string, last uint64) (n int,
 	}
 }
 
-// trim is Trim by the keeper: nothing is taken in meanwhile, and all ends are
-// written before.
+// trim is the keeper's part of Trim: nothing is committed meanwhile, and all
+// outcomes were written before.
 func (o *Outbox) trim(name string, last uint64) (n int, err error) {
 	o.mu.Lock()
 	ep, delivers := o.endpoints[name], !o.standby.Load()
@@ -55,12 +55,12 @@ func (o *Outbox) trim(name string, last uint64) (n int, err error) {
 	if err = o.writeLedger(); err == nil {
 		n, err = o.removeWaiting(name, last)
 	}
-	o.in.came(ep.account, -n)
+	o.in.addPending(ep.account, -n)
 	ep.endTrim()
 	return n, err
 }
 
-// removeWaiting removes jobs of an endpoint from the store.
+// removeWaiting deletes jobs of an endpoint from the store.
 func (o *Outbox) removeWaiting(endpoint string, last uint64) (n int, err error) {
 	b := o.store.NewBatch()
 	in := 0 // the batch
@@ -72,7 +72,7 @@ func (o *Outbox) removeWaiting(endpoint string, last uint64) (n int, err error) 
 			break
 		}
 		b.Settle(endpoint, p.Seq, p.Attempts+1)
-		if in++; in < maxOrder {
+		if in++; in < maxOrderSize {
 			continue
 		}
 		if _, err := b.Commit(); err != nil {
@@ -89,8 +89,8 @@ func (o *Outbox) removeWaiting(endpoint string, last uint64) (n int, err error) 
 	return n + in, nil
 }
 
-// beginTrim has no lane taken and nothing read, and reports whether nothing is
-// under way.
+// beginTrim stops attempts and reads from beginning. It reports whether none is
+// in flight.
 func (ep *endpoint) beginTrim() bool {
 	ep.mu.Lock()
 	defer ep.mu.Unlock()
@@ -106,12 +106,12 @@ func (ep *endpoint) beginTrim() bool {
 	return true
 }
 
-// endTrim forgets what was in memory of the jobs that wait. What is left of them
-// is read again, as after a start.
+// endTrim empties the index. What is left in the store is read again, as after
+// a start.
 func (ep *endpoint) endTrim() {
 	ep.mu.Lock()
 	defer ep.mu.Unlock()
-	for _, a := range ep.ages.all() {
+	for _, a := range ep.byAge.all() {
 		if a.gone() {
 			continue
 		}
@@ -123,10 +123,10 @@ func (ep *endpoint) endTrim() {
 	for i := range ep.lines {
 		ep.lines[i] = line{place: place(i)}
 	}
-	ep.recent, ep.asleep, ep.ages = fifo[*lane]{}, nil, fifo[aged]{}
+	ep.recent, ep.asleep, ep.byAge = fifo[*lane]{}, nil, fifo[agedJob]{}
 	ep.failing, ep.indexed, ep.loaded = 0, 0, 0
-	ep.next, ep.left, ep.more = 1, 0, true // all that is committed is there to be found
+	ep.next, ep.lastUnindexed, ep.hasUnindexed = 1, 0, true // all that is committed is there to be found
 	ep.trimming, ep.filling = false, false
-	ep.payOwed()
+	ep.expelOldest()
 	ep.dispatch()
 }

@@ -7,56 +7,57 @@ import (
 	"triggerd/actions"
 )
 
-// An action is to end with its context. One that does not would keep its slot,
-// its lane and the end of triggerd waiting for ever, so that somebody else ends
-// its attempt in its place. What comes of it later is nobody's.
+// An action has to end when its context is done. One that does not would keep
+// its slot, its lane and the end of triggerd waiting for ever. So its attempt
+// is abandoned: it counts as failed, and what it does later is ignored.
 
-// abandonAfter is how long after its time is up an attempt is waited for, beside
+// abandonAfter is how long an attempt is waited for after its timeout, beside
 // what its action says that it may take.
 const abandonAfter = 5 * time.Second
 
-// grace is how long an action may take to end after its context is done.
-func grace(a actions.Action) time.Duration {
+// endGrace returns how long an action may take to end after its context is
+// done.
+func endGrace(a actions.Action) time.Duration {
 	if g, ok := a.(interface{ Grace() time.Duration }); ok {
 		return abandonAfter + g.Grace()
 	}
 	return abandonAfter
 }
 
-// watch sees to it that a worker's attempt, which begins now, ends. The caller
-// holds the lock.
-func (ep *endpoint) watch(w *worker) {
-	w.ends = time.Now().Add(w.timeout + grace(w.action))
-	ep.watchUntil(w.ends)
+// setEnd sets the time by which a worker's attempt, which begins now, has to
+// have ended. The caller holds the lock.
+func (ep *endpoint) setEnd(w *worker) {
+	w.ends = time.Now().Add(w.timeout + endGrace(w.action))
+	ep.checkOverdueAt(w.ends)
 }
 
-// watchUntil has the endpoint's attempts looked at at t, or before. There is one
-// timer for all of them, which goes off once in a timeout and finds nothing.
-func (ep *endpoint) watchUntil(t time.Time) {
-	if !ep.watched.IsZero() && !t.Before(ep.watched) {
+// checkOverdueAt has the endpoint's attempts checked at t or before. One timer
+// serves them all. It usually fires once in a timeout, and finds nothing.
+func (ep *endpoint) checkOverdueAt(t time.Time) {
+	if !ep.overdueAt.IsZero() && !t.Before(ep.overdueAt) {
 		return
 	}
-	ep.watched = t
-	if ep.watcher != nil {
-		ep.watcher.Reset(time.Until(t))
+	ep.overdueAt = t
+	if ep.overdueTimer != nil {
+		ep.overdueTimer.Reset(time.Until(t))
 		return
 	}
-	ep.watcher = time.AfterFunc(time.Until(t), ep.look)
+	ep.overdueTimer = time.AfterFunc(time.Until(t), ep.abandonOverdue)
 }
 
-// look abandons those of an endpoint's attempts that should have ended.
-func (ep *endpoint) look() {
+// abandonOverdue abandons the attempts that should have ended.
+func (ep *endpoint) abandonOverdue() {
 	var overdue []*worker
 	ep.mu.Lock()
-	ep.watched = time.Time{}
+	ep.overdueAt = time.Time{}
 	for now, i := time.Now(), 0; i < len(ep.crew); i++ {
 		switch w := ep.crew[i]; {
 		case w.ends.IsZero(), w.abandoned:
 		case w.ends.After(now):
-			ep.watchUntil(w.ends)
+			ep.checkOverdueAt(w.ends)
 		default:
 			w.abandoned = true
-			for _, other := range w.with {
+			for _, other := range w.batched {
 				other.abandoned = true
 			}
 			overdue = append(overdue, w)
@@ -68,18 +69,19 @@ func (ep *endpoint) look() {
 	}
 }
 
-// abandon ends an attempt in the place of its action, and its worker's work.
+// abandon settles the attempts of a worker in place of the worker, which still
+// waits for the action.
 func (w *worker) abandon() {
 	ep := w.ep
-	ep.log.Error("attempt abandoned: it does not end", "action", ep.name, "firing", w.firing.ID, "timeout", w.timeout, "firings", 1+len(w.with))
-	err := fmt.Errorf("%w, and had not ended %s later: it was abandoned", timeoutError(w.timeout), grace(w.action))
-	w.conclude(actions.Result{}, err, true)
-	for _, other := range w.with {
-		other.conclude(actions.Result{}, err, true)
+	ep.log.Error("attempt abandoned: it does not end", "action", ep.name, "firing", w.firing.ID, "timeout", w.timeout, "firings", 1+len(w.batched))
+	err := fmt.Errorf("%w, and had not ended %s later: it was abandoned", timeoutError(w.timeout), endGrace(w.action))
+	w.finish(actions.Result{}, err, true)
+	for _, other := range w.batched {
+		other.finish(actions.Result{}, err, true)
 	}
 	ep.mu.Lock()
 	defer ep.mu.Unlock()
-	ep.tally.abandoned += int64(1 + len(w.with))
-	ep.dismiss(w)
+	ep.tally.abandoned += int64(1 + len(w.batched))
+	ep.removeWorker(w)
 	ep.dispatch()
 }

@@ -16,11 +16,12 @@ import (
 	"triggerd/internal/store"
 )
 
-// dispatch starts attempts of all whose turn it is. The caller holds the lock.
+// dispatch starts workers for all attempts that may be made now. The caller
+// holds the lock.
 func (ep *endpoint) dispatch() {
 	for {
 		w := &worker{ep: ep}
-		if !ep.take(w) {
+		if !ep.takeTurn(w) {
 			return
 		}
 		ep.crew = append(ep.crew, w)
@@ -30,8 +31,8 @@ func (ep *endpoint) dispatch() {
 	}
 }
 
-// worker is a goroutine that makes attempts of an endpoint, and the one that it
-// is making.
+// worker is a goroutine that makes attempts of an endpoint, one after another,
+// and the attempt that it is making.
 type worker struct {
 	ep        *endpoint
 	lane      *lane
@@ -39,53 +40,54 @@ type worker struct {
 	action    actions.Action
 	attempt   attempt
 	began     time.Time
-	firing    *actions.Firing // nil: to be read, or it could not be
-	policy    *Policy         // how to deliver it; nil: as firing
-	timeout   time.Duration   // of the attempt: the policy's, in a batch the shortest
-	with      []*worker       // whose attempts are made in one batch with this one, and which are no goroutines
-	ends      time.Time       // when it has to have ended; zero: there is no attempt to end. The lock guards it
-	abandoned bool            // it has not: its lane and its place are another's. The lock guards it
+	firing    *actions.Firing // nil: it has to be read, or cannot be
+	policy    *Policy         // nil: as firing
+	timeout   time.Duration   // of the attempt: the policy's; for a batch the shortest
+	batched   []*worker       // attempts in one batch with this one; they are not goroutines
+	ends      time.Time       // when the attempt has to have ended; zero: there is none. The lock guards it
+	abandoned bool            // it has not ended in time, and others have its lane and slot. The lock guards it
 }
 
-// work makes an attempt, and then others of the same endpoint, until it is
-// nobody's turn.
+// work makes an attempt, and then others of the same endpoint, as long as there
+// are any.
 func (w *worker) work() {
-	for w.try() && w.goOn() {
+	for w.makeAttempt() && w.takeNext() {
 	}
 }
 
-// goOn gives a worker whose attempt has ended its next lane, or ends the worker.
-func (w *worker) goOn() bool {
+// takeNext gives a worker whose attempt has ended its next one, or ends the
+// worker.
+func (w *worker) takeNext() bool {
 	ep := w.ep
 	ep.mu.Lock()
 	defer ep.mu.Unlock()
-	if ep.take(w) {
+	if ep.takeTurn(w) {
 		ep.dispatch() // there may be room for one more than before
 		return true
 	}
-	ep.dismiss(w)
+	ep.removeWorker(w)
 	return false
 }
 
-// dismiss counts a worker out. The caller holds the lock.
-func (ep *endpoint) dismiss(w *worker) {
+// removeWorker removes a worker that ends. The caller holds the lock.
+func (ep *endpoint) removeWorker(w *worker) {
 	i := slices.Index(ep.crew, w)
 	ep.crew = slices.Delete(ep.crew, i, i+1)
 	ep.running--
 	ep.workers.Add(-1)
-	ep.stir()
+	ep.signalProgress()
 }
 
-// take gives a worker the attempt whose turn it is, if it is anybody's; if not,
-// the endpoint is looked at again when it may be. The caller holds the lock.
-func (ep *endpoint) take(w *worker) bool {
+// takeTurn gives a worker the next attempt, and reports whether there is one
+// now. If not, a timer is set for when there may be. The caller holds the lock.
+func (ep *endpoint) takeTurn(w *worker) bool {
 	if ep.action == nil || ep.paused || ep.stopping || !ep.started.Load() || ep.standby.Load() || ep.trimming {
 		return false
 	}
 	ep.refill()
 	now := time.Now()
-	ep.rouse(now)
-	l, a, again := ep.turn(now)
+	ep.wakeDue(now)
+	l, a, again := ep.nextTurn(now)
 	if l == nil || ep.readAhead(l, a.turn) {
 		if !again.IsZero() {
 			ep.wakeAt(again)
@@ -96,38 +98,38 @@ func (ep *endpoint) take(w *worker) bool {
 		return false
 	}
 	ep.begin(w, l, a, now)
-	w.with = w.with[:0]
+	w.batched = w.batched[:0]
 	if ep.batches {
-		ep.gather(w, now)
+		ep.fillBatch(w, now)
 	}
 	return true
 }
 
-// begin gives a worker an attempt of a lane. The caller holds the lock.
+// begin begins a lane's attempt with a worker. The caller holds the lock.
 func (ep *endpoint) begin(w *worker, l *lane, a attempt, now time.Time) {
-	ep.lines[l.place].leave(l)
-	ep.supersede(l) // of a lane from before a reload
+	ep.lines[l.place].remove(l)
+	ep.supersede(l) // a reload may have set latestOnly
 	l.busy = true
 	first := l.jobs.first()
 	f := ep.unload(first)
 	w.lane, w.job, w.action, w.attempt, w.began = l, *first, ep.action, ep.gate.begin(now, a), now
 	w.firing, w.policy, w.ends = nil, nil, time.Time{}
 	if f != nil {
-		ep.hand(w, f)
+		ep.setFiring(w, f)
 	}
 }
 
-// hand gives a worker the firing that it is to attempt. The caller holds the
-// lock.
-func (ep *endpoint) hand(w *worker, f *actions.Firing) {
+// setFiring gives a worker the firing that it is to attempt. The caller holds
+// the lock.
+func (ep *endpoint) setFiring(w *worker, f *actions.Firing) {
 	f.Attempt = int(w.job.attempts) + 1
 	w.firing, w.policy = f, ep.policyOf(f)
 	w.timeout = w.policy.Timeout
-	ep.watch(w)
+	ep.setEnd(w)
 }
 
-// policyOf returns how a firing is to be delivered: as its own rule says, or, if
-// that is gone, as another of the endpoint's. The caller holds the lock.
+// policyOf returns the policy of a firing: that of its own rule, or, if the
+// rule is gone, another one of the endpoint. The caller holds the lock.
 func (ep *endpoint) policyOf(f *actions.Firing) *Policy {
 	if all := ep.policies.Load(); all != nil {
 		if p := (*all)[PolicyKey{f.Rule, f.Action}]; p != nil {
@@ -137,9 +139,9 @@ func (ep *endpoint) policyOf(f *actions.Firing) *Policy {
 	return ep.policy
 }
 
-// wakeAt has an endpoint looked at again at t, or before. It has one timer: each
-// look at a closed gate setting one of its own would double them each time. The
-// caller holds the lock.
+// wakeAt has dispatch called at t or before. An endpoint has one timer. If each
+// look at a closed gate set its own, they would double each time. The caller
+// holds the lock.
 func (ep *endpoint) wakeAt(t time.Time) {
 	if !ep.wake.IsZero() && !t.Before(ep.wake) {
 		return
@@ -157,7 +159,7 @@ func (ep *endpoint) wakeAt(t time.Time) {
 	})
 }
 
-// timeoutError is why an attempt was ended that took longer than it may.
+// timeoutError is the cause when an attempt is ended at its timeout.
 type timeoutError time.Duration
 
 func (e timeoutError) Error() string {
@@ -166,25 +168,25 @@ func (e timeoutError) Error() string {
 
 func (timeoutError) Unwrap() error { return context.DeadlineExceeded }
 
-// maxDeliveredExcerpt is how much of what a receiver said is kept of a firing
-// that was delivered. There may be many of these.
+// maxDeliveredExcerpt is how many bytes of a receiver's answer are kept of a
+// firing that was delivered. There may be many of these.
 const maxDeliveredExcerpt = 512
 
-// try makes one attempt of a job, and settles it. It returns false if the
-// attempt was abandoned: then there is nothing left to do for the worker.
-func (w *worker) try() bool {
+// makeAttempt makes one attempt of a job, and settles it. It returns false if
+// the attempt was abandoned: then the worker has nothing left to do.
+func (w *worker) makeAttempt() bool {
 	var res actions.Result
 	var err error
 	if w.firing == nil {
 		err = w.readJob()
 	}
 	if err == nil {
-		if len(w.with) > 0 {
-			return w.tryBatch()
+		if len(w.batched) > 0 {
+			return w.makeBatch()
 		}
 		res, err = do(w.ep.attempts, w.action, w.firing, w.timeout)
 	}
-	return w.conclude(res, err, false)
+	return w.finish(res, err, false)
 }
 
 // readJob reads a worker's job.
@@ -203,15 +205,15 @@ func (w *worker) readJob() error {
 		w.policy = ep.policy
 		return err
 	}
-	ep.hand(w, f)
+	ep.setFiring(w, f)
 	return nil
 }
 
-// unreadableError is of a job that could not be read, which is no fault of the
-// endpoint's.
+// unreadableError says that a job could not be read, which is no fault of the
+// endpoint.
 type unreadableError struct {
 	err     error
-	damaged bool   // and never will be
+	damaged bool   // the job is damaged, and will never be readable
 	id      string // of the firing; "": not known
 }
 
@@ -248,7 +250,8 @@ func do(ctx context.Context, action actions.Action, f *actions.Firing, timeout t
 	return res, lateError(ctx, err)
 }
 
-// lateError returns the error of an attempt, which says so if its time was up.
+// lateError returns the error of an attempt. If the attempt has timed out, the
+// error says so.
 func lateError(ctx context.Context, err error) error {
 	if err == nil || actions.IsPermanent(err) {
 		return err
@@ -259,9 +262,10 @@ func lateError(ctx context.Context, err error) error {
 	return err
 }
 
-// verdict tells whether, and after which pause, a firing is attempted again: a
-// random part of a time that doubles, or what the receiver asked for.
-func verdict(p *Policy, j *job, err error) (what Outcome, reason string, pause time.Duration) {
+// outcomeOfFailure returns whether a firing is attempted again, and after which
+// pause: what the receiver asked for, or more, at random up to a limit that
+// doubles with each attempt.
+func outcomeOfFailure(p *Policy, j *job, err error) (what Outcome, reason string, pause time.Duration) {
 	r := p.Retry
 	switch {
 	case actions.IsPermanent(err):
@@ -280,7 +284,7 @@ func verdict(p *Policy, j *job, err error) (what Outcome, reason string, pause t
 	return tooOld(p, j, pause)
 }
 
-// tooOld gives a firing up that would be too old at its next attempt.
+// tooOld returns GivenUp if a firing would be too old at its next attempt.
 func tooOld(p *Policy, j *job, pause time.Duration) (what Outcome, reason string, _ time.Duration) {
 	if r := p.Retry; r.MaxAge > 0 && time.Since(j.born.time())+pause > r.MaxAge {
 		return GivenUp, "age", 0
@@ -288,10 +292,10 @@ func tooOld(p *Policy, j *job, pause time.Duration) (what Outcome, reason string
 	return Retried, "", pause
 }
 
-// conclude judges a worker's attempt, settles its job, and tells. It does
-// nothing, and returns false, if the attempt has been abandoned, and it is not
-// for that that it is called.
-func (w *worker) conclude(res actions.Result, err error, abandoned bool) bool {
+// finish ends a worker's attempt: it settles the job, and logs the outcome.
+// abandoned says that the attempt is being abandoned. If it was abandoned
+// before, finish does nothing and returns false.
+func (w *worker) finish(res actions.Result, err error, abandoned bool) bool {
 	l, ep := w.lane, w.ep
 	s := settlement{endpoint: ep.name, job: w.job, what: Delivered, text: res.Status, excerpt: res.Excerpt, took: time.Since(w.began), evidence: evidenceOf(err)}
 	s.job.firing = nil
@@ -312,59 +316,60 @@ func (w *worker) conclude(res actions.Result, err error, abandoned bool) bool {
 	}
 	w.ends = time.Time{}
 	if ep.closed.Load() || err != nil && ep.attempts.Err() != nil {
-		ep.mu.Unlock() // triggerd is stopping, which is no fault of the attempt: it waits for the next start
+		ep.mu.Unlock() // triggerd is stopping, so the attempt does not count: the firing waits for the next start
 		return true
 	}
 	now := time.Now()
 	before := ep.gate.condition(now)
-	v := ep.end(now, l, w.attempt, s.evidence, asked)
-	pause := w.judge(&s, v, err)
+	v := ep.endAttempt(now, l, w.attempt, s.evidence, asked)
+	pause := w.decideOutcome(&s, v, err)
 	if s.job.due = 0; pause > 0 {
 		s.job.due = momentOf(now.Add(pause))
 	}
 	if w.job.attempts == 0 && !v.down && ep.meter != nil {
 		ep.meter.Waited(max(w.began.Sub(w.job.born.time()), 0))
 	}
-	ep.noteHold(now)
+	ep.updateSavedHold(now)
 	ep.settle(l, &s, v)
 	after := ep.gate.condition(now)
-	ep.owner.condition(ep, now)
+	ep.owner.publishCondition(ep, now)
 	ep.mu.Unlock()
-	ep.tell(before, after, s.text)
-	ep.report(w.firing, &s, err, pause)
+	ep.logCondition(before, after, s.text)
+	ep.logOutcome(w.firing, &s, err, pause)
 	return true
 }
 
-// judge says what comes of an attempt that ended with err, and after which pause
-// there is another.
-func (w *worker) judge(s *settlement, v verdicts, err error) (pause time.Duration) {
+// decideOutcome sets the outcome of an attempt that ended with err, and returns
+// the pause before the next one.
+func (w *worker) decideOutcome(s *settlement, v gateResult, err error) (pause time.Duration) {
 	if isDamaged(err) {
 		s.what, s.reason = GivenUp, "damaged"
 		return 0
 	}
-	if v.down { // no attempt of this firing: one more of the endpoint
+	if v.down { // this was not an attempt of the firing, but another one at an endpoint that is down
 		s.what, s.reason, pause = tooOld(w.policy, &s.job, 0)
 		return pause
 	}
 	s.job.attempts++
 	if err != nil {
-		s.what, s.reason, pause = verdict(w.policy, &s.job, err)
+		s.what, s.reason, pause = outcomeOfFailure(w.policy, &s.job, err)
 	}
 	return pause
 }
 
-// settle deals with the outcome of an attempt. The caller holds the lock.
-func (ep *endpoint) settle(l *lane, s *settlement, v verdicts) {
+// settle applies the outcome of an attempt to its lane. The caller holds the
+// lock.
+func (ep *endpoint) settle(l *lane, s *settlement, v gateResult) {
 	l.busy = false
-	ep.tally.note(s)
+	ep.tally.count(s)
 	if ep.meter != nil {
 		ep.meter.Attempted(s.what, s.took)
 	}
 	switch s.what {
 	case Retried:
 		ep.retried.Add(1)
-		ep.owner.note(s)
-		ep.again(l, s, v)
+		ep.owner.recordSettlement(s)
+		ep.retryLater(l, s, v)
 		return
 	case GivenUp:
 		ep.givenUp.Add(1)
@@ -372,40 +377,40 @@ func (ep *endpoint) settle(l *lane, s *settlement, v verdicts) {
 		ep.delivered.Add(1)
 	}
 	ep.unindex(l)
-	ep.owner.note(s)
-	ep.went()
-	ep.advance(l)
+	ep.owner.recordSettlement(s)
+	ep.countDone()
+	ep.continueLane(l)
 }
 
-// again puts a lane back whose first job is attempted again. The caller holds
-// the lock.
-func (ep *endpoint) again(l *lane, s *settlement, v verdicts) {
+// retryLater puts a lane back whose first job is attempted again. The caller
+// holds the lock.
+func (ep *endpoint) retryLater(l *lane, s *settlement, v gateResult) {
 	first := l.jobs.first()
 	first.attempts, first.due = s.job.attempts, s.job.due
 	ep.supersede(l)
-	l.jobs.first().due = s.job.due // a newer one waits as long
+	l.jobs.first().due = s.job.due // a newer job that took its place waits as long
 	if v.down {
-		ep.line(l).pushFront(l) // it keeps its turn
+		ep.lineOf(l).pushFront(l) // it keeps its turn
 		return
 	}
-	ep.queue(l, time.Now())
+	ep.enqueueLane(l, time.Now())
 }
 
-// advance brings a lane, of which a job is done, to the next. The caller holds
-// the lock.
-func (ep *endpoint) advance(l *lane) {
+// continueLane puts a lane whose first job is settled back for its next job.
+// The caller holds the lock.
+func (ep *endpoint) continueLane(l *lane) {
 	switch {
 	case l.jobs.len() > 0:
-		ep.queue(l, time.Now()) // behind the others: a busy key does not starve them
+		ep.enqueueLane(l, time.Now()) // after the others: a busy key does not starve them
 	case l.skipped > 0:
-		ep.rescan(l)
+		ep.refillLane(l)
 	default:
 		ep.forget(l)
 	}
 }
 
-// tell logs what has changed with an endpoint by an attempt.
-func (ep *endpoint) tell(before, after condition, text string) {
+// logCondition logs a change of the endpoint's condition.
+func (ep *endpoint) logCondition(before, after condition, text string) {
 	if before == after {
 		return
 	}
@@ -420,7 +425,7 @@ func (ep *endpoint) tell(before, after condition, text string) {
 	}
 }
 
-func (ep *endpoint) report(f *actions.Firing, s *settlement, err error, pause time.Duration) {
+func (ep *endpoint) logOutcome(f *actions.Firing, s *settlement, err error, pause time.Duration) {
 	if f == nil {
 		what := "firing cannot be read, trying again"
 		if s.what == GivenUp {

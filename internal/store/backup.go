@@ -9,18 +9,20 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// backupName is the folder in a data directory in which a copy is made.
+// backupName is the folder, in a data directory, in which a copy is made.
 const backupName = "backup"
 
 // ErrBusy is returned by Backup while another one is being made.
 var ErrBusy = errors.New("a backup is being made already")
 
-// Backup calls add for each file of a copy of the store as it is at one moment,
-// with which a triggerd can be started. The store goes on to be used; the copy
-// shares its files as far as they do not change, so that it takes little space.
+// Backup calls add for each file of a copy of the store at one moment. A
+// triggerd can be started with the copy. The store goes on to be used
+// meanwhile. The copy shares the files that do not change, so it takes little
+// space.
+//
 // Names are relative to the data directory, with slashes; the file "checkpoint"
-// comes last. content is read until add returns, whose error ends the backup and
-// is returned.
+// comes last. content may be read until add returns. An error of add ends the
+// backup and is returned.
 func (s *Store) Backup(add func(name string, size int64, content io.Reader) error) error {
 	if !s.backup.TryLock() {
 		return ErrBusy
@@ -30,12 +32,12 @@ func (s *Store) Backup(add func(name string, size int64, content io.Reader) erro
 		return err
 	}
 	dir := s.fs.PathJoin(s.dir, backupName)
-	if err := s.fs.RemoveAll(dir); err != nil { // of a process that was killed
+	if err := s.fs.RemoveAll(dir); err != nil { // it may be left by a process that was killed
 		return fmt.Errorf("backup: %w", err)
 	}
 	defer s.fs.RemoveAll(dir)
-	// What the file "checkpoint" says was durable has to be in the copy: it is
-	// taken first, and says no more than the database has.
+	// The file "checkpoint" must not claim more commits than the copy of the
+	// database has. So it is read before the copy is made.
 	line := s.side.line().text()
 	if err := s.guard(func() error { return s.db.Checkpoint(dir, pebble.WithFlushedWAL()) }); err != nil {
 		return fmt.Errorf("backup: %w", err)

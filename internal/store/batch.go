@@ -9,15 +9,15 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// Batch gathers changes that take effect together or not at all. It is used by
-// one goroutine at a time, and may be used again after Commit or Reset.
+// Batch gathers changes that take effect as a whole or not at all. One
+// goroutine may use it at a time. It may be used again after Commit or Reset.
 //
-// The changes are made in this order: spaces, settlements and retries in the
-// order of the calls, then what gets a number (jobs, settled deliveries, dead
-// letters).
+// The changes are made in this order: first spaces, settlements and retries in
+// the order of the calls, then what gets a number (jobs, settled deliveries,
+// dead letters).
 type Batch struct {
 	s       *Store
-	pb      *pebble.Batch // what needs no number
+	pb      *pebble.Batch // the changes that need no number
 	jobs    []Job
 	settled []Settled
 	dead    []DeadLetter
@@ -25,12 +25,12 @@ type Batch struct {
 	drop    []uint64
 
 	checkpoints []streamPosition
-	adds        bool // takes disk space that a full store does not give
-	durable     bool // has to survive a crash once committed
+	adds        bool // it needs disk space, which a full store does not give
+	durable     bool // Commit waits for the disk
 	settles     int
 	lettersGone int
 	size        int
-	err         error // of a call, told by Commit
+	err         error // of a call; Commit returns it
 
 	key, value []byte // scratch
 }
@@ -41,7 +41,7 @@ type streamPosition struct{ stream, position string }
 // NewBatch returns an empty batch.
 func (s *Store) NewBatch() *Batch { return &Batch{s: s} }
 
-// Enqueue adds a job; its Seq is given by Commit. The payload is borrowed until
+// Enqueue adds a job, whose Seq Commit gives. The payload is borrowed until
 // Commit or Reset returns.
 func (b *Batch) Enqueue(j Job) {
 	b.adds, b.durable = true, true
@@ -53,8 +53,8 @@ func (b *Batch) Enqueue(j Job) {
 	b.jobs = append(b.jobs, j)
 }
 
-// SetCheckpoint sets the position to resume a stream from, which is opaque to
-// the store; "" removes it. The last one of a batch counts.
+// SetCheckpoint sets the position at which a stream resumes; "" removes it. The
+// last call for a stream counts.
 func (b *Batch) SetCheckpoint(stream, position string) {
 	b.check(stream != "", "a checkpoint without a stream")
 	b.limit("the name of a stream", len(stream), MaxName)
@@ -69,50 +69,49 @@ func (b *Batch) Put(space Space, key, value []byte) {
 	b.adds, b.durable = true, true
 	b.limit("key", len(key), MaxName)
 	b.limit("value", len(value), MaxPayload)
-	if b.in(space) {
+	if b.checkSpace(space) {
 		b.key = appendSpaceKey(b.key[:0], space, key)
 		b.value = append(b.value[:0], value...)
-		b.set()
+		b.setSealed()
 	}
 }
 
 // Delete removes an entry of a space, if there is one.
 func (b *Batch) Delete(space Space, key []byte) {
 	b.durable = true
-	if b.in(space) {
+	if b.checkSpace(space) {
 		b.key = appendSpaceKey(b.key[:0], space, key)
-		b.note(b.batch().Delete(b.key, nil))
+		b.keepError(b.batch().Delete(b.key, nil))
 	}
 }
 
-// DeleteRange removes the entries of a space whose keys are at least from and
-// less than to. A nil to is the end of the space.
+// DeleteRange removes the entries of a space from the key from on and before
+// the key to. A nil to is the end of the space.
 func (b *Batch) DeleteRange(space Space, from, to []byte) {
 	b.durable = true
-	if b.in(space) {
+	if b.checkSpace(space) {
 		b.key = appendSpaceKey(b.key[:0], space, from)
-		b.note(b.batch().DeleteRange(b.key, space.end(to), nil))
+		b.keepError(b.batch().DeleteRange(b.key, space.end(to), nil))
 	}
 }
 
-// Settle removes a delivered job. attempts is how many were made of it, as
-// reported by Pending plus those since; a job that was attempted more than once
+// Settle removes a delivered job. attempts is how many were made of it: those
+// that Pending has reported and those since. A job with more than one attempt
 // has retry state to remove too.
 //
-// A crash may undo settlements of the last moments, and the jobs are delivered
-// again: a batch of nothing but settlements, retries and burials does not wait
-// for the disk. Gather a few hundred in one, or add them to the next batch of
-// jobs.
+// A crash may undo the last settlements, and the jobs are delivered again. A
+// batch of only settlements, retries and burials does not wait for the disk.
+// Gather a few hundred in one, or add them to the next batch of jobs.
 func (b *Batch) Settle(endpoint string, seq uint64, attempts int) {
-	if !b.remove(endpoint, seq, attempts) {
+	if !b.removeIndex(endpoint, seq, attempts) {
 		return
 	}
 	b.key = appendNumberKey(b.key[:0], kindJob, seq)
-	b.note(b.batch().SingleDelete(b.key, nil)) // the key was set exactly once: it and its tombstone vanish where they meet
+	b.keepError(b.batch().SingleDelete(b.key, nil)) // the key was set exactly once: it and its tombstone vanish where they meet
 }
 
-// SettleListed is Settle, and keeps a record for listings. Its Number is given
-// by Commit.
+// SettleListed is Settle, and keeps a record for listings, whose Number Commit
+// gives.
 func (b *Batch) SettleListed(r Settled) {
 	b.limit("id", len(r.ID), MaxName)
 	b.limit("status", len(r.Status), MaxName)
@@ -122,27 +121,27 @@ func (b *Batch) SettleListed(r Settled) {
 	b.size += len(r.ID) + len(r.Status) + len(r.Excerpt) + len(r.Endpoint) + 64
 }
 
-// Retry notes that a job has been attempted and when the next attempt is due.
-// text is the error and excerpt what the receiver answered; MaxText bytes of
-// each are kept. As with Settle, a crash may undo it.
+// Retry records that a job was attempted, and when the next attempt is due.
+// text is the error, and excerpt what the receiver answered; MaxText bytes of
+// each are kept. A crash may undo it, as with Settle.
 func (b *Batch) Retry(endpoint string, seq uint64, attempts int, due time.Time, text, excerpt string) {
-	if !b.names(endpoint, seq) {
+	if !b.checkJob(endpoint, seq) {
 		return
 	}
 	b.key = appendEndpointKey(b.key[:0], kindRetry, endpoint, seq)
 	b.value = appendRetry(b.value[:0], attempts, due, cut(text), cut(excerpt))
-	b.set()
+	b.setSealed()
 }
 
-// Bury makes a dead letter of a job, which keeps its payload; Load finds it by
-// the letter's Seq. A letter with Seq 0 is of no job: it tells, for example, of
-// firings that were dropped. Its Number is given by Commit. As with Settle, a
-// crash may undo it.
+// Bury turns a job into a dead letter. The job's payload is kept; Load finds it
+// by the letter's Seq. A letter with Seq 0 belongs to no job: it tells, for
+// example, of dropped firings. Commit gives its Number. A crash may undo it, as
+// with Settle.
 func (b *Batch) Bury(d DeadLetter) {
 	b.limit("id", len(d.ID), MaxName)
 	b.limit("reason", len(d.Reason), MaxName)
 	b.limit("endpoint", len(d.Endpoint), MaxName)
-	if d.Seq != 0 && !b.remove(d.Endpoint, d.Seq, 2) {
+	if d.Seq != 0 && !b.removeIndex(d.Endpoint, d.Seq, 2) {
 		return
 	}
 	d.Error, d.Excerpt = cut(d.Error), cut(d.Excerpt)
@@ -150,17 +149,17 @@ func (b *Batch) Bury(d DeadLetter) {
 	b.size += len(d.ID) + len(d.Reason) + len(d.Error) + len(d.Excerpt) + len(d.Endpoint) + 96
 }
 
-// Requeue makes a job of the dead letter with that number, as if it had never
-// been attempted. It gets a new seq, after those of the jobs in the batch and
-// in the order of the calls. Commit returns ErrNotFound if the letter is not
-// there or has no payload.
+// Requeue turns the dead letter with a number into a job that counts as never
+// attempted. The job gets a new seq, after those of the jobs in the batch, in
+// the order of the calls. Commit returns ErrNotFound if there is no such
+// letter, or it has no payload.
 func (b *Batch) Requeue(number uint64) {
 	b.adds, b.durable = true, true
 	b.requeue = append(b.requeue, number)
 }
 
-// DropDead removes the dead letter with that number. Commit returns ErrNotFound
-// if it is not there.
+// DropDead removes the dead letter with a number. Commit returns ErrNotFound if
+// there is none.
 func (b *Batch) DropDead(number uint64) {
 	b.durable = true
 	b.drop = append(b.drop, number)
@@ -195,18 +194,17 @@ func (b *Batch) Reset() {
 }
 
 // Commit makes the changes, all or none, and empties the batch. It returns the
-// seq of the first job of the batch, 0 if there is none; the others follow it
-// one by one.
+// seq of the first job, 0 if there is none; the others follow it one by one.
 //
 // A batch that enqueues jobs, sets a checkpoint, changes a space or handles
-// dead letters is on disk when Commit returns nil. Commits from several
+// dead letters is on disk when Commit returns nil. Commits of several
 // goroutines share the wait for the disk.
 //
-// On an error that is ErrNoSpace nothing has changed and the batch is as it
-// was: commit it again when Full returns nil, or Reset it. After ErrTooLarge or
-// ErrNotFound nothing has changed, and the batch is as it was, too. Any other
-// error means that the store has failed: whether the batch is on disk is known
-// only after it was opened again, by the checkpoint.
+// After ErrNoSpace nothing has changed, and the batch is as it was: commit it
+// again when Full returns nil, or Reset it. After ErrTooLarge or ErrNotFound
+// nothing has changed either, and the batch is as it was. After any other error
+// the store has failed. Whether the batch is on disk is known only once the
+// store was opened again, by the checkpoint.
 func (b *Batch) Commit() (first uint64, err error) {
 	if b.Empty() && b.err == nil {
 		return 0, nil
@@ -226,34 +224,34 @@ func (b *Batch) batch() *pebble.Batch {
 	return b.pb
 }
 
-// set sets b.key to b.value and its checksum.
-func (b *Batch) set() {
+// setSealed sets b.key to b.value, sealed.
+func (b *Batch) setSealed() {
 	b.value = seal(b.key, b.value)
-	b.note(b.batch().Set(b.key, b.value, nil))
+	b.keepError(b.batch().Set(b.key, b.value, nil))
 }
 
-// remove deletes a job's index entry and retry state.
-func (b *Batch) remove(endpoint string, seq uint64, attempts int) bool {
-	if !b.names(endpoint, seq) {
+// removeIndex deletes a job's index entry and its retry state.
+func (b *Batch) removeIndex(endpoint string, seq uint64, attempts int) bool {
+	if !b.checkJob(endpoint, seq) {
 		return false
 	}
 	b.settles++
 	b.key = appendEndpointKey(b.key[:0], kindIndex, endpoint, seq)
-	b.note(b.batch().SingleDelete(b.key, nil))
+	b.keepError(b.batch().SingleDelete(b.key, nil))
 	if attempts > 1 {
 		b.key[0] = kindRetry
-		b.note(b.batch().Delete(b.key, nil)) // set once for each attempt, so no SingleDelete
+		b.keepError(b.batch().Delete(b.key, nil)) // set once for each attempt, so no SingleDelete
 	}
 	return true
 }
 
-func (b *Batch) in(space Space) bool {
+func (b *Batch) checkSpace(space Space) bool {
 	b.check(space.prefix != "", "an entry without a space")
 	b.limit("the name of a stream", len(space.prefix)-spaceOverhead, MaxName)
 	return b.err == nil
 }
 
-func (b *Batch) names(endpoint string, seq uint64) bool {
+func (b *Batch) checkJob(endpoint string, seq uint64) bool {
 	b.check(endpoint != "" && seq != 0, "a job without endpoint or seq")
 	b.limit("endpoint", len(endpoint), MaxName)
 	return b.err == nil
@@ -261,17 +259,17 @@ func (b *Batch) names(endpoint string, seq uint64) bool {
 
 func (b *Batch) check(ok bool, what string) {
 	if !ok {
-		b.note(errors.New(what))
+		b.keepError(errors.New(what))
 	}
 }
 
 func (b *Batch) limit(what string, n, limit int) {
 	if n > limit {
-		b.note(fmt.Errorf("%w: %s of %d bytes, at most %d", ErrTooLarge, what, n, limit))
+		b.keepError(fmt.Errorf("%w: %s of %d bytes, at most %d", ErrTooLarge, what, n, limit))
 	}
 }
 
-func (b *Batch) note(err error) {
+func (b *Batch) keepError(err error) {
 	if b.err == nil {
 		b.err = err
 	}
@@ -279,7 +277,7 @@ func (b *Batch) note(err error) {
 
 func cut(text string) string { return text[:min(len(text), MaxText)] }
 
-// commitRecord is the value of the key "c", written by each durable commit.
+// commitRecord is the value of the key "c". Each durable commit writes it.
 type commitRecord struct {
 	count       uint64 // durable commits so far
 	nextJob     uint64 // numbers to be given next
@@ -294,23 +292,23 @@ func (c *commitRecord) append(dst []byte) []byte {
 	return dst
 }
 
-// parse reads the record. Behind its fields version 0 has the checkpoint of the
-// one stream that there was.
+// parse parses the record. In version 0 the checkpoint of the only stream
+// follows the fields.
 func (c *commitRecord) parse(b []byte, version byte) (checkpoint string, ok bool) {
-	f := newFields(b)
+	f := newValueReader(b)
 	c.count, c.nextJob, c.nextSettled, c.nextDead = f.Uint64(), f.Uint64(), f.Uint64(), f.Uint64()
 	return string(f.Rest()), f.Err() == nil && (version == 0 || f.Len() == 0)
 }
 
-// maxReserve is how much room is made for a batch before it is encoded: what a
-// group of jobs takes that comes in while the one before is on its way.
+// maxReserve limits the memory that is reserved for a batch before it is
+// encoded: about what jobs take that gather while a commit is on its way.
 const maxReserve = 1 << 20
 
 // maxBatch is far below what the engine would take in one batch, 4 GiB.
 const maxBatch = 1 << 30
 
-// commit applies a batch. The turn makes one batch after another: numbers and
-// commit records rise in the order in which batches reach the disk.
+// commit applies a batch. Batches take turns, so numbers and commit records
+// rise in the order in which batches reach the disk.
 func (s *Store) commit(b *Batch) (first uint64, err error) {
 	b.limit("batch", b.Size(), maxBatch)
 	if b.err != nil {
@@ -319,17 +317,17 @@ func (s *Store) commit(b *Batch) (first uint64, err error) {
 	if err := s.takeTurn(); err != nil {
 		return 0, err
 	}
-	again, gone, err := s.prepare(b)
+	again, gone, err := s.checkAndRead(b)
 	if err != nil {
-		s.yieldTurn()
+		s.releaseTurn()
 		return 0, err
 	}
 	if b.Jobs() > 0 {
 		first = s.next.nextJob
 	}
-	s.number(b, again, gone)
-	if b.err != nil { // nothing that was encoded may be refused: an engine that does is not to be trusted
-		defer s.yieldTurn()
+	s.encodeNumbered(b, again, gone)
+	if b.err != nil { // refuse it before the engine sees it: an engine that refuses a batch is not to be trusted
+		defer s.releaseTurn()
 		return 0, s.fail(b.err)
 	}
 	mark := s.next
@@ -345,9 +343,9 @@ func (s *Store) commit(b *Batch) (first uint64, err error) {
 	return first, nil
 }
 
-// prepare does all that may refuse a batch, and reads what is to be requeued or
-// dropped.
-func (s *Store) prepare(b *Batch) (again []*Job, gone []DeadLetter, err error) {
+// checkAndRead does everything that may refuse a batch, and reads the dead
+// letters that it requeues or drops.
+func (s *Store) checkAndRead(b *Batch) (again []*Job, gone []DeadLetter, err error) {
 	if b.adds {
 		if err := s.disk.admit(b.Size()); err != nil {
 			return nil, nil, err
@@ -387,8 +385,8 @@ func (s *Store) prepare(b *Batch) (again []*Job, gone []DeadLetter, err error) {
 	return again, gone, nil
 }
 
-// number encodes what gets a number, and the commit record.
-func (s *Store) number(b *Batch, again []*Job, gone []DeadLetter) {
+// encodeNumbered encodes what gets a number, and the commit record.
+func (s *Store) encodeNumbered(b *Batch, again []*Job, gone []DeadLetter) {
 	if b.pb == nil {
 		b.pb = s.db.NewBatchWithSize(min(b.size+b.size/8, maxReserve))
 	}
@@ -407,7 +405,7 @@ func (s *Store) number(b *Batch, again []*Job, gone []DeadLetter) {
 		s.next.nextSettled++
 		b.key = appendNumberKey(b.key[:0], kindSettled, r.Number)
 		b.value = r.append(b.value[:0])
-		b.set()
+		b.setSealed()
 	}
 	for i := range b.dead {
 		d := &b.dead[i]
@@ -415,7 +413,7 @@ func (s *Store) number(b *Batch, again []*Job, gone []DeadLetter) {
 		s.next.nextDead++
 		b.key = appendNumberKey(b.key[:0], kindDead, d.Number)
 		b.value = d.append(b.value[:0])
-		b.set()
+		b.setSealed()
 	}
 	if !b.durable {
 		return
@@ -423,16 +421,16 @@ func (s *Store) number(b *Batch, again []*Job, gone []DeadLetter) {
 	for _, c := range b.checkpoints {
 		b.key = appendCheckpointKey(b.key[:0], c.stream)
 		if c.position == "" {
-			b.note(b.batch().Delete(b.key, nil))
+			b.keepError(b.batch().Delete(b.key, nil))
 			continue
 		}
 		b.value = append(b.value[:0], c.position...)
-		b.set()
+		b.setSealed()
 	}
 	s.next.count++
 	b.key = append(b.key[:0], kindCommit)
 	b.value = s.next.append(b.value[:0])
-	b.set()
+	b.setSealed()
 }
 
 func (s *Store) enqueue(b *Batch, j *Job) {
@@ -440,18 +438,18 @@ func (s *Store) enqueue(b *Batch, j *Job) {
 	s.next.nextJob++
 	b.key = appendNumberKey(b.key[:0], kindJob, j.Seq)
 	b.value = appendJob(b.value[:0], j)
-	b.set()
+	b.setSealed()
 	b.key = appendEndpointKey(b.key[:0], kindIndex, j.Endpoint, j.Seq)
 	b.value = appendIndex(b.value[:0], j)
-	b.set()
+	b.setSealed()
 }
 
 func (b *Batch) removeDead(d *DeadLetter) {
 	b.lettersGone++
 	b.key = appendNumberKey(b.key[:0], kindDead, d.Number)
-	b.note(b.batch().Delete(b.key, nil))
+	b.keepError(b.batch().Delete(b.key, nil))
 	if d.Seq != 0 {
 		b.key = appendNumberKey(b.key[:0], kindJob, d.Seq)
-		b.note(b.batch().SingleDelete(b.key, nil))
+		b.keepError(b.batch().SingleDelete(b.key, nil))
 	}
 }

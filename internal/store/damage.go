@@ -79,7 +79,7 @@ func IsDamaged(err error) bool {
 // leaves out what is damaged: it is counted and told, and the rest is a list
 // still. f may call a record damaged by its error.
 func (s *Store) scanWhole(prefix []byte, from uint64, f func(key, value []byte) (more bool, err error)) error {
-	end := after(prefix)
+	end := prefixEnd(prefix)
 	for {
 		last, err := s.scanUpTo(&pebble.IterOptions{LowerBound: appendUint64(prefix, from), UpperBound: end}, (*pebble.Iterator).First, (*pebble.Iterator).Next, f, from)
 		if !IsDamaged(err) {
@@ -100,7 +100,7 @@ func (s *Store) scanWhole(prefix []byte, from uint64, f func(key, value []byte) 
 func (s *Store) scanBackWhole(kind byte, before uint64, f func(key, value []byte) (more bool, err error)) error {
 	prefix := []byte{kind}
 	for {
-		o := &pebble.IterOptions{LowerBound: prefix, UpperBound: after(prefix)}
+		o := &pebble.IterOptions{LowerBound: prefix, UpperBound: prefixEnd(prefix)}
 		if before != 0 {
 			o.UpperBound = appendUint64(prefix, before)
 		} else {

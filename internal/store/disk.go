@@ -11,8 +11,8 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// ErrNoSpace is returned by Commit and Full while the store does not take any
-// more: its quota is used up, or the disk is nearly full.
+// ErrNoSpace is returned by Commit and Full while the store takes no more: its
+// quota is used up, or the disk is nearly full.
 var ErrNoSpace = errors.New("no space for the store")
 
 const (
@@ -22,10 +22,10 @@ const (
 )
 
 // disk stops the store from growing before the disk is full, since the engine
-// ends the process when it is. For the case that something else fills it in no
-// time there is a ballast file, which is removed when a write fails for want of
-// space; the write is then done again, and, if that was not enough and it is a
-// commit, again and again until there is space.
+// ends the process when it is. Something else may fill the disk suddenly. For
+// that there is a ballast file, which is deleted when a write fails for want of
+// space. The write is then repeated. If that is not enough, a commit is
+// repeated until there is space.
 type disk struct {
 	s       *Store
 	log     *slog.Logger
@@ -33,13 +33,13 @@ type disk struct {
 
 	mu       sync.Mutex // guards what follows
 	measured time.Time
-	used     int64 // by the database when it was measured
-	added    int64 // committed since
+	used     int64 // by the database, when it was last measured
+	added    int64 // committed since then
 	free     int64 // -1: unknown
 	total    int64
 	debt     int64
-	why      error // why the store is full; nil: it is not
-	ended    bool  // a write has failed for want of space, and the ballast is gone
+	why      error // why the store is full; nil: it is not full
+	ended    bool  // a write has failed for want of space, and the ballast is deleted
 	tried    time.Time
 	compacts time.Time // last time wantsCompaction said yes
 }
@@ -48,8 +48,8 @@ func newDisk(s *Store) *disk {
 	return &disk{s: s, log: s.log, ballast: s.path("ballast"), free: -1}
 }
 
-// Full returns why the store does not take more jobs, an ErrNoSpace, and nil if
-// it does. What settles jobs is always taken.
+// Full returns an ErrNoSpace that says why the store takes no more jobs, and
+// nil if it does. Settling jobs is always possible.
 func (s *Store) Full() error {
 	if err := s.usable(); err != nil {
 		return err
@@ -57,8 +57,8 @@ func (s *Store) Full() error {
 	return s.disk.admit(0)
 }
 
-// measureEvery is how old a measurement may be for a commit. A disk takes less
-// than leastFree in that time.
+// measureEvery is how old a measurement may be at a commit. In that time a disk
+// does not take leastFree bytes.
 const measureEvery = 50 * time.Millisecond
 
 // admit returns an error if the store must not grow by that many bytes.
@@ -85,14 +85,14 @@ func (d *disk) admit(bytes int) error {
 	return d.why
 }
 
-// grow notes bytes that were committed.
+// grow counts bytes that were committed.
 func (d *disk) grow(bytes int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.added += int64(bytes)
 }
 
-// measure asks the engine and the operating system.
+// measure asks the engine and the operating system how much space there is.
 func (d *disk) measure() {
 	var m *pebble.Metrics
 	err := d.s.guard(func() error {
@@ -123,9 +123,10 @@ func (d *disk) measure() {
 	}
 }
 
-// judge tells whether the store is full once it has grown by that many bytes.
-// To be no longer full takes a sixteenth more space than not to become it, lest
-// it be both in turns. The caller holds the lock.
+// judge returns why the store would be full once it has grown by so many bytes;
+// nil: it would not be. To become not full again it needs a sixteenth more
+// space than to become full, so that it does not switch back and forth. The
+// caller holds the lock.
 func (d *disk) judge(bytes int64) error {
 	least, quota := d.minFree(), d.s.opts.MaxBytes
 	if d.why != nil {
@@ -150,7 +151,7 @@ func (d *disk) report() {
 	}
 }
 
-// minFree is how much is left free. The caller holds the lock.
+// minFree returns how much space is left free. The caller holds the lock.
 func (d *disk) minFree() int64 {
 	if d.s.opts.MinFree > 0 {
 		return d.s.opts.MinFree
@@ -171,8 +172,8 @@ func (d *disk) exhausted() {
 	}
 }
 
-// await waits a moment for space, and reports whether to try again: as long as
-// there is a Run, which sees when there is some.
+// await waits a moment for space, and reports whether to try again. It returns
+// false if there is no Run that would notice new space.
 func (d *disk) await() bool {
 	kept := d.s.kept.Load()
 	if kept == nil {
@@ -217,7 +218,7 @@ const (
 	smallDatabase = 32 << 20
 )
 
-// wantsCompaction tells whether there is much to win from a compaction now.
+// wantsCompaction reports whether a compaction now would free much space.
 func (d *disk) wantsCompaction(settled int64) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -16,12 +16,12 @@ const (
 	cacheSize    = 16 << 20
 )
 
-// engineOptions are those of all databases in a store directory.
+// engineOptions are the options of all databases in a store directory.
 //
-// The format is one whose log says, chunk by chunk, up to where it had been
-// synced: damage in the middle of the newest log is then told apart from a
-// write that a crash cut short, and is an error, where older formats silently
-// end there.
+// The format version is one whose log says up to where it had been synced. So
+// damage in the middle of the newest log can be told from a write that a crash
+// cut short, and is an error. With older formats the log would silently end
+// there.
 func (s *Store) engineOptions(fs vfs.FS) *pebble.Options {
 	o := &pebble.Options{
 		FS:                          fs,
@@ -55,9 +55,10 @@ func (s *Store) engineOptions(fs vfs.FS) *pebble.Options {
 	return o
 }
 
-// engineLogger takes what pebble has to say. Fatalf must not return; it parks
-// the goroutine, which may hold locks of the engine, and makes the store fail.
-// All calls that change something go through guard, and so do not wait for it.
+// engineLogger receives pebble's messages. Fatalf must not return. It makes the
+// store fail and parks its goroutine, which may hold locks of the engine. All
+// calls that change something go through guard, so they do not wait for these
+// locks.
 type engineLogger struct{ s *Store }
 
 func (l engineLogger) Infof(string, ...any) {}
@@ -71,13 +72,13 @@ func (l engineLogger) Fatalf(format string, args ...any) {
 	select {}
 }
 
-// spaceRetry is how long the engine is held back after background work that
-// found no space: it would try it again at once, as fast as it can.
+// spaceRetry is how long the engine is delayed after background work that found
+// no space. Without that it would retry in a busy loop.
 const spaceRetry = 100 * time.Millisecond
 
-// backgroundError hears of failed flushes and compactions. The engine tries
-// them again without end, so all but a full disk, which may mend itself, end
-// the store: a restart is the only test of what is on disk.
+// backgroundError is called when a flush or a compaction fails. The engine
+// retries them for ever. Any error but a full disk, which may mend itself, ends
+// the store: only a restart can find out what is on disk.
 func (s *Store) backgroundError(err error) {
 	switch {
 	case errors.Is(err, pebble.ErrCancelledCompaction), errors.Is(err, context.Canceled), s.closed.Load():
@@ -88,11 +89,11 @@ func (s *Store) backgroundError(err error) {
 		s.fail(fmt.Errorf("background work: %w", err))
 	}
 	if s.err() != nil {
-		select {} // else it is tried again without end, which nobody needs any more
+		select {} // park the goroutine, or the engine would retry for ever
 	}
 }
 
-// fail marks the store as failed, for the first reason given.
+// fail marks the store as failed. The first reason counts.
 func (s *Store) fail(err error) error {
 	s.failOnce.Do(func() {
 		s.failure = fmt.Errorf("the store has failed, and has to be opened again by a new process: %w", err)
@@ -102,7 +103,7 @@ func (s *Store) fail(err error) error {
 	return s.failure
 }
 
-// err returns why the store cannot be used; nil if it can.
+// err returns why the store has failed, nil if it has not.
 func (s *Store) err() error {
 	select {
 	case <-s.failed:
@@ -140,7 +141,7 @@ func (s *Store) guard(f func() error) error {
 	case <-s.failed:
 	}
 	select {
-	case err := <-done: // it was done before the store failed
+	case err := <-done: // f had returned before the store failed
 		return err
 	default:
 		return s.failure
@@ -154,16 +155,16 @@ func (s *Store) takeTurn() error {
 	case s.turn <- struct{}{}:
 	}
 	if err := s.usable(); err != nil {
-		s.yieldTurn()
+		s.releaseTurn()
 		return err
 	}
 	return nil
 }
 
-func (s *Store) yieldTurn() { <-s.turn }
+func (s *Store) releaseTurn() { <-s.turn }
 
-// apply makes the changes of a batch, closes it, and yields the turn as soon as
-// the next batch can no longer overtake it. With sync it waits for the disk.
+// apply makes the changes of a batch, closes it, and releases the turn once the
+// next batch can no longer overtake it. If sync is set it waits for the disk.
 func (s *Store) apply(b *pebble.Batch, sync bool) error {
 	return s.guard(func() error {
 		var err error
@@ -172,7 +173,7 @@ func (s *Store) apply(b *pebble.Batch, sync bool) error {
 		} else {
 			err = s.db.Apply(b, pebble.NoSync)
 		}
-		s.yieldTurn()
+		s.releaseTurn()
 		if err == nil && sync {
 			err = b.SyncWait()
 		}
@@ -183,13 +184,13 @@ func (s *Store) apply(b *pebble.Batch, sync bool) error {
 	})
 }
 
-// get hands the fields of a key's record to parse, which returns false if they
-// cannot be right. They are valid only during the call.
+// get calls parse with the fields of a key's record, which are valid during the
+// call. parse returns false if they cannot be right.
 func (s *Store) get(key []byte, parse func(value []byte) bool) error {
 	return s.getVersion(key, func(value []byte, _ byte) bool { return parse(value) })
 }
 
-// getVersion is get for a kind whose versions differ.
+// getVersion is get for a kind whose versions have different fields.
 func (s *Store) getVersion(key []byte, parse func(value []byte, version byte) bool) error {
 	if err := s.usable(); err != nil {
 		return err
@@ -228,7 +229,7 @@ func (s *Store) unseal(key, sealed []byte) (value []byte, version byte, err erro
 	return value, version, nil
 }
 
-// value is get for where an iterator stands.
+// value is get for the record that an iterator is at.
 func (s *Store) value(it *pebble.Iterator, parse func(key, value []byte) bool) error {
 	sealed, err := it.ValueAndErr()
 	if err != nil {
@@ -244,7 +245,7 @@ func (s *Store) value(it *pebble.Iterator, parse func(key, value []byte) bool) e
 	return nil
 }
 
-// readError keeps the engine's error, or says that it is one of damage.
+// readError returns the engine's error; if it is damage, as a CorruptError.
 func (s *Store) readError(err error) error {
 	if pebble.IsCorruptionError(err) {
 		return &CorruptError{Key: "somewhere", What: oneLine(err)}
@@ -258,14 +259,14 @@ func (s *Store) corrupt(key []byte, what string) error {
 	return &CorruptError{Key: name, What: what}
 }
 
-// scan calls f for the records from a key up to another, until it returns false
-// or an error. Key and value are valid only during the call.
+// scan calls f for the records from one key up to another, until f returns
+// false or an error. Key and value are valid during the call.
 func (s *Store) scan(from, to []byte, f func(key, value []byte) (more bool, err error)) error {
 	return s.iterate(s.db, &pebble.IterOptions{LowerBound: from, UpperBound: to}, (*pebble.Iterator).First, (*pebble.Iterator).Next, s.withValue(f))
 }
 
-// scanBack is scan over the numbered records of a kind, the last first. before
-// 0 stands for the end.
+// scanBack is scan over the numbered records of a kind, the last first. It
+// begins below before; 0 means at the end.
 func (s *Store) scanBack(kind byte, before uint64, f func(key, value []byte) (more bool, err error)) error {
 	o := &pebble.IterOptions{LowerBound: []byte{kind}, UpperBound: []byte{kind + 1}}
 	if before != 0 {
@@ -317,7 +318,7 @@ func (s *Store) iterate(r pebble.Reader, o *pebble.IterOptions, start, step func
 	return nil
 }
 
-// openError tells what to do about a database that cannot be opened.
+// openError adds to an error what to do about a database that cannot be opened.
 func (s *Store) openError(err error) error {
 	if pebble.IsCorruptionError(err) {
 		return &CorruptError{Key: s.path("db"), What: oneLine(err)}

@@ -72,7 +72,7 @@ func (s *Store) AwaitKept() {
 // SealVersion is SealValue for any version but 0.
 func SealVersion(key, value []byte, version byte) []byte {
 	value = append(value, version)
-	return binary.LittleEndian.AppendUint32(value, ^sum(key, value))
+	return binary.LittleEndian.AppendUint32(value, ^checksumOf(key, value))
 }
 
 // Value returns what the database has for a key.

@@ -6,10 +6,10 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// failStopFS makes the store fail where the engine would take the process down
-// with it: it panics, with its locks in a state that no recover mends, if it
-// cannot end a log file and begin a new one. Here no error of a log file's
-// reaches the engine: the goroutine is parked, as by engineLogger.Fatalf.
+// failStopFS makes the store fail where the engine would end the process. The
+// engine panics, with its locks in a state that no recover mends, if it cannot
+// end a log file and begin a new one. So no error of a log file reaches the
+// engine: the goroutine is parked, as by engineLogger.Fatalf.
 type failStopFS struct {
 	vfs.FS
 	s *Store
@@ -17,8 +17,8 @@ type failStopFS struct {
 
 func (f failStopFS) Unwrap() vfs.FS { return f.FS }
 
-// stop does not return if there is an error.
-func (f failStopFS) stop(err error) {
+// stopOn does not return if there is an error.
+func (f failStopFS) stopOn(err error) {
 	if err != nil {
 		f.s.fail(err)
 		select {}
@@ -29,7 +29,7 @@ func (f failStopFS) logFile(name string, file vfs.File, err error) (vfs.File, er
 	if !strings.HasSuffix(name, ".log") {
 		return file, err
 	}
-	f.stop(err)
+	f.stopOn(err)
 	return failStopFile{file, f}, nil
 }
 
@@ -62,29 +62,29 @@ func (d failStopFile) Write(b []byte) (n int, err error) {
 		wrote, err := d.File.Write(b[n:])
 		n += wrote
 		if !vfs.IsNoSpaceError(err) || !d.fs.s.disk.await() {
-			d.fs.stop(err)
+			d.fs.stopOn(err)
 			return n, nil
 		}
 	}
 }
 
 func (d failStopFile) Sync() error {
-	d.fs.stop(d.File.Sync())
+	d.fs.stopOn(d.File.Sync())
 	return nil
 }
 
 func (d failStopFile) SyncData() error {
-	d.fs.stop(d.File.SyncData())
+	d.fs.stopOn(d.File.SyncData())
 	return nil
 }
 
 func (d failStopFile) SyncTo(length int64) (fullSync bool, err error) {
 	fullSync, err = d.File.SyncTo(length)
-	d.fs.stop(err)
+	d.fs.stopOn(err)
 	return fullSync, nil
 }
 
 func (d failStopFile) Close() error {
-	d.fs.stop(d.File.Close())
+	d.fs.stopOn(d.File.Close())
 	return nil
 }

@@ -9,15 +9,15 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-// formatRecord is the value of the key "v": the version of the format, and of
-// each kind of record that may be there the kind and its latest version, two
-// bytes each. Format 2 has no such list.
+// formatRecord is the value of the key "v": the format version, and for each
+// kind of record that may be there its letter and latest version, two bytes
+// each. Format 2 has no such list.
 type formatRecord struct {
 	version uint32
 	kinds   []byte
 }
 
-// ownFormat is what this program makes a store.
+// ownFormat returns the format record that this program writes.
 func ownFormat() formatRecord {
 	f := formatRecord{version: formatVersion}
 	for i := range len(kinds) {
@@ -31,39 +31,40 @@ func (f *formatRecord) append(dst []byte) []byte {
 }
 
 func (f *formatRecord) parse(b []byte) bool {
-	r := newFields(b)
+	r := newValueReader(b)
 	f.version = r.Uint32()
 	f.kinds = bytes.Clone(r.Rest())
 	return r.Err() == nil && f.version >= 1 && (f.version > formatVersion || len(f.kinds)%2 == 0)
 }
 
-// newer returns an ErrNewer if there may be what this program does not know.
+// newer returns an ErrNewer if the store may have something that this program
+// does not know.
 func (f *formatRecord) newer() error {
 	if f.version > formatVersion {
-		return newer(fmt.Sprintf("format %d, this one knows up to %d", f.version, formatVersion))
+		return newerError(fmt.Sprintf("format %d, this one knows up to %d", f.version, formatVersion))
 	}
 	for i := 0; i < len(f.kinds); i += 2 {
 		switch kind, version := f.kinds[i], f.kinds[i+1]; {
 		case !knownKind(kind):
-			return newer(fmt.Sprintf("with records of the kind %q, which this one does not know", kind))
+			return newerError(fmt.Sprintf("with records of the kind %q, which this one does not know", kind))
 		case version > versions[kind]:
-			return newer(fmt.Sprintf("with records of the kind %q in version %d, of which this one knows up to %d", kind, version, versions[kind]))
+			return newerError(fmt.Sprintf("with records of the kind %q in version %d, of which this one knows up to %d", kind, version, versions[kind]))
 		}
 	}
 	return nil
 }
 
-func newer(what string) error {
+func newerError(what string) error {
 	return fmt.Errorf("%w (%s): run that version or a later one, or choose another directory", ErrNewer, what)
 }
 
-// newerRecord tells of a single record that only a later program knows.
+// newerRecord returns an ErrNewer for a single record.
 func newerRecord(key []byte, version byte) error {
-	return fmt.Errorf("%s: %w", keyName(key), newer(fmt.Sprintf("record version %d, this one knows up to %d", version, versions[key[0]])))
+	return fmt.Errorf("%s: %w", keyName(key), newerError(fmt.Sprintf("record version %d, this one knows up to %d", version, versions[key[0]])))
 }
 
-// readFormat refuses what a later program wrote, and makes a new database one
-// of this format. It returns the format record that is there.
+// readFormat returns the format record. It refuses what a later program wrote,
+// and makes an empty database one of this format.
 func (s *Store) readFormat() (formatRecord, error) {
 	f, err := s.formatRecord()
 	if errors.Is(err, ErrNotFound) {
@@ -78,8 +79,8 @@ func (s *Store) readFormat() (formatRecord, error) {
 	return f, err
 }
 
-// later returns an ErrNewer for what a later program wrote.
-func (s *Store) later() error {
+// checkNewer returns an ErrNewer if a later program wrote the store.
+func (s *Store) checkNewer() error {
 	if f, err := s.formatRecord(); err == nil {
 		return f.newer()
 	}
@@ -108,14 +109,14 @@ func (s *Store) format() error {
 func (b *Batch) setFormat() {
 	own := ownFormat()
 	b.key, b.value, b.durable = append(b.key[:0], kindFormat), own.append(b.value[:0]), true
-	b.set()
+	b.setSealed()
 }
 
-// carryOver makes a store that an earlier program wrote one of this program's,
-// by one commit, whatever the store holds. Its records stay as they are: each
-// says itself which version it is of. earlier is the checkpoint that was part
-// of a commit record, "" if it was not.
-func (s *Store) carryOver(had formatRecord, earlier string) error {
+// upgrade makes a store that an earlier program wrote one of this program's, by
+// one commit, whatever the store holds. Its records stay as they are, since
+// each says its own version. earlier is the checkpoint that was part of the
+// commit record; "": it was not.
+func (s *Store) upgrade(had formatRecord, earlier string) error {
 	own := ownFormat()
 	if had.version == own.version && bytes.Equal(had.kinds, own.kinds) {
 		return nil
@@ -132,9 +133,9 @@ func (s *Store) carryOver(had formatRecord, earlier string) error {
 	return nil
 }
 
-// gaps calls f for each range of keys between those of known kinds, until it
-// returns an error. A nil end is the end of all.
-func gaps(f func(from, end []byte) error) error {
+// unknownRanges calls f for each range of keys between those of known kinds,
+// until f returns an error. A nil end is the end of all keys.
+func unknownRanges(f func(from, end []byte) error) error {
 	from := []byte{}
 	for i := range len(kinds) {
 		if end := []byte{kinds[i]}; string(from) < string(end) {
@@ -147,24 +148,24 @@ func gaps(f func(from, end []byte) error) error {
 	return f(from, nil)
 }
 
-// findUnknown returns an error for a record of a kind that is not known, which
-// the list in the format record should have told.
+// findUnknown returns an error if there is a record of an unknown kind that the
+// format record should have listed.
 func (s *Store) findUnknown() error {
-	return gaps(func(from, end []byte) error {
+	return unknownRanges(func(from, end []byte) error {
 		return s.iterate(s.db, &pebble.IterOptions{LowerBound: from, UpperBound: end}, (*pebble.Iterator).First, (*pebble.Iterator).Next, func(it *pebble.Iterator) (bool, error) {
 			sealed, err := it.ValueAndErr()
 			if err != nil {
 				return false, s.readError(err)
 			}
-			return false, s.unknown(it.Key(), sealed)
+			return false, s.describeUnknown(it.Key(), sealed)
 		})
 	})
 }
 
-// unknown says what a record of no known kind is.
-func (s *Store) unknown(key, sealed []byte) error {
+// describeUnknown returns the error for a record of an unknown kind.
+func (s *Store) describeUnknown(key, sealed []byte) error {
 	if _, version, ok := unseal(key, sealed); ok {
-		return fmt.Errorf("%s: %w", keyName(key), newer(fmt.Sprintf("a record of version %d of a kind that this one does not know", version)))
+		return fmt.Errorf("%s: %w", keyName(key), newerError(fmt.Sprintf("a record of version %d of a kind that this one does not know", version)))
 	}
 	return s.corrupt(key, "its kind is not known, and its checksum is wrong")
 }

@@ -16,32 +16,32 @@ import (
 	"triggerd/internal/wire"
 )
 
-// Limits of what a job, a record or an entry may hold. A batch with more is
-// refused by Commit with ErrTooLarge.
+// Limits of jobs, records and entries. Commit refuses a batch with more, with
+// ErrTooLarge.
 const (
 	MaxName    = 4 << 10  // bytes of an endpoint's name, an ID, a checkpoint, a reason, a status or a space's key
 	MaxText    = 16 << 10 // bytes kept of an error or an excerpt; the rest is cut off
 	MaxPayload = 64 << 20 // bytes of a payload or a space's value
 )
 
-// ErrTooLarge is returned by Commit for a batch with something above the
-// limits. Nothing of the batch is kept.
+// ErrTooLarge is returned by Commit for a batch that exceeds a limit. Nothing
+// of it is kept.
 var ErrTooLarge = errors.New("too large for the store")
 
-// ErrNotFound is returned where there is no such job, dead letter or entry.
+// ErrNotFound is returned if there is no such job, dead letter or entry.
 var ErrNotFound = errors.New("not in the store")
 
 // Job is a firing that waits to be delivered.
 type Job struct {
 	Seq      uint64    // its number, rising in the order of commits, never used twice; given by Commit, not by the caller
 	Endpoint string    // what it is delivered with; 1 to MaxName bytes
-	Lane     uint64    // opaque: a scheduler's hash of what has to stay in order
+	Lane     uint64    // opaque: a hash of what has to stay in order
 	ID       string    // the firing's; MaxName bytes at most
 	Born     time.Time // kept in milliseconds
 	Payload  []byte    // opaque; MaxPayload bytes at most
 }
 
-// Pending is what a scheduler needs of a job, without its payload.
+// Pending is a pending job without its payload.
 type Pending struct {
 	Seq      uint64
 	Lane     uint64
@@ -53,7 +53,7 @@ type Pending struct {
 	Excerpt  string    // of its response
 }
 
-// Endpoint is one of the endpoints that jobs wait for.
+// Endpoint is an endpoint that jobs wait for.
 type Endpoint struct {
 	Name    string
 	Pending int    // jobs
@@ -69,7 +69,7 @@ func appendJob(dst []byte, j *Job) []byte {
 }
 
 func parseJob(b []byte) (*Job, bool) {
-	f := newFields(b)
+	f := newValueReader(b)
 	j := &Job{Lane: f.Uint64(), Born: f.time(), Endpoint: f.Text(), ID: f.Text()}
 	j.Payload = f.Rest()
 	return j, f.Err() == nil
@@ -82,13 +82,14 @@ func appendIndex(dst []byte, j *Job) []byte {
 }
 
 func (p *Pending) parseIndex(b []byte) bool {
-	f := newFields(b)
+	f := newValueReader(b)
 	p.Lane, p.Born, p.Size = f.Uint64(), f.time(), int(f.Uint32())
 	return f.End() == nil
 }
 
-// appendRetry appends what is known of a job that was attempted. Behind the
-// error, which has no NUL in it, and a NUL is the excerpt, if there is one.
+// appendRetry appends the retry state of a job that was attempted. The error
+// has no NUL in it. If there is an excerpt, a NUL and the excerpt follow the
+// error.
 func appendRetry(dst []byte, attempts int, due time.Time, text, excerpt string) []byte {
 	dst = binary.BigEndian.AppendUint32(dst, uint32(attempts))
 	dst = appendTime(dst, due)
@@ -100,15 +101,15 @@ func appendRetry(dst []byte, attempts int, due time.Time, text, excerpt string) 
 }
 
 func (p *Pending) parseRetry(b []byte) bool {
-	f := newFields(b)
+	f := newValueReader(b)
 	p.Attempts, p.Due = int(f.Uint32()), f.time()
 	text, excerpt, there := strings.Cut(string(f.Rest()), "\x00")
 	p.Error, p.Excerpt = text, excerpt
 	return f.Err() == nil && there == (excerpt != "")
 }
 
-// Load reads a job, pending or dead. The caller owns it. ErrNotFound: it has
-// been settled.
+// Load returns a job that is pending or dead. The caller owns it. It returns
+// ErrNotFound if the job has been settled.
 func (s *Store) Load(seq uint64) (*Job, error) {
 	var j *Job
 	err := s.get(appendNumberKey(nil, kindJob, seq), func(v []byte) (ok bool) {
@@ -124,10 +125,10 @@ func (s *Store) Load(seq uint64) (*Job, error) {
 	return j, nil
 }
 
-// Jobs iterates over the jobs with the numbers in seqs, which rise. One that
-// has been settled is left out. For numbers that are near each other it takes a
-// fraction of what Load takes for each. A payload is valid until the next job
-// is asked for. An error is the last of what it yields.
+// Jobs iterates over the jobs whose numbers are in seqs, which must rise. A job
+// that has been settled is left out. For numbers near each other it costs a
+// fraction of calling Load for each. A payload is valid until the next job is
+// asked for. If there is an error, it is the last that is yielded.
 func (s *Store) Jobs(seqs []uint64) iter.Seq2[*Job, error] {
 	return func(yield func(*Job, error) bool) {
 		if len(seqs) == 0 {
@@ -139,13 +140,14 @@ func (s *Store) Jobs(seqs []uint64) iter.Seq2[*Job, error] {
 	}
 }
 
-// jobs is Jobs with a callback. With an error it returns where it was.
+// jobs is Jobs with a callback. With an error it returns the number that it was
+// at.
 func (s *Store) jobs(seqs []uint64, yield func(*Job) bool) (seq uint64, err error) {
 	if err := s.usable(); err != nil {
 		return seqs[0], err
 	}
 	it, err := s.db.NewIter(&pebble.IterOptions{
-		LowerBound: appendNumberKey(nil, kindJob, seqs[0]), UpperBound: after(appendNumberKey(nil, kindJob, seqs[len(seqs)-1])),
+		LowerBound: appendNumberKey(nil, kindJob, seqs[0]), UpperBound: prefixEnd(appendNumberKey(nil, kindJob, seqs[len(seqs)-1])),
 	})
 	if err != nil {
 		return seqs[0], s.readError(err)
@@ -159,7 +161,7 @@ func (s *Store) jobs(seqs []uint64, yield func(*Job) bool) (seq uint64, err erro
 	for i := range seqs {
 		seq = seqs[i]
 		key = appendNumberKey(key[:0], kindJob, seq)
-		if i == 0 && !it.SeekGE(key) || i > 0 && !forward(it, key) {
+		if i == 0 && !it.SeekGE(key) || i > 0 && !seekForward(it, key) {
 			return seq, nil // an error is that of Close
 		}
 		if !bytes.Equal(it.Key(), key) {
@@ -180,9 +182,9 @@ func (s *Store) jobs(seqs []uint64, yield func(*Job) bool) (seq uint64, err erro
 	return seq, nil
 }
 
-// forward moves an iterator, which stands somewhere before it, to the first
-// record that is not before key. That is most often one of the next.
-func forward(it *pebble.Iterator, key []byte) bool {
+// seekForward moves an iterator, which is before key, to the first record at
+// key or after it. That is usually one of the next few records.
+func seekForward(it *pebble.Iterator, key []byte) bool {
 	for range 4 {
 		if bytes.Compare(it.Key(), key) >= 0 {
 			return true
@@ -195,13 +197,13 @@ func forward(it *pebble.Iterator, key []byte) bool {
 }
 
 // Pending iterates over an endpoint's jobs with a seq of at least from, in
-// their order, as they are now. Payloads are not read. One whose entry of the
-// index is damaged is left out, and told. The iterator may be used more than
-// once; an error is the last of what it yields.
+// their order. Payloads are not read. A job whose index entry is damaged is left
+// out and logged. The iterator may be used more than once. If there is an error,
+// it is the last that is yielded.
 //
-// A scheduler passes as from the first seq that it does not know yet: what was
-// settled before it is then not walked over. For a from below the first job
-// that an earlier iteration found, it starts there.
+// Pass as from the first seq that you do not know yet. Then the jobs settled
+// before it do not have to be stepped over. If from is below the first job that
+// an earlier iteration found, it starts at that job.
 func (s *Store) Pending(endpoint string, from uint64) iter.Seq2[Pending, error] {
 	return func(yield func(Pending, error) bool) {
 		if err := s.pending(endpoint, from, func(p Pending) bool { return yield(p, nil) }); err != nil {
@@ -234,29 +236,29 @@ func (s *Store) pending(endpoint string, from uint64, yield func(Pending) bool) 
 	return errors.Join(err, retries.close())
 }
 
-// retryReader goes along with an iteration over an endpoint's index, and finds
-// the retry state of the few jobs that have one.
+// retryReader finds the retry state of the few jobs that have one, during an
+// iteration over an endpoint's index.
 type retryReader struct {
 	s        *Store
 	endpoint string
 	it       *pebble.Iterator
-	next     uint64 // seq that it stands at, MaxUint64 at the end
+	next     uint64 // seq of the record that it is at; MaxUint64: at the end
 }
 
 func (r *retryReader) fill(p *Pending) error {
 	if r.it == nil {
 		it, err := r.s.db.NewIter(&pebble.IterOptions{
 			LowerBound: appendEndpointKey(nil, kindRetry, r.endpoint, p.Seq),
-			UpperBound: after(appendName(nil, kindRetry, r.endpoint)),
+			UpperBound: prefixEnd(appendName(nil, kindRetry, r.endpoint)),
 		})
 		if err != nil {
 			return err
 		}
 		r.it = it
-		r.stand(it.First())
+		r.setNext(it.First())
 	}
-	for r.next < p.Seq { // of a job that was settled meanwhile
-		r.stand(r.it.Next())
+	for r.next < p.Seq { // retry state of a job that was settled meanwhile
+		r.setNext(r.it.Next())
 	}
 	if r.next != p.Seq {
 		return r.it.Error()
@@ -264,7 +266,7 @@ func (r *retryReader) fill(p *Pending) error {
 	return r.s.value(r.it, func(_, v []byte) bool { return p.parseRetry(v) })
 }
 
-func (r *retryReader) stand(valid bool) {
+func (r *retryReader) setNext(valid bool) {
 	r.next = math.MaxUint64
 	if valid {
 		_, r.next, _ = splitEndpointKey(r.it.Key())
@@ -280,8 +282,8 @@ func (r *retryReader) close() error {
 	return err
 }
 
-// Endpoints returns the endpoints that jobs wait for, by name. It walks over
-// the whole index, which takes about 0.1 s for a million jobs: it is for a
+// Endpoints returns the endpoints that jobs wait for, by name. It reads the
+// whole index, which takes about 0.1 s for a million jobs. It is meant for a
 // start and for listings.
 func (s *Store) Endpoints() ([]Endpoint, error) {
 	byName := map[string]*Endpoint{}

@@ -14,7 +14,7 @@ import (
 const (
 	kindCommit     = 'c' // "c": count of commits, numbers that come next
 	kindDead       = 'd' // d<number>: a dead letter, without its payload
-	kindIndex      = 'i' // i<endpoint><seq>: what a scheduler has to know of a pending job
+	kindIndex      = 'i' // i<endpoint><seq>: a pending job without its payload, see Pending
 	kindCheckpoint = 'k' // k<stream>: the position to resume a stream from
 	kindJob        = 'p' // p<seq>: the whole of a job, pending or dead
 	kindRetry      = 'r' // r<endpoint><seq>: attempts made and when the next is due
@@ -24,17 +24,17 @@ const (
 	kindStream     = 'y' // y<stream><space><key>: an entry of a Space of another stream
 )
 
-// kinds are all of them, in the order of their keys.
+// kinds are all kinds of records, in the order of their keys.
 const kinds = "cdikprsvxy"
 
-// versions says in which version this program writes each kind of record. It
-// reads that one and all before it.
+// versions has the version in which this program writes each kind of record. It
+// reads that version and all before it.
 //
-// Version 0 are records that do not say their version: those of stores of
-// format 2, and for ever the one that says the format, so that a program that
-// knows no versions finds in it that the store is not for it. In version 1 the
-// fields are those of version 0, but for the commit record, which had the
-// checkpoint behind them.
+// Records of version 0 do not say their version: those of stores of format 2,
+// and for ever the format record, so that a program that knows no versions
+// finds in it that the store is not for it. In version 1 the fields are those
+// of version 0, except that the commit record no longer ends with the
+// checkpoint.
 var versions = [256]byte{
 	kindCommit: 1, kindDead: 1, kindIndex: 1, kindCheckpoint: 1, kindJob: 1,
 	kindRetry: 1, kindSettled: 1, kindFormat: 0, kindSpace: 1, kindStream: 1,
@@ -46,25 +46,24 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 const crcSize = 4
 
-// seal makes a record's value of its fields, which are what value has:
+// seal makes the value of a record of its fields, which are what value has:
 //
 //	<fields> <version, 1 byte> <complement of the CRC-32C of the key and all before, 4 bytes>
 //	<fields> <CRC-32C of the key and all before, 4 bytes>                                        version 0
 //
-// The checksum, which is one apart from pebble's own of its blocks, is made
-// when the record is, and checked when the record is used. That it is
-// complemented tells a record with a version from one without: no bytes are
-// both.
+// This checksum is apart from pebble's own, which are of blocks. It is made
+// with the record, and checked when the record is used. The complement tells a
+// record with a version from one without: no bytes can be both.
 func seal(key, value []byte) []byte {
 	version := versions[key[0]]
 	if version == 0 {
-		return binary.LittleEndian.AppendUint32(value, sum(key, value))
+		return binary.LittleEndian.AppendUint32(value, checksumOf(key, value))
 	}
 	value = append(value, version)
-	return binary.LittleEndian.AppendUint32(value, ^sum(key, value))
+	return binary.LittleEndian.AppendUint32(value, ^checksumOf(key, value))
 }
 
-func sum(key, value []byte) uint32 {
+func checksumOf(key, value []byte) uint32 {
 	return crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, value)
 }
 
@@ -75,7 +74,7 @@ func unseal(key, value []byte) (fields []byte, version byte, ok bool) {
 	if n < 0 {
 		return nil, 0, false
 	}
-	switch sum(key, value[:n]) {
+	switch checksumOf(key, value[:n]) {
 	case binary.LittleEndian.Uint32(value[n:]):
 		return value[:n:n], 0, true
 	case ^binary.LittleEndian.Uint32(value[n:]):
@@ -91,9 +90,9 @@ func appendNumberKey(dst []byte, kind byte, n uint64) []byte {
 	return binary.BigEndian.AppendUint64(append(dst, kind), n)
 }
 
-// appendName appends what the keys of an endpoint's jobs begin with, or those
-// of a stream's entries. The length in front keeps the keys of one name from
-// being among those of another that begins alike.
+// appendName appends the beginning of the keys of an endpoint's jobs, or of a
+// stream's entries. The length before the name keeps the keys of one name apart
+// from those of another that begins alike.
 func appendName(dst []byte, kind byte, name string) []byte {
 	dst = binary.BigEndian.AppendUint16(append(dst, kind), uint16(len(name)))
 	return append(dst, name...)
@@ -124,8 +123,8 @@ func appendSpaceKey(dst []byte, space Space, key []byte) []byte {
 	return append(append(dst, space.prefix...), key...)
 }
 
-// splitSpaceKey undoes appendSpaceKey. It returns false for a key that is not
-// of a Space that this program knows.
+// splitSpaceKey undoes appendSpaceKey. It returns false if the key is not of a
+// Space that this program knows.
 func splitSpaceKey(key []byte) (letter byte, stream string, rest []byte, ok bool) {
 	switch {
 	case len(key) >= 2 && key[0] == kindSpace:
@@ -149,9 +148,9 @@ func appendCheckpointKey(dst []byte, stream string) []byte {
 	return append(append(dst, kindCheckpoint), stream...)
 }
 
-// after returns the first key behind all that begin with prefix, nil if there
-// is none.
-func after(prefix []byte) []byte {
+// prefixEnd returns the first key after all that begin with prefix, nil if
+// there is none.
+func prefixEnd(prefix []byte) []byte {
 	end := append([]byte(nil), prefix...)
 	for i := len(end) - 1; i >= 0; i-- {
 		if end[i]++; end[i] != 0 {
@@ -169,13 +168,13 @@ func appendTime(dst []byte, t time.Time) []byte {
 	return binary.BigEndian.AppendUint64(dst, uint64(ms))
 }
 
-// fields reads the fields of a value one after another.
-type fields struct{ wire.Cursor }
+// valueReader reads the fields of a value one after another.
+type valueReader struct{ wire.Cursor }
 
-func newFields(b []byte) fields { return fields{wire.NewCursor(b)} }
+func newValueReader(b []byte) valueReader { return valueReader{wire.NewCursor(b)} }
 
 // time reads what appendTime has written.
-func (f *fields) time() time.Time {
+func (f *valueReader) time() time.Time {
 	ms := int64(f.Uint64())
 	if ms == 0 {
 		return time.Time{}
@@ -183,8 +182,8 @@ func (f *fields) time() time.Time {
 	return time.UnixMilli(ms)
 }
 
-// CorruptError tells of a record that is there and cannot be what was written.
-// It is never taken for a record that is not there.
+// CorruptError says that a record is damaged. A damaged record never counts as
+// missing.
 type CorruptError struct {
 	Key  string // the record's key, bytes that do not print escaped
 	What string // what is wrong with it
@@ -194,7 +193,7 @@ func (e *CorruptError) Error() string {
 	return fmt.Sprintf("damaged record %s: %s; 'triggerd store verify' lists all that is damaged, 'triggerd store salvage' copies what is whole", e.Key, e.What)
 }
 
-// keyName shows a key to people.
+// keyName returns a key in a form for people.
 func keyName(key []byte) string {
 	if len(key) == 0 {
 		return `""`

@@ -10,11 +10,11 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// lockDir locks a directory against other processes, and against others in
-// this one, until it is closed or the process ends.
+// lockDir locks a directory against other processes, and against other users in
+// this process, until it is closed or the process ends.
 //
-// It does not use the engine's own lock where it can: that is one of fcntl's,
-// which a process loses as soon as it closes any file of that name.
+// It uses the engine's lock only if it has to. That one is an fcntl lock, which
+// a process loses as soon as it closes any file of that name.
 func lockDir(fs vfs.FS, dir string) (io.Closer, error) {
 	path := fs.PathJoin(dir, "LOCK")
 	if fs != vfs.Default {

@@ -9,9 +9,9 @@ import (
 	"triggerd/internal/wire"
 )
 
-// Settled is a delivery that was made, for listings. Its payload is not kept.
+// Settled is a delivery that succeeded, kept for listings without its payload.
 type Settled struct {
-	Number   uint64 // rising in the order in which they were settled
+	Number   uint64 // rising in the order of settlements
 	Seq      uint64 // the job's
 	Endpoint string
 	ID       string
@@ -27,7 +27,7 @@ type DeadLetter struct {
 	Seq      uint64 // the job's; 0: of no job
 	Endpoint string
 	ID       string
-	Reason   string // in a word: what gave it up
+	Reason   string // in a word, why it was given up
 	Error    string // of the last attempt
 	Excerpt  string // of the last response
 	Attempts int
@@ -49,7 +49,7 @@ func (r *Settled) append(dst []byte) []byte {
 }
 
 func (r *Settled) parse(b []byte) bool {
-	f := newFields(b)
+	f := newValueReader(b)
 	r.At, r.Born, r.Seq, r.Attempts = f.time(), f.time(), f.Uint64(), int(f.Uint32())
 	r.Endpoint, r.ID, r.Status = f.Text(), f.Text(), f.Text()
 	r.Excerpt = ""
@@ -74,15 +74,16 @@ func (d *DeadLetter) append(dst []byte) []byte {
 }
 
 func (d *DeadLetter) parse(b []byte) bool {
-	f := newFields(b)
+	f := newValueReader(b)
 	d.At, d.Born, d.Seq, d.Attempts = f.time(), f.time(), f.Uint64(), int(f.Uint32())
 	d.Endpoint, d.ID, d.Reason, d.Error, d.Excerpt = f.Text(), f.Text(), f.Text(), f.Text(), f.Text()
 	return f.End() == nil
 }
 
-// Settled iterates over the deliveries kept for listings, the latest first,
-// beginning with the one whose number is below before; 0 stands for the latest.
-// What is damaged is left out, and told. An error is the last of what it yields.
+// Settled iterates over the deliveries that are kept for listings, the latest
+// first. It begins below the number before; 0 means at the latest. Damaged
+// records are left out and logged. If there is an error, it is the last that is
+// yielded.
 func (s *Store) Settled(before uint64) iter.Seq2[Settled, error] {
 	return func(yield func(Settled, error) bool) {
 		err := s.scanBackWhole(kindSettled, before, func(key, value []byte) (bool, error) {
@@ -99,9 +100,9 @@ func (s *Store) Settled(before uint64) iter.Seq2[Settled, error] {
 	}
 }
 
-// Dead iterates over the dead letters, the latest first, beginning with the one
-// whose number is below before; 0 stands for the latest. What is damaged is left
-// out, and told. An error is the last of what it yields.
+// Dead iterates over the dead letters, the latest first. It begins below the
+// number before; 0 means at the latest. Damaged records are left out and logged.
+// If there is an error, it is the last that is yielded.
 func (s *Store) Dead(before uint64) iter.Seq2[DeadLetter, error] {
 	return func(yield func(DeadLetter, error) bool) {
 		err := s.scanBackWhole(kindDead, before, func(key, value []byte) (bool, error) {
@@ -135,9 +136,9 @@ func (s *Store) dead(number uint64) (*DeadLetter, error) {
 // sweepLimit is how many dead letters one sweep removes.
 const sweepLimit = 1000
 
-// sweep removes settled deliveries and dead letters from before cutoff, and
-// settled deliveries above their greatest number. more tells that a limit
-// ended it before it was done.
+// sweep removes settled deliveries and dead letters from before cutoff, and the
+// oldest settled deliveries over their limit. more says that it stopped at a
+// limit of its own before it was done.
 func (s *Store) sweep(cutoff time.Time) (more bool, err error) {
 	if err := s.sweepSettled(cutoff); err != nil {
 		return false, err
@@ -166,14 +167,13 @@ func (s *Store) sweep(cutoff time.Time) (more bool, err error) {
 		return false, err
 	}
 	s.deadLow = last
-	b.durable = true // with the next number, which the letters no longer tell
+	b.durable = true // it saves the next number, which the removed letters no longer tell
 	_, err = b.Commit()
 	return more, err
 }
 
-// sweepSettled finds by bisection the first settled delivery to keep: they are
-// numbered without holes in the order of time, but for a clock that was set
-// back.
+// sweepSettled finds the first settled delivery to keep, by bisection. They are
+// numbered without holes in the order of time, unless the clock was set back.
 func (s *Store) sweepSettled(cutoff time.Time) error {
 	first, last := uint64(0), uint64(0)
 	for r, err := range s.Settled(0) {
@@ -215,7 +215,7 @@ func (s *Store) sweepSettled(cutoff time.Time) error {
 		return nil
 	}
 	b := s.NewBatch()
-	b.note(b.batch().DeleteRange(appendNumberKey(nil, kindSettled, first), appendNumberKey(nil, kindSettled, lo), nil))
+	b.keepError(b.batch().DeleteRange(appendNumberKey(nil, kindSettled, first), appendNumberKey(nil, kindSettled, lo), nil))
 	b.durable = true // as for dead letters
 	_, err = b.Commit()
 	return err

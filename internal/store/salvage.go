@@ -18,13 +18,13 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// Salvage copies all that is whole in a damaged directory, which no process may
-// have open, to a new store in the directory out. The first is not changed. The
-// report says what was copied and what was wrong.
+// Salvage copies everything undamaged in a damaged directory to a new store in
+// the directory out. No process may have the damaged directory open. It is not
+// changed. The report says what was copied and what was wrong.
 //
-// The files of the database are read one by one, whether it can be opened or
-// not. What had been settled not long before may be pending again, to be
-// delivered twice, but nothing that can be read is left out.
+// The files of the database are read one by one, whether or not it can be
+// opened. Everything that can be read is copied. Jobs that were settled not
+// long before may be pending again, and be delivered twice.
 func Salvage(dir, out string) (*Report, error) { return Options{}.salvage(dir, out) }
 
 func (o Options) salvage(dir, out string) (*Report, error) {
@@ -52,7 +52,7 @@ func (o Options) salvageTo(damaged *Store, saved sidecarLine, out string, r *Rep
 		s.closed.Store(true)
 		err = errors.Join(err, s.db.Close(), o.FS.RemoveAll(s.dir))
 	}()
-	if err := s.later(); err != nil {
+	if err := s.checkNewer(); err != nil {
 		return err
 	}
 	if err := s.findUnknown(); errors.Is(err, ErrNewer) {
@@ -67,8 +67,8 @@ func (o Options) salvageTo(damaged *Store, saved sidecarLine, out string, r *Rep
 	return c.run(saved)
 }
 
-// copier copies whole records of a damaged store to a new one, in the versions
-// of this program.
+// copier copies undamaged records of a damaged store to a new one, in the
+// versions of this program.
 type copier struct {
 	verifier
 	to                  *Store
@@ -112,7 +112,7 @@ func (c *copier) finish(saved sidecarLine) error {
 	next.nextJob = max(c.commit.nextJob, c.max+1)
 	next.nextSettled = max(c.commit.nextSettled, c.maxSettled+1)
 	next.nextDead = max(c.commit.nextDead, c.maxDead+1)
-	c.to.yieldTurn()
+	c.to.releaseTurn()
 	c.b.setFormat() // as it is: the numbers are committed with any change
 	for stream, position := range c.r.Checkpoints {
 		c.b.SetCheckpoint(stream, position)
@@ -124,7 +124,7 @@ func (c *copier) finish(saved sidecarLine) error {
 func (c *copier) copy(key, value []byte) bool {
 	c.b.key = append(c.b.key[:0], key...)
 	c.b.value = append(c.b.value[:0], value...)
-	c.b.set()
+	c.b.setSealed()
 	if c.b.Size() > 4<<20 {
 		c.flush()
 	}
@@ -179,7 +179,7 @@ func (c *copier) job(key, value []byte) bool {
 	}
 	c.max = max(c.max, seq)
 	if c.settled[seq] {
-		return true // back from a file that is older than its settlement
+		return true // an older file has it from before its settlement
 	}
 	c.copy(key, value)
 	if !c.letters[seq] {
@@ -189,7 +189,7 @@ func (c *copier) job(key, value []byte) bool {
 	return true
 }
 
-// index reports the jobs that are known by nothing but their index entries.
+// index reports the jobs of which only the index entry is left.
 func (c *copier) index(key, _ []byte) bool {
 	_, seq, ok := splitEndpointKey(key)
 	if !ok {
@@ -213,17 +213,18 @@ func (c *copier) retry(key, value []byte) bool {
 	return c.copy(key, value)
 }
 
-// gatherer puts the records of a database together that cannot be opened, from
-// its table and log files. Of the versions of a record the latest counts, told
-// by the engine's sequence numbers.
+// gatherer reads the records of a database that cannot be opened, from its
+// table and log files. There may be several versions of a record, which the
+// engine's sequence numbers tell apart. The latest counts.
 type gatherer struct {
 	o  Options
 	db string
 	r  *Report
-	s  *Store // what was put together
+	s  *Store // the store that the records are put into
 }
 
-// gather returns a store of which only db may be used.
+// gather returns a store whose db holds the records; nothing else of it may be
+// used.
 func (g *gatherer) gather(dir string) (*Store, error) {
 	g.s = &Store{dir: dir, opts: g.o, log: g.o.Logger, fs: g.o.FS, turn: make(chan struct{}, 1), failed: make(chan struct{})}
 	g.s.disk = newDisk(g.s)
@@ -231,8 +232,8 @@ func (g *gatherer) gather(dir string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	// The versions, with their sequence numbers in front, in a first database;
-	// the latest of each in a second.
+	// All versions, with their sequence numbers in front, go into a first
+	// database, and the latest of each into a second.
 	versions, err := pebble.Open(g.o.FS.PathJoin(dir, "versions"), g.s.engineOptions(g.o.FS))
 	if err != nil {
 		return nil, err
@@ -309,7 +310,7 @@ func (w *versionWriter) flush() {
 	w.b = nil
 }
 
-// table adds the records of a table file, up to the first damage and behind it.
+// table adds the records of a table file. It skips damage.
 func (g *gatherer) table(w *versionWriter, path string) {
 	t, err := openTable(g.o.FS, path)
 	if err != nil {
@@ -336,8 +337,8 @@ func (g *gatherer) table(w *versionWriter, path string) {
 	}
 }
 
-// tableFrom adds the records at and behind from, and returns where to go on
-// after damage; nil: at the end.
+// tableFrom adds the records from the key from on, up to the first damage. It
+// returns where to go on after that; nil: it came to the end.
 func (g *gatherer) tableFrom(w *versionWriter, t *sstable.Reader, path string, from []byte) (next []byte) {
 	it, err := t.NewIter(sstable.NoTransforms, from, nil, sstable.AssertNoBlobHandles)
 	if err != nil {
@@ -362,7 +363,7 @@ func (g *gatherer) tableFrom(w *versionWriter, t *sstable.Reader, path string, f
 	return g.stepOver(t, last)
 }
 
-// stepOver finds a key behind a damaged block.
+// stepOver finds a key after a damaged block.
 func (g *gatherer) stepOver(t *sstable.Reader, last []byte) []byte {
 	readable := func(key []byte) bool {
 		it, err := t.NewIter(sstable.NoTransforms, key, nil, sstable.AssertNoBlobHandles)
@@ -387,15 +388,15 @@ func (g *gatherer) stepOver(t *sstable.Reader, last []byte) []byte {
 		return addToKey(last, hi)
 	}
 	for n := len(last) - 1; n > 0; n-- {
-		if key := after(last[:n]); key != nil && readable(key) {
+		if key := prefixEnd(last[:n]); key != nil && readable(key) {
 			return key
 		}
 	}
 	return nil
 }
 
-// logBlock is the unit in which log files are written: after damage, reading
-// goes on with the next one.
+// logBlock is the unit in which log files are written. After damage, reading
+// goes on with the next block.
 const logBlock = 32 << 10
 
 // log adds the batches of a log file.
@@ -410,7 +411,7 @@ func (g *gatherer) log(w *versionWriter, path, name string) {
 		g.r.add(path, "%s", oneLine(err))
 		return
 	}
-	damaged := int64(-1) // offset of the first damage behind the last good batch
+	damaged := int64(-1) // offset of the first damage after the last good batch
 	for start := int64(0); start < int64(len(b)); {
 		batches, end, err := g.logFrom(w, path, number, b[start:])
 		if batches > 0 && damaged >= 0 {
@@ -432,8 +433,8 @@ func (g *gatherer) log(w *versionWriter, path, name string) {
 	}
 }
 
-// logFrom adds batches up to an error, which may be io.EOF, and returns how
-// many, and the offset of the error.
+// logFrom adds batches up to an error, which may be io.EOF. It returns how many
+// there were, and the offset of the error.
 func (g *gatherer) logFrom(w *versionWriter, path string, number uint64, b []byte) (batches int, offset int64, err error) {
 	rr := newLogReader(record.NewReader, bytes.NewReader(b), number)
 	for {

@@ -15,40 +15,40 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// sidecar is the file "checkpoint": a line of text that says up to which
-// durable commit the database once was, so that the next start can tell
-// whether it still is. It is replaced as a whole: written beside, synced,
-// renamed.
+// sidecar is the file "checkpoint" beside the database. It is a line of text
+// that says up to which durable commit the database once was, so that the next
+// start can tell whether it still is. It is replaced as a whole: a new file is
+// written, synced and renamed.
 type sidecar struct {
 	fs  vfs.FS
 	dir string
 
-	mu     sync.Mutex      // guards what follows
-	count  uint64          // durable commits
-	latest map[string]mark // of streams, by name
-	saved  uint64          // count that the file says; 0: none yet
+	mu     sync.Mutex            // guards what follows
+	count  uint64                // durable commits
+	latest map[string]streamMark // of streams, by name
+	saved  uint64                // the count in the file; 0: there is none yet
 
 	writing sync.Mutex // one write at a time
 }
 
-// mark is a stream's checkpoint and the count of the commit that set it, since
-// commits may be noted in another order than they were made.
-type mark struct {
+// streamMark is a stream's checkpoint, and the count of the commit that set it.
+// Commits may be noted in another order than they were made.
+type streamMark struct {
 	count    uint64
 	position string // "": removed
 }
 
 func newSidecar(fs vfs.FS, dir string) *sidecar {
-	return &sidecar{fs: fs, dir: dir, latest: map[string]mark{}}
+	return &sidecar{fs: fs, dir: dir, latest: map[string]streamMark{}}
 }
 
-// sidecarLine is what the file says, all in one line:
+// sidecarLine is what the file says, in one line:
 //
 //	triggerd 3 <count of commits> {<stream, quoted> <checkpoint, quoted>} <crc32c of all before it, in hexadecimal>
 //
-// Format 2 had one quoted checkpoint, of the stream Standalone, without the
-// stream's name. Format 1, in which there was no database, had this checkpoint
-// as it is, and no count.
+// Format 2 had only one quoted checkpoint, that of the stream Standalone,
+// without the stream's name. Format 1 had no database; its file has this
+// checkpoint unquoted, and no count.
 type sidecarLine struct {
 	version   uint32
 	count     uint64
@@ -59,15 +59,15 @@ type sidecarLine struct {
 // they are quoted.
 const sidecarLimit = 32 << 20
 
-// damagedSidecar tells that the file is there and cannot be what was written.
+// damagedSidecar says that the file is damaged.
 type damagedSidecar struct{ path, what string }
 
 func (e *damagedSidecar) Error() string { return e.path + ": " + e.what }
 
 func (c *sidecar) path() string { return c.fs.PathJoin(c.dir, "checkpoint") }
 
-// read returns what the file says; a zero version: there is no file. Errors are
-// ErrNewer, a damagedSidecar, or those of reading.
+// read returns what the file says; a zero version means that there is no file.
+// Errors are ErrNewer, a damagedSidecar, or those of reading.
 func (c *sidecar) read() (sidecarLine, error) {
 	f, err := c.fs.Open(c.path())
 	if errors.Is(err, iofs.ErrNotExist) {
@@ -92,8 +92,8 @@ func (c *sidecar) read() (sidecarLine, error) {
 	return line, nil
 }
 
-// parseSidecar reads the line, or says what is wrong with it. Of a later
-// version it knows the version only.
+// parseSidecar parses the line, or says what is wrong with it. Of a line of a
+// later version it returns only the version.
 func parseSidecar(text string) (l sidecarLine, what string) {
 	text, ended := strings.CutSuffix(text, "\n")
 	i := strings.LastIndexByte(text, ' ')
@@ -129,7 +129,7 @@ func parseSidecar(text string) (l sidecarLine, what string) {
 	return l, ""
 }
 
-// standalone is the checkpoint of a time when there was one stream.
+// standalone returns the checkpoints of a format that had only one stream.
 func standalone(position string) map[string]string {
 	if position == "" {
 		return map[string]string{}
@@ -137,7 +137,7 @@ func standalone(position string) map[string]string {
 	return map[string]string{Standalone: position}
 }
 
-// unquoteAll undoes quoting of texts with a space between two.
+// unquoteAll splits a line of quoted texts with one space between two.
 func unquoteAll(line string) (texts []string, ok bool) {
 	for line != "" {
 		quoted, err := strconv.QuotedPrefix(line)
@@ -171,15 +171,14 @@ func checksum(line string) string {
 	return fmt.Sprintf("%08x", crc32.Checksum([]byte(line), castagnoli))
 }
 
-// advance notes what is durable in the database: a commit, and the checkpoints
-// that it set.
+// advance records that a commit, and the checkpoints that it set, are durable.
 func (c *sidecar) advance(count uint64, checkpoints []streamPosition) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.count = max(c.count, count)
 	for _, p := range checkpoints {
 		if count >= c.latest[p.stream].count {
-			c.latest[p.stream] = mark{count, p.position}
+			c.latest[p.stream] = streamMark{count, p.position}
 		}
 	}
 }
@@ -247,8 +246,8 @@ func (c *sidecar) replace(text string) error {
 	return syncDir(c.fs, c.dir)
 }
 
-// compareSidecar tells what the file and the database say of one another, and
-// brings the position of a format 1 directory into a new database.
+// compareSidecar compares the file with the database. It also takes the
+// position of a format 1 directory into a new database.
 func (s *Store) compareSidecar(saved sidecarLine, damaged *damagedSidecar) error {
 	c, have := &s.next, s.side.line().positions
 	switch {

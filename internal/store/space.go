@@ -6,13 +6,14 @@ import (
 )
 
 // Standalone is the name of the stream of a process that follows one server.
-// Its entries have keys without a name, as all had before streams had names.
+// Its keys do not have a stream's name in them, as all keys were before streams
+// had names.
 const Standalone = "standalone"
 
-// Space is one of the ordered maps that are kept along with the jobs and
-// changed in the same batches. Most belong to a stream, which is known by its
-// name, 1 to MaxName bytes. Spaces can be compared; make one once where it is
-// used often. The zero value is none.
+// Space is an ordered map that is kept beside the jobs and changed in the same
+// batches. Most spaces belong to a stream, which has a name of 1 to MaxName
+// bytes. Spaces can be compared. Making one allocates, so keep it where it is
+// used often. The zero value is no space.
 type Space struct{ prefix string }
 
 // spaceOverhead is how much longer the prefix of a stream's space is than the
@@ -29,19 +30,19 @@ const (
 	streamLetters = "met"
 )
 
-// Pauses is what is paused, since when.
+// Pauses has what is paused, and since when.
 var Pauses = Space{prefix: string([]byte{kindSpace, letterPauses})}
 
 // Holds has until when endpoints asked to be left alone. It belongs to no stream.
 var Holds = Space{prefix: string([]byte{kindSpace, letterHolds})}
 
-// Mirror has the values of a stream's keys, to tell before from after.
+// Mirror has a stream's keys and values, from which events get their before.
 func Mirror(stream string) Space { return streamSpace(stream, letterMirror) }
 
-// Timers has what time rules wait for in a stream.
+// Timers has what rules with time fields count and wait for in a stream.
 func Timers(stream string) Space { return streamSpace(stream, letterTimers) }
 
-// State has what is true of a stream and of its other spaces as a whole.
+// State has what is true of a stream, and of its other spaces as a whole.
 func State(stream string) Space { return streamSpace(stream, letterState) }
 
 func streamSpace(stream string, letter byte) Space {
@@ -63,10 +64,10 @@ func (s *Store) Get(space Space, key []byte) (value []byte, err error) {
 	return value, err
 }
 
-// Scan iterates over the entries of a space whose keys are at least from and
-// less than to, in the order of their bytes; a nil to is the end of the space.
-// The entry's bytes are valid until the next one is asked for. An error is the
-// last of what it yields.
+// Scan iterates over the entries of a space from the key from on and before the
+// key to, in the order of their bytes. A nil to is the end of the space. The
+// entry's bytes are valid until the next entry is asked for. If there is an
+// error, it is the last that is yielded.
 func (s *Store) Scan(space Space, from, to []byte) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		err := s.scan(appendSpaceKey(nil, space, from), space.end(to), func(key, value []byte) (bool, error) {
@@ -78,10 +79,10 @@ func (s *Store) Scan(space Space, from, to []byte) iter.Seq2[Entry, error] {
 	}
 }
 
-// end is the key of to, or the first behind the space if that is nil.
+// end returns the key of to, or the first key after the space if to is nil.
 func (s Space) end(to []byte) []byte {
 	if to == nil {
-		return after([]byte(s.prefix))
+		return prefixEnd([]byte(s.prefix))
 	}
 	return appendSpaceKey(nil, s, to)
 }

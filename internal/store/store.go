@@ -16,15 +16,15 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// formatVersion is that of the directory: what keys, values and the file
-// "checkpoint" are made of. Version 1 had nothing but that file, version 2
-// records that did not say their own version.
+// formatVersion is the version of the directory: of keys, values and the file
+// "checkpoint". Version 1 had only that file. In version 2 records did not say
+// their own version.
 //
-// It is the last one: what comes later is a new kind of record, or a new
-// version of one, of which the format record has a list.
+// It is the last one. A later change is a new kind of record, or a new version
+// of a kind, which the format record lists.
 const formatVersion = 3
 
-// Options says how a store is opened. The zero value means the defaults.
+// Options configures a store. The zero value means the defaults.
 type Options struct {
 	MaxBytes   int64         // quota of disk space; default 10 GiB
 	MinFree    int64         // bytes to leave free on the disk; default 5 % of it, but 64 MiB at least and 1 GiB at most
@@ -35,8 +35,8 @@ type Options struct {
 	FS     vfs.FS       // nil: the operating system's; for tests
 }
 
-// Store is an open directory. Its methods may be called from any goroutine,
-// Run once, and Close after all others have returned.
+// Store is an open directory. Any goroutine may call its methods, Run once, and
+// Close after all others have returned.
 type Store struct {
 	dir  string
 	opts Options
@@ -47,14 +47,14 @@ type Store struct {
 	side *sidecar
 	disk *disk
 	lost *LostTail
-	lows lows
+	lows firstSeqs
 
 	turn    chan struct{} // capacity 1: holds a token while a batch is numbered and applied
-	next    commitRecord  // of the one who has the turn
+	next    commitRecord  // of the goroutine that has the turn
 	deadLow uint64        // no dead letter has a lower number; of the one who sweeps
 
 	letters  letterCount
-	settles  atomic.Int64 // since the last compaction
+	settles  atomic.Int64 // settlements since the last compaction
 	damages  damages
 	kept     atomic.Pointer[<-chan struct{}] // done when Run is told to end; nil: it has not begun
 	closed   atomic.Bool
@@ -65,8 +65,7 @@ type Store struct {
 }
 
 var (
-	// ErrLocked is returned by Open where another process has the directory
-	// open.
+	// ErrLocked is returned by Open if another process has the directory open.
 	ErrLocked = errors.New("in use by another triggerd")
 	// ErrNewer is returned by Open for a directory that a later triggerd wrote.
 	ErrNewer = errors.New("written by a later triggerd")
@@ -74,15 +73,15 @@ var (
 	errClosed = errors.New("the store is closed")
 )
 
-// Open opens a directory with the default options, and makes it if it is not
-// there. See Options.Open.
+// Open opens a directory with the default options. See Options.Open.
 func Open(dir string) (*Store, error) { return Options{}.Open(dir) }
 
-// Open opens the store in a directory, and makes it if it is not there. It
-// locks it until Close.
+// Open opens the store in a directory, and makes it if there is none. It locks
+// the directory until Close.
 //
-// Errors are ErrLocked, ErrNewer, and for a damaged store one that says so: it
-// is never opened with fewer records than it had, but for what LostTail tells.
+// Errors are ErrLocked, ErrNewer, and for a damaged store one that says so. A
+// store is never opened with fewer records than it had, except for those that
+// LostTail reports.
 func (o Options) Open(dir string) (*Store, error) {
 	s, err := o.open(dir)
 	if err != nil {
@@ -137,7 +136,7 @@ func (o Options) open(dir string) (*Store, error) {
 	return s, nil
 }
 
-// makeDir makes a directory that is still there after a power cut.
+// makeDir makes a directory that survives a power cut.
 func makeDir(fs vfs.FS, dir string) error {
 	if err := fs.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -191,15 +190,15 @@ func (s *Store) load() error {
 	if err := s.compareSidecar(saved, damaged); err != nil {
 		return err
 	}
-	if err := s.carryOver(had, earlier); err != nil {
+	if err := s.upgrade(had, earlier); err != nil {
 		return err
 	}
 	s.disk.makeBallast()
 	return nil
 }
 
-// readNumbers finds which numbers come next. It returns the checkpoint of a
-// commit record that has one, as those of format 2.
+// readNumbers finds the next numbers. It returns the checkpoint that a commit
+// record of format 2 has.
 func (s *Store) readNumbers() (checkpoint string, err error) {
 	c := &s.next
 	if checkpoint, err = s.readCommit(c); err != nil {
@@ -242,9 +241,9 @@ func (s *Store) readCheckpoints() (list []streamPosition, err error) {
 	return list, err
 }
 
-// Close writes what is not on disk yet and unlocks the directory. Of a store
-// that has failed it returns why; that directory stays locked until the process
-// ends, since the engine may still be at work in it.
+// Close writes what is not on disk yet and unlocks the directory. If the store
+// has failed, it returns the reason. Then the directory stays locked until the
+// process ends, since the engine may still be at work in it.
 func (s *Store) Close() error {
 	if s.closed.Swap(true) {
 		return nil
@@ -260,13 +259,13 @@ func (s *Store) Close() error {
 	return errors.Join(err, s.lock.Close())
 }
 
-// Checkpoint returns the position of a stream that is on disk, or "" if there
-// is none.
+// Checkpoint returns the position of a stream that is on disk, "" if there is
+// none.
 func (s *Store) Checkpoint(stream string) (string, error) {
 	return s.side.position(stream), s.err()
 }
 
-// SaveCheckpoint commits a batch of nothing but a checkpoint.
+// SaveCheckpoint commits only a checkpoint.
 func (s *Store) SaveCheckpoint(stream, position string) error {
 	b := s.NewBatch()
 	b.SetCheckpoint(stream, position)
@@ -274,13 +273,13 @@ func (s *Store) SaveCheckpoint(stream, position string) error {
 	return err
 }
 
-// Run keeps the store in order until ctx is done: about once a second it saves
-// where the store stands, looks after disk space, and removes what is older
-// than its retention, a bounded part at a time. It returns nil when ctx is
-// done, and as soon as the store has failed the reason. After a failure the
-// process should end; the next one finds all that was committed.
+// Run maintains the store until ctx is done. About once a second it writes the
+// file "checkpoint", measures disk space, and removes a bounded part of what is
+// older than its retention. It returns nil when ctx is done, and the reason as
+// soon as the store has failed. After a failure the process should end; the
+// next one finds all that was committed.
 //
-// While it runs, a commit that finds the disk full waits until it is not.
+// While Run runs, a commit that finds the disk full waits for space.
 func (s *Store) Run(ctx context.Context) error {
 	done := ctx.Done()
 	s.kept.Store(&done)
@@ -290,7 +289,7 @@ func (s *Store) Run(ctx context.Context) error {
 	defer compaction.Wait()
 	defer count.Wait()
 	count.Go(func() { s.countLetters(ctx) })
-	var repeated repeats
+	var repeated repeatFilter
 	for {
 		select {
 		case <-ctx.Done():
@@ -320,7 +319,7 @@ func (s *Store) maintain(now time.Time) error {
 	return errors.Join(err, swept)
 }
 
-// compact gives the space of settled jobs back.
+// compact frees the disk space of settled jobs.
 func (s *Store) compact(ctx context.Context) {
 	s.settles.Store(0)
 	err := s.guard(func() error { return s.db.Compact(ctx, []byte{0}, []byte{0xff}, false) })
@@ -330,10 +329,10 @@ func (s *Store) compact(ctx context.Context) {
 	s.disk.measure()
 }
 
-// repeats logs the first of the same errors in a row.
-type repeats struct{ last string }
+// repeatFilter logs only the first of several equal errors in a row.
+type repeatFilter struct{ last string }
 
-func (r *repeats) log(log *slog.Logger, what string, err error) {
+func (r *repeatFilter) log(log *slog.Logger, what string, err error) {
 	text := ""
 	if err != nil {
 		if text = err.Error(); text != r.last {
@@ -343,35 +342,36 @@ func (r *repeats) log(log *slog.Logger, what string, err error) {
 	r.last = text
 }
 
-// Stats tells how a store is doing.
+// Stats are the figures of a store.
 type Stats struct {
 	Bytes      int64  // disk space that it takes, without the ballast file
 	FreeBytes  int64  // disk space that is left; -1: unknown
-	Commits    uint64 // durable ones in the life of the directory
+	Commits    uint64 // durable commits since the directory was made
 	Damaged    int64  // damaged records that were met since it was opened
 	NextJob    uint64 // seq of the next job
 	Compaction int64  // bytes that wait to be compacted
-	Letters    int64  // dead letters; -1: not counted yet, which Run does in its first moments
+	Letters    int64  // dead letters; -1: not counted yet, which Run does first
 }
 
-// Stats returns the figures as of now, or of the last moment before a failure.
+// Stats returns the figures as of now, or as of the last moment before a
+// failure.
 func (s *Store) Stats() Stats {
 	st := Stats{Commits: s.side.commits(), Damaged: s.damages.total(), Letters: s.letters.get()}
 	st.Bytes, st.FreeBytes, st.Compaction = s.disk.figures()
 	if s.takeTurn() == nil {
 		st.NextJob = s.next.nextJob
-		s.yieldTurn()
+		s.releaseTurn()
 	}
 	return st
 }
 
-// LostTail tells that the store lacks its last commits, though they had been
-// on disk: the end of its log is damaged. Jobs of the lost commits that came
-// from a stream are found again, since its checkpoint went back with them, as
-// long as the primary still has that part of the stream.
+// LostTail says that the store lacks its last commits, though they had been on
+// disk: the end of its log is damaged. The checkpoints went back with them. So
+// jobs of the lost commits that came from a stream are found again, as long as
+// the primary still has that part of the stream.
 type LostTail struct {
-	Commits uint64       // how many durable commits are missing at least
-	Streams []LostStream // those whose checkpoints went back, by name
+	Commits uint64       // how many durable commits are missing, at least
+	Streams []LostStream // whose checkpoints went back, by name
 }
 
 // LostStream is the part of a stream that a store has lost.
@@ -393,35 +393,35 @@ func newLostTail(commits uint64, have, had map[string]string) *LostTail {
 func (l *LostTail) Error() string {
 	text := fmt.Sprintf("the store lost its tail: %d commits", l.Commits)
 	for _, s := range l.Streams {
-		text += fmt.Sprintf(", positions %s to %s of %s", orStart(s.From), orStart(s.To), s.Stream)
+		text += fmt.Sprintf(", positions %s to %s of %s", positionOrStart(s.From), positionOrStart(s.To), s.Stream)
 	}
 	return text
 }
 
-func orStart(position string) string {
+func positionOrStart(position string) string {
 	if position == "" {
 		return "(none)"
 	}
 	return position
 }
 
-// LostTail returns what Open found missing; nil: nothing. It is found again by
-// later starts until something was committed.
+// LostTail returns what Open found missing; nil: nothing. Later starts find it
+// again until something is committed.
 func (s *Store) LostTail() *LostTail { return s.lost }
 
-// lows is the lowest seq, by endpoint, that a pending job may have.
-type lows struct {
+// firstSeqs has, by endpoint, the lowest seq that a pending job may have.
+type firstSeqs struct {
 	mu sync.Mutex // guards what follows
 	m  map[string]uint64
 }
 
-func (l *lows) get(endpoint string) uint64 {
+func (l *firstSeqs) get(endpoint string) uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.m[endpoint]
 }
 
-func (l *lows) raise(endpoint string, seq uint64) {
+func (l *firstSeqs) raise(endpoint string, seq uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.m == nil {
@@ -430,8 +430,8 @@ func (l *lows) raise(endpoint string, seq uint64) {
 	l.m[endpoint] = max(l.m[endpoint], seq)
 }
 
-// letterCount is how many dead letters there are: those that a scan has found,
-// and what commits have changed since it began.
+// letterCount counts the dead letters: those that a scan has found, and the
+// changes by commits since it began.
 type letterCount struct {
 	changed atomic.Int64
 	found   atomic.Int64
@@ -445,16 +445,15 @@ func (c *letterCount) get() int64 {
 	return c.found.Load() + c.changed.Load()
 }
 
-// countLetters counts the dead letters that there are at this moment. If it
-// cannot, they stay uncounted: what kept it from reading them is met by others
-// too, who tell.
+// countLetters counts the dead letters as of now. If they cannot be read they
+// stay uncounted; other readers meet the same error and report it.
 func (s *Store) countLetters(ctx context.Context) {
 	if s.letters.done.Load() || s.takeTurn() != nil {
 		return
 	}
 	s.letters.changed.Store(0)
 	now := s.db.NewSnapshot()
-	s.yieldTurn()
+	s.releaseTurn()
 	defer now.Close()
 	n := int64(0)
 	o := &pebble.IterOptions{LowerBound: []byte{kindDead}, UpperBound: []byte{kindDead + 1}}

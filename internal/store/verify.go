@@ -15,7 +15,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// Report is what Verify and Salvage found.
+// Report is what Verify and Salvage have found.
 type Report struct {
 	Checkpoints map[string]string // of streams, by name
 	Jobs        int               // whole and pending
@@ -47,7 +47,7 @@ func (r *Report) add(where, what string, args ...any) {
 }
 
 // Verify reads everything in a directory that no process has open, and changes
-// nothing. Damage is in the report; an error means that it could not be looked
+// nothing. Damage is in the report. An error means that it could not be looked
 // for: ErrLocked, ErrNewer, or one of the file system.
 func Verify(dir string) (*Report, error) { return Options{}.verify(dir) }
 
@@ -60,8 +60,8 @@ func (o Options) verify(dir string) (*Report, error) {
 	return r, nil
 }
 
-// inspect locks the directory, reads the file beside the database, and calls f
-// if there is a database; f opens it.
+// inspect locks the directory, reads the file beside the database, and, if
+// there is a database, calls f, which opens it.
 func (o Options) inspect(dir string, r *Report, f func(s *Store, saved sidecarLine, r *Report) error) error {
 	s := &Store{dir: dir, opts: o, log: slog.New(slog.DiscardHandler), fs: o.FS, turn: make(chan struct{}, 1), failed: make(chan struct{})}
 	if _, err := s.fs.Stat(dir); err != nil {
@@ -117,8 +117,7 @@ func (s *Store) verify(saved sidecarLine, r *Report) error {
 	return errors.Join(err, s.guard(s.db.Close))
 }
 
-// oneLine is the text of an error without what its author added for others to
-// look at.
+// oneLine returns the first line of an error's text.
 func oneLine(err error) string {
 	var damaged *CorruptError
 	if errors.As(err, &damaged) {
@@ -173,18 +172,18 @@ func openTable(fs vfs.FS, path string) (*sstable.Reader, error) {
 	return t, nil
 }
 
-// verifier reads the records of an open store. A damaged region is reported and
-// stepped over.
+// verifier reads the records of an open store. It reports damaged regions and
+// skips them.
 type verifier struct {
 	s       *Store
 	r       *Report
 	letters map[uint64]bool // seqs of dead letters
 	commit  commitRecord
-	known   bool // commit is
+	known   bool // commit was read
 }
 
 func (v *verifier) run(saved sidecarLine) error {
-	if err := v.s.later(); err != nil {
+	if err := v.s.checkNewer(); err != nil {
 		return err
 	}
 	if _, err := v.s.formatRecord(); err != nil {
@@ -209,9 +208,9 @@ func (v *verifier) run(saved sidecarLine) error {
 	return nil
 }
 
-// walkUnknown reports the records of no known kind.
+// walkUnknown reports the records of unknown kinds.
 func (v *verifier) walkUnknown() {
-	gaps(func(from, end []byte) error {
+	unknownRanges(func(from, end []byte) error {
 		v.walkRange(from, end, nil)
 		return nil
 	})
@@ -307,8 +306,8 @@ func (v *verifier) retry(key, value []byte) bool {
 	return true
 }
 
-// has tells whether a key is there, or may be: what cannot be read is reported
-// where it is read.
+// has reports whether a key is there, or may be. If it cannot be read, that is
+// reported elsewhere.
 func (v *verifier) has(key []byte) bool {
 	_, closer, err := v.s.db.Get(key)
 	if err == nil {
@@ -318,7 +317,7 @@ func (v *verifier) has(key []byte) bool {
 }
 
 // walk calls f for each record of a kind that has the right checksum and a
-// version that is known, and reports all others.
+// known version, and reports all others.
 func (v *verifier) walk(kind byte, f func(key, value []byte) bool) {
 	v.walkRange([]byte{kind}, []byte{kind + 1}, f)
 }
@@ -330,7 +329,7 @@ func (v *verifier) walkRange(from, end []byte, f func(key, value []byte) bool) {
 }
 
 // walkFrom walks up to a damaged region, reports it, and returns where to go
-// on; nil: at the end.
+// on; nil: it came to the end.
 func (v *verifier) walkFrom(from, end []byte, f func(key, value []byte) bool) (next []byte) {
 	last := from
 	err := v.s.iterate(v.s.db, &pebble.IterOptions{LowerBound: from, UpperBound: end}, (*pebble.Iterator).First, (*pebble.Iterator).Next, func(it *pebble.Iterator) (bool, error) {
@@ -364,9 +363,9 @@ func (v *verifier) walkFrom(from, end []byte, f func(key, value []byte) bool) (n
 	return next
 }
 
-// stepOver finds the first key behind a damaged region that begins after last:
-// first by steps that double, then by halves. Where no step leads out of it, it
-// tries what no longer begins alike.
+// stepOver finds the first key after a damaged region that begins after last.
+// It tries steps that double, and then halves them. If no step leads out of the
+// region, it tries keys that begin differently.
 func (v *verifier) stepOver(last, end []byte) []byte {
 	readableFrom := func(key []byte) bool {
 		it, err := v.s.db.NewIter(&pebble.IterOptions{LowerBound: key, UpperBound: end})
@@ -384,7 +383,7 @@ func (v *verifier) stepOver(last, end []byte) []byte {
 	for !readable(hi) {
 		if hi > 1<<62 {
 			for n := len(last) - 1; n > 1; n-- {
-				if key := after(last[:n]); string(key) < string(end) && readableFrom(key) {
+				if key := prefixEnd(last[:n]); string(key) < string(end) && readableFrom(key) {
 					return key
 				}
 			}

@@ -1,27 +1,29 @@
 package timing
 
-// maxBatchBytes bounds a batch of more than one.
+// maxBatchBytes limits the bytes of a batch that has more than one item.
 const maxBatchBytes = 1 << 20
 
-// batch is what a state of Batch has.
+// batch is a batch that is being gathered.
 type batch struct {
-	items [][]byte // see firing.append
+	items [][]byte // see candidate.append
 	bytes uint32
 	saved uint32 // items that have been written
 }
 
-// gather adds a firing to its batch, and fires that if it is full.
-func (s *State) gather(dst []Firing, f *firing) []Firing {
+// addToBatch adds a candidate to its batch. It releases the batch if that is
+// full.
+func (s *State) addToBatch(dst []Release, f *candidate) []Release {
 	key := f.keys.Batch
 	f.keys = Keys{}
-	item := s.m.pack(f)
-	dst, t, slot, made := s.state(dst, stageBatch, key, f.at)
+	item := s.m.packed(f)
+	t := s.tables.batch
+	dst, slot, made := t.findOrAdd(dst, key, f.at)
 	if !made && int(t.batches.at(slot).bytes)+len(item) > maxBatchBytes {
 		dst = s.closeBatch(dst, slot, f.at)
-		dst, t, slot, made = s.state(dst, stageBatch, key, f.at)
+		dst, slot, made = t.findOrAdd(dst, key, f.at)
 	}
 	if made {
-		t.arm(slot, after(f.at, s.batchWait))
+		t.arm(slot, addTime(f.at, s.batchWait))
 	}
 	t.touch(slot)
 	b := t.batches.at(slot)
@@ -34,13 +36,13 @@ func (s *State) gather(dst []Firing, f *firing) []Firing {
 	return dst
 }
 
-// closeBatch fires a batch.
-func (s *State) closeBatch(dst []Firing, slot uint32, at int64) []Firing {
-	t := s.tables[stageBatch]
+// closeBatch releases a batch.
+func (s *State) closeBatch(dst []Release, slot uint32, at int64) []Release {
+	t := s.tables.batch
 	b := t.batches.at(slot)
-	out := Firing{Rule: s.rule, Kind: Batched, By: t.key(slot), At: timeOf(at), Items: make([]Item, 0, len(b.items))}
+	out := Release{Rule: s.rule, Kind: Batched, By: t.key(slot), At: timeOf(at), Items: make([]Item, 0, len(b.items))}
 	for _, item := range b.items {
-		f, _ := parseFiring(item)
+		f, _ := parseCandidate(item)
 		i := f.item()
 		out.Items = append(out.Items, i)
 		out.Tag = i.Tag

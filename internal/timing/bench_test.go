@@ -29,7 +29,7 @@ func (nothing) AppendSlim(dst []byte) []byte { return dst }
 // crowd is a machine with one rule, and the values of its by.
 type crowd struct {
 	m     *timing.Machine
-	x     timing.Match
+	x     timing.Arrival
 	names []string
 	n     int
 	text  [1000][14]byte
@@ -40,20 +40,20 @@ func newCrowd(r timing.Rule, n int, data timing.Data) *crowd {
 	r.Name, r.MaxKeys = "r", n
 	c := &crowd{m: timing.New(), names: make([]string, n)}
 	c.m.SetRules([]*timing.Rule{&r}, epoch)
-	c.x = timing.Match{State: c.m.State("r"), At: epoch, Data: data}
+	c.x = timing.Arrival{State: c.m.State("r"), At: epoch, Data: data}
 	for i := range c.names {
 		c.names[i] = fmt.Sprintf("worker:%07d", i)
 	}
 	return c
 }
 
-func (c *crowd) match(dst []timing.Firing, by string) []timing.Firing {
+func (c *crowd) match(dst []timing.Release, by string) []timing.Release {
 	c.x.Keys = timing.Keys{Once: by, Dedupe: by, Gather: by, Throttle: by, Batch: by}
-	return c.m.Match(dst, &c.x)
+	return c.m.Arrive(dst, &c.x)
 }
 
 func (c *crowd) all() {
-	var dst []timing.Firing
+	var dst []timing.Release
 	for _, by := range c.names {
 		dst = c.match(dst[:0], by)
 	}
@@ -91,7 +91,7 @@ func benchmark(b *testing.B, r timing.Rule) {
 
 // pass has n matches pass, in as much time as they take.
 func (c *crowd) pass(n int, next func() []string) {
-	var dst []timing.Firing
+	var dst []timing.Release
 	for n > 0 {
 		for _, name := range next() {
 			dst = c.match(dst[:0], name)
@@ -103,7 +103,7 @@ func (c *crowd) pass(n int, next func() []string) {
 }
 
 // advance has the time pass in which a thousand beat.
-func (c *crowd) advance(dst []timing.Firing) []timing.Firing {
+func (c *crowd) advance(dst []timing.Release) []timing.Release {
 	c.x.At = c.x.At.Add(30 * time.Millisecond)
 	return c.m.Advance(dst[:0], c.x.At, c.x.At)
 }
@@ -111,7 +111,7 @@ func (c *crowd) advance(dst []timing.Firing) []timing.Firing {
 // measure measures matches of the names that next returns, some at a time.
 func (c *crowd) measure(b *testing.B, next func() []string) {
 	runtime.GC()
-	var dst []timing.Firing
+	var dst []timing.Release
 	few := next()
 	b.ReportAllocs()
 	began := cpuTime()
@@ -204,7 +204,7 @@ func BenchmarkDue(b *testing.B) {
 		runtime.GC()
 		b.StartTimer()
 		fired := 0
-		var dst []timing.Firing
+		var dst []timing.Release
 		for now := epoch.Add(91 * time.Second); ; fired += len(dst) {
 			if dst = c.m.Advance(dst[:0], now, now); len(dst) == 0 {
 				break

@@ -7,17 +7,18 @@ import (
 	"triggerd/internal/wire"
 )
 
-// The durable form: an entry for each state, and for each match that waits in a
-// batch or for the windows to open. Its key is
+// The durable form has an entry for each state, and for each match that waits
+// in a batch or for the windows to open. Its key is
 //
 //	rule stage by [number]
 //
-// with the rule and the by as their length (a uvarint) and their bytes, and a
-// number of eight bytes, big-endian, where there are several. The value is
+// The rule and the by are each their length (a uvarint) and their bytes. The
+// number is eight bytes, big-endian, and only there if a stage has several
+// entries of one by. The value is
 //
 //	version (1) shape (8) changed fields…
 //
-// where changed says when, among the changes of all entries.
+// changed is the state's place in the order in which all states changed.
 const durableVersion = 1
 
 func appendKey(dst []byte, rule string, st stage, by string) []byte {
@@ -28,11 +29,11 @@ func appendNumberedKey(dst []byte, rule string, st stage, by string, number uint
 	return binary.BigEndian.AppendUint64(appendKey(dst, rule, st, by), number)
 }
 
-// numbered reports whether keys of the stage have a number.
+// numbered reports whether the stage's keys have a number.
 func (s stage) numbered() bool { return s == stageItem || s == stageHeld }
 
 // single reports whether a rule has at most one state of the stage.
-func (s stage) single() bool { return s == stageHeld || s == stageRun || s == stageKnown }
+func (s stage) single() bool { return s == stageHeld || s == stageRun || s == stageExpected }
 
 func (s *State) appendHeader(dst []byte, changed uint64) []byte {
 	dst = append(dst, durableVersion)
@@ -40,21 +41,21 @@ func (s *State) appendHeader(dst []byte, changed uint64) []byte {
 	return binary.AppendUvarint(dst, changed)
 }
 
-// Dirty returns about how many entries Changes would tell of.
+// Dirty returns about how many entries Changes would put and delete.
 func (m *Machine) Dirty() int {
-	m.begin()
+	m.endRestore()
 	return m.unsaved
 }
 
-// Changes tells what has changed since it was called last: first the entries
-// that are no longer there, then those that are new or have changed, each once.
-// Keys and values are borrowed until put or del returns.
+// Changes calls del and put for all entries that have changed since its last
+// call: first del for those that are gone, then put for those that are new or
+// changed, each once. Keys and values are borrowed until put or del returns.
 func (m *Machine) Changes(put func(key, value []byte), del func(key []byte)) {
-	m.begin()
+	m.endRestore()
 	for _, key := range m.deletes {
 		del(key)
 	}
-	if clear(m.deletes); cap(m.deletes) > chunk {
+	if clear(m.deletes); cap(m.deletes) > chunkSlots {
 		m.deletes = nil
 	}
 	m.deletes = m.deletes[:0]
@@ -70,20 +71,20 @@ func (m *Machine) Changes(put func(key, value []byte), del func(key []byte)) {
 		l.save(put)
 	}
 	m.dirtyLines = m.dirtyLines[:0]
-	for _, s := range m.dirtyKnown {
+	for _, s := range m.dirtyExpected {
 		if !s.gone {
-			m.key = appendKey(m.key[:0], s.rule.Name, stageKnown, "")
+			m.key = appendKey(m.key[:0], s.rule.Name, stageExpected, "")
 			m.value = s.appendHeader(m.value[:0], 0)
 			put(m.key, m.value)
 		}
 	}
-	m.dirtyKnown = m.dirtyKnown[:0]
-	m.value = shrunk(m.value)
+	m.dirtyExpected = m.dirtyExpected[:0]
+	m.value = reusable(m.value)
 	m.unsaved = 0
 }
 
-// save writes the states of a table that have changed.
-func (t *table) save(put func(key, value []byte)) {
+// save puts the entries of a table's states that have changed.
+func (t *stateTable) save(put func(key, value []byte)) {
 	m := t.m
 	for _, slot := range t.dirty {
 		n := t.node(slot)
@@ -91,46 +92,37 @@ func (t *table) save(put func(key, value []byte)) {
 		n.flags |= durable
 		key := t.key(slot)
 		m.key = appendKey(m.key[:0], t.s.rule.Name, t.stage, key)
-		m.value = t.appendState(t.s.appendHeader(m.value[:0], n.seq), slot, n)
+		m.value = t.family.appendState(t.s.appendHeader(m.value[:0], n.lastChange), slot, n)
 		put(m.key, m.value)
-		if t.stage == stageBatch {
-			t.saveItems(put, t.batches.at(slot), key)
+		if b, ok := t.family.(*batchTable); ok {
+			b.saveItems(put, slot, key)
 		}
 	}
 	t.dirty = t.dirty[:0]
 	t.listed = false
 }
 
-func (t *table) saveItems(put func(key, value []byte), b *batch, key string) {
-	m := t.m
-	for ; int(b.saved) < len(b.items); b.saved++ {
-		m.key = appendNumberedKey(m.key[:0], t.s.rule.Name, stageItem, key, uint64(b.saved))
-		m.value = append(t.s.appendHeader(m.value[:0], 0), b.items[b.saved]...)
-		put(m.key, m.value)
-	}
-}
-
 func (s *State) saveQueue(put func(key, value []byte)) {
 	m, q := s.m, &s.queue
 	q.listed = false
-	i, _ := slices.BinarySearchFunc(q.items, q.saved, func(i queued, n uint64) int { return int(i.number - n) })
+	i, _ := slices.BinarySearchFunc(q.items, q.savedBefore, func(i queued, n uint64) int { return int(i.number - n) })
 	for _, item := range q.items[i:] {
 		m.key = appendNumberedKey(m.key[:0], s.rule.Name, stageHeld, "", item.number)
 		m.value = append(s.appendHeader(m.value[:0], 0), item.blob...)
 		put(m.key, m.value)
 	}
-	q.saved = q.next
+	q.savedBefore = q.nextNumber
 }
 
-func (l *line) save(put func(key, value []byte)) {
+func (l *summaryLine) save(put func(key, value []byte)) {
 	l.dirty = false
 	if l.gone {
 		return
 	}
 	l.durable = true
-	m := l.s.m
-	m.key = appendKey(m.key[:0], l.s.rule.Name, stageLine, l.rule)
-	v := l.s.appendHeader(m.value[:0], 0)
+	m := l.owner.m
+	m.key = appendKey(m.key[:0], l.owner.rule.Name, stageLine, l.rule)
+	v := l.owner.appendHeader(m.value[:0], 0)
 	for _, n := range [...]int64{int64(l.count), int64(l.suppressed), l.first, l.last} {
 		v = binary.AppendVarint(v, n)
 	}
@@ -138,41 +130,9 @@ func (l *line) save(put func(key, value []byte)) {
 	put(m.key, m.value)
 }
 
-// flagWaits is, in what is written, that the timer is armed.
-const flagWaits = used
-
-// appendState appends the fields of a state.
-//
-//	Dedupe        until
-//	Count         flags newest n times…, or the slices that are not 0 with their distance to the newest
-//	Throttle      the same, behind how many were suppressed
-//	with a timer  flags deadline armed first last count kept…
-func (t *table) appendState(dst []byte, slot uint32, n *node) []byte {
-	flags := n.flags & written
-	switch {
-	case t.stage == stageDedupe:
-		return binary.AppendVarint(dst, newest(t.cells.row(slot)))
-	case t.stage == stageCount:
-		return t.s.within.append(append(dst, flags), t.cells.row(slot), n.n)
-	case t.stage == stageThrottle:
-		row := t.cells.row(slot)
-		return t.s.per.append(binary.AppendUvarint(dst, uint64(row[countCell])), row, n.n)
-	case !t.timed:
-		return dst
-	}
-	w := t.waits.at(slot)
-	if w.timer != 0 {
-		flags |= flagWaits
-	}
-	dst = binary.AppendVarint(append(dst, flags), w.deadline)
-	dst = binary.AppendUvarint(dst, w.armed)
-	dst = binary.AppendVarint(dst, w.first)
-	dst = binary.AppendVarint(dst, w.last)
-	dst = binary.AppendUvarint(dst, uint64(w.count))
-	return append(dst, t.blob(slot)...)
-}
-
-// append appends the state of a window.
+// append appends the state of a window: its newest time, and the distances of the
+// others to it; or, of one with slices, the distance and count of each slice that
+// is not 0.
 func (s sliding) append(dst []byte, row []uint32, n uint8) []byte {
 	end := newest(row)
 	dst = binary.AppendVarint(dst, end)

@@ -23,7 +23,7 @@ func ExampleMachine() {
 	m.SetRules([]*timing.Rule{rule}, began)
 	for i, change := range []string{"SET config:nginx a", "SET config:nginx b"} {
 		at := began.Add(time.Duration(i) * time.Second)
-		fired := m.Match(nil, &timing.Match{State: m.State("config"), At: at, Data: saved(change)})
+		fired := m.Arrive(nil, &timing.Arrival{State: m.State("config"), At: at, Data: saved(change)})
 		fmt.Println(len(fired), "fire with", change)
 	}
 	m.Changes(func(key, value []byte) { kept[string(key)] = string(value) }, func(key []byte) { delete(kept, string(key)) })
@@ -52,7 +52,7 @@ func ExampleRule_absent() {
 	rule := &timing.Rule{Name: "worker", MaxKeys: 100, Absent: timing.Absent{For: 90 * time.Second, Resolved: true}}
 	m := timing.New()
 	m.SetRules([]*timing.Rule{rule}, began)
-	tell := func(firings []timing.Firing) {
+	tell := func(firings []timing.Release) {
 		for _, f := range firings {
 			fmt.Println(f.At.Format(time.TimeOnly), f.By, map[timing.Kind]string{timing.Missing: "is missing", timing.Resolved: "is back"}[f.Kind])
 		}
@@ -63,7 +63,7 @@ func ExampleRule_absent() {
 	}{{"api-1", 0}, {"api-2", 0}, {"api-1", time.Minute}, {"api-2", 2 * time.Minute}} {
 		at := began.Add(beat.at)
 		tell(m.Advance(nil, at, at))
-		tell(m.Match(nil, &timing.Match{State: m.State("worker"), At: at, Keys: timing.Keys{Gather: beat.worker}, Data: saved("beat")}))
+		tell(m.Arrive(nil, &timing.Arrival{State: m.State("worker"), At: at, Keys: timing.Keys{Gather: beat.worker}, Data: saved("beat")}))
 	}
 	// Output:
 	// 09:01:30 api-2 is missing

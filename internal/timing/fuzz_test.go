@@ -29,13 +29,13 @@ func fuzzRules() []*timing.Rule {
 }
 
 // exercise has a machine with all rules do what they can, until end.
-func exercise(m *timing.Machine, from, end time.Time) (firings []timing.Firing) {
+func exercise(m *timing.Machine, from, end time.Time) (firings []timing.Release) {
 	for at := from; at.Before(end); at = at.Add(11 * minute) {
 		firings = append(firings, advance(m, at.UnixMilli(), at.UnixMilli())...)
 		for s := range m.States() {
 			for i, by := range []string{"a", "a", "b", "a long one, which is not in its node"} {
-				x := timing.Match{State: s, At: at.Add(time.Duration(i) * second), Data: text("data"), Keys: timing.Keys{Once: by, Dedupe: by, Gather: by, Throttle: by}}
-				firings = m.Match(firings, &x)
+				x := timing.Arrival{State: s, At: at.Add(time.Duration(i) * second), Data: text("data"), Keys: timing.Keys{Once: by, Dedupe: by, Gather: by, Throttle: by}}
+				firings = m.Arrive(firings, &x)
 			}
 		}
 	}

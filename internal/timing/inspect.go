@@ -6,111 +6,111 @@ import (
 	"time"
 )
 
-// Inspection is what a rule counts and waits for. Times are the Machine's.
+// Inspection is what a rule counts and waits for. Times are the machine's.
 type Inspection struct {
 	Rule       *Rule
-	States     int       // values by which something is counted or waited for, of all stages together
+	States     int       // values by which something is counted or waited for, in all stages
 	Armed      int       // timers of Absent, Debounce, For and Batch
 	Timers     []Timer   // of these, those due first
-	Counts     []Tally   // of Count and Throttle, the largest
-	Held       int       // firings that wait for the windows to open
-	Opens      time.Time // when these fire; zero: there are none
+	Counts     []Tally   // of Count and Throttle, the largest first
+	Held       int       // candidates that wait for the windows to open
+	Opens      time.Time // when the windows open for them; zero: none waits
 	NextRun    time.Time // of the schedule; zero: there is none
 	Suppressed Suppressed
 }
 
-// Timer is one that is armed, or has fired and waits for what ends that.
+// Timer is a timer that is armed, or an Absent or For that has fired and waits
+// for its end.
 type Timer struct {
 	Stage string // "absent", "debounce", "for" or "batch"
 	By    string
 	Due   time.Time // zero: it has fired, and does not repeat
 	Fired bool
-	Count int // matches that wait for it
+	Count int // matches that it will release
 }
 
-// Tally is how many are in a window.
+// Tally is the count of a window.
 type Tally struct {
 	Stage      string // "count" or "throttle"
 	By         string
-	Count      int // what is more than is needed to tell that it is too much is not counted
-	Suppressed int // of Throttle, since the last that passed
+	Count      int // no larger than it has to be to tell that the limit is reached
+	Suppressed int // by Throttle, since the release before
 }
 
-// Inspect returns what a rule counts and waits for, with up to limit timers and
-// counts; false if there is no such rule. It looks at all states of the rule.
+// Inspect returns what a rule counts and waits for, with at most limit timers
+// and limit counts. It returns false if there is no such rule. It reads all
+// states of the rule.
 func (m *Machine) Inspect(rule string, limit int) (Inspection, bool) {
-	m.begin()
+	m.endRestore()
 	s := m.states[rule]
 	if s == nil {
 		return Inspection{}, false
 	}
 	in := Inspection{Rule: s.rule, States: s.Len(), Armed: s.Armed(), Held: len(s.queue.items), NextRun: s.NextRun(), Suppressed: s.suppressed}
-	in.Opens = s.due(stageHeld)
-	for _, st := range [...]stage{stageAbsent, stageDebounce, stageFor, stageBatch} {
-		if t := s.tables[st]; t != nil {
+	in.Opens = s.tables.queue.due()
+	for _, t := range s.tables.timed {
+		if t.stage.hasKeys() {
 			in.addTimers(t, limit)
 		}
 	}
-	for _, st := range [...]stage{stageCount, stageThrottle} {
-		if t := s.tables[st]; t != nil {
+	for _, t := range [...]*windowTable{s.tables.count, s.tables.throttle} {
+		if t != nil {
 			in.addCounts(t, limit)
 		}
 	}
 	return in, true
 }
 
-// Armed returns how many timers of Absent, Debounce, For and Batch run.
+// Armed returns how many timers of Absent, Debounce, For and Batch are armed.
 func (s *State) Armed() int {
 	n := 0
-	for _, st := range [...]stage{stageAbsent, stageDebounce, stageFor, stageBatch} {
-		if t := s.tables[st]; t != nil {
+	for _, t := range s.tables.timed {
+		if t.stage.hasKeys() {
 			n += t.armed
 		}
 	}
 	return n
 }
 
-// NextRun returns when the schedule has its next run, zero if there is none.
-func (s *State) NextRun() time.Time { return s.due(stageRun) }
+// NextRun returns when the schedule has its next run; zero: it has none.
+func (s *State) NextRun() time.Time { return s.tables.run.due() }
 
-// due returns when the one timer of a stage is due.
-func (s *State) due(st stage) time.Time {
-	t := s.tables[st]
+// due returns when the timer of the table's only state is due; zero: it is not
+// armed.
+func (t *timerTable) due() time.Time {
+	if t == nil {
+		return time.Time{}
+	}
 	if slot, ok := t.find(""); ok && t.waits.at(slot).timer != 0 {
 		return timeOf(t.waits.at(slot).deadline)
 	}
 	return time.Time{}
 }
 
-func (in *Inspection) addTimers(t *table, limit int) {
+func (in *Inspection) addTimers(t *timerTable, limit int) {
 	t.each(func(slot uint32, n *node) {
 		w := t.waits.at(slot)
 		timer := Timer{Stage: t.stage.String(), By: t.key(slot), Fired: n.flags&fired != 0, Count: int(w.count)}
-		if t.stage == stageBatch {
-			timer.Count = len(t.batches.at(slot).items)
+		if b, ok := t.family.(*batchTable); ok {
+			timer.Count = len(b.batches.at(slot).items)
 		}
 		if w.timer != 0 {
 			timer.Due = timeOf(w.deadline)
 		}
-		in.Timers = keepFirst(in.Timers, timer, limit, sooner)
+		in.Timers = keepFirst(in.Timers, timer, limit, earlierTimer)
 	})
 }
 
-func (in *Inspection) addCounts(t *table, limit int) {
-	w := t.s.within
-	if t.stage == stageThrottle {
-		w = t.s.per
-	}
+func (in *Inspection) addCounts(t *windowTable, limit int) {
 	t.each(func(slot uint32, n *node) {
 		row := t.cells.row(slot)
-		tally := Tally{Stage: t.stage.String(), By: t.key(slot), Count: w.count(row, n.n, w.unitOf(t.m.now)), Suppressed: int(row[countCell])}
-		in.Counts = keepFirst(in.Counts, tally, limit, larger)
+		tally := Tally{Stage: t.stage.String(), By: t.key(slot), Count: t.window.count(row, n.times, t.window.unitOf(t.m.now)), Suppressed: int(row[countCell])}
+		in.Counts = keepFirst(in.Counts, tally, limit, largerTally)
 	})
 }
 
-// sooner orders timers: those that are armed by when they are due, then the
-// others.
-func sooner(a, b Timer) int {
+// earlierTimer orders timers: first the armed ones, by when they are due.
+func earlierTimer(a, b Timer) int {
 	if a.Due.IsZero() != b.Due.IsZero() {
 		if a.Due.IsZero() {
 			return 1
@@ -120,11 +120,12 @@ func sooner(a, b Timer) int {
 	return cmp.Or(a.Due.Compare(b.Due), cmp.Compare(a.By, b.By))
 }
 
-func larger(a, b Tally) int {
+func largerTally(a, b Tally) int {
 	return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(b.Suppressed, a.Suppressed), cmp.Compare(a.By, b.By))
 }
 
-// keepFirst puts an element where it belongs in a sorted list of at most limit.
+// keepFirst inserts an element into a sorted list that has at most limit
+// elements.
 func keepFirst[T any](list []T, e T, limit int, compare func(a, b T) int) []T {
 	if len(list) >= limit {
 		if limit <= 0 || compare(e, list[len(list)-1]) >= 0 {

@@ -6,36 +6,36 @@ import (
 	"triggerd/internal/wire"
 )
 
-// keep has a state keep a match with what the stages behind want of it, in the
-// place of the one it has:
+// keepMatch keeps a match with a state, in place of the one before, together
+// with the values that later stages need:
 //
 //	once throttle batch data
 //
-// Each text is its length as a uvarint and its bytes, the data all the rest.
-func (t *table) keep(slot uint32, x *Match) {
+// Each text is its length as a uvarint and its bytes. The data is the rest.
+func (t *timerTable) keepMatch(slot uint32, x *Arrival) {
 	b := appendKeys(t.m.blob[:0], x.Keys)
 	if t.stage == stageAbsent {
 		b = x.Data.AppendSlim(b)
 	} else {
 		b = x.Data.Append(b)
 	}
-	t.m.blob = shrunk(b)
-	t.set(slot, b)
+	t.m.blob = reusable(b)
+	t.setKept(slot, b)
 }
 
-// maxRow is up to what length what an Absent keeps has a place of its own. That
-// it can be written before the state is read is a good part of what it costs to
-// arm one of a million timers.
-const maxRow = 512
+// maxRowBytes is the longest match that an Absent keeps in its rows. A row can
+// be written before the state is read from memory, which saves much of the cost
+// of arming one of a million timers.
+const maxRowBytes = 512
 
-// set has a state keep a copy of b.
-func (t *table) set(slot uint32, b []byte) {
+// setKept keeps a copy of b with a state.
+func (t *timerTable) setKept(slot uint32, b []byte) {
 	w := t.waits.at(slot)
 	if t.rows.width == 0 && t.stage == stageAbsent {
-		t.rows.width = min((len(b)+len(b)/4+63)/64*64, maxRow) // the next may be longer
+		t.rows.width = min((len(b)+len(b)/4+63)/64*64, maxRowBytes) // some longer ones are to fit too
 	}
 	if len(b) <= t.rows.width {
-		t.drop(slot)
+		t.dropKept(slot)
 		t.rows.grow(int(slot))
 		copy(t.rows.row(slot), b)
 	} else {
@@ -49,9 +49,9 @@ func (t *table) set(slot uint32, b []byte) {
 	w.size = uint32(len(b))
 }
 
-// blob returns what a state has kept: nil, if there is nothing. It is the
-// table's.
-func (t *table) blob(slot uint32) []byte {
+// keptData returns what is kept with a state, nil if nothing is. The table owns
+// it.
+func (t *timerTable) keptData(slot uint32) []byte {
 	switch n := int(t.waits.at(slot).size); {
 	case n == 0:
 		return nil
@@ -61,18 +61,19 @@ func (t *table) blob(slot uint32) []byte {
 	return *t.kept.at(slot)
 }
 
-// take gives away what a state has kept: it is the caller's.
-func (t *table) take(slot uint32) []byte {
-	b := t.blob(slot)
+// takeKept returns what is kept with a state, and keeps it no longer. The
+// caller owns it.
+func (t *timerTable) takeKept(slot uint32) []byte {
+	b := t.keptData(slot)
 	if len(b) <= t.rows.width {
 		b = append([]byte(nil), b...)
 	}
-	t.drop(slot)
+	t.dropKept(slot)
 	return b
 }
 
-// drop has a state keep nothing.
-func (t *table) drop(slot uint32) {
+// dropKept drops what is kept with a state.
+func (t *timerTable) dropKept(slot uint32) {
 	w := t.waits.at(slot)
 	if int(w.size) > t.rows.width {
 		*t.kept.at(slot) = nil
@@ -80,8 +81,9 @@ func (t *table) drop(slot uint32) {
 	w.size = 0
 }
 
-// shrunk is a buffer to use again: none, if it is large.
-func shrunk(b []byte) []byte {
+// reusable returns a buffer to use again, nil if b is too large to be held on
+// to.
+func reusable(b []byte) []byte {
 	if cap(b) > 64<<10 {
 		return nil
 	}
@@ -89,23 +91,25 @@ func shrunk(b []byte) []byte {
 }
 
 func appendKeys(dst []byte, k Keys) []byte {
-	dst = wire.AppendText(dst, short(k.Once))
-	dst = wire.AppendText(dst, short(k.Throttle))
-	return wire.AppendText(dst, short(k.Batch))
+	dst = wire.AppendText(dst, shortKey(k.Once))
+	dst = wire.AppendText(dst, shortKey(k.Throttle))
+	return wire.AppendText(dst, shortKey(k.Batch))
 }
 
-// recall fills in what keep has kept. The data is not copied.
-func (f *firing) recall(blob []byte) {
-	in := newFields(blob)
+// decodeKept sets the fields that keepMatch has kept. The data is not copied.
+func (f *candidate) decodeKept(blob []byte) {
+	in := newEntryReader(blob)
 	f.keys, f.data = in.keys(), in.Rest()
 }
 
-// append appends the firing as it waits in a batch or for the windows to open:
+// append appends the candidate as it waits in a batch or for the windows to
+// open:
 //
 //	kind by at first last count suppressed tag once throttle batch empty data
 //
-// Texts are as those of keep, numbers varints, kind and empty a byte.
-func (f *firing) append(dst []byte) []byte {
+// Texts are as those of keepMatch. Numbers are varints. kind and empty are a
+// byte.
+func (f *candidate) append(dst []byte) []byte {
 	dst = append(dst, byte(f.kind))
 	dst = wire.AppendText(dst, f.by)
 	for _, n := range [...]int64{f.at, f.first, f.last, int64(f.count), int64(f.suppressed), f.tag} {
@@ -121,9 +125,9 @@ func (f *firing) append(dst []byte) []byte {
 	return append(append(dst, 0), f.data...)
 }
 
-// parseFiring reads what append has written. The data is not copied.
-func parseFiring(b []byte) (f firing, ok bool) {
-	in := newFields(b)
+// parseCandidate parses what append has written. The data is not copied.
+func parseCandidate(b []byte) (f candidate, ok bool) {
+	in := newEntryReader(b)
 	f.kind = Kind(in.Byte())
 	f.by = in.key()
 	f.at, f.first, f.last = in.Varint(), in.Varint(), in.Varint()
@@ -135,7 +139,7 @@ func parseFiring(b []byte) (f firing, ok bool) {
 	return f, in.Err() == nil && f.kind >= Passed && f.kind < Batched
 }
 
-func (f *firing) item() Item {
+func (f *candidate) item() Item {
 	i := Item{Kind: f.kind, By: f.by, Tag: f.tag}
 	if !f.empty {
 		i.At, i.Data = timeOf(f.last), f.data
@@ -143,9 +147,9 @@ func (f *firing) item() Item {
 	return i
 }
 
-// pack returns the firing as it waits, in memory of its own.
-func (m *Machine) pack(f *firing) []byte {
+// packed returns the candidate as it waits, in memory of its own.
+func (m *Machine) packed(f *candidate) []byte {
 	b := f.append(m.blob[:0])
-	m.blob = shrunk(b)
+	m.blob = reusable(b)
 	return append(make([]byte, 0, len(b)), b...)
 }

@@ -1,9 +1,10 @@
 package timing
 
-// line counts what became of a rule since the last run of another.
-type line struct {
-	s    *State // of the rule with the schedule
-	rule string
+// summaryLine counts what one rule has released since the last run of another,
+// which sums it up.
+type summaryLine struct {
+	owner *State // of the rule with the schedule
+	rule  string // the rule that is counted
 
 	count, suppressed int
 	first, last       int64
@@ -12,8 +13,8 @@ type line struct {
 	dirty, durable, gone bool
 }
 
-// add counts a firing.
-func (l *line) add(f *firing) {
+// add counts a candidate.
+func (l *summaryLine) add(f *candidate) {
 	if l.count == 0 {
 		l.first, l.last = f.first, f.last
 	}
@@ -25,31 +26,31 @@ func (l *line) add(f *firing) {
 	} else {
 		l.data = append(l.data, f.data...)
 	}
-	l.change()
+	l.markDirty()
 }
 
-func (l *line) change() {
+func (l *summaryLine) markDirty() {
 	if !l.dirty {
 		l.dirty = true
-		l.s.m.dirtyLines = append(l.s.m.dirtyLines, l)
-		l.s.m.unsaved++
+		l.owner.m.dirtyLines = append(l.owner.m.dirtyLines, l)
+		l.owner.m.unsaved++
 	}
 }
 
-// take returns the line, which begins anew.
-func (l *line) take() Line {
+// cut returns the line, and begins a new one.
+func (l *summaryLine) cut() Line {
 	out := Line{Rule: l.rule, Count: l.count, Suppressed: l.suppressed}
 	if l.count > 0 {
 		out.First, out.Last, out.Data = timeOf(l.first), timeOf(l.last), l.data
 		l.count, l.suppressed, l.data = 0, 0, nil
-		l.change()
+		l.markDirty()
 	}
 	return out
 }
 
-func (l *line) forget() {
+func (l *summaryLine) delete() {
 	l.gone = true
 	if l.durable {
-		l.s.m.delete(appendKey(nil, l.s.rule.Name, stageLine, l.rule))
+		l.owner.m.delete(appendKey(nil, l.owner.rule.Name, stageLine, l.rule))
 	}
 }

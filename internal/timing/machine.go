@@ -10,110 +10,110 @@ import (
 	"time"
 )
 
-// Machine is what all rules count and wait for. It is used by one goroutine at
-// a time. The zero value is not ready for use: see New.
+// Machine holds what all rules count and wait for. One goroutine may use it at
+// a time. Make it with New.
 //
-// It is set up by SetRules, and by Restore of each entry that an earlier one
-// has left. From then on its owner advances it as time passes, and to the time
-// of each match before it tells it of that match. What fires and what Changes
-// says belong into one atomic write.
+// It is set up by SetRules, and by Restore for each entry that an earlier
+// machine has left. From then on the owner advances it as time passes, and
+// before each match to the time of that match. What is released, and the
+// entries of Changes, belong into one atomic write.
 type Machine struct {
-	seed   maphash.Seed
-	states map[string]*State
-	order  []*State // as the rules were given
-	now    int64    // as far as it was advanced
-	wall   int64    // what to add for what a clock on the wall shows
+	seed       maphash.Seed
+	states     map[string]*State
+	order      []*State // in the order of the rules
+	now        int64    // the time that it was advanced to
+	wallOffset int64    // what to add to get the time of day
 
-	clock  uint64 // counts changes, from firstChange on
-	timers timers // of all but Absent
-	absent timers
+	changeCount uint64 // changes so far, from firstChange on
+	timers      timers // of all stages but Absent
+	absent      timers
 
-	tables     []*table // those with timers, by their id
+	tables     []*timerTable // by their id
 	freeTables []uint32
 
-	set      bool // rules were set
-	begun    bool // and nothing is restored any more
-	restored restored
+	rulesSet    bool // SetRules was called
+	restoreDone bool // something other than SetRules and Restore was called after that
+	restored    restored
 
-	dirty      []*table // with states to be written
-	dirtyHeld  []*State
-	dirtyLines []*line
-	dirtyKnown []*State
-	deletes    [][]byte // entries that are no longer there
-	unsaved    int
+	dirty         []*stateTable // with states to be written
+	dirtyHeld     []*State
+	dirtyLines    []*summaryLine
+	dirtyExpected []*State
+	deletes       [][]byte // keys of entries to be deleted
+	unsaved       int      // entries to be put or deleted
 
 	key, value []byte // scratch
 	blob       []byte // scratch
 }
 
-// State is what a Machine knows of a rule, and says whose a Match is.
+// State is what a Machine knows of a rule. An Arrival names its rule by it.
 type State struct {
 	m    *Machine
 	rule *Rule
-	gone bool // the rules were set anew without it
+	gone bool // the rules were set without it
 
-	hash, shape uint64 // of the name, and of the shape
-	index       uint64 // in Machine.order
-	since       int64  // when the rule was new
-	begun       bool
-	known       bool // what is expected was armed, and that was noted
+	hash, shape   uint64 // of the name, and of the shape
+	index         uint64 // in Machine.order
+	since         int64  // when the rule was new
+	begun         bool
+	expectedArmed bool // armExpected has run, perhaps in an earlier process
 
-	dedupe, repeat, holds, wait, maxWait, batchWait, absentFor int64   // milliseconds
-	within                                                     sliding // of Count
-	per                                                        sliding // of Throttle
-	expected                                                   map[string]bool
+	dedupeTTL, absentRepeat, forLength, debounceWait, debounceMax, batchWait, absentFor int64 // milliseconds
+	expected                                                                            map[string]bool
 
-	tables        [stages]*table // nil: there was no state yet
-	queue         queue          // what waits for the windows to open
-	closed, opens int64          // by the wall: the windows are closed from, and open at
-	lines         []*line        // of Summarize
-	feeds         []*line        // of the rules that sum this one up
-	suppressed    Suppressed
+	tables              stageTables
+	queue               queue          // candidates that wait for the windows to open
+	closedFrom, opensAt int64          // by the wall: the windows are closed from, and open at
+	lines               []*summaryLine // of Summarize
+	feeds               []*summaryLine // lines of other rules that count this one
+	suppressed          Suppressed
 }
 
-// Suppressed counts what did not fire, by reason, since the Machine was made.
+// Suppressed counts what was not released, by reason, since the Machine was
+// made.
 type Suppressed struct {
-	Sample   uint64 // matches left out by Sample
-	Dedupe   uint64 // matches of a value that had come
-	Outside  uint64 // firings outside the windows
-	Once     uint64 // firings of a value that had fired
-	Throttle uint64 // firings that were too many
-	Missed   uint64 // runs that were late, and not made up
-	Evicted  uint64 // states that gave way to others, MaxKeys being reached
-	Dropped  uint64 // firings that waited for the windows to open, and were too many
+	Sample      uint64 // matches left out by Sample
+	Dedupe      uint64 // matches of a value that had come within the ttl
+	Outside     uint64 // candidates outside the windows
+	Once        uint64 // candidates of a value that had been released
+	Throttle    uint64 // candidates over the limit
+	Missed      uint64 // runs that were too late, and not made up
+	Evicted     uint64 // states that gave way because MaxKeys was reached
+	HeldDropped uint64 // candidates that waited for the windows to open, and were too many
 }
 
-// Fate is what became of the state of a rule over a reload or a restart.
-type Fate struct {
+// StateReport says whether the state of a rule was kept over a reload or a
+// restart.
+type StateReport struct {
 	Rule    string
-	Kept    bool // else it was dropped: the rule is gone, or has another shape
+	Kept    bool // false: it was dropped, since the rule is gone or has another shape
 	States  int  // values by which something was counted or waited for
-	Waiting int  // matches that were kept to fire later
+	Waiting int  // matches that were kept to be released later
 }
 
 // New returns a Machine that has no rules.
 func New() *Machine {
-	return &Machine{seed: maphash.MakeSeed(), states: map[string]*State{}, now: math.MinInt64, clock: firstChange}
+	return &Machine{seed: maphash.MakeSeed(), states: map[string]*State{}, now: math.MinInt64, changeCount: firstChange}
 }
 
-// SetRules sets the rules. A rule whose name and shape are as they were goes on
-// with the state it has, all others begin at now. It returns what was kept and
-// what was dropped, of those that had any.
-func (m *Machine) SetRules(rules []*Rule, now time.Time) []Fate {
-	if m.set {
-		m.begin()
+// SetRules sets the rules. A rule with the name and shape of an earlier one
+// keeps its state. All others begin at now. It reports, for each rule that had
+// any state, whether that was kept.
+func (m *Machine) SetRules(rules []*Rule, now time.Time) []StateReport {
+	if m.rulesSet {
+		m.endRestore()
 	}
-	m.set = true
+	m.rulesSet = true
 	m.now = max(m.now, now.UnixMilli())
 	old := m.order
 	states := make(map[string]*State, len(rules))
 	m.order = make([]*State, 0, len(rules))
-	var fates []Fate
+	var fates []StateReport
 	for _, r := range rules {
 		s := m.states[r.Name]
 		if s != nil && s.rule.Shape == r.Shape {
 			s.rule = r
-			fates = s.tell(fates, true)
+			fates = s.appendReport(fates, true)
 		} else {
 			s = m.newState(r)
 		}
@@ -122,51 +122,51 @@ func (m *Machine) SetRules(rules []*Rule, now time.Time) []Fate {
 	}
 	for _, s := range old {
 		if states[s.rule.Name] != s {
-			fates = s.tell(fates, false)
-			s.drop()
+			fates = s.appendReport(fates, false)
+			s.discard()
 		}
 	}
 	m.states = states
-	m.connect()
-	if m.begun {
-		m.beginStates()
-		m.setWalls()
+	m.linkSummaries()
+	if m.restoreDone {
+		m.beginNewRules()
+		m.rearmWallTimers()
 	}
 	return fates
 }
 
-// State returns what is known of the rule of a name, nil if there is none. It
-// is good until the rules are set without it, or with another shape.
+// State returns what is known of a rule, nil if there is no such rule. It is
+// valid until the rules are set without the rule, or with another shape of it.
 func (m *Machine) State(rule string) *State { return m.states[rule] }
 
-// States returns what is known of the rules, in their order.
+// States returns what is known of each rule, in their order.
 func (m *Machine) States() iter.Seq[*State] { return slices.Values(m.order) }
 
 // Rule returns the rule.
 func (s *State) Rule() *Rule { return s.rule }
 
-// Suppressed returns what did not fire.
+// Suppressed returns what was not released.
 func (s *State) Suppressed() Suppressed { return s.suppressed }
 
-// Len returns how many values there are by which something is counted or
-// waited for, of all stages together.
+// Len returns by how many values something is counted or waited for, in all
+// stages together.
 func (s *State) Len() int {
 	n := 0
-	for st, t := range s.tables {
-		if t != nil && stage(st).counts() {
+	for _, t := range s.tables.all {
+		if t.stage.hasKeys() {
 			n += t.n
 		}
 	}
 	return n
 }
 
-// SetWall says how far the clocks on walls are ahead of the Machine's times,
-// which go on evenly. Windows and schedules go by them.
-func (m *Machine) SetWall(ahead time.Duration) {
-	if wall := ahead.Milliseconds(); wall != m.wall {
-		m.wall = wall
-		if m.begun {
-			m.setWalls()
+// SetWallOffset says how far the time of day is ahead of the machine's time,
+// which passes evenly. Windows and schedules go by the time of day.
+func (m *Machine) SetWallOffset(ahead time.Duration) {
+	if wall := ahead.Milliseconds(); wall != m.wallOffset {
+		m.wallOffset = wall
+		if m.restoreDone {
+			m.rearmWallTimers()
 		}
 	}
 }
@@ -174,29 +174,24 @@ func (m *Machine) SetWall(ahead time.Duration) {
 func (m *Machine) newState(r *Rule) *State {
 	s := &State{
 		m: m, rule: r, since: m.now, hash: hash64(r.Name), shape: hash64(r.Shape),
-		closed: never, opens: never,
-		dedupe: millis(r.Dedupe), repeat: millis(r.Absent.Repeat), holds: millis(r.For),
-		wait: millis(r.Debounce.Wait), maxWait: millis(r.Debounce.MaxWait),
+		closedFrom: never, opensAt: never,
+		dedupeTTL: millis(r.Dedupe), absentRepeat: millis(r.Absent.Repeat), forLength: millis(r.For),
+		debounceWait: millis(r.Debounce.Wait), debounceMax: millis(r.Debounce.MaxWait),
 		batchWait: millis(r.Batch.Wait), absentFor: millis(r.Absent.For),
 		expected: map[string]bool{},
 	}
-	if r.Count.Within > 0 {
-		s.within = newSliding(r.Count.Over+1, millis(r.Count.Within))
-	}
-	if r.Throttle.Max > 0 {
-		s.per = newSliding(r.Throttle.Max, millis(r.Throttle.Per))
-	}
+	s.newTables()
 	for _, by := range r.Absent.Expect {
-		s.expected[short(by)] = true
+		s.expected[shortKey(by)] = true
 	}
 	for _, name := range r.Summarize {
-		s.lines = append(s.lines, &line{s: s, rule: name})
+		s.lines = append(s.lines, &summaryLine{owner: s, rule: name})
 	}
 	return s
 }
 
-// connect tells each rule which lines of summaries it counts for.
-func (m *Machine) connect() {
+// linkSummaries gives each rule the summary lines that count it.
+func (m *Machine) linkSummaries() {
 	for i, s := range m.order {
 		s.index, s.feeds = uint64(i), nil
 	}
@@ -209,102 +204,76 @@ func (m *Machine) connect() {
 	}
 }
 
-// begin ends what is restored: from now on it counts.
-func (m *Machine) begin() {
-	if m.begun || !m.set {
+// endRestore is called by everything that needs the state complete. After its
+// first call nothing is restored any more.
+func (m *Machine) endRestore() {
+	if m.restoreDone || !m.rulesSet {
 		return
 	}
-	m.begun = true
-	m.finish()
-	m.beginStates()
-	m.setWalls()
+	m.restoreDone = true
+	m.orderRestored()
+	m.beginNewRules()
+	m.rearmWallTimers()
 }
 
-// beginStates has the rules begin that are new.
-func (m *Machine) beginStates() {
+// beginNewRules arms what a new rule waits for from its start.
+func (m *Machine) beginNewRules() {
 	for _, s := range m.order {
 		if s.begun {
 			continue
 		}
 		s.begun = true
-		s.expect()
-		s.beginSchedule()
+		s.armExpected()
+		s.startSchedule()
 	}
 }
 
-func (s *State) tell(fates []Fate, kept bool) []Fate {
-	f := Fate{Rule: s.rule.Name, Kept: kept, States: s.Len(), Waiting: s.waiting()}
+func (s *State) appendReport(fates []StateReport, kept bool) []StateReport {
+	f := StateReport{Rule: s.rule.Name, Kept: kept, States: s.Len(), Waiting: s.waiting()}
 	if f.States+f.Waiting == 0 {
 		return fates
 	}
 	return append(fates, f)
 }
 
-// waiting counts the matches that are kept to fire later.
+// waiting returns how many matches are kept to be released later.
 func (s *State) waiting() int {
 	n := len(s.queue.items)
-	if t := s.tables[stageDebounce]; t != nil {
+	if t := s.tables.debounce; t != nil {
 		n += t.n
 	}
-	if t := s.tables[stageBatch]; t != nil {
+	if t := s.tables.batch; t != nil {
 		t.each(func(slot uint32, _ *node) { n += len(t.batches.at(slot).items) })
 	}
 	return n
 }
 
-// drop takes away all that there is of a rule.
-func (s *State) drop() {
+// discard deletes the state of a rule.
+func (s *State) discard() {
 	s.gone = true
-	for i, t := range s.tables {
-		if t == nil {
-			continue
-		}
-		var slots []uint32
-		t.each(func(slot uint32, _ *node) { slots = append(slots, slot) })
-		for _, slot := range slots {
-			t.forget(slot)
-		}
-		if t.timed {
-			s.m.tables[t.id] = nil
-			s.m.freeTables = append(s.m.freeTables, t.id)
-		}
-		s.tables[i] = nil
+	for _, t := range s.tables.all {
+		t.forgetAll(func(uint32) bool { return true })
 	}
+	for _, t := range s.tables.timed {
+		s.m.tables[t.id] = nil
+		s.m.freeTables = append(s.m.freeTables, t.id)
+	}
+	s.tables = stageTables{}
 	for len(s.queue.items) > 0 {
-		s.unqueue()
+		s.dequeue()
 	}
 	for _, l := range s.lines {
-		l.forget()
+		l.delete()
 	}
-	if s.known {
-		s.m.delete(appendKey(nil, s.rule.Name, stageKnown, ""))
+	if s.expectedArmed {
+		s.m.delete(appendKey(nil, s.rule.Name, stageExpected, ""))
 	}
 }
 
-// table returns the table of a stage, which is made when it is needed.
-func (s *State) table(st stage) *table {
-	if s.tables[st] == nil {
-		s.tables[st] = s.m.newTable(s, st)
-	}
-	return s.tables[st]
-}
-
-// cells returns how many cells a state of a stage has.
-func (s *State) cells(st stage) int {
-	switch st {
-	case stageDedupe:
-		return 2
-	case stageCount:
-		return s.within.cells()
-	case stageThrottle:
-		return s.per.cells()
-	}
-	return 0
-}
-
-// The changes of a Machine are counted between these. Of timers at the same time
-// the first are those of windows that open, then all others in the order in
-// which they were armed, then the runs: each has such a number.
+// A Machine counts its changes from firstChange to maxClock. The count is also
+// the place of a timer among those with the same deadline: in the order in
+// which they were armed. The timer of windows that open has a smaller number,
+// so it comes before them, and that of a run a larger one.
 const (
 	firstChange = 1 << 32
 	maxClock    = 1 << 62
@@ -312,8 +281,8 @@ const (
 
 // tick counts a change.
 func (m *Machine) tick() uint64 {
-	m.clock++
-	return m.clock
+	m.changeCount++
+	return m.changeCount
 }
 
 func (m *Machine) delete(key []byte) {
@@ -337,12 +306,13 @@ func hash64(text string) uint64 {
 	return h.Sum64()
 }
 
-// maxKey is the length up to which a key is kept as it is.
+// maxKey is the longest key that is kept as it is.
 const maxKey = 256
 
-// short returns a key that is not too long: of a longer one as much as there is
-// room for, and a hash. It is longer than those that are kept as they are.
-func short(key string) string {
+// shortKey returns a key that is at most maxKey+1 bytes long. A longer key is
+// cut and gets a hash at its end. That makes it one byte longer than any that
+// is kept as it is, so the two cannot be equal.
+func shortKey(key string) string {
 	if len(key) <= maxKey {
 		return key
 	}

@@ -22,8 +22,8 @@ func one(r timing.Rule) *timing.Machine {
 	return m
 }
 
-func match(m *timing.Machine, by string, at time.Time, data timing.Data) []timing.Firing {
-	return m.Match(nil, &timing.Match{State: m.State("r"), At: at, Data: data, Keys: timing.Keys{Once: by, Dedupe: by, Gather: by, Throttle: by, Batch: by}})
+func match(m *timing.Machine, by string, at time.Time, data timing.Data) []timing.Release {
+	return m.Arrive(nil, &timing.Arrival{State: m.State("r"), At: at, Data: data, Keys: timing.Keys{Once: by, Dedupe: by, Gather: by, Throttle: by, Batch: by}})
 }
 
 // The share is as asked for, the same matches are in it each time, and it is
@@ -37,7 +37,7 @@ func TestSample(t *testing.T) {
 		for hash := range uint64(10_000) {
 			name := ""
 			for s := range m.States() {
-				if len(m.Match(nil, &timing.Match{State: s, At: epoch, Hash: hash, Data: nothing{}})) > 0 {
+				if len(m.Arrive(nil, &timing.Arrival{State: s, At: epoch, Hash: hash, Data: nothing{}})) > 0 {
 					name += s.Rule().Name
 				}
 			}
@@ -71,7 +71,7 @@ func TestReloadTellsWhatIsKept(t *testing.T) {
 	old := m.State("changed")
 	for _, s := range []*timing.State{m.State("kept"), old} {
 		for _, by := range []string{"a", "a", "b"} {
-			m.Match(nil, &timing.Match{State: s, At: epoch, Data: text("x"), Keys: timing.Keys{Gather: by, Batch: by}})
+			m.Arrive(nil, &timing.Arrival{State: s, At: epoch, Data: text("x"), Keys: timing.Keys{Gather: by, Batch: by}})
 		}
 	}
 	entries := map[string]string{}
@@ -79,14 +79,14 @@ func TestReloadTellsWhatIsKept(t *testing.T) {
 
 	again, other := *kept, *changed
 	other.Shape = "2"
-	want := []timing.Fate{{Rule: "kept", Kept: true, States: 2, Waiting: 2}, {Rule: "changed", States: 2, Waiting: 3}}
+	want := []timing.StateReport{{Rule: "kept", Kept: true, States: 2, Waiting: 2}, {Rule: "changed", States: 2, Waiting: 3}}
 	if got := m.SetRules([]*timing.Rule{&again, &other}, epoch); !reflect.DeepEqual(got, want) {
 		t.Errorf("reload: %+v, want %+v", got, want)
 	}
 	if got := m.State("kept").Rule(); got != &again {
 		t.Error("the state does not have the new rule")
 	}
-	if got := m.Match(nil, &timing.Match{State: old, At: epoch, Data: text("x")}); len(got) > 0 {
+	if got := m.Arrive(nil, &timing.Arrival{State: old, At: epoch, Data: text("x")}); len(got) > 0 {
 		t.Errorf("a match of the old rule fires %+v", got)
 	}
 
@@ -172,8 +172,8 @@ func TestHeldIsBounded(t *testing.T) {
 				match(m, fmt.Sprint(i), epoch.Add(time.Duration(i)*time.Millisecond), data)
 			}
 			in, _ := m.Inspect("r", 0)
-			if want := uint64(tt.n - tt.held); in.Held != tt.held || in.Suppressed.Dropped != want {
-				t.Errorf("%d are held, %d dropped; want %d, %d", in.Held, in.Suppressed.Dropped, tt.held, want)
+			if want := uint64(tt.n - tt.held); in.Held != tt.held || in.Suppressed.HeldDropped != want {
+				t.Errorf("%d are held, %d dropped; want %d, %d", in.Held, in.Suppressed.HeldDropped, tt.held, want)
 			}
 			if want := epoch.Add(2 * hour); !in.Opens.Equal(want) {
 				t.Errorf("they fire at %v, want %v", in.Opens, want)
@@ -366,7 +366,7 @@ func TestSummary(t *testing.T) {
 	d := newDriver(t, rules...)
 	feed := func(at time.Duration) {
 		for _, name := range []string{"plain", "throttled"} {
-			d.m.Match(nil, &timing.Match{State: d.m.State(name), At: epoch.Add(at), Data: text(name + at.String())})
+			d.m.Arrive(nil, &timing.Arrival{State: d.m.State(name), At: epoch.Add(at), Data: text(name + at.String())})
 		}
 	}
 	feed(10 * minute)
@@ -434,7 +434,7 @@ func TestFarTimes(t *testing.T) {
 		firings := exercise(m, began, began.Add(3*hour))
 		for s := range m.States() {
 			for i := range 110 { // a burst
-				firings = m.Match(firings, &timing.Match{State: s, At: began.Add(3*hour + time.Duration(i)*time.Millisecond), Data: text("data")})
+				firings = m.Arrive(firings, &timing.Arrival{State: s, At: began.Add(3*hour + time.Duration(i)*time.Millisecond), Data: text("data")})
 			}
 		}
 		firings = append(firings, advance(m, began.Add(6*hour).UnixMilli(), began.Add(6*hour).UnixMilli())...)
@@ -478,8 +478,8 @@ func TestTimesJump(t *testing.T) {
 			for _, role := range []timing.Role{timing.Fires, timing.Ends, timing.Cancels} {
 				for i := range 2 * r.MaxKeys {
 					by := fmt.Sprint(i)
-					x := timing.Match{State: m.State(r.Name), Role: role, At: at, Data: text("x"), Keys: timing.Keys{Once: by, Dedupe: by, Gather: by, Throttle: by, Batch: by}}
-					for _, f := range m.Match(nil, &x) {
+					x := timing.Arrival{State: m.State(r.Name), Role: role, At: at, Data: text("x"), Keys: timing.Keys{Once: by, Dedupe: by, Gather: by, Throttle: by, Batch: by}}
+					for _, f := range m.Arrive(nil, &x) {
 						if f.Rule != r || f.Kind == 0 {
 							t.Errorf("%s in %d: %+v", r.Name, at.Year(), f)
 						}

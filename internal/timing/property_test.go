@@ -53,7 +53,7 @@ func TestModel(t *testing.T) {
 type step struct {
 	text  string
 	model func(*model) []out
-	do    func(*timing.Machine) []timing.Firing
+	do    func(*timing.Machine) []timing.Release
 }
 
 type sequence struct {
@@ -97,7 +97,7 @@ func runSequence(t *testing.T, seed uint64) int {
 	}
 	restart := func() bool {
 		m = timing.New()
-		m.SetWall(time.Duration(saved.wall) * time.Millisecond)
+		m.SetWallOffset(time.Duration(saved.wall) * time.Millisecond)
 		m.SetRules(saved.rules, time.UnixMilli(saved.now))
 		keys := slices.Sorted(maps.Keys(durable))
 		s.r.Shuffle(len(keys), func(i, j int) { keys[i], keys[j] = keys[j], keys[i] })
@@ -107,7 +107,7 @@ func runSequence(t *testing.T, seed uint64) int {
 				return false
 			}
 		}
-		m.Next() // ends the restoring, for SetWall
+		m.Next() // ends the restoring, for SetWallOffset
 		suppressed = saved.suppressed
 		return true
 	}
@@ -178,7 +178,7 @@ func total(before map[string]timing.Suppressed, m *timing.Machine) map[string]ti
 		a, b := before[name], s.Suppressed()
 		sum[name] = timing.Suppressed{
 			Sample: a.Sample + b.Sample, Dedupe: a.Dedupe + b.Dedupe, Outside: a.Outside + b.Outside, Once: a.Once + b.Once,
-			Throttle: a.Throttle + b.Throttle, Missed: a.Missed + b.Missed, Evicted: a.Evicted + b.Evicted, Dropped: a.Dropped + b.Dropped,
+			Throttle: a.Throttle + b.Throttle, Missed: a.Missed + b.Missed, Evicted: a.Evicted + b.Evicted, HeldDropped: a.HeldDropped + b.HeldDropped,
 		}
 	}
 	return sum
@@ -191,7 +191,7 @@ func (s *sequence) step() step {
 		return step{
 			text:  "end all of " + prefix,
 			model: func(m *model) []out { m.endAll(prefix); return nil },
-			do:    func(m *timing.Machine) []timing.Firing { m.EndAll(prefix); return nil },
+			do:    func(m *timing.Machine) []timing.Release { m.EndAll(prefix); return nil },
 		}
 	case n < 60:
 		return s.matches()
@@ -218,11 +218,11 @@ func (s *sequence) pass() step {
 	return step{
 		text:  fmt.Sprintf("advance to %v, seen %v", at(now), at(seen)),
 		model: func(m *model) []out { return m.advance(now, seen) },
-		do:    func(m *timing.Machine) []timing.Firing { return advance(m, now, seen) },
+		do:    func(m *timing.Machine) []timing.Release { return advance(m, now, seen) },
 	}
 }
 
-func advance(m *timing.Machine, now, seen int64) (firings []timing.Firing) {
+func advance(m *timing.Machine, now, seen int64) (firings []timing.Release) {
 	for {
 		n := len(firings)
 		if firings = m.Advance(firings, time.UnixMilli(now), time.UnixMilli(seen)); len(firings) == n {
@@ -258,7 +258,7 @@ func (s *sequence) matches() step {
 			}
 			return outs
 		},
-		do: func(m *timing.Machine) (firings []timing.Firing) {
+		do: func(m *timing.Machine) (firings []timing.Release) {
 			for _, b := range burst {
 				firings = append(firings, b.do(m)...)
 			}
@@ -316,11 +316,11 @@ func (s *sequence) match(rule *timing.Rule, every int64) step {
 			}
 			return append(outs, m.match(rule.Name, role, when, hash, keys, data)...)
 		},
-		do: func(m *timing.Machine) (firings []timing.Firing) {
+		do: func(m *timing.Machine) (firings []timing.Release) {
 			if advances {
 				firings = advance(m, now, now)
 			}
-			return m.Match(firings, &timing.Match{State: m.State(rule.Name), Role: role, At: time.UnixMilli(when), Hash: hash, Keys: keys, Data: text(data)})
+			return m.Arrive(firings, &timing.Arrival{State: m.State(rule.Name), Role: role, At: time.UnixMilli(when), Hash: hash, Keys: keys, Data: text(data)})
 		},
 	}
 }
@@ -331,8 +331,8 @@ func (s *sequence) setWall() step {
 	return step{
 		text:  fmt.Sprintf("wall %v", time.Duration(wall)*time.Millisecond),
 		model: func(m *model) []out { m.setWall(wall); return nil },
-		do: func(m *timing.Machine) []timing.Firing {
-			m.SetWall(time.Duration(wall) * time.Millisecond)
+		do: func(m *timing.Machine) []timing.Release {
+			m.SetWallOffset(time.Duration(wall) * time.Millisecond)
 			return nil
 		},
 	}
@@ -364,7 +364,7 @@ func (s *sequence) setRules() step {
 	return step{
 		text:  text,
 		model: func(m *model) []out { m.setRules(rules, now); return nil },
-		do:    func(m *timing.Machine) []timing.Firing { m.SetRules(rules, time.UnixMilli(now)); return nil },
+		do:    func(m *timing.Machine) []timing.Release { m.SetRules(rules, time.UnixMilli(now)); return nil },
 	}
 }
 
@@ -450,7 +450,7 @@ func describe(r *timing.Rule) string { return fmt.Sprintf("%+v", *r) + windowsTe
 
 func equal(a, b []out) bool { return len(a) == 0 && len(b) == 0 || reflect.DeepEqual(a, b) }
 
-func outsOf(firings []timing.Firing) (outs []out) {
+func outsOf(firings []timing.Release) (outs []out) {
 	msOf := func(t time.Time) int64 {
 		if t.IsZero() {
 			return none

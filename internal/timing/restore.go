@@ -5,13 +5,12 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 )
 
-// restored gathers what Restore was told of.
+// restored is what Restore has gathered until endRestore.
 type restored struct {
-	fates []Fate
+	fates []StateReport
 	items map[batchKey][]queued
 }
 
@@ -22,20 +21,20 @@ type batchKey struct {
 
 var (
 	errDamaged = errors.New("damaged")
-	// ErrNewer is wrapped by what Restore returns for an entry that a later
+	// ErrNewer is wrapped by the error of Restore for an entry that a later
 	// version has written.
 	ErrNewer = errors.New("written by a later version")
 )
 
-// Restore takes an entry that the Changes of an earlier Machine have put. It is
-// called for all of them, in any order, after SetRules and before anything
+// Restore takes an entry that Changes of an earlier machine has put. It is
+// called for all entries, in any order, after SetRules and before anything
 // else. It keeps neither key nor value.
 //
-// What belongs to a rule that is gone, or has another shape, is not taken; see
-// Restored. Changes deletes it. An error is of an entry that is damaged, or
-// that a later version has written: it is not taken, and stays where it is.
+// An entry of a rule that is gone, or has another shape, is not taken. Changes
+// deletes it, and Restored reports it. An error means that the entry is
+// damaged, or written by a later version. It is not taken and not deleted.
 func (m *Machine) Restore(key, value []byte) error {
-	if m.begun || !m.set {
+	if m.restoreDone || !m.rulesSet {
 		return errors.New("restore a time rule's entry: only after SetRules, and before anything else")
 	}
 	k, err := parseKey(key)
@@ -55,7 +54,7 @@ type entryKey struct {
 }
 
 func parseKey(b []byte) (k entryKey, err error) {
-	in := newFields(b)
+	in := newEntryReader(b)
 	k.rule, k.stage, k.by = in.Text(), stage(in.Byte()), in.Text()
 	if k.stage.numbered() {
 		k.number = in.Uint64()
@@ -66,7 +65,7 @@ func parseKey(b []byte) (k entryKey, err error) {
 	return k, nil
 }
 
-// append appends the key as it is written, in the one way there is.
+// append appends the key in its only valid form.
 func (k entryKey) append(dst []byte) []byte {
 	if k.stage.numbered() {
 		return appendNumberedKey(dst, k.rule, k.stage, k.by, k.number)
@@ -75,7 +74,7 @@ func (k entryKey) append(dst []byte) []byte {
 }
 
 func (m *Machine) restore(k entryKey, key, value []byte) error {
-	in := newFields(value)
+	in := newEntryReader(value)
 	version := in.Byte()
 	if version > durableVersion {
 		return ErrNewer
@@ -87,26 +86,26 @@ func (m *Machine) restore(k entryKey, key, value []byte) error {
 	s := m.states[k.rule]
 	if s == nil || s.shape != shape {
 		m.delete(slices.Clone(key))
-		m.restored.count(k, false)
+		m.restored.countEntry(k, false)
 		return nil
 	}
-	m.clock = max(m.clock, changed)
+	m.changeCount = max(m.changeCount, changed)
 	if !s.restore(k, changed, &in) {
 		return errDamaged
 	}
-	m.restored.count(k, true)
+	m.restored.countEntry(k, true)
 	return nil
 }
 
-// count counts an entry.
-func (r *restored) count(k entryKey, kept bool) {
-	i := slices.IndexFunc(r.fates, func(f Fate) bool { return f.Rule == k.rule && f.Kept == kept })
+// countEntry counts an entry in the report of its rule.
+func (r *restored) countEntry(k entryKey, kept bool) {
+	i := slices.IndexFunc(r.fates, func(f StateReport) bool { return f.Rule == k.rule && f.Kept == kept })
 	if i < 0 {
 		i = len(r.fates)
-		r.fates = append(r.fates, Fate{Rule: k.rule, Kept: kept})
+		r.fates = append(r.fates, StateReport{Rule: k.rule, Kept: kept})
 	}
 	f := &r.fates[i]
-	if k.stage.counts() {
+	if k.stage.hasKeys() {
 		f.States++
 	}
 	if k.stage.numbered() || k.stage == stageDebounce {
@@ -114,72 +113,55 @@ func (r *restored) count(k entryKey, kept bool) {
 	}
 }
 
-// Restored returns what was kept and dropped of what Restore was told of, by
-// rule.
-func (m *Machine) Restored() []Fate {
-	return slices.DeleteFunc(slices.Clone(m.restored.fates), func(f Fate) bool { return f.States+f.Waiting == 0 })
+// Restored reports, for each rule of which there were entries, what was kept
+// and what was dropped.
+func (m *Machine) Restored() []StateReport {
+	return slices.DeleteFunc(slices.Clone(m.restored.fates), func(f StateReport) bool { return f.States+f.Waiting == 0 })
 }
 
-// has reports whether the rule has states of a stage.
-func (s *State) has(st stage) bool {
-	r := s.rule
+// hasEntries reports whether the rule may have entries of a stage.
+func (s *State) hasEntries(st stage) bool {
 	switch st {
-	case stageDedupe:
-		return r.Dedupe > 0
-	case stageCount:
-		return r.Count.Within > 0
-	case stageAbsent:
-		return r.Absent.For > 0
-	case stageDebounce:
-		return r.Debounce.Wait > 0
-	case stageFor:
-		return r.For > 0
-	case stageOnce:
-		return r.Once
-	case stageThrottle:
-		return r.Throttle.Max > 0
-	case stageBatch, stageItem:
-		return r.Batch.Max > 0
-	case stageHeld:
-		return r.Hold
-	case stageRun:
-		return r.Schedule != nil
-	case stageKnown:
-		return len(r.Absent.Expect) > 0
+	case stageItem:
+		return s.tables.batch != nil
+	case stageExpected:
+		return len(s.rule.Absent.Expect) > 0
+	case stageLine:
+		return true
 	}
-	return st == stageLine
+	return s.tables.of(st) != nil
 }
 
-// restore takes an entry of the rule, and reports whether it is sound.
-func (s *State) restore(k entryKey, changed uint64, in *fields) bool {
-	if !s.has(k.stage) || len(k.by) > maxKey+1 || k.by != "" && k.stage.single() {
+// restore takes an entry of the rule, and reports whether it is valid.
+func (s *State) restore(k entryKey, changed uint64, in *entryReader) bool {
+	if !s.hasEntries(k.stage) || len(k.by) > maxKey+1 || k.by != "" && k.stage.single() {
 		return false
 	}
 	switch k.stage {
-	case stageKnown:
-		s.known = true
+	case stageExpected:
+		s.expectedArmed = true
 		return true
 	case stageLine:
 		return s.restoreLine(k.by, in)
 	case stageItem, stageHeld:
-		f, ok := parseFiring(in.Rest())
+		f, ok := parseCandidate(in.Rest())
 		if ok {
 			s.restoreWaiting(k, f.at, in.Rest())
 		}
 		return ok
 	}
-	t := s.table(k.stage)
+	t := s.tables.of(k.stage)
 	if _, ok := t.find(k.by); ok {
 		return false
 	}
 	slot := t.add(k.by)
 	n := t.node(slot)
-	n.seq = changed
+	n.lastChange = changed
 	if s.expected[k.by] && k.stage == stageAbsent {
 		n.flags |= expected
 		t.fixed++
 	}
-	if t.parseState(in, slot, n); in.Err() != nil {
+	if t.family.parseState(in, slot, n); in.Err() != nil {
 		t.forget(slot)
 		return false
 	}
@@ -187,12 +169,12 @@ func (s *State) restore(k entryKey, changed uint64, in *fields) bool {
 	return true
 }
 
-func (s *State) restoreLine(rule string, in *fields) bool {
-	i := slices.IndexFunc(s.lines, func(l *line) bool { return l.rule == rule })
+func (s *State) restoreLine(rule string, in *entryReader) bool {
+	i := slices.IndexFunc(s.lines, func(l *summaryLine) bool { return l.rule == rule })
 	if i < 0 {
 		return false
 	}
-	read := line{s: s, rule: rule, durable: true}
+	read := summaryLine{owner: s, rule: rule, durable: true}
 	read.count, read.suppressed = in.count(), in.count()
 	read.first, read.last = in.Varint(), in.Varint()
 	read.data = slices.Clone(in.Rest())
@@ -203,7 +185,7 @@ func (s *State) restoreLine(rule string, in *fields) bool {
 	return true
 }
 
-// restoreWaiting takes a match that waits in a batch or for the windows.
+// restoreWaiting takes a candidate that waits in a batch or for the windows.
 func (s *State) restoreWaiting(k entryKey, at int64, blob []byte) {
 	item := queued{k.number, at, slices.Clone(blob)}
 	if k.stage == stageHeld {
@@ -219,53 +201,8 @@ func (s *State) restoreWaiting(k entryKey, at int64, blob []byte) {
 	r.items[key] = append(r.items[key], item)
 }
 
-// parseState reads what appendState has written.
-func (t *table) parseState(in *fields, slot uint32, n *node) {
-	switch {
-	case t.stage == stageDedupe:
-		setNewest(t.cells.row(slot), in.Varint())
-	case t.stage == stageCount:
-		n.flags |= in.Byte() & written
-		t.s.within.parse(in, t.cells.row(slot), &n.n)
-	case t.stage == stageThrottle:
-		row := t.cells.row(slot)
-		row[countCell] = uint32(min(in.Uvarint(), math.MaxUint32))
-		t.s.per.parse(in, row, &n.n)
-	case t.timed:
-		t.parseWait(in, slot, n)
-	}
-}
-
-func (t *table) parseWait(in *fields, slot uint32, n *node) {
-	w := t.waits.at(slot)
-	flags := in.Byte()
-	n.flags |= flags & written
-	w.deadline, w.armed = in.Varint(), in.Uvarint()
-	w.first, w.last = in.Varint(), in.Varint()
-	w.count = uint32(min(in.Uvarint(), math.MaxUint32))
-	if blob := in.Rest(); len(blob) > 0 {
-		t.set(slot, blob)
-		in.keys()
-	} else if t.stage == stageDebounce || t.stage == stageFor && flags&fired == 0 {
-		in.Reject()
-	}
-	if t.stage == stageRun {
-		return // it is armed by its schedule
-	}
-	if w.armed > maxClock {
-		in.Reject()
-	}
-	if in.Err() != nil {
-		return
-	}
-	t.m.clock = max(t.m.clock, w.armed)
-	if flags&flagWaits != 0 {
-		t.start(slot)
-	}
-}
-
-// finish puts what was restored into its order.
-func (m *Machine) finish() {
+// orderRestored sorts what was restored, since entries come in any order.
+func (m *Machine) orderRestored() {
 	for _, s := range m.order {
 		s.finishQueue()
 	}
@@ -284,16 +221,17 @@ func (s *State) finishQueue() {
 	q := &s.queue
 	if len(q.items) > 0 {
 		slices.SortFunc(q.items, byNumber)
-		q.next = q.items[len(q.items)-1].number + 1
-		q.saved = q.next
+		q.nextNumber = q.items[len(q.items)-1].number + 1
+		q.savedBefore = q.nextNumber
 	}
 }
 
-// finishBatch has a batch take its items. Where entries of it are missing those
-// that are there are written anew, and one without its state is due at once.
+// finishBatch gives a batch its items. If some of its entries are missing, the
+// others are written again under new numbers. If the state is missing, the
+// batch is due at once.
 func (s *State) finishBatch(by string, items []queued) {
 	slices.SortFunc(items, byNumber)
-	t := s.table(stageBatch)
+	t := s.tables.batch
 	slot, ok := t.find(by)
 	if !ok {
 		slot = t.add(by)
@@ -316,25 +254,17 @@ func (s *State) finishBatch(by string, items []queued) {
 	t.touch(slot)
 }
 
-// dropEmptyBatches forgets batches none of whose items was there.
+// dropEmptyBatches deletes batches of which no item was restored.
 func (s *State) dropEmptyBatches() {
-	t := s.tables[stageBatch]
+	t := s.tables.batch
 	if t == nil {
 		return
 	}
-	var empty []uint32
-	t.each(func(slot uint32, _ *node) {
-		if len(t.batches.at(slot).items) == 0 {
-			empty = append(empty, slot)
-		}
-	})
-	for _, slot := range empty {
-		t.forget(slot)
-	}
+	t.forgetAll(func(slot uint32) bool { return len(t.batches.at(slot).items) == 0 })
 }
 
 // parse reads what append has written.
-func (s sliding) parse(in *fields, row []uint32, n *uint8) {
+func (s sliding) parse(in *entryReader, row []uint32, n *uint8) {
 	end := in.Varint()
 	setNewest(row, end)
 	if s.times != 0 {

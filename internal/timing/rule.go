@@ -2,14 +2,14 @@ package timing
 
 import "time"
 
-// Rule is what one rule says of time, checked: a duration that is not 0 is
-// positive, and at most one of Count, Absent, Debounce and For is set. It is
-// not changed once a Machine has it.
+// Rule is the time fields of a rule. They are checked: a duration that is not 0
+// is positive, and at most one of Count, Absent, Debounce and For is set. A
+// Rule does not change once a Machine has it.
 type Rule struct {
 	Name string
-	// Shape is a text that is equal for rules of equal time fields: state of a
-	// rule is kept over a reload, or a restart, where its name and shape are as
-	// they were.
+	// Shape is a text that is equal for rules with equal time fields. The state
+	// of a rule is kept over a reload or restart if its name and shape are
+	// unchanged.
 	Shape string
 
 	Sample   float64 // the share of the matches that counts, 0 < Sample < 1; 0: all
@@ -20,8 +20,8 @@ type Rule struct {
 	Debounce Debounce
 	For      time.Duration // the condition has to hold that long
 
-	Active, Mute []*Window // it may fire inside one of Active, if there are any, and outside all of Mute
-	Hold         bool      // what may not fire waits until it may; else it is dropped
+	Active, Mute []*Window // releases are allowed inside one of Active, if there are any, and outside all of Mute
+	Hold         bool      // what the windows do not allow waits until they open; false: it is dropped
 
 	Throttle Throttle
 	Batch    Batch
@@ -30,9 +30,9 @@ type Rule struct {
 	// other fields it may have Active, Mute, Hold, Summarize and CatchUp.
 	Schedule  Schedule
 	Summarize []string // names of rules
-	CatchUp   bool     // a run that was missed is made up, once
+	CatchUp   bool     // if runs were missed, the last of them is made up
 
-	MaxKeys int // states of each stage, of which the one idle for longest gives way; at least 1
+	MaxKeys int // states of each stage; at the limit the one idle for longest gives way; at least 1
 }
 
 // Schedule is a cron schedule.
@@ -40,57 +40,59 @@ type Schedule interface {
 	Next(after time.Time) time.Time // zero: never
 }
 
-// Count fires when more than Over matches came within Within, and not again
-// before there were Over or fewer. The zero value is none.
+// Count releases the match with which there are more than Over within Within.
+// It does so again only after there were Over or fewer. The zero value: no
+// Count.
 type Count struct {
 	Over   int
 	Within time.Duration
 }
 
-// Absent fires when no match came for For. The zero value is none.
+// Absent releases an absence when no match has come for For. The zero value: no
+// Absent.
 type Absent struct {
 	For      time.Duration
-	Expect   []string      // by values that are waited for from the start
-	Repeat   time.Duration // fire again each time that long passed; 0: once
-	Resolved bool          // fire when a match comes after all
+	Expect   []string      // values of by that are waited for from the start
+	Repeat   time.Duration // release it again each time so long has passed; 0: once
+	Resolved bool          // release the match that comes after it
 }
 
-// Debounce fires when no match came for Wait, or MaxWait after the first, with
-// the last. The zero value is none.
+// Debounce releases the last match when none has come for Wait, or MaxWait
+// after the first. The zero value: no Debounce.
 type Debounce struct {
 	Wait    time.Duration
 	MaxWait time.Duration // 0: no limit
 }
 
-// Throttle lets at most Max firings pass within Per. The zero value is none.
+// Throttle releases at most Max within Per. The zero value: no Throttle.
 type Throttle struct {
 	Max int
 	Per time.Duration
 }
 
-// Batch makes one firing of up to Max, at the latest Wait after the first. The
-// zero value is none.
+// Batch makes one release of up to Max, at the latest Wait after the first. The
+// zero value: no Batch.
 type Batch struct {
 	Max  int
 	Wait time.Duration
 }
 
-// Keys are what a match's rule says "by" with: the values by which state is
-// kept, "" where the rule has the stage for all its matches together.
+// Keys are the values of a match by which the stages keep their states. A stage
+// that a rule has for all its matches together has "".
 type Keys struct {
 	Once     string
 	Dedupe   string
-	Gather   string // of Count, Absent, Debounce or For; with For it is the database and the key
+	Gather   string // of Count, Absent, Debounce or For; for For it is the database and the key
 	Throttle string
 	Batch    string
 }
 
-// Role is what a match does to its rule.
+// Role says what a match means to its rule.
 type Role uint8
 
 // The roles.
 const (
 	Fires   Role = iota // the rule matches
-	Cancels             // what an Absent waits for is not waited for any more
-	Ends                // the condition of a rule with For does not hold any more
+	Cancels             // an Absent no longer waits for a match
+	Ends                // the condition of a rule with For no longer holds
 )

@@ -3,55 +3,58 @@ package timing
 import "sort"
 
 const (
-	// grace is how late a run may be that is not made up.
-	grace = 60_000
-	// setBack is how far a clock on the wall may be set back before its runs
-	// begin anew, so that one that was years ahead does not stop them for years.
-	setBack = 3600_000
-	// maxWalk is how many runs that were missed are counted one by one.
-	maxWalk = 1000
+	// maxLateness is how late a run may be, in milliseconds, before it is
+	// missed.
+	maxLateness = 60_000
+	// maxSetBack is how far the time of day may be set back, in milliseconds,
+	// before runs that have been may come again. Without this limit a clock
+	// that was years ahead would stop all runs for years.
+	maxSetBack = 3600_000
+	// maxCountedRuns is how many missed runs are walked through one by one.
+	maxCountedRuns = 1000
 )
 
-// beginSchedule has the runs begin.
-func (s *State) beginSchedule() {
-	t := s.tables[stageRun]
-	if s.rule.Schedule == nil || t != nil && t.n > 0 {
+// startSchedule makes the state of a schedule, from which its runs are
+// reckoned.
+func (s *State) startSchedule() {
+	t := s.tables.run
+	if t == nil || t.n > 0 {
 		return
 	}
-	t = s.table(stageRun)
 	slot := t.add("")
-	t.waits.at(slot).last = s.since + s.m.wall
+	t.waits.at(slot).last = s.since + s.m.wallOffset
 	t.touch(slot)
 }
 
-// setWalls has everything that goes by clocks on walls look at them anew.
-func (m *Machine) setWalls() {
+// rearmWallTimers sets all timers that go by the time of day, which has been
+// set.
+func (m *Machine) rearmWallTimers() {
 	for _, s := range m.order {
 		if len(s.queue.items) > 0 {
 			s.armQueue()
 		}
-		if s.tables[stageRun] != nil {
+		if s.tables.run != nil {
 			s.armRun()
 		}
 	}
 }
 
-// armRun has the rule wait for its next run, or for the windows to open if one
-// was put off.
+// armRun sets the timer to the rule's next run, or to when the windows open if
+// a run was put off until then.
 func (s *State) armRun() {
-	t := s.tables[stageRun]
+	t := s.tables.run
 	slot, ok := t.find("")
 	if !ok {
 		return
 	}
 	n, w := t.node(slot), t.waits.at(slot)
-	if wall := s.m.now + s.m.wall; w.last > wall+setBack {
+	if wall := s.m.now + s.m.wallOffset; w.last > wall+maxSetBack {
 		w.last = wall
 		t.touch(slot)
 	}
 	next := s.nextRun(w.last)
 	if n.flags&putOff != 0 {
-		opens, open := s.opening(w.last)
+		opens, open := s.whenOpen(w.last)
 		if open {
 			opens = w.last
 		}
@@ -61,30 +64,30 @@ func (s *State) armRun() {
 		t.disarm(slot)
 		return
 	}
-	t.armAs(slot, next-s.m.wall, maxClock+s.index)
+	t.armAs(slot, next-s.m.wallOffset, maxClock+s.index)
 }
 
-// run runs what the schedule has, or what was put off, at a time by the
-// Machine.
-func (s *State) run(dst []Firing, at int64) []Firing {
-	t := s.tables[stageRun]
+// fireRun makes the run that is due, or the one that was put off. at is the
+// machine's time.
+func (s *State) fireRun(dst []Release, at int64) []Release {
+	t := s.tables.run
 	slot, _ := t.find("")
 	n, w := t.node(slot), t.waits.at(slot)
-	now := s.m.now + s.m.wall
+	now := s.m.now + s.m.wallOffset
 	last, ok := s.lastRun(w.last, now)
-	if ok && last > at+s.m.wall {
-		t.armAs(slot, last-s.m.wall, maxClock+s.index) // those before it were missed
+	if ok && last > at+s.m.wallOffset {
+		t.armAs(slot, last-s.m.wallOffset, maxClock+s.index) // the runs before it were missed
 		return dst
 	}
 	if ok {
 		w.last = last
-		opens, open := s.opening(last)
+		opens, open := s.whenOpen(last)
 		switch {
-		case now-last > grace && !s.rule.CatchUp:
+		case now-last > maxLateness && !s.rule.CatchUp:
 			s.suppressed.Missed++
 		case open:
 			n.flags &^= putOff
-			dst = append(dst, s.summary(last-s.m.wall, last))
+			dst = append(dst, s.newRun(last-s.m.wallOffset, last))
 		case s.rule.Hold && opens != never:
 			n.flags |= putOff
 		default:
@@ -92,23 +95,23 @@ func (s *State) run(dst []Firing, at int64) []Firing {
 		}
 	} else if n.flags&putOff != 0 {
 		n.flags &^= putOff
-		dst = append(dst, s.summary(at, w.last))
+		dst = append(dst, s.newRun(at, w.last))
 	}
 	t.touch(slot)
 	s.armRun()
 	return dst
 }
 
-// summary makes the Firing of a run.
-func (s *State) summary(at, run int64) Firing {
-	f := Firing{Rule: s.rule, Kind: Run, At: timeOf(at), Tag: run}
+// newRun makes the Release of a run.
+func (s *State) newRun(at, run int64) Release {
+	f := Release{Rule: s.rule, Kind: Run, At: timeOf(at), Tag: run}
 	for _, l := range s.lines {
-		f.Summary = append(f.Summary, l.take())
+		f.Summary = append(f.Summary, l.cut())
 	}
 	return f
 }
 
-// nextRun returns the first run after a time, by the wall.
+// nextRun returns the first run after a time of day.
 func (s *State) nextRun(wall int64) int64 {
 	next := s.rule.Schedule.Next(timeOf(wall))
 	if next.IsZero() || next.UnixMilli() <= wall {
@@ -117,16 +120,16 @@ func (s *State) nextRun(wall int64) int64 {
 	return next.UnixMilli()
 }
 
-// lastRun returns the last run after last and up to now, by the wall.
+// lastRun returns the last run after last and not after now, both times of day.
 func (s *State) lastRun(last, now int64) (run int64, ok bool) {
-	for range maxWalk {
+	for range maxCountedRuns {
 		next := s.nextRun(last)
 		if next > now {
 			return last, ok
 		}
 		last, ok = next, true
 	}
-	// The last moment whose next run has come.
+	// Find the last moment whose next run has come.
 	i := sort.Search(int(now-last), func(i int) bool { return s.nextRun(last+int64(i)) > now })
 	if i == 0 {
 		return last, ok

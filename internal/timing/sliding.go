@@ -3,34 +3,37 @@ package timing
 import "math"
 
 const (
-	exact  = 33 // how many times a window keeps, before it counts them in slices
-	pieces = 32 // slices to a window
+	maxExactTimes   = 33 // how many times a window keeps; for more it counts them in slices
+	slicesPerWindow = 32 // slices to a window
 )
 
-// sliding is the kind of window that a stage has: how many times lie within a
-// span up to the newest. A time counts that is less than the span older.
+// sliding is the kind of sliding window that a stage has. A window tells how
+// many times lie within a span before the newest of them.
 //
-// A window's state is a row of cells: the newest time, in two, and a count that
-// the stage uses as it likes; behind them the times, oldest first, of which the
-// low half will do; or how many came in each slice of the window, at the
-// slice's number modulo their number. A slice counts until all of it is out.
+// The state of a window is a row of cells. First comes the newest time, in two
+// cells. Then comes a count that the stage uses as it likes. Then come the
+// times themselves, oldest first, of which the low half is enough. A window
+// with slices has in their place how many times lie in each slice; the cell of
+// a slice is its number modulo their number. A slice counts until all of it is
+// outside.
 type sliding struct {
 	unit  int64 // milliseconds
-	span  int64 // in units; a time counts for at least that long, and less than a unit longer
-	times int   // how many are kept, the newest; 0: it has slices
+	span  int64 // in units; a time counts for at least so long, and for less than a unit longer
+	times int   // how many are kept; 0: the window has slices
 }
 
 const (
-	newestCell = 0
-	countCell  = 2
-	firstCell  = 3
+	newestCell  = 0
+	newestCells = 2
+	countCell   = 2
+	firstCell   = 3
 )
 
 // newSliding returns a window of within milliseconds that can tell whether
-// there are limit times in it.
+// limit times are in it.
 func newSliding(limit int, within int64) sliding {
-	if limit > exact {
-		unit := (within + pieces - 1) / pieces
+	if limit > maxExactTimes {
+		unit := (within + slicesPerWindow - 1) / slicesPerWindow
 		return sliding{unit: unit, span: (within+unit-1)/unit + 1}
 	}
 	unit := int64(1)
@@ -56,6 +59,11 @@ func (s sliding) unitOf(at int64) int64 {
 	return q
 }
 
+// isOutside reports whether at now all times of a window are outside of it.
+func (s sliding) isOutside(row []uint32, now int64) bool {
+	return s.unitOf(now)-newest(row) >= s.span
+}
+
 func newest(row []uint32) int64 {
 	return int64(uint64(row[newestCell]) | uint64(row[newestCell+1])<<32)
 }
@@ -64,14 +72,15 @@ func setNewest(row []uint32, q int64) {
 	row[newestCell], row[newestCell+1] = uint32(q), uint32(uint64(q)>>32)
 }
 
-// age is how many units a kept time is older than q, which is not older than
-// it.
+// age returns how many units a time in a cell is older than q, which must not
+// be older than it.
 func age(cell uint32, q int64) int64 { return int64(uint32(q) - cell) }
 
-// turn moves the window on to q, and leaves out what is then outside. *n is how
-// many times the row holds. It returns how many are inside, or as many as are
-// kept. Where q is older than the newest the window stays.
-func (s sliding) turn(row []uint32, n *uint8, q int64) int {
+// moveTo moves the end of the window to q, and drops the times that are outside
+// then. *n is how many times the row has. It returns how many are inside, as
+// far as they are kept. If q is older than the newest time the window does not
+// move.
+func (s sliding) moveTo(row []uint32, n *uint8, q int64) int {
 	if *n == 0 {
 		setNewest(row, q)
 		clear(row[firstCell:])
@@ -83,7 +92,7 @@ func (s sliding) turn(row []uint32, n *uint8, q int64) int {
 	}
 	setNewest(row, q)
 	if s.times == 0 {
-		return s.turnSlices(row, n, old, q)
+		return s.moveSlicesTo(row, n, old, q)
 	}
 	times := row[firstCell : firstCell+int(*n)]
 	gone := 0
@@ -100,9 +109,9 @@ func (s sliding) turn(row []uint32, n *uint8, q int64) int {
 	return int(*n)
 }
 
-// turnSlices clears the slices between old and q. *n is not 0 as long as one
-// has something.
-func (s sliding) turnSlices(row []uint32, n *uint8, old, q int64) (sum int) {
+// moveSlicesTo clears the slices between old and q. *n is 0 only if all slices
+// are 0.
+func (s sliding) moveSlicesTo(row []uint32, n *uint8, old, q int64) (sum int) {
 	counts := row[firstCell:]
 	if q-old >= s.span || q-old < 0 {
 		clear(counts)
@@ -120,7 +129,7 @@ func (s sliding) turnSlices(row []uint32, n *uint8, old, q int64) (sum int) {
 	return sum
 }
 
-// slice returns which cell counts slice q.
+// slice returns which cell counts slice number q.
 func (s sliding) slice(q int64) int {
 	i := q % s.span
 	if i < 0 {
@@ -129,7 +138,8 @@ func (s sliding) slice(q int64) int {
 	return int(i)
 }
 
-// add counts a time, after turn, if it is inside, and reports whether it is.
+// add counts a time, and reports whether it is inside the window. moveTo has
+// been called before.
 func (s sliding) add(row []uint32, n *uint8, q int64) bool {
 	end := newest(row)
 	if end-q >= s.span || end-q < 0 {
@@ -145,7 +155,7 @@ func (s sliding) add(row []uint32, n *uint8, q int64) bool {
 	times := row[firstCell : firstCell+s.times]
 	i := int(*n)
 	for i > 0 && age(times[i-1], end) < end-q {
-		i-- // those behind are newer
+		i-- // those after it are newer
 	}
 	switch {
 	case int(*n) < s.times:
@@ -159,7 +169,7 @@ func (s sliding) add(row []uint32, n *uint8, q int64) bool {
 	return true
 }
 
-// oldest returns the start, in milliseconds, of the oldest time that counts.
+// oldest returns the oldest time that counts, in milliseconds.
 func (s sliding) oldest(row []uint32) int64 {
 	end := newest(row)
 	if s.times != 0 {
@@ -173,7 +183,8 @@ func (s sliding) oldest(row []uint32) int64 {
 	return end * s.unit
 }
 
-// count returns how many are inside at q, without changing anything.
+// count returns how many times are inside a window that ends at q. It changes
+// nothing.
 func (s sliding) count(row []uint32, n uint8, q int64) (sum int) {
 	if n == 0 {
 		return 0

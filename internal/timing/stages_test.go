@@ -84,7 +84,7 @@ func (d *driver) duration(word string) time.Duration {
 }
 
 func (d *driver) step(words []string) {
-	x := &timing.Match{State: d.m.State(d.rules[0].Name), At: d.now}
+	x := &timing.Arrival{State: d.m.State(d.rules[0].Name), At: d.now}
 	verb := ""
 	if len(words) > 0 {
 		verb = words[0]
@@ -99,7 +99,7 @@ func (d *driver) step(words []string) {
 	case "blind":
 		d.seen = epoch.Add(d.duration(words[1]))
 	case "wall":
-		d.m.SetWall(d.duration(words[1]))
+		d.m.SetWallOffset(d.duration(words[1]))
 	}
 	d.advance()
 	switch verb {
@@ -115,7 +115,7 @@ func (d *driver) step(words []string) {
 	d.n++
 	x.Hash = uint64(d.n)
 	x.Data = text(fmt.Sprintf("%s%d", by, d.n))
-	d.tell(d.m.Match(nil, x))
+	d.tell(d.m.Arrive(nil, x))
 }
 
 func (d *driver) advance() {
@@ -134,7 +134,7 @@ func (d *driver) advance() {
 
 var kinds = map[timing.Kind]string{timing.Passed: "passed", timing.Late: "late", timing.Missing: "missing", timing.Resolved: "resolved", timing.Batched: "batch", timing.Run: "run"}
 
-func (d *driver) tell(firings []timing.Firing) {
+func (d *driver) tell(firings []timing.Release) {
 	since := func(t time.Time) string {
 		if t.IsZero() {
 			return "-"

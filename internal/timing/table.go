@@ -6,7 +6,8 @@ import (
 	"strings"
 )
 
-// stage is what a state belongs to. The numbers are part of the durable form.
+// stage is the stage of a rule that a state or an entry belongs to. The numbers
+// are part of the durable form.
 type stage uint8
 
 const (
@@ -18,65 +19,52 @@ const (
 	stageOnce
 	stageThrottle
 	stageBatch
-	stageItem  // a match in a batch
-	stageHeld  // a firing that waits for the windows to open
-	stageRun   // the schedule
-	stageLine  // of a summary
-	stageKnown // the rule itself: what it expects was armed
+	stageItem     // a match in a batch
+	stageHeld     // a candidate that waits for the windows to open
+	stageRun      // the schedule
+	stageLine     // of a summary
+	stageExpected // the rule itself: its expected values were armed
 
 	stages
 )
 
-// timed reports whether the states of a stage have timers.
-func (s stage) timed() bool {
-	switch s {
-	case stageAbsent, stageDebounce, stageFor, stageBatch, stageHeld, stageRun:
-		return true
-	}
-	return false
-}
-
-// table holds the states of a stage of a rule, by the value of its by.
-type table struct {
-	m     *Machine
-	s     *State
-	stage stage
-	timed bool   // its states have timers
-	id    uint32 // in m.tables
+// stateTable holds the states of a stage of a rule, by key: the value of the stage's
+// by. It is the part that the tables of all families have.
+type stateTable struct {
+	family family // what the states have beside their nodes
+	m      *Machine
+	s      *State
+	stage  stage
+	timed  bool // it is the base of a timerTable
 
 	index []uint64 // open addressing, a power of two: low half of the key's hash, slot + 1
 	free  []uint32
 	n     int // states
-	fixed int // of these, that never give way
-	armed int // of these, whose timer runs
+	fixed int // states that never give way
 
-	// The states: of a stage with timers in waits, of any other in nodes.
-	waits   slab[wait]
-	nodes   slab[node]
-	batches slab[batch]  // beside waits, of Batch
-	long    slab[string] // keys that are not in their nodes, if there are any
-	rows    slab[byte]   // what an Absent has kept, if it fits
-	kept    slab[[]byte] // what any other has kept
-	cells   slab[uint32] // beside nodes: when a Dedupe ends; the window of Count and Throttle
+	// The nodes of a table with timers are in waits, of any other in nodes.
+	waits slab[wait]
+	nodes slab[node]
+	long  slab[string] // keys that do not fit into their nodes
 
 	dirty  []uint32 // slots to be written
 	listed bool     // in m.dirty
 
-	idle []aged // oldest first: what gives way next, unless it has changed since
+	idle []idleState // oldest first: what gives way next, unless it has changed since
 }
 
-// counts reports whether the states of a stage are kept by values of a by.
-func (s stage) counts() bool { return s >= stageDedupe && s <= stageBatch }
+// hasKeys reports whether the states of a stage are kept by the values of a by.
+func (s stage) hasKeys() bool { return s >= stageDedupe && s <= stageBatch }
 
-// node is what every state has. A short key is in it, so that a match has to
-// look at as few places in memory as can be: they are most of what it costs.
+// node is the part that every state has. A short key is in it, so that a match
+// reads as few places in memory as possible: that is most of its cost.
 type node struct {
-	short [23]byte
-	size  uint8  // of the key; isLong: it is in table.long, and short is how it begins
-	seq   uint64 // of its last change, counted by the Machine: the order in which states are idle
-	dirty uint32 // index + 1 in table.dirty; 0: it is as last written
-	flags uint8
-	n     uint8 // of a window: how many times it holds
+	inline     [23]byte // the key, or the beginning of a long one
+	size       uint8    // of the key; isLong: all of the key is in table.long
+	lastChange uint64   // when it changed, counted by the Machine: states are idle in this order
+	dirty      uint32   // index + 1 in table.dirty; 0: it is as it was written
+	flags      uint8
+	times      uint8 // of a window: how many times its row has
 }
 
 const isLong = 255
@@ -84,49 +72,35 @@ const isLong = 255
 // The flags of a node.
 const (
 	used     = 1 << iota
-	durable  // it has been written
+	durable  // it has an entry in the store
 	fired    // Absent, For: it has fired
-	told     // Absent: and that was let through
+	released // Absent: the absence was released
 	expected // Absent: it never gives way
-	above    // Count: it has fired and there were not fewer since
+	above    // Count: it has fired, and there were not fewer since
 	putOff   // Run: a run waits for the windows to open
 )
 
-// written are the flags that are part of the durable form.
-const written = fired | told | above | putOff
+// written are the flags that an entry has.
+const written = fired | released | above | putOff
 
-// wait is a state with a timer.
+// wait is a state that has a timer.
 type wait struct {
 	node
 	deadline    int64
 	armed       uint64 // when it was armed, counted by the Machine
-	first, last int64  // Debounce: of the matches folded in; Absent: last; Run: last is the last run, by the wall
+	first, last int64  // Debounce, For: of its matches; Absent: last; Run: last is the last run, a time of day
 	timer       uint32 // id + 1; 0: not armed
-	count       uint32 // Debounce, For: matches folded in
-	size        uint32 // of what is kept
+	count       uint32 // Debounce, For: its matches
+	size        uint32 // of the match that is kept
 }
 
-type aged struct {
+type idleState struct {
 	seq  uint64
 	slot uint32
 }
 
-func (m *Machine) newTable(s *State, st stage) *table {
-	t := &table{m: m, s: s, stage: st, timed: st.timed(), cells: slab[uint32]{width: s.cells(st)}}
-	if t.timed {
-		if n := len(m.freeTables); n > 0 {
-			t.id, m.freeTables = m.freeTables[n-1], m.freeTables[:n-1]
-			m.tables[t.id] = t
-		} else {
-			t.id = uint32(len(m.tables))
-			m.tables = append(m.tables, t)
-		}
-	}
-	return t
-}
-
-// find returns the slot of a key.
-func (t *table) find(key string) (slot uint32, ok bool) {
+// find returns the slot of a key, if there is a state of it.
+func (t *stateTable) find(key string) (slot uint32, ok bool) {
 	if t == nil || t.n == 0 {
 		return 0, false
 	}
@@ -142,8 +116,8 @@ func (t *table) find(key string) (slot uint32, ok bool) {
 	return 0, false
 }
 
-// add makes a state, whose key is not there. The key is copied.
-func (t *table) add(key string) uint32 {
+// add adds a state of a key that has none. The key is copied.
+func (t *stateTable) add(key string) uint32 {
 	if 4*(t.n+1) > 3*len(t.index) {
 		t.resize(max(8, 2*len(t.index)))
 	}
@@ -152,13 +126,13 @@ func (t *table) add(key string) uint32 {
 		slot, t.free = t.free[n-1], t.free[:n-1]
 	} else {
 		slot = uint32(t.n)
-		t.grow(t.n)
+		t.growNodes(t.n)
 	}
 	t.n++
 	t.insert(uint32(maphash.String(t.m.seed, key)), slot)
 	n := t.node(slot)
 	*n = node{flags: used}
-	if n.size = uint8(copy(n.short[:], key)); len(key) > len(n.short) {
+	if n.size = uint8(copy(n.inline[:], key)); len(key) > len(n.inline) {
 		n.size = isLong
 		t.long.grow(int(slot))
 		*t.long.at(slot) = strings.Clone(key)
@@ -166,46 +140,41 @@ func (t *table) add(key string) uint32 {
 	return slot
 }
 
-func (t *table) hasKey(slot uint32, key string) bool {
+func (t *stateTable) hasKey(slot uint32, key string) bool {
 	n := t.node(slot)
 	if n.size == isLong {
-		return len(key) > len(n.short) && string(n.short[:]) == key[:len(n.short)] && *t.long.at(slot) == key
+		return len(key) > len(n.inline) && string(n.inline[:]) == key[:len(n.inline)] && *t.long.at(slot) == key
 	}
-	return string(n.short[:n.size]) == key
+	return string(n.inline[:n.size]) == key
 }
 
 // key returns a copy of the key of a state.
-func (t *table) key(slot uint32) string {
+func (t *stateTable) key(slot uint32) string {
 	n := t.node(slot)
 	if n.size == isLong {
 		return *t.long.at(slot)
 	}
-	return string(n.short[:n.size])
+	return string(n.inline[:n.size])
 }
 
 // node returns a state's node.
-func (t *table) node(slot uint32) *node {
+func (t *stateTable) node(slot uint32) *node {
 	if t.timed {
 		return &t.waits.at(slot).node
 	}
 	return t.nodes.at(slot)
 }
 
-func (t *table) grow(n int) {
+func (t *stateTable) growNodes(n int) {
 	if t.timed {
 		t.waits.grow(n)
 	} else {
 		t.nodes.grow(n)
 	}
-	if t.cells.width > 0 {
-		t.cells.grow(n)
-	}
-	if t.stage == stageBatch {
-		t.batches.grow(n)
-	}
+	t.family.grow(n)
 }
 
-func (t *table) insert(h, slot uint32) {
+func (t *stateTable) insert(h, slot uint32) {
 	mask := uint32(len(t.index) - 1)
 	i := h & mask
 	for t.index[i] != 0 {
@@ -214,7 +183,7 @@ func (t *table) insert(h, slot uint32) {
 	t.index[i] = uint64(h)<<32 | uint64(slot+1)
 }
 
-func (t *table) resize(n int) {
+func (t *stateTable) resize(n int) {
 	old := t.index
 	t.index = make([]uint64, n)
 	for _, e := range old {
@@ -224,31 +193,24 @@ func (t *table) resize(n int) {
 	}
 }
 
-// forget takes a state away, its timer, and what was written of it.
-func (t *table) forget(slot uint32) {
+// forget deletes a state, its timer and its entry.
+func (t *stateTable) forget(slot uint32) {
 	n := t.node(slot)
 	if n.flags&durable != 0 {
 		t.m.delete(appendKey(nil, t.s.rule.Name, t.stage, t.key(slot)))
 	}
 	if n.dirty != 0 {
-		t.clean(slot)
+		t.unmarkDirty(slot)
 	}
 	if n.flags&expected != 0 {
 		t.fixed--
 	}
-	if t.stage == stageBatch {
-		t.forgetItems(slot)
-	}
-	if t.cells.width > 0 {
-		clear(t.cells.row(slot))
-	}
+	t.family.clear(slot)
 	t.unindex(slot)
 	if n.size == isLong {
 		*t.long.at(slot) = ""
 	}
 	if t.timed {
-		t.disarm(slot)
-		t.drop(slot)
 		*t.waits.at(slot) = wait{}
 	} else {
 		*n = node{}
@@ -257,18 +219,9 @@ func (t *table) forget(slot uint32) {
 	t.free = append(t.free, slot)
 }
 
-func (t *table) forgetItems(slot uint32) {
-	b, key := t.batches.at(slot), t.key(slot)
-	for i := range b.saved {
-		t.m.delete(appendNumberedKey(nil, t.s.rule.Name, stageItem, key, uint64(i)))
-	}
-	t.m.unsaved -= len(b.items) - int(b.saved)
-	*b = batch{}
-}
-
-// unindex takes an entry out of the index, and moves those behind it up, which
-// are not where they belong.
-func (t *table) unindex(slot uint32) {
+// unindex removes an entry of the index, and moves up those after it that would
+// otherwise not be found.
+func (t *stateTable) unindex(slot uint32) {
 	mask := uint32(len(t.index) - 1)
 	i := uint32(maphash.String(t.m.seed, t.key(slot))) & mask
 	for uint32(t.index[i]) != slot+1 {
@@ -284,10 +237,10 @@ func (t *table) unindex(slot uint32) {
 	t.index[i] = 0
 }
 
-// touch says that a state has changed: it is to be written, and no longer idle.
-func (t *table) touch(slot uint32) {
+// touch marks a state as changed: it is to be written, and it is not idle.
+func (t *stateTable) touch(slot uint32) {
 	n := t.node(slot)
-	n.seq = t.m.tick()
+	n.lastChange = t.m.tick()
 	if n.dirty == 0 {
 		t.dirty = append(t.dirty, slot)
 		n.dirty = uint32(len(t.dirty))
@@ -299,8 +252,8 @@ func (t *table) touch(slot uint32) {
 	}
 }
 
-// clean takes a state off what is to be written.
-func (t *table) clean(slot uint32) {
+// unmarkDirty removes a state from those that are to be written.
+func (t *stateTable) unmarkDirty(slot uint32) {
 	n := t.node(slot)
 	last := len(t.dirty) - 1
 	moved := t.dirty[last]
@@ -311,31 +264,32 @@ func (t *table) clean(slot uint32) {
 	t.m.unsaved--
 }
 
-// oldest returns the state that is idle for longest, of those that may give
-// way. There is one.
+// longestIdle returns the state that has been idle for longest, of those that
+// may give way. There must be one.
 //
-// Those that were oldest when it was looked last are sorted; what has changed
-// since then is younger than all of them.
-func (t *table) oldest() uint32 {
+// t.idle is sorted by the time of the last change, as it was when the list was
+// made. A state that has changed since is younger than all others in it, and is
+// skipped.
+func (t *stateTable) longestIdle() uint32 {
 	for {
 		for len(t.idle) > 0 {
 			a := t.idle[0]
 			t.idle = t.idle[1:]
-			if n := t.node(a.slot); n.flags&used != 0 && n.seq == a.seq {
+			if n := t.node(a.slot); n.flags&used != 0 && n.lastChange == a.seq {
 				return a.slot
 			}
 		}
-		t.idle = make([]aged, 0, t.n)
+		t.idle = make([]idleState, 0, t.n)
 		for _, e := range t.index {
 			if e == 0 {
 				continue
 			}
 			slot := uint32(e) - 1
 			if n := t.node(slot); n.flags&expected == 0 {
-				t.idle = append(t.idle, aged{n.seq, slot})
+				t.idle = append(t.idle, idleState{n.lastChange, slot})
 			}
 		}
-		slices.SortFunc(t.idle, func(a, b aged) int {
+		slices.SortFunc(t.idle, func(a, b idleState) int {
 			if a.seq < b.seq {
 				return -1
 			}
@@ -344,57 +298,24 @@ func (t *table) oldest() uint32 {
 	}
 }
 
-// heap returns the timers that the table's are among: what is absent waits for
-// the stream to be read, too.
-func (t *table) heap() *timers {
-	if t.stage == stageAbsent {
-		return &t.m.absent
-	}
-	return &t.m.timers
-}
-
-// arm sets the timer of a state.
-func (t *table) arm(slot uint32, deadline int64) {
-	t.armAs(slot, deadline, t.m.tick())
-}
-
-// armAs is arm, with a place among the timers at the same time.
-func (t *table) armAs(slot uint32, deadline int64, armed uint64) {
-	w := t.waits.at(slot)
-	later := w.timer != 0 && (w.deadline < deadline || w.deadline == deadline && w.armed <= armed)
-	w.deadline, w.armed = deadline, armed
-	if !later {
-		t.start(slot)
-	}
-}
-
-// start puts the timer among the others, by the deadline the state has.
-func (t *table) start(slot uint32) {
-	w := t.waits.at(slot)
-	if w.timer == 0 {
-		t.armed++
-		w.timer = t.heap().add(w.deadline, w.armed, ref{t.id, slot}) + 1
-	} else {
-		t.heap().sooner(w.timer-1, w.deadline, w.armed)
-	}
-}
-
-func (t *table) disarm(slot uint32) {
-	if w := t.waits.at(slot); w.timer != 0 {
-		t.heap().remove(w.timer - 1)
-		w.timer = 0
-		t.armed--
-	}
-}
-
-// each calls f for every state, in no order. f does not add or forget any.
-func (t *table) each(f func(slot uint32, n *node)) {
-	if t == nil {
-		return
-	}
+// each calls f for every state, in no order. f must not add or forget states.
+func (t *stateTable) each(f func(slot uint32, n *node)) {
 	for _, e := range t.index {
 		if e != 0 {
 			f(uint32(e)-1, t.node(uint32(e)-1))
 		}
+	}
+}
+
+// forgetAll forgets the states that match.
+func (t *stateTable) forgetAll(match func(slot uint32) bool) {
+	var slots []uint32
+	t.each(func(slot uint32, _ *node) {
+		if match(slot) {
+			slots = append(slots, slot)
+		}
+	})
+	for _, slot := range slots {
+		t.forget(slot)
 	}
 }

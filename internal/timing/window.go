@@ -2,12 +2,12 @@ package timing
 
 import "time"
 
-// Window is a recurring span of time, in the way of Alertmanager's time
-// intervals: a moment is inside if every field that is set has it. The zero
-// value has every moment.
+// Window is a recurring span of time, like a time interval of Alertmanager. A
+// moment is inside if every field that is set contains it. The zero value
+// contains every moment.
 //
-// Times are what a clock on the wall of Location shows: where it is set
-// forward a time may not come, and where it is set back it comes twice.
+// Times are the local time of Location. Where clocks are set forward a time may
+// not come, and where they are set back it comes twice.
 type Window struct {
 	Name     string
 	Weekdays []DayRange     // 0 is Sunday
@@ -17,17 +17,17 @@ type Window struct {
 	Location *time.Location // nil: UTC
 }
 
-// DayRange is from From to To, both included. A range of weekdays or months
-// may wrap around: fri:mon. In a month that is too short the last day stands
-// for To, and From is not there.
+// DayRange is the days from From to To, both included. Weekdays and months may
+// wrap around: fri:mon. In a month that is too short for To, its last day
+// stands for To; in one that is too short for From, the range is empty.
 type DayRange struct{ From, To int }
 
-// ClockRange is from From until before To, in minutes after midnight, up to
-// 1440. Where To is not after From it reaches into the next day, and its
-// weekday, day and month are those of the day on which it began.
+// ClockRange is the time from From until before To, in minutes after midnight,
+// up to 1440. If To is not after From it reaches into the next day. Weekday,
+// day and month are then those of the day on which it began.
 type ClockRange struct{ From, To int }
 
-// Contains reports whether a moment is inside.
+// Contains reports whether a moment is inside the window.
 func (w *Window) Contains(t time.Time) bool {
 	t, _ = w.local(t)
 	if w.hasDay(t, 0) && (len(w.Times) == 0 || anyTime(w.Times, minuteOf(t), ClockRange.hasToday)) {
@@ -36,8 +36,8 @@ func (w *Window) Contains(t time.Time) bool {
 	return w.reachesPastMidnight() && w.hasDay(t, -1) && anyTime(w.Times, minuteOf(t), ClockRange.hasFromYesterday)
 }
 
-// local returns what a clock on the wall shows, as if it was one in UTC, and
-// when that clock is set next; zero if it never is.
+// local returns the local time at t, as if it was one in UTC, and when local
+// clocks are set next; zero: they never are.
 func (w *Window) local(t time.Time) (shown, set time.Time) {
 	if w.Location == nil || w.Location == time.UTC {
 		return t.UTC(), time.Time{}
@@ -48,8 +48,7 @@ func (w *Window) local(t time.Time) (shown, set time.Time) {
 	return t.UTC().Add(time.Duration(offset) * time.Second), set
 }
 
-// hasDay reports whether the days are among the window's on which it begins
-// that many days after t's.
+// hasDay reports whether the window has the day that is so many days after t's.
 func (w *Window) hasDay(t time.Time, days int) bool {
 	y, m, d := t.Date()
 	day := time.Date(y, m, d+days, 0, 0, 0, 0, time.UTC)
@@ -139,11 +138,11 @@ func (w *Window) next(t time.Time) time.Time {
 }
 
 // horizon is how far ahead an opening is looked for. The 29th of February is a
-// Sunday every 28 years, and every 40 where a century has none.
+// Sunday every 28 years, or 40 if a century without a leap day lies between.
 const horizon = 41 * 366 * 24 * time.Hour
 
-// Allows reports whether the rule may fire at a moment: inside one of Active,
-// if there are any, and outside all of Mute.
+// Allows reports whether releases are allowed at a moment: inside one of
+// Active, if there are any, and outside all of Mute.
 func (r *Rule) Allows(t time.Time) bool {
 	for _, w := range r.Mute {
 		if w.Contains(t) {
@@ -158,8 +157,8 @@ func (r *Rule) Allows(t time.Time) bool {
 	return len(r.Active) == 0
 }
 
-// Opens returns the first moment, from t on, at which the rule may fire; false
-// if there is none within 41 years.
+// Opens returns the first moment from t on at which releases are allowed. It
+// returns false if there is none within 41 years.
 func (r *Rule) Opens(t time.Time) (time.Time, bool) {
 	for end := t.Add(horizon); !t.After(end); {
 		if r.Allows(t) {

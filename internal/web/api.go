@@ -20,22 +20,22 @@ type Status struct {
 	*admin.Status
 }
 
-// Deliveries is the answer of GET /api/v1/deliveries. Next, if not 0, is the
-// "before" that goes on with the list.
+// Deliveries is the answer of GET /api/v1/deliveries. Next is the "before" of
+// the request for the following ones, 0 at the end.
 type Deliveries struct {
 	Deliveries []admin.Delivery `json:"deliveries"`
 	Next       uint64           `json:"next,omitempty"`
 }
 
-// DeadLetters is the answer of GET /api/v1/dead-letters; Next is as in
+// DeadLetters is the answer of GET /api/v1/dead-letters. Next is as in
 // Deliveries.
 type DeadLetters struct {
 	DeadLetters []admin.DeadLetter `json:"dead_letters"`
 	Next        uint64             `json:"next,omitempty"`
 }
 
-// Selection is the body of what retries or drops: numbers, or all that the
-// other fields select.
+// Selection is the body of a request that retries or drops: numbers, or all
+// that the other fields select.
 type Selection struct {
 	Numbers []uint64 `json:"numbers,omitempty"`
 	All     bool     `json:"all,omitempty"` // has to be set where no numbers are
@@ -44,27 +44,39 @@ type Selection struct {
 	Reason  string   `json:"reason,omitempty"`
 }
 
-// Name is the body of what pauses or resumes.
+// Name is the body of a request that resumes.
 type Name struct {
 	Name string `json:"name"`
 }
 
-// Done is the answer of what changed something.
+// Pause is the body of a request that pauses.
+type Pause struct {
+	Name   string `json:"name"`
+	For    string `json:"for,omitempty"`    // a duration as in "2h30m", after which it ends by itself; "": it does not
+	Reason string `json:"reason,omitempty"` // for whoever looks at the status
+}
+
+// maxReason limits the bytes of a pause's reason.
+const maxReason = 500
+
+// Done is the answer to a request that changed something.
 type Done struct {
 	Name  string `json:"name,omitempty"`  // in full, of what was paused or resumed
 	Count int    `json:"count,omitempty"` // of what was retried or dropped; where all of an action is retried, of its keys
 
 	Pending int `json:"pending,omitempty"` // firings of an action that wait, where all of it is retried
+
+	Until time.Time `json:"until,omitzero"` // when what was paused goes on by itself
 }
 
-// Error is the answer to what could not be done. Count, if not 0, is how much
-// of it was.
+// Error is the answer to a request that failed. Count is how much was done
+// before.
 type Error struct {
 	Error string `json:"error"`
 	Count int    `json:"count,omitempty"`
 }
 
-func (s *Server) api(mux *http.ServeMux) {
+func (s *Server) addAPI(mux *http.ServeMux) {
 	mux.HandleFunc("GET /api/v1/status", s.status)
 	mux.HandleFunc("GET /api/v1/rules/{name...}", s.rule)
 	mux.HandleFunc("GET /api/v1/deliveries", s.deliveries)
@@ -76,28 +88,31 @@ func (s *Server) api(mux *http.ServeMux) {
 	mux.HandleFunc("POST /api/v1/dead-letters/retry", s.retryDead)
 	mux.HandleFunc("POST /api/v1/dead-letters/drop", s.dropDead)
 	mux.HandleFunc("POST /api/v1/store/backup", s.backup)
-	mux.HandleFunc("POST /api/v1/pause", s.pausing(admin.Daemon.Pause))
-	mux.HandleFunc("POST /api/v1/resume", s.pausing(admin.Daemon.Resume))
+	mux.HandleFunc("POST /api/v1/reload", s.reload)
+	mux.HandleFunc("POST /api/v1/pause", s.pause)
+	mux.HandleFunc("POST /api/v1/resume", s.resume)
 }
 
 func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
 	st, err := s.cfg.Daemon.Status()
-	s.answer(w, Status{s.cfg.Version, s.cfg.LogLinesLost(), st}, 0, err)
+	s.hideStatus(st)
+	s.writeResult(w, Status{s.cfg.Version, s.cfg.LogLinesLost(), st}, 0, err)
 }
 
 // rule answers with what a rule counts and waits for.
 func (s *Server) rule(w http.ResponseWriter, r *http.Request) {
-	d, err := s.cfg.Daemon.InspectRule(r.PathValue("name"), maxInspected)
-	s.answer(w, d, 0, err)
+	d, err := s.cfg.Daemon.InspectRule(r.PathValue("name"), maxRuleDetails)
+	s.hideRule(d)
+	s.writeResult(w, d, 0, err)
 }
 
-// maxInspected is how many timers and counts of a rule are told.
-const maxInspected = 100
+// maxRuleDetails limits the timers and the counts in an answer about a rule.
+const maxRuleDetails = 100
 
 func (s *Server) deliveries(w http.ResponseWriter, r *http.Request) {
-	q, err := query(r.URL.Query())
+	q, err := parseQuery(r.URL.Query())
 	if err != nil {
-		s.fail(w, http.StatusBadRequest, err)
+		s.writeError(w, http.StatusBadRequest, err)
 		return
 	}
 	list := s.cfg.Daemon.Pending
@@ -106,14 +121,17 @@ func (s *Server) deliveries(w http.ResponseWriter, r *http.Request) {
 	case "delivered":
 		list = s.cfg.Daemon.Delivered
 	default:
-		s.fail(w, http.StatusBadRequest, fmt.Errorf("state is pending or delivered, not %q; what was given up is under dead-letters", state))
+		s.writeError(w, http.StatusBadRequest, fmt.Errorf("state is pending or delivered, not %q; what was given up is under dead-letters", state))
 		return
 	}
 	found, next, err := list(q)
 	if found == nil {
 		found = []admin.Delivery{}
 	}
-	s.answer(w, Deliveries{found, next}, 0, err)
+	for i := range found {
+		s.hideDelivery(&found[i])
+	}
+	s.writeResult(w, Deliveries{found, next}, 0, err)
 }
 
 func (s *Server) delivery(w http.ResponseWriter, r *http.Request) {
@@ -123,63 +141,68 @@ func (s *Server) delivery(w http.ResponseWriter, r *http.Request) {
 		ref = ""
 	}
 	d, err := s.cfg.Daemon.Delivery(number, ref)
-	s.answer(w, d, 0, err)
+	s.hideDelivery(d)
+	s.writeResult(w, d, 0, err)
 }
 
 func (s *Server) retryDeliveries(w http.ResponseWriter, r *http.Request) {
 	var sel Selection
-	if !s.body(w, r, &sel) {
+	if !s.decodeBody(w, r, &sel) {
 		return
 	}
 	if sel.Rule != "" || sel.Reason != "" || len(sel.Numbers) == 0 && sel.Action == "" {
-		s.fail(w, http.StatusBadRequest, errors.New(`send {"numbers": [N]} or {"action": "target/NAME"}`))
+		s.writeError(w, http.StatusBadRequest, errors.New(`send {"numbers": [N]} or {"action": "target/NAME"}`))
 		return
 	}
 	if len(sel.Numbers) == 0 {
 		n, pending, err := s.cfg.Daemon.RetryNow(fullName(sel.Action), 0)
-		s.answer(w, Done{Count: n, Pending: pending}, n, err)
+		s.writeResult(w, Done{Count: n, Pending: pending}, n, err)
 		return
 	}
 	n := 0
 	for _, number := range sel.Numbers {
 		if _, _, err := s.cfg.Daemon.RetryNow("", number); err != nil {
-			s.answer(w, nil, n, err)
+			s.writeResult(w, nil, n, err)
 			return
 		}
 		n++
 	}
-	s.answer(w, Done{Count: n}, n, nil)
+	s.writeResult(w, Done{Count: n}, n, nil)
 }
 
 func (s *Server) deadLetters(w http.ResponseWriter, r *http.Request) {
-	q, err := query(r.URL.Query())
+	q, err := parseQuery(r.URL.Query())
 	if err != nil {
-		s.fail(w, http.StatusBadRequest, err)
+		s.writeError(w, http.StatusBadRequest, err)
 		return
 	}
 	found, next, err := s.cfg.Daemon.DeadLetters(q)
 	if found == nil {
 		found = []admin.DeadLetter{}
 	}
-	s.answer(w, DeadLetters{found, next}, 0, err)
+	for i := range found {
+		s.hideDead(&found[i])
+	}
+	s.writeResult(w, DeadLetters{found, next}, 0, err)
 }
 
 func (s *Server) deadLetter(w http.ResponseWriter, r *http.Request) {
 	number, err := strconv.ParseUint(r.PathValue("number"), 10, 64)
 	if err != nil {
-		s.fail(w, http.StatusBadRequest, fmt.Errorf("%q is not the number of a dead letter", r.PathValue("number")))
+		s.writeError(w, http.StatusBadRequest, fmt.Errorf("%q is not the number of a dead letter", r.PathValue("number")))
 		return
 	}
 	d, err := s.cfg.Daemon.DeadLetter(number)
-	s.answer(w, d, 0, err)
+	s.hideDead(d)
+	s.writeResult(w, d, 0, err)
 }
 
-// exportDead writes one JSON object a line. A failure on the way breaks the
-// connection off, so that nobody takes a part for the whole.
+// exportDead writes one JSON object a line. On a failure it closes the
+// connection, so that nobody takes a part for the whole.
 func (s *Server) exportDead(w http.ResponseWriter, r *http.Request) {
-	q, err := query(r.URL.Query())
+	q, err := parseQuery(r.URL.Query())
 	if err != nil {
-		s.fail(w, http.StatusBadRequest, err)
+		s.writeError(w, http.StatusBadRequest, err)
 		return
 	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
@@ -190,6 +213,7 @@ func (s *Server) exportDead(w http.ResponseWriter, r *http.Request) {
 			_ = control.SetWriteDeadline(time.Now().Add(writeTimeout)) // as long as it is read; a recorder of a test has none
 		}
 		if err == nil {
+			s.hideDead(d)
 			err = out.Encode(d)
 		}
 		if err != nil {
@@ -200,7 +224,7 @@ func (s *Server) exportDead(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) retryDead(w http.ResponseWriter, r *http.Request) {
-	s.eachDead(w, r, func(sel *Selection) (int, error) {
+	s.changeDead(w, r, func(sel *Selection) (int, error) {
 		if sel.All {
 			return s.cfg.Daemon.RetryAllDead(r.Context(), sel.query())
 		}
@@ -209,7 +233,7 @@ func (s *Server) retryDead(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) dropDead(w http.ResponseWriter, r *http.Request) {
-	s.eachDead(w, r, func(sel *Selection) (int, error) {
+	s.changeDead(w, r, func(sel *Selection) (int, error) {
 		if sel.All {
 			return s.cfg.Daemon.DropAllDead(sel.query())
 		}
@@ -217,37 +241,72 @@ func (s *Server) dropDead(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-func (s *Server) eachDead(w http.ResponseWriter, r *http.Request, do func(*Selection) (int, error)) {
+func (s *Server) changeDead(w http.ResponseWriter, r *http.Request, do func(*Selection) (int, error)) {
 	var sel Selection
-	if !s.body(w, r, &sel) {
+	if !s.decodeBody(w, r, &sel) {
 		return
 	}
 	filtered := sel.Action != "" || sel.Rule != "" || sel.Reason != ""
 	if sel.All == (len(sel.Numbers) > 0) || filtered && !sel.All {
-		s.fail(w, http.StatusBadRequest, errors.New(`send {"numbers": [N, ...]}, or {"all": true} with action, rule or reason where not all are meant`))
+		s.writeError(w, http.StatusBadRequest, errors.New(`send {"numbers": [N, ...]}, or {"all": true} with action, rule or reason where not all are meant`))
 		return
 	}
 	n, err := do(&sel)
-	s.answer(w, Done{Count: n}, n, err)
+	s.writeResult(w, Done{Count: n}, n, err)
 }
 
 func (sel *Selection) query() admin.Query {
 	return admin.Query{Action: fullName(sel.Action), Rule: sel.Rule, Reason: sel.Reason}
 }
 
-func (s *Server) pausing(do func(admin.Daemon, string) (string, error)) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		var n Name
-		if !s.body(w, r, &n) {
-			return
-		}
-		full, err := do(s.cfg.Daemon, n.Name)
-		s.answer(w, Done{Name: full}, 0, err)
+// reload answers with what has changed, also where there are mistakes, so that
+// the old rules stay.
+func (s *Server) reload(w http.ResponseWriter, r *http.Request) {
+	if s.cfg.Reload == nil {
+		s.writeError(w, http.StatusNotImplemented, errors.New("there is no file that the rules could be read from again"))
+		return
 	}
+	done, err := s.cfg.Reload(r.Context(), s.whoAsks(r))
+	s.writeResult(w, done, 0, err)
 }
 
-// fullName is an action's: a name alone is a target's. What is no name stays as
-// it is, to be called unknown.
+func (s *Server) pause(w http.ResponseWriter, r *http.Request) {
+	var sent Pause
+	if !s.decodeBody(w, r, &sent) {
+		return
+	}
+	p := admin.Pause{Reason: sent.Reason, By: s.whoAsks(r)}
+	if len(sent.Reason) > maxReason {
+		s.writeError(w, http.StatusBadRequest, fmt.Errorf("a reason of %d bytes; at most %d are kept", len(sent.Reason), maxReason))
+		return
+	}
+	if sent.For != "" {
+		d, err := time.ParseDuration(sent.For)
+		if err != nil || d < time.Second || d > maxPause {
+			s.writeError(w, http.StatusBadRequest, fmt.Errorf("for is a duration from 1s to %s, as 2h30m, not %q", maxPause, sent.For))
+			return
+		}
+		p.Until = time.Now().Add(d)
+	}
+	full, err := s.cfg.Daemon.Pause(sent.Name, p)
+	s.writeResult(w, Done{Name: full, Until: p.Until}, 0, err)
+}
+
+// maxPause is how long a pause may be that ends by itself.
+const maxPause = 10_000 * time.Hour
+
+func (s *Server) resume(w http.ResponseWriter, r *http.Request) {
+	var n Name
+	if !s.decodeBody(w, r, &n) {
+		return
+	}
+	full, err := s.cfg.Daemon.Resume(n.Name)
+	s.writeResult(w, Done{Name: full}, 0, err)
+}
+
+// fullName returns the full name of an action; a name without a slash is a
+// target's. A text that is no name is returned as it is, and reported as
+// unknown later.
 func fullName(action string) string {
 	if ep, err := firing.ParseEndpoint(action); err == nil {
 		return ep.String()
@@ -257,8 +316,8 @@ func fullName(action string) string {
 
 const maxLimit = 1000
 
-// query reads what is asked for.
-func query(v url.Values) (admin.Query, error) {
+// parseQuery parses the parameters of a request.
+func parseQuery(v url.Values) (admin.Query, error) {
 	q := admin.Query{Action: fullName(v.Get("action")), Rule: v.Get("rule"), Reason: v.Get("reason"), Failing: v.Get("failing") == "1"}
 	for name := range v {
 		switch name {
@@ -282,8 +341,9 @@ func query(v url.Values) (admin.Query, error) {
 	return q, nil
 }
 
-// body decodes the body, or answers why it cannot.
-func (s *Server) body(w http.ResponseWriter, r *http.Request, to any) bool {
+// decodeBody decodes the body of a request. If it cannot, it answers with the
+// reason and returns false.
+func (s *Server) decodeBody(w http.ResponseWriter, r *http.Request, to any) bool {
 	d := json.NewDecoder(r.Body)
 	d.DisallowUnknownFields()
 	err := d.Decode(to)
@@ -293,15 +353,15 @@ func (s *Server) body(w http.ResponseWriter, r *http.Request, to any) bool {
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		s.fail(w, http.StatusRequestEntityTooLarge, fmt.Errorf("the body is larger than %d bytes", maxBody))
+		s.writeError(w, http.StatusRequestEntityTooLarge, fmt.Errorf("the body is larger than %d bytes", maxBody))
 	case err != nil:
-		s.fail(w, http.StatusBadRequest, fmt.Errorf("the body: %w", err))
+		s.writeError(w, http.StatusBadRequest, fmt.Errorf("the body: %w", err))
 	}
 	return err == nil
 }
 
-// answer writes a value, or why there is none, with how much was done.
-func (s *Server) answer(w http.ResponseWriter, v any, count int, err error) {
+// writeResult writes a value, or the error with how much was done.
+func (s *Server) writeResult(w http.ResponseWriter, v any, count int, err error) {
 	status := http.StatusOK
 	switch {
 	case errors.Is(err, admin.ErrUnknown):
@@ -315,14 +375,14 @@ func (s *Server) answer(w http.ResponseWriter, v any, count int, err error) {
 	if err != nil {
 		v = Error{err.Error(), count}
 	}
-	s.write(w, status, v)
+	s.writeJSON(w, status, v)
 }
 
-func (s *Server) fail(w http.ResponseWriter, status int, err error) {
-	s.write(w, status, Error{Error: err.Error()})
+func (s *Server) writeError(w http.ResponseWriter, status int, err error) {
+	s.writeJSON(w, status, Error{Error: err.Error()})
 }
 
-func (s *Server) write(w http.ResponseWriter, status int, v any) {
+func (s *Server) writeJSON(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	if err := json.NewEncoder(w).Encode(v); err != nil {

@@ -5,22 +5,23 @@ import (
 	"time"
 )
 
-// backup answers with a tar archive of the store. One that could not be made
-// whole is broken off.
+// backup answers with a tar archive of the store. If the archive cannot be
+// completed, the connection is closed.
 func (s *Server) backup(w http.ResponseWriter, _ *http.Request) {
 	out := &archiveWriter{w: w, control: http.NewResponseController(w)}
 	err := s.cfg.Daemon.Backup(out)
 	switch {
 	case err == nil:
 	case !out.begun:
-		s.answer(w, nil, 0, err)
+		s.writeResult(w, nil, 0, err)
 	default:
 		s.log.Warn("a backup was broken off", "err", err)
 		panic(http.ErrAbortHandler)
 	}
 }
 
-// archiveWriter has as much time as the client goes on to read.
+// archiveWriter extends the write deadline as long as the client goes on
+// reading.
 type archiveWriter struct {
 	w       http.ResponseWriter
 	control *http.ResponseController

@@ -14,12 +14,12 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// header is what a request that changes something has to carry.
-const header = "X-Triggerd"
+// changeHeader is the header that a request needs to change something.
+const changeHeader = "X-Triggerd"
 
 const maxBody = 64 << 10
 
-// guard lets through who may ask.
+// guard passes on only requests that are allowed.
 func (s *Server) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -27,16 +27,19 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		h.Set("Cache-Control", "no-store")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		reads := r.Method == http.MethodGet || r.Method == http.MethodHead
+		may := s.accessOf(r)
 		open := reads && (r.URL.Path == "/healthz" || r.URL.Path == "/readyz")
 		switch {
 		case s.cfg.Token == "" && !s.unix && !isLoopback(hostOf(r)):
-			s.fail(w, http.StatusForbidden, errors.New("without a token only this machine may ask, by a loopback name: use http://127.0.0.1, or set [http] token"))
-		case !open && !s.mayAsk(r):
-			s.refused.note(s.log, r)
+			s.writeError(w, http.StatusForbidden, errors.New("without a token only this machine may ask, by a loopback name: use http://127.0.0.1, or set [http] token"))
+		case !open && may == mayNothing:
+			s.refused.count(s.log, r)
 			h.Set("WWW-Authenticate", `Bearer realm="triggerd"`)
-			s.fail(w, http.StatusUnauthorized, errors.New("the token is missing or wrong: send Authorization: Bearer TOKEN"))
-		case !reads && r.Header.Get(header) == "":
-			s.fail(w, http.StatusForbidden, errors.New("send the header "+header+": 1 with what changes something"))
+			s.writeError(w, http.StatusUnauthorized, errors.New("the token is missing or wrong: send Authorization: Bearer TOKEN"))
+		case !reads && may == mayRead:
+			s.writeError(w, http.StatusForbidden, errors.New("this token only reads: what changes something needs [http] token"))
+		case !reads && r.Header.Get(changeHeader) == "":
+			s.writeError(w, http.StatusForbidden, errors.New("send the header "+changeHeader+": 1 with what changes something"))
 		default:
 			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 			next.ServeHTTP(w, r)
@@ -44,8 +47,27 @@ func (s *Server) guard(next http.Handler) http.Handler {
 	})
 }
 
-// refusals counts requests without the right token, and tells of them: someone
-// may be guessing.
+// whoAsks names who makes a request: a user of the machine, over a unix socket;
+// else an address, and by what it may ask.
+func (s *Server) whoAsks(r *http.Request) string {
+	if s.unix {
+		return r.RemoteAddr
+	}
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		host = r.RemoteAddr
+	}
+	switch {
+	case s.cfg.Token == "":
+		return host + ", without a token"
+	case s.accessOf(r) == mayRead:
+		return host + ", with read_token"
+	}
+	return host + ", with token"
+}
+
+// refusals counts requests without the right token, and logs them: someone may
+// be guessing.
 type refusals struct {
 	total prometheus.Counter
 
@@ -54,9 +76,9 @@ type refusals struct {
 	since int        // how many there were since then
 }
 
-// tellAgain is how long the log says nothing of further refusals: each line of
-// it is a request that anybody may send.
-const tellAgain = time.Minute
+// refusalLogPause is how long refusals are only counted after one was logged.
+// Otherwise anybody could fill the log with requests.
+const refusalLogPause = time.Minute
 
 func newRefusals() *refusals {
 	return &refusals{total: prometheus.NewCounter(prometheus.CounterOpts{
@@ -64,13 +86,13 @@ func newRefusals() *refusals {
 	})}
 }
 
-// note counts a refused request, and logs it if none was logged lately.
-func (f *refusals) note(log *slog.Logger, r *http.Request) {
+// count counts a refused request, and logs it if none was logged lately.
+func (f *refusals) count(log *slog.Logger, r *http.Request) {
 	f.total.Inc()
 	f.mu.Lock()
 	f.since++
 	count, now := f.since, time.Now()
-	due := f.told.IsZero() || now.Sub(f.told) >= tellAgain
+	due := f.told.IsZero() || now.Sub(f.told) >= refusalLogPause
 	if due {
 		f.told, f.since = now, 0
 	}
@@ -81,7 +103,7 @@ func (f *refusals) note(log *slog.Logger, r *http.Request) {
 	}
 }
 
-// hostOf returns what the request calls this server, without a port.
+// hostOf returns the host that the request names, without a port.
 func hostOf(r *http.Request) string {
 	host := r.Host
 	if h, _, err := net.SplitHostPort(host); err == nil {
@@ -90,13 +112,32 @@ func hostOf(r *http.Request) string {
 	return strings.ToLower(strings.Trim(host, "[]"))
 }
 
-// mayAsk reports whether the request shows the token, if one is needed. It
-// takes as long for a wrong one as for the right one.
-func (s *Server) mayAsk(r *http.Request) bool {
+// access is what a request may do.
+type access int
+
+const (
+	mayNothing access = iota
+	mayRead
+	mayChange
+)
+
+// accessOf returns what a request may do by the token that it shows, if one is
+// needed. It takes as long for a wrong one as for the right one.
+func (s *Server) accessOf(r *http.Request) access {
 	if s.cfg.Token == "" {
-		return true
+		return mayChange
 	}
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	want, got := sha256.Sum256([]byte(s.cfg.Token)), sha256.Sum256([]byte(token))
-	return subtle.ConstantTimeCompare(want[:], got[:]) == 1 && strings.EqualFold(scheme, "Bearer")
+	is := func(want string) bool {
+		a, b := sha256.Sum256([]byte(want)), sha256.Sum256([]byte(token))
+		return subtle.ConstantTimeCompare(a[:], b[:]) == 1 && want != "" && strings.EqualFold(scheme, "Bearer")
+	}
+	change, read := is(s.cfg.Token), is(s.cfg.ReadToken)
+	switch {
+	case change:
+		return mayChange
+	case read:
+		return mayRead
+	}
+	return mayNothing
 }

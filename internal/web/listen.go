@@ -8,7 +8,9 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -83,6 +85,38 @@ func (l *unixListener) Close() error {
 		err = errors.Join(err, os.Remove(l.path))
 	}
 	return err
+}
+
+// Accept returns a connection whose remote address names the user that made it.
+func (l *unixListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &unixConn{conn, userAddr(peerName(conn.(*net.UnixConn)))}, nil
+}
+
+// unixConn is a connection over a socket.
+type unixConn struct {
+	net.Conn
+	peer userAddr
+}
+
+func (c *unixConn) RemoteAddr() net.Addr { return c.peer }
+
+// userAddr names a user of the machine.
+type userAddr string
+
+func (userAddr) Network() string  { return "unix" }
+func (a userAddr) String() string { return string(a) }
+
+// userName names the user with a number.
+func userName(uid uint32) string {
+	number := strconv.FormatUint(uint64(uid), 10)
+	if u, err := user.LookupId(number); err == nil && u.Username != "" {
+		return "user " + u.Username
+	}
+	return "user " + number
 }
 
 // listenUnix makes a socket that only this user, and root, can connect to. It

@@ -18,18 +18,25 @@ import (
 
 // Config configures a Server. Listen and Daemon have to be set.
 type Config struct {
-	Listen  string // host:port, or unix:///path
-	Token   string // what clients have to show; "": nothing, which only a loopback Listen allows
-	Daemon  admin.Daemon
+	Listen string // host:port, or unix:///path
+	Token  string // what clients have to show; "": nothing, which only a loopback Listen allows
+	Daemon admin.Daemon
+
+	ReadToken  string // what clients may show that change nothing; "": there is none
+	HideValues bool   // answer without values of data
+
 	Metrics http.Handler // of GET /metrics; nil: there is none
 	Version string       // of triggerd
 	Pprof   bool         // serve /debug/pprof/
 	Logger  *slog.Logger // nil: none
 
+	// Reload has the rules read again, on behalf of by; nil: they cannot be.
+	Reload func(ctx context.Context, by string) (*admin.Reload, error)
+
 	LogLinesLost func() int64 // how many lines of the log could not be written; nil: none
 }
 
-// Server is the HTTP side of a triggerd. It is an http.Handler, too.
+// Server is the HTTP server of a triggerd. It is an http.Handler, too.
 type Server struct {
 	cfg     Config
 	unix    bool // it listens on a socket that no other user, and no browser, can reach
@@ -38,8 +45,8 @@ type Server struct {
 	handler http.Handler
 }
 
-// ErrNoToken is returned by New for an address that others than this machine
-// reach, without a token.
+// ErrNoToken is returned by New if the address can be reached from other
+// machines and there is no token.
 var ErrNoToken = errors.New("not a loopback address, and no token is set: whoever reaches it could read keys and values, and drop dead letters")
 
 // New returns a Server, which does not listen yet.
@@ -49,6 +56,9 @@ func New(cfg Config) (*Server, error) {
 	}
 	if cfg.Token == "" && !isPrivate(cfg.Listen) {
 		return nil, fmt.Errorf("http: listen on %q: %w", cfg.Listen, ErrNoToken)
+	}
+	if cfg.ReadToken != "" && cfg.Token == "" {
+		return nil, errors.New("http: read_token is of no use without token: whoever shows none may change everything")
 	}
 	s := &Server{cfg: cfg, unix: strings.HasPrefix(cfg.Listen, unixScheme), log: cfg.Logger, refused: newRefusals()}
 	if s.log == nil {
@@ -74,7 +84,7 @@ func (s *Server) routes() http.Handler {
 	if s.cfg.Metrics != nil {
 		mux.Handle("GET /metrics", s.cfg.Metrics)
 	}
-	s.api(mux)
+	s.addAPI(mux)
 	if s.cfg.Pprof {
 		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 		mux.HandleFunc("GET /debug/pprof/cmdline", http.NotFound) // flags may hold a password
@@ -83,26 +93,26 @@ func (s *Server) routes() http.Handler {
 		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		s.fail(w, http.StatusNotFound, fmt.Errorf("there is no %s %s; see docs/operations.md", r.Method, r.URL.Path))
+		s.writeError(w, http.StatusNotFound, fmt.Errorf("there is no %s %s; see docs/operations.md", r.Method, r.URL.Path))
 	})
 	return mux
 }
 
-// ready tells whether triggerd does its work: 503 with the reason if not. The
-// reason names the server, so that it is for those only who may ask the rest.
+// ready answers whether triggerd does its work, or 503 with the reason. The
+// reason names the server, so only those who may use the API get it.
 func (s *Server) ready(w http.ResponseWriter, r *http.Request) {
 	err := s.cfg.Daemon.Ready()
 	if err == nil {
 		fmt.Fprintln(w, "ok")
 		return
 	}
-	if !s.mayAsk(r) {
+	if s.accessOf(r) == mayNothing {
 		err = errors.New("not ready")
 	}
 	http.Error(w, err.Error(), http.StatusServiceUnavailable)
 }
 
-// Bounds of a connection.
+// Limits of a connection.
 const (
 	headerTimeout = 5 * time.Second
 	readTimeout   = 10 * time.Second
@@ -111,13 +121,13 @@ const (
 	maxHeader     = 32 << 10
 )
 
-// Run listens and serves until ctx is done; what is being answered then has
-// two seconds.
+// Run listens and serves until ctx is done. Answers in progress then have two
+// seconds.
 //
-// That another process has the port is no error: it is logged, and tried again
-// until the port is free. Firings have to be delivered whether or not somebody
-// can watch; a second triggerd on the machine, or one that has not ended yet,
-// must not keep this one from its work.
+// If another process has the port, Run logs that and tries again until the port
+// is free. Firings have to be delivered whether or not somebody can watch. So a
+// second triggerd on the machine, or one that has not ended yet, must not stop
+// this one.
 func (s *Server) Run(ctx context.Context) error {
 	ln, err := s.listen(ctx)
 	if ln == nil {
@@ -153,7 +163,7 @@ func (s *Server) url(ln net.Listener) string {
 	return "http://" + ln.Addr().String()
 }
 
-// listen returns nil without an error if ctx was done first.
+// listen returns nil and no error if ctx was done first.
 func (s *Server) listen(ctx context.Context) (net.Listener, error) {
 	var last string
 	for pause := 500 * time.Millisecond; ; pause = min(2*pause, 15*time.Second) {

@@ -578,6 +578,8 @@ func TestGuard(t *testing.T) {
 	const token = "0123456789abcdef"
 	open := start(t, openStore(t), rulesFor("http://127.0.0.1:1", fewAttempts), nil)
 	closed := start(t, openStore(t), rulesFor("http://127.0.0.1:1", fewAttempts), func(c *web.Config) { c.Token, c.Listen = token, "0.0.0.0:0" })
+	const readToken = "fedcba9876543210"
+	readers := start(t, openStore(t), rulesFor("http://127.0.0.1:1", fewAttempts), func(c *web.Config) { c.Token, c.ReadToken, c.Listen = token, readToken, "0.0.0.0:0" })
 	tests := []struct {
 		name         string
 		d            *daemon
@@ -605,6 +607,15 @@ func TestGuard(t *testing.T) {
 		{"the token", closed, "GET", "/api/v1/status", "", map[string]string{"Authorization": "Bearer " + token}, 200},
 		{"the token, by any name", closed, "GET", "/api/v1/status", "triggerd.example", map[string]string{"Authorization": "bearer " + token}, 200},
 		{"the token without the header", closed, "POST", "/api/v1/pause", "", map[string]string{"Authorization": "Bearer " + token}, 403},
+		{"the read token", readers, "GET", "/api/v1/status", "", map[string]string{"Authorization": "Bearer " + readToken}, 200},
+		{"the read token, metrics", readers, "GET", "/metrics", "", map[string]string{"Authorization": "Bearer " + readToken}, 200},
+		{"a change with the read token", readers, "POST", "/api/v1/pause", "", map[string]string{"Authorization": "Bearer " + readToken, "X-Triggerd": "1"}, 403},
+		{"a backup with the read token", readers, "POST", "/api/v1/store/backup", "", map[string]string{"Authorization": "Bearer " + readToken, "X-Triggerd": "1"}, 403},
+		{"a reload with the read token", readers, "POST", "/api/v1/reload", "", map[string]string{"Authorization": "Bearer " + readToken, "X-Triggerd": "1"}, 403},
+		{"a change with the token", readers, "POST", "/api/v1/pause", "", map[string]string{"Authorization": "Bearer " + token, "X-Triggerd": "1"}, 200},
+		{"a part of the read token", readers, "GET", "/api/v1/status", "", map[string]string{"Authorization": "Bearer fedcba98"}, 401},
+		{"the read token where there is none", closed, "GET", "/api/v1/status", "", map[string]string{"Authorization": "Bearer " + readToken}, 401},
+		{"an empty read token", closed, "GET", "/api/v1/status", "", map[string]string{"Authorization": "Bearer "}, 401},
 		{"profiles unasked for", open, "GET", "/debug/pprof/", "", nil, 404},
 	}
 	for _, tt := range tests {
@@ -801,5 +812,41 @@ func TestBusyPort(t *testing.T) {
 	}
 	if _, err := http.Get("http://" + addr + "/healthz"); err == nil {
 		t.Error("it still answers")
+	}
+}
+
+// With HideValues nothing that keys held leaves the daemon, by whatever way, nor
+// what a receiver said, who may repeat it. What the key is called does.
+func TestHideValues(t *testing.T) {
+	const value = "what nobody is to see"
+	hook := newReceiver(t)
+	hook.answer(500)
+	d := start(t, openStore(t), rulesFor(hook.URL, fewAttempts), func(c *web.Config) { c.HideValues = true })
+	d.feed.write("stock:7", value)
+	d.await("a dead letter", func(s *web.Status) bool { return s.DeadLetters == 1 })
+	hook.answer(200)
+	d.feed.write("stock:8", value)
+	d.await("a delivery", func(s *web.Status) bool { return d.action(s, "target/crm").Delivered == 1 })
+	var list web.DeadLetters
+	d.ask("GET", "/api/v1/dead-letters", "", 200, &list)
+	paths := []string{
+		"/api/v1/status", "/api/v1/rules/stock", "/api/v1/deliveries", "/api/v1/deliveries?state=delivered", "/api/v1/dead-letters", "/api/v1/dead-letters/export",
+		fmt.Sprintf("/api/v1/dead-letters/%d", list.DeadLetters[0].Number), "/metrics",
+	}
+	seen := false
+	for _, path := range paths {
+		req, err := http.NewRequest("GET", d.URL+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		status, sent := d.send(req)
+		body := string(sent)
+		if status != 200 || strings.Contains(body, value) || strings.Contains(body, "the receiver says") {
+			t.Errorf("%s: %d %s", path, status, body)
+		}
+		seen = seen || strings.Contains(body, "stock:7") && strings.Contains(body, `"specversion"`)
+	}
+	if !seen {
+		t.Error("no answer has the firing without its values")
 	}
 }

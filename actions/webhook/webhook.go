@@ -1,0 +1,668 @@
+package webhook
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-resty/resty/v2"
+
+	"triggerd/actions"
+	"triggerd/internal/event"
+	"triggerd/internal/excerpt"
+	"triggerd/internal/firing"
+	"triggerd/internal/secret"
+	"triggerd/internal/tmpl"
+)
+
+// Kind is the kind webhook.
+var Kind = actions.Kind{
+	Name: "webhook", Doc: "posts the event", Concurrency: 16, New: newWebhook,
+	Fields: []actions.Field{
+		{Name: "url", Required: true, Template: true, Doc: "`http://` or `https://`; templates in path and query only, and what they write is escaped; `user:password@` becomes basic authentication"},
+		{Name: "method", Values: methods, Default: `"POST"`, Doc: "the last two send no body"},
+		{Name: "headers", Type: actions.TextTable, Template: true, Doc: "those that the protocol or triggerd sets are refused"},
+		{Name: "body", Template: true, Doc: "by default the event as JSON"},
+		{Name: "content_type", Doc: "by default `application/cloudevents+json`, or `application/json` with `format = \"binary\"`; of a `body` `application/json` if that starts with `{` or `[`, else `text/plain`"},
+		{Name: "format", Values: []string{"structured", "binary"}, Default: `"structured"`, Doc: "the body is the whole event; or its attributes are `ce-*` headers, the body its data or your own `body`"},
+		{Name: "compress", Values: []string{"none", "gzip"}, Default: `"none"`, Doc: "for bodies over 1 KiB; the signature covers the bytes as sent: verify, then decompress"},
+		{Name: "sign", Type: actions.TextOrTexts, Secret: true, Doc: "secrets (`whsec_…`, `whsk_…` for ed25519, or any text): [Standard Webhooks](https://www.standardwebhooks.com) signatures"},
+		{Name: "bearer", Secret: true, Doc: "token for the header `Authorization`"},
+		{Name: "basic", Type: actions.Table, Doc: "for the header `Authorization`", Fields: []actions.Field{
+			{Name: "user", Required: true},
+			{Name: "password", Required: true, Secret: true},
+		}},
+		{Name: "oauth2", Type: actions.Table, Doc: "client credentials; the token is kept until shortly before it expires, and got anew once when the receiver answers 401", Fields: []actions.Field{
+			{Name: "token_url", Required: true, Doc: "`http://` or `https://`"},
+			{Name: "client_id", Required: true},
+			{Name: "client_secret", Required: true, Secret: true},
+			{Name: "scopes", Type: actions.Texts, Doc: "to ask for"},
+			{Name: "params", Type: actions.TextTable, Doc: "further parameters, such as `audience` or `resource`"},
+			{Name: "auth", Values: []string{"basic", "body"}, Default: `"basic"`, Doc: "how id and secret are sent; `body` for servers that know no better"},
+			{Name: "tls", Type: actions.Table, Doc: "for the token server; the webhook's own is not shown to it", Fields: tlsFields},
+		}},
+		{Name: "http2", Type: actions.Flag, Default: "false", Doc: "HTTP/2 where an `https://` receiver offers it"},
+		{Name: "success_on", Type: actions.Statuses, Doc: "what this receiver means by success, beside the default"},
+		{Name: "retry_on", Type: actions.Statuses, Doc: "what is tried again"},
+		{Name: "drop_on", Type: actions.Statuses, Doc: "what is given up at once"},
+		{Name: "tls", Type: actions.Table, Doc: "files", Fields: tlsFields},
+		{Name: "proxy", Doc: "URL (`http`, `https`, `socks5`), or `\"none\"`; by default what `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` say"},
+		{Name: "deny_private", Type: actions.Flag, Default: "false", Doc: "public addresses only, never through a proxy. Link-local and metadata addresses are refused always"},
+	},
+}
+
+var tlsFields = []actions.Field{
+	{Name: "ca", Doc: "authorities, instead of the system's"},
+	{Name: "cert", Doc: "with `key`: the certificate to show"},
+	{Name: "key"},
+}
+
+// webhook sends one HTTP request per firing.
+//
+// Every request carries webhook-id (the firing's ID), webhook-timestamp,
+// traceparent and User-Agent. The status alone decides: a 2xx whose body then
+// breaks or never ends is delivered. A redirect is not followed; it is an
+// answer like another, and by default tried again. An answer that did not
+// deliver and has the header "webhook-delivery: abort-message" is final,
+// whatever its status (Svix, "Delivery Control").
+//
+// The signature covers the body as it is sent, so after compression: what is
+// signed and what is sent must be the same bytes (Standard Webhooks 1.0.0,
+// "Signature scheme"). A receiver verifies first and decompresses then.
+type webhook struct {
+	client    *resty.Client
+	transport *http.Transport
+	timeout   time.Duration
+	agent     string
+
+	method       string
+	origin       string         // scheme://host:port, all of the URL that messages show
+	target       *tmpl.Template // what follows the origin: path and query
+	fixed        string         // both; "": target has a template in it
+	headers      []header
+	authorizedBy string         // the field that makes the header Authorization; "": none
+	tokens       *tokens        // of oauth2; nil: none
+	body         *tmpl.Template // nil: the firing's JSON
+	contentType  string         // "": no body
+	binary       bool           // CloudEvents attributes as headers
+	gzip         bool
+	signers      []signer
+	statuses     statusRules
+	credentials  credentials    // of the fields
+	masker       *secret.Masker // of the fields and beyond; those of a request come on top
+}
+
+type header struct {
+	name  string // canonical
+	value *tmpl.Template
+}
+
+func newWebhook(s *actions.Settings) (actions.Action, error) {
+	w := &webhook{timeout: s.Timeout, agent: s.UserAgent, statuses: newStatusRules(s)}
+	w.takeFormat(s)
+	w.takeHeaders(s)
+	u := w.takeURL(s)
+	w.takeBody(s)
+	w.takeSign(s)
+	w.takeBearer(s)
+	w.takeBasic(s)
+
+	denyPrivate := s.Flag("deny_private")
+	checkHost(s, "url", u, denyPrivate)
+	t := transport{connections: s.Concurrency, timeout: s.Timeout, denyPrivate: denyPrivate, proxy: w.takeProxy(s, denyPrivate)}
+	w.takeOAuth2(s, t)
+	t.tls, t.http2 = takeTLS(s, u.Scheme), takeHTTP2(s, u.Scheme)
+	w.transport = t.open()
+	w.masker = s.Secrets.With(w.credentials...)
+	if w.tokens != nil {
+		w.tokens.masker = w.masker
+	}
+
+	// resty.New follows a redirect with an empty GET that carries our signature
+	// and reports 200, keeps cookies, and has a transport of its own.
+	w.client = resty.NewWithClient(&http.Client{Transport: w.transport, CheckRedirect: neverRedirect})
+	w.client.SetLogger(silent{}).SetDisableWarn(true)
+	return w, nil
+}
+
+// silent keeps resty from writing to standard error on its own.
+type silent struct{}
+
+func (silent) Errorf(string, ...any) {}
+func (silent) Warnf(string, ...any)  {}
+func (silent) Debugf(string, ...any) {}
+
+// Close closes the connections that are kept for the next firing.
+func (w *webhook) Close() error {
+	w.transport.CloseIdleConnections()
+	if w.tokens != nil {
+		w.tokens.client.CloseIdleConnections()
+	}
+	return nil
+}
+
+// LogValue shows where the webhook goes and nothing secret.
+func (w *webhook) LogValue() slog.Value { return slog.StringValue(w.method + " " + w.origin) }
+
+// Destination is scheme and host.
+func (w *webhook) Destination() string { return w.origin }
+
+// Reads is what the templates of url, headers and body read.
+func (w *webhook) Reads() event.Parts {
+	parts := w.target.Reads() | w.body.Reads()
+	for _, h := range w.headers {
+		parts |= h.value.Reads()
+	}
+	return parts
+}
+
+var originPattern = regexp.MustCompile(`^(?i:(https?)://)([^/?#]*)(.*)$`)
+
+// takeURL splits the url field. The result is never nil; it is empty after a
+// mistake. No message quotes the URL, or an error of net/url, which would quote
+// a password that was not encoded.
+func (w *webhook) takeURL(s *actions.Settings) *url.URL {
+	none := &url.URL{}
+	raw, ok := s.Text("url")
+	if !ok {
+		if !s.Has("url") {
+			s.Fail("url", "is required: write url = \"https://...\"")
+		}
+		return none
+	}
+	m := originPattern.FindStringSubmatch(raw)
+	if m == nil {
+		s.Fail("url", "must start with http:// or https://, without a template before or in it")
+		return none
+	}
+	authority, rest := m[2], m[3]
+	if strings.Contains(authority, "{{") {
+		s.Fail("url", "a template may not be in the host, port or user, only in path and query")
+		return none
+	}
+	u, err := url.Parse(strings.ToLower(m[1]) + "://" + authority)
+	if err != nil {
+		s.Fail("url", "the part between :// and the path is not [user:password@]host[:port]; in user and password, percent-encode everything but letters and digits")
+		return none
+	}
+	if port, err := strconv.ParseUint(u.Port(), 10, 16); u.Hostname() == "" || u.Port() != "" && (err != nil || port == 0) {
+		s.Fail("url", "needs a host and, if any, a port from 1 to 65535")
+		return none
+	}
+	w.takeUser(s, u)
+	w.origin = u.Scheme + "://" + u.Host
+	if !strings.HasPrefix(rest, "/") {
+		rest = "/" + rest
+	}
+	if w.target = s.URLTemplate("url", rest); w.target != nil {
+		if err := checkTarget(w.target.Sample()); err != nil {
+			s.Fail("url", "%w", err)
+		}
+		if text, fixed := w.target.Fixed(); fixed {
+			w.fixed = w.origin + text
+		}
+	}
+	return u
+}
+
+// url renders the URL of a request.
+func (w *webhook) url(v *tmpl.View) (string, error) {
+	if w.fixed != "" {
+		return w.fixed, nil
+	}
+	target, err := w.target.Render(v, maxURL)
+	if err != nil {
+		return "", fmt.Errorf("url: %w", err)
+	}
+	if err := checkTarget(target); err != nil {
+		return "", fmt.Errorf("url: %w", err)
+	}
+	return w.origin + target, nil
+}
+
+// checkTarget refuses a path and query that would not arrive as it is written.
+func checkTarget(target string) error {
+	if strings.Contains(target, "#") { // the user's own: data is encoded
+		return errors.New("a fragment (#...) is never sent; leave it out, or write %23 for the character")
+	}
+	path, _, _ := strings.Cut(target, "?")
+	for segment := range strings.SplitSeq(path, "/") {
+		// A segment of dots takes segments away on the way to the handler.
+		switch strings.ReplaceAll(strings.ToLower(segment), "%2e", ".") {
+		case ".", "..":
+			return errors.New("the path has a segment . or .. in it")
+		}
+	}
+	if _, err := url.Parse(target); err != nil {
+		return errors.New("path or query is not valid in a URL; percent-encode what is not a letter, digit or -._~")
+	}
+	return nil
+}
+
+// ownHeaders are not the user's to set; each has what to do instead.
+var ownHeaders = map[string]string{
+	"Content-Type":        "write content_type instead",
+	"Content-Encoding":    "write compress = \"gzip\" to send it compressed",
+	"Host":                "url names the host",
+	"User-Agent":          "triggerd says who it is",
+	"Webhook-Id":          "triggerd sets it",
+	"Webhook-Timestamp":   "triggerd sets it",
+	"Webhook-Signature":   "write sign instead",
+	"Traceparent":         "triggerd sets it",
+	"Proxy-Authorization": "write user and password into proxy instead",
+	"Content-Length":      "", "Connection": "", "Transfer-Encoding": "", "Te": "", "Trailer": "", "Upgrade": "",
+	"Keep-Alive": "", "Proxy-Connection": "", "Expect": "",
+}
+
+// ownHeader tells whether a header, by its canonical name, is not the user's to
+// set, and what to do instead.
+func (w *webhook) ownHeader(name string) (instead string, own bool) {
+	if w.binary && slices.Contains(attributeHeaders, name) {
+		return "format = \"binary\" sets it", true
+	}
+	instead, own = ownHeaders[name]
+	return instead, own
+}
+
+var headerName = regexp.MustCompile("^[!#$%&'*+.^_`|~0-9A-Za-z-]+$") // a token, RFC 9110 section 5.6.2
+
+func (w *webhook) takeHeaders(s *actions.Settings) {
+	t, ok := s.Table("headers")
+	if !ok {
+		return
+	}
+	spelt := map[string]string{}
+	for _, name := range t.Names() {
+		text, ok := t.Text(name)
+		if !ok {
+			continue
+		}
+		canonical := http.CanonicalHeaderKey(name)
+		other, twice := spelt[canonical]
+		instead, own := w.ownHeader(canonical)
+		switch {
+		case !headerName.MatchString(name):
+			t.Fail(name, "is not a header's name")
+		case own:
+			t.Fail(name, "is not a header to set: %s", cmp.Or(instead, "it belongs to the connection"))
+		case twice:
+			t.Fail(name, "is there twice, as %q too", other)
+		case !validHeaderValue(text):
+			t.Fail(name, "has a line break or another control character in it")
+		default:
+			spelt[canonical] = name
+			value, err := tmpl.New(text)
+			if err != nil && secret.NamesCredential(name) {
+				err = errors.New("is not a valid template") // the message could quote the credential
+			}
+			if err != nil {
+				t.Fail(name, "%w", err)
+				continue
+			}
+			if canonical == "Authorization" {
+				w.authorizedBy = t.Path(name)
+			}
+			w.headers = append(w.headers, header{canonical, value})
+		}
+	}
+}
+
+// validHeaderValue reports whether a value can be sent: no control characters,
+// above all no line break, which would begin a header of the data's choice.
+func validHeaderValue(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' && s[i] != '\t' || s[i] == 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+func (w *webhook) takeFormat(s *actions.Settings) {
+	format, given := s.Choice("format")
+	w.binary = format == "binary"
+	if given && !w.binary && s.Has("body") {
+		s.Fail("format", "is the firing's JSON, but there is a body too; leave out one, or write format = \"binary\"")
+	}
+}
+
+func (w *webhook) takeBody(s *actions.Settings) {
+	w.method = takeMethod(s)
+	bodiless := w.method == http.MethodGet || w.method == http.MethodHead
+	text, own := s.Text("body")
+	contentType, typed := s.Text("content_type")
+	if bodiless && (own || typed) {
+		s.Fail("body", "%s sends no body; leave body and content_type out, or choose another method", w.method)
+	}
+	if !validHeaderValue(contentType) || typed && contentType == "" {
+		s.Fail("content_type", "is not a media type such as \"application/json\"")
+	}
+	w.contentType = "application/cloudevents+json"
+	if w.binary {
+		w.contentType = "application/json"
+	}
+	if own {
+		w.body = s.Template("body", text)
+		w.contentType = "text/plain; charset=utf-8"
+		if first := strings.TrimSpace(text); first != "" && (first[0] == '[' || first[0] == '{' && !strings.HasPrefix(first, "{{")) {
+			w.contentType = "application/json"
+		}
+	}
+	if typed {
+		w.contentType = contentType
+	}
+	compress, _ := s.Choice("compress")
+	w.gzip = compress == "gzip"
+	if bodiless {
+		w.body, w.contentType, w.gzip = tmpl.Text(""), "", false
+	}
+}
+
+// methods are those that a webhook may have, the default first.
+var methods = []string{http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodGet, http.MethodHead}
+
+// takeMethod takes the method field, in any case.
+func takeMethod(s *actions.Settings) string {
+	text, ok := s.Text("method")
+	if !ok {
+		return methods[0]
+	}
+	method := strings.ToUpper(text)
+	if !slices.Contains(methods, method) {
+		s.Fail("method", "must be one of %s, not %q", strings.Join(methods, ", "), text)
+	}
+	return method
+}
+
+// takeSecrets takes the sign field: a text or a list of them.
+func takeSecrets(s *actions.Settings) []string {
+	list, ok := s.TextOrTexts("sign")
+	if ok && len(list) == 0 {
+		s.Fail("sign", "is an empty list; leave it out to send no signature")
+	}
+	return list
+}
+
+func (w *webhook) takeSign(s *actions.Settings) {
+	for i, text := range takeSecrets(s) {
+		sign, err := newSigner(text)
+		if err != nil {
+			s.Fail("sign", "secret %d: %w", i+1, err)
+			continue
+		}
+		w.signers = append(w.signers, sign)
+		encoded := strings.TrimPrefix(strings.TrimPrefix(text, "whsec_"), "whsk_")
+		w.credentials = w.credentials.add(text, encoded)
+		if key, err := base64.StdEncoding.DecodeString(encoded); err == nil && encoded != text {
+			w.credentials = w.credentials.add(string(key))
+		}
+	}
+}
+
+// Do makes one request. See webhook for what counts as delivered.
+func (w *webhook) Do(ctx context.Context, f *firing.Firing) (actions.Result, error) {
+	ctx, cancel := actions.WithTimeout(ctx, w.timeout, "no answer")
+	defer cancel()
+
+	r, err := w.newRequest(f, time.Now())
+	if err != nil {
+		return actions.Result{}, actions.Unsent(fmt.Errorf("%s: %w", w.label(), err))
+	}
+	resp, stale, err := w.send(ctx, r)
+	if err == nil && stale {
+		resp.Body.Close() // not read to its end: it may have none
+		resp, _, err = w.send(ctx, r)
+	}
+	if err != nil {
+		return actions.Result{}, err
+	}
+	return w.answer(ctx, resp, r)
+}
+
+// send sends a request and returns the answer to it, whose body the caller
+// closes. It is stale if the receiver refused an access token that had been
+// kept from an earlier attempt: to send once more may help.
+func (w *webhook) send(ctx context.Context, r *request) (resp *http.Response, stale bool, err error) {
+	var token string
+	var kept bool
+	if w.tokens != nil {
+		if token, kept, err = w.tokens.get(ctx); err != nil {
+			return nil, false, actions.Unreached(fmt.Errorf("%s: %w", w.label(), err))
+		}
+		r.header.Set("Authorization", "Bearer "+token)
+	}
+	var c connection
+	req := w.client.R().SetContext(c.watch(ctx)).SetDoNotParseResponse(true)
+	req.Header = r.header
+	if r.body != nil {
+		req.SetBody(bytes.NewReader(r.body))
+	}
+	answer, err := req.Execute(w.method, r.url)
+	if err != nil {
+		return nil, false, c.failure(w.failure(ctx, r, err))
+	}
+	resp = answer.RawResponse
+	if w.tokens != nil && resp.StatusCode == http.StatusUnauthorized && w.statuses.of(resp.StatusCode) != delivered {
+		w.tokens.drop(token)
+		return resp, kept, nil
+	}
+	return resp, false, nil
+}
+
+// label names the webhook in messages.
+func (w *webhook) label() string { return w.method + " " + w.origin }
+
+// request is a request before it is sent.
+type request struct {
+	url    string
+	header http.Header
+	body   []byte // nil: none
+	plain  []byte // body before it was compressed
+
+	values []string // what the values of most headers are part of
+}
+
+// set sets a header by its canonical name.
+func (r *request) set(name, value string) {
+	n := len(r.values)
+	r.values = append(r.values, value)
+	r.header[name] = r.values[n : n+1 : n+1]
+}
+
+// newRequest renders everything. It would fail for the same firing the same way
+// again.
+func (w *webhook) newRequest(f *firing.Firing, now time.Time) (*request, error) {
+	v := tmpl.NewView(f)
+	target, err := w.url(v)
+	if err != nil {
+		return nil, err
+	}
+	r := &request{url: target, header: make(http.Header, 8), values: make([]string, 0, 8)}
+	if err := w.setBody(r, f, v); err != nil {
+		return nil, err
+	}
+	for _, h := range w.headers {
+		value, err := h.value.Render(v, maxHeader)
+		if err != nil {
+			return nil, fmt.Errorf("header %s: %w", h.name, err)
+		}
+		r.set(h.name, value)
+	}
+	r.set("User-Agent", w.agent)
+	r.set("Webhook-Id", f.ID.String())
+	r.set("Webhook-Timestamp", strconv.FormatInt(now.Unix(), 10))
+	r.set("Traceparent", traceparent(f.ID.String(), f.Attempt))
+	if len(w.signers) > 0 {
+		r.set("Webhook-Signature", signature(w.signers, f.ID.String(), now.Unix(), r.body))
+	}
+	for name, values := range r.header {
+		if !validHeaderValue(values[0]) {
+			return nil, fmt.Errorf("header %s: the value has a line break or another control character in it", name)
+		}
+	}
+	if r.header["Accept"] == nil {
+		r.set("Accept", "*/*") // else resty asks for what we send
+	}
+	// net/http sends again over a new connection where a kept one turned out to
+	// be dead, if the request says that it may: this key, which without a value
+	// is not sent. It may, because the receiver knows the firing by webhook-id.
+	if r.header["Idempotency-Key"] == nil {
+		r.header["Idempotency-Key"] = []string{}
+	}
+	return r, nil
+}
+
+// setBody renders the body, and the headers that describe it.
+func (w *webhook) setBody(r *request, f *firing.Firing, v *tmpl.View) error {
+	var own string
+	if w.body != nil {
+		var err error
+		if own, err = w.body.Render(v, tmpl.MaxText); err != nil {
+			return fmt.Errorf("body: %w", err)
+		}
+	}
+	if w.body == nil || w.binary {
+		r.body = f.AppendJSON(nil)
+	}
+	if w.binary {
+		var err error
+		if r.body, err = setAttributes(r.header, r.body); err != nil {
+			return err
+		}
+	}
+	if w.body != nil {
+		r.body = []byte(own)
+	}
+	if w.contentType == "" {
+		r.body = nil
+		return nil
+	}
+	r.plain = r.body
+	r.set("Content-Type", w.contentType)
+	if w.gzip {
+		if z := compressed(r.body); z != nil {
+			r.body = z
+			r.set("Content-Encoding", "gzip")
+		}
+	}
+	return nil
+}
+
+// secretsOf returns what of a request must not be shown.
+func (w *webhook) secretsOf(r *request) *secret.Masker {
+	var s credentials
+	if w.tokens != nil {
+		s = w.tokens.recent()
+	}
+	for name, values := range r.header {
+		for _, value := range values {
+			s = s.ofHeader(name, value)
+		}
+	}
+	if u, err := url.Parse(r.url); err == nil {
+		s = s.ofURL(u)
+	}
+	return w.masker.With(s...)
+}
+
+// failure says why there was no answer.
+func (w *webhook) failure(ctx context.Context, r *request, err error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("%s: %w", w.label(), actions.ContextError(ctx))
+	}
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		err = e.Err // without the URL
+	}
+	return secret.Shown(w.label()+": "+string(event.AppendText(nil, w.secretsOf(r).Mask(err.Error()))), err)
+}
+
+// Limits on what a template may write.
+const (
+	maxURL    = 64 << 10
+	maxHeader = 16 << 10
+)
+
+// Limits on what is read of an answer after its status decided: enough for a
+// small body to end, so that the connection can be used again.
+const (
+	drainBytes = 64 << 10
+	drainTime  = 250 * time.Millisecond
+
+	maxErrorExcerpt = 512 // of an excerpt, in an error's text
+)
+
+// errSwitched is the answer 101 Switching Protocols. Nothing was asked for that
+// it could be the answer to, and what follows it has no end: net/http hands the
+// connection over, whose reads no context ends, for a body.
+var errSwitched = errors.New("101 Switching Protocols, which was not asked for; the connection was closed")
+
+// endAnswer has the end of ctx close an answer, which ends a read of it, until
+// the function it returns is called. It is for every answer of which something
+// is read: it is not left to the transport whether a read heeds ctx.
+func endAnswer(ctx context.Context, resp *http.Response) (stop func() bool) {
+	return context.AfterFunc(ctx, func() { resp.Body.Close() })
+}
+
+// answer judges a response and closes it.
+func (w *webhook) answer(ctx context.Context, resp *http.Response, r *request) (actions.Result, error) {
+	defer resp.Body.Close()
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		return actions.Result{}, fmt.Errorf("%s: %w", w.label(), errSwitched)
+	}
+	defer endAnswer(ctx, resp)()
+	if resp.ContentLength != 0 {
+		slow := time.AfterFunc(drainTime, func() { resp.Body.Close() }) // which ends a read
+		defer slow.Stop()
+	}
+	rest := io.LimitReader(resp.Body, drainBytes)
+
+	v := w.statuses.of(resp.StatusCode)
+	if v == delivered {
+		if resp.ContentLength != 0 {
+			_, _ = io.Copy(io.Discard, rest) // however the body ends, the status has decided
+		}
+		return actions.Result{Status: strconv.Itoa(resp.StatusCode)}, nil
+	}
+	body, broken := io.ReadAll(rest) // what came of it is shown
+	secrets := w.secretsOf(r)
+	text := fmt.Sprintf("%s: %d %s", w.label(), resp.StatusCode, http.StatusText(resp.StatusCode))
+	if to, err := resp.Location(); err == nil && resp.StatusCode/100 == 3 {
+		text += fmt.Sprintf(", a redirect to %s, which is not followed", event.AppendText(nil, secrets.Mask(to.Scheme+"://"+to.Host)))
+	}
+	res := actions.Result{}
+	if said := bytes.TrimSpace(body); len(said) > 0 {
+		shown, left := excerpt.Masked(secrets, said, broken != nil || len(body) == drainBytes)
+		text += ": " + excerpt.ShortOf(shown, maxErrorExcerpt, left)
+		res.Excerpt = excerpt.ShortOf(shown, excerpt.Max, left)
+	}
+	if aborted(resp.Header) {
+		return res, actions.Permanent(errors.New(text + " (the receiver asked not to be sent it again: webhook-delivery: abort-message)"))
+	}
+	err := errors.New(text)
+	if v == drop {
+		return res, actions.Permanent(err)
+	}
+	if wait := parseRetryAfter(resp.Header.Get("Retry-After"), time.Now()); wait > 0 {
+		return res, actions.RetryAfter(wait, err)
+	}
+	return res, err
+}
+
+// aborted reports whether a receiver asks for no more attempts of this firing.
+func aborted(h http.Header) bool {
+	return slices.ContainsFunc(h.Values("Webhook-Delivery"), func(v string) bool {
+		return strings.EqualFold(strings.TrimSpace(v), "abort-message")
+	})
+}

@@ -1,0 +1,81 @@
+package timing
+
+import "time"
+
+// Arrival is a match that arrives at the machine. Its texts, and what Data
+// refers to, are borrowed: Machine.Arrive keeps copies.
+type Arrival struct {
+	State *State // of the rule; if the rule is gone nothing happens
+	Role  Role
+	At    time.Time // when it came, to the millisecond
+	Hash  uint64    // of what identifies the match, the same whenever it is read; Sample decides by it
+	Keys  Keys
+	Data  Data
+}
+
+// Data is the content of a match. It is asked for only if the match is kept.
+type Data interface {
+	Append(dst []byte) []byte     // all that is delivered
+	AppendSlim(dst []byte) []byte // the part that is enough for an absence or a summary
+}
+
+// Kind says what a release stands for.
+type Kind uint8
+
+// The kinds.
+const (
+	Passed   Kind = iota + 1 // the match that has just arrived
+	Late                     // a match that was kept
+	Missing                  // an absence: no match came
+	Resolved                 // a match that came after a Missing
+	Batched                  // several of the others
+	Run                      // a run of the rule's schedule
+)
+
+// Release is what the time fields of a rule release. The caller owns it.
+//
+// The last of its Items identifies it, or else the match that has just arrived,
+// together with Kind and Tag. No two releases of a rule have all three equal.
+// If there is no match at all, By takes its place.
+type Release struct {
+	Rule *Rule
+	Kind Kind
+	By   string    // value of the by of Count, Absent, Debounce, For, or of a batch
+	At   time.Time // of the match, or when its timer was due, or when the windows opened
+
+	// Tag tells apart releases that stand for the same match. For a Missing it
+	// is when the absence was due, for a Run when the run was due, in
+	// milliseconds since 1970. For a batch it is that of its last item.
+	// Otherwise it is 0.
+	Tag int64
+
+	// Items are the matches that were kept, the oldest first; only a batch has
+	// several. It is empty for the match that has just arrived, for a Run, and
+	// for the absence of an expected value that never came.
+	Items []Item
+
+	Count       int       // matches that it stands for
+	First, Last time.Time // of these
+	Suppressed  int       // by Throttle, since the release before
+
+	Summary []Line // of a Run, in the order of Rule.Summarize
+}
+
+// Item is a match that was kept.
+type Item struct {
+	Kind Kind // what it would have been released as without a batch
+	By   string
+	At   time.Time // of the match, or of the last that it stands for
+	Tag  int64     // as a Firing's
+	Data []byte
+}
+
+// Line counts, in the summary of a Run, what a rule has released since the run
+// before.
+type Line struct {
+	Rule        string
+	Count       int       // releases, before Once, Throttle and Batch
+	Suppressed  int       // of these, by Once or Throttle
+	First, Last time.Time // zero if Count is 0
+	Data        []byte    // of the last; nil if there is none
+}

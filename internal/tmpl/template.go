@@ -1,0 +1,257 @@
+package tmpl
+
+import (
+	"errors"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"text/template"
+	"text/template/parse"
+
+	"triggerd/internal/secret"
+	"triggerd/internal/suggest"
+)
+
+// Template is a parsed template, or a text without any template in it, which is
+// the usual case and costs nothing to render. It is safe for concurrent use.
+type Template struct {
+	text   string             // as the user wrote it
+	sample string             // what it is for a sample firing; "" if that could not tell
+	t      *template.Template // nil: text it is
+}
+
+// New parses text and renders it once for a sample firing, so that what must
+// fail every time fails here.
+func New(text string) (*Template, error) { return newTemplate(text, func(parse.Node) {}) }
+
+// NewURL is New of a part of a URL: whatever an action of the template writes
+// is percent-encoded, unless its pipeline ends in an encoder.
+func NewURL(text string) (*Template, error) { return newTemplate(text, encodeOutput) }
+
+// Text returns a template that writes text as it is, whatever is in it.
+func Text(text string) *Template { return &Template{text: text, sample: text} }
+
+// newTemplate is New with a change of the parsed template, node by node.
+func newTemplate(text string, change func(parse.Node)) (*Template, error) {
+	if !strings.Contains(text, "{{") {
+		return Text(text), nil
+	}
+	t, err := parseTemplate(text)
+	if err != nil {
+		return nil, templateError(err)
+	}
+	x := &Template{text: text, t: t}
+	var params map[string]string
+	reachesParams := strings.Contains(text, "params")
+	x.walk(func(n parse.Node) {
+		change(n)
+		if !reachesParams {
+			return
+		}
+		for _, name := range namesIn(n) {
+			if params == nil {
+				params = map[string]string{}
+			}
+			params[name] = "param"
+		}
+	})
+	x.sample, err = x.Render(sampleView(params), MaxText)
+	// How long a key is, and how many arguments there are, differs by event: an
+	// index that the sample does not have proves nothing.
+	if err != nil && !strings.Contains(err.Error(), "out of range") {
+		return nil, err
+	}
+	return x, nil
+}
+
+func parseTemplate(text string) (*template.Template, error) {
+	return template.New("template").Option("missingkey=error").Funcs(functions).Parse(text)
+}
+
+// Fixed returns the text, if it is one without any template in it.
+func (x *Template) Fixed() (text string, fixed bool) { return x.text, x.t == nil }
+
+// Sample returns what the template writes for a sample firing; "" if that could
+// not tell.
+func (x *Template) Sample() string { return x.sample }
+
+// Literals returns the texts that the template writes as the user wrote them,
+// in their order.
+func (x *Template) Literals() (texts []string) {
+	if x.t == nil {
+		return []string{x.text}
+	}
+	x.walk(func(n parse.Node) {
+		switch n := n.(type) {
+		case *parse.TextNode:
+			texts = append(texts, string(n.Text))
+		case *parse.StringNode:
+			texts = append(texts, n.Text)
+		}
+	})
+	return texts
+}
+
+// Mask masks secrets in what the user wrote, and not in what it will write of
+// the data. It is for a template that nobody uses yet; nil has none.
+func (x *Template) Mask(m *secret.Masker) {
+	switch {
+	case x == nil || m == nil:
+		return
+	case x.t == nil:
+		x.text = m.Mask(x.text)
+		return
+	}
+	x.walk(func(n parse.Node) {
+		switch n := n.(type) {
+		case *parse.TextNode:
+			n.Text = []byte(m.Mask(string(n.Text)))
+		case *parse.StringNode:
+			n.Text = m.Mask(n.Text)
+		}
+	})
+}
+
+// MaxText is how much a template may write where nothing sets a lower limit, in
+// bytes, so that data cannot make it write without end (a range in a range over
+// the arguments).
+const MaxText = 16 << 20
+
+// Render executes the template for a firing, and fails if it would write more
+// than limit bytes. It would fail for the same firing the same way again.
+func (x *Template) Render(v *View, limit int) (string, error) {
+	if x.t == nil {
+		return x.text, nil
+	}
+	w := limitedBuilder{left: limit}
+	if err := x.t.Execute(&w, v.data()); err != nil {
+		return "", templateError(err)
+	}
+	return w.b.String(), nil
+}
+
+type limitedBuilder struct {
+	b    strings.Builder
+	left int
+}
+
+var errTooLong = errors.New("the template writes too much")
+
+func (w *limitedBuilder) Write(p []byte) (int, error) {
+	if len(p) > w.left {
+		return 0, errTooLong
+	}
+	w.left -= len(p)
+	return w.b.Write(p)
+}
+
+var (
+	templatePrefix  = regexp.MustCompile(`^template: template:(\d+:?)+ (executing "template" )?`)
+	missingKey      = regexp.MustCompile(`map has no entry for key "([^"]*)"`)
+	unknownFunction = regexp.MustCompile(`function "([^"]*)" not defined`)
+)
+
+// templateError says what text/template found, shorter, and what was meant.
+func templateError(err error) error {
+	text := templatePrefix.ReplaceAllString(err.Error(), "")
+	if m := missingKey.FindStringSubmatch(text); m != nil {
+		names := slices.Sorted(maps.Keys(sampleView(nil).data()))
+		text += meant(m[1], names)
+		if !strings.Contains(text, "did you mean") {
+			text += "; the names are " + strings.Join(names, ", ")
+		}
+	}
+	if m := unknownFunction.FindStringSubmatch(text); m != nil {
+		text += meant(m[1], slices.Sorted(maps.Keys(functions)))
+	}
+	return errors.New("template: " + text)
+}
+
+// meant returns a half-sentence with the name nearest to a misspelt one; "" if
+// none is near.
+func meant(name string, names []string) string {
+	if hint := suggest.DidYouMean(name, slices.Values(names)); hint != "" {
+		return "; " + hint
+	}
+	return ""
+}
+
+// walk calls fn for every node, in the order of the text.
+func (x *Template) walk(fn func(parse.Node)) {
+	for _, each := range x.t.Templates() {
+		if each.Tree != nil {
+			walk(each.Root, fn)
+		}
+	}
+}
+
+// walk calls fn for n and everything below it, in the order of the text.
+func walk(n parse.Node, fn func(parse.Node)) {
+	fn(n)
+	switch n := n.(type) {
+	case *parse.ListNode:
+		for _, c := range n.Nodes {
+			walk(c, fn)
+		}
+	case *parse.ActionNode:
+		walk(n.Pipe, fn)
+	case *parse.IfNode:
+		walkBranch(&n.BranchNode, fn)
+	case *parse.WithNode:
+		walkBranch(&n.BranchNode, fn)
+	case *parse.RangeNode:
+		walkBranch(&n.BranchNode, fn)
+	case *parse.TemplateNode:
+		if n.Pipe != nil {
+			walk(n.Pipe, fn)
+		}
+	case *parse.PipeNode:
+		for _, c := range n.Cmds {
+			walk(c, fn)
+		}
+	case *parse.CommandNode:
+		for _, c := range n.Args {
+			walk(c, fn)
+		}
+	}
+}
+
+func walkBranch(n *parse.BranchNode, fn func(parse.Node)) {
+	walk(n.Pipe, fn)
+	walk(n.List, fn)
+	if n.ElseList != nil {
+		walk(n.ElseList, fn)
+	}
+}
+
+// namesIn returns a, b for a node that reads .a.b or $.a.b. Each may be a
+// parameter ({{with .params}}{{.sku}}{{end}}), so the sample has them all.
+func namesIn(n parse.Node) []string {
+	switch n := n.(type) {
+	case *parse.FieldNode:
+		return n.Ident
+	case *parse.VariableNode:
+		return n.Ident[1:]
+	}
+	return nil
+}
+
+// encodeOutput appends "| pathescape" to what an action writes. One encoder is
+// enough for path and query, because it leaves nothing unencoded that means
+// anything in either.
+func encodeOutput(n parse.Node) {
+	action, ok := n.(*parse.ActionNode)
+	if !ok || len(action.Pipe.Decl) > 0 { // an assignment writes nothing
+		return
+	}
+	last := action.Pipe.Cmds[len(action.Pipe.Cmds)-1]
+	if id, ok := last.Args[0].(*parse.IdentifierNode); ok && (id.Ident == "pathescape" || id.Ident == "urlquery") {
+		return
+	}
+	action.Pipe.Cmds = append(action.Pipe.Cmds, &parse.CommandNode{
+		NodeType: parse.NodeCommand,
+		Pos:      action.Pos,
+		Args:     []parse.Node{parse.NewIdentifier("pathescape").SetPos(action.Pos)},
+	})
+}
