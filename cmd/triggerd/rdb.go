@@ -97,6 +97,9 @@ func (o *rdbOptions) run(name string, stdin io.Reader, stdout, stderr io.Writer)
 		in = f
 	}
 	bar := newProgressBar(stdout, stderr, size)
+	if bar == nil && !isTerminal(stderr) {
+		bar = newProgressLines(stderr, size)
+	}
 	in = bar.watch(in)
 	r := rdb.NewReader(in)
 	start := time.Now()
@@ -270,11 +273,11 @@ func (s *rdbStats) print(out io.Writer, r *rdb.Reader, took time.Duration) error
 	return w.Flush()
 }
 
-// progressBar shows on a terminal how far a file was read. The nil bar shows
-// nothing.
+// progressBar shows how far a file was read. The nil bar shows nothing.
 type progressBar struct {
 	w     io.Writer
-	size  int64
+	lines bool  // w is no terminal: now and then a line
+	size  int64 // 0: not known
 	read  int64
 	start time.Time
 	shown time.Time // when the bar was last drawn; zero: never
@@ -287,6 +290,15 @@ func newProgressBar(stdout, stderr io.Writer, size int64) *progressBar {
 		return nil
 	}
 	return &progressBar{w: stderr, size: size, start: time.Now()}
+}
+
+// lineEvery is how often a line tells of progress.
+const lineEvery = 10 * time.Second
+
+// newProgressLines returns a bar for a stderr that is no terminal, but a log.
+func newProgressLines(stderr io.Writer, size int64) *progressBar {
+	now := time.Now()
+	return &progressBar{w: stderr, lines: true, size: size, start: now, shown: now}
 }
 
 func isTerminal(w io.Writer) bool {
@@ -316,6 +328,10 @@ func (w *watchedReader) Read(b []byte) (int, error) {
 // not for what is done in a moment.
 func (p *progressBar) advance(n int, now time.Time) {
 	p.read += int64(n)
+	if p.lines {
+		p.line(now)
+		return
+	}
 	if now.Sub(p.start) < 300*time.Millisecond || now.Sub(p.shown) < 100*time.Millisecond {
 		return
 	}
@@ -328,9 +344,21 @@ func (p *progressBar) advance(n int, now time.Time) {
 		100*done, float64(p.read)/1e6, float64(p.size)/1e6, rate)
 }
 
+func (p *progressBar) line(now time.Time) {
+	if now.Sub(p.shown) < lineEvery {
+		return
+	}
+	p.shown = now
+	of := ""
+	if p.size > 0 {
+		of = fmt.Sprintf(" of %.0f", float64(p.size)/1e6)
+	}
+	fmt.Fprintf(p.w, "triggerd: %.0f%s MB read, %.0f MB/s\n", float64(p.read)/1e6, of, float64(p.read)/1e6/now.Sub(p.start).Seconds())
+}
+
 // clear takes the bar away.
 func (p *progressBar) clear() {
-	if p != nil && !p.shown.IsZero() {
+	if p != nil && !p.lines && !p.shown.IsZero() {
 		fmt.Fprint(p.w, "\r\x1b[K")
 		p.shown = time.Time{}
 	}

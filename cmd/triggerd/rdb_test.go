@@ -257,6 +257,17 @@ func TestProgressBar(t *testing.T) {
 	if none := newProgressBar(&out, &out, 100); none != nil {
 		t.Error("a bar for what is no terminal")
 	}
+	lines := newProgressLines(&out, 100e6)
+	out.Reset()
+	lines.advance(20e6, lines.start.Add(9*time.Second))
+	lines.advance(20e6, lines.start.Add(10*time.Second))
+	lines.advance(20e6, lines.start.Add(19*time.Second))
+	lines.size = 0
+	lines.advance(40e6, lines.start.Add(20*time.Second))
+	lines.clear()
+	if want := "triggerd: 40 of 100 MB read, 4 MB/s\ntriggerd: 100 MB read, 5 MB/s\n"; out.String() != want {
+		t.Errorf("lines are %q, want %q", out.String(), want)
+	}
 	var none *progressBar
 	if err := iotest.TestReader(none.watch(strings.NewReader("abc")), []byte("abc")); err != nil {
 		t.Error(err)
