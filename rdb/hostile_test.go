@@ -320,7 +320,8 @@ func TestDuplicateKeys(t *testing.T) {
 		dup  string
 	}{
 		{"at once", [][]byte{k, k}, "k"},
-		{"of another type", [][]byte{k, key(1, "k", length(0))}, "k"},
+		{"of another type", [][]byte{k, key(1, "k", length(1), str("item"))}, "k"},
+		{"of an empty list", [][]byte{k, key(1, "k", length(0)), key(0, "l", str("v"))}, ""},
 		{"in another database", [][]byte{k, selectDB(1), k}, ""},
 		{"back in the first", [][]byte{k, selectDB(1), k, selectDB(0), k}, "k"},
 		{"the empty key", [][]byte{key(0, "", str("v")), k, key(0, "", str("v"))}, ""},
@@ -734,8 +735,9 @@ func literals(b []byte) (out []byte) {
 // TestMemoryIsFlat reads a set of a million members, and what follows a string
 // of 20 MB, in bounded memory.
 func TestMemoryIsFlat(t *testing.T) {
-	set := length(1_000_000)
-	for i := range 1_000_000 {
+	const members = 3_000_000
+	set := length(members)
+	for i := range members {
 		set = append(set, str(fmt.Sprintf("member:%d", i))...)
 	}
 	data := snapshot("REDIS0009", key(2, "set", set))
@@ -744,8 +746,9 @@ func TestMemoryIsFlat(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	if used > budget {
-		t.Errorf("%d bytes allocated for a set of a million members", used)
+	// To look for duplicates takes 16 MiB at most, twice while that grows.
+	if used > budget+32<<20 {
+		t.Errorf("%d bytes allocated for a set of %d members", used, members)
 	}
 }
 
