@@ -38,8 +38,8 @@
 // # What is promised
 //
 // The reader streams. It holds two buffers of 128 KiB, while a string larger than
-// that is read, that string, and while a set, hash or zset is read, up to 16 MiB
-// to look for duplicates; a collection of a hundred million members needs no more
+// that is read, that string, and, with Reader.Strict, while a set, hash or zset is
+// read, up to 16 MiB to look for duplicates; a collection of a hundred million members needs no more
 // memory than one of a million. All input is taken to be
 // hostile: lengths are never believed before the bytes are there, every
 // structure is checked against its own bounds and counts, and whatever is wrong
@@ -51,7 +51,9 @@
 // family that wrote the file, from Redis 7.0 on: testdata/crafted.json has what
 // they say to files that no server writes. So a small hash, set or zset in a
 // listpack may have a member twice, of which a server's commands find the first;
-// Valkey 9 refuses that too. A collection without elements is no key.
+// Valkey 9 refuses that too. A collection without elements is no key. Members
+// that are there twice, and pending entries without their group, are looked for
+// only with Reader.Strict, since that takes time.
 //
 // Two things that a server refuses are not always seen, because seeing them
 // takes memory that grows with the file: a key that is there twice (it is seen

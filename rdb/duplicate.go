@@ -116,15 +116,22 @@ func (r *Reader) addKey(db int, key []byte) (again bool) {
 	return r.seen.add(uint64(db), key)
 }
 
-// addMember reports whether the current value has had the member before. tag
-// tells kinds of members apart.
+// beginMembers begins a value of so many members.
+func (r *Reader) beginMembers(n uint64) {
+	if r.Strict {
+		r.members.reset(n)
+	}
+}
+
+// addMember reports whether the current value has had the member before, where
+// somebody wants to know. tag tells kinds of members apart.
 func (r *Reader) addMember(tag uint64, member []byte) (again bool) {
-	return r.members.n < maxMembers && r.members.add(tag, member)
+	return r.Strict && r.members.n < maxMembers && r.members.add(tag, member)
 }
 
 // hasMember reports whether the member may have been added.
 func (r *Reader) hasMember(tag uint64, member []byte) bool {
-	return r.members.n == maxMembers || r.members.has(tag, member)
+	return !r.Strict || r.members.n == maxMembers || r.members.has(tag, member)
 }
 
 // twice makes the error for a member, of a value that is a what, which is there

@@ -303,7 +303,7 @@ func (r *Reader) strings(n uint64, yield yieldFunc) error {
 func (r *Reader) set(n uint64, yield yieldFunc) error {
 	el := &r.el
 	el.Kind = KindItem
-	r.members.reset(n)
+	r.beginMembers(n)
 	for ; n > 0; n-- {
 		start := r.in.offset()
 		s, err := r.in.str(0)
@@ -356,7 +356,7 @@ const (
 // beginFields begins to look for duplicates in a hash of n fields that is stored
 // field by field.
 func (r *Reader) beginFields(n uint64) {
-	r.members.reset(n)
+	r.beginMembers(n)
 	r.strict, r.firstTwice = r.valkey || n > smallHash, -1
 }
 
@@ -384,7 +384,7 @@ func (r *Reader) addField(field, value []byte, start int64) error {
 func (r *Reader) zset(n uint64, yield yieldFunc) error {
 	el := &r.el
 	el.Kind = KindScored
-	r.members.reset(n)
+	r.beginMembers(n)
 	for ; n > 0; n-- {
 		start := r.in.offset()
 		s, err := r.in.str(0)
@@ -479,7 +479,7 @@ func (r *Reader) fieldExpiry(v uint64, off int64) (int64, error) {
 func (r *Reader) hashValkey(n uint64, yield yieldFunc) error {
 	el := &r.el
 	el.Kind = KindField
-	r.members.reset(n)
+	r.beginMembers(n)
 	for ; n > 0; n-- {
 		start := r.in.offset()
 		field, value, err := r.in.pair()

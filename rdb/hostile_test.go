@@ -287,6 +287,7 @@ func streamOf(lp string) []byte { return slices.Concat(length(1), str(streamID(5
 // readAll decodes all that in has.
 func readAll(in io.Reader) error {
 	r := rdb.NewReader(in)
+	r.Strict = true
 	for {
 		if _, err := r.Next(); err != nil {
 			if _, again := r.Next(); again != err {
@@ -622,6 +623,7 @@ func TestLargeStrings(t *testing.T) {
 	data := snapshot("VALKEY080", body...)
 	for name, in := range map[string]io.Reader{"whole": bytes.NewReader(data), "halves": iotest.HalfReader(bytes.NewReader(data)), "idle": &idleReader{in: bytes.NewReader(data)}} {
 		r := rdb.NewReader(in)
+		r.Strict = true
 		for _, n := range sizes {
 			var got []rdb.Element
 			for range 3 {
@@ -871,6 +873,7 @@ func TestRest(t *testing.T) {
 	data := append(everyType("REDIS0012"), tail...)
 	for name, in := range map[string]io.Reader{"whole": bytes.NewReader(data), "byte by byte": iotest.OneByteReader(bytes.NewReader(data)), "eof at once": iotest.DataErrReader(bytes.NewReader(data))} {
 		r := rdb.NewReader(in)
+		r.Strict = true
 		for {
 			if _, err := r.Next(); err == io.EOF {
 				break

@@ -149,7 +149,7 @@ func (r *Reader) checksTwice(c compact, most int) bool {
 	if !r.valkey && n <= most {
 		return false
 	}
-	r.members.reset(uint64(n))
+	r.beginMembers(uint64(n))
 	return true
 }
 

@@ -78,6 +78,11 @@ type Reader struct {
 	// too. A new version has something new, at which reading ends with an
 	// ErrUnknown; what was there before has always kept its form.
 	NewerVersions bool
+	// Strict may be set before the first call of Next, to refuse what servers
+	// refuse to load though it can be read: members of a value that are there
+	// twice, pending entries of a stream that their group does not have. Looking
+	// for them takes about 10 ns a member.
+	Strict bool
 	// OnAux, if set, is called for each aux field while Next passes it:
 	// those before the first key, and those between and after keys. The
 	// slices are valid during the call only.

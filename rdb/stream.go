@@ -297,7 +297,7 @@ func (r *Reader) streamTail(yield yieldFunc) error {
 	if !r.yieldInfo(KindStreamInfo, yield) {
 		return r.skipGroups(groups)
 	}
-	r.members.reset(64)
+	r.beginMembers(64)
 	for ; groups > 0; groups-- {
 		if err := r.group(groups, yield); err != nil {
 			return err

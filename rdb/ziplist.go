@@ -168,7 +168,7 @@ func (r *Reader) hashZiplist(yield yieldFunc) error {
 	el.Kind, el.ExpireAt = KindField, 0
 	b := c.b[:len(c.b)-1]
 	n, last := 0, zlHeader
-	r.members.reset(uint64(binary.LittleEndian.Uint16(c.b[8:])) / 2)
+	r.beginMembers(uint64(binary.LittleEndian.Uint16(c.b[8:])) / 2)
 	for i := zlHeader; i < len(b); n += 2 {
 		field, v, next := zlNext(b, i, last)
 		if next < 0 {
@@ -206,7 +206,7 @@ func (r *Reader) zsetZiplist(yield yieldFunc) error {
 	el.Kind = KindScored
 	b := c.b[:len(c.b)-1]
 	n, last := 0, zlHeader
-	r.members.reset(uint64(binary.LittleEndian.Uint16(c.b[8:])) / 2)
+	r.beginMembers(uint64(binary.LittleEndian.Uint16(c.b[8:])) / 2)
 	for i := zlHeader; i < len(b); n += 2 {
 		member, v, next := zlNext(b, i, last)
 		if next < 0 {
@@ -263,7 +263,7 @@ func (r *Reader) zipmap(yield yieldFunc) error {
 		return r.compactFault(c, 0, "zipmap of no fields")
 	}
 	n := 0
-	r.members.reset(uint64(b[0]))
+	r.beginMembers(uint64(b[0]))
 	for i := 1; i < len(b); n++ {
 		field, j := zmString(b, i, 0)
 		if j < 0 {

@@ -133,6 +133,7 @@ func (p *player) play(part recordingPart) error {
 // snapshot hands out a snapshot, and the commands that may follow it.
 func (p *player) snapshot(in io.Reader) error {
 	rd := rdb.NewReader(in)
+	rd.Strict = true
 	rd.Stop = p.stop
 	rec := Record{Kind: SnapshotBegin, ReplID: p.pos.ReplID, Offset: p.pos.Offset, Time: p.began, RDB: rd}
 	if !p.yield(&rec) {

@@ -448,6 +448,7 @@ func (n *session) fullResync(ctx context.Context, l *link, a *psyncReply, wantKe
 	a.eofMarked = p.mark != nil
 	rd := rdb.NewReader(p)
 	rd.Stop = ctx.Err
+	rd.Strict = true
 	rd.NewerVersions = true // a value that cannot be read is no reason to refuse the snapshot: the rest is dropped, and the stream goes on
 	first, err := n.readHeader(rd, a)
 	if err != nil && p.err != nil && p.err != io.EOF {

@@ -92,7 +92,7 @@ func (n *session) yieldSideSnapshot(ctx context.Context, side *sideSnapshot) err
 	}
 	rd := rdb.NewReader(side.content)
 	rd.Stop = ctx.Err
-	rd.NewerVersions = true
+	rd.Strict, rd.NewerVersions = true, true
 	keys, parsed, err := n.yieldKeys(rd, Record{Kind: Key, Side: true, ReplID: side.pos.ReplID, Offset: side.pos.Offset, RDB: rd, Time: began}, nil, nil)
 	if err != nil {
 		return err

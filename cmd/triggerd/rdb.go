@@ -102,6 +102,7 @@ func (o *rdbOptions) run(name string, stdin io.Reader, stdout, stderr io.Writer)
 	}
 	in = bar.watch(in)
 	r := rdb.NewReader(in)
+	r.Strict = true
 	start := time.Now()
 	var err error
 	if o.stats {
