@@ -42,6 +42,7 @@ type Config struct {
 	OnFiring  func(*actions.Firing) // called with each firing when it is planned; the firing is borrowed
 	OnProfile func(Profile)         // called at the end with where the streams' time went
 
+	MaxBehind          time.Duration // how old what is received and not handled may be for Ready; 0: no matter
 	MaxMirror          int64         // bytes of memory for keys and their values; default 1 GiB
 	MaxPending         int           // firings that may wait; default that of Rules
 	DrainTimeout       time.Duration // how long attempts in flight may take after Run is told to stop; default: what the rules say
@@ -178,8 +179,12 @@ func (e *Engine) ackSource(stream, position string) {
 	}
 	p.Events = 0
 	for _, s := range e.streams {
-		if s.name == stream {
-			s.src.Ack(p)
+		if s.name != stream {
+			continue
+		}
+		s.src.Ack(p)
+		if spooler, ok := s.src.(source.Spooler); ok {
+			spooler.Trim(p)
 		}
 	}
 }

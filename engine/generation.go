@@ -136,7 +136,7 @@ func (g *generation) addEndpoint(r *rules.Rule, a *rules.Action, o ActionOptions
 	}
 	c := &outbox.Action{
 		Policy: g.policyOf[a], Concurrency: concurrency(a, o.kinds()), Rate: outbox.Rate(a.RateLimit),
-		Meter: m.meterFor(a.Kind),
+		Meter: m.meterFor(a.Kind, name),
 	}
 	var err error
 	c.Action, err = o.kinds().New(a.Kind, a.Fields, actions.Options{

@@ -176,8 +176,8 @@ func isDirectory(path string) bool {
 // mistake was filed.
 func (d *document) build(l *loader) *Set {
 	set := &Set{
-		Source: Source{Start: "resume", Ack: "none", PsyncCommand: "PSYNC", MaxMirror: 1 << 30},
-		HTTP:   HTTP{Listen: defaultListen, ShowValues: true},
+		Source: Source{Start: "resume", Ack: "none", PsyncCommand: "PSYNC", MaxMirror: 1 << 30, Spool: 1 << 30},
+		HTTP:   HTTP{Listen: defaultListen, ShowValues: true, MaxBehind: time.Minute},
 
 		ShutdownTimeout: defaultShutdown,
 		Store:           Store{Dir: defaultDir, MaxPending: defaultMaxPending, Retention: defaultRetention},
@@ -260,7 +260,7 @@ func (t *table) section(name string, decode func(*table)) {
 func (t *table) source(s *Source) {
 	t.server(s)
 	read(t, "start", &s.Start, func(v view) (Start, bool) { return choose(v, Starts()) })
-	read(t, "ack", &s.Ack, func(v view) (string, bool) { return v.oneOf("none", "received", "durable") })
+	read(t, "ack", &s.Ack, func(v view) (string, bool) { return v.oneOf("none", "received", "spooled", "durable") })
 	read(t, "psync_command", &s.PsyncCommand, func(v view) (string, bool) {
 		cmd, ok := v.str()
 		if ok && (cmd == "" || strings.ContainsFunc(cmd, func(r rune) bool { return r <= ' ' || r >= 0x7f })) {
@@ -270,7 +270,29 @@ func (t *table) source(s *Source) {
 		return cmd, ok
 	})
 	read(t, "max_mirror", &s.MaxMirror, view.size)
+	read(t, "spool", &s.Spool, view.spool)
+	if v, ok := t.get("ack"); ok && s.Ack == "spooled" && s.Spool == 0 {
+		v.errorf("give spool a size, or acknowledge what is \"durable\"", "there is no spool on disk to acknowledge")
+	}
 	t.done()
+}
+
+// minSpool is the least size of a spool: it is kept in files of a sixteenth.
+const minSpool = 16 << 20
+
+// spool parses the size of a spool; "off" and 0 are none.
+func (v view) spool() (int64, bool) {
+	if n, isInt := v.v.(int64); isInt && n == 0 {
+		return 0, true
+	}
+	if s, isText := v.v.(string); isText && s == "off" {
+		return 0, true
+	}
+	n, ok := v.size()
+	if ok && n < minSpool {
+		v.errorf(`"off" keeps it in memory`, "%d bytes; at least 16MiB are needed", n)
+	}
+	return n, ok && n >= minSpool
 }
 
 // server decodes url, user and password.
@@ -375,6 +397,7 @@ func (t *table) http(h *HTTP) {
 	if h.ReadToken != "" && h.ReadToken == h.Token {
 		t.errorf("two of their own", "token and read_token are the same")
 	}
+	read(t, "max_behind", &h.MaxBehind, func(v view) (time.Duration, bool) { return v.duration(0) })
 	t.done()
 }
 

@@ -109,9 +109,10 @@ type Source struct {
 	User         string // who to be, where the URL does not say
 	Password     string // of User, or of everybody; a secret
 	Start        Start  // StartResume by default
-	Ack          string // none (the default), received, durable
+	Ack          string // none (the default), received, spooled, durable
 	PsyncCommand string // PSYNC by default
 	MaxMirror    int64  // bytes of memory for values of keys; 1 GiB by default
+	Spool        int64  // bytes of disk for what is received and not handled; 0: in memory only; 1 GiB by default
 }
 
 // Store is where deliveries wait: the [store] section.
@@ -129,6 +130,8 @@ type HTTP struct {
 
 	ReadToken  string // what a client may show that changes nothing; "": there is none. A secret
 	ShowValues bool   // true by default; false: the API answers without values of data
+
+	MaxBehind time.Duration // how old what is received and not handled may be for /readyz; 0: no matter; 1 minute by default
 }
 
 // Defaults is what actions have that do not say otherwise: the [defaults]
