@@ -308,7 +308,7 @@ func (n *session) wakeUp(ctx context.Context) error {
 		return *err
 	}
 	if h := n.handover.Swap(nil); h != nil {
-		return n.takeHandover(h)
+		return n.takeHandover(ctx, h)
 	}
 	switch {
 	case n.wantsSideSnapshot():
@@ -432,7 +432,7 @@ func (n *session) receiveAgain(why error) error {
 
 // takeHandover reads the snapshot of a full resync. The receiver goes on with
 // the link as soon as that is read.
-func (n *session) takeHandover(h *handover) error {
+func (n *session) takeHandover(ctx context.Context, h *handover) error {
 	answer := func(err error) {
 		select {
 		case h.done <- err:
@@ -440,7 +440,7 @@ func (n *session) takeHandover(h *handover) error {
 		}
 	}
 	defer answer(errStop)
-	end, begun, err := n.fullResync(h.link, h.reply, h.wantKeys)
+	end, begun, err := n.fullResync(ctx, h.link, h.reply, h.wantKeys)
 	if err == errStop {
 		return err
 	}
@@ -467,7 +467,7 @@ func (n *session) takeHandover(h *handover) error {
 // fullResync reads the snapshot, hands out its keys if they are wanted, and
 // sets the position after it. It returns the record of its end, and whether its
 // beginning was handed out.
-func (n *session) fullResync(l *link, a *psyncReply, wantKeys bool) (end *Record, begun bool, err error) {
+func (n *session) fullResync(ctx context.Context, l *link, a *psyncReply, wantKeys bool) (end *Record, begun bool, err error) {
 	s, began := n.replica, time.Now()
 	asked := "PSYNC"
 	if a.legacy {
@@ -479,6 +479,8 @@ func (n *session) fullResync(l *link, a *psyncReply, wantKeys bool) (end *Record
 	}
 	a.eofMarked = p.mark != nil
 	rd := rdb.NewReader(p)
+	rd.Stop = ctx.Err
+	rd.Strict = true
 	rd.NewerVersions = true // a value that cannot be read is no reason to refuse the snapshot: the rest is dropped, and the stream goes on
 	first, err := n.readHeader(rd, a)
 	if err != nil && p.err != nil && p.err != io.EOF {

@@ -116,7 +116,7 @@ func (n *session) takeSideSnapshot(ctx context.Context) error {
 	due, err := n.side.reached(n.pos)
 	if due {
 		stop := context.AfterFunc(ctx, n.side.link.close)
-		err = n.yieldSideSnapshot(n.side)
+		err = n.yieldSideSnapshot(ctx, n.side)
 		stop()
 	}
 	switch {
@@ -134,14 +134,15 @@ func (n *session) takeSideSnapshot(ctx context.Context) error {
 }
 
 // yieldSideSnapshot hands out the keys of a side snapshot.
-func (n *session) yieldSideSnapshot(side *sideSnapshot) error {
+func (n *session) yieldSideSnapshot(ctx context.Context, side *sideSnapshot) error {
 	s, began, at := n.replica, time.Now(), n.readUpTo()
 	rec := Record{Kind: SnapshotBegin, Side: true, ReplID: side.pos.ReplID, Offset: side.pos.Offset, Time: at}
 	if !n.yield(&rec) {
 		return errStop
 	}
 	rd := rdb.NewReader(side.content)
-	rd.NewerVersions = true
+	rd.Stop = ctx.Err
+	rd.Strict, rd.NewerVersions = true, true
 	keys, parsed, err := n.yieldKeys(rd, Record{Kind: Key, Side: true, ReplID: side.pos.ReplID, Offset: side.pos.Offset, RDB: rd, Time: at}, nil, nil)
 	if err != nil {
 		return err
