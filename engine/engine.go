@@ -47,6 +47,8 @@ type Config struct {
 	CheckpointInterval time.Duration // how often a position without firings is committed; default 1 s
 
 	Logger *slog.Logger // nil: none
+
+	feed *feed // what is read, if it is the feed of a test
 }
 
 // ActionOptions are settings of actions that do not come from the rules file.

@@ -119,6 +119,9 @@ func (s *stream) fireEvents(commandStart int) {
 		if s.e.cfg.OnEvent != nil {
 			s.e.cfg.OnEvent(ev)
 		}
+		if f := s.e.cfg.feed; f != nil && !f.beginEvent(ev) {
+			continue
+		}
 		if ev.Key == nil {
 			s.timing.endHolds(ev)
 		}
@@ -126,6 +129,9 @@ func (s *stream) fireEvents(commandStart int) {
 		if len(s.matches) > 0 {
 			s.fireMatches(ev, planned)
 			s.flushPart()
+		}
+		if f := s.e.cfg.feed; f != nil {
+			f.endEvent()
 		}
 	}
 }
@@ -171,6 +177,9 @@ func (s *stream) cloneOnce(ev, owned *event.Event) *event.Event {
 // to the outbox. f has what they share; by is what fired.
 func (s *stream) plan(rule *rules.Rule, by firing.Trigger, f firing.Firing) {
 	e, state := s.e, s.gen.states[rule]
+	if e.cfg.feed != nil {
+		e.cfg.feed.fire(rule, by, f)
+	}
 	switch {
 	case state.paused.Load():
 		state.skipped.Add(1)

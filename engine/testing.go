@@ -5,11 +5,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"triggerd/actions"
 	"triggerd/rules"
-	"triggerd/source"
 )
 
 // TestResult is the result of one [[test]] of a rules file.
@@ -46,46 +44,13 @@ func times(n int) string {
 // counts once for each match. Nothing is delivered.
 func RunTest(ctx context.Context, set *rules.Set, test *rules.Test, o ActionOptions) TestResult {
 	r := TestResult{Test: test, Fired: map[string]int{}}
-	e, err := New(Config{
-		Rules: set, Source: source.NewRecording(strings.NewReader(feedText(test)), test.Name), Replay: true, DryRun: true, Empty: true, Actions: o,
-		OnFiring: func(f *actions.Firing) {
-			if isFirstAction(set, f) {
-				r.Fired[f.Rule]++
-			}
-		},
+	f := newFeed(test, 0, nil)
+	r.Err = f.play(ctx, set, o, func(f *actions.Firing) {
+		if isFirstAction(set, f) {
+			r.Fired[f.Rule]++
+		}
 	})
-	if err != nil {
-		r.Err = err
-		return r
-	}
-	if r.Err = e.Run(ctx); r.Err != nil {
-		r.Err = fmt.Errorf("feed: %w", r.Err)
-	}
 	return r
-}
-
-// feedText returns a test's feed as a recording: inline commands, and between
-// them the times that append-only files have.
-func feedText(test *rules.Test) string {
-	var b strings.Builder
-	now := test.Start
-	note := func() {
-		fmt.Fprintf(&b, "#TS:%d", now.Unix())
-		if now.Nanosecond() != 0 {
-			fmt.Fprintf(&b, ".%09d", now.Nanosecond())
-		}
-		b.WriteString("\r\n")
-	}
-	note()
-	for _, s := range test.Feed {
-		if s.Pause > 0 {
-			now = now.Add(s.Pause)
-			note()
-			continue
-		}
-		b.WriteString(s.Command + "\r\n")
-	}
-	return b.String()
 }
 
 // isFirstAction reports whether a firing is of its rule's first action, which

@@ -18,6 +18,7 @@ type Check struct {
 	Want  string // what the rule asks; for "when": one part of the condition
 	Got   string // what the event has; for "when": true, false, or why it could not be evaluated
 	OK    bool
+	Saw   []condition.Seen // for "when": what it compares, and what that was of the event
 }
 
 // Explain returns what a rule of the set asks of an event. The rule matches if
@@ -106,7 +107,7 @@ type explanation struct {
 }
 
 func (e *explanation) check(field, want, got string, ok bool) {
-	e.checks = append(e.checks, Check{field, want, got, ok})
+	e.checks = append(e.checks, Check{Field: field, Want: want, Got: got, OK: ok})
 }
 
 func (e *explanation) fields() {
@@ -188,5 +189,5 @@ func (e *explanation) condition(c *condition.Compiler, src string) {
 	if err != nil {
 		ok, got = false, err.Error()
 	}
-	e.check("when", src, got, ok)
+	e.checks = append(e.checks, Check{Field: "when", Want: src, Got: got, OK: ok, Saw: c.Seen(src, e.r.captures, e.ev)})
 }

@@ -11,6 +11,7 @@ import (
 type Test struct {
 	Name  string
 	Start time.Time // when the test's clock begins; a Monday's midnight, UTC, if the file does not say
+	Given []Given   // what is there before the feed, in the order of the keys
 	Feed  []Step
 	// Expect says how often each of these rules has to fire. A rule with
 	// several actions counts once for each match. Other rules may fire or not.
@@ -44,6 +45,7 @@ func (c *compilation) test(v view) *Test {
 		t.errorf(`give it one: name = "fires once"`, "the test has no name")
 	}
 	read(t, "start", &test.Start, view.moment)
+	t.section("given", func(t *table) { test.Given = t.given() })
 	if !t.has("feed") {
 		t.errorf(`feed = ["SET stock:7 1"]`, "the test feeds nothing")
 	}
@@ -116,16 +118,19 @@ func (v view) step() (s Step, ok bool) {
 	if !ok {
 		return s, false
 	}
-	after, plus := strings.CutPrefix(text, "+")
-	if !plus {
+	if !strings.HasPrefix(text, "+") {
 		at.errorf(`at = "+30m" is half an hour after the step before`, "%s has no +", at.shown(text))
 		return s, false
 	}
-	d, err := parseDuration(after)
-	if err != nil || d <= 0 {
+	if s.Pause, ok = ParsePause(text); !ok {
 		at.errorf(`write "+10s", "+5m", "+1h30m", "+7d"`, "%s is not a pause", at.shown(text))
-		return s, false
 	}
-	s.Pause = d
-	return s, true
+	return s, ok
+}
+
+// ParsePause returns how far a pause of a test moves its clock: "+30m", "+7d".
+func ParsePause(text string) (time.Duration, bool) {
+	after, plus := strings.CutPrefix(text, "+")
+	d, err := parseDuration(after)
+	return d, plus && err == nil && d > 0
 }
