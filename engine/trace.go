@@ -41,6 +41,8 @@ type TracedEvent struct {
 type TracedFiring struct {
 	DryRun   bool      // the rule's dry_run: nothing is delivered
 	Requests []Request // what each action of the rule would send
+
+	firing firing.Firing // what all of them are given
 }
 
 // Request is what an action would send, without secrets.
@@ -138,8 +140,8 @@ func (t *tracer) fire(f *feed, by firing.Trigger, fired firing.Firing) {
 		return
 	}
 	gen := f.e.gen.Load()
-	out := TracedFiring{DryRun: t.Rule.DryRun}
 	fired.Rule, fired.Attempt = t.Rule.Name, 1
+	out := TracedFiring{DryRun: t.Rule.DryRun, firing: fired}
 	for _, a := range t.Rule.Actions {
 		one := fired
 		one.Action, one.ID = a.Name, by.Firing(t.Rule.Name, a.Name)

@@ -60,6 +60,10 @@ func (s *Set) FoundBy(r *Rule) []string {
 	return lines
 }
 
+// Captures returns the names that the rule's key patterns capture, sorted; not to
+// be changed.
+func (r *Rule) Captures() []string { return r.captures.Names() }
+
 // describe says, for people, what an event must be.
 func describe(c *condition.Conjunct) string {
 	if c.Empty() {
