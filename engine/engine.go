@@ -58,6 +58,9 @@ type ActionOptions struct {
 	Logger    *slog.Logger  // where the log action writes
 	NoExec    bool          // refuse exec actions
 	UserAgent string        // that webhooks send
+
+	Allow   []string // codes of warnings that LoadRules leaves out; see rules.WarningCodes
+	Offline bool     // LoadRules looks up no variables, files and programs; see rules.Options
 }
 
 // Engine is one running triggerd. Any goroutine may call its methods, Run once.

@@ -134,7 +134,7 @@ func (c *compilation) warnDuplicate(t *table, r *Rule) {
 		}
 	}
 	if first, ok := c.signatures[sig.String()]; ok {
-		t.warnf("give one rule the actions of both", "matches just what rule %q matches, at %s", first.Name, t.startOf(first))
+		t.as("duplicate").warnf("give one rule the actions of both", "matches just what rule %q matches, at %s", first.Name, t.startOf(first))
 		return
 	}
 	c.signatures[sig.String()] = r
@@ -152,19 +152,19 @@ func (t *table) startOf(r *Rule) string {
 // condition is evaluated for every event.
 func (t *table) warnUnmatchable(r *Rule, alternatives []condition.Conjunct) {
 	if len(alternatives) == 0 {
-		t.warnf("", "no event is like that: the rule never matches")
+		t.as("never-matches").warnf("", "no event is like that: the rule never matches")
 		return
 	}
 	if r.cond != nil && slices.ContainsFunc(alternatives, func(c condition.Conjunct) bool { return c.Empty() }) {
 		w := t.kid("when", nil)
-		w.warnf("say a key, a command or an event that it needs", "no index serves this rule: its condition is evaluated for every event")
+		w.as("every-event").warnf("say a key, a command or an event that it needs", "no index serves this rule: its condition is evaluated for every event")
 	}
 }
 
 // warnKeepsAllValues warns of a rule for which the value of every key is kept.
 func (t *table) warnKeepsAllValues(r *Rule, alternatives []condition.Conjunct) {
 	if r.need() >= NeedValue && r.regexes == nil && slices.ContainsFunc(alternatives, func(c condition.Conjunct) bool { return c.Keys == nil }) {
-		t.warnf("say which keys: key = \"stock:*\"", "the value of every key is kept in memory for this rule")
+		t.as("all-values").warnf("say which keys: key = \"stock:*\"", "the value of every key is kept in memory for this rule")
 	}
 }
 
@@ -321,7 +321,7 @@ func (c *compilation) event(v view, r *Rule, names map[string]bool) {
 		r.anyWrite = true
 	default:
 		if name == "evicted" {
-			v.warnf(`use "del"; cause is "deleted" for both`, "an eviction arrives as a deletion, which nothing in the stream tells apart: this event never comes")
+			v.as("evicted").warnf(`use "del"; cause is "deleted" for both`, "an eviction arrives as a deletion, which nothing in the stream tells apart: this event never comes")
 		}
 		r.Snapshot = r.Snapshot || name == event.Snapshot
 		names[name] = true
@@ -351,7 +351,7 @@ func (c *compilation) rejectMomentary(v view, r *Rule) {
 		v.inString(p.Offset).errorf("ask key, db, type, after, ttl or params", "%s tells of the change at hand, and with for the condition has to hold for some time", p.Msg)
 	}
 	if len(names) == 0 && !state {
-		v.warnf("ask after: num(after) < 5", "with for, this holds for as long as the key is there")
+		v.as("for-momentary").warnf("ask after: num(after) < 5", "with for, this holds for as long as the key is there")
 	}
 }
 
@@ -366,7 +366,7 @@ func (c *compilation) when(v view, r *Rule) []condition.Conjunct {
 		v.inString(p.Offset).errorf(p.Hint, "%s", p.Msg)
 	}
 	for _, p := range report.Warnings {
-		v.inString(p.Offset).warnf(p.Hint, "%s", p.Msg)
+		v.inString(p.Offset).as("never-arrives").warnf(p.Hint, "%s", p.Msg)
 	}
 	r.When, r.cond, r.failed = src, cond, new(atomic.Uint64)
 	return report.Says

@@ -60,7 +60,7 @@ func (l *loader) readDocument(s *source) {
 	if v, ok := t.get("include"); ok {
 		v.each(func(v view) { l.include(s, v) })
 	}
-	for _, name := range []string{"source", "store", "http", "defaults"} {
+	for _, name := range []string{"source", "store", "http", "defaults", "check"} {
 		v, ok := t.get(name)
 		if ok && s != l.sources[0] {
 			v.errorf("", "[%s] belongs into the main file, %s", name, l.sources[0].name)
@@ -161,6 +161,7 @@ func (d *document) build(l *loader) *Set {
 	d.main.section("source", func(t *table) { t.source(&set.Source) })
 	d.main.section("store", func(t *table) { t.store(&set.Store) })
 	d.main.section("http", func(t *table) { t.http(&set.HTTP) })
+	d.main.section("check", func(t *table) { t.check() })
 	d.main.section("defaults", func(t *table) {
 		t.limits(&c.timeout, &c.retry)
 		read(t, "shutdown_timeout", &set.ShutdownTimeout, func(v view) (time.Duration, bool) { return v.duration(0) })
@@ -225,6 +226,21 @@ func (t *table) section(name string, decode func(*table)) {
 	if s, ok := v.table(); ok {
 		decode(s)
 	}
+}
+
+// check decodes [check].
+func (t *table) check() {
+	t.list("allow", func(v view) {
+		code, ok := v.text()
+		if !ok {
+			return
+		}
+		if msg, hint := CheckWarningCode(code); msg != "" {
+			v.errorf(hint, "%s", msg)
+		}
+		t.l.allowed[code] = true
+	})
+	t.done()
 }
 
 func (t *table) source(s *Source) {

@@ -115,7 +115,7 @@ func (n *commandNames) resolve(v view, set, named map[string]bool) {
 	case !known:
 		v.errorf(n.suggest(name), "unknown command %s", v.shown(word))
 	case c != nil && c.Instead != "":
-		v.warnf(c.Instead, "%s never arrives in the replication stream", name)
+		v.as("never-arrives").warnf(c.Instead, "%s never arrives in the replication stream", name)
 	}
 }
 

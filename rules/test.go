@@ -102,6 +102,11 @@ func (v view) step() (s Step, ok bool) {
 			v.errorf(`one command: "SET stock:7 1"`, "not a command")
 			return s, false
 		}
+		if ok && v.l.o.Feed != nil {
+			if mistake, hint := v.l.o.Feed(s.Command); mistake != "" {
+				v.errorf(hint, "%s", mistake)
+			}
+		}
 		return s, ok
 	}
 	t, ok := v.table()

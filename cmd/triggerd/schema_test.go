@@ -74,6 +74,8 @@ dir = "data"
 max_pending = 5
 max_bytes = "20GiB"
 retention = "30d"
+[check]
+allow = ["never-arrives"]
 [http]
 listen = "127.0.0.1:9797"
 read_token = "fedcba9876543210"
