@@ -81,7 +81,7 @@ func valueOfList(list []any) (event.Value, error) {
 			typ = of
 		}
 		if typ != of {
-			return nil, fmt.Errorf("the list is a %s and a %s", typ, of)
+			return nil, fmt.Errorf("some elements are of a %s, and others of a %s", typ, of)
 		}
 	}
 	return event.Elements(typ, elements), nil

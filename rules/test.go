@@ -16,6 +16,9 @@ type Test struct {
 	// Expect says how often each of these rules has to fire. A rule with
 	// several actions counts once for each match. Other rules may fire or not.
 	Expect map[string]int
+	// ExpectBody says what is in the bodies that each of these rules sends, in
+	// their order: fields, and the values that they have.
+	ExpectBody map[string][]map[string]any
 
 	File      string // where it begins; Line is 0 for Build
 	Line, Col int
@@ -38,7 +41,7 @@ func (c *compilation) test(v view) *Test {
 	if !ok {
 		return nil
 	}
-	test := &Test{Start: testStart, Expect: map[string]int{}}
+	test := &Test{Start: testStart, Expect: map[string]int{}, ExpectBody: map[string][]map[string]any{}}
 	test.File, test.Line, test.Col = t.location()
 	read(t, "name", &test.Name, view.str)
 	if test.Name == "" {
@@ -54,23 +57,61 @@ func (c *compilation) test(v view) *Test {
 			test.Feed = append(test.Feed, s)
 		}
 	})
-	if !t.has("expect") {
+	if !t.has("expect") && !t.has("expect_body") {
 		t.errorf("expect = { a-rule = 1 }", "the test expects nothing")
 	}
-	t.section("expect", func(t *table) {
+	c.expected(t, "expect", func(name string, v view) {
+		if n, ok := v.integer(0, maxInt); ok {
+			test.Expect[name] = n
+		}
+	})
+	c.expected(t, "expect_body", func(name string, v view) {
+		v.each(func(v view) {
+			if body, ok := v.v.(map[string]any); ok && v.isJSON() {
+				test.ExpectBody[name] = append(test.ExpectBody[name], body)
+			} else if !ok {
+				v.wrongType("a table", `expect_body = { a-rule = { data = { key = "stock:7" } } }`)
+			}
+		})
+	})
+	t.done()
+	return test
+}
+
+// expected calls f for each rule that a test expects something of.
+func (c *compilation) expected(t *table, field string, f func(name string, v view)) {
+	t.section(field, func(t *table) {
 		for name := range sortedKeys(t.m) {
 			v, _ := t.get(name)
 			if _, known := c.ruleNames[name]; !known {
 				v.atKey = true
 				v.errorf(suggest.DidYouMean(name, sortedKeys(c.ruleNames)), "there is no rule %q", name)
+				v.atKey = false
 			}
-			if n, ok := v.integer(0, maxInt); ok {
-				test.Expect[name] = n
-			}
+			f(name, v)
 		}
 	})
-	t.done()
-	return test
+}
+
+// isJSON reports a mistake, and returns false, if a part of the value is nothing
+// that JSON has.
+func (v view) isJSON() bool {
+	ok := true
+	switch value := v.v.(type) {
+	case string, int64, float64, bool:
+	case []any:
+		for i, e := range value {
+			ok = v.elem(i, e).isJSON() && ok
+		}
+	case map[string]any:
+		for name := range sortedKeys(value) {
+			ok = v.kid(name, value[name]).isJSON() && ok
+		}
+	default:
+		v.errorf("write it as a text", "JSON has no dates and times")
+		return false
+	}
+	return ok
 }
 
 // moment decodes a time with its zone, as text or as a TOML time.

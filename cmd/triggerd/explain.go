@@ -196,7 +196,7 @@ func printTrace(w io.Writer, trace *engine.Trace, indent string) {
 		var b bytes.Buffer
 		printStep(&b, s)
 		for line := range strings.Lines(b.String()) {
-			fmt.Fprint(w, indent, line)
+			fmt.Fprint(w, strings.TrimRight(indent+line, " \n")+"\n")
 		}
 	}
 }

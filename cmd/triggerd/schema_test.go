@@ -225,8 +225,10 @@ format = "json"
 [[test]]
 name = "t"
 start = "2024-01-01T07:00:00+01:00"
+given = { "a:1" = "c", "a:2" = { f = 1 }, "a:3" = ["x"] }
 feed = ["SET a:1 b", { at = "+1m" }]
 expect = { r = 1 }
+expect_body = { r = [{ data = { key = "a:1" } }] }
 `
 
 // What triggerd takes the schema takes.
