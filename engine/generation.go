@@ -89,6 +89,7 @@ func loadOptions(o ActionOptions, needs func(what, name string)) rules.Options {
 		Commands: commands,
 		Events:   keyspace.EventNames(),
 		Kinds:    actionKinds,
+		EventsMade: keyspace.EventsMade,
 		Feed:     CheckCommand,
 		Allow:    o.Allow,
 		Offline:  o.Offline,

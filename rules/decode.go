@@ -316,7 +316,7 @@ func (c *compilation) event(v view, r *Rule, names map[string]bool) {
 	case name == event.Schedule:
 		v.errorf("a rule of the clock has a field schedule", "%q is not an event to wait for", name)
 	case name == "" || !c.events.has(name):
-		v.errorf(suggest.DidYouMean(name, sortedKeys(c.events)), "unknown event %s", v.shown(name))
+		v.errorf(c.eventHint(name), "unknown event %s", v.shown(name))
 	case name == anyWrite:
 		r.anyWrite = true
 	default:

@@ -170,7 +170,7 @@ func (d *document) build(l *loader) *Set {
 	c.commands = newCommandNames(l.o.Commands)
 	c.events = newEventNames(l.o.Events)
 	c.compiler = condition.NewCompiler(condition.Config{
-		Macros: d.macroTexts(), Lists: d.listValues(), Command: c.commands.checkCompared, Event: c.events.checkCompared,
+		Macros: d.macroTexts(), Lists: d.listValues(), Command: c.commands.checkCompared, Event: c.checkEvent,
 	})
 	for name := range sortedKeys(d.macros) {
 		for _, p := range c.compiler.Macro(name) {

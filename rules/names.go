@@ -188,13 +188,24 @@ func (n eventNames) has(name string) bool {
 	return n == nil || n[name] || strings.Contains(name, ".")
 }
 
-// checkCompared checks a name that a condition compares with event; see
+// checkEvent checks a name that a condition compares with event; see
 // condition.Config.
-func (n eventNames) checkCompared(name string) (mistake, warning, hint string) {
-	if n == nil || n.has(name) && name != anyWrite {
+func (c *compilation) checkEvent(name string) (mistake, warning, hint string) {
+	if c.events == nil || c.events.has(name) && name != anyWrite {
 		return "", "", ""
 	}
-	return "unknown event " + strconv.Quote(name), "", suggest.DidYouMean(name, sortedKeys(n))
+	return "unknown event " + strconv.Quote(name), "", c.eventHint(name)
+}
+
+// eventHint says what may have been meant by an event that there is not: those of
+// a command that is called so, or one of a similar name.
+func (c *compilation) eventHint(name string) string {
+	if lower := strings.ToLower(name); c.l.o.EventsMade != nil && !c.events[lower] {
+		if made := c.l.o.EventsMade(name); len(made) > 0 {
+			return "the command " + strings.ToUpper(name) + " makes " + strconv.Quote(made[0])
+		}
+	}
+	return suggest.DidYouMean(name, sortedKeys(c.events))
 }
 
 // keyTypes are the server's own types. A module's type has a dash in its name.

@@ -37,6 +37,10 @@ type Options struct {
 	// secrets out of messages.
 	Kinds []Kind
 
+	// EventsMade returns the events that a command makes, for those who write the
+	// command's name in place of them. nil: not told.
+	EventsMade func(command string) []string
+
 	// Feed checks a command in the feed of a test, and returns what is wrong with
 	// it, and what to do about it; "" for nothing. nil: not checked.
 	Feed func(command string) (mistake, hint string)

@@ -41,7 +41,7 @@ func (c *compilation) test(v view) *Test {
 	if !ok {
 		return nil
 	}
-	test := &Test{Start: testStart, Expect: map[string]int{}, ExpectBody: map[string][]map[string]any{}}
+	test := &Test{Start: testStart, Expect: map[string]int{}}
 	test.File, test.Line, test.Col = t.location()
 	read(t, "name", &test.Name, view.str)
 	if test.Name == "" {
@@ -68,6 +68,9 @@ func (c *compilation) test(v view) *Test {
 	c.expected(t, "expect_body", func(name string, v view) {
 		v.each(func(v view) {
 			if body, ok := v.v.(map[string]any); ok && v.isJSON() {
+				if test.ExpectBody == nil {
+					test.ExpectBody = map[string][]map[string]any{}
+				}
 				test.ExpectBody[name] = append(test.ExpectBody[name], body)
 			} else if !ok {
 				v.wrongType("a table", `expect_body = { a-rule = { data = { key = "stock:7" } } }`)

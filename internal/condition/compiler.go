@@ -267,6 +267,9 @@ func problemOf(src string, err error) *Problem {
 	if p.Msg == "unexpected token EOF" || p.Msg == "unexpected end of expression" {
 		p.Msg = "the condition ends too early"
 	}
+	if p.Hint == "" && (strings.HasPrefix(p.Msg, "unexpected token") || strings.HasPrefix(p.Msg, "unrecognized character")) {
+		p.Hint = syntaxHint(src, p.Offset)
+	}
 	if strings.Contains(p.Msg, "exceeds maximum allowed nodes") {
 		p.Msg = fmt.Sprintf("too long: more than %d parts", maxNodes)
 	}

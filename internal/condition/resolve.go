@@ -181,7 +181,7 @@ func (r *resolver) name(node *ast.Node, n *ast.IdentifierNode) {
 	case helpers[n.Value] != [2]int{} || n.Value == "now":
 		r.problem(n, "call it: "+n.Value+"(...)", "%s is a function", n.Value)
 	default:
-		r.problem(n, suggest.DidYouMean(n.Value, r.names()), "unknown name %s", n.Value)
+		r.problem(n, r.nameHint(n.Value), "unknown name %s", n.Value)
 	}
 }
 
@@ -434,7 +434,7 @@ func (r *resolver) call(node *ast.Node, n *ast.CallNode, inside bool) {
 		r.problem(n, "", "%s() is not available in conditions", id.Value)
 		return
 	case !ok:
-		r.problem(n, suggest.DidYouMean(id.Value, r.names()), "unknown function %s", id.Value)
+		r.problem(n, r.functionHint(id.Value), "unknown function %s", id.Value)
 		return
 	case len(n.Arguments) < want[0] || len(n.Arguments) > want[1]:
 		r.problem(n, "", "%s takes %s, not %d", id.Value, argumentCount(want), len(n.Arguments))
@@ -549,7 +549,7 @@ func (r *resolver) timePart(n *ast.CallNode, m *ast.MemberNode) {
 		base.SetLocation(c.Location())
 	}
 	if name == nil || !isName(base, "time") || len(n.Arguments) > 0 {
-		r.problem(n, "", "only time has methods, without arguments: time.Hour()")
+		r.problem(n, methodHint(name), "only time has methods, without arguments: time.Hour()")
 		return
 	}
 	if timeParts[name.Value] == nil {
