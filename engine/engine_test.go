@@ -392,6 +392,44 @@ format = "json"
 	})
 }
 
+// A condition that something which is no number decides about does not fire, and
+// is counted apart from errors; what is not there is not counted.
+func TestNotANumber(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := run(t, `
+[[rule]]
+name = "over"
+key = "k"
+when = 'num(after) > 5 || after == "vip"'
+[[rule.action]]
+type = "print"
+format = "json"
+[[rule]]
+name = "grew"
+key = "k"
+when = 'num(after) > num(before)'
+[[rule.action]]
+type = "print"
+format = "json"
+`, func(c *engine.Config) { c.Empty = true },
+			cmd(10, source.Tx{}, "SET", "k", "5"),
+			cmd(20, source.Tx{}, "SET", "k", "abc"),
+			cmd(30, source.Tx{}, "SET", "k", "vip"),
+			cmd(40, source.Tx{}, "SET", "k", "7"))
+		check(t, r.fired(t), "over k set repl:30/0:over/print", "over k set repl:40/0:over/print")
+		status, err := r.Status()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, want := range []int64{1, 3} {
+			if rule := status.Rules[i]; rule.NotNumbers != want || rule.ConditionErrors != 0 {
+				t.Errorf("%s: %d times no number, %d errors, want %d and 0", rule.Name, rule.NotNumbers, rule.ConditionErrors, want)
+			}
+		}
+		r.stop()
+	})
+}
+
 // An engine that cannot be made leaves nothing running, and does not close what
 // is the caller's.
 func TestNewFails(t *testing.T) {

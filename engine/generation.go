@@ -11,6 +11,7 @@ import (
 	"triggerd/internal/outbox"
 	"triggerd/internal/secret"
 	"triggerd/rules"
+	"triggerd/source"
 )
 
 // generation is one loaded rules file with its actions. It does not change. The
@@ -79,17 +80,17 @@ func loadOptions(o ActionOptions, needs func(what, name string)) rules.Options {
 	known := keyspace.Commands()
 	commands := make([]rules.Command, len(known))
 	for i, c := range known {
-		commands[i] = rules.Command{Name: c.Name, Classes: c.Classes, Instead: c.InsteadUse}
+		commands[i] = rules.Command{Name: c.Name, Classes: c.Classes, Instead: c.InsteadUse, Events: c.Events, Types: c.Types}
 	}
 	actionKinds := make([]rules.Kind, len(o.kinds()))
 	for i, k := range o.kinds() {
-		actionKinds[i] = rules.Kind{Name: k.Name, Secrets: k.Secrets()}
+		actionKinds[i] = rules.Kind{Name: k.Name, Secrets: k.Secrets(), Templates: k.Templates(), URLs: k.URLs(), Tables: k.Tables()}
 	}
 	return rules.Options{
 		Commands: commands,
 		Events:   keyspace.EventNames(),
 		Kinds:    actionKinds,
-		EventsMade: keyspace.EventsMade,
+		Source:   source.CheckURL,
 		Feed:     CheckCommand,
 		Allow:    o.Allow,
 		Offline:  o.Offline,
@@ -113,6 +114,7 @@ const maxOldSecrets = 1000
 func newGeneration(set *rules.Set, old []string, o ActionOptions, m *instruments) (*generation, error) {
 	secrets := set.Secrets.With(old[max(0, len(old)-maxOldSecrets):]...)
 	g := &generation{set: set, endpoints: map[string]*outbox.Action{}, endpointOf: map[*rules.Action]string{}, policies: map[outbox.PolicyKey]*outbox.Policy{}, policyOf: map[*rules.Action]*outbox.Policy{}, ruleByName: map[string]*rules.Rule{}, needText: set.NeedText(), secrets: secrets}
+	g.policies[outbox.Removed] = &outbox.Policy{Timeout: set.Defaults.Timeout, Retry: outbox.Retry(set.Defaults.Retry), Order: firing.OrderKey, Overflow: firing.Block}
 	var errs []error
 	for _, r := range set.Rules {
 		if !r.Enabled {

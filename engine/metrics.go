@@ -113,6 +113,7 @@ var (
 	descArmed         = describe("rule_timers", "Timers of a rule with time fields that run.", "rule")
 	descNextRun       = describe("rule_next_run_timestamp_seconds", "When the schedule of a rule has its next run.", "rule")
 	descDropped       = describe("rule_dropped_total", "Firings of a rule that were dropped because too many waited.", "rule")
+	descNotNumber     = describe("rule_not_a_number_total", "Events about which a rule's condition did not decide, since something is no number.", "rule")
 	descConditionErrs = describe("rule_condition_errors_total", "Events for which a rule's condition could not be evaluated.", "rule")
 	descConditionTime = describe("rule_condition_seconds_total", "Time that evaluations of a rule's condition took of the goroutine that reads the stream. An estimate from a sample.", "rule")
 	descRulePaused    = describe("rule_paused", "1 while the rule is paused.", "rule")
@@ -148,7 +149,7 @@ var (
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descConnected, descOffset, descHandledOffset, descSavedOffset, descLag, descBacklog, descHeadroom, descDataAge, descConnects, descResyncs, descGaps, descStreamErrors,
-		descRecords, descStreamBytes, descEvents, descMirrorKeys, descMirrorBytes, descValuesLost, descMatches, descFirings, descSkipped, descSuppressed, descStates, descArmed, descNextRun, descDropped, descConditionErrs, descConditionTime, descRulePaused,
+		descRecords, descStreamBytes, descEvents, descMirrorKeys, descMirrorBytes, descValuesLost, descMatches, descFirings, descSkipped, descSuppressed, descStates, descArmed, descNextRun, descDropped, descConditionErrs, descNotNumber, descConditionTime, descRulePaused,
 		descAttempts, descSuperseded, descAttemptSeconds, descPending, descPendingLimit, descOldest, descInFlight, descBackingOff, descBreaker, descActionPaused,
 		descClasses, descAbandoned, descState, descWindow, descFailing, descSuccessAge,
 		descDead, descStoreBytes, descStoreFree, descStoreFull, descStoreDamaged, descReloadOK, descReloadAt,
@@ -269,6 +270,7 @@ func (m metricSink) rule(r *admin.RuleStatus) {
 	}
 	m.count(descDropped, r.Dropped, r.Name)
 	m.count(descConditionErrs, r.ConditionErrors, r.Name)
+	m.count(descNotNumber, r.NotNumbers, r.Name)
 	m <- prometheus.MustNewConstMetric(descConditionTime, prometheus.CounterValue, r.ConditionSeconds, r.Name)
 	m.gauge(descRulePaused, boolValue(!r.PausedSince.IsZero()), r.Name)
 }

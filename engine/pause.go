@@ -22,7 +22,7 @@ import (
 // reload does not set it to zero.
 type ruleState struct {
 	matches, firings, dryRuns, skipped atomic.Int64
-	conditionErrors                    atomic.Int64 // of rules of this name that a reload has replaced
+	conditionErrors, notNumbers        atomic.Int64 // of rules of this name that a reload has replaced
 	conditionTime                      atomic.Int64 // of the same; nanoseconds
 	paused                             atomic.Bool
 	lastConditionError                 atomic.Pointer[string]
@@ -43,6 +43,7 @@ func (s *ruleStates) replace(set, old *rules.Set) map[*rules.Rule]*ruleState {
 	if old != nil {
 		for _, r := range old.Rules {
 			s.byName[r.Name].conditionErrors.Add(int64(r.ConditionErrors()))
+			s.byName[r.Name].notNumbers.Add(int64(r.NotNumbers()))
 			s.byName[r.Name].conditionTime.Add(int64(r.ConditionTime()))
 		}
 	}

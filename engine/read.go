@@ -67,12 +67,14 @@ func (s *stream) addMoreEvents() bool {
 }
 
 // publishStats publishes the interpreter's counts every publishStatsEvery
-// records, and frees the events' memory if a command has made very many.
+// records, and frees what the events have needed: values that were removed, and
+// the events' own memory if a command has made very many.
 func (s *stream) publishStats(rec *source.Record) {
 	if s.recordCount++; s.recordCount%publishStatsEvery == 0 || rec.Kind != source.Command && rec.Kind != source.Key {
 		st := s.interpreter.Stats()
 		s.mirrorStats.Store(&st)
 	}
+	s.interpreter.Release()
 	if cap(s.events) > maxKeptEvents {
 		s.events = nil
 	}

@@ -132,6 +132,7 @@ func (e *Engine) ruleStatus(paused map[string]pause) []admin.RuleStatus {
 			Name: r.Name, Enabled: r.Enabled, DryRun: r.DryRun,
 			Matches: st.matches.Load(), Firings: st.firings.Load(), Skipped: st.skipped.Load(), DryRuns: st.dryRuns.Load(),
 			Dropped: dropped[r.Name], ConditionErrors: st.conditionErrors.Load() + int64(r.ConditionErrors()),
+			NotNumbers:       st.notNumbers.Load() + int64(r.NotNumbers()),
 			ConditionSeconds: st.conditionTimeOf(r).Seconds(), ConditionShare: e.budget.share(r.Name),
 		}
 		if p, ok := paused[firing.RuleName(r.Name)]; ok {

@@ -162,6 +162,39 @@ format = "json"
 	}
 }
 
+// A run at a time that comes twice, since clocks are put back, is one run, also
+// if the process is another one by the second time.
+func TestRunOnceOverARestart(t *testing.T) {
+	const nightly = `
+[[rule]]
+name = "nightly"
+schedule = "30 2 * * *"
+timezone = "Europe/Berlin"
+[[rule.action]]
+type = "print"
+format = "json"
+`
+	synctest.Test(t, func(t *testing.T) {
+		time.Sleep(time.Until(time.Date(2000, 10, 29, 0, 10, 0, 0, time.UTC))) // 2:10, the first time
+		keep := func(st *store.Store) func(c *engine.Config) {
+			return func(c *engine.Config) {
+				c.Store = st
+				slow(c)
+			}
+		}(memory(t))
+		r := run(t, nightly, keep, attached(), at(cmd(10, source.Tx{}, "SET", "k", "1")))
+		time.Sleep(time.Hour) // 2:10 again
+		synctest.Wait()
+		check(t, r.fired(t), "nightly - schedule clock:972779400000/0:nightly/print")
+		r.stop()
+		r = run(t, nightly, keep, attached())
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		check(t, r.fired(t))
+		r.stop()
+	})
+}
+
 // The examples do what they say.
 func TestExamples(t *testing.T) {
 	for _, name := range []string{"rules.toml", "time.toml"} {

@@ -2,11 +2,11 @@ package rules
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/robfig/cron/v3"
@@ -75,7 +75,8 @@ func (c *compilation) rule(v view) *Rule {
 	alternatives := r.conjuncts(says)
 	c.conjuncts = append(c.conjuncts, alternatives)
 	if r.Enabled && r.Schedule == nil && len(c.l.errors) == 0 {
-		t.warnUnmatchable(r, alternatives)
+		c.warnNever(t, r, says)
+		t.warnUnindexed(r, alternatives)
 		t.warnKeepsAllValues(r, alternatives)
 		c.warnDuplicate(t, r)
 	}
@@ -148,13 +149,8 @@ func (t *table) startOf(r *Rule) string {
 	return fmt.Sprintf("%s:%d", r.File, r.Line)
 }
 
-// warnUnmatchable warns of a rule that can never match, and of one whose
-// condition is evaluated for every event.
-func (t *table) warnUnmatchable(r *Rule, alternatives []condition.Conjunct) {
-	if len(alternatives) == 0 {
-		t.as("never-matches").warnf("", "no event is like that: the rule never matches")
-		return
-	}
+// warnUnindexed warns of a rule whose condition is evaluated for every event.
+func (t *table) warnUnindexed(r *Rule, alternatives []condition.Conjunct) {
 	if r.cond != nil && slices.ContainsFunc(alternatives, func(c condition.Conjunct) bool { return c.Empty() }) {
 		w := t.kid("when", nil)
 		w.as("every-event").warnf("say a key, a command or an event that it needs", "no index serves this rule: its condition is evaluated for every event")
@@ -243,12 +239,12 @@ func badName(name string) string {
 
 func (c *compilation) keys(t *table, r *Rule) {
 	t.list("key", func(v view) {
-		if g := v.glob(glob.ParseKey); g != nil {
+		if g := v.glob(t, glob.ParseKey); g != nil {
 			r.keys = append(r.keys, g)
 		}
 	})
 	t.list("key_not", func(v view) {
-		if g := v.glob(glob.ParsePlain); g != nil {
+		if g := v.glob(t, glob.ParsePlain); g != nil {
 			r.keysNot = append(r.keysNot, g)
 		}
 	})
@@ -267,7 +263,8 @@ func (c *compilation) keys(t *table, r *Rule) {
 	r.captures = condition.NewCaptures(r.keys, r.regexes)
 }
 
-func (v view) glob(parse func(string) (*glob.Pattern, error)) *glob.Pattern {
+// glob compiles a pattern of the rule, or the cancel pattern, t.
+func (v view) glob(t *table, parse func(string) (*glob.Pattern, error)) *glob.Pattern {
 	s, ok := v.text()
 	if !ok {
 		return nil
@@ -277,7 +274,37 @@ func (v view) glob(parse func(string) (*glob.Pattern, error)) *glob.Pattern {
 		v.errorf("", "%v", err)
 		return nil
 	}
+	for _, d := range glob.Doubts(s) {
+		if d.Capture == "" || !v.l.d.uses(t, d.Capture) {
+			v.inString(d.Offset).as("doubtful-pattern").warnf(d.Hint, "%s", d.Msg)
+		}
+	}
 	return g
+}
+
+// uses reports whether something in a rule, or in a target that it names, may
+// use what its key captures under a name. A cancel pattern captures for the rule
+// that it is of.
+func (d *document) uses(t *table, name string) bool {
+	if !t.has("action") {
+		return true
+	}
+	var mentions func(v any) bool
+	mentions = func(v any) bool {
+		switch v := v.(type) {
+		case string:
+			if target, ok := d.targets[v]; ok && mentions(target.v) {
+				return true
+			}
+			return strings.Contains(v, "params") && strings.Contains(v, name)
+		case []any:
+			return slices.ContainsFunc(v, mentions)
+		case map[string]any:
+			return slices.ContainsFunc(slices.Collect(maps.Values(v)), mentions)
+		}
+		return false
+	}
+	return mentions(t.m)
 }
 
 func (c *compilation) commandsAndEvents(t *table, r *Rule) {
@@ -362,13 +389,8 @@ func (c *compilation) when(v view, r *Rule) []condition.Conjunct {
 		return nil
 	}
 	cond, report := c.compiler.Condition(src, r.captures.Names())
-	for _, p := range report.Problems {
-		v.inString(p.Offset).errorf(p.Hint, "%s", p.Msg)
-	}
-	for _, p := range report.Warnings {
-		v.inString(p.Offset).as("never-arrives").warnf(p.Hint, "%s", p.Msg)
-	}
-	r.When, r.cond, r.failed = src, cond, new(atomic.Uint64)
+	v.report(report)
+	r.When, r.cond, r.counts = src, cond, new(conditionCounts)
 	return report.Says
 }
 
@@ -391,6 +413,16 @@ func (t *table) schedule(r *Rule) {
 	}
 }
 
+// byTheHour is the hour of a schedule that has no time of day.
+var byTheHour = regexp.MustCompile(`^[*?](/[0-9]+)?$`)
+
+// isByTheHour reports whether a schedule is by the hour, and not for times of
+// the day.
+func isByTheHour(spec string) bool {
+	fields := strings.Fields(spec)
+	return spec == "@hourly" || len(fields) == 5 && byTheHour.MatchString(fields[1])
+}
+
 // cron parses the five fields of cron, or a descriptor like @daily.
 func (v view) cron(zone *time.Location) cron.Schedule {
 	spec, ok := v.str()
@@ -406,8 +438,9 @@ func (v view) cron(zone *time.Location) cron.Schedule {
 		v.errorf(`minute, hour, day of month, month, day of week, as in "0 7 * * mon-fri"; or "@every 10m"`, "not a schedule: %v", err)
 		return nil
 	}
-	if at, ok := s.(*cron.SpecSchedule); ok {
-		at.Location = zone
+	if shown, ok := s.(*cron.SpecSchedule); ok {
+		shown.Location = time.UTC
+		s = timing.OnWall(shown, zone, isByTheHour(spec))
 	}
 	if s.Next(time.Now()).IsZero() {
 		v.errorf("", "this time never comes")

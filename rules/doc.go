@@ -65,7 +65,8 @@
 // hold. It is counted (Rule.ConditionErrors), reported once through
 // Matcher.ConditionError, and stops nothing else. Conditions are evaluated only for
 // events that the index finds, so what would have failed elsewhere is not
-// counted.
+// counted. One that is neither true nor false, since something is no number,
+// does not hold either, and is counted apart (Rule.NotNumbers).
 //
 // # Values
 //

@@ -24,8 +24,8 @@ type pattern struct {
 	commandsNamed         *nameSet // commands that are named themselves, not by a class
 	events                *nameSet // nil: any
 	cond                  *condition.Condition
-	failed                *atomic.Uint64 // see ConditionErrors; nil: nothing of the rule is evaluated
-	conditionTime         *atomic.Int64  // see ConditionTime; nil: as failed, or not yet in an index
+	counts                *conditionCounts // nil: nothing of the rule is evaluated
+	conditionTime         *atomic.Int64    // see ConditionTime; nil: as counts, or not yet in an index
 
 	*rareFields // never nil
 }

@@ -154,7 +154,7 @@ func TestConditions(t *testing.T) {
 		{`num(arg(0)) > 0`, false},
 		{`num(arg(0)) <= 0`, false},
 		{`num(arg(0), -1) == -1`, true},
-		{`num("1e3") == 1000 && num("-7") == -7 && num("") != num("")`, true},
+		{`num("1e3") == 1000 && num("-7") == -7 && (num("") ?? 3) == 3 && num("", 4) == 4`, true},
 		{`num(" 1") == 1 or num("0x10") == 16 or num("1_0") == 10 or num("inf") > 0 or num("nan") == 0`, false},
 		{`int(args[1]) == 12 && float(args[1]) == 12.0`, true},
 		{`db == 0 && event == "set" && type == "string" && bytes == 31 && offset == 1234`, true},

@@ -277,17 +277,20 @@ func (m *Matcher) conditionHolds(r *Rule, ev *event.Event) bool {
 
 func (m *Matcher) evaluate(r *Rule, ev *event.Event) bool {
 	ok, err := m.eval.Holds(r.cond, r.captures)
-	if err == nil {
-		return ok
+	switch {
+	case ok:
+	case err != nil:
+		m.conditionFailed(r.owner(), ev, err)
+	case m.eval.NotNumber():
+		r.owner().counts.notNumber.Add(1)
 	}
-	m.conditionFailed(r.owner(), ev, err)
-	return false
+	return ok
 }
 
 // conditionFailed counts an error of a rule's condition, or of a by, and
 // reports the first.
 func (m *Matcher) conditionFailed(r *Rule, ev *event.Event, err error) {
-	if r.failed.Add(1) == 1 && m.ConditionError != nil {
+	if r.counts.failed.Add(1) == 1 && m.ConditionError != nil {
 		m.ConditionError(r, ev, err)
 	}
 }

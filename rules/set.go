@@ -3,6 +3,7 @@ package rules
 import (
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/robfig/cron/v3"
@@ -33,13 +34,13 @@ type Options struct {
 	// Events lists the names of events, for suggestions. nil: not checked.
 	Events []string
 
+	// Source checks the URL of [source], expanded, with its user and password in
+	// it. nil: not checked.
+	Source func(url string) error
+
 	// Kinds lists the kinds of actions, to tell whoever names none, and to keep
 	// secrets out of messages.
 	Kinds []Kind
-
-	// EventsMade returns the events that a command makes, for those who write the
-	// command's name in place of them. nil: not told.
-	EventsMade func(command string) []string
 
 	// Feed checks a command in the feed of a test, and returns what is wrong with
 	// it, and what to do about it; "" for nothing. nil: not checked.
@@ -62,12 +63,22 @@ type Command struct {
 	Name    string   // upper case, with its subcommand if it has one: "XGROUP CREATE"
 	Classes []string // "@string", "@write", ...
 	Instead string   // not "": the command is never replicated; what to write instead
+	Events  []string // that it makes; nil: not known
+	Types   []string // that a key of these may have afterwards, "none" among them; nil: any
 }
 
 // Kind describes one kind of action.
 type Kind struct {
 	Name    string
 	Secrets []string // names of the fields, those of tables too, whose texts are secrets
+
+	// Templates and URLs are the dotted paths of the fields whose texts are
+	// templates, and URLs. That of a table stands for all that is in it.
+	Templates, URLs []string
+
+	// Tables are the dotted paths of the fields that are tables of texts with
+	// names of the user's own: headers, variables, parameters.
+	Tables []string
 }
 
 // Set is a rules file, checked and ready to match. Only its counters change
@@ -77,12 +88,14 @@ type Set struct {
 	Source   Source
 	Store    Store
 	HTTP     HTTP
+	Defaults Defaults
 	Rules    []*Rule  // in file order, included files where they are named; disabled rules too
 	Tests    []*Test  // in file order, as rules
 	Warnings []*Error // mistakes that are allowed, but hardly meant
 	Files    []string // every file that was read, as it was named; empty for Build
 
-	Lookups []Lookup // what was not looked up, of Options.Offline; each once
+	Lookups    []Lookup // what was not looked up, of Options.Offline; each once
+	EmptyFiles []string // of Files, those that say nothing
 
 	SecretFiles []string // every file that was read for ${file:} or ${credential:}
 
@@ -106,6 +119,8 @@ type Set struct {
 // Source is where events come from: the [source] section.
 type Source struct {
 	URL          string // redis:// rediss:// unix://; "" if the file does not say. May contain a password
+	User         string // who to be, where the URL does not say
+	Password     string // of User, or of everybody; a secret
 	Start        Start  // StartResume by default
 	Ack          string // none (the default), received, durable
 	PsyncCommand string // PSYNC by default
@@ -127,6 +142,13 @@ type HTTP struct {
 
 	ReadToken  string // what a client may show that changes nothing; "": there is none. A secret
 	ShowValues bool   // true by default; false: the API answers without values of data
+}
+
+// Defaults is what actions have that do not say otherwise: the [defaults]
+// section.
+type Defaults struct {
+	Timeout time.Duration
+	Retry   Retry
 }
 
 // Rule is one [[rule]].
@@ -211,13 +233,26 @@ type Match struct {
 	cancelPattern *Rule // the cancel pattern that matched; nil: Rule itself
 }
 
+// conditionCounts is how many events a rule's condition did not decide about.
+type conditionCounts struct{ failed, notNumber atomic.Uint64 }
+
 // ConditionErrors returns for how many events the rule's condition, that of its
 // cancel, or a by of its time fields failed. Such an event does not match.
 func (r *Rule) ConditionErrors() uint64 {
-	if r.failed == nil {
+	if r.counts == nil {
 		return 0
 	}
-	return r.failed.Load()
+	return r.counts.failed.Load()
+}
+
+// NotNumbers returns for how many events the rule's condition, or that of its
+// cancel, was neither true nor false since something is no number. What is not
+// there is not counted. Such an event does not match.
+func (r *Rule) NotNumbers() uint64 {
+	if r.counts == nil {
+		return 0
+	}
+	return r.counts.notNumber.Load()
 }
 
 // WantsSnapshot reports whether some enabled rule matches keys of a snapshot.

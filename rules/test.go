@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"math"
 	"strings"
 	"time"
 
@@ -61,7 +62,7 @@ func (c *compilation) test(v view) *Test {
 		t.errorf("expect = { a-rule = 1 }", "the test expects nothing")
 	}
 	c.expected(t, "expect", func(name string, v view) {
-		if n, ok := v.integer(0, maxInt); ok {
+		if n, ok := v.integer(0, math.MaxInt); ok {
 			test.Expect[name] = n
 		}
 	})

@@ -3,7 +3,6 @@ package rules
 import (
 	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"triggerd/internal/suggest"
@@ -64,8 +63,8 @@ func (c *compilation) times(t *table, r *Rule) {
 		own := *r.rareFields
 		own.timed = d.timed
 		r.rareFields = &own
-		if r.failed == nil {
-			r.failed = new(atomic.Uint64)
+		if r.counts == nil {
+			r.counts = new(conditionCounts)
 		}
 	}
 	if r.Enabled {
@@ -325,9 +324,7 @@ func (d *timeDecoder) by(v view) byExprs {
 			return
 		}
 		part, report := d.c.compiler.Value(src, d.r.captures.Names())
-		for _, p := range report.Problems {
-			v.inString(p.Offset).errorf(p.Hint, "%s", p.Msg)
-		}
+		v.report(report)
 		if part != nil {
 			d.timed.reads = append(d.timed.reads, part.Reads())
 		}

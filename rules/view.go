@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"triggerd/internal/condition"
 	"triggerd/internal/suggest"
 	"triggerd/internal/tomlpos"
 )
@@ -25,18 +26,19 @@ type view struct {
 	shift int           // bytes to add to the place, for a part of a string
 	atKey bool          // report at the key, not at the value
 	code  string        // of a warning: see as
+	form  form          // of the text
 }
 
 // errorf reports a mistake at the value, unless nothing can be said of that: see
 // Options.Offline.
 func (v view) errorf(hint, format string, args ...any) {
 	if !v.l.pretends(v.n) {
-		v.report(hint, format, args...)
+		v.mistake(hint, format, args...)
 	}
 }
 
-// report reports a mistake at the value, whatever it is.
-func (v view) report(hint, format string, args ...any) {
+// mistake reports a mistake at the value, whatever it is.
+func (v view) mistake(hint, format string, args ...any) {
 	v.l.addError(v.s, v.newError(hint, fmt.Sprintf(format, args...)))
 }
 
@@ -217,6 +219,41 @@ func (v view) integer(lo, hi int) (int, bool) {
 		return 0, false
 	}
 	return int(n), true
+}
+
+// number returns an int64 or a float64. It warns where that is not what is
+// written.
+func (v view) number() (any, bool) {
+	switch n := v.v.(type) {
+	case int64:
+		return n, true
+	case float64:
+		if math.IsNaN(n) || math.IsInf(n, 0) {
+			v.errorf("", "wants a number, not %v", n)
+			return nil, false
+		}
+		if v.n != nil && v.n.End <= len(v.s.text) && v.n.Value < v.n.End {
+			if exact, warning := condition.ReadNumber(strings.TrimSpace(v.s.text[v.n.Value:v.n.End])); exact != nil {
+				if warning != "" {
+					v.as("rounded").warnf("", "%s", warning)
+				}
+				return exact, true
+			}
+		}
+		return n, true
+	}
+	v.wrongType("a number", "")
+	return nil, false
+}
+
+// report files what was found about an expression that the value is.
+func (v view) report(r condition.Report) {
+	for _, p := range r.Problems {
+		v.inString(p.Offset).errorf(p.Hint, "%s", p.Msg)
+	}
+	for _, p := range r.Warnings {
+		v.inString(p.Offset).as(p.Code).warnf(p.Hint, "%s", p.Msg)
+	}
 }
 
 // duration reads Go's durations and days: "1h30m", "7d", "1d12h".

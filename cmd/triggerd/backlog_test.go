@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -46,6 +47,10 @@ url = "%s/in"
 					}
 				}
 				if i == n/2 {
+					// What comes in one go is taken in, and the next is dropped.
+					for began := time.Now(); !strings.Contains(p.logs.String(), `msg="firings are dropped"`) && time.Since(began) < patience; {
+						redistest.Do(t, srv, "SET", "dead:more", "x")
+					}
 					p.logs.await(t, `msg="firings are dropped"`, 1)
 					p.kill()
 					p = start(t, dir)

@@ -236,7 +236,7 @@ func showRules(out io.Writer, s *web.Status, all bool) error {
 	shown := s.Rules
 	if !all {
 		shown = slices.DeleteFunc(slices.Clone(shown), func(r admin.RuleStatus) bool {
-			return r.Matches == 0 && r.ConditionErrors == 0 && r.PausedSince.IsZero()
+			return r.Matches == 0 && r.ConditionErrors == 0 && r.NotNumbers == 0 && r.PausedSince.IsZero()
 		})
 	}
 	if len(shown) > 0 {

@@ -94,6 +94,7 @@ type RuleStatus struct {
 	DryRuns         int64     `json:"dry_runs"` // matches while it was in dry run
 	Dropped         int64     `json:"dropped"`  // firings that there was no room for
 	ConditionErrors int64     `json:"condition_errors"`
+	NotNumbers      int64     `json:"not_numbers"`               // events about which the condition did not decide, since something is no number
 	ConditionError  string    `json:"condition_error,omitempty"` // the first of the present rules
 
 	// How long evaluations of the condition took in all, an estimate from a

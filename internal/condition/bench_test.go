@@ -35,7 +35,7 @@ func BenchmarkCondition(b *testing.B) {
 			b.Fatalf("%s: %v", src, report.Problems)
 		}
 		r := c.resolve(src, nil, false)
-		if p := c.check(r.tree, true); p != nil {
+		if p := c.check(r, true); p != nil {
 			b.Fatal(p)
 		}
 		if err := optimizer.Optimize(&r.tree.Node, c.config); err != nil {

@@ -24,16 +24,19 @@ type scope struct {
 	ev       *event.Event
 	captures *Captures
 	params   map[string]string // what captures captures; nil until that is asked for
-	elem     string            // # of the predicate we are in
+	elem     string            // # of the predicate we are in, over texts
+	element  *event.Element    // # of the one we are in, over a value
+	typ      string            // of that value
+	scratch  event.Element     // what element is, while elements are looked at
 	err      error             // the first error; the condition's value means nothing then
 }
 
 type (
-	boolFunc  func(*scope) bool
-	textFunc  func(*scope) string
-	intFunc   func(*scope) int
-	floatFunc func(*scope) float64
-	anyFunc   func(*scope) any
+	boolFunc   func(*scope) truth // missing and unknown: neither, as truth says
+	textFunc   func(*scope) string
+	intFunc    func(*scope) int
+	numberFunc func(*scope) number
+	anyFunc    func(*scope) any
 )
 
 // fail notes the first error of an evaluation.
@@ -72,11 +75,11 @@ func (s *scope) argument(i int) string {
 func compileBool(n ast.Node) boolFunc {
 	switch n := n.(type) {
 	case *ast.BoolNode:
-		v := n.Value
-		return func(*scope) bool { return v }
+		v := truthOf(n.Value)
+		return func(*scope) truth { return v }
 	case *ast.UnaryNode:
 		if x := compileBool(n.Node); x != nil && (n.Operator == "!" || n.Operator == "not") {
-			return func(s *scope) bool { return !x(s) }
+			return func(s *scope) truth { return x(s).not() }
 		}
 	case *ast.BinaryNode:
 		return compileBinary(n)
@@ -85,8 +88,8 @@ func compileBool(n ast.Node) boolFunc {
 	case *ast.ConditionalNode:
 		c, a, b := compileBool(n.Cond), compileBool(n.Exp1), compileBool(n.Exp2)
 		if c != nil && a != nil && b != nil {
-			return func(s *scope) bool {
-				if c(s) {
+			return func(s *scope) truth {
+				if c(s) == yes {
 					return a(s)
 				}
 				return b(s)
@@ -100,20 +103,28 @@ func compileBool(n ast.Node) boolFunc {
 
 func compileBinary(n *ast.BinaryNode) boolFunc {
 	switch n.Operator {
-	case "&&", "and", "||", "or":
+	case "&&", "and":
+		return compileAnd(n)
+	case "||", "or":
 		a, b := compileBool(n.Left), compileBool(n.Right)
 		if a == nil || b == nil {
 			return nil
 		}
-		if n.Operator == "&&" || n.Operator == "and" {
-			return func(s *scope) bool { return a(s) && b(s) }
+		return func(s *scope) truth {
+			switch t := a(s); t {
+			case no:
+				return b(s)
+			case yes:
+				return yes
+			default:
+				return t.or(b(s))
+			}
 		}
-		return func(s *scope) bool { return a(s) || b(s) }
 	case "==":
 		return compileEqual(n.Left, n.Right)
 	case "!=":
 		if eq := compileEqual(n.Left, n.Right); eq != nil {
-			return func(s *scope) bool { return !eq(s) }
+			return func(s *scope) truth { return eq(s).not() }
 		}
 	case "<", "<=", ">", ">=":
 		return compileOrder(n)
@@ -125,28 +136,80 @@ func compileBinary(n *ast.BinaryNode) boolFunc {
 	return nil
 }
 
+// compileAnd compiles all that is joined by "and": one after the other, which is
+// faster than inside one another.
+func compileAnd(n *ast.BinaryNode) boolFunc {
+	var parts []boolFunc
+	for _, operand := range andOperands(nil, n) {
+		p := compileBool(operand)
+		if p == nil {
+			return nil
+		}
+		parts = append(parts, p)
+	}
+	if len(parts) == 2 {
+		a, b := parts[0], parts[1]
+		return func(s *scope) truth {
+			switch t := a(s); t {
+			case yes:
+				return b(s)
+			case no:
+				return no
+			default:
+				return t.and(b(s))
+			}
+		}
+	}
+	return func(s *scope) truth {
+		all := yes
+		for _, p := range parts {
+			t := p(s)
+			if t == no {
+				return no
+			}
+			all = all.and(t)
+		}
+		return all
+	}
+}
+
+// andOperands appends what is joined by "and", in its order.
+func andOperands(dst []ast.Node, n ast.Node) []ast.Node {
+	b, ok := n.(*ast.BinaryNode)
+	if !ok || b.Operator != "&&" && b.Operator != "and" {
+		return append(dst, n)
+	}
+	return andOperands(andOperands(dst, b.Left), b.Right)
+}
+
 func compileEqual(l, r ast.Node) boolFunc {
 	if c, ok := r.(*ast.StringNode); ok {
 		if a := compileString(l); a != nil {
 			want := c.Value
-			return func(s *scope) bool { return a(s) == want }
+			return func(s *scope) truth { return truthOf(a(s) == want) }
 		}
 	}
 	if a, b := compileString(l), compileString(r); a != nil && b != nil {
-		return func(s *scope) bool { return a(s) == b(s) }
+		return func(s *scope) truth { return truthOf(a(s) == b(s)) }
 	}
 	if a, b := compileInt(l), compileInt(r); a != nil && b != nil {
-		return func(s *scope) bool { return a(s) == b(s) }
+		if c, ok := intConstant(r); ok {
+			return func(s *scope) truth { return truthOf(a(s) == c) }
+		}
+		return func(s *scope) truth { return truthOf(a(s) == b(s)) }
 	}
 	if a, b := compileNumber(l), compileNumber(r); a != nil && b != nil {
-		return func(s *scope) bool { return a(s) == b(s) }
+		if c := numberConstant(r); !c.none() {
+			return func(s *scope) truth { return equal(a(s), c) }
+		}
+		return func(s *scope) truth { return equal(a(s), b(s)) }
 	}
 	if kindOf(l) == reflect.Bool && kindOf(r) == reflect.Bool {
 		if a, b := compileBool(l), compileBool(r); a != nil && b != nil {
-			return func(s *scope) bool { return a(s) == b(s) }
+			return func(s *scope) truth { return a(s).same(b(s)) }
 		}
 	}
-	for _, compile := range []func(l, r ast.Node) boolFunc{compileEqualSide, compileEqualAny} {
+	for _, compile := range []func(l, r ast.Node) boolFunc{compileEqualSide, compileEqualElement, compileEqualAny} {
 		if eq := compile(l, r); eq != nil {
 			return eq
 		}
@@ -166,21 +229,20 @@ func compileEqualAny(l, r ast.Node) boolFunc {
 	}
 	switch c := r.(type) {
 	case *ast.NilNode:
-		return func(s *scope) bool { return a(s) == nil }
+		return func(s *scope) truth { return truthOf(a(s) == nil) }
 	case *ast.StringNode:
-		return func(s *scope) bool { v, ok := a(s).(string); return ok && v == c.Value }
+		return func(s *scope) truth { v, ok := a(s).(string); return truthOf(ok && v == c.Value) }
 	case *ast.BoolNode:
-		return func(s *scope) bool { v, ok := a(s).(bool); return ok && v == c.Value }
-	case *ast.IntegerNode:
-		return func(s *scope) bool { v, ok := a(s).(float64); return ok && v == float64(c.Value) }
-	case *ast.FloatNode:
-		return func(s *scope) bool { v, ok := a(s).(float64); return ok && v == c.Value }
+		return func(s *scope) truth { v, ok := a(s).(bool); return truthOf(ok && v == c.Value) }
+	}
+	if b := compileNumber(r); b != nil {
+		return func(s *scope) truth { x, n := a(s), b(s); return equalNumber(x, n) }
 	}
 	if b := compileString(r); b != nil {
-		return func(s *scope) bool {
+		return func(s *scope) truth {
 			v, want := a(s), b(s)
 			t, ok := v.(string)
-			return ok && t == want
+			return truthOf(ok && t == want)
 		}
 	}
 	return nil
@@ -193,6 +255,9 @@ func compileAny(n ast.Node) anyFunc {
 	}
 	if c, ok := isCall(n, "value.at"); ok {
 		return compileAt(c)
+	}
+	if e := compileElement(n); e != nil {
+		return func(s *scope) any { return e(s).value(s) }
 	}
 	c, ok := n.(*ast.CallNode)
 	if !ok || !isName(c.Callee, "json") {
@@ -215,10 +280,16 @@ func compileAny(n ast.Node) anyFunc {
 
 func compileOrder(n *ast.BinaryNode) boolFunc {
 	if a, b := compileInt(n.Left), compileInt(n.Right); a != nil && b != nil {
+		if c, ok := intConstant(n.Right); ok {
+			return orderTo(n.Operator, a, c)
+		}
 		return orderOf(n.Operator, a, b)
 	}
 	if a, b := compileNumber(n.Left), compileNumber(n.Right); a != nil && b != nil {
-		return orderOf(n.Operator, a, b)
+		if c := numberConstant(n.Right); c.kind == whole {
+			return orderNumberTo(n.Operator, a, c)
+		}
+		return orderNumbers(n.Operator, a, b)
 	}
 	if a, b := compileString(n.Left), compileString(n.Right); a != nil && b != nil {
 		return orderOf(n.Operator, a, b)
@@ -226,16 +297,78 @@ func compileOrder(n *ast.BinaryNode) boolFunc {
 	return nil
 }
 
-func orderOf[F ~func(*scope) T, T int | float64 | string](op string, a, b F) boolFunc {
+func orderOf[F ~func(*scope) T, T int | string](op string, a, b F) boolFunc {
 	switch op {
 	case "<":
-		return func(s *scope) bool { return a(s) < b(s) }
+		return func(s *scope) truth { return truthOf(a(s) < b(s)) }
 	case "<=":
-		return func(s *scope) bool { return a(s) <= b(s) }
+		return func(s *scope) truth { return truthOf(a(s) <= b(s)) }
 	case ">":
-		return func(s *scope) bool { return a(s) > b(s) }
+		return func(s *scope) truth { return truthOf(a(s) > b(s)) }
 	}
-	return func(s *scope) bool { return a(s) >= b(s) }
+	return func(s *scope) truth { return truthOf(a(s) >= b(s)) }
+}
+
+// orderTo compares with a constant.
+func orderTo(op string, a intFunc, c int) boolFunc {
+	switch op {
+	case "<":
+		return func(s *scope) truth { return truthOf(a(s) < c) }
+	case "<=":
+		return func(s *scope) truth { return truthOf(a(s) <= c) }
+	case ">":
+		return func(s *scope) truth { return truthOf(a(s) > c) }
+	}
+	return func(s *scope) truth { return truthOf(a(s) >= c) }
+}
+
+// orderNumberTo compares with a constant that is whole.
+func orderNumberTo(op string, a numberFunc, c number) boolFunc {
+	switch op {
+	case "<":
+		return func(s *scope) truth {
+			n := a(s)
+			if n.kind == whole {
+				return truthOf(n.i < c.i)
+			}
+			return less(n, c)
+		}
+	case "<=":
+		return func(s *scope) truth {
+			n := a(s)
+			if n.kind == whole {
+				return truthOf(n.i <= c.i)
+			}
+			return atMost(n, c)
+		}
+	case ">":
+		return func(s *scope) truth {
+			n := a(s)
+			if n.kind == whole {
+				return truthOf(n.i > c.i)
+			}
+			return more(n, c)
+		}
+	}
+	return func(s *scope) truth {
+		n := a(s)
+		if n.kind == whole {
+			return truthOf(n.i >= c.i)
+		}
+		return atLeast(n, c)
+	}
+}
+
+func orderNumbers(op string, a, b numberFunc) boolFunc {
+	switch op {
+	case "<":
+		return func(s *scope) truth { return less(a(s), b(s)) }
+	case "<=":
+		return func(s *scope) truth { return atMost(a(s), b(s)) }
+	case ">":
+		return func(s *scope) truth { return more(a(s), b(s)) }
+	}
+	return func(s *scope) truth { return atLeast(a(s), b(s)) }
 }
 
 func compileText(n *ast.BinaryNode) boolFunc {
@@ -245,7 +378,7 @@ func compileText(n *ast.BinaryNode) boolFunc {
 	}
 	if n.Operator == "matches" {
 		re := regexp.MustCompile(n.Right.(*ast.StringNode).Value) // checked by the resolver
-		return func(s *scope) bool { return re.MatchString(a(s)) }
+		return func(s *scope) truth { return truthOf(re.MatchString(a(s))) }
 	}
 	b := compileString(n.Right)
 	if b == nil {
@@ -253,34 +386,40 @@ func compileText(n *ast.BinaryNode) boolFunc {
 	}
 	switch n.Operator {
 	case "startsWith":
-		return func(s *scope) bool { return strings.HasPrefix(a(s), b(s)) }
+		return func(s *scope) truth { return truthOf(strings.HasPrefix(a(s), b(s))) }
 	case "endsWith":
-		return func(s *scope) bool { return strings.HasSuffix(a(s), b(s)) }
+		return func(s *scope) truth { return truthOf(strings.HasSuffix(a(s), b(s))) }
 	}
-	return func(s *scope) bool { return strings.Contains(a(s), b(s)) }
+	return func(s *scope) truth { return truthOf(strings.Contains(a(s), b(s))) }
 }
 
 func compileIn(n *ast.BinaryNode) boolFunc {
 	switch r := n.Right.(type) {
 	case *ast.ConstantNode:
-		if set, ok := r.Value.(map[string]struct{}); ok {
+		switch set := r.Value.(type) {
+		case map[string]struct{}:
+			if e := compileElement(n.Left); e != nil {
+				return func(s *scope) truth { return e(s).in(set) }
+			}
+			if x := compileAny(n.Left); x != nil {
+				return func(s *scope) truth { return truthOf(inTexts(x(s), set)) }
+			}
 			return inSet(compileString(n.Left), set)
-		}
-		if set, ok := r.Value.(map[int]struct{}); ok {
-			return inSet(compileInt(n.Left), set)
+		case *numberSet:
+			return inNumbers(n.Left, set)
 		}
 	case *ast.ArrayNode:
 		return compileInArray(n.Left, r)
 	case *ast.IdentifierNode:
 		if x, list := compileString(n.Left), textsOf(r); x != nil && list != nil {
-			return func(s *scope) bool {
+			return func(s *scope) truth {
 				want := x(s)
 				for _, a := range list(s) {
 					if text(a) == want {
-						return true
+						return yes
 					}
 				}
-				return false
+				return no
 			}
 		}
 	}
@@ -298,33 +437,46 @@ func textsOf(n ast.Node) func(*scope) [][]byte {
 	return nil
 }
 
-func inSet[F ~func(*scope) T, T comparable](x F, set map[T]struct{}) boolFunc {
+func inSet(x textFunc, set map[string]struct{}) boolFunc {
 	if x == nil {
 		return nil
 	}
-	return func(s *scope) bool { _, ok := set[x(s)]; return ok }
+	return func(s *scope) truth { _, ok := set[x(s)]; return truthOf(ok) }
+}
+
+func inNumbers(x ast.Node, set *numberSet) boolFunc {
+	if i := compileInt(x); i != nil {
+		return func(s *scope) truth { return set.hasWhole(int64(i(s))) }
+	}
+	if n := compileNumber(x); n != nil {
+		return func(s *scope) truth { return set.has(n(s)) }
+	}
+	if v := compileAny(x); v != nil {
+		return func(s *scope) truth { return set.hasAny(v(s)) }
+	}
+	return nil
 }
 
 // compileInArray compiles "x in [constants]": a few are compared one by one,
 // which is faster than a map.
 func compileInArray(x ast.Node, array *ast.ArrayNode) boolFunc {
 	const few = 8
-	texts, ints := textConstants(array), intConstants(array)
+	texts, numbers := textConstants(array), numberConstants(array)
 	switch a := compileString(x); {
 	case a != nil && texts != nil && len(texts) <= few:
-		return func(s *scope) bool {
+		return func(s *scope) truth {
 			v := a(s)
 			for _, t := range texts {
 				if v == t {
-					return true
+					return yes
 				}
 			}
-			return false
+			return no
 		}
 	case a != nil && texts != nil:
 		return inSet(a, setOf(texts))
-	case ints != nil:
-		return inSet(compileInt(x), setOf(ints))
+	case numbers != nil:
+		return inNumbers(x, setOfNumbers(numbers))
 	}
 	return nil
 }
@@ -341,16 +493,31 @@ func textConstants(array *ast.ArrayNode) []string {
 	return list
 }
 
-func intConstants(array *ast.ArrayNode) []int {
-	var list []int
+func numberConstants(array *ast.ArrayNode) []any {
+	var list []any
 	for _, n := range array.Nodes {
-		c, ok := intConstant(n)
-		if !ok {
+		c := numberConstant(n)
+		if c.none() {
 			return nil
 		}
-		list = append(list, c)
+		list = append(list, c.boxed())
 	}
 	return list
+}
+
+// numberConstant returns the number that a constant is, or none.
+func numberConstant(n ast.Node) number {
+	switch n := n.(type) {
+	case *ast.IntegerNode:
+		return ofInt(n.Value)
+	case *ast.FloatNode:
+		return ofFloat(n.Value)
+	case *ast.UnaryNode:
+		if n.Operator == "-" {
+			return negate(numberConstant(n.Node))
+		}
+	}
+	return number{kind: notOne}
 }
 
 // elements returns what a predicate runs over: args, changed or a list. The
@@ -383,38 +550,44 @@ func elements(n ast.Node) func(s *scope, body func() bool) {
 }
 
 func compilePredicate(n *ast.BuiltinNode) boolFunc {
+	if p := valuePredicateOf(n); p != nil {
+		return p.compile(n.Name)
+	}
 	each, p := predicateOf(n)
 	if each == nil {
 		return nil
 	}
-	// until runs over the elements until the predicate gives stop or errs.
-	until := func(stop bool) boolFunc {
-		return func(s *scope) (found bool) {
+	// any folds what the predicate gives for each element with "or", until one
+	// is yes; all is not any of not, and none is not any.
+	any := func(p boolFunc) boolFunc {
+		return func(s *scope) (found truth) {
 			each(s, func() bool {
-				found = p(s) == stop
-				return !found && s.err == nil
+				found = found.or(p(s))
+				return found != yes && s.err == nil
 			})
 			return found
 		}
 	}
 	switch n.Name {
 	case "any":
-		return until(true)
+		return any(p)
 	case "all":
-		some := until(false)
-		return func(s *scope) bool { return !some(s) }
+		fails := any(func(s *scope) truth { return p(s).not() })
+		return func(s *scope) truth { return fails(s).not() }
 	case "none":
-		some := until(true)
-		return func(s *scope) bool { return !some(s) }
+		some := any(p)
+		return func(s *scope) truth { return some(s).not() }
 	case "one":
-		return func(s *scope) bool { return countOf(s, each, p) == 1 }
+		return func(s *scope) truth { return truthOf(countOf(s, each, p) == 1) }
 	}
 	return nil
 }
 
+// countOf counts the elements for which the predicate is yes: one that is no
+// number where it should be is not among them.
 func countOf(s *scope, each func(*scope, func() bool), p boolFunc) (n int) {
 	each(s, func() bool {
-		if p(s) {
+		if p(s) == yes {
 			n++
 		}
 		return s.err == nil
@@ -452,11 +625,11 @@ func compileBoolCall(n *ast.CallNode) boolFunc {
 	switch callee.Value {
 	case "glob":
 		if g, ok := n.Arguments[1].(*ast.ConstantNode).Value.(*glob.Pattern); ok && x != nil {
-			return func(s *scope) bool { return g.Match(bytesOf(x(s))) }
+			return func(s *scope) truth { return truthOf(g.Match(bytesOf(x(s)))) }
 		}
 	case "cidr":
 		if p, ok := n.Arguments[1].(*ast.ConstantNode).Value.(netip.Prefix); ok && x != nil {
-			return func(s *scope) bool { return inPrefix(x(s), p) }
+			return func(s *scope) truth { return truthOf(inPrefix(x(s), p)) }
 		}
 	}
 	return nil

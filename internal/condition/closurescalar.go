@@ -32,7 +32,7 @@ func compileString(n ast.Node) textFunc {
 			return compileValueText(n)
 		}
 		if isName(n.Callee, "arg") {
-			if i := compileInt(n.Arguments[1]); i != nil {
+			if i := compilePlace(n.Arguments[1]); i != nil {
 				return func(s *scope) string {
 					if i := i(s); i >= 0 && i < len(s.ev.Args) {
 						return text(s.ev.Args[i])
@@ -47,7 +47,7 @@ func compileString(n ast.Node) textFunc {
 		c, a, b := compileBool(n.Cond), compileString(n.Exp1), compileString(n.Exp2)
 		if c != nil && a != nil && b != nil {
 			return func(s *scope) string {
-				if c(s) {
+				if c(s) == yes {
 					return a(s)
 				}
 				return b(s)
@@ -95,7 +95,7 @@ func compileMember(n *ast.MemberNode) textFunc {
 				return s.argument(c)
 			}
 		}
-		if i := compileInt(n.Property); i != nil {
+		if i := compilePlace(n.Property); i != nil {
 			return func(s *scope) string { return s.argument(i(s)) }
 		}
 	}
@@ -106,10 +106,10 @@ func compileSlice(n *ast.SliceNode) textFunc {
 	x := compileString(n.Node)
 	from, to := intFunc(func(*scope) int { return 0 }), intFunc(func(*scope) int { return math.MaxInt })
 	if n.From != nil {
-		from = compileInt(n.From)
+		from = compilePlace(n.From)
 	}
 	if n.To != nil {
-		to = compileInt(n.To)
+		to = compilePlace(n.To)
 	}
 	if x == nil || from == nil || to == nil {
 		return nil
@@ -150,7 +150,8 @@ func compileTextBuiltin(n *ast.BuiltinNode) textFunc {
 	return func(s *scope) string { return f(x(s)) }
 }
 
-// compileInt compiles a node of type int.
+// compileInt compiles a node that is an int as a machine has them: not what is
+// calculated, which may leave 64 bits.
 func compileInt(n ast.Node) intFunc {
 	if kindOf(n) != reflect.Int {
 		return nil
@@ -176,11 +177,9 @@ func compileInt(n ast.Node) intFunc {
 			return func(s *scope) int { return s.ev.Tx.Size }
 		}
 	case *ast.UnaryNode:
-		if x := compileInt(n.Node); x != nil && n.Operator == "-" {
-			return func(s *scope) int { return -x(s) }
+		if v, ok := intConstant(n); ok {
+			return func(*scope) int { return v }
 		}
-	case *ast.BinaryNode:
-		return compileIntBinary(n)
 	case *ast.BuiltinNode:
 		return compileIntBuiltin(n)
 	case *ast.CallNode:
@@ -189,29 +188,16 @@ func compileInt(n ast.Node) intFunc {
 	return nil
 }
 
-func compileIntBinary(n *ast.BinaryNode) intFunc {
-	a, b := compileInt(n.Left), compileInt(n.Right)
-	if a == nil || b == nil {
+// compilePlace compiles a number that says where in a list or a text.
+func compilePlace(n ast.Node) intFunc {
+	if i := compileInt(n); i != nil {
+		return i
+	}
+	x := compileNumber(n)
+	if x == nil {
 		return nil
 	}
-	switch n.Operator {
-	case "+":
-		return func(s *scope) int { return a(s) + b(s) }
-	case "-":
-		return func(s *scope) int { return a(s) - b(s) }
-	case "*":
-		return func(s *scope) int { return a(s) * b(s) }
-	case "%":
-		return func(s *scope) int {
-			x, y := a(s), b(s)
-			if y == 0 {
-				s.fail("integer divide by zero")
-				return 0
-			}
-			return x % y
-		}
-	}
-	return nil
+	return func(s *scope) int { i, err := x(s).place(); return result(s, i, err) }
 }
 
 func compileIntBuiltin(n *ast.BuiltinNode) intFunc {
@@ -220,10 +206,16 @@ func compileIntBuiltin(n *ast.BuiltinNode) intFunc {
 		if list := textsOf(n.Arguments[0]); list != nil {
 			return func(s *scope) int { return len(list(s)) }
 		}
+		if e := compileElement(n.Arguments[0]); e != nil {
+			return func(s *scope) int { return e(s).length(s) }
+		}
 		if x := compileString(n.Arguments[0]); x != nil {
 			return func(s *scope) int { return utf8.RuneCountInString(x(s)) }
 		}
 	case "count":
+		if p := valuePredicateOf(n); p != nil {
+			return p.compileCount()
+		}
 		if each, p := predicateOf(n); each != nil {
 			return func(s *scope) int { return countOf(s, each, p) }
 		}
@@ -233,14 +225,10 @@ func compileIntBuiltin(n *ast.BuiltinNode) intFunc {
 				v := x(s)
 				i, err := strconv.Atoi(v)
 				if err != nil {
-					s.fail("int(%.40q): not an integer; num(x) is for text that may be none", v)
-					return 0
+					s.note(notInteger(v))
 				}
 				return i
 			}
-		}
-		if x := compileFloat(n.Arguments[0]); x != nil {
-			return func(s *scope) int { return int(x(s)) }
 		}
 		return compileInt(n.Arguments[0])
 	}
@@ -267,115 +255,165 @@ func compileIntCall(n *ast.CallNode) intFunc {
 	return nil
 }
 
-// compileNumber compiles a node of type int or float64 as a float64.
-func compileNumber(n ast.Node) floatFunc {
-	if f := compileFloat(n); f != nil {
-		return f
-	}
+// compileNumber compiles a node that is a number, or none.
+func compileNumber(n ast.Node) numberFunc {
 	if i := compileInt(n); i != nil {
-		return func(s *scope) float64 { return float64(i(s)) }
+		return func(s *scope) number { return ofInt(i(s)) }
 	}
-	return nil
-}
-
-// compileFloat compiles a node of type float64.
-func compileFloat(n ast.Node) floatFunc {
-	if kindOf(n) != reflect.Float64 {
+	if !isNumeric(n) {
 		return nil
 	}
 	switch n := n.(type) {
 	case *ast.FloatNode:
-		v := n.Value
-		return func(*scope) float64 { return v }
-	case *ast.IntegerNode: // typed as float64 where a function wants one
-		v := float64(n.Value)
-		return func(*scope) float64 { return v }
+		v := ofFloat(n.Value)
+		return func(*scope) number { return v }
 	case *ast.UnaryNode:
-		if x := compileNumber(n.Node); x != nil && n.Operator == "-" {
-			return func(s *scope) float64 { return -x(s) }
+		x := compileNumber(n.Node)
+		if x == nil || n.Operator == "+" {
+			return x
 		}
+		return func(s *scope) number { return negate(x(s)) }
 	case *ast.BinaryNode:
-		return compileFloatBinary(n)
+		return compileArithmetic(n)
 	case *ast.BuiltinNode:
-		if n.Name == "float" {
-			if x := compileString(n.Arguments[0]); x != nil {
-				return func(s *scope) float64 {
-					v := x(s)
-					f, err := strconv.ParseFloat(v, 64)
-					if err != nil {
-						s.fail("float(%.40q): not a number; num(x) is for text that may be none", v)
-					}
-					return f
-				}
-			}
-			return compileNumber(n.Arguments[0])
-		}
+		return compileNumberBuiltin(n)
 	case *ast.CallNode:
 		return compileNumCall(n)
+	case *ast.ConditionalNode:
+		c, a, b := compileBool(n.Cond), compileNumber(n.Exp1), compileNumber(n.Exp2)
+		if c != nil && a != nil && b != nil {
+			return func(s *scope) number {
+				if c(s) == yes {
+					return a(s)
+				}
+				return b(s)
+			}
+		}
 	}
 	return nil
 }
 
-func compileFloatBinary(n *ast.BinaryNode) floatFunc {
+func compileArithmetic(n *ast.BinaryNode) numberFunc {
+	if f := compileIntArithmetic(n); f != nil {
+		return f
+	}
 	a, b := compileNumber(n.Left), compileNumber(n.Right)
 	if a == nil || b == nil {
 		return nil
 	}
 	switch n.Operator {
 	case "+":
-		return func(s *scope) float64 { return a(s) + b(s) }
+		return func(s *scope) number { return add(a(s), b(s)) }
 	case "-":
-		return func(s *scope) float64 { return a(s) - b(s) }
+		return func(s *scope) number { return subtract(a(s), b(s)) }
 	case "*":
-		return func(s *scope) float64 { return a(s) * b(s) }
+		return func(s *scope) number { return multiply(a(s), b(s)) }
 	case "/":
-		return func(s *scope) float64 { return a(s) / b(s) }
+		return func(s *scope) number { return divide(a(s), b(s)) }
+	case "%":
+		return func(s *scope) number { n, err := remainder(a(s), b(s)); return result(s, n, err) }
 	case "**", "^":
-		return func(s *scope) float64 { return math.Pow(a(s), b(s)) }
+		return func(s *scope) number { return power(a(s), b(s)) }
 	}
 	return nil
 }
 
-// compileNumCall compiles num(x) and num(x, otherwise).
-func compileNumCall(n *ast.CallNode) floatFunc {
-	if isName(n.Callee, "value.num") {
-		return compileValueNum(n)
-	}
-	if !isName(n.Callee, "num") {
+// compileIntArithmetic compiles a sum or difference of ints.
+func compileIntArithmetic(n *ast.BinaryNode) numberFunc {
+	a, b := compileInt(n.Left), compileInt(n.Right)
+	if a == nil || b == nil {
 		return nil
 	}
-	otherwise := floatFunc(func(*scope) float64 { return math.NaN() })
-	if len(n.Arguments) == 2 {
-		if otherwise = compileNumber(n.Arguments[1]); otherwise == nil {
-			return nil
+	switch n.Operator {
+	case "+":
+		return func(s *scope) number {
+			x, y := a(s), b(s)
+			if sum := x + y; (sum < x) == (y < 0) {
+				return ofInt(sum)
+			}
+			return add(ofInt(x), ofInt(y))
+		}
+	case "-":
+		return func(s *scope) number {
+			x, y := a(s), b(s)
+			if diff := x - y; (diff > x) == (y < 0) {
+				return ofInt(diff)
+			}
+			return subtract(ofInt(x), ofInt(y))
 		}
 	}
-	if x := compileString(n.Arguments[0]); x != nil {
-		return func(s *scope) float64 { return numText(x(s), otherwise(s)) }
+	return nil
+}
+
+// compileNumberBuiltin compiles the functions of expr that make a number.
+func compileNumberBuiltin(n *ast.BuiltinNode) numberFunc {
+	if text := compileString(n.Arguments[0]); text != nil && n.Name == "float" {
+		return func(s *scope) number { f, err := floatText(text(s)); return result(s, f, err) }
 	}
-	if x := compileAny(n.Arguments[0]); x != nil {
-		return func(s *scope) float64 { return numOr(x(s), otherwise(s)) }
+	f := map[string]func(number) number{"int": truncate, "float": inexact, "abs": absolute, "ceil": ceiling, "floor": floor, "round": round}[n.Name]
+	if x := compileNumber(n.Arguments[0]); x != nil && f != nil {
+		return func(s *scope) number { return f(x(s)) }
 	}
-	x := compileNumber(n.Arguments[0])
+	x := compileAny(n.Arguments[0])
+	strict := map[string]func(any) (number, error){"int": intOf, "float": floatOf}[n.Name]
+	if x == nil || strict == nil {
+		return nil
+	}
+	return func(s *scope) number {
+		v := x(s)
+		if s.err != nil {
+			return number{}
+		}
+		f, err := strict(v)
+		return result(s, f, err)
+	}
+}
+
+// compileNumCall compiles num(x) and num(x, otherwise).
+func compileNumCall(n *ast.CallNode) numberFunc {
+	var x numberFunc
+	switch {
+	case isName(n.Callee, "value.num"):
+		x = compileValueNum(n)
+	case isName(n.Callee, "num"):
+		x = compileNum(n.Arguments[0])
+	}
 	if x == nil || len(n.Arguments) == 1 {
 		return x
 	}
-	return func(s *scope) float64 { // what it is otherwise may fail, and does in the machine
-		v := x(s)
-		otherwise(s)
-		return v
+	otherwise := compileNumber(n.Arguments[1])
+	if otherwise == nil {
+		return nil
 	}
+	return func(s *scope) number { // what it is otherwise may fail, and does in the machine
+		v := x(s)
+		return v.or(otherwise(s))
+	}
+}
+
+// compileNum compiles num(x) of what is no side of the event.
+func compileNum(n ast.Node) numberFunc {
+	if x := compileString(n); x != nil {
+		return func(s *scope) number { return numberOf(x(s)) }
+	}
+	if e := compileElement(n); e != nil {
+		return func(s *scope) number { return e(s).num() }
+	}
+	if x := compileAny(n); x != nil {
+		return func(s *scope) number { return numberFrom(x(s)) }
+	}
+	return compileNumber(n)
 }
 
 // compileBoxed compiles an expression that gives something else than text; nil
 // if that is left to the machine.
 func compileBoxed(n ast.Node) anyFunc {
-	if i := compileInt(n); i != nil {
-		return func(s *scope) any { return i(s) }
+	if x := compileNumber(n); x != nil {
+		return func(s *scope) any { return x(s).boxed() }
 	}
 	if kindOf(n) == reflect.Bool {
 		if b := compileBool(n); b != nil {
-			return func(s *scope) any { return b(s) }
+			return func(s *scope) any { return b(s).boxed() }
 		}
 	}
 	return compileAny(n)

@@ -1,10 +1,7 @@
 package condition
 
 import (
-	"math"
-
 	"github.com/expr-lang/expr/ast"
-	"github.com/expr-lang/expr/vm/runtime"
 )
 
 // Closures of before, after, ttl and what is asked of them. They work on a
@@ -15,10 +12,17 @@ import (
 func (s *scope) before() side { return side{v: s.ev.Before} }
 func (s *scope) after() side  { return side{v: s.ev.After, after: true} }
 
+// note notes an error, if it is the first.
+func (s *scope) note(err error) {
+	if s.err == nil {
+		s.err = err
+	}
+}
+
 // result returns what a closure asked for, and notes the error that came with it.
 func result[T any](s *scope, x T, err error) T {
-	if err != nil && s.err == nil {
-		s.err = err
+	if err != nil {
+		s.note(err)
 	}
 	return x
 }
@@ -51,39 +55,50 @@ func compileValueBool(n *ast.CallNode, name string) boolFunc {
 	switch name {
 	case "value.has":
 		if v, x := compileSide(args[0]), compileString(args[1]); v != nil && x != nil {
-			return func(s *scope) bool {
+			item := isItem(args[1])
+			return func(s *scope) truth {
 				side, name := v(s), x(s)
-				ok, err := side.has(name)
-				return result(s, ok, err)
+				ok, err := side.has(name, item)
+				return result(s, truthOf(ok), err)
 			}
 		}
 	case "value.in":
+		texts := args[1].(*ast.ConstantNode).Value.(map[string]struct{})
+		if e := compileElement(args[0]); e != nil {
+			return func(s *scope) truth { return e(s).in(texts) }
+		}
 		if x := compileAny(args[0]); x != nil {
-			set := args[1].(*ast.ConstantNode).Value
-			return func(s *scope) bool { return inTexts(x(s), set) }
+			return func(s *scope) truth { return truthOf(inTexts(x(s), texts)) }
 		}
 	case "value.crossed":
 		if x := compileNumber(args[2]); x != nil {
-			return func(s *scope) bool {
-				before, after, n := s.before(), s.after(), x(s)
-				ok, err := crossedSides(&before, &after, n)
-				return result(s, ok, err)
+			return func(s *scope) truth {
+				before, after := s.before(), s.after()
+				b, err := before.number()
+				if err != nil {
+					s.note(err)
+				}
+				a, err := after.number()
+				if err != nil {
+					s.note(err)
+				}
+				return crossed(b, a, x(s))
 			}
 		}
 	case "value.changed_to":
 		if x := compileString(args[2]); x != nil {
-			return func(s *scope) bool {
+			return func(s *scope) truth {
 				before, after, v := s.before(), s.after(), x(s)
 				ok, err := changedTo(&before, &after, v)
-				return result(s, ok, err)
+				return result(s, truthOf(ok), err)
 			}
 		}
 	case "value.became":
 		if f, x := compileString(args[2]), compileString(args[3]); f != nil && x != nil {
-			return func(s *scope) bool {
+			return func(s *scope) truth {
 				before, after, field, v := s.before(), s.after(), f(s), x(s)
 				ok, err := became(&before, &after, field, v)
-				return result(s, ok, err)
+				return result(s, truthOf(ok), err)
 			}
 		}
 	}
@@ -109,20 +124,19 @@ func compileValueInt(n *ast.CallNode, name string) intFunc {
 	return nil
 }
 
-// compileValueNum compiles num(before) and num(before, otherwise).
-func compileValueNum(n *ast.CallNode) floatFunc {
+// compileValueNum compiles num(before).
+func compileValueNum(n *ast.CallNode) numberFunc {
 	v := compileSide(n.Arguments[0])
-	otherwise := floatFunc(func(*scope) float64 { return math.NaN() })
-	if len(n.Arguments) == 2 {
-		otherwise = compileNumber(n.Arguments[1])
-	}
-	if v == nil || otherwise == nil {
+	if v == nil {
 		return nil
 	}
-	return func(s *scope) float64 {
-		side, other := v(s), otherwise(s)
-		f, err := side.number(other)
-		return result(s, f, err)
+	return func(s *scope) number {
+		side := v(s)
+		n, err := side.number()
+		if err != nil {
+			s.note(err)
+		}
+		return n
 	}
 }
 
@@ -130,6 +144,9 @@ func compileValueNum(n *ast.CallNode) floatFunc {
 func compileValueText(n *ast.CallNode) textFunc {
 	if v := compileSide(n.Arguments[0]); v != nil {
 		return func(s *scope) string { side := v(s); t, err := side.text(); return result(s, t, err) }
+	}
+	if e := compileElement(n.Arguments[0]); e != nil {
+		return func(s *scope) string { return e(s).asText(s) }
 	}
 	x := compileAny(n.Arguments[0])
 	if x == nil {
@@ -162,8 +179,8 @@ func compileAt(n *ast.CallNode) anyFunc {
 		var name any = c.Value
 		return at(func(*scope) any { return name })
 	}
-	if i := compileInt(n.Arguments[1]); i != nil {
-		return at(func(s *scope) any { return i(s) })
+	if i := compileNumber(n.Arguments[1]); i != nil {
+		return at(func(s *scope) any { return i(s).boxed() })
 	}
 	if name := compileString(n.Arguments[1]); name != nil {
 		return at(func(s *scope) any { return name(s) })
@@ -179,24 +196,24 @@ func compileEqualSide(l, r ast.Node) boolFunc {
 		return nil
 	}
 	if w := compileWhole(r); w != nil {
-		return func(s *scope) bool {
+		return func(s *scope) truth {
 			a, b := v(s), w(s)
 			same, err := sameValue(&a, &b)
-			return result(s, same, err)
+			return result(s, truthOf(same), err)
 		}
 	}
 	if _, ok := r.(*ast.NilNode); ok {
-		return func(s *scope) bool {
+		return func(s *scope) truth {
 			side := v(s)
 			x, err := side.value()
-			return result(s, err == nil && absent(x), err)
+			return result(s, truthOf(err == nil && absent(x)), err)
 		}
 	}
 	if want := compileString(r); want != nil {
-		return func(s *scope) bool {
+		return func(s *scope) truth {
 			side, want := v(s), want(s)
 			same, err := side.is(want)
-			return result(s, same, err)
+			return result(s, truthOf(same), err)
 		}
 	}
 	return nil
@@ -208,5 +225,5 @@ func compileEqualAnys(l, r ast.Node) boolFunc {
 	if a == nil || b == nil {
 		return nil
 	}
-	return func(s *scope) bool { x, y := a(s), b(s); return runtime.Equal(x, y) }
+	return func(s *scope) truth { x, y := a(s), b(s); return equalAny(x, y) }
 }

@@ -1,6 +1,7 @@
 package condition
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"reflect"
@@ -29,7 +30,7 @@ const (
 // nothing.
 type Config struct {
 	Macros map[string]string // macros.NAME: an expression's part
-	Lists  map[string]any    // lists.NAME: []string or []int
+	Lists  map[string]any    // lists.NAME: []string, or []any of int64 and float64
 
 	// Command and Event check a name that command or event is compared with, and
 	// return what is wrong with it, or what it had better not be, and what to
@@ -42,6 +43,7 @@ type Problem struct {
 	Offset int    // where it is, in bytes of the expression
 	Msg    string // what is wrong
 	Hint   string // what to do about it; "" if that is not known
+	Code   string // of a warning, by which it can be silenced: "never-arrives", "every-element", "rounded"
 }
 
 // Compiler compiles expressions. It is for one goroutine at a time; what it
@@ -49,12 +51,19 @@ type Problem struct {
 type Compiler struct {
 	config *conf.Config
 	of     Config
+	lists  map[string]any  // []string or *numberSet
 	broken map[string]bool // macros whose own mistakes are reported
 }
 
 // NewCompiler returns a compiler. It keeps the maps of the config.
 func NewCompiler(c Config) *Compiler {
-	comp := &Compiler{config: conf.New(&environment{}), of: c, broken: map[string]bool{}}
+	comp := &Compiler{config: conf.New(&environment{}), of: c, lists: map[string]any{}, broken: map[string]bool{}}
+	for name, list := range c.Lists {
+		comp.lists[name] = list
+		if numbers, ok := list.([]any); ok {
+			comp.lists[name] = setOfNumbers(numbers)
+		}
+	}
 	comp.config.MaxNodes = maxNodes
 	for name := range comp.config.Builtins {
 		if !builtins[name] {
@@ -149,18 +158,18 @@ func (c *Compiler) Value(src string, captures []string) (v *Value, r Report) {
 
 // Macro checks a macro by itself: everything but what only the rule that uses
 // it can know. A condition that uses a macro with problems is nil from then on,
-// without a problem of its own.
-func (c *Compiler) Macro(name string) (problems []Problem) {
+// without a problem of its own, and warnings about a macro are told only here.
+func (c *Compiler) Macro(name string) (report Report) {
 	var nothing *Condition
-	defer recovered(&nothing, &problems)
+	defer recovered(&nothing, &report.Problems)
 	r := c.resolve(c.of.Macros[name], nil, true)
 	if len(r.problems) == 0 && !r.broken {
-		if p := c.check(r.tree, false); p != nil {
+		if p := c.check(r, false); p != nil {
 			r.problems = append(r.problems, *p)
 		}
 	}
 	c.broken[name] = len(r.problems) > 0 || r.broken
-	return r.problems
+	return Report{Problems: r.problems, Warnings: r.warnings}
 }
 
 // checkedTree is a tree whose names are resolved and whose types are checked.
@@ -176,7 +185,7 @@ func (c *Compiler) checked(src string, captures []string, boolean bool, report *
 	if report.Problems = r.problems; len(r.problems) > 0 || r.broken {
 		return nil
 	}
-	if p := c.check(r.tree, boolean); p != nil {
+	if p := c.check(r, boolean); p != nil {
 		report.Problems = []Problem{*p}
 		return nil
 	}
@@ -191,17 +200,20 @@ func (c *Compiler) checked(src string, captures []string, boolean bool, report *
 			list[i].Offset = byteOffset(src, list[i].Offset)
 		}
 	}
-	report.Problems, report.Warnings = lint.problems, lint.warnings
+	report.Problems, report.Warnings = lint.problems, append(r.warnings, lint.warnings...)
 	if len(lint.problems) > 0 {
 		return nil
 	}
 	return &checkedTree{r.tree, r.usesParams}
 }
 
-// program compiles a checked tree for expr's machine. It is not optimised:
+// program compiles a checked tree for expr's machine, and rewrites it for that:
+// nothing else can be asked of the tree then. It is not optimised:
 // expr's optimiser drops parts that cannot change the value but can fail, and
 // what fails should not depend on who evaluates it.
 func (c *Compiler) program(src string, tree *parser.Tree) (*vm.Program, *Problem) {
+	tree.Node = lower(tree.Node)
+	c.config.Expect, c.config.ExpectAny = reflect.Invalid, true // a truth that is neither is no bool
 	program, err := compiler.Compile(tree, c.config)
 	if err != nil {
 		return nil, problemOf(src, err)
@@ -218,14 +230,18 @@ func recovered[T any](made **T, problems *[]Problem) {
 	}
 }
 
-// check checks the types of a resolved tree.
-func (c *Compiler) check(tree *parser.Tree, boolean bool) *Problem {
+// check checks the types of a resolved tree, and puts its lists of numbers in
+// place.
+func (c *Compiler) check(r *resolver, boolean bool) *Problem {
 	c.config.Expect, c.config.ExpectAny = reflect.Invalid, true
 	if boolean {
 		c.config.Expect, c.config.ExpectAny = reflect.Bool, false
 	}
-	if _, err := checker.Check(tree, c.config); err != nil {
-		return problemOf(tree.Source.String(), err)
+	if _, err := checker.Check(r.tree, c.config); err != nil {
+		return problemOf(r.tree.Source.String(), err)
+	}
+	for _, l := range r.sets {
+		l.node.Value = l.set
 	}
 	return nil
 }
@@ -245,6 +261,7 @@ func keepsApart(n ast.Node) *Problem {
 
 var (
 	mismatched = regexp.MustCompile(`^invalid operation: (?:[<>=!]=?|[-+*/%]) \(mismatched types (\S+) and (\S+)\)`)
+	inMismatch = regexp.MustCompile(`^cannot use (string|int|float64) as type (string|int|float64) in (?:map key|array)`)
 	wantedBool = regexp.MustCompile(`^expected bool, but got (.+)`)
 )
 
@@ -259,6 +276,15 @@ func problemOf(src string, err error) *Problem {
 	if m := mismatched.FindStringSubmatch(p.Msg); m != nil {
 		if m[1] == "string" && numeric(m[2]) || numeric(m[1]) && m[2] == "string" {
 			p.Hint = "num(x) reads a number from text"
+		}
+	}
+	if strings.HasPrefix(p.Msg, "invalid operation: % ") {
+		p.Hint = cmp.Or(p.Hint, "% is of integers: int(num(x)) % 2")
+	}
+	if m := inMismatch.FindStringSubmatch(p.Msg); m != nil && (m[1] == "string") != (m[2] == "string") {
+		p.Msg, p.Hint = "a text is never in a list of numbers", "num(x) reads a number from text"
+		if m[2] == "string" {
+			p.Msg, p.Hint = "a number is never in a list of texts", "without num the text itself is looked for"
 		}
 	}
 	if m := wantedBool.FindStringSubmatch(p.Msg); m != nil {

@@ -25,7 +25,7 @@ func newCompiler() *condition.Compiler {
 	}
 	return condition.NewCompiler(condition.Config{
 		Macros:  map[string]string{"prod": "db == 0", "deep": "macros.prod && bytes > 1", "bad": "dbb == 0", "worse": "macros.bad"},
-		Lists:   map[string]any{"skus": []string{"8", "7"}, "dbs": []int{3, 0}},
+		Lists:   map[string]any{"skus": []string{"8", "7"}, "dbs": []any{int64(3), int64(0)}},
 		Command: only("SET"), Event: only("set"),
 	})
 }
@@ -82,14 +82,14 @@ func TestProblems(t *testing.T) {
 func TestBrokenMacro(t *testing.T) {
 	c := newCompiler()
 	for _, name := range []string{"prod", "deep"} {
-		if problems := c.Macro(name); problems != nil {
+		if problems := c.Macro(name).Problems; problems != nil {
 			t.Errorf("%s: %v", name, problems)
 		}
 	}
-	if problems := c.Macro("bad"); len(problems) != 1 || problems[0].Msg != "unknown name dbb" {
+	if problems := c.Macro("bad").Problems; len(problems) != 1 || problems[0].Msg != "unknown name dbb" {
 		t.Errorf("bad: %v", problems)
 	}
-	if problems := c.Macro("worse"); problems != nil {
+	if problems := c.Macro("worse").Problems; problems != nil {
 		t.Errorf("what uses a broken one: %v", problems)
 	}
 	cond, report := c.Condition("macros.worse", nil)

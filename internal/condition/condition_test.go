@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/expr-lang/expr/compiler"
 	"github.com/expr-lang/expr/vm"
 
 	"triggerd/internal/condition/conditiontest"
@@ -38,12 +37,12 @@ func machineProgram(t testing.TB, c *Compiler, src string, captures []string) *v
 	if len(r.problems) > 0 {
 		t.Fatalf("%s: %v", src, r.problems)
 	}
-	if p := c.check(r.tree, true); p != nil {
+	if p := c.check(r, true); p != nil {
 		t.Fatalf("%s: %v", src, *p)
 	}
-	program, err := compiler.Compile(r.tree, c.config)
-	if err != nil {
-		t.Fatalf("%s: %v", src, err)
+	program, p := c.program(src, r.tree)
+	if p != nil {
+		t.Fatalf("%s: %v", src, *p)
 	}
 	return program
 }
@@ -69,12 +68,17 @@ func checkCondition(t *testing.T, c *Compiler, src string, events []*event.Event
 			continue // the condition of a rule is asked only for keys that match
 		}
 		e.Begin(ev)
-		want, wantErr := e.Holds(oracle, captures)
-		got, gotErr := e.Holds(cond, captures)
+		_, wantErr := e.Holds(oracle, captures)
+		want := e.last
+		_, gotErr := e.Holds(cond, captures)
+		got := e.last
+		if wantErr != nil && gotErr == nil && strings.Contains(c.resolve(src, captures.Names(), false).tree.Node.String(), "value.elements(") {
+			continue // the machine gives up at the first element that cannot be told: see TestPredicates
+		}
 		if (gotErr != nil) != (wantErr != nil) || gotErr == nil && got != want {
 			t.Fatalf("%s for %q %q %q in db %d: got %v %v, the machine says %v %v", src, ev.Command, ev.Key, ev.Args, ev.DB, got, gotErr, want, wantErr)
 		}
-		if wantErr == nil && want {
+		if wantErr == nil && want == yes {
 			held++
 			if !saysOf(report.Says, captures, ev) {
 				t.Fatalf("%s holds for %q %q %q in db %d, against what it says to the index: %+v", src, ev.Command, ev.Key, ev.Args, ev.DB, report.Says)
@@ -156,6 +160,8 @@ func FuzzCondition(f *testing.F) {
 	for range 50 {
 		f.Add(g.Value(), uint64(rng.IntN(1000)))
 	}
+	f.Add("any(after, int(#) > 3)", uint64(5))
+	f.Add("one(before, .value == arg(0)) || all(after, num(.score) > num(arg(1)))", uint64(6))
 	f.Add(strings.Repeat("(", 70), uint64(0))
 	f.Add("(size(type))!=num((0),0%0)", uint64(72)) // what nobody needs fails
 	f.Add("A(len())", uint64(507))                  // a function of expr without its argument

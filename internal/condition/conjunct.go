@@ -230,10 +230,8 @@ func constantSet(n ast.Node) []string {
 			for v := range set {
 				values = append(values, v)
 			}
-		case map[int]struct{}:
-			for v := range set {
-				values = append(values, strconv.Itoa(v))
-			}
+		case *numberSet:
+			values = set.texts()
 		default:
 			return nil
 		}

@@ -11,9 +11,23 @@ import (
 // may cost what the rest of the event decides: `any(args, # in args)` of a
 // command with a million arguments would be a million million steps.
 
-// perArgument checks the body of a predicate over what the event decides the
-// length of, and reports the parts
-// whose cost is not bounded by the element's.
+// perElement checks the body of a predicate over what the event decides the
+// length of. Over a value it is warned of where each element is looked at, at
+// each event.
+func (l *linter) perElement(n *ast.BuiltinNode, body ast.Node) {
+	of, side := valuePredicateOf(n), sideOfElements(n.Arguments[0])
+	once := of != nil && (of.lookup != nil || of.rank != nil) // what it compares with is evaluated once
+	if !once {
+		l.perArgument(body)
+	}
+	if side != nil && !once && (of == nil || of.counted == nil) {
+		l.warnings = append(l.warnings, Problem{n.Location().From, "at each event this looks at every element of " + side.String(),
+			"a predicate that reads nothing but the element is counted once, and the count kept up to date", "every-element"})
+	}
+}
+
+// perArgument checks the body of such a predicate, and reports the parts whose
+// cost is not bounded by the element's.
 func (l *linter) perArgument(n ast.Node) {
 	switch n := n.(type) {
 	case *ast.UnaryNode:

@@ -27,7 +27,7 @@
 // part with a name. Text is bytes: slices and size count bytes, len counts
 // characters.
 //
-//	num(x)            the decimal number that all of x is, exact to 2^53; else none: no comparison but != holds
+//	num(x)            the decimal number that all of x is; else none
 //	num(x, n)         the same, else n
 //	arg(i)            args[i], or "" where there is none (args[i] is an error then)
 //	json(x, "a.b.0")  a text, number or bool inside the JSON text x; an object or list as its text; else nil
@@ -60,7 +60,7 @@
 // the key was, is not there; else
 //
 //	a string         its text
-//	a hash           before.f or before["f"]: the field's text, nil if there is none
+//	a hash           before.f or before["f"]: the field's text, nil if there is none; elements have .field and .value
 //	a list           before[0], before[-1]: an item, nil if there is none
 //	a set            its members
 //	a sorted set     before["member"]: its score; elements have .member and .score
@@ -68,7 +68,7 @@
 //
 // num(before) is the number of a string; size(before) counts bytes or elements,
 // 0 for no key; has(before, x), or x in before, finds a field, member, item or
-// entry; any(before, # == "x") and its like run over all but strings and hashes.
+// entry; any(before, # == "x") and its like run over the elements of all but strings.
 // Where only text can be, as before startsWith, nil is "". changed is a list: the
 // fields or members that the command named. ttl is in milliseconds: -1 for no
 // deadline, -2 for no key.
@@ -83,9 +83,38 @@
 // was dropped at the memory limit, the event concerns no key) is an error where
 // it is read, which the condition's error says, and never a wrong answer.
 //
+// # Numbers
+//
+// Whole numbers are int64, all others float64, and so is what leaves 64 bits by
+// +, - or *, and what / and ** give. The two compare by value, without rounding.
+//
+// A comparison with what is no number is neither true nor false, as with null in
+// SQL; truths of three values are joined as Kleene's are, and a condition that
+// comes to neither does not hold. Arithmetic with it stays it, a ternary whose
+// condition is neither takes its last part, ?? replaces both, and in is == with
+// each, joined by or. count and one count what is true; any, all and none are
+// "or", "and" and "not or" of all elements. As a place in a list or a text it is
+// an error, and to keep states apart by. num of nil is told apart, since what is
+// not there is nothing to report (see Evaluator.NotNumber).
+//
+// # Predicates over values
+//
+// What a predicate says of the elements of before and after has no order: any
+// holds if one element is found, also where another one cannot be told, and is
+// an error only if the answer depends on that one. So a value that keeps counts
+// (event.Counter) is asked for them, and it costs what has changed:
+//
+//	any(after, # == X), .member, .field or .id == X   a lookup; in a list each item is compared
+//	any(after, num(.score) >= X)                      the rank of X in a sorted set, if X is no constant
+//	any(after, BODY)                                  counted, if BODY reads nothing but the element
+//
+// X reads no element, and is evaluated once. BODY may have constants and lists
+// in it. Whatever else a body reads of the event makes it look at each element
+// at each event: that is a warning.
+//
 // # Promises
 //
 // No text makes the compiler panic, and no event an expression. What an
-// expression costs is linear in the event. What is compiled does not change and
+// expression costs is linear in the event and in the values that it reads. What is compiled does not change and
 // may be used by several goroutines, each with an Evaluator of its own.
 package condition

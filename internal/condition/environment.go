@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"math"
 	"net/netip"
 	"reflect"
 	"strconv"
@@ -122,11 +121,12 @@ var timeParts = map[string]func(time.Time) int{
 func functions() []*builtin.Function {
 	fns := []*builtin.Function{
 		function("num", func(p ...any) (any, error) {
+			n := numberFrom(p[0])
 			if len(p) == 2 {
-				return numOr(p[0], p[1].(float64)), nil
+				n = n.or(numberFrom(p[1]))
 			}
-			return numOr(p[0], math.NaN()), nil
-		}, new(func(any) float64), new(func(any, float64) float64)),
+			return n.boxed(), nil
+		}, new(func(any) float64), new(func(any, int) float64), new(func(any, float64) float64)),
 		function("arg", func(p ...any) (any, error) { return argument(p[0].([]string), p[1].(int)), nil }, new(func([]string, int) string)),
 		function("json", func(p ...any) (any, error) { return jsonAt(p[0].(string), p[1].(jsonPath)) }, new(func(string, jsonPath) any)),
 		function("has", func(p ...any) (any, error) { _, ok := p[0].(map[string]string)[p[1].(string)]; return ok, nil },
@@ -136,6 +136,7 @@ func functions() []*builtin.Function {
 		function("size", func(p ...any) (any, error) { return len(p[0].(string)), nil }, new(func(string) int)),
 	}
 	fns = append(fns, valueFunctions()...)
+	fns = append(fns, loweredFunctions()...)
 	for name, part := range timeParts {
 		fns = append(fns, function("time."+name, func(p ...any) (any, error) { return part(p[0].(time.Time)), nil }, new(func(time.Time) int)))
 	}
@@ -144,25 +145,20 @@ func functions() []*builtin.Function {
 
 // valueFunctions are what before, after, ttl and their helpers become.
 func valueFunctions() []*builtin.Function {
-	number := func(p []any) float64 {
-		if i, ok := p[2].(int); ok {
-			return float64(i)
-		}
-		return p[2].(float64)
-	}
 	return []*builtin.Function{
 		function("value.whole", func(p ...any) (any, error) { return p[0].(*side).materialise() }, new(func(*side) any)),
 		function("value.elements", func(p ...any) (any, error) { return p[0].(*side).elements() }, new(func(*side) any)),
 		function("value.at", func(p ...any) (any, error) { return p[0].(*side).at(p[1]) }, new(func(*side, any) any)),
-		function("value.has", func(p ...any) (any, error) { return p[0].(*side).has(p[1].(string)) }, new(func(*side, string) bool)),
+		function("value.has", func(p ...any) (any, error) { return p[0].(*side).has(p[1].(string), nil) }, new(func(*side, string) bool)),
 		function("value.size", func(p ...any) (any, error) { return p[0].(*side).size() }, new(func(*side) int)),
 		function("value.len", func(p ...any) (any, error) { return p[0].(*side).length() }, new(func(*side) int)),
 		function("value.num", func(p ...any) (any, error) {
+			n, err := p[0].(*side).number()
 			if len(p) == 2 {
-				return p[0].(*side).number(p[1].(float64))
+				n = n.or(numberFrom(p[1]))
 			}
-			return p[0].(*side).number(math.NaN())
-		}, new(func(*side) float64), new(func(*side, float64) float64)),
+			return n.boxed(), err
+		}, new(func(*side) float64), new(func(*side, int) float64), new(func(*side, float64) float64)),
 		function("value.text", func(p ...any) (any, error) {
 			if s, ok := p[0].(*side); ok {
 				return s.text()
@@ -171,8 +167,10 @@ func valueFunctions() []*builtin.Function {
 		}, new(func(any) string)),
 		function("value.in", func(p ...any) (any, error) { return inTexts(p[0], p[1]), nil }, new(func(any, any) bool)),
 		function("value.ttl", func(p ...any) (any, error) { return ttlOf(p[0].(int)) }, new(func(int) int)),
-		function("value.crossed", func(p ...any) (any, error) { return crossedSides(p[0].(*side), p[1].(*side), number(p)) },
-			new(func(*side, *side, float64) bool), new(func(*side, *side, int) bool)),
+		function("value.crossed", func(p ...any) (any, error) {
+			t, err := crossedSides(p[0].(*side), p[1].(*side), numberFrom(p[2]))
+			return t.boxed(), err
+		}, new(func(*side, *side, int) bool), new(func(*side, *side, float64) bool)),
 		function("value.changed_to", func(p ...any) (any, error) { return changedTo(p[0].(*side), p[1].(*side), p[2].(string)) },
 			new(func(*side, *side, string) bool)),
 		function("value.became", func(p ...any) (any, error) {
@@ -197,63 +195,6 @@ func argument(args []string, i int) string {
 	return args[i]
 }
 
-// numOr is num(x): the number that x is or that its text is as a whole, else
-// otherwise.
-func numOr(x any, otherwise float64) float64 {
-	switch x := x.(type) {
-	case string:
-		return numText(x, otherwise)
-	case int:
-		return float64(x)
-	case float64:
-		return x
-	}
-	return otherwise
-}
-
-// numText reads a decimal number, as the server would for INCRBYFLOAT: no
-// spaces, no hexadecimal, no infinities, nothing after it.
-func numText(s string, otherwise float64) float64 {
-	const maxLen = 64
-	if s == "" || len(s) > maxLen {
-		return otherwise
-	}
-	if len(s) < 16 {
-		if n, ok := smallInt(s); ok {
-			return float64(n)
-		}
-	}
-	for i := range len(s) {
-		switch c := s[i]; {
-		case '0' <= c && c <= '9', c == '-', c == '+', c == '.', c == 'e', c == 'E':
-		default:
-			return otherwise
-		}
-	}
-	f, err := strconv.ParseFloat(s, 64)
-	if err != nil {
-		return otherwise
-	}
-	return f
-}
-
-func smallInt(s string) (n int, ok bool) {
-	digits := strings.TrimPrefix(s, "-")
-	if digits == "" {
-		return 0, false
-	}
-	for i := range len(digits) {
-		if digits[i] < '0' || digits[i] > '9' {
-			return 0, false
-		}
-		n = n*10 + int(digits[i]-'0')
-	}
-	if len(digits) < len(s) {
-		n = -n
-	}
-	return n, true
-}
-
 func inPrefix(ip string, p netip.Prefix) bool {
 	a, err := netip.ParseAddr(ip)
 	return err == nil && p.Contains(a.Unmap())
@@ -265,7 +206,7 @@ type jsonPath []string
 // maxJSON bounds the text that json() looks into.
 const maxJSON = 1 << 20
 
-// jsonAt is json(x, path): a string, a number (float64), a bool; an object or
+// jsonAt is json(x, path): a string, a number (int, float64), a bool; an object or
 // a list as its JSON text; nil where the path leads nowhere or s is not JSON.
 func jsonAt(s string, path jsonPath) (any, error) {
 	if len(s) > maxJSON {
@@ -285,10 +226,26 @@ func jsonAt(s string, path jsonPath) (any, error) {
 		return string(raw), nil
 	}
 	var v any
-	if json.Unmarshal(raw, &v) != nil {
+	dec = json.NewDecoder(bytes.NewReader(raw))
+	dec.UseNumber()
+	if dec.Decode(&v) != nil {
 		return nil, nil
 	}
+	if n, ok := v.(json.Number); ok {
+		return jsonNumber(string(n)), nil
+	}
 	return v, nil
+}
+
+// jsonNumber returns a number of JSON; nil where it is beyond all numbers.
+func jsonNumber(s string) any {
+	if n := numberOf(s); !n.none() {
+		return n.boxed()
+	}
+	if f, err := strconv.ParseFloat(s, 64); err == nil { // of more digits than num reads
+		return f
+	}
+	return nil
 }
 
 // jsonStep moves dec from before an object or a list to before the member that

@@ -17,6 +17,7 @@ type Evaluator struct {
 	machine vm.VM
 	env     environment
 	filled  bool // env holds the event at hand
+	last    truth
 }
 
 // Begin begins with an event, which is borrowed until the next Begin.
@@ -28,19 +29,25 @@ func (e *Evaluator) Begin(ev *event.Event) {
 // Holds evaluates a condition for the event that was begun with. captures are
 // those that the condition was compiled for, of patterns of which one matches
 // the event's key. An error means that what the condition asks cannot be told.
+// A condition that is neither true nor false does not hold: see NotNumber.
 func (e *Evaluator) Holds(c *Condition, captures *Captures) (bool, error) {
 	e.of(captures)
 	if c.eval != nil {
-		ok := c.eval(&e.scope)
-		return ok && e.scope.err == nil, e.scope.err
+		e.last = c.eval(&e.scope)
+		return e.last == yes && e.scope.err == nil, e.scope.err
 	}
 	v, err := e.run(c.program, c.usesParams)
-	if err != nil {
-		return false, err
-	}
-	ok, _ := v.(bool)
-	return ok, nil
+	e.last = truthFrom(v)
+	return e.last == yes && err == nil, err
 }
+
+// Decided reports whether the last condition was true or false.
+func (e *Evaluator) Decided() bool { return e.last.decided() }
+
+// NotNumber reports whether the last condition was neither true nor false since
+// what it asks num of is no number. What is not there, as before is of a new
+// key, is no number either, but is not reported.
+func (e *Evaluator) NotNumber() bool { return e.last == unknown }
 
 // Text evaluates a value for the event that was begun with, and returns it as
 // the text that tells it from others. captures are as those of Holds. The text
@@ -80,7 +87,10 @@ func (e *Evaluator) run(program *vm.Program, usesParams bool) (any, error) {
 	return e.machine.Run(program, &e.env)
 }
 
-var errNothing = errors.New("there is no such value to keep a state by")
+var (
+	errNothing = errors.New("there is no such value to keep a state by")
+	errNeither = errors.New("what is no number keeps no state apart")
+)
 
 // asText returns a value as the text that tells it from others.
 func asText(v any, err error) (string, error) {
@@ -95,8 +105,12 @@ func asText(v any, err error) (string, error) {
 		return strconv.Itoa(v), err
 	case bool:
 		return strconv.FormatBool(v), err
-	case float64: // of JSON: 42 is "42"
-		return strconv.FormatFloat(v, 'f', -1, 64), err
+	case float64:
+		return ofFloat(v).text(), err
+	case truth:
+		if err == nil {
+			err = errNeither
+		}
 	default:
 		if err == nil {
 			err = fmt.Errorf("a %T is no text or number to keep a state by", v)

@@ -15,7 +15,7 @@ type linter struct {
 }
 
 func (l *linter) problem(n ast.Node, hint, msg string) {
-	l.problems = append(l.problems, Problem{n.Location().From, msg, hint})
+	l.problems = append(l.problems, Problem{Offset: n.Location().From, Msg: msg, Hint: hint})
 }
 
 // boolean visits a node whose value is used as true or false.
@@ -48,13 +48,17 @@ func (l *linter) node(n ast.Node) {
 		for _, a := range n.Arguments {
 			l.node(a)
 			if p, ok := a.(*ast.PredicateNode); ok && eventSized(n.Arguments[0]) {
-				l.perArgument(p.Node)
+				l.perElement(n, p.Node)
 			}
 		}
 	case *ast.PredicateNode:
 		l.boolean(n.Node)
 	case *ast.CallNode:
-		for _, a := range n.Arguments {
+		for i, a := range n.Arguments {
+			if i == 1 && (isName(n.Callee, "num") || isName(n.Callee, "value.num")) {
+				l.number(a)
+				continue
+			}
 			l.node(a)
 		}
 	case *ast.MemberNode:
@@ -169,7 +173,7 @@ func (l *linter) known(what string, c *ast.StringNode) {
 		l.problem(c, hint, mistake)
 	}
 	if warning != "" {
-		l.warnings = append(l.warnings, Problem{c.Location().From, warning, hint})
+		l.warnings = append(l.warnings, Problem{c.Location().From, warning, hint, "never-arrives"})
 	}
 }
 

@@ -32,19 +32,28 @@ type resolver struct {
 
 	tree       *parser.Tree
 	problems   []Problem
+	warnings   []Problem
+	sets       []numberList
 	broken     bool
 	usesParams bool
 	anyElement bool // # of the predicate we are in may be of any kind
 }
 
+// numberList is a constant of numbers in the tree. While types are checked its
+// value is of a type that expr's checker takes for a list of numbers.
+type numberList struct {
+	node *ast.ConstantNode
+	set  *numberSet
+}
+
 func (c *Compiler) resolve(src string, captures []string, anyCapture bool) *resolver {
 	r := &resolver{c: c, source: src, captures: captures, anyCapture: anyCapture}
-	tree, p := c.parse(src)
+	tree, warnings, p := c.parse(src)
 	if p != nil {
 		r.problems = []Problem{*p}
 		return r
 	}
-	r.tree = tree
+	r.tree, r.warnings = tree, warnings
 	r.node(&tree.Node, false)
 	if r.nodes > maxNodes {
 		r.problems = append(r.problems, Problem{Msg: fmt.Sprintf("too long: more than %d parts, macros included", maxNodes)})
@@ -52,30 +61,35 @@ func (c *Compiler) resolve(src string, captures []string, anyCapture bool) *reso
 	return r
 }
 
-// parse checks the limits that protect the parser, and parses.
-func (c *Compiler) parse(src string) (*parser.Tree, *Problem) {
+// parse checks the limits that protect the parser, and parses. It warns of
+// numbers that are not what they are written as.
+func (c *Compiler) parse(src string) (*parser.Tree, []Problem, *Problem) {
 	if len(src) > maxLen {
-		return nil, &Problem{Msg: fmt.Sprintf("a condition of %d bytes; at most %d are allowed", len(src), maxLen)}
+		return nil, nil, &Problem{Msg: fmt.Sprintf("a condition of %d bytes; at most %d are allowed", len(src), maxLen)}
 	}
 	depth := 0
 	for i := range len(src) {
 		switch src[i] {
 		case '(', '[', '{':
 			if depth++; depth > maxNesting {
-				return nil, &Problem{Offset: i, Msg: fmt.Sprintf("more than %d brackets inside one another", maxNesting)}
+				return nil, nil, &Problem{Offset: i, Msg: fmt.Sprintf("more than %d brackets inside one another", maxNesting)}
 			}
 		case ')', ']', '}':
 			depth--
 		}
 	}
 	if strings.TrimSpace(src) == "" {
-		return nil, &Problem{Msg: "an empty condition", Hint: "leave the field out to match always"}
+		return nil, nil, &Problem{Msg: "an empty condition", Hint: "leave the field out to match always"}
 	}
-	tree, err := parser.ParseWithConfig(src, c.config)
+	l := literalsOf(src)
+	tree, err := parser.ParseWithConfig(l.src, c.config)
 	if err != nil {
-		return nil, problemOf(src, err)
+		return nil, nil, problemOf(src, err)
 	}
-	return tree, nil
+	if len(l.wholes) > 0 {
+		ast.Walk(&tree.Node, &l)
+	}
+	return tree, l.warnings, nil
 }
 
 func (r *resolver) problem(n ast.Node, hint, format string, args ...any) {
@@ -83,7 +97,7 @@ func (r *resolver) problem(n ast.Node, hint, format string, args ...any) {
 	if r.at != nil {
 		at = *r.at
 	}
-	r.problems = append(r.problems, Problem{byteOffset(r.source, at.From), fmt.Sprintf(format, args...), hint})
+	r.problems = append(r.problems, Problem{Offset: byteOffset(r.source, at.From), Msg: fmt.Sprintf(format, args...), Hint: hint})
 }
 
 // node resolves one node and what is below it. inside tells whether it is in
@@ -202,7 +216,6 @@ func (r *resolver) binary(node *ast.Node, n *ast.BinaryNode, inside bool) {
 		return
 	case "in":
 		if r.inList(n) {
-			r.valueInTexts(node, n)
 			return
 		}
 		if r.inRange(n) {
@@ -245,39 +258,45 @@ func (r *resolver) inList(n *ast.BinaryNode) bool {
 	if !ok || !isName(m.Node, "lists") {
 		return false
 	}
-	list := r.list(m)
-	var set any
-	switch l := list.(type) {
+	switch l := r.list(m).(type) {
 	case []string:
-		set = setOf(l)
-	case []int:
-		set = setOf(l)
-	default:
-		return true
+		if len(l) == 0 { // of texts or of numbers: nothing is in it
+			ast.Patch(&n.Right, &ast.ArrayNode{})
+			break
+		}
+		ast.Patch(&n.Right, &ast.ConstantNode{Value: setOf(l)})
+	case *numberSet:
+		ast.Patch(&n.Right, r.numbers(l))
 	}
-	c := &ast.ConstantNode{Value: set}
-	ast.Patch(&n.Right, c)
 	return true
 }
 
-func setOf[T comparable](list []T) map[T]struct{} {
-	set := make(map[T]struct{}, len(list))
+// numbers returns a list of numbers as a node.
+func (r *resolver) numbers(set *numberSet) *ast.ConstantNode {
+	c := &ast.ConstantNode{Value: set.typed()}
+	r.sets = append(r.sets, numberList{c, set})
+	return c
+}
+
+func setOf(list []string) map[string]struct{} {
+	set := make(map[string]struct{}, len(list))
 	for _, v := range list {
 		set[v] = struct{}{}
 	}
 	return set
 }
 
-// list returns the list that lists.name stands for, nil if there is none.
+// list returns the list that lists.name stands for: a []string or a *numberSet;
+// nil if there is none.
 func (r *resolver) list(m *ast.MemberNode) any {
 	name, ok := m.Property.(*ast.StringNode)
 	if !ok {
 		r.problem(m, "", "the name of a list must be a constant")
 		return nil
 	}
-	list, ok := r.c.of.Lists[name.Value]
+	list, ok := r.c.lists[name.Value]
 	if !ok {
-		r.problem(m.Property, suggest.DidYouMean(name.Value, sortedKeys(r.c.of.Lists)), "unknown list %s", name.Value)
+		r.problem(m.Property, suggest.DidYouMean(name.Value, sortedKeys(r.c.lists)), "unknown list %s", name.Value)
 	}
 	return list
 }
@@ -395,7 +414,7 @@ func (r *resolver) macro(node *ast.Node, n *ast.MemberNode, inside bool) {
 		r.problem(n, "", "more than %d macros inside one another", maxMacroDepth)
 		return
 	}
-	tree, p := r.c.parse(src)
+	tree, _, p := r.c.parse(src)
 	if p != nil {
 		r.broken = true // reported where the macro is
 		return
@@ -567,6 +586,11 @@ func (r *resolver) builtin(node *ast.Node, n *ast.BuiltinNode, inside bool) {
 		r.problem(n, "", "%s() is not available in conditions", n.Name)
 		return
 	}
+	if n.Name == "count" && len(n.Arguments) == 1 {
+		of := n.Arguments[0].String()
+		r.problem(n, "len("+of+") is how many there are", "count(%s) without a predicate counts elements that are true, and none is", of)
+		return
+	}
 	if n.Name == "trim" && len(n.Arguments) == 2 {
 		if _, ok := n.Arguments[1].(*ast.StringNode); !ok {
 			r.problem(n.Arguments[1], "", "what trim takes away must be a constant text")
@@ -575,8 +599,11 @@ func (r *resolver) builtin(node *ast.Node, n *ast.BuiltinNode, inside bool) {
 	for i := range n.Arguments {
 		if _, ok := n.Arguments[i].(*ast.PredicateNode); !ok {
 			if m, isMember := n.Arguments[i].(*ast.MemberNode); isMember && isName(m.Node, "lists") && len(n.Arguments) == 2 {
-				if l := r.list(m); l != nil {
+				switch l := r.list(m).(type) {
+				case []string:
 					ast.Patch(&n.Arguments[i], &ast.ConstantNode{Value: l})
+				case *numberSet:
+					ast.Patch(&n.Arguments[i], r.numbers(l))
 				}
 				continue
 			}

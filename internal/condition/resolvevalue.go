@@ -96,14 +96,6 @@ func (r *resolver) valueIn(node *ast.Node, n *ast.BinaryNode) {
 	}
 }
 
-// valueInTexts resolves "before in lists.name": expr's own "in" takes nil for
-// an empty text.
-func (r *resolver) valueInTexts(node *ast.Node, n *ast.BinaryNode) {
-	if _, ok := n.Right.(*ast.ConstantNode); ok && r.isValue(n.Left) {
-		r.patch(node, "value.in", n.Left, n.Right)
-	}
-}
-
 // elementsOf makes a value what a predicate can run over. It reports whether
 // the elements may be of any kind.
 func (r *resolver) elementsOf(node *ast.Node) bool {

@@ -3,7 +3,6 @@ package condition
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/expr-lang/expr/ast"
@@ -95,10 +94,14 @@ func readable(v any) string {
 		}
 		return cutShown("[" + strings.Join(texts, ",") + "]")
 	case float64:
-		if v != v {
-			return "no number"
+		return ofFloat(v).text()
+	case number:
+		return v.text()
+	case truth:
+		if v.decided() {
+			return fmt.Sprint(v == yes)
 		}
-		return strconv.FormatFloat(v, 'f', -1, 64)
+		return "no number"
 	case *side:
 		return shownSide(v.v)
 	}

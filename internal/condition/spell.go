@@ -2,12 +2,10 @@ package condition
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/expr-lang/expr/ast"
 	"github.com/expr-lang/expr/file"
-	"github.com/expr-lang/expr/parser"
 	"github.com/expr-lang/expr/parser/lexer"
 )
 
@@ -26,8 +24,8 @@ func (c *Compiler) Canonical(src string) string {
 // spell returns an expression in one spelling, and adds to parts what its
 // macros and lists stand for.
 func (c *Compiler) spell(src string, parts map[string]string) string {
-	tree, err := parser.ParseWithConfig(src, c.config)
-	if err != nil {
+	tree, _, p := c.parse(src)
+	if p != nil {
 		return src
 	}
 	v := &references{c: c, parts: parts}
@@ -60,13 +58,11 @@ func (r *references) Visit(n *ast.Node) {
 		r.parts[name] = r.c.spell(r.c.of.Macros[member.Value], r.parts)
 		return
 	}
-	switch list := r.c.of.Lists[member.Value].(type) {
+	switch list := r.c.lists[member.Value].(type) {
 	case []string:
 		r.parts[name] = fmt.Sprintf("%q", sorted(list))
-	case []int:
-		list = slices.Clone(list)
-		slices.Sort(list)
-		r.parts[name] = fmt.Sprint(list)
+	case *numberSet:
+		r.parts[name] = fmt.Sprint(sorted(list.texts()))
 	}
 }
 

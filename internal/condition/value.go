@@ -3,7 +3,6 @@ package condition
 import (
 	"errors"
 	"fmt"
-	"math"
 	"reflect"
 	"strconv"
 	"unicode/utf8"
@@ -113,13 +112,15 @@ func wholeOf(v event.Value) any {
 	}
 }
 
-// elementOf returns one element of a list, sorted set or stream.
+// elementOf returns one element, as a predicate and an index see it.
 func elementOf(typ string, e event.Element) any {
 	switch typ {
 	case "zset":
-		return map[string]any{"member": e.Name, "score": e.Score}
+		return map[string]any{"member": e.Name, "score": ofFloat(e.Score).boxed()}
 	case "stream":
 		return map[string]any{"id": e.Name, "fields": e.Fields}
+	case "hash":
+		return map[string]any{"field": e.Name, "value": e.Value}
 	}
 	return e.Name
 }
@@ -132,10 +133,20 @@ func (s *side) elements() (any, error) {
 		return nil, err
 	case absent(v):
 		return []any{}, nil
-	case v.Type() == "string" || v.Type() == "hash":
-		return nil, fmt.Errorf("%s is a %s: a predicate runs over a list, set, zset or stream", s, v.Type())
+	case v.Type() == "string":
+		return nil, s.noElements()
+	case v.Type() == "hash":
+		list := make([]any, 0, v.Len())
+		for e := range v.All() {
+			list = append(list, elementOf("hash", e))
+		}
+		return list, nil
 	}
 	return s.materialise()
+}
+
+func (s *side) noElements() error {
+	return fmt.Errorf("%s is a string: a predicate runs over a hash, list, set, zset or stream", s.String())
 }
 
 // at is before.f and before["f"], or before[0]: nil where there is no such
@@ -158,11 +169,15 @@ func (s *side) at(name any) (any, error) {
 		if v.Type() == "hash" {
 			return text(found), nil
 		}
-		return strconv.ParseFloat(text(found), 64)
+		score, err := strconv.ParseFloat(text(found), 64)
+		return ofFloat(score).boxed(), err
 	case "list", "stream":
-		i, ok := name.(int)
-		if !ok {
+		if _, named := name.(string); named {
 			return nil, fmt.Errorf("%s is a %s: its elements have numbers, not names", s, v.Type())
+		}
+		i, err := numberFrom(name).place()
+		if err != nil {
+			return nil, err
 		}
 		return s.place(v, i)
 	case "set":
@@ -189,19 +204,17 @@ func (s *side) place(v event.Value, i int) (any, error) {
 	if i < 0 || i >= v.Len() {
 		return nil, nil
 	}
-	n := 0
-	for e := range v.All() {
-		if n == i {
-			return elementOf(v.Type(), e), nil
-		}
-		n++
+	e, ok := v.At(i)
+	if !ok {
+		return nil, s.cut()
 	}
-	return nil, s.cut()
+	return elementOf(v.Type(), e), nil
 }
 
 // has tells whether a hash has a field, a set or zset a member, a list an
-// item, a stream an entry.
-func (s *side) has(name string) (bool, error) {
+// item, a stream an entry. item is the predicate that an item is of this name,
+// if the name is always the same: a list may have counted for it.
+func (s *side) has(name string, item *event.Predicate) (bool, error) {
 	v, err := s.value()
 	if err != nil || absent(v) {
 		return false, err
@@ -209,7 +222,12 @@ func (s *side) has(name string) (bool, error) {
 	switch v.Type() {
 	case "string":
 		return false, fmt.Errorf("%s is a string: contains looks into text", s)
-	case "list", "stream":
+	case "list":
+		if c, ok := v.(event.Counter); ok && item != nil {
+			if n, ok := c.Count(item); ok {
+				return n.Yes > 0, nil
+			}
+		}
 		for e := range v.All() {
 			if e.Name == name {
 				return true, nil
@@ -249,18 +267,21 @@ func (s *side) length() (int, error) {
 	return utf8.RuneCount(v.Bytes()), nil
 }
 
-// number is num(before): otherwise where the value is no text that is a number.
-func (s *side) number(otherwise float64) (float64, error) {
+// number is num(before): none where the value is no text that is a number.
+func (s *side) number() (number, error) {
 	v, err := s.value()
 	switch {
 	case err != nil:
-		return 0, err
-	case v.Type() != "string":
-		return otherwise, nil
+		return number{}, err
+	case v.Type() != "string" || v.Len() > maxDigits:
+		if absent(v) {
+			return number{kind: nothing}, nil
+		}
+		return number{kind: notOne}, nil
 	case v.Truncated():
-		return 0, s.cut()
+		return number{}, s.cut()
 	}
-	return numText(text(v.Bytes()), otherwise), nil
+	return numberOf(text(v.Prefix(maxDigits))), nil
 }
 
 // text is the value in a place where only text can be: "" for no key.
@@ -333,19 +354,13 @@ func inTexts(x any, set any) bool {
 	return found
 }
 
-// crossed tells whether a number has reached or passed n on its way from
-// before to after. What is no number (NaN) crosses nothing.
-func crossed(before, after, n float64) bool {
-	return before < n && n <= after || after <= n && n < before
-}
-
 // crossedSides is crossed(n).
-func crossedSides(before, after *side, n float64) (bool, error) {
-	b, err := before.number(math.NaN())
+func crossedSides(before, after *side, n number) (truth, error) {
+	b, err := before.number()
 	if err != nil {
-		return false, err
+		return no, err
 	}
-	a, err := after.number(math.NaN())
+	a, err := after.number()
 	return crossed(b, a, n), err
 }
 
@@ -382,6 +397,11 @@ func sameValue(before, after *side) (bool, error) {
 	typ := a.Type()
 	if typ != b.Type() || a.Len() != b.Len() {
 		return false, nil
+	}
+	if a, ok := a.(event.Comparer); ok {
+		if same, ok := a.Same(b); ok {
+			return same, nil
+		}
 	}
 	switch typ {
 	case "none":

@@ -3,9 +3,7 @@ package condition
 import (
 	"errors"
 	"fmt"
-	"math"
 	"math/rand/v2"
-	"strconv"
 	"testing"
 
 	"github.com/expr-lang/expr/builtin"
@@ -34,11 +32,14 @@ func naiveFunctions() map[string]func(p ...any) (any, error) {
 		}
 		return "", errors.New("not text")
 	}
-	number := func(x any) float64 {
-		if t, ok := x.(string); ok {
-			return numText(t, math.NaN())
+	num := func(x any) number {
+		switch x := x.(type) {
+		case nil:
+			return number{kind: nothing}
+		case string:
+			return numberOf(x)
 		}
-		return math.NaN()
+		return number{kind: notOne}
 	}
 	at := func(p ...any) (any, error) {
 		w, typ, err := whole(p[0])
@@ -97,7 +98,7 @@ func naiveFunctions() map[string]func(p ...any) (any, error) {
 		m, _ := w.(map[string]any)
 		return m[f] == v, nil
 	}
-	both := func(p []any, f func(before, after any) bool) (any, error) {
+	both := func(p []any, f func(before, after any) any) (any, error) {
 		b, _, err := whole(p[0])
 		if err != nil {
 			return false, err
@@ -118,8 +119,14 @@ func naiveFunctions() map[string]func(p ...any) (any, error) {
 				return nil, err
 			case typ == "none":
 				return []string{}, nil
-			case typ == "string" || typ == "hash":
-				return nil, errors.New("not a list")
+			case typ == "string":
+				return nil, errors.New("has no elements")
+			case typ == "hash":
+				list := []any{}
+				for e := range p[0].(*side).v.All() {
+					list = append(list, map[string]any{"field": e.Name, "value": e.Value})
+				}
+				return list, nil
 			}
 			return w, nil
 		},
@@ -142,11 +149,11 @@ func naiveFunctions() map[string]func(p ...any) (any, error) {
 		"value.len":  func(p ...any) (any, error) { return length(p[0], func(s string) int { return len([]rune(s)) }) },
 		"value.num": func(p ...any) (any, error) {
 			w, _, err := whole(p[0])
-			f := number(w)
-			if len(p) == 2 && math.IsNaN(f) {
-				f = p[1].(float64)
+			n := num(w)
+			if len(p) == 2 && n.none() {
+				return p[1], err
 			}
-			return f, err
+			return n.boxed(), err
 		},
 		"value.text": func(p ...any) (any, error) {
 			if _, ok := p[0].(*side); !ok {
@@ -159,20 +166,18 @@ func naiveFunctions() map[string]func(p ...any) (any, error) {
 			return str(w)
 		},
 		"value.crossed": func(p ...any) (any, error) {
-			n, err := strconv.ParseFloat(fmt.Sprint(p[2]), 64)
-			if err != nil {
-				return false, err
-			}
-			return both(p, func(before, after any) bool {
-				b, a := number(before), number(after)
-				if math.IsNaN(b) || math.IsNaN(a) || math.IsNaN(n) || b == n {
-					return false
+			n := numberFrom(p[2])
+			return both(p, func(before, after any) any {
+				b, a := num(before), num(after)
+				if sum := add(add(b, a), n); sum.none() {
+					return truth(sum.kind).boxed()
 				}
-				return (b < n) != (a < n) || a == n
+				up, down := less(b, n) == yes && less(a, n) == no, less(n, b) == yes && less(n, a) == no
+				return up || down
 			})
 		},
 		"value.changed_to": func(p ...any) (any, error) {
-			return both(p, func(b, a any) bool { return a == any(p[2]) && !isText(b, p[2].(string)) })
+			return both(p, func(b, a any) any { return a == any(p[2]) && !isText(b, p[2].(string)) })
 		},
 		"value.became": func(p ...any) (any, error) {
 			was, err := fieldIs(p[0], p[2].(string), p[3].(string))
@@ -232,12 +237,13 @@ func TestValuesAgainstMachine(t *testing.T) {
 			for range rng.IntN(3) {
 				ev.Changed = append(ev.Changed, []byte(g.Pick("f", "a", "5", "status")))
 			}
-			var results [3]bool
+			var results [3]truth
 			var errs [3]error
 			for i, cond := range []*Condition{naive, lazy, cond} {
 				var e Evaluator
 				e.Begin(ev)
-				results[i], errs[i] = e.Holds(cond, captures)
+				_, errs[i] = e.Holds(cond, captures)
+				results[i] = e.last
 			}
 			for i, what := range []string{"", "the machine", "the closures"} {
 				if i > 0 && ((errs[i] != nil) != (errs[0] != nil) || errs[0] == nil && results[i] != results[0]) {
@@ -248,7 +254,7 @@ func TestValuesAgainstMachine(t *testing.T) {
 			switch {
 			case errs[0] != nil:
 				failed++
-			case results[0]:
+			case results[0] == yes:
 				held++
 			}
 		}

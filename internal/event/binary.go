@@ -177,6 +177,5 @@ func (d *binaryDecoder) value() Value {
 		}
 		c.elements = append(c.elements, el)
 	}
-	c.index()
 	return c
 }

@@ -1,7 +1,6 @@
 package event
 
 import (
-	"bytes"
 	"cmp"
 	"iter"
 	"math"
@@ -25,9 +24,17 @@ type Value interface {
 	Len() int
 	// Bytes is a string's text, not to be changed; nil for all else.
 	Bytes() []byte
+	// Prefix is the first n bytes of a string's text, or all if it has no more,
+	// not to be changed; nil for all else. It costs what n says, however long
+	// the text is.
+	Prefix(n int) []byte
 	// Get finds an element by its name: a hash's field gives its value, a
-	// set's member itself, a zset's member its score as text.
+	// set's member and the ID of a stream's entry themselves, a zset's member
+	// its score as text. A list's items have no names.
 	Get(name []byte) (value []byte, ok bool)
+	// At is the element at a place of a list or a stream, from 0 on; false where
+	// there is none, and for all else.
+	At(i int) (Element, bool)
 	// All gives the elements: a list's and a stream's in their order, a zset's
 	// by score, a set's and a hash's in no order. A string and a key that is
 	// not there have none.
@@ -57,9 +64,9 @@ type copied struct {
 	typ      string
 	text     []byte
 	elements []Element
-	byName   map[string]int // of a hash, set or zset that is large
-	size     int            // of the whole value
+	size     int // of the whole value
 	cut      bool
+	sorted   bool // the elements are in the order of their names
 }
 
 func (c *copied) Type() string    { return c.typ }
@@ -69,15 +76,28 @@ func (c *copied) Truncated() bool { return c.cut }
 
 func (c *copied) All() iter.Seq[Element] { return slices.Values(c.elements) }
 
+func (c *copied) Prefix(n int) []byte {
+	n = min(max(n, 0), len(c.text))
+	return c.text[:n:n]
+}
+
+func (c *copied) At(i int) (Element, bool) {
+	if i < 0 || i >= len(c.elements) || c.typ != "list" && c.typ != "stream" {
+		return Element{}, false
+	}
+	return c.elements[i], true
+}
+
 func (c *copied) Get(name []byte) ([]byte, bool) {
-	if c.typ == "list" || c.typ == "stream" {
+	if c.typ == "list" {
 		return nil, false
 	}
-	if c.byName != nil {
-		if i, ok := c.byName[string(name)]; ok {
-			return c.elements[i].text(c.typ), true
+	if c.sorted {
+		i, ok := slices.BinarySearchFunc(c.elements, name, func(e Element, name []byte) int { return cmp.Compare(e.Name, string(name)) })
+		if !ok {
+			return nil, false
 		}
-		return nil, false
+		return c.elements[i].text(c.typ), true
 	}
 	for i := range c.elements {
 		if c.elements[i].Name == string(name) {
@@ -121,21 +141,7 @@ func String(text []byte) Value {
 // "stream") that holds elements, in the order that All has for the type. It
 // keeps elements.
 func Elements(typ string, elements []Element) Value {
-	c := &copied{typ: typ, elements: elements, size: len(elements)}
-	c.index()
-	return c
-}
-
-// index makes Get fast where a search would be slow.
-func (c *copied) index() {
-	const few = 16
-	if len(c.elements) <= few || c.typ == "list" || c.typ == "stream" {
-		return
-	}
-	c.byName = make(map[string]int, len(c.elements))
-	for i := range c.elements {
-		c.byName[c.elements[i].Name] = i
-	}
+	return &copied{typ: typ, elements: elements, size: len(elements)}
 }
 
 // CloneValue returns a copy of v that owns its bytes and holds at most limit
@@ -153,17 +159,14 @@ func CloneValue(v Value, limit int) Value {
 	}
 	c := &copied{typ: typ, size: v.Len(), cut: v.Truncated()}
 	if typ == "string" {
-		text := v.Bytes()
-		if len(text) > limit {
-			text, c.cut = text[:max(limit, 0)], true
-		}
-		c.text = bytes.Clone(text)
-		if c.text == nil {
-			c.text = []byte{}
-		}
+		c.text = append([]byte{}, v.Prefix(limit)...)
+		c.cut = c.cut || v.Len() > len(c.text)
 		return c
 	}
 	for e := range v.All() {
+		if c.elements == nil { // room for as many as fit, if all are like the first
+			c.elements = make([]Element, 0, min(v.Len(), max(limit, 0)/e.size()+1))
+		}
 		limit -= e.size()
 		if limit < 0 {
 			c.cut = true
@@ -172,10 +175,10 @@ func CloneValue(v Value, limit int) Value {
 		e.Fields = slices.Clone(e.Fields)
 		c.elements = append(c.elements, e)
 	}
-	if typ == "set" || typ == "hash" {
+	if !c.cut && (typ == "set" || typ == "hash") {
 		slices.SortFunc(c.elements, func(a, b Element) int { return cmp.Compare(a.Name, b.Name) })
+		c.sorted = true
 	}
-	c.index()
 	return c
 }
 

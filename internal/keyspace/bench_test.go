@@ -104,17 +104,41 @@ func BenchmarkElements(b *testing.B) {
 					}
 				}
 			})
-			b.Run(ev.Type+" "+side.name+" count", func(b *testing.B) {
-				b.ReportAllocs()
-				for b.Loop() {
-					side.value.(event.Counter).Count(func(e *event.Element) event.Verdict { return event.VerdictYes })
-				}
-			})
 		}
 		b.Run(ev.Type+" changes", func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				ElementChanges(&ev, func(_, _ *event.Element) bool { return true })
+			}
+		})
+	}
+}
+
+// BenchmarkLargeValue: a change of a large value, and a copy of its event as it is
+// delivered.
+func BenchmarkLargeValue(b *testing.B) {
+	in := New(Config{Need: func(int, []byte) Need { return NeedValue }, MaxMirror: 4 << 30})
+	in.SnapshotBegin()
+	in.SnapshotEnd(nil, &SnapshotKey{})
+	in.Command(nil, &Command{Args: byteArgs("SETRANGE", "text", strconv.Itoa(64<<20), "x")})
+	for i := range 200_000 {
+		m := fmt.Sprintf("member:%d", i)
+		for _, args := range [][][]byte{byteArgs("SADD", "s", m), byteArgs("HSET", "h", m, "v"), byteArgs("RPUSH", "l", m), byteArgs("ZADD", "z", "1", m)} {
+			in.Command(nil, &Command{Args: args})
+		}
+	}
+	for _, args := range [][][]byte{
+		byteArgs("SETRANGE", "text", "77", "some text"), byteArgs("SADD", "s", "member:7"), byteArgs("HSET", "h", "member:7", "w"),
+		byteArgs("LSET", "l", "100", "x"), byteArgs("ZINCRBY", "z", "1", "member:9"),
+	} {
+		b.Run(string(args[0]), func(b *testing.B) {
+			b.ReportAllocs()
+			var events []event.Event
+			for b.Loop() {
+				events = in.Command(events[:0], &Command{Args: args})
+				for i := range events {
+					events[i].Clone()
+				}
 			}
 		})
 	}

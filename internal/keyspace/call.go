@@ -183,6 +183,12 @@ func (c *call) begin(arrival time.Time) {
 		c.now = arrival.UnixMilli()
 		c.now += mi.clock.at(c.now)
 	}
+	c.release()
+}
+
+// release gives up what the last command has left of its keys: the views of its
+// events, and what undoes it.
+func (c *call) release() {
 	for _, k := range c.operands[:c.used] {
 		if k.needed() {
 			k.operand = nil
@@ -191,11 +197,14 @@ func (c *call) begin(arrival time.Time) {
 		u.reset()
 		*k = operand{undo: u}
 	}
-	const keepOperands = 1024
-	if len(c.operands) > keepOperands {
-		c.operands, c.namedElements = slices.Clone(c.operands[:keepOperands]), nil
-	}
 	c.used = 0
+	const keep = 1024
+	if len(c.operands) > keep {
+		c.operands = slices.Clone(c.operands[:keep])
+	}
+	if cap(c.namedElements) > keep {
+		c.namedElements = nil
+	}
 	clear(c.namedElements)
 	c.namedElements = c.namedElements[:0]
 }
@@ -212,6 +221,8 @@ func (c *call) finish() {
 			c.lose(k, maybe, k.value.kind, &c.lost.Mismatch)
 		}
 		k.after = k.value.view(&k.is, nil)
+		k.is.from = k
+		k.settle()
 	}
 	at := 0
 	for i := c.base; i < len(c.events); i++ {
@@ -255,8 +266,13 @@ func (c *call) keyIn(db int, key []byte) *operand {
 		s = mi.newKey(d, key, need)
 	}
 	s.operand, k.keyState = k, s
+	if s.value.twice {
+		s.value.drop()
+		mi.losses.Undecided++
+	}
 	k.existed, k.kindWas = s.value.exists, s.value.kind
 	k.before = s.value.view(&k.was, &k.undo)
+	k.was.from = k
 	k.undo.logs = s.marks.long != nil && !s.marks.long.stale
 	switch elements := s.value.elements.(type) {
 	case nil:
@@ -401,12 +417,18 @@ func (c *call) tooLarge(k *operand, n int) bool {
 func (c *call) elementsRemoved(k *operand, elements collection, known bool) {
 	switch {
 	case known && isEmpty(elements):
-		k.remove()
-		c.emitOn(k, "del", typeNone)
+		c.removeWhole(k)
 	case !known && k.needed():
 		// Perhaps all were. If the key is still there its deadline is as it was.
 		k.value.exists = maybe
 	}
+}
+
+// removeWhole removes a collection of which a command takes all elements: as it
+// is, so that neither it nor its view before costs what there was.
+func (c *call) removeWhole(k *operand) {
+	k.remove()
+	c.emitOn(k, "del", typeNone)
 }
 
 // storeElements puts the elements that a command has made, which are new, into

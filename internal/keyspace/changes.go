@@ -22,31 +22,44 @@ func ElementChanges(ev *event.Event, give func(before, after *event.Element) boo
 	before, ok1 := ev.Before.(*view)
 	after, ok2 := ev.After.(*view)
 	if ok1 && ok2 && before.undo != nil && before.elements != nil && before.elements == after.elements {
-		switch elements := before.elements.(type) {
-		case *list:
-			elements.elementChanges(&before.undo.list, give)
-		case *stream:
-			elements.elementChanges(before, give)
-		default:
-			namedChanges(before, after, give)
-		}
+		before.eachChange(true, &changedElement{}, give)
 	} else {
 		compareElements(ev.Before, ev.After, give)
 	}
 	return true
 }
 
+// changedElement is an element before and after a command: memory for those that are
+// given one after the other.
+type changedElement struct{ was, now event.Element }
+
+// eachChange gives what the command has changed of the elements that a view
+// shows as they were before it, each in e. A stream's entries have no names, if
+// these are not asked for.
+func (v *view) eachChange(names bool, e *changedElement, give func(before, after *event.Element) bool) {
+	switch elements := v.elements.(type) {
+	case *list:
+		elements.elementChanges(&v.undo.list, e, give)
+	case *stream:
+		elements.elementChanges(v, names, e, give)
+	default:
+		v.namedChanges(e, give)
+	}
+}
+
 // namedChanges gives the changes of a hash, set or sorted set.
-func namedChanges(before, after *view, give func(before, after *event.Element) bool) {
-	for i := range before.undo.elements {
-		was := &before.undo.elements[i]
-		if first, _ := before.changed(was.name); first != was {
+func (v *view) namedChanges(e *changedElement, give func(before, after *event.Element) bool) {
+	live := view{elements: v.elements}
+	for i := range v.undo.elements {
+		was := &v.undo.elements[i]
+		if first, _ := v.changed(was.name); first != was {
 			continue
 		}
-		old := event.Element{Name: was.name, Value: was.value, Score: was.score}
-		now, has := after.find(was.name)
-		now.Name = was.name
-		if !giveChange(&old, &now, was.had, has, give) {
+		e.was = event.Element{Name: was.name, Value: was.value, Score: was.score}
+		has := false
+		e.now, has = live.find(was.name)
+		e.now.Name = was.name
+		if !giveChange(&e.was, &e.now, was.had, has, give) {
 			return
 		}
 	}
@@ -137,11 +150,10 @@ func elementNamed(v event.Value, name string) *event.Element {
 }
 
 // elementChanges gives the items that were removed, replaced and added.
-func (l *list) elementChanges(u *listUndo, give func(before, after *event.Element) bool) {
-	var was, now event.Element
+func (l *list) elementChanges(u *listUndo, e *changedElement, give func(before, after *event.Element) bool) {
 	giveRemoved := func(items ...string) bool {
 		for _, item := range items {
-			if was = (event.Element{Name: item}); !give(&was, nil) {
+			if e.was = (event.Element{Name: item}); !give(&e.was, nil) {
 				return false
 			}
 		}
@@ -149,7 +161,7 @@ func (l *list) elementChanges(u *listUndo, give func(before, after *event.Elemen
 	}
 	giveAdded := func(first, last int) bool {
 		for i := first; i < last; i++ {
-			if now = (event.Element{Name: l.at(i)}); !give(nil, &now) {
+			if e.now = (event.Element{Name: l.at(i)}); !give(nil, &e.now) {
 				return false
 			}
 		}
@@ -157,8 +169,8 @@ func (l *list) elementChanges(u *listUndo, give func(before, after *event.Elemen
 	}
 	switch {
 	case u.edited > 0:
-		now = event.Element{Name: u.old}
-		give(nil, &now)
+		e.now = event.Element{Name: u.old}
+		give(nil, &e.now)
 	case u.edited < 0:
 		for range -u.edited {
 			if !giveRemoved(u.old) {
@@ -166,9 +178,9 @@ func (l *list) elementChanges(u *listUndo, give func(before, after *event.Elemen
 			}
 		}
 	case u.replaced:
-		was, now = event.Element{Name: u.old}, event.Element{Name: l.at(u.slot)}
-		if was.Name != now.Name {
-			give(&was, &now)
+		e.was, e.now = event.Element{Name: u.old}, event.Element{Name: l.at(u.slot)}
+		if e.was.Name != e.now.Name {
+			give(&e.was, &e.now)
 		}
 	default:
 		_ = giveRemoved(u.front...) && giveRemoved(u.back...) && giveAdded(0, u.addFront) && giveAdded(l.n-u.addBack, l.n)
@@ -176,15 +188,14 @@ func (l *list) elementChanges(u *listUndo, give func(before, after *event.Elemen
 }
 
 // elementChanges gives the entries that were removed, and those that were added.
-func (s *stream) elementChanges(before *view, give func(before, after *event.Element) bool) {
-	var e event.Element
+func (s *stream) elementChanges(before *view, names bool, e *changedElement, give func(before, after *event.Element) bool) {
 	for _, n := range s.removedEntries(before) {
-		if e = n.element(); !give(&e, nil) {
+		if e.was = n.elementWith(names); !give(&e.was, nil) {
 			return
 		}
 	}
-	for _, n := range s.entries[s.find(before.undo.last):] {
-		if e = n.element(); n.id != before.undo.last && !give(nil, &e) {
+	for _, n := range s.entries[s.after(before.undo.last):] {
+		if e.now = n.elementWith(names); !give(nil, &e.now) {
 			return
 		}
 	}

@@ -77,16 +77,3 @@ func hasWord(text, word string) bool {
 
 // InsteadOf returns what CommandInfo.InsteadUse says of a command, its name first.
 func InsteadOf(args [][]byte) string { return commandOf(args).instead }
-
-// EventsMade returns the events that a command makes, by its name in any case; nil
-// for one that makes none, or is not known. Not to be changed.
-func EventsMade(name string) []string {
-	c := commandNamed([]byte(name))
-	switch {
-	case c == nil:
-		return nil
-	case c.events.own:
-		return append(c.events.names[:len(c.events.names):len(c.events.names)], c.ownEvent)
-	}
-	return c.events.names
-}

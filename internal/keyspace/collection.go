@@ -25,6 +25,7 @@ type collection interface {
 	bytes() int // of memory, estimated
 	clone() collection
 	equal(other collection) bool // which is of the same type and length
+	counts() *counted            // its tallies
 
 	// each gives the elements that a view shows until give returns false.
 	each(v *view, give func(event.Element) bool)
@@ -74,6 +75,8 @@ type undo struct {
 	list     listUndo
 	entries  []*streamEntry // stream: removed, and some that the command itself had added
 	last     rdb.StreamID   // stream: ID of the last entry ever, before
+
+	unordered bool // entries are not in the order of their IDs
 
 	logs bool   // ops are wanted
 	ops  []byte // what was done, for the journal

@@ -18,20 +18,6 @@ func CommandNamed(name []byte) (string, bool) {
 	return "", false
 }
 
-// EventsOf returns the names of the events that a command's entry says it makes,
-// and false if it has no entry.
-func EventsOf(name string) (events []string, ok bool) {
-	c := commandsByName[name]
-	if c == nil {
-		return nil, false
-	}
-	events = slices.Clone(c.events.names)
-	if c.events.own {
-		events = append(events, c.ownEvent)
-	}
-	return events, true
-}
-
 // Mirrored is one key of the mirror.
 type Mirrored struct {
 	DB       int
@@ -96,7 +82,7 @@ func (in *Interpreter) Recount() (size, keys int64) {
 				size += int64(turnCost + len(key))
 			}
 			if s.value.elements != nil {
-				size += int64(recounted(s.value.elements).bytes())
+				size += int64(recounted(s.value.elements).bytes() + s.value.elements.counts().bytes())
 			}
 		}
 	}
@@ -159,3 +145,30 @@ func (in *Interpreter) Scheduled() int { return len(in.mirror.due) }
 
 // SlotOf is the slot of a key.
 func SlotOf(key string) int { return slotOf(key) }
+
+// CountFew makes values of so many elements count, where it is 32 else.
+func (in *Interpreter) CountFew(n int) { in.mirror.few = n }
+
+// DropTallies drops the tallies of those values of which drop says so.
+func (in *Interpreter) DropTallies(drop func() bool) {
+	for _, d := range in.mirror.dbs {
+		for key, s := range d.keys {
+			if s.value.elements != nil && drop() {
+				s.value.elements.counts().tallies = nil
+				in.mirror.measure(s, len(key))
+			}
+		}
+	}
+}
+
+// Tallies is how many there are.
+func (in *Interpreter) Tallies() (n int) {
+	for _, d := range in.mirror.dbs {
+		for _, s := range d.keys {
+			if s.value.elements != nil && s.value.elements.counts().tallies != nil {
+				n += len(s.value.elements.counts().list)
+			}
+		}
+	}
+	return n
+}

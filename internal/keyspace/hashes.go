@@ -514,12 +514,13 @@ type hash struct {
 	// the server has not removed them. As long as it has one the key is there.
 	dead map[string]struct{}
 	size int
+	counted
 }
 
 func newHash() *hash { return &hash{fields: map[string]string{}} }
 
 func (h *hash) len() int   { return len(h.fields) }
-func (h *hash) bytes() int { return h.size + 96 }
+func (h *hash) bytes() int { return h.size + 104 + h.tallies.bytes() }
 
 // set sets a field. Its deadline stays.
 func (h *hash) set(u *undo, name []byte, value string) {
@@ -652,7 +653,17 @@ func (h *hash) stayDead(later collection) {
 	}
 }
 
+// load adds a field. Where Redis takes one that is there twice, its commands find
+// the first: of fields that it sorts, which are those of a hash with expiries, the
+// one that expires first, and of two at once the later.
 func (h *hash) load(e *rdb.Element, l *loader) error {
+	if _, twice := h.fields[string(e.Member)]; twice {
+		l.twice = true
+		at := h.deadline(e.Member)
+		if !l.sorts || e.ExpireAt == 0 || at != 0 && at < e.ExpireAt {
+			return nil
+		}
+	}
 	value := ""
 	if l.texts {
 		value = string(e.Value)

@@ -97,7 +97,8 @@ type Interpreter struct {
 	mirror  *mirror                // nil: nothing is needed
 	journal *journal               // nil: it is off
 	clock   clock
-	call    call // the command that is interpreted
+	call    call    // the command that is interpreted
+	views   []*view // of values that went, for events that are no command's
 }
 
 // unknownName is how a command that has no entry is spelt in events.
@@ -200,6 +201,28 @@ func (in *Interpreter) Command(dst []event.Event, sent *Command) []event.Event {
 	}
 	in.stats.Events += int64(len(c.events) - c.base)
 	return c.end()
+}
+
+// Release gives up what events still need that were made so far: their Before
+// and After are not valid any more. The next command does the same for those of
+// a command; but until it comes a value that was removed, however large it is,
+// stays in memory.
+func (in *Interpreter) Release() {
+	in.call.release()
+	for _, v := range in.views {
+		*v = view{}
+	}
+	if cap(in.views) > keepUndone {
+		in.views = nil
+	}
+	in.views = in.views[:0]
+}
+
+// lastView makes a view of a value that goes, for an event that is no command's.
+func (in *Interpreter) lastView(of *value) event.Value {
+	v := &view{}
+	in.views = append(in.views, v)
+	return of.view(v, nil)
 }
 
 // unknownName spells the name of a command that has no entry.

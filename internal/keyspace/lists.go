@@ -96,7 +96,11 @@ func (c *call) pop(front bool) {
 			c.lose(k, maybe, kindList, &c.lost.Mismatch)
 			return
 		}
-		l.pop(&k.undo, front, int(min(n, int64(l.n))))
+		if n >= int64(l.n) {
+			c.removeWhole(k)
+			return
+		}
+		l.pop(&k.undo, front, int(n))
 	}
 	c.elementsRemoved(k, l, known)
 }
@@ -143,6 +147,11 @@ func (c *call) lset() {
 
 // ltrim: LTRIM key start stop.
 func (c *call) ltrim() {
+	k := c.key(1)
+	if l, known := existingCollection[*list](c, k); known && !l.keeps(c.args[2], c.args[3]) {
+		c.removeWhole(k)
+		return
+	}
 	c.shortenList(func(l *list, u *undo) bool { return l.trim(u, c.args[2], c.args[3]) })
 }
 
@@ -179,10 +188,34 @@ type list struct {
 	head int
 	n    int
 	size int
+	counted
 }
 
 func (l *list) len() int   { return l.n }
-func (l *list) bytes() int { return l.size + 48 }
+func (l *list) bytes() int { return l.size + 64 + l.tallies.bytes() }
+
+// viewAt returns an item as it was before the changes in u, which may be nil.
+func (l *list) viewAt(u *undo, i int) string {
+	if u == nil {
+		return l.at(i)
+	}
+	was := &u.list
+	if was.edited != 0 {
+		return was.items[i]
+	}
+	if i < len(was.front) {
+		return was.front[i]
+	}
+	i -= len(was.front)
+	if same := l.n - was.addFront - was.addBack; i >= same {
+		return was.back[i-same]
+	}
+	i += was.addFront
+	if was.replaced && i == was.slot {
+		return was.old
+	}
+	return l.at(i)
+}
 
 func (l *list) at(i int) string { return l.ring[(l.head+i)&(len(l.ring)-1)] }
 
@@ -256,7 +289,9 @@ func (l *list) vacate(slot int) {
 // taken out of it.
 func (l *list) replace(u *undo, items []string, item string, times int) {
 	u.list.items, u.list.old, u.list.edited = l.all(), item, times
+	counted := l.counted
 	*l = *listOf(items)
+	l.counted = counted
 }
 
 func (l *list) all() []string {
@@ -328,6 +363,14 @@ func (l *list) trim(u *undo, start, stop []byte) bool {
 		l.pop(u, false, l.n-(last-first+1))
 	}
 	return ok1 && ok2
+}
+
+// keeps reports whether LTRIM leaves any item, or cannot be understood.
+func (l *list) keeps(start, stop []byte) bool {
+	from, ok1 := int64Of(start)
+	to, ok2 := int64Of(stop)
+	first, last := span(from, to, l.n)
+	return first <= last || !ok1 || !ok2
 }
 
 // remove takes out items: the first so many, the last for a negative count,

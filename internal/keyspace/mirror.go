@@ -40,6 +40,10 @@ type mirror struct {
 	inUse     bool      // it was worked on since it was made
 	slotTrim  *slotTrim // that is under way, nil for none
 
+	judges  map[question]event.Judge // of predicates that values count for
+	few     int                      // so many elements are counted
+	scratch changedElement           // what is counted just now
+
 	journal *journal // nil: there is none
 	lastID  uint32   // of a database
 	torn    bool     // what was restored is of several moments
@@ -47,6 +51,7 @@ type mirror struct {
 
 // database is the mirror of one database.
 type database struct {
+	mi   *mirror
 	id   uint32 // in the journal
 	keys map[string]*keyState
 	// cover is how absence is known: a key that has no state is not there if
@@ -80,7 +85,7 @@ func newMirror(in *Interpreter) *mirror {
 	}
 	return &mirror{
 		need: c.Need, limit: limit, grace: c.ExpiryGrace.Milliseconds(), classes: c.Classes, clock: &in.clock,
-		dbs: map[int]*database{}, sparseMax: sparseMax, losses: &in.stats.Lost,
+		dbs: map[int]*database{}, sparseMax: sparseMax, losses: &in.stats.Lost, judges: map[question]event.Judge{}, few: fewElements,
 	}
 }
 
@@ -99,7 +104,7 @@ func (mi *mirror) database(db int) *database {
 		return &mi.beyond
 	}
 	mi.lastID++
-	d = &database{id: mi.lastID, keys: map[string]*keyState{}}
+	d = &database{mi: mi, id: mi.lastID, keys: map[string]*keyState{}}
 	var c []cover
 	if mi.flushed {
 		c = mi.coverOf(db)

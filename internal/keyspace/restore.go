@@ -102,7 +102,7 @@ func (mi *mirror) restoreDatabase(rs *restorer, db int, value []byte) error {
 	if in.Err() != nil || n > 1<<32-2 || rs.databases[id] != nil || mi.dbs[db] != nil || len(mi.dbs) >= maxDatabases {
 		return errDamaged
 	}
-	d := &database{id: id, keys: map[string]*keyState{}}
+	d := &database{mi: mi, id: id, keys: map[string]*keyState{}}
 	for in.Len() > 0 {
 		n := in.Uvarint()
 		if in.Err() != nil || n > 1<<31-1 || len(d.cover) == maxCover {

@@ -136,7 +136,7 @@ func (in *Interpreter) Expire(dst []event.Event, c *Command) []event.Event {
 		dst = append(dst, event.Event{
 			Name: "expired", Origin: event.FromClock, Cause: event.CauseExpired, DB: next.db, Key: []byte(next.key), Type: typeNone,
 			Time: time.UnixMilli(e.at), ReplID: c.ReplID, Offset: c.Offset, Source: c.Source, Index: len(dst) - from,
-			Before: s.value.view(&view{}, nil), After: event.None, TTL: event.TTLGone,
+			Before: in.lastView(&s.value), After: event.None, TTL: event.TTLGone,
 		})
 	}
 	in.stats.Events += int64(len(dst) - from)

@@ -163,12 +163,13 @@ func (s *set) addSome(other *set, keep func(member string) bool) {
 type set struct {
 	members map[string]struct{}
 	size    int
+	counted
 }
 
 func newSet() *set { return &set{members: map[string]struct{}{}} }
 
 func (s *set) len() int   { return len(s.members) }
-func (s *set) bytes() int { return s.size + 120 }
+func (s *set) bytes() int { return s.size + 120 + s.tallies.bytes() }
 
 func (s *set) has(member string) bool {
 	_, ok := s.members[member]
@@ -213,6 +214,8 @@ func (s *set) clone() collection {
 func (s *set) equal(other collection) bool { return maps.Equal(s.members, other.(*set).members) }
 
 func (s *set) load(e *rdb.Element, l *loader) error {
+	_, twice := s.members[string(e.Member)]
+	l.twice = l.twice || twice
 	s.add(&l.undo, e.Member)
 	return nil
 }

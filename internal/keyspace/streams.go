@@ -351,6 +351,7 @@ type stream struct {
 	last    rdb.StreamID
 	groups  map[string]map[string]struct{} // consumers of each group
 	size    int
+	counted
 }
 
 // streamEntry is one entry of a stream.
@@ -361,6 +362,15 @@ type streamEntry struct {
 
 func (e *streamEntry) element() event.Element {
 	return event.Element{Name: e.id.String(), Fields: e.fields}
+}
+
+// elementWith is element, without a name if that is not asked for: it costs
+// something to make.
+func (e *streamEntry) elementWith(name bool) event.Element {
+	if name {
+		return e.element()
+	}
+	return event.Element{Fields: e.fields}
 }
 
 func (e *streamEntry) bytes() int {
@@ -374,7 +384,7 @@ func (e *streamEntry) bytes() int {
 func newStream() *stream { return &stream{groups: map[string]map[string]struct{}{}} }
 
 func (s *stream) len() int   { return len(s.entries) }
-func (s *stream) bytes() int { return s.size + 120 }
+func (s *stream) bytes() int { return s.size + 128 + s.tallies.bytes() }
 
 func idLess(a, b rdb.StreamID) bool {
 	if a.Ms != b.Ms {
@@ -390,8 +400,15 @@ func (s *stream) find(id rdb.StreamID) int {
 
 // append adds an entry, whose ID is the greatest; it reports whether it is.
 func (s *stream) append(u *undo, e *streamEntry) bool {
-	if n := len(s.entries); n > 0 && !idLess(s.entries[n-1].id, e.id) {
-		return false
+	var top rdb.StreamID
+	if n := len(s.entries); n > 0 {
+		top = s.entries[n-1].id
+		if !idLess(top, e.id) {
+			return false
+		}
+	}
+	if !idLess(s.last, e.id) { // XSETID has put the last ID back, to no less than that of the last entry
+		u.last = top
 	}
 	s.entries = append(s.entries, e)
 	s.size += e.bytes()
@@ -407,9 +424,16 @@ func (s *stream) trim(u *undo, n int) {
 	if u.logs && n > 0 {
 		u.log(opTrim, uint64(n), 0)
 	}
+	if n == len(s.entries) && len(u.entries) == 0 { // all that there are need no copy
+		for _, e := range s.entries {
+			s.size -= e.bytes()
+		}
+		u.entries, s.entries = s.entries, nil
+		return
+	}
 	for i, e := range s.entries[:n] {
 		s.size -= e.bytes()
-		u.entries = append(u.entries, e)
+		u.addEntry(e)
 		s.entries[i] = nil
 	}
 	s.entries = s.entries[n:]
@@ -421,7 +445,7 @@ func (s *stream) remove(u *undo, id rdb.StreamID) bool {
 		return false
 	}
 	e := s.entries[i]
-	u.entries = append(u.entries, e)
+	u.addEntry(e)
 	s.size -= e.bytes()
 	s.entries = append(s.entries[:i], s.entries[i+1:]...)
 	if u.logs {
@@ -590,10 +614,77 @@ func (s *stream) each(v *view, give func(event.Element) bool) {
 	}
 }
 
+// viewAt returns an entry that a view shows by its place; nil if there is none.
+func (s *stream) viewAt(v *view, i int) *streamEntry {
+	removed, kept := s.removedEntries(v), s.entries
+	if v.undo != nil {
+		kept = kept[:s.after(v.undo.last)]
+	}
+	for len(removed) > 0 && len(kept) > 0 && idLess(kept[0].id, removed[len(removed)-1].id) {
+		// Of the two kinds, which alternate, those before the next of the other.
+		n := sort.Search(len(removed), func(j int) bool { return !idLess(removed[j].id, kept[0].id) })
+		if i < n {
+			return removed[i]
+		}
+		removed, i = removed[n:], i-n
+		n = sort.Search(len(kept), func(j int) bool { return !idLess(kept[j].id, removed[0].id) })
+		if i < n {
+			return kept[i]
+		}
+		kept, i = kept[n:], i-n
+	}
+	if i < len(removed) {
+		return removed[i]
+	}
+	if i -= len(removed); i < len(kept) {
+		return kept[i]
+	}
+	return nil
+}
+
+// after returns the index of the first entry that is after id.
+func (s *stream) after(id rdb.StreamID) int {
+	i := s.find(id)
+	if i < len(s.entries) && s.entries[i].id == id {
+		i++
+	}
+	return i
+}
+
+// viewHas reports whether a view shows an entry with this ID.
+func (s *stream) viewHas(v *view, name []byte) bool {
+	id, ok := streamID(name)
+	if !ok || id.String() != string(name) { // "1" and "01-1" are not how an ID is spelled
+		return false
+	}
+	if v.undo != nil {
+		if idLess(v.undo.last, id) {
+			return false
+		}
+		for _, n := range v.undo.entries {
+			if n.id == id {
+				return true
+			}
+		}
+	}
+	i := s.find(id)
+	return i < len(s.entries) && s.entries[i].id == id
+}
+
+// addEntry notes an entry that is removed.
+func (u *undo) addEntry(e *streamEntry) {
+	n := len(u.entries)
+	u.unordered = u.unordered || n > 0 && idLess(e.id, u.entries[n-1].id)
+	u.entries = append(u.entries, e)
+}
+
 // removedEntries returns the entries that are not there any more, in order.
 func (s *stream) removedEntries(v *view) []*streamEntry {
 	if v.undo == nil {
 		return nil
+	}
+	if !v.undo.unordered {
+		return v.undo.entries[:sort.Search(len(v.undo.entries), func(i int) bool { return idLess(v.undo.last, v.undo.entries[i].id) })]
 	}
 	var removed []*streamEntry
 	for _, n := range v.undo.entries {

@@ -26,12 +26,15 @@ var kindNames = [...]string{"", typeString, typeList, typeSet, typeHash, typeZse
 func (k kind) String() string { return kindNames[k] }
 
 // view is a value as it is, or, with an undo, as it was before the command. It is
-// an event.Value and an event.Counter.
+// an event.Value, and an event.Counter,
+// Ranker and Comparer.
 type view struct {
 	kind     kind
 	text     []byte     // of a string; what patches have overwritten is in undo
 	elements collection // of all else
 	undo     *undo      // nil: as it is
+
+	from *operand // of whose key it is; nil: of none, and it counts for nothing new
 
 	index map[string]int // of undo.elements, made when they are many
 }
@@ -54,14 +57,48 @@ func (v *view) Bytes() []byte {
 	if v.kind != kindString {
 		return nil
 	}
-	if v.undo != nil && len(v.undo.patches) > 0 {
-		text := bytes.Clone(v.text)
-		for _, p := range slices.Backward(v.undo.patches) {
-			copy(text[p.at:], p.old)
-		}
-		v.text, v.undo = text, nil
+	if v.patched() {
+		v.text, v.undo = v.Prefix(len(v.text)), nil
 	}
 	return v.text
+}
+
+// patched reports whether a string was written into in place.
+func (v *view) patched() bool { return v.undo != nil && len(v.undo.patches) > 0 }
+
+// Prefix is that of event.Value. It undoes what was written into these bytes.
+func (v *view) Prefix(n int) []byte {
+	if v.kind != kindString {
+		return nil
+	}
+	n = min(max(n, 0), len(v.text))
+	head := v.text[:n:n]
+	if !v.patched() {
+		return head
+	}
+	head = bytes.Clone(head)
+	for _, p := range slices.Backward(v.undo.patches) {
+		if p.at < n {
+			copy(head[p.at:], p.old)
+		}
+	}
+	return head
+}
+
+// At is that of event.Value.
+func (v *view) At(i int) (event.Element, bool) {
+	if i < 0 || i >= v.Len() {
+		return event.Element{}, false
+	}
+	switch o := v.elements.(type) {
+	case *list:
+		return event.Element{Name: o.viewAt(v.undo, i)}, true
+	case *stream:
+		if n := o.viewAt(v, i); n != nil {
+			return n.element(), true
+		}
+	}
+	return event.Element{}, false
 }
 
 // changed finds what the command has changed of a named element: its first
@@ -119,6 +156,8 @@ func (v *view) Get(name []byte) ([]byte, bool) {
 			return nil, false
 		}
 		return event.AppendScore(nil, score), true
+	case *stream:
+		return name, o.viewHas(v, name)
 	}
 	return nil, false
 }
@@ -128,22 +167,6 @@ func (v *view) All() iter.Seq[event.Element] {
 		return func(func(event.Element) bool) {}
 	}
 	return func(yield func(event.Element) bool) { v.elements.each(v, yield) }
-}
-
-// Count is that of event.Counter.
-func (v *view) Count(judge func(*event.Element) event.Verdict) (holds, unknown int) {
-	var e event.Element // judge keeps its address: so that there is one, and not one an element
-	for e = range v.All() {
-		switch judge(&e) {
-		case event.VerdictYes:
-			holds++
-		case event.VerdictUnknown:
-			unknown++
-		case event.VerdictStop:
-			return holds, unknown
-		}
-	}
-	return holds, unknown
 }
 
 // asItIs reports whether the view shows the elements as they are now.
@@ -170,6 +193,22 @@ func (v *view) giveOldElements(give func(event.Element) bool) {
 	for was := range v.oldElements() {
 		if !give(event.Element{Name: was.name, Value: was.value, Score: was.score}) {
 			return
+		}
+	}
+}
+
+// elementsWith gives the elements; a stream's without names, if these are not
+// asked for.
+func (v *view) elementsWith(names bool) iter.Seq[event.Element] {
+	s, ok := v.elements.(*stream)
+	if names || !ok || v.undo != nil {
+		return v.All()
+	}
+	return func(yield func(event.Element) bool) {
+		for _, n := range s.entries {
+			if !yield(n.elementWith(false)) {
+				return
+			}
 		}
 	}
 }

@@ -159,12 +159,16 @@ func (c *call) zpopmax() { c.zpop((*zset).greatest) }
 // zpop: ZPOPMIN key [count].
 func (c *call) zpop(end func(*zset) scored) {
 	k := c.key(1)
+	n, ok := int64(1), true
+	if len(c.args) > 2 {
+		n, ok = int64Of(c.args[2])
+	}
+	if z, known := existingCollection[*zset](c, k); known && ok && n >= int64(z.len()) {
+		c.removeWhole(k)
+		return
+	}
 	c.removeMembers(k, func(z *zset) bool {
-		n, ok := int64(1), true
-		if len(c.args) > 2 {
-			n, ok = int64Of(c.args[2])
-		}
-		for range max(0, min(n, int64(z.len()))) {
+		for range max(0, n) {
 			z.remove(&k.undo, end(z).member)
 		}
 		return ok
@@ -178,6 +182,10 @@ func (c *call) zremrangebylex()   { c.removeRange(byLex) }
 // removeRange: ZREMRANGEBYSCORE key min max.
 func (c *call) removeRange(by rangeKind) {
 	k := c.key(1)
+	if z, known := existingCollection[*zset](c, k); known && z.within(by, c.args[2], c.args[3]) {
+		c.removeWhole(k)
+		return
+	}
 	c.removeMembers(k, func(z *zset) bool {
 		members, ok := z.between(by, c.args[2], c.args[3])
 		for _, s := range members {
@@ -258,6 +266,25 @@ func (z *zset) between(by rangeKind, from, to []byte) ([]scored, bool) {
 		return true
 	})
 	return out, true
+}
+
+// within reports whether all members are in a range.
+func (z *zset) within(by rangeKind, from, to []byte) bool {
+	least, most := z.least(), z.greatest()
+	switch by {
+	case byRank:
+		start, ok1 := int64Of(from)
+		stop, ok2 := int64Of(to)
+		first, last := span(start, stop, z.len())
+		return ok1 && ok2 && first == 0 && last == z.len()-1
+	case byScore:
+		low, lowOpen, ok1 := scoreEnd(from)
+		high, highOpen, ok2 := scoreEnd(to)
+		return ok1 && ok2 && (low < least.score || !lowOpen && low == least.score) && (high > most.score || !highOpen && high == most.score)
+	}
+	low, ok1 := lexEnd(from)
+	high, ok2 := lexEnd(to)
+	return ok1 && ok2 && least.score == most.score && !low.beginsAfter(least.member) && !high.endsBefore(most.member)
 }
 
 // scoreEnd parses "1.5", "(1.5", "-inf".
@@ -603,6 +630,7 @@ type zset struct {
 	scores map[string]float64
 	order  *btree.BTreeG[scored]
 	size   int
+	counted
 }
 
 // scored is a member with its score.
@@ -624,7 +652,7 @@ func newZset() *zset {
 }
 
 func (z *zset) len() int   { return len(z.scores) }
-func (z *zset) bytes() int { return z.size + 300 }
+func (z *zset) bytes() int { return z.size + 300 + z.tallies.bytes() }
 
 // set sets a member's score. Whether a score of -0 keeps its sign depends on how
 // the server encodes the set just then, so that here it has none.
@@ -681,7 +709,13 @@ func (z *zset) greatest() scored {
 
 func (z *zset) equal(other collection) bool { return maps.Equal(z.scores, other.(*zset).scores) }
 
+// load adds a member. Where Redis takes one that is there twice, its commands find
+// the first.
 func (z *zset) load(e *rdb.Element, l *loader) error {
+	if _, twice := z.scores[string(e.Member)]; twice {
+		l.twice = true
+		return nil
+	}
 	z.set(&l.undo, string(e.Member), e.Score)
 	return nil
 }

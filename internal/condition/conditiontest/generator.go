@@ -19,7 +19,7 @@ func Macros() map[string]string {
 
 // Lists are what conditions of a Generator name.
 func Lists() map[string]any {
-	return map[string]any{"skus": []string{"7", "8", ""}, "dbs": []int{0, 3}}
+	return map[string]any{"skus": []string{"7", "8", ""}, "dbs": []any{int64(0), int64(3)}, "prices": []any{int64(5), 2.5, int64(1<<53 + 1), -1.5, 9223372036854775808.0}, "none": []string{}}
 }
 
 // Pick returns one of some texts.
@@ -51,17 +51,22 @@ func (g *Generator) Boolean(depth int) string {
 	case 10:
 		return g.text(d) + g.Pick(" in ", " not in ") + g.Pick(`["a", "SET", ""]`, "lists.skus", "args", `["a","b","c","d","e","f","g","h","i","SET"]`)
 	case 11:
-		return g.integer(d) + g.Pick(" in ", " not in ") + g.Pick("[0, 1, -1]", "lists.dbs", "0..3")
+		return g.Pick(g.integer(d), g.number(d), `json(`+g.text(d)+`, "a.0")`) + g.Pick(" in ", " not in ") +
+			g.Pick("[0, 1, -1]", "lists.dbs", "lists.prices", "lists.none", "0..3", "[5, 2.5, 9007199254740993]", "["+g.number(d)+", 1, "+g.integer(d)+"]")
 	case 12:
+		if g.Rng.IntN(4) == 0 {
+			return g.Pick("any", "all", "none", "one") + "(" + g.Pick("lists.prices", "lists.dbs") + ", " + g.Pick("# > 2", "# == num(arg(0))", "# + db == 5", "num(#) < num(arg(1))") + ")"
+		}
 		return g.Pick("any", "all", "none", "one") + "(" + g.Pick("args", "lists.skus") + ", " + g.element() + ")"
 	case 13:
-		return "(" + g.Boolean(d) + " ? " + g.Boolean(d) + " : " + g.Boolean(d) + ")"
+		return "(" + g.Boolean(d) + g.Pick(" ? "+g.Boolean(d)+" : ", " ?? ") + g.Boolean(d) + ")"
 	case 14:
 		return g.Pick(`glob(`+g.text(d)+`, "a*[0-9]")`, `cidr(`+g.text(d)+`, "10.0.0.0/8")`, `has(params, "x")`, `"x" in params`)
 	case 15:
 		return g.Pick("macros.prod", "macros.deep")
 	case 16:
-		return `json(` + g.text(d) + `, ` + g.Pick(`"a"`, `"a.0"`, `""`) + `)` + g.Pick(" == ", " != ") + g.Pick(`"x"`, "1", "1.5", "true", "nil")
+		return `json(` + g.text(d) + `, ` + g.Pick(`"a"`, `"a.0"`, `""`) + `)` + g.Pick(" == ", " != ") +
+			g.Pick(`"x"`, "1", "1.5", "true", "nil", "9007199254740993", g.number(d), g.integer(d), `json(arg(0), "a.0")`, "("+g.Boolean(d)+" ? 1 : 2.5)")
 	case 17:
 		if g.Rng.IntN(4) == 0 {
 			return "(json(" + g.text(d) + `, "a") ?? ` + g.text(d) + ") == " + g.text(d)
@@ -74,7 +79,7 @@ func (g *Generator) Boolean(depth int) string {
 }
 
 func (g *Generator) element() string {
-	return g.Pick(`# == "a"`, `# startsWith "1"`, "len(#) > 1", `num(#) > 2`, `# in lists.skus`, "int(#) > 3", `key endsWith #`, `# contains arg(1)`, `# == params.x && db == 0`)
+	return g.Pick(`# == "a"`, `# startsWith "1"`, "len(#) > 1", `num(#) > 2`, `# in lists.skus`, "int(#) > 3", `key endsWith #`, `# contains arg(1)`, `# == params.x && db == 0`, `!(num(#) > 2)`, `num(#) in lists.prices || # == "a"`, `num(#) != num(arg(0))`)
 }
 
 func (g *Generator) text(depth int) string {
@@ -110,7 +115,9 @@ func (g *Generator) integer(depth int) string {
 		return g.Pick("0", "1", "2", "-1", "5", "db", "bytes", "offset", "tx.index")
 	}
 	d := depth - 1
-	switch g.Rng.IntN(8) {
+	switch g.Rng.IntN(9) {
+	case 7:
+		return g.Pick("9223372036854775807", "9007199254740993", "-9223372036854775807", "int("+g.number(d)+")", "("+g.Boolean(d)+" ? "+g.integer(d)+" : 1)")
 	case 0:
 		return "(" + g.integer(d) + g.Pick(" + ", " - ", " * ", " % ") + g.integer(d) + ")"
 	case 1:
@@ -131,10 +138,16 @@ func (g *Generator) integer(depth int) string {
 
 func (g *Generator) number(depth int) string {
 	if depth <= 0 {
-		return g.Pick("1.5", "0.0", "2", "db", "num(arg(1))")
+		return g.Pick("1.5", "0.0", "2", "db", "num(arg(1))", "num(arg(0))", "9007199254740993", "9007199254740992.0", "9223372036854775808")
 	}
 	d := depth - 1
-	switch g.Rng.IntN(6) {
+	switch g.Rng.IntN(9) {
+	case 6:
+		return "(" + g.number(d) + " ?? " + g.number(d) + ")"
+	case 7:
+		return g.Pick("abs", "floor", "ceil", "round", "int", "num") + "(" + g.number(d) + ")"
+	case 8:
+		return "num(" + g.Boolean(d) + " ? " + g.number(d) + " : " + g.integer(d) + ")"
 	case 0:
 		return "num(" + g.text(d) + ")"
 	case 1:
@@ -160,7 +173,7 @@ func Event(rng *rand.Rand) *event.Event {
 		Time: time.Unix(1_700_000_000+int64(rng.IntN(1e6)), 0), Bytes: rng.IntN(100), Offset: int64(rng.IntN(1000)),
 	}
 	for range rng.IntN(4) {
-		ev.Args = append(ev.Args, []byte(pick("a", "5", "7", "-1.5", "10.1.2.3", `{"a":[1,"x"]}`, `"x"`, "1", "\xff", " 5 ", "SET", "é", "9999999999999999999")))
+		ev.Args = append(ev.Args, []byte(pick("a", "5", "7", "-1.5", "10.1.2.3", `{"a":[1,"x"]}`, `"x"`, "1", "\xff", " 5 ", "SET", "é", "9999999999999999999", "9007199254740993", "9223372036854775807", "-9223372036854775808", "9007199254740992.0", `{"a":[9007199254740993]}`, `{"a":2.5}`, "1e18", "9007199254740993.0")))
 	}
 	if rng.IntN(3) == 0 {
 		ev.Tx = event.Tx{ID: "r:1", Index: rng.IntN(3), Size: 3}
@@ -170,7 +183,7 @@ func Event(rng *rand.Rand) *event.Event {
 
 // ValueOf returns a random value of any type; sometimes one that is not known.
 func ValueOf(rng *rand.Rand) event.Value {
-	texts := []string{"a", "5", "-1.5", "0", "", "paid", "x", "\xff", `{"a":"x"}`, "1", "5.0", "é"}
+	texts := []string{"9007199254740993", "2.5", "a", "5", "-1.5", "0", "", "paid", "x", "\xff", `{"a":"x"}`, "1", "5.0", "é"}
 	pick := func() string { return texts[rng.IntN(len(texts))] }
 	names := rng.Perm(len(texts))[:rng.IntN(4)+1]
 	var list []event.Element
@@ -235,7 +248,7 @@ func (g *Generator) Value() string {
 	case 13:
 		return g.Pick(`"a"`, "arg(0)", "before.f") + g.Pick(" in ", " not in ") + g.Pick(side, "changed")
 	case 14:
-		return g.Pick("any", "all", "none", "one") + "(" + side + ", " + g.Pick(`# == "a"`, `# startsWith "p"`, "num(#.score) > 0", `#.id == "0-0"`, "# in lists.skus") + ")"
+		return g.Pick("any", "all", "none", "one") + "(" + side + ", " + g.Pick(`# == "a"`, `# startsWith "p"`, "num(#.score) > 0", "!(num(#) > 1)", "num(#) in lists.prices", "num(#) == num(arg(0))", `#.id == "0-0"`, `.value == "5"`, `.field startsWith "s"`, `.member == arg(0)`, "# in lists.skus") + ")"
 	case 15:
 		return g.Pick("any", "all") + "(changed, " + g.Pick(`# == "f"`, `# startsWith "a"`, "size(#) > 1") + ") || len(changed) > 1"
 	case 16:
