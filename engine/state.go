@@ -236,11 +236,11 @@ func (s *stream) finishRecord(rec *source.Record) {
 			s.writeback.forget() // what is kept is of before the snapshot
 		}
 	}
-	if attached || !s.unsaved.inside && s.flushDue(rec.Time) {
-		s.flush(attached)
-	}
 	if !s.unsaved.inside {
 		s.writeback.step(rec)
+	}
+	if attached || !s.unsaved.inside && s.flushDue(rec.Time) {
+		s.flush(attached)
 	}
 }
 
@@ -273,7 +273,7 @@ func (s *stream) flushDue(now time.Time) bool {
 	}
 	st.dirty = dirty > 0
 	switch {
-	case st.fired, dirty >= maxUnsaved, !st.position.IsZero() && st.position.ReplID != st.base.ReplID:
+	case st.fired, st.done != nil, dirty >= maxUnsaved, !st.position.IsZero() && st.position.ReplID != st.base.ReplID:
 		return true
 	case dirty == 0 && st.position.IsZero():
 		return false
@@ -307,12 +307,12 @@ func (s *stream) flush(now bool) {
 			st.changes.Add(s.spaces.state, outbox.PutEntry, serverEntry, []byte(s.server.String()))
 		}
 	}
-	c := outbox.Commit{Stream: s.name, Whole: st.complete, Changes: &st.changes, Done: st.done}
+	c := outbox.Commit{Stream: s.name, Whole: st.complete, Now: now || st.done != nil, Changes: &st.changes, Done: st.done}
 	st.done = nil
 	if !st.position.IsZero() {
 		// After a failover at once: a server remembers one earlier replication
 		// ID, and none before that.
-		c.Now = now || st.position.ReplID != st.base.ReplID
+		c.Now = c.Now || st.position.ReplID != st.base.ReplID
 		st.base, st.eventsAfterBase = st.position, 0
 		c.Position = s.positionAfter(0)
 	}

@@ -31,6 +31,10 @@ const (
 	cutAfterCost = 1500 * time.Millisecond
 	cutAfter     = 30 * time.Second
 	cutRetry     = 5 * time.Second // after a failure
+
+	// cutAfterSpool is after which part of the spool's room values are written back:
+	// there has to be room for what comes until that is done.
+	cutAfterSpool = 8
 )
 
 // What interpreting takes again, at the most of what was measured on a slow
@@ -41,14 +45,16 @@ const (
 	byteCost    = time.Nanosecond
 )
 
-// How a cut is told: so many bytes after so many records, or as often as the
-// stream is idle, and no more while the file is so far behind.
+// How a cut is told: so many bytes after so many records, or so many bytes of
+// records, or as often as the stream is idle, and no more while the file is so far
+// behind.
 const (
-	tellEvery  = 256
-	tellBytes  = 16 << 10
-	idleBytes  = 256 << 10
-	maxUntold  = 32 << 20
-	untoldWait = 10 * time.Millisecond
+	tellEvery      = 256
+	tellEveryBytes = 256 << 10
+	tellBytes      = 16 << 10
+	idleBytes      = 256 << 10
+	maxUntold      = 32 << 20
+	untoldWait     = 10 * time.Millisecond
 )
 
 // A new base is written when the deltas have become so many times as long as the
@@ -154,10 +160,11 @@ type writeback struct {
 	position         source.Position // that it is of
 	maxBytes         int64           // of the stream; 0: no matter
 
-	ticks    uint64 // number of the next
-	records  int
-	failures int
-	nextTry  time.Time // not before, after a failure
+	ticks       uint64 // number of the next
+	records     int    // since the last step
+	recordBytes int64  // of these
+	failures    int
+	nextTry     time.Time // not before, after a failure
 }
 
 // enabled reports whether the mirror is kept.
@@ -180,7 +187,7 @@ func (w *writeback) start(s *stream) (stop func(), err error) {
 	}
 	if r, ok := s.src.(source.Spooler); ok {
 		if spool := s.src.Status().Spool; spool.Files {
-			w.replay, w.maxBytes = r, spool.Limit/4
+			w.replay, w.maxBytes = r, spool.Limit/cutAfterSpool
 		}
 	}
 	s.keepsSpool.Store(w.replay != nil && s.gen.set.NeedsSomething())
@@ -200,9 +207,12 @@ func (w *writeback) step(rec *source.Record) {
 	if rec.Kind == source.Command {
 		w.commands++
 		w.bytes += int64(rec.Bytes)
-		if w.records++; w.records%tellEvery != 0 {
+		w.records++
+		w.recordBytes += int64(rec.Bytes)
+		if w.records < tellEvery && w.recordBytes < tellEveryBytes {
 			return
 		}
+		w.records, w.recordBytes = 0, 0
 		quiet = false
 	}
 	switch w.phase {
@@ -257,7 +267,7 @@ func (w *writeback) nextWake() time.Time {
 	case !w.enabled() || w.s.unsaved.inside:
 	case w.phase == telling && w.writer.Behind() >= maxUntold:
 		return time.Now().Add(untoldWait)
-	case w.phase == telling, w.phase == idle && w.asked && w.due(time.Now()):
+	case w.phase == telling, w.phase == idle && w.due(time.Now()):
 		return time.Now()
 	case w.phase == idle && w.replay != nil && !w.at.IsZero() && w.s.needsKeeping() && w.moved():
 		return laterTime(w.at.Add(cutAfter), w.nextTry)

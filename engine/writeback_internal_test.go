@@ -262,7 +262,7 @@ func (l *link) Records(_ context.Context, from source.Position, _ source.Consume
 			if r := l.chance.IntN(30); r == 0 && !s.unsaved.inside {
 				s.writeback.finish()
 			} else if r < 10 {
-				s.writeback.records = tellEvery - 1 // the next command makes a step
+				s.writeback.records = tellEvery // the next command makes a step
 			}
 			if !yield(l.records[i], nil) {
 				return

@@ -2,7 +2,9 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -155,4 +157,53 @@ func TestValuesOfDamagedFiles(t *testing.T) {
 			}
 		}
 	}, bigBacklog...)
+}
+
+// A spool that is small for what comes is emptied by writing values back, long
+// before the next of its regular times: nothing that the next start needs goes.
+func TestValuesWithASmallSpool(t *testing.T) {
+	srv := redistest.Start(t, "redis-7.0", bigBacklog...)
+	hook, dir := newSink(t), t.TempDir()
+	write(t, dir, "rules.toml", strings.Replace(keptRules(srv.Addr, hook.URL), "[source]\n", "[source]\nspool = \"32MiB\"\n", 1))
+	p := startWith(t, command(t, dir), "TRIGGERD_HTTP=127.0.0.1:0")
+	p.logs.await(t, `msg="attached`, 1)
+	c := redistest.Dial(t, srv)
+	big := strings.Repeat("x", 10_000)
+	do := func(words ...string) {
+		if _, err := c.Do(words...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const writes = 1000
+	for i := range writes { // 90 MB, nearly three times the spool
+		for range 9 {
+			do("SET", "other", big)
+		}
+		do("SET", laneOf(i), strconv.Itoa(i))
+	}
+	hook.await(t, "all writes", allOf(writes))
+	resp, err := http.Get(apiOf(t, p) + "/metrics")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(b), `triggerd_spool_given_up_bytes_total{stream="standalone"} 0`) {
+		t.Errorf("the spool has let something go, or does not tell:\n%s", b)
+	}
+	p.kill()
+	p = attach(t, dir)
+	if log := p.logs.String(); strings.Contains(log, "cannot be restored") || !strings.Contains(log, "values of keys are as they were") {
+		t.Errorf("values are not known:\n%s", log)
+	}
+	for i := range lanes {
+		redistest.Do(t, srv, "SET", laneOf(writes+i), strconv.Itoa(writes+i))
+	}
+	ds := hook.await(t, "all writes", allOf(writes+lanes))
+	checkDeliveries(t, ds, writes+lanes)
+	checkBefore(t, ds, false)
+	p.stop()
 }

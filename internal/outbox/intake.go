@@ -46,7 +46,8 @@ type streamQueue struct {
 	done        []func()      // called when the changes are committed
 	position    string        // as last submitted
 	saved       string        // the position in the store
-	savedAt     time.Time     // when that was committed; zero: commit at once
+	savedAt     time.Time     // when that was committed; zero: never
+	now         bool          // what was submitted is to be committed at once
 	blocked     time.Duration // how long the stream has waited for room since there last was plenty
 }
 
@@ -325,12 +326,11 @@ func (o *Outbox) Submit(c Commit) {
 		in.markCommittable(f)
 		o.wakeKeeper()
 	}
-	if c.Position == "" {
-		return
+	if c.Position != "" {
+		f.position = c.Position
 	}
-	f.position = c.Position
 	if c.Now {
-		f.savedAt = time.Time{}
+		f.now = true
 		o.wakeKeeper()
 	}
 }

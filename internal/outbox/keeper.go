@@ -90,7 +90,7 @@ func (in *intake) takeCommitParts(all bool) (list []commitPart) {
 	for _, f := range in.queues {
 		moved := f.position != f.saved
 		due := f.committable > 0 || f.changes.Size() >= in.bounds.changes/4 ||
-			(moved || len(f.changes.ops) > 0) && (all || time.Since(f.savedAt) >= in.bounds.interval)
+			(moved || len(f.changes.ops) > 0) && (all || f.now || time.Since(f.savedAt) >= in.bounds.interval)
 		if !due {
 			continue
 		}
@@ -99,7 +99,7 @@ func (in *intake) takeCommitParts(all bool) (list []commitPart) {
 		for i := range p.jobs {
 			p.weight += p.jobs[i].size()
 		}
-		f.committing, f.changes, f.done = p.changes.Size(), Changes{}, nil
+		f.committing, f.changes, f.done, f.now = p.changes.Size(), Changes{}, nil, false
 		list = append(list, p)
 	}
 	return list

@@ -89,6 +89,8 @@ type Log struct {
 	wanted   Address       // by Sync
 	needed   Address       // by Flush; 0: none
 	ended    bool          // Run has
+	patient  bool          // something was trimmed since the last that was given up
+	crowded  time.Time     // since when nothing is received, for what may soon be trimmed; zero: it is
 	trimmed  Address       // by Trim
 	kept     Address       // what is before it may go: it was trimmed, or given up
 	lost     Address       // behind what was given up before it was in a file
@@ -171,10 +173,14 @@ func (l *Log) Room(ctx context.Context) ([]byte, error) {
 		if !told {
 			signal(l.demand)
 		}
+		timer := time.NewTimer(patience / 4)
 		select {
 		case <-ctx.Done():
+			timer.Stop()
 			return nil, context.Cause(ctx)
 		case <-l.room:
+			timer.Stop()
+		case <-timer.C:
 		}
 	}
 }
@@ -189,9 +195,12 @@ func (l *Log) space() ([]byte, error) {
 			return b.buf[b.n:blockSize:blockSize], nil
 		}
 	}
-	if l.overLimit() && !l.giveUp() {
-		return nil, nil
+	if l.overLimit() {
+		if l.mayBeTrimmed() || !l.giveUp() {
+			return nil, nil
+		}
 	}
+	l.crowded = time.Time{}
 	if len(l.blocks) >= l.o.Memory/blockSize && !l.evict() {
 		return nil, nil
 	}
@@ -334,7 +343,7 @@ func (l *Log) Trim(at Address) {
 	if l.lost > l.trimmed && l.lost <= at {
 		l.settle()
 	}
-	l.trimmed = at
+	l.trimmed, l.patient = at, true
 	l.kept = max(l.kept, at)
 	l.trim(l.kept)
 }
@@ -374,6 +383,23 @@ func (l *Log) size() int64 {
 }
 
 func (l *Log) overLimit() bool { return l.o.Dir != "" && l.size() >= l.o.Limit }
+
+// patience is how long nothing is received for what may soon be trimmed.
+const patience = time.Second
+
+// mayBeTrimmed reports whether to wait for room before anything is given up: who
+// trims has done so lately. The caller holds the lock.
+func (l *Log) mayBeTrimmed() bool {
+	if !l.patient {
+		return false
+	}
+	if l.crowded.IsZero() {
+		l.crowded = time.Now()
+	}
+	l.wanted = max(l.wanted, l.written) // what is not synced cannot go
+	l.patient = time.Since(l.crowded) < patience
+	return l.patient
+}
 
 // giveUp lets go of the oldest segments, if they are read. The caller holds the
 // lock.
