@@ -155,24 +155,28 @@ func (e *Event) Shorten(maxValue int) Event {
 // last one may be cut, before a character rather than within it.
 func cutTexts(list [][]byte, limit int) (kept [][]byte, cut bool) {
 	for i, text := range list {
-		n := limit
-		if limit -= textCost + len(text); limit >= 0 {
+		if size := textCost + len(text); size <= limit {
+			limit -= size
 			continue
 		}
-		n = max(n-textCost, 0)
-		for back := n; n < len(text) && back > 0 && n-back < utf8.UTFMax; back-- {
-			if utf8.RuneStart(text[back]) {
-				n = back
-				break
-			}
-		}
 		kept = slices.Clip(list[:i])
-		if n > 0 {
+		if n := runeStart(text, max(limit-textCost, 0)); n > 0 {
 			kept = append(kept, text[:n:n])
 		}
 		return kept, true
 	}
 	return list, false
+}
+
+// runeStart returns the index at or just before n at which a character of text
+// begins; n if none does.
+func runeStart(text []byte, n int) int {
+	for i := n; n > 0 && i >= 0 && i > n-utf8.UTFMax; i-- {
+		if utf8.RuneStart(text[i]) {
+			return i
+		}
+	}
+	return n
 }
 
 // textCost is what a text counts beside its bytes where texts are cut.
