@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 )
 
 // Limits bounds what a Reader accepts. The zero value of a field means its
@@ -200,49 +201,61 @@ func (r *Reader) ReadCommand() ([][]byte, error) {
 	if r.wasInl {
 		return r.readInline()
 	}
-	n, err := r.readArray()
+	count, n, err := r.readArray()
 	if err != nil {
 		return nil, err
 	}
 	b := r.buf[r.start : r.start+n]
+	r.args = slices.Grow(r.args, max(count, 0))
+	at := 0
 	for _, s := range r.spans {
 		r.args = append(r.args, b[s.from:s.to:s.to])
+		at = s.to + 2
+	}
+	for len(r.args) < count { // what is not in spans
+		size, from, _ := parseLength(b, at, '$')
+		r.args = append(r.args, b[from:from+size:from+size])
+		at = from + size + 2
 	}
 	r.Discard(n)
 	return r.args, nil
 }
 
-// readArray finds the arguments of an array of bulk strings and returns the
-// number of bytes it takes.
-func (r *Reader) readArray() (int, error) {
+// readArray finds the arguments of an array of bulk strings, and returns how
+// many they are and the number of bytes they take. The first keepArgs are in
+// spans: of more it costs less memory to look for them again, now that they are
+// known to be there.
+func (r *Reader) readArray() (count, n int, err error) {
 	count, at, err := r.length(0, '*', r.lim.Args)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	for range count {
+	for i := range count {
 		size, from, err := r.length(at, '$', r.lim.Bulk)
 		if err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 		if size < 0 {
-			return 0, r.fail(at, "negative length of an argument")
+			return 0, 0, r.fail(at, "negative length of an argument")
 		}
 		at = from + size + 2
 		if at > r.lim.Command {
-			return 0, r.fail(from, "command of more than %d bytes", r.lim.Command)
+			return 0, 0, r.fail(from, "command of more than %d bytes", r.lim.Command)
 		}
 		for r.end-r.start < at {
 			if err := r.Fill(); err != nil {
-				return 0, r.cut(err)
+				return 0, 0, r.cut(err)
 			}
 		}
 		b := r.buf[r.start:r.end]
 		if b[at-2] != '\r' || b[at-1] != '\n' {
-			return 0, r.fail(at-2, "argument is not followed by CRLF")
+			return 0, 0, r.fail(at-2, "argument is not followed by CRLF")
 		}
-		r.spans = append(r.spans, span{from, at - 2})
+		if i < keepArgs {
+			r.spans = append(r.spans, span{from, at - 2})
+		}
 	}
-	return at, nil
+	return count, at, nil
 }
 
 // length parses the line "<mark><n>\r\n" at position at, and returns n (-1 for
