@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -138,6 +139,9 @@ func (e *Engine) Reload(set *rules.Set) error {
 	if err != nil {
 		return err
 	}
+	if old != nil {
+		e.warnEmptied(set, old)
+	}
 	gen.states = e.states.replace(set, old)
 	e.outbox.SetActions(gen.endpoints, gen.policies)
 	e.gen.Store(gen)
@@ -148,6 +152,16 @@ func (e *Engine) Reload(set *rules.Set) error {
 		s.notifyChanged() // the source has to ask again: the new rules may need other keys and times
 	}
 	return nil
+}
+
+// warnEmptied tells which files of the rules say nothing any more. They may be
+// about to be written, or what wrote them has failed.
+func (e *Engine) warnEmptied(set, old *rules.Set) {
+	for _, file := range set.EmptyFiles {
+		if slices.Contains(old.Files, file) && !slices.Contains(old.EmptyFiles, file) {
+			e.log.Warn("a rules file has become empty, its rules are gone", "file", file)
+		}
+	}
 }
 
 func (e *Engine) logConditionError(r *rules.Rule, ev *event.Event, shown string) {

@@ -150,6 +150,9 @@ func (s *stream) tellLosses(rec *source.Record) {
 		if rec.Kind == source.Command && len(rec.Args) > 0 {
 			attrs = append(attrs, "command", printable(rec.Args[0][:min(len(rec.Args[0]), maxShown)]))
 		}
+		if rec.Kind == source.Key {
+			attrs = append(attrs, "db", rec.Entry.DB, "key", printable(rec.Entry.Key[:min(len(rec.Entry.Key), maxShown)]))
+		}
 		s.e.log.Warn("values of keys became unknown: conditions that read them do not hold until they are known again", attrs...)
 		*told = toldLoss{at: rec.Time, n: n}
 		stats := s.interpreter.Stats()
@@ -157,7 +160,7 @@ func (s *stream) tellLosses(rec *source.Record) {
 	}
 }
 
-// maxShown is how much of a command's name the log shows.
+// maxShown is how much of the name of a command or key the log shows.
 const maxShown = 32
 
 // keepRenewal notes in the store whether a renewal is wanted.

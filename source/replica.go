@@ -392,7 +392,7 @@ func (n *session) syncAndStream(ctx context.Context, l *link, wantKeys bool, sid
 	if a.full {
 		side.close()
 		side = nil
-		if err := n.fullResync(l, &a, wantKeys); err != nil {
+		if err := n.fullResync(ctx, l, &a, wantKeys); err != nil {
 			return err
 		}
 	} else if err := n.partialResync(l, a); err != nil {
@@ -435,7 +435,7 @@ func (n *session) partialResync(l *link, a psyncReply) error {
 
 // fullResync reads the snapshot, hands out its keys if they are wanted, and
 // sets the position after it.
-func (n *session) fullResync(l *link, a *psyncReply, wantKeys bool) error {
+func (n *session) fullResync(ctx context.Context, l *link, a *psyncReply, wantKeys bool) error {
 	s, began := n.replica, time.Now()
 	asked := "PSYNC"
 	if a.legacy {
@@ -447,6 +447,8 @@ func (n *session) fullResync(l *link, a *psyncReply, wantKeys bool) error {
 	}
 	a.eofMarked = p.mark != nil
 	rd := rdb.NewReader(p)
+	rd.Stop = ctx.Err
+	rd.Strict = true
 	rd.NewerVersions = true // a value that cannot be read is no reason to refuse the snapshot: the rest is dropped, and the stream goes on
 	first, err := n.readHeader(rd, a)
 	if err != nil && p.err != nil && p.err != io.EOF {
@@ -545,7 +547,7 @@ func (n *session) streamCommands(ctx context.Context, l *link, a psyncReply, sid
 		if due, err := side.reached(n.pos); err != nil {
 			return nil, err
 		} else if due {
-			if err := n.yieldSideSnapshot(side); err != nil {
+			if err := n.yieldSideSnapshot(ctx, side); err != nil {
 				return nil, err
 			}
 			side.close()

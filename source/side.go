@@ -84,14 +84,15 @@ func (side *sideSnapshot) reached(pos Position) (bool, error) {
 }
 
 // yieldSideSnapshot hands out the keys of a side snapshot.
-func (n *session) yieldSideSnapshot(side *sideSnapshot) error {
+func (n *session) yieldSideSnapshot(ctx context.Context, side *sideSnapshot) error {
 	s, began := n.replica, time.Now()
 	rec := Record{Kind: SnapshotBegin, Side: true, ReplID: side.pos.ReplID, Offset: side.pos.Offset, Time: began}
 	if !n.yield(&rec) {
 		return errStop
 	}
 	rd := rdb.NewReader(side.content)
-	rd.NewerVersions = true
+	rd.Stop = ctx.Err
+	rd.Strict, rd.NewerVersions = true, true
 	keys, parsed, err := n.yieldKeys(rd, Record{Kind: Key, Side: true, ReplID: side.pos.ReplID, Offset: side.pos.Offset, RDB: rd, Time: began}, nil, nil)
 	if err != nil {
 		return err

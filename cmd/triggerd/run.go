@@ -286,9 +286,11 @@ func (o *runOptions) load(log *slog.Logger) (*rules.Set, error) {
 	return engine.LoadRules(o.config, o.actions(log))
 }
 
-// sourceURL returns the server's URL from the first place that has one.
+// sourceURL returns the server's URL from the first place that has one, with the
+// user and the password of the rules if it names none.
 func sourceURL(flag string, set *rules.Set) string {
-	return cmp.Or(flag, os.Getenv("TRIGGERD_SOURCE"), set.Source.URL, os.Getenv("REDIS_URL"), defaultSource)
+	raw := cmp.Or(flag, os.Getenv("TRIGGERD_SOURCE"), set.Source.URL, os.Getenv("REDIS_URL"), defaultSource)
+	return source.WithUser(raw, set.Source.User, set.Source.Password)
 }
 
 // checkpointInterval returns how often the position is saved. An application

@@ -65,6 +65,8 @@ const everyField = `
 include = "none/*.toml"
 [source]
 url = "redis://127.0.0.1"
+user = "follower"
+password = "hunter2"
 start = "live"
 ack = "durable"
 psync_command = "PSYNC"
