@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"context"
+
 	"triggerd/internal/event"
 	"triggerd/internal/firing"
 	"triggerd/internal/keyspace"
@@ -106,10 +108,14 @@ func (s *stream) addResyncEvents(rec *source.Record) {
 
 // fireEvents matches the events and plans their firings. Events before
 // commandStart are not a command's: the clock or a snapshot made them. Of the
-// others, an earlier process may have planned the first ones.
-func (s *stream) fireEvents(commandStart int) {
+// others, an earlier process may have planned the first ones. It returns false if
+// ctx has ended before the last one.
+func (s *stream) fireEvents(ctx context.Context, commandStart int) bool {
 	s.counts.events.Add(int64(len(s.events)))
 	for i := range s.events {
+		if ctx.Err() != nil {
+			return false
+		}
 		ev := &s.events[i]
 		planned := false
 		if i >= commandStart {
@@ -130,6 +136,7 @@ func (s *stream) fireEvents(commandStart int) {
 			s.flushPart()
 		}
 	}
+	return true
 }
 
 // fireMatches plans the firings of an event's matches. If planned is set an

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"strconv"
 	"strings"
@@ -318,7 +319,7 @@ func (s *stream) mayFireInParts(rec *source.Record) bool {
 func (s *stream) flushBefore(rec *source.Record) {
 	s.expireKeys(rec)
 	s.timing.fireDue(rec)
-	s.fireEvents(len(s.events))
+	s.fireEvents(context.Background(), len(s.events)) // what has expired
 	s.events = s.events[:0]
 	s.unsaved.complete = true
 	s.flush(false)

@@ -145,14 +145,19 @@ func (s *stream) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		s.handle(rec)
+		if !s.handle(ctx, rec) {
+			break
+		}
 	}
 	s.flushRest()
 	return nil
 }
 
-// handle does everything that a record leads to, up to planning its firings.
-func (s *stream) handle(rec *source.Record) {
+// handle does everything that a record leads to, up to planning its firings. If
+// ctx ends meanwhile it returns false: what the record changed and has fired, but
+// for the parts that are committed, is left to the next process, which reads it
+// again.
+func (s *stream) handle(ctx context.Context, rec *source.Record) bool {
 	s.profile.begin()
 	s.timing.clock.observe(rec)
 	neededKeys := s.useCurrentRules(rec)
@@ -164,7 +169,10 @@ func (s *stream) handle(rec *source.Record) {
 	s.profile.interpreted()
 	s.timing.fireDue(rec)
 	for len(s.events) > 0 || s.addMoreEvents() {
-		s.fireEvents(commandStart)
+		if !s.fireEvents(ctx, commandStart) {
+			s.unsaved.inside = true
+			return false
+		}
 		s.events, commandStart = s.events[:0], 0
 	}
 	s.offset = rec.Offset
@@ -176,6 +184,7 @@ func (s *stream) handle(rec *source.Record) {
 	}
 	s.publishStats(rec)
 	s.profile.end()
+	return true
 }
 
 // publishHandledEvery is after how many commands the handled offset is
