@@ -42,10 +42,11 @@ func (e *ProtocolError) Error() string {
 }
 
 const (
-	bufferSize = 1 << 20 // read in large pieces: a busy primary sends 150 MB/s
-	keepSize   = 8 << 20 // a buffer larger than this is given back when it is no longer needed
-	keepArgs   = 1 << 16 // likewise an argument list longer than this
-	maxLength  = 20      // digits in a length line
+	bufferSize = 1 << 20  // read in large pieces: a busy primary sends 150 MB/s
+	keepSize   = 8 << 20  // a buffer larger than this is given back when it is no longer needed
+	keepArgs   = 1 << 16  // likewise an argument list longer than this
+	longBuffer = 64 << 20 // one of this size grows to what its command is expected to take
+	maxLength  = 20       // digits in a length line
 )
 
 // Reader reads a replication link. It is for one goroutine at a time.
@@ -61,6 +62,8 @@ type Reader struct {
 	args   [][]byte
 	inline []byte // unquoted inline arguments
 	wasInl bool
+
+	expected int // bytes of the command that is being read, as far as can be told
 }
 
 type span struct{ from, to int }
@@ -104,7 +107,7 @@ func (r *Reader) Fill() error {
 }
 
 // makeRoom leaves some of the buffer free behind end: it moves what is
-// unconsumed to the front, and doubles the buffer only when that fills it.
+// unconsumed to the front, and lengthens the buffer only when that fills it.
 func (r *Reader) makeRoom() {
 	held, free := r.end-r.start, len(r.buf)-r.end
 	switch {
@@ -116,8 +119,19 @@ func (r *Reader) makeRoom() {
 	case r.start >= len(r.buf)/2:
 		r.move(r.buf)
 	default:
-		r.move(make([]byte, 2*len(r.buf)))
+		r.move(make([]byte, r.nextSize()))
 	}
+}
+
+// nextSize returns how long the buffer becomes when it is full. Each copy of a
+// very long one is memory that stays taken for a while, so that is to be the
+// last; but whoever announces much has to send some of it first.
+func (r *Reader) nextSize() int {
+	n := len(r.buf)
+	if n < longBuffer {
+		return 2 * n
+	}
+	return max(n+n/4, min(r.expected+r.expected/4, 8*n))
 }
 
 func (r *Reader) move(to []byte) {
@@ -243,6 +257,10 @@ func (r *Reader) readArray() (count, n int, err error) {
 			return 0, 0, r.fail(from, "command of more than %d bytes", r.lim.Command)
 		}
 		for r.end-r.start < at {
+			r.expected = at
+			if i >= 1000 {
+				r.expected = max(at, at/(i+1)*count)
+			}
 			if err := r.Fill(); err != nil {
 				return 0, 0, r.cut(err)
 			}
