@@ -1,8 +1,6 @@
 package engine
 
 import (
-	"context"
-
 	"triggerd/internal/event"
 	"triggerd/internal/firing"
 	"triggerd/internal/keyspace"
@@ -109,13 +107,10 @@ func (s *stream) addResyncEvents(rec *source.Record) {
 // fireEvents matches the events and plans their firings. Events before
 // commandStart are not a command's: the clock or a snapshot made them. Of the
 // others, an earlier process may have planned the first ones. It returns false if
-// ctx has ended before the last one.
-func (s *stream) fireEvents(ctx context.Context, commandStart int) bool {
+// reading is to end before the last one.
+func (s *stream) fireEvents(commandStart int) bool {
 	s.counts.events.Add(int64(len(s.events)))
 	for i := range s.events {
-		if ctx.Err() != nil {
-			return false
-		}
 		ev := &s.events[i]
 		planned := false
 		if i >= commandStart {
@@ -131,6 +126,9 @@ func (s *stream) fireEvents(ctx context.Context, commandStart int) bool {
 			s.timing.endHolds(ev)
 		}
 		s.matches = s.matcher.Match(s.matches[:0], ev)
+		if s.stopped() {
+			return false
+		}
 		if len(s.matches) > 0 {
 			s.fireMatches(ev, planned)
 			s.flushPart()
