@@ -42,12 +42,15 @@ type Config struct {
 	OnFiring  func(*actions.Firing) // called with each firing when it is planned; the firing is borrowed
 	OnProfile func(Profile)         // called at the end with where the streams' time went
 
+	MaxBehind          time.Duration // how old what is received and not handled may be for Ready; 0: no matter
 	MaxMirror          int64         // bytes of memory for keys and their values; default 1 GiB
 	MaxPending         int           // firings that may wait; default that of Rules
 	DrainTimeout       time.Duration // how long attempts in flight may take after Run is told to stop; default: what the rules say
 	CheckpointInterval time.Duration // how often a position without firings is committed; default 1 s
 
 	Logger *slog.Logger // nil: none
+
+	feed *feed // what is read, if it is the feed of a test
 }
 
 // ActionOptions are settings of actions that do not come from the rules file.
@@ -57,6 +60,9 @@ type ActionOptions struct {
 	Logger    *slog.Logger  // where the log action writes
 	NoExec    bool          // refuse exec actions
 	UserAgent string        // that webhooks send
+
+	Allow   []string // codes of warnings that LoadRules leaves out; see rules.WarningCodes
+	Offline bool     // LoadRules looks up no variables, files and programs; see rules.Options
 }
 
 // Engine is one running triggerd. Any goroutine may call its methods, Run once.
@@ -178,8 +184,12 @@ func (e *Engine) ackSource(stream, position string) {
 	}
 	p.Events = 0
 	for _, s := range e.streams {
-		if s.name == stream {
-			s.src.Ack(p)
+		if s.name != stream {
+			continue
+		}
+		s.src.Ack(p)
+		if spooler, ok := s.src.(source.Spooler); ok {
+			spooler.Trim(p)
 		}
 	}
 }

@@ -49,7 +49,7 @@ func (s *stream) addEvents(rec *source.Record, neededKeys int64) (commandStart i
 	case source.SnapshotEnd:
 		s.endSnapshot(rec)
 	case source.Detached:
-		if s.unsaved.inside {
+		if rec.Aborted && s.unsaved.inside {
 			s.discardIncomplete()
 		}
 	}
@@ -122,6 +122,9 @@ func (s *stream) fireEvents(commandStart int) bool {
 		if s.e.cfg.OnEvent != nil {
 			s.e.cfg.OnEvent(ev)
 		}
+		if f := s.e.cfg.feed; f != nil && !f.beginEvent(ev) {
+			continue
+		}
 		if ev.Key == nil {
 			s.timing.endHolds(ev)
 		}
@@ -132,6 +135,9 @@ func (s *stream) fireEvents(commandStart int) bool {
 		if len(s.matches) > 0 {
 			s.fireMatches(ev, planned)
 			s.flushPart()
+		}
+		if f := s.e.cfg.feed; f != nil {
+			f.endEvent()
 		}
 	}
 	return true
@@ -178,6 +184,9 @@ func (s *stream) cloneOnce(ev, owned *event.Event) *event.Event {
 // to the outbox. f has what they share; by is what fired.
 func (s *stream) plan(rule *rules.Rule, by firing.Trigger, f firing.Firing) {
 	e, state := s.e, s.gen.states[rule]
+	if e.cfg.feed != nil {
+		e.cfg.feed.fire(rule, by, f)
+	}
 	switch {
 	case state.paused.Load():
 		state.skipped.Add(1)

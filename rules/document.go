@@ -61,7 +61,7 @@ func (l *loader) readDocument(s *source) {
 	if v, ok := t.get("include"); ok {
 		v.each(func(v view) { l.include(s, v) })
 	}
-	for _, name := range []string{"source", "store", "http", "defaults"} {
+	for _, name := range []string{"source", "store", "http", "defaults", "check"} {
 		v, ok := t.get(name)
 		if ok && s != l.sources[0] {
 			v.errorf("", "[%s] belongs into the main file, %s", name, l.sources[0].name)
@@ -136,7 +136,7 @@ func (l *loader) include(s *source, v view) {
 		return
 	case isPattern:
 		if paths = slices.DeleteFunc(paths, func(p string) bool { return isHidden(p, pattern) || !isFile(p) }); len(paths) == 0 {
-			v.warnf("", "no file is like that: nothing is included")
+			v.as("includes-nothing").warnf("", "no file is like that: nothing is included")
 		}
 	case len(paths) == 0:
 		v.errorf("", "open %s: %v", name, os.ErrNotExist)
@@ -176,8 +176,8 @@ func isDirectory(path string) bool {
 // mistake was filed.
 func (d *document) build(l *loader) *Set {
 	set := &Set{
-		Source: Source{Start: "resume", Ack: "none", PsyncCommand: "PSYNC", MaxMirror: 1 << 30},
-		HTTP:   HTTP{Listen: defaultListen, ShowValues: true},
+		Source: Source{Start: "resume", Ack: "none", PsyncCommand: "PSYNC", MaxMirror: 1 << 30, Spool: 1 << 30},
+		HTTP:   HTTP{Listen: defaultListen, ShowValues: true, MaxBehind: time.Minute},
 
 		ShutdownTimeout: defaultShutdown,
 		Store:           Store{Dir: defaultDir, MaxPending: defaultMaxPending, Retention: defaultRetention},
@@ -192,6 +192,7 @@ func (d *document) build(l *loader) *Set {
 	d.main.section("source", func(t *table) { t.source(&set.Source) })
 	d.main.section("store", func(t *table) { t.store(&set.Store) })
 	d.main.section("http", func(t *table) { t.http(&set.HTTP) })
+	d.main.section("check", func(t *table) { t.check() })
 	d.main.section("defaults", func(t *table) {
 		t.limits(&c.timeout, &c.retry)
 		read(t, "shutdown_timeout", &set.ShutdownTimeout, func(v view) (time.Duration, bool) { return v.duration(0) })
@@ -201,7 +202,7 @@ func (d *document) build(l *loader) *Set {
 	c.commands = newCommandNames(l.o.Commands)
 	c.events = newEventNames(l.o.Events)
 	c.compiler = condition.NewCompiler(condition.Config{
-		Macros: d.macroTexts(), Lists: d.listValues(), Command: c.commands.checkCompared, Event: c.events.checkCompared,
+		Macros: d.macroTexts(), Lists: d.listValues(), Command: c.commands.checkCompared, Event: c.checkEvent,
 	})
 	for name := range sortedKeys(d.macros) {
 		d.macros[name].report(c.compiler.Macro(name))
@@ -257,10 +258,25 @@ func (t *table) section(name string, decode func(*table)) {
 	}
 }
 
+// check decodes [check].
+func (t *table) check() {
+	t.list("allow", func(v view) {
+		code, ok := v.text()
+		if !ok {
+			return
+		}
+		if msg, hint := CheckWarningCode(code); msg != "" {
+			v.errorf(hint, "%s", msg)
+		}
+		t.l.allowed[code] = true
+	})
+	t.done()
+}
+
 func (t *table) source(s *Source) {
 	t.server(s)
 	read(t, "start", &s.Start, func(v view) (Start, bool) { return choose(v, Starts()) })
-	read(t, "ack", &s.Ack, func(v view) (string, bool) { return v.oneOf("none", "received", "durable") })
+	read(t, "ack", &s.Ack, func(v view) (string, bool) { return v.oneOf("none", "received", "spooled", "durable") })
 	read(t, "psync_command", &s.PsyncCommand, func(v view) (string, bool) {
 		cmd, ok := v.str()
 		if ok && (cmd == "" || strings.ContainsFunc(cmd, func(r rune) bool { return r <= ' ' || r >= 0x7f })) {
@@ -270,7 +286,29 @@ func (t *table) source(s *Source) {
 		return cmd, ok
 	})
 	read(t, "max_mirror", &s.MaxMirror, view.size)
+	read(t, "spool", &s.Spool, view.spool)
+	if v, ok := t.get("ack"); ok && s.Ack == "spooled" && s.Spool == 0 {
+		v.errorf("give spool a size, or acknowledge what is \"durable\"", "there is no spool on disk to acknowledge")
+	}
 	t.done()
+}
+
+// minSpool is the least size of a spool: it is kept in files of a sixteenth.
+const minSpool = 16 << 20
+
+// spool parses the size of a spool; "off" and 0 are none.
+func (v view) spool() (int64, bool) {
+	if n, isInt := v.v.(int64); isInt && n == 0 {
+		return 0, true
+	}
+	if s, isText := v.v.(string); isText && s == "off" {
+		return 0, true
+	}
+	n, ok := v.size()
+	if ok && n < minSpool {
+		v.errorf(`"off" keeps it in memory`, "%d bytes; at least 16MiB are needed", n)
+	}
+	return n, ok && n >= minSpool
 }
 
 // server decodes url, user and password.
@@ -375,6 +413,7 @@ func (t *table) http(h *HTTP) {
 	if h.ReadToken != "" && h.ReadToken == h.Token {
 		t.errorf("two of their own", "token and read_token are the same")
 	}
+	read(t, "max_behind", &h.MaxBehind, func(v view) (time.Duration, bool) { return v.duration(0) })
 	t.done()
 }
 

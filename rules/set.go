@@ -42,6 +42,18 @@ type Options struct {
 	// secrets out of messages.
 	Kinds []Kind
 
+	// Feed checks a command in the feed of a test, and returns what is wrong with
+	// it, and what to do about it; "" for nothing. nil: not checked.
+	Feed func(command string) (mistake, hint string)
+
+	// Allow has codes of warnings that are not reported; see WarningCodes.
+	Allow []string
+
+	// Offline has no variable of the environment, no file but the rules', and no
+	// program looked up. Set.Lookups lists what would have been, and a value that
+	// depends on it is not checked.
+	Offline bool
+
 	// LookupEnv looks up a variable of the environment. nil: os.LookupEnv.
 	LookupEnv func(string) (string, bool)
 }
@@ -82,6 +94,7 @@ type Set struct {
 	Warnings []*Error // mistakes that are allowed, but hardly meant
 	Files    []string // every file that was read, as it was named; empty for Build
 
+	Lookups    []Lookup // what was not looked up, of Options.Offline; each once
 	EmptyFiles []string // of Files, those that say nothing
 
 	SecretFiles []string // every file that was read for ${file:} or ${credential:}
@@ -109,9 +122,10 @@ type Source struct {
 	User         string // who to be, where the URL does not say
 	Password     string // of User, or of everybody; a secret
 	Start        Start  // StartResume by default
-	Ack          string // none (the default), received, durable
+	Ack          string // none (the default), received, spooled, durable
 	PsyncCommand string // PSYNC by default
 	MaxMirror    int64  // bytes of memory for values of keys; 1 GiB by default
+	Spool        int64  // bytes of disk for what is received and not handled; 0: in memory only; 1 GiB by default
 }
 
 // Store is where deliveries wait: the [store] section.
@@ -129,6 +143,8 @@ type HTTP struct {
 
 	ReadToken  string // what a client may show that changes nothing; "": there is none. A secret
 	ShowValues bool   // true by default; false: the API answers without values of data
+
+	MaxBehind time.Duration // how old what is received and not handled may be for /readyz; 0: no matter; 1 minute by default
 }
 
 // Defaults is what actions have that do not say otherwise: the [defaults]

@@ -333,6 +333,9 @@ func (w *worker) finish(res actions.Result, err error, abandoned bool) bool {
 	if w.job.attempts == 0 && !v.down && ep.meter != nil {
 		ep.meter.Waited(max(w.began.Sub(w.job.born.time()), 0))
 	}
+	if s.what == Delivered && ep.meter != nil {
+		ep.meter.Delivered(max(now.Sub(w.firing.Event.Time), 0))
+	}
 	ep.updateSavedHold(now)
 	ep.settle(l, &s, v)
 	after := ep.gate.condition(now)
