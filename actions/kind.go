@@ -108,6 +108,10 @@ type Options struct {
 	NoExec      bool          // refuse the kind exec
 	UserAgent   string        // of webhooks, "triggerd/1.2.3"; "": "triggerd"
 
+	// Needs, if not nil, is told of each "file" and "program" that the action needs.
+	// They are not looked up then, and the action is of no use but to be checked.
+	Needs func(what, name string)
+
 	Secrets *secret.Masker // what is masked in errors, excerpts and the log action's own text, beside what the fields say
 }
 

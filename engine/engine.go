@@ -49,6 +49,8 @@ type Config struct {
 	CheckpointInterval time.Duration // how often a position without firings is committed; default 1 s
 
 	Logger *slog.Logger // nil: none
+
+	feed *feed // what is read, if it is the feed of a test
 }
 
 // ActionOptions are settings of actions that do not come from the rules file.
@@ -58,6 +60,9 @@ type ActionOptions struct {
 	Logger    *slog.Logger  // where the log action writes
 	NoExec    bool          // refuse exec actions
 	UserAgent string        // that webhooks send
+
+	Allow   []string // codes of warnings that LoadRules leaves out; see rules.WarningCodes
+	Offline bool     // LoadRules looks up no variables, files and programs; see rules.Options
 }
 
 // Engine is one running triggerd. Any goroutine may call its methods, Run once.

@@ -43,17 +43,27 @@ func newPolicy(r *rules.Rule, a *rules.Action) *outbox.Policy {
 // LoadRules reads a rules file and all files that it includes, and checks the
 // actions in them.
 func LoadRules(path string, o ActionOptions) (*rules.Set, error) {
-	return rules.Load(path, loadOptions(o))
+	if !o.Offline {
+		return rules.Load(path, loadOptions(o, nil))
+	}
+	var more []rules.Lookup
+	set, err := rules.Load(path, loadOptions(o, func(what, name string) { more = append(more, rules.Lookup{What: what, Name: name}) }))
+	if err == nil {
+		for _, n := range more {
+			set.AddLookup(n)
+		}
+	}
+	return set, err
 }
 
 // ParseRules does what LoadRules does with a rules file that is in memory.
 func ParseRules(name string, src []byte, o ActionOptions) (*rules.Set, error) {
-	return rules.Parse(name, src, loadOptions(o))
+	return rules.Parse(name, src, loadOptions(o, nil))
 }
 
 // BuildRules does what LoadRules does with a document that was never a file.
 func BuildRules(doc map[string]any, o ActionOptions) (*rules.Set, error) {
-	return rules.Build(doc, loadOptions(o))
+	return rules.Build(doc, loadOptions(o, nil))
 }
 
 // kinds are the kinds that rules may have.
@@ -64,7 +74,9 @@ func (o ActionOptions) kinds() actions.Kinds {
 	return o.Kinds
 }
 
-func loadOptions(o ActionOptions) rules.Options {
+// loadOptions returns what rules have to know. needs is told of each file and
+// program that an action needs, and that is not looked up then; nil: they are.
+func loadOptions(o ActionOptions, needs func(what, name string)) rules.Options {
 	known := keyspace.Commands()
 	commands := make([]rules.Command, len(known))
 	for i, c := range known {
@@ -79,8 +91,11 @@ func loadOptions(o ActionOptions) rules.Options {
 		Events:   keyspace.EventNames(),
 		Kinds:    actionKinds,
 		Source:   source.CheckURL,
+		Feed:     CheckCommand,
+		Allow:    o.Allow,
+		Offline:  o.Offline,
 		Action: func(kind string, fields map[string]any) (event.Parts, error) {
-			a, err := o.kinds().New(kind, fields, actions.Options{NoExec: o.NoExec})
+			a, err := o.kinds().New(kind, fields, actions.Options{NoExec: o.NoExec, Needs: needs})
 			if err != nil {
 				return 0, err
 			}

@@ -121,6 +121,9 @@ func (s *stream) fireEvents(commandStart int) {
 		if s.e.cfg.OnEvent != nil {
 			s.e.cfg.OnEvent(ev)
 		}
+		if f := s.e.cfg.feed; f != nil && !f.beginEvent(ev) {
+			continue
+		}
 		if ev.Key == nil {
 			s.timing.endHolds(ev)
 		}
@@ -128,6 +131,9 @@ func (s *stream) fireEvents(commandStart int) {
 		if len(s.matches) > 0 {
 			s.fireMatches(ev, planned)
 			s.flushPart()
+		}
+		if f := s.e.cfg.feed; f != nil {
+			f.endEvent()
 		}
 	}
 }
@@ -173,6 +179,9 @@ func (s *stream) cloneOnce(ev, owned *event.Event) *event.Event {
 // to the outbox. f has what they share; by is what fired.
 func (s *stream) plan(rule *rules.Rule, by firing.Trigger, f firing.Firing) {
 	e, state := s.e, s.gen.states[rule]
+	if e.cfg.feed != nil {
+		e.cfg.feed.fire(rule, by, f)
+	}
 	switch {
 	case state.paused.Load():
 		state.skipped.Add(1)

@@ -135,7 +135,7 @@ func (c *compilation) warnDuplicate(t *table, r *Rule) {
 		}
 	}
 	if first, ok := c.signatures[sig.String()]; ok {
-		t.warnf("give one rule the actions of both", "matches just what rule %q matches, at %s", first.Name, t.startOf(first))
+		t.as("duplicate").warnf("give one rule the actions of both", "matches just what rule %q matches, at %s", first.Name, t.startOf(first))
 		return
 	}
 	c.signatures[sig.String()] = r
@@ -153,14 +153,14 @@ func (t *table) startOf(r *Rule) string {
 func (t *table) warnUnindexed(r *Rule, alternatives []condition.Conjunct) {
 	if r.cond != nil && slices.ContainsFunc(alternatives, func(c condition.Conjunct) bool { return c.Empty() }) {
 		w := t.kid("when", nil)
-		w.warnf("say a key, a command or an event that it needs", "no index serves this rule: its condition is evaluated for every event")
+		w.as("every-event").warnf("say a key, a command or an event that it needs", "no index serves this rule: its condition is evaluated for every event")
 	}
 }
 
 // warnKeepsAllValues warns of a rule for which the value of every key is kept.
 func (t *table) warnKeepsAllValues(r *Rule, alternatives []condition.Conjunct) {
 	if r.need() >= NeedValue && r.regexes == nil && slices.ContainsFunc(alternatives, func(c condition.Conjunct) bool { return c.Keys == nil }) {
-		t.warnf("say which keys: key = \"stock:*\"", "the value of every key is kept in memory for this rule")
+		t.as("all-values").warnf("say which keys: key = \"stock:*\"", "the value of every key is kept in memory for this rule")
 	}
 }
 
@@ -276,7 +276,7 @@ func (v view) glob(t *table, parse func(string) (*glob.Pattern, error)) *glob.Pa
 	}
 	for _, d := range glob.Doubts(s) {
 		if d.Capture == "" || !v.l.d.uses(t, d.Capture) {
-			v.inString(d.Offset).warnf(d.Hint, "%s", d.Msg)
+			v.inString(d.Offset).as("doubtful-pattern").warnf(d.Hint, "%s", d.Msg)
 		}
 	}
 	return g
@@ -343,12 +343,12 @@ func (c *compilation) event(v view, r *Rule, names map[string]bool) {
 	case name == event.Schedule:
 		v.errorf("a rule of the clock has a field schedule", "%q is not an event to wait for", name)
 	case name == "" || !c.events.has(name):
-		v.errorf(suggest.DidYouMean(name, sortedKeys(c.events)), "unknown event %s", v.shown(name))
+		v.errorf(c.eventHint(name), "unknown event %s", v.shown(name))
 	case name == anyWrite:
 		r.anyWrite = true
 	default:
 		if name == "evicted" {
-			v.warnf(`use "del"; cause is "deleted" for both`, "an eviction arrives as a deletion, which nothing in the stream tells apart: this event never comes")
+			v.as("evicted").warnf(`use "del"; cause is "deleted" for both`, "an eviction arrives as a deletion, which nothing in the stream tells apart: this event never comes")
 		}
 		r.Snapshot = r.Snapshot || name == event.Snapshot
 		names[name] = true
@@ -378,7 +378,7 @@ func (c *compilation) rejectMomentary(v view, r *Rule) {
 		v.inString(p.Offset).errorf("ask key, db, type, after, ttl or params", "%s tells of the change at hand, and with for the condition has to hold for some time", p.Msg)
 	}
 	if len(names) == 0 && !state {
-		v.warnf("ask after: num(after) < 5", "with for, this holds for as long as the key is there")
+		v.as("for-momentary").warnf("ask after: num(after) < 5", "with for, this holds for as long as the key is there")
 	}
 }
 

@@ -223,8 +223,12 @@ func (t *table) actionError(kind view, err error) {
 	}
 	path := f.Field()
 	v := t.deep(path)
-	msg := strings.TrimPrefix(err.Error(), path+": ")
-	v.errorf("", "%s", v.redactParts(msg))
+	msg := v.redactParts(strings.TrimPrefix(err.Error(), path+": "))
+	if u, ok := err.(interface{ Unknown() bool }); ok && u.Unknown() {
+		v.mistake("", "%s", msg)
+		return
+	}
+	v.errorf("", "%s", msg)
 }
 
 // deep returns the view of a dotted path below t, as far as it leads. Where

@@ -61,7 +61,7 @@ func (l *loader) readDocument(s *source) {
 	if v, ok := t.get("include"); ok {
 		v.each(func(v view) { l.include(s, v) })
 	}
-	for _, name := range []string{"source", "store", "http", "defaults"} {
+	for _, name := range []string{"source", "store", "http", "defaults", "check"} {
 		v, ok := t.get(name)
 		if ok && s != l.sources[0] {
 			v.errorf("", "[%s] belongs into the main file, %s", name, l.sources[0].name)
@@ -136,7 +136,7 @@ func (l *loader) include(s *source, v view) {
 		return
 	case isPattern:
 		if paths = slices.DeleteFunc(paths, func(p string) bool { return isHidden(p, pattern) || !isFile(p) }); len(paths) == 0 {
-			v.warnf("", "no file is like that: nothing is included")
+			v.as("includes-nothing").warnf("", "no file is like that: nothing is included")
 		}
 	case len(paths) == 0:
 		v.errorf("", "open %s: %v", name, os.ErrNotExist)
@@ -192,6 +192,7 @@ func (d *document) build(l *loader) *Set {
 	d.main.section("source", func(t *table) { t.source(&set.Source) })
 	d.main.section("store", func(t *table) { t.store(&set.Store) })
 	d.main.section("http", func(t *table) { t.http(&set.HTTP) })
+	d.main.section("check", func(t *table) { t.check() })
 	d.main.section("defaults", func(t *table) {
 		t.limits(&c.timeout, &c.retry)
 		read(t, "shutdown_timeout", &set.ShutdownTimeout, func(v view) (time.Duration, bool) { return v.duration(0) })
@@ -201,7 +202,7 @@ func (d *document) build(l *loader) *Set {
 	c.commands = newCommandNames(l.o.Commands)
 	c.events = newEventNames(l.o.Events)
 	c.compiler = condition.NewCompiler(condition.Config{
-		Macros: d.macroTexts(), Lists: d.listValues(), Command: c.commands.checkCompared, Event: c.events.checkCompared,
+		Macros: d.macroTexts(), Lists: d.listValues(), Command: c.commands.checkCompared, Event: c.checkEvent,
 	})
 	for name := range sortedKeys(d.macros) {
 		d.macros[name].report(c.compiler.Macro(name))
@@ -255,6 +256,21 @@ func (t *table) section(name string, decode func(*table)) {
 	if s, ok := v.table(); ok {
 		decode(s)
 	}
+}
+
+// check decodes [check].
+func (t *table) check() {
+	t.list("allow", func(v view) {
+		code, ok := v.text()
+		if !ok {
+			return
+		}
+		if msg, hint := CheckWarningCode(code); msg != "" {
+			v.errorf(hint, "%s", msg)
+		}
+		t.l.allowed[code] = true
+	})
+	t.done()
 }
 
 func (t *table) source(s *Source) {

@@ -19,6 +19,7 @@ type Check struct {
 	Want  string // what the rule asks; for "when": one part of the condition
 	Got   string // what the event has; for "when": true, false, or why it could not be evaluated
 	OK    bool
+	Saw   []condition.Seen // for "when": what it compares, and what that was of the event
 }
 
 // Explain returns what a rule of the set asks of an event. The rule matches if
@@ -59,6 +60,10 @@ func (s *Set) FoundBy(r *Rule) []string {
 	}
 	return lines
 }
+
+// Captures returns the names that the rule's key patterns capture, sorted; not to
+// be changed.
+func (r *Rule) Captures() []string { return r.captures.Names() }
 
 // describe says, for people, what an event must be.
 func describe(c *condition.Conjunct) string {
@@ -112,7 +117,7 @@ type explanation struct {
 }
 
 func (e *explanation) check(field, want, got string, ok bool) {
-	e.checks = append(e.checks, Check{field, escaped(want), escaped(got), ok})
+	e.checks = append(e.checks, Check{Field: field, Want: escaped(want), Got: escaped(got), OK: ok})
 }
 
 // escaped returns a text that may have a key's bytes in it, or the file's, for a
@@ -216,5 +221,5 @@ func (e *explanation) condition(c *condition.Compiler, src string) {
 	case !eval.Decided():
 		got = "neither true nor false: what should be a number is none"
 	}
-	e.check("when", src, got, ok)
+	e.checks = append(e.checks, Check{Field: "when", Want: escaped(src), Got: escaped(got), OK: ok, Saw: c.Seen(src, e.r.captures, e.ev)})
 }

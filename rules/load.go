@@ -69,10 +69,13 @@ type loader struct {
 	errors      []*Error
 	order       map[*Error]int // index of the file that an error is in, to sort by
 	warnings    []*Error
-	expanded    []string       // values that came from the environment or a file
-	secrets     []string       // of these, what is to be masked
-	secretFiles []string       // paths of ${file:} and ${credential:}
-	masker      *secret.Masker // of all that was expanded, once all is read
+	allowed     map[string]bool        // codes of warnings that the main file silences
+	lookups     []Lookup               // what is not looked up offline
+	pretended   map[*tomlpos.Node]bool // values of which a part is made up, since it is not looked up
+	expanded    []string               // values that came from the environment or a file
+	secrets     []string               // of these, what is to be masked
+	secretFiles []string               // paths of ${file:} and ${credential:}
+	masker      *secret.Masker         // of all that was expanded, once all is read
 
 	spare [][]string // see table.asked
 
@@ -80,7 +83,7 @@ type loader struct {
 }
 
 func newLoader(o *Options) *loader {
-	return &loader{o: o, order: map[*Error]int{}, d: newDocument()}
+	return &loader{o: o, order: map[*Error]int{}, allowed: map[string]bool{}, pretended: map[*tomlpos.Node]bool{}, d: newDocument()}
 }
 
 // readFile loads the file at path. at is the include that names it, nil for the
@@ -219,7 +222,9 @@ func (l *loader) finish() (*Set, error) {
 	if len(l.errors) > 0 {
 		return nil, errorList(l.errors)
 	}
-	set.Warnings, set.Secrets, set.SecretFiles = l.warnings, secret.New(l.secrets...), l.secretFiles
+	set.Lookups = l.lookups
+	set.Warnings = slices.DeleteFunc(l.warnings, func(e *Error) bool { return l.allowed[e.Code] || slices.Contains(l.o.Allow, e.Code) })
+	set.Secrets, set.SecretFiles = secret.New(l.secrets...), l.secretFiles
 	for _, s := range l.sources {
 		if s.name != "" {
 			set.Files = append(set.Files, s.name)

@@ -31,7 +31,7 @@ func (c *compilation) warnNever(t *table, r *Rule, says []condition.Conjunct) {
 	switch {
 	case !never:
 	case first == nil:
-		t.warnf("", "no event is like that: the rule never matches")
+		t.as("never-matches").warnf("", "no event is like that: the rule never matches")
 	default:
 		at := t.view
 		for _, field := range []string{first.field, "when"} {
@@ -40,7 +40,7 @@ func (c *compilation) warnNever(t *table, r *Rule, says []condition.Conjunct) {
 				break
 			}
 		}
-		at.warnf(first.hint, "%s: the rule never matches", first.msg)
+		at.as("never-matches").warnf(first.hint, "%s: the rule never matches", first.msg)
 	}
 }
 

@@ -24,7 +24,7 @@ func isOpen(path string) bool {
 func (v view) warnOpen() {
 	written, _ := v.v.(string)
 	if v.s.open && written != "" && !strings.Contains(written, "${") && !strings.Contains(written, "{{") {
-		v.warnf("chmod o-r, or take it from ${env:NAME}, ${file:/path} or ${credential:NAME}", "a secret, in a file that everybody on this machine may read")
+		v.as("open-secret").warnf("chmod o-r, or take it from ${env:NAME}, ${file:/path} or ${credential:NAME}", "a secret, in a file that everybody on this machine may read")
 	}
 }
 

@@ -139,7 +139,7 @@ func (v view) noteExpansion(at int, ref, value string) {
 	}
 	l.secrets = append(l.secrets, value)
 	if len(value) < secret.MinLen && v.holdsSecret() {
-		v.inString(at).warnf("take a longer one, if it is a secret", "${%s} has fewer than %d bytes: it is not masked where a receiver or a program repeats it", ref, secret.MinLen)
+		v.inString(at).as("short-secret").warnf("take a longer one, if it is a secret", "${%s} has fewer than %d bytes: it is not masked where a receiver or a program repeats it", ref, secret.MinLen)
 	}
 }
 
@@ -174,6 +174,11 @@ func isHost(before, value, after string) bool {
 // is where it begins in the value.
 func (v view) resolve(at int, ref string) (string, bool) {
 	kind, name, _ := strings.Cut(ref, ":")
+	if v.l.o.Offline {
+		if value, ok := v.pretend(kind, name); ok {
+			return value, true
+		}
+	}
 	switch kind {
 	case "env":
 		name, otherwise, hasDefault := strings.Cut(name, ":-")
@@ -203,7 +208,7 @@ func (v view) resolve(at int, ref string) (string, bool) {
 		}
 		return v.content(at, ref, filepath.Join(dir, name))
 	}
-	v.inString(at).errorf("${env:NAME}, ${env:NAME:-default}, ${file:/path} or ${credential:NAME}; write $${ for a literal ${", "unknown reference ${%s}", ref)
+	v.inString(at).mistake("${env:NAME}, ${env:NAME:-default}, ${file:/path} or ${credential:NAME}; write $${ for a literal ${", "unknown reference ${%s}", ref)
 	return "", false
 }
 

@@ -42,6 +42,18 @@ type Options struct {
 	// secrets out of messages.
 	Kinds []Kind
 
+	// Feed checks a command in the feed of a test, and returns what is wrong with
+	// it, and what to do about it; "" for nothing. nil: not checked.
+	Feed func(command string) (mistake, hint string)
+
+	// Allow has codes of warnings that are not reported; see WarningCodes.
+	Allow []string
+
+	// Offline has no variable of the environment, no file but the rules', and no
+	// program looked up. Set.Lookups lists what would have been, and a value that
+	// depends on it is not checked.
+	Offline bool
+
 	// LookupEnv looks up a variable of the environment. nil: os.LookupEnv.
 	LookupEnv func(string) (string, bool)
 }
@@ -82,6 +94,7 @@ type Set struct {
 	Warnings []*Error // mistakes that are allowed, but hardly meant
 	Files    []string // every file that was read, as it was named; empty for Build
 
+	Lookups    []Lookup // what was not looked up, of Options.Offline; each once
 	EmptyFiles []string // of Files, those that say nothing
 
 	SecretFiles []string // every file that was read for ${file:} or ${credential:}

@@ -97,7 +97,9 @@ func takeTLS(s *actions.Settings, scheme string) *tls.Config {
 	if scheme == "http" {
 		s.Fail("tls", "has no effect on an http:// url; write https:// or leave it out")
 	}
-	if name, ok := t.Text("ca"); ok {
+	if name, ok := t.Text("ca"); ok && s.Needs != nil {
+		s.Needs("file", name)
+	} else if ok {
 		pem, err := os.ReadFile(name)
 		c.RootCAs = x509.NewCertPool()
 		if err != nil {
@@ -110,6 +112,9 @@ func takeTLS(s *actions.Settings, scheme string) *tls.Config {
 	key, hasKey := t.Text("key")
 	if hasCert != hasKey {
 		s.Fail("tls", "cert and key go together")
+	} else if hasCert && s.Needs != nil {
+		s.Needs("file", cert)
+		s.Needs("file", key)
 	} else if hasCert {
 		pair, err := tls.LoadX509KeyPair(cert, key)
 		if err != nil {

@@ -119,7 +119,7 @@ func TestDocsFields(t *testing.T) {
 	}
 	sections := section(t, "rules.md", "## Sections")
 	docs, code := columnNames(sections, 1), map[string]bool{"include": true}
-	for _, name := range []string{"source", "store", "http", "defaults"} {
+	for _, name := range []string{"source", "store", "http", "check", "defaults"} {
 		for field := range doc.Properties[name].Properties {
 			code[field] = true
 		}

@@ -17,7 +17,7 @@ var allowed = map[string][]string{
 	"cmd/triggerd":                     {"internal/web", "internal/admin", "engine", "rules", "source", "rdb", "actions", "actions/kinds", "examples", "internal/event", "internal/glob", "internal/store", "internal/servers", "internal/spool", "internal/notify", "internal/doctor"},
 	"internal/web":                     {"internal/admin", "internal/firing"},
 	"internal/firing":                  {"internal/event", "internal/wire"},
-	"engine":                           {"source", "rules", "actions", "actions/kinds", "internal/admin", "internal/firing", "internal/store", "internal/keyspace", "internal/event", "internal/timing", "internal/secret", "internal/outbox"},
+	"engine":                           {"source", "rules", "actions", "actions/kinds", "internal/admin", "internal/firing", "internal/store", "internal/keyspace", "internal/event", "internal/timing", "internal/secret", "internal/outbox", "internal/suggest"},
 	"source":                           {"rdb", "internal/resp", "internal/secret", "internal/spool"},
 	"rules":                            {"internal/firing", "internal/condition", "internal/event", "internal/glob", "internal/suggest", "internal/timing", "internal/tomlpos", "internal/secret"},
 	"actions":                          {"internal/event", "internal/excerpt", "internal/firing", "internal/secret", "internal/suggest", "internal/tmpl"},

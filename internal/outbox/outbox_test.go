@@ -128,6 +128,12 @@ func openBox(t *testing.T, st *store.Store, maxPending, concurrency int, rs ...*
 
 func openBounded(t *testing.T, st *store.Store, lim bounds, maxPending, concurrency int, rs ...*receiver) *box {
 	t.Helper()
+	return openPrepared(t, st, lim, maxPending, func(b *box) { b.use(concurrency, rs...) })
+}
+
+// openPrepared starts an outbox after prepare has given it its actions.
+func openPrepared(t *testing.T, st *store.Store, lim bounds, maxPending int, prepare func(*box)) *box {
+	t.Helper()
 	b := &box{t: t, log: &lockedBuffer{}}
 	b.Outbox = New(Options{
 		Store: st, MaxPending: maxPending, Interval: time.Hour, Logger: slog.New(slog.NewTextHandler(b.log, nil)),
@@ -138,7 +144,7 @@ func openBounded(t *testing.T, st *store.Store, lim bounds, maxPending, concurre
 	if err := b.Recover(); err != nil {
 		t.Fatal(err)
 	}
-	b.use(concurrency, rs...)
+	prepare(b)
 	ctx, cancel := context.WithCancel(context.Background())
 	b.cancel = cancel
 	b.Start(ctx, ctx, func(err error) {
