@@ -218,11 +218,11 @@ func (w *webhook) takeURL(s *actions.Settings) *url.URL {
 }
 
 // url renders the URL of a request.
-func (w *webhook) url(v *tmpl.View) (string, error) {
+func (w *webhook) url(ctx context.Context, v *tmpl.View) (string, error) {
 	if w.fixed != "" {
 		return w.fixed, nil
 	}
-	target, err := w.target.Render(v, maxURL)
+	target, err := w.target.Render(ctx, v, maxURL)
 	if err != nil {
 		return "", fmt.Errorf("url: %w", err)
 	}
@@ -416,9 +416,9 @@ func (w *webhook) Do(ctx context.Context, f *firing.Firing) (actions.Result, err
 	ctx, cancel := actions.WithTimeout(ctx, w.timeout, "no answer")
 	defer cancel()
 
-	r, err := w.newRequest(f, time.Now())
+	r, err := w.newRequest(ctx, f, time.Now())
 	if err != nil {
-		return actions.Result{}, actions.Unsent(fmt.Errorf("%s: %w", w.label(), err))
+		return actions.Result{}, actions.Unrendered(ctx, fmt.Errorf("%s: %w", w.label(), err))
 	}
 	resp, stale, err := w.send(ctx, r)
 	if err == nil && stale {
@@ -483,18 +483,18 @@ func (r *request) set(name, value string) {
 
 // newRequest renders everything. It would fail for the same firing the same way
 // again.
-func (w *webhook) newRequest(f *firing.Firing, now time.Time) (*request, error) {
+func (w *webhook) newRequest(ctx context.Context, f *firing.Firing, now time.Time) (*request, error) {
 	v := tmpl.NewView(f)
-	target, err := w.url(v)
+	target, err := w.url(ctx, v)
 	if err != nil {
 		return nil, err
 	}
 	r := &request{url: target, header: make(http.Header, 8), values: make([]string, 0, 8)}
-	if err := w.setBody(r, f, v); err != nil {
+	if err := w.setBody(ctx, r, f, v); err != nil {
 		return nil, err
 	}
 	for _, h := range w.headers {
-		value, err := h.value.Render(v, maxHeader)
+		value, err := h.value.Render(ctx, v, maxHeader)
 		if err != nil {
 			return nil, fmt.Errorf("header %s: %w", h.name, err)
 		}
@@ -525,11 +525,11 @@ func (w *webhook) newRequest(f *firing.Firing, now time.Time) (*request, error) 
 }
 
 // setBody renders the body, and the headers that describe it.
-func (w *webhook) setBody(r *request, f *firing.Firing, v *tmpl.View) error {
+func (w *webhook) setBody(ctx context.Context, r *request, f *firing.Firing, v *tmpl.View) error {
 	var own string
 	if w.body != nil {
 		var err error
-		if own, err = w.body.Render(v, tmpl.MaxText); err != nil {
+		if own, err = w.body.Render(ctx, v, tmpl.MaxText); err != nil {
 			return fmt.Errorf("body: %w", err)
 		}
 	}

@@ -1,14 +1,17 @@
 package tmpl
 
 import (
+	"context"
 	"errors"
 	"maps"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"text/template"
 	"text/template/parse"
 
+	"triggerd/internal/event"
 	"triggerd/internal/secret"
 	"triggerd/internal/suggest"
 )
@@ -19,44 +22,50 @@ type Template struct {
 	text   string             // as the user wrote it
 	sample string             // what it is for a sample firing; "" if that could not tell
 	t      *template.Template // nil: text it is
+	output output
+	reads  event.Parts
+	runs   sync.Pool // of *run, which execute copies of t
 }
 
 // New parses text and renders it once for a sample firing, so that what must
 // fail every time fails here.
-func New(text string) (*Template, error) { return newTemplate(text, func(parse.Node) {}) }
+func New(text string) (*Template, error) { return newTemplate(text, asIs) }
 
 // NewURL is New of a part of a URL: whatever an action of the template writes
 // is percent-encoded, unless its pipeline ends in an encoder.
-func NewURL(text string) (*Template, error) { return newTemplate(text, encodeOutput) }
+func NewURL(text string) (*Template, error) { return newTemplate(text, asURL) }
+
+// NewJSON is New of JSON, which stays JSON whatever the data is. In a string an
+// action writes text, escaped; outside one a value: a number, true, false or
+// null as they are, text as a string, what the function json has made as it is. A
+// comma before what closes an object or a list is left out. Where an action
+// cannot stand so, and where the sample is no JSON, it is a mistake.
+func NewJSON(text string) (*Template, error) { return newTemplate(text, asJSON) }
 
 // Text returns a template that writes text as it is, whatever is in it.
 func Text(text string) *Template { return &Template{text: text, sample: text} }
 
-// newTemplate is New with a change of the parsed template, node by node.
-func newTemplate(text string, change func(parse.Node)) (*Template, error) {
+func newTemplate(text string, output output) (*Template, error) {
 	if !strings.Contains(text, "{{") {
+		if output == asJSON {
+			if _, err := wholeJSON(text); err != nil {
+				return nil, err
+			}
+		}
 		return Text(text), nil
 	}
-	t, err := parseTemplate(text)
+	r := &run{}
+	t, err := parseTemplate(text, r)
 	if err != nil {
 		return nil, templateError(err)
 	}
-	x := &Template{text: text, t: t}
-	var params map[string]string
-	reachesParams := strings.Contains(text, "params")
-	x.walk(func(n parse.Node) {
-		change(n)
-		if !reachesParams {
-			return
-		}
-		for _, name := range namesIn(n) {
-			if params == nil {
-				params = map[string]string{}
-			}
-			params[name] = "param"
-		}
-	})
-	x.sample, err = x.Render(sampleView(params), MaxText)
+	x := &Template{text: text, t: t, output: output, reads: readsOfTemplate(t)}
+	names := x.names()
+	if err := compile(t, output); err != nil {
+		return nil, templateError(err)
+	}
+	x.runs.Put(r.bind(t))
+	x.sample, err = x.Render(context.Background(), sampleView(names), MaxText)
 	// How long a key is, and how many arguments there are, differs by event: an
 	// index that the sample does not have proves nothing.
 	if err != nil && !strings.Contains(err.Error(), "out of range") {
@@ -65,8 +74,26 @@ func newTemplate(text string, change func(parse.Node)) (*Template, error) {
 	return x, nil
 }
 
-func parseTemplate(text string) (*template.Template, error) {
-	return template.New("template").Option("missingkey=error").Funcs(functions).Parse(text)
+// names returns the names that the template reads, each with a text for the
+// sample firing to have as a parameter; nil if there can be no parameters. Each
+// may be one: {{with .params}}{{.sku}}{{end}}.
+func (x *Template) names() (params map[string]string) {
+	if !strings.Contains(x.text, "params") {
+		return nil
+	}
+	x.walk(func(n parse.Node) {
+		for _, name := range namesIn(n) {
+			if params == nil {
+				params = map[string]string{}
+			}
+			params[name] = "param"
+		}
+	})
+	return params
+}
+
+func parseTemplate(text string, r *run) (*template.Template, error) {
+	return template.New("template").Option("missingkey=error").Funcs(r.functions()).Parse(text)
 }
 
 // Fixed returns the text, if it is one without any template in it.
@@ -119,35 +146,32 @@ func (x *Template) Mask(m *secret.Masker) {
 const MaxText = 16 << 20
 
 // Render executes the template for a firing, and fails if it would write more
-// than limit bytes. It would fail for the same firing the same way again.
-func (x *Template) Render(v *View, limit int) (string, error) {
+// than limit bytes, or take more than any firing should. It would fail for the
+// same firing the same way again, unless the error is that of ctx. Nothing of
+// what it writes is longer than MaxText.
+func (x *Template) Render(ctx context.Context, v *View, limit int) (string, error) {
 	if x.t == nil {
 		return x.text, nil
 	}
-	w := limitedBuilder{left: limit}
-	if err := x.t.Execute(&w, v.data()); err != nil {
-		return "", templateError(err)
+	r, ok := x.runs.Get().(*run)
+	if !ok {
+		t, err := x.t.Clone()
+		if err != nil {
+			return "", templateError(err)
+		}
+		r = new(run).bind(t)
 	}
-	return w.b.String(), nil
-}
-
-type limitedBuilder struct {
-	b    strings.Builder
-	left int
-}
-
-var errTooLong = errors.New("the template writes too much")
-
-func (w *limitedBuilder) Write(p []byte) (int, error) {
-	if len(p) > w.left {
-		return 0, errTooLong
+	defer x.runs.Put(r)
+	text, err := r.execute(ctx, v.data(), limit)
+	if err == nil && x.output == asJSON {
+		return wholeJSON(text)
 	}
-	w.left -= len(p)
-	return w.b.Write(p)
+	return text, err
 }
 
 var (
-	templatePrefix  = regexp.MustCompile(`^template: template:(\d+:?)+ (executing "template" )?`)
+	templatePrefix  = regexp.MustCompile(`^template: [^ ]*:(\d+:?)+ (executing "[^"]*" )?`)
+	internalCall    = regexp.MustCompile(`at <_[a-z]+[^>]*>: |error calling _?[a-z0-9]+: `)
 	missingKey      = regexp.MustCompile(`map has no entry for key "([^"]*)"`)
 	unknownFunction = regexp.MustCompile(`function "([^"]*)" not defined`)
 )
@@ -155,6 +179,7 @@ var (
 // templateError says what text/template found, shorter, and what was meant.
 func templateError(err error) error {
 	text := templatePrefix.ReplaceAllString(err.Error(), "")
+	text = internalCall.ReplaceAllString(text, "")
 	if m := missingKey.FindStringSubmatch(text); m != nil {
 		names := slices.Sorted(maps.Keys(sampleView(nil).data()))
 		text += meant(m[1], names)
@@ -163,7 +188,9 @@ func templateError(err error) error {
 		}
 	}
 	if m := unknownFunction.FindStringSubmatch(text); m != nil {
-		text += meant(m[1], slices.Sorted(maps.Keys(functions)))
+		names := new(run).functions()
+		delete(names, "js") // who writes jsn hardly means it
+		text += meant(m[1], slices.Sorted(maps.Keys(names)))
 	}
 	return errors.New("template: " + text)
 }
@@ -214,6 +241,8 @@ func walk(n parse.Node, fn func(parse.Node)) {
 		for _, c := range n.Args {
 			walk(c, fn)
 		}
+	case *parse.ChainNode:
+		walk(n.Node, fn)
 	}
 }
 
@@ -233,25 +262,8 @@ func namesIn(n parse.Node) []string {
 		return n.Ident
 	case *parse.VariableNode:
 		return n.Ident[1:]
+	case *parse.ChainNode:
+		return n.Field
 	}
 	return nil
-}
-
-// encodeOutput appends "| pathescape" to what an action writes. One encoder is
-// enough for path and query, because it leaves nothing unencoded that means
-// anything in either.
-func encodeOutput(n parse.Node) {
-	action, ok := n.(*parse.ActionNode)
-	if !ok || len(action.Pipe.Decl) > 0 { // an assignment writes nothing
-		return
-	}
-	last := action.Pipe.Cmds[len(action.Pipe.Cmds)-1]
-	if id, ok := last.Args[0].(*parse.IdentifierNode); ok && (id.Ident == "pathescape" || id.Ident == "urlquery") {
-		return
-	}
-	action.Pipe.Cmds = append(action.Pipe.Cmds, &parse.CommandNode{
-		NodeType: parse.NodeCommand,
-		Pos:      action.Pos,
-		Args:     []parse.Node{parse.NewIdentifier("pathescape").SetPos(action.Pos)},
-	})
 }
