@@ -27,6 +27,15 @@ func Reads(a Action) event.Parts {
 	return 0
 }
 
+// Warnings returns what of an action's fields is no mistake, and hardly meant:
+// what its method Warnings() []*FieldError says.
+func Warnings(a Action) []*FieldError {
+	if w, ok := a.(interface{ Warnings() []*FieldError }); ok {
+		return w.Warnings()
+	}
+	return nil
+}
+
 // LatestOnly reports whether, of the firings of one key that wait, an action
 // wants only the last: it says so with a method LatestOnly() bool.
 func LatestOnly(a Action) bool {

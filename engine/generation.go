@@ -77,12 +77,16 @@ func loadOptions(o ActionOptions) rules.Options {
 		Commands: commands,
 		Events:   keyspace.EventNames(),
 		Kinds:    actionKinds,
-		Action: func(kind string, fields map[string]any) (event.Parts, error) {
+		Action: func(kind string, fields map[string]any) (event.Parts, []error, error) {
 			a, err := o.kinds().New(kind, fields, actions.Options{NoExec: o.NoExec})
 			if err != nil {
-				return 0, err
+				return 0, nil, err
 			}
-			return actions.Reads(a), nil
+			var warnings []error
+			for _, w := range actions.Warnings(a) {
+				warnings = append(warnings, w)
+			}
+			return actions.Reads(a), warnings, nil
 		},
 	}
 }

@@ -170,10 +170,15 @@ func (c *compilation) ownFields(t *table, a *Action) {
 	if !complete || c.l.o.Action == nil {
 		return
 	}
-	var err error
-	a.reads, err = c.l.o.Action(a.Kind, a.Fields)
+	reads, warnings, err := c.l.o.Action(a.Kind, a.Fields)
+	a.reads = reads
 	for _, e := range flatten(err) {
-		t.actionError(kind, e)
+		v, msg := t.ofAction(kind, e)
+		v.errorf("", "%s", msg)
+	}
+	for _, e := range warnings {
+		v, msg := t.ofAction(kind, e)
+		v.warnf("", "%s", msg)
 	}
 }
 
@@ -212,18 +217,16 @@ func (t *table) ignoreRest() {
 	}
 }
 
-// actionError files a mistake that the action's kind found, at the field that
-// it names, else at the type.
-func (t *table) actionError(kind view, err error) {
+// ofAction returns where what an action's kind has found is, at the field that it
+// names, else at the type, and what it says.
+func (t *table) ofAction(kind view, err error) (where view, msg string) {
 	f, ok := err.(interface{ Field() string })
 	if !ok {
-		kind.errorf("", "%v", err)
-		return
+		return kind, err.Error()
 	}
 	path := f.Field()
 	v := t.deep(path)
-	msg := strings.TrimPrefix(err.Error(), path+": ")
-	v.errorf("", "%s", v.redactParts(msg))
+	return v, v.redactParts(strings.TrimPrefix(err.Error(), path+": "))
 }
 
 // deep returns the view of a dotted path below t, as far as it leads. Where

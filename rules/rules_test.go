@@ -42,7 +42,7 @@ type fieldError struct{ field, msg string }
 func (e *fieldError) Error() string { return e.field + ": " + e.msg }
 func (e *fieldError) Field() string { return e.field }
 
-func checkAction(kind string, fields map[string]any) (event.Parts, error) {
+func checkAction(kind string, fields map[string]any) (event.Parts, []error, error) {
 	var errs []error
 	switch kind {
 	case "webhook":
@@ -62,7 +62,7 @@ func checkAction(kind string, fields map[string]any) (event.Parts, error) {
 	default:
 		errs = append(errs, &fieldError{"type", "unknown kind"})
 	}
-	return 0, errors.Join(errs...)
+	return 0, nil, errors.Join(errs...)
 }
 
 // writeFile writes a file into a new directory and returns its path.

@@ -22,9 +22,9 @@ type Options struct {
 	// the kind's own, expanded. Where its error, or an error that it joins,
 	// has a method Field() string, that dotted path inside the action is the
 	// place that is reported. Without an error it returns which parts of an
-	// event the action reads, so that they are kept. nil: kinds and their fields
-	// are not checked.
-	Action func(kind string, fields map[string]any) (event.Parts, error)
+	// event the action reads, so that they are kept, and warnings, placed in the
+	// same way. nil: kinds and their fields are not checked.
+	Action func(kind string, fields map[string]any) (reads event.Parts, warnings []error, err error)
 
 	// Commands lists the server's commands, for suggestions, for @class, and
 	// for warnings about commands that never arrive. nil: names of commands are

@@ -35,7 +35,8 @@ var Kind = actions.Kind{
 		{Name: "method", Values: methods, Default: `"POST"`, Doc: "the last two send no body"},
 		{Name: "headers", Type: actions.TextTable, Template: true, Doc: "those that the protocol or triggerd sets are refused"},
 		{Name: "body", Template: true, Doc: "by default the event as JSON"},
-		{Name: "content_type", Doc: "by default `application/cloudevents+json`, or `application/json` with `format = \"binary\"`; of a `body` `application/json` if that starts with `{` or `[`, else `text/plain`"},
+		{Name: "content_type", Doc: "by default `application/cloudevents+json`, or `application/json` with `format = \"binary\"`; of a `body` `application/json` if that is JSON with a value for each of its templates, else `text/plain`"},
+		{Name: "escape", Values: []string{"json", "none"}, Default: `"json"`, Doc: "what the templates of a `body` write into JSON: see [Templates](#templates); `\"none\"`: the bytes as they are"},
 		{Name: "format", Values: []string{"structured", "binary"}, Default: `"structured"`, Doc: "the body is the whole event; or its attributes are `ce-*` headers, the body its data or your own `body`"},
 		{Name: "compress", Values: []string{"none", "gzip"}, Default: `"none"`, Doc: "for bodies over 1 KiB; the signature covers the bytes as sent: verify, then decompress"},
 		{Name: "sign", Type: actions.TextOrTexts, Secret: true, Doc: "secrets (`whsec_…`, `whsk_…` for ed25519, or any text): [Standard Webhooks](https://www.standardwebhooks.com) signatures"},
@@ -96,7 +97,8 @@ type webhook struct {
 	tokens       *tokens        // of oauth2; nil: none
 	body         *tmpl.Template // nil: the firing's JSON
 	contentType  string         // "": no body
-	binary       bool           // CloudEvents attributes as headers
+	warnings     []*actions.FieldError
+	binary       bool // CloudEvents attributes as headers
 	gzip         bool
 	signers      []signer
 	statuses     statusRules
@@ -353,11 +355,26 @@ func (w *webhook) takeBody(s *actions.Settings) {
 	if w.binary {
 		w.contentType = "application/json"
 	}
+	escape, escaped := s.Choice("escape")
+	if escaped && !own {
+		s.Fail("escape", "is of a body, and there is none")
+	}
 	if own {
-		w.body = s.Template("body", text)
 		w.contentType = "text/plain; charset=utf-8"
-		if first := strings.TrimSpace(text); first != "" && (first[0] == '[' || first[0] == '{' && !strings.HasPrefix(first, "{{")) {
+		isJSON := tmpl.IsJSON(text)
+		if isJSON {
 			w.contentType = "application/json"
+		}
+		if typed {
+			isJSON = isJSONType(contentType)
+		}
+		if isJSON && escape == "json" {
+			w.body = s.JSONTemplate("body", text)
+		} else {
+			w.body = s.Template("body", text)
+		}
+		if !escaped && w.body != nil {
+			w.warnOfBody(s, text, isJSON || typed)
 		}
 	}
 	if typed {
@@ -368,6 +385,31 @@ func (w *webhook) takeBody(s *actions.Settings) {
 	if bodiless {
 		w.body, w.contentType, w.gzip = tmpl.Text(""), "", false
 	}
+}
+
+// warnOfBody warns of a body of which the data decides what it means, and whose
+// user has not said that it is so meant. known tells that what it is, is.
+func (w *webhook) warnOfBody(s *actions.Settings, text string, known bool) {
+	warn := func(format string, args ...any) {
+		w.warnings = append(w.warnings, &actions.FieldError{Name: s.Path("body"), Err: s.Secrets.MaskError(fmt.Errorf(format, args...))})
+	}
+	if texts := w.body.Texts(); len(texts) > 0 {
+		warn("%s writes a text of the data, which is in quotes in JSON, also if it is a number; write num to make it one, or escape = \"json\" if that is meant, or escape = \"none\" to write it as it is", strings.Join(texts, ", "))
+	}
+	begin := strings.TrimLeft(text, " \t\r\n")
+	if !known && (strings.HasPrefix(begin, "[") || strings.HasPrefix(begin, "{") && !strings.HasPrefix(begin, "{{")) {
+		warn("begins as JSON, and is none with a value for each of its templates, so it is sent as text/plain, and nothing is escaped in it; set content_type to say what it is")
+	}
+}
+
+// Warnings are of the body.
+func (w *webhook) Warnings() []*actions.FieldError { return w.warnings }
+
+// isJSONType reports whether a media type is JSON.
+func isJSONType(contentType string) bool {
+	media, _, _ := strings.Cut(contentType, ";")
+	media = strings.ToLower(strings.TrimSpace(media))
+	return media == "application/json" || media == "text/json" || strings.HasSuffix(media, "+json")
 }
 
 // methods are those that a webhook may have, the default first.

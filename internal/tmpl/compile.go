@@ -26,6 +26,7 @@ type compiler struct {
 	output output
 	at     place
 	ends   map[string]called // templates that are called, by name
+	texts  []string          // actions of JSON that write a text of the data as a value
 	loop   *place            // where the body of the range around begins
 }
 
@@ -35,14 +36,15 @@ type called struct {
 	known      bool // end is
 }
 
-// compile changes all of t. An error is a mistake in a JSON template.
-func compile(t *template.Template, output output) error {
+// compile changes all of t. An error is a mistake in a JSON template. texts are
+// the actions of one that write an argument or a parameter as a value.
+func compile(t *template.Template, output output) (texts []string, err error) {
 	c := &compiler{t: t, output: output, ends: map[string]called{}}
 	if err := c.list(t.Root, true); err != nil {
-		return err
+		return nil, err
 	}
 	if output == asJSON && (c.at.inText || c.at.open != "") {
-		return errors.New("the JSON is not closed at its end")
+		return nil, errors.New("the JSON is not closed at its end")
 	}
 	for _, each := range t.Templates() {
 		if each.Tree == nil || each.Name() == t.Name() {
@@ -51,11 +53,29 @@ func compile(t *template.Template, output output) error {
 		if _, done := c.ends[each.Name()]; !done {
 			c.output, c.at = output, place{}
 			if err := c.define(each.Name()); err != nil {
-				return err
+				return nil, err
 			}
 		}
 	}
-	return nil
+	return c.texts, nil
+}
+
+// writesText reports whether a pipe is an argument or a parameter as it is.
+func writesText(p *parse.PipeNode) bool {
+	if len(p.Decl) > 0 || len(p.Cmds) > 1 {
+		return false
+	}
+	var names []string
+	switch n := p.Cmds[0].Args[0].(type) {
+	case *parse.IdentifierNode:
+		if n.Ident != "index" || len(p.Cmds[0].Args) < 2 {
+			return false
+		}
+		names = namesIn(p.Cmds[0].Args[1])
+	default:
+		names = namesIn(n)
+	}
+	return len(names) > 1 && names[0] == "params" || len(names) == 1 && names[0] == "args" && len(p.Cmds[0].Args) > 1
 }
 
 // list changes a list of nodes. dot tells that the dot is an event for certain.
@@ -76,6 +96,9 @@ func (c *compiler) node(n parse.Node, dot bool) (err error) {
 		}
 		return err
 	case *parse.ActionNode:
+		if c.output == asJSON && !c.at.inText && writesText(n.Pipe) {
+			c.texts = append(c.texts, n.String())
+		}
 		c.pipe(n.Pipe, dot)
 		if len(n.Pipe.Decl) > 0 { // an assignment writes nothing
 			return nil

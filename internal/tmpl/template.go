@@ -24,6 +24,7 @@ type Template struct {
 	t      *template.Template // nil: text it is
 	output output
 	reads  event.Parts
+	texts  []string  // see Texts
 	runs   sync.Pool // of *run, which execute copies of t
 }
 
@@ -61,7 +62,7 @@ func newTemplate(text string, output output) (*Template, error) {
 	}
 	x := &Template{text: text, t: t, output: output, reads: readsOfTemplate(t)}
 	names := x.names()
-	if err := compile(t, output); err != nil {
+	if x.texts, err = compile(t, output); err != nil {
 		return nil, templateError(err)
 	}
 	x.runs.Put(r.bind(t))
@@ -98,6 +99,10 @@ func parseTemplate(text string, r *run) (*template.Template, error) {
 
 // Fixed returns the text, if it is one without any template in it.
 func (x *Template) Fixed() (text string, fixed bool) { return x.text, x.t == nil }
+
+// Texts returns the actions of a JSON template that write an argument or a
+// parameter outside a string, so in quotes, whatever it is.
+func (x *Template) Texts() []string { return x.texts }
 
 // Sample returns what the template writes for a sample firing; "" if that could
 // not tell.
@@ -238,7 +243,11 @@ func walk(n parse.Node, fn func(parse.Node)) {
 			walk(c, fn)
 		}
 	case *parse.CommandNode:
-		for _, c := range n.Args {
+		args := n.Args
+		if id, ok := args[0].(*parse.IdentifierNode); ok && id.Ident == fieldFunction {
+			args = args[:2] // the rest are names, which were none of the user's texts
+		}
+		for _, c := range args {
 			walk(c, fn)
 		}
 	case *parse.ChainNode:
