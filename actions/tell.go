@@ -27,6 +27,16 @@ func Reads(a Action) event.Parts {
 	return 0
 }
 
+// Elements returns the names of what the templates of an action read of values,
+// which are kept of a value that is too long: what its method Elements()
+// []string says.
+func Elements(a Action) []string {
+	if e, ok := a.(interface{ Elements() []string }); ok {
+		return e.Elements()
+	}
+	return nil
+}
+
 // Warnings returns what of an action's fields is no mistake, and hardly meant:
 // what its method Warnings() []*FieldError says.
 func Warnings(a Action) []*FieldError {

@@ -5,7 +5,6 @@ import (
 
 	"triggerd/actions"
 	"triggerd/actions/kinds"
-	"triggerd/internal/event"
 	"triggerd/internal/firing"
 	"triggerd/internal/keyspace"
 	"triggerd/internal/outbox"
@@ -77,16 +76,16 @@ func loadOptions(o ActionOptions) rules.Options {
 		Commands: commands,
 		Events:   keyspace.EventNames(),
 		Kinds:    actionKinds,
-		Action: func(kind string, fields map[string]any) (event.Parts, []error, error) {
+		Action: func(kind string, fields map[string]any) (facts rules.ActionFacts, err error) {
 			a, err := o.kinds().New(kind, fields, actions.Options{NoExec: o.NoExec})
 			if err != nil {
-				return 0, nil, err
+				return facts, err
 			}
-			var warnings []error
+			facts.Reads, facts.Elements = actions.Reads(a), actions.Elements(a)
 			for _, w := range actions.Warnings(a) {
-				warnings = append(warnings, w)
+				facts.Warnings = append(facts.Warnings, w)
 			}
-			return actions.Reads(a), warnings, nil
+			return facts, nil
 		},
 	}
 }

@@ -170,13 +170,13 @@ func (c *compilation) ownFields(t *table, a *Action) {
 	if !complete || c.l.o.Action == nil {
 		return
 	}
-	reads, warnings, err := c.l.o.Action(a.Kind, a.Fields)
-	a.reads = reads
+	facts, err := c.l.o.Action(a.Kind, a.Fields)
+	a.reads, a.elements = facts.Reads, facts.Elements
 	for _, e := range flatten(err) {
 		v, msg := t.ofAction(kind, e)
 		v.errorf("", "%s", msg)
 	}
-	for _, e := range warnings {
+	for _, e := range facts.Warnings {
 		v, msg := t.ofAction(kind, e)
 		v.warnf("", "%s", msg)
 	}

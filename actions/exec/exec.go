@@ -382,6 +382,17 @@ func (c *command) Reads() (parts event.Parts) {
 	return parts
 }
 
+// Elements is what they read of values.
+func (c *command) Elements() (names []string) {
+	for _, t := range c.args {
+		names = append(names, t.Elements()...)
+	}
+	for _, own := range c.ownEnv {
+		names = append(names, own.value.Elements()...)
+	}
+	return names
+}
+
 // LatestOnly is the field latest_only.
 func (c *command) LatestOnly() bool { return c.latestOnly }
 

@@ -60,6 +60,9 @@ func newLog(s *actions.Settings) (actions.Action, error) {
 // Reads is what the message reads.
 func (a *logAction) Reads() event.Parts { return a.message.Reads() }
 
+// Elements is what it reads of values.
+func (a *logAction) Elements() []string { return a.message.Elements() }
+
 // text renders the message.
 func (a *logAction) text(ctx context.Context, f *firing.Firing) (string, error) {
 	if a.message == nil {

@@ -170,6 +170,15 @@ func (w *webhook) Reads() event.Parts {
 	return parts
 }
 
+// Elements is what they read of values.
+func (w *webhook) Elements() []string {
+	names := append(w.target.Elements(), w.body.Elements()...)
+	for _, h := range w.headers {
+		names = append(names, h.value.Elements()...)
+	}
+	return names
+}
+
 var originPattern = regexp.MustCompile(`^(?i:(https?)://)([^/?#]*)(.*)$`)
 
 // takeURL splits the url field. The result is never nil; it is empty after a

@@ -74,6 +74,38 @@ body = '{"id": {{.id}}, "data": {"rule": {{.rule}}, "event": "{{.event}}", "key"
 	})
 }
 
+// A field that a template names is there of a hash that is too large to be kept
+// as a whole.
+func TestTemplateReadsFieldOfLargeHash(t *testing.T) {
+	redistest.Each(t, []string{"redis-7.0"}, func(t *testing.T, srv *servers.Server) {
+		hook, dir := newSink(t), t.TempDir()
+		write(t, dir, "rules.toml", fmt.Sprintf(`
+[source]
+url = "redis://%s"
+[[rule]]
+name = "large"
+key = "h:*"
+when = '"n" in changed'
+[[rule.action]]
+type = "webhook"
+url = "%s/in"
+body = '{"id": {{.id}}, "data": {"rule": {{.rule}}, "event": "{{.event}}", "key": "{{.before.n}} {{.after.n}} {{.after.status}} {{with .after}}{{.mail}}{{end}} {{index .before `+"`city`"+`}}"}}'
+`, srv.Addr, hook.URL))
+		fields := []string{"HSET", "h:1", "mail", "a@b", "status", "paid", "city", "Bern"}
+		for i := range 2000 {
+			fields = append(fields, fmt.Sprintf("field:%d", i), strings.Repeat("x", 200))
+		}
+		redistest.Do(t, srv, fields...)
+		p := start(t, dir)
+		p.logs.await(t, `msg="attached`, 1)
+		redistest.Do(t, srv, "HSET", "h:1", "n", "1")
+		redistest.Do(t, srv, "HSET", "h:1", "n", "2")
+		ds := hook.await(t, "two", func(ds []delivery) bool { return len(ds) >= 2 })
+		checkSet(t, ds, "large  1 paid a@b Bern hset, large 1 2 paid a@b Bern hset")
+		p.stop()
+	})
+}
+
 // A template over much data, which would not end, is given up with what it did,
 // and holds up nothing else.
 func TestTemplateHasAnEnd(t *testing.T) {

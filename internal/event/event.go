@@ -112,15 +112,23 @@ type Event struct {
 // of Before and of After each.
 func (e *Event) Clone() *Event { return e.CloneCut(DefaultMaxValue) }
 
+// CloneKeeping is Clone with the elements of these names in Before and After: see
+// the function CloneKeeping.
+func (e *Event) CloneKeeping(names []string) *Event {
+	return e.clone(DefaultMaxValue, names)
+}
+
 // CloneCut returns a copy that owns its bytes, with at most maxValue bytes of
 // Before and of After each; see CloneValue.
-func (e *Event) CloneCut(maxValue int) *Event {
+func (e *Event) CloneCut(maxValue int) *Event { return e.clone(maxValue, nil) }
+
+func (e *Event) clone(maxValue int, names []string) *Event {
 	c := *e
 	c.Key = bytes.Clone(e.Key)
 	c.Args = cloneAll(e.Args)
 	c.Changed = cloneAll(e.Changed)
-	c.Before = CloneValue(e.Before, maxValue)
-	c.After = CloneValue(e.After, maxValue)
+	c.Before = CloneKeeping(e.Before, maxValue, names)
+	c.After = CloneKeeping(e.After, maxValue, names)
 	return &c
 }
 

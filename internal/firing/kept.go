@@ -13,11 +13,12 @@ import (
 const keptVersion = 1
 
 // AppendEvent appends the event of a match in a form that ParseEvent reads. The
-// event may be borrowed. Its values are cut like those of a firing.
-func AppendEvent(dst []byte, ev *event.Event) []byte {
+// event may be borrowed. Its values are cut like those of a firing, in which
+// elements of these names are kept.
+func AppendEvent(dst []byte, ev *event.Event, names []string) []byte {
 	cut := *ev
 	cut.Source = ""
-	cut.Before, cut.After = event.CloneValue(ev.Before, event.DefaultMaxValue), event.CloneValue(ev.After, event.DefaultMaxValue)
+	cut.Before, cut.After = event.CloneKeeping(ev.Before, event.DefaultMaxValue, names), event.CloneKeeping(ev.After, event.DefaultMaxValue, names)
 	return event.AppendBinary(append(dst, keptVersion), &cut)
 }
 

@@ -19,13 +19,14 @@ import (
 // Template is a parsed template, or a text without any template in it, which is
 // the usual case and costs nothing to render. It is safe for concurrent use.
 type Template struct {
-	text   string             // as the user wrote it
-	sample string             // what it is for a sample firing; "" if that could not tell
-	t      *template.Template // nil: text it is
-	output output
-	reads  event.Parts
-	texts  []string  // see Texts
-	runs   sync.Pool // of *run, which execute copies of t
+	text     string             // as the user wrote it
+	sample   string             // what it is for a sample firing; "" if that could not tell
+	t        *template.Template // nil: text it is
+	output   output
+	reads    event.Parts
+	texts    []string  // see Texts
+	elements []string  // see Elements
+	runs     sync.Pool // of *run, which execute copies of t
 }
 
 // New parses text and renders it once for a sample firing, so that what must
@@ -61,6 +62,9 @@ func newTemplate(text string, output output) (*Template, error) {
 		return nil, templateError(err)
 	}
 	x := &Template{text: text, t: t, output: output, reads: readsOfTemplate(t)}
+	if x.reads.Has(event.PartBefore | event.PartAfter) {
+		x.elements = x.constants()
+	}
 	names := x.names()
 	if x.texts, err = compile(t, output); err != nil {
 		return nil, templateError(err)
@@ -99,6 +103,36 @@ func parseTemplate(text string, r *run) (*template.Template, error) {
 
 // Fixed returns the text, if it is one without any template in it.
 func (x *Template) Fixed() (text string, fixed bool) { return x.text, x.t == nil }
+
+// Elements returns the names of what the template reads of values, as in
+// .after.status, so that these are kept of a value that is cut. Some may be
+// names of something else.
+func (x *Template) Elements() []string {
+	if x == nil {
+		return nil
+	}
+	return x.elements
+}
+
+// constants returns the names that follow others, and the texts of index.
+func (x *Template) constants() (names []string) {
+	x.walk(func(n parse.Node) {
+		for _, name := range namesIn(n) {
+			if name != "before" && name != "after" {
+				names = append(names, name)
+			}
+		}
+		if c, ok := n.(*parse.CommandNode); ok && c.Args[0].String() == "index" {
+			for _, arg := range c.Args[1:] {
+				if s, ok := arg.(*parse.StringNode); ok {
+					names = append(names, s.Text)
+				}
+			}
+		}
+	})
+	slices.Sort(names)
+	return slices.Compact(names)
+}
 
 // Texts returns the actions of a JSON template that write an argument or a
 // parameter outside a string, so in quotes, whatever it is.
