@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,6 +42,7 @@ type Config struct {
 	OnFiring  func(*actions.Firing) // called with each firing when it is planned; the firing is borrowed
 	OnProfile func(Profile)         // called at the end with where the streams' time went
 
+	MaxBehind          time.Duration // how old what is received and not handled may be for Ready; 0: no matter
 	MaxMirror          int64         // bytes of memory for keys and their values; default 1 GiB
 	MaxPending         int           // firings that may wait; default that of Rules
 	DrainTimeout       time.Duration // how long attempts in flight may take after Run is told to stop; default: what the rules say
@@ -138,6 +140,9 @@ func (e *Engine) Reload(set *rules.Set) error {
 	if err != nil {
 		return err
 	}
+	if old != nil {
+		e.warnEmptied(set, old)
+	}
 	gen.states = e.states.replace(set, old)
 	e.outbox.SetActions(gen.endpoints, gen.policies)
 	e.gen.Store(gen)
@@ -148,6 +153,16 @@ func (e *Engine) Reload(set *rules.Set) error {
 		s.notifyChanged() // the source has to ask again: the new rules may need other keys and times
 	}
 	return nil
+}
+
+// warnEmptied tells which files of the rules say nothing any more. They may be
+// about to be written, or what wrote them has failed.
+func (e *Engine) warnEmptied(set, old *rules.Set) {
+	for _, file := range set.EmptyFiles {
+		if slices.Contains(old.Files, file) && !slices.Contains(old.EmptyFiles, file) {
+			e.log.Warn("a rules file has become empty, its rules are gone", "file", file)
+		}
+	}
 }
 
 func (e *Engine) logConditionError(r *rules.Rule, ev *event.Event, shown string) {
@@ -164,8 +179,12 @@ func (e *Engine) ackSource(stream, position string) {
 	}
 	p.Events = 0
 	for _, s := range e.streams {
-		if s.name == stream {
-			s.src.Ack(p)
+		if s.name != stream {
+			continue
+		}
+		s.src.Ack(p)
+		if spooler, ok := s.src.(source.Spooler); ok {
+			spooler.Trim(p)
 		}
 	}
 }

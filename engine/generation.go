@@ -10,6 +10,7 @@ import (
 	"triggerd/internal/outbox"
 	"triggerd/internal/secret"
 	"triggerd/rules"
+	"triggerd/source"
 )
 
 // generation is one loaded rules file with its actions. It does not change. The
@@ -66,16 +67,17 @@ func loadOptions(o ActionOptions) rules.Options {
 	known := keyspace.Commands()
 	commands := make([]rules.Command, len(known))
 	for i, c := range known {
-		commands[i] = rules.Command{Name: c.Name, Classes: c.Classes, Instead: c.InsteadUse}
+		commands[i] = rules.Command{Name: c.Name, Classes: c.Classes, Instead: c.InsteadUse, Events: c.Events, Types: c.Types}
 	}
 	actionKinds := make([]rules.Kind, len(o.kinds()))
 	for i, k := range o.kinds() {
-		actionKinds[i] = rules.Kind{Name: k.Name, Secrets: k.Secrets()}
+		actionKinds[i] = rules.Kind{Name: k.Name, Secrets: k.Secrets(), Templates: k.Templates(), URLs: k.URLs(), Tables: k.Tables()}
 	}
 	return rules.Options{
 		Commands: commands,
 		Events:   keyspace.EventNames(),
 		Kinds:    actionKinds,
+		Source:   source.CheckURL,
 		Action: func(kind string, fields map[string]any) (facts rules.ActionFacts, err error) {
 			a, err := o.kinds().New(kind, fields, actions.Options{NoExec: o.NoExec})
 			if err != nil {
@@ -100,6 +102,7 @@ const maxOldSecrets = 1000
 func newGeneration(set *rules.Set, old []string, o ActionOptions, m *instruments) (*generation, error) {
 	secrets := set.Secrets.With(old[max(0, len(old)-maxOldSecrets):]...)
 	g := &generation{set: set, endpoints: map[string]*outbox.Action{}, endpointOf: map[*rules.Action]string{}, policies: map[outbox.PolicyKey]*outbox.Policy{}, policyOf: map[*rules.Action]*outbox.Policy{}, ruleByName: map[string]*rules.Rule{}, needText: set.NeedText(), secrets: secrets}
+	g.policies[outbox.Removed] = &outbox.Policy{Timeout: set.Defaults.Timeout, Retry: outbox.Retry(set.Defaults.Retry), Order: firing.OrderKey, Overflow: firing.Block}
 	var errs []error
 	for _, r := range set.Rules {
 		if !r.Enabled {
@@ -136,7 +139,7 @@ func (g *generation) addEndpoint(r *rules.Rule, a *rules.Action, o ActionOptions
 	}
 	c := &outbox.Action{
 		Policy: g.policyOf[a], Concurrency: concurrency(a, o.kinds()), Rate: outbox.Rate(a.RateLimit),
-		Meter: m.meterFor(a.Kind),
+		Meter: m.meterFor(a.Kind, name),
 	}
 	var err error
 	c.Action, err = o.kinds().New(a.Kind, a.Fields, actions.Options{

@@ -49,7 +49,7 @@ func (s *stream) addEvents(rec *source.Record, neededKeys int64) (commandStart i
 	case source.SnapshotEnd:
 		s.endSnapshot(rec)
 	case source.Detached:
-		if s.unsaved.inside {
+		if rec.Aborted && s.unsaved.inside {
 			s.discardIncomplete()
 		}
 	}

@@ -77,7 +77,7 @@ func (s *stream) noteLosses(rec *source.Record) {
 	}
 	if !rec.Incomplete {
 		r.met()
-	} else if s.wantedKeys {
+	} else if s.wantedKeys.Load() {
 		s.wantRenewal(rec.Time)
 	}
 }
@@ -116,7 +116,7 @@ func (s *stream) wantRenewal(now time.Time) {
 
 // giveUpRenewal lets the stream go on without the snapshot, if the server did not
 // send one: values that are not known are better than events that are missed.
-// The first loss of the link is how the snapshot is asked for.
+// A link may be lost once for another reason.
 func (s *stream) giveUpRenewal(now time.Time) {
 	r := &s.renewal
 	if r.tries++; r.tries < 2 {
@@ -150,6 +150,9 @@ func (s *stream) tellLosses(rec *source.Record) {
 		if rec.Kind == source.Command && len(rec.Args) > 0 {
 			attrs = append(attrs, "command", printable(rec.Args[0][:min(len(rec.Args[0]), maxShown)]))
 		}
+		if rec.Kind == source.Key {
+			attrs = append(attrs, "db", rec.Entry.DB, "key", printable(rec.Entry.Key[:min(len(rec.Entry.Key), maxShown)]))
+		}
 		s.e.log.Warn("values of keys became unknown: conditions that read them do not hold until they are known again", attrs...)
 		*told = toldLoss{at: rec.Time, n: n}
 		stats := s.interpreter.Stats()
@@ -157,7 +160,7 @@ func (s *stream) tellLosses(rec *source.Record) {
 	}
 }
 
-// maxShown is how much of a command's name the log shows.
+// maxShown is how much of the name of a command or key the log shows.
 const maxShown = 32
 
 // keepRenewal notes in the store whether a renewal is wanted.

@@ -69,6 +69,7 @@ func TestCorpus(t *testing.T) {
 			}
 			defer f.Close()
 			r := rdb.NewReader(f)
+			r.Strict = true
 			for {
 				e, err := r.Next()
 				if err == io.EOF {
@@ -429,6 +430,7 @@ func walk(t *testing.T, file string, f func(r *rdb.Reader, i int)) (keys []strin
 	}
 	defer in.Close()
 	r := rdb.NewReader(in)
+	r.Strict = true
 	for i := 0; ; i++ {
 		e, err := r.Next()
 		if err == io.EOF {

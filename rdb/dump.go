@@ -41,7 +41,6 @@ func (r *Reader) nextDump() error {
 		}
 		return io.EOF
 	}
-	r.in.maxString = r.Limits.maxString()
 	op, err := r.in.byte()
 	if err != nil {
 		return err
@@ -53,6 +52,11 @@ func (r *Reader) nextDump() error {
 	}
 	r.typ = op
 	r.entry = Entry{Key: []byte{}, Type: kind.typ, Encoding: kind.enc, Idle: -1, Freq: -1}
+	if empty, err := r.passEmpty(); err != nil {
+		return err
+	} else if empty {
+		return r.in.fault("%v without elements", r.entry.Type)
+	}
 	r.unread = true
 	return r.noteInt()
 }

@@ -3,6 +3,8 @@ package rdb
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
+	"io"
 	"iter"
 	"math"
 	"slices"
@@ -107,10 +109,13 @@ func (el *Element) Clone() *Element {
 type yieldFunc = func(*Element, error) bool
 
 // Elements returns the elements of the current entry's value, read one by one
-// as the loop goes, so that a collection of any size takes no memory. The order
-// is the snapshot's. An error comes last, with a nil Element, and is the
-// Reader's last word too. The sequence is single-use: the value is read from
+// as the loop goes, so that the memory does not grow with the collection. The
+// order is the snapshot's. The sequence is single-use: the value is read from
 // the input. A loop that ends early passes over the rest.
+//
+// An error comes last, with a nil Element. It is the Reader's last word too, but
+// for an ErrLimit: a string in the value is larger than Limits.MaxString, the
+// rest of the value is passed over, and the Reader can go on.
 func (r *Reader) Elements() iter.Seq2[*Element, error] {
 	// A function literal, not the method value r.elements: the compiler looks
 	// through it, and the loop needs no memory.
@@ -125,12 +130,50 @@ func (r *Reader) Bytes() ([]byte, error) {
 	if !r.unread || r.typ != typString {
 		return nil, r.consumed()
 	}
-	r.unread = false
+	r.unread, r.limit = false, nil
+	r.in.maxString = r.Limits.maxString()
 	b, err := r.in.str(0)
-	if err != nil {
-		return nil, r.failString(err)
+	if err = r.pass(err); err != nil {
+		return nil, r.fail(err)
 	}
-	return b, nil
+	return b, r.limitErr()
+}
+
+// pass deals with the error of reading a string of the current value. One that
+// is only too large is passed over, and noted: the loop over elements has ended,
+// as if it wanted no more (see stop), and the rest is passed over too.
+func (r *Reader) pass(err error) error {
+	if err == nil || r.err != nil || !errors.Is(err, ErrLimit) {
+		return err
+	}
+	n := r.in.over
+	r.in.over = 0
+	if skipErr := r.in.skip(n); errors.Is(skipErr, io.ErrUnexpectedEOF) {
+		return r.fail(err) // the length was a lie
+	} else if skipErr != nil {
+		return skipErr
+	}
+	r.limit, r.stopped = err, true
+	return nil
+}
+
+// passItems is pass for a string of the current value, which is stored element
+// by element, where n elements follow.
+func (r *Reader) passItems(err error, n uint64) error {
+	if err = r.pass(err); err != nil {
+		return err
+	}
+	return r.skipItems(n)
+}
+
+// limitErr returns the error that pass noted.
+func (r *Reader) limitErr() error {
+	syn, ok := r.limit.(*SyntaxError)
+	if !ok {
+		return r.limit
+	}
+	syn.Key = bytes.Clone(r.entry.Key)
+	return syn
 }
 
 // consumed is the error of asking for a value that is not there.
@@ -146,12 +189,16 @@ func (r *Reader) elements(yield func(*Element, error) bool) {
 		yield(nil, r.consumed())
 		return
 	}
-	r.unread, r.stopped, r.fieldsExpire = false, false, false
-	if err := r.decode(yield); err != nil {
+	r.unread, r.stopped, r.fieldsExpire, r.limit = false, false, false, nil
+	r.in.maxString = r.Limits.maxString()
+	err := r.pass(r.decode(yield))
+	if err != nil {
 		err = r.fail(err)
-		if !r.stopped {
-			yield(nil, err)
-		}
+	} else if r.limit != nil {
+		err = r.limitErr()
+	}
+	if ended := r.stopped && r.limit == nil; err != nil && !ended {
+		yield(nil, err)
 	}
 }
 
@@ -200,16 +247,18 @@ func (r *Reader) decodeCounted(yield yieldFunc) error {
 		if err != nil {
 			return err
 		}
-		r.minimum = int64(u)
+		r.minimum = u
 	}
 	r.fieldsExpire = r.minimum != 0 || r.typ == typHash22
-	n, err := r.in.length()
+	n, err := r.count()
 	if err != nil {
 		return err
 	}
 	switch r.typ {
-	case typList, typSet:
+	case typList:
 		return r.strings(n, yield)
+	case typSet:
+		return r.set(n, yield)
 	case typListQuicklist:
 		return r.quicklist(n, yield)
 	case typListQuicklist2:
@@ -241,7 +290,28 @@ func (r *Reader) strings(n uint64, yield yieldFunc) error {
 	for ; n > 0; n-- {
 		s, err := r.in.str(0)
 		if err != nil {
-			return err
+			return r.passItems(err, n-1)
+		}
+		el.Member = s
+		if !yield(el, nil) {
+			return r.stop(r.skipStrings(n - 1))
+		}
+	}
+	return nil
+}
+
+func (r *Reader) set(n uint64, yield yieldFunc) error {
+	el := &r.el
+	el.Kind = KindItem
+	r.beginMembers(n)
+	for ; n > 0; n-- {
+		start := r.in.offset()
+		s, err := r.in.str(0)
+		if err != nil {
+			return r.passItems(err, n-1)
+		}
+		if r.addMember(0, s) {
+			return r.twice("set member", s, start)
 		}
 		el.Member = s
 		if !yield(el, nil) {
@@ -254,9 +324,14 @@ func (r *Reader) strings(n uint64, yield yieldFunc) error {
 func (r *Reader) hash(n uint64, yield yieldFunc) error {
 	el := &r.el
 	el.Kind, el.ExpireAt = KindField, 0
+	r.beginFields(n)
 	for ; n > 0; n-- {
+		start := r.in.offset()
 		field, value, err := r.in.pair()
 		if err != nil {
+			return r.passItems(err, n-1)
+		}
+		if err := r.addField(field, value, start); err != nil {
 			return err
 		}
 		el.Member, el.Value = field, value
@@ -267,21 +342,63 @@ func (r *Reader) hash(n uint64, yield yieldFunc) error {
 	return nil
 }
 
+// Up to these sizes a server that is not configured otherwise holds a hash in a
+// listpack, in which Redis does not look for duplicates. It takes what is stored
+// element by element into one, too, and leaves it, which shows the duplicates, at
+// the first longer field or value. Valkey 9 looks for them always.
+const (
+	smallSet   = 128
+	smallZSet  = 128
+	smallHash  = 512
+	smallField = 64
+)
+
+// beginFields begins to look for duplicates in a hash of n fields that is stored
+// field by field.
+func (r *Reader) beginFields(n uint64) {
+	r.beginMembers(n)
+	r.strict, r.firstTwice = r.valkey || n > smallHash, -1
+}
+
+// addField looks whether the field that begins at offset start is there twice.
+// What a server holds in a listpack, and so takes, may be.
+func (r *Reader) addField(field, value []byte, start int64) error {
+	again := r.addMember(0, field)
+	if !r.strict && (len(field) > smallField || len(value) > smallField) {
+		r.strict = true
+		if r.firstTwice >= 0 {
+			return r.in.faultAt(r.firstTwice, "a hash's field is there twice")
+		}
+	}
+	switch {
+	case !again:
+		return nil
+	case r.strict:
+		return r.twice("hash field", field, start)
+	case r.firstTwice < 0:
+		r.firstTwice = start
+	}
+	return nil
+}
+
 func (r *Reader) zset(n uint64, yield yieldFunc) error {
 	el := &r.el
 	el.Kind = KindScored
+	r.beginMembers(n)
 	for ; n > 0; n-- {
+		start := r.in.offset()
 		s, err := r.in.str(0)
 		if err != nil {
+			if err = r.pass(err); err == nil {
+				_, err = r.score()
+			}
+			return r.passItems(err, n-1)
+		}
+		if el.Score, err = r.score(); err != nil {
 			return err
 		}
-		if r.typ == typZSet2 {
-			el.Score, err = r.binaryScore()
-		} else {
-			el.Score, err = r.textScore()
-		}
-		if err != nil {
-			return err
+		if r.addMember(0, s) {
+			return r.twice("zset member", s, start)
 		}
 		el.Member = s
 		if !yield(el, nil) {
@@ -289,6 +406,13 @@ func (r *Reader) zset(n uint64, yield yieldFunc) error {
 		}
 	}
 	return nil
+}
+
+func (r *Reader) score() (float64, error) {
+	if r.typ == typZSet2 {
+		return r.binaryScore()
+	}
+	return r.textScore()
 }
 
 func (r *Reader) binaryScore() (float64, error) {
@@ -305,16 +429,25 @@ func (r *Reader) binaryScore() (float64, error) {
 func (r *Reader) hashMetadata(n uint64, yield yieldFunc) error {
 	el := &r.el
 	el.Kind = KindField
+	r.beginFields(n)
 	for ; n > 0; n-- {
+		at := r.in.offset()
 		expiry, err := r.in.length()
 		if err != nil {
 			return err
 		}
-		field, value, err := r.in.pair()
-		if err != nil {
+		if el.ExpireAt, err = r.fieldExpiry(expiry, at); err != nil {
 			return err
 		}
-		el.Member, el.Value, el.ExpireAt = field, value, r.fieldExpiry(int64(expiry))
+		at = r.in.offset()
+		field, value, err := r.in.pair()
+		if err != nil {
+			return r.passItems(err, n-1)
+		}
+		if err := r.addField(field, value, at); err != nil {
+			return err
+		}
+		el.Member, el.Value = field, value
 		if !yield(el, nil) {
 			return r.stop(r.skipItems(n - 1))
 		}
@@ -322,11 +455,23 @@ func (r *Reader) hashMetadata(n uint64, yield yieldFunc) error {
 	return nil
 }
 
-func (r *Reader) fieldExpiry(v int64) int64 {
-	if v == 0 || r.typ != typHashMetadata {
-		return v
+// maxFieldExpiry is the latest time that Redis can have for a hash's field. In a
+// listpack it takes one more.
+const maxFieldExpiry = 1<<48 - 1
+
+// fieldExpiry returns the expiry that is stored as v at offset off; 0: none.
+func (r *Reader) fieldExpiry(v uint64, off int64) (int64, error) {
+	if v == 0 {
+		return 0, nil
 	}
-	return v + r.minimum - 1
+	from := uint64(0)
+	if r.typ == typHashMetadata {
+		from, v = r.minimum, v-1
+	}
+	if from > maxFieldExpiry || v > maxFieldExpiry-from {
+		return 0, r.in.faultAt(off, "expiry of a hash's field is %d after %d", v, from)
+	}
+	return int64(max(1, from+v)), nil // 1970 is as long past as its first millisecond
 }
 
 // hashValkey reads fields with expiries as Valkey has them: after the value,
@@ -334,16 +479,33 @@ func (r *Reader) fieldExpiry(v int64) int64 {
 func (r *Reader) hashValkey(n uint64, yield yieldFunc) error {
 	el := &r.el
 	el.Kind = KindField
+	r.beginMembers(n)
 	for ; n > 0; n-- {
+		start := r.in.offset()
 		field, value, err := r.in.pair()
 		if err != nil {
-			return err
+			if err = r.pass(err); err == nil {
+				err = r.in.skip(8)
+			}
+			return r.passItems(err, n-1)
 		}
+		at := r.in.offset()
 		u, err := r.in.uint64le()
 		if err != nil {
 			return err
 		}
-		el.Member, el.Value, el.ExpireAt = field, value, max(0, int64(u))
+		switch expiry := int64(u); {
+		case expiry < -1:
+			return r.in.faultAt(at, "expiry of a hash's field is %d", expiry)
+		case expiry == -1:
+			el.ExpireAt = 0
+		default:
+			el.ExpireAt = max(1, expiry) // 1970 is as long past as its first millisecond
+		}
+		if r.addMember(0, field) {
+			return r.twice("hash field", field, start)
+		}
+		el.Member, el.Value = field, value
 		if !yield(el, nil) {
 			return r.stop(r.skipItems(n - 1))
 		}
@@ -354,7 +516,7 @@ func (r *Reader) hashValkey(n uint64, yield yieldFunc) error {
 // quicklist reads n ziplists.
 func (r *Reader) quicklist(n uint64, yield yieldFunc) error {
 	for ; n > 0; n-- {
-		if err := r.listZiplist(yield); err != nil {
+		if err := r.pass(r.listZiplist(yield)); err != nil {
 			return err
 		}
 		if r.stopped {
@@ -379,9 +541,9 @@ func (r *Reader) quicklist2(n uint64, yield yieldFunc) error {
 		}
 		switch container {
 		case nodePlain:
-			err = r.strings(1, yield)
+			err = r.plainNode(yield)
 		case nodePacked:
-			err = r.listListpack(yield)
+			err = r.pass(r.listListpack(yield))
 		default:
 			err = r.in.fault("quicklist container %d: %w", container, ErrUnknown)
 		}
@@ -391,6 +553,22 @@ func (r *Reader) quicklist2(n uint64, yield yieldFunc) error {
 		if r.stopped {
 			return r.skipItems(n - 1)
 		}
+	}
+	return nil
+}
+
+// plainNode reads an item that is a node by itself.
+func (r *Reader) plainNode(yield yieldFunc) error {
+	s, err := r.in.str(0)
+	if err != nil {
+		return r.pass(err)
+	}
+	if len(s) == 0 {
+		return r.in.fault("quicklist node of one item, which is empty")
+	}
+	r.el.Kind, r.el.Member = KindItem, s
+	if !yield(&r.el, nil) {
+		return r.stop(nil)
 	}
 	return nil
 }
@@ -444,6 +622,9 @@ func (r *Reader) intset(yield yieldFunc) error {
 	}
 	if 8+n*size != uint64(len(c.b)) {
 		return r.compactFault(c, 4, "intset of %d integers of %d bytes in %d bytes", n, size, len(c.b))
+	}
+	if n == 0 {
+		return r.compactFault(c, 4, "intset of no integers")
 	}
 	el := &r.el
 	el.Kind = KindItem

@@ -40,6 +40,7 @@ type input struct {
 	srcErr error // what src returned last; io.EOF or worse
 	idle   int   // how often in a row it returned nothing
 
+	stop      func() error // see Reader.Stop; nil: reading is never stopped
 	maxString uint64
 	over      uint64  // what is left to skip of a string over the limit
 	slots     [2]slot // two strings can be held at a time
@@ -96,6 +97,11 @@ func (in *input) fill(n int) error {
 // read reads into dst and returns how many bytes came; what went wrong is in
 // srcErr.
 func (in *input) read(dst []byte) int {
+	if in.stop != nil {
+		if in.srcErr = in.stop(); in.srcErr != nil {
+			return 0
+		}
+	}
 	n, err := in.src.Read(dst)
 	in.srcErr = err
 	switch {
@@ -208,6 +214,42 @@ func (in *input) readFull(dst []byte) error {
 	return nil
 }
 
+// peekLength returns the length that stands at bytes ahead, and how many bytes
+// ahead what follows it is, without reading either. For a special encoding,
+// which special tells, n is its number.
+func (in *input) peekLength(at int) (n uint64, next int, special bool, err error) {
+	if in.end-in.pos <= at {
+		if err := in.fill(at + 1); err != nil {
+			return 0, 0, false, err
+		}
+	}
+	c := in.buf[in.pos+at]
+	if c < 0x40 {
+		return uint64(c), at + 1, false, nil
+	}
+	size := 1
+	switch {
+	case c < 0x80:
+		size = 2
+	case c == 0x80:
+		size = 5
+	case c == 0x81:
+		size = 9
+	case c < 0xc0: // reading it is an error
+		return math.MaxUint64, at + 1, false, nil
+	}
+	if in.end-in.pos < at+size {
+		if err := in.fill(at + size); err != nil {
+			return 0, 0, false, err
+		}
+	}
+	pos := in.pos
+	in.pos += at + 1
+	n, special, err = in.lengthAfter(c)
+	in.pos = pos
+	return n, at + size, special, err
+}
+
 // length reads a length. Special encodings, which only strings have, are
 // faults.
 func (in *input) length() (uint64, error) {
@@ -312,7 +354,7 @@ func (in *input) pair() (a, b []byte, err error) {
 		}
 	}
 	if a, err = in.str(0); err != nil {
-		return nil, nil, err
+		return nil, nil, in.passFirst(err)
 	}
 	// The second may take more than one turn of the buffers.
 	if s := &in.slots[0]; len(a) <= maxInPlace {
@@ -321,6 +363,28 @@ func (in *input) pair() (a, b []byte, err error) {
 	}
 	b, err = in.str(1)
 	return a, b, err
+}
+
+// passFirst deals with the error of reading the first string of a pair: if that
+// is only too large, both are passed over.
+func (in *input) passFirst(err error) error {
+	if !errors.Is(err, ErrLimit) {
+		return err
+	}
+	n := in.over
+	in.over = 0
+	skipErr := in.skip(n)
+	if skipErr == nil {
+		skipErr = in.skipString()
+	}
+	if skipErr == nil {
+		return err
+	}
+	if errors.Is(skipErr, io.ErrUnexpectedEOF) {
+		in.over = math.MaxUint64 // more than there is: the error is final
+		return err
+	}
+	return skipErr
 }
 
 // str reads a string into slot i, or in place. It is valid until the next
@@ -472,14 +536,77 @@ func (in *input) lzfString(i int, enc uint64) ([]byte, error) {
 		return nil, err
 	}
 	// What claims to be large is walked before memory is spent on it.
-	if plain > keepScratch && lzfSize(src) != int64(plain) {
-		return nil, in.faultAt(start, "compressed string does not unpack to %d bytes", plain)
+	if plain > keepScratch {
+		size, err := in.lzfSize(src)
+		if err != nil {
+			return nil, err
+		}
+		if size != int64(plain) {
+			return nil, in.faultAt(start, "compressed string does not unpack to %d bytes", plain)
+		}
 	}
 	in.large = in.large || plain > keepScratch
 	dst := scratch(in.slots[i].big, int(plain))
 	in.slots[i].big = dst
-	if !unpackLZF(dst, src) {
+	ok, err := in.unpackLZF(dst, src)
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
 		return nil, in.faultAt(start, "compressed string does not unpack to %d bytes", plain)
 	}
 	return dst[:plain:plain], nil
+}
+
+// lzfStep is after how many bytes of a compressed string the unpacking may be
+// stopped. They become 22 MB at most.
+const lzfStep = 256 << 10
+
+// unpackLZF unpacks src to fill dst exactly; false if it does not.
+func (in *input) unpackLZF(dst, src []byte) (ok bool, err error) {
+	d := 0
+	ok, err = in.inParts(src, func(part []byte, s int) int {
+		d, s = unpackLZF(dst, part, d, s)
+		return s
+	})
+	return ok && d == len(dst), err
+}
+
+// lzfSize returns the number of bytes src unpacks to; -1 if it is not valid.
+func (in *input) lzfSize(src []byte) (size int64, err error) {
+	ok, err := in.inParts(src, func(part []byte, s int) int {
+		size, s = lzfSize(part, size, s)
+		return s
+	})
+	if !ok {
+		return -1, err
+	}
+	return size, nil
+}
+
+// inParts has work go through a compressed string, part by part, unless the
+// Reader is to stop in between. work goes from part[s] as far as it can; ok tells
+// that it came to the end of src.
+func (in *input) inParts(src []byte, work func(part []byte, s int) int) (ok bool, err error) {
+	for s, end := 0, 0; end < len(src); {
+		if err := in.stopped(); err != nil {
+			return false, err
+		}
+		end = min(len(src), s+lzfStep)
+		if s = work(src[:end], s); s < end && (end == len(src) || end-s > longestLZF) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// stopped returns the error of a Reader that is to stop, while it computes.
+func (in *input) stopped() error {
+	if in.stop == nil {
+		return nil
+	}
+	if err := in.stop(); err != nil {
+		return fmt.Errorf("rdb: stopped at offset %d: %w", in.offset(), err)
+	}
+	return nil
 }

@@ -25,6 +25,7 @@ func toJSON(t *testing.T, in io.Reader, noValues bool) string {
 	j := rdb.NewJSONWriter(&out)
 	j.NoValues = noValues
 	r := rdb.NewReader(in)
+	r.Strict = true
 	for {
 		if _, err := r.Next(); err == io.EOF {
 			break

@@ -141,6 +141,23 @@ func lpBackLen(b []byte, n int) int {
 	return size
 }
 
+// checksTwice reports whether no element of the listpack may be there twice, and
+// makes ready to look: a server that holds most entries at most in a listpack has
+// to move what is larger, and looks.
+func (r *Reader) checksTwice(c compact, most int) bool {
+	n := int(binary.LittleEndian.Uint16(c.b[4:])) // of what is not known, enough
+	if !r.valkey && n <= most {
+		return false
+	}
+	r.beginMembers(uint64(n))
+	return true
+}
+
+// twiceIn is twice for a member at c.b[i].
+func (r *Reader) twiceIn(what string, member []byte, c compact, i int) error {
+	return r.compactFault(c, i, "%s %s is there twice", what, quote(member))
+}
+
 // listListpack reads the items of a list or the members of a set.
 func (r *Reader) listListpack(yield yieldFunc) error {
 	c, err := r.listpack()
@@ -150,6 +167,7 @@ func (r *Reader) listListpack(yield yieldFunc) error {
 	el := &r.el
 	el.Kind = KindItem
 	b := c.b[:len(c.b)-1]
+	check := r.typ == typSetListpack && r.checksTwice(c, smallSet)
 	n := 0
 	for i := lpHeader; i < len(b); n++ {
 		s, v, next := lpNext(b, i)
@@ -158,6 +176,9 @@ func (r *Reader) listListpack(yield yieldFunc) error {
 		}
 		if s == nil {
 			s = r.text(0, v)
+		}
+		if check && r.addMember(0, s) {
+			return r.twiceIn("set member", s, c, i)
 		}
 		el.Member = s
 		if !yield(el, nil) {
@@ -176,6 +197,7 @@ func (r *Reader) hashListpack(yield yieldFunc) error {
 	el := &r.el
 	el.Kind, el.ExpireAt = KindField, 0
 	b := c.b[:len(c.b)-1]
+	check := r.checksTwice(c, 2*smallHash)
 	n := 0
 	for i := lpHeader; i < len(b); n += 2 {
 		field, v, next := lpNext(b, i)
@@ -184,6 +206,9 @@ func (r *Reader) hashListpack(yield yieldFunc) error {
 		}
 		if field == nil {
 			field = r.text(0, v)
+		}
+		if check && r.addMember(0, field) {
+			return r.twiceIn("hash field", field, c, i)
 		}
 		i = next
 		value, v, next := lpNext(b, i)
@@ -210,6 +235,7 @@ func (r *Reader) zsetListpack(yield yieldFunc) error {
 	el := &r.el
 	el.Kind = KindScored
 	b := c.b[:len(c.b)-1]
+	check := r.checksTwice(c, 2*smallZSet)
 	n := 0
 	for i := lpHeader; i < len(b); n += 2 {
 		member, v, next := lpNext(b, i)
@@ -218,6 +244,9 @@ func (r *Reader) zsetListpack(yield yieldFunc) error {
 		}
 		if member == nil {
 			member = r.text(0, v)
+		}
+		if check && r.addMember(0, member) {
+			return r.twiceIn("zset member", member, c, i)
 		}
 		i = next
 		score, v, next := lpNext(b, i)
@@ -259,6 +288,7 @@ func (r *Reader) hashListpackEx(yield yieldFunc) error {
 	el := &r.el
 	el.Kind = KindField
 	b := c.b[:len(c.b)-1]
+	check := r.checksTwice(c, 3*smallHash)
 	n := 0
 	for i := lpHeader; i < len(b); n += 3 {
 		field, v, next := lpNext(b, i)
@@ -267,6 +297,9 @@ func (r *Reader) hashListpackEx(yield yieldFunc) error {
 		}
 		if field == nil {
 			field = r.text(0, v)
+		}
+		if check && r.addMember(0, field) {
+			return r.twiceIn("hash field", field, c, i)
 		}
 		i = next
 		value, v, next := lpNext(b, i)
@@ -278,7 +311,7 @@ func (r *Reader) hashListpackEx(yield yieldFunc) error {
 		}
 		i = next
 		expiry, v, next := lpNext(b, i)
-		if next < 0 || expiry != nil || v < 0 {
+		if next < 0 || expiry != nil || v < 0 || v > maxFieldExpiry+1 {
 			return r.compactFault(c, i, "bad expiry of a hash's field")
 		}
 		i = next

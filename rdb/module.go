@@ -43,6 +43,9 @@ func (r *Reader) module(yield yieldFunc) error {
 		}
 		el.Kind = KindModulePart
 		if el.Part, err = r.modulePart(op); err != nil {
+			if err = r.pass(err); err == nil {
+				err = r.skipModuleParts()
+			}
 			return err
 		}
 	}
@@ -132,7 +135,7 @@ func (r *Reader) array(yield yieldFunc) error {
 			return err
 		}
 		if el.Member, err = r.arrayItem(tag); err != nil {
-			return err
+			return r.passItems(err, n-1)
 		}
 		if !yield(el, nil) {
 			return r.stop(r.skipItems(n - 1))

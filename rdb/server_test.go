@@ -221,6 +221,7 @@ func checkSnapshot(t *testing.T, f *filler, file string) {
 	}
 	defer in.Close()
 	r := rdb.NewReader(in)
+	r.Strict = true
 	functions := 0
 	r.OnFunction = func(code []byte) { functions++ }
 	seen := map[rdb.Encoding]int{}

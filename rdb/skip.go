@@ -27,7 +27,7 @@ func (r *Reader) skipValue() error {
 			return err
 		}
 	}
-	n, err := r.in.length()
+	n, err := r.count()
 	if err != nil {
 		return err
 	}
@@ -166,18 +166,23 @@ func (r *Reader) skipGroups(n uint64) error {
 		if err := r.in.skipString(); err != nil {
 			return err
 		}
-		meta := uint64(2) // last ID
-		if r.typ != typStream {
-			meta++ // entries read
-		}
-		if err := r.skipLengths(meta); err != nil {
-			return err
-		}
-		if err := r.skipGroupBody(); err != nil {
+		if err := r.skipGroup(); err != nil {
 			return err
 		}
 	}
 	return r.skipProducers()
+}
+
+// skipGroup passes over a group whose name was read.
+func (r *Reader) skipGroup() error {
+	meta := uint64(2) // last ID
+	if r.typ != typStream {
+		meta++ // entries read
+	}
+	if err := r.skipLengths(meta); err != nil {
+		return err
+	}
+	return r.skipGroupBody()
 }
 
 // skipGroupBody passes over a group's pending entries and its consumers.
@@ -208,22 +213,11 @@ func (r *Reader) skipPending(n uint64) error {
 
 // skipConsumers passes over n consumers and what follows them in their group.
 func (r *Reader) skipConsumers(n uint64) error {
-	times := uint64(8) // seen
-	if r.typ >= typStream3 {
-		times += 8 // active
-	}
 	for ; n > 0; n-- {
 		if err := r.in.skipString(); err != nil {
 			return err
 		}
-		if err := r.in.skip(times); err != nil {
-			return err
-		}
-		pending, err := r.in.length()
-		if err != nil {
-			return err
-		}
-		if err := r.skipIDs(pending); err != nil {
+		if err := r.skipConsumer(); err != nil {
 			return err
 		}
 	}
@@ -235,6 +229,22 @@ func (r *Reader) skipConsumers(n uint64) error {
 		return err
 	}
 	return r.skipIDs(nacked)
+}
+
+// skipConsumer passes over a consumer whose name was read.
+func (r *Reader) skipConsumer() error {
+	times := uint64(8) // seen
+	if r.typ >= typStream3 {
+		times += 8 // active
+	}
+	if err := r.in.skip(times); err != nil {
+		return err
+	}
+	pending, err := r.in.length()
+	if err != nil {
+		return err
+	}
+	return r.skipIDs(pending)
 }
 
 // skipIDs passes over n stream IDs of 16 bytes.
@@ -270,15 +280,20 @@ func (r *Reader) skipProducerList(n uint64) error {
 		if err := r.in.skipString(); err != nil {
 			return err
 		}
-		sent, err := r.in.length()
-		if err != nil {
-			return err
-		}
-		if err := r.skipProduced(sent); err != nil {
+		if err := r.skipProducer(); err != nil {
 			return err
 		}
 	}
 	return r.skipLengths(2)
+}
+
+// skipProducer passes over a producer whose name was read.
+func (r *Reader) skipProducer() error {
+	sent, err := r.in.length()
+	if err != nil {
+		return err
+	}
+	return r.skipProduced(sent)
 }
 
 // skipProduced passes over n of the things a producer sent.

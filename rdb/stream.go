@@ -67,23 +67,32 @@ func (r *Reader) stream(yield yieldFunc) error {
 	for ; nodes > 0; nodes-- {
 		id, err := r.streamNodeID()
 		if err != nil {
-			return err
+			if err = r.pass(err); err == nil {
+				err = r.in.skipString()
+			}
+			return r.passNodes(err, nodes-1)
 		}
 		if last != (StreamID{}) && !last.before(id) {
 			return r.in.fault("stream node %v after %v", id, last)
 		}
 		last = id
-		if err := r.streamNode(id, yield); err != nil {
-			return err
-		}
-		if r.stopped {
-			if err := r.skipStreamNodes(nodes - 1); err != nil {
-				return err
-			}
-			return r.skipStreamTail()
+		if err := r.pass(r.streamNode(id, yield)); err != nil || r.stopped {
+			return r.passNodes(err, nodes-1)
 		}
 	}
 	return r.streamTail(yield)
+}
+
+// passNodes passes over all that follows a node of a stream, n nodes to begin
+// with, if err is nil.
+func (r *Reader) passNodes(err error, n uint64) error {
+	if err != nil {
+		return err
+	}
+	if err := r.skipStreamNodes(n); err != nil {
+		return err
+	}
+	return r.skipStreamTail()
 }
 
 func (id StreamID) before(other StreamID) bool {
@@ -288,8 +297,9 @@ func (r *Reader) streamTail(yield yieldFunc) error {
 	if !r.yieldInfo(KindStreamInfo, yield) {
 		return r.skipGroups(groups)
 	}
+	r.beginMembers(64)
 	for ; groups > 0; groups-- {
-		if err := r.group(yield); err != nil {
+		if err := r.group(groups, yield); err != nil {
 			return err
 		}
 		if r.stopped {
@@ -308,10 +318,24 @@ func (r *Reader) yieldInfo(kind Kind, yield yieldFunc) bool {
 	return !r.stopped
 }
 
-func (r *Reader) group(yield yieldFunc) error {
+// Tags of what is there once in a stream, or once in group g.
+func tagGroup() uint64            { return 0 }
+func tagPending(g uint64) uint64  { return 3*g + 1 }
+func tagConsumer(g uint64) uint64 { return 3*g + 2 }
+func tagOwned(g uint64) uint64    { return 3*g + 3 }
+
+// group reads a group; g is a number that no other group of the stream has.
+func (r *Reader) group(g uint64, yield yieldFunc) error {
+	start := r.in.offset()
 	name, err := r.in.str(0)
 	if err != nil {
+		if err = r.pass(err); err == nil {
+			err = r.skipGroup()
+		}
 		return err
+	}
+	if r.addMember(tagGroup(), name) {
+		return r.twice("group", name, start)
 	}
 	el := &r.el
 	el.Kind, el.Member, el.Count = KindGroup, name, -1
@@ -329,11 +353,11 @@ func (r *Reader) group(yield yieldFunc) error {
 	if !yield(el, nil) {
 		return r.stop(r.skipGroupBody())
 	}
-	pending, err := r.groupPending(yield)
+	pending, err := r.groupPending(g, yield)
 	if err != nil || r.stopped {
 		return err
 	}
-	if err := r.consumers(pending, yield); err != nil || r.stopped || r.typ < typStream5 {
+	if err := r.consumers(g, pending, yield); err != nil || r.stopped || r.typ < typStream5 {
 		return err
 	}
 	nacked, err := r.in.length()
@@ -349,7 +373,7 @@ func (r *Reader) hold(el *Element) {
 	el.Member = r.texts[:len(r.texts):len(r.texts)]
 }
 
-func (r *Reader) groupPending(yield yieldFunc) (pending uint64, err error) {
+func (r *Reader) groupPending(g uint64, yield yieldFunc) (pending uint64, err error) {
 	pending, err = r.in.length()
 	if err != nil {
 		return 0, err
@@ -362,6 +386,9 @@ func (r *Reader) groupPending(yield yieldFunc) (pending uint64, err error) {
 		}
 		el.Kind = KindPending
 		el.ID = parseID(b)
+		if r.addMember(tagPending(g), b[:16]) {
+			return 0, r.in.faultAt(r.in.offset()-24, "pending entry %v of a group is there twice", el.ID)
+		}
 		el.Time = int64(binary.LittleEndian.Uint64(b[16:]))
 		count, err := r.in.length()
 		if err != nil {
@@ -376,31 +403,39 @@ func (r *Reader) groupPending(yield yieldFunc) (pending uint64, err error) {
 	return pending, nil
 }
 
-func (r *Reader) consumers(pending uint64, yield yieldFunc) error {
+func (r *Reader) consumers(g, pending uint64, yield yieldFunc) error {
 	n, err := r.in.length()
 	if err != nil {
 		return err
 	}
 	for ; n > 0; n-- {
-		owned, err := r.consumer(yield)
+		owned, err := r.consumer(g, pending, yield)
 		if err != nil {
 			return err
 		}
 		if r.stopped {
 			return r.skipConsumers(n - 1)
 		}
-		if owned > pending {
-			return r.in.fault("consumers have more entries pending than their group")
-		}
 		pending -= owned
+	}
+	if pending > 0 && r.valkey && r.typ < typStream5 {
+		return r.in.fault("%d pending entries of a group have no consumer", pending)
 	}
 	return nil
 }
 
-func (r *Reader) consumer(yield yieldFunc) (owned uint64, err error) {
+// consumer reads a consumer, who may have so many entries pending.
+func (r *Reader) consumer(g, pending uint64, yield yieldFunc) (owned uint64, err error) {
 	el := &r.el
+	start := r.in.offset()
 	if el.Member, err = r.in.str(0); err != nil {
+		if err = r.pass(err); err == nil {
+			err = r.skipConsumer()
+		}
 		return 0, err
+	}
+	if r.addMember(tagConsumer(g), el.Member) {
+		return 0, r.twice("consumer", el.Member, start)
 	}
 	el.Kind, el.Active = KindConsumer, 0
 	r.hold(el)
@@ -423,7 +458,35 @@ func (r *Reader) consumer(yield yieldFunc) (owned uint64, err error) {
 	if !yield(el, nil) {
 		return 0, r.stop(r.skipIDs(owned))
 	}
-	return owned, r.ids(KindConsumerPending, owned, yield)
+	return owned, r.owned(g, owned, pending, yield)
+}
+
+// owned reads the IDs of n pending entries that are a consumer's; pending of its
+// group, which is g, may be.
+func (r *Reader) owned(g, n, pending uint64, yield yieldFunc) error {
+	el := &r.el
+	for ; n > 0; n-- {
+		start := r.in.offset()
+		b, err := r.in.next(16)
+		if err != nil {
+			return err
+		}
+		el.Kind, el.ID = KindConsumerPending, parseID(b)
+		if pending == 0 {
+			return r.in.faultAt(start, "consumers have more entries pending than their group")
+		}
+		pending--
+		if !r.hasMember(tagPending(g), b) {
+			return r.in.faultAt(start, "pending entry %v of consumer %s is not one of its group", el.ID, quote(el.Member))
+		}
+		if r.addMember(tagOwned(g), b) {
+			return r.in.faultAt(start, "pending entry %v of consumer %s is there twice", el.ID, quote(el.Member))
+		}
+		if !yield(el, nil) {
+			return r.stop(r.skipIDs(n - 1))
+		}
+	}
+	return nil
 }
 
 // ids reads n IDs of 16 bytes.
@@ -471,6 +534,9 @@ func (r *Reader) producer(yield yieldFunc) error {
 	el := &r.el
 	name, err := r.in.str(0)
 	if err != nil {
+		if err = r.pass(err); err == nil {
+			err = r.skipProducer()
+		}
 		return err
 	}
 	el.Kind, el.Member = KindProducer, name
@@ -484,6 +550,12 @@ func (r *Reader) producer(yield yieldFunc) error {
 	}
 	for ; sent > 0; sent-- {
 		if el.Member, err = r.in.str(0); err != nil {
+			if err = r.pass(err); err == nil {
+				err = r.skipLengths(2)
+			}
+			if err == nil {
+				err = r.skipProduced(sent - 1)
+			}
 			return err
 		}
 		el.Kind = KindProduced

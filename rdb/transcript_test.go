@@ -17,6 +17,7 @@ import (
 // to give the same one.
 func transcript(in io.Reader, limits rdb.Limits) (text string, end int64, err error) {
 	r := rdb.NewReader(in)
+	r.Strict = true
 	r.Limits = limits
 	var b strings.Builder
 	r.OnAux = func(name, value []byte) { fmt.Fprintf(&b, "aux %q=%q\n", name, value) }
@@ -87,6 +88,7 @@ func elementText(el *rdb.Element) string {
 // skipAll returns each key with the offset behind its value, and the error.
 func skipAll(in io.Reader) (keys []string, end int64, err error) {
 	r := rdb.NewReader(in)
+	r.Strict = true
 	for {
 		e, err := r.Next()
 		if err != nil {

@@ -168,6 +168,7 @@ func (r *Reader) hashZiplist(yield yieldFunc) error {
 	el.Kind, el.ExpireAt = KindField, 0
 	b := c.b[:len(c.b)-1]
 	n, last := 0, zlHeader
+	r.beginMembers(uint64(binary.LittleEndian.Uint16(c.b[8:])) / 2)
 	for i := zlHeader; i < len(b); n += 2 {
 		field, v, next := zlNext(b, i, last)
 		if next < 0 {
@@ -175,6 +176,9 @@ func (r *Reader) hashZiplist(yield yieldFunc) error {
 		}
 		if field == nil {
 			field = r.text(0, v)
+		}
+		if r.addMember(0, field) {
+			return r.twiceIn("hash field", field, c, i)
 		}
 		last, i = i, next
 		value, v, next := zlNext(b, i, last)
@@ -202,6 +206,7 @@ func (r *Reader) zsetZiplist(yield yieldFunc) error {
 	el.Kind = KindScored
 	b := c.b[:len(c.b)-1]
 	n, last := 0, zlHeader
+	r.beginMembers(uint64(binary.LittleEndian.Uint16(c.b[8:])) / 2)
 	for i := zlHeader; i < len(b); n += 2 {
 		member, v, next := zlNext(b, i, last)
 		if next < 0 {
@@ -209,6 +214,9 @@ func (r *Reader) zsetZiplist(yield yieldFunc) error {
 		}
 		if member == nil {
 			member = r.text(0, v)
+		}
+		if r.addMember(0, member) {
+			return r.twiceIn("zset member", member, c, i)
 		}
 		last, i = i, next
 		score, v, next := zlNext(b, i, last)
@@ -231,7 +239,7 @@ func (r *Reader) zsetZiplist(yield yieldFunc) error {
 	return r.zlCount(c, n, last)
 }
 
-// A zipmap (zipmap.c) is its number of fields (1 byte, from 254 on: not known),
+// A zipmap (zipmap.c) is its number of fields (1 byte, 254: not known),
 // for each of them its length, itself, the value's length, a byte of unused
 // space behind the value, the value and that space; and 0xff. A length is one
 // byte, or 0xfe and 4.
@@ -251,11 +259,18 @@ func (r *Reader) zipmap(yield yieldFunc) error {
 	el := &r.el
 	el.Kind, el.ExpireAt = KindField, 0
 	b := c.b[:len(c.b)-1]
+	if len(b) == 1 {
+		return r.compactFault(c, 0, "zipmap of no fields")
+	}
 	n := 0
+	r.beginMembers(uint64(b[0]))
 	for i := 1; i < len(b); n++ {
 		field, j := zmString(b, i, 0)
 		if j < 0 {
 			return r.compactFault(c, i, "zipmap field: bad length")
+		}
+		if r.addMember(0, field) {
+			return r.twiceIn("hash field", field, c, i)
 		}
 		value, next := zmString(b, j, 1)
 		if next < 0 {
@@ -267,7 +282,7 @@ func (r *Reader) zipmap(yield yieldFunc) error {
 			return r.stop(nil)
 		}
 	}
-	if want := int(b[0]); want < zmBig && want != n {
+	if want := int(b[0]); want != zmBig && want != n {
 		return r.compactFault(c, 0, "zipmap of %d fields says it has %d", n, want)
 	}
 	return nil
@@ -288,7 +303,9 @@ func zmString(b []byte, i, extra int) (s []byte, next int) {
 		if len(b)-i < 4 {
 			return nil, -1
 		}
-		n = int64(binary.LittleEndian.Uint32(b[i:]))
+		if n = int64(binary.LittleEndian.Uint32(b[i:])); n < zmBig {
+			return nil, -1 // one byte is enough for it
+		}
 		i += 4
 	}
 	unused := int64(0)

@@ -36,7 +36,7 @@ func Load(path string, o Options) (*Set, error) {
 // includes are relative to it. src is not kept.
 func Parse(name string, src []byte, o Options) (*Set, error) {
 	l := newLoader(&o)
-	l.parse(name, string(src))
+	l.parse(name, string(src), false)
 	return l.finish()
 }
 
@@ -54,6 +54,7 @@ func Build(doc map[string]any, o Options) (*Set, error) {
 type source struct {
 	name  string
 	built bool // it was never a file: places are paths
+	open  bool // everybody on the machine may read it
 	text  string
 	lines *tomlpos.Lines
 	root  *tomlpos.Node
@@ -110,7 +111,7 @@ func (l *loader) readFile(path string, at *view) {
 		return
 	}
 	l.including = append(l.including, abs)
-	l.parse(path, text)
+	l.parse(path, text, isOpen(path))
 	l.including = l.including[:len(l.including)-1]
 }
 
@@ -140,10 +141,10 @@ func readLimited(path string, limit int64) (string, error) {
 	return string(b), nil
 }
 
-// parse parses one file and decodes it.
-func (l *loader) parse(name, text string) {
+// parse parses one file and decodes it. open says that everybody may read it.
+func (l *loader) parse(name, text string, open bool) {
 	text = strings.TrimPrefix(text, "\ufeff") // some editors begin a file with it
-	s := &source{name: name, text: text, lines: tomlpos.NewLines(text)}
+	s := &source{name: name, open: open, text: text, lines: tomlpos.NewLines(text)}
 	l.sources = append(l.sources, s)
 	root, err := tomlpos.Scan(text)
 	var deep *tomlpos.DepthError
@@ -222,6 +223,9 @@ func (l *loader) finish() (*Set, error) {
 	for _, s := range l.sources {
 		if s.name != "" {
 			set.Files = append(set.Files, s.name)
+			if len(s.doc) == 0 {
+				set.EmptyFiles = append(set.EmptyFiles, s.name)
+			}
 		}
 	}
 	return set, nil

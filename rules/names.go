@@ -55,6 +55,8 @@ func (s *nameSet) hasCommand(name string) bool {
 	return i > 0 && s.has(name[:i])
 }
 
+func (s *nameSet) empty() bool { return s == nil || len(s.few) == 0 }
+
 // list returns the names, sorted. They must not be changed.
 func (s *nameSet) list() []string { return s.few }
 
@@ -62,17 +64,21 @@ func (s *nameSet) list() []string { return s.few }
 type commandNames struct {
 	byName   map[string]*Command
 	byClass  map[string][]string
-	byParent map[string][]string // "XGROUP" to its subcommands
+	byParent map[string][]string   // "XGROUP" to its subcommands
+	makers   map[string][]*Command // by the events that they make
 }
 
 func newCommandNames(list []Command) *commandNames {
 	if list == nil {
 		return nil
 	}
-	n := &commandNames{byName: map[string]*Command{}, byClass: map[string][]string{}, byParent: map[string][]string{}}
+	n := &commandNames{byName: map[string]*Command{}, byClass: map[string][]string{}, byParent: map[string][]string{}, makers: map[string][]*Command{}}
 	for i := range list {
 		c := &list[i]
 		n.byName[c.Name] = c
+		for _, name := range c.Events {
+			n.makers[name] = append(n.makers[name], c)
+		}
 		for _, class := range c.Classes {
 			class = strings.ToLower(class)
 			n.byClass[class] = append(n.byClass[class], c.Name)

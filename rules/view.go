@@ -25,6 +25,7 @@ type view struct {
 	field string        // path inside the rule, or from the root
 	shift int           // bytes to add to the place, for a part of a string
 	atKey bool          // report at the key, not at the value
+	form  form          // of the text
 }
 
 // errorf reports a mistake at the value.

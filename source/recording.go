@@ -8,9 +8,8 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"log/slog"
 	"os"
-	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -25,6 +24,9 @@ import (
 // without a snapshot before it. It cannot resume. Offsets count the bytes of
 // all files.
 type Recording struct {
+	// Logger is told of a file that ends in the midst of a command; nil: none.
+	Logger *slog.Logger
+
 	name   string
 	parts  []recordingPart
 	offset atomic.Int64
@@ -34,17 +36,26 @@ type Recording struct {
 type recordingPart struct {
 	name string
 	open func() (io.ReadCloser, error)
+	// mayBeCut tells that the file may end in the midst of a command, which is
+	// left out then.
+	mayBeCut bool
 }
 
 // NewRecording returns a Recording of r. name is what errors and Status call
-// it.
+// it. It has to end between two commands.
 func NewRecording(r io.Reader, name string) *Recording {
-	return &Recording{name: name, parts: []recordingPart{{name, func() (io.ReadCloser, error) { return io.NopCloser(r), nil }}}}
+	open := func() (io.ReadCloser, error) { return io.NopCloser(r), nil }
+	return &Recording{name: name, parts: []recordingPart{{name: name, open: open}}}
 }
 
 // OpenRecording returns a Recording of files, one after another. The manifest
 // of an append-only file (appendonly.aof.manifest) stands for the files that it
-// names; "-" is standard input. A file is opened when it is reached.
+// names, all of which have to be there; "-" is standard input. A file is opened
+// when it is reached.
+//
+// A file may be cut in the midst of a command or a transaction, of a manifest the
+// last one: what is not whole is left out, as servers do when they start with it
+// (aof-load-truncated), and Logger is told. A snapshot may not be cut.
 func OpenRecording(paths ...string) (*Recording, error) {
 	s := &Recording{name: strings.Join(paths, " ")}
 	for _, path := range paths {
@@ -55,8 +66,8 @@ func OpenRecording(paths ...string) (*Recording, error) {
 				return nil, err
 			}
 		}
-		for _, f := range files {
-			s.parts = append(s.parts, recordingPart{f, func() (io.ReadCloser, error) { return openFile(f) }})
+		for i, f := range files {
+			s.parts = append(s.parts, recordingPart{f, func() (io.ReadCloser, error) { return openFile(f) }, i == len(files)-1})
 		}
 	}
 	return s, nil
@@ -69,67 +80,18 @@ func openFile(path string) (io.ReadCloser, error) {
 	return os.Open(path)
 }
 
-// readManifest returns the files of an append-only file in their order: its
-// base, then its increments. Files that only wait to be deleted are left out.
-func readManifest(path string) ([]string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	type entry struct {
-		file string
-		seq  int64
-	}
-	var base, increments []entry
-	lines := bufio.NewScanner(f)
-	for n := 1; lines.Scan(); n++ {
-		words := strings.Fields(lines.Text())
-		if len(words) == 0 || strings.HasPrefix(words[0], "#") {
-			continue
-		}
-		about := map[string]string{}
-		for i := 0; i+1 < len(words); i += 2 {
-			about[words[i]] = strings.Trim(words[i+1], `"`)
-		}
-		seq, err := strconv.ParseInt(about["seq"], 10, 64)
-		if err != nil || about["file"] == "" || strings.ContainsRune(about["file"], '/') {
-			return nil, fmt.Errorf("%s:%d: not a line of a manifest: %.100q", path, n, lines.Text())
-		}
-		e := entry{filepath.Join(filepath.Dir(path), about["file"]), seq}
-		switch about["type"] {
-		case "b":
-			base = append(base, e)
-		case "i":
-			increments = append(increments, e)
-		case "h": // history
-		default:
-			return nil, fmt.Errorf("%s:%d: unknown type %q", path, n, about["type"])
-		}
-	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	if len(base) > 1 || len(base)+len(increments) == 0 {
-		return nil, fmt.Errorf("%s: a manifest of %d base files and %d increments", path, len(base), len(increments))
-	}
-	slices.SortFunc(increments, func(a, b entry) int { return int(a.seq - b.seq) })
-	var files []string
-	for _, e := range append(base, increments...) {
-		files = append(files, e.file)
-	}
-	return files, nil
-}
-
 // Records implements Source. It ends with the last file. Bytes that cannot be
 // parsed are an error that says where they are.
 func (s *Recording) Records(ctx context.Context, _ Position, _ Consumer) iter.Seq2[*Record, error] {
 	return func(yield func(*Record, error) bool) {
-		p := player{pos: Position{ReplID: "recording"}, began: time.Now(), offset: &s.offset}
+		p := player{pos: Position{ReplID: "recording"}, began: time.Now(), offset: &s.offset, stop: ctx.Err, log: s.Logger}
+		if p.log == nil {
+			p.log = slog.New(slog.DiscardHandler)
+		}
 		p.yield = func(r *Record) bool { return ctx.Err() == nil && yield(r, nil) }
 		for _, part := range s.parts {
 			err := p.play(part)
-			if errors.Is(err, errStop) {
+			if errors.Is(err, errStop) || ctx.Err() != nil {
 				return
 			}
 			if err != nil {
@@ -147,6 +109,10 @@ type player struct {
 	offset *atomic.Int64
 	timed  bool // a line has said when something was made
 	yield  func(*Record) bool
+	stop   func() error // an error when no more is wanted
+	log    *slog.Logger
+	part   recordingPart
+	start  int64 // offset of the present file among all of them
 }
 
 func (p *player) play(part recordingPart) error {
@@ -155,6 +121,7 @@ func (p *player) play(part recordingPart) error {
 		return err
 	}
 	defer f.Close()
+	p.part, p.start = part, p.pos.Offset
 	in := bufio.NewReaderSize(f, 256<<10)
 	magic, _ := in.Peek(6)
 	if bytes.HasPrefix(magic, []byte("REDIS")) || bytes.HasPrefix(magic, []byte("VALKEY")) {
@@ -166,6 +133,8 @@ func (p *player) play(part recordingPart) error {
 // snapshot hands out a snapshot, and the commands that may follow it.
 func (p *player) snapshot(in io.Reader) error {
 	rd := rdb.NewReader(in)
+	rd.Strict = true
+	rd.Stop = p.stop
 	rec := Record{Kind: SnapshotBegin, ReplID: p.pos.ReplID, Offset: p.pos.Offset, Time: p.began, RDB: rd}
 	if !p.yield(&rec) {
 		return errStop
@@ -223,6 +192,10 @@ func (p *player) commands(in io.Reader) error {
 		if stopped {
 			return errStop
 		}
+		if p.leavesOut(d, err) {
+			p.pos = d.pos
+			return nil
+		}
 		if err == io.EOF && !d.tx.open {
 			p.pos = d.pos
 			if timestamp != last && !heartbeat(p.pos) {
@@ -234,7 +207,10 @@ func (p *player) commands(in io.Reader) error {
 			err = fmt.Errorf("inside a transaction: %w", io.ErrUnexpectedEOF)
 		}
 		if err == io.ErrUnexpectedEOF {
-			err = fmt.Errorf("behind byte %d, inside a command: %w", d.offset(), err)
+			err = fmt.Errorf("behind byte %d, inside a command: %w", d.offset()-p.start, err)
+		}
+		if pe, ok := errors.AsType[*resp.ProtocolError](err); ok {
+			pe.Offset -= p.start // in the file, not among all
 		}
 		if err != nil {
 			return err
@@ -244,6 +220,24 @@ func (p *player) commands(in io.Reader) error {
 			return errStop
 		}
 	}
+}
+
+// leavesOut reports whether err is only that the file was cut in the midst of a
+// command or transaction, and may be. What is left of an inline command is no sign
+// of that, for any bytes look like one.
+func (p *player) leavesOut(d *decoder, err error) bool {
+	cut := err == io.EOF && d.tx.open || err == io.ErrUnexpectedEOF
+	left := d.r.Buffered()
+	if !cut || !p.part.mayBeCut || len(left) > 0 && left[0] != '*' && left[0] != '#' {
+		return false
+	}
+	at := d.offset()
+	if d.tx.open {
+		at = d.pos.Offset
+	}
+	p.log.Warn("the file is cut in the midst of a command or transaction, which is left out", "file", p.part.name,
+		"offset", at-p.start, "bytes", d.offset()-at+int64(len(left)))
+	return true
 }
 
 // parseTimestamp parses "#TS:" and seconds since 1970, with or without a
@@ -269,5 +263,5 @@ func (s *Recording) Ack(Position) {}
 
 // Status implements Source.
 func (s *Recording) Status() Status {
-	return Status{State: Streaming, Addr: s.name, Offset: s.offset.Load()}
+	return Status{State: Streaming, Addr: s.name, Received: s.offset.Load(), HandedOut: s.offset.Load()}
 }

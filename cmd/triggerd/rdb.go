@@ -43,7 +43,10 @@ hash [[field,value],...], where a third item, a time in ms or null, is there if
 any of its fields expire. Streams, modules and arrays are objects and arrays.
 
 The checksum is verified. Memory does not grow with the file: values are printed
-as they are read, and keys that are not wanted are passed over undecoded.`,
+as they are read, and keys that are not wanted are passed over undecoded.
+Collections without elements are left out, as servers leave them out, and what
+servers refuse, such as a set with a member twice, is an error with its offset
+and key.`,
 		Example: `  triggerd rdb dump.rdb | jq -r 'select(.expire_ms == null).key'
   triggerd rdb --keys 'session:*' --no-values dump.rdb | wc -l
   redis-cli --rdb - | triggerd rdb --stats -`,
@@ -94,8 +97,12 @@ func (o *rdbOptions) run(name string, stdin io.Reader, stdout, stderr io.Writer)
 		in = f
 	}
 	bar := newProgressBar(stdout, stderr, size)
+	if bar == nil && !isTerminal(stderr) {
+		bar = newProgressLines(stderr, size)
+	}
 	in = bar.watch(in)
 	r := rdb.NewReader(in)
+	r.Strict = true
 	start := time.Now()
 	var err error
 	if o.stats {
@@ -110,6 +117,9 @@ func (o *rdbOptions) run(name string, stdin io.Reader, stdout, stderr io.Writer)
 	bar.clear()
 	if err != nil {
 		return failed(fmt.Errorf("%s: %w", name, err))
+	}
+	if n := r.EmptyKeys(); n > 0 {
+		fmt.Fprintf(stderr, "triggerd: %s: %s left out, without elements: servers do not load them\n", name, plural(int(n), "key"))
 	}
 	if size > r.Offset() {
 		fmt.Fprintf(stderr, "triggerd: %s: %d bytes follow the snapshot, from offset %d on\n", name, size-r.Offset(), r.Offset())
@@ -264,11 +274,11 @@ func (s *rdbStats) print(out io.Writer, r *rdb.Reader, took time.Duration) error
 	return w.Flush()
 }
 
-// progressBar shows on a terminal how far a file was read. The nil bar shows
-// nothing.
+// progressBar shows how far a file was read. The nil bar shows nothing.
 type progressBar struct {
 	w     io.Writer
-	size  int64
+	lines bool  // w is no terminal: now and then a line
+	size  int64 // 0: not known
 	read  int64
 	start time.Time
 	shown time.Time // when the bar was last drawn; zero: never
@@ -281,6 +291,15 @@ func newProgressBar(stdout, stderr io.Writer, size int64) *progressBar {
 		return nil
 	}
 	return &progressBar{w: stderr, size: size, start: time.Now()}
+}
+
+// lineEvery is how often a line tells of progress.
+const lineEvery = 10 * time.Second
+
+// newProgressLines returns a bar for a stderr that is no terminal, but a log.
+func newProgressLines(stderr io.Writer, size int64) *progressBar {
+	now := time.Now()
+	return &progressBar{w: stderr, lines: true, size: size, start: now, shown: now}
 }
 
 func isTerminal(w io.Writer) bool {
@@ -310,6 +329,10 @@ func (w *watchedReader) Read(b []byte) (int, error) {
 // not for what is done in a moment.
 func (p *progressBar) advance(n int, now time.Time) {
 	p.read += int64(n)
+	if p.lines {
+		p.line(now)
+		return
+	}
 	if now.Sub(p.start) < 300*time.Millisecond || now.Sub(p.shown) < 100*time.Millisecond {
 		return
 	}
@@ -322,9 +345,21 @@ func (p *progressBar) advance(n int, now time.Time) {
 		100*done, float64(p.read)/1e6, float64(p.size)/1e6, rate)
 }
 
+func (p *progressBar) line(now time.Time) {
+	if now.Sub(p.shown) < lineEvery {
+		return
+	}
+	p.shown = now
+	of := ""
+	if p.size > 0 {
+		of = fmt.Sprintf(" of %.0f", float64(p.size)/1e6)
+	}
+	fmt.Fprintf(p.w, "triggerd: %.0f%s MB read, %.0f MB/s\n", float64(p.read)/1e6, of, float64(p.read)/1e6/now.Sub(p.start).Seconds())
+}
+
 // clear takes the bar away.
 func (p *progressBar) clear() {
-	if p != nil && !p.shown.IsZero() {
+	if p != nil && !p.lines && !p.shown.IsZero() {
 		fmt.Fprint(p.w, "\r\x1b[K")
 		p.shown = time.Time{}
 	}

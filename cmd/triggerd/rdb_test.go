@@ -257,11 +257,38 @@ func TestProgressBar(t *testing.T) {
 	if none := newProgressBar(&out, &out, 100); none != nil {
 		t.Error("a bar for what is no terminal")
 	}
+	lines := newProgressLines(&out, 100e6)
+	out.Reset()
+	lines.advance(20e6, lines.start.Add(9*time.Second))
+	lines.advance(20e6, lines.start.Add(10*time.Second))
+	lines.advance(20e6, lines.start.Add(19*time.Second))
+	lines.size = 0
+	lines.advance(40e6, lines.start.Add(20*time.Second))
+	lines.clear()
+	if want := "triggerd: 40 of 100 MB read, 4 MB/s\ntriggerd: 100 MB read, 5 MB/s\n"; out.String() != want {
+		t.Errorf("lines are %q, want %q", out.String(), want)
+	}
 	var none *progressBar
 	if err := iotest.TestReader(none.watch(strings.NewReader("abc")), []byte("abc")); err != nil {
 		t.Error(err)
 	}
 	if err := iotest.TestReader(&watchedReader{strings.NewReader("abc"), p}, []byte("abc")); err != nil {
 		t.Error(err)
+	}
+}
+
+// Collections without elements are left out, and said to be; a set with a member
+// twice is refused.
+func TestRDBCrafted(t *testing.T) {
+	file := func(body string) []byte {
+		return []byte("REDIS0012\xfe\x00" + body + "\x00\x02k3\x013\xff\x00\x00\x00\x00\x00\x00\x00\x00")
+	}
+	out, errOut, err := rdbCommand(t, file("\x04\x01h\x00\x01\x01l\x00"), "-")
+	if lines := rdbLines(t, out); err != nil || len(lines) != 1 || lines[0].Key != "k3" || !strings.Contains(errOut, "-: 2 keys left out") {
+		t.Errorf("%v, %s, %s", err, out, errOut)
+	}
+	out, _, err = rdbCommand(t, file("\x02\x01s\x02\x01a\x01a"), "-")
+	if err == nil || out != "" || !strings.Contains(err.Error(), `offset 17: key "s": set member "a" is there twice`) {
+		t.Errorf("%v, %s", err, out)
 	}
 }

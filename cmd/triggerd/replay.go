@@ -43,7 +43,10 @@ It delivers them too, in order and with retries, unless --dry-run is given.
 
 A FILE is a snapshot (dump.rdb), an append-only file (the .manifest of one that
 has many), a recorded replication stream, or "-" for standard input. Keys of a
-snapshot fire rules with snapshot = true.`,
+snapshot fire rules with snapshot = true.
+
+A file that ends in the midst of a command or transaction is played up to there,
+with a warning that says where, as a server starts with it.`,
 		Example: `  triggerd replay --dry-run /var/lib/redis/appendonlydir/appendonly.aof.manifest
   triggerd replay --events dump.rdb | jq -r .data.key
   triggerd replay --dry-run --stats -c new.toml recorded.resp > /dev/null`,
@@ -78,8 +81,9 @@ func (o *replayOptions) run(ctx context.Context, files []string, stdout, stderr 
 	if err != nil {
 		return failed(err)
 	}
+	src.Logger = log
 	out := bufio.NewWriterSize(stdout, 64<<10)
-	cfg := engine.Config{Rules: set, Source: src, Replay: true, DryRun: o.dryRun || o.events, MaxPending: 10_000, DrainTimeout: flightTime, Actions: acts, Logger: log}
+	cfg := engine.Config{Rules: set, Source: src, Replay: true, DryRun: o.dryRun || o.events, MaxPending: 10_000, MaxMirror: set.Source.MaxMirror, DrainTimeout: flightTime, Actions: acts, Logger: log}
 	o.printTo(out, &cfg)
 	var m *meter
 	if o.stats != "" {

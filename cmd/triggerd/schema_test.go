@@ -65,10 +65,13 @@ const everyField = `
 include = "none/*.toml"
 [source]
 url = "redis://127.0.0.1"
+user = "follower"
+password = "hunter2"
 start = "live"
 ack = "durable"
 psync_command = "PSYNC"
 max_mirror = "2GiB"
+spool = "off"
 [store]
 dir = "data"
 max_pending = 5
@@ -79,6 +82,7 @@ listen = "127.0.0.1:9797"
 read_token = "fedcba9876543210"
 show_values = true
 token = "0123456789abcdef"
+max_behind = "90s"
 [defaults]
 shutdown_timeout = "10s"
 timeout = "1m30s"

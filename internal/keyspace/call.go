@@ -266,6 +266,10 @@ func (c *call) keyIn(db int, key []byte) *operand {
 		s = mi.newKey(d, key, need)
 	}
 	s.operand, k.keyState = k, s
+	if s.value.twice {
+		s.value.drop()
+		mi.losses.Undecided++
+	}
 	k.existed, k.kindWas = s.value.exists, s.value.kind
 	k.before = s.value.view(&k.was, &k.undo)
 	k.was.from = k

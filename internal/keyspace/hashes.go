@@ -653,7 +653,17 @@ func (h *hash) stayDead(later collection) {
 	}
 }
 
+// load adds a field. Where Redis takes one that is there twice, its commands find
+// the first: of fields that it sorts, which are those of a hash with expiries, the
+// one that expires first, and of two at once the later.
 func (h *hash) load(e *rdb.Element, l *loader) error {
+	if _, twice := h.fields[string(e.Member)]; twice {
+		l.twice = true
+		at := h.deadline(e.Member)
+		if !l.sorts || e.ExpireAt == 0 || at != 0 && at < e.ExpireAt {
+			return nil
+		}
+	}
 	value := ""
 	if l.texts {
 		value = string(e.Value)

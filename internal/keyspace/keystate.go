@@ -29,6 +29,7 @@ type value struct {
 	kind     kind
 	known    bool // text or elements are what the server has
 	texts    bool // texts are kept, not only the names of elements
+	twice    bool // the server has an element twice, of which the first is kept; no command can be followed
 }
 
 // expiry is when a key expires, and what has been announced of it.
@@ -81,7 +82,7 @@ func (v *value) kept() bool {
 }
 
 // drop makes it unknown what the key holds.
-func (v *value) drop() { v.known, v.text, v.elements = false, nil, nil }
+func (v *value) drop() { v.known, v.twice, v.text, v.elements = false, false, nil, nil }
 
 // hollow reports whether a value has no elements though it is of a type that
 // cannot be without: every command that takes the last one removes the key.

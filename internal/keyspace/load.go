@@ -28,13 +28,25 @@ var errLimit = errors.New("over the limit")
 // loader is the state of loading one value.
 type loader struct {
 	texts bool
+	// sorts tells that the server sorts a hash's fields by their expiries, as it
+	// does where the snapshot has them one by one.
+	sorts bool
+	twice bool   // a member was there twice
 	group string // of a stream: the one whose consumers come next
 	undo  undo
 }
 
-// readValue reads the value that r is at into v. errLimit: it takes more than room
-// bytes of memory.
-func readValue(r *rdb.Reader, v *value, room int64) error {
+// readValue reads the value that r is at into v. errLimit, or rdb.ErrLimit: it
+// takes more than room bytes of memory, and was passed over, before it was
+// unpacked if a string in it takes more. limit is what the mirror may take at all,
+// and with it a string of which nothing is kept.
+func readValue(r *rdb.Reader, v *value, room, limit int64) error {
+	old := r.Limits
+	defer func() { r.Limits = old }()
+	r.Limits.MaxString = int(max(limit, 1))
+	if v.texts {
+		r.Limits.MaxString = int(max(room, 1))
+	}
 	switch v.kind {
 	case kindString:
 		if !v.texts {
@@ -53,10 +65,16 @@ func readValue(r *rdb.Reader, v *value, room int64) error {
 		return nil
 	}
 	v.elements = newCollection(v.kind)
-	l := loader{texts: v.texts}
+	l := loader{texts: v.texts, sorts: r.Entry().Encoding == rdb.EncodingHashTable}
+	n := 0
 	for e, err := range r.Elements() {
 		if err != nil {
 			return err
+		}
+		if n++; n%askStop == 0 && r.Stop != nil {
+			if err := r.Stop(); err != nil {
+				return err
+			}
 		}
 		if err := v.elements.load(e, &l); err != nil {
 			return err
@@ -66,11 +84,16 @@ func readValue(r *rdb.Reader, v *value, room int64) error {
 			return errLimit
 		}
 	}
+	v.twice = l.twice
 	if v.hollow() {
 		return errors.New("a collection without elements, which no server keeps")
 	}
 	return nil
 }
+
+// askStop is after how many elements the reading of a value may be stopped: they
+// may all be in one string, so that r reads nothing meanwhile.
+const askStop = 4096
 
 // restore: RESTORE key ttl payload [REPLACE] [ABSTTL] [IDLETIME s] [FREQ n].
 func (c *call) restore() {
@@ -96,11 +119,11 @@ func (c *call) restore() {
 		var e *rdb.Entry
 		if e, err = r.Next(); err == nil {
 			v.kind = kindOf[e.Type]
-			err = readValue(r, v, c.mi.limit-c.mi.size)
+			err = readValue(r, v, c.mi.limit-c.mi.size, c.mi.limit)
 		}
 	}
 	switch {
-	case errors.Is(err, errLimit):
+	case errors.Is(err, errLimit) || errors.Is(err, rdb.ErrLimit):
 		c.lose(k, yes, v.kind, &c.lost.Limit)
 	case err != nil:
 		c.lose(k, yes, v.kind, &c.lost.Unreadable)
@@ -129,7 +152,9 @@ func (mi *mirror) markInside(snapshot bool) {
 }
 
 // SnapshotKey appends the event that stands for a key of a snapshot, and, if
-// something else was known of the key before, its net change: event.Changed.
+// something else was known of the key before, its net change: event.Changed. Of a
+// key whose value the snapshot does not have whole, since it is cut or damaged
+// there, nothing is told: it comes again with the next one.
 func (in *Interpreter) SnapshotKey(dst []event.Event, k *SnapshotKey) []event.Event {
 	in.stats.SnapshotKeys++
 	ev := event.Event{
@@ -148,7 +173,10 @@ func (in *Interpreter) SnapshotKey(dst []event.Event, k *SnapshotKey) []event.Ev
 		return append(dst, ev)
 	}
 	was := *o.keyState
-	mi.load(o, k)
+	if err := mi.load(o, k); err != nil {
+		mi.account(o)
+		return dst
+	}
 	if h, ok := was.value.elements.(*hash); ok {
 		h.stayDead(o.value.elements)
 	}
@@ -168,8 +196,9 @@ func (in *Interpreter) SnapshotKey(dst []event.Event, k *SnapshotKey) []event.Ev
 	return dst
 }
 
-// load makes a key what the snapshot says of it.
-func (mi *mirror) load(o *operand, k *SnapshotKey) {
+// load makes a key what the snapshot says of it. The error is that of the
+// snapshot, which has nothing more to read.
+func (mi *mirror) load(o *operand, k *SnapshotKey) error {
 	s := o.keyState
 	room := mi.limit - mi.size + int64(s.size)
 	s.value = value{exists: yes, kind: kindNamed(k.Type), texts: s.value.texts}
@@ -179,19 +208,24 @@ func (mi *mirror) load(o *operand, k *SnapshotKey) {
 	v := &s.value
 	if v.kind == kindUnknown || k.Value == nil {
 		mi.losses.Opaque++
-		return
+		return nil
 	}
-	if err := readValue(k.Value, v, room); err != nil {
-		v.drop()
-		if errors.Is(err, errLimit) || errors.Is(err, rdb.ErrLimit) {
-			mi.losses.Limit++
-		} else {
-			mi.losses.Unreadable++
-		}
-		return
+	err := readValue(k.Value, v, room, mi.limit)
+	if err == nil {
+		v.known = true
+		mi.checkSparseMax(v.text)
+		return nil
 	}
-	v.known = true
-	mi.checkSparseMax(v.text)
+	v.drop()
+	if errors.Is(err, errLimit) || errors.Is(err, rdb.ErrLimit) {
+		mi.losses.Limit++
+	} else {
+		mi.losses.Unreadable++
+	}
+	if err := k.Value.Err(); err != nil || k.Value.Stop == nil {
+		return err
+	}
+	return k.Value.Stop()
 }
 
 // SnapshotEnd tells that the snapshot is complete. It appends the events of

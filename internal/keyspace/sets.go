@@ -214,6 +214,8 @@ func (s *set) clone() collection {
 func (s *set) equal(other collection) bool { return maps.Equal(s.members, other.(*set).members) }
 
 func (s *set) load(e *rdb.Element, l *loader) error {
+	_, twice := s.members[string(e.Member)]
+	l.twice = l.twice || twice
 	s.add(&l.undo, e.Member)
 	return nil
 }

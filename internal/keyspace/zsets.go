@@ -709,7 +709,13 @@ func (z *zset) greatest() scored {
 
 func (z *zset) equal(other collection) bool { return maps.Equal(z.scores, other.(*zset).scores) }
 
+// load adds a member. Where Redis takes one that is there twice, its commands find
+// the first.
 func (z *zset) load(e *rdb.Element, l *loader) error {
+	if _, twice := z.scores[string(e.Member)]; twice {
+		l.twice = true
+		return nil
+	}
 	z.set(&l.undo, string(e.Member), e.Score)
 	return nil
 }

@@ -458,8 +458,8 @@ func TestOutboxStopTimeout(t *testing.T) {
 	})
 }
 
-// After a reload firings that wait are delivered with the new action, or with
-// the old one if it is gone; an endpoint that is gone and empty is forgotten.
+// After a reload firings that wait are delivered with the new action. If there is
+// none they wait, a day at most; an endpoint that is gone and empty is forgotten.
 func TestOutboxReload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		down := func(*actions.Firing) error { return errDown }
@@ -472,15 +472,20 @@ func TestOutboxReload(t *testing.T) {
 		old1.mu.Lock()
 		old1.do = nil
 		old1.mu.Unlock()
-		if !old0.closed || old1.closed {
-			t.Errorf("closed: replaced %v, still needed %v", old0.closed, old1.closed)
+		if !old0.closed || !old1.closed {
+			t.Errorf("closed: replaced %v, gone %v", old0.closed, old1.closed)
 		}
 		sleep(time.Hour)
-		if len(new0.received()) != 1 || len(old1.received()) != 1 || len(old0.received()) != 0 {
+		if len(new0.received()) != 1 || len(old1.received()) != 0 || len(old0.received()) != 0 {
 			t.Errorf("received: new %v, gone %v, replaced %v", new0.received(), old1.received(), old0.received())
 		}
 		b.use(2, new0)
-		if _, there := b.endpoints["1"]; there || !old1.closed {
+		if _, there := b.endpoints["1"]; !there {
+			t.Error("the endpoint for which a firing waits is gone")
+		}
+		sleep(24 * time.Hour)
+		b.use(2, new0)
+		if _, there := b.endpoints["1"]; there {
 			t.Error("the endpoint that is gone is still there")
 		}
 	})
