@@ -16,7 +16,7 @@ func IsJSON(text string) bool {
 	if !strings.Contains(text, "{{") {
 		return opensJSON(text) && json.Valid([]byte(text))
 	}
-	t, err := parseTemplate(text, &run{})
+	t, err := parseTemplate(text)
 	if err != nil {
 		return false
 	}

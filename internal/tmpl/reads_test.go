@@ -57,7 +57,7 @@ func TestReadsOfTemplate(t *testing.T) {
 		{`{{block "a" .}}{{.cause}}{{end}}`, event.PartCause},
 	}
 	for _, tt := range tests {
-		x, err := parseTemplate(tt.text, &run{})
+		x, err := parseTemplate(tt.text)
 		if err != nil {
 			t.Fatalf("%s: %v", tt.text, err)
 		}

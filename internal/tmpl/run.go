@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"text/template"
 
 	"triggerd/internal/event"
@@ -33,9 +34,10 @@ var (
 )
 
 // run is one rendering: the writer and the functions of a template, with what
-// they may still use. It is used again and again, by one goroutine at a time.
+// they may still use. It is used again and again, by one goroutine at a time, and
+// for any template, as making functions known to text/template is what costs.
 type run struct {
-	template *template.Template // its functions are the run's
+	base *template.Template // has the run's functions, and what is executed beside it
 
 	ctx   context.Context
 	out   strings.Builder
@@ -45,11 +47,30 @@ type run struct {
 	depth int
 }
 
-// execute renders for data.
-func (r *run) execute(ctx context.Context, data any, limit int) (string, error) {
+// runs are *run that wait for the next template.
+var runs = sync.Pool{New: func() any { return newRun() }}
+
+func newRun() *run {
+	r := &run{}
+	r.base = template.New("run").Option("missingkey=error").Funcs(r.functions()).Funcs(r.compiled())
+	return r
+}
+
+// execute renders t for data.
+func (r *run) execute(ctx context.Context, t *template.Template, data any, limit int) (string, error) {
+	var main *template.Template // not that of this name: AddParseTree keeps an older one where the new one is blank
+	for _, each := range t.Templates() {
+		added, err := r.base.AddParseTree(each.Name(), each.Tree)
+		if err != nil {
+			return "", templateError(err)
+		}
+		if each.Name() == mainName {
+			main = added
+		}
+	}
 	r.ctx, r.left, r.made, r.steps, r.depth = ctx, limit, 0, 0, 0
 	defer func() { r.ctx, r.out = nil, strings.Builder{} }()
-	err := r.template.Execute(r, data)
+	err := main.Execute(r, data)
 	if ended := ctx.Err(); err != nil && ended != nil {
 		return "", ended
 	}
@@ -173,10 +194,4 @@ func (r *run) compiled() template.FuncMap {
 		fieldFunction: r.field, eachFunction: r.each, enterFunction: r.enter, leaveFunction: r.leave,
 		textFunction: r.outText, valueFunction: r.outValue, stringFunction: r.outString, keyFunction: r.outKey,
 	}
-}
-
-// bind makes t, or a copy of it, the run's.
-func (r *run) bind(t *template.Template) *run {
-	r.template = t.Funcs(r.functions()).Funcs(r.compiled())
-	return r
 }

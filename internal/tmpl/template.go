@@ -24,9 +24,9 @@ type Template struct {
 	t        *template.Template // nil: text it is
 	output   output
 	reads    event.Parts
-	texts    []string  // see Texts
-	elements []string  // see Elements
-	runs     sync.Pool // of *run, which execute copies of t
+	texts    []string // see Texts
+	elements []string // see Elements
+	defines  bool     // templates that it calls
 }
 
 // New parses text and renders it once for a sample firing, so that what must
@@ -56,12 +56,11 @@ func newTemplate(text string, output output) (*Template, error) {
 		}
 		return Text(text), nil
 	}
-	r := &run{}
-	t, err := parseTemplate(text, r)
+	t, err := parseTemplate(text)
 	if err != nil {
 		return nil, templateError(err)
 	}
-	x := &Template{text: text, t: t, output: output, reads: readsOfTemplate(t)}
+	x := &Template{text: text, t: t, output: output, reads: readsOfTemplate(t), defines: len(t.Templates()) > 1}
 	if x.reads.Has(event.PartBefore | event.PartAfter) {
 		x.elements = x.constants()
 	}
@@ -69,7 +68,6 @@ func newTemplate(text string, output output) (*Template, error) {
 	if x.texts, err = compile(t, output); err != nil {
 		return nil, templateError(err)
 	}
-	x.runs.Put(r.bind(t))
 	x.sample, err = x.Render(context.Background(), sampleView(names), MaxText)
 	// How long a key is, and how many arguments there are, differs by event: an
 	// index that the sample does not have proves nothing.
@@ -97,9 +95,33 @@ func (x *Template) names() (params map[string]string) {
 	return params
 }
 
-func parseTemplate(text string, r *run) (*template.Template, error) {
-	return template.New("template").Option("missingkey=error").Funcs(r.functions()).Parse(text)
+// known are the names of the functions that a user may write, Go's own too.
+var known = sync.OnceValue(func() map[string]any {
+	m := map[string]any(new(run).functions())
+	for _, name := range []string{"and", "or", "not", "eq", "ne", "call"} {
+		m[name] = true
+	}
+	return m
+})
+
+// parseTemplate parses text into a template without functions, which each run has
+// of its own.
+func parseTemplate(text string) (*template.Template, error) {
+	trees, err := parse.Parse(mainName, text, "", "", known())
+	if err != nil {
+		return nil, err
+	}
+	t := template.New(mainName)
+	for name, tree := range trees {
+		if _, err := t.AddParseTree(name, tree); err != nil {
+			return nil, err
+		}
+	}
+	return t, nil
 }
+
+// mainName is what the template is called that is not in a define.
+const mainName = "template"
 
 // Fixed returns the text, if it is one without any template in it.
 func (x *Template) Fixed() (text string, fixed bool) { return x.text, x.t == nil }
@@ -192,16 +214,14 @@ func (x *Template) Render(ctx context.Context, v *View, limit int) (string, erro
 	if x.t == nil {
 		return x.text, nil
 	}
-	r, ok := x.runs.Get().(*run)
-	if !ok {
-		t, err := x.t.Clone()
-		if err != nil {
-			return "", templateError(err)
-		}
-		r = new(run).bind(t)
+	var r *run
+	if x.defines {
+		r = newRun() // what is added to a run stays there
+	} else {
+		r = runs.Get().(*run)
+		defer runs.Put(r)
 	}
-	defer x.runs.Put(r)
-	text, err := r.execute(ctx, v.data(), limit)
+	text, err := r.execute(ctx, x.t, v.data(), limit)
 	if err == nil && x.output == asJSON {
 		return wholeJSON(text)
 	}
@@ -227,7 +247,7 @@ func templateError(err error) error {
 		}
 	}
 	if m := unknownFunction.FindStringSubmatch(text); m != nil {
-		names := new(run).functions()
+		names := maps.Clone(known())
 		delete(names, "js") // who writes jsn hardly means it
 		text += meant(m[1], slices.Sorted(maps.Keys(names)))
 	}

@@ -131,6 +131,25 @@ func TestTemplateSample(t *testing.T) {
 	}
 }
 
+// TestTemplatesApart: what one template has in it, the next one has not.
+func TestTemplatesApart(t *testing.T) {
+	for _, tt := range []struct{ text, want string }{
+		{"{{.key}}!", "key!"}, {"{{/* nothing */}}", ""}, {" {{- /* nothing */ -}} ", ""}, {"{{define `a`}}a{{end}}{{template `a`}}", "a"},
+		{"{{define `b`}}b{{end}}", ""}, {"{{.key}}?", "key?"},
+	} {
+		x, err := New(tt.text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := x.Render(t.Context(), NewView(sampleFiring(nil)), 100); err != nil || got != tt.want {
+			t.Errorf("%s: %q, %v", tt.text, got, err)
+		}
+	}
+	if _, err := New("{{template `a`}}"); err == nil {
+		t.Error("another template's define is there")
+	}
+}
+
 // FuzzTemplate: any template either is refused, or renders or errs for any
 // key; it writes no more than its limit.
 func FuzzTemplate(f *testing.F) {
