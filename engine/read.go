@@ -175,7 +175,7 @@ func (s *stream) fireMatches(ev *event.Event, planned bool) {
 // cloneOnce returns owned, or a copy of ev if owned is nil.
 func (s *stream) cloneOnce(ev, owned *event.Event) *event.Event {
 	if owned == nil {
-		return ev.Clone()
+		return ev.CloneKeeping(s.gen.set.Elements())
 	}
 	return owned
 }

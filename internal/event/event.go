@@ -125,11 +125,19 @@ type Event struct {
 // of Before, After, Args and Changed each.
 func (e *Event) Clone() *Event { return e.CloneCut(DefaultMaxValue) }
 
+// CloneKeeping is Clone with the elements of these names in Before and After: see
+// the function CloneKeeping.
+func (e *Event) CloneKeeping(names []string) *Event {
+	return e.clone(DefaultMaxValue, names)
+}
+
 // CloneCut returns a copy that owns its bytes, with at most maxValue bytes of
 // Before and of After each, see CloneValue, and of Args and of Changed, see
 // Shorten.
-func (e *Event) CloneCut(maxValue int) *Event {
-	c := e.Shorten(maxValue)
+func (e *Event) CloneCut(maxValue int) *Event { return e.clone(maxValue, nil) }
+
+func (e *Event) clone(maxValue int, names []string) *Event {
+	c := e.Shorten(maxValue, names)
 	c.Key = bytes.Clone(e.Key)
 	c.Args = cloneAll(c.Args)
 	c.Changed = cloneAll(c.Changed)
@@ -137,17 +145,17 @@ func (e *Event) CloneCut(maxValue int) *Event {
 }
 
 // Shorten returns a copy that borrows the event's bytes, but those of Before and
-// of After, which are as CloneValue makes them. Of Args and of Changed it has at
+// of After, which are as the function CloneKeeping makes them. Of Args and of Changed it has at
 // most maxValue bytes each, and 16 more for each text: as many whole texts as
 // fit, and the beginning of the next.
-func (e *Event) Shorten(maxValue int) Event {
+func (e *Event) Shorten(maxValue int, names []string) Event {
 	c := *e
 	var args, changed bool
 	c.Args, args = cutTexts(e.Args, maxValue)
 	c.Changed, changed = cutTexts(e.Changed, maxValue)
 	c.Cut = e.Cut || args || changed
-	c.Before = CloneValue(e.Before, maxValue)
-	c.After = CloneValue(e.After, maxValue)
+	c.Before = CloneKeeping(e.Before, maxValue, names)
+	c.After = CloneKeeping(e.After, maxValue, names)
 	return c
 }
 

@@ -39,7 +39,7 @@ func TestCutTexts(t *testing.T) {
 				test.want = test.list
 			}
 			c := e.CloneCut(test.limit)
-			for _, list := range [][][]byte{c.Args, c.Changed, e.Shorten(test.limit).Args} {
+			for _, list := range [][][]byte{c.Args, c.Changed, e.Shorten(test.limit, nil).Args} {
 				var got []string
 				for _, text := range list {
 					got = append(got, string(text))

@@ -13,9 +13,10 @@ import (
 const keptVersion = 1
 
 // AppendEvent appends the event of a match in a form that ParseEvent reads. The
-// event may be borrowed. What may be large of it is cut as in a firing.
-func AppendEvent(dst []byte, ev *event.Event) []byte {
-	cut := ev.Shorten(event.DefaultMaxValue)
+// event may be borrowed. What may be large of it is cut as in a firing, in which
+// elements of these names are kept.
+func AppendEvent(dst []byte, ev *event.Event, names []string) []byte {
+	cut := ev.Shorten(event.DefaultMaxValue, names)
 	cut.Source = ""
 	return event.AppendBinary(append(dst, keptVersion), &cut)
 }
