@@ -13,6 +13,7 @@ import (
 	"triggerd/actions"
 	"triggerd/internal/admin"
 	"triggerd/internal/event"
+	"triggerd/internal/feed"
 	"triggerd/internal/outbox"
 	"triggerd/internal/store"
 	"triggerd/rules"
@@ -74,6 +75,7 @@ type Engine struct {
 
 	pauseEnds chan struct{} // capacity 1: a pause has another end
 	reloads   reloads
+	feed      feed.Feed
 
 	instruments *instruments
 }
@@ -99,7 +101,7 @@ func New(cfg Config) (*Engine, error) {
 	}
 	e.outbox = outbox.New(outbox.Options{
 		Store: e.store, Logger: e.log, MaxPending: cfg.MaxPending, Interval: cfg.CheckpointInterval, Patient: cfg.Replay,
-		Acked: e.ackSource, Committed: e.instruments.observeCommit,
+		Acked: e.ackSource, Committed: e.instruments.observeCommit, Watcher: watcher{&e.feed},
 	})
 	err := e.loadPauses()
 	if err == nil {
@@ -136,11 +138,13 @@ func (e *Engine) Reload(set *rules.Set) error {
 	}
 	e.reloads.record(file, err)
 	if err != nil {
+		e.tellState(file, "refused", err.Error())
 		return err
 	}
 	gen.states = e.states.replace(set, old)
 	e.outbox.SetActions(gen.endpoints, gen.policies)
 	e.gen.Store(gen)
+	e.tellState(file, "reloaded", "")
 	for _, s := range e.streams {
 		if old != nil && !set.NeedsNoMoreThan(old) {
 			s.requestKeys()
@@ -221,6 +225,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	})
 	side.Go(func() { e.watchBudget(sideCtx) })
 	side.Go(func() { e.endPauses(sideCtx) })
+	side.Go(func() { e.watchLinks(sideCtx) })
 	err := e.runStreams(ctx)
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
 		err = errors.Join(err, cause)
