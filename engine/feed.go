@@ -14,7 +14,7 @@ import (
 )
 
 // Feed iterates over what happens, as q selects it, until ctx is done. The entry
-// is nil after a quiet time.
+// is nil at the beginning and after a quiet time.
 func (e *Engine) Feed(ctx context.Context, q admin.FeedQuery) iter.Seq[*admin.FeedEntry] {
 	return e.feed.Read(ctx, q)
 }

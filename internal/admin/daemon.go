@@ -67,7 +67,8 @@ type Daemon interface {
 
 	// Feed iterates over what happens, as q selects it, until ctx is done. A
 	// caller that is too slow misses entries, and is told how many. The entry is
-	// nil after a quiet time.
+	// nil at the beginning, from when on nothing is missed, and after a quiet
+	// time.
 	Feed(ctx context.Context, q FeedQuery) iter.Seq[*FeedEntry]
 
 	// Backup writes a copy of the store at one moment, as a tar archive of the

@@ -27,7 +27,7 @@ const (
 	// linger is how long entries are still kept after the last reader has gone,
 	// so that one that comes back finds them.
 	linger = time.Minute
-	// quiet is after how long a reader without entries is woken.
+	// quiet is after how long without an entry a reader is handed nil.
 	quiet = 15 * time.Second
 	// tellPause is the least time between two reports of what was left out.
 	tellPause = time.Second
@@ -100,29 +100,38 @@ func (f *Feed) exceeds(of source, second int64) bool {
 }
 
 // Read iterates over the entries that q selects, from now on or after q.After,
-// until ctx is done. The last entry of a quiet time is nil, so that a caller can
-// look after its connection. An entry of the kind "lost" tells how many were
+// until ctx is done. The first entry is nil, and tells that nothing is missed from
+// then on. So is one after each quiet time, for a caller that has a connection to
+// keep alive. An entry of the kind "lost" tells how many were
 // left out, whether or not q selects them.
 func (f *Feed) Read(ctx context.Context, q admin.FeedQuery) iter.Seq[*admin.FeedEntry] {
 	return func(yield func(*admin.FeedEntry) bool) {
 		r := f.open(q)
 		defer f.close(r)
+		if !yield(nil) {
+			return
+		}
+		spoke := time.Now()
 		for {
 			e, wait := f.take(r)
 			if e != nil {
 				if !yield(e) {
 					return
 				}
+				spoke = time.Now()
 				continue
 			}
 			select {
 			case <-ctx.Done():
 				return
 			case <-wait:
-			case <-time.After(r.patience()):
-				if r.untold == 0 && !yield(nil) {
+			case <-time.After(r.patience(spoke)):
+			}
+			if time.Since(spoke) >= quiet {
+				if !yield(nil) {
 					return
 				}
+				spoke = time.Now()
 			}
 		}
 	}
@@ -139,12 +148,13 @@ type reader struct {
 	told    time.Time
 }
 
-// patience is for how long a reader waits for an entry.
-func (r *reader) patience() time.Duration {
+// patience is for how long a reader waits for an entry that was last handed
+// something at a time.
+func (r *reader) patience(spoke time.Time) time.Duration {
 	if r.untold > 0 {
 		return max(tellPause-time.Since(r.told), time.Millisecond)
 	}
-	return quiet
+	return max(quiet-time.Since(spoke), 0)
 }
 
 func (f *Feed) open(q admin.FeedQuery) *reader {

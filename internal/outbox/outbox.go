@@ -68,7 +68,7 @@ type host struct {
 	bounds   bounds
 	source   jobSource
 	owner    owner
-	watcher  Watcher // nil: there is none
+	watcher  Watcher         // nil: there is none
 	attempts context.Context // done when attempts have to end; set before started is
 	started  atomic.Bool
 	closed   atomic.Bool // outcomes are no longer recorded

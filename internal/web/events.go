@@ -17,8 +17,8 @@ import (
 const feedWriteTimeout = 10 * time.Second
 
 // events answers with what happens from now on, as server-sent events, until
-// the client goes or the server ends. In quiet times it writes comments, so that
-// proxies and the client know the connection is alive.
+// the client goes or the server ends. It begins with a comment, and in quiet times
+// writes more, so that proxies and the client know the connection is alive.
 func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	q, err := parseFeedQuery(r.URL.Query(), r.Header.Get("Last-Event-ID"))
 	if err != nil {
@@ -31,9 +31,6 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no") // a proxy must not hold entries back
 	out := &feedWriter{w: w, control: http.NewResponseController(w)}
-	if !out.write([]byte(": triggerd\n\n")) {
-		return
-	}
 	for e := range s.cfg.Daemon.Feed(ctx, q) {
 		text := []byte(":\n\n")
 		if e != nil {
