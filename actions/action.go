@@ -106,3 +106,8 @@ func (e *FieldError) Unwrap() error { return e.Err }
 
 // Field returns the name of the wrong field.
 func (e *FieldError) Field() string { return e.Name }
+
+// Unknown reports whether the kind has no such field, whatever its value is.
+func (e *FieldError) Unknown() bool { return errors.Is(e.Err, errUnknownField) }
+
+var errUnknownField = errors.New("unknown field")

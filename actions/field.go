@@ -12,6 +12,7 @@ type Field struct {
 	Values   []string // the texts that it may be; nil: any
 	Default  string   // in TOML; "": there is none, or the doc says it
 	Template bool     // its texts may be templates
+	URL      bool     // its text is a URL
 	Secret   bool     // its texts are masked, by their value, wherever they are shown
 	Fields   []Field  // of a Table
 }

@@ -46,6 +46,34 @@ func secretNames(names []string, fields []Field) []string {
 	return names
 }
 
+// Templates, URLs and Tables return the paths of the fields that are templates,
+// URLs, and tables of texts with names of the user's own; those of tables as
+// table.field.
+func (k *Kind) Templates() []string {
+	return paths(nil, "", k.Fields, func(f *Field) bool { return f.Template })
+}
+
+// URLs: see Templates.
+func (k *Kind) URLs() []string {
+	return paths(nil, "", k.Fields, func(f *Field) bool { return f.URL })
+}
+
+// Tables: see Templates.
+func (k *Kind) Tables() []string {
+	return paths(nil, "", k.Fields, func(f *Field) bool { return f.Type == TextTable })
+}
+
+func paths(list []string, prefix string, fields []Field, are func(*Field) bool) []string {
+	for i := range fields {
+		f := &fields[i]
+		if are(f) {
+			list = append(list, prefix+f.Name)
+		}
+		list = paths(list, prefix+f.Name+".", f.Fields, are)
+	}
+	return list
+}
+
 // Kinds is a list of kinds, in the order in which people are told of them: those
 // that a rules file may have. Package kinds has triggerd's. It is not to be
 // changed while it is used.
@@ -79,6 +107,10 @@ type Options struct {
 	Concurrency int           // how many calls of Do run at once, at most: a webhook keeps that many connections; 0: 16
 	NoExec      bool          // refuse the kind exec
 	UserAgent   string        // of webhooks, "triggerd/1.2.3"; "": "triggerd"
+
+	// Needs, if not nil, is told of each "file" and "program" that the action needs.
+	// They are not looked up then, and the action is of no use but to be checked.
+	Needs func(what, name string)
 
 	Secrets *secret.Masker // what is masked in errors, excerpts and the log action's own text, beside what the fields say
 }

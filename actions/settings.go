@@ -54,7 +54,7 @@ func (s *Settings) unknown(alsoSuggest []string) {
 	for name, value := range s.values { // err sorts
 		i := slices.IndexFunc(s.declared, func(f Field) bool { return f.Name == name })
 		if i < 0 {
-			s.Fail(name, "unknown field%s", didYouMean(name, append(fieldNames(s.declared), alsoSuggest...)))
+			s.Fail(name, "%w%s", errUnknownField, didYouMean(name, append(fieldNames(s.declared), alsoSuggest...)))
 		} else if m, ok := value.(map[string]any); ok && s.declared[i].Type == Table {
 			s.inTable(&s.declared[i], m).unknown(nil)
 		}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,9 +14,9 @@ import (
 	"triggerd/actions"
 	"triggerd/internal/admin"
 	"triggerd/internal/event"
-	"triggerd/internal/feed"
 	"triggerd/internal/outbox"
 	"triggerd/internal/store"
+	"triggerd/internal/tap"
 	"triggerd/rules"
 	"triggerd/source"
 )
@@ -42,12 +43,15 @@ type Config struct {
 	OnFiring  func(*actions.Firing) // called with each firing when it is planned; the firing is borrowed
 	OnProfile func(Profile)         // called at the end with where the streams' time went
 
+	MaxBehind          time.Duration // how old what is received and not handled may be for Ready; 0: no matter
 	MaxMirror          int64         // bytes of memory for keys and their values; default 1 GiB
 	MaxPending         int           // firings that may wait; default that of Rules
 	DrainTimeout       time.Duration // how long attempts in flight may take after Run is told to stop; default: what the rules say
 	CheckpointInterval time.Duration // how often a position without firings is committed; default 1 s
 
 	Logger *slog.Logger // nil: none
+
+	feed *feed // what is read, if it is the feed of a test
 }
 
 // ActionOptions are settings of actions that do not come from the rules file.
@@ -57,6 +61,9 @@ type ActionOptions struct {
 	Logger    *slog.Logger  // where the log action writes
 	NoExec    bool          // refuse exec actions
 	UserAgent string        // that webhooks send
+
+	Allow   []string // codes of warnings that LoadRules leaves out; see rules.WarningCodes
+	Offline bool     // LoadRules looks up no variables, files and programs; see rules.Options
 }
 
 // Engine is one running triggerd. Any goroutine may call its methods, Run once.
@@ -75,7 +82,7 @@ type Engine struct {
 
 	pauseEnds chan struct{} // capacity 1: a pause has another end
 	reloads   reloads
-	feed      feed.Feed
+	tap       tap.Feed
 
 	instruments *instruments
 }
@@ -101,7 +108,7 @@ func New(cfg Config) (*Engine, error) {
 	}
 	e.outbox = outbox.New(outbox.Options{
 		Store: e.store, Logger: e.log, MaxPending: cfg.MaxPending, Interval: cfg.CheckpointInterval, Patient: cfg.Replay,
-		Acked: e.ackSource, Committed: e.instruments.observeCommit, Watcher: watcher{&e.feed},
+		Acked: e.ackSource, Committed: e.instruments.observeCommit, Watcher: watcher{&e.tap},
 	})
 	err := e.loadPauses()
 	if err == nil {
@@ -141,6 +148,9 @@ func (e *Engine) Reload(set *rules.Set) error {
 		e.tellState(file, "refused", err.Error())
 		return err
 	}
+	if old != nil {
+		e.warnEmptied(set, old)
+	}
 	gen.states = e.states.replace(set, old)
 	e.outbox.SetActions(gen.endpoints, gen.policies)
 	e.gen.Store(gen)
@@ -152,6 +162,16 @@ func (e *Engine) Reload(set *rules.Set) error {
 		s.notifyChanged() // the source has to ask again: the new rules may need other keys and times
 	}
 	return nil
+}
+
+// warnEmptied tells which files of the rules say nothing any more. They may be
+// about to be written, or what wrote them has failed.
+func (e *Engine) warnEmptied(set, old *rules.Set) {
+	for _, file := range set.EmptyFiles {
+		if slices.Contains(old.Files, file) && !slices.Contains(old.EmptyFiles, file) {
+			e.log.Warn("a rules file has become empty, its rules are gone", "file", file)
+		}
+	}
 }
 
 func (e *Engine) logConditionError(r *rules.Rule, ev *event.Event, shown string) {
@@ -168,8 +188,12 @@ func (e *Engine) ackSource(stream, position string) {
 	}
 	p.Events = 0
 	for _, s := range e.streams {
-		if s.name == stream {
-			s.src.Ack(p)
+		if s.name != stream {
+			continue
+		}
+		s.src.Ack(p)
+		if spooler, ok := s.src.(source.Spooler); ok {
+			spooler.Trim(p)
 		}
 	}
 }

@@ -2,85 +2,159 @@ package engine
 
 import (
 	"context"
-	"iter"
+	"fmt"
+	"io"
+	"strings"
 	"time"
 
-	"triggerd/internal/admin"
 	"triggerd/internal/event"
-	"triggerd/internal/feed"
 	"triggerd/internal/firing"
-	"triggerd/internal/outbox"
+	"triggerd/rules"
 	"triggerd/source"
 )
 
-// Feed iterates over what happens, as q selects it, until ctx is done. The entry
-// is nil at the beginning and after a quiet time.
-func (e *Engine) Feed(ctx context.Context, q admin.FeedQuery) iter.Seq[*admin.FeedEntry] {
-	return e.feed.Read(ctx, q)
+// feed is the feed of a test as a recording: commands as they are typed, and
+// between them the times that append-only files have. It is read a step at a
+// time, so that it knows which step it is that something happens at.
+type feed struct {
+	name   string
+	chunks []chunk
+	next   int    // of chunks
+	rest   string // of the last chunk
+
+	e      *Engine
+	traces []*tracer
+	inside bool // an event is being matched
 }
 
-func (e *Engine) tellEvent(kind, rule string, ev *event.Event) {
-	e.feed.Add(admin.FeedEntry{Kind: kind, Rule: rule, Key: printable(ev.Key), Event: ev.Name, Offset: ev.Offset})
+// chunk is what is read of one step.
+type chunk struct {
+	text string
+	step int // -1: before the first
+	at   time.Time
 }
 
-func (e *Engine) tellFiring(endpoint string, f *firing.Firing) {
-	e.feed.Add(admin.FeedEntry{
-		Kind: admin.FeedFiring, Rule: f.Rule, Action: endpoint, Key: printable(f.Event.Key), Event: f.Event.Name,
-		Offset: f.Event.Offset, ID: f.ID.String(),
-	})
-}
-
-// tellState tells those who watch what has become of something.
-func (e *Engine) tellState(name, state, why string) {
-	if e.feed.Level() != feed.Nobody {
-		entry := admin.FeedEntry{Kind: admin.FeedState, Name: name, State: state, Text: why}
-		entry.Rule, _ = firing.RuleOf(name)
-		e.feed.Add(entry)
+// newFeed returns the feed of a test, with a Trace for each of the rules.
+func newFeed(test *rules.Test, db int, traced []*rules.Rule) *feed {
+	f := &feed{name: test.Name}
+	now := test.Start
+	f.add(-1, now, timestamp(now))
+	if db != 0 {
+		f.add(-1, now, fmt.Sprintf("SELECT %d\r\n", db))
 	}
-}
-
-// watcher tells those who watch of attempts.
-type watcher struct{ feed *feed.Feed }
-
-// Watched implements outbox.Watcher.
-func (w watcher) Watched() bool { return w.feed.Level() != feed.Nobody }
-
-// Attempted implements outbox.Watcher.
-func (w watcher) Attempted(a *outbox.Attempt) {
-	entry := admin.FeedEntry{
-		Kind: admin.FeedAttempt, Action: a.Endpoint, ID: a.ID, Outcome: outcomes[a.Outcome], Text: a.Text, Seconds: a.Took.Seconds(),
-	}
-	if f := a.Firing; f != nil {
-		entry.Rule, entry.Key, entry.Event, entry.Offset, entry.Attempt = f.Rule, printable(f.Event.Key), f.Event.Name, f.Event.Offset, f.Attempt
-	}
-	w.feed.Add(entry)
-}
-
-// ConditionChanged implements outbox.Watcher.
-func (w watcher) ConditionChanged(endpoint, condition, why string) {
-	w.feed.Add(admin.FeedEntry{Kind: admin.FeedState, Action: endpoint, Name: endpoint, State: condition, Text: why})
-}
-
-// lookAtLinks is how often the links' states are looked at for those who watch.
-const lookAtLinks = time.Second
-
-// watchLinks tells those who watch of the streams' links, until ctx is done.
-func (e *Engine) watchLinks(ctx context.Context) {
-	ticks := time.NewTicker(lookAtLinks)
-	defer ticks.Stop()
-	last := make([]source.State, len(e.streams))
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticks.C:
+	for i := range test.Given {
+		for _, args := range givenCommands(&test.Given[i], test.Feed) {
+			f.add(-1, now, encoded(args))
 		}
-		for i, s := range e.streams {
-			st := s.src.Status()
-			if st.State != last[i] && last[i] != "" {
-				e.tellState(s.name, string(st.State), st.LastError)
-			}
-			last[i] = st.State
+	}
+	for i, s := range test.Feed {
+		text := s.Command + "\r\n"
+		if s.Pause > 0 {
+			now = now.Add(s.Pause)
+			text = timestamp(now)
+		}
+		f.add(i, now, text)
+	}
+	for _, r := range traced {
+		f.traces = append(f.traces, &tracer{Trace: &Trace{Rule: r}, feed: test.Feed})
+	}
+	return f
+}
+
+func (f *feed) add(step int, at time.Time, text string) {
+	f.chunks = append(f.chunks, chunk{text, step, at})
+}
+
+// timestamp returns the line that tells the time, and an empty one, at which it
+// is that time.
+func timestamp(now time.Time) string {
+	text := fmt.Sprintf("#TS:%d", now.Unix())
+	if now.Nanosecond() != 0 {
+		text += fmt.Sprintf(".%09d", now.Nanosecond())
+	}
+	return text + "\n\n"
+}
+
+// encoded returns a command as clients send it.
+func encoded(args []string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "*%d\r\n", len(args))
+	for _, a := range args {
+		fmt.Fprintf(&b, "$%d\r\n%s\r\n", len(a), a)
+	}
+	return b.String()
+}
+
+// play plays the feed to the rules of a set. Nothing is delivered. onFiring may
+// be nil.
+func (f *feed) play(ctx context.Context, set *rules.Set, o ActionOptions, onFiring func(*firing.Firing)) (err error) {
+	f.e, err = New(Config{
+		Rules: set, Source: source.NewRecording(f, f.name), Replay: true, DryRun: true, Empty: true, Actions: o,
+		OnFiring: onFiring, feed: f,
+	})
+	if err != nil {
+		return err
+	}
+	if err := f.e.Run(ctx); err != nil {
+		return fmt.Errorf("feed: %w", err)
+	}
+	return nil
+}
+
+// Read implements io.Reader: it is called when all that was read before has been
+// dealt with.
+func (f *feed) Read(p []byte) (int, error) {
+	if f.rest == "" {
+		f.endStep()
+		if f.next == len(f.chunks) {
+			return 0, io.EOF
+		}
+		c := &f.chunks[f.next]
+		f.rest, f.next = c.text, f.next+1
+		for _, t := range f.traces {
+			t.beginStep(f, c)
+		}
+	}
+	n := copy(p, f.rest)
+	f.rest = f.rest[n:]
+	return n, nil
+}
+
+func (f *feed) endStep() {
+	for _, t := range f.traces {
+		t.endStep(f)
+	}
+}
+
+// playing reports whether the first step has begun.
+func (f *feed) playing() bool { return f.next > 0 && f.chunks[f.next-1].step >= 0 }
+
+// beginEvent is told of an event before it is matched. It returns false for what
+// was there before the test.
+func (f *feed) beginEvent(ev *event.Event) bool {
+	if !f.playing() {
+		return false
+	}
+	f.inside = true
+	for _, t := range f.traces {
+		t.beginEvent(f, ev)
+	}
+	return true
+}
+
+// endEvent is told that an event was matched, and what it fires is planned.
+func (f *feed) endEvent() {
+	f.inside = false
+	for _, t := range f.traces {
+		t.endEvent(f)
+	}
+}
+
+// fire is told what a rule fires.
+func (f *feed) fire(rule *rules.Rule, by firing.Trigger, fired firing.Firing) {
+	for _, t := range f.traces {
+		if t.Rule == rule {
+			t.fire(f, by, fired)
 		}
 	}
 }

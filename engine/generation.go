@@ -11,6 +11,7 @@ import (
 	"triggerd/internal/outbox"
 	"triggerd/internal/secret"
 	"triggerd/rules"
+	"triggerd/source"
 )
 
 // generation is one loaded rules file with its actions. It does not change. The
@@ -42,17 +43,27 @@ func newPolicy(r *rules.Rule, a *rules.Action) *outbox.Policy {
 // LoadRules reads a rules file and all files that it includes, and checks the
 // actions in them.
 func LoadRules(path string, o ActionOptions) (*rules.Set, error) {
-	return rules.Load(path, loadOptions(o))
+	if !o.Offline {
+		return rules.Load(path, loadOptions(o, nil))
+	}
+	var more []rules.Lookup
+	set, err := rules.Load(path, loadOptions(o, func(what, name string) { more = append(more, rules.Lookup{What: what, Name: name}) }))
+	if err == nil {
+		for _, n := range more {
+			set.AddLookup(n)
+		}
+	}
+	return set, err
 }
 
 // ParseRules does what LoadRules does with a rules file that is in memory.
 func ParseRules(name string, src []byte, o ActionOptions) (*rules.Set, error) {
-	return rules.Parse(name, src, loadOptions(o))
+	return rules.Parse(name, src, loadOptions(o, nil))
 }
 
 // BuildRules does what LoadRules does with a document that was never a file.
 func BuildRules(doc map[string]any, o ActionOptions) (*rules.Set, error) {
-	return rules.Build(doc, loadOptions(o))
+	return rules.Build(doc, loadOptions(o, nil))
 }
 
 // kinds are the kinds that rules may have.
@@ -63,22 +74,28 @@ func (o ActionOptions) kinds() actions.Kinds {
 	return o.Kinds
 }
 
-func loadOptions(o ActionOptions) rules.Options {
+// loadOptions returns what rules have to know. needs is told of each file and
+// program that an action needs, and that is not looked up then; nil: they are.
+func loadOptions(o ActionOptions, needs func(what, name string)) rules.Options {
 	known := keyspace.Commands()
 	commands := make([]rules.Command, len(known))
 	for i, c := range known {
-		commands[i] = rules.Command{Name: c.Name, Classes: c.Classes, Instead: c.InsteadUse}
+		commands[i] = rules.Command{Name: c.Name, Classes: c.Classes, Instead: c.InsteadUse, Events: c.Events, Types: c.Types}
 	}
 	actionKinds := make([]rules.Kind, len(o.kinds()))
 	for i, k := range o.kinds() {
-		actionKinds[i] = rules.Kind{Name: k.Name, Secrets: k.Secrets()}
+		actionKinds[i] = rules.Kind{Name: k.Name, Secrets: k.Secrets(), Templates: k.Templates(), URLs: k.URLs(), Tables: k.Tables()}
 	}
 	return rules.Options{
 		Commands: commands,
 		Events:   keyspace.EventNames(),
 		Kinds:    actionKinds,
+		Source:   source.CheckURL,
+		Feed:     CheckCommand,
+		Allow:    o.Allow,
+		Offline:  o.Offline,
 		Action: func(kind string, fields map[string]any) (event.Parts, error) {
-			a, err := o.kinds().New(kind, fields, actions.Options{NoExec: o.NoExec})
+			a, err := o.kinds().New(kind, fields, actions.Options{NoExec: o.NoExec, Needs: needs})
 			if err != nil {
 				return 0, err
 			}
@@ -97,6 +114,7 @@ const maxOldSecrets = 1000
 func newGeneration(set *rules.Set, old []string, o ActionOptions, m *instruments) (*generation, error) {
 	secrets := set.Secrets.With(old[max(0, len(old)-maxOldSecrets):]...)
 	g := &generation{set: set, endpoints: map[string]*outbox.Action{}, endpointOf: map[*rules.Action]string{}, policies: map[outbox.PolicyKey]*outbox.Policy{}, policyOf: map[*rules.Action]*outbox.Policy{}, ruleByName: map[string]*rules.Rule{}, needText: set.NeedText(), secrets: secrets}
+	g.policies[outbox.Removed] = &outbox.Policy{Timeout: set.Defaults.Timeout, Retry: outbox.Retry(set.Defaults.Retry), Order: firing.OrderKey, Overflow: firing.Block}
 	var errs []error
 	for _, r := range set.Rules {
 		if !r.Enabled {
@@ -133,7 +151,7 @@ func (g *generation) addEndpoint(r *rules.Rule, a *rules.Action, o ActionOptions
 	}
 	c := &outbox.Action{
 		Policy: g.policyOf[a], Concurrency: concurrency(a, o.kinds()), Rate: outbox.Rate(a.RateLimit),
-		Meter: m.meterFor(a.Kind),
+		Meter: m.meterFor(a.Kind, name),
 	}
 	var err error
 	c.Action, err = o.kinds().New(a.Kind, a.Fields, actions.Options{

@@ -49,10 +49,10 @@ func (e *Engine) keeperProgress() (turns uint64, busy bool) {
 }
 
 // progress returns how many records and events the stream has handled, and
-// whether it has received more than it has handled.
+// whether there are more to handle.
 func (s *stream) progress() (turns uint64, busy bool) {
 	handled := s.handled.Load()
 	turns = uint64(s.counts.records.Load() + s.counts.events.Load() + handled)
 	st := s.src.Status()
-	return turns, st.State == source.Streaming && st.Offset > handled
+	return turns, st.State != source.Syncing && !st.Starved && st.Received > handled
 }

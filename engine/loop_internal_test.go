@@ -14,7 +14,7 @@ import (
 type received int64
 
 func (r *received) Status() source.Status {
-	return source.Status{State: source.Streaming, Offset: int64(*r)}
+	return source.Status{State: source.Streaming, Received: int64(*r)}
 }
 func (*received) Ack(source.Position) {}
 func (*received) Records(context.Context, source.Position, source.Consumer) iter.Seq2[*source.Record, error] {

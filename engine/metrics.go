@@ -15,6 +15,7 @@ import (
 type instruments struct {
 	attempt *prometheus.HistogramVec // by kind and outcome
 	wait    *prometheus.HistogramVec // by kind
+	whole   *prometheus.HistogramVec // by action
 	commit  prometheus.Histogram
 	group   prometheus.Histogram
 }
@@ -31,6 +32,11 @@ func newInstruments() *instruments {
 			Name: "triggerd_first_attempt_wait_seconds", Help: "From when a firing was planned to its first attempt, by kind of action; attempts at an endpoint that is down are not counted.",
 			Buckets: []float64{.001, .005, .01, .05, .1, .5, 1, 5, 10, 60, 300, 1800, 7200, 43200},
 		}, []string{"kind"}),
+		// By action, which is whom it matters to; with few buckets.
+		whole: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "triggerd_arrival_to_delivery_seconds", Help: "From when a change arrived from the server to when what it fired was delivered, by action. What a rule's time fields wait for is part of it.",
+			Buckets: []float64{.005, .025, .1, .5, 1, 5, 30, 300, 3600},
+		}, []string{"action"}),
 		commit: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "triggerd_commit_duration_seconds", Help: "How long it took to get firings and the position to disk.",
 			Buckets: prometheus.ExponentialBuckets(.0001, 2.5, 12),
@@ -50,15 +56,16 @@ func (m *instruments) observeCommit(took time.Duration, firings int) {
 
 var outcomes = [outbox.Outcomes]string{outbox.Delivered: "delivered", outbox.Retried: "retried", outbox.GivenUp: "given_up"}
 
-// meter measures the attempts of one kind of action.
+// meter measures the attempts of an action.
 type meter struct {
 	attempt [outbox.Outcomes]prometheus.Observer
 	wait    prometheus.Observer
+	whole   prometheus.Observer
 }
 
-// meterFor returns the meter of a kind of action.
-func (m *instruments) meterFor(kind string) *meter {
-	one := &meter{wait: m.wait.WithLabelValues(kind)}
+// meterFor returns the meter of an action, which is of a kind.
+func (m *instruments) meterFor(kind, action string) *meter {
+	one := &meter{wait: m.wait.WithLabelValues(kind), whole: m.whole.WithLabelValues(action)}
 	for i, name := range outcomes {
 		one.attempt[i] = m.attempt.WithLabelValues(kind, name)
 	}
@@ -67,6 +74,9 @@ func (m *instruments) meterFor(kind string) *meter {
 
 // Waited implements outbox.Meter.
 func (m *meter) Waited(d time.Duration) { m.wait.Observe(d.Seconds()) }
+
+// Delivered implements outbox.Meter.
+func (m *meter) Delivered(d time.Duration) { m.whole.Observe(d.Seconds()) }
 
 // Attempted implements outbox.Meter.
 func (m *meter) Attempted(what outbox.Outcome, took time.Duration) {
@@ -88,6 +98,13 @@ var (
 	descConnected     = describe("replication_connected", "1 while the stream is being read, 0 while connecting, synchronizing or waiting to connect again.", "stream")
 	descOffset        = describe("replication_offset_bytes", "Replication offset of the last byte received.", "stream")
 	descHandledOffset = describe("replication_handled_offset_bytes", "Replication offset up to which all is matched, and its firings planned.", "stream")
+	descBehindBytes   = describe("replication_behind_bytes", "Bytes of the stream that are received and not handled.", "stream")
+	descBehind        = describe("replication_behind_seconds", "How long ago the oldest bytes came that are received and not handled; 0 if all are.", "stream")
+	descServerBytes   = describe("replication_unreceived_bytes", "Bytes that the server had for triggerd when it was last asked, and that are still not received.", "stream")
+	descSpoolBytes    = describe("spool_size_bytes", "What the spool takes: what is received and still needed.", "stream")
+	descSpoolLimit    = describe("spool_limit_bytes", "What the spool may take.", "stream")
+	descSpoolFull     = describe("spool_full", "1 while nothing is written to the spool: it is at its limit, or the disk is full.", "stream")
+	descSpoolGivenUp  = describe("spool_given_up_bytes_total", "Bytes that the spool has let go for want of room though the next start may need them.", "stream")
 	descSavedOffset   = describe("replication_saved_offset_bytes", "Replication offset up to which everything is on disk: where the next start resumes.", "stream")
 	descLag           = describe("replication_lag_bytes", "Bytes of the stream that are received and not yet on disk as firings and position.", "stream")
 	descBacklog       = describe("backlog_bytes", "Bytes of its stream that the server keeps for replicas that come back.", "stream")
@@ -148,7 +165,7 @@ var (
 // Describe implements prometheus.Collector.
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		descConnected, descOffset, descHandledOffset, descSavedOffset, descLag, descBacklog, descHeadroom, descDataAge, descConnects, descResyncs, descGaps, descStreamErrors,
+		descConnected, descOffset, descHandledOffset, descBehindBytes, descBehind, descServerBytes, descSpoolBytes, descSpoolLimit, descSpoolFull, descSpoolGivenUp, descSavedOffset, descLag, descBacklog, descHeadroom, descDataAge, descConnects, descResyncs, descGaps, descStreamErrors,
 		descRecords, descStreamBytes, descEvents, descMirrorKeys, descMirrorBytes, descValuesLost, descMatches, descFirings, descSkipped, descSuppressed, descStates, descArmed, descNextRun, descDropped, descConditionErrs, descNotNumber, descConditionTime, descRulePaused,
 		descAttempts, descSuperseded, descAttemptSeconds, descPending, descPendingLimit, descOldest, descInFlight, descBackingOff, descBreaker, descActionPaused,
 		descClasses, descAbandoned, descState, descWindow, descFailing, descSuccessAge,
@@ -159,6 +176,7 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	m := c.e.instruments
 	m.attempt.Describe(ch)
 	m.wait.Describe(ch)
+	m.whole.Describe(ch)
 	m.commit.Describe(ch)
 	m.group.Describe(ch)
 }
@@ -168,6 +186,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	m := c.e.instruments
 	m.attempt.Collect(ch)
 	m.wait.Collect(ch)
+	m.whole.Collect(ch)
 	m.commit.Collect(ch)
 	m.group.Collect(ch)
 
@@ -223,6 +242,12 @@ func (m metricSink) stream(s *admin.StreamStatus, now time.Time) {
 	name := s.Name
 	m.gauge(descConnected, boolValue(s.State == "streaming"), name)
 	m.gauge(descOffset, float64(s.ReceivedOffset), name)
+	m.gauge(descBehindBytes, float64(s.BehindBytes), name)
+	m.gauge(descBehind, s.BehindSeconds, name)
+	m.gauge(descSpoolBytes, float64(s.Spool.Bytes), name)
+	m.gauge(descSpoolLimit, float64(s.Spool.Limit), name)
+	m.gauge(descSpoolFull, boolValue(s.Spool.Full != ""), name)
+	m.count(descSpoolGivenUp, s.Spool.GivenUp, name)
 	m.gauge(descHandledOffset, float64(s.HandledOffset), name)
 	m.gauge(descSavedOffset, float64(s.SavedOffset), name)
 	m.gauge(descLag, float64(s.LagBytes), name)
@@ -233,6 +258,7 @@ func (m metricSink) stream(s *admin.StreamStatus, now time.Time) {
 			headroom = *s.BacklogSeconds
 		}
 		m.gauge(descHeadroom, headroom, name)
+		m.gauge(descServerBytes, float64(s.ServerBytes), name)
 	}
 	if !s.LastData.IsZero() {
 		m.gauge(descDataAge, now.Sub(s.LastData).Seconds(), name)

@@ -109,7 +109,7 @@ func (s *stream) numberEvents(i int) {
 // after a full resync the events that tell of it.
 func (s *stream) endSnapshot(rec *source.Record) {
 	s.detectServer(rec)
-	if rec.Side || s.wantedKeys {
+	if rec.Side || s.wantedKeys.Load() {
 		s.knownKeys.Store(s.snapshotKeys)
 	}
 	if rec.Incomplete {

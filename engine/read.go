@@ -3,10 +3,10 @@ package engine
 import (
 	"triggerd/internal/admin"
 	"triggerd/internal/event"
-	"triggerd/internal/feed"
 	"triggerd/internal/firing"
 	"triggerd/internal/keyspace"
 	"triggerd/internal/outbox"
+	"triggerd/internal/tap"
 	"triggerd/internal/timing"
 	"triggerd/rules"
 	"triggerd/source"
@@ -51,7 +51,7 @@ func (s *stream) addEvents(rec *source.Record, neededKeys int64) (commandStart i
 	case source.SnapshotEnd:
 		s.endSnapshot(rec)
 	case source.Detached:
-		if s.unsaved.inside {
+		if rec.Aborted && s.unsaved.inside {
 			s.discardIncomplete()
 		}
 	}
@@ -125,7 +125,10 @@ func (s *stream) fireEvents(commandStart int) {
 		if s.e.cfg.OnEvent != nil {
 			s.e.cfg.OnEvent(ev)
 		}
-		if s.e.feed.Level() == feed.All {
+		if f := s.e.cfg.feed; f != nil && !f.beginEvent(ev) {
+			continue
+		}
+		if s.e.tap.Level() == tap.All {
 			s.e.tellEvent(admin.FeedEvent, "", ev)
 		}
 		if ev.Key == nil {
@@ -135,6 +138,9 @@ func (s *stream) fireEvents(commandStart int) {
 		if len(s.matches) > 0 {
 			s.fireMatches(ev, planned)
 			s.flushPart()
+		}
+		if f := s.e.cfg.feed; f != nil {
+			f.endEvent()
 		}
 	}
 }
@@ -149,7 +155,7 @@ func (s *stream) fireMatches(ev *event.Event, planned bool) {
 		if m.Role == timing.Fires {
 			s.counts.matches.Add(1)
 			s.gen.states[m.Rule].matches.Add(1)
-			if s.e.feed.Level() != feed.Nobody {
+			if s.e.tap.Level() != tap.Nobody {
 				s.e.tellEvent(admin.FeedMatch, m.Rule.Name, ev)
 			}
 		}
@@ -183,6 +189,9 @@ func (s *stream) cloneOnce(ev, owned *event.Event) *event.Event {
 // to the outbox. f has what they share; by is what fired.
 func (s *stream) plan(rule *rules.Rule, by firing.Trigger, f firing.Firing) {
 	e, state := s.e, s.gen.states[rule]
+	if e.cfg.feed != nil {
+		e.cfg.feed.fire(rule, by, f)
+	}
 	switch {
 	case state.paused.Load():
 		state.skipped.Add(1)
@@ -201,7 +210,7 @@ func (s *stream) plan(rule *rules.Rule, by firing.Trigger, f firing.Firing) {
 			e.cfg.OnFiring(&one)
 		}
 		state.firings.Add(1)
-		if e.feed.Level() != feed.Nobody {
+		if e.tap.Level() != tap.Nobody {
 			e.tellFiring(s.gen.endpointOf[a], &one)
 		}
 		if !e.cfg.DryRun {

@@ -77,7 +77,7 @@ func (s *stream) noteLosses(rec *source.Record) {
 	}
 	if !rec.Incomplete {
 		r.met()
-	} else if s.wantedKeys {
+	} else if s.wantedKeys.Load() {
 		s.wantRenewal(rec.Time)
 	}
 }
@@ -116,7 +116,7 @@ func (s *stream) wantRenewal(now time.Time) {
 
 // giveUpRenewal lets the stream go on without the snapshot, if the server did not
 // send one: values that are not known are better than events that are missed.
-// The first loss of the link is how the snapshot is asked for.
+// A link may be lost once for another reason.
 func (s *stream) giveUpRenewal(now time.Time) {
 	r := &s.renewal
 	if r.tries++; r.tries < 2 {

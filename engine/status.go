@@ -47,6 +47,8 @@ func (e *Engine) Ready() error {
 	for _, stream := range e.streams {
 		s := stream.src.Status()
 		switch {
+		case s.State == source.Streaming && e.cfg.MaxBehind > 0 && behind(&s) > e.cfg.MaxBehind:
+			return fmt.Errorf("behind %s by %s: %d bytes are received and not handled", s.Addr, behind(&s).Round(time.Second), s.Received-stream.handled.Load())
 		case s.State == source.Streaming:
 		case s.LastError != "":
 			return fmt.Errorf("not attached to %s: %s, last error: %s", s.Addr, s.State, s.LastError)
@@ -91,24 +93,41 @@ func (e *Engine) Status() (*admin.Status, error) {
 	return s, nil
 }
 
+// behind is how long ago the oldest bytes came that are not handled.
+func behind(st *source.Status) time.Duration {
+	if st.BehindSince.IsZero() {
+		return 0
+	}
+	return max(0, time.Since(st.BehindSince))
+}
+
 func (s *stream) status() admin.StreamStatus {
 	st := s.src.Status()
 	saved, at := s.saved()
 	out := admin.StreamStatus{
 		Name: s.name, State: string(st.State), Since: st.Since, Server: st.Addr, ReplID: st.ReplID,
-		Offset: st.Offset, ReceivedOffset: st.Offset, HandledOffset: s.handled.Load(), LastData: st.LastData, LastError: st.LastError,
+		Offset: st.Received, ReceivedOffset: st.Received, HandledOffset: s.handled.Load(), LastData: st.LastData, LastError: st.LastError,
 		Connects: st.Connects, FullResyncs: st.FullResyncs, PartialResyncs: st.PartialResyncs, Gaps: st.Gaps,
 		ProtocolErrors: st.ProtocolErrors, SnapshotErrors: st.SnapshotErrors, BacklogBytes: st.Backlog.Bytes, Stats: s.stats(),
+		BehindBytes: max(0, st.Received-s.handled.Load()), BehindSeconds: behind(&st).Seconds(),
+		Spool: admin.SpoolStatus{Bytes: st.Spool.Bytes, Limit: st.Spool.Limit, Files: st.Spool.Files, GivenUp: st.Spool.GivenUp, Full: st.Spool.Full},
+	}
+	if st.Backlog.Bytes > 0 {
+		out.ServerBytes = max(0, st.Backlog.Offset-st.Received)
 	}
 	if saved.IsZero() {
 		return out
 	}
-	if left, known := st.Backlog.TimeLeft(saved.Offset, time.Now()); known {
+	resumes := saved.Offset
+	if st.Spool.Files {
+		resumes = max(resumes, st.Received)
+	}
+	if left, known := st.Backlog.TimeLeft(resumes, time.Now()); known {
 		seconds := left.Seconds()
 		out.BacklogSeconds = &seconds
 	}
 	out.Saved, out.SavedOffset, out.SavedAt = saved.String(), saved.Offset, at
-	out.LagBytes = max(0, st.Offset-saved.Offset)
+	out.LagBytes = max(0, st.Received-saved.Offset)
 	return out
 }
 

@@ -56,7 +56,7 @@ type stream struct {
 	renewal        renewal
 
 	keyInput     keyspace.SnapshotKey // reused for each key
-	wantedKeys   bool                 // WantsKeys, at the last attempt to attach
+	wantedKeys   atomic.Bool          // WantsKeys, at the last attempt to attach
 	snapshotKeys int64                // neededKeys, when the present snapshot began
 
 	// Other goroutines read these.
@@ -186,8 +186,9 @@ const publishHandledEvery = 64
 // WantsKeys implements source.Consumer: rules fire for the keys of a snapshot,
 // or need to know them.
 func (s *stream) WantsKeys() bool {
-	s.wantedKeys = s.firesSnapshots() || s.needsMirror()
-	return s.wantedKeys
+	wants := s.firesSnapshots() || s.needsMirror()
+	s.wantedKeys.Store(wants)
+	return wants
 }
 
 // firesSnapshots reports whether rules fire for the keys of a snapshot.

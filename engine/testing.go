@@ -5,11 +5,9 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"triggerd/actions"
 	"triggerd/rules"
-	"triggerd/source"
 )
 
 // TestResult is the result of one [[test]] of a rules file.
@@ -17,6 +15,8 @@ type TestResult struct {
 	Test  *rules.Test
 	Fired map[string]int // how often each rule fired that did
 	Err   error          // why the feed could not be played
+
+	Traces map[string]*Trace // of the rules of which the test expects something, by name
 }
 
 // Differences returns what was not as expected, one line for each rule in the
@@ -26,12 +26,24 @@ func (r *TestResult) Differences() []string {
 		return []string{r.Err.Error()}
 	}
 	var lines []string
-	for _, name := range slices.Sorted(maps.Keys(r.Test.Expect)) {
-		if want, got := r.Test.Expect[name], r.Fired[name]; got != want {
-			lines = append(lines, fmt.Sprintf("rule %s: expected %s, got %s", name, times(want), times(got)))
+	for _, name := range slices.Sorted(maps.Keys(r.Traces)) {
+		if d := r.Difference(name); d != "" {
+			lines = append(lines, "rule "+name+": "+d)
 		}
 	}
 	return lines
+}
+
+// Difference returns what was not as expected of a rule; "" if all was.
+func (r *TestResult) Difference(rule string) string {
+	if want, ok := r.Test.Expect[rule]; ok && r.Fired[rule] != want {
+		return fmt.Sprintf("expected %s, got %s", times(want), times(r.Fired[rule]))
+	}
+	want := r.Test.ExpectBody[rule]
+	if missing := missingBody(r.Traces[rule].Fired(), want); missing != "" {
+		return "no body is as expected: " + missing
+	}
+	return ""
 }
 
 func times(n int) string {
@@ -46,46 +58,30 @@ func times(n int) string {
 // counts once for each match. Nothing is delivered.
 func RunTest(ctx context.Context, set *rules.Set, test *rules.Test, o ActionOptions) TestResult {
 	r := TestResult{Test: test, Fired: map[string]int{}}
-	e, err := New(Config{
-		Rules: set, Source: source.NewRecording(strings.NewReader(feedText(test)), test.Name), Replay: true, DryRun: true, Empty: true, Actions: o,
-		OnFiring: func(f *actions.Firing) {
-			if isFirstAction(set, f) {
-				r.Fired[f.Rule]++
-			}
-		},
+	f := newFeed(test, 0, expectedRules(set, test))
+	r.Traces = map[string]*Trace{}
+	for _, t := range f.traces {
+		r.Traces[t.Rule.Name] = t.Trace
+	}
+	r.Err = f.play(ctx, set, o, func(f *actions.Firing) {
+		if isFirstAction(set, f) {
+			r.Fired[f.Rule]++
+		}
 	})
-	if err != nil {
-		r.Err = err
-		return r
-	}
-	if r.Err = e.Run(ctx); r.Err != nil {
-		r.Err = fmt.Errorf("feed: %w", r.Err)
-	}
 	return r
 }
 
-// feedText returns a test's feed as a recording: inline commands, and between
-// them the times that append-only files have.
-func feedText(test *rules.Test) string {
-	var b strings.Builder
-	now := test.Start
-	note := func() {
-		fmt.Fprintf(&b, "#TS:%d", now.Unix())
-		if now.Nanosecond() != 0 {
-			fmt.Fprintf(&b, ".%09d", now.Nanosecond())
+// expectedRules returns the rules of which a test expects something.
+func expectedRules(set *rules.Set, test *rules.Test) []*rules.Rule {
+	var list []*rules.Rule
+	for _, r := range set.Rules {
+		_, counted := test.Expect[r.Name]
+		_, compared := test.ExpectBody[r.Name]
+		if counted || compared {
+			list = append(list, r)
 		}
-		b.WriteString("\r\n")
 	}
-	note()
-	for _, s := range test.Feed {
-		if s.Pause > 0 {
-			now = now.Add(s.Pause)
-			note()
-			continue
-		}
-		b.WriteString(s.Command + "\r\n")
-	}
-	return b.String()
+	return list
 }
 
 // isFirstAction reports whether a firing is of its rule's first action, which

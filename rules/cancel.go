@@ -37,7 +37,8 @@ func (d *timeDecoder) cancelPattern(t *table) {
 	}
 	alternatives := p.conjuncts(says)
 	if p.Enabled && len(d.c.l.errors) == 0 {
-		t.warnUnmatchable(p, alternatives)
+		d.c.warnNever(t, p, says)
+		t.warnUnindexed(p, alternatives)
 		t.warnKeepsAllValues(p, alternatives)
 	}
 	d.cancels = append(d.cancels, p)

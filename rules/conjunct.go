@@ -13,10 +13,16 @@ import (
 // conjuncts returns the conjuncts of a rule: its fields, and what its
 // condition says beyond them.
 func (r *Rule) conjuncts(says []condition.Conjunct) []condition.Conjunct {
-	stream := condition.Conjunct{Keys: r.keys, Field: true}
 	if r.lasts() {
-		return r.placeConjuncts(stream, says)
+		return r.placeConjuncts(condition.Conjunct{Keys: r.keys, Field: true}, says)
 	}
+	return r.eventConjuncts(says)
+}
+
+// eventConjuncts returns the conjuncts of the events that make the rule fire, or
+// begin to wait.
+func (r *Rule) eventConjuncts(says []condition.Conjunct) []condition.Conjunct {
+	stream := condition.Conjunct{Keys: r.keys, Field: true}
 	if r.dbs != nil {
 		stream.Equal = append(stream.Equal, equals(condition.OfDB, decimals(r.dbs)))
 	}

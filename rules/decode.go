@@ -2,6 +2,7 @@ package rules
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -74,7 +75,8 @@ func (c *compilation) rule(v view) *Rule {
 	alternatives := r.conjuncts(says)
 	c.conjuncts = append(c.conjuncts, alternatives)
 	if r.Enabled && r.Schedule == nil && len(c.l.errors) == 0 {
-		t.warnUnmatchable(r, alternatives)
+		c.warnNever(t, r, says)
+		t.warnUnindexed(r, alternatives)
 		t.warnKeepsAllValues(r, alternatives)
 		c.warnDuplicate(t, r)
 	}
@@ -133,7 +135,7 @@ func (c *compilation) warnDuplicate(t *table, r *Rule) {
 		}
 	}
 	if first, ok := c.signatures[sig.String()]; ok {
-		t.warnf("give one rule the actions of both", "matches just what rule %q matches, at %s", first.Name, t.startOf(first))
+		t.as("duplicate").warnf("give one rule the actions of both", "matches just what rule %q matches, at %s", first.Name, t.startOf(first))
 		return
 	}
 	c.signatures[sig.String()] = r
@@ -147,23 +149,18 @@ func (t *table) startOf(r *Rule) string {
 	return fmt.Sprintf("%s:%d", r.File, r.Line)
 }
 
-// warnUnmatchable warns of a rule that can never match, and of one whose
-// condition is evaluated for every event.
-func (t *table) warnUnmatchable(r *Rule, alternatives []condition.Conjunct) {
-	if len(alternatives) == 0 {
-		t.warnf("", "no event is like that: the rule never matches")
-		return
-	}
+// warnUnindexed warns of a rule whose condition is evaluated for every event.
+func (t *table) warnUnindexed(r *Rule, alternatives []condition.Conjunct) {
 	if r.cond != nil && slices.ContainsFunc(alternatives, func(c condition.Conjunct) bool { return c.Empty() }) {
 		w := t.kid("when", nil)
-		w.warnf("say a key, a command or an event that it needs", "no index serves this rule: its condition is evaluated for every event")
+		w.as("every-event").warnf("say a key, a command or an event that it needs", "no index serves this rule: its condition is evaluated for every event")
 	}
 }
 
 // warnKeepsAllValues warns of a rule for which the value of every key is kept.
 func (t *table) warnKeepsAllValues(r *Rule, alternatives []condition.Conjunct) {
 	if r.need() >= NeedValue && r.regexes == nil && slices.ContainsFunc(alternatives, func(c condition.Conjunct) bool { return c.Keys == nil }) {
-		t.warnf("say which keys: key = \"stock:*\"", "the value of every key is kept in memory for this rule")
+		t.as("all-values").warnf("say which keys: key = \"stock:*\"", "the value of every key is kept in memory for this rule")
 	}
 }
 
@@ -242,12 +239,12 @@ func badName(name string) string {
 
 func (c *compilation) keys(t *table, r *Rule) {
 	t.list("key", func(v view) {
-		if g := v.glob(glob.ParseKey); g != nil {
+		if g := v.glob(t, glob.ParseKey); g != nil {
 			r.keys = append(r.keys, g)
 		}
 	})
 	t.list("key_not", func(v view) {
-		if g := v.glob(glob.ParsePlain); g != nil {
+		if g := v.glob(t, glob.ParsePlain); g != nil {
 			r.keysNot = append(r.keysNot, g)
 		}
 	})
@@ -266,7 +263,8 @@ func (c *compilation) keys(t *table, r *Rule) {
 	r.captures = condition.NewCaptures(r.keys, r.regexes)
 }
 
-func (v view) glob(parse func(string) (*glob.Pattern, error)) *glob.Pattern {
+// glob compiles a pattern of the rule, or the cancel pattern, t.
+func (v view) glob(t *table, parse func(string) (*glob.Pattern, error)) *glob.Pattern {
 	s, ok := v.text()
 	if !ok {
 		return nil
@@ -276,7 +274,37 @@ func (v view) glob(parse func(string) (*glob.Pattern, error)) *glob.Pattern {
 		v.errorf("", "%v", err)
 		return nil
 	}
+	for _, d := range glob.Doubts(s) {
+		if d.Capture == "" || !v.l.d.uses(t, d.Capture) {
+			v.inString(d.Offset).as("doubtful-pattern").warnf(d.Hint, "%s", d.Msg)
+		}
+	}
 	return g
+}
+
+// uses reports whether something in a rule, or in a target that it names, may
+// use what its key captures under a name. A cancel pattern captures for the rule
+// that it is of.
+func (d *document) uses(t *table, name string) bool {
+	if !t.has("action") {
+		return true
+	}
+	var mentions func(v any) bool
+	mentions = func(v any) bool {
+		switch v := v.(type) {
+		case string:
+			if target, ok := d.targets[v]; ok && mentions(target.v) {
+				return true
+			}
+			return strings.Contains(v, "params") && strings.Contains(v, name)
+		case []any:
+			return slices.ContainsFunc(v, mentions)
+		case map[string]any:
+			return slices.ContainsFunc(slices.Collect(maps.Values(v)), mentions)
+		}
+		return false
+	}
+	return mentions(t.m)
 }
 
 func (c *compilation) commandsAndEvents(t *table, r *Rule) {
@@ -315,12 +343,12 @@ func (c *compilation) event(v view, r *Rule, names map[string]bool) {
 	case name == event.Schedule:
 		v.errorf("a rule of the clock has a field schedule", "%q is not an event to wait for", name)
 	case name == "" || !c.events.has(name):
-		v.errorf(suggest.DidYouMean(name, sortedKeys(c.events)), "unknown event %s", v.shown(name))
+		v.errorf(c.eventHint(name), "unknown event %s", v.shown(name))
 	case name == anyWrite:
 		r.anyWrite = true
 	default:
 		if name == "evicted" {
-			v.warnf(`use "del"; cause is "deleted" for both`, "an eviction arrives as a deletion, which nothing in the stream tells apart: this event never comes")
+			v.as("evicted").warnf(`use "del"; cause is "deleted" for both`, "an eviction arrives as a deletion, which nothing in the stream tells apart: this event never comes")
 		}
 		r.Snapshot = r.Snapshot || name == event.Snapshot
 		names[name] = true
@@ -350,7 +378,7 @@ func (c *compilation) rejectMomentary(v view, r *Rule) {
 		v.inString(p.Offset).errorf("ask key, db, type, after, ttl or params", "%s tells of the change at hand, and with for the condition has to hold for some time", p.Msg)
 	}
 	if len(names) == 0 && !state {
-		v.warnf("ask after: num(after) < 5", "with for, this holds for as long as the key is there")
+		v.as("for-momentary").warnf("ask after: num(after) < 5", "with for, this holds for as long as the key is there")
 	}
 }
 

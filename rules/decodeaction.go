@@ -155,6 +155,7 @@ func (c *compilation) ownFields(t *table, a *Action) {
 		t.ignoreRest()
 		return
 	}
+	own := c.l.o.kind(a.Kind)
 	a.Fields = map[string]any{}
 	complete := true
 	for name := range sortedKeys(t.m) {
@@ -162,7 +163,7 @@ func (c *compilation) ownFields(t *table, a *Action) {
 			continue
 		}
 		v, _ := t.get(name)
-		value, ok := v.expandAll()
+		value, ok := v.expandAll(own, name)
 		a.Fields[name] = value
 		complete = complete && ok
 	}
@@ -222,8 +223,12 @@ func (t *table) actionError(kind view, err error) {
 	}
 	path := f.Field()
 	v := t.deep(path)
-	msg := strings.TrimPrefix(err.Error(), path+": ")
-	v.errorf("", "%s", v.redactParts(msg))
+	msg := v.redactParts(strings.TrimPrefix(err.Error(), path+": "))
+	if u, ok := err.(interface{ Unknown() bool }); ok && u.Unknown() {
+		v.mistake("", "%s", msg)
+		return
+	}
+	v.errorf("", "%s", msg)
 }
 
 // deep returns the view of a dotted path below t, as far as it leads. Where
@@ -255,27 +260,46 @@ func (t *table) deep(path string) view {
 	return v
 }
 
-// expandAll returns a copy of the value with every text in it expanded.
-func (v view) expandAll() (any, bool) {
+// expandAll returns a copy of the value, which is at a path of a kind's fields,
+// with every text in it expanded.
+func (v view) expandAll(k *Kind, path string) (any, bool) {
 	switch value := v.v.(type) {
 	case string:
+		v.form = k.form(path)
+		v.warnOpenField(k, path, v.form)
 		return v.str()
 	case []any:
 		ok, out := true, make([]any, len(value))
 		for i, e := range value {
-			x, good := v.elem(i, e).expandAll()
+			x, good := v.elem(i, e).expandAll(k, path)
 			out[i], ok = x, ok && good
 		}
 		return out, ok
 	case map[string]any:
 		ok, out := true, make(map[string]any, len(value))
 		for name := range sortedKeys(value) {
-			x, good := v.kid(name, value[name]).expandAll()
+			x, good := v.kid(name, value[name]).expandAll(k, path+"."+name)
 			out[name], ok = x, ok && good
 		}
 		return out, ok
 	}
 	return v.v, true
+}
+
+// form returns what the texts of a field are.
+func (k *Kind) form(path string) form {
+	var f form
+	if k == nil {
+		return f
+	}
+	holds := func(of string) bool { return path == of || strings.HasPrefix(path, of+".") }
+	if slices.ContainsFunc(k.Templates, holds) {
+		f |= formTemplate
+	}
+	if slices.ContainsFunc(k.URLs, holds) {
+		f |= formURL
+	}
+	return f
 }
 
 // flatten returns the errors that err joins, or err itself.

@@ -155,6 +155,29 @@ func TestMaxBytes(t *testing.T) {
 	}
 }
 
+func TestSpool(t *testing.T) {
+	for text, want := range map[string]int64{`spool = "64MiB"`: 64 << 20, `spool = "off"`: 0, `spool = 0`: 0, ``: 1 << 30, "spool = \"16MiB\"\nack = \"spooled\"": 16 << 20} {
+		set, err := rules.Parse("f.toml", []byte("[source]\n"+text+"\n"+oneRule), rules.Options{})
+		if err != nil || set.Source.Spool != want {
+			t.Errorf("%s: %v, want %d", text, err, want)
+		}
+	}
+	for _, text := range []string{`spool = "1MiB"`, `spool = 1`, `spool = "on"`, `spool = false`, `spool = -1`, `ack = "spooled"` + "\nspool = 0"} {
+		if _, err := rules.Parse("f.toml", []byte("[source]\n"+text+"\n"+oneRule), rules.Options{}); err == nil || !strings.Contains(err.Error(), "f.toml:2:") {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
+func TestMaxBehind(t *testing.T) {
+	for text, want := range map[string]time.Duration{``: time.Minute, `max_behind = "5m"`: 5 * time.Minute, `max_behind = "0s"`: 0} {
+		set, err := rules.Parse("f.toml", []byte("[http]\n"+text+"\n"+oneRule), rules.Options{})
+		if err != nil || set.HTTP.MaxBehind != want {
+			t.Errorf("%s: %v, want %v", text, err, want)
+		}
+	}
+}
+
 func TestMaxMirror(t *testing.T) {
 	for text, want := range map[string]int64{`"1GiB"`: 1 << 30, `"512MB"`: 512e6, `"7B"`: 7, `4096`: 4096, ``: 1 << 30} {
 		if text != "" {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -60,7 +61,7 @@ func (l *loader) readDocument(s *source) {
 	if v, ok := t.get("include"); ok {
 		v.each(func(v view) { l.include(s, v) })
 	}
-	for _, name := range []string{"source", "store", "http", "defaults"} {
+	for _, name := range []string{"source", "store", "http", "defaults", "check"} {
 		v, ok := t.get(name)
 		if ok && s != l.sources[0] {
 			v.errorf("", "[%s] belongs into the main file, %s", name, l.sources[0].name)
@@ -129,24 +130,54 @@ func (l *loader) include(s *source, v view) {
 		pattern = filepath.Join(dir, pattern)
 	}
 	paths, err := filepath.Glob(pattern)
-	if err != nil {
+	switch isPattern := strings.ContainsAny(name, `*?[`); {
+	case err != nil:
 		v.errorf("", "%v", err)
 		return
-	}
-	if len(paths) == 0 && !strings.ContainsAny(name, `*?[`) {
+	case isPattern:
+		if paths = slices.DeleteFunc(paths, func(p string) bool { return isHidden(p, pattern) || !isFile(p) }); len(paths) == 0 {
+			v.as("includes-nothing").warnf("", "no file is like that: nothing is included")
+		}
+	case len(paths) == 0:
 		v.errorf("", "open %s: %v", name, os.ErrNotExist)
+	case isDirectory(paths[0]):
+		v.errorf(`for all files in it write "`+strings.TrimRight(name, "/")+`/*.toml"`, "a directory cannot be included")
+		return
 	}
 	for _, p := range paths { // sorted by Glob
 		l.readFile(p, &v)
 	}
 }
 
+// isHidden reports whether a file, or a folder that it is in, has a name that
+// begins with a dot where the pattern that found it does not ask for one. Such
+// files are the editors' and, as ..data, Kubernetes' own.
+func isHidden(path, pattern string) bool {
+	asked := strings.Split(filepath.Clean(pattern), string(filepath.Separator))
+	for i, name := range strings.Split(path, string(filepath.Separator)) {
+		if len(name) > 1 && name[0] == '.' && name != ".." && (i >= len(asked) || !strings.HasPrefix(asked[i], ".")) {
+			return true
+		}
+	}
+	return false
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err != nil || info.Mode().IsRegular() // a link that leads nowhere is a mistake, which reading it tells
+}
+
+func isDirectory(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
 // build compiles what was gathered. What it returns is of use only if no
 // mistake was filed.
 func (d *document) build(l *loader) *Set {
 	set := &Set{
-		Source: Source{Start: "resume", Ack: "none", PsyncCommand: "PSYNC", MaxMirror: 1 << 30},
-		HTTP:   HTTP{Listen: defaultListen, ShowValues: true},
+		Source: Source{Start: "resume", Ack: "none", PsyncCommand: "PSYNC", MaxMirror: 1 << 30, Spool: 1 << 30},
+		HTTP:   HTTP{Listen: defaultListen, ShowValues: true, MaxBehind: time.Minute},
 
 		ShutdownTimeout: defaultShutdown,
 		Store:           Store{Dir: defaultDir, MaxPending: defaultMaxPending, Retention: defaultRetention},
@@ -161,15 +192,17 @@ func (d *document) build(l *loader) *Set {
 	d.main.section("source", func(t *table) { t.source(&set.Source) })
 	d.main.section("store", func(t *table) { t.store(&set.Store) })
 	d.main.section("http", func(t *table) { t.http(&set.HTTP) })
+	d.main.section("check", func(t *table) { t.check() })
 	d.main.section("defaults", func(t *table) {
 		t.limits(&c.timeout, &c.retry)
 		read(t, "shutdown_timeout", &set.ShutdownTimeout, func(v view) (time.Duration, bool) { return v.duration(0) })
 		t.done()
 	})
+	set.Defaults = Defaults{c.timeout, c.retry}
 	c.commands = newCommandNames(l.o.Commands)
 	c.events = newEventNames(l.o.Events)
 	c.compiler = condition.NewCompiler(condition.Config{
-		Macros: d.macroTexts(), Lists: d.listValues(), Command: c.commands.checkCompared, Event: c.events.checkCompared,
+		Macros: d.macroTexts(), Lists: d.listValues(), Command: c.commands.checkCompared, Event: c.checkEvent,
 	})
 	for name := range sortedKeys(d.macros) {
 		d.macros[name].report(c.compiler.Macro(name))
@@ -225,10 +258,25 @@ func (t *table) section(name string, decode func(*table)) {
 	}
 }
 
+// check decodes [check].
+func (t *table) check() {
+	t.list("allow", func(v view) {
+		code, ok := v.text()
+		if !ok {
+			return
+		}
+		if msg, hint := CheckWarningCode(code); msg != "" {
+			v.errorf(hint, "%s", msg)
+		}
+		t.l.allowed[code] = true
+	})
+	t.done()
+}
+
 func (t *table) source(s *Source) {
-	read(t, "url", &s.URL, view.str)
+	t.server(s)
 	read(t, "start", &s.Start, func(v view) (Start, bool) { return choose(v, Starts()) })
-	read(t, "ack", &s.Ack, func(v view) (string, bool) { return v.oneOf("none", "received", "durable") })
+	read(t, "ack", &s.Ack, func(v view) (string, bool) { return v.oneOf("none", "received", "spooled", "durable") })
 	read(t, "psync_command", &s.PsyncCommand, func(v view) (string, bool) {
 		cmd, ok := v.str()
 		if ok && (cmd == "" || strings.ContainsFunc(cmd, func(r rune) bool { return r <= ' ' || r >= 0x7f })) {
@@ -238,7 +286,63 @@ func (t *table) source(s *Source) {
 		return cmd, ok
 	})
 	read(t, "max_mirror", &s.MaxMirror, view.size)
+	read(t, "spool", &s.Spool, view.spool)
+	if v, ok := t.get("ack"); ok && s.Ack == "spooled" && s.Spool == 0 {
+		v.errorf("give spool a size, or acknowledge what is \"durable\"", "there is no spool on disk to acknowledge")
+	}
 	t.done()
+}
+
+// minSpool is the least size of a spool: it is kept in files of a sixteenth.
+const minSpool = 16 << 20
+
+// spool parses the size of a spool; "off" and 0 are none.
+func (v view) spool() (int64, bool) {
+	if n, isInt := v.v.(int64); isInt && n == 0 {
+		return 0, true
+	}
+	if s, isText := v.v.(string); isText && s == "off" {
+		return 0, true
+	}
+	n, ok := v.size()
+	if ok && n < minSpool {
+		v.errorf(`"off" keeps it in memory`, "%d bytes; at least 16MiB are needed", n)
+	}
+	return n, ok && n >= minSpool
+}
+
+// server decodes url, user and password.
+func (t *table) server(s *Source) {
+	at := t.view
+	read(t, "url", &s.URL, func(v view) (string, bool) {
+		v.form, at = formURL, v
+		v.warnOpenURL()
+		return v.str()
+	})
+	user, hasUser := t.get("user")
+	password, hasPassword := t.get("password")
+	read(t, "user", &s.User, view.str)
+	read(t, "password", &s.Password, func(v view) (string, bool) {
+		v.warnOpen()
+		return v.str()
+	})
+	if hasUser && !hasPassword {
+		user.errorf(`add password, or password = "" for one without`, "a user without a password")
+	}
+	u, err := url.Parse(s.URL)
+	if named := err == nil && u.User != nil; named && (hasUser || hasPassword) {
+		v := password
+		if hasUser {
+			v = user
+		}
+		v.errorf("leave out one of both", "the url has a user or a password too")
+	}
+	if t.l.o.Source == nil || s.URL == "" {
+		return
+	}
+	if err := t.l.o.Source(s.URL); err != nil {
+		at.errorf("", "%s", at.redactParts(strings.TrimPrefix(err.Error(), "source URL: ")))
+	}
 }
 
 func (t *table) store(s *Store) {
@@ -292,6 +396,7 @@ func (t *table) http(h *HTTP) {
 		return addr, true
 	})
 	token := func(v view) (string, bool) {
+		v.warnOpen()
 		token, ok := v.str()
 		if !ok {
 			return "", false
@@ -308,6 +413,7 @@ func (t *table) http(h *HTTP) {
 	if h.ReadToken != "" && h.ReadToken == h.Token {
 		t.errorf("two of their own", "token and read_token are the same")
 	}
+	read(t, "max_behind", &h.MaxBehind, func(v view) (time.Duration, bool) { return v.duration(0) })
 	t.done()
 }
 

@@ -15,6 +15,7 @@ type Error struct {
 	Field     string // "when", "action.url", "targets.crm.url"; "" if it concerns no field
 	Msg       string // what is wrong
 	Hint      string // what to do about it; "" if that is not known
+	Code      string // of a warning: one of WarningCodes; "" for a mistake
 
 	SourceLine string // the line itself; "": there is none, or it may show a secret
 }
@@ -22,6 +23,15 @@ type Error struct {
 // Error returns the mistake with its place. If the line may be shown, the line
 // follows, with a caret below the place.
 func (e *Error) Error() string {
+	text := e.Headline()
+	if line, caret := e.Source(); line != "" {
+		text += "\n" + line + "\n" + caret
+	}
+	return text
+}
+
+// Headline returns the mistake with its place, in one line.
+func (e *Error) Headline() string {
 	var b strings.Builder
 	if e.File != "" {
 		b.WriteString(e.File + ":")
@@ -40,16 +50,19 @@ func (e *Error) Error() string {
 	if e.Hint != "" {
 		b.WriteString(" (" + e.Hint + ")")
 	}
-	if e.SourceLine != "" {
-		e.appendSource(&b)
-	}
 	return b.String()
 }
 
 // maxShown is how many bytes of a long line are shown on each side of the caret.
 const maxShown = 80
 
-func (e *Error) appendSource(b *strings.Builder) {
+// Source returns the line that the mistake is in, with its number, and a line
+// that has a caret below the place; "" if the line is not to be shown. Both are
+// printable.
+func (e *Error) Source() (line, caret string) {
+	if e.SourceLine == "" {
+		return "", ""
+	}
 	at := min(max(e.Col-1, 0), len(e.SourceLine))
 	before, after := e.SourceLine[:at], e.SourceLine[at:]
 	if len(before) > maxShown {
@@ -59,15 +72,13 @@ func (e *Error) appendSource(b *strings.Builder) {
 		after = strings.ToValidUTF8(after[:maxShown], "") + "…"
 	}
 	number := strconv.Itoa(e.Line)
-	b.WriteString("\n  " + number + " | " + printable(before+after) + "\n  " + strings.Repeat(" ", len(number)) + " | ")
-	for _, r := range printable(before) {
+	below := strings.Map(func(r rune) rune {
 		if r == '\t' {
-			b.WriteByte('\t')
-		} else {
-			b.WriteByte(' ')
+			return r
 		}
-	}
-	b.WriteByte('^')
+		return ' '
+	}, printable(before))
+	return "  " + number + " | " + printable(before+after), "  " + strings.Repeat(" ", len(number)) + " | " + below + "^"
 }
 
 // printable replaces what could act on a terminal, one rune for one rune.

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"triggerd/internal/condition"
 	"triggerd/internal/event"
@@ -12,12 +13,13 @@ import (
 )
 
 // Check is one thing that a rule asks of an event, and whether the event has
-// it.
+// it. Its texts are fit for a terminal, whatever bytes the event has.
 type Check struct {
 	Field string // "key", "command", "when", ...
 	Want  string // what the rule asks; for "when": one part of the condition
 	Got   string // what the event has; for "when": true, false, or why it could not be evaluated
 	OK    bool
+	Saw   []condition.Seen // for "when": what it compares, and what that was of the event
 }
 
 // Explain returns what a rule of the set asks of an event. The rule matches if
@@ -59,6 +61,10 @@ func (s *Set) FoundBy(r *Rule) []string {
 	return lines
 }
 
+// Captures returns the names that the rule's key patterns capture, sorted; not to
+// be changed.
+func (r *Rule) Captures() []string { return r.captures.Names() }
+
 // describe says, for people, what an event must be.
 func describe(c *condition.Conjunct) string {
 	if c.Empty() {
@@ -76,10 +82,15 @@ func describe(c *condition.Conjunct) string {
 
 // listFew lists values, the first few of many.
 func listFew(values []string) string {
+	return listFewAs(values, func(s string) string { return string(event.AppendText(nil, s)) })
+}
+
+// listFewAs does what listFew does, with its own way to show a value.
+func listFewAs(values []string, show func(string) string) string {
 	const few = 5
 	shown := make([]string, 0, few)
 	for _, s := range values[:min(len(values), few)] {
-		shown = append(shown, string(event.AppendText(nil, s)))
+		shown = append(shown, show(s))
 	}
 	text := strings.Join(shown, " or ")
 	if n := len(values) - few; n > 0 {
@@ -106,7 +117,26 @@ type explanation struct {
 }
 
 func (e *explanation) check(field, want, got string, ok bool) {
-	e.checks = append(e.checks, Check{field, want, got, ok})
+	e.checks = append(e.checks, Check{Field: field, Want: escaped(want), Got: escaped(got), OK: ok})
+}
+
+// escaped returns a text that may have a key's bytes in it, or the file's, for a
+// terminal: what is not printable is escaped as in a Go string, but for what
+// breaks lines, which is a space.
+func escaped(s string) string {
+	var b []byte
+	for i, r := range s {
+		_, n := utf8.DecodeRuneInString(s[i:])
+		switch {
+		case r == '\n' || r == '\r' || r == '\t':
+			b = append(b, ' ')
+		case strconv.IsPrint(r) && (r != utf8.RuneError || n > 1):
+			b = append(b, s[i:i+n]...)
+		default:
+			b = event.AppendText(b, s[i:i+n])
+		}
+	}
+	return string(b)
 }
 
 func (e *explanation) fields() {
@@ -191,5 +221,5 @@ func (e *explanation) condition(c *condition.Compiler, src string) {
 	case !eval.Decided():
 		got = "neither true nor false: what should be a number is none"
 	}
-	e.check("when", src, got, ok)
+	e.checks = append(e.checks, Check{Field: "when", Want: escaped(src), Got: escaped(got), OK: ok, Saw: c.Seen(src, e.r.captures, e.ev)})
 }

@@ -2,9 +2,11 @@ package rules_test
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"unicode/utf8"
 
 	"triggerd/internal/event"
 	"triggerd/rules"
@@ -234,6 +236,31 @@ catch_up: a run that was missed is made up: the clock: true`,
 		}
 		if got.String() != want[r.Name] {
 			t.Errorf("%s: got%s\nwant%s", r.Name, got.String(), want[r.Name])
+		}
+	}
+}
+
+// TestExplainEscapes: no text of an explanation has a byte that a terminal would
+// act on, in whichever field the key's bytes are.
+func TestExplainEscapes(t *testing.T) {
+	for _, fields := range []string{
+		"throttle = { max = 1, per = '1s', by = 'key' }",
+		"once = 'key'",
+		"dedupe = { by = ['key', 'args[0]'], ttl = '1s' }",
+		"for = '1s'\nwhen = 'num(after) < 5'",
+		"when = 'int(key) > 1'",
+		"when = \"key == '\\u001b[31m'\"",
+		"key_regex = 'x'",
+		"command = 'DEL'",
+	} {
+		set := load(t, "[[rule]]\nname = 'x'\nkey = '*'\n"+fields+"\naction = { type = 'log' }\n")
+		ev := &event.Event{Name: "set", Key: []byte("\x1b[31m\x9b\r\n\x7f\u0085\xff"), Command: "SET", Args: [][]byte{[]byte("\x1b]0;x\x07")}, Type: "string"}
+		for _, c := range set.Explain(set.Rules[0], ev) {
+			for _, text := range []string{c.Want, c.Got} {
+				if strings.ContainsFunc(text, func(r rune) bool { return !strconv.IsPrint(r) || r == utf8.RuneError }) {
+					t.Errorf("%s: %s: %q", fields, c.Field, text)
+				}
+			}
 		}
 	}
 }

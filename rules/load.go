@@ -36,7 +36,7 @@ func Load(path string, o Options) (*Set, error) {
 // includes are relative to it. src is not kept.
 func Parse(name string, src []byte, o Options) (*Set, error) {
 	l := newLoader(&o)
-	l.parse(name, string(src))
+	l.parse(name, string(src), false)
 	return l.finish()
 }
 
@@ -54,6 +54,7 @@ func Build(doc map[string]any, o Options) (*Set, error) {
 type source struct {
 	name  string
 	built bool // it was never a file: places are paths
+	open  bool // everybody on the machine may read it
 	text  string
 	lines *tomlpos.Lines
 	root  *tomlpos.Node
@@ -68,10 +69,13 @@ type loader struct {
 	errors      []*Error
 	order       map[*Error]int // index of the file that an error is in, to sort by
 	warnings    []*Error
-	expanded    []string       // values that came from the environment or a file
-	secrets     []string       // of these, what is to be masked
-	secretFiles []string       // paths of ${file:} and ${credential:}
-	masker      *secret.Masker // of all that was expanded, once all is read
+	allowed     map[string]bool        // codes of warnings that the main file silences
+	lookups     []Lookup               // what is not looked up offline
+	pretended   map[*tomlpos.Node]bool // values of which a part is made up, since it is not looked up
+	expanded    []string               // values that came from the environment or a file
+	secrets     []string               // of these, what is to be masked
+	secretFiles []string               // paths of ${file:} and ${credential:}
+	masker      *secret.Masker         // of all that was expanded, once all is read
 
 	spare [][]string // see table.asked
 
@@ -79,7 +83,7 @@ type loader struct {
 }
 
 func newLoader(o *Options) *loader {
-	return &loader{o: o, order: map[*Error]int{}, d: newDocument()}
+	return &loader{o: o, order: map[*Error]int{}, allowed: map[string]bool{}, pretended: map[*tomlpos.Node]bool{}, d: newDocument()}
 }
 
 // readFile loads the file at path. at is the include that names it, nil for the
@@ -110,7 +114,7 @@ func (l *loader) readFile(path string, at *view) {
 		return
 	}
 	l.including = append(l.including, abs)
-	l.parse(path, text)
+	l.parse(path, text, isOpen(path))
 	l.including = l.including[:len(l.including)-1]
 }
 
@@ -140,10 +144,10 @@ func readLimited(path string, limit int64) (string, error) {
 	return string(b), nil
 }
 
-// parse parses one file and decodes it.
-func (l *loader) parse(name, text string) {
+// parse parses one file and decodes it. open says that everybody may read it.
+func (l *loader) parse(name, text string, open bool) {
 	text = strings.TrimPrefix(text, "\ufeff") // some editors begin a file with it
-	s := &source{name: name, text: text, lines: tomlpos.NewLines(text)}
+	s := &source{name: name, open: open, text: text, lines: tomlpos.NewLines(text)}
 	l.sources = append(l.sources, s)
 	root, err := tomlpos.Scan(text)
 	var deep *tomlpos.DepthError
@@ -218,10 +222,15 @@ func (l *loader) finish() (*Set, error) {
 	if len(l.errors) > 0 {
 		return nil, errorList(l.errors)
 	}
-	set.Warnings, set.Secrets, set.SecretFiles = l.warnings, secret.New(l.secrets...), l.secretFiles
+	set.Lookups = l.lookups
+	set.Warnings = slices.DeleteFunc(l.warnings, func(e *Error) bool { return l.allowed[e.Code] || slices.Contains(l.o.Allow, e.Code) })
+	set.Secrets, set.SecretFiles = secret.New(l.secrets...), l.secretFiles
 	for _, s := range l.sources {
 		if s.name != "" {
 			set.Files = append(set.Files, s.name)
+			if len(s.doc) == 0 {
+				set.EmptyFiles = append(set.EmptyFiles, s.name)
+			}
 		}
 	}
 	return set, nil

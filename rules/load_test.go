@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -74,7 +75,7 @@ func TestLoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := set.Source, (rules.Source{URL: "rediss://example.com", Start: "snapshot", Ack: "durable", PsyncCommand: "XPSYNC", MaxMirror: 1 << 30}); got != want {
+	if got, want := set.Source, (rules.Source{URL: "rediss://example.com", Start: "snapshot", Ack: "durable", PsyncCommand: "XPSYNC", MaxMirror: 1 << 30, Spool: 1 << 30}); got != want {
 		t.Errorf("source %+v, want %+v", got, want)
 	}
 	if got, want := set.Store, (rules.Store{Dir: "dir", MaxPending: 10, Retention: 7 * 24 * time.Hour}); got != want {
@@ -308,6 +309,55 @@ func TestIncludeOfOddDirectory(t *testing.T) {
 	}
 	if len(set.Rules) != 1 || set.Rules[0].Name != "other" {
 		t.Errorf("rules %v", set.Rules)
+	}
+}
+
+// TestIncludeFinds checks what patterns take, and what is said of one that takes
+// nothing.
+func TestIncludeFinds(t *testing.T) {
+	dir := t.TempDir()
+	for _, sub := range []string{"d/sub.toml", "d/..data", ".hidden"} {
+		if err := os.MkdirAll(filepath.Join(dir, sub), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"d/b", "d/a", "d/.b.toml.swp", "d/.c", "d/..data/x", ".hidden/x", "d/sub.toml/x"} {
+		rule := strings.NewReplacer("/", "-").Replace(name)
+		writeFile(dir, name+".toml", "[[rule]]\nname = '"+rule+"'\nkey = '"+rule+"'\naction = { type = 'log' }\n")
+	}
+	if err := syscall.Mkfifo(filepath.Join(dir, "d/pipe.toml"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ include, rules, want string }{
+		{"d/*.toml", "d-a d-b", ""},
+		{"d/*", "d-a d-b", ""},
+		{"*/x.toml", "", "no file is like that: nothing is included"},
+		{"d/*/x.toml", "d-sub.toml-x", ""},
+		{"d/.*.toml", "d-.b.toml.swp d-.c", ""},
+		{"d/.c.toml", "d-.c", ""},
+		{".hidden/*.toml", ".hidden-x", ""},
+		{"../" + filepath.Base(dir) + "/d/[a].toml", "d-a", ""},
+		{"e/*.toml", "", "x.toml:1:12: include: no file is like that: nothing is included"},
+		{"d", "", `a directory cannot be included (for all files in it write "d/*.toml")`},
+		{"d/none.toml", "", "open d/none.toml: file does not exist"},
+	} {
+		set, err := rules.Load(writeFile(dir, "x.toml", "include = ['"+c.include+"']\n"), options())
+		got, said := "", ""
+		if err != nil {
+			said = err.Error()
+		} else {
+			var names []string
+			for _, r := range set.Rules {
+				names = append(names, r.Name)
+			}
+			got = strings.Join(names, " ")
+			for _, w := range set.Warnings {
+				said += w.Error()
+			}
+		}
+		if got != c.rules || (said == "") != (c.want == "") || !strings.Contains(said, c.want) {
+			t.Errorf("%s: got %q, %q; want %q, %q", c.include, got, said, c.rules, c.want)
+		}
 	}
 }
 

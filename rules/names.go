@@ -55,6 +55,8 @@ func (s *nameSet) hasCommand(name string) bool {
 	return i > 0 && s.has(name[:i])
 }
 
+func (s *nameSet) empty() bool { return s == nil || len(s.few) == 0 }
+
 // list returns the names, sorted. They must not be changed.
 func (s *nameSet) list() []string { return s.few }
 
@@ -62,17 +64,21 @@ func (s *nameSet) list() []string { return s.few }
 type commandNames struct {
 	byName   map[string]*Command
 	byClass  map[string][]string
-	byParent map[string][]string // "XGROUP" to its subcommands
+	byParent map[string][]string   // "XGROUP" to its subcommands
+	makers   map[string][]*Command // by the events that they make
 }
 
 func newCommandNames(list []Command) *commandNames {
 	if list == nil {
 		return nil
 	}
-	n := &commandNames{byName: map[string]*Command{}, byClass: map[string][]string{}, byParent: map[string][]string{}}
+	n := &commandNames{byName: map[string]*Command{}, byClass: map[string][]string{}, byParent: map[string][]string{}, makers: map[string][]*Command{}}
 	for i := range list {
 		c := &list[i]
 		n.byName[c.Name] = c
+		for _, name := range c.Events {
+			n.makers[name] = append(n.makers[name], c)
+		}
 		for _, class := range c.Classes {
 			class = strings.ToLower(class)
 			n.byClass[class] = append(n.byClass[class], c.Name)
@@ -115,7 +121,7 @@ func (n *commandNames) resolve(v view, set, named map[string]bool) {
 	case !known:
 		v.errorf(n.suggest(name), "unknown command %s", v.shown(word))
 	case c != nil && c.Instead != "":
-		v.warnf(c.Instead, "%s never arrives in the replication stream", name)
+		v.as("never-arrives").warnf(c.Instead, "%s never arrives in the replication stream", name)
 	}
 }
 
@@ -188,13 +194,25 @@ func (n eventNames) has(name string) bool {
 	return n == nil || n[name] || strings.Contains(name, ".")
 }
 
-// checkCompared checks a name that a condition compares with event; see
+// checkEvent checks a name that a condition compares with event; see
 // condition.Config.
-func (n eventNames) checkCompared(name string) (mistake, warning, hint string) {
-	if n == nil || n.has(name) && name != anyWrite {
+func (c *compilation) checkEvent(name string) (mistake, warning, hint string) {
+	if c.events == nil || c.events.has(name) && name != anyWrite {
 		return "", "", ""
 	}
-	return "unknown event " + strconv.Quote(name), "", suggest.DidYouMean(name, sortedKeys(n))
+	return "unknown event " + strconv.Quote(name), "", c.eventHint(name)
+}
+
+// eventHint says what may have been meant by an event that there is not: those of
+// a command that is called so, or one of a similar name.
+func (c *compilation) eventHint(name string) string {
+	if c.commands != nil && !c.events[strings.ToLower(name)] {
+		command := c.commands.byName[strings.ToUpper(name)]
+		if command != nil && len(command.Events) > 0 {
+			return "the command " + command.Name + " makes " + strconv.Quote(command.Events[0])
+		}
+	}
+	return suggest.DidYouMean(name, sortedKeys(c.events))
 }
 
 // keyTypes are the server's own types. A module's type has a dash in its name.

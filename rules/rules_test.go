@@ -27,7 +27,7 @@ var known = []rules.Command{
 func options() rules.Options {
 	return rules.Options{
 		Action:   checkAction,
-		Kinds:    []rules.Kind{{Name: "webhook", Secrets: []string{"pass_phrase"}}, {Name: "log"}, {Name: "print"}},
+		Kinds:    []rules.Kind{{Name: "webhook", Secrets: []string{"pass_phrase"}, Templates: []string{"url", "headers"}, URLs: []string{"url", "proxy", "oauth2.token_url"}}, {Name: "log"}, {Name: "print"}},
 		Commands: known,
 		Events:   []string{"set", "del", "expired", "expire", "hset", "decrby"},
 		LookupEnv: func(name string) (string, bool) {

@@ -28,9 +28,21 @@ func (l *loader) mayHoldSecret(line string) bool {
 // isSecret reports whether a field of this name has texts that are secrets, in
 // some kind of action.
 func (o *Options) isSecret(field string) bool {
-	return slices.ContainsFunc(o.Kinds, func(k Kind) bool {
-		return slices.ContainsFunc(k.Secrets, func(name string) bool { return strings.EqualFold(name, field) })
-	})
+	return slices.ContainsFunc(o.Kinds, func(k Kind) bool { return k.hasSecret(field) })
+}
+
+func (k *Kind) hasSecret(field string) bool {
+	return slices.ContainsFunc(k.Secrets, func(name string) bool { return strings.EqualFold(name, field) })
+}
+
+// kind returns the kind of a name; nil if it is not known.
+func (o *Options) kind(name string) *Kind {
+	for i := range o.Kinds {
+		if o.Kinds[i].Name == name {
+			return &o.Kinds[i]
+		}
+	}
+	return nil
 }
 
 // redact masks, in a message, values that came from the environment or from a
@@ -122,24 +134,20 @@ func (v view) noteExpansion(at int, ref, value string) {
 	l := v.l
 	l.expanded = append(l.expanded, value)
 	written, _ := v.v.(string)
-	if value == "" || v.isURL() && isHost(written[:at], value, written[min(len(written), at+len("${}")+len(ref)):]) {
+	if value == "" || v.form&formURL != 0 && isHost(written[:at], value, written[min(len(written), at+len("${}")+len(ref)):]) {
 		return
 	}
 	l.secrets = append(l.secrets, value)
 	if len(value) < secret.MinLen && v.holdsSecret() {
-		v.inString(at).warnf("take a longer one, if it is a secret", "${%s} has fewer than %d bytes: it is not masked where a receiver or a program repeats it", ref, secret.MinLen)
+		v.inString(at).as("short-secret").warnf("take a longer one, if it is a secret", "${%s} has fewer than %d bytes: it is not masked where a receiver or a program repeats it", ref, secret.MinLen)
 	}
 }
 
 var (
-	urlPath    = regexp.MustCompile(`(?:^|[._])(?:url|proxy)$`)
 	secretPath = regexp.MustCompile(`(?:^|\.)(?:url|proxy|headers|body|sign|bearer|basic|oauth2|env|command)\b`)
 	publicPath = regexp.MustCompile(`\.(?:user|client_id|auth|scopes)$`)
 	anOrigin   = regexp.MustCompile(`^(?i)[a-z][a-z0-9+.-]*://[^/?#@]+/?$`)
 )
-
-// isURL reports whether the value is of a field that holds a URL.
-func (v view) isURL() bool { return urlPath.MatchString(v.field) }
 
 // holdsSecret reports whether the value is of a field that may hold a secret
 // that others get to see.
@@ -162,42 +170,15 @@ func isHost(before, value, after string) bool {
 	return ok && !strings.ContainsAny(authority, "/?#") && !strings.ContainsAny(value, "/?#@") && !strings.Contains(after, "@")
 }
 
-// expand replaces ${env:NAME}, ${env:NAME:-default}, ${file:/path} and
-// ${credential:NAME} in a value; $${ is a literal ${. ok is false if a mistake
-// was reported.
-func (v view) expand(s string) (out string, ok bool) {
-	if !strings.Contains(s, "${") {
-		return s, true
-	}
-	var b strings.Builder
-	ok = true
-	for i := 0; i < len(s); {
-		switch {
-		case strings.HasPrefix(s[i:], "$${"):
-			b.WriteString("${")
-			i += 3
-		case strings.HasPrefix(s[i:], "${"):
-			end := strings.IndexByte(s[i:], '}')
-			if end < 0 {
-				v.inString(i).errorf("write $${ for a literal ${", "${ without }")
-				return "", false
-			}
-			value, found := v.resolve(i, s[i+2:i+end])
-			b.WriteString(value)
-			ok = ok && found
-			i += end + 1
-		default:
-			b.WriteByte(s[i])
-			i++
-		}
-	}
-	return b.String(), ok
-}
-
 // resolve returns what a reference, the text between ${ and }, stands for. at
 // is where it begins in the value.
 func (v view) resolve(at int, ref string) (string, bool) {
 	kind, name, _ := strings.Cut(ref, ":")
+	if v.l.o.Offline {
+		if value, ok := v.pretend(kind, name); ok {
+			return value, true
+		}
+	}
 	switch kind {
 	case "env":
 		name, otherwise, hasDefault := strings.Cut(name, ":-")
@@ -227,7 +208,7 @@ func (v view) resolve(at int, ref string) (string, bool) {
 		}
 		return v.content(at, ref, filepath.Join(dir, name))
 	}
-	v.inString(at).errorf("${env:NAME}, ${env:NAME:-default}, ${file:/path} or ${credential:NAME}; write $${ for a literal ${", "unknown reference ${%s}", ref)
+	v.inString(at).mistake("${env:NAME}, ${env:NAME:-default}, ${file:/path} or ${credential:NAME}; write $${ for a literal ${", "unknown reference ${%s}", ref)
 	return "", false
 }
 

@@ -34,9 +34,25 @@ type Options struct {
 	// Events lists the names of events, for suggestions. nil: not checked.
 	Events []string
 
+	// Source checks the URL of [source], expanded, with its user and password in
+	// it. nil: not checked.
+	Source func(url string) error
+
 	// Kinds lists the kinds of actions, to tell whoever names none, and to keep
 	// secrets out of messages.
 	Kinds []Kind
+
+	// Feed checks a command in the feed of a test, and returns what is wrong with
+	// it, and what to do about it; "" for nothing. nil: not checked.
+	Feed func(command string) (mistake, hint string)
+
+	// Allow has codes of warnings that are not reported; see WarningCodes.
+	Allow []string
+
+	// Offline has no variable of the environment, no file but the rules', and no
+	// program looked up. Set.Lookups lists what would have been, and a value that
+	// depends on it is not checked.
+	Offline bool
 
 	// LookupEnv looks up a variable of the environment. nil: os.LookupEnv.
 	LookupEnv func(string) (string, bool)
@@ -47,12 +63,22 @@ type Command struct {
 	Name    string   // upper case, with its subcommand if it has one: "XGROUP CREATE"
 	Classes []string // "@string", "@write", ...
 	Instead string   // not "": the command is never replicated; what to write instead
+	Events  []string // that it makes; nil: not known
+	Types   []string // that a key of these may have afterwards, "none" among them; nil: any
 }
 
 // Kind describes one kind of action.
 type Kind struct {
 	Name    string
 	Secrets []string // names of the fields, those of tables too, whose texts are secrets
+
+	// Templates and URLs are the dotted paths of the fields whose texts are
+	// templates, and URLs. That of a table stands for all that is in it.
+	Templates, URLs []string
+
+	// Tables are the dotted paths of the fields that are tables of texts with
+	// names of the user's own: headers, variables, parameters.
+	Tables []string
 }
 
 // Set is a rules file, checked and ready to match. Only its counters change
@@ -62,10 +88,14 @@ type Set struct {
 	Source   Source
 	Store    Store
 	HTTP     HTTP
+	Defaults Defaults
 	Rules    []*Rule  // in file order, included files where they are named; disabled rules too
 	Tests    []*Test  // in file order, as rules
 	Warnings []*Error // mistakes that are allowed, but hardly meant
 	Files    []string // every file that was read, as it was named; empty for Build
+
+	Lookups    []Lookup // what was not looked up, of Options.Offline; each once
+	EmptyFiles []string // of Files, those that say nothing
 
 	SecretFiles []string // every file that was read for ${file:} or ${credential:}
 
@@ -89,10 +119,13 @@ type Set struct {
 // Source is where events come from: the [source] section.
 type Source struct {
 	URL          string // redis:// rediss:// unix://; "" if the file does not say. May contain a password
+	User         string // who to be, where the URL does not say
+	Password     string // of User, or of everybody; a secret
 	Start        Start  // StartResume by default
-	Ack          string // none (the default), received, durable
+	Ack          string // none (the default), received, spooled, durable
 	PsyncCommand string // PSYNC by default
 	MaxMirror    int64  // bytes of memory for values of keys; 1 GiB by default
+	Spool        int64  // bytes of disk for what is received and not handled; 0: in memory only; 1 GiB by default
 }
 
 // Store is where deliveries wait: the [store] section.
@@ -110,6 +143,15 @@ type HTTP struct {
 
 	ReadToken  string // what a client may show that changes nothing; "": there is none. A secret
 	ShowValues bool   // true by default; false: the API answers without values of data
+
+	MaxBehind time.Duration // how old what is received and not handled may be for /readyz; 0: no matter; 1 minute by default
+}
+
+// Defaults is what actions have that do not say otherwise: the [defaults]
+// section.
+type Defaults struct {
+	Timeout time.Duration
+	Retry   Retry
 }
 
 // Rule is one [[rule]].

@@ -12,10 +12,14 @@ import (
 type Test struct {
 	Name  string
 	Start time.Time // when the test's clock begins; a Monday's midnight, UTC, if the file does not say
+	Given []Given   // what is there before the feed, in the order of the keys
 	Feed  []Step
 	// Expect says how often each of these rules has to fire. A rule with
 	// several actions counts once for each match. Other rules may fire or not.
 	Expect map[string]int
+	// ExpectBody says what is in the bodies that each of these rules sends, in
+	// their order: fields, and the values that they have.
+	ExpectBody map[string][]map[string]any
 
 	File      string // where it begins; Line is 0 for Build
 	Line, Col int
@@ -45,6 +49,7 @@ func (c *compilation) test(v view) *Test {
 		t.errorf(`give it one: name = "fires once"`, "the test has no name")
 	}
 	read(t, "start", &test.Start, view.moment)
+	t.section("given", func(t *table) { test.Given = t.given() })
 	if !t.has("feed") {
 		t.errorf(`feed = ["SET stock:7 1"]`, "the test feeds nothing")
 	}
@@ -53,23 +58,64 @@ func (c *compilation) test(v view) *Test {
 			test.Feed = append(test.Feed, s)
 		}
 	})
-	if !t.has("expect") {
+	if !t.has("expect") && !t.has("expect_body") {
 		t.errorf("expect = { a-rule = 1 }", "the test expects nothing")
 	}
-	t.section("expect", func(t *table) {
+	c.expected(t, "expect", func(name string, v view) {
+		if n, ok := v.integer(0, math.MaxInt); ok {
+			test.Expect[name] = n
+		}
+	})
+	c.expected(t, "expect_body", func(name string, v view) {
+		v.each(func(v view) {
+			if body, ok := v.v.(map[string]any); ok && v.isJSON() {
+				if test.ExpectBody == nil {
+					test.ExpectBody = map[string][]map[string]any{}
+				}
+				test.ExpectBody[name] = append(test.ExpectBody[name], body)
+			} else if !ok {
+				v.wrongType("a table", `expect_body = { a-rule = { data = { key = "stock:7" } } }`)
+			}
+		})
+	})
+	t.done()
+	return test
+}
+
+// expected calls f for each rule that a test expects something of.
+func (c *compilation) expected(t *table, field string, f func(name string, v view)) {
+	t.section(field, func(t *table) {
 		for name := range sortedKeys(t.m) {
 			v, _ := t.get(name)
 			if _, known := c.ruleNames[name]; !known {
 				v.atKey = true
 				v.errorf(suggest.DidYouMean(name, sortedKeys(c.ruleNames)), "there is no rule %q", name)
+				v.atKey = false
 			}
-			if n, ok := v.integer(0, math.MaxInt); ok {
-				test.Expect[name] = n
-			}
+			f(name, v)
 		}
 	})
-	t.done()
-	return test
+}
+
+// isJSON reports a mistake, and returns false, if a part of the value is nothing
+// that JSON has.
+func (v view) isJSON() bool {
+	ok := true
+	switch value := v.v.(type) {
+	case string, int64, float64, bool:
+	case []any:
+		for i, e := range value {
+			ok = v.elem(i, e).isJSON() && ok
+		}
+	case map[string]any:
+		for name := range sortedKeys(value) {
+			ok = v.kid(name, value[name]).isJSON() && ok
+		}
+	default:
+		v.errorf("write it as a text", "JSON has no dates and times")
+		return false
+	}
+	return ok
 }
 
 // moment decodes a time with its zone, as text or as a TOML time.
@@ -101,6 +147,11 @@ func (v view) step() (s Step, ok bool) {
 			v.errorf(`one command: "SET stock:7 1"`, "not a command")
 			return s, false
 		}
+		if ok && v.l.o.Feed != nil {
+			if mistake, hint := v.l.o.Feed(s.Command); mistake != "" {
+				v.errorf(hint, "%s", mistake)
+			}
+		}
 		return s, ok
 	}
 	t, ok := v.table()
@@ -117,16 +168,19 @@ func (v view) step() (s Step, ok bool) {
 	if !ok {
 		return s, false
 	}
-	after, plus := strings.CutPrefix(text, "+")
-	if !plus {
+	if !strings.HasPrefix(text, "+") {
 		at.errorf(`at = "+30m" is half an hour after the step before`, "%s has no +", at.shown(text))
 		return s, false
 	}
-	d, err := parseDuration(after)
-	if err != nil || d <= 0 {
+	if s.Pause, ok = ParsePause(text); !ok {
 		at.errorf(`write "+10s", "+5m", "+1h30m", "+7d"`, "%s is not a pause", at.shown(text))
-		return s, false
 	}
-	s.Pause = d
-	return s, true
+	return s, ok
+}
+
+// ParsePause returns how far a pause of a test moves its clock: "+30m", "+7d".
+func ParsePause(text string) (time.Duration, bool) {
+	after, plus := strings.CutPrefix(text, "+")
+	d, err := parseDuration(after)
+	return d, plus && err == nil && d > 0
 }

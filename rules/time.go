@@ -370,14 +370,14 @@ func (d *timeDecoder) lint() {
 		d.lintAbsent()
 	}
 	if events := d.r.events; x.For > 0 && events != nil && !d.r.anyWrite && !slices.ContainsFunc(events.list(), func(name string) bool { return !slices.Contains(removals, name) }) {
-		d.t.key("for").warnf("", "after these events the key is gone, and its condition with it: the rule never fires")
+		d.t.key("for").as("for-gone").warnf("", "after these events the key is gone, and its condition with it: the rule never fires")
 	}
 	if _, opens := x.Opens(time.Now()); !opens {
 		at := "active"
 		if x.Mute != nil {
 			at = "mute"
 		}
-		d.t.key(at).warnf("", "the windows leave no time at which the rule may fire")
+		d.t.key(at).as("never-open").warnf("", "the windows leave no time at which the rule may fire")
 	}
 }
 
@@ -386,12 +386,12 @@ func (d *timeDecoder) lint() {
 func (d *timeDecoder) lintAbsent() {
 	x, r := d.time, d.r
 	if r.cond == nil && r.commands == nil && (r.events == nil || r.anyWrite) {
-		d.t.key("absent").warnf(`name the events that are one: event = ["set", "hset"]`, "a deletion or an expiry of the key counts as a sign of life too")
+		d.t.key("absent").as("absent-deletion").warnf(`name the events that are one: event = ["set", "hset"]`, "a deletion or an expiry of the key counts as a sign of life too")
 	}
 	if x.Sample > 0 {
-		d.t.key("sample").warnf("leave it out", "what the sample leaves out is missed by absent")
+		d.t.key("sample").as("absent-sample").warnf("leave it out", "what the sample leaves out is missed by absent")
 	}
 	if x.Dedupe >= x.Absent.For {
-		d.t.key("dedupe").warnf("", "no sign of life passes for %s, and absent waits only %s", shortDuration(x.Dedupe), shortDuration(x.Absent.For))
+		d.t.key("dedupe").as("absent-dedupe").warnf("", "no sign of life passes for %s, and absent waits only %s", shortDuration(x.Dedupe), shortDuration(x.Absent.For))
 	}
 }

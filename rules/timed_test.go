@@ -269,7 +269,7 @@ action = { type = "log" }
 name = "last"
 key = "{any}:*"
 event = "del"
-action = { type = "log" }
+action = { type = "log", message = "{{.params.any}}" }
 [[rule]]
 name = "off"
 key = "cart:{id}"

@@ -25,16 +25,34 @@ type view struct {
 	field string        // path inside the rule, or from the root
 	shift int           // bytes to add to the place, for a part of a string
 	atKey bool          // report at the key, not at the value
+	code  string        // of a warning: see as
+	form  form          // of the text
 }
 
-// errorf reports a mistake at the value.
+// errorf reports a mistake at the value, unless nothing can be said of that: see
+// Options.Offline.
 func (v view) errorf(hint, format string, args ...any) {
+	if !v.l.pretends(v.n) {
+		v.mistake(hint, format, args...)
+	}
+}
+
+// mistake reports a mistake at the value, whatever it is.
+func (v view) mistake(hint, format string, args ...any) {
 	v.l.addError(v.s, v.newError(hint, fmt.Sprintf(format, args...)))
 }
 
-// warnf reports a warning at the value.
+// as returns the view with the code of the warning that it is to report.
+func (v view) as(code string) view {
+	v.code = code
+	return v
+}
+
+// warnf reports a warning at the value. Each has a code: v.as("a-code").warnf.
 func (v view) warnf(hint, format string, args ...any) {
-	v.l.warnings = append(v.l.warnings, v.l.setOrder(v.s, v.newError(hint, fmt.Sprintf(format, args...))))
+	e := v.newError(hint, fmt.Sprintf(format, args...))
+	e.Code = v.code
+	v.l.warnings = append(v.l.warnings, v.l.setOrder(v.s, e))
 }
 
 func (v view) newError(hint, msg string) *Error {
@@ -217,7 +235,7 @@ func (v view) number() (any, bool) {
 		if v.n != nil && v.n.End <= len(v.s.text) && v.n.Value < v.n.End {
 			if exact, warning := condition.ReadNumber(strings.TrimSpace(v.s.text[v.n.Value:v.n.End])); exact != nil {
 				if warning != "" {
-					v.warnf("", "%s", warning)
+					v.as("rounded").warnf("", "%s", warning)
 				}
 				return exact, true
 			}
@@ -234,7 +252,7 @@ func (v view) report(r condition.Report) {
 		v.inString(p.Offset).errorf(p.Hint, "%s", p.Msg)
 	}
 	for _, p := range r.Warnings {
-		v.inString(p.Offset).warnf(p.Hint, "%s", p.Msg)
+		v.inString(p.Offset).as(p.Code).warnf(p.Hint, "%s", p.Msg)
 	}
 }
 

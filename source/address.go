@@ -42,6 +42,17 @@ func CheckURL(raw string) error {
 	return err
 }
 
+// WithUser returns a source URL with a user and a password in it, where it has
+// neither and one of them is not "". Any bytes may be in them.
+func WithUser(raw, user, password string) string {
+	u, err := url.Parse(raw)
+	if err != nil || u.User != nil || u.Scheme == "" || u.Opaque != "" || user == "" && password == "" {
+		return raw
+	}
+	u.User = url.UserPassword(user, password)
+	return u.String()
+}
+
 func parseAddress(raw string) (*address, error) {
 	u, err := url.Parse(raw)
 	if err != nil {

@@ -79,9 +79,9 @@ func TestCheckURLErrors(t *testing.T) {
 
 func TestConfigErrors(t *testing.T) {
 	for want, cfg := range map[string]source.Config{
-		`ack policy "all" (none, received or durable)`: {Ack: "all"},
-		"listening port 65536 (0 to 65535)":            {ListeningPort: 65536},
-		"listening port -1 (0 to 65535)":               {ListeningPort: -1},
+		`ack policy "all" (none, received, spooled or durable)`: {Ack: "all"},
+		"listening port 65536 (0 to 65535)":                     {ListeningPort: 65536},
+		"listening port -1 (0 to 65535)":                        {ListeningPort: -1},
 	} {
 		cfg.URL = "redis://h"
 		if _, err := source.NewReplica(cfg); err == nil || err.Error() != want {

@@ -27,7 +27,7 @@ func TestBacklog(t *testing.T) {
 		})
 		send(t, c, words("SET k v"))
 		f.status("the server's offset", func(s source.Status) bool {
-			return s.Offset == infoInt(t, srv, "replication", "master_repl_offset") && s.Backlog == source.Backlog{} && s.Connects == 1
+			return s.Received == infoInt(t, srv, "replication", "master_repl_offset") && s.Backlog == source.Backlog{} && s.Connects == 1
 		})
 	})
 }

@@ -21,8 +21,7 @@ type decoder struct {
 	tx          transaction
 	rec         Record
 
-	now    func() time.Time // when the bytes that were read arrived
-	getAck func()           // called at the server's GETACK; may be nil
+	now func() time.Time // when the bytes that were read arrived
 
 	// onAnnotation is called with a line that begins with '#', which
 	// append-only files have. It reports whether it understood the line. nil:
@@ -39,6 +38,9 @@ func newDecoder(r *resp.Reader, pos Position, maxTx int, now func() time.Time) *
 // errInStream is an error that the server wrote in place of a command. Redis
 // 6.0 does so when a replica lacks a permission.
 var errInStream = errors.New("error inside the stream")
+
+// rename gives the history another name, which it has got by a failover.
+func (d *decoder) rename(replID string) { d.pos.ReplID = replID }
 
 // offset returns the replication offset after the last command that was read.
 func (d *decoder) offset() int64 { return d.readerStart + d.r.Offset() }
@@ -106,11 +108,6 @@ func (d *decoder) handleCommand(args [][]byte, before int64) (*Record, error) {
 	case cmdExec:
 		return d.exec(), nil
 	case cmdIgnored:
-		return d.heartbeat(), nil
-	case cmdGetAck:
-		if d.getAck != nil {
-			d.getAck()
-		}
 		return d.heartbeat(), nil
 	}
 	if !d.tx.open {
@@ -189,7 +186,6 @@ const (
 	cmdSelect
 	cmdMulti
 	cmdExec
-	cmdGetAck
 	cmdIgnored // keepalives and the like
 )
 
@@ -209,10 +205,7 @@ func meaningToLink(args [][]byte) linkMeaning {
 		return cmdMulti
 	case len(name) == 6 && len(args) == 2 && equalFold(name, "SELECT"):
 		return cmdSelect
-	case len(name) == 8 && equalFold(name, "REPLCONF"):
-		if len(args) > 1 && equalFold(args[1], "GETACK") {
-			return cmdGetAck
-		}
+	case len(name) == 8 && equalFold(name, "REPLCONF"): // GETACK was answered as it arrived
 		return cmdIgnored
 	}
 	return cmdOther

@@ -279,7 +279,7 @@ func TestRecordingThatEndsInsideATransaction(t *testing.T) {
 	if n != 1 || !errors.Is(last, io.ErrUnexpectedEOF) {
 		t.Errorf("got %d records and error %v, want 1 and an unexpected EOF", n, last)
 	}
-	if got, want := s.Status().Offset, int64(27); got != want {
+	if got, want := s.Status().Received, int64(27); got != want {
 		t.Errorf("Status.Offset is %d, want %d", got, want)
 	}
 }

@@ -15,6 +15,20 @@
 //		}
 //	}
 //
+// # Receiving and reading
+//
+// A goroutine of its own has the link, and does nothing but receive: what comes
+// goes into a spool (internal/spool), from which Records reads. So whoever takes
+// its time over a record keeps no server waiting. With Config.Spool in files the
+// next process reads what this one had not handed out, with the times at which it
+// came, and asks the server for what comes behind that. A link goes on at any
+// byte, inside a command or a transaction too.
+//
+// Where a link was attached and lost is told in its place among the commands. The
+// snapshot of a full resync is read from the link itself, once all before it is
+// handed out. Bytes that are no command are received again; reading goes on
+// where the spool goes back to the last good position.
+//
 // # Positions
 //
 // A Position is a replication ID, an offset, and the database that is selected

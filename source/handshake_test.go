@@ -39,14 +39,36 @@ func converse(t testing.TB, said string, chunk int, from Position, wantKeys bool
 		t.Fatal(err)
 	}
 	var o outcome
-	n := session{replica: s, pos: from, consumer: commandsOnly{}, yield: func(r *Record) bool {
+	l := newLink(&scriptedConn{said: chunked{[]byte(said), chunk}}, s.addr, time.Minute, &s.lastArrival)
+	o.pos, o.err = playLink(t, s, from, l, wantKeys, func(r *Record) bool {
 		o.recs = append(o.recs, see(r))
 		return true
-	}}
-	l := newLink(&scriptedConn{said: chunked{[]byte(said), chunk}}, s.addr, time.Minute, &s.lastArrival)
-	o.err = n.syncAndStream(t.Context(), l, wantKeys, nil)
-	o.pos, o.status = n.pos, s.Status()
+	})
+	o.status = s.Status()
 	return o
+}
+
+// playLink asks for the stream behind from over a link, and reads until the link
+// is lost, and all is read. It returns how far that is, and why the link was
+// lost.
+func playLink(t testing.TB, s *Replica, from Position, l *link, wantKeys bool, yield func(*Record) bool) (Position, error) {
+	t.Helper()
+	n, err := s.newSession(from, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.yield = yield
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		n.fail(n.receiver.syncAndReceive(t.Context(), l, wantKeys))
+	}()
+	err = n.read(t.Context())
+	<-done
+	if r := n.restart.Load(); r != nil {
+		err = r.err
+	}
+	return n.pos, err
 }
 
 const (
@@ -150,12 +172,12 @@ func TestMarkSplitAtEveryByte(t *testing.T) {
 	for cut := 1; cut < len(said); cut++ {
 		s, _ := NewReplica(Config{URL: "redis://h"})
 		var kinds []Kind
-		n := session{replica: s, consumer: commandsOnly{}, yield: func(r *Record) bool { kinds = append(kinds, r.Kind); return true }}
 		conn := struct {
 			net.Conn
 			io.Reader
 		}{&scriptedConn{}, io.MultiReader(strings.NewReader(said[:cut]), strings.NewReader(said[cut:]))}
-		_ = n.syncAndStream(t.Context(), newLink(readFrom{conn.Conn, conn.Reader}, s.addr, time.Minute, &s.lastArrival), true, nil) // it ends with the script
+		l := newLink(readFrom{conn.Conn, conn.Reader}, s.addr, time.Minute, &s.lastArrival)
+		playLink(t, s, Position{}, l, true, func(r *Record) bool { kinds = append(kinds, r.Kind); return true }) // it ends with the script
 		if want := []Kind{SnapshotBegin, Key, SnapshotEnd, Command}; !slices.Equal(kinds, want) {
 			t.Errorf("cut at %d: got %v, want %v", cut, kinds, want)
 		}

@@ -22,15 +22,12 @@ type link struct {
 	conn          net.Conn
 	r             *resp.Reader
 	timeout       time.Duration    // a server that is silent for so long is dead
-	lastArrival   time.Time        // when bytes last arrived; only for the reading goroutine
+	lastArrival   time.Time        // when bytes last arrived; only for the goroutine that reads it
 	sharedArrival *atomic.Int64    // lastArrival for other goroutines, in nanoseconds since 1970
 	putBack       []byte           // a line that was read and is to be read again, if not nil
-	nextWake      func() time.Time // when to wake the read, see Consumer.NextWake; nil: never
+	nextWake      func() time.Time // when to wake the read; nil: never
 	silentSince   time.Time        // since when nothing has arrived; zero: something has since the last wake
-	idle          bool             // at the last wake nothing had arrived for idleAfter
-	wakeNow       atomic.Bool      // wakeRead was called, and the read has not returned yet
 	forShutdown   atomic.Bool      // closeForShutdown was called
-	readAll       bool             // the last read left nothing in the socket
 
 	toldVersion bool // the server was told a version, and accepted it
 
@@ -56,8 +53,8 @@ func (l *link) closeForShutdown() {
 // idleAfter is a silence longer than any of a server that has more to send.
 const idleAfter = 10 * time.Millisecond
 
-// errWoken ends a read because the consumer wanted to be woken. No bytes are
-// lost: the next read goes on where this one was.
+// errWoken ends a read because its time has come. No bytes are lost: the next
+// read goes on where this one was.
 var errWoken = errors.New("woken")
 
 // linkReader reads a link's connection. It ends with an error after the link's
@@ -80,26 +77,17 @@ func (r linkReader) Read(p []byte) (int, error) {
 	if err := l.conn.SetReadDeadline(until); err != nil {
 		return 0, err
 	}
-	if l.wakeNow.Load() { // it may have been set before the deadline was
-		until = now
-		l.conn.SetReadDeadline(now)
-	}
 	n, err := l.conn.Read(p)
-	l.readAll = n < len(p)
 	if n > 0 {
 		l.lastArrival = time.Now()
 		l.silentSince = time.Time{}
 		l.sharedArrival.Store(l.lastArrival.UnixNano())
 	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		if l.wakeNow.Swap(false) {
-			until = now
-		}
 		if n == 0 && until.Before(limit) {
 			if l.silentSince.IsZero() {
 				l.silentSince = limit.Add(-l.timeout)
 			}
-			l.idle = until.After(now) && time.Since(l.lastArrival) >= idleAfter
 			return 0, errWoken
 		}
 		return n, fmt.Errorf("nothing received for %s", l.timeout)
@@ -109,13 +97,6 @@ func (r linkReader) Read(p []byte) (int, error) {
 		err = op.Err // without our port: the same error must have the same text each time
 	}
 	return n, err
-}
-
-// wakeRead ends the read that waits, or the next one, with errWoken. Any
-// goroutine may call it.
-func (l *link) wakeRead() {
-	l.wakeNow.Store(true)
-	l.conn.SetReadDeadline(time.Now())
 }
 
 func (l *link) send(args ...string) error {
@@ -281,11 +262,10 @@ func (l *link) replconf(args ...string) error {
 
 // psyncReply is a server's answer to PSYNC.
 type psyncReply struct {
-	full         bool // a snapshot follows
-	legacy       bool // the server has only SYNC: reading cannot resume
-	eofMarked    bool // the snapshot's length is unknown, an EOF mark ends it: the server sends the stream only after an acknowledgement
-	replacesLink bool // its link was attached to replace another, see renewLink
-	pos          Position
+	full      bool // a snapshot follows
+	legacy    bool // the server has only SYNC: reading cannot resume
+	eofMarked bool // the snapshot's length is unknown, an EOF mark ends it: the server sends the stream only after an acknowledgement
+	pos       Position
 }
 
 // psync asks for the stream after from. If from is zero it asks for a full

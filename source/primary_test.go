@@ -293,8 +293,8 @@ func TestFullResyncsAreNotAskedForAgainAndAgain(t *testing.T) {
 // long as it is asked for.
 func TestWrongByte(t *testing.T) {
 	t.Parallel()
-	first := script(Expect("PSYNC", "?", "-1"), Send("+FULLRESYNC id 1000\r\n"+framed(emptyRDB)+set1+"*x\r\n"))
-	again := script(Expect("PSYNC", "id", "1028"), Send("+CONTINUE\r\n*x\r\n"))
+	first := script(Expect("PSYNC", "?", "-1"), Send("+FULLRESYNC id 1000\r\n"+framed(emptyRDB)+set1+"*x\r\n"), Hang())
+	again := script(Expect("PSYNC", "id", "1028"), Send("+CONTINUE\r\n*x\r\n"), Hang())
 	fresh := script(Expect("PSYNC", "?", "-1"), Send("+FULLRESYNC id 2000\r\n"+framed(emptyRDB)+set2), Hang())
 	p := StartPrimary(t, first, again, again, again, again, fresh)
 	f := follow(t, source.Config{URL: "redis://" + p.Addr}, source.Position{})
@@ -326,12 +326,11 @@ func TestWrongByteOnce(t *testing.T) {
 		{"length", "*3\r\n$3\r\nSET\r\n$x"},
 		{"array", "\xd53\r\n$3\r\nSET\r\n"},
 		{"error line", "-NOPERM this user has no permissions to run the 'replconf' command\r\n"},
-		{"cut inside a command", set2[:20]},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			p := StartPrimary(t,
-				script(Expect("PSYNC", "?", "-1"), Send("+FULLRESYNC id 1000\r\n"+framed(emptyRDB)+set1+c.wrong)),
+				script(Expect("PSYNC", "?", "-1"), Send("+FULLRESYNC id 1000\r\n"+framed(emptyRDB)+set1+c.wrong), Hang()),
 				script(Expect("PSYNC", "id", "1028"), Send("+CONTINUE\r\n"+set2), Hang()))
 			f := follow(t, source.Config{URL: "redis://" + p.Addr}, source.Position{})
 			if r := f.command("SET", "b", "2"); r.Offset != 1054 {
@@ -344,19 +343,42 @@ func TestWrongByteOnce(t *testing.T) {
 	}
 }
 
-// TestCutInsideTransaction makes sure that nothing of a transaction is handed
-// out before it is whole, and that it is asked for from its beginning.
-func TestCutInsideTransaction(t *testing.T) {
+// TestCutAnywhere cuts the link inside a command and inside a transaction, also
+// where the history gets another name meanwhile: what was received is not asked
+// for again, and nothing of a transaction is handed out before it is whole.
+func TestCutAnywhere(t *testing.T) {
 	t.Parallel()
-	multi, exec := command("MULTI"), command("EXEC") // 15 and 14 bytes
-	p := StartPrimary(t,
-		script(Expect("PSYNC", "?", "-1"), Send("+FULLRESYNC id 1000\r\n"+framed(emptyRDB)+set1+multi+set2)),
-		script(Expect("PSYNC", "id", "1028"), Send("+CONTINUE\r\n"+multi+set2+set1+exec), Hang()))
-	f := follow(t, source.Config{URL: "redis://" + p.Addr}, source.Position{})
-	f.next("the transaction's end", func(r record) bool { return r.Tx.Index == 2 })
-	cmds := f.all(source.Command)
-	if len(cmds) != 3 || cmds[1].Tx != (source.Tx{ID: "id:1027", Index: 1, Size: 2}) || cmds[2].Pos.Offset != 1027+15+54+14 {
-		t.Errorf("got %v", cmds)
+	stream := set1 + command("MULTI") + set2 + set1 + command("EXEC")
+	for cut := 0; cut <= len(stream); cut += 5 {
+		for _, name := range []string{"", " other"} {
+			t.Run(fmt.Sprintf("at %d%s", cut, name), func(t *testing.T) {
+				t.Parallel()
+				id := strings.TrimSpace(name)
+				if id == "" {
+					id = "id"
+				}
+				p := StartPrimary(t,
+					script(Expect("PSYNC", "?", "-1"), Send("+FULLRESYNC id 1000\r\n"+framed(emptyRDB)+stream[:cut])),
+					script(Expect("PSYNC", "id", fmt.Sprint(1001+cut)), Send("+CONTINUE"+name+"\r\n"+stream[cut:]+set2), Hang()))
+				f := follow(t, source.Config{URL: "redis://" + p.Addr}, source.Position{})
+				last := f.command("SET", "b", "2")
+				for last.Tx.Index > 0 {
+					last = f.command("SET", "b", "2")
+				}
+				cmds := f.all(source.Command)
+				if len(cmds) != 4 || cmds[1].Tx.Index != 1 || cmds[2].Tx.Size != 2 || cmds[1].Tx.ID[max(0, len(cmds[1].Tx.ID)-5):] != ":1027" {
+					t.Errorf("got %v", cmds)
+				}
+				if want := (source.Position{ReplID: id, Offset: int64(1000 + len(stream) + 27)}); last.Pos != want {
+					t.Errorf("got %v, want it at %v", last, want)
+				}
+				for _, r := range f.all(source.Heartbeat) {
+					if r.ReplID == "other" && (r.Pos.ReplID != "other" || r.Pos.Offset > int64(1000+cut)) {
+						t.Errorf("another name: %v", r)
+					}
+				}
+			})
+		}
 	}
 }
 

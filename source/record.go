@@ -5,6 +5,7 @@ import (
 	"iter"
 	"time"
 
+	"triggerd/internal/spool"
 	"triggerd/rdb"
 )
 
@@ -20,7 +21,7 @@ const (
 	Heartbeat                     // no command, but a new position: a later offset, or another replication ID after a failover
 	Attached                      // commands follow: first those that the server ran while there was no link
 	Detached                      // the link is lost, or could not be made
-	Woken                         // made by the source itself: Consumer.NextWake has come, or Consumer.Changed has received
+	Woken                         // made by the source itself: Consumer.NextWake has come, or Consumer.Changed has received, and nothing else is there
 )
 
 // Record is one thing that a source delivers. It is borrowed: it and its bytes
@@ -45,6 +46,7 @@ type Record struct {
 	Idle       bool // Woken: the server has sent nothing for a moment, so all that it had to send is read
 	Side       bool // SnapshotBegin, Key, SnapshotEnd: of a snapshot fetched on a second connection, see Consumer.LacksKeys; there was no resync
 	Incomplete bool // SnapshotEnd: the snapshot had more keys than were handed out
+	Aborted    bool // Detached: what was handed out of a snapshot, or of a transaction, breaks off; it comes again from its beginning, or never
 
 	From Position // SnapshotBegin, SnapshotEnd: the position before the resync; zero at the first one
 	Gap  bool     // SnapshotBegin, SnapshotEnd: the commands between From and Pos were missed
@@ -77,22 +79,22 @@ type Source interface {
 }
 
 // Consumer reads the records of a source, and tells the source what it wants
-// beside commands. WantsKeys and NextWake are called between records, by the
-// goroutine that runs Records.
+// beside commands. NextWake is called between records, by the goroutine that
+// runs Records; the others by any.
 type Consumer interface {
 	// WantsKeys reports whether the keys of a snapshot are to be handed out. It
 	// is asked at each attempt to attach. If it returns false the server is
-	// asked to leave the keys out.
+	// asked to leave the keys out. The answer holds for the snapshot that comes
+	// of that attempt, if one does, whatever is answered meanwhile.
 	WantsKeys() bool
 	// LacksKeys reports whether the consumer needs all keys and has not been
-	// handed them. If it does, and the source resumes, the source fetches a
-	// snapshot on a second connection. It hands out these keys when the stream
-	// reaches the snapshot's offset, marked with Record.Side. Any goroutine may
-	// call it.
+	// handed them. If it does, and what was received is nearly read, the source
+	// fetches a snapshot on a second connection. It hands out these keys when
+	// the stream reaches the snapshot's offset, marked with Record.Side.
 	LacksKeys() bool
 	// NextWake returns the time at which the consumer wants a record at the
 	// latest. If nothing else has come by then it gets a Woken. The zero time
-	// means never. No Woken comes while a connection is being made.
+	// means never. It is asked when all that was received is read.
 	NextWake() time.Time
 	// Changed returns a channel that receives when one of the answers above may
 	// have changed. It is the same channel each time.
@@ -125,9 +127,12 @@ type Status struct {
 	Since          time.Time // when State began
 	Addr           string    // the server, without credentials
 	ReplID         string
-	Offset         int64  // last byte received
-	LastError      string // why the last connection ended; "" if none has
-	Connects       int64  // times that the source attached
+	Received       int64     // offset behind the last byte received
+	HandedOut      int64     // offset behind the last record that was handed out
+	Starved        bool      // all that was received is read, and handed out but for the beginning of a command
+	BehindSince    time.Time // when the oldest bytes came that are not handed out; zero: all are
+	LastError      string    // why the last connection ended; "" if none has
+	Connects       int64     // times that the source attached
 	FullResyncs    int64
 	PartialResyncs int64
 	Gaps           int64     // full resyncs that missed commands
@@ -135,4 +140,5 @@ type Status struct {
 	SnapshotErrors int64     // snapshots that could not be parsed to their end
 	LastData       time.Time // when bytes last arrived
 	Backlog        Backlog   // the server's last answer; see Config.BacklogInterval
+	Spool          spool.Stats
 }

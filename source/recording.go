@@ -263,5 +263,5 @@ func (s *Recording) Ack(Position) {}
 
 // Status implements Source.
 func (s *Recording) Status() Status {
-	return Status{State: Streaming, Addr: s.name, Offset: s.offset.Load()}
+	return Status{State: Streaming, Addr: s.name, Received: s.offset.Load(), HandedOut: s.offset.Load()}
 }

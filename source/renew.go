@@ -7,49 +7,42 @@ import (
 	"time"
 )
 
-// canRenew reports whether a link that told the server a version, to get a
-// snapshot, can be replaced now. That is so once the snapshot and all that the
-// server has sent are read.
-func (n *session) canRenew(l *link, d *decoder, side *sideSnapshot) bool {
-	return n.needsRenewal(l) && side == nil && !time.Now().Before(n.streamSince.Add(renewAfter)) &&
-		l.readAll && len(l.r.Buffered()) == 0 && d.offset() == n.pos.Offset
-}
-
-func (n *session) needsRenewal(l *link) bool { return l.toldVersion && n.replica.cfg.Ack == AckNone }
+// needsRenewal reports whether a link has told the server a version, which it
+// did to get a snapshot, and is to be replaced.
+func (v *receiver) needsRenewal(l *link) bool { return l.toldVersion && v.n.replica.cfg.Ack == AckNone }
 
 // renewAfter is how long a link is kept after its snapshot. If a link closes
 // before the server has seen its child process end, the server kills the child.
 const renewAfter = 300 * time.Millisecond
 
-// nextWake returns when the read of a link has to be woken, for the consumer or
-// to renew the link; zero: never.
-func (n *session) nextWake(l *link) time.Time {
-	at := n.consumer.NextWake()
-	if due := n.streamSince.Add(renewAfter); n.needsRenewal(l) && time.Now().Before(due) && (at.IsZero() || due.Before(at)) {
-		at = due
+// renewalTime returns when the read of a link has to be woken to renew the link;
+// zero: never.
+func (v *receiver) renewalTime(l *link) time.Time {
+	if !v.needsRenewal(l) {
+		return time.Time{}
 	}
-	return at
+	return v.streamSince.Add(renewAfter)
 }
 
-// renewLink attaches a second link at the same position, one that tells no
-// version. So CLUSTER SETSLOT waits for triggerd no longer than a snapshot
-// takes. If that fails it returns nil, and the first link stays.
-func (n *session) renewLink(ctx context.Context, old *link) *link {
-	s := n.replica
+// renewLink attaches a second link at the same byte, one that tells no version.
+// So CLUSTER SETSLOT waits for triggerd no longer than a snapshot takes. If that
+// fails it returns nil, and the first link stays.
+func (v *receiver) renewLink(ctx context.Context, old *link) *link {
+	s := v.n.replica
 	old.toldVersion = false // it is tried once
-	l, err := n.dialRenewed(ctx)
+	l, err := v.dialRenewed(ctx)
 	if err != nil {
 		if ctx.Err() == nil {
 			s.cfg.Logger.Warn("link not renewed: until the next one, CLUSTER SETSLOT on this server waits for triggerd in vain", "server", s.addr.text, "err", err)
 		}
 		return nil
 	}
-	s.cfg.Logger.Debug("link renewed, without a version", "server", s.addr.text, "position", n.pos.String())
+	s.cfg.Logger.Debug("link renewed, without a version", "server", s.addr.text, "position", v.pos.String())
 	return l
 }
 
-func (n *session) dialRenewed(ctx context.Context) (*link, error) {
-	s := n.replica
+func (v *receiver) dialRenewed(ctx context.Context) (*link, error) {
+	s := v.n.replica
 	conn, err := s.addr.dial(ctx, s.cfg.DialTimeout)
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
@@ -59,9 +52,9 @@ func (n *session) dialRenewed(ctx context.Context) (*link, error) {
 	err = l.handshake(&s.cfg, false)
 	var a psyncReply
 	if err == nil {
-		a, err = l.psync(&s.cfg, n.pos)
+		a, err = l.psync(&s.cfg, v.pos)
 	}
-	if err == nil && (a.full || a.pos != n.pos) {
+	if err == nil && (a.full || a.pos != v.pos) {
 		err = errors.New("PSYNC: the server does not resume where the first link stands")
 	}
 	if err != nil {

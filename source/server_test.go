@@ -55,7 +55,7 @@ func TestLive(t *testing.T) {
 		transactions(t, srv, f, c)
 		values(t, f, c)
 		f.status("the server's offset", func(s source.Status) bool {
-			return s.Offset == infoInt(t, srv, "replication", "master_repl_offset")
+			return s.Received == infoInt(t, srv, "replication", "master_repl_offset")
 		})
 		if s := f.src.Status(); s.Connects != 1 || s.ProtocolErrors+s.SnapshotErrors+s.Gaps != 0 {
 			t.Errorf("status %+v", s)
@@ -341,11 +341,25 @@ func TestAckPolicies(t *testing.T) {
 			t.Errorf("received: WAIT is %d, want 1", n)
 		}
 
+		received.stop()
+		log := openSpool(t, t.TempDir())
+		spooled := follow(t, source.Config{URL: url(srv), Ack: source.AckSpooled, Spool: log}, source.Position{})
+		spooled.attached(1)
+		send(t, c, words("SET spooled 1"))
+		if n := wait(c, "10000"); n != 1 || log.Stats().Synced == 0 {
+			t.Errorf("spooled: WAIT is %d, want 1; %+v", n, log.Stats())
+		}
+		if name, v := family(srv); name == "valkey" || v >= 702 {
+			if got, err := c.Do("WAITAOF", "0", "1", "10000"); err != nil || fmt.Sprint(got) != "[0 1]" {
+				t.Errorf("spooled: WAITAOF is %v, %v, want [0 1]", got, err)
+			}
+		}
+
 		for until := infoInt(t, srv, "server", "uptime_in_seconds") + 5; infoInt(t, srv, "server", "uptime_in_seconds") < until; {
 			time.Sleep(50 * time.Millisecond) // the server's clock has no event
 		}
 		send(t, c, words("SET last 1"))
-		for policy, f := range map[source.AckPolicy]*follower{source.AckNone: none, source.AckReceived: received, source.AckDurable: durable} {
+		for policy, f := range map[source.AckPolicy]*follower{source.AckNone: none, source.AckSpooled: spooled, source.AckDurable: durable} {
 			f.command("SET", "last", "1")
 			if s := f.src.Status(); s.Connects != 1 {
 				t.Errorf("%s: status %+v; log:\n%s", policy, s, f.log)

@@ -10,13 +10,49 @@ import (
 	"triggerd/rdb"
 )
 
-// sideSnapshot is a snapshot on a second connection, for a session that resumes
-// and whose consumer lacks keys. It is asked for before the stream is, and its
-// keys are handed out when the stream reaches the offset at which it was taken.
+// sideSnapshot is a snapshot on a second connection, for a consumer that lacks
+// keys. Its keys are handed out when reading reaches the offset at which it was
+// taken. While it is asked for nothing is read; what the server sends waits in
+// the spool.
 type sideSnapshot struct {
 	link    *link
 	content *snapshotReader
 	pos     Position // where it was taken
+}
+
+// nearlyRead is how many bytes may be unread when a side snapshot is asked for:
+// the server does not wait long for one to be read.
+const nearlyRead = 1 << 20
+
+// wantsSideSnapshot reports whether a side snapshot is to be asked for now.
+func (n *session) wantsSideSnapshot() bool {
+	return n.attached && !n.seeking && n.side == nil && n.consumer.LacksKeys() && n.replica.spool.Stats().Unread < nearlyRead
+}
+
+// openSideSnapshot asks for a side snapshot. If that fails the link is ended,
+// and it is asked for again when there is another.
+func (n *session) openSideSnapshot(ctx context.Context) {
+	n.replica.syncingAside.Store(true)
+	side, err := n.dialSideSnapshot(ctx)
+	if err != nil {
+		n.sideFailed(err)
+		return
+	}
+	n.side = side
+}
+
+func (n *session) sideFailed(err error) {
+	n.closeSide()
+	n.attached = false // the spool says so soon
+	n.reattach(&restart{err: err})
+}
+
+func (n *session) closeSide() {
+	if n.side != nil {
+		n.side.link.close()
+	}
+	n.side = nil
+	n.replica.syncingAside.Store(false)
 }
 
 // dialSideSnapshot connects and asks for a snapshot. When it returns the server
@@ -48,7 +84,7 @@ func (n *session) requestSideSnapshot(l *link) (*sideSnapshot, error) {
 	if err := l.replconf("rdb-only", "1"); err != nil {
 		return nil, err
 	}
-	n.replica.cfg.Logger.Info("asking for a snapshot of the keys that rules need the values of, before resuming", "server", n.replica.addr.text)
+	n.replica.cfg.Logger.Info("asking for a snapshot of the keys that rules need the values of, beside the stream", "server", n.replica.addr.text)
 	a, err := l.psync(cfg, Position{})
 	if err != nil {
 		return nil, err
@@ -63,18 +99,10 @@ func (n *session) requestSideSnapshot(l *link) (*sideSnapshot, error) {
 	return &sideSnapshot{link: l, content: p, pos: a.pos}, nil
 }
 
-func (side *sideSnapshot) close() {
-	if side != nil {
-		side.link.close()
-	}
-}
-
 // reached reports whether the stream has come to the snapshot's offset. It is
 // an error if it never will.
 func (side *sideSnapshot) reached(pos Position) (bool, error) {
 	switch {
-	case side == nil:
-		return false, nil
 	case side.pos.ReplID != pos.ReplID:
 		return false, fmt.Errorf("the snapshot is of another history than the stream: %s and %s", side.pos.ReplID, pos.ReplID)
 	case pos.Offset > side.pos.Offset:
@@ -83,17 +111,39 @@ func (side *sideSnapshot) reached(pos Position) (bool, error) {
 	return pos.Offset == side.pos.Offset, nil
 }
 
+// takeSideSnapshot hands out the side snapshot, if reading has come to it.
+func (n *session) takeSideSnapshot(ctx context.Context) error {
+	due, err := n.side.reached(n.pos)
+	if due {
+		stop := context.AfterFunc(ctx, n.side.link.close)
+		err = n.yieldSideSnapshot(ctx, n.side)
+		stop()
+	}
+	switch {
+	case err == errStop:
+		return err
+	case err != nil:
+		if due && !n.yieldLinkState(&Record{Kind: Detached, Time: time.Now(), Aborted: true}) {
+			return errStop
+		}
+		n.sideFailed(err)
+	case due:
+		n.closeSide()
+	}
+	return nil
+}
+
 // yieldSideSnapshot hands out the keys of a side snapshot.
 func (n *session) yieldSideSnapshot(ctx context.Context, side *sideSnapshot) error {
-	s, began := n.replica, time.Now()
-	rec := Record{Kind: SnapshotBegin, Side: true, ReplID: side.pos.ReplID, Offset: side.pos.Offset, Time: began}
+	s, began, at := n.replica, time.Now(), n.readUpTo()
+	rec := Record{Kind: SnapshotBegin, Side: true, ReplID: side.pos.ReplID, Offset: side.pos.Offset, Time: at}
 	if !n.yield(&rec) {
 		return errStop
 	}
 	rd := rdb.NewReader(side.content)
 	rd.Stop = ctx.Err
 	rd.Strict, rd.NewerVersions = true, true
-	keys, parsed, err := n.yieldKeys(rd, Record{Kind: Key, Side: true, ReplID: side.pos.ReplID, Offset: side.pos.Offset, RDB: rd, Time: began}, nil, nil)
+	keys, parsed, err := n.yieldKeys(rd, Record{Kind: Key, Side: true, ReplID: side.pos.ReplID, Offset: side.pos.Offset, RDB: rd, Time: at}, nil, nil)
 	if err != nil {
 		return err
 	}
@@ -102,7 +152,7 @@ func (n *session) yieldSideSnapshot(ctx context.Context, side *sideSnapshot) err
 	}
 	n.reportUnreadable(keys, parsed)
 	s.cfg.Logger.Info("snapshot read", "server", s.addr.text, "position", side.pos.String(), "keys", keys, "bytes", side.content.total, "took", time.Since(began).Round(time.Millisecond))
-	rec = Record{Kind: SnapshotEnd, Side: true, RDB: rd, ReplID: side.pos.ReplID, Offset: side.pos.Offset, Time: time.Now(), Pos: n.pos, Incomplete: parsed != io.EOF}
+	rec = Record{Kind: SnapshotEnd, Side: true, RDB: rd, ReplID: side.pos.ReplID, Offset: side.pos.Offset, Time: at, Pos: n.pos, Incomplete: parsed != io.EOF}
 	if !n.yield(&rec) {
 		return errStop
 	}

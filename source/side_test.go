@@ -154,11 +154,16 @@ func TestLinkIsTold(t *testing.T) {
 		URL: "redis://" + proxy.Addr, MinBackoff: 200 * time.Millisecond, MaxBackoff: 200 * time.Millisecond,
 	})
 	c := wants{wake: func() time.Time { return time.Now().Add(30 * time.Millisecond) }}
-	detached, cuts := 0, 0
+	detached, cuts, waiting := 0, 0, false
 	limit := time.Now().Add(patience)
 	var kinds []source.Kind
 	for rec := range s.Records(t.Context(), source.Position{}, c) {
-		waiting := s.Status().State == source.Waiting
+		switch rec.Kind {
+		case source.Attached:
+			waiting = false
+		case source.Detached:
+			waiting = true
+		}
 		if len(kinds) == 0 || kinds[len(kinds)-1] != rec.Kind && !(rec.Kind == source.Woken && waiting) {
 			kinds = append(kinds, rec.Kind)
 		}
@@ -169,7 +174,7 @@ func TestLinkIsTold(t *testing.T) {
 			cuts++
 			proxy.Refuse()
 			proxy.Cut()
-		case rec.Kind == source.Detached || rec.Kind == source.Woken && waiting:
+		case waiting:
 			if detached++; detached == 10 {
 				proxy.Admit()
 			}

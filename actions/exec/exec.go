@@ -131,6 +131,10 @@ func findProgram(s *actions.Settings, name string) string {
 		s.Fail("command", "the program %q must be an absolute path, or a name to look up in PATH", name)
 		return ""
 	}
+	if s.Needs != nil {
+		s.Needs("program", name)
+		return name
+	}
 	path, err := exec.LookPath(name)
 	switch {
 	case errors.Is(err, exec.ErrNotFound):
@@ -211,6 +215,8 @@ func (c *command) takeDir(s *actions.Settings) {
 	c.dir = dir
 	if !filepath.IsAbs(dir) {
 		s.Fail("dir", "must be an absolute path, not %q", dir)
+	} else if s.Needs != nil {
+		s.Needs("file", dir)
 	} else if info, err := os.Stat(dir); err != nil {
 		s.Fail("dir", "%w", err)
 	} else if !info.IsDir() {

@@ -2,6 +2,7 @@ package webhook_test
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -19,6 +20,7 @@ import (
 
 	"triggerd/actions"
 	"triggerd/actions/actionstest"
+	"triggerd/actions/webhook"
 )
 
 // hung is far longer than an attempt of these tests may take.
@@ -298,4 +300,71 @@ func TestOAuth2Ends(t *testing.T) {
 		a := newWebhook(t, table{"url": "http://127.0.0.1:1", "oauth2": oauth2(answering(t, openAnswers["101"].answer), nil)}, actions.Options{Timeout: time.Hour})
 		ends(t, a)
 	})
+}
+
+// answeringDNS has every name be of one IPv4 address.
+func answeringDNS(t *testing.T, addr [4]byte) {
+	c, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		buf := make([]byte, 512)
+		for {
+			n, from, err := c.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			name := bytes.IndexByte(buf[12:n], 0) + 13 // behind the header and the name
+			msg := append(append([]byte{}, buf[:2]...), 0x81, 0x80, 0, 1, 0, 0, 0, 0, 0, 0)
+			msg = append(msg, buf[12:name+4]...)
+			if buf[name+1] == 1 { // an A record is asked for
+				msg[7] = 1
+				msg = append(msg, 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 0, 0, 4, addr[0], addr[1], addr[2], addr[3])
+			}
+			_, _ = c.WriteTo(msg, from)
+		}
+	}()
+	dial := func() (net.Conn, error) { return net.Dial("udp", c.LocalAddr().String()) }
+	dns.Store(&dial)
+	t.Cleanup(func() {
+		dns.Store(nil)
+		c.Close()
+	})
+}
+
+// TestWebhookProxyAndMetadata: what a proxy would look up is looked up here
+// first, and it is not asked for an address that is always refused.
+func TestWebhookProxyAndMetadata(t *testing.T) {
+	asked := 0
+	proxy := newReceiver(t, func(http.ResponseWriter, *http.Request) { asked++ })
+	for _, test := range []struct {
+		addr [4]byte
+		want string // "": it is sent
+	}{
+		{[4]byte{169, 254, 169, 254}, "link-local and metadata addresses are always refused"},
+		{[4]byte{100, 100, 100, 200}, "link-local and metadata addresses are always refused"},
+		{[4]byte{127, 0, 0, 1}, ""},
+	} {
+		answeringDNS(t, test.addr)
+		a := newWebhook(t, table{"url": "http://receiver.invalid/x", "proxy": proxy.URL}, actions.Options{})
+		before := asked
+		_, err := a.Do(t.Context(), actionstest.Firing())
+		switch {
+		case test.want == "" && (err != nil || asked == before):
+			t.Errorf("%v: %v, the proxy was asked %d times", test.addr, err, asked-before)
+		case test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want) || asked != before):
+			t.Errorf("%v: %v, the proxy was asked %d times", test.addr, err, asked-before)
+		}
+	}
+	for _, host := range []string{"2852039166", "0xa9fea9fe", "0251.0376.0251.0376", "169.254.43518", "[::ffff:169.254.169.254]", "[::ffff:0:169.254.169.254]", "[64:ff9b::a9fe:a9fe]", "[2002:a9fe:a9fe::]", "[fd00:ec2::254]", "metadata.google.internal"} {
+		_, err := actions.Kinds{&webhook.Kind}.New("webhook", table{"url": "http://" + host + "/", "proxy": proxy.URL}, actions.Options{})
+		if err == nil || !strings.Contains(err.Error(), "url: ") || !strings.Contains(err.Error(), "always refused") {
+			t.Errorf("%s: %v", host, err)
+		}
+	}
+	a := newWebhook(t, table{"url": "http://①⑥⑨.②⑤④.①⑥⑨.②⑤④/", "proxy": proxy.URL}, actions.Options{})
+	if _, err := a.Do(t.Context(), actionstest.Firing()); err == nil || !strings.Contains(err.Error(), "not ASCII") {
+		t.Errorf("an address that is not ASCII: %v", err)
+	}
 }

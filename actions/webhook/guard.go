@@ -1,7 +1,6 @@
 package webhook
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -31,7 +30,7 @@ var (
 // IPv6 form an IPv4 address hides.
 func checkAddr(a netip.Addr, denyPrivate bool) error {
 	a = a.WithZone("").Unmap()
-	if embedded, ok := embeddedIPv4(a); ok {
+	for _, embedded := range embeddedIPv4(a) {
 		if err := checkAddr(embedded, denyPrivate); err != nil {
 			return err
 		}
@@ -79,31 +78,42 @@ var (
 )
 
 var (
-	nat64     = netip.MustParsePrefix("64:ff9b::/96")
-	nat64Own  = netip.MustParsePrefix("64:ff9b:1::/48")
-	v4Compat  = netip.MustParsePrefix("::/96")
-	sixToFour = netip.MustParsePrefix("2002::/16")
-	teredo    = netip.MustParsePrefix("2001::/32")
+	nat64      = netip.MustParsePrefix("64:ff9b::/96")
+	nat64Own   = netip.MustParsePrefix("64:ff9b:1::/48")
+	v4Compat   = netip.MustParsePrefix("::/96")
+	translated = netip.MustParsePrefix("::ffff:0:0:0/96")
+	sixToFour  = netip.MustParsePrefix("2002::/16")
+	teredo     = netip.MustParsePrefix("2001::/32")
 )
 
-// embeddedIPv4 returns the IPv4 address that a packet to a would reach: behind
-// NAT64 (RFC 6052, RFC 8215), 6to4 (RFC 3056), Teredo (RFC 4380) or written in
-// the old IPv4-compatible form.
-func embeddedIPv4(a netip.Addr) (netip.Addr, bool) {
+// embeddedIPv4 returns the IPv4 addresses that a packet to a could reach: behind
+// NAT64 (RFC 6052, RFC 8215), a translator (RFC 2765), 6to4 (RFC 3056), Teredo
+// (RFC 4380), ISATAP (RFC 5214), or written in the old IPv4-compatible form.
+func embeddedIPv4(a netip.Addr) []netip.Addr {
 	if !a.Is6() || a.IsLoopback() || a.IsUnspecified() {
-		return netip.Addr{}, false
+		return nil
 	}
 	b := a.As16()
-	var v4 uint32
+	last := [4]byte(b[12:])
 	switch {
-	case nat64.Contains(a), nat64Own.Contains(a), v4Compat.Contains(a):
-		v4 = binary.BigEndian.Uint32(b[12:])
+	case nat64.Contains(a), v4Compat.Contains(a), translated.Contains(a):
+		return addrs4(last)
+	case nat64Own.Contains(a): // a network's own prefix may be any that begins so: RFC 6052, section 2.2
+		return addrs4(last, [4]byte{b[6], b[7], b[9], b[10]}, [4]byte{b[7], b[9], b[10], b[11]}, [4]byte(b[9:]))
 	case sixToFour.Contains(a):
-		v4 = binary.BigEndian.Uint32(b[2:])
+		return addrs4([4]byte(b[2:]))
 	case teredo.Contains(a):
-		v4 = ^binary.BigEndian.Uint32(b[12:])
-	default:
-		return netip.Addr{}, false
+		return addrs4([4]byte{^last[0], ^last[1], ^last[2], ^last[3]})
+	case b[8]&^2 == 0 && b[9] == 0 && b[10] == 0x5e && b[11] == 0xfe: // ISATAP, behind any prefix
+		return addrs4(last)
 	}
-	return netip.AddrFrom4([4]byte(binary.BigEndian.AppendUint32(nil, v4))), true
+	return nil
+}
+
+func addrs4(list ...[4]byte) []netip.Addr {
+	addrs := make([]netip.Addr, len(list))
+	for i, b := range list {
+		addrs[i] = netip.AddrFrom4(b)
+	}
+	return addrs
 }

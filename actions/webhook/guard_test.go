@@ -47,18 +47,25 @@ func TestCheckAddr(t *testing.T) {
 		{"::169.254.169.254", errMetadata, errMetadata},        // compatible
 		{"64:ff9b::169.254.169.254", errMetadata, errMetadata}, // NAT64
 		{"64:ff9b:1::169.254.169.254", errMetadata, errMetadata},
-		{"2002:a9fe:a9fe::1", errMetadata, errMetadata},      // 6to4
-		{"2001:0:1::5601:5601", errMetadata, errMetadata},    // Teredo
-		{"fe80::1", errMetadata, errMetadata},                // link-local
-		{"fe80::1%eth0", errMetadata, errMetadata},           // with a zone
-		{"ff02::1", errMetadata, errMetadata},                // link-local multicast
-		{"224.0.0.1", errMetadata, errMetadata},              // link-local multicast
-		{"fd00:ec2::254", errMetadata, errMetadata},          // AWS
-		{"fd20:ce::254", errMetadata, errMetadata},           // Google
-		{"100.100.100.200", errMetadata, errMetadata},        // Alibaba
-		{"168.63.129.16", errMetadata, errMetadata},          // Azure
-		{"192.0.0.192", errMetadata, errMetadata},            // Oracle
-		{"::ffff:100.100.100.200", errMetadata, errMetadata}, // mapped
+		{"2002:a9fe:a9fe::1", errMetadata, errMetadata},        // 6to4
+		{"2001:0:1::5601:5601", errMetadata, errMetadata},      // Teredo
+		{"fe80::1", errMetadata, errMetadata},                  // link-local
+		{"fe80::1%eth0", errMetadata, errMetadata},             // with a zone
+		{"ff02::1", errMetadata, errMetadata},                  // link-local multicast
+		{"224.0.0.1", errMetadata, errMetadata},                // link-local multicast
+		{"fd00:ec2::254", errMetadata, errMetadata},            // AWS
+		{"fd20:ce::254", errMetadata, errMetadata},             // Google
+		{"100.100.100.200", errMetadata, errMetadata},          // Alibaba
+		{"168.63.129.16", errMetadata, errMetadata},            // Azure
+		{"192.0.0.192", errMetadata, errMetadata},              // Oracle
+		{"::ffff:100.100.100.200", errMetadata, errMetadata},   // mapped
+		{"::ffff:0:169.254.169.254", errMetadata, errMetadata}, // translated
+		{"::ffff:0:10.0.0.1", nil, errPrivate},
+		{"::ffff:0:8.8.8.8", nil, nil},
+		{"64:ff9b:1:a9fe:a9:fe00::", errMetadata, errPrivate},             // NAT64 with a prefix of 48 bits
+		{"64:ff9b:1:0:a9:fea9:fe00:0", errMetadata, errPrivate},           // of 64 bits
+		{"2606:2800::200:5efe:169.254.169.254", errMetadata, errMetadata}, // ISATAP
+		{"2606:2800::5efe:10.0.0.1", nil, errPrivate},
 	} {
 		a := netip.MustParseAddr(test.addr)
 		if err := checkAddr(a, false); !errors.Is(err, test.always) {
@@ -94,15 +101,44 @@ func FuzzCheckAddr(f *testing.F) {
 		copy(nat64[12:], a[:])
 		sixToFour := [16]byte{0x20, 0x02, a[0], a[1], a[2], a[3]}
 		teredo := [16]byte{0x20, 0x01, 12: ^a[0], 13: ^a[1], 14: ^a[2], 15: ^a[3]}
+		translated := netip.MustParseAddr("::ffff:0:0:0").As16()
+		copy(translated[12:], a[:])
 		for _, deny := range []bool{false, true} {
 			if checkAddr(v4, deny) == nil {
 				continue
 			}
-			for _, six := range []netip.Addr{netip.AddrFrom16(v4.As16()), netip.AddrFrom16(nat64), netip.AddrFrom16(sixToFour), netip.AddrFrom16(teredo)} {
+			for _, six := range []netip.Addr{netip.AddrFrom16(v4.As16()), netip.AddrFrom16(nat64), netip.AddrFrom16(sixToFour), netip.AddrFrom16(teredo), netip.AddrFrom16(translated)} {
 				if checkAddr(six, deny) == nil {
 					t.Errorf("%s is refused, %s is not (deny_private %v)", v4, six, deny)
 				}
 			}
 		}
 	})
+}
+
+// TestCheckName: an address is refused in every way in which something that
+// resolves names would take it for one.
+func TestCheckName(t *testing.T) {
+	for _, host := range []string{
+		"169.254.169.254", "169.254.169.254.", "2852039166", "0xA9FEA9FE", "0xa9fea9fe", "025177524776", "169.254.43518", "169.16689662", "169.0xfea9fe",
+		"0251.0376.0251.0376", "0xa9.0xfe.0xa9.0xfe", "0xa9.254.0251.254", "0000251.0376.0251.0376", "169.254.169.0254",
+		"::ffff:169.254.169.254", "::ffff:a9fe:a9fe", "fd00:ec2::254", "100.100.25800", "Metadata.Google.Internal.", "instance-data",
+	} {
+		if err := checkName(host, false); !errors.Is(err, errMetadata) {
+			t.Errorf("%s: %v", host, err)
+		}
+	}
+	for _, host := range []string{"2130706433", "127.1", "0x7f.1", "017700000001", "10.1", "192.168.257", "0"} {
+		if err := checkName(host, true); !errors.Is(err, errPrivate) {
+			t.Errorf("%s: %v", host, err)
+		}
+		if err := checkName(host, false); err != nil {
+			t.Errorf("%s: %v", host, err)
+		}
+	}
+	for _, host := range []string{"example.com", "134744072", "8.8", "web.1", "4294967296", "1.2.3.4.5", "0x", "a9fea9fe", "", "x.169.254.169.254"} {
+		if err := checkName(host, true); err != nil && host != "0x" {
+			t.Errorf("%s: %v", host, err)
+		}
+	}
 }

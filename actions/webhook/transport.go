@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"os"
 	"slices"
@@ -31,7 +30,6 @@ func (t transport) open() *http.Transport {
 	connecting := min(5*time.Second, t.timeout+time.Second)
 	dialer := &net.Dialer{Timeout: connecting, KeepAlive: 30 * time.Second, Control: guard(t.denyPrivate)}
 	h := &http.Transport{
-		Proxy:                  t.proxy,
 		DialContext:            timingProxies(dialer.DialContext, connecting),
 		TLSClientConfig:        t.tls,
 		TLSHandshakeTimeout:    connecting,
@@ -42,6 +40,9 @@ func (t transport) open() *http.Transport {
 		MaxResponseHeaderBytes: 64 << 10,
 		DisableCompression:     true, // the body is not wanted, and an encoded one can be a bomb
 		Protocols:              new(http.Protocols),
+	}
+	if t.proxy != nil {
+		h.Proxy = (&proxied{proxy: t.proxy}).choose
 	}
 	// Requests are small and many to one host: one HTTP/1.1 connection each is
 	// faster than streams of one HTTP/2 connection, and fails alone.
@@ -56,15 +57,6 @@ func (t transport) open() *http.Transport {
 
 // neverRedirect makes a redirect an answer like another.
 func neverRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-
-// checkHost refuses a host that is an address which guard would refuse.
-func checkHost(s *actions.Settings, field string, u *url.URL, denyPrivate bool) {
-	if addr, err := netip.ParseAddr(u.Hostname()); err == nil {
-		if err := checkAddr(addr, denyPrivate); err != nil {
-			s.Fail(field, "%w", err)
-		}
-	}
-}
 
 func takeHTTP2(s *actions.Settings, scheme string) bool {
 	on := s.Flag("http2")
@@ -105,7 +97,9 @@ func takeTLS(s *actions.Settings, scheme string) *tls.Config {
 	if scheme == "http" {
 		s.Fail("tls", "has no effect on an http:// url; write https:// or leave it out")
 	}
-	if name, ok := t.Text("ca"); ok {
+	if name, ok := t.Text("ca"); ok && s.Needs != nil {
+		s.Needs("file", name)
+	} else if ok {
 		pem, err := os.ReadFile(name)
 		c.RootCAs = x509.NewCertPool()
 		if err != nil {
@@ -118,6 +112,9 @@ func takeTLS(s *actions.Settings, scheme string) *tls.Config {
 	key, hasKey := t.Text("key")
 	if hasCert != hasKey {
 		s.Fail("tls", "cert and key go together")
+	} else if hasCert && s.Needs != nil {
+		s.Needs("file", cert)
+		s.Needs("file", key)
 	} else if hasCert {
 		pair, err := tls.LoadX509KeyPair(cert, key)
 		if err != nil {

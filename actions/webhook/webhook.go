@@ -31,7 +31,7 @@ import (
 var Kind = actions.Kind{
 	Name: "webhook", Doc: "posts the event", Concurrency: 16, New: newWebhook,
 	Fields: []actions.Field{
-		{Name: "url", Required: true, Template: true, Doc: "`http://` or `https://`; templates in path and query only, and what they write is escaped; `user:password@` becomes basic authentication"},
+		{Name: "url", Required: true, Template: true, URL: true, Doc: "`http://` or `https://`; templates in path and query only, and what they write is escaped; `user:password@` becomes basic authentication"},
 		{Name: "method", Values: methods, Default: `"POST"`, Doc: "the last two send no body"},
 		{Name: "headers", Type: actions.TextTable, Template: true, Doc: "those that the protocol or triggerd sets are refused"},
 		{Name: "body", Template: true, Doc: "by default the event as JSON"},
@@ -45,7 +45,7 @@ var Kind = actions.Kind{
 			{Name: "password", Required: true, Secret: true},
 		}},
 		{Name: "oauth2", Type: actions.Table, Doc: "client credentials; the token is kept until shortly before it expires, and got anew once when the receiver answers 401", Fields: []actions.Field{
-			{Name: "token_url", Required: true, Doc: "`http://` or `https://`"},
+			{Name: "token_url", Required: true, URL: true, Doc: "`http://` or `https://`"},
 			{Name: "client_id", Required: true},
 			{Name: "client_secret", Required: true, Secret: true},
 			{Name: "scopes", Type: actions.Texts, Doc: "to ask for"},
@@ -58,8 +58,8 @@ var Kind = actions.Kind{
 		{Name: "retry_on", Type: actions.Statuses, Doc: "what is tried again"},
 		{Name: "drop_on", Type: actions.Statuses, Doc: "what is given up at once"},
 		{Name: "tls", Type: actions.Table, Doc: "files", Fields: tlsFields},
-		{Name: "proxy", Doc: "URL (`http`, `https`, `socks5`), or `\"none\"`; by default what `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` say"},
-		{Name: "deny_private", Type: actions.Flag, Default: "false", Doc: "public addresses only, never through a proxy. Link-local and metadata addresses are refused always"},
+		{Name: "proxy", URL: true, Doc: "URL (`http`, `https`, `socks5`), or `\"none\"`; by default what `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` say"},
+		{Name: "deny_private", Type: actions.Flag, Default: "false", Doc: "public addresses only, never through a proxy. Link-local and metadata addresses are refused always, however they are spelled; a name that a proxy would look up is looked up here first, if it is known here"},
 	},
 }
 

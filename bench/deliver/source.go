@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"triggerd/engine"
+	"triggerd/internal/admin"
 	"triggerd/internal/store"
 	"triggerd/source"
 )
@@ -102,7 +103,7 @@ func run(dir string, src source.Source, rules string, paused ...string) (*runnin
 		return nil, err
 	}
 	for _, name := range paused {
-		if _, err := e.Pause(name); err != nil {
+		if _, err := e.Pause(name, admin.Pause{}); err != nil {
 			return nil, err
 		}
 	}

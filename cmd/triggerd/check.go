@@ -1,10 +1,12 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -13,92 +15,129 @@ import (
 	"triggerd/source"
 )
 
+// checkOptions say what is checked, and how it is told.
+type checkOptions struct {
+	config  string
+	offline bool
+	asJSON  bool
+	format  string
+	allow   []string
+}
+
 func newCheckCommand() *cobra.Command {
-	var config string
-	var asJSON bool
+	o := &checkOptions{}
 	cmd := &cobra.Command{
-		Use:   "check",
+		Use:   "check [FILE]",
 		Short: "Find every mistake in a rules file",
 		Long: `Check reads a rules file and all that it includes, and reports every mistake
-in one run: file, line, column, the line itself, and what to write instead. It
-connects to nothing and fires nothing.
+in one run: file, line, column, the line itself, and what to write instead; the
+feeds of its [[test]] too. It connects to nothing and fires nothing.
+
+A warning has a code, as in [never-matches]. --allow CODE silences it, and so does
+the file itself:
+
+  [check]
+  allow = ["never-matches"]
+
+With --offline no variable, no file but the rules and no program is looked up:
+what they are needed for is not checked, and they are listed. It is for a machine
+that has none of the secrets, such as one that checks a pull request. --format
+github is for GitHub's annotations there.
 
 It ends with 0 if there is no mistake (there may be warnings), and with 78 else.`,
 		Example: `  triggerd check
-  triggerd check -c /etc/triggerd/rules.toml && kill -HUP $(pidof triggerd)`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			set, err := engine.LoadRules(config, engine.ActionOptions{})
-			if err == nil {
-				if err = source.CheckURL(sourceURL("", set)); err != nil {
-					err = errors.New(set.Secrets.Mask(err.Error()))
-				}
+  triggerd check /etc/triggerd/rules.toml && kill -HUP $(pidof triggerd)
+  triggerd check --offline --format github rules.toml`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				o.config = args[0]
 			}
-			if asJSON {
-				return checkJSON(cmd.OutOrStdout(), set, err)
-			}
-			if err != nil {
-				return rulesError(config, err)
-			}
-			out := cmd.OutOrStdout()
-			for _, w := range set.Warnings {
-				fmt.Fprintf(out, "warning: %s\n", w)
-			}
-			enabled, actions := 0, 0
-			for _, r := range set.Rules {
-				if r.Enabled {
-					enabled++
-					actions += len(r.Actions)
-				}
-			}
-			fmt.Fprintf(out, "%s: ok: %s, %d enabled, with %s\n", config, plural(len(set.Rules), "rule"), enabled, plural(actions, "action"))
-			return nil
+			return o.run(cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
-	cmd.Flags().StringVarP(&config, "config", "c", env("TRIGGERD_CONFIG", "rules.toml"), "rules file")
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print the result as JSON, for editors")
+	f := cmd.Flags()
+	f.StringVarP(&o.config, "config", "c", env("TRIGGERD_CONFIG", "rules.toml"), "rules file")
+	f.BoolVar(&o.offline, "offline", false, "look up no variables, files and programs; list them")
+	f.StringArrayVar(&o.allow, "allow", nil, "code of a warning that is not to be told; may be repeated")
+	f.StringVar(&o.format, "format", "text", "how to tell it: text, json or github")
+	f.BoolVar(&o.asJSON, "json", false, "print the result as JSON, for editors: --format json")
 	return cmd
 }
 
-// finding is a mistake or a warning in JSON.
-type finding struct {
-	File    string `json:"file"`
-	Line    int    `json:"line"` // 1-based; 0: unknown
-	Col     int    `json:"col"`  // 1-based, in bytes
-	Rule    string `json:"rule,omitempty"`
-	Field   string `json:"field,omitempty"`
-	Message string `json:"message"`
-	Hint    string `json:"hint,omitempty"`
+func (o *checkOptions) run(stdout, stderr io.Writer) error {
+	if o.asJSON {
+		o.format = "json"
+	}
+	if !slices.Contains([]string{"text", "json", "github"}, o.format) {
+		return &exitError{exitUsage, fmt.Errorf("--format: %q is not one of text, json, github", o.format)}
+	}
+	for _, code := range o.allow {
+		if mistake, hint := rules.CheckWarningCode(code); mistake != "" {
+			if hint == "" {
+				hint = "there are: " + strings.Join(slices.Sorted(maps.Keys(rules.WarningCodes)), ", ")
+			}
+			return &exitError{exitUsage, fmt.Errorf("--allow: %s (%s)", mistake, hint)}
+		}
+	}
+	set, err := engine.LoadRules(o.config, engine.ActionOptions{Offline: o.offline, Allow: o.allow})
+	if err == nil && !(o.offline && strings.Contains(set.Source.URL, rules.Placeholder)) {
+		if err = source.CheckURL(o.sourceURL(set)); err != nil {
+			err = errors.New(set.Secrets.Mask(err.Error()))
+		}
+	}
+	switch o.format {
+	case "json":
+		return checkJSON(stdout, set, err)
+	case "github":
+		return checkGitHub(stdout, o.config, set, err)
+	}
+	return o.text(stdout, stderr, set, err)
 }
 
-func findings(list []*rules.Error) []finding {
-	out := []finding{}
-	for _, e := range list {
-		out = append(out, finding{e.File, e.Line, e.Col, e.Rule, e.Field, e.Msg, e.Hint})
+// sourceURL is the URL to check. Offline only the file's own is.
+func (o *checkOptions) sourceURL(set *rules.Set) string {
+	if o.offline && set.Source.URL != "" {
+		return set.Source.URL
 	}
-	return out
+	return sourceURL("", set)
 }
 
-// checkJSON prints {"ok":..., "errors":[...], "warnings":[...]}.
-func checkJSON(w io.Writer, set *rules.Set, err error) error {
-	var result struct {
-		OK       bool      `json:"ok"`
-		Errors   []finding `json:"errors"`
-		Warnings []finding `json:"warnings"`
-	}
-	result.OK = err == nil
-	result.Errors, result.Warnings = findings(rules.Errors(err)), []finding{}
-	if err != nil && len(result.Errors) == 0 {
-		result.Errors = append(result.Errors, finding{Message: err.Error()})
-	}
-	if set != nil {
-		result.Warnings = findings(set.Warnings)
-	}
-	if err := json.NewEncoder(w).Encode(&result); err != nil {
-		return failed(err)
-	}
+func (o *checkOptions) text(stdout, stderr io.Writer, set *rules.Set, err error) error {
 	if err != nil {
-		return badConfig(nil)
+		mistakes := rules.Errors(err)
+		if p := painterFor(stderr); p.on && len(mistakes) > 0 {
+			fmt.Fprintf(stderr, "triggerd: %s in %s:\n", plural(len(mistakes), "mistake"), o.config)
+			for _, m := range mistakes {
+				p.finding(stderr, m, p.red)
+			}
+			return badConfig(nil)
+		}
+		return rulesError(o.config, err)
 	}
+	p := painterFor(stdout)
+	for _, w := range set.Warnings {
+		fmt.Fprint(stdout, p.yellow("warning: "))
+		p.finding(stdout, w, p.yellow)
+	}
+	for _, n := range set.Lookups {
+		fmt.Fprintf(stdout, "not looked up: %s %s\n", n.What, clean(n.Name))
+	}
+	enabled, actions := 0, 0
+	for _, r := range set.Rules {
+		if r.Enabled {
+			enabled++
+			actions += len(r.Actions)
+		}
+	}
+	fmt.Fprintf(stdout, "%s: ok: %s, %d enabled, with %s\n", o.config, plural(len(set.Rules), "rule"), enabled, plural(actions, "action"))
 	return nil
+}
+
+// withCode returns the first line of a mistake or a warning, with its code.
+func withCode(e *rules.Error) string {
+	if e.Code == "" {
+		return e.Headline()
+	}
+	return e.Headline() + " [" + e.Code + "]"
 }

@@ -268,7 +268,8 @@ func follow(t *testing.T, replica, primary *servers.Server) {
 	awaitInfo(t, replica, "master_link_status:up")
 }
 
-// SIGHUP every 50 ms under load: with the endpoint there, gone, and back.
+// SIGHUP every 50 ms under load: with the endpoint there, gone, and back. What waits
+// while it is gone is delivered in the end.
 func TestReloadsOften(t *testing.T) {
 	srv := redistest.Start(t, "redis-7.0", bigBacklog...)
 	hook, dir := newSink(t), t.TempDir()
@@ -287,6 +288,9 @@ func TestReloadsOften(t *testing.T) {
 		<-time.After(50 * time.Millisecond)
 	}
 	n := l.stop()
+	_, other, _ := strings.Cut(renamed, "[[rule]]")
+	replace(t, dir, rules+"[[rule]]"+other)
+	p.signal(syscall.SIGHUP)
 	ds := hook.await(t, "all writes", allOf(n))
 	p.stop()
 	ids := map[string]bool{}

@@ -1,54 +1,94 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"triggerd/engine"
 	"triggerd/internal/event"
 	"triggerd/rules"
-	"triggerd/source"
 )
 
+// explainOptions say which rule is explained, and by what.
+type explainOptions struct {
+	config string
+	db     int
+	before string // JSON; "" for nothing
+	start  string // RFC 3339; "" for now
+}
+
 func newExplainCommand() *cobra.Command {
-	var config string
-	var db int
+	o := &explainOptions{}
 	cmd := &cobra.Command{
 		Use:   "explain RULE COMMAND...",
-		Short: "Say why a rule fires for a command, or why not",
-		Long: `Explain has one rule look at one command, as it would arrive from the server, and
-says of each thing that the rule asks for whether it is so, and how the rule is
-found among all others. Nothing is delivered.`,
-		Example: `  triggerd explain sold-out 'SET stock:7 0'
-  triggerd explain -c /etc/triggerd/rules.toml audit --db 3 DEL inv:1 inv:2`,
+		Short: "Say why a rule fires for commands, or why not, and what it would send",
+		Long: `Explain plays commands to the rules of a file, each as it would arrive from the
+server, and says for each what one rule makes of it: of each thing that the rule
+asks for whether it is so and what it saw, which of its stages holds a match
+back, and what each action would send, without secrets. Nothing is delivered.
+
+Each COMMAND is one argument, as in the feed of a [[test]]: quote it. An argument
+such as +30m moves the clock. The server is empty when it begins; --before says
+what the key of the first command is then, in the form that deliveries have:
+"5" or 5 for a string, {"status":"new"} for a hash, ["a","b"] for a list or set,
+[["member",1]] for a sorted set.
+
+It ends with 0 if the rule fires, with 1 if it does not, with 2 if there is no
+such rule or a command is none, and with 78 if there is a mistake in the file.`,
+		Example: `  triggerd explain sold-out 'SET stock:7 1' 'DECR stock:7'
+  triggerd explain sold-out --before 1 'DECR stock:7'
+  triggerd explain worker-silent 'SET heartbeat:api-1 x' +2m
+  triggerd explain -c /etc/triggerd/rules.toml audit --db 3 'DEL inv:1 inv:2'`,
 		Args: cobra.MinimumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			acts := engine.ActionOptions{}
-			set, err := engine.LoadRules(config, acts)
-			if err != nil {
-				return rulesError(config, err)
-			}
-			rule, err := ruleNamed(set, args[0])
-			if err != nil {
-				return &exitError{exitUsage, err}
-			}
-			events, err := eventsOf(cmd.Context(), db, strings.Join(args[1:], " "))
-			if err != nil {
-				return &exitError{exitUsage, err}
-			}
-			explain(cmd.OutOrStdout(), set, rule, events)
-			return nil
+			return o.run(cmd.Context(), cmd.OutOrStdout(), args[0], args[1:])
 		},
 	}
-	cmd.Flags().StringVarP(&config, "config", "c", env("TRIGGERD_CONFIG", "rules.toml"), "rules file")
-	cmd.Flags().IntVar(&db, "db", 0, "database of the command")
+	o.addFlags(cmd)
 	return cmd
+}
+
+func (o *explainOptions) addFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVarP(&o.config, "config", "c", env("TRIGGERD_CONFIG", "rules.toml"), "rules file")
+	f.IntVar(&o.db, "db", 0, "database of the commands")
+	f.StringVar(&o.before, "before", "", "value of the first command's key before it, as JSON")
+	f.StringVar(&o.start, "start", "", "when the clock begins, such as 2024-01-01T07:00:00Z; now by default")
+}
+
+func (o *explainOptions) run(ctx context.Context, out io.Writer, name string, lines []string) error {
+	acts := engine.ActionOptions{Stdout: io.Discard}
+	set, err := engine.LoadRules(o.config, acts)
+	if err != nil {
+		return rulesError(o.config, err)
+	}
+	rule, err := ruleNamed(set, name)
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	test, err := o.test(lines)
+	if err != nil {
+		return &exitError{exitUsage, err}
+	}
+	trace, err := engine.Explain(ctx, set, rule, test, o.db, acts)
+	if err != nil {
+		return failed(err)
+	}
+	printRule(out, set, rule)
+	printTrace(out, trace, "")
+	if len(trace.Fired()) == 0 {
+		return &exitError{code: exitFailed}
+	}
+	return nil
 }
 
 func ruleNamed(set *rules.Set, name string) (*rules.Rule, error) {
@@ -60,34 +100,84 @@ func ruleNamed(set *rules.Set, name string) (*rules.Rule, error) {
 	return nil, fmt.Errorf("there is no rule %q; there are: %s", name, strings.Join(ruleNames(set), ", "))
 }
 
-// eventsOf returns the events of a command line.
-func eventsOf(ctx context.Context, db int, line string) ([]*event.Event, error) {
-	if strings.ContainsAny(line, "\r\n") {
-		return nil, errors.New("one command only")
+// test returns the test whose feed the command line has.
+func (o *explainOptions) test(lines []string) (*rules.Test, error) {
+	test := &rules.Test{Name: "the commands", Start: time.Now().Truncate(time.Second)}
+	var err error
+	if o.start != "" {
+		if test.Start, err = time.Parse(time.RFC3339, o.start); err != nil {
+			return nil, fmt.Errorf("--start: %q is not a time such as 2024-01-01T07:00:00Z", o.start)
+		}
 	}
-	none, err := engine.BuildRules(map[string]any{}, engine.ActionOptions{})
-	if err != nil {
+	if test.Feed, err = stepsOf(lines); err != nil {
 		return nil, err
 	}
-	var events []*event.Event
-	e, err := engine.New(engine.Config{
-		Rules: none, Replay: true, DryRun: true,
-		Source:  source.NewRecording(strings.NewReader(fmt.Sprintf("SELECT %d\n%s\n", db, line)), ""),
-		OnEvent: func(ev *event.Event) { events = append(events, ev.Clone()) },
-	})
-	if err != nil {
-		return nil, err
+	if o.before != "" {
+		if test.Given, err = givenBefore(o.before, test.Feed); err != nil {
+			return nil, fmt.Errorf("--before: %w", err)
+		}
 	}
-	if err := e.Run(ctx); err != nil {
-		return nil, fmt.Errorf("%q: %w", line, err)
-	}
-	if len(events) == 0 {
-		return nil, fmt.Errorf("%q makes no event: it changes no key, or does not arrive (triggerd check says what does)", line)
-	}
-	return events, nil
+	return test, nil
 }
 
-func explain(w io.Writer, set *rules.Set, rule *rules.Rule, events []*event.Event) {
+// stepsOf returns the steps that arguments are.
+func stepsOf(lines []string) ([]rules.Step, error) {
+	var steps []rules.Step
+	for _, line := range lines {
+		if strings.HasPrefix(line, "+") {
+			pause, ok := rules.ParsePause(line)
+			if !ok {
+				return nil, fmt.Errorf(`%q is not a pause: "+10s", "+5m", "+1h30m", "+7d"`, line)
+			}
+			steps = append(steps, rules.Step{Pause: pause})
+			continue
+		}
+		mistake, hint := engine.CheckCommand(line)
+		if mistake == "" {
+			steps = append(steps, rules.Step{Command: line})
+			continue
+		}
+		if whole := strings.Join(lines, " "); len(lines) > 1 && isCommand(whole) {
+			hint = fmt.Sprintf("each command is one argument: '%s'", whole)
+		}
+		if hint != "" {
+			mistake += " (" + hint + ")"
+		}
+		return nil, fmt.Errorf("%q: %s", line, mistake)
+	}
+	return steps, nil
+}
+
+func isCommand(line string) bool {
+	mistake, _ := engine.CheckCommand(line)
+	return mistake == ""
+}
+
+// givenBefore returns the key of the first command that has one, with a value.
+func givenBefore(text string, steps []rules.Step) ([]rules.Given, error) {
+	dec := json.NewDecoder(strings.NewReader(text))
+	dec.UseNumber()
+	var decoded any
+	if err := dec.Decode(&decoded); err != nil {
+		return nil, fmt.Errorf(`%q is not JSON: a text is quoted, as in '"new"'`, text)
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return nil, fmt.Errorf("%q is more than one JSON value", text)
+	}
+	value, err := rules.ValueOf(decoded)
+	if err != nil || value == event.None {
+		return nil, err
+	}
+	for _, s := range steps {
+		if key, ok := engine.FirstKey(s.Command); ok {
+			return []rules.Given{{Key: key, Value: value}}, nil
+		}
+	}
+	return nil, errors.New("no command has a key")
+}
+
+// printRule says which rule it is, and how it is found.
+func printRule(w io.Writer, set *rules.Set, rule *rules.Rule) {
 	fmt.Fprintf(w, "rule %s, %s:%d\n", rule.Name, rule.File, rule.Line)
 	switch served := set.FoundBy(rule); {
 	case rule.Schedule != nil:
@@ -97,25 +187,123 @@ func explain(w io.Writer, set *rules.Set, rule *rules.Rule, events []*event.Even
 	default:
 		fmt.Fprintf(w, "is tried for: %s\n", strings.Join(served, "; or "))
 	}
-	for _, ev := range events {
-		fmt.Fprintf(w, "\nevent %s of key %s in database %d\n", ev.Name, event.AppendText(nil, ev.Key), ev.DB)
-		all := true
-		table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-		for _, c := range set.Explain(rule, ev) {
-			mark := "yes"
-			if !c.OK {
-				mark, all = "NO", false
-			}
-			fmt.Fprintf(table, "  %s\t%s\t%s\tgot %s\n", mark, c.Field, c.Want, c.Got)
+}
+
+// printTrace says what a rule made of each step.
+func printTrace(w io.Writer, trace *engine.Trace, indent string) {
+	for i := range trace.Steps {
+		s := &trace.Steps[i]
+		var b bytes.Buffer
+		printStep(&b, s)
+		for line := range strings.Lines(b.String()) {
+			fmt.Fprint(w, strings.TrimRight(indent+line, " \n")+"\n")
 		}
-		table.Flush()
-		switch {
-		case !all:
-			fmt.Fprintln(w, "  it does not fire")
-		case rule.Time != nil && rule.Time.Shape != "":
-			fmt.Fprintln(w, "  it matches; what it says of time decides whether it fires")
-		default:
-			fmt.Fprintln(w, "  it fires")
+	}
+}
+
+func printStep(w io.Writer, s *engine.TracedStep) {
+	if s.Step.Pause > 0 {
+		fmt.Fprintf(w, "\n%s later, at %s\n", s.Step.Pause, s.At.UTC().Format(time.RFC3339))
+	} else {
+		fmt.Fprintf(w, "\n%s\n", clean(s.Step.Command))
+		if len(s.Events) == 0 {
+			fmt.Fprintln(w, "  makes no event: it changes no key, or waits for its EXEC")
+		}
+		if instead := engine.ArrivesAs(s.Step.Command); instead != "" {
+			fmt.Fprintf(w, "  does not arrive under its name; use %s\n", instead)
+		}
+	}
+	if s.Withheld != "" {
+		fmt.Fprintf(w, "  %s\n", s.Withheld)
+	}
+	printFired(w, s.Fired, "  it fires, by the clock")
+	var matching []string
+	for i := range s.Events {
+		e := &s.Events[i]
+		printEvent(w, e)
+		if first := s.Events[0].Event; e.Matches() && e.Event.Offset == first.Offset && string(e.Event.Key) == string(first.Key) {
+			matching = append(matching, e.Event.Name)
+		}
+	}
+	if len(matching) > 1 {
+		fmt.Fprintf(w, "  the command makes %s of the key, and the rule matches each: event = %q takes one of them\n", strings.Join(matching, " and "), matching[0])
+	}
+}
+
+func printEvent(w io.Writer, e *engine.TracedEvent) {
+	ev := e.Event
+	about := ""
+	if ev.Key != nil {
+		about = " of key " + string(event.AppendText(nil, ev.Key))
+	}
+	fmt.Fprintf(w, "  event %s%s in database %d%s\n", ev.Name, about, ev.DB, change(ev))
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, c := range e.Checks {
+		mark := "yes"
+		if !c.OK {
+			mark = "NO"
+		}
+		fmt.Fprintf(table, "    %s\t%s\t%s\tgot %s\n", mark, c.Field, clean(c.Want), clean(c.Got+saw(&c)))
+	}
+	table.Flush()
+	switch {
+	case len(e.Fired) > 0:
+		printFired(w, e.Fired, "    it fires")
+	case e.Withheld != "" && e.Matches():
+		fmt.Fprintf(w, "    it matches, and does not fire now: %s\n", e.Withheld)
+	case e.Withheld != "":
+		fmt.Fprintf(w, "    it does not fire, and %s\n", e.Withheld)
+	default:
+		fmt.Fprintln(w, "    it does not fire")
+	}
+}
+
+// saw lists what a part of a condition looked at.
+func saw(c *rules.Check) string {
+	var list []string
+	for _, s := range c.Saw {
+		list = append(list, s.Source+" is "+s.Value)
+	}
+	if list == nil {
+		return ""
+	}
+	return ": " + strings.Join(list, ", ")
+}
+
+// change says from which value to which, if they are known.
+func change(ev *event.Event) string {
+	if ev.Before == nil && ev.After == nil {
+		return ""
+	}
+	return ", from " + side(ev.Before) + " to " + side(ev.After)
+}
+
+func side(v event.Value) string {
+	switch {
+	case v == nil:
+		return "what is not known"
+	case v.Type() == "none":
+		return "nothing"
+	}
+	return short(string(event.AppendValue(nil, v)), 200)
+}
+
+func printFired(w io.Writer, fired []engine.TracedFiring, says string) {
+	for _, f := range fired {
+		note := ""
+		if f.DryRun {
+			note = ", and delivers nothing: dry_run = true"
+		}
+		fmt.Fprintf(w, "%s%s\n", says, note)
+		for _, r := range f.Requests {
+			fmt.Fprintf(w, "    action %s would send\n", r.Action)
+			text := r.Preview.String()
+			if r.Err != nil {
+				text = "nothing: " + r.Err.Error()
+			}
+			for line := range strings.Lines(strings.TrimRight(text, "\n") + "\n") {
+				fmt.Fprintf(w, "      %s", line)
+			}
 		}
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	_ "time/tzdata" // for machines that have no time zones of their own
 
 	"github.com/spf13/cobra"
 )
@@ -106,7 +105,7 @@ fire webhooks, commands and log lines, which are tried until they succeed.
 		}
 	}
 	add("start", newDemoCommand(), newDoctorCommand(), newListenCommand(), newInitCommand(), newRunCommand())
-	add("rules", newCheckCommand(), newTestCommand(), newExplainCommand(), newReplayCommand(), newSchemaCommand())
+	add("rules", newCheckCommand(), newTestCommand(), newExplainCommand(), newSendCommand(), newReplayCommand(), newSchemaCommand())
 	add("daemon", newStatusCommand(), newDeliveriesCommand(), newDLQCommand(), newTailCommand(), newReloadCommand(), newPauseCommand(), newResumeCommand())
 	add("files", newRDBCommand(), newStoreCommand())
 	root.AddCommand(newVersionCommand(), newManCommand())

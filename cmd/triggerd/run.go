@@ -19,6 +19,7 @@ import (
 	"triggerd/engine"
 	"triggerd/internal/admin"
 	"triggerd/internal/notify"
+	"triggerd/internal/spool"
 	"triggerd/internal/store"
 	"triggerd/internal/web"
 	"triggerd/rules"
@@ -147,21 +148,26 @@ func (o *runOptions) run(cmd *cobra.Command, _ []string) error {
 		return rulesError(o.config, err)
 	}
 	logWarnings(log, set)
-	st, err := store.Options{Logger: log, Retention: set.Store.Retention, MaxBytes: set.Store.MaxBytes}.Open(cmp.Or(o.dataDir, os.Getenv("TRIGGERD_DATA_DIR"), set.Store.Dir))
+	dataDir := cmp.Or(o.dataDir, os.Getenv("TRIGGERD_DATA_DIR"), set.Store.Dir)
+	st, err := store.Options{Logger: log, Retention: set.Store.Retention, MaxBytes: set.Store.MaxBytes}.Open(dataDir)
 	if err != nil {
 		return failed(err)
 	}
 	defer st.Close()
 
+	received, err := openSpool(set, dataDir, log)
+	if err != nil {
+		return failed(err)
+	}
 	src, err := source.NewReplica(source.Config{
 		URL: sourceURL(o.source, set), Ack: source.AckPolicy(set.Source.Ack), PsyncCommand: set.Source.PsyncCommand,
-		BacklogInterval: 10 * time.Second, Secrets: set.Secrets, Logger: log,
+		BacklogInterval: 10 * time.Second, Spool: received, Secrets: set.Secrets, Logger: log,
 	})
 	if err != nil {
 		return badConfig(err)
 	}
 	e, err := engine.New(engine.Config{
-		Rules: set, Source: src, Store: st, Start: set.Source.Start, MaxMirror: set.Source.MaxMirror,
+		Rules: set, Source: src, Store: st, Start: set.Source.Start, MaxMirror: set.Source.MaxMirror, MaxBehind: set.HTTP.MaxBehind,
 		Actions: o.actions(log), CheckpointInterval: checkpointInterval(set), Logger: log,
 	})
 	if err != nil {
@@ -216,6 +222,15 @@ func runToEnd(ctx context.Context, e *engine.Engine, log *slog.Logger) error {
 	case <-time.After(e.ShutdownTimeout() + endAfter):
 		return errNotEnded
 	}
+}
+
+// openSpool opens the spool of the rules' size: in files, or in memory.
+func openSpool(set *rules.Set, dataDir string, log *slog.Logger) (*spool.Log, error) {
+	o := spool.Options{Stream: engine.Standalone, Limit: set.Source.Spool, Logger: log}
+	if o.Limit > 0 {
+		o.Dir = spool.Dir(dataDir, engine.Standalone)
+	}
+	return spool.Open(o)
 }
 
 // newServer returns the HTTP server that the flags, the environment or the
@@ -286,9 +301,11 @@ func (o *runOptions) load(log *slog.Logger) (*rules.Set, error) {
 	return engine.LoadRules(o.config, o.actions(log))
 }
 
-// sourceURL returns the server's URL from the first place that has one.
+// sourceURL returns the server's URL from the first place that has one, with the
+// user and the password of the rules if it names none.
 func sourceURL(flag string, set *rules.Set) string {
-	return cmp.Or(flag, os.Getenv("TRIGGERD_SOURCE"), set.Source.URL, os.Getenv("REDIS_URL"), defaultSource)
+	raw := cmp.Or(flag, os.Getenv("TRIGGERD_SOURCE"), set.Source.URL, os.Getenv("REDIS_URL"), defaultSource)
+	return source.WithUser(raw, set.Source.User, set.Source.Password)
 }
 
 // checkpointInterval returns how often the position is saved. An application

@@ -65,20 +65,26 @@ const everyField = `
 include = "none/*.toml"
 [source]
 url = "redis://127.0.0.1"
+user = "follower"
+password = "hunter2"
 start = "live"
 ack = "durable"
 psync_command = "PSYNC"
 max_mirror = "2GiB"
+spool = "off"
 [store]
 dir = "data"
 max_pending = 5
 max_bytes = "20GiB"
 retention = "30d"
+[check]
+allow = ["never-arrives"]
 [http]
 listen = "127.0.0.1:9797"
 read_token = "fedcba9876543210"
 show_values = true
 token = "0123456789abcdef"
+max_behind = "90s"
 [defaults]
 shutdown_timeout = "10s"
 timeout = "1m30s"
@@ -223,8 +229,10 @@ format = "json"
 [[test]]
 name = "t"
 start = "2024-01-01T07:00:00+01:00"
+given = { "a:1" = "c", "a:2" = { f = 1 }, "a:3" = ["x"] }
 feed = ["SET a:1 b", { at = "+1m" }]
 expect = { r = 1 }
+expect_body = { r = [{ data = { key = "a:1" } }] }
 `
 
 // What triggerd takes the schema takes.

@@ -112,11 +112,10 @@ func TestSecretsComeBackNowhere(t *testing.T) {
 	write(t, dir, "argument", values["argument"]+"\r\n")
 	write(t, dir, "rotating", values["replaced"]+"\n")
 	env := []string{
-		"TRIGGERD_HTTP=", "V_HEADER=" + values["header"], "V_PATH=" + url.PathEscape(values["path"]), "V_BODY=" + values["body"],
-		"V_BASIC=" + values["basic"], "V_VARIABLE=" + values["variable"], "V_SERVER=" + url.PathEscape(values["server"]), "V_UNUSED=",
+		"TRIGGERD_HTTP=", "V_HEADER=" + values["header"], "V_PATH=" + values["path"], "V_BODY=" + values["body"],
+		"V_BASIC=" + values["basic"], "V_VARIABLE=" + values["variable"], "V_SERVER=" + values["server"], "V_UNUSED=",
 	}
 	redistest.Do(t, srv, "ACL", "SETUSER", "follower", "on", ">"+values["server"], "+psync", "+replconf", "+ping")
-	write(t, dir, "query-escaped", url.QueryEscape(values["query"]))
 	rules := fmt.Sprintf(`
 [source]
 url = "redis://follower:${env:V_SERVER}@%s"
@@ -132,7 +131,7 @@ name = "web-%s"
 key = "k:*"
 [[rule.action]]
 type = "webhook"
-url = "%s/%s/${env:V_PATH}?x=${file:query-escaped}&y=${env:V_UNUSED:-a-default}"
+url = "%s/%s/${env:V_PATH}?x=${file:query}&y=${env:V_UNUSED:-a-default}"
 headers = { X-Trace = "${env:V_HEADER}", X-Rotated = "${file:rotating}" }
 body = "it is ${env:V_BODY}"
 basic = { user = "me", password = "${env:V_BASIC}" }

@@ -166,6 +166,12 @@ func showStream(say func(what, format string, args ...any), src *admin.StreamSta
 		saved = fmt.Sprintf("saved %d (%s behind)", src.SavedOffset, size(src.LagBytes))
 	}
 	say("", "received %d, handled %d, %s", src.ReceivedOffset, src.HandledOffset, saved)
+	if src.BehindSeconds >= 1 || src.Spool.Full != "" {
+		say("", "behind by %s: %s received and not handled", time.Duration(src.BehindSeconds*float64(time.Second)).Round(time.Second), size(src.BehindBytes))
+	}
+	if src.Spool.Full != "" {
+		say("", "spool full: %s", src.Spool.Full)
+	}
 	if src.BacklogBytes > 0 {
 		say("", "the server keeps %s of its stream, %s", size(src.BacklogBytes), headroom(src))
 	}

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -24,8 +26,14 @@ what is expected. Nothing is delivered, and no server is needed.
 
   [[test]]
   name = "fires when stock is set to zero"
-  feed = ["SET stock:7 1", { at = "+30m" }, "SET stock:7 0"]
-  expect = { sold-out = 1 }
+  given = { "stock:9" = "5" }
+  feed = ["SET stock:7 1", { at = "+30m" }, "SET stock:7 0", "SET stock:9 0"]
+  expect = { sold-out = 2 }
+  expect_body = { sold-out = { data = { key = "stock:9", before = "5" } } }
+
+given is what is there before. expect_body is what the body that is sent has in it,
+among other things. Of a rule that is not as expected each step is shown as by
+triggerd explain.
 
 Commands are written as they arrive from the server: triggerd check tells of
 those that never do. It ends with 0 if all pass, and with 1 if one fails.`,
@@ -83,8 +91,16 @@ func report(w io.Writer, r *engine.TestResult) (passed bool) {
 		return true
 	}
 	fmt.Fprintf(w, "FAIL  %s (%s:%d)\n", r.Test.Name, r.Test.File, r.Test.Line)
-	for _, d := range differences {
-		fmt.Fprintf(w, "        %s\n", d)
+	if r.Err != nil {
+		fmt.Fprintf(w, "        %s\n", clean(r.Err.Error()))
+		return false
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Traces)) {
+		if d := r.Difference(name); d != "" {
+			fmt.Fprintf(w, "        rule %s: %s\n", name, clean(d))
+			printTrace(w, r.Traces[name], "          ")
+			fmt.Fprintln(w)
+		}
 	}
 	return false
 }

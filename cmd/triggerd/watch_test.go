@@ -52,7 +52,7 @@ func project(t *testing.T, dir, version string, files map[string]string) {
 
 // --watch reads the rules again when links to them are changed, when a file
 // that they include comes, and when a secret does; with a mistake the old ones
-// stay, and the next good ones are taken.
+// stay, and the next good ones are taken. A file that has become empty is told.
 func TestWatch(t *testing.T) {
 	base := t.TempDir()
 	dir := filepath.Join(base, "etc")
@@ -80,6 +80,8 @@ func TestWatch(t *testing.T) {
 	// Not by a link, but into the folder that the include looks at.
 	write(t, filepath.Join(base, "v5", "more"), "b.toml", "[[rule]]\nname = \"b\"\nkey = \"b\"\naction = [{ target = \"hook\" }]\n")
 	p.logs.await(t, `rules=2`, 1)
+	write(t, filepath.Join(base, "v5", "more"), "b.toml", "")
+	p.logs.await(t, `level=WARN msg="a rules file has become empty, its rules are gone" file=`, 1)
 	p.stop()
 }
 

@@ -42,6 +42,9 @@ type StreamStatus struct {
 	Offset         int64     `json:"offset"`          // as ReceivedOffset
 	ReceivedOffset int64     `json:"received_offset"` // last byte read from the server
 	HandledOffset  int64     `json:"handled_offset"`  // last byte whose events are matched, and their firings planned
+	BehindBytes    int64     `json:"behind_bytes"`    // received, and not handled
+	BehindSeconds  float64   `json:"behind_seconds"`  // how long ago the oldest of them came
+	ServerBytes    int64     `json:"server_bytes"`    // what the server had for us when it was last asked, and has not been received; 0 if it does not say
 	SavedOffset    int64     `json:"saved_offset"`    // what is on disk, as firings and position
 	LagBytes       int64     `json:"lag_bytes"`       // received, and not on disk yet
 	Saved          string    `json:"saved"`           // the position that the next start resumes at; "" if none is
@@ -63,7 +66,17 @@ type StreamStatus struct {
 	BacklogBytes   int64    `json:"backlog_bytes,omitempty"`
 	BacklogSeconds *float64 `json:"backlog_seconds,omitempty"`
 
+	Spool SpoolStatus `json:"spool"`
 	Stats StreamStats `json:"counts"`
+}
+
+// SpoolStatus tells of what is received and still needed.
+type SpoolStatus struct {
+	Bytes   int64  `json:"bytes"`          // that it takes, on disk or in memory
+	Limit   int64  `json:"limit"`          // of Bytes
+	Files   bool   `json:"files"`          // it is on disk
+	GivenUp int64  `json:"given_up_bytes"` // bytes that were let go though the next start may need them
+	Full    string `json:"full,omitempty"` // why nothing is written to it
 }
 
 // StreamStats counts what one stream has brought, since the process began.

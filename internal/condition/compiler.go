@@ -43,6 +43,7 @@ type Problem struct {
 	Offset int    // where it is, in bytes of the expression
 	Msg    string // what is wrong
 	Hint   string // what to do about it; "" if that is not known
+	Code   string // of a warning, by which it can be silenced: "never-arrives", "every-element", "rounded"
 }
 
 // Compiler compiles expressions. It is for one goroutine at a time; what it
@@ -291,6 +292,9 @@ func problemOf(src string, err error) *Problem {
 	}
 	if p.Msg == "unexpected token EOF" || p.Msg == "unexpected end of expression" {
 		p.Msg = "the condition ends too early"
+	}
+	if p.Hint == "" && (strings.HasPrefix(p.Msg, "unexpected token") || strings.HasPrefix(p.Msg, "unrecognized character")) {
+		p.Hint = syntaxHint(src, p.Offset)
 	}
 	if strings.Contains(p.Msg, "exceeds maximum allowed nodes") {
 		p.Msg = fmt.Sprintf("too long: more than %d parts", maxNodes)

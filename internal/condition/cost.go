@@ -22,7 +22,7 @@ func (l *linter) perElement(n *ast.BuiltinNode, body ast.Node) {
 	}
 	if side != nil && !once && (of == nil || of.counted == nil) {
 		l.warnings = append(l.warnings, Problem{n.Location().From, "at each event this looks at every element of " + side.String(),
-			"a predicate that reads nothing but the element is counted once, and the count kept up to date"})
+			"a predicate that reads nothing but the element is counted once, and the count kept up to date", "every-element"})
 	}
 }
 

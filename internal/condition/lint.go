@@ -15,7 +15,7 @@ type linter struct {
 }
 
 func (l *linter) problem(n ast.Node, hint, msg string) {
-	l.problems = append(l.problems, Problem{n.Location().From, msg, hint})
+	l.problems = append(l.problems, Problem{Offset: n.Location().From, Msg: msg, Hint: hint})
 }
 
 // boolean visits a node whose value is used as true or false.
@@ -173,7 +173,7 @@ func (l *linter) known(what string, c *ast.StringNode) {
 		l.problem(c, hint, mistake)
 	}
 	if warning != "" {
-		l.warnings = append(l.warnings, Problem{c.Location().From, warning, hint})
+		l.warnings = append(l.warnings, Problem{c.Location().From, warning, hint, "never-arrives"})
 	}
 }
 

@@ -38,7 +38,7 @@ func literalsOf(src string) literals {
 		}
 		at := byteOffset(src, t.From)
 		if !exact {
-			l.warnings = append(l.warnings, Problem{Offset: at, Msg: rounding(t.Value, value)})
+			l.warnings = append(l.warnings, Problem{Offset: at, Msg: rounding(t.Value, value), Code: "rounded"})
 		}
 		switch integer := !strings.ContainsAny(t.Value, ".eE"); {
 		case value.kind == whole && !integer:

@@ -97,7 +97,7 @@ func (r *resolver) problem(n ast.Node, hint, format string, args ...any) {
 	if r.at != nil {
 		at = *r.at
 	}
-	r.problems = append(r.problems, Problem{byteOffset(r.source, at.From), fmt.Sprintf(format, args...), hint})
+	r.problems = append(r.problems, Problem{Offset: byteOffset(r.source, at.From), Msg: fmt.Sprintf(format, args...), Hint: hint})
 }
 
 // node resolves one node and what is below it. inside tells whether it is in
@@ -195,7 +195,7 @@ func (r *resolver) name(node *ast.Node, n *ast.IdentifierNode) {
 	case helpers[n.Value] != [2]int{} || n.Value == "now":
 		r.problem(n, "call it: "+n.Value+"(...)", "%s is a function", n.Value)
 	default:
-		r.problem(n, suggest.DidYouMean(n.Value, r.names()), "unknown name %s", n.Value)
+		r.problem(n, r.nameHint(n.Value), "unknown name %s", n.Value)
 	}
 }
 
@@ -453,7 +453,7 @@ func (r *resolver) call(node *ast.Node, n *ast.CallNode, inside bool) {
 		r.problem(n, "", "%s() is not available in conditions", id.Value)
 		return
 	case !ok:
-		r.problem(n, suggest.DidYouMean(id.Value, r.names()), "unknown function %s", id.Value)
+		r.problem(n, r.functionHint(id.Value), "unknown function %s", id.Value)
 		return
 	case len(n.Arguments) < want[0] || len(n.Arguments) > want[1]:
 		r.problem(n, "", "%s takes %s, not %d", id.Value, argumentCount(want), len(n.Arguments))
@@ -568,7 +568,7 @@ func (r *resolver) timePart(n *ast.CallNode, m *ast.MemberNode) {
 		base.SetLocation(c.Location())
 	}
 	if name == nil || !isName(base, "time") || len(n.Arguments) > 0 {
-		r.problem(n, "", "only time has methods, without arguments: time.Hour()")
+		r.problem(n, methodHint(name), "only time has methods, without arguments: time.Hour()")
 		return
 	}
 	if timeParts[name.Value] == nil {

@@ -190,12 +190,12 @@ func (e *Element) size() int {
 	return n
 }
 
-// appendValue appends v: null for what is not there or not known, a string,
+// AppendValue appends v: null for what is not there or not known, a string,
 // an array for a list and a set, [[member,score],...] for a zset,
 // [[id,[field,value,...]],...] for a stream and an object for a hash, unless a
 // field's name is not UTF-8: then it is [[field,value],...]. A score that is
 // infinite is the string "inf" or "-inf".
-func appendValue(dst []byte, v Value) []byte {
+func AppendValue(dst []byte, v Value) []byte {
 	if v == nil {
 		return append(dst, "null"...)
 	}

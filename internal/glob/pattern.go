@@ -121,7 +121,7 @@ func parsePart(s string, capturing bool) (part, int) {
 	case c == '?':
 		return part{kind: partAny}, 1
 	case c == '[':
-		set, n := parseClass(s)
+		set, n, _ := parseClass(s)
 		return part{kind: partSet, set: set}, n
 	case c == '{' && capturing:
 		if n := captureLen(s); n > 0 {
@@ -154,9 +154,10 @@ func captureLen(s string) int {
 
 // parseClass reads a class as the server does: a ']' ends it wherever it
 // stands, a range may be written backwards and its ends are not escapes, and a
-// class that nothing ends goes to the end of the pattern.
-func parseClass(s string) (*byteSet, int) {
-	set, i := &byteSet{}, 1
+// class that nothing ends goes to the end of the pattern: closed is false then.
+func parseClass(s string) (set *byteSet, n int, closed bool) {
+	set = &byteSet{}
+	i := 1
 	negate := i < len(s) && s[i] == '^'
 	if negate {
 		i++
@@ -181,7 +182,7 @@ func parseClass(s string) (*byteSet, int) {
 			set[w] = ^set[w]
 		}
 	}
-	return set, min(i+1, len(s))
+	return set, min(i+1, len(s)), i < len(s)
 }
 
 // Captures returns the names that the pattern captures, in order; not to be

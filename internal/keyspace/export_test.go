@@ -18,20 +18,6 @@ func CommandNamed(name []byte) (string, bool) {
 	return "", false
 }
 
-// EventsOf returns the names of the events that a command's entry says it makes,
-// and false if it has no entry.
-func EventsOf(name string) (events []string, ok bool) {
-	c := commandsByName[name]
-	if c == nil {
-		return nil, false
-	}
-	events = slices.Clone(c.events.names)
-	if c.events.own {
-		events = append(events, c.ownEvent)
-	}
-	return events, true
-}
-
 // Mirrored is one key of the mirror.
 type Mirrored struct {
 	DB       int

@@ -1,6 +1,9 @@
 package keyspace
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // CommandInfo is what users may want to know of a command before they write a
 // rule for it.
@@ -16,6 +19,14 @@ type CommandInfo struct {
 	// InsteadUse says, for a command that changes keys and is not replicated
 	// under its name, what to write in a rule instead; else it is "".
 	InsteadUse string
+
+	// Events are the names of the events that it makes; none for a command that
+	// changes no key. Those of Classes are not among them.
+	Events []string
+
+	// Types are those that a key of its events may have afterwards, "none" among
+	// them; nil: any.
+	Types []string
 }
 
 // Commands returns all commands and subcommands that are known, sorted by name.
@@ -27,9 +38,52 @@ func Commands() []CommandInfo {
 			Name: c.name, Classes: strings.Fields(c.acl),
 			Replicated: c.events.make != nil && c.instead == "",
 			InsteadUse: c.instead,
+			Events:     c.eventNames(), Types: c.types(),
 		})
 	}
 	return infos
+}
+
+// eventNames returns the names of all events that the command can make.
+func (c *command) eventNames() []string {
+	names := append([]string{}, c.events.names...)
+	if c.events.own {
+		names = append(names, c.ownEvent)
+	}
+	return names
+}
+
+// typeOfCategory is the type of the keys that the commands of an ACL category
+// leave.
+var typeOfCategory = map[string]string{
+	"@string": typeString, "@bitmap": typeString, "@hyperloglog": typeString, "@list": typeList, "@set": typeSet,
+	"@sortedset": typeZset, "@geo": typeZset, "@hash": typeHash, "@stream": typeStream,
+}
+
+// types returns the types that a key may have after the command; nil: any. A
+// command that removes keys, or elements of them, may leave none.
+func (c *command) types() []string {
+	of := ""
+	for _, category := range strings.Fields(c.acl) {
+		switch t := typeOfCategory[category]; {
+		case c.name == "SORT": // which is of all the types that it reads
+			of = typeList
+		case t != "":
+			of = t
+		}
+	}
+	removes := slices.ContainsFunc(c.events.names, func(name string) bool {
+		return name == "del" || name == "expired" || name == "hdel" || name == "hexpired"
+	})
+	switch {
+	case c.name == "DEL" || c.name == "UNLINK":
+		return []string{typeNone}
+	case of == "":
+		return nil
+	case removes:
+		return []string{of, typeNone}
+	}
+	return []string{of}
 }
 
 // What to write instead, of several commands.

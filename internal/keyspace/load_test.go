@@ -27,6 +27,7 @@ func loadBody(t *testing.T, in *keyspace.Interpreter, stop func() error, body ..
 	t.Helper()
 	data := "REDIS0012" + string(bytes.Join(body, nil)) + "\xff\x00\x00\x00\x00\x00\x00\x00\x00"
 	r := rdb.NewReader(strings.NewReader(data))
+	r.Strict = true
 	r.Stop = stop
 	in.SnapshotBegin()
 	var events []event.Event

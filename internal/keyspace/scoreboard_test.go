@@ -387,3 +387,37 @@ func TestEventNamesHoldsAllRecorded(t *testing.T) {
 		t.Error("nothing recorded")
 	}
 }
+
+// TestCommandsTellTheirTypes: of all that servers have sent no key has a type
+// afterwards that its command is not said to leave.
+func TestCommandsTellTheirTypes(t *testing.T) {
+	types := map[string][]string{}
+	for _, info := range keyspace.Commands() {
+		types[info.Name] = info.Types
+	}
+	seen := 0
+	for _, server := range []string{"redis-6.0.16", "redis-7.0.15", "redis-8.0.6", "redis-8.6.3", "valkey-9.1.2"} {
+		for _, rec := range readRecordings(t, server) {
+			for _, c := range rec.Cases {
+				in := keyspace.New(keyspace.Config{Dialect: dialect(server), Need: needLevel(0)})
+				for _, line := range c.Stream {
+					for _, ev := range in.Command(nil, &keyspace.Command{Args: splitRecorded(line)}) {
+						if ev.Type == "" {
+							continue
+						}
+						seen++
+						if of := types[ev.Command]; of != nil && !slices.Contains(of, ev.Type) {
+							t.Errorf("%s: %q leaves a %s, its entry says %q", server, line, ev.Type, of)
+						}
+						if (ev.Name == "del" || ev.Name == "expired") && ev.Type != "none" {
+							t.Errorf("%s: %q: a %s is there after %q", server, line, ev.Type, ev.Name)
+						}
+					}
+				}
+			}
+		}
+	}
+	if seen == 0 {
+		t.Error("nothing recorded")
+	}
+}

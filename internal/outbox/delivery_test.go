@@ -770,8 +770,7 @@ func TestOutboxLatestOnly(t *testing.T) {
 
 		r.got = nil
 		enqueueJobs(t, st, 9000, 2, -1)
-		b = openBox(t, st, 100_000, 3)
-		latest(b)
+		b = openPrepared(t, st, defaultBounds, 100_000, latest)
 		sleep(time.Hour)
 		b.check(t, r, "8998 8999", 8998)
 		b.end()

@@ -223,13 +223,6 @@ func (ep *endpoint) setPaused(paused bool) {
 	ep.dispatch()
 }
 
-// idle reports whether no attempt is being made.
-func (ep *endpoint) idle() bool {
-	ep.mu.Lock()
-	defer ep.mu.Unlock()
-	return ep.running == 0
-}
-
 // busy reports whether there are firings that will be attempted soon.
 func (ep *endpoint) busy() bool {
 	ep.mu.Lock()

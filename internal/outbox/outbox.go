@@ -170,9 +170,16 @@ func (o *Outbox) Start(reading, attempts context.Context, fatal context.CancelCa
 			ep.dispatch()
 		}
 		ep.mu.Unlock()
-		if n := o.in.pendingOf(ep.account); lost && n > 0 {
-			o.log.Warn("firings wait for an action that no rule has any more; they are delivered if it comes back", "action", ep.name, "pending", n)
+		if lost {
+			o.warnRemoved(ep)
 		}
+	}
+}
+
+// warnRemoved tells what waits for an endpoint that no rule has any more.
+func (o *Outbox) warnRemoved(ep *endpoint) {
+	if n := o.in.pendingOf(ep.account); n > 0 {
+		o.log.Warn("firings wait for an action that no rule has any more; they are delivered if it comes back", "action", ep.name, "pending", n, "given_up_after", o.removedPolicy().Retry.MaxAge)
 	}
 }
 
@@ -217,8 +224,9 @@ func (o *Outbox) endpoint(name string) *endpoint {
 }
 
 // SetActions sets the actions of a new generation of rules, by endpoint, and
-// the policies of its rules. Firings that wait are delivered with the new
-// action of the same endpoint, or with the old one if there is none.
+// the policies of its rules, and under Removed that for what no rule has any
+// more. Firings that wait are delivered with the new action of the same endpoint.
+// If there is none they wait on.
 func (o *Outbox) SetActions(all map[string]*Action, policies map[PolicyKey]*Policy) {
 	o.policies.Store(&policies)
 	for _, old := range o.replaceActions(all) {
@@ -242,9 +250,20 @@ func (o *Outbox) replaceActions(all map[string]*Action) (old []actions.Action) {
 		ep.mu.Unlock()
 	}
 	for name, ep := range o.endpoints {
-		if _, stays := all[name]; !stays && ep.idle() && o.in.closeAccount(name) {
-			old = append(old, ep.action)
+		if _, stays := all[name]; stays {
+			continue
+		}
+		ep.mu.Lock()
+		idle := ep.running == 0
+		if a := ep.remove(); a != nil {
+			old = append(old, a)
+		}
+		ep.dispatch() // sees when what waits is too old
+		ep.mu.Unlock()
+		if idle && o.in.closeAccount(name) {
 			delete(o.endpoints, name)
+		} else if o.started.Load() {
+			o.warnRemoved(ep)
 		}
 	}
 	return old

@@ -128,6 +128,12 @@ func openBox(t *testing.T, st *store.Store, maxPending, concurrency int, rs ...*
 
 func openBounded(t *testing.T, st *store.Store, lim bounds, maxPending, concurrency int, rs ...*receiver) *box {
 	t.Helper()
+	return openPrepared(t, st, lim, maxPending, func(b *box) { b.use(concurrency, rs...) })
+}
+
+// openPrepared starts an outbox after prepare has given it its actions.
+func openPrepared(t *testing.T, st *store.Store, lim bounds, maxPending int, prepare func(*box)) *box {
+	t.Helper()
 	b := &box{t: t, log: &lockedBuffer{}}
 	b.Outbox = New(Options{
 		Store: st, MaxPending: maxPending, Interval: time.Hour, Logger: slog.New(slog.NewTextHandler(b.log, nil)),
@@ -138,7 +144,7 @@ func openBounded(t *testing.T, st *store.Store, lim bounds, maxPending, concurre
 	if err := b.Recover(); err != nil {
 		t.Fatal(err)
 	}
-	b.use(concurrency, rs...)
+	prepare(b)
 	ctx, cancel := context.WithCancel(context.Background())
 	b.cancel = cancel
 	b.Start(ctx, ctx, func(err error) {
@@ -458,8 +464,8 @@ func TestOutboxStopTimeout(t *testing.T) {
 	})
 }
 
-// After a reload firings that wait are delivered with the new action, or with
-// the old one if it is gone; an endpoint that is gone and empty is forgotten.
+// After a reload firings that wait are delivered with the new action. If there is
+// none they wait, a day at most; an endpoint that is gone and empty is forgotten.
 func TestOutboxReload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		down := func(*actions.Firing) error { return errDown }
@@ -472,15 +478,20 @@ func TestOutboxReload(t *testing.T) {
 		old1.mu.Lock()
 		old1.do = nil
 		old1.mu.Unlock()
-		if !old0.closed || old1.closed {
-			t.Errorf("closed: replaced %v, still needed %v", old0.closed, old1.closed)
+		if !old0.closed || !old1.closed {
+			t.Errorf("closed: replaced %v, gone %v", old0.closed, old1.closed)
 		}
 		sleep(time.Hour)
-		if len(new0.received()) != 1 || len(old1.received()) != 1 || len(old0.received()) != 0 {
+		if len(new0.received()) != 1 || len(old1.received()) != 0 || len(old0.received()) != 0 {
 			t.Errorf("received: new %v, gone %v, replaced %v", new0.received(), old1.received(), old0.received())
 		}
 		b.use(2, new0)
-		if _, there := b.endpoints["1"]; there || !old1.closed {
+		if _, there := b.endpoints["1"]; !there {
+			t.Error("the endpoint for which a firing waits is gone")
+		}
+		sleep(24 * time.Hour)
+		b.use(2, new0)
+		if _, there := b.endpoints["1"]; there {
 			t.Error("the endpoint that is gone is still there")
 		}
 	})

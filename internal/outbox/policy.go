@@ -49,6 +49,7 @@ type Action struct {
 type Meter interface {
 	Waited(time.Duration)             // for the first attempt of a firing, since it was planned
 	Attempted(Outcome, time.Duration) // an attempt has ended
+	Delivered(time.Duration)          // a firing is, since its event arrived
 }
 
 // Outcome is the result of an attempt.

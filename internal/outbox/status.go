@@ -97,9 +97,11 @@ func (ep *endpoint) status() Status {
 		LastSuccess: t.lastSuccess, LastError: t.lastError, LastErrorAt: t.lastErrorAt,
 	}
 	s.Probing = s.Trouble && g.busy > 0
-	if ep.action != nil {
-		s.Config = ep.config
+	if ep.action == nil {
+		s.State, s.Why = string(onHold), "no rule has it any more"
+		return s
 	}
+	s.Config = ep.config
 	if g.failures > 0 {
 		s.Since = g.since
 	}

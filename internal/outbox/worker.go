@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -81,8 +82,11 @@ func (ep *endpoint) removeWorker(w *worker) {
 // takeTurn gives a worker the next attempt, and reports whether there is one
 // now. If not, a timer is set for when there may be. The caller holds the lock.
 func (ep *endpoint) takeTurn(w *worker) bool {
-	if ep.action == nil || ep.paused || ep.stopping || !ep.started.Load() || ep.standby.Load() || ep.trimming {
+	if ep.paused || ep.stopping || !ep.started.Load() || ep.standby.Load() || ep.trimming {
 		return false
+	}
+	if ep.action == nil {
+		return ep.takeExpired(w)
 	}
 	ep.refill()
 	now := time.Now()
@@ -136,7 +140,7 @@ func (ep *endpoint) policyOf(f *actions.Firing) *Policy {
 			return p
 		}
 	}
-	return ep.policy
+	return cmp.Or(ep.policy, ep.removedPolicy())
 }
 
 // wakeAt has dispatch called at t or before. An endpoint has one timer. If each
@@ -202,7 +206,7 @@ func (w *worker) readJob() error {
 	ep.mu.Lock()
 	defer ep.mu.Unlock()
 	if err != nil {
-		w.policy = ep.policy
+		w.policy = cmp.Or(ep.policy, ep.removedPolicy())
 		return err
 	}
 	ep.setFiring(w, f)
@@ -329,6 +333,9 @@ func (w *worker) finish(res actions.Result, err error, abandoned bool) bool {
 	if w.job.attempts == 0 && !v.down && ep.meter != nil {
 		ep.meter.Waited(max(w.began.Sub(w.job.born.time()), 0))
 	}
+	if s.what == Delivered && ep.meter != nil {
+		ep.meter.Delivered(max(now.Sub(w.firing.Event.Time), 0))
+	}
 	ep.updateSavedHold(now)
 	ep.settle(l, &s, v)
 	after := ep.gate.condition(now)
@@ -343,8 +350,12 @@ func (w *worker) finish(res actions.Result, err error, abandoned bool) bool {
 // decideOutcome sets the outcome of an attempt that ended with err, and returns
 // the pause before the next one.
 func (w *worker) decideOutcome(s *settlement, v gateResult, err error) (pause time.Duration) {
-	if isDamaged(err) {
+	switch {
+	case isDamaged(err):
 		s.what, s.reason = GivenUp, "damaged"
+		return 0
+	case errors.Is(err, errRemoved):
+		s.what, s.reason = GivenUp, "age"
 		return 0
 	}
 	if v.down { // this was not an attempt of the firing, but another one at an endpoint that is down

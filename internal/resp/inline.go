@@ -4,6 +4,20 @@ import "errors"
 
 var errQuotes = errors.New("unbalanced quotes")
 
+// SplitInline splits a line into arguments as a server splits a command that is
+// typed. The caller owns them.
+func SplitInline(line []byte) ([][]byte, error) {
+	text, spans, err := splitInline(nil, nil, line)
+	if err != nil {
+		return nil, err
+	}
+	args := make([][]byte, len(spans))
+	for i, s := range spans {
+		args[i] = text[s.from:s.to:s.to]
+	}
+	return args, nil
+}
+
 // splitInline splits a line into arguments as the server does: at white space,
 // with "..." (escapes \n \r \t \b \a \xHH \\ \") and '...' (escape \') around
 // arguments that hold any. It appends the arguments' bytes to dst and where

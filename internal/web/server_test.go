@@ -78,8 +78,8 @@ func (f *feed) set(change func(*source.Status)) {
 // write is a SET that the stream brings.
 func (f *feed) write(key, value string) {
 	f.mu.Lock()
-	f.status.Offset += 100
-	offset := f.status.Offset
+	f.status.Received += 100
+	offset := f.status.Received
 	f.mu.Unlock()
 	f.records <- &source.Record{
 		Kind: source.Command, ReplID: "repl", Offset: offset, Bytes: 100, Time: time.Now(), Pos: source.Position{ReplID: "repl", Offset: offset},

@@ -1,4 +1,4 @@
-package feed_test
+package tap_test
 
 import (
 	"context"
@@ -9,11 +9,11 @@ import (
 	"time"
 
 	"triggerd/internal/admin"
-	"triggerd/internal/feed"
+	"triggerd/internal/tap"
 )
 
 // open opens a reader that is stopped with the test.
-func open(t *testing.T, f *feed.Feed, q admin.FeedQuery) (next func() (*admin.FeedEntry, bool), stop func()) {
+func open(t *testing.T, f *tap.Feed, q admin.FeedQuery) (next func() (*admin.FeedEntry, bool), stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(cancel)
@@ -31,32 +31,32 @@ func match(rule, key string) admin.FeedEntry {
 
 func TestLevel(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var f feed.Feed
+		var f tap.Feed
 		f.Add(match("r", "k")) // of no use to anybody
-		check := func(want feed.Level) {
+		check := func(want tap.Level) {
 			t.Helper()
 			synctest.Wait()
 			if f.Level() != want {
 				t.Errorf("level %d, want %d", f.Level(), want)
 			}
 		}
-		check(feed.Nobody)
+		check(tap.Nobody)
 		_, stop := open(t, &f, admin.FeedQuery{})
-		check(feed.Watched)
+		check(tap.Watched)
 		_, stopAll := open(t, &f, admin.FeedQuery{All: true})
-		check(feed.All)
+		check(tap.All)
 		stopAll()
-		check(feed.Watched)
+		check(tap.Watched)
 		stop()
-		check(feed.Watched) // it may come back
+		check(tap.Watched) // it may come back
 		time.Sleep(2 * time.Minute)
-		check(feed.Nobody)
+		check(tap.Nobody)
 	})
 }
 
 func TestFilters(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var f feed.Feed
+		var f tap.Feed
 		byRule, _ := open(t, &f, admin.FeedQuery{Rule: "b"})
 		byKey, _ := open(t, &f, admin.FeedQuery{Key: func(k string) bool { return k == "k3" }})
 		byOutcome, _ := open(t, &f, admin.FeedQuery{Outcome: "retried"})
@@ -75,7 +75,7 @@ func TestFilters(t *testing.T) {
 // What a reader has missed is told: it was slow, or came back late.
 func TestLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var f feed.Feed
+		var f tap.Feed
 		next, stop := open(t, &f, admin.FeedQuery{})
 		f.Add(match("r", "first"))
 		first, _ := next()
@@ -107,7 +107,7 @@ func TestLost(t *testing.T) {
 // A reader whose filter takes nothing hears now and then that it is alive.
 func TestQuiet(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var f feed.Feed
+		var f tap.Feed
 		next, _ := open(t, &f, admin.FeedQuery{Rule: "other"})
 		busy, cancel := context.WithCancel(t.Context())
 		defer cancel()
@@ -131,7 +131,7 @@ func TestQuiet(t *testing.T) {
 // One rule that fires without end takes the room of no other.
 func TestSampled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var f feed.Feed
+		var f tap.Feed
 		next, _ := open(t, &f, admin.FeedQuery{})
 		for range 3000 {
 			f.Add(match("busy", "k"))
@@ -153,10 +153,10 @@ func TestSampled(t *testing.T) {
 
 // BenchmarkUnwatched is what a match costs while nobody watches.
 func BenchmarkUnwatched(b *testing.B) {
-	var f feed.Feed
+	var f tap.Feed
 	b.ReportAllocs()
 	for b.Loop() {
-		if f.Level() != feed.Nobody {
+		if f.Level() != tap.Nobody {
 			f.Add(match("r", "k"))
 		}
 	}
@@ -164,7 +164,7 @@ func BenchmarkUnwatched(b *testing.B) {
 
 // BenchmarkWatched is what an entry costs.
 func BenchmarkWatched(b *testing.B) {
-	var f feed.Feed
+	var f tap.Feed
 	ctx, cancel := context.WithCancel(b.Context())
 	defer cancel()
 	go func() {

@@ -1,0 +1,39 @@
+package rules
+
+import (
+	"fmt"
+
+	"triggerd/internal/suggest"
+)
+
+// WarningCodes are the codes of warnings, by which [check] allow silences them,
+// and what each is about.
+var WarningCodes = map[string]string{
+	"absent-dedupe":    "dedupe keeps back the signs of life that absent waits for",
+	"absent-deletion":  "a deletion of the key counts as a sign of life for absent",
+	"absent-sample":    "sample leaves out signs of life that absent waits for",
+	"all-values":       "the value of every key is kept in memory for a rule",
+	"doubtful-pattern": "a key pattern may not mean what it says",
+	"duplicate":        "two rules match the same",
+	"every-element":    "a condition looks at every element of a value at each event",
+	"every-event":      "a condition is evaluated for every event",
+	"evicted":          "an eviction arrives as a deletion",
+	"for-gone":         "with for, after events that remove the key",
+	"for-momentary":    "with for, a condition tells of the change and not of the key",
+	"includes-nothing": "a pattern of include finds no file",
+	"never-arrives":    "a command is not replicated under its name",
+	"never-matches":    "no event is as a rule asks",
+	"never-open":       "the windows of a rule leave no time",
+	"open-secret":      "a secret is in a file that everybody may read",
+	"rounded":          "a number is not exactly what is written",
+	"short-secret":     "a secret is too short to be masked",
+}
+
+// CheckWarningCode returns what is wrong with the code of a warning, and what to
+// write instead; "" for nothing.
+func CheckWarningCode(code string) (mistake, hint string) {
+	if _, ok := WarningCodes[code]; ok {
+		return "", ""
+	}
+	return fmt.Sprintf("there is no warning %q", code), suggest.DidYouMean(code, sortedKeys(WarningCodes))
+}

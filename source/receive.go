@@ -1,0 +1,289 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"triggerd/internal/spool"
+)
+
+// receiver is the goroutine that has the link: it attaches, and puts what the
+// server sends into the spool. It never waits for who reads that, but while the
+// spool is full, and while a full resync's snapshot is read.
+type receiver struct {
+	n   *session
+	pos Position // behind what was received; its DB is not known
+
+	forceFull    bool        // the server cannot go on at pos: ask for a full resync
+	forShutdown  bool        // the last connection was closed so that the server can shut down
+	toldDetached bool        // the spool says that there is no link
+	streamSince  time.Time   // when the stream of the last connection began; zero: it did not
+	fullResynced bool        // the last connection began with a full resync
+	readable     atomic.Bool // the last connection brought at least one record
+}
+
+// run receives until ctx is done, the spool fails, or the first attempt has
+// failed with Config.FailFirst.
+func (v *receiver) run(ctx context.Context) {
+	n, s := v.n, v.n.replica
+	for tries := 0; ; tries++ {
+		v.takeRestart()
+		err := masked(s.cfg.Secrets, v.attach(ctx))
+		if ctx.Err() != nil || s.spool.Err() != nil {
+			return
+		}
+		if r := v.takeRestart(); r != nil {
+			err = masked(s.cfg.Secrets, r.err)
+		}
+		if v.resetsBackoff() {
+			tries = 0
+		}
+		if s.cfg.FailFirst && s.Status().Connects == 0 && !isTemporary(err) {
+			n.fail(err)
+			return
+		}
+		if !v.waitToReconnect(ctx, err, tries) {
+			return
+		}
+	}
+}
+
+// takeRestart does what the reading goroutine has asked for, if it has.
+func (v *receiver) takeRestart() *restart {
+	r := v.n.restart.Swap(nil)
+	if r != nil && !r.pos.IsZero() {
+		v.pos, v.forceFull = r.pos, r.full
+	}
+	return r
+}
+
+// waitToReconnect pauses before the next attempt, and reports whether to make
+// it. The pause is random, up to a limit that doubles with each try, so that
+// many triggerds do not come back at once.
+func (v *receiver) waitToReconnect(ctx context.Context, err error, tries int) bool {
+	s := v.n.replica
+	limit := s.cfg.MaxBackoff
+	if tries < 16 {
+		limit = min(limit, s.cfg.MinBackoff<<tries)
+	}
+	pause := max(time.Duration(rand.Int64N(int64(limit)+1)), 10*time.Millisecond)
+	s.logLost(err, pause)
+	if !v.toldDetached {
+		v.toldDetached = true
+		s.spool.Mark(spool.Mark{Kind: spool.Detached}, time.Now())
+	}
+	return sleep(ctx, pause)
+}
+
+// resetsBackoff reports whether the last connection worked, so that the next
+// attempt is made without a long pause. A full resync costs the server a fork.
+// So a connection that ends soon after one does not count as working.
+func (v *receiver) resetsBackoff() bool {
+	return v.readable.Load() && (!v.fullResynced || time.Since(v.streamSince) > v.n.replica.cfg.MaxBackoff)
+}
+
+// attach connects, and receives until the link is lost.
+func (v *receiver) attach(ctx context.Context) error {
+	n, s := v.n, v.n.replica
+	v.streamSince, v.fullResynced = time.Time{}, false
+	v.readable.Store(false)
+	s.setState(Connecting)
+	if v.forShutdown && s.stillShuttingDown(ctx) {
+		return errShuttingDown
+	}
+	v.forShutdown = false
+	conn, err := s.addr.dial(ctx, s.cfg.DialTimeout)
+	if err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	l := newLink(conn, s.addr, s.cfg.Timeout, &s.lastArrival)
+	defer l.close()
+	defer context.AfterFunc(ctx, l.close)()
+
+	wantKeys := n.consumer.WantsKeys()
+	if err := l.handshake(&s.cfg, wantKeys); err != nil {
+		return err
+	}
+	return v.syncAndReceive(ctx, l, wantKeys)
+}
+
+// syncAndReceive asks for the stream with PSYNC, does the full or partial resync
+// that the server answers with, and receives until the link is lost.
+func (v *receiver) syncAndReceive(ctx context.Context, l *link, wantKeys bool) error {
+	s := v.n.replica
+	s.setState(Syncing)
+	resume := v.pos
+	if v.forceFull {
+		resume = Position{}
+	}
+	if resume.IsZero() {
+		// Someone is waiting for something to happen: say why it does not yet.
+		s.cfg.Logger.Info("asking for a full resync, which a server may begin some seconds later (repl-diskless-sync-delay)", "server", s.addr.text)
+	}
+	a, err := l.psync(&s.cfg, resume)
+	if err != nil {
+		return err
+	}
+	if a.full {
+		if err := v.n.passLink(ctx, l, &a, wantKeys); err != nil {
+			return err
+		}
+		v.fullResynced, v.forceFull = true, false
+	} else {
+		s.acks.reset(a.pos)
+		s.updateStatus(func(st *Status) { st.PartialResyncs++ })
+		s.cfg.Logger.Info("attached, resuming", "server", s.addr.text, "position", a.pos.String())
+	}
+	v.pos, v.streamSince, v.toldDetached = a.pos, time.Now(), false
+	s.spool.Mark(spool.Mark{Kind: spool.Attached, Full: a.full, Place: placeOf(a.pos)}, v.streamSince)
+	if err := v.takeBuffered(ctx, l); err != nil {
+		return err
+	}
+	s.updateStatus(func(st *Status) {
+		st.State, st.Since, st.LastError, st.ReplID = Streaming, time.Now(), "", a.pos.ReplID
+		st.Connects++
+	})
+	if s.cfg.BacklogInterval > 0 || s.cfg.Ack == AckNone {
+		defer s.startInquirer()()
+	}
+	next, err := v.receive(ctx, l, a)
+	if next == nil {
+		return err
+	}
+	l.close()
+	defer next.close()
+	defer context.AfterFunc(ctx, next.close)()
+	if err := v.takeBuffered(ctx, next); err != nil {
+		return err
+	}
+	_, err = v.receive(ctx, next, psyncReply{pos: v.pos})
+	return err
+}
+
+// takeBuffered puts into the spool what was read of the stream together with
+// what came before it.
+func (v *receiver) takeBuffered(ctx context.Context, l *link) error {
+	for {
+		b := l.r.Buffered()
+		if len(b) == 0 {
+			return nil
+		}
+		room, err := v.n.replica.spool.Room(ctx)
+		if err != nil {
+			return err
+		}
+		k := copy(room, b)
+		l.r.Discard(k)
+		v.append(room[:k], l.lastArrival, nil)
+	}
+}
+
+// append adds to the spool what was read into its room.
+func (v *receiver) append(b []byte, at time.Time, asks *getAckFinder) {
+	s := v.n.replica
+	s.spool.Append(len(b), at)
+	before := v.pos.Offset
+	v.pos.Offset += int64(len(b))
+	s.acks.received.Store(v.pos.Offset)
+	if asks == nil {
+		return
+	}
+	if at, ok := asks.find(b); ok {
+		s.acks.onGetAck(before + int64(at))
+	}
+}
+
+// receive puts into the spool what the server sends, until the link is lost, or
+// until another one is attached in its place, which it returns.
+func (v *receiver) receive(ctx context.Context, l *link, a psyncReply) (next *link, err error) {
+	n, s := v.n, v.n.replica
+	var asks *getAckFinder
+	if !a.legacy || a.eofMarked {
+		asks = new(getAckFinder)
+		s.acks.noneOffset = ackNoneOffset(a)
+		stop := s.acks.start(l, s.cfg.Ack, s.spool)
+		defer stop()
+	}
+	defer s.current.set(l)()
+	defer n.quietSince.Store(0)
+	l.nextWake = func() time.Time { return v.renewalTime(l) }
+	for {
+		if r := n.restart.Load(); r != nil {
+			return nil, r.err
+		}
+		room, err := s.spool.Room(ctx)
+		if err != nil {
+			return nil, err
+		}
+		k, err := n.readLink(l, room)
+		if k > 0 {
+			v.append(room[:k], l.lastArrival, asks)
+		}
+		switch {
+		case err == nil:
+		case errors.Is(err, errWoken):
+			if next := v.renewLink(ctx, l); next != nil {
+				return next, nil
+			}
+		case l.forShutdown.Load():
+			v.forShutdown = true
+			return nil, errShuttingDown
+		case err == io.EOF:
+			return nil, errors.New("read the stream: server closed the connection")
+		default:
+			return nil, fmt.Errorf("read the stream: %w", err)
+		}
+	}
+}
+
+// readLink reads from a link, and tells meanwhile since when it waits.
+func (n *session) readLink(l *link, b []byte) (int, error) {
+	n.quietSince.Store(int64(time.Since(n.began)) + 1)
+	k, err := linkReader{l}.Read(b)
+	n.quietSince.Store(0)
+	return k, err
+}
+
+// handover is a link at the beginning of a snapshot, which the reading goroutine
+// takes when it has handed out all that came before.
+type handover struct {
+	link     *link
+	reply    *psyncReply
+	wantKeys bool
+	done     chan error // receives how it went
+}
+
+// passLink has the reading goroutine read a full resync's snapshot, and waits
+// until it has.
+func (n *session) passLink(ctx context.Context, l *link, a *psyncReply, wantKeys bool) error {
+	h := &handover{link: l, reply: a, wantKeys: wantKeys, done: make(chan error, 1)}
+	n.handover.Store(h)
+	n.reader.Poke()
+	select {
+	case err := <-h.done:
+		return err
+	case <-ctx.Done():
+		if n.handover.CompareAndSwap(h, nil) {
+			return context.Cause(ctx)
+		}
+		return <-h.done // it is being read, and the link is closed
+	}
+}
+
+// restart asks the receiver to attach anew.
+type restart struct {
+	pos  Position // where what was received already is to be received again; zero: nothing is
+	full bool     // by a full resync
+	err  error    // why
+}
+
+// reattach has the receiver end the link, and attach anew.
+func (n *session) reattach(r *restart) {
+	n.restart.Store(r)
+	n.replica.current.with((*link).close)
+}

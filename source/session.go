@@ -1,0 +1,554 @@
+package source
+
+import (
+	"context"
+	crand "crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"triggerd/internal/resp"
+	"triggerd/internal/spool"
+	"triggerd/rdb"
+)
+
+// session is one run of Records. Its goroutine reads what the receiver puts into
+// the spool, and hands out the records.
+type session struct {
+	replica  *Replica
+	consumer Consumer
+	yield    func(*Record) bool
+	began    time.Time
+
+	reader   *spool.Reader
+	decoder  *decoder
+	pos      Position  // after the last command or transaction that is complete
+	stamp    time.Time // when the bytes up to stampEnd came that are decoded
+	stampEnd spool.Address
+	ahead    spool.Address // how far addresses of the spool are ahead of offsets
+	legacy   bool          // the server has only SYNC: reading cannot resume
+
+	replay       bool      // only what is in the spool is read: there is no receiver
+	marked       time.Time // of the last mark
+	attached     bool      // what is read next has come, or comes, over a link
+	seeking      bool      // what is read is dropped, up to where the stream goes on at pos
+	resynced     bool      // a snapshot was read; its mark comes next
+	unreadable   int       // how often in a row the stream could not be read behind unreadableAt
+	unreadableAt Position
+	side         *sideSnapshot // nil: there is none
+	scratch      []byte
+
+	// What an earlier process has received behind a snapshot that it did not
+	// handle is of no use. cut is where it begins, zero if there is none; live is
+	// where this process begins to receive.
+	cut, live spool.Address
+
+	receiver receiver
+
+	// What the receiver asks of the reading goroutine, and is asked by it.
+	stopped    atomic.Bool // ctx is done
+	handover   atomic.Pointer[handover]
+	restart    atomic.Pointer[restart]
+	failed     atomic.Pointer[error] // why Records is to end
+	quietSince atomic.Int64          // since when the receiver waits for the server, in nanoseconds after began; 0: it does not
+}
+
+// errStop ends a session because the caller wants no more records, or its
+// context is done.
+var errStop = errors.New("stopped by the caller")
+
+// maxUnreadable is how many times in a row the stream may be unreadable at the
+// same offset. After that a full resync is asked for. Otherwise one wrong byte
+// in the server's backlog would stop triggerd for good.
+const maxUnreadable = 5
+
+// newSession finds from in the spool. If the spool does not have it, it is
+// emptied, and the server is asked for what comes behind from.
+func (s *Replica) newSession(from Position, c Consumer) (*session, error) {
+	from.Events = 0 // the consumer skips these
+	if c == nil {
+		c = commandsOnly{}
+	}
+	n := &session{replica: s, consumer: c, pos: from, began: time.Now()}
+	n.receiver = receiver{n: n, pos: from}
+	if err := n.open(from); err != nil {
+		return nil, err
+	}
+	s.acks.reset(from)
+	s.acks.setDurable(from)
+	s.acks.received.Store(n.receiver.pos.Offset)
+	s.handedOut.Store(from.Offset)
+	s.recordTime.Store(0)
+	return n, nil
+}
+
+// open begins to read behind from, in the spool, or at its empty end.
+func (n *session) open(from Position) error {
+	s := n.replica
+	at, found := s.spool.Find(placeOf(from))
+	if found && !from.IsZero() {
+		err := n.readFrom(at, from)
+		if err == nil {
+			var end spool.Place
+			n.live, end = s.spool.End()
+			if cut, before, ok := s.spool.FindFull(at); ok {
+				n.cut, end = cut, before
+			}
+			n.receiver.pos = Position{ReplID: end.ReplID, Offset: end.Offset}
+			// The link of the process that received this is lost, whatever it had
+			// time to say.
+			s.spool.Mark(spool.Mark{Kind: spool.Detached}, n.began)
+			n.receiver.toldDetached = true
+			return nil
+		}
+		s.cfg.Logger.Error("the spool cannot be read from the position on, the server is asked for what comes behind it", "position", from.String(), "err", err)
+	}
+	s.spool.Reset()
+	at, _ = s.spool.End()
+	return n.readFrom(at, from)
+}
+
+// readFrom begins to read at an address, which is behind pos.
+func (n *session) readFrom(at spool.Address, pos Position) (err error) {
+	if n.reader, err = n.replica.spool.NewReader(at); err != nil {
+		return err
+	}
+	n.reader.Wake = n.nextWake
+	n.ahead = at - spool.Address(pos.Offset)
+	n.decoder = n.newDecoder(pos)
+	return nil
+}
+
+// newDecoder returns a decoder of what is read from now on.
+func (n *session) newDecoder(pos Position) *decoder {
+	d := newDecoder(resp.NewReader(spoolReader{n}, resp.Limits{}), pos, n.replica.cfg.MaxTransaction, nil)
+	d.now = n.arrival
+	n.stampEnd = 0
+	return d
+}
+
+// arrival returns when the last byte of what was decoded came.
+func (n *session) arrival() time.Time {
+	if at := spool.Address(n.decoder.offset()) + n.ahead; at > n.stampEnd {
+		n.stamp, n.stampEnd = n.reader.Time(at)
+		n.replica.recordTime.Store(n.stamp.UnixNano())
+	}
+	return n.stamp
+}
+
+// run hands out records until ctx is done, the caller wants no more, or retrying
+// is of no use. Its goroutines have ended when it returns.
+func (n *session) run(ctx context.Context) error {
+	defer n.reader.Close()
+	log := n.replica.spool
+	writeCtx, stopWriting := context.WithCancel(context.WithoutCancel(ctx))
+	var writing sync.WaitGroup
+	writing.Go(func() { log.Run(writeCtx) }) // its error is what the reader gets
+	defer writing.Wait()
+	defer stopWriting()
+	ctx, stop := context.WithCancel(ctx)
+	var others sync.WaitGroup
+	others.Go(func() { n.receiver.run(ctx) })
+	others.Go(func() { n.wakeOnChange(ctx) })
+	defer others.Wait()
+	defer stop()
+	defer context.AfterFunc(ctx, func() {
+		n.stopped.Store(true)
+		n.reader.Poke()
+	})()
+	defer n.closeSide()
+	return n.read(ctx)
+}
+
+// wakeOnChange wakes the reading goroutine whenever Consumer.Changed receives,
+// until ctx is done.
+func (n *session) wakeOnChange(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-n.consumer.Changed():
+			n.reader.Poke()
+		}
+	}
+}
+
+// fail ends the session with an error.
+func (n *session) fail(err error) {
+	n.failed.Store(&err)
+	n.reader.Poke()
+}
+
+func (n *session) read(ctx context.Context) error {
+	for !n.stopped.Load() {
+		if n.side != nil {
+			if err := n.takeSideSnapshot(ctx); err != nil {
+				return err
+			}
+		}
+		if err := n.readOne(ctx); err != nil {
+			return err
+		}
+	}
+	return errStop
+}
+
+// readOne hands out the next record, or does what has to be done before it.
+func (n *session) readOne(ctx context.Context) error {
+	rec, err := n.next()
+	if err == nil {
+		return n.handOut(rec)
+	}
+	switch {
+	case err == spool.ErrMark:
+		return n.passMark()
+	case err == spool.ErrWoken:
+		return n.wakeUp(ctx)
+	case isUnreadable(err):
+		return n.receiveAgain(err)
+	}
+	return err
+}
+
+// isUnreadable reports whether an error is of what is read, which may be better
+// when it is received again.
+func isUnreadable(err error) bool {
+	var pe *resp.ProtocolError
+	var damage *spool.DamageError
+	return errors.As(err, &pe) || errors.As(err, &damage) || errors.Is(err, errInStream)
+}
+
+// next returns the next record. While the session seeks, there is none.
+func (n *session) next() (*Record, error) {
+	if !n.seeking {
+		return n.decoder.next()
+	}
+	if n.scratch == nil {
+		n.scratch = make([]byte, 64<<10)
+	}
+	for !n.stopped.Load() {
+		_, err := spoolReader{n}.Read(n.scratch)
+		var damage *spool.DamageError
+		if errors.As(err, &damage) {
+			n.reader.Skip(damage.Next)
+		} else if err != nil {
+			return nil, err
+		}
+	}
+	return nil, spool.ErrWoken
+}
+
+// spoolReader reads the stream of a session.
+type spoolReader struct{ n *session }
+
+func (r spoolReader) Read(p []byte) (int, error) {
+	n := r.n
+	if n.wantsSideSnapshot() {
+		return 0, spool.ErrWoken
+	}
+	k, err := n.reader.Read(p)
+	if n.replica.starved.Load() {
+		if k > 0 {
+			n.replica.recordTime.Store(n.reader.LastTime().UnixNano())
+		}
+		n.replica.starved.Store(false)
+	}
+	return k, err
+}
+
+// nextWake is asked when all is read: it returns when to be woken.
+func (n *session) nextWake() time.Time {
+	if n.replay || n.handover.Load() != nil || n.failed.Load() != nil || n.stopped.Load() || n.wantsSideSnapshot() {
+		return n.began
+	}
+	n.replica.starved.Store(true)
+	return n.consumer.NextWake()
+}
+
+func (n *session) handOut(rec *Record) error {
+	s := n.replica
+	s.handedOut.Store(rec.Offset)
+	if !n.receiver.readable.Load() {
+		n.receiver.readable.Store(true)
+	}
+	if !rec.Pos.IsZero() {
+		n.pos = rec.Pos
+	}
+	if n.legacy {
+		rec.Pos = Position{} // SYNC cannot resume
+	}
+	if !n.yield(rec) {
+		return errStop
+	}
+	return nil
+}
+
+// yieldLinkState hands out a record about the link, unless the consumer wants
+// commands only.
+func (n *session) yieldLinkState(rec *Record) bool {
+	if n.consumer == (commandsOnly{}) {
+		return true
+	}
+	rec.DB, rec.ReplID, rec.Offset = n.pos.DB, n.pos.ReplID, n.pos.Offset
+	return n.yield(rec)
+}
+
+// wakeUp does what the reader was woken for, while there is nothing to read.
+func (n *session) wakeUp(ctx context.Context) error {
+	if n.stopped.Load() {
+		return errStop
+	}
+	if n.replay {
+		return errors.New("the spool ends")
+	}
+	if err := n.failed.Load(); err != nil {
+		return *err
+	}
+	if h := n.handover.Swap(nil); h != nil {
+		return n.takeHandover(ctx, h)
+	}
+	switch {
+	case n.wantsSideSnapshot():
+		n.openSideSnapshot(ctx)
+		return nil
+	case n.consumer == (commandsOnly{}):
+		return nil
+	}
+	if !n.yield(&Record{Kind: Woken, DB: n.decoder.db, ReplID: n.pos.ReplID, Offset: n.decoder.offset(), Time: time.Now(), Idle: n.isIdle()}) {
+		return errStop
+	}
+	return nil
+}
+
+// isIdle reports whether the server has sent nothing for idleAfter, and nothing
+// waits to be received.
+func (n *session) isIdle() bool {
+	since := n.quietSince.Load()
+	return n.attached && since != 0 && time.Since(n.began)-time.Duration(since) >= idleAfter && n.reader.Waited(idleAfter)
+}
+
+// readUpTo returns the time up to which everything is handed out: what comes
+// next has not come before.
+func (n *session) readUpTo() time.Time {
+	if n.stamp.After(n.marked) {
+		return n.stamp
+	}
+	return n.marked
+}
+
+// passMark goes behind the mark that comes next.
+func (n *session) passMark() error {
+	if n.cut != 0 && n.reader.At() >= n.cut {
+		// The snapshot that was taken here is gone. The stream goes on as the
+		// server answers now.
+		from := n.reader.At()
+		n.reader.Skip(n.live)
+		n.ahead += n.reader.At() - from
+		n.cut = 0
+		return nil
+	}
+	m, at := n.reader.Mark()
+	n.ahead++
+	n.marked = at
+	if m.Kind == spool.Attached {
+		return n.passAttached(&m, at)
+	}
+	n.attached = false
+	if n.seeking || n.yieldLinkState(&Record{Kind: Detached, Time: at}) {
+		return nil
+	}
+	return errStop
+}
+
+// passAttached goes on behind where a link was attached.
+func (n *session) passAttached(m *spool.Mark, at time.Time) error {
+	received := int64(n.reader.At() - n.ahead)
+	switch {
+	case n.resynced && m.Full:
+		n.resynced = false
+	case n.seeking && (m.Full || m.Place.Offset != n.pos.Offset):
+		return nil
+	case n.seeking:
+		n.seeking = false
+		n.ahead = n.reader.At() - spool.Address(m.Place.Offset)
+		n.decoder = n.newDecoder(n.pos)
+	case m.Full || m.Place.Offset != received:
+		return n.receiveAgain(fmt.Errorf("%w: the spool goes on at offset %d behind offset %d", errInStream, m.Place.Offset, received))
+	}
+	n.attached = true
+	if !m.Full && m.Place.ReplID != n.pos.ReplID && !n.rename(m.Place.ReplID, at) {
+		return errStop
+	}
+	if !n.yieldLinkState(&Record{Kind: Attached, Time: at}) {
+		return errStop
+	}
+	return nil
+}
+
+// rename gives the history the name that it has got by a failover. The caller
+// gets it at once, in a Heartbeat: a server remembers only one earlier name.
+func (n *session) rename(replID string, at time.Time) bool {
+	n.pos.ReplID = replID
+	n.decoder.rename(replID)
+	rec := Record{Kind: Heartbeat, DB: n.pos.DB, ReplID: replID, Offset: n.pos.Offset, Time: at, Pos: n.pos}
+	if n.decoder.tx.open && n.decoder.tx.spilled {
+		rec.Pos = Position{}
+	}
+	return n.yield(&rec)
+}
+
+// receiveAgain has what comes behind the position received again, since it could
+// not be read. An earlier process may have done so.
+func (n *session) receiveAgain(why error) error {
+	if n.decoder.tx.open && n.decoder.tx.spilled && !n.yieldLinkState(&Record{Kind: Detached, Time: time.Now(), Aborted: true}) {
+		return errStop
+	}
+	s := n.replica
+	n.seeking, n.attached = true, false
+	if at, ok := s.spool.FindAttached(n.reader.At(), n.pos.Offset); ok {
+		s.cfg.Logger.Warn("the stream cannot be read, and goes on where it was received again", "position", n.pos.String(), "err", why)
+		n.reader.Skip(at)
+		return nil
+	}
+	if n.replay {
+		return why
+	}
+	s.updateStatus(func(st *Status) { st.ProtocolErrors++ })
+	if n.pos != n.unreadableAt {
+		n.unreadable, n.unreadableAt = 0, n.pos
+	}
+	n.unreadable++
+	r := &restart{pos: n.pos, err: fmt.Errorf("read the stream: %w", why)}
+	if n.unreadable >= maxUnreadable {
+		s.cfg.Logger.Error("stream is unreadable at the same place again and again, starting over with a full resync", "position", n.pos.String(), "err", masked(s.cfg.Secrets, why))
+		r.full, n.unreadable = true, 0
+	}
+	n.reattach(r)
+	return nil
+}
+
+// takeHandover reads the snapshot of a full resync. The receiver goes on with
+// the link as soon as that is read.
+func (n *session) takeHandover(ctx context.Context, h *handover) error {
+	answer := func(err error) {
+		select {
+		case h.done <- err:
+		default: // it has been given
+		}
+	}
+	defer answer(errStop)
+	end, begun, err := n.fullResync(ctx, h.link, h.reply, h.wantKeys)
+	if err == errStop {
+		return err
+	}
+	if err != nil {
+		answer(err)
+		if begun && !n.yieldLinkState(&Record{Kind: Detached, Time: time.Now(), Aborted: true}) {
+			return errStop
+		}
+		return nil
+	}
+	n.closeSide()
+	n.restart.Store(nil) // what was to be received again is not any more
+	n.seeking, n.resynced, n.legacy = false, true, h.reply.legacy
+	n.ahead = n.reader.At() - spool.Address(n.pos.Offset)
+	n.decoder = n.newDecoder(n.pos)
+	n.replica.handedOut.Store(n.pos.Offset)
+	answer(nil)
+	if !n.yield(end) {
+		return errStop
+	}
+	return nil
+}
+
+// fullResync reads the snapshot, hands out its keys if they are wanted, and
+// sets the position after it. It returns the record of its end, and whether its
+// beginning was handed out.
+func (n *session) fullResync(ctx context.Context, l *link, a *psyncReply, wantKeys bool) (end *Record, begun bool, err error) {
+	s, began := n.replica, time.Now()
+	asked := "PSYNC"
+	if a.legacy {
+		asked = "SYNC"
+	}
+	p, err := newSnapshotReader(l, asked)
+	if err != nil {
+		return nil, false, err
+	}
+	a.eofMarked = p.mark != nil
+	rd := rdb.NewReader(p)
+	rd.Stop = ctx.Err
+	rd.Strict = true
+	rd.NewerVersions = true // a value that cannot be read is no reason to refuse the snapshot: the rest is dropped, and the stream goes on
+	first, err := n.readHeader(rd, a)
+	if err != nil && p.err != nil && p.err != io.EOF {
+		return nil, false, p.drain()
+	}
+	// A server that lost its backlog but not its history may have nothing new.
+	gap := !n.pos.IsZero() && (n.pos.ReplID != a.pos.ReplID || n.pos.Offset != a.pos.Offset)
+	mark := Record{Kind: SnapshotBegin, ReplID: a.pos.ReplID, Offset: a.pos.Offset, From: n.pos, Gap: gap, Time: l.lastArrival, RDB: rd}
+	if !n.yield(&mark) {
+		return nil, true, errStop
+	}
+	keys := 0
+	if wantKeys {
+		var stopped error
+		keys, err, stopped = n.yieldKeys(rd, Record{Kind: Key, ReplID: a.pos.ReplID, Offset: a.pos.Offset, RDB: rd, Time: began}, first, err)
+		if stopped != nil {
+			return nil, true, stopped
+		}
+	}
+	parsed := err
+	if err := p.drain(); err != nil {
+		return nil, true, err
+	}
+	n.reportUnreadable(keys, parsed)
+	from := n.pos
+	n.pos = a.pos
+	s.acks.reset(a.pos)
+	s.updateStatus(func(st *Status) {
+		st.FullResyncs++
+		if gap {
+			st.Gaps++
+		}
+	})
+	s.cfg.Logger.Info("attached, full resync", "server", s.addr.text, "position", a.pos.String(), "keys", keys, "bytes", p.total, "took", time.Since(began).Round(time.Millisecond))
+	if a.legacy {
+		s.cfg.Logger.Warn("the server has no PSYNC, only SYNC: each time the link is lost, changes will be missed", "server", s.addr.text)
+	}
+	if gap {
+		s.cfg.Logger.Error("the server no longer had what came after the last position: changes were missed", "from", from.String(), "to", a.pos.String())
+	}
+	mark.Kind, mark.Pos, mark.Time = SnapshotEnd, a.pos, time.Now()
+	mark.Incomplete = !wantKeys || parsed != io.EOF
+	return &mark, true, nil
+}
+
+// readHeader reads up to the first key, which it returns. From the fields
+// before it, it takes the selected database and, for SYNC, the replication ID
+// and offset.
+func (n *session) readHeader(rd *rdb.Reader, a *psyncReply) (*rdb.Entry, error) {
+	first, err := rd.Next()
+	if db, ok := auxInt(rd, "repl-stream-db"); ok && db > 0 {
+		a.pos.DB = int(db)
+	}
+	if a.legacy {
+		a.pos.ReplID = "sync-" + crand.Text() // unless the server says it
+		if id, ok := rd.Aux("repl-id"); ok && checkReplID(id) == nil {
+			a.pos.ReplID = id
+		}
+		a.pos.Offset, _ = auxInt(rd, "repl-offset")
+	}
+	return first, err
+}
+
+func auxInt(rd *rdb.Reader, name string) (int64, bool) {
+	v, ok := rd.Aux(name)
+	if !ok {
+		return 0, false
+	}
+	n, err := parseOffset(v)
+	return n, err == nil
+}
