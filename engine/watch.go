@@ -68,7 +68,11 @@ const lookAtLinks = time.Second
 func (e *Engine) watchLinks(ctx context.Context) {
 	ticks := time.NewTicker(lookAtLinks)
 	defer ticks.Stop()
-	last := make([]source.State, len(e.streams))
+	type seen struct {
+		state    source.State
+		connects int64 // a link that is back at once has the same state
+	}
+	last := make([]seen, len(e.streams))
 	for {
 		select {
 		case <-ctx.Done():
@@ -77,10 +81,11 @@ func (e *Engine) watchLinks(ctx context.Context) {
 		}
 		for i, s := range e.streams {
 			st := s.src.Status()
-			if st.State != last[i] && last[i] != "" {
+			now := seen{st.State, st.Connects}
+			if now != last[i] && last[i].state != "" {
 				e.tellState(s.name, string(st.State), st.LastError)
 			}
-			last[i] = st.State
+			last[i] = now
 		}
 	}
 }

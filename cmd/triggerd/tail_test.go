@@ -92,6 +92,13 @@ target = "crm"
 		}
 		mustAsk(t, api, "is in use", "reload")
 		asJSON.out.await(t, `"state":"reloaded"`, 1)
+		redistest.Do(t, srv, "CLIENT", "KILL", "TYPE", "replica")
+		asJSON.out.await(t, `"state":"streaming"`, 1)
+		hook.Close()
+		for i := range 20 {
+			redistest.Do(t, srv, "SET", fmt.Sprint("stock:", i), "1")
+		}
+		asJSON.out.await(t, `"state":"down","name":"target/crm"`, 1)
 		asJSON.stop()
 		if code := <-asJSON.ended; code != exitOK {
 			t.Errorf("interrupted, it ends with %d: %s", code, asJSON.errs)
