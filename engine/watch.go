@@ -66,26 +66,30 @@ const lookAtLinks = time.Second
 
 // watchLinks tells those who watch of the streams' links, until ctx is done.
 func (e *Engine) watchLinks(ctx context.Context) {
-	ticks := time.NewTicker(lookAtLinks)
-	defer ticks.Stop()
-	type seen struct {
+	type link struct {
 		state    source.State
 		connects int64 // a link that is back at once has the same state
 	}
-	last := make([]seen, len(e.streams))
+	last := make([]link, len(e.streams))
+	look := func(tell bool) {
+		for i, s := range e.streams {
+			st := s.src.Status()
+			now := link{st.State, st.Connects}
+			if tell && now != last[i] {
+				e.tellState(s.name, string(st.State), st.LastError)
+			}
+			last[i] = now
+		}
+	}
+	look(false)
+	ticks := time.NewTicker(lookAtLinks)
+	defer ticks.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticks.C:
-		}
-		for i, s := range e.streams {
-			st := s.src.Status()
-			now := seen{st.State, st.Connects}
-			if now != last[i] && last[i].state != "" {
-				e.tellState(s.name, string(st.State), st.LastError)
-			}
-			last[i] = now
+			look(true)
 		}
 	}
 }
