@@ -110,8 +110,9 @@ func (s *stream) addResyncEvents(rec *source.Record) {
 
 // fireEvents matches the events and plans their firings. Events before
 // commandStart are not a command's: the clock or a snapshot made them. Of the
-// others, an earlier process may have planned the first ones.
-func (s *stream) fireEvents(commandStart int) {
+// others, an earlier process may have planned the first ones. It returns false if
+// reading is to end before the last one.
+func (s *stream) fireEvents(commandStart int) bool {
 	s.counts.events.Add(int64(len(s.events)))
 	for i := range s.events {
 		ev := &s.events[i]
@@ -135,6 +136,9 @@ func (s *stream) fireEvents(commandStart int) {
 			s.timing.endHolds(ev)
 		}
 		s.matches = s.matcher.Match(s.matches[:0], ev)
+		if s.stopped() {
+			return false
+		}
 		if len(s.matches) > 0 {
 			s.fireMatches(ev, planned)
 			s.flushPart()
@@ -143,6 +147,7 @@ func (s *stream) fireEvents(commandStart int) {
 			f.endEvent()
 		}
 	}
+	return true
 }
 
 // fireMatches plans the firings of an event's matches. If planned is set an
