@@ -1,10 +1,12 @@
 package engine
 
 import (
+	"triggerd/internal/admin"
 	"triggerd/internal/event"
 	"triggerd/internal/firing"
 	"triggerd/internal/keyspace"
 	"triggerd/internal/outbox"
+	"triggerd/internal/tap"
 	"triggerd/internal/timing"
 	"triggerd/rules"
 	"triggerd/source"
@@ -96,8 +98,10 @@ func (s *stream) addResyncEvents(rec *source.Record) {
 		Name: event.Resync, Origin: event.FromResync, Args: args, Time: rec.Time,
 		ReplID: rec.ReplID, Offset: rec.Offset, Source: s.addr,
 	}
+	s.e.tellState(s.name, event.Resync, rec.Pos.String())
 	s.events = append(s.events, ev)
 	if rec.Gap {
+		s.e.tellState(s.name, event.Gap, rec.From.String()+" to "+rec.Pos.String())
 		s.counts.gaps.Add(1)
 		ev.Name = event.Gap
 		s.events = append(s.events, ev)
@@ -124,6 +128,9 @@ func (s *stream) fireEvents(commandStart int) bool {
 		}
 		if f := s.e.cfg.feed; f != nil && !f.beginEvent(ev) {
 			continue
+		}
+		if s.e.tap.Level() == tap.All {
+			s.e.tellEvent(admin.FeedEvent, "", ev)
 		}
 		if ev.Key == nil {
 			s.timing.endHolds(ev)
@@ -153,6 +160,9 @@ func (s *stream) fireMatches(ev *event.Event, planned bool) {
 		if m.Role == timing.Fires {
 			s.counts.matches.Add(1)
 			s.gen.states[m.Rule].matches.Add(1)
+			if s.e.tap.Level() != tap.Nobody {
+				s.e.tellEvent(admin.FeedMatch, m.Rule.Name, ev)
+			}
 		}
 		if m.Rule.Time == nil {
 			if planned {
@@ -205,6 +215,9 @@ func (s *stream) plan(rule *rules.Rule, by firing.Trigger, f firing.Firing) {
 			e.cfg.OnFiring(&one)
 		}
 		state.firings.Add(1)
+		if e.tap.Level() != tap.Nobody {
+			e.tellFiring(s.gen.endpointOf[a], &one)
+		}
 		if !e.cfg.DryRun {
 			s.unsaved.fired = true
 			name := s.gen.endpointOf[a]

@@ -27,6 +27,8 @@ type Options struct {
 	// firings it had. nil: neither is called.
 	Acked     func(stream, position string)
 	Committed func(took time.Duration, firings int)
+
+	Watcher Watcher // is told of attempts; nil: nobody is
 }
 
 // Outbox takes firings in, keeps them in a store together with the positions
@@ -66,6 +68,7 @@ type host struct {
 	bounds   bounds
 	source   jobSource
 	owner    owner
+	watcher  Watcher         // nil: there is none
 	attempts context.Context // done when attempts have to end; set before started is
 	started  atomic.Bool
 	closed   atomic.Bool // outcomes are no longer recorded
@@ -107,7 +110,7 @@ func (h *host) signalProgress() {
 // Start.
 func New(op Options) *Outbox {
 	o := &Outbox{
-		host:  &host{log: op.Logger, bounds: defaultBounds, source: op.Store, progress: make(chan struct{}, 1)},
+		host:  &host{log: op.Logger, bounds: defaultBounds, source: op.Store, progress: make(chan struct{}, 1), watcher: op.Watcher},
 		store: op.Store, interval: cmp.Or(op.Interval, time.Second), acked: op.Acked, committed: op.Committed,
 		keeperWake: make(chan struct{}, 1), keeperDone: make(chan struct{}), keeperQuit: make(chan struct{}),
 		endpoints: map[string]*endpoint{}, paused: map[string]bool{},
