@@ -18,16 +18,14 @@
 //
 // # Templates
 //
-// Where a field says "template" it is text/template over the names id, rule,
-// action, event, key, command, args, db, type, params, time, offset, origin,
-// cause, attempt and bytes, with the functions json, b64, text, upper, lower
-// and pathescape beside Go's own. Strings are the raw bytes that Redis sent:
-// {{json .key}} writes any of them as JSON ({"$base64":"..."} where they are
-// not UTF-8), {{text .key}} escapes what is unprintable. In a URL, whatever a
+// Where a field says "template" it is text/template over all of an event;
+// docs/rules.md has names and functions. Strings are the raw bytes that Redis
+// sent: {{json .key}} writes any of them as JSON ({"$base64":"..."} where they
+// are not UTF-8), {{text .key}} escapes what is unprintable. In a URL, whatever a
 // template writes is percent-encoded, so that data can add neither a path
-// segment nor a query parameter. A name that is not there is an error, not an
-// empty string; it is found by New, except below params, which only the rule
-// knows.
+// segment nor a query parameter. A name of an event that is not there is an
+// error, not an empty string; it is found by New, except below params, which
+// only the rule knows. What a key's value does not have is no text.
 //
 // # Secrets
 //

@@ -73,6 +73,12 @@ func (m masking) Destination() string { return Destination(m.Action) }
 // Reads is the action's.
 func (m masking) Reads() event.Parts { return Reads(m.Action) }
 
+// Elements are the action's.
+func (m masking) Elements() []string { return Elements(m.Action) }
+
+// Warnings are the action's.
+func (m masking) Warnings() []*FieldError { return Warnings(m.Action) }
+
 // LatestOnly is the action's.
 func (m masking) LatestOnly() bool { return LatestOnly(m.Action) }
 

@@ -3,6 +3,7 @@ package actions
 import (
 	"context"
 	"errors"
+	"fmt"
 )
 
 // What an error says of the receiver, beside IsPermanent and RetryDelay. An
@@ -31,6 +32,15 @@ func IsUnanswered(err error) bool {
 // template failed, or what it made cannot be sent. It says nothing of the
 // receiver.
 func Unsent(err error) error { return &reachError{Permanent(err), unsent} }
+
+// Unrendered is Unsent of what a template came to, unless ctx has ended: then
+// another attempt may have the time.
+func Unrendered(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return fmt.Errorf("%w: %w", err, ContextError(ctx))
+	}
+	return Unsent(err)
+}
 
 // IsUnsent reports whether nothing was sent because of the firing itself.
 func IsUnsent(err error) bool { return reached(err, unsent) }

@@ -230,6 +230,11 @@ func (s *Settings) URLTemplate(name, text string) *tmpl.Template {
 	return s.parsed(name, text, tmpl.NewURL)
 }
 
+// JSONTemplate is Template of JSON: see tmpl.NewJSON.
+func (s *Settings) JSONTemplate(name, text string) *tmpl.Template {
+	return s.parsed(name, text, tmpl.NewJSON)
+}
+
 func (s *Settings) parsed(name, text string, parse func(string) (*tmpl.Template, error)) *tmpl.Template {
 	t, err := parse(text)
 	if err != nil {

@@ -27,6 +27,25 @@ func Reads(a Action) event.Parts {
 	return 0
 }
 
+// Elements returns the names of what the templates of an action read of values,
+// which are kept of a value that is too long: what its method Elements()
+// []string says.
+func Elements(a Action) []string {
+	if e, ok := a.(interface{ Elements() []string }); ok {
+		return e.Elements()
+	}
+	return nil
+}
+
+// Warnings returns what of an action's fields is no mistake, and hardly meant:
+// what its method Warnings() []*FieldError says.
+func Warnings(a Action) []*FieldError {
+	if w, ok := a.(interface{ Warnings() []*FieldError }); ok {
+		return w.Warnings()
+	}
+	return nil
+}
+
 // LatestOnly reports whether, of the firings of one key that wait, an action
 // wants only the last: it says so with a method LatestOnly() bool.
 func LatestOnly(a Action) bool {

@@ -16,6 +16,7 @@ import (
 	"triggerd/internal/event"
 	"triggerd/internal/outbox"
 	"triggerd/internal/store"
+	"triggerd/internal/tap"
 	"triggerd/rules"
 	"triggerd/source"
 )
@@ -83,6 +84,7 @@ type Engine struct {
 
 	pauseEnds chan struct{} // capacity 1: a pause has another end
 	reloads   reloads
+	tap       tap.Feed
 
 	instruments *instruments
 }
@@ -108,7 +110,7 @@ func New(cfg Config) (*Engine, error) {
 	}
 	e.outbox = outbox.New(outbox.Options{
 		Store: e.store, Logger: e.log, MaxPending: cfg.MaxPending, Interval: cfg.CheckpointInterval, Patient: cfg.Replay,
-		Saving: e.saveReceived, Acked: e.ackSource, Committed: e.instruments.observeCommit,
+		Saving: e.saveReceived, Acked: e.ackSource, Committed: e.instruments.observeCommit, Watcher: watcher{&e.tap},
 	})
 	err := e.loadPauses()
 	if err == nil {
@@ -145,6 +147,7 @@ func (e *Engine) Reload(set *rules.Set) error {
 	}
 	e.reloads.record(file, err)
 	if err != nil {
+		e.tellState(file, "refused", err.Error())
 		return err
 	}
 	if old != nil {
@@ -153,6 +156,7 @@ func (e *Engine) Reload(set *rules.Set) error {
 	gen.states = e.states.replace(set, old)
 	e.outbox.SetActions(gen.endpoints, gen.policies)
 	e.gen.Store(gen)
+	e.tellState(file, "reloaded", "")
 	for _, s := range e.streams {
 		if old != nil && !set.NeedsNoMoreThan(old) {
 			s.requestKeys()
@@ -262,6 +266,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	})
 	side.Go(func() { e.watchBudget(sideCtx) })
 	side.Go(func() { e.endPauses(sideCtx) })
+	side.Go(func() { e.watchLinks(sideCtx) })
 	err := e.runStreams(ctx)
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
 		err = errors.Join(err, cause)

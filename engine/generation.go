@@ -5,7 +5,6 @@ import (
 
 	"triggerd/actions"
 	"triggerd/actions/kinds"
-	"triggerd/internal/event"
 	"triggerd/internal/firing"
 	"triggerd/internal/keyspace"
 	"triggerd/internal/outbox"
@@ -94,12 +93,16 @@ func loadOptions(o ActionOptions, needs func(what, name string)) rules.Options {
 		Feed:     CheckCommand,
 		Allow:    o.Allow,
 		Offline:  o.Offline,
-		Action: func(kind string, fields map[string]any) (event.Parts, error) {
+		Action: func(kind string, fields map[string]any) (facts rules.ActionFacts, err error) {
 			a, err := o.kinds().New(kind, fields, actions.Options{NoExec: o.NoExec, Needs: needs})
 			if err != nil {
-				return 0, err
+				return facts, err
 			}
-			return actions.Reads(a), nil
+			facts.Reads, facts.Elements = actions.Reads(a), actions.Elements(a)
+			for _, w := range actions.Warnings(a) {
+				facts.Warnings = append(facts.Warnings, w)
+			}
+			return facts, nil
 		},
 	}
 }

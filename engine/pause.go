@@ -172,6 +172,7 @@ func (e *Engine) pauseResolved(full string, p *pause) error {
 	b := e.store.NewBatch()
 	switch {
 	case p != nil:
+		e.tellState(full, "paused", p.Reason)
 		e.log.Info("paused", append([]any{"name", full}, p.about()...)...)
 		stored, err := json.Marshal(p)
 		if err != nil {
@@ -179,6 +180,7 @@ func (e *Engine) pauseResolved(full string, p *pause) error {
 		}
 		b.Put(store.Pauses, []byte(full), stored)
 	case was:
+		e.tellState(full, "resumed", "")
 		e.log.Info("resumed", "name", full)
 		b.Delete(store.Pauses, []byte(full))
 	default:

@@ -1,10 +1,12 @@
 package engine
 
 import (
+	"triggerd/internal/admin"
 	"triggerd/internal/event"
 	"triggerd/internal/firing"
 	"triggerd/internal/keyspace"
 	"triggerd/internal/outbox"
+	"triggerd/internal/tap"
 	"triggerd/internal/timing"
 	"triggerd/rules"
 	"triggerd/source"
@@ -96,8 +98,10 @@ func (s *stream) addResyncEvents(rec *source.Record) {
 		Name: event.Resync, Origin: event.FromResync, Args: args, Time: rec.Time,
 		ReplID: rec.ReplID, Offset: rec.Offset, Source: s.addr,
 	}
+	s.e.tellState(s.name, event.Resync, rec.Pos.String())
 	s.events = append(s.events, ev)
 	if rec.Gap {
+		s.e.tellState(s.name, event.Gap, rec.From.String()+" to "+rec.Pos.String())
 		s.counts.gaps.Add(1)
 		ev.Name = event.Gap
 		s.events = append(s.events, ev)
@@ -106,8 +110,9 @@ func (s *stream) addResyncEvents(rec *source.Record) {
 
 // fireEvents matches the events and plans their firings. Events before
 // commandStart are not a command's: the clock or a snapshot made them. Of the
-// others, an earlier process may have planned the first ones.
-func (s *stream) fireEvents(commandStart int) {
+// others, an earlier process may have planned the first ones. It returns false if
+// reading is to end before the last one.
+func (s *stream) fireEvents(commandStart int) bool {
 	s.counts.events.Add(int64(len(s.events)))
 	for i := range s.events {
 		ev := &s.events[i]
@@ -124,10 +129,16 @@ func (s *stream) fireEvents(commandStart int) {
 		if f := s.e.cfg.feed; f != nil && !f.beginEvent(ev) {
 			continue
 		}
+		if s.e.tap.Level() == tap.All {
+			s.e.tellEvent(admin.FeedEvent, "", ev)
+		}
 		if ev.Key == nil {
 			s.timing.endHolds(ev)
 		}
 		s.matches = s.matcher.Match(s.matches[:0], ev)
+		if s.stopped() {
+			return false
+		}
 		if len(s.matches) > 0 {
 			s.fireMatches(ev, planned)
 			s.flushPart()
@@ -136,6 +147,7 @@ func (s *stream) fireEvents(commandStart int) {
 			f.endEvent()
 		}
 	}
+	return true
 }
 
 // fireMatches plans the firings of an event's matches. If planned is set an
@@ -148,6 +160,9 @@ func (s *stream) fireMatches(ev *event.Event, planned bool) {
 		if m.Role == timing.Fires {
 			s.counts.matches.Add(1)
 			s.gen.states[m.Rule].matches.Add(1)
+			if s.e.tap.Level() != tap.Nobody {
+				s.e.tellEvent(admin.FeedMatch, m.Rule.Name, ev)
+			}
 		}
 		if m.Rule.Time == nil {
 			if planned {
@@ -170,7 +185,7 @@ func (s *stream) fireMatches(ev *event.Event, planned bool) {
 // cloneOnce returns owned, or a copy of ev if owned is nil.
 func (s *stream) cloneOnce(ev, owned *event.Event) *event.Event {
 	if owned == nil {
-		return ev.Clone()
+		return ev.CloneKeeping(s.gen.set.Elements())
 	}
 	return owned
 }
@@ -200,6 +215,9 @@ func (s *stream) plan(rule *rules.Rule, by firing.Trigger, f firing.Firing) {
 			e.cfg.OnFiring(&one)
 		}
 		state.firings.Add(1)
+		if e.tap.Level() != tap.Nobody {
+			e.tellFiring(s.gen.endpointOf[a], &one)
+		}
 		if !e.cfg.DryRun {
 			s.unsaved.fired = true
 			name := s.gen.endpointOf[a]

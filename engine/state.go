@@ -361,14 +361,17 @@ func (s *stream) mayFireInParts(rec *source.Record) bool {
 }
 
 // flushBefore commits everything before a record, so that base is just before
-// it.
-func (s *stream) flushBefore(rec *source.Record) {
+// it. It returns false if reading is to end before that.
+func (s *stream) flushBefore(rec *source.Record) bool {
 	s.expireKeys(rec)
 	s.timing.fireDue(rec)
-	s.fireEvents(len(s.events))
+	if !s.fireEvents(len(s.events)) {
+		return false
+	}
 	s.events = s.events[:0]
 	s.unsaved.complete = true
 	s.flush(false)
+	return true
 }
 
 // flushTimers commits what fired timers have changed, before more of them fire.

@@ -40,6 +40,8 @@ type stream struct {
 	origin event.Origin
 	from   source.Position // where reading begins
 
+	stopped func() bool // reading is to end
+
 	interpreter    *keyspace.Interpreter
 	timing         timeKeeper
 	unsaved        unsavedState
@@ -122,6 +124,7 @@ func (s *stream) loadPosition() error {
 // run handles records until ctx is done or there are no more.
 func (s *stream) run(ctx context.Context) error {
 	e := s.e
+	s.stopped = func() bool { return ctx.Err() != nil }
 	s.interpreter = keyspace.New(keyspace.Config{ExpiryGrace: clockGrace, MaxMirror: e.cfg.MaxMirror / int64(len(e.streams))})
 	s.origin = event.FromStream
 	if e.cfg.Replay {
@@ -153,26 +156,34 @@ func (s *stream) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		s.handle(rec)
+		if !s.handle(rec) {
+			s.unsaved.inside = true // of the record
+			break
+		}
 	}
 	s.flushRest()
 	return nil
 }
 
-// handle does everything that a record leads to, up to planning its firings.
-func (s *stream) handle(rec *source.Record) {
+// handle does everything that a record leads to, up to planning its firings. If
+// reading is to end meanwhile it returns false: what the record has changed and
+// fired, but for the parts that are committed, is left to the next process, which
+// reads it again.
+func (s *stream) handle(rec *source.Record) bool {
 	s.profile.begin()
 	s.timing.clock.observe(rec)
 	neededKeys := s.useCurrentRules(rec)
 	s.events = s.events[:0]
-	if s.mayFireInParts(rec) {
-		s.flushBefore(rec)
+	if s.mayFireInParts(rec) && !s.flushBefore(rec) {
+		return false
 	}
 	commandStart := s.addEvents(rec, neededKeys)
 	s.profile.interpreted()
 	s.timing.fireDue(rec)
 	for len(s.events) > 0 || s.addMoreEvents() {
-		s.fireEvents(commandStart)
+		if !s.fireEvents(commandStart) {
+			return false
+		}
 		s.events, commandStart = s.events[:0], 0
 	}
 	s.offset = rec.Offset
@@ -184,6 +195,7 @@ func (s *stream) handle(rec *source.Record) {
 	}
 	s.publishStats(rec)
 	s.profile.end()
+	return true
 }
 
 // publishHandledEvery is after how many commands the handled offset is

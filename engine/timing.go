@@ -31,11 +31,14 @@ type timeKeeper struct {
 }
 
 // matchData is a match as the timing machine keeps it.
-type matchData struct{ *rules.Match }
+type matchData struct {
+	*rules.Match
+	elements []string // see rules.Set.Elements
+}
 
 // Append implements timing.Data.
 func (m matchData) Append(dst []byte) []byte {
-	return firing.AppendEvent(dst, m.Event)
+	return firing.AppendEvent(dst, m.Event, m.elements)
 }
 
 // AppendSlim implements timing.Data.
@@ -90,7 +93,7 @@ func (t *timeKeeper) logStateReports(msg string, reports []timing.StateReport) {
 // match passes a match of a rule with time fields to the machine. It returns
 // what fires now, which is valid until the next call.
 func (t *timeKeeper) match(m *rules.Match) []timing.Release {
-	x := timing.Arrival{State: t.states[m.Rule], Role: m.Role, At: t.clock.fromMachine(m.Event.Time), Data: matchData{m}}
+	x := timing.Arrival{State: t.states[m.Rule], Role: m.Role, At: t.clock.fromMachine(m.Event.Time), Data: matchData{m, t.gen.set.Elements()}}
 	if !t.stream.matcher.Keys(&x.Keys, m) {
 		return nil // counted as a failed condition
 	}

@@ -171,10 +171,19 @@ func (c *compilation) ownFields(t *table, a *Action) {
 	if !complete || c.l.o.Action == nil {
 		return
 	}
-	var err error
-	a.reads, err = c.l.o.Action(a.Kind, a.Fields)
+	facts, err := c.l.o.Action(a.Kind, a.Fields)
+	a.reads, a.elements = facts.Reads, facts.Elements
 	for _, e := range flatten(err) {
-		t.actionError(kind, e)
+		v, msg := t.ofAction(kind, e)
+		if u, ok := e.(interface{ Unknown() bool }); ok && u.Unknown() {
+			v.mistake("", "%s", msg)
+			continue
+		}
+		v.errorf("", "%s", msg)
+	}
+	for _, e := range facts.Warnings {
+		v, msg := t.ofAction(kind, e)
+		v.as("body-json").warnf("", "%s", msg)
 	}
 }
 
@@ -213,22 +222,16 @@ func (t *table) ignoreRest() {
 	}
 }
 
-// actionError files a mistake that the action's kind found, at the field that
-// it names, else at the type.
-func (t *table) actionError(kind view, err error) {
+// ofAction returns where what an action's kind has found is, at the field that it
+// names, else at the type, and what it says.
+func (t *table) ofAction(kind view, err error) (where view, msg string) {
 	f, ok := err.(interface{ Field() string })
 	if !ok {
-		kind.errorf("", "%v", err)
-		return
+		return kind, err.Error()
 	}
 	path := f.Field()
 	v := t.deep(path)
-	msg := v.redactParts(strings.TrimPrefix(err.Error(), path+": "))
-	if u, ok := err.(interface{ Unknown() bool }); ok && u.Unknown() {
-		v.mistake("", "%s", msg)
-		return
-	}
-	v.errorf("", "%s", msg)
+	return v, v.redactParts(strings.TrimPrefix(err.Error(), path+": "))
 }
 
 // deep returns the view of a dotted path below t, as far as it leads. Where

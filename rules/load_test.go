@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"triggerd/internal/event"
 	"triggerd/rules"
 )
 
@@ -378,8 +377,8 @@ url = "${file:` + file + `}"
 sign = ["literal"]
 `
 	o := options()
-	o.Action = func(_ string, fields map[string]any) (event.Parts, error) {
-		return 0, fmt.Errorf("bad url %v, %q, sign %s", fields["url"], fields["url"], os.Getenv("NONE"))
+	o.Action = func(_ string, fields map[string]any) (rules.ActionFacts, error) {
+		return rules.ActionFacts{}, fmt.Errorf("bad url %v, %q, sign %s", fields["url"], fields["url"], os.Getenv("NONE"))
 	}
 	_, err := rules.Parse("x.toml", []byte(src), o)
 	for _, secret := range []string{"hunter2", `from"a"file`, `from\"a\"file`, "literal"} {

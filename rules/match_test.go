@@ -18,7 +18,7 @@ func change(name, key, command string, args ...string) *event.Event {
 	ev := &event.Event{
 		Name: name, Origin: event.FromStream, Cause: event.CauseCommand, Key: []byte(key), Type: "string", Command: command,
 		Time: time.Date(2026, 11, 24, 23, 5, 0, 0, time.FixedZone("x", 3600)), Bytes: 31, ReplID: "r", Offset: 1234,
-		Tx: event.Tx{ID: "r:99", Index: 2, Size: 3}, Source: "redis://h:6379",
+		Tx: event.Tx{ID: "r:99", Index: 2, Size: 3}, Part: event.Part{Index: 4, Size: 5}, Source: "redis://h:6379",
 	}
 	for _, a := range args {
 		ev.Args = append(ev.Args, []byte(a))
@@ -158,6 +158,7 @@ func TestConditions(t *testing.T) {
 		{`num(" 1") == 1 or num("0x10") == 16 or num("1_0") == 10 or num("inf") > 0 or num("nan") == 0`, false},
 		{`int(args[1]) == 12 && float(args[1]) == 12.0`, true},
 		{`db == 0 && event == "set" && type == "string" && bytes == 31 && offset == 1234`, true},
+		{`part.index == 4 && part.size == 5`, true},
 		{`tx.id == "r:99" && tx.index == 2 && tx.size == 3`, true},
 		{`origin == "stream" && cause == "command"`, true},
 		{`params.sku == "7"`, true},

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,6 +20,11 @@ type Matcher struct {
 	// condition that any Matcher of the set meets. Later errors are only
 	// counted. Set it before the first Match.
 	ConditionError func(*Rule, *event.Event, error)
+
+	// Stopped, if not nil, is asked now and then while a condition looks at very
+	// many elements. If it returns true Match gives conditions up, and what it
+	// returns means nothing. Set it before the first Match.
+	Stopped func() bool
 
 	set    *Set
 	eval   condition.Evaluator
@@ -52,6 +58,7 @@ func (s *Set) Matcher() *Matcher {
 // extended slice. The matches borrow ev. It allocates nothing for an event that
 // no rule matches, unless a condition has to.
 func (m *Matcher) Match(dst []Match, ev *event.Event) []Match {
+	m.eval.Stopped = m.Stopped
 	m.eval.Begin(ev)
 	if m.eventNumber++; m.eventNumber == 0 { // it has wrapped around
 		clear(m.checkedFor)
@@ -290,6 +297,9 @@ func (m *Matcher) evaluate(r *Rule, ev *event.Event) bool {
 // conditionFailed counts an error of a rule's condition, or of a by, and
 // reports the first.
 func (m *Matcher) conditionFailed(r *Rule, ev *event.Event, err error) {
+	if errors.Is(err, condition.ErrStopped) {
+		return
+	}
 	if r.counts.failed.Add(1) == 1 && m.ConditionError != nil {
 		m.ConditionError(r, ev, err)
 	}

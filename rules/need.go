@@ -145,6 +145,22 @@ type want struct {
 	rule *Rule // whose other fields select keys; nil if there is nothing to check
 }
 
+// Elements returns the names of the elements of values, such as a hash's fields,
+// that actions of the set read: what is to be kept of a value that is too long to
+// be kept as a whole. The caller does not change them.
+func (s *Set) Elements() []string { return s.elements }
+
+// elementsOf returns the names of elements that actions read, sorted.
+func elementsOf(list []*Rule) (names []string) {
+	for _, r := range list {
+		for _, a := range r.Actions {
+			names = append(names, a.elements...)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
 // wants is all that is needed of the keys that one glob selects: by what is
 // needed, the most first.
 type wants []want

@@ -21,12 +21,12 @@ func needSet(t *testing.T, fields string) *Set {
 }
 
 // readsOfField is a check of actions that has them read what their field says.
-func readsOfField(_ string, fields map[string]any) (event.Parts, error) {
+func readsOfField(_ string, fields map[string]any) (ActionFacts, error) {
 	name, _ := fields["reads"].(string)
-	return map[string]event.Parts{
+	return ActionFacts{Reads: map[string]event.Parts{
 		"type": event.PartType, "ttl": event.PartTTL, "changed": event.PartChanged, "cause": event.PartCause,
 		"before": event.PartBefore, "after": event.PartAfter,
-	}[name], nil
+	}[name]}, nil
 }
 
 func TestNeedOfRule(t *testing.T) {

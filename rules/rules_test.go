@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"triggerd/internal/event"
 	"triggerd/rules"
 )
 
@@ -42,7 +41,7 @@ type fieldError struct{ field, msg string }
 func (e *fieldError) Error() string { return e.field + ": " + e.msg }
 func (e *fieldError) Field() string { return e.field }
 
-func checkAction(kind string, fields map[string]any) (event.Parts, error) {
+func checkAction(kind string, fields map[string]any) (rules.ActionFacts, error) {
 	var errs []error
 	switch kind {
 	case "webhook":
@@ -62,7 +61,7 @@ func checkAction(kind string, fields map[string]any) (event.Parts, error) {
 	default:
 		errs = append(errs, &fieldError{"type", "unknown kind"})
 	}
-	return 0, errors.Join(errs...)
+	return rules.ActionFacts{}, errors.Join(errs...)
 }
 
 // writeFile writes a file into a new directory and returns its path.

@@ -6,12 +6,11 @@ import (
 	"strings"
 	"testing"
 
-	"triggerd/internal/event"
 	"triggerd/rules"
 )
 
 // withEnv parses a file with some variables set.
-func withEnv(src string, env map[string]string, action func(string, map[string]any) (event.Parts, error)) (*rules.Set, error) {
+func withEnv(src string, env map[string]string, action func(string, map[string]any) (rules.ActionFacts, error)) (*rules.Set, error) {
 	o := options()
 	o.Action = action
 	o.LookupEnv = func(name string) (string, bool) {
@@ -103,7 +102,9 @@ func TestPartsOfSecrets(t *testing.T) {
 	}
 	for _, tt := range tests {
 		_, err := withEnv("[[rule]]\nname = 'x'\nkey = 'a'\n[[rule.action]]\ntype = 'webhook'\nbody = '"+tt.written+"'\n", map[string]string{"V": "hunter-2 b@"},
-			func(string, map[string]any) (event.Parts, error) { return 0, &fieldError{"body", tt.message} })
+			func(string, map[string]any) (rules.ActionFacts, error) {
+				return rules.ActionFacts{}, &fieldError{"body", tt.message}
+			})
 		list := rules.Errors(err)
 		if len(list) != 1 || list[0].Msg != tt.want {
 			t.Errorf("%s: got %v, want %s", tt.message, err, tt.want)
@@ -125,13 +126,13 @@ func TestCheckToken(t *testing.T) {
 func TestSecretsOfKinds(t *testing.T) {
 	const frame = "[[rule]]\nname = \"x\"\nkey = \"a\"\n[[rule.action]]\ntype = \"webhook\"\nurl = \"http://h\"\n"
 	for _, line := range []string{`pass_phrase = "hunter2"`, `Pass_Phrase = "hunter2"`, `"pass_phrase" = ["hunter2"]`, `t = { pass_phrase = "hunter2" }`} {
-		_, err := withEnv(frame+line+"\n", nil, func(_ string, fields map[string]any) (event.Parts, error) {
+		_, err := withEnv(frame+line+"\n", nil, func(_ string, fields map[string]any) (rules.ActionFacts, error) {
 			for name := range fields {
 				if name != "url" {
-					return 0, &fieldError{name, "is wrong"}
+					return rules.ActionFacts{}, &fieldError{name, "is wrong"}
 				}
 			}
-			return 0, nil
+			return rules.ActionFacts{}, nil
 		})
 		if err == nil || !strings.Contains(err.Error(), "x.toml:7:") || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: got %v", line, err)

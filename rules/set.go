@@ -21,10 +21,8 @@ type Options struct {
 	// Action checks the fields of one action of the given kind: those that are
 	// the kind's own, expanded. Where its error, or an error that it joins,
 	// has a method Field() string, that dotted path inside the action is the
-	// place that is reported. Without an error it returns which parts of an
-	// event the action reads, so that they are kept. nil: kinds and their fields
-	// are not checked.
-	Action func(kind string, fields map[string]any) (event.Parts, error)
+	// place that is reported. nil: kinds and their fields are not checked.
+	Action func(kind string, fields map[string]any) (ActionFacts, error)
 
 	// Commands lists the server's commands, for suggestions, for @class, and
 	// for warnings about commands that never arrive. nil: names of commands are
@@ -112,6 +110,8 @@ type Set struct {
 	index *index
 	needs *needIndex // nil: nothing is needed
 
+	elements []string // see Elements
+
 	explain  sync.Mutex          // guards compiler
 	compiler *condition.Compiler // of the file's conditions, to explain rules with
 }
@@ -189,6 +189,14 @@ type Rule struct {
 	pattern
 }
 
+// ActionFacts is what a kind tells of an action without mistakes. The zero value
+// tells nothing.
+type ActionFacts struct {
+	Reads    event.Parts // the parts of an event that it reads, so that they are kept
+	Elements []string    // the names of elements of values that it reads
+	Warnings []error     // placed as errors are
+}
+
 // Action is one [[rule.action]]: what to do with a match, and how often to try.
 type Action struct {
 	Name   string         // unique within the rule: "name", else the target, else the kind, "-2" and so on after repeats
@@ -205,7 +213,8 @@ type Action struct {
 	File      string // where the action begins; Line is 0 for Build
 	Line, Col int
 
-	reads event.Parts // the parts of an event that its templates read
+	reads    event.Parts // the parts of an event that its templates read
+	elements []string    // the names of elements of values that they read
 }
 
 // RateLimit limits the attempts within a time, over all rules if a target has

@@ -13,6 +13,7 @@ var WarningCodes = map[string]string{
 	"absent-deletion":  "a deletion of the key counts as a sign of life for absent",
 	"absent-sample":    "sample leaves out signs of life that absent waits for",
 	"all-values":       "the value of every key is kept in memory for a rule",
+	"body-json":        "a body that is, or nearly is, JSON may not be sent as it looks",
 	"doubtful-pattern": "a key pattern may not mean what it says",
 	"duplicate":        "two rules match the same",
 	"every-element":    "a condition looks at every element of a value at each event",

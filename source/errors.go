@@ -68,6 +68,12 @@ func (e *ServerError) unknown() bool {
 	return strings.HasPrefix(l, "err unknown") || strings.HasPrefix(l, "err unrecognized") || strings.HasPrefix(l, "err syntax error")
 }
 
+// unknownCommand reports whether the server does not know the command, whatever
+// its arguments.
+func (e *ServerError) unknownCommand() bool {
+	return strings.HasPrefix(strings.ToLower(e.Reply), "err unknown command")
+}
+
 // serverError makes a ServerError of a reply, with a hint for the user. Servers
 // repeat the arguments of a command that they do not know, and one of AUTH's is
 // the password.

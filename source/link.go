@@ -30,6 +30,7 @@ type link struct {
 	forShutdown   atomic.Bool      // closeForShutdown was called
 
 	toldVersion bool // the server was told a version, and accepted it
+	noReplconf  bool // the server does not have the command: it answers an acknowledgement with an error, amid the stream, or ends the link
 
 	mu sync.Mutex // one write at a time
 }
@@ -190,6 +191,9 @@ func (l *link) handshake(cfg *Config, wantKeys bool) error {
 	if err := l.replconf("listening-port", strconv.Itoa(cfg.ListeningPort)); err != nil {
 		return err
 	}
+	if l.noReplconf {
+		return nil
+	}
 	if err := l.replconf("capa", "eof", "capa", "psync2"); err != nil {
 		return err
 	}
@@ -255,6 +259,7 @@ func (l *link) replconf(args ...string) error {
 	_, err := l.requestStatus("REPLCONF "+args[0], append([]string{"REPLCONF"}, args...)...)
 	var refused *ServerError
 	if errors.As(err, &refused) && refused.code() == "ERR" {
+		l.noReplconf = refused.unknownCommand()
 		return nil
 	}
 	return err

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"sync/atomic"
+	"log/slog"
+	"regexp"
 	"time"
 
 	"triggerd/internal/spool"
@@ -19,19 +19,22 @@ type receiver struct {
 	n   *session
 	pos Position // behind what was received; its DB is not known
 
-	forceFull    bool        // the server cannot go on at pos: ask for a full resync
-	forShutdown  bool        // the last connection was closed so that the server can shut down
-	toldDetached bool        // the spool says that there is no link
-	streamSince  time.Time   // when the stream of the last connection began; zero: it did not
-	fullResynced bool        // the last connection began with a full resync
-	readable     atomic.Bool // the last connection brought at least one record
+	forceFull    bool      // what comes behind pos cannot be read: ask for a full resync
+	forShutdown  bool      // the last connection was closed so that the server can shut down
+	toldDetached bool      // the spool says that there is no link
+	streamSince  time.Time // when the stream of the last connection began; zero: it did not
+	streamFrom   int64     // the offset at which it began
+	pauses       pauses
+	logged       string // the reason for which the link was last lost, as far as it was logged; "" after a link that worked
+	toldAsking   bool   // it was logged that a full resync is asked for; false after a link that worked
+	toldNoAcks   bool   // it was logged that nothing can be acknowledged
 }
 
 // run receives until ctx is done, the spool fails, or the first attempt has
 // failed with Config.FailFirst.
 func (v *receiver) run(ctx context.Context) {
 	n, s := v.n, v.n.replica
-	for tries := 0; ; tries++ {
+	for {
 		v.takeRestart()
 		err := masked(s.cfg.Secrets, v.attach(ctx))
 		if ctx.Err() != nil || s.spool.Err() != nil {
@@ -40,14 +43,11 @@ func (v *receiver) run(ctx context.Context) {
 		if r := v.takeRestart(); r != nil {
 			err = masked(s.cfg.Secrets, r.err)
 		}
-		if v.resetsBackoff() {
-			tries = 0
-		}
 		if s.cfg.FailFirst && s.Status().Connects == 0 && !isTemporary(err) {
 			n.fail(err)
 			return
 		}
-		if !v.waitToReconnect(ctx, err, tries) {
+		if !v.waitToReconnect(ctx, err) {
 			return
 		}
 	}
@@ -63,16 +63,14 @@ func (v *receiver) takeRestart() *restart {
 }
 
 // waitToReconnect pauses before the next attempt, and reports whether to make
-// it. The pause is random, up to a limit that doubles with each try, so that
-// many triggerds do not come back at once.
-func (v *receiver) waitToReconnect(ctx context.Context, err error, tries int) bool {
+// it.
+func (v *receiver) waitToReconnect(ctx context.Context, err error) bool {
 	s := v.n.replica
-	limit := s.cfg.MaxBackoff
-	if tries < 16 {
-		limit = min(limit, s.cfg.MinBackoff<<tries)
+	if !v.streamSince.IsZero() {
+		v.endStream()
 	}
-	pause := max(time.Duration(rand.Int64N(int64(limit)+1)), 10*time.Millisecond)
-	s.logLost(err, pause)
+	pause := v.pauses.next(s.cfg.MinBackoff, s.cfg.MaxBackoff)
+	v.logLost(err, pause)
 	if !v.toldDetached {
 		v.toldDetached = true
 		s.spool.Mark(spool.Mark{Kind: spool.Detached}, time.Now())
@@ -80,18 +78,26 @@ func (v *receiver) waitToReconnect(ctx context.Context, err error, tries int) bo
 	return sleep(ctx, pause)
 }
 
-// resetsBackoff reports whether the last connection worked, so that the next
-// attempt is made without a long pause. A full resync costs the server a fork.
-// So a connection that ends soon after one does not count as working.
-func (v *receiver) resetsBackoff() bool {
-	return v.readable.Load() && (!v.fullResynced || time.Since(v.streamSince) > v.n.replica.cfg.MaxBackoff)
+// endStream notes how the stream of the last connection was. One that brought a
+// record, or lasted, has worked.
+func (v *receiver) endStream() {
+	s, lasted := v.n.replica, time.Since(v.streamSince)
+	worked := s.handedOut.Load() > v.streamFrom || lasted > maxRefusedPause
+	if !worked {
+		return
+	}
+	v.pauses.worked(lasted > s.cfg.MaxBackoff)
+	v.toldAsking = false
+	if !v.toldNoAcks { // else the server ends a link that works, again and again
+		v.logged = ""
+	}
 }
 
 // attach connects, and receives until the link is lost.
 func (v *receiver) attach(ctx context.Context) error {
 	n, s := v.n, v.n.replica
-	v.streamSince, v.fullResynced = time.Time{}, false
-	v.readable.Store(false)
+	v.streamSince = time.Time{}
+	v.pauses.begin()
 	s.setState(Connecting)
 	if v.forShutdown && s.stillShuttingDown(ctx) {
 		return errShuttingDown
@@ -101,6 +107,7 @@ func (v *receiver) attach(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("connect: %w", err)
 	}
+	v.pauses.connected()
 	l := newLink(conn, s.addr, s.cfg.Timeout, &s.lastArrival)
 	defer l.close()
 	defer context.AfterFunc(ctx, l.close)()
@@ -108,6 +115,10 @@ func (v *receiver) attach(ctx context.Context) error {
 	wantKeys := n.consumer.WantsKeys()
 	if err := l.handshake(&s.cfg, wantKeys); err != nil {
 		return err
+	}
+	if l.noReplconf && !v.toldNoAcks {
+		v.toldNoAcks = true
+		s.cfg.Logger.Warn("the server has no REPLCONF: nothing is acknowledged to it, and so it ends the link after each repl-timeout, which is then resumed", "server", s.addr.text)
 	}
 	return v.syncAndReceive(ctx, l, wantKeys)
 }
@@ -122,24 +133,24 @@ func (v *receiver) syncAndReceive(ctx context.Context, l *link, wantKeys bool) e
 		resume = Position{}
 	}
 	if resume.IsZero() {
-		// Someone is waiting for something to happen: say why it does not yet.
-		s.cfg.Logger.Info("asking for a full resync, which a server may begin some seconds later (repl-diskless-sync-delay)", "server", s.addr.text)
+		v.logAsking()
 	}
 	a, err := l.psync(&s.cfg, resume)
 	if err != nil {
 		return err
 	}
 	if a.full {
+		v.pauses.resynced()
 		if err := v.n.passLink(ctx, l, &a, wantKeys); err != nil {
 			return err
 		}
-		v.fullResynced, v.forceFull = true, false
+		v.forceFull = false
 	} else {
 		s.acks.reset(a.pos)
 		s.updateStatus(func(st *Status) { st.PartialResyncs++ })
 		s.cfg.Logger.Info("attached, resuming", "server", s.addr.text, "position", a.pos.String())
 	}
-	v.pos, v.streamSince, v.toldDetached = a.pos, time.Now(), false
+	v.pos, v.streamSince, v.streamFrom, v.toldDetached = a.pos, time.Now(), a.pos.Offset, false
 	s.spool.Mark(spool.Mark{Kind: spool.Attached, Full: a.full, Place: placeOf(a.pos)}, v.streamSince)
 	if err := v.takeBuffered(ctx, l); err != nil {
 		return err
@@ -164,6 +175,43 @@ func (v *receiver) syncAndReceive(ctx context.Context, l *link, wantKeys bool) e
 	_, err = v.receive(ctx, next, psyncReply{pos: v.pos})
 	return err
 }
+
+// logAsking logs that a full resync is asked for: someone waits for something to
+// happen, and a server may begin seconds later. Attempts that fail do not log it
+// again.
+func (v *receiver) logAsking() {
+	if v.toldAsking {
+		return
+	}
+	v.toldAsking = true
+	s := v.n.replica
+	if v.forceFull {
+		s.cfg.Logger.Error("the stream is unreadable at the same place again and again: asking for a full resync", "server", s.addr.text, "position", v.pos.String())
+		return
+	}
+	s.cfg.Logger.Info("asking for a full resync, which a server may begin some seconds later (repl-diskless-sync-delay)", "server", s.addr.text)
+}
+
+// logLost logs why the link was lost, the same reason once until a link has
+// worked.
+func (v *receiver) logLost(err error, pause time.Duration) {
+	s, level := v.n.replica, slog.LevelWarn
+	var refused *ServerError
+	if errors.As(err, &refused) && !isTemporary(err) {
+		level = slog.LevelError // likely someone has to act
+	}
+	reason := ownAddress.ReplaceAllString(err.Error(), "")
+	if v.logged == reason {
+		level = slog.LevelDebug
+	}
+	v.logged = reason
+	s.updateStatus(func(st *Status) { st.LastError, st.State, st.Since = err.Error(), Waiting, time.Now() })
+	s.cfg.Logger.Log(context.Background(), level, "not attached to the server, trying again", "server", s.addr.text, "err", err, "pause", pause.Round(time.Millisecond))
+}
+
+// ownAddress is the address of our side in the texts of network errors. Its port
+// is another one each time.
+var ownAddress = regexp.MustCompile(`\S+->`)
 
 // takeBuffered puts into the spool what was read of the stream together with
 // what came before it.
@@ -203,7 +251,7 @@ func (v *receiver) append(b []byte, at time.Time, asks *getAckFinder) {
 func (v *receiver) receive(ctx context.Context, l *link, a psyncReply) (next *link, err error) {
 	n, s := v.n, v.n.replica
 	var asks *getAckFinder
-	if !a.legacy || a.eofMarked {
+	if (!a.legacy || a.eofMarked) && !l.noReplconf {
 		asks = new(getAckFinder)
 		s.acks.noneOffset = ackNoneOffset(a)
 		stop := s.acks.start(l, s.cfg.Ack, s.spool)

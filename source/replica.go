@@ -217,24 +217,6 @@ func (s *Replica) Records(ctx context.Context, from Position, c Consumer) iter.S
 	}
 }
 
-// logLost logs why the link was lost. The same reason several times in a row is
-// logged once.
-func (s *Replica) logLost(err error, pause time.Duration) {
-	level := slog.LevelWarn
-	var refused *ServerError
-	if errors.As(err, &refused) && !isTemporary(err) {
-		level = slog.LevelError // likely someone has to act
-	}
-	s.mu.Lock()
-	if s.status.LastError == err.Error() {
-		level = slog.LevelDebug
-	}
-	s.status.LastError = err.Error()
-	s.status.State, s.status.Since = Waiting, time.Now()
-	s.mu.Unlock()
-	s.cfg.Logger.Log(context.Background(), level, "not attached to the server, trying again", "server", s.addr.text, "err", err, "pause", pause.Round(time.Millisecond))
-}
-
 func isTemporary(err error) bool {
 	var refused *ServerError
 	return errors.As(err, &refused) && refused.temporary()

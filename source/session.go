@@ -271,9 +271,6 @@ func (n *session) nextWake() time.Time {
 func (n *session) handOut(rec *Record) error {
 	s := n.replica
 	s.handedOut.Store(rec.Offset)
-	if !n.receiver.readable.Load() {
-		n.receiver.readable.Store(true)
-	}
 	if !rec.Pos.IsZero() {
 		n.pos = rec.Pos
 	}
@@ -423,7 +420,6 @@ func (n *session) receiveAgain(why error) error {
 	n.unreadable++
 	r := &restart{pos: n.pos, err: fmt.Errorf("read the stream: %w", why)}
 	if n.unreadable >= maxUnreadable {
-		s.cfg.Logger.Error("stream is unreadable at the same place again and again, starting over with a full resync", "position", n.pos.String(), "err", masked(s.cfg.Secrets, why))
 		r.full, n.unreadable = true, 0
 	}
 	n.reattach(r)
@@ -440,6 +436,12 @@ func (n *session) takeHandover(ctx context.Context, h *handover) error {
 		}
 	}
 	defer answer(errStop)
+	if r := n.restart.Load(); r != nil && !r.full && !r.pos.IsZero() {
+		// It was asked for behind bytes that turned out to be unreadable. The
+		// server may well have what comes behind the position.
+		answer(r.err)
+		return nil
+	}
 	end, begun, err := n.fullResync(ctx, h.link, h.reply, h.wantKeys)
 	if err == errStop {
 		return err
@@ -519,11 +521,24 @@ func (n *session) fullResync(ctx context.Context, l *link, a *psyncReply, wantKe
 		s.cfg.Logger.Warn("the server has no PSYNC, only SYNC: each time the link is lost, changes will be missed", "server", s.addr.text)
 	}
 	if gap {
-		s.cfg.Logger.Error("the server no longer had what came after the last position: changes were missed", "from", from.String(), "to", a.pos.String())
+		s.cfg.Logger.Error(n.whyMissed(from, a), "from", from.String(), "to", a.pos.String())
 	}
 	mark.Kind, mark.Pos, mark.Time = SnapshotEnd, a.pos, time.Now()
 	mark.Incomplete = !wantKeys || parsed != io.EOF
 	return &mark, true, nil
+}
+
+// whyMissed returns what to say of the changes that a full resync missed.
+func (n *session) whyMissed(from Position, a *psyncReply) string {
+	switch {
+	case n.seeking:
+		return "what came after the last position could not be read: changes were missed"
+	case a.legacy:
+		return "with SYNC the server cannot go on after the last position: changes were missed"
+	case a.pos.ReplID == from.ReplID && a.pos.Offset < from.Offset:
+		return "the server's history is shorter than the last position: it went back, and changes may have been missed"
+	}
+	return "the server no longer had what came after the last position: changes were missed"
 }
 
 // readHeader reads up to the first key, which it returns. From the fields

@@ -243,7 +243,7 @@ func (c *command) takePermanentExit(s *actions.Settings) {
 func (c *command) Do(ctx context.Context, f *firing.Firing) (actions.Result, error) {
 	ctx, stop := actions.WithTimeout(ctx, c.timeout, "not done")
 	defer stop()
-	args, env, err := c.render(f)
+	args, env, err := c.render(ctx, f)
 	if err != nil {
 		return actions.Result{}, err
 	}
@@ -258,21 +258,21 @@ func (c *command) Do(ctx context.Context, f *firing.Firing) (actions.Result, err
 func input(f *firing.Firing) []byte { return append(f.AppendJSON(nil), '\n') }
 
 // render returns the arguments and the environment for a firing.
-func (c *command) render(f *firing.Firing) (args, env []string, err error) {
+func (c *command) render(ctx context.Context, f *firing.Firing) (args, env []string, err error) {
 	v := tmpl.NewView(f)
-	if args, err = c.renderArgs(v); err == nil {
-		env, err = c.renderEnv(f, v)
+	if args, err = c.renderArgs(ctx, v); err == nil {
+		env, err = c.renderEnv(ctx, f, v)
 	}
 	if err != nil {
-		return nil, nil, actions.Unsent(fmt.Errorf("%s: %w", c.program, err))
+		return nil, nil, actions.Unrendered(ctx, fmt.Errorf("%s: %w", c.program, err))
 	}
 	return args, env, nil
 }
 
-func (c *command) renderArgs(v *tmpl.View) ([]string, error) {
+func (c *command) renderArgs(ctx context.Context, v *tmpl.View) ([]string, error) {
 	args := make([]string, len(c.args))
 	for i, t := range c.args {
-		s, err := t.Render(v, maxArg)
+		s, err := t.Render(ctx, v, maxArg)
 		if err != nil {
 			return nil, fmt.Errorf("argument %d: %w", i+1, err)
 		}
@@ -284,10 +284,10 @@ func (c *command) renderArgs(v *tmpl.View) ([]string, error) {
 	return args, nil
 }
 
-func (c *command) renderEnv(f *firing.Firing, v *tmpl.View) ([]string, error) {
+func (c *command) renderEnv(ctx context.Context, f *firing.Firing, v *tmpl.View) ([]string, error) {
 	env := slices.Clone(c.env)
 	for _, own := range c.ownEnv {
-		s, err := own.value.Render(v, maxArg-len(own.name)-1)
+		s, err := own.value.Render(ctx, v, maxArg-len(own.name)-1)
 		if err != nil {
 			return nil, fmt.Errorf("env.%s: %w", own.name, err)
 		}
@@ -386,6 +386,17 @@ func (c *command) Reads() (parts event.Parts) {
 		parts |= own.value.Reads()
 	}
 	return parts
+}
+
+// Elements is what they read of values.
+func (c *command) Elements() (names []string) {
+	for _, t := range c.args {
+		names = append(names, t.Elements()...)
+	}
+	for _, own := range c.ownEnv {
+		names = append(names, own.value.Elements()...)
+	}
+	return names
 }
 
 // LatestOnly is the field latest_only.

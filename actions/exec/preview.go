@@ -1,6 +1,7 @@
 package exec
 
 import (
+	"context"
 	"slices"
 	"strings"
 
@@ -14,7 +15,7 @@ import (
 // by its name is shown without what the user or triggerd's environment says; one
 // that has nothing but data in it is shown. The rest is masked by value.
 func (c *command) Render(f *firing.Firing) (actions.Preview, error) {
-	args, env, err := c.render(f)
+	args, env, err := c.render(context.Background(), f)
 	if err != nil {
 		return actions.Preview{}, err
 	}

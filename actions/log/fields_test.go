@@ -24,7 +24,7 @@ func TestMistakes(t *testing.T) {
 		"empty message":      {Fields: table{"message": " "}, Want: []string{`message: is empty`}},
 		"template syntax":    {Fields: table{"message": "{{.key"}, Want: []string{`message: template: unclosed action`}},
 		"template name":      {Fields: table{"message": "{{.kee}}"}, Want: []string{`did you mean "key"?`}},
-		"template name, far": {Fields: table{"message": "{{.nothing_like_it}}"}, Want: []string{`the names are action, args,`}},
+		"template name, far": {Fields: table{"message": "{{.nothing_like_it}}"}, Want: []string{`the names are action, after, args,`}},
 		"template function":  {Fields: table{"message": "{{jsn .key}}"}, Want: []string{`function "jsn" not defined; did you mean "json"?`}},
 		"template type":      {Fields: table{"message": "{{.key.name}}"}, Want: []string{`can't evaluate field name in type`}},
 	})

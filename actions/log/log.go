@@ -60,12 +60,15 @@ func newLog(s *actions.Settings) (actions.Action, error) {
 // Reads is what the message reads.
 func (a *logAction) Reads() event.Parts { return a.message.Reads() }
 
+// Elements is what it reads of values.
+func (a *logAction) Elements() []string { return a.message.Elements() }
+
 // text renders the message.
-func (a *logAction) text(f *firing.Firing) (string, error) {
+func (a *logAction) text(ctx context.Context, f *firing.Firing) (string, error) {
 	if a.message == nil {
 		return f.Event.Name + " " + excerpt.Short(f.Event.Key, maxLogText), nil
 	}
-	message, err := a.message.Render(tmpl.NewView(f), tmpl.MaxText)
+	message, err := a.message.Render(ctx, tmpl.NewView(f), tmpl.MaxText)
 	if err != nil {
 		return "", fmt.Errorf("message: %w", err)
 	}
@@ -79,9 +82,9 @@ func (a *logAction) Do(ctx context.Context, f *firing.Firing) (actions.Result, e
 	if err := ctx.Err(); err != nil {
 		return actions.Result{}, err
 	}
-	message, err := a.text(f)
+	message, err := a.text(ctx, f)
 	if err != nil {
-		return actions.Result{}, actions.Unsent(err)
+		return actions.Result{}, actions.Unrendered(ctx, err)
 	}
 	if !a.handler.Enabled(ctx, a.level) {
 		return actions.Result{}, nil
@@ -95,7 +98,7 @@ func (a *logAction) Do(ctx context.Context, f *firing.Firing) (actions.Result, e
 // Render shows the line as text, without its time, whatever form the log has and
 // whether or not its level is written.
 func (a *logAction) Render(f *firing.Firing) (actions.Preview, error) {
-	message, err := a.text(f)
+	message, err := a.text(context.Background(), f)
 	if err != nil {
 		return actions.Preview{}, actions.Unsent(err)
 	}

@@ -1,6 +1,7 @@
 package webhook
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -17,7 +18,7 @@ import (
 // wrote into it; one that has nothing but data in it is shown. The rest is masked
 // by value.
 func (w *webhook) Render(f *firing.Firing) (actions.Preview, error) {
-	r, err := w.newRequest(f, time.Now())
+	r, err := w.newRequest(context.Background(), f, time.Now())
 	if err != nil {
 		return actions.Preview{}, actions.Unsent(fmt.Errorf("%s: %w", w.label(), err))
 	}

@@ -22,7 +22,7 @@ func FuzzURL(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, key string) {
 		fi := &firing.Firing{Event: &event.Event{Key: []byte(key)}}
-		target, err := x.Render(tmpl.NewView(fi), 10*(len(key)+10))
+		target, err := x.Render(t.Context(), tmpl.NewView(fi), 10*(len(key)+10))
 		if err != nil {
 			t.Fatal(err)
 		}

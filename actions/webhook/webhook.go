@@ -35,7 +35,8 @@ var Kind = actions.Kind{
 		{Name: "method", Values: methods, Default: `"POST"`, Doc: "the last two send no body"},
 		{Name: "headers", Type: actions.TextTable, Template: true, Doc: "those that the protocol or triggerd sets are refused"},
 		{Name: "body", Template: true, Doc: "by default the event as JSON"},
-		{Name: "content_type", Doc: "by default `application/cloudevents+json`, or `application/json` with `format = \"binary\"`; of a `body` `application/json` if that starts with `{` or `[`, else `text/plain`"},
+		{Name: "content_type", Doc: "by default `application/cloudevents+json`, or `application/json` with `format = \"binary\"`; of a `body` `application/json` if that is JSON with a value for each of its templates, else `text/plain`"},
+		{Name: "escape", Values: []string{"json", "none"}, Default: `"json"`, Doc: "what the templates of a `body` write into JSON: see [Templates](#templates); `\"none\"`: the bytes as they are"},
 		{Name: "format", Values: []string{"structured", "binary"}, Default: `"structured"`, Doc: "the body is the whole event; or its attributes are `ce-*` headers, the body its data or your own `body`"},
 		{Name: "compress", Values: []string{"none", "gzip"}, Default: `"none"`, Doc: "for bodies over 1 KiB; the signature covers the bytes as sent: verify, then decompress"},
 		{Name: "sign", Type: actions.TextOrTexts, Secret: true, Doc: "secrets (`whsec_…`, `whsk_…` for ed25519, or any text): [Standard Webhooks](https://www.standardwebhooks.com) signatures"},
@@ -96,7 +97,8 @@ type webhook struct {
 	tokens       *tokens        // of oauth2; nil: none
 	body         *tmpl.Template // nil: the firing's JSON
 	contentType  string         // "": no body
-	binary       bool           // CloudEvents attributes as headers
+	warnings     []*actions.FieldError
+	binary       bool // CloudEvents attributes as headers
 	gzip         bool
 	signers      []signer
 	statuses     statusRules
@@ -168,6 +170,15 @@ func (w *webhook) Reads() event.Parts {
 	return parts
 }
 
+// Elements is what they read of values.
+func (w *webhook) Elements() []string {
+	names := append(w.target.Elements(), w.body.Elements()...)
+	for _, h := range w.headers {
+		names = append(names, h.value.Elements()...)
+	}
+	return names
+}
+
 var originPattern = regexp.MustCompile(`^(?i:(https?)://)([^/?#]*)(.*)$`)
 
 // takeURL splits the url field. The result is never nil; it is empty after a
@@ -218,11 +229,11 @@ func (w *webhook) takeURL(s *actions.Settings) *url.URL {
 }
 
 // url renders the URL of a request.
-func (w *webhook) url(v *tmpl.View) (string, error) {
+func (w *webhook) url(ctx context.Context, v *tmpl.View) (string, error) {
 	if w.fixed != "" {
 		return w.fixed, nil
 	}
-	target, err := w.target.Render(v, maxURL)
+	target, err := w.target.Render(ctx, v, maxURL)
 	if err != nil {
 		return "", fmt.Errorf("url: %w", err)
 	}
@@ -353,11 +364,26 @@ func (w *webhook) takeBody(s *actions.Settings) {
 	if w.binary {
 		w.contentType = "application/json"
 	}
+	escape, escaped := s.Choice("escape")
+	if escaped && !own {
+		s.Fail("escape", "is of a body, and there is none")
+	}
 	if own {
-		w.body = s.Template("body", text)
 		w.contentType = "text/plain; charset=utf-8"
-		if first := strings.TrimSpace(text); first != "" && (first[0] == '[' || first[0] == '{' && !strings.HasPrefix(first, "{{")) {
+		isJSON := tmpl.IsJSON(text)
+		if isJSON {
 			w.contentType = "application/json"
+		}
+		if typed {
+			isJSON = isJSONType(contentType)
+		}
+		if isJSON && escape == "json" {
+			w.body = s.JSONTemplate("body", text)
+		} else {
+			w.body = s.Template("body", text)
+		}
+		if !escaped && w.body != nil {
+			w.warnOfBody(s, text, isJSON || typed)
 		}
 	}
 	if typed {
@@ -368,6 +394,31 @@ func (w *webhook) takeBody(s *actions.Settings) {
 	if bodiless {
 		w.body, w.contentType, w.gzip = tmpl.Text(""), "", false
 	}
+}
+
+// warnOfBody warns of a body of which the data decides what it means, and whose
+// user has not said that it is so meant. known tells that what it is, is.
+func (w *webhook) warnOfBody(s *actions.Settings, text string, known bool) {
+	warn := func(format string, args ...any) {
+		w.warnings = append(w.warnings, &actions.FieldError{Name: s.Path("body"), Err: s.Secrets.MaskError(fmt.Errorf(format, args...))})
+	}
+	if texts := w.body.Texts(); len(texts) > 0 {
+		warn("%s writes a text of the data, which is in quotes in JSON, also if it is a number; write num to make it one, or escape = \"json\" if that is meant, or escape = \"none\" to write it as it is", strings.Join(texts, ", "))
+	}
+	begin := strings.TrimLeft(text, " \t\r\n")
+	if !known && (strings.HasPrefix(begin, "[") || strings.HasPrefix(begin, "{") && !strings.HasPrefix(begin, "{{")) {
+		warn("begins as JSON, and is none with a value for each of its templates, so it is sent as text/plain, and nothing is escaped in it; set content_type to say what it is")
+	}
+}
+
+// Warnings are of the body.
+func (w *webhook) Warnings() []*actions.FieldError { return w.warnings }
+
+// isJSONType reports whether a media type is JSON.
+func isJSONType(contentType string) bool {
+	media, _, _ := strings.Cut(contentType, ";")
+	media = strings.ToLower(strings.TrimSpace(media))
+	return media == "application/json" || media == "text/json" || strings.HasSuffix(media, "+json")
 }
 
 // methods are those that a webhook may have, the default first.
@@ -416,9 +467,9 @@ func (w *webhook) Do(ctx context.Context, f *firing.Firing) (actions.Result, err
 	ctx, cancel := actions.WithTimeout(ctx, w.timeout, "no answer")
 	defer cancel()
 
-	r, err := w.newRequest(f, time.Now())
+	r, err := w.newRequest(ctx, f, time.Now())
 	if err != nil {
-		return actions.Result{}, actions.Unsent(fmt.Errorf("%s: %w", w.label(), err))
+		return actions.Result{}, actions.Unrendered(ctx, fmt.Errorf("%s: %w", w.label(), err))
 	}
 	resp, stale, err := w.send(ctx, r)
 	if err == nil && stale {
@@ -483,18 +534,18 @@ func (r *request) set(name, value string) {
 
 // newRequest renders everything. It would fail for the same firing the same way
 // again.
-func (w *webhook) newRequest(f *firing.Firing, now time.Time) (*request, error) {
+func (w *webhook) newRequest(ctx context.Context, f *firing.Firing, now time.Time) (*request, error) {
 	v := tmpl.NewView(f)
-	target, err := w.url(v)
+	target, err := w.url(ctx, v)
 	if err != nil {
 		return nil, err
 	}
 	r := &request{url: target, header: make(http.Header, 8), values: make([]string, 0, 8)}
-	if err := w.setBody(r, f, v); err != nil {
+	if err := w.setBody(ctx, r, f, v); err != nil {
 		return nil, err
 	}
 	for _, h := range w.headers {
-		value, err := h.value.Render(v, maxHeader)
+		value, err := h.value.Render(ctx, v, maxHeader)
 		if err != nil {
 			return nil, fmt.Errorf("header %s: %w", h.name, err)
 		}
@@ -525,11 +576,11 @@ func (w *webhook) newRequest(f *firing.Firing, now time.Time) (*request, error) 
 }
 
 // setBody renders the body, and the headers that describe it.
-func (w *webhook) setBody(r *request, f *firing.Firing, v *tmpl.View) error {
+func (w *webhook) setBody(ctx context.Context, r *request, f *firing.Firing, v *tmpl.View) error {
 	var own string
 	if w.body != nil {
 		var err error
-		if own, err = w.body.Render(v, tmpl.MaxText); err != nil {
+		if own, err = w.body.Render(ctx, v, tmpl.MaxText); err != nil {
 			return fmt.Errorf("body: %w", err)
 		}
 	}

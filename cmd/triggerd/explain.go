@@ -285,7 +285,7 @@ func side(v event.Value) string {
 	case v.Type() == "none":
 		return "nothing"
 	}
-	return short(string(event.AppendValue(nil, v)), 200)
+	return short(string(event.AppendJSONValue(nil, v)), 200)
 }
 
 func printFired(w io.Writer, fired []engine.TracedFiring, says string) {

@@ -106,7 +106,7 @@ fire webhooks, commands and log lines, which are tried until they succeed.
 	}
 	add("start", newDemoCommand(), newDoctorCommand(), newListenCommand(), newInitCommand(), newRunCommand())
 	add("rules", newCheckCommand(), newTestCommand(), newExplainCommand(), newSendCommand(), newReplayCommand(), newSchemaCommand())
-	add("daemon", newStatusCommand(), newDeliveriesCommand(), newDLQCommand(), newReloadCommand(), newPauseCommand(), newResumeCommand())
+	add("daemon", newStatusCommand(), newDeliveriesCommand(), newDLQCommand(), newTailCommand(), newReloadCommand(), newPauseCommand(), newResumeCommand())
 	add("files", newRDBCommand(), newStoreCommand())
 	root.AddCommand(newVersionCommand(), newManCommand())
 	return root

@@ -183,6 +183,7 @@ type delivery struct {
 		Attempt                                   int
 		Before, After                             any
 		Unknown                                   []string
+		Part                                      struct{ Index, Size int }
 
 		Status, By string // of rules with time fields
 		Count      int

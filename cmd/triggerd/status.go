@@ -39,7 +39,7 @@ Where to look first:
                  is attempted again
   KEYS           whose last attempt failed, that wait for their next, or for their turn
   LAST ERROR     what its receiver said; 'triggerd deliveries list --failing' has more
-  gaps           changes that were never seen, since the server no longer had them
+  gaps           times that changes were missed; the log says why
 Rules that nothing happens to are left out, unless --all is given. With --rule
 it shows what one rule with time fields counts and waits for.`,
 		Example: `  triggerd status

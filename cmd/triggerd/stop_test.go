@@ -114,9 +114,9 @@ func TestListenEndsAtOnce(t *testing.T) {
 }
 
 // A daemon that is told to stop ends in time, though its reader is at a piece of
-// work that takes minutes.
+// work that takes minutes: the reader stops, and the next start begins there.
 func TestStopsThoughBusy(t *testing.T) {
-	srv := redistest.Start(t, "redis-7.0")
+	srv := redistest.Start(t, "redis-7.0", bigBacklog...)
 	dir := t.TempDir()
 	when := strings.Repeat(`any(args, # contains "never") || `, 60) + "false"
 	write(t, dir, "rules.toml", `
@@ -148,4 +148,14 @@ type = "log"
 		<-p.ended
 		t.Error("it did not end")
 	}
+	if !strings.Contains(p.logs.String(), `msg="triggerd stopped"`) {
+		t.Error("it was ended, and did not stop")
+	}
+	if strings.Contains(p.logs.String(), "condition failed") {
+		t.Error("a condition that was given up counts as failed")
+	}
+	write(t, dir, "rules.toml", "[[rule]]\nname = \"quick\"\nkey = \"k\"\nwhen = 'len(args) > 1000000'\n[[rule.action]]\ntype = \"log\"\n")
+	p = start(t, dir, "--source", "redis://"+srv.Addr)
+	p.logs.await(t, "rule=quick", 1)
+	p.stop()
 }

@@ -65,6 +65,12 @@ type Daemon interface {
 	Pause(name string, p Pause) (full string, err error)
 	Resume(name string) (full string, err error)
 
+	// Feed iterates over what happens, as q selects it, until ctx is done. A
+	// caller that is too slow misses entries, and is told how many. The entry is
+	// nil at the beginning, from when on nothing is missed, and after a quiet
+	// time.
+	Feed(ctx context.Context, q FeedQuery) iter.Seq[*FeedEntry]
+
 	// Backup writes a copy of the store at one moment, as a tar archive of the
 	// files of one directory. The daemon goes on meanwhile.
 	Backup(w io.Writer) error

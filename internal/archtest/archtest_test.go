@@ -15,9 +15,9 @@ import (
 // import. What is not here may import none of them.
 var allowed = map[string][]string{
 	"cmd/triggerd":                     {"internal/web", "internal/admin", "engine", "rules", "source", "rdb", "actions", "actions/kinds", "examples", "internal/event", "internal/glob", "internal/store", "internal/servers", "internal/spool", "internal/notify", "internal/doctor"},
-	"internal/web":                     {"internal/admin", "internal/firing"},
+	"internal/web":                     {"internal/admin", "internal/firing", "internal/glob"},
 	"internal/firing":                  {"internal/event", "internal/wire"},
-	"engine":                           {"source", "rules", "actions", "actions/kinds", "internal/admin", "internal/failpoint", "internal/firing", "internal/store", "internal/keyspace", "internal/mirrorfile", "internal/event", "internal/timing", "internal/secret", "internal/outbox", "internal/suggest", "internal/wire"},
+	"engine":                           {"source", "rules", "actions", "actions/kinds", "internal/admin", "internal/failpoint", "internal/firing", "internal/store", "internal/keyspace", "internal/mirrorfile", "internal/wire", "internal/event", "internal/timing", "internal/secret", "internal/outbox", "internal/suggest", "internal/tap"},
 	"source":                           {"rdb", "internal/resp", "internal/secret", "internal/spool"},
 	"rules":                            {"internal/firing", "internal/condition", "internal/event", "internal/glob", "internal/suggest", "internal/timing", "internal/tomlpos", "internal/secret"},
 	"actions":                          {"internal/event", "internal/excerpt", "internal/firing", "internal/secret", "internal/suggest", "internal/tmpl"},
@@ -32,6 +32,7 @@ var allowed = map[string][]string{
 	"actions/actionstest/fax":          {"actions", "internal/event", "internal/firing", "internal/secret", "internal/tmpl"},
 	"internal/condition":               {"internal/event", "internal/glob", "internal/suggest"},
 	"internal/event":                   {"internal/wire"},
+	"internal/tap":                     {"internal/admin"},
 	"internal/excerpt":                 {"internal/event", "internal/secret"},
 	"internal/tmpl":                    {"internal/event", "internal/firing", "internal/secret", "internal/suggest"},
 	"internal/condition/conditiontest": {"internal/event"},

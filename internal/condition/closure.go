@@ -29,6 +29,8 @@ type scope struct {
 	typ      string            // of that value
 	scratch  event.Element     // what element is, while elements are looked at
 	err      error             // the first error; the condition's value means nothing then
+	stopped  func() bool       // see Evaluator.Stopped
+	looked   uint              // at how many elements; it wraps around
 }
 
 type (
@@ -44,6 +46,15 @@ func (s *scope) fail(format string, args ...any) {
 	if s.err == nil {
 		s.err = fmt.Errorf(format, args...)
 	}
+}
+
+// stops counts an element that is looked at. Now and then it asks whether the
+// evaluation is to be given up, which is an error then.
+func (s *scope) stops() bool {
+	if s.looked++; s.looked%1024 == 0 && s.stopped != nil && s.stopped() {
+		s.err = ErrStopped
+	}
+	return s.err == ErrStopped
 }
 
 // param returns what was captured as name.
@@ -526,7 +537,7 @@ func elements(n ast.Node) func(s *scope, body func() bool) {
 	if list := textsOf(n); list != nil {
 		return func(s *scope, body func() bool) {
 			for _, a := range list(s) {
-				if s.elem = text(a); !body() {
+				if s.elem = text(a); s.stops() || !body() {
 					return
 				}
 			}
@@ -542,7 +553,7 @@ func elements(n ast.Node) func(s *scope, body func() bool) {
 	}
 	return func(s *scope, body func() bool) {
 		for _, s.elem = range list {
-			if !body() {
+			if s.stops() || !body() {
 				return
 			}
 		}

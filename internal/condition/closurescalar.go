@@ -170,12 +170,7 @@ func compileInt(n ast.Node) intFunc {
 			return func(s *scope) int { return int(s.ev.Offset) }
 		}
 	case *ast.MemberNode:
-		if name, ok := n.Property.(*ast.StringNode); ok && isName(n.Node, "tx") {
-			if name.Value == "index" {
-				return func(s *scope) int { return s.ev.Tx.Index }
-			}
-			return func(s *scope) int { return s.ev.Tx.Size }
-		}
+		return compileIntMember(n)
 	case *ast.UnaryNode:
 		if v, ok := intConstant(n); ok {
 			return func(*scope) int { return v }
@@ -184,6 +179,24 @@ func compileInt(n ast.Node) intFunc {
 		return compileIntBuiltin(n)
 	case *ast.CallNode:
 		return compileIntCall(n)
+	}
+	return nil
+}
+
+// compileIntMember compiles tx.index, part.size and the like.
+func compileIntMember(n *ast.MemberNode) intFunc {
+	name, ok := n.Property.(*ast.StringNode)
+	switch {
+	case !ok:
+		return nil
+	case isName(n.Node, "tx") && name.Value == "index":
+		return func(s *scope) int { return s.ev.Tx.Index }
+	case isName(n.Node, "tx"):
+		return func(s *scope) int { return s.ev.Tx.Size }
+	case isName(n.Node, "part") && name.Value == "index":
+		return func(s *scope) int { return s.ev.Part.Index }
+	case isName(n.Node, "part"):
+		return func(s *scope) int { return s.ev.Part.Size }
 	}
 	return nil
 }

@@ -22,7 +22,7 @@
 //
 // A condition is an expression of github.com/expr-lang/expr that is true or
 // false. It sees key, command, args, db, event, type, params, bytes, time (UTC),
-// offset, tx.id, tx.index, tx.size, origin and cause, what the section Values
+// offset, tx.id, tx.index, tx.size, part.index, part.size, origin and cause, what the section Values
 // has, lists.NAME after "in" or in a predicate, and macros.NAME, a condition's
 // part with a name. Text is bytes: slices and size count bytes, len counts
 // characters.

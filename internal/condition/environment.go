@@ -31,6 +31,7 @@ type environment struct {
 	Time    time.Time         `expr:"time"`
 	Offset  int               `expr:"offset"`
 	Tx      transaction       `expr:"tx"`
+	Part    part              `expr:"part"`
 	Origin  string            `expr:"origin"`
 	Cause   string            `expr:"cause"`
 	Before  *side             `expr:"before"`
@@ -46,6 +47,12 @@ type transaction struct {
 	Size  int    `expr:"size"`
 }
 
+// part is event.Part as a condition sees it.
+type part struct {
+	Index int `expr:"index"`
+	Size  int `expr:"size"`
+}
+
 // set fills in everything but Params.
 func (e *environment) set(ev *event.Event) {
 	args := appendTexts(e.Args[:0], ev.Args)
@@ -59,6 +66,7 @@ func (e *environment) set(ev *event.Event) {
 		Key: text(ev.Key), Command: ev.Command, Args: args, DB: ev.DB, Event: ev.Name, Type: ev.Type,
 		Bytes: ev.Bytes, Time: ev.Time.UTC(), Offset: int(ev.Offset), Origin: string(ev.Origin), Cause: string(ev.Cause),
 		Tx:     transaction{ev.Tx.ID, ev.Tx.Index, ev.Tx.Size},
+		Part:   part(ev.Part),
 		Before: before, After: after, Changed: changed, TTL: int(ev.TTL),
 	}
 }

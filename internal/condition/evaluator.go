@@ -13,6 +13,11 @@ import (
 // Evaluator evaluates expressions for one event after the other. The zero
 // Evaluator is ready for Begin. It is for one goroutine at a time.
 type Evaluator struct {
+	// Stopped, if not nil, is asked now and then while the elements of a long list
+	// are looked at. If it returns true the evaluation ends with ErrStopped. Set it
+	// before the first Begin.
+	Stopped func() bool
+
 	scope   scope
 	machine vm.VM
 	env     environment
@@ -22,7 +27,7 @@ type Evaluator struct {
 
 // Begin begins with an event, which is borrowed until the next Begin.
 func (e *Evaluator) Begin(ev *event.Event) {
-	e.scope.ev, e.scope.captures, e.scope.params = ev, nil, nil
+	e.scope.ev, e.scope.captures, e.scope.params, e.scope.stopped = ev, nil, nil, e.Stopped
 	e.filled = false
 }
 
@@ -86,6 +91,10 @@ func (e *Evaluator) run(program *vm.Program, usesParams bool) (any, error) {
 	}
 	return e.machine.Run(program, &e.env)
 }
+
+// ErrStopped says that an evaluation was given up, since Evaluator.Stopped said
+// so.
+var ErrStopped = errors.New("stopped")
 
 var (
 	errNothing = errors.New("there is no such value to keep a state by")

@@ -198,6 +198,9 @@ func (p *valuePredicate) scan(s *scope, v event.Value, typ string) outcome {
 	o := outcome{all: v.Len()}
 	s.typ, s.element = typ, &s.scratch
 	for s.scratch = range v.All() {
+		if s.stops() {
+			break
+		}
 		o.Add(s.verdict(p.holds), 1)
 		if s.err != nil {
 			if o.err == nil {

@@ -77,7 +77,7 @@ func shownSide(v event.Value) string {
 	case absent(v):
 		return "nothing"
 	}
-	return cutShown(string(event.AppendValue(nil, v)))
+	return cutShown(string(event.AppendJSONValue(nil, v)))
 }
 
 // readable returns what a part of a condition came to for people.

@@ -14,17 +14,24 @@ import (
 // their length as a uvarint and their bytes, integers are varints:
 //
 //	version (1) flags name origin cause db key type command args… seconds nanoseconds bytes replid
-//	offset index tx.id tx.index tx.size source changed… ttl before after
+//	offset index tx.id tx.index tx.size source changed… ttl before after [part.index part.size]
+//
+// The version is 2 if there is a part, so that a triggerd that knows none does
+// not take the event for another one.
 //
 // A list is its length and its elements. A value is its type ("" for one that
 // is not known), whether it is cut, its length, and a string's text or its
 // elements.
-const binaryVersion = 1
+const (
+	binaryVersion     = 1
+	binaryPartVersion = 2
+)
 
 const (
 	flagKey     = 1 << iota // there is a key
 	flagChanged             // there is a list of what changed
 	flagArgs                // there is a list of arguments
+	flagCut                 // the list of arguments, or of what changed, was cut
 )
 
 // AppendBinary appends the event in a form that ParseBinary reads back. The
@@ -41,7 +48,14 @@ func AppendBinary(dst []byte, e *Event) []byte {
 	if e.Args != nil {
 		flags |= flagArgs
 	}
-	dst = append(dst, binaryVersion, flags)
+	if e.Cut {
+		flags |= flagCut
+	}
+	version := byte(binaryVersion)
+	if e.Part != (Part{}) {
+		version = binaryPartVersion
+	}
+	dst = append(dst, version, flags)
 	dst = wire.AppendText(dst, e.Name)
 	dst = wire.AppendText(dst, e.Origin)
 	dst = wire.AppendText(dst, e.Cause)
@@ -62,7 +76,11 @@ func AppendBinary(dst []byte, e *Event) []byte {
 	dst = putTexts(dst, e.Changed)
 	dst = binary.AppendVarint(dst, e.TTL)
 	dst = putValue(dst, e.Before)
-	return putValue(dst, e.After)
+	dst = putValue(dst, e.After)
+	if version == binaryPartVersion {
+		dst = putInt(putInt(dst, e.Part.Index), e.Part.Size)
+	}
+	return dst
 }
 
 func putInt(dst []byte, n int) []byte { return binary.AppendVarint(dst, int64(n)) }
@@ -113,12 +131,12 @@ func ParseBinary(b []byte) (*Event, error) {
 	if len(b) < 2 {
 		return nil, errBinary
 	}
-	if b[0] != binaryVersion {
-		return nil, fmt.Errorf("%w of this version: %d, want %d", errBinary, b[0], binaryVersion)
+	if b[0] != binaryVersion && b[0] != binaryPartVersion {
+		return nil, fmt.Errorf("%w of this version: %d, want %d at most", errBinary, b[0], binaryPartVersion)
 	}
 	d := binaryDecoder{wire.NewCursor(bytes.Clone(b[2:]))}
 	flags := b[1]
-	e := &Event{Name: d.SharedText(), Origin: Origin(d.SharedText()), Cause: Cause(d.SharedText()), DB: d.Int()}
+	e := &Event{Name: d.SharedText(), Origin: Origin(d.SharedText()), Cause: Cause(d.SharedText()), DB: d.Int(), Cut: flags&flagCut != 0}
 	e.Key = keep(d.Bytes(), flags&flagKey != 0)
 	e.Type, e.Command = d.SharedText(), d.SharedText()
 	e.Args = keep(d.texts(), flags&flagArgs != 0)
@@ -129,6 +147,9 @@ func ParseBinary(b []byte) (*Event, error) {
 	e.Changed = keep(d.texts(), flags&flagChanged != 0)
 	e.TTL = d.Varint()
 	e.Before, e.After = d.value(), d.value()
+	if b[0] == binaryPartVersion {
+		e.Part = Part{Index: d.Int(), Size: d.Int()}
+	}
 	if err := d.End(); err != nil {
 		return nil, fmt.Errorf("%w: %w", errBinary, err)
 	}

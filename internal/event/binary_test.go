@@ -21,6 +21,8 @@ var binaryEvents = []*event.Event{
 		After:  event.Elements("zset", []event.Element{{Name: "a", Score: math.Inf(-1)}, {Name: "b", Score: 1.5}})},
 	{Before: event.Elements("stream", []event.Element{{Name: "1-0", Fields: []string{"a", "b"}}}), After: event.Elements("list", nil)},
 	{After: event.CloneValue(event.String(bytes.Repeat([]byte("x"), 100)), 10)},
+	{Args: [][]byte{[]byte("k")}, Part: event.Part{Index: 3, Size: 30_000}},
+	{Args: [][]byte{[]byte("k")}, Cut: true},
 }
 
 func TestBinary(t *testing.T) {
@@ -41,6 +43,9 @@ func TestBinary(t *testing.T) {
 		}
 		if (got.Key == nil) != (e.Key == nil) || (got.Args == nil) != (e.Args == nil) || (got.Changed == nil) != (e.Changed == nil) {
 			t.Errorf("event %d: what is not there is told from what is empty: %+v, want %+v", i, got, e)
+		}
+		if got.Part != e.Part || got.Cut != e.Cut {
+			t.Errorf("event %d: %+v, cut %t; want %+v, %t", i, got.Part, got.Cut, e.Part, e.Cut)
 		}
 		if again := event.AppendBinary(nil, got); !bytes.Equal(again, b[len("before"):]) {
 			t.Errorf("event %d: written again it differs", i)

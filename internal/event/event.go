@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"slices"
 	"time"
+	"unicode/utf8"
 )
 
 // Names of events that no server announces; all other names are the server's
@@ -68,6 +69,15 @@ type Tx struct {
 	Size  int    // number of commands in the transaction; 0 if it was too large to be held
 }
 
+// Part places an event's key among those of a command that does the same to
+// each of its keys: DEL, UNLINK, MSET, MSETNX, MSETEX, and EVAL as an old server
+// sends it. The zero Part means: the command is not one of these, or names one
+// key.
+type Part struct {
+	Index int // 1-based place of the key among the command's keys
+	Size  int // number of these keys
+}
+
 // Event is one change of one key, or one thing that happened to the whole
 // keyspace (Key is nil then: flushall, gap, schedule).
 //
@@ -84,7 +94,8 @@ type Event struct {
 	Key     []byte   // nil where the event concerns no key; else may be empty
 	Type    string   // the key's type after the change (string, hash, none, ...); "" if not known
 	Command string   // upper case, with its subcommand where it has one ("XGROUP CREATE"); "" where no command was seen
-	Args    [][]byte // what follows the command's name: Args[0] is its first argument
+	Args    [][]byte // what follows the command's name: Args[0] is its first argument; if Part is set only what is about Key
+	Part    Part
 
 	Time   time.Time // when it happened, as well as it is known: arrival for the stream
 	Bytes  int       // length of the command on the wire; 0 where there was none
@@ -106,23 +117,78 @@ type Event struct {
 	// TTL is for how many milliseconds the key has to live after the change,
 	// at Time: at least 1 as long as the server has not removed it.
 	TTL int64
+	// Cut says that Args or Changed lack what was too long for a copy.
+	Cut bool
 }
 
 // Clone returns a copy that owns its bytes, with at most DefaultMaxValue bytes
-// of Before and of After each.
+// of Before, After, Args and Changed each.
 func (e *Event) Clone() *Event { return e.CloneCut(DefaultMaxValue) }
 
+// CloneKeeping is Clone with the elements of these names in Before and After: see
+// the function CloneKeeping.
+func (e *Event) CloneKeeping(names []string) *Event {
+	return e.clone(DefaultMaxValue, names)
+}
+
 // CloneCut returns a copy that owns its bytes, with at most maxValue bytes of
-// Before and of After each; see CloneValue.
-func (e *Event) CloneCut(maxValue int) *Event {
-	c := *e
+// Before and of After each, see CloneValue, and of Args and of Changed, see
+// Shorten.
+func (e *Event) CloneCut(maxValue int) *Event { return e.clone(maxValue, nil) }
+
+func (e *Event) clone(maxValue int, names []string) *Event {
+	c := e.Shorten(maxValue, names)
 	c.Key = bytes.Clone(e.Key)
-	c.Args = cloneAll(e.Args)
-	c.Changed = cloneAll(e.Changed)
-	c.Before = CloneValue(e.Before, maxValue)
-	c.After = CloneValue(e.After, maxValue)
+	c.Args = cloneAll(c.Args)
+	c.Changed = cloneAll(c.Changed)
 	return &c
 }
+
+// Shorten returns a copy that borrows the event's bytes, but those of Before and
+// of After, which are as the function CloneKeeping makes them. Of Args and of Changed it has at
+// most maxValue bytes each, and 16 more for each text: as many whole texts as
+// fit, and the beginning of the next.
+func (e *Event) Shorten(maxValue int, names []string) Event {
+	c := *e
+	var args, changed bool
+	c.Args, args = cutTexts(e.Args, maxValue)
+	c.Changed, changed = cutTexts(e.Changed, maxValue)
+	c.Cut = e.Cut || args || changed
+	c.Before = CloneKeeping(e.Before, maxValue, names)
+	c.After = CloneKeeping(e.After, maxValue, names)
+	return c
+}
+
+// cutTexts returns as many of list as limit allows, and whether that is less. The
+// last one may be cut, before a character rather than within it.
+func cutTexts(list [][]byte, limit int) (kept [][]byte, cut bool) {
+	for i, text := range list {
+		if size := textCost + len(text); size <= limit {
+			limit -= size
+			continue
+		}
+		kept = slices.Clip(list[:i])
+		if n := runeStart(text, max(limit-textCost, 0)); n > 0 {
+			kept = append(kept, text[:n:n])
+		}
+		return kept, true
+	}
+	return list, false
+}
+
+// runeStart returns the index at or just before n at which a character of text
+// begins; n if none does.
+func runeStart(text []byte, n int) int {
+	for i := n; n > 0 && i >= 0 && i > n-utf8.UTFMax; i-- {
+		if utf8.RuneStart(text[i]) {
+			return i
+		}
+	}
+	return n
+}
+
+// textCost is what a text counts beside its bytes where texts are cut.
+const textCost = 16
 
 // cloneAll copies slices into one buffer.
 func cloneAll(from [][]byte) [][]byte {

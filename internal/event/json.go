@@ -17,7 +17,8 @@ import (
 // "before" and "after" are null where the key was, or is, not there. Where the
 // value is not known they are null too, and "unknown" names them. They are
 // written whole: CloneCut cuts what is too long, and "truncated" says so.
-// "ttl_ms" is null where the key has no deadline, or none that is known.
+// "ttl_ms" is null where the key has no deadline, or none that is known. "part"
+// is there only where Part is set.
 //
 // What a rule with time fields adds is there only where it is set: "status",
 // "by", "count", "first", "last", "suppressed", "events" of a batch, each with
@@ -66,6 +67,7 @@ func (e *Event) appendChange(dst []byte, params map[string]string) []byte {
 	dst = appendOrNull(dst, e.Command)
 	dst = append(dst, `,"args":`...)
 	dst = appendList(dst, e.Args)
+	dst = e.Part.appendJSON(dst)
 	dst = append(dst, `,"db":`...)
 	dst = strconv.AppendInt(dst, int64(e.DB), 10)
 	dst = append(dst, `,"key":`...)
@@ -77,9 +79,9 @@ func (e *Event) appendChange(dst []byte, params map[string]string) []byte {
 	dst = append(dst, `,"key_type":`...)
 	dst = appendOrNull(dst, e.Type)
 	dst = append(dst, `,"before":`...)
-	dst = AppendValue(dst, e.Before)
+	dst = AppendJSONValue(dst, e.Before)
 	dst = append(dst, `,"after":`...)
-	dst = AppendValue(dst, e.After)
+	dst = AppendJSONValue(dst, e.After)
 	dst = append(dst, e.unknownJSON()...)
 	dst = append(dst, `,"changed":`...)
 	dst = appendList(dst, e.Changed)
@@ -109,7 +111,7 @@ func (e *Event) appendChange(dst []byte, params map[string]string) []byte {
 }
 
 func (e *Event) appendTruncated(dst []byte) []byte {
-	truncated := e.Before != nil && e.Before.Truncated() || e.After != nil && e.After.Truncated()
+	truncated := e.Cut || e.Before != nil && e.Before.Truncated() || e.After != nil && e.After.Truncated()
 	return strconv.AppendBool(append(dst, `,"truncated":`...), truncated)
 }
 
@@ -251,6 +253,16 @@ func (t Tx) appendJSON(dst []byte) []byte {
 	dst = strconv.AppendInt(dst, int64(t.Index), 10)
 	dst = append(dst, `,"size":`...)
 	dst = strconv.AppendInt(dst, int64(t.Size), 10)
+	return append(dst, '}')
+}
+
+// appendJSON appends a member after a comma, or nothing.
+func (p Part) appendJSON(dst []byte) []byte {
+	if p.Size == 0 {
+		return dst
+	}
+	dst = strconv.AppendInt(append(dst, `,"part":{"index":`...), int64(p.Index), 10)
+	dst = strconv.AppendInt(append(dst, `,"size":`...), int64(p.Size), 10)
 	return append(dst, '}')
 }
 

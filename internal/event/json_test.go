@@ -45,6 +45,9 @@ func TestAppendJSONGolden(t *testing.T) {
 		change func(e *event.Event, d *event.Delivery)
 	}{
 		"full": {func(*event.Event, *event.Delivery) {}},
+		"part": {func(e *event.Event, _ *event.Delivery) {
+			e.Name, e.Command, e.Args, e.Part, e.Cut = "set", "MSET", [][]byte{[]byte("stock:42"), []byte("3")}, event.Part{Index: 2, Size: 3}, true
+		}},
 		"zero": {func(e *event.Event, d *event.Delivery) { *e, *d = event.Event{}, event.Delivery{} }},
 		"flushall": {func(e *event.Event, _ *event.Delivery) {
 			e.Name, e.Key, e.Type, e.Command, e.Args, e.Tx = event.FlushAll, nil, "", "FLUSHALL", nil, event.Tx{}

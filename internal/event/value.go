@@ -182,6 +182,45 @@ func CloneValue(v Value, limit int) Value {
 	return c
 }
 
+// maxKept limits what keeping adds to a value, in bytes of text.
+const maxKept = 1 << 20
+
+// keeping returns c, a copy of v that may be cut, with the elements of a hash or
+// a zset that have these names, as far as maxKept goes.
+func (c *copied) keeping(v Value, names []string) *copied {
+	if len(names) == 0 || !c.cut || c.typ != "hash" && c.typ != "zset" {
+		return c
+	}
+	left := maxKept
+	for _, name := range names {
+		if _, there := c.Get([]byte(name)); there {
+			continue
+		}
+		text, ok := v.Get([]byte(name))
+		if left -= len(name) + len(text); !ok || left < 0 {
+			continue
+		}
+		e := Element{Name: name, Value: string(text)}
+		if c.typ == "zset" {
+			e.Value = ""
+			e.Score, _ = strconv.ParseFloat(string(text), 64)
+		}
+		c.elements = append(c.elements, e)
+	}
+	return c
+}
+
+// CloneKeeping is CloneValue for which the elements of a hash or a zset with these
+// names are there, if they are in v, though the limit leaves out others; a MiB of
+// them at most.
+func CloneKeeping(v Value, limit int, names []string) Value {
+	clone := CloneValue(v, limit)
+	if c, ok := clone.(*copied); ok && v != nil {
+		return c.keeping(v, names)
+	}
+	return clone
+}
+
 func (e *Element) size() int {
 	n := 16 + len(e.Name) + len(e.Value)
 	for _, f := range e.Fields {
@@ -190,12 +229,12 @@ func (e *Element) size() int {
 	return n
 }
 
-// AppendValue appends v: null for what is not there or not known, a string,
+// AppendJSONValue appends v as JSON: null for what is not there or not known, a string,
 // an array for a list and a set, [[member,score],...] for a zset,
 // [[id,[field,value,...]],...] for a stream and an object for a hash, unless a
 // field's name is not UTF-8: then it is [[field,value],...]. A score that is
 // infinite is the string "inf" or "-inf".
-func AppendValue(dst []byte, v Value) []byte {
+func AppendJSONValue(dst []byte, v Value) []byte {
 	if v == nil {
 		return append(dst, "null"...)
 	}

@@ -2,6 +2,7 @@ package event_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -148,4 +149,35 @@ func FuzzValueJSON(f *testing.F) {
 			t.Fatalf("%d elements in %s", n, line)
 		}
 	})
+}
+
+// TestCloneKeeping: elements that are named are there, though others are cut.
+func TestCloneKeeping(t *testing.T) {
+	var fields, members []event.Element
+	for i := range 1000 {
+		fields = append(fields, event.Element{Name: fmt.Sprint("f", i), Value: strings.Repeat("x", 100)})
+		members = append(members, event.Element{Name: fmt.Sprint("m", i), Score: float64(i) + 0.5})
+	}
+	names := []string{"f1", "f999", "m998", "nothing"}
+	hash := event.CloneKeeping(event.Elements("hash", fields), 1000, names)
+	if text, ok := hash.Get([]byte("f999")); !ok || len(text) != 100 || !hash.Truncated() || hash.Len() != 1000 {
+		t.Errorf("got %q, %v of %d", text, ok, hash.Len())
+	}
+	n := 0
+	for range hash.All() {
+		n++
+	}
+	if n != 9 { // eight fit, one is kept, and f1 is there once
+		t.Errorf("%d elements", n)
+	}
+	zset := event.CloneKeeping(event.Elements("zset", members), 1000, names)
+	if text, ok := zset.Get([]byte("m998")); !ok || string(text) != "998.5" {
+		t.Errorf("got %q, %v", text, ok)
+	}
+	if v := event.CloneKeeping(nil, 10, names); v != nil {
+		t.Errorf("nothing became %v", v)
+	}
+	if v := event.CloneKeeping(event.String([]byte("text")), 2, names); string(v.Bytes()) != "te" {
+		t.Errorf("a string became %q", v.Bytes())
+	}
 }

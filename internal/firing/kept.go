@@ -13,11 +13,11 @@ import (
 const keptVersion = 1
 
 // AppendEvent appends the event of a match in a form that ParseEvent reads. The
-// event may be borrowed. Its values are cut like those of a firing.
-func AppendEvent(dst []byte, ev *event.Event) []byte {
-	cut := *ev
+// event may be borrowed. What may be large of it is cut as in a firing, in which
+// elements of these names are kept.
+func AppendEvent(dst []byte, ev *event.Event, names []string) []byte {
+	cut := ev.Shorten(event.DefaultMaxValue, names)
 	cut.Source = ""
-	cut.Before, cut.After = event.CloneValue(ev.Before, event.DefaultMaxValue), event.CloneValue(ev.After, event.DefaultMaxValue)
 	return event.AppendBinary(append(dst, keptVersion), &cut)
 }
 
@@ -26,7 +26,7 @@ func AppendEvent(dst []byte, ev *event.Event) []byte {
 func AppendSlimEvent(dst []byte, ev *event.Event) []byte {
 	slim := *ev
 	slim.Source = ""
-	slim.Args, slim.Changed, slim.Before, slim.After = nil, nil, nil, nil
+	slim.Args, slim.Changed, slim.Before, slim.After, slim.Cut = nil, nil, nil, nil, false
 	return event.AppendBinary(append(dst, keptVersion), &slim)
 }
 

@@ -140,7 +140,7 @@ func TestKeptEvent(t *testing.T) {
 	}
 	want := *ev
 	want.Source = ""
-	got, err := ParseEvent(AppendEvent([]byte("before"), ev)[len("before"):])
+	got, err := ParseEvent(AppendEvent([]byte("before"), ev, nil)[len("before"):])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,7 +166,7 @@ func TestKeptEvent(t *testing.T) {
 
 func FuzzKeptEvent(f *testing.F) {
 	for _, p := range payloads {
-		f.Add(AppendEvent(nil, p.Event))
+		f.Add(AppendEvent(nil, p.Event, nil))
 		f.Add(AppendSlimEvent(nil, p.Event))
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {

@@ -24,6 +24,7 @@ type call struct {
 	cause     event.Cause
 	origin    event.Origin
 	malformed bool
+	many      manyKeys // if cmd.own is set
 
 	// While it works on the mirror:
 	mi            *mirror
@@ -58,6 +59,15 @@ func (c *call) end() []event.Event {
 func (c *call) announce() {
 	if announce := c.cmd.events.make; announce != nil {
 		announce(c)
+	}
+}
+
+// interpret makes the events of a command, or of a step of it.
+func (c *call) interpret(mirrored bool) {
+	if mirrored {
+		c.perform()
+	} else {
+		c.announce()
 	}
 }
 
@@ -101,6 +111,9 @@ func (c *call) emitIn(db, index int, name, typ string) {
 		return
 	}
 	c.emitKey(notNil(c.args[index]), db, name, typ)
+	if c.cmd.own != 0 && c.many.size > 1 {
+		c.setOwn(&c.events[len(c.events)-1], index)
+	}
 }
 
 func (c *call) emitKey(key []byte, db int, name, typ string) {
@@ -116,17 +129,15 @@ func (c *call) emitKey(key []byte, db int, name, typ string) {
 // emitOn makes an event on an operand.
 func (c *call) emitOn(k *operand, name, typ string) { c.emitKey(notNil(k.key), k.db, name, typ) }
 
-// emitEach makes one event for each key of a specification.
-func (c *call) emitEach(s *keySpec, name, typ string) {
-	r, ok := s.find(c.args)
-	if !ok {
+// emitEach makes one event for each key of a command that does the same to all
+// of them.
+func (c *call) emitEach(name, typ string) {
+	if c.many.size == 0 {
 		c.emit(len(c.args), name, "")
 		return
 	}
-	if (len(c.args)-r.first)%r.step != 0 {
-		c.malformed = true
-	}
-	for i := r.first; i <= r.last; i += r.step {
+	c.malformed = c.malformed || c.many.broken
+	for i := range c.many.places() {
 		c.emit(i, name, typ)
 	}
 }
@@ -134,6 +145,10 @@ func (c *call) emitEach(s *keySpec, name, typ string) {
 // emitOwn makes an event named after the command for each of its keys, and one
 // that concerns no key if there are none.
 func (c *call) emitOwn(typ string) {
+	if c.cmd.own != 0 && c.many.size > 0 {
+		c.emitEach(c.cmd.ownEvent, typ)
+		return
+	}
 	var buf [maxRanges]keyRange
 	ranges := c.cmd.appendRanges(buf[:0], c.args)
 	for _, r := range ranges {
@@ -198,6 +213,7 @@ func (c *call) release() {
 		*k = operand{undo: u}
 	}
 	c.used = 0
+	c.many.release()
 	const keep = 1024
 	if len(c.operands) > keep {
 		c.operands = slices.Clone(c.operands[:keep])

@@ -64,7 +64,7 @@ func (c *call) addOptionalEvents() {
 		}
 	}
 	for i := c.base; i < len(c.events); i++ {
-		c.events[i].Index = i - c.base
+		c.events[i].Index = c.number + i - c.base
 	}
 	const keep = 256
 	if clear(c.plain); cap(c.plain) > keep {

@@ -19,6 +19,9 @@ type command struct {
 	// finds them; a zero range is none.
 	keys     []keySpec
 	findKeys func(keys []keySpec, args [][]byte) [maxRanges]keyRange
+	// own says of a command that does the same to each of its keys, which its
+	// first specification finds, what of its arguments is about one of them.
+	own ownArgs
 
 	// events are those that the command alone tells of.
 	events announcement

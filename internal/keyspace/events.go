@@ -39,9 +39,10 @@ func onKey(name, typ string, also ...string) announcement {
 	return madeBy(func(c *call) { c.emit(c.cmd.keys[0].begin, name, typ) }, append([]string{name}, also...)...)
 }
 
-// onEachKey is one event on each key of the command's first specification.
+// onEachKey is one event on each key of a command that does the same to all of
+// them.
 func onEachKey(name, typ string) announcement {
-	return madeBy(func(c *call) { c.emitEach(&c.cmd.keys[0], name, typ) }, name)
+	return madeBy(func(c *call) { c.emitEach(name, typ) }, name)
 }
 
 // keyless is one event that concerns no key.

@@ -12,7 +12,7 @@ var genericCommands = []command{
 	{name: "COPY", arity: -3, acl: "@keyspace @slow @write", keys: twoKeys,
 		events: madeBy((*call).copyEvents, "copy_to"), apply: (*call).copy, replaces: overwrites | removesFirst, everywhere: true},
 	{name: "DBSIZE", arity: 1, acl: "@fast @keyspace @read"},
-	{name: "DEL", arity: -2, acl: "@keyspace @slow @write", keys: allKeys,
+	{name: "DEL", arity: -2, acl: "@keyspace @slow @write", keys: allKeys, own: ownKey,
 		events: madeBy((*call).delEvents, "del", "expired"), follow: (*call).del},
 	{name: "DUMP", arity: 2, acl: "@keyspace @read @slow", keys: firstKey},
 	{name: "EXISTS", arity: -2, acl: "@fast @keyspace @read", keys: allKeys},
@@ -64,7 +64,7 @@ var genericCommands = []command{
 		events: ownNameAs("", "del"), apply: (*call).trimslots, everywhere: true, anyLength: true},
 	{name: "TTL", arity: 2, acl: "@fast @keyspace @read", keys: firstKey},
 	{name: "TYPE", arity: 2, acl: "@fast @keyspace @read", keys: firstKey},
-	{name: "UNLINK", arity: -2, acl: "@fast @keyspace @write", keys: allKeys,
+	{name: "UNLINK", arity: -2, acl: "@fast @keyspace @write", keys: allKeys, own: ownKey,
 		events: madeBy((*call).delEvents, "del", "expired"), follow: (*call).del},
 	{name: "WAIT", arity: 3, acl: "@blocking @connection @keyspace @slow"},
 }
@@ -91,10 +91,7 @@ func (c *call) delEvents() {
 	if len(c.args) == 2 && c.ownSpelling() {
 		c.cause = event.CauseUnknown
 	}
-	c.emit(1, "del", typeNone)
-	for i := 2; i < len(c.args); i++ {
-		c.emit(i, "del", typeNone)
-	}
+	c.emitEach("del", typeNone)
 }
 
 // deletedEvents: a client's command has deleted its key.
@@ -162,7 +159,7 @@ func (c *call) del() {
 		return
 	}
 	c.cause = event.CauseDeleted
-	for i := 1; i < len(c.args); i++ {
+	for i := range c.many.places() {
 		k := c.key(i)
 		if !k.needed() || k.value.exists != no && !k.expiry.wasAnnounced() {
 			c.emit(i, "del", typeNone)

@@ -98,6 +98,7 @@ type Interpreter struct {
 	journal *journal               // nil: it is off
 	clock   clock
 	call    call    // the command that is interpreted
+	rest    rest    // of the last command
 	views   []*view // of values that went, for events that are no command's
 }
 
@@ -170,10 +171,11 @@ func (in *Interpreter) Stats() Stats {
 
 // Command appends the events of a command to dst, in the order in which the
 // server announces them. They borrow the command's bytes. A command with too
-// few arguments gives what is known of it and is counted. Where there would be
-// too many events at once Rest gives the others.
+// few arguments gives what is known of it and is counted. Of a command of very
+// many keys Rest gives the events of the others. Args of an event may be the
+// Interpreter's own slice: it is valid until the next Command, Rest or Release.
 func (in *Interpreter) Command(dst []event.Event, sent *Command) []event.Event {
-	if in.mirror != nil && in.mirror.slotTrim != nil {
+	if in.hasRest() {
 		in.abandonRest()
 	}
 	in.stats.Commands++
@@ -191,15 +193,17 @@ func (in *Interpreter) Command(dst []event.Event, sent *Command) []event.Event {
 	}
 	c := &in.call
 	c.start(cmd, sent, dst)
-	if mirrored {
-		c.perform()
-	} else {
-		c.announce()
+	if cmd.own != 0 {
+		c.findMany()
 	}
+	c.interpret(mirrored)
 	if c.malformed {
 		in.stats.Malformed++
 	}
 	in.stats.Events += int64(len(c.events) - c.base)
+	if cmd.own != 0 && c.many.more() {
+		in.rest = rest{cmd: cmd, sent: *sent, mirrored: mirrored, made: len(c.events) - c.base}
+	}
 	return c.end()
 }
 

@@ -663,18 +663,25 @@ func TestManyKeys(t *testing.T) {
 		key := fmt.Appendf(nil, "%06d%s", i, "x"[:i%2])
 		set, del = append(set, key, []byte("v")), append(del, key)
 	}
-	events := s.in.Command(nil, &keyspace.Command{Args: set, Time: start})
-	if len(events) != n+n/2 || events[0].Name != "new" || events[n].Index != n {
-		t.Fatalf("%d events, the first is %s", len(events), events[0].Name)
-	}
-	for i := range events {
-		if ev := &events[i]; ev.After != nil != (len(ev.Key)%2 == 0) {
-			t.Fatalf("%s of %q: after %s", ev.Name, ev.Key, plain(ev.After))
+	made := 0
+	s.all(set, func(ev *event.Event) {
+		if made == 0 && ev.Name != "new" || ev.Index != made || (ev.After != nil) != (len(ev.Key)%2 == 0) {
+			t.Fatalf("event %d is %s of %q, %d: after %s", made, ev.Name, ev.Key, ev.Index, plain(ev.After))
 		}
+		made++
+	})
+	if made != n+n/2 {
+		t.Fatalf("MSET has made %d events", made)
 	}
-	events = s.in.Command(events[:0], &keyspace.Command{Args: del, Time: start})
-	if len(events) != n || events[0].Before == nil || events[1].Before != nil {
-		t.Fatalf("%d events: %s, %s", len(events), plain(events[0].Before), plain(events[1].Before))
+	made = 0
+	s.all(del, func(ev *event.Event) {
+		if ev.Index != made || (ev.Before != nil) != (len(ev.Key)%2 == 0) {
+			t.Fatalf("event %d is %s of %q, %d: before %s", made, ev.Name, ev.Key, ev.Index, plain(ev.Before))
+		}
+		made++
+	})
+	if made != n {
+		t.Fatalf("DEL has made %d events", made)
 	}
 	if got := s.in.Stats(); got.MirrorKeys != 0 || got.MirrorBytes != 0 {
 		t.Errorf("%+v", got)

@@ -4,13 +4,13 @@ package keyspace
 // except from a Redis 6.0 or older with lua-replicate-commands off, or in an old
 // file: it may have changed any key then.
 var scriptCommands = []command{
-	{name: "EVAL", arity: -3, acl: "@scripting @slow", keys: laterCountedKeys,
+	{name: "EVAL", arity: -3, acl: "@scripting @slow", keys: laterCountedKeys, own: ownScript,
 		events: ownName, apply: (*call).script, everywhere: true, anyLength: true, instead: insteadOfScript},
-	{name: "EVALSHA", arity: -3, acl: "@scripting @slow", keys: laterCountedKeys,
+	{name: "EVALSHA", arity: -3, acl: "@scripting @slow", keys: laterCountedKeys, own: ownScript,
 		events: ownName, apply: (*call).script, everywhere: true, anyLength: true, instead: insteadOfScript},
 	{name: "EVALSHA_RO", arity: -3, acl: "@scripting @slow", keys: laterCountedKeys},
 	{name: "EVAL_RO", arity: -3, acl: "@scripting @slow", keys: laterCountedKeys},
-	{name: "FCALL", arity: -3, acl: "@scripting @slow", keys: laterCountedKeys,
+	{name: "FCALL", arity: -3, acl: "@scripting @slow", keys: laterCountedKeys, own: ownScript,
 		events: ownName, apply: (*call).script, everywhere: true, anyLength: true, instead: `the commands that the function runs: they arrive one by one`},
 	{name: "FCALL_RO", arity: -3, acl: "@scripting @slow", keys: laterCountedKeys},
 	{name: "FUNCTION", arity: -2, acl: "@slow"},
@@ -39,4 +39,8 @@ var scriptCommands = []command{
 
 // script: EVAL, EVALSHA or FCALL as it was sent. The keys that it names are not
 // all that it may have changed.
-func (c *call) script() { c.mi.loseAll(&c.lost.Script) }
+func (c *call) script() {
+	if c.many.isFirst() {
+		c.mi.loseAll(&c.lost.Script)
+	}
+}

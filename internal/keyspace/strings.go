@@ -37,11 +37,11 @@ var stringCommands = []command{
 		instead: `event ["incrbyfloat", "set"] (it arrives as SET .. KEEPTTL)`},
 	{name: "LCS", arity: -3, acl: "@read @slow @string", keys: []keySpec{{begin: 1, last: 1}}},
 	{name: "MGET", arity: -2, acl: "@fast @read @string", keys: allKeys},
-	{name: "MSET", arity: -3, acl: "@slow @string @write", keys: []keySpec{{begin: 1, last: -1, step: 2}},
+	{name: "MSET", arity: -3, acl: "@slow @string @write", keys: []keySpec{{begin: 1, last: -1, step: 2}}, own: ownPair,
 		events: onEachKey("set", typeString), apply: (*call).mset, replaces: overwrites},
-	{name: "MSETEX", arity: -4, acl: "@slow @string @write", keys: []keySpec{{begin: 1, keynum: true, firstAt: 1, step: 2}},
+	{name: "MSETEX", arity: -4, acl: "@slow @string @write", keys: []keySpec{{begin: 1, keynum: true, firstAt: 1, step: 2}}, own: ownPairAndOptions,
 		events: madeBy((*call).msetexEvents, "set", "expire"), apply: (*call).msetex, replaces: overwrites},
-	{name: "MSETNX", arity: -3, acl: "@slow @string @write", keys: []keySpec{{begin: 1, last: -1, step: 2}},
+	{name: "MSETNX", arity: -3, acl: "@slow @string @write", keys: []keySpec{{begin: 1, last: -1, step: 2}}, own: ownPair,
 		events: onEachKey("set", typeString), apply: (*call).mset, replaces: overwrites},
 	{name: "PSETEX", arity: 4, acl: "@slow @string @write", keys: firstKey,
 		events: madeBy((*call).setexEvents, "set", "expire"), apply: (*call).psetex, replaces: overwrites, instead: insteadSet},
@@ -89,19 +89,13 @@ func (c *call) setexEvents() {
 
 // msetexEvents: MSETEX numkeys key value .. [NX|XX] [EX|PX|EXAT|PXAT t|KEEPTTL].
 func (c *call) msetexEvents() {
-	r, ok := c.cmd.keys[0].find(c.args)
-	if !ok {
+	if c.many.size == 0 {
 		c.emit(len(c.args), "set", "")
 		return
 	}
-	after := r.last + 2
-	c.malformed = c.malformed || after > len(c.args)
-	deadline := false
-	for i := after; i < len(c.args)-1; i++ {
-		deadline = deadline || isDeadline(c.args[i])
-	}
-	dialect := c.in.config.Dialect
-	for i := r.first; i <= r.last; i += r.step {
+	c.malformed = c.malformed || c.many.broken
+	deadline, dialect := c.many.deadlineOption, c.in.config.Dialect
+	for i := range c.many.places() {
 		if deadline && dialect == Redis {
 			c.emit(i, "expire", typeString)
 		}
@@ -127,11 +121,12 @@ func (c *call) setUntil(unit string) {
 
 // mset: MSET key value ...
 func (c *call) mset() {
-	for i := 1; i < len(c.args)-1; i += 2 {
+	for i := range c.many.places() {
+		if i+1 == len(c.args) { // half a pair
+			c.lose(c.key(i), yes, kindString, &c.lost.Malformed)
+			return
+		}
 		c.putText(c.key(i), c.args[i+1])
-	}
-	if last := len(c.args) - 1; last%2 != 0 { // half a pair
-		c.lose(c.key(last), yes, kindString, &c.lost.Malformed)
 	}
 }
 
@@ -157,18 +152,22 @@ func (c *call) set() {
 
 // msetex: see msetexEvents.
 func (c *call) msetex() {
-	r, ok := c.cmd.keys[0].find(c.args)
-	if !ok || r.last+1 >= len(c.args) {
-		c.loseNamed(&c.lost.Malformed)
+	m := &c.many
+	if m.broken {
+		for i := range m.places() {
+			c.lose(c.key(i), maybe, kindUnknown, &c.lost.Malformed)
+		}
 		return
 	}
-	d := newDeadline{known: true}
-	for i := r.last + 2; i < len(c.args); i++ {
-		i += d.option(c, i)
+	if m.isFirst() {
+		m.deadline = newDeadline{known: true}
+		for i := len(c.args) - len(m.options); i < len(c.args); i++ {
+			i += m.deadline.option(c, i)
+		}
 	}
-	for i := r.first; i <= r.last; i += r.step {
+	for i := range m.places() {
 		if k := c.key(i); k.needed() {
-			d.put(c, k, c.args[i+1])
+			m.deadline.put(c, k, c.args[i+1])
 		}
 	}
 }

@@ -85,27 +85,13 @@ func (t *slotTrim) nextDatabase(mi *mirror) bool {
 	return false
 }
 
-// abandonRest takes what nobody has asked for.
-func (in *Interpreter) abandonRest() {
-	for len(in.Rest(nil)) > 0 {
-	}
-}
-
-// Rest appends the next events of the command that Command was given last:
-// TRIMSLOTS of many keys makes them a thousand at a time. It has to be called,
-// while that command's bytes are valid, until it appends nothing; the next
-// Command would take the rest without events.
-func (in *Interpreter) Rest(dst []event.Event) []event.Event {
-	mi, base := in.mirror, len(dst)
-	for mi != nil && mi.slotTrim != nil && len(dst) == base {
-		t, c := mi.slotTrim, &in.call
-		c.start(t.cmd, &t.sent, dst)
-		c.number = t.events
-		c.begin(t.sent.Time)
-		c.trimStep()
-		c.finish()
-		dst = c.end()
-	}
-	in.stats.Events += int64(len(dst) - base)
-	return dst
+// nextTrim takes the next keys of a trim that is not done.
+func (in *Interpreter) nextTrim(dst []event.Event) []event.Event {
+	t, c := in.mirror.slotTrim, &in.call
+	c.start(t.cmd, &t.sent, dst)
+	c.number = t.events
+	c.begin(t.sent.Time)
+	c.trimStep()
+	c.finish()
+	return c.end()
 }

@@ -32,6 +32,8 @@ type Options struct {
 	Saving    func(stream, position string)
 	Acked     func(stream, position string)
 	Committed func(took time.Duration, firings int)
+
+	Watcher Watcher // is told of attempts; nil: nobody is
 }
 
 // Outbox takes firings in, keeps them in a store together with the positions
@@ -72,6 +74,7 @@ type host struct {
 	bounds   bounds
 	source   jobSource
 	owner    owner
+	watcher  Watcher         // nil: there is none
 	attempts context.Context // done when attempts have to end; set before started is
 	started  atomic.Bool
 	closed   atomic.Bool // outcomes are no longer recorded
@@ -113,7 +116,7 @@ func (h *host) signalProgress() {
 // Start.
 func New(op Options) *Outbox {
 	o := &Outbox{
-		host:  &host{log: op.Logger, bounds: defaultBounds, source: op.Store, progress: make(chan struct{}, 1)},
+		host:  &host{log: op.Logger, bounds: defaultBounds, source: op.Store, progress: make(chan struct{}, 1), watcher: op.Watcher},
 		store: op.Store, interval: cmp.Or(op.Interval, time.Second), saving: op.Saving, acked: op.Acked, committed: op.Committed,
 		keeperWake: make(chan struct{}, 1), keeperDone: make(chan struct{}), keeperQuit: make(chan struct{}),
 		endpoints: map[string]*endpoint{}, paused: map[string]bool{},

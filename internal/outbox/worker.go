@@ -344,6 +344,7 @@ func (w *worker) finish(res actions.Result, err error, abandoned bool) bool {
 	ep.mu.Unlock()
 	ep.logCondition(before, after, s.text)
 	ep.logOutcome(w.firing, &s, err, pause)
+	ep.tell(w.firing, &s)
 	return true
 }
 
@@ -426,6 +427,7 @@ func (ep *endpoint) logCondition(before, after condition, text string) {
 	if before == after {
 		return
 	}
+	ep.tellCondition(ep.name, after, text)
 	trouble := func(c condition) bool { return c == down || c == suspect }
 	switch {
 	case after == onHold:

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 )
 
 // Limits bounds what a Reader accepts. The zero value of a field means its
@@ -41,10 +42,11 @@ func (e *ProtocolError) Error() string {
 }
 
 const (
-	bufferSize = 1 << 20 // read in large pieces: a busy primary sends 150 MB/s
-	keepSize   = 8 << 20 // a buffer larger than this is given back when it is no longer needed
-	keepArgs   = 1 << 16 // likewise an argument list longer than this
-	maxLength  = 20      // digits in a length line
+	bufferSize = 1 << 20  // read in large pieces: a busy primary sends 150 MB/s
+	keepSize   = 8 << 20  // a buffer larger than this is given back when it is no longer needed
+	keepArgs   = 1 << 16  // likewise an argument list longer than this
+	longBuffer = 64 << 20 // one of this size grows to what its command is expected to take
+	maxLength  = 20       // digits in a length line
 )
 
 // Reader reads a replication link. It is for one goroutine at a time.
@@ -60,6 +62,8 @@ type Reader struct {
 	args   [][]byte
 	inline []byte // unquoted inline arguments
 	wasInl bool
+
+	expected int // bytes of the command that is being read, as far as can be told
 }
 
 type span struct{ from, to int }
@@ -103,7 +107,7 @@ func (r *Reader) Fill() error {
 }
 
 // makeRoom leaves some of the buffer free behind end: it moves what is
-// unconsumed to the front, and doubles the buffer only when that fills it.
+// unconsumed to the front, and lengthens the buffer only when that fills it.
 func (r *Reader) makeRoom() {
 	held, free := r.end-r.start, len(r.buf)-r.end
 	switch {
@@ -115,8 +119,19 @@ func (r *Reader) makeRoom() {
 	case r.start >= len(r.buf)/2:
 		r.move(r.buf)
 	default:
-		r.move(make([]byte, 2*len(r.buf)))
+		r.move(make([]byte, r.nextSize()))
 	}
+}
+
+// nextSize returns how long the buffer becomes when it is full. Each copy of a
+// very long one is memory that stays taken for a while, so that is to be the
+// last; but whoever announces much has to send some of it first.
+func (r *Reader) nextSize() int {
+	n := len(r.buf)
+	if n < longBuffer {
+		return 2 * n
+	}
+	return max(n+n/4, min(r.expected+r.expected/4, 8*n))
 }
 
 func (r *Reader) move(to []byte) {
@@ -200,49 +215,65 @@ func (r *Reader) ReadCommand() ([][]byte, error) {
 	if r.wasInl {
 		return r.readInline()
 	}
-	n, err := r.readArray()
+	count, n, err := r.readArray()
 	if err != nil {
 		return nil, err
 	}
 	b := r.buf[r.start : r.start+n]
+	r.args = slices.Grow(r.args, max(count, 0))
+	at := 0
 	for _, s := range r.spans {
 		r.args = append(r.args, b[s.from:s.to:s.to])
+		at = s.to + 2
+	}
+	for len(r.args) < count { // what is not in spans
+		size, from, _ := parseLength(b, at, '$')
+		r.args = append(r.args, b[from:from+size:from+size])
+		at = from + size + 2
 	}
 	r.Discard(n)
 	return r.args, nil
 }
 
-// readArray finds the arguments of an array of bulk strings and returns the
-// number of bytes it takes.
-func (r *Reader) readArray() (int, error) {
+// readArray finds the arguments of an array of bulk strings, and returns how
+// many they are and the number of bytes they take. The first keepArgs are in
+// spans: of more it costs less memory to look for them again, now that they are
+// known to be there.
+func (r *Reader) readArray() (count, n int, err error) {
 	count, at, err := r.length(0, '*', r.lim.Args)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	for range count {
+	for i := range count {
 		size, from, err := r.length(at, '$', r.lim.Bulk)
 		if err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 		if size < 0 {
-			return 0, r.fail(at, "negative length of an argument")
+			return 0, 0, r.fail(at, "negative length of an argument")
 		}
 		at = from + size + 2
 		if at > r.lim.Command {
-			return 0, r.fail(from, "command of more than %d bytes", r.lim.Command)
+			return 0, 0, r.fail(from, "command of more than %d bytes", r.lim.Command)
 		}
 		for r.end-r.start < at {
+			r.expected = at
+			if i >= 1000 {
+				r.expected = max(at, at/(i+1)*count)
+			}
 			if err := r.Fill(); err != nil {
-				return 0, r.cut(err)
+				return 0, 0, r.cut(err)
 			}
 		}
 		b := r.buf[r.start:r.end]
 		if b[at-2] != '\r' || b[at-1] != '\n' {
-			return 0, r.fail(at-2, "argument is not followed by CRLF")
+			return 0, 0, r.fail(at-2, "argument is not followed by CRLF")
 		}
-		r.spans = append(r.spans, span{from, at - 2})
+		if i < keepArgs {
+			r.spans = append(r.spans, span{from, at - 2})
+		}
 	}
-	return at, nil
+	return count, at, nil
 }
 
 // length parses the line "<mark><n>\r\n" at position at, and returns n (-1 for

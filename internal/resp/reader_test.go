@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -272,4 +273,26 @@ func BenchmarkReadCommand(b *testing.B) {
 		}
 		b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(lines/7), "ns/command")
 	})
+}
+
+// A command of very many arguments takes memory for its bytes and for one list
+// of them.
+func TestReadCommandOfManyArguments(t *testing.T) {
+	const n = 1 << 20
+	words := slices.Repeat([]string{"DEL", "key:1234567", ""}, n/3)
+	stream := resp.AppendCommand(resp.AppendCommand(nil, words...), "PING")
+	r := resp.NewReader(bytes.NewReader(stream), resp.Limits{})
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	args, err := r.ReadCommand()
+	runtime.ReadMemStats(&after)
+	if err != nil || !slices.EqualFunc(args, words, func(a []byte, b string) bool { return string(a) == b && cap(a) == len(a) }) {
+		t.Fatalf("%d arguments, want %d: %v", len(args), len(words), err)
+	}
+	if allocated := int(after.TotalAlloc - before.TotalAlloc); allocated > 5*len(stream)+30*n {
+		t.Errorf("%d bytes with %d arguments took %d", len(stream), len(args), allocated)
+	}
+	if args, err = r.ReadCommand(); err != nil || len(args) != 1 || string(args[0]) != "PING" {
+		t.Errorf("the next command is %q, %v", args, err)
+	}
 }

@@ -1,45 +1,531 @@
 package tmpl
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
+	"math"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
-	"text/template"
+	"time"
+	"unicode/utf8"
 
 	"triggerd/internal/event"
 )
 
-// functions are those of templates, beside Go's own.
-var functions = template.FuncMap{
-	"json":       jsonText,
-	"b64":        func(v any) string { return base64.StdEncoding.EncodeToString([]byte(asString(v))) },
-	"text":       func(v any) string { return string(event.AppendText(nil, asString(v))) },
-	"upper":      func(v any) string { return strings.ToUpper(asString(v)) },
-	"lower":      func(v any) string { return strings.ToLower(asString(v)) },
-	"pathescape": func(v any) string { return Encode(asString(v), unreserved) },
-}
+func base64Text(s string) string  { return base64.StdEncoding.EncodeToString([]byte(s)) }
+func queryEscape(s string) string { return url.QueryEscape(s) }
 
-func asString(v any) string {
-	if s, ok := v.(string); ok {
-		return s
+// asTextsTo is asTextTo of several values, as Go's own functions take them.
+func (r *run) asTextsTo(change func(string) string) func(...any) (string, error) {
+	return func(vs ...any) (string, error) {
+		s, err := r.print(vs...)
+		if err != nil {
+			return "", err
+		}
+		return r.gives(change(s))
 	}
-	return fmt.Sprint(v)
 }
 
-func jsonText(v any) (string, error) {
-	b, err := appendJSONValue(nil, v)
-	return string(b), err
+// plain returns values as Go's print functions take them, and how long they are.
+func (r *run) plain(vs []any) ([]any, error) {
+	list := make([]any, len(vs))
+	n := 0
+	for i, v := range vs {
+		switch v := opened(v).(type) {
+		case string, int, int64, float64, bool:
+			list[i] = v
+			if s, ok := v.(string); ok {
+				n += len(s)
+			}
+		default:
+			s, err := asText(v, maxMade)
+			if err != nil {
+				return nil, err
+			}
+			list[i] = s
+			n += len(s)
+		}
+	}
+	return list, r.takes(n)
 }
 
-// appendJSONValue appends one of the values that templates can reach.
-// encoding/json alone would put U+FFFD for bytes that are not UTF-8.
-func appendJSONValue(dst []byte, v any) ([]byte, error) {
+func (r *run) print(vs ...any) (string, error) {
+	list, err := r.plain(vs)
+	if err != nil {
+		return "", err
+	}
+	return r.gives(fmt.Sprint(list...))
+}
+
+func (r *run) println(vs ...any) (string, error) {
+	list, err := r.plain(vs)
+	if err != nil {
+		return "", err
+	}
+	return r.gives(fmt.Sprintln(list...))
+}
+
+// printf is Go's, verb by verb, so that neither a width nor an argument that is
+// named again and again makes more than is counted. A width may have three
+// digits, and none may be an argument.
+func (r *run) printf(format string, vs ...any) (string, error) {
+	if err := r.takes(len(format)); err != nil {
+		return "", err
+	}
+	args, err := r.plain(vs)
+	if err != nil {
+		return "", err
+	}
+	var out []byte
+	next := 0
+	for format != "" {
+		head, verb, rest, err := cutVerb(format)
+		if err != nil {
+			return "", err
+		}
+		out, format = append(out, head...), rest
+		switch {
+		case verb.text == "":
+			continue
+		case verb.text == "%%":
+			out = append(out, '%')
+			continue
+		case verb.arg > 0:
+			next = verb.arg - 1
+		}
+		if next >= len(args) {
+			return "", fmt.Errorf("%s has no argument", verb.text)
+		}
+		out = fmt.Appendf(out, verb.text, args[next])
+		next++
+		if err := r.step(1); err != nil {
+			return "", err
+		}
+		if len(out) > maxMade-r.made {
+			return "", errTooMuch
+		}
+	}
+	return r.gives(string(out))
+}
+
+// verb is one verb of a format, without the number of its argument.
+type verb struct {
+	text string // "": none
+	arg  int    // 1 for the first; 0: the next one
+}
+
+// cutVerb cuts a format behind its first verb.
+func cutVerb(format string) (head string, v verb, rest string, err error) {
+	head, rest, found := strings.Cut(format, "%")
+	if !found {
+		return head, v, "", nil
+	}
+	i := len(rest) - len(strings.TrimLeft(rest, "+-# 0123456789.[]*"))
+	flags, rest := rest[:i], rest[i:]
+	if rest == "" {
+		return "", v, "", fmt.Errorf("the format ends in %%%s", flags)
+	}
+	if open := strings.IndexByte(flags, '['); open >= 0 {
+		n, after, ok := strings.Cut(flags[open+1:], "]")
+		if v.arg, err = strconv.Atoi(n); err != nil || !ok || v.arg < 1 || after != "" {
+			return "", v, "", fmt.Errorf("%%%s is not understood", flags)
+		}
+		flags = flags[:open]
+	}
+	digits := 0
+	for i := range len(flags) {
+		if digits++; flags[i] < '0' || flags[i] > '9' {
+			digits = 0
+		}
+		if digits > 3 || flags[i] == '*' || flags[i] == ']' {
+			return "", v, "", fmt.Errorf("%%%s: a width is three digits at most", flags)
+		}
+	}
+	_, size := utf8.DecodeRuneInString(rest)
+	v.text = "%" + flags + rest[:size]
+	if rest[0] == '%' {
+		v.text = "%%"
+	}
+	return head, v, rest[size:], nil
+}
+
+// maxLayout is how long the layout of a time may be, of which each character may
+// become several.
+const maxLayout = 256
+
+var errLayout = fmt.Errorf("the layout of a time has at most %d bytes", maxLayout)
+
+// date formats a time: that of an event, milliseconds or seconds since 1970, or
+// a text in RFC 3339. What is none is no text.
+func (r *run) date(layout string, v any) (string, error) {
+	if err := r.step(1); err != nil {
+		return "", err
+	}
+	if len(layout) > maxLayout {
+		return "", errLayout
+	}
+	t, ok := timeOf(v)
+	if !ok {
+		return "", nil
+	}
+	return r.gives(t.Format(layout))
+}
+
+func timeOf(v any) (time.Time, bool) {
+	switch v := opened(v).(type) {
+	case stamp:
+		return v.t, !v.IsZero()
+	case string:
+		if t, err := time.Parse(time.RFC3339, v); err == nil {
+			return t.UTC(), true
+		}
+	}
+	var n int64
+	switch v := num(v).(type) {
+	case int64:
+		n = v
+	case float64:
+		if math.IsNaN(v) || math.Abs(v) > 1e15 {
+			return time.Time{}, false
+		}
+		n = int64(v)
+	default:
+		return time.Time{}, false
+	}
+	if -1e11 < n && n < 1e11 {
+		return time.Unix(n, 0).UTC(), true
+	}
+	return time.UnixMilli(n).UTC(), true
+}
+
+// duration returns milliseconds as people write them: "1m30s".
+func (r *run) duration(v any) (string, error) {
+	if err := r.step(1); err != nil {
+		return "", err
+	}
+	var d time.Duration
+	switch n := num(v).(type) {
+	case int64:
+		if n < 0 || n > math.MaxInt64/int64(time.Millisecond) {
+			return "", nil
+		}
+		d = time.Duration(n) * time.Millisecond
+	case float64:
+		if !(n >= 0 && n < 9e12) {
+			return "", nil
+		}
+		d = time.Duration(n * float64(time.Millisecond))
+	default:
+		return "", nil
+	}
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return r.gives(text)
+}
+
+// round rounds to a number of digits behind the point: round 2 .x, or none:
+// round .x. What is no number is nil.
+func (r *run) round(vs ...any) (any, error) {
+	if err := r.step(1); err != nil {
+		return nil, err
+	}
+	digits := int64(0)
+	switch len(vs) {
+	case 1:
+	case 2:
+		n, ok := num(vs[0]).(int64)
+		if !ok || n < 0 || n > 15 {
+			return nil, fmt.Errorf("round: the digits are 0 to 15, not %v", vs[0])
+		}
+		digits = n
+	default:
+		return nil, errors.New("round: takes a number, or how many digits and a number")
+	}
+	n := num(vs[len(vs)-1])
+	f, ok := n.(float64)
+	if !ok || math.IsNaN(f) || math.IsInf(f, 0) {
+		return n, nil
+	}
+	rounded, _ := strconv.ParseFloat(strconv.FormatFloat(f, 'f', int(digits), 64), 64)
+	return num(strconv.FormatFloat(rounded, 'f', -1, 64)), nil
+}
+
+// num returns a value as a number: an int64 where that has it whole, else a
+// float64, nil where it is none.
+func num(v any) any {
+	switch v := opened(v).(type) {
+	case int:
+		return int64(v)
+	case int64, float64:
+		return v
+	case string:
+		return numOfText(v)
+	case raw:
+		return numOfText(string(v))
+	}
+	return nil
+}
+
+func numOfText(s string) any {
+	s = strings.TrimSpace(s)
+	if len(s) > 400 {
+		return nil
+	}
+	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
+		return n
+	}
+	if strings.ContainsAny(s, "xXpP_") { // no number of Redis
+		return nil
+	}
+	f, err := strconv.ParseFloat(s, 64)
+	if err != nil || math.IsNaN(f) {
+		return nil
+	}
+	return f
+}
+
+// orDefault returns v, or other where there is none: nil, no text, no elements.
+func orDefault(other, v any) any {
+	v = opened(v)
+	switch x := v.(type) {
+	case nil:
+		return other
+	case string, []string, hash, zset, stream, map[string]string, []map[string]any:
+		if length(x) == 0 {
+			return other
+		}
+	case stamp:
+		if x.IsZero() {
+			return other
+		}
+	}
+	return v
+}
+
+// length is how many bytes or elements a value has.
+func length(v any) int {
+	if h, ok := v.(held); ok && h.Value != nil {
+		return h.Len()
+	}
+	switch v := opened(v).(type) {
+	case string:
+		return len(v)
+	case raw:
+		return len(v)
+	case []string:
+		return len(v)
+	case hash:
+		return len(v)
+	case zset:
+		return len(v)
+	case stream:
+		return len(v)
+	case map[string]any:
+		return len(v)
+	case map[string]string:
+		return len(v)
+	case []map[string]any:
+		return len(v)
+	}
+	return 0
+}
+
+// join joins the elements of a list.
+func (r *run) join(between string, v any) (string, error) {
+	list, ok := opened(v).([]string)
+	if !ok {
+		s, err := r.textOf(v)
+		if err != nil {
+			return "", err
+		}
+		return r.gives(s)
+	}
+	n := 0
+	for _, s := range list {
+		n += len(s) + len(between)
+		if n > maxMade+len(between) {
+			return "", errTooLarge
+		}
+	}
+	if err := r.takes(n); err != nil {
+		return "", err
+	}
+	return r.gives(strings.Join(list, between))
+}
+
+// truncate cuts a text after so many characters, the last of which then is "…".
+func (r *run) truncate(n int, v any) (string, error) {
+	s, err := r.textOf(v)
+	if err != nil || n < 1 {
+		return "", err
+	}
+	chars := 0
+	last := 0
+	for i := range s {
+		if chars++; chars == n {
+			last = i
+		}
+		if chars > n {
+			return r.gives(s[:last] + "…")
+		}
+	}
+	return r.gives(s)
+}
+
+// slice is a part of a text, by bytes, or of a list; bounds that are not there
+// are those of the value.
+func (r *run) slice(v any, bounds ...int) (any, error) {
+	if err := r.step(1); err != nil {
+		return nil, err
+	}
+	if len(bounds) > 2 {
+		return nil, errors.New("slice: takes two bounds at most")
+	}
+	v = opened(v)
+	n := length(v)
+	from, to := 0, n
+	if len(bounds) > 0 {
+		from = min(max(bounds[0], 0), n)
+	}
+	if len(bounds) > 1 {
+		to = min(max(bounds[1], from), n)
+	}
 	switch v := v.(type) {
 	case string:
+		return v[from:to], nil
+	case raw:
+		return string(v[from:to]), nil
+	case []string:
+		return v[from:to], nil
+	case zset:
+		return v[from:to], nil
+	case stream:
+		return v[from:to], nil
+	case []map[string]any:
+		return v[from:to], nil
+	}
+	return nil, nil
+}
+
+// index is an element of a list by its number, or of a map by its name. Of a
+// key's value it is nil where there is none.
+func (r *run) index(v any, at ...any) (any, error) {
+	for _, where := range at {
+		if err := r.step(1); err != nil {
+			return nil, err
+		}
+		var err error
+		if v, err = indexOne(v, opened(where)); err != nil {
+			return nil, err
+		}
+	}
+	return v, nil
+}
+
+func indexOne(v, where any) (any, error) {
+	if name, ok := where.(string); ok {
+		return fieldOf(v, name)
+	}
+	n, ok := num(where).(int64)
+	if !ok {
+		return nil, fmt.Errorf("cannot index with %v", where)
+	}
+	h, isHeld := v.(held)
+	v = opened(v)
+	if n < 0 || n >= int64(length(v)) {
+		if isHeld || v == nil || h.Value != nil {
+			return nil, nil
+		}
+		return nil, fmt.Errorf("index out of range: %d", n)
+	}
+	switch v := v.(type) {
+	case []string:
+		return v[n], nil
+	case zset:
+		return v[n], nil
+	case stream:
+		return v[n], nil
+	case []map[string]any:
+		return v[n], nil
+	case string:
+		return int64(v[n]), nil
+	}
+	return nil, nil
+}
+
+// compares reports what is says of the order of a and b: of numbers if one is a
+// number, else of texts. What is not there is in no order.
+func (r *run) compares(a, b any, is func(int) bool) (bool, error) {
+	if err := r.step(1); err != nil {
+		return false, err
+	}
+	a, b = opened(a), opened(b)
+	s, aText := a.(string)
+	t, bText := b.(string)
+	if aText && bText {
+		return is(strings.Compare(s, t)), r.takes(min(len(s), len(t)))
+	}
+	x, y := num(a), num(b)
+	if x == nil || y == nil {
+		return false, nil
+	}
+	i, whole := x.(int64)
+	j, both := y.(int64)
+	if whole && both {
+		return is(cmp.Compare(i, j)), nil
+	}
+	return is(cmp.Compare(floatOf(x), floatOf(y))), nil
+}
+
+func floatOf(n any) float64 {
+	if i, ok := n.(int64); ok {
+		return float64(i)
+	}
+	return n.(float64)
+}
+
+// json is a value as JSON.
+func (r *run) json(v any) (raw, error) {
+	b, err := appendJSONValue(nil, v, maxMade-r.made)
+	if err == nil {
+		err = r.takes(len(b))
+	}
+	if err != nil {
+		return "", err
+	}
+	s, err := r.gives(string(b))
+	return raw(s), err
+}
+
+// appendJSONValue appends one of the values that templates can reach, and fails
+// when dst is longer than limit. encoding/json alone would put U+FFFD for bytes
+// that are not UTF-8.
+func appendJSONValue(dst []byte, v any, limit int) ([]byte, error) {
+	if len(dst) > limit {
+		return dst, errTooMuch
+	}
+	switch v := v.(type) {
+	case nil:
+		return append(dst, "null"...), nil
+	case held:
+		return event.AppendJSONValue(dst, v.Value), nil
+	case raw:
+		return append(dst, v...), nil
+	case string:
+		if len(v) > limit {
+			return dst, errTooMuch
+		}
 		return event.AppendJSONBytes(dst, v), nil
 	case stamp:
 		if v.IsZero() {
@@ -50,37 +536,69 @@ func appendJSONValue(dst []byte, v any) ([]byte, error) {
 		return strconv.AppendInt(dst, int64(v), 10), nil
 	case int64:
 		return strconv.AppendInt(dst, v, 10), nil
+	case float64:
+		return appendFloat(dst, v), nil
 	case []string:
-		dst = append(dst, '[')
-		for i, s := range v {
-			if i > 0 {
-				dst = append(dst, ',')
-			}
-			dst = event.AppendJSONBytes(dst, s)
-		}
-		return append(dst, ']'), nil
+		return appendJSONList(dst, v, limit)
 	case []map[string]any:
-		dst = append(dst, '[')
-		for i, m := range v {
-			if i > 0 {
-				dst = append(dst, ',')
-			}
-			var err error
-			if dst, err = appendJSONObject(dst, m); err != nil {
-				return dst, err
-			}
-		}
-		return append(dst, ']'), nil
+		return appendJSONList(dst, v, limit)
+	case zset:
+		return appendPairs(dst, v, "name", "score", limit)
+	case stream:
+		return appendPairs(dst, v, "id", "fields", limit)
+	case hash:
+		return appendJSONObject(dst, v, limit)
 	case map[string]string:
-		return appendJSONObject(dst, v)
+		return appendJSONObject(dst, v, limit)
 	case map[string]any:
-		return appendJSONObject(dst, v)
+		return appendJSONObject(dst, v, limit)
 	}
 	b, err := json.Marshal(v)
 	return append(dst, b...), err
 }
 
-func appendJSONObject[V any](dst []byte, m map[string]V) ([]byte, error) {
+// appendFloat appends a number; null for one that JSON does not have.
+func appendFloat(dst []byte, f float64) []byte {
+	if math.IsNaN(f) || math.IsInf(f, 0) {
+		return append(dst, "null"...)
+	}
+	return event.AppendScore(dst, f)
+}
+
+func appendJSONList[V any](dst []byte, list []V, limit int) ([]byte, error) {
+	dst = append(dst, '[')
+	for i, v := range list {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		var err error
+		if dst, err = appendJSONValue(dst, v, limit); err != nil {
+			return dst, err
+		}
+	}
+	return append(dst, ']'), nil
+}
+
+// appendPairs appends elements that are pairs, as the JSON of an event has them.
+func appendPairs(dst []byte, list []map[string]any, first, second string, limit int) ([]byte, error) {
+	pairs := make([][]any, len(list))
+	for i, m := range list {
+		pairs[i] = []any{m[first], m[second]}
+	}
+	dst = append(dst, '[')
+	for i, pair := range pairs {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		var err error
+		if dst, err = appendJSONList(dst, pair, limit); err != nil {
+			return dst, err
+		}
+	}
+	return append(dst, ']'), nil
+}
+
+func appendJSONObject[V any](dst []byte, m map[string]V, limit int) ([]byte, error) {
 	dst = append(dst, '{')
 	for i, name := range slices.Sorted(maps.Keys(m)) {
 		if i > 0 {
@@ -89,7 +607,7 @@ func appendJSONObject[V any](dst []byte, m map[string]V) ([]byte, error) {
 		dst = event.AppendJSONBytes(dst, strings.ToValidUTF8(name, "\ufffd"))
 		dst = append(dst, ':')
 		var err error
-		if dst, err = appendJSONValue(dst, m[name]); err != nil {
+		if dst, err = appendJSONValue(dst, m[name], limit); err != nil {
 			return dst, err
 		}
 	}

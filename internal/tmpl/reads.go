@@ -1,13 +1,17 @@
 package tmpl
 
 import (
+	"text/template"
 	"text/template/parse"
 
 	"triggerd/internal/event"
 )
 
 // partOf names the parts of an event that templates can read.
-var partOf = map[string]event.Parts{"type": event.PartType, "cause": event.PartCause}
+var partOf = map[string]event.Parts{
+	"type": event.PartType, "ttl": event.PartTTL, "changed": event.PartChanged, "cause": event.PartCause,
+	"before": event.PartBefore, "after": event.PartAfter, "unknown": event.PartBefore | event.PartAfter,
+}
 
 // everyPart is what a template reads that takes an event as a whole, as
 // {{json .}} does.
@@ -20,11 +24,16 @@ var everyPart = func() (all event.Parts) {
 
 // Reads returns what the template reads of the event. Where it cannot tell, it
 // returns too much rather than too little.
-func (x *Template) Reads() (parts event.Parts) {
-	if x == nil || x.t == nil {
+func (x *Template) Reads() event.Parts {
+	if x == nil {
 		return 0
 	}
-	for _, each := range x.t.Templates() {
+	return x.reads
+}
+
+// readsOfTemplate is Reads of a template as its user wrote it.
+func readsOfTemplate(t *template.Template) (parts event.Parts) {
+	for _, each := range t.Templates() {
 		if each.Tree != nil {
 			parts |= readsOf(each.Root, true)
 		}
@@ -98,7 +107,7 @@ func readsOfCommand(n *parse.CommandNode, dot bool) (parts event.Parts) {
 	if name, ok := n.Args[0].(*parse.IdentifierNode); ok && len(n.Args) > 1 {
 		switch name.Ident {
 		case "len":
-			if _, ok := n.Args[1].(*parse.FieldNode); ok {
+			if f, ok := n.Args[1].(*parse.FieldNode); ok && partOf[f.Ident[0]] == 0 {
 				return 0
 			}
 		case "index":

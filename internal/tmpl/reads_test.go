@@ -7,7 +7,7 @@ import (
 )
 
 func TestReadsOfTemplate(t *testing.T) {
-	const all = event.PartType | event.PartCause
+	const all = event.PartType | event.PartCause | event.PartTTL | event.PartChanged | event.PartBefore | event.PartAfter
 	tests := []struct {
 		text string
 		want event.Parts
@@ -38,6 +38,12 @@ func TestReadsOfTemplate(t *testing.T) {
 		{"{{json .events}}", all},
 		{"{{with index .events 0}}{{.type}}{{end}}", all},
 		{"{{(index .events 0).type}}", all},
+		{"{{.before.status}} {{.after.status}}", event.PartBefore | event.PartAfter},
+		{"{{with .after}}{{.type}}{{end}}", event.PartAfter},
+		{"{{len .before}}", event.PartBefore},
+		{"{{if .ttl}}{{range .changed}}{{end}}{{end}}", event.PartTTL | event.PartChanged},
+		{"{{.unknown}}", event.PartBefore | event.PartAfter},
+		{"{{.tx.id}}{{.status}}{{.by}}", 0},
 		{"{{json .}}", all},
 		{"{{.}}", all},
 		{"{{printf \"%v\" $}}", all},
@@ -55,7 +61,7 @@ func TestReadsOfTemplate(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", tt.text, err)
 		}
-		if got := (&Template{t: x}).Reads(); got != tt.want {
+		if got := readsOfTemplate(x); got != tt.want {
 			t.Errorf("%s reads %b, want %b", tt.text, got, tt.want)
 		}
 	}

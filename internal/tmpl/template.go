@@ -1,14 +1,17 @@
 package tmpl
 
 import (
+	"context"
 	"errors"
 	"maps"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"text/template"
 	"text/template/parse"
 
+	"triggerd/internal/event"
 	"triggerd/internal/secret"
 	"triggerd/internal/suggest"
 )
@@ -16,47 +19,56 @@ import (
 // Template is a parsed template, or a text without any template in it, which is
 // the usual case and costs nothing to render. It is safe for concurrent use.
 type Template struct {
-	text   string             // as the user wrote it
-	sample string             // what it is for a sample firing; "" if that could not tell
-	t      *template.Template // nil: text it is
+	text     string             // as the user wrote it
+	sample   string             // what it is for a sample firing; "" if that could not tell
+	t        *template.Template // nil: text it is
+	output   output
+	reads    event.Parts
+	texts    []string // see Texts
+	elements []string // see Elements
+	defines  bool     // templates that it calls
 }
 
 // New parses text and renders it once for a sample firing, so that what must
 // fail every time fails here.
-func New(text string) (*Template, error) { return newTemplate(text, func(parse.Node) {}) }
+func New(text string) (*Template, error) { return newTemplate(text, asIs) }
 
 // NewURL is New of a part of a URL: whatever an action of the template writes
 // is percent-encoded, unless its pipeline ends in an encoder.
-func NewURL(text string) (*Template, error) { return newTemplate(text, encodeOutput) }
+func NewURL(text string) (*Template, error) { return newTemplate(text, asURL) }
+
+// NewJSON is New of JSON, which stays JSON whatever the data is. In a string an
+// action writes text, escaped; outside one a value: a number, true, false or
+// null as they are, text as a string, what the function json has made as it is. A
+// comma before what closes an object or a list is left out. Where an action
+// cannot stand so, and where the sample is no JSON, it is a mistake.
+func NewJSON(text string) (*Template, error) { return newTemplate(text, asJSON) }
 
 // Text returns a template that writes text as it is, whatever is in it.
 func Text(text string) *Template { return &Template{text: text, sample: text} }
 
-// newTemplate is New with a change of the parsed template, node by node.
-func newTemplate(text string, change func(parse.Node)) (*Template, error) {
+func newTemplate(text string, output output) (*Template, error) {
 	if !strings.Contains(text, "{{") {
+		if output == asJSON {
+			if _, err := wholeJSON(text); err != nil {
+				return nil, err
+			}
+		}
 		return Text(text), nil
 	}
 	t, err := parseTemplate(text)
 	if err != nil {
 		return nil, templateError(err)
 	}
-	x := &Template{text: text, t: t}
-	var params map[string]string
-	reachesParams := strings.Contains(text, "params")
-	x.walk(func(n parse.Node) {
-		change(n)
-		if !reachesParams {
-			return
-		}
-		for _, name := range namesIn(n) {
-			if params == nil {
-				params = map[string]string{}
-			}
-			params[name] = "param"
-		}
-	})
-	x.sample, err = x.Render(sampleView(params), MaxText)
+	x := &Template{text: text, t: t, output: output, reads: readsOfTemplate(t), defines: len(t.Templates()) > 1}
+	if x.reads.Has(event.PartBefore | event.PartAfter) {
+		x.elements = x.constants()
+	}
+	names := x.names()
+	if x.texts, err = compile(t, output); err != nil {
+		return nil, templateError(err)
+	}
+	x.sample, err = x.Render(context.Background(), sampleView(names), MaxText)
 	// How long a key is, and how many arguments there are, differs by event: an
 	// index that the sample does not have proves nothing.
 	if err != nil && !strings.Contains(err.Error(), "out of range") {
@@ -65,12 +77,88 @@ func newTemplate(text string, change func(parse.Node)) (*Template, error) {
 	return x, nil
 }
 
-func parseTemplate(text string) (*template.Template, error) {
-	return template.New("template").Option("missingkey=error").Funcs(functions).Parse(text)
+// names returns the names that the template reads, each with a text for the
+// sample firing to have as a parameter; nil if there can be no parameters. Each
+// may be one: {{with .params}}{{.sku}}{{end}}.
+func (x *Template) names() (params map[string]string) {
+	if !strings.Contains(x.text, "params") {
+		return nil
+	}
+	x.walk(func(n parse.Node) {
+		for _, name := range namesIn(n) {
+			if params == nil {
+				params = map[string]string{}
+			}
+			params[name] = "param"
+		}
+	})
+	return params
 }
+
+// known are the names of the functions that a user may write, Go's own too.
+var known = sync.OnceValue(func() map[string]any {
+	m := map[string]any(new(run).functions())
+	for _, name := range []string{"and", "or", "not", "eq", "ne", "call"} {
+		m[name] = true
+	}
+	return m
+})
+
+// parseTemplate parses text into a template without functions, which each run has
+// of its own.
+func parseTemplate(text string) (*template.Template, error) {
+	trees, err := parse.Parse(mainName, text, "", "", known())
+	if err != nil {
+		return nil, err
+	}
+	t := template.New(mainName)
+	for name, tree := range trees {
+		if _, err := t.AddParseTree(name, tree); err != nil {
+			return nil, err
+		}
+	}
+	return t, nil
+}
+
+// mainName is what the template is called that is not in a define.
+const mainName = "template"
 
 // Fixed returns the text, if it is one without any template in it.
 func (x *Template) Fixed() (text string, fixed bool) { return x.text, x.t == nil }
+
+// Elements returns the names of what the template reads of values, as in
+// .after.status, so that these are kept of a value that is cut. Some may be
+// names of something else.
+func (x *Template) Elements() []string {
+	if x == nil {
+		return nil
+	}
+	return x.elements
+}
+
+// constants returns the names that follow others, and the texts of index.
+func (x *Template) constants() (names []string) {
+	x.walk(func(n parse.Node) {
+		for _, name := range namesIn(n) {
+			if name != "before" && name != "after" {
+				names = append(names, name)
+			}
+		}
+		if c, ok := n.(*parse.CommandNode); ok && c.Args[0].String() == "index" {
+			for _, arg := range c.Args[1:] {
+				if s, ok := arg.(*parse.StringNode); ok {
+					names = append(names, s.Text)
+				}
+			}
+		}
+	})
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// Texts returns the actions of a JSON template that write an argument or a
+// parameter outside a string, so in quotes, whatever it is.
+func (x *Template) Texts() []string { return x.texts }
 
 // Sample returns what the template writes for a sample firing; "" if that could
 // not tell.
@@ -119,35 +207,30 @@ func (x *Template) Mask(m *secret.Masker) {
 const MaxText = 16 << 20
 
 // Render executes the template for a firing, and fails if it would write more
-// than limit bytes. It would fail for the same firing the same way again.
-func (x *Template) Render(v *View, limit int) (string, error) {
+// than limit bytes, or take more than any firing should. It would fail for the
+// same firing the same way again, unless the error is that of ctx. Nothing of
+// what it writes is longer than MaxText.
+func (x *Template) Render(ctx context.Context, v *View, limit int) (string, error) {
 	if x.t == nil {
 		return x.text, nil
 	}
-	w := limitedBuilder{left: limit}
-	if err := x.t.Execute(&w, v.data()); err != nil {
-		return "", templateError(err)
+	var r *run
+	if x.defines {
+		r = newRun() // what is added to a run stays there
+	} else {
+		r = runs.Get().(*run)
+		defer runs.Put(r)
 	}
-	return w.b.String(), nil
-}
-
-type limitedBuilder struct {
-	b    strings.Builder
-	left int
-}
-
-var errTooLong = errors.New("the template writes too much")
-
-func (w *limitedBuilder) Write(p []byte) (int, error) {
-	if len(p) > w.left {
-		return 0, errTooLong
+	text, err := r.execute(ctx, x.t, v.data(), limit)
+	if err == nil && x.output == asJSON {
+		return wholeJSON(text)
 	}
-	w.left -= len(p)
-	return w.b.Write(p)
+	return text, err
 }
 
 var (
-	templatePrefix  = regexp.MustCompile(`^template: template:(\d+:?)+ (executing "template" )?`)
+	templatePrefix  = regexp.MustCompile(`^template: [^ ]*:(\d+:?)+ (executing "[^"]*" )?`)
+	internalCall    = regexp.MustCompile(`at <_[a-z]+[^>]*>: |error calling _?[a-z0-9]+: `)
 	missingKey      = regexp.MustCompile(`map has no entry for key "([^"]*)"`)
 	unknownFunction = regexp.MustCompile(`function "([^"]*)" not defined`)
 )
@@ -155,6 +238,7 @@ var (
 // templateError says what text/template found, shorter, and what was meant.
 func templateError(err error) error {
 	text := templatePrefix.ReplaceAllString(err.Error(), "")
+	text = internalCall.ReplaceAllString(text, "")
 	if m := missingKey.FindStringSubmatch(text); m != nil {
 		names := slices.Sorted(maps.Keys(sampleView(nil).data()))
 		text += meant(m[1], names)
@@ -163,7 +247,9 @@ func templateError(err error) error {
 		}
 	}
 	if m := unknownFunction.FindStringSubmatch(text); m != nil {
-		text += meant(m[1], slices.Sorted(maps.Keys(functions)))
+		names := maps.Clone(known())
+		delete(names, "js") // who writes jsn hardly means it
+		text += meant(m[1], slices.Sorted(maps.Keys(names)))
 	}
 	return errors.New("template: " + text)
 }
@@ -211,9 +297,15 @@ func walk(n parse.Node, fn func(parse.Node)) {
 			walk(c, fn)
 		}
 	case *parse.CommandNode:
-		for _, c := range n.Args {
+		args := n.Args
+		if id, ok := args[0].(*parse.IdentifierNode); ok && id.Ident == fieldFunction {
+			args = args[:2] // the rest are names, which were none of the user's texts
+		}
+		for _, c := range args {
 			walk(c, fn)
 		}
+	case *parse.ChainNode:
+		walk(n.Node, fn)
 	}
 }
 
@@ -233,25 +325,8 @@ func namesIn(n parse.Node) []string {
 		return n.Ident
 	case *parse.VariableNode:
 		return n.Ident[1:]
+	case *parse.ChainNode:
+		return n.Field
 	}
 	return nil
-}
-
-// encodeOutput appends "| pathescape" to what an action writes. One encoder is
-// enough for path and query, because it leaves nothing unencoded that means
-// anything in either.
-func encodeOutput(n parse.Node) {
-	action, ok := n.(*parse.ActionNode)
-	if !ok || len(action.Pipe.Decl) > 0 { // an assignment writes nothing
-		return
-	}
-	last := action.Pipe.Cmds[len(action.Pipe.Cmds)-1]
-	if id, ok := last.Args[0].(*parse.IdentifierNode); ok && (id.Ident == "pathescape" || id.Ident == "urlquery") {
-		return
-	}
-	action.Pipe.Cmds = append(action.Pipe.Cmds, &parse.CommandNode{
-		NodeType: parse.NodeCommand,
-		Pos:      action.Pos,
-		Args:     []parse.Node{parse.NewIdentifier("pathescape").SetPos(action.Pos)},
-	})
 }

@@ -34,18 +34,52 @@ func (v *View) data() map[string]any {
 // eventData is an event as templates see it: that of the firing, and those of
 // a batch and of a summary.
 func eventData(e *event.Event, id string, params map[string]string) map[string]any {
-	args := make([]string, len(e.Args))
-	for i, a := range e.Args {
-		args[i] = string(a)
-	}
 	if params == nil {
 		params = map[string]string{}
 	}
-	m := make(map[string]any, 24)
+	m := make(map[string]any, 32)
 	m["id"], m["params"] = id, params
-	m["event"], m["key"], m["command"], m["args"], m["db"], m["type"] = e.Name, string(e.Key), e.Command, args, e.DB, e.Type
+	m["event"], m["key"], m["command"], m["args"], m["db"], m["type"] = e.Name, string(e.Key), e.Command, texts(e.Args), e.DB, e.Type
+	m["before"], m["after"], m["changed"] = held{e.Before}, held{e.After}, texts(e.Changed)
+	m["ttl"], m["tx"], m["unknown"] = ttlOf(e), txOf(e), unknownOf(e)
 	m["time"], m["offset"], m["origin"], m["cause"], m["bytes"] = stamp{e.Time.UTC()}, e.Offset, string(e.Origin), string(e.Cause), e.Bytes
 	return m
+}
+
+func texts(list [][]byte) []string {
+	all := make([]string, len(list))
+	for i, b := range list {
+		all[i] = string(b)
+	}
+	return all
+}
+
+// ttlOf is what a condition sees; nil if it is not known.
+func ttlOf(e *event.Event) any {
+	if e.TTL == event.TTLUnknown {
+		return nil
+	}
+	return e.TTL
+}
+
+// txOf is nil outside a transaction.
+func txOf(e *event.Event) any {
+	if e.Tx.ID == "" {
+		return nil
+	}
+	return map[string]any{"id": e.Tx.ID, "index": e.Tx.Index, "size": e.Tx.Size}
+}
+
+// unknownOf names what is not known of the key.
+func unknownOf(e *event.Event) []string {
+	list := []string{}
+	if e.Key != nil && e.Before == nil {
+		list = append(list, "before")
+	}
+	if e.Key != nil && e.After == nil {
+		list = append(list, "after")
+	}
+	return list
 }
 
 func batchData(batch []event.Item) []map[string]any {
@@ -73,18 +107,44 @@ func summaryData(summary []event.Line) []map[string]any {
 }
 
 // stamp is a time that prints itself as the JSON does, the zero time as
-// nothing; {{.time.Unix}} and the other methods of a time work too.
-type stamp struct{ time.Time }
+// nothing. Its methods are those of time.Time that make little: a layout, too,
+// could be data that doubles.
+type stamp struct{ t time.Time }
 
 // stampFormat is the form of times in the JSON of an event.
 const stampFormat = "2006-01-02T15:04:05.000Z"
 
 func (s stamp) String() string {
-	if s.IsZero() {
+	if s.t.IsZero() {
 		return ""
 	}
-	return s.Format(stampFormat)
+	return s.t.Format(stampFormat)
 }
+
+func (s stamp) Format(layout string) (string, error) {
+	if len(layout) > maxLayout {
+		return "", errLayout
+	}
+	return s.t.Format(layout), nil
+}
+
+func (s stamp) IsZero() bool                          { return s.t.IsZero() }
+func (s stamp) Unix() int64                           { return s.t.Unix() }
+func (s stamp) UnixMilli() int64                      { return s.t.UnixMilli() }
+func (s stamp) UnixMicro() int64                      { return s.t.UnixMicro() }
+func (s stamp) UnixNano() int64                       { return s.t.UnixNano() }
+func (s stamp) Year() int                             { return s.t.Year() }
+func (s stamp) Month() time.Month                     { return s.t.Month() }
+func (s stamp) Day() int                              { return s.t.Day() }
+func (s stamp) Weekday() time.Weekday                 { return s.t.Weekday() }
+func (s stamp) YearDay() int                          { return s.t.YearDay() }
+func (s stamp) Hour() int                             { return s.t.Hour() }
+func (s stamp) Minute() int                           { return s.t.Minute() }
+func (s stamp) Second() int                           { return s.t.Second() }
+func (s stamp) Nanosecond() int                       { return s.t.Nanosecond() }
+func (s stamp) UTC() stamp                            { return stamp{s.t.UTC()} }
+func (s stamp) Local() stamp                          { return stamp{s.t.Local()} }
+func (s stamp) AddDate(years, months, days int) stamp { return stamp{s.t.AddDate(years, months, days)} }
 
 // sampleData is what templates see of the sample firing, which no template can
 // change. It is made once: a reload makes ten thousand templates.
@@ -102,7 +162,8 @@ func sampleFiring(params map[string]string) *firing.Firing {
 	at := time.Unix(1763888400, 0)
 	e := &event.Event{
 		Name: "set", Origin: event.FromStream, Cause: event.CauseCommand, Key: []byte("key"), Type: "string", Command: "SET",
-		Args: [][]byte{[]byte("key"), []byte("value")}, Time: at, Bytes: 33, Offset: 851576, Source: "redis://127.0.0.1:6379",
+		Args: [][]byte{[]byte("key"), []byte("value")}, Time: at, Bytes: 33, TTL: event.TTLNone,
+		Before: event.String([]byte("old")), After: event.String([]byte("value")), Changed: [][]byte{}, Offset: 851576, Source: "redis://127.0.0.1:6379",
 	}
 	return &firing.Firing{
 		ID: id, Rule: "rule", Action: "action", Attempt: 1, Params: params, Event: e,

@@ -43,6 +43,9 @@ type Server struct {
 	log     *slog.Logger
 	refused *refusals
 	handler http.Handler
+
+	serving context.Context // done when Run ends: what goes on for ever has to end then
+	end     context.CancelFunc
 }
 
 // ErrNoToken is returned by New if the address can be reached from other
@@ -67,6 +70,7 @@ func New(cfg Config) (*Server, error) {
 	if s.cfg.LogLinesLost == nil {
 		s.cfg.LogLinesLost = func() int64 { return 0 }
 	}
+	s.serving, s.end = context.WithCancel(context.Background())
 	s.handler = s.guard(s.routes())
 	return s, nil
 }
@@ -138,6 +142,8 @@ func (s *Server) Run(ctx context.Context) error {
 		Handler: s, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}
+	srv.RegisterOnShutdown(s.end)
+	defer s.end()
 	ended := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(ended)

@@ -69,7 +69,7 @@ func (a *fax) Reads() event.Parts { return a.text.Reads() }
 
 // Render shows the page.
 func (a *fax) Render(f *firing.Firing) (actions.Preview, error) {
-	text, err := a.text.Render(tmpl.NewView(f), tmpl.MaxText)
+	text, err := a.text.Render(context.Background(), tmpl.NewView(f), tmpl.MaxText)
 	if err != nil {
 		return actions.Preview{}, actions.Unsent(fmt.Errorf("text: %w", err))
 	}

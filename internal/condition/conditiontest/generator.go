@@ -112,7 +112,7 @@ func (g *Generator) text(depth int) string {
 
 func (g *Generator) integer(depth int) string {
 	if depth <= 0 {
-		return g.Pick("0", "1", "2", "-1", "5", "db", "bytes", "offset", "tx.index")
+		return g.Pick("0", "1", "2", "-1", "5", "db", "bytes", "offset", "tx.index", "part.index")
 	}
 	d := depth - 1
 	switch g.Rng.IntN(9) {
@@ -129,7 +129,7 @@ func (g *Generator) integer(depth int) string {
 	case 4:
 		return "count(args, " + g.element() + ")"
 	case 5:
-		return g.Pick("time.Hour()", "now().Weekday()", "time.Unix()", "tx.size", "-db")
+		return g.Pick("time.Hour()", "now().Weekday()", "time.Unix()", "tx.size", "part.size", "-db")
 	case 6:
 		return "abs(" + g.integer(d) + ")"
 	}
@@ -177,6 +177,9 @@ func Event(rng *rand.Rand) *event.Event {
 	}
 	if rng.IntN(3) == 0 {
 		ev.Tx = event.Tx{ID: "r:1", Index: rng.IntN(3), Size: 3}
+	}
+	if rng.IntN(3) == 0 {
+		ev.Part = event.Part{Index: 1 + rng.IntN(3), Size: 3}
 	}
 	return ev
 }

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"triggerd/internal/admin"
+	"triggerd/internal/redistest"
+	"triggerd/internal/servers"
+)
+
+// tailing is a `triggerd tail` that runs.
+type tailing struct {
+	out   *lines
+	errs  *lines
+	stop  func()
+	ended chan int
+}
+
+// startTail starts `triggerd tail`, and waits until it prints: a rule is paused
+// and goes on until it does.
+func startTail(t *testing.T, api, rule string, args ...string) *tailing {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	p := &tailing{newLines(), newLines(), cancel, make(chan int, 1)}
+	go func() { p.ended <- run(ctx, append([]string{"tail", "--api", api}, args...), p.out, p.errs) }()
+	for limit := time.After(patience); p.out.String() == ""; {
+		mustAsk(t, api, "paused", "pause", rule)
+		mustAsk(t, api, "goes on", "resume", rule)
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-limit:
+			t.Fatalf("tail prints nothing: %s", p.errs)
+		}
+	}
+	return p
+}
+
+// What the daemon does is printed as it happens, of a real server and a real
+// receiver, until the daemon stops.
+func TestTail(t *testing.T) {
+	redistest.Each(t, judged[1:2], func(t *testing.T, srv *servers.Server) {
+		dir, hook := t.TempDir(), newSink(t)
+		write(t, dir, "rules.toml", fmt.Sprintf(`
+[source]
+url = "redis://%s"
+[http]
+listen = "127.0.0.1:0"
+[targets.crm]
+type = "webhook"
+url = "%s/hunter2"
+[[rule]]
+name = "stock"
+key = "stock:*"
+[[rule.action]]
+target = "crm"
+`, srv.Addr, hook.URL))
+		p := startWith(t, command(t, dir), "TRIGGERD_HTTP=")
+		p.logs.await(t, `msg="attached`, 1)
+		api := apiOf(t, p)
+		tail := startTail(t, api, "rule/stock", "stock")
+		asJSON := startTail(t, api, "rule/stock", "--json", "--all")
+		hook.setReply(func(*delivery) int { return http.StatusGone }) // for good
+		redistest.Do(t, srv, "SET", "other:1", "1")
+		redistest.Do(t, srv, "SET", "stock:\x1b[2J7", "1")
+		tail.out.await(t, "given_up  stock  stock:", 1)
+		for _, want := range []string{"match    stock  stock:", "firing   stock  stock:", "  attempt 1, ", "410 Gone"} {
+			tail.out.await(t, want, 1)
+		}
+		asJSON.out.await(t, `"outcome":"given_up"`, 1)
+		if out := tail.out.String(); strings.Contains(out, "\x1b") || strings.Contains(out, "hunter2") || strings.Contains(out, "other:1") {
+			t.Errorf("tail prints %q", out)
+		}
+		kinds := map[string]int{}
+		for line := range strings.Lines(asJSON.out.String()) {
+			var e admin.FeedEntry
+			if err := json.Unmarshal([]byte(line), &e); err != nil {
+				t.Fatalf("%q: %v", line, err)
+			}
+			if strings.Contains(e.Key, ":") {
+				kinds[e.Kind]++
+			}
+		}
+		if kinds[admin.FeedEvent] != 2 || kinds[admin.FeedMatch] != 1 || kinds[admin.FeedFiring] != 1 || kinds[admin.FeedAttempt] != 1 {
+			t.Errorf("--all --json has %v in\n%s", kinds, asJSON.out)
+		}
+		mustAsk(t, api, "is in use", "reload")
+		asJSON.out.await(t, `"state":"reloaded"`, 1)
+		redistest.Do(t, srv, "CLIENT", "KILL", "TYPE", "replica")
+		asJSON.out.await(t, `"state":"streaming"`, 1)
+		hook.Close()
+		for i := range 20 {
+			redistest.Do(t, srv, "SET", fmt.Sprint("stock:", i), "1")
+		}
+		asJSON.out.await(t, `"state":"down","name":"target/crm"`, 1)
+		asJSON.stop()
+		if code := <-asJSON.ended; code != exitOK {
+			t.Errorf("interrupted, it ends with %d: %s", code, asJSON.errs)
+		}
+
+		p.stop()
+		if code := <-tail.ended; code != exitFailed || !strings.Contains(tail.errs.String(), "the feed has ended") {
+			t.Errorf("of a daemon that stopped: exit code %d, %s", code, tail.errs)
+		}
+		if _, err := ask(t, api, "tail"); err == nil || !strings.Contains(err.Error(), "no triggerd answers") {
+			t.Errorf("of a stopped daemon: %v", err)
+		}
+	})
+}
