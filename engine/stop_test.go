@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"fmt"
+	"iter"
 	"log/slog"
 	"slices"
 	"testing"
@@ -10,6 +11,7 @@ import (
 
 	"triggerd/actions"
 	"triggerd/engine"
+	"triggerd/internal/spool"
 	"triggerd/internal/store"
 	"triggerd/source"
 )
@@ -42,8 +44,13 @@ format = "json"
 	}
 	for _, at := range []int{1, 2, 1024, 5000, n} {
 		t.Run(fmt.Sprint(at), func(t *testing.T) {
+			dir := t.TempDir()
 			synctest.Test(t, func(t *testing.T) {
-				st := memory(t)
+				st, err := store.Open(dir)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer st.Close()
 				var got []string
 				ids := map[string]int{}
 				planned, saved := 0, ""
@@ -57,7 +64,7 @@ format = "json"
 					ctx, cancel := context.WithCancel(t.Context())
 					planned = 0
 					e, err := engine.New(engine.Config{
-						Rules: set, Source: feed, Store: st, Actions: o, Logger: slog.New(slog.DiscardHandler),
+						Rules: set, Source: &spooled{feed, records}, Store: st, Actions: o, Logger: slog.New(slog.DiscardHandler),
 						OnFiring: func(*actions.Firing) {
 							if planned++; planned == stopAt {
 								cancel()
@@ -107,5 +114,30 @@ format = "json"
 				}
 			})
 		})
+	}
+}
+
+// spooled is a feed whose records can be had again.
+type spooled struct {
+	*feed
+	all []*source.Record
+}
+
+func (s *spooled) Status() source.Status {
+	st := s.feed.Status()
+	st.Spool = spool.Stats{Files: true, Limit: 1 << 40}
+	return st
+}
+
+func (s *spooled) Trim(source.Position)                              {}
+func (s *spooled) Keep(context.Context, source.Position, bool) error { return nil }
+
+func (s *spooled) Replay(_ context.Context, from, to source.Position) iter.Seq2[*source.Record, error] {
+	return func(yield func(*source.Record, error) bool) {
+		for _, r := range s.all {
+			if r.Offset > from.Offset && r.Offset <= to.Offset && !yield(r, nil) {
+				return
+			}
+		}
 	}
 }
