@@ -76,6 +76,8 @@ type Engine struct {
 	gen     atomic.Pointer[generation]
 	reload  sync.Mutex // one Reload at a time
 
+	trimming sync.Mutex // held while what no state needs is removed, and while a backup is made
+
 	started time.Time
 	states  ruleStates
 	budget  budget
@@ -108,7 +110,7 @@ func New(cfg Config) (*Engine, error) {
 	}
 	e.outbox = outbox.New(outbox.Options{
 		Store: e.store, Logger: e.log, MaxPending: cfg.MaxPending, Interval: cfg.CheckpointInterval, Patient: cfg.Replay,
-		Acked: e.ackSource, Committed: e.instruments.observeCommit, Watcher: watcher{&e.tap},
+		Saving: e.saveReceived, Acked: e.ackSource, Committed: e.instruments.observeCommit, Watcher: watcher{&e.tap},
 	})
 	err := e.loadPauses()
 	if err == nil {
@@ -179,6 +181,21 @@ func (e *Engine) logConditionError(r *rules.Rule, ev *event.Event, shown string)
 	e.log.Warn("condition failed, the rule does not fire; later failures of it are only counted", "rule", r.Name, "key", printable(ev.Key), "event", ev.Name, "offset", ev.Offset, "err", shown)
 }
 
+// saveReceived has what a stream has received up to a position outlive the
+// process: it is about to be committed. Where that cannot be, the next start
+// finds out, and values are not known then.
+func (e *Engine) saveReceived(stream, position string) {
+	p, err := source.ParsePosition(position)
+	if err != nil {
+		return // it is one of ours
+	}
+	for _, s := range e.streams {
+		if spooler, ok := s.src.(source.Spooler); ok && s.name == stream && s.keepsSpool.Load() {
+			spooler.Keep(context.Background(), p, false)
+		}
+	}
+}
+
 // ackSource tells a stream's source that everything up to a position is on
 // disk.
 func (e *Engine) ackSource(stream, position string) {
@@ -192,8 +209,8 @@ func (e *Engine) ackSource(stream, position string) {
 			continue
 		}
 		s.src.Ack(p)
-		if spooler, ok := s.src.(source.Spooler); ok {
-			spooler.Trim(p)
+		if !s.keepsSpool.Load() {
+			s.trim(position)
 		}
 	}
 }

@@ -104,6 +104,8 @@ var (
 	descSpoolBytes    = describe("spool_size_bytes", "What the spool takes: what is received and still needed.", "stream")
 	descSpoolLimit    = describe("spool_limit_bytes", "What the spool may take.", "stream")
 	descSpoolFull     = describe("spool_full", "1 while nothing is written to the spool: it is at its limit, or the disk is full.", "stream")
+	descSavedValues   = describe("saved_values_size_bytes", "Bytes of the files that have the values of keys over a restart.", "stream")
+	descForgotten     = describe("values_forgotten_total", "Times that the values of keys could not be restored at a start.", "stream")
 	descSpoolGivenUp  = describe("spool_given_up_bytes_total", "Bytes that the spool has let go for want of room though the next start may need them.", "stream")
 	descSavedOffset   = describe("replication_saved_offset_bytes", "Replication offset up to which everything is on disk: where the next start resumes.", "stream")
 	descLag           = describe("replication_lag_bytes", "Bytes of the stream that are received and not yet on disk as firings and position.", "stream")
@@ -165,7 +167,7 @@ var (
 // Describe implements prometheus.Collector.
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		descConnected, descOffset, descHandledOffset, descBehindBytes, descBehind, descServerBytes, descSpoolBytes, descSpoolLimit, descSpoolFull, descSpoolGivenUp, descSavedOffset, descLag, descBacklog, descHeadroom, descDataAge, descConnects, descResyncs, descGaps, descStreamErrors,
+		descConnected, descOffset, descHandledOffset, descBehindBytes, descBehind, descServerBytes, descSpoolBytes, descSpoolLimit, descSpoolFull, descSpoolGivenUp, descSavedValues, descForgotten, descSavedOffset, descLag, descBacklog, descHeadroom, descDataAge, descConnects, descResyncs, descGaps, descStreamErrors,
 		descRecords, descStreamBytes, descEvents, descMirrorKeys, descMirrorBytes, descValuesLost, descMatches, descFirings, descSkipped, descSuppressed, descStates, descArmed, descNextRun, descDropped, descConditionErrs, descNotNumber, descConditionTime, descRulePaused,
 		descAttempts, descSuperseded, descAttemptSeconds, descPending, descPendingLimit, descOldest, descInFlight, descBackingOff, descBreaker, descActionPaused,
 		descClasses, descAbandoned, descState, descWindow, descFailing, descSuccessAge,
@@ -248,6 +250,8 @@ func (m metricSink) stream(s *admin.StreamStatus, now time.Time) {
 	m.gauge(descSpoolLimit, float64(s.Spool.Limit), name)
 	m.gauge(descSpoolFull, boolValue(s.Spool.Full != ""), name)
 	m.count(descSpoolGivenUp, s.Spool.GivenUp, name)
+	m.gauge(descSavedValues, float64(s.Values.Bytes), name)
+	m.count(descForgotten, s.Values.Forgotten, name)
 	m.gauge(descHandledOffset, float64(s.HandledOffset), name)
 	m.gauge(descSavedOffset, float64(s.SavedOffset), name)
 	m.gauge(descLag, float64(s.LagBytes), name)

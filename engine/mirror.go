@@ -33,7 +33,10 @@ func (s *stream) useRules(gen *generation) {
 			s.e.logConditionError(r, ev, gen.secrets.Mask(err.Error()))
 		}
 	}
+	s.keepsSpool.Store(s.writeback.replay != nil && gen.set.NeedsSomething())
+	s.writeback.asked = true // what is kept is of other needs
 	if !gen.set.NeedsSomething() {
+		s.writeback.forget()
 		s.interpreter.SetNeed(nil, keyspace.Classes{})
 		return
 	}
@@ -132,7 +135,10 @@ func (s *stream) expireKeys(rec *source.Record) {
 		return
 	}
 	s.commandInput = keyspace.Command{Time: now, ReplID: rec.ReplID, Offset: rec.Offset, Source: s.addr}
-	s.events = s.interpreter.Expire(s.events, &s.commandInput)
+	before := len(s.events)
+	if s.events = s.interpreter.Expire(s.events, &s.commandInput); len(s.events) > before {
+		s.writeback.noteTick(s.offset, now)
+	}
 }
 
 // beginWithoutKeys tells the mirror that the server has no keys.

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"triggerd/engine"
+	"triggerd/internal/store"
 	"triggerd/source"
 )
 
@@ -111,8 +112,13 @@ func TestRenewalsAreFew(t *testing.T) {
 
 // A snapshot that is wanted is asked for after a restart too.
 func TestRenewalOutlivesRestart(t *testing.T) {
+	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		st := memory(t)
+		st, err := store.Open(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer st.Close()
 		keep := func(c *engine.Config) { c.Store = st }
 		whole := func() []*source.Record {
 			return []*source.Record{attached(),

@@ -2,6 +2,8 @@ package engine
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -21,9 +23,9 @@ func spacesOf(stream string) spaces {
 	return spaces{mirror: store.Mirror(stream), timers: store.Timers(stream), state: store.State(stream)}
 }
 
-// mirrorEntry is the key of the entry that says for which needs the saved
-// mirror is complete: a text of rules.Set.NeedText. The entry is missing while
-// it is not.
+// mirrorEntry is the key of the entry with which an earlier version said that
+// the space mirror has the mirror of the saved position, for the needs that are
+// its value.
 var mirrorEntry = []byte("mirror")
 
 // serverEntry is the key of the entry with the server's name and version:
@@ -47,21 +49,21 @@ const flushPositionAfter = 10 * time.Millisecond
 const maxUnsaved = 4096
 
 // unsavedState is what a stream has not yet handed to the outbox: changes of
-// the mirror and of timing states, and the position after them. Both are handed
-// over together. A key that changes a thousand times in a moment is written
-// once.
+// timing states, and the position after them. Both are handed over together.
+// The mirror is written back by itself, see writeback.
 type unsavedState struct {
 	durable bool // there is a store that outlives the process
 	changes outbox.Changes
+	done    func() // called when changes are committed; nil: not
 
 	position         source.Position // after the last complete record; zero: as in the last commit
 	complete         bool            // everything read since the last commit belongs to complete records
 	fired            bool            // firings were added since the last commit
 	waitingSince     time.Time       // when the first change or position that is not committed came; zero: there is none
-	dirty            bool            // a change of the mirror or of timing states is not committed
+	dirty            bool            // a change is not committed
 	inside           bool            // reading is inside a transaction or a snapshot
 	mirrorIncomplete bool            // a snapshot is being read, or the mirror lacks keys for another reason
-	savedNeed        string          // the value of mirrorEntry in the last commit
+	adrift           bool            // records without positions have come since the last one that had: the server has only SYNC
 	savedServer      serverVersion   // in the last commit
 
 	// A command or transaction that fires very much is committed in parts. The
@@ -74,11 +76,12 @@ type unsavedState struct {
 }
 
 // restore loads what an earlier process has saved with the position from.
-func (s *stream) restore(from source.Position) error {
+func (s *stream) restore(ctx context.Context, from source.Position) error {
 	s.unsaved.durable = s.e.cfg.Store != nil
 	s.unsaved.base, s.unsaved.skipEvents = from, from.Events
 	s.unsaved.base.Events = 0
 	s.unsaved.mirrorIncomplete = true
+	s.offset = from.Offset
 	if !s.unsaved.durable {
 		return nil
 	}
@@ -97,50 +100,88 @@ func (s *stream) restore(from source.Position) error {
 	}
 	s.setServer(parseServer(string(saved)))
 	s.unsaved.savedServer = s.server
-	s.interpreter.Journal(true)
-	return s.restoreMirror(from)
-}
-
-// restoreMirror loads the mirror. If the saved mirror is not complete for the
-// present rules, the missing keys count as unknown, and a snapshot is asked
-// for.
-func (s *stream) restoreMirror(from source.Position) error {
-	st := s.e.store
-	saved, found, err := readEntry(st, s.spaces.state, mirrorEntry)
-	if err != nil {
-		return err
-	}
-	need := s.gen.needText
-	if !found || from.IsZero() || need == "" {
-		s.deleteSavedMirror()
-		return nil
-	}
-	began, n := time.Now(), 0
-	for entry, err := range st.Scan(s.spaces.mirror, nil, nil) {
-		if err == nil {
-			err = s.interpreter.Restore(entry.Key, entry.Value)
-		}
-		if err != nil {
-			s.e.log.Error("the values of keys that were kept cannot be read: they are asked for anew", "err", err)
-			s.interpreter.SetNeed(nil, keyspace.Classes{})
-			s.useRules(s.gen)
-			s.deleteSavedMirror()
-			return nil
-		}
-		n++
-	}
-	complete := string(saved) == need
-	s.interpreter.RestoreEnd(complete)
-	s.unsaved.savedNeed, s.unsaved.mirrorIncomplete = string(saved), !complete
-	if _, s.renewal.stored, err = readEntry(st, s.spaces.state, renewEntry); err != nil {
+	if _, s.renewal.stored, err = readEntry(s.e.store, s.spaces.state, renewEntry); err != nil {
 		return err
 	}
 	s.renewal.wanted = s.renewal.stored
+	s.interpreter.Journal(s.writeback.enabled())
+	err = s.restoreMirror(ctx, from)
+	s.setServer(s.unsaved.savedServer) // the mirror may have been of an earlier one
+	return err
+}
+
+// restoreMirror loads the mirror of a position. Where that cannot be done, or is
+// not complete for the present rules, the missing keys count as unknown, and a
+// snapshot is asked for.
+func (s *stream) restoreMirror(ctx context.Context, from source.Position) error {
+	if s.writeback.enabled() && !from.IsZero() && s.gen.needText != "" {
+		found, err := s.restoreOldMirror()
+		if !found && err == nil {
+			found, err = s.writeback.restore(ctx, from)
+		}
+		if found && err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return nil // and nothing is given up
+		}
+		if err != nil {
+			s.counts.forgotten.Add(1)
+			s.e.log.Error("the values of keys cannot be restored: they are not known, and asked for anew", "stream", s.name, "position", from.String(), "err", err)
+			s.interpreter.SetNeed(nil, keyspace.Classes{})
+			s.useRules(s.gen)
+		}
+	}
+	s.writeback.forget()
+	return s.deleteOldMirror()
+}
+
+// restoreOldMirror loads the mirror that an earlier version has kept in the
+// store, which is of the saved position, and puts it into files. found: there is
+// one.
+func (s *stream) restoreOldMirror() (found bool, err error) {
+	saved, found, err := readEntry(s.e.store, s.spaces.state, mirrorEntry)
+	if err != nil || !found {
+		return false, err
+	}
+	n := 0
+	for entry, err := range s.e.store.Scan(s.spaces.mirror, nil, nil) {
+		if err == nil {
+			err = s.interpreter.Restore(keyspace.Put, entry.Key, entry.Value)
+		}
+		if err != nil {
+			return true, err
+		}
+		n++
+	}
+	complete := string(saved) == s.gen.needText
+	if err := s.interpreter.RestoreEnd(complete); err != nil {
+		return true, err
+	}
+	s.unsaved.mirrorIncomplete = !complete
 	if complete && !s.renewal.wanted {
 		s.knownKeys.Store(s.neededKeys.Load())
 	}
-	s.e.log.Info("values of keys are as they were", "entries", n, "took", time.Since(began).Round(time.Millisecond), "complete", complete)
-	return nil
+	if !s.writeback.now(time.Now()) {
+		s.writeback.forget() // what is in the store is of no use from the next commit on
+	}
+	s.e.log.Info("values of keys are as they were, and go from the store to files", "stream", s.name, "entries", n, "complete", complete)
+	return true, s.deleteOldMirror()
+}
+
+// deleteOldMirror has the mirror that an earlier version has kept in the store
+// deleted with the next commit.
+func (s *stream) deleteOldMirror() error {
+	_, found, err := readEntry(s.e.store, s.spaces.state, mirrorEntry)
+	for _, scanErr := range s.e.store.Scan(s.spaces.mirror, nil, nil) {
+		found, err = true, errors.Join(err, scanErr)
+		break
+	}
+	if found && err == nil {
+		s.unsaved.changes.Add(s.spaces.mirror, outbox.DeleteFrom, nil, nil)
+		s.unsaved.changes.Add(s.spaces.state, outbox.DeleteEntry, mirrorEntry, nil)
+	}
+	return err
 }
 
 func (s serverVersion) String() string {
@@ -161,13 +202,6 @@ func parseServer(text string) (s serverVersion) {
 	return s
 }
 
-// deleteSavedMirror has the saved mirror deleted with the next commit.
-func (s *stream) deleteSavedMirror() {
-	s.unsaved.savedNeed, s.unsaved.mirrorIncomplete = "", true
-	s.unsaved.changes.Add(s.spaces.mirror, outbox.DeleteFrom, nil, nil)
-	s.unsaved.changes.Add(s.spaces.state, outbox.DeleteEntry, mirrorEntry, nil)
-}
-
 // readEntry returns the value of one entry of the store.
 func readEntry(st *store.Store, space store.Space, key []byte) (value []byte, found bool, err error) {
 	for entry, err := range st.Scan(space, key, append(bytes.Clone(key), 0)) {
@@ -185,6 +219,10 @@ func (s *stream) finishRecord(rec *source.Record) {
 	s.trackBoundaries(rec)
 	if !s.unsaved.inside {
 		s.unsaved.complete = true
+		if rec.Kind == source.Command && rec.Pos.IsZero() && !s.unsaved.adrift {
+			s.unsaved.adrift = true
+			s.writeback.forget()
+		}
 		if !rec.Pos.IsZero() && (rec.Pos != s.unsaved.base || s.unsaved.eventsAfterBase > 0) {
 			s.unsaved.position = rec.Pos
 		}
@@ -192,11 +230,17 @@ func (s *stream) finishRecord(rec *source.Record) {
 	// After a full resync at once: a crash before the first regular checkpoint
 	// would need another one, and miss what lies between.
 	attached := rec.Kind == source.SnapshotEnd
-	switch {
-	case attached || !s.unsaved.inside && s.flushDue(rec.Time):
+	if attached {
+		s.unsaved.adrift = false
+		if !s.writeback.now(rec.Time) && !rec.Side {
+			s.writeback.forget() // what is kept is of before the snapshot
+		}
+	}
+	if !s.unsaved.inside {
+		s.writeback.step(rec)
+	}
+	if attached || !s.unsaved.inside && s.flushDue(rec.Time) {
 		s.flush(attached)
-	case rec.Kind == source.Key && s.interpreter.Dirty() >= maxUnsaved:
-		s.flushMirror()
 	}
 }
 
@@ -222,11 +266,14 @@ func (s *stream) flushDue(now time.Time) bool {
 	st := &s.unsaved
 	dirty := 0
 	if st.durable {
-		dirty = s.interpreter.Dirty() + s.timing.unsaved()
+		dirty = s.timing.unsaved()
+		if st.changes.Size() > 0 {
+			dirty++
+		}
 	}
 	st.dirty = dirty > 0
 	switch {
-	case st.fired, dirty >= maxUnsaved, !st.position.IsZero() && st.position.ReplID != st.base.ReplID:
+	case st.fired, st.done != nil, dirty >= maxUnsaved, !st.position.IsZero() && st.position.ReplID != st.base.ReplID:
 		return true
 	case dirty == 0 && st.position.IsZero():
 		return false
@@ -253,7 +300,6 @@ func (st *unsavedState) flushAt() time.Time {
 func (s *stream) flush(now bool) {
 	st := &s.unsaved
 	if st.durable {
-		s.collectMirrorChanges()
 		s.timing.collectChanges(&st.changes)
 		s.keepRenewal()
 		if s.server != st.savedServer {
@@ -261,11 +307,12 @@ func (s *stream) flush(now bool) {
 			st.changes.Add(s.spaces.state, outbox.PutEntry, serverEntry, []byte(s.server.String()))
 		}
 	}
-	c := outbox.Commit{Stream: s.name, Whole: st.complete, Changes: &st.changes}
+	c := outbox.Commit{Stream: s.name, Whole: st.complete, Now: now || st.done != nil, Changes: &st.changes, Done: st.done}
+	st.done = nil
 	if !st.position.IsZero() {
 		// After a failover at once: a server remembers one earlier replication
 		// ID, and none before that.
-		c.Now = now || st.position.ReplID != st.base.ReplID
+		c.Now = c.Now || st.position.ReplID != st.base.ReplID
 		st.base, st.eventsAfterBase = st.position, 0
 		c.Position = s.positionAfter(0)
 	}
@@ -337,37 +384,6 @@ func (s *stream) flushTimers(rec *source.Record) {
 	}
 }
 
-// flushMirror commits the keys of a snapshot that was not read to its end.
-// Until the end is read mirrorEntry is missing, so they do not count as
-// complete.
-func (s *stream) flushMirror() {
-	if !s.unsaved.durable {
-		return
-	}
-	s.collectMirrorChanges()
-	s.e.outbox.Submit(outbox.Commit{Stream: s.name, Changes: &s.unsaved.changes})
-}
-
-// collectMirrorChanges moves the mirror's changes to those of the next commit.
-func (s *stream) collectMirrorChanges() {
-	st := &s.unsaved
-	need := ""
-	if !st.mirrorIncomplete {
-		need = s.gen.needText
-	}
-	s.interpreter.Changes(func(op keyspace.Op, key, value []byte) {
-		st.changes.Add(s.spaces.mirror, outbox.ChangeKind(op), key, value)
-	})
-	switch {
-	case need == st.savedNeed:
-	case need == "":
-		st.changes.Add(s.spaces.state, outbox.DeleteEntry, mirrorEntry, nil)
-	default:
-		st.changes.Add(s.spaces.state, outbox.PutEntry, mirrorEntry, []byte(need))
-	}
-	st.savedNeed = need
-}
-
 // discardIncomplete is called when the link was lost inside a transaction or a
 // snapshot. What was read of it will come again, or never. So the mirror is
 // emptied, and all keys are asked for.
@@ -386,6 +402,8 @@ func (s *stream) discardIncomplete() {
 // transaction or a snapshot.
 func (s *stream) flushRest() {
 	if !s.unsaved.inside {
+		s.unsaved.adrift = false
+		s.writeback.now(time.Now())
 		s.flush(true)
 	}
 }

@@ -112,6 +112,10 @@ func (s *stream) status() admin.StreamStatus {
 		BehindBytes: max(0, st.Received-s.handled.Load()), BehindSeconds: behind(&st).Seconds(),
 		Spool: admin.SpoolStatus{Bytes: st.Spool.Bytes, Limit: st.Spool.Limit, Files: st.Spool.Files, GivenUp: st.Spool.GivenUp, Full: st.Spool.Full},
 	}
+	if v := s.savedValues.Load(); v != nil {
+		out.Values = *v
+	}
+	out.Values.Forgotten = s.counts.forgotten.Load()
 	if st.Backlog.Bytes > 0 {
 		out.ServerBytes = max(0, st.Backlog.Offset-st.Received)
 	}

@@ -45,6 +45,7 @@ type stream struct {
 	interpreter    *keyspace.Interpreter
 	timing         timeKeeper
 	unsaved        unsavedState
+	writeback      writeback
 	commandInput   keyspace.Command
 	events         []event.Event
 	matches        []rules.Match
@@ -64,16 +65,18 @@ type stream struct {
 
 	// Other goroutines read these.
 	counts       counts
-	mirrorStats  atomic.Pointer[keyspace.Stats] // published by publishStats
-	sharedTiming atomic.Pointer[timeKeeper]     // timing; nil before run
-	handled      atomic.Int64                   // the offset up to which all firings are planned
-	neededKeys   atomic.Int64                   // how often it has happened that more keys are needed, or that keys were lost
-	knownKeys    atomic.Int64                   // neededKeys, when the keys that are known were handed out; -1: they never were
-	changed      chan struct{}                  // capacity 1; see source.Consumer
+	mirrorStats  atomic.Pointer[keyspace.Stats]     // published by publishStats
+	sharedTiming atomic.Pointer[timeKeeper]         // timing; nil before run
+	handled      atomic.Int64                       // the offset up to which all firings are planned
+	neededKeys   atomic.Int64                       // how often it has happened that more keys are needed, or that keys were lost
+	knownKeys    atomic.Int64                       // neededKeys, when the keys that are known were handed out; -1: they never were
+	savedValues  atomic.Pointer[admin.ValuesStatus] // nil: none are saved; Forgotten is not set
+	keepsSpool   atomic.Bool                        // the writeback says up to where the spool may go
+	changed      chan struct{}                      // capacity 1; see source.Consumer
 }
 
 type counts struct {
-	records, bytes, events, matches, dryRuns, gaps atomic.Int64
+	records, bytes, events, matches, dryRuns, gaps, forgotten atomic.Int64
 }
 
 // addStreams makes the streams that are configured.
@@ -134,7 +137,12 @@ func (s *stream) run(ctx context.Context) error {
 	if !e.cfg.Replay { // a recording's clock begins at its first record
 		s.timing.setRules(s.gen, time.Now())
 	}
-	if err := s.restore(s.from); err != nil {
+	stop, err := s.writeback.start(s)
+	if err != nil {
+		return fmt.Errorf("files of the mirror: %w", err)
+	}
+	defer stop()
+	if err := s.restore(ctx, s.from); err != nil || ctx.Err() != nil {
 		return err
 	}
 	s.sharedTiming.Store(&s.timing)
@@ -236,13 +244,15 @@ func (s *stream) notifyChanged() {
 
 // NextWake implements source.Consumer. It is the earliest of: the next expiry
 // that a rule wants to know on time, the next time that a rule waits for, the
-// next flush, and the time to ask for a snapshot.
+// next flush, the time to ask for a snapshot, and the next step of writing the
+// mirror back.
 func (s *stream) NextWake() time.Time {
 	var at time.Time
 	if t, ok := s.interpreter.NextDeadline(); ok {
 		at = s.timing.clock.wakeFor(t.Add(expiryGrace))
 	}
-	return earlierTime(earlierTime(earlierTime(at, s.unsaved.flushAt()), s.timing.nextWake()), s.renewal.due)
+	at = earlierTime(earlierTime(at, s.unsaved.flushAt()), s.timing.nextWake())
+	return earlierTime(earlierTime(at, s.renewal.due), s.writeback.nextWake())
 }
 
 // earlierTime returns the earlier of two times, of which a zero one is never.

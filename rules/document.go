@@ -177,7 +177,7 @@ func isDirectory(path string) bool {
 func (d *document) build(l *loader) *Set {
 	set := &Set{
 		Source: Source{Start: "resume", Ack: "none", PsyncCommand: "PSYNC", MaxMirror: 1 << 30, Spool: 1 << 30},
-		HTTP:   HTTP{Listen: defaultListen, ShowValues: true, MaxBehind: time.Minute},
+		HTTP:   HTTP{Listen: defaultListen, MaxBehind: time.Minute, ShowValues: true},
 
 		ShutdownTimeout: defaultShutdown,
 		Store:           Store{Dir: defaultDir, MaxPending: defaultMaxPending, Retention: defaultRetention},

@@ -141,10 +141,9 @@ type HTTP struct {
 	Listen string // host:port, "127.0.0.1:9797" by default; "": nowhere
 	Token  string // what a client has to show; "": nothing, as long as Listen is a loopback address. A secret
 
-	ReadToken  string // what a client may show that changes nothing; "": there is none. A secret
-	ShowValues bool   // true by default; false: the API answers without values of data
-
-	MaxBehind time.Duration // how old what is received and not handled may be for /readyz; 0: no matter; 1 minute by default
+	MaxBehind  time.Duration // how old what is received and not handled may be for /readyz; 0: no matter; 1 minute by default
+	ReadToken  string        // what a client may show that changes nothing; "": there is none. A secret
+	ShowValues bool          // true by default; false: the API answers without values of data
 }
 
 // Defaults is what actions have that do not say otherwise: the [defaults]

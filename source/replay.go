@@ -15,7 +15,8 @@ type Spooler interface {
 	Trim(p Position)
 	// Keep waits until all before p outlives the process, and with machine set the
 	// machine too. Records has to be running. The error is that it is not kept: it
-	// is not there, or there are no files. Any goroutine may call it.
+	// is not there, or there are no files. Without machine it does not wait for a
+	// disk that is full. Any goroutine may call it.
 	Keep(ctx context.Context, p Position, machine bool) error
 	// Replay returns the records between two positions once more, out of what is
 	// kept: commands, heartbeats, and where links were attached and lost, with

@@ -69,21 +69,26 @@ const lastOfStore = "checkpoint"
 
 // unpack writes the files of an archive, and syncs them.
 func unpack(archive *tar.Reader, dir string) error {
-	if err := os.Mkdir(filepath.Join(dir, "db"), 0o700); err != nil {
-		return err
-	}
+	dirs := map[string]bool{dir: true}
 	for last := ""; ; {
 		h, err := archive.Next()
 		if errors.Is(err, io.EOF) && last == lastOfStore {
-			return errors.Join(syncPath(filepath.Join(dir, "db")), syncPath(dir))
+			return syncPaths(dirs)
 		}
 		if err != nil {
 			return fmt.Errorf("the answer is not a whole archive: %w", err)
 		}
-		if name := strings.TrimPrefix(h.Name, "db/"); h.Typeflag != tar.TypeReg || name != filepath.Base(name) || !filepath.IsLocal(name) {
+		if h.Typeflag != tar.TypeReg || !isStoreFile(h.Name) {
 			return fmt.Errorf("the archive has %q, which is no file of a store", h.Name)
 		}
-		f, err := os.OpenFile(filepath.Join(dir, h.Name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		path := filepath.Join(dir, h.Name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			return err
+		}
+		for d := filepath.Dir(path); !dirs[d]; d = filepath.Dir(d) {
+			dirs[d] = true
+		}
+		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 		if err != nil {
 			return err
 		}
@@ -93,6 +98,31 @@ func unpack(archive *tar.Reader, dir string) error {
 			return err
 		}
 	}
+}
+
+// isStoreFile reports whether a name in an archive is one that a store has: of a
+// file beside the database, of one in it, or of one that a stream has for its
+// mirror or its spool.
+func isStoreFile(name string) bool {
+	if !filepath.IsLocal(name) || name != filepath.Clean(name) {
+		return false
+	}
+	switch parts := strings.Split(name, "/"); {
+	case len(parts) == 1:
+		return true
+	case len(parts) == 2:
+		return parts[0] == "db"
+	case len(parts) == 3:
+		return parts[0] == "state" || parts[0] == "spool"
+	}
+	return false
+}
+
+func syncPaths(paths map[string]bool) (err error) {
+	for p := range paths {
+		err = errors.Join(err, syncPath(p))
+	}
+	return err
 }
 
 func syncPath(path string) error {

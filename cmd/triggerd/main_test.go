@@ -182,6 +182,7 @@ type delivery struct {
 		Offset                                    int64
 		Attempt                                   int
 		Before, After                             any
+		Unknown                                   []string
 		Part                                      struct{ Index, Size int }
 
 		Status, By string // of rules with time fields

@@ -1,14 +1,19 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"triggerd/engine"
+	"triggerd/internal/spool"
 	"triggerd/internal/store"
 )
 
@@ -33,8 +38,9 @@ func newStoreVerifyCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "verify [DIR]",
 		Short: "Read everything in a data directory and report what is damaged",
-		Long: `Verify reads every file and every record, checks all checksums and that records
-fit together, and changes nothing. It prints a line for each problem.
+		Long: `Verify reads every file and every record, of the store, of the spool and of the
+values of keys, checks all checksums and that records fit together, and changes
+nothing. It prints a line for each problem.
 
 It ends with 0 if all is whole, and with 1 if not or if it could not look.`,
 		Example: `  triggerd store verify /var/lib/triggerd`,
@@ -52,10 +58,47 @@ func verify(out io.Writer, dir, advice string) error {
 	if err != nil {
 		return failed(err)
 	}
+	if err := verifyStreams(dir, r); err != nil {
+		return failed(err)
+	}
 	printProblems(out, r)
 	fmt.Fprintf(out, "%s: %s\n", dir, summary(r))
 	if n := len(r.Problems) + r.Unlisted; n > 0 {
 		return failed(fmt.Errorf("%s: %s%s", dir, plural(n, "problem"), advice))
+	}
+	return nil
+}
+
+// verifyStreams adds to a report what is wrong with the files that streams have
+// beside the database.
+func verifyStreams(dir string, r *store.Report) error {
+	streams := map[string]bool{store.Standalone: true}
+	for stream := range r.State {
+		streams[stream] = true
+	}
+	for _, stream := range slices.Sorted(maps.Keys(streams)) {
+		problems, err := spool.Verify(spool.Dir(dir, stream))
+		if err != nil {
+			return err
+		}
+		for _, p := range append(problems, engine.VerifyMirror(dir, stream, r.Checkpoints[stream], r.State[stream])...) {
+			r.Add(dir, p.Error())
+		}
+	}
+	return nil
+}
+
+// copyStreams copies what streams have beside the database, as it is: what is
+// damaged of it is found by whoever reads it, and then does without.
+func copyStreams(dir, to string) error {
+	for _, of := range []string{"state", "spool"} {
+		from := filepath.Join(dir, of)
+		if _, err := os.Stat(from); errors.Is(err, os.ErrNotExist) {
+			continue
+		}
+		if err := os.CopyFS(filepath.Join(to, of), os.DirFS(from)); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -66,7 +109,8 @@ func newStoreSalvageCommand() *cobra.Command {
 		Short: "Copy all that is whole in a damaged data directory to a new one",
 		Long: `Salvage reads the files of a damaged data directory one by one and copies every
 record that is whole to a new directory, with which triggerd can be started. The
-damaged one is not changed. It prints a line for each thing that is lost.
+spool and the values of keys are copied as they are: what is damaged of them is
+read from the server again. The damaged one is not changed. It prints a line for each thing that is lost.
 
 Firings that were delivered not long before the damage may be delivered again,
 with the IDs that they had.`,
@@ -74,6 +118,12 @@ with the IDs that they had.`,
 		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			r, err := store.Salvage(args[0], args[1])
+			if err == nil {
+				err = verifyStreams(args[0], r)
+			}
+			if err == nil {
+				err = copyStreams(args[0], args[1])
+			}
 			if err != nil {
 				return failed(err)
 			}

@@ -66,8 +66,9 @@ type StreamStatus struct {
 	BacklogBytes   int64    `json:"backlog_bytes,omitempty"`
 	BacklogSeconds *float64 `json:"backlog_seconds,omitempty"`
 
-	Spool SpoolStatus `json:"spool"`
-	Stats StreamStats `json:"counts"`
+	Spool  SpoolStatus  `json:"spool"`
+	Values ValuesStatus `json:"values"` // on disk
+	Stats  StreamStats  `json:"counts"`
 }
 
 // SpoolStatus tells of what is received and still needed.
@@ -77,6 +78,16 @@ type SpoolStatus struct {
 	Files   bool   `json:"files"`          // it is on disk
 	GivenUp int64  `json:"given_up_bytes"` // bytes that were let go though the next start may need them
 	Full    string `json:"full,omitempty"` // why nothing is written to it
+}
+
+// ValuesStatus tells what of the values of keys is on disk.
+type ValuesStatus struct {
+	Position  string    `json:"position,omitempty"` // that they are of; "": none are
+	At        time.Time `json:"at,omitzero"`        // when that was noted; zero: by an earlier process
+	Files     int       `json:"files"`
+	Bytes     int64     `json:"bytes"`                // of the files
+	LastError string    `json:"last_error,omitempty"` // why they could not be written; "": they could
+	Forgotten int64     `json:"forgotten"`            // times that they could not be restored
 }
 
 // StreamStats counts what one stream has brought, since the process began.

@@ -2,6 +2,7 @@ package keyspace
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"strconv"
 	"testing"
 	"time"
@@ -169,8 +170,9 @@ func TestNoAllocations(t *testing.T) {
 	}
 }
 
-// BenchmarkJournal: the same with a journal, whose changes are asked for after
-// every 256 commands: of small values, and of one element of 100,000.
+// BenchmarkJournal: the same without a journal, with one, and with cuts, one after
+// every 2^17 commands, told 16 KiB at a time after every 256: of small values, and of
+// one element of 100,000.
 func BenchmarkJournal(b *testing.B) {
 	long := func(name string) (args [][]byte) {
 		args = byteArgs(name, "long")
@@ -193,7 +195,8 @@ func BenchmarkJournal(b *testing.B) {
 		commands [][][]byte
 	}{
 		{"SET", nil, [][][]byte{byteArgs("SET", "user:1234:session", "some value", "PXAT", "1795426289586")}},
-		{"SET of many keys", nil, nil},
+		{"SET of 1000 keys", nil, manySets(1000)},
+		{"SET of 100000 keys", nil, manySets(100_000)},
 		{"INCR", nil, [][][]byte{byteArgs("INCR", "stock:42")}},
 		{"HSET", nil, [][][]byte{byteArgs("HSET", "user:1", "name", "someone")}},
 		{"long HSET", long("HSET"), [][][]byte{byteArgs("HSET", "long", "member:777", "someone")}},
@@ -202,35 +205,49 @@ func BenchmarkJournal(b *testing.B) {
 		{"long LPUSH RPOP", long("RPUSH"), [][][]byte{byteArgs("LPUSH", "long", "job"), byteArgs("RPOP", "long")}},
 		{"long LMOVE", long("RPUSH"), [][][]byte{byteArgs("LMOVE", "long", "long", "LEFT", "RIGHT")}},
 	} {
-		b.Run(bench.name, func(b *testing.B) {
-			b.ReportAllocs()
-			in := New(Config{Need: func(int, []byte) Need { return NeedValue }})
-			in.Journal(true)
-			in.SnapshotBegin()
-			in.SnapshotEnd(nil, &SnapshotKey{})
-			if bench.setup != nil {
-				in.Command(nil, &Command{Args: bench.setup})
-			}
-			if bench.commands == nil {
-				for i := range 1000 {
-					bench.commands = append(bench.commands, byteArgs("SET", fmt.Sprintf("user:%d:session", i), "some value"))
-				}
-			}
-			written := 0
-			count := func(_ Op, key, value []byte) { written += len(key) + len(value) }
-			in.Changes(count)
-			written = 0
-			dst := make([]event.Event, 0, 16)
-			c := Command{Time: time.Unix(1700000000, 0)}
-			i := 0
-			for b.Loop() {
-				c.Args = bench.commands[i%len(bench.commands)]
-				dst = in.Command(dst[:0], &c)
-				if i++; i%256 == 0 && in.Dirty() > 0 {
-					in.Changes(count)
-				}
-			}
-			b.ReportMetric(float64(written)/float64(i), "written-B/op")
-		})
+		for _, journal := range []string{"off", "on", "cuts"} {
+			b.Run(bench.name+"/"+journal, func(b *testing.B) { benchJournal(b, bench.setup, bench.commands, journal) })
+		}
 	}
+}
+
+// manySets sets so many keys, in no order.
+func manySets(n int) (commands [][][]byte) {
+	for _, i := range rand.New(rand.NewPCG(1, 1)).Perm(n) {
+		commands = append(commands, byteArgs("SET", fmt.Sprintf("user:%d:session", i), "some value"))
+	}
+	return commands
+}
+
+func benchJournal(b *testing.B, setup [][]byte, commands [][][]byte, journal string) {
+	b.ReportAllocs()
+	in := New(Config{Need: func(int, []byte) Need { return NeedValue }})
+	in.Journal(journal != "off")
+	in.SnapshotBegin()
+	in.SnapshotEnd(nil, &SnapshotKey{})
+	if setup != nil {
+		in.Command(nil, &Command{Args: setup})
+	}
+	told := 0
+	sink := func(block []byte) []byte { told += len(block); return block }
+	in.Cut(true, sink)
+	for !in.TellCut(1 << 30) {
+	}
+	told = 0
+	dst := make([]event.Event, 0, 16)
+	c := Command{Time: time.Unix(1700000000, 0)}
+	i, cutting := 0, false
+	for b.Loop() {
+		c.Args = commands[i%len(commands)]
+		dst = in.Command(dst[:0], &c)
+		if i++; i%256 != 0 || journal != "cuts" {
+			continue
+		}
+		if i%(1<<17) == 0 {
+			in.Cut(false, sink)
+			cutting = true
+		}
+		cutting = cutting && !in.TellCut(16<<10)
+	}
+	b.ReportMetric(float64(told)/float64(i), "told-B/op")
 }

@@ -280,6 +280,8 @@ func (c *call) keyIn(db int, key []byte) *operand {
 			return k
 		}
 		s = mi.newKey(d, key, need)
+	} else if mi.journal != nil {
+		mi.journal.touch(d, key, s)
 	}
 	s.operand, k.keyState = k, s
 	if s.value.twice {

@@ -1,6 +1,11 @@
 package keyspace
 
-import "time"
+import (
+	"encoding/binary"
+	"time"
+
+	"triggerd/internal/wire"
+)
 
 // clock is what is known of the primary's clock: how far it is ahead of ours.
 type clock struct {
@@ -32,6 +37,30 @@ func (in *Interpreter) SetClock(ahead, within time.Duration) {
 // shown that it is at least, and never negative.
 func (in *Interpreter) ClockAhead() time.Duration {
 	return time.Duration(in.clock.ahead) * time.Millisecond
+}
+
+// AppendClock appends what RestoreClock takes back: what is known of the
+// primary's clock. An interpreter that is restored needs it to make of the same
+// commands the same deadlines.
+func (in *Interpreter) AppendClock(dst []byte) []byte {
+	c := &in.clock
+	set := int64(0)
+	if c.set {
+		set = 1
+	}
+	for _, n := range [...]int64{c.ahead, c.wide, set, c.shown[0], c.shown[1], c.window} {
+		dst = binary.AppendVarint(dst, n)
+	}
+	return dst
+}
+
+// RestoreClock undoes AppendClock. What it cannot read leaves the clock as it is.
+func (in *Interpreter) RestoreClock(b []byte) {
+	r := wire.NewCursor(b)
+	c := clock{ahead: r.Varint(), wide: r.Varint(), set: r.Varint() == 1, shown: [2]int64{r.Varint(), r.Varint()}, window: r.Varint()}
+	if r.End() == nil {
+		in.clock = c
+	}
 }
 
 // at returns how far the primary's clock is ahead at now by ours.

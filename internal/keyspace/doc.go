@@ -98,26 +98,32 @@
 //
 // # The journal
 //
-// The mirror is in memory. With Journal on, Changes tells what has changed of
-// it since the last call, as entries of an ordered map; who keeps them in a
-// store, together with the position that they belong to, gives them back to
-// Restore, and goes on as if nothing had happened: what is known, and what is
-// known not to be there, when which key expires and whether that was announced.
+// The mirror is in memory. With Journal on, a cut tells what has changed of it
+// since the last one, as changes to the entries of an ordered map, in blocks of
+// bytes; who keeps these, together with the position that they belong to, gives
+// them back to RestoreBlock, and goes on as if nothing had happened: what is
+// known, and what is known not to be there, when which key expires and whether
+// that was announced.
 //
 //	in := keyspace.New(config)
-//	in.Journal(true)
-//	for each entry, in order { err = in.Restore(key, value) } // on an error: start afresh
-//	in.RestoreEnd(complete)
+//	for each block, in order { n, err = in.RestoreBlock(block) } // on an error: start afresh
+//	err = in.RestoreEnd(complete)
 //	...
-//	in.Changes(func(op keyspace.Op, key, value []byte) { ... }) // after any number of whole transactions
+//	in.Cut(whole, sink)            // after any number of whole transactions
+//	...                            // commands
+//	done = in.TellCut(16 << 10)    // now and then, until it is done
 //
-// A key is written once however often it has changed, with its value. A value of
-// more than 2 KiB is written once; what is done to its elements is added, until
-// that is more than the value: then it is written anew. So a change costs what
+// A cut is of the moment at which it was made, though it is told a piece at a time
+// while commands go on: only the list of changed keys is put aside, and a key that
+// is about to change is told before it does.
+//
+// A key is told once however often it has changed, with its value. A value of
+// more than 2 KiB is told once; what is done to its elements is added, until
+// that is more than the value: then it is told anew. So a change costs what
 // it changed, and not what it is made to. RENAME, MOVE, SWAPDB and FLUSHALL cost
 // no more. A key and a value that take more than 64 MiB together are not kept,
 // and not known after a restart. What waits to be told takes memory besides the
-// mirror's: a key's name and 48 bytes each, and of long values what has changed.
+// mirror's: a key's name and 16 bytes each, and of long values what has changed.
 //
 // # Whether a key expired
 //

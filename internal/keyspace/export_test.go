@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"triggerd/internal/event"
+	"triggerd/internal/wire"
 )
 
 // KeptNames is the number of names of unknown commands that are kept.
@@ -146,6 +147,9 @@ func (in *Interpreter) Scheduled() int { return len(in.mirror.due) }
 // SlotOf is the slot of a key.
 func SlotOf(key string) int { return slotOf(key) }
 
+// Marks is the number of marks of keys that have changed.
+func (in *Interpreter) Marks() int { return in.journal.changed.count }
+
 // CountFew makes values of so many elements count, where it is 32 else.
 func (in *Interpreter) CountFew(n int) { in.mirror.few = n }
 
@@ -171,4 +175,18 @@ func (in *Interpreter) Tallies() (n int) {
 		}
 	}
 	return n
+}
+
+// Changes gives, one by one, what has to be done to the entries of the journal so
+// that they tell the mirror as it is now: a cut that is told at once.
+func (in *Interpreter) Changes(give func(op Op, key, value []byte)) {
+	in.Cut(false, func(block []byte) []byte {
+		for c := wire.NewCursor(block); c.Len() > 0; {
+			op, key, value := readEntry(&c)
+			give(op, key, value)
+		}
+		return block
+	})
+	for !in.TellCut(1 << 30) {
+	}
 }

@@ -1,8 +1,12 @@
 package keyspace
 
-import "slices"
+import (
+	"slices"
 
-// Op is what Changes asks to be done to the entries of the journal.
+	"triggerd/internal/wire"
+)
+
+// Op is what a cut asks to be done to the entries of the journal.
 type Op uint8
 
 const (
@@ -11,30 +15,22 @@ const (
 	DeleteRange           // remove the entries from key on and before value, which is nil for: to the end
 )
 
-// journal notes what of the mirror has changed since the store was told. What of
-// a key is in the store its marks say.
+// journal notes what of the mirror has changed since it was told last. What of a
+// key was told its marks say.
 type journal struct {
-	wipe      bool      // what is in the store is of another mirror
-	whole     []byte    // value of mirrorEntry there
+	wipe      bool      // what was told is of another mirror
+	whole     []byte    // value of mirrorEntry, as told
 	databases bool      // one of them has changed
-	marks     []mark    // of keys that have changed; those beyond used are room
-	used      int       // of marks
-	full      int       // at so many, those that say nothing are taken out
-	emptied   []uint32  // IDs of databases all of whose keys go
-	dropped   []uint64  // IDs of values that go
+	changed   markList  // keys that have changed since the last cut
+	epoch     epoch     // of keys in changed
+	removed   [][]byte  // blocks of what goes: told before anything else, so that a key that comes again stays
+	cut       cut       // what is being told
 	bytes     int       // of values, about, that wait
 	lastID    uint64    // of a value
 	inside    bool      // of a snapshot
 	restorer  *restorer // while entries are read
 
 	entry, value []byte // scratch: those of an entry
-}
-
-// mark is a key that has changed.
-type mark struct {
-	d    *database
-	key  []byte
-	gone bool // it was in the store, and is not mirrored any more
 }
 
 // longValue is a value that is not in the entry of its key, since it is long: a
@@ -58,13 +54,12 @@ const (
 	// maxSaved is how much memory a key and its value may take so that they are
 	// kept in the journal: it also is the longest value that a store takes.
 	maxSaved = 64 << 20
-	// fewMarks is for how many marks there is always room.
-	fewMarks = 4096
 )
 
-// Journal switches on, or off, that changes of the mirror are noted, so that
-// Changes can tell them. At first everything that is mirrored counts as changed,
-// unless it was restored. Switching it off forgets what was noted.
+// Journal switches on, or off, that changes of the mirror are noted, so that a cut
+// can tell them. At first everything that is mirrored counts as
+// changed, unless it was restored. Switching it off forgets what was noted, and
+// a cut that is under way.
 func (in *Interpreter) Journal(on bool) {
 	if on == (in.journal != nil) {
 		return
@@ -85,7 +80,7 @@ func (mi *mirror) setJournal(j *journal) {
 	for _, d := range mi.dbs {
 		d.dirty = j != nil
 		for key, s := range d.keys {
-			s.marks.dirty, s.marks.stored, s.marks.long = false, false, nil
+			s.marks = marks{snapshot: s.marks.snapshot}
 			if j != nil {
 				j.mark(d, []byte(key), s)
 				j.bytes += s.size
@@ -97,14 +92,14 @@ func (mi *mirror) setJournal(j *journal) {
 	}
 }
 
-// Dirty tells about how much Changes has to tell: 1 for a key, and 1 more for
-// each KiB of a value. 0: nothing. It costs next to nothing.
+// Dirty tells about how much has changed since the last cut: 1 for a key, and 1
+// more for each KiB of a value. 0: nothing. It costs next to nothing.
 func (in *Interpreter) Dirty() int {
 	j := in.journal
 	if j == nil {
 		return 0
 	}
-	n := j.used + len(j.emptied) + len(j.dropped) + j.bytes>>10
+	n := j.changed.live + len(j.removed) + j.bytes>>10
 	if j.wipe || j.databases || in.mirror != nil && !slices.Equal(j.whole, in.mirror.appendWhole(j.value[:0])) {
 		n++
 	}
@@ -113,47 +108,10 @@ func (in *Interpreter) Dirty() int {
 
 // mark notes that a key has changed.
 func (j *journal) mark(d *database, key []byte, s *keyState) {
-	if !s.marks.dirty {
-		s.marks.dirty = true
-		j.appendMark(d, key, false)
+	if s.marks.epoch != j.epoch {
+		s.marks.epoch = j.epoch
+		j.changed.add(mark{s: s, database: d.id}, key, j.epoch)
 	}
-}
-
-// appendMark appends a mark of a key.
-func (j *journal) appendMark(d *database, key []byte, gone bool) {
-	if j.used == j.full {
-		j.dropStaleMarks()
-	}
-	if j.used == len(j.marks) {
-		j.marks = append(j.marks, mark{})
-	}
-	m := &j.marks[j.used]
-	j.used++
-	m.d, m.key, m.gone = d, append(m.key[:0], key...), gone
-}
-
-// dropStaleMarks takes out the marks of keys that came and went.
-func (j *journal) dropStaleMarks() {
-	kept := 0
-	for i := range j.marks[:j.used] {
-		m := &j.marks[i]
-		s := m.d.keys[string(m.key)]
-		if !m.gone && (s == nil || !s.marks.dirty) {
-			continue
-		}
-		if !m.gone {
-			s.marks.dirty = false // so that a second mark of it is not kept
-		}
-		j.marks[i], j.marks[kept] = j.marks[kept], j.marks[i]
-		kept++
-	}
-	j.used = kept
-	for i := range j.marks[:kept] {
-		if m := &j.marks[i]; !m.gone {
-			m.d.keys[string(m.key)].marks.dirty = true
-		}
-	}
-	j.full = max(fewMarks, 2*kept)
 }
 
 // recordChange notes what the present command has done to a key, which takes
@@ -167,7 +125,7 @@ func (j *journal) recordChange(k *operand, grown int) {
 			long.stale, long.ops = true, nil
 			j.bytes += k.size
 		}
-	case !k.marks.dirty:
+	case k.marks.epoch != j.epoch:
 		j.bytes += k.size
 	default:
 		j.bytes += max(grown, 0)
@@ -175,30 +133,71 @@ func (j *journal) recordChange(k *operand, grown int) {
 	j.mark(k.database, k.key, k.keyState)
 }
 
+// touch comes before anything is done to a key: a cut that has not told it yet
+// tells it as it was.
+func (j *journal) touch(d *database, key []byte, s *keyState) {
+	if j.cut.lacks(s) {
+		j.save(d.id, key, s)
+	}
+}
+
 // forget notes that a key is not mirrored any more.
 func (j *journal) forget(d *database, key []byte, s *keyState) {
-	j.dropLong(s)
+	j.touch(d, key, s)
+	j.forgetLong(s)
 	if s.marks.stored {
-		j.appendMark(d, key, true)
+		j.entry = appendKeyEntry(j.entry[:0], d.id, key)
+		j.remove(Delete, j.entry, nil)
 	}
+	j.unmark(s)
+}
+
+// unmark makes the mark of a key that goes, if there is one, stale.
+func (j *journal) unmark(s *keyState) {
+	if s.marks.epoch == j.epoch {
+		j.changed.live--
+		j.bytes = max(0, j.bytes-s.size)
+	}
+	s.marks.epoch = noEpoch
 }
 
 // empty notes that all keys of a database go.
 func (j *journal) empty(d *database) {
 	stored := false
-	for _, s := range d.keys {
-		j.dropLong(s)
+	for key, s := range d.keys {
+		if j.cut.lacks(s) {
+			j.save(d.id, []byte(key), s)
+		}
+		j.forgetLong(s)
 		stored = stored || s.marks.stored
+		j.unmark(s)
 	}
 	if stored {
-		j.emptied = append(j.emptied, d.id)
+		j.remove(DeleteRange, appendDatabase(nil, d.id), appendDatabase(nil, d.id+1))
 	}
 }
 
-// dropLong gives up the entries of a long value.
+// remove notes what goes.
+func (j *journal) remove(op Op, key, value []byte) {
+	n := len(j.removed)
+	if n == 0 || len(j.removed[n-1]) > blockSize {
+		j.removed, n = append(j.removed, nil), n+1
+	}
+	j.removed[n-1] = appendEntry(j.removed[n-1], op, key, value)
+}
+
+// forgetLong gives up the entries of the long value of a key that goes.
+func (j *journal) forgetLong(s *keyState) {
+	if long := s.marks.long; long != nil {
+		j.remove(DeleteRange, appendValueEntries(nil, long.id), appendValueEntries(nil, long.id+1))
+		s.marks.long = nil
+	}
+}
+
+// dropLong does that for a key that is just being told.
 func (j *journal) dropLong(s *keyState) {
-	if s.marks.long != nil {
-		j.dropped = append(j.dropped, s.marks.long.id)
+	if long := s.marks.long; long != nil {
+		j.give(DeleteRange, appendValueEntries(nil, long.id), appendValueEntries(nil, long.id+1))
 		s.marks.long = nil
 	}
 }
@@ -212,88 +211,36 @@ func (s *keyState) moveLong(from *keyState) {
 	}
 }
 
-// reset gives up what was noted, and all that is in the store.
-func (j *journal) reset() { *j = journal{wipe: true, full: fewMarks, lastID: j.lastID} }
+// reset gives up what was noted, and all that was told.
+func (j *journal) reset() { *j = journal{wipe: true, epoch: firstEpoch, lastID: j.lastID} }
 
-// Changes gives, one by one, what has to be done to the entries of the journal
-// so that they tell the mirror as it is now: in that order, each key at most
-// once however often it has changed, and all together with the position up to
-// which commands were interpreted, or after a crash neither fits the other. Key
-// and value are borrowed during the call; keys are 4 KiB at most, values 64 MiB.
-// What Changes once gave is not given again.
-func (in *Interpreter) Changes(give func(op Op, key, value []byte)) {
-	j, mi := in.journal, in.mirror
-	if j == nil {
-		return
+// appendEntry appends what has to be done to one entry, as blocks have it.
+func appendEntry(dst []byte, op Op, key, value []byte) []byte {
+	dst = append(dst, byte(op))
+	dst = wire.AppendText(dst, key)
+	if op != Delete {
+		dst = wire.AppendText(dst, value)
 	}
-	if j.wipe {
-		give(DeleteRange, nil, nil)
-		j.wipe = false
-	}
-	if mi != nil {
-		mi.giveChanges(j, give)
-	}
-	j.startOver()
+	return dst
 }
 
-// startOver makes a journal of which all was told: it keeps room for as much as
-// there usually is.
-func (j *journal) startOver() {
-	for i := range j.marks[:j.used] {
-		if cap(j.marks[i].key) > longKey {
-			j.marks[i].key = nil
+// readEntry undoes appendEntry. A value of no length is nil.
+func readEntry(in *wire.Cursor) (op Op, key, value []byte) {
+	if op = Op(in.Byte()); op > DeleteRange {
+		in.Reject()
+	}
+	key = in.Bytes()
+	if op != Delete {
+		if value = in.Bytes(); len(value) == 0 {
+			value = nil
 		}
 	}
-	if len(j.marks) > fewMarks {
-		j.marks = nil
-	}
-	if cap(j.value) > 2*partSize {
-		j.value = nil
-	}
-	j.used, j.bytes, j.full = 0, 0, fewMarks
-	j.dropped, j.emptied = j.dropped[:0], j.emptied[:0]
+	return op, key, value
 }
 
-// giveChanges is Changes, once the store is of this mirror.
-func (mi *mirror) giveChanges(j *journal, give func(op Op, key, value []byte)) {
-	for _, id := range j.emptied {
-		give(DeleteRange, appendDatabase(j.entry[:0], id), appendDatabase(nil, id+1))
-	}
-	marks := j.marks[:j.used]
-	for i := range marks {
-		if m := &marks[i]; m.gone && m.d.keys[string(m.key)] == nil {
-			j.entry = appendKeyEntry(j.entry[:0], m.d.id, m.key)
-			give(Delete, j.entry, nil)
-		}
-	}
-	if whole := mi.appendWhole(nil); !slices.Equal(j.whole, whole) {
-		j.whole = whole
-		give(Put, mirrorEntry, whole)
-	}
-	if j.databases {
-		j.databases = false
-		for db, d := range mi.dbs {
-			if d.dirty {
-				d.dirty = false
-				j.value = d.appendCover(j.value[:0])
-				give(Put, appendNumber(j.entry[:0], entryDatabase, uint32(db)), j.value)
-			}
-		}
-	}
-	for i := range marks {
-		m := &marks[i]
-		if s := m.d.keys[string(m.key)]; s != nil && s.marks.dirty {
-			j.save(m.d, m.key, s, give)
-		}
-	}
-	for _, id := range j.dropped {
-		give(DeleteRange, appendValueEntries(j.entry[:0], id), appendValueEntries(nil, id+1))
-	}
-}
-
-// save writes a key.
-func (j *journal) save(d *database, key []byte, s *keyState, give func(op Op, key, value []byte)) {
-	s.marks.dirty, s.marks.stored = false, true
+// save tells a key.
+func (j *journal) save(database uint32, key []byte, s *keyState) {
+	s.marks.epoch, s.marks.stored = noEpoch, true
 	form, memory := formNone, s.bytes(0)
 	switch {
 	case !s.value.kept():
@@ -306,33 +253,40 @@ func (j *journal) save(d *database, key []byte, s *keyState, give func(op Op, ke
 	}
 	if form != formEntries {
 		j.dropLong(s)
-		j.entry = appendKeyEntry(j.entry[:0], d.id, key)
 		j.value = appendHeader(j.value[:0], key, s, form)
 		if form == formInside {
 			j.value = s.value.appendOps(j.value, func(b []byte) []byte { return b })
 		}
-		give(Put, j.entry, j.value)
+		j.giveKey(database, key, j.value)
 		return
 	}
-	j.saveLong(s, give)
+	j.saveLong(s)
 	long := s.marks.long
 	j.value = appendHeader(j.value[:0], key, s, form)
 	if !slices.Equal(j.value, long.header) {
 		long.header = append(long.header[:0], j.value...)
-		j.entry = appendKeyEntry(j.entry[:0], d.id, key)
-		give(Put, j.entry, j.value)
+		j.giveKey(database, key, j.value)
+	}
+	if cap(j.value) > 2*partSize {
+		j.value = nil
 	}
 }
 
-// saveLong writes what has changed of a long value, or all of it.
-func (j *journal) saveLong(s *keyState, give func(op Op, key, value []byte)) {
+// giveKey tells the entry of a key.
+func (j *journal) giveKey(database uint32, key, value []byte) {
+	j.entry = appendKeyEntry(j.entry[:0], database, key)
+	j.give(Put, j.entry, value)
+}
+
+// saveLong tells what has changed of a long value, or all of it.
+func (j *journal) saveLong(s *keyState) {
 	long := s.marks.long
 	if long != nil && !long.stale && long.since+len(long.ops) <= long.base {
 		if len(long.ops) > 0 {
 			long.since += len(long.ops)
 			j.entry = long.appendNext(j.entry[:0])
 			j.value = append(append(j.value[:0], partChange), long.ops...)
-			give(Put, j.entry, j.value)
+			j.give(Put, j.entry, j.value)
 		}
 		if long.ops = long.ops[:0]; cap(long.ops) > keepOps {
 			long.ops = nil
@@ -349,13 +303,24 @@ func (j *journal) saveLong(s *keyState, give func(op Op, key, value []byte)) {
 		}
 		long.base += len(b) - 1
 		j.entry = long.appendNext(j.entry[:0])
-		give(Put, j.entry, b)
+		j.give(Put, j.entry, b)
 		return b[:1]
 	}
 	j.value = append(j.value[:0], partWhole)
 	j.value = part(s.value.appendOps(j.value, func(b []byte) []byte { return part(b, partSize) }), 1)
 	if long.next == 0 { // an empty text with much room
 		j.entry = long.appendNext(j.entry[:0])
-		give(Put, j.entry, j.value)
+		j.give(Put, j.entry, j.value)
+	}
+}
+
+// give adds to the block of the cut.
+func (j *journal) give(op Op, key, value []byte) {
+	c := &j.cut
+	before := len(c.block)
+	c.block = appendEntry(c.block, op, key, value)
+	c.told += len(c.block) - before
+	if len(c.block) >= blockSize {
+		c.flush()
 	}
 }

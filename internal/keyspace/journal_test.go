@@ -44,24 +44,23 @@ func (s entries) take(in *keyspace.Interpreter) (n, size int) {
 }
 
 // restore gives the entries to an interpreter.
-func (s entries) restore(in *keyspace.Interpreter) error {
+func (s entries) restore(in *keyspace.Interpreter, complete bool) error {
 	in.Journal(true)
 	for _, key := range slices.Sorted(maps.Keys(s)) {
-		if err := in.Restore([]byte(key), []byte(s[key])); err != nil {
+		if err := in.Restore(keyspace.Put, []byte(key), []byte(s[key])); err != nil {
 			return err
 		}
 	}
-	return nil
+	return in.RestoreEnd(complete)
 }
 
 // restored makes an interpreter of the entries.
 func (s entries) restored(t *testing.T, c keyspace.Config) *keyspace.Interpreter {
 	t.Helper()
 	in := keyspace.New(c)
-	if err := s.restore(in); err != nil {
+	if err := s.restore(in, true); err != nil {
 		t.Fatal(err)
 	}
-	in.RestoreEnd(true)
 	return in
 }
 
@@ -399,10 +398,9 @@ func TestJournalNotComplete(t *testing.T) {
 	s.do("SET a 1")
 	store.take(s.in)
 	s.in = keyspace.New(keyspace.Config{Need: needAll})
-	if err := store.restore(s.in); err != nil {
+	if err := store.restore(s.in, false); err != nil {
 		t.Fatal(err)
 	}
-	s.in.RestoreEnd(false)
 	for _, step := range [][2]string{
 		{"INCR a", `incrby a string command: "1" -> "2" [] -1`},
 		{"INCR c", `incrby c string command: ? -> ? [] 0`},
@@ -655,7 +653,7 @@ func TestRestoreRefuses(t *testing.T) {
 			spoilt := maps.Clone(store)
 			spoil(spoilt)
 			in := keyspace.New(keyspace.Config{Need: needAll})
-			err := spoilt.restore(in)
+			err := spoilt.restore(in, true)
 			if err == nil {
 				t.Fatal("no error")
 			}
@@ -703,12 +701,11 @@ func FuzzRestore(f *testing.F) {
 		for len(b) > 2 && err == nil {
 			key := cut(int(cut(1)[0]))
 			n := append(cut(2), 0, 0)
-			err = in.Restore(key, cut(int(n[0])<<8|int(n[1])))
+			err = in.Restore(keyspace.Put, key, cut(int(n[0])<<8|int(n[1])))
 		}
-		if err != nil {
+		if err != nil || in.RestoreEnd(true) != nil {
 			return
 		}
-		in.RestoreEnd(true)
 		in.SnapshotBegin() // so that it is not given up
 		checkCount(t, in)
 		if s := in.Stats(); s.MirrorBytes > limit {
@@ -724,10 +721,9 @@ func FuzzRestore(f *testing.F) {
 		store := entries{}
 		store.take(in)
 		again := keyspace.New(keyspace.Config{Need: needLevel(h.level)})
-		if err := store.restore(again); err != nil {
+		if err := store.restore(again, true); err != nil {
 			t.Fatal(err)
 		}
-		again.RestoreEnd(true)
 		if got, want := mirrored(again), mirrored(in); !maps.Equal(got, want) {
 			t.Fatalf("got %v\nwant %v", got, want)
 		}

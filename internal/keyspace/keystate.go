@@ -45,8 +45,8 @@ type expiry struct {
 type marks struct {
 	long     *longValue // a long value's place in the journal
 	snapshot uint32     // number of the snapshot that had the key last
-	dirty    bool       // the journal has a mark of it
-	stored   bool       // the journal's store has an entry of it
+	epoch    epoch      // in which it is to be told
+	stored   bool       // an entry of it was told
 }
 
 // keyCost is what a key costs beyond its bytes and its value's, as measured by
@@ -68,7 +68,7 @@ func (s *keyState) bytes(name int) int {
 	return n
 }
 
-// valueReplaced tells the journal that the value was valueReplaced as a whole.
+// valueReplaced tells the journal that the value was replaced as a whole.
 func (s *keyState) valueReplaced() {
 	if long := s.marks.long; long != nil {
 		long.stale, long.ops = true, nil

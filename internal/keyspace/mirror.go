@@ -318,6 +318,9 @@ func (mi *mirror) askAnew(d *database, db int) {
 	mi.extendCover(d, cover{mi.need, mi.generation, db})
 	for key, s := range d.keys {
 		need := mi.need(db, []byte(key))
+		if mi.journal != nil {
+			mi.journal.touch(d, []byte(key), s)
+		}
 		s.expiry.onTime, s.expiry.turn = need == NeedOnTime, 0
 		switch v := &s.value; {
 		case need == NeedNothing:

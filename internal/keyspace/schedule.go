@@ -129,10 +129,11 @@ func (in *Interpreter) Expire(dst []event.Event, c *Command) []event.Event {
 			mi.scheduleExpiry(s, next.db, []byte(next.key))
 			continue
 		}
-		e.announced = e.at
 		if mi.journal != nil {
+			mi.journal.touch(d, []byte(next.key), s)
 			mi.journal.mark(d, []byte(next.key), s)
 		}
+		e.announced = e.at
 		dst = append(dst, event.Event{
 			Name: "expired", Origin: event.FromClock, Cause: event.CauseExpired, DB: next.db, Key: []byte(next.key), Type: typeNone,
 			Time: time.UnixMilli(e.at), ReplID: c.ReplID, Offset: c.Offset, Source: c.Source, Index: len(dst) - from,

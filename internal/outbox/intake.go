@@ -43,9 +43,11 @@ type streamQueue struct {
 	openBytes   int           // bytes of the others
 	changes     Changes       // of the stream's state, up to position
 	committing  int           // bytes of the changes that are being committed
+	done        []func()      // called when the changes are committed
 	position    string        // as last submitted
 	saved       string        // the position in the store
-	savedAt     time.Time     // when that was committed; zero: commit at once
+	savedAt     time.Time     // when that was committed; zero: never
+	now         bool          // what was submitted is to be committed at once
 	blocked     time.Duration // how long the stream has waited for room since there last was plenty
 }
 
@@ -296,6 +298,7 @@ type Commit struct {
 	Whole    bool     // the firings added before belong to Position, and may be committed
 	Now      bool     // commit it at once
 	Changes  *Changes // of the stream's state up to Position, since the last Submit; Submit empties it; nil: none
+	Done     func()   // called by the keeper once all this is on disk; nil: not
 }
 
 // Submit hands the keeper a stream's position, the firings before it, and the
@@ -307,6 +310,9 @@ func (o *Outbox) Submit(c Commit) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	f := in.queueOf(c.Stream)
+	if c.Done != nil {
+		f.done = append(f.done, c.Done)
+	}
 	if c.Changes != nil {
 		f.changes.moveFrom(c.Changes)
 		if f.changes.Size() >= in.bounds.changes/4 {
@@ -320,12 +326,11 @@ func (o *Outbox) Submit(c Commit) {
 		in.markCommittable(f)
 		o.wakeKeeper()
 	}
-	if c.Position == "" {
-		return
+	if c.Position != "" {
+		f.position = c.Position
 	}
-	f.position = c.Position
 	if c.Now {
-		f.savedAt = time.Time{}
+		f.now = true
 		o.wakeKeeper()
 	}
 }

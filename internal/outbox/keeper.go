@@ -8,6 +8,7 @@ import (
 
 	"triggerd/actions"
 	"triggerd/internal/event"
+	"triggerd/internal/failpoint"
 	"triggerd/internal/firing"
 	"triggerd/internal/store"
 )
@@ -76,6 +77,7 @@ type commitPart struct {
 	jobs     []planned
 	weight   int
 	changes  Changes
+	done     []func()
 	position string
 	moved    bool // position differs from the one in the store
 }
@@ -88,16 +90,16 @@ func (in *intake) takeCommitParts(all bool) (list []commitPart) {
 	for _, f := range in.queues {
 		moved := f.position != f.saved
 		due := f.committable > 0 || f.changes.Size() >= in.bounds.changes/4 ||
-			(moved || len(f.changes.ops) > 0) && (all || time.Since(f.savedAt) >= in.bounds.interval)
+			(moved || len(f.changes.ops) > 0) && (all || f.now || time.Since(f.savedAt) >= in.bounds.interval)
 		if !due {
 			continue
 		}
-		p := commitPart{feed: f, jobs: f.planned[:f.committable:f.committable], changes: f.changes, position: f.position, moved: moved}
+		p := commitPart{feed: f, jobs: f.planned[:f.committable:f.committable], changes: f.changes, done: f.done, position: f.position, moved: moved}
 		f.planned, f.committable = append([]planned(nil), f.planned[f.committable:]...), 0
 		for i := range p.jobs {
 			p.weight += p.jobs[i].size()
 		}
-		f.committing, f.changes = p.changes.Size(), Changes{}
+		f.committing, f.changes, f.done, f.now = p.changes.Size(), Changes{}, nil, false
 		list = append(list, p)
 	}
 	return list
@@ -126,7 +128,13 @@ func (o *Outbox) write(all bool) error {
 	if len(list) == 0 {
 		return nil
 	}
-	failpoint("matched")
+	failpoint.Here("matched")
+	for i := range list {
+		if p := &list[i]; p.moved {
+			o.saving(p.feed.stream, p.position)
+		}
+	}
+	failpoint.Here("saved")
 	b := o.batch
 	for i := range list {
 		list[i].addTo(b)
@@ -135,7 +143,7 @@ func (o *Outbox) write(all bool) error {
 	if err != nil {
 		return err
 	}
-	failpoint("committed")
+	failpoint.Here("committed")
 	for i := range list {
 		o.admit(list[i].jobs, first)
 		first += uint64(len(list[i].jobs))
@@ -143,7 +151,11 @@ func (o *Outbox) write(all bool) error {
 	o.in.finishCommit(list)
 	o.signalProgress()
 	for i := range list {
-		if p := &list[i]; p.position != "" {
+		p := &list[i]
+		for _, done := range p.done {
+			done()
+		}
+		if p.position != "" {
 			o.acked(p.feed.stream, p.position)
 		}
 	}
@@ -237,7 +249,7 @@ func (s *settlement) addTo(b *store.Batch, now time.Time) {
 	case expelled, superseded:
 		b.Settle(s.endpoint, j.seq, int(j.attempts)+1) // one attempt that failed has left its mark, too
 	case GivenUp:
-		failpoint("burying")
+		failpoint.Here("burying")
 		b.Bury(store.DeadLetter{Seq: j.seq, Endpoint: s.endpoint, ID: s.id, Reason: s.reason, Error: s.text, Excerpt: s.excerpt, Attempts: int(j.attempts), Born: j.born.time(), At: now})
 	}
 }

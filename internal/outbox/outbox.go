@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"triggerd/actions"
+	"triggerd/internal/failpoint"
 	"triggerd/internal/store"
 )
 
@@ -22,9 +23,13 @@ type Options struct {
 	Interval   time.Duration // between checkpoints when nothing fires; default 1 s
 	Patient    bool          // a stream waits for room as long as it takes
 
+	// Saving is called with each stream's position before it is committed, by one
+	// goroutine: what leads up to it is to outlive the process by then.
+	//
 	// Acked is called with each stream's position once it is on disk, by one
 	// goroutine. Committed is called with how long a commit took, and how many
-	// firings it had. nil: neither is called.
+	// firings it had. nil: none of them is called.
+	Saving    func(stream, position string)
 	Acked     func(stream, position string)
 	Committed func(took time.Duration, firings int)
 
@@ -40,6 +45,7 @@ type Outbox struct {
 	ledger    ledger
 	store     *store.Store
 	interval  time.Duration
+	saving    func(stream, position string)
 	acked     func(stream, position string)
 	committed func(took time.Duration, firings int)
 	fatal     context.CancelCauseFunc // called when the store has failed
@@ -111,9 +117,12 @@ func (h *host) signalProgress() {
 func New(op Options) *Outbox {
 	o := &Outbox{
 		host:  &host{log: op.Logger, bounds: defaultBounds, source: op.Store, progress: make(chan struct{}, 1), watcher: op.Watcher},
-		store: op.Store, interval: cmp.Or(op.Interval, time.Second), acked: op.Acked, committed: op.Committed,
+		store: op.Store, interval: cmp.Or(op.Interval, time.Second), saving: op.Saving, acked: op.Acked, committed: op.Committed,
 		keeperWake: make(chan struct{}, 1), keeperDone: make(chan struct{}), keeperQuit: make(chan struct{}),
 		endpoints: map[string]*endpoint{}, paused: map[string]bool{},
+	}
+	if o.saving == nil {
+		o.saving = func(string, string) {}
 	}
 	if o.acked == nil {
 		o.acked = func(string, string) {}
@@ -238,7 +247,7 @@ func (o *Outbox) replaceActions(all map[string]*Action) (old []actions.Action) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for name, a := range all {
-		failpoint("reloading")
+		failpoint.Here("reloading")
 		ep := o.endpoint(name)
 		ep.mu.Lock()
 		old = append(old, ep.action)

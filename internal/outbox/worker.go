@@ -13,6 +13,7 @@ import (
 
 	"triggerd/actions"
 	"triggerd/internal/event"
+	"triggerd/internal/failpoint"
 	"triggerd/internal/firing"
 	"triggerd/internal/store"
 )
@@ -310,7 +311,7 @@ func (w *worker) finish(res actions.Result, err error, abandoned bool) bool {
 		asked, _ = actions.RetryDelay(err)
 	} else {
 		s.excerpt = strings.ToValidUTF8(s.excerpt[:min(len(s.excerpt), maxDeliveredExcerpt)], "")
-		failpoint("delivered")
+		failpoint.Here("delivered")
 	}
 
 	ep.mu.Lock()

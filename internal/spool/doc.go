@@ -32,9 +32,9 @@
 // process, and what is before Synced the machine. Trim says what is no longer
 // needed. Where the files have reached Options.Limit, or the disk is full, Room
 // waits for as long as the reader is behind: nothing that was not read is ever
-// dropped. Once the reader has read all of it, the oldest goes though it was
-// not trimmed, which is told and counted: a server is not made to wait for a
-// past that it has itself.
+// dropped. Once the reader has read all of it, and nothing was trimmed for a
+// second, the oldest goes though it was not trimmed, which is told and counted: a
+// server is not made to wait for a past that it has itself.
 //
 // A file cannot be synced, or a write fails for another reason than want of
 // space: then the log has failed, and everything returns that error.

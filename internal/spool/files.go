@@ -117,6 +117,8 @@ func (l *Log) Run(ctx context.Context) error {
 		return nil
 	}
 	w := &flusher{l: l}
+	l.setEnded(false)
+	defer l.setEnded(true)
 	syncs := make(chan struct{}, 1)
 	var syncing sync.WaitGroup
 	syncing.Go(func() {
@@ -134,6 +136,13 @@ func (l *Log) Run(ctx context.Context) error {
 	w.close()
 	w.remove()
 	return l.Err()
+}
+
+func (l *Log) setEnded(ended bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ended = ended
+	l.settle()
 }
 
 // spaceRetry is how often a full disk is tried again.
@@ -218,6 +227,9 @@ func (w *flusher) setFull(err error) {
 		l.log.Error("the spool cannot be written: what the server sends stays in memory while there is room", "stream", l.o.Stream, "err", err)
 	case err == nil && l.full != nil:
 		l.log.Info("the spool is written again", "stream", l.o.Stream)
+	}
+	if l.full == nil && err != nil {
+		l.settle() // nothing is written at present
 	}
 	l.full = err
 	signal(l.room)

@@ -88,6 +88,9 @@ type Log struct {
 	synced   Address       // likewise, and outlives the machine
 	wanted   Address       // by Sync
 	needed   Address       // by Flush; 0: none
+	ended    bool          // Run has
+	patient  bool          // something was trimmed since the last that was given up
+	crowded  time.Time     // since when nothing is received, for what may soon be trimmed; zero: it is
 	trimmed  Address       // by Trim
 	kept     Address       // what is before it may go: it was trimmed, or given up
 	lost     Address       // behind what was given up before it was in a file
@@ -170,10 +173,14 @@ func (l *Log) Room(ctx context.Context) ([]byte, error) {
 		if !told {
 			signal(l.demand)
 		}
+		timer := time.NewTimer(patience / 4)
 		select {
 		case <-ctx.Done():
+			timer.Stop()
 			return nil, context.Cause(ctx)
 		case <-l.room:
+			timer.Stop()
+		case <-timer.C:
 		}
 	}
 }
@@ -188,9 +195,12 @@ func (l *Log) space() ([]byte, error) {
 			return b.buf[b.n:blockSize:blockSize], nil
 		}
 	}
-	if l.overLimit() && !l.giveUp() {
-		return nil, nil
+	if l.overLimit() {
+		if l.mayBeTrimmed() || !l.giveUp() {
+			return nil, nil
+		}
 	}
+	l.crowded = time.Time{}
 	if len(l.blocks) >= l.o.Memory/blockSize && !l.evict() {
 		return nil, nil
 	}
@@ -333,7 +343,7 @@ func (l *Log) Trim(at Address) {
 	if l.lost > l.trimmed && l.lost <= at {
 		l.settle()
 	}
-	l.trimmed = at
+	l.trimmed, l.patient = at, true
 	l.kept = max(l.kept, at)
 	l.trim(l.kept)
 }
@@ -373,6 +383,23 @@ func (l *Log) size() int64 {
 }
 
 func (l *Log) overLimit() bool { return l.o.Dir != "" && l.size() >= l.o.Limit }
+
+// patience is how long nothing is received for what may soon be trimmed.
+const patience = time.Second
+
+// mayBeTrimmed reports whether to wait for room before anything is given up: who
+// trims has done so lately. The caller holds the lock.
+func (l *Log) mayBeTrimmed() bool {
+	if !l.patient {
+		return false
+	}
+	if l.crowded.IsZero() {
+		l.crowded = time.Now()
+	}
+	l.wanted = max(l.wanted, l.written) // what is not synced cannot go
+	l.patient = time.Since(l.crowded) < patience
+	return l.patient
+}
 
 // giveUp lets go of the oldest segments, if they are read. The caller holds the
 // lock.
@@ -526,36 +553,37 @@ var ErrMemory = errors.New("the spool is in memory only")
 func (l *Log) Sync(ctx context.Context, at Address) error {
 	return l.await(ctx, func() bool {
 		l.wanted = max(l.wanted, min(at, l.end))
-		return l.synced >= at
+		return l.synced >= at && l.lost <= l.trimmed // what was given up was never in a file
 	})
 }
 
-// Flush waits until all before an address outlives the process, or is trimmed.
-// Run has to be running.
+// Flush waits until all before an address outlives the process, and has it soon
+// outlive the machine. It does not wait while the disk takes nothing, nor when
+// Run has ended: who relies on it finds out at the next start what there is.
 func (l *Log) Flush(ctx context.Context, at Address) error {
 	return l.await(ctx, func() bool {
-		l.needed = max(l.needed, min(at, l.end))
-		return l.written >= at
+		at = min(at, l.end)
+		l.wanted, l.needed = max(l.wanted, at), max(l.needed, at)
+		return l.written >= at || l.full != nil || l.ended
 	})
 }
 
-// await waits until done, which is called with the lock held, and nothing that
-// is not trimmed was given up before it was in a file.
+// await waits until done, which is called with the lock held.
 func (l *Log) await(ctx context.Context, done func() bool) error {
 	if l.o.Dir == "" {
 		return ErrMemory
 	}
 	for {
 		l.mu.Lock()
-		ok, failed, settled := done() && l.lost <= l.trimmed, l.failed, l.settled
+		ok, failed, settled := done(), l.failed, l.settled
 		l.mu.Unlock()
+		signal(l.demand)
 		switch {
 		case failed != nil:
 			return failed
 		case ok:
 			return nil
 		}
-		signal(l.demand)
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)

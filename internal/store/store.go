@@ -152,6 +152,15 @@ func syncDir(fs vfs.FS, dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
+// Dir returns the store's directory, in which others may have directories of
+// their own; "": it is in memory.
+func (s *Store) Dir() string {
+	if s.opts.FS != vfs.Default {
+		return ""
+	}
+	return s.dir
+}
+
 func (s *Store) path(name string) string { return s.fs.PathJoin(s.dir, name) }
 
 // load reads the checkpoint file, opens the database, and compares the two.

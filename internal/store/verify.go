@@ -1,6 +1,8 @@
 package store
 
 import (
+	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,11 +19,12 @@ import (
 
 // Report is what Verify and Salvage have found.
 type Report struct {
-	Checkpoints map[string]string // of streams, by name
-	Jobs        int               // whole and pending
-	DeadLetters int               // whole
-	Settled     int               // whole
-	Entries     int               // of spaces, whole
+	Checkpoints map[string]string            // of streams, by name
+	Jobs        int                          // whole and pending
+	DeadLetters int                          // whole
+	Settled     int                          // whole
+	Entries     int                          // of spaces, whole
+	State       map[string]map[string][]byte // the entries of the space State of each stream, by their keys
 	Problems    []Problem
 	Unlisted    int // problems beyond those listed, of which there are maxProblems
 }
@@ -36,7 +39,12 @@ func (p Problem) String() string { return p.Where + ": " + p.What }
 
 const maxProblems = 10_000
 
-func newReport() *Report { return &Report{Checkpoints: map[string]string{}} }
+func newReport() *Report {
+	return &Report{Checkpoints: map[string]string{}, State: map[string]map[string][]byte{}}
+}
+
+// Add adds a problem.
+func (r *Report) Add(where, what string) { r.add(where, "%s", what) }
 
 func (r *Report) add(where, what string, args ...any) {
 	if len(r.Problems) >= maxProblems {
@@ -241,12 +249,23 @@ func (v *verifier) readCommit(saved sidecarLine) {
 	}
 }
 
-func (v *verifier) entry(key, _ []byte) bool {
-	if _, _, _, ok := splitSpaceKey(key); !ok {
+func (v *verifier) entry(key, value []byte) bool {
+	letter, stream, rest, ok := splitSpaceKey(key)
+	if !ok {
 		return false
 	}
 	v.r.Entries++
+	if letter == letterState {
+		v.r.addState(cmp.Or(stream, Standalone), rest, value)
+	}
 	return true
+}
+
+func (r *Report) addState(stream string, key, value []byte) {
+	if r.State[stream] == nil {
+		r.State[stream] = map[string][]byte{}
+	}
+	r.State[stream][string(key)] = bytes.Clone(value)
 }
 
 func (v *verifier) deadLetter(key, value []byte) bool {

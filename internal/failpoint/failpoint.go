@@ -1,4 +1,7 @@
-package outbox
+// Package failpoint ends the process at a chosen step, for tests of crashes.
+//
+//	failpoint.Here("committed") // with TRIGGERD_FAILPOINT=committed:3 the third time is the last
+package failpoint
 
 import (
 	"os"
@@ -7,12 +10,12 @@ import (
 	"sync/atomic"
 )
 
-// failpoint ends the process like kill -9, when it is called for the n-th time
+// Here ends the process like kill -9, when it is called for the n-th time
 // with the name that the environment variable TRIGGERD_FAILPOINT has, as
 // "name:n". Tests use it to find out what a process leaves that dies between
 // two steps that cannot be told apart from outside. It costs one comparison if
 // the variable is not set.
-func failpoint(name string) {
+func Here(name string) {
 	if failAt.name == name && failAt.left.Add(-1) == 0 {
 		os.Exit(failExit)
 	}

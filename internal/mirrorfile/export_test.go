@@ -1,0 +1,78 @@
+package mirrorfile
+
+import (
+	"fmt"
+	"path/filepath"
+)
+
+// Faults makes what a Writer does to the disk fail: each field is asked before
+// the operation is done, and its error is the operation's.
+type Faults struct {
+	Create, Write, Sync, SyncDir func() error
+	Free                         int64 // 0: much
+}
+
+// Fail has the faults happen.
+func (w *Writer) Fail(f *Faults) { w.fs = &faultySystem{w.fs, f} }
+
+type faultySystem struct {
+	fileSystem
+	*Faults
+}
+
+func do(f func() error) error {
+	if f == nil {
+		return nil
+	}
+	return f()
+}
+
+func (s *faultySystem) create(path string) (file, error) {
+	if err := do(s.Create); err != nil {
+		return nil, err
+	}
+	f, err := s.fileSystem.create(path)
+	return &faultyFile{f, s.Faults}, err
+}
+
+func (s *faultySystem) syncDir(path string) error {
+	if err := do(s.SyncDir); err != nil {
+		return err
+	}
+	return s.fileSystem.syncDir(path)
+}
+
+func (s *faultySystem) free(path string) (int64, bool) {
+	if s.Free != 0 {
+		return s.Free, true
+	}
+	return s.fileSystem.free(path)
+}
+
+type faultyFile struct {
+	file
+	*Faults
+}
+
+func (f *faultyFile) Write(b []byte) (int, error) {
+	if err := do(f.Faults.Write); err != nil {
+		return 0, err
+	}
+	return f.file.Write(b)
+}
+
+func (f *faultyFile) Sync() error {
+	if err := do(f.Faults.Sync); err != nil {
+		return err
+	}
+	return f.file.Sync()
+}
+
+// Verify reads the file at a path.
+func Verify(path string) (File, Meta, error) {
+	f, m, err := readPath(path, func([]byte) error { return nil })
+	if n, ok := parseName(filepath.Base(path)); err == nil && (!ok || n != f.Number) {
+		err = fmt.Errorf("%s: %w: it says that it is number %x", path, ErrDamaged, f.Number)
+	}
+	return f, m, err
+}
