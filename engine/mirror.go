@@ -48,8 +48,7 @@ func (s *stream) useRules(gen *generation) {
 }
 
 // addSnapshotKey adds the event of a snapshot's key, and the event of its
-// change if the mirror knew the key otherwise. All events of a snapshot have
-// the same offset, so each gets a number that its ID contains.
+// change if the mirror knew the key otherwise.
 func (s *stream) addSnapshotKey(rec *source.Record) {
 	k := rec.Entry
 	s.detectServer(rec)
@@ -61,7 +60,7 @@ func (s *stream) addSnapshotKey(rec *source.Record) {
 	if rec.Side || !s.firesSnapshots() && !s.e.cfg.Replay {
 		s.events = withoutSnapshot(s.events)
 	}
-	s.numberEvents(0)
+	s.numberEvents()
 }
 
 // detectServer tells the interpreter which server wrote the snapshot.
@@ -101,14 +100,6 @@ func withoutSnapshot(events []event.Event) []event.Event {
 	return kept
 }
 
-// numberEvents numbers the events from the i-th on, within the snapshot.
-func (s *stream) numberEvents(i int) {
-	for ; i < len(s.events); i++ {
-		s.events[i].Index = s.snapshotEvents
-		s.snapshotEvents++
-	}
-}
-
 // endSnapshot adds the events of keys that the snapshot no longer has, and
 // after a full resync the events that tell of it.
 func (s *stream) endSnapshot(rec *source.Record) {
@@ -125,7 +116,8 @@ func (s *stream) endSnapshot(rec *source.Record) {
 	if !s.e.cfg.Replay && !rec.Side {
 		s.addResyncEvents(rec)
 	}
-	s.numberEvents(0)
+	s.numberEvents()
+	s.endAttachment(rec)
 }
 
 // expireKeys adds the expiry events of keys whose deadline, and expiryGrace,

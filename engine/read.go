@@ -44,6 +44,7 @@ func (s *stream) addEvents(rec *source.Record, neededKeys int64) (commandStart i
 	case source.SnapshotBegin:
 		s.detectServer(rec)
 		s.snapshotEvents, s.snapshotKeys = 0, neededKeys
+		s.beginAttachment(rec)
 		s.interpreter.SnapshotBegin()
 	case source.Key:
 		s.counts.records.Add(1)

@@ -52,6 +52,7 @@ type stream struct {
 	gen            *generation    // that the mirror and the matcher serve
 	matcher        *rules.Matcher // of gen
 	snapshotEvents int            // events of the present snapshot so far
+	attachment     int64          // number of the present attachment; 0: not known yet
 	recordCount    int            // commands and keys so far
 	offset         int64          // of the last record
 	server         serverVersion  // as the last snapshot said, or an earlier process

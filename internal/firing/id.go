@@ -17,7 +17,8 @@ type ID string
 // Trigger names what fired. It is the beginning of the IDs of its firings:
 //
 //	replid:offset/n        the n-th event of the command that ends at offset
-//	replid:offset/sN       the n-th event of the snapshot that was taken at offset
+//	replid:offset/sN       the n-th event that the snapshot revealed that was taken at offset
+//	snapshot:N/hash        a key of a snapshot, by its hash; N numbers the attachment
 //	expired:ms/hash        a key, by its hash, that expired on time
 //	absent:ms/hash         an absence, by the hash of the value of "by"
 //	clock:ms/0             the run of a schedule
@@ -32,10 +33,16 @@ func TriggerOf(ev *event.Event) Trigger {
 		id = append(id, '/')
 		return Trigger(strconv.AppendUint(id, KeyHash(ev.DB, ev.Key), 36))
 	}
+	if ev.Origin == event.FromSnapshot {
+		id = append(id, "snapshot:"...)
+		id = strconv.AppendInt(id, int64(ev.Index), 10)
+		id = append(id, '/')
+		return Trigger(strconv.AppendUint(id, KeyHash(ev.DB, ev.Key), 36))
+	}
 	id = append(append(id, ev.ReplID...), ':')
 	id = strconv.AppendInt(id, ev.Offset, 10)
 	id = append(id, '/')
-	if ev.Origin == event.FromSnapshot || ev.Origin == event.FromResync {
+	if ev.Origin == event.FromResync {
 		id = append(id, 's') // a command that ends at the same offset has numbers of its own
 	}
 	return Trigger(strconv.AppendInt(id, int64(ev.Index), 10))
@@ -100,7 +107,7 @@ func (id ID) Action() string {
 func (id ID) ReplID() string {
 	head, _, _ := strings.Cut(string(id), ":")
 	switch head {
-	case "expired", "absent", "clock":
+	case "expired", "absent", "clock", "snapshot":
 		return ""
 	}
 	return head

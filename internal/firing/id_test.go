@@ -14,7 +14,8 @@ func TestID(t *testing.T) {
 	at := time.Unix(1, 0)
 	for want, trigger := range map[string]firing.Trigger{
 		"0f:7/2":             firing.TriggerOf(&event.Event{Origin: event.FromStream, ReplID: "0f", Offset: 7, Index: 2}),
-		"0f:7/s3":            firing.TriggerOf(&event.Event{Origin: event.FromSnapshot, ReplID: "0f", Offset: 7, Index: 3}),
+		"0f:7/s3":            firing.TriggerOf(&event.Event{Origin: event.FromResync, ReplID: "0f", Offset: 7, Index: 3}),
+		"snapshot:5/" + kv:   firing.TriggerOf(&event.Event{Origin: event.FromSnapshot, ReplID: "0f", Offset: 7, Index: 5, DB: 1, Key: []byte("k")}),
 		"expired:1000/" + kv: firing.TriggerOf(&event.Event{Origin: event.FromClock, DB: 1, Key: []byte("k"), Time: at}),
 		"clock:1000/0":       firing.RunTrigger(1000),
 		"absent:1000/" + by:  firing.AbsentTrigger(1000, "web-1"),
