@@ -17,7 +17,7 @@ import (
 )
 
 // Who is told to stop within a long command stops there. What of it was not
-// planned is planned by the next process;
+// planned is planned by the next process, with what the mirror knew before it;
 // nothing is lost, and nothing comes with another ID.
 func TestStopWithinACommand(t *testing.T) {
 	const n = 9000
@@ -28,6 +28,7 @@ max_pending = 100000
 name = "r"
 key = "k:*"
 event = "del"
+when = "before == key"
 [[rule.action]]
 type = "print"
 format = "json"
