@@ -8,7 +8,7 @@
 //
 //	b := s.NewBatch()
 //	b.Enqueue(store.Job{Endpoint: "crm", Lane: lane, ID: id, Born: now, Payload: payload})
-//	b.Put(store.Mirror(store.Standalone), key, value)
+//	b.Put(store.Timers(store.Standalone), key, value)
 //	b.SetCheckpoint(store.Standalone, "8d1f4c40:851576/0")
 //	first, err := b.Commit() // nil: both are on disk
 //
@@ -39,6 +39,8 @@
 //	checkpoint  a line of text: format version, count of durable commits, checkpoints, checksum
 //	ballast     64 MiB to free when the disk is full
 //	db/         a pebble database (docs/adr/0002-pebble.md)
+//	state/      files with values of keys, see internal/mirrorfile; the space State names them
+//	spool/      what was received, see internal/spool
 //
 // A key begins with a letter for its kind. Numbers are big-endian. A value ends
 // with a byte for the version of its record, and a CRC-32C of its key and

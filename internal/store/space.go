@@ -36,7 +36,7 @@ var Pauses = Space{prefix: string([]byte{kindSpace, letterPauses})}
 // Holds has until when endpoints asked to be left alone. It belongs to no stream.
 var Holds = Space{prefix: string([]byte{kindSpace, letterHolds})}
 
-// Mirror has a stream's keys and values, from which events get their before.
+// Mirror has a stream's keys and values as an earlier version kept them.
 func Mirror(stream string) Space { return streamSpace(stream, letterMirror) }
 
 // Timers has what rules with time fields count and wait for in a stream.
