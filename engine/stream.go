@@ -40,7 +40,8 @@ type stream struct {
 	origin event.Origin
 	from   source.Position // where reading begins
 
-	stopped func() bool // reading is to end
+	stopped func() bool // reading is to end within this record
+	mayStop bool        // of a command or a key; what other records say is dealt with first
 
 	interpreter    *keyspace.Interpreter
 	timing         timeKeeper
@@ -125,7 +126,7 @@ func (s *stream) loadPosition() error {
 // run handles records until ctx is done or there are no more.
 func (s *stream) run(ctx context.Context) error {
 	e := s.e
-	s.stopped = func() bool { return ctx.Err() != nil }
+	s.stopped = func() bool { return s.mayStop && ctx.Err() != nil }
 	s.interpreter = keyspace.New(keyspace.Config{ExpiryGrace: clockGrace, MaxMirror: e.cfg.MaxMirror / int64(len(e.streams))})
 	s.origin = event.FromStream
 	if e.cfg.Replay {
@@ -172,6 +173,7 @@ func (s *stream) run(ctx context.Context) error {
 // reads it again.
 func (s *stream) handle(rec *source.Record) bool {
 	s.profile.begin()
+	s.mayStop = rec.Kind == source.Command || rec.Kind == source.Key
 	s.timing.clock.observe(rec)
 	neededKeys := s.useCurrentRules(rec)
 	s.events = s.events[:0]

@@ -237,7 +237,7 @@ func craftedCases() (all []crafted) {
 	add("zipmap of no field", 9, str("\x00"+zipmap("f", "v")[1:]))
 	add("zipmap with a field's length of 255", 9, str("\x01\xff\x01\x00\x00\x00f\x01\x00v\xff"))
 	add("zipmap with a value's length of 255", 9, str("\x01\x01f\xff\x01\x00\x00\x00\x00v\xff"))
-	add("zipmap with a short length in long form", 9, str("\x01\xfe\x01\x00\x00\x00f\x01\x00v\xff"))
+	add(beyondBuffer, 9, str("\x01\xfe\x01\x00\x00\x00f\x01\x00v\xff"))
 	return all
 }
 
@@ -283,6 +283,10 @@ func craftedAnswers(t *testing.T) map[string]map[string]string {
 	return answers
 }
 
+// beyondBuffer is a case in which redis 6.0 reads beyond its buffer: what it
+// answers is what happens to be there.
+const beyondBuffer = "zipmap with a short length in long form"
+
 // TestCraftedServers has real servers load what no server writes.
 func TestCraftedServers(t *testing.T) {
 	answers := craftedAnswers(t)
@@ -300,7 +304,7 @@ func TestCraftedServers(t *testing.T) {
 					answers[c.name] = map[string]string{}
 				}
 				answers[c.name][name] = got
-			} else if want := answers[c.name][name]; got != want {
+			} else if want := answers[c.name][name]; got != want && !(c.name == beyondBuffer && name == "redis-6.0") {
 				t.Errorf("%s: %s, want %s", c.name, got, want)
 			}
 		}

@@ -100,6 +100,7 @@ method = "PUT"
 headers = { A = "b" }
 body = "x"
 content_type = "text/plain"
+escape = "none"
 sign = ["a", "b"]
 success_on = [409]
 retry_on = ["4xx"]
