@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	_ "time/tzdata" // for machines that have no time zones of their own
 
 	"github.com/spf13/cobra"
 )

@@ -36,7 +36,6 @@ const uid = 65532
 // release is what an image is of.
 type release struct {
 	version, revision string
-	zones             string // the zoneinfo.zip of Go
 	created           time.Time
 }
 
@@ -46,7 +45,6 @@ func main() {
 	out := flag.String("o", "", "archive to write")
 	created := flag.Int64("created", 0, "time of everything in it, in seconds of Unix")
 	flag.StringVar(&r.version, "version", "", "version of triggerd")
-	flag.StringVar(&r.zones, "zones", "", "zoneinfo.zip to put into the image")
 	flag.StringVar(&r.revision, "revision", "", "commit that it was built from")
 	flag.Parse()
 	r.created = time.Unix(*created, 0).UTC()
@@ -87,9 +85,6 @@ func (r *release) write(out string, binaries []string) error {
 	return r.archive(out, dir)
 }
 
-// zonesName is where the time zones are in the image.
-const zonesName = "usr/share/zoneinfo.zip"
-
 // tag is the version as a tag may have it.
 func (r *release) tag() string { return strings.ReplaceAll(r.version, "+", "-") }
 
@@ -100,11 +95,6 @@ func (r *release) base() (v1.Layer, error) {
 		if err := pem.Encode(&roots, &pem.Block{Type: "CERTIFICATE", Bytes: root.Certificate}); err != nil {
 			return nil, err
 		}
-	}
-	// The time zones of the Go that builds this.
-	zones, err := os.ReadFile(r.zones)
-	if err != nil {
-		return nil, err
 	}
 	return r.layer([]file{
 		{name: "etc/", mode: 0o755},
@@ -117,8 +107,6 @@ func (r *release) base() (v1.Layer, error) {
 		{name: "tmp/", mode: 0o1777},
 		{name: "usr/", mode: 0o755},
 		{name: "usr/bin/", mode: 0o755},
-		{name: "usr/share/", mode: 0o755},
-		{name: zonesName, mode: 0o644, content: zones},
 		{name: "var/", mode: 0o755},
 		{name: "var/lib/", mode: 0o755},
 		// Any user may keep a store here: an orchestrator often chooses one.
@@ -156,7 +144,7 @@ func (r *release) image(base v1.Layer, arch, path string) (v1.Image, error) {
 		Entrypoint: []string{"/usr/bin/triggerd"},
 		WorkingDir: "/var/lib/triggerd",
 		Env: []string{
-			"PATH=/usr/bin", "SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt", "ZONEINFO=/" + zonesName,
+			"PATH=/usr/bin", "SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt",
 			"TRIGGERD_CONFIG=/etc/triggerd/rules.toml", "TRIGGERD_DATA_DIR=/var/lib/triggerd",
 		},
 		Volumes:    map[string]struct{}{"/var/lib/triggerd": {}},
