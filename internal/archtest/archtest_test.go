@@ -4,6 +4,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -75,7 +76,7 @@ func TestImports(t *testing.T) {
 		}
 		if d.IsDir() {
 			name := d.Name()
-			if path != root && (strings.HasPrefix(name, ".") || name == "testdata" || name == "bench" || name == "packaging") {
+			if path != root && (strings.HasPrefix(name, ".") || name == "testdata" || isModule(path)) {
 				return filepath.SkipDir
 			}
 			return nil
@@ -112,6 +113,12 @@ func TestImports(t *testing.T) {
 			}
 		}
 	}
+}
+
+// isModule reports whether a folder is a module of its own.
+func isModule(path string) bool {
+	_, err := os.Stat(filepath.Join(path, "go.mod"))
+	return err == nil
 }
 
 // checkFile checks what a file imports, and notes in used which packages and
