@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"triggerd/internal/admin"
+	"triggerd/rules"
 )
 
 func newReloadCommand() *cobra.Command {
@@ -70,23 +71,6 @@ func showReload(out io.Writer, r *admin.Reload) error {
 
 // noteText is a note in a line, as check prints it.
 func noteText(n *admin.Note) string {
-	var b strings.Builder
-	if n.File != "" {
-		fmt.Fprintf(&b, "%s:", n.File)
-		if n.Line > 0 {
-			fmt.Fprintf(&b, "%d:%d:", n.Line, n.Col)
-		}
-		b.WriteByte(' ')
-	}
-	if n.Rule != "" {
-		fmt.Fprintf(&b, "rule %q: ", n.Rule)
-	}
-	if n.Field != "" {
-		b.WriteString(n.Field + ": ")
-	}
-	b.WriteString(n.Message)
-	if n.Hint != "" {
-		b.WriteString(" (" + n.Hint + ")")
-	}
-	return b.String()
+	e := rules.Error{File: n.File, Line: n.Line, Col: n.Col, Rule: n.Rule, Field: n.Field, Msg: n.Message, Hint: n.Hint}
+	return e.Headline()
 }

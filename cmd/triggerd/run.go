@@ -203,25 +203,14 @@ func (o *runOptions) run(cmd *cobra.Command, _ []string) error {
 // at work.
 const endAfter = 2 * time.Second
 
-var errNotEnded = errors.New("did not end in time: it is ended as a crash would, which loses nothing, and repeats what was being delivered")
-
 // runToEnd runs an engine. Where that has not ended in time after ctx was done
-// it returns an error.
+// it returns errNotEnded.
 func runToEnd(ctx context.Context, e *engine.Engine, log *slog.Logger) error {
-	ended := make(chan error, 1)
-	go func() { ended <- e.Run(ctx) }()
-	select {
-	case err := <-ended:
-		return err
-	case <-ctx.Done():
-	}
-	log.Info("stopping", "why", context.Cause(ctx), "attempts_have", e.ShutdownTimeout())
-	select {
-	case err := <-ended:
-		return err
-	case <-time.After(e.ShutdownTimeout() + endAfter):
-		return errNotEnded
-	}
+	told := context.AfterFunc(ctx, func() {
+		log.Info("stopping", "why", context.Cause(ctx), "attempts_have", e.ShutdownTimeout())
+	})
+	defer told()
+	return endWithin(ctx, func() time.Duration { return e.ShutdownTimeout() + endAfter }, func() error { return e.Run(ctx) })
 }
 
 // openSpool opens the spool of the rules' size: in files, or in memory.
@@ -332,11 +321,12 @@ const (
 	endTime    = time.Second
 )
 
-// untilStopped calls run, and returns what it returns; or, if it has not ended
-// endTime after ctx was done, why ctx was. It may be stuck in a read of standard
-// input, or in a write that nobody reads: for a command that keeps nothing there
-// is nothing to wait for.
-func untilStopped(ctx context.Context, run func() error) error {
+var errNotEnded = errors.New("did not end in time: it is ended as a crash would, which loses nothing, and repeats what was being delivered")
+
+// endWithin calls run, and returns what it returns; or errNotEnded, if it has not
+// ended so long after ctx was done. It may be stuck in a read of standard input,
+// in a write that nobody reads, or at a long piece of work.
+func endWithin(ctx context.Context, grace func() time.Duration, run func() error) error {
 	ended := make(chan error, 1)
 	go func() { ended <- run() }()
 	select {
@@ -347,9 +337,19 @@ func untilStopped(ctx context.Context, run func() error) error {
 	select {
 	case err := <-ended:
 		return err
-	case <-time.After(endTime):
+	case <-time.After(grace()):
+		return errNotEnded
+	}
+}
+
+// untilStopped is endWithin for a command that keeps nothing, so that there is
+// nothing to wait for: that it has not ended by itself is no error of its own.
+func untilStopped(ctx context.Context, run func() error) error {
+	err := endWithin(ctx, func() time.Duration { return endTime }, run)
+	if err == errNotEnded {
 		return context.Cause(ctx)
 	}
+	return err
 }
 
 // loadFirst reads the rules, and returns a watch over their files if one is
