@@ -485,6 +485,87 @@ func TestSnapshotRule(t *testing.T) {
 	})
 }
 
+// A snapshot that a process does not read to its end is read again by the next,
+// at another offset, and its keys fire under the same IDs; those of the snapshot
+// after that are others.
+func TestSnapshotReadAgain(t *testing.T) {
+	redistest.Each(t, []string{"redis-7.0", "valkey-9.1"}, func(t *testing.T, srv *servers.Server) {
+		const keys = 5000
+		value := strings.Repeat("x", 2000)
+		for i := 0; i < keys; i += 100 {
+			set := []string{"MSET"}
+			for j := range 100 {
+				set = append(set, fmt.Sprint("k:", i+j), value)
+			}
+			redistest.Do(t, srv, set...)
+		}
+		hook, dir, proxy := newSink(t), t.TempDir(), redistest.StartProxy(t, srv.Addr)
+		rules := func(start string) {
+			write(t, dir, "rules.toml", fmt.Sprintf(`
+[source]
+url = "redis://%s"
+start = %q
+[[rule]]
+name = "keys"
+key = "k:*"
+event = "snapshot"
+snapshot = true
+values = true
+[[rule.action]]
+type = "webhook"
+url = "%s/in"
+`, proxy.Addr, start, hook.URL))
+		}
+		rules("resume")
+		proxy.Chunk(32 << 10)
+		proxy.Delay(20 * time.Millisecond) // some seconds for the whole
+		p := start(t, dir)
+		hook.await(t, "the first keys", func(ds []delivery) bool { return len(ds) > 0 })
+		p.kill()
+		cut := hook.count()
+		if strings.Contains(p.logs.String(), "attached, full resync") {
+			t.Fatal("the snapshot was read to its end")
+		}
+		proxy.Chunk(0)
+		proxy.Delay(0)
+		redistest.Do(t, srv, "SET", "other", "moves the offset")
+
+		byKey := func(ds []delivery) map[string]map[string]bool {
+			ids := map[string]map[string]bool{}
+			for _, d := range ds {
+				if ids[d.Data.Key] == nil {
+					ids[d.Data.Key] = map[string]bool{}
+				}
+				ids[d.Data.Key][d.ID] = true
+			}
+			return ids
+		}
+		p = start(t, dir)
+		ds := hook.await(t, "all keys", func(ds []delivery) bool { return len(byKey(ds[cut:])) == keys })
+		for key, ids := range byKey(ds) {
+			if len(ids) != 1 {
+				t.Fatalf("%s has fired under %d IDs: %v", key, len(ids), ids)
+			}
+		}
+		p.stop()
+
+		rules("snapshot")
+		p = start(t, dir)
+		ds = hook.await(t, "all keys once more", func(ds []delivery) bool {
+			for _, ids := range byKey(ds) {
+				if len(ids) != 2 {
+					return false
+				}
+			}
+			return true
+		})
+		if n := len(byKey(ds)); n != keys {
+			t.Errorf("%d keys, want %d", n, keys)
+		}
+		p.stop()
+	}, "--rdbcompression", "no")
+}
+
 // The second process on one data directory is refused.
 func TestTwoOnOneDirectory(t *testing.T) {
 	srv := redistest.Start(t, "redis-7.0")
