@@ -15,6 +15,14 @@ const FormatVersion = formatVersion
 func (o Options) Verify(dir string) (*Report, error)       { return o.verify(dir) }
 func (o Options) Salvage(dir, out string) (*Report, error) { return o.salvage(dir, out) }
 
+// AsUser has files that belong to who runs the tests be another's, until the
+// function that it returns is called.
+func AsUser(id int) (restore func()) {
+	before := userID
+	userID = func() int { return id }
+	return func() { userID = before }
+}
+
 // Maintain is a tick of Run.
 func (s *Store) Maintain(now time.Time) error { return s.maintain(now) }
 

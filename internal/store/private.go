@@ -107,7 +107,10 @@ func ignoreMissing(err error) error {
 	return err
 }
 
+// userID returns as which user this process runs. Tests run as another.
+var userID = os.Geteuid
+
 func ownedByUs(info fs.FileInfo) bool {
 	st, ok := info.Sys().(*syscall.Stat_t)
-	return ok && int(st.Uid) == os.Geteuid()
+	return ok && int(st.Uid) == userID()
 }
