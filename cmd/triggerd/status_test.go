@@ -57,12 +57,11 @@ func mustAsk(t *testing.T, api, want string, args ...string) string {
 	return out
 }
 
-// A bad night: a receiver that refuses, seen, held, mended and made up for by
-// the commands, on a real server.
-func TestOperate(t *testing.T) {
-	redistest.Each(t, judged[1:2], func(t *testing.T, srv *servers.Server) {
-		dir, hook := t.TempDir(), newSink(t)
-		write(t, dir, "rules.toml", fmt.Sprintf(`
+// startStock runs a daemon with one rule, for stock, and one target, crm, and
+// returns where it listens once it is attached.
+func startStock(t *testing.T, dir string, srv *servers.Server, hook *sink) (p *process, api string) {
+	t.Helper()
+	write(t, dir, "rules.toml", fmt.Sprintf(`
 [source]
 url = "redis://%s"
 [http]
@@ -76,9 +75,17 @@ key = "stock:*"
 [[rule.action]]
 target = "crm"
 `, srv.Addr, hook.URL))
-		p := startWith(t, command(t, dir), "TRIGGERD_HTTP=")
-		p.logs.await(t, `msg="attached`, 1)
-		api := apiOf(t, p)
+	p = startWith(t, command(t, dir), "TRIGGERD_HTTP=")
+	p.logs.await(t, `msg="attached`, 1)
+	return p, apiOf(t, p)
+}
+
+// A bad night: a receiver that refuses, seen, held, mended and made up for by
+// the commands, on a real server.
+func TestOperate(t *testing.T) {
+	redistest.Each(t, judged[1:2], func(t *testing.T, srv *servers.Server) {
+		dir, hook := t.TempDir(), newSink(t)
+		p, api := startStock(t, dir, srv, hook)
 
 		awaitAnswer(t, api, `(?m)^ +the server keeps [0-9.]+ MB of its stream, `, "status")
 

@@ -47,23 +47,7 @@ func startTail(t *testing.T, api, rule string, args ...string) *tailing {
 func TestTail(t *testing.T) {
 	redistest.Each(t, judged[1:2], func(t *testing.T, srv *servers.Server) {
 		dir, hook := t.TempDir(), newSink(t)
-		write(t, dir, "rules.toml", fmt.Sprintf(`
-[source]
-url = "redis://%s"
-[http]
-listen = "127.0.0.1:0"
-[targets.crm]
-type = "webhook"
-url = "%s/hunter2"
-[[rule]]
-name = "stock"
-key = "stock:*"
-[[rule.action]]
-target = "crm"
-`, srv.Addr, hook.URL))
-		p := startWith(t, command(t, dir), "TRIGGERD_HTTP=")
-		p.logs.await(t, `msg="attached`, 1)
-		api := apiOf(t, p)
+		p, api := startStock(t, dir, srv, hook)
 		tail := startTail(t, api, "rule/stock", "stock")
 		asJSON := startTail(t, api, "rule/stock", "--json", "--all")
 		hook.setReply(func(*delivery) int { return http.StatusGone }) // for good
