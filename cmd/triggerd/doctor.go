@@ -125,7 +125,7 @@ func (o *doctorOptions) print(out io.Writer, r *doctor.Report, addr string) erro
 	if addr != "" {
 		fmt.Fprintln(out, "server:", addr)
 	}
-	t := newTable(out, "", "FINDING", "FIGURE", "")
+	t := newTable(out, "SEVERITY", "FINDING", "FIGURE", "WHY")
 	for _, f := range r.Findings {
 		t.row(string(f.Severity), f.ID, f.Figure, f.Why)
 	}
