@@ -159,7 +159,7 @@ func (s *Store) sweep(cutoff time.Time) (more bool, err error) {
 			return false, nil
 		}
 		b.removeDead(&d)
-		more = b.pb.Count() >= 2*sweepLimit
+		more = b.lettersGone >= sweepLimit
 		return !more, nil
 	})
 	if err != nil || b.Empty() {
