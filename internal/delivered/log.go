@@ -23,6 +23,9 @@ type Options struct {
 	Logger    *slog.Logger
 }
 
+// DirName is the name of a log's directory in a data directory.
+const DirName = "delivered"
+
 // MinLimit is the least limit of a log.
 const MinLimit = 1 << 20
 

@@ -23,9 +23,9 @@ import (
 const payloadVersion = 2
 
 const (
-	payloadTiming    = 1 << iota // it has a timing
-	payloadLastEvent             // its event is that of the batch's last item, and is stored only there
-	payloadRedelivered           // it was delivered before
+	payloadTiming      = 1 << iota // it has a timing
+	payloadLastEvent               // its event is that of the batch's last item, and is stored only there
+	payloadRedelivered             // it was delivered before
 )
 
 // AppendBinary appends a firing's stored form, without its ID.

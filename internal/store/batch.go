@@ -116,7 +116,7 @@ func (b *Batch) Settle(endpoint string, seq uint64, attempts int) {
 func (b *Batch) SettleListed(r Settled) {
 	b.limit("id", len(r.ID), MaxName)
 	b.limit("status", len(r.Status), MaxName)
-	b.Settle(r.Endpoint, r.Seq, r.Attempts)
+	b.Settle(r.Endpoint, r.Seq, max(r.Attempts, r.Marks))
 	r.Excerpt = cut(r.Excerpt)
 	b.settled = append(b.settled, r)
 	b.size += len(r.ID) + len(r.Status) + len(r.Excerpt) + len(r.Endpoint) + 64
@@ -210,6 +210,10 @@ func (b *Batch) DropDead(number uint64) {
 	b.drop = append(b.drop, number)
 }
 
+// Sync has Commit wait for the disk, whatever is in the batch, and so for all
+// that was committed before.
+func (b *Batch) Sync() { b.durable = true }
+
 // Size returns about how many bytes the batch will write.
 func (b *Batch) Size() int {
 	if b.pb == nil {
@@ -251,7 +255,7 @@ func (b *Batch) Reset() {
 // the store has failed. Whether the batch is on disk is known only once the
 // store was opened again, by the checkpoint.
 func (b *Batch) Commit() (first uint64, err error) {
-	if b.Empty() && b.err == nil {
+	if b.Empty() && !b.durable && b.err == nil {
 		return 0, nil
 	}
 	if first, err = b.s.commit(b); err != nil {

@@ -18,6 +18,7 @@ type Settled struct {
 	Status   string // what the receiver said, in a few words
 	Excerpt  string // of its response
 	Attempts int
+	Marks    int       // what Settle is to be told of attempts; 0: Attempts. It is not kept
 	Born, At time.Time // enqueued and delivered
 }
 
