@@ -567,4 +567,3 @@ func (s *schemas) checkObject(t *testing.T, where string, v map[string]any, sche
 		}
 	}
 }
-
