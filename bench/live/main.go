@@ -33,6 +33,9 @@ var (
 	commands = flag.Int("n", 1_000_000, "commands of each case")
 	keys     = flag.Int("keys", 100_000, "keys that they go to")
 	restart  = flag.Int("restart", 1_000_000, "keys of the restart; 0: none")
+	only     = flag.String("only", "", "the cases whose name begins so; all by default")
+	rounds   = flag.Int("rounds", 1, "how often each case is run")
+	profiles = flag.String("profiles", "", "directory for CPU profiles of triggerd, one a case; none by default. Taking them costs CPU")
 )
 
 func main() {
@@ -79,9 +82,14 @@ func all(ctx context.Context) error {
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("%w: %s", err, out)
 	}
-	for _, c := range cases {
-		if err := compare(ctx, program, filepath.Join(dir, strings.ReplaceAll(c.name, " ", "-")), c.name, c.rules); err != nil {
-			return fmt.Errorf("%s: %w", c.name, err)
+	for i := range *rounds {
+		for _, c := range cases {
+			if !strings.HasPrefix(c.name, *only) {
+				continue
+			}
+			if err := compare(ctx, program, filepath.Join(dir, fmt.Sprint(strings.ReplaceAll(c.name, " ", "-"), i)), c.name, c.rules); err != nil {
+				return fmt.Errorf("%s: %w", c.name, err)
+			}
 		}
 	}
 	if *restart == 0 {
@@ -110,7 +118,7 @@ func startDaemon(ctx context.Context, program, dir, addr, rules string) (*daemon
 	}
 	api := listen.Addr().String()
 	listen.Close()
-	d := &daemon{cmd: exec.Command(program), api: api}
+	d := &daemon{cmd: exec.Command(program, "--pprof"), api: api}
 	d.cmd.Dir = dir
 	d.cmd.Env = append(os.Environ(), "TRIGGERD_SOURCE=", "TRIGGERD_HTTP="+api)
 	log, err := os.OpenFile(filepath.Join(dir, "log"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
@@ -168,6 +176,29 @@ func (d *daemon) saved() (int64, error) {
 		return 0, err
 	}
 	return s.Values.Bytes, nil
+}
+
+// profile writes a CPU profile of the next seconds to a file, if that is asked for.
+func (d *daemon) profile(name string) <-chan error {
+	done := make(chan error, 1)
+	if *profiles == "" {
+		done <- nil
+		return done
+	}
+	go func() {
+		resp, err := http.Get("http://" + d.api + "/debug/pprof/profile?seconds=2")
+		if err != nil {
+			done <- err
+			return
+		}
+		defer resp.Body.Close()
+		b, err := io.ReadAll(resp.Body)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(*profiles, strings.ReplaceAll(name, " ", "-")+".pprof"), b, 0o600)
+		}
+		done <- err
+	}()
+	return done
 }
 
 // cpu returns how long a process has run, as the system counts it.
@@ -318,6 +349,7 @@ func compare(ctx context.Context, program, dir, name, rules string) error {
 	if err := measure(0); err != nil {
 		return err
 	}
+	profiled := d.profile(name)
 	began, loaded := time.Now(), make(chan error, 1)
 	go func() { loaded <- load(primary.Addr, *commands, *keys, false) }()
 	written := false
@@ -336,6 +368,9 @@ func compare(ctx context.Context, program, dir, name, rules string) error {
 	}
 	took := time.Since(began)
 	if err := measure(1); err != nil {
+		return err
+	}
+	if err := <-profiled; err != nil {
 		return err
 	}
 	cost := func(who string) float64 { return float64(used[1][who]-used[0][who]) / float64(*commands) }
