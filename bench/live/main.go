@@ -35,6 +35,7 @@ var (
 	restart  = flag.Int("restart", 1_000_000, "keys of the restart; 0: none")
 	only     = flag.String("only", "", "the cases whose name begins so; all by default")
 	rounds   = flag.Int("rounds", 1, "how often each case is run")
+	built    = flag.String("program", "", "the triggerd to run; built anew by default")
 	profiles = flag.String("profiles", "", "directory for CPU profiles of triggerd, one a case; none by default. Taking them costs CPU")
 )
 
@@ -76,11 +77,14 @@ func all(ctx context.Context) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	program := filepath.Join(dir, "triggerd")
-	build := exec.CommandContext(ctx, "go", "build", "-o", program, "./cmd/triggerd")
-	build.Dir = filepath.Join("..", "..")
-	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("%w: %s", err, out)
+	program := *built
+	if program == "" {
+		program = filepath.Join(dir, "triggerd")
+		build := exec.CommandContext(ctx, "go", "build", "-o", program, "./cmd/triggerd")
+		build.Dir = filepath.Join("..", "..")
+		if out, err := build.CombinedOutput(); err != nil {
+			return fmt.Errorf("%w: %s", err, out)
+		}
 	}
 	for i := range *rounds {
 		for _, c := range cases {
