@@ -221,6 +221,9 @@ func (s *stream) firesSnapshots() bool {
 
 func (s *stream) needsMirror() bool { return s.e.gen.Load().set.NeedsSomething() }
 
+// Prepare implements source.Preparer.
+func (s *stream) Prepare(db int, commands [][][]byte) { s.interpreter.Prepare(db, commands) }
+
 // LacksKeys implements source.Consumer: rules need to know all keys, and
 // neither this process nor an earlier one has been handed all of them.
 func (s *stream) LacksKeys() bool {

@@ -101,6 +101,16 @@ type Consumer interface {
 	Changed() <-chan struct{}
 }
 
+// Preparer is what a Consumer of a server's stream may be too. Before some commands
+// are handed out that were received already, Prepare is told of them, and of the
+// database that they are made in, so that memory is fetched for all of them at once.
+// It is a hint and no more: the commands are handed out one by one, perhaps after
+// others, or after Prepare was told of further ones, where a transaction ends
+// later, or never, where the link is lost within it. They are borrowed until Prepare returns.
+type Preparer interface {
+	Prepare(db int, commands [][][]byte)
+}
+
 // commandsOnly is the Consumer that stands in for nil.
 type commandsOnly struct{}
 

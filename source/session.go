@@ -126,6 +126,9 @@ func (n *session) readFrom(at spool.Address, pos Position) (err error) {
 func (n *session) newDecoder(pos Position) *decoder {
 	d := newDecoder(resp.NewReader(spoolReader{n}, resp.Limits{}), pos, n.replica.cfg.MaxTransaction, nil)
 	d.now = n.arrival
+	if p, ok := n.consumer.(Preparer); ok {
+		d.prepare = p.Prepare
+	}
 	n.stampEnd = 0
 	return d
 }

@@ -44,6 +44,8 @@ type mirror struct {
 	few     int                      // so many elements are counted
 	scratch changedElement           // what is counted just now
 
+	prepared prepared
+
 	journal *journal // nil: there is none
 	lastID  uint32   // of a database
 	torn    bool     // what was restored is of several moments

@@ -22,17 +22,16 @@ func (b *batch) drop() {
 	b.commands, b.sizes, b.args, b.next = b.commands[:0], b.sizes[:0], b.args[:0], 0
 }
 
-// Batch returns the command that ReadCommand has returned last, and those behind
-// it that it will return next, as far as they were found together: at most 32.
-// nil: the last command was found alone. They are valid until ReadCommand has
-// returned the last of them and is called once more, or any other method is
-// called.
+// Batch returns the command that ReadCommand has just returned, and those behind
+// it that it will return next, as they were found together: at most 32. It returns
+// them once: nil if the last command was found alone, or is not the first of its
+// batch. They are valid until ReadCommand is called after it has returned all of
+// them, or any other method is called.
 func (r *Reader) Batch() [][][]byte {
-	b := &r.batch
-	if b.next == 0 {
-		return nil
+	if b := &r.batch; b.next == 1 && len(b.commands) > 1 {
+		return b.commands
 	}
-	return b.commands[b.next-1:]
+	return nil
 }
 
 // nextOfBatch returns the next command of a batch; nil if there is none.

@@ -224,6 +224,9 @@ func (r *Reader) ReadCommand() ([][]byte, error) {
 		if err := r.Fill(); err != nil {
 			return nil, err
 		}
+		if args := r.nextOfBatch(); args != nil {
+			return args, nil
+		}
 	}
 	r.wasInl = r.buf[r.start] != '*'
 	if r.wasInl {
