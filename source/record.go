@@ -101,13 +101,14 @@ type Consumer interface {
 	Changed() <-chan struct{}
 }
 
-// Preparer is what a Consumer of a server's stream may be too. Before some commands
-// are handed out that were received already, Prepare is told of them, and of the
-// database that they are made in, so that memory is fetched for all of them at once.
-// It is a hint and no more: the commands are handed out one by one, perhaps after
-// others, or after Prepare was told of further ones, where a transaction ends
-// later, or never, where the link is lost within it. They are borrowed until Prepare returns.
+// Preparer is what a Consumer may be too. It is told of some commands that come
+// next, which were received already, and of the database that they are made in, so
+// that it can fetch memory for all of them at once. It is a hint: those of a
+// transaction come when that has ended, perhaps behind others, or never, if the link
+// is lost within it.
 type Preparer interface {
+	// Prepare is called by the goroutine that runs Records, between records. The
+	// commands are borrowed until it returns.
 	Prepare(db int, commands [][][]byte)
 }
 

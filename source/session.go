@@ -20,6 +20,7 @@ import (
 type session struct {
 	replica  *Replica
 	consumer Consumer
+	preparer Preparer // nil: nobody is told of what comes
 	yield    func(*Record) bool
 	began    time.Time
 
@@ -73,6 +74,7 @@ func (s *Replica) newSession(from Position, c Consumer) (*session, error) {
 		c = commandsOnly{}
 	}
 	n := &session{replica: s, consumer: c, pos: from, began: time.Now()}
+	n.preparer, _ = c.(Preparer)
 	n.receiver = receiver{n: n, pos: from}
 	if err := n.open(from); err != nil {
 		return nil, err
@@ -126,8 +128,8 @@ func (n *session) readFrom(at spool.Address, pos Position) (err error) {
 func (n *session) newDecoder(pos Position) *decoder {
 	d := newDecoder(resp.NewReader(spoolReader{n}, resp.Limits{}), pos, n.replica.cfg.MaxTransaction, nil)
 	d.now = n.arrival
-	if p, ok := n.consumer.(Preparer); ok {
-		d.prepare = p.Prepare
+	if n.preparer != nil {
+		d.prepare = n.preparer.Prepare
 	}
 	n.stampEnd = 0
 	return d
