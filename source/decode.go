@@ -145,7 +145,9 @@ func (d *decoder) handleCommand(args [][]byte, before int64) (*Record, error) {
 
 // setCommand makes d.rec a command, with no position to resume at.
 func (d *decoder) setCommand(args [][]byte, db int, offset int64, size int) {
-	d.rec = Record{Kind: Command, Args: args, DB: db, ReplID: d.pos.ReplID, Offset: offset, Bytes: size, Time: d.now()}
+	r := &d.rec // of which no other fields are ever set
+	r.Kind, r.Args, r.DB, r.ReplID, r.Offset, r.Bytes, r.Time = Command, args, db, d.pos.ReplID, offset, size, d.now()
+	r.Tx, r.Pos = Tx{}, Position{}
 }
 
 // setPosition moves the position to the end of what was read, also in d.rec.
