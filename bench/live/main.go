@@ -1,6 +1,7 @@
 // Live runs the real program and a real replica beside a real server that is
 // written to as fast as it goes, and tells for each what a command costs in CPU,
-// as the system counts it, and how far it was behind.
+// as the system counts it, how far it was behind, and how long after the last write
+// it had caught up.
 //
 //	cd bench/live && go run .
 //
@@ -239,6 +240,10 @@ func info(c *servers.Client, name string) (int64, error) {
 }
 
 func until(ctx context.Context, done func() (bool, error)) error {
+	return untilEvery(ctx, func() time.Duration { return 10 * time.Millisecond }, done)
+}
+
+func untilEvery(ctx context.Context, pause func() time.Duration, done func() (bool, error)) error {
 	for {
 		if ok, err := done(); ok || err != nil {
 			return err
@@ -246,7 +251,7 @@ func until(ctx context.Context, done func() (bool, error)) error {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-time.After(10 * time.Millisecond):
+		case <-time.After(pause()):
 		}
 	}
 }
@@ -316,7 +321,7 @@ func compare(ctx context.Context, program, dir, name, rules string) error {
 	}
 	pids := map[string]int{"replica": replica.PID(), "triggerd": d.cmd.Process.Pid}
 	var used [2]map[string]time.Duration
-	lag := map[string]int64{}
+	lag, caughtAt := map[string]int64{}, map[string]time.Time{}
 	measure := func(i int) error {
 		used[i] = map[string]time.Duration{}
 		for who, pid := range pids {
@@ -342,7 +347,12 @@ func compare(ctx context.Context, program, dir, name, rules string) error {
 				return false, err
 			}
 			lag[who] = max(lag[who], end-n)
-			ok = ok && n >= end
+			if n < end {
+				ok = false
+				delete(caughtAt, who)
+			} else if caughtAt[who].IsZero() {
+				caughtAt[who] = time.Now()
+			}
 		}
 		return ok, nil
 	}
@@ -356,17 +366,24 @@ func compare(ctx context.Context, program, dir, name, rules string) error {
 	profiled := d.profile(name)
 	began, loaded := time.Now(), make(chan error, 1)
 	go func() { loaded <- load(primary.Addr, *commands, *keys, false) }()
-	written := false
-	if err := until(ctx, func() (bool, error) {
+	var written time.Time
+	pause := func() time.Duration { // asking costs both, so it is done seldom while they are measured
+		if written.IsZero() {
+			return 100 * time.Millisecond
+		}
+		return 5 * time.Millisecond
+	}
+	if err := untilEvery(ctx, pause, func() (bool, error) {
 		select {
 		case err := <-loaded:
-			if written = true; err != nil {
+			if written = time.Now(); err != nil {
 				return false, err
 			}
+			clear(caughtAt)
 		default:
 		}
 		ok, err := caught()
-		return ok && written, err
+		return ok && !written.IsZero(), err
 	}); err != nil {
 		return err
 	}
@@ -378,8 +395,11 @@ func compare(ctx context.Context, program, dir, name, rules string) error {
 		return err
 	}
 	cost := func(who string) float64 { return float64(used[1][who]-used[0][who]) / float64(*commands) }
-	fmt.Printf("%-14s  %7.0f commands/s   replica %5.0f ns, behind %6.1f MB   triggerd %5.0f ns, behind %6.1f MB   %.2f x\n", name,
-		float64(*commands)/took.Seconds(), cost("replica"), float64(lag["replica"])/1e6, cost("triggerd"), float64(lag["triggerd"])/1e6, cost("triggerd")/cost("replica"))
+	fmt.Printf("%-14s  %7.0f commands/s", name, float64(*commands)/took.Seconds())
+	for _, who := range []string{"replica", "triggerd"} {
+		fmt.Printf("   %s %5.0f ns, behind %5.1f MB, %3d ms after", who, cost(who), float64(lag[who])/1e6, caughtAt[who].Sub(written).Milliseconds())
+	}
+	fmt.Printf("   %.2f x\n", cost("triggerd")/cost("replica"))
 	return nil
 }
 
