@@ -56,8 +56,8 @@ type stream struct {
 	attachment     int64          // number of the present attachment; 0: not known yet
 	recordCount    int            // commands and keys so far
 	unpublished    unpublished
-	offset         int64          // of the last record
-	server         serverVersion  // as the last snapshot said, or an earlier process
+	offset         int64         // of the last record
+	server         serverVersion // as the last snapshot said, or an earlier process
 	profile        *profiler
 	renewal        renewal
 
