@@ -338,7 +338,8 @@ func TestWebhookRetryAfter(t *testing.T) {
 		"garbage":       {"soon", 0, 0},
 		"nothing":       {"", 0, 0},
 		"with a unit":   {"10s", 0, 0},
-		"with a period": {"1.5", 0, 0},
+		"fraction":      {"1.5", 1500 * time.Millisecond, 1500 * time.Millisecond},
+		"two periods":   {"1.2.3", 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newReceiver(t, func(w http.ResponseWriter, _ *http.Request) {
