@@ -39,7 +39,9 @@ func TestServices(t *testing.T) {
 			})
 			fields := serviceFieldsOf(name, r.URL)
 			fields["sign"] = "whsec_c2lnbmluZyBrZXk="
-			a := newWebhook(t, fields, actions.Options{Rule: func(rule string) actions.Rule { return actions.Rule{Severity: "critical", Description: "about " + rule} }})
+			a := newWebhook(t, fields, actions.Options{Rule: func(rule string) actions.Rule {
+				return actions.Rule{Severity: "critical", Description: "about " + rule}
+			}})
 			f := actionstest.Firing()
 			p, err := actions.Render(a, f)
 			if err != nil {
