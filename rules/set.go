@@ -194,7 +194,8 @@ type Rule struct {
 type ActionFacts struct {
 	Reads    event.Parts // the parts of an event that it reads, so that they are kept
 	Elements []string    // the names of elements of values that it reads
-	Warnings []error     // placed as errors are
+	Tracks   bool        // it opens what a later firing closes: their order matters
+	Warnings []error     // placed as errors are; each has a method WarningCode() string
 }
 
 // Action is one [[rule.action]]: what to do with a match, and how often to try.
@@ -215,6 +216,7 @@ type Action struct {
 
 	reads    event.Parts // the parts of an event that its templates read
 	elements []string    // the names of elements of values that they read
+	tracks   bool        // see ActionFacts
 }
 
 // RateLimit limits the attempts within a time, over all rules if a target has

@@ -21,12 +21,14 @@ var WarningCodes = map[string]string{
 	"evicted":          "an eviction arrives as a deletion",
 	"for-gone":         "with for, after events that remove the key",
 	"for-momentary":    "with for, a condition tells of the change and not of the key",
+	"incident":         "an incident is not opened and closed as it happens",
 	"includes-nothing": "a pattern of include finds no file",
 	"never-arrives":    "a command is not replicated under its name",
 	"never-matches":    "no event is as a rule asks",
 	"never-open":       "the windows of a rule leave no time",
 	"open-secret":      "a secret is in a file that everybody may read",
 	"rounded":          "a number is not exactly what is written",
+	"service-format":   "a service is sent what it does not take",
 	"short-secret":     "a secret is too short to be masked",
 }
 
