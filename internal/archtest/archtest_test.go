@@ -28,11 +28,11 @@ var allowed = map[string][]string{
 	"actions/webhook":                  {"actions", "actions/webhook/preset", "internal/event", "internal/excerpt", "internal/firing", "internal/secret", "internal/tmpl"},
 	"actions/webhook/preset":           {"actions", "internal/event", "internal/excerpt", "internal/firing"},
 	"actions/kinds":                    {"actions/exec", "actions/log", "actions/print", "actions/webhook", "actions"},
-	"internal/keyspace":                {"rdb", "internal/event", "internal/wire"},
+	"internal/keyspace":                {"rdb", "internal/event", "internal/geo", "internal/wire"},
 	"internal/redistest":               {"internal/servers"},
 	"actions/actionstest":              {"actions", "internal/event", "internal/firing"},
 	"actions/actionstest/fax":          {"actions", "internal/event", "internal/firing", "internal/secret", "internal/tmpl"},
-	"internal/condition":               {"internal/event", "internal/glob", "internal/suggest"},
+	"internal/condition":               {"internal/event", "internal/geo", "internal/glob", "internal/suggest"},
 	"internal/event":                   {"internal/wire"},
 	"internal/tap":                     {"internal/admin"},
 	"internal/excerpt":                 {"internal/event", "internal/secret"},
@@ -43,7 +43,7 @@ var allowed = map[string][]string{
 	"internal/mirrorfile":              {"internal/wire"},
 	"internal/outbox":                  {"actions", "internal/event", "internal/failpoint", "internal/firing", "internal/store"},
 
-	"examples": {}, "internal/admin": {}, "internal/archtest": {}, "internal/doctor": {}, "internal/failpoint": {}, "internal/glob": {}, "internal/notify": {}, "internal/resp": {}, "internal/secret": {}, "internal/servers": {}, "internal/spool": {}, "internal/suggest": {}, "internal/tomlpos": {}, "internal/wire": {}, "rdb": {},
+	"examples": {}, "internal/admin": {}, "internal/archtest": {}, "internal/doctor": {}, "internal/failpoint": {}, "internal/geo": {}, "internal/glob": {}, "internal/notify": {}, "internal/resp": {}, "internal/secret": {}, "internal/servers": {}, "internal/spool": {}, "internal/suggest": {}, "internal/tomlpos": {}, "internal/wire": {}, "rdb": {},
 }
 
 // homes names the packages that may use a third-party module, tests apart.
