@@ -13,6 +13,7 @@ import (
 
 	"triggerd/actions"
 	"triggerd/internal/admin"
+	"triggerd/internal/delivered"
 	"triggerd/internal/event"
 	"triggerd/internal/outbox"
 	"triggerd/internal/store"
@@ -48,6 +49,10 @@ type Config struct {
 	MaxPending         int           // firings that may wait; default that of Rules
 	DrainTimeout       time.Duration // how long attempts in flight may take after Run is told to stop; default: what the rules say
 	CheckpointInterval time.Duration // how often a position without firings is committed; default 1 s
+
+	// Kept keeps deliveries whole; nil: only a line of each is kept. The caller
+	// closes it after Run.
+	Kept *delivered.Log
 
 	Logger *slog.Logger // nil: none
 
@@ -110,7 +115,7 @@ func New(cfg Config) (*Engine, error) {
 	}
 	e.outbox = outbox.New(outbox.Options{
 		Store: e.store, Logger: e.log, MaxPending: cfg.MaxPending, Interval: cfg.CheckpointInterval, Patient: cfg.Replay,
-		Saving: e.saveReceived, Acked: e.ackSource, Committed: e.instruments.observeCommit, Watcher: watcher{&e.tap},
+		Saving: e.saveReceived, Acked: e.ackSource, Committed: e.instruments.observeCommit, Watcher: watcher{&e.tap}, Kept: cfg.Kept,
 	})
 	err := e.loadPauses()
 	if err == nil {

@@ -84,6 +84,10 @@ func (e *Engine) Status() (*admin.Status, error) {
 		}
 	}
 	s.Store = admin.StoreStatus{Bytes: st.Bytes, FreeBytes: st.FreeBytes, Commits: st.Commits, Damaged: st.Damaged}
+	if e.cfg.Kept != nil {
+		kept := e.cfg.Kept.Stats()
+		s.Store.Delivered = &admin.KeptStatus{Bytes: kept.Bytes, Limit: kept.Limit, Lost: kept.Lost}
+	}
 	if err := e.store.Full(); err != nil {
 		s.Store.Full = err.Error()
 	}

@@ -134,6 +134,8 @@ type Store struct {
 	MaxPending int           // firings that may wait; 1,000,000 by default
 	MaxBytes   int64         // of disk space; 0 if the file does not say: 10 GiB
 	Retention  time.Duration // of settled deliveries and dead letters; 7 days by default
+
+	KeepDelivered int64 // bytes of disk for deliveries that are kept whole; 0: none is; 256 MiB by default
 }
 
 // HTTP is where a running daemon can be asked: the [http] section.

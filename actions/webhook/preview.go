@@ -22,27 +22,38 @@ func (w *webhook) Render(f *firing.Firing) (actions.Preview, error) {
 	if err != nil {
 		return actions.Preview{}, actions.Unsent(fmt.Errorf("%s: %w", w.label(), err))
 	}
+	return w.preview(r, r.plain), nil
+}
+
+// sent tells what was sent with a request that is no longer needed. The JSON of
+// the firing is left out.
+func (w *webhook) sent(r *request) actions.Sent {
+	if w.body == nil && !w.binary && w.contentType != "" {
+		return actions.Sent{Preview: w.preview(r, nil), EventBody: true}
+	}
+	return actions.Sent{Preview: w.preview(r, r.plain)}
+}
+
+// preview shows a request with a body, and takes secrets out of the request.
+func (w *webhook) preview(r *request, body []byte) actions.Preview {
 	if len(w.signers) > 0 {
 		r.header.Set("Webhook-Signature", secret.Mark)
 	}
-	var hidden credentials
-	for _, h := range w.headers {
-		own := h.written()
-		if len(own) > 0 {
+	for i := range w.headers {
+		if h := &w.headers[i]; len(h.written()) > 0 {
 			r.header.Set(h.name, maskedCredential(r.header.Get(h.name)))
 		}
-		hidden = hidden.add(own...)
 	}
+	masker := w.shown
 	if w.tokens != nil {
 		r.header.Set("Authorization", "Bearer "+secret.Mark)
-		hidden = hidden.add(w.tokens.recent()...)
+		masker = masker.With(w.tokens.recent()...)
 	}
-	hidden = hidden.ofTarget(w.target)
-	var headers []actions.Named
+	headers := make([]actions.Named, 0, len(r.header))
 	for _, name := range slices.Sorted(maps.Keys(r.header)) {
 		for _, value := range r.header[name] {
 			headers = append(headers, actions.Named{Name: name, Value: value})
 		}
 	}
-	return actions.NewPreview([]string{w.method, r.url}, headers, r.plain, w.masker.With(hidden...)), nil
+	return actions.NewPreview([]string{w.method, r.url}, headers, body, masker)
 }

@@ -195,6 +195,15 @@ type StoreStatus struct {
 	Commits   uint64 `json:"commits"`
 	Damaged   int64  `json:"damaged"`        // records
 	Full      string `json:"full,omitempty"` // why no more firings are taken in; "": they are
+
+	Delivered *KeptStatus `json:"delivered,omitempty"` // what is kept of deliveries; null: only a line of each
+}
+
+// KeptStatus tells of deliveries that are kept whole.
+type KeptStatus struct {
+	Bytes int64 `json:"bytes"`
+	Limit int64 `json:"limit"`
+	Lost  int64 `json:"lost"` // deliveries that could not be kept
 }
 
 // ReloadStatus describes the last reading of the rules, at the start or later.

@@ -15,10 +15,10 @@ import (
 // allowed names, for each package, the packages of this module that it may
 // import. What is not here may import none of them.
 var allowed = map[string][]string{
-	"cmd/triggerd":                     {"internal/web", "internal/admin", "engine", "rules", "source", "rdb", "actions", "actions/kinds", "examples", "internal/event", "internal/glob", "internal/store", "internal/servers", "internal/spool", "internal/notify", "internal/doctor"},
+	"cmd/triggerd":                     {"internal/web", "internal/admin", "engine", "rules", "source", "rdb", "actions", "actions/kinds", "examples", "internal/event", "internal/glob", "internal/store", "internal/servers", "internal/spool", "internal/delivered", "internal/notify", "internal/doctor"},
 	"internal/web":                     {"internal/admin", "internal/firing", "internal/glob"},
 	"internal/firing":                  {"internal/event", "internal/wire"},
-	"engine":                           {"source", "rules", "actions", "actions/kinds", "internal/admin", "internal/failpoint", "internal/firing", "internal/store", "internal/keyspace", "internal/mirrorfile", "internal/wire", "internal/event", "internal/timing", "internal/secret", "internal/outbox", "internal/suggest", "internal/tap"},
+	"engine":                           {"source", "rules", "actions", "actions/kinds", "internal/admin", "internal/delivered", "internal/failpoint", "internal/firing", "internal/store", "internal/keyspace", "internal/mirrorfile", "internal/wire", "internal/event", "internal/timing", "internal/secret", "internal/outbox", "internal/suggest", "internal/tap"},
 	"source":                           {"rdb", "internal/resp", "internal/secret", "internal/spool"},
 	"rules":                            {"internal/firing", "internal/condition", "internal/event", "internal/glob", "internal/suggest", "internal/timing", "internal/tomlpos", "internal/secret"},
 	"actions":                          {"internal/event", "internal/excerpt", "internal/firing", "internal/secret", "internal/suggest", "internal/tmpl"},
@@ -41,7 +41,8 @@ var allowed = map[string][]string{
 	"internal/store":                   {"internal/wire"},
 	"internal/timing":                  {"internal/wire"},
 	"internal/mirrorfile":              {"internal/wire"},
-	"internal/outbox":                  {"actions", "internal/event", "internal/failpoint", "internal/firing", "internal/store"},
+	"internal/outbox":                  {"actions", "internal/delivered", "internal/event", "internal/failpoint", "internal/firing", "internal/store", "internal/wire"},
+	"internal/delivered":               {"internal/wire"},
 
 	"examples": {}, "internal/admin": {}, "internal/archtest": {}, "internal/doctor": {}, "internal/failpoint": {}, "internal/geo": {}, "internal/glob": {}, "internal/notify": {}, "internal/resp": {}, "internal/secret": {}, "internal/servers": {}, "internal/spool": {}, "internal/suggest": {}, "internal/tomlpos": {}, "internal/wire": {}, "rdb": {},
 }
