@@ -382,16 +382,19 @@ func (l *lookup) ask(s *scope, v event.Value, typ string) outcome {
 			o.Yes = 1
 		}
 	case typ == "list":
-		o.Yes = countElements(v, func(e event.Element) bool { return e.Name == want })
+		o.Yes = s.countElements(v, func(e event.Element) bool { return e.Name == want })
 	case l.part == "value" && typ == "hash":
-		o.Yes = countElements(v, func(e event.Element) bool { return e.Value == want })
+		o.Yes = s.countElements(v, func(e event.Element) bool { return e.Value == want })
 	}
 	return o // all else is an entry or nil, and equals no text
 }
 
 // countElements looks at each element.
-func countElements(v event.Value, is func(event.Element) bool) (n int) {
+func (s *scope) countElements(v event.Value, is func(event.Element) bool) (n int) {
 	for e := range v.All() {
+		if s.stops() {
+			break
+		}
 		if is(e) {
 			n++
 		}
@@ -457,24 +460,24 @@ func (r *rank) ask(s *scope, v event.Value) outcome {
 	}
 	switch r.op {
 	case "<":
-		o.Yes = below(v, x, false)
+		o.Yes = s.below(v, x, false)
 	case "<=":
-		o.Yes = below(v, x, true)
+		o.Yes = s.below(v, x, true)
 	case ">":
-		o.Yes = o.all - below(v, x, true)
+		o.Yes = o.all - s.below(v, x, true)
 	case ">=":
-		o.Yes = o.all - below(v, x, false)
+		o.Yes = o.all - s.below(v, x, false)
 	case "==":
-		o.Yes = below(v, x, true) - below(v, x, false)
+		o.Yes = s.below(v, x, true) - s.below(v, x, false)
 	case "!=":
-		o.Yes = o.all - (below(v, x, true) - below(v, x, false))
+		o.Yes = o.all - (s.below(v, x, true) - s.below(v, x, false))
 	}
 	return o
 }
 
 // below counts the scores of a sorted set that are below a number, or at most
 // that.
-func below(v event.Value, x number, orEqual bool) int {
+func (s *scope) below(v event.Value, x number, orEqual bool) int {
 	f := x.float()
 	if c := compare(ofFloat(f), x); c != 0 { // of 64 bits, and rounded: no score is between the two
 		orEqual = c < 0
@@ -484,5 +487,5 @@ func below(v event.Value, x number, orEqual bool) int {
 			return n
 		}
 	}
-	return countElements(v, func(e event.Element) bool { return e.Score < f || orEqual && e.Score == f })
+	return s.countElements(v, func(e event.Element) bool { return e.Score < f || orEqual && e.Score == f })
 }

@@ -95,7 +95,7 @@ func recounted(c collection) collection {
 	var u undo
 	switch c := c.(type) {
 	case *list:
-		return listOf(c.all())
+		return listOf(c.all(), nil)
 	case *set:
 		s := newSet()
 		for m := range c.members {

@@ -24,6 +24,7 @@ type mirror struct {
 	grace      int64 // ms
 	classes    Classes
 	clock      *clock
+	pace       *pace // the interpreter's
 	due        schedule
 
 	dbs     map[int]*database
@@ -84,7 +85,7 @@ func newMirror(in *Interpreter) *mirror {
 		sparseMax = DefaultSparseMax
 	}
 	return &mirror{
-		need: c.Need, limit: limit, grace: c.ExpiryGrace.Milliseconds(), classes: c.Classes, clock: &in.clock,
+		need: c.Need, limit: limit, grace: c.ExpiryGrace.Milliseconds(), classes: c.Classes, clock: &in.clock, pace: &in.pace,
 		dbs: map[int]*database{}, sparseMax: sparseMax, losses: &in.stats.Lost, judges: map[question]event.Judge{}, few: fewElements,
 	}
 }
@@ -177,6 +178,9 @@ func (mi *mirror) wants(cmd *command, args [][]byte, db int) bool {
 			}
 			if mi.need(db, args[i]) != NeedNothing {
 				return true
+			}
+			if mi.pace.stops() {
+				return false
 			}
 		}
 	}
@@ -288,6 +292,9 @@ func (mi *mirror) clear(d *database) {
 		mi.journal.empty(d)
 	}
 	for _, s := range d.keys {
+		if mi.pace.stops() {
+			return
+		}
 		mi.size -= int64(s.size)
 	}
 	mi.count -= int64(len(d.keys))
@@ -317,6 +324,9 @@ func (mi *mirror) swap(a, b int) {
 func (mi *mirror) askAnew(d *database, db int) {
 	mi.extendCover(d, cover{mi.need, mi.generation, db})
 	for key, s := range d.keys {
+		if mi.pace.stops() {
+			return
+		}
 		need := mi.need(db, []byte(key))
 		if mi.journal != nil {
 			mi.journal.touch(d, []byte(key), s)
@@ -360,6 +370,9 @@ func (mi *mirror) knownValues() (n int64) {
 
 func (d *database) knownValues() (n int64) {
 	for _, s := range d.keys {
+		if d.mi.pace.stops() {
+			break
+		}
 		if s.value.known {
 			n++
 		}

@@ -135,6 +135,9 @@ func (v *view) newTally(counts *counted, p *event.Predicate) *tally {
 	now := view{kind: v.kind, elements: v.elements}
 	var e event.Element // judge has its address: so that there is one, and not one an element
 	for e = range now.elementsWith(p.Names) {
+		if mi.pace.stops() {
+			return nil
+		}
 		t.now.Add(t.judge(&e), 1)
 	}
 	if counts.index != nil {
@@ -240,7 +243,7 @@ func (v *view) countChanges(names bool, count func(was, now *event.Element)) {
 	e := &v.from.database.mi.scratch
 	v.eachChange(names, e, func(was, now *event.Element) bool {
 		count(was, now)
-		return true
+		return !v.undo.stops()
 	})
 	*e = changedElement{}
 }
