@@ -25,7 +25,7 @@ type collection interface {
 	bytes() int // of memory, estimated
 	clone(*pace) collection
 	equal(other collection, p *pace) bool // which is of the same type and length
-	counts() *counted            // its tallies
+	counts() *counted                     // its tallies
 
 	// each gives the elements that a view shows until give returns false.
 	each(v *view, give func(event.Element) bool)

@@ -158,7 +158,7 @@ func (s *sorting) sorted(elements collection, p *pace) ([]string, bool) {
 		alpha = alpha || s.unsorted // so that the order is the same everywhere
 		for member := range o.members {
 			if p.stops() {
-				break
+				return nil, false
 			}
 			items = append(items, member)
 		}
@@ -168,7 +168,7 @@ func (s *sorting) sorted(elements collection, p *pace) ([]string, bool) {
 			return !p.stops()
 		})
 		if s.unsorted {
-			return items, true
+			return items, len(items) == o.len()
 		}
 	default:
 		return nil, false
