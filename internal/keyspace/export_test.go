@@ -78,7 +78,7 @@ func (in *Interpreter) Recount() (size, keys int64) {
 	for _, d := range in.mirror.dbs {
 		for key, s := range d.keys {
 			keys++
-			size += int64(keyCost + len(key) + cap(s.value.text))
+			size += int64(keyCost + len(key) + len(s.value.text))
 			if s.expiry.onTime {
 				size += int64(turnCost + len(key))
 			}

@@ -252,8 +252,14 @@ func (mi *mirror) measure(s *keyState, name int) (grown int) {
 }
 
 // shrink drops the value of a key that grew beyond the limit, and if that is
-// not enough all that is known of it.
+// not enough all that is known of it. What is counted for it goes before that: it
+// is made again where there is room.
 func (mi *mirror) shrink(d *database, key []byte, s *keyState) {
+	if s.value.elements != nil {
+		if s.value.elements.counts().tallies = nil; mi.measure(s, len(key)) < 0 && mi.size <= mi.limit {
+			return
+		}
+	}
 	mi.losses.Limit++
 	if s.value.exists != no {
 		s.value.drop()
