@@ -230,6 +230,48 @@ func (s *scope) verdict(holds boolFunc) event.Verdict {
 	return event.VerdictNo
 }
 
+// counted is a predicate that a condition may ask a value to count for.
+type counted struct {
+	predicate *event.Predicate
+	never     func(typ string) bool // of values of a type it is never asked
+}
+
+// Counted returns the predicates that the condition asks values of a type to count
+// for.
+func (c *Condition) Counted(typ string) (list []*event.Predicate) {
+	for _, p := range c.counted {
+		if !p.never(typ) {
+			list = append(list, p.predicate)
+		}
+	}
+	return list
+}
+
+// countedIn returns the predicates in a tree that are counted.
+func countedIn(n ast.Node) []counted {
+	var found countedFinder
+	ast.Walk(&n, &found)
+	return found
+}
+
+type countedFinder []counted
+
+// Visit is ast.Visitor's.
+func (f *countedFinder) Visit(n *ast.Node) {
+	switch n := (*n).(type) {
+	case *ast.BuiltinNode:
+		if p := valuePredicateOf(n); p != nil && p.counted != nil {
+			*f = append(*f, counted{p.counted, func(typ string) bool { return p.lookup != nil && p.lookup.direct(typ) }})
+		}
+	case *ast.CallNode:
+		if _, ok := isCall(n, "value.has"); ok {
+			if p := isItem(n.Arguments[1]); p != nil {
+				*f = append(*f, counted{p, func(typ string) bool { return typ != "list" }})
+			}
+		}
+	}
+}
+
 // readsOnlyElement reports whether a body reads nothing of the event, so that
 // what it says of an element is the same whenever it is asked.
 func readsOnlyElement(body ast.Node) bool {

@@ -28,6 +28,10 @@ type Config struct {
 	// events are exact and have values. It must give the same answer for the
 	// same key each time; SetNeed replaces it. nil: nothing is kept.
 	Need func(db int, key []byte) Need
+	// Counted returns the predicates that will be asked of a key's value: of a large
+	// one they are counted when it is read from a snapshot or restored, and not only
+	// when they are asked. SetCounted replaces it. nil: none.
+	Counted func(db int, key []byte, typ string) []*event.Predicate
 	// MaxMirror is how many bytes of memory the mirror may take, as estimated;
 	// 0 means DefaultMaxMirror.
 	MaxMirror int64
@@ -147,6 +151,14 @@ func (in *Interpreter) SetNeed(need func(db int, key []byte) Need, classes Class
 		for db, d := range mi.dbs {
 			mi.askAnew(d, db)
 		}
+	}
+}
+
+// SetCounted replaces Config.Counted. What is there already is counted when it is
+// asked.
+func (in *Interpreter) SetCounted(f func(db int, key []byte, typ string) []*event.Predicate) {
+	if in.config.Counted = f; in.mirror != nil {
+		in.mirror.counted = f
 	}
 }
 

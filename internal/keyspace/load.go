@@ -189,6 +189,7 @@ func (in *Interpreter) SnapshotKey(dst []event.Event, k *SnapshotKey) []event.Ev
 	o.is.from = o
 	o.settle()
 	mi.account(o)
+	mi.countEarly(k.DB, k.Key, o.keyState)
 	changed := was.value.exists != maybe && !sameState(&was, o.keyState, &in.pace)
 	c.setValues(&ev, o)
 	ev.Before, ev.Changed = nil, nil

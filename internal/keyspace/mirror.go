@@ -19,6 +19,7 @@ const DefaultMaxMirror = 1 << 30
 // mirror holds what is known of the keys that are needed.
 type mirror struct {
 	need       func(db int, key []byte) Need
+	counted    func(db int, key []byte, typ string) []*event.Predicate
 	generation int // number of need
 	limit      int64
 	grace      int64 // ms
@@ -85,7 +86,7 @@ func newMirror(in *Interpreter) *mirror {
 		sparseMax = DefaultSparseMax
 	}
 	return &mirror{
-		need: c.Need, limit: limit, grace: c.ExpiryGrace.Milliseconds(), classes: c.Classes, clock: &in.clock, pace: &in.pace,
+		need: c.Need, counted: c.Counted, limit: limit, grace: c.ExpiryGrace.Milliseconds(), classes: c.Classes, clock: &in.clock, pace: &in.pace,
 		dbs: map[int]*database{}, sparseMax: sparseMax, losses: &in.stats.Lost, judges: map[question]event.Judge{}, few: fewElements,
 	}
 }

@@ -390,6 +390,9 @@ func (in *Interpreter) RestoreEnd(complete bool) error {
 			mi.setCover(d, nil)
 		}
 		mi.askAnew(d, db)
+		for key, s := range d.keys {
+			mi.countEarly(db, []byte(key), s)
+		}
 	}
 	return nil
 }

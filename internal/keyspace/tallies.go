@@ -128,7 +128,17 @@ func (v *view) newTally(counts *counted, p *event.Predicate) *tally {
 		return nil
 	}
 	mi := k.database.mi
-	if v.Len() < mi.few || !mi.makeRoom(k.keyState, counts) {
+	if v.Len() < mi.few {
+		return nil
+	}
+	return mi.newTally(k.keyState, p)
+}
+
+// newTally counts for a predicate in the collection that a key holds.
+func (mi *mirror) newTally(s *keyState, p *event.Predicate) *tally {
+	v := &s.value
+	counts := v.elements.counts()
+	if !mi.makeRoom(s, counts) {
 		return nil
 	}
 	t := tally{predicate: p.Text, judge: mi.judge(p, v.kind), names: p.Names}
@@ -146,6 +156,24 @@ func (v *view) newTally(counts *counted, p *event.Predicate) *tally {
 	counts.list = append(counts.list, t)
 	counts.length = v.elements.len()
 	return &counts.list[len(counts.list)-1]
+}
+
+// countEarly is how many elements a collection that was read from a snapshot, or
+// restored, has at least if what will be asked of it is counted at once: counting
+// when it is asked would hold up the stream.
+const countEarly = 4096
+
+// countEarly counts for what the rules will ask of a key's value, which is new.
+func (mi *mirror) countEarly(db int, key []byte, s *keyState) {
+	v := &s.value
+	if mi.counted == nil || s.size == 0 || v.elements == nil || !v.known || !v.texts || v.elements.len() < countEarly {
+		return
+	}
+	for _, p := range mi.counted(db, key, v.kind.String()) {
+		if v.elements.counts().find(p.Text) == nil && mi.newTally(s, p) == nil {
+			return // there is no room for more
+		}
+	}
 }
 
 // makeRoom makes room for one more tally of a key's value, and counts it to the
