@@ -41,6 +41,7 @@ func (s *stream) useRules(gen *generation) {
 		return
 	}
 	need := func(db int, key []byte) keyspace.Need { return keyspace.Need(s.matcher.Need(db, key)) }
+	s.interpreter.SetCounted(s.matcher.Counted)
 	s.interpreter.SetNeed(need, keyspace.Classes{
 		New:         gen.set.AsksFor("new"),
 		Overwritten: gen.set.AsksFor("overwritten") || gen.set.AsksFor("type_changed"),

@@ -137,7 +137,7 @@ func (s *stream) fireEvents(commandStart int) bool {
 			s.timing.endHolds(ev)
 		}
 		s.matches = s.matcher.Match(s.matches[:0], ev)
-		if s.stopped() {
+		if s.stopped() { // what was found may not be all
 			return false
 		}
 		if len(s.matches) > 0 {

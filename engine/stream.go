@@ -41,7 +41,7 @@ type stream struct {
 	from   source.Position // where reading begins
 
 	stopped func() bool // reading is to end within this record
-	mayStop bool        // of a command or a key; what other records say is dealt with first
+	mayStop bool        // of a command or a key, or while state is restored; what other records say is dealt with first
 
 	interpreter    *keyspace.Interpreter
 	timing         timeKeeper
@@ -127,7 +127,7 @@ func (s *stream) loadPosition() error {
 func (s *stream) run(ctx context.Context) error {
 	e := s.e
 	s.stopped = func() bool { return s.mayStop && ctx.Err() != nil }
-	s.interpreter = keyspace.New(keyspace.Config{ExpiryGrace: clockGrace, MaxMirror: e.cfg.MaxMirror / int64(len(e.streams))})
+	s.interpreter = keyspace.New(keyspace.Config{ExpiryGrace: clockGrace, MaxMirror: e.cfg.MaxMirror / int64(len(e.streams)), Stopped: s.stopped})
 	s.origin = event.FromStream
 	if e.cfg.Replay {
 		s.origin = event.FromReplay
@@ -143,9 +143,11 @@ func (s *stream) run(ctx context.Context) error {
 		return fmt.Errorf("files of the mirror: %w", err)
 	}
 	defer stop()
+	s.mayStop = true
 	if err := s.restore(ctx, s.from); err != nil || ctx.Err() != nil {
 		return err
 	}
+	s.mayStop = false
 	s.sharedTiming.Store(&s.timing)
 	if e.cfg.Empty {
 		s.beginWithoutKeys()
@@ -181,6 +183,9 @@ func (s *stream) handle(rec *source.Record) bool {
 		return false
 	}
 	commandStart := s.addEvents(rec, neededKeys)
+	if s.interpreter.GaveUp() {
+		return false
+	}
 	s.profile.interpreted()
 	s.timing.fireDue(rec)
 	for len(s.events) > 0 || s.addMoreEvents() {
@@ -188,6 +193,9 @@ func (s *stream) handle(rec *source.Record) bool {
 			return false
 		}
 		s.events, commandStart = s.events[:0], 0
+	}
+	if s.interpreter.GaveUp() { // in a later part of the command
+		return false
 	}
 	s.offset = rec.Offset
 	s.noteLosses(rec)

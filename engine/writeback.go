@@ -498,7 +498,7 @@ func (w *writeback) restore(ctx context.Context, to source.Position) (found bool
 		return true, err
 	}
 	began := time.Now()
-	entries, err := w.load(&state)
+	entries, err := w.load(ctx, &state)
 	if err != nil {
 		return true, err
 	}
@@ -526,14 +526,14 @@ func (w *writeback) restore(ctx context.Context, to source.Position) (found bool
 }
 
 // load gives the interpreter what the files have.
-func (w *writeback) load(state *mirrorState) (entries int, err error) {
+func (w *writeback) load(ctx context.Context, state *mirrorState) (entries int, err error) {
 	s := w.s
 	dir := mirrorfile.Dir(s.e.cfg.Store.Dir(), s.name)
 	for _, f := range state.files {
 		_, err := mirrorfile.Read(dir, f, func(block []byte) error {
 			n, err := s.interpreter.RestoreBlock(block)
 			entries += n
-			return err
+			return errors.Join(err, ctx.Err())
 		})
 		if err != nil {
 			return entries, err
@@ -588,6 +588,9 @@ func (s *stream) replayRecord(rec *source.Record, ticks []tick) ([]tick, error) 
 		for s.addMoreEvents() {
 		}
 		s.events = s.events[:0]
+		if s.interpreter.GaveUp() {
+			return ticks, context.Canceled
+		}
 	case source.Heartbeat:
 		ticks = s.replayTicks(ticks, rec.Offset)
 	case source.Detached:

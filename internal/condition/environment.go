@@ -13,7 +13,6 @@ import (
 
 	"github.com/expr-lang/expr/builtin"
 
-	"triggerd/internal/event"
 	"triggerd/internal/glob"
 )
 
@@ -38,6 +37,8 @@ type environment struct {
 	After   *side             `expr:"after"`
 	Changed []string          `expr:"changed"`
 	TTL     int               `expr:"ttl"`
+
+	scope *scope // that of the evaluator
 }
 
 // transaction is event.Tx as a condition sees it.
@@ -54,20 +55,21 @@ type part struct {
 }
 
 // set fills in everything but Params.
-func (e *environment) set(ev *event.Event) {
+func (e *environment) set(s *scope) {
+	ev := s.ev
 	args := appendTexts(e.Args[:0], ev.Args)
 	changed := appendTexts(e.Changed[:0], ev.Changed)
 	before, after := e.Before, e.After
 	if before == nil {
 		before, after = new(side), new(side)
 	}
-	*before, *after = side{v: ev.Before}, side{v: ev.After, after: true}
+	*before, *after = s.before(), s.after()
 	*e = environment{
 		Key: text(ev.Key), Command: ev.Command, Args: args, DB: ev.DB, Event: ev.Name, Type: ev.Type,
 		Bytes: ev.Bytes, Time: ev.Time.UTC(), Offset: int(ev.Offset), Origin: string(ev.Origin), Cause: string(ev.Cause),
 		Tx:     transaction{ev.Tx.ID, ev.Tx.Index, ev.Tx.Size},
 		Part:   part(ev.Part),
-		Before: before, After: after, Changed: changed, TTL: int(ev.TTL),
+		Before: before, After: after, Changed: changed, TTL: int(ev.TTL), scope: s,
 	}
 }
 
@@ -89,7 +91,9 @@ func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)
 var variables = func() map[string]bool {
 	names := map[string]bool{}
 	for f := range reflect.TypeFor[environment]().Fields() {
-		names[f.Tag.Get("expr")] = true
+		if f.IsExported() {
+			names[f.Tag.Get("expr")] = true
+		}
 	}
 	for name := range changeLists {
 		names[name] = true
