@@ -20,7 +20,7 @@ const (
 
 // timeFields are the time fields of a rule, beside schedule and timezone.
 var timeFields = []string{
-	"sample", "dedupe", "count", "absent", "cancel", "debounce", "for", "active", "mute", "outside",
+	"sample", "dedupe", "count", "absent", "cancel", "debounce", "for", "until", "send_resolved", "active", "mute", "outside",
 	"once", "throttle", "batch", "max_keys", "summarize", "catch_up",
 }
 
@@ -48,6 +48,7 @@ type timeDecoder struct {
 	timed *timed
 
 	cancels []*Rule
+	until   string // as it is written
 }
 
 // times decodes the time fields of a rule. It comes after the rule's patterns,
@@ -98,6 +99,7 @@ func (d *timeDecoder) decode() {
 	d.stage("absent", `absent = { for = "90s", by = "params.worker" }`, &d.timed.gather, d.absent)
 	d.cancel()
 	d.decodeFor()
+	d.episode()
 	d.windows()
 	d.once()
 	d.stage("throttle", `throttle = { max = 1, per = "10m", by = "params.id" }`, &d.timed.throttle, func(t *table) {

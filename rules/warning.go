@@ -28,6 +28,8 @@ var WarningCodes = map[string]string{
 	"open-secret":      "a secret is in a file that everybody may read",
 	"rounded":          "a number is not exactly what is written",
 	"short-secret":     "a secret is too short to be masked",
+	"until-always":     "an until holds whenever the condition of its rule does",
+	"until-never":      "an until can never hold",
 }
 
 // CheckWarningCode returns what is wrong with the code of a warning, and what to
