@@ -59,8 +59,8 @@ func (s *stream) addSnapshotKey(rec *source.Record) {
 	s.events = s.interpreter.SnapshotKey(s.events, &s.keyInput)
 	s.timing.seeKey(k.DB, k.Key)
 	if rec.Side || !s.firesSnapshots() && !s.e.cfg.Replay {
-		if s.timing.judges && len(s.events) > 0 && s.events[0].Name == event.Snapshot {
-			s.judging = true
+		if s.timing.judges && len(s.events) == 1 && s.events[0].Name == event.Snapshot {
+			s.judging = true // a second one would tell the change
 		} else {
 			s.events = withoutSnapshot(s.events)
 		}

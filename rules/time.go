@@ -62,7 +62,7 @@ func (c *compilation) times(t *table, r *Rule) {
 	d.decode()
 	if r.Schedule == nil {
 		own := *r.rareFields
-		own.timed = d.timed
+		own.timed, own.until = d.timed, d.until
 		r.rareFields = &own
 		if r.counts == nil {
 			r.counts = new(conditionCounts)
@@ -371,8 +371,12 @@ func (d *timeDecoder) lint() {
 	if x.Absent.For > 0 {
 		d.lintAbsent()
 	}
-	if events := d.r.events; x.For > 0 && events != nil && !d.r.anyWrite && !slices.ContainsFunc(events.list(), func(name string) bool { return !slices.Contains(removals, name) }) {
-		d.t.key("for").as("for-gone").warnf("", "after these events the key is gone, and its condition with it: the rule never fires")
+	if events := d.r.events; (x.For > 0 || x.Episode.On) && events != nil && !d.r.anyWrite && !slices.ContainsFunc(events.list(), func(name string) bool { return !slices.Contains(removals, name) }) {
+		field := "for"
+		if !d.t.has(field) {
+			field = "event"
+		}
+		d.t.key(field).as("for-gone").warnf("", "after these events the key is gone, and its condition with it: the rule never fires")
 	}
 	if _, opens := x.Opens(time.Now()); !opens {
 		at := "active"
