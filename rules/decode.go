@@ -105,8 +105,11 @@ func (c *compilation) pattern(t *table, r *Rule) []condition.Conjunct {
 		return condition.Everything()
 	}
 	says := c.when(v, r)
-	if t.has("for") {
-		c.rejectMomentary(v, r)
+	switch {
+	case t.has("for"):
+		c.rejectMomentary(v, r.When, r, "with for the condition has to hold for some time", "with for, this holds for as long as the key is there")
+	case t.m["send_resolved"] == true && !t.has("until"):
+		c.rejectMomentary(v, r.When, r, "with send_resolved it is open for as long as the condition holds: say until when, or ask for what lasts", "this holds for as long as the key is there")
 	}
 	return says
 }
@@ -371,17 +374,18 @@ func (v view) keyType(r *Rule) {
 }
 
 // rejectMomentary reports what a condition reads though it changes with each
-// event: the condition of a rule with for has to hold for some time.
-func (c *compilation) rejectMomentary(v view, r *Rule) {
-	names, state, ok := c.compiler.Momentary(r.When, r.captures.Names())
+// event, where that has to last for some time. It warns of one that does not read
+// the key at all.
+func (c *compilation) rejectMomentary(v view, src string, r *Rule, why, always string) {
+	names, state, ok := c.compiler.Momentary(src, r.captures.Names())
 	if !ok {
 		return
 	}
 	for _, p := range names {
-		v.inString(p.Offset).errorf("ask key, db, type, after, ttl or params", "%s tells of the change at hand, and with for the condition has to hold for some time", p.Msg)
+		v.inString(p.Offset).errorf("ask key, db, type, after, ttl or params", "%s tells of the change at hand, and %s", p.Msg, why)
 	}
 	if len(names) == 0 && !state {
-		v.as("for-momentary").warnf("ask after: num(after) < 5", "with for, this holds for as long as the key is there")
+		v.as("for-momentary").warnf("ask after: num(after) < 5", "%s", always)
 	}
 }
 

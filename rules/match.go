@@ -38,6 +38,7 @@ type rareFields struct {
 	dbs     []int
 	types   []string
 	timed   *timed // nil: the rule has no time fields
+	until   string // as it is written; "" if there is none
 }
 
 var noRareFields = &rareFields{}

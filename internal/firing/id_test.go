@@ -19,6 +19,7 @@ func TestID(t *testing.T) {
 		"expired:1000/" + kv: firing.TriggerOf(&event.Event{Origin: event.FromClock, DB: 1, Key: []byte("k"), Time: at}),
 		"clock:1000/0":       firing.RunTrigger(1000),
 		"absent:1000/" + by:  firing.AbsentTrigger(1000, "web-1"),
+		"resolved:rs/" + by:  firing.ResolvedTrigger(1000, "web-1"),
 	} {
 		if trigger.String() != want {
 			t.Errorf("trigger %s, want %s", trigger, want)
