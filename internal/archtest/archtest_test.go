@@ -29,6 +29,7 @@ var allowed = map[string][]string{
 	"actions/kinds":                    {"actions/exec", "actions/log", "actions/print", "actions/webhook", "actions"},
 	"internal/keyspace":                {"rdb", "internal/event", "internal/wire"},
 	"internal/redistest":               {"internal/servers"},
+	"internal/browser":                 {"internal/servers"},
 	"actions/actionstest":              {"actions", "internal/event", "internal/firing"},
 	"actions/actionstest/fax":          {"actions", "internal/event", "internal/firing", "internal/secret", "internal/tmpl"},
 	"internal/condition":               {"internal/event", "internal/glob", "internal/suggest"},
@@ -155,7 +156,7 @@ func forbidden(pkg, name string, test bool) string {
 		switch {
 		case slices.Contains(allowed[pkg], own), test:
 			return ""
-		case own == "internal/redistest":
+		case own == "internal/redistest" || own == "internal/browser":
 			return "it is for tests only"
 		}
 		return "imports go down only, and this one is not in the table"
@@ -189,6 +190,7 @@ func TestForbidden(t *testing.T) {
 		{"source", "triggerd/internal/event", false},
 		{"rdb", "triggerd/internal/resp", false},
 		{"source", "triggerd/internal/redistest", false},
+		{"internal/web", "triggerd/internal/browser", false},
 		{"internal/condition", "github.com/expr-lang/expr/vm", true},
 		{"rules", "github.com/expr-lang/expr", false},
 		{"actions", "github.com/expr-lang/exprs", false},
