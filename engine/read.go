@@ -160,7 +160,9 @@ func (s *stream) fireMatches(ev *event.Event, planned bool) {
 		m := &s.matches[j]
 		if m.Role == timing.Fires {
 			s.counts.matches.Add(1)
-			s.gen.states[m.Rule].matches.Add(1)
+			state := s.gen.states[m.Rule]
+			state.matches.Add(1)
+			state.lastMatch.Store(ev.Time.UnixNano())
 			if s.e.tap.Level() != tap.Nobody {
 				s.e.tellEvent(admin.FeedMatch, m.Rule.Name, ev)
 			}
@@ -195,6 +197,7 @@ func (s *stream) cloneOnce(ev, owned *event.Event) *event.Event {
 // to the outbox. f has what they share; by is what fired.
 func (s *stream) plan(rule *rules.Rule, by firing.Trigger, f firing.Firing) {
 	e, state := s.e, s.gen.states[rule]
+	s.note(rule.Name, state, f.Event)
 	if e.cfg.feed != nil {
 		e.cfg.feed.fire(rule, by, f)
 	}

@@ -15,7 +15,7 @@ import (
 // allowed names, for each package, the packages of this module that it may
 // import. What is not here may import none of them.
 var allowed = map[string][]string{
-	"cmd/triggerd":                     {"internal/web", "internal/admin", "engine", "rules", "source", "rdb", "actions", "actions/kinds", "examples", "internal/event", "internal/glob", "internal/store", "internal/servers", "internal/spool", "internal/notify", "internal/doctor"},
+	"cmd/triggerd":                     {"internal/web", "internal/admin", "engine", "rules", "source", "rdb", "actions", "actions/kinds", "examples", "internal/event", "internal/glob", "internal/store", "internal/servers", "internal/spool", "internal/notify", "internal/playground", "internal/doctor"},
 	"internal/web":                     {"internal/admin", "internal/firing", "internal/glob"},
 	"internal/firing":                  {"internal/event", "internal/wire"},
 	"engine":                           {"source", "rules", "actions", "actions/kinds", "internal/admin", "internal/failpoint", "internal/firing", "internal/store", "internal/keyspace", "internal/mirrorfile", "internal/wire", "internal/event", "internal/timing", "internal/secret", "internal/outbox", "internal/suggest", "internal/tap"},
@@ -28,6 +28,7 @@ var allowed = map[string][]string{
 	"actions/webhook":                  {"actions", "internal/event", "internal/excerpt", "internal/firing", "internal/secret", "internal/tmpl"},
 	"actions/kinds":                    {"actions/exec", "actions/log", "actions/print", "actions/webhook", "actions"},
 	"internal/keyspace":                {"rdb", "internal/event", "internal/wire"},
+	"internal/playground":              {"engine", "rules", "internal/admin", "internal/event"},
 	"internal/redistest":               {"internal/servers"},
 	"internal/browser":                 {"internal/servers"},
 	"actions/actionstest":              {"actions", "internal/event", "internal/firing"},

@@ -80,6 +80,7 @@ func (s *Server) hideRule(r *admin.RuleDetail) {
 		return
 	}
 	hideText(&r.ConditionError)
+	hideLast(r.LastEvent)
 	for i := range r.Timers {
 		r.Timers[i].By = ""
 	}
@@ -97,5 +98,11 @@ func (s *Server) hideStatus(st *admin.Status) {
 	}
 	for i := range st.Actions {
 		hideText(&st.Actions[i].LastError)
+	}
+}
+
+func hideLast(e *admin.LastEvent) {
+	if e != nil {
+		e.Command, e.Before, e.After, e.Given = "", admin.Excerpt{}, admin.Excerpt{}, nil
 	}
 }
