@@ -68,7 +68,13 @@ type ActionOptions struct {
 	UserAgent string        // that webhooks send
 
 	Allow   []string // codes of warnings that LoadRules leaves out; see rules.WarningCodes
-	Offline bool     // LoadRules looks up no variables, files and programs; see rules.Options
+	Offline bool     // LoadRules looks up no variables, files and programs; see rules.Options. What is tried of such rules is made without them
+
+	// Of what is only tried: Explain, RunTest.
+	NoInclude   bool  // refuse to include files
+	MaxMirror   int64 // as Config.MaxMirror
+	MaxTraced   int   // events, and firings, of which a Trace tells; 0: all
+	MaxRendered int   // bytes of requests in a Trace; 0: no limit
 }
 
 // Engine is one running triggerd. Any goroutine may call its methods, Run once.
@@ -90,6 +96,9 @@ type Engine struct {
 	pauseEnds chan struct{} // capacity 1: a pause has another end
 	reloads   reloads
 	tap       tap.Feed
+	watchers  watchers
+	rates     rates
+	recent    recent
 
 	instruments *instruments
 }
@@ -115,7 +124,7 @@ func New(cfg Config) (*Engine, error) {
 	}
 	e.outbox = outbox.New(outbox.Options{
 		Store: e.store, Logger: e.log, MaxPending: cfg.MaxPending, Interval: cfg.CheckpointInterval, Patient: cfg.Replay,
-		Saving: e.saveReceived, Acked: e.ackSource, Committed: e.instruments.observeCommit, Watcher: watcher{&e.tap}, Kept: cfg.Kept,
+		Saving: e.saveReceived, Acked: e.ackSource, Committed: e.instruments.observeCommit, Watcher: watcher{&e.tap, &e.watchers}, Kept: cfg.Kept,
 	})
 	err := e.loadPauses()
 	if err == nil {
@@ -272,6 +281,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	side.Go(func() { e.watchBudget(sideCtx) })
 	side.Go(func() { e.endPauses(sideCtx) })
 	side.Go(func() { e.watchLinks(sideCtx) })
+	if !e.cfg.Replay {
+		side.Go(func() { e.sampleRates(sideCtx) })
+	}
 	err := e.runStreams(ctx)
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
 		err = errors.Join(err, cause)

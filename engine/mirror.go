@@ -88,9 +88,18 @@ type serverVersion struct {
 	version keyspace.Version
 }
 
+// name returns the server's name for people.
+func (v *serverVersion) name() string {
+	if v.dialect == keyspace.Valkey {
+		return "Valkey"
+	}
+	return "Redis"
+}
+
 func (s *stream) setServer(of serverVersion) {
 	if of != s.server {
 		s.server = of
+		s.sharedServer.Store(&of)
 		s.interpreter.SetServer(of.dialect, of.version)
 	}
 }

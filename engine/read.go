@@ -173,7 +173,9 @@ func (s *stream) fireMatches(ev *event.Event, planned bool) {
 		m := &s.matches[j]
 		if m.Role == timing.Fires {
 			s.counts.matches.Add(1)
-			s.gen.states[m.Rule].matches.Add(1)
+			state := s.gen.states[m.Rule]
+			state.matches.Add(1)
+			state.lastMatch.Store(ev.Time.UnixNano())
 			if s.e.tap.Level() != tap.Nobody {
 				s.e.tellEvent(admin.FeedMatch, m.Rule.Name, ev)
 			}
@@ -237,6 +239,7 @@ func (s *stream) plan(rule *rules.Rule, by firing.Trigger, f firing.Firing) {
 // actions, which the outbox makes again if no rule has them any more.
 func (s *stream) planBy(gen *generation, rule *rules.Rule, by firing.Trigger, f firing.Firing) {
 	e, state := s.e, gen.states[rule]
+	s.note(rule.Name, state, f.Event)
 	if e.cfg.feed != nil {
 		e.cfg.feed.fire(rule, by, f)
 	}

@@ -50,14 +50,15 @@ type stream struct {
 	commandInput   keyspace.Command
 	events         []event.Event
 	matches        []rules.Match
-	gen            *generation    // that the mirror and the matcher serve
-	matcher        *rules.Matcher // of gen
-	snapshotEvents int            // events of the present snapshot so far
-	judging        bool           // the first event is a key of a snapshot for which no rule fires
-	attachment     int64          // number of the present attachment; 0: not known yet
-	recordCount    int            // commands and keys so far
-	offset         int64          // of the last record
-	server         serverVersion  // as the last snapshot said, or an earlier process
+	gen            *generation                   // that the mirror and the matcher serve
+	matcher        *rules.Matcher                // of gen
+	snapshotEvents int                           // events of the present snapshot so far
+	judging        bool                          // the first event is a key of a snapshot for which no rule fires
+	attachment     int64                         // number of the present attachment; 0: not known yet
+	recordCount    int                           // commands and keys so far
+	offset         int64                         // of the last record
+	server         serverVersion                 // as the last snapshot said, or an earlier process
+	sharedServer   atomic.Pointer[serverVersion] // server, for those who ask; nil: not known yet
 	profile        *profiler
 	renewal        renewal
 

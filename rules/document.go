@@ -124,6 +124,10 @@ func (l *loader) include(s *source, v view) {
 		v.errorf("", "only a file can include others")
 		return
 	}
+	if l.o.NoInclude {
+		v.errorf("", "no file is included here")
+		return
+	}
 	pattern := name
 	if !filepath.IsAbs(pattern) {
 		dir := strings.NewReplacer(`*`, `\*`, `?`, `\?`, `[`, `\[`, `\`, `\\`).Replace(filepath.Dir(s.name))

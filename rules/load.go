@@ -202,7 +202,7 @@ func (l *loader) place(s *source, off int, e *Error) {
 	}
 	e.File = s.name
 	e.Line, e.Col = s.lines.Place(off)
-	if line := s.lines.Text(e.Line); !l.mayHoldSecret(line) {
+	if line := s.lines.Text(e.Line); !l.o.mayHoldSecret(line) {
 		e.SourceLine = line
 	}
 }
@@ -223,6 +223,7 @@ func (l *loader) finish() (*Set, error) {
 		return nil, errorList(l.errors)
 	}
 	set.Lookups = l.lookups
+	l.keepTexts(set)
 	set.Warnings = slices.DeleteFunc(l.warnings, func(e *Error) bool { return l.allowed[e.Code] || slices.Contains(l.o.Allow, e.Code) })
 	set.Secrets, set.SecretFiles = secret.New(l.secrets...), l.secretFiles
 	for _, s := range l.sources {

@@ -52,6 +52,9 @@ type Options struct {
 	// depends on it is not checked.
 	Offline bool
 
+	// NoInclude refuses to include files.
+	NoInclude bool
+
 	// LookupEnv looks up a variable of the environment. nil: os.LookupEnv.
 	LookupEnv func(string) (string, bool)
 }
@@ -111,6 +114,8 @@ type Set struct {
 	needs *needIndex // nil: nothing is needed
 
 	elements []string // see Elements
+
+	texts []sourceText // see Text
 
 	explain  sync.Mutex          // guards compiler
 	compiler *condition.Compiler // of the file's conditions, to explain rules with

@@ -95,6 +95,11 @@ type Error struct {
 func (s *Server) addAPI(mux *http.ServeMux) {
 	mux.HandleFunc("GET /api/v1/status", s.status)
 	mux.HandleFunc("GET /api/v1/events", s.events)
+	mux.HandleFunc("GET /api/v1/overview", s.overview)
+	mux.HandleFunc("GET /api/v1/rates", s.rates)
+	mux.HandleFunc("GET /api/v1/rates/{name...}", s.ruleRates)
+	mux.HandleFunc("GET /api/v1/last-event", s.lastEvent)
+	mux.HandleFunc("GET /api/v1/rules", s.rules)
 	mux.HandleFunc("GET /api/v1/rules/{name...}", s.rule)
 	mux.HandleFunc("GET /api/v1/deliveries", s.deliveries)
 	mux.HandleFunc("GET /api/v1/deliveries/{ref...}", s.delivery)
@@ -118,16 +123,6 @@ func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
 	s.hideStatus(st)
 	s.writeResult(w, Status{s.cfg.Version, s.cfg.LogLinesLost(), st}, 0, err)
 }
-
-// rule answers with what a rule counts and waits for.
-func (s *Server) rule(w http.ResponseWriter, r *http.Request) {
-	d, err := s.cfg.Daemon.InspectRule(r.PathValue("name"), maxRuleDetails)
-	s.hideRule(d)
-	s.writeResult(w, d, 0, err)
-}
-
-// maxRuleDetails limits the timers and the counts in an answer about a rule.
-const maxRuleDetails = 100
 
 func (s *Server) deliveries(w http.ResponseWriter, r *http.Request) {
 	q, err := parseQuery(r.URL.Query())
@@ -504,7 +499,7 @@ func (s *Server) decodeBody(w http.ResponseWriter, r *http.Request, to any) bool
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		s.writeError(w, http.StatusRequestEntityTooLarge, fmt.Errorf("the body is larger than %d bytes", maxBody))
+		s.writeError(w, http.StatusRequestEntityTooLarge, fmt.Errorf("the body is larger than %d bytes", tooLarge.Limit))
 	case err != nil:
 		s.writeError(w, http.StatusBadRequest, fmt.Errorf("the body: %w", err))
 	}
@@ -517,6 +512,8 @@ func (s *Server) writeResult(w http.ResponseWriter, v any, count int, err error)
 	switch {
 	case errors.Is(err, admin.ErrUnknown):
 		status = http.StatusNotFound
+	case errors.Is(err, admin.ErrQuery):
+		status, err = http.StatusBadRequest, trimmed(err)
 	case errors.Is(err, admin.ErrAmbiguous), errors.Is(err, admin.ErrRefused):
 		status = http.StatusConflict
 	case err != nil:
@@ -525,6 +522,10 @@ func (s *Server) writeResult(w http.ResponseWriter, v any, count int, err error)
 	}
 	if err != nil {
 		v = Error{err.Error(), count}
+	}
+	if c, ok := w.(*changeWriter); ok {
+		c.done, _ = v.(Done)
+		c.done.Count = max(c.done.Count, count)
 	}
 	s.writeJSON(w, status, v)
 }
