@@ -6,7 +6,6 @@ import (
 	"triggerd/internal/admin"
 	"triggerd/internal/event"
 	"triggerd/internal/firing"
-	"triggerd/internal/keyspace"
 	"triggerd/internal/outbox"
 	"triggerd/internal/tap"
 	"triggerd/internal/timing"
@@ -37,12 +36,11 @@ func (s *stream) addEvents(rec *source.Record, neededKeys int64) (commandStart i
 	switch rec.Kind {
 	case source.Command:
 		s.counts.records.Add(1)
-		s.counts.bytes.Add(int64(rec.Bytes))
-		s.commandInput = keyspace.Command{
-			Args: rec.Args, DB: rec.DB, ReplID: rec.ReplID, Offset: rec.Offset, Bytes: rec.Bytes,
-			Tx: event.Tx(rec.Tx), Time: rec.Time, Origin: s.origin, Source: s.addr,
-		}
-		s.events = s.interpreter.Command(s.events, &s.commandInput)
+		s.unpublished.bytes += int64(rec.Bytes)
+		in := &s.commandInput
+		in.Args, in.DB, in.ReplID, in.Offset, in.Bytes = rec.Args, rec.DB, rec.ReplID, rec.Offset, rec.Bytes
+		in.Tx, in.Time, in.Origin, in.Source = event.Tx(rec.Tx), rec.Time, s.origin, s.addr
+		s.events = s.interpreter.Command(s.events, in)
 	case source.SnapshotBegin:
 		s.detectServer(rec)
 		s.snapshotEvents, s.snapshotKeys = 0, neededKeys
@@ -117,9 +115,9 @@ func (s *stream) addResyncEvents(rec *source.Record) {
 // others, an earlier process may have planned the first ones. It returns false if
 // reading is to end before the last one.
 func (s *stream) fireEvents(commandStart int) bool {
-	s.counts.events.Add(int64(len(s.events)))
+	s.unpublished.events += int64(len(s.events))
 	if s.judging {
-		s.counts.events.Add(-1)
+		s.unpublished.events--
 	}
 	for i := range s.events {
 		ev := &s.events[i]
