@@ -32,8 +32,8 @@ const (
 const (
 	payloadTiming      = 1 << iota // it has a timing
 	payloadLastEvent               // its event is that of the batch's last item, and is stored only there
-	payloadRedelivered             // it was delivered before
 	payloadSpans                   // it has spans
+	payloadRedelivered             // it was delivered before
 )
 
 // AppendBinary appends a firing's stored form, without its ID.
