@@ -10,11 +10,15 @@
 // printable, or not UTF-8, is escaped; and nobody is mentioned, nor anything
 // marked up, by what is in a key or a value.
 //
-// What happened is told the same way everywhere, see Firing lines in message.go:
+// What happened is told the same way everywhere:
 //
 //	status: new → paid
 //	created: 5
 //	silent for 1m30s
+//
+// A message (message.go) is a firing in these words, which change.go finds for a
+// change of a value; a dialect (text.go) escapes and cuts them for a service; and
+// each service has a file that puts them where it wants them.
 //
 // An incident of PagerDuty, and an alert of Alertmanager, is known by the rule and
 // what it counts by, or else the key, so that a later firing finds it again.

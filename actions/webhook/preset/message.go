@@ -45,7 +45,7 @@ func newMessage(f *firing.Firing, o *Options) *message {
 		m.lines = ownLines(*o.Text)
 	}
 	if len(m.lines) == 0 { // no service takes a text without any
-		m.lines = []string{shown(f.Event.Name)}
+		m.lines = []string{shownValue(f.Event.Name)}
 	}
 	m.footer = footerOf(f)
 	return m
