@@ -18,7 +18,7 @@ var allowed = map[string][]string{
 	"cmd/triggerd":                     {"internal/web", "internal/admin", "engine", "rules", "source", "rdb", "actions", "actions/kinds", "examples", "internal/event", "internal/glob", "internal/store", "internal/servers", "internal/spool", "internal/notify", "internal/doctor"},
 	"internal/web":                     {"internal/admin", "internal/firing", "internal/glob"},
 	"internal/firing":                  {"internal/event", "internal/wire"},
-	"engine":                           {"source", "rules", "actions", "actions/kinds", "internal/admin", "internal/failpoint", "internal/firing", "internal/store", "internal/keyspace", "internal/mirrorfile", "internal/wire", "internal/event", "internal/timing", "internal/secret", "internal/outbox", "internal/suggest", "internal/tap"},
+	"engine":                           {"source", "rules", "actions", "actions/kinds", "internal/admin", "internal/disk", "internal/failpoint", "internal/firing", "internal/store", "internal/keyspace", "internal/mirrorfile", "internal/wire", "internal/event", "internal/timing", "internal/secret", "internal/outbox", "internal/suggest", "internal/tap"},
 	"source":                           {"rdb", "internal/resp", "internal/secret", "internal/spool"},
 	"rules":                            {"internal/firing", "internal/condition", "internal/event", "internal/glob", "internal/suggest", "internal/timing", "internal/tomlpos", "internal/secret"},
 	"actions":                          {"internal/event", "internal/excerpt", "internal/firing", "internal/secret", "internal/suggest", "internal/tmpl"},
@@ -39,10 +39,12 @@ var allowed = map[string][]string{
 	"internal/condition/conditiontest": {"internal/event"},
 	"internal/store":                   {"internal/wire"},
 	"internal/timing":                  {"internal/wire"},
-	"internal/mirrorfile":              {"internal/wire"},
+	"internal/mirrorfile":              {"internal/disk", "internal/wire"},
+	"internal/spool":                   {"internal/disk"},
+	"internal/disk/disktest":           {"internal/disk"},
 	"internal/outbox":                  {"actions", "internal/event", "internal/failpoint", "internal/firing", "internal/store"},
 
-	"examples": {}, "internal/admin": {}, "internal/archtest": {}, "internal/doctor": {}, "internal/failpoint": {}, "internal/glob": {}, "internal/notify": {}, "internal/resp": {}, "internal/secret": {}, "internal/servers": {}, "internal/spool": {}, "internal/suggest": {}, "internal/tomlpos": {}, "internal/wire": {}, "rdb": {},
+	"examples": {}, "internal/admin": {}, "internal/archtest": {}, "internal/disk": {}, "internal/doctor": {}, "internal/failpoint": {}, "internal/glob": {}, "internal/notify": {}, "internal/resp": {}, "internal/secret": {}, "internal/servers": {}, "internal/suggest": {}, "internal/tomlpos": {}, "internal/wire": {}, "rdb": {},
 }
 
 // homes names the packages that may use a third-party module, tests apart.
