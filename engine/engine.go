@@ -14,6 +14,7 @@ import (
 	"triggerd/actions"
 	"triggerd/internal/admin"
 	"triggerd/internal/delivered"
+	"triggerd/internal/disk"
 	"triggerd/internal/event"
 	"triggerd/internal/outbox"
 	"triggerd/internal/store"
@@ -56,7 +57,8 @@ type Config struct {
 
 	Logger *slog.Logger // nil: none
 
-	feed *feed // what is read, if it is the feed of a test
+	feed *feed   // what is read, if it is the feed of a test
+	disk disk.FS // that the files of the mirror are on; nil: the operating system's
 }
 
 // ActionOptions are settings of actions that do not come from the rules file.

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"triggerd/internal/admin"
+	"triggerd/internal/disk"
 	"triggerd/internal/failpoint"
 	"triggerd/internal/keyspace"
 	"triggerd/internal/mirrorfile"
@@ -181,7 +183,7 @@ func (w *writeback) start(s *stream) (stop func(), err error) {
 	if dir == "" {
 		return func() {}, nil
 	}
-	w.writer, err = mirrorfile.NewWriter(mirrorfile.Dir(dir, s.name), s.e.log.With("stream", s.name), s.notifyChanged)
+	w.writer, err = mirrorfile.NewWriter(cmp.Or(s.e.cfg.disk, disk.System), mirrorfile.Dir(dir, s.name), s.e.log.With("stream", s.name), s.notifyChanged)
 	if err != nil {
 		return nil, err
 	}

@@ -134,7 +134,7 @@ type Seen struct {
 
 // Fired is one firing.
 type Fired struct {
-	DryRun   bool      `json:"dry_run,omitempty"`
+	DryRun   bool       `json:"dry_run,omitempty"`
 	Requests []Rendered `json:"requests"`
 }
 

@@ -18,7 +18,7 @@ var allowed = map[string][]string{
 	"cmd/triggerd":                     {"internal/web", "internal/admin", "engine", "rules", "source", "rdb", "actions", "actions/kinds", "examples", "internal/event", "internal/glob", "internal/store", "internal/servers", "internal/spool", "internal/delivered", "internal/notify", "internal/doctor", "internal/playground"},
 	"internal/web":                     {"internal/admin", "internal/firing", "internal/glob"},
 	"internal/firing":                  {"internal/event", "internal/wire"},
-	"engine":                           {"source", "rules", "actions", "actions/kinds", "internal/admin", "internal/delivered", "internal/failpoint", "internal/firing", "internal/store", "internal/keyspace", "internal/mirrorfile", "internal/wire", "internal/event", "internal/timing", "internal/secret", "internal/outbox", "internal/suggest", "internal/tap"},
+	"engine":                           {"source", "rules", "actions", "actions/kinds", "internal/admin", "internal/delivered", "internal/failpoint", "internal/firing", "internal/store", "internal/keyspace", "internal/mirrorfile", "internal/wire", "internal/event", "internal/timing", "internal/secret", "internal/outbox", "internal/suggest", "internal/tap", "internal/disk"},
 	"source":                           {"rdb", "internal/resp", "internal/secret", "internal/spool"},
 	"rules":                            {"internal/firing", "internal/condition", "internal/event", "internal/glob", "internal/suggest", "internal/timing", "internal/tomlpos", "internal/secret"},
 	"actions":                          {"internal/event", "internal/excerpt", "internal/firing", "internal/secret", "internal/suggest", "internal/tmpl"},
@@ -42,11 +42,13 @@ var allowed = map[string][]string{
 	"internal/condition/conditiontest": {"internal/event"},
 	"internal/store":                   {"internal/wire"},
 	"internal/timing":                  {"internal/wire"},
-	"internal/mirrorfile":              {"internal/wire"},
+	"internal/mirrorfile":              {"internal/wire", "internal/disk"},
 	"internal/outbox":                  {"actions", "internal/delivered", "internal/event", "internal/failpoint", "internal/firing", "internal/store", "internal/wire"},
 	"internal/delivered":               {"internal/wire"},
 
-	"examples": {}, "internal/admin": {}, "internal/archtest": {}, "internal/doctor": {}, "internal/failpoint": {}, "internal/geo": {}, "internal/glob": {}, "internal/notify": {}, "internal/resp": {}, "internal/secret": {}, "internal/servers": {}, "internal/spool": {}, "internal/suggest": {}, "internal/tomlpos": {}, "internal/wire": {}, "rdb": {},
+	"examples": {}, "internal/admin": {}, "internal/archtest": {}, "internal/disk": {}, "internal/doctor": {}, "internal/failpoint": {}, "internal/geo": {}, "internal/glob": {}, "internal/notify": {}, "internal/resp": {}, "internal/secret": {}, "internal/servers": {}, "internal/suggest": {}, "internal/tomlpos": {}, "internal/wire": {}, "rdb": {},
+	"internal/spool":         {"internal/disk"},
+	"internal/disk/disktest": {"internal/disk"},
 }
 
 // homes names the packages that may use a third-party module, tests apart.
