@@ -69,7 +69,7 @@ func adminRequest(r *outbox.Request) *admin.Request {
 	if r == nil {
 		return nil
 	}
-	shown := &admin.Request{Sent: r.Sent, Call: r.Call, Body: r.Body}
+	shown := &admin.Request{Sent: r.Sent, Call: r.Call, EventBody: r.EventBody, Body: r.Body}
 	for _, n := range r.Named {
 		shown.Headers = append(shown.Headers, admin.Header(n))
 	}
@@ -257,7 +257,7 @@ func (e *Engine) Cancel(ctx context.Context, s admin.Selection, by string) (admi
 // returns how many: see outbox.Outbox.Redeliver. The error is admin.ErrUnknown if
 // one is not kept, and admin.ErrRefused if one cannot be delivered: then none is.
 // Run has to be running.
-func (e *Engine) Redeliver(ctx context.Context, s admin.Selection, changed bool, by string) (n int, err error) {
+func (e *Engine) Redeliver(ctx context.Context, s admin.Selection, changed bool) (n int, err error) {
 	numbers := s.Numbers
 	if s.All {
 		if numbers, err = e.outbox.SelectDelivered(ctx, outbox.Query(s.Query)); err != nil {
@@ -270,6 +270,6 @@ func (e *Engine) Redeliver(ctx context.Context, s admin.Selection, changed bool,
 	if err := checkExpected(&s, len(numbers)); err != nil {
 		return 0, err
 	}
-	n, err = e.outbox.Redeliver(ctx, numbers, changed, by)
+	n, err = e.outbox.Redeliver(ctx, numbers, changed)
 	return n, adminError(err)
 }

@@ -27,11 +27,65 @@ func (w *webhook) Render(f *firing.Firing) (actions.Preview, error) {
 
 // sent tells what was sent with a request that is no longer needed. The JSON of
 // the firing is left out.
+//
+// It is called for each delivery. Where nothing but the body has data in it, as
+// for most webhooks, what it tells of the first request is told of the others,
+// with what differs put in.
 func (w *webhook) sent(r *request) actions.Sent {
-	if w.body == nil && !w.binary && w.contentType != "" {
-		return actions.Sent{Preview: w.preview(r, nil), EventBody: true}
+	if w.body != nil || w.binary || w.contentType == "" {
+		return actions.Sent{Preview: w.preview(r, r.plain)}
 	}
-	return actions.Sent{Preview: w.preview(r, r.plain)}
+	if first := w.first.Load(); first != nil {
+		if p, ok := first.alike(r); ok {
+			return actions.Sent{Preview: p, EventBody: true}
+		}
+	}
+	p := w.preview(r, nil)
+	if w.isPlain() {
+		w.first.Store(&sentPreview{p, len(r.header)})
+	}
+	return actions.Sent{Preview: p, EventBody: true}
+}
+
+// isPlain reports whether no templates are in URL and headers, and no access
+// token is sent.
+func (w *webhook) isPlain() bool {
+	if w.fixed == "" || w.tokens != nil {
+		return false
+	}
+	for i := range w.headers {
+		if _, fixed := w.headers[i].value.Fixed(); !fixed {
+			return false
+		}
+	}
+	return true
+}
+
+// sentPreview is what was told of a request.
+type sentPreview struct {
+	actions.Preview
+	headers int // how many headers the request had
+}
+
+// alike returns what is to be told of another request, and false if that has
+// other headers.
+func (s *sentPreview) alike(r *request) (actions.Preview, bool) {
+	if len(r.header) != s.headers {
+		return actions.Preview{}, false
+	}
+	p := actions.Preview{Call: s.Call, Named: slices.Clone(s.Named)}
+	for i := range p.Named {
+		n := &p.Named[i]
+		values := r.header[n.Name]
+		if len(values) != 1 {
+			return actions.Preview{}, false
+		}
+		switch n.Name {
+		case "Traceparent", "Webhook-Id", "Webhook-Timestamp":
+			n.Value = values[0]
+		}
+	}
+	return p, true
 }
 
 // preview shows a request with a body, and takes secrets out of the request.

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-resty/resty/v2"
@@ -109,10 +110,11 @@ type webhook struct {
 	gzip         bool
 	signers      []signer
 	statuses     statusRules
-	credentials  credentials    // of the fields
-	masker       *secret.Masker // of the fields and beyond; those of a request come on top
-	hidden       credentials    // what the user wrote into headers, path and query that is not shown
-	shown        *secret.Masker // masker, with hidden
+	credentials  credentials                 // of the fields
+	masker       *secret.Masker              // of the fields and beyond; those of a request come on top
+	hidden       credentials                 // what the user wrote into headers, path and query that is not shown
+	shown        *secret.Masker              // masker, with hidden
+	first        atomic.Pointer[sentPreview] // what was told of a first request; nil: it is not like others
 }
 
 type header struct {

@@ -280,7 +280,7 @@ func (c *client) deliveriesShow() *cobra.Command {
 			if err := p.timeline(d.Timeline); err != nil {
 				return err
 			}
-			p.request(d.Request, d.Firing)
+			p.request(d.Request)
 			return p.firing(d.Firing)
 		},
 	}
@@ -517,9 +517,9 @@ func (p *properties) timeline(list []admin.Attempt) error {
 	return t.end()
 }
 
-// request shows what was sent, or would be. A body that is the firing's JSON is
-// shown as that.
-func (p *properties) request(r *admin.Request, firing json.RawMessage) {
+// request shows what was sent, or would be. A body that is the firing's JSON,
+// which follows, is not shown.
+func (p *properties) request(r *admin.Request) {
 	if r == nil {
 		return
 	}
@@ -536,7 +536,7 @@ func (p *properties) request(r *admin.Request, firing json.RawMessage) {
 	}
 	switch {
 	case r.Body == "":
-	case r.Body == string(firing):
+	case r.EventBody:
 		fmt.Fprintln(p.out, "\n(the event, below)")
 	default:
 		fmt.Fprintln(p.out)

@@ -112,7 +112,7 @@ func (c *client) dlqShow() *cobra.Command {
 			if err := p.timeline(d.Timeline); err != nil {
 				return err
 			}
-			p.request(d.Request, d.Firing)
+			p.request(d.Request)
 			return p.firing(d.Firing)
 		},
 	}

@@ -50,8 +50,8 @@ type Daemon interface {
 	Cancel(ctx context.Context, s Selection, by string) (Cancelled, error)
 	// Redeliver has deliveries that were made and are kept made once more, each
 	// under its ID, and returns how many. With changed set also where the action
-	// goes elsewhere by now. by says who asks for it.
-	Redeliver(ctx context.Context, s Selection, changed bool, by string) (n int, err error)
+	// goes elsewhere by now.
+	Redeliver(ctx context.Context, s Selection, changed bool) (n int, err error)
 
 	// DeadLetters lists dead letters, the latest first. next is as in Pending.
 	DeadLetters(q Query) (list []DeadLetter, next uint64, err error)

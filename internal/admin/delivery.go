@@ -72,10 +72,11 @@ type Attempt struct {
 
 // Request is what was sent to deliver a firing, without secrets.
 type Request struct {
-	Sent    bool     `json:"sent"`              // it was sent so; false: it would be sent so now
-	Call    []string `json:"call,omitempty"`    // method and URL, or a program and its arguments
-	Headers []Header `json:"headers,omitempty"` // or the variables of a program
-	Body    string   `json:"body,omitempty"`    // before it is compressed; cut at 64 KiB
+	Sent      bool     `json:"sent"`                 // it was sent so; false: it would be sent so now
+	Call      []string `json:"call,omitempty"`       // method and URL, or a program and its arguments
+	Headers   []Header `json:"headers,omitempty"`    // or the variables of a program
+	EventBody bool     `json:"event_body,omitempty"` // the body is the JSON of the firing
+	Body      string   `json:"body,omitempty"`       // before it is compressed; cut at 64 KiB
 }
 
 // Header is a header of a request, or a variable of a program.

@@ -43,12 +43,12 @@ var allowed = map[string][]string{
 	"internal/store":                   {"internal/wire"},
 	"internal/timing":                  {"internal/wire"},
 	"internal/mirrorfile":              {"internal/wire", "internal/disk"},
+	"internal/spool":                   {"internal/disk"},
+	"internal/disk/disktest":           {"internal/disk"},
 	"internal/outbox":                  {"actions", "internal/delivered", "internal/event", "internal/failpoint", "internal/firing", "internal/store", "internal/wire"},
 	"internal/delivered":               {"internal/wire"},
 
 	"examples": {}, "internal/admin": {}, "internal/archtest": {}, "internal/disk": {}, "internal/doctor": {}, "internal/failpoint": {}, "internal/geo": {}, "internal/glob": {}, "internal/notify": {}, "internal/resp": {}, "internal/secret": {}, "internal/servers": {}, "internal/suggest": {}, "internal/tomlpos": {}, "internal/wire": {}, "rdb": {},
-	"internal/spool":         {"internal/disk"},
-	"internal/disk/disktest": {"internal/disk"},
 }
 
 // homes names the packages that may use a third-party module, tests apart.

@@ -87,6 +87,7 @@ func parseAttempts(list [][]byte) []AttemptRecord {
 type Request struct {
 	actions.Preview
 	Sent        bool   // it was sent so; false: it would be sent so now
+	EventBody   bool   // the body is the JSON of the firing
 	Destination string // of the action, as it says
 }
 
@@ -116,14 +117,14 @@ func appendRequest(dst []byte, destination string, s *actions.Sent) []byte {
 	return wire.AppendText(dst, s.Body)
 }
 
-// parseRequest returns a stored request, and whether its body is the JSON of the
-// firing.
-func parseRequest(b []byte) (r *Request, eventBody bool, err error) {
+// parseRequest parses a stored request. A body that is the JSON of the firing is
+// not in it.
+func parseRequest(b []byte) (*Request, error) {
 	if len(b) < 2 || b[0] != requestVersion {
-		return nil, false, errKeptForm
+		return nil, errKeptForm
 	}
 	c := wire.NewCursor(b[2:])
-	r = &Request{Sent: true, Destination: c.Text()}
+	r := &Request{Sent: true, EventBody: b[1]&requestEventBody != 0, Destination: c.Text()}
 	for range c.Count(1) {
 		r.Call = append(r.Call, c.Text())
 	}
@@ -132,7 +133,7 @@ func parseRequest(b []byte) (r *Request, eventBody bool, err error) {
 	}
 	r.Body = c.Text()
 	if err := c.End(); err != nil {
-		return nil, false, err
+		return nil, err
 	}
-	return r, b[1]&requestEventBody != 0, nil
+	return r, nil
 }

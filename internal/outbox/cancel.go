@@ -185,9 +185,7 @@ func (o *Outbox) Cancel(ctx context.Context, list []Candidate, by string, patien
 	}
 	limit := time.NewTimer(patience)
 	defer limit.Stop()
-	waited := false
 	for over := false; !over && c.waiting(); {
-		waited = true
 		select {
 		case <-c.ended:
 		case <-limit.C:
@@ -198,13 +196,12 @@ func (o *Outbox) Cancel(ctx context.Context, list []Candidate, by string, patien
 			over = true
 		}
 	}
-	if waited { // what has ended meanwhile is to be on disk too
+	r := c.snapshot()
+	if len(r.Ended)+len(r.Delivered) > 0 { // what has ended meanwhile is to be on disk too
 		if _, err := o.runOrder(context.WithoutCancel(ctx), &keeperOrder{run: func() (int, error) { return 0, o.syncLedger() }}); err != nil {
 			return c.snapshot(), err
 		}
 	}
-	r := c.snapshot()
-	o.log.Info("firings cancelled", "count", r.Count, "delivered", len(r.Delivered), "in_flight", len(r.InFlight), "by", by)
 	return r, nil
 }
 

@@ -59,7 +59,7 @@ func (o *Outbox) Causes(ctx context.Context, q Query) (list []Cause, more bool, 
 
 var (
 	statusInError = regexp.MustCompile(`^(.*?: \d{3} [A-Z][A-Za-z' -]*)(: |, |$)`)
-	changesOften  = regexp.MustCompile(`\d+(\.\d+){3}:\d+->|:\d{5}->|0x[0-9a-f]+|[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}|[0-9a-f]{12,}|\d{4,}`)
+	changesOften  = regexp.MustCompile(`\d+(\.\d+){3}:\d+->|:\d{5}->|0x[0-9a-f]+|[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}|[0-9a-f]{12,}|\d{6,}`)
 )
 
 // maxCause is how long a cause is at most, in bytes.
@@ -71,12 +71,16 @@ const maxCause = 200
 func CauseOf(text string) string {
 	text = text[:min(len(text), 4*maxCause)]
 	if m := statusInError.FindStringSubmatch(text); m != nil {
-		text = m[1]
+		return clip(m[1])
 	}
 	text, _, _ = strings.Cut(text, "\n")
 	text = changesOften.ReplaceAllString(text, "…")
+	return clip(text)
+}
+
+func clip(text string) string {
 	if len(text) > maxCause {
-		text = strings.ToValidUTF8(text[:maxCause], "")
+		return strings.ToValidUTF8(text[:maxCause], "")
 	}
 	return text
 }

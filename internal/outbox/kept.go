@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"sync"
 	"time"
 
 	"triggerd/actions"
@@ -16,20 +17,27 @@ func (w *worker) recordOf(res *actions.Result) *delivered.Record {
 	if !w.ep.keepDelivered || f == nil {
 		return nil
 	}
-	r := &delivered.Record{Head: delivered.Head{
+	r := records.Get().(*delivered.Record)
+	r.Head = delivered.Head{
 		Seq: w.job.seq, Lane: w.lane.id, Born: w.job.born.time(), Endpoint: w.ep.name, ID: f.ID.String(),
 		Event: f.Event.Name, Key: string(f.Event.Key), Status: res.Status,
-	}}
+	}
 	var sent actions.Sent
 	if res.Sent != nil {
 		sent = res.Sent()
 	} else if p, err := actions.Render(w.action, f); err == nil {
 		sent.Preview = p
 	}
-	r.Request = appendRequest(nil, actions.Destination(w.action), &sent)
-	r.Payload = firing.AppendBinary(nil, f)
+	r.Request = appendRequest(r.Request[:0], actions.Destination(w.action), &sent)
+	r.Payload = firing.AppendBinary(r.Payload[:0], f)
 	return r
 }
+
+// records are used again once they are added.
+var records = sync.Pool{New: func() any { return new(delivered.Record) }}
+
+// maxReused is the size of a payload up to which its record is used again.
+const maxReused = 64 << 10
 
 // attempt returns what is kept of an attempt.
 func (s *settlement) attempt() AttemptRecord {
@@ -56,6 +64,10 @@ func (o *Outbox) addDelivered(b *store.Batch, s *settlement, now time.Time) {
 	r.Tries = append(r.Tries, appendAttempt(nil, &a))
 	r.At, r.Attempts = now, int(j.attempts)
 	o.kept.Add(r)
+	if cap(r.Payload)+cap(r.Request) <= maxReused {
+		r.Tries = r.Tries[:0]
+		records.Put(r)
+	}
 	b.Settle(s.endpoint, j.seq, j.marks())
 }
 
@@ -84,8 +96,8 @@ func deliveredFrom(r *delivered.Record, whole bool) Delivery {
 		f.Attempt = max(1, r.Attempts)
 		d.Firing = f.AppendJSON(nil)
 	}
-	if request, eventBody, err := parseRequest(r.Request); err == nil {
-		if eventBody {
+	if request, err := parseRequest(r.Request); err == nil {
+		if request.EventBody {
 			request.Body = string(d.Firing)
 		}
 		if len(request.Call) > 0 || request.Body != "" {
@@ -111,7 +123,7 @@ func (o *Outbox) requestNow(endpoint string, j *store.Job, attempts int) *Reques
 	if err != nil {
 		return nil
 	}
-	return &Request{Preview: p, Destination: actions.Destination(a)}
+	return &Request{Preview: p, EventBody: p.Body == string(f.AppendJSON(nil)), Destination: actions.Destination(a)}
 }
 
 // actionOf returns what an endpoint delivers with; nil if no rule has it.

@@ -56,7 +56,6 @@ func (o *Outbox) DropDead(numbers ...uint64) (n int, err error) {
 		}
 		n += len(chunk)
 	}
-	o.log.Info("dead letters dropped", "count", n)
 	return n, nil
 }
 
@@ -136,8 +135,6 @@ func (o *Outbox) requeueBatch(numbers []uint64) error {
 		added.add(name, first+uint64(i))
 	}
 	o.admitStored(added, first)
-	n := len(numbers)
-	o.logAside(func() { o.log.Info("dead letters retried", "count", n) })
 	return nil
 }
 

@@ -26,7 +26,7 @@ var ErrRefused = errors.New("not done")
 // cannot be delivered: no rule has its action any more, or, unless changed is
 // set, the action goes elsewhere now. Then none is delivered. The outbox has to
 // run.
-func (o *Outbox) Redeliver(ctx context.Context, numbers []uint64, changed bool, by string) (n int, err error) {
+func (o *Outbox) Redeliver(ctx context.Context, numbers []uint64, changed bool) (n int, err error) {
 	jobs := make([]store.Job, 0, len(numbers))
 	for _, number := range numbers {
 		r, err := o.keptRecord(number)
@@ -46,7 +46,6 @@ func (o *Outbox) Redeliver(ctx context.Context, numbers []uint64, changed bool, 
 			return n, err
 		}
 	}
-	o.log.Info("delivered once more", "count", n, "by", by)
 	return n, nil
 }
 
@@ -97,7 +96,7 @@ func (o *Outbox) jobAgain(r *delivered.Record, changed bool) (j store.Job, err e
 	if a == nil {
 		return j, fmt.Errorf("%w: delivery %d was made by %s, which no rule has any more", ErrRefused, r.Seq, r.Endpoint)
 	}
-	if request, _, err := parseRequest(r.Request); err == nil && !changed {
+	if request, err := parseRequest(r.Request); err == nil && !changed {
 		if now := actions.Destination(a); now != request.Destination {
 			return j, fmt.Errorf("%w: delivery %d went to %s, and %s goes to %s now; ask for it with changed (--changed)", ErrRefused, r.Seq, request.Destination, r.Endpoint, now)
 		}

@@ -270,9 +270,8 @@ func (s *Server) redeliver(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.extendDeadline(w)
-	by := s.whoAsks(r)
-	n, err := s.cfg.Daemon.Redeliver(r.Context(), chosen, sel.Changed, by)
-	s.logChange("delivered once more", by, n, err)
+	n, err := s.cfg.Daemon.Redeliver(r.Context(), chosen, sel.Changed)
+	s.logChange("delivered once more", s.whoAsks(r), n, err)
 	s.writeResult(w, Done{Count: n}, n, err)
 }
 
