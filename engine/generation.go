@@ -99,6 +99,7 @@ func loadOptions(o ActionOptions, needs func(what, name string)) rules.Options {
 				return facts, err
 			}
 			facts.Reads, facts.Elements = actions.Reads(a), actions.Elements(a)
+			facts.SendsEvent = actions.SendsEvent(a)
 			for _, w := range actions.Warnings(a) {
 				facts.Warnings = append(facts.Warnings, w)
 			}
