@@ -66,6 +66,7 @@ func (c *compilation) rule(v view) *Rule {
 	t.schedule(r)
 	c.times(t, r)
 	c.actions(t, r)
+	t.valuesByDefault(r)
 	r.Digest = c.digest(v, r)
 	t.done()
 	r.index = int32(len(c.conjuncts))
@@ -161,6 +162,30 @@ func (t *table) warnUnindexed(r *Rule, alternatives []condition.Conjunct) {
 		w := t.kid("when", nil)
 		w.as("every-event").warnf("say a key, a command or an event that it needs", "no index serves this rule: its condition is evaluated for every event")
 	}
+}
+
+// valuesByDefault has the values of a rule's keys kept where an action sends the
+// event as a whole, unless the rule says otherwise, or that would be any key's.
+func (t *table) valuesByDefault(r *Rule) {
+	if t.has("values") || !r.Enabled || r.DryRun || r.Schedule != nil || !slices.ContainsFunc(r.Actions, func(a *Action) bool { return a.sendsEvent }) {
+		return
+	}
+	if r.keys != nil && !slices.ContainsFunc(r.keys, func(g *glob.Pattern) bool { return !g.BeginsWithText() }) {
+		r.sendsValues = true
+		return
+	}
+	if r.concernsKeys() && r.need() < NeedValue {
+		at := t.view
+		if t.has("key") {
+			at = t.kid("key", t.m["key"])
+		}
+		at.notef("values = true keeps those of all its keys in memory; values = false leaves it at that", "before and after are sent as unknown, since no text says what its keys begin with")
+	}
+}
+
+// concernsKeys reports whether the rule waits for events that concern a key.
+func (r *Rule) concernsKeys() bool {
+	return r.events == nil || r.anyWrite || slices.ContainsFunc(r.events.list(), func(name string) bool { return !slices.Contains(keyless, name) })
 }
 
 // warnKeepsAllValues warns of a rule for which the value of every key is kept.

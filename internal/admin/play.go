@@ -27,8 +27,17 @@ type CheckAnswer struct {
 	OK       bool      `json:"ok"`
 	Errors   []Finding `json:"errors"`
 	Warnings []Finding `json:"warnings"`
+	Notes    []Finding `json:"notes,omitempty"`
+	Kept     []Kept    `json:"kept,omitempty"`
 	Lookups  []Lookup  `json:"not_looked_up,omitempty"` // what is not looked up offline
 	Rules    []string  `json:"rules,omitempty"`
+}
+
+// Kept is what is kept in memory of the keys of a pattern.
+type Kept struct {
+	Keys    string   `json:"keys"`   // "": all keys
+	Values  bool     `json:"values"` // and not only type and deadline
+	Reasons []string `json:"reasons"`
 }
 
 // Finding is a mistake or a warning.
