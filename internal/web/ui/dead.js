@@ -2,7 +2,7 @@
 
 import { get, post, mayChange, every } from "./api.js";
 import { h, put, say, ask } from "./dom.js";
-import { show, said, time, ago, count, shortAction, plural } from "./show.js";
+import { show, said, time, ago, count, shortAction, plural, answer } from "./show.js";
 import { link } from "./live.js";
 import { firing } from "./deliveries.js";
 
@@ -55,12 +55,12 @@ export function dead(room, at) {
       h("td", { class: "wide" }, h("input", { type: "checkbox", "aria-label": `Choose dead letter ${d.number}`, checked: chosen.has(d.number), disabled: !mayChange(), onchange: (e) => { e.target.checked ? chosen.add(d.number) : chosen.delete(d.number); drawBulk(); } })),
       h("td", {}, h("a", { href: `/dead/${d.number}`, text: `#${d.number}` })),
       h("td", { class: "mono" }, said(d.key ?? "", { max: 90 })),
-      h("td", { class: "full" }, link(`/rules/${encodeURI(d.rule)}`, d.rule), h("span", { class: "arrow", text: "→" }), said(shortAction(d.action), { max: 60 }, "span")),
+      h("td", { class: "full line" }, link(`/rules/${encodeURI(d.rule)}`, d.rule), h("span", { class: "arrow", text: "→" }), said(shortAction(d.action), { max: 60 }, "span")),
       h("td", { class: "num", "data-label": "tries" }, count(d.attempts)),
       h("td", { class: "nowrap dim", title: time(d.given_up) }, ago(d.given_up)),
-      h("td", { class: "bad full" }, said(d.error, { max: 120 })))));
+      h("td", { class: "bad full" }, said(answer(d.error), { max: 120 })))));
     empty.hidden = list.length > 0;
-    put(empty, h("h1", { text: Object.values(filter()).some(Boolean) ? "No dead letter is as the filter says" : "No dead letters" }), h("p", { text: "What cannot be delivered in all its attempts is kept here." }));
+    put(empty, h("h2", { text: Object.values(filter()).some(Boolean) ? "No dead letter is as the filter says" : "No dead letters" }), h("p", { text: "What cannot be delivered in all its attempts is kept here." }));
     put(foot, h("span", { class: "dim", text: next ? `the latest ${count(list.length)}` : plural(list.length, "dead letter") }), h("span", { class: "grow" }), next ? h("button", { text: "More", onclick: () => { pages++; stop.now(); } }) : false);
     drawBulk();
   }

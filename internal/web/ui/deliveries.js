@@ -2,8 +2,8 @@
 // its event to the answer.
 
 import { get, post, mayChange, every, session } from "./api.js";
-import { h, put, say, ask, copy } from "./dom.js";
-import { show, said, time, ago, count, span, shortAction, plural } from "./show.js";
+import { h, put, say, ask, copy, region } from "./dom.js";
+import { show, said, time, ago, count, span, shortAction, plural, answer } from "./show.js";
 import { link, value } from "./live.js";
 
 const states = [["pending", "Waiting"], ["failing", "Failing"], ["delivered", "Delivered"]];
@@ -27,7 +27,7 @@ export function deliveries(room, at) {
 
   function drawTabs() {
     put(tabs, states.map(([name, text]) => h("button", { type: "button", text, "aria-pressed": String(name === state), onclick: () => { state = name; at.set({ state: name === "pending" ? "" : name }); again(); drawTabs(); } })));
-    put(heads, ["", "#", "Key", "Rule → action", "Tries", state === "delivered" ? "Delivered" : "Next try", "Answer"].map((t, i) => h("th", { scope: "col", class: i === 4 ? "num" : "" }, t || h("span", { class: "dim", text: "" }))));
+    put(heads, ["", "#", "Key", "Rule → action", "Tries", state === "delivered" ? "Delivered" : "Next try", "Answer"].map((t, i) => h("th", { scope: "col", class: i === 4 ? "num" : "" }, t || h("span", { class: "sr", text: "Choose" }))));
   }
 
   function again() {
@@ -58,12 +58,12 @@ export function deliveries(room, at) {
       h("td", { class: "wide" }, state === "failing" && mayChange() && h("input", { type: "checkbox", "aria-label": `Choose delivery ${d.number}`, checked: chosen.has(d.number), onchange: (e) => { e.target.checked ? chosen.add(d.number) : chosen.delete(d.number); drawBulk(); } })),
       h("td", {}, h("a", { href: `/deliveries/${d.number}`, text: `#${d.number}` })),
       h("td", { class: "mono" }, d.key ? said(d.key, { max: 90 }) : h("span", { class: "none", text: d.event || "not kept" })),
-      h("td", { class: "full" }, link(`/rules/${encodeURI(d.rule)}`, d.rule), h("span", { class: "arrow", text: "→" }), said(shortAction(d.action), { max: 60 }, "span")),
+      h("td", { class: "full line" }, link(`/rules/${encodeURI(d.rule)}`, d.rule), h("span", { class: "arrow", text: "→" }), said(shortAction(d.action), { max: 60 }, "span")),
       h("td", { class: "num", "data-label": "tries" }, count(d.attempts)),
       h("td", { class: "nowrap dim" }, state === "delivered" ? `${time(d.delivered)} · ${span((new Date(d.delivered) - new Date(d.planned)) / 1000)}` : d.due && new Date(d.due) > Date.now() ? ago(d.due) : d.attempts ? "when its turn comes" : `planned ${ago(d.planned)}`),
-      h("td", { class: d.last_error ? "bad full" : "ok full" }, said(d.last_error || d.status || "", { max: 120 })))));
+      h("td", { class: d.last_error ? "bad full" : "ok full" }, said(answer(d.last_error) || d.status || "", { max: 120 })))));
     empty.hidden = list.length > 0;
-    if (!list.length) put(empty, h("h1", { text: state === "delivered" ? "Nothing has been delivered yet" : state === "failing" ? "Nothing fails" : "Nothing waits" }), h("p", { text: filtered() ? "at least nothing that the filter selects" : state === "pending" ? "Firings are delivered as they come." : "" }));
+    if (!list.length) put(empty, h("h2", { text: state === "delivered" ? "Nothing has been delivered yet" : state === "failing" ? "Nothing fails" : "Nothing waits" }), h("p", { text: filtered() ? "at least nothing that the filter selects" : state === "pending" ? "Firings are delivered as they come." : "" }));
     put(foot, h("span", { class: "dim", text: next ? `the first ${count(list.length)}` : plural(list.length, "delivery", "deliveries") }), h("span", { class: "grow" }),
       next ? h("button", { text: "More", onclick: () => { pages++; stop.now(); } }) : false);
     drawBulk();
@@ -153,8 +153,8 @@ export function firing(head, body, d, at, changed) {
         ["Before", ev.before === undefined ? undefined : value(textOf(ev.before), 600)], ["After", ev.after === undefined ? undefined : value(textOf(ev.after), 600)], ["Offset", ev.offset], ["Time", ev.time && time(ev.time, true)]]
         .filter(([, v]) => v !== undefined && v !== "" && v !== null).map(([k, v]) => [h("dt", { text: k }), h("dd", {}, v)]))]
       : h("p", { class: "dim", text: d.state === "delivered" ? "The event of what was delivered is not kept." : session.show_values ? "The event was not kept." : "Values are not shown: show_values is false." }))),
-    (d.excerpt || d.request) && h("section", { class: "card w12" }, h("header", {}, h("h2", { text: "Answer" })), said(d.excerpt || "", { max: 8000, lines: true }, "pre", "block")),
-    d.firing && h("section", { class: "card w12" }, h("header", {}, h("h2", { text: "What is sent" }), h("span", { class: "grow" }), h("button", { text: "Copy", onclick: () => copy(JSON.stringify(d.firing), "the event") })), said(JSON.stringify(d.firing, null, 2), { max: 20000, lines: true }, "pre", "block"))));
+    (d.excerpt || d.request) && h("section", { class: "card w12" }, h("header", {}, h("h2", { text: "Answer" })), region(said(d.excerpt || "", { max: 8000, lines: true }, "pre", "block"), "Answer")),
+    d.firing && h("section", { class: "card w12" }, h("header", {}, h("h2", { text: "What is sent" }), h("span", { class: "grow" }), h("button", { text: "Copy", onclick: () => copy(JSON.stringify(d.firing), "the event") })), region(said(JSON.stringify(d.firing, null, 2), { max: 20000, lines: true }, "pre", "block"), "What is sent"))));
 }
 
 export function textOf(v) {
