@@ -38,7 +38,7 @@ export function streams(room, at) {
     const s = await get("status");
     error.hidden = true;
     put(cards, s.streams.map((x) => h("section", { class: "card w12" },
-      h("header", {}, h("span", { class: `dot ${x.state === "streaming" ? "ok" : "bad"}` }), h("h2", {}, said(x.name)), said(x.server, {}, "span", "mono dim"), h("span", { class: "grow" }), h("span", { class: "dim", text: `${x.state}, since ${time(x.since)}` })),
+      h("header", {}, h("span", { class: `dot ${x.state === "streaming" ? "ok" : "bad"}` }), h("h2", { class: "name" }, said(x.name)), said(x.server, {}, "span", "mono dim"), h("span", { class: "grow" }), h("span", { class: "dim", text: `${x.state}, since ${time(x.since)}` })),
       h("div", { class: "body grid" },
         list("w4", [["Server", [x.server_name || "", " ", x.server_version || ""].join("").trim() || "not told"], ["Its role", x.server_role || "not told"], ["Replication ID", said(x.replid, {}, "span", "mono")], ["Last heard of", x.last_data && ago(x.last_data)], ["Last error", x.last_error && said(x.last_error, { max: 300 }, "span", "bad")]]),
         list("w4", [["Received to", count(x.received_offset)], ["Handled to", count(x.handled_offset)], ["Behind", x.behind_bytes ? h("span", { class: x.behind_seconds > 5 ? "bad" : "", text: `${bytes(x.behind_bytes)}, ${span(x.behind_seconds)}` }) : "nothing"], ["At the server", x.server_bytes ? bytes(x.server_bytes) : "nothing waits"], ["Saved to", x.saved_offset && `${count(x.saved_offset)}, ${ago(x.saved_at)}`], ["Headroom", headroom(x)]]),
