@@ -58,7 +58,7 @@ func TestDemo(t *testing.T) {
 // With --stay the page is where the demo says, until it is interrupted.
 func TestDemoStays(t *testing.T) {
 	redistest.Start(t, "redis-7.0").Stop() // there is one on the machine
-	t.Setenv("DEMO_URL", "") // which the demo sets
+	t.Setenv("DEMO_URL", "")               // which the demo sets
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	out, ended := newLines(), make(chan int, 1)
