@@ -364,7 +364,7 @@ function drawChange(el, r) {
   put(el, changed(r.before, r.after) || [value(r.before, 60), arrow(), value(r.after, 60)]);
 }
 
-const arrow = () => h("span", { class: "arrow", text: "→" });
+export const arrow = () => h("span", { class: "arrow", text: "→" });
 
 // changed shows of two hashes the fields that differ; null if they are no hashes.
 export function changed(before, after) {
