@@ -33,6 +33,9 @@ type Config struct {
 	// Reload has the rules read again, on behalf of by; nil: they cannot be.
 	Reload func(ctx context.Context, by string) (*admin.Reload, error)
 
+	// OnListen, if not nil, is told where the server listens, once it does.
+	OnListen func(url string)
+
 	// Playground answers what rules would do; nil: nobody does.
 	Playground admin.Playground
 
@@ -145,6 +148,9 @@ func (s *Server) Run(ctx context.Context) error {
 		return err
 	}
 	s.log.Info("status, metrics and API", "url", s.url(ln), "token", s.cfg.Token != "")
+	if s.cfg.OnListen != nil {
+		s.cfg.OnListen(s.url(ln))
+	}
 	srv := &http.Server{
 		Handler: s, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),

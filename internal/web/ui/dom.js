@@ -33,6 +33,12 @@ export function put(el, ...children) {
   return el;
 }
 
+// region makes what scrolls reachable by the keyboard.
+export function region(el, label) {
+  set(el, { tabindex: "0", role: "region", "aria-label": label });
+  return el;
+}
+
 // say tells what a deed came to, where screen readers hear it too.
 let silence;
 export function say(text) {

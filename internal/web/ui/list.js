@@ -52,7 +52,7 @@ export function rows({ make, fill, of, open, label }) {
     if (e.key === "Enter" && e.target === el) open(-1);
   });
   return {
-    el, change, close: () => resized.disconnect(), height: () => height, drawn: () => seen,
+    el, change, draw, close: () => resized.disconnect(), height: () => height, drawn: () => seen,
     into(i) {
       const y = i * height;
       if (y < el.scrollTop) el.scrollTop = y;

@@ -3,7 +3,7 @@
 
 import { get, session, every } from "./api.js";
 import { h, put, copy } from "./dom.js";
-import { show, said, time, rate, count, span, ago, shortAction } from "./show.js";
+import { show, said, time, rate, count, span, shortAction, answer } from "./show.js";
 import { rows } from "./list.js";
 import { spark } from "./spark.js";
 
@@ -134,7 +134,7 @@ export function live(room, at) {
       note.textContent = missed ? `${count(missed)} not shown` : "";
       note.title = "More happened than is sent to a browser; rates above count all";
       drawEmpty();
-      list.change();
+      list.draw();
     });
   }
 
@@ -144,10 +144,10 @@ export function live(room, at) {
     if (all.length || empty.dataset.for === filterText() + connected) return;
     empty.dataset.for = filterText() + connected;
     put(empty, filterText()
-      ? [h("h1", { text: "Nothing matches the filter yet" }), h("p", {}, h("button", { text: "Clear the filter", onclick: unfilter }))]
+      ? [h("h2", { text: "Nothing matches the filter yet" }), h("p", {}, h("button", { text: "Clear the filter", onclick: unfilter }))]
       : connected
-        ? [h("h1", { text: "Connected. Nothing has happened yet" }), h("p", {}, "What rules match, fire and deliver is shown here as it happens. Write a key that a rule looks at, or tick ", h("b", { text: "all changes" }), ".")]
-        : [h("h1", { text: "Connecting …" })]);
+        ? [h("h2", { text: "Connected. Nothing has happened yet" }), h("p", {}, "What rules match, fire and deliver is shown here as it happens. Write a key that a rule looks at, or tick ", h("b", { text: "all changes" }), ".")]
+        : [h("h2", { text: "Connecting …" })]);
   }
 
   const filters = () => ({ key: key.value.trim(), rule: ruleSelect.value, outcome: outcome.value, when: when.value.trim(), all: everything.checked ? "1" : "" });
@@ -293,7 +293,7 @@ export function live(room, at) {
     if (!r.firings.size && r.rule) steps.push(["Firing", null, "wait", [h("p", { class: "dim", text: "none yet: the rule waits, is paused, in dry run, or suppresses it" })]]);
     const first = [...r.firings.values()][0];
     put(side,
-      h("header", {}, h("h1", { text: r.firings.size ? "Firing" : r.rule ? "Match" : "Change" }), h("button", { text: "Close", onclick: shut, title: "Key: Esc" })),
+      h("header", {}, h("h2", { text: r.firings.size ? "Firing" : r.rule ? "Match" : "Change" }), h("button", { text: "Close", onclick: shut, title: "Key: Esc" })),
       h("ol", { class: "chain" }, steps.map(([name, t, cls, body]) => h("li", { class: cls }, h("h3", {}, name, t && h("time", { text: time(t, true) })), body))),
       h("div", { class: "bar" },
         first && h("a", { href: `/deliveries/${encodeURIComponent(first.id)}`, text: "Delivery" }),
@@ -310,7 +310,7 @@ export function live(room, at) {
       h("span", {}, h("b", { text: rate(of("events")) }), " changes/s"), h("span", {}, h("b", { text: rate(of("matches")) }), " matches/s"),
       h("span", {}, h("b", { text: rate(of("firings")) }), " firings/s"), h("span", {}, h("b", { text: rate(of("delivered")) }), " delivered/s"),
       h("span", { class: of("failed") ? "bad" : "" }, h("b", { class: of("failed") ? "bad" : "", text: rate(of("failed")) }), " failed/s"),
-      h("span", { class: "wide" }, spark(r.events || [], { width: 160, label: "Changes a second, the last minutes" })));
+      h("span", { class: "wide" }, spark(r.events || [], { width: 160, length: 120, label: "Changes a second, the last minutes" })));
     const names = r.rules || [];
     if (ruleSelect.options.length !== names.length + 1) {
       const chosen = ruleSelect.value || params.get("rule") || "";
@@ -361,7 +361,24 @@ function drawChange(el, r) {
     el.classList.add("dim");
     return;
   }
-  put(el, value(r.before, 60), h("span", { class: "arrow", text: "→" }), value(r.after, 60));
+  put(el, changed(r.before, r.after) || [value(r.before, 60), arrow(), value(r.after, 60)]);
+}
+
+export const arrow = () => h("span", { class: "arrow", text: "→" });
+
+// changed shows of two hashes the fields that differ; null if they are no hashes.
+export function changed(before, after) {
+  const a = fieldsOf(before), b = fieldsOf(after);
+  if (!a || !b || !Object.keys(b).length) return null;
+  const names = [...new Set([...Object.keys(a), ...Object.keys(b)])].filter((n) => a[n] !== b[n]);
+  if (!names.length) return [h("span", { class: "none", text: "as before" })];
+  return names.slice(0, 3).map((n, i) => [i > 0 && ", ", said(n, { max: 30 }, "span", "dim"), " ", n in a ? value(String(a[n]), 30) : h("span", { class: "none", text: "nothing" }), arrow(), n in b ? value(String(b[n]), 30) : h("span", { class: "none", text: "nothing" })]);
+}
+
+function fieldsOf(text) {
+  if (text === null) return {};
+  if (typeof text !== "string" || text[0] !== "{") return null;
+  try { return JSON.parse(text); } catch { return null; }
 }
 
 // told says how a row went: sign, class and words.
@@ -371,10 +388,10 @@ function told(r) {
   if (!list.length) return ["~", "dim", "matched"];
   const last = list.map((f) => f.attempts.at(-1));
   const failed = last.find((a) => a && a.outcome !== "delivered");
-  if (failed) return ["✗", "bad", `${failed.outcome === "given_up" ? "given up" : `attempt ${failed.attempt || ""} failed`} ${failed.text || ""}`];
+  if (failed) return ["✗", "bad", `${failed.outcome === "given_up" ? "given up" : `attempt ${failed.attempt || ""} failed`} ${answer(failed.text)}`];
   if (last.some((a) => !a)) return ["…", "dim", "waits"];
   const a = last.at(-1);
-  return ["✓", "ok", `${a.text || "delivered"} ${span(Math.max(...last.map((x) => x.seconds || 0)))}${list.length > 1 ? ` ×${list.length}` : ""}`];
+  return ["✓", "ok", `${answer(a.text) || "delivered"} ${span(Math.max(...last.map((x) => x.seconds || 0)))}${list.length > 1 ? ` ×${list.length}` : ""}`];
 }
 
 export function playURL(r) {

@@ -64,7 +64,6 @@ function draw() {
     if (a.getAttribute("href") === path) a.setAttribute("aria-current", "page");
     else a.removeAttribute("aria-current");
   }
-  const room = document.createDocumentFragment();
   put(main);
   current = {};
   if (!session.role) {
@@ -74,7 +73,8 @@ function draw() {
   const name = views.find((v) => v.path === path)?.name || "triggerd";
   document.title = `${name} · triggerd`;
   main.dataset.ready = "";
-  current = view(main, place(), room) || {};
+  current = view(main, place()) || {};
+  if (!main.querySelector("h1")) main.prepend(h("h1", { class: "sr", text: name }));
   main.dataset.ready = location.pathname;
 }
 
@@ -104,7 +104,7 @@ function drawTop() {
     h("a", { class: "brand", href: "/" }, h("img", { src: document.querySelector("link[rel=icon]").getAttribute("href"), alt: "", width: "20", height: "20" }), "triggerd"),
     h("nav", { "aria-label": "Views" }, views.map((v) => h("a", { href: v.path }, v.name, v.path === "/dead" && parts.dead))),
     h("div", { class: "end" },
-      h("a", { class: "link", href: "/streams", "aria-label": "Streams" }, parts.dot, parts.link),
+      h("a", { class: "link", href: "/streams", title: "Streams" }, parts.dot, h("span", { class: "sr", text: "Stream " }), parts.link),
       session.role === "reader" && h("span", { class: "chip", text: "read only", title: "You are logged in with read_token: nothing can be changed" }),
       session.token && session.role && h("button", { class: "plain", text: "Log out", onclick: logout }),
       h("button", { class: "plain", text: "◐", title: "Dark or light", "aria-label": "Dark or light", onclick: turn }),

@@ -3,7 +3,7 @@
 // and no file is changed.
 
 import { get, post, session, every } from "./api.js";
-import { h, put, say, copy } from "./dom.js";
+import { h, put, say, copy, region } from "./dom.js";
 import { show, said, time, count, plural } from "./show.js";
 import { value, link } from "./live.js";
 
@@ -13,9 +13,33 @@ key = "stock:{sku}"
 when = 'num(before) > 0 && num(after) <= 0'
 
   [[rule.action]]
-  kind = "webhook"
+  type = "webhook"
   url = "https://example.com/hook"
 `;
+
+// pretty breaks JSON into lines, with numbers as they are written.
+function pretty(text) {
+  try { JSON.parse(text); } catch { return text; }
+  let out = "", depth = 0, quoted = false;
+  for (let i = 0; i < text.length; i++) {
+    const c = text[i];
+    if (quoted) {
+      out += c;
+      if (c === "\\") out += text[++i];
+      else if (c === '"') quoted = false;
+      continue;
+    }
+    const line = () => "\n" + "  ".repeat(depth);
+    if (c === '"') { quoted = true; out += c; }
+    else if ((c === "{" || c === "[") && /^\s*[}\]]/.test(text.slice(i + 1, i + 20))) { out += c; }
+    else if (c === "{" || c === "[") { depth++; out += c + line(); }
+    else if (c === "}" || c === "]") { if (!/[{[]$/.test(out)) { depth--; out += line(); } out += c; }
+    else if (c === ",") out += c + line();
+    else if (c === ":") out += ": ";
+    else if (!/\s/.test(c)) out += c;
+  }
+  return out;
+}
 
 const exampleCommands = "SET stock:7 1\nDECR stock:7\n";
 
@@ -167,7 +191,7 @@ export function play(room, at) {
     return h("div", {}, h("p", { class: "ok" }, h("b", { text: `✓ ${says}` }), f.dry_run && ", and delivers nothing: dry_run = true"),
       f.requests.map((r) => h("div", { class: "card" },
         h("header", {}, h("span", { class: "dim" }, "action ", said(r.action))),
-        r.error ? h("p", { class: "pad bad" }, said(r.error, { max: 600 })) : h("div", {}, said([(r.call || []).join(" "), ...(r.named || []).map((n) => `${n.name}: ${n.value}`), "", r.body].join("\n").trim(), { max: 4000, lines: true }, "pre", "block")))));
+        r.error ? h("p", { class: "pad bad" }, said(r.error, { max: 600 })) : h("div", {}, region(said([(r.call || []).join(" "), ...(r.named || []).map((n) => `${n.name}: ${n.value}`), "", pretty(r.body)].join("\n").trim(), { max: 8000, lines: true }, "pre", "block"), "What is sent")))));
   }
 
   async function tests() {
@@ -176,7 +200,7 @@ export function play(room, at) {
       if (!got.ok) { drawFindings(got); return; }
       put(results, got.results.length
         ? [h("div", { class: "step" }, h("b", { class: got.failed ? "bad" : "ok", text: `${got.passed} passed, ${got.failed} failed` })), got.results.map((r) => h("div", { class: "step" }, h("h3", {}, h("span", { class: r.passed ? "ok" : "bad", text: r.passed ? "✓" : "✗" }), said(r.name)), r.differences.map((d) => h("p", { class: "bad" }, said(d, { max: 800 })))))]
-        : h("div", { class: "empty" }, h("h1", { text: "There is no [[test]] in the rules" }), h("p", { text: "“Copy test” makes one of the commands." })));
+        : h("div", { class: "empty" }, h("h2", { text: "There is no [[test]] in the rules" }), h("p", { text: "“Copy test” makes one of the commands." })));
     } catch (e) { fail(e); }
   }
 

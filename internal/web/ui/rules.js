@@ -27,14 +27,14 @@ export function rules(room, at) {
     at, caption: "Rules", sort: "", columns: [
       { title: "Rule", by: (r) => r.name, cell: (r) => link(`/rules/${encodeURI(r.name)}`, r.name), width: "22%" },
       { title: "State", by: (r) => stateOf(r)[0], cell: (r) => { const [text, cls] = stateOf(r); return h("span", { class: `chip ${cls}`, text }); } },
-      { title: "Last 10 min", cls: "wide", cell: (r) => spark(r.rates || [], { label: `Matches in the last ten minutes: ${(r.rates || []).reduce((a, b) => a + b, 0)}` }) },
+      { title: "Last 10 min", cls: "wide", cell: (r) => spark(r.rates || [], { length: 60, label: `Matches in the last ten minutes: ${(r.rates || []).reduce((a, b) => a + b, 0)}` }) },
       { title: "Matches/s", num: true, label: "matches/s", by: (r) => r.match_rate, cell: (r) => rate(r.match_rate) },
       { title: "Matches", num: true, cls: "wide", by: (r) => r.matches, cell: (r) => count(r.matches) },
       { title: "Firings", num: true, label: "firings", by: (r) => r.firings, cell: (r) => count(r.firings) },
       { title: "Last match", cls: "nowrap wide", by: (r) => -(r.last_match ? new Date(r.last_match) : 0), cell: (r) => h("span", { class: "dim", text: r.last_match ? ago(r.last_match) : "none yet" }) },
       { title: "Suppressed", num: true, cls: "wide", by: (r) => suppressed(r), cell: (r) => count(suppressed(r)) },
       { title: "Cost", num: true, cls: "wide", by: (r) => r.condition_share, cell: (r) => `${(100 * r.condition_share).toFixed(r.condition_share < 0.001 ? 0 : 1)} %` },
-      { title: "", head: h("span", { class: "dim", text: "" }), cls: "num", cell: (r) => pauseButton(`rule/${r.name}`, r, () => stop.now()) },
+      { title: "", head: h("span", { class: "sr", text: "Pause" }), cls: "num", cell: (r) => pauseButton(`rule/${r.name}`, r, () => stop.now()) },
     ],
   });
   function drawTabs() {
@@ -123,7 +123,7 @@ export function rule(room, at, name) {
       ["Matches", count(r.matches)], ["Firings", count(r.firings)], ["While paused", r.skipped && count(r.skipped)], ["In dry run", r.dry_runs && count(r.dry_runs)],
       ["No room", r.dropped && count(r.dropped)],
       ...Object.entries(r.suppressed || {}).map(([reason, n]) => [`Suppressed: ${reason.replace("_", " ")}`, count(n)]),
-      ["Condition errors", h("span", { class: r.condition_errors ? "bad" : "", text: count(r.condition_errors) })],
+      ["Condition errors", r.condition_errors && h("span", { class: r.condition_errors ? "bad" : "", text: count(r.condition_errors) })],
       ["Not a number", r.not_numbers && count(r.not_numbers)],
       ["Last error", r.condition_error && said(r.condition_error, { max: 600 }, "span", "bad")],
       ["Cost", `${span(r.condition_seconds)} in all, ${(100 * r.condition_share).toFixed(2)} % of a core now`],
@@ -141,7 +141,7 @@ export function rule(room, at, name) {
     const sum = (list) => count((list || []).reduce((a, b) => a + b, 0));
     put(graph, rates.kept === false
       ? h("p", { class: "dim", text: "Rates are kept of a thousand rules; this one is not among them." })
-      : [spark(of.matches || [], { width: 800, height: 90, second: of.firings || [], label: `${sum(of.matches)} matches, ${sum(of.firings)} firings` }),
+      : [spark(of.matches || [], { width: 800, height: 90, length: scale === "s" ? 600 : 1440, second: of.firings || [], label: `${sum(of.matches)} matches, ${sum(of.firings)} firings` }),
         h("p", { class: "dim" }, `${sum(of.matches)} matches, `, h("span", { class: "ok", text: `${sum(of.firings)} firings` }), scale === "s" ? " in the last 10 minutes, by the second" : " in the last 24 hours, by the minute")]);
     graph.querySelector("svg")?.setAttribute("width", "100%");
     drawStates(r);

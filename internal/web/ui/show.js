@@ -24,6 +24,7 @@ export function show(el, text, { max = MAX, lines = false } = {}) {
     el.textContent = text;
     return el;
   }
+  unseen.lastIndex = 0; // matchAll begins where test has ended
   const parts = [];
   let at = 0;
   for (const m of text.matchAll(unseen)) {
@@ -68,6 +69,7 @@ export function ago(t) {
 }
 
 export function span(s) {
+  if (s < 0.001) return s > 0 ? "<1 ms" : "0 s";
   if (s < 0.9995) return `${Math.round(s * 1000)} ms`;
   if (s < 60) return `${s < 10 ? Math.round(s * 10) / 10 : Math.round(s)} s`;
   if (s < 3600) return `${Math.round(s / 60)} min`;
@@ -99,4 +101,10 @@ export function plural(n, one, many = one + "s") {
 // last returns the end of an action's full name.
 export function shortAction(name) {
   return (name || "").replace(/^(target|rule)\//, "");
+}
+
+// answer leaves out of what an attempt came to where it went, which stands beside
+// it anyway.
+export function answer(text) {
+  return (text || "").replace(/^(GET|POST|PUT|PATCH|DELETE|HEAD|OPTIONS) \S+: /, "");
 }

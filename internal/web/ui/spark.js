@@ -2,8 +2,12 @@
 
 import { svg } from "./dom.js";
 
-// spark returns a line of numbers, the latest at the right.
-export function spark(values, { width = 120, height = 22, label = "", second } = {}) {
+// spark returns a line of numbers, the latest at the right. With fewer than length
+// of them nothing was before.
+export function spark(values, { width = 120, height = 22, label = "", second, length = 0 } = {}) {
+  const full = (list) => (list.length < length ? [...Array(length - list.length).fill(0), ...list] : list);
+  values = full(values);
+  second = second && full(second);
   const most = Math.max(1e-9, ...values, ...(second || []));
   const x = (i) => (values.length < 2 ? width : (i * width) / (values.length - 1));
   const y = (v) => height - 1.5 - (v / most) * (height - 3);

@@ -15,7 +15,7 @@ export function streams(room, at) {
   const graph = h("div", {});
   const actionTable = table({
     at, caption: "Actions", columns: [
-      { title: "Action", by: (a) => a.name, cell: (a) => [said(shortAction(a.name), { max: 60 }, "b"), " ", h("span", { class: "dim" }, a.kind, " ", said(a.destination, { max: 80 }, "span"))], cls: "full" },
+      { title: "Action", by: (a) => a.name, cell: (a) => [said(shortAction(a.name), { max: 60 }, "b"), " ", h("span", { class: "dim" }, a.kind, " ", said(a.destination, { max: 80 }, "span"))], cls: "full line" },
       { title: "State", by: (a) => a.state, cell: (a) => h("span", { class: `chip ${stateClass(a)}`, text: a.paused_since ? "paused" : a.state, title: a.why || "" }) },
       { title: "Waiting", num: true, label: "waiting", by: (a) => a.pending, cell: (a) => count(a.pending) },
       { title: "Delivered", num: true, label: "delivered", by: (a) => a.delivered, cell: (a) => count(a.delivered) },
@@ -24,7 +24,7 @@ export function streams(room, at) {
       { title: "An attempt takes", num: true, cls: "wide", by: took, cell: (a) => (took(a) ? span(took(a)) : "") },
       { title: "Last success", cls: "wide nowrap", by: (a) => -(a.last_success ? new Date(a.last_success) : 0), cell: (a) => h("span", { class: "dim", text: a.last_success ? ago(a.last_success) : "none yet" }) },
       { title: "Why", cls: "full", cell: (a) => said(a.state === "up" && !a.paused_since ? "" : a.pause?.reason || a.why || a.last_error || "", { max: 120 }, "span", "bad") },
-      { title: "", cls: "num", cell: (a) => pauseButton(a.name, a, () => { at.refresh(); stop.now(); }) },
+      { title: "", head: h("span", { class: "sr", text: "Pause" }), cls: "num", cell: (a) => pauseButton(a.name, a, () => { at.refresh(); stop.now(); }) },
     ],
   });
   actionTable.el.className = "";
@@ -38,7 +38,7 @@ export function streams(room, at) {
     const s = await get("status");
     error.hidden = true;
     put(cards, s.streams.map((x) => h("section", { class: "card w12" },
-      h("header", {}, h("span", { class: `dot ${x.state === "streaming" ? "ok" : "bad"}` }), h("h3", {}, said(x.name)), said(x.server, {}, "span", "mono dim"), h("span", { class: "grow" }), h("span", { class: "dim", text: `${x.state}, since ${time(x.since)}` })),
+      h("header", {}, h("span", { class: `dot ${x.state === "streaming" ? "ok" : "bad"}` }), h("h2", { class: "name" }, said(x.name)), said(x.server, {}, "span", "mono dim"), h("span", { class: "grow" }), h("span", { class: "dim", text: `${x.state}, since ${time(x.since)}` })),
       h("div", { class: "body grid" },
         list("w4", [["Server", [x.server_name || "", " ", x.server_version || ""].join("").trim() || "not told"], ["Its role", x.server_role || "not told"], ["Replication ID", said(x.replid, {}, "span", "mono")], ["Last heard of", x.last_data && ago(x.last_data)], ["Last error", x.last_error && said(x.last_error, { max: 300 }, "span", "bad")]]),
         list("w4", [["Received to", count(x.received_offset)], ["Handled to", count(x.handled_offset)], ["Behind", x.behind_bytes ? h("span", { class: x.behind_seconds > 5 ? "bad" : "", text: `${bytes(x.behind_bytes)}, ${span(x.behind_seconds)}` }) : "nothing"], ["At the server", x.server_bytes ? bytes(x.server_bytes) : "nothing waits"], ["Saved to", x.saved_offset && `${count(x.saved_offset)}, ${ago(x.saved_at)}`], ["Headroom", headroom(x)]]),
@@ -88,7 +88,7 @@ function drawGraph(el, s) {
     lines.append(svg("path", { d: `M0 ${y}C50 ${y} 50 ${z} 100 ${z}`, class: ["down", "suspect"].includes(actions[j].state) ? "bad" : "", "vector-effect": "non-scaling-stroke" }));
   }));
   put(el, h("div", { class: "state-graph" },
-    h("ul", {}, rules.map((r) => h("li", { class: "node" }, h("span", { class: `dot ${r.paused_since ? "warn" : r.condition_error ? "bad" : r.enabled ? "ok" : ""}` }), link(`/rules/${encodeURI(r.name)}`, r.name), h("span", { class: "end dim wide", text: count(r.firings) })))),
+    h("ul", {}, rules.map((r) => h("li", { class: "node" }, h("span", { class: `dot ${r.paused_since || r.dry_run ? "warn" : r.condition_error ? "bad" : r.enabled ? "ok" : ""}` }), link(`/rules/${encodeURI(r.name)}`, r.name), h("span", { class: "end dim wide", text: count(r.firings) })))),
     lines,
     h("ul", {}, actions.map((a) => h("li", { class: "node" }, h("span", { class: `dot ${stateClass(a)}` }), said(shortAction(a.name), { max: 60 }), h("span", { class: "end dim wide", text: a.pending ? `${count(a.pending)} waiting` : a.state }))))),
   s.rules.length > SHOWN && h("p", { class: "dim" }, `The first ${SHOWN} of ${count(s.rules.length)} rules; `, h("a", { href: "/rules", text: "all of them" })));
