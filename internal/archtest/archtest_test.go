@@ -39,8 +39,8 @@ var allowed = map[string][]string{
 	"internal/condition/conditiontest": {"internal/event"},
 	"internal/store":                   {"internal/wire"},
 	"internal/timing":                  {"internal/wire"},
-	"internal/mirrorfile":              {"internal/disk", "internal/wire"},
-	"internal/spool":                   {"internal/disk"},
+	"internal/mirrorfile":              {"internal/disk", "internal/failpoint", "internal/wire"},
+	"internal/spool":                   {"internal/disk", "internal/failpoint"},
 	"internal/disk/disktest":           {"internal/disk"},
 	"internal/outbox":                  {"actions", "internal/event", "internal/failpoint", "internal/firing", "internal/store"},
 
