@@ -15,7 +15,7 @@ import (
 // soon when it is to be given up, and says so; one that looks at few is not
 // disturbed. That is so of closures and of expr's machine.
 func TestStopped(t *testing.T) {
-	const n = 200_000
+	const n = 20_000
 	elements := make([]event.Element, n)
 	for i := range elements {
 		elements[i].Name = fmt.Sprint("m", i)
@@ -29,7 +29,7 @@ func TestStopped(t *testing.T) {
 	}
 	sets, zsets := of(event.Elements("set", elements), event.Elements("set", other)), of(event.Elements("zset", elements), event.Elements("zset", other))
 	lists, hashes := of(event.Elements("list", elements), event.Elements("list", other)), of(event.Elements("hash", elements), event.Elements("hash", other))
-	long := of(event.None, event.String([]byte(strings.Repeat("x", 4*longText))))
+	long := of(event.None, event.String([]byte(strings.Repeat("x", longText))))
 	few := of(event.None, event.Elements("set", elements[:3]))
 	few.Args = args[:3]
 	for _, tt := range []struct {
@@ -88,10 +88,8 @@ func TestLongText(t *testing.T) {
 	}
 	text := strings.Repeat("x", longText)
 	for tail, want := range map[string]bool{"1": true, "y": false} {
-		for pattern, want := range map[string]bool{"[0-9]$": want, "x" + tail: true} {
-			if got := new(scope).matches(regexp.MustCompile(pattern), text+tail); got != want {
-				t.Errorf("%s of a long text that ends with %s: %t, want %t", pattern, tail, got, want)
-			}
+		if got := new(scope).matches(regexp.MustCompile("[0-9]$"), text+tail); got != want {
+			t.Errorf("of a long text that ends with %s: %t, want %t", tail, got, want)
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"triggerd/internal/disk"
+	"triggerd/internal/failpoint"
 )
 
 // minFree is how much of the disk a file leaves free: what the store and the
@@ -238,6 +239,7 @@ func (c *current) begin(w *Writer, f File) {
 	if c.f, c.err = w.fs.Create(Path(w.dir, f.Number)); c.err != nil {
 		return
 	}
+	failpoint.Here("file-begun")
 	c.put(w, appendHeader(c.buf[:0], f))
 }
 
@@ -293,6 +295,7 @@ func (w *Writer) finish(c *current, m *Meta) {
 		if err := c.f.Sync(); err != nil {
 			c.fail(w, fmt.Errorf("sync: %w", err))
 		}
+		failpoint.Here("file-synced")
 	}
 	if c.f != nil {
 		err := c.f.Close()
@@ -318,4 +321,5 @@ func (w *Writer) remove(k *keeping) {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		w.log.Warn("a file of the mirror that is of no use is not removed", "err", err)
 	}
+	failpoint.Here("files-removed")
 }

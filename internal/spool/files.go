@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"triggerd/internal/disk"
+	"triggerd/internal/failpoint"
 )
 
 // minFree is how much of a disk is left free: a little more than the store
@@ -306,6 +307,7 @@ func (w *flusher) put() error {
 	s.size += int64(len(w.buf))
 	s.end, l.written = w.to, w.to
 	w.buf = w.buf[:0]
+	failpoint.Here("spooled")
 	return nil
 }
 
@@ -327,6 +329,7 @@ func (w *flusher) begin(at Address, time int64) error {
 		return errors.Join(err, f.Close(), l.o.FS.Remove(path))
 	}
 	s.size = int64(len(b))
+	failpoint.Here("segment-begun")
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.segments = append(l.segments, s)
@@ -365,6 +368,7 @@ func (w *flusher) sync() {
 		l.fail(fmt.Errorf("sync: %w", err))
 		return
 	}
+	failpoint.Here("spool-synced")
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, s := range list {

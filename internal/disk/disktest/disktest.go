@@ -14,6 +14,8 @@ import (
 // Disk is the operating system's disk, and remembers what of it outlives the
 // machine. Its zero value is ready. Files that it has not created are not its.
 type Disk struct {
+	NoSync bool // a mistake: what is synced does not outlive the machine
+
 	mu    sync.Mutex // guards what follows, and the files while they are copied
 	files map[string]*state
 }
@@ -92,7 +94,9 @@ func (f *file) Write(b []byte) (int, error) {
 func (f *file) Sync() error {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
-	f.s.synced = f.s.size
+	if !f.d.NoSync {
+		f.s.synced = f.s.size
+	}
 	return nil // nobody takes the power of the real one
 }
 
