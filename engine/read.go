@@ -67,6 +67,9 @@ func (s *stream) addEvents(rec *source.Record, neededKeys int64) (commandStart i
 // reports whether there are any.
 func (s *stream) addMoreEvents() bool {
 	s.events = s.interpreter.Rest(s.events[:0])
+	if len(s.events) > 0 {
+		s.publishProgress() // the command takes long, and goes on
+	}
 	return len(s.events) > 0
 }
 

@@ -1,8 +1,10 @@
 package source
 
 import (
+	"errors"
 	"io"
 	"net"
+	"os"
 	"syscall"
 	"unsafe"
 )
@@ -61,9 +63,12 @@ func (q *quickConn) Read(p []byte) (int, error) {
 	q.buf = nil
 	switch {
 	case err != nil:
+		if op := new(net.OpError); errors.As(err, &op) {
+			op.Op = "read" // as that of any connection
+		}
 		return 0, err
 	case q.errno != 0:
-		return 0, &net.OpError{Op: "read", Net: q.RemoteAddr().Network(), Source: q.LocalAddr(), Addr: q.RemoteAddr(), Err: q.errno}
+		return 0, &net.OpError{Op: "read", Net: q.RemoteAddr().Network(), Source: q.LocalAddr(), Addr: q.RemoteAddr(), Err: os.NewSyscallError("read", q.errno)}
 	case q.n == 0:
 		return 0, io.EOF
 	}

@@ -51,7 +51,7 @@ func (s *Replica) Keep(ctx context.Context, p Position, machine bool) error {
 func (s *Replica) Replay(ctx context.Context, from, to Position, p Preparer) iter.Seq2[*Record, error] {
 	return func(yield func(*Record, error) bool) {
 		from.Events = 0
-		n := &session{replica: s, consumer: replaying{}, preparer: p, pos: from, replay: true}
+		n := &session{replica: s, consumer: replaying{}, preparer: p, pos: from, handedOut: from.Offset, replay: true}
 		n.yield = func(r *Record) bool { return yield(r, nil) }
 		err := n.playBetween(ctx, to)
 		if err != nil && err != errStop {

@@ -172,7 +172,7 @@ func (mi *mirror) wants(cmd *command, args [][]byte, db int) bool {
 		return mi.wantsArguments(args, db)
 	}
 	d := mi.dbs[db]
-	mi.found.state = nil
+	mi.found = found{}
 	if cmd.oneKey {
 		return len(args) > 1 && mi.wantsKey(d, db, args[1])
 	}
@@ -212,14 +212,14 @@ type found struct {
 // takeFound returns the state of a key, if it is the one that was found.
 func (mi *mirror) takeFound(d *database, key []byte) *keyState {
 	f := &mi.found
+	if f.state == nil {
+		return nil
+	}
 	s := f.state
-	if s == nil {
-		return nil
-	}
-	f.state = nil
 	if f.database != d || len(key) == 0 || len(f.key) != len(key) || &f.key[0] != &key[0] {
-		return nil
+		s = nil
 	}
+	*f = found{} // which would hold the command's memory
 	return s
 }
 

@@ -121,6 +121,8 @@ func (r *Reader) makeRoom() {
 	switch {
 	case held < bufferSize/2 && len(r.buf) > keepSize:
 		r.move(make([]byte, bufferSize))
+		clear(r.args[:cap(r.args)]) // and nothing else holds the long one
+		r.batch = batch{}
 	case held == 0:
 		r.start, r.end = 0, 0
 	case held <= littleHeld && r.start > 0: // the same memory again and again stays in the processor's cache
