@@ -114,19 +114,13 @@ func valueText(v event.Value) string {
 	if v.Len() == 0 {
 		return size(v)
 	}
+	elements := slices.Collect(v.All())
+	if t := v.Type(); t == "set" || t == "hash" { // which have no order of their own
+		slices.SortFunc(elements, func(a, b event.Element) int { return strings.Compare(a.Name, b.Name) })
+	}
 	var all []string
-	if v.Type() == "list" || v.Type() == "zset" {
-		for e := range v.All() {
-			if all = append(all, elementText(v.Type(), &e)); len(all) == maxElements {
-				break
-			}
-		}
-	} else {
-		for e := range v.All() {
-			all = append(all, elementText(v.Type(), &e))
-		}
-		slices.Sort(all) // they have no order of their own
-		all = all[:min(len(all), maxElements)]
+	for _, e := range elements[:min(len(elements), maxElements)] {
+		all = append(all, elementText(v.Type(), &e))
 	}
 	if more := v.Len() - len(all); more > 0 {
 		all = append(all, "+"+strconv.Itoa(more)+" more")
