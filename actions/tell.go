@@ -28,6 +28,14 @@ func Reads(a Action) event.Parts {
 	return 0
 }
 
+// SendsEvent reports whether an action delivers the event as a whole, with the
+// values before and after where they are known, and has no template that says what
+// it reads of it: its method SendsEvent() bool says so.
+func SendsEvent(a Action) bool {
+	s, ok := a.(interface{ SendsEvent() bool })
+	return ok && s.SendsEvent()
+}
+
 // Elements returns the names of what the templates of an action read of values,
 // which are kept of a value that is too long: what its method Elements()
 // []string says.

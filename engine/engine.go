@@ -153,6 +153,9 @@ func (e *Engine) Reload(set *rules.Set) error {
 	if old != nil {
 		e.warnEmptied(set, old)
 	}
+	if old != nil {
+		e.logKept(set, old)
+	}
 	gen.states = e.states.replace(set, old)
 	e.outbox.SetActions(gen.endpoints, gen.policies)
 	e.gen.Store(gen)
@@ -164,6 +167,35 @@ func (e *Engine) Reload(set *rules.Set) error {
 		s.notifyChanged() // the source has to ask again: the new rules may need other keys and times
 	}
 	return nil
+}
+
+// maxKeptLines is how many patterns are logged of whose keys something is kept.
+const maxKeptLines = 20
+
+// logKept logs what is kept in memory of keys: at the start all of it, and after a
+// reload what is new.
+func (e *Engine) logKept(set, old *rules.Set) {
+	if e.cfg.Replay || e.cfg.feed != nil {
+		return
+	}
+	had := map[string]bool{}
+	if old != nil {
+		for _, k := range old.Kept() {
+			had[k.String()] = true
+		}
+	}
+	lines := 0
+	for _, k := range set.Kept() {
+		if had[k.String()] {
+			continue
+		}
+		if lines++; lines <= maxKeptLines {
+			e.log.Info("kept in memory", "what", k.String())
+		}
+	}
+	if lines > maxKeptLines {
+		e.log.Info("kept in memory, as triggerd check --json lists", "more_patterns", lines-maxKeptLines)
+	}
 }
 
 // warnEmptied tells which files of the rules say nothing any more. They may be
@@ -241,6 +273,7 @@ func (e *Engine) Stats() admin.Stats {
 // after the next start. All goroutines that Run started have ended when it
 // returns.
 func (e *Engine) Run(ctx context.Context) error {
+	e.logKept(e.gen.Load().set, nil)
 	if err := e.outbox.Recover(); err != nil {
 		return err
 	}

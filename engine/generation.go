@@ -98,7 +98,8 @@ func loadOptions(o ActionOptions, needs func(what, name string)) rules.Options {
 			if err != nil {
 				return facts, err
 			}
-			facts.Reads, facts.Elements, facts.Tracks = actions.Reads(a), actions.Elements(a), actions.Tracks(a)
+			facts.Reads, facts.Elements = actions.Reads(a), actions.Elements(a)
+			facts.SendsEvent, facts.Tracks = actions.SendsEvent(a), actions.Tracks(a)
 			for _, w := range actions.Warnings(a) {
 				facts.Warnings = append(facts.Warnings, w)
 			}

@@ -57,8 +57,13 @@ func (s *stream) addSnapshotKey(rec *source.Record) {
 		ReplID: rec.ReplID, Offset: rec.Offset, Time: rec.Time, Source: s.addr,
 	}
 	s.events = s.interpreter.SnapshotKey(s.events, &s.keyInput)
+	s.timing.seeKey(k.DB, k.Key)
 	if rec.Side || !s.firesSnapshots() && !s.e.cfg.Replay {
-		s.events = withoutSnapshot(s.events)
+		if s.timing.judges && len(s.events) == 1 && s.events[0].Name == event.Snapshot {
+			s.judging = true // a second one would tell the change
+		} else {
+			s.events = withoutSnapshot(s.events)
+		}
 	}
 	s.numberEvents()
 }

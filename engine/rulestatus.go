@@ -29,7 +29,7 @@ func (e *Engine) InspectRule(name string, limit int) (*admin.RuleDetail, error) 
 		d.Held += in.Held
 		d.Opens = earlierTime(d.Opens, in.Opens)
 		for _, timer := range in.Timers {
-			d.Timers = append(d.Timers, admin.TimerStatus{Stream: s.name, Stage: timer.Stage, By: printableBy(timer.By), Due: timer.Due, Fired: timer.Fired, Count: timer.Count})
+			d.Timers = append(d.Timers, admin.TimerStatus{Stream: s.name, Stage: timer.Stage, By: printableBy(timer.By), Due: timer.Due, Fired: timer.Fired, Count: timer.Count, Since: timer.Since})
 		}
 		for _, c := range in.Counts {
 			d.Windows = append(d.Windows, admin.WindowCount{Stream: s.name, Stage: c.Stage, By: printableBy(c.By), Count: c.Count, Suppressed: c.Suppressed})
@@ -67,7 +67,7 @@ func (t *timeKeeper) inspect(rule string, limit int) (timing.Inspection, bool) {
 	in, ok := t.machine.Inspect(rule, limit)
 	in.Opens = t.clock.toMachine(in.Opens)
 	for i := range in.Timers {
-		in.Timers[i].Due = t.clock.toMachine(in.Timers[i].Due)
+		in.Timers[i].Due, in.Timers[i].Since = t.clock.toMachine(in.Timers[i].Due), t.clock.toMachine(in.Timers[i].Since)
 	}
 	return in, ok
 }
@@ -102,6 +102,7 @@ func (t *timeKeeper) addStatus(list []admin.RuleStatus) {
 			r.Timed = true
 			r.States += s.Len()
 			r.Armed += s.Armed()
+			r.Open += s.Open()
 			for reason, n := range suppressedByReason(s.Suppressed()) {
 				if r.Suppressed == nil {
 					r.Suppressed = map[string]int64{}

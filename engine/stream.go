@@ -53,6 +53,7 @@ type stream struct {
 	gen            *generation    // that the mirror and the matcher serve
 	matcher        *rules.Matcher // of gen
 	snapshotEvents int            // events of the present snapshot so far
+	judging        bool           // the first event is a key of a snapshot for which no rule fires
 	attachment     int64          // number of the present attachment; 0: not known yet
 	recordCount    int            // commands and keys so far
 	offset         int64          // of the last record
@@ -176,7 +177,7 @@ func (s *stream) handle(rec *source.Record) bool {
 	s.mayStop = rec.Kind == source.Command || rec.Kind == source.Key
 	s.timing.clock.observe(rec)
 	neededKeys := s.useCurrentRules(rec)
-	s.events = s.events[:0]
+	s.events, s.judging = s.events[:0], false
 	if s.mayFireInParts(rec) && !s.flushBefore(rec) {
 		return false
 	}
@@ -188,6 +189,9 @@ func (s *stream) handle(rec *source.Record) bool {
 			return false
 		}
 		s.events, commandStart = s.events[:0], 0
+	}
+	if rec.Kind == source.SnapshotEnd {
+		s.timing.endSnapshot(rec)
 	}
 	s.offset = rec.Offset
 	s.noteLosses(rec)
@@ -247,11 +251,15 @@ func (s *stream) notifyChanged() {
 // NextWake implements source.Consumer. It is the earliest of: the next expiry
 // that a rule wants to know on time, the next time that a rule waits for, the
 // next flush, the time to ask for a snapshot, and the next step of writing the
-// mirror back.
+// mirror back. With rules that the stream has not taken over it is now: what they
+// end is told.
 func (s *stream) NextWake() time.Time {
 	var at time.Time
 	if t, ok := s.interpreter.NextDeadline(); ok {
 		at = s.timing.clock.wakeFor(t.Add(expiryGrace))
+	}
+	if s.timing.machine != nil && s.timing.gen != s.e.gen.Load() {
+		return time.Now()
 	}
 	at = earlierTime(earlierTime(at, s.unsaved.flushAt()), s.timing.nextWake())
 	return earlierTime(earlierTime(at, s.renewal.due), s.writeback.nextWake())

@@ -109,7 +109,7 @@ func (c *compilation) action(t *table, r *Rule, used map[string]bool) *Action {
 func (t *table) sendResolved() {
 	if v, ok := t.get("send_resolved"); ok {
 		v.atKey = true
-		v.errorf(`absent = { for = "90s", send_resolved = true }`, "send_resolved is a field of the rule's absent")
+		v.errorf(`absent = { for = "90s", send_resolved = true }; or send_resolved = true beside when`, "send_resolved is a field of the rule, or of its absent")
 	}
 }
 
@@ -172,7 +172,7 @@ func (c *compilation) ownFields(t *table, a *Action) {
 		return
 	}
 	facts, err := c.l.o.Action(a.Kind, a.Fields)
-	a.reads, a.elements, a.tracks = facts.Reads, facts.Elements, facts.Tracks
+	a.reads, a.elements, a.sendsEvent, a.tracks = facts.Reads, facts.Elements, facts.SendsEvent, facts.Tracks
 	for _, e := range flatten(err) {
 		v, msg := t.ofAction(kind, e)
 		if u, ok := e.(interface{ Unknown() bool }); ok && u.Unknown() {

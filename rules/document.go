@@ -246,6 +246,7 @@ func (c *compilation) index(set *Set) {
 	set.compiler = c.compiler
 	set.index = newIndex(set, c.conjuncts)
 	set.needs = newNeedIndex(set, c.conjuncts)
+	set.kept = keptOf(set, c.conjuncts)
 	set.elements = elementsOf(set.Rules)
 }
 

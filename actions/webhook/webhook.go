@@ -178,6 +178,9 @@ func (w *webhook) Reads() event.Parts {
 	return parts
 }
 
+// SendsEvent reports whether the body is the event.
+func (w *webhook) SendsEvent() bool { return w.body == nil && w.service == nil && w.contentType != "" }
+
 // Elements is what they read of values.
 func (w *webhook) Elements() []string {
 	names := append(w.target.Elements(), w.body.Elements()...)

@@ -40,13 +40,22 @@ type lookup struct {
 	Name string `json:"name"`
 }
 
-// checkJSON prints {"ok":..., "errors":[...], "warnings":[...]}, and with
-// --offline what is not looked up.
+// kept is what is kept in memory of the keys of a pattern.
+type kept struct {
+	Keys    string   `json:"keys"`   // "": all keys
+	Values  bool     `json:"values"` // and not only type and deadline
+	Reasons []string `json:"reasons"`
+}
+
+// checkJSON prints {"ok":..., "errors":[...], "warnings":[...]}, notes, what is
+// kept in memory, and with --offline what is not looked up.
 func checkJSON(w io.Writer, set *rules.Set, err error) error {
 	var result struct {
 		OK       bool      `json:"ok"`
 		Errors   []finding `json:"errors"`
 		Warnings []finding `json:"warnings"`
+		Notes    []finding `json:"notes,omitempty"`
+		Kept     []kept    `json:"kept,omitempty"`
 		Lookups  []lookup  `json:"not_looked_up,omitempty"`
 	}
 	result.OK = err == nil
@@ -56,6 +65,12 @@ func checkJSON(w io.Writer, set *rules.Set, err error) error {
 	}
 	if set != nil {
 		result.Warnings = findings(set.Warnings)
+		if len(set.Notes) > 0 {
+			result.Notes = findings(set.Notes)
+		}
+		for _, k := range set.Kept() {
+			result.Kept = append(result.Kept, kept{k.Keys, k.Values, k.Reasons})
+		}
 		for _, n := range set.Lookups {
 			result.Lookups = append(result.Lookups, lookup{n.What, n.Name})
 		}
@@ -83,6 +98,9 @@ func checkGitHub(w io.Writer, config string, set *rules.Set, err error) error {
 	if set != nil {
 		for _, e := range set.Warnings {
 			annotate(w, "warning", e)
+		}
+		for _, e := range set.Notes {
+			annotate(w, "notice", e)
 		}
 	}
 	if err != nil {

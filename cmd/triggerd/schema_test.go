@@ -223,6 +223,8 @@ name = "low"
 key = "l"
 when = "num(after) < 5"
 for = "5m"
+until = "num(after) > 9"
+send_resolved = true
 action = { type = "log" }
 [[rule]]
 name = "clock"
@@ -305,7 +307,7 @@ func TestSchemaRejects(t *testing.T) {
 		timed(`count = { over = 0, within = "1s" }`), timed(`count = { over = 5 }`), timed(`count = { within = "1s" }`), timed(`count = { over = 5, within = "0s" }`),
 		timed(`absent = { by = "key" }`), timed(`absent = { for = "1m", expect = ["a"] }`), timed(`absent = { for = "1m", send_resolved = 1 }`), timed(`absent = { for = "-1m" }`),
 		timed("absent = { for = \"1m\" }\ncancel = {}"), timed("absent = { for = \"1m\" }\ncancel = \"a\""), timed("absent = { for = \"1m\" }\ncancel = { kye = \"a\" }"),
-		timed(`debounce = { max_wait = "1s" }`), timed(`debounce = "1s"`), timed(`for = { wait = "1s" }`),
+		timed(`debounce = { max_wait = "1s" }`), timed(`debounce = "1s"`), timed(`for = { wait = "1s" }`), timed(`until = 5`), timed(`send_resolved = "yes"`),
 		timed(`active = 5`), timed(`outside = "keep"`), timed(`once = 5`), timed(`once = {}`),
 		timed(`throttle = { max = 0, per = "1s" }`), timed(`throttle = { max = 1 }`), timed(`throttle = { max = 1, per = 5 }`),
 		timed(`batch = { max = 1, wait = "1s" }`), timed(`batch = { max = 5 }`), timed(`max_keys = 0`), timed(`catch_up = 1`), timed(`summarize = 5`),

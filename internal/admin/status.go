@@ -132,6 +132,7 @@ type RuleStatus struct {
 	// fire, by reason, since the process began.
 	States     int              `json:"states,omitempty"`
 	Armed      int              `json:"armed,omitempty"`
+	Open       int              `json:"open,omitempty"` // of the states, what has fired and not ended; see until
 	NextRun    time.Time        `json:"next_run,omitzero"`
 	Suppressed map[string]int64 `json:"suppressed,omitempty"`
 	Timed      bool             `json:"-"` // it has time fields
@@ -241,11 +242,12 @@ type RuleDetail struct {
 // TimerStatus describes a timer.
 type TimerStatus struct {
 	Stream string    `json:"stream"`
-	Stage  string    `json:"stage"` // absent, debounce, for or batch
+	Stage  string    `json:"stage"` // absent, debounce, for, open (until has not come) or batch
 	By     string    `json:"by"`
 	Due    time.Time `json:"due,omitzero"` // zero: it has fired, and waits for its end
 	Fired  bool      `json:"fired"`
-	Count  int       `json:"count"` // matches that it will fire for
+	Count  int       `json:"count"`          // matches that it will fire for
+	Since  time.Time `json:"since,omitzero"` // of what is open: when it fired
 }
 
 // WindowCount is how many matches, or firings, a window has.

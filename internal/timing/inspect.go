@@ -13,20 +13,22 @@ type Inspection struct {
 	Armed      int       // timers of Absent, Debounce, For and Batch
 	Timers     []Timer   // of these, those due first
 	Counts     []Tally   // of Count and Throttle, the largest first
+	Open       int       // episodes that have not ended
 	Held       int       // candidates that wait for the windows to open
 	Opens      time.Time // when the windows open for them; zero: none waits
 	NextRun    time.Time // of the schedule; zero: there is none
 	Suppressed Suppressed
 }
 
-// Timer is a timer that is armed, or an Absent or For that has fired and waits
-// for its end.
+// Timer is a timer that is armed, or an Absent, For or Episode that has fired and
+// waits for its end.
 type Timer struct {
-	Stage string // "absent", "debounce", "for" or "batch"
+	Stage string // "absent", "debounce", "for", "open" for an Episode, or "batch"
 	By    string
 	Due   time.Time // zero: it has fired, and does not repeat
 	Fired bool
-	Count int // matches that it will release
+	Count int       // matches that it will release
+	Since time.Time // of an Episode: when it began
 }
 
 // Tally is the count of a window.
@@ -46,12 +48,15 @@ func (m *Machine) Inspect(rule string, limit int) (Inspection, bool) {
 	if s == nil {
 		return Inspection{}, false
 	}
-	in := Inspection{Rule: s.rule, States: s.Len(), Armed: s.Armed(), Held: len(s.queue.items), NextRun: s.NextRun(), Suppressed: s.suppressed}
+	in := Inspection{Rule: s.rule, States: s.Len(), Armed: s.Armed(), Open: s.Open(), Held: len(s.queue.items), NextRun: s.NextRun(), Suppressed: s.suppressed}
 	in.Opens = s.tables.queue.due()
 	for _, t := range s.tables.timed {
 		if t.stage.hasKeys() {
 			in.addTimers(t, limit)
 		}
+	}
+	if t := s.tables.episodes; t != nil {
+		in.addEpisodes(t, limit)
 	}
 	for _, t := range [...]*windowTable{s.tables.count, s.tables.throttle} {
 		if t != nil {
@@ -101,6 +106,13 @@ func (in *Inspection) addTimers(t *timerTable, limit int) {
 	})
 }
 
+func (in *Inspection) addEpisodes(t *episodeTable, limit int) {
+	t.each(func(slot uint32, n *node) {
+		timer := Timer{Stage: t.stage.String(), By: t.key(slot), Fired: true, Since: timeOf(t.cells.at(slot).since)}
+		in.Timers = keepFirst(in.Timers, timer, limit, earlierTimer)
+	})
+}
+
 func (in *Inspection) addCounts(t *windowTable, limit int) {
 	t.each(func(slot uint32, n *node) {
 		row := t.cells.row(slot)
@@ -117,7 +129,7 @@ func earlierTimer(a, b Timer) int {
 		}
 		return -1
 	}
-	return cmp.Or(a.Due.Compare(b.Due), cmp.Compare(a.By, b.By))
+	return cmp.Or(a.Due.Compare(b.Due), a.Since.Compare(b.Since), cmp.Compare(a.By, b.By))
 }
 
 func largerTally(a, b Tally) int {
@@ -145,6 +157,8 @@ func (s stage) String() string {
 		return "debounce"
 	case stageFor:
 		return "for"
+	case stageEpisode:
+		return "open"
 	case stageBatch:
 		return "batch"
 	case stageCount:

@@ -22,11 +22,11 @@ func changeLines(e *event.Event) []string {
 	b, a := e.Before, e.After
 	switch {
 	case e.Name == "expire" && e.TTL > 0:
-		return []string{"expires in " + roughly(time.Duration(min(e.TTL, maxTTL))*time.Millisecond).String()}
+		return []string{"expires in " + roughly(time.Duration(min(e.TTL, maxTTL))*time.Millisecond)}
 	case e.Name == "persist":
 		return []string{"expires no more"}
 	case a == event.None && b == event.None:
-		return []string{shown(e.Name)}
+		return []string{shownValue(e.Name)}
 	case a == event.None:
 		return []string{ending(e) + was(b)}
 	case b == event.None && a != nil:
@@ -76,7 +76,7 @@ func keyless(e *event.Event) string {
 	case event.Gap:
 		return "changes were missed"
 	}
-	return shown(e.Name)
+	return shownValue(e.Name)
 }
 
 // ending says how a key went.
@@ -327,7 +327,7 @@ func memberText(typ string, e *event.Element) string {
 	if typ != "stream" {
 		return shownValue(e.Name)
 	}
-	text := shown(e.Name)
+	text := shownValue(e.Name)
 	for i := 0; i+1 < len(e.Fields) && i < 2*maxElements; i += 2 {
 		text += " " + shownValue(e.Fields[i]) + "=" + shownValue(e.Fields[i+1])
 	}
