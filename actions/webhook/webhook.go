@@ -33,7 +33,7 @@ import (
 var Kind = actions.Kind{
 	Name: "webhook", Doc: "posts the event", Concurrency: 16, New: newWebhook,
 	Fields: []actions.Field{
-		{Name: "url", Required: true, Unless: "routing_key", Template: true, URL: true, Doc: "`http://` or `https://`; templates in path and query only, and what they write is escaped; `user:password@` becomes basic authentication"},
+		{Name: "url", Required: true, Unless: "routing_key", Template: true, URL: true, Doc: "`http://` or `https://`; templates in path and query only, and what they write is escaped; `user:password@` becomes basic authentication. `format = \"pagerduty\"` needs none"},
 		{Name: "method", Values: methods, Default: `"POST"`, Doc: "the last two send no body"},
 		{Name: "headers", Type: actions.TextTable, Template: true, Doc: "those that the protocol or triggerd sets are refused"},
 		{Name: "body", Template: true, Doc: "by default the event as JSON"},
@@ -41,7 +41,7 @@ var Kind = actions.Kind{
 		{Name: "escape", Values: []string{"json", "none"}, Default: `"json"`, Doc: "what the templates of a `body` write into JSON: see [Templates](#templates); `\"none\"`: the bytes as they are"},
 		{Name: "format", Values: append([]string{"structured", "binary"}, preset.Names()...), Default: `"structured"`, Doc: "the body is the whole event; or its attributes are `ce-*` headers, the body its data or your own `body`; or what a service takes, see [Formats](#formats)"},
 		{Name: "text", Template: true, Doc: "with a service's `format`: what happened, in your words"},
-		{Name: "severity", Values: preset.Severities, Doc: "with a service's `format`; by default the rule's, where it is one of these or another word for one"},
+		{Name: "severity", Values: preset.Severities, Doc: "with a service's `format`; by default the rule's, where it is one of these or a usual word for one; in an alert's label as the rule has it"},
 		{Name: "routing_key", Secret: true, Doc: "with `format = \"pagerduty\"`: the key of the integration, of the type Events API v2"},
 		{Name: "labels", Type: actions.TextTable, Doc: "with `format = \"alertmanager\"`: further labels of the alert"},
 		{Name: "keep", Doc: "with `format = \"alertmanager\"`: how long an alert lasts of which nothing more is heard; by default three times the `repeat` of the rule, or `\"24h\"` where it is resolved, or `\"1h\"`"},
@@ -190,7 +190,7 @@ func (w *webhook) Reads() event.Parts {
 }
 
 // SendsEvent reports whether the body is the event.
-func (w *webhook) SendsEvent() bool { return w.body == nil && w.contentType != "" }
+func (w *webhook) SendsEvent() bool { return w.body == nil && w.service == nil && w.contentType != "" }
 
 // Elements is what they read of values.
 func (w *webhook) Elements() []string {

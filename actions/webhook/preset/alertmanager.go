@@ -48,9 +48,14 @@ func alertmanagerBody(m *message, o *Options) any {
 	if o.Rule.Description != "" {
 		annotations["description"] = plain.cut(printable(o.Rule.Description, 0), maxAnnotation)
 	}
-	alert := object{"labels": labels, "annotations": annotations, "startsAt": m.at.UTC().Format(time.RFC3339Nano)}
+	alert := object{"labels": labels, "annotations": annotations}
+	switch {
+	case !f.Since.IsZero():
+		alert["startsAt"] = f.Since.UTC().Format(time.RFC3339Nano)
+	case !m.resolved: // else the alert has one
+		alert["startsAt"] = m.at.UTC().Format(time.RFC3339Nano)
+	}
 	if m.resolved {
-		delete(alert, "startsAt") // the alert has one
 		alert["endsAt"] = m.at.UTC().Format(time.RFC3339Nano)
 	} else {
 		alert["endsAt"] = o.Now.Add(keepOf(m, o)).UTC().Format(time.RFC3339)

@@ -22,11 +22,11 @@ func changeLines(e *event.Event) []string {
 	b, a := e.Before, e.After
 	switch {
 	case e.Name == "expire" && e.TTL > 0:
-		return []string{"expires in " + roughly(time.Duration(min(e.TTL, maxTTL))*time.Millisecond).String()}
+		return []string{"expires in " + roughly(time.Duration(min(e.TTL, maxTTL))*time.Millisecond)}
 	case e.Name == "persist":
 		return []string{"expires no more"}
 	case a == event.None && b == event.None:
-		return []string{shown(e.Name)}
+		return []string{shownValue(e.Name)}
 	case a == event.None:
 		return []string{ending(e) + was(b)}
 	case b == event.None && a != nil:
@@ -76,7 +76,7 @@ func keyless(e *event.Event) string {
 	case event.Gap:
 		return "changes were missed"
 	}
-	return shown(e.Name)
+	return shownValue(e.Name)
 }
 
 // ending says how a key went.
@@ -114,19 +114,13 @@ func valueText(v event.Value) string {
 	if v.Len() == 0 {
 		return size(v)
 	}
+	elements := slices.Collect(v.All())
+	if t := v.Type(); t == "set" || t == "hash" { // which have no order of their own
+		slices.SortFunc(elements, func(a, b event.Element) int { return strings.Compare(a.Name, b.Name) })
+	}
 	var all []string
-	if v.Type() == "list" || v.Type() == "zset" {
-		for e := range v.All() {
-			if all = append(all, elementText(v.Type(), &e)); len(all) == maxElements {
-				break
-			}
-		}
-	} else {
-		for e := range v.All() {
-			all = append(all, elementText(v.Type(), &e))
-		}
-		slices.Sort(all) // they have no order of their own
-		all = all[:min(len(all), maxElements)]
+	for _, e := range elements[:min(len(elements), maxElements)] {
+		all = append(all, elementText(v.Type(), &e))
 	}
 	if more := v.Len() - len(all); more > 0 {
 		all = append(all, "+"+strconv.Itoa(more)+" more")
@@ -333,7 +327,7 @@ func memberText(typ string, e *event.Element) string {
 	if typ != "stream" {
 		return shownValue(e.Name)
 	}
-	text := shown(e.Name)
+	text := shownValue(e.Name)
 	for i := 0; i+1 < len(e.Fields) && i < 2*maxElements; i += 2 {
 		text += " " + shownValue(e.Fields[i]) + "=" + shownValue(e.Fields[i+1])
 	}

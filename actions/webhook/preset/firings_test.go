@@ -139,23 +139,50 @@ func firings() map[string]*firing.Firing {
 		"swapdb":            no("swapdb", args("0", "1")),
 		"publish":           no("publish", args("news", "hello")),
 		"other-keyless":     no("function", args("LOAD", "x")),
-		"silent":            of("absent", "hb:api-1", nil, nil, timing(event.Timing{Status: "firing", By: "api-1"})),
-		"silent-never-seen": no("absent", timing(event.Timing{Status: "firing", By: "api-2"})),
-		"back":              of("set", "hb:api-1", nil, str("up"), timing(event.Timing{Status: "resolved", By: "api-1"})),
+		"silent":            absence(of("absent", "hb:api-1", nil, nil), 0),
+		"silent-again":      absence(of("absent", "hb:api-1", nil, nil), 15*time.Minute),
+		"silent-never-seen": absence(no("absent"), 0),
+		"back":              of("set", "hb:api-1", nil, str("up"), timing(event.Timing{Status: "resolved", By: "api-1", Since: at.Add(-162 * time.Second), Duration: 162 * time.Second})),
+		"back-since-when":   of("set", "hb:api-1", nil, str("up"), timing(event.Timing{Status: "resolved", By: "api-1"})),
+		"opened":            of("set", "load:7", str("85"), str("95"), timing(event.Timing{Status: "firing", Since: at})),
+		"resolved":          of("set", "load:7", str("95"), str("65"), timing(event.Timing{Status: "resolved", Since: at.Add(-time.Hour), Duration: time.Hour})),
+		"resolved-deleted":  of("del", "load:7", str("95"), event.None, gone, timing(event.Timing{Status: "resolved", Since: at.Add(-time.Hour), Duration: time.Hour})),
+		"resolved-flushed":  resolved(event.CauseFlushed),
+		"resolved-reload":   resolved(event.CauseReload),
+		"resolved-resync":   resolved(event.CauseResync),
+		"resolved-max-keys": resolved(event.CauseMaxKeys),
 		"count":             of("incr", "rl:10.0.0.7:a", str("100"), str("101"), timing(event.Timing{By: "10.0.0.7", Count: 101, First: at.Add(-9400 * time.Millisecond), Last: at})),
 		"suppressed":        of("decr", "stock:7", str("5"), str("0"), timing(event.Timing{By: "7", Suppressed: 3})),
 		"batch":             {ID: "8d1f4c:851576/0:rule/action", Rule: "orders", Event: batch[11].Event, Timing: event.Timing{Batch: batch, Count: 12}},
-		"schedule":          no("schedule"),
+		"batch-of-ends": {ID: "8d1f4c:851576/0:rule/action", Rule: "low", Event: resolved(event.CauseFlushed).Event, Timing: event.Timing{Count: 3, Batch: []event.Item{
+			{Event: of("set", "load:7", str("85"), str("95")).Event, Status: "firing", Since: at},
+			{Event: of("set", "load:7", str("95"), str("65")).Event, Status: "resolved", Since: at, Duration: time.Minute},
+			{Event: resolved(event.CauseFlushed).Event, Status: "resolved", Since: at, Duration: time.Hour},
+		}}},
+		"schedule": no("schedule"),
 		"summary": no("schedule", timing(event.Timing{Summary: []event.Line{
 			{Rule: "sold-out", Count: 3, Suppressed: 1, First: at, Last: at, Event: of("decr", "stock:7", nil, nil).Event}, {Rule: "burst"},
 		}})),
 	}
 }
 
+// absence makes a firing that of a rule that waits 90 s, and has fired before, since
+// for as long as again says.
+func absence(f *firing.Firing, again time.Duration) *firing.Firing {
+	f.Timing = event.Timing{Status: "firing", By: "api-1", Since: at.Add(90 * time.Second)}
+	f.ID = firing.AbsentTrigger(f.Since.Add(again).UnixMilli(), f.By).Firing(f.Rule, f.Action)
+	return f
+}
+
+// resolved is the end of something that no event of the key has brought.
+func resolved(why event.Cause) *firing.Firing {
+	return of("resolved", "load:7", nil, nil, timing(event.Timing{Status: "resolved", Since: at.Add(-time.Hour), Duration: time.Hour}), func(f *firing.Firing) { f.Event.Cause = why })
+}
+
 // ruleOf is what the rule of a firing says beside it.
 func ruleOf(name string) actions.Rule {
 	switch name {
-	case "silent", "silent-never-seen", "back":
+	case "silent", "silent-again", "silent-never-seen", "back", "back-since-when":
 		return actions.Rule{Severity: "critical", Silence: 90 * time.Second, Repeat: 15 * time.Minute, Description: "a worker says that it is there"}
 	case "string":
 		return actions.Rule{Severity: "warn"}

@@ -33,7 +33,7 @@ const maxItems = 10
 
 func newMessage(f *firing.Firing, o *Options) *message {
 	m := &message{
-		rule: printable(f.Rule, maxRuleName), about: aboutOf(f, o), resolved: f.Status == "resolved", at: f.Event.Time,
+		rule: printable(f.Rule, maxRuleName), about: aboutOf(f, o), resolved: f.Status == event.StatusResolved, at: timeOf(f),
 		severity: o.Severity, firing: f,
 	}
 	if m.severity == "" {
@@ -49,6 +49,15 @@ func newMessage(f *firing.Firing, o *Options) *message {
 	}
 	m.footer = footerOf(f)
 	return m
+}
+
+// timeOf returns when what is told of happened. The event of an absence is the
+// last that was seen.
+func timeOf(f *firing.Firing) time.Time {
+	if at, ok := f.ID.Trigger().Due(); ok {
+		return at
+	}
+	return f.Event.Time
 }
 
 // maxText is how much of a user's own text is looked at. No service takes more.
@@ -168,7 +177,11 @@ func footerOf(f *firing.Firing) string {
 	if e.Key != nil {
 		parts = append(parts, "db "+strconv.Itoa(e.DB))
 	}
-	parts = append(parts, e.Time.UTC().Format("2006-01-02 15:04:05 UTC"))
+	seen := ""
+	if e.Name == event.Absent && e.Key != nil {
+		seen = "last seen "
+	}
+	parts = append(parts, seen+e.Time.UTC().Format("2006-01-02 15:04:05 UTC"))
 	if f.Suppressed > 0 {
 		parts = append(parts, strconv.Itoa(f.Suppressed)+" suppressed")
 	}
@@ -179,31 +192,52 @@ func footerOf(f *firing.Firing) string {
 func linesOf(f *firing.Firing, o *Options) []string {
 	switch {
 	case len(f.Batch) > 0:
-		return batchLines(f.Batch)
+		return batchLines(f, o)
 	case len(f.Summary) > 0:
 		return summaryLines(f.Summary)
 	case f.Event.Name == event.Schedule:
 		return []string{"it is time"}
-	case f.Status == "resolved" && o.Rule.Silence > 0:
-		return []string{"back"}
+	case f.Status == event.StatusResolved && o.Rule.Silence > 0:
+		return []string{"back" + after(f, o.Rule.Silence)}
 	case f.Event.Name == event.Absent:
-		return []string{silence(o.Rule.Silence)}
+		return []string{silence(f, o.Rule.Silence)}
+	case f.Event.Name == event.Resolved:
+		return []string{"resolved" + after(f, 0) + why[f.Event.Cause]}
 	}
 	lines := changeLines(f.Event)
 	if f.Count > 1 {
 		lines = append(lines, times(f))
 	}
-	if f.Status == "resolved" {
-		lines = append(lines, "resolved")
+	if f.Status == event.StatusResolved {
+		lines = append(lines, "resolved"+after(f, 0))
 	}
 	return lines
 }
 
-func silence(d time.Duration) string {
-	if d == 0 {
+// why says why something has ended without an event of its key.
+var why = map[event.Cause]string{
+	event.CauseFlushed: ": the database was emptied", event.CauseResync: ": the key is gone", event.CauseReload: ": the rule is another one now",
+	event.CauseMaxKeys: ": too many were open",
+}
+
+// after says after how long something has ended, if that is known. before is how
+// long it had gone on when it was noticed.
+func after(f *firing.Firing, before time.Duration) string {
+	if f.Since.IsZero() || f.Duration+before < 0 {
+		return ""
+	}
+	return " after " + roughly(f.Duration+before)
+}
+
+// silence says how long nothing has come, with for how long a rule waits.
+func silence(f *firing.Firing, waits time.Duration) string {
+	if waits == 0 {
 		return "silent"
 	}
-	return "silent for " + d.String()
+	if due, ok := f.ID.Trigger().Due(); ok && !f.Since.IsZero() && due.After(f.Since) {
+		waits += due.Sub(f.Since) // it fires again
+	}
+	return "silent for " + roughly(waits)
 }
 
 // times says how many matches a firing stands for.
@@ -212,24 +246,34 @@ func times(f *firing.Firing) string {
 }
 
 func within(d time.Duration) string {
-	if d = roughly(d); d <= 0 {
+	if d < time.Millisecond {
 		return ""
 	}
-	return " in " + d.String()
+	return " in " + roughly(d)
 }
 
-// roughly returns a time as precisely as people want it.
-func roughly(d time.Duration) time.Duration {
+// roughly writes a time as precisely as people want it: 1h, 1m30s, 9.4s.
+func roughly(d time.Duration) string {
 	switch {
 	case d >= 10*time.Second:
-		return d.Round(time.Second)
+		d = d.Round(time.Second)
 	case d >= time.Second:
-		return d.Round(100 * time.Millisecond)
+		d = d.Round(100 * time.Millisecond)
+	default:
+		d = d.Round(time.Millisecond)
 	}
-	return d.Round(time.Millisecond)
+	text := d.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
 }
 
-func batchLines(batch []event.Item) []string {
+func batchLines(f *firing.Firing, o *Options) []string {
+	batch := f.Batch
 	first, last := batch[0].Event, batch[len(batch)-1].Event
 	lines := []string{count(len(batch), "event") + within(last.Time.Sub(first.Time))}
 	for _, it := range slices.Backward(batch[max(0, len(batch)-maxItems):]) {
@@ -237,11 +281,10 @@ func batchLines(batch []event.Item) []string {
 		if it.Event.Key != nil {
 			about = shownValue(it.Event.Key) + " "
 		}
-		what := "silent"
-		if it.Event.Name != event.Absent {
-			what = strings.Join(changeLines(it.Event), ", ")
+		one := firing.Firing{ // as it would be by itself
+			ID: firing.Trigger(it.ID).Firing(f.Rule, f.Action), Event: it.Event, Timing: event.Timing{Status: it.Status, Since: it.Since, Duration: it.Duration},
 		}
-		lines = append(lines, about+what)
+		lines = append(lines, about+strings.Join(linesOf(&one, o), ", "))
 	}
 	if before := len(batch) - maxItems; before > 0 {
 		lines = append(lines, strconv.Itoa(before)+" before these")

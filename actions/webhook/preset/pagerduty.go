@@ -15,6 +15,7 @@ var pagerDuty = Format{
 // Limits of PagerDuty, in characters. It takes 512 KB in all.
 const (
 	pagerDutySummary = 1024
+	pagerDutySource  = 255
 	pagerDutyDetail  = 4096
 )
 
@@ -34,7 +35,7 @@ func pagerDutyBody(m *message, o *Options) any {
 	}
 	body["payload"] = object{
 		"summary":        plain.cut(m.rule+": "+m.summary(), pagerDutySummary),
-		"source":         cmp.Or(m.about, shown(e.Source), "triggerd"),
+		"source":         plain.cut(cmp.Or(m.about, shown(e.Source), "triggerd"), pagerDutySource),
 		"severity":       cmp.Or(m.severity, "error"),
 		"timestamp":      m.at.UTC().Format(time.RFC3339Nano),
 		"class":          shown(e.Name),
