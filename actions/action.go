@@ -53,6 +53,7 @@ type Result struct {
 	// Code is the status of the answer, or the exit code of the program, also with
 	// an error; 0: there was none, or it was 0.
 	Code int
+	Exit bool // Code is an exit code
 
 	// Sent tells what was sent, of a firing that was delivered. It is called at
 	// most once, soon after Do has returned, while the firing is still borrowed.

@@ -350,7 +350,7 @@ func (c *command) result(ctx context.Context, f *firing.Firing, r *run, err erro
 	}
 	res := actions.Result{Excerpt: output}
 	if err == nil {
-		res.Status = "exit 0"
+		res.Status, res.Exit = "exit 0", true
 		if output != "" {
 			c.log.LogAttrs(ctx, slog.LevelDebug, "command output", slog.String("rule", f.Rule), slog.String("firing", f.ID.String()), slog.String("output", output))
 		}
@@ -361,7 +361,7 @@ func (c *command) result(ctx context.Context, f *firing.Firing, r *run, err erro
 	}
 	exit, exited := errors.AsType[*exec.ExitError](err)
 	if exited {
-		res.Code = max(exit.ExitCode(), 0)
+		res.Code, res.Exit = max(exit.ExitCode(), 0), true
 	}
 	switch {
 	case errors.Is(err, errSurvives):

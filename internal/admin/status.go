@@ -183,6 +183,7 @@ type ActionStatus struct {
 	Evidence     Evidence         `json:"evidence"`
 	Abandoned    int64            `json:"abandoned,omitempty"` // attempts that did not end when they should have
 	Classes      map[string]int64 `json:"-"`                   // attempts, by what they said of the endpoint
+	Statuses     map[string]int64 `json:"statuses,omitempty"`  // attempts, by class of the answer's status: 1xx to 5xx, exit of a program, none
 
 	Delivered      int64     `json:"delivered"`
 	Retried        int64     `json:"retried"`              // attempts that failed, to be made again
@@ -226,6 +227,8 @@ type ReloadStatus struct {
 	File        string    `json:"file,omitempty"`
 	Error       string    `json:"error,omitempty"`
 	LastSuccess time.Time `json:"last_success"`
+	Succeeded   int64     `json:"succeeded"` // times that the rules were read since the start, the first time included
+	Failed      int64     `json:"failed"`    // times that they could not be
 }
 
 // Stats counts what a daemon has done since it began. Its JSON form is that of the API.

@@ -38,6 +38,7 @@ type settlement struct {
 
 	began     time.Time         // of the attempt; zero: there was none
 	code      int               // of the answer
+	status    status            // its class
 	uncounted bool              // the endpoint was down: it is no attempt of the firing
 	record    *delivered.Record // what is kept of a delivery; nil: nothing
 }

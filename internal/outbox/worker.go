@@ -306,7 +306,7 @@ func (w *worker) finish(res actions.Result, err error, abandoned bool) bool {
 	s := settlement{endpoint: ep.name, job: w.job, what: Delivered, text: res.Status, excerpt: res.Excerpt, took: time.Since(w.began), evidence: evidenceOf(err)}
 	s.job.firing = nil
 	s.id = w.idOf(err)
-	s.began, s.code = w.began, res.Code
+	s.began, s.code, s.status = w.began, res.Code, answerClassOf(&res)
 	asked := time.Duration(0)
 	if err != nil {
 		s.text = err.Error()
