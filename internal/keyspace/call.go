@@ -315,7 +315,7 @@ func (c *call) keyIn(db int, key []byte) *operand {
 
 func (c *call) newOperand() *operand {
 	if c.used == len(c.operands) {
-		c.operands = append(c.operands, &operand{})
+		c.operands = append(c.operands, &operand{undo: undo{pace: &c.in.pace}})
 	}
 	k := c.operands[c.used]
 	c.used++

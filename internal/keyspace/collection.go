@@ -23,9 +23,9 @@ const (
 type collection interface {
 	len() int
 	bytes() int // of memory, estimated
-	clone() collection
-	equal(other collection) bool // which is of the same type and length
-	counts() *counted            // its tallies
+	clone(*pace) collection
+	equal(other collection, p *pace) bool // which is of the same type and length
+	counts() *counted                     // its tallies
 
 	// each gives the elements that a view shows until give returns false.
 	each(v *view, give func(event.Element) bool)
@@ -80,6 +80,8 @@ type undo struct {
 
 	logs bool   // ops are wanted
 	ops  []byte // what was done, for the journal
+
+	pace *pace // asked before an element is changed; nil: nothing is given up
 }
 
 // listUndo is that of a list.
@@ -118,7 +120,7 @@ const (
 // reset makes an undo that says nothing, and keeps some of its memory.
 func (u *undo) reset() {
 	if cap(u.elements) > keepUndone || cap(u.entries) > keepUndone || cap(u.ops) > keepOps {
-		*u = undo{}
+		*u = undo{pace: u.pace}
 		return
 	}
 	// Of most commands there is nothing to undo, so what was used is reset.

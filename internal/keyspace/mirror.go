@@ -19,11 +19,13 @@ const DefaultMaxMirror = 1 << 30
 // mirror holds what is known of the keys that are needed.
 type mirror struct {
 	need       func(db int, key []byte) Need
+	counted    func(db int, key []byte, typ string) []*event.Predicate
 	generation int // number of need
 	limit      int64
 	grace      int64 // ms
 	classes    Classes
 	clock      *clock
+	pace       *pace // the interpreter's
 	due        schedule
 
 	dbs     map[int]*database
@@ -87,7 +89,7 @@ func newMirror(in *Interpreter) *mirror {
 		sparseMax = DefaultSparseMax
 	}
 	return &mirror{
-		need: c.Need, limit: limit, grace: c.ExpiryGrace.Milliseconds(), classes: c.Classes, clock: &in.clock,
+		need: c.Need, counted: c.Counted, limit: limit, grace: c.ExpiryGrace.Milliseconds(), classes: c.Classes, clock: &in.clock, pace: &in.pace,
 		dbs: map[int]*database{}, sparseMax: sparseMax, losses: &in.stats.Lost, judges: map[question]event.Judge{}, few: fewElements,
 	}
 }
@@ -179,6 +181,9 @@ func (mi *mirror) wants(cmd *command, args [][]byte, db int) bool {
 		for i := r.first; i <= r.last; i += r.step {
 			if mi.wantsKey(d, db, args[i]) {
 				return true
+			}
+			if mi.pace.stops() {
+				return false
 			}
 		}
 	}
@@ -283,8 +288,14 @@ func (mi *mirror) measure(s *keyState, name int) (grown int) {
 }
 
 // shrink drops the value of a key that grew beyond the limit, and if that is
-// not enough all that is known of it.
+// not enough all that is known of it. What is counted for it goes before that: it
+// is made again where there is room.
 func (mi *mirror) shrink(d *database, key []byte, s *keyState) {
+	if s.value.elements != nil {
+		if s.value.elements.counts().tallies = nil; mi.measure(s, len(key)) < 0 && mi.size <= mi.limit {
+			return
+		}
+	}
 	mi.losses.Limit++
 	if s.value.exists != no {
 		s.value.drop()
@@ -324,6 +335,9 @@ func (mi *mirror) clear(d *database) {
 		mi.journal.empty(d)
 	}
 	for _, s := range d.keys {
+		if mi.pace.stops() {
+			return
+		}
 		mi.size -= int64(s.size)
 	}
 	mi.count -= int64(len(d.keys))
@@ -354,6 +368,9 @@ func (mi *mirror) swap(a, b int) {
 func (mi *mirror) askAnew(d *database, db int) {
 	mi.extendCover(d, cover{mi.need, mi.generation, db})
 	for key, s := range d.keys {
+		if mi.pace.stops() {
+			return
+		}
 		need := mi.need(db, []byte(key))
 		if mi.journal != nil {
 			mi.journal.touch(d, []byte(key), s)
@@ -397,6 +414,9 @@ func (mi *mirror) knownValues() (n int64) {
 
 func (d *database) knownValues() (n int64) {
 	for _, s := range d.keys {
+		if d.mi.pace.stops() {
+			break
+		}
 		if s.value.known {
 			n++
 		}
