@@ -58,8 +58,13 @@ func (s *stream) addSnapshotKey(rec *source.Record) {
 		ReplID: rec.ReplID, Offset: rec.Offset, Time: rec.Time, Source: s.addr,
 	}
 	s.events = s.interpreter.SnapshotKey(s.events, &s.keyInput)
+	s.timing.seeKey(k.DB, k.Key)
 	if rec.Side || !s.firesSnapshots() && !s.e.cfg.Replay {
-		s.events = withoutSnapshot(s.events)
+		if s.timing.judges && len(s.events) == 1 && s.events[0].Name == event.Snapshot {
+			s.judging = true // a second one would tell the change
+		} else {
+			s.events = withoutSnapshot(s.events)
+		}
 	}
 	s.numberEvents()
 }
@@ -83,9 +88,18 @@ type serverVersion struct {
 	version keyspace.Version
 }
 
+// name returns the server's name for people.
+func (v *serverVersion) name() string {
+	if v.dialect == keyspace.Valkey {
+		return "Valkey"
+	}
+	return "Redis"
+}
+
 func (s *stream) setServer(of serverVersion) {
 	if of != s.server {
 		s.server = of
+		s.sharedServer.Store(&of)
 		s.interpreter.SetServer(of.dialect, of.version)
 	}
 }

@@ -558,7 +558,7 @@ func (w *writeback) playAgain(ctx context.Context, from, to source.Position) (co
 		if w.replay == nil {
 			return 0, fmt.Errorf("it is of position %s, and reading stopped at %s: %w", from, to, errNoReplay)
 		}
-		for rec, err := range w.replay.Replay(ctx, from, to) {
+		for rec, err := range w.replay.Replay(ctx, from, to, s) {
 			if err != nil {
 				return commands, err
 			}

@@ -293,7 +293,7 @@ func (l *link) Records(_ context.Context, from source.Position, _ source.Consume
 	}
 }
 
-func (l *link) Replay(_ context.Context, from, to source.Position) iter.Seq2[*source.Record, error] {
+func (l *link) Replay(_ context.Context, from, to source.Position, _ source.Preparer) iter.Seq2[*source.Record, error] {
 	return func(yield func(*source.Record, error) bool) {
 		first, last := l.after(from), l.after(to)
 		switch trimmed := l.after(l.trimmed); {

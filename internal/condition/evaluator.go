@@ -28,6 +28,8 @@ type Evaluator struct {
 // Begin begins with an event, which is borrowed until the next Begin.
 func (e *Evaluator) Begin(ev *event.Event) {
 	e.scope.ev, e.scope.captures, e.scope.params, e.scope.stopped = ev, nil, nil, e.Stopped
+	e.scope.texts.reset()
+	e.scope.changes.reset()
 	e.filled = false
 }
 

@@ -144,6 +144,9 @@ func (l *lowering) binary(n *ast.BinaryNode) ast.Node {
 	if f := arithmetic[n.Operator]; f != "" && isNumeric(n.Left) && isNumeric(n.Right) {
 		return call(n, f, l.node(n.Left), l.node(n.Right))
 	}
+	if n.Operator == "+" && kindOf(n.Left) == reflect.String && kindOf(n.Right) == reflect.String {
+		return call(n, "text.join", l.node(n.Left), l.node(n.Right))
+	}
 	switch n.Operator {
 	case "&&", "and":
 		if undecided(n.Left) {
@@ -378,7 +381,7 @@ func undecided(n ast.Node) bool {
 		body, ok := predicateBody(n)
 		return ok && undecided(body) && (n.Name == "any" || n.Name == "all" || n.Name == "none")
 	case *ast.CallNode:
-		return isName(n.Callee, "value.crossed")
+		return isName(n.Callee, "value.crossed") || isName(n.Callee, "value.crossed_score") || isName(n.Callee, "value.within")
 	}
 	return false
 }
@@ -408,6 +411,7 @@ func loweredFunctions() []*builtin.Function {
 		}),
 		function("number.int", func(p ...any) (any, error) { n, err := intOf(p[0]); return n.boxed(), err }),
 		function("number.float", func(p ...any) (any, error) { n, err := floatOf(p[0]); return n.boxed(), err }),
+		function("text.join", func(p ...any) (any, error) { return joinTexts(p[0].(string), p[1].(string)) }),
 		function("truth.equal", func(p ...any) (any, error) { return equalAny(p[0], p[1]).boxed(), nil }),
 		function("truth.in", func(p ...any) (any, error) { return inAny(p[0], p[1]).boxed(), nil }),
 		function("truth.not", func(p ...any) (any, error) { return truthFrom(p[0]).not().boxed(), nil }),

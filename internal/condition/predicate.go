@@ -201,7 +201,9 @@ func (p *valuePredicate) scan(s *scope, v event.Value, typ string) outcome {
 		if s.stops() {
 			break
 		}
+		mark := s.texts.bytes
 		o.Add(s.verdict(p.holds), 1)
+		s.texts.rewind(mark)
 		if s.err != nil {
 			if o.err == nil {
 				o.err = s.err
@@ -300,6 +302,7 @@ func countedPredicate(body ast.Node, holds boolFunc) *event.Predicate {
 			s := &scope{typ: typ}
 			return func(e *event.Element) event.Verdict {
 				s.element, s.err = e, nil
+				s.texts.reset()
 				return s.verdict(holds)
 			}
 		},
@@ -351,6 +354,8 @@ func (c *constantTexts) Visit(n *ast.Node) {
 		text = fmt.Sprintf("%q", slices.Collect(sortedKeys(v)))
 	case *numberSet:
 		text = fmt.Sprint(sorted(v.texts()))
+	case *rows:
+		text = fmt.Sprintf("%q", v.texts())
 	case jsonPath:
 		text = fmt.Sprintf("json %q", []string(v))
 	default:

@@ -123,7 +123,17 @@ func (u *undo) reset() {
 		*u = undo{pace: u.pace}
 		return
 	}
+	// Of most commands there is nothing to undo, so what was used is reset.
 	clear(u.elements)
 	clear(u.entries)
-	*u = undo{elements: u.elements[:0], entries: u.entries[:0], ops: u.ops[:0], pace: u.pace}
+	u.count, u.elements, u.patches, u.entries, u.ops = 0, u.elements[:0], nil, u.entries[:0], u.ops[:0]
+	u.last, u.unordered, u.logs = rdb.StreamID{}, false, false
+	if u.list.used() {
+		u.list = listUndo{}
+	}
+}
+
+// used reports whether something was done to the list.
+func (u *listUndo) used() bool {
+	return u.front != nil || u.back != nil || u.addFront != 0 || u.addBack != 0 || u.items != nil || u.edited != 0 || u.replaced
 }

@@ -46,6 +46,9 @@ type mirror struct {
 	few     int                      // so many elements are counted
 	scratch changedElement           // what is counted just now
 
+	prepared prepared
+	found    found
+
 	journal *journal // nil: there is none
 	lastID  uint32   // of a database
 	torn    bool     // what was restored is of several moments
@@ -168,16 +171,15 @@ func (mi *mirror) wants(cmd *command, args [][]byte, db int) bool {
 	if cmd.anyArgument {
 		return mi.wantsArguments(args, db)
 	}
-	var buf [maxRanges]keyRange
 	d := mi.dbs[db]
+	mi.found = found{}
+	if cmd.oneKey {
+		return len(args) > 1 && mi.wantsKey(d, db, args[1])
+	}
+	var buf [maxRanges]keyRange
 	for _, r := range cmd.appendRanges(buf[:0], args) {
 		for i := r.first; i <= r.last; i += r.step {
-			if d != nil {
-				if _, ok := d.keys[string(args[i])]; ok {
-					return true
-				}
-			}
-			if mi.need(db, args[i]) != NeedNothing {
+			if mi.wantsKey(d, db, args[i]) {
 				return true
 			}
 			if mi.pace.stops() {
@@ -186,6 +188,39 @@ func (mi *mirror) wants(cmd *command, args [][]byte, db int) bool {
 		}
 	}
 	return false
+}
+
+// wantsKey reports whether a key of a database, which may be nil, is needed.
+func (mi *mirror) wantsKey(d *database, db int, key []byte) bool {
+	if d != nil {
+		if s := d.keys[string(key)]; s != nil {
+			mi.found = found{d, key, s}
+			return true
+		}
+	}
+	return mi.need(db, key) != NeedNothing
+}
+
+// found is the key that wants has found for the present command, which then need
+// not be looked up again.
+type found struct {
+	database *database
+	key      []byte
+	state    *keyState // nil: there is none
+}
+
+// takeFound returns the state of a key, if it is the one that was found.
+func (mi *mirror) takeFound(d *database, key []byte) *keyState {
+	f := &mi.found
+	if f.state == nil {
+		return nil
+	}
+	s := f.state
+	if f.database != d || len(key) == 0 || len(f.key) != len(key) || &f.key[0] != &key[0] {
+		s = nil
+	}
+	*f = found{} // which would hold the command's memory
+	return s
 }
 
 // newKey begins to keep a key of which so much is needed.
@@ -284,6 +319,7 @@ func (mi *mirror) forget(d *database, key []byte, s *keyState) {
 	s.size = 0
 	mi.count--
 	delete(d.keys, string(key))
+	mi.found.state = nil
 }
 
 // flush makes a database have no keys.
@@ -309,6 +345,7 @@ func (mi *mirror) clear(d *database) {
 	}
 	mi.count -= int64(len(d.keys))
 	d.keys = map[string]*keyState{}
+	mi.found.state = nil
 }
 
 // swap exchanges two databases. What is needed of a key may depend on the

@@ -31,6 +31,12 @@ type Options struct {
 	Retention  time.Duration // of settled deliveries and dead letters; default 7 days, negative: for ever
 	MaxSettled int           // settled deliveries that are kept for listings; default 100,000
 
+	// Reclaim frees so many bytes of the disk, or what it can, of files that can
+	// be done without, and returns how many it has freed. It is called when the
+	// disk has less space left than MinFree, before anything is refused for that.
+	// It must not call the store. nil: there are none.
+	Reclaim func(bytes int64) int64
+
 	Logger *slog.Logger // nil: none
 	FS     vfs.FS       // nil: the operating system's; for tests
 	Beside string       // with FS, where others have their directories, see Dir; for tests
