@@ -50,11 +50,27 @@ type Firing = firing.Firing
 type Result struct {
 	Status string // short: "200", "exit 0"; "" if there is nothing to say
 
+	// Code is the status of the answer, or the exit code of the program, also with
+	// an error; 0: there was none, or it was 0.
+	Code int
+	Exit bool // Code is an exit code
+
+	// Sent tells what was sent, of a firing that was delivered. It is called at
+	// most once, soon after Do has returned, while the firing is still borrowed.
+	// nil: Render tells.
+	Sent func() Sent
+
 	// Excerpt is the beginning of what the receiver answered, or the program
 	// wrote, fit to be shown: printable, without secrets, 4 KiB at most. With an
 	// error too, whose text has it as well. "" where that was not read: a
 	// webhook's answer is read for its excerpt only if it did not deliver.
 	Excerpt string
+}
+
+// Sent is what an action has sent.
+type Sent struct {
+	Preview
+	EventBody bool // the body is the JSON of the firing, and Body is left out
 }
 
 // Permanent marks err as one that no later attempt can mend.

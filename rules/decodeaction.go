@@ -172,7 +172,7 @@ func (c *compilation) ownFields(t *table, a *Action) {
 		return
 	}
 	facts, err := c.l.o.Action(a.Kind, a.Fields)
-	a.reads, a.elements, a.sendsEvent, a.tracks = facts.Reads, facts.Elements, facts.SendsEvent, facts.Tracks
+	a.reads, a.elements, a.tracks, a.sendsEvent = facts.Reads, facts.Elements, facts.Tracks, facts.SendsEvent
 	for _, e := range flatten(err) {
 		v, msg := t.ofAction(kind, e)
 		if u, ok := e.(interface{ Unknown() bool }); ok && u.Unknown() {

@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-resty/resty/v2"
@@ -109,8 +110,11 @@ type webhook struct {
 	gzip         bool
 	signers      []signer
 	statuses     statusRules
-	credentials  credentials    // of the fields
-	masker       *secret.Masker // of the fields and beyond; those of a request come on top
+	credentials  credentials                 // of the fields
+	masker       *secret.Masker              // of the fields and beyond; those of a request come on top
+	hidden       credentials                 // what the user wrote into headers, path and query that is not shown
+	shown        *secret.Masker              // masker, with hidden
+	first        atomic.Pointer[sentPreview] // what was told of a first request; nil: it is not like others
 }
 
 type header struct {
@@ -136,6 +140,13 @@ func newWebhook(s *actions.Settings) (actions.Action, error) {
 	t.tls, t.http2 = takeTLS(s, u.Scheme), takeHTTP2(s, u.Scheme)
 	w.transport = t.open()
 	w.masker = s.Secrets.With(w.credentials...)
+	for i := range w.headers {
+		w.hidden = w.hidden.add(w.headers[i].written()...)
+	}
+	if w.target != nil {
+		w.hidden = w.hidden.ofTarget(w.target)
+	}
+	w.shown = w.masker.With(w.hidden...)
 	if w.tokens != nil {
 		w.tokens.masker = w.masker
 	}
@@ -278,6 +289,9 @@ func checkTarget(target string) error {
 	return nil
 }
 
+// redeliveredHeader tells a receiver that it was sent this firing before.
+const redeliveredHeader = "Triggerd-Redelivered"
+
 // ownHeaders are not the user's to set; each has what to do instead.
 var ownHeaders = map[string]string{
 	"Content-Type":        "write content_type instead",
@@ -288,6 +302,7 @@ var ownHeaders = map[string]string{
 	"Webhook-Timestamp":   "triggerd sets it",
 	"Webhook-Signature":   "write sign instead",
 	"Traceparent":         "triggerd sets it",
+	redeliveredHeader:     "triggerd sets it",
 	"Proxy-Authorization": "write user and password into proxy instead",
 	"Content-Length":      "", "Connection": "", "Transfer-Encoding": "", "Te": "", "Trailer": "", "Upgrade": "",
 	"Keep-Alive": "", "Proxy-Connection": "", "Expect": "",
@@ -576,6 +591,9 @@ func (w *webhook) newRequest(ctx context.Context, f *firing.Firing, now time.Tim
 	r.set("Webhook-Id", f.ID.String())
 	r.set("Webhook-Timestamp", strconv.FormatInt(now.Unix(), 10))
 	r.set("Traceparent", traceparent(f.ID.String(), f.Attempt))
+	if f.Redelivered {
+		r.set(redeliveredHeader, "true")
+	}
 	if len(w.signers) > 0 {
 		r.set("Webhook-Signature", signature(w.signers, f.ID.String(), now.Unix(), r.body))
 	}
@@ -697,7 +715,7 @@ func endAnswer(ctx context.Context, resp *http.Response) (stop func() bool) {
 func (w *webhook) answer(ctx context.Context, resp *http.Response, r *request) (actions.Result, error) {
 	defer resp.Body.Close()
 	if resp.StatusCode == http.StatusSwitchingProtocols {
-		return actions.Result{}, fmt.Errorf("%s: %w", w.label(), errSwitched)
+		return actions.Result{Code: resp.StatusCode}, fmt.Errorf("%s: %w", w.label(), errSwitched)
 	}
 	defer endAnswer(ctx, resp)()
 	if resp.ContentLength != 0 {
@@ -711,7 +729,7 @@ func (w *webhook) answer(ctx context.Context, resp *http.Response, r *request) (
 		if resp.ContentLength != 0 {
 			_, _ = io.Copy(io.Discard, rest) // however the body ends, the status has decided
 		}
-		return actions.Result{Status: strconv.Itoa(resp.StatusCode)}, nil
+		return actions.Result{Status: strconv.Itoa(resp.StatusCode), Code: resp.StatusCode, Sent: func() actions.Sent { return w.sent(r) }}, nil
 	}
 	body, broken := io.ReadAll(rest) // what came of it is shown
 	secrets := w.secretsOf(r)
@@ -719,7 +737,7 @@ func (w *webhook) answer(ctx context.Context, resp *http.Response, r *request) (
 	if to, err := resp.Location(); err == nil && resp.StatusCode/100 == 3 {
 		text += fmt.Sprintf(", a redirect to %s, which is not followed", event.AppendText(nil, secrets.Mask(to.Scheme+"://"+to.Host)))
 	}
-	res := actions.Result{}
+	res := actions.Result{Code: resp.StatusCode}
 	if said := bytes.TrimSpace(body); len(said) > 0 {
 		shown, left := excerpt.Masked(secrets, said, broken != nil || len(body) == drainBytes)
 		text += ": " + excerpt.ShortOf(shown, maxErrorExcerpt, left)

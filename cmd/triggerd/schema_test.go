@@ -76,6 +76,7 @@ spool = "off"
 dir = "data"
 max_pending = 5
 max_bytes = "20GiB"
+keep_delivered = "1GiB"
 retention = "30d"
 [check]
 allow = ["never-arrives"]
