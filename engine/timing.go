@@ -98,7 +98,11 @@ func (t *timeKeeper) logStateReports(msg string, reports []timing.StateReport) {
 		if !f.Kept {
 			level, what = slog.LevelWarn, "dropped: the rule is gone, or its time fields have changed"
 		}
-		t.stream.e.log.Log(context.Background(), level, msg, "rule", f.Rule, "state", what, "values", f.States, "waiting", f.Waiting)
+		attrs := []any{"rule", f.Rule, "state", what, "values", f.States, "waiting", f.Waiting}
+		if f.Open > 0 {
+			attrs = append(attrs, "open", f.Open)
+		}
+		t.stream.e.log.Log(context.Background(), level, msg, attrs...)
 	}
 }
 
