@@ -32,6 +32,7 @@ const (
 const (
 	payloadTiming    = 1 << iota // it has a timing
 	payloadLastEvent             // its event is that of the batch's last item, and is stored only there
+	_                            // not in use
 	payloadSpans                 // it has spans
 )
 
