@@ -13,6 +13,8 @@ import (
 
 	"triggerd/actions"
 	"triggerd/internal/admin"
+	"triggerd/internal/delivered"
+	"triggerd/internal/disk"
 	"triggerd/internal/event"
 	"triggerd/internal/outbox"
 	"triggerd/internal/store"
@@ -49,9 +51,14 @@ type Config struct {
 	DrainTimeout       time.Duration // how long attempts in flight may take after Run is told to stop; default: what the rules say
 	CheckpointInterval time.Duration // how often a position without firings is committed; default 1 s
 
+	// Kept keeps deliveries whole; nil: only a line of each is kept. The caller
+	// closes it after Run.
+	Kept *delivered.Log
+
 	Logger *slog.Logger // nil: none
 
-	feed *feed // what is read, if it is the feed of a test
+	feed *feed   // what is read, if it is the feed of a test
+	disk disk.FS // that the files of the mirror are on; nil: the operating system's
 }
 
 // ActionOptions are settings of actions that do not come from the rules file.
@@ -63,7 +70,13 @@ type ActionOptions struct {
 	UserAgent string        // that webhooks send
 
 	Allow   []string // codes of warnings that LoadRules leaves out; see rules.WarningCodes
-	Offline bool     // LoadRules looks up no variables, files and programs; see rules.Options
+	Offline bool     // LoadRules looks up no variables, files and programs; see rules.Options. What is tried of such rules is made without them
+
+	// Of what is only tried: Explain, RunTest.
+	NoInclude   bool  // refuse to include files
+	MaxMirror   int64 // as Config.MaxMirror
+	MaxTraced   int   // events, and firings, of which a Trace tells; 0: all
+	MaxRendered int   // bytes of requests in a Trace; 0: no limit
 }
 
 // Engine is one running triggerd. Any goroutine may call its methods, Run once.
@@ -85,6 +98,9 @@ type Engine struct {
 	pauseEnds chan struct{} // capacity 1: a pause has another end
 	reloads   reloads
 	tap       tap.Feed
+	watchers  watchers
+	rates     rates
+	recent    recent
 
 	instruments *instruments
 }
@@ -110,7 +126,7 @@ func New(cfg Config) (*Engine, error) {
 	}
 	e.outbox = outbox.New(outbox.Options{
 		Store: e.store, Logger: e.log, MaxPending: cfg.MaxPending, Interval: cfg.CheckpointInterval, Patient: cfg.Replay,
-		Saving: e.saveReceived, Acked: e.ackSource, Committed: e.instruments.observeCommit, Watcher: watcher{&e.tap},
+		Saving: e.saveReceived, Acked: e.ackSource, Committed: e.instruments.observeCommit, Watcher: watcher{&e.tap, &e.watchers}, Kept: cfg.Kept,
 	})
 	err := e.loadPauses()
 	if err == nil {
@@ -300,6 +316,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	side.Go(func() { e.watchBudget(sideCtx) })
 	side.Go(func() { e.endPauses(sideCtx) })
 	side.Go(func() { e.watchLinks(sideCtx) })
+	if !e.cfg.Replay {
+		side.Go(func() { e.sampleRates(sideCtx) })
+	}
 	err := e.runStreams(ctx)
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
 		err = errors.Join(err, cause)

@@ -41,6 +41,7 @@ func (s *stream) useRules(gen *generation) {
 		return
 	}
 	need := func(db int, key []byte) keyspace.Need { return keyspace.Need(s.matcher.Need(db, key)) }
+	s.interpreter.SetCounted(s.matcher.Counted)
 	s.interpreter.SetNeed(need, keyspace.Classes{
 		New:         gen.set.AsksFor("new"),
 		Overwritten: gen.set.AsksFor("overwritten") || gen.set.AsksFor("type_changed"),
@@ -87,9 +88,18 @@ type serverVersion struct {
 	version keyspace.Version
 }
 
+// name returns the server's name for people.
+func (v *serverVersion) name() string {
+	if v.dialect == keyspace.Valkey {
+		return "Valkey"
+	}
+	return "Redis"
+}
+
 func (s *stream) setServer(of serverVersion) {
 	if of != s.server {
 		s.server = of
+		s.sharedServer.Store(&of)
 		s.interpreter.SetServer(of.dialect, of.version)
 	}
 }

@@ -6,7 +6,6 @@ import (
 	"triggerd/internal/admin"
 	"triggerd/internal/event"
 	"triggerd/internal/firing"
-	"triggerd/internal/keyspace"
 	"triggerd/internal/outbox"
 	"triggerd/internal/tap"
 	"triggerd/internal/timing"
@@ -37,12 +36,11 @@ func (s *stream) addEvents(rec *source.Record, neededKeys int64) (commandStart i
 	switch rec.Kind {
 	case source.Command:
 		s.counts.records.Add(1)
-		s.counts.bytes.Add(int64(rec.Bytes))
-		s.commandInput = keyspace.Command{
-			Args: rec.Args, DB: rec.DB, ReplID: rec.ReplID, Offset: rec.Offset, Bytes: rec.Bytes,
-			Tx: event.Tx(rec.Tx), Time: rec.Time, Origin: s.origin, Source: s.addr,
-		}
-		s.events = s.interpreter.Command(s.events, &s.commandInput)
+		s.unpublished.bytes += int64(rec.Bytes)
+		in := &s.commandInput
+		in.Args, in.DB, in.ReplID, in.Offset, in.Bytes = rec.Args, rec.DB, rec.ReplID, rec.Offset, rec.Bytes
+		in.Tx, in.Time, in.Origin, in.Source = event.Tx(rec.Tx), rec.Time, s.origin, s.addr
+		s.events = s.interpreter.Command(s.events, in)
 	case source.SnapshotBegin:
 		s.detectServer(rec)
 		s.snapshotEvents, s.snapshotKeys = 0, neededKeys
@@ -69,6 +67,9 @@ func (s *stream) addEvents(rec *source.Record, neededKeys int64) (commandStart i
 // reports whether there are any.
 func (s *stream) addMoreEvents() bool {
 	s.events = s.interpreter.Rest(s.events[:0])
+	if len(s.events) > 0 {
+		s.publishProgress() // the command takes long, and goes on
+	}
 	return len(s.events) > 0
 }
 
@@ -117,9 +118,9 @@ func (s *stream) addResyncEvents(rec *source.Record) {
 // others, an earlier process may have planned the first ones. It returns false if
 // reading is to end before the last one.
 func (s *stream) fireEvents(commandStart int) bool {
-	s.counts.events.Add(int64(len(s.events)))
+	s.unpublished.events += int64(len(s.events))
 	if s.judging {
-		s.counts.events.Add(-1)
+		s.unpublished.events--
 	}
 	for i := range s.events {
 		ev := &s.events[i]
@@ -152,7 +153,7 @@ func (s *stream) fireEvents(commandStart int) bool {
 			}
 		}
 		s.matches = s.matcher.Match(s.matches[:0], ev)
-		if s.stopped() {
+		if s.stopped() { // what was found may not be all
 			return false
 		}
 		if len(s.matches) > 0 {
@@ -175,7 +176,9 @@ func (s *stream) fireMatches(ev *event.Event, planned bool) {
 		m := &s.matches[j]
 		if m.Role == timing.Fires {
 			s.counts.matches.Add(1)
-			s.gen.states[m.Rule].matches.Add(1)
+			state := s.gen.states[m.Rule]
+			state.matches.Add(1)
+			state.lastMatch.Store(ev.Time.UnixNano())
 			if s.e.tap.Level() != tap.Nobody {
 				s.e.tellEvent(admin.FeedMatch, m.Rule.Name, ev)
 			}
@@ -242,6 +245,7 @@ func (s *stream) plan(rule *rules.Rule, by firing.Trigger, f firing.Firing) {
 // actions, which the outbox makes again if no rule has them any more.
 func (s *stream) planBy(gen *generation, rule *rules.Rule, by firing.Trigger, f firing.Firing) {
 	e, state := s.e, gen.states[rule]
+	s.note(rule.Name, state, f.Event)
 	if e.cfg.feed != nil {
 		e.cfg.feed.fire(rule, by, f)
 	}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -17,6 +18,7 @@ import (
 type Trace struct {
 	Rule  *rules.Rule
 	Steps []TracedStep
+	Cut   bool // events and firings are missing: see ActionOptions.MaxTraced
 }
 
 // TracedStep is one step of a feed: a command, which may stand in a transaction
@@ -92,6 +94,7 @@ type tracer struct {
 	feed []rules.Step
 
 	atStep, atEvent timing.Inspection // what the rule waited for, when these began
+	skips           bool              // the event at hand is not told of
 }
 
 func (t *tracer) step() *TracedStep { return &t.Steps[len(t.Steps)-1] }
@@ -117,11 +120,18 @@ func (t *tracer) endStep(f *feed) {
 
 func (t *tracer) beginEvent(f *feed, ev *event.Event) {
 	s := t.step()
+	if t.skips = !f.mayTrace(); t.skips {
+		t.Cut = true
+		return
+	}
 	s.Events = append(s.Events, TracedEvent{Event: ev.Clone(), Checks: f.e.gen.Load().set.Explain(t.Rule, ev)})
 	t.atEvent = f.inspect(t.Rule)
 }
 
 func (t *tracer) endEvent(f *feed) {
+	if t.skips {
+		return
+	}
 	e := t.event()
 	if len(e.Fired) > 0 || t.Rule.Time == nil {
 		return
@@ -140,6 +150,10 @@ func (t *tracer) fire(f *feed, by firing.Trigger, fired firing.Firing) {
 	if !f.playing() {
 		return
 	}
+	if f.inside && t.skips || !f.mayTrace() {
+		t.Cut = true
+		return
+	}
 	gen := f.e.gen.Load()
 	fired.Rule, fired.Attempt = t.Rule.Name, 1
 	out := TracedFiring{DryRun: t.Rule.DryRun, Resolved: fired.Status == event.StatusResolved, firing: fired}
@@ -147,7 +161,7 @@ func (t *tracer) fire(f *feed, by firing.Trigger, fired firing.Firing) {
 		one := fired
 		one.Action, one.ID = a.Name, by.Firing(t.Rule.Name, a.Name)
 		r := Request{Action: a.Name}
-		r.Preview, r.Err = actions.Render(gen.endpoints[gen.endpointOf[a]].Action, &one)
+		r.Preview, r.Err = f.render(gen.endpoints[gen.endpointOf[a]].Action, &one)
 		out.Requests = append(out.Requests, r)
 	}
 	if f.inside {
@@ -156,6 +170,16 @@ func (t *tracer) fire(f *feed, by firing.Trigger, fired firing.Firing) {
 		return
 	}
 	t.step().Fired = append(t.step().Fired, out)
+}
+
+// render returns what an action would send, unless too much was rendered before.
+func (f *feed) render(a actions.Action, one *firing.Firing) (actions.Preview, error) {
+	if most := f.limits.MaxRendered; most > 0 && f.rendered > most {
+		return actions.Preview{}, errors.New("so much is sent before it that this is not shown")
+	}
+	p, err := actions.Render(a, one)
+	f.rendered += len(p.Body)
+	return p, err
 }
 
 // maxInspected is how many timers and counts of a rule a trace looks at.
@@ -167,7 +191,7 @@ func (f *feed) inspect(r *rules.Rule) timing.Inspection {
 	if m == nil || r.Time == nil {
 		return timing.Inspection{}
 	}
-	in, _ := m.Inspect(r.Name, maxInspected)
+	in, _ := m.Inspect(r.Name, timing.Inspected{Limit: maxInspected})
 	return in
 }
 

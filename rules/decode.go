@@ -75,6 +75,9 @@ func (c *compilation) rule(v view) *Rule {
 	}
 	alternatives := r.conjuncts(says)
 	c.conjuncts = append(c.conjuncts, alternatives)
+	if r.Enabled {
+		t.warnUntracked(r)
+	}
 	if r.Enabled && r.Schedule == nil && len(c.l.errors) == 0 {
 		c.warnNever(t, r, says)
 		t.warnUnindexed(r, alternatives)

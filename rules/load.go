@@ -203,7 +203,7 @@ func (l *loader) place(s *source, off int, e *Error) {
 	}
 	e.File = s.name
 	e.Line, e.Col = s.lines.Place(off)
-	if line := s.lines.Text(e.Line); !l.mayHoldSecret(line) {
+	if line := s.lines.Text(e.Line); !l.o.mayHoldSecret(line) {
 		e.SourceLine = line
 	}
 }
@@ -224,6 +224,7 @@ func (l *loader) finish() (*Set, error) {
 		return nil, errorList(l.errors)
 	}
 	set.Lookups, set.Notes = l.lookups, l.notes
+	l.keepTexts(set)
 	set.Warnings = slices.DeleteFunc(l.warnings, func(e *Error) bool { return l.allowed[e.Code] || slices.Contains(l.o.Allow, e.Code) })
 	set.Secrets, set.SecretFiles = secret.New(l.secrets...), l.secretFiles
 	for _, s := range l.sources {

@@ -155,6 +155,22 @@ func (m *Matcher) Need(db int, key []byte) Need {
 	return need
 }
 
+// Counted returns the predicates that conditions of enabled rules may ask a key's
+// value, which is of a type, to count for. It asks each rule: it is for values that
+// take longer than that.
+func (m *Matcher) Counted(db int, key []byte, typ string) (list []*event.Predicate) {
+	ev := event.Event{DB: db, Key: key}
+	for _, r := range m.set.patterns {
+		if !r.Enabled || r.cond == nil || r.dbs != nil && !slices.Contains(r.dbs, db) || r.types != nil && !slices.Contains(r.types, typ) {
+			continue
+		}
+		if found := r.cond.Counted(typ); len(found) > 0 && r.matchesKey(&ev, false) {
+			list = append(list, found...)
+		}
+	}
+	return list
+}
+
 // matchGroup checks the rules of a group. capturing is the pattern by which the
 // key was found, if it captures.
 func (m *Matcher) matchGroup(dst []Match, ev *event.Event, g *ruleGroup, capturing *glob.Pattern) []Match {

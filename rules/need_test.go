@@ -240,6 +240,31 @@ func BenchmarkNeed(b *testing.B) {
 	}
 }
 
+// A matcher names the predicates that enabled rules may ask of a key.
+func TestCountedOfKeys(t *testing.T) {
+	const action = "\naction = { type = 'log' }"
+	const when = "\nwhen = 'any(after, # contains \"x\")'"
+	for _, test := range []struct {
+		fields string
+		want   int
+	}{
+		{"key = 'k:*'" + when + action, 1},
+		{"key = 'other:*'" + when + action, 0},
+		{"key_not = 'k:*'" + when + action, 0},
+		{"key_regex = '^k:[0-9]+$'" + when + action, 1},
+		{"type = 'set'" + when + action, 1},
+		{"type = 'list'" + when + action, 0},
+		{"db = 1" + when + action, 0},
+		{"enabled = false" + when + action, 0},
+		{"key = 'k:*'\nwhen = 'any(after, # contains key)'" + action, 0},
+		{"key = 'k:*'" + action, 0},
+	} {
+		if got := needSet(t, test.fields).Matcher().Counted(0, []byte("k:1"), "set"); len(got) != test.want {
+			t.Errorf("%s: %d predicates, want %d", test.fields, len(got), test.want)
+		}
+	}
+}
+
 // What is kept is told by pattern, with the rules and why. Where nothing says which
 // keys a webhook is about, that is noted, unless the rule says what it wants.
 func TestKept(t *testing.T) {

@@ -52,6 +52,9 @@ type Options struct {
 	// depends on it is not checked.
 	Offline bool
 
+	// NoInclude refuses to include files.
+	NoInclude bool
+
 	// LookupEnv looks up a variable of the environment. nil: os.LookupEnv.
 	LookupEnv func(string) (string, bool)
 }
@@ -114,6 +117,8 @@ type Set struct {
 	elements []string // see Elements
 	kept     []Kept   // see Kept
 
+	texts []sourceText // see Text
+
 	explain  sync.Mutex          // guards compiler
 	compiler *condition.Compiler // of the file's conditions, to explain rules with
 }
@@ -136,6 +141,8 @@ type Store struct {
 	MaxPending int           // firings that may wait; 1,000,000 by default
 	MaxBytes   int64         // of disk space; 0 if the file does not say: 10 GiB
 	Retention  time.Duration // of settled deliveries and dead letters; 7 days by default
+
+	KeepDelivered int64 // bytes of disk for deliveries that are kept whole; 0: none is; 256 MiB by default
 }
 
 // HTTP is where a running daemon can be asked: the [http] section.
@@ -196,8 +203,9 @@ type Rule struct {
 type ActionFacts struct {
 	Reads      event.Parts // the parts of an event that it reads, so that they are kept
 	Elements   []string    // the names of elements of values that it reads
+	Tracks     bool        // it opens what a later firing closes: their order matters
 	SendsEvent bool        // it sends the event as a whole, with the values that are known
-	Warnings   []error     // placed as errors are
+	Warnings   []error     // placed as errors are; each has a method WarningCode() string
 }
 
 // Action is one [[rule.action]]: what to do with a match, and how often to try.
@@ -219,6 +227,7 @@ type Action struct {
 	reads      event.Parts // the parts of an event that its templates read
 	elements   []string    // the names of elements of values that they read
 	sendsEvent bool        // see ActionFacts
+	tracks     bool        // see ActionFacts
 }
 
 // RateLimit limits the attempts within a time, over all rules if a target has

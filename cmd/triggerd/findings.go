@@ -11,71 +11,16 @@ import (
 
 	"golang.org/x/term"
 
+	"triggerd/internal/playground"
 	"triggerd/rules"
 )
-
-// finding is a mistake or a warning in JSON.
-type finding struct {
-	File    string `json:"file"`
-	Line    int    `json:"line"` // 1-based; 0: unknown
-	Col     int    `json:"col"`  // 1-based, in bytes
-	Rule    string `json:"rule,omitempty"`
-	Field   string `json:"field,omitempty"`
-	Code    string `json:"code,omitempty"` // of a warning
-	Message string `json:"message"`
-	Hint    string `json:"hint,omitempty"`
-}
-
-func findings(list []*rules.Error) []finding {
-	out := []finding{}
-	for _, e := range list {
-		out = append(out, finding{e.File, e.Line, e.Col, e.Rule, e.Field, e.Code, e.Msg, e.Hint})
-	}
-	return out
-}
-
-// lookup is what --offline has not looked up.
-type lookup struct {
-	What string `json:"what"` // variable, file, credential, program
-	Name string `json:"name"`
-}
-
-// kept is what is kept in memory of the keys of a pattern.
-type kept struct {
-	Keys    string   `json:"keys"`   // "": all keys
-	Values  bool     `json:"values"` // and not only type and deadline
-	Reasons []string `json:"reasons"`
-}
 
 // checkJSON prints {"ok":..., "errors":[...], "warnings":[...]}, notes, what is
 // kept in memory, and with --offline what is not looked up.
 func checkJSON(w io.Writer, set *rules.Set, err error) error {
-	var result struct {
-		OK       bool      `json:"ok"`
-		Errors   []finding `json:"errors"`
-		Warnings []finding `json:"warnings"`
-		Notes    []finding `json:"notes,omitempty"`
-		Kept     []kept    `json:"kept,omitempty"`
-		Lookups  []lookup  `json:"not_looked_up,omitempty"`
-	}
-	result.OK = err == nil
-	result.Errors, result.Warnings = findings(rules.Errors(err)), []finding{}
-	if err != nil && len(result.Errors) == 0 {
-		result.Errors = append(result.Errors, finding{Message: err.Error()})
-	}
-	if set != nil {
-		result.Warnings = findings(set.Warnings)
-		if len(set.Notes) > 0 {
-			result.Notes = findings(set.Notes)
-		}
-		for _, k := range set.Kept() {
-			result.Kept = append(result.Kept, kept{k.Keys, k.Values, k.Reasons})
-		}
-		for _, n := range set.Lookups {
-			result.Lookups = append(result.Lookups, lookup{n.What, n.Name})
-		}
-	}
-	if err := json.NewEncoder(w).Encode(&result); err != nil {
+	result := playground.Answer(set, err)
+	result.Rules = nil
+	if err := json.NewEncoder(w).Encode(result); err != nil {
 		return failed(err)
 	}
 	if err != nil {

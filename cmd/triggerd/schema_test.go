@@ -76,6 +76,7 @@ spool = "off"
 dir = "data"
 max_pending = 5
 max_bytes = "20GiB"
+keep_delivered = "1GiB"
 retention = "30d"
 [check]
 allow = ["never-arrives"]
@@ -127,6 +128,18 @@ basic = { user = "a", password = "b" }
 type = "webhook"
 url = "https://h/x"
 oauth2 = { token_url = "https://h/t", client_id = "a", client_secret = "b", scopes = ["c"], params = { audience = "d" }, auth = "body", tls = {} }
+[targets.pager]
+type = "webhook"
+format = "pagerduty"
+routing_key = "k"
+text = "x"
+severity = "error"
+[targets.alerts]
+type = "webhook"
+url = "https://h/"
+format = "alertmanager"
+labels = { team = "shop" }
+keep = "2h"
 [[rule]]
 name = "r"
 description = "d"
@@ -279,6 +292,9 @@ func TestSchemaRejects(t *testing.T) {
 		"[targets.t]\ntype = \"fax\"\n",
 		"[[rule]]\nname = \"r\"\n",
 		"[[rule]]\n[[rule.action]]\ntype = \"log\"\n",
+		"[targets.t]\ntype = \"webhook\"\nformat = \"pagerduty\"\n",
+		"[targets.t]\ntype = \"webhook\"\nurl = \"http://h\"\nformat = \"slack\"\nseverity = \"bad\"\n",
+		"[targets.t]\ntype = \"webhook\"\nurl = \"http://h\"\nformat = \"alertmanager\"\nlabels = { a = 1 }\n",
 		rule + "level = \"loud\"\n",
 		rule + "url = \"http://h\"\n",
 		rule + "target = \"t\"\n",

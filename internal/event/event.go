@@ -221,6 +221,8 @@ type Delivery struct {
 	Rule    string            // name of the rule that fired
 	Params  map[string]string // captures of the rule's key pattern; raw bytes
 	Attempt int               // 1 for the first
+
+	Redelivered bool // it was delivered before, and somebody has it delivered again
 	Timing
 }
 

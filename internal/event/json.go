@@ -17,7 +17,7 @@ import (
 // "before" and "after" are null where the key was, or is, not there. Where the
 // value is not known they are null too, and "unknown" names them. They are
 // written whole: CloneCut cuts what is too long, and "truncated" says so.
-// "ttl_ms" is null where the key has no deadline, or none that is known. "part"
+// "redelivered" is true, and else not there. "ttl_ms" is null where the key has no deadline, or none that is known. "part"
 // is there only where Part is set.
 //
 // What a rule with time fields adds is there only where it is set: "status" with
@@ -43,6 +43,9 @@ func AppendJSON(dst []byte, e *Event, d Delivery) []byte {
 	dst = e.appendChange(dst, d.Params)
 	dst = append(dst, `,"attempt":`...)
 	dst = strconv.AppendInt(dst, int64(d.Attempt), 10)
+	if d.Redelivered {
+		dst = append(dst, `,"redelivered":true`...)
+	}
 	dst = e.appendTruncated(dst)
 	dst = d.Timing.appendJSON(dst)
 	return append(dst, `}}`...)

@@ -6,6 +6,7 @@ import (
 	"hash/fnv"
 	"strconv"
 	"strings"
+	"time"
 
 	"triggerd/internal/event"
 )
@@ -82,6 +83,19 @@ func ResolvedTrigger(began uint64, by string) Trigger {
 // RunTrigger returns the trigger of a schedule's run at a time in milliseconds
 // since 1970.
 func RunTrigger(ms int64) Trigger { return Trigger("clock:" + strconv.FormatInt(ms, 10) + "/0") }
+
+// Due returns when what the clock has fired was due: an expiry on time, an absence,
+// a run of a schedule. It returns false for all else.
+func (t Trigger) Due() (at time.Time, ok bool) {
+	kind, rest, _ := strings.Cut(string(t), ":")
+	switch kind {
+	case "expired", "absent", "clock":
+		text, _, _ := strings.Cut(rest, "/")
+		ms, err := strconv.ParseInt(text, 10, 64)
+		return time.UnixMilli(ms), err == nil
+	}
+	return time.Time{}, false
+}
 
 // Firing returns the ID of the firing that t makes for an action of a rule.
 func (t Trigger) Firing(rule, action string) ID { return ID(string(t) + ":" + rule + "/" + action) }

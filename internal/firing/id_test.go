@@ -50,3 +50,15 @@ const (
 	kv = "197zex05b8la5"
 	by = "1k2vjr4ffmlnj"
 )
+
+func TestDue(t *testing.T) {
+	at := time.UnixMilli(1767608102123)
+	for trigger, want := range map[firing.Trigger]bool{
+		firing.AbsentTrigger(at.UnixMilli(), "api-1"): true, firing.RunTrigger(at.UnixMilli()): true, "expired:1767608102123/x": true,
+		"8d1f4c:851576/0": false, firing.ResolvedTrigger(7, "a"): false, "absent:soon/x": false, "": false,
+	} {
+		if got, ok := trigger.Due(); ok != want || ok && !got.Equal(at) {
+			t.Errorf("%s was due at %v, %v", trigger, got, ok)
+		}
+	}
+}

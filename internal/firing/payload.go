@@ -30,10 +30,10 @@ const (
 )
 
 const (
-	payloadTiming    = 1 << iota // it has a timing
-	payloadLastEvent             // its event is that of the batch's last item, and is stored only there
-	_                            // not in use
-	payloadSpans                 // it has spans
+	payloadTiming      = 1 << iota // it has a timing
+	payloadLastEvent               // its event is that of the batch's last item, and is stored only there
+	payloadSpans                   // it has spans
+	payloadRedelivered             // it was delivered before
 )
 
 // AppendBinary appends a firing's stored form, without its ID.
@@ -47,8 +47,11 @@ func AppendBinary(dst []byte, f *Firing) []byte {
 	dst = wire.AppendText(dst, f.Rule)
 	dst = wire.AppendText(dst, f.Action)
 	dst = appendParams(dst, f.Params)
+	if f.Redelivered {
+		flags |= payloadRedelivered
+	}
 	if !timed(&f.Timing) {
-		return event.AppendBinary(append(dst, 0), f.Event)
+		return event.AppendBinary(append(dst, flags), f.Event)
 	}
 	flags |= payloadTiming
 	if n := len(f.Batch); n > 0 && f.Batch[n-1].Event == f.Event {
@@ -162,6 +165,7 @@ func ParseBinary(id ID, b []byte) (*Firing, error) {
 	if b[0] > 1 {
 		flags = d.Byte()
 	}
+	f.Redelivered = flags&payloadRedelivered != 0
 	if flags&payloadTiming != 0 {
 		d.timing(&f.Timing)
 	}

@@ -83,7 +83,7 @@ func FuzzRestore(f *testing.F) {
 		save()
 		exercise(m, epoch.Add(40*minute), epoch.Add(3*hour))
 		for s := range m.States() {
-			m.Inspect(s.Rule().Name, 3)
+			m.Inspect(s.Rule().Name, timing.Inspected{Limit: 3})
 		}
 		save()
 		again := timing.New()

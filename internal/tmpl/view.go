@@ -24,7 +24,7 @@ func (v *View) data() map[string]any {
 	}
 	f := v.firing
 	v.m = eventData(f.Event, f.ID.String(), f.Params)
-	v.m["rule"], v.m["action"], v.m["attempt"] = f.Rule, f.Action, f.Attempt
+	v.m["rule"], v.m["action"], v.m["attempt"], v.m["redelivered"] = f.Rule, f.Action, f.Attempt, f.Redelivered
 	v.m["status"], v.m["by"], v.m["count"], v.m["suppressed"] = f.Status, f.By, f.Count, f.Suppressed
 	v.m["since"], v.m["duration"] = stamp{f.Since.UTC()}, durationOf(f.Status, f.Since, f.Duration)
 	v.m["first"], v.m["last"] = stamp{f.First.UTC()}, stamp{f.Last.UTC()}
