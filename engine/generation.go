@@ -104,6 +104,7 @@ func loadOptions(o ActionOptions, needs func(what, name string)) rules.Options {
 				return facts, err
 			}
 			facts.Reads, facts.Elements = actions.Reads(a), actions.Elements(a)
+			facts.Tracks, facts.SendsEvent = actions.Tracks(a), actions.SendsEvent(a)
 			for _, w := range actions.Warnings(a) {
 				facts.Warnings = append(facts.Warnings, w)
 			}
@@ -169,7 +170,7 @@ func (g *generation) addEndpoint(r *rules.Rule, a *rules.Action, o ActionOptions
 	var err error
 	options := actions.Options{
 		Logger: o.Logger, Stdout: o.Stdout, NoExec: o.NoExec, UserAgent: o.UserAgent,
-		Timeout: a.Timeout, Concurrency: c.Concurrency, Secrets: g.secrets,
+		Timeout: a.Timeout, Concurrency: c.Concurrency, Secrets: g.secrets, Rule: g.factsOf,
 	}
 	fields := a.Fields
 	if o.Offline {
@@ -180,8 +181,27 @@ func (g *generation) addEndpoint(r *rules.Rule, a *rules.Action, o ActionOptions
 	if err != nil && o.Offline {
 		c.Action, err = offlineAction{err}, nil
 	}
+	if c.Rate.Max == 0 {
+		c.Rate.Max, c.Rate.Per = actions.Rate(c.Action)
+	}
 	c.LatestOnly = actions.LatestOnly(c.Action)
 	c.Config = actionConfig{a.Kind, a.Fields, actions.Destination(c.Action)}
 	g.endpoints[name] = c
 	return err
+}
+
+// factsOf returns what actions are told of a rule.
+func (g *generation) factsOf(rule string) actions.Rule {
+	if r := g.ruleByName[rule]; r != nil {
+		return ruleFacts(r)
+	}
+	return actions.Rule{}
+}
+
+func ruleFacts(r *rules.Rule) actions.Rule {
+	facts := actions.Rule{Description: r.Description, Severity: r.Severity}
+	if r.Time != nil {
+		facts.Silence, facts.Repeat = r.Time.Absent.For, r.Time.Absent.Repeat
+	}
+	return facts
 }

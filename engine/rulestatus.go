@@ -47,7 +47,7 @@ func (e *Engine) InspectRule(name string, q admin.RuleQuery) (*admin.RuleDetail,
 		counts, moreCounts := page(in.Counts, place, limit)
 		more = more || moreTimers || moreCounts
 		for _, timer := range timers {
-			d.Timers = append(d.Timers, admin.TimerStatus{Stream: s.name, Stage: timer.Stage, By: printableBy(timer.By), Due: timer.Due, Fired: timer.Fired, Count: timer.Count})
+			d.Timers = append(d.Timers, admin.TimerStatus{Stream: s.name, Stage: timer.Stage, By: printableBy(timer.By), Due: timer.Due, Fired: timer.Fired, Count: timer.Count, Since: timer.Since})
 		}
 		for _, c := range counts {
 			d.Windows = append(d.Windows, admin.WindowCount{Stream: s.name, Stage: c.Stage, By: printableBy(c.By), Count: c.Count, Suppressed: c.Suppressed})
@@ -133,7 +133,7 @@ func (t *timeKeeper) inspect(rule string, of timing.Inspected) (timing.Inspectio
 	in, ok := t.machine.Inspect(rule, of)
 	in.Opens = t.clock.toMachine(in.Opens)
 	for i := range in.Timers {
-		in.Timers[i].Due = t.clock.toMachine(in.Timers[i].Due)
+		in.Timers[i].Due, in.Timers[i].Since = t.clock.toMachine(in.Timers[i].Due), t.clock.toMachine(in.Timers[i].Since)
 	}
 	return in, ok
 }
@@ -168,6 +168,7 @@ func (t *timeKeeper) addStatus(list []admin.RuleStatus) {
 			r.Timed = true
 			r.States += s.Len()
 			r.Armed += s.Armed()
+			r.Open += s.Open()
 			for reason, n := range suppressedByReason(s.Suppressed()) {
 				if r.Suppressed == nil {
 					r.Suppressed = map[string]int64{}

@@ -29,8 +29,10 @@ func (r *reloads) record(file string, err error) {
 	}
 	if err == nil {
 		r.last.LastSuccess = r.last.At
+		r.last.Succeeded++
 		return
 	}
+	r.last.Failed++
 	r.last.Error = err.Error()
 	if len(r.last.Error) > maxReloadError {
 		r.last.Error = strings.ToValidUTF8(r.last.Error[:maxReloadError], "") + "…"
@@ -84,6 +86,10 @@ func (e *Engine) Status() (*admin.Status, error) {
 		}
 	}
 	s.Store = admin.StoreStatus{Bytes: st.Bytes, FreeBytes: st.FreeBytes, Commits: st.Commits, Damaged: st.Damaged}
+	if e.cfg.Kept != nil {
+		kept := e.cfg.Kept.Stats()
+		s.Store.Delivered = &admin.KeptStatus{Bytes: kept.Bytes, Limit: kept.Limit, Lost: kept.Lost}
+	}
 	if err := e.store.Full(); err != nil {
 		s.Store.Full = err.Error()
 	}
@@ -229,7 +235,7 @@ func actionStatusOf(s *outbox.Status) admin.ActionStatus {
 		Name: s.Name, Pending: s.Pending, InFlight: s.InFlight, BackingOff: s.BackingOff, Breaker: "closed",
 		State: s.State, Since: s.Since, Why: s.Why, HeldUntil: s.HeldUntil, NextAttempt: s.NextAttempt, Window: s.Window,
 		FailingLanes: s.FailingLanes, FreshLanes: s.FreshLanes, Evidence: admin.Evidence{Reached: s.Reached, Distinct: s.Distinct},
-		Abandoned: s.Abandoned, Classes: s.Classes, Delivered: s.Delivered, Retried: s.Retried, GivenUp: s.GivenUp,
+		Abandoned: s.Abandoned, Classes: s.Classes, Statuses: s.Statuses, Delivered: s.Delivered, Retried: s.Retried, GivenUp: s.GivenUp,
 		Superseded: s.Superseded, AttemptSeconds: s.Took.Seconds(), LastSuccess: s.LastSuccess, LastError: s.LastError, LastErrorAt: s.LastErrorAt,
 	}
 	switch {

@@ -42,6 +42,7 @@ type TracedEvent struct {
 // TracedFiring is one firing of the rule.
 type TracedFiring struct {
 	DryRun   bool      // the rule's dry_run: nothing is delivered
+	Resolved bool      // it tells of the end of what has fired
 	Requests []Request // what each action of the rule would send
 
 	firing firing.Firing // what all of them are given
@@ -155,7 +156,7 @@ func (t *tracer) fire(f *feed, by firing.Trigger, fired firing.Firing) {
 	}
 	gen := f.e.gen.Load()
 	fired.Rule, fired.Attempt = t.Rule.Name, 1
-	out := TracedFiring{DryRun: t.Rule.DryRun, firing: fired}
+	out := TracedFiring{DryRun: t.Rule.DryRun, Resolved: fired.Status == event.StatusResolved, firing: fired}
 	for _, a := range t.Rule.Actions {
 		one := fired
 		one.Action, one.ID = a.Name, by.Firing(t.Rule.Name, a.Name)
@@ -234,6 +235,9 @@ func waitsFor(x *timing.Rule, before, after *timing.Inspection) string {
 	if x.Count.Within > 0 {
 		return countText(x, before, after)
 	}
+	if x.Episode.On && (x.For == 0 || slices.Equal(before.Timers, after.Timers)) {
+		return "it is open, and fires no more until it ends"
+	}
 	if t := newTimer(before, after); t != nil {
 		if t.Stage == "batch" {
 			return fmt.Sprintf("batch has %d of %d%s, and fires at %s at the latest", t.Count, x.Batch.Max, ofBy(t.By), clockText(t.Due))
@@ -295,7 +299,10 @@ func endedWait(before, after *timing.Inspection) string {
 		for _, left := range after.Timers {
 			gone = gone && (left.Stage != t.Stage || left.By != t.By)
 		}
-		if gone {
+		switch {
+		case gone && t.Stage == "open":
+			return "is open no more" + ofBy(t.By)
+		case gone:
 			return fmt.Sprintf("%s waits no more%s", t.Stage, ofBy(t.By))
 		}
 	}

@@ -236,6 +236,9 @@ func printFired(w io.Writer, fired []engine.TracedFiring, says string) {
 		if f.DryRun {
 			note = ", and delivers nothing: dry_run = true"
 		}
+		if f.Resolved {
+			note = ": its end is told" + note
+		}
 		fmt.Fprintf(w, "%s%s\n", says, note)
 		for _, r := range f.Requests {
 			fmt.Fprintf(w, "    action %s would send\n", r.Action)

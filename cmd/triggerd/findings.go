@@ -15,8 +15,8 @@ import (
 	"triggerd/rules"
 )
 
-// checkJSON prints {"ok":..., "errors":[...], "warnings":[...]}, and with
-// --offline what is not looked up.
+// checkJSON prints {"ok":..., "errors":[...], "warnings":[...]}, notes, what is
+// kept in memory, and with --offline what is not looked up.
 func checkJSON(w io.Writer, set *rules.Set, err error) error {
 	result := playground.Answer(set, err)
 	result.Rules = nil
@@ -43,6 +43,9 @@ func checkGitHub(w io.Writer, config string, set *rules.Set, err error) error {
 	if set != nil {
 		for _, e := range set.Warnings {
 			annotate(w, "warning", e)
+		}
+		for _, e := range set.Notes {
+			annotate(w, "notice", e)
 		}
 	}
 	if err != nil {

@@ -150,11 +150,16 @@ func (o *runOptions) run(cmd *cobra.Command, _ []string) error {
 	}
 	logWarnings(log, set)
 	dataDir := cmp.Or(o.dataDir, os.Getenv("TRIGGERD_DATA_DIR"), set.Store.Dir)
-	st, err := store.Options{Logger: log, Retention: set.Store.Retention, MaxBytes: set.Store.MaxBytes}.Open(dataDir)
+	var kept keptDeliveries
+	st, err := store.Options{Logger: log, Retention: set.Store.Retention, MaxBytes: set.Store.MaxBytes, Reclaim: kept.reclaim}.Open(dataDir)
 	if err != nil {
 		return failed(err)
 	}
 	defer st.Close()
+	if err := kept.open(dataDir, &set.Store, st, log); err != nil {
+		return failed(err)
+	}
+	defer kept.close()
 
 	received, err := openSpool(set, dataDir, log)
 	if err != nil {
@@ -168,7 +173,7 @@ func (o *runOptions) run(cmd *cobra.Command, _ []string) error {
 		return badConfig(err)
 	}
 	e, err := engine.New(engine.Config{
-		Rules: set, Source: src, Store: st, Start: set.Source.Start, MaxMirror: set.Source.MaxMirror, MaxBehind: set.HTTP.MaxBehind,
+		Rules: set, Source: src, Store: st, Kept: kept.log.Load(), Start: set.Source.Start, MaxMirror: set.Source.MaxMirror, MaxBehind: set.HTTP.MaxBehind,
 		Actions: o.actions(log), CheckpointInterval: checkpointInterval(set), Logger: log,
 	})
 	if err != nil {

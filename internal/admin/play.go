@@ -27,8 +27,17 @@ type CheckAnswer struct {
 	OK       bool      `json:"ok"`
 	Errors   []Finding `json:"errors"`
 	Warnings []Finding `json:"warnings"`
+	Notes    []Finding `json:"notes,omitempty"`
+	Kept     []Kept    `json:"kept,omitempty"`
 	Lookups  []Lookup  `json:"not_looked_up,omitempty"` // what is not looked up offline
 	Rules    []string  `json:"rules,omitempty"`
+}
+
+// Kept is what is kept in memory of the keys of a pattern.
+type Kept struct {
+	Keys    string   `json:"keys"`   // "": all keys
+	Values  bool     `json:"values"` // and not only type and deadline
+	Reasons []string `json:"reasons"`
 }
 
 // Finding is a mistake or a warning.
@@ -134,13 +143,13 @@ type Seen struct {
 
 // Fired is one firing.
 type Fired struct {
-	DryRun   bool      `json:"dry_run,omitempty"`
-	Requests []Request `json:"requests"`
+	DryRun   bool       `json:"dry_run,omitempty"`
+	Requests []Rendered `json:"requests"`
 }
 
-// Request is what an action would send, without secrets: an object with action,
+// Rendered is what an action would send, without secrets: an object with action,
 // and call, named and body, or error.
-type Request struct {
+type Rendered struct {
 	Action  string          `json:"action"`
 	Preview json.RawMessage `json:"-"`
 	Error   string          `json:"error,omitempty"`
@@ -148,8 +157,8 @@ type Request struct {
 
 // MarshalJSON implements json.Marshaler: the members of the preview stand beside
 // the action's name.
-func (r Request) MarshalJSON() ([]byte, error) {
-	type plain Request
+func (r Rendered) MarshalJSON() ([]byte, error) {
+	type plain Rendered
 	b, err := json.Marshal(plain(r))
 	if err != nil || len(r.Preview) < 2 || r.Preview[0] != '{' {
 		return b, err

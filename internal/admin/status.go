@@ -144,6 +144,7 @@ type RuleStatus struct {
 	// fire, by reason, since the process began.
 	States     int              `json:"states,omitempty"`
 	Armed      int              `json:"armed,omitempty"`
+	Open       int              `json:"open,omitempty"` // of the states, what has fired and not ended; see until
 	NextRun    time.Time        `json:"next_run,omitzero"`
 	Suppressed map[string]int64 `json:"suppressed,omitempty"`
 	Timed      bool             `json:"-"` // it has time fields
@@ -182,6 +183,7 @@ type ActionStatus struct {
 	Evidence     Evidence         `json:"evidence"`
 	Abandoned    int64            `json:"abandoned,omitempty"` // attempts that did not end when they should have
 	Classes      map[string]int64 `json:"-"`                   // attempts, by what they said of the endpoint
+	Statuses     map[string]int64 `json:"statuses,omitempty"`  // attempts, by class of the answer's status: 1xx to 5xx, exit of a program, none
 
 	Delivered      int64     `json:"delivered"`
 	Retried        int64     `json:"retried"`              // attempts that failed, to be made again
@@ -207,6 +209,15 @@ type StoreStatus struct {
 	Commits   uint64 `json:"commits"`
 	Damaged   int64  `json:"damaged"`        // records
 	Full      string `json:"full,omitempty"` // why no more firings are taken in; "": they are
+
+	Delivered *KeptStatus `json:"delivered,omitempty"` // what is kept of deliveries; null: only a line of each
+}
+
+// KeptStatus tells of deliveries that are kept whole.
+type KeptStatus struct {
+	Bytes int64 `json:"bytes"`
+	Limit int64 `json:"limit"`
+	Lost  int64 `json:"lost"` // deliveries that could not be kept
 }
 
 // ReloadStatus describes the last reading of the rules, at the start or later.
@@ -216,6 +227,8 @@ type ReloadStatus struct {
 	File        string    `json:"file,omitempty"`
 	Error       string    `json:"error,omitempty"`
 	LastSuccess time.Time `json:"last_success"`
+	Succeeded   int64     `json:"succeeded"` // times that the rules were read since the start, the first time included
+	Failed      int64     `json:"failed"`    // times that they could not be
 }
 
 // Stats counts what a daemon has done since it began. Its JSON form is that of the API.
@@ -309,11 +322,12 @@ type Series struct {
 // TimerStatus describes a timer.
 type TimerStatus struct {
 	Stream string    `json:"stream"`
-	Stage  string    `json:"stage"` // absent, debounce, for or batch
+	Stage  string    `json:"stage"` // absent, debounce, for, open (until has not come) or batch
 	By     string    `json:"by"`
 	Due    time.Time `json:"due,omitzero"` // zero: it has fired, and waits for its end
 	Fired  bool      `json:"fired"`
-	Count  int       `json:"count"` // matches that it will fire for
+	Count  int       `json:"count"`          // matches that it will fire for
+	Since  time.Time `json:"since,omitzero"` // of what is open: when it fired
 }
 
 // WindowCount is how many matches, or firings, a window has.

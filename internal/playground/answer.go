@@ -16,6 +16,12 @@ func Answer(set *rules.Set, err error) *admin.CheckAnswer {
 		return out
 	}
 	out.Warnings = findings(set.Warnings)
+	if len(set.Notes) > 0 {
+		out.Notes = findings(set.Notes)
+	}
+	for _, k := range set.Kept() {
+		out.Kept = append(out.Kept, admin.Kept{Keys: k.Keys, Values: k.Values, Reasons: k.Reasons})
+	}
 	for _, n := range set.Lookups {
 		out.Lookups = append(out.Lookups, admin.Lookup{What: n.What, Name: n.Name})
 	}

@@ -237,9 +237,9 @@ func eventOf(e *engine.TracedEvent) admin.Event {
 func firedOf(list []engine.TracedFiring) []admin.Fired {
 	out := []admin.Fired{}
 	for _, f := range list {
-		one := admin.Fired{DryRun: f.DryRun, Requests: []admin.Request{}}
+		one := admin.Fired{DryRun: f.DryRun, Requests: []admin.Rendered{}}
 		for _, r := range f.Requests {
-			request := admin.Request{Action: r.Action}
+			request := admin.Rendered{Action: r.Action}
 			if r.Err != nil {
 				request.Error = r.Err.Error()
 			} else {

@@ -13,6 +13,7 @@ type Inspection struct {
 	Armed      int       // timers of Absent, Debounce, For and Batch
 	Timers     []Timer   // of these, those due first
 	Counts     []Tally   // of Count and Throttle, the largest first
+	Open       int       // episodes that have not ended
 	Held       int       // candidates that wait for the windows to open
 	Opens      time.Time // when the windows open for them; zero: none waits
 	NextRun    time.Time // of the schedule; zero: there is none
@@ -28,14 +29,15 @@ type Inspected struct {
 // wants reports whether a value's states are looked at.
 func (o *Inspected) wants(by string) bool { return o.Wants == nil || o.Wants(by) }
 
-// Timer is a timer that is armed, or an Absent or For that has fired and waits
-// for its end.
+// Timer is a timer that is armed, or an Absent, For or Episode that has fired and
+// waits for its end.
 type Timer struct {
-	Stage string // "absent", "debounce", "for" or "batch"
+	Stage string // "absent", "debounce", "for", "open" for an Episode, or "batch"
 	By    string
 	Due   time.Time // zero: it has fired, and does not repeat
 	Fired bool
-	Count int // matches that it will release
+	Count int       // matches that it will release
+	Since time.Time // of an Episode: when it began
 }
 
 // Tally is the count of a window.
@@ -54,12 +56,15 @@ func (m *Machine) Inspect(rule string, of Inspected) (Inspection, bool) {
 	if s == nil {
 		return Inspection{}, false
 	}
-	in := Inspection{Rule: s.rule, States: s.Len(), Armed: s.Armed(), Held: len(s.queue.items), NextRun: s.NextRun(), Suppressed: s.suppressed}
+	in := Inspection{Rule: s.rule, States: s.Len(), Armed: s.Armed(), Open: s.Open(), Held: len(s.queue.items), NextRun: s.NextRun(), Suppressed: s.suppressed}
 	in.Opens = s.tables.queue.due()
 	for _, t := range s.tables.timed {
 		if t.stage.hasKeys() {
 			in.addTimers(t, &of)
 		}
+	}
+	if t := s.tables.episodes; t != nil {
+		in.addEpisodes(t, &of)
 	}
 	for _, t := range [...]*windowTable{s.tables.count, s.tables.throttle} {
 		if t != nil {
@@ -112,6 +117,16 @@ func (in *Inspection) addTimers(t *timerTable, of *Inspected) {
 	})
 }
 
+func (in *Inspection) addEpisodes(t *episodeTable, of *Inspected) {
+	t.each(func(slot uint32, n *node) {
+		if !of.wants(t.key(slot)) {
+			return
+		}
+		timer := Timer{Stage: t.stage.String(), By: t.key(slot), Fired: true, Since: timeOf(t.cells.at(slot).since)}
+		in.Timers = keepFirst(in.Timers, timer, of.Limit, earlierTimer)
+	})
+}
+
 func (in *Inspection) addCounts(t *windowTable, of *Inspected) {
 	t.each(func(slot uint32, n *node) {
 		if !of.wants(t.key(slot)) {
@@ -131,7 +146,7 @@ func earlierTimer(a, b Timer) int {
 		}
 		return -1
 	}
-	return cmp.Or(a.Due.Compare(b.Due), cmp.Compare(a.By, b.By))
+	return cmp.Or(a.Due.Compare(b.Due), a.Since.Compare(b.Since), cmp.Compare(a.By, b.By))
 }
 
 func largerTally(a, b Tally) int {
@@ -159,6 +174,8 @@ func (s stage) String() string {
 		return "debounce"
 	case stageFor:
 		return "for"
+	case stageEpisode:
+		return "open"
 	case stageBatch:
 		return "batch"
 	case stageCount:

@@ -65,6 +65,24 @@ func (s *Server) hideDelivery(d *admin.Delivery) {
 		d.Firing, d.Excerpt = withoutValues(d.Firing), ""
 		hideText(&d.LastError)
 		hideText(&d.Status)
+		hideTimeline(d.Timeline)
+		d.Request = nil
+	}
+}
+
+// hideTimeline hides what receivers and programs said.
+func hideTimeline(list []admin.Attempt) {
+	for i := range list {
+		hideText(&list[i].Text)
+		list[i].Excerpt = ""
+	}
+}
+
+func (s *Server) hideCauses(list []admin.Cause) {
+	if s.cfg.HideValues {
+		for i := range list {
+			hideText(&list[i].Error)
+		}
 	}
 }
 
@@ -72,6 +90,8 @@ func (s *Server) hideDead(d *admin.DeadLetter) {
 	if s.cfg.HideValues && d != nil {
 		d.Firing, d.Excerpt = withoutValues(d.Firing), ""
 		hideText(&d.Error)
+		hideTimeline(d.Timeline)
+		d.Request = nil
 	}
 }
 
