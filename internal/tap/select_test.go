@@ -61,3 +61,49 @@ func TestDetailIsLimited(t *testing.T) {
 		}
 	})
 }
+
+// A gate lets through as much as is kept, counts the rest as left out, and stands
+// open while somebody looks for something.
+func TestGate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var f tap.Feed
+		var g tap.Gate
+		next, _ := open(t, &f, admin.FeedQuery{})
+		passed := 0
+		for range 5000 {
+			if f.Admits(&g, 7) {
+				passed++
+			}
+		}
+		f.Add(match("r", "k"))
+		if e, _ := next(); passed != 1000 || e.Kind != admin.FeedLost || e.Count != 4000 {
+			t.Errorf("%d passed, and then %+v", passed, e)
+		}
+		if !f.Admits(&g, 8) {
+			t.Error("the next second begins shut")
+		}
+		_, stop := open(t, &f, admin.FeedQuery{Rule: "r"})
+		for range 5000 {
+			if !f.Admits(&g, 8) {
+				t.Fatal("shut, though somebody looks for something")
+			}
+		}
+		stop()
+		for range 1000 {
+			f.Admits(&g, 9)
+		}
+		if f.Admits(&g, 9) {
+			t.Error("open, though nobody looks for anything any more")
+		}
+	})
+}
+
+// BenchmarkGate is what an entry costs that is one too many.
+func BenchmarkGate(b *testing.B) {
+	var f tap.Feed
+	var g tap.Gate
+	b.ReportAllocs()
+	for b.Loop() {
+		f.Admits(&g, 7)
+	}
+}
