@@ -2,6 +2,7 @@ package engine
 
 import (
 	"slices"
+	"time"
 
 	"triggerd/internal/admin"
 	"triggerd/internal/event"
@@ -144,7 +145,7 @@ func (s *stream) fireEvents(commandStart int) bool {
 		if f := s.e.cfg.feed; f != nil && !f.beginEvent(ev) {
 			continue
 		}
-		if s.e.tap.Level() == tap.All {
+		if s.e.tap.Level() == tap.All && s.e.tap.Admits(&s.eventGate, ev.Time.Unix()) {
 			s.e.tellEvent(admin.FeedEvent, "", ev)
 		}
 		if ev.Key == nil {
@@ -179,7 +180,7 @@ func (s *stream) fireMatches(ev *event.Event, planned bool) {
 			state := s.gen.states[m.Rule]
 			state.matches.Add(1)
 			state.lastMatch.Store(ev.Time.UnixNano())
-			if s.e.tap.Level() != tap.Nobody {
+			if s.e.tap.Level() != tap.Nobody && s.e.tap.Admits(&state.matchGate, ev.Time.Unix()) {
 				s.e.tellEvent(admin.FeedMatch, m.Rule.Name, ev)
 			}
 		}
@@ -267,7 +268,7 @@ func (s *stream) planBy(gen *generation, rule *rules.Rule, by firing.Trigger, f 
 			e.cfg.OnFiring(&one)
 		}
 		state.firings.Add(1)
-		if e.tap.Level() != tap.Nobody {
+		if e.tap.Level() != tap.Nobody && e.tap.Admits(&state.firingGate, time.Now().Unix()) {
 			e.tellFiring(gen.endpointOf[a], &one)
 		}
 		if !e.cfg.DryRun {
