@@ -124,8 +124,9 @@ func cutWord(line string) (word, rest string) {
 // ctx is done.
 func showAnswers(ctx context.Context, e *engine.Engine, out io.Writer) {
 	feed, err := e.Feed(ctx, admin.FeedQuery{})
-	if err != nil { // not of a query without a condition
-		panic(err)
+	if err != nil {
+		io.WriteString(out, clean(err.Error())+"\n")
+		return
 	}
 	for a := range feed {
 		var line string
