@@ -20,8 +20,8 @@ import (
 // One with a method Grace() time.Duration may take that much longer to end after
 // ctx is done (a command that does not heed SIGTERM).
 //
-// An Action may tell more of itself: see Destination, Reads, Render, LatestOnly
-// and Batcher.
+// An Action may tell more of itself: see Destination, Reads, Render, Rate, Tracks,
+// LatestOnly and Batcher.
 type Action interface {
 	Do(ctx context.Context, f *Firing) (Result, error)
 }
@@ -115,6 +115,7 @@ func (e *retryAfterError) Unwrap() error { return e.err }
 type FieldError struct {
 	Name string // the field as the user wrote it: "url", "headers.Authorization"; "type" for the kind itself
 	Err  error  // what is wrong and what to write instead
+	Code string // of a warning, by which it is silenced; "" of a mistake
 }
 
 func (e *FieldError) Error() string { return e.Name + ": " + e.Err.Error() }
@@ -122,6 +123,9 @@ func (e *FieldError) Unwrap() error { return e.Err }
 
 // Field returns the name of the wrong field.
 func (e *FieldError) Field() string { return e.Name }
+
+// WarningCode returns the code of a warning.
+func (e *FieldError) WarningCode() string { return e.Code }
 
 // Unknown reports whether the kind has no such field, whatever its value is.
 func (e *FieldError) Unknown() bool { return errors.Is(e.Err, errUnknownField) }

@@ -137,6 +137,7 @@ var (
 	descSuppressed    = describe("rule_suppressed_total", "Matches and firings that a rule's time fields held back, by reason.", "rule", "reason")
 	descStates        = describe("rule_time_states", "Values by which a rule with time fields counts or waits.", "rule")
 	descArmed         = describe("rule_timers", "Timers of a rule with time fields that run.", "rule")
+	descOpen          = describe("rule_open", "Keys of which a rule has fired and the end has not come: see until.", "rule")
 	descNextRun       = describe("rule_next_run_timestamp_seconds", "When the schedule of a rule has its next run.", "rule")
 	descDropped       = describe("rule_dropped_total", "Firings of a rule that were dropped because too many waited.", "rule")
 	descNotNumber     = describe("rule_not_a_number_total", "Events about which a rule's condition did not decide, since something is no number.", "rule")
@@ -181,7 +182,7 @@ var (
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descConnected, descOffset, descHandledOffset, descBehindBytes, descBehind, descServerBytes, descSpoolBytes, descSpoolLimit, descSpoolFull, descSpoolGivenUp, descSavedValues, descForgotten, descSavedOffset, descLag, descBacklog, descHeadroom, descDataAge, descConnects, descResyncs, descGaps, descStreamErrors,
-		descRecords, descStreamBytes, descEvents, descMirrorKeys, descMirrorBytes, descValuesLost, descMatches, descFirings, descSkipped, descSuppressed, descStates, descArmed, descNextRun, descDropped, descConditionErrs, descNotNumber, descConditionTime, descRulePaused,
+		descRecords, descStreamBytes, descEvents, descMirrorKeys, descMirrorBytes, descValuesLost, descMatches, descFirings, descSkipped, descSuppressed, descStates, descArmed, descOpen, descNextRun, descDropped, descConditionErrs, descNotNumber, descConditionTime, descRulePaused,
 		descAttempts, descSuperseded, descAttemptSeconds, descPending, descPendingLimit, descOldest, descInFlight, descBackingOff, descBreaker, descActionPaused,
 		descClasses, descStatuses, descAbandoned, descState, descWindow, descFailing, descSuccessAge,
 		descDead, descStoreBytes, descStoreFree, descStoreFull, descStoreDamaged, descKept, descKeptLimit, descKeptLost, descReloads, descReloadOK, descReloadAt,
@@ -316,6 +317,7 @@ func (m metricSink) rule(r *admin.RuleStatus) {
 	if r.Timed {
 		m.gauge(descStates, float64(r.States), r.Name)
 		m.gauge(descArmed, float64(r.Armed), r.Name)
+		m.gauge(descOpen, float64(r.Open), r.Name)
 	}
 	if !r.NextRun.IsZero() {
 		m.gauge(descNextRun, seconds(r.NextRun), r.Name)

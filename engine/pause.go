@@ -15,6 +15,7 @@ import (
 	"triggerd/internal/admin"
 	"triggerd/internal/firing"
 	"triggerd/internal/store"
+	"triggerd/internal/tap"
 	"triggerd/rules"
 )
 
@@ -26,6 +27,9 @@ type ruleState struct {
 	conditionTime                      atomic.Int64 // of the same; nanoseconds
 	paused                             atomic.Bool
 	lastConditionError                 atomic.Pointer[string]
+	lastMatch                          atomic.Int64 // nanoseconds of Unix time; 0: none
+	lastEvent                          atomic.Pointer[firedEvent]
+	matchGate, firingGate              tap.Gate
 }
 
 // ruleStates are the states of the rules of the present generation.

@@ -118,6 +118,15 @@ func (s *stream) status() admin.StreamStatus {
 		BehindBytes: max(0, st.Received-s.handled.Load()), BehindSeconds: behind(&st).Seconds(),
 		Spool: admin.SpoolStatus{Bytes: st.Spool.Bytes, Limit: st.Spool.Limit, Files: st.Spool.Files, GivenUp: st.Spool.GivenUp, Full: st.Spool.Full},
 	}
+	if of := s.sharedServer.Load(); of != nil {
+		out.ServerName, out.ServerVersion = of.name(), of.version.String()
+	}
+	if st.Backlog.Bytes > 0 {
+		out.ServerRole = "primary"
+		if st.Backlog.Replica {
+			out.ServerRole = "replica"
+		}
+	}
 	if v := s.savedValues.Load(); v != nil {
 		out.Values = *v
 	}
@@ -151,6 +160,25 @@ func (s *stream) saved() (source.Position, time.Time) {
 	return p, at
 }
 
+// Rules returns the rules whose name or text has something in it, with what they
+// did lately; total is how many there are.
+func (e *Engine) Rules(having string) (list []admin.RuleStatus, total int) {
+	set := e.gen.Load().set
+	all := e.ruleStatus(e.pauses())
+	kept := all[:0]
+	for i := range all {
+		if having != "" && !strings.Contains(all[i].Name, having) {
+			r := e.ruleNamed(all[i].Name)
+			if r == nil || !strings.Contains(set.Text(r), having) {
+				continue
+			}
+		}
+		kept = append(kept, all[i])
+	}
+	e.addRates(kept)
+	return kept, len(all)
+}
+
 func (e *Engine) ruleStatus(paused map[string]pause) []admin.RuleStatus {
 	gen := e.gen.Load()
 	list := make([]admin.RuleStatus, len(gen.set.Rules))
@@ -158,11 +186,14 @@ func (e *Engine) ruleStatus(paused map[string]pause) []admin.RuleStatus {
 	for i, r := range gen.set.Rules {
 		st := gen.states[r]
 		list[i] = admin.RuleStatus{
-			Name: r.Name, Enabled: r.Enabled, DryRun: r.DryRun,
+			Name: r.Name, Enabled: r.Enabled, DryRun: r.DryRun, File: r.File, Line: r.Line, LastMatch: st.lastMatchOf(),
 			Matches: st.matches.Load(), Firings: st.firings.Load(), Skipped: st.skipped.Load(), DryRuns: st.dryRuns.Load(),
 			Dropped: dropped[r.Name], ConditionErrors: st.conditionErrors.Load() + int64(r.ConditionErrors()),
 			NotNumbers:       st.notNumbers.Load() + int64(r.NotNumbers()),
 			ConditionSeconds: st.conditionTimeOf(r).Seconds(), ConditionShare: e.budget.share(r.Name),
+		}
+		for _, a := range r.Actions {
+			list[i].Targets = append(list[i].Targets, actionName(r, a))
 		}
 		if p, ok := paused[firing.RuleName(r.Name)]; ok {
 			list[i].PausedSince, list[i].Pause = p.Since, &p.Pause

@@ -124,6 +124,10 @@ func (l *loader) include(s *source, v view) {
 		v.errorf("", "only a file can include others")
 		return
 	}
+	if l.o.NoInclude {
+		v.errorf("", "no file is included here")
+		return
+	}
 	pattern := name
 	if !filepath.IsAbs(pattern) {
 		dir := strings.NewReplacer(`*`, `\*`, `?`, `\?`, `[`, `\[`, `\`, `\\`).Replace(filepath.Dir(s.name))
@@ -246,6 +250,7 @@ func (c *compilation) index(set *Set) {
 	set.compiler = c.compiler
 	set.index = newIndex(set, c.conjuncts)
 	set.needs = newNeedIndex(set, c.conjuncts)
+	set.kept = keptOf(set, c.conjuncts)
 	set.elements = elementsOf(set.Rules)
 }
 
@@ -483,8 +488,8 @@ func (d *document) macroTexts() map[string]string {
 	return texts
 }
 
-// listValues returns the lists as conditions use them. A list is of texts or
-// of numbers, since "in" compares with one kind.
+// listValues returns the lists as conditions use them. A list is of texts, of
+// numbers, or of lists of texts, since "in" compares with one kind.
 func (d *document) listValues() map[string]any {
 	values := map[string]any{}
 	for name, v := range d.lists {
@@ -493,13 +498,35 @@ func (d *document) listValues() map[string]any {
 			v.wrongType("a list", "")
 			continue
 		}
-		if len(list) > 0 && isNumber(list[0]) {
+		switch {
+		case len(list) > 0 && isNumber(list[0]):
 			values[name] = listOf(v, list, view.number)
-		} else {
+		case len(list) > 0 && isList(list[0]):
+			values[name] = rowsOf(v, list)
+		default:
 			values[name] = listOf(v, list, view.str)
 		}
 	}
 	return values
+}
+
+func isList(x any) bool { _, ok := x.([]any); return ok }
+
+// rowsOf returns a list of lists, which have texts and are of one length.
+func rowsOf(v view, list []any) [][]string {
+	return listOf(v, list, func(row view) ([]string, bool) {
+		texts, ok := row.v.([]any)
+		if !ok {
+			row.wrongType("a list, as the first is", "")
+			return nil, false
+		}
+		if first := list[0].([]any); len(texts) == 0 || len(texts) != len(first) {
+			row.errorf("", "a list of %d in a list of lists of %d: all are of one length", len(texts), len(first))
+			return nil, false
+		}
+		out := listOf(row, texts, view.str)
+		return out, len(out) == len(texts)
+	})
 }
 
 func isNumber(x any) bool {

@@ -123,7 +123,12 @@ func cutWord(line string) (word, rest string) {
 // showAnswers writes a line for each answer to a change that was forwarded, until
 // ctx is done.
 func showAnswers(ctx context.Context, e *engine.Engine, out io.Writer) {
-	for a := range e.Feed(ctx, admin.FeedQuery{}) {
+	feed, err := e.Feed(ctx, admin.FeedQuery{})
+	if err != nil {
+		io.WriteString(out, clean(err.Error())+"\n")
+		return
+	}
+	for a := range feed {
 		var line string
 		switch {
 		case a == nil:

@@ -19,6 +19,7 @@ import (
 	"triggerd/engine"
 	"triggerd/internal/admin"
 	"triggerd/internal/notify"
+	"triggerd/internal/playground"
 	"triggerd/internal/spool"
 	"triggerd/internal/store"
 	"triggerd/internal/web"
@@ -242,7 +243,7 @@ func (o *runOptions) newServer(set *rules.Set, e *engine.Engine, reloads *reload
 	srv, err := web.New(web.Config{
 		Listen: listen, Token: cmp.Or(token, set.HTTP.Token), ReadToken: set.HTTP.ReadToken, HideValues: !set.HTTP.ShowValues,
 		Daemon: e, Metrics: metricsHandler(reg), Version: versionString(), Pprof: o.pprof, Logger: log, LogLinesLost: o.queue.lost.Load,
-		Reload: reloads.ask,
+		Reload: reloads.ask, Playground: playground.New(),
 	})
 	if err != nil {
 		return nil, err

@@ -24,9 +24,11 @@ type Daemon interface {
 	// Ready returns why the daemon cannot do its work, and nil if it can: all
 	// streams are being read, and the store takes firings.
 	Ready() error
-	// InspectRule returns what a rule counts and waits for, with at most limit
-	// timers and limit counts.
-	InspectRule(name string, limit int) (*RuleDetail, error)
+	// Rules returns the rules whose name or text has something in it, with what
+	// they did lately. total is how many there are.
+	Rules(having string) (list []RuleStatus, total int)
+	// InspectRule returns what a rule counts and waits for, as q selects it.
+	InspectRule(name string, q RuleQuery) (*RuleDetail, error)
 
 	// Pending lists firings that wait, the oldest first. Delivered lists those
 	// that were delivered, the latest first. next is the Before of the query
@@ -77,8 +79,16 @@ type Daemon interface {
 	// Feed iterates over what happens, as q selects it, until ctx is done. A
 	// caller that is too slow misses entries, and is told how many. The entry is
 	// nil at the beginning, from when on nothing is missed, and after a quiet
-	// time.
-	Feed(ctx context.Context, q FeedQuery) iter.Seq[*FeedEntry]
+	// time. The error is ErrQuery or ErrBusy.
+	Feed(ctx context.Context, q FeedQuery) (iter.Seq[*FeedEntry], error)
+
+	// Rates returns how much happened a second in the last minutes, in all;
+	// RuleRates, what a rule did.
+	Rates() *Rates
+	RuleRates(name string) (*RuleRates, error)
+	// LastEvent returns the last event of a key that some rule has matched. The
+	// error is ErrUnknown if none is kept.
+	LastEvent(key string) (*LastEvent, error)
 
 	// Backup writes a copy of the store at one moment, as a tar archive of the
 	// files of one directory. The daemon goes on meanwhile.

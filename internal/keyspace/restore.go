@@ -205,7 +205,7 @@ func (mi *mirror) restoreDatabase(rs *restorer, db int, value []byte) error {
 // restoreKey reads the entry of a key, which takes the place of an earlier one.
 func (mi *mirror) restoreKey(rs *restorer, id uint32, entry, value []byte) error {
 	d := rs.databases[id]
-	s := &keyState{marks: marks{stored: true}}
+	s := &keyState{marks: marks{stored: true, base: mi.journal.base}}
 	key, rest, form, ok := readHeader(entry, value, s)
 	if !ok || d == nil {
 		return errDamaged
@@ -368,6 +368,9 @@ func (in *Interpreter) RestoreEnd(complete bool) error {
 	}
 	for _, d := range mi.dbs {
 		for key, s := range d.keys {
+			if mi.pace.stops() {
+				return errGivenUp
+			}
 			if err := mi.takeLong(rs, s); err != nil {
 				return fmt.Errorf("key %.60q: %w", key, err)
 			}
@@ -387,6 +390,9 @@ func (in *Interpreter) RestoreEnd(complete bool) error {
 			mi.setCover(d, nil)
 		}
 		mi.askAnew(d, db)
+		for key, s := range d.keys {
+			mi.countEarly(db, []byte(key), s)
+		}
 	}
 	return nil
 }

@@ -39,6 +39,7 @@ type Options struct {
 
 	Logger *slog.Logger // nil: none
 	FS     vfs.FS       // nil: the operating system's; for tests
+	Beside string       // with FS, where others have their directories, see Dir; for tests
 }
 
 // Store is an open directory. Any goroutine may call its methods, Run once, and
@@ -162,7 +163,7 @@ func syncDir(fs vfs.FS, dir string) error {
 // their own; "": it is in memory.
 func (s *Store) Dir() string {
 	if s.opts.FS != vfs.Default {
-		return ""
+		return s.opts.Beside
 	}
 	return s.dir
 }

@@ -3,6 +3,7 @@ package tap
 import (
 	"context"
 	"iter"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,7 +37,9 @@ const (
 // Feed is a bounded ring of entries. Any goroutine may call its methods. Its
 // zero value is ready for use.
 type Feed struct {
-	level atomic.Int32
+	level    atomic.Int32
+	filtered atomic.Bool  // some reader selects by more than kinds
+	shut     atomic.Int64 // entries that gates have not let through
 
 	mu      sync.Mutex // guards what follows
 	ring    []admin.FeedEntry
@@ -46,8 +49,9 @@ type Feed struct {
 	rates   map[source]*rate
 	more    chan struct{} // closed when there is more to read; nil: nobody waits
 	readers [All + 1]int  // by the level that they want
-	left    time.Time     // when the last reader went
-	timer   *time.Timer   // lowers the level when linger is over
+	open    []*reader
+	left    time.Time   // when the last reader went
+	timer   *time.Timer // lowers the level when linger is over
 }
 
 // source is what a rate is counted for.
@@ -62,18 +66,50 @@ type rate struct {
 // Level returns what somebody wants to see. It takes no lock.
 func (f *Feed) Level() Level { return Level(f.level.Load()) }
 
+// Gate counts what happens of one kind and rule, so that what is beyond maxRate is
+// not even made an entry. Any goroutine may use it. Its zero value is ready for use.
+type Gate struct{ second, count atomic.Int64 }
+
+// Admits reports whether one more entry is worth making, in a second of Unix time:
+// there are fewer than maxRate of the gate, or a reader has a filter, which what
+// others do not want does not count against.
+func (f *Feed) Admits(g *Gate, second int64) bool {
+	if f.filtered.Load() {
+		return true
+	}
+	if g.second.Load() != second {
+		g.second.Store(second)
+		g.count.Store(0)
+	}
+	if g.count.Add(1) <= maxRate {
+		return true
+	}
+	f.shut.Add(1)
+	return false
+}
+
 // Add adds an entry, and sets its number and its time. Of a second it keeps
 // maxRate entries of a kind and rule, and all that are of the kind "state".
-func (f *Feed) Add(e admin.FeedEntry) {
+func (f *Feed) Add(e admin.FeedEntry) { f.AddDetailed(e, nil) }
+
+// Detailer completes an entry with what takes time to make.
+type Detailer interface{ Detail(e *admin.FeedEntry) }
+
+// AddDetailed is Add for an entry that is completed only if it is kept: if
+// there is a reader that selects it, and it is not one too many.
+func (f *Feed) AddDetailed(e admin.FeedEntry, d Detailer) {
 	now := time.Now()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.ring == nil {
-		return // nobody has ever watched
+	if f.ring == nil || !f.isSelected(&e) {
+		return // nobody has ever watched, or nobody wants it
 	}
 	if e.Kind != admin.FeedState && f.exceeds(source{e.Kind, e.Rule}, now.Unix()) {
 		f.leftOut++
 		return
+	}
+	if d != nil {
+		d.Detail(&e)
 	}
 	e.Seq, e.At = f.next, now
 	f.ring[e.Seq%ringSize] = e
@@ -82,6 +118,17 @@ func (f *Feed) Add(e admin.FeedEntry) {
 		close(f.more)
 		f.more = nil
 	}
+}
+
+// isSelected reports whether some reader selects an entry, or there is none, and
+// one may come back. The caller holds the lock.
+func (f *Feed) isSelected(e *admin.FeedEntry) bool {
+	for _, r := range f.open {
+		if r.q.Selects(e) {
+			return true
+		}
+	}
+	return len(f.open) == 0
 }
 
 // exceeds counts one more entry, and reports whether it is one too many. The
@@ -106,8 +153,8 @@ func (f *Feed) exceeds(of source, second int64) bool {
 // left out, whether or not q selects them.
 func (f *Feed) Read(ctx context.Context, q admin.FeedQuery) iter.Seq[*admin.FeedEntry] {
 	return func(yield func(*admin.FeedEntry) bool) {
-		r := f.open(q)
-		defer f.close(r)
+		r := f.join(q)
+		defer f.leave(r)
 		if !yield(nil) {
 			return
 		}
@@ -157,7 +204,7 @@ func (r *reader) patience(spoke time.Time) time.Duration {
 	return max(quiet-time.Since(spoke), 0)
 }
 
-func (f *Feed) open(q admin.FeedQuery) *reader {
+func (f *Feed) join(q admin.FeedQuery) *reader {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.ring == nil {
@@ -165,7 +212,7 @@ func (f *Feed) open(q admin.FeedQuery) *reader {
 		f.first = uint64(time.Now().UnixMicro()) // beyond the numbers of an earlier process
 		f.next = f.first
 	}
-	r := &reader{q: q, level: Watched, next: f.next, leftOut: f.leftOut}
+	r := &reader{q: q, level: Watched, next: f.next, leftOut: f.allLeftOut()}
 	if q.All {
 		r.level = All
 	}
@@ -177,21 +224,29 @@ func (f *Feed) open(q admin.FeedQuery) *reader {
 		r.next = q.After + 1
 	}
 	f.readers[r.level]++
+	f.open = append(f.open, r)
 	f.setLevel()
 	return r
 }
 
-func (f *Feed) close(r *reader) {
+func (f *Feed) leave(r *reader) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.readers[r.level]--
+	f.open = slices.DeleteFunc(f.open, func(o *reader) bool { return o == r })
 	f.left = time.Now()
 	f.setLevel()
 }
 
+// allLeftOut is how many entries were left out. The caller holds the lock.
+func (f *Feed) allLeftOut() int64 { return f.leftOut + f.shut.Load() }
+
 // setLevel sets the level to what the readers want, or, for a while after the
 // last of them, to Watched. The caller holds the lock.
 func (f *Feed) setLevel() {
+	f.filtered.Store(slices.ContainsFunc(f.open, func(r *reader) bool {
+		return r.q.Rule != "" || r.q.Outcome != "" || r.q.Key != nil || r.q.Bit != 0
+	}))
 	switch {
 	case f.readers[All] > 0:
 		f.level.Store(int32(All))
@@ -218,8 +273,9 @@ func (f *Feed) setLevel() {
 func (f *Feed) take(r *reader) (*admin.FeedEntry, <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	r.untold += f.leftOut - r.leftOut
-	r.leftOut = f.leftOut
+	all := f.allLeftOut()
+	r.untold += all - r.leftOut
+	r.leftOut = all
 	if oldest := f.next - min(f.next-f.first, ringSize); r.next < oldest {
 		r.untold += int64(oldest - r.next)
 		r.next = oldest

@@ -95,6 +95,11 @@ type Error struct {
 func (s *Server) addAPI(mux *http.ServeMux) {
 	mux.HandleFunc("GET /api/v1/status", s.status)
 	mux.HandleFunc("GET /api/v1/events", s.events)
+	mux.HandleFunc("GET /api/v1/overview", s.overview)
+	mux.HandleFunc("GET /api/v1/rates", s.rates)
+	mux.HandleFunc("GET /api/v1/rates/{name...}", s.ruleRates)
+	mux.HandleFunc("GET /api/v1/last-event", s.lastEvent)
+	mux.HandleFunc("GET /api/v1/rules", s.rules)
 	mux.HandleFunc("GET /api/v1/rules/{name...}", s.rule)
 	mux.HandleFunc("GET /api/v1/deliveries", s.deliveries)
 	mux.HandleFunc("GET /api/v1/deliveries/{ref...}", s.delivery)
@@ -118,16 +123,6 @@ func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
 	s.hideStatus(st)
 	s.writeResult(w, Status{s.cfg.Version, s.cfg.LogLinesLost(), st}, 0, err)
 }
-
-// rule answers with what a rule counts and waits for.
-func (s *Server) rule(w http.ResponseWriter, r *http.Request) {
-	d, err := s.cfg.Daemon.InspectRule(r.PathValue("name"), maxRuleDetails)
-	s.hideRule(d)
-	s.writeResult(w, d, 0, err)
-}
-
-// maxRuleDetails limits the timers and the counts in an answer about a rule.
-const maxRuleDetails = 100
 
 func (s *Server) deliveries(w http.ResponseWriter, r *http.Request) {
 	q, err := parseQuery(r.URL.Query())
@@ -259,9 +254,7 @@ func (s *Server) cancelDeliveries(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.extendDeadline(w)
-	by := s.whoAsks(r)
-	done, err := s.cfg.Daemon.Cancel(r.Context(), chosen, by)
-	s.logChange("firings cancelled", by, done.Count, err)
+	done, err := s.cfg.Daemon.Cancel(r.Context(), chosen, s.whoAsks(r))
 	s.writeResult(w, done, done.Count, err)
 }
 
@@ -276,7 +269,6 @@ func (s *Server) redeliver(w http.ResponseWriter, r *http.Request) {
 	}
 	s.extendDeadline(w)
 	n, err := s.cfg.Daemon.Redeliver(r.Context(), chosen, sel.Changed)
-	s.logChange("delivered once more", s.whoAsks(r), n, err)
 	s.writeResult(w, Done{Count: n}, n, err)
 }
 
@@ -284,15 +276,6 @@ func (s *Server) redeliver(w http.ResponseWriter, r *http.Request) {
 // and to wait for attempts in flight.
 func (s *Server) extendDeadline(w http.ResponseWriter) {
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(2 * writeTimeout)) // a recorder of a test has none
-}
-
-// logChange logs what was changed, and by whom.
-func (s *Server) logChange(what, by string, count int, err error) {
-	if err != nil {
-		s.log.Warn("not changed as asked for: "+what, "by", by, "count", count, "err", err)
-		return
-	}
-	s.log.Info(what, "by", by, "count", count)
 }
 
 // causes groups dead letters by action and cause.
@@ -312,14 +295,14 @@ func (s *Server) causes(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) retryDead(w http.ResponseWriter, r *http.Request) {
-	s.changeDead(w, r, "dead letters retried", func(sel admin.Selection) (int, error) { return s.cfg.Daemon.RetryDead(r.Context(), sel) })
+	s.changeDead(w, r, func(sel admin.Selection) (int, error) { return s.cfg.Daemon.RetryDead(r.Context(), sel) })
 }
 
 func (s *Server) dropDead(w http.ResponseWriter, r *http.Request) {
-	s.changeDead(w, r, "dead letters dropped", s.cfg.Daemon.DropDead)
+	s.changeDead(w, r, s.cfg.Daemon.DropDead)
 }
 
-func (s *Server) changeDead(w http.ResponseWriter, r *http.Request, what string, do func(admin.Selection) (int, error)) {
+func (s *Server) changeDead(w http.ResponseWriter, r *http.Request, do func(admin.Selection) (int, error)) {
 	sel, chosen, ok := s.decodeSelection(w, r)
 	if !ok {
 		return
@@ -334,7 +317,6 @@ func (s *Server) changeDead(w http.ResponseWriter, r *http.Request, what string,
 	}
 	s.extendDeadline(w)
 	n, err := do(chosen)
-	s.logChange(what, s.whoAsks(r), n, err)
 	s.writeResult(w, Done{Count: n}, n, err)
 }
 
@@ -503,7 +485,7 @@ func (s *Server) decodeBody(w http.ResponseWriter, r *http.Request, to any) bool
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		s.writeError(w, http.StatusRequestEntityTooLarge, fmt.Errorf("the body is larger than %d bytes", maxBody))
+		s.writeError(w, http.StatusRequestEntityTooLarge, fmt.Errorf("the body is larger than %d bytes", tooLarge.Limit))
 	case err != nil:
 		s.writeError(w, http.StatusBadRequest, fmt.Errorf("the body: %w", err))
 	}
@@ -516,6 +498,8 @@ func (s *Server) writeResult(w http.ResponseWriter, v any, count int, err error)
 	switch {
 	case errors.Is(err, admin.ErrUnknown):
 		status = http.StatusNotFound
+	case errors.Is(err, admin.ErrQuery):
+		status, err = http.StatusBadRequest, trimmed(err)
 	case errors.Is(err, admin.ErrAmbiguous), errors.Is(err, admin.ErrRefused):
 		status = http.StatusConflict
 	case err != nil:
@@ -524,6 +508,10 @@ func (s *Server) writeResult(w http.ResponseWriter, v any, count int, err error)
 	}
 	if err != nil {
 		v = Error{err.Error(), count}
+	}
+	if c, ok := w.(*changeWriter); ok { // who changes what is logged there
+		c.done, _ = v.(Done)
+		c.done.Count, c.err = max(c.done.Count, count), err
 	}
 	s.writeJSON(w, status, v)
 }

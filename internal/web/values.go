@@ -100,6 +100,7 @@ func (s *Server) hideRule(r *admin.RuleDetail) {
 		return
 	}
 	hideText(&r.ConditionError)
+	hideLast(r.LastEvent)
 	for i := range r.Timers {
 		r.Timers[i].By = ""
 	}
@@ -117,5 +118,11 @@ func (s *Server) hideStatus(st *admin.Status) {
 	}
 	for i := range st.Actions {
 		hideText(&st.Actions[i].LastError)
+	}
+}
+
+func hideLast(e *admin.LastEvent) {
+	if e != nil {
+		e.Command, e.Before, e.After, e.Given = "", admin.Excerpt{}, admin.Excerpt{}, nil
 	}
 }
