@@ -116,7 +116,7 @@ func (t *tracer) endStep(f *feed) {
 
 func (t *tracer) beginEvent(f *feed, ev *event.Event) {
 	s := t.step()
-	s.Events = append(s.Events, TracedEvent{Event: ev.Clone(), Checks: f.e.gen.Load().set.Explain(t.Rule, ev)})
+	s.Events = append(s.Events, TracedEvent{Event: ev.Clone(), Checks: f.e.gen.Load().set.Explain(t.Rule, ev, f.e.streams[0].interpreter.Lookup)})
 	t.atEvent = f.inspect(t.Rule)
 }
 

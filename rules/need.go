@@ -186,6 +186,7 @@ func newNeedIndex(set *Set, conjuncts [][]condition.Conjunct) *needIndex {
 	byGlob := map[string]*needGlob{}
 	found := false
 	for i, r := range set.patterns {
+		found = x.insertOthers(byGlob, r) || found
 		need := r.need()
 		if need == NeedNothing {
 			continue
@@ -224,16 +225,64 @@ func (x *needIndex) insert(byGlob map[string]*needGlob, r *Rule, need Need, c *c
 		x.any = append(x.any, w)
 	}
 	for _, g := range c.Keys {
-		if key, ok := g.Key(); ok {
-			x.exact[key] = append(x.exact[key], w)
-			continue
-		}
-		id := g.Identity()
-		if byGlob[id] == nil {
-			byGlob[id] = &needGlob{pattern: g}
-		}
-		byGlob[id].wants = append(byGlob[id].wants, w)
+		x.insertKeys(byGlob, g, w)
 	}
+}
+
+// insertOthers puts the other keys that a rule reads where they are found. It
+// reports whether there are any.
+func (x *needIndex) insertOthers(byGlob map[string]*needGlob, r *Rule) bool {
+	others := r.others()
+	for _, p := range others {
+		w := want{need: NeedValue, dbs: r.dbs}
+		if r.Schedule != nil {
+			w.dbs = []int{0} // where the clock's events are
+		}
+		x.insertKeys(byGlob, p, w)
+	}
+	return len(others) > 0
+}
+
+// insertKeys puts what is needed of the keys of a pattern.
+func (x *needIndex) insertKeys(byGlob map[string]*needGlob, p *glob.Pattern, w want) {
+	if key, ok := p.Key(); ok {
+		x.exact[key] = append(x.exact[key], w)
+		return
+	}
+	id := p.Identity()
+	if byGlob[id] == nil {
+		byGlob[id] = &needGlob{pattern: p}
+	}
+	byGlob[id].wants = append(byGlob[id].wants, w)
+}
+
+// others returns the patterns of other keys whose values the rule reads.
+func (r *Rule) others() (list []*glob.Pattern) {
+	if !r.Enabled {
+		return nil
+	}
+	if r.cond != nil {
+		list = append(list, r.cond.Reads().Others...)
+	}
+	if r.timed != nil {
+		for _, reads := range r.timed.reads {
+			list = append(list, reads.Others...)
+		}
+	}
+	for _, a := range r.Actions {
+		list = append(list, a.others...)
+	}
+	return list
+}
+
+// Others returns the keys whose values are kept because the rule reads them with
+// value() or field(), each as a glob, sorted.
+func (r *Rule) Others() (globs []string) {
+	for _, p := range r.others() {
+		globs = append(globs, p.String())
+	}
+	slices.Sort(globs)
+	return slices.Compact(globs)
 }
 
 // tidy sorts wants, and leaves out those that another one includes.

@@ -11,6 +11,7 @@ import (
 	"triggerd/internal/condition"
 	"triggerd/internal/event"
 	"triggerd/internal/firing"
+	"triggerd/internal/glob"
 	"triggerd/internal/secret"
 	"triggerd/internal/timing"
 )
@@ -213,8 +214,9 @@ type Action struct {
 	File      string // where the action begins; Line is 0 for Build
 	Line, Col int
 
-	reads    event.Parts // the parts of an event that its templates read
-	elements []string    // the names of elements of values that they read
+	reads    event.Parts     // the parts of an event that its templates read
+	elements []string        // the names of elements of values that they read
+	others   []*glob.Pattern // the other keys whose values they read
 }
 
 // RateLimit limits the attempts within a time, over all rules if a target has

@@ -125,6 +125,9 @@ func (o *checkOptions) text(stdout, stderr io.Writer, set *rules.Set, err error)
 	}
 	enabled, actions := 0, 0
 	for _, r := range set.Rules {
+		if keys := r.Others(); keys != nil {
+			fmt.Fprintf(stdout, "rule %q reads other keys: the values of %s are kept for it\n", r.Name, clean(strings.Join(keys, " and ")))
+		}
 		if r.Enabled {
 			enabled++
 			actions += len(r.Actions)

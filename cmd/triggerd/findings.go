@@ -40,6 +40,13 @@ type lookup struct {
 	Name string `json:"name"`
 }
 
+// others are the keys whose values are kept since a rule reads them, though they
+// are not its own.
+type others struct {
+	Rule string   `json:"rule"`
+	Keys []string `json:"keys"` // globs
+}
+
 // checkJSON prints {"ok":..., "errors":[...], "warnings":[...]}, and with
 // --offline what is not looked up.
 func checkJSON(w io.Writer, set *rules.Set, err error) error {
@@ -48,6 +55,7 @@ func checkJSON(w io.Writer, set *rules.Set, err error) error {
 		Errors   []finding `json:"errors"`
 		Warnings []finding `json:"warnings"`
 		Lookups  []lookup  `json:"not_looked_up,omitempty"`
+		Others   []others  `json:"other_keys,omitempty"`
 	}
 	result.OK = err == nil
 	result.Errors, result.Warnings = findings(rules.Errors(err)), []finding{}
@@ -58,6 +66,11 @@ func checkJSON(w io.Writer, set *rules.Set, err error) error {
 		result.Warnings = findings(set.Warnings)
 		for _, n := range set.Lookups {
 			result.Lookups = append(result.Lookups, lookup{n.What, n.Name})
+		}
+		for _, r := range set.Rules {
+			if keys := r.Others(); keys != nil {
+				result.Others = append(result.Others, others{r.Name, keys})
+			}
 		}
 	}
 	if err := json.NewEncoder(w).Encode(&result); err != nil {

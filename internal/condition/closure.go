@@ -23,6 +23,7 @@ import (
 type scope struct {
 	ev       *event.Event
 	captures *Captures
+	lookup   Lookup            // nil: values of other keys are not known
 	params   map[string]string // what captures captures; nil until that is asked for
 	elem     string            // # of the predicate we are in, over texts
 	element  *event.Element    // # of the one we are in, over a value

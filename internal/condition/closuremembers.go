@@ -15,7 +15,7 @@ func (r *resolver) memberHelper(node *ast.Node, n *ast.CallNode, name string) {
 	case "score", "within":
 		side := sideOf(args[0])
 		if side == nil {
-			r.problem(args[0], name+"(after, ...)", "%s is of before or after", name)
+			r.problem(args[0], name+"(after, ...)", "%s is of before, after or value(...)", name)
 			return
 		}
 		r.textOf(&args[1])

@@ -38,6 +38,7 @@ type environment struct {
 	After   *side             `expr:"after"`
 	Changed []string          `expr:"changed"`
 	TTL     int               `expr:"ttl"`
+	Keys    *otherKeys        `expr:"keys."`
 }
 
 // transaction is event.Tx as a condition sees it.
@@ -67,7 +68,7 @@ func (e *environment) set(ev *event.Event) {
 		Bytes: ev.Bytes, Time: ev.Time.UTC(), Offset: int(ev.Offset), Origin: string(ev.Origin), Cause: string(ev.Cause),
 		Tx:     transaction{ev.Tx.ID, ev.Tx.Index, ev.Tx.Size},
 		Part:   part(ev.Part),
-		Before: before, After: after, Changed: changed, TTL: int(ev.TTL),
+		Before: before, After: after, Changed: changed, TTL: int(ev.TTL), Keys: e.Keys,
 	}
 }
 
@@ -89,7 +90,9 @@ func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)
 var variables = func() map[string]bool {
 	names := map[string]bool{}
 	for f := range reflect.TypeFor[environment]().Fields() {
-		names[f.Tag.Get("expr")] = true
+		if name := f.Tag.Get("expr"); name != keysName {
+			names[name] = true
+		}
 	}
 	for name := range changeLists {
 		names[name] = true
@@ -107,6 +110,7 @@ var helpers = map[string][2]int{
 	"num": {1, 2}, "arg": {1, 1}, "json": {2, 2}, "has": {2, 2}, "glob": {2, 2}, "cidr": {2, 2}, "size": {1, 1}, "bin": {1, 1}, "now": {0, 0},
 	"crossed": {1, 1}, "changed_to": {1, 1}, "became": {2, 2},
 	"score": {2, 2}, "crossed_score": {1, 2}, "differs": {1, 1}, "was": {1, 1}, "moved": {2, 2}, "within": {5, 5},
+	"value": {1, 1}, "field": {2, 2},
 	"split": {2, 2}, "replace": {3, 3}, "string": {1, 1},
 }
 
@@ -165,6 +169,7 @@ func functions() []*builtin.Function {
 func valueFunctions() []*builtin.Function {
 	return []*builtin.Function{
 		function("value.whole", func(p ...any) (any, error) { return p[0].(*side).materialise() }, new(func(*side) any)),
+		function("key.value", func(p ...any) (any, error) { return p[0].(*otherKeys).side(p[1].(string)), nil }, new(func(*otherKeys, string) *side)),
 		function("value.elements", func(p ...any) (any, error) { return p[0].(*side).elements() }, new(func(*side) any)),
 		function("value.at", func(p ...any) (any, error) { return p[0].(*side).at(p[1]) }, new(func(*side, any) any)),
 		function("value.has", func(p ...any) (any, error) { return p[0].(*side).has(p[1].(string), nil) }, new(func(*side, string) bool)),

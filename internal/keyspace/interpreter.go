@@ -100,6 +100,7 @@ type Interpreter struct {
 	call    call    // the command that is interpreted
 	rest    rest    // of the last command
 	views   []*view // of values that went, for events that are no command's
+	lookups lookups
 }
 
 // unknownName is how a command that has no entry is spelt in events.
@@ -213,6 +214,7 @@ func (in *Interpreter) Command(dst []event.Event, sent *Command) []event.Event {
 // stays in memory.
 func (in *Interpreter) Release() {
 	in.call.release()
+	in.lookups.release()
 	for _, v := range in.views {
 		*v = view{}
 	}
