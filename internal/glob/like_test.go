@@ -71,7 +71,7 @@ func TestOfPieces(t *testing.T) {
 		{[]string{"", ""}, "", ""},
 		{[]string{"", "", ""}, "", ""},
 	} {
-		p := OfPieces(test.pieces...)
+		p := glob.OfPieces(test.pieces...)
 		if p == nil {
 			if test.want != "" {
 				t.Errorf("%q: nothing", test.pieces)
