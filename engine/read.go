@@ -1,6 +1,9 @@
 package engine
 
 import (
+	"slices"
+
+	"triggerd/actions"
 	"triggerd/internal/admin"
 	"triggerd/internal/event"
 	"triggerd/internal/firing"
@@ -195,6 +198,9 @@ func (s *stream) cloneOnce(ev, owned *event.Event) *event.Event {
 // to the outbox. f has what they share; by is what fired.
 func (s *stream) plan(rule *rules.Rule, by firing.Trigger, f firing.Firing) {
 	e, state := s.e, s.gen.states[rule]
+	if s.gen.readsKeys[rule] {
+		f.Others = s.otherKeys(rule, &f)
+	}
 	if e.cfg.feed != nil {
 		e.cfg.feed.fire(rule, by, f)
 	}
@@ -226,4 +232,19 @@ func (s *stream) plan(rule *rules.Rule, by firing.Trigger, f firing.Firing) {
 			s.unsaved.partDue = s.unsaved.partDue || much
 		}
 	}
+}
+
+// otherKeys reads the values of other keys that templates of a rule's actions
+// want of a firing, as they are at this moment.
+func (s *stream) otherKeys(rule *rules.Rule, f *firing.Firing) (list []firing.OtherKey) {
+	for _, a := range rule.Actions {
+		for _, key := range actions.OtherKeys(s.gen.endpoints[s.gen.endpointOf[a]].Action, f) {
+			if slices.ContainsFunc(list, func(o firing.OtherKey) bool { return o.Key == key }) {
+				continue
+			}
+			value := s.interpreter.Lookup(f.Event.DB, []byte(key))
+			list = append(list, firing.OtherKey{Key: key, Value: event.CloneKeeping(value, event.DefaultMaxValue, s.gen.set.Elements())})
+		}
+	}
+	return list
 }

@@ -195,6 +195,7 @@ type Rule struct {
 type ActionFacts struct {
 	Reads    event.Parts // the parts of an event that it reads, so that they are kept
 	Elements []string    // the names of elements of values that it reads
+	Others   [][]string  // the other keys whose values it reads: texts of their names, with anything between two of them
 	Warnings []error     // placed as errors are
 }
 

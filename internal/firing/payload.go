@@ -12,36 +12,50 @@ import (
 
 // The stored form of a firing has no ID, which the store keeps beside it:
 //
-//	version (2) rule action params flags [timing] [event]
+//	version (2) rule action params flags [timing] [others] [event]
+//	others = n (event')…
 //	timing = status by count first last suppressed items (id params event')… lines (rule count suppressed first last params flag [event'])…
 //	params = n (name value)…
 //
 // A text is its length as a uvarint and its bytes. Numbers are varints. A time
 // is its seconds and nanoseconds. event is the event's binary form, up to the
 // end; event' is its length and its binary form. Version 1 had neither flags
-// nor timing.
-const payloadVersion = 2
+// nor timing. A firing with others has version 3, since who knows only 2 cannot
+// read it: the value of another key is that after an event of that key.
+const (
+	payloadVersion = 2
+	payloadOfKeys  = 3
+)
 
 const (
 	payloadTiming    = 1 << iota // it has a timing
 	payloadLastEvent             // its event is that of the batch's last item, and is stored only there
+	payloadOthers                // it has values of other keys
 )
 
 // AppendBinary appends a firing's stored form, without its ID.
 func AppendBinary(dst []byte, f *Firing) []byte {
 	dst = slices.Grow(dst, payloadSize(f))
-	dst = append(dst, payloadVersion)
-	dst = wire.AppendText(dst, f.Rule)
-	dst = wire.AppendText(dst, f.Action)
-	dst = appendParams(dst, f.Params)
-	if !timed(&f.Timing) {
-		return event.AppendBinary(append(dst, 0), f.Event)
+	version, flags := byte(payloadVersion), byte(0)
+	if timed(&f.Timing) {
+		flags |= payloadTiming
 	}
-	flags := byte(payloadTiming)
 	if n := len(f.Batch); n > 0 && f.Batch[n-1].Event == f.Event {
 		flags |= payloadLastEvent
 	}
-	dst = appendTiming(append(dst, flags), &f.Timing)
+	if len(f.Others) > 0 {
+		version, flags = payloadOfKeys, flags|payloadOthers
+	}
+	dst = append(dst, version)
+	dst = wire.AppendText(dst, f.Rule)
+	dst = wire.AppendText(dst, f.Action)
+	dst = append(appendParams(dst, f.Params), flags)
+	if flags&payloadTiming != 0 {
+		dst = appendTiming(dst, &f.Timing)
+	}
+	if flags&payloadOthers != 0 {
+		dst = appendOthers(dst, f.Others)
+	}
 	if flags&payloadLastEvent != 0 {
 		return dst
 	}
@@ -97,6 +111,14 @@ func appendTiming(dst []byte, t *event.Timing) []byte {
 	return dst
 }
 
+func appendOthers(dst []byte, others []OtherKey) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(others)))
+	for _, o := range others {
+		dst = appendEvent(dst, &event.Event{Key: []byte(o.Key), After: o.Value})
+	}
+	return dst
+}
+
 func appendParams(dst []byte, params map[string]string) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(params)))
 	for name, value := range params {
@@ -122,7 +144,7 @@ var errPayload = errors.New("not a firing")
 
 // ParseBinary parses what AppendBinary has written. The firing owns its bytes.
 func ParseBinary(id ID, b []byte) (*Firing, error) {
-	if len(b) == 0 || b[0] < 1 || b[0] > payloadVersion {
+	if len(b) == 0 || b[0] < 1 || b[0] > payloadOfKeys {
 		return nil, fmt.Errorf("%w of this version", errPayload)
 	}
 	d := payloadDecoder{wire.NewCursor(b[1:])}
@@ -133,6 +155,9 @@ func ParseBinary(id ID, b []byte) (*Firing, error) {
 	}
 	if flags&payloadTiming != 0 {
 		d.timing(&f.Timing)
+	}
+	if flags&payloadOthers != 0 {
+		f.Others = d.others()
 	}
 	switch n := len(f.Batch); {
 	case flags&payloadLastEvent == 0:
@@ -166,6 +191,17 @@ func (d *payloadDecoder) params() map[string]string {
 		params[name] = value
 	}
 	return params
+}
+
+func (d *payloadDecoder) others() (list []OtherKey) {
+	for range d.Count(minOther) {
+		e := d.event(d.Bytes())
+		if d.Err() != nil {
+			return nil
+		}
+		list = append(list, OtherKey{Key: string(e.Key), Value: e.After})
+	}
+	return list
 }
 
 func (d *payloadDecoder) event(b []byte) *event.Event {
@@ -205,4 +241,6 @@ func (d *payloadDecoder) timing(t *event.Timing) {
 const (
 	minItem = 20
 	minLine = 9
+
+	minOther = 8 // and a value of another key
 )
