@@ -59,6 +59,7 @@ type stream struct {
 	server         serverVersion  // as the last snapshot said, or an earlier process
 	profile        *profiler
 	renewal        renewal
+	valueRequests  valueRequests
 
 	keyInput     keyspace.SnapshotKey // reused for each key
 	wantedKeys   atomic.Bool          // WantsKeys, at the last attempt to attach
@@ -191,6 +192,7 @@ func (s *stream) handle(rec *source.Record) bool {
 	}
 	s.offset = rec.Offset
 	s.noteLosses(rec)
+	s.answerValues(rec)
 	s.finishRecord(rec)
 	s.askRenewal(rec)
 	if rec.Kind != source.Command || s.recordCount%publishHandledEvery == 0 {

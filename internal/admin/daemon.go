@@ -12,6 +12,8 @@ import (
 var (
 	ErrUnknown   = errors.New("not found")
 	ErrAmbiguous = errors.New("ambiguous")
+
+	ErrBusy = errors.New("the stream is at something long, and does not answer: try again")
 )
 
 // Daemon is a running triggerd. Any goroutine may call its methods. Errors are
@@ -70,6 +72,10 @@ type Daemon interface {
 	// nil at the beginning, from when on nothing is missed, and after a quiet
 	// time.
 	Feed(ctx context.Context, q FeedQuery) iter.Seq[*FeedEntry]
+
+	// Value returns the value of a key of a database as it is now, if rules have
+	// it kept. The error is ErrBusy where no stream answers in time.
+	Value(ctx context.Context, db int, key string) (*KeyValue, error)
 
 	// Backup writes a copy of the store at one moment, as a tar archive of the
 	// files of one directory. The daemon goes on meanwhile.
