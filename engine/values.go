@@ -15,7 +15,7 @@ import (
 const (
 	maxLiveValue    = 1 << 20         // bytes of a value that is told
 	maxValueAskers  = 64              // who wait at the same time
-	answerValueSoon = 5 * time.Second // else the stream is at something long
+	answerValueSoon = 2 * time.Second // else the stream is at something long
 )
 
 // valueRequests are questions of other goroutines for values of keys, which only
