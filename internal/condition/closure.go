@@ -32,6 +32,7 @@ type scope struct {
 	err      error             // the first error; the condition's value means nothing then
 	stopped  func() bool       // see Evaluator.Stopped
 	looked   uint              // at how many elements; it wraps around
+	stopping func() bool       // stops, once it was needed as a function
 	texts    textMemory        // that closures have made
 	changes  changes           // what the command has changed, if that was asked
 	crossing scoreCrossing     // under way

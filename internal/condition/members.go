@@ -120,6 +120,7 @@ func (s *side) fieldText(field string) (string, error) {
 
 // changes are the elements that a command has changed.
 type changes struct {
+	stops  func() bool // counts an element that is looked at, and asks whether to give up; nil: never
 	memory event.ChangedElement
 	give   func(before, after *event.Element) bool // collect; nil: not made yet
 
@@ -209,15 +210,28 @@ func (c *changes) compare(before, after event.Value) {
 		return named && ok
 	}
 	for e := range before.All() {
+		if c.givesUp() {
+			return
+		}
 		if !has(after, e.Name) {
 			c.removed = append(c.removed, e.Name)
 		}
 	}
 	for e := range after.All() {
+		if c.givesUp() {
+			return
+		}
 		if !has(before, e.Name) {
 			c.added = append(c.added, e.Name)
 		}
 	}
+}
+
+func (c *changes) givesUp() bool {
+	if c.stops != nil && c.stops() {
+		c.err = ErrStopped
+	}
+	return c.err != nil
 }
 
 // cancel leaves out of two lists what is in both, as often as it is in both: the
@@ -271,6 +285,7 @@ func removedFrom(before, after *side) ([]string, error) {
 
 // scoreCrossing is crossed_score(n, otherwise) under way.
 type scoreCrossing struct {
+	stops  func() bool // as in changes
 	memory event.ChangedElement
 	give   func(before, after *event.Element) bool // judge; nil: not made yet
 
@@ -312,6 +327,9 @@ func (c *scoreCrossing) compare(before, after event.Value) {
 	was, is := before.Type() == "zset", after.Type() == "zset"
 	if was {
 		for b := range before.All() {
+			if c.stops != nil && c.stops() {
+				return
+			}
 			a, has := event.Element{}, false
 			if is {
 				a, has = event.Find(after, b.Name)
@@ -323,6 +341,9 @@ func (c *scoreCrossing) compare(before, after event.Value) {
 	}
 	if is {
 		for a := range after.All() {
+			if c.stops != nil && c.stops() {
+				return
+			}
 			if was {
 				if _, had := event.Find(before, a.Name); had {
 					continue

@@ -18,9 +18,9 @@ func TestStopped(t *testing.T) {
 	for i := range elements {
 		elements[i].Name = fmt.Sprint("m", i)
 	}
-	many := &event.Event{Key: []byte("k"), Args: slices.Repeat([][]byte{[]byte("x")}, n), After: event.Elements("set", elements)}
-	few := &event.Event{Key: []byte("k"), Args: [][]byte{[]byte("x")}}
-	for _, src := range []string{`any(args, # == "y")`, `count(args, # == key) > 3`, `any(after, # startsWith key) || any(args, # == "y")`} {
+	many := &event.Event{Key: []byte("k"), Args: slices.Repeat([][]byte{[]byte("x")}, n), Before: event.None, After: event.Elements("zset", elements)}
+	few := &event.Event{Key: []byte("k"), Args: [][]byte{[]byte("x")}, Before: event.None, After: event.None}
+	for _, src := range []string{`any(args, # == "y")`, `count(args, # == key) > 3`, `any(after, .member startsWith key) || any(args, # == "y")`, `"y" in added`, `crossed_score(5)`} {
 		c, report := newCompiler().Condition(src, nil)
 		if c == nil {
 			t.Fatal(report.Problems)
