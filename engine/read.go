@@ -237,12 +237,16 @@ func (s *stream) plan(rule *rules.Rule, by firing.Trigger, f firing.Firing) {
 // otherKeys reads the values of other keys that templates of a rule's actions
 // want of a firing, as they are at this moment.
 func (s *stream) otherKeys(rule *rules.Rule, f *firing.Firing) (list []firing.OtherKey) {
+	db := f.Event.DB
+	if f.Event.Key == nil && f.Event.Origin == event.FromClock {
+		db = rule.ClockDB()
+	}
 	for _, a := range rule.Actions {
 		for _, key := range actions.OtherKeys(s.gen.endpoints[s.gen.endpointOf[a]].Action, f) {
 			if slices.ContainsFunc(list, func(o firing.OtherKey) bool { return o.Key == key }) {
 				continue
 			}
-			value := s.interpreter.Lookup(f.Event.DB, []byte(key))
+			value := s.interpreter.Lookup(db, []byte(key))
 			list = append(list, firing.OtherKey{Key: key, Value: event.CloneKeeping(value, event.DefaultMaxValue, s.gen.set.Elements())})
 		}
 	}

@@ -75,7 +75,7 @@
 // value, or if a template of its actions has before or after in it. Name these
 // keys in key, or the values of all keys are kept. It also needs the values of the
 // other keys that value(KEY) and field(KEY, NAME) name in a condition or a template
-// (Rule.Others), and is found by none of these. A rule needs the state of its
+// (Set.Others), and is found by none of these. A rule needs the state of its
 // keys if it asks for events that no command tells by itself (expired, del,
 // hexpired, xtrim, new, ...), or reads type, ttl, cause or changed.
 //

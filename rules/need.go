@@ -236,7 +236,7 @@ func (x *needIndex) insertOthers(byGlob map[string]*needGlob, r *Rule) bool {
 	for _, p := range others {
 		w := want{need: NeedValue, dbs: r.dbs}
 		if r.Schedule != nil {
-			w.dbs = []int{0} // where the clock's events are
+			w.dbs = []int{r.ClockDB()}
 		}
 		x.insertKeys(byGlob, p, w)
 	}
@@ -275,14 +275,28 @@ func (r *Rule) others() (list []*glob.Pattern) {
 	return list
 }
 
-// Others returns the keys whose values are kept because the rule reads them with
-// value() or field(), each as a glob, sorted.
-func (r *Rule) Others() (globs []string) {
-	for _, p := range r.others() {
-		globs = append(globs, p.String())
+// Others returns the keys whose values are kept because a rule, or a cancel
+// pattern of it, reads them with value() or field(): each as a glob, sorted.
+func (s *Set) Others(of *Rule) (globs []string) {
+	for _, r := range s.patterns {
+		if r.owner() != of {
+			continue
+		}
+		for _, p := range r.others() {
+			globs = append(globs, p.String())
+		}
 	}
 	slices.Sort(globs)
 	return slices.Compact(globs)
+}
+
+// ClockDB returns the database in which an event of the clock, which has no key,
+// reads other keys for the rule.
+func (r *Rule) ClockDB() int {
+	if r.dbs == nil || slices.Contains(r.dbs, 0) {
+		return 0
+	}
+	return r.dbs[0]
 }
 
 // tidy sorts wants, and leaves out those that another one includes.

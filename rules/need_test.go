@@ -254,7 +254,7 @@ action = { type = "log" }
 			t.Errorf("%s in another database: need %d", key, got)
 		}
 	}
-	if got := set.Rules[0].Others(); !slices.Equal(got, []string{"config", "limit:*", "plan:*"}) {
+	if got := set.Others(set.Rules[0]); !slices.Equal(got, []string{"config", "limit:*", "plan:*"}) {
 		t.Errorf("other keys %q", got)
 	}
 	less, err := Parse("x.toml", []byte(strings.ReplaceAll(src, "limit:", "use:")), Options{})

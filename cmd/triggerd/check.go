@@ -125,7 +125,7 @@ func (o *checkOptions) text(stdout, stderr io.Writer, set *rules.Set, err error)
 	}
 	enabled, actions := 0, 0
 	for _, r := range set.Rules {
-		if keys := r.Others(); keys != nil {
+		if keys := set.Others(r); keys != nil {
 			fmt.Fprintf(stdout, "rule %q reads other keys: the values of %s are kept for it\n", r.Name, clean(strings.Join(keys, " and ")))
 		}
 		if r.Enabled {

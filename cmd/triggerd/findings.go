@@ -68,7 +68,7 @@ func checkJSON(w io.Writer, set *rules.Set, err error) error {
 			result.Lookups = append(result.Lookups, lookup{n.What, n.Name})
 		}
 		for _, r := range set.Rules {
-			if keys := r.Others(); keys != nil {
+			if keys := set.Others(r); keys != nil {
 				result.Others = append(result.Others, others{r.Name, keys})
 			}
 		}
