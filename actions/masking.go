@@ -85,6 +85,12 @@ func (m masking) OtherKeys(f *Firing) []string { return OtherKeys(m.Action, f) }
 // Warnings are the action's.
 func (m masking) Warnings() []*FieldError { return Warnings(m.Action) }
 
+// Rate is the action's.
+func (m masking) Rate() (limit int, per time.Duration) { return Rate(m.Action) }
+
+// Tracks is the action's.
+func (m masking) Tracks() bool { return Tracks(m.Action) }
+
 // LatestOnly is the action's.
 func (m masking) LatestOnly() bool { return LatestOnly(m.Action) }
 

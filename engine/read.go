@@ -7,7 +7,6 @@ import (
 	"triggerd/internal/admin"
 	"triggerd/internal/event"
 	"triggerd/internal/firing"
-	"triggerd/internal/keyspace"
 	"triggerd/internal/outbox"
 	"triggerd/internal/tap"
 	"triggerd/internal/timing"
@@ -38,15 +37,15 @@ func (s *stream) addEvents(rec *source.Record, neededKeys int64) (commandStart i
 	switch rec.Kind {
 	case source.Command:
 		s.counts.records.Add(1)
-		s.counts.bytes.Add(int64(rec.Bytes))
-		s.commandInput = keyspace.Command{
-			Args: rec.Args, DB: rec.DB, ReplID: rec.ReplID, Offset: rec.Offset, Bytes: rec.Bytes,
-			Tx: event.Tx(rec.Tx), Time: rec.Time, Origin: s.origin, Source: s.addr,
-		}
-		s.events = s.interpreter.Command(s.events, &s.commandInput)
+		s.unpublished.bytes += int64(rec.Bytes)
+		in := &s.commandInput
+		in.Args, in.DB, in.ReplID, in.Offset, in.Bytes = rec.Args, rec.DB, rec.ReplID, rec.Offset, rec.Bytes
+		in.Tx, in.Time, in.Origin, in.Source = event.Tx(rec.Tx), rec.Time, s.origin, s.addr
+		s.events = s.interpreter.Command(s.events, in)
 	case source.SnapshotBegin:
 		s.detectServer(rec)
 		s.snapshotEvents, s.snapshotKeys = 0, neededKeys
+		s.timing.beginSnapshot()
 		s.beginAttachment(rec)
 		s.interpreter.SnapshotBegin()
 	case source.Key:
@@ -69,6 +68,9 @@ func (s *stream) addEvents(rec *source.Record, neededKeys int64) (commandStart i
 // reports whether there are any.
 func (s *stream) addMoreEvents() bool {
 	s.events = s.interpreter.Rest(s.events[:0])
+	if len(s.events) > 0 {
+		s.publishProgress() // the command takes long, and goes on
+	}
 	return len(s.events) > 0
 }
 
@@ -117,7 +119,10 @@ func (s *stream) addResyncEvents(rec *source.Record) {
 // others, an earlier process may have planned the first ones. It returns false if
 // reading is to end before the last one.
 func (s *stream) fireEvents(commandStart int) bool {
-	s.counts.events.Add(int64(len(s.events)))
+	s.unpublished.events += int64(len(s.events))
+	if s.judging {
+		s.unpublished.events--
+	}
 	for i := range s.events {
 		ev := &s.events[i]
 		planned := false
@@ -126,6 +131,13 @@ func (s *stream) fireEvents(commandStart int) bool {
 			if planned = s.unsaved.skipEvents > 0; planned {
 				s.unsaved.skipEvents--
 			}
+		}
+		if s.judging && ev.Name == event.Snapshot {
+			s.judge(ev)
+			if s.stopped() {
+				return false
+			}
+			continue
 		}
 		if s.e.cfg.OnEvent != nil {
 			s.e.cfg.OnEvent(ev)
@@ -137,10 +149,10 @@ func (s *stream) fireEvents(commandStart int) bool {
 			s.e.tellEvent(admin.FeedEvent, "", ev)
 		}
 		if ev.Key == nil {
-			s.timing.endHolds(ev)
+			s.endHolds(ev, planned)
 		}
 		s.matches = s.matcher.Match(s.matches[:0], ev)
-		if s.stopped() {
+		if s.stopped() { // what was found may not be all
 			return false
 		}
 		if len(s.matches) > 0 {
@@ -163,7 +175,9 @@ func (s *stream) fireMatches(ev *event.Event, planned bool) {
 		m := &s.matches[j]
 		if m.Role == timing.Fires {
 			s.counts.matches.Add(1)
-			s.gen.states[m.Rule].matches.Add(1)
+			state := s.gen.states[m.Rule]
+			state.matches.Add(1)
+			state.lastMatch.Store(ev.Time.UnixNano())
 			if s.e.tap.Level() != tap.Nobody {
 				s.e.tellEvent(admin.FeedMatch, m.Rule.Name, ev)
 			}
@@ -181,9 +195,32 @@ func (s *stream) fireMatches(ev *event.Event, planned bool) {
 				continue
 			}
 			owned = s.cloneOnce(ev, owned)
-			s.timing.plan(&f, m, owned)
+			s.timing.plan(s.gen, &f, m, owned)
 		}
 	}
+}
+
+// endHolds handles an event that concerns no key, and may end what lasts of keys.
+// A part of what that fires is committed as of before the event, which is the
+// reason of all of it.
+func (s *stream) endHolds(ev *event.Event, planned bool) {
+	ended := s.timing.endHolds(ev)
+	if planned || len(ended) == 0 {
+		return
+	}
+	s.unsaved.eventsAfterBase--
+	for i := range ended {
+		s.timing.plan(s.gen, &ended[i], nil, nil)
+		s.flushPart()
+	}
+	s.unsaved.eventsAfterBase++
+}
+
+// judge has a key of a snapshot for which no rule fires end what lasts of it.
+func (s *stream) judge(ev *event.Event) {
+	s.matches = s.matcher.Match(s.matches[:0], ev)
+	s.matches = slices.DeleteFunc(s.matches, func(m rules.Match) bool { return m.Role == timing.Fires })
+	s.fireMatches(ev, false)
 }
 
 // cloneOnce returns owned, or a copy of ev if owned is nil.
@@ -197,15 +234,22 @@ func (s *stream) cloneOnce(ev, owned *event.Event) *event.Event {
 // plan makes the firings of a rule, one for each of its actions, and adds them
 // to the outbox. f has what they share; by is what fired.
 func (s *stream) plan(rule *rules.Rule, by firing.Trigger, f firing.Firing) {
-	e, state := s.e, s.gen.states[rule]
-	if s.gen.readsKeys[rule] {
-		f.Others = s.otherKeys(rule, &f)
+	s.planBy(s.gen, rule, by, f)
+}
+
+// planBy does the same for a rule of a generation. An earlier one has its own
+// actions, which the outbox makes again if no rule has them any more.
+func (s *stream) planBy(gen *generation, rule *rules.Rule, by firing.Trigger, f firing.Firing) {
+	e, state := s.e, gen.states[rule]
+	s.note(rule.Name, state, f.Event)
+	if gen.readsKeys[rule] {
+		f.Others = s.otherKeys(gen, rule, &f)
 	}
 	if e.cfg.feed != nil {
 		e.cfg.feed.fire(rule, by, f)
 	}
 	switch {
-	case state.paused.Load():
+	case state.paused.Load() && f.Status != event.StatusResolved: // who was told is told of the end
 		state.skipped.Add(1)
 		return
 	case rule.DryRun:
@@ -223,12 +267,12 @@ func (s *stream) plan(rule *rules.Rule, by firing.Trigger, f firing.Firing) {
 		}
 		state.firings.Add(1)
 		if e.tap.Level() != tap.Nobody {
-			e.tellFiring(s.gen.endpointOf[a], &one)
+			e.tellFiring(gen.endpointOf[a], &one)
 		}
 		if !e.cfg.DryRun {
 			s.unsaved.fired = true
-			name := s.gen.endpointOf[a]
-			much := e.outbox.Add(outbox.Planned{Stream: s.name, Endpoint: name, Action: s.gen.endpoints[name], Policy: s.gen.policyOf[a], Firing: &one})
+			name := gen.endpointOf[a]
+			much := e.outbox.Add(outbox.Planned{Stream: s.name, Endpoint: name, Action: gen.endpoints[name], Policy: gen.policyOf[a], Firing: &one})
 			s.unsaved.partDue = s.unsaved.partDue || much
 		}
 	}
@@ -236,18 +280,18 @@ func (s *stream) plan(rule *rules.Rule, by firing.Trigger, f firing.Firing) {
 
 // otherKeys reads the values of other keys that templates of a rule's actions
 // want of a firing, as they are at this moment.
-func (s *stream) otherKeys(rule *rules.Rule, f *firing.Firing) (list []firing.OtherKey) {
+func (s *stream) otherKeys(gen *generation, rule *rules.Rule, f *firing.Firing) (list []firing.OtherKey) {
 	db := f.Event.DB
 	if f.Event.Key == nil && f.Event.Origin == event.FromClock {
 		db = rule.ClockDB()
 	}
 	for _, a := range rule.Actions {
-		for _, key := range actions.OtherKeys(s.gen.endpoints[s.gen.endpointOf[a]].Action, f) {
+		for _, key := range actions.OtherKeys(gen.endpoints[gen.endpointOf[a]].Action, f) {
 			if slices.ContainsFunc(list, func(o firing.OtherKey) bool { return o.Key == key }) {
 				continue
 			}
 			value := s.interpreter.Lookup(db, []byte(key))
-			list = append(list, firing.OtherKey{Key: key, Value: event.CloneKeeping(value, event.DefaultMaxValue, s.gen.set.Elements())})
+			list = append(list, firing.OtherKey{Key: key, Value: event.CloneKeeping(value, event.DefaultMaxValue, gen.set.Elements())})
 		}
 	}
 	return list

@@ -81,14 +81,14 @@ func (e *Engine) Value(ctx context.Context, db int, key string) (*admin.KeyValue
 	for _, s := range e.streams {
 		answer := make(chan valueAnswer, 1)
 		if !s.valueRequests.add(valueRequest{db, []byte(key), answer}) {
-			return nil, admin.ErrBusy
+			return nil, admin.ErrNoAnswer
 		}
 		s.notifyChanged()
 		var a valueAnswer
 		select {
 		case a = <-answer:
 		case <-ctx.Done():
-			return nil, admin.ErrBusy
+			return nil, admin.ErrNoAnswer
 		}
 		if found == nil || a.value != nil && a.value != event.None {
 			found = keyValue(a)

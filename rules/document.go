@@ -124,6 +124,10 @@ func (l *loader) include(s *source, v view) {
 		v.errorf("", "only a file can include others")
 		return
 	}
+	if l.o.NoInclude {
+		v.errorf("", "no file is included here")
+		return
+	}
 	pattern := name
 	if !filepath.IsAbs(pattern) {
 		dir := strings.NewReplacer(`*`, `\*`, `?`, `\?`, `[`, `\[`, `\`, `\\`).Replace(filepath.Dir(s.name))
@@ -180,7 +184,7 @@ func (d *document) build(l *loader) *Set {
 		HTTP:   HTTP{Listen: defaultListen, MaxBehind: time.Minute, ShowValues: true},
 
 		ShutdownTimeout: defaultShutdown,
-		Store:           Store{Dir: defaultDir, MaxPending: defaultMaxPending, Retention: defaultRetention},
+		Store:           Store{Dir: defaultDir, MaxPending: defaultMaxPending, Retention: defaultRetention, KeepDelivered: 256 << 20},
 	}
 	if d.main == nil {
 		return set
@@ -246,6 +250,7 @@ func (c *compilation) index(set *Set) {
 	set.compiler = c.compiler
 	set.index = newIndex(set, c.conjuncts)
 	set.needs = newNeedIndex(set, c.conjuncts)
+	set.kept = keptOf(set, c.conjuncts)
 	set.elements = elementsOf(set.Rules)
 }
 
@@ -312,6 +317,24 @@ func (v view) spool() (int64, bool) {
 	return n, ok && n >= minSpool
 }
 
+// minKeepDelivered is the least size of what is kept of deliveries.
+const minKeepDelivered = 1 << 20
+
+// keepDelivered parses how much is kept of deliveries; "0" and 0 are nothing.
+func (v view) keepDelivered() (int64, bool) {
+	if n, isInt := v.v.(int64); isInt && n == 0 {
+		return 0, true
+	}
+	if s, isText := v.v.(string); isText && s == "0" {
+		return 0, true
+	}
+	n, ok := v.size()
+	if ok && n < minKeepDelivered {
+		v.errorf(`"0" keeps none`, "%d bytes; at least 1MiB are needed", n)
+	}
+	return n, ok && n >= minKeepDelivered
+}
+
 // server decodes url, user and password.
 func (t *table) server(s *Source) {
 	at := t.view
@@ -356,6 +379,7 @@ func (t *table) store(s *Store) {
 	})
 	read(t, "max_pending", &s.MaxPending, func(v view) (int, bool) { return v.integer(1, 1_000_000_000) })
 	read(t, "max_bytes", &s.MaxBytes, view.size)
+	read(t, "keep_delivered", &s.KeepDelivered, view.keepDelivered)
 	read(t, "retention", &s.Retention, func(v view) (time.Duration, bool) { return v.duration(time.Second) })
 	t.done()
 }

@@ -20,6 +20,7 @@ import (
 type session struct {
 	replica  *Replica
 	consumer Consumer
+	preparer Preparer // nil: nobody is told of what comes
 	yield    func(*Record) bool
 	began    time.Time
 
@@ -30,6 +31,9 @@ type session struct {
 	stampEnd spool.Address
 	ahead    spool.Address // how far addresses of the spool are ahead of offsets
 	legacy   bool          // the server has only SYNC: reading cannot resume
+
+	handedOut int64 // offset of the last record
+	handOuts  uint  // records so far
 
 	replay       bool      // only what is in the spool is read: there is no receiver
 	marked       time.Time // of the last mark
@@ -72,7 +76,8 @@ func (s *Replica) newSession(from Position, c Consumer) (*session, error) {
 	if c == nil {
 		c = commandsOnly{}
 	}
-	n := &session{replica: s, consumer: c, pos: from, began: time.Now()}
+	n := &session{replica: s, consumer: c, pos: from, handedOut: from.Offset, began: time.Now()}
+	n.preparer, _ = c.(Preparer)
 	n.receiver = receiver{n: n, pos: from}
 	if err := n.open(from); err != nil {
 		return nil, err
@@ -80,7 +85,7 @@ func (s *Replica) newSession(from Position, c Consumer) (*session, error) {
 	s.acks.reset(from)
 	s.acks.setDurable(from)
 	s.acks.received.Store(n.receiver.pos.Offset)
-	s.handedOut.Store(from.Offset)
+	n.publishHandedOut()
 	s.recordTime.Store(0)
 	return n, nil
 }
@@ -126,6 +131,9 @@ func (n *session) readFrom(at spool.Address, pos Position) (err error) {
 func (n *session) newDecoder(pos Position) *decoder {
 	d := newDecoder(resp.NewReader(spoolReader{n}, resp.Limits{}), pos, n.replica.cfg.MaxTransaction, nil)
 	d.now = n.arrival
+	if n.preparer != nil {
+		d.prepare = n.preparer.Prepare
+	}
 	n.stampEnd = 0
 	return d
 }
@@ -246,6 +254,7 @@ type spoolReader struct{ n *session }
 
 func (r spoolReader) Read(p []byte) (int, error) {
 	n := r.n
+	n.publishHandedOut()
 	if n.wantsSideSnapshot() {
 		return 0, spool.ErrWoken
 	}
@@ -268,9 +277,17 @@ func (n *session) nextWake() time.Time {
 	return n.consumer.NextWake()
 }
 
+// publishHandedOutEvery is after how many records their offset is published, and
+// whenever more is to be read.
+const publishHandedOutEvery = 64
+
+func (n *session) publishHandedOut() { n.replica.handedOut.Store(n.handedOut) }
+
 func (n *session) handOut(rec *Record) error {
-	s := n.replica
-	s.handedOut.Store(rec.Offset)
+	n.handedOut = rec.Offset
+	if n.handOuts++; n.handOuts%publishHandedOutEvery == 0 {
+		n.publishHandedOut()
+	}
 	if !rec.Pos.IsZero() {
 		n.pos = rec.Pos
 	}
@@ -458,7 +475,8 @@ func (n *session) takeHandover(ctx context.Context, h *handover) error {
 	n.seeking, n.resynced, n.legacy = false, true, h.reply.legacy
 	n.ahead = n.reader.At() - spool.Address(n.pos.Offset)
 	n.decoder = n.newDecoder(n.pos)
-	n.replica.handedOut.Store(n.pos.Offset)
+	n.handedOut = n.pos.Offset
+	n.publishHandedOut()
 	answer(nil)
 	if !n.yield(end) {
 		return errStop

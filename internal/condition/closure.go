@@ -394,7 +394,7 @@ func compileText(n *ast.BinaryNode) boolFunc {
 	}
 	if n.Operator == "matches" {
 		re := regexp.MustCompile(n.Right.(*ast.StringNode).Value) // checked by the resolver
-		return func(s *scope) truth { return truthOf(re.MatchString(a(s))) }
+		return func(s *scope) truth { return truthOf(s.matches(re, a(s))) }
 	}
 	b := compileString(n.Right)
 	if b == nil {

@@ -87,6 +87,7 @@ type Condition struct {
 	program    *vm.Program // nil: eval does it all
 	usesParams bool
 	reads      Reads
+	counted    []counted
 }
 
 // Reads returns what of the event the condition reads that may have to be kept
@@ -126,6 +127,7 @@ func (c *Compiler) Condition(src string, captures []string) (cond *Condition, r 
 	cond = &Condition{eval: compileBool(tree.Node), usesParams: tree.usesParams, reads: readsOf(tree.Node)}
 	r.Says = extract(tree.Node, false)
 	if cond.eval != nil {
+		cond.counted = countedIn(tree.Node)
 		return cond, r
 	}
 	var p *Problem

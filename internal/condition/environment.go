@@ -13,7 +13,6 @@ import (
 
 	"github.com/expr-lang/expr/builtin"
 
-	"triggerd/internal/event"
 	"triggerd/internal/glob"
 )
 
@@ -39,6 +38,8 @@ type environment struct {
 	Changed []string          `expr:"changed"`
 	TTL     int               `expr:"ttl"`
 	Keys    *otherKeys        `expr:"keys."`
+
+	scope *scope // that of the evaluator
 }
 
 // transaction is event.Tx as a condition sees it.
@@ -55,20 +56,21 @@ type part struct {
 }
 
 // set fills in everything but Params.
-func (e *environment) set(ev *event.Event) {
+func (e *environment) set(s *scope) {
+	ev := s.ev
 	args := appendTexts(e.Args[:0], ev.Args)
 	changed := appendTexts(e.Changed[:0], ev.Changed)
 	before, after := e.Before, e.After
 	if before == nil {
 		before, after = new(side), new(side)
 	}
-	*before, *after = side{v: ev.Before}, side{v: ev.After, after: true}
+	*before, *after = s.before(), s.after()
 	*e = environment{
 		Key: text(ev.Key), Command: ev.Command, Args: args, DB: ev.DB, Event: ev.Name, Type: ev.Type,
 		Bytes: ev.Bytes, Time: ev.Time.UTC(), Offset: int(ev.Offset), Origin: string(ev.Origin), Cause: string(ev.Cause),
 		Tx:     transaction{ev.Tx.ID, ev.Tx.Index, ev.Tx.Size},
 		Part:   part(ev.Part),
-		Before: before, After: after, Changed: changed, TTL: int(ev.TTL), Keys: e.Keys,
+		Before: before, After: after, Changed: changed, TTL: int(ev.TTL), Keys: &otherKeys{s}, scope: s,
 	}
 }
 
@@ -90,7 +92,7 @@ func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)
 var variables = func() map[string]bool {
 	names := map[string]bool{}
 	for f := range reflect.TypeFor[environment]().Fields() {
-		if name := f.Tag.Get("expr"); name != keysName {
+		if name := f.Tag.Get("expr"); f.IsExported() && name != keysName {
 			names[name] = true
 		}
 	}

@@ -13,8 +13,8 @@ import (
 // Evaluator evaluates expressions for one event after the other. The zero
 // Evaluator is ready for Begin. It is for one goroutine at a time.
 type Evaluator struct {
-	// Stopped, if not nil, is asked now and then while the elements of a long list
-	// are looked at. If it returns true the evaluation ends with ErrStopped. Set it
+	// Stopped, if not nil, is asked now and then while very many elements, or a very
+	// long text, are looked at. If it returns true the evaluation ends with ErrStopped. Set it
 	// before the first Begin.
 	Stopped func() bool
 
@@ -89,11 +89,7 @@ func (e *Evaluator) of(captures *Captures) {
 // run runs a program for the event and captures of the scope.
 func (e *Evaluator) run(program *vm.Program, usesParams bool) (any, error) {
 	if !e.filled {
-		e.env.set(e.scope.ev)
-		if e.env.Keys == nil {
-			e.env.Keys = new(otherKeys)
-		}
-		*e.env.Keys = otherKeys{e.Lookup, e.scope.ev.DB}
+		e.env.set(&e.scope)
 		e.filled = true
 	}
 	e.env.Params = nil

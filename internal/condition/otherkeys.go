@@ -26,26 +26,24 @@ import (
 type Lookup func(db int, key []byte) event.Value
 
 // otherKeys is what expr's machine asks for values of other keys.
-type otherKeys struct {
-	lookup Lookup
-	db     int
-}
+type otherKeys struct{ scope *scope }
 
 // keysName is its name in the environment, which no condition can write.
 const keysName = "keys."
 
 // side returns the value of a key as a side.
 func (k *otherKeys) side(key string) *side {
-	s := sideOfKey(k.lookup, k.db, key)
+	s := k.scope.otherKey(key)
 	return &s
 }
 
-func sideOfKey(lookup Lookup, db int, key string) side {
-	s := side{key: key, other: true}
-	if lookup != nil {
-		s.v = lookup(db, bytesOf(key))
+// otherKey returns the value of a key as a side.
+func (s *scope) otherKey(key string) side {
+	other := side{key: key, other: true, scope: s}
+	if s.lookup != nil {
+		other.v = s.lookup(s.ev.DB, bytesOf(key))
 	}
-	return s
+	return other
 }
 
 // errUnknownKey says that the value of another key is not known.

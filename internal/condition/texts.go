@@ -167,7 +167,7 @@ func compileJoin(n *ast.BinaryNode) textFunc {
 		return nil
 	}
 	var parts []textFunc
-	for _, operand := range joined(nil, n) {
+	for _, operand := range summands(nil, n) {
 		p := compileString(operand)
 		if p == nil {
 			return nil
@@ -196,13 +196,13 @@ func compileJoin(n *ast.BinaryNode) textFunc {
 	}
 }
 
-// joined appends what is joined by "+", in its order.
-func joined(dst []ast.Node, n ast.Node) []ast.Node {
+// summands appends what is joined by "+", in its order.
+func summands(dst []ast.Node, n ast.Node) []ast.Node {
 	b, ok := n.(*ast.BinaryNode)
 	if !ok || b.Operator != "+" {
 		return append(dst, n)
 	}
-	return joined(joined(dst, b.Left), b.Right)
+	return summands(summands(dst, b.Left), b.Right)
 }
 
 // compileTextCall compiles replace and string.

@@ -24,7 +24,8 @@ func naiveFunctions() map[string]func(p ...any) (any, error) {
 		if v == nil || v.Truncated() {
 			return nil, "", errUnknown
 		}
-		return wholeOf(v), v.Type(), nil
+		all, err := new(scope).wholeOf(v)
+		return all, v.Type(), err
 	}
 	str := func(x any) (string, error) {
 		switch x := x.(type) {
@@ -425,5 +426,6 @@ func shown(v event.Value) string {
 	if v == nil {
 		return "what is not known"
 	}
-	return fmt.Sprintf("%s %q", v.Type(), wholeOf(v))
+	all, _ := new(scope).wholeOf(v)
+	return fmt.Sprintf("%s %q", v.Type(), all)
 }

@@ -12,6 +12,8 @@ type Firing struct {
 	Params  map[string]string // captures of the rule's key pattern; raw bytes, may be nil
 	Attempt int               // 1 for the first attempt
 
+	Redelivered bool // it was delivered before, and somebody has it delivered again
+
 	event.Timing // what time fields add; zero for a rule without any
 
 	Others []OtherKey // values of other keys that templates of the rule's actions read
@@ -26,5 +28,5 @@ type OtherKey struct {
 
 // AppendJSON appends the firing as a CloudEvents 1.0 JSON object.
 func (f *Firing) AppendJSON(dst []byte) []byte {
-	return event.AppendJSON(dst, f.Event, event.Delivery{ID: f.ID.String(), Rule: f.Rule, Params: f.Params, Attempt: f.Attempt, Timing: f.Timing})
+	return event.AppendJSON(dst, f.Event, event.Delivery{ID: f.ID.String(), Rule: f.Rule, Params: f.Params, Attempt: f.Attempt, Redelivered: f.Redelivered, Timing: f.Timing})
 }

@@ -78,10 +78,10 @@ func (c *call) storePlaces(to, from int, parse func(*geoSearch, [][]byte, *zset)
 	exists := maybe
 	if parse(&search, c.args, z) {
 		old := c.in.config.Dialect == Redis && c.in.config.Version.before(Version{Major: 6, Minor: 2})
-		members, found, sure := search.placesOf(z, old)
+		members, found, sure := search.placesOf(z, old, &c.in.pace)
 		if sure || found == no {
 			out := newZset()
-			out.addAll(members)
+			out.addAll(members, &c.in.pace)
 			c.storeElements(dst, kindZset, out)
 			return
 		}
@@ -116,7 +116,7 @@ type geoSearch struct {
 
 // placesOf finds what is inside and where the server looks: sure tells whether that
 // is exact, and exists whether there is anything.
-func (g *geoSearch) placesOf(z *zset, old bool) (inside []scored, exists tri, sure bool) {
+func (g *geoSearch) placesOf(z *zset, old bool, pace *pace) (inside []scored, exists tri, sure bool) {
 	type found struct {
 		scored
 		meters float64
@@ -128,6 +128,9 @@ func (g *geoSearch) placesOf(z *zset, old bool) (inside []scored, exists tri, su
 		return nil, maybe, false
 	}
 	for member, score := range z.scores {
+		if pace.stops() {
+			return nil, maybe, false
+		}
 		p, ok := geo.PlaceOf(score)
 		if !ok {
 			return nil, maybe, false

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"triggerd/actions"
+	"triggerd/internal/delivered"
 	"triggerd/internal/failpoint"
 	"triggerd/internal/store"
 )
@@ -34,6 +35,8 @@ type Options struct {
 	Committed func(took time.Duration, firings int)
 
 	Watcher Watcher // is told of attempts; nil: nobody is
+
+	Kept *delivered.Log // keeps deliveries whole; nil: only a line of each is kept
 }
 
 // Outbox takes firings in, keeps them in a store together with the positions
@@ -44,6 +47,7 @@ type Outbox struct {
 	in        *intake
 	ledger    ledger
 	store     *store.Store
+	kept      *delivered.Log // of deliveries; nil: none is kept
 	interval  time.Duration
 	saving    func(stream, position string)
 	acked     func(stream, position string)
@@ -81,6 +85,8 @@ type host struct {
 	standby  atomic.Bool // firings are taken in and committed, but not attempted
 	policies atomic.Pointer[map[PolicyKey]*Policy]
 
+	keepDelivered bool // what was delivered is kept whole
+
 	delivered, retried, givenUp, superseded atomic.Int64 // counts
 
 	cached    atomic.Int64 // bytes of the firings that are in memory
@@ -116,8 +122,8 @@ func (h *host) signalProgress() {
 // Start.
 func New(op Options) *Outbox {
 	o := &Outbox{
-		host:  &host{log: op.Logger, bounds: defaultBounds, source: op.Store, progress: make(chan struct{}, 1), watcher: op.Watcher},
-		store: op.Store, interval: cmp.Or(op.Interval, time.Second), saving: op.Saving, acked: op.Acked, committed: op.Committed,
+		host:  &host{log: op.Logger, bounds: defaultBounds, source: op.Store, progress: make(chan struct{}, 1), watcher: op.Watcher, keepDelivered: op.Kept != nil},
+		store: op.Store, kept: op.Kept, interval: cmp.Or(op.Interval, time.Second), saving: op.Saving, acked: op.Acked, committed: op.Committed,
 		keeperWake: make(chan struct{}, 1), keeperDone: make(chan struct{}), keeperQuit: make(chan struct{}),
 		endpoints: map[string]*endpoint{}, paused: map[string]bool{},
 	}

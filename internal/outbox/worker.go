@@ -47,6 +47,7 @@ type worker struct {
 	timeout   time.Duration   // of the attempt: the policy's; for a batch the shortest
 	batched   []*worker       // attempts in one batch with this one; they are not goroutines
 	ends      time.Time       // when the attempt has to have ended; zero: there is none. The lock guards it
+	cancel    *cancelWait     // the firing was cancelled during the attempt; nil: it was not. The lock guards it
 	abandoned bool            // it has not ended in time, and others have its lane and slot. The lock guards it
 }
 
@@ -118,7 +119,7 @@ func (ep *endpoint) begin(w *worker, l *lane, a attempt, now time.Time) {
 	first := l.jobs.first()
 	f := ep.unload(first)
 	w.lane, w.job, w.action, w.attempt, w.began = l, *first, ep.action, ep.gate.begin(now, a), now
-	w.firing, w.policy, w.ends = nil, nil, time.Time{}
+	w.firing, w.policy, w.ends, w.cancel = nil, nil, time.Time{}, nil
 	if f != nil {
 		ep.setFiring(w, f)
 	}
@@ -305,12 +306,14 @@ func (w *worker) finish(res actions.Result, err error, abandoned bool) bool {
 	s := settlement{endpoint: ep.name, job: w.job, what: Delivered, text: res.Status, excerpt: res.Excerpt, took: time.Since(w.began), evidence: evidenceOf(err)}
 	s.job.firing = nil
 	s.id = w.idOf(err)
+	s.began, s.code, s.status = w.began, res.Code, answerClassOf(&res)
 	asked := time.Duration(0)
 	if err != nil {
 		s.text = err.Error()
 		asked, _ = actions.RetryDelay(err)
 	} else {
 		s.excerpt = strings.ToValidUTF8(s.excerpt[:min(len(s.excerpt), maxDeliveredExcerpt)], "")
+		s.record = w.recordOf(&res)
 		failpoint.Here("delivered")
 	}
 
@@ -320,7 +323,7 @@ func (w *worker) finish(res actions.Result, err error, abandoned bool) bool {
 		return false
 	}
 	w.ends = time.Time{}
-	if ep.closed.Load() || err != nil && ep.attempts.Err() != nil {
+	if ep.closed.Load() || err != nil && ep.attempts.Err() != nil && w.cancel == nil {
 		ep.mu.Unlock() // triggerd is stopping, so the attempt does not count: the firing waits for the next start
 		return true
 	}
@@ -328,17 +331,25 @@ func (w *worker) finish(res actions.Result, err error, abandoned bool) bool {
 	before := ep.gate.condition(now)
 	v := ep.endAttempt(now, l, w.attempt, s.evidence, asked)
 	pause := w.decideOutcome(&s, v, err)
+	if w.cancel != nil && s.what == Retried {
+		s.what, s.reason, pause = GivenUp, reasonCancelled, 0
+		s.text = "cancelled by " + w.cancel.by + " during an attempt: " + s.text
+	}
+	s.uncounted = s.job.attempts == w.job.attempts
 	if s.job.due = 0; pause > 0 {
 		s.job.due = momentOf(now.Add(pause))
 	}
 	if w.job.attempts == 0 && !v.down && ep.meter != nil {
 		ep.meter.Waited(max(w.began.Sub(w.job.born.time()), 0))
 	}
-	if s.what == Delivered && ep.meter != nil {
+	if s.what == Delivered && ep.meter != nil && !w.firing.Redelivered {
 		ep.meter.Delivered(max(now.Sub(w.firing.Event.Time), 0))
 	}
 	ep.updateSavedHold(now)
 	ep.settle(l, &s, v)
+	if w.cancel != nil {
+		w.cancel.end(s.job.seq, s.what == Delivered)
+	}
 	after := ep.gate.condition(now)
 	ep.owner.publishCondition(ep, now)
 	ep.mu.Unlock()
@@ -399,7 +410,7 @@ func (ep *endpoint) settle(l *lane, s *settlement, v gateResult) {
 // holds the lock.
 func (ep *endpoint) retryLater(l *lane, s *settlement, v gateResult) {
 	first := l.jobs.first()
-	first.attempts, first.due = s.job.attempts, s.job.due
+	first.attempts, first.due, first.tried = s.job.attempts, s.job.due, true
 	ep.supersede(l)
 	l.jobs.first().due = s.job.due // a newer job that took its place waits as long
 	if v.down {
