@@ -64,6 +64,7 @@ type stream struct {
 	sharedServer   atomic.Pointer[serverVersion] // server, for those who ask; nil: not known yet
 	profile        *profiler
 	renewal        renewal
+	valueRequests  valueRequests
 
 	keyInput     keyspace.SnapshotKey // reused for each key
 	wantedKeys   atomic.Bool          // WantsKeys, at the last attempt to attach
@@ -209,6 +210,7 @@ func (s *stream) handle(rec *source.Record) bool {
 	}
 	s.offset = rec.Offset
 	s.noteLosses(rec)
+	s.answerValues(rec)
 	s.finishRecord(rec)
 	s.askRenewal(rec)
 	if rec.Kind != source.Command || s.recordCount%publishEvery == 0 {
