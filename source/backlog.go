@@ -202,6 +202,48 @@ func parseReplicationInfo(text string) (info replicationInfo, err error) {
 	return info, nil
 }
 
+// parseHistory parses the text of INFO replication for what it says of the
+// server's history.
+func parseHistory(text string) (h history, err error) {
+	h.switched = -1
+	for line := range strings.Lines(text) {
+		name, value, _ := strings.Cut(strings.TrimRight(line, "\r\n"), ":")
+		switch name {
+		case "role":
+			h.replica = value == "slave"
+		case "master_link_status":
+			h.linkDown = h.linkDown || value != "up"
+		case "master_sync_in_progress":
+			h.linkDown = h.linkDown || value == "1"
+		case "master_replid":
+			h.replID = value
+			err = checkReplID(value)
+		case "master_replid2":
+			if strings.Trim(value, "0") != "" {
+				h.earlier = value
+				err = checkReplID(value)
+			}
+		case "master_repl_offset":
+			h.offset, err = parseOffset(value)
+		case "second_repl_offset":
+			if value != "-1" {
+				h.switched, err = parseOffset(value)
+				h.switched-- // it is the number of the first byte of the new name
+			}
+		}
+		if err != nil {
+			return history{}, fmt.Errorf("INFO: %s: %w", name, err)
+		}
+	}
+	switch {
+	case h.replID == "":
+		return history{}, errors.New("INFO: it does not have master_replid")
+	case h.switched < 0:
+		h.earlier = ""
+	}
+	return h, nil
+}
+
 // maxAnswer limits the bytes of an answer; INFO's sections are far shorter.
 const maxAnswer = 64 << 10
 

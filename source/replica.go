@@ -42,11 +42,16 @@ type Config struct {
 	// is still waited for.
 	FailFirst bool
 
-	DialTimeout    time.Duration // for connecting, with TLS; default 5 s
-	Timeout        time.Duration // a link on which nothing arrives for so long is dead; default 60 s
-	MinBackoff     time.Duration // the longest pause before the first reconnect; default 100 ms
-	MaxBackoff     time.Duration // the longest pause before any reconnect; default 15 s
-	MaxTransaction int           // bytes of memory for a transaction held until EXEC; default 256 MiB
+	DialTimeout time.Duration // for connecting, with TLS; default 5 s
+	Timeout     time.Duration // a link on which nothing arrives for so long is dead; default 60 s
+	MinBackoff  time.Duration // the longest pause before the first reconnect; default 100 ms
+	MaxBackoff  time.Duration // the longest pause before any reconnect; default 15 s
+	// ForeignWait is how long a server is not believed whose history is neither
+	// that of what was received nor one that came of it: a primary that was killed
+	// may come back empty for some seconds. After that a gap is told, and its
+	// history is followed. 0: it is believed at once.
+	ForeignWait    time.Duration
+	MaxTransaction int // bytes of memory for a transaction held until EXEC; default 256 MiB
 
 	// Spool is where what the server sends waits until it is read, and from where
 	// it is read again by the next process. nil: in memory. It is the source's
