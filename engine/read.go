@@ -51,6 +51,8 @@ func (s *stream) addEvents(rec *source.Record, neededKeys int64) (commandStart i
 		s.addSnapshotKey(rec)
 	case source.SnapshotEnd:
 		s.endSnapshot(rec)
+	case source.Rewound:
+		s.rewind(rec)
 	case source.Detached:
 		if rec.Aborted && s.unsaved.inside {
 			s.discardIncomplete()
@@ -220,6 +222,9 @@ func (s *stream) plan(rule *rules.Rule, by firing.Trigger, f firing.Firing) {
 			e.tellFiring(s.gen.endpointOf[a], &one)
 		}
 		if !e.cfg.DryRun {
+			if !e.cfg.Replay && one.Event.Origin == event.FromStream {
+				s.recent.add(one.Event, one.ID)
+			}
 			s.unsaved.fired = true
 			name := s.gen.endpointOf[a]
 			much := e.outbox.Add(outbox.Planned{Stream: s.name, Endpoint: name, Action: s.gen.endpoints[name], Policy: s.gen.policyOf[a], Firing: &one})

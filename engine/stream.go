@@ -59,6 +59,8 @@ type stream struct {
 	server         serverVersion  // as the last snapshot said, or an earlier process
 	profile        *profiler
 	renewal        renewal
+	dead           deadSpans // what of its histories is dead
+	recent         recentFirings
 
 	keyInput     keyspace.SnapshotKey // reused for each key
 	wantedKeys   atomic.Bool          // WantsKeys, at the last attempt to attach
@@ -77,7 +79,7 @@ type stream struct {
 }
 
 type counts struct {
-	records, bytes, events, matches, dryRuns, gaps, forgotten atomic.Int64
+	records, bytes, events, matches, dryRuns, gaps, forgotten, undone atomic.Int64
 }
 
 // addStreams makes the streams that are configured.

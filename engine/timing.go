@@ -200,6 +200,8 @@ func (t *timeKeeper) plan(f *timing.Release, m *rules.Match, owned *event.Event)
 			if ok {
 				out.Event, out.Params, by = item.Event, item.Params, firing.Trigger(item.ID)
 				out.Batch = append(out.Batch, item)
+			} else if f.Kind == timing.Batched {
+				f.Count--
 			}
 		}
 		if out.Event == nil {
@@ -230,6 +232,10 @@ func (t *timeKeeper) decodeItem(f *timing.Release, it *timing.Item) (event.Item,
 		return event.Item{Event: t.clockEvent(event.Absent, f), ID: firing.AbsentTrigger(it.Tag, it.By).String()}, true
 	}
 	ev, params, err := t.decodeMatch(t.stream.gen.ruleByName[f.Rule.Name], it.Data)
+	if err == nil && (f.Kind == timing.Batched || f.Count <= 1) && t.stream.dead.hasEvent(ev) {
+		t.stream.counts.undone.Add(1) // it was lost in a failover since
+		return event.Item{}, false
+	}
 	if err != nil {
 		t.stream.e.log.Error("a match that was kept cannot be read, it does not fire", "rule", f.Rule.Name, "err", err)
 		return event.Item{}, false

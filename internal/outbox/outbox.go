@@ -34,6 +34,11 @@ type Options struct {
 	Committed func(took time.Duration, firings int)
 
 	Watcher Watcher // is told of attempts; nil: nobody is
+
+	// Rewound reports whether what made a firing is no part of the server's history
+	// any more, and if so whether the firing is not to be delivered. It is called
+	// before each attempt, with a lock held. nil: nothing is so.
+	Rewound func(*actions.Firing) (rewound, cancel bool)
 }
 
 // Outbox takes firings in, keeps them in a store together with the positions
@@ -75,6 +80,7 @@ type host struct {
 	source   jobSource
 	owner    owner
 	watcher  Watcher         // nil: there is none
+	rewound  func(*actions.Firing) (rewound, cancel bool)
 	attempts context.Context // done when attempts have to end; set before started is
 	started  atomic.Bool
 	closed   atomic.Bool // outcomes are no longer recorded
@@ -116,7 +122,7 @@ func (h *host) signalProgress() {
 // Start.
 func New(op Options) *Outbox {
 	o := &Outbox{
-		host:  &host{log: op.Logger, bounds: defaultBounds, source: op.Store, progress: make(chan struct{}, 1), watcher: op.Watcher},
+		host:  &host{log: op.Logger, bounds: defaultBounds, source: op.Store, progress: make(chan struct{}, 1), watcher: op.Watcher, rewound: op.Rewound},
 		store: op.Store, interval: cmp.Or(op.Interval, time.Second), saving: op.Saving, acked: op.Acked, committed: op.Committed,
 		keeperWake: make(chan struct{}, 1), keeperDone: make(chan struct{}), keeperQuit: make(chan struct{}),
 		endpoints: map[string]*endpoint{}, paused: map[string]bool{},
