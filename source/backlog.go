@@ -127,10 +127,10 @@ func (w *inquirer) handleFailure(ctx context.Context, err error, msg string) (mo
 	case ctx.Err() != nil:
 		return false
 	case errors.As(err, &refused) && !refused.temporary():
-		w.replica.cfg.Logger.Info(msg, "server", w.replica.addr.text, "err", err)
+		w.replica.cfg.Logger.Info(msg, "server", w.replica.server().text, "err", err)
 		return false
 	}
-	w.replica.cfg.Logger.Debug("server not asked beside the stream", "server", w.replica.addr.text, "err", err)
+	w.replica.cfg.Logger.Debug("server not asked beside the stream", "server", w.replica.server().text, "err", err)
 	return true
 }
 
@@ -138,11 +138,11 @@ func (w *inquirer) handleFailure(ctx context.Context, err error, msg string) (mo
 func (w *inquirer) info(ctx context.Context, section string) (string, error) {
 	s := w.replica
 	if w.link == nil {
-		conn, err := s.addr.dial(ctx, s.cfg.DialTimeout)
+		conn, err := s.server().dial(ctx, s.cfg.DialTimeout)
 		if err != nil {
 			return "", fmt.Errorf("connect: %w", err)
 		}
-		w.link = newLink(conn, s.addr, s.cfg.DialTimeout, &w.lastArrival)
+		w.link = newLink(conn, s.server(), s.cfg.DialTimeout, &w.lastArrival)
 		if err := w.link.auth(); err != nil {
 			return "", err
 		}

@@ -204,7 +204,7 @@ func shortID(id string) string {
 // to go on. ok: it has told it.
 func (v *receiver) examine(l *link) (a ahead, h history, ok bool, err error) {
 	s := v.n.replica
-	if v.pos.IsZero() || v.forceFull || v.noInfo {
+	if s.group == nil && (v.pos.IsZero() || v.forceFull) || v.noInfo {
 		return a, h, false, nil
 	}
 	text, err := l.requestText("INFO", "replication")
@@ -219,6 +219,9 @@ func (v *receiver) examine(l *link) (a ahead, h history, ok bool, err error) {
 	}
 	if h, err = parseHistory(text); err != nil {
 		return a, h, false, nil // it is no server that PSYNC could be asked of in another way
+	}
+	if v.pos.IsZero() {
+		return a, h, true, nil
 	}
 	return v.lineage.compare(&h, v.pos.Offset), h, true, nil
 }

@@ -34,9 +34,12 @@ type receiver struct {
 	streamSince  time.Time // when the stream of the last connection began; zero: it did not
 	streamFrom   int64     // the offset at which it began
 	pauses       pauses
-	logged       string // the reason for which the link was last lost, as far as it was logged; "" after a link that worked
-	toldAsking   bool   // it was logged that a full resync is asked for; false after a link that worked
-	toldNoAcks   bool   // it was logged that nothing can be acknowledged
+	logged       string        // the reason for which the link was last lost, as far as it was logged; "" after a link that worked
+	toldAsking   bool          // it was logged that a full resync is asked for; false after a link that worked
+	toldDiffer   bool          // it was logged that the Sentinels differ
+	isPrimary    bool          // the Sentinels call the server of the present attempt the primary
+	wake         chan struct{} // capacity 1: the Sentinels may name another server
+	toldNoAcks   bool          // it was logged that nothing can be acknowledged
 }
 
 // run receives until ctx is done, the spool fails, or the first attempt has
@@ -91,7 +94,26 @@ func (v *receiver) waitToReconnect(ctx context.Context, err error) bool {
 		v.toldDetached = true
 		s.spool.Mark(spool.Mark{Kind: spool.Detached}, time.Now())
 	}
-	return sleep(ctx, pause)
+	if quick := errors.Is(err, errMoved) || errors.Is(err, errNotPrimary) || errors.Is(err, errLagging); quick {
+		pause = min(pause, quickPause)
+	}
+	return v.sleep(ctx, pause)
+}
+
+// quickPause is the longest pause after what is only a matter of moments.
+const quickPause = 200 * time.Millisecond
+
+// sleep pauses until it is woken. It returns false if ctx is done first.
+func (v *receiver) sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-v.wake:
+	case <-timer.C:
+	}
+	return true
 }
 
 // endStream notes how the stream of the last connection was. One that brought a
@@ -111,7 +133,7 @@ func (v *receiver) endStream() {
 
 // attach connects, and receives until the link is lost.
 func (v *receiver) attach(ctx context.Context) error {
-	n, s := v.n, v.n.replica
+	s := v.n.replica
 	v.streamSince = time.Time{}
 	v.pauses.begin()
 	s.setState(Connecting)
@@ -119,12 +141,30 @@ func (v *receiver) attach(ctx context.Context) error {
 		return errShuttingDown
 	}
 	v.forShutdown = false
-	conn, err := s.addr.dial(ctx, s.cfg.DialTimeout)
+	addr, err := v.locate(ctx)
 	if err != nil {
-		return fmt.Errorf("connect: %w", err)
+		return err
+	}
+	ctx, end := s.attempt.begin(ctx, addr.host)
+	defer end()
+	err = v.attachTo(ctx, addr)
+	switch {
+	case errors.Is(context.Cause(ctx), errMoved):
+		return errMoved
+	case !v.isPrimary && s.group != nil && err != nil && v.streamSince.IsZero():
+		s.avoided.add(addr.host, avoidFailing)
+	}
+	return err
+}
+
+func (v *receiver) attachTo(ctx context.Context, addr *address) error {
+	n, s := v.n, v.n.replica
+	conn, err := addr.dial(ctx, s.cfg.DialTimeout)
+	if err != nil {
+		return s.explainUnreachable(fmt.Errorf("connect: %w", err))
 	}
 	v.pauses.connected()
-	l := newLink(conn, s.addr, s.cfg.Timeout, &s.lastArrival)
+	l := newLink(conn, addr, s.cfg.Timeout, &s.lastArrival)
 	defer l.close()
 	defer context.AfterFunc(ctx, l.close)()
 
@@ -134,7 +174,7 @@ func (v *receiver) attach(ctx context.Context) error {
 	}
 	if l.noReplconf && !v.toldNoAcks {
 		v.toldNoAcks = true
-		s.cfg.Logger.Warn("the server has no REPLCONF: nothing is acknowledged to it, and so it ends the link after each repl-timeout, which is then resumed", "server", s.addr.text)
+		s.cfg.Logger.Warn("the server has no REPLCONF: nothing is acknowledged to it, and so it ends the link after each repl-timeout, which is then resumed", "server", s.server().text)
 	}
 	return v.syncAndReceive(ctx, l, wantKeys)
 }
@@ -150,12 +190,18 @@ func (v *receiver) syncAndReceive(ctx context.Context, l *link, wantKeys bool) e
 	}
 	from := v.pos
 	switch {
+	case told && s.group != nil && v.isPrimary && h.replica:
+		return errNotPrimary
+	case v.pos.IsZero():
 	case v.forceFull:
 		from = Position{}
 	case !told:
 		how.at, how.renamed = v.pos.Offset, -1
 	case how.verdict == lagging:
 		return errLagging
+	case how.verdict == foreign && s.group != nil && !v.isPrimary:
+		s.avoided.add(l.addr.host, avoidForeign)
+		return fmt.Errorf("%s was made a replica of the primary by a full resync, and does not know where the histories parted: another server is asked", l.addr.text)
 	case how.verdict == foreign:
 		if err := v.waitForeign(&h, l.addr); err != nil {
 			return err
@@ -171,7 +217,7 @@ func (v *receiver) syncAndReceive(ctx context.Context, l *link, wantKeys bool) e
 	if err != nil {
 		return err
 	}
-	if err := v.checkReply(&a, &h, told && how.verdict != foreign); err != nil {
+	if err := v.checkReply(&a, &h, told && !from.IsZero()); err != nil {
 		return err
 	}
 	if a.full {
@@ -292,10 +338,10 @@ func (v *receiver) logAsking() {
 	v.toldAsking = true
 	s := v.n.replica
 	if v.forceFull {
-		s.cfg.Logger.Error("the stream is unreadable at the same place again and again: asking for a full resync", "server", s.addr.text, "position", v.pos.String())
+		s.cfg.Logger.Error("the stream is unreadable at the same place again and again: asking for a full resync", "server", s.server().text, "position", v.pos.String())
 		return
 	}
-	s.cfg.Logger.Info("asking for a full resync, which a server may begin some seconds later (repl-diskless-sync-delay)", "server", s.addr.text)
+	s.cfg.Logger.Info("asking for a full resync, which a server may begin some seconds later (repl-diskless-sync-delay)", "server", s.server().text)
 }
 
 // logLost logs why the link was lost, the same reason once until a link has
@@ -312,7 +358,7 @@ func (v *receiver) logLost(err error, pause time.Duration) {
 	}
 	v.logged = reason
 	s.updateStatus(func(st *Status) { st.LastError, st.State, st.Since = err.Error(), Waiting, time.Now() })
-	s.cfg.Logger.Log(context.Background(), level, "not attached to the server, trying again", "server", s.addr.text, "err", err, "pause", pause.Round(time.Millisecond))
+	s.cfg.Logger.Log(context.Background(), level, "not attached to the server, trying again", "server", s.server().text, "err", err, "pause", pause.Round(time.Millisecond))
 }
 
 // ownAddress is the address of our side in the texts of network errors. Its port

@@ -134,7 +134,8 @@ const (
 type Status struct {
 	State          State
 	Since          time.Time // when State began
-	Addr           string    // the server, without credentials
+	Addr           string    // the server, or the Sentinels that know it, as configured, without credentials
+	Server         string    // the server that Sentinels have named last; "": none, or there are no Sentinels
 	ReplID         string
 	Received       int64     // offset behind the last byte received
 	HandedOut      int64     // offset behind the last record that was handed out

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"triggerd/internal/secret"
+	"triggerd/internal/sentinel"
 	"triggerd/internal/spool"
 )
 
@@ -58,6 +59,11 @@ type Config struct {
 	// until Records has returned.
 	Spool *spool.Log
 
+	// SentinelUser and SentinelPassword are for Sentinels, to which the URL's are not
+	// told.
+	SentinelUser, SentinelPassword string
+	Prefer                         Prefer // default PreferPrimary
+
 	Secrets *secret.Masker // masked in errors, as is the password of the URL; nil: nothing else
 	Logger  *slog.Logger   // nil: none
 }
@@ -65,6 +71,7 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	setDefault(&c.Ack, AckNone)
 	setDefault(&c.PsyncCommand, "PSYNC")
+	setDefault(&c.Prefer, PreferPrimary)
 	setDefault(&c.DialTimeout, 5*time.Second)
 	setDefault(&c.Timeout, time.Minute)
 	setDefault(&c.MinBackoff, 100*time.Millisecond)
@@ -86,7 +93,13 @@ func setDefault[T comparable](v *T, d T) {
 // Replica is a Source that attaches to a server as a replica.
 type Replica struct {
 	cfg  Config
-	addr *address
+	addr *address // as it is configured
+
+	group   *sentinel.Group         // nil: the address is that of the server
+	found   atomic.Pointer[address] // the server that was found last; nil: none
+	attempt attempt
+	avoided avoided
+
 	acks ackSender
 
 	spool *spool.Log
@@ -112,8 +125,12 @@ func NewReplica(cfg Config) (*Replica, error) {
 		return nil, masked(cfg.Secrets, err)
 	}
 	r := &Replica{cfg: cfg.withDefaults(), addr: addr}
-	r.cfg.Secrets = cfg.Secrets.With(addr.password)
+	r.cfg.Secrets = cfg.Secrets.With(addr.password).With(cfg.SentinelPassword)
 	addr.secrets = r.cfg.Secrets
+	if r.cfg.Prefer != PreferPrimary && r.cfg.Prefer != PreferReplica {
+		return nil, fmt.Errorf("preference %q (primary or replica)", cfg.Prefer)
+	}
+	r.group = newGroup(&r.cfg, addr)
 	switch r.cfg.Ack {
 	case AckNone, AckReceived, AckSpooled, AckDurable:
 	default:

@@ -82,7 +82,7 @@ func (s *Replica) newSession(from Position, c Consumer) (*session, error) {
 	}
 	n := &session{replica: s, consumer: c, pos: from, began: time.Now()}
 	n.receiver = receiver{n: n, pos: from}
-	n.receiver.rename.at = -1
+	n.receiver.rename.at, n.receiver.wake = -1, make(chan struct{}, 1)
 	if err := n.open(from); err != nil {
 		return nil, err
 	}
@@ -211,6 +211,9 @@ func (n *session) run(ctx context.Context) error {
 	var others sync.WaitGroup
 	others.Go(func() { n.receiver.run(ctx) })
 	others.Go(func() { n.wakeOnChange(ctx) })
+	if n.replica.group != nil {
+		others.Go(func() { n.followSentinels(ctx) })
+	}
 	defer others.Wait()
 	defer stop()
 	defer context.AfterFunc(ctx, func() {
@@ -695,9 +698,9 @@ func (n *session) fullResync(ctx context.Context, l *link, a *psyncReply, wantKe
 			st.Gaps++
 		}
 	})
-	s.cfg.Logger.Info("attached, full resync", "server", s.addr.text, "position", a.pos.String(), "keys", keys, "bytes", p.total, "took", time.Since(began).Round(time.Millisecond))
+	s.cfg.Logger.Info("attached, full resync", "server", s.server().text, "position", a.pos.String(), "keys", keys, "bytes", p.total, "took", time.Since(began).Round(time.Millisecond))
 	if a.legacy {
-		s.cfg.Logger.Warn("the server has no PSYNC, only SYNC: each time the link is lost, changes will be missed", "server", s.addr.text)
+		s.cfg.Logger.Warn("the server has no PSYNC, only SYNC: each time the link is lost, changes will be missed", "server", s.server().text)
 	}
 	if gap {
 		s.cfg.Logger.Error(n.whyMissed(from, a), "from", from.String(), "to", a.pos.String())

@@ -79,7 +79,7 @@ type host struct {
 	bounds   bounds
 	source   jobSource
 	owner    owner
-	watcher  Watcher         // nil: there is none
+	watcher  Watcher // nil: there is none
 	rewound  func(*actions.Firing) (rewound, cancel bool)
 	attempts context.Context // done when attempts have to end; set before started is
 	started  atomic.Bool

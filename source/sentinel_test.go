@@ -1,0 +1,283 @@
+package source_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"triggerd/internal/redistest"
+	"triggerd/internal/servers"
+	"triggerd/source"
+)
+
+// fleet is a primary with two replicas, and three Sentinels that watch them.
+type fleet struct {
+	t         *testing.T
+	nodes     []*servers.Server
+	sentinels *redistest.Sentinels
+}
+
+func startFleet(t *testing.T, name string) *fleet {
+	t.Helper()
+	f := &fleet{t: t}
+	for range 3 {
+		f.nodes = append(f.nodes, redistest.Start(t, name))
+	}
+	host, port, _ := strings.Cut(f.nodes[0].Addr, ":")
+	for _, n := range f.nodes[1:] {
+		redistest.Do(t, n, "REPLICAOF", host, port)
+	}
+	for _, n := range f.nodes[1:] {
+		until(t, "a replica to be one", func() bool { return info(t, n, "replication", "master_link_status") == "up" })
+	}
+	f.sentinels = redistest.StartSentinels(t, f.nodes[0], f.nodes[0].Addr, redistest.SentinelOptions{})
+	f.sentinels.AwaitReplicas(2)
+	return f
+}
+
+func (f *fleet) url() string {
+	return "redis+sentinel://" + strings.Join(f.sentinels.Addrs, ",") + "/" + redistest.SentinelName
+}
+
+func (f *fleet) node(addr string) *servers.Server {
+	f.t.Helper()
+	for _, n := range f.nodes {
+		if n.Addr == addr {
+			return n
+		}
+	}
+	f.t.Fatalf("no node at %q", addr)
+	return nil
+}
+
+// primary returns the node that the first of the Sentinels to know has for the
+// primary; nil: none says.
+func (f *fleet) primary() *servers.Server {
+	for i := range f.sentinels.Addrs {
+		if addr := f.sentinels.Primary(i); addr != "" {
+			return f.node(addr)
+		}
+	}
+	return nil
+}
+
+// awaitSwitch waits until a Sentinel names another primary than old, and returns
+// it.
+func (f *fleet) awaitSwitch(old *servers.Server) *servers.Server {
+	f.t.Helper()
+	var now *servers.Server
+	until(f.t, "another primary", func() bool {
+		for i := range f.sentinels.Addrs {
+			if addr := f.sentinels.Primary(i); addr != "" && addr != old.Addr {
+				now = f.node(addr)
+				return true
+			}
+		}
+		return false
+	})
+	return now
+}
+
+// writer writes serial numbers to lists, as clients do that ask Sentinels where the
+// primary is when a write fails.
+type writer struct {
+	f    *fleet
+	stop chan struct{}
+	done sync.WaitGroup
+
+	mu    sync.Mutex // guards what follows
+	sent  int
+	acked []int
+}
+
+const writerKeys = 17
+
+func startWriter(f *fleet) *writer {
+	w := &writer{f: f, stop: make(chan struct{})}
+	w.done.Go(w.run)
+	return w
+}
+
+func (w *writer) run() {
+	var c *servers.Client
+	for {
+		select {
+		case <-w.stop:
+			if c != nil {
+				c.Close()
+			}
+			return
+		case <-time.After(500 * time.Microsecond):
+		}
+		if c == nil {
+			p := w.f.primary()
+			if p == nil {
+				continue
+			}
+			var err error
+			if c, err = servers.Dial(w.f.t.Context(), p.Addr); err != nil {
+				c = nil
+				continue
+			}
+			c.Timeout = time.Second
+		}
+		w.mu.Lock()
+		w.sent++
+		n := w.sent
+		w.mu.Unlock()
+		var err error
+		if n%10 == 0 { // in a transaction, with one before it
+			_, err = c.Do("EVAL", "redis.call('INCR', 'scripts') return redis.call('RPUSH', KEYS[1], ARGV[1])", "1", fmt.Sprintf("list:%d", n%writerKeys), strconv.Itoa(n))
+		} else {
+			_, err = c.Do("RPUSH", fmt.Sprintf("list:%d", n%writerKeys), strconv.Itoa(n))
+		}
+		var refused servers.ReplyError
+		switch {
+		case err == nil:
+			w.mu.Lock()
+			w.acked = append(w.acked, n)
+			w.mu.Unlock()
+		case errors.As(err, &refused) && !strings.HasPrefix(string(refused), "READONLY"):
+		default:
+			c.Close()
+			c = nil
+		}
+	}
+}
+
+func (w *writer) end() (sent int, acked []int) {
+	close(w.stop)
+	w.done.Wait()
+	return w.sent, w.acked
+}
+
+// lists returns the serial numbers of the lists that a command stream makes.
+func lists(recs []record) (of map[string][]string, all []string) {
+	of = map[string][]string{}
+	for _, r := range recs {
+		if r.Kind == source.Command && strings.EqualFold(string(r.Args[0]), "RPUSH") {
+			key, n := string(r.Args[1]), string(r.Args[2])
+			of[key] = append(of[key], n)
+			all = append(all, n)
+		}
+	}
+	return of, all
+}
+
+// rounds is how many failovers of each kind TestSentinelFailovers makes.
+func rounds() int {
+	if n, err := strconv.Atoi(os.Getenv("TRIGGERD_TEST_FAILOVERS")); err == nil {
+		return n
+	}
+	return 1
+}
+
+// TestSentinelFailovers kills primaries, and has Sentinels hand over, while
+// writers go on. What is read, but for what went back, is what the last primary
+// has: each write once, in order, without a gap; and so for who prefers replicas.
+// TRIGGERD_TEST_FAILOVERS has it make more rounds.
+func TestSentinelFailovers(t *testing.T) {
+	redistest.Each(t, failing, func(t *testing.T, srv *servers.Server) {
+		t.Parallel()
+		name := srv.Program.Name
+		f := startFleet(t, name)
+		cfg := source.Config{URL: f.url(), ForeignWait: time.Hour, MinBackoff: 100 * time.Millisecond, MaxBackoff: 15 * time.Second}
+		onPrimary := follow(t, cfg, source.Position{})
+		cfg.Prefer = source.PreferReplica
+		onReplica := follow(t, cfg, source.Position{})
+		onPrimary.attached(1)
+		onReplica.attached(1)
+		if s := onReplica.src.Status(); s.Server == "redis://"+f.nodes[0].Addr {
+			t.Errorf("who prefers a replica is attached to the primary, %+v", s)
+		}
+		w := startWriter(f)
+		var slowest time.Duration
+		for round := range 2 * rounds() {
+			f.sentinels.AwaitReplicas(2)
+			old := f.primary()
+			settled := onPrimary.src.Status().HandedOut
+			onPrimary.status("writes", func(s source.Status) bool { return s.HandedOut > settled+10_000 })
+			planned := round%2 == 1
+			switch {
+			case !planned:
+				if err := old.Kill(); err != nil {
+					t.Fatal(err)
+				}
+			case strings.HasPrefix(name, "valkey-9"):
+				f.failover("COORDINATED")
+			default:
+				f.failover()
+			}
+			now := f.awaitSwitch(old)
+			switched := time.Now()
+			onPrimary.status("the new primary", func(s source.Status) bool { return s.State == source.Streaming && s.Server == "redis://"+now.Addr })
+			took := time.Since(switched)
+			slowest = max(slowest, took)
+			t.Logf("round %d, planned %v: back %v after the switch", round, planned, took.Round(time.Millisecond))
+			if !planned {
+				if err := old.Restart(t.Context()); err != nil { // empty, and a primary for some seconds
+					t.Fatal(err)
+				}
+			}
+		}
+		f.sentinels.AwaitReplicas(2)
+		sent, acked := w.end()
+		last := f.primary()
+		c := redistest.Dial(t, last)
+		send(t, c, words("SET the end"))
+		onPrimary.command("SET", "the", "end")
+		onReplica.command("SET", "the", "end")
+		for name, r := range map[string]*follower{"on the primary": onPrimary, "on a replica": onReplica} {
+			recs := r.everything()
+			got, _ := lists(alive(recs))
+			_, all := lists(recs)
+			survived := 0
+			for key := range writerKeys {
+				key := fmt.Sprintf("list:%d", key)
+				reply := redistest.Do(t, last, "LRANGE", key, "0", "-1")
+				var want []string
+				for _, e := range reply.([]any) {
+					want = append(want, e.(string))
+				}
+				survived += len(want)
+				if !slices.Equal(got[key], want) {
+					t.Errorf("%s: %s: got %d numbers, want %d: %v\nand\n%v", name, key, len(got[key]), len(want), got[key], want)
+				}
+			}
+			seen := map[string]bool{}
+			for _, n := range all {
+				if i, err := strconv.Atoi(n); seen[n] || err != nil || i > sent {
+					t.Errorf("%s: %s was read twice, or never written", name, n)
+				}
+				seen[n] = true
+			}
+			s := r.src.Status()
+			if s.FullResyncs != 1 || s.Gaps != 0 || s.ProtocolErrors != 0 || s.Foreign != 0 {
+				t.Errorf("%s: status %+v; log:\n%s", name, s, r.log)
+			}
+			t.Logf("%s: sent %d, acknowledged %d, survived %d, read %d, of them gone back over %d; rewinds %d (%d bytes); slowest %v", name, sent, len(acked), survived, len(all), len(all)-survived, s.Rewinds, s.RewoundBytes, slowest)
+		}
+		if slowest > 30*time.Second {
+			t.Errorf("the new primary was attached to %v after the switch", slowest)
+		}
+	})
+}
+
+// failover has a Sentinel hand over, as soon as one does.
+func (f *fleet) failover(option ...string) {
+	f.t.Helper()
+	until(f.t, "a Sentinel to hand over", func() bool {
+		for i := range f.sentinels.Addrs {
+			if _, err := f.sentinels.Do(i, append([]string{"SENTINEL", "FAILOVER", redistest.SentinelName}, option...)...); err == nil {
+				return true
+			}
+		}
+		return false
+	})
+}
