@@ -72,8 +72,6 @@ var deadEntry = []byte("dead")
 type disowned struct {
 	mu    sync.Mutex                // one that adds at a time
 	spans atomic.Pointer[deadSpans] // nil: nothing is
-
-	delivered, cancelled atomic.Int64 // firings that were attempted nevertheless, and that were not
 }
 
 func (d *disowned) load() deadSpans {
@@ -93,15 +91,8 @@ func (d *disowned) add(spans []source.Span) {
 
 // isRewound is the outbox's question: is a firing one of a dead command.
 func (e *Engine) isRewound(f *firing.Firing) (rewound, cancel bool) {
-	if !e.disowned.load().hasEvent(f.Event) {
-		return false, false
-	}
-	if e.cfg.CancelRewound {
-		e.disowned.cancelled.Add(1)
-	} else {
-		e.disowned.delivered.Add(1)
-	}
-	return true, e.cfg.CancelRewound
+	rewound = e.disowned.load().hasEvent(f.Event)
+	return rewound, rewound && e.cfg.CancelRewound
 }
 
 // recentFirings are those that were planned last, to be told if they turn out to

@@ -63,6 +63,13 @@ type Config struct {
 	// told.
 	SentinelUser, SentinelPassword string
 	Prefer                         Prefer // default PreferPrimary
+	// Announce is host:port under which Sentinels reach this process, which answers
+	// them there as a replica that is never promoted. "": it does not, and they list
+	// it as a replica that is down.
+	Announce string
+	// SentinelHello hands out what Sentinels publish to each other every two seconds.
+	// Without, it is left out.
+	SentinelHello bool
 
 	Secrets *secret.Masker // masked in errors, as is the password of the URL; nil: nothing else
 	Logger  *slog.Logger   // nil: none

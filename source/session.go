@@ -183,7 +183,7 @@ func (n *session) passDead(offset int64) bool {
 // newDecoder returns a decoder of what is read from now on.
 func (n *session) newDecoder(pos Position) *decoder {
 	d := newDecoder(resp.NewReader(spoolReader{n}, resp.Limits{}), pos, n.replica.cfg.MaxTransaction, nil)
-	d.now = n.arrival
+	d.now, d.hello = n.arrival, n.replica.cfg.SentinelHello
 	n.stampEnd = 0
 	return d
 }

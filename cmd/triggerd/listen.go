@@ -157,7 +157,7 @@ func (o *listenOptions) document(patterns []string) map[string]any {
 
 // keylessEvents concern no key, and are shown where no key is asked for.
 var keylessEvents = []string{
-	event.FlushDB, event.FlushAll, event.SwapDB, event.Publish, event.SPublish, event.Function, event.Gap,
+	event.FlushDB, event.FlushAll, event.SwapDB, event.Publish, event.SPublish, event.Function, event.Gap, event.Rewound,
 }
 
 var errPipe = errors.New("write the output")

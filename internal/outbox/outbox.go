@@ -88,6 +88,7 @@ type host struct {
 	policies atomic.Pointer[map[PolicyKey]*Policy]
 
 	delivered, retried, givenUp, superseded atomic.Int64 // counts
+	marked, cancelled                       atomic.Int64 // of rewound firings: delivered, and not
 
 	cached    atomic.Int64 // bytes of the firings that are in memory
 	workers   atomic.Int64

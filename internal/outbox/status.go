@@ -65,6 +65,12 @@ func (t *tally) classes() map[string]int64 {
 	return m
 }
 
+// Rewound returns how many firings were delivered that were marked as rewound, and
+// how many were cancelled for that.
+func (o *Outbox) Rewound() (delivered, cancelled int64) {
+	return o.marked.Load(), o.cancelled.Load()
+}
+
 // States returns the states that an endpoint may be in.
 func States() []string {
 	return []string{string(up), string(slowed), string(suspect), string(down), string(onHold)}

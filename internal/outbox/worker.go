@@ -195,6 +195,7 @@ func (w *worker) makeAttempt() bool {
 	switch {
 	case err != nil:
 	case w.cancelled:
+		w.ep.cancelled.Add(1)
 		err = errCancelled
 	case len(w.batched) > 0:
 		return w.makeBatch()
@@ -343,6 +344,9 @@ func (w *worker) finish(res actions.Result, err error, abandoned bool) bool {
 	}
 	if w.job.attempts == 0 && !v.down && ep.meter != nil {
 		ep.meter.Waited(max(w.began.Sub(w.job.born.time()), 0))
+	}
+	if s.what == Delivered && w.firing.Rewound {
+		ep.marked.Add(1)
 	}
 	if s.what == Delivered && ep.meter != nil {
 		ep.meter.Delivered(max(now.Sub(w.firing.Event.Time), 0))
