@@ -26,7 +26,7 @@ url = "%s/in"
 [targets.closed]
 type = "webhook"
 url = "%s/in"
-retry = { backoff = "50ms", max_backoff = "100ms" }
+retry = { max_attempts = 1000, backoff = "50ms", max_backoff = "100ms" }
 [[rule]]
 name = "stock"
 key = "stock:{id}"
