@@ -137,6 +137,9 @@ func NewReplica(cfg Config) (*Replica, error) {
 	if r.cfg.Prefer != PreferPrimary && r.cfg.Prefer != PreferReplica {
 		return nil, fmt.Errorf("preference %q (primary or replica)", cfg.Prefer)
 	}
+	if err := r.cfg.checkAnnounce(addr); err != nil {
+		return nil, err
+	}
 	r.group = newGroup(&r.cfg, addr)
 	switch r.cfg.Ack {
 	case AckNone, AckReceived, AckSpooled, AckDurable:

@@ -209,6 +209,14 @@ func (n *session) run(ctx context.Context) error {
 	defer stopWriting()
 	ctx, stop := context.WithCancel(ctx)
 	var others sync.WaitGroup
+	if n.replica.cfg.Announce != "" {
+		a, err := n.replica.newAnnouncer()
+		if err != nil {
+			stop()
+			return err
+		}
+		others.Go(func() { a.run(ctx) })
+	}
 	others.Go(func() { n.receiver.run(ctx) })
 	others.Go(func() { n.wakeOnChange(ctx) })
 	if n.replica.group != nil {

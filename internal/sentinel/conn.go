@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
+	"syscall"
 	"time"
 
 	"triggerd/internal/resp"
@@ -47,11 +49,11 @@ func (c *conn) do(ctx context.Context, args ...string) (any, error) {
 		return nil, err
 	}
 	if _, err := c.Write(resp.AppendCommand(nil, args...)); err != nil {
-		return nil, plain(err)
+		return nil, hangUp(err)
 	}
 	reply, err := c.r.read()
 	if err != nil {
-		return nil, plain(err)
+		return nil, hangUp(err)
 	}
 	if refused, ok := reply.(ReplyError); ok {
 		return nil, explain(args[0], refused)
@@ -65,6 +67,21 @@ func plain(err error) error {
 	var op *net.OpError
 	if errors.As(err, &op) {
 		return op.Err
+	}
+	return err
+}
+
+// hangUp adds to the error of a connection that ended before there was an answer
+// what may be the matter.
+func hangUp(err error) error {
+	err = plain(err)
+	switch text := err.Error(); {
+	case strings.Contains(text, "tls: certificate required"):
+		return fmt.Errorf("%w: the Sentinel wants a client certificate: add cert=FILE and key=FILE to the URL", err)
+	case strings.Contains(text, "tls: bad certificate"), strings.Contains(text, "tls: unknown certificate authority"), strings.Contains(text, "tls: expired certificate"):
+		return fmt.Errorf("%w: the Sentinel does not accept the client certificate of the URL (cert, key)", err)
+	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET):
+		return fmt.Errorf("%w: it closed the connection (if it speaks TLS, write rediss+sentinel://; if it wants a client certificate, add cert=FILE and key=FILE)", err)
 	}
 	return err
 }
