@@ -101,7 +101,9 @@ func (a *avoided) add(host string, d time.Duration) {
 	if a.until == nil || len(a.until) > 1000 {
 		a.until = map[string]time.Time{}
 	}
-	a.until[host] = time.Now().Add(d)
+	if at := time.Now().Add(d); at.After(a.until[host]) {
+		a.until[host] = at
+	}
 }
 
 func (a *avoided) has(host string) bool {

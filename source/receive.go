@@ -94,7 +94,7 @@ func (v *receiver) waitToReconnect(ctx context.Context, err error) bool {
 		v.toldDetached = true
 		s.spool.Mark(spool.Mark{Kind: spool.Detached}, time.Now())
 	}
-	if quick := errors.Is(err, errMoved) || errors.Is(err, errNotPrimary) || errors.Is(err, errLagging); quick {
+	if quick := errors.Is(err, errMoved) || errors.Is(err, errNotPrimary) || errors.Is(err, errLagging) || errors.Is(err, errForeignReplica); quick {
 		pause = min(pause, quickPause)
 	}
 	return v.sleep(ctx, pause)
@@ -185,6 +185,12 @@ func (v *receiver) syncAndReceive(ctx context.Context, l *link, wantKeys bool) e
 	s := v.n.replica
 	s.setState(Syncing)
 	how, h, told, err := v.examine(l)
+	for began := time.Now(); err == nil && told && how.verdict == lagging && time.Since(began) < lagPatience; {
+		if !sleep(ctx, lagPause) {
+			return context.Cause(ctx)
+		}
+		how, h, told, err = v.examine(l)
+	}
 	if err != nil {
 		return err
 	}
@@ -201,7 +207,7 @@ func (v *receiver) syncAndReceive(ctx context.Context, l *link, wantKeys bool) e
 		return errLagging
 	case how.verdict == foreign && s.group != nil && !v.isPrimary:
 		s.avoided.add(l.addr.host, avoidForeign)
-		return fmt.Errorf("%s was made a replica of the primary by a full resync, and does not know where the histories parted: another server is asked", l.addr.text)
+		return errForeignReplica
 	case how.verdict == foreign:
 		if err := v.waitForeign(&h, l.addr); err != nil {
 			return err
@@ -263,6 +269,16 @@ func (v *receiver) syncAndReceive(ctx context.Context, l *link, wantKeys bool) e
 	_, err = v.receive(ctx, next, psyncReply{pos: v.pos})
 	return err
 }
+
+// A replica that has not got as far as receiving has is asked again, so often and
+// for so long, before the link is given up.
+const (
+	lagPause    = 20 * time.Millisecond
+	lagPatience = 2 * time.Second
+)
+
+// errForeignReplica: one of several replicas has another history.
+var errForeignReplica = errors.New("the replica got its data by a full resync, and does not know where the histories parted: another server is asked")
 
 // errLagging: a replica has not got as far as receiving has.
 var errLagging = errors.New("the server is a replica that does not have yet all that was received; triggerd tries again until it has")

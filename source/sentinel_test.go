@@ -170,12 +170,18 @@ func lists(recs []record) (of map[string][]string, all []string) {
 	return of, all
 }
 
-// rounds is how many failovers of each kind TestSentinelFailovers makes.
-func rounds() int {
-	if n, err := strconv.Atoi(os.Getenv("TRIGGERD_TEST_FAILOVERS")); err == nil {
-		return n
+// plannedRounds tells for each round whether the failover is a planned one:
+// TRIGGERD_TEST_FAILOVERS of each kind; without, one in all, of another kind for
+// each server.
+func plannedRounds(name string) (planned []bool) {
+	n, err := strconv.Atoi(os.Getenv("TRIGGERD_TEST_FAILOVERS"))
+	if err != nil {
+		return []bool{name != "redis-7.0"}
 	}
-	return 1
+	for range n {
+		planned = append(planned, false, true)
+	}
+	return planned
 }
 
 // TestSentinelFailovers kills primaries, and has Sentinels hand over, while
@@ -186,6 +192,7 @@ func TestSentinelFailovers(t *testing.T) {
 	redistest.Each(t, failing, func(t *testing.T, srv *servers.Server) {
 		t.Parallel()
 		name := srv.Program.Name
+		_ = srv.Close() // a fleet has servers of its own
 		f := startFleet(t, name)
 		cfg := source.Config{URL: f.url(), ForeignWait: time.Hour, MinBackoff: 100 * time.Millisecond, MaxBackoff: 15 * time.Second}
 		onPrimary := follow(t, cfg, source.Position{})
@@ -198,12 +205,12 @@ func TestSentinelFailovers(t *testing.T) {
 		}
 		w := startWriter(f)
 		var slowest time.Duration
-		for round := range 2 * rounds() {
+		var last *servers.Server
+		for round, planned := range plannedRounds(name) {
 			f.sentinels.AwaitReplicas(2)
 			old := f.primary()
 			settled := onPrimary.src.Status().HandedOut
 			onPrimary.status("writes", func(s source.Status) bool { return s.HandedOut > settled+10_000 })
-			planned := round%2 == 1
 			switch {
 			case !planned:
 				if err := old.Kill(); err != nil {
@@ -215,6 +222,7 @@ func TestSentinelFailovers(t *testing.T) {
 				f.failover()
 			}
 			now := f.awaitSwitch(old)
+			last = now
 			switched := time.Now()
 			onPrimary.status("the new primary", func(s source.Status) bool { return s.State == source.Streaming && s.Server == "redis://"+now.Addr })
 			took := time.Since(switched)
@@ -226,9 +234,7 @@ func TestSentinelFailovers(t *testing.T) {
 				}
 			}
 		}
-		f.sentinels.AwaitReplicas(2)
 		sent, acked := w.end()
-		last := f.primary()
 		c := redistest.Dial(t, last)
 		send(t, c, words("SET the end"))
 		onPrimary.command("SET", "the", "end")
