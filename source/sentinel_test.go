@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -87,9 +88,11 @@ func (f *fleet) awaitSwitch(old *servers.Server) *servers.Server {
 // writer writes serial numbers to lists, as clients do that ask Sentinels where the
 // primary is when a write fails.
 type writer struct {
-	f    *fleet
-	stop chan struct{}
-	done sync.WaitGroup
+	t       *testing.T
+	primary func() *servers.Server // nil: it is not known
+	pause   time.Duration          // between two writes
+	stop    chan struct{}
+	done    sync.WaitGroup
 
 	mu    sync.Mutex // guards what follows
 	sent  int
@@ -98,8 +101,8 @@ type writer struct {
 
 const writerKeys = 17
 
-func startWriter(f *fleet) *writer {
-	w := &writer{f: f, stop: make(chan struct{})}
+func startWriter(t *testing.T, pause time.Duration, primary func() *servers.Server) *writer {
+	w := &writer{t: t, primary: primary, pause: pause, stop: make(chan struct{})}
 	w.done.Go(w.run)
 	return w
 }
@@ -113,15 +116,15 @@ func (w *writer) run() {
 				c.Close()
 			}
 			return
-		case <-time.After(500 * time.Microsecond):
+		case <-time.After(w.pause):
 		}
 		if c == nil {
-			p := w.f.primary()
+			p := w.primary()
 			if p == nil {
 				continue
 			}
 			var err error
-			if c, err = servers.Dial(w.f.t.Context(), p.Addr); err != nil {
+			if c, err = servers.Dial(w.t.Context(), p.Addr); err != nil {
 				c = nil
 				continue
 			}
@@ -203,7 +206,7 @@ func TestSentinelFailovers(t *testing.T) {
 		if s := onReplica.src.Status(); s.Server == "redis://"+f.nodes[0].Addr {
 			t.Errorf("who prefers a replica is attached to the primary, %+v", s)
 		}
-		w := startWriter(f)
+		w := startWriter(t, 500*time.Microsecond, f.primary)
 		var slowest time.Duration
 		var last *servers.Server
 		for round, planned := range plannedRounds(name) {
@@ -240,38 +243,94 @@ func TestSentinelFailovers(t *testing.T) {
 		onPrimary.command("SET", "the", "end")
 		onReplica.command("SET", "the", "end")
 		for name, r := range map[string]*follower{"on the primary": onPrimary, "on a replica": onReplica} {
-			recs := r.everything()
-			got, _ := lists(alive(recs))
-			_, all := lists(recs)
-			survived := 0
-			for key := range writerKeys {
-				key := fmt.Sprintf("list:%d", key)
-				reply := redistest.Do(t, last, "LRANGE", key, "0", "-1")
-				var want []string
-				for _, e := range reply.([]any) {
-					want = append(want, e.(string))
-				}
-				survived += len(want)
-				if !slices.Equal(got[key], want) {
-					t.Errorf("%s: %s: got %d numbers, want %d: %v\nand\n%v", name, key, len(got[key]), len(want), got[key], want)
-				}
-			}
-			seen := map[string]bool{}
-			for _, n := range all {
-				if i, err := strconv.Atoi(n); seen[n] || err != nil || i > sent {
-					t.Errorf("%s: %s was read twice, or never written", name, n)
-				}
-				seen[n] = true
-			}
-			s := r.src.Status()
-			if s.FullResyncs != 1 || s.Gaps != 0 || s.ProtocolErrors != 0 || s.Foreign != 0 {
-				t.Errorf("%s: status %+v; log:\n%s", name, s, r.log)
-			}
-			t.Logf("%s: sent %d, acknowledged %d, survived %d, read %d, of them gone back over %d; rewinds %d (%d bytes); slowest %v", name, sent, len(acked), survived, len(all), len(all)-survived, s.Rewinds, s.RewoundBytes, slowest)
+			checkSurvivors(t, name, r, last, sent, len(acked))
 		}
+		t.Logf("slowest %v", slowest)
 		if slowest > 30*time.Second {
 			t.Errorf("the new primary was attached to %v after the switch", slowest)
 		}
+	})
+}
+
+// checkSurvivors compares what was read, but for what went back, with what the last
+// primary has.
+func checkSurvivors(t *testing.T, name string, r *follower, last *servers.Server, sent, acked int) {
+	t.Helper()
+	recs := r.everything()
+	got, _ := lists(alive(recs))
+	_, all := lists(recs)
+	survived := 0
+	for key := range writerKeys {
+		key := fmt.Sprintf("list:%d", key)
+		reply := redistest.Do(t, last, "LRANGE", key, "0", "-1")
+		var want []string
+		for _, e := range reply.([]any) {
+			want = append(want, e.(string))
+		}
+		survived += len(want)
+		if !slices.Equal(got[key], want) {
+			t.Errorf("%s: %s: got %d numbers, want %d: %v\nand\n%v", name, key, len(got[key]), len(want), got[key], want)
+		}
+	}
+	seen := map[string]bool{}
+	for _, n := range all {
+		if i, err := strconv.Atoi(n); seen[n] || err != nil || i > sent {
+			t.Errorf("%s: %s was read twice, or never written", name, n)
+		}
+		seen[n] = true
+	}
+	s := r.src.Status()
+	if s.FullResyncs != 1 || s.Gaps != 0 || s.ProtocolErrors != 0 || s.Foreign != 0 {
+		t.Errorf("%s: status %+v; log:\n%s", name, s, r.log)
+	}
+	t.Logf("%s: sent %d, acknowledged %d, survived %d, read %d, of them gone back over %d; rewinds %d (%d bytes)", name, sent, acked, survived, len(all), len(all)-survived, s.Rewinds, s.RewoundBytes)
+}
+
+// TestPromotionsByHand: 5 ms lie between the primary and its replica, and what is
+// under way when the primary is killed is lost; the replica is promoted by hand.
+// TRIGGERD_TEST_FAILOVERS has it make more rounds.
+func TestPromotionsByHand(t *testing.T) {
+	redistest.Each(t, failing, func(t *testing.T, srv *servers.Server) {
+		t.Parallel()
+		now, next := srv, redistest.Start(t, srv.Program.Name)
+		name := redistest.StartProxy(t, now.Addr)
+		var primary atomic.Pointer[servers.Server]
+		primary.Store(now)
+		f := follow(t, source.Config{URL: "redis://" + name.Addr, ForeignWait: time.Hour}, source.Position{})
+		f.attached(1)
+		w := startWriter(t, 0, primary.Load)
+		n, err := strconv.Atoi(os.Getenv("TRIGGERD_TEST_FAILOVERS"))
+		if err != nil {
+			n = 2
+		}
+		for range n {
+			between := redistest.StartProxy(t, now.Addr)
+			between.Delay(5 * time.Millisecond)
+			host, port, _ := strings.Cut(between.Addr, ":")
+			redistest.Do(t, next, "REPLICAOF", host, port)
+			until(t, "a replica", func() bool { return info(t, next, "replication", "master_link_status") == "up" })
+			from := f.src.Status().HandedOut
+			f.status("writes", func(s source.Status) bool { return s.HandedOut > from+20_000 })
+			between.Reset()
+			name.Refuse()
+			if err := now.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			redistest.Do(t, next, "REPLICAOF", "NO", "ONE")
+			name.Move(next.Addr)
+			name.Admit()
+			primary.Store(next)
+			connects := f.src.Status().Connects
+			f.attached(connects + 1)
+			if err := now.Restart(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			now, next = next, now
+		}
+		sent, acked := w.end()
+		send(t, redistest.Dial(t, now), words("SET the end"))
+		f.command("SET", "the", "end")
+		checkSurvivors(t, "by hand", f, now, sent, len(acked))
 	})
 }
 
