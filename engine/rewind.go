@@ -161,6 +161,9 @@ func (s *stream) rewind(rec *source.Record) {
 		st.changes.Add(s.spaces.state, outbox.PutEntry, deadEntry, s.dead.append(nil))
 	}
 	ids, all := s.recent.dead(spans)
+	if all = all && spans[0].After >= s.from.Offset; !all {
+		ids = s.addWaiting(ids, spans)
+	}
 	how := s.rewindMirror(rec, spans)
 	bytes := int64(0)
 	for _, d := range spans {
@@ -170,6 +173,30 @@ func (s *stream) rewind(rec *source.Record) {
 		"stream", s.name, "from", rec.From.String(), "to", rec.Pos.String(), "bytes", bytes, "firings", len(ids), "all_known", all, "values", how)
 	s.e.tellState(s.name, event.Rewound, rec.From.String()+" to "+rec.Pos.String())
 	s.addRewoundEvents(rec, bytes, ids)
+}
+
+// maxSearched is how many firings that wait are looked at for dead ones.
+const maxSearched = 20_000
+
+// addWaiting adds the firings of dead commands that wait in the store, which an
+// earlier process has planned.
+func (s *stream) addWaiting(ids []firing.ID, spans deadSpans) []firing.ID {
+	known := make(map[firing.ID]bool, len(ids))
+	for _, id := range ids {
+		known[id] = true
+	}
+	searched := 0
+	for _, name := range s.e.outbox.Names() {
+		for w, err := range s.e.outbox.Waiting(name, 0) {
+			if searched++; err != nil || searched > maxSearched {
+				break
+			}
+			if f := w.Firing; spans.hasEvent(f.Event) && !known[f.ID] {
+				ids = append(ids, f.ID)
+			}
+		}
+	}
+	return ids
 }
 
 // idsOfEvent is how many firings an event of a rewind names.
@@ -209,16 +236,46 @@ func (s *stream) rewindMirror(rec *source.Record, spans deadSpans) string {
 	if err == nil {
 		return "as they were"
 	}
-	s.e.log.Info("the values of keys cannot be made again as they were before a failover", "stream", s.name, "err", err)
+	torn := err != errNoFiles && err != errFilesDead && err != errNoReplay // the mirror is as it was otherwise
 	s.writeback.forget()
+	s.writeback.asked = true
+	defer s.requestKeys()
+	if !torn {
+		if err = s.loseDead(spans); err == nil {
+			return "unknown of the keys that it named"
+		}
+	}
+	s.e.log.Info("the values of keys cannot be made again as they were before a failover: none is known until they are read anew", "stream", s.name, "err", err)
 	s.interpreter.SnapshotBegin()
 	s.interpreter.SnapshotAbort()
 	s.unsaved.mirrorIncomplete = true
-	s.requestKeys()
-	return "asked for"
+	return "unknown"
 }
 
-// Why the mirror of an earlier position cannot be made again.
+// loseDead makes the values unknown of all keys that dead commands name, as the
+// spool still has them.
+func (s *stream) loseDead(spans deadSpans) error {
+	spooler, ok := s.src.(source.Spooler)
+	if !ok {
+		return errNoReplay
+	}
+	last := spans[len(spans)-1]
+	from := source.Position{ReplID: spans[0].ReplID, Offset: spans[0].After}
+	for rec, err := range spooler.Replay(context.Background(), from, source.Position{ReplID: last.ReplID, Offset: last.To}) {
+		switch {
+		case err != nil:
+			return err
+		case rec.Kind == source.Rewound: // it ended inside a transaction
+			return nil
+		case rec.Kind == source.Command:
+			s.interpreter.Lose(&keyspace.Command{Args: rec.Args, Time: rec.Time})
+		}
+	}
+	return nil
+}
+
+// Why the mirror of an earlier position cannot be made again; errNoReplay is
+// another reason.
 var (
 	errNoFiles   = errors.New("none were written yet")
 	errFilesDead = errors.New("they were written after it")

@@ -3,6 +3,8 @@ package source
 import (
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"triggerd/internal/spool"
@@ -178,6 +180,48 @@ func (v *receiver) waitForeign(h *history, addr *address) error {
 	}
 	return &foreignError{fmt.Errorf("%s is a %s of another history, %s, not of %s or one that came of it: it is not believed for %s (foreign_wait); if it is the right server, a gap is told then",
 		addr.text, role, shortID(h.replID), shortID(v.pos.ReplID), s.cfg.ForeignWait), left}
+}
+
+// maxYoung is how long after its start a server may be that has come back with old
+// data, and is made a replica then.
+const maxYoung = 15 * time.Second
+
+// waitYoung returns an error as long as a server whose history lacks the last bytes
+// has just been started. A replica that was promoted has run before. But a primary
+// that was killed, and comes back with the data of a snapshot, looks like one, at
+// a place that may be far back, until it is made a replica.
+func (v *receiver) waitYoung(l *link) error {
+	s := v.n.replica
+	text, err := l.requestText("INFO", "server")
+	var refused *ServerError
+	if errors.As(err, &refused) {
+		return nil // it is not known
+	}
+	if err != nil {
+		return err
+	}
+	up, ok := uptime(text)
+	left := min(maxYoung, s.cfg.ForeignWait) - up
+	if !ok || left <= 0 {
+		return nil
+	}
+	if v.foreign.since.IsZero() {
+		v.foreign.since = time.Now()
+		s.updateStatus(func(st *Status) { st.Foreign++ })
+	}
+	return &foreignError{fmt.Errorf("%s was started %s ago, and has older data than what was received: it is not believed for %s (foreign_wait), since a primary that comes back may be made a replica",
+		l.addr.text, up, min(maxYoung, s.cfg.ForeignWait)), left}
+}
+
+// uptime returns for how long a server has run, by its INFO.
+func uptime(text string) (d time.Duration, ok bool) {
+	for line := range strings.Lines(text) {
+		if v, found := strings.CutPrefix(strings.TrimRight(line, "\r\n"), "uptime_in_seconds:"); found {
+			n, err := strconv.ParseUint(v, 10, 32)
+			return time.Duration(n) * time.Second, err == nil
+		}
+	}
+	return 0, false
 }
 
 // foreignError says that a server is waited out.

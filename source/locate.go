@@ -45,6 +45,10 @@ var (
 	errNotPrimary = errors.New("the Sentinels call it the primary, and it says that it is a replica: they are asked again")
 )
 
+// errNotReplica: a server that the Sentinels call a replica says that it is a
+// primary: it was killed, and has come back with whatever data it has.
+var errNotReplica = errors.New("the Sentinels call it a replica, and it says that it is a primary: another server is asked")
+
 // attempt is what the receiver is attached to, or tries to attach to. Other
 // goroutines end it.
 type attempt struct {

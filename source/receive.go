@@ -94,7 +94,7 @@ func (v *receiver) waitToReconnect(ctx context.Context, err error) bool {
 		v.toldDetached = true
 		s.spool.Mark(spool.Mark{Kind: spool.Detached}, time.Now())
 	}
-	if quick := errors.Is(err, errMoved) || errors.Is(err, errNotPrimary) || errors.Is(err, errLagging) || errors.Is(err, errForeignReplica); quick {
+	if quick := errors.Is(err, errMoved) || errors.Is(err, errNotPrimary) || errors.Is(err, errNotReplica) || errors.Is(err, errLagging) || errors.Is(err, errForeignReplica); quick {
 		pause = min(pause, quickPause)
 	}
 	return v.sleep(ctx, pause)
@@ -198,6 +198,8 @@ func (v *receiver) syncAndReceive(ctx context.Context, l *link, wantKeys bool) e
 	switch {
 	case told && s.group != nil && v.isPrimary && h.replica:
 		return errNotPrimary
+	case told && s.group != nil && !v.isPrimary && !h.replica:
+		return errNotReplica
 	case v.pos.IsZero():
 	case v.forceFull:
 		from = Position{}
@@ -214,6 +216,9 @@ func (v *receiver) syncAndReceive(ctx context.Context, l *link, wantKeys bool) e
 		}
 		from = Position{}
 	case how.verdict == rewind:
+		if err := v.waitYoung(l); err != nil {
+			return err
+		}
 		from.ReplID, from.Offset = h.replID, how.at
 	}
 	if from.IsZero() {

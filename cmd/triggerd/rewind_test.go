@@ -6,7 +6,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"triggerd/internal/redistest"
 	"triggerd/internal/servers"
@@ -14,12 +16,13 @@ import (
 
 // rewindRules are rules that notice whether all of triggerd goes back: values, a
 // batch, what waits to be delivered, and the event that tells of it.
-func rewindRules(addr, hook, closed, rewound string) string {
+func rewindRules(addr, hook, closed, rewound, spool string) string {
 	return fmt.Sprintf(`
 [source]
 url = "redis://%s"
-foreign_wait = "1h"
+foreign_wait = "1s"
 rewound = "%s"
+spool = "%s"
 [targets.hook]
 type = "webhook"
 url = "%s/in"
@@ -49,16 +52,21 @@ name = "lost"
 event = "rewound"
 [[rule.action]]
 target = "hook"
-`, addr, rewound, hook, closed)
+`, addr, rewound, spool, hook, closed)
 }
 
 // TestRewound: a replica becomes the primary that has not got the last writes. What
 // they fired is told; what waits of it is marked or cancelled; values are what the
 // new primary has; and after kill -9 it is the same.
 func TestRewound(t *testing.T) {
-	for i, name := range []string{"redis-7.0", "valkey-9.1"} {
-		mode := []string{"deliver", "cancel"}[i]
-		t.Run(name+" "+mode, func(t *testing.T) {
+	for _, c := range []struct{ name, mode, spool, values string }{
+		{"redis-7.0", "deliver", "64MiB", "as they were"},
+		{"valkey-9.1", "cancel", "64MiB", "as they were"},
+		{"redis-7.0", "deliver", "off", "unknown"},                             // nothing of it is there any more
+		{"redis-8.6", "deliver", "64MiB", "unknown of the keys that it named"}, // values were written back since
+	} {
+		name, mode := c.name, c.mode
+		t.Run(fmt.Sprint(name, " ", mode, " ", c.values), func(t *testing.T) {
 			t.Parallel()
 			primary, replica := redistest.Start(t, name, bigBacklog...), redistest.Start(t, name, bigBacklog...)
 			between, url := redistest.StartProxy(t, primary.Addr), redistest.StartProxy(t, primary.Addr)
@@ -66,7 +74,7 @@ func TestRewound(t *testing.T) {
 			hook, closed, dir := newSink(t), newSink(t), t.TempDir()
 			closed.setReply(func(*delivery) int { return http.StatusServiceUnavailable })
 			redistest.Do(t, primary, "SET", "stock:old", "1")
-			write(t, dir, "rules.toml", rewindRules(url.Addr, hook.URL, closed.URL, mode))
+			write(t, dir, "rules.toml", rewindRules(url.Addr, hook.URL, closed.URL, mode, c.spool))
 			p := start(t, dir, "--http", "127.0.0.1:0")
 			p.logs.await(t, `msg="attached`, 1)
 			do := func(srv *servers.Server, line string) { redistest.Do(t, srv, strings.Fields(line)...) }
@@ -88,6 +96,18 @@ func TestRewound(t *testing.T) {
 			do(primary, "SET waits:dead 1")
 			do(primary, "SET batch:dead 1")
 			dead := hook.await(t, "what will be lost", of("stock", 4))
+			if c.name == "redis-8.6" { // rules that are read again have values written back
+				api := apiOf(t, p)
+				before := statusOf(t, api).Source.Values.Position
+				if err := p.cmd.Process.Signal(syscall.SIGHUP); err != nil {
+					t.Fatal(err)
+				}
+				for limit := time.Now().Add(patience); statusOf(t, api).Source.Values.Position == before; time.Sleep(5 * time.Millisecond) {
+					if time.Now().After(limit) {
+						t.Fatal("values are not written back")
+					}
+				}
+			}
 			url.Refuse()
 			if err := primary.Kill(); err != nil {
 				t.Fatal(err)
@@ -110,7 +130,10 @@ func TestRewound(t *testing.T) {
 			if len(ids) != 4 || args[3] != "4" || !slices.ContainsFunc(ids, func(id string) bool { return strings.Contains(id, ":waits/") }) {
 				t.Errorf("args = %v, want the IDs of 4 firings", args)
 			}
-			p.logs.await(t, `values="as they were"`, 1)
+			p.logs.await(t, fmt.Sprintf("values=%q", c.values), 1)
+			if c.values != "as they were" {
+				p.logs.await(t, `msg="snapshot read"`, 1)
+			}
 			do(replica, "SET stock:1 11")
 			do(replica, "SET stock:2 6")
 			do(replica, "SET stock:old 2")
@@ -120,6 +143,9 @@ func TestRewound(t *testing.T) {
 				if got := fmt.Sprint(d.Data.Before, " ", d.Data.After); got != want {
 					t.Errorf("%s: before and after %s, want %s", d.Data.Key, got, want)
 				}
+			}
+			if c.values != "as they were" {
+				return
 			}
 			p.kill()
 			p = start(t, dir, "--http", "127.0.0.1:0")
@@ -133,7 +159,7 @@ func TestRewound(t *testing.T) {
 				t.Errorf("before is %v after the restart, want 11", last.Data.Before)
 			}
 			closed.setReply(nil)
-			waited := closed.await(t, "what waited", func(ds []delivery) bool { return len(ds) >= 2-i })
+			waited := closed.await(t, "what waited", func(ds []delivery) bool { return len(ds) >= 2 || mode == "cancel" && len(ds) == 1 })
 			for _, d := range waited {
 				if d.Data.Rewound != (d.Data.Key == "waits:dead") {
 					t.Errorf("%s is marked: %v", d.Data.Key, d.Data.Rewound)
