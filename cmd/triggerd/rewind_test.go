@@ -62,11 +62,11 @@ func TestRewound(t *testing.T) {
 	for _, c := range []struct{ name, mode, spool, values string }{
 		{"redis-7.0", "deliver", "64MiB", "as they were"},
 		{"valkey-9.1", "cancel", "64MiB", "as they were"},
-		{"redis-7.0", "deliver", "off", "unknown"},                             // nothing of it is there any more
+		{"redis-7.0", "deliver", "off", "unknown of the keys that it named"},   // nothing was written back
 		{"redis-8.6", "deliver", "64MiB", "unknown of the keys that it named"}, // values were written back since
 	} {
 		name, mode := c.name, c.mode
-		t.Run(fmt.Sprint(name, " ", mode, " ", c.values), func(t *testing.T) {
+		t.Run(fmt.Sprint(name, " ", mode, " ", c.spool), func(t *testing.T) {
 			t.Parallel()
 			primary, replica := redistest.Start(t, name, bigBacklog...), redistest.Start(t, name, bigBacklog...)
 			between, url := redistest.StartProxy(t, primary.Addr), redistest.StartProxy(t, primary.Addr)

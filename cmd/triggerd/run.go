@@ -171,7 +171,7 @@ func (o *runOptions) run(cmd *cobra.Command, _ []string) error {
 	e, err := engine.New(engine.Config{
 		Rules: set, Source: src, Store: st, Start: set.Source.Start, MaxMirror: set.Source.MaxMirror, MaxBehind: set.HTTP.MaxBehind,
 		CancelRewound: set.Source.Rewound == "cancel",
-		Actions: o.actions(log), CheckpointInterval: checkpointInterval(set), Logger: log,
+		Actions:       o.actions(log), CheckpointInterval: checkpointInterval(set), Logger: log,
 	})
 	if err != nil {
 		return rulesError(o.config, err)
