@@ -44,6 +44,20 @@ func (d deadSpans) hasEvent(ev *event.Event) bool {
 	return len(d) > 0 && ev != nil && ev.Origin == event.FromStream && d.has(ev.ReplID, ev.Offset)
 }
 
+// without returns the spans but for those of a history behind an offset, which
+// lives again: a failover was undone.
+func (d deadSpans) without(replID string, after int64) (rest deadSpans) {
+	for _, s := range d {
+		if s.ReplID == replID {
+			s.To = min(s.To, after)
+		}
+		if s.After < s.To {
+			rest = append(rest, s)
+		}
+	}
+	return rest
+}
+
 func (d deadSpans) append(dst []byte) []byte {
 	dst = append(dst, 1)
 	dst = binary.AppendUvarint(dst, uint64(len(d)))
@@ -81,13 +95,19 @@ func (d *disowned) load() deadSpans {
 	return nil
 }
 
-func (d *disowned) add(spans []source.Span) {
+func (d *disowned) change(change func(deadSpans) deadSpans) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	all := deadSpans(slices.Concat(d.load(), spans))
-	all = all[max(0, len(all)-maxDeadSpans):]
+	all := change(slices.Clone(d.load()))
 	d.spans.Store(&all)
 }
+
+func (d *disowned) add(spans []source.Span) {
+	d.change(func(all deadSpans) deadSpans { return append(all, spans...).newest() })
+}
+
+// newest returns as many of the spans as are known.
+func (d deadSpans) newest() deadSpans { return d[max(0, len(d)-maxDeadSpans):] }
 
 // isRewound is the outbox's question: is a firing one of a dead command.
 func (e *Engine) isRewound(f *firing.Firing) (rewound, cancel bool) {
@@ -148,18 +168,36 @@ func (s *stream) loadDead() error {
 	return nil
 }
 
+// keepDead has what is dead committed with the position.
+func (s *stream) keepDead() {
+	if s.unsaved.durable {
+		s.unsaved.changes.Add(s.spaces.state, outbox.PutEntry, deadEntry, s.dead.append(nil))
+	}
+}
+
+// followName notes under which name the stream goes on. It may be one that parts of
+// it were dead under: a failover was undone, and they come again.
+func (s *stream) followName(rec *source.Record) {
+	s.replID = rec.ReplID
+	alive := s.dead.without(rec.ReplID, rec.Offset)
+	if slices.Equal(alive, s.dead) {
+		return
+	}
+	s.dead = alive
+	s.e.disowned.change(func(all deadSpans) deadSpans { return all.without(rec.ReplID, rec.Offset) })
+	s.keepDead()
+	s.e.log.Warn("a failover was undone: writes that were lost in it are there again, and come again under the IDs that they had", "stream", s.name, "replid", rec.ReplID, "offset", rec.Offset)
+}
+
 // rewind goes back to where the stream goes on, and adds the events that tell of
 // it.
 func (s *stream) rewind(rec *source.Record) {
 	st := &s.unsaved
 	st.inside, st.inSnapshot, st.eventsAfterBase, st.skipEvents = false, false, 0, 0
 	spans := deadSpans(rec.Dead)
-	s.dead = append(s.dead, spans...)
-	s.dead = s.dead[max(0, len(s.dead)-maxDeadSpans):]
+	s.dead = append(s.dead, spans...).newest()
 	s.e.disowned.add(spans)
-	if st.durable {
-		st.changes.Add(s.spaces.state, outbox.PutEntry, deadEntry, s.dead.append(nil))
-	}
+	s.keepDead()
 	ids, all := s.recent.dead(spans)
 	if all = all && spans[0].After >= s.from.Offset; !all {
 		ids = s.addWaiting(ids, spans)

@@ -61,6 +61,7 @@ type stream struct {
 	renewal        renewal
 	dead           deadSpans // what of its histories is dead
 	recent         recentFirings
+	replID         string // the name of the history of the last record
 
 	keyInput     keyspace.SnapshotKey // reused for each key
 	wantedKeys   atomic.Bool          // WantsKeys, at the last attempt to attach
@@ -183,6 +184,9 @@ func (s *stream) handle(rec *source.Record) bool {
 		return false
 	}
 	commandStart := s.addEvents(rec, neededKeys)
+	if rec.ReplID != s.replID {
+		s.followName(rec)
+	}
 	s.profile.interpreted()
 	s.timing.fireDue(rec)
 	for len(s.events) > 0 || s.addMoreEvents() {

@@ -161,16 +161,18 @@ func (w *writer) end() (sent int, acked []int) {
 }
 
 // lists returns the serial numbers of the lists that a command stream makes.
-func lists(recs []record) (of map[string][]string, all []string) {
-	of = map[string][]string{}
+func lists(recs []record) map[string][]string {
+	of := map[string][]string{}
 	for _, r := range recs {
-		if r.Kind == source.Command && strings.EqualFold(string(r.Args[0]), "RPUSH") {
-			key, n := string(r.Args[1]), string(r.Args[2])
-			of[key] = append(of[key], n)
-			all = append(all, n)
+		if isPush(r) {
+			of[string(r.Args[1])] = append(of[string(r.Args[1])], string(r.Args[2]))
 		}
 	}
-	return of, all
+	return of
+}
+
+func isPush(r record) bool {
+	return r.Kind == source.Command && strings.EqualFold(string(r.Args[0]), "RPUSH")
 }
 
 // plannedRounds tells for each round whether the failover is a planned one:
@@ -256,8 +258,7 @@ func TestSentinelFailovers(t *testing.T) {
 func checkSurvivors(t *testing.T, name string, r *follower, last *servers.Server, sent, acked int) {
 	t.Helper()
 	recs := r.everything()
-	got, _ := lists(alive(recs))
-	_, all := lists(recs)
+	got := lists(alive(recs))
 	survived := 0
 	for key := range writerKeys {
 		key := fmt.Sprintf("list:%d", key)
@@ -271,18 +272,25 @@ func checkSurvivors(t *testing.T, name string, r *follower, last *servers.Server
 			t.Errorf("%s: %s: got %d numbers, want %d: %v\nand\n%v", name, key, len(got[key]), len(want), got[key], want)
 		}
 	}
-	seen := map[string]bool{}
-	for _, n := range all {
-		if i, err := strconv.Atoi(n); seen[n] || err != nil || i > sent {
-			t.Errorf("%s: %s was read twice, or never written", name, n)
+	ids, again := map[string]string{}, 0
+	for _, rec := range recs {
+		if !isPush(rec) {
+			continue
 		}
-		seen[n] = true
+		n, id := string(rec.Args[2]), fmt.Sprintf("%s:%d", rec.ReplID, rec.Offset)
+		if i, err := strconv.Atoi(n); err != nil || i > sent || ids[n] != "" && ids[n] != id {
+			t.Errorf("%s: %s was read as %s and as %s, or was never written", name, n, ids[n], id)
+		}
+		if ids[n] != "" {
+			again++ // a failover was undone, so that what it had lost is there again
+		}
+		ids[n] = id
 	}
 	s := r.src.Status()
 	if s.FullResyncs != 1 || s.Gaps != 0 || s.ProtocolErrors != 0 {
 		t.Errorf("%s: status %+v; log:\n%s", name, s, r.log)
 	}
-	t.Logf("%s: sent %d, acknowledged %d, survived %d, read %d, of them gone back over %d; rewinds %d (%d bytes)", name, sent, acked, survived, len(all), len(all)-survived, s.Rewinds, s.RewoundBytes)
+	t.Logf("%s: sent %d, acknowledged %d, survived %d, read %d, of them gone back over %d; rewinds %d (%d bytes); undone: %d", name, sent, acked, survived, len(ids), len(ids)-survived, s.Rewinds, s.RewoundBytes, again)
 }
 
 // TestPromotionsByHand: 5 ms lie between the primary and its replica, and what is

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -81,6 +82,37 @@ func TestSentinelMistakes(t *testing.T) {
 		send(t, c, words("SET a 1"))
 		f.command("SET", "a", "1")
 	})
+}
+
+// TestSentinelTLS: TLS to the Sentinel and to the server that it names, verified;
+// and a refusal for want of a client certificate is told as such.
+func TestSentinelTLS(t *testing.T) {
+	for _, name := range []string{"redis-7.0", "valkey-9.1"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			srv := redistest.StartWith(t, servers.Options{Name: name, TLS: true})
+			certs := filepath.Dir(srv.CAFile)
+			sentinel := func(auth string) string {
+				_, port, _ := strings.Cut(unused(t), ":")
+				redistest.StartSentinels(t, srv, srv.TLSAddr, redistest.SentinelOptions{N: 1, Config: []string{
+					"tls-port " + port, "tls-replication yes", "tls-auth-clients " + auth, "tls-ca-cert-file " + srv.CAFile,
+					"tls-cert-file " + filepath.Join(certs, "server.pem"), "tls-key-file " + filepath.Join(certs, "server.key"),
+				}})
+				return "rediss+sentinel://127.0.0.1:" + port + "/mymaster?cacert=" + srv.CAFile
+			}
+			f := follow(t, source.Config{URL: sentinel("no")}, source.Position{})
+			f.attached(1)
+			send(t, redistest.Dial(t, srv), words("SET a 1"))
+			f.command("SET", "a", "1")
+			if got := f.src.Status().Server; got != "rediss://"+srv.TLSAddr {
+				t.Errorf("attached to %s", got)
+			}
+			wants := follow(t, source.Config{URL: sentinel("yes")}, source.Position{})
+			if got := wants.status("a refusal", func(s source.Status) bool { return s.LastError != "" }).LastError; !strings.Contains(got, "client certificate") || !strings.Contains(got, "add cert=FILE and key=FILE") {
+				t.Errorf("got %s", got)
+			}
+		})
+	}
 }
 
 // unused returns an address at which nobody listens.
