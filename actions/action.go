@@ -20,8 +20,8 @@ import (
 // One with a method Grace() time.Duration may take that much longer to end after
 // ctx is done (a command that does not heed SIGTERM).
 //
-// An Action may tell more of itself: see Destination, Reads, Render, LatestOnly
-// and Batcher.
+// An Action may tell more of itself: see Destination, Reads, Render, Rate, Tracks,
+// LatestOnly and Batcher.
 type Action interface {
 	Do(ctx context.Context, f *Firing) (Result, error)
 }
@@ -50,11 +50,27 @@ type Firing = firing.Firing
 type Result struct {
 	Status string // short: "200", "exit 0"; "" if there is nothing to say
 
+	// Code is the status of the answer, or the exit code of the program, also with
+	// an error; 0: there was none, or it was 0.
+	Code int
+	Exit bool // Code is an exit code
+
+	// Sent tells what was sent, of a firing that was delivered. It is called at
+	// most once, soon after Do has returned, while the firing is still borrowed.
+	// nil: Render tells.
+	Sent func() Sent
+
 	// Excerpt is the beginning of what the receiver answered, or the program
 	// wrote, fit to be shown: printable, without secrets, 4 KiB at most. With an
 	// error too, whose text has it as well. "" where that was not read: a
 	// webhook's answer is read for its excerpt only if it did not deliver.
 	Excerpt string
+}
+
+// Sent is what an action has sent.
+type Sent struct {
+	Preview
+	EventBody bool // the body is the JSON of the firing, and Body is left out
 }
 
 // Permanent marks err as one that no later attempt can mend.
@@ -99,6 +115,7 @@ func (e *retryAfterError) Unwrap() error { return e.err }
 type FieldError struct {
 	Name string // the field as the user wrote it: "url", "headers.Authorization"; "type" for the kind itself
 	Err  error  // what is wrong and what to write instead
+	Code string // of a warning, by which it is silenced; "" of a mistake
 }
 
 func (e *FieldError) Error() string { return e.Name + ": " + e.Err.Error() }
@@ -106,6 +123,9 @@ func (e *FieldError) Unwrap() error { return e.Err }
 
 // Field returns the name of the wrong field.
 func (e *FieldError) Field() string { return e.Name }
+
+// WarningCode returns the code of a warning.
+func (e *FieldError) WarningCode() string { return e.Code }
 
 // Unknown reports whether the kind has no such field, whatever its value is.
 func (e *FieldError) Unknown() bool { return errors.Is(e.Err, errUnknownField) }

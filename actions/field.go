@@ -9,6 +9,7 @@ type Field struct {
 	Type     Type
 	Doc      string   // one line in Markdown, without a period
 	Required bool     // in its table
+	Unless   string   // the field of the table that makes it unnecessary; ""
 	Values   []string // the texts that it may be; nil: any
 	Default  string   // in TOML; "": there is none, or the doc says it
 	Template bool     // its texts may be templates

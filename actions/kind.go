@@ -112,7 +112,20 @@ type Options struct {
 	// They are not looked up then, and the action is of no use but to be checked.
 	Needs func(what, name string)
 
+	// Rule, if not nil, tells of a rule, by its name, what its firings do not. It
+	// gives the zero Rule for one that is not there any more.
+	Rule func(name string) Rule
+
 	Secrets *secret.Masker // what is masked in errors, excerpts and the log action's own text, beside what the fields say
+}
+
+// Rule is what the rules file says of a rule, for people who are told that it has
+// fired.
+type Rule struct {
+	Description string
+	Severity    string        // "" if the file does not say
+	Silence     time.Duration // how long nothing has come when it fires, for a rule that waits for something; else 0
+	Repeat      time.Duration // after how long it fires again while nothing comes; 0: it does not
 }
 
 func (o Options) withDefaults() Options {
@@ -125,6 +138,9 @@ func (o Options) withDefaults() Options {
 	o.Timeout = cmp.Or(o.Timeout, 15*time.Second)
 	o.Concurrency = cmp.Or(o.Concurrency, 16)
 	o.UserAgent = cmp.Or(o.UserAgent, "triggerd")
+	if o.Rule == nil {
+		o.Rule = func(string) Rule { return Rule{} }
+	}
 	return o
 }
 

@@ -79,6 +79,12 @@ func (m masking) Elements() []string { return Elements(m.Action) }
 // Warnings are the action's.
 func (m masking) Warnings() []*FieldError { return Warnings(m.Action) }
 
+// Rate is the action's.
+func (m masking) Rate() (limit int, per time.Duration) { return Rate(m.Action) }
+
+// Tracks is the action's.
+func (m masking) Tracks() bool { return Tracks(m.Action) }
+
 // LatestOnly is the action's.
 func (m masking) LatestOnly() bool { return LatestOnly(m.Action) }
 

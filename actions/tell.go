@@ -2,6 +2,7 @@ package actions
 
 import (
 	"errors"
+	"time"
 
 	"triggerd/internal/event"
 )
@@ -27,6 +28,14 @@ func Reads(a Action) event.Parts {
 	return 0
 }
 
+// SendsEvent reports whether an action delivers the event as a whole, with the
+// values before and after where they are known, and has no template that says what
+// it reads of it: its method SendsEvent() bool says so.
+func SendsEvent(a Action) bool {
+	s, ok := a.(interface{ SendsEvent() bool })
+	return ok && s.SendsEvent()
+}
+
 // Elements returns the names of what the templates of an action read of values,
 // which are kept of a value that is too long: what its method Elements()
 // []string says.
@@ -44,6 +53,23 @@ func Warnings(a Action) []*FieldError {
 		return w.Warnings()
 	}
 	return nil
+}
+
+// Rate returns how many attempts of an action may be made within a time where the
+// rules do not say: what its method Rate() (int, time.Duration) says; 0: as many
+// as come.
+func Rate(a Action) (limit int, per time.Duration) {
+	if r, ok := a.(interface{ Rate() (int, time.Duration) }); ok {
+		return r.Rate()
+	}
+	return 0, 0
+}
+
+// Tracks reports whether what an action tells opens something that a later firing
+// of the rule closes: its method Tracks() bool says so. Then their order matters.
+func Tracks(a Action) bool {
+	t, ok := a.(interface{ Tracks() bool })
+	return ok && t.Tracks()
 }
 
 // LatestOnly reports whether, of the firings of one key that wait, an action

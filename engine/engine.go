@@ -13,6 +13,8 @@ import (
 
 	"triggerd/actions"
 	"triggerd/internal/admin"
+	"triggerd/internal/delivered"
+	"triggerd/internal/disk"
 	"triggerd/internal/event"
 	"triggerd/internal/outbox"
 	"triggerd/internal/store"
@@ -53,9 +55,14 @@ type Config struct {
 	DrainTimeout       time.Duration // how long attempts in flight may take after Run is told to stop; default: what the rules say
 	CheckpointInterval time.Duration // how often a position without firings is committed; default 1 s
 
+	// Kept keeps deliveries whole; nil: only a line of each is kept. The caller
+	// closes it after Run.
+	Kept *delivered.Log
+
 	Logger *slog.Logger // nil: none
 
-	feed *feed // what is read, if it is the feed of a test
+	feed *feed   // what is read, if it is the feed of a test
+	disk disk.FS // that the files of the mirror are on; nil: the operating system's
 }
 
 // ActionOptions are settings of actions that do not come from the rules file.
@@ -67,7 +74,13 @@ type ActionOptions struct {
 	UserAgent string        // that webhooks send
 
 	Allow   []string // codes of warnings that LoadRules leaves out; see rules.WarningCodes
-	Offline bool     // LoadRules looks up no variables, files and programs; see rules.Options
+	Offline bool     // LoadRules looks up no variables, files and programs; see rules.Options. What is tried of such rules is made without them
+
+	// Of what is only tried: Explain, RunTest.
+	NoInclude   bool  // refuse to include files
+	MaxMirror   int64 // as Config.MaxMirror
+	MaxTraced   int   // events, and firings, of which a Trace tells; 0: all
+	MaxRendered int   // bytes of requests in a Trace; 0: no limit
 }
 
 // Engine is one running triggerd. Any goroutine may call its methods, Run once.
@@ -90,6 +103,9 @@ type Engine struct {
 	reloads   reloads
 	tap       tap.Feed
 	disowned  disowned
+	watchers  watchers
+	rates     rates
+	recent    recent
 
 	instruments *instruments
 }
@@ -115,7 +131,8 @@ func New(cfg Config) (*Engine, error) {
 	}
 	e.outbox = outbox.New(outbox.Options{
 		Store: e.store, Logger: e.log, MaxPending: cfg.MaxPending, Interval: cfg.CheckpointInterval, Patient: cfg.Replay,
-		Saving: e.saveReceived, Acked: e.ackSource, Committed: e.instruments.observeCommit, Watcher: watcher{&e.tap}, Rewound: e.isRewound,
+		Saving: e.saveReceived, Acked: e.ackSource, Committed: e.instruments.observeCommit, Watcher: watcher{&e.tap, &e.watchers}, Kept: cfg.Kept,
+		Rewound: e.isRewound,
 	})
 	err := e.loadPauses()
 	if err == nil {
@@ -158,6 +175,9 @@ func (e *Engine) Reload(set *rules.Set) error {
 	if old != nil {
 		e.warnEmptied(set, old)
 	}
+	if old != nil {
+		e.logKept(set, old)
+	}
 	gen.states = e.states.replace(set, old)
 	e.outbox.SetActions(gen.endpoints, gen.policies)
 	e.gen.Store(gen)
@@ -169,6 +189,35 @@ func (e *Engine) Reload(set *rules.Set) error {
 		s.notifyChanged() // the source has to ask again: the new rules may need other keys and times
 	}
 	return nil
+}
+
+// maxKeptLines is how many patterns are logged of whose keys something is kept.
+const maxKeptLines = 20
+
+// logKept logs what is kept in memory of keys: at the start all of it, and after a
+// reload what is new.
+func (e *Engine) logKept(set, old *rules.Set) {
+	if e.cfg.Replay || e.cfg.feed != nil {
+		return
+	}
+	had := map[string]bool{}
+	if old != nil {
+		for _, k := range old.Kept() {
+			had[k.String()] = true
+		}
+	}
+	lines := 0
+	for _, k := range set.Kept() {
+		if had[k.String()] {
+			continue
+		}
+		if lines++; lines <= maxKeptLines {
+			e.log.Info("kept in memory", "what", k.String())
+		}
+	}
+	if lines > maxKeptLines {
+		e.log.Info("kept in memory, as triggerd check --json lists", "more_patterns", lines-maxKeptLines)
+	}
 }
 
 // warnEmptied tells which files of the rules say nothing any more. They may be
@@ -246,6 +295,7 @@ func (e *Engine) Stats() admin.Stats {
 // after the next start. All goroutines that Run started have ended when it
 // returns.
 func (e *Engine) Run(ctx context.Context) error {
+	e.logKept(e.gen.Load().set, nil)
 	if err := e.outbox.Recover(); err != nil {
 		return err
 	}
@@ -272,6 +322,9 @@ func (e *Engine) Run(ctx context.Context) error {
 	side.Go(func() { e.watchBudget(sideCtx) })
 	side.Go(func() { e.endPauses(sideCtx) })
 	side.Go(func() { e.watchLinks(sideCtx) })
+	if !e.cfg.Replay {
+		side.Go(func() { e.sampleRates(sideCtx) })
+	}
 	err := e.runStreams(ctx)
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
 		err = errors.Join(err, cause)

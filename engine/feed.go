@@ -25,6 +25,10 @@ type feed struct {
 	e      *Engine
 	traces []*tracer
 	inside bool // an event is being matched
+
+	limits   ActionOptions // MaxTraced and MaxRendered
+	traced   int           // events and firings so far
+	rendered int           // bytes so far
 }
 
 // chunk is what is read of one step.
@@ -88,9 +92,10 @@ func encoded(args []string) string {
 // play plays the feed to the rules of a set. Nothing is delivered. onFiring may
 // be nil.
 func (f *feed) play(ctx context.Context, set *rules.Set, o ActionOptions, onFiring func(*firing.Firing)) (err error) {
+	f.limits = o
 	f.e, err = New(Config{
 		Rules: set, Source: source.NewRecording(f, f.name), Replay: true, DryRun: true, Empty: true, Actions: o,
-		OnFiring: onFiring, feed: f,
+		OnFiring: onFiring, feed: f, MaxMirror: o.MaxMirror,
 	})
 	if err != nil {
 		return err
@@ -140,6 +145,12 @@ func (f *feed) beginEvent(ev *event.Event) bool {
 		t.beginEvent(f, ev)
 	}
 	return true
+}
+
+// mayTrace counts one more event or firing, and reports whether it is told of.
+func (f *feed) mayTrace() bool {
+	f.traced++
+	return f.limits.MaxTraced == 0 || f.traced <= f.limits.MaxTraced
 }
 
 // endEvent is told that an event was matched, and what it fires is planned.

@@ -42,11 +42,16 @@ func newPolicy(r *rules.Rule, a *rules.Action) *outbox.Policy {
 // LoadRules reads a rules file and all files that it includes, and checks the
 // actions in them.
 func LoadRules(path string, o ActionOptions) (*rules.Set, error) {
+	return load(o, func(options rules.Options) (*rules.Set, error) { return rules.Load(path, options) })
+}
+
+// load loads rules, and adds to what is not looked up offline what actions need.
+func load(o ActionOptions, from func(rules.Options) (*rules.Set, error)) (*rules.Set, error) {
 	if !o.Offline {
-		return rules.Load(path, loadOptions(o, nil))
+		return from(loadOptions(o, nil))
 	}
 	var more []rules.Lookup
-	set, err := rules.Load(path, loadOptions(o, func(what, name string) { more = append(more, rules.Lookup{What: what, Name: name}) }))
+	set, err := from(loadOptions(o, func(what, name string) { more = append(more, rules.Lookup{What: what, Name: name}) }))
 	if err == nil {
 		for _, n := range more {
 			set.AddLookup(n)
@@ -57,7 +62,7 @@ func LoadRules(path string, o ActionOptions) (*rules.Set, error) {
 
 // ParseRules does what LoadRules does with a rules file that is in memory.
 func ParseRules(name string, src []byte, o ActionOptions) (*rules.Set, error) {
-	return rules.Parse(name, src, loadOptions(o, nil))
+	return load(o, func(options rules.Options) (*rules.Set, error) { return rules.Parse(name, src, options) })
 }
 
 // BuildRules does what LoadRules does with a document that was never a file.
@@ -92,13 +97,14 @@ func loadOptions(o ActionOptions, needs func(what, name string)) rules.Options {
 		Source:   source.CheckURL,
 		Feed:     CheckCommand,
 		Allow:    o.Allow,
-		Offline:  o.Offline,
+		Offline:  o.Offline, NoInclude: o.NoInclude,
 		Action: func(kind string, fields map[string]any) (facts rules.ActionFacts, err error) {
 			a, err := o.kinds().New(kind, fields, actions.Options{NoExec: o.NoExec, Needs: needs})
 			if err != nil {
 				return facts, err
 			}
 			facts.Reads, facts.Elements = actions.Reads(a), actions.Elements(a)
+			facts.Tracks, facts.SendsEvent = actions.Tracks(a), actions.SendsEvent(a)
 			for _, w := range actions.Warnings(a) {
 				facts.Warnings = append(facts.Warnings, w)
 			}
@@ -133,6 +139,14 @@ func newGeneration(set *rules.Set, old []string, o ActionOptions, m *instruments
 	return g, errors.Join(errs...)
 }
 
+// actionName returns the full name of an action of a rule.
+func actionName(r *rules.Rule, a *rules.Action) string {
+	if a.Target != "" {
+		return firing.OfTarget(a.Target).String()
+	}
+	return firing.OfRule(r.Name, a.Name).String()
+}
+
 // concurrency is how many attempts of an action are made at once, at most.
 func concurrency(a *rules.Action, all actions.Kinds) int {
 	if k := all.Of(a.Kind); k != nil && a.Concurrency == 0 {
@@ -144,10 +158,7 @@ func concurrency(a *rules.Action, all actions.Kinds) int {
 // addEndpoint makes the endpoint of an action. Rules that name the same target
 // share one.
 func (g *generation) addEndpoint(r *rules.Rule, a *rules.Action, o ActionOptions, m *instruments) error {
-	name := firing.OfRule(r.Name, a.Name).String()
-	if a.Target != "" {
-		name = firing.OfTarget(a.Target).String()
-	}
+	name := actionName(r, a)
 	g.endpointOf[a] = name
 	if _, made := g.endpoints[name]; made {
 		return nil
@@ -157,12 +168,40 @@ func (g *generation) addEndpoint(r *rules.Rule, a *rules.Action, o ActionOptions
 		Meter: m.meterFor(a.Kind, name),
 	}
 	var err error
-	c.Action, err = o.kinds().New(a.Kind, a.Fields, actions.Options{
+	options := actions.Options{
 		Logger: o.Logger, Stdout: o.Stdout, NoExec: o.NoExec, UserAgent: o.UserAgent,
-		Timeout: a.Timeout, Concurrency: c.Concurrency, Secrets: g.secrets,
-	})
+		Timeout: a.Timeout, Concurrency: c.Concurrency, Secrets: g.secrets, Rule: g.factsOf,
+	}
+	fields := a.Fields
+	if o.Offline {
+		options.Needs = func(string, string) {}
+		fields = offlineFields(o.kinds().Of(a.Kind), fields)
+	}
+	c.Action, err = o.kinds().New(a.Kind, fields, options)
+	if err != nil && o.Offline {
+		c.Action, err = offlineAction{err}, nil
+	}
+	if c.Rate.Max == 0 {
+		c.Rate.Max, c.Rate.Per = actions.Rate(c.Action)
+	}
 	c.LatestOnly = actions.LatestOnly(c.Action)
 	c.Config = actionConfig{a.Kind, a.Fields, actions.Destination(c.Action)}
 	g.endpoints[name] = c
 	return err
+}
+
+// factsOf returns what actions are told of a rule.
+func (g *generation) factsOf(rule string) actions.Rule {
+	if r := g.ruleByName[rule]; r != nil {
+		return ruleFacts(r)
+	}
+	return actions.Rule{}
+}
+
+func ruleFacts(r *rules.Rule) actions.Rule {
+	facts := actions.Rule{Description: r.Description, Severity: r.Severity}
+	if r.Time != nil {
+		facts.Silence, facts.Repeat = r.Time.Absent.For, r.Time.Absent.Repeat
+	}
+	return facts
 }

@@ -1,11 +1,15 @@
 package engine
 
 import (
+	"bytes"
 	"context"
+	"fmt"
 	"iter"
 	"testing"
 
+	"triggerd/internal/event"
 	"triggerd/internal/outbox"
+	"triggerd/internal/resp"
 	"triggerd/internal/store"
 	"triggerd/source"
 )
@@ -61,4 +65,34 @@ func TestWatch(t *testing.T) {
 	look("at the same write", "store")
 	writes = 2
 	look("written", "")
+}
+
+// A long command is seen to go on before it has ended.
+func TestLongCommandGoesOn(t *testing.T) {
+	words := []string{"DEL"}
+	for i := range 5000 {
+		words = append(words, fmt.Sprint("k", i))
+	}
+	set, err := ParseRules("rules.toml", []byte("[[rule]]\nname = \"r\"\nkey = \"other\"\naction = [{ type = \"log\" }]\n"), ActionOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var e *Engine
+	turns := map[uint64]bool{}
+	e, err = New(Config{
+		Rules: set, Source: source.NewRecording(bytes.NewReader(resp.AppendCommand(nil, words...)), "stream"), Replay: true, DryRun: true,
+		OnEvent: func(*event.Event) {
+			n, _ := e.streams[0].progress()
+			turns[n] = true
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := e.Stats().Events; got != 5000 || len(turns) < 4 {
+		t.Errorf("%d events, and the watchdog sees %d turns within the command", got, len(turns))
+	}
 }

@@ -16,6 +16,7 @@ type instruments struct {
 	attempt *prometheus.HistogramVec // by kind and outcome
 	wait    *prometheus.HistogramVec // by kind
 	whole   *prometheus.HistogramVec // by action
+	each    *prometheus.HistogramVec // by action
 	commit  prometheus.Histogram
 	group   prometheus.Histogram
 }
@@ -36,6 +37,10 @@ func newInstruments() *instruments {
 		whole: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "triggerd_arrival_to_delivery_seconds", Help: "From when a change arrived from the server to when what it fired was delivered, by action. What a rule's time fields wait for is part of it.",
 			Buckets: []float64{.005, .025, .1, .5, 1, 5, 30, 300, 3600},
+		}, []string{"action"}),
+		each: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "triggerd_action_attempt_duration_seconds", Help: "How long attempts to deliver took, by action.",
+			Buckets: []float64{.005, .025, .1, .25, 1, 5, 30},
 		}, []string{"action"}),
 		commit: prometheus.NewHistogram(prometheus.HistogramOpts{
 			Name: "triggerd_commit_duration_seconds", Help: "How long it took to get firings and the position to disk.",
@@ -59,13 +64,14 @@ var outcomes = [outbox.Outcomes]string{outbox.Delivered: "delivered", outbox.Ret
 // meter measures the attempts of an action.
 type meter struct {
 	attempt [outbox.Outcomes]prometheus.Observer
+	each    prometheus.Observer
 	wait    prometheus.Observer
 	whole   prometheus.Observer
 }
 
 // meterFor returns the meter of an action, which is of a kind.
 func (m *instruments) meterFor(kind, action string) *meter {
-	one := &meter{wait: m.wait.WithLabelValues(kind), whole: m.whole.WithLabelValues(action)}
+	one := &meter{each: m.each.WithLabelValues(action), wait: m.wait.WithLabelValues(kind), whole: m.whole.WithLabelValues(action)}
 	for i, name := range outcomes {
 		one.attempt[i] = m.attempt.WithLabelValues(kind, name)
 	}
@@ -81,6 +87,7 @@ func (m *meter) Delivered(d time.Duration) { m.whole.Observe(d.Seconds()) }
 // Attempted implements outbox.Meter.
 func (m *meter) Attempted(what outbox.Outcome, took time.Duration) {
 	m.attempt[what].Observe(took.Seconds())
+	m.each.Observe(took.Seconds())
 }
 
 // Collector returns the engine's metrics. All names begin with "triggerd_".
@@ -134,6 +141,7 @@ var (
 	descSuppressed    = describe("rule_suppressed_total", "Matches and firings that a rule's time fields held back, by reason.", "rule", "reason")
 	descStates        = describe("rule_time_states", "Values by which a rule with time fields counts or waits.", "rule")
 	descArmed         = describe("rule_timers", "Timers of a rule with time fields that run.", "rule")
+	descOpen          = describe("rule_open", "Keys of which a rule has fired and the end has not come: see until.", "rule")
 	descNextRun       = describe("rule_next_run_timestamp_seconds", "When the schedule of a rule has its next run.", "rule")
 	descDropped       = describe("rule_dropped_total", "Firings of a rule that were dropped because too many waited.", "rule")
 	descNotNumber     = describe("rule_not_a_number_total", "Events about which a rule's condition did not decide, since something is no number.", "rule")
@@ -143,6 +151,7 @@ var (
 
 	descAttempts       = describe("attempts_total", "Attempts to deliver, by action and outcome: delivered, retried (will be tried again) or given_up (now a dead letter).", "action", "outcome")
 	descClasses        = describe("attempts_by_class_total", "Attempts to deliver, by action and what they said of the endpoint: ok, unreached, timeout (no answer), status (refused), asked (to wait), permanent (refused for good), none.", "action", "class")
+	descStatuses       = describe("attempts_by_status_total", "Attempts to deliver, by action and class of the answer's status: 1xx to 5xx, exit (a program has ended, however), none (no answer).", "action", "status")
 	descAbandoned      = describe("attempts_abandoned_total", "Attempts that did not end within their timeout and some seconds more, and were left to themselves.", "action")
 	descSuperseded     = describe("superseded_total", "Firings of an action with latest_only that a later one of the same key took the place of.", "action")
 	descAttemptSeconds = describe("attempt_seconds_total", "Time that the attempts of an action took, together.", "action")
@@ -164,6 +173,11 @@ var (
 	descStoreFull    = describe("store_full", "1 while the store takes no more firings.")
 	descStoreDamaged = describe("store_damaged_records_total", "Damaged records that were met.")
 
+	descKept      = describe("delivered_size_bytes", "Disk space that deliveries take that are kept whole.")
+	descKeptLimit = describe("delivered_limit_bytes", "Disk space that they may take: keep_delivered.")
+	descKeptLost  = describe("delivered_lost_total", "Deliveries that could not be kept, since the disk did not take them.")
+
+	descReloads  = describe("config_reloads_total", "Times that the rules were read since the start, by result: success, or failure (the old ones stay).", "result")
 	descReloadOK = describe("config_last_reload_successful", "1 if the last reading of the rules succeeded.")
 	descReloadAt = describe("config_last_reload_success_timestamp_seconds", "When the rules in use were read.")
 )
@@ -172,10 +186,10 @@ var (
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descConnected, descOffset, descHandledOffset, descBehindBytes, descBehind, descServerBytes, descSpoolBytes, descSpoolLimit, descSpoolFull, descSpoolGivenUp, descSavedValues, descForgotten, descSavedOffset, descLag, descBacklog, descHeadroom, descDataAge, descConnects, descResyncs, descGaps, descRewinds, descRewoundBytes, descForeign, descRewound, descStreamErrors,
-		descRecords, descStreamBytes, descEvents, descMirrorKeys, descMirrorBytes, descValuesLost, descMatches, descFirings, descSkipped, descSuppressed, descStates, descArmed, descNextRun, descDropped, descConditionErrs, descNotNumber, descConditionTime, descRulePaused,
+		descRecords, descStreamBytes, descEvents, descMirrorKeys, descMirrorBytes, descValuesLost, descMatches, descFirings, descSkipped, descSuppressed, descStates, descArmed, descOpen, descNextRun, descDropped, descConditionErrs, descNotNumber, descConditionTime, descRulePaused,
 		descAttempts, descSuperseded, descAttemptSeconds, descPending, descPendingLimit, descOldest, descInFlight, descBackingOff, descBreaker, descActionPaused,
-		descClasses, descAbandoned, descState, descWindow, descFailing, descSuccessAge,
-		descDead, descStoreBytes, descStoreFree, descStoreFull, descStoreDamaged, descReloadOK, descReloadAt,
+		descClasses, descStatuses, descAbandoned, descState, descWindow, descFailing, descSuccessAge,
+		descDead, descStoreBytes, descStoreFree, descStoreFull, descStoreDamaged, descKept, descKeptLimit, descKeptLost, descReloads, descReloadOK, descReloadAt,
 	} {
 		ch <- d
 	}
@@ -183,6 +197,7 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	m.attempt.Describe(ch)
 	m.wait.Describe(ch)
 	m.whole.Describe(ch)
+	m.each.Describe(ch)
 	m.commit.Describe(ch)
 	m.group.Describe(ch)
 }
@@ -193,6 +208,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	m.attempt.Collect(ch)
 	m.wait.Collect(ch)
 	m.whole.Collect(ch)
+	m.each.Collect(ch)
 	m.commit.Collect(ch)
 	m.group.Collect(ch)
 
@@ -222,6 +238,13 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	out.gauge(descStoreFull, boolValue(s.Store.Full != ""))
 	out.count(descStoreDamaged, s.Store.Damaged)
+	if kept := s.Store.Delivered; kept != nil {
+		out.gauge(descKept, float64(kept.Bytes))
+		out.gauge(descKeptLimit, float64(kept.Limit))
+		out.count(descKeptLost, kept.Lost)
+	}
+	out.count(descReloads, s.Reload.Succeeded, "success")
+	out.count(descReloads, s.Reload.Failed, "failure")
 	out.gauge(descReloadOK, boolValue(s.Reload.OK))
 	out.gauge(descReloadAt, seconds(s.Reload.LastSuccess))
 }
@@ -304,6 +327,7 @@ func (m metricSink) rule(r *admin.RuleStatus) {
 	if r.Timed {
 		m.gauge(descStates, float64(r.States), r.Name)
 		m.gauge(descArmed, float64(r.Armed), r.Name)
+		m.gauge(descOpen, float64(r.Open), r.Name)
 	}
 	if !r.NextRun.IsZero() {
 		m.gauge(descNextRun, seconds(r.NextRun), r.Name)
@@ -340,6 +364,9 @@ func (m metricSink) action(a *admin.ActionStatus, now time.Time) {
 	}
 	for class, n := range a.Classes {
 		m.count(descClasses, n, a.Name, class)
+	}
+	for status, n := range a.Statuses {
+		m.count(descStatuses, n, a.Name, status)
 	}
 	m.count(descAbandoned, a.Abandoned, a.Name)
 	m.gauge(descActionPaused, boolValue(!a.PausedSince.IsZero()), a.Name)

@@ -41,6 +41,7 @@ func (s *stream) useRules(gen *generation) {
 		return
 	}
 	need := func(db int, key []byte) keyspace.Need { return keyspace.Need(s.matcher.Need(db, key)) }
+	s.interpreter.SetCounted(s.matcher.Counted)
 	s.interpreter.SetNeed(need, keyspace.Classes{
 		New:         gen.set.AsksFor("new"),
 		Overwritten: gen.set.AsksFor("overwritten") || gen.set.AsksFor("type_changed"),
@@ -57,8 +58,13 @@ func (s *stream) addSnapshotKey(rec *source.Record) {
 		ReplID: rec.ReplID, Offset: rec.Offset, Time: rec.Time, Source: s.addr,
 	}
 	s.events = s.interpreter.SnapshotKey(s.events, &s.keyInput)
+	s.timing.seeKey(k.DB, k.Key)
 	if rec.Side || !s.firesSnapshots() && !s.e.cfg.Replay {
-		s.events = withoutSnapshot(s.events)
+		if s.timing.judges && len(s.events) == 1 && s.events[0].Name == event.Snapshot {
+			s.judging = true // a second one would tell the change
+		} else {
+			s.events = withoutSnapshot(s.events)
+		}
 	}
 	s.numberEvents()
 }
@@ -82,9 +88,18 @@ type serverVersion struct {
 	version keyspace.Version
 }
 
+// name returns the server's name for people.
+func (v *serverVersion) name() string {
+	if v.dialect == keyspace.Valkey {
+		return "Valkey"
+	}
+	return "Redis"
+}
+
 func (s *stream) setServer(of serverVersion) {
 	if of != s.server {
 		s.server = of
+		s.sharedServer.Store(&of)
 		s.interpreter.SetServer(of.dialect, of.version)
 	}
 }

@@ -26,6 +26,8 @@ type ruleState struct {
 	conditionTime                      atomic.Int64 // of the same; nanoseconds
 	paused                             atomic.Bool
 	lastConditionError                 atomic.Pointer[string]
+	lastMatch                          atomic.Int64 // nanoseconds of Unix time; 0: none
+	lastEvent                          atomic.Pointer[firedEvent]
 }
 
 // ruleStates are the states of the rules of the present generation.

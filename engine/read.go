@@ -1,10 +1,11 @@
 package engine
 
 import (
+	"slices"
+
 	"triggerd/internal/admin"
 	"triggerd/internal/event"
 	"triggerd/internal/firing"
-	"triggerd/internal/keyspace"
 	"triggerd/internal/outbox"
 	"triggerd/internal/tap"
 	"triggerd/internal/timing"
@@ -35,15 +36,15 @@ func (s *stream) addEvents(rec *source.Record, neededKeys int64) (commandStart i
 	switch rec.Kind {
 	case source.Command:
 		s.counts.records.Add(1)
-		s.counts.bytes.Add(int64(rec.Bytes))
-		s.commandInput = keyspace.Command{
-			Args: rec.Args, DB: rec.DB, ReplID: rec.ReplID, Offset: rec.Offset, Bytes: rec.Bytes,
-			Tx: event.Tx(rec.Tx), Time: rec.Time, Origin: s.origin, Source: s.addr,
-		}
-		s.events = s.interpreter.Command(s.events, &s.commandInput)
+		s.unpublished.bytes += int64(rec.Bytes)
+		in := &s.commandInput
+		in.Args, in.DB, in.ReplID, in.Offset, in.Bytes = rec.Args, rec.DB, rec.ReplID, rec.Offset, rec.Bytes
+		in.Tx, in.Time, in.Origin, in.Source = event.Tx(rec.Tx), rec.Time, s.origin, s.addr
+		s.events = s.interpreter.Command(s.events, in)
 	case source.SnapshotBegin:
 		s.detectServer(rec)
 		s.snapshotEvents, s.snapshotKeys = 0, neededKeys
+		s.timing.beginSnapshot()
 		s.beginAttachment(rec)
 		s.interpreter.SnapshotBegin()
 	case source.Key:
@@ -68,6 +69,9 @@ func (s *stream) addEvents(rec *source.Record, neededKeys int64) (commandStart i
 // reports whether there are any.
 func (s *stream) addMoreEvents() bool {
 	s.events = s.interpreter.Rest(s.events[:0])
+	if len(s.events) > 0 {
+		s.publishProgress() // the command takes long, and goes on
+	}
 	return len(s.events) > 0
 }
 
@@ -116,7 +120,10 @@ func (s *stream) addResyncEvents(rec *source.Record) {
 // others, an earlier process may have planned the first ones. It returns false if
 // reading is to end before the last one.
 func (s *stream) fireEvents(commandStart int) bool {
-	s.counts.events.Add(int64(len(s.events)))
+	s.unpublished.events += int64(len(s.events))
+	if s.judging {
+		s.unpublished.events--
+	}
 	for i := range s.events {
 		ev := &s.events[i]
 		planned := false
@@ -125,6 +132,13 @@ func (s *stream) fireEvents(commandStart int) bool {
 			if planned = s.unsaved.skipEvents > 0; planned {
 				s.unsaved.skipEvents--
 			}
+		}
+		if s.judging && ev.Name == event.Snapshot {
+			s.judge(ev)
+			if s.stopped() {
+				return false
+			}
+			continue
 		}
 		if s.e.cfg.OnEvent != nil {
 			s.e.cfg.OnEvent(ev)
@@ -136,10 +150,10 @@ func (s *stream) fireEvents(commandStart int) bool {
 			s.e.tellEvent(admin.FeedEvent, "", ev)
 		}
 		if ev.Key == nil {
-			s.timing.endHolds(ev)
+			s.endHolds(ev, planned)
 		}
 		s.matches = s.matcher.Match(s.matches[:0], ev)
-		if s.stopped() {
+		if s.stopped() { // what was found may not be all
 			return false
 		}
 		if len(s.matches) > 0 {
@@ -162,7 +176,9 @@ func (s *stream) fireMatches(ev *event.Event, planned bool) {
 		m := &s.matches[j]
 		if m.Role == timing.Fires {
 			s.counts.matches.Add(1)
-			s.gen.states[m.Rule].matches.Add(1)
+			state := s.gen.states[m.Rule]
+			state.matches.Add(1)
+			state.lastMatch.Store(ev.Time.UnixNano())
 			if s.e.tap.Level() != tap.Nobody {
 				s.e.tellEvent(admin.FeedMatch, m.Rule.Name, ev)
 			}
@@ -180,9 +196,32 @@ func (s *stream) fireMatches(ev *event.Event, planned bool) {
 				continue
 			}
 			owned = s.cloneOnce(ev, owned)
-			s.timing.plan(&f, m, owned)
+			s.timing.plan(s.gen, &f, m, owned)
 		}
 	}
+}
+
+// endHolds handles an event that concerns no key, and may end what lasts of keys.
+// A part of what that fires is committed as of before the event, which is the
+// reason of all of it.
+func (s *stream) endHolds(ev *event.Event, planned bool) {
+	ended := s.timing.endHolds(ev)
+	if planned || len(ended) == 0 {
+		return
+	}
+	s.unsaved.eventsAfterBase--
+	for i := range ended {
+		s.timing.plan(s.gen, &ended[i], nil, nil)
+		s.flushPart()
+	}
+	s.unsaved.eventsAfterBase++
+}
+
+// judge has a key of a snapshot for which no rule fires end what lasts of it.
+func (s *stream) judge(ev *event.Event) {
+	s.matches = s.matcher.Match(s.matches[:0], ev)
+	s.matches = slices.DeleteFunc(s.matches, func(m rules.Match) bool { return m.Role == timing.Fires })
+	s.fireMatches(ev, false)
 }
 
 // cloneOnce returns owned, or a copy of ev if owned is nil.
@@ -196,12 +235,19 @@ func (s *stream) cloneOnce(ev, owned *event.Event) *event.Event {
 // plan makes the firings of a rule, one for each of its actions, and adds them
 // to the outbox. f has what they share; by is what fired.
 func (s *stream) plan(rule *rules.Rule, by firing.Trigger, f firing.Firing) {
-	e, state := s.e, s.gen.states[rule]
+	s.planBy(s.gen, rule, by, f)
+}
+
+// planBy does the same for a rule of a generation. An earlier one has its own
+// actions, which the outbox makes again if no rule has them any more.
+func (s *stream) planBy(gen *generation, rule *rules.Rule, by firing.Trigger, f firing.Firing) {
+	e, state := s.e, gen.states[rule]
+	s.note(rule.Name, state, f.Event)
 	if e.cfg.feed != nil {
 		e.cfg.feed.fire(rule, by, f)
 	}
 	switch {
-	case state.paused.Load():
+	case state.paused.Load() && f.Status != event.StatusResolved: // who was told is told of the end
 		state.skipped.Add(1)
 		return
 	case rule.DryRun:
@@ -219,15 +265,15 @@ func (s *stream) plan(rule *rules.Rule, by firing.Trigger, f firing.Firing) {
 		}
 		state.firings.Add(1)
 		if e.tap.Level() != tap.Nobody {
-			e.tellFiring(s.gen.endpointOf[a], &one)
+			e.tellFiring(gen.endpointOf[a], &one)
 		}
 		if !e.cfg.DryRun {
 			if !e.cfg.Replay && one.Event.Origin == event.FromStream {
 				s.recent.add(one.Event, one.ID)
 			}
 			s.unsaved.fired = true
-			name := s.gen.endpointOf[a]
-			much := e.outbox.Add(outbox.Planned{Stream: s.name, Endpoint: name, Action: s.gen.endpoints[name], Policy: s.gen.policyOf[a], Firing: &one})
+			name := gen.endpointOf[a]
+			much := e.outbox.Add(outbox.Planned{Stream: s.name, Endpoint: name, Action: gen.endpoints[name], Policy: gen.policyOf[a], Firing: &one})
 			s.unsaved.partDue = s.unsaved.partDue || much
 		}
 	}

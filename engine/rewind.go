@@ -299,7 +299,7 @@ func (s *stream) loseDead(spans deadSpans) error {
 	}
 	last := spans[len(spans)-1]
 	from := source.Position{ReplID: spans[0].ReplID, Offset: spans[0].After}
-	for rec, err := range spooler.Replay(context.Background(), from, source.Position{ReplID: last.ReplID, Offset: last.To}) {
+	for rec, err := range spooler.Replay(context.Background(), from, source.Position{ReplID: last.ReplID, Offset: last.To}, nil) {
 		switch {
 		case err != nil:
 			return err
@@ -342,7 +342,7 @@ func (w *writeback) rewind(rec *source.Record, spans deadSpans) error {
 	}
 	s.interpreter.SetNeed(nil, keyspace.Classes{})
 	s.useRules(s.gen)
-	if _, err := w.load(&w.state); err != nil {
+	if _, err := w.load(context.Background(), &w.state); err != nil {
 		return err
 	}
 	w.dropTicks(rec.Pos.Offset)

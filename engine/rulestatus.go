@@ -2,40 +2,94 @@ package engine
 
 import (
 	"fmt"
+	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"triggerd/internal/admin"
 	"triggerd/internal/timing"
+	"triggerd/rules"
 )
 
-// InspectRule returns what a rule counts and waits for, with at most limit
-// timers and limit counts. The stream waits meanwhile: for a rule with a
-// million states, some ten milliseconds.
-func (e *Engine) InspectRule(name string, limit int) (*admin.RuleDetail, error) {
+// InspectRule returns what a rule counts and waits for, as q selects it. The
+// stream waits meanwhile: for a rule with a million states, some ten milliseconds.
+func (e *Engine) InspectRule(name string, q admin.RuleQuery) (*admin.RuleDetail, error) {
 	status, err := e.findRuleStatus(name)
 	if err != nil {
 		return nil, err
 	}
 	d := &admin.RuleDetail{RuleStatus: *status}
+	gen := e.gen.Load()
+	if r := e.ruleNamed(name); r != nil {
+		d.Source, d.Whole = gen.set.Text(r), gen.set.TextWithNeeds(r)
+		if last := gen.states[r].lastEvent.Load(); last != nil {
+			d.LastEvent = last.show()
+		}
+	}
+	place, err := parseCursor(q.Cursor)
+	if err != nil {
+		return nil, err
+	}
+	limit := max(q.Limit, 1)
+	more := false
 	for _, s := range e.streams {
 		t := s.sharedTiming.Load()
 		if t == nil {
 			continue
 		}
-		in, ok := t.inspect(name, limit)
+		in, ok := t.inspect(name, timing.Inspected{Limit: place + limit + 1, Wants: wantsBy(q.By)})
 		if !ok {
 			continue
 		}
 		d.Held += in.Held
 		d.Opens = earlierTime(d.Opens, in.Opens)
-		for _, timer := range in.Timers {
-			d.Timers = append(d.Timers, admin.TimerStatus{Stream: s.name, Stage: timer.Stage, By: printableBy(timer.By), Due: timer.Due, Fired: timer.Fired, Count: timer.Count})
+		timers, moreTimers := page(in.Timers, place, limit)
+		counts, moreCounts := page(in.Counts, place, limit)
+		more = more || moreTimers || moreCounts
+		for _, timer := range timers {
+			d.Timers = append(d.Timers, admin.TimerStatus{Stream: s.name, Stage: timer.Stage, By: printableBy(timer.By), Due: timer.Due, Fired: timer.Fired, Count: timer.Count, Since: timer.Since})
 		}
-		for _, c := range in.Counts {
+		for _, c := range counts {
 			d.Windows = append(d.Windows, admin.WindowCount{Stream: s.name, Stage: c.Stage, By: printableBy(c.By), Count: c.Count, Suppressed: c.Suppressed})
 		}
 	}
+	if more {
+		d.Next = strconv.Itoa(place + limit)
+	}
 	return d, nil
+}
+
+// maxPlace is how many states of a rule can be gone through.
+const maxPlace = 1000
+
+// parseCursor returns how many states were seen before. What waits and counts
+// changes all the time, so a cursor is a place in the order of the moment.
+func parseCursor(text string) (place int, err error) {
+	if text == "" {
+		return 0, nil
+	}
+	if place, err = strconv.Atoi(text); err != nil || place < 0 || place > maxPlace {
+		return 0, fmt.Errorf("%w: cursor is the next of an answer, and at most %d, not %q", admin.ErrQuery, maxPlace, text)
+	}
+	return place, nil
+}
+
+// wantsBy returns what selects states whose value, as text, has a text in it; nil
+// for all.
+func wantsBy(having string) func(by string) bool {
+	if having == "" {
+		return nil
+	}
+	return func(by string) bool { return strings.Contains(printableBy(by), having) }
+}
+
+// page returns limit elements of a list from a place on, and whether more follow.
+func page[T any](list []T, place, limit int) (part []T, more bool) {
+	if place >= len(list) {
+		return nil, false
+	}
+	list = list[place:]
+	return list[:min(limit, len(list))], len(list) > limit
 }
 
 func (e *Engine) findRuleStatus(name string) (*admin.RuleStatus, error) {
@@ -44,7 +98,19 @@ func (e *Engine) findRuleStatus(name string) (*admin.RuleStatus, error) {
 			return &r, nil
 		}
 	}
-	return nil, fmt.Errorf("rule %q: %w", name, admin.ErrUnknown)
+	return nil, unknownRule(name)
+}
+
+func unknownRule(name string) error { return fmt.Errorf("rule %q: %w", name, admin.ErrUnknown) }
+
+// ruleNamed returns a rule of the present generation; nil if there is none.
+func (e *Engine) ruleNamed(name string) *rules.Rule {
+	for _, r := range e.gen.Load().set.Rules {
+		if r.Name == name {
+			return r
+		}
+	}
+	return nil
 }
 
 // printableBy returns a value of a rule's by as text. For a rule with the field
@@ -58,16 +124,16 @@ func printableBy(by string) string {
 
 // inspect asks the timing machine about a rule. The times that it returns are
 // the machine's clock's.
-func (t *timeKeeper) inspect(rule string, limit int) (timing.Inspection, bool) {
+func (t *timeKeeper) inspect(rule string, of timing.Inspected) (timing.Inspection, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.machine == nil {
 		return timing.Inspection{}, false
 	}
-	in, ok := t.machine.Inspect(rule, limit)
+	in, ok := t.machine.Inspect(rule, of)
 	in.Opens = t.clock.toMachine(in.Opens)
 	for i := range in.Timers {
-		in.Timers[i].Due = t.clock.toMachine(in.Timers[i].Due)
+		in.Timers[i].Due, in.Timers[i].Since = t.clock.toMachine(in.Timers[i].Due), t.clock.toMachine(in.Timers[i].Since)
 	}
 	return in, ok
 }
@@ -102,6 +168,7 @@ func (t *timeKeeper) addStatus(list []admin.RuleStatus) {
 			r.Timed = true
 			r.States += s.Len()
 			r.Armed += s.Armed()
+			r.Open += s.Open()
 			for reason, n := range suppressedByReason(s.Suppressed()) {
 				if r.Suppressed == nil {
 					r.Suppressed = map[string]int64{}

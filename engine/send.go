@@ -44,6 +44,7 @@ func Send(ctx context.Context, set *rules.Set, rule *rules.Rule, a *rules.Action
 	f.ID = firing.Trigger(fmt.Sprintf("sample:%d/0", time.Now().UnixNano())).Firing(rule.Name, a.Name)
 	action, err := o.kinds().New(a.Kind, a.Fields, actions.Options{
 		Logger: o.Logger, Stdout: o.Stdout, NoExec: o.NoExec, UserAgent: o.UserAgent, Timeout: a.Timeout, Concurrency: 1, Secrets: set.Secrets,
+		Rule: func(string) actions.Rule { return ruleFacts(rule) },
 	})
 	if err != nil {
 		return nil, err

@@ -29,8 +29,10 @@ func (r *reloads) record(file string, err error) {
 	}
 	if err == nil {
 		r.last.LastSuccess = r.last.At
+		r.last.Succeeded++
 		return
 	}
+	r.last.Failed++
 	r.last.Error = err.Error()
 	if len(r.last.Error) > maxReloadError {
 		r.last.Error = strings.ToValidUTF8(r.last.Error[:maxReloadError], "") + "…"
@@ -84,6 +86,10 @@ func (e *Engine) Status() (*admin.Status, error) {
 		}
 	}
 	s.Store = admin.StoreStatus{Bytes: st.Bytes, FreeBytes: st.FreeBytes, Commits: st.Commits, Damaged: st.Damaged}
+	if e.cfg.Kept != nil {
+		kept := e.cfg.Kept.Stats()
+		s.Store.Delivered = &admin.KeptStatus{Bytes: kept.Bytes, Limit: kept.Limit, Lost: kept.Lost}
+	}
 	if err := e.store.Full(); err != nil {
 		s.Store.Full = err.Error()
 	}
@@ -112,6 +118,15 @@ func (s *stream) status() admin.StreamStatus {
 		ProtocolErrors: st.ProtocolErrors, SnapshotErrors: st.SnapshotErrors, BacklogBytes: st.Backlog.Bytes, Stats: s.stats(),
 		BehindBytes: max(0, st.Received-s.handled.Load()), BehindSeconds: behind(&st).Seconds(),
 		Spool: admin.SpoolStatus{Bytes: st.Spool.Bytes, Limit: st.Spool.Limit, Files: st.Spool.Files, GivenUp: st.Spool.GivenUp, Full: st.Spool.Full},
+	}
+	if of := s.sharedServer.Load(); of != nil {
+		out.ServerName, out.ServerVersion = of.name(), of.version.String()
+	}
+	if st.Backlog.Bytes > 0 {
+		out.ServerRole = "primary"
+		if st.Backlog.Replica {
+			out.ServerRole = "replica"
+		}
 	}
 	if v := s.savedValues.Load(); v != nil {
 		out.Values = *v
@@ -146,6 +161,25 @@ func (s *stream) saved() (source.Position, time.Time) {
 	return p, at
 }
 
+// Rules returns the rules whose name or text has something in it, with what they
+// did lately; total is how many there are.
+func (e *Engine) Rules(having string) (list []admin.RuleStatus, total int) {
+	set := e.gen.Load().set
+	all := e.ruleStatus(e.pauses())
+	kept := all[:0]
+	for i := range all {
+		if having != "" && !strings.Contains(all[i].Name, having) {
+			r := e.ruleNamed(all[i].Name)
+			if r == nil || !strings.Contains(set.Text(r), having) {
+				continue
+			}
+		}
+		kept = append(kept, all[i])
+	}
+	e.addRates(kept)
+	return kept, len(all)
+}
+
 func (e *Engine) ruleStatus(paused map[string]pause) []admin.RuleStatus {
 	gen := e.gen.Load()
 	list := make([]admin.RuleStatus, len(gen.set.Rules))
@@ -153,11 +187,14 @@ func (e *Engine) ruleStatus(paused map[string]pause) []admin.RuleStatus {
 	for i, r := range gen.set.Rules {
 		st := gen.states[r]
 		list[i] = admin.RuleStatus{
-			Name: r.Name, Enabled: r.Enabled, DryRun: r.DryRun,
+			Name: r.Name, Enabled: r.Enabled, DryRun: r.DryRun, File: r.File, Line: r.Line, LastMatch: st.lastMatchOf(),
 			Matches: st.matches.Load(), Firings: st.firings.Load(), Skipped: st.skipped.Load(), DryRuns: st.dryRuns.Load(),
 			Dropped: dropped[r.Name], ConditionErrors: st.conditionErrors.Load() + int64(r.ConditionErrors()),
 			NotNumbers:       st.notNumbers.Load() + int64(r.NotNumbers()),
 			ConditionSeconds: st.conditionTimeOf(r).Seconds(), ConditionShare: e.budget.share(r.Name),
+		}
+		for _, a := range r.Actions {
+			list[i].Targets = append(list[i].Targets, actionName(r, a))
 		}
 		if p, ok := paused[firing.RuleName(r.Name)]; ok {
 			list[i].PausedSince, list[i].Pause = p.Since, &p.Pause
@@ -199,7 +236,7 @@ func actionStatusOf(s *outbox.Status) admin.ActionStatus {
 		Name: s.Name, Pending: s.Pending, InFlight: s.InFlight, BackingOff: s.BackingOff, Breaker: "closed",
 		State: s.State, Since: s.Since, Why: s.Why, HeldUntil: s.HeldUntil, NextAttempt: s.NextAttempt, Window: s.Window,
 		FailingLanes: s.FailingLanes, FreshLanes: s.FreshLanes, Evidence: admin.Evidence{Reached: s.Reached, Distinct: s.Distinct},
-		Abandoned: s.Abandoned, Classes: s.Classes, Delivered: s.Delivered, Retried: s.Retried, GivenUp: s.GivenUp,
+		Abandoned: s.Abandoned, Classes: s.Classes, Statuses: s.Statuses, Delivered: s.Delivered, Retried: s.Retried, GivenUp: s.GivenUp,
 		Superseded: s.Superseded, AttemptSeconds: s.Took.Seconds(), LastSuccess: s.LastSuccess, LastError: s.LastError, LastErrorAt: s.LastErrorAt,
 	}
 	switch {

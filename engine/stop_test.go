@@ -132,7 +132,7 @@ func (s *spooled) Status() source.Status {
 func (s *spooled) Trim(source.Position)                              {}
 func (s *spooled) Keep(context.Context, source.Position, bool) error { return nil }
 
-func (s *spooled) Replay(_ context.Context, from, to source.Position) iter.Seq2[*source.Record, error] {
+func (s *spooled) Replay(_ context.Context, from, to source.Position, _ source.Preparer) iter.Seq2[*source.Record, error] {
 	return func(yield func(*source.Record, error) bool) {
 		for _, r := range s.all {
 			if r.Offset > from.Offset && r.Offset <= to.Offset && !yield(r, nil) {

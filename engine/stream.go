@@ -41,7 +41,7 @@ type stream struct {
 	from   source.Position // where reading begins
 
 	stopped func() bool // reading is to end within this record
-	mayStop bool        // of a command or a key; what other records say is dealt with first
+	mayStop bool        // of a command or a key, or while state is restored; what other records say is dealt with first
 
 	interpreter    *keyspace.Interpreter
 	timing         timeKeeper
@@ -53,10 +53,13 @@ type stream struct {
 	gen            *generation    // that the mirror and the matcher serve
 	matcher        *rules.Matcher // of gen
 	snapshotEvents int            // events of the present snapshot so far
+	judging        bool           // the first event is a key of a snapshot for which no rule fires
 	attachment     int64          // number of the present attachment; 0: not known yet
 	recordCount    int            // commands and keys so far
-	offset         int64          // of the last record
-	server         serverVersion  // as the last snapshot said, or an earlier process
+	unpublished    unpublished
+	offset         int64                         // of the last record
+	server         serverVersion                 // as the last snapshot said, or an earlier process
+	sharedServer   atomic.Pointer[serverVersion] // server, for those who ask; nil: not known yet
 	profile        *profiler
 	renewal        renewal
 	dead           deadSpans // what of its histories is dead
@@ -130,7 +133,7 @@ func (s *stream) loadPosition() error {
 func (s *stream) run(ctx context.Context) error {
 	e := s.e
 	s.stopped = func() bool { return s.mayStop && ctx.Err() != nil }
-	s.interpreter = keyspace.New(keyspace.Config{ExpiryGrace: clockGrace, MaxMirror: e.cfg.MaxMirror / int64(len(e.streams))})
+	s.interpreter = keyspace.New(keyspace.Config{ExpiryGrace: clockGrace, MaxMirror: e.cfg.MaxMirror / int64(len(e.streams)), Stopped: s.stopped})
 	s.origin = event.FromStream
 	if e.cfg.Replay {
 		s.origin = event.FromReplay
@@ -146,9 +149,11 @@ func (s *stream) run(ctx context.Context) error {
 		return fmt.Errorf("files of the mirror: %w", err)
 	}
 	defer stop()
+	s.mayStop = true
 	if err := s.restore(ctx, s.from); err != nil || ctx.Err() != nil {
 		return err
 	}
+	s.mayStop = false
 	s.sharedTiming.Store(&s.timing)
 	if e.cfg.Empty {
 		s.beginWithoutKeys()
@@ -166,6 +171,7 @@ func (s *stream) run(ctx context.Context) error {
 			break
 		}
 	}
+	s.publishProgress()
 	s.flushRest()
 	return nil
 }
@@ -179,13 +185,16 @@ func (s *stream) handle(rec *source.Record) bool {
 	s.mayStop = rec.Kind == source.Command || rec.Kind == source.Key
 	s.timing.clock.observe(rec)
 	neededKeys := s.useCurrentRules(rec)
-	s.events = s.events[:0]
+	s.events, s.judging = s.events[:0], false
 	if s.mayFireInParts(rec) && !s.flushBefore(rec) {
 		return false
 	}
 	commandStart := s.addEvents(rec, neededKeys)
 	if rec.ReplID != s.replID {
 		s.followName(rec)
+	}
+	if s.interpreter.GaveUp() {
+		return false
 	}
 	s.profile.interpreted()
 	s.timing.fireDue(rec)
@@ -195,22 +204,40 @@ func (s *stream) handle(rec *source.Record) bool {
 		}
 		s.events, commandStart = s.events[:0], 0
 	}
+	if s.interpreter.GaveUp() { // in a later part of the command
+		return false
+	}
+	if rec.Kind == source.SnapshotEnd {
+		s.timing.endSnapshot(rec)
+	}
 	s.offset = rec.Offset
 	s.noteLosses(rec)
 	s.finishRecord(rec)
 	s.askRenewal(rec)
-	if rec.Kind != source.Command || s.recordCount%publishHandledEvery == 0 {
-		s.handled.Store(rec.Offset)
+	if rec.Kind != source.Command || s.recordCount%publishEvery == 0 {
+		s.publishProgress()
 	}
 	s.publishStats(rec)
 	s.profile.end()
 	return true
 }
 
-// publishHandledEvery is after how many commands the handled offset is
-// published. A flush publishes it too, and so does any record that is no
-// command.
-const publishHandledEvery = 64
+// publishEvery is after how many commands the stream's progress is published, and
+// after any other record, and when all is read.
+const publishEvery = 64
+
+// unpublished is what was counted since the progress was published.
+type unpublished struct{ bytes, events int64 }
+
+// publishProgress publishes how much of the stream is handled.
+func (s *stream) publishProgress() {
+	s.handled.Store(s.offset)
+	if u := &s.unpublished; *u != (unpublished{}) {
+		s.counts.bytes.Add(u.bytes)
+		s.counts.events.Add(u.events)
+		*u = unpublished{}
+	}
+}
 
 // WantsKeys implements source.Consumer: rules fire for the keys of a snapshot,
 // or need to know them.
@@ -226,6 +253,9 @@ func (s *stream) firesSnapshots() bool {
 }
 
 func (s *stream) needsMirror() bool { return s.e.gen.Load().set.NeedsSomething() }
+
+// Prepare implements source.Preparer.
+func (s *stream) Prepare(db int, commands [][][]byte) { s.interpreter.Prepare(db, commands) }
 
 // LacksKeys implements source.Consumer: rules need to know all keys, and
 // neither this process nor an earlier one has been handed all of them.
@@ -253,11 +283,16 @@ func (s *stream) notifyChanged() {
 // NextWake implements source.Consumer. It is the earliest of: the next expiry
 // that a rule wants to know on time, the next time that a rule waits for, the
 // next flush, the time to ask for a snapshot, and the next step of writing the
-// mirror back.
+// mirror back. It is asked when all that was received is handled. With rules that
+// the stream has not taken over it is now: what they end is told.
 func (s *stream) NextWake() time.Time {
+	s.publishProgress()
 	var at time.Time
 	if t, ok := s.interpreter.NextDeadline(); ok {
 		at = s.timing.clock.wakeFor(t.Add(expiryGrace))
+	}
+	if s.timing.machine != nil && s.timing.gen != s.e.gen.Load() {
+		return time.Now()
 	}
 	at = earlierTime(earlierTime(at, s.unsaved.flushAt()), s.timing.nextWake())
 	return earlierTime(earlierTime(at, s.renewal.due), s.writeback.nextWake())

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"hash/fnv"
 	"log/slog"
 	"strconv"
 	"sync"
@@ -25,6 +24,8 @@ type timeKeeper struct {
 	clock   clock
 	states  map[*rules.Rule]*timing.State
 	firings []timing.Release
+	judges  bool   // something lasts of keys, which a snapshot that is being read may end
+	place   []byte // scratch
 
 	mu      sync.Mutex      // guards machine: status reads it
 	machine *timing.Machine // changed by the stream's goroutine only; nil: no rule has ever had time fields
@@ -48,6 +49,7 @@ func (m matchData) AppendSlim(dst []byte) []byte {
 
 // setRules takes over the rules of a generation, at now by the machine's clock.
 func (t *timeKeeper) setRules(gen *generation, now time.Time) {
+	old := t.gen
 	t.gen = gen
 	var list []*timing.Rule
 	for _, r := range gen.set.Rules {
@@ -55,11 +57,20 @@ func (t *timeKeeper) setRules(gen *generation, now time.Time) {
 			list = append(list, r.Time)
 		}
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	if list == nil && t.machine == nil {
 		return
 	}
+	ended := t.replaceRules(gen, list, now)
+	for i := range ended {
+		t.plan(old, &ended[i], nil, nil)
+	}
+}
+
+// replaceRules sets the machine's rules, and returns what has to be resolved of
+// rules that are gone.
+func (t *timeKeeper) replaceRules(gen *generation, list []*timing.Rule, now time.Time) []timing.Release {
+	t.mu.Lock()
+	defer t.mu.Unlock()
 	if t.machine == nil {
 		t.machine = timing.New()
 	}
@@ -70,6 +81,7 @@ func (t *timeKeeper) setRules(gen *generation, now time.Time) {
 			t.states[r] = t.machine.State(r.Name)
 		}
 	}
+	return t.machine.Ended(nil)
 }
 
 // keeps reports whether this stream keeps the time of a rule. Only the first
@@ -97,8 +109,8 @@ func (t *timeKeeper) match(m *rules.Match) []timing.Release {
 	if !t.stream.matcher.Keys(&x.Keys, m) {
 		return nil // counted as a failed condition
 	}
-	if m.Rule.Time.Sample != 0 {
-		x.Hash = eventHash(m.Event)
+	if r := m.Rule.Time; m.Role == timing.Fires && (r.Sample != 0 || r.Episode.On) {
+		x.Hash = firing.TriggerHash(m.Event)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -106,30 +118,69 @@ func (t *timeKeeper) match(m *rules.Match) []timing.Release {
 	return t.firings
 }
 
-// eventHash returns a hash of an event's identity.
-func eventHash(ev *event.Event) uint64 {
-	h := fnv.New64a()
-	h.Write([]byte(firing.TriggerOf(ev)))
-	return h.Sum64()
+// endHolds handles an event after which a database has no keys, or others: what
+// had to hold for some time no longer does, and what was open is not.
+func (t *timeKeeper) endHolds(ev *event.Event) []timing.Release {
+	if t.machine == nil {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	at := t.clock.fromMachine(ev.Time)
+	t.firings = t.firings[:0]
+	switch ev.Name {
+	case event.FlushAll:
+		t.firings = t.machine.EndAll(t.firings, "", at)
+	case event.FlushDB:
+		t.firings = t.machine.EndAll(t.firings, strconv.Itoa(ev.DB)+"/", at)
+	case event.SwapDB:
+		for _, db := range ev.Args {
+			t.firings = t.machine.EndAll(t.firings, string(db)+"/", at)
+		}
+	}
+	return t.firings
 }
 
-// endHolds handles an event after which a database has no keys, or others. What
-// had to hold for some time no longer does.
-func (t *timeKeeper) endHolds(ev *event.Event) {
+// beginSnapshot is told that the keys of a snapshot follow. What lasts of keys is
+// judged by them.
+func (t *timeKeeper) beginSnapshot() {
 	if t.machine == nil {
 		return
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	switch ev.Name {
-	case event.FlushAll:
-		t.machine.EndAll("")
-	case event.FlushDB:
-		t.machine.EndAll(strconv.Itoa(ev.DB) + "/")
-	case event.SwapDB:
-		for _, db := range ev.Args {
-			t.machine.EndAll(string(db) + "/")
-		}
+	if t.judges = t.machine.Holds(); t.judges {
+		t.machine.BeginSnapshot()
+	}
+}
+
+// seeKey is told of a key of the snapshot.
+func (t *timeKeeper) seeKey(db int, key []byte) {
+	if !t.judges {
+		return
+	}
+	t.place = rules.AppendPlace(t.place[:0], db, key)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.machine.SeeKey(t.place)
+}
+
+// endSnapshot fires what has ended since its key is not in the snapshot. Keys
+// that were known to be there had events of their own before.
+func (t *timeKeeper) endSnapshot(rec *source.Record) {
+	if !t.judges {
+		return
+	}
+	t.judges = false
+	if rec.Incomplete {
+		return
+	}
+	t.mu.Lock()
+	t.firings = t.machine.EndSnapshot(t.firings[:0], t.clock.fromMachine(rec.Time))
+	t.mu.Unlock()
+	for i := range t.firings {
+		t.plan(t.gen, &t.firings[i], nil, nil)
+		t.stream.flushPart()
 	}
 }
 
@@ -160,7 +211,7 @@ func (t *timeKeeper) fireDue(rec *source.Record) {
 			return
 		}
 		for i := range t.firings {
-			t.plan(&t.firings[i], nil, nil)
+			t.plan(t.gen, &t.firings[i], nil, nil)
 			t.stream.flushPart()
 		}
 		t.stream.flushTimers(rec)
@@ -175,11 +226,12 @@ func (t *timeKeeper) setWallOffset() {
 	t.machine.SetWallOffset(t.clock.wallOffset(time.Now()))
 }
 
-// plan plans the firings of a release of the timing machine. m is the match
-// that was just passed in, and owned its event; both are nil if time alone
+// plan plans the firings of a release of the timing machine, by the rules of a
+// generation: the present one, or for what a reload has ended the one before. m is
+// the match that was just passed in, and owned its event; both are nil if no match
 // released it.
-func (t *timeKeeper) plan(f *timing.Release, m *rules.Match, owned *event.Event) {
-	rule := t.stream.gen.ruleByName[f.Rule.Name]
+func (t *timeKeeper) plan(gen *generation, f *timing.Release, m *rules.Match, owned *event.Event) {
+	rule := gen.ruleByName[f.Rule.Name]
 	out := firing.Firing{Event: owned, Timing: event.Timing{By: f.By, Suppressed: f.Suppressed}}
 	var by firing.Trigger
 	switch {
@@ -194,9 +246,12 @@ func (t *timeKeeper) plan(f *timing.Release, m *rules.Match, owned *event.Event)
 		by = firing.AbsentTrigger(f.Tag, f.By)
 	case len(f.Items) == 0:
 		out.Params, by = m.Params(), firing.TriggerOf(owned)
+		if endsEpisode(f.Kind, f.Tag) {
+			by = firing.ResolvedTrigger(uint64(f.Tag), f.By)
+		}
 	default:
 		for i := range f.Items {
-			item, ok := t.decodeItem(f, &f.Items[i])
+			item, ok := t.decodeItem(gen, f, &f.Items[i])
 			if ok {
 				out.Event, out.Params, by = item.Event, item.Params, firing.Trigger(item.ID)
 				out.Batch = append(out.Batch, item)
@@ -207,45 +262,103 @@ func (t *timeKeeper) plan(f *timing.Release, m *rules.Match, owned *event.Event)
 		if out.Event == nil {
 			return
 		}
-		if f.Kind != timing.Batched {
-			out.Batch = nil
+	}
+	if f.Kind == timing.Batched {
+		out.Status, out.Since, out.Duration = statusOfBatch(out.Batch)
+	} else {
+		out.Batch = nil
+		out.Status, out.Since, out.Duration = statusOf(f.Rule, f.Kind, f.Since, f.Last)
+		if f.Rule.For > 0 || f.Rule.Episode.On || endsEpisode(f.Kind, f.Tag) {
+			out.By = "" // it is the key
 		}
-	}
-	if f.Rule.For > 0 {
-		out.By = "" // it is the key
-	}
-	switch f.Kind {
-	case timing.Missing:
-		out.Status = "firing"
-	case timing.Resolved:
-		out.Status = "resolved"
 	}
 	if r := f.Rule; r.Count.Over > 0 || r.Debounce.Wait > 0 || r.Batch.Max > 0 {
 		out.Count, out.First, out.Last = f.Count, f.First, f.Last
 	}
-	t.stream.plan(rule, by, out)
+	t.stream.planBy(gen, rule, by, out)
+}
+
+// endsEpisode reports whether a release is the end of an episode, which has the
+// hash of what began it.
+func endsEpisode(kind timing.Kind, tag int64) bool { return kind == timing.Resolved && tag != 0 }
+
+// statusOf returns the status of a release. last is when what it stands for
+// happened.
+func statusOf(r *timing.Rule, kind timing.Kind, since, last time.Time) (string, time.Time, time.Duration) {
+	switch {
+	case kind == timing.Resolved && since.IsZero():
+		return event.StatusResolved, since, 0
+	case kind == timing.Resolved:
+		return event.StatusResolved, since, last.Sub(since)
+	case kind == timing.Missing || r.Episode.Resolved:
+		return event.StatusFiring, since, 0
+	}
+	return "", time.Time{}, 0
+}
+
+// statusOfBatch returns the status of the last of a batch if all have the same.
+func statusOfBatch(items []event.Item) (string, time.Time, time.Duration) {
+	last := &items[len(items)-1]
+	for i := range items {
+		if items[i].Status != last.Status {
+			return "", time.Time{}, 0
+		}
+	}
+	return last.Status, last.Since, last.Duration
 }
 
 // decodeItem returns the match or absence that the machine kept as an item.
-func (t *timeKeeper) decodeItem(f *timing.Release, it *timing.Item) (event.Item, bool) {
-	if it.Data == nil {
-		return event.Item{Event: t.clockEvent(event.Absent, f), ID: firing.AbsentTrigger(it.Tag, it.By).String()}, true
+func (t *timeKeeper) decodeItem(gen *generation, f *timing.Release, it *timing.Item) (out event.Item, ok bool) {
+	last := it.At
+	if f.Kind != timing.Batched {
+		last = f.Last
 	}
-	ev, params, err := t.decodeMatch(t.stream.gen.ruleByName[f.Rule.Name], it.Data)
+	out.Status, out.Since, out.Duration = statusOf(f.Rule, it.Kind, it.Since, last)
+	if it.Data == nil {
+		out.Event, out.ID = t.clockEvent(event.Absent, f), firing.AbsentTrigger(it.Tag, it.By).String()
+		return out, true
+	}
+	ev, params, err := t.decodeMatch(gen.ruleByName[f.Rule.Name], it.Data)
 	if err == nil && (f.Kind == timing.Batched || f.Count <= 1) && t.stream.dead.hasEvent(ev) {
 		t.stream.counts.undone.Add(1) // it was lost in a failover since
-		return event.Item{}, false
+		return out, false
 	}
 	if err != nil {
 		t.stream.e.log.Error("a match that was kept cannot be read, it does not fire", "rule", f.Rule.Name, "err", err)
-		return event.Item{}, false
+		return out, false
 	}
 	id := firing.TriggerOf(ev)
-	if it.Kind == timing.Missing {
+	switch {
+	case it.Kind == timing.Missing:
 		ev.Name, ev.Origin, ev.Cause, ev.Command, ev.Time = event.Absent, event.FromClock, event.CauseUnknown, "", it.At
 		id = firing.AbsentTrigger(it.Tag, it.By)
+	case endsEpisode(it.Kind, it.Tag):
+		id = firing.ResolvedTrigger(uint64(it.Tag), it.By)
+		if it.Cause != timing.ByMatch {
+			ev = resolvedEvent(ev, it)
+		}
 	}
-	return event.Item{Event: ev, Params: params, ID: id.String()}, true
+	out.Event, out.Params, out.ID = ev, params, id.String()
+	return out, true
+}
+
+// causeOf are the causes of events that tell of an end which no event of the key
+// has brought.
+var causeOf = map[timing.Cause]event.Cause{
+	timing.Flushed: event.CauseFlushed, timing.Unseen: event.CauseResync, timing.Dropped: event.CauseReload, timing.Displaced: event.CauseMaxKeys,
+}
+
+// resolvedEvent returns the event of an end which no event of the key has
+// brought. began is the one that began it, in its slim form.
+func resolvedEvent(began *event.Event, it *timing.Item) *event.Event {
+	ev := &event.Event{
+		Name: event.Resolved, Origin: event.FromClock, Cause: causeOf[it.Cause], Time: it.At,
+		DB: began.DB, Key: began.Key, ReplID: began.ReplID, Offset: began.Offset, Source: began.Source,
+	}
+	if it.Cause == timing.Flushed || it.Cause == timing.Unseen {
+		ev.Type, ev.After, ev.TTL = event.None.Type(), event.None, event.TTLGone
+	}
+	return ev
 }
 
 // decodeMatch decodes a match that the machine kept. rule is nil if it is gone.
@@ -327,16 +440,33 @@ func (t *timeKeeper) restore(st *store.Store, ch *outbox.Changes) error {
 		ch.Add(t.stream.spaces.timers, outbox.DeleteFrom, nil, nil)
 		return nil
 	}
+	ended, err := t.restoreEntries(st)
+	for i := range ended {
+		t.plan(t.gen, &ended[i], nil, nil)
+	}
+	return err
+}
+
+// restoreEntries does that, and returns what has to be resolved of rules that have
+// changed meanwhile. What was open of one that is gone is only logged: nothing is
+// known of its actions.
+func (t *timeKeeper) restoreEntries(st *store.Store) ([]timing.Release, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for entry, err := range st.Scan(t.stream.spaces.timers, nil, nil) {
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if err := t.machine.Restore(entry.Key, entry.Value); err != nil {
 			t.stream.e.log.Error("state of a rule with time fields cannot be read, it begins anew", "err", err)
 		}
 	}
-	t.logStateReports("rules with time fields after the start", t.machine.Restored())
-	return nil
+	reports := t.machine.Restored()
+	t.logStateReports("rules with time fields after the start", reports)
+	for _, r := range reports {
+		if r.Open > 0 && t.gen.ruleByName[r.Rule] == nil {
+			t.stream.e.log.Warn("a rule with open keys is gone: nothing says any more where their end is to be told", "rule", r.Rule, "open", r.Open)
+		}
+	}
+	return t.machine.Ended(nil), nil
 }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -17,6 +18,7 @@ import (
 type Trace struct {
 	Rule  *rules.Rule
 	Steps []TracedStep
+	Cut   bool // events and firings are missing: see ActionOptions.MaxTraced
 }
 
 // TracedStep is one step of a feed: a command, which may stand in a transaction
@@ -40,6 +42,7 @@ type TracedEvent struct {
 // TracedFiring is one firing of the rule.
 type TracedFiring struct {
 	DryRun   bool      // the rule's dry_run: nothing is delivered
+	Resolved bool      // it tells of the end of what has fired
 	Requests []Request // what each action of the rule would send
 
 	firing firing.Firing // what all of them are given
@@ -91,6 +94,7 @@ type tracer struct {
 	feed []rules.Step
 
 	atStep, atEvent timing.Inspection // what the rule waited for, when these began
+	skips           bool              // the event at hand is not told of
 }
 
 func (t *tracer) step() *TracedStep { return &t.Steps[len(t.Steps)-1] }
@@ -116,11 +120,18 @@ func (t *tracer) endStep(f *feed) {
 
 func (t *tracer) beginEvent(f *feed, ev *event.Event) {
 	s := t.step()
+	if t.skips = !f.mayTrace(); t.skips {
+		t.Cut = true
+		return
+	}
 	s.Events = append(s.Events, TracedEvent{Event: ev.Clone(), Checks: f.e.gen.Load().set.Explain(t.Rule, ev)})
 	t.atEvent = f.inspect(t.Rule)
 }
 
 func (t *tracer) endEvent(f *feed) {
+	if t.skips {
+		return
+	}
 	e := t.event()
 	if len(e.Fired) > 0 || t.Rule.Time == nil {
 		return
@@ -139,14 +150,18 @@ func (t *tracer) fire(f *feed, by firing.Trigger, fired firing.Firing) {
 	if !f.playing() {
 		return
 	}
+	if f.inside && t.skips || !f.mayTrace() {
+		t.Cut = true
+		return
+	}
 	gen := f.e.gen.Load()
 	fired.Rule, fired.Attempt = t.Rule.Name, 1
-	out := TracedFiring{DryRun: t.Rule.DryRun, firing: fired}
+	out := TracedFiring{DryRun: t.Rule.DryRun, Resolved: fired.Status == event.StatusResolved, firing: fired}
 	for _, a := range t.Rule.Actions {
 		one := fired
 		one.Action, one.ID = a.Name, by.Firing(t.Rule.Name, a.Name)
 		r := Request{Action: a.Name}
-		r.Preview, r.Err = actions.Render(gen.endpoints[gen.endpointOf[a]].Action, &one)
+		r.Preview, r.Err = f.render(gen.endpoints[gen.endpointOf[a]].Action, &one)
 		out.Requests = append(out.Requests, r)
 	}
 	if f.inside {
@@ -155,6 +170,16 @@ func (t *tracer) fire(f *feed, by firing.Trigger, fired firing.Firing) {
 		return
 	}
 	t.step().Fired = append(t.step().Fired, out)
+}
+
+// render returns what an action would send, unless too much was rendered before.
+func (f *feed) render(a actions.Action, one *firing.Firing) (actions.Preview, error) {
+	if most := f.limits.MaxRendered; most > 0 && f.rendered > most {
+		return actions.Preview{}, errors.New("so much is sent before it that this is not shown")
+	}
+	p, err := actions.Render(a, one)
+	f.rendered += len(p.Body)
+	return p, err
 }
 
 // maxInspected is how many timers and counts of a rule a trace looks at.
@@ -166,7 +191,7 @@ func (f *feed) inspect(r *rules.Rule) timing.Inspection {
 	if m == nil || r.Time == nil {
 		return timing.Inspection{}
 	}
-	in, _ := m.Inspect(r.Name, maxInspected)
+	in, _ := m.Inspect(r.Name, timing.Inspected{Limit: maxInspected})
 	return in
 }
 
@@ -203,6 +228,9 @@ func waitsFor(x *timing.Rule, before, after *timing.Inspection) string {
 	}
 	if x.Count.Within > 0 {
 		return countText(x, before, after)
+	}
+	if x.Episode.On && (x.For == 0 || slices.Equal(before.Timers, after.Timers)) {
+		return "it is open, and fires no more until it ends"
 	}
 	if t := newTimer(before, after); t != nil {
 		if t.Stage == "batch" {
@@ -265,7 +293,10 @@ func endedWait(before, after *timing.Inspection) string {
 		for _, left := range after.Timers {
 			gone = gone && (left.Stage != t.Stage || left.By != t.By)
 		}
-		if gone {
+		switch {
+		case gone && t.Stage == "open":
+			return "is open no more" + ofBy(t.By)
+		case gone:
 			return fmt.Sprintf("%s waits no more%s", t.Stage, ofBy(t.By))
 		}
 	}

@@ -2,7 +2,11 @@ package engine
 
 import (
 	"context"
+	"fmt"
 	"iter"
+	"math/bits"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"triggerd/internal/admin"
@@ -10,24 +14,117 @@ import (
 	"triggerd/internal/firing"
 	"triggerd/internal/outbox"
 	"triggerd/internal/tap"
+	"triggerd/rules"
 	"triggerd/source"
 )
 
+// maxWatchers is how many may watch at once.
+const maxWatchers = 32
+
+// watchers are the conditions by which those who watch look at events.
+type watchers struct {
+	count atomic.Int32
+
+	mu   sync.Mutex // guards slot
+	slot [maxWatchers]*rules.Filter
+	used atomic.Uint64 // a bit for each slot that is in use
+}
+
+// add adds a condition, and returns its bit. There is a slot for each that may
+// watch.
+func (w *watchers) add(f *rules.Filter) uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i := range w.slot {
+		if w.slot[i] == nil {
+			w.slot[i] = f
+			w.used.Store(w.used.Load() | 1<<i)
+			return 1 << i
+		}
+	}
+	return 0
+}
+
+func (w *watchers) remove(bit uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.slot[bits.TrailingZeros64(bit)] = nil
+	w.used.Store(w.used.Load() &^ bit)
+}
+
+// holds returns the bits of the conditions that hold for an event.
+func (w *watchers) holds(ev *event.Event) (held uint64) {
+	used := w.used.Load()
+	if used == 0 {
+		return 0
+	}
+	w.mu.Lock()
+	slots := w.slot
+	w.mu.Unlock()
+	for i, f := range slots {
+		if f != nil && f.Holds(ev) {
+			held |= 1 << i
+		}
+	}
+	return held
+}
+
 // Feed iterates over what happens, as q selects it, until ctx is done. The entry
-// is nil at the beginning and after a quiet time.
-func (e *Engine) Feed(ctx context.Context, q admin.FeedQuery) iter.Seq[*admin.FeedEntry] {
-	return e.tap.Read(ctx, q)
+// is nil at the beginning and after a quiet time. The iterator is single-use. The
+// error is admin.ErrQuery or admin.ErrBusy.
+func (e *Engine) Feed(ctx context.Context, q admin.FeedQuery) (iter.Seq[*admin.FeedEntry], error) {
+	var f *rules.Filter
+	if q.When != "" {
+		var err error
+		if f, err = e.gen.Load().set.Filter(q.When); err != nil {
+			return nil, fmt.Errorf("%w: %w", admin.ErrQuery, err)
+		}
+	}
+	return func(yield func(*admin.FeedEntry) bool) {
+		defer e.watchers.count.Add(-1)
+		if f != nil {
+			if q.Bit = e.watchers.add(f); q.Bit == 0 {
+				return
+			}
+			defer e.watchers.remove(q.Bit)
+		}
+		for entry := range e.tap.Read(ctx, q) {
+			if !yield(entry) {
+				return
+			}
+		}
+	}, e.admitWatcher()
+}
+
+// admitWatcher counts one more that watches, or returns admin.ErrBusy.
+func (e *Engine) admitWatcher() error {
+	if e.watchers.count.Add(1) > maxWatchers {
+		e.watchers.count.Add(-1)
+		return fmt.Errorf("%w: %d", admin.ErrBusy, maxWatchers)
+	}
+	return nil
+}
+
+// eventDetail completes an entry with what its event is about.
+type eventDetail struct{ ev *event.Event }
+
+// Detail implements tap.Detailer.
+func (d eventDetail) Detail(to *admin.FeedEntry) {
+	to.DB, to.Command = d.ev.DB, typed(d.ev, maxExcerpt)
+	to.Before, to.After = excerptOf(d.ev.Before, maxExcerpt), excerptOf(d.ev.After, maxExcerpt)
 }
 
 func (e *Engine) tellEvent(kind, rule string, ev *event.Event) {
-	e.tap.Add(admin.FeedEntry{Kind: kind, Rule: rule, Key: printable(ev.Key), Event: ev.Name, Offset: ev.Offset})
+	e.tap.AddDetailed(admin.FeedEntry{
+		Kind: kind, Rule: rule, Key: printable(ev.Key), Event: ev.Name, Offset: ev.Offset, Holds: e.watchers.holds(ev),
+	}, eventDetail{ev})
 }
 
 func (e *Engine) tellFiring(endpoint string, f *firing.Firing) {
-	e.tap.Add(admin.FeedEntry{
+	e.tap.AddDetailed(admin.FeedEntry{
 		Kind: admin.FeedFiring, Rule: f.Rule, Action: endpoint, Key: printable(f.Event.Key), Event: f.Event.Name,
-		Offset: f.Event.Offset, ID: f.ID.String(),
-	})
+		Offset: f.Event.Offset, ID: f.ID.String(), Holds: e.watchers.holds(f.Event),
+	}, eventDetail{f.Event})
 }
 
 // tellState tells those who watch what has become of something.
@@ -40,7 +137,10 @@ func (e *Engine) tellState(name, state, why string) {
 }
 
 // watcher tells those who watch of attempts.
-type watcher struct{ tap *tap.Feed }
+type watcher struct {
+	tap *tap.Feed
+	of  *watchers
+}
 
 // Watched implements outbox.Watcher.
 func (w watcher) Watched() bool { return w.tap.Level() != tap.Nobody }
@@ -52,6 +152,9 @@ func (w watcher) Attempted(a *outbox.Attempt) {
 	}
 	if f := a.Firing; f != nil {
 		entry.Rule, entry.Key, entry.Event, entry.Offset, entry.Attempt = f.Rule, printable(f.Event.Key), f.Event.Name, f.Event.Offset, f.Attempt
+		entry.Holds = w.of.holds(f.Event)
+		w.tap.AddDetailed(entry, eventDetail{f.Event})
+		return
 	}
 	w.tap.Add(entry)
 }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"triggerd/internal/admin"
+	"triggerd/internal/disk"
 	"triggerd/internal/failpoint"
 	"triggerd/internal/keyspace"
 	"triggerd/internal/mirrorfile"
@@ -183,7 +185,7 @@ func (w *writeback) start(s *stream) (stop func(), err error) {
 	if dir == "" {
 		return func() {}, nil
 	}
-	w.writer, err = mirrorfile.NewWriter(mirrorfile.Dir(dir, s.name), s.e.log.With("stream", s.name), s.notifyChanged)
+	w.writer, err = mirrorfile.NewWriter(cmp.Or(s.e.cfg.disk, disk.System), mirrorfile.Dir(dir, s.name), s.e.log.With("stream", s.name), s.notifyChanged)
 	if err != nil {
 		return nil, err
 	}
@@ -505,7 +507,7 @@ func (w *writeback) restore(ctx context.Context, to source.Position) (found bool
 		return true, err
 	}
 	began := time.Now()
-	entries, err := w.load(&state)
+	entries, err := w.load(ctx, &state)
 	if err != nil {
 		return true, err
 	}
@@ -533,14 +535,14 @@ func (w *writeback) restore(ctx context.Context, to source.Position) (found bool
 }
 
 // load gives the interpreter what the files have.
-func (w *writeback) load(state *mirrorState) (entries int, err error) {
+func (w *writeback) load(ctx context.Context, state *mirrorState) (entries int, err error) {
 	s := w.s
 	dir := mirrorfile.Dir(s.e.cfg.Store.Dir(), s.name)
 	for _, f := range state.files {
 		_, err := mirrorfile.Read(dir, f, func(block []byte) error {
 			n, err := s.interpreter.RestoreBlock(block)
 			entries += n
-			return err
+			return errors.Join(err, ctx.Err())
 		})
 		if err != nil {
 			return entries, err
@@ -569,7 +571,7 @@ func (w *writeback) play(ctx context.Context, from, to source.Position, ticks []
 		if w.replay == nil {
 			return 0, fmt.Errorf("it is of position %s, and reading stopped at %s: %w", from, to, errNoReplay)
 		}
-		for rec, err := range w.replay.Replay(ctx, from, to) {
+		for rec, err := range w.replay.Replay(ctx, from, to, s) {
 			if err != nil {
 				return commands, err
 			}
@@ -601,6 +603,9 @@ func (s *stream) replayRecord(rec *source.Record, ticks []tick) ([]tick, error) 
 		for s.addMoreEvents() {
 		}
 		s.events = s.events[:0]
+		if s.interpreter.GaveUp() {
+			return ticks, context.Canceled
+		}
 	case source.Heartbeat:
 		ticks = s.replayTicks(ticks, rec.Offset)
 	case source.Rewound:

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,6 +15,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -206,8 +208,14 @@ type link struct {
 	end      int // the record at which it is killed; beyond all: never
 	trimmed  source.Position
 	received int // of records, that are in the spool
+	synced   int // of these, that outlive the machine
 	started  source.Position
 	mistake  string
+	clean    bool       // it is not killed at end, but told to stop
+	rules    string     // "": modelRules
+	machine  *machine   // that it runs on; nil: one that never loses its power
+	atEnd    func()     // called when it is killed
+	mu       sync.Mutex // guards received and trimmed, while it runs
 }
 
 var errKilled = errors.New("killed")
@@ -229,7 +237,11 @@ func (l *link) Status() source.Status {
 
 func (l *link) Keep(context.Context, source.Position, bool) error { return nil }
 
-func (l *link) Trim(p source.Position) { l.trimmed = p }
+func (l *link) Trim(p source.Position) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.trimmed = p
+}
 
 func (l *link) Records(_ context.Context, from source.Position, _ source.Consumer) iter.Seq2[*source.Record, error] {
 	from.Events = 0
@@ -252,7 +264,12 @@ func (l *link) Records(_ context.Context, from source.Position, _ source.Consume
 		}
 		for ; i < len(l.records); i++ {
 			if i == l.end {
-				yield(nil, errKilled)
+				if l.atEnd != nil {
+					l.atEnd()
+				}
+				if !l.clean {
+					yield(nil, errKilled)
+				}
 				return
 			}
 			s := l.e.streams[0]
@@ -267,12 +284,16 @@ func (l *link) Records(_ context.Context, from source.Position, _ source.Consume
 			if !yield(l.records[i], nil) {
 				return
 			}
-			l.received = max(l.received, i+1)
+			l.mu.Lock()
+			if l.received = max(l.received, i+1); l.chance.IntN(20) == 0 {
+				l.synced = l.received
+			}
+			l.mu.Unlock()
 		}
 	}
 }
 
-func (l *link) Replay(_ context.Context, from, to source.Position) iter.Seq2[*source.Record, error] {
+func (l *link) Replay(_ context.Context, from, to source.Position, _ source.Preparer) iter.Seq2[*source.Record, error] {
 	return func(yield func(*source.Record, error) bool) {
 		first, last := l.after(from), l.after(to)
 		switch trimmed := l.after(l.trimmed); {
@@ -286,7 +307,11 @@ func (l *link) Replay(_ context.Context, from, to source.Position) iter.Seq2[*so
 			yield(nil, fmt.Errorf("the spool begins at %s", l.trimmed))
 			return
 		}
-		for _, r := range l.records[first:last] {
+		for i, r := range l.records[first:last] {
+			if l.mistake == "a bad frame" && i > 10 {
+				yield(nil, errors.New("a frame is damaged"))
+				return
+			}
 			switch r.Kind {
 			case source.SnapshotBegin:
 				yield(nil, errors.New("a snapshot lies between them"))
@@ -312,14 +337,11 @@ type firings map[string]string
 func (l *link) play(t *testing.T, dir string, got firings, log *strings.Builder) (ended bool) {
 	t.Helper()
 	o := ActionOptions{Stdout: new(strings.Builder)}
-	set, err := ParseRules("rules.toml", []byte(modelRules), o)
+	set, err := ParseRules("rules.toml", []byte(cmp.Or(l.rules, modelRules)), o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	st, err := store.Options{Logger: slog.New(slog.DiscardHandler)}.Open(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	st := l.machine.open(t, dir)
 	defer st.Close()
 	fired := func(f *actions.Firing) {
 		text := f.Rule + " " + string(event.AppendJSON(nil, f.Event, event.Delivery{}))
@@ -328,7 +350,7 @@ func (l *link) play(t *testing.T, dir string, got firings, log *strings.Builder)
 		}
 		got[f.ID.String()] = text
 	}
-	l.e, err = New(Config{Rules: set, Source: l, Store: st, Actions: o, OnFiring: fired, Logger: slog.New(slog.NewTextHandler(log, nil))})
+	l.e, err = New(Config{Rules: set, Source: l, Store: st, Actions: o, OnFiring: fired, Logger: slog.New(slog.NewTextHandler(log, nil)), disk: l.machine.files()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -439,12 +461,9 @@ func TestCrashes(t *testing.T) {
 }
 
 // edit changes what the store has of the stream between two processes.
-func edit(t *testing.T, dir string, f func(st *store.Store, b *store.Batch)) {
+func (l *link) edit(t *testing.T, dir string, f func(st *store.Store, b *store.Batch)) {
 	t.Helper()
-	st, err := store.Options{Logger: slog.New(slog.DiscardHandler)}.Open(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	st := l.machine.open(t, dir)
 	defer st.Close()
 	b := st.NewBatch()
 	f(st, b)
@@ -476,11 +495,11 @@ func TestMistakes(t *testing.T) {
 		{"committed before it was saved", true, func(_ *testing.T, l *link, _ string) { l.received = 0 }},
 		{"trimmed before it was noted", true, func(_ *testing.T, l *link, _ string) { l.trimmed = l.records[l.received-1].Pos }},
 		{"live clock", false, func(*testing.T, *link, string) {}},
-		{"no ticks", false, func(t *testing.T, _ *link, dir string) {
-			edit(t, dir, func(_ *store.Store, b *store.Batch) { b.DeleteRange(state, tickEntry, tickEnd) })
+		{"no ticks", false, func(t *testing.T, l *link, dir string) {
+			l.edit(t, dir, func(_ *store.Store, b *store.Batch) { b.DeleteRange(state, tickEntry, tickEnd) })
 		}},
-		{"a position that is not the state's", false, func(t *testing.T, _ *link, dir string) {
-			edit(t, dir, func(st *store.Store, b *store.Batch) {
+		{"a position that is not the state's", false, func(t *testing.T, l *link, dir string) {
+			l.edit(t, dir, func(st *store.Store, b *store.Batch) {
 				m, err := parseMirrorState(entryOf(t, st, filesEntry))
 				if err != nil {
 					return
@@ -489,8 +508,8 @@ func TestMistakes(t *testing.T) {
 				b.Put(state, filesEntry, m.append(nil))
 			})
 		}},
-		{"another state's note", false, func(t *testing.T, _ *link, dir string) {
-			edit(t, dir, func(st *store.Store, b *store.Batch) {
+		{"another state's note", false, func(t *testing.T, l *link, dir string) {
+			l.edit(t, dir, func(st *store.Store, b *store.Batch) {
 				now := entryOf(t, st, filesEntry)
 				if a, err := parseMirrorState(old); err == nil {
 					if c, err := parseMirrorState(now); err == nil && len(a.files) < len(c.files) && a.files[0] == c.files[0] {
@@ -515,11 +534,11 @@ func TestMistakes(t *testing.T) {
 			}
 		}},
 		{"no files", true, func(_ *testing.T, _ *link, dir string) { os.RemoveAll(mirrorfile.Dir(dir, Standalone)) }},
-		{"a note that cannot be read", true, func(t *testing.T, _ *link, dir string) {
-			edit(t, dir, func(_ *store.Store, b *store.Batch) { b.Put(state, filesEntry, []byte{1, 1, 1}) })
+		{"a note that cannot be read", true, func(t *testing.T, l *link, dir string) {
+			l.edit(t, dir, func(_ *store.Store, b *store.Batch) { b.Put(state, filesEntry, []byte{1, 1, 1}) })
 		}},
-		{"a note of a later version", true, func(t *testing.T, _ *link, dir string) {
-			edit(t, dir, func(_ *store.Store, b *store.Batch) { b.Put(state, filesEntry, []byte{9}) })
+		{"a note of a later version", true, func(t *testing.T, l *link, dir string) {
+			l.edit(t, dir, func(_ *store.Store, b *store.Batch) { b.Put(state, filesEntry, []byte{9}) })
 		}},
 	} {
 		seen := 0

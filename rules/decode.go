@@ -66,6 +66,7 @@ func (c *compilation) rule(v view) *Rule {
 	t.schedule(r)
 	c.times(t, r)
 	c.actions(t, r)
+	t.valuesByDefault(r)
 	r.Digest = c.digest(v, r)
 	t.done()
 	r.index = int32(len(c.conjuncts))
@@ -74,6 +75,9 @@ func (c *compilation) rule(v view) *Rule {
 	}
 	alternatives := r.conjuncts(says)
 	c.conjuncts = append(c.conjuncts, alternatives)
+	if r.Enabled {
+		t.warnUntracked(r)
+	}
 	if r.Enabled && r.Schedule == nil && len(c.l.errors) == 0 {
 		c.warnNever(t, r, says)
 		t.warnUnindexed(r, alternatives)
@@ -102,8 +106,11 @@ func (c *compilation) pattern(t *table, r *Rule) []condition.Conjunct {
 		return condition.Everything()
 	}
 	says := c.when(v, r)
-	if t.has("for") {
-		c.rejectMomentary(v, r)
+	switch {
+	case t.has("for"):
+		c.rejectMomentary(v, r.When, r, "with for the condition has to hold for some time", "with for, this holds for as long as the key is there")
+	case t.m["send_resolved"] == true && !t.has("until"):
+		c.rejectMomentary(v, r.When, r, "with send_resolved it is open for as long as the condition holds: say until when, or ask for what lasts", "this holds for as long as the key is there")
 	}
 	return says
 }
@@ -155,6 +162,30 @@ func (t *table) warnUnindexed(r *Rule, alternatives []condition.Conjunct) {
 		w := t.kid("when", nil)
 		w.as("every-event").warnf("say a key, a command or an event that it needs", "no index serves this rule: its condition is evaluated for every event")
 	}
+}
+
+// valuesByDefault has the values of a rule's keys kept where an action sends the
+// event as a whole, unless the rule says otherwise, or that would be any key's.
+func (t *table) valuesByDefault(r *Rule) {
+	if t.has("values") || !r.Enabled || r.DryRun || r.Schedule != nil || !slices.ContainsFunc(r.Actions, func(a *Action) bool { return a.sendsEvent }) {
+		return
+	}
+	if r.keys != nil && !slices.ContainsFunc(r.keys, func(g *glob.Pattern) bool { return !g.BeginsWithText() }) {
+		r.sendsValues = true
+		return
+	}
+	if r.concernsKeys() && r.need() < NeedValue {
+		at := t.view
+		if t.has("key") {
+			at = t.kid("key", t.m["key"])
+		}
+		at.notef("values = true keeps those of all its keys in memory; values = false leaves it at that", "before and after are sent as unknown, since no text says what its keys begin with")
+	}
+}
+
+// concernsKeys reports whether the rule waits for events that concern a key.
+func (r *Rule) concernsKeys() bool {
+	return r.events == nil || r.anyWrite || slices.ContainsFunc(r.events.list(), func(name string) bool { return !slices.Contains(keyless, name) })
 }
 
 // warnKeepsAllValues warns of a rule for which the value of every key is kept.
@@ -368,17 +399,18 @@ func (v view) keyType(r *Rule) {
 }
 
 // rejectMomentary reports what a condition reads though it changes with each
-// event: the condition of a rule with for has to hold for some time.
-func (c *compilation) rejectMomentary(v view, r *Rule) {
-	names, state, ok := c.compiler.Momentary(r.When, r.captures.Names())
+// event, where that has to last for some time. It warns of one that does not read
+// the key at all.
+func (c *compilation) rejectMomentary(v view, src string, r *Rule, why, always string) {
+	names, state, ok := c.compiler.Momentary(src, r.captures.Names())
 	if !ok {
 		return
 	}
 	for _, p := range names {
-		v.inString(p.Offset).errorf("ask key, db, type, after, ttl or params", "%s tells of the change at hand, and with for the condition has to hold for some time", p.Msg)
+		v.inString(p.Offset).errorf("ask key, db, type, after, ttl or params", "%s tells of the change at hand, and %s", p.Msg, why)
 	}
 	if len(names) == 0 && !state {
-		v.as("for-momentary").warnf("ask after: num(after) < 5", "with for, this holds for as long as the key is there")
+		v.as("for-momentary").warnf("ask after: num(after) < 5", "%s", always)
 	}
 }
 

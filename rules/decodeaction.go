@@ -109,7 +109,7 @@ func (c *compilation) action(t *table, r *Rule, used map[string]bool) *Action {
 func (t *table) sendResolved() {
 	if v, ok := t.get("send_resolved"); ok {
 		v.atKey = true
-		v.errorf(`absent = { for = "90s", send_resolved = true }`, "send_resolved is a field of the rule's absent")
+		v.errorf(`absent = { for = "90s", send_resolved = true }; or send_resolved = true beside when`, "send_resolved is a field of the rule, or of its absent")
 	}
 }
 
@@ -172,7 +172,7 @@ func (c *compilation) ownFields(t *table, a *Action) {
 		return
 	}
 	facts, err := c.l.o.Action(a.Kind, a.Fields)
-	a.reads, a.elements = facts.Reads, facts.Elements
+	a.reads, a.elements, a.tracks, a.sendsEvent = facts.Reads, facts.Elements, facts.Tracks, facts.SendsEvent
 	for _, e := range flatten(err) {
 		v, msg := t.ofAction(kind, e)
 		if u, ok := e.(interface{ Unknown() bool }); ok && u.Unknown() {
@@ -183,7 +183,25 @@ func (c *compilation) ownFields(t *table, a *Action) {
 	}
 	for _, e := range facts.Warnings {
 		v, msg := t.ofAction(kind, e)
-		v.as("body-json").warnf("", "%s", msg)
+		if w, ok := e.(interface{ WarningCode() string }); ok {
+			v.as(w.WarningCode()).warnf("", "%s", msg)
+		}
+	}
+}
+
+// warnUntracked warns of an action that opens and closes incidents, where it does
+// not get each firing by itself, in order.
+func (t *table) warnUntracked(r *Rule) {
+	for _, a := range r.Actions {
+		if !a.tracks {
+			continue
+		}
+		if a.Order == firing.OrderNone {
+			t.as("incident").warnf(`leave order = "none" out`, "action %s opens and closes incidents; with order = \"none\" what opens one may arrive after what closes it", a.Name)
+		}
+		if r.Time != nil && r.Time.Batch.Max > 0 {
+			t.key("batch").as("incident").warnf("leave it out", "action %s opens and closes incidents, and is told of the last firing of a batch only", a.Name)
+		}
 	}
 }
 

@@ -89,7 +89,7 @@
 // Rule.Time has the time fields of a rule, for package internal/timing, which has
 // the stages that a match passes through:
 //
-//	match -> sample -> dedupe -> count | absent | debounce | for -> active, mute -> once -> throttle -> batch -> firing
+//	match -> sample -> dedupe -> count | absent | debounce | for, until -> active, mute -> once -> throttle -> batch -> firing
 //
 // Each is a field of the rule:
 //
@@ -100,6 +100,8 @@
 //	cancel = { key = "order:{worker}", event = "hset" }     # or a list of them
 //	debounce = { wait = "2s", max_wait = "30s", by = "key" }
 //	for = "5m"
+//	until = "num(after) < 70"                               # beside when, with or without for
+//	send_resolved = true                                    # as until
 //	active = "office"                                       # names of [windows.NAME], one or a list
 //	mute = ["night", "holidays"]
 //	outside = "hold"                                        # or "drop", the default
@@ -126,8 +128,14 @@
 //     key_not, key_regex and db select concerns it: it Fires if the other
 //     fields match and the condition holds, and Ends if the condition does not
 //     hold or cannot be evaluated, the type is another, or the key is gone.
-//     The state is that of the key, "db/key" in Keys.Gather. Events that name
-//     no keys, like flushall, give no match: see timing.Machine.EndAll.
+//   - A rule with until or send_resolved is asked of the same events. It Ends if
+//     until holds, or without until if the condition does not, or the key is gone
+//     or has another type. It Fires if the condition holds and until does not.
+//     If neither can be said it Lapses. The condition may be about the change if
+//     there is an until and no for; until may not.
+//
+// The state of a key is that of "db/key" in Keys.Gather. Events that name no keys,
+// like flushall, give no match: see timing.Machine.EndAll.
 //
 // A window is inside where each of its fields is: weekdays = ["mon:fri", "sun"],
 // times = ["08:00-18:00", "22:00-06:00"], days_of_month = ["1:5", "-1"],
@@ -139,8 +147,8 @@
 //
 // Rule.Time.Shape is equal for two rules if the states of one can be those of the
 // other. It contains all time fields but max_keys, with the macros and lists that
-// they name, the windows, the patterns of cancel, and for a rule with for its
-// other fields.
+// they name, the windows, the patterns of cancel, and for a rule with for, until or
+// send_resolved its other fields.
 //
 // # Matching
 //

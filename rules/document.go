@@ -123,6 +123,10 @@ func (l *loader) include(s *source, v view) {
 		v.errorf("", "only a file can include others")
 		return
 	}
+	if l.o.NoInclude {
+		v.errorf("", "no file is included here")
+		return
+	}
 	pattern := name
 	if !filepath.IsAbs(pattern) {
 		dir := strings.NewReplacer(`*`, `\*`, `?`, `\?`, `[`, `\[`, `\`, `\\`).Replace(filepath.Dir(s.name))
@@ -179,7 +183,7 @@ func (d *document) build(l *loader) *Set {
 		HTTP:   HTTP{Listen: defaultListen, MaxBehind: time.Minute, ShowValues: true},
 
 		ShutdownTimeout: defaultShutdown,
-		Store:           Store{Dir: defaultDir, MaxPending: defaultMaxPending, Retention: defaultRetention},
+		Store:           Store{Dir: defaultDir, MaxPending: defaultMaxPending, Retention: defaultRetention, KeepDelivered: 256 << 20},
 	}
 	if d.main == nil {
 		return set
@@ -245,6 +249,7 @@ func (c *compilation) index(set *Set) {
 	set.compiler = c.compiler
 	set.index = newIndex(set, c.conjuncts)
 	set.needs = newNeedIndex(set, c.conjuncts)
+	set.kept = keptOf(set, c.conjuncts)
 	set.elements = elementsOf(set.Rules)
 }
 
@@ -331,6 +336,24 @@ func (v view) spool() (int64, bool) {
 	return n, ok && n >= minSpool
 }
 
+// minKeepDelivered is the least size of what is kept of deliveries.
+const minKeepDelivered = 1 << 20
+
+// keepDelivered parses how much is kept of deliveries; "0" and 0 are nothing.
+func (v view) keepDelivered() (int64, bool) {
+	if n, isInt := v.v.(int64); isInt && n == 0 {
+		return 0, true
+	}
+	if s, isText := v.v.(string); isText && s == "0" {
+		return 0, true
+	}
+	n, ok := v.size()
+	if ok && n < minKeepDelivered {
+		v.errorf(`"0" keeps none`, "%d bytes; at least 1MiB are needed", n)
+	}
+	return n, ok && n >= minKeepDelivered
+}
+
 // server decodes url, user and password.
 func (t *table) server(s *Source) {
 	at := t.view
@@ -386,6 +409,7 @@ func (t *table) store(s *Store) {
 	})
 	read(t, "max_pending", &s.MaxPending, func(v view) (int, bool) { return v.integer(1, 1_000_000_000) })
 	read(t, "max_bytes", &s.MaxBytes, view.size)
+	read(t, "keep_delivered", &s.KeepDelivered, view.keepDelivered)
 	read(t, "retention", &s.Retention, func(v view) (time.Duration, bool) { return v.duration(time.Second) })
 	t.done()
 }
@@ -494,8 +518,8 @@ func (d *document) macroTexts() map[string]string {
 	return texts
 }
 
-// listValues returns the lists as conditions use them. A list is of texts or
-// of numbers, since "in" compares with one kind.
+// listValues returns the lists as conditions use them. A list is of texts, of
+// numbers, or of lists of texts, since "in" compares with one kind.
 func (d *document) listValues() map[string]any {
 	values := map[string]any{}
 	for name, v := range d.lists {
@@ -504,13 +528,35 @@ func (d *document) listValues() map[string]any {
 			v.wrongType("a list", "")
 			continue
 		}
-		if len(list) > 0 && isNumber(list[0]) {
+		switch {
+		case len(list) > 0 && isNumber(list[0]):
 			values[name] = listOf(v, list, view.number)
-		} else {
+		case len(list) > 0 && isList(list[0]):
+			values[name] = rowsOf(v, list)
+		default:
 			values[name] = listOf(v, list, view.str)
 		}
 	}
 	return values
+}
+
+func isList(x any) bool { _, ok := x.([]any); return ok }
+
+// rowsOf returns a list of lists, which have texts and are of one length.
+func rowsOf(v view, list []any) [][]string {
+	return listOf(v, list, func(row view) ([]string, bool) {
+		texts, ok := row.v.([]any)
+		if !ok {
+			row.wrongType("a list, as the first is", "")
+			return nil, false
+		}
+		if first := list[0].([]any); len(texts) == 0 || len(texts) != len(first) {
+			row.errorf("", "a list of %d in a list of lists of %d: all are of one length", len(texts), len(first))
+			return nil, false
+		}
+		out := listOf(row, texts, view.str)
+		return out, len(out) == len(texts)
+	})
 }
 
 func isNumber(x any) bool {

@@ -31,6 +31,7 @@ func (e *explanation) explainTime(companions []*Rule) {
 	if x.For > 0 {
 		e.check("for", "true of the key for "+shortDuration(x.For), string(appendPlace(nil, e.ev)), true)
 	}
+	e.explainEpisode(t)
 	for _, w := range []struct {
 		field, text string
 		windows     []*timing.Window
@@ -51,6 +52,27 @@ func (e *explanation) explainTime(companions []*Rule) {
 	}
 	if x.CatchUp {
 		e.check("catch_up", "a run that was missed is made up", "the clock", true)
+	}
+}
+
+// explainEpisode explains until and send_resolved.
+func (e *explanation) explainEpisode(t *timed) {
+	x := e.r.Time
+	if t.until != nil {
+		var eval condition.Evaluator
+		eval.Begin(e.ev)
+		holds, err := eval.Holds(t.until, e.r.captures)
+		got := strconv.FormatBool(holds)
+		switch {
+		case err != nil:
+			got = err.Error()
+		case !eval.Decided():
+			got = "neither true nor false: what should be a number is none"
+		}
+		e.check("until", "not yet: "+e.r.until, got, !holds || e.ev.Key == nil)
+	}
+	if x.Episode.Resolved {
+		e.check("send_resolved", "its end is told too", string(appendPlace(nil, e.ev)), true)
 	}
 }
 

@@ -69,6 +69,7 @@ type loader struct {
 	errors      []*Error
 	order       map[*Error]int // index of the file that an error is in, to sort by
 	warnings    []*Error
+	notes       []*Error
 	allowed     map[string]bool        // codes of warnings that the main file silences
 	lookups     []Lookup               // what is not looked up offline
 	pretended   map[*tomlpos.Node]bool // values of which a part is made up, since it is not looked up
@@ -202,7 +203,7 @@ func (l *loader) place(s *source, off int, e *Error) {
 	}
 	e.File = s.name
 	e.Line, e.Col = s.lines.Place(off)
-	if line := s.lines.Text(e.Line); !l.mayHoldSecret(line) {
+	if line := s.lines.Text(e.Line); !l.o.mayHoldSecret(line) {
 		e.SourceLine = line
 	}
 }
@@ -211,7 +212,7 @@ func (l *loader) place(s *source, off int, e *Error) {
 func (l *loader) finish() (*Set, error) {
 	set := l.d.build(l)
 	l.masker = secret.New(l.expanded...)
-	for _, list := range [][]*Error{l.errors, l.warnings} {
+	for _, list := range [][]*Error{l.errors, l.warnings, l.notes} {
 		slices.SortStableFunc(list, func(a, b *Error) int {
 			return cmp.Or(cmp.Compare(l.order[a], l.order[b]), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Col, b.Col))
 		})
@@ -222,7 +223,8 @@ func (l *loader) finish() (*Set, error) {
 	if len(l.errors) > 0 {
 		return nil, errorList(l.errors)
 	}
-	set.Lookups = l.lookups
+	set.Lookups, set.Notes = l.lookups, l.notes
+	l.keepTexts(set)
 	set.Warnings = slices.DeleteFunc(l.warnings, func(e *Error) bool { return l.allowed[e.Code] || slices.Contains(l.o.Allow, e.Code) })
 	set.Secrets, set.SecretFiles = secret.New(l.secrets...), l.secretFiles
 	for _, s := range l.sources {

@@ -15,10 +15,11 @@ import (
 // Fields are joined by AND, the values of one field by OR. An empty field
 // matches anything.
 type pattern struct {
-	index    int32           // the rule's place in its set
-	anyWrite bool            // events has "write"
-	keys     []*glob.Pattern // nil: any
-	captures *condition.Captures
+	index       int32           // the rule's place in its set
+	anyWrite    bool            // events has "write"
+	sendsValues bool            // see valuesByDefault
+	keys        []*glob.Pattern // nil: any
+	captures    *condition.Captures
 
 	commands, commandsNot *nameSet // nil: any, none
 	commandsNamed         *nameSet // commands that are named themselves, not by a class
@@ -38,6 +39,7 @@ type rareFields struct {
 	dbs     []int
 	types   []string
 	timed   *timed // nil: the rule has no time fields
+	until   string // as it is written; "" if there is none
 }
 
 var noRareFields = &rareFields{}

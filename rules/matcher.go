@@ -88,7 +88,7 @@ func (m *Matcher) Match(dst []Match, ev *event.Event) []Match {
 }
 
 // Keys sets k to the values by which the rule of a match keeps its states; for
-// a match with the role Cancels or Ends, only Gather. They borrow the event,
+// a match with another role than Fires, only Gather. They borrow the event,
 // and are valid until the next call of Keys. It returns false if a value cannot
 // be evaluated. Such a match does not count, and is counted and reported as an
 // error of the rule's condition.
@@ -153,6 +153,22 @@ func (m *Matcher) Need(db int, key []byte) Need {
 		}
 	}
 	return need
+}
+
+// Counted returns the predicates that conditions of enabled rules may ask a key's
+// value, which is of a type, to count for. It asks each rule: it is for values that
+// take longer than that.
+func (m *Matcher) Counted(db int, key []byte, typ string) (list []*event.Predicate) {
+	ev := event.Event{DB: db, Key: key}
+	for _, r := range m.set.patterns {
+		if !r.Enabled || r.cond == nil || r.dbs != nil && !slices.Contains(r.dbs, db) || r.types != nil && !slices.Contains(r.types, typ) {
+			continue
+		}
+		if found := r.cond.Counted(typ); len(found) > 0 && r.matchesKey(&ev, false) {
+			list = append(list, found...)
+		}
+	}
+	return list
 }
 
 // matchGroup checks the rules of a group. capturing is the pattern by which the
@@ -261,6 +277,8 @@ func (m *Matcher) roleOf(r *Rule, ev *event.Event, keyFound bool) (timing.Role, 
 		return r.timed.role, r.matchesFields(ev, keyFound) && m.conditionHolds(r, ev)
 	case !r.Enabled || ev.Key == nil || r.dbs != nil && !slices.Contains(r.dbs, ev.DB) || !r.matchesKey(ev, keyFound):
 		return timing.Ends, false
+	case r.timed.episode:
+		return m.episodeRole(r, ev)
 	case isGone(ev) || r.types != nil && !slices.Contains(r.types, ev.Type) || !m.conditionHolds(r, ev):
 		return timing.Ends, true
 	}
@@ -273,25 +291,32 @@ func (m *Matcher) conditionHolds(r *Rule, ev *event.Event) bool {
 	if r.cond == nil {
 		return true
 	}
-	if !m.costs.due(r.index) {
-		return m.evaluate(r, ev)
-	}
-	began := time.Now()
-	ok := m.evaluate(r, ev)
-	m.costs.add(r, time.Since(began))
-	return ok
+	holds, _ := m.decide(r, ev, r.cond)
+	return holds
 }
 
-func (m *Matcher) evaluate(r *Rule, ev *event.Event) bool {
-	ok, err := m.eval.Holds(r.cond, r.captures)
+// decide evaluates a condition of a rule. decided is false if it cannot be told
+// whether it holds.
+func (m *Matcher) decide(r *Rule, ev *event.Event, c *condition.Condition) (holds, decided bool) {
+	if !m.costs.due(r.index) {
+		return m.evaluate(r, ev, c)
+	}
+	began := time.Now()
+	holds, decided = m.evaluate(r, ev, c)
+	m.costs.add(r, time.Since(began))
+	return holds, decided
+}
+
+func (m *Matcher) evaluate(r *Rule, ev *event.Event, c *condition.Condition) (holds, decided bool) {
+	holds, err := m.eval.Holds(c, r.captures)
 	switch {
-	case ok:
+	case holds:
 	case err != nil:
 		m.conditionFailed(r.owner(), ev, err)
 	case m.eval.NotNumber():
 		r.owner().counts.notNumber.Add(1)
 	}
-	return ok
+	return holds, err == nil && m.eval.Decided()
 }
 
 // conditionFailed counts an error of a rule's condition, or of a by, and

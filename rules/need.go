@@ -100,42 +100,53 @@ var keyless = []string{
 
 // need returns what the rule needs to know of its keys.
 func (r *Rule) need() Need {
-	if !r.Enabled || r.Schedule != nil {
-		return NeedNothing
+	need, _ := r.needAndReason()
+	return need
+}
+
+// needAndReason returns what the rule needs to know of its keys, and what of the
+// rule asks for it first.
+func (r *Rule) needAndReason() (need Need, why string) {
+	if !r.Enabled || r.Schedule != nil || !r.lasts() && !r.concernsKeys() {
+		return NeedNothing, ""
 	}
-	if r.events != nil && !r.anyWrite && !r.lasts() && !slices.ContainsFunc(r.events.list(), func(name string) bool { return !slices.Contains(keyless, name) }) {
-		return NeedNothing
-	}
-	if r.OnTime {
-		return NeedOnTime
-	}
-	if r.Values {
-		return NeedValue
-	}
-	need := NeedNothing
-	if r.lasts() {
-		need = NeedState // whether the key is still there
-	}
-	if r.types != nil {
-		need = NeedState
-	}
-	if r.events != nil {
-		for _, name := range r.events.list() {
-			need = max(need, needOfEvent[name])
+	more := func(n Need, reason string) {
+		if n > need {
+			need, why = n, reason
 		}
 	}
+	if r.OnTime {
+		return NeedOnTime, "on_time"
+	}
+	if r.Values {
+		return NeedValue, "values = true"
+	}
 	if r.cond != nil {
-		need = max(need, needOfReads(r.cond.Reads()))
+		more(needOfReads(r.cond.Reads()), "its condition")
 	}
 	if r.timed != nil {
 		for _, reads := range r.timed.reads {
-			need = max(need, needOfReads(reads))
+			more(needOfReads(reads), "its time fields")
 		}
 	}
 	for _, a := range r.Actions {
-		need = max(need, needOfParts(a.reads))
+		more(needOfParts(a.reads), "a template")
 	}
-	return need
+	if r.sendsValues {
+		more(NeedValue, "its webhook sends the event")
+	}
+	if r.events != nil {
+		for _, name := range r.events.list() {
+			more(needOfEvent[name], "its events")
+		}
+	}
+	if r.lasts() { // whether the key is still there
+		more(NeedState, "its time fields")
+	}
+	if r.types != nil {
+		more(NeedState, "type")
+	}
+	return need, why
 }
 
 // want is what one rule needs of the keys that it selects.

@@ -23,7 +23,7 @@ func needSet(t *testing.T, fields string) *Set {
 // readsOfField is a check of actions that has them read what their field says.
 func readsOfField(_ string, fields map[string]any) (ActionFacts, error) {
 	name, _ := fields["reads"].(string)
-	return ActionFacts{Reads: map[string]event.Parts{
+	return ActionFacts{SendsEvent: fields["sends"] == true, Reads: map[string]event.Parts{
 		"type": event.PartType, "ttl": event.PartTTL, "changed": event.PartChanged, "cause": event.PartCause,
 		"before": event.PartBefore, "after": event.PartAfter,
 	}[name]}, nil
@@ -31,12 +31,29 @@ func readsOfField(_ string, fields map[string]any) (ActionFacts, error) {
 
 func TestNeedOfRule(t *testing.T) {
 	const log = "\naction = { type = 'log' }"
+	const sends = "\naction = [{ type = 'log' }, { type = 'x', sends = true }]"
 	tests := []struct {
 		fields string
 		want   Need
 	}{
 		{"key = 'a'" + log, NeedNothing},
 		{"event = 'write'" + log, NeedNothing},
+		{"key = 'a'" + sends, NeedValue},
+		{"key = ['a*', 'b:{id}', '\\{a}']" + sends, NeedValue},
+		{"key = ['a*', '*b']" + sends, NeedNothing},
+		{"key = '{id}:a'" + sends, NeedNothing},
+		{"key = '[ab]:a'" + sends, NeedNothing},
+		{"key = '?a'" + sends, NeedNothing},
+		{"key_regex = '^a'" + sends, NeedNothing},
+		{"db = 0" + sends, NeedNothing},
+		{"event = 'flushall'" + sends, NeedNothing},
+		{"key = 'a*'\nvalues = false" + sends, NeedNothing},
+		{"key = 'a*'\nvalues = false\nwhen = 'after == \"x\"'" + sends, NeedValue},
+		{"key = 'a*'\ndry_run = true" + sends, NeedNothing},
+		{"key = 'a*'\nenabled = false" + sends, NeedNothing},
+		{"key = '*'\nvalues = true" + sends, NeedValue},
+		{"key = 'a'\nwhen = 'ttl > 5'\nuntil = 'after == \"x\"'" + log, NeedValue},
+		{"key = 'a'\nwhen = 'ttl > 5'\nsend_resolved = true" + log, NeedState},
 		{"event = 'set'\nwhen = 'num(arg(1)) > 5'" + log, NeedNothing},
 		{"event = 'expired'" + log, NeedState},
 		{"event = ['set', 'xtrim']" + log, NeedState},
@@ -220,5 +237,82 @@ func BenchmarkNeed(b *testing.B) {
 				m.Need(0, k)
 			}
 		})
+	}
+}
+
+// A matcher names the predicates that enabled rules may ask of a key.
+func TestCountedOfKeys(t *testing.T) {
+	const action = "\naction = { type = 'log' }"
+	const when = "\nwhen = 'any(after, # contains \"x\")'"
+	for _, test := range []struct {
+		fields string
+		want   int
+	}{
+		{"key = 'k:*'" + when + action, 1},
+		{"key = 'other:*'" + when + action, 0},
+		{"key_not = 'k:*'" + when + action, 0},
+		{"key_regex = '^k:[0-9]+$'" + when + action, 1},
+		{"type = 'set'" + when + action, 1},
+		{"type = 'list'" + when + action, 0},
+		{"db = 1" + when + action, 0},
+		{"enabled = false" + when + action, 0},
+		{"key = 'k:*'\nwhen = 'any(after, # contains key)'" + action, 0},
+		{"key = 'k:*'" + action, 0},
+	} {
+		if got := needSet(t, test.fields).Matcher().Counted(0, []byte("k:1"), "set"); len(got) != test.want {
+			t.Errorf("%s: %d predicates, want %d", test.fields, len(got), test.want)
+		}
+	}
+}
+
+// What is kept is told by pattern, with the rules and why. Where nothing says which
+// keys a webhook is about, that is noted, unless the rule says what it wants.
+func TestKept(t *testing.T) {
+	set := needSet(t, `key = "a:*"
+action = { type = "x", sends = true }
+[[rule]]
+name = "y"
+key = ["a:*", "b"]
+when = 'after == "1"'
+action = { type = "log" }
+[[rule]]
+name = "z"
+event = "expired"
+key = "a:*"
+action = { type = "log" }
+[[rule]]
+name = "all"
+action = { type = "x", sends = true }
+[[rule]]
+name = "spared"
+key = "*"
+values = false
+action = { type = "x", sends = true }
+[[rule]]
+name = "told"
+key = "{tenant}:a"
+action = { type = "x", sends = true }
+[[rule]]
+name = "reads"
+key = "*:b"
+when = 'before != after'
+action = { type = "x", sends = true }`)
+	var got []string
+	for _, k := range set.Kept() {
+		got = append(got, k.String())
+	}
+	want := []string{
+		"values of a:* (x: its webhook sends the event, y: its condition)", "values of b (y: its condition)",
+		"type and deadline of a:* (z: its events)", "values of *:b (reads: its condition)",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	got = nil
+	for _, n := range set.Notes {
+		got = append(got, n.Rule+" "+n.Field)
+	}
+	if !slices.Equal(got, []string{"all ", "told key"}) {
+		t.Errorf("notes %q", got)
 	}
 }

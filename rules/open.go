@@ -19,6 +19,9 @@ func isOpen(path string) bool {
 	return err == nil && info.Mode().Perm()&othersRead != 0
 }
 
+// minPathSecret is how long the last part of a path is at least that is a secret.
+const minPathSecret = 16
+
 // warnOpen warns of a secret that is written in the file itself, if everybody may
 // read that.
 func (v view) warnOpen() {
@@ -38,6 +41,10 @@ func (v view) warnOpenURL() {
 	}
 }
 
+// secretPaths are the hosts of services at which whoever knows the path of a URL
+// may post.
+var secretPaths = []string{"hooks.slack.com", "hooks.slack-gov.com", "discord.com", "discordapp.com"}
+
 // urlHasSecret reports whether a URL has a secret in it that is written out.
 func urlHasSecret(written string) bool {
 	shape := reference.ReplaceAllString(written, "\x00") // no letter of a reference is part of the secret
@@ -53,6 +60,11 @@ func urlHasSecret(written string) bool {
 	}
 	if strings.HasPrefix(strings.ToLower(shape), "rediss:") {
 		return false // key=FILE
+	}
+	path := shape[min(parts.path, len(shape)):min(parts.query, len(shape))]
+	if last := path[strings.LastIndexByte(path, '/')+1:]; len(last) >= minPathSecret && !strings.ContainsAny(last, "\x00{") &&
+		slices.Contains(secretPaths, strings.ToLower(shape[min(parts.host, len(shape)):min(parts.path, len(shape))])) {
+		return true
 	}
 	query, _, _ := strings.Cut(shape[min(parts.query, len(shape)):], "#")
 	for pair := range strings.SplitSeq(strings.TrimPrefix(query, "?"), "&") {

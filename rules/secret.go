@@ -19,9 +19,9 @@ var assigned = regexp.MustCompile(`([\w-]+)["']?\s*=`)
 
 // mayHoldSecret reports whether a line of the file may hold a secret, and
 // is not to be shown.
-func (l *loader) mayHoldSecret(line string) bool {
+func (o *Options) mayHoldSecret(line string) bool {
 	return secretField.MatchString(line) || slices.ContainsFunc(assigned.FindAllStringSubmatch(line, -1), func(m []string) bool {
-		return l.o.isSecret(m[1])
+		return o.isSecret(m[1])
 	})
 }
 

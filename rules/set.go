@@ -52,6 +52,9 @@ type Options struct {
 	// depends on it is not checked.
 	Offline bool
 
+	// NoInclude refuses to include files.
+	NoInclude bool
+
 	// LookupEnv looks up a variable of the environment. nil: os.LookupEnv.
 	LookupEnv func(string) (string, bool)
 }
@@ -90,6 +93,7 @@ type Set struct {
 	Rules    []*Rule  // in file order, included files where they are named; disabled rules too
 	Tests    []*Test  // in file order, as rules
 	Warnings []*Error // mistakes that are allowed, but hardly meant
+	Notes    []*Error // what is as it should be, and may surprise
 	Files    []string // every file that was read, as it was named; empty for Build
 
 	Lookups    []Lookup // what was not looked up, of Options.Offline; each once
@@ -111,6 +115,9 @@ type Set struct {
 	needs *needIndex // nil: nothing is needed
 
 	elements []string // see Elements
+	kept     []Kept   // see Kept
+
+	texts []sourceText // see Text
 
 	explain  sync.Mutex          // guards compiler
 	compiler *condition.Compiler // of the file's conditions, to explain rules with
@@ -142,6 +149,8 @@ type Store struct {
 	MaxPending int           // firings that may wait; 1,000,000 by default
 	MaxBytes   int64         // of disk space; 0 if the file does not say: 10 GiB
 	Retention  time.Duration // of settled deliveries and dead letters; 7 days by default
+
+	KeepDelivered int64 // bytes of disk for deliveries that are kept whole; 0: none is; 256 MiB by default
 }
 
 // HTTP is where a running daemon can be asked: the [http] section.
@@ -171,7 +180,7 @@ type Rule struct {
 	Enabled     bool   // a disabled rule never matches, and its schedule never runs
 	DryRun      bool   // matches and is counted, but nothing is delivered
 	Snapshot    bool   // matches keys of a snapshot too
-	Values      bool   // values of its keys are kept and delivered, even if it does not read them
+	Values      bool   // values of its keys are kept and delivered, even if it does not read them; see valuesByDefault
 	OnTime      bool   // the "expired" of its keys comes at their deadline: see NeedOnTime
 
 	// Schedule, if not nil, makes this a rule that the clock fires at each of
@@ -200,9 +209,11 @@ type Rule struct {
 // ActionFacts is what a kind tells of an action without mistakes. The zero value
 // tells nothing.
 type ActionFacts struct {
-	Reads    event.Parts // the parts of an event that it reads, so that they are kept
-	Elements []string    // the names of elements of values that it reads
-	Warnings []error     // placed as errors are
+	Reads      event.Parts // the parts of an event that it reads, so that they are kept
+	Elements   []string    // the names of elements of values that it reads
+	Tracks     bool        // it opens what a later firing closes: their order matters
+	SendsEvent bool        // it sends the event as a whole, with the values that are known
+	Warnings   []error     // placed as errors are; each has a method WarningCode() string
 }
 
 // Action is one [[rule.action]]: what to do with a match, and how often to try.
@@ -221,8 +232,10 @@ type Action struct {
 	File      string // where the action begins; Line is 0 for Build
 	Line, Col int
 
-	reads    event.Parts // the parts of an event that its templates read
-	elements []string    // the names of elements of values that they read
+	reads      event.Parts // the parts of an event that its templates read
+	elements   []string    // the names of elements of values that they read
+	sendsEvent bool        // see ActionFacts
+	tracks     bool        // see ActionFacts
 }
 
 // RateLimit limits the attempts within a time, over all rules if a target has

@@ -30,6 +30,9 @@ func (d *timeDecoder) shape() string {
 	}
 	say(x.Debounce.Wait > 0, "debounce %s %s %s", x.Debounce.Wait, x.Debounce.MaxWait, gather)
 	say(x.For > 0, "for %s %s", x.For, d.r.shape(c)) // what is armed is armed by the condition
+	say(x.Episode.On && x.For == 0, "open %s", d.r.shape(c))
+	say(d.timed.until != nil, "until %q", c.Canonical(d.until))
+	say(x.Episode.Resolved, "send_resolved")
 	say(x.Active != nil, "active %s", windowsShape(x.Active))
 	say(x.Mute != nil, "mute %s", windowsShape(x.Mute))
 	say(x.Hold, "hold")

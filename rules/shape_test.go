@@ -65,6 +65,9 @@ key = "a:{id}:{x}"
 		`absent = { for = "1m" }` + "\ncancel = { type = 'hash' }", `absent = { for = "1m" }` + "\ncancel = { when = 'macros.m' }",
 		`absent = { for = "1m" }` + "\ncancel = [{ key = 'b' }, { key = 'c' }]",
 		"for = '1m'\nwhen = 'num(after) < 5'", "for = '1m'\nwhen = 'num(after) < 6'", "for = '1m'\nwhen = 'num(after) < 5'\ndb = 0", "for = '2m'\nwhen = 'num(after) < 5'",
+		"for = '1m'\nwhen = 'num(after) < 5'\nuntil = 'num(after) > 9'", "for = '1m'\nwhen = 'num(after) < 5'\nuntil = 'num(after) > 8'",
+		"for = '1m'\nwhen = 'num(after) < 5'\nsend_resolved = true", "when = 'num(after) < 5'\nsend_resolved = true", "when = 'num(after) < 6'\nsend_resolved = true",
+		"when = 'num(after) < 5'\nuntil = 'num(after) > 9'", "when = 'num(after) < 5'\nuntil = 'num(after) > 9'\nsend_resolved = true",
 		`active = "w"`, `mute = "w"`, `mute = "w"` + "\n" + `outside = "hold"`,
 	}
 	seen := map[string]string{}

@@ -20,7 +20,7 @@ const (
 
 // timeFields are the time fields of a rule, beside schedule and timezone.
 var timeFields = []string{
-	"sample", "dedupe", "count", "absent", "cancel", "debounce", "for", "active", "mute", "outside",
+	"sample", "dedupe", "count", "absent", "cancel", "debounce", "for", "until", "send_resolved", "active", "mute", "outside",
 	"once", "throttle", "batch", "max_keys", "summarize", "catch_up",
 }
 
@@ -48,6 +48,7 @@ type timeDecoder struct {
 	timed *timed
 
 	cancels []*Rule
+	until   string // as it is written
 }
 
 // times decodes the time fields of a rule. It comes after the rule's patterns,
@@ -61,7 +62,7 @@ func (c *compilation) times(t *table, r *Rule) {
 	d.decode()
 	if r.Schedule == nil {
 		own := *r.rareFields
-		own.timed = d.timed
+		own.timed, own.until = d.timed, d.until
 		r.rareFields = &own
 		if r.counts == nil {
 			r.counts = new(conditionCounts)
@@ -98,6 +99,7 @@ func (d *timeDecoder) decode() {
 	d.stage("absent", `absent = { for = "90s", by = "params.worker" }`, &d.timed.gather, d.absent)
 	d.cancel()
 	d.decodeFor()
+	d.episode()
 	d.windows()
 	d.once()
 	d.stage("throttle", `throttle = { max = 1, per = "10m", by = "params.id" }`, &d.timed.throttle, func(t *table) {
@@ -369,8 +371,12 @@ func (d *timeDecoder) lint() {
 	if x.Absent.For > 0 {
 		d.lintAbsent()
 	}
-	if events := d.r.events; x.For > 0 && events != nil && !d.r.anyWrite && !slices.ContainsFunc(events.list(), func(name string) bool { return !slices.Contains(removals, name) }) {
-		d.t.key("for").as("for-gone").warnf("", "after these events the key is gone, and its condition with it: the rule never fires")
+	if events := d.r.events; (x.For > 0 || x.Episode.On) && events != nil && !d.r.anyWrite && !slices.ContainsFunc(events.list(), func(name string) bool { return !slices.Contains(removals, name) }) {
+		field := "for"
+		if !d.t.has(field) {
+			field = "event"
+		}
+		d.t.key(field).as("for-gone").warnf("", "after these events the key is gone, and its condition with it: the rule never fires")
 	}
 	if _, opens := x.Opens(time.Now()); !opens {
 		at := "active"

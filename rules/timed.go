@@ -16,15 +16,18 @@ import (
 // outside. What it matches is a match of its owner.
 type timed struct {
 	owner *Rule       // the rule whose matches these are: the rule itself, or for a cancel pattern the rule that has it
-	role  timing.Role // Fires; Cancels for a cancel pattern; Ends for a rule with for, whose events do either
+	role  timing.Role // Fires; Cancels for a cancel pattern; Ends for a rule with for or an episode, whose events do either
+
+	episode bool                 // what fires is open until it ends
+	until   *condition.Condition // ends it; nil: that the rule's condition does not hold
 
 	once, dedupe, gather, throttle, batch byExprs
 
 	reads []condition.Reads // of all of these
 }
 
-// lasts reports whether the rule has "for". Its condition has to hold for some
-// time, so every event of its keys concerns it.
+// lasts reports whether the rule has "for", "until" or "send_resolved". What it
+// says of a key lasts for some time, so every event of its keys concerns it.
 func (r *Rule) lasts() bool { return r.timed != nil && r.timed.role == timing.Ends }
 
 // owner returns the rule whose match it is.
@@ -44,13 +47,15 @@ func (m *Match) pattern() *Rule {
 	return m.Rule
 }
 
-// appendPlace appends the database and the key of an event, by which a rule
-// with for keeps its states.
-func appendPlace(dst []byte, ev *event.Event) []byte {
-	dst = strconv.AppendInt(dst, int64(ev.DB), 10)
+// AppendPlace appends a database and a key, by which a rule with for, until or
+// send_resolved keeps its states: Keys.Gather of a match.
+func AppendPlace(dst []byte, db int, key []byte) []byte {
+	dst = strconv.AppendInt(dst, int64(db), 10)
 	dst = append(dst, '/')
-	return append(dst, ev.Key...)
+	return append(dst, key...)
 }
+
+func appendPlace(dst []byte, ev *event.Event) []byte { return AppendPlace(dst, ev.DB, ev.Key) }
 
 // isGone reports whether the event says that its key no longer exists.
 func isGone(ev *event.Event) bool {

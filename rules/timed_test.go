@@ -57,6 +57,9 @@ func TestTimeFields(t *testing.T) {
 		},
 		"wait":  {Name: "wait", MaxKeys: 100_000, Debounce: timing.Debounce{Wait: 2 * time.Second, MaxWait: 30 * time.Second}, Active: []*timing.Window{office}, Once: true},
 		"low":   {Name: "low", MaxKeys: 100_000, For: 5 * time.Minute},
+		"hot":   {Name: "hot", MaxKeys: 100_000, For: time.Minute, Episode: timing.Episode{On: true, Resolved: true}},
+		"latch": {Name: "latch", MaxKeys: 100_000, Episode: timing.Episode{On: true}},
+		"told":  {Name: "told", MaxKeys: 100_000, Episode: timing.Episode{On: true, Resolved: true}},
 		"daily": {Name: "daily", MaxKeys: 100_000, Summarize: []string{"plain", "all"}, CatchUp: true, Mute: []*timing.Window{night}},
 	}
 	shown := func(r *timing.Rule) string {

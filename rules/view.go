@@ -55,6 +55,11 @@ func (v view) warnf(hint, format string, args ...any) {
 	v.l.warnings = append(v.l.warnings, v.l.setOrder(v.s, e))
 }
 
+// notef reports at the value what is no mistake.
+func (v view) notef(hint, format string, args ...any) {
+	v.l.notes = append(v.l.notes, v.l.setOrder(v.s, v.newError(hint, fmt.Sprintf(format, args...))))
+}
+
 func (v view) newError(hint, msg string) *Error {
 	e := &Error{Rule: v.rule, Field: v.field, Msg: msg, Hint: hint}
 	if v.s.built {

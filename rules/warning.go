@@ -19,15 +19,19 @@ var WarningCodes = map[string]string{
 	"every-element":    "a condition looks at every element of a value at each event",
 	"every-event":      "a condition is evaluated for every event",
 	"evicted":          "an eviction arrives as a deletion",
-	"for-gone":         "with for, after events that remove the key",
-	"for-momentary":    "with for, a condition tells of the change and not of the key",
+	"for-gone":         "with for or until, after events that remove the key",
+	"for-momentary":    "with for or until, a condition does not tell of the key",
+	"incident":         "an incident is not opened and closed as it happens",
 	"includes-nothing": "a pattern of include finds no file",
 	"never-arrives":    "a command is not replicated under its name",
 	"never-matches":    "no event is as a rule asks",
 	"never-open":       "the windows of a rule leave no time",
 	"open-secret":      "a secret is in a file that everybody may read",
 	"rounded":          "a number is not exactly what is written",
+	"service-format":   "a service is sent what it does not take",
 	"short-secret":     "a secret is too short to be masked",
+	"until-always":     "an until holds whenever the condition of its rule does",
+	"until-never":      "an until can never hold",
 }
 
 // CheckWarningCode returns what is wrong with the code of a warning, and what to

@@ -38,8 +38,21 @@ func TestWarningCodes(t *testing.T) {
 				}
 			case strings.Contains(line, ".as(p.Code)."): // condition's own
 				used["never-arrives"], used["every-element"] = true, true
+			case strings.Contains(line, ".as(w.WarningCode())."): // an action's own, below
 			case call.MatchString(line):
 				t.Errorf("%s:%d: a warning without a code: .as(\"a-code\").warnf(", name, i+1)
+			}
+		}
+	}
+	for _, name := range actionFiles(t) {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`FieldError\{\s*Name: .*, Code: "([^"]+)"`).FindAllStringSubmatch(string(text), -1) {
+			used[m[1]] = true
+			if mistake, _ := rules.CheckWarningCode(m[1]); mistake != "" {
+				t.Errorf("%s: %s: add it to WarningCodes", name, mistake)
 			}
 		}
 	}
@@ -55,4 +68,19 @@ func TestWarningCodes(t *testing.T) {
 			t.Errorf("docs/rules.md lacks %s", line)
 		}
 	}
+}
+
+// actionFiles returns the source of the kinds of actions, tests apart.
+func actionFiles(t *testing.T) (list []string) {
+	t.Helper()
+	all, err := filepath.Glob("../actions/*/*.go")
+	if err != nil || len(all) == 0 {
+		t.Fatalf("%d files, %v", len(all), err)
+	}
+	for _, name := range all {
+		if !strings.HasSuffix(name, "_test.go") {
+			list = append(list, name)
+		}
+	}
+	return list
 }

@@ -347,6 +347,7 @@ func (a *address) dial(ctx context.Context, timeout time.Duration) (net.Conn, er
 	if err != nil {
 		return nil, err
 	}
+	conn = quicken(conn)
 	if a.tls == nil {
 		return conn, nil
 	}

@@ -18,6 +18,8 @@ type Backlog struct {
 	Offset int64     // the server's replication offset
 	Rate   float64   // bytes a second by which the offset grew in the last minute; 0: it did not grow, or that is not known yet
 	At     time.Time // when the server said so
+
+	Replica bool // the server is a replica itself
 }
 
 // TimeLeft returns how long a replica at an offset may stay away before the
@@ -112,7 +114,7 @@ func (w *inquirer) askBacklog(ctx context.Context) (more bool) {
 		return w.handleFailure(ctx, err, "the server does not say how much of its stream it keeps: how long triggerd may be away is not known")
 	}
 	w.serverIsReplica = info.isReplica
-	b := Backlog{Bytes: info.backlog, Offset: info.offset, Rate: w.growthRate(info), At: info.at}
+	b := Backlog{Bytes: info.backlog, Offset: info.offset, Rate: w.growthRate(info), At: info.at, Replica: info.isReplica}
 	w.replica.updateStatus(func(st *Status) { st.Backlog = b })
 	return true
 }

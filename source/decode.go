@@ -24,6 +24,8 @@ type decoder struct {
 
 	now func() time.Time // when the bytes that were read arrived
 
+	prepare func(db int, commands [][][]byte) // see Preparer; nil: nobody is told
+
 	// onAnnotation is called with a line that begins with '#', which
 	// append-only files have. It reports whether it understood the line. nil:
 	// such a line is an error.
@@ -60,6 +62,9 @@ func (d *decoder) next() (*Record, error) {
 		if err != nil {
 			return nil, d.atStreamOffset(err)
 		}
+		if d.prepare != nil {
+			d.prepareBatch()
+		}
 		if d.r.Inline() && len(args) > 0 && !startsWithLetter(args[0]) {
 			if d.onAnnotation != nil && len(args) == 1 && d.onAnnotation(args[0]) {
 				continue
@@ -70,6 +75,26 @@ func (d *decoder) next() (*Record, error) {
 		if rec != nil || err != nil {
 			return rec, err
 		}
+	}
+}
+
+// prepareBatch tells what commands come next, if they were found just now.
+func (d *decoder) prepareBatch() {
+	commands, db := d.r.Batch(), d.db
+	from := 0
+	for i, args := range commands {
+		if len(args) != 2 || len(args[0]) != len("SELECT") || !equalFold(args[0], "SELECT") {
+			continue
+		}
+		if n, err := strconv.ParseUint(string(args[1]), 10, 31); err == nil {
+			if i > from {
+				d.prepare(db, commands[from:i])
+			}
+			db, from = int(n), i+1
+		}
+	}
+	if from < len(commands) {
+		d.prepare(db, commands[from:])
 	}
 }
 
@@ -125,7 +150,9 @@ func (d *decoder) handleCommand(args [][]byte, before int64) (*Record, error) {
 
 // setCommand makes d.rec a command, with no position to resume at.
 func (d *decoder) setCommand(args [][]byte, db int, offset int64, size int) {
-	d.rec = Record{Kind: Command, Args: args, DB: db, ReplID: d.pos.ReplID, Offset: offset, Bytes: size, Time: d.now()}
+	r := &d.rec // of which no other fields are ever set
+	r.Kind, r.Args, r.DB, r.ReplID, r.Offset, r.Bytes, r.Time = Command, args, db, d.pos.ReplID, offset, size, d.now()
+	r.Tx, r.Pos = Tx{}, Position{}
 }
 
 // setPosition moves the position to the end of what was read, also in d.rec.

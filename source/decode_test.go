@@ -339,3 +339,29 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// TestDecodePrepare: who wants it is told of the commands that were received
+// together before the first is handed out, with their databases; a command that
+// came alone is not held up by it.
+func TestDecodePrepare(t *testing.T) {
+	stream := cmd("SET a 1", "DEL b", "SELECT 5", "SET c 1", "SELECT x", "SET d 1", "select 7", "SELECT 8", "INCR e")
+	var told []string
+	d := newDecoder(resp.NewReader(&chunked{[]byte(stream), 0}, resp.Limits{}), start, 0, time.Now)
+	d.prepare = func(db int, commands [][][]byte) {
+		for _, args := range commands {
+			told = append(told, fmt.Sprintf("%d: %s", db, bytes.Join(args, []byte(" "))))
+		}
+	}
+	if rec, err := d.next(); err != nil || string(rec.Args[0]) != "SET" {
+		t.Fatalf("next = %+v, %v", rec, err)
+	}
+	want := []string{"3: SET a 1", "3: DEL b", "5: SET c 1", "5: SELECT x", "5: SET d 1", "8: INCR e"}
+	if !slices.Equal(told, want) {
+		t.Errorf("it was told\n%q, want\n%q", told, want)
+	}
+	told = nil
+	d.r = resp.NewReader(&chunked{[]byte(cmd("SET a 1")), 0}, resp.Limits{})
+	if rec, err := d.next(); err != nil || string(rec.Args[1]) != "a" || told != nil {
+		t.Errorf("next = %+v, %v, and it was told %q", rec, err, told)
+	}
+}

@@ -24,6 +24,10 @@
 // came, and asks the server for what comes behind that. A link goes on at any
 // byte, inside a command or a transaction too.
 //
+// While a server sends without a pause the link is read every millisecond, so that
+// the goroutines are woken for much. A Consumer that is a Preparer is told of the
+// commands that were received together, before the first of them is handed out.
+//
 // Where a link was attached and lost is told in its place among the commands. The
 // snapshot of a full resync is read from the link itself, once all before it is
 // handed out. Bytes that are no command are received again; reading goes on

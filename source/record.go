@@ -110,6 +110,17 @@ type Consumer interface {
 	Changed() <-chan struct{}
 }
 
+// Preparer is what a Consumer may be too. It is told of some commands that come
+// next, which were received already, and of the database that they are made in, so
+// that it can fetch memory for all of them at once. It is a hint: those of a
+// transaction come when that has ended, perhaps behind others, or never, if the link
+// is lost within it.
+type Preparer interface {
+	// Prepare is called by the goroutine that runs Records, between records. The
+	// commands are borrowed until it returns.
+	Prepare(db int, commands [][][]byte)
+}
+
 // commandsOnly is the Consumer that stands in for nil.
 type commandsOnly struct{}
 

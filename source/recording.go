@@ -82,9 +82,10 @@ func openFile(path string) (io.ReadCloser, error) {
 
 // Records implements Source. It ends with the last file. Bytes that cannot be
 // parsed are an error that says where they are.
-func (s *Recording) Records(ctx context.Context, _ Position, _ Consumer) iter.Seq2[*Record, error] {
+func (s *Recording) Records(ctx context.Context, _ Position, c Consumer) iter.Seq2[*Record, error] {
 	return func(yield func(*Record, error) bool) {
 		p := player{pos: Position{ReplID: "recording"}, began: time.Now(), offset: &s.offset, stop: ctx.Err, log: s.Logger}
+		p.preparer, _ = c.(Preparer)
 		if p.log == nil {
 			p.log = slog.New(slog.DiscardHandler)
 		}
@@ -104,15 +105,16 @@ func (s *Recording) Records(ctx context.Context, _ Position, _ Consumer) iter.Se
 
 // player hands out the records of one file after another.
 type player struct {
-	pos    Position // where the next file begins
-	began  time.Time
-	offset *atomic.Int64
-	timed  bool // a line has said when something was made
-	yield  func(*Record) bool
-	stop   func() error // an error when no more is wanted
-	log    *slog.Logger
-	part   recordingPart
-	start  int64 // offset of the present file among all of them
+	pos      Position // where the next file begins
+	began    time.Time
+	offset   *atomic.Int64
+	timed    bool // a line has said when something was made
+	yield    func(*Record) bool
+	preparer Preparer     // nil: nobody is told of what comes
+	stop     func() error // an error when no more is wanted
+	log      *slog.Logger
+	part     recordingPart
+	start    int64 // offset of the present file among all of them
 }
 
 func (p *player) play(part recordingPart) error {
@@ -172,6 +174,9 @@ func (p *player) snapshot(in io.Reader) error {
 func (p *player) commands(in io.Reader) error {
 	timestamp := p.began
 	d := newDecoder(resp.NewReader(in, resp.Limits{}), p.pos, Config{}.withDefaults().MaxTransaction, func() time.Time { return timestamp })
+	if p.preparer != nil {
+		d.prepare = p.preparer.Prepare
+	}
 	heartbeat := func(pos Position) bool {
 		return p.yield(&Record{Kind: Heartbeat, DB: pos.DB, ReplID: pos.ReplID, Offset: pos.Offset, Time: timestamp, Pos: pos})
 	}

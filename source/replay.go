@@ -21,8 +21,9 @@ type Spooler interface {
 	// Replay returns the records between two positions once more, out of what is
 	// kept: commands, heartbeats, and where links were attached and lost, with
 	// their times. It may run only while Records does not. There is at most one
-	// error, it is the last: that not all of this can be read.
-	Replay(ctx context.Context, from, to Position) iter.Seq2[*Record, error]
+	// error, it is the last: that not all of this can be read. p, if it is not
+	// nil, is told of commands that come next.
+	Replay(ctx context.Context, from, to Position, p Preparer) iter.Seq2[*Record, error]
 }
 
 var _ Spooler = (*Replica)(nil)
@@ -47,10 +48,10 @@ func (s *Replica) Keep(ctx context.Context, p Position, machine bool) error {
 }
 
 // Replay implements Spooler.
-func (s *Replica) Replay(ctx context.Context, from, to Position) iter.Seq2[*Record, error] {
+func (s *Replica) Replay(ctx context.Context, from, to Position, p Preparer) iter.Seq2[*Record, error] {
 	return func(yield func(*Record, error) bool) {
 		from.Events = 0
-		n := &session{replica: s, consumer: replaying{}, pos: from, replay: true}
+		n := &session{replica: s, consumer: replaying{}, preparer: p, pos: from, handedOut: from.Offset, replay: true}
 		n.yield = func(r *Record) bool { return yield(r, nil) }
 		err := n.playBetween(ctx, to)
 		if err != nil && err != errStop {

@@ -63,6 +63,27 @@ func TestLive(t *testing.T) {
 	})
 }
 
+// TestBusyThenAlone: a command that comes alone, after so many that the link is read
+// in pieces, is handed out though nothing follows it.
+func TestBusyThenAlone(t *testing.T) {
+	t.Parallel()
+	srv := redistest.StartWith(t, servers.Options{Name: "redis-7.0", TLS: true})
+	for _, target := range []string{url(srv), "rediss://" + srv.TLSAddr + "?cacert=" + srv.CAFile} {
+		f := follow(t, source.Config{URL: target}, source.Position{})
+		f.kind(source.SnapshotEnd)
+		c := redistest.Dial(t, srv)
+		for round := range 5 {
+			for i := range 500 {
+				send(t, c, []string{"SET", "busy", strconv.Itoa(i)})
+			}
+			alone := []string{"SET", "alone", strconv.Itoa(round)}
+			send(t, c, alone)
+			f.command(alone...)
+		}
+		f.stop()
+	}
+}
+
 // pipelined sends 10,000 writes at once.
 func pipelined(t *testing.T, srv *servers.Server, f *follower, c *servers.Client) {
 	t.Helper()

@@ -22,6 +22,7 @@ import (
 type session struct {
 	replica  *Replica
 	consumer Consumer
+	preparer Preparer // nil: nobody is told of what comes
 	yield    func(*Record) bool
 	began    time.Time
 
@@ -32,6 +33,9 @@ type session struct {
 	stampEnd spool.Address
 	ahead    spool.Address // how far addresses of the spool are ahead of offsets
 	legacy   bool          // the server has only SYNC: reading cannot resume
+
+	handedOut int64 // offset of the last record
+	handOuts  uint  // records so far
 
 	replay       bool      // only what is in the spool is read: there is no receiver
 	marked       time.Time // of the last mark
@@ -51,7 +55,6 @@ type session struct {
 	dead      *spool.Dead // what comes next, or later, that is no part of the history any more; nil: nothing is known to
 	deadLimit spool.Address
 	deadStale atomic.Bool // the spool has more of that
-	last      int64       // offset of the last record that was handed out
 	names     names
 
 	receiver receiver
@@ -80,7 +83,8 @@ func (s *Replica) newSession(from Position, c Consumer) (*session, error) {
 	if c == nil {
 		c = commandsOnly{}
 	}
-	n := &session{replica: s, consumer: c, pos: from, began: time.Now()}
+	n := &session{replica: s, consumer: c, pos: from, handedOut: from.Offset, began: time.Now()}
+	n.preparer, _ = c.(Preparer)
 	n.receiver = receiver{n: n, pos: from}
 	n.receiver.rename.at, n.receiver.wake = -1, make(chan struct{}, 1)
 	if err := n.open(from); err != nil {
@@ -92,7 +96,7 @@ func (s *Replica) newSession(from Position, c Consumer) (*session, error) {
 	s.acks.reset(from)
 	s.acks.setDurable(from)
 	s.acks.received.Store(n.receiver.pos.Offset)
-	s.handedOut.Store(from.Offset)
+	n.publishHandedOut()
 	s.recordTime.Store(0)
 	return n, nil
 }
@@ -147,7 +151,7 @@ func (n *session) readFrom(at spool.Address, pos Position) (err error) {
 	}
 	n.reader.Wake = n.nextWake
 	n.ahead = at - spool.Address(pos.Offset)
-	n.last = pos.Offset
+	n.handedOut = pos.Offset
 	n.decoder = n.newDecoder(pos)
 	if n.deadLimit == 0 {
 		n.deadLimit = math.MaxInt64
@@ -184,6 +188,9 @@ func (n *session) passDead(offset int64) bool {
 func (n *session) newDecoder(pos Position) *decoder {
 	d := newDecoder(resp.NewReader(spoolReader{n}, resp.Limits{}), pos, n.replica.cfg.MaxTransaction, nil)
 	d.now, d.hello = n.arrival, n.replica.cfg.SentinelHello
+	if n.preparer != nil {
+		d.prepare = n.preparer.Prepare
+	}
 	n.stampEnd = 0
 	return d
 }
@@ -267,7 +274,7 @@ func (n *session) read(ctx context.Context) error {
 
 // readOne hands out the next record, or does what has to be done before it.
 func (n *session) readOne(ctx context.Context) error {
-	if n.dead != nil && !n.seeking && n.passDead(n.last+1) {
+	if n.dead != nil && !n.seeking && n.passDead(n.handedOut+1) {
 		return nil
 	}
 	rec, err := n.next()
@@ -324,6 +331,7 @@ type spoolReader struct{ n *session }
 
 func (r spoolReader) Read(p []byte) (int, error) {
 	n := r.n
+	n.publishHandedOut()
 	if n.wantsSideSnapshot() {
 		return 0, spool.ErrWoken
 	}
@@ -346,10 +354,17 @@ func (n *session) nextWake() time.Time {
 	return n.consumer.NextWake()
 }
 
+// publishHandedOutEvery is after how many records their offset is published, and
+// whenever more is to be read.
+const publishHandedOutEvery = 64
+
+func (n *session) publishHandedOut() { n.replica.handedOut.Store(n.handedOut) }
+
 func (n *session) handOut(rec *Record) error {
-	s := n.replica
-	s.handedOut.Store(rec.Offset)
-	n.last = rec.Offset
+	n.handedOut = rec.Offset
+	if n.handOuts++; n.handOuts%publishHandedOutEvery == 0 {
+		n.publishHandedOut()
+	}
 	if !rec.Pos.IsZero() {
 		n.pos = rec.Pos
 	}
@@ -493,8 +508,8 @@ func (n *session) passBack(m *spool.Mark, at time.Time) error {
 		}
 	}
 	n.closeSide()
-	rec := Record{Kind: Rewound, From: n.pos, Dead: n.names.spans(n.pos.ReplID, to, n.last), Time: at}
-	if n.last == to {
+	rec := Record{Kind: Rewound, From: n.pos, Dead: n.names.spans(n.pos.ReplID, to, n.handedOut), Time: at}
+	if n.handedOut == to {
 		rec.Kind, rec.From = Heartbeat, Position{}
 	}
 	renamed := n.pos.ReplID != m.Place.ReplID
@@ -503,7 +518,7 @@ func (n *session) passBack(m *spool.Mark, at time.Time) error {
 	n.seeking = false
 	n.ahead = n.reader.At() - spool.Address(to)
 	n.decoder = n.newDecoder(n.pos)
-	n.last = to
+	n.handedOut = to
 	n.findDead(n.reader.At())
 	n.replica.handedOut.Store(to)
 	n.attached = true
@@ -592,7 +607,7 @@ func (n *session) receiveAgain(why error) error {
 		return errStop
 	}
 	s := n.replica
-	n.seeking, n.attached, n.last = true, false, n.pos.Offset
+	n.seeking, n.attached, n.handedOut = true, false, n.pos.Offset
 	if at, ok := s.spool.FindAttached(n.reader.At(), n.pos.Offset); ok {
 		s.cfg.Logger.Warn("the stream cannot be read, and goes on where it was received again", "position", n.pos.String(), "err", why)
 		n.reader.Skip(at)
@@ -644,11 +659,12 @@ func (n *session) takeHandover(ctx context.Context, h *handover) error {
 	n.closeSide()
 	n.restart.Store(nil) // what was to be received again is not any more
 	n.seeking, n.resynced, n.legacy = false, true, h.reply.legacy
-	n.last, n.names = n.pos.Offset, names{n.pos}
+	n.names = names{n.pos}
 	n.findDead(n.reader.At())
 	n.ahead = n.reader.At() - spool.Address(n.pos.Offset)
 	n.decoder = n.newDecoder(n.pos)
-	n.replica.handedOut.Store(n.pos.Offset)
+	n.handedOut = n.pos.Offset
+	n.publishHandedOut()
 	answer(nil)
 	if !n.yield(end) {
 		return errStop

@@ -158,7 +158,7 @@ func TestSpoolGoesOnBehindItsEnd(t *testing.T) {
 	for _, from := range []source.Position{from, {ReplID: "other", Offset: 1027}, {ReplID: "other", Offset: 1000 + 3*27 + 15 + 14}} {
 		cfg.Spool = openSpool(t, dir)
 		var got []string
-		for rec, err := range newReplica(t, cfg).Replay(t.Context(), from, last.Pos) {
+		for rec, err := range newReplica(t, cfg).Replay(t.Context(), from, last.Pos, nil) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -176,7 +176,7 @@ func TestSpoolGoesOnBehindItsEnd(t *testing.T) {
 	} {
 		n := 0
 		var err error
-		for _, err = range newReplica(t, cfg).Replay(t.Context(), bad.from, bad.to) {
+		for _, err = range newReplica(t, cfg).Replay(t.Context(), bad.from, bad.to, nil) {
 			n++
 		}
 		if n != 1 || err == nil {

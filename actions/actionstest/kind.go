@@ -124,16 +124,16 @@ func (c *fieldsCheck) check(declared []actions.Field, prefix string, values map[
 			}
 			return whole(changed)
 		}
-		c.checkField(f, prefix, func(value any) map[string]string { return c.mistakes(with(value)) })
+		c.checkField(f, prefix, values, func(value any) map[string]string { return c.mistakes(with(value)) })
 		if inner, ok := values[f.Name].(map[string]any); ok && f.Type == actions.Table {
 			c.check(f.Fields, prefix+f.Name+".", inner, func(table map[string]any) map[string]any { return with(table) })
 		}
 	}
 }
 
-// checkField checks a declared field, given the mistakes where it has a value, or
-// none.
-func (c *fieldsCheck) checkField(f actions.Field, prefix string, with func(value any) map[string]string) {
+// checkField checks a declared field of a table with these values, given the
+// mistakes where it has a value, or none.
+func (c *fieldsCheck) checkField(f actions.Field, prefix string, values map[string]any, with func(value any) map[string]string) {
 	path := prefix + f.Name
 	c.checked[path] = true
 	if _, ok := with(1.5)[path]; !ok {
@@ -142,7 +142,8 @@ func (c *fieldsCheck) checkField(f actions.Field, prefix string, with func(value
 	without := with(nil)
 	_, here := without[path]
 	_, above := without[strings.TrimSuffix(prefix, ".")] // of a table that needs several
-	if (here || above) != f.Required {
+	_, unnecessary := values[f.Unless]
+	if (here || above) != (f.Required && !unnecessary) {
 		c.t.Errorf("%s without %s: %v, and required is %v", c.kind.Name, path, without, f.Required)
 	}
 	for _, value := range valuesOf(f) {

@@ -326,6 +326,9 @@ func appendFiring(env []string, f *firing.Firing) []string {
 		set("KEY", string(f.Event.Key))
 		set("KEY_BASE64", base64.StdEncoding.EncodeToString(f.Event.Key))
 	}
+	if f.Redelivered {
+		set("REDELIVERED", "1")
+	}
 	if f.Status != "" {
 		set("STATUS", f.Status)
 	}
@@ -347,7 +350,7 @@ func (c *command) result(ctx context.Context, f *firing.Firing, r *run, err erro
 	}
 	res := actions.Result{Excerpt: output}
 	if err == nil {
-		res.Status = "exit 0"
+		res.Status, res.Exit = "exit 0", true
 		if output != "" {
 			c.log.LogAttrs(ctx, slog.LevelDebug, "command output", slog.String("rule", f.Rule), slog.String("firing", f.ID.String()), slog.String("output", output))
 		}
@@ -357,6 +360,9 @@ func (c *command) result(ctx context.Context, f *firing.Firing, r *run, err erro
 		output = ": " + output
 	}
 	exit, exited := errors.AsType[*exec.ExitError](err)
+	if exited {
+		res.Code, res.Exit = max(exit.ExitCode(), 0), true
+	}
 	switch {
 	case errors.Is(err, errSurvives):
 		return res, fmt.Errorf("%s: %w, and %w: process %d still runs%s", c.program, actions.ContextError(ctx), err, r.cmd.Process.Pid, output)

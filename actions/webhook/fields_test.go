@@ -81,7 +81,20 @@ func TestMistakes(t *testing.T) {
 		"format is none":  {Fields: table{"url": "http://h/", "format": "batch", "body": "x"}, Want: []string{`format: must be one of structured, binary`}},
 		"format and body": {Fields: table{"url": "http://h/", "format": "structured", "body": "x"}, Want: []string{`format: is the firing's JSON, but there is a body too`}},
 		"binary headers":  {Fields: table{"url": "http://h/", "format": "binary", "headers": table{"ce-id": "x", "Ce-DataContentType": "x", "ce-mine": "x"}}, Want: []string{`headers.Ce-DataContentType: is not a header to set: format`, `headers.ce-id: is not a header to set: format`}},
-		"http2":           {Fields: table{"url": "http://h/", "http2": true}, Want: []string{`http2: has no effect on an http://`}},
+		"service, fields of it": {Fields: table{"url": "http://h/", "text": "x", "severity": "error", "routing_key": "k", "labels": table{}, "keep": "1h"}, Want: []string{
+			`keep: is only there with format = "alertmanager"`, `labels: is only there with format = "alertmanager"`, `routing_key: is only there with format = "pagerduty"`,
+			`severity: is only there with format = "slack", "discord", "teams", "pagerduty" or "alertmanager"`, `text: is only there`,
+		}},
+		"service, and a body": {Fields: table{"url": "http://h/", "format": "slack", "body": "x", "content_type": "x", "escape": "none", "method": "PUT", "compress": "gzip", "routing_key": "k", "text": "{{.nothing}}"}, Want: []string{
+			`body: is decided by format = "slack"`, `compress: is decided by`, `content_type: is decided by`, `escape: is decided by`, `method: is decided by`, `routing_key: is only there`, `text: template: at <.nothing>: map has no entry`,
+		}},
+		"service, nearly": {Fields: table{"url": "http://h/", "format": "slac"}, Want: []string{`format: must be one of structured, binary, slack, discord, teams, pagerduty, alertmanager, not "slac"; did you mean "slack"?`}},
+		"pagerduty":       {Fields: table{"format": "pagerduty"}, Want: []string{`format: pagerduty needs routing_key`}},
+		"alertmanager": {Fields: table{"url": "http://h/", "format": "alertmanager", "severity": "bad", "keep": "0d", "labels": table{"key": "x", "a-b": "x", "empty": "", "n": int64(1)}}, Want: []string{
+			`keep: is not a time from "1s" to "366d"`, `labels.a-b: is not a label's name`, `labels.empty: is empty`, `labels.key: is set by the format`, `labels.n: must be a string`, `severity: must be one of critical, error, warning, info`,
+		}},
+		"slack without url": {Fields: table{"format": "slack"}, Want: []string{`url: is required`}},
+		"http2":             {Fields: table{"url": "http://h/", "http2": true}, Want: []string{`http2: has no effect on an http://`}},
 	})
 }
 
@@ -103,6 +116,9 @@ func TestAccepts(t *testing.T) {
 
 func TestFields(t *testing.T) {
 	actionstest.CheckFields(t, &webhook.Kind,
+		table{"format": "pagerduty", "routing_key": "k"},
+		table{"url": "https://h/", "format": "alertmanager", "keep": "5m", "labels": table{"team": "shop"}},
+		table{"url": "https://h/", "format": "slack", "text": "{{.key}}", "severity": "error"},
 		table{"url": "https://h/", "tls": table{}, "basic": table{"user": "u", "password": "p"}},
 		table{"url": "https://h/", "oauth2": table{"token_url": "https://idp/", "client_id": "i", "client_secret": "s", "tls": table{}}})
 }

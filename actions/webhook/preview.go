@@ -22,27 +22,92 @@ func (w *webhook) Render(f *firing.Firing) (actions.Preview, error) {
 	if err != nil {
 		return actions.Preview{}, actions.Unsent(fmt.Errorf("%s: %w", w.label(), err))
 	}
+	return w.preview(r, r.plain), nil
+}
+
+// sent tells what was sent with a request that is no longer needed. The JSON of
+// the firing is left out.
+//
+// It is called for each delivery. Where nothing but the body has data in it, as
+// for most webhooks, what it tells of the first request is told of the others,
+// with what differs put in.
+func (w *webhook) sent(r *request) actions.Sent {
+	if w.body != nil || w.binary || w.contentType == "" {
+		return actions.Sent{Preview: w.preview(r, r.plain)}
+	}
+	if first := w.first.Load(); first != nil {
+		if p, ok := first.alike(r); ok {
+			return actions.Sent{Preview: p, EventBody: true}
+		}
+	}
+	p := w.preview(r, nil)
+	if w.isPlain() {
+		w.first.Store(&sentPreview{p, len(r.header)})
+	}
+	return actions.Sent{Preview: p, EventBody: true}
+}
+
+// isPlain reports whether no templates are in URL and headers, and no access
+// token is sent.
+func (w *webhook) isPlain() bool {
+	if w.fixed == "" || w.tokens != nil {
+		return false
+	}
+	for i := range w.headers {
+		if _, fixed := w.headers[i].value.Fixed(); !fixed {
+			return false
+		}
+	}
+	return true
+}
+
+// sentPreview is what was told of a request.
+type sentPreview struct {
+	actions.Preview
+	headers int // how many headers the request had
+}
+
+// alike returns what is to be told of another request, and false if that has
+// other headers.
+func (s *sentPreview) alike(r *request) (actions.Preview, bool) {
+	if len(r.header) != s.headers {
+		return actions.Preview{}, false
+	}
+	p := actions.Preview{Call: s.Call, Named: slices.Clone(s.Named)}
+	for i := range p.Named {
+		n := &p.Named[i]
+		values := r.header[n.Name]
+		if len(values) != 1 {
+			return actions.Preview{}, false
+		}
+		switch n.Name {
+		case "Traceparent", "Webhook-Id", "Webhook-Timestamp":
+			n.Value = values[0]
+		}
+	}
+	return p, true
+}
+
+// preview shows a request with a body, and takes secrets out of the request.
+func (w *webhook) preview(r *request, body []byte) actions.Preview {
 	if len(w.signers) > 0 {
 		r.header.Set("Webhook-Signature", secret.Mark)
 	}
-	var hidden credentials
-	for _, h := range w.headers {
-		own := h.written()
-		if len(own) > 0 {
+	for i := range w.headers {
+		if h := &w.headers[i]; len(h.written()) > 0 {
 			r.header.Set(h.name, maskedCredential(r.header.Get(h.name)))
 		}
-		hidden = hidden.add(own...)
 	}
+	masker := w.shown
 	if w.tokens != nil {
 		r.header.Set("Authorization", "Bearer "+secret.Mark)
-		hidden = hidden.add(w.tokens.recent()...)
+		masker = masker.With(w.tokens.recent()...)
 	}
-	hidden = hidden.ofTarget(w.target)
-	var headers []actions.Named
+	headers := make([]actions.Named, 0, len(r.header))
 	for _, name := range slices.Sorted(maps.Keys(r.header)) {
 		for _, value := range r.header[name] {
 			headers = append(headers, actions.Named{Name: name, Value: value})
 		}
 	}
-	return actions.NewPreview([]string{w.method, r.url}, headers, r.plain, w.masker.With(hidden...)), nil
+	return actions.NewPreview([]string{w.method, r.url}, headers, body, masker)
 }

@@ -87,7 +87,7 @@ func newStatusRules(s *actions.Settings) statusRules {
 const maxRetryAfter = time.Hour
 
 // parseRetryAfter reads a Retry-After header, seconds or a date (RFC 9110
-// section 10.2.3). It returns 0 for what is neither, and for a time that is not
+// section 10.2.3), or seconds with a fraction, as Discord has them. It returns 0 for what is neither, and for a time that is not
 // in the future.
 func parseRetryAfter(value string, now time.Time) time.Duration {
 	value = strings.TrimSpace(value)
@@ -97,6 +97,13 @@ func parseRetryAfter(value string, now time.Time) time.Duration {
 			seconds = math.MaxInt32 // clamped below
 		}
 		return min(time.Duration(seconds)*time.Second, maxRetryAfter)
+	}
+	if digits := strings.TrimLeft(value, "0123456789."); digits == "" && value != "" {
+		seconds, err := strconv.ParseFloat(value, 64)
+		if err != nil {
+			return 0
+		}
+		return time.Duration(min(seconds, maxRetryAfter.Seconds()) * float64(time.Second))
 	}
 	at, err := http.ParseTime(value)
 	if err != nil {

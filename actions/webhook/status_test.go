@@ -7,7 +7,7 @@ import (
 )
 
 func FuzzParseRetryAfter(f *testing.F) {
-	for _, s := range []string{"", "0", "120", "-1", "99999999999999999999", "Fri, 31 Dec 1999 23:59:59 GMT", "Friday, 31-Dec-99 23:59:59 GMT", "Fri Dec 31 23:59:59 1999", "1e3", "٣"} {
+	for _, s := range []string{"", "0", "120", "-1", "99999999999999999999", "Fri, 31 Dec 1999 23:59:59 GMT", "Friday, 31-Dec-99 23:59:59 GMT", "Fri Dec 31 23:59:59 1999", "1e3", "٣", "0.65", "12.5", "1.2.3", "."} {
 		f.Add(s)
 	}
 	now := time.Date(1999, 12, 31, 23, 0, 0, 0, time.UTC)

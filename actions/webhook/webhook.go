@@ -15,11 +15,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-resty/resty/v2"
 
 	"triggerd/actions"
+	"triggerd/actions/webhook/preset"
 	"triggerd/internal/event"
 	"triggerd/internal/excerpt"
 	"triggerd/internal/firing"
@@ -31,13 +33,18 @@ import (
 var Kind = actions.Kind{
 	Name: "webhook", Doc: "posts the event", Concurrency: 16, New: newWebhook,
 	Fields: []actions.Field{
-		{Name: "url", Required: true, Template: true, URL: true, Doc: "`http://` or `https://`; templates in path and query only, and what they write is escaped; `user:password@` becomes basic authentication"},
+		{Name: "url", Required: true, Unless: "routing_key", Template: true, URL: true, Doc: "`http://` or `https://`; templates in path and query only, and what they write is escaped; `user:password@` becomes basic authentication. `format = \"pagerduty\"` needs none"},
 		{Name: "method", Values: methods, Default: `"POST"`, Doc: "the last two send no body"},
 		{Name: "headers", Type: actions.TextTable, Template: true, Doc: "those that the protocol or triggerd sets are refused"},
 		{Name: "body", Template: true, Doc: "by default the event as JSON"},
 		{Name: "content_type", Doc: "by default `application/cloudevents+json`, or `application/json` with `format = \"binary\"`; of a `body` `application/json` if that is JSON with a value for each of its templates, else `text/plain`"},
 		{Name: "escape", Values: []string{"json", "none"}, Default: `"json"`, Doc: "what the templates of a `body` write into JSON: see [Templates](#templates); `\"none\"`: the bytes as they are"},
-		{Name: "format", Values: []string{"structured", "binary"}, Default: `"structured"`, Doc: "the body is the whole event; or its attributes are `ce-*` headers, the body its data or your own `body`"},
+		{Name: "format", Values: append([]string{"structured", "binary"}, preset.Names()...), Default: `"structured"`, Doc: "the body is the whole event; or its attributes are `ce-*` headers, the body its data or your own `body`; or what a service takes, see [Formats](#formats)"},
+		{Name: "text", Template: true, Doc: "with a service's `format`: what happened, in your words"},
+		{Name: "severity", Values: preset.Severities, Doc: "with a service's `format`; by default the rule's, where it is one of these or a usual word for one; in an alert's label as the rule has it"},
+		{Name: "routing_key", Secret: true, Doc: "with `format = \"pagerduty\"`: the key of the integration, of the type Events API v2"},
+		{Name: "labels", Type: actions.TextTable, Doc: "with `format = \"alertmanager\"`: further labels of the alert"},
+		{Name: "keep", Doc: "with `format = \"alertmanager\"`: how long an alert lasts of which nothing more is heard; by default three times the `repeat` of the rule, or `\"24h\"` where it is resolved, or `\"1h\"`"},
 		{Name: "compress", Values: []string{"none", "gzip"}, Default: `"none"`, Doc: "for bodies over 1 KiB; the signature covers the bytes as sent: verify, then decompress"},
 		{Name: "sign", Type: actions.TextOrTexts, Secret: true, Doc: "secrets (`whsec_…`, `whsk_…` for ed25519, or any text): [Standard Webhooks](https://www.standardwebhooks.com) signatures"},
 		{Name: "bearer", Secret: true, Doc: "token for the header `Authorization`"},
@@ -98,12 +105,16 @@ type webhook struct {
 	body         *tmpl.Template // nil: the firing's JSON
 	contentType  string         // "": no body
 	warnings     []*actions.FieldError
-	binary       bool // CloudEvents attributes as headers
+	service      *service // the format is that of a service; nil: it is not
+	binary       bool     // CloudEvents attributes as headers
 	gzip         bool
 	signers      []signer
 	statuses     statusRules
-	credentials  credentials    // of the fields
-	masker       *secret.Masker // of the fields and beyond; those of a request come on top
+	credentials  credentials                 // of the fields
+	masker       *secret.Masker              // of the fields and beyond; those of a request come on top
+	hidden       credentials                 // what the user wrote into headers, path and query that is not shown
+	shown        *secret.Masker              // masker, with hidden
+	first        atomic.Pointer[sentPreview] // what was told of a first request; nil: it is not like others
 }
 
 type header struct {
@@ -113,10 +124,11 @@ type header struct {
 
 func newWebhook(s *actions.Settings) (actions.Action, error) {
 	w := &webhook{timeout: s.Timeout, agent: s.UserAgent, statuses: newStatusRules(s)}
-	w.takeFormat(s)
+	w.takeService(s, w.takeFormat(s))
 	w.takeHeaders(s)
 	u := w.takeURL(s)
 	w.takeBody(s)
+	w.warnOfService(s, u)
 	w.takeSign(s)
 	w.takeBearer(s)
 	w.takeBasic(s)
@@ -128,6 +140,13 @@ func newWebhook(s *actions.Settings) (actions.Action, error) {
 	t.tls, t.http2 = takeTLS(s, u.Scheme), takeHTTP2(s, u.Scheme)
 	w.transport = t.open()
 	w.masker = s.Secrets.With(w.credentials...)
+	for i := range w.headers {
+		w.hidden = w.hidden.add(w.headers[i].written()...)
+	}
+	if w.target != nil {
+		w.hidden = w.hidden.ofTarget(w.target)
+	}
+	w.shown = w.masker.With(w.hidden...)
 	if w.tokens != nil {
 		w.tokens.masker = w.masker
 	}
@@ -163,16 +182,20 @@ func (w *webhook) Destination() string { return w.origin }
 
 // Reads is what the templates of url, headers and body read.
 func (w *webhook) Reads() event.Parts {
-	parts := w.target.Reads() | w.body.Reads()
+	parts := w.target.Reads() | w.body.Reads() | w.service.reads()
 	for _, h := range w.headers {
 		parts |= h.value.Reads()
 	}
 	return parts
 }
 
+// SendsEvent reports whether the body is the event.
+func (w *webhook) SendsEvent() bool { return w.body == nil && w.service == nil && w.contentType != "" }
+
 // Elements is what they read of values.
 func (w *webhook) Elements() []string {
 	names := append(w.target.Elements(), w.body.Elements()...)
+	names = append(names, w.service.elements()...)
 	for _, h := range w.headers {
 		names = append(names, h.value.Elements()...)
 	}
@@ -187,10 +210,13 @@ var originPattern = regexp.MustCompile(`^(?i:(https?)://)([^/?#]*)(.*)$`)
 func (w *webhook) takeURL(s *actions.Settings) *url.URL {
 	none := &url.URL{}
 	raw, ok := s.Text("url")
-	if !ok {
-		if !s.Has("url") {
+	if !ok && !s.Has("url") {
+		raw, ok = w.service.url()
+		if !ok {
 			s.Fail("url", "is required: write url = \"https://...\"")
 		}
+	}
+	if !ok {
 		return none
 	}
 	m := originPattern.FindStringSubmatch(raw)
@@ -217,6 +243,7 @@ func (w *webhook) takeURL(s *actions.Settings) *url.URL {
 	if !strings.HasPrefix(rest, "/") {
 		rest = "/" + rest
 	}
+	rest = w.service.path(rest)
 	if w.target = s.URLTemplate("url", rest); w.target != nil {
 		if err := checkTarget(w.target.Sample()); err != nil {
 			s.Fail("url", "%w", err)
@@ -262,6 +289,9 @@ func checkTarget(target string) error {
 	return nil
 }
 
+// redeliveredHeader tells a receiver that it was sent this firing before.
+const redeliveredHeader = "Triggerd-Redelivered"
+
 // ownHeaders are not the user's to set; each has what to do instead.
 var ownHeaders = map[string]string{
 	"Content-Type":        "write content_type instead",
@@ -272,6 +302,7 @@ var ownHeaders = map[string]string{
 	"Webhook-Timestamp":   "triggerd sets it",
 	"Webhook-Signature":   "write sign instead",
 	"Traceparent":         "triggerd sets it",
+	redeliveredHeader:     "triggerd sets it",
 	"Proxy-Authorization": "write user and password into proxy instead",
 	"Content-Length":      "", "Connection": "", "Transfer-Encoding": "", "Te": "", "Trailer": "", "Upgrade": "",
 	"Keep-Alive": "", "Proxy-Connection": "", "Expect": "",
@@ -341,16 +372,21 @@ func validHeaderValue(s string) bool {
 	return true
 }
 
-func (w *webhook) takeFormat(s *actions.Settings) {
-	format, given := s.Choice("format")
-	w.binary = format == "binary"
-	if given && !w.binary && s.Has("body") {
+func (w *webhook) takeFormat(s *actions.Settings) (name string) {
+	name, given := s.Choice("format")
+	w.binary = name == "binary"
+	if given && name == "structured" && s.Has("body") {
 		s.Fail("format", "is the firing's JSON, but there is a body too; leave out one, or write format = \"binary\"")
 	}
+	return name
 }
 
 func (w *webhook) takeBody(s *actions.Settings) {
 	w.method = takeMethod(s)
+	if w.service != nil {
+		w.contentType = "application/json"
+		return
+	}
 	bodiless := w.method == http.MethodGet || w.method == http.MethodHead
 	text, own := s.Text("body")
 	contentType, typed := s.Text("content_type")
@@ -400,7 +436,7 @@ func (w *webhook) takeBody(s *actions.Settings) {
 // user has not said that it is so meant. known tells that what it is, is.
 func (w *webhook) warnOfBody(s *actions.Settings, text string, known bool) {
 	warn := func(format string, args ...any) {
-		w.warnings = append(w.warnings, &actions.FieldError{Name: s.Path("body"), Err: s.Secrets.MaskError(fmt.Errorf(format, args...))})
+		w.warnings = append(w.warnings, &actions.FieldError{Name: s.Path("body"), Code: "body-json", Err: s.Secrets.MaskError(fmt.Errorf(format, args...))})
 	}
 	if texts := w.body.Texts(); len(texts) > 0 {
 		warn("%s writes a text of the data, which is in quotes in JSON, also if it is a number; write num to make it one, or escape = \"json\" if that is meant, or escape = \"none\" to write it as it is", strings.Join(texts, ", "))
@@ -411,7 +447,7 @@ func (w *webhook) warnOfBody(s *actions.Settings, text string, known bool) {
 	}
 }
 
-// Warnings are of the body.
+// Warnings are of the body, and of a service that takes no such body.
 func (w *webhook) Warnings() []*actions.FieldError { return w.warnings }
 
 // isJSONType reports whether a media type is JSON.
@@ -541,7 +577,7 @@ func (w *webhook) newRequest(ctx context.Context, f *firing.Firing, now time.Tim
 		return nil, err
 	}
 	r := &request{url: target, header: make(http.Header, 8), values: make([]string, 0, 8)}
-	if err := w.setBody(ctx, r, f, v); err != nil {
+	if err := w.setBody(ctx, r, f, v, now); err != nil {
 		return nil, err
 	}
 	for _, h := range w.headers {
@@ -555,6 +591,9 @@ func (w *webhook) newRequest(ctx context.Context, f *firing.Firing, now time.Tim
 	r.set("Webhook-Id", f.ID.String())
 	r.set("Webhook-Timestamp", strconv.FormatInt(now.Unix(), 10))
 	r.set("Traceparent", traceparent(f.ID.String(), f.Attempt))
+	if f.Redelivered {
+		r.set(redeliveredHeader, "true")
+	}
 	if len(w.signers) > 0 {
 		r.set("Webhook-Signature", signature(w.signers, f.ID.String(), now.Unix(), r.body))
 	}
@@ -576,10 +615,17 @@ func (w *webhook) newRequest(ctx context.Context, f *firing.Firing, now time.Tim
 }
 
 // setBody renders the body, and the headers that describe it.
-func (w *webhook) setBody(ctx context.Context, r *request, f *firing.Firing, v *tmpl.View) error {
+func (w *webhook) setBody(ctx context.Context, r *request, f *firing.Firing, v *tmpl.View, now time.Time) (err error) {
+	if w.service != nil {
+		if r.body, err = w.service.body(ctx, f, v, now); err != nil {
+			return err
+		}
+		r.plain = r.body
+		r.set("Content-Type", w.contentType)
+		return nil
+	}
 	var own string
 	if w.body != nil {
-		var err error
 		if own, err = w.body.Render(ctx, v, tmpl.MaxText); err != nil {
 			return fmt.Errorf("body: %w", err)
 		}
@@ -588,7 +634,6 @@ func (w *webhook) setBody(ctx context.Context, r *request, f *firing.Firing, v *
 		r.body = f.AppendJSON(nil)
 	}
 	if w.binary {
-		var err error
 		if r.body, err = setAttributes(r.header, r.body); err != nil {
 			return err
 		}
@@ -670,7 +715,7 @@ func endAnswer(ctx context.Context, resp *http.Response) (stop func() bool) {
 func (w *webhook) answer(ctx context.Context, resp *http.Response, r *request) (actions.Result, error) {
 	defer resp.Body.Close()
 	if resp.StatusCode == http.StatusSwitchingProtocols {
-		return actions.Result{}, fmt.Errorf("%s: %w", w.label(), errSwitched)
+		return actions.Result{Code: resp.StatusCode}, fmt.Errorf("%s: %w", w.label(), errSwitched)
 	}
 	defer endAnswer(ctx, resp)()
 	if resp.ContentLength != 0 {
@@ -684,7 +729,7 @@ func (w *webhook) answer(ctx context.Context, resp *http.Response, r *request) (
 		if resp.ContentLength != 0 {
 			_, _ = io.Copy(io.Discard, rest) // however the body ends, the status has decided
 		}
-		return actions.Result{Status: strconv.Itoa(resp.StatusCode)}, nil
+		return actions.Result{Status: strconv.Itoa(resp.StatusCode), Code: resp.StatusCode, Sent: func() actions.Sent { return w.sent(r) }}, nil
 	}
 	body, broken := io.ReadAll(rest) // what came of it is shown
 	secrets := w.secretsOf(r)
@@ -692,7 +737,7 @@ func (w *webhook) answer(ctx context.Context, resp *http.Response, r *request) (
 	if to, err := resp.Location(); err == nil && resp.StatusCode/100 == 3 {
 		text += fmt.Sprintf(", a redirect to %s, which is not followed", event.AppendText(nil, secrets.Mask(to.Scheme+"://"+to.Host)))
 	}
-	res := actions.Result{}
+	res := actions.Result{Code: resp.StatusCode}
 	if said := bytes.TrimSpace(body); len(said) > 0 {
 		shown, left := excerpt.Masked(secrets, said, broken != nil || len(body) == drainBytes)
 		text += ": " + excerpt.ShortOf(shown, maxErrorExcerpt, left)

@@ -327,18 +327,19 @@ func TestWebhookRetryAfter(t *testing.T) {
 		value    string
 		min, max time.Duration
 	}{
-		"seconds":       {"120", 120 * time.Second, 120 * time.Second},
-		"date":          {time.Now().Add(30 * time.Minute).UTC().Format(http.TimeFormat), 25 * time.Minute, 30 * time.Minute},
-		"far":           {"99999999", time.Hour, time.Hour},
-		"overflow":      {"99999999999999999999999", time.Hour, time.Hour},
-		"far date":      {"Fri, 31 Dec 9999 23:59:59 GMT", time.Hour, time.Hour},
-		"past date":     {"Fri, 31 Dec 1999 23:59:59 GMT", 0, 0},
-		"zero":          {"0", 0, 0},
-		"negative":      {"-5", 0, 0},
-		"garbage":       {"soon", 0, 0},
-		"nothing":       {"", 0, 0},
-		"with a unit":   {"10s", 0, 0},
-		"with a period": {"1.5", 0, 0},
+		"seconds":     {"120", 120 * time.Second, 120 * time.Second},
+		"date":        {time.Now().Add(30 * time.Minute).UTC().Format(http.TimeFormat), 25 * time.Minute, 30 * time.Minute},
+		"far":         {"99999999", time.Hour, time.Hour},
+		"overflow":    {"99999999999999999999999", time.Hour, time.Hour},
+		"far date":    {"Fri, 31 Dec 9999 23:59:59 GMT", time.Hour, time.Hour},
+		"past date":   {"Fri, 31 Dec 1999 23:59:59 GMT", 0, 0},
+		"zero":        {"0", 0, 0},
+		"negative":    {"-5", 0, 0},
+		"garbage":     {"soon", 0, 0},
+		"nothing":     {"", 0, 0},
+		"with a unit": {"10s", 0, 0},
+		"fraction":    {"1.5", 1500 * time.Millisecond, 1500 * time.Millisecond},
+		"two periods": {"1.2.3", 0, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newReceiver(t, func(w http.ResponseWriter, _ *http.Request) {

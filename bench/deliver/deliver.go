@@ -129,6 +129,37 @@ func deliver(dir string) error {
 	return nil
 }
 
+// kept measures what it costs to keep deliveries whole: the same deliveries with
+// and without, in turn.
+func kept(dir string) error {
+	const n = 150_000
+	var with, without []rate
+	limit := *keep
+	defer func() { *keep = limit }()
+	for round := range *rounds {
+		for i := range 2 {
+			rates := &with
+			if *keep = limit; (i+round)%2 == 1 {
+				*keep, rates = 0, &without
+			}
+			r, err := deliverOnce(fmt.Sprint(data(dir), "kept", round, i), n, true)
+			if err != nil {
+				return err
+			}
+			*rates = append(*rates, r)
+		}
+	}
+	report("processor time of a delivery, kept", median(with).cpu, "µs")
+	report("  not kept", median(without).cpu, "µs")
+	ratios := make([]float64, len(with))
+	for i := range with {
+		ratios[i] = with[i].cpu / without[i].cpu
+	}
+	slices.Sort(ratios)
+	atMost("  ratio, median of the rounds", ratios[len(ratios)/2], 1.05, "")
+	return nil
+}
+
 // rate is how fast n of something were done.
 type rate struct {
 	perSecond float64

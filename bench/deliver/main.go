@@ -22,11 +22,12 @@ import (
 )
 
 var (
-	only    = flag.String("only", "", "enqueue, deliver, pending, failing or live")
+	only    = flag.String("only", "", "enqueue, deliver, kept, pending, failing or live")
 	dir     = flag.String("dir", "", "where stores are made; default that of temporary files")
 	pending = flag.Int("pending", 1_000_000, "firings that wait, for pending")
 	seconds = flag.Int("seconds", 10, "how long live runs")
-	rounds  = flag.Int("rounds", 3, "of deliver, of which the median counts")
+	rounds  = flag.Int("rounds", 3, "of deliver and kept, of which the median counts")
+	keep    = flag.Int64("keep", 256<<20, "bytes of deliveries that are kept whole; 0: none is")
 	server  = flag.String("server", "redis-7.0", "of live")
 	profile = flag.String("cpuprofile", "", "write a CPU profile to this file")
 	memory  = flag.String("memprofile", "", "write a profile of all allocations to this file")
@@ -75,7 +76,7 @@ func main() {
 	for _, part := range []struct {
 		name string
 		run  func(dir string) error
-	}{{"enqueue", enqueue}, {"deliver", deliver}, {"pending", waiting}, {"failing", failing}, {"live", live}} {
+	}{{"enqueue", enqueue}, {"deliver", deliver}, {"kept", kept}, {"pending", waiting}, {"failing", failing}, {"live", live}} {
 		if *only != "" && *only != part.name {
 			continue
 		}

@@ -4,13 +4,16 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"log/slog"
 	"os"
+	"path/filepath"
 	"strconv"
 	"sync"
 	"time"
 
 	"triggerd/engine"
 	"triggerd/internal/admin"
+	"triggerd/internal/delivered"
 	"triggerd/internal/store"
 	"triggerd/source"
 )
@@ -98,7 +101,13 @@ func run(dir string, src source.Source, rules string, paused ...string) (*runnin
 	if err != nil {
 		return nil, err
 	}
-	e, err := engine.New(engine.Config{Rules: set, Source: src, Store: st, MaxPending: 10_000_000, DrainTimeout: time.Second})
+	var kept *delivered.Log
+	if *keep > 0 {
+		if kept, err = delivered.Open(delivered.Options{Dir: filepath.Join(dir, delivered.DirName), Limit: *keep, Logger: slog.Default()}); err != nil {
+			return nil, err
+		}
+	}
+	e, err := engine.New(engine.Config{Rules: set, Source: src, Store: st, Kept: kept, MaxPending: 10_000_000, DrainTimeout: time.Second})
 	if err != nil {
 		return nil, err
 	}

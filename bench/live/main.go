@@ -1,6 +1,7 @@
 // Live runs the real program and a real replica beside a real server that is
 // written to as fast as it goes, and tells for each what a command costs in CPU,
-// as the system counts it, and how far it was behind.
+// as the system counts it, how far it was behind, and how long after the last write
+// it had caught up.
 //
 //	cd bench/live && go run .
 //
@@ -33,6 +34,10 @@ var (
 	commands = flag.Int("n", 1_000_000, "commands of each case")
 	keys     = flag.Int("keys", 100_000, "keys that they go to")
 	restart  = flag.Int("restart", 1_000_000, "keys of the restart; 0: none")
+	only     = flag.String("only", "", "the cases whose name begins so; all by default")
+	rounds   = flag.Int("rounds", 1, "how often each case is run")
+	built    = flag.String("program", "", "the triggerd to run; built anew by default")
+	profiles = flag.String("profiles", "", "directory for CPU profiles of triggerd, one a case; none by default. Taking them costs CPU")
 )
 
 func main() {
@@ -73,15 +78,23 @@ func all(ctx context.Context) error {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	program := filepath.Join(dir, "triggerd")
-	build := exec.CommandContext(ctx, "go", "build", "-o", program, "./cmd/triggerd")
-	build.Dir = filepath.Join("..", "..")
-	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("%w: %s", err, out)
+	program := *built
+	if program == "" {
+		program = filepath.Join(dir, "triggerd")
+		build := exec.CommandContext(ctx, "go", "build", "-o", program, "./cmd/triggerd")
+		build.Dir = filepath.Join("..", "..")
+		if out, err := build.CombinedOutput(); err != nil {
+			return fmt.Errorf("%w: %s", err, out)
+		}
 	}
-	for _, c := range cases {
-		if err := compare(ctx, program, filepath.Join(dir, strings.ReplaceAll(c.name, " ", "-")), c.name, c.rules); err != nil {
-			return fmt.Errorf("%s: %w", c.name, err)
+	for i := range *rounds {
+		for _, c := range cases {
+			if !strings.HasPrefix(c.name, *only) {
+				continue
+			}
+			if err := compare(ctx, program, filepath.Join(dir, fmt.Sprint(strings.ReplaceAll(c.name, " ", "-"), i)), c.name, c.rules); err != nil {
+				return fmt.Errorf("%s: %w", c.name, err)
+			}
 		}
 	}
 	if *restart == 0 {
@@ -110,7 +123,7 @@ func startDaemon(ctx context.Context, program, dir, addr, rules string) (*daemon
 	}
 	api := listen.Addr().String()
 	listen.Close()
-	d := &daemon{cmd: exec.Command(program), api: api}
+	d := &daemon{cmd: exec.Command(program, "--pprof"), api: api}
 	d.cmd.Dir = dir
 	d.cmd.Env = append(os.Environ(), "TRIGGERD_SOURCE=", "TRIGGERD_HTTP="+api)
 	log, err := os.OpenFile(filepath.Join(dir, "log"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
@@ -170,6 +183,29 @@ func (d *daemon) saved() (int64, error) {
 	return s.Values.Bytes, nil
 }
 
+// profile writes a CPU profile of the next seconds to a file, if that is asked for.
+func (d *daemon) profile(name string) <-chan error {
+	done := make(chan error, 1)
+	if *profiles == "" {
+		done <- nil
+		return done
+	}
+	go func() {
+		resp, err := http.Get("http://" + d.api + "/debug/pprof/profile?seconds=2")
+		if err != nil {
+			done <- err
+			return
+		}
+		defer resp.Body.Close()
+		b, err := io.ReadAll(resp.Body)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(*profiles, strings.ReplaceAll(name, " ", "-")+".pprof"), b, 0o600)
+		}
+		done <- err
+	}()
+	return done
+}
+
 // cpu returns how long a process has run, as the system counts it.
 func cpu(pid int) (time.Duration, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
@@ -204,6 +240,10 @@ func info(c *servers.Client, name string) (int64, error) {
 }
 
 func until(ctx context.Context, done func() (bool, error)) error {
+	return untilEvery(ctx, func() time.Duration { return 10 * time.Millisecond }, done)
+}
+
+func untilEvery(ctx context.Context, pause func() time.Duration, done func() (bool, error)) error {
 	for {
 		if ok, err := done(); ok || err != nil {
 			return err
@@ -211,7 +251,7 @@ func until(ctx context.Context, done func() (bool, error)) error {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-time.After(10 * time.Millisecond):
+		case <-time.After(pause()):
 		}
 	}
 }
@@ -281,7 +321,7 @@ func compare(ctx context.Context, program, dir, name, rules string) error {
 	}
 	pids := map[string]int{"replica": replica.PID(), "triggerd": d.cmd.Process.Pid}
 	var used [2]map[string]time.Duration
-	lag := map[string]int64{}
+	lag, caughtAt := map[string]int64{}, map[string]time.Time{}
 	measure := func(i int) error {
 		used[i] = map[string]time.Duration{}
 		for who, pid := range pids {
@@ -307,7 +347,12 @@ func compare(ctx context.Context, program, dir, name, rules string) error {
 				return false, err
 			}
 			lag[who] = max(lag[who], end-n)
-			ok = ok && n >= end
+			if n < end {
+				ok = false
+				delete(caughtAt, who)
+			} else if caughtAt[who].IsZero() {
+				caughtAt[who] = time.Now()
+			}
 		}
 		return ok, nil
 	}
@@ -318,19 +363,27 @@ func compare(ctx context.Context, program, dir, name, rules string) error {
 	if err := measure(0); err != nil {
 		return err
 	}
+	profiled := d.profile(name)
 	began, loaded := time.Now(), make(chan error, 1)
 	go func() { loaded <- load(primary.Addr, *commands, *keys, false) }()
-	written := false
-	if err := until(ctx, func() (bool, error) {
+	var written time.Time
+	pause := func() time.Duration { // asking costs both, so it is done seldom while they are measured
+		if written.IsZero() {
+			return 100 * time.Millisecond
+		}
+		return 5 * time.Millisecond
+	}
+	if err := untilEvery(ctx, pause, func() (bool, error) {
 		select {
 		case err := <-loaded:
-			if written = true; err != nil {
+			if written = time.Now(); err != nil {
 				return false, err
 			}
+			clear(caughtAt)
 		default:
 		}
 		ok, err := caught()
-		return ok && written, err
+		return ok && !written.IsZero(), err
 	}); err != nil {
 		return err
 	}
@@ -338,9 +391,15 @@ func compare(ctx context.Context, program, dir, name, rules string) error {
 	if err := measure(1); err != nil {
 		return err
 	}
+	if err := <-profiled; err != nil {
+		return err
+	}
 	cost := func(who string) float64 { return float64(used[1][who]-used[0][who]) / float64(*commands) }
-	fmt.Printf("%-14s  %7.0f commands/s   replica %5.0f ns, behind %6.1f MB   triggerd %5.0f ns, behind %6.1f MB   %.2f x\n", name,
-		float64(*commands)/took.Seconds(), cost("replica"), float64(lag["replica"])/1e6, cost("triggerd"), float64(lag["triggerd"])/1e6, cost("triggerd")/cost("replica"))
+	fmt.Printf("%-14s  %7.0f commands/s", name, float64(*commands)/took.Seconds())
+	for _, who := range []string{"replica", "triggerd"} {
+		fmt.Printf("   %s %5.0f ns, behind %5.1f MB, %3d ms after", who, cost(who), float64(lag[who])/1e6, caughtAt[who].Sub(written).Milliseconds())
+	}
+	fmt.Printf("   %.2f x\n", cost("triggerd")/cost("replica"))
 	return nil
 }
 

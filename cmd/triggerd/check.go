@@ -44,6 +44,10 @@ what they are needed for is not checked, and they are listed. It is for a machin
 that has none of the secrets, such as one that checks a pull request. --format
 github is for GitHub's annotations there.
 
+It also says what is kept in memory of the keys of which patterns, and for which
+rules: up to max_mirror of [source], with values for those whose condition or
+template reads before or after, and for those with a webhook that sends the event.
+
 It ends with 0 if there is no mistake (there may be warnings), and with 78 else.`,
 		Example: `  triggerd check
   triggerd check /etc/triggerd/rules.toml && kill -HUP $(pidof triggerd)
@@ -120,6 +124,17 @@ func (o *checkOptions) text(stdout, stderr io.Writer, set *rules.Set, err error)
 		fmt.Fprint(stdout, p.yellow("warning: "))
 		p.finding(stdout, w, p.yellow)
 	}
+	for _, n := range set.Notes {
+		fmt.Fprint(stdout, "note: ")
+		p.finding(stdout, n, p.yellow)
+	}
+	kept := set.Kept()
+	for _, k := range kept[:min(len(kept), maxKeptLines)] {
+		fmt.Fprintf(stdout, "kept in memory: %s\n", k)
+	}
+	if more := len(kept) - maxKeptLines; more > 0 {
+		fmt.Fprintf(stdout, "kept in memory: the same of %s; --json has all\n", plural(more, "more pattern"))
+	}
 	for _, n := range set.Lookups {
 		fmt.Fprintf(stdout, "not looked up: %s %s\n", n.What, clean(n.Name))
 	}
@@ -133,6 +148,9 @@ func (o *checkOptions) text(stdout, stderr io.Writer, set *rules.Set, err error)
 	fmt.Fprintf(stdout, "%s: ok: %s, %d enabled, with %s\n", o.config, plural(len(set.Rules), "rule"), enabled, plural(actions, "action"))
 	return nil
 }
+
+// maxKeptLines is how many patterns are listed of whose keys something is kept.
+const maxKeptLines = 20
 
 // withCode returns the first line of a mistake or a warning, with its code.
 func withCode(e *rules.Error) string {

@@ -20,7 +20,9 @@ import (
 
 	"triggerd/engine"
 	"triggerd/examples"
+	"triggerd/internal/playground"
 	"triggerd/internal/servers"
+	"triggerd/internal/web"
 	"triggerd/rules"
 	"triggerd/source"
 )
@@ -44,7 +46,8 @@ var demoWrites = []struct{ say, command string }{
 }
 
 func newDemoCommand() *cobra.Command {
-	return &cobra.Command{
+	var stay bool
+	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "See it work: a server, some writes, the webhooks they fire",
 		Long: `Demo shows the main job in a minute, with nothing prepared: it starts a server of
@@ -52,18 +55,27 @@ its own (one that is on this machine, else one that it fetches into a cache), a
 webhook receiver, and triggerd with examples/rules.toml; it writes some keys and
 prints what arrives. Where no server can be had it plays a recording of one.
 
+With --stay it goes on writing, and keeps its page up: a browser shows what
+happens, and lets you try rules, until you stop it.
+
 All of it is on loopback and gone when it ends.`,
+		Example: `  triggerd demo
+  triggerd demo --stay`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := notifyStop(cmd.Context())
 			defer stop()
-			return failed((&demo{out: cmd.OutOrStdout()}).run(ctx))
+			return failed((&demo{out: cmd.OutOrStdout(), stay: stay}).run(ctx))
 		},
 	}
+	cmd.Flags().BoolVar(&stay, "stay", false, "go on, with the page up, until it is stopped")
+	return cmd
 }
 
 // demo is one run of the demo.
 type demo struct {
+	stay bool // keep the page up
+
 	mu       sync.Mutex // guards out and what follows
 	out      io.Writer
 	written  map[string]time.Time // when each key was written last
@@ -98,6 +110,9 @@ func (d *demo) run(ctx context.Context) error {
 	}
 	d.say("rules      examples/rules.toml: %s", strings.Join(ruleNames(set), ", "))
 	if srv == nil {
+		if d.stay {
+			d.say("page       none: it shows a server's changes, and there is no server")
+		}
 		return d.play(ctx, set)
 	}
 	defer srv.Close()
@@ -227,7 +242,30 @@ func (d *demo) live(ctx context.Context, set *rules.Set, srv *servers.Server) er
 		return err
 	}
 	d.say("attached   as a replica, by PSYNC: no module, no setting, no change to the application\n")
+	page, stopPage, err := d.servePage(ctx, e)
+	if err != nil {
+		return err
+	}
+	defer stopPage()
 
+	if err := d.writeAll(ctx, e, client, ended); err != nil {
+		return err
+	}
+	if d.stay {
+		err := d.goOn(ctx, client, ended, page)
+		cancel()
+		stopPage()
+		return errors.Join(err, <-ended)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		return err
+	}
+	return d.conclude(e)
+}
+
+// writeAll does each of the demo's writes, and waits for what it fires.
+func (d *demo) writeAll(ctx context.Context, e *engine.Engine, client *servers.Client, ended chan error) error {
 	for _, w := range demoWrites {
 		if w.say != "" {
 			d.say("# %s", w.say)
@@ -249,11 +287,73 @@ func (d *demo) live(ctx context.Context, set *rules.Set, srv *servers.Server) er
 			return err
 		}
 	}
-	cancel()
-	if err := <-ended; err != nil {
-		return err
+	return nil
+}
+
+// servePage serves the page of an engine, if it is to stay, until stop is called,
+// and returns its address: the usual one, or another if that is taken.
+func (d *demo) servePage(ctx context.Context, e *engine.Engine) (url string, stop func(), err error) {
+	if !d.stay {
+		return "", func() {}, nil
 	}
-	return d.conclude(e)
+	listen := "127.0.0.1:9797"
+	if ln, err := net.Listen("tcp", listen); err != nil {
+		listen = "127.0.0.1:0"
+	} else {
+		ln.Close()
+	}
+	at := make(chan string, 1)
+	srv, err := web.New(web.Config{
+		Listen: listen, Daemon: e, Version: versionString(), Playground: playground.New(), OnListen: func(url string) { at <- url },
+	})
+	if err != nil {
+		return "", nil, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var served sync.WaitGroup
+	served.Go(func() {
+		if err := srv.Run(ctx); err != nil {
+			d.say("page       gone: %s", err)
+		}
+	})
+	stop = func() {
+		cancel()
+		served.Wait()
+	}
+	select {
+	case url = <-at:
+		d.say("page       %s/ shows it in a browser, and lets you try rules\n", url)
+		return url, stop, nil
+	case <-ctx.Done():
+		stop()
+		return "", nil, context.Cause(ctx)
+	}
+}
+
+// demoPause is how long the demo waits between two writes when it goes on.
+const demoPause = time.Second
+
+// goOn writes again and again, a write a second, until ctx is done.
+func (d *demo) goOn(ctx context.Context, client *servers.Client, ended chan error, page string) error {
+	d.say("\nThe page is at %s/ and stays up, with a write a second, until you stop this (Ctrl-C).", page)
+	d.mu.Lock()
+	d.out = io.Discard // what happens is on the page now
+	d.mu.Unlock()
+	ticks := time.NewTicker(demoPause)
+	defer ticks.Stop()
+	for i := 0; ; i++ {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-ended:
+			ended <- nil
+			return errors.Join(err, errors.New("the demo ended early"))
+		case <-ticks.C:
+		}
+		if _, err := client.Do(strings.Fields(demoWrites[i%len(demoWrites)].command)...); err != nil {
+			return err
+		}
+	}
 }
 
 // await waits until done holds.

@@ -2,9 +2,13 @@ package main
 
 import (
 	"bytes"
+	"context"
+	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -48,6 +52,31 @@ func TestDemo(t *testing.T) {
 				t.Log(out.String())
 			}
 		})
+	}
+}
+
+// With --stay the page is where the demo says, until it is interrupted.
+func TestDemoStays(t *testing.T) {
+	redistest.Start(t, "redis-7.0").Stop() // there is one on the machine
+	t.Setenv("DEMO_URL", "")               // which the demo sets
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	out, ended := newLines(), make(chan int, 1)
+	go func() { ended <- run(ctx, []string{"demo", "--stay"}, out, out) }()
+	out.await(t, "stays up", 1)
+	url := regexp.MustCompile(`The page is at (http://127\.0\.0\.1:\d+/)`).FindStringSubmatch(out.String())[1]
+	res, err := http.Get(url + "api/v1/rules")
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(res.Body)
+	res.Body.Close()
+	if err != nil || !strings.Contains(string(body), "stock-written") {
+		t.Errorf("the page has %s, %v", body, err)
+	}
+	stop()
+	if code := <-ended; code != 0 {
+		t.Errorf("it ends with %d: %s", code, out)
 	}
 }
 

@@ -19,11 +19,13 @@ func newDLQCommand() *cobra.Command {
 		Use:   "dlq",
 		Short: "See, retry, export and drop dead letters",
 		Long: `A dead letter is a firing that was given up: all its attempts failed (attempts),
-it grew too old (age), or its receiver refused it for good (permanent). It is
+it grew too old (age), its receiver refused it for good (permanent), or somebody
+cancelled it (cancelled). It is
 kept for [store] retention, with its event, so that it can be delivered once the
 cause is mended. One with the reason dropped tells of firings that there was no
 room for, of which nothing else is left.`,
-		Example: `  triggerd dlq list
+		Example: `  triggerd dlq causes
+  triggerd dlq list
   triggerd dlq show 12
   triggerd dlq retry 12 13
   triggerd dlq retry --all --action crm
@@ -32,12 +34,13 @@ room for, of which nothing else is left.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	c.addFlags(cmd)
-	cmd.AddCommand(c.dlqList(), c.dlqShow(), c.dlqRetry(), c.dlqDrop(), c.dlqExport())
+	cmd.AddCommand(c.dlqCauses(), c.dlqList(), c.dlqShow(), c.dlqRetry(), c.dlqDrop(), c.dlqExport())
 	return cmd
 }
 
 func (s *selectFlags) addReason(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&s.reason, "reason", "", "only given up for this: attempts, age, permanent, dropped, damaged")
+	cmd.Flags().StringVar(&s.reason, "reason", "", "only given up for this: attempts, age, permanent, dropped, damaged, cancelled")
+	cmd.Flags().StringVar(&s.err, "error", "", "only of this cause: its ERROR in 'triggerd dlq causes'")
 }
 
 func (c *client) dlqList() *cobra.Command {
@@ -106,40 +109,59 @@ func (c *client) dlqShow() *cobra.Command {
 			p.say("attempts", strconv.Itoa(d.Attempts))
 			p.say("error", d.Error)
 			p.say("response", d.Excerpt)
+			if err := p.timeline(d.Timeline); err != nil {
+				return err
+			}
+			p.request(d.Request)
 			return p.firing(d.Firing)
 		},
 	}
 }
 
-// deadFlags are those of what changes dead letters.
-type deadFlags struct {
-	selectFlags
-	all bool
+func (c *client) dlqCauses() *cobra.Command {
+	var sel selectFlags
+	cmd := &cobra.Command{
+		Use:   "causes",
+		Short: "Group dead letters by action and cause, the largest group first",
+		Example: `  triggerd dlq causes
+  triggerd dlq retry --all --action crm --error 'POST https://crm.example.com: 503 Service Unavailable' --expect 412`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var list web.Causes
+			out := cmd.OutOrStdout()
+			printed, err := c.do(cmd.Context(), "GET", "/api/v1/dead-letters/causes", sel.query(), nil, &list, out)
+			if err != nil || printed {
+				return err
+			}
+			return showCauses(out, &list, time.Now())
+		},
+	}
+	sel.add(cmd, false)
+	sel.addReason(cmd)
+	return cmd
 }
 
-func (s *deadFlags) add(cmd *cobra.Command, verb string) {
-	s.selectFlags.add(cmd, false)
-	s.addReason(cmd)
-	cmd.Flags().BoolVar(&s.all, "all", false, verb+" all that the other flags select")
-}
-
-// selection is what is meant; never all by mistake.
-func (s *deadFlags) selection(args []string) (web.Selection, error) {
-	numbers, err := parseNumbers(args)
-	if err != nil {
-		return web.Selection{}, err
+func showCauses(out io.Writer, list *web.Causes, now time.Time) error {
+	if len(list.Causes) == 0 {
+		fmt.Fprintln(out, "no dead letters")
+		return nil
 	}
-	if s.all == (len(numbers) > 0) {
-		return web.Selection{}, &exitError{exitUsage, fmt.Errorf("give numbers of dead letters, or --all")}
+	t := newTable(out, "COUNT", "ACTION", "REASON", "FIRST", "LAST", "LIKE", "ERROR")
+	for i := range list.Causes {
+		g := &list.Causes[i]
+		t.row(strconv.Itoa(g.Count), g.Action, g.Reason, ago(g.First, now)+" ago", ago(g.Last, now)+" ago", strconv.FormatUint(g.Number, 10), g.Error)
 	}
-	if !s.all && s.action+s.rule+s.reason != "" {
-		return web.Selection{}, &exitError{exitUsage, fmt.Errorf("--action, --rule and --reason go with --all")}
+	if err := t.end(); err != nil {
+		return err
 	}
-	return web.Selection{Numbers: numbers, All: s.all, Action: s.action, Rule: s.rule, Reason: s.reason}, nil
+	if list.More {
+		fmt.Fprintln(out, "\nthere are more causes, of the oldest dead letters")
+	}
+	return nil
 }
 
 func (c *client) dlqRetry() *cobra.Command {
-	var sel deadFlags
+	var sel changeFlags
 	cmd := &cobra.Command{
 		Use:   "retry NUMBER... | --all",
 		Short: "Deliver dead letters after all",
@@ -148,7 +170,7 @@ as a new firing. They go to the action as the rules now have it, behind what
 already waits for their keys.`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := sel.selection(args)
+			s, err := sel.selection(args, "dead letters")
 			if err != nil {
 				return err
 			}
@@ -158,17 +180,18 @@ already waits for their keys.`,
 		},
 	}
 	sel.add(cmd, "retry")
+	sel.addReason(cmd)
 	return cmd
 }
 
 func (c *client) dlqDrop() *cobra.Command {
-	var sel deadFlags
+	var sel changeFlags
 	cmd := &cobra.Command{
 		Use:   "drop NUMBER... | --all",
 		Short: "Remove dead letters for good",
 		Args:  cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := sel.selection(args)
+			s, err := sel.selection(args, "dead letters")
 			if err != nil {
 				return err
 			}
@@ -178,6 +201,7 @@ func (c *client) dlqDrop() *cobra.Command {
 		},
 	}
 	sel.add(cmd, "drop")
+	sel.addReason(cmd)
 	return cmd
 }
 

@@ -3,8 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -109,71 +107,15 @@ func (o *explainOptions) test(lines []string) (*rules.Test, error) {
 			return nil, fmt.Errorf("--start: %q is not a time such as 2024-01-01T07:00:00Z", o.start)
 		}
 	}
-	if test.Feed, err = stepsOf(lines); err != nil {
+	if test.Feed, err = engine.ParseSteps(lines); err != nil {
 		return nil, err
 	}
 	if o.before != "" {
-		if test.Given, err = givenBefore(o.before, test.Feed); err != nil {
+		if test.Given, err = engine.GivenBefore(o.before, test.Feed); err != nil {
 			return nil, fmt.Errorf("--before: %w", err)
 		}
 	}
 	return test, nil
-}
-
-// stepsOf returns the steps that arguments are.
-func stepsOf(lines []string) ([]rules.Step, error) {
-	var steps []rules.Step
-	for _, line := range lines {
-		if strings.HasPrefix(line, "+") {
-			pause, ok := rules.ParsePause(line)
-			if !ok {
-				return nil, fmt.Errorf(`%q is not a pause: "+10s", "+5m", "+1h30m", "+7d"`, line)
-			}
-			steps = append(steps, rules.Step{Pause: pause})
-			continue
-		}
-		mistake, hint := engine.CheckCommand(line)
-		if mistake == "" {
-			steps = append(steps, rules.Step{Command: line})
-			continue
-		}
-		if whole := strings.Join(lines, " "); len(lines) > 1 && isCommand(whole) {
-			hint = fmt.Sprintf("each command is one argument: '%s'", whole)
-		}
-		if hint != "" {
-			mistake += " (" + hint + ")"
-		}
-		return nil, fmt.Errorf("%q: %s", line, mistake)
-	}
-	return steps, nil
-}
-
-func isCommand(line string) bool {
-	mistake, _ := engine.CheckCommand(line)
-	return mistake == ""
-}
-
-// givenBefore returns the key of the first command that has one, with a value.
-func givenBefore(text string, steps []rules.Step) ([]rules.Given, error) {
-	dec := json.NewDecoder(strings.NewReader(text))
-	dec.UseNumber()
-	var decoded any
-	if err := dec.Decode(&decoded); err != nil {
-		return nil, fmt.Errorf(`%q is not JSON: a text is quoted, as in '"new"'`, text)
-	}
-	if _, err := dec.Token(); err != io.EOF {
-		return nil, fmt.Errorf("%q is more than one JSON value", text)
-	}
-	value, err := rules.ValueOf(decoded)
-	if err != nil || value == event.None {
-		return nil, err
-	}
-	for _, s := range steps {
-		if key, ok := engine.FirstKey(s.Command); ok {
-			return []rules.Given{{Key: key, Value: value}}, nil
-		}
-	}
-	return nil, errors.New("no command has a key")
 }
 
 // printRule says which rule it is, and how it is found.
@@ -293,6 +235,9 @@ func printFired(w io.Writer, fired []engine.TracedFiring, says string) {
 		note := ""
 		if f.DryRun {
 			note = ", and delivers nothing: dry_run = true"
+		}
+		if f.Resolved {
+			note = ": its end is told" + note
 		}
 		fmt.Fprintf(w, "%s%s\n", says, note)
 		for _, r := range f.Requests {

@@ -11,56 +11,16 @@ import (
 
 	"golang.org/x/term"
 
+	"triggerd/internal/playground"
 	"triggerd/rules"
 )
 
-// finding is a mistake or a warning in JSON.
-type finding struct {
-	File    string `json:"file"`
-	Line    int    `json:"line"` // 1-based; 0: unknown
-	Col     int    `json:"col"`  // 1-based, in bytes
-	Rule    string `json:"rule,omitempty"`
-	Field   string `json:"field,omitempty"`
-	Code    string `json:"code,omitempty"` // of a warning
-	Message string `json:"message"`
-	Hint    string `json:"hint,omitempty"`
-}
-
-func findings(list []*rules.Error) []finding {
-	out := []finding{}
-	for _, e := range list {
-		out = append(out, finding{e.File, e.Line, e.Col, e.Rule, e.Field, e.Code, e.Msg, e.Hint})
-	}
-	return out
-}
-
-// lookup is what --offline has not looked up.
-type lookup struct {
-	What string `json:"what"` // variable, file, credential, program
-	Name string `json:"name"`
-}
-
-// checkJSON prints {"ok":..., "errors":[...], "warnings":[...]}, and with
-// --offline what is not looked up.
+// checkJSON prints {"ok":..., "errors":[...], "warnings":[...]}, notes, what is
+// kept in memory, and with --offline what is not looked up.
 func checkJSON(w io.Writer, set *rules.Set, err error) error {
-	var result struct {
-		OK       bool      `json:"ok"`
-		Errors   []finding `json:"errors"`
-		Warnings []finding `json:"warnings"`
-		Lookups  []lookup  `json:"not_looked_up,omitempty"`
-	}
-	result.OK = err == nil
-	result.Errors, result.Warnings = findings(rules.Errors(err)), []finding{}
-	if err != nil && len(result.Errors) == 0 {
-		result.Errors = append(result.Errors, finding{Message: err.Error()})
-	}
-	if set != nil {
-		result.Warnings = findings(set.Warnings)
-		for _, n := range set.Lookups {
-			result.Lookups = append(result.Lookups, lookup{n.What, n.Name})
-		}
-	}
-	if err := json.NewEncoder(w).Encode(&result); err != nil {
+	result := playground.Answer(set, err)
+	result.Rules = nil
+	if err := json.NewEncoder(w).Encode(result); err != nil {
 		return failed(err)
 	}
 	if err != nil {
@@ -83,6 +43,9 @@ func checkGitHub(w io.Writer, config string, set *rules.Set, err error) error {
 	if set != nil {
 		for _, e := range set.Warnings {
 			annotate(w, "warning", e)
+		}
+		for _, e := range set.Notes {
+			annotate(w, "notice", e)
 		}
 	}
 	if err != nil {

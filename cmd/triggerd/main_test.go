@@ -194,6 +194,10 @@ type delivery struct {
 			Rule              string
 			Count, Suppressed int
 		}
+
+		Cause    string
+		Since    time.Time
+		Duration *int
 	}
 }
 

@@ -49,10 +49,13 @@ func checkBefore(t *testing.T, ds []delivery, mayLack bool) (unknown int) {
 	return unknown
 }
 
-// The process dies between any two steps of writing values back: these are known
-// after each restart, and no snapshot is asked for.
+// The process dies between any two steps of writing values back, or of spooling:
+// values are known after each restart, and no snapshot is asked for.
 func TestFailpointsOfValues(t *testing.T) {
-	for _, point := range []string{"cut", "told", "written", "matched", "saved", "committed", "published"} {
+	for _, point := range []string{
+		"cut", "file-begun", "told", "file-synced", "written", "matched", "saved", "committed", "published", "files-removed",
+		"segment-begun", "spooled", "spool-synced",
+	} {
 		t.Run(point, func(t *testing.T) {
 			srv := redistest.Start(t, "redis-7.0", bigBacklog...)
 			hook, dir := newSink(t), t.TempDir()

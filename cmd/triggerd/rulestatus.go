@@ -38,6 +38,9 @@ func showRuleDetail(out io.Writer, d *admin.RuleDetail, now time.Time) error {
 		say("suppressed", "%s", strings.Join(parts, ", "))
 	}
 	say("states", "%d, %s", d.States, plural(d.Armed, "armed timer"))
+	if d.Open > 0 {
+		say("open", "%d", d.Open)
+	}
 	if !d.NextRun.IsZero() {
 		say("next run", "%s, in %s", d.NextRun.Local().Format(time.DateTime), span(d.NextRun.Sub(now)))
 	}
@@ -54,6 +57,8 @@ func showRuleTables(out io.Writer, d *admin.RuleDetail, now time.Time) error {
 		for _, timer := range d.Timers {
 			due := "has fired"
 			switch {
+			case !timer.Since.IsZero():
+				due = "open for " + span(now.Sub(timer.Since))
 			case !timer.Due.IsZero() && timer.Fired:
 				due = "has fired, again in " + span(timer.Due.Sub(now))
 			case !timer.Due.IsZero():

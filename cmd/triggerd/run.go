@@ -19,6 +19,7 @@ import (
 	"triggerd/engine"
 	"triggerd/internal/admin"
 	"triggerd/internal/notify"
+	"triggerd/internal/playground"
 	"triggerd/internal/spool"
 	"triggerd/internal/store"
 	"triggerd/internal/web"
@@ -149,11 +150,16 @@ func (o *runOptions) run(cmd *cobra.Command, _ []string) error {
 	}
 	logWarnings(log, set)
 	dataDir := cmp.Or(o.dataDir, os.Getenv("TRIGGERD_DATA_DIR"), set.Store.Dir)
-	st, err := store.Options{Logger: log, Retention: set.Store.Retention, MaxBytes: set.Store.MaxBytes}.Open(dataDir)
+	var kept keptDeliveries
+	st, err := store.Options{Logger: log, Retention: set.Store.Retention, MaxBytes: set.Store.MaxBytes, Reclaim: kept.reclaim}.Open(dataDir)
 	if err != nil {
 		return failed(err)
 	}
 	defer st.Close()
+	if err := kept.open(dataDir, &set.Store, st, log); err != nil {
+		return failed(err)
+	}
+	defer kept.close()
 
 	received, err := openSpool(set, dataDir, log)
 	if err != nil {
@@ -169,7 +175,7 @@ func (o *runOptions) run(cmd *cobra.Command, _ []string) error {
 		return badConfig(err)
 	}
 	e, err := engine.New(engine.Config{
-		Rules: set, Source: src, Store: st, Start: set.Source.Start, MaxMirror: set.Source.MaxMirror, MaxBehind: set.HTTP.MaxBehind,
+		Rules: set, Source: src, Store: st, Kept: kept.log.Load(), Start: set.Source.Start, MaxMirror: set.Source.MaxMirror, MaxBehind: set.HTTP.MaxBehind,
 		CancelRewound: set.Source.Rewound == "cancel",
 		Actions:       o.actions(log), CheckpointInterval: checkpointInterval(set), Logger: log,
 	})
@@ -240,7 +246,7 @@ func (o *runOptions) newServer(set *rules.Set, e *engine.Engine, reloads *reload
 	srv, err := web.New(web.Config{
 		Listen: listen, Token: cmp.Or(token, set.HTTP.Token), ReadToken: set.HTTP.ReadToken, HideValues: !set.HTTP.ShowValues,
 		Daemon: e, Metrics: metricsHandler(reg), Version: versionString(), Pprof: o.pprof, Logger: log, LogLinesLost: o.queue.lost.Load,
-		Reload: reloads.ask,
+		Reload: reloads.ask, Playground: playground.New(),
 	})
 	if err != nil {
 		return nil, err

@@ -47,13 +47,16 @@ func schemaOf(all actions.Kinds) ([]byte, error) {
 // fieldsSchema returns what a table with these fields has to be.
 func fieldsSchema(fields []actions.Field) object {
 	properties, required := object{}, []string{}
+	s := object{"properties": properties}
 	for _, f := range fields {
 		properties[f.Name] = fieldSchema(f)
-		if f.Required {
+		switch {
+		case f.Required && f.Unless != "":
+			s["anyOf"] = []object{{"required": []string{f.Name}}, {"required": []string{f.Unless}}}
+		case f.Required:
 			required = append(required, f.Name)
 		}
 	}
-	s := object{"properties": properties}
 	if len(required) > 0 {
 		s["required"] = required
 	}

@@ -83,6 +83,7 @@ spool = "off"
 dir = "data"
 max_pending = 5
 max_bytes = "20GiB"
+keep_delivered = "1GiB"
 retention = "30d"
 [check]
 allow = ["never-arrives"]
@@ -134,6 +135,18 @@ basic = { user = "a", password = "b" }
 type = "webhook"
 url = "https://h/x"
 oauth2 = { token_url = "https://h/t", client_id = "a", client_secret = "b", scopes = ["c"], params = { audience = "d" }, auth = "body", tls = {} }
+[targets.pager]
+type = "webhook"
+format = "pagerduty"
+routing_key = "k"
+text = "x"
+severity = "error"
+[targets.alerts]
+type = "webhook"
+url = "https://h/"
+format = "alertmanager"
+labels = { team = "shop" }
+keep = "2h"
 [[rule]]
 name = "r"
 description = "d"
@@ -218,6 +231,8 @@ name = "low"
 key = "l"
 when = "num(after) < 5"
 for = "5m"
+until = "num(after) > 9"
+send_resolved = true
 action = { type = "log" }
 [[rule]]
 name = "clock"
@@ -284,6 +299,9 @@ func TestSchemaRejects(t *testing.T) {
 		"[targets.t]\ntype = \"fax\"\n",
 		"[[rule]]\nname = \"r\"\n",
 		"[[rule]]\n[[rule.action]]\ntype = \"log\"\n",
+		"[targets.t]\ntype = \"webhook\"\nformat = \"pagerduty\"\n",
+		"[targets.t]\ntype = \"webhook\"\nurl = \"http://h\"\nformat = \"slack\"\nseverity = \"bad\"\n",
+		"[targets.t]\ntype = \"webhook\"\nurl = \"http://h\"\nformat = \"alertmanager\"\nlabels = { a = 1 }\n",
 		rule + "level = \"loud\"\n",
 		rule + "url = \"http://h\"\n",
 		rule + "target = \"t\"\n",
@@ -297,7 +315,7 @@ func TestSchemaRejects(t *testing.T) {
 		timed(`count = { over = 0, within = "1s" }`), timed(`count = { over = 5 }`), timed(`count = { within = "1s" }`), timed(`count = { over = 5, within = "0s" }`),
 		timed(`absent = { by = "key" }`), timed(`absent = { for = "1m", expect = ["a"] }`), timed(`absent = { for = "1m", send_resolved = 1 }`), timed(`absent = { for = "-1m" }`),
 		timed("absent = { for = \"1m\" }\ncancel = {}"), timed("absent = { for = \"1m\" }\ncancel = \"a\""), timed("absent = { for = \"1m\" }\ncancel = { kye = \"a\" }"),
-		timed(`debounce = { max_wait = "1s" }`), timed(`debounce = "1s"`), timed(`for = { wait = "1s" }`),
+		timed(`debounce = { max_wait = "1s" }`), timed(`debounce = "1s"`), timed(`for = { wait = "1s" }`), timed(`until = 5`), timed(`send_resolved = "yes"`),
 		timed(`active = 5`), timed(`outside = "keep"`), timed(`once = 5`), timed(`once = {}`),
 		timed(`throttle = { max = 0, per = "1s" }`), timed(`throttle = { max = 1 }`), timed(`throttle = { max = 1, per = 5 }`),
 		timed(`batch = { max = 1, wait = "1s" }`), timed(`batch = { max = 5 }`), timed(`max_keys = 0`), timed(`catch_up = 1`), timed(`summarize = 5`),

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -114,48 +115,73 @@ func TestListenEndsAtOnce(t *testing.T) {
 }
 
 // A daemon that is told to stop ends in time, though its reader is at a piece of
-// work that takes minutes: the reader stops, and the next start begins there.
+// work that takes long: the reader stops, and the next start begins there.
 func TestStopsThoughBusy(t *testing.T) {
-	srv := redistest.Start(t, "redis-7.0", bigBacklog...)
-	dir := t.TempDir()
-	when := strings.Repeat(`any(args, # contains "never") || `, 60) + "false"
-	write(t, dir, "rules.toml", `
+	members := []string{"SADD", "k"}
+	for i := range 1_000_000 {
+		members = append(members, fmt.Sprint("some member of it ", i))
+	}
+	slow := func(each string) string {
+		return strings.Repeat(each+" || ", 45) + "false"
+	}
+	for _, tt := range []struct {
+		name   string
+		busy   string // the condition of the first rules
+		then   string // that of the next
+		before []string
+		cmd    []string
+	}{
+		{"a condition", slow(`any(args, # contains "never")`), `len(args) > 1000000`, nil, members},
+		{"a condition that is left to the machine", slow(`any(args, # + "x" == "never")`), `len(args) > 1000000`, nil, members},
+		{
+			"a command", `size(after) == 1`, `event == "set" && after[0:0] == "" && size(after) == 1000001`,
+			[]string{"SETRANGE", "k", "1000000", "x"}, append([]string{"BITOP", "OR", "k"}, slices.Repeat([]string{"k"}, 1000)...),
+		},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			srv := redistest.Start(t, "redis-7.0", bigBacklog...)
+			dir := t.TempDir()
+			rule := func(name, when string) {
+				write(t, dir, "rules.toml", `
 [defaults]
 shutdown_timeout = "500ms"
 [[rule]]
-name = "slow"
+name = "`+name+`"
 key = "k"
 when = '`+when+`'
 [[rule.action]]
 type = "log"
 `)
-	p := start(t, dir, "--source", "redis://"+srv.Addr)
-	p.logs.await(t, `msg="attached`, 1)
-	cmd := []string{"SADD", "k"}
-	for i := range 1_000_000 {
-		cmd = append(cmd, fmt.Sprint("some member of it ", i))
+			}
+			rule("slow", tt.busy)
+			p := start(t, dir, "--source", "redis://"+srv.Addr)
+			p.logs.await(t, `msg="attached`, 1)
+			if tt.before != nil {
+				redistest.Do(t, srv, tt.before...)
+			}
+			redistest.Do(t, srv, tt.cmd...)
+			time.Sleep(500 * time.Millisecond) // the reader is at it
+			if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+				t.Fatal(err)
+			}
+			p.logs.await(t, "msg=stopping", 1)
+			select {
+			case <-p.ended:
+			case <-time.After(10 * (500*time.Millisecond + endAfter)):
+				p.cmd.Process.Kill()
+				<-p.ended
+				t.Error("it did not end")
+			}
+			if !strings.Contains(p.logs.String(), `msg="triggerd stopped"`) {
+				t.Error("it was ended, and did not stop")
+			}
+			if strings.Contains(p.logs.String(), "condition failed") {
+				t.Error("a condition that was given up counts as failed")
+			}
+			rule("next", tt.then)
+			p = start(t, dir, "--source", "redis://"+srv.Addr)
+			p.logs.await(t, "rule=next", 1)
+			p.stop()
+		})
 	}
-	redistest.Do(t, srv, cmd...)
-	time.Sleep(500 * time.Millisecond) // the reader is at it
-	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
-	p.logs.await(t, "msg=stopping", 1)
-	select {
-	case <-p.ended:
-	case <-time.After(10 * (500*time.Millisecond + endAfter)):
-		p.cmd.Process.Kill()
-		<-p.ended
-		t.Error("it did not end")
-	}
-	if !strings.Contains(p.logs.String(), `msg="triggerd stopped"`) {
-		t.Error("it was ended, and did not stop")
-	}
-	if strings.Contains(p.logs.String(), "condition failed") {
-		t.Error("a condition that was given up counts as failed")
-	}
-	write(t, dir, "rules.toml", "[[rule]]\nname = \"quick\"\nkey = \"k\"\nwhen = 'len(args) > 1000000'\n[[rule.action]]\ntype = \"log\"\n")
-	p = start(t, dir, "--source", "redis://"+srv.Addr)
-	p.logs.await(t, "rule=quick", 1)
-	p.stop()
 }

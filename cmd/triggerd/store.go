@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"triggerd/engine"
+	"triggerd/internal/delivered"
 	"triggerd/internal/spool"
 	"triggerd/internal/store"
 )
@@ -38,8 +39,8 @@ func newStoreVerifyCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "verify [DIR]",
 		Short: "Read everything in a data directory and report what is damaged",
-		Long: `Verify reads every file and every record, of the store, of the spool and of the
-values of keys, checks all checksums and that records fit together, and changes
+		Long: `Verify reads every file and every record, of the store, of the spool, of the values
+of keys and of deliveries that are kept, checks all checksums and that records fit together, and changes
 nothing. It prints a line for each problem.
 
 It ends with 0 if all is whole, and with 1 if not or if it could not look.`,
@@ -69,9 +70,17 @@ func verify(out io.Writer, dir, advice string) error {
 	return nil
 }
 
-// verifyStreams adds to a report what is wrong with the files that streams have
-// beside the database.
+// verifyStreams adds to a report what is wrong with the files beside the
+// database: those of streams, and of deliveries that are kept.
 func verifyStreams(dir string, r *store.Report) error {
+	whole, damaged, err := delivered.Verify(filepath.Join(dir, delivered.DirName))
+	if err != nil {
+		return err
+	}
+	r.Settled += whole
+	for _, p := range damaged {
+		r.Add(dir, p.Error())
+	}
 	streams := map[string]bool{store.Standalone: true}
 	for stream := range r.State {
 		streams[stream] = true
@@ -91,7 +100,7 @@ func verifyStreams(dir string, r *store.Report) error {
 // copyStreams copies what streams have beside the database, as it is: what is
 // damaged of it is found by whoever reads it, and then does without.
 func copyStreams(dir, to string) error {
-	for _, of := range []string{"state", "spool"} {
+	for _, of := range []string{"state", "spool", delivered.DirName} {
 		from := filepath.Join(dir, of)
 		if _, err := os.Stat(from); errors.Is(err, os.ErrNotExist) {
 			continue
@@ -110,7 +119,8 @@ func newStoreSalvageCommand() *cobra.Command {
 		Long: `Salvage reads the files of a damaged data directory one by one and copies every
 record that is whole to a new directory, with which triggerd can be started. The
 spool and the values of keys are copied as they are: what is damaged of them is
-read from the server again. The damaged one is not changed. It prints a line for each thing that is lost.
+read from the server again. So are the deliveries that are kept: what is damaged
+of them is left out where they are listed. The damaged one is not changed. It prints a line for each thing that is lost.
 
 Firings that were delivered not long before the damage may be delivered again,
 with the IDs that they had.`,

@@ -1,6 +1,10 @@
 package admin
 
-import "time"
+import (
+	"encoding/json"
+	"errors"
+	"time"
+)
 
 // The kinds of a FeedEntry.
 const (
@@ -26,6 +30,13 @@ type FeedEntry struct {
 	Offset  int64  `json:"offset,omitempty"`
 	Attempt int    `json:"attempt,omitempty"` // 1 for the first
 
+	// What the entry is about, for who wants to see it: the beginning of the
+	// command, and of the key's value on either side of it.
+	DB      int     `json:"db,omitempty"`
+	Command string  `json:"command,omitempty"`
+	Before  Excerpt `json:"before,omitzero"`
+	After   Excerpt `json:"after,omitzero"`
+
 	Outcome string  `json:"outcome,omitempty"` // of an attempt: delivered, retried or given_up
 	Seconds float64 `json:"seconds,omitempty"` // that an attempt took
 	Text    string  `json:"text,omitempty"`    // what a receiver or program said, or why something is as it is
@@ -37,7 +48,42 @@ type FeedEntry struct {
 	Name  string `json:"name,omitempty"`
 
 	Count int64 `json:"count,omitempty"` // of a lost entry; 0: not known
+
+	// Holds has a bit for each FeedQuery.When for which the entry's event is so.
+	Holds uint64 `json:"-"`
 }
+
+// Excerpt is the beginning of a value. Its JSON form is a text, or null where the
+// key is not there. The zero Excerpt is of a value that is not known.
+type Excerpt struct {
+	Known bool
+	None  bool   // the key is not there
+	Text  string // of a string its text, of all else JSON; bytes that are not UTF-8 are escaped
+}
+
+// IsZero reports whether the value is not known.
+func (x Excerpt) IsZero() bool { return !x.Known }
+
+// MarshalJSON implements json.Marshaler.
+func (x Excerpt) MarshalJSON() ([]byte, error) {
+	if !x.Known || x.None {
+		return []byte("null"), nil
+	}
+	return json.Marshal(x.Text)
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (x *Excerpt) UnmarshalJSON(b []byte) error {
+	*x = Excerpt{Known: true, None: string(b) == "null"}
+	return json.Unmarshal(b, &x.Text)
+}
+
+// ErrQuery is returned for a query that cannot be understood. ErrBusy is returned if
+// as many watch as may.
+var (
+	ErrQuery = errors.New("cannot be answered")
+	ErrBusy  = errors.New("too many watch already")
+)
 
 // FeedQuery selects entries. Empty fields select all.
 type FeedQuery struct {
@@ -45,7 +91,10 @@ type FeedQuery struct {
 	All     bool   // events, too
 	Rule    string
 	Outcome string            // only attempts that have it
+	When    string            // only what belongs to an event for which this condition holds; "": all
 	Key     func(string) bool // by the key as text; nil: all
+
+	Bit uint64 // the bit of FeedEntry.Holds that When has; who keeps the feed sets it
 }
 
 // Selects reports whether an entry is selected. With a filter, what has no such
@@ -54,5 +103,6 @@ func (q *FeedQuery) Selects(e *FeedEntry) bool {
 	return (q.All || e.Kind != FeedEvent) &&
 		(q.Rule == "" || q.Rule == e.Rule) &&
 		(q.Outcome == "" || q.Outcome == e.Outcome) &&
-		(q.Key == nil || e.Key != "" && q.Key(e.Key))
+		(q.Key == nil || e.Key != "" && q.Key(e.Key)) &&
+		(q.Bit == 0 || e.Holds&q.Bit != 0)
 }

@@ -1,6 +1,9 @@
 package admin
 
-import "time"
+import (
+	"encoding/json"
+	"time"
+)
 
 // Status describes a daemon at one moment. Its JSON form is that of the API. It
 // holds no secrets: of an address only scheme and host, of a command only its
@@ -38,6 +41,9 @@ type StreamStatus struct {
 	State          string    `json:"state"` // connecting, syncing, streaming, waiting, stopped
 	Since          time.Time `json:"since"` // when State began
 	Server         string    `json:"server"`
+	ServerName     string    `json:"server_name,omitempty"`    // Redis or Valkey; "" if that is not known
+	ServerVersion  string    `json:"server_version,omitempty"` // as it said with its last snapshot
+	ServerRole     string    `json:"server_role,omitempty"`    // primary or replica; "" if it does not say
 	ReplID         string    `json:"replid"`
 	Offset         int64     `json:"offset"`          // as ReceivedOffset
 	ReceivedOffset int64     `json:"received_offset"` // last byte read from the server
@@ -117,10 +123,16 @@ type RuleStatus struct {
 	PausedSince     time.Time `json:"paused_since,omitzero"` // zero: it is not paused
 	Pause           *Pause    `json:"pause,omitempty"`       // nil: it is not paused
 	Matches         int64     `json:"matches"`
-	Firings         int64     `json:"firings"`  // planned, one for each match and action
-	Skipped         int64     `json:"skipped"`  // matches while it was paused
-	DryRuns         int64     `json:"dry_runs"` // matches while it was in dry run
-	Dropped         int64     `json:"dropped"`  // firings that there was no room for
+	File            string    `json:"file,omitempty"` // where it is written
+	Line            int       `json:"line,omitempty"`
+	Targets         []string  `json:"targets,omitempty"`    // the full names of its actions
+	LastMatch       time.Time `json:"last_match,omitzero"`  // zero: none since the process began
+	MatchRate       float64   `json:"match_rate,omitempty"` // a second, lately; only where rules are listed
+	Rates           []int     `json:"rates,omitempty"`      // matches in each ten seconds of the last ten minutes; likewise
+	Firings         int64     `json:"firings"`              // planned, one for each match and action
+	Skipped         int64     `json:"skipped"`              // matches while it was paused
+	DryRuns         int64     `json:"dry_runs"`             // matches while it was in dry run
+	Dropped         int64     `json:"dropped"`              // firings that there was no room for
 	ConditionErrors int64     `json:"condition_errors"`
 	NotNumbers      int64     `json:"not_numbers"`               // events about which the condition did not decide, since something is no number
 	ConditionError  string    `json:"condition_error,omitempty"` // the first of the present rules
@@ -136,6 +148,7 @@ type RuleStatus struct {
 	// fire, by reason, since the process began.
 	States     int              `json:"states,omitempty"`
 	Armed      int              `json:"armed,omitempty"`
+	Open       int              `json:"open,omitempty"` // of the states, what has fired and not ended; see until
 	NextRun    time.Time        `json:"next_run,omitzero"`
 	Suppressed map[string]int64 `json:"suppressed,omitempty"`
 	Timed      bool             `json:"-"` // it has time fields
@@ -174,6 +187,7 @@ type ActionStatus struct {
 	Evidence     Evidence         `json:"evidence"`
 	Abandoned    int64            `json:"abandoned,omitempty"` // attempts that did not end when they should have
 	Classes      map[string]int64 `json:"-"`                   // attempts, by what they said of the endpoint
+	Statuses     map[string]int64 `json:"statuses,omitempty"`  // attempts, by class of the answer's status: 1xx to 5xx, exit of a program, none
 
 	Delivered      int64     `json:"delivered"`
 	Retried        int64     `json:"retried"`              // attempts that failed, to be made again
@@ -199,6 +213,15 @@ type StoreStatus struct {
 	Commits   uint64 `json:"commits"`
 	Damaged   int64  `json:"damaged"`        // records
 	Full      string `json:"full,omitempty"` // why no more firings are taken in; "": they are
+
+	Delivered *KeptStatus `json:"delivered,omitempty"` // what is kept of deliveries; null: only a line of each
+}
+
+// KeptStatus tells of deliveries that are kept whole.
+type KeptStatus struct {
+	Bytes int64 `json:"bytes"`
+	Limit int64 `json:"limit"`
+	Lost  int64 `json:"lost"` // deliveries that could not be kept
 }
 
 // ReloadStatus describes the last reading of the rules, at the start or later.
@@ -208,6 +231,8 @@ type ReloadStatus struct {
 	File        string    `json:"file,omitempty"`
 	Error       string    `json:"error,omitempty"`
 	LastSuccess time.Time `json:"last_success"`
+	Succeeded   int64     `json:"succeeded"` // times that the rules were read since the start, the first time included
+	Failed      int64     `json:"failed"`    // times that they could not be
 }
 
 // Stats counts what a daemon has done since it began. Its JSON form is that of the API.
@@ -236,20 +261,77 @@ type Stats struct {
 // not UTF-8 are escaped.
 type RuleDetail struct {
 	RuleStatus
+
+	// The rule as it is written, without secrets, and with what else of its file it
+	// may need; "" if it was not read from a file.
+	Source string `json:"source,omitempty"`
+	Whole  string `json:"whole,omitempty"`
+
+	LastEvent *LastEvent `json:"last_event,omitempty"` // that the rule has matched
+
+	Next string `json:"next,omitempty"` // the Cursor of the query for the following timers and windows; "" at the end
+
 	Timers  []TimerStatus `json:"timers,omitempty"`  // those that are due first, up to the limit
 	Windows []WindowCount `json:"windows,omitempty"` // the largest counts, up to the limit
 	Held    int           `json:"held"`              // firings that wait until the rule may fire
 	Opens   time.Time     `json:"opens,omitzero"`    // when the rule may fire again
 }
 
+// RuleQuery selects what of a rule is looked at.
+type RuleQuery struct {
+	By     string // only states whose by has this in it
+	Cursor string // the Next of an earlier answer; "": from the first on
+	Limit  int    // timers, and windows, at most
+}
+
+// LastEvent is an event that a rule has matched. Values are shown from their
+// beginning; Given is the value before in the form that a test is given, where it
+// is short enough.
+type LastEvent struct {
+	At      time.Time `json:"at"`
+	Rule    string    `json:"rule,omitempty"`
+	Event   string    `json:"event"`
+	Key     string    `json:"key"`
+	DB      int       `json:"db,omitempty"`
+	Command string    `json:"command,omitempty"` // as it is typed
+	Before  Excerpt   `json:"before,omitzero"`
+	After   Excerpt   `json:"after,omitzero"`
+
+	Given json.RawMessage `json:"given,omitempty"`
+}
+
+// Rates is how much happened a second, the latest last.
+type Rates struct {
+	Events    []int    `json:"events"`
+	Matches   []int    `json:"matches"`
+	Firings   []int    `json:"firings"`
+	Delivered []int    `json:"delivered"`
+	Failed    []int    `json:"failed"`
+	Rules     []string `json:"rules"` // the names of all rules
+}
+
+// RuleRates is what a rule did, the latest last.
+type RuleRates struct {
+	Kept    bool   `json:"kept"` // false: so many rules match that this one's rates are not kept
+	Seconds Series `json:"seconds"`
+	Minutes Series `json:"minutes"`
+}
+
+// Series counts matches and firings in each of a row of times.
+type Series struct {
+	Matches []int `json:"matches"`
+	Firings []int `json:"firings"`
+}
+
 // TimerStatus describes a timer.
 type TimerStatus struct {
 	Stream string    `json:"stream"`
-	Stage  string    `json:"stage"` // absent, debounce, for or batch
+	Stage  string    `json:"stage"` // absent, debounce, for, open (until has not come) or batch
 	By     string    `json:"by"`
 	Due    time.Time `json:"due,omitzero"` // zero: it has fired, and waits for its end
 	Fired  bool      `json:"fired"`
-	Count  int       `json:"count"` // matches that it will fire for
+	Count  int       `json:"count"`          // matches that it will fire for
+	Since  time.Time `json:"since,omitzero"` // of what is open: when it fired
 }
 
 // WindowCount is how many matches, or firings, a window has.

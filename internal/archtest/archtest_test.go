@@ -15,10 +15,10 @@ import (
 // allowed names, for each package, the packages of this module that it may
 // import. What is not here may import none of them.
 var allowed = map[string][]string{
-	"cmd/triggerd":                     {"internal/web", "internal/admin", "engine", "rules", "source", "rdb", "actions", "actions/kinds", "examples", "internal/event", "internal/glob", "internal/store", "internal/servers", "internal/spool", "internal/notify", "internal/doctor"},
+	"cmd/triggerd":                     {"internal/web", "internal/admin", "engine", "rules", "source", "rdb", "actions", "actions/kinds", "examples", "internal/event", "internal/glob", "internal/store", "internal/servers", "internal/spool", "internal/delivered", "internal/notify", "internal/doctor", "internal/playground"},
 	"internal/web":                     {"internal/admin", "internal/firing", "internal/glob"},
 	"internal/firing":                  {"internal/event", "internal/wire"},
-	"engine":                           {"source", "rules", "actions", "actions/kinds", "internal/admin", "internal/failpoint", "internal/firing", "internal/store", "internal/keyspace", "internal/mirrorfile", "internal/wire", "internal/event", "internal/timing", "internal/secret", "internal/outbox", "internal/suggest", "internal/tap"},
+	"engine":                           {"source", "rules", "actions", "actions/kinds", "internal/admin", "internal/delivered", "internal/failpoint", "internal/firing", "internal/store", "internal/keyspace", "internal/mirrorfile", "internal/wire", "internal/event", "internal/timing", "internal/secret", "internal/outbox", "internal/suggest", "internal/tap", "internal/disk"},
 	"source":                           {"rdb", "internal/resp", "internal/secret", "internal/sentinel", "internal/spool"},
 	"internal/sentinel":                {"internal/resp"},
 	"rules":                            {"internal/firing", "internal/condition", "internal/event", "internal/glob", "internal/suggest", "internal/timing", "internal/tomlpos", "internal/secret"},
@@ -26,13 +26,16 @@ var allowed = map[string][]string{
 	"actions/exec":                     {"actions", "internal/event", "internal/excerpt", "internal/firing", "internal/secret", "internal/tmpl"},
 	"actions/log":                      {"actions", "internal/event", "internal/excerpt", "internal/firing", "internal/secret", "internal/tmpl"},
 	"actions/print":                    {"actions", "internal/event", "internal/excerpt", "internal/firing", "internal/secret"},
-	"actions/webhook":                  {"actions", "internal/event", "internal/excerpt", "internal/firing", "internal/secret", "internal/tmpl"},
+	"actions/webhook":                  {"actions", "actions/webhook/preset", "internal/event", "internal/excerpt", "internal/firing", "internal/secret", "internal/tmpl"},
+	"actions/webhook/preset":           {"actions", "internal/event", "internal/excerpt", "internal/firing"},
 	"actions/kinds":                    {"actions/exec", "actions/log", "actions/print", "actions/webhook", "actions"},
-	"internal/keyspace":                {"rdb", "internal/event", "internal/wire"},
+	"internal/keyspace":                {"rdb", "internal/event", "internal/geo", "internal/wire"},
+	"internal/playground":              {"engine", "rules", "internal/admin", "internal/event"},
 	"internal/redistest":               {"internal/servers"},
+	"internal/browser":                 {"internal/servers"},
 	"actions/actionstest":              {"actions", "internal/event", "internal/firing"},
 	"actions/actionstest/fax":          {"actions", "internal/event", "internal/firing", "internal/secret", "internal/tmpl"},
-	"internal/condition":               {"internal/event", "internal/glob", "internal/suggest"},
+	"internal/condition":               {"internal/event", "internal/geo", "internal/glob", "internal/suggest"},
 	"internal/event":                   {"internal/wire"},
 	"internal/tap":                     {"internal/admin"},
 	"internal/excerpt":                 {"internal/event", "internal/secret"},
@@ -40,10 +43,13 @@ var allowed = map[string][]string{
 	"internal/condition/conditiontest": {"internal/event"},
 	"internal/store":                   {"internal/wire"},
 	"internal/timing":                  {"internal/wire"},
-	"internal/mirrorfile":              {"internal/wire"},
-	"internal/outbox":                  {"actions", "internal/event", "internal/failpoint", "internal/firing", "internal/store"},
+	"internal/mirrorfile":              {"internal/disk", "internal/failpoint", "internal/wire"},
+	"internal/spool":                   {"internal/disk", "internal/failpoint"},
+	"internal/disk/disktest":           {"internal/disk"},
+	"internal/outbox":                  {"actions", "internal/delivered", "internal/event", "internal/failpoint", "internal/firing", "internal/store", "internal/wire"},
+	"internal/delivered":               {"internal/wire"},
 
-	"examples": {}, "internal/admin": {}, "internal/archtest": {}, "internal/doctor": {}, "internal/failpoint": {}, "internal/glob": {}, "internal/notify": {}, "internal/resp": {}, "internal/secret": {}, "internal/servers": {}, "internal/spool": {}, "internal/suggest": {}, "internal/tomlpos": {}, "internal/wire": {}, "rdb": {},
+	"examples": {}, "internal/admin": {}, "internal/archtest": {}, "internal/disk": {}, "internal/doctor": {}, "internal/failpoint": {}, "internal/geo": {}, "internal/glob": {}, "internal/notify": {}, "internal/resp": {}, "internal/secret": {}, "internal/servers": {}, "internal/suggest": {}, "internal/tomlpos": {}, "internal/wire": {}, "rdb": {},
 }
 
 // homes names the packages that may use a third-party module, tests apart.
@@ -156,7 +162,7 @@ func forbidden(pkg, name string, test bool) string {
 		switch {
 		case slices.Contains(allowed[pkg], own), test:
 			return ""
-		case own == "internal/redistest":
+		case own == "internal/redistest" || own == "internal/browser":
 			return "it is for tests only"
 		}
 		return "imports go down only, and this one is not in the table"
@@ -190,6 +196,7 @@ func TestForbidden(t *testing.T) {
 		{"source", "triggerd/internal/event", false},
 		{"rdb", "triggerd/internal/resp", false},
 		{"source", "triggerd/internal/redistest", false},
+		{"internal/web", "triggerd/internal/browser", false},
 		{"internal/condition", "github.com/expr-lang/expr/vm", true},
 		{"rules", "github.com/expr-lang/expr", false},
 		{"actions", "github.com/expr-lang/exprs", false},

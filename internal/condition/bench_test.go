@@ -46,7 +46,8 @@ func BenchmarkCondition(b *testing.B) {
 			b.Fatal(err)
 		}
 		var e Evaluator
-		e.env.set(ev)
+		e.scope.ev = ev
+		e.env.set(&e.scope)
 		var perOp [2]float64
 		b.Run("closure/"+src, func(b *testing.B) {
 			b.ReportAllocs()

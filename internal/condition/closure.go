@@ -31,6 +31,9 @@ type scope struct {
 	err      error             // the first error; the condition's value means nothing then
 	stopped  func() bool       // see Evaluator.Stopped
 	looked   uint              // at how many elements; it wraps around
+	texts    textMemory        // that closures have made
+	changes  changes           // what the command has changed, if that was asked
+	crossing scoreCrossing     // under way
 }
 
 type (
@@ -389,7 +392,7 @@ func compileText(n *ast.BinaryNode) boolFunc {
 	}
 	if n.Operator == "matches" {
 		re := regexp.MustCompile(n.Right.(*ast.StringNode).Value) // checked by the resolver
-		return func(s *scope) truth { return truthOf(re.MatchString(a(s))) }
+		return func(s *scope) truth { return truthOf(s.matches(re, a(s))) }
 	}
 	b := compileString(n.Right)
 	if b == nil {
@@ -421,6 +424,8 @@ func compileIn(n *ast.BinaryNode) boolFunc {
 		}
 	case *ast.ArrayNode:
 		return compileInArray(n.Left, r)
+	case *ast.CallNode:
+		return compileInTexts(n.Left, r)
 	case *ast.IdentifierNode:
 		if x, list := compileString(n.Left), textsOf(r); x != nil && list != nil {
 			return func(s *scope) truth {
@@ -537,7 +542,26 @@ func elements(n ast.Node) func(s *scope, body func() bool) {
 	if list := textsOf(n); list != nil {
 		return func(s *scope, body func() bool) {
 			for _, a := range list(s) {
-				if s.elem = text(a); s.stops() || !body() {
+				if !s.eachElement(text(a), body) {
+					return
+				}
+			}
+		}
+	}
+	if list := compileChanges(n); list != nil {
+		return func(s *scope, body func() bool) {
+			for _, t := range list(s) {
+				if !s.eachElement(t, body) {
+					return
+				}
+			}
+		}
+	}
+	if p := compileSplit(n); p != nil {
+		return func(s *scope, body func() bool) {
+			for rest, found := p.text(s), true; found; {
+				var part string
+				if part, rest, found = strings.Cut(rest, p.sep); !s.eachElement(part, body) {
 					return
 				}
 			}
@@ -552,12 +576,22 @@ func elements(n ast.Node) func(s *scope, body func() bool) {
 		return nil
 	}
 	return func(s *scope, body func() bool) {
-		for _, s.elem = range list {
-			if s.stops() || !body() {
+		for _, t := range list {
+			if !s.eachElement(t, body) {
 				return
 			}
 		}
 	}
+}
+
+// eachElement has a predicate look at one element, and gives up the texts that it
+// makes for that. It reports whether to go on.
+func (s *scope) eachElement(t string, body func() bool) bool {
+	mark := s.texts.bytes
+	s.elem = t
+	more := !s.stops() && body()
+	s.texts.rewind(mark)
+	return more
 }
 
 func compilePredicate(n *ast.BuiltinNode) boolFunc {
@@ -627,7 +661,13 @@ func compileBoolCall(n *ast.CallNode) boolFunc {
 		return nil
 	}
 	if strings.HasPrefix(callee.Value, "value.") {
+		if b := compileMemberBool(n, callee.Value); b != nil {
+			return b
+		}
 		return compileValueBool(n, callee.Value)
+	}
+	if callee.Value == "list.has" {
+		return compileRows(n)
 	}
 	if len(n.Arguments) != 2 {
 		return nil

@@ -25,11 +25,18 @@ func compileString(n ast.Node) textFunc {
 		}
 	case *ast.MemberNode:
 		return compileMember(n)
+	case *ast.BinaryNode:
+		if kindOf(n) == reflect.String {
+			return compileJoin(n)
+		}
 	case *ast.SliceNode:
 		return compileSlice(n)
 	case *ast.CallNode:
 		if isName(n.Callee, "value.text") {
 			return compileValueText(n)
+		}
+		if t := compileTextCall(n); t != nil {
+			return t
 		}
 		if isName(n.Callee, "arg") {
 			if i := compilePlace(n.Arguments[1]); i != nil {
@@ -78,7 +85,7 @@ func compileVariable(name string) textFunc {
 func compileMember(n *ast.MemberNode) textFunc {
 	base, ok := n.Node.(*ast.IdentifierNode)
 	if !ok {
-		return nil
+		return compileTextAt(n)
 	}
 	name, named := n.Property.(*ast.StringNode)
 	switch {
@@ -218,6 +225,9 @@ func compileIntBuiltin(n *ast.BuiltinNode) intFunc {
 	case "len":
 		if list := textsOf(n.Arguments[0]); list != nil {
 			return func(s *scope) int { return len(list(s)) }
+		}
+		if count := countTexts(n.Arguments[0]); count != nil {
+			return count
 		}
 		if e := compileElement(n.Arguments[0]); e != nil {
 			return func(s *scope) int { return e(s).length(s) }
@@ -390,6 +400,8 @@ func compileNumCall(n *ast.CallNode) numberFunc {
 		x = compileValueNum(n)
 	case isName(n.Callee, "num"):
 		x = compileNum(n.Arguments[0])
+	case isName(n.Callee, "value.score"):
+		return compileScore(n)
 	}
 	if x == nil || len(n.Arguments) == 1 {
 		return x

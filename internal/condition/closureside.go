@@ -9,8 +9,8 @@ import (
 // collection is compared with a thing of unknown kind.
 
 // before and after return the sides of the event.
-func (s *scope) before() side { return side{v: s.ev.Before} }
-func (s *scope) after() side  { return side{v: s.ev.After, after: true} }
+func (s *scope) before() side { return side{v: s.ev.Before, scope: s} }
+func (s *scope) after() side  { return side{v: s.ev.After, after: true, scope: s} }
 
 // note notes an error, if it is the first.
 func (s *scope) note(err error) {

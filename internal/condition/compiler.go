@@ -30,7 +30,7 @@ const (
 // nothing.
 type Config struct {
 	Macros map[string]string // macros.NAME: an expression's part
-	Lists  map[string]any    // lists.NAME: []string, or []any of int64 and float64
+	Lists  map[string]any    // lists.NAME: []string; []any of int64 and float64; [][]string of the same length
 
 	// Command and Event check a name that command or event is compared with, and
 	// return what is wrong with it, or what it had better not be, and what to
@@ -51,7 +51,7 @@ type Problem struct {
 type Compiler struct {
 	config *conf.Config
 	of     Config
-	lists  map[string]any  // []string or *numberSet
+	lists  map[string]any  // []string, *numberSet or *rows
 	broken map[string]bool // macros whose own mistakes are reported
 }
 
@@ -60,8 +60,11 @@ func NewCompiler(c Config) *Compiler {
 	comp := &Compiler{config: conf.New(&environment{}), of: c, lists: map[string]any{}, broken: map[string]bool{}}
 	for name, list := range c.Lists {
 		comp.lists[name] = list
-		if numbers, ok := list.([]any); ok {
-			comp.lists[name] = setOfNumbers(numbers)
+		switch list := list.(type) {
+		case []any:
+			comp.lists[name] = setOfNumbers(list)
+		case [][]string:
+			comp.lists[name] = rowsOf(list)
 		}
 	}
 	comp.config.MaxNodes = maxNodes
@@ -84,6 +87,7 @@ type Condition struct {
 	program    *vm.Program // nil: eval does it all
 	usesParams bool
 	reads      Reads
+	counted    []counted
 }
 
 // Reads returns what of the event the condition reads that may have to be kept
@@ -123,6 +127,7 @@ func (c *Compiler) Condition(src string, captures []string) (cond *Condition, r 
 	cond = &Condition{eval: compileBool(tree.Node), usesParams: tree.usesParams, reads: readsOf(tree.Node)}
 	r.Says = extract(tree.Node, false)
 	if cond.eval != nil {
+		cond.counted = countedIn(tree.Node)
 		return cond, r
 	}
 	var p *Problem
@@ -276,6 +281,9 @@ func problemOf(src string, err error) *Problem {
 	if m := mismatched.FindStringSubmatch(p.Msg); m != nil {
 		if m[1] == "string" && numeric(m[2]) || numeric(m[1]) && m[2] == "string" {
 			p.Hint = "num(x) reads a number from text"
+			if strings.HasPrefix(p.Msg, "invalid operation: + ") {
+				p.Hint += ", string(x) makes text of one"
+			}
 		}
 	}
 	if strings.HasPrefix(p.Msg, "invalid operation: % ") {

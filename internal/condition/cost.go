@@ -56,9 +56,12 @@ func (l *linter) perArgument(n ast.Node) {
 	}
 	reads := readingOf(n)
 	_, search := isCall(n, "value.has") // of a list it looks at each item
+	_, crossing := isCall(n, "value.crossed_score")
 	b, binary := n.(*ast.BinaryNode)
+	join := binary && b.Operator == "+" && kindOf(n) == reflect.String
 	switch {
-	case reads.event && !reads.element, search,
+	case reads.event && !reads.element, search, crossing,
+		join && (readingOf(b.Left).event && !readingOf(b.Left).element || readingOf(b.Right).event && !readingOf(b.Right).element),
 		binary && (b.Operator == "contains" || b.Operator == "matches") && !readingOf(b.Left).element && reads.event,
 		binary && b.Operator == "in" && readingOf(b.Right).event:
 		l.problem(n, "outside of the predicate it is evaluated once", "this is evaluated for every element, at a cost that the rest of the event decides")
@@ -86,7 +89,7 @@ func isVariable(n ast.Node) bool {
 	case *ast.CallNode:
 		if callee, ok := n.Callee.(*ast.IdentifierNode); ok {
 			switch callee.Value {
-			case "arg", "value.at":
+			case "arg", "value.at", "value.score":
 				_, constant := intConstant(n.Arguments[1])
 				_, named := n.Arguments[1].(*ast.StringNode)
 				return constant || named

@@ -38,14 +38,19 @@
 //	bin("\\xff")      the text of these bytes ("\xff" is a letter)
 //	now()             the event's time, as is time: time.Hour(), time.Weekday() (0 is Sunday), ...
 //
-//	crossed(n), changed_to(v), became(field, v)   see Values
+//	split(x, ":")     the parts of x, a list of texts
+//	replace(x, "a", "b"), x + y
+//	string(x)         a number, true or false as text; "" for nil
 //
-// Of expr's own functions there are len, lower, upper, trim, trimPrefix,
+//	crossed(n), changed_to(v), became(field, v), differs(field), was(field), moved(field, {...}),
+//	score(after, x), crossed_score(n), within(after, x, lon, lat, km), added, removed   see Values
+//
+// [x, y] in lists.NAME looks for a list in a list of lists. Of expr's own functions there are len, lower, upper, trim, trimPrefix,
 // trimSuffix, int, float, abs, ceil, floor, round, and all, any, none, one and
 // count over args, changed, a value or a list. The rest is refused, so that
 // what a condition costs is linear in the event: no dynamic regular
 // expressions, no predicates in predicates, nothing in a predicate over args
-// whose cost another part of the event decides, no text that grows. Before it
+// whose cost another part of the event decides, no text that grows beyond a MiB. Before it
 // is parsed a condition is limited to 4 KiB and 64 brackets inside one another,
 // since expr's parser would overflow the stack; after that to 500 parts.
 // Whoever may write rules may run commands: the limits are against mistakes,
@@ -77,6 +82,15 @@
 //	                  after <= n < before. Once a crossing: 1 to 0 crosses 0, 0 to -1 does not
 //	changed_to(v)     after is the text v, and before was not; the key may be new
 //	became(field, v)  the same of a hash's field
+//	differs(name)     a hash's field, or a member of a set or sorted set, is another than before, or on one side only
+//	moved(field, {"new": ["paid"]})  the field went from one text to one of the others
+//	score(after, x)   the score of a member: no number where there is none
+//	crossed_score(n)  the score of a member that the command changed did as crossed says
+//	within(after, x, lon, lat, km)   the member of a geo set is so near to a place
+//	added, removed    names of elements that are on one side only; items of a list as often as they are more on one side
+//
+// These cost what the command has changed (event.Changer), or what both sides
+// have, where the command has put another value in place of the old one.
 //
 // A key that is not there is no number, and crosses nothing: the first SET of a
 // counter is no crossing. What is not known (the key was not kept yet, its value

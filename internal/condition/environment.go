@@ -13,7 +13,6 @@ import (
 
 	"github.com/expr-lang/expr/builtin"
 
-	"triggerd/internal/event"
 	"triggerd/internal/glob"
 )
 
@@ -38,6 +37,8 @@ type environment struct {
 	After   *side             `expr:"after"`
 	Changed []string          `expr:"changed"`
 	TTL     int               `expr:"ttl"`
+
+	scope *scope // that of the evaluator
 }
 
 // transaction is event.Tx as a condition sees it.
@@ -54,20 +55,21 @@ type part struct {
 }
 
 // set fills in everything but Params.
-func (e *environment) set(ev *event.Event) {
+func (e *environment) set(s *scope) {
+	ev := s.ev
 	args := appendTexts(e.Args[:0], ev.Args)
 	changed := appendTexts(e.Changed[:0], ev.Changed)
 	before, after := e.Before, e.After
 	if before == nil {
 		before, after = new(side), new(side)
 	}
-	*before, *after = side{v: ev.Before}, side{v: ev.After, after: true}
+	*before, *after = s.before(), s.after()
 	*e = environment{
 		Key: text(ev.Key), Command: ev.Command, Args: args, DB: ev.DB, Event: ev.Name, Type: ev.Type,
 		Bytes: ev.Bytes, Time: ev.Time.UTC(), Offset: int(ev.Offset), Origin: string(ev.Origin), Cause: string(ev.Cause),
 		Tx:     transaction{ev.Tx.ID, ev.Tx.Index, ev.Tx.Size},
 		Part:   part(ev.Part),
-		Before: before, After: after, Changed: changed, TTL: int(ev.TTL),
+		Before: before, After: after, Changed: changed, TTL: int(ev.TTL), scope: s,
 	}
 }
 
@@ -89,10 +91,18 @@ func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)
 var variables = func() map[string]bool {
 	names := map[string]bool{}
 	for f := range reflect.TypeFor[environment]().Fields() {
-		names[f.Tag.Get("expr")] = true
+		if f.IsExported() {
+			names[f.Tag.Get("expr")] = true
+		}
+	}
+	for name := range changeLists {
+		names[name] = true
 	}
 	return names
 }()
+
+// changeLists are the names that become calls of functions of both sides.
+var changeLists = map[string]string{"added": "value.added", "removed": "value.removed"}
 
 // helpers are the functions that a condition may call as it is written; the
 // values are how many arguments they take. They are listed apart from
@@ -100,6 +110,8 @@ var variables = func() map[string]bool {
 var helpers = map[string][2]int{
 	"num": {1, 2}, "arg": {1, 1}, "json": {2, 2}, "has": {2, 2}, "glob": {2, 2}, "cidr": {2, 2}, "size": {1, 1}, "bin": {1, 1}, "now": {0, 0},
 	"crossed": {1, 1}, "changed_to": {1, 1}, "became": {2, 2},
+	"score": {2, 2}, "crossed_score": {1, 2}, "differs": {1, 1}, "was": {1, 1}, "moved": {2, 2}, "within": {5, 5},
+	"split": {2, 2}, "replace": {3, 3}, "string": {1, 1},
 }
 
 // builtins are those of expr that a condition may use: what they cost is
@@ -144,6 +156,8 @@ func functions() []*builtin.Function {
 		function("size", func(p ...any) (any, error) { return len(p[0].(string)), nil }, new(func(string) int)),
 	}
 	fns = append(fns, valueFunctions()...)
+	fns = append(fns, memberFunctions()...)
+	fns = append(fns, textFunctions()...)
 	fns = append(fns, loweredFunctions()...)
 	for name, part := range timeParts {
 		fns = append(fns, function("time."+name, func(p ...any) (any, error) { return part(p[0].(time.Time)), nil }, new(func(time.Time) int)))
@@ -184,6 +198,47 @@ func valueFunctions() []*builtin.Function {
 		function("value.became", func(p ...any) (any, error) {
 			return became(p[0].(*side), p[1].(*side), p[2].(string), p[3].(string))
 		}, new(func(*side, *side, string, string) bool)),
+	}
+}
+
+// memberFunctions are what score, added and the like become.
+func memberFunctions() []*builtin.Function {
+	return []*builtin.Function{
+		function("value.score", func(p ...any) (any, error) {
+			n, err := p[0].(*side).score(p[1].(string))
+			return n.boxed(), err
+		}, new(func(*side, string) float64)),
+		function("value.has_score", func(p ...any) (any, error) { return p[0].(*side).hasScore(p[1].(string)) }, new(func(*side, string) bool)),
+		function("value.within", func(p ...any) (any, error) {
+			t, err := p[0].(*side).within(p[1].(string), numberFrom(p[2]), numberFrom(p[3]), numberFrom(p[4]))
+			return t.boxed(), err
+		}, new(func(*side, string, float64, float64, float64) bool)),
+		function("value.crossed_score", func(p ...any) (any, error) {
+			numbers := make([]number, 0, 2)
+			for _, x := range p[2:] {
+				numbers = append(numbers, numberFrom(x))
+			}
+			t, err := crossedScore(p[0].(*side), p[1].(*side), numbers...)
+			return t.boxed(), err
+		}, new(func(*side, *side, float64) bool), new(func(*side, *side, float64, float64) bool)),
+		function("value.differs", func(p ...any) (any, error) { return differs(p[0].(*side), p[1].(*side), p[2].(string)) },
+			new(func(*side, *side, string) bool)),
+		function("value.moved", func(p ...any) (any, error) {
+			return moved(p[0].(*side), p[1].(*side), p[2].(string), p[3].(moves))
+		}, new(func(*side, *side, string, moves) bool)),
+		function("value.added", func(p ...any) (any, error) { return addedTo(p[0].(*side), p[1].(*side)) }, new(func(*side, *side) []string)),
+		function("value.removed", func(p ...any) (any, error) { return removedFrom(p[0].(*side), p[1].(*side)) }, new(func(*side, *side) []string)),
+	}
+}
+
+// textFunctions are what makes text, and takes it to pieces.
+func textFunctions() []*builtin.Function {
+	return []*builtin.Function{
+		function("text.split", func(p ...any) (any, error) { return splitText(p[0].(string), p[1].(string)) }, new(func(string, string) []string)),
+		function("text.replace", func(p ...any) (any, error) { return replaceText(p[0].(string), p[1].(string), p[2].(string)) },
+			new(func(string, string, string) string)),
+		function("text.string", func(p ...any) (any, error) { return stringOf(p[0]) }, new(func(any) string)),
+		function("list.has", func(p ...any) (any, error) { return p[1].(*rows).has(p[0].([]any)), nil }, new(func(any, *rows) bool)),
 	}
 }
 

@@ -13,8 +13,8 @@ import (
 // Evaluator evaluates expressions for one event after the other. The zero
 // Evaluator is ready for Begin. It is for one goroutine at a time.
 type Evaluator struct {
-	// Stopped, if not nil, is asked now and then while the elements of a long list
-	// are looked at. If it returns true the evaluation ends with ErrStopped. Set it
+	// Stopped, if not nil, is asked now and then while very many elements, or a very
+	// long text, are looked at. If it returns true the evaluation ends with ErrStopped. Set it
 	// before the first Begin.
 	Stopped func() bool
 
@@ -28,6 +28,8 @@ type Evaluator struct {
 // Begin begins with an event, which is borrowed until the next Begin.
 func (e *Evaluator) Begin(ev *event.Event) {
 	e.scope.ev, e.scope.captures, e.scope.params, e.scope.stopped = ev, nil, nil, e.Stopped
+	e.scope.texts.reset()
+	e.scope.changes.reset()
 	e.filled = false
 }
 
@@ -82,7 +84,7 @@ func (e *Evaluator) of(captures *Captures) {
 // run runs a program for the event and captures of the scope.
 func (e *Evaluator) run(program *vm.Program, usesParams bool) (any, error) {
 	if !e.filled {
-		e.env.set(e.scope.ev)
+		e.env.set(&e.scope)
 		e.filled = true
 	}
 	e.env.Params = nil

@@ -54,6 +54,7 @@ func (l *linter) node(n ast.Node) {
 	case *ast.PredicateNode:
 		l.boolean(n.Node)
 	case *ast.CallNode:
+		l.call(n)
 		for i, a := range n.Arguments {
 			if i == 1 && (isName(n.Callee, "num") || isName(n.Callee, "value.num")) {
 				l.number(a)
@@ -79,6 +80,22 @@ func (l *linter) node(n ast.Node) {
 	}
 }
 
+// call checks what a function is given that takes any kind.
+func (l *linter) call(n *ast.CallNode) {
+	switch {
+	case isName(n.Callee, "text.string"):
+		if k := kindOf(n.Arguments[0]); k == reflect.Slice || k == reflect.Map || k == reflect.Struct {
+			l.problem(n.Arguments[0], "", "string takes a text, a number, true or false")
+		}
+	case isName(n.Callee, "list.has"):
+		for _, x := range n.Arguments[0].(*ast.ArrayNode).Nodes {
+			if k := kindOf(x); k != reflect.String && k != reflect.Interface {
+				l.problem(x, "string(x) makes a text of it", "a list of lists has texts")
+			}
+		}
+	}
+}
+
 // number visits a node whose value is calculated with or ordered.
 func (l *linter) number(n ast.Node) {
 	if kindOf(n) == reflect.Interface {
@@ -93,7 +110,15 @@ func (l *linter) binary(n *ast.BinaryNode) {
 		l.boolean(n.Left)
 		l.boolean(n.Right)
 		return
-	case "<", "<=", ">", ">=", "+", "-", "*", "/", "%", "**", "^":
+	case "+":
+		for _, operand := range []ast.Node{n.Left, n.Right} {
+			if kindOf(operand) == reflect.Interface {
+				l.problem(operand, "num(x) makes it a number, string(x) a text", "a value of any kind cannot be calculated with or joined")
+			}
+			l.node(operand)
+		}
+		return
+	case "<", "<=", ">", ">=", "-", "*", "/", "%", "**", "^":
 		l.number(n.Left)
 		l.number(n.Right)
 		return

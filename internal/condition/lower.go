@@ -2,6 +2,7 @@ package condition
 
 import (
 	"reflect"
+	"regexp"
 	"strconv"
 
 	"github.com/expr-lang/expr/ast"
@@ -20,6 +21,9 @@ import (
 //	a ? b : c         truth.isYes(a) ? b : c
 //	any(list, p)      reduce(list, truth.isYes(#acc) ? #acc : truth.or(#acc, p), false)
 //	count(list, p)    count(list, truth.isYes(p))
+//
+// And what a predicate asks of each element becomes a call of loop.step, so that a
+// long list can be given up: see Evaluator.Stopped.
 //
 // All else stays as it is written.
 
@@ -89,7 +93,7 @@ func (l *lowering) rewritten(n ast.Node) ast.Node {
 			n.Nodes[i] = l.node(n.Nodes[i])
 		}
 	case *ast.PredicateNode:
-		n.Node = l.node(n.Node)
+		n.Node = l.step(n.Node)
 	}
 	return n
 }
@@ -140,6 +144,9 @@ func (l *lowering) binary(n *ast.BinaryNode) ast.Node {
 	if f := arithmetic[n.Operator]; f != "" && isNumeric(n.Left) && isNumeric(n.Right) {
 		return call(n, f, l.node(n.Left), l.node(n.Right))
 	}
+	if n.Operator == "+" && kindOf(n.Left) == reflect.String && kindOf(n.Right) == reflect.String {
+		return call(n, "text.join", l.node(n.Left), l.node(n.Right))
+	}
 	switch n.Operator {
 	case "&&", "and":
 		if undecided(n.Left) {
@@ -162,6 +169,11 @@ func (l *lowering) binary(n *ast.BinaryNode) ast.Node {
 	case "==", "!=", "<", "<=", ">", ">=", "in":
 		if comparesNumbers(n) {
 			return l.comparison(n)
+		}
+	case "matches":
+		if c, ok := n.Right.(*ast.StringNode); ok {
+			re := &ast.ConstantNode{Value: regexp.MustCompile(c.Value)} // checked by the resolver
+			return call(n, "text.matches", &ast.IdentifierNode{Value: "$env"}, l.node(n.Left), re)
 		}
 	}
 	n.Left, n.Right = l.node(n.Left), l.node(n.Right)
@@ -211,14 +223,19 @@ func (l *lowering) builtin(n *ast.BuiltinNode) ast.Node {
 	list := l.node(args[0])
 	switch n.Name {
 	case "any":
-		return l.fold(n, list, call(body, "truth.or", accumulated(), l.node(body)))
+		return l.fold(n, list, call(body, "truth.or", accumulated(), l.step(body)))
 	case "none":
-		return call(n, "truth.not", l.fold(n, list, call(body, "truth.or", accumulated(), l.node(body))))
+		return call(n, "truth.not", l.fold(n, list, call(body, "truth.or", accumulated(), l.step(body))))
 	case "all":
-		return call(n, "truth.not", l.fold(n, list, call(body, "truth.or", accumulated(), call(body, "truth.not", l.node(body)))))
+		return call(n, "truth.not", l.fold(n, list, call(body, "truth.or", accumulated(), call(body, "truth.not", l.step(body)))))
 	}
-	n.Arguments[0], n.Arguments[1] = list, &ast.PredicateNode{Node: call(body, "truth.isYes", l.node(body))}
+	n.Arguments[0], n.Arguments[1] = list, &ast.PredicateNode{Node: call(body, "truth.isYes", l.step(body))}
 	return n
+}
+
+// step rewrites what is asked of each element.
+func (l *lowering) step(body ast.Node) ast.Node {
+	return call(body, "loop.step", &ast.IdentifierNode{Value: "$env"}, l.node(body))
 }
 
 // fold runs over a list until what it comes to is yes.
@@ -364,7 +381,7 @@ func undecided(n ast.Node) bool {
 		body, ok := predicateBody(n)
 		return ok && undecided(body) && (n.Name == "any" || n.Name == "all" || n.Name == "none")
 	case *ast.CallNode:
-		return isName(n.Callee, "value.crossed")
+		return isName(n.Callee, "value.crossed") || isName(n.Callee, "value.crossed_score") || isName(n.Callee, "value.within")
 	}
 	return false
 }
@@ -372,6 +389,21 @@ func undecided(n ast.Node) bool {
 // loweredFunctions are those that a tree is rewritten to.
 func loweredFunctions() []*builtin.Function {
 	fns := []*builtin.Function{
+		function("loop.step", func(p ...any) (any, error) {
+			if p[0].(*environment).scope.stops() {
+				return nil, ErrStopped
+			}
+			return p[1], nil
+		}),
+		function("text.matches", func(p ...any) (any, error) {
+			s := p[0].(*environment).scope
+			t, err := textOf(p[1])
+			ok := p[1] != nil && err == nil && s.matches(p[2].(*regexp.Regexp), t)
+			if s.err == ErrStopped {
+				return nil, ErrStopped
+			}
+			return ok, err
+		}),
 		function("number.place", func(p ...any) (any, error) { return numberFrom(p[0]).place() }),
 		function("number.remainder", func(p ...any) (any, error) {
 			n, err := remainder(numberFrom(p[0]), numberFrom(p[1]))
@@ -379,6 +411,7 @@ func loweredFunctions() []*builtin.Function {
 		}),
 		function("number.int", func(p ...any) (any, error) { n, err := intOf(p[0]); return n.boxed(), err }),
 		function("number.float", func(p ...any) (any, error) { n, err := floatOf(p[0]); return n.boxed(), err }),
+		function("text.join", func(p ...any) (any, error) { return joinTexts(p[0].(string), p[1].(string)) }),
 		function("truth.equal", func(p ...any) (any, error) { return equalAny(p[0], p[1]).boxed(), nil }),
 		function("truth.in", func(p ...any) (any, error) { return inAny(p[0], p[1]).boxed(), nil }),
 		function("truth.not", func(p ...any) (any, error) { return truthFrom(p[0]).not().boxed(), nil }),

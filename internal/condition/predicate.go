@@ -201,7 +201,9 @@ func (p *valuePredicate) scan(s *scope, v event.Value, typ string) outcome {
 		if s.stops() {
 			break
 		}
+		mark := s.texts.bytes
 		o.Add(s.verdict(p.holds), 1)
+		s.texts.rewind(mark)
 		if s.err != nil {
 			if o.err == nil {
 				o.err = s.err
@@ -228,6 +230,48 @@ func (s *scope) verdict(holds boolFunc) event.Verdict {
 		return event.VerdictUnknown
 	}
 	return event.VerdictNo
+}
+
+// counted is a predicate that a condition may ask a value to count for.
+type counted struct {
+	predicate *event.Predicate
+	never     func(typ string) bool // of values of a type it is never asked
+}
+
+// Counted returns the predicates that the condition asks values of a type to count
+// for.
+func (c *Condition) Counted(typ string) (list []*event.Predicate) {
+	for _, p := range c.counted {
+		if !p.never(typ) {
+			list = append(list, p.predicate)
+		}
+	}
+	return list
+}
+
+// countedIn returns the predicates in a tree that are counted.
+func countedIn(n ast.Node) []counted {
+	var found countedFinder
+	ast.Walk(&n, &found)
+	return found
+}
+
+type countedFinder []counted
+
+// Visit is ast.Visitor's.
+func (f *countedFinder) Visit(n *ast.Node) {
+	switch n := (*n).(type) {
+	case *ast.BuiltinNode:
+		if p := valuePredicateOf(n); p != nil && p.counted != nil {
+			*f = append(*f, counted{p.counted, func(typ string) bool { return p.lookup != nil && p.lookup.direct(typ) }})
+		}
+	case *ast.CallNode:
+		if _, ok := isCall(n, "value.has"); ok {
+			if p := isItem(n.Arguments[1]); p != nil {
+				*f = append(*f, counted{p, func(typ string) bool { return typ != "list" }})
+			}
+		}
+	}
 }
 
 // readsOnlyElement reports whether a body reads nothing of the event, so that
@@ -258,6 +302,7 @@ func countedPredicate(body ast.Node, holds boolFunc) *event.Predicate {
 			s := &scope{typ: typ}
 			return func(e *event.Element) event.Verdict {
 				s.element, s.err = e, nil
+				s.texts.reset()
 				return s.verdict(holds)
 			}
 		},
@@ -309,6 +354,8 @@ func (c *constantTexts) Visit(n *ast.Node) {
 		text = fmt.Sprintf("%q", slices.Collect(sortedKeys(v)))
 	case *numberSet:
 		text = fmt.Sprint(sorted(v.texts()))
+	case *rows:
+		text = fmt.Sprintf("%q", v.texts())
 	case jsonPath:
 		text = fmt.Sprintf("json %q", []string(v))
 	default:
@@ -382,16 +429,19 @@ func (l *lookup) ask(s *scope, v event.Value, typ string) outcome {
 			o.Yes = 1
 		}
 	case typ == "list":
-		o.Yes = countElements(v, func(e event.Element) bool { return e.Name == want })
+		o.Yes = s.countElements(v, func(e event.Element) bool { return e.Name == want })
 	case l.part == "value" && typ == "hash":
-		o.Yes = countElements(v, func(e event.Element) bool { return e.Value == want })
+		o.Yes = s.countElements(v, func(e event.Element) bool { return e.Value == want })
 	}
 	return o // all else is an entry or nil, and equals no text
 }
 
 // countElements looks at each element.
-func countElements(v event.Value, is func(event.Element) bool) (n int) {
+func (s *scope) countElements(v event.Value, is func(event.Element) bool) (n int) {
 	for e := range v.All() {
+		if s.stops() {
+			break
+		}
 		if is(e) {
 			n++
 		}
@@ -457,24 +507,24 @@ func (r *rank) ask(s *scope, v event.Value) outcome {
 	}
 	switch r.op {
 	case "<":
-		o.Yes = below(v, x, false)
+		o.Yes = s.below(v, x, false)
 	case "<=":
-		o.Yes = below(v, x, true)
+		o.Yes = s.below(v, x, true)
 	case ">":
-		o.Yes = o.all - below(v, x, true)
+		o.Yes = o.all - s.below(v, x, true)
 	case ">=":
-		o.Yes = o.all - below(v, x, false)
+		o.Yes = o.all - s.below(v, x, false)
 	case "==":
-		o.Yes = below(v, x, true) - below(v, x, false)
+		o.Yes = s.below(v, x, true) - s.below(v, x, false)
 	case "!=":
-		o.Yes = o.all - (below(v, x, true) - below(v, x, false))
+		o.Yes = o.all - (s.below(v, x, true) - s.below(v, x, false))
 	}
 	return o
 }
 
 // below counts the scores of a sorted set that are below a number, or at most
 // that.
-func below(v event.Value, x number, orEqual bool) int {
+func (s *scope) below(v event.Value, x number, orEqual bool) int {
 	f := x.float()
 	if c := compare(ofFloat(f), x); c != 0 { // of 64 bits, and rounded: no score is between the two
 		orEqual = c < 0
@@ -484,5 +534,5 @@ func below(v event.Value, x number, orEqual bool) int {
 			return n
 		}
 	}
-	return countElements(v, func(e event.Element) bool { return e.Score < f || orEqual && e.Score == f })
+	return s.countElements(v, func(e event.Element) bool { return e.Score < f || orEqual && e.Score == f })
 }

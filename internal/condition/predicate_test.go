@@ -3,12 +3,14 @@ package condition
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"unique"
 
 	"triggerd/internal/condition/conditiontest"
 	"triggerd/internal/event"
@@ -348,5 +350,50 @@ func TestRanks(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// asking is a value that notes what it is asked to count for.
+type asking struct {
+	event.Value
+	asked map[unique.Handle[string]]bool
+}
+
+func (a *asking) Count(p *event.Predicate) (event.Counts, bool) {
+	a.asked[p.Text] = true
+	return event.Counts{}, false
+}
+
+// A condition tells beforehand what it asks values of a type to count for, and
+// nothing that it never asks.
+func TestCounted(t *testing.T) {
+	sources := []string{
+		`any(after, # == "x")`, `any(after, # startsWith "x")`, `count(after, num(#) > 3) >= 0 && all(after, # != "")`, `has(after, "x")`,
+		`"x" in after`, `any(after, .member == "x")`, `any(after, num(.score) > 3)`, `none(after, .value == "x")`, `any(after, # == key)`,
+		`one(after, len(.fields) > 2)`, `any(after, .id == "1-1")`, `any(args, # == "x")`, `!any(after, # contains "y")`,
+	}
+	told := 0
+	for _, src := range sources {
+		cond, report := NewCompiler(Config{}).Condition(src, nil)
+		if cond == nil {
+			t.Fatalf("%s: %v", src, report.Problems)
+		}
+		for _, typ := range []string{"set", "list", "zset", "hash", "stream"} {
+			v := &asking{event.Elements(typ, []event.Element{{Name: "1-1", Value: "v", Score: 1, Fields: []string{"f", "v"}}}), map[unique.Handle[string]]bool{}}
+			var e Evaluator
+			e.Begin(&event.Event{Key: []byte("k"), After: v, Before: event.None})
+			e.Holds(cond, nil) // what comes of it does not matter
+			want := map[unique.Handle[string]]bool{}
+			for _, p := range cond.Counted(typ) {
+				want[p.Text] = true
+				told++
+			}
+			if !maps.Equal(v.asked, want) {
+				t.Errorf("%s asks a %s for %v, and said %v", src, typ, v.asked, want)
+			}
+		}
+	}
+	if told < 20 {
+		t.Errorf("%d predicates were told", told)
 	}
 }

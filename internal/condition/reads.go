@@ -75,6 +75,13 @@ func (c *Compiler) Momentary(src string, captures []string) (names []Problem, st
 // just changed it.
 var ofKey = map[string]bool{"key": true, "db": true, "type": true, "after": true, "ttl": true, "params": true}
 
+// momentaryCalls are the functions that tell only of the change at hand, as they
+// are written.
+var momentaryCalls = map[string]string{
+	"arg": "arg()", "value.crossed": "crossed()", "value.changed_to": "changed_to()", "value.became": "became()", "value.at": "was()",
+	"value.crossed_score": "crossed_score()", "value.differs": "differs()", "value.moved": "moved()", "value.added": "added", "value.removed": "removed",
+}
+
 // momentary finds the names in a resolved condition that tell only of the
 // change at hand, and whether it reads the key's state at all.
 type momentary struct {
@@ -93,10 +100,9 @@ func (m *momentary) Visit(n *ast.Node) {
 			m.names = append(m.names, Problem{Offset: n.Location().From, Msg: n.Value})
 		}
 	case *ast.CallNode: // the names in it are from the helper that it stands for
-		for helper, call := range map[string]string{"crossed": "value.crossed", "changed_to": "value.changed_to", "became": "value.became", "arg": "arg"} {
-			if i := len(m.names) - 1; i >= 0 && isName(n.Callee, call) && m.names[i].Offset == n.Location().From {
-				m.names[i].Msg = helper + "()"
-			}
+		callee, _ := n.Callee.(*ast.IdentifierNode)
+		if i := len(m.names) - 1; i >= 0 && callee != nil && momentaryCalls[callee.Value] != "" && m.names[i].Offset == n.Location().From {
+			m.names[i].Msg = momentaryCalls[callee.Value]
 		}
 	}
 }

@@ -187,6 +187,9 @@ func (r *resolver) name(node *ast.Node, n *ast.IdentifierNode) {
 		r.patch(node, "value.whole", n)
 	case n.Value == "ttl":
 		r.patch(node, "value.ttl", n)
+	case changeLists[n.Value] != "":
+		before, after := r.sides(n)
+		r.patch(node, changeLists[n.Value], before, after)
 	case n.Value == "params":
 		r.usesParams = true
 	case variables[n.Value]:
@@ -215,7 +218,7 @@ func (r *resolver) binary(node *ast.Node, n *ast.BinaryNode, inside bool) {
 		r.regex(n)
 		return
 	case "in":
-		if r.inList(n) {
+		if r.inRows(node, n) || r.inList(n) {
 			return
 		}
 		if r.inRange(n) {
@@ -232,6 +235,14 @@ func (r *resolver) binary(node *ast.Node, n *ast.BinaryNode, inside bool) {
 		r.textOf(&n.Right)
 	case "in":
 		r.valueIn(node, n)
+	case "+":
+		if seemsText(n.Left) {
+			r.textOf(&n.Right)
+		} else if seemsText(n.Right) {
+			r.textOf(&n.Left)
+		}
+	case "==", "!=":
+		r.scoreIsNil(node, n)
 	}
 }
 
@@ -259,6 +270,8 @@ func (r *resolver) inList(n *ast.BinaryNode) bool {
 		return false
 	}
 	switch l := r.list(m).(type) {
+	case *rows:
+		r.problem(n, "["+n.Left.String()+", ...] in lists."+m.Property.(*ast.StringNode).Value, "a list of lists has lists in it, and no texts")
 	case []string:
 		if len(l) == 0 { // of texts or of numbers: nothing is in it
 			ast.Patch(&n.Right, &ast.ArrayNode{})
@@ -433,6 +446,10 @@ func (r *resolver) macro(node *ast.Node, n *ast.MemberNode, inside bool) {
 
 func (r *resolver) call(node *ast.Node, n *ast.CallNode, inside bool) {
 	for i := range n.Arguments {
+		if m, ok := n.Arguments[i].(*ast.MapNode); ok && i == 1 && isName(n.Callee, "moved") {
+			r.moves(&n.Arguments[i], m)
+			continue
+		}
 		r.node(&n.Arguments[i], inside)
 	}
 	if m, ok := n.Callee.(*ast.MemberNode); ok {
@@ -506,6 +523,8 @@ func (r *resolver) helper(node *ast.Node, n *ast.CallNode, name string) {
 			}
 			return p.Masked(), nil
 		})
+	case "split", "replace", "string":
+		r.textHelper(node, n, name)
 	case "json":
 		r.compileArgument(n, func(s string) (any, error) {
 			if s == "" {
@@ -600,6 +619,8 @@ func (r *resolver) builtin(node *ast.Node, n *ast.BuiltinNode, inside bool) {
 		if _, ok := n.Arguments[i].(*ast.PredicateNode); !ok {
 			if m, isMember := n.Arguments[i].(*ast.MemberNode); isMember && isName(m.Node, "lists") && len(n.Arguments) == 2 {
 				switch l := r.list(m).(type) {
+				case *rows:
+					r.problem(m, "[x, y] in lists.NAME", "a list of lists can only be searched")
 				case []string:
 					ast.Patch(&n.Arguments[i], &ast.ConstantNode{Value: l})
 				case *numberSet:

@@ -81,7 +81,7 @@ func (r *resolver) valueIn(node *ast.Node, n *ast.BinaryNode) {
 		r.patch(node, "value.has", s, n.Left)
 		return
 	}
-	if isName(n.Right, "args") || isName(n.Right, "changed") {
+	if isName(n.Right, "args") || isName(n.Right, "changed") || madeTexts(n.Right) {
 		r.textOf(&n.Left)
 		return
 	}
@@ -128,6 +128,9 @@ func (r *resolver) valueHelper(node *ast.Node, n *ast.CallNode, name string) boo
 			}
 			r.textOf(&n.Arguments[i])
 		}
+	case "score", "within", "crossed_score", "differs", "was", "moved":
+		r.memberHelper(node, n, name)
+		return true
 	case "num", "has", "size":
 		s := sideOf(n.Arguments[0])
 		if s == nil {

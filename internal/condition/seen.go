@@ -166,9 +166,20 @@ func (o *lookedAt) binary(n *ast.BinaryNode) {
 func (o *lookedAt) call(n *ast.CallNode) {
 	switch name, _ := n.Callee.(*ast.IdentifierNode); {
 	case name == nil:
-	case name.Value == "crossed" || name.Value == "changed_to" || name.Value == "became":
+	case slices.Contains([]string{"crossed", "changed_to", "became", "crossed_score"}, name.Value):
 		o.side(&ast.IdentifierNode{Value: "before"})
 		o.side(&ast.IdentifierNode{Value: "after"})
+		return
+	case (name.Value == "differs" || name.Value == "moved") && len(n.Arguments) > 0:
+		for _, side := range []string{"before", "after"} {
+			o.side(&ast.MemberNode{Node: &ast.IdentifierNode{Value: side}, Property: n.Arguments[0]})
+		}
+		return
+	case name.Value == "within" && len(n.Arguments) == 5:
+		o.side(&ast.CallNode{Callee: &ast.IdentifierNode{Value: "score"}, Arguments: n.Arguments[:2]})
+		for _, a := range n.Arguments[2:] {
+			o.side(a)
+		}
 		return
 	case helpers[name.Value] == [2]int{2, 2} && name.Value != "json": // has, glob, cidr
 		o.side(n.Arguments[0])

@@ -61,6 +61,8 @@ func (r *references) Visit(n *ast.Node) {
 	switch list := r.c.lists[member.Value].(type) {
 	case []string:
 		r.parts[name] = fmt.Sprintf("%q", sorted(list))
+	case *rows:
+		r.parts[name] = fmt.Sprintf("lists %q", list.texts())
 	case *numberSet:
 		r.parts[name] = fmt.Sprint(sorted(list.texts()))
 	}

@@ -3,11 +3,11 @@ package condition
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"reflect"
+	"slices"
 	"strconv"
 	"unicode/utf8"
-
-	"github.com/expr-lang/expr/vm/runtime"
 
 	"triggerd/internal/event"
 )
@@ -29,6 +29,7 @@ var (
 type side struct {
 	v     event.Value
 	after bool
+	scope *scope
 	whole any // v as a value of expr, once it was asked for
 	made  bool
 }
@@ -81,34 +82,48 @@ func (s *side) materialise() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.whole, s.made = wholeOf(v), true
+	whole, err := s.scope.wholeOf(v)
+	if err != nil {
+		return nil, err
+	}
+	s.whole, s.made = whole, true
 	return s.whole, nil
 }
 
-func wholeOf(v event.Value) any {
+// wholeOf makes a value whole, unless it is given up.
+func (s *scope) wholeOf(v event.Value) (any, error) {
 	switch typ := v.Type(); typ {
 	case "none":
-		return nil
+		return nil, nil
 	case "string":
-		return text(v.Bytes())
+		return text(v.Bytes()), nil
 	case "hash":
 		m := make(map[string]any, v.Len())
 		for e := range v.All() {
+			if s.stops() {
+				return nil, ErrStopped
+			}
 			m[e.Name] = e.Value
 		}
-		return m
+		return m, nil
 	case "list", "set":
 		list := make([]string, 0, v.Len())
 		for e := range v.All() {
+			if s.stops() {
+				return nil, ErrStopped
+			}
 			list = append(list, e.Name)
 		}
-		return list
+		return list, nil
 	default:
 		list := make([]any, 0, v.Len())
 		for e := range v.All() {
+			if s.stops() {
+				return nil, ErrStopped
+			}
 			list = append(list, elementOf(typ, e))
 		}
-		return list
+		return list, nil
 	}
 }
 
@@ -138,6 +153,9 @@ func (s *side) elements() (any, error) {
 	case v.Type() == "hash":
 		list := make([]any, 0, v.Len())
 		for e := range v.All() {
+			if s.scope.stops() {
+				return nil, ErrStopped
+			}
 			list = append(list, elementOf("hash", e))
 		}
 		return list, nil
@@ -229,6 +247,9 @@ func (s *side) has(name string, item *event.Predicate) (bool, error) {
 			}
 		}
 		for e := range v.All() {
+			if s.scope.stops() {
+				return false, ErrStopped
+			}
 			if e.Name == name {
 				return true, nil
 			}
@@ -410,6 +431,9 @@ func sameValue(before, after *side) (bool, error) {
 		return text(a.Bytes()) == text(b.Bytes()), nil
 	case "hash", "set":
 		for e := range a.All() {
+			if before.scope.stops() {
+				return false, ErrStopped
+			}
 			found, ok := b.Get(bytesOf(e.Name))
 			if !ok || typ == "hash" && text(found) != e.Value {
 				return false, nil
@@ -417,7 +441,23 @@ func sameValue(before, after *side) (bool, error) {
 		}
 		return true, nil
 	}
-	return runtime.Equal(wholeOf(a), wholeOf(b)), nil
+	return before.scope.sameInOrder(a, b)
+}
+
+// sameInOrder compares two lists, sorted sets or streams of the same length.
+func (s *scope) sameInOrder(a, b event.Value) (bool, error) {
+	next, end := iter.Pull(b.All())
+	defer end()
+	for e := range a.All() {
+		if s.stops() {
+			return false, ErrStopped
+		}
+		other, ok := next()
+		if !ok || e.Name != other.Name || e.Score != other.Score || !slices.Equal(e.Fields, other.Fields) {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // ttlOf is ttl: milliseconds, -1 for no deadline, -2 for no key.

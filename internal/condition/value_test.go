@@ -4,12 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/expr-lang/expr/builtin"
 
 	"triggerd/internal/condition/conditiontest"
 	"triggerd/internal/event"
+	"triggerd/internal/geo"
 )
 
 // naiveFunctions are the functions of values as their documentation says
@@ -21,7 +23,8 @@ func naiveFunctions() map[string]func(p ...any) (any, error) {
 		if v == nil || v.Truncated() {
 			return nil, "", errUnknown
 		}
-		return wholeOf(v), v.Type(), nil
+		all, err := new(scope).wholeOf(v)
+		return all, v.Type(), err
 	}
 	str := func(x any) (string, error) {
 		switch x := x.(type) {
@@ -109,9 +112,155 @@ func naiveFunctions() map[string]func(p ...any) (any, error) {
 		}
 		return f(b, a), nil
 	}
+	known := func(p ...any) error {
+		for _, x := range p {
+			if _, _, err := whole(x); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	type scored struct {
+		name  string
+		score number
+	}
+	scores := func(x any) (list []scored) {
+		if v := x.(*side).v; v.Type() == "zset" {
+			for e := range v.All() {
+				list = append(list, scored{e.Name, ofFloat(e.Score)})
+			}
+		}
+		return list
+	}
+	scoreIn := func(x any, name string) number {
+		for _, s := range scores(x) {
+			if s.name == name {
+				return s.score
+			}
+		}
+		return number{kind: nothing}
+	}
+	names := func(x any) (list []string) {
+		for e := range x.(*side).v.All() {
+			list = append(list, e.Name)
+		}
+		return list
+	}
+	// without returns what is in list more often than in other, in one order.
+	without := func(x, y any) (any, error) {
+		if err := known(x, y); err != nil {
+			return nil, err
+		}
+		v, list, other := x.(*side).v, names(x), names(y)
+		if v.Type() != y.(*side).v.Type() {
+			other = nil
+		}
+		left := []string{}
+		for _, name := range list {
+			if i := slices.Index(other, name); i >= 0 {
+				other = slices.Delete(other, i, i+1)
+				continue
+			}
+			left = append(left, name)
+		}
+		if v.Type() != "stream" {
+			slices.Sort(left)
+		}
+		return left, nil
+	}
+	part := func(x any, name string) any {
+		for e := range x.(*side).v.All() {
+			if e.Name == name {
+				switch x.(*side).v.Type() {
+				case "hash":
+					return e.Value
+				case "zset":
+					return e.Score
+				case "set":
+					return true
+				}
+			}
+		}
+		return nil
+	}
 	return map[string]func(p ...any) (any, error){
-		"value.whole": func(p ...any) (any, error) { w, _, err := whole(p[0]); return w, err },
-		"value.at":    at,
+		"value.score": func(p ...any) (any, error) {
+			if err := known(p[0]); err != nil {
+				return nil, err
+			}
+			if typ := p[0].(*side).v.Type(); typ != "zset" && typ != "none" {
+				return number{kind: notOne}.boxed(), nil
+			}
+			return scoreIn(p[0], p[1].(string)).boxed(), nil
+		},
+		"value.has_score": func(p ...any) (any, error) {
+			if err := known(p[0]); err != nil {
+				return false, err
+			}
+			return !scoreIn(p[0], p[1].(string)).none(), nil
+		},
+		"value.within": func(p ...any) (any, error) {
+			if err := known(p[0]); err != nil {
+				return false, err
+			}
+			lon, lat, km := numberFrom(p[2]), numberFrom(p[3]), numberFrom(p[4])
+			if sum := add(add(lon, lat), km); sum.none() {
+				return truth(sum.kind).boxed(), nil
+			}
+			score := scoreIn(p[0], p[1].(string))
+			if score.none() {
+				return false, nil
+			}
+			place, ok := geo.PlaceOf(score.float())
+			if !ok {
+				return unknown.boxed(), nil
+			}
+			return geo.Distance(place, geo.Place{Lon: lon.float(), Lat: lat.float()}) <= 1000*km.float(), nil
+		},
+		"value.crossed_score": func(p ...any) (any, error) {
+			if err := known(p[0], p[1]); err != nil {
+				return false, err
+			}
+			n := numberFrom(p[2])
+			if n.none() {
+				return truth(n.kind).boxed(), nil
+			}
+			otherwise, given := number{}, len(p) > 3
+			if given {
+				otherwise = numberFrom(p[3])
+			}
+			said := no
+			for _, s := range append(scores(p[0]), scores(p[1])...) {
+				was, is := scoreIn(p[0], s.name), scoreIn(p[1], s.name)
+				if was.kind == is.kind || given {
+					said = said.or(crossed(was.or(otherwise), is.or(otherwise), n))
+				}
+			}
+			return said.boxed(), nil
+		},
+		"value.differs": func(p ...any) (any, error) {
+			if err := known(p[0], p[1]); err != nil {
+				return false, err
+			}
+			return part(p[0], p[2].(string)) != part(p[1], p[2].(string)), nil
+		},
+		"value.moved": func(p ...any) (any, error) {
+			var text [2]string
+			for i := range text {
+				w, _, err := whole(p[i])
+				if err != nil {
+					return false, err
+				}
+				fields, _ := w.(map[string]any)
+				text[i], _ = fields[p[2].(string)].(string)
+			}
+			_, ok := p[3].(moves)[text[0]][text[1]]
+			return ok && text[0] != text[1], nil
+		},
+		"value.added":   func(p ...any) (any, error) { return without(p[1], p[0]) },
+		"value.removed": func(p ...any) (any, error) { return without(p[0], p[1]) },
+		"value.whole":   func(p ...any) (any, error) { w, _, err := whole(p[0]); return w, err },
+		"value.at":      at,
 		"value.elements": func(p ...any) (any, error) {
 			w, typ, err := whole(p[0])
 			switch {
@@ -269,5 +418,6 @@ func shown(v event.Value) string {
 	if v == nil {
 		return "what is not known"
 	}
-	return fmt.Sprintf("%s %q", v.Type(), wholeOf(v))
+	all, _ := new(scope).wholeOf(v)
+	return fmt.Sprintf("%s %q", v.Type(), all)
 }

@@ -1,6 +1,9 @@
 package event
 
-import "unique"
+import (
+	"strconv"
+	"unique"
+)
 
 // Counter is a Value that can tell how many of its elements a predicate holds
 // for without looking at each: what it counted once it keeps up to date as
@@ -29,6 +32,55 @@ type Comparer interface {
 	Value
 	// Same tells whether the two are the same. ok is false where it cannot tell.
 	Same(other Value) (same, ok bool)
+}
+
+// Changer is a Value that may know what a command has changed of its elements.
+type Changer interface {
+	Value
+	// Changes gives the elements that differ in after, the value after the
+	// command, each as it was and as it is: before is nil where it was not
+	// there, after where it is not. The items of a list and the entries of a
+	// stream are told as they were removed and added: one that moves from end to
+	// end is both. It ends early if give returns false. Both are in e, or are
+	// valid until the next is given. ok is false where it does not know, as where
+	// the command has put a new value in place of the old one: then it gives
+	// nothing. It costs what the command changed.
+	Changes(after Value, e *ChangedElement, give func(before, after *Element) bool) (ok bool)
+}
+
+// ChangedElement is memory for an element before and after a command.
+type ChangedElement struct{ Was, Now Element }
+
+// Finder is a Value that finds an element of a hash, set or zset as it is.
+type Finder interface {
+	Value
+	// Find returns the element of a name, false if there is none, or for all
+	// other types. It makes no text of a score.
+	Find(name string) (Element, bool)
+}
+
+// Find returns the element that a hash, set or zset has under a name; false if
+// there is none, and for all other types.
+func Find(v Value, name string) (Element, bool) {
+	if f, ok := v.(Finder); ok {
+		return f.Find(name)
+	}
+	typ := v.Type()
+	if typ != "hash" && typ != "set" && typ != "zset" {
+		return Element{}, false
+	}
+	text, ok := v.Get([]byte(name))
+	if !ok {
+		return Element{}, false
+	}
+	e := Element{Name: name}
+	switch typ {
+	case "hash":
+		e.Value = string(text)
+	case "zset":
+		e.Score, _ = strconv.ParseFloat(string(text), 64)
+	}
+	return e, true
 }
 
 // Predicate is a question about one element that reads nothing but the element,

@@ -22,6 +22,7 @@ const (
 	Rewound  = "rewound"  // commands between two offsets are no part of the history any more
 	Schedule = "schedule" // a rule's clock
 	Absent   = "absent"   // what a rule expects from its start has not come; its Origin is FromClock
+	Resolved = "resolved" // what was open of a rule has ended, by no event of its key; its Origin is FromClock
 
 	// Changed is the net change of a key between what was known of it and the
 	// snapshot of a full resync that left a gap: it is new, or has another
@@ -53,6 +54,12 @@ const (
 	CauseDeleted Cause = "deleted" // by a client, or evicted: no stream tells these two apart
 	CauseTrimmed Cause = "trimmed" // the node gave its slot away, or emptied it
 	CauseUnknown Cause = "unknown"
+
+	// Why there is an event Resolved.
+	CauseFlushed Cause = "flushed"  // the database was emptied, or swapped
+	CauseResync  Cause = "resync"   // the key is not in the snapshot of a resync
+	CauseReload  Cause = "reload"   // the rule is gone, disabled or another one
+	CauseMaxKeys Cause = "max_keys" // too many were open
 )
 
 // Values of Event.TTL that are not a time.
@@ -216,13 +223,27 @@ type Delivery struct {
 	Params  map[string]string // captures of the rule's key pattern; raw bytes
 	Attempt int               // 1 for the first
 	Rewound bool              // the event was lost in a failover since it fired: no server has it
+
+	Redelivered bool // it was delivered before, and somebody has it delivered again
 	Timing
 }
+
+// The values of Timing.Status.
+const (
+	StatusFiring   = "firing"
+	StatusResolved = "resolved"
+)
 
 // Timing is what a rule with time fields adds to a firing. The zero value adds
 // nothing.
 type Timing struct {
-	Status      string    // of an absence "firing", and "resolved" when it is over; "" for all else
+	// Status is "firing" for what has an end that is told too, and "resolved" for
+	// that end; "" for all else. Since is when it began, and Duration, of what is
+	// resolved, for how long it was so; a zero Since is not known, or not told.
+	Status   string
+	Since    time.Time
+	Duration time.Duration
+
 	By          string    // the value the rule counts by; raw bytes
 	Count       int       // matches folded into the firing; 0: one, which is not told
 	First, Last time.Time // of them; zero: not told
@@ -236,6 +257,10 @@ type Item struct {
 	Event  *Event
 	ID     string // what the firing's ID would be by itself
 	Params map[string]string
+
+	Status   string // these are as in Timing
+	Since    time.Time
+	Duration time.Duration
 }
 
 // Line is what happened to one rule since a schedule's last run.

@@ -17,12 +17,12 @@ import (
 // "before" and "after" are null where the key was, or is, not there. Where the
 // value is not known they are null too, and "unknown" names them. They are
 // written whole: CloneCut cuts what is too long, and "truncated" says so.
-// "ttl_ms" is null where the key has no deadline, or none that is known. "part"
+// "redelivered" is true, and else not there. "ttl_ms" is null where the key has no deadline, or none that is known. "part"
 // is there only where Part is set.
 //
-// What a rule with time fields adds is there only where it is set: "status",
-// "by", "count", "first", "last", "suppressed", "events" of a batch, each with
-// "id" and "time" beside what the data tells of an event, and "summary".
+// What a rule with time fields adds is there only where it is set: "status" with
+// "since" and "duration", in milliseconds, "by", "count", "first", "last", "suppressed", "events" of a batch, each with
+// "id", "time" and its "status" beside what the data tells of an event, and "summary".
 func AppendJSON(dst []byte, e *Event, d Delivery) []byte {
 	dst = slices.Grow(dst, e.jsonSize()+len(d.ID)+2*len(d.Rule))
 	dst = append(dst, `{"specversion":"1.0","id":`...)
@@ -45,6 +45,9 @@ func AppendJSON(dst []byte, e *Event, d Delivery) []byte {
 	dst = strconv.AppendInt(dst, int64(d.Attempt), 10)
 	if d.Rewound {
 		dst = append(dst, `,"rewound":true`...)
+	}
+	if d.Redelivered {
+		dst = append(dst, `,"redelivered":true`...)
 	}
 	dst = e.appendTruncated(dst)
 	dst = d.Timing.appendJSON(dst)
@@ -120,10 +123,7 @@ func (e *Event) appendTruncated(dst []byte) []byte {
 
 // appendJSON appends members, each after a comma.
 func (t *Timing) appendJSON(dst []byte) []byte {
-	if t.Status != "" {
-		dst = append(dst, `,"status":`...)
-		dst = appendString(dst, t.Status)
-	}
+	dst = appendStatus(dst, t.Status, t.Since, t.Duration)
 	if t.By != "" {
 		dst = append(dst, `,"by":`...)
 		dst = AppendJSONBytes(dst, t.By)
@@ -172,7 +172,28 @@ func (it *Item) appendJSON(dst []byte) []byte {
 	dst = appendString(dst, it.ID)
 	dst = append(dst, ',')
 	dst = it.Event.appendWithTime(dst, it.Params)
+	dst = appendStatus(dst, it.Status, it.Since, it.Duration)
 	return append(dst, '}')
+}
+
+// appendStatus appends members, each after a comma. A duration is in
+// milliseconds.
+func appendStatus(dst []byte, status string, since time.Time, d time.Duration) []byte {
+	if status == "" {
+		return dst
+	}
+	dst = append(dst, `,"status":`...)
+	dst = appendString(dst, status)
+	if since.IsZero() {
+		return dst
+	}
+	dst = append(dst, `,"since":`...)
+	dst = appendTime(dst, since)
+	if status != StatusResolved {
+		return dst
+	}
+	dst = append(dst, `,"duration":`...)
+	return strconv.AppendInt(dst, d.Milliseconds(), 10)
 }
 
 func (l *Line) appendJSON(dst []byte) []byte {

@@ -89,22 +89,37 @@ func (c *copied) At(i int) (Element, bool) {
 }
 
 func (c *copied) Get(name []byte) ([]byte, bool) {
-	if c.typ == "list" {
-		return nil, false
-	}
-	if c.sorted {
-		i, ok := slices.BinarySearchFunc(c.elements, name, func(e Element, name []byte) int { return cmp.Compare(e.Name, string(name)) })
-		if !ok {
-			return nil, false
-		}
-		return c.elements[i].text(c.typ), true
-	}
-	for i := range c.elements {
-		if c.elements[i].Name == string(name) {
-			return c.elements[i].text(c.typ), true
-		}
+	if e := c.named(string(name)); e != nil {
+		return e.text(c.typ), true
 	}
 	return nil, false
+}
+
+// Find is that of Finder.
+func (c *copied) Find(name string) (Element, bool) {
+	if e := c.named(name); e != nil && c.typ != "stream" {
+		return *e, true
+	}
+	return Element{}, false
+}
+
+// named returns the element of a name; nil if there is none.
+func (c *copied) named(name string) *Element {
+	if c.typ == "list" {
+		return nil
+	}
+	if c.sorted {
+		if i, ok := slices.BinarySearchFunc(c.elements, name, func(e Element, name string) int { return cmp.Compare(e.Name, name) }); ok {
+			return &c.elements[i]
+		}
+		return nil
+	}
+	for i := range c.elements {
+		if c.elements[i].Name == name {
+			return &c.elements[i]
+		}
+	}
+	return nil
 }
 
 // text is what Get gives for an element of a value of type typ.

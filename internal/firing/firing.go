@@ -13,10 +13,12 @@ type Firing struct {
 	Attempt int               // 1 for the first attempt
 	Rewound bool              // of this attempt: what it is of was lost in a failover
 
+	Redelivered bool // it was delivered before, and somebody has it delivered again
+
 	event.Timing // what time fields add; zero for a rule without any
 }
 
 // AppendJSON appends the firing as a CloudEvents 1.0 JSON object.
 func (f *Firing) AppendJSON(dst []byte) []byte {
-	return event.AppendJSON(dst, f.Event, event.Delivery{ID: f.ID.String(), Rule: f.Rule, Params: f.Params, Attempt: f.Attempt, Rewound: f.Rewound, Timing: f.Timing})
+	return event.AppendJSON(dst, f.Event, event.Delivery{ID: f.ID.String(), Rule: f.Rule, Params: f.Params, Attempt: f.Attempt, Rewound: f.Rewound, Redelivered: f.Redelivered, Timing: f.Timing})
 }

@@ -19,6 +19,7 @@ func TestID(t *testing.T) {
 		"expired:1000/" + kv: firing.TriggerOf(&event.Event{Origin: event.FromClock, DB: 1, Key: []byte("k"), Time: at}),
 		"clock:1000/0":       firing.RunTrigger(1000),
 		"absent:1000/" + by:  firing.AbsentTrigger(1000, "web-1"),
+		"resolved:rs/" + by:  firing.ResolvedTrigger(1000, "web-1"),
 	} {
 		if trigger.String() != want {
 			t.Errorf("trigger %s, want %s", trigger, want)
@@ -49,3 +50,15 @@ const (
 	kv = "197zex05b8la5"
 	by = "1k2vjr4ffmlnj"
 )
+
+func TestDue(t *testing.T) {
+	at := time.UnixMilli(1767608102123)
+	for trigger, want := range map[firing.Trigger]bool{
+		firing.AbsentTrigger(at.UnixMilli(), "api-1"): true, firing.RunTrigger(at.UnixMilli()): true, "expired:1767608102123/x": true,
+		"8d1f4c:851576/0": false, firing.ResolvedTrigger(7, "a"): false, "absent:soon/x": false, "": false,
+	} {
+		if got, ok := trigger.Due(); ok != want || ok && !got.Equal(at) {
+			t.Errorf("%s was due at %v, %v", trigger, got, ok)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"triggerd/internal/event"
 	"triggerd/internal/wire"
@@ -12,36 +13,54 @@ import (
 
 // The stored form of a firing has no ID, which the store keeps beside it:
 //
-//	version (2) rule action params flags [timing] [event]
+//	version (2) rule action params flags [timing] [spans] [event]
 //	timing = status by count first last suppressed items (id params event')… lines (rule count suppressed first last params flag [event'])…
+//	spans = since duration (status since duration)…
 //	params = n (name value)…
 //
 // A text is its length as a uvarint and its bytes. Numbers are varints. A time
 // is its seconds and nanoseconds. event is the event's binary form, up to the
-// end; event' is its length and its binary form. Version 1 had neither flags
-// nor timing.
-const payloadVersion = 2
+// end; event' is its length and its binary form. Of spans, the first is the
+// firing's, and the others are those of the items. Version 1 had neither flags nor
+// timing. The version is 3 if there are spans, so that a triggerd that knows none
+// does not take the firing for another one.
+const (
+	payloadVersion      = 2
+	payloadSpansVersion = 3
+)
 
 const (
-	payloadTiming    = 1 << iota // it has a timing
-	payloadLastEvent             // its event is that of the batch's last item, and is stored only there
+	payloadTiming      = 1 << iota // it has a timing
+	payloadLastEvent               // its event is that of the batch's last item, and is stored only there
+	payloadSpans                   // it has spans
+	payloadRedelivered             // it was delivered before
 )
 
 // AppendBinary appends a firing's stored form, without its ID.
 func AppendBinary(dst []byte, f *Firing) []byte {
 	dst = slices.Grow(dst, payloadSize(f))
-	dst = append(dst, payloadVersion)
+	version, flags := byte(payloadVersion), byte(0)
+	if hasSpans(&f.Timing) {
+		version, flags = payloadSpansVersion, payloadSpans
+	}
+	dst = append(dst, version)
 	dst = wire.AppendText(dst, f.Rule)
 	dst = wire.AppendText(dst, f.Action)
 	dst = appendParams(dst, f.Params)
-	if !timed(&f.Timing) {
-		return event.AppendBinary(append(dst, 0), f.Event)
+	if f.Redelivered {
+		flags |= payloadRedelivered
 	}
-	flags := byte(payloadTiming)
+	if !timed(&f.Timing) {
+		return event.AppendBinary(append(dst, flags), f.Event)
+	}
+	flags |= payloadTiming
 	if n := len(f.Batch); n > 0 && f.Batch[n-1].Event == f.Event {
 		flags |= payloadLastEvent
 	}
 	dst = appendTiming(append(dst, flags), &f.Timing)
+	if flags&payloadSpans != 0 {
+		dst = appendSpans(dst, &f.Timing)
+	}
 	if flags&payloadLastEvent != 0 {
 		return dst
 	}
@@ -63,6 +82,21 @@ func payloadSize(f *Firing) int {
 func timed(t *event.Timing) bool {
 	return t.Status != "" || t.By != "" || t.Count != 0 || !t.First.IsZero() || !t.Last.IsZero() || t.Suppressed != 0 ||
 		len(t.Batch) > 0 || len(t.Summary) > 0
+}
+
+// hasSpans reports whether it is told when something began.
+func hasSpans(t *event.Timing) bool {
+	return !t.Since.IsZero() || slices.ContainsFunc(t.Batch, func(it event.Item) bool { return it.Status != "" })
+}
+
+func appendSpans(dst []byte, t *event.Timing) []byte {
+	dst = binary.AppendVarint(wire.AppendTime(dst, t.Since), int64(t.Duration))
+	for i := range t.Batch {
+		it := &t.Batch[i]
+		dst = wire.AppendText(dst, it.Status)
+		dst = binary.AppendVarint(wire.AppendTime(dst, it.Since), int64(it.Duration))
+	}
+	return dst
 }
 
 func appendTiming(dst []byte, t *event.Timing) []byte {
@@ -122,7 +156,7 @@ var errPayload = errors.New("not a firing")
 
 // ParseBinary parses what AppendBinary has written. The firing owns its bytes.
 func ParseBinary(id ID, b []byte) (*Firing, error) {
-	if len(b) == 0 || b[0] < 1 || b[0] > payloadVersion {
+	if len(b) == 0 || b[0] < 1 || b[0] > payloadSpansVersion {
 		return nil, fmt.Errorf("%w of this version", errPayload)
 	}
 	d := payloadDecoder{wire.NewCursor(b[1:])}
@@ -131,8 +165,12 @@ func ParseBinary(id ID, b []byte) (*Firing, error) {
 	if b[0] > 1 {
 		flags = d.Byte()
 	}
+	f.Redelivered = flags&payloadRedelivered != 0
 	if flags&payloadTiming != 0 {
 		d.timing(&f.Timing)
+	}
+	if flags&payloadSpans != 0 {
+		d.spans(&f.Timing)
 	}
 	switch n := len(f.Batch); {
 	case flags&payloadLastEvent == 0:
@@ -177,6 +215,14 @@ func (d *payloadDecoder) event(b []byte) *event.Event {
 		d.Fail(err)
 	}
 	return e
+}
+
+func (d *payloadDecoder) spans(t *event.Timing) {
+	t.Since, t.Duration = d.Time(), time.Duration(d.Varint())
+	for i := range t.Batch {
+		it := &t.Batch[i]
+		it.Status, it.Since, it.Duration = d.Text(), d.Time(), time.Duration(d.Varint())
+	}
 }
 
 func (d *payloadDecoder) timing(t *event.Timing) {

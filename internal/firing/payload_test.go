@@ -32,6 +32,12 @@ var (
 			{ID: "1", Event: &event.Event{Name: "set", Key: []byte("k1")}, Params: map[string]string{"a": "1"}},
 			{ID: "2", Event: batchEvent, Params: map[string]string{"a": "2"}},
 		}}},
+		"resolved": {ID: "resolved:1", Rule: "r", Event: &event.Event{Name: event.Resolved, Origin: event.FromClock, Key: []byte("k")},
+			Timing: event.Timing{Status: "resolved", Since: time.Unix(10, 0), Duration: 90 * time.Second}},
+		"episodes": {Rule: "r", Event: batchEvent, Timing: event.Timing{Count: 2, Batch: []event.Item{
+			{ID: "1", Event: &event.Event{Name: "set", Key: []byte("k1")}, Status: "firing", Since: time.Unix(10, 0)},
+			{ID: "2", Event: batchEvent, Status: "resolved", Since: time.Unix(5, 0), Duration: time.Minute},
+		}}},
 		"summary": {Rule: "daily", Event: &event.Event{Name: event.Schedule}, Timing: event.Timing{Summary: []event.Line{
 			{Rule: "r", Count: 5, Suppressed: 2, First: time.Unix(10, 0), Last: time.Unix(12, 0), Event: batchEvent, Params: map[string]string{"a": "2"}},
 			{Rule: "idle"},

@@ -247,6 +247,12 @@ func appendParts(b []byte, parts []part) []byte {
 	return b
 }
 
+// BeginsWithText reports whether all keys that match begin with the same byte,
+// which is written in the pattern.
+func (p *Pattern) BeginsWithText() bool {
+	return p.literal || len(p.parts) > 0 && p.parts[0].kind == partByte
+}
+
 // String returns the pattern as it could be written.
 func (p *Pattern) String() string {
 	var b []byte

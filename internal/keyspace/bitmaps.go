@@ -252,7 +252,7 @@ func (c *call) bitop() {
 			dst.setDeadline(0, true)
 			return
 		}
-		result, ok := bitwise(c.args[1], sources, longest)
+		result, ok := bitwise(c.args[1], sources, longest, &c.in.pace)
 		if !ok {
 			c.lose(dst, yes, kindString, &c.lost.Undecided)
 		} else {
@@ -263,7 +263,7 @@ func (c *call) bitop() {
 }
 
 // bitwise combines strings; shorter ones are followed by zeros.
-func bitwise(operation []byte, sources [][]byte, n int) ([]byte, bool) {
+func bitwise(operation []byte, sources [][]byte, n int, p *pace) ([]byte, bool) {
 	out := make([]byte, n)
 	at := func(s []byte, i int) byte {
 		if i < len(s) {
@@ -318,6 +318,9 @@ func bitwise(operation []byte, sources [][]byte, n int) ([]byte, bool) {
 		return nil, false
 	}
 	for i := range out {
+		if p.stopsAfter(len(sources)) {
+			break
+		}
 		out[i] = f(i)
 	}
 	return out, true

@@ -117,13 +117,18 @@ func (c *call) emitIn(db, index int, name, typ string) {
 }
 
 func (c *call) emitKey(key []byte, db int, name, typ string) {
-	sent := c.sent
-	c.events = append(c.events, event.Event{
-		Name: name, Origin: c.origin, Cause: c.cause,
-		DB: db, Key: key, Type: typ, Command: c.name, Args: sent.Args[1:len(sent.Args):len(sent.Args)],
-		Time: sent.Time, Bytes: sent.Bytes, ReplID: sent.ReplID, Offset: sent.Offset, Index: c.number + len(c.events) - c.base, Tx: sent.Tx,
-		Source: sent.Source,
-	})
+	sent, n := c.sent, len(c.events)
+	if n == cap(c.events) {
+		c.events = slices.Grow(c.events, 1)
+	}
+	c.events = c.events[:n+1]
+	ev := &c.events[n] // it may have been another's: each field is set, in place
+	ev.Name, ev.Origin, ev.Cause = name, c.origin, c.cause
+	ev.DB, ev.Key, ev.Type, ev.Command = db, key, typ, c.name
+	ev.Args, ev.Part = sent.Args[1:len(sent.Args):len(sent.Args)], event.Part{}
+	ev.Time, ev.Bytes, ev.ReplID, ev.Offset = sent.Time, sent.Bytes, sent.ReplID, sent.Offset
+	ev.Index, ev.Tx, ev.Source = c.number+n-c.base, sent.Tx, sent.Source
+	ev.Before, ev.After, ev.Changed, ev.TTL, ev.Cut = nil, nil, nil, event.TTLUnknown, false
 }
 
 // emitOn makes an event on an operand.
@@ -208,9 +213,7 @@ func (c *call) release() {
 		if k.needed() {
 			k.operand = nil
 		}
-		u := k.undo
-		u.reset()
-		*k = operand{undo: u}
+		k.reset()
 	}
 	c.used = 0
 	c.many.release()
@@ -260,7 +263,10 @@ func (c *call) key(index int) *operand { return c.keyIn(c.sent.DB, c.args[index]
 func (c *call) keyIn(db int, key []byte) *operand {
 	mi := c.mi
 	d := mi.database(db)
-	s := d.keys[string(key)]
+	s := mi.takeFound(d, key)
+	if s == nil {
+		s = d.keys[string(key)]
+	}
 	if s != nil && s.operand != nil {
 		return s.operand
 	}
@@ -309,7 +315,7 @@ func (c *call) keyIn(db int, key []byte) *operand {
 
 func (c *call) newOperand() *operand {
 	if c.used == len(c.operands) {
-		c.operands = append(c.operands, &operand{})
+		c.operands = append(c.operands, &operand{undo: undo{pace: &c.in.pace}})
 	}
 	k := c.operands[c.used]
 	c.used++

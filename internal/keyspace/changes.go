@@ -19,11 +19,7 @@ func ElementChanges(ev *event.Event, give func(before, after *event.Element) boo
 	if ev.Before == nil || ev.After == nil || ev.Before.Truncated() || ev.After.Truncated() {
 		return false
 	}
-	before, ok1 := ev.Before.(*view)
-	after, ok2 := ev.After.(*view)
-	if ok1 && ok2 && before.undo != nil && before.elements != nil && before.elements == after.elements {
-		before.eachChange(true, &changedElement{}, give)
-	} else {
+	if before, ok := ev.Before.(*view); !ok || !before.Changes(ev.After, &changedElement{}, give) {
 		compareElements(ev.Before, ev.After, give)
 	}
 	return true
@@ -31,7 +27,24 @@ func ElementChanges(ev *event.Event, give func(before, after *event.Element) boo
 
 // changedElement is an element before and after a command: memory for those that are
 // given one after the other.
-type changedElement struct{ was, now event.Element }
+type changedElement = event.ChangedElement
+
+// Changes is that of event.Changer.
+func (v *view) Changes(after event.Value, e *event.ChangedElement, give func(before, after *event.Element) bool) (ok bool) {
+	w, ok := after.(*view)
+	if !ok || v.undo == nil || v.elements == nil || v.elements != w.elements {
+		return false
+	}
+	v.eachChange(true, e, give)
+	return true
+}
+
+// Find is that of event.Finder.
+func (v *view) Find(name string) (event.Element, bool) {
+	e, ok := v.find(name)
+	e.Name = name
+	return e, ok
+}
 
 // eachChange gives what the command has changed of the elements that a view
 // shows as they were before it, each in e. A stream's entries have no names, if
@@ -55,11 +68,11 @@ func (v *view) namedChanges(e *changedElement, give func(before, after *event.El
 		if first, _ := v.changed(was.name); first != was {
 			continue
 		}
-		e.was = event.Element{Name: was.name, Value: was.value, Score: was.score}
+		e.Was = event.Element{Name: was.name, Value: was.value, Score: was.score}
 		has := false
-		e.now, has = live.find(was.name)
-		e.now.Name = was.name
-		if !giveChange(&e.was, &e.now, was.had, has, give) {
+		e.Now, has = live.find(was.name)
+		e.Now.Name = was.name
+		if !giveChange(&e.Was, &e.Now, was.had, has, give) {
 			return
 		}
 	}
@@ -153,7 +166,7 @@ func elementNamed(v event.Value, name string) *event.Element {
 func (l *list) elementChanges(u *listUndo, e *changedElement, give func(before, after *event.Element) bool) {
 	giveRemoved := func(items ...string) bool {
 		for _, item := range items {
-			if e.was = (event.Element{Name: item}); !give(&e.was, nil) {
+			if e.Was = (event.Element{Name: item}); !give(&e.Was, nil) {
 				return false
 			}
 		}
@@ -161,7 +174,7 @@ func (l *list) elementChanges(u *listUndo, e *changedElement, give func(before, 
 	}
 	giveAdded := func(first, last int) bool {
 		for i := first; i < last; i++ {
-			if e.now = (event.Element{Name: l.at(i)}); !give(nil, &e.now) {
+			if e.Now = (event.Element{Name: l.at(i)}); !give(nil, &e.Now) {
 				return false
 			}
 		}
@@ -169,8 +182,8 @@ func (l *list) elementChanges(u *listUndo, e *changedElement, give func(before, 
 	}
 	switch {
 	case u.edited > 0:
-		e.now = event.Element{Name: u.old}
-		give(nil, &e.now)
+		e.Now = event.Element{Name: u.old}
+		give(nil, &e.Now)
 	case u.edited < 0:
 		for range -u.edited {
 			if !giveRemoved(u.old) {
@@ -178,9 +191,9 @@ func (l *list) elementChanges(u *listUndo, e *changedElement, give func(before, 
 			}
 		}
 	case u.replaced:
-		e.was, e.now = event.Element{Name: u.old}, event.Element{Name: l.at(u.slot)}
-		if e.was.Name != e.now.Name {
-			give(&e.was, &e.now)
+		e.Was, e.Now = event.Element{Name: u.old}, event.Element{Name: l.at(u.slot)}
+		if e.Was.Name != e.Now.Name {
+			give(&e.Was, &e.Now)
 		}
 	default:
 		_ = giveRemoved(u.front...) && giveRemoved(u.back...) && giveAdded(0, u.addFront) && giveAdded(l.n-u.addBack, l.n)
@@ -190,12 +203,12 @@ func (l *list) elementChanges(u *listUndo, e *changedElement, give func(before, 
 // elementChanges gives the entries that were removed, and those that were added.
 func (s *stream) elementChanges(before *view, names bool, e *changedElement, give func(before, after *event.Element) bool) {
 	for _, n := range s.removedEntries(before) {
-		if e.was = n.elementWith(names); !give(&e.was, nil) {
+		if e.Was = n.elementWith(names); !give(&e.Was, nil) {
 			return
 		}
 	}
 	for _, n := range s.entries[s.after(before.undo.last):] {
-		if e.now = n.elementWith(names); !give(nil, &e.now) {
+		if e.Now = n.elementWith(names); !give(nil, &e.Now) {
 			return
 		}
 	}

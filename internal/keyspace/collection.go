@@ -23,9 +23,9 @@ const (
 type collection interface {
 	len() int
 	bytes() int // of memory, estimated
-	clone() collection
-	equal(other collection) bool // which is of the same type and length
-	counts() *counted            // its tallies
+	clone(*pace) collection
+	equal(other collection, p *pace) bool // which is of the same type and length
+	counts() *counted                     // its tallies
 
 	// each gives the elements that a view shows until give returns false.
 	each(v *view, give func(event.Element) bool)
@@ -80,6 +80,8 @@ type undo struct {
 
 	logs bool   // ops are wanted
 	ops  []byte // what was done, for the journal
+
+	pace *pace // asked before an element is changed; nil: nothing is given up
 }
 
 // listUndo is that of a list.
@@ -118,10 +120,20 @@ const (
 // reset makes an undo that says nothing, and keeps some of its memory.
 func (u *undo) reset() {
 	if cap(u.elements) > keepUndone || cap(u.entries) > keepUndone || cap(u.ops) > keepOps {
-		*u = undo{}
+		*u = undo{pace: u.pace}
 		return
 	}
+	// Of most commands there is nothing to undo, so what was used is reset.
 	clear(u.elements)
 	clear(u.entries)
-	*u = undo{elements: u.elements[:0], entries: u.entries[:0], ops: u.ops[:0]}
+	u.count, u.elements, u.patches, u.entries, u.ops = 0, u.elements[:0], nil, u.entries[:0], u.ops[:0]
+	u.last, u.unordered, u.logs = rdb.StreamID{}, false, false
+	if u.list.used() {
+		u.list = listUndo{}
+	}
+}
+
+// used reports whether something was done to the list.
+func (u *listUndo) used() bool {
+	return u.front != nil || u.back != nil || u.addFront != 0 || u.addBack != 0 || u.items != nil || u.edited != 0 || u.replaced
 }

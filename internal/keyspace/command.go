@@ -1,7 +1,6 @@
 package keyspace
 
 import (
-	"bytes"
 	"slices"
 	"strings"
 )
@@ -45,6 +44,8 @@ type command struct {
 	// Set by newTable.
 	words     int    // the fewest that it has
 	container bool   // it has subcommands
+	sub       bool   // it is one
+	oneKey    bool   // its first argument is its one key
 	ownEvent  string // the event that is named after it: "vadd", "cluster-flushslot"
 }
 
@@ -84,6 +85,7 @@ func newTable(files ...[]command) []*command {
 		for i := range entries {
 			c := &entries[i]
 			c.words = max(c.arity, -c.arity)
+			c.oneKey = c.findKeys == nil && len(c.keys) == 1 && c.keys[0] == firstKey[0]
 			c.ownEvent = strings.ReplaceAll(strings.ToLower(c.name), " ", "-")
 			all = append(all, c)
 		}
@@ -91,6 +93,7 @@ func newTable(files ...[]command) []*command {
 	slices.SortFunc(all, func(a, b *command) int { return strings.Compare(a.name, b.name) })
 	for i, c := range all[1:] { // a subcommand follows its container or another subcommand
 		if name, _, sub := strings.Cut(c.name, " "); sub {
+			c.sub = true
 			if before := all[i]; before.name == name {
 				before.container = true
 			}
@@ -102,13 +105,29 @@ func newTable(files ...[]command) []*command {
 // maxName is the longest name of a command that can be found.
 const maxName = 32
 
-var commandsByName = func() map[string]*command {
-	m := make(map[string]*command, len(commands))
+// nameTable has all commands by their names: each at the place that hashName
+// says, or at the next one that is free.
+var nameTable = func() (t [nameSlots]*command) {
 	for _, c := range commands {
-		m[c.name] = c
+		i := hashName([]byte(c.name))
+		for t[i] != nil {
+			i = (i + 1) % nameSlots
+		}
+		t[i] = c
 	}
-	return m
+	return t
 }()
+
+const nameSlots = 2048 // several times as many as there are commands
+
+// hashName is the same for a name in any case.
+func hashName(name []byte) int {
+	h := uint32(len(name))
+	for _, c := range name {
+		h = h*31 + uint32(c|0x20)
+	}
+	return int(h*0x9e3779b1>>16) % nameSlots
+}
 
 // commandNamed finds a command by its name in any case, a subcommand by both
 // names with a space between; nil if there is none. It does not allocate.
@@ -116,21 +135,19 @@ func commandNamed(name []byte) *command {
 	if len(name) > maxName {
 		return nil
 	}
-	var buf [maxName]byte
-	for i, c := range name {
-		buf[i] = upper(c)
+	for i := hashName(name); nameTable[i] != nil; i = (i + 1) % nameSlots {
+		if c := nameTable[i]; is(name, c.name) {
+			return c
+		}
 	}
-	return commandsByName[string(buf[:len(name)])]
+	return nil
 }
 
 // commandOf finds the command that args are, the subcommand if it has one, and
 // else unknownCommand.
 func commandOf(args [][]byte) *command {
-	if bytes.IndexByte(args[0], ' ') >= 0 {
-		return unknownCommand // no server has such a name, only our table: "XGROUP CREATE"
-	}
 	c := commandNamed(args[0])
-	if c == nil {
+	if c == nil || c.sub { // no server has a command of two words in one, only our table: "XGROUP CREATE"
 		return unknownCommand
 	}
 	if !c.container || len(args) < 2 || len(args[0])+1+len(args[1]) > maxName {

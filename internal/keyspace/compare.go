@@ -10,7 +10,7 @@ import (
 
 // sameState reports whether two states of a key are the same, as far as both
 // are known: what is not known is no difference.
-func sameState(a, b *keyState) bool {
+func sameState(a, b *keyState, p *pace) bool {
 	v, w := &a.value, &b.value
 	if v.exists != w.exists || a.expiry.known && b.expiry.known && a.expiry.at != b.expiry.at ||
 		v.kind != w.kind && v.kind != kindUnknown && w.kind != kindUnknown {
@@ -25,7 +25,20 @@ func sameState(a, b *keyState) bool {
 	if v.elements == nil || w.elements == nil {
 		return v.elements == w.elements
 	}
-	return v.elements.len() == w.elements.len() && v.elements.equal(w.elements)
+	return v.elements.len() == w.elements.len() && v.elements.equal(w.elements, p)
+}
+
+// sameMaps is maps.Equal, but may be given up, and says no then.
+func sameMaps[V comparable](a, b map[string]V, p *pace) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for name, x := range a {
+		if y, ok := b[name]; !ok || x != y || p.stops() {
+			return false
+		}
+	}
+	return true
 }
 
 // sortEvents puts events that came from a map in an order: by database and

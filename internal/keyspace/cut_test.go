@@ -140,6 +140,9 @@ func cutRound(t *testing.T, seed uint64) {
 	all := mirrored(steady)
 	for name, in := range map[string]*keyspace.Interpreter{"with cuts": kept, "made of them": again} {
 		checkCount(t, in)
+		if got, want := in.Stats().MirrorBytes, steady.Stats().MirrorBytes; got != want {
+			t.Errorf("%s the mirror has %d bytes, want %d: where memory ends other values would go", name, got, want)
+		}
 		if other := mirrored(in); !maps.Equal(other, all) {
 			for key := range all {
 				if all[key] != other[key] {

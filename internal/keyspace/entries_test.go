@@ -168,7 +168,7 @@ func spellKeys(specs []keySpec) string {
 func TestEntries(t *testing.T) {
 	all := readDumps(t)
 	for name, d := range all {
-		c := commandsByName[name]
+		c := commandNamed([]byte(name))
 		if c == nil {
 			t.Errorf("%v have %s, which has no entry. In the file of its type it needs\n\t%s", d.servers, name, d.entry())
 			continue

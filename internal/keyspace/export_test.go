@@ -78,7 +78,7 @@ func (in *Interpreter) Recount() (size, keys int64) {
 	for _, d := range in.mirror.dbs {
 		for key, s := range d.keys {
 			keys++
-			size += int64(keyCost + len(key) + cap(s.value.text))
+			size += int64(keyCost + len(key) + len(s.value.text))
 			if s.expiry.onTime {
 				size += int64(turnCost + len(key))
 			}
@@ -95,7 +95,7 @@ func recounted(c collection) collection {
 	var u undo
 	switch c := c.(type) {
 	case *list:
-		return listOf(c.all())
+		return listOf(c.all(), nil)
 	case *set:
 		s := newSet()
 		for m := range c.members {

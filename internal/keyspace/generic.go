@@ -301,7 +301,7 @@ func (c *call) assign(dst, src *operand, copied bool) {
 	}
 	to.value.text = bytes.Clone(to.value.text)
 	if to.value.elements != nil {
-		to.value.elements = to.value.elements.clone()
+		to.value.elements = to.value.elements.clone(&c.in.pace)
 	}
 	if h, ok := dst.hash(); ok && c.in.config.Dialect == Valkey {
 		c.dropPast(h)

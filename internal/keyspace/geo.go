@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"math"
 	"slices"
+
+	"triggerd/internal/geo"
 )
 
 var geoCommands = []command{
@@ -76,10 +78,10 @@ func (c *call) storePlaces(to, from int, parse func(*geoSearch, [][]byte, *zset)
 	exists := maybe
 	if parse(&search, c.args, z) {
 		old := c.in.config.Dialect == Redis && c.in.config.Version.before(Version{Major: 6, Minor: 2})
-		members, found, sure := search.placesOf(z, old)
+		members, found, sure := search.placesOf(z, old, &c.in.pace)
 		if sure || found == no {
 			out := newZset()
-			out.addAll(members)
+			out.addAll(members, &c.in.pace)
 			c.storeElements(dst, kindZset, out)
 			return
 		}
@@ -92,60 +94,15 @@ func (c *call) storePlaces(to, from int, parse func(*geoSearch, [][]byte, *zset)
 	}
 }
 
-// A place is a sorted set's member whose score interleaves 26 bits of longitude
-// and of latitude: the number of a cell, whose middle the place is taken to be.
 // Which places are inside an area is computed here as the servers do, but sines
 // may differ in their last bit. So nothing is decided within a hair of an edge.
 
-const (
-	geoBits   = 26
-	maxLat    = 85.05112878 // of the projection
-	earth     = 6372797.560856
-	hair      = 1e-6 // meters, and of the distance
-	halfCells = 1 << (geoBits - 1)
-)
-
-// degree has so many radians; the servers too divide a pi that is rounded.
-var degree = float64(math.Pi) / 180
-
-// place is a point on the globe, in degrees.
-type place struct{ lon, lat float64 }
-
-// placeOf returns the place that a score stands for.
-func placeOf(score float64) (place, bool) {
-	if score < 0 || score >= 1<<(2*geoBits) || score != math.Trunc(score) {
-		return place{}, false
-	}
-	lon, lat := cellOf(score)
-	middle := func(cell uint64, most float64) float64 {
-		width := 2 * most / (2 * halfCells)
-		return -most + (float64(cell)+0.5)*width
-	}
-	return place{lon: middle(lon, 180), lat: middle(lat, maxLat)}, true
-}
-
-// cellOf returns the column and the row that a score interleaves.
-func cellOf(score float64) (lon, lat uint64) {
-	bits := uint64(score)
-	for i := range geoBits {
-		lat |= bits >> (2 * i) & 1 << i
-		lon |= bits >> (2*i + 1) & 1 << i
-	}
-	return lon, lat
-}
-
-func radians(degrees float64) float64 { return degrees * degree }
-
-// distance is that on a great circle, in meters.
-func distance(a, b place) float64 {
-	u := math.Sin(radians(b.lat-a.lat) / 2)
-	v := math.Sin(radians(b.lon-a.lon) / 2)
-	return 2 * earth * math.Asin(math.Sqrt(u*u+math.Cos(radians(a.lat))*math.Cos(radians(b.lat))*v*v))
-}
+// hair is in meters, and of the distance.
+const hair = 1e-6
 
 // geoSearch is what GEORADIUS, GEORADIUSBYMEMBER and GEOSEARCHSTORE look for.
 type geoSearch struct {
-	center        place
+	center        geo.Place
 	radius        float64 // meters; of a circle
 	width, height float64 // of a box
 	box           bool
@@ -159,7 +116,7 @@ type geoSearch struct {
 
 // placesOf finds what is inside and where the server looks: sure tells whether that
 // is exact, and exists whether there is anything.
-func (g *geoSearch) placesOf(z *zset, old bool) (inside []scored, exists tri, sure bool) {
+func (g *geoSearch) placesOf(z *zset, old bool, pace *pace) (inside []scored, exists tri, sure bool) {
 	type found struct {
 		scored
 		meters float64
@@ -171,7 +128,10 @@ func (g *geoSearch) placesOf(z *zset, old bool) (inside []scored, exists tri, su
 		return nil, maybe, false
 	}
 	for member, score := range z.scores {
-		p, ok := placeOf(score)
+		if pace.stops() {
+			return nil, maybe, false
+		}
+		p, ok := geo.PlaceOf(score)
 		if !ok {
 			return nil, maybe, false
 		}
@@ -209,8 +169,8 @@ func (g *geoSearch) placesOf(z *zset, old bool) (inside []scored, exists tri, su
 
 // covers tells how far a place is from the center, whether it is inside, and
 // whether it is too near the edge to say.
-func (g *geoSearch) covers(p place) (meters float64, in, near bool) {
-	meters = distance(g.center, p)
+func (g *geoSearch) covers(p geo.Place) (meters float64, in, near bool) {
+	meters = geo.Distance(g.center, p)
 	margin := func(d, limit float64) (bool, bool) {
 		return d <= limit, math.Abs(d-limit) < hair*(1+limit)
 	}
@@ -218,8 +178,8 @@ func (g *geoSearch) covers(p place) (meters float64, in, near bool) {
 		in, near = margin(meters, g.radius)
 		return meters, in, near
 	}
-	inLat, nearLat := margin(earth*math.Abs(radians(p.lat-g.center.lat)), g.height/2)
-	inLon, nearLon := margin(distance(place{g.center.lon, p.lat}, p), g.width/2)
+	inLat, nearLat := margin(geo.Earth*math.Abs(geo.Radians(p.Lat-g.center.Lat)), g.height/2)
+	inLon, nearLon := margin(geo.Distance(geo.Place{Lon: g.center.Lon, Lat: p.Lat}, p), g.width/2)
 	return meters, inLat && inLon, nearLat && (inLon || nearLon) || nearLon && (inLat || nearLat)
 }
 
@@ -269,8 +229,8 @@ func (g *geoSearch) parse(args [][]byte, z *zset) bool {
 // around makes a place the center.
 func (g *geoSearch) around(lon, lat []byte) bool {
 	var ok1, ok2 bool
-	g.center.lon, ok1 = floatOf(lon)
-	g.center.lat, ok2 = floatOf(lat)
+	g.center.Lon, ok1 = floatOf(lon)
+	g.center.Lat, ok2 = floatOf(lat)
 	g.centered = true
 	return ok1 && ok2
 }
@@ -279,7 +239,7 @@ func (g *geoSearch) around(lon, lat []byte) bool {
 func (g *geoSearch) aroundMember(member []byte, z *zset) bool {
 	score, had := z.scores[string(member)]
 	var ok bool
-	g.center, ok = placeOf(score)
+	g.center, ok = geo.PlaceOf(score)
 	g.centered = true
 	return had && ok
 }

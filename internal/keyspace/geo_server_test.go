@@ -2,9 +2,12 @@ package keyspace_test
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
+	"strconv"
 	"testing"
 
+	"triggerd/internal/geo"
 	"triggerd/internal/redistest"
 	"triggerd/internal/servers"
 )
@@ -61,6 +64,40 @@ func TestGeoSearches(t *testing.T) {
 		d.finish()
 		if n := d.in.Stats().Lost.Undecided; n > searches/100 {
 			t.Errorf("of %d searches %d are not known", searches, n)
+		}
+	})
+}
+
+// TestDistances: how far apart places are is what the servers say, to a tenth of
+// a millimeter, which is all that they tell.
+func TestDistances(t *testing.T) {
+	redistest.Each(t, redistest.All, func(t *testing.T, srv *servers.Server) {
+		r := rand.New(rand.NewPCG(seedOf(t), 4))
+		c := redistest.Dial(t, srv)
+		do := func(args ...string) string {
+			t.Helper()
+			got, err := c.Do(args...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return fmt.Sprintf("%s", got)
+		}
+		place := func(member string) geo.Place {
+			score, _ := strconv.ParseFloat(do("ZSCORE", "g", member), 64)
+			p, ok := geo.PlaceOf(score)
+			if !ok {
+				t.Fatalf("%s has the score %v", member, score)
+			}
+			return p
+		}
+		for range 500 {
+			for _, member := range []string{"a", "b"} {
+				do("GEOADD", "g", fmt.Sprint(r.Float64()*360-180), fmt.Sprint(r.Float64()*170-85), member)
+			}
+			want, _ := strconv.ParseFloat(do("GEODIST", "g", "a", "b"), 64)
+			if got := geo.Distance(place("a"), place("b")); math.Abs(got-want) > 0.0001 {
+				t.Fatalf("%v to %v: %v m, the server says %v", place("a"), place("b"), got, want)
+			}
 		}
 	})
 }

@@ -1,6 +1,10 @@
 package keyspace
 
-import "math"
+import (
+	"math"
+
+	"triggerd/internal/geo"
+)
 
 // Servers look for places in at most nine cells of a grid: the center's, and those
 // around it. The grid is chosen so that they cover the area, which for one of
@@ -26,7 +30,7 @@ func (g *geoSearch) gridOf(old bool) (grid, bool) {
 	if g.box {
 		reach = math.Sqrt(g.width/2*(g.width/2) + g.height/2*(g.height/2))
 	}
-	cells := grid{step: stepFor(reach, g.center.lat)}
+	cells := grid{step: stepFor(reach, g.center.Lat)}
 	if !cells.place(g.center) {
 		return cells, false
 	}
@@ -86,9 +90,9 @@ func (e *edges) inside(area *edges, sure *bool) bool {
 
 // nearerThan reports whether an edge is nearer to a place than so many meters, as
 // Redis 6.0 asks.
-func (e *edges) nearerThan(p place, meters float64, sure *bool) (is bool) {
-	for _, q := range [...]place{{p.lon, e.north}, {p.lon, e.south}, {e.east, p.lat}, {e.west, p.lat}} {
-		d := distance(p, q)
+func (e *edges) nearerThan(p geo.Place, meters float64, sure *bool) (is bool) {
+	for _, q := range [...]geo.Place{{Lon: p.Lon, Lat: e.north}, {Lon: p.Lon, Lat: e.south}, {Lon: e.east, Lat: p.Lat}, {Lon: e.west, Lat: p.Lat}} {
+		d := geo.Distance(p, q)
 		if math.Abs(d-meters) < hair*(1+meters) {
 			*sure = false
 		}
@@ -113,23 +117,23 @@ func (g *geoSearch) bounds(old bool) (area edges, sure bool) {
 	if g.box {
 		height, width = g.height/2, g.width/2
 	}
-	lat := height / earth / degree
-	nearest := g.center.lat + lat
+	lat := height / geo.Earth / geo.Degree
+	nearest := g.center.Lat + lat
 	switch {
 	case old:
-		nearest = g.center.lat
-	case g.center.lat < 0:
-		nearest = g.center.lat - lat
+		nearest = g.center.Lat
+	case g.center.Lat < 0:
+		nearest = g.center.Lat - lat
 	}
-	shrink := math.Cos(nearest * degree)
-	lon := width / earth / shrink / degree
-	return edges{g.center.lon - lon, g.center.lat - lat, g.center.lon + lon, g.center.lat + lat}, math.Abs(shrink) > 1e-9
+	shrink := math.Cos(nearest * geo.Degree)
+	lon := width / geo.Earth / shrink / geo.Degree
+	return edges{g.center.Lon - lon, g.center.Lat - lat, g.center.Lon + lon, g.center.Lat + lat}, math.Abs(shrink) > 1e-9
 }
 
 // stepFor returns the step of the grid for an area that reaches so many meters.
 func stepFor(reach, lat float64) int {
 	if reach == 0 {
-		return geoBits
+		return geo.Bits
 	}
 	step := -1
 	for ; reach < circumference; reach *= 2 {
@@ -141,14 +145,14 @@ func stepFor(reach, lat float64) int {
 	case lat > 66:
 		step--
 	}
-	return min(max(step, 1), geoBits)
+	return min(max(step, 1), geo.Bits)
 }
 
 // place makes the cell of a place the center: false at the very edge of the globe.
-func (c *grid) place(p place) bool {
+func (c *grid) place(p geo.Place) bool {
 	n := float64(int(1) << c.step)
-	x := (p.lon + 180) / 360 * n
-	y := (p.lat + maxLat) / (2 * maxLat) * n
+	x := (p.Lon + 180) / 360 * n
+	y := (p.Lat + geo.MaxLat) / (2 * geo.MaxLat) * n
 	c.x, c.y = int(x), int(y)
 	return x >= 0 && y >= 0 && x < n && y < n
 }
@@ -158,15 +162,15 @@ func (c *grid) edges(x, y int) edges {
 	n := 1 << c.step
 	x, y = x&(n-1), y&(n-1)
 	lon := func(x int) float64 { return -180 + float64(x)/float64(n)*360 }
-	lat := func(y int) float64 { return -maxLat + float64(y)/float64(n)*(2*maxLat) }
+	lat := func(y int) float64 { return -geo.MaxLat + float64(y)/float64(n)*(2*geo.MaxLat) }
 	return edges{lon(x), lat(y), lon(x + 1), lat(y + 1)}
 }
 
 // has reports whether a server looks at the place that a score stands for.
 func (c *grid) has(score float64) bool {
-	lon, lat := cellOf(score)
+	lon, lat := geo.CellOf(score)
 	n := 1 << c.step
-	x, y := int(lon>>(geoBits-c.step)), int(lat>>(geoBits-c.step))
+	x, y := int(lon>>(geo.Bits-c.step)), int(lat>>(geo.Bits-c.step))
 	for i := range c.around {
 		for j := range c.around[i] {
 			if c.around[i][j] && (c.x+i-1)&(n-1) == x && (c.y+j-1)&(n-1) == y {

@@ -288,6 +288,9 @@ const lingers = 60_000
 // them itself. If nothing else is left the key may have gone with them.
 func (c *call) settleDead(k *operand, h *hash) {
 	for f := range h.dead {
+		if c.in.pace.stops() {
+			break
+		}
 		if name := []byte(f); c.now > h.deadline(name)+lingers {
 			h.removeDead(&k.undo, name)
 		}
@@ -303,6 +306,9 @@ func (c *call) settleDead(k *operand, h *hash) {
 func (c *call) dropPast(h *hash) {
 	var u undo // that of the key is of the value before
 	for f := range h.expires {
+		if c.in.pace.stops() {
+			break
+		}
 		if name := []byte(f); c.hasPassed(h, name) {
 			h.remove(&u, name)
 			h.removeDead(&u, name)
@@ -524,6 +530,9 @@ func (h *hash) bytes() int { return h.size + 104 + h.tallies.bytes() }
 
 // set sets a field. Its deadline stays.
 func (h *hash) set(u *undo, name []byte, value string) {
+	if u.stops() {
+		return
+	}
 	if len(h.dead) > 0 {
 		h.exhume(name)
 	}
@@ -543,7 +552,7 @@ func (h *hash) set(u *undo, name []byte, value string) {
 
 func (h *hash) remove(u *undo, name []byte) bool {
 	old, had := h.fields[string(name)]
-	if !had {
+	if !had || u.stops() {
 		return false
 	}
 	u.elements = append(u.elements, oldElement{name: string(name), value: old, had: true})
@@ -620,23 +629,29 @@ func (h *hash) expire(u *undo, name []byte, at int64) {
 // deadline returns a field's deadline, 0 if it has none.
 func (h *hash) deadline(name []byte) int64 { return h.expires[string(name)] }
 
-func (h *hash) clone() collection {
+func (h *hash) clone(p *pace) collection {
 	c := &hash{fields: make(map[string]string, len(h.fields)), dead: maps.Clone(h.dead), size: h.size}
 	for f, v := range h.fields {
+		if p.stops() {
+			break
+		}
 		c.fields[f] = v
 	}
 	if h.expires != nil {
 		c.expires = make(map[string]int64, len(h.expires))
 		for f, at := range h.expires {
+			if p.stops() {
+				break
+			}
 			c.expires[f] = at
 		}
 	}
 	return c
 }
 
-func (h *hash) equal(other collection) bool {
+func (h *hash) equal(other collection, p *pace) bool {
 	o := other.(*hash)
-	return maps.Equal(h.fields, o.fields) && maps.Equal(h.expires, o.expires)
+	return sameMaps(h.fields, o.fields, p) && sameMaps(h.expires, o.expires, p)
 }
 
 // stayDead buries in a later state of the hash, which a snapshot has as the server

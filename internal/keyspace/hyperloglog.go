@@ -495,6 +495,9 @@ func (c *call) pfmerge() {
 	var registers hllMax
 	dense := false
 	for _, key := range c.args[1:] {
+		if c.in.pace.stopsAfter(hllRegisters) {
+			return
+		}
 		k := c.keyIn(c.sent.DB, key)
 		text, known := k.text()
 		switch {

@@ -28,6 +28,10 @@ type Config struct {
 	// events are exact and have values. It must give the same answer for the
 	// same key each time; SetNeed replaces it. nil: nothing is kept.
 	Need func(db int, key []byte) Need
+	// Counted returns the predicates that will be asked of a key's value: of a large
+	// one they are counted when it is read from a snapshot or restored, and not only
+	// when they are asked. SetCounted replaces it. nil: none.
+	Counted func(db int, key []byte, typ string) []*event.Predicate
 	// MaxMirror is how many bytes of memory the mirror may take, as estimated;
 	// 0 means DefaultMaxMirror.
 	MaxMirror int64
@@ -43,6 +47,11 @@ type Config struct {
 	// that time is called "expired" too, so it should be small, and shorter than
 	// any deadline that matters. A stream that is read late errs in the same way.
 	ExpiryGrace time.Duration
+
+	// Stopped, if not nil, is asked now and then while what is done takes long,
+	// since a command, or a value, is very large. If it returns true that is given
+	// up: see Interpreter.GaveUp.
+	Stopped func() bool
 }
 
 // Command is one replicated command. Everything in it is borrowed: the
@@ -100,6 +109,7 @@ type Interpreter struct {
 	call    call    // the command that is interpreted
 	rest    rest    // of the last command
 	views   []*view // of values that went, for events that are no command's
+	pace    pace
 }
 
 // unknownName is how a command that has no entry is spelt in events.
@@ -112,7 +122,7 @@ const (
 
 // New makes an Interpreter.
 func New(config Config) *Interpreter {
-	in := &Interpreter{config: config, unknown: map[string]unknownName{}}
+	in := &Interpreter{config: config, unknown: map[string]unknownName{}, pace: pace{stopped: config.Stopped}}
 	in.call.in = in
 	if config.Need != nil {
 		in.mirror = newMirror(in)
@@ -141,6 +151,14 @@ func (in *Interpreter) SetNeed(need func(db int, key []byte) Need, classes Class
 		for db, d := range mi.dbs {
 			mi.askAnew(d, db)
 		}
+	}
+}
+
+// SetCounted replaces Config.Counted. What is there already is counted when it is
+// asked.
+func (in *Interpreter) SetCounted(f func(db int, key []byte, typ string) []*event.Predicate) {
+	if in.config.Counted = f; in.mirror != nil {
+		in.mirror.counted = f
 	}
 }
 
@@ -206,6 +224,12 @@ func (in *Interpreter) Command(dst []event.Event, sent *Command) []event.Event {
 	}
 	return c.end()
 }
+
+// GaveUp reports whether something was given up, since Config.Stopped said so: a
+// command, a snapshot's key or what else was asked for last. What the Interpreter
+// returned of it, and what it knows of keys from then on, means nothing; but for
+// GaveUp and Stats it is of no more use.
+func (in *Interpreter) GaveUp() bool { return in.pace.gaveUp }
 
 // Release gives up what events still need that were made so far: their Before
 // and After are not valid any more. The next command does the same for those of

@@ -56,9 +56,11 @@ const keyCost = 176
 // turnCost is what a key's place in the schedule costs beyond its bytes.
 const turnCost = 48
 
-// bytes returns how much memory the key takes whose name is so long.
+// bytes returns how much memory the key takes whose name is so long. Of a text it
+// is the length that counts, not what room was made for it: so it is the same for a
+// value that was restored, and the same values are dropped where memory ends.
 func (s *keyState) bytes(name int) int {
-	n := keyCost + name + cap(s.value.text)
+	n := keyCost + name + len(s.value.text)
 	if s.expiry.onTime {
 		n += turnCost + name
 	}

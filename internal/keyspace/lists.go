@@ -232,6 +232,9 @@ func (l *list) grow() {
 }
 
 func (l *list) push(u *undo, front bool, item string) {
+	if u.stops() {
+		return
+	}
 	l.grow()
 	mask := len(l.ring) - 1
 	if front {
@@ -257,6 +260,9 @@ func (l *list) pop(u *undo, front bool, n int) {
 	mask := len(l.ring) - 1
 	if front {
 		for range n {
+			if u.stops() {
+				return
+			}
 			u.list.front = append(u.list.front, l.at(0))
 			l.vacate(l.head)
 			l.head = (l.head + 1) & mask
@@ -265,6 +271,9 @@ func (l *list) pop(u *undo, front bool, n int) {
 		return
 	}
 	for i := l.n - n; i < l.n; i++ {
+		if u.stops() {
+			break
+		}
 		u.list.back = append(u.list.back, l.at(i))
 		l.vacate((l.head + i) & mask)
 	}
@@ -290,7 +299,7 @@ func (l *list) vacate(slot int) {
 func (l *list) replace(u *undo, items []string, item string, times int) {
 	u.list.items, u.list.old, u.list.edited = l.all(), item, times
 	counted := l.counted
-	*l = *listOf(items)
+	*l = *listOf(items, u.pace)
 	l.counted = counted
 }
 
@@ -304,9 +313,9 @@ func (l *list) all() []string {
 
 func newList() *list { return &list{} }
 
-func listOf(items []string) *list {
+func listOf(items []string, p *pace) *list {
 	l := &list{}
-	var u undo
+	u := undo{pace: p}
 	for _, item := range items {
 		l.push(&u, false, item)
 	}
@@ -316,6 +325,9 @@ func listOf(items []string) *list {
 func (l *list) insert(u *undo, before bool, pivot, item string) bool {
 	items := l.all()
 	for i := range items {
+		if u.stops() {
+			return false
+		}
 		if items[i] != pivot {
 			continue
 		}
@@ -390,6 +402,9 @@ func (l *list) remove(u *undo, n int64, item string) bool {
 		if n < 0 {
 			at = len(items) - 1 - i
 		}
+		if u.stops() {
+			return false
+		}
 		if items[at] == item && (n == 0 || left > 0) {
 			left--
 			continue
@@ -411,12 +426,12 @@ func (l *list) remove(u *undo, n int64, item string) bool {
 	return true
 }
 
-func (l *list) clone() collection { return listOf(l.all()) }
+func (l *list) clone(p *pace) collection { return listOf(l.all(), p) }
 
-func (l *list) equal(other collection) bool {
+func (l *list) equal(other collection, p *pace) bool {
 	o := other.(*list)
 	for i := range l.n {
-		if l.at(i) != o.at(i) {
+		if p.stops() || l.at(i) != o.at(i) {
 			return false
 		}
 	}

@@ -25,6 +25,8 @@ func kindNamed(name string) kind {
 // errLimit ends the reading of a value that takes more memory than is allowed.
 var errLimit = errors.New("over the limit")
 
+var errGivenUp = errors.New("given up")
+
 // loader is the state of loading one value.
 type loader struct {
 	texts bool
@@ -38,9 +40,9 @@ type loader struct {
 
 // readValue reads the value that r is at into v. errLimit, or rdb.ErrLimit: it
 // takes more than room bytes of memory, and was passed over, before it was
-// unpacked if a string in it takes more. limit is what the mirror may take at all,
+// unpacked if a string in it takes more. errGivenUp: p has said so. limit is what the mirror may take at all,
 // and with it a string of which nothing is kept.
-func readValue(r *rdb.Reader, v *value, room, limit int64) error {
+func readValue(r *rdb.Reader, v *value, room, limit int64, p *pace) error {
 	old := r.Limits
 	defer func() { r.Limits = old }()
 	r.Limits.MaxString = int(max(limit, 1))
@@ -78,6 +80,9 @@ func readValue(r *rdb.Reader, v *value, room, limit int64) error {
 		}
 		if err := v.elements.load(e, &l); err != nil {
 			return err
+		}
+		if p.stops() {
+			return errGivenUp
 		}
 		l.undo = undo{elements: l.undo.elements[:0]}
 		if int64(v.elements.bytes()) > room {
@@ -119,7 +124,7 @@ func (c *call) restore() {
 		var e *rdb.Entry
 		if e, err = r.Next(); err == nil {
 			v.kind = kindOf[e.Type]
-			err = readValue(r, v, c.mi.limit-c.mi.size, c.mi.limit)
+			err = readValue(r, v, c.mi.limit-c.mi.size, c.mi.limit, &c.in.pace)
 		}
 	}
 	switch {
@@ -184,7 +189,8 @@ func (in *Interpreter) SnapshotKey(dst []event.Event, k *SnapshotKey) []event.Ev
 	o.is.from = o
 	o.settle()
 	mi.account(o)
-	changed := was.value.exists != maybe && !sameState(&was, o.keyState)
+	mi.countEarly(k.DB, k.Key, o.keyState)
+	changed := was.value.exists != maybe && !sameState(&was, o.keyState, &in.pace)
 	c.setValues(&ev, o)
 	ev.Before, ev.Changed = nil, nil
 	dst = append(dst, ev)
@@ -210,7 +216,7 @@ func (mi *mirror) load(o *operand, k *SnapshotKey) error {
 		mi.losses.Opaque++
 		return nil
 	}
-	err := readValue(k.Value, v, room, mi.limit)
+	err := readValue(k.Value, v, room, mi.limit, mi.pace)
 	if err == nil {
 		v.known = true
 		mi.checkSparseMax(v.text)

@@ -149,7 +149,7 @@ func (in *Interpreter) abandonRest() {
 // Command would take the rest without events.
 func (in *Interpreter) Rest(dst []event.Event) []event.Event {
 	base := len(dst)
-	for in.hasRest() && len(dst) == base {
+	for in.hasRest() && len(dst) == base && !in.pace.ask() {
 		if in.rest.cmd != nil {
 			dst = in.nextStep(dst)
 		} else {

@@ -19,11 +19,13 @@ const DefaultMaxMirror = 1 << 30
 // mirror holds what is known of the keys that are needed.
 type mirror struct {
 	need       func(db int, key []byte) Need
+	counted    func(db int, key []byte, typ string) []*event.Predicate
 	generation int // number of need
 	limit      int64
 	grace      int64 // ms
 	classes    Classes
 	clock      *clock
+	pace       *pace // the interpreter's
 	due        schedule
 
 	dbs     map[int]*database
@@ -43,6 +45,9 @@ type mirror struct {
 	judges  map[question]event.Judge // of predicates that values count for
 	few     int                      // so many elements are counted
 	scratch changedElement           // what is counted just now
+
+	prepared prepared
+	found    found
 
 	journal *journal // nil: there is none
 	lastID  uint32   // of a database
@@ -84,7 +89,7 @@ func newMirror(in *Interpreter) *mirror {
 		sparseMax = DefaultSparseMax
 	}
 	return &mirror{
-		need: c.Need, limit: limit, grace: c.ExpiryGrace.Milliseconds(), classes: c.Classes, clock: &in.clock,
+		need: c.Need, counted: c.Counted, limit: limit, grace: c.ExpiryGrace.Milliseconds(), classes: c.Classes, clock: &in.clock, pace: &in.pace,
 		dbs: map[int]*database{}, sparseMax: sparseMax, losses: &in.stats.Lost, judges: map[question]event.Judge{}, few: fewElements,
 	}
 }
@@ -166,21 +171,56 @@ func (mi *mirror) wants(cmd *command, args [][]byte, db int) bool {
 	if cmd.anyArgument {
 		return mi.wantsArguments(args, db)
 	}
-	var buf [maxRanges]keyRange
 	d := mi.dbs[db]
+	mi.found = found{}
+	if cmd.oneKey {
+		return len(args) > 1 && mi.wantsKey(d, db, args[1])
+	}
+	var buf [maxRanges]keyRange
 	for _, r := range cmd.appendRanges(buf[:0], args) {
 		for i := r.first; i <= r.last; i += r.step {
-			if d != nil {
-				if _, ok := d.keys[string(args[i])]; ok {
-					return true
-				}
-			}
-			if mi.need(db, args[i]) != NeedNothing {
+			if mi.wantsKey(d, db, args[i]) {
 				return true
+			}
+			if mi.pace.stops() {
+				return false
 			}
 		}
 	}
 	return false
+}
+
+// wantsKey reports whether a key of a database, which may be nil, is needed.
+func (mi *mirror) wantsKey(d *database, db int, key []byte) bool {
+	if d != nil {
+		if s := d.keys[string(key)]; s != nil {
+			mi.found = found{d, key, s}
+			return true
+		}
+	}
+	return mi.need(db, key) != NeedNothing
+}
+
+// found is the key that wants has found for the present command, which then need
+// not be looked up again.
+type found struct {
+	database *database
+	key      []byte
+	state    *keyState // nil: there is none
+}
+
+// takeFound returns the state of a key, if it is the one that was found.
+func (mi *mirror) takeFound(d *database, key []byte) *keyState {
+	f := &mi.found
+	if f.state == nil {
+		return nil
+	}
+	s := f.state
+	if f.database != d || len(key) == 0 || len(f.key) != len(key) || &f.key[0] != &key[0] {
+		s = nil
+	}
+	*f = found{} // which would hold the command's memory
+	return s
 }
 
 // newKey begins to keep a key of which so much is needed.
@@ -248,8 +288,14 @@ func (mi *mirror) measure(s *keyState, name int) (grown int) {
 }
 
 // shrink drops the value of a key that grew beyond the limit, and if that is
-// not enough all that is known of it.
+// not enough all that is known of it. What is counted for it goes before that: it
+// is made again where there is room.
 func (mi *mirror) shrink(d *database, key []byte, s *keyState) {
+	if s.value.elements != nil {
+		if s.value.elements.counts().tallies = nil; mi.measure(s, len(key)) < 0 && mi.size <= mi.limit {
+			return
+		}
+	}
 	mi.losses.Limit++
 	if s.value.exists != no {
 		s.value.drop()
@@ -270,6 +316,7 @@ func (mi *mirror) forget(d *database, key []byte, s *keyState) {
 	s.size = 0
 	mi.count--
 	delete(d.keys, string(key))
+	mi.found.state = nil
 }
 
 // flush makes a database have no keys.
@@ -288,10 +335,14 @@ func (mi *mirror) clear(d *database) {
 		mi.journal.empty(d)
 	}
 	for _, s := range d.keys {
+		if mi.pace.stops() {
+			return
+		}
 		mi.size -= int64(s.size)
 	}
 	mi.count -= int64(len(d.keys))
 	d.keys = map[string]*keyState{}
+	mi.found.state = nil
 }
 
 // swap exchanges two databases. What is needed of a key may depend on the
@@ -317,6 +368,9 @@ func (mi *mirror) swap(a, b int) {
 func (mi *mirror) askAnew(d *database, db int) {
 	mi.extendCover(d, cover{mi.need, mi.generation, db})
 	for key, s := range d.keys {
+		if mi.pace.stops() {
+			return
+		}
 		need := mi.need(db, []byte(key))
 		if mi.journal != nil {
 			mi.journal.touch(d, []byte(key), s)
@@ -360,6 +414,9 @@ func (mi *mirror) knownValues() (n int64) {
 
 func (d *database) knownValues() (n int64) {
 	for _, s := range d.keys {
+		if d.mi.pace.stops() {
+			break
+		}
 		if s.value.known {
 			n++
 		}

@@ -17,7 +17,26 @@ type operand struct {
 	before   event.Value // nil: not known
 	after    event.Value
 	undo     undo   // what the command has changed of the value
+	oldText  []byte // memory for keepText
 	named    [2]int // the elements that the command names, as a range of call.namedElements
+}
+
+// reset makes an operand that is of no key, and keeps some of its memory.
+func (k *operand) reset() {
+	k.keyState, k.key, k.db, k.database = nil, nil, 0, nil
+	k.existed, k.kindWas, k.optional, k.named = maybe, kindUnknown, false, [2]int{}
+	k.was, k.is = view{}, view{}
+	k.before, k.after = nil, nil
+	k.undo.reset()
+}
+
+// keepText has the view before show a copy of the text that is about to be
+// overwritten.
+func (k *operand) keepText() {
+	if text := k.value.text; len(text) > 0 && len(k.was.text) > 0 && &k.was.text[0] == &text[0] {
+		k.oldText = append(k.oldText[:0], k.was.text...)
+		k.was.text = k.oldText
+	}
 }
 
 // needed reports whether something is kept of the key.

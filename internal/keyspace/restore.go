@@ -368,6 +368,9 @@ func (in *Interpreter) RestoreEnd(complete bool) error {
 	}
 	for _, d := range mi.dbs {
 		for key, s := range d.keys {
+			if mi.pace.stops() {
+				return errGivenUp
+			}
 			if err := mi.takeLong(rs, s); err != nil {
 				return fmt.Errorf("key %.60q: %w", key, err)
 			}
@@ -387,6 +390,9 @@ func (in *Interpreter) RestoreEnd(complete bool) error {
 			mi.setCover(d, nil)
 		}
 		mi.askAnew(d, db)
+		for key, s := range d.keys {
+			mi.countEarly(db, []byte(key), s)
+		}
 	}
 	return nil
 }

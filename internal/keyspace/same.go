@@ -90,5 +90,5 @@ func sameElements(a, b collection) bool {
 	if a, ok := a.(*hash); ok { // whose deadlines are not its elements
 		return maps.Equal(a.fields, b.(*hash).fields)
 	}
-	return a.equal(b)
+	return a.equal(b, nil)
 }

@@ -1,8 +1,6 @@
 package keyspace
 
 import (
-	"maps"
-
 	"triggerd/internal/event"
 	"triggerd/rdb"
 )
@@ -87,7 +85,7 @@ func (c *call) sdiffstore()  { c.storeSets(difference) }
 
 // storeSets: SINTERSTORE destination key... In combine nil stands for an empty
 // set.
-func (c *call) storeSets(combine func(sources []*set) *set) {
+func (c *call) storeSets(combine func(sources []*set, p *pace) *set) {
 	dst := c.key(1)
 	var sources []*set
 	known := true
@@ -102,14 +100,14 @@ func (c *call) storeSets(combine func(sources []*set) *set) {
 		c.lose(dst, maybe, kindSet, &c.lost.Source)
 		return
 	}
-	c.storeElements(dst, kindSet, combine(sources))
+	c.storeElements(dst, kindSet, combine(sources, &c.in.pace))
 }
 
 // intersection returns the members of the first set that are in all others.
-func intersection(sources []*set) *set {
-	return filtered(sources[0], func(member string) bool {
+func intersection(sources []*set, p *pace) *set {
+	return filtered(sources[0], p, func(member string) bool {
 		for _, s := range sources[1:] {
-			if s == nil || !s.has(member) {
+			if s == nil || !s.has(member) || p.stops() {
 				return false
 			}
 		}
@@ -118,10 +116,10 @@ func intersection(sources []*set) *set {
 }
 
 // difference returns the members of the first set that are in no other.
-func difference(sources []*set) *set {
-	return filtered(sources[0], func(member string) bool {
+func difference(sources []*set, p *pace) *set {
+	return filtered(sources[0], p, func(member string) bool {
 		for _, s := range sources[1:] {
-			if s != nil && s.has(member) {
+			if s != nil && s.has(member) || p.stops() {
 				return false
 			}
 		}
@@ -130,28 +128,31 @@ func difference(sources []*set) *set {
 }
 
 // union returns the members of all sets.
-func union(sources []*set) *set {
+func union(sources []*set, p *pace) *set {
 	out := newSet()
 	for _, s := range sources {
-		out.addSome(s, func(string) bool { return true })
+		out.addSome(s, p, func(string) bool { return true })
 	}
 	return out
 }
 
 // filtered returns the members of s, which may be nil, of which keep says so.
-func filtered(s *set, keep func(member string) bool) *set {
+func filtered(s *set, p *pace, keep func(member string) bool) *set {
 	out := newSet()
-	out.addSome(s, keep)
+	out.addSome(s, p, keep)
 	return out
 }
 
 // addSome adds those members of another set, which may be nil, of which keep says so.
-func (s *set) addSome(other *set, keep func(member string) bool) {
+func (s *set) addSome(other *set, p *pace, keep func(member string) bool) {
 	if other == nil {
 		return
 	}
 	var u undo
 	for member := range other.members {
+		if p.stops() {
+			return
+		}
 		if keep(member) {
 			s.add(&u, []byte(member))
 			u.elements = u.elements[:0]
@@ -177,7 +178,7 @@ func (s *set) has(member string) bool {
 }
 
 func (s *set) add(u *undo, member []byte) bool {
-	if _, ok := s.members[string(member)]; ok {
+	if _, ok := s.members[string(member)]; ok || u.stops() {
 		return false
 	}
 	m := string(member)
@@ -191,7 +192,7 @@ func (s *set) add(u *undo, member []byte) bool {
 }
 
 func (s *set) remove(u *undo, member []byte) bool {
-	if _, ok := s.members[string(member)]; !ok {
+	if _, ok := s.members[string(member)]; !ok || u.stops() {
 		return false
 	}
 	u.elements = append(u.elements, oldElement{name: string(member), had: true})
@@ -203,15 +204,20 @@ func (s *set) remove(u *undo, member []byte) bool {
 	return true
 }
 
-func (s *set) clone() collection {
+func (s *set) clone(p *pace) collection {
 	c := &set{members: make(map[string]struct{}, len(s.members)), size: s.size}
 	for m := range s.members {
+		if p.stops() {
+			break
+		}
 		c.members[m] = struct{}{}
 	}
 	return c
 }
 
-func (s *set) equal(other collection) bool { return maps.Equal(s.members, other.(*set).members) }
+func (s *set) equal(other collection, p *pace) bool {
+	return sameMaps(s.members, other.(*set).members, p)
+}
 
 func (s *set) load(e *rdb.Element, l *loader) error {
 	_, twice := s.members[string(e.Member)]

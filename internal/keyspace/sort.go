@@ -80,7 +80,7 @@ func (c *call) sort() {
 		return
 	}
 	c.announce()
-	items, ok := s.sorted(elements)
+	items, ok := s.sorted(elements, &c.in.pace)
 	if !ok {
 		c.lose(dst, yes, kindList, &c.lost.Undecided)
 		dst.setDeadline(0, true)
@@ -88,7 +88,7 @@ func (c *call) sort() {
 	}
 	items = items[first:last]
 	stored := newList()
-	var u undo
+	u := undo{pace: &c.in.pace}
 	for _, item := range items {
 		for range max(1, s.gets) {
 			stored.push(&u, false, item)
@@ -143,7 +143,7 @@ func (s *sorting) limits(n int) (first, last int) {
 
 // sorted returns the elements in order: by number and then by bytes, or by
 // bytes.
-func (s *sorting) sorted(elements collection) ([]string, bool) {
+func (s *sorting) sorted(elements collection, p *pace) ([]string, bool) {
 	if s.external || s.unsorted && s.desc {
 		return nil, false
 	}
@@ -157,15 +157,18 @@ func (s *sorting) sorted(elements collection) ([]string, bool) {
 	case *set:
 		alpha = alpha || s.unsorted // so that the order is the same everywhere
 		for member := range o.members {
+			if p.stops() {
+				return nil, false
+			}
 			items = append(items, member)
 		}
 	case *zset:
 		o.order.Scan(func(m scored) bool {
 			items = append(items, m.member)
-			return true
+			return !p.stops()
 		})
 		if s.unsorted {
-			return items, true
+			return items, len(items) == o.len()
 		}
 	default:
 		return nil, false
@@ -176,6 +179,9 @@ func (s *sorting) sorted(elements collection) ([]string, bool) {
 		if alpha {
 			continue
 		}
+		if p.stops() {
+			return nil, false
+		}
 		n, ok := floatOf([]byte(item))
 		if !ok {
 			return nil, false
@@ -183,6 +189,9 @@ func (s *sorting) sorted(elements collection) ([]string, bool) {
 		numbers[i].score = n
 	}
 	slices.SortFunc(numbers, func(a, b scored) int {
+		if p.stops() {
+			return 0
+		}
 		c := strings.Compare(a.member, b.member)
 		if a.score != b.score {
 			c = 1

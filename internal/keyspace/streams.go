@@ -286,6 +286,9 @@ func (c *call) deleteEntries(ids [][]byte, all bool) {
 		return
 	}
 	for _, b := range ids {
+		if c.in.pace.ask() { // what is removed may be in the midst of very many
+			return
+		}
 		id, ok := streamID(b)
 		if !ok || !all {
 			c.lose(k, yes, kindStream, &c.lost.Undecided)
@@ -407,6 +410,9 @@ func (s *stream) append(u *undo, e *streamEntry) bool {
 			return false
 		}
 	}
+	if u.stops() {
+		return false
+	}
 	if !idLess(s.last, e.id) { // XSETID has put the last ID back, to no less than that of the last entry
 		u.last = top
 	}
@@ -426,12 +432,18 @@ func (s *stream) trim(u *undo, n int) {
 	}
 	if n == len(s.entries) && len(u.entries) == 0 { // all that there are need no copy
 		for _, e := range s.entries {
+			if u.stops() {
+				break
+			}
 			s.size -= e.bytes()
 		}
 		u.entries, s.entries = s.entries, nil
 		return
 	}
 	for i, e := range s.entries[:n] {
+		if u.stops() {
+			return
+		}
 		s.size -= e.bytes()
 		u.addEntry(e)
 		s.entries[i] = nil
@@ -508,20 +520,23 @@ func (s *stream) addConsumer(u *undo, group, name string) bool {
 	return true
 }
 
-func (s *stream) clone() collection {
+func (s *stream) clone(p *pace) collection {
 	c := &stream{entries: append([]*streamEntry(nil), s.entries...), last: s.last, size: s.size, groups: map[string]map[string]struct{}{}}
 	for name, consumers := range s.groups {
 		c.groups[name] = map[string]struct{}{}
 		for consumer := range consumers {
+			if p.stops() {
+				break
+			}
 			c.groups[name][consumer] = struct{}{}
 		}
 	}
 	return c
 }
 
-func (s *stream) equal(other collection) bool {
+func (s *stream) equal(other collection, p *pace) bool {
 	return slices.EqualFunc(s.entries, other.(*stream).entries, func(a, b *streamEntry) bool {
-		return a.id == b.id && slices.Equal(a.fields, b.fields)
+		return !p.stops() && a.id == b.id && slices.Equal(a.fields, b.fields)
 	})
 }
 

@@ -213,14 +213,25 @@ func (c *call) putText(k *operand, text []byte) {
 		return
 	}
 	if k.value.texts {
-		text = bytes.Clone(text)
-		if text == nil {
-			text = []byte{}
-		}
+		text = c.store(k, text)
 	}
 	k.setText(text)
 	k.setDeadline(0, true)
 	c.mi.checkSparseMax(text)
+}
+
+// maxReused is how long a text may be that is written over the one before.
+const maxReused = 512
+
+// store returns a copy of a text that takes the place of a key's: in the memory of
+// the present one, if that fits and nothing but the view before shows it.
+func (c *call) store(k *operand, text []byte) []byte {
+	old, n := k.value.text, len(text)
+	if n > cap(old) || cap(old) > n+n/2+16 || max(n, len(old)) > maxReused || n == 0 || len(k.undo.patches) > 0 || len(c.in.views) > 0 {
+		return append([]byte{}, text...)
+	}
+	k.keepText()
+	return append(old[:0], text...)
 }
 
 // textForWrite returns the text of a string that a command changes or makes.
@@ -328,7 +339,8 @@ func (c *call) addInteger(by int64, ok bool) {
 		c.lose(k, yes, kindString, &c.lost.Mismatch)
 		return
 	}
-	k.setText(strconv.AppendInt(nil, sum, 10))
+	var buf [20]byte
+	k.setText(c.store(k, strconv.AppendInt(buf[:0], sum, 10)))
 }
 
 // setrange: SETRANGE key offset text.

@@ -128,13 +128,26 @@ func (v *view) newTally(counts *counted, p *event.Predicate) *tally {
 		return nil
 	}
 	mi := k.database.mi
-	if v.Len() < mi.few || !mi.makeRoom(k.keyState, counts) {
+	if v.Len() < mi.few {
+		return nil
+	}
+	return mi.newTally(k.keyState, p)
+}
+
+// newTally counts for a predicate in the collection that a key holds.
+func (mi *mirror) newTally(s *keyState, p *event.Predicate) *tally {
+	v := &s.value
+	counts := v.elements.counts()
+	if !mi.makeRoom(s, counts) {
 		return nil
 	}
 	t := tally{predicate: p.Text, judge: mi.judge(p, v.kind), names: p.Names}
 	now := view{kind: v.kind, elements: v.elements}
 	var e event.Element // judge has its address: so that there is one, and not one an element
 	for e = range now.elementsWith(p.Names) {
+		if mi.pace.stops() {
+			return nil
+		}
 		t.now.Add(t.judge(&e), 1)
 	}
 	if counts.index != nil {
@@ -143,6 +156,24 @@ func (v *view) newTally(counts *counted, p *event.Predicate) *tally {
 	counts.list = append(counts.list, t)
 	counts.length = v.elements.len()
 	return &counts.list[len(counts.list)-1]
+}
+
+// countEarly is how many elements a collection that was read from a snapshot, or
+// restored, has at least if what will be asked of it is counted at once: counting
+// when it is asked would hold up the stream.
+const countEarly = 4096
+
+// countEarly counts for what the rules will ask of a key's value, which is new.
+func (mi *mirror) countEarly(db int, key []byte, s *keyState) {
+	v := &s.value
+	if mi.counted == nil || s.size == 0 || v.elements == nil || !v.known || !v.texts || v.elements.len() < countEarly {
+		return
+	}
+	for _, p := range mi.counted(db, key, v.kind.String()) {
+		if v.elements.counts().find(p.Text) == nil && mi.newTally(s, p) == nil {
+			return // there is no room for more
+		}
+	}
 }
 
 // makeRoom makes room for one more tally of a key's value, and counts it to the
@@ -240,7 +271,7 @@ func (v *view) countChanges(names bool, count func(was, now *event.Element)) {
 	e := &v.from.database.mi.scratch
 	v.eachChange(names, e, func(was, now *event.Element) bool {
 		count(was, now)
-		return true
+		return !v.undo.stops()
 	})
 	*e = changedElement{}
 }

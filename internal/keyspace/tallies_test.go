@@ -337,3 +337,62 @@ func lastOf(s *session, command string, n int) event.Value {
 	}
 	return events[0].After
 }
+
+// What the rules will ask of a large value is counted when it is read from a
+// snapshot, or restored: who asks later looks at what has changed, and no more.
+func TestCountedEarly(t *testing.T) {
+	const n = 5000
+	judged := 0
+	p := predicate("early", true, func(e *event.Element) event.Verdict {
+		judged++
+		if strings.HasSuffix(e.Name, "7") {
+			return event.VerdictYes
+		}
+		return event.VerdictNo
+	})
+	config := keyspace.Config{Need: needAll, Counted: func(db int, key []byte, typ string) []*event.Predicate {
+		if db != 0 || string(key) != "k" || typ != "list" {
+			t.Errorf("asked for %q in database %d, a %s", key, db, typ)
+		}
+		return []*event.Predicate{p}
+	}}
+	check := func(t *testing.T, in *keyspace.Interpreter) {
+		t.Helper()
+		if judged < n {
+			t.Fatalf("%d elements were looked at", judged)
+		}
+		checkCount(t, in)
+		judged = 0
+		events := in.Command(nil, &keyspace.Command{Args: words("RPUSH k 7"), Time: start})
+		for _, v := range []event.Value{events[0].Before, events[0].After} {
+			got, ok := v.(event.Counter).Count(p)
+			early := judged
+			if want := recount(v, p); !ok || got != want || early > 2 {
+				t.Errorf("%v, %t, want %v; %d elements were looked at", got, ok, want, early)
+			}
+			judged = 0
+		}
+	}
+	in := keyspace.New(config)
+	in.Journal(true)
+	t.Run("snapshot", func(t *testing.T) {
+		r, err := rdb.NewDumpReader([]byte(dump(n)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		entry, err := r.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		in.SnapshotBegin()
+		in.SnapshotKey(nil, &keyspace.SnapshotKey{Key: []byte("k"), Type: entry.Type.String(), Value: r, Time: start})
+		in.SnapshotEnd(nil, &keyspace.SnapshotKey{Time: start})
+		check(t, in)
+	})
+	t.Run("restored", func(t *testing.T) {
+		var store cuts
+		store.take(in, true)
+		judged = 0
+		check(t, store.restored(t, config))
+	})
+}

@@ -73,6 +73,9 @@ func (t *slotTrim) nextDatabase(mi *mirror) bool {
 		t.db, t.dbs = t.dbs[0], t.dbs[1:]
 		t.keys = nil
 		for key := range mi.dbs[t.db].keys {
+			if mi.pace.stops() {
+				return false
+			}
 			if t.slots.has(slotOf(key)) {
 				t.keys = append(t.keys, key)
 			}

@@ -26,8 +26,7 @@ var kindNames = [...]string{"", typeString, typeList, typeSet, typeHash, typeZse
 func (k kind) String() string { return kindNames[k] }
 
 // view is a value as it is, or, with an undo, as it was before the command. It is
-// an event.Value, and an event.Counter,
-// Ranker and Comparer.
+// an event.Value, and an event.Counter, Changer, Finder, Ranker and Comparer.
 type view struct {
 	kind     kind
 	text     []byte     // of a string; what patches have overwritten is in undo

@@ -1,7 +1,6 @@
 package keyspace
 
 import (
-	"maps"
 	"math"
 	"slices"
 
@@ -187,7 +186,7 @@ func (c *call) removeRange(by rangeKind) {
 		return
 	}
 	c.removeMembers(k, func(z *zset) bool {
-		members, ok := z.between(by, c.args[2], c.args[3])
+		members, ok := z.between(by, c.args[2], c.args[3], k.undo.pace)
 		for _, s := range members {
 			z.remove(&k.undo, s.member)
 		}
@@ -217,7 +216,7 @@ const (
 
 // between returns the members of a range, in order; false if its ends cannot
 // be understood.
-func (z *zset) between(by rangeKind, from, to []byte) ([]scored, bool) {
+func (z *zset) between(by rangeKind, from, to []byte, p *pace) ([]scored, bool) {
 	var out []scored
 	switch by {
 	case byRank:
@@ -227,7 +226,7 @@ func (z *zset) between(by rangeKind, from, to []byte) ([]scored, bool) {
 			return nil, false
 		}
 		first, last := span(start, stop, z.len())
-		for i := first; i <= last; i++ {
+		for i := first; i <= last && !p.stops(); i++ {
 			s, _ := z.order.GetAt(i)
 			out = append(out, s)
 		}
@@ -245,7 +244,7 @@ func (z *zset) between(by rangeKind, from, to []byte) ([]scored, bool) {
 			if !lowOpen || s.score != low {
 				out = append(out, s)
 			}
-			return true
+			return !p.stops()
 		})
 		return out, true
 	}
@@ -263,7 +262,7 @@ func (z *zset) between(by rangeKind, from, to []byte) ([]scored, bool) {
 		if !low.beginsAfter(s.member) {
 			out = append(out, s)
 		}
-		return true
+		return !p.stops()
 	})
 	return out, true
 }
@@ -351,19 +350,19 @@ func (c *call) zrangestore() {
 	}
 	out := newZset()
 	if z != nil {
-		members, ok := z.rangeOf(c.args[3:])
+		members, ok := z.rangeOf(c.args[3:], &c.in.pace)
 		if !ok {
 			c.announce()
 			c.lose(dst, maybe, kindZset, &c.lost.Mismatch)
 			return
 		}
-		out.addAll(members)
+		out.addAll(members, &c.in.pace)
 	}
 	c.storeElements(dst, kindZset, out)
 }
 
-func (z *zset) addAll(members []scored) {
-	var u undo
+func (z *zset) addAll(members []scored, p *pace) {
+	u := undo{pace: p}
 	for _, s := range members {
 		z.set(&u, s.member, s.score)
 		u.elements = u.elements[:0]
@@ -378,7 +377,7 @@ func (z *zset) add(member string, score float64) {
 
 // rangeOf returns the members that ZRANGESTORE stores: args begin with the ends
 // of the range.
-func (z *zset) rangeOf(args [][]byte) ([]scored, bool) {
+func (z *zset) rangeOf(args [][]byte, p *pace) ([]scored, bool) {
 	by, reverse := byRank, false
 	offset, count := int64(0), int64(-1)
 	for i := 2; i < len(args); i++ {
@@ -405,9 +404,9 @@ func (z *zset) rangeOf(args [][]byte) ([]scored, bool) {
 		from, to = to, from
 	}
 	if reverse && by == byRank {
-		return z.reverseRanks(from, to)
+		return z.reverseRanks(from, to, p)
 	}
-	members, ok := z.between(by, from, to)
+	members, ok := z.between(by, from, to, p)
 	if reverse {
 		slices.Reverse(members)
 	}
@@ -422,12 +421,12 @@ func (z *zset) rangeOf(args [][]byte) ([]scored, bool) {
 }
 
 // reverseRanks counts ranks from the greatest score.
-func (z *zset) reverseRanks(from, to []byte) ([]scored, bool) {
+func (z *zset) reverseRanks(from, to []byte, p *pace) ([]scored, bool) {
 	start, ok1 := int64Of(from)
 	stop, ok2 := int64Of(to)
 	first, last := span(start, stop, z.len())
 	var members []scored
-	for i := first; i <= last; i++ {
+	for i := first; i <= last && !p.stops(); i++ {
 		s, _ := z.order.GetAt(z.len() - 1 - i)
 		members = append(members, s)
 	}
@@ -460,13 +459,20 @@ func (w *weighted) score(member string) (float64, bool) {
 	return 1, w.s != nil && w.s.has(member)
 }
 
-func (w *weighted) each(f func(member string, score float64)) {
+// each calls f for each member until it is to stop.
+func (w *weighted) each(p *pace, f func(member string, score float64)) {
 	if w.z != nil {
 		for member, score := range w.z.scores {
+			if p.stops() {
+				return
+			}
 			f(member, score)
 		}
 	} else if w.s != nil {
 		for member := range w.s.members {
+			if p.stops() {
+				return
+			}
 			f(member, 1)
 		}
 	}
@@ -477,7 +483,7 @@ func (c *call) zinterstore() { c.storeZsets(intersectionOfZsets) }
 func (c *call) zdiffstore()  { c.storeZsets(differenceOfZsets) }
 
 // storeZsets: ZUNIONSTORE destination n key... [WEIGHTS w...] [AGGREGATE how]
-func (c *call) storeZsets(combine func([]weighted, aggregation) *zset) {
+func (c *call) storeZsets(combine func([]weighted, aggregation, *pace) *zset) {
 	dst := c.key(1)
 	n, ok := parseInt(c.args[2])
 	if !ok || n < 1 || 3+n > len(c.args) {
@@ -502,7 +508,7 @@ func (c *call) storeZsets(combine func([]weighted, aggregation) *zset) {
 		c.lose(dst, maybe, kindZset, &c.lost.Source)
 		return
 	}
-	c.storeElements(dst, kindZset, combine(sources, aggregate))
+	c.storeElements(dst, kindZset, combine(sources, aggregate, &c.in.pace))
 }
 
 // weights parses the options of ZUNIONSTORE into the sources.
@@ -570,11 +576,11 @@ func times(a, b float64) float64 {
 	return 0
 }
 
-func differenceOfZsets(sources []weighted, _ aggregation) *zset {
+func differenceOfZsets(sources []weighted, _ aggregation, p *pace) *zset {
 	out := newZset()
-	sources[0].each(func(member string, score float64) {
+	sources[0].each(p, func(member string, score float64) {
 		for i := range sources[1:] {
-			if _, ok := sources[1+i].score(member); ok {
+			if _, ok := sources[1+i].score(member); ok || p.stops() {
 				return
 			}
 		}
@@ -589,11 +595,11 @@ func smallestFirst(sources []weighted) {
 	slices.SortStableFunc(sources, func(a, b weighted) int { return a.len() - b.len() })
 }
 
-func unionOfZsets(sources []weighted, aggregate aggregation) *zset {
+func unionOfZsets(sources []weighted, aggregate aggregation, p *pace) *zset {
 	smallestFirst(sources)
 	total := map[string]float64{}
 	for _, w := range sources {
-		w.each(func(member string, score float64) {
+		w.each(p, func(member string, score float64) {
 			score = times(w.weight, score)
 			if old, ok := total[member]; ok {
 				score = aggregate(old, score)
@@ -603,19 +609,22 @@ func unionOfZsets(sources []weighted, aggregate aggregation) *zset {
 	}
 	out := newZset()
 	for member, score := range total {
+		if p.stops() {
+			break
+		}
 		out.add(member, score)
 	}
 	return out
 }
 
-func intersectionOfZsets(sources []weighted, aggregate aggregation) *zset {
+func intersectionOfZsets(sources []weighted, aggregate aggregation, p *pace) *zset {
 	smallestFirst(sources)
 	out := newZset()
-	sources[0].each(func(member string, score float64) {
+	sources[0].each(p, func(member string, score float64) {
 		score = times(sources[0].weight, score)
 		for _, w := range sources[1:] {
 			other, ok := w.score(member)
-			if !ok {
+			if !ok || p.stops() {
 				return
 			}
 			score = aggregate(score, w.weight*other) // which may be no number, and is not made 0 here
@@ -657,6 +666,9 @@ func (z *zset) bytes() int { return z.size + 300 + z.tallies.bytes() }
 // set sets a member's score. Whether a score of -0 keeps its sign depends on how
 // the server encodes the set just then, so that here it has none.
 func (z *zset) set(u *undo, member string, score float64) {
+	if u.stops() {
+		return
+	}
 	score += 0
 	old, had := z.scores[member]
 	u.elements = append(u.elements, oldElement{name: member, score: old, had: had})
@@ -674,7 +686,7 @@ func (z *zset) set(u *undo, member string, score float64) {
 
 func (z *zset) remove(u *undo, member string) bool {
 	score, had := z.scores[member]
-	if !had {
+	if !had || u.stops() {
 		return false
 	}
 	u.elements = append(u.elements, oldElement{name: member, score: score, had: true})
@@ -687,9 +699,12 @@ func (z *zset) remove(u *undo, member string) bool {
 	return true
 }
 
-func (z *zset) clone() collection {
+func (z *zset) clone(p *pace) collection {
 	c := newZset()
 	for m, s := range z.scores {
+		if p.stops() {
+			break
+		}
 		c.scores[m] = s
 		c.order.Set(scored{s, m})
 	}
@@ -707,7 +722,9 @@ func (z *zset) greatest() scored {
 	return s
 }
 
-func (z *zset) equal(other collection) bool { return maps.Equal(z.scores, other.(*zset).scores) }
+func (z *zset) equal(other collection, p *pace) bool {
+	return sameMaps(z.scores, other.(*zset).scores, p)
+}
 
 // load adds a member. Where Redis takes one that is there twice, its commands find
 // the first.

@@ -7,7 +7,7 @@
 // and somebody has noted that File where it outlives the machine: a list of them
 // is a state. A file that is in no list is garbage, which Writer.Keep removes.
 //
-//	w := mirrorfile.NewWriter(mirrorfile.Dir(dataDir, stream), log)
+//	w := mirrorfile.NewWriter(disk.System, mirrorfile.Dir(dataDir, stream), log, told)
 //	go w.Run(ctx)
 //
 //	w.Begin(base)

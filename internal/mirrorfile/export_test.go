@@ -3,6 +3,8 @@ package mirrorfile
 import (
 	"fmt"
 	"path/filepath"
+
+	"triggerd/internal/disk"
 )
 
 // Faults makes what a Writer does to the disk fail: each field is asked before
@@ -16,7 +18,7 @@ type Faults struct {
 func (w *Writer) Fail(f *Faults) { w.fs = &faultySystem{w.fs, f} }
 
 type faultySystem struct {
-	fileSystem
+	disk.FS
 	*Faults
 }
 
@@ -27,30 +29,30 @@ func do(f func() error) error {
 	return f()
 }
 
-func (s *faultySystem) create(path string) (file, error) {
-	if err := do(s.Create); err != nil {
+func (s *faultySystem) Create(path string) (disk.File, error) {
+	if err := do(s.Faults.Create); err != nil {
 		return nil, err
 	}
-	f, err := s.fileSystem.create(path)
+	f, err := s.FS.Create(path)
 	return &faultyFile{f, s.Faults}, err
 }
 
-func (s *faultySystem) syncDir(path string) error {
-	if err := do(s.SyncDir); err != nil {
+func (s *faultySystem) SyncDir(path string) error {
+	if err := do(s.Faults.SyncDir); err != nil {
 		return err
 	}
-	return s.fileSystem.syncDir(path)
+	return s.FS.SyncDir(path)
 }
 
-func (s *faultySystem) free(path string) (int64, bool) {
-	if s.Free != 0 {
-		return s.Free, true
+func (s *faultySystem) Free(path string) (free, of int64, known bool) {
+	if s.Faults.Free != 0 {
+		return s.Faults.Free, 1 << 40, true
 	}
-	return s.fileSystem.free(path)
+	return s.FS.Free(path)
 }
 
 type faultyFile struct {
-	file
+	disk.File
 	*Faults
 }
 
@@ -58,14 +60,14 @@ func (f *faultyFile) Write(b []byte) (int, error) {
 	if err := do(f.Faults.Write); err != nil {
 		return 0, err
 	}
-	return f.file.Write(b)
+	return f.File.Write(b)
 }
 
 func (f *faultyFile) Sync() error {
 	if err := do(f.Faults.Sync); err != nil {
 		return err
 	}
-	return f.file.Sync()
+	return f.File.Sync()
 }
 
 // Verify reads the file at a path.

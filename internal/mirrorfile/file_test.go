@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"testing"
 
+	"triggerd/internal/disk"
 	"triggerd/internal/mirrorfile"
 	"triggerd/internal/wire"
 )
@@ -22,7 +23,7 @@ var meta = mirrorfile.Meta{Position: "abc:77/2", Need: "some keys", Server: "red
 // writer returns a Writer that runs until the test ends.
 func writer(t testing.TB, dir string) *mirrorfile.Writer {
 	t.Helper()
-	w, err := mirrorfile.NewWriter(dir, slog.New(slog.DiscardHandler), func() {})
+	w, err := mirrorfile.NewWriter(disk.System, dir, slog.New(slog.DiscardHandler), func() {})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,45 +10,10 @@ import (
 	"path/filepath"
 	"sync"
 	"syscall"
+
+	"triggerd/internal/disk"
+	"triggerd/internal/failpoint"
 )
-
-// fileSystem is what a Writer does to the disk.
-type fileSystem interface {
-	create(path string) (file, error) // which must not be there
-	remove(path string) error
-	syncDir(path string) error
-	free(path string) (bytes int64, known bool)
-}
-
-type file interface {
-	Write(b []byte) (int, error)
-	Sync() error
-	Close() error
-}
-
-type system struct{}
-
-func (system) create(path string) (file, error) {
-	return os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-}
-
-func (system) remove(path string) error { return os.Remove(path) }
-
-func (system) syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
-
-func (system) free(path string) (int64, bool) {
-	var s syscall.Statfs_t
-	if err := syscall.Statfs(path, &s); err != nil {
-		return 0, false
-	}
-	return int64(s.Bavail) * int64(s.Bsize), true
-}
 
 // minFree is how much of the disk a file leaves free: what the store and the
 // spool need comes first.
@@ -60,7 +25,7 @@ const minFree = 128 << 20
 type Writer struct {
 	dir string
 	log *slog.Logger
-	fs  fileSystem
+	fs  disk.FS
 
 	told  func()        // the present file has come to its end
 	wake  chan struct{} // capacity 1: Run has something to do
@@ -95,16 +60,16 @@ type result struct {
 	err  error
 }
 
-// NewWriter returns a Writer of the files in a directory, which it makes. told
+// NewWriter returns a Writer of the files in a directory of a disk, which it makes. told
 // is called, by another goroutine, whenever Poll would return something new.
-func NewWriter(dir string, log *slog.Logger, told func()) (*Writer, error) {
+func NewWriter(fs disk.FS, dir string, log *slog.Logger, told func()) (*Writer, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
 	}
-	w := &Writer{dir: dir, log: log, fs: system{}, told: told, wake: make(chan struct{}, 1), ended: make(chan result, 1)}
+	w := &Writer{dir: dir, log: log, fs: fs, told: told, wake: make(chan struct{}, 1), ended: make(chan result, 1)}
 	w.less = sync.NewCond(&w.mu)
 	parent := filepath.Dir(dir)
-	if err := errors.Join(w.fs.syncDir(parent), w.fs.syncDir(filepath.Dir(parent))); err != nil { // they have new names
+	if err := errors.Join(w.fs.SyncDir(parent), w.fs.SyncDir(filepath.Dir(parent))); err != nil { // they have new names
 		return nil, err
 	}
 	list, err := numbers(dir)
@@ -229,7 +194,7 @@ func (w *Writer) Run(ctx context.Context) {
 // current is the file that is written.
 type current struct {
 	file   File
-	f      file // nil: there is none, or it has failed
+	f      disk.File // nil: there is none, or it has failed
 	err    error
 	blocks int64
 	buf    []byte
@@ -267,13 +232,14 @@ func (w *Writer) work(c *current) {
 
 func (c *current) begin(w *Writer, f File) {
 	*c = current{file: f, buf: c.buf}
-	if free, known := w.fs.free(w.dir); known && free < minFree {
+	if free, _, known := w.fs.Free(w.dir); known && free < minFree {
 		c.err = fmt.Errorf("%d MB free on the disk of %s, less than %d MB: %w", free>>20, w.dir, minFree>>20, syscall.ENOSPC)
 		return
 	}
-	if c.f, c.err = w.fs.create(Path(w.dir, f.Number)); c.err != nil {
+	if c.f, c.err = w.fs.Create(Path(w.dir, f.Number)); c.err != nil {
 		return
 	}
+	failpoint.Here("file-begun")
 	c.put(w, appendHeader(c.buf[:0], f))
 }
 
@@ -300,7 +266,7 @@ func (c *current) giveUp(w *Writer) {
 	}
 	c.f.Close()
 	c.f = nil
-	if err := w.fs.remove(Path(w.dir, c.file.Number)); err != nil {
+	if err := w.fs.Remove(Path(w.dir, c.file.Number)); err != nil {
 		w.log.Warn("a file of the mirror that is of no use is not removed", "err", err)
 	}
 }
@@ -329,11 +295,12 @@ func (w *Writer) finish(c *current, m *Meta) {
 		if err := c.f.Sync(); err != nil {
 			c.fail(w, fmt.Errorf("sync: %w", err))
 		}
+		failpoint.Here("file-synced")
 	}
 	if c.f != nil {
 		err := c.f.Close()
 		if err == nil {
-			err = w.fs.syncDir(w.dir)
+			err = w.fs.SyncDir(w.dir)
 		}
 		c.f = nil
 		c.err = err
@@ -348,10 +315,11 @@ func (w *Writer) remove(k *keeping) {
 	list, err := numbers(w.dir)
 	for _, n := range list {
 		if !k.list[n] && n <= k.to && err == nil {
-			err = w.fs.remove(Path(w.dir, n))
+			err = w.fs.Remove(Path(w.dir, n))
 		}
 	}
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		w.log.Warn("a file of the mirror that is of no use is not removed", "err", err)
 	}
+	failpoint.Here("files-removed")
 }

@@ -16,7 +16,7 @@ import (
 // far as the gate allows. A lane is never in a batch twice, since a lane that
 // is being attempted is in no line. The caller holds the lock.
 func (ep *endpoint) fillBatch(w *worker, now time.Time) {
-	if w.firing == nil || w.cancelled || w.attempt.turn == nextFailed || w.attempt.turn == urgent {
+	if w.firing == nil || w.rewound || w.attempt.turn == nextFailed || w.attempt.turn == urgent {
 		return
 	}
 	for len(w.batched) < actions.BatchLimit-1 {

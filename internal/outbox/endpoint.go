@@ -54,8 +54,11 @@ type endpoint struct {
 	batches     bool // the action is a Batcher
 	latestOnly  bool // of the jobs of a lane that wait, only the last is attempted
 	paused      bool
-	stopping    bool // no attempt begins any more
-	trimming    bool // jobs are being deleted: no attempt begins meanwhile
+	stopping    bool                // no attempt begins any more
+	trimming    bool                // jobs are being deleted: no attempt begins meanwhile
+	cancelling  bool                // jobs are being cancelled
+	cancelled   map[uint64]struct{} // jobs that reads in flight may still find, and that are cancelled
+	reads       int                 // of what waits, in flight
 	gate        gate
 	published   struct { // what the intake knows
 		paused, down bool
@@ -150,6 +153,16 @@ type job struct {
 	born, due moment
 	size      uint32 // bytes of the payload
 	attempts  int32
+	tried     bool // the store has something of an attempt that failed
+}
+
+// marks returns how many attempts the store has to be told of when the job is
+// removed, so that it removes what it has of them.
+func (j *job) marks() int {
+	if j.tried {
+		return max(int(j.attempts), 2)
+	}
+	return int(j.attempts)
 }
 
 // newJob returns the job that a planned firing has become.
@@ -159,7 +172,7 @@ func newJob(seq uint64, p *planned) job {
 
 // storedJob returns a job that the store has.
 func storedJob(p *store.Pending) job {
-	return job{seq: p.Seq, attempts: int32(p.Attempts), born: momentOf(p.Born), due: momentOf(p.Due), size: uint32(p.Size)}
+	return job{seq: p.Seq, attempts: int32(p.Attempts), tried: p.Attempts > 0 || p.Error != "", born: momentOf(p.Born), due: momentOf(p.Due), size: uint32(p.Size)}
 }
 
 // cost estimates the memory that the job's firing takes.

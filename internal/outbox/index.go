@@ -85,6 +85,7 @@ func (ep *endpoint) refill() {
 		return
 	}
 	ep.filling = true
+	ep.reads++
 	from, most := ep.next, ep.bounds.chunk
 	if ep.latestOnly { // what is latest is known at the end
 		most = max(most, ep.bounds.window-ep.indexed)
@@ -116,15 +117,19 @@ func (ep *endpoint) readMore(from uint64, most int) {
 			end = false
 			break
 		}
-		p.Error, p.Excerpt = "", ""
+		p.Error, p.Excerpt = p.Error[:min(len(p.Error), 1)], "" // whether there is one is what counts
 		list = append(list, p)
 	}
 	ep.mu.Lock()
 	defer ep.mu.Unlock()
+	defer ep.endReading()
 	now := time.Now()
 	for i := range list {
 		p := &list[i]
 		ep.next = p.Seq + 1
+		if ep.isCancelled(p.Seq) {
+			continue
+		}
 		j := storedJob(p)
 		if ep.ignoreDue {
 			j.due = 0
@@ -146,6 +151,7 @@ func (ep *endpoint) refillLane(l *lane) {
 		return
 	}
 	l.filling = true
+	ep.reads++
 	if l.place >= fresh && l.place <= prioritized {
 		ep.lines[l.place].remove(l)
 	}
@@ -172,17 +178,20 @@ func (ep *endpoint) readSkipped(l *lane, from, to uint64, n int) {
 			skipped = p.Seq
 			break
 		}
-		p.Error, p.Excerpt = "", ""
+		p.Error, p.Excerpt = p.Error[:min(len(p.Error), 1)], ""
 		list = append(list, p)
 	}
 	ep.mu.Lock()
 	defer ep.mu.Unlock()
+	defer ep.endReading()
 	l.filling = false
 	if l.skipped = skipped; l.lastSkipped < skipped {
 		l.skipped = 0
 	}
 	for i := range list {
-		ep.index(l, storedJob(&list[i]))
+		if !ep.isCancelled(list[i].Seq) {
+			ep.index(l, storedJob(&list[i]))
+		}
 	}
 	switch {
 	case l.jobs.len() > 0:

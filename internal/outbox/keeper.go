@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"triggerd/actions"
+	"triggerd/internal/delivered"
 	"triggerd/internal/event"
 	"triggerd/internal/failpoint"
 	"triggerd/internal/firing"
@@ -34,6 +35,12 @@ type settlement struct {
 	excerpt  string // of the response
 	took     time.Duration
 	reason   string
+
+	began     time.Time         // of the attempt; zero: there was none
+	code      int               // of the answer
+	status    status            // its class
+	uncounted bool              // the endpoint was down: it is no attempt of the firing
+	record    *delivered.Record // what is kept of a delivery; nil: nothing
 }
 
 // wakeKeeper tells the keeper that there is something to write.
@@ -54,6 +61,9 @@ func (o *Outbox) runKeeper() {
 		select {
 		case <-o.keeperWake:
 		case <-tick.C:
+			if o.kept != nil {
+				o.kept.Sweep()
+			}
 		case <-o.keeperQuit:
 			last = true
 		}
@@ -227,7 +237,10 @@ func (o *Outbox) writeLedger() error {
 	}
 	b, now := o.settling, time.Now()
 	for i := range settled {
-		settled[i].addTo(b, now)
+		o.addSettlement(b, &settled[i], now)
+	}
+	if o.kept != nil {
+		o.kept.Flush()
 	}
 	for _, d := range drops {
 		b.Bury(d.letter(now))
@@ -238,16 +251,20 @@ func (o *Outbox) writeLedger() error {
 	return err
 }
 
-// addTo adds a settlement to a batch.
-func (s *settlement) addTo(b *store.Batch, now time.Time) {
+// addSettlement adds a settlement to a batch.
+func (o *Outbox) addSettlement(b *store.Batch, s *settlement, now time.Time) {
 	j := &s.job
+	if (s.what == Retried || s.what == GivenUp) && !s.began.IsZero() {
+		a := s.attempt()
+		b.Attempt(j.seq, a.Number, appendAttempt(nil, &a))
+	}
 	switch s.what {
 	case Delivered:
-		b.SettleListed(store.Settled{Seq: j.seq, Endpoint: s.endpoint, ID: s.id, Status: s.text, Excerpt: s.excerpt, Attempts: int(j.attempts), Born: j.born.time(), At: now})
+		o.addDelivered(b, s, now)
 	case Retried:
 		b.Retry(s.endpoint, j.seq, int(j.attempts), j.due.time(), s.text, s.excerpt)
 	case expelled, superseded:
-		b.Settle(s.endpoint, j.seq, int(j.attempts)+1) // one attempt that failed has left its mark, too
+		b.Settle(s.endpoint, j.seq, max(int(j.attempts)+1, j.marks())) // one attempt that failed has left its mark, too
 	case GivenUp:
 		failpoint.Here("burying")
 		b.Bury(store.DeadLetter{Seq: j.seq, Endpoint: s.endpoint, ID: s.id, Reason: s.reason, Error: s.text, Excerpt: s.excerpt, Attempts: int(j.attempts), Born: j.born.time(), At: now})

@@ -11,11 +11,12 @@ import (
 // keeperOrder is something that the keeper is asked to do, because it has to
 // happen in order with the keeper's commits.
 type keeperOrder struct {
-	numbers []uint64 // of dead letters to requeue
-	trim    string   // or the endpoint whose firings are to be deleted
-	upTo    uint64   // up to this number
-	done    chan int // capacity 1: how many were handled
-	err     error    // set before done
+	numbers []uint64            // of dead letters to requeue
+	trim    string              // or the endpoint whose firings are to be deleted
+	upTo    uint64              // up to this number
+	run     func() (int, error) // or what the keeper is to do; it returns how many were handled
+	done    chan int            // capacity 1: how many were handled
+	err     error               // set before done
 }
 
 // ErrNotRunning is returned by an outbox that was not started, or has ended.
@@ -55,7 +56,6 @@ func (o *Outbox) DropDead(numbers ...uint64) (n int, err error) {
 		}
 		n += len(chunk)
 	}
-	o.log.Info("dead letters dropped", "count", n)
 	return n, nil
 }
 
@@ -84,9 +84,12 @@ func (o *Outbox) carryOutOrders() {
 	o.ledger.mu.Unlock()
 	for _, r := range orders {
 		n := 0
-		if r.trim != "" {
+		switch {
+		case r.run != nil:
+			n, r.err = r.run()
+		case r.trim != "":
 			n, r.err = o.trim(r.trim, r.upTo)
-		} else {
+		default:
 			n, r.err = o.requeue(r.numbers)
 		}
 		r.done <- n
@@ -114,37 +117,24 @@ func (o *Outbox) requeue(numbers []uint64) (n int, err error) {
 
 func (o *Outbox) requeueBatch(numbers []uint64) error {
 	b := o.store.NewBatch()
-	type group struct {
-		n    int
-		last uint64 // of the numbers, the last
-	}
-	groups := map[string]*group{}
+	endpoints := make([]string, len(numbers))
 	for i, number := range numbers {
 		d, err := o.store.DeadLetter(number)
 		if err != nil {
 			return err
 		}
-		g := groups[d.Endpoint]
-		if g == nil {
-			g = &group{}
-			groups[d.Endpoint] = g
-		}
-		g.n, g.last = g.n+1, uint64(i)
+		endpoints[i] = d.Endpoint
 		b.Requeue(number)
 	}
 	first, err := b.Commit()
 	if err != nil {
 		return err
 	}
-	for name, g := range groups {
-		o.mu.Lock()
-		ep := o.endpoint(name)
-		o.in.addPending(ep.account, g.n)
-		o.mu.Unlock()
-		ep.addRequeued(first, first+g.last)
+	added := addedJobs{}
+	for i, name := range endpoints {
+		added.add(name, first+uint64(i))
 	}
-	n := len(numbers)
-	o.logAside(func() { o.log.Info("dead letters retried", "count", n) })
+	o.admitStored(added, first)
 	return nil
 }
 

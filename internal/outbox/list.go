@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"triggerd/internal/delivered"
 	"triggerd/internal/event"
 	"triggerd/internal/firing"
 	"triggerd/internal/store"
@@ -19,7 +20,11 @@ import (
 type Query struct {
 	Action string // full name
 	Rule   string
-	Reason string // of dead letters: attempts, age, permanent, dropped, damaged
+	Reason string            // of dead letters: attempts, age, permanent, dropped, damaged, cancelled
+	Error  string            // of dead letters: what CauseOf makes of their errors
+	ID     string            // of the firing
+	Since  time.Time         // only those that were planned, delivered or given up at this time or later; zero: whenever
+	Key    func(string) bool // by the key as text; nil: all
 
 	Failing bool   // only pending firings that were attempted
 	Before  uint64 // only numbers below this one; 0: from the latest on. For pending firings: only numbers above it
@@ -29,14 +34,14 @@ type Query struct {
 // Most returns the limit that applies.
 func (q *Query) Most() int { return cmp.Or(q.Limit, 100) }
 
-// Delivery is a firing that waits, or that was delivered.
+// Delivery is a firing that waits, that was delivered, or that was given up.
 type Delivery struct {
 	Number    uint64 // its own, for ever
-	State     string // pending, delivered
+	State     string // pending, delivered, dead
 	Action    string
 	Rule      string
 	ID        string // the firing's, the receiver's webhook-id
-	Event     string // not of delivered ones: their events are not kept
+	Event     string // "": not kept
 	Key       string
 	Attempts  int
 	Planned   time.Time
@@ -44,8 +49,17 @@ type Delivery struct {
 	LastError string
 	Excerpt   string // of the last response, or what a program wrote
 	Delivered time.Time
-	Status    string          // what the receiver said
-	Firing    json.RawMessage // what is delivered; where one is shown, not where many are listed
+	Status    string        // what the receiver said
+	Code      int           // of the last attempt of a delivered one, see AttemptRecord
+	Took      time.Duration // the same
+
+	DeadLetter  uint64 // its number as a dead letter; 0: it is none
+	Reason      string // why it was given up
+	Redelivered bool   // it was delivered before, and somebody has it delivered again
+
+	Firing   json.RawMessage // what is delivered; where one is shown, not where many are listed
+	Timeline []AttemptRecord // the same; the oldest first
+	Request  *Request        // the same; nil: not known
 }
 
 // DeadLetter is a firing that was given up.
@@ -63,6 +77,8 @@ type DeadLetter struct {
 	Planned  time.Time
 	GivenUp  time.Time
 	Firing   json.RawMessage // what was to be delivered; null for what was dropped unseen
+	Timeline []AttemptRecord // where one is shown; the oldest first
+	Request  *Request        // the same; nil: not known
 }
 
 // Names returns the names of all endpoints, sorted.
@@ -86,7 +102,27 @@ func isMissing(err error) bool { return errors.Is(err, store.ErrNotFound) }
 
 // selects reports whether q selects the firing of an ID, of an action.
 func selects(q *Query, action, id string) bool {
-	return (q.Action == "" || q.Action == action) && (q.Rule == "" || q.Rule == firing.ID(id).Rule())
+	return (q.Action == "" || q.Action == action) && (q.ID == "" || q.ID == id) && (q.Rule == "" || q.Rule == firing.ID(id).Rule())
+}
+
+// selectsKey reports whether q selects a job by its key.
+func selectsKey(q *Query, j *store.Job) bool {
+	if q.Key == nil {
+		return true
+	}
+	f, err := firing.ParseBinary(firing.ID(j.ID), j.Payload)
+	return err == nil && q.Key(string(event.AppendText(nil, f.Event.Key)))
+}
+
+// readsJobs reports whether a pending job has to be read before it is known
+// whether q selects it.
+func (q *Query) readsJobs() bool { return q.Rule != "" || q.ID != "" || q.Key != nil }
+
+// keptQuery returns what q asks of the deliveries that are kept.
+func (o *Outbox) keptQuery(q *Query) delivered.Query {
+	return delivered.Query{Before: q.Before, Since: q.Since, Pick: func(h *delivered.Head) bool {
+		return selects(q, h.Endpoint, h.ID) && (q.Key == nil || q.Key(string(event.AppendText(nil, []byte(h.Key)))))
+	}}
 }
 
 // maxScanned is how many records one listing reads at most.
@@ -103,20 +139,20 @@ func (o *Outbox) Pending(q Query) (list []Delivery, next uint64, err error) {
 		}
 		more = more || rest
 		list = append(list, of...)
-		if q.Rule == "" && len(list) > q.Most() { // a rule is known only once the job is read
+		if !q.readsJobs() && len(list) > q.Most() { // a rule is known only once the job is read
 			list, more = firstByNumber(list, q.Most()), true
 		}
 	}
 	kept := list[:0]
 	for _, d := range firstByNumber(list, len(list)) {
 		next = d.Number
-		switch err := o.fillFromJob(&d, false); {
+		switch _, err := o.fillFromJob(&d, false); {
 		case isMissing(err):
 			continue // delivered meanwhile
 		case err != nil:
 			return nil, 0, err
 		}
-		if selects(&q, d.Action, d.ID) {
+		if selects(&q, d.Action, d.ID) && (q.Key == nil || q.Key(d.Key)) {
 			if kept = append(kept, d); len(kept) == q.Most() {
 				return kept, next, nil
 			}
@@ -136,11 +172,11 @@ func (o *Outbox) pendingOf(action string, q *Query) (list []Delivery, more bool,
 		if err != nil {
 			return nil, false, err
 		}
-		if n == maxScanned || q.Rule == "" && len(list) == q.Most() {
+		if n == maxScanned || !q.readsJobs() && len(list) == q.Most() {
 			return list, true, nil
 		}
 		n++
-		if q.Failing && p.Attempts == 0 && p.Error == "" {
+		if q.Failing && p.Attempts == 0 && p.Error == "" || p.Born.Before(q.Since) {
 			continue
 		}
 		list = append(list, Delivery{
@@ -166,38 +202,58 @@ func (o *Outbox) names(one string) []string {
 }
 
 // fillFromJob adds what is in the payload to a pending delivery. With whole set
-// that includes the JSON that is delivered. If the job is damaged, the
-// delivery's error says so.
-func (o *Outbox) fillFromJob(d *Delivery, whole bool) error {
+// that includes the JSON that is delivered, and the job is returned. If the job
+// is damaged, the delivery's error says so.
+func (o *Outbox) fillFromJob(d *Delivery, whole bool) (*store.Job, error) {
 	j, err := o.store.Load(d.Number)
 	if store.IsDamaged(err) {
 		d.LastError = err.Error()
-		return nil
+		return nil, nil
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	d.ID, d.Rule = j.ID, firing.ID(j.ID).Rule()
-	d.Event, d.Key, d.Firing = showPayload(j, d.Attempts, whole)
-	return nil
+	f := showPayload(j, d.Attempts, whole, &d.Firing)
+	if f != nil {
+		d.Event, d.Key, d.Redelivered = f.Event.Name, string(event.AppendText(nil, f.Event.Key)), f.Redelivered
+	}
+	return j, nil
 }
 
-// showPayload returns what a job's payload says of its event.
-func showPayload(j *store.Job, attempts int, whole bool) (name, key string, body json.RawMessage) {
+// showPayload returns the firing of a job, and with whole set its JSON; nil if it
+// cannot be read.
+func showPayload(j *store.Job, attempts int, whole bool, body *json.RawMessage) *firing.Firing {
 	f, err := firing.ParseBinary(firing.ID(j.ID), j.Payload)
 	if err != nil {
-		return "", "", nil // the attempt says so
+		return nil // the attempt says so
 	}
 	if whole {
 		f.Attempt = max(1, attempts)
-		body = f.AppendJSON(nil)
+		*body = f.AppendJSON(nil)
 	}
-	return f.Event.Name, string(event.AppendText(nil, f.Event.Key)), body
+	return f
 }
 
 // Delivered lists deliveries that succeeded, the latest first. next is the
 // Before of the query for the following ones, 0 at the end.
+//
+// It lists what is kept whole, and after that those of which only a line is kept,
+// without their keys.
 func (o *Outbox) Delivered(q Query) (list []Delivery, next uint64, err error) {
+	if o.kept != nil {
+		for r, err := range o.kept.Latest(o.keptQuery(&q)) {
+			if err != nil {
+				return nil, 0, err
+			}
+			if list = append(list, deliveredFrom(r, false)); len(list) == q.Most() {
+				return list, r.Number, nil
+			}
+		}
+	}
+	if q.Key != nil {
+		return list, 0, nil
+	}
 	n := 0
 	for s, err := range o.store.Settled(q.Before) {
 		if err != nil {
@@ -205,6 +261,9 @@ func (o *Outbox) Delivered(q Query) (list []Delivery, next uint64, err error) {
 		}
 		if n++; n > maxScanned {
 			return list, s.Number + 1, nil
+		}
+		if s.At.Before(q.Since) {
+			return list, 0, nil
 		}
 		if !selects(&q, s.Endpoint, s.ID) {
 			continue
@@ -224,15 +283,23 @@ func deliveredOf(s *store.Settled) Delivery {
 	}
 }
 
-// Delivery returns a firing that is pending or delivered, by its number or by
-// its ID. By its ID a pending one is found only among the first 100,000 of its
-// action. The error is store.ErrNotFound if there is none.
+// Delivery returns a firing that is pending, delivered or dead, by its number or
+// by its ID, with all that is known of it. By its ID a pending one is found only
+// among the first 100,000 of its action. Of several with an ID, since one was
+// delivered once more, it is the one that is pending, or the latest. The error is
+// store.ErrNotFound if there is none.
 func (o *Outbox) Delivery(number uint64, id string) (*Delivery, error) {
 	for _, action := range o.names("") {
 		d, err := o.pendingOne(action, number, id)
 		if d != nil || err != nil {
 			return d, err
 		}
+	}
+	if d, err := o.keptOne(number, id); d != nil || err != nil {
+		return d, err
+	}
+	if d, err := o.deadOne(number, id); d != nil || err != nil {
+		return d, err
 	}
 	n := 0
 	for s, err := range o.store.Settled(0) {
@@ -247,7 +314,57 @@ func (o *Outbox) Delivery(number uint64, id string) (*Delivery, error) {
 			break
 		}
 	}
-	return nil, fmt.Errorf("%w: no such delivery is pending or kept; it may be a dead letter", store.ErrNotFound)
+	return nil, fmt.Errorf("%w: no such delivery is pending, dead or kept", store.ErrNotFound)
+}
+
+// keptOne returns a delivery that is kept whole, nil if there is none such.
+func (o *Outbox) keptOne(number uint64, id string) (*Delivery, error) {
+	if o.kept == nil {
+		return nil, nil
+	}
+	q := delivered.Query{Seq: number}
+	if id != "" {
+		q = delivered.Query{Pick: func(h *delivered.Head) bool { return h.ID == id }}
+	}
+	for r, err := range o.kept.Latest(q) {
+		if err != nil {
+			return nil, err
+		}
+		d := deliveredFrom(r, true)
+		return &d, nil
+	}
+	return nil, nil
+}
+
+// deadOne returns a dead letter as a delivery, nil if there is none such.
+func (o *Outbox) deadOne(number uint64, id string) (*Delivery, error) {
+	n := 0
+	for d, err := range o.store.Dead(0) {
+		if err != nil {
+			return nil, err
+		}
+		if n++; n > maxScanned {
+			break
+		}
+		if d.Seq == 0 || id == "" && d.Seq != number || id != "" && d.ID != id {
+			continue
+		}
+		one, err := o.showDead(&d, true)
+		if isMissing(err) {
+			return nil, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if j, err := o.store.Load(d.Seq); err == nil {
+			one.Request = o.requestNow(d.Endpoint, j, 0)
+		}
+		return &Delivery{
+			Number: d.Seq, State: "dead", Action: one.Action, Rule: one.Rule, ID: one.ID, Event: one.Event, Key: one.Key, Attempts: one.Attempts, Planned: one.Planned,
+			LastError: one.Error, Excerpt: one.Excerpt, DeadLetter: one.Number, Reason: one.Reason, Firing: one.Firing, Timeline: one.Timeline, Request: one.Request,
+		}, nil
+	}
+	return nil, nil
 }
 
 // pendingOne returns a pending delivery of an action, nil if it has none such.
@@ -264,15 +381,22 @@ func (o *Outbox) pendingOne(action string, number uint64, id string) (*Delivery,
 			return nil, nil
 		}
 		d := Delivery{Number: p.Seq, State: "pending", Action: action, Attempts: p.Attempts, Planned: p.Born, Due: p.Due, LastError: p.Error, Excerpt: p.Excerpt}
-		switch err := o.fillFromJob(&d, true); {
-		case isMissing(err):
+		j, err := o.fillFromJob(&d, true)
+		if isMissing(err) {
 			continue
-		case err != nil:
+		}
+		if err != nil {
 			return nil, err
 		}
-		if id == "" || d.ID == id {
-			return &d, nil
+		if id != "" && d.ID != id {
+			continue
 		}
+		if j != nil {
+			d.Request = o.requestNow(action, j, d.Attempts)
+		}
+		tries, err := o.store.Attempts(d.Number)
+		d.Timeline = parseAttempts(tries)
+		return &d, err
 	}
 	return nil, nil
 }
@@ -297,19 +421,47 @@ func (o *Outbox) DeadLetters(q Query) (list []DeadLetter, next uint64, err error
 // an error, it is the last that is yielded.
 func (o *Outbox) AllDead(q Query, whole bool) iter.Seq2[*DeadLetter, error] {
 	return func(yield func(*DeadLetter, error) bool) {
+		for d, err := range o.deadLetters(q) {
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			shown, err := o.showDead(d, whole)
+			if isMissing(err) {
+				continue // requeued meanwhile
+			}
+			if !yield(shown, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// deadLetters iterates over the dead letters that q selects, the latest first,
+// without what is in their payloads; the limit of q does not count. If there is
+// an error, it is the last that is yielded.
+func (o *Outbox) deadLetters(q Query) iter.Seq2[*store.DeadLetter, error] {
+	return func(yield func(*store.DeadLetter, error) bool) {
 		for d, err := range o.store.Dead(q.Before) {
 			if err != nil {
 				yield(nil, err)
 				return
 			}
-			if !selects(&q, d.Endpoint, d.ID) || q.Reason != "" && q.Reason != d.Reason {
+			if !selects(&q, d.Endpoint, d.ID) || q.Reason != "" && q.Reason != d.Reason || d.At.Before(q.Since) ||
+				q.Error != "" && q.Error != CauseOf(d.Error) {
 				continue
 			}
-			shown, err := o.showDead(&d, whole)
-			if isMissing(err) {
-				continue // requeued meanwhile
+			if q.Key != nil {
+				j, err := o.store.Load(d.Seq)
+				if isMissing(err) || store.IsDamaged(err) || err == nil && !selectsKey(&q, j) {
+					continue
+				}
+				if err != nil {
+					yield(nil, err)
+					return
+				}
 			}
-			if !yield(shown, err) || err != nil {
+			if !yield(&d, nil) {
 				return
 			}
 		}
@@ -323,6 +475,9 @@ func (o *Outbox) DeadLetter(number uint64) (*DeadLetter, error) {
 	if err == nil {
 		var shown *DeadLetter
 		if shown, err = o.showDead(d, true); err == nil {
+			if j, loadErr := o.store.Load(d.Seq); loadErr == nil {
+				shown.Request = o.requestNow(d.Endpoint, j, 0)
+			}
 			return shown, nil
 		}
 	}
@@ -347,8 +502,15 @@ func (o *Outbox) showDead(d *store.DeadLetter, whole bool) (*DeadLetter, error) 
 	if err != nil {
 		return nil, err
 	}
-	shown.Event, shown.Key, shown.Firing = showPayload(j, d.Attempts, whole)
-	return shown, nil
+	if f := showPayload(j, d.Attempts, whole, &shown.Firing); f != nil {
+		shown.Event, shown.Key = f.Event.Name, string(event.AppendText(nil, f.Event.Key))
+	}
+	if !whole {
+		return shown, nil
+	}
+	tries, err := o.store.Attempts(d.Seq)
+	shown.Timeline = parseAttempts(tries)
+	return shown, err
 }
 
 // SelectDead returns the numbers of the dead letters that q selects, the oldest
@@ -356,11 +518,11 @@ func (o *Outbox) showDead(d *store.DeadLetter, whole bool) (*DeadLetter, error) 
 // count. If jobs is set, letters that cannot be retried are left out.
 func (o *Outbox) SelectDead(q Query, jobs bool) ([]uint64, error) {
 	var numbers []uint64
-	for d, err := range o.store.Dead(q.Before) {
+	for d, err := range o.deadLetters(q) {
 		if err != nil {
 			return nil, err
 		}
-		if selects(&q, d.Endpoint, d.ID) && (q.Reason == "" || q.Reason == d.Reason) && !(jobs && nothingToRetry(&d)) {
+		if !(jobs && nothingToRetry(d)) {
 			numbers = append(numbers, d.Number)
 		}
 	}

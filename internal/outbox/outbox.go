@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"triggerd/actions"
+	"triggerd/internal/delivered"
 	"triggerd/internal/failpoint"
 	"triggerd/internal/store"
 )
@@ -39,6 +40,7 @@ type Options struct {
 	// any more, and if so whether the firing is not to be delivered. It is called
 	// before each attempt, with a lock held. nil: nothing is so.
 	Rewound func(*actions.Firing) (rewound, cancel bool)
+	Kept    *delivered.Log // keeps deliveries whole; nil: only a line of each is kept
 }
 
 // Outbox takes firings in, keeps them in a store together with the positions
@@ -49,6 +51,7 @@ type Outbox struct {
 	in        *intake
 	ledger    ledger
 	store     *store.Store
+	kept      *delivered.Log // of deliveries; nil: none is kept
 	interval  time.Duration
 	saving    func(stream, position string)
 	acked     func(stream, position string)
@@ -87,8 +90,10 @@ type host struct {
 	standby  atomic.Bool // firings are taken in and committed, but not attempted
 	policies atomic.Pointer[map[PolicyKey]*Policy]
 
+	keepDelivered bool // what was delivered is kept whole
+
 	delivered, retried, givenUp, superseded atomic.Int64 // counts
-	marked, cancelled                       atomic.Int64 // of rewound firings: delivered, and not
+	rewoundMarked, rewoundCancelled         atomic.Int64 // of rewound firings: delivered, and not
 
 	cached    atomic.Int64 // bytes of the firings that are in memory
 	workers   atomic.Int64
@@ -123,8 +128,8 @@ func (h *host) signalProgress() {
 // Start.
 func New(op Options) *Outbox {
 	o := &Outbox{
-		host:  &host{log: op.Logger, bounds: defaultBounds, source: op.Store, progress: make(chan struct{}, 1), watcher: op.Watcher, rewound: op.Rewound},
-		store: op.Store, interval: cmp.Or(op.Interval, time.Second), saving: op.Saving, acked: op.Acked, committed: op.Committed,
+		host:  &host{log: op.Logger, bounds: defaultBounds, source: op.Store, progress: make(chan struct{}, 1), watcher: op.Watcher, rewound: op.Rewound, keepDelivered: op.Kept != nil},
+		store: op.Store, kept: op.Kept, interval: cmp.Or(op.Interval, time.Second), saving: op.Saving, acked: op.Acked, committed: op.Committed,
 		keeperWake: make(chan struct{}, 1), keeperDone: make(chan struct{}), keeperQuit: make(chan struct{}),
 		endpoints: map[string]*endpoint{}, paused: map[string]bool{},
 	}

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"triggerd/actions"
 )
 
 // Status describes an endpoint at one moment. See admin.ActionStatus.
@@ -24,7 +26,8 @@ type Status struct {
 	Delivered, Retried, GivenUp int64
 	Superseded, Abandoned       int64
 	Classes                     map[string]int64
-	Took                        time.Duration // all attempts together
+	Statuses                    map[string]int64 // attempts by class of the answer's status: 1xx to 5xx, exit of a program, none
+	Took                        time.Duration    // all attempts together
 	LastSuccess, LastErrorAt    time.Time
 	LastError                   string
 }
@@ -33,6 +36,7 @@ type Status struct {
 type tally struct {
 	outcomes    [Outcomes]int64
 	evidences   [len(evidences)]int64
+	statuses    [len(statuses)]int64
 	abandoned   int64         // attempts that did not end
 	superseded  int64         // firings that were not attempted, or not again
 	took        time.Duration // of all attempts together
@@ -45,6 +49,7 @@ type tally struct {
 func (t *tally) count(s *settlement) {
 	t.outcomes[s.what]++
 	t.evidences[s.evidence]++
+	t.statuses[s.status]++
 	t.took += s.took
 	if s.what == Delivered {
 		t.lastSuccess = time.Now()
@@ -68,7 +73,42 @@ func (t *tally) classes() map[string]int64 {
 // Rewound returns how many firings were delivered that were marked as rewound, and
 // how many were cancelled for that.
 func (o *Outbox) Rewound() (delivered, cancelled int64) {
-	return o.marked.Load(), o.cancelled.Load()
+	return o.rewoundMarked.Load(), o.rewoundCancelled.Load()
+}
+
+// status is the class of an answer's status.
+type status uint8
+
+const (
+	noStatus status = iota
+	exited          // of a program
+	status1xx
+	status5xx = status1xx + 4
+)
+
+var statuses = [...]string{noStatus: "none", exited: "exit", status1xx: "1xx", status1xx + 1: "2xx", status1xx + 2: "3xx", status1xx + 3: "4xx", status5xx: "5xx"}
+
+// answerClassOf returns the class of what an attempt got for an answer.
+func answerClassOf(res *actions.Result) status {
+	switch class := res.Code / 100; {
+	case res.Exit:
+		return exited
+	case class >= 1 && class <= 5:
+		return status1xx + status(class) - 1
+	}
+	return noStatus
+}
+
+// byStatus returns the attempts by class of their answer's status. Classes
+// without any are left out.
+func (t *tally) byStatus() map[string]int64 {
+	m := map[string]int64{}
+	for class, n := range t.statuses {
+		if n > 0 {
+			m[statuses[class]] = n
+		}
+	}
+	return m
 }
 
 // States returns the states that an endpoint may be in.
@@ -99,7 +139,7 @@ func (ep *endpoint) status() Status {
 		FailingLanes: ep.failing, FreshLanes: ep.lines[fresh].n + ep.lines[going].n,
 		Reached: g.unreached == 0, Distinct: g.failures, Trouble: state == down || state == suspect,
 		Delivered: t.outcomes[Delivered], Retried: t.outcomes[Retried], GivenUp: t.outcomes[GivenUp],
-		Superseded: t.superseded, Abandoned: t.abandoned, Classes: t.classes(), Took: t.took,
+		Superseded: t.superseded, Abandoned: t.abandoned, Classes: t.classes(), Statuses: t.byStatus(), Took: t.took,
 		LastSuccess: t.lastSuccess, LastError: t.lastError, LastErrorAt: t.lastErrorAt,
 	}
 	s.Probing = s.Trouble && g.busy > 0

@@ -44,10 +44,11 @@ type worker struct {
 	began     time.Time
 	firing    *actions.Firing // nil: it has to be read, or cannot be
 	policy    *Policy         // nil: as firing
-	cancelled bool            // the attempt is not made: see Options.Rewound
+	rewound   bool            // the attempt is not made: see Options.Rewound
 	timeout   time.Duration   // of the attempt: the policy's; for a batch the shortest
 	batched   []*worker       // attempts in one batch with this one; they are not goroutines
 	ends      time.Time       // when the attempt has to have ended; zero: there is none. The lock guards it
+	cancel    *cancelWait     // the firing was cancelled during the attempt; nil: it was not. The lock guards it
 	abandoned bool            // it has not ended in time, and others have its lane and slot. The lock guards it
 }
 
@@ -119,7 +120,7 @@ func (ep *endpoint) begin(w *worker, l *lane, a attempt, now time.Time) {
 	first := l.jobs.first()
 	f := ep.unload(first)
 	w.lane, w.job, w.action, w.attempt, w.began = l, *first, ep.action, ep.gate.begin(now, a), now
-	w.firing, w.policy, w.ends = nil, nil, time.Time{}
+	w.firing, w.policy, w.ends, w.cancel = nil, nil, time.Time{}, nil
 	if f != nil {
 		ep.setFiring(w, f)
 	}
@@ -130,15 +131,15 @@ func (ep *endpoint) begin(w *worker, l *lane, a attempt, now time.Time) {
 func (ep *endpoint) setFiring(w *worker, f *actions.Firing) {
 	f.Attempt = int(w.job.attempts) + 1
 	w.firing, w.policy = f, ep.policyOf(f)
-	w.timeout, w.cancelled = w.policy.Timeout, false
+	w.timeout, w.rewound = w.policy.Timeout, false
 	if ep.rewound != nil {
-		f.Rewound, w.cancelled = ep.rewound(f)
+		f.Rewound, w.rewound = ep.rewound(f)
 	}
 	ep.setEnd(w)
 }
 
-// errCancelled ends an attempt that is not made.
-var errCancelled = actions.Unsent(errors.New("cancelled: what it is of was lost in a failover, the server's history went back before it"))
+// errRewound ends an attempt that is not made.
+var errRewound = actions.Unsent(errors.New("cancelled: what it is of was lost in a failover, the server's history went back before it"))
 
 // policyOf returns the policy of a firing: that of its own rule, or, if the
 // rule is gone, another one of the endpoint. The caller holds the lock.
@@ -194,9 +195,9 @@ func (w *worker) makeAttempt() bool {
 	}
 	switch {
 	case err != nil:
-	case w.cancelled:
-		w.ep.cancelled.Add(1)
-		err = errCancelled
+	case w.rewound:
+		w.ep.rewoundCancelled.Add(1)
+		err = errRewound
 	case len(w.batched) > 0:
 		return w.makeBatch()
 	default:
@@ -316,12 +317,14 @@ func (w *worker) finish(res actions.Result, err error, abandoned bool) bool {
 	s := settlement{endpoint: ep.name, job: w.job, what: Delivered, text: res.Status, excerpt: res.Excerpt, took: time.Since(w.began), evidence: evidenceOf(err)}
 	s.job.firing = nil
 	s.id = w.idOf(err)
+	s.began, s.code, s.status = w.began, res.Code, answerClassOf(&res)
 	asked := time.Duration(0)
 	if err != nil {
 		s.text = err.Error()
 		asked, _ = actions.RetryDelay(err)
 	} else {
 		s.excerpt = strings.ToValidUTF8(s.excerpt[:min(len(s.excerpt), maxDeliveredExcerpt)], "")
+		s.record = w.recordOf(&res)
 		failpoint.Here("delivered")
 	}
 
@@ -331,7 +334,7 @@ func (w *worker) finish(res actions.Result, err error, abandoned bool) bool {
 		return false
 	}
 	w.ends = time.Time{}
-	if ep.closed.Load() || err != nil && ep.attempts.Err() != nil {
+	if ep.closed.Load() || err != nil && ep.attempts.Err() != nil && w.cancel == nil {
 		ep.mu.Unlock() // triggerd is stopping, so the attempt does not count: the firing waits for the next start
 		return true
 	}
@@ -339,6 +342,11 @@ func (w *worker) finish(res actions.Result, err error, abandoned bool) bool {
 	before := ep.gate.condition(now)
 	v := ep.endAttempt(now, l, w.attempt, s.evidence, asked)
 	pause := w.decideOutcome(&s, v, err)
+	if w.cancel != nil && s.what == Retried {
+		s.what, s.reason, pause = GivenUp, reasonCancelled, 0
+		s.text = "cancelled by " + w.cancel.by + " during an attempt: " + s.text
+	}
+	s.uncounted = s.job.attempts == w.job.attempts
 	if s.job.due = 0; pause > 0 {
 		s.job.due = momentOf(now.Add(pause))
 	}
@@ -346,13 +354,16 @@ func (w *worker) finish(res actions.Result, err error, abandoned bool) bool {
 		ep.meter.Waited(max(w.began.Sub(w.job.born.time()), 0))
 	}
 	if s.what == Delivered && w.firing.Rewound {
-		ep.marked.Add(1)
+		ep.rewoundMarked.Add(1)
 	}
-	if s.what == Delivered && ep.meter != nil {
+	if s.what == Delivered && ep.meter != nil && !w.firing.Redelivered {
 		ep.meter.Delivered(max(now.Sub(w.firing.Event.Time), 0))
 	}
 	ep.updateSavedHold(now)
 	ep.settle(l, &s, v)
+	if w.cancel != nil {
+		w.cancel.end(s.job.seq, s.what == Delivered)
+	}
 	after := ep.gate.condition(now)
 	ep.owner.publishCondition(ep, now)
 	ep.mu.Unlock()
@@ -372,7 +383,7 @@ func (w *worker) decideOutcome(s *settlement, v gateResult, err error) (pause ti
 	case errors.Is(err, errRemoved):
 		s.what, s.reason = GivenUp, "age"
 		return 0
-	case err == errCancelled:
+	case err == errRewound:
 		s.what, s.reason = GivenUp, "rewound"
 		return 0
 	}
@@ -416,7 +427,7 @@ func (ep *endpoint) settle(l *lane, s *settlement, v gateResult) {
 // holds the lock.
 func (ep *endpoint) retryLater(l *lane, s *settlement, v gateResult) {
 	first := l.jobs.first()
-	first.attempts, first.due = s.job.attempts, s.job.due
+	first.attempts, first.due, first.tried = s.job.attempts, s.job.due, true
 	ep.supersede(l)
 	l.jobs.first().due = s.job.due // a newer job that took its place waits as long
 	if v.down {

@@ -45,6 +45,7 @@ const (
 	bufferSize = 1 << 20  // read in large pieces: a busy primary sends 150 MB/s
 	keepSize   = 8 << 20  // a buffer larger than this is given back when it is no longer needed
 	keepArgs   = 1 << 16  // likewise an argument list longer than this
+	littleHeld = 4 << 10  // so few bytes are moved to the front before each read
 	longBuffer = 64 << 20 // one of this size grows to what its command is expected to take
 	maxLength  = 20       // digits in a length line
 )
@@ -58,6 +59,7 @@ type Reader struct {
 	end    int   // one past the last byte read
 	offset int64 // bytes consumed before buf[start]
 
+	batch  batch
 	spans  []span // arguments found so far, relative to start
 	args   [][]byte
 	inline []byte // unquoted inline arguments
@@ -82,9 +84,14 @@ func (r *Reader) Buffered() []byte { return r.buf[r.start:r.end:r.end] }
 
 // Discard consumes n bytes of Buffered; n must not exceed its length.
 func (r *Reader) Discard(n int) {
+	r.batch.drop()
 	if n < 0 || n > r.end-r.start {
 		panic("resp: Discard of more than is buffered")
 	}
+	r.consume(n)
+}
+
+func (r *Reader) consume(n int) {
 	r.start += n
 	r.offset += int64(n)
 }
@@ -92,6 +99,7 @@ func (r *Reader) Discard(n int) {
 // Fill reads more bytes into the buffer, at least one, making room for them as
 // needed. At the end of the source it returns io.EOF.
 func (r *Reader) Fill() error {
+	r.batch.drop()
 	r.makeRoom()
 	for range 100 {
 		n, err := r.src.Read(r.buf[r.end:])
@@ -113,8 +121,12 @@ func (r *Reader) makeRoom() {
 	switch {
 	case held < bufferSize/2 && len(r.buf) > keepSize:
 		r.move(make([]byte, bufferSize))
+		clear(r.args[:cap(r.args)]) // and nothing else holds the long one
+		r.batch = batch{}
 	case held == 0:
 		r.start, r.end = 0, 0
+	case held <= littleHeld && r.start > 0: // the same memory again and again stays in the processor's cache
+		r.move(r.buf)
 	case free >= len(r.buf)/4, free > 0 && r.start < len(r.buf)/2:
 	case r.start >= len(r.buf)/2:
 		r.move(r.buf)
@@ -197,11 +209,15 @@ func (r *Reader) line() ([]byte, int, error) {
 func (r *Reader) Inline() bool { return r.wasInl }
 
 // ReadCommand consumes one command and returns its arguments, the name first.
-// They are valid until the next call of any method. A bare newline (a
+// They are valid until the next call of any method; those of a command of Batch as
+// long as that is. A bare newline (a
 // keepalive) and an empty array are commands without arguments. io.EOF means
 // that the source ended between two commands; inside one it is
 // io.ErrUnexpectedEOF, and nothing of it is consumed.
 func (r *Reader) ReadCommand() ([][]byte, error) {
+	if args := r.nextOfBatch(); args != nil {
+		return args, nil
+	}
 	if cap(r.args) > keepArgs {
 		r.args, r.spans = nil, nil
 	}
@@ -209,6 +225,9 @@ func (r *Reader) ReadCommand() ([][]byte, error) {
 	if r.start == r.end {
 		if err := r.Fill(); err != nil {
 			return nil, err
+		}
+		if args := r.nextOfBatch(); args != nil {
+			return args, nil
 		}
 	}
 	r.wasInl = r.buf[r.start] != '*'

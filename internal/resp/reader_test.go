@@ -183,6 +183,41 @@ func TestReadCommandLarge(t *testing.T) {
 	})
 }
 
+// The memory of a large command is given back while commands come one at a time.
+func TestLargeIsGivenBack(t *testing.T) {
+	const size = 64 << 20
+	stream := resp.AppendCommand(nil, "SET", "k", strings.Repeat("x", size))
+	stream = append(stream, strings.Repeat("*2\r\n$3\r\nDEL\r\n$1\r\nk\r\n", 100)...)
+	large := len(stream)
+	var small []byte
+	for range 100 {
+		small = resp.AppendCommand(small, "INCR", "n")
+	}
+	one := len(small) / 100
+	r := resp.NewReader(io.MultiReader(bytes.NewReader(stream), iotest.OneByteReader(bytes.NewReader(small))), resp.Limits{})
+	read := func(until int) {
+		for r.Offset() < int64(until) {
+			if _, err := r.ReadCommand(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	heap := func() int {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int(m.HeapAlloc)
+	}
+	read(large)
+	before := heap()
+	read(large + one)
+	if freed := before - heap(); freed < size {
+		t.Errorf("%d bytes are given back, want %d at least", freed, size)
+	}
+	runtime.KeepAlive(r)
+	runtime.KeepAlive(stream)
+}
+
 func TestFillNoProgress(t *testing.T) {
 	r := resp.NewReader(iotest.ErrReader(nil), resp.Limits{})
 	if err := r.Fill(); err != io.ErrNoProgress {

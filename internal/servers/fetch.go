@@ -101,8 +101,9 @@ func fetchTree(ctx context.Context, tmp, tree, name string) error {
 // unpackServer unpacks debs into tree and makes sure that what came out runs.
 func unpackServer(ctx context.Context, debs []string, tree, name string) error {
 	family, _, _ := strings.Cut(name, "-")
-	u := unpacker{family: family, bin: filepath.Join(tree, "bin"), lib: filepath.Join(tree, "lib"), left: maxUnpacked}
-	for _, d := range []string{u.bin, u.lib} {
+	place := placing{family: family, bin: filepath.Join(tree, "bin"), lib: filepath.Join(tree, "lib")}
+	u := unpacker{target: place.target, left: maxUnpacked}
+	for _, d := range []string{place.bin, place.lib} {
 		if err := os.MkdirAll(d, 0o755); err != nil {
 			return err
 		}
@@ -126,13 +127,18 @@ func unpackServer(ctx context.Context, debs []string, tree, name string) error {
 	return os.WriteFile(filepath.Join(tree, versionFile), []byte(version+"\n"), 0o644)
 }
 
-// unpacker takes what is needed to run a server out of Debian packages. It
-// writes nothing but plain names into two directories, so neither a hostile
+// unpacker takes what is needed to run a program out of Debian packages. It
+// writes nothing but plain names into the directories of target, so neither a hostile
 // path nor the question whether /lib is a link to /usr/lib can do harm.
 type unpacker struct {
+	target func(name string) string // the directory that a file of a package goes to; "": it is not needed
+	left   int64                    // bytes that may still be written
+}
+
+// placing says where the files of a server's packages go.
+type placing struct {
 	family   string
 	bin, lib string // directories
-	left     int64  // bytes that may still be written
 }
 
 func (u *unpacker) unpackDeb(ctx context.Context, deb string) error {
@@ -182,16 +188,22 @@ func (u *unpacker) unpackTar(r io.Reader) error {
 // target returns the directory that the file called name in a package belongs
 // to, "" if it is not needed: programs of the family, and the shared libraries
 // that are directly in a library directory, not the plugins below it.
-func (u *unpacker) target(name string) string {
+func (u *placing) target(name string) string {
 	dir, base := path.Split(path.Clean("/" + name))
 	switch dir = strings.TrimPrefix(path.Clean(dir), "/usr"); {
 	case dir == "/bin" && strings.HasPrefix(base, u.family+"-"):
 		return u.bin
-	case (dir == "/lib" || dir == "/lib64" || path.Dir(dir) == "/lib" && strings.Contains(dir, "-linux-gnu")) &&
-		strings.Contains(base, ".so"):
+	case isLibrary(dir, base):
 		return u.lib
 	}
 	return ""
+}
+
+// isLibrary reports whether a file is a shared library directly in a library
+// directory, whose name lacks a leading /usr.
+func isLibrary(dir, base string) bool {
+	return (dir == "/lib" || dir == "/lib64" || path.Dir(dir) == "/lib" && strings.Contains(dir, "-linux-gnu")) &&
+		strings.Contains(base, ".so")
 }
 
 func (u *unpacker) unpackFile(h *tar.Header, r io.Reader, dir string) error {
@@ -199,7 +211,7 @@ func (u *unpacker) unpackFile(h *tar.Header, r io.Reader, dir string) error {
 	switch h.Typeflag {
 	case tar.TypeReg:
 		if u.left -= h.Size; u.left < 0 {
-			return fmt.Errorf("more than %d bytes in all", maxUnpacked)
+			return errors.New("more than may be unpacked in all")
 		}
 		// What was there is a link to a file of the same name in another directory.
 		if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -234,8 +234,9 @@ func TestBrokenCache(t *testing.T) {
 
 func TestUnpackIsConfined(t *testing.T) {
 	root := t.TempDir()
-	u := unpacker{family: "redis", bin: filepath.Join(root, "bin"), lib: filepath.Join(root, "lib"), left: 100}
-	for _, d := range []string{u.bin, u.lib} {
+	place := placing{family: "redis", bin: filepath.Join(root, "bin"), lib: filepath.Join(root, "lib")}
+	u := unpacker{target: place.target, left: 100}
+	for _, d := range []string{place.bin, place.lib} {
 		if err := os.Mkdir(d, 0o755); err != nil {
 			t.Fatal(err)
 		}

@@ -3,36 +3,38 @@ package spool
 import (
 	"bytes"
 	"io"
+
+	"triggerd/internal/disk"
 )
 
 // File is what a test's disk gives.
-type File = file
+type File = disk.File
 
 // Disk is a disk that a test spoils: each function may be nil.
 type Disk struct {
-	Create func(File) File
-	Dir    func() error
-	Space  func() int64
+	Made  func(File) File
+	Dir   func() error
+	Space func() int64
 }
 
-func (d Disk) create(path string) (file, error) {
-	f, err := system{}.create(path)
-	if err == nil && d.Create != nil {
-		return d.Create(f), nil
+func (d Disk) Create(path string) (disk.File, error) {
+	f, err := disk.System.Create(path)
+	if err == nil && d.Made != nil {
+		return d.Made(f), nil
 	}
 	return f, err
 }
 
-func (d Disk) remove(path string) error { return system{}.remove(path) }
+func (d Disk) Remove(path string) error { return disk.System.Remove(path) }
 
-func (d Disk) syncDir(path string) error {
+func (d Disk) SyncDir(path string) error {
 	if d.Dir != nil {
 		return d.Dir()
 	}
-	return system{}.syncDir(path)
+	return disk.System.SyncDir(path)
 }
 
-func (d Disk) free(string) (int64, int64, bool) {
+func (d Disk) Free(string) (int64, int64, bool) {
 	if d.Space != nil {
 		return d.Space(), 1 << 40, true
 	}
@@ -41,7 +43,7 @@ func (d Disk) free(string) (int64, int64, bool) {
 
 // With returns options with a disk.
 func (o Options) With(d Disk) Options {
-	o.fs = d
+	o.FS = d
 	return o
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,47 +12,10 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"triggerd/internal/disk"
+	"triggerd/internal/failpoint"
 )
-
-// fileSystem is what the log does to the disk, but for reading.
-type fileSystem interface {
-	create(path string) (file, error) // which must not be there
-	remove(path string) error
-	syncDir(path string) error
-	free(path string) (bytes, of int64, known bool)
-}
-
-// file is a file that is written.
-type file interface {
-	io.Writer
-	Sync() error
-	Close() error
-	Truncate(size int64) error
-}
-
-type system struct{}
-
-func (system) create(path string) (file, error) {
-	return os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|os.O_EXCL, 0o600)
-}
-
-func (system) remove(path string) error { return os.Remove(path) }
-
-func (system) syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
-
-func (system) free(path string) (int64, int64, bool) {
-	var s syscall.Statfs_t
-	if err := syscall.Statfs(path, &s); err != nil {
-		return 0, 0, false
-	}
-	return int64(s.Bavail) * int64(s.Bsize), int64(s.Blocks) * int64(s.Bsize), true
-}
 
 // minFree is how much of a disk is left free: a little more than the store
 // leaves, which is to have the last of it.
@@ -83,10 +45,10 @@ type segment struct {
 	base  Address
 	end   Address
 	size  int64
-	clean bool  // it is complete, and synced
-	named bool  // its name outlives the machine; the syncing goroutine's
-	shift int64 // what is added to its times: the machine's clock may have been set back since
-	f     file  // nil: closed
+	clean bool      // it is complete, and synced
+	named bool      // its name outlives the machine; the syncing goroutine's
+	shift int64     // what is added to its times: the machine's clock may have been set back since
+	f     disk.File // nil: closed
 }
 
 // flusher writes the files of a log, for as long as Run runs.
@@ -209,7 +171,7 @@ func (w *flusher) blocked() bool {
 	l := w.l
 	if time.Since(w.checked) >= 50*time.Millisecond {
 		w.checked, w.low = time.Now(), false
-		free, of, known := l.o.fs.free(l.o.Dir)
+		free, of, known := l.o.FS.Free(l.o.Dir)
 		if least := l.o.minFree(of); known && free < least {
 			w.low = true
 			w.setFull(fmt.Errorf("%d MB free on the disk of %s, less than %d MB", free>>20, l.o.Dir, least>>20))
@@ -345,6 +307,7 @@ func (w *flusher) put() error {
 	s.size += int64(len(w.buf))
 	s.end, l.written = w.to, w.to
 	w.buf = w.buf[:0]
+	failpoint.Here("spooled")
 	return nil
 }
 
@@ -356,16 +319,17 @@ func (w *flusher) begin(at Address, time int64) error {
 	h.place, h.attached = l.runs.at(at)
 	l.mu.Unlock()
 	path := segmentPath(l.o.Dir, at)
-	f, err := l.o.fs.create(path)
+	f, err := l.o.FS.Create(path)
 	if err != nil {
 		return err
 	}
 	s := &segment{path: path, base: at, end: at, f: f}
 	b := h.append(nil)
 	if _, err := f.Write(b); err != nil {
-		return errors.Join(err, f.Close(), l.o.fs.remove(path))
+		return errors.Join(err, f.Close(), l.o.FS.Remove(path))
 	}
 	s.size = int64(len(b))
+	failpoint.Here("segment-begun")
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.segments = append(l.segments, s)
@@ -404,6 +368,7 @@ func (w *flusher) sync() {
 		l.fail(fmt.Errorf("sync: %w", err))
 		return
 	}
+	failpoint.Here("spool-synced")
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, s := range list {
@@ -431,7 +396,7 @@ func (w *flusher) syncAll(list []*segment) error {
 	if named {
 		return nil
 	}
-	return w.l.o.fs.syncDir(w.l.o.Dir)
+	return w.l.o.FS.SyncDir(w.l.o.Dir)
 }
 
 // remove removes the segments that are trimmed, the oldest first, so that what
@@ -443,7 +408,7 @@ func (w *flusher) remove() {
 	l.doomed = nil
 	l.mu.Unlock()
 	for i, s := range list {
-		if err := l.o.fs.remove(s.path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := l.o.FS.Remove(s.path); err != nil && !errors.Is(err, os.ErrNotExist) {
 			l.log.Warn("a segment of the spool is not removed, it is tried again", "file", s.path, "err", err)
 			l.mu.Lock()
 			l.doomed = append(slices.Clone(list[i:]), l.doomed...)

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"triggerd/internal/disk"
 )
 
 // Options configures a Log. The zero value is a log in memory.
@@ -30,7 +32,7 @@ type Options struct {
 
 	Logger *slog.Logger // nil: none
 
-	fs fileSystem // of tests
+	FS disk.FS // nil: the operating system's; for tests
 }
 
 // Dir returns the directory of a stream's log within a data directory.
@@ -53,8 +55,8 @@ func (o Options) withDefaults() Options {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	if o.fs == nil {
-		o.fs = system{}
+	if o.FS == nil {
+		o.FS = disk.System
 	}
 	return o
 }

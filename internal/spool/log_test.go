@@ -576,7 +576,7 @@ func TestDiskIsFull(t *testing.T) {
 			var full atomic.Bool
 			dir := t.TempDir()
 			var log syncBuffer
-			disk := spool.Disk{Create: func(f spool.File) spool.File {
+			disk := spool.Disk{Made: func(f spool.File) spool.File {
 				return spoiled{f, func() error {
 					if full.Load() && !low {
 						return fmt.Errorf("write: %w", syscall.ENOSPC)
@@ -662,7 +662,7 @@ func TestDiskFails(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p.Store(&broken)
 			defer p.Store(nil)
-			disk := spool.Disk{Create: func(f spool.File) spool.File { return spoiled{f, load(&writes), load(&syncs)} }, Dir: load(&dirs)}
+			disk := spool.Disk{Made: func(f spool.File) spool.File { return spoiled{f, load(&writes), load(&syncs)} }, Dir: load(&dirs)}
 			l := open(t, spool.Options{Dir: t.TempDir()}.With(disk))
 			f, r := newFeed(t, l), reader(t, l, 0)
 			f.attach(attached("a", 0))
@@ -689,7 +689,7 @@ func TestSync(t *testing.T) {
 		t.Errorf("without files: %v", err)
 	}
 	var syncs atomic.Int64
-	disk := spool.Disk{Create: func(f spool.File) spool.File {
+	disk := spool.Disk{Made: func(f spool.File) spool.File {
 		return spoiled{f, fine, func() error { syncs.Add(1); return nil }}
 	}}
 	l = open(t, spool.Options{Dir: t.TempDir(), WriteEvery: time.Hour, SyncEvery: time.Hour}.With(disk))

@@ -41,7 +41,7 @@ func (l *Log) recover() error {
 			l.tell(s, err, i == len(paths)-1)
 		}
 		if s.end == s.base { // nothing of it is good, or there is nothing
-			if err := l.o.fs.remove(path); err != nil {
+			if err := l.o.FS.Remove(path); err != nil {
 				return err
 			}
 			l.end = max(l.end, s.base)

@@ -108,6 +108,7 @@ func (b *Batch) Settle(endpoint string, seq uint64, attempts int) {
 	}
 	b.key = appendNumberKey(b.key[:0], kindJob, seq)
 	b.keepError(b.batch().SingleDelete(b.key, nil)) // the key was set exactly once: it and its tombstone vanish where they meet
+	b.removeAttempts(seq, attempts)
 }
 
 // SettleListed is Settle, and keeps a record for listings, whose Number Commit
@@ -115,7 +116,7 @@ func (b *Batch) Settle(endpoint string, seq uint64, attempts int) {
 func (b *Batch) SettleListed(r Settled) {
 	b.limit("id", len(r.ID), MaxName)
 	b.limit("status", len(r.Status), MaxName)
-	b.Settle(r.Endpoint, r.Seq, r.Attempts)
+	b.Settle(r.Endpoint, r.Seq, max(r.Attempts, r.Marks))
 	r.Excerpt = cut(r.Excerpt)
 	b.settled = append(b.settled, r)
 	b.size += len(r.ID) + len(r.Status) + len(r.Excerpt) + len(r.Endpoint) + 64
@@ -131,6 +132,50 @@ func (b *Batch) Retry(endpoint string, seq uint64, attempts int, due time.Time, 
 	b.key = appendEndpointKey(b.key[:0], kindRetry, endpoint, seq)
 	b.value = appendRetry(b.value[:0], attempts, due, cut(text), cut(excerpt))
 	b.setSealed()
+}
+
+// Attempt keeps what is to be known of the n-th attempt of a job, as long as the
+// job is pending or dead. value is opaque and copied; MaxText bytes of it are
+// kept at most. Of many attempts the first few and the last are kept. An attempt
+// with the same n as one before takes its place. A crash may undo it, as with
+// Settle.
+//
+// n is at most one above the attempts that Retry or Bury tells, and it is told in
+// the same batch.
+func (b *Batch) Attempt(seq uint64, n int, value []byte) {
+	b.check(seq != 0 && n > 0, "an attempt of no job")
+	b.limit("attempt", len(value), 2*MaxText)
+	if b.err != nil {
+		return
+	}
+	b.key = appendAttemptKey(b.key[:0], seq, n)
+	b.value = append(b.value[:0], value...)
+	b.setSealed()
+	if old := n - lastAttempts; old > firstAttempts {
+		b.key = appendAttemptKey(b.key[:0], seq, old)
+		b.keepError(b.batch().Delete(b.key, nil))
+	}
+}
+
+// How many attempts of a job are kept: the first, and the last.
+const (
+	firstAttempts = 8
+	lastAttempts  = 24
+)
+
+// removeAttempts deletes what is kept of a job's attempts, which may be one more
+// than was counted.
+func (b *Batch) removeAttempts(seq uint64, attempts int) {
+	if attempts < 2 { // it was delivered at once, and none failed
+		return
+	}
+	for n := 1; n <= attempts+1; n++ {
+		if n == firstAttempts+1 {
+			n = max(n, attempts-lastAttempts)
+		}
+		b.key = appendAttemptKey(b.key[:0], seq, n)
+		b.keepError(b.batch().Delete(b.key, nil))
+	}
 }
 
 // Bury turns a job into a dead letter. The job's payload is kept; Load finds it
@@ -164,6 +209,10 @@ func (b *Batch) DropDead(number uint64) {
 	b.durable = true
 	b.drop = append(b.drop, number)
 }
+
+// Sync has Commit wait for the disk, whatever is in the batch, and so for all
+// that was committed before.
+func (b *Batch) Sync() { b.durable = true }
 
 // Size returns about how many bytes the batch will write.
 func (b *Batch) Size() int {
@@ -206,7 +255,7 @@ func (b *Batch) Reset() {
 // the store has failed. Whether the batch is on disk is known only once the
 // store was opened again, by the checkpoint.
 func (b *Batch) Commit() (first uint64, err error) {
-	if b.Empty() && b.err == nil {
+	if b.Empty() && !b.durable && b.err == nil {
 		return 0, nil
 	}
 	if first, err = b.s.commit(b); err != nil {
@@ -451,5 +500,6 @@ func (b *Batch) removeDead(d *DeadLetter) {
 	if d.Seq != 0 {
 		b.key = appendNumberKey(b.key[:0], kindJob, d.Seq)
 		b.keepError(b.batch().SingleDelete(b.key, nil))
+		b.removeAttempts(d.Seq, max(d.Attempts, 2))
 	}
 }

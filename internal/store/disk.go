@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"time"
 
@@ -103,6 +104,9 @@ func (d *disk) measure() {
 		return
 	}
 	usage, err := d.s.fs.GetDiskUsage(d.s.dir)
+	if err == nil && d.reclaim(int64(usage.AvailBytes), int64(usage.TotalBytes)) > 0 {
+		usage, err = d.s.fs.GetDiskUsage(d.s.dir)
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.measured = time.Now()
@@ -121,6 +125,19 @@ func (d *disk) measure() {
 	} else if was == nil {
 		d.report()
 	}
+}
+
+// reclaim has others free what is missing of the space that is left free, and
+// returns how much they did.
+func (d *disk) reclaim(free, total int64) int64 {
+	if d.s.opts.Reclaim == nil {
+		return 0
+	}
+	least := d.s.opts.leastFree(total)
+	if missing := least + least/16 - free; missing > 0 {
+		return d.s.opts.Reclaim(missing)
+	}
+	return 0
 }
 
 // judge returns why the store would be full once it has grown by so many bytes;
@@ -152,17 +169,23 @@ func (d *disk) report() {
 }
 
 // minFree returns how much space is left free. The caller holds the lock.
-func (d *disk) minFree() int64 {
-	if d.s.opts.MinFree > 0 {
-		return d.s.opts.MinFree
+func (d *disk) minFree() int64 { return d.s.opts.leastFree(d.total) }
+
+// leastFree returns how much space is left free of a disk of so many bytes.
+func (o *Options) leastFree(total int64) int64 {
+	if o.MinFree > 0 {
+		return o.MinFree
 	}
-	return min(max(d.total/20, leastFree), mostFree)
+	return min(max(total/20, leastFree), mostFree)
 }
 
 // exhausted is called by the engine when a write found no space. It must not
 // call the engine.
 func (d *disk) exhausted() {
 	err := d.s.fs.Remove(d.ballast)
+	if d.s.opts.Reclaim != nil {
+		d.s.opts.Reclaim(math.MaxInt64)
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.ended = true

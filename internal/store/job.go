@@ -125,6 +125,32 @@ func (s *Store) Load(seq uint64) (*Job, error) {
 	return j, nil
 }
 
+// Attempts returns what Batch.Attempt has kept of a job, the oldest first. The
+// caller owns it. What is damaged is left out and logged.
+func (s *Store) Attempts(seq uint64) (list [][]byte, err error) {
+	from := appendNumberKey(nil, kindAttempt, seq)
+	err = s.scan(from, prefixEnd(from), func(_, value []byte) (bool, error) {
+		list = append(list, slices.Clone(value))
+		return true, nil
+	})
+	if IsDamaged(err) {
+		return list, nil // which the log and Verify tell
+	}
+	if err != nil {
+		return nil, fmt.Errorf("attempts of job %d: %w", seq, err)
+	}
+	return list, nil
+}
+
+// HasPending reports whether a job of an endpoint is pending.
+func (s *Store) HasPending(endpoint string, seq uint64) (bool, error) {
+	err := s.get(appendEndpointKey(nil, kindIndex, endpoint, seq), func([]byte) bool { return true })
+	if errors.Is(err, ErrNotFound) {
+		return false, nil
+	}
+	return err == nil || IsDamaged(err), err
+}
+
 // Jobs iterates over the jobs whose numbers are in seqs, which must rise. A job
 // that has been settled is left out. For numbers near each other it costs a
 // fraction of calling Load for each. A payload is valid until the next job is

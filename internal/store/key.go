@@ -12,6 +12,7 @@ import (
 
 // The kinds of records, by the first byte of their keys.
 const (
+	kindAttempt    = 'a' // a<seq><n>: the n-th attempt of a job that failed, for as long as the job is there
 	kindCommit     = 'c' // "c": count of commits, numbers that come next
 	kindDead       = 'd' // d<number>: a dead letter, without its payload
 	kindIndex      = 'i' // i<endpoint><seq>: a pending job without its payload, see Pending
@@ -25,7 +26,7 @@ const (
 )
 
 // kinds are all kinds of records, in the order of their keys.
-const kinds = "cdikprsvxy"
+const kinds = "acdikprsvxy"
 
 // versions has the version in which this program writes each kind of record. It
 // reads that version and all before it.
@@ -36,7 +37,7 @@ const kinds = "cdikprsvxy"
 // of version 0, except that the commit record no longer ends with the
 // checkpoint.
 var versions = [256]byte{
-	kindCommit: 1, kindDead: 1, kindIndex: 1, kindCheckpoint: 1, kindJob: 1,
+	kindAttempt: 1, kindCommit: 1, kindDead: 1, kindIndex: 1, kindCheckpoint: 1, kindJob: 1,
 	kindRetry: 1, kindSettled: 1, kindFormat: 0, kindSpace: 1, kindStream: 1,
 }
 
@@ -117,6 +118,18 @@ func splitNumberKey(key []byte) (n uint64, ok bool) {
 		return 0, false
 	}
 	return binary.BigEndian.Uint64(key[1:]), true
+}
+
+func appendAttemptKey(dst []byte, seq uint64, n int) []byte {
+	return binary.BigEndian.AppendUint32(appendNumberKey(dst, kindAttempt, seq), uint32(n))
+}
+
+// splitAttemptKey undoes appendAttemptKey.
+func splitAttemptKey(key []byte) (seq uint64, n int, ok bool) {
+	if len(key) != 1+8+4 {
+		return 0, 0, false
+	}
+	return binary.BigEndian.Uint64(key[1:]), int(binary.BigEndian.Uint32(key[9:])), true
 }
 
 func appendSpaceKey(dst []byte, space Space, key []byte) []byte {
@@ -206,6 +219,10 @@ func keyName(key []byte) string {
 	case kindJob, kindDead, kindSettled:
 		if n, ok := splitNumberKey(key); ok {
 			return fmt.Sprintf("%s %d", map[byte]string{kindJob: "job", kindDead: "dead letter", kindSettled: "settled delivery"}[key[0]], n)
+		}
+	case kindAttempt:
+		if seq, n, ok := splitAttemptKey(key); ok {
+			return fmt.Sprintf("attempt %d of job %d", n, seq)
 		}
 	case kindCommit:
 		return "commit record"

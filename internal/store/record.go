@@ -18,6 +18,7 @@ type Settled struct {
 	Status   string // what the receiver said, in a few words
 	Excerpt  string // of its response
 	Attempts int
+	Marks    int       // what Settle is to be told of attempts; 0: Attempts. It is not kept
 	Born, At time.Time // enqueued and delivered
 }
 
@@ -159,7 +160,7 @@ func (s *Store) sweep(cutoff time.Time) (more bool, err error) {
 			return false, nil
 		}
 		b.removeDead(&d)
-		more = b.pb.Count() >= 2*sweepLimit
+		more = b.lettersGone >= sweepLimit
 		return !more, nil
 	})
 	if err != nil || b.Empty() {

@@ -91,6 +91,7 @@ func (c *copier) run(saved sidecarLine) error {
 	c.walk(kindJob, c.job)
 	c.walk(kindIndex, c.index)
 	c.walk(kindRetry, c.retry)
+	c.walk(kindAttempt, c.attempt)
 	for _, kind := range []byte{kindSpace, kindStream} {
 		c.walk(kind, func(key, value []byte) bool { return c.entry(key, value) && c.copy(key, value) })
 	}
@@ -209,6 +210,17 @@ func (c *copier) retry(key, value []byte) bool {
 	}
 	if _, err := c.s.Load(seq); err != nil || c.settled[seq] || c.letters[seq] {
 		return true // of a job that is lost, and reported, or not pending
+	}
+	return c.copy(key, value)
+}
+
+func (c *copier) attempt(key, value []byte) bool {
+	seq, _, ok := splitAttemptKey(key)
+	if !ok {
+		return false
+	}
+	if _, err := c.s.Load(seq); err != nil || c.settled[seq] {
+		return true // of a job that is lost, and reported, or settled
 	}
 	return c.copy(key, value)
 }

@@ -31,8 +31,15 @@ type Options struct {
 	Retention  time.Duration // of settled deliveries and dead letters; default 7 days, negative: for ever
 	MaxSettled int           // settled deliveries that are kept for listings; default 100,000
 
+	// Reclaim frees so many bytes of the disk, or what it can, of files that can
+	// be done without, and returns how many it has freed. It is called when the
+	// disk has less space left than MinFree, before anything is refused for that.
+	// It must not call the store. nil: there are none.
+	Reclaim func(bytes int64) int64
+
 	Logger *slog.Logger // nil: none
 	FS     vfs.FS       // nil: the operating system's; for tests
+	Beside string       // with FS, where others have their directories, see Dir; for tests
 }
 
 // Store is an open directory. Any goroutine may call its methods, Run once, and
@@ -156,7 +163,7 @@ func syncDir(fs vfs.FS, dir string) error {
 // their own; "": it is in memory.
 func (s *Store) Dir() string {
 	if s.opts.FS != vfs.Default {
-		return ""
+		return s.opts.Beside
 	}
 	return s.dir
 }

@@ -206,6 +206,7 @@ func (v *verifier) run(saved sidecarLine) error {
 	v.walk(kindJob, v.job)
 	v.walk(kindIndex, v.index)
 	v.walk(kindRetry, v.retry)
+	v.walk(kindAttempt, v.attempt)
 	v.walk(kindSettled, func(key, value []byte) bool {
 		v.r.Settled++
 		return new(Settled).parse(value)
@@ -323,6 +324,14 @@ func (v *verifier) retry(key, value []byte) bool {
 		v.r.add(keyName(key), "there is no such pending job")
 	}
 	return true
+}
+
+func (v *verifier) attempt(key, _ []byte) bool {
+	seq, _, ok := splitAttemptKey(key)
+	if ok && !v.has(appendNumberKey(nil, kindJob, seq)) {
+		v.r.add(keyName(key), "there is no such job")
+	}
+	return ok
 }
 
 // has reports whether a key is there, or may be. If it cannot be read, that is

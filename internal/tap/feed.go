@@ -3,6 +3,7 @@ package tap
 import (
 	"context"
 	"iter"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -46,8 +47,9 @@ type Feed struct {
 	rates   map[source]*rate
 	more    chan struct{} // closed when there is more to read; nil: nobody waits
 	readers [All + 1]int  // by the level that they want
-	left    time.Time     // when the last reader went
-	timer   *time.Timer   // lowers the level when linger is over
+	open    []*reader
+	left    time.Time   // when the last reader went
+	timer   *time.Timer // lowers the level when linger is over
 }
 
 // source is what a rate is counted for.
@@ -64,16 +66,26 @@ func (f *Feed) Level() Level { return Level(f.level.Load()) }
 
 // Add adds an entry, and sets its number and its time. Of a second it keeps
 // maxRate entries of a kind and rule, and all that are of the kind "state".
-func (f *Feed) Add(e admin.FeedEntry) {
+func (f *Feed) Add(e admin.FeedEntry) { f.AddDetailed(e, nil) }
+
+// Detailer completes an entry with what takes time to make.
+type Detailer interface{ Detail(e *admin.FeedEntry) }
+
+// AddDetailed is Add for an entry that is completed only if it is kept: if
+// there is a reader that selects it, and it is not one too many.
+func (f *Feed) AddDetailed(e admin.FeedEntry, d Detailer) {
 	now := time.Now()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.ring == nil {
-		return // nobody has ever watched
+	if f.ring == nil || !f.isSelected(&e) {
+		return // nobody has ever watched, or nobody wants it
 	}
 	if e.Kind != admin.FeedState && f.exceeds(source{e.Kind, e.Rule}, now.Unix()) {
 		f.leftOut++
 		return
+	}
+	if d != nil {
+		d.Detail(&e)
 	}
 	e.Seq, e.At = f.next, now
 	f.ring[e.Seq%ringSize] = e
@@ -82,6 +94,17 @@ func (f *Feed) Add(e admin.FeedEntry) {
 		close(f.more)
 		f.more = nil
 	}
+}
+
+// isSelected reports whether some reader selects an entry, or there is none, and
+// one may come back. The caller holds the lock.
+func (f *Feed) isSelected(e *admin.FeedEntry) bool {
+	for _, r := range f.open {
+		if r.q.Selects(e) {
+			return true
+		}
+	}
+	return len(f.open) == 0
 }
 
 // exceeds counts one more entry, and reports whether it is one too many. The
@@ -106,8 +129,8 @@ func (f *Feed) exceeds(of source, second int64) bool {
 // left out, whether or not q selects them.
 func (f *Feed) Read(ctx context.Context, q admin.FeedQuery) iter.Seq[*admin.FeedEntry] {
 	return func(yield func(*admin.FeedEntry) bool) {
-		r := f.open(q)
-		defer f.close(r)
+		r := f.join(q)
+		defer f.leave(r)
 		if !yield(nil) {
 			return
 		}
@@ -157,7 +180,7 @@ func (r *reader) patience(spoke time.Time) time.Duration {
 	return max(quiet-time.Since(spoke), 0)
 }
 
-func (f *Feed) open(q admin.FeedQuery) *reader {
+func (f *Feed) join(q admin.FeedQuery) *reader {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.ring == nil {
@@ -177,14 +200,16 @@ func (f *Feed) open(q admin.FeedQuery) *reader {
 		r.next = q.After + 1
 	}
 	f.readers[r.level]++
+	f.open = append(f.open, r)
 	f.setLevel()
 	return r
 }
 
-func (f *Feed) close(r *reader) {
+func (f *Feed) leave(r *reader) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.readers[r.level]--
+	f.open = slices.DeleteFunc(f.open, func(o *reader) bool { return o == r })
 	f.left = time.Now()
 	f.setLevel()
 }

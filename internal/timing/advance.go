@@ -87,7 +87,10 @@ func (t *timerTable) fireTimer(dst []Release, slot uint32, at, limit int64) []Re
 func (s *State) fireAbsence(dst []Release, slot uint32, at, limit int64) []Release {
 	t := s.tables.absent
 	n, w := t.node(slot), t.waits.at(slot)
-	f := candidate{kind: Missing, by: t.key(slot), at: at, first: w.last, last: w.last, count: 1, tag: at}
+	if n.flags&fired == 0 {
+		w.first = at
+	}
+	f := candidate{kind: Missing, by: t.key(slot), at: at, first: w.last, last: w.last, count: 1, tag: at, since: w.since()}
 	if w.size == 0 { // no match was kept: it is expected, and never came
 		f.empty, f.count = true, 0
 		f.keys = Keys{Once: f.by, Throttle: f.by}
@@ -130,6 +133,9 @@ func (s *State) fireFor(dst []Release, slot uint32, at int64) []Release {
 	t := s.tables.holding
 	n, w := t.node(slot), t.waits.at(slot)
 	f := candidate{kind: Late, by: t.key(slot), at: at, first: w.first, last: w.last, count: int(w.count)}
+	if s.rule.Episode.On {
+		return s.beginHeld(dst, slot, &f)
+	}
 	f.decodeKept(t.takeKept(slot))
 	n.flags |= fired
 	t.touch(slot)

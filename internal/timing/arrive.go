@@ -12,6 +12,8 @@ type candidate struct {
 	count       int
 	suppressed  int
 	tag         int64
+	since       int64 // unknownTime: not known, or none
+	cause       Cause
 	keys        Keys // Once, Throttle and Batch
 
 	match *Arrival // the match that has just arrived; nil: it was kept
@@ -32,12 +34,8 @@ func (m *Machine) Arrive(dst []Release, x *Arrival) []Release {
 	switch {
 	case x.Role == Cancels && r.Absent.For > 0:
 		return s.cancelAbsence(dst, x, at)
-	case x.Role == Ends && r.For > 0:
-		t := s.tables.holding
-		if slot, ok := t.find(shortKey(x.Keys.Gather)); ok {
-			t.forget(slot)
-		}
-		return dst
+	case x.Role == Ends || x.Role == Lapses:
+		return s.endHold(dst, x, at)
 	case x.Role != Fires:
 		return dst
 	case r.Sample > 0 && !s.isSampled(x.Hash):
@@ -60,6 +58,8 @@ func (m *Machine) Arrive(dst []Release, x *Arrival) []Release {
 		return s.addToDebounce(dst, x, at)
 	case r.For > 0:
 		return s.addToFor(dst, x, at)
+	case r.Episode.On:
+		return s.beginEpisode(dst, x, at)
 	}
 	return s.release(dst, &candidate{kind: Passed, at: at, first: at, last: at, count: 1, keys: x.Keys, match: x})
 }
@@ -82,8 +82,8 @@ func (t *stateTable) findOrAdd(dst []Release, key string, at int64) (after []Rel
 	if slot, ok := t.find(key); ok {
 		return dst, slot, false
 	}
-	for t.n-t.fixed >= max(t.s.rule.MaxKeys, 1) {
-		dst = t.evict(dst, at)
+	for t.s.known(t) >= max(t.s.rule.MaxKeys, 1) {
+		dst = t.s.givesWay(t).evict(dst, at)
 	}
 	return dst, t.add(key), true
 }
@@ -100,6 +100,8 @@ func (t *stateTable) evict(dst []Release, at int64) []Release {
 		return t.s.fireDebounce(dst, slot, at)
 	case stageBatch:
 		return t.s.closeBatch(dst, slot, at)
+	case stageEpisode:
+		return t.s.endEpisode(dst, slot, at, Displaced, nil)
 	}
 	t.forget(slot)
 	return dst
@@ -154,20 +156,20 @@ func (s *State) restartAbsence(dst []Release, x *Arrival, at int64) []Release {
 	case !made && (at < w.last || at == w.last && n.flags&fired != 0):
 		return dst // the absence began after this match, or was released after it
 	}
-	back := n.flags&released != 0 && s.rule.Absent.Resolved
+	back, since := n.flags&released != 0 && s.rule.Absent.Resolved, w.since()
 	n.flags &^= fired | released
-	w.last = at
+	w.last, w.first = at, 0
 	t.keepMatch(slot, x)
 	t.arm(slot, addTime(at, s.absentFor))
 	t.touch(slot)
 	if !back {
 		return dst
 	}
-	return s.release(dst, s.newResolved(x, t.key(slot), at))
+	return s.release(dst, s.newResolved(x, t.key(slot), at, since))
 }
 
-func (s *State) newResolved(x *Arrival, by string, at int64) *candidate {
-	return &candidate{kind: Resolved, by: by, at: at, first: at, last: at, count: 1, keys: x.Keys, match: x}
+func (s *State) newResolved(x *Arrival, by string, at, since int64) *candidate {
+	return &candidate{kind: Resolved, by: by, at: at, first: at, last: at, count: 1, since: since, keys: x.Keys, match: x}
 }
 
 // cancelAbsence ends the wait of an Absent until the next match. If the absence
@@ -179,12 +181,12 @@ func (s *State) cancelAbsence(dst []Release, x *Arrival, at int64) []Release {
 		return dst
 	}
 	n := t.node(slot)
-	by, back := t.key(slot), n.flags&released != 0 && s.rule.Absent.Resolved
+	by, back, since := t.key(slot), n.flags&released != 0 && s.rule.Absent.Resolved, t.waits.at(slot).since()
 	t.forget(slot)
 	if !back {
 		return dst
 	}
-	return s.release(dst, s.newResolved(x, by, at))
+	return s.release(dst, s.newResolved(x, by, at, since))
 }
 
 // addToDebounce adds a match to those that are released as one.
@@ -209,6 +211,9 @@ func (s *State) addToDebounce(dst []Release, x *Arrival, at int64) []Release {
 
 // addToFor handles a match of a rule with For: the condition holds.
 func (s *State) addToFor(dst []Release, x *Arrival, at int64) []Release {
+	if s.isOpen(x.Keys.Gather) {
+		return dst
+	}
 	t := s.tables.holding
 	dst, slot, made := t.findOrAdd(dst, x.Keys.Gather, at)
 	w := t.waits.at(slot)
@@ -232,7 +237,7 @@ func (s *State) release(dst []Release, f *candidate) []Release {
 }
 
 // checkWindows passes a candidate on if the windows are open, and has it wait
-// or drops it if they are not. It reports whether the candidate was released,
+// or drops it if they are not; a Resolved is never dropped. It reports whether the candidate was released,
 // or still may be.
 func (s *State) checkWindows(dst []Release, f *candidate) ([]Release, bool) {
 	opens, open := s.whenOpen(f.at + s.m.wallOffset)
@@ -242,6 +247,8 @@ func (s *State) checkWindows(dst []Release, f *candidate) ([]Release, bool) {
 	case s.rule.Hold && opens != never:
 		s.enqueue(f)
 		return dst, true
+	case f.kind == Resolved:
+		return s.throttleAndEmit(dst, f)
 	}
 	s.suppressed.Outside++
 	return dst, false
@@ -316,6 +323,7 @@ func (s *State) newRelease(f *candidate) Release {
 	out := Release{
 		Rule: s.rule, Kind: f.kind, By: f.by, At: timeOf(f.at), Tag: f.tag,
 		Count: f.count, First: timeOf(f.first), Last: timeOf(f.last), Suppressed: f.suppressed,
+		Since: f.sinceTime(), Cause: f.cause,
 	}
 	if f.empty {
 		out.First, out.Last = time.Time{}, time.Time{}

@@ -41,6 +41,7 @@ func (s *State) closeBatch(dst []Release, slot uint32, at int64) []Release {
 	t := s.tables.batch
 	b := t.batches.at(slot)
 	out := Release{Rule: s.rule, Kind: Batched, By: t.key(slot), At: timeOf(at), Items: make([]Item, 0, len(b.items))}
+	timed := false // First and Last are set, which may be the zero time
 	for _, item := range b.items {
 		f, _ := parseCandidate(item)
 		i := f.item()
@@ -51,12 +52,13 @@ func (s *State) closeBatch(dst []Release, slot uint32, at int64) []Release {
 		if f.empty {
 			continue
 		}
-		if first := timeOf(f.first); out.First.IsZero() || first.Before(out.First) {
+		if first := timeOf(f.first); !timed || first.Before(out.First) {
 			out.First = first
 		}
-		if last := timeOf(f.last); out.Last.IsZero() || last.After(out.Last) {
+		if last := timeOf(f.last); !timed || last.After(out.Last) {
 			out.Last = last
 		}
+		timed = true
 	}
 	t.forget(slot)
 	return append(dst, out)

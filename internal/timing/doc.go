@@ -24,7 +24,7 @@
 //
 //	Sample    passes a share of the matches
 //	Dedupe    passes a match of a value only after ttl has passed since the last that passed
-//	Count, Absent, Debounce or For   gather matches, and make candidates for a release
+//	Count, Absent, Debounce, For or Episode   gather matches, and make candidates for a release
 //	Active, Mute, Hold   drop a candidate outside the windows, or have it wait
 //	Once      passes one candidate of each value
 //	Throttle  passes at most max candidates within any per
@@ -59,14 +59,24 @@
 // none with the role Ends has come. It does so again only after one with the role
 // Ends.
 //
+// An Episode begins with a match, or with what For releases: that is released,
+// and no further match of its value, until it ends. It ends with an Arrival with
+// the role Ends, if its database is emptied or its key is not in a snapshot, if
+// its rule is dropped, or if it gives way. If its begin was released, or still
+// waits for the windows, its end is released as Resolved, if that is asked for. A
+// Resolved is known by the Hash of the match that began its episode, so it is the
+// same whatever ends that. An Arrival with the role Lapses ends what For waits for,
+// and no episode.
+//
 // The windows are compared with the time of the candidate: that of its match, or
 // when its timer was due. With Hold the candidate waits until they open, after
 // those that wait already. If more than 10,000 candidates of a rule wait, or more
 // than 64 MiB, the oldest are dropped. A rule whose windows do not open within 41
-// years drops its candidates.
+// years drops its candidates. Windows do not drop a Resolved, which only waits
+// for them.
 //
-// Once and Throttle do not stop a Resolved: who was told of an absence is told of
-// its end. Throttle is exact for up to 33 releases. For more it has slices as
+// Once and Throttle do not stop a Resolved: who was told that something began is
+// told that it ended. Throttle is exact for up to 33 releases. For more it has slices as
 // Count has, and passes fewer rather than more.
 //
 // Batch makes a release when max candidates are together, or wait after the first.
@@ -101,11 +111,13 @@
 // has been idle for longest: neither matched nor fired. Matches that Debounce or
 // Batch have kept with it are released at once. Any other state is forgotten, and
 // counted if it still had an effect. The states of expected values are never
-// displaced, and not counted in MaxKeys.
+// displaced, and not counted in MaxKeys. What For waits for and episodes are
+// counted together. An episode is displaced only if nothing waits, the one that
+// began first first.
 //
 // A state takes up to 200 bytes, beside the text of its value and the matches that
 // it keeps: measured with 50,000 values, about 50 (Once), 60 (Dedupe), 125
-// (Absent), 140 (Debounce, For), 85 (Throttle of 5) and 196 (Count and Throttle of
+// (Absent), 140 (Debounce, For), 100 and the slim form of a match (Episode), 85 (Throttle of 5) and 196 (Count and Throttle of
 // 32 or more, at most). A value of more than 256 bytes is kept as its first 241
 // bytes and a hash of 128 bits.
 //
@@ -118,5 +130,6 @@
 //
 // State belongs to a rule's name and shape. When rules are set, or entries
 // restored, the state of rules with equal name and shape is kept. Any other is
-// dropped, reported, and deleted with the next Changes.
+// dropped, reported, and deleted with the next Changes. What has to be resolved of
+// it is returned by Ended.
 package timing

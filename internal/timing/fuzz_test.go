@@ -19,6 +19,8 @@ func fuzzRules() []*timing.Rule {
 		{Name: "absent", Absent: timing.Absent{For: minute, Repeat: minute, Resolved: true, Expect: []string{"x"}}, Throttle: timing.Throttle{Max: 1, Per: hour}},
 		{Name: "debounce", Dedupe: second, Debounce: timing.Debounce{Wait: minute}, Active: closed, Hold: true},
 		{Name: "for", For: minute, Once: true},
+		{Name: "episode", Episode: timing.Episode{On: true, Resolved: true}, Batch: timing.Batch{Max: 3, Wait: hour}},
+		{Name: "latched", For: minute, Episode: timing.Episode{On: true, Resolved: true}, Active: closed, Hold: true},
 		{Name: "held", Active: closed, Hold: true},
 		{Name: "run", Schedule: every(hour), Summarize: []string{"for", "count"}, CatchUp: true},
 	}
@@ -81,7 +83,7 @@ func FuzzRestore(f *testing.F) {
 		save()
 		exercise(m, epoch.Add(40*minute), epoch.Add(3*hour))
 		for s := range m.States() {
-			m.Inspect(s.Rule().Name, 3)
+			m.Inspect(s.Rule().Name, timing.Inspected{Limit: 3})
 		}
 		save()
 		again := timing.New()

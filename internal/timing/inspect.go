@@ -13,20 +13,31 @@ type Inspection struct {
 	Armed      int       // timers of Absent, Debounce, For and Batch
 	Timers     []Timer   // of these, those due first
 	Counts     []Tally   // of Count and Throttle, the largest first
+	Open       int       // episodes that have not ended
 	Held       int       // candidates that wait for the windows to open
 	Opens      time.Time // when the windows open for them; zero: none waits
 	NextRun    time.Time // of the schedule; zero: there is none
 	Suppressed Suppressed
 }
 
-// Timer is a timer that is armed, or an Absent or For that has fired and waits
-// for its end.
+// Inspected says how much of a rule is looked at.
+type Inspected struct {
+	Limit int                  // timers, and counts, at most
+	Wants func(by string) bool // by the value that they are of; nil: all
+}
+
+// wants reports whether a value's states are looked at.
+func (o *Inspected) wants(by string) bool { return o.Wants == nil || o.Wants(by) }
+
+// Timer is a timer that is armed, or an Absent, For or Episode that has fired and
+// waits for its end.
 type Timer struct {
-	Stage string // "absent", "debounce", "for" or "batch"
+	Stage string // "absent", "debounce", "for", "open" for an Episode, or "batch"
 	By    string
 	Due   time.Time // zero: it has fired, and does not repeat
 	Fired bool
-	Count int // matches that it will release
+	Count int       // matches that it will release
+	Since time.Time // of an Episode: when it began
 }
 
 // Tally is the count of a window.
@@ -37,25 +48,27 @@ type Tally struct {
 	Suppressed int // by Throttle, since the release before
 }
 
-// Inspect returns what a rule counts and waits for, with at most limit timers
-// and limit counts. It returns false if there is no such rule. It reads all
+// Inspect returns what a rule counts and waits for. It returns false if there is no such rule. It reads all
 // states of the rule.
-func (m *Machine) Inspect(rule string, limit int) (Inspection, bool) {
+func (m *Machine) Inspect(rule string, of Inspected) (Inspection, bool) {
 	m.endRestore()
 	s := m.states[rule]
 	if s == nil {
 		return Inspection{}, false
 	}
-	in := Inspection{Rule: s.rule, States: s.Len(), Armed: s.Armed(), Held: len(s.queue.items), NextRun: s.NextRun(), Suppressed: s.suppressed}
+	in := Inspection{Rule: s.rule, States: s.Len(), Armed: s.Armed(), Open: s.Open(), Held: len(s.queue.items), NextRun: s.NextRun(), Suppressed: s.suppressed}
 	in.Opens = s.tables.queue.due()
 	for _, t := range s.tables.timed {
 		if t.stage.hasKeys() {
-			in.addTimers(t, limit)
+			in.addTimers(t, &of)
 		}
+	}
+	if t := s.tables.episodes; t != nil {
+		in.addEpisodes(t, &of)
 	}
 	for _, t := range [...]*windowTable{s.tables.count, s.tables.throttle} {
 		if t != nil {
-			in.addCounts(t, limit)
+			in.addCounts(t, &of)
 		}
 	}
 	return in, true
@@ -87,8 +100,11 @@ func (t *timerTable) due() time.Time {
 	return time.Time{}
 }
 
-func (in *Inspection) addTimers(t *timerTable, limit int) {
+func (in *Inspection) addTimers(t *timerTable, of *Inspected) {
 	t.each(func(slot uint32, n *node) {
+		if !of.wants(t.key(slot)) {
+			return
+		}
 		w := t.waits.at(slot)
 		timer := Timer{Stage: t.stage.String(), By: t.key(slot), Fired: n.flags&fired != 0, Count: int(w.count)}
 		if b, ok := t.family.(*batchTable); ok {
@@ -97,15 +113,28 @@ func (in *Inspection) addTimers(t *timerTable, limit int) {
 		if w.timer != 0 {
 			timer.Due = timeOf(w.deadline)
 		}
-		in.Timers = keepFirst(in.Timers, timer, limit, earlierTimer)
+		in.Timers = keepFirst(in.Timers, timer, of.Limit, earlierTimer)
 	})
 }
 
-func (in *Inspection) addCounts(t *windowTable, limit int) {
+func (in *Inspection) addEpisodes(t *episodeTable, of *Inspected) {
 	t.each(func(slot uint32, n *node) {
+		if !of.wants(t.key(slot)) {
+			return
+		}
+		timer := Timer{Stage: t.stage.String(), By: t.key(slot), Fired: true, Since: timeOf(t.cells.at(slot).since)}
+		in.Timers = keepFirst(in.Timers, timer, of.Limit, earlierTimer)
+	})
+}
+
+func (in *Inspection) addCounts(t *windowTable, of *Inspected) {
+	t.each(func(slot uint32, n *node) {
+		if !of.wants(t.key(slot)) {
+			return
+		}
 		row := t.cells.row(slot)
 		tally := Tally{Stage: t.stage.String(), By: t.key(slot), Count: t.window.count(row, n.times, t.window.unitOf(t.m.now)), Suppressed: int(row[countCell])}
-		in.Counts = keepFirst(in.Counts, tally, limit, largerTally)
+		in.Counts = keepFirst(in.Counts, tally, of.Limit, largerTally)
 	})
 }
 
@@ -117,7 +146,7 @@ func earlierTimer(a, b Timer) int {
 		}
 		return -1
 	}
-	return cmp.Or(a.Due.Compare(b.Due), cmp.Compare(a.By, b.By))
+	return cmp.Or(a.Due.Compare(b.Due), a.Since.Compare(b.Since), cmp.Compare(a.By, b.By))
 }
 
 func largerTally(a, b Tally) int {
@@ -145,6 +174,8 @@ func (s stage) String() string {
 		return "debounce"
 	case stageFor:
 		return "for"
+	case stageEpisode:
+		return "open"
 	case stageBatch:
 		return "batch"
 	case stageCount:

@@ -2,6 +2,7 @@ package timing
 
 import (
 	"encoding/binary"
+	"time"
 
 	"triggerd/internal/wire"
 )
@@ -11,13 +12,17 @@ import (
 //
 //	once throttle batch data
 //
-// Each text is its length as a uvarint and its bytes. The data is the rest.
+// Each text is its length as a uvarint and its bytes. The data is the rest. See
+// appendHeld for what may begin an episode.
 func (t *timerTable) keepMatch(slot uint32, x *Arrival) {
-	b := appendKeys(t.m.blob[:0], x.Keys)
-	if t.stage == stageAbsent {
-		b = x.Data.AppendSlim(b)
-	} else {
-		b = x.Data.Append(b)
+	b := t.m.blob[:0]
+	switch {
+	case t.keepsHeld():
+		b = t.m.appendHeld(b, x)
+	case t.stage == stageAbsent:
+		b = x.Data.AppendSlim(appendKeys(b, x.Keys))
+	default:
+		b = x.Data.Append(appendKeys(b, x.Keys))
 	}
 	t.m.blob = reusable(b)
 	t.setKept(slot, b)
@@ -105,10 +110,10 @@ func (f *candidate) decodeKept(blob []byte) {
 // append appends the candidate as it waits in a batch or for the windows to
 // open:
 //
-//	kind by at first last count suppressed tag once throttle batch empty data
+//	kind by at first last count suppressed tag once throttle batch flags [since] [cause] data
 //
-// Texts are as those of keepMatch. Numbers are varints. kind and empty are a
-// byte.
+// Texts are as those of keepMatch. Numbers are varints. kind, flags and cause
+// are a byte.
 func (f *candidate) append(dst []byte) []byte {
 	dst = append(dst, byte(f.kind))
 	dst = wire.AppendText(dst, f.by)
@@ -116,13 +121,46 @@ func (f *candidate) append(dst []byte) []byte {
 		dst = binary.AppendVarint(dst, n)
 	}
 	dst = appendKeys(dst, f.keys)
+	flags := byte(0)
+	if f.empty {
+		flags |= candidateEmpty
+	}
+	if f.since != unknownTime {
+		flags |= candidateSince
+	}
+	if f.cause != ByMatch {
+		flags |= candidateCause
+	}
+	dst = append(dst, flags)
+	if flags&candidateSince != 0 {
+		dst = binary.AppendVarint(dst, f.since)
+	}
+	if flags&candidateCause != 0 {
+		dst = append(dst, byte(f.cause))
+	}
 	switch {
 	case f.empty:
-		return append(dst, 1)
+		return dst
 	case f.match != nil:
-		return f.match.Data.Append(append(dst, 0))
+		return f.match.Data.Append(dst)
 	}
-	return append(append(dst, 0), f.data...)
+	return append(dst, f.data...)
+}
+
+const (
+	candidateEmpty = 1 << iota // there never was a match
+	candidateSince
+	candidateCause
+)
+
+// unknownTime is the since of a candidate that has none.
+const unknownTime = 0
+
+func (f *candidate) sinceTime() time.Time {
+	if f.since == unknownTime {
+		return time.Time{}
+	}
+	return timeOf(f.since)
 }
 
 // parseCandidate parses what append has written. The data is not copied.
@@ -134,13 +172,20 @@ func parseCandidate(b []byte) (f candidate, ok bool) {
 	f.count, f.suppressed = in.count(), in.count()
 	f.tag = in.Varint()
 	f.keys = in.keys()
-	f.empty = in.Byte() != 0
+	flags := in.Byte()
+	f.empty = flags&candidateEmpty != 0
+	if flags&candidateSince != 0 {
+		f.since = in.Varint()
+	}
+	if flags&candidateCause != 0 {
+		f.cause = Cause(in.Byte())
+	}
 	f.data = in.Rest()
-	return f, in.Err() == nil && f.kind >= Passed && f.kind < Batched
+	return f, in.Err() == nil && f.kind >= Passed && f.kind < Batched && f.cause < causes
 }
 
 func (f *candidate) item() Item {
-	i := Item{Kind: f.kind, By: f.by, Tag: f.tag}
+	i := Item{Kind: f.kind, By: f.by, Tag: f.tag, Since: f.sinceTime(), Cause: f.cause}
 	if !f.empty {
 		i.At, i.Data = timeOf(f.last), f.data
 	}

@@ -39,11 +39,13 @@ type Machine struct {
 	dirtyHeld     []*State
 	dirtyLines    []*summaryLine
 	dirtyExpected []*State
-	deletes       [][]byte // keys of entries to be deleted
-	unsaved       int      // entries to be put or deleted
+	deletes       [][]byte  // keys of entries to be deleted
+	ended         []Release // see Ended
+	lasting       []*State  // of rules with For or Episode, in the order of the rules
+	unsaved       int       // entries to be put or deleted
 
 	key, value []byte // scratch
-	blob       []byte // scratch
+	blob, slim []byte // scratch
 }
 
 // State is what a Machine knows of a rule. An Arrival names its rule by it.
@@ -89,6 +91,7 @@ type StateReport struct {
 	Kept    bool // false: it was dropped, since the rule is gone or has another shape
 	States  int  // values by which something was counted or waited for
 	Waiting int  // matches that were kept to be released later
+	Open    int  // of the states that were dropped, episodes that were released and have to be resolved
 }
 
 // New returns a Machine that has no rules.
@@ -192,8 +195,12 @@ func (m *Machine) newState(r *Rule) *State {
 
 // linkSummaries gives each rule the summary lines that count it.
 func (m *Machine) linkSummaries() {
+	m.lasting = nil
 	for i, s := range m.order {
 		s.index, s.feeds = uint64(i), nil
+		if s.rule.For > 0 || s.rule.Episode.On {
+			m.lasting = append(m.lasting, s)
+		}
 	}
 	for _, s := range m.order {
 		for _, l := range s.lines {
@@ -230,6 +237,9 @@ func (m *Machine) beginNewRules() {
 
 func (s *State) appendReport(fates []StateReport, kept bool) []StateReport {
 	f := StateReport{Rule: s.rule.Name, Kept: kept, States: s.Len(), Waiting: s.waiting()}
+	if !kept {
+		f.Open = s.toResolve()
+	}
 	if f.States+f.Waiting == 0 {
 		return fates
 	}
@@ -248,9 +258,10 @@ func (s *State) waiting() int {
 	return n
 }
 
-// discard deletes the state of a rule.
+// discard deletes the state of a rule. What is told of is resolved.
 func (s *State) discard() {
 	s.gone = true
+	s.m.ended = s.appendEnded(s.m.ended)
 	for _, t := range s.tables.all {
 		t.forgetAll(func(uint32) bool { return true })
 	}

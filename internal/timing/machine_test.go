@@ -171,7 +171,7 @@ func TestHeldIsBounded(t *testing.T) {
 			for i := range tt.n {
 				match(m, fmt.Sprint(i), epoch.Add(time.Duration(i)*time.Millisecond), data)
 			}
-			in, _ := m.Inspect("r", 0)
+			in, _ := m.Inspect("r", timing.Inspected{Limit: 0})
 			if want := uint64(tt.n - tt.held); in.Held != tt.held || in.Suppressed.HeldDropped != want {
 				t.Errorf("%d are held, %d dropped; want %d, %d", in.Held, in.Suppressed.HeldDropped, tt.held, want)
 			}
@@ -194,7 +194,7 @@ func TestHeldForNothing(t *testing.T) {
 	for range 3 {
 		match(m, "a", epoch, text("x"))
 	}
-	if in, _ := m.Inspect("r", 0); in.Held != 0 || in.Suppressed.Outside != 3 {
+	if in, _ := m.Inspect("r", timing.Inspected{Limit: 0}); in.Held != 0 || in.Suppressed.Outside != 3 {
 		t.Errorf("%d are held, %d dropped; want none, 3", in.Held, in.Suppressed.Outside)
 	}
 }
@@ -313,13 +313,13 @@ func TestInspect(t *testing.T) {
 			match(m, by, epoch.Add(time.Duration(i)*second), text(""))
 		}
 	}
-	in, ok := m.Inspect("r", 3)
+	in, ok := m.Inspect("r", timing.Inspected{Limit: 3})
 	want := []timing.Tally{{Stage: "count", By: "b", Count: 7}, {Stage: "count", By: "c", Count: 7}, {Stage: "count", By: "a", Count: 5}}
 	if !ok || in.States != 4 || !reflect.DeepEqual(in.Counts, want) {
 		t.Errorf("%+v, want %+v", in, want)
 	}
 	advance(m, epoch.Add(hour).UnixMilli(), 0)
-	if in, _ := m.Inspect("r", 1); in.Counts[0].Count != 0 {
+	if in, _ := m.Inspect("r", timing.Inspected{Limit: 1}); in.Counts[0].Count != 0 {
 		t.Errorf("an hour later %+v", in.Counts)
 	}
 
@@ -327,7 +327,7 @@ func TestInspect(t *testing.T) {
 	for range 5 {
 		match(m, "a", epoch, text(""))
 	}
-	if in, _ := m.Inspect("r", 9); !reflect.DeepEqual(in.Counts, []timing.Tally{{Stage: "throttle", By: "a", Count: 2, Suppressed: 3}}) {
+	if in, _ := m.Inspect("r", timing.Inspected{Limit: 9}); !reflect.DeepEqual(in.Counts, []timing.Tally{{Stage: "throttle", By: "a", Count: 2, Suppressed: 3}}) {
 		t.Errorf("%+v", in.Counts)
 	}
 
@@ -336,21 +336,21 @@ func TestInspect(t *testing.T) {
 	match(m, "soon", epoch, text(""))
 	match(m, "gone", epoch.Add(-hour), text(""))
 	advance(m, epoch.UnixMilli(), epoch.UnixMilli())
-	in, _ = m.Inspect("r", 2)
+	in, _ = m.Inspect("r", timing.Inspected{Limit: 2})
 	soon := epoch.Add(minute)
 	timers := []timing.Timer{{Stage: "absent", By: "soon", Due: soon}, {Stage: "absent", By: "late", Due: soon.Add(2 * second)}}
 	if in.Armed != 2 || !reflect.DeepEqual(in.Timers, timers) {
 		t.Errorf("%+v, want %+v", in, timers)
 	}
-	if in, _ := m.Inspect("r", 9); len(in.Timers) != 3 || !in.Timers[2].Fired || !in.Timers[2].Due.IsZero() {
+	if in, _ := m.Inspect("r", timing.Inspected{Limit: 9}); len(in.Timers) != 3 || !in.Timers[2].Fired || !in.Timers[2].Due.IsZero() {
 		t.Errorf("%+v", in.Timers)
 	}
 
 	m = one(timing.Rule{Schedule: every(hour)})
-	if in, _ := m.Inspect("r", 9); !in.NextRun.Equal(epoch.Add(hour)) {
+	if in, _ := m.Inspect("r", timing.Inspected{Limit: 9}); !in.NextRun.Equal(epoch.Add(hour)) {
 		t.Errorf("the next run is at %v", in.NextRun)
 	}
-	if _, ok := m.Inspect("none", 9); ok {
+	if _, ok := m.Inspect("none", timing.Inspected{Limit: 9}); ok {
 		t.Error("there is a rule that there is not")
 	}
 }
@@ -498,8 +498,8 @@ func TestTimesJump(t *testing.T) {
 				}
 			}
 			again.Restored()
-			in, _ := m.Inspect(r.Name, 100)
-			restored, _ := again.Inspect(r.Name, 100)
+			in, _ := m.Inspect(r.Name, timing.Inspected{Limit: 100})
+			restored, _ := again.Inspect(r.Name, timing.Inspected{Limit: 100})
 			if in.States > 4*(r.MaxKeys+1) || in.States != restored.States || in.Armed != restored.Armed || in.Held != restored.Held {
 				t.Errorf("%s in %d: %+v, and after a restart %+v", r.Name, at.Year(), in, restored)
 			}

@@ -16,6 +16,7 @@ type model struct {
 	now   int64 // milliseconds
 	wall  int64
 	ticks int
+	ended []out // by the rules that were set last
 }
 
 type modelRule struct {
@@ -40,6 +41,8 @@ type modelState struct {
 	fired    bool
 	told     bool
 	expected bool
+	since    int64 // of an absence
+	seen     bool
 	f        modelFiring // what it has kept
 	items    []modelFiring
 	dropped  int
@@ -56,6 +59,9 @@ type modelFiring struct {
 	keys        timing.Keys
 	live, empty bool
 	data, slim  string
+	since       int64
+	cause       timing.Cause
+	hash        int64
 }
 
 type modelLine struct {
@@ -75,6 +81,8 @@ type out struct {
 	Count       int
 	First, Last int64
 	Suppressed  int
+	Since       int64
+	Cause       timing.Cause
 	Summary     []modelLine
 }
 
@@ -83,6 +91,8 @@ type outItem struct {
 	By      string
 	At, Tag int64
 	Data    string
+	Since   int64
+	Cause   timing.Cause
 }
 
 const none = math.MinInt64
@@ -101,6 +111,12 @@ func (m *model) rule(name string) *modelRule {
 func (m *model) setRules(rules []*timing.Rule, now int64) {
 	m.now = max(m.now, now)
 	var list []*modelRule
+	m.ended = nil
+	for _, r := range m.rules {
+		if i := slices.IndexFunc(rules, func(n *timing.Rule) bool { return n.Name == r.r.Name }); i < 0 || rules[i].Shape != r.r.Shape {
+			m.dropped(r)
+		}
+	}
 	for _, r := range rules {
 		mr := m.rule(r.Name)
 		if mr == nil || mr.r.Shape != r.Shape {
@@ -170,10 +186,19 @@ func (m *model) get(outs *[]out, r *modelRule, stage, key string, at int64) (s *
 			may = append(may, s)
 		}
 	}
-	if len(may) >= r.r.MaxKeys {
-		m.evict(outs, r, stage, may[0], at)
+	victims, of := may, stage
+	if r.r.Episode.On && (stage == "for" || stage == "open") {
+		if may = slices.Concat(r.states["for"], r.states["open"]); len(may) > 0 {
+			victims, of = may, "open"
+			if len(r.states["for"]) > 0 {
+				of = "for"
+			}
+		}
 	}
-	s = &modelState{key: key}
+	if len(may) >= r.r.MaxKeys {
+		m.evict(outs, r, of, victims[0], at)
+	}
+	s = &modelState{key: key, seen: true}
 	r.states[stage] = append(r.states[stage], s)
 	return s, true
 }
@@ -197,7 +222,7 @@ func (m *model) evict(outs *[]out, r *modelRule, stage string, s *modelState, at
 	case "batch":
 		m.closeBatch(outs, r, s, at)
 	default:
-		r.forget(stage, s)
+		m.forget(outs, r, stage, s, at, timing.Displaced, nil)
 	}
 }
 
@@ -227,25 +252,94 @@ func (s *modelState) turn(q, span int64) int {
 	return len(s.times)
 }
 
+// forget deletes a state. That of an episode ends it, by a match if x is one.
+func (m *model) forget(outs *[]out, r *modelRule, stage string, s *modelState, at int64, cause timing.Cause, x *modelFiring) {
+	r.forget(stage, s)
+	if stage == "open" && s.told {
+		m.leave(outs, r, s.ended(at, cause, x))
+	}
+}
+
+func (s *modelState) ended(at int64, cause timing.Cause, x *modelFiring) modelFiring {
+	f := modelFiring{data: s.f.slim, slim: s.f.slim}
+	if x != nil {
+		f = *x
+	}
+	f.kind, f.by, f.at, f.first, f.last, f.count, f.tag, f.keys, f.since, f.cause = timing.Resolved, s.key, at, at, at, 1, s.f.hash, s.f.keys, s.f.since, cause
+	return f
+}
+
+// dropped tells of the ends that a rule which is gone still had to tell.
+func (m *model) dropped(r *modelRule) {
+	for _, s := range r.states["open"] {
+		if s.told {
+			m.ended = append(m.ended, r.out(s.ended(m.now, timing.Dropped, nil)))
+		}
+	}
+	waiting := r.queue
+	for _, s := range r.states["batch"] {
+		waiting = append(waiting, s.items...)
+	}
+	for _, f := range waiting {
+		if f.kind == timing.Resolved {
+			m.ended = append(m.ended, r.out(f))
+		}
+	}
+}
+
+// open begins an episode.
+func (m *model) open(outs *[]out, r *modelRule, f modelFiring) {
+	s, _ := m.get(outs, r, "open", f.by, f.at)
+	s.f = f
+	s.f.since = f.at
+	r.touch("open", s)
+	f.since = f.at
+	if f.kind == timing.Late {
+		f.slim = f.data // what is kept has one form
+	}
+	s.told = m.leave(outs, r, f) && r.r.Episode.Resolved
+}
+
+// snapshot ends what holds for keys that a snapshot does not have.
+func (m *model) snapshot(at int64, keys []string) (outs []out) {
+	return m.endHolds(at, timing.Unseen, func(key string) bool { return !slices.Contains(keys, key) })
+}
+
+func (m *model) endHolds(at int64, cause timing.Cause, match func(key string) bool) (outs []out) {
+	for _, r := range m.rules {
+		for _, stage := range []string{"for", "open"} {
+			for _, s := range slices.Clone(r.states[stage]) {
+				if match(s.key) {
+					m.forget(&outs, r, stage, s, at, cause, nil)
+				}
+			}
+		}
+	}
+	return outs
+}
+
 func (m *model) match(name string, role timing.Role, at int64, hash uint64, keys timing.Keys, data string) (outs []out) {
 	r := m.rule(name)
 	if r == nil {
 		return nil
 	}
-	live := modelFiring{kind: timing.Passed, at: at, first: at, last: at, count: 1, keys: keys, live: true, data: data, slim: "slim " + data}
+	live := modelFiring{kind: timing.Passed, at: at, first: at, last: at, count: 1, keys: keys, live: true, data: data, slim: "slim " + data, hash: int64(hash)}
 	switch {
 	case role == timing.Cancels && r.r.Absent.For > 0:
 		if s := r.find("absent", keys.Gather); s != nil {
 			r.forget("absent", s)
 			if s.told && r.r.Absent.Resolved {
-				live.kind, live.by = timing.Resolved, s.key
+				live.kind, live.by, live.since = timing.Resolved, s.key, s.since
 				m.leave(&outs, r, live)
 			}
 		}
 		return outs
-	case role == timing.Ends && r.r.For > 0:
+	case role == timing.Ends || role == timing.Lapses:
 		if s := r.find("for", keys.Gather); s != nil {
 			r.forget("for", s)
+		}
+		if s := r.find("open", keys.Gather); s != nil && role == timing.Ends {
+			m.forget(&outs, r, "open", s, at, timing.ByMatch, &live)
 		}
 		return outs
 	case role != timing.Fires:
@@ -274,6 +368,7 @@ func (m *model) match(name string, role timing.Role, at int64, hash uint64, keys
 		}
 		m.arm(s)
 		r.touch("debounce", s)
+	case r.r.Episode.On && r.find("open", keys.Gather) != nil:
 	case r.r.For > 0:
 		s, made := m.get(&outs, r, "for", keys.Gather, at)
 		if made {
@@ -284,6 +379,9 @@ func (m *model) match(name string, role timing.Role, at int64, hash uint64, keys
 			s.f = s.f.folded(live, made)
 		}
 		r.touch("for", s)
+	case r.r.Episode.On:
+		live.by = keys.Gather
+		m.open(&outs, r, live)
 	default:
 		m.leave(&outs, r, live)
 	}
@@ -291,16 +389,14 @@ func (m *model) match(name string, role timing.Role, at int64, hash uint64, keys
 }
 
 // endAll ends what holds for keys with a prefix.
-func (m *model) endAll(prefix string) {
-	for _, r := range m.rules {
-		r.states["for"] = slices.DeleteFunc(r.states["for"], func(s *modelState) bool { return strings.HasPrefix(s.key, prefix) })
-	}
+func (m *model) endAll(at int64, prefix string) []out {
+	return m.endHolds(at, timing.Flushed, func(key string) bool { return strings.HasPrefix(key, prefix) })
 }
 
 // folded is what is kept of matches that fire as one: the last.
 func (f modelFiring) folded(x modelFiring, first bool) modelFiring {
 	n := x
-	n.kind, n.live, n.slim = timing.Late, false, x.data
+	n.kind, n.live = timing.Late, false
 	if !first {
 		n.first, n.last, n.count = min(f.first, x.at), max(f.last, x.at), f.count+1
 	}
@@ -336,15 +432,15 @@ func (m *model) beat(outs *[]out, r *modelRule, live modelFiring) {
 	} else if live.at < s.f.last || live.at == s.f.last && s.fired {
 		return
 	}
-	back := s.told && r.r.Absent.Resolved
-	s.fired, s.told = false, false
+	back, since := s.told && r.r.Absent.Resolved, s.since
+	s.fired, s.told, s.since = false, false, 0
 	s.f = live
 	s.f.live, s.f.data = false, live.slim
 	s.deadline = live.at + ms(r.r.Absent.For)
 	m.arm(s)
 	r.touch("absent", s)
 	if back {
-		live.kind, live.by = timing.Resolved, s.key
+		live.kind, live.by, live.since = timing.Resolved, s.key, since
 		m.leave(outs, r, live)
 	}
 }
@@ -361,6 +457,8 @@ func (m *model) leave(outs *[]out, r *modelRule, f modelFiring) bool {
 		f.live, f.slim = false, f.data
 		r.queue = append(r.queue, f)
 		return true
+	case f.kind == timing.Resolved:
+		return m.pass(outs, r, f)
 	}
 	r.counts.Outside++
 	return false
@@ -466,7 +564,7 @@ func (m *model) gather(outs *[]out, r *modelRule, f modelFiring) {
 }
 
 func (m *model) closeBatch(outs *[]out, r *modelRule, s *modelState, at int64) {
-	o := out{Rule: r.r.Name, Kind: timing.Batched, By: s.key, At: at, First: none, Last: none}
+	o := out{Rule: r.r.Name, Kind: timing.Batched, By: s.key, At: at, First: none, Last: none, Since: none}
 	for _, f := range s.items {
 		i := r.out(f).item(f)
 		o.Items = append(o.Items, i)
@@ -486,7 +584,7 @@ func (m *model) closeBatch(outs *[]out, r *modelRule, s *modelState, at int64) {
 }
 
 func (r *modelRule) out(f modelFiring) out {
-	o := out{Rule: r.r.Name, Kind: f.kind, By: f.by, At: f.at, Tag: f.tag, Count: f.count, First: f.first, Last: f.last, Suppressed: f.suppressed}
+	o := out{Rule: r.r.Name, Kind: f.kind, By: f.by, At: f.at, Tag: f.tag, Count: f.count, First: f.first, Last: f.last, Suppressed: f.suppressed, Since: sinceOf(f), Cause: f.cause}
 	if f.empty {
 		o.First, o.Last = none, none
 	} else if !f.live {
@@ -496,16 +594,23 @@ func (r *modelRule) out(f modelFiring) out {
 }
 
 func (o out) item(f modelFiring) outItem {
-	i := outItem{Kind: f.kind, By: f.by, At: f.last, Tag: f.tag, Data: f.data}
+	i := outItem{Kind: f.kind, By: f.by, At: f.last, Tag: f.tag, Data: f.data, Since: sinceOf(f), Cause: f.cause}
 	if f.empty {
 		i.At, i.Data = none, ""
 	}
 	return i
 }
 
+func sinceOf(f modelFiring) int64 {
+	if f.since == 0 {
+		return none
+	}
+	return f.since
+}
+
 func (m *model) settle(outs *[]out, r *modelRule, s *modelState, at int64) {
 	f := s.f
-	f.by, f.at = s.key, at
+	f.by, f.at, f.slim = s.key, at, f.data
 	r.forget("debounce", s)
 	m.leave(outs, r, f)
 }
@@ -578,13 +683,22 @@ func (m *model) expire(outs *[]out, r *modelRule, stage string, s *modelState, l
 		m.closeBatch(outs, r, s, at)
 	case "for":
 		f := s.f
-		f.by, f.at = s.key, at
+		f.by, f.at, f.slim = s.key, at, f.data
+		if r.r.Episode.On {
+			f.slim = s.f.slim
+			r.forget(stage, s)
+			m.open(outs, r, f)
+			break
+		}
 		s.fired = true
 		r.touch(stage, s)
 		m.leave(outs, r, f)
 	case "absent":
 		f := s.f
-		f.kind, f.by, f.at, f.tag, f.first = timing.Missing, s.key, at, at, f.last
+		if !s.fired {
+			s.since = at
+		}
+		f.kind, f.by, f.at, f.tag, f.first, f.since = timing.Missing, s.key, at, at, f.last, s.since
 		if r.r.Absent.Repeat == 0 && !r.r.Absent.Resolved && !s.expected {
 			r.forget(stage, s)
 		} else {
@@ -641,7 +755,7 @@ func (m *model) run(r *modelRule) (at int64, do func(outs *[]out)) {
 }
 
 func (r *modelRule) summary(at, run int64) out {
-	o := out{Rule: r.r.Name, Kind: timing.Run, At: at, Tag: run, First: none, Last: none}
+	o := out{Rule: r.r.Name, Kind: timing.Run, At: at, Tag: run, First: none, Last: none, Since: none}
 	for _, l := range r.lines {
 		sum := *l
 		if l.count == 0 {

@@ -187,12 +187,14 @@ func total(before map[string]timing.Suppressed, m *timing.Machine) map[string]ti
 func (s *sequence) step() step {
 	switch n := s.r.IntN(100); {
 	case n < 2:
-		prefix := s.by()[:s.r.IntN(2)]
+		prefix, now := s.by()[:s.r.IntN(2)], s.now
 		return step{
 			text:  "end all of " + prefix,
-			model: func(m *model) []out { m.endAll(prefix); return nil },
-			do:    func(m *timing.Machine) []timing.Release { m.EndAll(prefix); return nil },
+			model: func(m *model) []out { return m.endAll(now, prefix) },
+			do:    func(m *timing.Machine) []timing.Release { return m.EndAll(nil, prefix, time.UnixMilli(now)) },
 		}
+	case n < 4:
+		return s.snapshot()
 	case n < 60:
 		return s.matches()
 	case n < 85:
@@ -201,6 +203,25 @@ func (s *sequence) step() step {
 		return s.setRules()
 	default:
 		return s.setWall()
+	}
+}
+
+func (s *sequence) snapshot() step {
+	var keys []string
+	for range s.r.IntN(6) {
+		keys = append(keys, s.by())
+	}
+	now := s.now
+	return step{
+		text:  fmt.Sprintf("snapshot of %q", keys),
+		model: func(m *model) []out { return m.snapshot(now, keys) },
+		do: func(m *timing.Machine) []timing.Release {
+			m.BeginSnapshot()
+			for _, key := range keys {
+				m.SeeKey([]byte(key))
+			}
+			return m.EndSnapshot(nil, time.UnixMilli(now))
+		},
 	}
 }
 
@@ -296,7 +317,7 @@ func (s *sequence) match(rule *timing.Rule, every int64) step {
 	}
 	role := timing.Fires
 	if s.r.IntN(5) == 0 {
-		role = timing.Role(s.r.IntN(3))
+		role = timing.Role(s.r.IntN(4))
 	}
 	s.data++
 	data := strconv.Itoa(s.data)
@@ -363,8 +384,11 @@ func (s *sequence) setRules() step {
 	}
 	return step{
 		text:  text,
-		model: func(m *model) []out { m.setRules(rules, now); return nil },
-		do:    func(m *timing.Machine) []timing.Release { m.SetRules(rules, time.UnixMilli(now)); return nil },
+		model: func(m *model) []out { m.setRules(rules, now); return m.ended },
+		do: func(m *timing.Machine) []timing.Release {
+			m.SetRules(rules, time.UnixMilli(now))
+			return m.Ended(nil)
+		},
 	}
 }
 
@@ -393,7 +417,7 @@ func (s *sequence) newRule(name string) *timing.Rule {
 		return r
 	}
 	limit := func() int { return []int{1, 2, 3, 10, 33, 34, 40}[s.r.IntN(1+s.r.IntN(7))] }
-	switch s.r.IntN(5) {
+	switch s.r.IntN(7) {
 	case 0:
 		r.Count = timing.Count{Over: limit() - 1, Within: span()}
 	case 1:
@@ -411,6 +435,11 @@ func (s *sequence) newRule(name string) *timing.Rule {
 		}
 	case 3:
 		r.For = span()
+	case 4:
+		r.Episode = timing.Episode{On: true, Resolved: s.r.IntN(4) > 0}
+		if one(2) {
+			r.For = span()
+		}
 	}
 	if one(3) {
 		r.Dedupe = span()
@@ -460,10 +489,10 @@ func outsOf(firings []timing.Release) (outs []out) {
 	for _, f := range firings {
 		o := out{
 			Rule: f.Rule.Name, Kind: f.Kind, By: f.By, At: msOf(f.At), Tag: f.Tag,
-			Count: f.Count, First: msOf(f.First), Last: msOf(f.Last), Suppressed: f.Suppressed,
+			Count: f.Count, First: msOf(f.First), Last: msOf(f.Last), Suppressed: f.Suppressed, Since: msOf(f.Since), Cause: f.Cause,
 		}
 		for _, i := range f.Items {
-			o.Items = append(o.Items, outItem{i.Kind, i.By, msOf(i.At), i.Tag, string(i.Data)})
+			o.Items = append(o.Items, outItem{i.Kind, i.By, msOf(i.At), i.Tag, string(i.Data), msOf(i.Since), i.Cause})
 		}
 		for _, l := range f.Summary {
 			o.Summary = append(o.Summary, modelLine{l.Rule, l.Count, l.Suppressed, msOf(l.First), msOf(l.Last), string(l.Data)})

@@ -8,7 +8,7 @@ type Arrival struct {
 	State *State // of the rule; if the rule is gone nothing happens
 	Role  Role
 	At    time.Time // when it came, to the millisecond
-	Hash  uint64    // of what identifies the match, the same whenever it is read; Sample decides by it
+	Hash  uint64    // of what identifies the match, the same whenever it is read; Sample and Episode need it
 	Keys  Keys
 	Data  Data
 }
@@ -27,7 +27,7 @@ const (
 	Passed   Kind = iota + 1 // the match that has just arrived
 	Late                     // a match that was kept
 	Missing                  // an absence: no match came
-	Resolved                 // a match that came after a Missing
+	Resolved                 // a match that came after a Missing, or the end of an Episode
 	Batched                  // several of the others
 	Run                      // a run of the rule's schedule
 )
@@ -45,8 +45,9 @@ type Release struct {
 
 	// Tag tells apart releases that stand for the same match. For a Missing it
 	// is when the absence was due, for a Run when the run was due, in
-	// milliseconds since 1970. For a batch it is that of its last item.
-	// Otherwise it is 0.
+	// milliseconds since 1970. For the Resolved of an Episode it is the Hash of
+	// the match that began it, by which alone it is identified. For a batch it is
+	// that of its last item. Otherwise it is 0.
 	Tag int64
 
 	// Items are the matches that were kept, the oldest first; only a batch has
@@ -58,16 +59,39 @@ type Release struct {
 	First, Last time.Time // of these
 	Suppressed  int       // by Throttle, since the release before
 
+	// Since is when what is Missing was first missed, and when what is Resolved
+	// was, or when an Episode began; zero: it is not known, or none of these.
+	Since time.Time
+	Cause Cause // of a Resolved
+
 	Summary []Line // of a Run, in the order of Rule.Summarize
 }
+
+// Cause says why an Episode has ended, if it was no match that ended it. What is
+// kept with such a Resolved is the match that began it, in its slim form.
+type Cause uint8
+
+// The causes. They are part of the durable form.
+const (
+	ByMatch   Cause = iota // a match has ended it
+	Flushed                // its database has no keys any more, or others
+	Unseen                 // its key is not in a snapshot
+	Dropped                // its rule is gone, or has another shape
+	Displaced              // MaxKeys was reached
+
+	causes
+)
 
 // Item is a match that was kept.
 type Item struct {
 	Kind Kind // what it would have been released as without a batch
 	By   string
 	At   time.Time // of the match, or of the last that it stands for
-	Tag  int64     // as a Firing's
+	Tag  int64     // as a Release's
 	Data []byte
+
+	Since time.Time // as a Release's
+	Cause Cause
 }
 
 // Line counts, in the summary of a Run, what a rule has released since the run

@@ -86,7 +86,10 @@ func (m *Machine) restore(k entryKey, key, value []byte) error {
 	s := m.states[k.rule]
 	if s == nil || s.shape != shape {
 		m.delete(slices.Clone(key))
-		m.restored.countEntry(k, false)
+		report := m.restored.countEntry(k, false)
+		if m.restoreEnded(s, k, &in) {
+			report.Open++
+		}
 		return nil
 	}
 	m.changeCount = max(m.changeCount, changed)
@@ -97,8 +100,8 @@ func (m *Machine) restore(k entryKey, key, value []byte) error {
 	return nil
 }
 
-// countEntry counts an entry in the report of its rule.
-func (r *restored) countEntry(k entryKey, kept bool) {
+// countEntry counts an entry in the report of its rule, which it returns.
+func (r *restored) countEntry(k entryKey, kept bool) *StateReport {
 	i := slices.IndexFunc(r.fates, func(f StateReport) bool { return f.Rule == k.rule && f.Kept == kept })
 	if i < 0 {
 		i = len(r.fates)
@@ -111,6 +114,7 @@ func (r *restored) countEntry(k entryKey, kept bool) {
 	if k.stage.numbered() || k.stage == stageDebounce {
 		f.Waiting++
 	}
+	return f
 }
 
 // Restored reports, for each rule of which there were entries, what was kept

@@ -19,6 +19,7 @@ type Rule struct {
 	Absent   Absent
 	Debounce Debounce
 	For      time.Duration // the condition has to hold that long
+	Episode  Episode
 
 	Active, Mute []*Window // releases are allowed inside one of Active, if there are any, and outside all of Mute
 	Hold         bool      // what the windows do not allow waits until they open; false: it is dropped
@@ -64,6 +65,14 @@ type Debounce struct {
 	MaxWait time.Duration // 0: no limit
 }
 
+// Episode has a rule fire once for each value of Gather, until that has ended:
+// an episode begins with a match, or when For has passed, and ends with an
+// Arrival with the role Ends. The zero value: no Episode.
+type Episode struct {
+	On       bool
+	Resolved bool // release the end too
+}
+
 // Throttle releases at most Max within Per. The zero value: no Throttle.
 type Throttle struct {
 	Max int
@@ -82,7 +91,7 @@ type Batch struct {
 type Keys struct {
 	Once     string
 	Dedupe   string
-	Gather   string // of Count, Absent, Debounce or For; for For it is the database and the key
+	Gather   string // of Count, Absent, Debounce or For; for For and Episode it is the database and the key
 	Throttle string
 	Batch    string
 }
@@ -94,5 +103,6 @@ type Role uint8
 const (
 	Fires   Role = iota // the rule matches
 	Cancels             // an Absent no longer waits for a match
-	Ends                // the condition of a rule with For no longer holds
+	Ends                // the condition of a rule with For no longer holds, or an Episode has ended
+	Lapses              // what For waits for does not hold; an Episode that has begun goes on
 )

@@ -24,6 +24,7 @@ const (
 	stageRun      // the schedule
 	stageLine     // of a summary
 	stageExpected // the rule itself: its expected values were armed
+	stageEpisode
 
 	stages
 )
@@ -54,7 +55,7 @@ type stateTable struct {
 }
 
 // hasKeys reports whether the states of a stage are kept by the values of a by.
-func (s stage) hasKeys() bool { return s >= stageDedupe && s <= stageBatch }
+func (s stage) hasKeys() bool { return s >= stageDedupe && s <= stageBatch || s == stageEpisode }
 
 // node is the part that every state has. A short key is in it, so that a match
 // reads as few places in memory as possible: that is most of its cost.
@@ -74,10 +75,11 @@ const (
 	used     = 1 << iota
 	durable  // it has an entry in the store
 	fired    // Absent, For: it has fired
-	released // Absent: the absence was released
+	released // Absent: the absence was released; Episode: its begin was, and its end is to be
 	expected // Absent: it never gives way
 	above    // Count: it has fired, and there were not fewer since
 	putOff   // Run: a run waits for the windows to open
+	seen     // For, Episode: its key was in the present snapshot, or the state is younger
 )
 
 // written are the flags that an entry has.
@@ -88,7 +90,7 @@ type wait struct {
 	node
 	deadline    int64
 	armed       uint64 // when it was armed, counted by the Machine
-	first, last int64  // Debounce, For: of its matches; Absent: last; Run: last is the last run, a time of day
+	first, last int64  // Debounce, For: of its matches; Absent: last, and when its absence was due first (0: not, or not known); Run: last is the last run, a time of day
 	timer       uint32 // id + 1; 0: not armed
 	count       uint32 // Debounce, For: its matches
 	size        uint32 // of the match that is kept
@@ -131,7 +133,7 @@ func (t *stateTable) add(key string) uint32 {
 	t.n++
 	t.insert(uint32(maphash.String(t.m.seed, key)), slot)
 	n := t.node(slot)
-	*n = node{flags: used}
+	*n = node{flags: used | seen}
 	if n.size = uint8(copy(n.inline[:], key)); len(key) > len(n.inline) {
 		n.size = isLong
 		t.long.grow(int(slot))

@@ -13,6 +13,7 @@ type stageTables struct {
 	absent   *timerTable
 	debounce *timerTable
 	holding  *timerTable // of For
+	episodes *episodeTable
 	once     *stateTable
 	throttle *windowTable
 	batch    *batchTable
@@ -21,6 +22,7 @@ type stageTables struct {
 
 	all   []*stateTable // those that are not nil, in the order of the stages
 	timed []*timerTable // of these, those with timers
+	holds []*stateTable // of these, those whose keys are keys of the server: of For and Episode
 }
 
 // newTables makes the tables of a rule.
@@ -41,6 +43,11 @@ func (s *State) newTables() {
 	}
 	if r.For > 0 {
 		all.holding = s.newTimerTable(stageFor)
+		all.holds = append(all.holds, &all.holding.stateTable)
+	}
+	if r.Episode.On {
+		all.episodes = s.newEpisodeTable()
+		all.holds = append(all.holds, &all.episodes.stateTable)
 	}
 	if r.Once {
 		all.once = &stateTable{family: keysOnly{}}
@@ -232,7 +239,10 @@ func (t *timerTable) parseState(in *entryReader, slot uint32, n *node) {
 	w.count = uint32(min(in.Uvarint(), math.MaxUint32))
 	if data := in.Rest(); len(data) > 0 {
 		t.setKept(slot, data)
-		in.keys()
+		if in.keys(); t.keepsHeld() {
+			in.Uint64()
+			in.Bytes()
+		}
 	} else if t.stage == stageDebounce || t.stage == stageFor && flags&fired == 0 {
 		in.Reject()
 	}

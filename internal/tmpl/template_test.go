@@ -56,7 +56,7 @@ func TestTemplateJSONOfEverything(t *testing.T) {
 		t.Fatal(err)
 	}
 	var m map[string]any
-	if err := json.Unmarshal([]byte(got), &m); err != nil || m["key"] != "key" || m["offset"] != float64(851576) || m["before"] != "old" || len(m) != 30 {
+	if err := json.Unmarshal([]byte(got), &m); err != nil || m["key"] != "key" || m["offset"] != float64(851576) || m["before"] != "old" || len(m) != 33 {
 		t.Errorf("got %s, %v", got, err)
 	}
 }

@@ -24,8 +24,9 @@ func (v *View) data() map[string]any {
 	}
 	f := v.firing
 	v.m = eventData(f.Event, f.ID.String(), f.Params)
-	v.m["rule"], v.m["action"], v.m["attempt"] = f.Rule, f.Action, f.Attempt
+	v.m["rule"], v.m["action"], v.m["attempt"], v.m["redelivered"] = f.Rule, f.Action, f.Attempt, f.Redelivered
 	v.m["status"], v.m["by"], v.m["count"], v.m["suppressed"] = f.Status, f.By, f.Count, f.Suppressed
+	v.m["since"], v.m["duration"] = stamp{f.Since.UTC()}, durationOf(f.Status, f.Since, f.Duration)
 	v.m["first"], v.m["last"] = stamp{f.First.UTC()}, stamp{f.Last.UTC()}
 	v.m["events"], v.m["summary"] = batchData(f.Batch), summaryData(f.Summary)
 	return v.m
@@ -82,10 +83,20 @@ func unknownOf(e *event.Event) []string {
 	return list
 }
 
+// durationOf is in milliseconds; nil where it is not told.
+func durationOf(status string, since time.Time, d time.Duration) any {
+	if status != event.StatusResolved || since.IsZero() {
+		return nil
+	}
+	return d.Milliseconds()
+}
+
 func batchData(batch []event.Item) []map[string]any {
 	list := make([]map[string]any, len(batch))
 	for i := range batch {
-		list[i] = eventData(batch[i].Event, batch[i].ID, batch[i].Params)
+		it := &batch[i]
+		list[i] = eventData(it.Event, it.ID, it.Params)
+		list[i]["status"], list[i]["since"], list[i]["duration"] = it.Status, stamp{it.Since.UTC()}, durationOf(it.Status, it.Since, it.Duration)
 	}
 	return list
 }
@@ -168,8 +179,8 @@ func sampleFiring(params map[string]string) *firing.Firing {
 	return &firing.Firing{
 		ID: id, Rule: "rule", Action: "action", Attempt: 1, Params: params, Event: e,
 		Timing: event.Timing{
-			Status: "firing", By: "by", Count: 2, First: at, Last: at, Suppressed: 1,
-			Batch:   []event.Item{{Event: e, ID: id, Params: params}},
+			Status: event.StatusFiring, Since: at, By: "by", Count: 2, First: at, Last: at, Suppressed: 1,
+			Batch:   []event.Item{{Event: e, ID: id, Params: params, Status: event.StatusFiring, Since: at}},
 			Summary: []event.Line{{Rule: "rule", Count: 1, First: at, Last: at, Event: e, Params: params}},
 		},
 	}

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 
 	"triggerd/internal/admin"
 	"triggerd/internal/firing"
+	"triggerd/internal/glob"
 )
 
 // Status is the answer of GET /api/v1/status.
@@ -34,14 +36,28 @@ type DeadLetters struct {
 	Next        uint64             `json:"next,omitempty"`
 }
 
-// Selection is the body of a request that retries or drops: numbers, or all
-// that the other fields select.
+// Causes is the answer of GET /api/v1/dead-letters/causes, the largest group
+// first.
+type Causes struct {
+	Causes []admin.Cause `json:"causes"`
+	More   bool          `json:"more,omitempty"` // there are more groups than are told apart
+}
+
+// Selection is the body of a request that changes firings or dead letters:
+// numbers, or all that the other fields select. A call refuses fields that make
+// no sense for it.
 type Selection struct {
 	Numbers []uint64 `json:"numbers,omitempty"`
 	All     bool     `json:"all,omitempty"` // has to be set where no numbers are
 	Action  string   `json:"action,omitempty"`
 	Rule    string   `json:"rule,omitempty"`
+	Key     string   `json:"key,omitempty"`   // a glob
+	Since   string   `json:"since,omitempty"` // a time as in 2006-01-02T15:04:05Z, or how long ago, as in 10m
 	Reason  string   `json:"reason,omitempty"`
+	Error   string   `json:"error,omitempty"`   // that of a cause
+	Failing bool     `json:"failing,omitempty"` // only pending firings that were attempted
+	Expect  *int     `json:"expect,omitempty"`  // how many there are at most; else the answer is 409, and nothing is changed
+	Changed bool     `json:"changed,omitempty"` // to be delivered once more also where the action goes elsewhere now
 }
 
 // Name is the body of a request that resumes.
@@ -79,13 +95,21 @@ type Error struct {
 func (s *Server) addAPI(mux *http.ServeMux) {
 	mux.HandleFunc("GET /api/v1/status", s.status)
 	mux.HandleFunc("GET /api/v1/events", s.events)
+	mux.HandleFunc("GET /api/v1/overview", s.overview)
+	mux.HandleFunc("GET /api/v1/rates", s.rates)
+	mux.HandleFunc("GET /api/v1/rates/{name...}", s.ruleRates)
+	mux.HandleFunc("GET /api/v1/last-event", s.lastEvent)
+	mux.HandleFunc("GET /api/v1/rules", s.rules)
 	mux.HandleFunc("GET /api/v1/rules/{name...}", s.rule)
 	mux.HandleFunc("GET /api/v1/deliveries", s.deliveries)
 	mux.HandleFunc("GET /api/v1/deliveries/{ref...}", s.delivery)
 	mux.HandleFunc("POST /api/v1/deliveries/retry", s.retryDeliveries)
+	mux.HandleFunc("POST /api/v1/deliveries/cancel", s.cancelDeliveries)
+	mux.HandleFunc("POST /api/v1/deliveries/redeliver", s.redeliver)
 	mux.HandleFunc("GET /api/v1/dead-letters", s.deadLetters)
 	mux.HandleFunc("GET /api/v1/dead-letters/{number}", s.deadLetter)
 	mux.HandleFunc("GET /api/v1/dead-letters/export", s.exportDead)
+	mux.HandleFunc("GET /api/v1/dead-letters/causes", s.causes)
 	mux.HandleFunc("POST /api/v1/dead-letters/retry", s.retryDead)
 	mux.HandleFunc("POST /api/v1/dead-letters/drop", s.dropDead)
 	mux.HandleFunc("POST /api/v1/store/backup", s.backup)
@@ -100,16 +124,6 @@ func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
 	s.writeResult(w, Status{s.cfg.Version, s.cfg.LogLinesLost(), st}, 0, err)
 }
 
-// rule answers with what a rule counts and waits for.
-func (s *Server) rule(w http.ResponseWriter, r *http.Request) {
-	d, err := s.cfg.Daemon.InspectRule(r.PathValue("name"), maxRuleDetails)
-	s.hideRule(d)
-	s.writeResult(w, d, 0, err)
-}
-
-// maxRuleDetails limits the timers and the counts in an answer about a rule.
-const maxRuleDetails = 100
-
 func (s *Server) deliveries(w http.ResponseWriter, r *http.Request) {
 	q, err := parseQuery(r.URL.Query())
 	if err != nil {
@@ -121,6 +135,10 @@ func (s *Server) deliveries(w http.ResponseWriter, r *http.Request) {
 	case "", "pending":
 	case "delivered":
 		list = s.cfg.Daemon.Delivered
+		if q.Failing {
+			s.writeError(w, http.StatusBadRequest, errors.New("failing is of what waits, not of what was delivered"))
+			return
+		}
 	default:
 		s.writeError(w, http.StatusBadRequest, fmt.Errorf("state is pending or delivered, not %q; what was given up is under dead-letters", state))
 		return
@@ -151,7 +169,7 @@ func (s *Server) retryDeliveries(w http.ResponseWriter, r *http.Request) {
 	if !s.decodeBody(w, r, &sel) {
 		return
 	}
-	if sel.Rule != "" || sel.Reason != "" || len(sel.Numbers) == 0 && sel.Action == "" {
+	if sel.isFiltered() && (sel.Action == "" || sel.hasFilter()) || len(sel.Numbers) == 0 && sel.Action == "" {
 		s.writeError(w, http.StatusBadRequest, errors.New(`send {"numbers": [N]} or {"action": "target/NAME"}`))
 		return
 	}
@@ -224,40 +242,154 @@ func (s *Server) exportDead(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (s *Server) retryDead(w http.ResponseWriter, r *http.Request) {
-	s.changeDead(w, r, func(sel *Selection) (int, error) {
-		if sel.All {
-			return s.cfg.Daemon.RetryAllDead(r.Context(), sel.query())
-		}
-		return s.cfg.Daemon.RetryDead(r.Context(), sel.Numbers...)
-	})
-}
-
-func (s *Server) dropDead(w http.ResponseWriter, r *http.Request) {
-	s.changeDead(w, r, func(sel *Selection) (int, error) {
-		if sel.All {
-			return s.cfg.Daemon.DropAllDead(sel.query())
-		}
-		return s.cfg.Daemon.DropDead(sel.Numbers...)
-	})
-}
-
-func (s *Server) changeDead(w http.ResponseWriter, r *http.Request, do func(*Selection) (int, error)) {
-	var sel Selection
-	if !s.decodeBody(w, r, &sel) {
+// cancelDeliveries answers once what was in flight has ended, if that takes no
+// longer than half a minute.
+func (s *Server) cancelDeliveries(w http.ResponseWriter, r *http.Request) {
+	sel, chosen, ok := s.decodeSelection(w, r)
+	if !ok {
 		return
 	}
-	filtered := sel.Action != "" || sel.Rule != "" || sel.Reason != ""
-	if sel.All == (len(sel.Numbers) > 0) || filtered && !sel.All {
-		s.writeError(w, http.StatusBadRequest, errors.New(`send {"numbers": [N, ...]}, or {"all": true} with action, rule or reason where not all are meant`))
+	if sel.Reason != "" || sel.Error != "" || sel.Changed {
+		s.writeError(w, http.StatusBadRequest, errors.New("what waits is selected by numbers, or by action, rule, key, since and failing"))
 		return
 	}
-	n, err := do(&sel)
+	s.extendDeadline(w)
+	by := s.whoAsks(r)
+	done, err := s.cfg.Daemon.Cancel(r.Context(), chosen, by)
+	s.logChange("firings cancelled", by, done.Count, err)
+	s.writeResult(w, done, done.Count, err)
+}
+
+func (s *Server) redeliver(w http.ResponseWriter, r *http.Request) {
+	sel, chosen, ok := s.decodeSelection(w, r)
+	if !ok {
+		return
+	}
+	if sel.Reason != "" || sel.Error != "" || sel.Failing {
+		s.writeError(w, http.StatusBadRequest, errors.New("what was delivered is selected by numbers, or by action, rule, key and since"))
+		return
+	}
+	s.extendDeadline(w)
+	n, err := s.cfg.Daemon.Redeliver(r.Context(), chosen, sel.Changed)
+	s.logChange("delivered once more", s.whoAsks(r), n, err)
 	s.writeResult(w, Done{Count: n}, n, err)
 }
 
-func (sel *Selection) query() admin.Query {
-	return admin.Query{Action: fullName(sel.Action), Rule: sel.Rule, Reason: sel.Reason}
+// extendDeadline gives an answer the time that it takes to read all that is kept,
+// and to wait for attempts in flight.
+func (s *Server) extendDeadline(w http.ResponseWriter) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(2 * writeTimeout)) // a recorder of a test has none
+}
+
+// logChange logs what was changed, and by whom.
+func (s *Server) logChange(what, by string, count int, err error) {
+	if err != nil {
+		s.log.Warn("not changed as asked for: "+what, "by", by, "count", count, "err", err)
+		return
+	}
+	s.log.Info(what, "by", by, "count", count)
+}
+
+// causes groups dead letters by action and cause.
+func (s *Server) causes(w http.ResponseWriter, r *http.Request) {
+	q, err := parseQuery(r.URL.Query())
+	if err != nil {
+		s.writeError(w, http.StatusBadRequest, err)
+		return
+	}
+	s.extendDeadline(w)
+	list, more, err := s.cfg.Daemon.Causes(r.Context(), q)
+	if list == nil {
+		list = []admin.Cause{}
+	}
+	s.hideCauses(list)
+	s.writeResult(w, Causes{list, more}, 0, err)
+}
+
+func (s *Server) retryDead(w http.ResponseWriter, r *http.Request) {
+	s.changeDead(w, r, "dead letters retried", func(sel admin.Selection) (int, error) { return s.cfg.Daemon.RetryDead(r.Context(), sel) })
+}
+
+func (s *Server) dropDead(w http.ResponseWriter, r *http.Request) {
+	s.changeDead(w, r, "dead letters dropped", s.cfg.Daemon.DropDead)
+}
+
+func (s *Server) changeDead(w http.ResponseWriter, r *http.Request, what string, do func(admin.Selection) (int, error)) {
+	sel, chosen, ok := s.decodeSelection(w, r)
+	if !ok {
+		return
+	}
+	if sel.Failing || sel.Changed {
+		s.writeError(w, http.StatusBadRequest, errors.New("dead letters are selected by numbers, or by action, rule, key, since, reason and error"))
+		return
+	}
+	if sel.Error == hidden {
+		s.writeError(w, http.StatusConflict, errors.New("causes are hidden, since [http] show_values is false: select by action and reason"))
+		return
+	}
+	s.extendDeadline(w)
+	n, err := do(chosen)
+	s.logChange(what, s.whoAsks(r), n, err)
+	s.writeResult(w, Done{Count: n}, n, err)
+}
+
+// isFiltered reports whether something but numbers selects.
+func (sel *Selection) isFiltered() bool {
+	return sel.All || sel.Action != "" || sel.hasFilter()
+}
+
+// hasFilter reports whether something but numbers and action selects.
+func (sel *Selection) hasFilter() bool {
+	return sel.Rule != "" || sel.Key != "" || sel.Since != "" || sel.Reason != "" || sel.Error != "" || sel.Failing || sel.Expect != nil || sel.Changed
+}
+
+// decodeSelection decodes the body of a request that changes firings or dead
+// letters. If it cannot, it answers with the reason and returns false.
+func (s *Server) decodeSelection(w http.ResponseWriter, r *http.Request) (sel Selection, chosen admin.Selection, ok bool) {
+	if !s.decodeBody(w, r, &sel) {
+		return sel, chosen, false
+	}
+	filtered := sel.Action != "" || sel.Rule != "" || sel.Key != "" || sel.Since != "" || sel.Reason != "" || sel.Error != "" || sel.Failing
+	if sel.All == (len(sel.Numbers) > 0) || filtered && !sel.All {
+		s.writeError(w, http.StatusBadRequest, errors.New(`send {"numbers": [N, ...]}, or {"all": true} with action, rule, key, since, reason or error where not all are meant`))
+		return sel, chosen, false
+	}
+	since, err := parseSince(sel.Since)
+	key, keyErr := keyFilter(sel.Key)
+	if err = cmp.Or(err, keyErr); err != nil {
+		s.writeError(w, http.StatusBadRequest, err)
+		return sel, chosen, false
+	}
+	return sel, admin.Selection{Numbers: sel.Numbers, All: sel.All, Expect: sel.Expect, Query: admin.Query{
+		Action: fullName(sel.Action), Rule: sel.Rule, Reason: sel.Reason, Error: sel.Error, Since: since, Key: key, Failing: sel.Failing,
+	}}, true
+}
+
+// keyFilter returns a filter by a glob; nil for none.
+func keyFilter(pattern string) (func(string) bool, error) {
+	if pattern == "" {
+		return nil, nil
+	}
+	p, err := glob.Parse(pattern)
+	if err != nil {
+		return nil, fmt.Errorf("key: %w", err)
+	}
+	return func(key string) bool { return p.Match([]byte(key)) }, nil
+}
+
+// parseSince parses a time, or how long ago it was. "" is no time.
+func parseSince(text string) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	if t, err := time.Parse(time.RFC3339, text); err == nil {
+		return t, nil
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil || d < 0 {
+		return time.Time{}, fmt.Errorf("since is a time as 2026-01-31T14:00:00Z, or how long ago as 10m, not %q", text)
+	}
+	return time.Now().Add(-d), nil
 }
 
 // reload answers with what has changed, also where there are mistakes, so that
@@ -319,10 +451,22 @@ const maxLimit = 1000
 
 // parseQuery parses the parameters of a request.
 func parseQuery(v url.Values) (admin.Query, error) {
-	q := admin.Query{Action: fullName(v.Get("action")), Rule: v.Get("rule"), Reason: v.Get("reason"), Failing: v.Get("failing") == "1"}
+	q := admin.Query{Action: fullName(v.Get("action")), Rule: v.Get("rule"), Reason: v.Get("reason"), Error: v.Get("error"), ID: v.Get("id"), Failing: v.Get("failing") == "1"}
 	for name := range v {
 		switch name {
-		case "action", "rule", "reason", "failing", "state":
+		case "action", "rule", "reason", "failing", "state", "id", "error":
+		case "key":
+			key, err := keyFilter(v.Get(name))
+			if err != nil {
+				return q, err
+			}
+			q.Key = key
+		case "since":
+			since, err := parseSince(v.Get(name))
+			if err != nil {
+				return q, err
+			}
+			q.Since = since
 		case "before":
 			n, err := strconv.ParseUint(v.Get(name), 10, 64)
 			if err != nil {
@@ -336,7 +480,7 @@ func parseQuery(v url.Values) (admin.Query, error) {
 			}
 			q.Limit = n
 		default:
-			return q, fmt.Errorf("there is no parameter %q: action, rule, reason, failing, state, before, limit", name)
+			return q, fmt.Errorf("there is no parameter %q: action, rule, key, id, since, reason, error, failing, state, before, limit", name)
 		}
 	}
 	return q, nil
@@ -354,7 +498,7 @@ func (s *Server) decodeBody(w http.ResponseWriter, r *http.Request, to any) bool
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		s.writeError(w, http.StatusRequestEntityTooLarge, fmt.Errorf("the body is larger than %d bytes", maxBody))
+		s.writeError(w, http.StatusRequestEntityTooLarge, fmt.Errorf("the body is larger than %d bytes", tooLarge.Limit))
 	case err != nil:
 		s.writeError(w, http.StatusBadRequest, fmt.Errorf("the body: %w", err))
 	}
@@ -367,7 +511,9 @@ func (s *Server) writeResult(w http.ResponseWriter, v any, count int, err error)
 	switch {
 	case errors.Is(err, admin.ErrUnknown):
 		status = http.StatusNotFound
-	case errors.Is(err, admin.ErrAmbiguous):
+	case errors.Is(err, admin.ErrQuery):
+		status, err = http.StatusBadRequest, trimmed(err)
+	case errors.Is(err, admin.ErrAmbiguous), errors.Is(err, admin.ErrRefused):
 		status = http.StatusConflict
 	case err != nil:
 		status = http.StatusInternalServerError
@@ -375,6 +521,10 @@ func (s *Server) writeResult(w http.ResponseWriter, v any, count int, err error)
 	}
 	if err != nil {
 		v = Error{err.Error(), count}
+	}
+	if c, ok := w.(*changeWriter); ok {
+		c.done, _ = v.(Done)
+		c.done.Count = max(c.done.Count, count)
 	}
 	s.writeJSON(w, status, v)
 }

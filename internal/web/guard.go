@@ -28,23 +28,65 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
 		reads := r.Method == http.MethodGet || r.Method == http.MethodHead
 		may := s.accessOf(r)
-		open := reads && (r.URL.Path == "/healthz" || r.URL.Path == "/readyz")
+		shown := reads && isPage(r.URL.Path)
+		open := reads && (r.URL.Path == "/healthz" || r.URL.Path == "/readyz") || shown || isOpenAPI(r.URL.Path)
+		var elsewhere error
+		if !shown { // a link to the page may be anywhere
+			elsewhere = fromElsewhere(r)
+		}
 		switch {
 		case s.cfg.Token == "" && !s.unix && !isLoopback(hostOf(r)):
 			s.writeError(w, http.StatusForbidden, errors.New("without a token only this machine may ask, by a loopback name: use http://127.0.0.1, or set [http] token"))
+		case elsewhere != nil:
+			s.writeError(w, http.StatusForbidden, elsewhere)
 		case !open && may == mayNothing:
 			s.refused.count(s.log, r)
 			h.Set("WWW-Authenticate", `Bearer realm="triggerd"`)
 			s.writeError(w, http.StatusUnauthorized, errors.New("the token is missing or wrong: send Authorization: Bearer TOKEN"))
-		case !reads && may == mayRead:
+		case !reads && may == mayRead && !onlyReads(r.URL.Path):
 			s.writeError(w, http.StatusForbidden, errors.New("this token only reads: what changes something needs [http] token"))
 		case !reads && r.Header.Get(changeHeader) == "":
 			s.writeError(w, http.StatusForbidden, errors.New("send the header "+changeHeader+": 1 with what changes something"))
+		case reads || onlyReads(r.URL.Path):
+			r.Body = http.MaxBytesReader(w, r.Body, s.maxBodyOf(r.URL.Path))
+			next.ServeHTTP(w, r)
 		default:
 			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-			next.ServeHTTP(w, r)
+			c := &changeWriter{ResponseWriter: w, status: http.StatusOK}
+			next.ServeHTTP(c, r)
+			s.log.Info("asked to change something", "path", r.URL.Path, "by", s.whoAsks(r), "status", c.status, "name", c.done.Name, "count", c.done.Count)
 		}
 	})
+}
+
+// changeWriter notes what came of a request that changes something, for the log.
+type changeWriter struct {
+	http.ResponseWriter
+	status int
+	done   Done
+}
+
+// Unwrap lets a http.ResponseController reach the connection.
+func (c *changeWriter) Unwrap() http.ResponseWriter { return c.ResponseWriter }
+
+// WriteHeader implements http.ResponseWriter.
+func (c *changeWriter) WriteHeader(status int) {
+	c.status = status
+	c.ResponseWriter.WriteHeader(status)
+}
+
+// onlyReads reports whether a POST to a path changes nothing: its body is a
+// question.
+func onlyReads(path string) bool {
+	return isOpenAPI(path) || isPlayground(path)
+}
+
+// maxBodyOf is how long the body of a request may be.
+func (s *Server) maxBodyOf(path string) int64 {
+	if isPlayground(path) {
+		return maxPlayBody
+	}
+	return maxBody
 }
 
 // whoAsks names who makes a request: a user of the machine, over a unix socket;
@@ -53,13 +95,12 @@ func (s *Server) whoAsks(r *http.Request) string {
 	if s.unix {
 		return r.RemoteAddr
 	}
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		host = r.RemoteAddr
-	}
+	host := addressOf(r)
 	switch {
 	case s.cfg.Token == "":
 		return host + ", without a token"
+	case r.Header.Get("Authorization") == "":
+		return host + ", logged in as " + roles[s.accessOf(r)]
 	case s.accessOf(r) == mayRead:
 		return host + ", with read_token"
 	}
@@ -121,16 +162,31 @@ const (
 	mayChange
 )
 
-// accessOf returns what a request may do by the token that it shows, if one is
-// needed. It takes as long for a wrong one as for the right one.
+// accessOf returns what a request may do by the token that it shows, or by the
+// cookie of a login, if one is needed.
 func (s *Server) accessOf(r *http.Request) access {
 	if s.cfg.Token == "" {
 		return mayChange
 	}
-	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if shown := r.Header.Get("Authorization"); shown != "" {
+		scheme, token, _ := strings.Cut(shown, " ")
+		if !strings.EqualFold(scheme, "Bearer") {
+			token = ""
+		}
+		return s.accessBy(token)
+	}
+	return s.accessByCookie(r, time.Now())
+}
+
+// accessBy returns what a token allows. It takes as long for a wrong one as for
+// the right one.
+func (s *Server) accessBy(token string) access {
+	if s.cfg.Token == "" {
+		return mayChange
+	}
 	is := func(want string) bool {
 		a, b := sha256.Sum256([]byte(want)), sha256.Sum256([]byte(token))
-		return subtle.ConstantTimeCompare(a[:], b[:]) == 1 && want != "" && strings.EqualFold(scheme, "Bearer")
+		return subtle.ConstantTimeCompare(a[:], b[:]) == 1 && want != ""
 	}
 	change, read := is(s.cfg.Token), is(s.cfg.ReadToken)
 	switch {

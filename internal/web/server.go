@@ -33,6 +33,12 @@ type Config struct {
 	// Reload has the rules read again, on behalf of by; nil: they cannot be.
 	Reload func(ctx context.Context, by string) (*admin.Reload, error)
 
+	// OnListen, if not nil, is told where the server listens, once it does.
+	OnListen func(url string)
+
+	// Playground answers what rules would do; nil: nobody does.
+	Playground admin.Playground
+
 	LogLinesLost func() int64 // how many lines of the log could not be written; nil: none
 }
 
@@ -42,6 +48,7 @@ type Server struct {
 	unix    bool // it listens on a socket that no other user, and no browser, can reach
 	log     *slog.Logger
 	refused *refusals
+	logins  logins
 	handler http.Handler
 
 	serving context.Context // done when Run ends: what goes on for ever has to end then
@@ -89,6 +96,9 @@ func (s *Server) routes() http.Handler {
 		mux.Handle("GET /metrics", s.cfg.Metrics)
 	}
 	s.addAPI(mux)
+	s.addSessions(mux)
+	s.addPlayground(mux)
+	s.addPage(mux)
 	if s.cfg.Pprof {
 		mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 		mux.HandleFunc("GET /debug/pprof/cmdline", http.NotFound) // flags may hold a password
@@ -138,6 +148,9 @@ func (s *Server) Run(ctx context.Context) error {
 		return err
 	}
 	s.log.Info("status, metrics and API", "url", s.url(ln), "token", s.cfg.Token != "")
+	if s.cfg.OnListen != nil {
+		s.cfg.OnListen(s.url(ln))
+	}
 	srv := &http.Server{
 		Handler: s, ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),

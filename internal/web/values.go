@@ -65,6 +65,24 @@ func (s *Server) hideDelivery(d *admin.Delivery) {
 		d.Firing, d.Excerpt = withoutValues(d.Firing), ""
 		hideText(&d.LastError)
 		hideText(&d.Status)
+		hideTimeline(d.Timeline)
+		d.Request = nil
+	}
+}
+
+// hideTimeline hides what receivers and programs said.
+func hideTimeline(list []admin.Attempt) {
+	for i := range list {
+		hideText(&list[i].Text)
+		list[i].Excerpt = ""
+	}
+}
+
+func (s *Server) hideCauses(list []admin.Cause) {
+	if s.cfg.HideValues {
+		for i := range list {
+			hideText(&list[i].Error)
+		}
 	}
 }
 
@@ -72,6 +90,8 @@ func (s *Server) hideDead(d *admin.DeadLetter) {
 	if s.cfg.HideValues && d != nil {
 		d.Firing, d.Excerpt = withoutValues(d.Firing), ""
 		hideText(&d.Error)
+		hideTimeline(d.Timeline)
+		d.Request = nil
 	}
 }
 
@@ -80,6 +100,7 @@ func (s *Server) hideRule(r *admin.RuleDetail) {
 		return
 	}
 	hideText(&r.ConditionError)
+	hideLast(r.LastEvent)
 	for i := range r.Timers {
 		r.Timers[i].By = ""
 	}
@@ -97,5 +118,11 @@ func (s *Server) hideStatus(st *admin.Status) {
 	}
 	for i := range st.Actions {
 		hideText(&st.Actions[i].LastError)
+	}
+}
+
+func hideLast(e *admin.LastEvent) {
+	if e != nil {
+		e.Command, e.Before, e.After, e.Given = "", admin.Excerpt{}, admin.Excerpt{}, nil
 	}
 }

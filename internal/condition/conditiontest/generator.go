@@ -19,7 +19,8 @@ func Macros() map[string]string {
 
 // Lists are what conditions of a Generator name.
 func Lists() map[string]any {
-	return map[string]any{"skus": []string{"7", "8", ""}, "dbs": []any{int64(0), int64(3)}, "prices": []any{int64(5), 2.5, int64(1<<53 + 1), -1.5, 9223372036854775808.0}, "none": []string{}}
+	return map[string]any{"skus": []string{"7", "8", ""}, "dbs": []any{int64(0), int64(3)}, "prices": []any{int64(5), 2.5, int64(1<<53 + 1), -1.5, 9223372036854775808.0}, "none": []string{},
+		"pairs": [][]string{{"a", "5"}, {"SET", "a"}, {"paid", "x"}, {"", "a"}, {"a:7", "5"}}}
 }
 
 // Pick returns one of some texts.
@@ -31,7 +32,13 @@ func (g *Generator) Boolean(depth int) string {
 		return g.Pick("true", "false", `command == "SET"`, `key startsWith "a"`, "db == 0")
 	}
 	d := depth - 1
-	switch g.Rng.IntN(20) {
+	switch g.Rng.IntN(23) {
+	case 19:
+		return g.text(d) + g.Pick(" in ", " not in ") + "split(" + g.text(d) + `, ` + g.Pick(`":"`, `"1"`, `"ab"`) + ")"
+	case 20:
+		return "[" + g.text(d) + ", " + g.Pick(g.text(d), `json(`+g.text(d)+`, "a")`) + "]" + g.Pick(" in ", " not in ") + g.Pick("lists.pairs", `[["SET", "a"], ["a", ""], ["a:7", "set"]]`)
+	case 21:
+		return g.Pick("any", "all", "none", "one") + "(split(" + g.text(d) + `, ` + g.Pick(`":"`, `"1"`) + "), " + g.element() + ")"
 	case 0, 1:
 		return "(" + g.Boolean(d) + g.Pick(" && ", " and ") + g.Boolean(d) + ")"
 	case 2, 3:
@@ -79,7 +86,7 @@ func (g *Generator) Boolean(depth int) string {
 }
 
 func (g *Generator) element() string {
-	return g.Pick(`# == "a"`, `# startsWith "1"`, "len(#) > 1", `num(#) > 2`, `# in lists.skus`, "int(#) > 3", `key endsWith #`, `# contains arg(1)`, `# == params.x && db == 0`, `!(num(#) > 2)`, `num(#) in lists.prices || # == "a"`, `num(#) != num(arg(0))`)
+	return g.Pick(`# == "a"`, `# startsWith "1"`, "len(#) > 1", `num(#) > 2`, `# in lists.skus`, "int(#) > 3", `key endsWith #`, `# contains arg(1)`, `# == params.x && db == 0`, `!(num(#) > 2)`, `num(#) in lists.prices || # == "a"`, `num(#) != num(arg(0))`, `# + "x" == "5x"`, `replace(#, "a", "bb") == "bb" || # + "a" == arg(0)`, `split(#, ".")[0] == "10"`, `string(num(#)) == #`)
 }
 
 func (g *Generator) text(depth int) string {
@@ -87,7 +94,13 @@ func (g *Generator) text(depth int) string {
 		return g.Pick("key", "command", `"a"`, `""`, "event", `bin("\\xff")`, "type")
 	}
 	d := depth - 1
-	switch g.Rng.IntN(10) {
+	switch g.Rng.IntN(13) {
+	case 9:
+		return "replace(" + g.text(d) + g.Pick(`, "a", "bb")`, `, "1", "")`, `, ":", ":")`, `, "7", "x:y")`)
+	case 10:
+		return "string(" + g.Pick(g.text(d), g.integer(d), g.number(d), g.Boolean(d), `json(`+g.text(d)+`, "a")`) + ")"
+	case 11:
+		return "split(" + g.text(d) + `, ":")[` + g.Pick("0", "1", "-1", g.integer(d)) + "]"
 	case 0:
 		return "args[" + g.integer(d) + "]"
 	case 1:
@@ -105,7 +118,7 @@ func (g *Generator) text(depth int) string {
 	case 7:
 		return "(" + g.Boolean(d) + " ? " + g.text(d) + " : " + g.text(d) + ")"
 	case 8:
-		return g.Pick("tx.id", "origin", "cause", "("+g.text(d)+" + "+g.text(d)+")")
+		return g.Pick("tx.id", "origin", "cause", "("+g.text(d)+" + "+g.text(d)+")", "("+g.text(d)+" + "+g.text(0)+" + ("+g.text(d)+` + "x"))`)
 	}
 	return g.text(0)
 }
@@ -121,7 +134,7 @@ func (g *Generator) integer(depth int) string {
 	case 0:
 		return "(" + g.integer(d) + g.Pick(" + ", " - ", " * ", " % ") + g.integer(d) + ")"
 	case 1:
-		return "len(" + g.Pick("args", g.text(d)) + ")"
+		return "len(" + g.Pick("args", g.text(d), "split("+g.text(d)+`, "1")`) + ")"
 	case 2:
 		return "size(" + g.text(d) + ")"
 	case 3:
@@ -198,6 +211,9 @@ func ValueOf(rng *rand.Rand) event.Value {
 			e.Name, e.Value = []string{"f", "status", "a", "x"}[i], pick()
 		case "zset":
 			e.Score = float64(i) - 0.5
+			if rng.IntN(4) == 0 {
+				e.Score = float64(rng.Int64N(1 << 52)) // a place
+			}
 		case "stream":
 			e.Name, e.Fields = fmt.Sprintf("%d-0", i), []string{pick(), pick()}
 		}
@@ -221,7 +237,29 @@ func (g *Generator) Value() string {
 	compare := g.Pick(" == ", " != ")
 	order := g.Pick(" < ", " <= ", " > ", " >= ", " == ", " != ")
 	text := g.text(1)
-	switch g.Rng.IntN(24) {
+	switch g.Rng.IntN(34) {
+	case 24:
+		return "score(" + side + ", " + g.Pick(`"a"`, `"5"`, "arg(0)", "before.f") + ")" + g.Pick(" + 1", "", " ?? 0") + order + g.number(1)
+	case 25:
+		return "score(" + side + ", " + g.Pick(`"a"`, "arg(0)") + ")" + compare + "nil"
+	case 26:
+		return "crossed_score(" + g.Pick("0", "1", "0.5", "db", "num(arg(1))", "after.f", "before") + g.Pick("", ", 0", ", 5", ", num(arg(0))") + ")"
+	case 27:
+		return "differs(" + g.Pick(`"f"`, `"status"`, `"a"`, "arg(0)", "before.f") + ")"
+	case 28:
+		return "moved(" + g.Pick(`"f"`, `"status"`) + ", " + g.Pick(`{"paid": ["5", "x"], "5": "paid"}`, `{"": lists.skus, "5": ["", "x", "a", "-1.5"], "x": ""}`, `{"a": ["b"]}`) + ")"
+	case 29:
+		return g.Pick(`"a"`, "arg(0)", "before.f", `"5"`) + g.Pick(" in ", " not in ") + g.Pick("added", "removed")
+	case 30:
+		return "len(" + g.Pick("added", "removed") + ")" + order + g.Pick("0", "1", "2", "len(removed)")
+	case 31:
+		return g.Pick("any", "all", "none", "one") + "(" + g.Pick("added", "removed") + ", " + g.Pick(`# == "a"`, `# startsWith "p"`, "num(#) > 0", `# + "x" == "5x"`) + ")"
+	case 32:
+		return g.Pick("added", "removed") + "[" + g.Pick("0", "1", "-1") + "]" + compare + g.Pick(`"a"`, `"5"`, "was("+`"f")`, "arg(0)")
+	case 33:
+		return g.Pick(`was("f")`+compare+g.Pick("nil", `"5"`, "after.f"), `string(`+side+field+`) + "x" == "5x"`, side+field+` + "x" == "5x"`,
+			"within("+side+`, "a", `+g.Pick("-179, -85", "db, 5", "num(arg(0)), -85.05")+", "+g.Pick("200", "20000", "num(arg(1))")+")",
+			`[before.status, `+side+field+`] in lists.pairs`, `split(`+side+field+`, ".")[0] == "5"`)
 	case 0:
 		return side + compare + "nil"
 	case 1:

@@ -1,0 +1,9 @@
+//go:build !linux
+
+package browser
+
+import "os/exec"
+
+func own(*exec.Cmd) {}
+
+func end(cmd *exec.Cmd) { _ = cmd.Process.Kill() }

@@ -1,0 +1,139 @@
+package outbox
+
+import (
+	"encoding/binary"
+	"errors"
+	"time"
+
+	"triggerd/actions"
+	"triggerd/internal/wire"
+)
+
+// AttemptRecord is what is kept of an attempt to deliver.
+type AttemptRecord struct {
+	Number    int // 1 for the first
+	Uncounted bool
+	At        time.Time // when it began
+	Took      time.Duration
+	Outcome   Outcome // Delivered, Retried or GivenUp
+	Code      int     // status of the answer, or exit code of the program; 0: none
+	Text      string  // what the receiver said, or the error
+	Excerpt   string  // of the answer
+}
+
+// The stored form of an attempt:
+//
+//	version (1) number flags outcome time took code text excerpt
+//
+// took is in microseconds. Texts are a length and bytes, other numbers are
+// uvarints.
+const attemptVersion = 1
+
+const attemptUncounted = 1 // in flags: the endpoint was down, so it is no attempt of the firing
+
+// How much is kept of an attempt's texts, in bytes.
+const (
+	maxAttemptText    = 2 << 10
+	maxAttemptExcerpt = 4 << 10
+)
+
+func appendAttempt(dst []byte, a *AttemptRecord) []byte {
+	flags := byte(0)
+	if a.Uncounted {
+		flags = attemptUncounted
+	}
+	dst = append(dst, attemptVersion)
+	dst = binary.AppendUvarint(dst, uint64(a.Number))
+	dst = append(dst, flags, byte(a.Outcome))
+	dst = wire.AppendTime(dst, a.At)
+	dst = binary.AppendUvarint(dst, uint64(max(a.Took, 0)/time.Microsecond))
+	dst = binary.AppendUvarint(dst, uint64(a.Code))
+	dst = wire.AppendText(dst, a.Text[:min(len(a.Text), maxAttemptText)])
+	return wire.AppendText(dst, a.Excerpt[:min(len(a.Excerpt), maxAttemptExcerpt)])
+}
+
+var errKeptForm = errors.New("not what was kept of a delivery")
+
+func parseAttempt(b []byte) (a AttemptRecord, err error) {
+	if len(b) == 0 || b[0] != attemptVersion {
+		return a, errKeptForm
+	}
+	c := wire.NewCursor(b[1:])
+	a.Number = int(c.Uvarint())
+	a.Uncounted = c.Byte()&attemptUncounted != 0
+	a.Outcome = Outcome(c.Byte())
+	a.At = c.Time()
+	a.Took = time.Duration(c.Uvarint()) * time.Microsecond
+	a.Code = int(c.Uvarint())
+	a.Text, a.Excerpt = c.Text(), c.Text()
+	if int(a.Outcome) >= Outcomes {
+		c.Reject()
+	}
+	return a, c.End()
+}
+
+// parseAttempts parses all that can be read.
+func parseAttempts(list [][]byte) []AttemptRecord {
+	var all []AttemptRecord
+	for _, b := range list {
+		if a, err := parseAttempt(b); err == nil {
+			all = append(all, a)
+		}
+	}
+	return all
+}
+
+// Request is what was sent to deliver a firing, or what would be sent now.
+type Request struct {
+	actions.Preview
+	Sent        bool   // it was sent so; false: it would be sent so now
+	EventBody   bool   // the body is the JSON of the firing
+	Destination string // of the action, as it says
+}
+
+// The stored form of a request:
+//
+//	version (1) flags destination count (word)… count (name value)… body
+const requestVersion = 1
+
+const requestEventBody = 1 // in flags: the body is the JSON of the firing, which is not stored twice
+
+func appendRequest(dst []byte, destination string, s *actions.Sent) []byte {
+	flags := byte(0)
+	if s.EventBody {
+		flags = requestEventBody
+	}
+	dst = append(dst, requestVersion, flags)
+	dst = wire.AppendText(dst, destination)
+	dst = binary.AppendUvarint(dst, uint64(len(s.Call)))
+	for _, word := range s.Call {
+		dst = wire.AppendText(dst, word)
+	}
+	dst = binary.AppendUvarint(dst, uint64(len(s.Named)))
+	for _, n := range s.Named {
+		dst = wire.AppendText(dst, n.Name)
+		dst = wire.AppendText(dst, n.Value)
+	}
+	return wire.AppendText(dst, s.Body)
+}
+
+// parseRequest parses a stored request. A body that is the JSON of the firing is
+// not in it.
+func parseRequest(b []byte) (*Request, error) {
+	if len(b) < 2 || b[0] != requestVersion {
+		return nil, errKeptForm
+	}
+	c := wire.NewCursor(b[2:])
+	r := &Request{Sent: true, EventBody: b[1]&requestEventBody != 0, Destination: c.Text()}
+	for range c.Count(1) {
+		r.Call = append(r.Call, c.Text())
+	}
+	for range c.Count(2) {
+		r.Named = append(r.Named, actions.Named{Name: c.Text(), Value: c.Text()})
+	}
+	r.Body = c.Text()
+	if err := c.End(); err != nil {
+		return nil, err
+	}
+	return r, nil
+}

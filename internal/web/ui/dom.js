@@ -1,0 +1,102 @@
+// Small tools over the document. Nothing here makes markup of a text.
+
+// h makes an element. Of the attributes, those that begin with "on" are
+// listeners, "text" is shown as it is, and false and undefined are left out.
+export function h(tag, attrs, ...children) {
+  const el = document.createElement(tag);
+  set(el, attrs);
+  el.append(...children.flat(3).filter((c) => c !== null && c !== undefined && c !== false));
+  return el;
+}
+
+export function set(el, attrs) {
+  for (const [name, value] of Object.entries(attrs || {})) {
+    if (value === false || value === undefined || value === null) continue;
+    if (name.startsWith("on")) el.addEventListener(name.slice(2), value);
+    else if (name === "text") el.textContent = value;
+    else if (name === "value" || name === "checked" || name === "disabled") el[name] = value;
+    else el.setAttribute(name, value === true ? "" : value);
+  }
+}
+
+const svgNS = "http://www.w3.org/2000/svg";
+
+export function svg(tag, attrs, ...children) {
+  const el = document.createElementNS(svgNS, tag);
+  for (const [name, value] of Object.entries(attrs || {})) el.setAttribute(name, value);
+  el.append(...children.flat());
+  return el;
+}
+
+export function put(el, ...children) {
+  el.replaceChildren(...children.flat(3).filter((c) => c !== null && c !== undefined && c !== false));
+  return el;
+}
+
+// region makes what scrolls reachable by the keyboard.
+export function region(el, label) {
+  set(el, { tabindex: "0", role: "region", "aria-label": label });
+  return el;
+}
+
+// say tells what a deed came to, where screen readers hear it too.
+let silence;
+export function say(text) {
+  const place = document.getElementById("says");
+  put(place, h("p", { text: String(text).slice(0, 400) }));
+  clearTimeout(silence);
+  silence = setTimeout(() => put(place), 6000);
+}
+
+// ask opens a dialog and resolves to what its form has, or to null.
+export function ask({ title, text, fields = [], go, danger, confirm }) {
+  return new Promise((resolve) => {
+    const inputs = fields.map((f) => {
+      const input = f.options
+        ? h("select", { name: f.name }, f.options.map(([value, label]) => h("option", { value, text: label })))
+        : h("input", { name: f.name, placeholder: f.placeholder || "", autocomplete: "off" });
+      return [f.name, input, h("label", {}, f.label, input)];
+    });
+    const typed = confirm && h("input", { name: "confirm", autocomplete: "off", inputmode: "numeric" });
+    const button = h("button", { type: "submit", class: danger ? "danger" : "go", text: go, disabled: Boolean(confirm) });
+    if (typed) typed.addEventListener("input", () => { button.disabled = typed.value.replaceAll(/[ ,.]/g, "") !== String(confirm); });
+    const dialog = h("dialog", { "aria-labelledby": "asked" },
+      h("form", { method: "dialog", onsubmit: (e) => {
+        e.preventDefault();
+        if (button.disabled) return;
+        finish(Object.fromEntries(inputs.map(([name, input]) => [name, input.value])));
+      } },
+      h("h1", { id: "asked", text: title }),
+      text && h("p", { text }),
+      inputs.map(([, , label]) => label),
+      typed && h("label", {}, `Type ${confirm} to go on`, typed),
+      h("div", { class: "buttons" }, h("button", { type: "button", text: "Cancel", onclick: () => finish(null) }), button)));
+    let done = false;
+    function finish(value) {
+      if (done) return;
+      done = true;
+      dialog.close();
+      dialog.remove();
+      resolve(value);
+    }
+    dialog.addEventListener("cancel", () => finish(null));
+    document.body.append(dialog);
+    dialog.showModal();
+  });
+}
+
+export async function copy(text, what) {
+  try {
+    await navigator.clipboard.writeText(text);
+    say(`${what} is in the clipboard`);
+  } catch {
+    // A page without TLS on another machine has no clipboard.
+    const area = h("textarea", { rows: "8", readonly: true, "aria-label": what });
+    area.value = text;
+    const dialog = h("dialog", { "aria-label": what }, h("form", { method: "dialog" }, h("h1", { text: `Copy ${what}` }), area, h("div", { class: "buttons" }, h("button", { text: "Close" }))));
+    dialog.addEventListener("close", () => dialog.remove());
+    document.body.append(dialog);
+    dialog.showModal();
+    area.select();
+  }
+}

@@ -1,0 +1,50 @@
+// A table that is sorted by a click on its titles. Only the first rows of many are
+// drawn; the filter finds the rest.
+
+import { h, put } from "./dom.js";
+
+const SHOWN = 500;
+
+// table makes one of columns {title, cell(item), by(item), num, cls, label}.
+// The order stands in the URL as sort=TITLE or sort=-TITLE.
+export function table({ columns, at, caption, sort, cls = "", row = () => ({}) }) {
+  let order = at.params.get("sort") || sort || "";
+  let items = [];
+  const head = h("tr", {});
+  const body = h("tbody", {});
+  const rest = h("p", { class: "pad dim", hidden: true });
+  const el = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption }, h("table", { class: `cards ${cls}` }, h("caption", { hidden: true, text: caption }), h("thead", {}, head), body), rest);
+
+  function drawHead() {
+    put(head, columns.map((c) => {
+      const mine = order.replace("-", "") === c.title;
+      const th = h("th", { scope: "col", class: `${c.num ? "num" : ""} ${c.cls || ""}`, "aria-sort": c.by ? (mine ? (order[0] === "-" ? "descending" : "ascending") : "none") : undefined });
+      if (c.width) th.style.width = c.width;
+      if (!c.by) return put(th, c.head || c.title);
+      return put(th, h("button", { type: "button", text: c.title, onclick: () => {
+        order = mine && order[0] !== "-" ? `-${c.title}` : mine ? c.title : c.num ? `-${c.title}` : c.title;
+        at.set({ sort: order });
+        drawHead();
+        draw();
+      } }));
+    }));
+  }
+
+  function draw() {
+    const c = columns.find((x) => x.title === order.replace("-", ""));
+    let list = items;
+    if (c?.by) {
+      const sign = order[0] === "-" ? -1 : 1;
+      list = items.toSorted((a, b) => {
+        const x = c.by(a), y = c.by(b);
+        return sign * (typeof x === "string" ? x.localeCompare(y) : (x || 0) - (y || 0));
+      });
+    }
+    put(body, list.slice(0, SHOWN).map((item) => h("tr", row(item), columns.map((col) => h("td", { class: `${col.num ? "num" : ""} ${col.cls || ""}`, "data-label": col.label }, col.cell(item))))));
+    rest.hidden = list.length <= SHOWN;
+    rest.textContent = `${list.length - SHOWN} more: filter, or sort by another column`;
+  }
+
+  drawHead();
+  return { el, set(list) { items = list; draw(); }, redraw: draw };
+}
