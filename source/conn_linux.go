@@ -14,9 +14,9 @@ import (
 //
 // A busy server sends many small pieces, one upon the other. Each wakes threads of
 // the receiver's and of the reader's, which costs more than a hundred commands. So
-// a Read that finds nothing, after many that soon got something, waits for much, or
-// for a millisecond, whichever comes first. What comes after a pause is read at
-// once.
+// a Read that finds nothing, after many that soon got something, and little, waits
+// for much, or for a millisecond, whichever comes first. What comes after a pause is
+// read at once.
 //
 // Its reads never wait in the system, and are short. So they are made without
 // telling Go's scheduler, which would wake one more thread to watch over each.
@@ -26,6 +26,7 @@ type quickConn struct {
 	tcp      bool
 	deadline time.Time // of reads
 	soon     int       // so many waits in a row were short, up to manySoon
+	last     int       // bytes of the last Read
 	marked   bool      // the system tells only of much
 
 	// The present Read. readable is a method value that is made once.
@@ -100,6 +101,7 @@ func (q *quickConn) Read(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	q.noteWait()
+	q.last = q.n
 	return q.n, nil
 }
 
@@ -122,7 +124,7 @@ func (q *quickConn) tryRead(fd uintptr) bool {
 		switch {
 		case q.pausing:
 			return false
-		case q.tcp && q.soon == manySoon && !q.paused:
+		case q.tcp && q.soon == manySoon && q.last < muchToSay && !q.paused:
 			q.mark(fd, muchToSay)
 			q.pause()
 			return false
