@@ -54,6 +54,8 @@ func (s *stream) addEvents(rec *source.Record, neededKeys int64) (commandStart i
 		s.addSnapshotKey(rec)
 	case source.SnapshotEnd:
 		s.endSnapshot(rec)
+	case source.Rewound:
+		s.rewind(rec)
 	case source.Detached:
 		if rec.Aborted && s.unsaved.inside {
 			s.discardIncomplete()
@@ -276,6 +278,9 @@ func (s *stream) planBy(gen *generation, rule *rules.Rule, by firing.Trigger, f 
 			e.tellFiring(gen.endpointOf[a], &one)
 		}
 		if !e.cfg.DryRun {
+			if !e.cfg.Replay && one.Event.Origin == event.FromStream {
+				s.recent.add(one.Event, one.ID)
+			}
 			s.unsaved.fired = true
 			name := gen.endpointOf[a]
 			much := e.outbox.Add(outbox.Planned{Stream: s.name, Endpoint: name, Action: gen.endpoints[name], Policy: gen.policyOf[a], Firing: &one})

@@ -65,6 +65,9 @@ type stream struct {
 	profile        *profiler
 	renewal        renewal
 	valueRequests  valueRequests
+	dead           deadSpans // what of its histories is dead
+	recent         recentFirings
+	replID         string // the name of the history of the last record
 
 	keyInput     keyspace.SnapshotKey // reused for each key
 	wantedKeys   atomic.Bool          // WantsKeys, at the last attempt to attach
@@ -83,7 +86,7 @@ type stream struct {
 }
 
 type counts struct {
-	records, bytes, events, matches, dryRuns, gaps, forgotten atomic.Int64
+	records, bytes, events, matches, dryRuns, gaps, forgotten, undone atomic.Int64
 }
 
 // addStreams makes the streams that are configured.
@@ -191,6 +194,9 @@ func (s *stream) handle(rec *source.Record) bool {
 		return false
 	}
 	commandStart := s.addEvents(rec, neededKeys)
+	if rec.ReplID != s.replID {
+		s.followName(rec)
+	}
 	if s.interpreter.GaveUp() {
 		return false
 	}

@@ -95,7 +95,7 @@ func needOfParts(parts event.Parts) Need {
 
 // keyless are the events that concern no key.
 var keyless = []string{
-	event.FlushDB, event.FlushAll, event.SwapDB, event.Publish, event.SPublish, event.Function, event.Resync, event.Gap,
+	event.FlushDB, event.FlushAll, event.SwapDB, event.Publish, event.SPublish, event.Function, event.Resync, event.Gap, event.Rewound,
 }
 
 // need returns what the rule needs to know of its keys.

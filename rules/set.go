@@ -126,7 +126,7 @@ type Set struct {
 
 // Source is where events come from: the [source] section.
 type Source struct {
-	URL          string // redis:// rediss:// unix://; "" if the file does not say. May contain a password
+	URL          string // redis:// rediss:// redis+sentinel:// unix://; "" if the file does not say. May contain a password
 	User         string // who to be, where the URL does not say
 	Password     string // of User, or of everybody; a secret
 	Start        Start  // StartResume by default
@@ -134,6 +134,14 @@ type Source struct {
 	PsyncCommand string // PSYNC by default
 	MaxMirror    int64  // bytes of memory for values of keys; 1 GiB by default
 	Spool        int64  // bytes of disk for what is received and not handled; 0: in memory only; 1 GiB by default
+
+	SentinelUser     string        // who to be to Sentinels
+	SentinelPassword string        // a secret
+	Prefer           string        // primary (the default), replica: of the servers that Sentinels know
+	Announce         string        // host:port under which triggerd answers Sentinels; "": it does not
+	SentinelHello    bool          // rules see what Sentinels publish to each other
+	ForeignWait      time.Duration // how long a server with another history is not believed; 15 s by default
+	Rewound          string        // deliver (the default), cancel: what becomes of firings of writes that were lost in a failover
 }
 
 // Store is where deliveries wait: the [store] section.

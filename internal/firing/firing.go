@@ -11,6 +11,7 @@ type Firing struct {
 	Event   *event.Event      // owned
 	Params  map[string]string // captures of the rule's key pattern; raw bytes, may be nil
 	Attempt int               // 1 for the first attempt
+	Rewound bool              // of this attempt: what it is of was lost in a failover
 
 	Redelivered bool // it was delivered before, and somebody has it delivered again
 
@@ -28,5 +29,5 @@ type OtherKey struct {
 
 // AppendJSON appends the firing as a CloudEvents 1.0 JSON object.
 func (f *Firing) AppendJSON(dst []byte) []byte {
-	return event.AppendJSON(dst, f.Event, event.Delivery{ID: f.ID.String(), Rule: f.Rule, Params: f.Params, Attempt: f.Attempt, Redelivered: f.Redelivered, Timing: f.Timing})
+	return event.AppendJSON(dst, f.Event, event.Delivery{ID: f.ID.String(), Rule: f.Rule, Params: f.Params, Attempt: f.Attempt, Rewound: f.Rewound, Redelivered: f.Redelivered, Timing: f.Timing})
 }
