@@ -149,7 +149,9 @@ func (s *stream) fireEvents(commandStart int) bool {
 			s.e.tellEvent(admin.FeedEvent, "", ev)
 		}
 		if ev.Key == nil {
-			s.endHolds(ev, planned)
+			if !s.endHolds(ev, planned) {
+				return false
+			}
 		}
 		s.matches = s.matcher.Match(s.matches[:0], ev)
 		if s.stopped() { // what was found may not be all
@@ -202,18 +204,21 @@ func (s *stream) fireMatches(ev *event.Event, planned bool) {
 
 // endHolds handles an event that concerns no key, and may end what lasts of keys.
 // A part of what that fires is committed as of before the event, which is the
-// reason of all of it.
-func (s *stream) endHolds(ev *event.Event, planned bool) {
-	ended := s.timing.endHolds(ev)
-	if planned || len(ended) == 0 {
-		return
-	}
-	s.unsaved.eventsAfterBase--
-	for i := range ended {
-		s.timing.plan(s.gen, &ended[i], nil, nil)
-		s.flushPart()
-	}
-	s.unsaved.eventsAfterBase++
+// reason of all of it. It returns false if reading is to end before the last one.
+func (s *stream) endHolds(ev *event.Event, planned bool) bool {
+	return s.timing.endHolds(ev, func(f *timing.Release) bool {
+		if planned {
+			return true
+		}
+		s.timing.plan(s.gen, f, nil, nil)
+		if s.unsaved.partDue {
+			s.unsaved.eventsAfterBase--
+			s.flushPart()
+			s.unsaved.eventsAfterBase++
+			return !s.stopped()
+		}
+		return true
+	})
 }
 
 // judge has a key of a snapshot for which no rule fires end what lasts of it.

@@ -148,6 +148,7 @@ func (s *stream) run(ctx context.Context) error {
 		return fmt.Errorf("files of the mirror: %w", err)
 	}
 	defer stop()
+	defer s.interpreter.AbandonCut()
 	s.mayStop = true
 	if err := s.restore(ctx, s.from); err != nil || ctx.Err() != nil {
 		return err
