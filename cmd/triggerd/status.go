@@ -169,6 +169,9 @@ func showStatus(out io.Writer, s *web.Status) {
 		free = ", " + size(s.Store.FreeBytes) + " free"
 	}
 	say("store", "%s%s", size(s.Store.Bytes), free)
+	if kept := s.Store.Delivered; kept != nil && kept.Bytes > 0 {
+		say("", "%s of at most %s more for what was delivered", size(kept.Bytes), size(kept.Limit))
+	}
 	if s.Store.Full != "" {
 		say("", "takes nothing more: %s", s.Store.Full)
 	}
@@ -211,6 +214,12 @@ func showStream(say func(what, format string, args ...any), src *admin.StreamSta
 		say("", "the server keeps %s of its stream, %s", size(src.BacklogBytes), headroom(src))
 	}
 	say("", "%s and %s, %s", plural(int(src.FullResyncs), "full resync"), plural(int(src.PartialResyncs), "partial resync"), plural(int(src.Gaps), "gap"))
+	if src.Primary != "" {
+		say("", "the Sentinels name %s", src.Primary)
+	}
+	if src.Rewinds > 0 {
+		say("", "went back %s, over %s that were lost in failovers", plural(int(src.Rewinds), "time"), size(src.RewoundBytes))
+	}
 	if src.LastError != "" {
 		say("", "last error: %s", src.LastError)
 	}
