@@ -46,9 +46,10 @@ func newFeed() *feed {
 	}}
 }
 
-func (f *feed) Records(ctx context.Context, _ source.Position, _ source.Consumer) iter.Seq2[*source.Record, error] {
+func (f *feed) Records(ctx context.Context, _ source.Position, c source.Consumer) iter.Seq2[*source.Record, error] {
 	return func(yield func(*source.Record, error) bool) {
 		for {
+			c.NextWake() // as a source does that has no more at hand
 			select {
 			case <-ctx.Done():
 				return

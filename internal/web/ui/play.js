@@ -108,6 +108,10 @@ export function play(room, at) {
     drawGutter();
     verdict.className = `result ${got.ok ? "ok" : "bad"}`;
     verdict.textContent = got.ok ? (errors.length ? `✓ ok, ${plural(errors.length, "warning")}` : "✓ ok") : `✗ ${plural((got.errors || []).length, "mistake")}`;
+    if (!got.ok) {
+      put(results, h("div", { class: "empty" }, h("p", { text: "What the rule does is shown once the mistakes are mended." })));
+      delete results.dataset.fires;
+    }
     const names = got.rules || [];
     if (got.ok || names.length) {
       const chosen = ruleSelect.value || params.get("rule") || "";
