@@ -45,6 +45,10 @@ type Config struct {
 	OnFiring  func(*actions.Firing) // called with each firing when it is planned; the firing is borrowed
 	OnProfile func(Profile)         // called at the end with where the streams' time went
 
+	// CancelRewound has firings of commands that were lost in a failover not be
+	// delivered any more: they become dead letters. Otherwise they are marked.
+	CancelRewound bool
+
 	MaxBehind          time.Duration // how old what is received and not handled may be for Ready; 0: no matter
 	MaxMirror          int64         // bytes of memory for keys and their values; default 1 GiB
 	MaxPending         int           // firings that may wait; default that of Rules
@@ -98,6 +102,7 @@ type Engine struct {
 	pauseEnds chan struct{} // capacity 1: a pause has another end
 	reloads   reloads
 	tap       tap.Feed
+	disowned  disowned
 	watchers  watchers
 	rates     rates
 	recent    recent
@@ -127,6 +132,7 @@ func New(cfg Config) (*Engine, error) {
 	e.outbox = outbox.New(outbox.Options{
 		Store: e.store, Logger: e.log, MaxPending: cfg.MaxPending, Interval: cfg.CheckpointInterval, Patient: cfg.Replay,
 		Saving: e.saveReceived, Acked: e.ackSource, Committed: e.instruments.observeCommit, Watcher: watcher{&e.tap, &e.watchers}, Kept: cfg.Kept,
+		Rewound: e.isRewound,
 	})
 	err := e.loadPauses()
 	if err == nil {

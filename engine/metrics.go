@@ -122,6 +122,10 @@ var (
 	descConnects      = describe("replication_connects_total", "Times that triggerd attached to the server.", "stream")
 	descResyncs       = describe("replication_resyncs_total", "Resynchronizations, by kind: full (a snapshot) or partial (from the backlog).", "stream", "kind")
 	descGaps          = describe("replication_gaps_total", "Full resynchronizations that left commands unseen.", "stream")
+	descRewinds       = describe("replication_rewinds_total", "Times that the stream went back, before commands that were read and that a new primary does not have.", "stream")
+	descRewoundBytes  = describe("replication_rewound_bytes_total", "Bytes of the commands that were read and lost in a failover.", "stream")
+	descForeign       = describe("replication_foreign_total", "Times that a server was waited out whose history is another than that of what was read.", "stream")
+	descRewound       = describe("firings_rewound_total", "Firings that waited when the commands that made them were lost in a failover, by what became of them: delivered, marked; or cancelled.", "outcome")
 	descStreamErrors  = describe("replication_errors_total", "Streams that were cut, and snapshots that were drained, because they could not be parsed.", "stream", "kind")
 	descRecords       = describe("stream_records_total", "Commands and keys of snapshots read.", "stream")
 	descStreamBytes   = describe("stream_read_bytes_total", "Bytes of the commands read.", "stream")
@@ -181,7 +185,7 @@ var (
 // Describe implements prometheus.Collector.
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		descConnected, descOffset, descHandledOffset, descBehindBytes, descBehind, descServerBytes, descSpoolBytes, descSpoolLimit, descSpoolFull, descSpoolGivenUp, descSavedValues, descForgotten, descSavedOffset, descLag, descBacklog, descHeadroom, descDataAge, descConnects, descResyncs, descGaps, descStreamErrors,
+		descConnected, descOffset, descHandledOffset, descBehindBytes, descBehind, descServerBytes, descSpoolBytes, descSpoolLimit, descSpoolFull, descSpoolGivenUp, descSavedValues, descForgotten, descSavedOffset, descLag, descBacklog, descHeadroom, descDataAge, descConnects, descResyncs, descGaps, descRewinds, descRewoundBytes, descForeign, descRewound, descStreamErrors,
 		descRecords, descStreamBytes, descEvents, descMirrorKeys, descMirrorBytes, descValuesLost, descMatches, descFirings, descSkipped, descSuppressed, descStates, descArmed, descOpen, descNextRun, descDropped, descConditionErrs, descNotNumber, descConditionTime, descRulePaused,
 		descAttempts, descSuperseded, descAttemptSeconds, descPending, descPendingLimit, descOldest, descInFlight, descBackingOff, descBreaker, descActionPaused,
 		descClasses, descStatuses, descAbandoned, descState, descWindow, descFailing, descSuccessAge,
@@ -225,6 +229,9 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	out.gauge(descPendingLimit, float64(s.MaxPending))
 	out.gauge(descDead, float64(s.DeadLetters))
+	delivered, cancelled := c.e.outbox.Rewound()
+	out.count(descRewound, delivered, "delivered")
+	out.count(descRewound, cancelled, "cancelled")
 	out.gauge(descStoreBytes, float64(s.Store.Bytes))
 	if s.Store.FreeBytes >= 0 {
 		out.gauge(descStoreFree, float64(s.Store.FreeBytes))
@@ -294,6 +301,9 @@ func (m metricSink) stream(s *admin.StreamStatus, now time.Time) {
 	m.count(descResyncs, s.FullResyncs, name, "full")
 	m.count(descResyncs, s.PartialResyncs, name, "partial")
 	m.count(descGaps, s.Gaps, name)
+	m.count(descRewinds, s.Rewinds, name)
+	m.count(descRewoundBytes, s.RewoundBytes, name)
+	m.count(descForeign, s.Foreign, name)
 	m.count(descStreamErrors, s.ProtocolErrors, name, "protocol")
 	m.count(descStreamErrors, s.SnapshotErrors, name, "snapshot")
 	m.count(descRecords, s.Stats.Records, name)

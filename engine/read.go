@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"triggerd/actions"
 	"triggerd/internal/admin"
 	"triggerd/internal/event"
 	"triggerd/internal/firing"
@@ -53,6 +54,8 @@ func (s *stream) addEvents(rec *source.Record, neededKeys int64) (commandStart i
 		s.addSnapshotKey(rec)
 	case source.SnapshotEnd:
 		s.endSnapshot(rec)
+	case source.Rewound:
+		s.rewind(rec)
 	case source.Detached:
 		if rec.Aborted && s.unsaved.inside {
 			s.discardIncomplete()
@@ -247,6 +250,9 @@ func (s *stream) plan(rule *rules.Rule, by firing.Trigger, f firing.Firing) {
 func (s *stream) planBy(gen *generation, rule *rules.Rule, by firing.Trigger, f firing.Firing) {
 	e, state := s.e, gen.states[rule]
 	s.note(rule.Name, state, f.Event)
+	if gen.readsKeys[rule] {
+		f.Others = s.otherKeys(gen, rule, &f)
+	}
 	if e.cfg.feed != nil {
 		e.cfg.feed.fire(rule, by, f)
 	}
@@ -272,10 +278,32 @@ func (s *stream) planBy(gen *generation, rule *rules.Rule, by firing.Trigger, f 
 			e.tellFiring(gen.endpointOf[a], &one)
 		}
 		if !e.cfg.DryRun {
+			if !e.cfg.Replay && one.Event.Origin == event.FromStream {
+				s.recent.add(one.Event, one.ID)
+			}
 			s.unsaved.fired = true
 			name := gen.endpointOf[a]
 			much := e.outbox.Add(outbox.Planned{Stream: s.name, Endpoint: name, Action: gen.endpoints[name], Policy: gen.policyOf[a], Firing: &one})
 			s.unsaved.partDue = s.unsaved.partDue || much
 		}
 	}
+}
+
+// otherKeys reads the values of other keys that templates of a rule's actions
+// want of a firing, as they are at this moment.
+func (s *stream) otherKeys(gen *generation, rule *rules.Rule, f *firing.Firing) (list []firing.OtherKey) {
+	db := f.Event.DB
+	if f.Event.Key == nil && f.Event.Origin == event.FromClock {
+		db = rule.ClockDB()
+	}
+	for _, a := range rule.Actions {
+		for _, key := range actions.OtherKeys(gen.endpoints[gen.endpointOf[a]].Action, f) {
+			if slices.ContainsFunc(list, func(o firing.OtherKey) bool { return o.Key == key }) {
+				continue
+			}
+			value := s.interpreter.Lookup(db, []byte(key))
+			list = append(list, firing.OtherKey{Key: key, Value: event.CloneKeeping(value, event.DefaultMaxValue, gen.set.Elements())})
+		}
+	}
+	return list
 }

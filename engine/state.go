@@ -92,6 +92,9 @@ func (s *stream) restore(ctx context.Context, from source.Position) error {
 	if ms, err := strconv.ParseInt(string(saved), 10, 64); found && err == nil {
 		s.timing.clock.setStart(time.UnixMilli(ms))
 	}
+	if err := s.loadDead(); err != nil {
+		return err
+	}
 	if err := s.timing.restore(s.e.store, &s.unsaved.changes); err != nil {
 		return err
 	}
@@ -239,6 +242,7 @@ func (s *stream) finishRecord(rec *source.Record) {
 	if !s.unsaved.inside {
 		s.writeback.step(rec)
 	}
+	attached = attached || rec.Kind == source.Rewound
 	if attached || !s.unsaved.inside && s.flushDue(rec.Time) {
 		s.flush(attached)
 	}

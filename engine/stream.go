@@ -64,6 +64,10 @@ type stream struct {
 	sharedServer   atomic.Pointer[serverVersion] // server, for those who ask; nil: not known yet
 	profile        *profiler
 	renewal        renewal
+	valueRequests  valueRequests
+	dead           deadSpans // what of its histories is dead
+	recent         recentFirings
+	replID         string // the name of the history of the last record
 
 	keyInput     keyspace.SnapshotKey // reused for each key
 	wantedKeys   atomic.Bool          // WantsKeys, at the last attempt to attach
@@ -82,7 +86,7 @@ type stream struct {
 }
 
 type counts struct {
-	records, bytes, events, matches, dryRuns, gaps, forgotten atomic.Int64
+	records, bytes, events, matches, dryRuns, gaps, forgotten, undone atomic.Int64
 }
 
 // addStreams makes the streams that are configured.
@@ -190,6 +194,9 @@ func (s *stream) handle(rec *source.Record) bool {
 		return false
 	}
 	commandStart := s.addEvents(rec, neededKeys)
+	if rec.ReplID != s.replID {
+		s.followName(rec)
+	}
 	if s.interpreter.GaveUp() {
 		return false
 	}
@@ -209,6 +216,7 @@ func (s *stream) handle(rec *source.Record) bool {
 	}
 	s.offset = rec.Offset
 	s.noteLosses(rec)
+	s.answerValues(rec)
 	s.finishRecord(rec)
 	s.askRenewal(rec)
 	if rec.Kind != source.Command || s.recordCount%publishEvery == 0 {

@@ -281,6 +281,8 @@ func (t *timeKeeper) plan(gen *generation, f *timing.Release, m *rules.Match, ow
 			if ok {
 				out.Event, out.Params, by = item.Event, item.Params, firing.Trigger(item.ID)
 				out.Batch = append(out.Batch, item)
+			} else if f.Kind == timing.Batched {
+				f.Count--
 			}
 		}
 		if out.Event == nil {
@@ -343,6 +345,10 @@ func (t *timeKeeper) decodeItem(gen *generation, f *timing.Release, it *timing.I
 		return out, true
 	}
 	ev, params, err := t.decodeMatch(gen.ruleByName[f.Rule.Name], it.Data)
+	if err == nil && (f.Kind == timing.Batched || f.Count <= 1) && t.stream.dead.hasEvent(ev) {
+		t.stream.counts.undone.Add(1) // it was lost in a failover since
+		return out, false
+	}
 	if err != nil {
 		t.stream.e.log.Error("a match that was kept cannot be read, it does not fire", "rule", f.Rule.Name, "err", err)
 		return out, false

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"triggerd/internal/admin"
@@ -163,6 +164,7 @@ type writeback struct {
 	maxBytes         int64           // of the stream; 0: no matter
 
 	ticks       uint64 // number of the next
+	made        []tick // those that a replay from the state on would need
 	records     int    // since the last step
 	recordBytes int64  // of these
 	failures    int
@@ -369,6 +371,7 @@ func (w *writeback) commit() {
 	if w.cut.ticks > 0 {
 		st.changes.Add(s.spaces.state, outbox.DeleteFrom, tickEntry, tickKey(w.cut.ticks))
 	}
+	w.made = append(w.made[:0], w.made[max(0, len(w.made)-int(w.ticks-w.cut.ticks)):]...)
 	files, position := w.state.files, w.state.meta.Position
 	st.done = func() { w.published(files, position) }
 }
@@ -465,6 +468,7 @@ func (w *writeback) forget() {
 	st := &s.unsaved
 	st.changes.Add(s.spaces.state, outbox.DeleteEntry, filesEntry, nil)
 	st.changes.Add(s.spaces.state, outbox.DeleteFrom, tickEntry, tickEnd)
+	w.made = nil
 	last := w.writer.Last()
 	st.done = func() { w.writer.Keep(nil, last) }
 }
@@ -477,6 +481,9 @@ func (w *writeback) noteTick(offset int64, at time.Time) {
 	t := tick{offset, at.UnixMilli()}
 	w.s.unsaved.changes.Add(w.s.spaces.state, outbox.PutEntry, tickKey(w.ticks), t.append(nil))
 	w.ticks++
+	if w.replay != nil {
+		w.made = append(w.made, t)
+	}
 }
 
 // errNoReplay: what came since the files were written cannot be had again.
@@ -548,13 +555,19 @@ func (w *writeback) load(ctx context.Context, state *mirrorState) (entries int, 
 
 // playAgain interprets again what is between two positions. No rule sees it.
 func (w *writeback) playAgain(ctx context.Context, from, to source.Position) (commands int, err error) {
-	s := w.s
 	ticks, err := w.loadTicks()
 	if err != nil {
 		return 0, err
 	}
+	return w.play(ctx, from, to, ticks)
+}
+
+// play does that with the ticks between them. The database of the later position
+// may be -1: it is not known.
+func (w *writeback) play(ctx context.Context, from, to source.Position, ticks []tick) (commands int, err error) {
+	s := w.s
 	end := from
-	if from != to {
+	if from.Offset != to.Offset {
 		if w.replay == nil {
 			return 0, fmt.Errorf("it is of position %s, and reading stopped at %s: %w", from, to, errNoReplay)
 		}
@@ -573,7 +586,7 @@ func (w *writeback) playAgain(ctx context.Context, from, to source.Position) (co
 			}
 		}
 	}
-	if end.Offset != to.Offset || end.DB != to.DB {
+	if end.Offset != to.Offset || to.DB >= 0 && end.DB != to.DB {
 		return commands, fmt.Errorf("reading it again ends at %s, and not at %s", end, to)
 	}
 	s.replayTicks(ticks, to.Offset+1)
@@ -595,6 +608,8 @@ func (s *stream) replayRecord(rec *source.Record, ticks []tick) ([]tick, error) 
 		}
 	case source.Heartbeat:
 		ticks = s.replayTicks(ticks, rec.Offset)
+	case source.Rewound:
+		return ticks, fmt.Errorf("at offset %d: the stream went back before the values", rec.Offset)
 	case source.Detached:
 		if rec.Aborted {
 			return ticks, fmt.Errorf("at offset %d: what was read of a transaction was given up", rec.Offset)
@@ -629,5 +644,6 @@ func (w *writeback) loadTicks() (ticks []tick, err error) {
 		ticks = append(ticks, t)
 		w.ticks = binary.BigEndian.Uint64(entry.Key[len(tickEntry):]) + 1
 	}
+	w.made = slices.Clone(ticks)
 	return ticks, nil
 }

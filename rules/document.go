@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -180,7 +179,7 @@ func isDirectory(path string) bool {
 // mistake was filed.
 func (d *document) build(l *loader) *Set {
 	set := &Set{
-		Source: Source{Start: "resume", Ack: "none", PsyncCommand: "PSYNC", MaxMirror: 1 << 30, Spool: 1 << 30},
+		Source: Source{Start: "resume", Ack: "none", PsyncCommand: "PSYNC", MaxMirror: 1 << 30, Spool: 1 << 30, Prefer: "primary", ForeignWait: 15 * time.Second, Rewound: "deliver"},
 		HTTP:   HTTP{Listen: defaultListen, MaxBehind: time.Minute, ShowValues: true},
 
 		ShutdownTimeout: defaultShutdown,
@@ -293,10 +292,30 @@ func (t *table) source(s *Source) {
 	})
 	read(t, "max_mirror", &s.MaxMirror, view.size)
 	read(t, "spool", &s.Spool, view.spool)
+	read(t, "prefer", &s.Prefer, func(v view) (string, bool) { return v.oneOf("primary", "replica") })
+	read(t, "foreign_wait", &s.ForeignWait, func(v view) (time.Duration, bool) { return v.duration(0) })
+	read(t, "rewound", &s.Rewound, func(v view) (string, bool) { return v.oneOf("deliver", "cancel") })
+	read(t, "sentinel_hello", &s.SentinelHello, view.boolean)
+	read(t, "announce", &s.Announce, view.hostPort)
 	if v, ok := t.get("ack"); ok && s.Ack == "spooled" && s.Spool == 0 {
 		v.errorf("give spool a size, or acknowledge what is \"durable\"", "there is no spool on disk to acknowledge")
 	}
 	t.done()
+}
+
+// hostPort parses an address that others reach.
+func (v view) hostPort() (string, bool) {
+	s, ok := v.str()
+	if !ok {
+		return "", false
+	}
+	host, port, err := net.SplitHostPort(s)
+	n, numErr := strconv.ParseUint(port, 10, 16)
+	if err != nil || host == "" || numErr != nil || n == 0 {
+		v.errorf(`write the address under which the Sentinels reach triggerd: "10.0.0.7:26390"`, "%s is not host:port", v.shown(s))
+		return "", false
+	}
+	return s, true
 }
 
 // minSpool is the least size of a spool: it is kept in files of a sixteenth.
@@ -353,8 +372,19 @@ func (t *table) server(s *Source) {
 	if hasUser && !hasPassword {
 		user.errorf(`add password, or password = "" for one without`, "a user without a password")
 	}
-	u, err := url.Parse(s.URL)
-	if named := err == nil && u.User != nil; named && (hasUser || hasPassword) {
+	sentinelUser, hasSentinelUser := t.get("sentinel_user")
+	read(t, "sentinel_user", &s.SentinelUser, view.str)
+	_, hasSentinelPassword := t.get("sentinel_password")
+	read(t, "sentinel_password", &s.SentinelPassword, func(v view) (string, bool) {
+		v.warnOpen()
+		return v.str()
+	})
+	if hasSentinelUser && !hasSentinelPassword {
+		sentinelUser.errorf(`add sentinel_password`, "a user without a password")
+	}
+	_, rest, _ := strings.Cut(s.URL, "://")
+	authority, _, _ := strings.Cut(rest, "/")
+	if named := strings.Contains(authority, "@"); named && (hasUser || hasPassword) {
 		v := password
 		if hasUser {
 			v = user

@@ -74,7 +74,7 @@ func TestLoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := set.Source, (rules.Source{URL: "rediss://example.com", Start: "snapshot", Ack: "durable", PsyncCommand: "XPSYNC", MaxMirror: 1 << 30, Spool: 1 << 30}); got != want {
+	if got, want := set.Source, (rules.Source{URL: "rediss://example.com", Start: "snapshot", Ack: "durable", PsyncCommand: "XPSYNC", MaxMirror: 1 << 30, Spool: 1 << 30, Prefer: "primary", ForeignWait: 15 * time.Second, Rewound: "deliver"}); got != want {
 		t.Errorf("source %+v, want %+v", got, want)
 	}
 	if got, want := set.Store, (rules.Store{Dir: "dir", MaxPending: 10, Retention: 7 * 24 * time.Hour, KeepDelivered: 256 << 20}); got != want {

@@ -181,7 +181,7 @@ func newEventNames(list []string) eventNames {
 	}
 	names := eventNames{anyWrite: true}
 	for _, name := range slices.Concat(list, []string{
-		event.FlushDB, event.FlushAll, event.SwapDB, event.Publish, event.SPublish, event.Function, event.Snapshot, event.Changed, event.Resync, event.Gap,
+		event.FlushDB, event.FlushAll, event.SwapDB, event.Publish, event.SPublish, event.Function, event.Snapshot, event.Changed, event.Resync, event.Gap, event.Rewound,
 	}) {
 		names[name] = true
 	}

@@ -295,7 +295,7 @@ var (
 	// for them.
 	besideOthers = []string{"new", "overwritten", "type_changed"}
 	// ofNoCommand are events that come without a command too.
-	ofNoCommand = []string{"del", "expired", event.Changed, event.Snapshot, event.Resync, event.Gap}
+	ofNoCommand = []string{"del", "expired", event.Changed, event.Snapshot, event.Resync, event.Gap, event.Rewound}
 )
 
 // typesAfter returns the types that a key may have after an event of a command,

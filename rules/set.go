@@ -11,6 +11,7 @@ import (
 	"triggerd/internal/condition"
 	"triggerd/internal/event"
 	"triggerd/internal/firing"
+	"triggerd/internal/glob"
 	"triggerd/internal/secret"
 	"triggerd/internal/timing"
 )
@@ -125,7 +126,7 @@ type Set struct {
 
 // Source is where events come from: the [source] section.
 type Source struct {
-	URL          string // redis:// rediss:// unix://; "" if the file does not say. May contain a password
+	URL          string // redis:// rediss:// redis+sentinel:// unix://; "" if the file does not say. May contain a password
 	User         string // who to be, where the URL does not say
 	Password     string // of User, or of everybody; a secret
 	Start        Start  // StartResume by default
@@ -133,6 +134,14 @@ type Source struct {
 	PsyncCommand string // PSYNC by default
 	MaxMirror    int64  // bytes of memory for values of keys; 1 GiB by default
 	Spool        int64  // bytes of disk for what is received and not handled; 0: in memory only; 1 GiB by default
+
+	SentinelUser     string        // who to be to Sentinels
+	SentinelPassword string        // a secret
+	Prefer           string        // primary (the default), replica: of the servers that Sentinels know
+	Announce         string        // host:port under which triggerd answers Sentinels; "": it does not
+	SentinelHello    bool          // rules see what Sentinels publish to each other
+	ForeignWait      time.Duration // how long a server with another history is not believed; 15 s by default
+	Rewound          string        // deliver (the default), cancel: what becomes of firings of writes that were lost in a failover
 }
 
 // Store is where deliveries wait: the [store] section.
@@ -203,6 +212,7 @@ type Rule struct {
 type ActionFacts struct {
 	Reads      event.Parts // the parts of an event that it reads, so that they are kept
 	Elements   []string    // the names of elements of values that it reads
+	Others     [][]string  // the other keys whose values it reads: texts of their names, with anything between two of them
 	Tracks     bool        // it opens what a later firing closes: their order matters
 	SendsEvent bool        // it sends the event as a whole, with the values that are known
 	Warnings   []error     // placed as errors are; each has a method WarningCode() string
@@ -224,10 +234,11 @@ type Action struct {
 	File      string // where the action begins; Line is 0 for Build
 	Line, Col int
 
-	reads      event.Parts // the parts of an event that its templates read
-	elements   []string    // the names of elements of values that they read
-	sendsEvent bool        // see ActionFacts
-	tracks     bool        // see ActionFacts
+	reads      event.Parts     // the parts of an event that its templates read
+	elements   []string        // the names of elements of values that they read
+	others     []*glob.Pattern // the other keys whose values they read
+	sendsEvent bool            // see ActionFacts
+	tracks     bool            // see ActionFacts
 }
 
 // RateLimit limits the attempts within a time, over all rules if a target has

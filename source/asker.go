@@ -12,22 +12,31 @@ import (
 type Asker struct {
 	addr        *address
 	link        *link
+	bySentinels bool
 	lastArrival atomic.Int64
 }
 
 // maxListed limits how many elements an answer may have.
 const maxListed = 10_000
 
-// NewAsker connects to the server of a Config, and logs in. Of the Config, URL,
-// DialTimeout and Secrets are used. Errors have no secrets in them.
+// NewAsker connects to the server of a Config, or the primary that its Sentinels
+// name, and logs in. Of the Config, URL, SentinelUser, SentinelPassword, DialTimeout
+// and Secrets are used. Errors have no secrets in them.
 func NewAsker(ctx context.Context, cfg Config) (*Asker, error) {
 	addr, err := parseAddress(cfg.URL)
 	if err != nil {
 		return nil, masked(cfg.Secrets, err)
 	}
 	cfg = cfg.withDefaults()
-	addr.secrets = cfg.Secrets.With(addr.password)
-	a := &Asker{addr: addr}
+	addr.secrets = cfg.Secrets.With(addr.password, cfg.SentinelPassword)
+	if group := newGroup(&cfg, addr); group != nil {
+		answer, err := group.Ask(ctx)
+		if err != nil {
+			return nil, masked(addr.secrets, err)
+		}
+		addr = addr.at(answer.Primary)
+	}
+	a := &Asker{addr: addr, bySentinels: addr.group != nil}
 	conn, err := addr.dial(ctx, cfg.DialTimeout)
 	if err != nil {
 		return nil, masked(addr.secrets, fmt.Errorf("connect: %w", err))
@@ -43,6 +52,9 @@ func NewAsker(ctx context.Context, cfg Config) (*Asker, error) {
 
 // Addr returns the server's address, without credentials.
 func (a *Asker) Addr() string { return a.addr.text }
+
+// BySentinels reports whether Sentinels have named the server.
+func (a *Asker) BySentinels() bool { return a.bySentinels }
 
 // Close closes the connection.
 func (a *Asker) Close() { a.link.close() }

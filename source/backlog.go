@@ -129,10 +129,10 @@ func (w *inquirer) handleFailure(ctx context.Context, err error, msg string) (mo
 	case ctx.Err() != nil:
 		return false
 	case errors.As(err, &refused) && !refused.temporary():
-		w.replica.cfg.Logger.Info(msg, "server", w.replica.addr.text, "err", err)
+		w.replica.cfg.Logger.Info(msg, "server", w.replica.server().text, "err", err)
 		return false
 	}
-	w.replica.cfg.Logger.Debug("server not asked beside the stream", "server", w.replica.addr.text, "err", err)
+	w.replica.cfg.Logger.Debug("server not asked beside the stream", "server", w.replica.server().text, "err", err)
 	return true
 }
 
@@ -140,11 +140,11 @@ func (w *inquirer) handleFailure(ctx context.Context, err error, msg string) (mo
 func (w *inquirer) info(ctx context.Context, section string) (string, error) {
 	s := w.replica
 	if w.link == nil {
-		conn, err := s.addr.dial(ctx, s.cfg.DialTimeout)
+		conn, err := s.server().dial(ctx, s.cfg.DialTimeout)
 		if err != nil {
 			return "", fmt.Errorf("connect: %w", err)
 		}
-		w.link = newLink(conn, s.addr, s.cfg.DialTimeout, &w.lastArrival)
+		w.link = newLink(conn, s.server(), s.cfg.DialTimeout, &w.lastArrival)
 		if err := w.link.auth(); err != nil {
 			return "", err
 		}
@@ -202,6 +202,48 @@ func parseReplicationInfo(text string) (info replicationInfo, err error) {
 		return replicationInfo{}, errors.New("INFO: it does not have repl_backlog_size")
 	}
 	return info, nil
+}
+
+// parseHistory parses the text of INFO replication for what it says of the
+// server's history.
+func parseHistory(text string) (h history, err error) {
+	h.switched = -1
+	for line := range strings.Lines(text) {
+		name, value, _ := strings.Cut(strings.TrimRight(line, "\r\n"), ":")
+		switch name {
+		case "role":
+			h.replica = value == "slave"
+		case "master_link_status":
+			h.linkDown = h.linkDown || value != "up"
+		case "master_sync_in_progress":
+			h.linkDown = h.linkDown || value == "1"
+		case "master_replid":
+			h.replID = value
+			err = checkReplID(value)
+		case "master_replid2":
+			if strings.Trim(value, "0") != "" {
+				h.earlier = value
+				err = checkReplID(value)
+			}
+		case "master_repl_offset":
+			h.offset, err = parseOffset(value)
+		case "second_repl_offset":
+			if value != "-1" {
+				h.switched, err = parseOffset(value)
+				h.switched-- // it is the number of the first byte of the new name
+			}
+		}
+		if err != nil {
+			return history{}, fmt.Errorf("INFO: %s: %w", name, err)
+		}
+	}
+	switch {
+	case h.replID == "":
+		return history{}, errors.New("INFO: it does not have master_replid")
+	case h.switched < 0:
+		h.earlier = ""
+	}
+	return h, nil
 }
 
 // maxAnswer limits the bytes of an answer; INFO's sections are far shorter.

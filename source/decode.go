@@ -18,6 +18,7 @@ type decoder struct {
 	pos         Position // after the last command or transaction that is complete
 	db          int      // selected now
 	maxTx       int
+	hello       bool // what Sentinels publish to each other is handed out
 	tx          transaction
 	rec         Record
 
@@ -134,6 +135,10 @@ func (d *decoder) handleCommand(args [][]byte, before int64) (*Record, error) {
 		return d.exec(), nil
 	case cmdIgnored:
 		return d.heartbeat(), nil
+	case cmdHello:
+		if !d.hello {
+			return d.heartbeat(), nil
+		}
 	}
 	if !d.tx.open {
 		d.setCommand(args, d.db, d.offset(), int(d.offset()-before))
@@ -214,6 +219,7 @@ const (
 	cmdMulti
 	cmdExec
 	cmdIgnored // keepalives and the like
+	cmdHello   // a Sentinel says that it is there
 )
 
 // meaningToLink returns what a command means to the link. Names come in any
@@ -232,11 +238,17 @@ func meaningToLink(args [][]byte) linkMeaning {
 		return cmdMulti
 	case len(name) == 6 && len(args) == 2 && equalFold(name, "SELECT"):
 		return cmdSelect
+	case len(name) == 7 && len(args) == 3 && len(args[1]) == len(helloChannel) && equalFold(name, "PUBLISH") && string(args[1]) == helloChannel:
+		return cmdHello
 	case len(name) == 8 && equalFold(name, "REPLCONF"): // GETACK was answered as it arrived
 		return cmdIgnored
 	}
 	return cmdOther
 }
+
+// helloChannel is where Sentinels publish every two seconds, through each server
+// that they watch.
+const helloChannel = "__sentinel__:hello"
 
 // equalFold reports whether name equals upper in any case. upper has only
 // letters.

@@ -50,5 +50,5 @@ func ExampleCheckURL() {
 	fmt.Println(source.CheckURL("http://triggerd:hunter2@10.0.0.7:6379"))
 	// Output:
 	// <nil>
-	// source URL: unknown scheme (redis, rediss or unix)
+	// source URL: unknown scheme (redis, rediss, redis+sentinel, rediss+sentinel or unix)
 }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -188,11 +189,20 @@ func (l *link) handshake(cfg *Config, wantKeys bool) error {
 	if err := l.auth(); err != nil {
 		return err
 	}
-	if err := l.replconf("listening-port", strconv.Itoa(cfg.ListeningPort)); err != nil {
+	host, port := "", strconv.Itoa(cfg.ListeningPort)
+	if cfg.Announce != "" {
+		host, port, _ = net.SplitHostPort(cfg.Announce)
+	}
+	if err := l.replconf("listening-port", port); err != nil {
 		return err
 	}
 	if l.noReplconf {
 		return nil
+	}
+	if host != "" {
+		if err := l.replconf("ip-address", host); err != nil {
+			return err
+		}
 	}
 	if err := l.replconf("capa", "eof", "capa", "psync2"); err != nil {
 		return err
@@ -228,6 +238,11 @@ func (l *link) announceVersion() error {
 // explainHangUp adds to err why the server may have closed the connection at
 // the first command.
 func (l *link) explainHangUp(err error) error {
+	if text := err.Error(); l.addr.tls != nil && strings.Contains(text, "tls: certificate required") {
+		return fmt.Errorf("%w: the server wants a client certificate: add cert=FILE and key=FILE to the URL", err)
+	} else if l.addr.tls != nil && len(l.addr.tls.Certificates) > 0 && (strings.Contains(text, "tls: bad certificate") || strings.Contains(text, "tls: unknown certificate authority") || strings.Contains(text, "tls: expired certificate")) {
+		return fmt.Errorf("%w: the server does not accept the client certificate of the URL (cert, key)", err)
+	}
 	if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, syscall.ECONNRESET) {
 		return err
 	}

@@ -17,7 +17,16 @@ import (
 // spool is full, and while a full resync's snapshot is read.
 type receiver struct {
 	n   *session
-	pos Position // behind what was received; its DB is not known
+	pos Position // behind what was received, under the newest name of its history; its DB is not known
+
+	lineage lineage // of what was received
+	rename  struct {
+		at     int64 // the offset at which the history gets another name; -1: it does not
+		replID string
+	}
+	foreign foreigner
+	noInfo  bool   // the server does not tell its history
+	changed string // the name of a history that a server told, and did not have any more when it answered PSYNC
 
 	forceFull    bool      // what comes behind pos cannot be read: ask for a full resync
 	forShutdown  bool      // the last connection was closed so that the server can shut down
@@ -25,9 +34,12 @@ type receiver struct {
 	streamSince  time.Time // when the stream of the last connection began; zero: it did not
 	streamFrom   int64     // the offset at which it began
 	pauses       pauses
-	logged       string // the reason for which the link was last lost, as far as it was logged; "" after a link that worked
-	toldAsking   bool   // it was logged that a full resync is asked for; false after a link that worked
-	toldNoAcks   bool   // it was logged that nothing can be acknowledged
+	logged       string        // the reason for which the link was last lost, as far as it was logged; "" after a link that worked
+	toldAsking   bool          // it was logged that a full resync is asked for; false after a link that worked
+	toldDiffer   bool          // it was logged that the Sentinels differ
+	isPrimary    bool          // the Sentinels call the server of the present attempt the primary
+	wake         chan struct{} // capacity 1: the Sentinels may name another server
+	toldNoAcks   bool          // it was logged that nothing can be acknowledged
 }
 
 // run receives until ctx is done, the spool fails, or the first attempt has
@@ -58,6 +70,10 @@ func (v *receiver) takeRestart() *restart {
 	r := v.n.restart.Swap(nil)
 	if r != nil && !r.pos.IsZero() {
 		v.pos, v.forceFull = r.pos, r.full
+		v.lineage = v.lineage.back(r.pos.Offset)
+		if v.lineage == nil {
+			v.lineage = lineage{{r.pos.ReplID, 0}}
+		}
 	}
 	return r
 }
@@ -70,12 +86,34 @@ func (v *receiver) waitToReconnect(ctx context.Context, err error) bool {
 		v.endStream()
 	}
 	pause := v.pauses.next(s.cfg.MinBackoff, s.cfg.MaxBackoff)
+	if waits, ok := errors.AsType[*foreignError](err); ok {
+		pause = min(foreignPause, max(waits.left, 10*time.Millisecond))
+	}
 	v.logLost(err, pause)
 	if !v.toldDetached {
 		v.toldDetached = true
 		s.spool.Mark(spool.Mark{Kind: spool.Detached}, time.Now())
 	}
-	return sleep(ctx, pause)
+	if quick := errors.Is(err, errMoved) || errors.Is(err, errNotPrimary) || errors.Is(err, errNotReplica) || errors.Is(err, errLagging) || errors.Is(err, errForeignReplica); quick {
+		pause = min(pause, quickPause)
+	}
+	return v.sleep(ctx, pause)
+}
+
+// quickPause is the longest pause after what is only a matter of moments.
+const quickPause = 200 * time.Millisecond
+
+// sleep pauses until it is woken. It returns false if ctx is done first.
+func (v *receiver) sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-v.wake:
+	case <-timer.C:
+	}
+	return true
 }
 
 // endStream notes how the stream of the last connection was. One that brought a
@@ -95,7 +133,7 @@ func (v *receiver) endStream() {
 
 // attach connects, and receives until the link is lost.
 func (v *receiver) attach(ctx context.Context) error {
-	n, s := v.n, v.n.replica
+	s := v.n.replica
 	v.streamSince = time.Time{}
 	v.pauses.begin()
 	s.setState(Connecting)
@@ -103,12 +141,30 @@ func (v *receiver) attach(ctx context.Context) error {
 		return errShuttingDown
 	}
 	v.forShutdown = false
-	conn, err := s.addr.dial(ctx, s.cfg.DialTimeout)
+	addr, err := v.locate(ctx)
 	if err != nil {
-		return fmt.Errorf("connect: %w", err)
+		return err
+	}
+	ctx, end := s.attempt.begin(ctx, addr.host)
+	defer end()
+	err = v.attachTo(ctx, addr)
+	switch {
+	case errors.Is(context.Cause(ctx), errMoved):
+		return errMoved
+	case !v.isPrimary && s.group != nil && err != nil && v.streamSince.IsZero():
+		s.avoided.add(addr.host, avoidFailing)
+	}
+	return err
+}
+
+func (v *receiver) attachTo(ctx context.Context, addr *address) error {
+	n, s := v.n, v.n.replica
+	conn, err := addr.dial(ctx, s.cfg.DialTimeout)
+	if err != nil {
+		return s.explainUnreachable(fmt.Errorf("connect: %w", err))
 	}
 	v.pauses.connected()
-	l := newLink(conn, s.addr, s.cfg.Timeout, &s.lastArrival)
+	l := newLink(conn, addr, s.cfg.Timeout, &s.lastArrival)
 	defer l.close()
 	defer context.AfterFunc(ctx, l.close)()
 
@@ -118,7 +174,7 @@ func (v *receiver) attach(ctx context.Context) error {
 	}
 	if l.noReplconf && !v.toldNoAcks {
 		v.toldNoAcks = true
-		s.cfg.Logger.Warn("the server has no REPLCONF: nothing is acknowledged to it, and so it ends the link after each repl-timeout, which is then resumed", "server", s.addr.text)
+		s.cfg.Logger.Warn("the server has no REPLCONF: nothing is acknowledged to it, and so it ends the link after each repl-timeout, which is then resumed", "server", s.server().text)
 	}
 	return v.syncAndReceive(ctx, l, wantKeys)
 }
@@ -128,15 +184,51 @@ func (v *receiver) attach(ctx context.Context) error {
 func (v *receiver) syncAndReceive(ctx context.Context, l *link, wantKeys bool) error {
 	s := v.n.replica
 	s.setState(Syncing)
-	resume := v.pos
-	if v.forceFull {
-		resume = Position{}
+	how, h, told, err := v.examine(l)
+	for began := time.Now(); err == nil && told && how.verdict == lagging && time.Since(began) < lagPatience; {
+		if !sleep(ctx, lagPause) {
+			return context.Cause(ctx)
+		}
+		how, h, told, err = v.examine(l)
 	}
-	if resume.IsZero() {
+	if err != nil {
+		return err
+	}
+	from := v.pos
+	switch {
+	case told && s.group != nil && v.isPrimary && h.replica:
+		return errNotPrimary
+	case told && s.group != nil && !v.isPrimary && !h.replica:
+		return errNotReplica
+	case v.pos.IsZero():
+	case v.forceFull:
+		from = Position{}
+	case !told:
+		how.at, how.renamed = v.pos.Offset, -1
+	case how.verdict == lagging:
+		return errLagging
+	case how.verdict == foreign && s.group != nil && !v.isPrimary:
+		s.avoided.add(l.addr.host, avoidForeign)
+		return errForeignReplica
+	case how.verdict == foreign:
+		if err := v.waitForeign(&h, l.addr); err != nil {
+			return err
+		}
+		from = Position{}
+	case how.verdict == rewind:
+		if err := v.waitYoung(l); err != nil {
+			return err
+		}
+		from.ReplID, from.Offset = h.replID, how.at
+	}
+	if from.IsZero() {
 		v.logAsking()
 	}
-	a, err := l.psync(&s.cfg, resume)
+	a, err := l.psync(&s.cfg, from)
 	if err != nil {
+		return err
+	}
+	if err := v.checkReply(&a, &h, told && !from.IsZero()); err != nil {
 		return err
 	}
 	if a.full {
@@ -145,13 +237,20 @@ func (v *receiver) syncAndReceive(ctx context.Context, l *link, wantKeys bool) e
 			return err
 		}
 		v.forceFull = false
+		how = ahead{at: a.pos.Offset, renamed: -1}
+		v.lineage = lineage{{a.pos.ReplID, a.pos.Offset}}
 	} else {
 		s.acks.reset(a.pos)
 		s.updateStatus(func(st *Status) { st.PartialResyncs++ })
-		s.cfg.Logger.Info("attached, resuming", "server", s.addr.text, "position", a.pos.String())
+		if how.verdict == rewind {
+			v.logRewind(l, a.pos)
+		} else {
+			s.cfg.Logger.Info("attached, resuming", "server", l.addr.text, "position", a.pos.String())
+		}
 	}
+	v.foreign, v.changed = foreigner{}, ""
 	v.pos, v.streamSince, v.streamFrom, v.toldDetached = a.pos, time.Now(), a.pos.Offset, false
-	s.spool.Mark(spool.Mark{Kind: spool.Attached, Full: a.full, Place: placeOf(a.pos)}, v.streamSince)
+	v.markAttached(&a, how)
 	if err := v.takeBuffered(ctx, l); err != nil {
 		return err
 	}
@@ -176,6 +275,80 @@ func (v *receiver) syncAndReceive(ctx context.Context, l *link, wantKeys bool) e
 	return err
 }
 
+// A replica that has not got as far as receiving has is asked again, so often and
+// for so long, before the link is given up.
+const (
+	lagPause    = 20 * time.Millisecond
+	lagPatience = 2 * time.Second
+)
+
+// errForeignReplica: one of several replicas has another history.
+var errForeignReplica = errors.New("the replica got its data by a full resync, and does not know where the histories parted: another server is asked")
+
+// errLagging: a replica has not got as far as receiving has.
+var errLagging = errors.New("the server is a replica that does not have yet all that was received; triggerd tries again until it has")
+
+// checkReply returns an error if the server's answer to PSYNC is not of the
+// history that it has told just before.
+func (v *receiver) checkReply(a *psyncReply, h *history, told bool) error {
+	if !told || a.legacy || a.pos.ReplID == h.replID || v.changed == h.replID {
+		return nil // a server without a backlog takes another name when a replica comes
+	}
+	v.changed = h.replID
+	return errors.New("PSYNC: the server's history has changed in this moment")
+}
+
+// logRewind tells that the server's history lacks the last bytes that were
+// received.
+func (v *receiver) logRewind(l *link, to Position) {
+	s, bytes := v.n.replica, v.pos.Offset-to.Offset
+	s.updateStatus(func(st *Status) { st.Rewinds++; st.RewoundBytes += bytes })
+	s.cfg.Logger.Warn("attached, going back: the server, which has become the primary, had not got the last bytes that were received of the one before. What was written with them is gone",
+		"server", l.addr.text, "from", v.pos.String(), "to", to.String(), "bytes", bytes)
+}
+
+// markAttached notes in the spool where the link goes on, and under which name.
+func (v *receiver) markAttached(a *psyncReply, how ahead) {
+	s, back := v.n.replica, !a.full && how.verdict == rewind
+	v.rename.at = -1
+	place := placeOf(a.pos)
+	if !a.full {
+		if back {
+			v.lineage = v.lineage.back(a.pos.Offset)
+		}
+		if how.renamed > a.pos.Offset {
+			v.rename.at, v.rename.replID = how.renamed, a.pos.ReplID
+			place.ReplID = v.lineage.current()
+		} else {
+			v.lineage = v.lineage.rename(a.pos.ReplID, a.pos.Offset)
+		}
+	}
+	place.DB = -1
+	if a.full {
+		place.DB = a.pos.DB
+	}
+	s.spool.Mark(spool.Mark{Kind: spool.Attached, Full: a.full, Back: back, Place: place}, v.streamSince)
+	if back {
+		v.n.deadStale.Store(true)
+	}
+}
+
+// beforeRename returns how many of n bytes may be received before the history
+// gets another name.
+func (v *receiver) beforeRename(n int) int {
+	if v.rename.at < 0 {
+		return n
+	}
+	return int(min(int64(n), v.rename.at-v.pos.Offset))
+}
+
+// takeName notes in the spool that the history has got its new name.
+func (v *receiver) takeName() {
+	v.lineage = v.lineage.rename(v.rename.replID, v.rename.at)
+	v.n.replica.spool.Mark(spool.Mark{Kind: spool.Renamed, Place: spool.Place{ReplID: v.rename.replID, Offset: v.rename.at, DB: -1}}, time.Now())
+	v.rename.at = -1
+}
+
 // logAsking logs that a full resync is asked for: someone waits for something to
 // happen, and a server may begin seconds later. Attempts that fail do not log it
 // again.
@@ -186,10 +359,10 @@ func (v *receiver) logAsking() {
 	v.toldAsking = true
 	s := v.n.replica
 	if v.forceFull {
-		s.cfg.Logger.Error("the stream is unreadable at the same place again and again: asking for a full resync", "server", s.addr.text, "position", v.pos.String())
+		s.cfg.Logger.Error("the stream is unreadable at the same place again and again: asking for a full resync", "server", s.server().text, "position", v.pos.String())
 		return
 	}
-	s.cfg.Logger.Info("asking for a full resync, which a server may begin some seconds later (repl-diskless-sync-delay)", "server", s.addr.text)
+	s.cfg.Logger.Info("asking for a full resync, which a server may begin some seconds later (repl-diskless-sync-delay)", "server", s.server().text)
 }
 
 // logLost logs why the link was lost, the same reason once until a link has
@@ -206,7 +379,7 @@ func (v *receiver) logLost(err error, pause time.Duration) {
 	}
 	v.logged = reason
 	s.updateStatus(func(st *Status) { st.LastError, st.State, st.Since = err.Error(), Waiting, time.Now() })
-	s.cfg.Logger.Log(context.Background(), level, "not attached to the server, trying again", "server", s.addr.text, "err", err, "pause", pause.Round(time.Millisecond))
+	s.cfg.Logger.Log(context.Background(), level, "not attached to the server, trying again", "server", s.server().text, "err", err, "pause", pause.Round(time.Millisecond))
 }
 
 // ownAddress is the address of our side in the texts of network errors. Its port
@@ -225,7 +398,7 @@ func (v *receiver) takeBuffered(ctx context.Context, l *link) error {
 		if err != nil {
 			return err
 		}
-		k := copy(room, b)
+		k := copy(room[:v.beforeRename(len(room))], b)
 		l.r.Discard(k)
 		v.append(room[:k], l.lastArrival, nil)
 	}
@@ -238,6 +411,9 @@ func (v *receiver) append(b []byte, at time.Time, asks *getAckFinder) {
 	before := v.pos.Offset
 	v.pos.Offset += int64(len(b))
 	s.acks.received.Store(v.pos.Offset)
+	if v.pos.Offset == v.rename.at {
+		v.takeName()
+	}
 	if asks == nil {
 		return
 	}
@@ -267,6 +443,9 @@ func (v *receiver) receive(ctx context.Context, l *link, a psyncReply) (next *li
 		room, err := s.spool.Room(ctx)
 		if err != nil {
 			return nil, err
+		}
+		if v.rename.at >= 0 {
+			room = room[:v.beforeRename(len(room))]
 		}
 		k, err := n.readLink(l, room)
 		if k > 0 {

@@ -21,6 +21,7 @@ const (
 	Heartbeat                     // no command, but a new position: a later offset, or another replication ID after a failover
 	Attached                      // commands follow: first those that the server ran while there was no link
 	Detached                      // the link is lost, or could not be made
+	Rewound                       // reading goes on before what was handed out last: that is no part of the history any more, see Record.Dead
 	Woken                         // made by the source itself: Consumer.NextWake has come, or Consumer.Changed has received, and nothing else is there
 )
 
@@ -48,13 +49,21 @@ type Record struct {
 	Incomplete bool // SnapshotEnd: the snapshot had more keys than were handed out
 	Aborted    bool // Detached: what was handed out of a snapshot, or of a transaction, breaks off; it comes again from its beginning, or never
 
-	From Position // SnapshotBegin, SnapshotEnd: the position before the resync; zero at the first one
+	From Position // SnapshotBegin, SnapshotEnd: the position before the resync; zero at the first one. Rewound: the last one that was handed out
+	Dead []Span   // Rewound: what was handed out and is no part of the history any more, the oldest first
 	Gap  bool     // SnapshotBegin, SnapshotEnd: the commands between From and Pos were missed
 
 	// Pos is where to resume once this record and all before it are dealt with.
 	// It is zero where reading cannot resume: inside a transaction, inside a
 	// snapshot, and on a server that has only SYNC.
 	Pos Position
+}
+
+// Span is a part of a history: the commands that end behind the offset After, and
+// not behind To.
+type Span struct {
+	ReplID    string
+	After, To int64
 }
 
 // Tx tells which command of a transaction a record is. The zero Tx: it is in no
@@ -136,7 +145,8 @@ const (
 type Status struct {
 	State          State
 	Since          time.Time // when State began
-	Addr           string    // the server, without credentials
+	Addr           string    // the server, or the Sentinels that know it, as configured, without credentials
+	Server         string    // the server that Sentinels have named last; "": none, or there are no Sentinels
 	ReplID         string
 	Received       int64     // offset behind the last byte received
 	HandedOut      int64     // offset behind the last record that was handed out
@@ -146,6 +156,9 @@ type Status struct {
 	Connects       int64     // times that the source attached
 	FullResyncs    int64
 	PartialResyncs int64
+	Rewinds        int64     // partial resyncs that went back, before bytes that the new primary does not have
+	RewoundBytes   int64     // how many bytes
+	Foreign        int64     // times that a server with another history was waited out
 	Gaps           int64     // full resyncs that missed commands
 	ProtocolErrors int64     // connections that were closed because the stream could not be parsed
 	SnapshotErrors int64     // snapshots that could not be parsed to their end

@@ -33,21 +33,21 @@ func (v *receiver) renewLink(ctx context.Context, old *link) *link {
 	l, err := v.dialRenewed(ctx)
 	if err != nil {
 		if ctx.Err() == nil {
-			s.cfg.Logger.Warn("link not renewed: until the next one, CLUSTER SETSLOT on this server waits for triggerd in vain", "server", s.addr.text, "err", err)
+			s.cfg.Logger.Warn("link not renewed: until the next one, CLUSTER SETSLOT on this server waits for triggerd in vain", "server", s.server().text, "err", err)
 		}
 		return nil
 	}
-	s.cfg.Logger.Debug("link renewed, without a version", "server", s.addr.text, "position", v.pos.String())
+	s.cfg.Logger.Debug("link renewed, without a version", "server", s.server().text, "position", v.pos.String())
 	return l
 }
 
 func (v *receiver) dialRenewed(ctx context.Context) (*link, error) {
 	s := v.n.replica
-	conn, err := s.addr.dial(ctx, s.cfg.DialTimeout)
+	conn, err := s.server().dial(ctx, s.cfg.DialTimeout)
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}
-	l := newLink(conn, s.addr, s.cfg.DialTimeout, &s.lastArrival)
+	l := newLink(conn, s.server(), s.cfg.DialTimeout, &s.lastArrival)
 	defer context.AfterFunc(ctx, l.close)()
 	err = l.handshake(&s.cfg, false)
 	var a psyncReply

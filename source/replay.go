@@ -74,6 +74,7 @@ func (n *session) playBetween(ctx context.Context, to Position) error {
 	if full, _, ok := log.FindFull(at); ok && full < end {
 		return fmt.Errorf("a snapshot lies between them")
 	}
+	n.deadLimit = end
 	if err := n.readFrom(at, n.pos); err != nil {
 		return err
 	}

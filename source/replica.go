@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"triggerd/internal/secret"
+	"triggerd/internal/sentinel"
 	"triggerd/internal/spool"
 )
 
@@ -42,16 +43,33 @@ type Config struct {
 	// is still waited for.
 	FailFirst bool
 
-	DialTimeout    time.Duration // for connecting, with TLS; default 5 s
-	Timeout        time.Duration // a link on which nothing arrives for so long is dead; default 60 s
-	MinBackoff     time.Duration // the longest pause before the first reconnect; default 100 ms
-	MaxBackoff     time.Duration // the longest pause before any reconnect; default 15 s
-	MaxTransaction int           // bytes of memory for a transaction held until EXEC; default 256 MiB
+	DialTimeout time.Duration // for connecting, with TLS; default 5 s
+	Timeout     time.Duration // a link on which nothing arrives for so long is dead; default 60 s
+	MinBackoff  time.Duration // the longest pause before the first reconnect; default 100 ms
+	MaxBackoff  time.Duration // the longest pause before any reconnect; default 15 s
+	// ForeignWait is how long a server is not believed whose history is neither
+	// that of what was received nor one that came of it: a primary that was killed
+	// may come back empty for some seconds. After that a gap is told, and its
+	// history is followed. 0: it is believed at once.
+	ForeignWait    time.Duration
+	MaxTransaction int // bytes of memory for a transaction held until EXEC; default 256 MiB
 
 	// Spool is where what the server sends waits until it is read, and from where
 	// it is read again by the next process. nil: in memory. It is the source's
 	// until Records has returned.
 	Spool *spool.Log
+
+	// SentinelUser and SentinelPassword are for Sentinels, to which the URL's are not
+	// told.
+	SentinelUser, SentinelPassword string
+	Prefer                         Prefer // default PreferPrimary
+	// Announce is host:port under which Sentinels reach this process, which answers
+	// them there as a replica that is never promoted. "": it does not, and they list
+	// it as a replica that is down.
+	Announce string
+	// SentinelHello hands out what Sentinels publish to each other every two seconds.
+	// Without, it is left out.
+	SentinelHello bool
 
 	Secrets *secret.Masker // masked in errors, as is the password of the URL; nil: nothing else
 	Logger  *slog.Logger   // nil: none
@@ -60,6 +78,7 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	setDefault(&c.Ack, AckNone)
 	setDefault(&c.PsyncCommand, "PSYNC")
+	setDefault(&c.Prefer, PreferPrimary)
 	setDefault(&c.DialTimeout, 5*time.Second)
 	setDefault(&c.Timeout, time.Minute)
 	setDefault(&c.MinBackoff, 100*time.Millisecond)
@@ -81,7 +100,13 @@ func setDefault[T comparable](v *T, d T) {
 // Replica is a Source that attaches to a server as a replica.
 type Replica struct {
 	cfg  Config
-	addr *address
+	addr *address // as it is configured
+
+	group   *sentinel.Group         // nil: the address is that of the server
+	found   atomic.Pointer[address] // the server that was found last; nil: none
+	attempt attempt
+	avoided avoided
+
 	acks ackSender
 
 	spool *spool.Log
@@ -107,8 +132,15 @@ func NewReplica(cfg Config) (*Replica, error) {
 		return nil, masked(cfg.Secrets, err)
 	}
 	r := &Replica{cfg: cfg.withDefaults(), addr: addr}
-	r.cfg.Secrets = cfg.Secrets.With(addr.password)
+	r.cfg.Secrets = cfg.Secrets.With(addr.password).With(cfg.SentinelPassword)
 	addr.secrets = r.cfg.Secrets
+	if r.cfg.Prefer != PreferPrimary && r.cfg.Prefer != PreferReplica {
+		return nil, fmt.Errorf("preference %q (primary or replica)", cfg.Prefer)
+	}
+	if err := r.cfg.checkAnnounce(addr); err != nil {
+		return nil, err
+	}
+	r.group = newGroup(&r.cfg, addr)
 	switch r.cfg.Ack {
 	case AckNone, AckReceived, AckSpooled, AckDurable:
 	default:

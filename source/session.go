@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -50,6 +52,11 @@ type session struct {
 	// where this process begins to receive.
 	cut, live spool.Address
 
+	dead      *spool.Dead // what comes next, or later, that is no part of the history any more; nil: nothing is known to
+	deadLimit spool.Address
+	deadStale atomic.Bool // the spool has more of that
+	names     names
+
 	receiver receiver
 
 	// What the receiver asks of the reading goroutine, and is asked by it.
@@ -79,8 +86,12 @@ func (s *Replica) newSession(from Position, c Consumer) (*session, error) {
 	n := &session{replica: s, consumer: c, pos: from, handedOut: from.Offset, began: time.Now()}
 	n.preparer, _ = c.(Preparer)
 	n.receiver = receiver{n: n, pos: from}
+	n.receiver.rename.at, n.receiver.wake = -1, make(chan struct{}, 1)
 	if err := n.open(from); err != nil {
 		return nil, err
+	}
+	if !n.receiver.pos.IsZero() && n.receiver.lineage == nil {
+		n.receiver.lineage = lineage{{from.ReplID, 0}}
 	}
 	s.acks.reset(from)
 	s.acks.setDurable(from)
@@ -103,6 +114,10 @@ func (n *session) open(from Position) error {
 				n.cut, end = cut, before
 			}
 			n.receiver.pos = Position{ReplID: end.ReplID, Offset: end.Offset}
+			if n.receiver.lineage = lineageOf(s.spool); n.cut != 0 {
+				n.receiver.lineage = lineage{{end.ReplID, 0}}
+			}
+			n.seedNames(from)
 			// The link of the process that received this is lost, whatever it had
 			// time to say.
 			s.spool.Mark(spool.Mark{Kind: spool.Detached}, n.began)
@@ -116,6 +131,19 @@ func (n *session) open(from Position) error {
 	return n.readFrom(at, from)
 }
 
+// seedNames takes the names that the history had before a position from what was
+// received.
+func (n *session) seedNames(from Position) {
+	for _, a := range n.receiver.lineage {
+		if a.from <= from.Offset {
+			n.names = n.names.add(Position{ReplID: a.replID, Offset: a.from, DB: from.DB})
+		}
+	}
+	if k := len(n.names); k == 0 || n.names[k-1].ReplID != from.ReplID {
+		n.names = names{from} // it is itself no part of the history any more
+	}
+}
+
 // readFrom begins to read at an address, which is behind pos.
 func (n *session) readFrom(at spool.Address, pos Position) (err error) {
 	if n.reader, err = n.replica.spool.NewReader(at); err != nil {
@@ -123,14 +151,43 @@ func (n *session) readFrom(at spool.Address, pos Position) (err error) {
 	}
 	n.reader.Wake = n.nextWake
 	n.ahead = at - spool.Address(pos.Offset)
+	n.handedOut = pos.Offset
 	n.decoder = n.newDecoder(pos)
+	if n.deadLimit == 0 {
+		n.deadLimit = math.MaxInt64
+	}
+	n.findDead(at)
 	return nil
+}
+
+// findDead finds what comes next, behind an address, that is no part of the
+// history any more.
+func (n *session) findDead(at spool.Address) {
+	n.dead = nil
+	if d, ok := n.replica.spool.FindDead(at, n.deadLimit); ok {
+		n.dead = &d
+	}
+}
+
+// passDead goes to the mark behind what is no part of the history any more, if
+// reading has come to it, and reports whether it has. offset is that behind what
+// was read.
+func (n *session) passDead(offset int64) bool {
+	if n.deadStale.Load() && n.deadStale.Swap(false) {
+		n.findDead(n.reader.At())
+	}
+	if n.dead == nil || spool.Address(offset)+n.ahead <= n.dead.From {
+		return false
+	}
+	n.reader.Skip(n.dead.Mark)
+	n.dead = nil
+	return true
 }
 
 // newDecoder returns a decoder of what is read from now on.
 func (n *session) newDecoder(pos Position) *decoder {
 	d := newDecoder(resp.NewReader(spoolReader{n}, resp.Limits{}), pos, n.replica.cfg.MaxTransaction, nil)
-	d.now = n.arrival
+	d.now, d.hello = n.arrival, n.replica.cfg.SentinelHello
 	if n.preparer != nil {
 		d.prepare = n.preparer.Prepare
 	}
@@ -159,8 +216,19 @@ func (n *session) run(ctx context.Context) error {
 	defer stopWriting()
 	ctx, stop := context.WithCancel(ctx)
 	var others sync.WaitGroup
+	if n.replica.cfg.Announce != "" {
+		a, err := n.replica.newAnnouncer()
+		if err != nil {
+			stop()
+			return err
+		}
+		others.Go(func() { a.run(ctx) })
+	}
 	others.Go(func() { n.receiver.run(ctx) })
 	others.Go(func() { n.wakeOnChange(ctx) })
+	if n.replica.group != nil {
+		others.Go(func() { n.followSentinels(ctx) })
+	}
 	defer others.Wait()
 	defer stop()
 	defer context.AfterFunc(ctx, func() {
@@ -206,8 +274,14 @@ func (n *session) read(ctx context.Context) error {
 
 // readOne hands out the next record, or does what has to be done before it.
 func (n *session) readOne(ctx context.Context) error {
+	if n.dead != nil && !n.seeking && n.passDead(n.handedOut+1) {
+		return nil
+	}
 	rec, err := n.next()
 	if err == nil {
+		if (n.dead != nil || n.deadStale.Load()) && n.passDead(rec.Offset) {
+			return nil
+		}
 		return n.handOut(rec)
 	}
 	switch {
@@ -216,6 +290,9 @@ func (n *session) readOne(ctx context.Context) error {
 	case err == spool.ErrWoken:
 		return n.wakeUp(ctx)
 	case isUnreadable(err):
+		if !n.seeking && n.passDead(n.decoder.offset()+1) {
+			return nil
+		}
 		return n.receiveAgain(err)
 	}
 	return err
@@ -367,8 +444,11 @@ func (n *session) passMark() error {
 	m, at := n.reader.Mark()
 	n.ahead++
 	n.marked = at
-	if m.Kind == spool.Attached {
+	switch m.Kind {
+	case spool.Attached:
 		return n.passAttached(&m, at)
+	case spool.Renamed:
+		return n.passRenamed(&m, at)
 	}
 	n.attached = false
 	if n.seeking || n.yieldLinkState(&Record{Kind: Detached, Time: at}) {
@@ -383,6 +463,8 @@ func (n *session) passAttached(m *spool.Mark, at time.Time) error {
 	switch {
 	case n.resynced && m.Full:
 		n.resynced = false
+	case m.Back:
+		return n.passBack(m, at)
 	case n.seeking && (m.Full || m.Place.Offset != n.pos.Offset):
 		return nil
 	case n.seeking:
@@ -402,10 +484,114 @@ func (n *session) passAttached(m *spool.Mark, at time.Time) error {
 	return nil
 }
 
+// passRenamed goes on behind where the history got another name.
+func (n *session) passRenamed(m *spool.Mark, at time.Time) error {
+	if n.seeking || m.Place.Offset != n.pos.Offset || m.Place.ReplID == n.pos.ReplID || n.rename(m.Place.ReplID, at) {
+		return nil
+	}
+	return errStop
+}
+
+// passBack goes on where the history went back to.
+func (n *session) passBack(m *spool.Mark, at time.Time) error {
+	to := m.Place.Offset
+	if n.pos.Offset < to {
+		if n.seeking {
+			return nil
+		}
+		return n.receiveAgain(fmt.Errorf("%w: the spool goes back to offset %d, which is behind offset %d", errInStream, to, n.pos.Offset))
+	}
+	if n.attached { // the mark that says so was not read
+		n.attached = false
+		if !n.yieldLinkState(&Record{Kind: Detached, Time: at}) {
+			return errStop
+		}
+	}
+	n.closeSide()
+	rec := Record{Kind: Rewound, From: n.pos, Dead: n.names.spans(n.pos.ReplID, to, n.handedOut), Time: at}
+	if n.handedOut == to {
+		rec.Kind, rec.From = Heartbeat, Position{}
+	}
+	renamed := n.pos.ReplID != m.Place.ReplID
+	n.pos = Position{ReplID: m.Place.ReplID, Offset: to, DB: n.names.databaseAt(to, n.pos.DB)}
+	n.names = n.names.back(to).add(n.pos)
+	n.seeking = false
+	n.ahead = n.reader.At() - spool.Address(to)
+	n.decoder = n.newDecoder(n.pos)
+	n.handedOut = to
+	n.findDead(n.reader.At())
+	n.replica.handedOut.Store(to)
+	n.attached = true
+	rec.ReplID, rec.DB, rec.Offset, rec.Pos = n.pos.ReplID, n.pos.DB, to, n.pos
+	if (rec.Kind == Rewound || renamed) && !n.yield(&rec) || !n.yieldLinkState(&Record{Kind: Attached, Time: at}) {
+		return errStop
+	}
+	return nil
+}
+
+// names tells where the history that was handed out has got its names, the oldest
+// first. The first is the name of what was before, too.
+type names []Position
+
+// maxNames is how many are known, which is far more than servers know.
+const maxNames = 64
+
+// add adds a name, unless the history has it already.
+func (ns names) add(p Position) names {
+	if len(ns) > 0 && ns[len(ns)-1].ReplID == p.ReplID {
+		return ns
+	}
+	if len(ns) == maxNames {
+		ns = ns[1:]
+	}
+	return append(ns, p)
+}
+
+// back returns the names up to an offset.
+func (ns names) back(to int64) names {
+	for len(ns) > 1 && ns[len(ns)-1].Offset >= to {
+		ns = ns[:len(ns)-1]
+	}
+	return ns
+}
+
+// spans returns what was handed out between two offsets, by the names that it
+// had. last is the newest name, if no other is known.
+func (ns names) spans(last string, after, to int64) (spans []Span) {
+	for i := len(ns) - 1; i > 0 && to > after; i-- {
+		if p := &ns[i]; p.Offset < to {
+			spans = append(spans, Span{p.ReplID, max(p.Offset, after), to})
+			to = p.Offset
+		}
+	}
+	if to > after {
+		if len(ns) > 0 {
+			last = ns[0].ReplID
+		}
+		spans = append(spans, Span{last, after, to})
+	}
+	slices.Reverse(spans)
+	return spans
+}
+
+// databaseAt returns which database is selected where the history goes back to,
+// if that is known. A server that becomes a primary selects one before its first
+// write; so it is of use only where a history goes on under its old name.
+func (ns names) databaseAt(offset int64, otherwise int) int {
+	for i := range ns {
+		if ns[i].Offset == offset {
+			return ns[i].DB
+		}
+	}
+	return otherwise
+}
+
 // rename gives the history the name that it has got by a failover. The caller
 // gets it at once, in a Heartbeat: a server remembers only one earlier name.
 func (n *session) rename(replID string, at time.Time) bool {
+	n.names = n.names.add(n.pos) // if it is the first
 	n.pos.ReplID = replID
+	n.names = n.names.add(n.pos)
 	n.decoder.rename(replID)
 	rec := Record{Kind: Heartbeat, DB: n.pos.DB, ReplID: replID, Offset: n.pos.Offset, Time: at, Pos: n.pos}
 	if n.decoder.tx.open && n.decoder.tx.spilled {
@@ -421,7 +607,7 @@ func (n *session) receiveAgain(why error) error {
 		return errStop
 	}
 	s := n.replica
-	n.seeking, n.attached = true, false
+	n.seeking, n.attached, n.handedOut = true, false, n.pos.Offset
 	if at, ok := s.spool.FindAttached(n.reader.At(), n.pos.Offset); ok {
 		s.cfg.Logger.Warn("the stream cannot be read, and goes on where it was received again", "position", n.pos.String(), "err", why)
 		n.reader.Skip(at)
@@ -473,6 +659,8 @@ func (n *session) takeHandover(ctx context.Context, h *handover) error {
 	n.closeSide()
 	n.restart.Store(nil) // what was to be received again is not any more
 	n.seeking, n.resynced, n.legacy = false, true, h.reply.legacy
+	n.names = names{n.pos}
+	n.findDead(n.reader.At())
 	n.ahead = n.reader.At() - spool.Address(n.pos.Offset)
 	n.decoder = n.newDecoder(n.pos)
 	n.handedOut = n.pos.Offset
@@ -534,9 +722,9 @@ func (n *session) fullResync(ctx context.Context, l *link, a *psyncReply, wantKe
 			st.Gaps++
 		}
 	})
-	s.cfg.Logger.Info("attached, full resync", "server", s.addr.text, "position", a.pos.String(), "keys", keys, "bytes", p.total, "took", time.Since(began).Round(time.Millisecond))
+	s.cfg.Logger.Info("attached, full resync", "server", s.server().text, "position", a.pos.String(), "keys", keys, "bytes", p.total, "took", time.Since(began).Round(time.Millisecond))
 	if a.legacy {
-		s.cfg.Logger.Warn("the server has no PSYNC, only SYNC: each time the link is lost, changes will be missed", "server", s.addr.text)
+		s.cfg.Logger.Warn("the server has no PSYNC, only SYNC: each time the link is lost, changes will be missed", "server", s.server().text)
 	}
 	if gap {
 		s.cfg.Logger.Error(n.whyMissed(from, a), "from", from.String(), "to", a.pos.String())

@@ -59,11 +59,11 @@ func (n *session) closeSide() {
 // has taken the snapshot, and waits for it to be read.
 func (n *session) dialSideSnapshot(ctx context.Context) (*sideSnapshot, error) {
 	s := n.replica
-	conn, err := s.addr.dial(ctx, s.cfg.DialTimeout)
+	conn, err := s.server().dial(ctx, s.cfg.DialTimeout)
 	if err != nil {
 		return nil, fmt.Errorf("connect: %w", err)
 	}
-	l := newLink(conn, s.addr, s.cfg.Timeout, &s.lastArrival)
+	l := newLink(conn, s.server(), s.cfg.Timeout, &s.lastArrival)
 	stop := context.AfterFunc(ctx, l.close)
 	defer stop()
 	side, err := n.requestSideSnapshot(l)
@@ -84,7 +84,7 @@ func (n *session) requestSideSnapshot(l *link) (*sideSnapshot, error) {
 	if err := l.replconf("rdb-only", "1"); err != nil {
 		return nil, err
 	}
-	n.replica.cfg.Logger.Info("asking for a snapshot of the keys that rules need the values of, beside the stream", "server", n.replica.addr.text)
+	n.replica.cfg.Logger.Info("asking for a snapshot of the keys that rules need the values of, beside the stream", "server", n.replica.server().text)
 	a, err := l.psync(cfg, Position{})
 	if err != nil {
 		return nil, err
@@ -151,7 +151,7 @@ func (n *session) yieldSideSnapshot(ctx context.Context, side *sideSnapshot) err
 		return fmt.Errorf("read the snapshot: %w", side.content.err)
 	}
 	n.reportUnreadable(keys, parsed)
-	s.cfg.Logger.Info("snapshot read", "server", s.addr.text, "position", side.pos.String(), "keys", keys, "bytes", side.content.total, "took", time.Since(began).Round(time.Millisecond))
+	s.cfg.Logger.Info("snapshot read", "server", s.server().text, "position", side.pos.String(), "keys", keys, "bytes", side.content.total, "took", time.Since(began).Round(time.Millisecond))
 	rec = Record{Kind: SnapshotEnd, Side: true, RDB: rd, ReplID: side.pos.ReplID, Offset: side.pos.Offset, Time: at, Pos: n.pos, Incomplete: parsed != io.EOF}
 	if !n.yield(&rec) {
 		return errStop

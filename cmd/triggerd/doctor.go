@@ -67,7 +67,9 @@ func (o *doctorOptions) run(ctx context.Context, out io.Writer) error {
 	if err := source.CheckURL(url); err != nil {
 		return &exitError{exitUsage, err}
 	}
-	report, addr := o.examine(ctx, source.Config{URL: url, Secrets: set.Secrets})
+	report, addr := o.examine(ctx, source.Config{
+		URL: url, SentinelUser: set.Source.SentinelUser, SentinelPassword: set.Source.SentinelPassword, Secrets: set.Secrets,
+	})
 	if ctx.Err() != nil {
 		return failed(context.Cause(ctx))
 	}

@@ -189,7 +189,7 @@ const forwardTarget = "forward"
 
 // keylessEvents concern no key, and are shown where no key is asked for.
 var keylessEvents = []string{
-	event.FlushDB, event.FlushAll, event.SwapDB, event.Publish, event.SPublish, event.Function, event.Gap,
+	event.FlushDB, event.FlushAll, event.SwapDB, event.Publish, event.SPublish, event.Function, event.Gap, event.Rewound,
 }
 
 var errPipe = errors.New("write the output")

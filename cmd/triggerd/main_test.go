@@ -185,6 +185,7 @@ type delivery struct {
 		Unknown                                   []string
 		Part                                      struct{ Index, Size int }
 
+		Rewound    bool
 		Status, By string // of rules with time fields
 		Count      int
 		Suppressed int

@@ -69,7 +69,7 @@ can be delivered at once, and save the position; the next start resumes there.`,
 func (o *runOptions) addFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVarP(&o.config, "config", "c", env("TRIGGERD_CONFIG", "rules.toml"), "rules file")
-	f.StringVar(&o.source, "source", "", "server: redis://[user:password@]host:port, rediss://, unix:///path\n(else $TRIGGERD_SOURCE, [source] url of the rules, $REDIS_URL, "+defaultSource+")")
+	f.StringVar(&o.source, "source", "", "server: redis://[user:password@]host:port, rediss://, unix:///path, or redis+sentinel://host:port,host:port/NAME\n(else $TRIGGERD_SOURCE, [source] url of the rules, $REDIS_URL, "+defaultSource+")")
 	f.StringVar(&o.dataDir, "data-dir", "", "where firings and the position are kept (else $TRIGGERD_DATA_DIR, [store] dir of the rules)")
 	f.StringVar(&o.logFormat, "log-format", env("TRIGGERD_LOG_FORMAT", "logfmt"), "logfmt or json")
 	f.StringVar(&o.logLevel, "log-level", env("TRIGGERD_LOG_LEVEL", "info"), "debug, info, warn or error")
@@ -167,6 +167,8 @@ func (o *runOptions) run(cmd *cobra.Command, _ []string) error {
 	}
 	src, err := source.NewReplica(source.Config{
 		URL: sourceURL(o.source, set), Ack: source.AckPolicy(set.Source.Ack), PsyncCommand: set.Source.PsyncCommand,
+		SentinelUser: set.Source.SentinelUser, SentinelPassword: set.Source.SentinelPassword, Prefer: source.Prefer(set.Source.Prefer),
+		Announce: set.Source.Announce, SentinelHello: set.Source.SentinelHello, ForeignWait: set.Source.ForeignWait,
 		BacklogInterval: 10 * time.Second, Spool: received, Secrets: set.Secrets, Logger: log,
 	})
 	if err != nil {
@@ -174,7 +176,8 @@ func (o *runOptions) run(cmd *cobra.Command, _ []string) error {
 	}
 	e, err := engine.New(engine.Config{
 		Rules: set, Source: src, Store: st, Kept: kept.log.Load(), Start: set.Source.Start, MaxMirror: set.Source.MaxMirror, MaxBehind: set.HTTP.MaxBehind,
-		Actions: o.actions(log), CheckpointInterval: checkpointInterval(set), Logger: log,
+		CancelRewound: set.Source.Rewound == "cancel",
+		Actions:       o.actions(log), CheckpointInterval: checkpointInterval(set), Logger: log,
 	})
 	if err != nil {
 		return rulesError(o.config, err)

@@ -71,6 +71,13 @@ start = "live"
 ack = "durable"
 psync_command = "PSYNC"
 max_mirror = "2GiB"
+sentinel_user = "triggerd"
+sentinel_password = "of the Sentinels"
+prefer = "replica"
+announce = "10.0.0.7:26390"
+sentinel_hello = true
+foreign_wait = "30s"
+rewound = "cancel"
 spool = "off"
 [store]
 dir = "data"

@@ -214,6 +214,12 @@ func showStream(say func(what, format string, args ...any), src *admin.StreamSta
 		say("", "the server keeps %s of its stream, %s", size(src.BacklogBytes), headroom(src))
 	}
 	say("", "%s and %s, %s", plural(int(src.FullResyncs), "full resync"), plural(int(src.PartialResyncs), "partial resync"), plural(int(src.Gaps), "gap"))
+	if src.Primary != "" {
+		say("", "the Sentinels name %s", src.Primary)
+	}
+	if src.Rewinds > 0 {
+		say("", "went back %s, over %s that were lost in failovers", plural(int(src.Rewinds), "time"), size(src.RewoundBytes))
+	}
 	if src.LastError != "" {
 		say("", "last error: %s", src.LastError)
 	}

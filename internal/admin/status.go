@@ -61,6 +61,10 @@ type StreamStatus struct {
 	FullResyncs    int64     `json:"full_resyncs"`
 	PartialResyncs int64     `json:"partial_resyncs"`
 	Gaps           int64     `json:"gaps"`
+	Primary        string    `json:"attached_to,omitempty"` // the server that Sentinels have named; "": Server is the server
+	Rewinds        int64     `json:"rewinds"`               // times that the stream went back, before what a new primary does not have
+	RewoundBytes   int64     `json:"rewound_bytes"`
+	Foreign        int64     `json:"foreign"` // times that a server with another history was waited out
 	ProtocolErrors int64     `json:"protocol_errors"`
 	SnapshotErrors int64     `json:"snapshot_errors"`
 

@@ -339,10 +339,12 @@ func sentinel(p *patient) Finding {
 		return Finding{Severity: Error, Figure: "a Sentinel", Why: "this is a Sentinel, not the server that it watches", Fix: "give the address of the server"}
 	case p.sentinels < 0:
 		return unknown("whether Sentinels watch the server is not known: PUBSUB is refused")
+	case p.bySentinels:
+		return Finding{Severity: OK, Figure: strconv.Itoa(p.sentinels), Why: "the Sentinels of the URL have named this server: triggerd follows them to the next primary"}
 	case p.sentinels > 0:
 		return Finding{
 			Severity: Warn, Figure: strconv.Itoa(p.sentinels), Why: "Sentinels watch this server: after a failover another one is the primary, and this address is not",
-			Fix: "give triggerd an address that follows the primary",
+			Fix: "name the Sentinels in place of the server: redis+sentinel://HOST1:26379,HOST2:26379/NAME",
 		}
 	}
 	return Finding{Severity: OK, Figure: "0", Why: "no Sentinel watches this server"}

@@ -100,6 +100,8 @@ type patient struct {
 	user      string            // as which it was asked; "": it does not say
 	sentinels int               // that watch it; -1: not known
 
+	bySentinels bool // Sentinels have named it
+
 	rate    float64 // bytes a second by which the stream grew
 	evicted int64   // keys that were evicted meanwhile
 }
@@ -122,6 +124,9 @@ var settings = []string{
 
 func ask(ctx context.Context, s Server, measure time.Duration) (*patient, error) {
 	p := &patient{info: map[string]string{}, config: map[string]string{}, sentinels: -1}
+	if by, ok := s.(interface{ BySentinels() bool }); ok {
+		p.bySentinels = by.BySentinels()
+	}
 	var failed error
 	for _, section := range sections {
 		text, err := s.Text(ctx, "INFO", section)

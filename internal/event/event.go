@@ -19,6 +19,7 @@ const (
 	Snapshot = "snapshot" // a key of the snapshot that a full resync brought
 	Resync   = "resync"   // a full resync took place
 	Gap      = "gap"      // commands between two offsets were never seen
+	Rewound  = "rewound"  // commands between two offsets are no part of the history any more
 	Schedule = "schedule" // a rule's clock
 	Absent   = "absent"   // what a rule expects from its start has not come; its Origin is FromClock
 	Resolved = "resolved" // what was open of a rule has ended, by no event of its key; its Origin is FromClock
@@ -221,6 +222,7 @@ type Delivery struct {
 	Rule    string            // name of the rule that fired
 	Params  map[string]string // captures of the rule's key pattern; raw bytes
 	Attempt int               // 1 for the first
+	Rewound bool              // the event was lost in a failover since it fired: no server has it
 
 	Redelivered bool // it was delivered before, and somebody has it delivered again
 	Timing

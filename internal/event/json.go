@@ -43,6 +43,9 @@ func AppendJSON(dst []byte, e *Event, d Delivery) []byte {
 	dst = e.appendChange(dst, d.Params)
 	dst = append(dst, `,"attempt":`...)
 	dst = strconv.AppendInt(dst, int64(d.Attempt), 10)
+	if d.Rewound {
+		dst = append(dst, `,"rewound":true`...)
+	}
 	if d.Redelivered {
 		dst = append(dst, `,"redelivered":true`...)
 	}

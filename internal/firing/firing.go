@@ -11,13 +11,23 @@ type Firing struct {
 	Event   *event.Event      // owned
 	Params  map[string]string // captures of the rule's key pattern; raw bytes, may be nil
 	Attempt int               // 1 for the first attempt
+	Rewound bool              // of this attempt: what it is of was lost in a failover
 
 	Redelivered bool // it was delivered before, and somebody has it delivered again
 
 	event.Timing // what time fields add; zero for a rule without any
+
+	Others []OtherKey // values of other keys that templates of the rule's actions read
+}
+
+// OtherKey is the value of another key of the event's database, at the moment at
+// which the firing was planned.
+type OtherKey struct {
+	Key   string
+	Value event.Value // owned; event.None if there is no such key, nil if it is not known
 }
 
 // AppendJSON appends the firing as a CloudEvents 1.0 JSON object.
 func (f *Firing) AppendJSON(dst []byte) []byte {
-	return event.AppendJSON(dst, f.Event, event.Delivery{ID: f.ID.String(), Rule: f.Rule, Params: f.Params, Attempt: f.Attempt, Redelivered: f.Redelivered, Timing: f.Timing})
+	return event.AppendJSON(dst, f.Event, event.Delivery{ID: f.ID.String(), Rule: f.Rule, Params: f.Params, Attempt: f.Attempt, Rewound: f.Rewound, Redelivered: f.Redelivered, Timing: f.Timing})
 }

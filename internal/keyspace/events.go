@@ -86,7 +86,7 @@ var stateNames = []string{"evicted", "new", "overwritten", "type_changed"}
 func EventNames() []string {
 	names := append([]string{
 		event.FlushDB, event.FlushAll, event.SwapDB, event.Publish, event.SPublish, event.Function,
-		event.Snapshot, event.Changed, event.Resync, event.Gap, event.Schedule,
+		event.Snapshot, event.Changed, event.Resync, event.Gap, event.Rewound, event.Schedule,
 	}, stateNames...)
 	for _, c := range commands {
 		names = append(names, c.events.names...)

@@ -16,6 +16,7 @@ type Losses struct {
 	Unreadable int64 // a payload of RESTORE, or a value of a snapshot, that cannot be read
 	Opaque     int64 // the value is of a type that is not mirrored
 	Snapshot   int64 // a snapshot ended before its time
+	Rewound    int64 // a command that named the key was lost in a failover
 }
 
 // All gives each reason, as metrics and logs spell it, with its count.
@@ -27,6 +28,7 @@ func (l *Losses) All() iter.Seq2[string, int64] {
 		}{
 			{"limit", l.Limit}, {"source", l.Source}, {"mismatch", l.Mismatch}, {"malformed", l.Malformed}, {"undecided", l.Undecided},
 			{"unknown_command", l.Unknown}, {"script", l.Script}, {"unreadable", l.Unreadable}, {"opaque", l.Opaque}, {"snapshot", l.Snapshot},
+			{"rewound", l.Rewound},
 		} {
 			if !yield(r.reason, r.n) {
 				return

@@ -16,7 +16,7 @@ import (
 // far as the gate allows. A lane is never in a batch twice, since a lane that
 // is being attempted is in no line. The caller holds the lock.
 func (ep *endpoint) fillBatch(w *worker, now time.Time) {
-	if w.firing == nil || w.attempt.turn == nextFailed || w.attempt.turn == urgent {
+	if w.firing == nil || w.rewound || w.attempt.turn == nextFailed || w.attempt.turn == urgent {
 		return
 	}
 	for len(w.batched) < actions.BatchLimit-1 {
@@ -26,8 +26,14 @@ func (ep *endpoint) fillBatch(w *worker, now time.Time) {
 			return
 		}
 		ep.supersede(l)
-		if l.jobs.first().firing == nil {
+		first := l.jobs.first().firing
+		if first == nil {
 			return // it has to be read first; the others do not wait for that
+		}
+		if ep.rewound != nil {
+			if _, cancel := ep.rewound(first); cancel {
+				return // it is settled by itself
+			}
 		}
 		other := &worker{ep: ep}
 		ep.begin(other, l, a, now)

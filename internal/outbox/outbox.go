@@ -36,7 +36,11 @@ type Options struct {
 
 	Watcher Watcher // is told of attempts; nil: nobody is
 
-	Kept *delivered.Log // keeps deliveries whole; nil: only a line of each is kept
+	// Rewound reports whether what made a firing is no part of the server's history
+	// any more, and if so whether the firing is not to be delivered. It is called
+	// before each attempt, with a lock held. nil: nothing is so.
+	Rewound func(*actions.Firing) (rewound, cancel bool)
+	Kept    *delivered.Log // keeps deliveries whole; nil: only a line of each is kept
 }
 
 // Outbox takes firings in, keeps them in a store together with the positions
@@ -78,7 +82,8 @@ type host struct {
 	bounds   bounds
 	source   jobSource
 	owner    owner
-	watcher  Watcher         // nil: there is none
+	watcher  Watcher // nil: there is none
+	rewound  func(*actions.Firing) (rewound, cancel bool)
 	attempts context.Context // done when attempts have to end; set before started is
 	started  atomic.Bool
 	closed   atomic.Bool // outcomes are no longer recorded
@@ -88,6 +93,7 @@ type host struct {
 	keepDelivered bool // what was delivered is kept whole
 
 	delivered, retried, givenUp, superseded atomic.Int64 // counts
+	rewoundMarked, rewoundCancelled         atomic.Int64 // of rewound firings: delivered, and not
 
 	cached    atomic.Int64 // bytes of the firings that are in memory
 	workers   atomic.Int64
@@ -122,7 +128,7 @@ func (h *host) signalProgress() {
 // Start.
 func New(op Options) *Outbox {
 	o := &Outbox{
-		host:  &host{log: op.Logger, bounds: defaultBounds, source: op.Store, progress: make(chan struct{}, 1), watcher: op.Watcher, keepDelivered: op.Kept != nil},
+		host:  &host{log: op.Logger, bounds: defaultBounds, source: op.Store, progress: make(chan struct{}, 1), watcher: op.Watcher, rewound: op.Rewound, keepDelivered: op.Kept != nil},
 		store: op.Store, kept: op.Kept, interval: cmp.Or(op.Interval, time.Second), saving: op.Saving, acked: op.Acked, committed: op.Committed,
 		keeperWake: make(chan struct{}, 1), keeperDone: make(chan struct{}), keeperQuit: make(chan struct{}),
 		endpoints: map[string]*endpoint{}, paused: map[string]bool{},

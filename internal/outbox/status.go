@@ -70,6 +70,12 @@ func (t *tally) classes() map[string]int64 {
 	return m
 }
 
+// Rewound returns how many firings were delivered that were marked as rewound, and
+// how many were cancelled for that.
+func (o *Outbox) Rewound() (delivered, cancelled int64) {
+	return o.rewoundMarked.Load(), o.rewoundCancelled.Load()
+}
+
 // status is the class of an answer's status.
 type status uint8
 

@@ -44,6 +44,7 @@ type worker struct {
 	began     time.Time
 	firing    *actions.Firing // nil: it has to be read, or cannot be
 	policy    *Policy         // nil: as firing
+	rewound   bool            // the attempt is not made: see Options.Rewound
 	timeout   time.Duration   // of the attempt: the policy's; for a batch the shortest
 	batched   []*worker       // attempts in one batch with this one; they are not goroutines
 	ends      time.Time       // when the attempt has to have ended; zero: there is none. The lock guards it
@@ -130,9 +131,15 @@ func (ep *endpoint) begin(w *worker, l *lane, a attempt, now time.Time) {
 func (ep *endpoint) setFiring(w *worker, f *actions.Firing) {
 	f.Attempt = int(w.job.attempts) + 1
 	w.firing, w.policy = f, ep.policyOf(f)
-	w.timeout = w.policy.Timeout
+	w.timeout, w.rewound = w.policy.Timeout, false
+	if ep.rewound != nil {
+		f.Rewound, w.rewound = ep.rewound(f)
+	}
 	ep.setEnd(w)
 }
+
+// errRewound ends an attempt that is not made.
+var errRewound = actions.Unsent(errors.New("cancelled: what it is of was lost in a failover, the server's history went back before it"))
 
 // policyOf returns the policy of a firing: that of its own rule, or, if the
 // rule is gone, another one of the endpoint. The caller holds the lock.
@@ -186,10 +193,14 @@ func (w *worker) makeAttempt() bool {
 	if w.firing == nil {
 		err = w.readJob()
 	}
-	if err == nil {
-		if len(w.batched) > 0 {
-			return w.makeBatch()
-		}
+	switch {
+	case err != nil:
+	case w.rewound:
+		w.ep.rewoundCancelled.Add(1)
+		err = errRewound
+	case len(w.batched) > 0:
+		return w.makeBatch()
+	default:
 		res, err = do(w.ep.attempts, w.action, w.firing, w.timeout)
 	}
 	return w.finish(res, err, false)
@@ -342,6 +353,9 @@ func (w *worker) finish(res actions.Result, err error, abandoned bool) bool {
 	if w.job.attempts == 0 && !v.down && ep.meter != nil {
 		ep.meter.Waited(max(w.began.Sub(w.job.born.time()), 0))
 	}
+	if s.what == Delivered && w.firing.Rewound {
+		ep.rewoundMarked.Add(1)
+	}
 	if s.what == Delivered && ep.meter != nil && !w.firing.Redelivered {
 		ep.meter.Delivered(max(now.Sub(w.firing.Event.Time), 0))
 	}
@@ -368,6 +382,9 @@ func (w *worker) decideOutcome(s *settlement, v gateResult, err error) (pause ti
 		return 0
 	case errors.Is(err, errRemoved):
 		s.what, s.reason = GivenUp, "age"
+		return 0
+	case err == errRewound:
+		s.what, s.reason = GivenUp, "rewound"
 		return 0
 	}
 	if v.down { // this was not an attempt of the firing, but another one at an endpoint that is down

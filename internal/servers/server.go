@@ -58,7 +58,7 @@ type Server struct {
 	tmp  string   // private directory: socket, log, certificates
 
 	mu   sync.Mutex // guards proc
-	proc *process   // nil when stopped
+	proc *Process   // nil when stopped
 }
 
 // Start gets and starts a server and waits until it answers. ctx bounds that,
@@ -227,8 +227,7 @@ func (s *Server) start(ctx context.Context) error {
 	cmd := s.Program.Command("server", s.commandLine()...)
 	cmd.Dir = s.Dir
 	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = procAttr()
-	p, err := startProcess(cmd)
+	p, err := StartProcess(cmd)
 	if err == nil {
 		err = s.awaitAnswer(ctx, p)
 	}
@@ -237,7 +236,7 @@ func (s *Server) start(ctx context.Context) error {
 		return nil
 	}
 	if p != nil {
-		p.kill()
+		p.Kill()
 	}
 	said := s.logSince(before)
 	if strings.Contains(strings.ToLower(said), "address already in use") {
@@ -262,12 +261,12 @@ func (s *Server) commandLine() []string {
 
 // awaitAnswer returns when the server answers PING, with an error if it ends
 // or ctx is done before.
-func (s *Server) awaitAnswer(ctx context.Context, p *process) error {
+func (s *Server) awaitAnswer(ctx context.Context, p *Process) error {
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for !answers(ctx, s.Socket) {
 		select {
-		case <-p.done:
+		case <-p.Done:
 			return fmt.Errorf("it ended (%v)", p.cmd.ProcessState)
 		case <-ctx.Done():
 			return context.Cause(ctx)
@@ -305,28 +304,29 @@ func (s *Server) end(sig syscall.Signal) error {
 	if err := p.cmd.Process.Signal(sig); errors.Is(err, os.ErrProcessDone) {
 		return nil // and its process ID may be another's by now
 	}
-	defer p.kill() // a child that is saving is in its process group
+	defer p.Kill() // a child that is saving is in its process group
 	timeout := time.NewTimer(stopTimeout)
 	defer timeout.Stop()
 	select {
-	case <-p.done:
+	case <-p.Done:
 		return nil
 	case <-timeout.C:
 		return fmt.Errorf("stop %s: still there after %v; its log:\n%s", s.Program.Name, stopTimeout, s.Log())
 	}
 }
 
-// process is a started command.
-type process struct {
+// Process is a started command.
+type Process struct {
 	cmd  *exec.Cmd
-	done chan struct{} // closed by startProcess's goroutine when the process has ended
+	Done chan struct{} // closed by StartProcess's goroutine when the process has ended
 }
 
-// startProcess starts cmd. The kernel takes the end of the thread that
+// StartProcess starts cmd, which ends with this process if not before. The kernel takes the end of the thread that
 // started a process for the end of its parent, so one thread is kept for it
 // until it has ended.
-func startProcess(cmd *exec.Cmd) (*process, error) {
-	p := &process{cmd: cmd, done: make(chan struct{})}
+func StartProcess(cmd *exec.Cmd) (*Process, error) {
+	cmd.SysProcAttr = procAttr()
+	p := &Process{cmd: cmd, Done: make(chan struct{})}
 	started := make(chan error)
 	go func() {
 		runtime.LockOSThread()
@@ -335,7 +335,7 @@ func startProcess(cmd *exec.Cmd) (*process, error) {
 		started <- err
 		if err == nil {
 			_ = cmd.Wait() // how it ended is in cmd.ProcessState
-			close(p.done)
+			close(p.Done)
 		}
 	}()
 	if err := <-started; err != nil {
@@ -344,10 +344,10 @@ func startProcess(cmd *exec.Cmd) (*process, error) {
 	return p, nil
 }
 
-// kill ends the process and all of its group and waits for it.
-func (p *process) kill() {
+// Kill ends the process and all of its group and waits for it.
+func (p *Process) Kill() {
 	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
-	<-p.done
+	<-p.Done
 }
 
 // freeAddr returns a loopback address that nobody listens on. The ports are

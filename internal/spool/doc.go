@@ -51,8 +51,9 @@
 //	frame    uint32 length of what follows the crc; uint32 crc32c of it
 //	         uint64 address; uint8 kind; int64 time of the first byte
 //	         kind 1, bytes:    uvarint reads, and for each uvarint bytes, uvarint time since the one before; the bytes
-//	         kind 2, attached: uint8 flags: 1 full; varint offset; varint database; the replication ID
+//	         kind 2, attached: uint8 flags: 1 full, 2 back; varint offset; varint database; the replication ID
 //	         kind 3, detached: nothing
+//	         kind 4, renamed:  varint offset; varint database; the replication ID
 //
 // Times are microseconds since 1970. A frame says its address, so that what a
 // file held before it was used again is not taken for a part of it. Open reads

@@ -25,6 +25,12 @@ const (
 	kindBytes    = 1
 	kindAttached = 2
 	kindDetached = 3
+	kindRenamed  = 4
+)
+
+const (
+	flagFull = 1 << iota // of kindAttached
+	flagBack
 )
 
 const (
@@ -137,16 +143,25 @@ func appendMark(dst []byte, at Address, time int64, m *Mark) []byte {
 		dst = appendHead(dst, at, kindAttached, time)
 		flags := byte(0)
 		if m.Full {
-			flags = 1
+			flags |= flagFull
 		}
-		dst = append(dst, flags)
-		dst = binary.AppendVarint(dst, m.Place.Offset)
-		dst = binary.AppendVarint(dst, int64(m.Place.DB))
-		dst = append(dst, m.Place.ReplID...)
+		if m.Back {
+			flags |= flagBack
+		}
+		dst = appendPlace(append(dst, flags), &m.Place)
+	case Renamed:
+		dst = appendHead(dst, at, kindRenamed, time)
+		dst = appendPlace(dst, &m.Place)
 	case Detached:
 		dst = appendHead(dst, at, kindDetached, time)
 	}
 	return seal(dst, from)
+}
+
+func appendPlace(dst []byte, p *Place) []byte {
+	dst = binary.AppendVarint(dst, p.Offset)
+	dst = binary.AppendVarint(dst, int64(p.DB))
+	return append(dst, p.ReplID...)
 }
 
 func appendHead(dst []byte, at Address, kind byte, time int64) []byte {
@@ -223,6 +238,9 @@ func (f *frame) parse(b []byte, at Address) error {
 		return f.parseBytes(rest)
 	case kindAttached:
 		return f.parseAttached(rest)
+	case kindRenamed:
+		f.mark = &Mark{Kind: Renamed}
+		return f.parsePlace(rest)
 	case kindDetached:
 		if len(rest) > 0 {
 			return errFrame
@@ -264,22 +282,26 @@ func (f *frame) parseBytes(rest []byte) error {
 }
 
 func (f *frame) parseAttached(rest []byte) error {
-	if len(rest) == 0 {
+	if len(rest) == 0 || rest[0] > flagBack {
 		return errFrame
 	}
-	m := &Mark{Kind: Attached, Full: rest[0] == 1}
-	offset, n := binary.Varint(rest[1:])
-	if n <= 0 || rest[0] > 1 {
+	f.mark = &Mark{Kind: Attached, Full: rest[0]&flagFull != 0, Back: rest[0]&flagBack != 0}
+	return f.parsePlace(rest[1:])
+}
+
+// parsePlace parses the place of the frame's mark.
+func (f *frame) parsePlace(rest []byte) error {
+	offset, n := binary.Varint(rest)
+	if n <= 0 {
 		return errFrame
 	}
-	db, k := binary.Varint(rest[1+n:])
-	if k <= 0 || len(rest) > 1+n+k+maxReplID {
+	db, k := binary.Varint(rest[n:])
+	if k <= 0 || len(rest) > n+k+maxReplID {
 		return errFrame
 	}
-	m.Place = Place{ReplID: string(rest[1+n+k:]), Offset: offset, DB: int(db)}
-	if m.Place.check() != nil {
+	f.mark.Place = Place{ReplID: string(rest[n+k:]), Offset: offset, DB: int(db)}
+	if f.mark.Place.check() != nil {
 		return errFrame
 	}
-	f.mark = m
 	return nil
 }

@@ -310,7 +310,7 @@ func (l *Log) Mark(m Mark, at time.Time) Address {
 		b = l.addBlock()
 	}
 	switch m.Kind {
-	case Attached:
+	case Attached, Renamed:
 		l.runs.begin(l.end, &m)
 	case Detached:
 		l.runs.close(l.end)
@@ -462,7 +462,7 @@ func (l *Log) FindAttached(after Address, offset int64) (Address, bool) {
 		case r.from <= after:
 		case r.full:
 			return 0, false
-		case !r.follows && r.place.Offset == offset:
+		case !r.follows && !r.back && r.place.Offset == offset:
 			return r.from - 1, true
 		}
 	}
@@ -481,6 +481,23 @@ func (l *Log) FindFull(after Address) (at Address, before Place, ok bool) {
 		}
 	}
 	return 0, Place{}, false
+}
+
+// FindDead returns the first part behind an address that the history went back
+// over, as the marks before a limit tell; false: there is none. A reader may be in
+// it already.
+func (l *Log) FindDead(at, limit Address) (Dead, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.runs.dead(at, limit)
+}
+
+// Lineage returns the names that the history at the end of the log has had, the
+// newest first, each with the offset up to which it had it; nil: there is none.
+func (l *Log) Lineage() []Place {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.runs.lineage()
 }
 
 // End returns the end of the log, and its place in a history; zero if there is

@@ -918,6 +918,8 @@ func FuzzSegment(f *testing.F) {
 	feed.attach(attached("a", 5))
 	feed.bytes(300, 50)
 	feed.detach()
+	l.Mark(spool.Mark{Kind: spool.Attached, Back: true, Place: spool.Place{ReplID: "b", Offset: 100, DB: -1}}, time.Now())
+	l.Mark(spool.Mark{Kind: spool.Renamed, Place: spool.Place{ReplID: "c", Offset: 100, DB: -1}}, time.Now())
 	if err := stop(); err != nil {
 		f.Fatal(err)
 	}

@@ -80,7 +80,7 @@ func (l *Log) takeOver(s *scanned) {
 	}
 	for _, m := range s.marks {
 		switch m.mark.Kind {
-		case Attached:
+		case Attached, Renamed:
 			l.runs.grow(m.end - 1)
 			l.runs.begin(m.end-1, m.mark)
 		case Detached:

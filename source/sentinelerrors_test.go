@@ -1,0 +1,216 @@
+package source_test
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"triggerd/internal/redistest"
+	"triggerd/internal/servers"
+	"triggerd/source"
+)
+
+// TestSentinelMistakes: each mistake is told in one sentence with what to do, and
+// what time can mend is mended by it.
+func TestSentinelMistakes(t *testing.T) {
+	redistest.Each(t, []string{"redis-7.0", "valkey-9.1"}, func(t *testing.T, srv *servers.Server) {
+		t.Parallel()
+		c := redistest.Dial(t, srv)
+		send(t, c, words("CONFIG SET requirepass hunter2-server"), words("AUTH hunter2-server"))
+		s := redistest.StartSentinels(t, srv, srv.Addr, redistest.SentinelOptions{Config: []string{"sentinel auth-pass mymaster hunter2-server"}})
+		all := strings.Join(s.Addrs, ",")
+		gone := strings.Split(unused(t), ":")
+		for _, m := range []struct {
+			name, url string
+			cfg       source.Config
+			want      []string
+		}{
+			{"unknown name", "redis+sentinel://" + all + "/mymastre", source.Config{},
+				[]string{`no Sentinel knows the name "mymastre": they know "mymaster"`}},
+			{"no Sentinel", "redis+sentinel://127.0.0.1:" + gone[1] + "/mymaster", source.Config{},
+				[]string{`no Sentinel says where "mymaster" is: Sentinel 127.0.0.1:`, "connection refused"}},
+			{"not a Sentinel", "redis+sentinel://" + srv.Addr + "/mymaster", source.Config{SentinelPassword: "hunter2-server"},
+				[]string{"it is no Sentinel: write the addresses of the Sentinels"}},
+			{"password for Sentinels without one", "redis+sentinel://" + all + "/mymaster", source.Config{SentinelUser: "me", SentinelPassword: "hunter2-sentinel"},
+				[]string{"sentinel_"}},
+			{"no password for the server", "redis+sentinel://" + all + "/mymaster", source.Config{},
+				[]string{"the server wants a password: put it in the source URL"}},
+			{"wrong password for the server", "redis+sentinel://:hunter2-wrong@" + all + "/mymaster", source.Config{},
+				[]string{"in the source URL is wrong"}},
+			{"TLS to plain Sentinels", "rediss+sentinel://" + all + "/mymaster", source.Config{DialTimeout: 500 * time.Millisecond},
+				[]string{"TLS"}},
+		} {
+			m.cfg.URL = m.url
+			f := follow(t, m.cfg, source.Position{})
+			got := f.status(m.name, func(s source.Status) bool { return s.LastError != "" }).LastError
+			f.stop()
+			for _, want := range m.want {
+				if !strings.Contains(got, want) {
+					t.Errorf("%s: got %s\nwant %s", m.name, got, want)
+				}
+			}
+			if text := got + f.log.String(); strings.Contains(text, "hunter2") {
+				t.Errorf("%s: a password is told: %s", m.name, text)
+			}
+		}
+
+		// The Sentinels want a password themselves, from now on.
+		for i := range s.Addrs {
+			if _, err := s.Do(i, "CONFIG", "SET", "requirepass", "hunter2-sentinel"); err != nil {
+				if _, err := s.Do(i, "ACL", "SETUSER", "default", ">hunter2-sentinel"); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		right := source.Config{URL: "redis+sentinel://:hunter2-server@" + all + "/mymaster", SentinelPassword: "hunter2-sentinel"}
+		wrong := right
+		wrong.SentinelPassword = "hunter2-wrong"
+		if got := follow(t, wrong, source.Position{}).status("a wrong password", func(s source.Status) bool { return s.LastError != "" }).LastError; !strings.Contains(got, "sentinel_password in [source] is wrong") {
+			t.Errorf("got %s", got)
+		}
+		none := right
+		none.SentinelPassword = ""
+		if got := follow(t, none, source.Position{}).status("no password", func(s source.Status) bool { return s.LastError != "" }).LastError; !strings.Contains(got, "set sentinel_password in [source]") {
+			t.Errorf("got %s", got)
+		}
+		f := follow(t, right, source.Position{})
+		f.attached(1)
+		send(t, c, words("SET a 1"))
+		f.command("SET", "a", "1")
+	})
+}
+
+// TestSentinelTLS: TLS to the Sentinel and to the server that it names, verified;
+// and a refusal for want of a client certificate is told as such.
+func TestSentinelTLS(t *testing.T) {
+	for _, name := range []string{"redis-7.0", "valkey-9.1"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			srv := redistest.StartWith(t, servers.Options{Name: name, TLS: true})
+			certs := filepath.Dir(srv.CAFile)
+			sentinel := func(auth string) string {
+				_, port, _ := strings.Cut(unused(t), ":")
+				redistest.StartSentinels(t, srv, srv.TLSAddr, redistest.SentinelOptions{N: 1, Config: []string{
+					"tls-port " + port, "tls-replication yes", "tls-auth-clients " + auth, "tls-ca-cert-file " + srv.CAFile,
+					"tls-cert-file " + filepath.Join(certs, "server.pem"), "tls-key-file " + filepath.Join(certs, "server.key"),
+				}})
+				return "rediss+sentinel://127.0.0.1:" + port + "/mymaster?cacert=" + srv.CAFile
+			}
+			f := follow(t, source.Config{URL: sentinel("no")}, source.Position{})
+			f.attached(1)
+			send(t, redistest.Dial(t, srv), words("SET a 1"))
+			f.command("SET", "a", "1")
+			if got := f.src.Status().Server; got != "rediss://"+srv.TLSAddr {
+				t.Errorf("attached to %s", got)
+			}
+			wants := follow(t, source.Config{URL: sentinel("yes")}, source.Position{})
+			if got := wants.status("a refusal", func(s source.Status) bool { return s.LastError != "" }).LastError; !strings.Contains(got, "client certificate") || !strings.Contains(got, "add cert=FILE and key=FILE") {
+				t.Errorf("got %s", got)
+			}
+		})
+	}
+}
+
+// unused returns an address at which nobody listens.
+func unused(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// TestSentinelsThatDiffer: one has been cut off and names another server. The
+// others have seen a later failover, and are believed.
+func TestSentinelsThatDiffer(t *testing.T) {
+	srv, other := redistest.Start(t, "redis-7.0"), redistest.Start(t, "redis-7.0")
+	stale := sayer(t, other.Addr, "3")
+	newer := sayer(t, srv.Addr, "4")
+	f := follow(t, source.Config{URL: "redis+sentinel://" + stale + "," + newer + "/mymaster"}, source.Position{})
+	f.attached(1)
+	if s := f.src.Status(); s.Server != "redis://"+srv.Addr {
+		t.Errorf("attached to %s, want %s", s.Server, srv.Addr)
+	}
+	// Of two of the same epoch either may be right.
+	f = follow(t, source.Config{URL: "redis+sentinel://" + stale + "," + sayer(t, srv.Addr, "3") + "/mymaster"}, source.Position{})
+	f.attached(1)
+	if !strings.Contains(f.log.String(), "do not agree on the primary") {
+		t.Errorf("that they differ is not told; log:\n%s", f.log)
+	}
+	// An address that only they reach is told as theirs.
+	f = follow(t, source.Config{URL: "redis+sentinel://" + sayer(t, "127.0.0.1:1", "1") + "/mymaster", DialTimeout: time.Second}, source.Position{})
+	if got := f.status("an error", func(s source.Status) bool { return s.LastError != "" }).LastError; !strings.Contains(got, "if only they can reach it") {
+		t.Errorf("got %s", got)
+	}
+}
+
+// sayer starts what answers as a Sentinel of one epoch that names one primary, and
+// returns its address.
+func sayer(t *testing.T, primary, epoch string) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(func() { cancel(); l.Close() })
+	host, port, _ := strings.Cut(primary, ":")
+	answer := fmt.Sprintf("*6\r\n$2\r\nip\r\n$%d\r\n%s\r\n$4\r\nport\r\n$%d\r\n%s\r\n$12\r\nconfig-epoch\r\n$%d\r\n%s\r\n", len(host), host, len(port), port, len(epoch), epoch)
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				_ = redistest.Script{redistest.Expect("*", "..."), redistest.Send(answer), redistest.Expect("*", "..."), redistest.Send("*0\r\n"), redistest.Hang()}.Run(ctx, conn)
+			}()
+		}
+	}()
+	return l.Addr().String()
+}
+
+// TestAnnounce: Sentinels that get answers list triggerd not at all, and promote the
+// real replica.
+func TestAnnounce(t *testing.T) {
+	redistest.Each(t, []string{"valkey-9.1"}, func(t *testing.T, srv *servers.Server) {
+		t.Parallel()
+		replica := redistest.Start(t, srv.Program.Name)
+		host, port, _ := strings.Cut(srv.Addr, ":")
+		redistest.Do(t, replica, "REPLICAOF", host, port)
+		until(t, "a replica", func() bool { return info(t, replica, "replication", "master_link_status") == "up" })
+		s := redistest.StartSentinels(t, srv, srv.Addr, redistest.SentinelOptions{})
+		announced := unused(t)
+		f := follow(t, source.Config{URL: "redis+sentinel://" + strings.Join(s.Addrs, ",") + "/mymaster", Announce: announced}, source.Position{})
+		f.attached(1)
+		if got := info(t, srv, "replication", "connected_slaves"); got != "2" {
+			t.Fatalf("%s replicas, want 2", got)
+		}
+		until(t, "the Sentinels to have seen triggerd", func() bool {
+			master, _ := s.Do(0, "SENTINEL", "MASTER", redistest.SentinelName)
+			return strings.Contains(fmt.Sprint(master), "num-slaves 2")
+		})
+		s.AwaitReplicas(1)
+		until(t, "triggerd not to be listed", func() bool { // it is until it has answered
+			list, _ := s.Do(0, "SENTINEL", "REPLICAS", redistest.SentinelName)
+			return !strings.Contains(fmt.Sprint(list), announced) && !strings.Contains(fmt.Sprint(list), " port 0")
+		})
+		send(t, redistest.Dial(t, srv), words("SET a 1"))
+		f.command("SET", "a", "1")
+		if err := srv.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		until(t, "the replica to be the primary", func() bool { return info(t, replica, "replication", "role") == "master" })
+		send(t, redistest.Dial(t, replica), words("SET b 1"))
+		f.command("SET", "b", "1")
+		if s := f.src.Status(); s.Gaps != 0 || s.FullResyncs != 1 {
+			t.Errorf("status %+v; log:\n%s", s, f.log)
+		}
+	})
+}
