@@ -50,6 +50,7 @@ var apiCalls = []apiCall{
 	{route: "GET /api/v1/rates", summary: "What happened in the last seconds and minutes", answer: admin.Rates{}},
 	{route: "GET /api/v1/rates/{name}", summary: "The same of a rule", answer: admin.RuleRates{}, also: []int{404}},
 	{route: "GET /api/v1/last-event", summary: "The last event of a key, or of any", params: []string{"key"}, answer: admin.LastEvent{}, also: []int{404}},
+	{route: "GET /api/v1/value", summary: "The value of a key as triggerd keeps it", params: []string{"key", "db"}, answer: admin.KeyValue{}},
 	{route: "GET /api/v1/rules", summary: "Rules, with their places in the files", params: []string{"q", "health"}, answer: web.Rules{}},
 	{route: "GET /api/v1/rules/{name}", summary: "What a rule counts and waits for", params: []string{"by", "cursor", "limit"}, answer: admin.RuleDetail{}, also: []int{404}},
 	{route: "POST /api/v1/check", summary: "Check the text of rules, as triggerd check --offline does", body: admin.CheckQuestion{}, answer: admin.CheckAnswer{}, also: []int{501}},
@@ -99,6 +100,7 @@ var apiParams = map[string]struct{ kind, doc string }{
 	"try":     {"integer", "1: only say whether the request makes sense"},
 	"q":       {"string", "only rules with this text in their name or in what is written of them"},
 	"health":  {"string", "firing, erring or paused"},
+	"db":      {"integer", "number of a database; 0 by default"},
 	"by":      {"string", "only what is counted for values that begin so"},
 	"cursor":  {"string", "the next of the answer before"},
 	"name":    {"string", "of a rule"},
@@ -489,7 +491,7 @@ func TestOpenAPIAnswers(t *testing.T) {
 	done := fmt.Sprint(list.Deliveries[0].Number)
 	for _, one := range []struct{ route, path, body string }{
 		{"GET /api/v1/overview", "", ""}, {"GET /api/v1/rates", "", ""}, {"GET /api/v1/rates/{name}", "/api/v1/rates/a", ""}, {"GET /api/v1/rules", "", ""},
-		{"GET /api/v1/last-event", "/api/v1/last-event?key=a:1", ""}, {"GET /api/v1/session", "", ""}, {"POST /api/v1/check", "", `{"text":"[[rule]]\n"}`},
+		{"GET /api/v1/last-event", "/api/v1/last-event?key=a:1", ""}, {"GET /api/v1/session", "", ""}, {"GET /api/v1/value", "/api/v1/value?key=a:1", ""}, {"POST /api/v1/check", "", `{"text":"[[rule]]\n"}`},
 		{"GET /api/v1/status", "", ""}, {"GET /api/v1/rules/{name}", "/api/v1/rules/counted", ""},
 		{"GET /api/v1/deliveries", "", ""}, {"GET /api/v1/deliveries", "/api/v1/deliveries?state=delivered", ""},
 		{"GET /api/v1/deliveries/{ref}", "/api/v1/deliveries/" + done, ""},
