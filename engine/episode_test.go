@@ -157,6 +157,7 @@ func TestEpisodesOverRestarts(t *testing.T) {
 	}{
 		"the same": {hot, "state=kept", []string{"hot resolved cpu:a set command 2m0s"}},
 		"changed":  {strings.Replace(hot, "< 70", "< 60", 1), "state=\"dropped", []string{"hot resolved cpu:a resolved reload 1m0s"}},
+		"no time":  {strings.Replace(strings.Replace(hot, "until = \"num(after) < 70\"\n", "", 1), "send_resolved = true\n", "", 1), "state=\"dropped", []string{"hot resolved cpu:a resolved reload 1m0s"}},
 		"gone":     {strings.ReplaceAll(hot, `"hot"`, `"hotter"`), `msg="a rule with open keys is gone`, nil},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -29,6 +29,7 @@ type feed struct {
 	limits   ActionOptions // MaxTraced and MaxRendered
 	traced   int           // events and firings so far
 	rendered int           // bytes so far
+	took     time.Duration // to render them
 }
 
 // chunk is what is read of one step.

@@ -15,6 +15,7 @@ import (
 	"triggerd/internal/admin"
 	"triggerd/internal/firing"
 	"triggerd/internal/store"
+	"triggerd/internal/tap"
 	"triggerd/rules"
 )
 
@@ -28,6 +29,7 @@ type ruleState struct {
 	lastConditionError                 atomic.Pointer[string]
 	lastMatch                          atomic.Int64 // nanoseconds of Unix time; 0: none
 	lastEvent                          atomic.Pointer[firedEvent]
+	matchGate, firingGate              tap.Gate
 }
 
 // ruleStates are the states of the rules of the present generation.

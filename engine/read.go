@@ -2,6 +2,7 @@ package engine
 
 import (
 	"slices"
+	"time"
 
 	"triggerd/internal/admin"
 	"triggerd/internal/event"
@@ -146,11 +147,13 @@ func (s *stream) fireEvents(commandStart int) bool {
 		if f := s.e.cfg.feed; f != nil && !f.beginEvent(ev) {
 			continue
 		}
-		if s.e.tap.Level() == tap.All {
+		if s.e.tap.Level() == tap.All && s.e.tap.Admits(&s.eventGate, ev.Time.Unix()) {
 			s.e.tellEvent(admin.FeedEvent, "", ev)
 		}
 		if ev.Key == nil {
-			s.endHolds(ev, planned)
+			if !s.endHolds(ev, planned) {
+				return false
+			}
 		}
 		s.matches = s.matcher.Match(s.matches[:0], ev)
 		if s.stopped() { // what was found may not be all
@@ -179,7 +182,7 @@ func (s *stream) fireMatches(ev *event.Event, planned bool) {
 			state := s.gen.states[m.Rule]
 			state.matches.Add(1)
 			state.lastMatch.Store(ev.Time.UnixNano())
-			if s.e.tap.Level() != tap.Nobody {
+			if s.e.tap.Level() != tap.Nobody && s.e.tap.Admits(&state.matchGate, ev.Time.Unix()) {
 				s.e.tellEvent(admin.FeedMatch, m.Rule.Name, ev)
 			}
 		}
@@ -203,18 +206,21 @@ func (s *stream) fireMatches(ev *event.Event, planned bool) {
 
 // endHolds handles an event that concerns no key, and may end what lasts of keys.
 // A part of what that fires is committed as of before the event, which is the
-// reason of all of it.
-func (s *stream) endHolds(ev *event.Event, planned bool) {
-	ended := s.timing.endHolds(ev)
-	if planned || len(ended) == 0 {
-		return
-	}
-	s.unsaved.eventsAfterBase--
-	for i := range ended {
-		s.timing.plan(s.gen, &ended[i], nil, nil)
-		s.flushPart()
-	}
-	s.unsaved.eventsAfterBase++
+// reason of all of it. It returns false if reading is to end before the last one.
+func (s *stream) endHolds(ev *event.Event, planned bool) bool {
+	return s.timing.endHolds(ev, func(f *timing.Release) bool {
+		if planned {
+			return true
+		}
+		s.timing.plan(s.gen, f, nil, nil)
+		if s.unsaved.partDue {
+			s.unsaved.eventsAfterBase--
+			s.flushPart()
+			s.unsaved.eventsAfterBase++
+			return !s.stopped()
+		}
+		return true
+	})
 }
 
 // judge has a key of a snapshot for which no rule fires end what lasts of it.
@@ -264,7 +270,7 @@ func (s *stream) planBy(gen *generation, rule *rules.Rule, by firing.Trigger, f 
 			e.cfg.OnFiring(&one)
 		}
 		state.firings.Add(1)
-		if e.tap.Level() != tap.Nobody {
+		if e.tap.Level() != tap.Nobody && e.tap.Admits(&state.firingGate, time.Now().Unix()) {
 			e.tellFiring(gen.endpointOf[a], &one)
 		}
 		if !e.cfg.DryRun {

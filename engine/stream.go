@@ -12,6 +12,7 @@ import (
 	"triggerd/internal/event"
 	"triggerd/internal/keyspace"
 	"triggerd/internal/store"
+	"triggerd/internal/tap"
 	"triggerd/rules"
 	"triggerd/source"
 )
@@ -59,6 +60,7 @@ type stream struct {
 	unpublished    unpublished
 	offset         int64                         // of the last record
 	server         serverVersion                 // as the last snapshot said, or an earlier process
+	eventGate      tap.Gate                      // of events that those who watch are told of
 	sharedServer   atomic.Pointer[serverVersion] // server, for those who ask; nil: not known yet
 	profile        *profiler
 	renewal        renewal
@@ -149,6 +151,7 @@ func (s *stream) run(ctx context.Context) error {
 		return fmt.Errorf("files of the mirror: %w", err)
 	}
 	defer stop()
+	defer s.interpreter.AbandonCut()
 	s.mayStop = true
 	if err := s.restore(ctx, s.from); err != nil || ctx.Err() != nil {
 		return err

@@ -98,7 +98,11 @@ func (t *timeKeeper) logStateReports(msg string, reports []timing.StateReport) {
 		if !f.Kept {
 			level, what = slog.LevelWarn, "dropped: the rule is gone, or its time fields have changed"
 		}
-		t.stream.e.log.Log(context.Background(), level, msg, "rule", f.Rule, "state", what, "values", f.States, "waiting", f.Waiting)
+		attrs := []any{"rule", f.Rule, "state", what, "values", f.States, "waiting", f.Waiting}
+		if f.Open > 0 {
+			attrs = append(attrs, "open", f.Open)
+		}
+		t.stream.e.log.Log(context.Background(), level, msg, attrs...)
 	}
 }
 
@@ -119,26 +123,47 @@ func (t *timeKeeper) match(m *rules.Match) []timing.Release {
 }
 
 // endHolds handles an event after which a database has no keys, or others: what
-// had to hold for some time no longer does, and what was open is not.
-func (t *timeKeeper) endHolds(ev *event.Event) []timing.Release {
+// had to hold for some time no longer does, and what was open is not. It calls f
+// with what fires, until f returns false.
+func (t *timeKeeper) endHolds(ev *event.Event, f func(*timing.Release) bool) bool {
 	if t.machine == nil {
-		return nil
+		return true
 	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	at := t.clock.fromMachine(ev.Time)
-	t.firings = t.firings[:0]
+	var prefixes []string
 	switch ev.Name {
 	case event.FlushAll:
-		t.firings = t.machine.EndAll(t.firings, "", at)
+		prefixes = []string{""}
 	case event.FlushDB:
-		t.firings = t.machine.EndAll(t.firings, strconv.Itoa(ev.DB)+"/", at)
+		prefixes = []string{strconv.Itoa(ev.DB) + "/"}
 	case event.SwapDB:
 		for _, db := range ev.Args {
-			t.firings = t.machine.EndAll(t.firings, string(db)+"/", at)
+			prefixes = append(prefixes, string(db)+"/")
 		}
 	}
-	return t.firings
+	for _, prefix := range prefixes {
+		t.mu.Lock()
+		ends := t.machine.EndAll(prefix, t.clock.fromMachine(ev.Time))
+		t.mu.Unlock()
+		if !t.fireEnds(ends, f) {
+			return false
+		}
+	}
+	return true
+}
+
+// fireEnds calls f with what fires by what ends, until f returns false.
+func (t *timeKeeper) fireEnds(ends *timing.Endings, f func(*timing.Release) bool) bool {
+	for more := true; more; {
+		t.mu.Lock()
+		t.firings, more = ends.Next(t.firings[:0])
+		t.mu.Unlock()
+		for i := range t.firings {
+			if !f(&t.firings[i]) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // beginSnapshot is told that the keys of a snapshot follow. What lasts of keys is
@@ -176,12 +201,13 @@ func (t *timeKeeper) endSnapshot(rec *source.Record) {
 		return
 	}
 	t.mu.Lock()
-	t.firings = t.machine.EndSnapshot(t.firings[:0], t.clock.fromMachine(rec.Time))
+	ends := t.machine.EndSnapshot(t.clock.fromMachine(rec.Time))
 	t.mu.Unlock()
-	for i := range t.firings {
-		t.plan(t.gen, &t.firings[i], nil, nil)
+	t.fireEnds(ends, func(f *timing.Release) bool {
+		t.plan(t.gen, f, nil, nil)
 		t.stream.flushPart()
-	}
+		return true
+	})
 }
 
 // fireDue fires what was due before a record.
@@ -434,39 +460,43 @@ func (t *timeKeeper) collectChanges(ch *outbox.Changes) {
 	ch.Add(t.stream.spaces.state, outbox.PutEntry, clockEntry, strconv.AppendInt(nil, t.clock.fromMachine(time.Now()).UnixMilli(), 10))
 }
 
-// restore loads the states that an earlier process has saved.
+// restore loads the states that an earlier process has saved. What was open of a
+// rule that has changed meanwhile is resolved with its present actions. Of one that
+// is gone that is only logged: nothing is known of its actions.
 func (t *timeKeeper) restore(st *store.Store, ch *outbox.Changes) error {
-	if t.machine == nil {
-		ch.Add(t.stream.spaces.timers, outbox.DeleteFrom, nil, nil)
-		return nil
-	}
-	ended, err := t.restoreEntries(st)
+	ended, err := t.restoreEntries(st, ch)
+	gone := map[string]int{}
 	for i := range ended {
+		if name := ended[i].Rule.Name; t.gen.ruleByName[name] == nil {
+			gone[name]++
+			continue
+		}
 		t.plan(t.gen, &ended[i], nil, nil)
+	}
+	for name, n := range gone {
+		t.stream.e.log.Warn("a rule with open keys is gone: nothing says any more where their end is to be told", "rule", name, "open", n)
 	}
 	return err
 }
 
-// restoreEntries does that, and returns what has to be resolved of rules that have
-// changed meanwhile. What was open of one that is gone is only logged: nothing is
-// known of its actions.
-func (t *timeKeeper) restoreEntries(st *store.Store) ([]timing.Release, error) {
+// restoreEntries does that, and returns what has to be resolved.
+func (t *timeKeeper) restoreEntries(st *store.Store, ch *outbox.Changes) ([]timing.Release, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	m := t.machine
+	if m == nil { // no rule has time fields any more
+		ch.Add(t.stream.spaces.timers, outbox.DeleteFrom, nil, nil)
+		m = timing.New()
+		m.SetRules(nil, t.clock.fromMachine(time.Now()))
+	}
 	for entry, err := range st.Scan(t.stream.spaces.timers, nil, nil) {
 		if err != nil {
 			return nil, err
 		}
-		if err := t.machine.Restore(entry.Key, entry.Value); err != nil {
+		if err := m.Restore(entry.Key, entry.Value); err != nil {
 			t.stream.e.log.Error("state of a rule with time fields cannot be read, it begins anew", "err", err)
 		}
 	}
-	reports := t.machine.Restored()
-	t.logStateReports("rules with time fields after the start", reports)
-	for _, r := range reports {
-		if r.Open > 0 && t.gen.ruleByName[r.Rule] == nil {
-			t.stream.e.log.Warn("a rule with open keys is gone: nothing says any more where their end is to be told", "rule", r.Rule, "open", r.Open)
-		}
-	}
-	return t.machine.Ended(nil), nil
+	t.logStateReports("rules with time fields after the start", m.Restored())
+	return m.Ended(nil), nil
 }

@@ -172,13 +172,19 @@ func (t *tracer) fire(f *feed, by firing.Trigger, fired firing.Firing) {
 	t.step().Fired = append(t.step().Fired, out)
 }
 
+// maxRenderTime is how long requests may take to be rendered where MaxRendered is
+// set.
+const maxRenderTime = 500 * time.Millisecond
+
 // render returns what an action would send, unless too much was rendered before.
 func (f *feed) render(a actions.Action, one *firing.Firing) (actions.Preview, error) {
-	if most := f.limits.MaxRendered; most > 0 && f.rendered > most {
+	if most := f.limits.MaxRendered; most > 0 && (f.rendered > most || f.took > maxRenderTime) {
 		return actions.Preview{}, errors.New("so much is sent before it that this is not shown")
 	}
+	began := time.Now()
 	p, err := actions.Render(a, one)
 	f.rendered += len(p.Body)
+	f.took += time.Since(began)
 	return p, err
 }
 

@@ -100,7 +100,7 @@ func (e *Engine) Feed(ctx context.Context, q admin.FeedQuery) (iter.Seq[*admin.F
 func (e *Engine) admitWatcher() error {
 	if e.watchers.count.Add(1) > maxWatchers {
 		e.watchers.count.Add(-1)
-		return fmt.Errorf("%w: %d", admin.ErrBusy, maxWatchers)
+		return fmt.Errorf("%w: %d watch already", admin.ErrBusy, maxWatchers)
 	}
 	return nil
 }

@@ -260,6 +260,8 @@ func normalise(v any, inCopy bool) any {
 		return normaliseList(v, inCopy)
 	case []string:
 		return normaliseList(v, inCopy)
+	case [][]string:
+		return normaliseList(v, inCopy)
 	case []int:
 		return normaliseList(v, inCopy)
 	case int:

@@ -31,22 +31,49 @@ func tcpPair(t *testing.T) (quick *quickConn, peer net.Conn) {
 	return quicken(conn).(*quickConn), peer
 }
 
-// TestLazyRead: a connection that is told only of much is told of little all the
-// same by a Read that finds nothing.
-func TestLazyRead(t *testing.T) {
+// TestLittleIsRead: a byte is read though a busy connection waits for much, whether
+// it is there already, or comes in the pause, or after it.
+func TestLittleIsRead(t *testing.T) {
 	c, peer := tcpPair(t)
 	b := make([]byte, 100)
-	for i := range 200 {
-		c.beLazy()
-		if i%2 == 0 { // the byte is there already, or comes while Read waits
-			peer.Write([]byte{byte(i)})
+	for i := range 300 {
+		c.soon = manySoon
+		if wait := time.Duration(i%3) * readPause; wait > 0 {
+			time.AfterFunc(wait, func() { peer.Write([]byte{byte(i)}) })
 		} else {
-			time.AfterFunc(time.Millisecond, func() { peer.Write([]byte{byte(i)}) })
+			peer.Write([]byte{byte(i)})
 		}
-		c.SetReadDeadline(time.Now().Add(30 * time.Second))
-		if n, err := c.Read(b); n != 1 || err != nil || b[0] != byte(i) {
+		deadline := time.Now().Add(30 * time.Second)
+		c.SetReadDeadline(deadline)
+		if n, err := c.Read(b); n != 1 || err != nil || b[0] != byte(i) || c.deadline != deadline {
 			t.Fatalf("Read = %d, %v, and byte %d, want %d", n, err, b[0], i)
 		}
+	}
+}
+
+// TestBusy: a connection is busy after many short waits, and a long one ends that.
+func TestBusy(t *testing.T) {
+	c := new(quickConn)
+	wait := func(d time.Duration) {
+		c.began = time.Now().Add(-d)
+		c.noteWait()
+	}
+	for range 10 * manySoon {
+		wait(2 * shortWait)
+	}
+	for i := range manySoon {
+		if c.soon != i {
+			t.Fatalf("after %d short waits it counts %d", i, c.soon)
+		}
+		wait(0)
+		c.began = time.Time{}
+		c.noteWait() // a Read that did not wait says nothing
+	}
+	if wait(0); c.soon != manySoon {
+		t.Errorf("it counts %d", c.soon)
+	}
+	if wait(2 * shortWait); c.soon != 0 {
+		t.Errorf("after a long wait it counts %d", c.soon)
 	}
 }
 
@@ -54,7 +81,7 @@ func TestLazyRead(t *testing.T) {
 func TestQuickRead(t *testing.T) {
 	c, peer := tcpPair(t)
 	b := make([]byte, 1<<20)
-	c.beLazy()
+	c.soon = manySoon
 	c.SetReadDeadline(time.Now().Add(time.Millisecond))
 	if n, err := c.Read(b); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("Read of nothing = %d, %v", n, err)
@@ -67,7 +94,7 @@ func TestQuickRead(t *testing.T) {
 	}
 
 	c, peer = tcpPair(t)
-	if n := testing.AllocsPerRun(100, func() { peer.Write(b[:10]); c.Read(b) }); n != 0 {
+	if n := testing.AllocsPerRun(100, func() { c.soon = manySoon; peer.Write(b[:10]); c.Read(b) }); n != 0 {
 		t.Errorf("%v allocations a read", n)
 	}
 	conn := c.Conn

@@ -4,9 +4,5 @@ package source
 
 import "net"
 
-// quickConn is cheaper to read from on Linux.
-type quickConn struct{ net.Conn }
-
+// quicken returns a connection that is cheaper to read from, on Linux.
 func quicken(c net.Conn) net.Conn { return c }
-
-func (quickConn) beLazy() {}

@@ -2,7 +2,6 @@ package source
 
 import (
 	"bytes"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -45,17 +44,6 @@ func newLink(conn net.Conn, addr *address, timeout time.Duration, heard *atomic.
 }
 
 func (l *link) close() { l.conn.Close() }
-
-// beLazy has nobody woken for little that is received, until a read finds nothing.
-func (l *link) beLazy() {
-	conn := l.conn
-	if t, ok := conn.(*tls.Conn); ok {
-		conn = t.NetConn()
-	}
-	if q, ok := conn.(*quickConn); ok {
-		q.beLazy()
-	}
-}
 
 // closeForShutdown closes the link because the server waits for it before it
 // shuts down. Any goroutine may call it.

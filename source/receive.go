@@ -436,7 +436,6 @@ func (v *receiver) receive(ctx context.Context, l *link, a psyncReply) (next *li
 	defer s.current.set(l)()
 	defer n.quietSince.Store(0)
 	l.nextWake = func() time.Time { return v.renewalTime(l) }
-	var pace pacer
 	for {
 		if r := n.restart.Load(); r != nil {
 			return nil, r.err
@@ -448,16 +447,12 @@ func (v *receiver) receive(ctx context.Context, l *link, a psyncReply) (next *li
 		if v.rename.at >= 0 {
 			room = room[:v.beforeRename(len(room))]
 		}
-		k, waited, err := n.readLink(l, room)
+		k, err := n.readLink(l, room)
 		if k > 0 {
 			v.append(room[:k], l.lastArrival, asks)
 		}
 		switch {
 		case err == nil:
-			if pause := pace.next(waited, k); pause > 0 {
-				l.beLazy()
-				time.Sleep(pause)
-			}
 		case errors.Is(err, errWoken):
 			if next := v.renewLink(ctx, l); next != nil {
 				return next, nil
@@ -473,14 +468,12 @@ func (v *receiver) receive(ctx context.Context, l *link, a psyncReply) (next *li
 	}
 }
 
-// readLink reads from a link, and tells meanwhile since when it waits, and then how
-// long it has.
-func (n *session) readLink(l *link, b []byte) (k int, waited time.Duration, err error) {
-	began := time.Now()
-	n.quietSince.Store(int64(began.Sub(n.began)) + 1)
-	k, err = linkReader{l}.Read(b)
+// readLink reads from a link, and tells meanwhile since when it waits.
+func (n *session) readLink(l *link, b []byte) (int, error) {
+	n.quietSince.Store(int64(time.Since(n.began)) + 1)
+	k, err := linkReader{l}.Read(b)
 	n.quietSince.Store(0)
-	return k, l.lastArrival.Sub(began), err
+	return k, err
 }
 
 // handover is a link at the beginning of a snapshot, which the reading goroutine

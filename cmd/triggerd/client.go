@@ -14,9 +14,9 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -30,7 +30,8 @@ const defaultAPI = "http://127.0.0.1:9797"
 type client struct {
 	api   string
 	token string
-	json  bool // print answers as they came
+	json  bool   // print answers as they came
+	form  string // "json" is the same; "wide": nothing is cut to fit a terminal
 	http  *http.Client
 }
 
@@ -40,6 +41,7 @@ func (c *client) addFlags(cmd *cobra.Command) {
 	f.StringVar(&c.api, "api", "", "the daemon's address, http://host:port or unix:///path (else $TRIGGERD_API, "+defaultAPI+")")
 	f.StringVar(&c.token, "token", "", "its [http] token, if it has one (better in $TRIGGERD_TOKEN: flags are seen by all users)")
 	f.BoolVar(&c.json, "json", false, "print JSON, as the API returns it")
+	f.StringVarP(&c.form, "output", "o", "", "json, as --json; wide: cut nothing to fit the terminal")
 }
 
 // errNoDaemon is returned where nobody answers.
@@ -50,6 +52,13 @@ const maxAnswer = 64 << 20
 // do sends a request, decodes the answer into to, and prints it to out, as it
 // came, if that is asked for. It reports whether it was printed.
 func (c *client) do(ctx context.Context, method, path string, query url.Values, body, to any, out io.Writer) (printed bool, err error) {
+	switch c.form {
+	case "", "wide":
+	case "json":
+		c.json = true
+	default:
+		return false, &exitError{exitUsage, fmt.Errorf("--output is json or wide, not %q", c.form)}
+	}
 	resp, err := c.send(ctx, method, path, query, body)
 	if err != nil {
 		return false, failed(err)
@@ -200,35 +209,13 @@ func clean(s string) string {
 	return b.String()
 }
 
-// short is clean, and cuts what is longer than n characters.
+// short cuts what is longer than n characters, which are more than none.
 func short(s string, n int) string {
-	s = clean(s)
-	if r := []rune(s); len(r) > n {
-		return string(r[:n-1]) + "…"
+	if utf8.RuneCountInString(s) <= n {
+		return s
 	}
-	return s
+	return string([]rune(s)[:n-1]) + "…"
 }
-
-// table writes rows in columns, the first of them headings.
-type table struct{ w *tabwriter.Writer }
-
-func newTable(out io.Writer, headings ...string) *table {
-	t := &table{tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)}
-	t.row(headings...)
-	return t
-}
-
-func (t *table) row(cells ...string) {
-	for i, c := range cells {
-		if c == "" {
-			c = "-"
-		}
-		cells[i] = clean(c)
-	}
-	fmt.Fprintln(t.w, strings.Join(cells, "\t"))
-}
-
-func (t *table) end() error { return failed(t.w.Flush()) }
 
 // ago is how long ago a time is, for people; "" for the zero time.
 func ago(t, now time.Time) string {

@@ -102,7 +102,7 @@ shows all: what waits, then dead letters, then what was delivered.`,
 				q.Set("state", "delivered")
 			}
 			var list web.Deliveries
-			out := cmd.OutOrStdout()
+			out := c.out(cmd)
 			printed, err := c.do(cmd.Context(), "GET", "/api/v1/deliveries", q, nil, &list, out)
 			if err != nil || printed {
 				return err
@@ -136,14 +136,14 @@ func showDeliveries(out io.Writer, list *web.Deliveries, delivered bool, now tim
 		d := &list.Deliveries[i]
 		number := strconv.FormatUint(d.Number, 10)
 		if delivered {
-			t.row(number, ago(d.Delivered, now)+" ago", d.Rule, d.Action, short(d.Key, 40), strconv.Itoa(d.Attempts), status(d), took(d.Seconds), d.ID)
+			t.row(number, ago(d.Delivered, now)+" ago", d.Rule, d.Action, d.Key, strconv.Itoa(d.Attempts), status(d), took(d.Seconds), d.ID)
 			continue
 		}
 		next := ""
 		if d.Due.After(now) {
 			next = "in " + span(d.Due.Sub(now))
 		}
-		t.row(number, ago(d.Planned, now), d.Rule, d.Action, short(d.Key, 40), strconv.Itoa(d.Attempts), next, short(d.LastError, 80))
+		t.row(number, ago(d.Planned, now), d.Rule, d.Action, d.Key, strconv.Itoa(d.Attempts), next, d.LastError)
 	}
 	if err := t.end(); err != nil {
 		return err
@@ -188,7 +188,7 @@ func (c *client) listAll(cmd *cobra.Command, q url.Values) error {
 	var dead web.DeadLetters
 	quiet := *c
 	quiet.json = false // the three answers are printed as one
-	ctx, out := cmd.Context(), cmd.OutOrStdout()
+	ctx, out := cmd.Context(), c.out(cmd)
 	for _, ask := range []struct {
 		path, state string
 		to          any
@@ -217,15 +217,15 @@ func showAll(out io.Writer, all *everything, more bool, now time.Time) error {
 	number := func(n uint64) string { return strconv.FormatUint(n, 10) }
 	for i := range all.Pending {
 		d := &all.Pending[i]
-		t.row("waits", number(d.Number), ago(d.Planned, now)+" ago", d.Rule, d.Action, short(d.Key, 40), strconv.Itoa(d.Attempts), short(d.LastError, 80), d.ID)
+		t.row("waits", number(d.Number), ago(d.Planned, now)+" ago", d.Rule, d.Action, d.Key, strconv.Itoa(d.Attempts), d.LastError, d.ID)
 	}
 	for i := range all.DeadLetters {
 		d := &all.DeadLetters[i]
-		t.row("dead: "+d.Reason, "dlq "+number(d.Number), ago(d.GivenUp, now)+" ago", d.Rule, d.Action, short(d.Key, 40), strconv.Itoa(d.Attempts), short(d.Error, 80), d.ID)
+		t.row("dead: "+d.Reason, "dlq "+number(d.Number), ago(d.GivenUp, now)+" ago", d.Rule, d.Action, d.Key, strconv.Itoa(d.Attempts), d.Error, d.ID)
 	}
 	for i := range all.Delivered {
 		d := &all.Delivered[i]
-		t.row("delivered", number(d.Number), ago(d.Delivered, now)+" ago", d.Rule, d.Action, short(d.Key, 40), strconv.Itoa(d.Attempts), status(d), d.ID)
+		t.row("delivered", number(d.Number), ago(d.Delivered, now)+" ago", d.Rule, d.Action, d.Key, strconv.Itoa(d.Attempts), status(d), d.ID)
 	}
 	if err := t.end(); err != nil {
 		return err
@@ -251,7 +251,7 @@ func (c *client) deliveriesShow() *cobra.Command {
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var d admin.Delivery
-			out := cmd.OutOrStdout()
+			out := c.out(cmd)
 			printed, err := c.do(cmd.Context(), "GET", "/api/v1/deliveries/"+url.PathEscape(args[0]), nil, nil, &d, out)
 			if err != nil || printed {
 				return err
@@ -375,7 +375,7 @@ and says which.`,
 				return err
 			}
 			var done admin.Cancelled
-			out := cmd.OutOrStdout()
+			out := c.out(cmd)
 			printed, err := c.do(cmd.Context(), "POST", "/api/v1/deliveries/cancel", nil, s, &done, out)
 			if err != nil || printed {
 				return err
@@ -451,7 +451,7 @@ now. What is no longer kept ([store] keep_delivered) cannot be sent.`,
 // change posts, and says what came of it.
 func (c *client) change(cmd *cobra.Command, path string, body any, say func(*web.Done) string) error {
 	var done web.Done
-	out := cmd.OutOrStdout()
+	out := c.out(cmd)
 	printed, err := c.do(cmd.Context(), "POST", path, nil, body, &done, out)
 	if err != nil || printed {
 		return err

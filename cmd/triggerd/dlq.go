@@ -51,7 +51,7 @@ func (c *client) dlqList() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var list web.DeadLetters
-			out := cmd.OutOrStdout()
+			out := c.out(cmd)
 			printed, err := c.do(cmd.Context(), "GET", "/api/v1/dead-letters", sel.query(), nil, &list, out)
 			if err != nil || printed {
 				return err
@@ -72,7 +72,7 @@ func showDead(out io.Writer, list *web.DeadLetters, now time.Time) error {
 	t := newTable(out, "NUMBER", "GIVEN UP", "RULE", "ACTION", "KEY", "ATTEMPTS", "REASON", "ERROR")
 	for i := range list.DeadLetters {
 		d := &list.DeadLetters[i]
-		t.row(strconv.FormatUint(d.Number, 10), ago(d.GivenUp, now)+" ago", d.Rule, d.Action, short(d.Key, 40), strconv.Itoa(d.Attempts), d.Reason, short(d.Error, 80))
+		t.row(strconv.FormatUint(d.Number, 10), ago(d.GivenUp, now)+" ago", d.Rule, d.Action, d.Key, strconv.Itoa(d.Attempts), d.Reason, d.Error)
 	}
 	if err := t.end(); err != nil {
 		return err
@@ -91,7 +91,7 @@ func (c *client) dlqShow() *cobra.Command {
 				return err
 			}
 			var d admin.DeadLetter
-			out := cmd.OutOrStdout()
+			out := c.out(cmd)
 			printed, err := c.do(cmd.Context(), "GET", "/api/v1/dead-letters/"+args[0], nil, nil, &d, out)
 			if err != nil || printed {
 				return err
@@ -128,7 +128,7 @@ func (c *client) dlqCauses() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var list web.Causes
-			out := cmd.OutOrStdout()
+			out := c.out(cmd)
 			printed, err := c.do(cmd.Context(), "GET", "/api/v1/dead-letters/causes", sel.query(), nil, &list, out)
 			if err != nil || printed {
 				return err

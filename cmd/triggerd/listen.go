@@ -10,7 +10,9 @@ import (
 	"os"
 	"regexp"
 	"strings"
+	"sync"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -44,8 +46,11 @@ A PATTERN is a Redis glob (* ? [a-z]), and {name} captures a part of the key. A
 change is shown if its key matches any PATTERN, and if --when, a condition as in
 a rule, holds. Without a PATTERN everything is shown, PUBLISH and FLUSHALL too.
 
+On a terminal changes are in columns, and no more of them than can be seen; it
+says how many it left out. A pipe, and --json, get every one.
+
 With --forward-to each change is also posted to that URL as a webhook, to try
-out a receiver.`,
+out a receiver, and a line tells each answer (with --json on standard error).`,
 		Example: `  triggerd listen redis://127.0.0.1:6379
   triggerd listen redis://127.0.0.1:6379 'stock:*' 'order:{id}'
   triggerd listen 'session:*' --when 'event == "del"' --json | jq .data.key
@@ -73,6 +78,11 @@ func (o *listenOptions) run(ctx context.Context, args []string, stdout, stderr i
 	ctx, stop := notifyStop(ctx)
 	defer stop()
 	out := &pipe{w: stdout}
+	if s := screenOf(stdout); s != nil && !o.json {
+		v := newView(s)
+		defer v.flush()
+		out.w = v
+	}
 	ctx, out.broken = context.WithCancelCause(ctx)
 
 	// No time in front of a message: a person is watching.
@@ -95,6 +105,25 @@ func (o *listenOptions) run(ctx context.Context, args []string, stdout, stderr i
 	if err != nil {
 		return &exitError{exitUsage, err}
 	}
+	if o.forwardTo != "" {
+		answers := io.Writer(out)
+		if o.json {
+			answers = stderr
+		}
+		ended := make(chan struct{})
+		watching, end := context.WithCancel(context.WithoutCancel(ctx))
+		go func() {
+			defer close(ended)
+			showAnswers(watching, e, answers)
+		}()
+		defer func() {
+			end()
+			select {
+			case <-ended:
+			case <-time.After(time.Second): // nobody reads the answers
+			}
+		}()
+	}
 	if err = untilStopped(ctx, func() error { return e.Run(ctx) }); err != nil && err == context.Cause(ctx) {
 		err = nil // an interrupt is how it ends
 	}
@@ -104,7 +133,7 @@ func (o *listenOptions) run(ctx context.Context, args []string, stdout, stderr i
 	if cause := context.Cause(ctx); errors.Is(cause, errPipe) && !errors.Is(cause, syscall.EPIPE) {
 		err = errors.Join(err, cause)
 	}
-	return failed(err)
+	return failed(withHint(err))
 }
 
 // address matches what people type for the address of a server: a host, which
@@ -135,8 +164,8 @@ func (o *listenOptions) document(patterns []string) map[string]any {
 	targets := map[string]any{"show": map[string]any{"type": "print", "format": format, "concurrency": int64(1), "timeout": "24h"}}
 	actions := []any{map[string]any{"target": "show", "order": "none"}}
 	if o.forwardTo != "" {
-		targets["forward"] = map[string]any{"type": "webhook", "url": o.forwardTo}
-		actions = append(actions, map[string]any{"target": "forward"})
+		targets[forwardTarget] = map[string]any{"type": "webhook", "url": o.forwardTo}
+		actions = append(actions, map[string]any{"target": forwardTarget})
 	}
 	rule := func(name, field string, values []string) map[string]any {
 		r := map[string]any{"name": name, "action": actions, "values": o.values && len(patterns) > 0}
@@ -155,6 +184,9 @@ func (o *listenOptions) document(patterns []string) map[string]any {
 	return map[string]any{"targets": targets, "rule": rules}
 }
 
+// forwardTarget is the target of --forward-to.
+const forwardTarget = "forward"
+
 // keylessEvents concern no key, and are shown where no key is asked for.
 var keylessEvents = []string{
 	event.FlushDB, event.FlushAll, event.SwapDB, event.Publish, event.SPublish, event.Function, event.Gap, event.Rewound,
@@ -164,11 +196,14 @@ var errPipe = errors.New("write the output")
 
 // pipe is standard output that ends listening when nobody reads it any more.
 type pipe struct {
+	mu     sync.Mutex // held while a line is written
 	w      io.Writer
 	broken context.CancelCauseFunc
 }
 
 func (p *pipe) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	n, err := p.w.Write(b)
 	if err != nil {
 		p.broken(fmt.Errorf("%w: %w", errPipe, err))

@@ -91,6 +91,7 @@ fire webhooks, commands and log lines, which are tried until they succeed.
 		SilenceErrors: true,
 		RunE:          opts.run,
 	}
+	root.SetFlagErrorFunc(flagError)
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	opts.addFlags(root)
 	root.AddGroup(
@@ -110,5 +111,11 @@ fire webhooks, commands and log lines, which are tried until they succeed.
 	add("daemon", newStatusCommand(), newDeliveriesCommand(), newDLQCommand(), newTailCommand(), newReloadCommand(), newPauseCommand(), newResumeCommand())
 	add("files", newRDBCommand(), newStoreCommand())
 	root.AddCommand(newVersionCommand(), newManCommand())
+	for _, c := range root.Commands() {
+		if c.HasSubCommands() {
+			onlyCommands(c)
+		}
+	}
+	addCompletions(root)
 	return root
 }

@@ -19,7 +19,7 @@ import (
 // slowLaneRules fire for each write of a lane, after a condition that takes some ten
 // milliseconds for each 200 KB.
 func slowLaneRules(addr, hook string) string {
-	return strings.Replace(laneRules(addr, hook), "key = \"lane:*\"\n", "key = \"lane:*\"\nwhen = '!(arg(2) matches \"(ax?|a+b)+c$\")'\n", 1)
+	return strings.Replace(laneRules(addr, hook), "key = \"lane:*\"\n", "key = \"lane:*\"\nvalues = false\nwhen = '!(arg(2) matches \"(ax?|a+b)+c$\")'\n", 1)
 }
 
 func statusOf(t *testing.T, api string) (s admin.Status) {

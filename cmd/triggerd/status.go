@@ -14,8 +14,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
-
 	"triggerd/internal/admin"
 	"triggerd/internal/web"
 )
@@ -48,7 +46,7 @@ it shows what one rule with time fields counts and waits for.`,
   triggerd status --json | jq '.actions[] | select(.pending > 0)'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			out := cmd.OutOrStdout()
+			out := c.out(cmd)
 			show := func(ctx context.Context, out io.Writer) error { return c.status(ctx, out, all) }
 			if rule != "" {
 				show = func(ctx context.Context, out io.Writer) error { return c.ruleStatus(ctx, out, rule) }
@@ -87,19 +85,27 @@ func (c *client) status(ctx context.Context, out io.Writer, all bool) error {
 // watch shows the status until ctx is done. A daemon that does not answer for
 // a while, since it is restarted, does not end it.
 func (c *client) watch(ctx context.Context, out io.Writer, show func(context.Context, io.Writer) error) error {
-	file, _ := out.(*os.File)
-	clear := file != nil && term.IsTerminal(int(file.Fd())) && !c.json
 	tick := time.NewTicker(2 * time.Second)
 	defer tick.Stop()
+	if terminalOf(out) != nil && !c.asksJSON() {
+		fmt.Fprint(out, "\x1b[?25l\x1b[2J") // no cursor, an empty screen
+		defer fmt.Fprint(out, "\x1b[?25h")
+	}
 	for {
 		var page strings.Builder
-		if err := show(ctx, &page); err != nil && ctx.Err() == nil {
+		var to io.Writer = &page
+		s := terminalOf(out)
+		if s != nil && c.form != "wide" {
+			to = &screen{&page, s.columns, s.lines}
+		}
+		if err := show(ctx, to); err != nil && ctx.Err() == nil {
 			fmt.Fprintln(&page, err)
 		}
-		if clear {
-			fmt.Fprint(out, "\x1b[H\x1b[2J")
+		text := strings.TrimSuffix(page.String(), "\n") + "\n"
+		if s != nil && !c.asksJSON() {
+			text = inPlace(text, s.columns, s.lines)
 		}
-		if _, err := fmt.Fprintln(out, strings.TrimSuffix(page.String(), "\n")); err != nil {
+		if _, err := io.WriteString(out, text); err != nil {
 			return failed(err)
 		}
 		select {
@@ -108,6 +114,35 @@ func (c *client) watch(ctx context.Context, out io.Writer, show func(context.Con
 		case <-tick.C:
 		}
 	}
+}
+
+// terminalOf returns the terminal behind an output as it is now, since it may have
+// been resized; nil: there is none.
+func terminalOf(out io.Writer) *screen {
+	if s, ok := out.(*screen); ok {
+		out = s.Writer
+	}
+	return screenOf(out)
+}
+
+// asksJSON reports whether answers are printed as they came.
+func (c *client) asksJSON() bool { return c.json || c.form == "json" }
+
+// inPlace returns what draws a page over the one before: each line to its end,
+// and as many as there is room for.
+func inPlace(page string, columns, lines int) string {
+	var b strings.Builder
+	b.WriteString("\x1b[H")
+	all := strings.Split(strings.TrimSuffix(page, "\n"), "\n")
+	if room := max(lines-1, 1); len(all) > room {
+		left := len(all) - room + 1
+		all = append(all[:room-1:room-1], fmt.Sprintf("… %s more, for which the terminal has no room", plural(left, "line")))
+	}
+	for _, line := range all {
+		b.WriteString(short(line, columns) + "\x1b[K\n")
+	}
+	b.WriteString("\x1b[J")
+	return b.String()
 }
 
 func showStatus(out io.Writer, s *web.Status) {
@@ -239,7 +274,7 @@ func lastError(a *admin.ActionStatus, now time.Time) string {
 	if a.LastError == "" || a.LastSuccess.After(a.LastErrorAt) {
 		return ""
 	}
-	return ago(a.LastErrorAt, now) + " ago: " + short(a.LastError, 60)
+	return ago(a.LastErrorAt, now) + " ago: " + a.LastError
 }
 
 func count(n int64) string { return strconv.FormatInt(n, 10) }
@@ -258,7 +293,7 @@ func showRules(out io.Writer, s *web.Status, all bool) error {
 			r := &shown[i]
 			errs := count(r.ConditionErrors)
 			if r.ConditionError != "" {
-				errs += ": " + short(r.ConditionError, 60)
+				errs += ": " + r.ConditionError
 			}
 			t.row(r.Name, ruleState(r, s.At), count(r.Matches), count(r.Firings), count(r.Skipped+r.DryRuns), count(suppressed(r)), count(r.Dropped), errs)
 		}

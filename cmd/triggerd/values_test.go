@@ -81,6 +81,60 @@ func TestValues(t *testing.T) {
 	})
 }
 
+// A webhook that sends the event has the value before and after of keys that begin
+// with a text, also of those that were there before, and after a restart. Of other
+// keys, and where the rule says so, they are not known.
+func TestValuesByDefault(t *testing.T) {
+	srv := redistest.Start(t, "redis-7.0")
+	hook, dir := newSink(t), t.TempDir()
+	write(t, dir, "rules.toml", fmt.Sprintf(`
+[source]
+url = "redis://%s"
+[targets.hook]
+type = "webhook"
+url = "%s/in"
+[[rule]]
+name = "orders"
+key = "order:*"
+action = [{ target = "hook" }]
+[[rule]]
+name = "all"
+key = "*"
+action = [{ target = "hook" }]
+[[rule]]
+name = "spared"
+key = "page:*"
+values = false
+action = [{ target = "hook" }]
+`, srv.Addr, hook.URL))
+	redistest.Do(t, srv, "SET", "order:1", "new")
+	p := start(t, dir)
+	p.logs.await(t, `what="values of order:* (orders: its webhook sends the event)"`, 1)
+	p.logs.await(t, `msg="attached`, 1)
+	redistest.Do(t, srv, "SET", "order:1", "paid")
+	redistest.Do(t, srv, "SET", "page:1", "x")
+	hook.await(t, "four", func(ds []delivery) bool { return len(ds) == 4 })
+	p.kill()
+	p = start(t, dir)
+	p.logs.await(t, `msg="attached`, 1)
+	redistest.Do(t, srv, "SET", "order:1", "void")
+	got := map[string]string{}
+	hook.await(t, "those after the restart", func(ds []delivery) bool {
+		for _, d := range ds {
+			got[d.Data.Rule+" "+d.value()] = fmt.Sprintf("%v %v %v", d.Data.Before, d.Data.After, d.Data.Unknown)
+		}
+		return got["orders void"] != "" && got["all void"] != ""
+	})
+	for what, want := range map[string]string{
+		"orders paid": "new paid []", "orders void": "paid void []", "all paid": "new paid []", "all x": "<nil> <nil> [before after]", "spared x": "<nil> <nil> [before after]",
+	} {
+		if got[what] != want {
+			t.Errorf("%s: %s, want %s", what, got[what], want)
+		}
+	}
+	p.stop()
+}
+
 // checkSet compares deliveries with "rule key event, ...", in any order.
 func checkSet(t *testing.T, ds []delivery, want string) {
 	t.Helper()

@@ -78,11 +78,11 @@ func (x *Excerpt) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, &x.Text)
 }
 
-// ErrQuery is returned for a query that cannot be understood. ErrBusy is returned if
-// as many watch as may.
+// ErrQuery is returned for a question that cannot be understood. ErrBusy is returned
+// if as many are asking as may.
 var (
 	ErrQuery = errors.New("cannot be answered")
-	ErrBusy  = errors.New("too many watch already")
+	ErrBusy  = errors.New("busy")
 )
 
 // FeedQuery selects entries. Empty fields select all.

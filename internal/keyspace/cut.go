@@ -38,7 +38,7 @@ func (in *Interpreter) Cut(whole bool, sink func(block []byte) (next []byte)) {
 		j.reset()
 		j.inside = inside
 		if mi != nil {
-			mi.setJournal(j)
+			mi.beginWalk(j)
 		}
 	}
 	j.cut = cut{sink: sink, epoch: j.epoch, blocks: j.changed.blocks}
@@ -88,7 +88,11 @@ func (in *Interpreter) TellCut(bytes int) (done bool) {
 		return true
 	}
 	c := &j.cut
-	for end := c.told + bytes; len(c.blocks) > 0; {
+	end := c.told + bytes
+	if !j.tellWalk(end) {
+		return false
+	}
+	for len(c.blocks) > 0 {
 		b := c.blocks[0]
 		for ; c.at < len(b.marks); c.at++ {
 			if c.told >= end {

@@ -28,6 +28,8 @@ type journal struct {
 	bytes     int       // of values, about, that wait
 	lastID    uint64    // of a value
 	inside    bool      // of a snapshot
+	base      uint16    // number of the last whole cut; a key of another number is still to be told by it
+	walk      *walk     // over the keys that are; nil: there are none
 	restorer  *restorer // while entries are read
 
 	entry, value []byte // scratch: those of an entry
@@ -64,6 +66,9 @@ func (in *Interpreter) Journal(on bool) {
 	if on == (in.journal != nil) {
 		return
 	}
+	if in.journal != nil {
+		in.journal.endWalk()
+	}
 	in.journal = nil
 	if on {
 		in.journal = &journal{}
@@ -82,6 +87,7 @@ func (mi *mirror) setJournal(j *journal) {
 		for key, s := range d.keys {
 			s.marks = marks{snapshot: s.marks.snapshot}
 			if j != nil {
+				s.marks.base = j.base
 				j.mark(d, []byte(key), s)
 				j.bytes += s.size
 			}
@@ -136,10 +142,13 @@ func (j *journal) recordChange(k *operand, grown int) {
 // touch comes before anything is done to a key: a cut that has not told it yet
 // tells it as it was.
 func (j *journal) touch(d *database, key []byte, s *keyState) {
-	if j.cut.lacks(s) {
+	if j.lacks(s) {
 		j.save(d.id, key, s)
 	}
 }
+
+// lacks reports whether the cut that is under way has still to tell a key.
+func (j *journal) lacks(s *keyState) bool { return s.marks.base != j.base || j.cut.lacks(s) }
 
 // forget notes that a key is not mirrored any more.
 func (j *journal) forget(d *database, key []byte, s *keyState) {
@@ -165,7 +174,7 @@ func (j *journal) unmark(s *keyState) {
 func (j *journal) empty(d *database) {
 	stored := false
 	for key, s := range d.keys {
-		if j.cut.lacks(s) {
+		if j.lacks(s) {
 			j.save(d.id, []byte(key), s)
 		}
 		j.forgetLong(s)
@@ -212,7 +221,10 @@ func (s *keyState) moveLong(from *keyState) {
 }
 
 // reset gives up what was noted, and all that was told.
-func (j *journal) reset() { *j = journal{wipe: true, epoch: firstEpoch, lastID: j.lastID} }
+func (j *journal) reset() {
+	j.endWalk()
+	*j = journal{wipe: true, epoch: firstEpoch, lastID: j.lastID, base: j.base}
+}
 
 // appendEntry appends what has to be done to one entry, as blocks have it.
 func appendEntry(dst []byte, op Op, key, value []byte) []byte {
@@ -240,6 +252,9 @@ func readEntry(in *wire.Cursor) (op Op, key, value []byte) {
 
 // save tells a key.
 func (j *journal) save(database uint32, key []byte, s *keyState) {
+	if s.marks.base != j.base { // what it was for the last whole cut is of no use
+		s.marks = marks{snapshot: s.marks.snapshot, base: j.base}
+	}
 	s.marks.epoch, s.marks.stored = noEpoch, true
 	form, memory := formNone, s.bytes(0)
 	switch {

@@ -47,6 +47,7 @@ type marks struct {
 	snapshot uint32     // number of the snapshot that had the key last
 	epoch    epoch      // in which it is to be told
 	stored   bool       // an entry of it was told
+	base     uint16     // number of the whole cut that has told it, or that it is newer than
 }
 
 // keyCost is what a key costs beyond its bytes and its value's, as measured by

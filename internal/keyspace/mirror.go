@@ -229,6 +229,9 @@ func (mi *mirror) newKey(d *database, key []byte, need Need) *keyState {
 	if d.covers(key) {
 		s.value.exists, s.value.known, s.expiry.known = no, true, true
 	}
+	if mi.journal != nil {
+		s.marks.base = mi.journal.base
+	}
 	d.keys[string(key)] = s
 	mi.count++
 	return s

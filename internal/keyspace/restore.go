@@ -205,7 +205,7 @@ func (mi *mirror) restoreDatabase(rs *restorer, db int, value []byte) error {
 // restoreKey reads the entry of a key, which takes the place of an earlier one.
 func (mi *mirror) restoreKey(rs *restorer, id uint32, entry, value []byte) error {
 	d := rs.databases[id]
-	s := &keyState{marks: marks{stored: true}}
+	s := &keyState{marks: marks{stored: true, base: mi.journal.base}}
 	key, rest, form, ok := readHeader(entry, value, s)
 	if !ok || d == nil {
 		return errDamaged

@@ -60,7 +60,7 @@ func answer[T any](ctx context.Context, p *Playground, size int, f func(context.
 	select {
 	case p.turn <- struct{}{}:
 	case <-time.After(patience):
-		return none, fmt.Errorf("%w: another question is being answered; ask again", admin.ErrBusy)
+		return none, fmt.Errorf("%w: another question is being answered, ask again", admin.ErrBusy)
 	case <-ctx.Done():
 		return none, context.Cause(ctx)
 	}

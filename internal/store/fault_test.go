@@ -63,9 +63,9 @@ func TestDiskErrors(t *testing.T) {
 			for n := range rounds {
 				for _, stays := range []bool{false, true} {
 					f := &fault{match: match, stays: stays, err: syscall.EIO}
-					left := n * n * 3   // from the first operation of Open to those of later flushes
-					if name == "read" { // of which there are few
-						left = n * 2
+					left := 3 * n * n * 64 / (rounds * rounds) // from the first operation of Open to those of later flushes
+					if name == "read" {                        // of which there are few
+						left = 2 * n * 8 / rounds
 					}
 					f.left.Store(int64(left))
 					if err := underFault(f, uint64(n)); err != nil {

@@ -37,7 +37,9 @@ const (
 // Feed is a bounded ring of entries. Any goroutine may call its methods. Its
 // zero value is ready for use.
 type Feed struct {
-	level atomic.Int32
+	level    atomic.Int32
+	filtered atomic.Bool  // some reader selects by more than kinds
+	shut     atomic.Int64 // entries that gates have not let through
 
 	mu      sync.Mutex // guards what follows
 	ring    []admin.FeedEntry
@@ -63,6 +65,28 @@ type rate struct {
 
 // Level returns what somebody wants to see. It takes no lock.
 func (f *Feed) Level() Level { return Level(f.level.Load()) }
+
+// Gate counts what happens of one kind and rule, so that what is beyond maxRate is
+// not even made an entry. Any goroutine may use it. Its zero value is ready for use.
+type Gate struct{ second, count atomic.Int64 }
+
+// Admits reports whether one more entry is worth making, in a second of Unix time:
+// there are fewer than maxRate of the gate, or a reader has a filter, which what
+// others do not want does not count against.
+func (f *Feed) Admits(g *Gate, second int64) bool {
+	if f.filtered.Load() {
+		return true
+	}
+	if g.second.Load() != second {
+		g.second.Store(second)
+		g.count.Store(0)
+	}
+	if g.count.Add(1) <= maxRate {
+		return true
+	}
+	f.shut.Add(1)
+	return false
+}
 
 // Add adds an entry, and sets its number and its time. Of a second it keeps
 // maxRate entries of a kind and rule, and all that are of the kind "state".
@@ -188,7 +212,7 @@ func (f *Feed) join(q admin.FeedQuery) *reader {
 		f.first = uint64(time.Now().UnixMicro()) // beyond the numbers of an earlier process
 		f.next = f.first
 	}
-	r := &reader{q: q, level: Watched, next: f.next, leftOut: f.leftOut}
+	r := &reader{q: q, level: Watched, next: f.next, leftOut: f.allLeftOut()}
 	if q.All {
 		r.level = All
 	}
@@ -214,9 +238,15 @@ func (f *Feed) leave(r *reader) {
 	f.setLevel()
 }
 
+// allLeftOut is how many entries were left out. The caller holds the lock.
+func (f *Feed) allLeftOut() int64 { return f.leftOut + f.shut.Load() }
+
 // setLevel sets the level to what the readers want, or, for a while after the
 // last of them, to Watched. The caller holds the lock.
 func (f *Feed) setLevel() {
+	f.filtered.Store(slices.ContainsFunc(f.open, func(r *reader) bool {
+		return r.q.Rule != "" || r.q.Outcome != "" || r.q.Key != nil || r.q.Bit != 0
+	}))
 	switch {
 	case f.readers[All] > 0:
 		f.level.Store(int32(All))
@@ -243,8 +273,9 @@ func (f *Feed) setLevel() {
 func (f *Feed) take(r *reader) (*admin.FeedEntry, <-chan struct{}) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	r.untold += f.leftOut - r.leftOut
-	r.leftOut = f.leftOut
+	all := f.allLeftOut()
+	r.untold += all - r.leftOut
+	r.leftOut = all
 	if oldest := f.next - min(f.next-f.first, ringSize); r.next < oldest {
 		r.untold += int64(oldest - r.next)
 		r.next = oldest

@@ -241,8 +241,9 @@ func (s *State) appendWaiting(dst []Release, blob []byte) []Release {
 
 // Ended appends to dst the releases that end the episodes of rules that are gone,
 // or have another shape: by SetRules, or in what was restored. The rule of a
-// Release is the one that is gone, except that of what was restored it is the one
-// that has its name now. They belong into one atomic write with the next Changes.
+// Release is the one that is gone; of what was restored it is the one that has its
+// name now, or has nothing but the name. They belong into one atomic write with the
+// next Changes.
 func (m *Machine) Ended(dst []Release) []Release {
 	dst = append(dst, m.ended...)
 	m.ended = nil
@@ -250,36 +251,63 @@ func (m *Machine) Ended(dst []Release) []Release {
 }
 
 // restoreEnded gathers what an entry of a rule that is gone, or has another
-// shape, has to be resolved: s has the name of the rule now, nil if none has.
-func (m *Machine) restoreEnded(s *State, k entryKey, in *entryReader) (open bool) {
+// shape, has to be resolved, and reports whether that is so.
+func (m *Machine) restoreEnded(k entryKey, in *entryReader) bool {
 	var f candidate
 	switch k.stage {
 	case stageEpisode:
 		e, flags := parseEpisode(in)
-		if open = in.Err() == nil && flags&released != 0; !open {
+		if in.Err() != nil || flags&released == 0 {
 			return false
 		}
 		f = e.ended(k.by, m.now, Dropped)
 	case stageItem, stageHeld:
-		if f, open = parseCandidate(in.Rest()); !open || f.kind != Resolved {
+		var ok bool
+		if f, ok = parseCandidate(in.Rest()); !ok || f.kind != Resolved {
 			return false
 		}
 		f.data = slices.Clone(f.data)
 	default:
 		return false
 	}
-	if s != nil {
-		m.ended = append(m.ended, s.newRelease(&f))
+	s := m.states[k.rule]
+	if s == nil {
+		s = &State{rule: &Rule{Name: k.rule}}
 	}
+	m.ended = append(m.ended, s.newRelease(&f))
 	return true
+}
+
+// Endings are what ends of For and Episode at once, those that have begun first first.
+type Endings struct {
+	m     *Machine
+	at    int64
+	cause Cause
+	left  []ending
+}
+
+type ending struct {
+	s    *State
+	slot uint32
+}
+
+// Next appends to dst what the next ones release, up to about a thousand, and
+// reports whether there are more. Until there are none nothing else is done with
+// the machine.
+func (e *Endings) Next(dst []Release) (_ []Release, more bool) {
+	for full := len(dst) + maxReleases; len(e.left) > 0 && len(dst) < full; e.left = e.left[1:] {
+		end := &e.left[0]
+		dst = end.s.endEpisode(dst, end.slot, e.at, e.cause, nil)
+	}
+	return dst, len(e.left) > 0
 }
 
 // EndAll does, for each rule with For or Episode, what an Arrival with the role
 // Ends does: for all values of Gather that begin with prefix. It is meant for a
 // database whose keys are all gone.
-func (m *Machine) EndAll(dst []Release, prefix string, at time.Time) []Release {
+func (m *Machine) EndAll(prefix string, at time.Time) *Endings {
 	m.endRestore()
-	return m.endHolds(dst, at.UnixMilli(), Flushed, func(t *stateTable, slot uint32) bool { return strings.HasPrefix(t.key(slot), prefix) })
+	return m.endHolds(at, Flushed, func(t *stateTable, slot uint32) bool { return strings.HasPrefix(t.key(slot), prefix) })
 }
 
 // BeginSnapshot says that the keys of a snapshot follow.
@@ -307,8 +335,8 @@ func (m *Machine) SeeKey(place []byte) {
 
 // EndSnapshot says that the snapshot has no other keys: what For waits for of
 // any other, and its episode, has ended.
-func (m *Machine) EndSnapshot(dst []Release, at time.Time) []Release {
-	return m.endHolds(dst, at.UnixMilli(), Unseen, func(t *stateTable, slot uint32) bool { return t.node(slot).flags&seen == 0 })
+func (m *Machine) EndSnapshot(at time.Time) *Endings {
+	return m.endHolds(at, Unseen, func(t *stateTable, slot uint32) bool { return t.node(slot).flags&seen == 0 })
 }
 
 // Holds reports whether some rule waits for For, or has an episode.
@@ -324,20 +352,20 @@ func (m *Machine) Holds() bool {
 	return false
 }
 
-// endHolds ends what matches of For and Episode, those that have begun first
-// first.
-func (m *Machine) endHolds(dst []Release, at int64, cause Cause, match func(t *stateTable, slot uint32) bool) []Release {
+// endHolds ends what For waits for, and returns the episodes that are to end.
+func (m *Machine) endHolds(at time.Time, cause Cause, match func(t *stateTable, slot uint32) bool) *Endings {
+	e := &Endings{m: m, at: at.UnixMilli(), cause: cause}
 	for _, s := range m.lasting {
 		if t := s.tables.holding; t != nil {
 			t.forgetAll(func(slot uint32) bool { return match(&t.stateTable, slot) })
 		}
 		if t := s.tables.episodes; t != nil {
 			for _, slot := range t.inOrder(func(slot uint32) bool { return match(&t.stateTable, slot) }) {
-				dst = s.endEpisode(dst, slot, at, cause, nil)
+				e.left = append(e.left, ending{s, slot})
 			}
 		}
 	}
-	return dst
+	return e
 }
 
 // inOrder returns the states that match, in the order in which they changed.

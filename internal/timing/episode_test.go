@@ -49,12 +49,12 @@ func TestEpisode(t *testing.T) {
 	for _, by := range []string{"0/a", "0/b", "1/a"} {
 		expect(t, by, arrive(m, timing.Fires, by, at(5), "data "+by), "passed:"+by)
 	}
-	expect(t, "a database is emptied", m.EndAll(nil, "0/", at(6)), "resolved:0/a:1s:1:slim data 0/a", "resolved:0/b:1s:1:slim data 0/b")
+	expect(t, "a database is emptied", allOf(m.EndAll("0/", at(6))), "resolved:0/a:1s:1:slim data 0/a", "resolved:0/b:1s:1:slim data 0/b")
 	m.BeginSnapshot()
 	m.SeeKey([]byte("1/a"))
-	expect(t, "its key is in a snapshot", m.EndSnapshot(nil, at(7)))
+	expect(t, "its key is in a snapshot", allOf(m.EndSnapshot(at(7))))
 	m.BeginSnapshot()
-	expect(t, "it is not", m.EndSnapshot(nil, at(8)), "resolved:1/a:3s:2:slim data 1/a")
+	expect(t, "it is not", allOf(m.EndSnapshot(at(8))), "resolved:1/a:3s:2:slim data 1/a")
 }
 
 // What For waits for is no episode yet. What cannot be told ends the wait, and
@@ -120,8 +120,7 @@ func TestEpisodesAndWindows(t *testing.T) {
 }
 
 // What is open of a rule that a reload drops, or that was another one before a
-// restart, is resolved; so is what had to be resolved and waited. Of a rule that
-// is gone after a restart it is reported.
+// restart, is resolved; so is what had to be resolved and waited.
 func TestEpisodesOfRulesThatAreGone(t *testing.T) {
 	rule := func(shape string) *timing.Rule {
 		return &timing.Rule{Name: "r", Shape: shape, MaxKeys: 9, Episode: timing.Episode{On: true, Resolved: true}, Batch: timing.Batch{Max: 9, Wait: hour}}
@@ -152,12 +151,36 @@ func TestEpisodesOfRulesThatAreGone(t *testing.T) {
 			}
 		}
 		got := strings.Join(shown(m.Ended(nil)), " ")
-		want := rules != nil
-		if strings.Contains(got, "resolved:b:1m0s:3:slim data b") != want || strings.Contains(got, "resolved:a:1s") != want {
+		if !strings.Contains(got, "resolved:b:1m0s:3:slim data b") || !strings.Contains(got, "resolved:a:1s") {
 			t.Errorf("restart with %d rules resolves %s", len(rules), got)
 		}
 		if reports := m.Restored(); len(reports) != 1 || reports[0].Open != 2 {
 			t.Errorf("restart reports %+v", reports)
 		}
+	}
+}
+
+// Very many that end at once come in portions.
+func TestManyEpisodesEnd(t *testing.T) {
+	m := one(timing.Rule{MaxKeys: 5000, Episode: timing.Episode{On: true, Resolved: true}})
+	for i := range 2500 {
+		arrive(m, timing.Fires, fmt.Sprintf("0/%d", i), epoch, "x")
+	}
+	ends, n := m.EndAll("0/", epoch.Add(second)), 0
+	for more := true; more; {
+		var got []timing.Release
+		got, more = ends.Next(nil)
+		if len(got) > 1024 {
+			t.Errorf("%d at once", len(got))
+		}
+		for _, f := range got {
+			if f.By != fmt.Sprintf("0/%d", n) {
+				t.Fatalf("%s is number %d", f.By, n)
+			}
+			n++
+		}
+	}
+	if n != 2500 || m.State("r").Open() != 0 {
+		t.Errorf("%d have ended, %d are open", n, m.State("r").Open())
 	}
 }

@@ -191,7 +191,7 @@ func (s *sequence) step() step {
 		return step{
 			text:  "end all of " + prefix,
 			model: func(m *model) []out { return m.endAll(now, prefix) },
-			do:    func(m *timing.Machine) []timing.Release { return m.EndAll(nil, prefix, time.UnixMilli(now)) },
+			do:    func(m *timing.Machine) []timing.Release { return allOf(m.EndAll(prefix, time.UnixMilli(now))) },
 		}
 	case n < 4:
 		return s.snapshot()
@@ -220,7 +220,7 @@ func (s *sequence) snapshot() step {
 			for _, key := range keys {
 				m.SeeKey([]byte(key))
 			}
-			return m.EndSnapshot(nil, time.UnixMilli(now))
+			return allOf(m.EndSnapshot(time.UnixMilli(now)))
 		},
 	}
 }
@@ -250,6 +250,13 @@ func advance(m *timing.Machine, now, seen int64) (firings []timing.Release) {
 			return firings
 		}
 	}
+}
+
+func allOf(e *timing.Endings) (firings []timing.Release) {
+	for more := true; more; {
+		firings, more = e.Next(firings)
+	}
+	return firings
 }
 
 func at(ms int64) time.Duration { return time.UnixMilli(ms).Sub(epoch) }

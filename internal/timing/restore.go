@@ -87,7 +87,7 @@ func (m *Machine) restore(k entryKey, key, value []byte) error {
 	if s == nil || s.shape != shape {
 		m.delete(slices.Clone(key))
 		report := m.restored.countEntry(k, false)
-		if m.restoreEnded(s, k, &in) {
+		if m.restoreEnded(k, &in) {
 			report.Open++
 		}
 		return nil

@@ -254,9 +254,7 @@ func (s *Server) cancelDeliveries(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s.extendDeadline(w)
-	by := s.whoAsks(r)
-	done, err := s.cfg.Daemon.Cancel(r.Context(), chosen, by)
-	s.logChange("firings cancelled", by, done.Count, err)
+	done, err := s.cfg.Daemon.Cancel(r.Context(), chosen, s.whoAsks(r))
 	s.writeResult(w, done, done.Count, err)
 }
 
@@ -271,7 +269,6 @@ func (s *Server) redeliver(w http.ResponseWriter, r *http.Request) {
 	}
 	s.extendDeadline(w)
 	n, err := s.cfg.Daemon.Redeliver(r.Context(), chosen, sel.Changed)
-	s.logChange("delivered once more", s.whoAsks(r), n, err)
 	s.writeResult(w, Done{Count: n}, n, err)
 }
 
@@ -279,15 +276,6 @@ func (s *Server) redeliver(w http.ResponseWriter, r *http.Request) {
 // and to wait for attempts in flight.
 func (s *Server) extendDeadline(w http.ResponseWriter) {
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(2 * writeTimeout)) // a recorder of a test has none
-}
-
-// logChange logs what was changed, and by whom.
-func (s *Server) logChange(what, by string, count int, err error) {
-	if err != nil {
-		s.log.Warn("not changed as asked for: "+what, "by", by, "count", count, "err", err)
-		return
-	}
-	s.log.Info(what, "by", by, "count", count)
 }
 
 // causes groups dead letters by action and cause.
@@ -307,14 +295,14 @@ func (s *Server) causes(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) retryDead(w http.ResponseWriter, r *http.Request) {
-	s.changeDead(w, r, "dead letters retried", func(sel admin.Selection) (int, error) { return s.cfg.Daemon.RetryDead(r.Context(), sel) })
+	s.changeDead(w, r, func(sel admin.Selection) (int, error) { return s.cfg.Daemon.RetryDead(r.Context(), sel) })
 }
 
 func (s *Server) dropDead(w http.ResponseWriter, r *http.Request) {
-	s.changeDead(w, r, "dead letters dropped", s.cfg.Daemon.DropDead)
+	s.changeDead(w, r, s.cfg.Daemon.DropDead)
 }
 
-func (s *Server) changeDead(w http.ResponseWriter, r *http.Request, what string, do func(admin.Selection) (int, error)) {
+func (s *Server) changeDead(w http.ResponseWriter, r *http.Request, do func(admin.Selection) (int, error)) {
 	sel, chosen, ok := s.decodeSelection(w, r)
 	if !ok {
 		return
@@ -329,7 +317,6 @@ func (s *Server) changeDead(w http.ResponseWriter, r *http.Request, what string,
 	}
 	s.extendDeadline(w)
 	n, err := do(chosen)
-	s.logChange(what, s.whoAsks(r), n, err)
 	s.writeResult(w, Done{Count: n}, n, err)
 }
 
@@ -522,9 +509,9 @@ func (s *Server) writeResult(w http.ResponseWriter, v any, count int, err error)
 	if err != nil {
 		v = Error{err.Error(), count}
 	}
-	if c, ok := w.(*changeWriter); ok {
+	if c, ok := w.(*changeWriter); ok { // who changes what is logged there
 		c.done, _ = v.(Done)
-		c.done.Count = max(c.done.Count, count)
+		c.done.Count, c.err = max(c.done.Count, count), err
 	}
 	s.writeJSON(w, status, v)
 }

@@ -54,7 +54,7 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 			c := &changeWriter{ResponseWriter: w, status: http.StatusOK}
 			next.ServeHTTP(c, r)
-			s.log.Info("asked to change something", "path", r.URL.Path, "by", s.whoAsks(r), "status", c.status, "name", c.done.Name, "count", c.done.Count)
+			s.logChange(r, c)
 		}
 	})
 }
@@ -64,6 +64,36 @@ type changeWriter struct {
 	http.ResponseWriter
 	status int
 	done   Done
+	err    error
+}
+
+// changes are what requests change, by their paths.
+var changes = map[string]string{
+	"/api/v1/deliveries/retry":     "firings to be tried now",
+	"/api/v1/deliveries/cancel":    "firings cancelled",
+	"/api/v1/deliveries/redeliver": "delivered once more",
+	"/api/v1/dead-letters/retry":   "dead letters retried",
+	"/api/v1/dead-letters/drop":    "dead letters dropped",
+	"/api/v1/pause":                "paused",
+	"/api/v1/resume":               "resumed",
+	"/api/v1/reload":               "asked to reload",
+	"/api/v1/store/backup":         "asked for a backup",
+}
+
+// logChange logs what a request has changed, and who made it.
+func (s *Server) logChange(r *http.Request, c *changeWriter) {
+	what := changes[r.URL.Path]
+	args := []any{"by", s.whoAsks(r), "count", c.done.Count}
+	if c.done.Name != "" {
+		args = append(args, "name", c.done.Name)
+	}
+	switch {
+	case what == "": // there is no such request
+	case c.status >= http.StatusBadRequest:
+		s.log.Warn("not changed as asked for: "+what, append(args, "status", c.status, "err", c.err)...)
+	default:
+		s.log.Info(what, args...)
+	}
 }
 
 // Unwrap lets a http.ResponseController reach the connection.

@@ -30,7 +30,7 @@ type Session struct {
 	ShowValues bool   `json:"show_values"`
 	Version    string `json:"version,omitempty"`
 
-	Features []string `json:"features,omitempty"` // what this daemon can do that not each can: "playground", "reload"
+	Features []string `json:"features,omitempty"` // what this daemon can do: search, cancel, redeliver, causes, playground, reload
 }
 
 // Login is the body of POST /api/v1/login.
@@ -57,6 +57,7 @@ func (s *Server) session(w http.ResponseWriter, r *http.Request) {
 	out := Session{Role: roles[may], Token: s.cfg.Token != ""}
 	if may != mayNothing {
 		out.Version, out.ShowValues = s.cfg.Version, !s.cfg.HideValues
+		out.Features = append(out.Features, "search", "cancel", "redeliver", "causes")
 		if s.cfg.Playground != nil {
 			out.Features = append(out.Features, "playground")
 		}
