@@ -76,6 +76,12 @@ func (m masking) Reads() event.Parts { return Reads(m.Action) }
 // Elements are the action's.
 func (m masking) Elements() []string { return Elements(m.Action) }
 
+// KeyPieces are the action's.
+func (m masking) KeyPieces() [][]string { return KeyPieces(m.Action) }
+
+// OtherKeys are the action's.
+func (m masking) OtherKeys(f *Firing) []string { return OtherKeys(m.Action, f) }
+
 // Warnings are the action's.
 func (m masking) Warnings() []*FieldError { return Warnings(m.Action) }
 

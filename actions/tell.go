@@ -46,6 +46,25 @@ func Elements(a Action) []string {
 	return nil
 }
 
+// KeyPieces returns what is known of the names of other keys whose values the
+// templates of an action read: texts with anything between two of them, as its
+// method KeyPieces() [][]string says.
+func KeyPieces(a Action) [][]string {
+	if k, ok := a.(interface{ KeyPieces() [][]string }); ok {
+		return k.KeyPieces()
+	}
+	return nil
+}
+
+// OtherKeys returns these keys for a firing that is planned: what its method
+// OtherKeys(f *Firing) []string says. It borrows f.
+func OtherKeys(a Action, f *Firing) []string {
+	if k, ok := a.(interface{ OtherKeys(f *Firing) []string }); ok {
+		return k.OtherKeys(f)
+	}
+	return nil
+}
+
 // Warnings returns what of an action's fields is no mistake, and hardly meant:
 // what its method Warnings() []*FieldError says.
 func Warnings(a Action) []*FieldError {

@@ -22,6 +22,7 @@ type generation struct {
 	policies   map[outbox.PolicyKey]*outbox.Policy
 	policyOf   map[*rules.Action]*outbox.Policy
 	ruleByName map[string]*rules.Rule // only the enabled ones
+	readsKeys  map[*rules.Rule]bool   // rules whose templates read values of other keys
 	needText   string                 // see rules.Set.NeedText
 	secrets    *secret.Masker
 	states     map[*rules.Rule]*ruleState // set before the generation is used
@@ -103,7 +104,7 @@ func loadOptions(o ActionOptions, needs func(what, name string)) rules.Options {
 			if err != nil {
 				return facts, err
 			}
-			facts.Reads, facts.Elements = actions.Reads(a), actions.Elements(a)
+			facts.Reads, facts.Elements, facts.Others = actions.Reads(a), actions.Elements(a), actions.KeyPieces(a)
 			facts.Tracks, facts.SendsEvent = actions.Tracks(a), actions.SendsEvent(a)
 			for _, w := range actions.Warnings(a) {
 				facts.Warnings = append(facts.Warnings, w)
@@ -122,7 +123,7 @@ const maxOldSecrets = 1000
 // reload.
 func newGeneration(set *rules.Set, old []string, o ActionOptions, m *instruments) (*generation, error) {
 	secrets := set.Secrets.With(old[max(0, len(old)-maxOldSecrets):]...)
-	g := &generation{set: set, endpoints: map[string]*outbox.Action{}, endpointOf: map[*rules.Action]string{}, policies: map[outbox.PolicyKey]*outbox.Policy{}, policyOf: map[*rules.Action]*outbox.Policy{}, ruleByName: map[string]*rules.Rule{}, needText: set.NeedText(), secrets: secrets}
+	g := &generation{set: set, endpoints: map[string]*outbox.Action{}, endpointOf: map[*rules.Action]string{}, policies: map[outbox.PolicyKey]*outbox.Policy{}, policyOf: map[*rules.Action]*outbox.Policy{}, ruleByName: map[string]*rules.Rule{}, readsKeys: map[*rules.Rule]bool{}, needText: set.NeedText(), secrets: secrets}
 	g.policies[outbox.Removed] = &outbox.Policy{Timeout: set.Defaults.Timeout, Retry: outbox.Retry(set.Defaults.Retry), Order: firing.OrderKey, Overflow: firing.Block}
 	var errs []error
 	for _, r := range set.Rules {
@@ -134,6 +135,9 @@ func newGeneration(set *rules.Set, old []string, o ActionOptions, m *instruments
 			g.policyOf[a] = newPolicy(r, a)
 			g.policies[outbox.PolicyKey{Rule: r.Name, Action: a.Name}] = g.policyOf[a]
 			errs = append(errs, g.addEndpoint(r, a, o, m))
+			if made := g.endpoints[g.endpointOf[a]].Action; made != nil && actions.KeyPieces(made) != nil {
+				g.readsKeys[r] = true
+			}
 		}
 	}
 	return g, errors.Join(errs...)

@@ -28,7 +28,7 @@ func (s *stream) useRules(gen *generation) {
 	}
 	if s.gen != gen {
 		s.gen, s.matcher = gen, gen.set.Matcher()
-		s.matcher.Stopped = s.stopped
+		s.matcher.Stopped, s.matcher.Lookup = s.stopped, s.interpreter.Lookup
 		s.matcher.ConditionError = func(r *rules.Rule, ev *event.Event, err error) {
 			s.e.logConditionError(r, ev, gen.secrets.Mask(err.Error()))
 		}

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"triggerd/actions"
 	"triggerd/internal/admin"
 	"triggerd/internal/event"
 	"triggerd/internal/firing"
@@ -249,6 +250,9 @@ func (s *stream) plan(rule *rules.Rule, by firing.Trigger, f firing.Firing) {
 func (s *stream) planBy(gen *generation, rule *rules.Rule, by firing.Trigger, f firing.Firing) {
 	e, state := s.e, gen.states[rule]
 	s.note(rule.Name, state, f.Event)
+	if gen.readsKeys[rule] {
+		f.Others = s.otherKeys(gen, rule, &f)
+	}
 	if e.cfg.feed != nil {
 		e.cfg.feed.fire(rule, by, f)
 	}
@@ -283,4 +287,23 @@ func (s *stream) planBy(gen *generation, rule *rules.Rule, by firing.Trigger, f 
 			s.unsaved.partDue = s.unsaved.partDue || much
 		}
 	}
+}
+
+// otherKeys reads the values of other keys that templates of a rule's actions
+// want of a firing, as they are at this moment.
+func (s *stream) otherKeys(gen *generation, rule *rules.Rule, f *firing.Firing) (list []firing.OtherKey) {
+	db := f.Event.DB
+	if f.Event.Key == nil && f.Event.Origin == event.FromClock {
+		db = rule.ClockDB()
+	}
+	for _, a := range rule.Actions {
+		for _, key := range actions.OtherKeys(gen.endpoints[gen.endpointOf[a]].Action, f) {
+			if slices.ContainsFunc(list, func(o firing.OtherKey) bool { return o.Key == key }) {
+				continue
+			}
+			value := s.interpreter.Lookup(db, []byte(key))
+			list = append(list, firing.OtherKey{Key: key, Value: event.CloneKeeping(value, event.DefaultMaxValue, gen.set.Elements())})
+		}
+	}
+	return list
 }

@@ -64,6 +64,7 @@ type stream struct {
 	sharedServer   atomic.Pointer[serverVersion] // server, for those who ask; nil: not known yet
 	profile        *profiler
 	renewal        renewal
+	valueRequests  valueRequests
 	dead           deadSpans // what of its histories is dead
 	recent         recentFirings
 	replID         string // the name of the history of the last record
@@ -215,6 +216,7 @@ func (s *stream) handle(rec *source.Record) bool {
 	}
 	s.offset = rec.Offset
 	s.noteLosses(rec)
+	s.answerValues(rec)
 	s.finishRecord(rec)
 	s.askRenewal(rec)
 	if rec.Kind != source.Command || s.recordCount%publishEvery == 0 {

@@ -124,7 +124,7 @@ func (t *tracer) beginEvent(f *feed, ev *event.Event) {
 		t.Cut = true
 		return
 	}
-	s.Events = append(s.Events, TracedEvent{Event: ev.Clone(), Checks: f.e.gen.Load().set.Explain(t.Rule, ev)})
+	s.Events = append(s.Events, TracedEvent{Event: ev.Clone(), Checks: f.e.gen.Load().set.Explain(t.Rule, ev, f.e.streams[0].interpreter.Lookup)})
 	t.atEvent = f.inspect(t.Rule)
 }
 

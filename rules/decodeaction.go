@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"triggerd/internal/firing"
+	"triggerd/internal/glob"
 	"triggerd/internal/suggest"
 )
 
@@ -173,6 +174,11 @@ func (c *compilation) ownFields(t *table, a *Action) {
 	}
 	facts, err := c.l.o.Action(a.Kind, a.Fields)
 	a.reads, a.elements, a.tracks, a.sendsEvent = facts.Reads, facts.Elements, facts.Tracks, facts.SendsEvent
+	for _, pieces := range facts.Others {
+		if p := glob.OfPieces(pieces...); p != nil { // else it is a mistake
+			a.others = append(a.others, p)
+		}
+	}
 	for _, e := range flatten(err) {
 		v, msg := t.ofAction(kind, e)
 		if u, ok := e.(interface{ Unknown() bool }); ok && u.Unknown() {

@@ -73,7 +73,9 @@
 // Matcher.Need returns how much must be kept of a key. A rule needs the values of
 // the keys that it selects if it has values = true, if its condition reads a
 // value, or if a template of its actions has before or after in it. Name these
-// keys in key, or the values of all keys are kept. A rule needs the state of its
+// keys in key, or the values of all keys are kept. It also needs the values of the
+// other keys that value(KEY) and field(KEY, NAME) name in a condition or a template
+// (Set.Kept), and is found by none of these. A rule needs the state of its
 // keys if it asks for events that no command tells by itself (expired, del,
 // hexpired, xtrim, new, ...), or reads type, ttl, cause or changed.
 //

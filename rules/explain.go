@@ -25,9 +25,10 @@ type Check struct {
 // Explain returns what a rule of the set asks of an event. The rule matches if
 // all checks are OK. A condition is split at its outermost "&&". For a match,
 // the time fields say what becomes of it, each with the event's value of its
-// by. Explain is safe for concurrent use, also with Match.
-func (s *Set) Explain(r *Rule, ev *event.Event) []Check {
-	e := explanation{r: r, ev: ev}
+// by. lookup is as that of a Matcher. Explain is safe for concurrent use, also
+// with Match.
+func (s *Set) Explain(r *Rule, ev *event.Event, lookup func(db int, key []byte) event.Value) []Check {
+	e := explanation{r: r, ev: ev, lookup: lookup}
 	e.fields()
 	if r.When != "" {
 		s.explain.Lock()
@@ -113,6 +114,7 @@ func listFewGlobs(globs []*glob.Pattern) string {
 type explanation struct {
 	r      *Rule
 	ev     *event.Event
+	lookup condition.Lookup
 	checks []Check
 }
 
@@ -211,7 +213,7 @@ func (e *explanation) condition(c *condition.Compiler, src string) {
 		e.check("when", src, "not understood by itself", false)
 		return
 	}
-	var eval condition.Evaluator
+	eval := condition.Evaluator{Lookup: e.lookup}
 	eval.Begin(e.ev)
 	ok, err := eval.Holds(cond, e.r.captures)
 	got := strconv.FormatBool(ok)
@@ -221,5 +223,5 @@ func (e *explanation) condition(c *condition.Compiler, src string) {
 	case !eval.Decided():
 		got = "neither true nor false: what should be a number is none"
 	}
-	e.checks = append(e.checks, Check{Field: "when", Want: escaped(src), Got: escaped(got), OK: ok, Saw: c.Seen(src, e.r.captures, e.ev)})
+	e.checks = append(e.checks, Check{Field: "when", Want: escaped(src), Got: escaped(got), OK: ok, Saw: c.Seen(src, e.r.captures, e.ev, e.lookup)})
 }

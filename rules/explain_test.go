@@ -65,7 +65,7 @@ when: not (arg(0) == "x"): true: true`},
 	for _, test := range tests {
 		var got strings.Builder
 		all := true
-		for _, c := range set.Explain(set.Rules[0], test.ev) {
+		for _, c := range set.Explain(set.Rules[0], test.ev, nil) {
 			fmt.Fprintf(&got, "\n%s: %s: %s: %v", c.Field, c.Want, c.Got, c.OK)
 			all = all && c.OK
 		}
@@ -86,7 +86,7 @@ func TestExplainBesideMatch(t *testing.T) {
 	for range 2 {
 		wg.Go(func() {
 			for range 50 {
-				if n := len(set.Explain(set.Rules[0], ev)); n != 4 {
+				if n := len(set.Explain(set.Rules[0], ev, nil)); n != 4 {
 					t.Errorf("%d checks, want 4", n)
 				}
 				set.FoundBy(set.Rules[0])
@@ -229,7 +229,7 @@ catch_up: a run that was missed is made up: the clock: true`,
 	}
 	for _, r := range set.Rules {
 		var got strings.Builder
-		for _, c := range set.Explain(r, ev) {
+		for _, c := range set.Explain(r, ev, nil) {
 			if c.Field != "key" && c.Field != "event" {
 				fmt.Fprintf(&got, "\n%s: %s: %s: %v", c.Field, c.Want, c.Got, c.OK)
 			}
@@ -255,7 +255,7 @@ func TestExplainEscapes(t *testing.T) {
 	} {
 		set := load(t, "[[rule]]\nname = 'x'\nkey = '*'\n"+fields+"\naction = { type = 'log' }\n")
 		ev := &event.Event{Name: "set", Key: []byte("\x1b[31m\x9b\r\n\x7f\u0085\xff"), Command: "SET", Args: [][]byte{[]byte("\x1b]0;x\x07")}, Type: "string"}
-		for _, c := range set.Explain(set.Rules[0], ev) {
+		for _, c := range set.Explain(set.Rules[0], ev, nil) {
 			for _, text := range []string{c.Want, c.Got} {
 				if strings.ContainsFunc(text, func(r rune) bool { return !strconv.IsPrint(r) || r == utf8.RuneError }) {
 					t.Errorf("%s: %s: %q", fields, c.Field, text)

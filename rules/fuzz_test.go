@@ -50,7 +50,7 @@ func FuzzParse(f *testing.F) {
 				matcher.Keys(&k, &m)
 			}
 			for _, r := range set.Rules {
-				set.Explain(r, ev)
+				set.Explain(r, ev, nil)
 				set.FoundBy(r)
 			}
 		}

@@ -40,23 +40,27 @@ func (k Kept) String() string {
 
 func keptOf(set *Set, conjuncts [][]condition.Conjunct) (list []Kept) {
 	places := map[string]int{} // of patterns in list, by what is kept
-	for i, r := range set.patterns {
-		need, why := r.needAndReason()
-		if need == NeedNothing {
-			continue
+	add := func(keys string, need Need, reason string) {
+		id := strings.Repeat("v", int(min(need, NeedValue))) + keys
+		at, ok := places[id]
+		if !ok {
+			at = len(list)
+			places[id] = at
+			list = append(list, Kept{Keys: keys, Values: need >= NeedValue})
 		}
-		reason := r.owner().Name + ": " + why
-		for _, keys := range keysOf(conjuncts[i]) {
-			id := strings.Repeat("v", int(min(need, NeedValue))) + keys
-			at, ok := places[id]
-			if !ok {
-				at = len(list)
-				places[id] = at
-				list = append(list, Kept{Keys: keys, Values: need >= NeedValue})
+		if k := &list[at]; len(k.Reasons) == 0 || k.Reasons[len(k.Reasons)-1] != reason {
+			k.Reasons = append(k.Reasons, reason)
+		}
+	}
+	for i, r := range set.patterns {
+		name := r.owner().Name
+		if need, why := r.needAndReason(); need != NeedNothing {
+			for _, keys := range keysOf(conjuncts[i]) {
+				add(keys, need, name+": "+why)
 			}
-			if k := &list[at]; len(k.Reasons) == 0 || k.Reasons[len(k.Reasons)-1] != reason {
-				k.Reasons = append(k.Reasons, reason)
-			}
+		}
+		for _, p := range r.others() {
+			add(p.String(), NeedValue, name+": reads another key")
 		}
 	}
 	return list

@@ -26,6 +26,12 @@ type Matcher struct {
 	// returns means nothing. Set it before the first Match.
 	Stopped func() bool
 
+	// Lookup, if not nil, returns the values of other keys that conditions read, as
+	// they are at this moment: event.None for a key that is not there, nil for one
+	// that is not known. What it returns is borrowed as the event is. Set it before
+	// the first Match.
+	Lookup func(db int, key []byte) event.Value
+
 	set    *Set
 	eval   condition.Evaluator
 	values []byte // memory for the values of Keys
@@ -58,7 +64,7 @@ func (s *Set) Matcher() *Matcher {
 // extended slice. The matches borrow ev. It allocates nothing for an event that
 // no rule matches, unless a condition has to.
 func (m *Matcher) Match(dst []Match, ev *event.Event) []Match {
-	m.eval.Stopped = m.Stopped
+	m.eval.Stopped, m.eval.Lookup = m.Stopped, m.Lookup
 	m.eval.Begin(ev)
 	if m.eventNumber++; m.eventNumber == 0 { // it has wrapped around
 		clear(m.checkedFor)

@@ -197,6 +197,7 @@ func newNeedIndex(set *Set, conjuncts [][]condition.Conjunct) *needIndex {
 	byGlob := map[string]*needGlob{}
 	found := false
 	for i, r := range set.patterns {
+		found = x.insertOthers(byGlob, r) || found
 		need := r.need()
 		if need == NeedNothing {
 			continue
@@ -235,16 +236,63 @@ func (x *needIndex) insert(byGlob map[string]*needGlob, r *Rule, need Need, c *c
 		x.any = append(x.any, w)
 	}
 	for _, g := range c.Keys {
-		if key, ok := g.Key(); ok {
-			x.exact[key] = append(x.exact[key], w)
-			continue
-		}
-		id := g.Identity()
-		if byGlob[id] == nil {
-			byGlob[id] = &needGlob{pattern: g}
-		}
-		byGlob[id].wants = append(byGlob[id].wants, w)
+		x.insertKeys(byGlob, g, w)
 	}
+}
+
+// insertOthers puts the other keys that a rule reads where they are found. It
+// reports whether there are any.
+func (x *needIndex) insertOthers(byGlob map[string]*needGlob, r *Rule) bool {
+	others := r.others()
+	for _, p := range others {
+		w := want{need: NeedValue, dbs: r.dbs}
+		if r.Schedule != nil {
+			w.dbs = []int{r.ClockDB()}
+		}
+		x.insertKeys(byGlob, p, w)
+	}
+	return len(others) > 0
+}
+
+// insertKeys puts what is needed of the keys of a pattern.
+func (x *needIndex) insertKeys(byGlob map[string]*needGlob, p *glob.Pattern, w want) {
+	if key, ok := p.Key(); ok {
+		x.exact[key] = append(x.exact[key], w)
+		return
+	}
+	id := p.Identity()
+	if byGlob[id] == nil {
+		byGlob[id] = &needGlob{pattern: p}
+	}
+	byGlob[id].wants = append(byGlob[id].wants, w)
+}
+
+// others returns the patterns of other keys whose values the rule reads.
+func (r *Rule) others() (list []*glob.Pattern) {
+	if !r.Enabled {
+		return nil
+	}
+	if r.cond != nil {
+		list = append(list, r.cond.Reads().Others...)
+	}
+	if r.timed != nil {
+		for _, reads := range r.timed.reads {
+			list = append(list, reads.Others...)
+		}
+	}
+	for _, a := range r.Actions {
+		list = append(list, a.others...)
+	}
+	return list
+}
+
+// ClockDB returns the database in which an event of the clock, which has no key,
+// reads other keys for the rule.
+func (r *Rule) ClockDB() int {
+	if r.dbs == nil || slices.Contains(r.dbs, 0) {
+		return 0
+	}
+	return r.dbs[0]
 }
 
 // tidy sorts wants, and leaves out those that another one includes.

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"regexp"
 	"slices"
+	"strings"
 	"testing"
 
 	"triggerd/internal/condition/conditiontest"
@@ -237,6 +238,59 @@ func BenchmarkNeed(b *testing.B) {
 				m.Need(0, k)
 			}
 		})
+	}
+}
+
+// TestNeedOfOtherKeys: the values of keys that a condition reads beside its own
+// are needed, in the rule's databases, and no more of them.
+func TestNeedOfOtherKeys(t *testing.T) {
+	const src = `
+[[rule]]
+name = "limit"
+key = "use:{id}"
+db = 3
+when = 'num(arg(1)) > num(value("limit:" + params.id)) && field("config", "mode") == "x"'
+throttle = { max = 1, per = "1h", by = 'value("plan:" + params.id)' }
+action = { type = "log" }
+[[rule]]
+name = "off"
+enabled = false
+when = 'value("off") == nil'
+action = { type = "log" }
+`
+	set, err := Parse("x.toml", []byte(src), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := set.Matcher()
+	for key, want := range map[string]Need{"limit:7": NeedValue, "config": NeedValue, "plan:x": NeedValue, "use:7": NeedNothing, "limit": NeedNothing, "off": NeedNothing} {
+		if got := m.Need(3, []byte(key)); got != want {
+			t.Errorf("%s: need %d, want %d", key, got, want)
+		}
+		if got := m.Need(0, []byte(key)); got != NeedNothing {
+			t.Errorf("%s in another database: need %d", key, got)
+		}
+	}
+	var kept []string
+	for _, k := range set.Kept() {
+		kept = append(kept, k.String())
+	}
+	if want := []string{"values of limit:* (limit: reads another key)", "values of config (limit: reads another key)", "values of plan:* (limit: reads another key)"}; !slices.Equal(kept, want) {
+		t.Errorf("kept %q", kept)
+	}
+	less, err := Parse("x.toml", []byte(strings.ReplaceAll(src, "limit:", "use:")), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if set.NeedsNoMoreThan(less) || !set.NeedsNoMoreThan(set) || set.NeedText() == less.NeedText() {
+		t.Error("other keys are not among the needs")
+	}
+	for _, key := range []string{"limit:7", "config", "plan:7"} {
+		ev := &event.Event{Name: "set", Command: "SET", Key: []byte(key), DB: 3, Args: [][]byte{[]byte(key), []byte("9")}}
+		m.Lookup = func(int, []byte) event.Value { return event.String([]byte("1")) }
+		if found := m.Match(nil, ev); len(found) > 0 {
+			t.Errorf("%s fires", key)
+		}
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"triggerd/internal/condition"
 	"triggerd/internal/event"
 	"triggerd/internal/firing"
+	"triggerd/internal/glob"
 	"triggerd/internal/secret"
 	"triggerd/internal/timing"
 )
@@ -211,6 +212,7 @@ type Rule struct {
 type ActionFacts struct {
 	Reads      event.Parts // the parts of an event that it reads, so that they are kept
 	Elements   []string    // the names of elements of values that it reads
+	Others     [][]string  // the other keys whose values it reads: texts of their names, with anything between two of them
 	Tracks     bool        // it opens what a later firing closes: their order matters
 	SendsEvent bool        // it sends the event as a whole, with the values that are known
 	Warnings   []error     // placed as errors are; each has a method WarningCode() string
@@ -232,10 +234,11 @@ type Action struct {
 	File      string // where the action begins; Line is 0 for Build
 	Line, Col int
 
-	reads      event.Parts // the parts of an event that its templates read
-	elements   []string    // the names of elements of values that they read
-	sendsEvent bool        // see ActionFacts
-	tracks     bool        // see ActionFacts
+	reads      event.Parts     // the parts of an event that its templates read
+	elements   []string        // the names of elements of values that they read
+	others     []*glob.Pattern // the other keys whose values they read
+	sendsEvent bool            // see ActionFacts
+	tracks     bool            // see ActionFacts
 }
 
 // RateLimit limits the attempts within a time, over all rules if a target has

@@ -405,6 +405,20 @@ func (c *command) Elements() (names []string) {
 	return names
 }
 
+// KeyPieces is what is known of the names of other keys that the templates read.
+func (c *command) KeyPieces() [][]string { return c.templates().KeyPieces() }
+
+// OtherKeys are these keys for a firing.
+func (c *command) OtherKeys(f *firing.Firing) []string { return c.templates().OtherKeys(f) }
+
+func (c *command) templates() tmpl.Templates {
+	list := tmpl.Templates(slices.Clone(c.args))
+	for _, own := range c.ownEnv {
+		list = append(list, own.value)
+	}
+	return list
+}
+
 // LatestOnly is the field latest_only.
 func (c *command) LatestOnly() bool { return c.latestOnly }
 

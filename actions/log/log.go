@@ -63,6 +63,14 @@ func (a *logAction) Reads() event.Parts { return a.message.Reads() }
 // Elements is what it reads of values.
 func (a *logAction) Elements() []string { return a.message.Elements() }
 
+// KeyPieces is what is known of the names of other keys that the templates read.
+func (a *logAction) KeyPieces() [][]string { return a.templates().KeyPieces() }
+
+// OtherKeys are these keys for a firing.
+func (a *logAction) OtherKeys(f *firing.Firing) []string { return a.templates().OtherKeys(f) }
+
+func (a *logAction) templates() tmpl.Templates { return tmpl.Templates{a.message} }
+
 // text renders the message.
 func (a *logAction) text(ctx context.Context, f *firing.Firing) (string, error) {
 	if a.message == nil {

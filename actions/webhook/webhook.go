@@ -202,6 +202,23 @@ func (w *webhook) Elements() []string {
 	return names
 }
 
+// KeyPieces is what is known of the names of other keys that the templates read.
+func (w *webhook) KeyPieces() [][]string { return w.templates().KeyPieces() }
+
+// OtherKeys are these keys for a firing.
+func (w *webhook) OtherKeys(f *firing.Firing) []string { return w.templates().OtherKeys(f) }
+
+func (w *webhook) templates() tmpl.Templates {
+	list := tmpl.Templates{w.target, w.body}
+	if w.service != nil {
+		list = append(list, w.service.text)
+	}
+	for _, h := range w.headers {
+		list = append(list, h.value)
+	}
+	return list
+}
+
 var originPattern = regexp.MustCompile(`^(?i:(https?)://)([^/?#]*)(.*)$`)
 
 // takeURL splits the url field. The result is never nil; it is empty after a

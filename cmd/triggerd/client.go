@@ -37,11 +37,17 @@ type client struct {
 
 // addFlags adds the flags that every command has that asks a daemon.
 func (c *client) addFlags(cmd *cobra.Command) {
+	c.addAddress(cmd)
+	f := cmd.PersistentFlags()
+	f.BoolVar(&c.json, "json", false, "print JSON, as the API returns it")
+	f.StringVarP(&c.form, "output", "o", "", "json, as --json; wide: cut nothing to fit the terminal")
+}
+
+// addAddress adds those that say which daemon is asked.
+func (c *client) addAddress(cmd *cobra.Command) {
 	f := cmd.PersistentFlags()
 	f.StringVar(&c.api, "api", "", "the daemon's address, http://host:port or unix:///path (else $TRIGGERD_API, "+defaultAPI+")")
 	f.StringVar(&c.token, "token", "", "its [http] token, if it has one (better in $TRIGGERD_TOKEN: flags are seen by all users)")
-	f.BoolVar(&c.json, "json", false, "print JSON, as the API returns it")
-	f.StringVarP(&c.form, "output", "o", "", "json, as --json; wide: cut nothing to fit the terminal")
 }
 
 // errNoDaemon is returned where nobody answers.

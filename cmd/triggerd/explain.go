@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -20,7 +21,9 @@ import (
 type explainOptions struct {
 	config string
 	db     int
-	before string // JSON; "" for nothing
+	before string   // JSON; "" for nothing
+	live   []string // keys whose values a running daemon is asked for
+	client client
 	start  string // RFC 3339; "" for now
 }
 
@@ -38,12 +41,15 @@ Each COMMAND is one argument, as in the feed of a [[test]]: quote it. An argumen
 such as +30m moves the clock. The server is empty when it begins; --before says
 what the key of the first command is then, in the form that deliveries have:
 "5" or 5 for a string, {"status":"new"} for a hash, ["a","b"] for a list or set,
-[["member",1]] for a sorted set.
+[["member",1]] for a sorted set. --live KEY asks the running triggerd what KEY is
+now, and begins with that; it may be repeated, for other keys that the rule reads.
+The daemon has to keep the key's value for a rule, and is not changed.
 
 It ends with 0 if the rule fires, with 1 if it does not, with 2 if there is no
 such rule or a command is none, and with 78 if there is a mistake in the file.`,
 		Example: `  triggerd explain sold-out 'SET stock:7 1' 'DECR stock:7'
   triggerd explain sold-out --before 1 'DECR stock:7'
+  triggerd explain sold-out --live stock:7 'DECR stock:7'
   triggerd explain worker-silent 'SET heartbeat:api-1 x' +2m
   triggerd explain -c /etc/triggerd/rules.toml audit --db 3 'DEL inv:1 inv:2'`,
 		Args: cobra.MinimumNArgs(2),
@@ -60,6 +66,8 @@ func (o *explainOptions) addFlags(cmd *cobra.Command) {
 	f.StringVarP(&o.config, "config", "c", env("TRIGGERD_CONFIG", "rules.toml"), "rules file")
 	f.IntVar(&o.db, "db", 0, "database of the commands")
 	f.StringVar(&o.before, "before", "", "value of the first command's key before it, as JSON")
+	f.StringArrayVar(&o.live, "live", nil, "key whose value before is what the running daemon has; may be repeated")
+	o.client.addAddress(cmd)
 	f.StringVar(&o.start, "start", "", "when the clock begins, such as 2024-01-01T07:00:00Z; now by default")
 }
 
@@ -76,6 +84,9 @@ func (o *explainOptions) run(ctx context.Context, out io.Writer, name string, li
 	test, err := o.test(lines)
 	if err != nil {
 		return &exitError{exitUsage, err}
+	}
+	if err := o.askLive(ctx, test); err != nil {
+		return err
 	}
 	trace, err := engine.Explain(ctx, set, rule, test, o.db, acts)
 	if err != nil {
@@ -116,6 +127,23 @@ func (o *explainOptions) test(lines []string) (*rules.Test, error) {
 		}
 	}
 	return test, nil
+}
+
+// askLive adds what a running daemon has of the keys that are asked for.
+func (o *explainOptions) askLive(ctx context.Context, test *rules.Test) error {
+	for _, key := range o.live {
+		if slices.ContainsFunc(test.Given, func(g rules.Given) bool { return g.Key == key }) {
+			return &exitError{exitUsage, fmt.Errorf("--live %s: what the key is before is given already", clean(key))}
+		}
+		given, there, err := o.client.liveValue(ctx, o.db, key)
+		if err != nil {
+			return err
+		}
+		if there {
+			test.Given = append(test.Given, given)
+		}
+	}
+	return nil
 }
 
 // printRule says which rule it is, and how it is found.

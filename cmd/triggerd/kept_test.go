@@ -176,6 +176,39 @@ func wantWhole(t *testing.T, dir string) {
 	}
 }
 
+// With show_values = false no values are shown of what is kept, and read_token
+// changes nothing.
+func TestDeliveriesHidden(t *testing.T) {
+	srv, dir := redistest.Start(t, "redis-7.0"), t.TempDir()
+	rec := newReceiver(t, func(r *http.Request, _ int) int {
+		if r.URL.Path == "/a" {
+			return http.StatusOK
+		}
+		return http.StatusBadRequest
+	})
+	rules := strings.Replace(deliveryRules(srv.Addr, rec.URL, rec.URL, ""), "[http]\n", "[http]\nshow_values = false\ntoken = \"changes-everything\"\nread_token = \"reads-everything\"\n", 1)
+	write(t, dir, "rules.toml", rules)
+	p, api := startKept(t, dir)
+	redistest.Do(t, srv, "SET", "a:1", "a-private-value")
+	redistest.Do(t, srv, "SET", "b:1", "a-private-value")
+	t.Setenv("TRIGGERD_TOKEN", "reads-everything")
+	awaitAnswer(t, api, `(?s)dead: permanent .*b:1.*delivered .*a:1`, "deliveries", "list", "--key", "?:1")
+	var list web.Deliveries
+	decode(t, mustAsk(t, api, "", "deliveries", "list", "--delivered", "--json"), &list)
+	number := fmt.Sprint(list.Deliveries[0].Number)
+	for _, args := range [][]string{{"deliveries", "show", number}, {"dlq", "show", "1"}, {"dlq", "causes"}, {"deliveries", "list", "--key", "*"}} {
+		if text := mustAsk(t, api, "", append(args, "--json")...); strings.Contains(text, "private") || strings.Contains(text, "answer 400") || strings.Contains(text, `"request"`) {
+			t.Errorf("%v shows\n%s", args, text)
+		}
+	}
+	wantFailure(t, api, "this token only reads", "deliveries", "redeliver", number)
+	wantFailure(t, api, "this token only reads", "deliveries", "cancel", "--all")
+	t.Setenv("TRIGGERD_TOKEN", "changes-everything")
+	mustAsk(t, api, "1 firing pending once more", "deliveries", "redeliver", number)
+	p.logs.await(t, `msg="delivered once more" by="127.0.0.1, with token" count=1`, 1)
+	p.stop()
+}
+
 // Nothing is kept where keep_delivered is 0, and what was kept goes.
 func TestDeliveriesNotKept(t *testing.T) {
 	srv, dir := redistest.Start(t, "redis-7.0"), t.TempDir()

@@ -166,7 +166,6 @@ func TestPageViews(t *testing.T) {
 			{"/rules/logins-many", `document.querySelectorAll("tbody tr").length >= 4 && document.querySelector("pre.code")`, "rule"},
 			{"/play?rule=sold-out&event=stock:6", `document.querySelector(".verdicts")`, "play"},
 			{"/deliveries?state=delivered", `document.querySelector("tbody tr")`, "deliveries"},
-			{"/dead", `document.querySelector("tbody tr")`, "dead"},
 			{"/streams", `document.querySelector(".state-graph")`, "streams"},
 		} {
 			p.Go(w.api + v.path)
@@ -373,7 +372,7 @@ func TestPageDeadLetters(t *testing.T) {
 		w.hook.setReply(nil)
 		p.Click("nav a[href='/dead']")
 		p.WaitText("stock:1", "stock:2", "410 Gone")
-		p.Eval(`[...document.querySelectorAll("tbody tr")].find(r => r.innerText.includes("stock:1")).querySelector("a").click()`, nil)
+		p.Eval(`[...document.querySelectorAll("tbody tr[data-id]")].find(r => r.innerText.includes("stock:1")).querySelector("a").click()`, nil)
 		p.Click(".head button.go")
 		if got := w.first(1).Data.Key; got != "stock:1" {
 			t.Errorf("%s was delivered", got)
@@ -385,8 +384,49 @@ func TestPageDeadLetters(t *testing.T) {
 		p.Click(".head button.danger")
 		p.WaitText("This cannot be undone")
 		p.Click("dialog button.danger")
-		p.Wait(`location.pathname === "/dead" && document.querySelectorAll("tbody tr").length === 0 && document.querySelector(".empty")`)
+		p.Wait(`location.pathname === "/dead" && document.querySelectorAll("tbody tr[data-id]").length === 0 && document.querySelector(".empty")`)
 		w.p.logs.await(t, `msg="dead letters dropped" by="127.0.0.1, without a token" count=1`, 1)
+		p.NoProblems()
+	})
+}
+
+// What was delivered has its event, attempts and answer, and is delivered once
+// more; a group of dead letters is retried whole.
+func TestPageRedeliver(t *testing.T) {
+	browser.Keep(t)
+	redistest.Each(t, judged[1:2], func(t *testing.T, srv *servers.Server) {
+		w := newWorld(t, srv, "")
+		w.do("SET", "stock:7", "2")
+		w.do("SET", "stock:7", "0")
+		id := w.first(1).ID
+		p := w.open("/deliveries?state=delivered&key=stock:*", browser.Options{})
+		p.Click("tbody tr a")
+		p.WaitText("Attempt 1", "SET stock:7 0", "POST "+w.hook.URL)
+		p.Eval(`[...document.querySelectorAll(".head button")].find(b => b.textContent === "Redeliver").click()`, nil)
+		p.WaitText("a second time, with the same id")
+		p.Click("dialog button.go")
+		w.first(2)
+		w.hook.mu.Lock()
+		if again := w.hook.got[1].ID; again != id {
+			t.Errorf("delivered once more under %s, not %s", again, id)
+		}
+		w.hook.mu.Unlock()
+
+		w.hook.setReply(func(*delivery) int { return http.StatusGone })
+		for i := range 3 {
+			w.do("SET", fmt.Sprintf("stock:1%d", i), "1")
+			w.do("SET", fmt.Sprintf("stock:1%d", i), "0")
+		}
+		w.do("HSET", "order:1", "status", "paid")
+		p.Go(w.api + "/dead")
+		p.Wait(`document.querySelectorAll("tbody tr[data-id]").length === 4 && document.querySelectorAll("[data-cause]").length === 2`)
+		shot(t, p, "dead")
+		w.hook.setReply(nil)
+		p.Click("[data-cause] button.go")
+		p.WaitText("Retry 3 dead letters?")
+		p.Click("dialog button.go")
+		w.first(5)
+		p.Wait(`document.querySelectorAll("tbody tr[data-id]").length === 1`)
 		p.NoProblems()
 	})
 }
@@ -518,9 +558,9 @@ func TestPageHostile(t *testing.T) {
 		p.Wait(`document.querySelector(".side .chain li")`)
 		check("live, a firing")
 		p.Go(w.api + "/dead")
-		p.Wait(`document.querySelectorAll("tbody tr").length === 7`)
+		p.Wait(`document.querySelectorAll("tbody tr[data-id]").length === 7`)
 		check("dead letters")
-		p.Eval(`[...document.querySelectorAll("tbody tr")].find(r => r.innerText.includes("onerror")).querySelector("a").click()`, nil)
+		p.Eval(`[...document.querySelectorAll("tbody tr[data-id]")].find(r => r.innerText.includes("onerror")).querySelector("a").click()`, nil)
 		p.Wait(`document.querySelector(".chain li.bad")`)
 		check("a dead letter")
 		p.NoProblems()

@@ -169,6 +169,9 @@ func showStatus(out io.Writer, s *web.Status) {
 		free = ", " + size(s.Store.FreeBytes) + " free"
 	}
 	say("store", "%s%s", size(s.Store.Bytes), free)
+	if kept := s.Store.Delivered; kept != nil && kept.Bytes > 0 {
+		say("", "%s of at most %s more for what was delivered", size(kept.Bytes), size(kept.Limit))
+	}
 	if s.Store.Full != "" {
 		say("", "takes nothing more: %s", s.Store.Full)
 	}

@@ -63,7 +63,7 @@ func TestView(t *testing.T) {
 	}
 	write(`2026-11-23T09:12:05.123Z 0 set "a b\" c" SET "a b\" c" 1`, `2026-11-23T09:12:05.124Z 0 incrby n INCRBY n `+strings.Repeat("9", 80), "2026-11-23T09:12:05.125Z 0 flushall -", "-> 200 in 3ms  n")
 	want := "09:12:05.123 0 set  \"a b\\\" c\"  SET \"a b\\\" c\" 1\n" +
-		"09:12:05.124 0 incrby  n          INCRBY n 99999999999999999…\n" +
+		"09:12:05.124 0 incrby  n          INCRBY n 9999999999999999…\n" +
 		"2026-11-23T09:12:05.125Z 0 flushall -\n-> 200 in 3ms  n\n"
 	if got := b.String(); got != want {
 		t.Errorf("got\n%s, want\n%s", got, want)

@@ -14,6 +14,7 @@ var (
 	ErrUnknown   = errors.New("not found")
 	ErrAmbiguous = errors.New("ambiguous")
 	ErrRefused   = errors.New("not done") // as things are now
+	ErrNoAnswer  = errors.New("the stream is at something long, and does not answer: try again")
 )
 
 // Daemon is a running triggerd. Any goroutine may call its methods. Errors are
@@ -89,6 +90,10 @@ type Daemon interface {
 	// LastEvent returns the last event of a key that some rule has matched. The
 	// error is ErrUnknown if none is kept.
 	LastEvent(key string) (*LastEvent, error)
+
+	// Value returns the value of a key of a database as it is now, if rules have
+	// it kept. The error is ErrNoAnswer where no stream answers in time.
+	Value(ctx context.Context, db int, key string) (*KeyValue, error)
 
 	// Backup writes a copy of the store at one moment, as a tar archive of the
 	// files of one directory. The daemon goes on meanwhile.

@@ -23,6 +23,7 @@ import (
 type scope struct {
 	ev       *event.Event
 	captures *Captures
+	lookup   Lookup            // nil: values of other keys are not known
 	params   map[string]string // what captures captures; nil until that is asked for
 	elem     string            // # of the predicate we are in, over texts
 	element  *event.Element    // # of the one we are in, over a value
@@ -31,6 +32,7 @@ type scope struct {
 	err      error             // the first error; the condition's value means nothing then
 	stopped  func() bool       // see Evaluator.Stopped
 	looked   uint              // at how many elements; it wraps around
+	stopping func() bool       // stops, once it was needed as a function
 	texts    textMemory        // that closures have made
 	changes  changes           // what the command has changed, if that was asked
 	crossing scoreCrossing     // under way

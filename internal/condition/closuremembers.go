@@ -15,7 +15,7 @@ func (r *resolver) memberHelper(node *ast.Node, n *ast.CallNode, name string) {
 	case "score", "within":
 		side := sideOf(args[0])
 		if side == nil {
-			r.problem(args[0], name+"(after, ...)", "%s is of before or after", name)
+			r.problem(args[0], name+"(after, ...)", "%s is of before, after or value(...)", name)
 			return
 		}
 		r.textOf(&args[1])
@@ -144,6 +144,7 @@ func madeTexts(n ast.Node) bool {
 func (s *scope) changed() *changes {
 	c := &s.changes
 	if !c.found {
+		c.stops = s.elementStops()
 		before, after := s.before(), s.after()
 		c.find(&before, &after)
 	}
@@ -151,6 +152,14 @@ func (s *scope) changed() *changes {
 		s.note(c.err)
 	}
 	return c
+}
+
+// elementStops returns stops as a function, made once.
+func (s *scope) elementStops() func() bool {
+	if s.stopping == nil {
+		s.stopping = s.stops
+	}
+	return s.stopping
 }
 
 // compileChanges compiles added and removed; nil for all else.
@@ -287,6 +296,7 @@ func compileCrossedScore(args []ast.Node) boolFunc {
 	}
 	return func(s *scope) truth {
 		c := &s.crossing
+		c.stops = s.elementStops()
 		c.n, c.given = numbers[0](s), len(numbers) > 1
 		if c.given {
 			c.otherwise = numbers[1](s)

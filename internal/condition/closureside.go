@@ -30,13 +30,18 @@ func result[T any](s *scope, x T, err error) T {
 // sideFunc returns a side of an event.
 type sideFunc func(*scope) side
 
-// compileSide compiles the name before or after as an argument; nil for all else.
+// compileSide compiles the name before or after as an argument, or the value of
+// another key; nil for all else.
 func compileSide(n ast.Node) sideFunc {
 	switch {
 	case isName(n, "before"):
 		return (*scope).before
 	case isName(n, "after"):
 		return (*scope).after
+	case isOtherKey(n):
+		if key := compileString(n.(*ast.CallNode).Arguments[1]); key != nil {
+			return func(s *scope) side { k := key(s); return s.otherKey(k) }
+		}
 	}
 	return nil
 }

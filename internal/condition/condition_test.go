@@ -62,7 +62,7 @@ func checkCondition(t *testing.T, c *Compiler, src string, events []*event.Event
 		return false, 0
 	}
 	oracle := &Condition{program: machineProgram(t, c, src, captures.Names()), usesParams: true}
-	var e Evaluator
+	e := Evaluator{Lookup: conditiontest.Lookup(rand.New(rand.NewPCG(uint64(len(src)), 2)))}
 	for _, ev := range events {
 		if cond.usesParams && !captures.Only().Match(ev.Key) {
 			continue // the condition of a rule is asked only for keys that match

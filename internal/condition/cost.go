@@ -20,8 +20,8 @@ func (l *linter) perElement(n *ast.BuiltinNode, body ast.Node) {
 	if !once {
 		l.perArgument(body)
 	}
-	if side != nil && !once && (of == nil || of.counted == nil) {
-		l.warnings = append(l.warnings, Problem{n.Location().From, "at each event this looks at every element of " + side.String(),
+	if side != nil && !once && (of == nil || of.counted == nil || isOtherKey(side)) {
+		l.warnings = append(l.warnings, Problem{n.Location().From, "at each event this looks at every element of " + sideText(side),
 			"a predicate that reads nothing but the element is counted once, and the count kept up to date", "every-element"})
 	}
 }
@@ -90,11 +90,14 @@ func isVariable(n ast.Node) bool {
 		if callee, ok := n.Callee.(*ast.IdentifierNode); ok {
 			switch callee.Value {
 			case "arg", "value.at", "value.score":
+				if isOtherKey(n.Arguments[0]) {
+					return false
+				}
 				_, constant := intConstant(n.Arguments[1])
 				_, named := n.Arguments[1].(*ast.StringNode)
 				return constant || named
 			case "value.whole", "value.ttl", "value.size", "value.num":
-				return true
+				return !isOtherKey(n.Arguments[0])
 			case "value.text":
 				return isVariable(n.Arguments[0])
 			}
@@ -148,7 +151,7 @@ func (r *reading) Visit(n *ast.Node) {
 		r.element = true
 	case *ast.IdentifierNode:
 		switch n.Value {
-		case "key", "args", "params", "command", "event", "before", "after", "changed":
+		case "key", "args", "params", "command", "event", "before", "after", "changed", keysName:
 			r.event = true
 		}
 	}

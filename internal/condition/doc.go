@@ -89,6 +89,8 @@
 //	within(after, x, lon, lat, km)   the member of a geo set is so near to a place
 //	added, removed    names of elements that are on one side only; items of a list as often as they are more on one side
 //
+//	value(k), field(k, f)   another key of the database, as after is; see Reads.Others
+//
 // These cost what the command has changed (event.Changer), or what both sides
 // have, where the command has put another value in place of the old one.
 //

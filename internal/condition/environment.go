@@ -37,6 +37,7 @@ type environment struct {
 	After   *side             `expr:"after"`
 	Changed []string          `expr:"changed"`
 	TTL     int               `expr:"ttl"`
+	Keys    *otherKeys        `expr:"keys."`
 
 	scope *scope // that of the evaluator
 }
@@ -69,7 +70,7 @@ func (e *environment) set(s *scope) {
 		Bytes: ev.Bytes, Time: ev.Time.UTC(), Offset: int(ev.Offset), Origin: string(ev.Origin), Cause: string(ev.Cause),
 		Tx:     transaction{ev.Tx.ID, ev.Tx.Index, ev.Tx.Size},
 		Part:   part(ev.Part),
-		Before: before, After: after, Changed: changed, TTL: int(ev.TTL), scope: s,
+		Before: before, After: after, Changed: changed, TTL: int(ev.TTL), Keys: &otherKeys{s}, scope: s,
 	}
 }
 
@@ -91,8 +92,8 @@ func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)
 var variables = func() map[string]bool {
 	names := map[string]bool{}
 	for f := range reflect.TypeFor[environment]().Fields() {
-		if f.IsExported() {
-			names[f.Tag.Get("expr")] = true
+		if name := f.Tag.Get("expr"); f.IsExported() && name != keysName {
+			names[name] = true
 		}
 	}
 	for name := range changeLists {
@@ -111,6 +112,7 @@ var helpers = map[string][2]int{
 	"num": {1, 2}, "arg": {1, 1}, "json": {2, 2}, "has": {2, 2}, "glob": {2, 2}, "cidr": {2, 2}, "size": {1, 1}, "bin": {1, 1}, "now": {0, 0},
 	"crossed": {1, 1}, "changed_to": {1, 1}, "became": {2, 2},
 	"score": {2, 2}, "crossed_score": {1, 2}, "differs": {1, 1}, "was": {1, 1}, "moved": {2, 2}, "within": {5, 5},
+	"value": {1, 1}, "field": {2, 2},
 	"split": {2, 2}, "replace": {3, 3}, "string": {1, 1},
 }
 
@@ -169,6 +171,7 @@ func functions() []*builtin.Function {
 func valueFunctions() []*builtin.Function {
 	return []*builtin.Function{
 		function("value.whole", func(p ...any) (any, error) { return p[0].(*side).materialise() }, new(func(*side) any)),
+		function("key.value", func(p ...any) (any, error) { return p[0].(*otherKeys).side(p[1].(string)), nil }, new(func(*otherKeys, string) *side)),
 		function("value.elements", func(p ...any) (any, error) { return p[0].(*side).elements() }, new(func(*side) any)),
 		function("value.at", func(p ...any) (any, error) { return p[0].(*side).at(p[1]) }, new(func(*side, any) any)),
 		function("value.has", func(p ...any) (any, error) { return p[0].(*side).has(p[1].(string), nil) }, new(func(*side, string) bool)),

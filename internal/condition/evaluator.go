@@ -18,6 +18,10 @@ type Evaluator struct {
 	// before the first Begin.
 	Stopped func() bool
 
+	// Lookup returns the values of other keys. nil: they are not known. Set it
+	// before the first Begin.
+	Lookup Lookup
+
 	scope   scope
 	machine vm.VM
 	env     environment
@@ -28,6 +32,7 @@ type Evaluator struct {
 // Begin begins with an event, which is borrowed until the next Begin.
 func (e *Evaluator) Begin(ev *event.Event) {
 	e.scope.ev, e.scope.captures, e.scope.params, e.scope.stopped = ev, nil, nil, e.Stopped
+	e.scope.lookup = e.Lookup
 	e.scope.texts.reset()
 	e.scope.changes.reset()
 	e.filled = false

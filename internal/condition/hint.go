@@ -14,9 +14,13 @@ import (
 var otherWords = map[string]string{
 	"null": "nil", "None": "nil", "NULL": "nil", "undefined": "nil", "NIL": "nil",
 	"True": "true", "TRUE": "true", "False": "false", "FALSE": "false",
-	"NOT": "not", "old": "before", "previous": "before", "new": "after", "value": "after", "current": "after", "field": "changed",
+	"NOT": "not", "old": "before", "previous": "before", "new": "after", "current": "after",
 	"expire": "ttl", "cmd": "command", "argv": "args", "database": "db", "timestamp": "time",
 }
+
+// ofThisKey says what to write of the key itself, in place of functions that are
+// of another.
+var ofThisKey = map[string]string{"value": "the key's own is after", "field": "a field of the key itself is after.NAME, those that were named are changed"}
 
 // nameHint says what may have been meant by a name that there is not.
 func (r *resolver) nameHint(name string) string {

@@ -23,7 +23,7 @@ func (l *linter) boolean(n ast.Node) {
 	if kindOf(n) == reflect.Interface {
 		hint := "write == true"
 		if s := sideOf(n); s != nil {
-			hint = s.String() + " != nil tells whether the key is there"
+			hint = sideText(s) + " != nil tells whether the key is there"
 		}
 		l.problem(n, hint, "a value of any kind is used as true or false")
 	}

@@ -120,6 +120,7 @@ func (s *side) fieldText(field string) (string, error) {
 
 // changes are the elements that a command has changed.
 type changes struct {
+	stops  func() bool // counts an element that is looked at, and asks whether to give up; nil: never
 	memory event.ChangedElement
 	give   func(before, after *event.Element) bool // collect; nil: not made yet
 
@@ -209,15 +210,28 @@ func (c *changes) compare(before, after event.Value) {
 		return named && ok
 	}
 	for e := range before.All() {
+		if c.givesUp() {
+			return
+		}
 		if !has(after, e.Name) {
 			c.removed = append(c.removed, e.Name)
 		}
 	}
 	for e := range after.All() {
+		if c.givesUp() {
+			return
+		}
 		if !has(before, e.Name) {
 			c.added = append(c.added, e.Name)
 		}
 	}
+}
+
+func (c *changes) givesUp() bool {
+	if c.stops != nil && c.stops() {
+		c.err = ErrStopped
+	}
+	return c.err != nil
 }
 
 // cancel leaves out of two lists what is in both, as often as it is in both: the
@@ -256,21 +270,31 @@ func cancel(added, removed []string) ([]string, []string) {
 	return added, removed
 }
 
+// stops returns what asks whether to give up; nil: never.
+func (s *side) stops() func() bool {
+	if s.scope == nil {
+		return nil
+	}
+	return s.scope.elementStops()
+}
+
 // addedTo and removedFrom are added and removed, for expr's machine.
 func addedTo(before, after *side) ([]string, error) {
-	var c changes
+	c := changes{stops: before.stops()}
 	c.find(before, after)
 	return c.added, c.err
 }
 
 func removedFrom(before, after *side) ([]string, error) {
-	var c changes
+	c := changes{stops: before.stops()}
 	c.find(before, after)
 	return c.removed, c.err
 }
 
 // scoreCrossing is crossed_score(n, otherwise) under way.
 type scoreCrossing struct {
+	stops  func() bool // as in changes
+	err    error
 	memory event.ChangedElement
 	give   func(before, after *event.Element) bool // judge; nil: not made yet
 
@@ -296,14 +320,21 @@ func (c *scoreCrossing) of(before, after *side) (truth, error) {
 	if c.give == nil {
 		c.give = c.judge
 	}
-	c.said = no
+	c.said, c.err = no, nil
 	if b.Type() != "zset" && a.Type() != "zset" {
 		return no, nil
 	}
 	if v, ok := b.(event.Changer); !ok || !v.Changes(a, &c.memory, c.give) {
 		c.compare(b, a)
 	}
-	return c.said, nil
+	return c.said, c.err
+}
+
+func (c *scoreCrossing) givesUp() bool {
+	if c.stops != nil && c.stops() {
+		c.err = ErrStopped
+	}
+	return c.err != nil
 }
 
 // compare judges all members of two values, of which one at least is a sorted
@@ -312,6 +343,9 @@ func (c *scoreCrossing) compare(before, after event.Value) {
 	was, is := before.Type() == "zset", after.Type() == "zset"
 	if was {
 		for b := range before.All() {
+			if c.givesUp() {
+				return
+			}
 			a, has := event.Element{}, false
 			if is {
 				a, has = event.Find(after, b.Name)
@@ -323,6 +357,9 @@ func (c *scoreCrossing) compare(before, after event.Value) {
 	}
 	if is {
 		for a := range after.All() {
+			if c.givesUp() {
+				return
+			}
 			if was {
 				if _, had := event.Find(before, a.Name); had {
 					continue
@@ -358,7 +395,7 @@ func (c *scoreCrossing) score(before, after *event.Element, had, has bool) bool 
 // crossedScore is crossed_score(n) and crossed_score(n, otherwise), for expr's
 // machine.
 func crossedScore(before, after *side, n ...number) (truth, error) {
-	c := scoreCrossing{n: n[0]}
+	c := scoreCrossing{n: n[0], stops: before.stops()}
 	if len(n) > 1 {
 		c.otherwise, c.given = n[1], true
 	}

@@ -203,7 +203,7 @@ func TestTexts(t *testing.T) {
 // are meant.
 func TestMemberMistakes(t *testing.T) {
 	for src, want := range map[string]string{
-		`score("a", "b") > 1`:                           "score is of before or after",
+		`score("a", "b") > 1`:                           "score is of before, after or value(...)",
 		`score(after) > 1`:                              "score takes 2 arguments, not 1",
 		`within(after, "a", "13", 5, 1)`:                "this is to be a number",
 		`moved("f", "a")`:                               "moved takes what it may be from, and to",
@@ -271,7 +271,7 @@ func TestSeenMembers(t *testing.T) {
 	} {
 		var got []string
 		ev := &event.Event{Key: []byte("order:7"), Before: hash("status", "new"), After: hash("status", "paid", "b", "x")}
-		for _, s := range testCompiler().Seen(src, nil, ev) {
+		for _, s := range testCompiler().Seen(src, nil, ev, nil) {
 			got = append(got, s.Source+" is "+s.Value)
 		}
 		if strings.Join(got, ", ") != want {

@@ -286,7 +286,7 @@ type elementOnly bool
 
 // Visit is ast.Visitor's.
 func (r *elementOnly) Visit(n *ast.Node) {
-	if id, ok := (*n).(*ast.IdentifierNode); ok && variables[id.Value] {
+	if id, ok := (*n).(*ast.IdentifierNode); ok && (variables[id.Value] || id.Value == keysName) {
 		*r = false
 	}
 }

@@ -1,6 +1,10 @@
 package condition
 
-import "github.com/expr-lang/expr/ast"
+import (
+	"github.com/expr-lang/expr/ast"
+
+	"triggerd/internal/glob"
+)
 
 // Reads is what an expression reads of an event that no command tells by
 // itself, so that it may have to be kept.
@@ -8,6 +12,8 @@ type Reads struct {
 	State  bool     // whether the key is there, its type, deadline, or the names of what changed
 	Value  bool     // before or after
 	Events []string // the names that it compares event with
+
+	Others []*glob.Pattern // what keys match whose value it reads beside that of the event's own
 }
 
 // readsOf finds what a resolved expression reads.
@@ -29,6 +35,10 @@ func (v *reader) Visit(n *ast.Node) {
 			v.reads.Value = true
 		case "changed", "ttl", "type", "cause":
 			v.reads.State = true
+		}
+	case *ast.CallNode:
+		if isName(n.Callee, "key.value") {
+			v.reads.Others = append(v.reads.Others, keysOf(n.Arguments[1])...)
 		}
 	case *ast.BinaryNode:
 		if isName(n.Left, "event") {
@@ -101,6 +111,9 @@ func (m *momentary) Visit(n *ast.Node) {
 		}
 	case *ast.CallNode: // the names in it are from the helper that it stands for
 		callee, _ := n.Callee.(*ast.IdentifierNode)
+		if callee != nil && callee.Value == "key.value" { // whose changes are no events of the key
+			m.names = append(m.names, Problem{Offset: n.Location().From, Msg: "value()"})
+		}
 		if i := len(m.names) - 1; i >= 0 && callee != nil && momentaryCalls[callee.Value] != "" && m.names[i].Offset == n.Location().From {
 			m.names[i].Msg = momentaryCalls[callee.Value]
 		}

@@ -195,6 +195,8 @@ func (r *resolver) name(node *ast.Node, n *ast.IdentifierNode) {
 	case variables[n.Value]:
 	case n.Value == "lists" || n.Value == "macros":
 		r.problem(n, "write "+n.Value+".NAME", "%s is not a value by itself", n.Value)
+	case n.Value == "value" || n.Value == "field":
+		r.problem(n, ofThisKey[n.Value], "%s(...) is of another key", n.Value)
 	case helpers[n.Value] != [2]int{} || n.Value == "now":
 		r.problem(n, "call it: "+n.Value+"(...)", "%s is a function", n.Value)
 	default:
@@ -370,6 +372,14 @@ func (r *resolver) member(node *ast.Node, n *ast.MemberNode, inside bool) {
 		return
 	case n.Optional:
 		r.problem(n, "", "optional chains (?.) are not available in conditions")
+		return
+	}
+	if _, ok := isCall(n.Node, "value"); ok {
+		r.node(&n.Node, inside)
+		r.node(&n.Property, inside)
+		if s := sideOf(n.Node); s != nil {
+			r.patch(node, "value.at", s, n.Property)
+		}
 		return
 	}
 	if isSideName(n.Node) {

@@ -128,6 +128,9 @@ func (r *resolver) valueHelper(node *ast.Node, n *ast.CallNode, name string) boo
 			}
 			r.textOf(&n.Arguments[i])
 		}
+	case "value", "field":
+		r.otherKey(node, n, name)
+		return true
 	case "score", "within", "crossed_score", "differs", "was", "moved":
 		r.memberHelper(node, n, name)
 		return true

@@ -23,8 +23,8 @@ const maxSeen = 8
 
 // Seen returns the values that a condition which compiles looks at, in their
 // order: what stands on either side of a comparison, without constants, and what
-// its functions are given. It is made for people, and slow.
-func (c *Compiler) Seen(src string, captures *Captures, ev *event.Event) []Seen {
+// its functions are given. lookup gives the values of other keys. It is made for people, and slow.
+func (c *Compiler) Seen(src string, captures *Captures, ev *event.Event, lookup Lookup) []Seen {
 	tree, err := parser.ParseWithConfig(src, c.config)
 	if err != nil {
 		return nil
@@ -33,7 +33,7 @@ func (c *Compiler) Seen(src string, captures *Captures, ev *event.Event) []Seen 
 	list.whole(tree.Node)
 	var seen []Seen
 	for _, source := range list {
-		if value, ok := c.valueOf(source, captures, ev); ok && len(seen) < maxSeen {
+		if value, ok := c.valueOf(source, captures, ev, lookup); ok && len(seen) < maxSeen {
 			seen = append(seen, Seen{source, value})
 		}
 	}
@@ -42,7 +42,7 @@ func (c *Compiler) Seen(src string, captures *Captures, ev *event.Event) []Seen 
 
 // valueOf evaluates a part of a condition. It returns false if the part says
 // nothing by itself, or cannot be told: the condition's own error says why.
-func (c *Compiler) valueOf(src string, captures *Captures, ev *event.Event) (value string, ok bool) {
+func (c *Compiler) valueOf(src string, captures *Captures, ev *event.Event, lookup Lookup) (value string, ok bool) {
 	switch src {
 	case "before":
 		return shownSide(ev.Before), true
@@ -62,7 +62,7 @@ func (c *Compiler) valueOf(src string, captures *Captures, ev *event.Event) (val
 	if p != nil {
 		return "", false
 	}
-	var e Evaluator
+	e := Evaluator{Lookup: lookup}
 	e.Begin(ev)
 	e.of(captures)
 	v, err := e.run(program, tree.usesParams)

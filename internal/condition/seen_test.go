@@ -32,7 +32,7 @@ func TestSeen(t *testing.T) {
 		{`before == nil ? db == 1 : db == 2`, "before = nothing; db = 0"},
 	} {
 		var got []string
-		for _, s := range c.Seen(test.src, captures, ev) {
+		for _, s := range c.Seen(test.src, captures, ev, nil) {
 			got = append(got, s.Source+" = "+s.Value)
 		}
 		if text := strings.Join(got, "; "); text != test.want {

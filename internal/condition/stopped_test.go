@@ -43,7 +43,7 @@ func TestStopped(t *testing.T) {
 		{`any(after, .member startsWith key)`, zsets}, {`any(after, num(.score) < 0 - len(args))`, zsets},
 		{`before == after`, sets}, {`before == after`, zsets}, {`before == after`, lists}, {`before == after`, hashes},
 		{`any(after, # == "y")`, lists}, {`has(after, "y")`, lists}, {`any(after, .value == "y")`, hashes},
-		{`after matches "[0-9]$"`, long},
+		{`after matches "[0-9]$"`, long}, {`"y" in added`, sets}, {`len(removed) > 5`, hashes}, {`crossed_score(5)`, zsets},
 	} {
 		c := NewCompiler(Config{})
 		cond, report := c.Condition(tt.src, nil)

@@ -29,6 +29,8 @@ var (
 type side struct {
 	v     event.Value
 	after bool
+	other bool   // the value of another key, whose name is key
+	key   string // of other
 	scope *scope
 	whole any // v as a value of expr, once it was asked for
 	made  bool
@@ -36,6 +38,9 @@ type side struct {
 
 // String names the side.
 func (s *side) String() string {
+	if s.other {
+		return "value(" + strconv.Quote(s.key) + ")"
+	}
 	if s.after {
 		return "after"
 	}
@@ -47,6 +52,8 @@ func (s *side) value() (event.Value, error) {
 	switch {
 	case s.v != nil:
 		return s.v, nil
+	case s.other:
+		return nil, s.errUnknownKey("")
 	case s.after:
 		return nil, errAfter
 	}
@@ -54,6 +61,9 @@ func (s *side) value() (event.Value, error) {
 }
 
 func (s *side) cut() error {
+	if s.other {
+		return s.errUnknownKey(" whole")
+	}
 	if s.after {
 		return errAfterCut
 	}

@@ -12,6 +12,7 @@ import (
 	"triggerd/internal/condition/conditiontest"
 	"triggerd/internal/event"
 	"triggerd/internal/geo"
+	"triggerd/internal/glob"
 )
 
 // naiveFunctions are the functions of values as their documentation says
@@ -386,10 +387,17 @@ func TestValuesAgainstMachine(t *testing.T) {
 			for range rng.IntN(3) {
 				ev.Changed = append(ev.Changed, []byte(g.Pick("f", "a", "5", "status")))
 			}
+			values := conditiontest.Lookup(rng)
+			lookup := func(db int, key []byte) event.Value {
+				if !slices.ContainsFunc(cond.reads.Others, func(p *glob.Pattern) bool { return p.Match(key) }) {
+					t.Fatalf("%s asks for %q, of which nothing is kept: %v", src, key, cond.reads.Others)
+				}
+				return values(db, key)
+			}
 			var results [3]truth
 			var errs [3]error
 			for i, cond := range []*Condition{naive, lazy, cond} {
-				var e Evaluator
+				e := Evaluator{Lookup: lookup}
 				e.Begin(ev)
 				_, errs[i] = e.Holds(cond, captures)
 				results[i] = e.last

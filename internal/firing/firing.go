@@ -16,6 +16,15 @@ type Firing struct {
 	Redelivered bool // it was delivered before, and somebody has it delivered again
 
 	event.Timing // what time fields add; zero for a rule without any
+
+	Others []OtherKey // values of other keys that templates of the rule's actions read
+}
+
+// OtherKey is the value of another key of the event's database, at the moment at
+// which the firing was planned.
+type OtherKey struct {
+	Key   string
+	Value event.Value // owned; event.None if there is no such key, nil if it is not known
 }
 
 // AppendJSON appends the firing as a CloudEvents 1.0 JSON object.

@@ -13,20 +13,22 @@ import (
 
 // The stored form of a firing has no ID, which the store keeps beside it:
 //
-//	version (2) rule action params flags [timing] [spans] [event]
+//	version (2) rule action params flags [timing] [spans] [others] [event]
 //	timing = status by count first last suppressed items (id params event')… lines (rule count suppressed first last params flag [event'])…
 //	spans = since duration (status since duration)…
+//	others = n (event')…
 //	params = n (name value)…
 //
 // A text is its length as a uvarint and its bytes. Numbers are varints. A time
 // is its seconds and nanoseconds. event is the event's binary form, up to the
 // end; event' is its length and its binary form. Of spans, the first is the
-// firing's, and the others are those of the items. Version 1 had neither flags nor
-// timing. The version is 3 if there are spans, so that a triggerd that knows none
-// does not take the firing for another one.
+// firing's, and the others are those of the items. Others are the values of other
+// keys, each as that after an event of the key. Version 1 had neither flags nor
+// timing. The version is 3 if there are spans or others, so that a triggerd that
+// knows none does not take the firing for another one.
 const (
-	payloadVersion      = 2
-	payloadSpansVersion = 3
+	payloadVersion     = 2
+	payloadMoreVersion = 3
 )
 
 const (
@@ -34,6 +36,7 @@ const (
 	payloadLastEvent               // its event is that of the batch's last item, and is stored only there
 	payloadSpans                   // it has spans
 	payloadRedelivered             // it was delivered before
+	payloadOthers                  // it has values of other keys
 )
 
 // AppendBinary appends a firing's stored form, without its ID.
@@ -41,25 +44,32 @@ func AppendBinary(dst []byte, f *Firing) []byte {
 	dst = slices.Grow(dst, payloadSize(f))
 	version, flags := byte(payloadVersion), byte(0)
 	if hasSpans(&f.Timing) {
-		version, flags = payloadSpansVersion, payloadSpans
+		version, flags = payloadMoreVersion, payloadSpans
+	}
+	if len(f.Others) > 0 {
+		version, flags = payloadMoreVersion, flags|payloadOthers
+	}
+	if f.Redelivered {
+		flags |= payloadRedelivered
+	}
+	if timed(&f.Timing) {
+		flags |= payloadTiming
+	}
+	if n := len(f.Batch); n > 0 && f.Batch[n-1].Event == f.Event {
+		flags |= payloadLastEvent
 	}
 	dst = append(dst, version)
 	dst = wire.AppendText(dst, f.Rule)
 	dst = wire.AppendText(dst, f.Action)
-	dst = appendParams(dst, f.Params)
-	if f.Redelivered {
-		flags |= payloadRedelivered
+	dst = append(appendParams(dst, f.Params), flags)
+	if flags&payloadTiming != 0 {
+		dst = appendTiming(dst, &f.Timing)
 	}
-	if !timed(&f.Timing) {
-		return event.AppendBinary(append(dst, flags), f.Event)
-	}
-	flags |= payloadTiming
-	if n := len(f.Batch); n > 0 && f.Batch[n-1].Event == f.Event {
-		flags |= payloadLastEvent
-	}
-	dst = appendTiming(append(dst, flags), &f.Timing)
 	if flags&payloadSpans != 0 {
 		dst = appendSpans(dst, &f.Timing)
+	}
+	if flags&payloadOthers != 0 {
+		dst = appendOthers(dst, f.Others)
 	}
 	if flags&payloadLastEvent != 0 {
 		return dst
@@ -131,6 +141,14 @@ func appendTiming(dst []byte, t *event.Timing) []byte {
 	return dst
 }
 
+func appendOthers(dst []byte, others []OtherKey) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(others)))
+	for _, o := range others {
+		dst = appendEvent(dst, &event.Event{Key: []byte(o.Key), After: o.Value})
+	}
+	return dst
+}
+
 func appendParams(dst []byte, params map[string]string) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(params)))
 	for name, value := range params {
@@ -156,7 +174,7 @@ var errPayload = errors.New("not a firing")
 
 // ParseBinary parses what AppendBinary has written. The firing owns its bytes.
 func ParseBinary(id ID, b []byte) (*Firing, error) {
-	if len(b) == 0 || b[0] < 1 || b[0] > payloadSpansVersion {
+	if len(b) == 0 || b[0] < 1 || b[0] > payloadMoreVersion {
 		return nil, fmt.Errorf("%w of this version", errPayload)
 	}
 	d := payloadDecoder{wire.NewCursor(b[1:])}
@@ -171,6 +189,9 @@ func ParseBinary(id ID, b []byte) (*Firing, error) {
 	}
 	if flags&payloadSpans != 0 {
 		d.spans(&f.Timing)
+	}
+	if flags&payloadOthers != 0 {
+		f.Others = d.others()
 	}
 	switch n := len(f.Batch); {
 	case flags&payloadLastEvent == 0:
@@ -204,6 +225,17 @@ func (d *payloadDecoder) params() map[string]string {
 		params[name] = value
 	}
 	return params
+}
+
+func (d *payloadDecoder) others() (list []OtherKey) {
+	for range d.Count(minOther) {
+		e := d.event(d.Bytes())
+		if d.Err() != nil {
+			return nil
+		}
+		list = append(list, OtherKey{Key: string(e.Key), Value: e.After})
+	}
+	return list
 }
 
 func (d *payloadDecoder) event(b []byte) *event.Event {
@@ -251,4 +283,6 @@ func (d *payloadDecoder) timing(t *event.Timing) {
 const (
 	minItem = 20
 	minLine = 9
+
+	minOther = 8 // and a value of another key
 )

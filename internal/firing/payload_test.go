@@ -42,13 +42,23 @@ var (
 			{Rule: "r", Count: 5, Suppressed: 2, First: time.Unix(10, 0), Last: time.Unix(12, 0), Event: batchEvent, Params: map[string]string{"a": "2"}},
 			{Rule: "idle"},
 		}}},
+		"others": {Rule: "r", Event: &event.Event{Name: "set"}, Others: []OtherKey{
+			{Key: "limit:7\xff", Value: event.String([]byte("5"))}, {Key: "none", Value: event.None}, {Key: "unknown"},
+			{Key: "user:7", Value: event.Elements("hash", []event.Element{{Name: "f", Value: "v"}})},
+		}},
+		"others-batch": {Rule: "r", Event: batchEvent, Timing: event.Timing{Count: 1, Batch: []event.Item{{ID: "2", Event: batchEvent}}},
+			Others: []OtherKey{{Key: "", Value: event.None}}},
 	}
 )
 
 // sameFiring compares what of two firings is delivered.
 func sameFiring(a, b *Firing) bool {
 	return a.ID == b.ID && a.Rule == b.Rule && a.Action == b.Action && bytes.Equal(a.AppendJSON(nil), b.AppendJSON(nil)) &&
-		bytes.Equal(event.AppendBinary(nil, a.Event), event.AppendBinary(nil, b.Event))
+		bytes.Equal(event.AppendBinary(nil, a.Event), event.AppendBinary(nil, b.Event)) &&
+		slices.EqualFunc(a.Others, b.Others, func(a, b OtherKey) bool {
+			return a.Key == b.Key && (a.Value == nil) == (b.Value == nil) && (a.Value == event.None) == (b.Value == event.None) &&
+				bytes.Equal(event.AppendJSONValue(nil, a.Value), event.AppendJSONValue(nil, b.Value))
+		})
 }
 
 // golden compares got with a file of hexadecimal digits.

@@ -113,3 +113,20 @@ func asciiSet(ranges []rune) *byteSet {
 	}
 	return set
 }
+
+// OfPieces returns the pattern of keys that have these pieces, in this order:
+// the first at the beginning, the last at the end, and anything between two. One
+// piece is a key. It returns nil as Prefix does.
+func OfPieces(pieces ...string) *Pattern {
+	if len(pieces) == 1 {
+		return Literal(pieces[0])
+	}
+	var parts []part
+	for i, s := range pieces {
+		if i > 0 {
+			parts = append(parts, part{kind: partStar})
+		}
+		parts = appendLiteral(parts, s)
+	}
+	return ofParts(parts)
+}

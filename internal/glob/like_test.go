@@ -56,3 +56,33 @@ func FuzzOfRegexp(f *testing.F) {
 		}
 	})
 }
+
+func TestOfPieces(t *testing.T) {
+	for _, test := range []struct {
+		pieces  []string
+		want    string // "": every key
+		matches string
+	}{
+		{[]string{"a*"}, `a\*`, "a*"},
+		{[]string{""}, "", ""},
+		{[]string{"limit:", ""}, "limit:*", "limit:"},
+		{[]string{"", ":limit"}, "*:limit", "x:limit"},
+		{[]string{"a", "", "b", "c"}, "a*b*c", "axbyc"},
+		{[]string{"", ""}, "", ""},
+		{[]string{"", "", ""}, "", ""},
+	} {
+		p := glob.OfPieces(test.pieces...)
+		if p == nil {
+			if test.want != "" {
+				t.Errorf("%q: nothing", test.pieces)
+			}
+			continue
+		}
+		if p.String() != test.want || !p.Match([]byte(test.matches)) {
+			t.Errorf("%q: %s", test.pieces, p)
+		}
+		if key, ok := p.Key(); ok != (len(test.pieces) == 1) || ok && key != test.pieces[0] {
+			t.Errorf("%q: the key %q, %v", test.pieces, key, ok)
+		}
+	}
+}

@@ -251,3 +251,31 @@ func benchJournal(b *testing.B, setup [][]byte, commands [][][]byte, journal str
 	}
 	b.ReportMetric(float64(told)/float64(i), "told-B/op")
 }
+
+// BenchmarkOtherKey is what a condition pays for the value of another key, of a
+// hundred thousand.
+func BenchmarkOtherKey(b *testing.B) {
+	in := New(Config{Need: func(int, []byte) Need { return NeedValue }})
+	in.SnapshotBegin()
+	in.SnapshotEnd(nil, &SnapshotKey{})
+	keys := make([][]byte, 100_000)
+	for i := range keys {
+		keys[i] = fmt.Appendf(nil, "limit:%d", i)
+		in.Command(nil, &Command{Args: [][]byte{[]byte("SET"), keys[i], []byte("5")}})
+	}
+	for name, prefix := range map[string]string{"there": "limit:", "absent": "none:"} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			key := make([]byte, 0, 32)
+			for i := 0; b.Loop(); i++ {
+				key = strconv.AppendInt(append(key[:0], prefix...), int64(i%len(keys)), 10)
+				if in.Lookup(0, key) == nil {
+					b.Fatal("not known")
+				}
+				if i%16 == 0 {
+					in.Release()
+				}
+			}
+		})
+	}
+}

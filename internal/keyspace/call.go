@@ -204,6 +204,7 @@ func (c *call) begin(arrival time.Time) {
 		c.now += mi.clock.at(c.now)
 	}
 	c.release()
+	c.in.lookups.release()
 }
 
 // release gives up what the last command has left of its keys: the views of its

@@ -57,7 +57,7 @@ func TestMembers(t *testing.T) {
 		conditions[name] = cond
 	}
 	said := map[string]int{}
-	for range 30_000 {
+	for range 15_000 {
 		s := h.next()
 		if chance.IntN(8) == 0 {
 			s = h.toItself()

@@ -170,6 +170,9 @@ func (g *geoSearch) placesOf(z *zset, old bool, pace *pace) (inside []scored, ex
 // covers tells how far a place is from the center, whether it is inside, and
 // whether it is too near the edge to say.
 func (g *geoSearch) covers(p geo.Place) (meters float64, in, near bool) {
+	if p == g.center { // no sine is taken of it: 0 is in any area, also in one without a size
+		return 0, true, false
+	}
 	meters = geo.Distance(g.center, p)
 	margin := func(d, limit float64) (bool, bool) {
 		return d <= limit, math.Abs(d-limit) < hair*(1+limit)

@@ -109,6 +109,7 @@ type Interpreter struct {
 	call    call    // the command that is interpreted
 	rest    rest    // of the last command
 	views   []*view // of values that went, for events that are no command's
+	lookups lookups
 	pace    pace
 }
 
@@ -237,6 +238,7 @@ func (in *Interpreter) GaveUp() bool { return in.pace.gaveUp }
 // stays in memory.
 func (in *Interpreter) Release() {
 	in.call.release()
+	in.lookups.release()
 	for _, v := range in.views {
 		*v = view{}
 	}

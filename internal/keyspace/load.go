@@ -144,7 +144,7 @@ func (c *call) restore() {
 func (in *Interpreter) SnapshotBegin() {
 	if mi := in.mirror; mi != nil {
 		mi.snapshot++
-		mi.torn = false
+		mi.torn, mi.inside = false, true
 		mi.markInside(true)
 	}
 }
@@ -267,7 +267,7 @@ func (in *Interpreter) SnapshotEnd(dst []event.Event, k *SnapshotKey) []event.Ev
 		}
 		mi.setCover(d, mi.coverOf(db))
 	}
-	mi.flushed = true
+	mi.flushed, mi.inside = true, false
 	mi.markInside(false)
 	sortEvents(dst[from:])
 	in.stats.Events += int64(len(dst) - from)
@@ -309,6 +309,6 @@ func (in *Interpreter) SnapshotAbort() {
 			}
 		}
 	}
-	mi.flushed = false
+	mi.flushed, mi.inside = false, false
 	mi.markInside(false)
 }

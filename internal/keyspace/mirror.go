@@ -38,6 +38,7 @@ type mirror struct {
 	// that it is not what we took it for.
 	sparseMax int
 	snapshot  uint32    // number of the one that is being read, or was last
+	inside    bool      // of a snapshot: keys that it has not told yet may be others
 	removal   removal   // the last of fields in a transaction
 	inUse     bool      // it was worked on since it was made
 	slotTrim  *slotTrim // that is under way, nil for none
@@ -240,8 +241,9 @@ func (mi *mirror) newKey(d *database, key []byte, need Need) *keyState {
 // Lookup returns a key's value as it is at this moment, which is after the last
 // command, also while the events of that command are looked at. It is event.None
 // if the key is not there, and nil if that, or the value, is not known or not
-// needed. The value is borrowed: it is valid until the next command. Lookup
-// costs the same however long the value is: one allocation, none for nil and None.
+// needed; while a snapshot is read it is not known of keys that it has not told
+// yet. The value is borrowed: it is valid until the next command. Lookup costs the
+// same however long the value is, and allocates nothing in steady state.
 func (in *Interpreter) Lookup(db int, key []byte) event.Value {
 	mi := in.mirror
 	if mi == nil || mi.torn {
@@ -249,18 +251,47 @@ func (in *Interpreter) Lookup(db int, key []byte) event.Value {
 	}
 	d := mi.dbs[db]
 	if d == nil {
-		if mi.flushed && len(mi.dbs) < maxDatabases && mi.need(db, key) != NeedNothing {
+		if mi.flushed && !mi.inside && len(mi.dbs) < maxDatabases && mi.need(db, key) != NeedNothing {
 			return event.None
 		}
 		return nil
 	}
 	if s := d.keys[string(key)]; s != nil {
-		return s.value.view(&view{}, nil)
+		if mi.inside && s.marks.snapshot != mi.snapshot {
+			return nil
+		}
+		return s.value.view(in.lookups.next(), nil)
 	}
-	if mi.need(db, key) != NeedNothing && d.covers(key) {
+	if !mi.inside && mi.need(db, key) != NeedNothing && d.covers(key) {
 		return event.None
 	}
 	return nil
+}
+
+// lookups are the views that Lookup has given since the last command.
+type lookups struct {
+	views []*view
+	used  int
+}
+
+// next returns a view that is not in use.
+func (l *lookups) next() *view {
+	if l.used == len(l.views) {
+		l.views = append(l.views, &view{})
+	}
+	l.used++
+	return l.views[l.used-1]
+}
+
+// release takes all views back.
+func (l *lookups) release() {
+	const keep = 64
+	for _, v := range l.views[:l.used] {
+		*v = view{}
+	}
+	if l.used = 0; len(l.views) > keep {
+		l.views = nil
+	}
 }
 
 // account counts a key's memory, enforces the limit, and forgets a key of which

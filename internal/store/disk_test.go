@@ -77,6 +77,39 @@ func TestDiskNearlyFull(t *testing.T) {
 	}
 }
 
+// What can be done without on a disk that is nearly full goes before a job is
+// refused: as much as is missing, and only then.
+func TestReclaim(t *testing.T) {
+	mem := vfs.NewMem()
+	free, kept := int64(50<<30), int64(100<<20) // of others
+	set := func(bytes int64) {
+		free = bytes
+		mem.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: uint64(free), TotalBytes: 100 << 30})
+	}
+	set(free)
+	s, err := store.Options{FS: mem, Reclaim: func(bytes int64) int64 {
+		freed := min(bytes, kept)
+		kept -= freed
+		set(free + freed)
+		return freed
+	}}.Open("data")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	const least = 1<<30 + 1<<26 // a sixteenth more than is left free
+	for _, test := range []struct {
+		free, kept int64
+		full       bool
+	}{{least, 100 << 20, false}, {least - 40<<20, 60 << 20, false}, {least - 60<<20, 0, false}, {1<<30 - 1, 0, true}} {
+		set(test.free)
+		maintain(t, s)
+		if err := s.Full(); kept != test.kept || (err != nil) != test.full {
+			t.Errorf("with %d bytes free: %v, %d are kept, want %d", test.free, err, kept, test.kept)
+		}
+	}
+}
+
 func maintain(t *testing.T, s *store.Store) {
 	t.Helper()
 	if err := s.Maintain(time.Now()); err != nil {

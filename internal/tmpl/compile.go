@@ -149,7 +149,7 @@ func (c *compiler) branch(n *parse.BranchNode, inside, dot bool) error {
 // rangeOver changes range, each turn of which writes something, if only nothing.
 func (c *compiler) rangeOver(n *parse.RangeNode, dot bool) error {
 	c.pipe(n.Pipe, dot)
-	if last, ok := n.Pipe.Cmds[len(n.Pipe.Cmds)-1].Args[0].(*parse.IdentifierNode); ok && last.Ident == fieldFunction {
+	if last, ok := n.Pipe.Cmds[len(n.Pipe.Cmds)-1].Args[0].(*parse.IdentifierNode); ok && (last.Ident == fieldFunction || last.Ident == "value" || last.Ident == "field") {
 		n.Pipe.Cmds = append(n.Pipe.Cmds, command(n.Pos, eachFunction))
 	}
 	begin, around := c.at, c.loop

@@ -8,6 +8,7 @@ import (
 	"text/template"
 
 	"triggerd/internal/event"
+	"triggerd/internal/firing"
 )
 
 // Limits of one rendering, beside what its caller allows it to write. Data alone
@@ -38,6 +39,8 @@ var (
 // for any template, as making functions known to text/template is what costs.
 type run struct {
 	base *template.Template // has the run's functions, and what is executed beside it
+
+	others []firing.OtherKey // values of other keys
 
 	ctx   context.Context
 	out   strings.Builder
@@ -180,6 +183,8 @@ func (r *run) functions() template.FuncMap {
 		"len":        func(v any) (int, error) { return length(v), r.step(1) },
 		"slice":      r.slice,
 		"index":      r.index,
+		"value":      r.value,
+		"field":      r.fieldOfKey,
 		"lt":         func(a, b any) (bool, error) { return r.compares(a, b, func(c int) bool { return c < 0 }) },
 		"le":         func(a, b any) (bool, error) { return r.compares(a, b, func(c int) bool { return c <= 0 }) },
 		"gt":         func(a, b any) (bool, error) { return r.compares(a, b, func(c int) bool { return c > 0 }) },

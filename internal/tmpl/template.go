@@ -26,7 +26,8 @@ type Template struct {
 	reads    event.Parts
 	texts    []string // see Texts
 	elements []string // see Elements
-	defines  bool     // templates that it calls
+	others   []keyCall
+	defines  bool // templates that it calls
 }
 
 // New parses text and renders it once for a sample firing, so that what must
@@ -61,8 +62,14 @@ func newTemplate(text string, output output) (*Template, error) {
 		return nil, templateError(err)
 	}
 	x := &Template{text: text, t: t, output: output, reads: readsOfTemplate(t), defines: len(t.Templates()) > 1}
-	if x.reads.Has(event.PartBefore | event.PartAfter) {
-		x.elements = x.constants()
+	var fields []string
+	if x.others, fields, err = otherKeys(t); err != nil {
+		return nil, err
+	}
+	if x.reads.Has(event.PartBefore|event.PartAfter) || x.others != nil {
+		x.elements = slices.Concat(x.constants(), fields)
+		slices.Sort(x.elements)
+		x.elements = slices.Compact(x.elements)
 	}
 	names := x.names()
 	if x.texts, err = compile(t, output); err != nil {
@@ -221,7 +228,11 @@ func (x *Template) Render(ctx context.Context, v *View, limit int) (string, erro
 		r = runs.Get().(*run)
 		defer runs.Put(r)
 	}
+	if v.firing != nil {
+		r.others = v.firing.Others
+	}
 	text, err := r.execute(ctx, x.t, v.data(), limit)
+	r.others = nil
 	if err == nil && x.output == asJSON {
 		return wholeJSON(text)
 	}

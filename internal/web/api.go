@@ -101,6 +101,7 @@ func (s *Server) addAPI(mux *http.ServeMux) {
 	mux.HandleFunc("GET /api/v1/last-event", s.lastEvent)
 	mux.HandleFunc("GET /api/v1/rules", s.rules)
 	mux.HandleFunc("GET /api/v1/rules/{name...}", s.rule)
+	mux.HandleFunc("GET /api/v1/value", s.value)
 	mux.HandleFunc("GET /api/v1/deliveries", s.deliveries)
 	mux.HandleFunc("GET /api/v1/deliveries/{ref...}", s.delivery)
 	mux.HandleFunc("POST /api/v1/deliveries/retry", s.retryDeliveries)
@@ -122,6 +123,36 @@ func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
 	st, err := s.cfg.Daemon.Status()
 	s.hideStatus(st)
 	s.writeResult(w, Status{s.cfg.Version, s.cfg.LogLinesLost(), st}, 0, err)
+}
+
+// value answers with what a key is now.
+func (s *Server) value(w http.ResponseWriter, r *http.Request) {
+	if s.cfg.HideValues {
+		s.writeError(w, http.StatusForbidden, errors.New("values are "+hidden))
+		return
+	}
+	q := r.URL.Query()
+	db := 0
+	for name := range q {
+		switch name {
+		case "key":
+		case "db":
+			var err error
+			if db, err = strconv.Atoi(q.Get(name)); err != nil || db < 0 {
+				s.writeError(w, http.StatusBadRequest, fmt.Errorf("db is the number of a database, not %q", q.Get(name)))
+				return
+			}
+		default:
+			s.writeError(w, http.StatusBadRequest, fmt.Errorf("there is no parameter %q: key, db", name))
+			return
+		}
+	}
+	if !q.Has("key") {
+		s.writeError(w, http.StatusBadRequest, errors.New("key is needed: ?key=stock:7"))
+		return
+	}
+	v, err := s.cfg.Daemon.Value(r.Context(), db, q.Get("key"))
+	s.writeResult(w, v, 0, err)
 }
 
 func (s *Server) deliveries(w http.ResponseWriter, r *http.Request) {
@@ -502,6 +533,8 @@ func (s *Server) writeResult(w http.ResponseWriter, v any, count int, err error)
 		status, err = http.StatusBadRequest, trimmed(err)
 	case errors.Is(err, admin.ErrAmbiguous), errors.Is(err, admin.ErrRefused):
 		status = http.StatusConflict
+	case errors.Is(err, admin.ErrNoAnswer):
+		status = http.StatusServiceUnavailable
 	case err != nil:
 		status = http.StatusInternalServerError
 		s.log.Error("a request failed", "err", err)

@@ -230,14 +230,34 @@ func ValueOf(rng *rand.Rand) event.Value {
 	return event.Elements(typ, list)
 }
 
+// Lookup returns random values of other keys, that of a key always the same.
+func Lookup(rng *rand.Rand) func(db int, key []byte) event.Value {
+	values := map[string]event.Value{}
+	return func(_ int, key []byte) event.Value {
+		v, ok := values[string(key)]
+		if !ok {
+			v = ValueOf(rng)
+			values[string(key)] = v
+		}
+		return v
+	}
+}
+
 // Value writes a condition about the values before and after.
 func (g *Generator) Value() string {
 	side := g.Pick("before", "after")
+	if g.Rng.IntN(6) == 0 {
+		side = g.Pick(`value("o:" + key)`, `value("o")`, `value("o:" + arg(0))`, `value(db == 0 ? "o:" + params.x : "o")`, `value("o:" + before)`)
+	}
 	field := g.Pick(`.f`, `.status`, `["a"]`, `["x"]`, `[0]`, `[-1]`, `[arg(0)]`, `[db]`)
 	compare := g.Pick(" == ", " != ")
 	order := g.Pick(" < ", " <= ", " > ", " >= ", " == ", " != ")
 	text := g.text(1)
-	switch g.Rng.IntN(34) {
+	switch g.Rng.IntN(36) {
+	case 34:
+		return `field("o:" + ` + g.Pick("key", "params.x", "after.f") + `, ` + g.Pick(`"f"`, `"status"`, "arg(0)") + ")" + compare + g.Pick("nil", `"5"`, `"paid"`, "after.f", text)
+	case 35:
+		return "num(" + `field("o:" + key, "f")` + g.Pick("", ", 1") + ")" + order + g.number(1)
 	case 24:
 		return "score(" + side + ", " + g.Pick(`"a"`, `"5"`, "arg(0)", "before.f") + ")" + g.Pick(" + 1", "", " ?? 0") + order + g.number(1)
 	case 25:
