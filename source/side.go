@@ -103,6 +103,8 @@ func (n *session) requestSideSnapshot(l *link) (*sideSnapshot, error) {
 // an error if it never will.
 func (side *sideSnapshot) reached(pos Position) (bool, error) {
 	switch {
+	case side.pos.ReplID != pos.ReplID && pos.Offset < side.pos.Offset:
+		return false, nil // the stream may get the name on the way there
 	case side.pos.ReplID != pos.ReplID:
 		return false, fmt.Errorf("the snapshot is of another history than the stream: %s and %s", side.pos.ReplID, pos.ReplID)
 	case pos.Offset > side.pos.Offset:
