@@ -239,7 +239,9 @@ func TestMirror(t *testing.T) {
 			`georadiusstore d zset command: null -> [["Palermo",3479099956230698],["Catania",3479447370796909]] [] -1`}},
 		{name: "no place", commands: []string{"ZADD g 3479099956230698 Palermo 3479447370796909 Catania", "SET d x", "GEORADIUS g 1 1 1 km STORE d"}, want: []string{`del d none command: "x" -> null [] -2`}},
 		{name: "distances", commands: []string{"ZADD g 3479099956230698 Palermo 3479447370796909 Catania", "GEORADIUS g 15 37 100 km STOREDIST d"}, want: []string{`georadiusstore d zset command: null -> ? [] -1`}},
-		{name: "on the edge", commands: []string{"ZADD g 3479099956230698 Palermo 3479447370796909 Catania", "GEORADIUSBYMEMBER g Palermo 0 km STORE d"}, want: []string{`georadiusstore d - command: null -> ? [] 0`}},
+		{name: "on the edge", commands: []string{"ZADD g 3479099956230698 Palermo 3479447370796909 Catania", "GEORADIUSBYMEMBER g Palermo 166.2741515 km STORE d"}, want: []string{`georadiusstore d zset command: null -> ? [] -1`}},
+		{name: "around itself", commands: []string{"ZADD g 3479099956230698 Palermo 3479447370796909 Catania", "GEORADIUSBYMEMBER g Palermo 0 km STORE d"}, want: []string{
+			`georadiusstore d zset command: null -> [["Palermo",3479099956230698]] [] -1`}},
 		{name: "no places at all", commands: []string{"ZADD g -1 a", "GEORADIUS g 15 37 100 km STORE d"}, want: []string{`georadiusstore d - command: null -> ? [] 0`}},
 
 		// What cannot be known.

@@ -82,6 +82,10 @@ func TestUntold(t *testing.T) {
 			if claim.name == "SPOP" {
 				got = strings.Replace(got, "@ b", "@ a", 1)
 			}
+			if strings.HasPrefix(claim.name, "SET in the past") && strings.HasPrefix(want, "set, expire |") {
+				// The key is there until the server's next round of expiries, which may come before the end.
+				got = strings.NewReplacer(", expired |", " |", ", DEL @", "").Replace(got)
+			}
 			if want != "-" && got != want {
 				t.Errorf("%s: %s\n got %s\nwant %s", claim.name, claim.client, got, want)
 			}
