@@ -101,7 +101,7 @@ func TestOperate(t *testing.T) {
 			t.Errorf("a key reaches the terminal as it is: %q", out)
 		}
 		mustAsk(t, api, `"key": "stock:`, "dlq", "show", "1")
-		if _, err := ask(t, api, "dlq", "show", "7"); err == nil || !strings.Contains(err.Error(), "not found: dead letter 7") {
+		if _, err := ask(t, api, "dlq", "show", "7"); err == nil || !strings.Contains(err.Error(), "no dead letter has the number 7") {
 			t.Errorf("dlq show 7: %v", err)
 		}
 		mustAsk(t, api, "", "dlq", "export", "-o", filepath.Join(dir, "dead.jsonl"))

@@ -482,7 +482,7 @@ func (o *Outbox) DeadLetter(number uint64) (*DeadLetter, error) {
 		}
 	}
 	if isMissing(err) {
-		return nil, fmt.Errorf("dead letter %d: %w", number, store.ErrNotFound)
+		return nil, fmt.Errorf("%w: no dead letter has the number %d", store.ErrNotFound, number)
 	}
 	return nil, err
 }
