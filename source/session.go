@@ -71,6 +71,10 @@ type session struct {
 // context is done.
 var errStop = errors.New("stopped by the caller")
 
+// errLacksKeys ends a read of the stream though there is more of it: a side snapshot
+// is to be asked for first.
+var errLacksKeys = errors.New("the consumer lacks keys")
+
 // maxUnreadable is how many times in a row the stream may be unreadable at the
 // same offset. After that a full resync is asked for. Otherwise one wrong byte
 // in the server's backlog would stop triggerd for good.
@@ -252,7 +256,7 @@ func (n *session) wakeOnChange(ctx context.Context) {
 	}
 }
 
-// fail ends the session with an error.
+// fail ends the session with an error. What is in the spool is handed out before.
 func (n *session) fail(err error) {
 	n.failed.Store(&err)
 	n.reader.Poke()
@@ -289,6 +293,9 @@ func (n *session) readOne(ctx context.Context) error {
 		return n.passMark()
 	case err == spool.ErrWoken:
 		return n.wakeUp(ctx)
+	case err == errLacksKeys:
+		n.openSideSnapshot(ctx)
+		return nil
 	case isUnreadable(err):
 		if !n.seeking && n.passDead(n.decoder.offset()+1) {
 			return nil
@@ -333,7 +340,7 @@ func (r spoolReader) Read(p []byte) (int, error) {
 	n := r.n
 	n.publishHandedOut()
 	if n.wantsSideSnapshot() {
-		return 0, spool.ErrWoken
+		return 0, errLacksKeys
 	}
 	k, err := n.reader.Read(p)
 	if n.replica.starved.Load() {
@@ -387,7 +394,9 @@ func (n *session) yieldLinkState(rec *Record) bool {
 	return n.yield(rec)
 }
 
-// wakeUp does what the reader was woken for, while there is nothing to read.
+// wakeUp does what the reader was woken for. There was nothing to read then, but
+// the receiver may have gone on since: what ends the stream that is read comes
+// after all of it.
 func (n *session) wakeUp(ctx context.Context) error {
 	if n.stopped.Load() {
 		return errStop
@@ -395,20 +404,21 @@ func (n *session) wakeUp(ctx context.Context) error {
 	if n.replay {
 		return errors.New("the spool ends")
 	}
-	if err := n.failed.Load(); err != nil {
-		return *err
-	}
-	if h := n.handover.Swap(nil); h != nil {
-		return n.takeHandover(ctx, h)
-	}
+	failed, h := n.failed.Load(), n.handover.Load()
 	switch {
+	case (failed != nil || h != nil) && !n.reader.AtEnd():
+		return nil // the next read does not wait
+	case failed != nil:
+		return *failed
+	case h != nil && n.handover.CompareAndSwap(h, nil):
+		return n.takeHandover(ctx, h)
 	case n.wantsSideSnapshot():
 		n.openSideSnapshot(ctx)
 		return nil
 	case n.consumer == (commandsOnly{}):
 		return nil
 	}
-	if !n.yield(&Record{Kind: Woken, DB: n.decoder.db, ReplID: n.pos.ReplID, Offset: n.decoder.offset(), Time: time.Now(), Idle: n.isIdle()}) {
+	if !n.yield(&Record{Kind: Woken, DB: n.decoder.db, ReplID: n.pos.ReplID, Offset: n.decoder.offset(), Time: n.reader.EmptyAt(), Idle: n.isIdle()}) {
 		return errStop
 	}
 	return nil

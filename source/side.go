@@ -24,9 +24,10 @@ type sideSnapshot struct {
 // the server does not wait long for one to be read.
 const nearlyRead = 1 << 20
 
-// wantsSideSnapshot reports whether a side snapshot is to be asked for now.
+// wantsSideSnapshot reports whether a side snapshot is to be asked for now. It is
+// not if a full resync's comes.
 func (n *session) wantsSideSnapshot() bool {
-	return n.attached && !n.seeking && n.side == nil && n.consumer.LacksKeys() && n.replica.spool.Stats().Unread < nearlyRead
+	return n.attached && !n.seeking && n.side == nil && n.handover.Load() == nil && n.consumer.LacksKeys() && n.replica.spool.Stats().Unread < nearlyRead
 }
 
 // openSideSnapshot asks for a side snapshot. If that fails the link is ended,

@@ -308,8 +308,14 @@ func TestWake(t *testing.T) {
 		if _, err := r.Read(make([]byte, 10)); err != spool.ErrWoken || r.Waited(0) {
 			t.Errorf("its time is over: %v", err)
 		}
+		if empty := r.EmptyAt(); !r.AtEnd() || !empty.Equal(began.Add(time.Minute)) {
+			t.Errorf("at the end: %v, at %v", r.AtEnd(), empty.Sub(began))
+		}
 		f.now = began // the clock has been set back, or the machine was busy
 		f.bytes(10, 10)
+		if r.AtEnd() {
+			t.Error("bytes wait, and the reader is said to be at the end")
+		}
 		r.Poke()
 		if n, err := r.Read(make([]byte, 10)); n != 10 || err != nil {
 			t.Errorf("%d bytes, %v", n, err)

@@ -45,6 +45,7 @@ type Reader struct {
 	next     int
 	timer    *time.Timer
 	waited   bool
+	emptyAt  time.Time     // when settle last saw that there was nothing
 	poked    chan struct{} // capacity 1
 
 	// Where the reader is in the files; zero while it is not.
@@ -111,6 +112,17 @@ func (r *Reader) Waited(while time.Duration) bool {
 	return r.waited && time.Since(r.l.time(r.l.heard)) >= while
 }
 
+// AtEnd reports whether the Reader has had all that is in the log now.
+func (r *Reader) AtEnd() bool {
+	r.l.mu.Lock()
+	defer r.l.mu.Unlock()
+	return r.at == r.l.end
+}
+
+// EmptyAt returns when the Read that was woken saw that there was nothing to
+// read: what came before was read, what is read next came later.
+func (r *Reader) EmptyAt() time.Time { return r.emptyAt }
+
 // Read reads bytes that come before the next mark. Where there are none it
 // waits. Errors are ErrMark, ErrWoken, a *DamageError, and why the log has
 // failed.
@@ -161,13 +173,14 @@ func (r *Reader) wait() bool {
 // come after now.
 func (r *Reader) settle() bool {
 	l := r.l
-	now := l.micros(time.Now())
+	now := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if r.at < l.end || l.failed != nil {
 		return false
 	}
-	l.last = max(l.last, now)
+	l.last = max(l.last, l.micros(now))
+	r.emptyAt = now
 	return true
 }
 
