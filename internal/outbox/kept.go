@@ -12,6 +12,8 @@ import (
 )
 
 // recordOf returns what is kept of a firing that was delivered; nil: nothing is.
+// The form in which the firing waited is kept as it is: to write it again would
+// be half of what keeping costs.
 func (w *worker) recordOf(res *actions.Result) *delivered.Record {
 	f := w.firing
 	if !w.ep.keepDelivered || f == nil {
@@ -29,14 +31,16 @@ func (w *worker) recordOf(res *actions.Result) *delivered.Record {
 		sent.Preview = p
 	}
 	r.Request = appendRequest(r.Request[:0], actions.Destination(w.action), &sent)
-	r.Payload = firing.AppendBinary(r.Payload[:0], f)
+	if r.Payload = f.Stored(); r.Payload == nil {
+		r.Payload = firing.AppendBinary(nil, f)
+	}
 	return r
 }
 
 // records are used again once they are added.
 var records = sync.Pool{New: func() any { return new(delivered.Record) }}
 
-// maxReused is the size of a payload up to which its record is used again.
+// maxReused is the size of a request up to which its record is used again.
 const maxReused = 64 << 10
 
 // attempt returns what is kept of an attempt.
@@ -61,11 +65,14 @@ func (o *Outbox) addDelivered(b *store.Batch, s *settlement, now time.Time) {
 		r.Tries, _ = o.store.Attempts(j.seq) // without them the delivery is kept all the same
 	}
 	a := s.attempt()
-	r.Tries = append(r.Tries, appendAttempt(nil, &a))
+	o.lastTry = appendAttempt(o.lastTry[:0], &a)
+	r.Tries = append(r.Tries, o.lastTry)
 	r.At, r.Attempts = now, int(j.attempts)
 	o.kept.Add(r)
-	if cap(r.Payload)+cap(r.Request) <= maxReused {
-		r.Tries = r.Tries[:0]
+	s.record = nil
+	if cap(r.Request) <= maxReused {
+		clear(r.Tries)
+		*r = delivered.Record{Tries: r.Tries[:0], Request: r.Request[:0]}
 		records.Put(r)
 	}
 	b.Settle(s.endpoint, j.seq, j.marks())
