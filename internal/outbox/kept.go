@@ -6,10 +6,17 @@ import (
 
 	"triggerd/actions"
 	"triggerd/internal/delivered"
+	"triggerd/internal/delivered/form"
 	"triggerd/internal/event"
 	"triggerd/internal/firing"
 	"triggerd/internal/store"
 )
+
+// AttemptRecord is what is kept of an attempt to deliver.
+type AttemptRecord = form.Attempt
+
+// Request is what was sent to deliver a firing, or what would be sent now.
+type Request = form.Request
 
 // recordOf returns what is kept of a firing that was delivered; nil: nothing is.
 // The form in which the firing waited is kept as it is: to write it again would
@@ -30,7 +37,7 @@ func (w *worker) recordOf(res *actions.Result) *delivered.Record {
 	} else if p, err := actions.Render(w.action, f); err == nil {
 		sent.Preview = p
 	}
-	r.Request = appendRequest(r.Request[:0], actions.Destination(w.action), &sent)
+	r.Request = form.AppendRequest(r.Request[:0], actions.Destination(w.action), &sent)
 	if r.Payload = f.Stored(); r.Payload == nil {
 		r.Payload = firing.AppendBinary(nil, f)
 	}
@@ -65,7 +72,7 @@ func (o *Outbox) addDelivered(b *store.Batch, s *settlement, now time.Time) {
 		r.Tries, _ = o.store.Attempts(j.seq) // without them the delivery is kept all the same
 	}
 	a := s.attempt()
-	o.lastTry = appendAttempt(o.lastTry[:0], &a)
+	o.lastTry = form.AppendAttempt(o.lastTry[:0], &a)
 	r.Tries = append(r.Tries, o.lastTry)
 	r.At, r.Attempts = now, int(j.attempts)
 	o.kept.Add(r)
@@ -85,7 +92,7 @@ func deliveredFrom(r *delivered.Record, whole bool) Delivery {
 		Attempts: r.Attempts, Planned: r.Born, Delivered: r.At, Status: r.Status,
 	}
 	if n := len(r.Tries); n > 0 {
-		if a, err := parseAttempt(r.Tries[n-1]); err == nil {
+		if a, err := form.ParseAttempt(r.Tries[n-1]); err == nil {
 			d.Excerpt, d.Code, d.Took = a.Excerpt, a.Code, a.Took
 		}
 	}
@@ -98,12 +105,12 @@ func deliveredFrom(r *delivered.Record, whole bool) Delivery {
 	if !whole {
 		return d
 	}
-	d.Timeline = parseAttempts(r.Tries)
+	d.Timeline = form.ParseAttempts(r.Tries)
 	if f != nil {
 		f.Attempt = max(1, r.Attempts)
 		d.Firing = f.AppendJSON(nil)
 	}
-	if request, err := parseRequest(r.Request); err == nil {
+	if request, err := form.ParseRequest(r.Request); err == nil {
 		if request.EventBody {
 			request.Body = string(d.Firing)
 		}
