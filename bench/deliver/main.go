@@ -26,7 +26,7 @@ var (
 	dir     = flag.String("dir", "", "where stores are made; default that of temporary files")
 	pending = flag.Int("pending", 1_000_000, "firings that wait, for pending")
 	seconds = flag.Int("seconds", 10, "how long live runs")
-	rounds  = flag.Int("rounds", 3, "of deliver and kept, of which the median counts")
+	rounds  = flag.Int("rounds", 3, "of deliver and kept, of which the median counts; of kept in pairs, four each")
 	keep    = flag.Int64("keep", 256<<20, "bytes of deliveries that are kept whole; 0: none is")
 	server  = flag.String("server", "redis-7.0", "of live")
 	profile = flag.String("cpuprofile", "", "write a CPU profile to this file")

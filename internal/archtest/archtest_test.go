@@ -46,8 +46,9 @@ var allowed = map[string][]string{
 	"internal/mirrorfile":              {"internal/disk", "internal/failpoint", "internal/wire"},
 	"internal/spool":                   {"internal/disk", "internal/failpoint"},
 	"internal/disk/disktest":           {"internal/disk"},
-	"internal/outbox":                  {"actions", "internal/delivered", "internal/event", "internal/failpoint", "internal/firing", "internal/store", "internal/wire"},
+	"internal/outbox":                  {"actions", "internal/delivered", "internal/delivered/form", "internal/event", "internal/failpoint", "internal/firing", "internal/store"},
 	"internal/delivered":               {"internal/wire"},
+	"internal/delivered/form":          {"actions", "internal/wire"},
 
 	"examples": {}, "internal/admin": {}, "internal/archtest": {}, "internal/disk": {}, "internal/doctor": {}, "internal/failpoint": {}, "internal/geo": {}, "internal/glob": {}, "internal/notify": {}, "internal/resp": {}, "internal/secret": {}, "internal/servers": {}, "internal/suggest": {}, "internal/tomlpos": {}, "internal/wire": {}, "rdb": {},
 }

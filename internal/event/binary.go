@@ -127,14 +127,18 @@ func putValue(dst []byte, v Value) []byte {
 var errBinary = errors.New("not an event's binary form")
 
 // ParseBinary reads what AppendBinary wrote. The event owns its bytes.
-func ParseBinary(b []byte) (*Event, error) {
+func ParseBinary(b []byte) (*Event, error) { return ParseShared(bytes.Clone(b)) }
+
+// ParseShared does the same without a copy: the event keeps b, which may not
+// change any more.
+func ParseShared(b []byte) (*Event, error) {
 	if len(b) < 2 {
 		return nil, errBinary
 	}
 	if b[0] != binaryVersion && b[0] != binaryPartVersion {
 		return nil, fmt.Errorf("%w of this version: %d, want %d at most", errBinary, b[0], binaryPartVersion)
 	}
-	d := binaryDecoder{wire.NewCursor(bytes.Clone(b[2:]))}
+	d := binaryDecoder{wire.NewCursor(b[2:])}
 	flags := b[1]
 	e := &Event{Name: d.SharedText(), Origin: Origin(d.SharedText()), Cause: Cause(d.SharedText()), DB: d.Int(), Cut: flags&flagCut != 0}
 	e.Key = keep(d.Bytes(), flags&flagKey != 0)

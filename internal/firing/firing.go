@@ -18,7 +18,17 @@ type Firing struct {
 	event.Timing // what time fields add; zero for a rule without any
 
 	Others []OtherKey // values of other keys that templates of the rule's actions read
+
+	stored []byte // see Stored
 }
+
+// Stored returns the form in which the firing is stored, if it was parsed from
+// that or SetStored was called; otherwise nil. It does not follow changes of the
+// firing, and may not be changed.
+func (f *Firing) Stored() []byte { return f.stored }
+
+// SetStored has the firing keep the form in which it is stored, for Stored.
+func (f *Firing) SetStored(b []byte) { f.stored = b }
 
 // OtherKey is the value of another key of the event's database, at the moment at
 // which the firing was planned.

@@ -1,6 +1,7 @@
 package firing
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -177,8 +178,9 @@ func ParseBinary(id ID, b []byte) (*Firing, error) {
 	if len(b) == 0 || b[0] < 1 || b[0] > payloadMoreVersion {
 		return nil, fmt.Errorf("%w of this version", errPayload)
 	}
+	b = bytes.Clone(b)
 	d := payloadDecoder{wire.NewCursor(b[1:])}
-	f := &Firing{ID: id, Rule: d.Text(), Action: d.Text(), Params: d.params()}
+	f := &Firing{ID: id, Rule: d.Text(), Action: d.Text(), Params: d.params(), stored: b}
 	flags := byte(0)
 	if b[0] > 1 {
 		flags = d.Byte()
@@ -195,7 +197,7 @@ func ParseBinary(id ID, b []byte) (*Firing, error) {
 	}
 	switch n := len(f.Batch); {
 	case flags&payloadLastEvent == 0:
-		f.Event = d.event(d.Rest())
+		f.Event = d.parsed(event.ParseShared(d.Rest()))
 	case n > 0 && d.Len() == 0:
 		f.Event = f.Batch[n-1].Event
 	default:
@@ -242,7 +244,10 @@ func (d *payloadDecoder) event(b []byte) *event.Event {
 	if d.Err() != nil {
 		return nil
 	}
-	e, err := event.ParseBinary(b)
+	return d.parsed(event.ParseBinary(b))
+}
+
+func (d *payloadDecoder) parsed(e *event.Event, err error) *event.Event {
 	if err != nil {
 		d.Fail(err)
 	}

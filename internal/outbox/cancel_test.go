@@ -157,28 +157,3 @@ func TestCauseOf(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 }
-
-// What is kept of attempts and requests is read as it was written, and nothing
-// else is read.
-func FuzzKeptForms(f *testing.F) {
-	a := AttemptRecord{Number: 3, Uncounted: true, At: time.Unix(1_700_000_000, 5), Took: time.Second, Outcome: GivenUp, Code: 503, Text: "text", Excerpt: "excerpt"}
-	f.Add(appendAttempt(nil, &a))
-	f.Add(appendRequest(nil, "http://a", &actions.Sent{Preview: actions.Preview{Call: []string{"POST", "http://a/b"}, Named: []actions.Named{{Name: "A", Value: "b"}}, Body: "x"}, EventBody: true}))
-	f.Add([]byte{})
-	if got, err := parseAttempt(appendAttempt(nil, &a)); err != nil || got != a {
-		f.Fatalf("got %+v, %v", got, err)
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if a, err := parseAttempt(b); err == nil && len(a.Text) <= maxAttemptText && len(a.Excerpt) <= maxAttemptExcerpt && a.Took >= 0 {
-			if again, err := parseAttempt(appendAttempt(nil, &a)); err != nil || again != a {
-				t.Errorf("%+v became %+v, %v", a, again, err)
-			}
-		}
-		if r, err := parseRequest(b); err == nil {
-			again, err := parseRequest(appendRequest(nil, r.Destination, &actions.Sent{Preview: r.Preview, EventBody: r.EventBody}))
-			if err != nil || fmt.Sprint(*again) != fmt.Sprint(*r) {
-				t.Errorf("%+v became %+v, %v", r, again, err)
-			}
-		}
-	})
-}

@@ -178,6 +178,10 @@ func storedJob(p *store.Pending) job {
 // cost estimates the memory that the job's firing takes.
 func (j *job) cost() int { return int(j.size) + 1024 }
 
+// maxHeld is the size of a stored form up to which a firing that has just been
+// planned keeps it beside its event: it is in what cost adds.
+const maxHeld = 1 << 10
+
 // moment is a time in nanoseconds since 1970, 0 for the zero time. It takes a
 // third of the memory of a time.Time and has no pointer; there may be many.
 type moment int64

@@ -45,6 +45,9 @@ func (ep *endpoint) admit(jobs []planned, first uint64) {
 		j := newJob(seq, p)
 		if ep.indexed < ep.bounds.fresh && int(ep.cached.Load())+j.cost() <= ep.bounds.cached/2 { // the other half is for reading ahead
 			j.firing = p.firing
+			if ep.keepDelivered && len(p.payload) <= maxHeld {
+				p.firing.SetStored(p.payload)
+			}
 		}
 		added = ep.addJob(p.lane, j, now) || added
 	}

@@ -8,6 +8,7 @@ import (
 
 	"triggerd/actions"
 	"triggerd/internal/delivered"
+	"triggerd/internal/delivered/form"
 	"triggerd/internal/event"
 	"triggerd/internal/failpoint"
 	"triggerd/internal/firing"
@@ -256,7 +257,7 @@ func (o *Outbox) addSettlement(b *store.Batch, s *settlement, now time.Time) {
 	j := &s.job
 	if (s.what == Retried || s.what == GivenUp) && !s.began.IsZero() {
 		a := s.attempt()
-		b.Attempt(j.seq, a.Number, appendAttempt(nil, &a))
+		b.Attempt(j.seq, a.Number, form.AppendAttempt(nil, &a))
 	}
 	switch s.what {
 	case Delivered:

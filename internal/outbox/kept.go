@@ -6,12 +6,21 @@ import (
 
 	"triggerd/actions"
 	"triggerd/internal/delivered"
+	"triggerd/internal/delivered/form"
 	"triggerd/internal/event"
 	"triggerd/internal/firing"
 	"triggerd/internal/store"
 )
 
+// AttemptRecord is what is kept of an attempt to deliver.
+type AttemptRecord = form.Attempt
+
+// Request is what was sent to deliver a firing, or what would be sent now.
+type Request = form.Request
+
 // recordOf returns what is kept of a firing that was delivered; nil: nothing is.
+// The form in which the firing waited is kept as it is: to write it again would
+// be half of what keeping costs.
 func (w *worker) recordOf(res *actions.Result) *delivered.Record {
 	f := w.firing
 	if !w.ep.keepDelivered || f == nil {
@@ -28,15 +37,17 @@ func (w *worker) recordOf(res *actions.Result) *delivered.Record {
 	} else if p, err := actions.Render(w.action, f); err == nil {
 		sent.Preview = p
 	}
-	r.Request = appendRequest(r.Request[:0], actions.Destination(w.action), &sent)
-	r.Payload = firing.AppendBinary(r.Payload[:0], f)
+	r.Request = form.AppendRequest(r.Request[:0], actions.Destination(w.action), &sent)
+	if r.Payload = f.Stored(); r.Payload == nil {
+		r.Payload = firing.AppendBinary(nil, f)
+	}
 	return r
 }
 
 // records are used again once they are added.
 var records = sync.Pool{New: func() any { return new(delivered.Record) }}
 
-// maxReused is the size of a payload up to which its record is used again.
+// maxReused is the size of a request up to which its record is used again.
 const maxReused = 64 << 10
 
 // attempt returns what is kept of an attempt.
@@ -61,11 +72,14 @@ func (o *Outbox) addDelivered(b *store.Batch, s *settlement, now time.Time) {
 		r.Tries, _ = o.store.Attempts(j.seq) // without them the delivery is kept all the same
 	}
 	a := s.attempt()
-	r.Tries = append(r.Tries, appendAttempt(nil, &a))
+	o.lastTry = form.AppendAttempt(o.lastTry[:0], &a)
+	r.Tries = append(r.Tries, o.lastTry)
 	r.At, r.Attempts = now, int(j.attempts)
 	o.kept.Add(r)
-	if cap(r.Payload)+cap(r.Request) <= maxReused {
-		r.Tries = r.Tries[:0]
+	s.record = nil
+	if cap(r.Request) <= maxReused {
+		clear(r.Tries)
+		*r = delivered.Record{Tries: r.Tries[:0], Request: r.Request[:0]}
 		records.Put(r)
 	}
 	b.Settle(s.endpoint, j.seq, j.marks())
@@ -78,7 +92,7 @@ func deliveredFrom(r *delivered.Record, whole bool) Delivery {
 		Attempts: r.Attempts, Planned: r.Born, Delivered: r.At, Status: r.Status,
 	}
 	if n := len(r.Tries); n > 0 {
-		if a, err := parseAttempt(r.Tries[n-1]); err == nil {
+		if a, err := form.ParseAttempt(r.Tries[n-1]); err == nil {
 			d.Excerpt, d.Code, d.Took = a.Excerpt, a.Code, a.Took
 		}
 	}
@@ -91,12 +105,12 @@ func deliveredFrom(r *delivered.Record, whole bool) Delivery {
 	if !whole {
 		return d
 	}
-	d.Timeline = parseAttempts(r.Tries)
+	d.Timeline = form.ParseAttempts(r.Tries)
 	if f != nil {
 		f.Attempt = max(1, r.Attempts)
 		d.Firing = f.AppendJSON(nil)
 	}
-	if request, err := parseRequest(r.Request); err == nil {
+	if request, err := form.ParseRequest(r.Request); err == nil {
 		if request.EventBody {
 			request.Body = string(d.Firing)
 		}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"triggerd/internal/delivered"
+	"triggerd/internal/delivered/form"
 	"triggerd/internal/event"
 	"triggerd/internal/firing"
 	"triggerd/internal/store"
@@ -395,7 +396,7 @@ func (o *Outbox) pendingOne(action string, number uint64, id string) (*Delivery,
 			d.Request = o.requestNow(action, j, d.Attempts)
 		}
 		tries, err := o.store.Attempts(d.Number)
-		d.Timeline = parseAttempts(tries)
+		d.Timeline = form.ParseAttempts(tries)
 		return &d, err
 	}
 	return nil, nil
@@ -509,7 +510,7 @@ func (o *Outbox) showDead(d *store.DeadLetter, whole bool) (*DeadLetter, error) 
 		return shown, nil
 	}
 	tries, err := o.store.Attempts(d.Seq)
-	shown.Timeline = parseAttempts(tries)
+	shown.Timeline = form.ParseAttempts(tries)
 	return shown, err
 }
 

@@ -62,6 +62,7 @@ type Outbox struct {
 	batch       *store.Batch // of what streams submit; the keeper's
 	settling    *store.Batch // of settlements; the keeper's
 	lastDropLog time.Time    // when dropped firings were last logged; the keeper's
+	lastTry     []byte       // a buffer of the keeper's
 
 	keeperWake chan struct{} // capacity 1: the keeper has something to write
 	keeperDone chan struct{} // closed when the keeper has ended

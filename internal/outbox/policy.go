@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"triggerd/actions"
+	"triggerd/internal/delivered/form"
 	"triggerd/internal/firing"
 )
 
@@ -53,16 +54,17 @@ type Meter interface {
 }
 
 // Outcome is the result of an attempt.
-type Outcome uint8
+type Outcome = form.Outcome
 
+// Outcomes of attempts.
 const (
-	Delivered Outcome = iota
-	Retried           // it failed, and will be made again
-	GivenUp           // it failed, and the firing is a dead letter now
+	Delivered = form.Delivered
+	Retried   = form.Retried
+	GivenUp   = form.GivenUp
 
-	expelled   // not attempted: dropped for a newer one
-	superseded // not attempted: a newer one is attempted in its place
+	expelled   = GivenUp + 1 // not attempted: dropped for a newer one
+	superseded = GivenUp + 2 // not attempted: a newer one is attempted in its place
 )
 
 // Outcomes is how many outcomes an attempt may have.
-const Outcomes = int(GivenUp) + 1
+const Outcomes = form.Outcomes

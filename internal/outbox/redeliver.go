@@ -9,6 +9,7 @@ import (
 
 	"triggerd/actions"
 	"triggerd/internal/delivered"
+	"triggerd/internal/delivered/form"
 	"triggerd/internal/failpoint"
 	"triggerd/internal/firing"
 	"triggerd/internal/store"
@@ -96,7 +97,7 @@ func (o *Outbox) jobAgain(r *delivered.Record, changed bool) (j store.Job, err e
 	if a == nil {
 		return j, fmt.Errorf("%w: delivery %d was made by %s, which no rule has any more", ErrRefused, r.Seq, r.Endpoint)
 	}
-	if request, err := parseRequest(r.Request); err == nil && !changed {
+	if request, err := form.ParseRequest(r.Request); err == nil && !changed {
 		if now := actions.Destination(a); now != request.Destination {
 			return j, fmt.Errorf("%w: delivery %d went to %s, and %s goes to %s now; ask for it with changed (--changed)", ErrRefused, r.Seq, request.Destination, r.Endpoint, now)
 		}

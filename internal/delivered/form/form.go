@@ -1,4 +1,4 @@
-package outbox
+package form
 
 import (
 	"encoding/binary"
@@ -9,8 +9,21 @@ import (
 	"triggerd/internal/wire"
 )
 
-// AttemptRecord is what is kept of an attempt to deliver.
-type AttemptRecord struct {
+// Outcome is the result of an attempt.
+type Outcome uint8
+
+// Outcomes of attempts that were made.
+const (
+	Delivered Outcome = iota
+	Retried           // it failed, and will be made again
+	GivenUp           // it failed, and the firing is a dead letter now
+)
+
+// Outcomes is how many outcomes an attempt may have.
+const Outcomes = int(GivenUp) + 1
+
+// Attempt is what is kept of an attempt to deliver.
+type Attempt struct {
 	Number    int // 1 for the first
 	Uncounted bool
 	At        time.Time // when it began
@@ -37,7 +50,8 @@ const (
 	maxAttemptExcerpt = 4 << 10
 )
 
-func appendAttempt(dst []byte, a *AttemptRecord) []byte {
+// AppendAttempt appends the stored form of an attempt. Long texts are cut.
+func AppendAttempt(dst []byte, a *Attempt) []byte {
 	flags := byte(0)
 	if a.Uncounted {
 		flags = attemptUncounted
@@ -54,7 +68,8 @@ func appendAttempt(dst []byte, a *AttemptRecord) []byte {
 
 var errKeptForm = errors.New("not what was kept of a delivery")
 
-func parseAttempt(b []byte) (a AttemptRecord, err error) {
+// ParseAttempt parses what AppendAttempt has written. The attempt owns its bytes.
+func ParseAttempt(b []byte) (a Attempt, err error) {
 	if len(b) == 0 || b[0] != attemptVersion {
 		return a, errKeptForm
 	}
@@ -72,11 +87,11 @@ func parseAttempt(b []byte) (a AttemptRecord, err error) {
 	return a, c.End()
 }
 
-// parseAttempts parses all that can be read.
-func parseAttempts(list [][]byte) []AttemptRecord {
-	var all []AttemptRecord
+// ParseAttempts parses attempts, and leaves out what cannot be read.
+func ParseAttempts(list [][]byte) []Attempt {
+	var all []Attempt
 	for _, b := range list {
-		if a, err := parseAttempt(b); err == nil {
+		if a, err := ParseAttempt(b); err == nil {
 			all = append(all, a)
 		}
 	}
@@ -98,7 +113,8 @@ const requestVersion = 1
 
 const requestEventBody = 1 // in flags: the body is the JSON of the firing, which is not stored twice
 
-func appendRequest(dst []byte, destination string, s *actions.Sent) []byte {
+// AppendRequest appends the stored form of what was sent to a destination.
+func AppendRequest(dst []byte, destination string, s *actions.Sent) []byte {
 	flags := byte(0)
 	if s.EventBody {
 		flags = requestEventBody
@@ -117,9 +133,9 @@ func appendRequest(dst []byte, destination string, s *actions.Sent) []byte {
 	return wire.AppendText(dst, s.Body)
 }
 
-// parseRequest parses a stored request. A body that is the JSON of the firing is
+// ParseRequest parses a stored request. A body that is the JSON of the firing is
 // not in it.
-func parseRequest(b []byte) (*Request, error) {
+func ParseRequest(b []byte) (*Request, error) {
 	if len(b) < 2 || b[0] != requestVersion {
 		return nil, errKeptForm
 	}
