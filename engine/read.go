@@ -2,10 +2,8 @@ package engine
 
 import (
 	"slices"
-	"time"
 
 	"triggerd/actions"
-	"triggerd/internal/admin"
 	"triggerd/internal/event"
 	"triggerd/internal/firing"
 	"triggerd/internal/outbox"
@@ -128,6 +126,7 @@ func (s *stream) fireEvents(commandStart int) bool {
 	}
 	for i := range s.events {
 		ev := &s.events[i]
+		s.subject.ev = nil // the one before may have lain where this one does
 		planned := false
 		if i >= commandStart {
 			s.unsaved.eventsAfterBase++
@@ -148,8 +147,8 @@ func (s *stream) fireEvents(commandStart int) bool {
 		if f := s.e.cfg.feed; f != nil && !f.beginEvent(ev) {
 			continue
 		}
-		if s.e.tap.Level() == tap.All && s.e.tap.Admits(&s.eventGate, ev.Time.Unix()) {
-			s.e.tellEvent(admin.FeedEvent, "", ev)
+		if s.e.tap.Level() == tap.All {
+			s.tellEvent(ev)
 		}
 		if ev.Key == nil {
 			if !s.endHolds(ev, planned) {
@@ -183,8 +182,8 @@ func (s *stream) fireMatches(ev *event.Event, planned bool) {
 			state := s.gen.states[m.Rule]
 			state.matches.Add(1)
 			state.lastMatch.Store(ev.Time.UnixNano())
-			if s.e.tap.Level() != tap.Nobody && s.e.tap.Admits(&state.matchGate, ev.Time.Unix()) {
-				s.e.tellEvent(admin.FeedMatch, m.Rule.Name, ev)
+			if s.e.tap.Level() != tap.Nobody {
+				s.tellMatch(m.Rule, state, ev)
 			}
 		}
 		if m.Rule.Time == nil {
@@ -274,8 +273,8 @@ func (s *stream) planBy(gen *generation, rule *rules.Rule, by firing.Trigger, f 
 			e.cfg.OnFiring(&one)
 		}
 		state.firings.Add(1)
-		if e.tap.Level() != tap.Nobody && e.tap.Admits(&state.firingGate, time.Now().Unix()) {
-			e.tellFiring(gen.endpointOf[a], &one)
+		if e.tap.Level() != tap.Nobody {
+			s.tellFiring(rule, state, gen.endpointOf[a], &one)
 		}
 		if !e.cfg.DryRun {
 			if !e.cfg.Replay && one.Event.Origin == event.FromStream {

@@ -61,6 +61,8 @@ type stream struct {
 	offset         int64                         // of the last record
 	server         serverVersion                 // as the last snapshot said, or an earlier process
 	eventGate      tap.Gate                      // of events that those who watch are told of
+	subject        subject                       // the present event, for those who watch; about none if nobody does
+	firingSubject  subject                       // the event of a firing that is of another
 	sharedServer   atomic.Pointer[serverVersion] // server, for those who ask; nil: not known yet
 	profile        *profiler
 	renewal        renewal

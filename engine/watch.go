@@ -105,26 +105,98 @@ func (e *Engine) admitWatcher() error {
 	return nil
 }
 
-// eventDetail completes an entry with what its event is about.
-type eventDetail struct{ ev *event.Event }
+// maxKeptKey limits the memory that is kept for the text of a key.
+const maxKeptKey = 64 << 10
 
-// Detail implements tap.Detailer.
-func (d eventDetail) Detail(to *admin.FeedEntry) {
-	to.DB, to.Command = d.ev.DB, typed(d.ev, maxExcerpt)
-	to.Before, to.After = excerptOf(d.ev.Before, maxExcerpt), excerptOf(d.ev.After, maxExcerpt)
+// subject is an event, as the filters of those who watch ask for it. What they
+// ask for is found once. It implements tap.Subject.
+type subject struct {
+	of    *watchers
+	ev    *event.Event // borrowed; nil: none
+	key   []byte
+	keyed bool
+	held  uint64
+	asked bool
+	told  *rules.Rule // of which a match was put last
 }
 
-func (e *Engine) tellEvent(kind, rule string, ev *event.Event) {
-	e.tap.AddDetailed(admin.FeedEntry{
-		Kind: kind, Rule: rule, Key: printable(ev.Key), Event: ev.Name, Offset: ev.Offset, Holds: e.watchers.holds(ev),
-	}, eventDetail{ev})
+// set has the subject be about an event.
+func (s *subject) set(of *watchers, ev *event.Event) {
+	if cap(s.key) > maxKeptKey {
+		s.key = nil
+	}
+	*s = subject{of: of, ev: ev, key: s.key[:0]}
 }
 
-func (e *Engine) tellFiring(endpoint string, f *firing.Firing) {
-	e.tap.AddDetailed(admin.FeedEntry{
-		Kind: admin.FeedFiring, Rule: f.Rule, Action: endpoint, Key: printable(f.Event.Key), Event: f.Event.Name,
-		Offset: f.Event.Offset, ID: f.ID.String(), Holds: e.watchers.holds(f.Event),
-	}, eventDetail{f.Event})
+// KeyText implements tap.Subject.
+func (s *subject) KeyText() []byte {
+	if !s.keyed {
+		s.key, s.keyed = event.AppendText(s.key[:0], s.ev.Key), true
+	}
+	return s.key
+}
+
+// Holds implements tap.Subject.
+func (s *subject) Holds() uint64 {
+	if !s.asked {
+		s.held, s.asked = s.of.holds(s.ev), true
+	}
+	return s.held
+}
+
+// entry returns an entry of the feed about the event.
+func (s *subject) entry(kind, rule string) admin.FeedEntry {
+	ev := s.ev
+	return admin.FeedEntry{
+		Kind: kind, Rule: rule, Key: string(s.KeyText()), Event: ev.Name, Offset: ev.Offset, Holds: s.Holds(),
+		DB: ev.DB, Command: typed(ev, maxExcerpt), Before: excerptOf(ev.Before, maxExcerpt), After: excerptOf(ev.After, maxExcerpt),
+	}
+}
+
+// subjectOf returns the stream's subject, about the event that it handles.
+func (s *stream) subjectOf(ev *event.Event) *subject {
+	if s.subject.ev != ev {
+		s.subject.set(&s.e.watchers, ev)
+	}
+	return &s.subject
+}
+
+// tellEvent tells those who watch of an event.
+func (s *stream) tellEvent(ev *event.Event) {
+	about := s.subjectOf(ev)
+	if s.e.tap.Admits(&s.eventGate, admin.FeedEvent, "", "", about) {
+		s.e.tap.Put(about.entry(admin.FeedEvent, ""))
+	}
+}
+
+// tellMatch tells those who watch of a match.
+func (s *stream) tellMatch(rule *rules.Rule, state *ruleState, ev *event.Event) {
+	about := s.subjectOf(ev)
+	about.told = nil
+	if s.e.tap.Admits(&state.matchGate, admin.FeedMatch, rule.Name, "", about) {
+		about.told = rule
+		s.e.tap.Put(about.entry(admin.FeedMatch, rule.Name))
+	}
+}
+
+// tellFiring tells those who watch of a firing. That of a rule without time is of
+// the event that the stream handles, and of the match that it has just told of.
+func (s *stream) tellFiring(rule *rules.Rule, state *ruleState, endpoint string, f *firing.Firing) {
+	about := &s.firingSubject
+	if s.subject.ev != nil && rule.Time == nil {
+		if !s.e.tap.Follow(s.subject.told == rule) {
+			return
+		}
+		about = &s.subject
+	} else {
+		about.set(&s.e.watchers, f.Event)
+		if !s.e.tap.Admits(&state.firingGate, admin.FeedFiring, rule.Name, "", about) {
+			return
+		}
+	}
+	entry := about.entry(admin.FeedFiring, rule.Name)
+	entry.Action, entry.ID = endpoint, f.ID.String()
+	s.e.tap.Put(entry)
 }
 
 // tellState tells those who watch what has become of something.
@@ -132,7 +204,7 @@ func (e *Engine) tellState(name, state, why string) {
 	if e.tap.Level() != tap.Nobody {
 		entry := admin.FeedEntry{Kind: admin.FeedState, Name: name, State: state, Text: why}
 		entry.Rule, _ = firing.RuleOf(name)
-		e.tap.Add(entry)
+		e.tap.Put(entry)
 	}
 }
 
@@ -147,21 +219,30 @@ func (w watcher) Watched() bool { return w.tap.Level() != tap.Nobody }
 
 // Attempted implements outbox.Watcher.
 func (w watcher) Attempted(a *outbox.Attempt) {
-	entry := admin.FeedEntry{
-		Kind: admin.FeedAttempt, Action: a.Endpoint, ID: a.ID, Outcome: outcomes[a.Outcome], Text: a.Text, Seconds: a.Took.Seconds(),
+	outcome, rule, about := outcomes[a.Outcome], "", noSubject
+	if a.Firing != nil {
+		rule = a.Firing.Rule
+		about = &subject{of: w.of, ev: a.Firing.Event}
 	}
-	if f := a.Firing; f != nil {
-		entry.Rule, entry.Key, entry.Event, entry.Offset, entry.Attempt = f.Rule, printable(f.Event.Key), f.Event.Name, f.Event.Offset, f.Attempt
-		entry.Holds = w.of.holds(f.Event)
-		w.tap.AddDetailed(entry, eventDetail{f.Event})
+	if !w.tap.FollowFiring(a.ID) && !w.tap.Admits(w.tap.GateOf(admin.FeedAttempt, rule), admin.FeedAttempt, rule, outcome, about) {
 		return
 	}
-	w.tap.Add(entry)
+	entry := admin.FeedEntry{Kind: admin.FeedAttempt}
+	if a.Firing != nil {
+		entry = about.entry(admin.FeedAttempt, rule)
+		entry.Attempt = a.Firing.Attempt
+	}
+	entry.Action, entry.ID, entry.Outcome, entry.Text, entry.Seconds = a.Endpoint, a.ID, outcome, a.Text, a.Took.Seconds()
+	w.tap.Put(entry)
 }
+
+// noSubject is of a firing that could not be read: it has no key, and for no
+// condition it is known to hold.
+var noSubject = &subject{keyed: true, asked: true}
 
 // ConditionChanged implements outbox.Watcher.
 func (w watcher) ConditionChanged(endpoint, condition, why string) {
-	w.tap.Add(admin.FeedEntry{Kind: admin.FeedState, Action: endpoint, Name: endpoint, State: condition, Text: why})
+	w.tap.Put(admin.FeedEntry{Kind: admin.FeedState, Action: endpoint, Name: endpoint, State: condition, Text: why})
 }
 
 // lookAtLinks is how often the links' states are looked at for those who watch.

@@ -24,6 +24,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -35,11 +36,12 @@ var (
 	server  = flag.String("server", "redis-7.0", "server, as internal/servers names it")
 	events  = flag.Int("events", 10_000, "changes a second of the browser's case")
 	rate    = flag.Int("rate", 100_000, "commands a second of the viewers' case, if the machine makes that many")
+	rounds  = flag.Int("rounds", 5, "pairs of the viewers' case")
+	query   = flag.String("query", "&all=1", "what the viewers ask for")
 	seconds = flag.Int("seconds", 10, "how long each case takes")
 )
 
-// rules are twelve, since of one rule no more than a thousand entries a second are
-// sent.
+// rules are twelve, and each change matches one.
 func rules(addr string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "[source]\nurl = \"redis://%s\"\n", addr)
@@ -57,7 +59,8 @@ type bench struct {
 	cmd *exec.Cmd
 }
 
-func start(t *testing.T) *bench {
+// start starts so many daemons that follow one server.
+func start(t *testing.T, daemons int) []*bench {
 	t.Helper()
 	dir := t.TempDir()
 	program := filepath.Join(dir, "triggerd")
@@ -74,11 +77,20 @@ func start(t *testing.T) *bench {
 	if err := os.WriteFile(filepath.Join(dir, "rules.toml"), []byte(rules(srv.Addr)), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	list := make([]*bench, daemons)
+	for i := range list {
+		list[i] = startDaemon(t, srv, program, dir, i)
+	}
+	return list
+}
+
+func startDaemon(t *testing.T, srv *servers.Server, program, dir string, number int) *bench {
+	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{t: t, srv: srv, api: "http://" + ln.Addr().String(), cmd: exec.Command(program)}
+	b := &bench{t: t, srv: srv, api: "http://" + ln.Addr().String(), cmd: exec.Command(program, "--data-dir", fmt.Sprint("data-", number))}
 	ln.Close()
 	b.cmd.Dir = dir
 	b.cmd.Env = append(os.Environ(), "TRIGGERD_SOURCE=", "TRIGGERD_TOKEN=", "TRIGGERD_HTTP="+strings.TrimPrefix(b.api, "http://"))
@@ -184,7 +196,7 @@ func percentile(list []float64, p float64) float64 {
 }
 
 func TestScreen(t *testing.T) {
-	b := start(t)
+	b := start(t, 1)[0]
 	p := browser.Open(t, browser.Options{})
 	p.Go(b.api + "/?all=1")
 	p.Wait(`document.querySelector("main").dataset.live === "open"`)
@@ -230,48 +242,58 @@ func TestScreen(t *testing.T) {
 	p.NoProblems()
 }
 
+// TestViewers measures two daemons that follow one server at once, of which one is
+// watched, so that what else the machine does concerns both.
 func TestViewers(t *testing.T) {
-	b := start(t)
-	var perCommand [3]float64
-	for round := range 2 {
-		for i, viewers := range []int{0, 1, 10} {
-			ctx, stop := context.WithTimeout(t.Context(), time.Duration(*seconds)*time.Second)
-			var reading sync.WaitGroup
-			var mu sync.Mutex
-			read := 0
-			for range viewers {
-				req, err := http.NewRequestWithContext(ctx, "GET", b.api+"/api/v1/events?all=1&batch=1", nil)
-				if err != nil {
-					t.Fatal(err)
-				}
-				res, err := http.DefaultClient.Do(req)
-				if err != nil {
-					t.Fatal(err)
-				}
-				reading.Go(func() {
-					defer res.Body.Close()
-					n, _ := io.Copy(io.Discard, res.Body) // until ctx is done
-					mu.Lock()
-					read += int(n)
-					mu.Unlock()
-				})
-			}
-			before, from := b.cpu(), b.records()
-			n := b.write(ctx, *rate)
-			stop()
-			for limit := time.Now().Add(time.Minute); b.records() < from+int64(n) && time.Now().Before(limit); {
-				time.Sleep(50 * time.Millisecond)
-			}
-			used := b.cpu() - before
-			reading.Wait()
-			cost := used.Seconds() / float64(n) * 1e9
-			more := ""
-			if viewers > 0 && perCommand[0] > 0 {
-				more = fmt.Sprintf("  %+.1f %%", 100*(cost/perCommand[0]-1))
-			}
-			perCommand[i] = cost
-			t.Logf("round %d: %2d viewers  %6.0f commands/s  %4.0f ns of CPU a command%s  %d KiB read", round+1, viewers, float64(n)/float64(*seconds), cost, more, read>>10)
-			time.Sleep(2 * time.Second)
+	both := start(t, 2)
+	for _, viewers := range []int{0, 1, 10} {
+		var ratios []float64
+		for range *rounds {
+			none, some, kib := cost(both[0], both[1], viewers)
+			ratios = append(ratios, 100*(some/none-1))
+			t.Logf("%2d viewers  %5.0f : %5.0f ns of CPU a command  %+6.1f %%  %d KiB read", viewers, none, some, ratios[len(ratios)-1], kib)
 		}
+		t.Logf("%2d viewers  %+.1f %%, the median of %d rounds", viewers, percentile(ratios, 0.5), *rounds)
 	}
+}
+
+// cost returns the CPU time a command, in nanoseconds, of a daemon that nobody
+// watches and of one with so many viewers, and what these have read.
+func cost(plain, watched *bench, viewers int) (none, some float64, kib int64) {
+	t := plain.t
+	ctx, stop := context.WithTimeout(t.Context(), time.Duration(*seconds)*time.Second)
+	defer stop()
+	var reading sync.WaitGroup
+	var read atomic.Int64
+	for range viewers {
+		req, err := http.NewRequestWithContext(ctx, "GET", watched.api+"/api/v1/events?batch=1"+*query, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		reading.Go(func() {
+			defer res.Body.Close()
+			n, _ := io.Copy(io.Discard, res.Body) // until ctx is done
+			read.Add(n)
+		})
+	}
+	cpu, from := [2]time.Duration{}, [2]int64{}
+	both := []*bench{plain, watched}
+	for i, b := range both {
+		cpu[i], from[i] = b.cpu(), b.records()
+	}
+	n := plain.write(ctx, *rate)
+	stop()
+	reading.Wait()
+	for i, b := range both {
+		for limit := time.Now().Add(time.Minute); b.records() < from[i]+int64(n) && time.Now().Before(limit); {
+			time.Sleep(50 * time.Millisecond)
+		}
+		cpu[i] = b.cpu() - cpu[i]
+	}
+	each := func(d time.Duration) float64 { return d.Seconds() / float64(n) * 1e9 }
+	return each(cpu[0]), each(cpu[1]), read.Load() >> 10
 }

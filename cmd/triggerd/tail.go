@@ -19,7 +19,7 @@ import (
 
 func newTailCommand() *cobra.Command {
 	c := &client{}
-	var key, outcome string
+	var key, outcome, when string
 	var all bool
 	cmd := &cobra.Command{
 		Use:   "tail [RULE]",
@@ -27,16 +27,18 @@ func newTailCommand() *cobra.Command {
 		Long: `Tail prints matches, firings, attempts to deliver, and changes of state (links,
 gaps, endpoints, pauses, reloads), a line each, until it is interrupted.
 
-With a rule, a key or an outcome only what has it is printed. What was left out,
-because too much happened, is told by a line with its number. --json prints one
-JSON object a line.`,
+With a rule, a key or an outcome only what has it is printed, and with --when only
+what belongs to a change for which the condition holds, written as "when" of a rule
+is. What was left out, because too much happened, is told by a line with its number.
+--json prints one JSON object a line.`,
 		Example: `  triggerd tail
   triggerd tail sold-out
-  triggerd tail --outcome given_up --key 'order:*'`,
+  triggerd tail --outcome given_up --key 'order:*'
+  triggerd tail --all --when 'num(after) < 5'`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			q := url.Values{}
-			for name, value := range map[string]string{"key": key, "outcome": outcome, "rule": strings.Join(args, "")} {
+			for name, value := range map[string]string{"key": key, "outcome": outcome, "when": when, "rule": strings.Join(args, "")} {
 				if value != "" {
 					q.Set(name, value)
 				}
@@ -50,6 +52,7 @@ JSON object a line.`,
 	f := cmd.Flags()
 	f.StringVar(&key, "key", "", "only of keys that match this glob")
 	f.StringVar(&outcome, "outcome", "", "only attempts that came to this: delivered, retried or given_up")
+	f.StringVar(&when, "when", "", "only of changes for which this condition holds")
 	f.BoolVar(&all, "all", false, "every event too, also those that no rule matches")
 	c.addFlags(cmd)
 	return cmd

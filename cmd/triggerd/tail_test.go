@@ -50,6 +50,9 @@ func TestTail(t *testing.T) {
 		p, api := startStock(t, dir, srv, hook)
 		tail := startTail(t, api, "rule/stock", "stock")
 		asJSON := startTail(t, api, "rule/stock", "--json", "--all")
+		if _, err := ask(t, api, "tail", "--when", "num(after"); err == nil || !strings.Contains(err.Error(), "when: ") {
+			t.Errorf("a condition with a mistake: %v", err)
+		}
 		hook.setReply(func(*delivery) int { return http.StatusGone }) // for good
 		redistest.Do(t, srv, "SET", "other:1", "1")
 		redistest.Do(t, srv, "SET", "stock:\x1b[2J7", "1")
@@ -73,6 +76,22 @@ func TestTail(t *testing.T) {
 		}
 		if kinds[admin.FeedEvent] != 2 || kinds[admin.FeedMatch] != 1 || kinds[admin.FeedFiring] != 1 || kinds[admin.FeedAttempt] != 1 {
 			t.Errorf("--all --json has %v in\n%s", kinds, asJSON.out)
+		}
+		byCondition := newLines()
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go run(ctx, []string{"tail", "--api", api, "--all", "--when", `key startsWith "wanted"`}, byCondition, newLines())
+		for limit := time.After(patience); byCondition.String() == ""; {
+			redistest.Do(t, srv, "SET", "unwanted:1", "1")
+			redistest.Do(t, srv, "SET", "wanted:1", "1")
+			select {
+			case <-time.After(20 * time.Millisecond):
+			case <-limit:
+				t.Fatal("tail --when prints nothing")
+			}
+		}
+		if out := byCondition.String(); !strings.Contains(out, "  wanted:1") || strings.Contains(out, "unwanted") {
+			t.Errorf("tail --when prints %q", out)
 		}
 		mustAsk(t, api, "is in use", "reload")
 		asJSON.out.await(t, `"state":"reloaded"`, 1)

@@ -79,8 +79,9 @@ type Daemon interface {
 
 	// Feed iterates over what happens, as q selects it, until ctx is done. A
 	// caller that is too slow misses entries, and is told how many. The entry is
-	// nil at the beginning, from when on nothing is missed, and after a quiet
-	// time. The error is ErrQuery or ErrBusy.
+	// nil at the beginning, from when on nothing is missed, after a quiet time, and
+	// with q.Every after each batch. Entries are shared, and must not be changed. The
+	// error is ErrQuery or ErrBusy.
 	Feed(ctx context.Context, q FeedQuery) (iter.Seq[*FeedEntry], error)
 
 	// Rates returns how much happened a second in the last minutes, in all;

@@ -92,7 +92,12 @@ type FeedQuery struct {
 	Rule    string
 	Outcome string            // only attempts that have it
 	When    string            // only what belongs to an event for which this condition holds; "": all
-	Key     func(string) bool // by the key as text; nil: all
+	Key     func([]byte) bool // by the key as text; nil: all
+
+	// Every is how often entries are handed over, with a nil after each batch, to who
+	// only wants to see what is new; 0: one by one, each at once. Who is busy with a
+	// batch for a second goes on with the newest ones.
+	Every time.Duration
 
 	Bit uint64 // the bit of FeedEntry.Holds that When has; who keeps the feed sets it
 }
@@ -103,6 +108,6 @@ func (q *FeedQuery) Selects(e *FeedEntry) bool {
 	return (q.All || e.Kind != FeedEvent) &&
 		(q.Rule == "" || q.Rule == e.Rule) &&
 		(q.Outcome == "" || q.Outcome == e.Outcome) &&
-		(q.Key == nil || e.Key != "" && q.Key(e.Key)) &&
+		(q.Key == nil || e.Key != "" && q.Key([]byte(e.Key))) &&
 		(q.Bit == 0 || e.Holds&q.Bit != 0)
 }

@@ -1,109 +1,111 @@
 package tap_test
 
 import (
-	"fmt"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"triggerd/internal/admin"
 	"triggerd/internal/tap"
 )
 
-// counting counts how often an entry is completed.
-type counting struct{ n int }
-
-func (c *counting) Detail(e *admin.FeedEntry) {
-	c.n++
-	e.Command = fmt.Sprint("command ", c.n)
+// subject is what an entry is about. It counts how often it is asked.
+type subject struct {
+	key   string
+	holds uint64
+	asked int
 }
 
-// What nobody selects counts against nothing and is not completed, so that a
-// narrow filter misses nothing among very much else.
+func (s *subject) KeyText() []byte { s.asked++; return []byte(s.key) }
+func (s *subject) Holds() uint64   { s.asked++; return s.holds }
+
+// What nobody selects counts against nothing, so that a narrow filter misses nothing
+// among very much else, whatever those without a filter are shown.
 func TestNarrowFilter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var f tap.Feed
-		next, _ := open(t, &f, admin.FeedQuery{Key: func(k string) bool { return k == "wanted" }})
+		byKey, _ := open(t, &f, admin.FeedQuery{Key: func(k []byte) bool { return string(k) == "wanted" }})
 		byBit, _ := open(t, &f, admin.FeedQuery{Bit: 2})
-		var c counting
-		for range 5000 {
-			f.AddDetailed(match("r", "other"), &c)
+		other := &subject{key: "other"}
+		if n := put(&f, 5000, admin.FeedMatch, "r", other); n != 0 || other.asked != 10_000 {
+			t.Errorf("%d were admitted that nobody wants; it was asked %d times", n, other.asked)
 		}
-		f.AddDetailed(match("r", "wanted"), &c)
-		held := match("r", "held")
-		held.Holds = 3
-		f.AddDetailed(held, &c)
-		if e, _ := next(); e.Key != "wanted" || e.Command != "command 1" || c.n != 2 {
-			t.Errorf("got %+v, and %d were completed", e, c.n)
+		if put(&f, 1, admin.FeedMatch, "r", &subject{key: "wanted"}) != 1 || put(&f, 1, admin.FeedMatch, "r", &subject{key: "held", holds: 3}) != 1 {
+			t.Error("what is wanted is not admitted")
+		}
+		if e, _ := byKey(); e.Key != "wanted" {
+			t.Errorf("by key: %+v", e)
 		}
 		if e, _ := byBit(); e.Key != "held" {
 			t.Errorf("by a condition: %+v", e)
 		}
+		_, stop := open(t, &f, admin.FeedQuery{})
+		if n := put(&f, 5000, admin.FeedMatch, "r", other); n != 1010 {
+			t.Errorf("without a filter %d were admitted", n)
+		}
+		if put(&f, 1, admin.FeedMatch, "r", &subject{key: "wanted"}) != 1 {
+			t.Error("others without a filter have taken the room of what is wanted")
+		}
+		stop()
+		if n := put(&f, 5000, admin.FeedMatch, "r", &subject{key: "wanted"}); n != 998 {
+			t.Errorf("%d more were admitted of what is wanted", n)
+		}
 	})
 }
 
-// Of what is selected, no more than is kept is completed.
-func TestDetailIsLimited(t *testing.T) {
+// Without a filter nothing is asked, and an event is nothing for who does not want
+// events.
+func TestNothingIsAsked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var f tap.Feed
 		open(t, &f, admin.FeedQuery{})
-		var c counting
-		for range 5000 {
-			f.AddDetailed(match("r", "k"), &c)
+		open(t, &f, admin.FeedQuery{All: true, Rule: "r"})
+		k := &subject{key: "k"}
+		if n := put(&f, 5, admin.FeedEvent, "", k); n != 0 || k.asked != 0 {
+			t.Errorf("%d events were admitted; it was asked %d times", n, k.asked)
 		}
-		if c.n != 1000 {
-			t.Errorf("%d were completed", c.n)
-		}
-		time.Sleep(time.Second)
-		f.AddDetailed(match("r", "k"), &c)
-		if c.n != 1001 {
-			t.Errorf("in the next second %d were completed", c.n)
+		if n := put(&f, 5, admin.FeedMatch, "other", k); n != 5 || k.asked != 0 {
+			t.Errorf("%d matches were admitted; it was asked %d times", n, k.asked)
 		}
 	})
 }
 
-// A gate lets through as much as is kept, counts the rest as left out, and stands
-// open while somebody looks for something.
-func TestGate(t *testing.T) {
+// A firing is kept if its match is, and an attempt if its firing is, though no more
+// is kept of them otherwise.
+func TestFollows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var f tap.Feed
-		var g tap.Gate
 		next, _ := open(t, &f, admin.FeedQuery{})
-		passed := 0
-		for range 5000 {
-			if f.Admits(&g, 7) {
-				passed++
-			}
+		k := &subject{key: "k"}
+		put(&f, 5000, admin.FeedMatch, "r", k)
+		if !f.Follow(true) || f.Follow(false) {
+			t.Error("a firing does not follow its match")
 		}
-		f.Add(match("r", "k"))
-		if e, _ := next(); passed != 1000 || e.Kind != admin.FeedLost || e.Count != 4000 {
-			t.Errorf("%d passed, and then %+v", passed, e)
+		f.Put(admin.FeedEntry{Kind: admin.FeedFiring, ID: "a"})
+		if !f.FollowFiring("a") || f.FollowFiring("b") {
+			t.Error("an attempt does not follow its firing")
 		}
-		if !f.Admits(&g, 8) {
-			t.Error("the next second begins shut")
+		if e, _ := next(); e.Kind != admin.FeedLost || e.Count != 3991 {
+			t.Errorf("left out: %+v", e)
 		}
-		_, stop := open(t, &f, admin.FeedQuery{Rule: "r"})
-		for range 5000 {
-			if !f.Admits(&g, 8) {
-				t.Fatal("shut, though somebody looks for something")
-			}
+		for range 5000 { // the ring is full of others
+			f.Put(admin.FeedEntry{Kind: admin.FeedState})
 		}
-		stop()
-		for range 1000 {
-			f.Admits(&g, 9)
-		}
-		if f.Admits(&g, 9) {
-			t.Error("open, though nobody looks for anything any more")
+		if f.FollowFiring("a") {
+			t.Error("a firing is remembered that is no more kept")
 		}
 	})
 }
 
-// BenchmarkGate is what an entry costs that is one too many.
-func BenchmarkGate(b *testing.B) {
+// BenchmarkFilter is what an entry costs that a filter does not want.
+func BenchmarkFilter(b *testing.B) {
 	var f tap.Feed
-	var g tap.Gate
-	b.ReportAllocs()
-	for b.Loop() {
-		f.Admits(&g, 7)
+	for range f.Read(b.Context(), admin.FeedQuery{Rule: "other"}) {
+		var g tap.Gate
+		k := &subject{key: "k"}
+		b.ReportAllocs()
+		for b.Loop() {
+			f.Admits(&g, admin.FeedMatch, "r", "", k)
+		}
+		return
 	}
 }

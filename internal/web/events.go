@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"triggerd/internal/admin"
@@ -33,6 +34,9 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	defer context.AfterFunc(s.serving, cancel)()
 	if q.try { // whoever watches from a browser is not told why it was refused
 		cancel()
+	}
+	if q.batch {
+		q.Every = batchTime
 	}
 	feed, err := s.cfg.Daemon.Feed(ctx, q.FeedQuery)
 	switch {
@@ -60,16 +64,12 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 		s.writeBatches(out, feed)
 		return
 	}
+	var text []byte
 	for e := range feed {
-		text := []byte(":\n\n")
+		text = append(text[:0], ":\n\n"...)
 		if e != nil {
-			s.hideEntry(e)
-			b, err := json.Marshal(e)
-			if err != nil {
-				s.log.Error("an entry of the feed cannot be written", "err", err)
-				return
-			}
-			text = fmt.Appendf(nil, "id: %d\nevent: %s\ndata: %s\n\n", e.Seq, e.Kind, b)
+			b := s.encodeEntry(e)
+			text = fmt.Appendf(text[:0], "id: %d\nevent: %s\ndata: %s\n\n", e.Seq, e.Kind, b)
 		}
 		if !out.write(text) {
 			return
@@ -77,68 +77,75 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-const (
-	// batchTime is how long entries are gathered for one message: a browser draws
-	// no more often.
-	batchTime = 50 * time.Millisecond
-	// maxBatch is how many entries a message has.
-	maxBatch = 1000
-)
+// batchTime is how long entries are gathered for one message: a browser draws no
+// more often.
+const batchTime = 50 * time.Millisecond
 
-// writeBatches writes entries in messages of many. A message is written once
-// batchTime has passed since the one before.
+// writeBatches writes entries in messages of many. The feed says with a nil where
+// one ends, and in quiet times that there is nothing.
 func (s *Server) writeBatches(out *feedWriter, feed iter.Seq[*admin.FeedEntry]) {
-	entries, stop := make(chan *admin.FeedEntry, maxBatch), make(chan struct{})
-	defer close(stop)
-	go func() {
-		defer close(entries)
-		for e := range feed {
-			select {
-			case entries <- e:
-			case <-stop:
-				return
+	const head = "data: ["
+	text := []byte(head)
+	var last uint64
+	for e := range feed {
+		if e != nil {
+			if len(text) > len(head) {
+				text = append(text, ',')
 			}
+			text, last = append(text, s.encodeEntry(e)...), e.Seq
+			continue
 		}
-	}()
-	var batch []*admin.FeedEntry
-	var due <-chan time.Time
-	last := time.Time{}
-	flush := func() bool {
-		b, err := json.Marshal(batch)
-		if err != nil {
-			s.log.Error("entries of the feed cannot be written", "err", err)
-			return false
+		if len(text) == len(head) {
+			text = append(text[:0], ":\n\n"...)
+		} else {
+			text = fmt.Appendf(text, "]\nid: %d\n\n", last)
 		}
-		text := fmt.Appendf(nil, "id: %d\ndata: %s\n\n", batch[len(batch)-1].Seq, b)
-		batch, due, last = nil, nil, time.Now()
-		return out.write(text)
+		if !out.write(text) {
+			return
+		}
+		if cap(text) > maxKeptText {
+			text = nil
+		}
+		text = append(text[:0], head...)
 	}
-	for {
-		select {
-		case e, more := <-entries:
-			if !more {
-				return
-			}
-			if e == nil {
-				if !out.write([]byte(":\n\n")) {
-					return
-				}
-				continue
-			}
-			s.hideEntry(e)
-			batch = append(batch, e)
-			if due == nil {
-				due = time.After(max(0, batchTime-time.Since(last)))
-			}
-			if len(batch) == maxBatch && !flush() {
-				return
-			}
-		case <-due:
-			if !flush() {
-				return
-			}
-		}
+}
+
+// maxKeptText limits the memory that is kept for the text of a batch.
+const maxKeptText = 1 << 20
+
+// encodedEntries are the latest entries of the feed in JSON, so that one is encoded
+// once for all who watch. What is missing is encoded again.
+type encodedEntries [1024]atomic.Pointer[encodedEntry]
+
+type encodedEntry struct {
+	seq  uint64
+	text []byte
+}
+
+// maxKeptEntry limits what is kept in JSON. A key may be long.
+const maxKeptEntry = 4 << 10
+
+// encodeEntry returns an entry in JSON, as it may be seen.
+func (s *Server) encodeEntry(e *admin.FeedEntry) []byte {
+	place := &s.encoded[e.Seq%uint64(len(s.encoded))]
+	own := e.Kind == admin.FeedLost // a reader's own, under the number of the one before
+	if kept := place.Load(); kept != nil && kept.seq == e.Seq && !own {
+		return kept.text
 	}
+	if s.cfg.HideValues {
+		hidden := *e
+		s.hideEntry(&hidden)
+		e = &hidden
+	}
+	text, err := json.Marshal(e)
+	if err != nil { // which none of its fields can cause
+		s.log.Error("an entry of the feed cannot be written", "err", err)
+		return []byte("null")
+	}
+	if !own && len(text) <= maxKeptEntry {
+		place.Store(&encodedEntry{e.Seq, text})
+	}
+	return text
 }
 
 // feedWriter writes what a client has to read at once, and within a limit.
@@ -188,7 +195,7 @@ func (s *Server) parseFeedQuery(v url.Values, last string) (feedQuery, error) {
 			if err != nil {
 				return q, fmt.Errorf("key: %w", err)
 			}
-			q.Key = func(key string) bool { return p.Match([]byte(key)) }
+			q.Key = p.Match
 		case "outcome":
 			if !feedOutcomes[q.Outcome] {
 				return q, fmt.Errorf("outcome is delivered, retried or given_up, not %q", q.Outcome)

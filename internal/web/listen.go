@@ -63,11 +63,29 @@ func listenOn(ctx context.Context, addr string) (net.Listener, error) {
 		ln, err = listenUnix(ctx, path)
 	} else {
 		ln, err = (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
+		ln = tcpListener{ln}
 	}
 	if err != nil {
 		return nil, err
 	}
 	return netutil.LimitListener(ln, MaxConnections), nil
+}
+
+// maxUnread is about how much of what is written lies in the system until a client
+// reads it. Without a limit it may be megabytes: a browser that is slow would be
+// shown what happened long ago.
+const maxUnread = 256 << 10
+
+// tcpListener is a listener whose connections have bounded buffers.
+type tcpListener struct{ net.Listener }
+
+// Accept returns a connection whose writes wait for a slow client before long.
+func (l tcpListener) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if c, ok := conn.(*net.TCPConn); ok {
+		_ = c.SetWriteBuffer(maxUnread) // else it works as ever
+	}
+	return conn, err
 }
 
 // unixListener is a socket under its final name.

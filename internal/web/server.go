@@ -49,6 +49,7 @@ type Server struct {
 	log     *slog.Logger
 	refused *refusals
 	logins  logins
+	encoded encodedEntries
 	handler http.Handler
 
 	serving context.Context // done when Run ends: what goes on for ever has to end then

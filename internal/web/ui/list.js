@@ -3,7 +3,9 @@
 import { h } from "./dom.js";
 
 // rows makes the list. of() is its length, fill(row, i) shows the item i in a
-// row that may have shown another, and make() makes an empty row.
+// row that may have shown another, and make() makes an empty row. open(i, row) is
+// told of a click on a row, whose item may have moved since it was drawn; i is -1
+// for the Enter key.
 export function rows({ make, fill, of, open, label }) {
   const pad = h("div", { "aria-hidden": "true" });
   pad.style.width = "1px";
@@ -24,7 +26,7 @@ export function rows({ make, fill, of, open, label }) {
     while (pool.length < shown) {
       const row = make();
       row.setAttribute("role", "listitem");
-      row.addEventListener("click", () => open(row.at));
+      row.addEventListener("click", () => open(row.at, row));
       pool.push(row);
       el.append(row);
     }

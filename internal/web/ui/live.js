@@ -38,7 +38,7 @@ export function live(room, at) {
   const side = h("aside", { class: "side", "aria-label": "One firing", hidden: true });
 
   const list = rows({
-    label: "What happens", of: () => all.length, open: (i) => open(i < 0 ? cursor : i),
+    label: "What happens", of: () => all.length, open: (i, row) => open(row ? all.length - 1 - all.lastIndexOf(row.shows) : cursor),
     make: () => {
       const row = h("div", { class: "row cells" }, ["time dim", "kind dim", "key", "change", "rule", "out"].map((c) => h("span", { class: c })));
       row.cells = row.children;
