@@ -3,6 +3,7 @@ package form
 import (
 	"encoding/binary"
 	"errors"
+	"math"
 	"time"
 
 	"triggerd/actions"
@@ -78,7 +79,11 @@ func ParseAttempt(b []byte) (a Attempt, err error) {
 	a.Uncounted = c.Byte()&attemptUncounted != 0
 	a.Outcome = Outcome(c.Byte())
 	a.At = c.Time()
-	a.Took = time.Duration(c.Uvarint()) * time.Microsecond
+	took := c.Uvarint()
+	if took > uint64(math.MaxInt64/time.Microsecond) {
+		c.Reject()
+	}
+	a.Took = time.Duration(took) * time.Microsecond
 	a.Code = int(c.Uvarint())
 	a.Text, a.Excerpt = c.Text(), c.Text()
 	if int(a.Outcome) >= Outcomes {
