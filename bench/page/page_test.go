@@ -36,6 +36,7 @@ var (
 	server  = flag.String("server", "redis-7.0", "server, as internal/servers names it")
 	events  = flag.Int("events", 10_000, "changes a second of the browser's case")
 	rate    = flag.Int("rate", 100_000, "commands a second of the viewers' case, if the machine makes that many")
+	binary  = flag.String("program", "", "triggerd, if another than this checkout's is to be measured")
 	rounds  = flag.Int("rounds", 5, "pairs of the viewers' case")
 	query   = flag.String("query", "&all=1", "what the viewers ask for")
 	seconds = flag.Int("seconds", 10, "how long each case takes")
@@ -63,11 +64,14 @@ type bench struct {
 func start(t *testing.T, daemons int) []*bench {
 	t.Helper()
 	dir := t.TempDir()
-	program := filepath.Join(dir, "triggerd")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", program, "./cmd/triggerd")
-	build.Dir = filepath.Join("..", "..")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+	program := *binary
+	if program == "" {
+		program = filepath.Join(dir, "triggerd")
+		build := exec.CommandContext(t.Context(), "go", "build", "-o", program, "./cmd/triggerd")
+		build.Dir = filepath.Join("..", "..")
+		if out, err := build.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
 	}
 	srv, err := servers.Start(t.Context(), servers.Options{Name: *server})
 	if err != nil {
@@ -124,7 +128,8 @@ func (b *bench) write(ctx context.Context, perSecond int) int {
 		return 0
 	}
 	defer conn.Close()
-	go io.Copy(io.Discard, conn)
+	var answers sync.WaitGroup
+	answers.Go(func() { io.Copy(io.Discard, conn) })
 	w := bufio.NewWriterSize(conn, 1<<20)
 	began, n := time.Now(), 0
 	for ctx.Err() == nil {
@@ -139,6 +144,8 @@ func (b *bench) write(ctx context.Context, perSecond int) int {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
+	conn.(*net.TCPConn).CloseWrite() // the server ends once it has dealt with all
+	answers.Wait()
 	return n
 }
 

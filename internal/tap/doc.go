@@ -3,9 +3,10 @@
 // A reader that is too slow misses entries, and is told how many; it never makes
 // a producer wait.
 //
-// Producers look at Level first. While nobody watches that is all they do:
+// Producers look at Level first. While nobody watches that is all they do. Then they
+// ask whether the entry is worth making; most of what is very frequent is not:
 //
-//	if f.Level() >= tap.Watched {
-//		f.Add(admin.FeedEntry{Kind: "match", Rule: name})
+//	if f.Level() >= tap.Watched && f.Admits(gate, "match", rule, "", about) {
+//		f.Put(admin.FeedEntry{Kind: "match", Rule: rule})
 //	}
 package tap

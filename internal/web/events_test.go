@@ -4,11 +4,15 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"triggerd/internal/admin"
 	"triggerd/internal/web"
@@ -140,5 +144,54 @@ func TestEventsHidden(t *testing.T) {
 	d.feed.write("stock:7", "what nobody is to see")
 	if e := next(); e.Key != "stock:7" || !strings.HasPrefix(e.Text, "hidden") {
 		t.Errorf("%+v", e)
+	}
+}
+
+// A client that does not read is shown what is new, once it does, and how much it has
+// missed; not what lay in the socket.
+func TestSlowClient(t *testing.T) {
+	hook := newReceiver(t)
+	d := start(t, openStore(t), rulesFor(hook.URL, fewAttempts), nil)
+	small := &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+		if err == nil {
+			err = conn.(*net.TCPConn).SetReadBuffer(64 << 10)
+		}
+		return conn, err
+	}}
+	defer small.CloseIdleConnections()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	req, _ := http.NewRequestWithContext(ctx, "GET", d.URL+"/api/v1/events?all=1&batch=1", nil)
+	resp, err := small.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	lines := bufio.NewReader(resp.Body)
+	if _, err := lines.ReadString('\n'); err != nil { // it is being watched
+		t.Fatal(err)
+	}
+	long := strings.Repeat("x", 50<<10)
+	for part := range 2 {
+		for n := range 200 { // more than the socket holds
+			d.feed.write(fmt.Sprint("other:", part, ":", n, long), "1")
+		}
+		time.Sleep(1300 * time.Millisecond) // the client is slow
+	}
+	for {
+		line, err := lines.ReadString('\n')
+		if err != nil {
+			t.Fatalf("nothing was missed: %v", err)
+		}
+		if data, ok := strings.CutPrefix(line, "data: "); ok {
+			var entries []admin.FeedEntry
+			if err := json.Unmarshal([]byte(data), &entries); err != nil {
+				t.Fatal(err)
+			}
+			if slices.ContainsFunc(entries, func(e admin.FeedEntry) bool { return e.Kind == admin.FeedLost && e.Count > 0 }) {
+				return
+			}
+		}
 	}
 }
