@@ -143,7 +143,12 @@ func TestPassingRefusals(t *testing.T) {
 			if got := strings.Count(f.log.String(), "level=WARN"); got != 1 || !strings.Contains(f.log.String(), c.want) {
 				t.Errorf("got %d warnings, want one for two attempts; log:\n%s", got, f.log)
 			}
-			if s := f.src.Status(); s.LastError != "" || s.Connects != 1 {
+			// The command may be handed out a moment before the link is told to stream.
+			settled := func(s source.Status) bool { return s.LastError == "" && s.Connects == 1 }
+			for end := time.Now().Add(30 * time.Second); !settled(f.src.Status()) && time.Now().Before(end); {
+				time.Sleep(time.Millisecond)
+			}
+			if s := f.src.Status(); !settled(s) {
 				t.Errorf("status %+v", s)
 			}
 		})
