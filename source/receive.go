@@ -251,13 +251,13 @@ func (v *receiver) syncAndReceive(ctx context.Context, l *link, wantKeys bool) e
 	v.foreign, v.changed = foreigner{}, ""
 	v.pos, v.streamSince, v.streamFrom, v.toldDetached = a.pos, time.Now(), a.pos.Offset, false
 	v.markAttached(&a, how)
-	if err := v.takeBuffered(ctx, l); err != nil {
-		return err
-	}
-	s.updateStatus(func(st *Status) {
+	s.updateStatus(func(st *Status) { // before anything of the link can be handed out
 		st.State, st.Since, st.LastError, st.ReplID = Streaming, time.Now(), "", a.pos.ReplID
 		st.Connects++
 	})
+	if err := v.takeBuffered(ctx, l); err != nil {
+		return err
+	}
 	if s.cfg.BacklogInterval > 0 || s.cfg.Ack == AckNone {
 		defer s.startInquirer()()
 	}
