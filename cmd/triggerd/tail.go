@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -70,6 +71,7 @@ func (c *client) tail(ctx context.Context, q url.Values, out io.Writer) error {
 	defer resp.Body.Close()
 	lines := bufio.NewScanner(resp.Body)
 	lines.Buffer(nil, maxFeedLine)
+	lines.Split(wholeLines)
 	for lines.Scan() {
 		data, ok := strings.CutPrefix(lines.Text(), "data: ")
 		if !ok {
@@ -94,6 +96,15 @@ func (c *client) tail(ctx context.Context, q url.Values, out io.Writer) error {
 		return failed(fmt.Errorf("the feed has ended: %w", err))
 	}
 	return failed(errors.New("the feed has ended: triggerd has stopped"))
+}
+
+// wholeLines splits at line feeds. What follows the last of them is the beginning
+// of a line that did not come, and is dropped.
+func wholeLines(data []byte, _ bool) (advance int, line []byte, err error) {
+	if i := bytes.IndexByte(data, '\n'); i >= 0 {
+		return i + 1, data[:i], nil
+	}
+	return 0, nil, nil
 }
 
 // feedLine is an entry for people.

@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -115,4 +117,18 @@ func TestTail(t *testing.T) {
 			t.Errorf("of a stopped daemon: %v", err)
 		}
 	})
+}
+
+// A line that is cut off, by a daemon that ends or an interrupt, is not a wrong
+// answer.
+func TestTailOfACutLine(t *testing.T) {
+	daemon := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, "data: {\"kind\":\"match\",\"key\":\"whole\"}\n\ndata: {\"kind\":\"match\",\"ke")
+	}))
+	defer daemon.Close()
+	out, errs := newLines(), newLines()
+	code := run(t.Context(), []string{"tail", "--api", daemon.URL}, out, errs)
+	if code != exitFailed || !strings.Contains(errs.String(), "the feed has ended") || strings.Count(out.String(), "\n") != 1 {
+		t.Errorf("exit code %d, prints %q and %q", code, out.String(), errs.String())
+	}
 }
