@@ -59,6 +59,7 @@ func recorded(t *testing.T, dir string) string {
 
 // replay ends at the first signal, whatever it waits for.
 func TestReplayEndsAtOnce(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	write(t, dir, "rules.toml", "[[rule]]\nname = \"r\"\n[[rule.action]]\ntype = \"webhook\"\nurl = \"http://127.0.0.1:1/\"\n")
 	file := recorded(t, dir)
@@ -101,6 +102,7 @@ func TestReplayEndsAtOnce(t *testing.T) {
 
 // listen ends at the first signal though nobody reads what it prints.
 func TestListenEndsAtOnce(t *testing.T) {
+	t.Parallel()
 	srv := redistest.Start(t, "redis-7.0")
 	p, stdout, _ := startPiped(t, command(t, t.TempDir(), "listen", "redis://"+srv.Addr, "n:*"))
 	p.logs.await(t, `msg="attached`, 1)
@@ -117,6 +119,7 @@ func TestListenEndsAtOnce(t *testing.T) {
 // A daemon that is told to stop ends in time, though its reader is at a piece of
 // work that takes long: the reader stops, and the next start begins there.
 func TestStopsThoughBusy(t *testing.T) {
+	t.Parallel()
 	members := []string{"SADD", "k"}
 	for i := range 1_000_000 {
 		members = append(members, fmt.Sprint("some member of it ", i))

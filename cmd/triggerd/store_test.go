@@ -26,6 +26,7 @@ func runStore(t *testing.T, args ...string) (string, error) {
 }
 
 func TestStoreCommand(t *testing.T) {
+	t.Parallel()
 	dir := filepath.Join(t.TempDir(), "data")
 	s, err := store.Open(dir)
 	if err != nil {
