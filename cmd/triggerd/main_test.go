@@ -38,7 +38,8 @@ func TestMain(m *testing.M) {
 	if os.Getenv(beMain) != "" {
 		main()
 	}
-	// Most tests wait for servers, timers and processes, not for a processor.
+	// Most tests wait for servers, timers and processes, not for a processor. Those
+	// that keep one busy are not parallel.
 	_ = flag.Set("test.parallel", "6") // the command line says otherwise
 	testscript.Main(m, map[string]func(){"triggerd": main})
 }

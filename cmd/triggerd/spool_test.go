@@ -43,7 +43,6 @@ func statusOf(t *testing.T, api string) (s admin.Status) {
 // wait now and then until all of them is received: a reader that does not wait for the
 // rule gets far ahead of it all the same.
 func TestSlowRule(t *testing.T) {
-	t.Parallel()
 	redistest.Each(t, judged[1:2], func(t *testing.T, srv *servers.Server) {
 		hook, dir := newSink(t), t.TempDir()
 		write(t, dir, "rules.toml", slowLaneRules(srv.Addr, hook.URL))
@@ -137,7 +136,6 @@ func dirSize(t *testing.T, dir string) (n int64) {
 
 // /readyz fails while what is handled is too old.
 func TestReadyWhileBehind(t *testing.T) {
-	t.Parallel()
 	srv := redistest.Start(t, "redis-7.0")
 	hook, dir := newSink(t), t.TempDir()
 	write(t, dir, "rules.toml", slowLaneRules(srv.Addr, hook.URL)+"\n[http]\nlisten = \"127.0.0.1:0\"\nmax_behind = \"100ms\"\n")

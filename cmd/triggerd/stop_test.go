@@ -119,7 +119,6 @@ func TestListenEndsAtOnce(t *testing.T) {
 // A daemon that is told to stop ends in time, though its reader is at a piece of
 // work that takes long: the reader stops, and the next start begins there.
 func TestStopsThoughBusy(t *testing.T) {
-	t.Parallel()
 	members := []string{"SADD", "k"}
 	for i := range 1_000_000 {
 		members = append(members, fmt.Sprint("some member of it ", i))
