@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -398,4 +399,56 @@ func TestKilledDuringChange(t *testing.T) {
 			wantWhole(t, dir)
 		})
 	}
+}
+
+// A cancel is on disk though the attempt in flight has not ended: the process is
+// killed meanwhile, and the firing does not come back by itself.
+func TestKilledWhileCancelling(t *testing.T) {
+	srv, dir := redistest.Start(t, "redis-7.0"), t.TempDir()
+	hold, arrived := make(chan int), make(chan struct{}, 10)
+	rec := newReceiver(t, func(r *http.Request, _ int) int {
+		_, _ = io.Copy(io.Discard, r.Body) // from here on the server sees when the sender is gone
+		arrived <- struct{}{}
+		select {
+		case status := <-hold:
+			return status
+		case <-r.Context().Done():
+			return http.StatusTeapot
+		case <-time.After(patience):
+			return http.StatusTeapot
+		}
+	})
+	defer close(hold)
+	write(t, dir, "rules.toml", deliveryRules(srv.Addr, rec.URL, "", ""))
+	p, api := startKept(t, dir)
+	redistest.Do(t, srv, "SET", "a:1", "in flight")
+	redistest.Do(t, srv, "SET", "a:1", "waits")
+	<-arrived
+	awaitAnswer(t, api, `(?m)^target/a .* 2 .* 1 `, "status")
+	answered := make(chan error, 1)
+	go func() {
+		_, err := ask(t, api, "deliveries", "cancel", "--all", "--key", "a:1")
+		answered <- err
+	}()
+	awaitDead(t, api, 1) // what waits; in the same commit is what is in flight
+	p.kill()
+	if err := <-answered; err == nil {
+		t.Error("the cancel was answered before its attempt had ended")
+	}
+	p, api = startKept(t, dir)
+	awaitDead(t, api, 2)
+	mustAsk(t, api, "nothing waits", "deliveries", "list")
+	p.logs.await(t, `msg="firing is cancelled: triggerd had ended during an attempt, so it may have been delivered" action=target/a`, 1)
+	mustAsk(t, api, "cancelled by 127.0.0.1, without a token during an attempt, which may have succeeded", "dlq", "list")
+	if n := len(arrived); n > 0 {
+		t.Errorf("%d attempts more were made", n)
+	}
+	mustAsk(t, api, "2 dead letters pending again", "dlq", "retry", "--all")
+	<-arrived
+	hold <- http.StatusOK
+	<-arrived
+	hold <- http.StatusOK
+	awaitAnswer(t, api, "nothing waits", "deliveries", "list")
+	p.stop()
+	wantWhole(t, dir)
 }

@@ -89,6 +89,9 @@ func TestCancelModel(t *testing.T) {
 				if ep := b.endpoints["0"]; ep.indexed != 0 || ep.byAge.len() != 0 || len(ep.lanes) != 0 || ep.cancelled != nil || ep.reads != 0 {
 					t.Errorf("left: %d indexed, %d by age, %d lanes, %v, %d reads", ep.indexed, ep.byAge.len(), len(ep.lanes), ep.cancelled, ep.reads)
 				}
+				for entry := range st.Scan(store.Cancels, nil, nil) {
+					t.Errorf("job %x is still said to be cancelled", entry.Key)
+				}
 			})
 		})
 	}
