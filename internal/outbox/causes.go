@@ -27,13 +27,9 @@ const maxCauses = 1000
 func (o *Outbox) Causes(ctx context.Context, q Query) (list []Cause, more bool, err error) {
 	type key struct{ action, reason, text string }
 	groups := map[key]*Cause{}
-	n := 0
-	for d, err := range o.deadLetters(q) {
+	for d, err := range o.deadLetters(ctx, q) {
 		if err != nil {
 			return nil, false, err
-		}
-		if n++; n%1000 == 0 && ctx.Err() != nil {
-			return nil, false, context.Cause(ctx)
 		}
 		k := key{d.Endpoint, d.Reason, CauseOf(d.Error)}
 		g := groups[k]

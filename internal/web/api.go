@@ -174,7 +174,7 @@ func (s *Server) deliveries(w http.ResponseWriter, r *http.Request) {
 		s.writeError(w, http.StatusBadRequest, fmt.Errorf("state is pending or delivered, not %q; what was given up is under dead-letters", state))
 		return
 	}
-	found, next, err := list(q)
+	found, next, err := list(r.Context(), q)
 	if found == nil {
 		found = []admin.Delivery{}
 	}
@@ -190,7 +190,7 @@ func (s *Server) delivery(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		ref = ""
 	}
-	d, err := s.cfg.Daemon.Delivery(number, ref)
+	d, err := s.cfg.Daemon.Delivery(r.Context(), number, ref)
 	s.hideDelivery(d)
 	s.writeResult(w, d, 0, err)
 }
@@ -226,7 +226,7 @@ func (s *Server) deadLetters(w http.ResponseWriter, r *http.Request) {
 		s.writeError(w, http.StatusBadRequest, err)
 		return
 	}
-	found, next, err := s.cfg.Daemon.DeadLetters(q)
+	found, next, err := s.cfg.Daemon.DeadLetters(r.Context(), q)
 	if found == nil {
 		found = []admin.DeadLetter{}
 	}
@@ -258,7 +258,7 @@ func (s *Server) exportDead(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	control, out := http.NewResponseController(w), json.NewEncoder(w)
 	n := 0
-	for d, err := range s.cfg.Daemon.AllDead(q, true) {
+	for d, err := range s.cfg.Daemon.AllDead(r.Context(), q, true) {
 		if n++; n%100 == 1 {
 			_ = control.SetWriteDeadline(time.Now().Add(writeTimeout)) // as long as it is read; a recorder of a test has none
 		}
@@ -330,7 +330,7 @@ func (s *Server) retryDead(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) dropDead(w http.ResponseWriter, r *http.Request) {
-	s.changeDead(w, r, s.cfg.Daemon.DropDead)
+	s.changeDead(w, r, func(sel admin.Selection) (int, error) { return s.cfg.Daemon.DropDead(r.Context(), sel) })
 }
 
 func (s *Server) changeDead(w http.ResponseWriter, r *http.Request, do func(admin.Selection) (int, error)) {
