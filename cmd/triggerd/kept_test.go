@@ -202,11 +202,15 @@ func TestDeliveriesHidden(t *testing.T) {
 			t.Errorf("%v shows\n%s", args, text)
 		}
 	}
+	mustAsk(t, api, "400 Bad Request", "dlq", "causes")
+	mustAsk(t, api, "400 Bad Request", "dlq", "show", "1")
 	wantFailure(t, api, "this token only reads", "deliveries", "redeliver", number)
 	wantFailure(t, api, "this token only reads", "deliveries", "cancel", "--all")
 	t.Setenv("TRIGGERD_TOKEN", "changes-everything")
 	mustAsk(t, api, "1 firing pending once more", "deliveries", "redeliver", number)
 	p.logs.await(t, `msg="delivered once more" by="127.0.0.1, with token" count=1`, 1)
+	mustAsk(t, api, "0 dead letters", "dlq", "retry", "--all", "--error", "500 Internal Server Error")
+	mustAsk(t, api, "1 dead letter pending again", "dlq", "retry", "--all", "--error", "400 Bad Request")
 	p.stop()
 }
 

@@ -23,11 +23,12 @@ type Query struct {
 	Action string // full name
 	Rule   string
 	Reason string            // of dead letters: attempts, age, permanent, dropped, damaged, cancelled
-	Error  string            // of dead letters: what CauseOf makes of their errors
+	Error  string            // of dead letters: their cause, by package cause
 	ID     string            // of the firing
 	Since  time.Time         // only those that were planned, delivered or given up at this time or later; zero: whenever
 	Key    func(string) bool // by the key as text; nil: all
 
+	Hidden  bool   // a cause is what is known of an error, without what may be data
 	Failing bool   // only pending firings that were attempted
 	Before  uint64 // only numbers below this one; 0: from the latest on. For pending firings: only numbers above it
 	Limit   int    // at most that many; 0: 100
@@ -466,7 +467,7 @@ func (o *Outbox) deadLetters(ctx context.Context, q Query) iter.Seq2[*store.Dead
 				return
 			}
 			if !selects(&q, d.Endpoint, d.ID) || q.Reason != "" && q.Reason != d.Reason || d.At.Before(q.Since) ||
-				q.Error != "" && q.Error != CauseOf(d.Error) {
+				q.Error != "" && q.Error != q.causeOf(d.Error) {
 				continue
 			}
 			if q.Key != nil {

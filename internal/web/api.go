@@ -156,7 +156,7 @@ func (s *Server) value(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) deliveries(w http.ResponseWriter, r *http.Request) {
-	q, err := parseQuery(r.URL.Query())
+	q, err := s.parseQuery(r.URL.Query())
 	if err != nil {
 		s.writeError(w, http.StatusBadRequest, err)
 		return
@@ -221,7 +221,7 @@ func (s *Server) retryDeliveries(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) deadLetters(w http.ResponseWriter, r *http.Request) {
-	q, err := parseQuery(r.URL.Query())
+	q, err := s.parseQuery(r.URL.Query())
 	if err != nil {
 		s.writeError(w, http.StatusBadRequest, err)
 		return
@@ -250,7 +250,7 @@ func (s *Server) deadLetter(w http.ResponseWriter, r *http.Request) {
 // exportDead writes one JSON object a line. On a failure it closes the
 // connection, so that nobody takes a part for the whole.
 func (s *Server) exportDead(w http.ResponseWriter, r *http.Request) {
-	q, err := parseQuery(r.URL.Query())
+	q, err := s.parseQuery(r.URL.Query())
 	if err != nil {
 		s.writeError(w, http.StatusBadRequest, err)
 		return
@@ -311,7 +311,7 @@ func (s *Server) extendDeadline(w http.ResponseWriter) {
 
 // causes groups dead letters by action and cause.
 func (s *Server) causes(w http.ResponseWriter, r *http.Request) {
-	q, err := parseQuery(r.URL.Query())
+	q, err := s.parseQuery(r.URL.Query())
 	if err != nil {
 		s.writeError(w, http.StatusBadRequest, err)
 		return
@@ -343,7 +343,7 @@ func (s *Server) changeDead(w http.ResponseWriter, r *http.Request, do func(admi
 		return
 	}
 	if sel.Error == hidden {
-		s.writeError(w, http.StatusConflict, errors.New("causes are hidden, since [http] show_values is false: select by action and reason"))
+		s.writeError(w, http.StatusConflict, errors.New("this cause is hidden, since [http] show_values is false: select by action and reason"))
 		return
 	}
 	s.extendDeadline(w)
@@ -379,7 +379,7 @@ func (s *Server) decodeSelection(w http.ResponseWriter, r *http.Request) (sel Se
 		return sel, chosen, false
 	}
 	return sel, admin.Selection{Numbers: sel.Numbers, All: sel.All, Expect: sel.Expect, Query: admin.Query{
-		Action: fullName(sel.Action), Rule: sel.Rule, Reason: sel.Reason, Error: sel.Error, Since: since, Key: key, Failing: sel.Failing,
+		Action: fullName(sel.Action), Rule: sel.Rule, Reason: sel.Reason, Error: sel.Error, Since: since, Key: key, Failing: sel.Failing, Hidden: s.cfg.HideValues,
 	}}, true
 }
 
@@ -468,8 +468,8 @@ func fullName(action string) string {
 const maxLimit = 1000
 
 // parseQuery parses the parameters of a request.
-func parseQuery(v url.Values) (admin.Query, error) {
-	q := admin.Query{Action: fullName(v.Get("action")), Rule: v.Get("rule"), Reason: v.Get("reason"), Error: v.Get("error"), ID: v.Get("id"), Failing: v.Get("failing") == "1"}
+func (s *Server) parseQuery(v url.Values) (admin.Query, error) {
+	q := admin.Query{Hidden: s.cfg.HideValues, Action: fullName(v.Get("action")), Rule: v.Get("rule"), Reason: v.Get("reason"), Error: v.Get("error"), ID: v.Get("id"), Failing: v.Get("failing") == "1"}
 	for name := range v {
 		switch name {
 		case "action", "rule", "reason", "failing", "state", "id", "error":
