@@ -110,7 +110,7 @@ func TestDeliveriesKept(t *testing.T) {
 	p, api = startKept(t, dir)
 
 	var list web.Deliveries
-	decode(t, mustAsk(t, api, "", "deliveries", "list", "--delivered", "--rule", "a", "--since", "1h", "--json"), &list)
+	decode(t, mustAsk(t, api, "", "deliveries", "list", "--delivered", "--rule", "a", "--since", "2d1h", "--json"), &list)
 	if len(list.Deliveries) != 1 || list.Deliveries[0].Key != "a:1" || list.Deliveries[0].Attempts != 3 || list.Deliveries[0].Code != 200 {
 		t.Fatalf("got %+v", list)
 	}
@@ -139,7 +139,7 @@ func TestDeliveriesKept(t *testing.T) {
 	}
 	mustAsk(t, api, "ATTEMPT", "deliveries", "show", number)
 
-	mustAsk(t, api, "1 firing pending once more", "deliveries", "redeliver", number)
+	mustAsk(t, api, "1 firing pending once more", "deliveries", "redeliver", number, number)
 	awaitAnswer(t, api, `delivered .* 200 \(once more\)`, "deliveries", "list", "--id", d.ID)
 	seen := rec.list()
 	if last := seen[len(seen)-1]; last.id != d.ID || !last.redelivered || slices.ContainsFunc(seen[:len(seen)-1], func(r requested) bool { return r.redelivered }) {
@@ -319,6 +319,8 @@ func TestCancel(t *testing.T) {
 	for range 4 {
 		hold <- http.StatusOK
 	}
+	wantFailure(t, api, "triggerd: no dead letter has the number 4711", "dlq", "retry", "4711")
+	wantFailure(t, api, "triggerd: no dead letter has the number 4711", "dlq", "drop", "4711")
 	mustAsk(t, api, "2 dead letters dropped", "dlq", "drop", "--all", "--reason", "cancelled", "--key", "b:?")
 	awaitAnswer(t, api, `nothing waits`, "deliveries", "list")
 	p.logs.await(t, `msg="firings cancelled" by="127.0.0.1, without a token"`, 4)

@@ -20,7 +20,7 @@ import (
 var ErrRefused = errors.New("not done")
 
 // Redeliver has deliveries that were made and are kept made once more, by their
-// numbers, and returns how many. Each becomes a pending firing with the ID that
+// numbers, each of them given once, and returns how many. Each becomes a pending firing with the ID that
 // it had, which is marked as redelivered, goes to the action as it now is, and
 // comes after what waits for its key.
 //

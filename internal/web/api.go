@@ -2,11 +2,13 @@ package web
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -210,7 +212,7 @@ func (s *Server) retryDeliveries(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	n := 0
-	for _, number := range sel.Numbers {
+	for _, number := range unique(sel.Numbers) {
 		if _, _, err := s.cfg.Daemon.RetryNow("", number); err != nil {
 			s.writeResult(w, nil, n, err)
 			return
@@ -378,9 +380,20 @@ func (s *Server) decodeSelection(w http.ResponseWriter, r *http.Request) (sel Se
 		s.writeError(w, http.StatusBadRequest, err)
 		return sel, chosen, false
 	}
-	return sel, admin.Selection{Numbers: sel.Numbers, All: sel.All, Expect: sel.Expect, Query: admin.Query{
+	return sel, admin.Selection{Numbers: unique(sel.Numbers), All: sel.All, Expect: sel.Expect, Query: admin.Query{
 		Action: fullName(sel.Action), Rule: sel.Rule, Reason: sel.Reason, Error: sel.Error, Since: since, Key: key, Failing: sel.Failing, Hidden: s.cfg.HideValues,
 	}}, true
+}
+
+// unique returns numbers without those that are there before. Who names one twice
+// means it once.
+func unique(numbers []uint64) []uint64 {
+	seen := make(map[uint64]bool, len(numbers))
+	return slices.DeleteFunc(numbers, func(n uint64) bool {
+		was := seen[n]
+		seen[n] = true
+		return was
+	})
 }
 
 // keyFilter returns a filter by a glob; nil for none.
@@ -403,9 +416,9 @@ func parseSince(text string) (time.Time, error) {
 	if t, err := time.Parse(time.RFC3339, text); err == nil {
 		return t, nil
 	}
-	d, err := time.ParseDuration(text)
+	d, err := ParseDuration(text)
 	if err != nil || d < 0 {
-		return time.Time{}, fmt.Errorf("since is a time as 2026-01-31T14:00:00Z, or how long ago as 10m, not %q", text)
+		return time.Time{}, fmt.Errorf("since is a time as 2026-01-31T14:00:00Z, or how long ago as 10m or 2d, not %q", text)
 	}
 	return time.Now().Add(-d), nil
 }
@@ -432,9 +445,9 @@ func (s *Server) pause(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if sent.For != "" {
-		d, err := time.ParseDuration(sent.For)
+		d, err := ParseDuration(sent.For)
 		if err != nil || d < time.Second || d > maxPause {
-			s.writeError(w, http.StatusBadRequest, fmt.Errorf("for is a duration from 1s to %s, as 2h30m, not %q", maxPause, sent.For))
+			s.writeError(w, http.StatusBadRequest, fmt.Errorf("for is a duration from 1s to %dh, as 2h30m or 3d, not %q", maxPause/time.Hour, sent.For))
 			return
 		}
 		p.Until = time.Now().Add(d)
@@ -535,6 +548,8 @@ func (s *Server) writeResult(w http.ResponseWriter, v any, count int, err error)
 		status = http.StatusConflict
 	case errors.Is(err, admin.ErrNoAnswer):
 		status = http.StatusServiceUnavailable
+	case errors.Is(err, context.Canceled): // whoever asked is gone
+		status = http.StatusServiceUnavailable
 	case err != nil:
 		status = http.StatusInternalServerError
 		s.log.Error("a request failed", "err", err)
@@ -550,6 +565,9 @@ func (s *Server) writeResult(w http.ResponseWriter, v any, count int, err error)
 }
 
 func (s *Server) writeError(w http.ResponseWriter, status int, err error) {
+	if c, ok := w.(*changeWriter); ok {
+		c.err = err
+	}
 	s.writeJSON(w, status, Error{Error: err.Error()})
 }
 
