@@ -203,7 +203,9 @@ func (s *stream) tellFiring(rule *rules.Rule, state *ruleState, endpoint string,
 func (e *Engine) tellState(name, state, why string) {
 	if e.tap.Level() != tap.Nobody {
 		entry := admin.FeedEntry{Kind: admin.FeedState, Name: name, State: state, Text: why}
-		entry.Rule, _ = firing.RuleOf(name)
+		if rule, ok := firing.RuleOf(name); ok {
+			entry.Rule = rule
+		}
 		e.tap.Put(entry)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"slices"
 	"runtime"
 	"strings"
 	"sync"
@@ -62,6 +63,7 @@ func Run(t *testing.T, newAction func(t *testing.T) actions.Action) {
 	t.Run("context done", func(t *testing.T) { contextDone(t, start(t)) })
 	t.Run("any key", func(t *testing.T) { anyKey(t, start(t)) })
 	t.Run("preview", func(t *testing.T) { preview(t, start(t)) })
+	t.Run("sent", func(t *testing.T) { sent(t, start(t)) })
 	if a := newAction(t); isBatcher(t, a) {
 		t.Run("batch", func(t *testing.T) { batch(t, start(t), start(t).(actions.Batcher)) })
 	}
@@ -226,6 +228,35 @@ func preview(t *testing.T, a actions.Action) {
 		}
 		if len(b) > 1<<20 {
 			t.Errorf("key %.40q: the preview has %d bytes", key, len(b))
+		}
+	}
+}
+
+// sent checks that what an action tells of what it has sent is what it shows
+// beforehand. Values of what is sent by name may differ: one is the time.
+func sent(t *testing.T, a actions.Action) {
+	for _, key := range hostileKeys() {
+		f := Firing()
+		f.Event.Key = key
+		want, err := actions.Render(a, f)
+		res, failed := a.Do(t.Context(), f)
+		if err != nil || failed != nil || res.Sent == nil {
+			continue
+		}
+		got := res.Sent()
+		if got.EventBody {
+			got.Body += strings.ReplaceAll(string(f.AppendJSON(nil)), "\u202e", `\u202e`) // as a preview escapes it
+			want.Body = strings.TrimSuffix(want.Body, "\n")
+		}
+		names := func(p actions.Preview) (list []string) {
+			for _, n := range p.Named {
+				list = append(list, n.Name)
+			}
+			return list
+		}
+		cut := len(want.Body) > 60<<10 // a preview is cut, and the firing is not
+		if !reflect.DeepEqual(got.Call, want.Call) || !slices.Equal(names(got.Preview), names(want)) || got.Body != want.Body && !cut {
+			t.Errorf("key %.40q: sent\n%.2000q, want\n%.2000q", key, got, want)
 		}
 	}
 }

@@ -251,7 +251,11 @@ func (c *command) Do(ctx context.Context, f *firing.Firing) (actions.Result, err
 	cmd.Env, cmd.Dir = env, c.dir
 	r := run{cmd: cmd, grace: c.grace, account: c.account}
 	err = r.do(ctx, input(f))
-	return c.result(ctx, f, &r, err)
+	res, err := c.result(ctx, f, &r, err)
+	if err == nil {
+		res.Sent = func() actions.Sent { return actions.Sent{Preview: c.preview(args, env, nil), EventBody: true} }
+	}
+	return res, err
 }
 
 // input is what the program gets on standard input.

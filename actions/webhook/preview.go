@@ -32,7 +32,7 @@ func (w *webhook) Render(f *firing.Firing) (actions.Preview, error) {
 // for most webhooks, what it tells of the first request is told of the others,
 // with what differs put in.
 func (w *webhook) sent(r *request) actions.Sent {
-	if w.body != nil || w.binary || w.contentType == "" {
+	if w.body != nil || w.binary || w.service != nil || w.contentType == "" {
 		return actions.Sent{Preview: w.preview(r, r.plain)}
 	}
 	if first := w.first.Load(); first != nil {

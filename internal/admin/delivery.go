@@ -15,6 +15,7 @@ type Query struct {
 	Since  time.Time         // only those that were planned, delivered or given up at this time or later; zero: whenever
 	Key    func(string) bool // by the key as text; nil: all
 
+	Hidden  bool   // a cause is what is known of an error, without what may be data
 	Failing bool   // only pending firings that were attempted
 	Before  uint64 // only numbers below this one; 0: from the latest on. For pending firings: only numbers above it
 	Limit   int    // at most that many; 0: 100
