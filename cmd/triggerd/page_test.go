@@ -422,7 +422,7 @@ func TestPageRedeliver(t *testing.T) {
 		p.Wait(`document.querySelectorAll("tbody tr[data-id]").length === 4 && document.querySelectorAll("[data-cause]").length === 2`)
 		shot(t, p, "dead")
 		w.hook.setReply(nil)
-		p.Click("[data-cause] button.go")
+		p.Click("[data-cause] .act button")
 		p.WaitText("Retry 3 dead letters?")
 		p.Click("dialog button.go")
 		w.first(5)

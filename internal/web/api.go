@@ -321,8 +321,7 @@ func (s *Server) causes(w http.ResponseWriter, r *http.Request) {
 	if list == nil {
 		list = []admin.Cause{}
 	}
-	s.hideCauses(list)
-	s.writeResult(w, Causes{list, more}, 0, err)
+	s.writeResult(w, Causes{s.hideCauses(list), more}, 0, err)
 }
 
 func (s *Server) retryDead(w http.ResponseWriter, r *http.Request) {

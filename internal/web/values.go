@@ -2,7 +2,9 @@ package web
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
+	"slices"
 
 	"triggerd/internal/admin"
 )
@@ -78,12 +80,33 @@ func hideTimeline(list []admin.Attempt) {
 	}
 }
 
-func (s *Server) hideCauses(list []admin.Cause) {
-	if s.cfg.HideValues {
-		for i := range list {
-			hideText(&list[i].Error)
+// hideCauses returns groups without their errors: those of an action that then
+// differ in nothing are one, since nobody could choose between them.
+func (s *Server) hideCauses(list []admin.Cause) []admin.Cause {
+	if !s.cfg.HideValues {
+		return list
+	}
+	type key struct{ action, reason string }
+	at, out := map[key]int{}, []admin.Cause{}
+	for _, c := range list {
+		hideText(&c.Error)
+		i, ok := at[key{c.Action, c.Reason}]
+		if !ok {
+			at[key{c.Action, c.Reason}] = len(out)
+			out = append(out, c)
+			continue
+		}
+		one := &out[i]
+		one.Count += c.Count
+		if c.First.Before(one.First) {
+			one.First = c.First
+		}
+		if c.Last.After(one.Last) {
+			one.Last, one.Number = c.Last, c.Number
 		}
 	}
+	slices.SortStableFunc(out, func(a, b admin.Cause) int { return cmp.Compare(b.Count, a.Count) })
+	return out
 }
 
 func (s *Server) hideDead(d *admin.DeadLetter) {

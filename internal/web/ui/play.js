@@ -252,7 +252,7 @@ export function play(room, at) {
     const name = params.get("rule");
     if (name) {
       try {
-        const r = await get(`rules/${encodeURI(name)}`);
+        const r = await get(`rules/${encodeURIComponent(name)}`);
         if (r.whole) text.value = r.whole;
       } catch (e) { say(e.message); }
     }

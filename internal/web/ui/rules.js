@@ -2,7 +2,7 @@
 
 import { get, post, mayChange, every } from "./api.js";
 import { h, put, say, ask, copy } from "./dom.js";
-import { show, said, ago, rate, count, span, time, shortAction, plural } from "./show.js";
+import { show, said, ago, rate, count, span, time, shortAction, plural, ruleHref } from "./show.js";
 import { table } from "./table.js";
 import { spark } from "./spark.js";
 import { link, value, playURL } from "./live.js";
@@ -25,7 +25,7 @@ export function rules(room, at) {
   const error = h("div", { class: "error", hidden: true, role: "alert" });
   const t = table({
     at, caption: "Rules", sort: "", columns: [
-      { title: "Rule", by: (r) => r.name, cell: (r) => link(`/rules/${encodeURI(r.name)}`, r.name), width: "22%" },
+      { title: "Rule", by: (r) => r.name, cell: (r) => link(ruleHref(r.name), r.name), cls: "name", width: "22%" },
       { title: "State", by: (r) => stateOf(r)[0], cell: (r) => { const [text, cls] = stateOf(r); return h("span", { class: `chip ${cls}`, text }); } },
       { title: "Last 10 min", cls: "wide", cell: (r) => spark(r.rates || [], { length: 60, label: `Matches in the last ten minutes: ${(r.rates || []).reduce((a, b) => a + b, 0)}` }) },
       { title: "Matches/s", num: true, label: "matches/s", by: (r) => r.match_rate, cell: (r) => rate(r.match_rate) },
@@ -34,7 +34,7 @@ export function rules(room, at) {
       { title: "Last match", cls: "nowrap wide", by: (r) => -(r.last_match ? new Date(r.last_match) : 0), cell: (r) => h("span", { class: "dim", text: r.last_match ? ago(r.last_match) : "none yet" }) },
       { title: "Suppressed", num: true, cls: "wide", by: (r) => suppressed(r), cell: (r) => count(suppressed(r)) },
       { title: "Cost", num: true, cls: "wide", by: (r) => r.condition_share, cell: (r) => `${(100 * r.condition_share).toFixed(r.condition_share < 0.001 ? 0 : 1)} %` },
-      { title: "", head: h("span", { class: "sr", text: "Pause" }), cls: "num", cell: (r) => pauseButton(`rule/${r.name}`, r, () => stop.now()) },
+      { title: "", head: h("span", { class: "sr", text: "Pause" }), cls: "num act", cell: (r) => pauseButton(`rule/${r.name}`, r, () => stop.now()) },
     ],
   });
   function drawTabs() {
@@ -108,7 +108,7 @@ export function rule(room, at, name) {
   }
 
   async function load() {
-    const r = await get(`rules/${encodeURI(name)}`, { by: by.value.trim(), cursor });
+    const r = await get(`rules/${encodeURIComponent(name)}`, { by: by.value.trim(), cursor });
     error.hidden = true;
     const [word, cls] = stateOf(r);
     put(head,
@@ -136,7 +136,7 @@ export function rule(room, at, name) {
       e && h("p", { class: "mono" }, said(e.key, { max: 300 })), e && h("p", {}, value(e.before, 120), h("span", { class: "arrow", text: "→" }), value(e.after, 120)),
       e && e.command && h("p", { class: "mono dim" }, said(e.command, { max: 300 })),
       e && h("p", {}, h("a", { href: playURL({ rule: r.name, key: e.key }), text: "Try it in the playground" }))]);
-    const rates = await get(`rates/${encodeURI(name)}`);
+    const rates = await get(`rates/${encodeURIComponent(name)}`);
     const of = scale === "s" ? rates.seconds : rates.minutes;
     const sum = (list) => count((list || []).reduce((a, b) => a + b, 0));
     put(graph, rates.kept === false
@@ -154,7 +154,7 @@ export function rule(room, at, name) {
     const lines = [...timers.map((t) => ({ ...t, what: t.fired && !t.due ? "has fired, waits for its end" : t.due ? `due ${ago(t.due)}` : "waits" })), ...windows.map((w) => ({ ...w, what: w.suppressed ? `${count(w.suppressed)} suppressed` : "" }))];
     put(states,
       h("table", { class: "cards" }, h("thead", {}, h("tr", {}, ["By", "Stage", "Count", "Then"].map((t) => h("th", { scope: "col", text: t, class: t === "Count" ? "num" : "" })))),
-        h("tbody", {}, lines.map((l) => h("tr", {}, h("td", { class: "mono" }, said(l.by || "all", { max: 120 })), h("td", { text: l.stage }), h("td", { class: "num", text: count(l.count) }), h("td", { class: "dim", text: l.what }))))),
+        h("tbody", {}, lines.map((l) => h("tr", {}, h("td", { class: "mono name" }, said(l.by || "all", { max: 120 })), h("td", { text: l.stage }), h("td", { class: "num", text: count(l.count) }), h("td", { class: "dim", text: l.what }))))),
       h("div", { class: "bar" }, h("span", { class: "dim", text: `${plural(r.states || 0, "state")} in all` }), h("span", { class: "grow" }),
         h("button", { text: "First", disabled: !before.length, onclick: () => { cursor = ""; before = []; stop.now(); } }),
         h("button", { text: "Next", disabled: !r.next, onclick: () => { before.push(cursor); cursor = r.next; stop.now(); } })));

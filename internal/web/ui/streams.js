@@ -3,7 +3,7 @@
 
 import { get, every } from "./api.js";
 import { h, put, svg } from "./dom.js";
-import { show, said, time, ago, count, span, bytes, shortAction, plural, rate } from "./show.js";
+import { show, said, time, ago, count, span, bytes, shortAction, plural, rate, ruleHref } from "./show.js";
 import { link } from "./live.js";
 import { pauseButton } from "./rules.js";
 import { table } from "./table.js";
@@ -24,7 +24,7 @@ export function streams(room, at) {
       { title: "An attempt takes", num: true, cls: "wide", by: took, cell: (a) => (took(a) ? span(took(a)) : "") },
       { title: "Last success", cls: "wide nowrap", by: (a) => -(a.last_success ? new Date(a.last_success) : 0), cell: (a) => h("span", { class: "dim", text: a.last_success ? ago(a.last_success) : "none yet" }) },
       { title: "Why", cls: "full", cell: (a) => said(a.state === "up" && !a.paused_since ? "" : a.pause?.reason || a.why || a.last_error || "", { max: 120 }, "span", "bad") },
-      { title: "", head: h("span", { class: "sr", text: "Pause" }), cls: "num", cell: (a) => pauseButton(a.name, a, () => { at.refresh(); stop.now(); }) },
+      { title: "", head: h("span", { class: "sr", text: "Pause" }), cls: "num act", cell: (a) => pauseButton(a.name, a, () => { at.refresh(); stop.now(); }) },
     ],
   });
   actionTable.el.className = "";
@@ -88,7 +88,7 @@ function drawGraph(el, s) {
     lines.append(svg("path", { d: `M0 ${y}C50 ${y} 50 ${z} 100 ${z}`, class: ["down", "suspect"].includes(actions[j].state) ? "bad" : "", "vector-effect": "non-scaling-stroke" }));
   }));
   put(el, h("div", { class: "state-graph" },
-    h("ul", {}, rules.map((r) => h("li", { class: "node" }, h("span", { class: `dot ${r.paused_since || r.dry_run ? "warn" : r.condition_error ? "bad" : r.enabled ? "ok" : ""}` }), link(`/rules/${encodeURI(r.name)}`, r.name), h("span", { class: "end dim wide", text: count(r.firings) })))),
+    h("ul", {}, rules.map((r) => h("li", { class: "node" }, h("span", { class: `dot ${r.paused_since || r.dry_run ? "warn" : r.condition_error ? "bad" : r.enabled ? "ok" : ""}` }), link(ruleHref(r.name), r.name), h("span", { class: "end dim wide", text: count(r.firings) })))),
     lines,
     h("ul", {}, actions.map((a) => h("li", { class: "node" }, h("span", { class: `dot ${stateClass(a)}` }), said(shortAction(a.name), { max: 60 }), h("span", { class: "end dim wide", text: a.pending ? `${count(a.pending)} waiting` : a.state }))))),
   s.rules.length > SHOWN && h("p", { class: "dim" }, `The first ${SHOWN} of ${count(s.rules.length)} rules; `, h("a", { href: "/rules", text: "all of them" })));
