@@ -331,6 +331,9 @@ func measureCost(plain, watched *bench, viewers int) costs {
 	return costs{each(cpu[0]), each(cpu[1]), each(seen[0]), each(seen[1]), read.Load() >> 10}
 }
 
+// readerFunction is the function of the goroutine that reads a stream.
+const readerFunction = `engine\.\(\*stream\)\.run`
+
 // reader profiles the daemon for as long as a case takes, and returns the CPU time
 // of the goroutine that reads the stream, as far as samples tell.
 func (b *bench) reader(file string) time.Duration {
@@ -349,17 +352,19 @@ func (b *bench) reader(file string) time.Duration {
 		b.t.Error(err)
 		return 0
 	}
-	out, err := exec.Command("go", "tool", "pprof", "-top", "-nodecount=1", "-focus", `engine\.\(\*stream\)\.run`, file).Output()
+	out, err := exec.Command("go", "tool", "pprof", "-top", "-cum", "-unit=ms", "-focus", readerFunction, file).Output()
 	if err != nil {
 		b.t.Errorf("go tool pprof: %v", err)
 		return 0
 	}
-	found := regexp.MustCompile(`accounting for ([0-9.]+m?s),`).FindSubmatch(out)
+	found := regexp.MustCompile(`([0-9.]+ms) +[0-9.]+% +[^ ]*` + readerFunction + `\n`).FindSubmatch(out)
 	if found == nil {
+		b.t.Errorf("%s has no %s:\n%s", file, readerFunction, out)
 		return 0
 	}
-	total := regexp.MustCompile(`of ([0-9.]+m?s) total`).FindSubmatch(out)
-	b.t.Logf("%s %s", found[1], total)
-	d, _ := time.ParseDuration(string(found[1]))
+	d, err := time.ParseDuration(string(found[1]))
+	if err != nil {
+		b.t.Error(err)
+	}
 	return d
 }

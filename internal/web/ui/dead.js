@@ -1,7 +1,7 @@
 // Dead letters: firings that were given up, by what they failed of.
 
 import { get, post, mayChange, every, session } from "./api.js";
-import { h, put, say, ask } from "./dom.js";
+import { h, put, renew, say, ask } from "./dom.js";
 import { show, said, time, ago, count, shortAction, plural, answer, ruleHref } from "./show.js";
 import { link, arrow } from "./live.js";
 import { firing } from "./deliveries.js";
@@ -9,7 +9,7 @@ import { firing } from "./deliveries.js";
 const reasons = [["", "any reason"], ["attempts", "all attempts failed"], ["age", "too old"], ["permanent", "refused for good"], ["dropped", "no room"], ["cancelled", "cancelled"], ["damaged", "damaged"]];
 
 const GROUPS = 8;      // causes that are shown at first
-const CAUSES = 10_000; // ms for which causes are not counted again
+const CAUSES = 20;     // causes are counted for one part in so many of the time
 
 export function dead(room, at) {
   const reason = h("select", { name: "reason", "aria-label": "Reason" }, reasons.map(([value, text]) => h("option", { value, text })));
@@ -23,7 +23,7 @@ export function dead(room, at) {
   const empty = h("div", { class: "empty", hidden: true });
   const foot = h("div", { class: "bar" });
   const everyone = h("input", { type: "checkbox", "aria-label": "Choose all that are shown", disabled: !mayChange(), onchange: () => { chosen = new Set(everyone.checked ? list.map((d) => d.number) : []); draw(); } });
-  let list = [], next = 0, pages = 1, chosen = new Set(), cause = null, groups = [], more = false, everyCause = false, counted = 0, countedOf = "";
+  let list = [], next = 0, pages = 1, chosen = new Set(), cause = null, groups = [], more = false, everyCause = false, fresh = 0, countedOf = "";
   put(room,
     h("div", { class: "bar" }, reason, ruleName, action, h("span", { class: "grow" }), h("a", { href: "/api/v1/dead-letters/export", download: "dead-letters.jsonl", text: "Export" })), error, causes, bulk,
     h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Dead letters" }, h("table", { class: "cards" }, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, everyone), ["#", "Key", "Rule → action", "Tries", "Given up", "Why"].map((t) => h("th", { scope: "col", text: t, class: t === "Tries" ? "num" : "" })))), body), empty), foot);
@@ -55,9 +55,11 @@ export function dead(room, at) {
   // seldom, unless something has been done.
   async function countCauses() {
     const of = JSON.stringify(filter());
-    if (of === countedOf && Date.now() - counted < CAUSES) return;
+    if (of === countedOf && Date.now() < fresh) return;
+    const began = Date.now();
     const got = await get("dead-letters/causes", filter());
-    [groups, more, counted, countedOf] = [got.causes || [], got.more, Date.now(), of];
+    const now = Date.now();
+    [groups, more, fresh, countedOf] = [got.causes || [], got.more, now + CAUSES * (now - began), of];
     drawCauses();
   }
 
@@ -66,8 +68,8 @@ export function dead(room, at) {
   function drawCauses() {
     const shown = everyCause ? groups : groups.slice(0, GROUPS);
     const rest = groups.length - shown.length;
-    put(causes, (groups.length > 1 || next || cause) && h("table", { class: "cards" }, h("thead", {}, h("tr", {}, ["Cause", "Action", "How many", "First", "Last", "All of it"].map((t) => h("th", { scope: "col", text: t, class: t === "How many" ? "num" : "" })))),
-      h("tbody", {}, shown.map((g) => h("tr", { "data-cause": g.error },
+    renew(causes, (groups.length > 1 || next || cause) && h("table", { class: "cards" }, h("thead", {}, h("tr", {}, ["Cause", "Action", "How many", "First", "Last", "All of it"].map((t) => h("th", { scope: "col", text: t, class: t === "How many" ? "num" : "" })))),
+      h("tbody", {}, shown.map((g) => h("tr", { "data-cause": g.error, "data-row": `${g.action} ${g.reason} ${g.error}` },
         h("td", { class: "full" }, h("button", { class: "plain", "aria-pressed": String(same(g)), title: "Show only these", onclick: () => { cause = same(g) ? null : g; pages = 1; drawCauses(); stop.now(); } }, said(answer(g.error) || g.reason, { max: 100 }, "span", "bad"))),
         h("td", {}, said(shortAction(g.action), { max: 60 })), h("td", { class: "num", text: count(g.count) }),
         h("td", { class: "dim nowrap wide", text: ago(g.first) }), h("td", { class: "dim nowrap wide", text: ago(g.last) }),
@@ -90,13 +92,13 @@ export function dead(room, at) {
       say(`${plural(done.count || 0, "dead letter")} ${what === "retry" ? "will be tried anew" : "dropped"}`);
     } catch (e) { say(e.status === 409 ? `Nothing was changed: ${e.message}` : e.message); }
     cause = null;
-    counted = 0;
+    fresh = 0;
     at.refresh();
     stop.now();
   }
 
   function draw() {
-    put(body, list.map((d) => h("tr", { "data-id": d.id },
+    renew(body, list.map((d) => h("tr", { "data-id": d.id },
       h("td", { class: "wide" }, h("input", { type: "checkbox", "aria-label": `Choose dead letter ${d.number}`, checked: chosen.has(d.number), disabled: !mayChange(), onchange: (e) => { e.target.checked ? chosen.add(d.number) : chosen.delete(d.number); drawBulk(); } })),
       h("td", {}, h("a", { href: `/dead/${d.number}`, text: `#${d.number}` })),
       h("td", { class: "mono name" }, said(d.key ?? "", { max: 90 })),
@@ -106,7 +108,7 @@ export function dead(room, at) {
       h("td", { class: "bad full" }, said(answer(d.error), { max: 120 })))));
     empty.hidden = list.length > 0;
     put(empty, h("h2", { text: Object.values(filter()).some(Boolean) ? "No dead letter is as the filter says" : "No dead letters" }), h("p", { text: "What cannot be delivered in all its attempts is kept here." }));
-    put(foot, h("span", { class: "dim", text: next ? `the latest ${count(list.length)}` : plural(list.length, "dead letter") }), h("span", { class: "grow" }), next ? h("button", { text: "More", onclick: () => { pages++; stop.now(); } }) : false);
+    renew(foot, h("span", { class: "dim", text: next ? `the latest ${count(list.length)}` : plural(list.length, "dead letter") }), h("span", { class: "grow" }), next ? h("button", { text: "More", onclick: () => { pages++; stop.now(); } }) : false);
     drawBulk();
   }
 
@@ -128,7 +130,7 @@ export function dead(room, at) {
       say(`${plural(done.count || 0, "dead letter")} ${what === "retry" ? "will be tried anew" : "dropped"}`);
     } catch (e) { say(e.message); }
     chosen.clear();
-    counted = 0;
+    fresh = 0;
     at.refresh();
     stop.now();
   }

@@ -1,13 +1,13 @@
 // A table that is sorted by a click on its titles. Only the first rows of many are
 // drawn; the filter finds the rest.
 
-import { h, put } from "./dom.js";
+import { h, put, renew } from "./dom.js";
 
 const SHOWN = 500;
 
 // table makes one of columns {title, cell(item), by(item), num, cls, label}.
-// The order stands in the URL as sort=TITLE or sort=-TITLE.
-export function table({ columns, at, caption, sort, cls = "", row = () => ({}) }) {
+// id(item) is what an item is known by. The order stands in the URL as sort=TITLE or sort=-TITLE.
+export function table({ columns, at, caption, sort, cls = "", id }) {
   let order = at.params.get("sort") || sort || "";
   let items = [];
   const head = h("tr", {});
@@ -16,7 +16,7 @@ export function table({ columns, at, caption, sort, cls = "", row = () => ({}) }
   const el = h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption }, h("table", { class: `cards ${cls}` }, h("caption", { hidden: true, text: caption }), h("thead", {}, head), body), rest);
 
   function drawHead() {
-    put(head, columns.map((c) => {
+    renew(head, columns.map((c) => {
       const mine = order.replace("-", "") === c.title;
       const th = h("th", { scope: "col", class: `${c.num ? "num" : ""} ${c.cls || ""}`, "aria-sort": c.by ? (mine ? (order[0] === "-" ? "descending" : "ascending") : "none") : undefined });
       if (c.width) th.style.width = c.width;
@@ -40,7 +40,7 @@ export function table({ columns, at, caption, sort, cls = "", row = () => ({}) }
         return sign * (typeof x === "string" ? x.localeCompare(y) : (x || 0) - (y || 0));
       });
     }
-    put(body, list.slice(0, SHOWN).map((item) => h("tr", row(item), columns.map((col) => h("td", { class: `${col.num ? "num" : ""} ${col.cls || ""}`, "data-label": col.label }, col.cell(item))))));
+    renew(body, list.slice(0, SHOWN).map((item) => h("tr", { "data-id": id(item) }, columns.map((col) => h("td", { class: `${col.num ? "num" : ""} ${col.cls || ""}`, "data-label": col.label }, col.cell(item))))));
     rest.hidden = list.length <= SHOWN;
     rest.textContent = `${list.length - SHOWN} more: filter, or sort by another column`;
   }
