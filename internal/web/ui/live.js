@@ -24,7 +24,8 @@ export function live(room, at) {
   const ruleSelect = h("select", { name: "rule", "aria-label": "Rule" }, h("option", { value: "", text: "all rules" }));
   const outcome = h("select", { name: "outcome", "aria-label": "Outcome" },
     [["", "any outcome"], ["delivered", "delivered"], ["retried", "failed, to be tried again"], ["given_up", "given up"]].map(([value, text]) => h("option", { value, text })));
-  const when = h("input", { class: "mono", name: "when", placeholder: "when: num(after) < 5", "aria-label": "Condition, as in when", value: params.get("when") || "" });
+  const sees = session.show_values;
+  const when = h("input", { class: "mono", name: "when", placeholder: sees ? "when: num(after) < 5" : "no condition: show_values is false", "aria-label": "Condition, as in when", value: sees && params.get("when") || "", disabled: !sees });
   const everything = h("input", { type: "checkbox", name: "all", checked: params.get("all") === "1" });
   const pauseButton = h("button", { id: "pause", "aria-pressed": "false", onclick: pause, title: "Key: p" }, "Pause");
   const clearButton = h("button", { text: "Clear", onclick: clear });

@@ -23,12 +23,15 @@ const views = [
   { path: "/streams", name: "Streams", key: "s" },
 ];
 
+function decoded(text) {
+  try { return decodeURIComponent(text); } catch { return text; } // the page has not made it
+}
+
 // what opens a path: a function that fills a room and returns what the shell may
 // ask of it: close(), filter (the field of "/"), pause(), move(by), open(), copy().
 function viewOf(path) {
   const [, first, ...rest] = path.split("/");
-  let name = rest.join("/");
-  try { name = decodeURIComponent(name); } catch { /* it is no name that the page has made */ }
+  const name = decoded(rest.join("/"));
   switch (first) {
     case "": case "live": return ["/", live];
     case "rules": return ["/rules", name ? (room, at) => rule(room, at, name) : rules];
@@ -72,10 +75,11 @@ function draw() {
     return;
   }
   const name = views.find((v) => v.path === path)?.name || "triggerd";
-  document.title = `${name} · triggerd`;
+  const one = decoded(location.pathname.split("/").slice(2).join("/")).slice(0, 60);
+  document.title = `${one ? `${one} · ` : ""}${name} · triggerd`;
   main.dataset.ready = "";
   current = view(main, place()) || {};
-  if (!main.querySelector("h1")) main.prepend(h("h1", { class: "sr", text: name }));
+  if (!main.querySelector("h1, .head")) main.prepend(h("h1", { class: "sr", text: name }));
   main.dataset.ready = location.pathname;
 }
 

@@ -4,12 +4,13 @@
 import { h, put, renew } from "./dom.js";
 
 const SHOWN = 500;
+const OLD = 10_000; // ms for which a row of the same item is not made anew: it may say how long ago something was
 
 // table makes one of columns {title, cell(item), by(item), num, cls, label}.
 // id(item) is what an item is known by. The order stands in the URL as sort=TITLE or sort=-TITLE.
 export function table({ columns, at, caption, sort, cls = "", id }) {
   let order = at.params.get("sort") || sort || "";
-  let items = [];
+  let items = [], kept = new Map();
   const head = h("tr", {});
   const body = h("tbody", {});
   const rest = h("p", { class: "pad dim", hidden: true });
@@ -30,6 +31,8 @@ export function table({ columns, at, caption, sort, cls = "", id }) {
     }));
   }
 
+  const rowOf = (item) => h("tr", { "data-id": id(item) }, columns.map((col) => h("td", { class: `${col.num ? "num" : ""} ${col.cls || ""}`, "data-label": col.label }, col.cell(item))));
+
   function draw() {
     const c = columns.find((x) => x.title === order.replace("-", ""));
     let list = items;
@@ -40,7 +43,14 @@ export function table({ columns, at, caption, sort, cls = "", id }) {
         return sign * (typeof x === "string" ? x.localeCompare(y) : (x || 0) - (y || 0));
       });
     }
-    renew(body, list.slice(0, SHOWN).map((item) => h("tr", { "data-id": id(item) }, columns.map((col) => h("td", { class: `${col.num ? "num" : ""} ${col.cls || ""}`, "data-label": col.label }, col.cell(item))))));
+    const before = kept;
+    kept = new Map();
+    renew(body, list.slice(0, SHOWN).map((item) => {
+      const text = JSON.stringify(item), old = before.get(id(item));
+      const one = old?.text === text && Date.now() - old.at < OLD ? old : { text, at: Date.now(), el: rowOf(item) };
+      kept.set(id(item), one);
+      return one.el;
+    }));
     rest.hidden = list.length <= SHOWN;
     rest.textContent = `${list.length - SHOWN} more: filter, or sort by another column`;
   }
