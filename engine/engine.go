@@ -78,6 +78,8 @@ type ActionOptions struct {
 
 	// Of what is only tried: Explain, RunTest.
 	NoInclude   bool  // refuse to include files
+	MaxMistakes int   // as rules.Options.MaxMistakes
+	MaxPatterns int   // as rules.Options.MaxPatterns
 	MaxMirror   int64 // as Config.MaxMirror
 	MaxTraced   int   // events, and firings, of which a Trace tells; 0: all
 	MaxRendered int   // bytes of requests in a Trace; 0: no limit

@@ -284,9 +284,9 @@ func (c *compilation) keys(t *table, r *Rule) {
 		if !ok {
 			return
 		}
-		re, err := regexp.Compile(s)
+		re, err := c.compiler.Pattern(s)
 		if err != nil {
-			v.errorf("", "%s", strings.TrimPrefix(err.Error(), "error parsing regexp: "))
+			v.errorf("", "%s", err)
 			return
 		}
 		r.regexes = append(r.regexes, re)

@@ -59,6 +59,9 @@ type source struct {
 	lines *tomlpos.Lines
 	root  *tomlpos.Node
 	doc   map[string]any
+
+	lastLine int    // the line that a mistake was last placed in; 0: none yet
+	lastText string // what of it may be shown
 }
 
 // loader reads files and gathers their mistakes.
@@ -178,6 +181,11 @@ func (l *loader) syntaxError(s *source, err error) {
 	l.addAt(s, min(max(pe.Position.Start, 0), len(s.text)), &Error{Msg: msg})
 }
 
+// enough reports whether no more of a list are to be found.
+func (l *loader) enough(list []*Error) bool {
+	return l.o.MaxMistakes > 0 && len(list) >= l.o.MaxMistakes
+}
+
 // addError records a mistake. s is the file that it is in, nil if there is
 // none.
 func (l *loader) addError(s *source, e *Error) {
@@ -203,9 +211,14 @@ func (l *loader) place(s *source, off int, e *Error) {
 	}
 	e.File = s.name
 	e.Line, e.Col = s.lines.Place(off)
-	if line := s.lines.Text(e.Line); !l.o.mayHoldSecret(line) {
-		e.SourceLine = line
+	if s.lastLine != e.Line { // a line may be long, and have many mistakes
+		line := s.lines.Text(e.Line)
+		if l.o.mayHoldSecret(line) {
+			line = ""
+		}
+		s.lastLine, s.lastText = e.Line, line
 	}
+	e.SourceLine = s.lastText
 }
 
 // finish puts everything together, or returns the mistakes.

@@ -56,6 +56,14 @@ type Options struct {
 	// NoInclude refuses to include files.
 	NoInclude bool
 
+	// MaxMistakes limits how many mistakes are found, and of warnings and notes as
+	// many each. 0: all are.
+	MaxMistakes int
+
+	// MaxPatterns limits the regular expressions of all rules, as
+	// condition.Config.MaxPatterns does. 0: only each by itself is limited.
+	MaxPatterns int
+
 	// LookupEnv looks up a variable of the environment. nil: os.LookupEnv.
 	LookupEnv func(string) (string, bool)
 }

@@ -36,6 +36,10 @@ type Config struct {
 	// return what is wrong with it, or what it had better not be, and what to
 	// write instead; "" for nothing. nil: not checked.
 	Command, Event func(name string) (mistake, warning, hint string)
+
+	// MaxPatterns limits the regular expressions that a Compiler compiles, in
+	// instructions, of about 40 bytes each. 0: only each by itself is limited.
+	MaxPatterns int
 }
 
 // Problem is a mistake in an expression, or a warning about it.
@@ -53,6 +57,8 @@ type Compiler struct {
 	of     Config
 	lists  map[string]any  // []string, *numberSet or *rows
 	broken map[string]bool // macros whose own mistakes are reported
+
+	patterns int // instructions of all regular expressions so far
 }
 
 // NewCompiler returns a compiler. It keeps the maps of the config.

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -260,8 +259,8 @@ func (r *resolver) regex(n *ast.BinaryNode) {
 	if r.at != nil {
 		s.SetLocation(*r.at)
 	}
-	if _, err := regexp.Compile(s.Value); err != nil {
-		r.problem(s, "", "%s", strings.TrimPrefix(err.Error(), "error parsing regexp: "))
+	if _, err := r.c.Pattern(s.Value); err != nil {
+		r.problem(s, "", "%s", err)
 	}
 }
 
