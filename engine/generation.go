@@ -105,6 +105,7 @@ func loadOptions(o ActionOptions, needs func(what, name string)) rules.Options {
 				return facts, err
 			}
 			facts.Reads, facts.Elements, facts.Others = actions.Reads(a), actions.Elements(a), actions.KeyPieces(a)
+			facts.Params = actions.Params(a)
 			facts.Tracks, facts.SendsEvent = actions.Tracks(a), actions.SendsEvent(a)
 			for _, w := range actions.Warnings(a) {
 				facts.Warnings = append(facts.Warnings, w)

@@ -30,6 +30,7 @@ var WarningCodes = map[string]string{
 	"rounded":          "a number is not exactly what is written",
 	"service-format":   "a service is sent what it does not take",
 	"short-secret":     "a secret is too short to be masked",
+	"unknown-param":    "a template reads what the key of its rule does not capture",
 	"until-always":     "an until holds whenever the condition of its rule does",
 	"until-never":      "an until can never hold",
 }
