@@ -37,7 +37,10 @@ type actionConfig struct {
 
 // newPolicy returns how an action delivers the firings of a rule.
 func newPolicy(r *rules.Rule, a *rules.Action) *outbox.Policy {
-	return &outbox.Policy{Timeout: a.Timeout, Retry: outbox.Retry(a.Retry), Order: a.Order, Overflow: r.Overflow}
+	return &outbox.Policy{
+		Timeout: a.Timeout, Retry: outbox.Retry(a.Retry), Order: a.Order, Overflow: r.Overflow,
+		ByValue: r.Time != nil && r.Time.Absent.For > 0,
+	}
 }
 
 // LoadRules reads a rules file and all files that it includes, and checks the
@@ -105,6 +108,7 @@ func loadOptions(o ActionOptions, needs func(what, name string)) rules.Options {
 				return facts, err
 			}
 			facts.Reads, facts.Elements, facts.Others = actions.Reads(a), actions.Elements(a), actions.KeyPieces(a)
+			facts.Params = actions.Params(a)
 			facts.Tracks, facts.SendsEvent = actions.Tracks(a), actions.SendsEvent(a)
 			for _, w := range actions.Warnings(a) {
 				facts.Warnings = append(facts.Warnings, w)

@@ -220,6 +220,7 @@ type Rule struct {
 type ActionFacts struct {
 	Reads      event.Parts // the parts of an event that it reads, so that they are kept
 	Elements   []string    // the names of elements of values that it reads
+	Params     []string    // the names that it reads of what a key pattern captures
 	Others     [][]string  // the other keys whose values it reads: texts of their names, with anything between two of them
 	Tracks     bool        // it opens what a later firing closes: their order matters
 	SendsEvent bool        // it sends the event as a whole, with the values that are known
@@ -244,6 +245,7 @@ type Action struct {
 
 	reads      event.Parts     // the parts of an event that its templates read
 	elements   []string        // the names of elements of values that they read
+	params     []string        // the names that they read of what the rule's key captures
 	others     []*glob.Pattern // the other keys whose values they read
 	sendsEvent bool            // see ActionFacts
 	tracks     bool            // see ActionFacts

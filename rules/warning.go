@@ -14,6 +14,7 @@ var WarningCodes = map[string]string{
 	"absent-sample":    "sample leaves out signs of life that absent waits for",
 	"all-values":       "the value of every key is kept in memory for a rule",
 	"body-json":        "a body that is, or nearly is, JSON may not be sent as it looks",
+	"doubtful-path":    "a path into JSON may not mean what it says",
 	"doubtful-pattern": "a key pattern may not mean what it says",
 	"duplicate":        "two rules match the same",
 	"every-element":    "a condition looks at every element of a value at each event",
@@ -30,6 +31,7 @@ var WarningCodes = map[string]string{
 	"rounded":          "a number is not exactly what is written",
 	"service-format":   "a service is sent what it does not take",
 	"short-secret":     "a secret is too short to be masked",
+	"unknown-param":    "a template reads what the key of its rule does not capture",
 	"until-always":     "an until holds whenever the condition of its rule does",
 	"until-never":      "an until can never hold",
 }

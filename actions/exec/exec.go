@@ -409,6 +409,9 @@ func (c *command) Elements() (names []string) {
 	return names
 }
 
+// Params are the names that the templates read of what a key pattern captured.
+func (c *command) Params() []string { return c.templates().Params() }
+
 // KeyPieces is what is known of the names of other keys that the templates read.
 func (c *command) KeyPieces() [][]string { return c.templates().KeyPieces() }
 
