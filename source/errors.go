@@ -53,6 +53,9 @@ func (e *ServerError) code() string {
 	return code
 }
 
+// Refused reports whether the user may not do it.
+func (e *ServerError) Refused() bool { return e.code() == "NOPERM" }
+
 // temporary reports whether the server is in a state that ends by itself.
 func (e *ServerError) temporary() bool {
 	switch e.code() {
