@@ -207,8 +207,11 @@ func (s *stream) rewind(rec *source.Record) {
 	for _, d := range spans {
 		bytes += d.To - d.After
 	}
-	s.e.log.Warn("the stream goes back: what was read behind is lost in a failover, no server has it. Counts of time rules that it was part of stay as they are",
-		"stream", s.name, "from", rec.From.String(), "to", rec.Pos.String(), "bytes", bytes, "firings", len(ids), "all_known", all, "values", how)
+	attrs := []any{"stream", s.name, "from", rec.From.String(), "to", rec.Pos.String(), "bytes", bytes, "firings", len(ids), "all_known", all, "values", how}
+	if counted := s.timing.counted(); len(counted) > 0 {
+		attrs = append(attrs, "counts_stay_of", counted)
+	}
+	s.e.log.Warn("the stream goes back: what was read behind is lost in a failover, no server has it", attrs...)
 	s.e.tellState(s.name, event.Rewound, rec.From.String()+" to "+rec.Pos.String())
 	s.addRewoundEvents(rec, bytes, ids)
 }

@@ -147,10 +147,26 @@ func (v *receiver) locate(ctx context.Context) (*address, error) {
 	v.toldDiffer = answer.Differ
 	host := s.choose(&answer, s.attempt.current())
 	v.isPrimary = host == answer.Primary
+	v.logNoReplica(&answer)
 	addr := s.addr.at(host)
 	s.found.Store(addr)
 	s.updateStatus(func(st *Status) { st.Server = addr.text })
 	return addr, nil
+}
+
+// logNoReplica tells, once until there is one, why it is to be the primary though a
+// replica is preferred.
+func (v *receiver) logNoReplica(a *sentinel.Answer) {
+	s := v.n.replica
+	none := s.cfg.Prefer == PreferReplica && v.isPrimary
+	switch {
+	case !none || v.toldNoReplica:
+	case a.NoReplicas != nil:
+		s.cfg.Logger.Warn("taking the primary, though a replica is preferred: the Sentinel does not say which there are", "name", s.addr.group.name, "server", a.Primary, "err", masked(s.cfg.Secrets, a.NoReplicas))
+	default:
+		s.cfg.Logger.Warn("taking the primary, though a replica is preferred: there is none that is well, that is looked for again", "name", s.addr.group.name, "server", a.Primary, "replicas", len(a.Replicas))
+	}
+	v.toldNoReplica = none
 }
 
 // server returns the address of the server that was found last.

@@ -6,9 +6,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"triggerd/internal/redistest"
+	. "triggerd/internal/redistest"
 	"triggerd/internal/servers"
 	"triggerd/internal/spool"
 	"triggerd/source"
@@ -289,4 +291,78 @@ func TestForeignServer(t *testing.T) {
 			t.Errorf("the wait was not told; log:\n%s", brief.log)
 		}
 	})
+}
+
+// TestForeignUntold: a full resync of another history is waited out also where the
+// server does not tell its history, each other history anew.
+func TestForeignUntold(t *testing.T) {
+	first := script(Expect("PSYNC", "?", "-1"), Send("+FULLRESYNC id 1000\r\n"+framed(emptyRDB)+set1))
+	foreign := func(id string) Script {
+		return script(Expect("PSYNC", "id", "1028"), Send("+FULLRESYNC "+id+" 0\r\n"), Hang())
+	}
+	believed := func(id string) Script {
+		return script(Expect("PSYNC", "id", "1028"), Send("+FULLRESYNC "+id+" 0\r\n"+framed(emptyRDB)+set2), Hang())
+	}
+	own := script(Expect("PSYNC", "id", "1028"), Send("+CONTINUE new\r\n"+set2), Hang())
+	for _, c := range []struct {
+		name    string
+		scripts []Script
+		took    time.Duration
+		gaps    int64
+	}{
+		{"for a moment", []Script{foreign("x"), foreign("x"), own}, 10 * time.Second, 0},
+		{"for good", []Script{foreign("x"), foreign("x"), foreign("x"), believed("x")}, 15 * time.Second, 1},
+		{"another", []Script{foreign("x"), foreign("x"), foreign("y"), foreign("y"), foreign("y"), believed("y")}, 25 * time.Second, 1},
+		{"of its own, without what comes next", []Script{believed("id")}, 0, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				began := time.Now()
+				f := followScripts(t, source.Config{ForeignWait: 15 * time.Second}, nil, append([]Script{first}, c.scripts...)...)
+				f.commandWithin(time.Minute, "SET", "b", "2")
+				if took := time.Since(began); took < c.took || took > c.took+time.Second {
+					t.Errorf("it took %v, want %v", took, c.took)
+				}
+				if s := f.src.Status(); s.Gaps != c.gaps || s.Foreign != min(int64(c.took), 1) {
+					t.Errorf("status %+v", s)
+				}
+			})
+		})
+	}
+}
+
+// TestYoungServer: a server that has less is believed at once if it ran before the
+// link was lost, as a replica did that was promoted; else only once it has run for a
+// while, since it may be a primary that came back with old data.
+func TestYoungServer(t *testing.T) {
+	told := "role:master\r\nmaster_replid:new\r\nmaster_replid2:id\r\nmaster_repl_offset:1010\r\nsecond_repl_offset:1001\r\n"
+	bulk := func(text string) string { return fmt.Sprintf("$%d\r\n%s\r\n", len(text), text) }
+	for _, c := range []struct {
+		uptime, waits int // in seconds
+	}{{0, 15}, {2, 13}, {5, 0}, {100, 0}} {
+		t.Run(fmt.Sprint(c.uptime), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				began := time.Now()
+				scripts := []Script{script(Expect("PSYNC", "?", "-1"), Send("+FULLRESYNC id 1000\r\n"+framed(emptyRDB)+set1))}
+				for up := c.uptime; up <= c.uptime+c.waits; up++ {
+					steps := []Step{Expect("INFO", "replication"), Send(bulk(told)), Expect("INFO", "server"), Send(bulk(fmt.Sprintf("uptime_in_seconds:%d\r\n", up)))}
+					if up == c.uptime+c.waits {
+						steps = append(steps, Expect("PSYNC", "new", "1001"), Send("+CONTINUE new\r\n"+set2))
+					}
+					scripts = append(scripts, script(append(steps, Hang())...))
+				}
+				f := followScripts(t, source.Config{ForeignWait: time.Minute}, nil, scripts...)
+				f.commandWithin(time.Minute, "SET", "b", "2")
+				if took, want := time.Since(began), time.Duration(c.waits)*time.Second; took < want || took > want+time.Second {
+					t.Errorf("it took %v, want %v", took, want)
+				}
+				if s := f.src.Status(); s.Rewinds != 1 || s.Gaps != 0 {
+					t.Errorf("status %+v", s)
+				}
+				if n := strings.Count(f.log.String(), "level=WARN"); n > 3 {
+					t.Errorf("the wait is told %d times:\n%s", n, f.log)
+				}
+			})
+		})
+	}
 }

@@ -150,7 +150,7 @@ func (in *Interpreter) SetNeed(need func(db int, key []byte) Need, classes Class
 		mi.generation++
 		mi.flushed = false
 		for db, d := range mi.dbs {
-			mi.askAnew(d, db)
+			mi.askAnew(d, db) // what was not kept is not lost
 		}
 	}
 }
