@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"triggerd/internal/delivered"
 )
 
 func newStoreBackupCommand() *cobra.Command {
@@ -101,8 +103,8 @@ func unpack(archive *tar.Reader, dir string) error {
 }
 
 // isStoreFile reports whether a name in an archive is one that a store has: of a
-// file beside the database, of one in it, or of one that a stream has for its
-// mirror or its spool.
+// file beside the database, of one in it, of one with deliveries that are kept,
+// or of one that a stream has for its mirror or its spool.
 func isStoreFile(name string) bool {
 	if !filepath.IsLocal(name) || name != filepath.Clean(name) {
 		return false
@@ -111,7 +113,7 @@ func isStoreFile(name string) bool {
 	case len(parts) == 1:
 		return true
 	case len(parts) == 2:
-		return parts[0] == "db"
+		return parts[0] == "db" || parts[0] == delivered.DirName
 	case len(parts) == 3:
 		return parts[0] == "state" || parts[0] == "spool"
 	}

@@ -18,12 +18,12 @@ import (
 
 // A copy of the store, made while the daemon ran and wrote, is all that another
 // machine needs: after kill -9 of the daemon, and of the one that was restored,
-// what waited at the copy and what came since is delivered, with its IDs.
+// what waited at the copy and what came since is delivered, with its IDs, and
+// what was delivered before is known.
 func TestBackupAndRestore(t *testing.T) {
 	redistest.Each(t, []string{"redis-7.0"}, func(t *testing.T, srv *servers.Server) {
 		const half = 50
 		dir, hook := t.TempDir(), newSink(t)
-		hook.setReply(func(*delivery) int { return http.StatusServiceUnavailable })
 		write(t, dir, "rules.toml", fmt.Sprintf(`
 [source]
 url = "redis://%s"
@@ -43,8 +43,12 @@ url = "%s"
 				redistest.Do(t, srv, "SET", "k:"+strconv.Itoa(i), strconv.Itoa(i))
 			}
 		}
-		set(0, half)
 		api := apiOf(t, p)
+		redistest.Do(t, srv, "SET", "k:early", "early")
+		early := []string{"deliveries", "list", "--delivered", "--key", "k:early"}
+		awaitAnswer(t, api, `k:early`, early...)
+		hook.setReply(func(*delivery) int { return http.StatusServiceUnavailable })
+		set(0, half)
 		backup := func(to string) (code int, out string) {
 			var stdout, stderr bytes.Buffer
 			code = run(t.Context(), []string{"store", "backup", "--api", api, to}, &stdout, &stderr)
@@ -67,8 +71,9 @@ url = "%s"
 			t.Fatal(err)
 		}
 
-		p = start(t, dir, "run", "--data-dir", copied)
+		p = startWith(t, command(t, dir, "run", "--data-dir", copied), "TRIGGERD_HTTP=127.0.0.1:0")
 		p.logs.await(t, `msg="attached`, 1)
+		mustAsk(t, apiOf(t, p), "k:early", early...)
 		p.kill()
 		hook.setReply(nil)
 		p = start(t, dir, "run", "--data-dir", copied)
@@ -77,7 +82,7 @@ url = "%s"
 			for _, d := range ds {
 				seen[d.value()] = true
 			}
-			return len(seen) == 2*half
+			return len(seen) == 2*half+1
 		})
 		ids := map[string]string{}
 		for _, d := range ds {
