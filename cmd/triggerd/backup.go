@@ -23,9 +23,8 @@ func newStoreBackupCommand() *cobra.Command {
 		Long: `Backup asks the running daemon for a copy of its store as it is now, writes it to
 a new directory, and checks it as verify does. The daemon goes on meanwhile.
 
-To restore, start triggerd with the copy as its data directory: it resumes at
-the copy's position, and delivers what the copy has not delivered, with the same
-IDs. Of a daemon that is stopped, copy the data directory itself.`,
+'triggerd store restore' makes a data directory of it. Of a daemon that is
+stopped, copy the data directory itself.`,
 		Example: `  triggerd store backup /srv/backup/triggerd-$(date +%F)`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -36,7 +35,7 @@ IDs. Of a daemon that is stopped, copy the data directory itself.`,
 			return verify(cmd.OutOrStdout(), dir, " in the copy")
 		},
 	}
-	c.addFlags(cmd)
+	c.addAddress(cmd)
 	return cmd
 }
 

@@ -21,7 +21,7 @@ import (
 type Query struct {
 	Action string // full name
 	Rule   string
-	Reason string            // of dead letters: attempts, age, permanent, dropped, damaged, cancelled
+	Reason string            // of dead letters: attempts, age, permanent, dropped, damaged, cancelled, rewound
 	Error  string            // of dead letters: what CauseOf makes of their errors
 	ID     string            // of the firing
 	Since  time.Time         // only those that were planned, delivered or given up at this time or later; zero: whenever
