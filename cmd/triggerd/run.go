@@ -458,6 +458,7 @@ func (r *reloader) reload() (result *admin.Reload) {
 		if result = r.read(); r.watch != nil {
 			r.watch.wereRead(result.OK)
 		}
+		r.service.refused.Store(!result.OK)
 	})
 	return result
 }
