@@ -73,8 +73,9 @@ type ActionOptions struct {
 	NoExec    bool          // refuse exec actions
 	UserAgent string        // that webhooks send
 
-	Allow   []string // codes of warnings that LoadRules leaves out; see rules.WarningCodes
-	Offline bool     // LoadRules looks up no variables, files and programs; see rules.Options. What is tried of such rules is made without them
+	Allow   []string                          // codes of warnings that LoadRules leaves out; see rules.WarningCodes
+	Offline bool                              // LoadRules looks up no variables, files and programs; see rules.Options. What is tried of such rules is made without them
+	Reads   func(path string, isPattern bool) // see rules.Options
 
 	// Of what is only tried: Explain, RunTest.
 	NoInclude   bool  // refuse to include files

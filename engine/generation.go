@@ -101,7 +101,7 @@ func loadOptions(o ActionOptions, needs func(what, name string)) rules.Options {
 		Source:   source.CheckURL,
 		Feed:     CheckCommand,
 		Allow:    o.Allow,
-		Offline:  o.Offline, NoInclude: o.NoInclude, MaxMistakes: o.MaxMistakes, MaxPatterns: o.MaxPatterns,
+		Offline:  o.Offline, NoInclude: o.NoInclude, MaxMistakes: o.MaxMistakes, MaxPatterns: o.MaxPatterns, Reads: o.Reads,
 		Action: func(kind string, fields map[string]any) (facts rules.ActionFacts, err error) {
 			a, err := o.kinds().New(kind, fields, actions.Options{NoExec: o.NoExec, Needs: needs})
 			if err != nil {

@@ -132,6 +132,7 @@ func (l *loader) include(s *source, v view) {
 		dir := strings.NewReplacer(`*`, `\*`, `?`, `\?`, `[`, `\[`, `\`, `\\`).Replace(filepath.Dir(s.name))
 		pattern = filepath.Join(dir, pattern)
 	}
+	l.reads(pattern, true)
 	paths, err := filepath.Glob(pattern)
 	switch isPattern := strings.ContainsAny(name, `*?[`); {
 	case err != nil:

@@ -66,20 +66,19 @@ type source struct {
 
 // loader reads files and gathers their mistakes.
 type loader struct {
-	o           *Options
-	sources     []*source
-	including   []string // absolute paths of the files we are inside of
-	errors      []*Error
-	order       map[*Error]int // index of the file that an error is in, to sort by
-	warnings    []*Error
-	notes       []*Error
-	allowed     map[string]bool        // codes of warnings that the main file silences
-	lookups     []Lookup               // what is not looked up offline
-	pretended   map[*tomlpos.Node]bool // values of which a part is made up, since it is not looked up
-	expanded    []string               // values that came from the environment or a file
-	secrets     []string               // of these, what is to be masked
-	secretFiles []string               // paths of ${file:} and ${credential:}
-	masker      *secret.Masker         // of all that was expanded, once all is read
+	o         *Options
+	sources   []*source
+	including []string // absolute paths of the files we are inside of
+	errors    []*Error
+	order     map[*Error]int // index of the file that an error is in, to sort by
+	warnings  []*Error
+	notes     []*Error
+	allowed   map[string]bool        // codes of warnings that the main file silences
+	lookups   []Lookup               // what is not looked up offline
+	pretended map[*tomlpos.Node]bool // values of which a part is made up, since it is not looked up
+	expanded  []string               // values that came from the environment or a file
+	secrets   []string               // of these, what is to be masked
+	masker    *secret.Masker         // of all that was expanded, once all is read
 
 	spare [][]string // see table.asked
 
@@ -104,6 +103,7 @@ func (l *loader) readFile(path string, at *view) {
 		}
 		l.addError(nil, &Error{File: path, Msg: fmt.Sprintf(format, args...)})
 	}
+	l.reads(path, false)
 	if slices.Contains(l.including, abs) {
 		report("%s includes itself: %s", path, strings.Join(append(slices.Clone(l.including), abs), " -> "))
 		return
@@ -120,6 +120,13 @@ func (l *loader) readFile(path string, at *view) {
 	l.including = append(l.including, abs)
 	l.parse(path, text, isOpen(path))
 	l.including = l.including[:len(l.including)-1]
+}
+
+// reads tells whoever wants to know what the rules are read from.
+func (l *loader) reads(path string, isPattern bool) {
+	if l.o.Reads != nil {
+		l.o.Reads(path, isPattern)
+	}
 }
 
 // fileReason returns what went wrong with a file, without the path: the message
@@ -239,7 +246,7 @@ func (l *loader) finish() (*Set, error) {
 	set.Lookups, set.Notes = l.lookups, l.notes
 	l.keepTexts(set)
 	set.Warnings = slices.DeleteFunc(l.warnings, func(e *Error) bool { return l.allowed[e.Code] || slices.Contains(l.o.Allow, e.Code) })
-	set.Secrets, set.SecretFiles = secret.New(l.secrets...), l.secretFiles
+	set.Secrets = secret.New(l.secrets...)
 	for _, s := range l.sources {
 		if s.name != "" {
 			set.Files = append(set.Files, s.name)

@@ -64,6 +64,12 @@ type Options struct {
 	// condition.Config.MaxPatterns does. 0: only each by itself is limited.
 	MaxPatterns int
 
+	// Reads, if it is not nil, is told of each file that the rules, or one of
+	// their secrets, are read from, and of each pattern of an include: also of what
+	// is not there, and where there are mistakes, so that one can see when it would
+	// be worth to read them again.
+	Reads func(path string, isPattern bool)
+
 	// LookupEnv looks up a variable of the environment. nil: os.LookupEnv.
 	LookupEnv func(string) (string, bool)
 }
@@ -107,8 +113,6 @@ type Set struct {
 
 	Lookups    []Lookup // what was not looked up, of Options.Offline; each once
 	EmptyFiles []string // of Files, those that say nothing
-
-	SecretFiles []string // every file that was read for ${file:} or ${credential:}
 
 	// ShutdownTimeout is how long attempts may take to end once triggerd was told
 	// to stop; 10 s by default.

@@ -19,6 +19,7 @@ var WarningCodes = map[string]string{
 	"duplicate":        "two rules match the same",
 	"every-element":    "a condition looks at every element of a value at each event",
 	"every-event":      "a condition is evaluated for every event",
+	"empty-secret":     "the file of a secret is empty",
 	"evicted":          "an eviction arrives as a deletion",
 	"for-gone":         "with for or until, after events that remove the key",
 	"for-momentary":    "with for or until, a condition does not tell of the key",

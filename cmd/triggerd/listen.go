@@ -36,7 +36,8 @@ func newListenCommand() *cobra.Command {
 		Short: "Watch changes as they happen, without any file",
 		Long: `Listen attaches to a server and prints each change of a key, one line each,
 from now on until it is interrupted. Nothing is kept, and nothing is changed on
-the server.
+the server. Without a URL it is that of $TRIGGERD_SOURCE, else of $REDIS_URL, else
+redis://127.0.0.1:6379.
 
 With a PATTERN the values of these keys are read from the server's snapshot and
 followed, so that each change shows the value before and after; --values=false
