@@ -269,7 +269,8 @@ func TestCancel(t *testing.T) {
 		}
 	}
 	set("a:1", 4)
-	awaitAnswer(t, api, `(?m)^target/a .* 4 .* 1 `, "status") // 4 wait, 1 is in flight
+	awaitAnswer(t, api, `(?m)^target/a .* 4 .* 1 `, "status")                       // 4 wait, 1 is in flight
+	awaitAnswer(t, api, `(?s)(\ba:1\b.*){4}`, "deliveries", "list", "--action", "a") // all are on disk, too
 	of := numbers("a:1")
 	if len(of) != 4 {
 		t.Fatalf("waiting: %v", of)
@@ -292,6 +293,7 @@ func TestCancel(t *testing.T) {
 	// One in flight fails, and is cancelled. The lane goes on with the next write.
 	set("a:1", 2)
 	awaitAnswer(t, api, `(?m)^target/a .* 2 .* 1 `, "status")
+	awaitAnswer(t, api, `(?s)(\ba:1\b.*){2}`, "deliveries", "list", "--action", "a")
 	of = numbers("a:1")
 	go func() {
 		out, err := ask(t, api, "deliveries", "cancel", "--all", "--action", "a", "--since", "1h")
@@ -434,7 +436,7 @@ func TestKilledWhileCancelling(t *testing.T) {
 	redistest.Do(t, srv, "SET", "a:1", "in flight")
 	redistest.Do(t, srv, "SET", "a:1", "waits")
 	<-arrived
-	awaitAnswer(t, api, `(?m)^target/a .* 2 .* 1 `, "status")
+	awaitAnswer(t, api, `(?s)(\ba:1\b.*){2}`, "deliveries", "list", "--action", "a")
 	answered := make(chan error, 1)
 	go func() {
 		_, err := ask(t, api, "deliveries", "cancel", "--all", "--key", "a:1")

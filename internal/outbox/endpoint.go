@@ -5,9 +5,11 @@ import (
 	"reflect"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"triggerd/actions"
+	"triggerd/internal/delivered/form"
 	"triggerd/internal/firing"
 	"triggerd/internal/store"
 )
@@ -44,6 +46,8 @@ type endpoint struct {
 	name    string
 	account *account           // of the intake; nil for a Deliverer
 	others  func() []*endpoint // of the same host; nil: there are none
+
+	sentLike atomic.Pointer[form.Like] // what requests that were sent last were like
 
 	mu          sync.Mutex     // guards all that follows, the lanes too
 	action      actions.Action // nil: no rule has it any more; its jobs wait
