@@ -83,14 +83,13 @@ func BenchmarkViewers(b *testing.B) {
 	}
 	counts := []int{0, 1, 10}
 	costs, ratios := map[int][]float64{}, map[int][]float64{}
-	for b.Loop() {
+	for round := 0; b.Loop(); round++ {
 		for i := range counts {
-			viewers := counts[(i+len(costs[0]))%len(counts)] // by turns: the machine's speed changes
+			viewers := counts[(i+round)%len(counts)] // by turns: the machine's speed changes
 			costs[viewers] = append(costs[viewers], readerCost(b, set, piece, perPiece, pieces, viewers))
 		}
 		for _, viewers := range counts {
-			last := len(costs[0]) - 1
-			ratios[viewers] = append(ratios[viewers], 100*(costs[viewers][last]/costs[0][last]-1))
+			ratios[viewers] = append(ratios[viewers], 100*(costs[viewers][round]/costs[0][round]-1))
 		}
 	}
 	for _, viewers := range counts {
@@ -100,7 +99,7 @@ func BenchmarkViewers(b *testing.B) {
 }
 
 func median(list []float64) float64 {
-	slices.Sort(list)
+	list = slices.Sorted(slices.Values(list))
 	return (list[(len(list)-1)/2] + list[len(list)/2]) / 2
 }
 
