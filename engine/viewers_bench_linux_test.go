@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -14,6 +15,7 @@ import (
 	"triggerd/engine"
 	"triggerd/internal/admin"
 	"triggerd/internal/resp"
+	"triggerd/rules"
 	"triggerd/source"
 )
 
@@ -64,7 +66,7 @@ func (p *paced) Read(b []byte) (int, error) {
 // second, of which each changes a key and matches one of twelve rules, with 0, 1
 // and 10 viewers of all changes.
 //
-//	go test ./engine -run ^$ -bench Viewers -benchtime 1x -count 10
+//	go test ./engine -run ^$ -bench Viewers -benchtime 10x
 func BenchmarkViewers(b *testing.B) {
 	const perPiece, pieces = 1000, 300
 	var piece []byte
@@ -79,41 +81,60 @@ func BenchmarkViewers(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	for _, viewers := range []int{0, 1, 10} {
-		b.Run(fmt.Sprint(viewers), func(b *testing.B) {
-			var cpu time.Duration
-			entries := 0
-			for b.Loop() {
-				in := &paced{piece: piece, pieces: pieces}
-				e, err := engine.New(engine.Config{Rules: set, Source: source.NewRecording(in, "stream"), Replay: true, DryRun: true})
-				if err != nil {
-					b.Fatal(err)
-				}
-				ctx, stop := context.WithCancel(b.Context())
-				var watching sync.WaitGroup
-				for i := range viewers {
-					feed, err := e.Feed(ctx, admin.FeedQuery{All: true, Every: 50 * time.Millisecond})
-					if err != nil {
-						b.Fatal(err)
-					}
-					watching.Go(func() {
-						for entry := range feed {
-							if entry != nil && i == 0 {
-								entries++
-							}
-						}
-					})
-				}
-				time.Sleep(10 * time.Millisecond)
-				if err := e.Run(b.Context()); err != nil {
-					b.Fatal(err)
-				}
-				stop()
-				watching.Wait()
-				cpu += in.cpu
-			}
-			b.ReportMetric(float64(cpu.Nanoseconds())/float64(b.N*perPiece*pieces), "ns-CPU/command")
-			b.ReportMetric(float64(entries)/float64(b.N), "entries")
-		})
+	counts := []int{0, 1, 10}
+	costs, ratios := map[int][]float64{}, map[int][]float64{}
+	for round := 0; b.Loop(); round++ {
+		for i := range counts {
+			viewers := counts[(i+round)%len(counts)] // by turns: the machine's speed changes
+			costs[viewers] = append(costs[viewers], readerCost(b, set, piece, perPiece, pieces, viewers))
+		}
+		for _, viewers := range counts {
+			ratios[viewers] = append(ratios[viewers], 100*(costs[viewers][round]/costs[0][round]-1))
+		}
 	}
+	for _, viewers := range counts {
+		b.ReportMetric(median(costs[viewers]), fmt.Sprintf("ns-CPU/command/%d", viewers))
+		b.ReportMetric(median(ratios[viewers]), fmt.Sprintf("%%more/%d", viewers))
+	}
+}
+
+func median(list []float64) float64 {
+	list = slices.Sorted(slices.Values(list))
+	return (list[(len(list)-1)/2] + list[len(list)/2]) / 2
+}
+
+// readerCost returns the nanoseconds of CPU that the reader takes for a command,
+// with so many viewers.
+func readerCost(b *testing.B, set *rules.Set, piece []byte, perPiece, pieces, viewers int) float64 {
+	in := &paced{piece: piece, pieces: pieces}
+	e, err := engine.New(engine.Config{Rules: set, Source: source.NewRecording(in, "stream"), Replay: true, DryRun: true})
+	if err != nil {
+		b.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(b.Context())
+	defer stop()
+	var watching sync.WaitGroup
+	for range viewers {
+		feed, err := e.Feed(ctx, admin.FeedQuery{All: true, Every: 50 * time.Millisecond})
+		if err != nil {
+			b.Fatal(err)
+		}
+		begun := make(chan struct{})
+		watching.Go(func() {
+			first := true
+			for range feed { // the first is handed out once nothing is missed
+				if first {
+					close(begun)
+					first = false
+				}
+			}
+		})
+		<-begun
+	}
+	if err := e.Run(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	stop()
+	watching.Wait()
+	return float64(in.cpu.Nanoseconds()) / float64(perPiece*pieces)
 }

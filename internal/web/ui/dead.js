@@ -8,8 +8,8 @@ import { firing } from "./deliveries.js";
 
 const reasons = [["", "any reason"], ["attempts", "all attempts failed"], ["age", "too old"], ["permanent", "refused for good"], ["dropped", "no room"], ["cancelled", "cancelled"], ["damaged", "damaged"]];
 
-const GROUPS = 8;      // causes that are shown at first
-const CAUSES = 20;     // causes are counted for one part in so many of the time
+const GROUPS = innerWidth > 760 ? 6 : 3; // causes that are shown at first
+const CAUSES = 20; // causes are counted for one part in so many of the time
 
 export function dead(room, at) {
   const reason = h("select", { name: "reason", "aria-label": "Reason" }, reasons.map(([value, text]) => h("option", { value, text })));

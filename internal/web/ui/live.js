@@ -288,8 +288,9 @@ export function live(room, at) {
       steps.push(["Firing", f.planned || r.at, "", [h("p", {}, "to ", said(shortAction(f.action))), h("p", { class: "dim" }, "id ", said(f.id, {}, "span", "mono"))]]);
       for (const a of f.attempts) {
         const [, cls] = outcomes[a.outcome] || ["", ""];
-        const words = { delivered: "delivered", retried: "failed, to be tried again", given_up: "given up" }[a.outcome] || a.outcome;
-        steps.push([`Attempt ${a.attempt || ""}`, a.at, cls, [h("p", { class: cls }, `${words} after ${span(a.seconds)}`), a.text && said(a.text, { max: 1000, lines: true }, "pre")]]);
+        const took = `after ${span(a.seconds)}`;
+        const words = { delivered: `delivered ${took}`, retried: `failed ${took}, to be tried again`, given_up: `failed ${took}, and is given up` }[a.outcome] || `${a.outcome} ${took}`;
+        steps.push([`Attempt ${a.attempt || ""}`, a.at, cls, [h("p", { class: cls, text: words }), a.text && said(a.text, { max: 1000, lines: true }, "pre")]]);
       }
       if (!f.attempts.length) steps.push(["Attempt", null, "wait", [h("p", { class: "dim", text: "waits for its turn" })]]);
     }
