@@ -75,6 +75,7 @@ func TestStopped(t *testing.T) {
 
 // What is looked for in a long text is found as in a short one.
 func TestLongText(t *testing.T) {
+	t.Parallel()
 	for _, pattern := range []string{`[a-c][0-9]$`, `(?m)^é`, `(?:\x{fffd}|q)$`, `[^x]\b`, `[é]$`, `^(?:x|é|\x{fffd}|\n)*$`} {
 		re := regexp.MustCompile(pattern)
 		for _, tail := range []string{"", "a1", "\xff", "é", "x\n", "\xc3"} {
@@ -86,7 +87,7 @@ func TestLongText(t *testing.T) {
 			}
 		}
 	}
-	for _, unit := range []string{"x", "É", "a\xff", "ß\xe2\x82", "\x80", "世界A"} {
+	for _, unit := range []string{"É", "a\xff", "世界A"} {
 		for _, shift := range []string{"", "ab"} {
 			long := shift + strings.Repeat(unit, 2*longText/len(unit)+1) + "Ab"
 			s := new(scope)
