@@ -420,9 +420,18 @@ func (t *table) done(later ...string) {
 			continue
 		}
 		v.field = t.field
-		v.errorf(suggest.DidYouMean(name, slices.Values(slices.Sorted(slices.Values(slices.Concat(t.asked, t.others))))), "unknown field %s", name)
+		known := slices.Compact(slices.Sorted(slices.Values(slices.Concat(t.asked, t.others))))
+		hint := suggest.DidYouMean(name, slices.Values(known))
+		if hint == "" && len(known) > 0 && len(known) <= fewFields {
+			hint = "there are " + strings.Join(known, ", ")
+		}
+		v.errorf(hint, "unknown field %s", name)
 	}
 }
+
+// fewFields is of how many fields a table may be to have all of them named where
+// another is written.
+const fewFields = 8
 
 func (t *table) allAsked() bool {
 	for name := range t.m {
