@@ -158,7 +158,9 @@ func (v *receiver) attach(ctx context.Context) error {
 	case errors.Is(context.Cause(ctx), errMoved):
 		return errMoved
 	case !v.isPrimary && s.group != nil && err != nil && v.streamSince.IsZero():
-		s.avoided.add(addr.host, avoidFailing)
+		s.avoided.addFailing(addr.host)
+	case !v.isPrimary && s.group != nil && !v.streamSince.IsZero():
+		s.avoided.remove(addr.host)
 	}
 	return err
 }
