@@ -89,31 +89,70 @@ func (a *attempt) leave(host string) {
 // avoided are replicas that are not attached to for a while.
 type avoided struct {
 	mu    sync.Mutex
-	until map[string]time.Time // guarded by mu
+	hosts map[string]avoidance // guarded by mu
 }
 
-// How long a replica is avoided that could not be attached to, and one that has
-// not got the history of the others.
+type avoidance struct {
+	until  time.Time
+	failed int // attempts in a row
+}
+
+// How long a replica is avoided that could not be attached to, the longer the more
+// often, since a link to the primary that is well is given up for it; and one that
+// has not got the history of the others.
 const (
 	avoidFailing = 5 * time.Second
+	avoidMost    = 5 * time.Minute
 	avoidForeign = time.Minute
 )
 
+// maxAvoided is how many are known.
+const maxAvoided = 1000
+
 func (a *avoided) add(host string, d time.Duration) {
+	a.change(host, func(v *avoidance) {
+		if at := time.Now().Add(d); at.After(v.until) {
+			v.until = at
+		}
+	})
+}
+
+// addFailing notes that a replica could not be attached to.
+func (a *avoided) addFailing(host string) {
+	a.change(host, func(v *avoidance) {
+		d := avoidMost
+		if v.failed < 6 {
+			d = avoidFailing << v.failed
+		}
+		v.failed++
+		if at := time.Now().Add(d); at.After(v.until) {
+			v.until = at
+		}
+	})
+}
+
+func (a *avoided) change(host string, change func(*avoidance)) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.until == nil || len(a.until) > 1000 {
-		a.until = map[string]time.Time{}
+	if a.hosts == nil || len(a.hosts) > maxAvoided {
+		a.hosts = map[string]avoidance{}
 	}
-	if at := time.Now().Add(d); at.After(a.until[host]) {
-		a.until[host] = at
-	}
+	v := a.hosts[host]
+	change(&v)
+	a.hosts[host] = v
+}
+
+// remove notes that a replica was attached to.
+func (a *avoided) remove(host string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.hosts, host)
 }
 
 func (a *avoided) has(host string) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return time.Now().Before(a.until[host])
+	return time.Now().Before(a.hosts[host].until)
 }
 
 // choose returns to which server of an answer to attach, or to stay attached.

@@ -36,7 +36,7 @@ type receiver struct {
 	toldDetached  bool      // the spool says that there is no link
 	streamSince   time.Time // when the stream of the last connection began; zero: it did not
 	streamFrom    int64     // the offset at which it began
-	lostAt        time.Time // when the last stream ended; zero: none did
+	lostAt        time.Time // when the last stream ended, of an earlier process when it noted something last; zero: that is not known
 	pauses        pauses
 	logged        []string      // the reasons for which the link was lost, as far as they were logged; none after a link that worked
 	toldAsking    bool          // it was logged that a full resync is asked for; false after a link that worked
@@ -158,7 +158,9 @@ func (v *receiver) attach(ctx context.Context) error {
 	case errors.Is(context.Cause(ctx), errMoved):
 		return errMoved
 	case !v.isPrimary && s.group != nil && err != nil && v.streamSince.IsZero():
-		s.avoided.add(addr.host, avoidFailing)
+		s.avoided.addFailing(addr.host)
+	case !v.isPrimary && s.group != nil && !v.streamSince.IsZero():
+		s.avoided.remove(addr.host)
 	}
 	return err
 }

@@ -125,7 +125,7 @@ func (n *session) open(from Position) error {
 			// The link of the process that received this is lost, whatever it had
 			// time to say.
 			s.spool.Mark(spool.Mark{Kind: spool.Detached}, n.began)
-			n.receiver.toldDetached = true
+			n.receiver.toldDetached, n.receiver.lostAt = true, s.spool.Recovered()
 			return nil
 		}
 		s.cfg.Logger.Error("the spool cannot be read from the position on, the server is asked for what comes behind it", "position", from.String(), "err", err)

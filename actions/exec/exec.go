@@ -56,7 +56,7 @@ var Kind = actions.Kind{
 //
 // The program runs in a process group of its own. When its time is up, or ctx
 // ends, the group gets SIGTERM, and SIGKILL three seconds later or as soon as the
-// program itself is gone. One that SIGKILL does not end, because triggerd has no
+// program itself is gone; one second later where ctx ends before its time is up. One that SIGKILL does not end, because triggerd has no
 // right to send it or the program hangs in the kernel, is waited for no longer
 // than another second: the attempt has failed then, though the program still
 // runs. What it leaves running in the background after it exited by itself is
@@ -446,6 +446,10 @@ type run struct {
 // something it left in the background holds the pipe open.
 const lastWords = 100 * time.Millisecond
 
+// stopGrace is the time between SIGTERM and SIGKILL when triggerd itself stops: it
+// ends two seconds later whatever still runs, and would leave the program behind.
+const stopGrace = time.Second
+
 // killTime is how long a program is waited for after SIGKILL.
 const killTime = time.Second
 
@@ -476,6 +480,9 @@ func (r *run) do(ctx context.Context, input []byte) error {
 	ended := false
 	cmd.Cancel = func() error {
 		ended = true
+		if !errors.Is(ctx.Err(), context.DeadlineExceeded) { // triggerd stops, and has not long
+			cmd.WaitDelay = min(r.grace, stopGrace)
+		}
 		return signalGroup(cmd, syscall.SIGTERM)
 	}
 	cmd.WaitDelay = r.grace // then Wait sends SIGKILL, to the program alone

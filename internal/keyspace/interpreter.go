@@ -188,6 +188,14 @@ func (in *Interpreter) Stats() Stats {
 	return s
 }
 
+// MirrorSize returns the counts of Stats that have to do with memory.
+func (in *Interpreter) MirrorSize() (keys, bytes int64) {
+	if mi := in.mirror; mi != nil {
+		return mi.count, mi.size
+	}
+	return 0, 0
+}
+
 // Command appends the events of a command to dst, in the order in which the
 // server announces them. They borrow the command's bytes. A command with too
 // few arguments gives what is known of it and is counted. Of a command of very

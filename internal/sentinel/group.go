@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"net"
@@ -400,6 +401,9 @@ func (g *Group) listen(ctx context.Context, s *Sentinel) error {
 			continue
 		}
 		reply, err := c.r.read()
+		if err == io.EOF {
+			return errors.New("it closed the connection")
+		}
 		if err != nil {
 			return plain(err)
 		}
