@@ -22,6 +22,7 @@ import (
 // what waited at the copy and what came since is delivered, with its IDs, and
 // what was delivered before is known.
 func TestBackupAndRestore(t *testing.T) {
+	t.Parallel()
 	redistest.Each(t, []string{"redis-7.0"}, func(t *testing.T, srv *servers.Server) {
 		const half = 50
 		dir, hook := t.TempDir(), newSink(t)
@@ -195,6 +196,7 @@ func TestRestore(t *testing.T) {
 // What answers need not be a triggerd: nothing is written but into the new
 // directory, and nothing is left of what is not whole.
 func TestBackupOfAStranger(t *testing.T) {
+	t.Parallel()
 	archive := func(names ...string) []byte {
 		var b bytes.Buffer
 		w := tar.NewWriter(&b)
