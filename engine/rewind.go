@@ -7,9 +7,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"triggerd/internal/delivered"
 	"triggerd/internal/event"
