@@ -89,6 +89,7 @@ const packaging = "../../packaging"
 // Every alert is about metrics that are served, and has a severity, a summary,
 // and a section of the runbook; and every section is of an alert.
 func TestAlerts(t *testing.T) {
+	t.Parallel()
 	b, err := os.ReadFile(filepath.Join(packaging, "prometheus", "alerts.yaml"))
 	if err != nil {
 		t.Fatal(err)
@@ -134,6 +135,7 @@ func TestAlerts(t *testing.T) {
 
 // Every panel of the dashboard asks for metrics that are served.
 func TestDashboard(t *testing.T) {
+	t.Parallel()
 	b, err := os.ReadFile(filepath.Join(packaging, "grafana", "triggerd.json"))
 	if err != nil {
 		t.Fatal(err)

@@ -14,6 +14,7 @@ import (
 // its rule wishes; another rule loses nothing by it, is not late, and loses
 // nothing if triggerd is killed meanwhile.
 func TestFullBacklog(t *testing.T) {
+	t.Parallel()
 	for _, overflow := range []string{"block", "drop_new", "drop_old"} {
 		t.Run(overflow, func(t *testing.T) {
 			t.Parallel()

@@ -20,6 +20,7 @@ import (
 // machine needs: after kill -9 of the daemon, and of the one that was restored,
 // what waited at the copy and what came since is delivered, with its IDs.
 func TestBackupAndRestore(t *testing.T) {
+	t.Parallel()
 	redistest.Each(t, []string{"redis-7.0"}, func(t *testing.T, srv *servers.Server) {
 		const half = 50
 		dir, hook := t.TempDir(), newSink(t)
@@ -96,6 +97,7 @@ url = "%s"
 // What answers need not be a triggerd: nothing is written but into the new
 // directory, and nothing is left of what is not whole.
 func TestBackupOfAStranger(t *testing.T) {
+	t.Parallel()
 	archive := func(names ...string) []byte {
 		var b bytes.Buffer
 		w := tar.NewWriter(&b)

@@ -10,6 +10,7 @@ import (
 // A stranger who has none of the secrets checks each file of the cookbook, and is
 // warned of nothing.
 func TestCookbookIsClean(t *testing.T) {
+	t.Parallel()
 	files, err := filepath.Glob("../../examples/cookbook/*.toml")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("%d files, %v", len(files), err)

@@ -42,6 +42,7 @@ func attach(t *testing.T, dir string) *process {
 // Twenty times kill -9 at a random moment: each write is delivered, in order,
 // and what comes twice was being delivered when the process died.
 func TestKilledOften(t *testing.T) {
+	t.Parallel()
 	srv := redistest.Start(t, "redis-8.6", bigBacklog...)
 	hook, dir := newSink(t), t.TempDir()
 	write(t, dir, "rules.toml", laneRules(srv.Addr, hook.URL))
@@ -64,6 +65,7 @@ func TestKilledOften(t *testing.T) {
 
 // The process dies between any two steps of a delivery.
 func TestFailpoints(t *testing.T) {
+	t.Parallel()
 	for _, point := range []string{"matched", "committed", "delivered", "burying", "reloading"} {
 		t.Run(point, func(t *testing.T) {
 			srv := redistest.Start(t, "valkey-9.1", bigBacklog...)
@@ -130,6 +132,7 @@ func TestFailpoints(t *testing.T) {
 // Ten failovers between two servers under load lose nothing: each time the
 // replica has what the application was told is written.
 func TestFailovers(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"redis-7.0", "valkey-9.1"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -177,6 +180,7 @@ func TestFailovers(t *testing.T) {
 // delivered, in order, without a gap. The servers hand over in good order; with
 // writes that only the old primary has there would be nothing to resume from.
 func TestFailoversUnderLoad(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"redis-7.0", "valkey-9.1"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -271,6 +275,7 @@ func follow(t *testing.T, replica, primary *servers.Server) {
 // SIGHUP every 50 ms under load: with the endpoint there, gone, and back. What waits
 // while it is gone is delivered in the end.
 func TestReloadsOften(t *testing.T) {
+	t.Parallel()
 	srv := redistest.Start(t, "redis-7.0", bigBacklog...)
 	hook, dir := newSink(t), t.TempDir()
 	rules := laneRules(srv.Addr, hook.URL)
@@ -317,6 +322,7 @@ func replace(t *testing.T, dir, rules string) {
 // trigger is on disk: after that a kill -9 loses nothing, though nothing was
 // delivered yet, and though the server forgets its backlog.
 func TestDurableAck(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"redis-8.6", "valkey-9.1"} {
 		t.Run(name, func(t *testing.T) {
 			srv := redistest.Start(t, name, append(bigBacklog, "--appendonly", "yes")...)
@@ -351,6 +357,7 @@ func TestDurableAck(t *testing.T) {
 // and ends with an exit code, or says what was lost; it never starts with less
 // and without a word.
 func TestDamagedStore(t *testing.T) {
+	t.Parallel()
 	srv := redistest.Start(t, "redis-7.0", bigBacklog...)
 	hook, dir := newSink(t), t.TempDir()
 	hook.setReply(func(*delivery) int { return 503 })
@@ -447,6 +454,7 @@ func lastLine(s string) string {
 // nothing lost. Where no small disk can be mounted this does not run: what is
 // left is a store that is full by its quota, TestOutboxStoreFull of the engine.
 func TestDiskFull(t *testing.T) {
+	t.Parallel()
 	data := filepath.Join(t.TempDir(), "data")
 	mountSmall(t, data)
 	srv := redistest.Start(t, "redis-7.0", bigBacklog...)

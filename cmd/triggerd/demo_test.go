@@ -19,6 +19,7 @@ import (
 // The demo shows each rule of the example fire, on a real server and, where
 // none can be had, from the recording.
 func TestDemo(t *testing.T) {
+	t.Parallel()
 	redistest.Start(t, "redis-7.0").Stop() // there is one on the machine
 	for _, tt := range []struct {
 		name, says string

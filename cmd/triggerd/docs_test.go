@@ -70,6 +70,7 @@ func sameNames(t *testing.T, what string, docs, code map[string]bool) {
 
 // TestDocsMetrics: docs/operations.md has all metrics, and no others.
 func TestDocsMetrics(t *testing.T) {
+	t.Parallel()
 	set, err := engine.BuildRules(map[string]any{}, engine.ActionOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -110,6 +111,7 @@ func TestDocsMetrics(t *testing.T) {
 // TestDocsFields: docs/rules.md has all fields of the rules file, and no others.
 // The fields of the kinds of actions have tables that are made from the code.
 func TestDocsFields(t *testing.T) {
+	t.Parallel()
 	var doc struct {
 		Properties map[string]struct{ Properties map[string]any }
 		Defs       map[string]struct{ Properties map[string]any } `json:"$defs"`

@@ -48,6 +48,7 @@ var doctorServers = []string{"redis-6.0", "redis-7.0", "redis-8.6", "valkey-9.1"
 // A stock server with enough backlog, a user for triggerd and one replica has
 // nothing to mend.
 func TestDoctorOfAHealthyServer(t *testing.T) {
+	t.Parallel()
 	redistest.Each(t, doctorServers, func(t *testing.T, srv *servers.Server) {
 		replica := redistest.Start(t, srv.Program.Name, "--replicaof", host(srv.Addr), port(srv.Addr))
 		awaitReplica(t, replica)
@@ -83,6 +84,7 @@ func awaitReplica(t *testing.T, srv *servers.Server) {
 // Each setting that is made wrong is found, by itself, with the command that
 // mends it.
 func TestDoctorFindsWrongSettings(t *testing.T) {
+	t.Parallel()
 	redistest.Each(t, doctorServers, func(t *testing.T, srv *servers.Server) {
 		replica := redistest.Start(t, srv.Program.Name, "--replicaof", host(srv.Addr), port(srv.Addr))
 		awaitReplica(t, replica)
@@ -139,6 +141,7 @@ func text(v any) string {
 
 // What has to do with who is asked, and as whom.
 func TestDoctorOfOthers(t *testing.T) {
+	t.Parallel()
 	srv := redistest.Start(t, "redis-7.0", "--repl-backlog-size", "256mb")
 	t.Run("as default", func(t *testing.T) {
 		found, exit := examineAs(t, "redis://"+srv.Addr)
@@ -207,6 +210,7 @@ func TestDoctorOfOthers(t *testing.T) {
 // The outage that the backlog survives is what it is said to be: half of it
 // resumes, and twice of it does not.
 func TestDoctorBacklogIsTrue(t *testing.T) {
+	t.Parallel()
 	srv := redistest.Start(t, "redis-7.0", "--repl-backlog-size", "2mb")
 	ctx, stop := context.WithCancel(t.Context())
 	writes := make(chan struct{})

@@ -19,6 +19,7 @@ import (
 // delivered, what was paused stays so, dead letters are there, values of keys
 // are known without a snapshot, and time goes on.
 func TestEarlierDataDirectory(t *testing.T) {
+	t.Parallel()
 	fixture := filepath.Join("..", "..", "internal", "store", "testdata", "format2")
 	dir, srvDir := t.TempDir(), t.TempDir()
 	if err := os.CopyFS(filepath.Join(dir, "data"), os.DirFS(filepath.Join(fixture, "data"))); err != nil {

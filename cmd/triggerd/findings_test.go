@@ -10,6 +10,7 @@ import (
 
 // On a terminal the mark is as long as what it marks.
 func TestFindingOnTerminal(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		source string
 		col    int
@@ -39,6 +40,7 @@ func TestFindingOnTerminal(t *testing.T) {
 }
 
 func TestPainterFor(t *testing.T) {
+	t.Parallel()
 	if painterFor(&strings.Builder{}).on {
 		t.Error("what is no terminal is painted")
 	}

@@ -12,6 +12,7 @@ import (
 
 // Every setting that the first rules file has as a comment is a good one.
 func TestInitSettings(t *testing.T) {
+	t.Parallel()
 	on := regexp.MustCompile(`(?m)^#([a-z\[])`).ReplaceAllString(string(firstRules), "$1")
 	if n := strings.Count(on, "\n[[rule]]"); n != 4 {
 		t.Errorf("%d rules with all settings on, want 4", n)

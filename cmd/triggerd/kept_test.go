@@ -94,6 +94,7 @@ func wantFailure(t *testing.T, api, want string, args ...string) {
 // A delivery that was made is kept whole, over a restart: its attempts, what was
 // sent, without secrets, and its event. It can be made once more, under its ID.
 func TestDeliveriesKept(t *testing.T) {
+	t.Parallel()
 	srv, dir := redistest.Start(t, "redis-7.0"), t.TempDir()
 	rec := newReceiver(t, func(r *http.Request, n int) int {
 		if r.URL.Path == "/a" && n < 3 {
@@ -216,6 +217,7 @@ func TestDeliveriesHidden(t *testing.T) {
 
 // Nothing is kept where keep_delivered is 0, and what was kept goes.
 func TestDeliveriesNotKept(t *testing.T) {
+	t.Parallel()
 	srv, dir := redistest.Start(t, "redis-7.0"), t.TempDir()
 	rec := newReceiver(t, func(*http.Request, int) int { return 200 })
 	for i, store := range []string{"", "keep_delivered = \"0\""} {
@@ -234,6 +236,7 @@ func TestDeliveriesNotKept(t *testing.T) {
 // What waits is cancelled, by key and by number, in flight too, and the lane goes
 // on in order. It can be undone.
 func TestCancel(t *testing.T) {
+	t.Parallel()
 	srv, dir := redistest.Start(t, "redis-7.0"), t.TempDir()
 	hold := make(chan int)
 	rec := newReceiver(t, func(r *http.Request, n int) int {
@@ -339,6 +342,7 @@ func awaitDead(t *testing.T, api string, n int) {
 // The process is killed during a cancel and during a redelivery: each firing
 // waits, or is a dead letter, or was delivered, and what comes twice has its ID.
 func TestKilledDuringChange(t *testing.T) {
+	t.Parallel()
 	for _, point := range []string{"cancelling", "cancelled", "redelivering", "redelivered"} {
 		t.Run(point, func(t *testing.T) {
 			t.Parallel()

@@ -18,6 +18,7 @@ import (
 
 // The schema of a kind is made from its fields, whatever kind it is.
 func TestSchemaOfKind(t *testing.T) {
+	t.Parallel()
 	b, err := schemaOf(append(slices.Clone(kinds.All), &fax.Kind))
 	if err != nil {
 		t.Fatal(err)
@@ -53,6 +54,7 @@ func TestSchemaOfKind(t *testing.T) {
 // A kind that is in the list is delivered with, as often at once as it says. What
 // its templates read is kept, and status tells where it delivers to.
 func TestNewKind(t *testing.T) {
+	t.Parallel()
 	redistest.Each(t, judged[1:2], func(t *testing.T, srv *servers.Server) {
 		dir := t.TempDir()
 		do := func(line string) { redistest.Do(t, srv, strings.Fields(line)...) }
@@ -86,6 +88,7 @@ passphrase = "hunter2-of-the-machine"
 
 // What a kind would send is seen without sending it, through the list.
 func TestPreviewOfNewKind(t *testing.T) {
+	t.Parallel()
 	const passphrase = "hunter2-of-the-machine"
 	a, err := append(slices.Clone(kinds.All), &fax.Kind).New("fax", map[string]any{"number": "+4989", "text": passphrase + " {{.key}}", "passphrase": passphrase}, actions.Options{})
 	if err != nil {

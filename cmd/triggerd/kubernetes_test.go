@@ -12,6 +12,7 @@ import (
 
 // The rules in the manifests are good ones, with the secrets of the manifests.
 func TestKubernetesRules(t *testing.T) {
+	t.Parallel()
 	b, err := os.ReadFile(filepath.Join(packaging, "kubernetes", "triggerd.yaml"))
 	if err != nil {
 		t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 
 // TestValueOfJSON: what the API tells of a value is read as the same value.
 func TestValueOfJSON(t *testing.T) {
+	t.Parallel()
 	for _, v := range []event.Value{
 		event.String([]byte("paid")), event.String([]byte("\xff\x00")), event.String(nil),
 		event.Elements("list", []event.Element{{Name: "a"}, {Name: "\xff"}, {Name: `{"$base64":""}`}}),

@@ -43,6 +43,7 @@ func startQueue(w io.Writer) *logQueue {
 }
 
 func TestLogQueueOrder(t *testing.T) {
+	t.Parallel()
 	r := newReader()
 	q := startQueue(r)
 	for i := range 1000 {
@@ -65,6 +66,7 @@ func TestLogQueueOrder(t *testing.T) {
 // While nobody reads, nobody who logs waits; what finds no room is counted, and
 // told of when it is read again.
 func TestLogQueueFull(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newReader()
 		q := newLogQueue(r)
@@ -95,6 +97,7 @@ func TestLogQueueFull(t *testing.T) {
 
 // A reader that is gone costs lines, and not the ones after it is back.
 func TestLogQueueBroken(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newReader()
 		r.broken = syscall.EPIPE
@@ -120,6 +123,7 @@ func TestLogQueueBroken(t *testing.T) {
 // Who waits for a line waits no longer than its context, and the line is not
 // written behind its back.
 func TestLogQueueAwait(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		r := newReader()
 		q := startQueue(r)
@@ -146,6 +150,7 @@ func TestLogQueueAwait(t *testing.T) {
 
 // The end of the program does not wait for a reader that stands still.
 func TestLogQueueClose(t *testing.T) {
+	t.Parallel()
 	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)

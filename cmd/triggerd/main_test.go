@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"flag"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -37,6 +38,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv(beMain) != "" {
 		main()
 	}
+	// Most tests wait for servers, timers and processes, not for a processor. Those
+	// that keep one busy are not parallel.
+	_ = flag.Set("test.parallel", "6") // the command line says otherwise
 	testscript.Main(m, map[string]func(){"triggerd": main})
 }
 

@@ -14,6 +14,7 @@ import (
 // that key, and what comes behind it is not late. A kill meanwhile changes
 // nothing.
 func TestCommandsWithManyKeys(t *testing.T) {
+	t.Parallel()
 	redistest.Each(t, []string{"redis-7.0", "redis-8.6", "valkey-9.1"}, func(t *testing.T, srv *servers.Server) {
 		t.Parallel()
 		const n, each = 30_000, 1000

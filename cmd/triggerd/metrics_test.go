@@ -13,6 +13,7 @@ import (
 // Beside what the engine collects, the metrics tell of the process and of the
 // build, in a form that promlint takes.
 func TestMetricsHandler(t *testing.T) {
+	t.Parallel()
 	own := prometheus.NewGauge(prometheus.GaugeOpts{Name: "triggerd_own", Help: "Of the engine."})
 	w := httptest.NewRecorder()
 	metricsHandler(newRegistry(own)).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))

@@ -52,6 +52,7 @@ func checkBefore(t *testing.T, ds []delivery, mayLack bool) (unknown int) {
 // The process dies between any two steps of writing values back, or of spooling:
 // values are known after each restart, and no snapshot is asked for.
 func TestFailpointsOfValues(t *testing.T) {
+	t.Parallel()
 	for _, point := range []string{
 		"cut", "file-begun", "told", "file-synced", "written", "matched", "saved", "committed", "published", "files-removed",
 		"segment-begun", "spooled", "spool-synced",
@@ -103,6 +104,7 @@ func TestFailpointsOfValues(t *testing.T) {
 // Whatever becomes of the files of values and of the spool, no value is wrong: it
 // is right, or said not to be known, and known again after a snapshot.
 func TestValuesOfDamagedFiles(t *testing.T) {
+	t.Parallel()
 	chance := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 1))
 	flip := func(t *testing.T, path string) {
 		b, err := os.ReadFile(path)
@@ -165,6 +167,7 @@ func TestValuesOfDamagedFiles(t *testing.T) {
 // A spool that is small for what comes is emptied by writing values back, long
 // before the next of its regular times: nothing that the next start needs goes.
 func TestValuesWithASmallSpool(t *testing.T) {
+	t.Parallel()
 	srv := redistest.Start(t, "redis-7.0", bigBacklog...)
 	hook, dir := newSink(t), t.TempDir()
 	write(t, dir, "rules.toml", strings.Replace(keptRules(srv.Addr, hook.URL), "[source]\n", "[source]\nspool = \"32MiB\"\n", 1))

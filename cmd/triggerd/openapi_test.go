@@ -423,6 +423,7 @@ func routesOf(t *testing.T) (routes []string) {
 
 // docs/openapi.yaml is what the server's types and routes are.
 func TestOpenAPI(t *testing.T) {
+	t.Parallel()
 	doc, _ := describeAPI(t)
 	var b strings.Builder
 	b.WriteString("# Made by go test ./cmd/triggerd -run TestOpenAPI -update\n")
@@ -454,6 +455,7 @@ func TestOpenAPI(t *testing.T) {
 
 // Answers of a real daemon have the fields that are described, and no others.
 func TestOpenAPIAnswers(t *testing.T) {
+	t.Parallel()
 	_, s := describeAPI(t)
 	srv, dir := redistest.Start(t, "redis-7.0"), t.TempDir()
 	rec := newReceiver(t, func(r *http.Request, _ int) int {

@@ -33,6 +33,7 @@ message = '{{.key}} is {{.after}} of {{value "limit:" .params.id}}'
 // process was dead, and, after a reload, one that was not kept before. And
 // explain asks the daemon what a key is.
 func TestOtherKeys(t *testing.T) {
+	t.Parallel()
 	redistest.Each(t, judged, func(t *testing.T, srv *servers.Server) {
 		dir := t.TempDir()
 		do := func(line string) { redistest.Do(t, srv, strings.Fields(line)...) }

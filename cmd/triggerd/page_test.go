@@ -136,6 +136,7 @@ func shot(t *testing.T, p *browser.Page, name string) {
 
 // The views, with something in each.
 func TestPageViews(t *testing.T) {
+	t.Parallel()
 	browser.Keep(t)
 	redistest.Each(t, judged[1:2], func(t *testing.T, srv *servers.Server) {
 		w := newWorld(t, srv, "")
@@ -231,6 +232,7 @@ func noSideways(t *testing.T, p *browser.Page, where string) {
 // A write is seen as it happens, is filtered, held by a pause, and followed to the
 // webhook that it made.
 func TestPageLive(t *testing.T) {
+	t.Parallel()
 	browser.Keep(t)
 	redistest.Each(t, judged[1:2], func(t *testing.T, srv *servers.Server) {
 		w := newWorld(t, srv, "")
@@ -308,6 +310,7 @@ func TestPageLive(t *testing.T) {
 
 // A mistake is shown where it is, a mended rule fires, and its clock can be moved.
 func TestPagePlayground(t *testing.T) {
+	t.Parallel()
 	browser.Keep(t)
 	redistest.Each(t, judged[1:2], func(t *testing.T, srv *servers.Server) {
 		w := newWorld(t, srv, "")
@@ -359,6 +362,7 @@ func TestPagePlayground(t *testing.T) {
 
 // A dead letter is retried and delivered, another dropped after a question.
 func TestPageDeadLetters(t *testing.T) {
+	t.Parallel()
 	browser.Keep(t)
 	redistest.Each(t, judged[1:2], func(t *testing.T, srv *servers.Server) {
 		w := newWorld(t, srv, "")
@@ -393,6 +397,7 @@ func TestPageDeadLetters(t *testing.T) {
 // What was delivered has its event, attempts and answer, and is delivered once
 // more; a group of dead letters is retried whole.
 func TestPageRedeliver(t *testing.T) {
+	t.Parallel()
 	browser.Keep(t)
 	redistest.Each(t, judged[1:2], func(t *testing.T, srv *servers.Server) {
 		w := newWorld(t, srv, "")
@@ -433,6 +438,7 @@ func TestPageRedeliver(t *testing.T) {
 
 // What is wrong is told: rules that were not read, a rule that is paused.
 func TestPageBanner(t *testing.T) {
+	t.Parallel()
 	browser.Keep(t)
 	redistest.Each(t, judged[1:2], func(t *testing.T, srv *servers.Server) {
 		w := newWorld(t, srv, "")
@@ -465,6 +471,7 @@ func TestPageBanner(t *testing.T) {
 // The shell loads for everybody, data for who shows a token; a reader changes
 // nothing; nobody else's page asks anything.
 func TestPageLogin(t *testing.T) {
+	t.Parallel()
 	browser.Keep(t)
 	redistest.Each(t, judged[1:2], func(t *testing.T, srv *servers.Server) {
 		const token, reader = "operator-token-0123456789", "reader-token-0123456789"
@@ -525,6 +532,7 @@ func TestPageLogin(t *testing.T) {
 
 // Keys and values are text, whatever they look like, and never more than fits.
 func TestPageHostile(t *testing.T) {
+	t.Parallel()
 	browser.Keep(t)
 	redistest.Each(t, judged[1:2], func(t *testing.T, srv *servers.Server) {
 		w := newWorld(t, srv, "")
@@ -570,6 +578,7 @@ func TestPageHostile(t *testing.T) {
 // Each view, wide and narrow, in light and in dark, has nothing that axe finds,
 // and fits its window.
 func TestPageAccessible(t *testing.T) {
+	t.Parallel()
 	browser.Keep(t)
 	redistest.Each(t, judged[1:2], func(t *testing.T, srv *servers.Server) {
 		w := newWorld(t, srv, "")

@@ -43,6 +43,7 @@ func appendPairs(args, keys []string) []string {
 // the midst of taking that in: each firing is enqueued once. A firing has all
 // the words of its command, so that those of one command are fewer.
 func TestPartsOfACommand(t *testing.T) {
+	t.Parallel()
 	for how, send := range bulk {
 		n := 1_500
 		if how == "transaction" {

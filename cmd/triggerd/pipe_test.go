@@ -60,6 +60,7 @@ func startPiped(t *testing.T, cmd *exec.Cmd) (p *process, stdout, stderr *os.Fil
 // the daemon nor a delivery; what it costs is counted. The programs that are run
 // notice nothing.
 func TestStderrClosed(t *testing.T) {
+	t.Parallel()
 	srv := redistest.Start(t, "redis-7.0")
 	hook, dir := newSink(t), t.TempDir()
 	write(t, dir, "rules.toml", laneRules(srv.Addr, hook.URL)+`
@@ -112,6 +113,7 @@ func endsQuietly(t *testing.T, cmd *exec.Cmd) {
 
 // A firing that cannot be printed has failed, and nothing else has.
 func TestStdoutClosed(t *testing.T) {
+	t.Parallel()
 	srv := redistest.Start(t, "redis-7.0")
 	hook, dir := newSink(t), t.TempDir()
 	write(t, dir, "rules.toml", laneRules(srv.Addr, hook.URL)+`
@@ -138,6 +140,7 @@ retry = { backoff = "10ms", max_backoff = "100ms" }
 // A log whose reader stands still delays nothing. Firings of the log action
 // fail, and are delivered when it is read again.
 func TestStderrStuck(t *testing.T) {
+	t.Parallel()
 	srv := redistest.Start(t, "redis-7.0")
 	hook, dir := newSink(t), t.TempDir()
 	write(t, dir, "rules.toml", laneRules(srv.Addr, hook.URL)+`
@@ -215,6 +218,7 @@ func awaitMetric(t *testing.T, api, want string) {
 
 // listen | head ends at the next line, without a word.
 func TestListenHead(t *testing.T) {
+	t.Parallel()
 	srv := redistest.Start(t, "redis-7.0")
 	cmd := command(t, t.TempDir(), "listen", "redis://"+srv.Addr, "n:*")
 	p, stdout, _ := startPiped(t, cmd)
@@ -237,6 +241,7 @@ func TestListenHead(t *testing.T) {
 
 // A pager that is at its first page for a while is no failure.
 func TestListenWaits(t *testing.T) {
+	t.Parallel()
 	set, err := engine.BuildRules((&listenOptions{}).document(nil), engine.ActionOptions{})
 	if err != nil {
 		t.Fatal(err)
@@ -253,6 +258,7 @@ func TestListenWaits(t *testing.T) {
 // Receivers that do what they can to keep an attempt for ever delay neither
 // others nor the end.
 func TestReceiversThatHold(t *testing.T) {
+	t.Parallel()
 	for name, answer := range map[string]string{
 		"101":      "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
 		"500 slow": "HTTP/1.1 500 No\r\nContent-Length: 100\r\n\r\nx",

@@ -53,6 +53,7 @@ func rdbLines(t *testing.T, out string) (lines []rdbLine) {
 }
 
 func TestRDB(t *testing.T) {
+	t.Parallel()
 	all, _, err := rdbCommand(t, nil, rdbFile)
 	if err != nil {
 		t.Fatal(err)
@@ -102,6 +103,7 @@ func TestRDB(t *testing.T) {
 }
 
 func TestRDBStats(t *testing.T) {
+	t.Parallel()
 	out, _, err := rdbCommand(t, nil, "--stats", rdbFile)
 	if err != nil {
 		t.Fatal(err)
@@ -129,6 +131,7 @@ func TestRDBStats(t *testing.T) {
 
 // TestRDBLargest gives sizes in all orders.
 func TestRDBLargest(t *testing.T) {
+	t.Parallel()
 	rng := rand.New(rand.NewPCG(1, 1))
 	for range 50 {
 		s := newRDBStats()
@@ -150,6 +153,7 @@ func TestRDBLargest(t *testing.T) {
 }
 
 func TestRDBErrors(t *testing.T) {
+	t.Parallel()
 	data, err := os.ReadFile(rdbFile)
 	if err != nil {
 		t.Fatal(err)
@@ -192,6 +196,7 @@ func TestRDBErrors(t *testing.T) {
 
 // TestRDBCutInValue prints only whole lines, however the input ends.
 func TestRDBCutInValue(t *testing.T) {
+	t.Parallel()
 	data, err := os.ReadFile(rdbFile)
 	if err != nil {
 		t.Fatal(err)
@@ -206,6 +211,7 @@ func TestRDBCutInValue(t *testing.T) {
 }
 
 func TestRDBTrailing(t *testing.T) {
+	t.Parallel()
 	data, err := os.ReadFile(rdbFile)
 	if err != nil {
 		t.Fatal(err)
@@ -226,6 +232,7 @@ func TestRDBTrailing(t *testing.T) {
 // TestProgressBar draws at most ten times a second, nothing for what is quick,
 // and takes itself away.
 func TestProgressBar(t *testing.T) {
+	t.Parallel()
 	var out strings.Builder
 	p := &progressBar{w: &out, size: 100e6, start: time.Now()}
 	p.advance(10e6, p.start.Add(200*time.Millisecond))
@@ -280,6 +287,7 @@ func TestProgressBar(t *testing.T) {
 // Collections without elements are left out, and said to be; a set with a member
 // twice is refused.
 func TestRDBCrafted(t *testing.T) {
+	t.Parallel()
 	file := func(body string) []byte {
 		return []byte("REDIS0012\xfe\x00" + body + "\x00\x02k3\x013\xff\x00\x00\x00\x00\x00\x00\x00\x00")
 	}

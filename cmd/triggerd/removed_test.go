@@ -13,6 +13,7 @@ import (
 // A target that a reload has taken away is called no more. What waits for it is
 // shown, after a restart too, and delivered once the target is back.
 func TestRemovedTarget(t *testing.T) {
+	t.Parallel()
 	srv, hook, dir := redistest.Start(t, "redis-7.0"), newSink(t), t.TempDir()
 	hook.setReply(func(*delivery) int { return http.StatusServiceUnavailable })
 	frame := fmt.Sprintf("[source]\nurl = \"redis://%s\"\n[http]\nlisten = \"127.0.0.1:0\"\n[defaults]\nretry = { backoff = \"10ms\", max_backoff = \"10ms\", max_attempts = 1000 }\n", srv.Addr)
@@ -30,9 +31,9 @@ func TestRemovedTarget(t *testing.T) {
 	const told = `msg="firings wait for an action that no rule has any more; they are delivered if it comes back" action=target/crm pending=1 given_up_after=24h`
 	p.logs.await(t, told, 1)
 	p.logs.await(t, `msg="rules reloaded"`, 1)
-	hook.setReply(func(*delivery) int { return http.StatusOK })
 	awaitAnswer(t, apiOf(t, p), `(?m)^target/crm +- +1 .* no rule .*no rule has it any more`, "status")
-	p.stop()
+	p.stop() // and with it an attempt that began before the reload
+	hook.setReply(func(*delivery) int { return http.StatusOK })
 	p = startWith(t, command(t, dir), "TRIGGERD_HTTP=")
 	p.logs.await(t, told, 1)
 	redistest.Do(t, srv, "SET", "k:2", "v")

@@ -59,6 +59,7 @@ target = "hook"
 // they fired is told; what waits of it is marked or cancelled; values are what the
 // new primary has; and after kill -9 it is the same.
 func TestRewound(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ name, mode, spool, values string }{
 		{"redis-7.0", "deliver", "64MiB", "as they were"},
 		{"valkey-9.1", "cancel", "64MiB", "as they were"},

@@ -260,6 +260,7 @@ expect_body = { r = [{ data = { key = "a:1" } }] }
 
 // What triggerd takes the schema takes.
 func TestSchemaAccepts(t *testing.T) {
+	t.Parallel()
 	s := compileSchema(t)
 	for name, text := range map[string]string{"the example": string(examples.Rules), "the example of time": string(examples.Time), "every field": everyField} {
 		if _, err := engine.ParseRules("rules.toml", []byte(strings.Replace(text, `include = "none/*.toml"`, "", 1)), engine.ActionOptions{}); err != nil {
@@ -273,6 +274,7 @@ func TestSchemaAccepts(t *testing.T) {
 
 // What is wrong in its shape both refuse.
 func TestSchemaRejects(t *testing.T) {
+	t.Parallel()
 	s := compileSchema(t)
 	rule := "[[rule]]\nname = \"r\"\n[[rule.action]]\ntype = \"log\"\n"
 	timed := func(field string) string {
@@ -335,6 +337,7 @@ func TestSchemaRejects(t *testing.T) {
 // The file with every field has every field of the schema, so that the two
 // tests above speak of all of it.
 func TestSchemaComplete(t *testing.T) {
+	t.Parallel()
 	var doc any
 	if err := json.Unmarshal(wholeSchema(t), &doc); err != nil {
 		t.Fatal(err)

@@ -102,6 +102,7 @@ func leaks(text string, values map[string]string) (found []string) {
 // answer of the API and no file of the store; also not what a reload replaced.
 // The names of the fields do not look like those of secrets.
 func TestSecretsComeBackNowhere(t *testing.T) {
+	t.Parallel()
 	srv := redistest.Start(t, "redis-7.0")
 	hook, dir := newEcho(t), t.TempDir()
 	values := map[string]string{
@@ -239,6 +240,7 @@ env = { X = "${env:V_VARIABLE}" }
 
 // Data that has a secret in it is delivered and shown as it is.
 func TestDataIsNeverMasked(t *testing.T) {
+	t.Parallel()
 	srv := redistest.Start(t, "redis-7.0")
 	hook, dir := newSink(t), t.TempDir()
 	hook.setReply(func(d *delivery) int {

@@ -14,6 +14,7 @@ import (
 // TestSentinel: the whole way. A primary that Sentinels watch is killed and comes
 // back empty; triggerd, which was killed too, goes on at the next one.
 func TestSentinel(t *testing.T) {
+	t.Parallel()
 	redistest.Each(t, []string{"valkey-9.1"}, func(t *testing.T, primary *servers.Server) {
 		t.Parallel()
 		replicas := []*servers.Server{redistest.Start(t, primary.Program.Name), redistest.Start(t, primary.Program.Name)}

@@ -38,6 +38,7 @@ func serviceManager(t *testing.T) (socket string, told *lines) {
 // loops turn though the server is silent or gone, that it reads its rules again,
 // and that it stops.
 func TestServiceManager(t *testing.T) {
+	t.Parallel()
 	redistest.Each(t, []string{"redis-7.0"}, func(t *testing.T, srv *servers.Server) {
 		socket, told := serviceManager(t)
 		dir := t.TempDir()
@@ -79,6 +80,7 @@ command = ["sh", "-c", "cat >/dev/null; echo $${NOTIFY_SOCKET-none} > socket"]
 // A service manager that does not hear is told of once in the log, and keeps
 // the daemon from nothing.
 func TestServiceManagerIsGone(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	write(t, dir, "rules.toml", "[source]\nurl = \"redis://127.0.0.1:1\"\n")
 	p := startWith(t, command(t, dir), "NOTIFY_SOCKET="+filepath.Join(dir, "nobody"), "WATCHDOG_USEC=1000000")

@@ -35,6 +35,7 @@ func (r *received) await(t *testing.T, parts ...string) string {
 // The real program tells a chat what changed, and opens and closes one incident,
 // though it is killed while that is open.
 func TestServicesAreTold(t *testing.T) {
+	t.Parallel()
 	srv, dir := redistest.Start(t, "redis-7.0"), t.TempDir()
 	got := &received{ids: map[string]bool{}}
 	hook := httptest.NewServer(got)

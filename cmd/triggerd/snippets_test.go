@@ -113,6 +113,7 @@ func completed(text string) string {
 // TestDocsRules checks each rules file of the documentation, as a stranger would
 // who has none of its secrets.
 func TestDocsRules(t *testing.T) {
+	t.Parallel()
 	n := 0
 	for _, s := range snippets(t) {
 		if s.kind != "toml" {
@@ -135,6 +136,7 @@ func TestDocsRules(t *testing.T) {
 // TestDocsCommands has every command line of the documentation name commands and
 // flags that there are.
 func TestDocsCommands(t *testing.T) {
+	t.Parallel()
 	command := regexp.MustCompile(`(?m)^(?:\$ )?(?:sudo (?:-u \w+ )?)?(?:\./)?triggerd( .*)?$`)
 	n := 0
 	for _, s := range snippets(t) {

@@ -50,7 +50,7 @@ func TestSlowRule(t *testing.T) {
 		p.logs.await(t, `msg="attached`, 1)
 		api := apiOf(t, p)
 		c := redistest.Dial(t, srv)
-		const n, atOnce = 250, 25
+		const n, atOnce = 150, 25
 		pad := strings.Repeat("a", 200_000)
 		var sent, furthest int64 // furthest is how far receiving was ahead of the rule
 		awaitReceived := func() {
@@ -80,7 +80,7 @@ func TestSlowRule(t *testing.T) {
 				awaitReceived()
 			}
 		}
-		if furthest < 20<<20 { // of 50 MB, and more than triggerd's memory holds of them
+		if furthest < 20<<20 { // of 30 MB, and more than triggerd's memory holds of them
 			t.Errorf("receiving was at most %d bytes ahead of the rule: either it waits for the rule, or the rule is not slow", furthest)
 		}
 		for limit := time.Now().Add(patience); dirSize(t, filepath.Join(dir, "triggerd-data", "spool")) <= sent; time.Sleep(time.Millisecond) { // the files tell nobody
@@ -145,7 +145,7 @@ func TestReadyWhileBehind(t *testing.T) {
 	api := apiOf(t, p)
 	c := redistest.Dial(t, srv)
 	pad := strings.Repeat("a", 400_000)
-	for i := range 60 {
+	for i := range 24 {
 		if _, err := c.Do("HSET", laneOf(i), strconv.Itoa(i), pad); err != nil {
 			t.Fatal(err)
 		}

@@ -83,6 +83,7 @@ target = "crm"
 // A bad night: a receiver that refuses, seen, held, mended and made up for by
 // the commands, on a real server.
 func TestOperate(t *testing.T) {
+	t.Parallel()
 	redistest.Each(t, judged[1:2], func(t *testing.T, srv *servers.Server) {
 		dir, hook := t.TempDir(), newSink(t)
 		p, api := startStock(t, dir, srv, hook)
@@ -155,6 +156,7 @@ func apiOf(t *testing.T, p *process) string {
 // An address that others reach is refused without a token, and a busy port
 // ends nothing.
 func TestListenAddress(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	write(t, dir, "rules.toml", "[[rule]]\nname = \"r\"\n[[rule.action]]\ntype = \"log\"\n")
 	cmd := command(t, dir, "--http", "0.0.0.0:0", "--source", "redis://127.0.0.1:1")
@@ -176,6 +178,7 @@ func TestListenAddress(t *testing.T) {
 
 // A daemon on a socket is asked there, also by the name that its log gives.
 func TestListenOnSocket(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	write(t, dir, "rules.toml", "[[rule]]\nname = \"r\"\n[[rule.action]]\ntype = \"log\"\n")
 	p := start(t, dir, "--http", "unix://"+dir+"/api.sock", "--source", "redis://127.0.0.1:1")
@@ -188,6 +191,7 @@ func TestListenOnSocket(t *testing.T) {
 
 // Who asks for a reload hears what has changed, or every mistake.
 func TestReloadCommand(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	rule := func(name, more string) string {
 		return "[[rule]]\nname = \"" + name + "\"\nkey = \"" + name + ":*\"\n" + more + "\n[[rule.action]]\ntype = \"log\"\n"
@@ -224,6 +228,7 @@ func TestReloadCommand(t *testing.T) {
 // A pause tells who made it, why and until when, holds over a crash, and ends by
 // itself.
 func TestPauseForAWhile(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	write(t, dir, "rules.toml", "[[rule]]\nname = \"r\"\n[[rule.action]]\ntype = \"log\"\n")
 	socket := "unix://" + dir + "/api.sock"
@@ -258,6 +263,7 @@ func TestPauseForAWhile(t *testing.T) {
 // A daemon that wants a token gets it from the environment, and says so to who
 // has none.
 func TestToken(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	write(t, dir, "rules.toml", "[[rule]]\nname = \"r\"\n[[rule.action]]\ntype = \"log\"\n")
 	const token = "0123456789abcdef"
@@ -272,6 +278,7 @@ func TestToken(t *testing.T) {
 
 // What answers and is no triggerd is told apart.
 func TestNotTriggerd(t *testing.T) {
+	t.Parallel()
 	other := httptest.NewServer(http.NotFoundHandler())
 	defer other.Close()
 	if _, err := ask(t, other.URL, "status"); err == nil || !strings.Contains(err.Error(), "is something else there?") {
@@ -280,6 +287,7 @@ func TestNotTriggerd(t *testing.T) {
 }
 
 func TestSpan(t *testing.T) {
+	t.Parallel()
 	for want, d := range map[string]time.Duration{"0s": -time.Hour, "59s": 59 * time.Second, "1m1s": 61 * time.Second, "47h59m": 48*time.Hour - time.Second, "2d1h": 49 * time.Hour} {
 		if got := span(d); got != want {
 			t.Errorf("span(%v) = %s, want %s", d, got, want)
@@ -288,6 +296,7 @@ func TestSpan(t *testing.T) {
 }
 
 func TestSize(t *testing.T) {
+	t.Parallel()
 	for want, n := range map[string]int64{"0 bytes": 0, "999 bytes": 999, "1 KB": 1000, "1.5 MB": 1_500_000, "2.1 TB": 2_100_000_000_000} {
 		if got := size(n); got != want {
 			t.Errorf("size(%d) = %s, want %s", n, got, want)

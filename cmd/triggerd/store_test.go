@@ -26,6 +26,8 @@ func runStore(t *testing.T, args ...string) (string, error) {
 }
 
 func TestStoreCommand(t *testing.T) {
+	// Not parallel: a process that another test starts holds this one's lock for
+	// a moment.
 	dir := filepath.Join(t.TempDir(), "data")
 	s, err := store.Open(dir)
 	if err != nil {

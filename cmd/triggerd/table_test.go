@@ -10,6 +10,7 @@ import (
 // Elsewhere than on a screen nothing is cut; on a screen a table fits, and columns
 // without anything go first.
 func TestTable(t *testing.T) {
+	t.Parallel()
 	long := strings.Repeat("é", 200)
 	draw := func(columns int) string {
 		var b strings.Builder
@@ -72,6 +73,7 @@ func TestTableOfMuch(t *testing.T) {
 // A page is drawn over the one before: never longer than the terminal, each line
 // to its end.
 func TestInPlace(t *testing.T) {
+	t.Parallel()
 	got := inPlace("one\n"+strings.Repeat("x", 50)+"\nthree\nfour\nfive\n", 10, 4)
 	if want := "\x1b[Hone\x1b[K\nxxxxxxxxx…\x1b[K\n… 3 lines…\x1b[K\n\x1b[J"; got != want {
 		t.Errorf("got %q, want %q", got, want)
@@ -83,6 +85,7 @@ func TestInPlace(t *testing.T) {
 
 // On a terminal changes are in columns, and what is left out is counted.
 func TestView(t *testing.T) {
+	t.Parallel()
 	var b strings.Builder
 	v := newView(&screen{&b, 60, 24})
 	write := func(lines ...string) {

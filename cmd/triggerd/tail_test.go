@@ -50,6 +50,7 @@ func startTail(t *testing.T, api, rule string, args ...string) *tailing {
 // What the daemon does is printed as it happens, of a real server and a real
 // receiver, until the daemon stops.
 func TestTail(t *testing.T) {
+	t.Parallel()
 	redistest.Each(t, judged[1:2], func(t *testing.T, srv *servers.Server) {
 		dir, hook := t.TempDir(), newSink(t)
 		p, api := startStock(t, dir, srv, hook)
@@ -193,6 +194,7 @@ func TestTailOfAGap(t *testing.T) {
 // A line that is cut off, by a daemon that ends or an interrupt, is not a wrong
 // answer.
 func TestTailOfACutLine(t *testing.T) {
+	t.Parallel()
 	daemon := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.WriteString(w, "data: {\"kind\":\"match\",\"key\":\"whole\"}\n\ndata: {\"kind\":\"match\",\"ke")
 	}))

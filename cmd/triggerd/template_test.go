@@ -12,6 +12,7 @@ import (
 // A template that reads the type has the key's type kept, so that it tells
 // whether a list is still there after LPOP.
 func TestTemplateReadsType(t *testing.T) {
+	t.Parallel()
 	redistest.Each(t, []string{"redis-7.0", "valkey-9.1"}, func(t *testing.T, srv *servers.Server) {
 		hook, dir := newSink(t), t.TempDir()
 		write(t, dir, "rules.toml", fmt.Sprintf(`
@@ -46,6 +47,7 @@ body = '{"id": {{json .id}}, "data": {"rule": {{json .rule}}, "event": "lpop", "
 // A template that reads the values has them kept, and its body stays JSON
 // whatever is in them.
 func TestTemplateReadsValues(t *testing.T) {
+	t.Parallel()
 	redistest.Each(t, []string{"redis-7.0", "valkey-9.1"}, func(t *testing.T, srv *servers.Server) {
 		hook, dir := newSink(t), t.TempDir()
 		write(t, dir, "rules.toml", fmt.Sprintf(`
@@ -77,6 +79,7 @@ body = '{"id": {{.id}}, "data": {"rule": {{.rule}}, "event": "{{.event}}", "key"
 // A field that a template names is there of a hash that is too large to be kept
 // as a whole.
 func TestTemplateReadsFieldOfLargeHash(t *testing.T) {
+	t.Parallel()
 	redistest.Each(t, []string{"redis-7.0"}, func(t *testing.T, srv *servers.Server) {
 		hook, dir := newSink(t), t.TempDir()
 		write(t, dir, "rules.toml", fmt.Sprintf(`
@@ -109,6 +112,7 @@ body = '{"id": {{.id}}, "data": {"rule": {{.rule}}, "event": "{{.event}}", "key"
 // A template over much data, which would not end, is given up with what it did,
 // and holds up nothing else.
 func TestTemplateHasAnEnd(t *testing.T) {
+	t.Parallel()
 	redistest.Each(t, []string{"redis-7.0"}, func(t *testing.T, srv *servers.Server) {
 		hook, dir := newSink(t), t.TempDir()
 		write(t, dir, "rules.toml", fmt.Sprintf(`

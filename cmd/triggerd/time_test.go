@@ -78,6 +78,7 @@ action = [{ target = "hook" }]
 // Rules with time fields on the real program, which is killed while they count
 // and wait: each firing comes, and no other.
 func TestTimeRules(t *testing.T) {
+	t.Parallel()
 	redistest.Each(t, []string{"redis-7.0", "valkey-9.1"}, func(t *testing.T, srv *servers.Server) {
 		hook, dir := newSink(t), t.TempDir()
 		write(t, dir, "rules.toml", timeRules(srv.Addr, hook.URL))
@@ -179,6 +180,7 @@ func tally(ds []delivery) map[string]map[string]bool {
 
 // What a rule counts and waits for can be looked at while it does.
 func TestStatusOfRule(t *testing.T) {
+	t.Parallel()
 	srv := redistest.Start(t, "redis-7.0")
 	dir, hook := t.TempDir(), newSink(t)
 	rules := strings.Replace(timeRules(srv.Addr, hook.URL), "[targets.hook]", "[http]\nlisten = \"127.0.0.1:0\"\n[targets.hook]", 1)
@@ -213,6 +215,7 @@ func TestStatusOfRule(t *testing.T) {
 // The process dies between any two steps while timers run: each of them fires,
 // and none twice.
 func TestFailpointsWithTimers(t *testing.T) {
+	t.Parallel()
 	for _, point := range []string{"matched", "committed", "delivered"} {
 		t.Run(point, func(t *testing.T) {
 			srv := redistest.Start(t, "redis-7.0", bigBacklog...)

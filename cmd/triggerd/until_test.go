@@ -86,6 +86,7 @@ func awaitTold(t *testing.T, hook *sink, want map[string]int) {
 // once: after one in the stream, after one while nobody looked, by FLUSHALL, of a
 // paused rule, and by a reload without the rule.
 func TestUntil(t *testing.T) {
+	t.Parallel()
 	redistest.Each(t, []string{"redis-7.0", "valkey-9.1"}, func(t *testing.T, srv *servers.Server) {
 		hook, dir := newSink(t), t.TempDir()
 		rules := untilRules(srv.Addr, hook.URL)
@@ -165,6 +166,7 @@ func TestUntil(t *testing.T) {
 // A full resync resolves what has ended meanwhile: what the values of keys tell,
 // and without them what the snapshot has, or has not. What still holds stays open.
 func TestUntilOverResync(t *testing.T) {
+	t.Parallel()
 	for _, kept := range []bool{true, false} {
 		t.Run(fmt.Sprintf("values kept %v", kept), func(t *testing.T) {
 			srv := redistest.Start(t, "redis-7.0", "--repl-backlog-size", "16kb")

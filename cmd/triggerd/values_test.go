@@ -45,6 +45,7 @@ target = "hook"
 // a hash changed to something, that a key expired and was not deleted. It goes
 // on after a restart, for keys that were there before.
 func TestValues(t *testing.T) {
+	t.Parallel()
 	redistest.Each(t, judged, func(t *testing.T, srv *servers.Server) {
 		hook, dir := newSink(t), t.TempDir()
 		do := func(line string) { redistest.Do(t, srv, strings.Fields(line)...) }
@@ -85,6 +86,7 @@ func TestValues(t *testing.T) {
 // with a text, also of those that were there before, and after a restart. Of other
 // keys, and where the rule says so, they are not known.
 func TestValuesByDefault(t *testing.T) {
+	t.Parallel()
 	srv := redistest.Start(t, "redis-7.0")
 	hook, dir := newSink(t), t.TempDir()
 	write(t, dir, "rules.toml", fmt.Sprintf(`
@@ -161,6 +163,7 @@ func checkSet(t *testing.T, ds []delivery, want string) {
 // With on_time a rule hears of an expiry at the deadline, with the last value,
 // and only once; a PERSIST in time cancels it.
 func TestExpiryOnTime(t *testing.T) {
+	t.Parallel()
 	redistest.Each(t, []string{"redis-7.0", "redis-8.6", "valkey-9.1"}, func(t *testing.T, srv *servers.Server) {
 		hook, dir := newSink(t), t.TempDir()
 		write(t, dir, "rules.toml", fmt.Sprintf(`
@@ -213,6 +216,7 @@ url = "%s/in"
 // What a full resync could not bring is made up for by comparing the mirror
 // with the new snapshot: the net change of each key that rules know, and a gap.
 func TestGapRepair(t *testing.T) {
+	t.Parallel()
 	srv := redistest.Start(t, "redis-7.0", "--repl-backlog-size", "16kb")
 	proxy := redistest.StartProxy(t, srv.Addr)
 	hook, dir := newSink(t), t.TempDir()
@@ -275,6 +279,7 @@ target = "hook"
 // A reload that needs values of keys that were not kept fetches them, and one
 // that needs no more does not.
 func TestReloadNeedsValues(t *testing.T) {
+	t.Parallel()
 	srv := redistest.Start(t, "redis-7.0")
 	hook, dir := newSink(t), t.TempDir()
 	do := func(line string) { redistest.Do(t, srv, strings.Fields(line)...) }
@@ -305,6 +310,7 @@ func TestReloadNeedsValues(t *testing.T) {
 // belong to: what happened before the crash, while nobody looked, and after it
 // has its value before and after, and no snapshot is asked for.
 func TestKilledWithValues(t *testing.T) {
+	t.Parallel()
 	redistest.Each(t, []string{"redis-7.0", "valkey-9.1"}, func(t *testing.T, srv *servers.Server) {
 		hook, dir := newSink(t), t.TempDir()
 		rules := strings.Replace(laneRules(srv.Addr, hook.URL), "[[rule.action]]", fmt.Sprintf("when = 'before == nil || num(before) + %d == num(after)'\n[[rule.action]]", lanes), 1)
@@ -338,6 +344,7 @@ func TestKilledWithValues(t *testing.T) {
 // Listen shows the value before and after of the keys that were asked for, from
 // the first change on.
 func TestListenShowsValues(t *testing.T) {
+	t.Parallel()
 	redistest.Each(t, []string{"redis-7.0", "valkey-9.1"}, func(t *testing.T, srv *servers.Server) {
 		redistest.Do(t, srv, "SET", "stock:7", "2")
 		cmd := command(t, t.TempDir(), "listen", "redis://"+srv.Addr, "stock:*", "order:{id}")
@@ -367,6 +374,7 @@ func TestListenShowsValues(t *testing.T) {
 // restart too, without a snapshot: of MSETEX Valkey announces set before expire,
 // and Redis after it.
 func TestServerIsKnown(t *testing.T) {
+	t.Parallel()
 	for name, want := range map[string]string{"valkey-9.1": "set", "redis-8.6": "expire"} {
 		srv := redistest.Start(t, name)
 		hook, dir := newSink(t), t.TempDir()
@@ -396,6 +404,7 @@ url = "%s/in"
 // What the stream cannot tell is not known, is told, and is read anew from a
 // snapshot beside the stream; more of it soon after costs no second one.
 func TestValuesAreReadAnew(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		server, reason string
 		args           []string

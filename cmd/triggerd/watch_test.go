@@ -54,6 +54,7 @@ func project(t *testing.T, dir, version string, files map[string]string) {
 // that they include comes, and when a secret does; with a mistake the old ones
 // stay, and the next good ones are taken. A file that has become empty is told.
 func TestWatch(t *testing.T) {
+	t.Parallel()
 	base := t.TempDir()
 	dir := filepath.Join(base, "etc")
 	if err := os.Mkdir(dir, 0o755); err != nil {

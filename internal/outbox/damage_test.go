@@ -58,7 +58,7 @@ func damagedStore(t *testing.T, n int) (dir string, ids []string) {
 // What of the store cannot be read is a dead letter at once, is counted once,
 // and harms neither its endpoint, nor the others, nor the lists.
 func TestDamagedJobs(t *testing.T) {
-	const n = 3000
+	const n = 1200
 	dir, _ := damagedStore(t, n)
 	synctest.Test(t, func(t *testing.T) {
 		log := &lockedBuffer{}

@@ -205,7 +205,7 @@ func TestSceneNewFailingLanes(t *testing.T) {
 			}
 			return 20 * time.Millisecond, nil
 		})
-		for i := range 600 * 50 {
+		for i := range 240 * 50 { // four minutes
 			s.fire(fmt.Sprint("bad", i))
 			if i%50 == 0 {
 				s.fire("good")
