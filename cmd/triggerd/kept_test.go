@@ -269,7 +269,7 @@ func TestCancel(t *testing.T) {
 		}
 	}
 	set("a:1", 4)
-	awaitAnswer(t, api, `(?m)^target/a .* 4 .* 1 `, "status")                       // 4 wait, 1 is in flight
+	awaitAnswer(t, api, `(?m)^target/a .* 4 .* 1 `, "status")                        // 4 wait, 1 is in flight
 	awaitAnswer(t, api, `(?s)(\ba:1\b.*){4}`, "deliveries", "list", "--action", "a") // all are on disk, too
 	of := numbers("a:1")
 	if len(of) != 4 {
