@@ -31,6 +31,7 @@ var WarningCodes = map[string]string{
 	"open-secret":      "a secret is in a file that everybody may read",
 	"rounded":          "a number is not exactly what is written",
 	"service-format":   "a service is sent what it does not take",
+	"shell-template":   "a shell runs what a template writes",
 	"short-secret":     "a secret is too short to be masked",
 	"unknown-param":    "a template reads what the key of its rule does not capture",
 	"until-always":     "an until holds whenever the condition of its rule does",
