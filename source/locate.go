@@ -248,10 +248,21 @@ func (n *session) followSentinels(ctx context.Context) {
 	}
 }
 
+// maxReached is how many servers are known to have been connected to.
+const maxReached = 16
+
+// noteReached notes that a server that Sentinels name could be connected to.
+func (v *receiver) noteReached(host string) {
+	if !slices.Contains(v.reached, host) {
+		v.reached = append(v.reached[max(0, len(v.reached)-maxReached+1):], host)
+	}
+}
+
 // explainUnreachable adds to an error of connecting to a server that Sentinels
-// name what may be the matter.
-func (s *Replica) explainUnreachable(err error) error {
-	if s.group == nil {
+// name what may be the matter, if it never could be.
+func (v *receiver) explainUnreachable(err error, host string) error {
+	s := v.n.replica
+	if s.group == nil || slices.Contains(v.reached, host) {
 		return err
 	}
 	return fmt.Errorf("%w (the Sentinels name this address for %q: if only they can reach it, have the server announce another, with replica-announce-ip and replica-announce-port)", err, s.addr.group.name)

@@ -36,6 +36,7 @@ type receiver struct {
 	toldDetached  bool      // the spool says that there is no link
 	streamSince   time.Time // when the stream of the last connection began; zero: it did not
 	streamFrom    int64     // the offset at which it began
+	reached       []string  // servers that could be connected to
 	lostAt        time.Time // when the last stream ended, of an earlier process when it noted something last; zero: that is not known
 	pauses        pauses
 	logged        []string      // the reasons for which the link was lost, as far as they were logged; none after a link that worked
@@ -169,8 +170,9 @@ func (v *receiver) attachTo(ctx context.Context, addr *address) error {
 	n, s := v.n, v.n.replica
 	conn, err := addr.dial(ctx, s.cfg.DialTimeout)
 	if err != nil {
-		return s.explainUnreachable(fmt.Errorf("connect: %w", err))
+		return v.explainUnreachable(fmt.Errorf("connect: %w", err), addr.host)
 	}
+	v.noteReached(addr.host)
 	v.pauses.connected()
 	l := newLink(conn, addr, s.cfg.Timeout, &s.lastArrival)
 	defer l.close()
