@@ -3,6 +3,7 @@ package actions
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"triggerd/internal/firing"
@@ -71,6 +72,32 @@ type Result struct {
 type Sent struct {
 	Preview
 	EventBody bool // the body is the JSON of the firing, and Body is left out
+
+	// Like, if it is not nil, is what was sent except for Values, and Preview is
+	// left out: so that what is the same of many requests is handled once. It is
+	// never changed.
+	Like   *Preview
+	Values [3]Value // in the order of their places; those without a text do not count
+}
+
+// Value is a value of something that goes by name.
+type Value struct {
+	Place int // in Named
+	Text  string
+}
+
+// Shown returns what was sent.
+func (s *Sent) Shown() Preview {
+	if s.Like == nil {
+		return s.Preview
+	}
+	p := Preview{Call: s.Like.Call, Named: slices.Clone(s.Like.Named), Body: s.Like.Body}
+	for _, v := range s.Values {
+		if v.Text != "" {
+			p.Named[v.Place].Value = v.Text
+		}
+	}
+	return p
 }
 
 // Permanent marks err as one that no later attempt can mend.

@@ -107,11 +107,24 @@ func (p Preview) masked(m *secret.Masker) Preview {
 	return q
 }
 
+// isPlain reports whether a text is of printable ASCII only, as most are.
+func isPlain(text string) bool {
+	for i := range len(text) {
+		if c := text[i]; c < ' ' || c > '~' {
+			return false
+		}
+	}
+	return true
+}
+
 // presentable returns a text cut after about limit bytes, with secrets masked,
 // and what is not printable escaped, except for the characters of keep.
 func presentable[T ~string | ~[]byte](text T, limit int, keep string, secrets *secret.Masker) string {
 	head, left := excerpt.Cut(text, limit)
 	shown := secrets.MaskPart(string(head), false, left > 0)
+	if left == 0 && isPlain(shown) {
+		return shown
+	}
 	var b strings.Builder
 	for len(shown) > 0 {
 		r, size := utf8.DecodeRuneInString(shown)

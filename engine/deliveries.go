@@ -85,21 +85,21 @@ func adminDead(d *outbox.DeadLetter) *admin.DeadLetter {
 
 // Pending lists firings that wait, the oldest first. next is the Before of the
 // query for the following ones, 0 at the end.
-func (e *Engine) Pending(q admin.Query) (list []admin.Delivery, next uint64, err error) {
-	return toAdmin(e.outbox.Pending(outbox.Query(q)))
+func (e *Engine) Pending(ctx context.Context, q admin.Query) (list []admin.Delivery, next uint64, err error) {
+	return toAdmin(e.outbox.Pending(ctx, outbox.Query(q)))
 }
 
 // Delivered lists deliveries that succeeded, the latest first. next is the
 // Before of the query for the following ones, 0 at the end.
-func (e *Engine) Delivered(q admin.Query) (list []admin.Delivery, next uint64, err error) {
-	return toAdmin(e.outbox.Delivered(outbox.Query(q)))
+func (e *Engine) Delivered(ctx context.Context, q admin.Query) (list []admin.Delivery, next uint64, err error) {
+	return toAdmin(e.outbox.Delivered(ctx, outbox.Query(q)))
 }
 
 // Delivery returns a firing that is pending, delivered or dead, by its number or by
 // its ID. By its ID a pending one is found only among the first 100,000 of its
 // action. The error is admin.ErrUnknown if there is none.
-func (e *Engine) Delivery(number uint64, id string) (*admin.Delivery, error) {
-	d, err := e.outbox.Delivery(number, id)
+func (e *Engine) Delivery(ctx context.Context, number uint64, id string) (*admin.Delivery, error) {
+	d, err := e.outbox.Delivery(ctx, number, id)
 	if err != nil {
 		return nil, adminError(err)
 	}
@@ -134,8 +134,8 @@ func (e *Engine) RetryNow(action string, number uint64) (n, pending int, err err
 
 // DeadLetters lists dead letters, the latest first. next is the Before of the
 // query for the following ones, 0 at the end.
-func (e *Engine) DeadLetters(q admin.Query) (list []admin.DeadLetter, next uint64, err error) {
-	letters, next, err := e.outbox.DeadLetters(outbox.Query(q))
+func (e *Engine) DeadLetters(ctx context.Context, q admin.Query) (list []admin.DeadLetter, next uint64, err error) {
+	letters, next, err := e.outbox.DeadLetters(ctx, outbox.Query(q))
 	for i := range letters {
 		list = append(list, *adminDead(&letters[i]))
 	}
@@ -145,9 +145,9 @@ func (e *Engine) DeadLetters(q admin.Query) (list []admin.DeadLetter, next uint6
 // AllDead iterates over the dead letters that q selects, the latest first; the
 // limit of q does not count. If whole is set, each has its payload. If there is
 // an error, it is the last that is yielded.
-func (e *Engine) AllDead(q admin.Query, whole bool) iter.Seq2[*admin.DeadLetter, error] {
+func (e *Engine) AllDead(ctx context.Context, q admin.Query, whole bool) iter.Seq2[*admin.DeadLetter, error] {
 	return func(yield func(*admin.DeadLetter, error) bool) {
-		for d, err := range e.outbox.AllDead(outbox.Query(q), whole) {
+		for d, err := range e.outbox.AllDead(ctx, outbox.Query(q), whole) {
 			if err != nil {
 				yield(nil, err)
 				return
@@ -189,9 +189,9 @@ func checkExpected(s *admin.Selection, n int) error {
 
 // selectDead returns the numbers of the dead letters that are meant. If jobs is
 // set, those that cannot be retried are left out where all are meant.
-func (e *Engine) selectDead(s *admin.Selection, jobs bool) (numbers []uint64, err error) {
+func (e *Engine) selectDead(ctx context.Context, s *admin.Selection, jobs bool) (numbers []uint64, err error) {
 	if numbers = s.Numbers; s.All {
-		if numbers, err = e.outbox.SelectDead(outbox.Query(s.Query), jobs); err != nil {
+		if numbers, err = e.outbox.SelectDead(ctx, outbox.Query(s.Query), jobs); err != nil {
 			return nil, err
 		}
 	}
@@ -206,7 +206,7 @@ func (e *Engine) selectDead(s *admin.Selection, jobs bool) (numbers []uint64, er
 // that stands for dropped firings, whose payloads were not kept. Letters before
 // it in numbers have been retried. Run has to be running.
 func (e *Engine) RetryDead(ctx context.Context, s admin.Selection) (n int, err error) {
-	numbers, err := e.selectDead(&s, true)
+	numbers, err := e.selectDead(ctx, &s, true)
 	if err != nil {
 		return 0, err
 	}
@@ -216,8 +216,8 @@ func (e *Engine) RetryDead(ctx context.Context, s admin.Selection) (n int, err e
 
 // DropDead deletes dead letters, and returns how many. The error is
 // admin.ErrUnknown if a number is of no dead letter.
-func (e *Engine) DropDead(s admin.Selection) (n int, err error) {
-	numbers, err := e.selectDead(&s, false)
+func (e *Engine) DropDead(ctx context.Context, s admin.Selection) (n int, err error) {
+	numbers, err := e.selectDead(ctx, &s, false)
 	if err != nil {
 		return 0, err
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"triggerd/internal/delivered"
 	"triggerd/internal/event"
@@ -219,8 +220,11 @@ func (s *stream) rewind(rec *source.Record) {
 }
 
 // maxSearched is how many firings that wait, and deliveries that were made, are looked
-// at for dead ones.
-const maxSearched = 20_000
+// at for dead ones; searchTime is how long the deliveries are searched.
+const (
+	maxSearched = 20_000
+	searchTime  = time.Second
+)
 
 // addEarlier adds the firings of dead commands that an earlier process has planned:
 // those that wait in the store, and those that were delivered and are kept.
@@ -255,7 +259,9 @@ func (s *stream) addEarlier(ids []firing.ID, spans deadSpans) []firing.ID {
 		searched++
 		return enough() || spans.hasTrigger(firing.ID(h.ID).Trigger())
 	}
-	for r, err := range s.e.cfg.Kept.Latest(delivered.Query{Pick: pick}) {
+	ctx, cancel := context.WithTimeout(context.Background(), searchTime)
+	defer cancel()
+	for r, err := range s.e.cfg.Kept.Latest(ctx, delivered.Query{Pick: pick}) {
 		if err != nil || enough() {
 			break
 		}

@@ -42,6 +42,7 @@ type stream struct {
 	from   source.Position // where reading begins
 
 	stopped func() bool // reading is to end within this record
+	ended   func() bool // reading is to end
 	mayStop bool        // of a command or a key, or while state is restored; what other records say is dealt with first
 
 	interpreter    *keyspace.Interpreter
@@ -139,7 +140,8 @@ func (s *stream) loadPosition() error {
 // run handles records until ctx is done or there are no more.
 func (s *stream) run(ctx context.Context) error {
 	e := s.e
-	s.stopped = func() bool { return s.mayStop && ctx.Err() != nil }
+	s.ended = func() bool { return ctx.Err() != nil }
+	s.stopped = func() bool { return s.mayStop && s.ended() }
 	s.interpreter = keyspace.New(keyspace.Config{ExpiryGrace: clockGrace, MaxMirror: e.cfg.MaxMirror / int64(len(e.streams)), Stopped: s.stopped})
 	s.origin = event.FromStream
 	if e.cfg.Replay {

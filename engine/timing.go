@@ -246,6 +246,10 @@ func (t *timeKeeper) fireDue(rec *source.Record) {
 		to := now
 		if t.clock.replay {
 			to, seen = next, next // each repetition, each run of a schedule
+			if t.stream.ended() { // there may be years of them
+				t.mu.Unlock()
+				return
+			}
 		}
 		t.firings = t.machine.Advance(t.firings[:0], to, seen)
 		t.mu.Unlock()

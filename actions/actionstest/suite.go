@@ -9,6 +9,7 @@ import (
 	"io"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -24,6 +25,10 @@ import (
 // Secret is what the action under test must be given wherever its kind takes a
 // credential. The suite fails if it finds it in the text of an error.
 const Secret = "Kx7-suite-secret-Qz9"
+
+// Unrenderable is a template that fails for the firing that Firing returns, and not
+// for the one that templates are tried on when they are parsed.
+const Unrenderable = `{{if eq .db 3}}{{date (printf "%0999d" 1) .time}}{{end}}`
 
 // Firing returns a firing with every field set, binary arguments among them.
 // The caller owns it.
@@ -62,6 +67,7 @@ func Run(t *testing.T, newAction func(t *testing.T) actions.Action) {
 	t.Run("context done", func(t *testing.T) { contextDone(t, start(t)) })
 	t.Run("any key", func(t *testing.T) { anyKey(t, start(t)) })
 	t.Run("preview", func(t *testing.T) { preview(t, start(t)) })
+	t.Run("sent", func(t *testing.T) { sent(t, start(t)) })
 	if a := newAction(t); isBatcher(t, a) {
 		t.Run("batch", func(t *testing.T) { batch(t, start(t), start(t).(actions.Batcher)) })
 	}
@@ -226,6 +232,36 @@ func preview(t *testing.T, a actions.Action) {
 		}
 		if len(b) > 1<<20 {
 			t.Errorf("key %.40q: the preview has %d bytes", key, len(b))
+		}
+	}
+}
+
+// sent checks that what an action tells of what it has sent is what it shows
+// beforehand. Values of what is sent by name may differ: one is the time.
+func sent(t *testing.T, a actions.Action) {
+	for _, key := range hostileKeys() {
+		f := Firing()
+		f.Event.Key = key
+		want, err := actions.Render(a, f)
+		res, failed := a.Do(t.Context(), f)
+		if err != nil || failed != nil || res.Sent == nil {
+			continue
+		}
+		told := res.Sent()
+		got := actions.Sent{Preview: told.Shown(), EventBody: told.EventBody}
+		if got.EventBody {
+			got.Body += strings.ReplaceAll(string(f.AppendJSON(nil)), "\u202e", `\u202e`) // as a preview escapes it
+			want.Body = strings.TrimSuffix(want.Body, "\n")
+		}
+		names := func(p actions.Preview) (list []string) {
+			for _, n := range p.Named {
+				list = append(list, n.Name)
+			}
+			return list
+		}
+		cut := len(want.Body) > 60<<10 // a preview is cut, and the firing is not
+		if !reflect.DeepEqual(got.Call, want.Call) || !slices.Equal(names(got.Preview), names(want)) || got.Body != want.Body && !cut {
+			t.Errorf("key %.40q: sent\n%.2000q, want\n%.2000q", key, got, want)
 		}
 	}
 }

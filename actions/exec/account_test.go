@@ -46,13 +46,13 @@ func TestExecUser(t *testing.T) {
 	for _, name := range []string{another, u.Uid} {
 		t.Run(name, func(t *testing.T) {
 			got := says(t, `id -u; id -g; id -G; echo "$USER $HOME"`, table{"user": name})
-			if want := strings.Join([]string{u.Uid, u.Gid, strings.Join(groups, " "), u.Username + " " + u.HomeDir, ""}, `\n`); got != want {
+			if want := strings.Join([]string{u.Uid, u.Gid, strings.Join(groups, " "), u.Username + " " + u.HomeDir}, `\n`); got != want {
 				t.Errorf("got %q, want %q", got, want)
 			}
 		})
 	}
 	t.Run("own environment", func(t *testing.T) {
-		if got, want := says(t, `echo "$USER $HOME"`, table{"user": another, "env": table{"HOME": "/x"}}), another+` /x\n`; got != want {
+		if got, want := says(t, `echo "$USER $HOME"`, table{"user": another, "env": table{"HOME": "/x"}}), another+` /x`; got != want {
 			t.Errorf("got %q, want %q", got, want)
 		}
 	})

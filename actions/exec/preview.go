@@ -19,6 +19,11 @@ func (c *command) Render(f *firing.Firing) (actions.Preview, error) {
 	if err != nil {
 		return actions.Preview{}, err
 	}
+	return c.preview(args, env, input(f)), nil
+}
+
+// preview shows a run with arguments, variables and an input.
+func (c *command) preview(args, env []string, input []byte) actions.Preview {
 	hidden, words := c.hidden()
 	named := make([]actions.Named, len(env))
 	for i, variable := range env {
@@ -29,7 +34,7 @@ func (c *command) Render(f *firing.Firing) (actions.Preview, error) {
 		named[i] = actions.Named{Name: name, Value: value}
 	}
 	call := append([]string{c.program}, args...)
-	return actions.NewPreview(call, named, input(f), c.masker.With(words...)), nil
+	return actions.NewPreview(call, named, input, c.masker.With(words...))
 }
 
 // hidden returns the names of the variables that carry a credential by their name

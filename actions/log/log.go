@@ -63,6 +63,9 @@ func (a *logAction) Reads() event.Parts { return a.message.Reads() }
 // Elements is what it reads of values.
 func (a *logAction) Elements() []string { return a.message.Elements() }
 
+// Params are the names that the templates read of what a key pattern captured.
+func (a *logAction) Params() []string { return a.templates().Params() }
+
 // KeyPieces is what is known of the names of other keys that the templates read.
 func (a *logAction) KeyPieces() [][]string { return a.templates().KeyPieces() }
 
@@ -100,7 +103,10 @@ func (a *logAction) Do(ctx context.Context, f *firing.Firing) (actions.Result, e
 	if err := a.handler.Handle(ctx, a.record(f, message, time.Now())); err != nil {
 		return actions.Result{}, fmt.Errorf("write log record: %w", err)
 	}
-	return actions.Result{}, nil
+	return actions.Result{Sent: func() actions.Sent {
+		p, _ := a.preview(f, message) // into memory, so it does not fail
+		return actions.Sent{Preview: p}
+	}}, nil
 }
 
 // Render shows the line as text, without its time, whatever form the log has and
@@ -110,6 +116,11 @@ func (a *logAction) Render(f *firing.Firing) (actions.Preview, error) {
 	if err != nil {
 		return actions.Preview{}, actions.Unsent(err)
 	}
+	return a.preview(f, message)
+}
+
+// preview shows the line with a message.
+func (a *logAction) preview(f *firing.Firing, message string) (actions.Preview, error) {
 	var line bytes.Buffer
 	h := slog.NewTextHandler(&line, &slog.HandlerOptions{Level: a.level})
 	if err := h.Handle(context.Background(), a.record(f, message, time.Time{})); err != nil {

@@ -81,10 +81,18 @@ func (a *printAction) Do(ctx context.Context, f *firing.Firing) (actions.Result,
 		if err != nil {
 			return actions.Result{}, fmt.Errorf("print: %w", err)
 		}
-		return actions.Result{}, nil
+		return actions.Result{Sent: func() actions.Sent { return a.sent(line) }}, nil
 	case <-ctx.Done():
 		return actions.Result{}, unread(ctx)
 	}
+}
+
+// sent tells what was written. The JSON of the firing is left out.
+func (a *printAction) sent(line []byte) actions.Sent {
+	if a.json {
+		return actions.Sent{EventBody: true}
+	}
+	return actions.Sent{Preview: actions.NewPreview(nil, nil, line, a.masker)}
 }
 
 func unread(ctx context.Context) error {

@@ -32,17 +32,17 @@ func (w *webhook) Render(f *firing.Firing) (actions.Preview, error) {
 // for most webhooks, what it tells of the first request is told of the others,
 // with what differs put in.
 func (w *webhook) sent(r *request) actions.Sent {
-	if w.body != nil || w.binary || w.contentType == "" {
+	if w.body != nil || w.binary || w.service != nil || w.contentType == "" {
 		return actions.Sent{Preview: w.preview(r, r.plain)}
 	}
 	if first := w.first.Load(); first != nil {
-		if p, ok := first.alike(r); ok {
-			return actions.Sent{Preview: p, EventBody: true}
+		if s, ok := first.alike(r); ok {
+			return s
 		}
 	}
 	p := w.preview(r, nil)
 	if w.isPlain() {
-		w.first.Store(&sentPreview{p, len(r.header)})
+		w.first.Store(newSentPreview(p, len(r.header)))
 	}
 	return actions.Sent{Preview: p, EventBody: true}
 }
@@ -64,28 +64,37 @@ func (w *webhook) isPlain() bool {
 // sentPreview is what was told of a request.
 type sentPreview struct {
 	actions.Preview
-	headers int // how many headers the request had
+	headers int    // how many headers the request had
+	places  [3]int // of each of differing; -1: it has none
+}
+
+// differing are the headers that are not the same in each request, in the order of
+// their names.
+var differing = [...]string{"Traceparent", "Webhook-Id", "Webhook-Timestamp"}
+
+func newSentPreview(p actions.Preview, headers int) *sentPreview {
+	s := &sentPreview{Preview: p, headers: headers}
+	for i, name := range differing {
+		s.places[i] = slices.IndexFunc(p.Named, func(n actions.Named) bool { return n.Name == name })
+	}
+	return s
 }
 
 // alike returns what is to be told of another request, and false if that has
 // other headers.
-func (s *sentPreview) alike(r *request) (actions.Preview, bool) {
+func (s *sentPreview) alike(r *request) (sent actions.Sent, ok bool) {
 	if len(r.header) != s.headers {
-		return actions.Preview{}, false
+		return sent, false
 	}
-	p := actions.Preview{Call: s.Call, Named: slices.Clone(s.Named)}
-	for i := range p.Named {
-		n := &p.Named[i]
-		switch n.Name { // the others are the same in each request
-		case "Traceparent", "Webhook-Id", "Webhook-Timestamp":
-			values := r.header[n.Name]
-			if len(values) != 1 {
-				return actions.Preview{}, false
-			}
-			n.Value = values[0]
+	sent.EventBody, sent.Like = true, &s.Preview
+	for i, place := range s.places {
+		values := r.header[differing[i]]
+		if place < 0 || len(values) != 1 {
+			return sent, false
 		}
+		sent.Values[i] = actions.Value{Place: place, Text: values[0]}
 	}
-	return p, true
+	return sent, true
 }
 
 // preview shows a request with a body, and takes secrets out of the request.

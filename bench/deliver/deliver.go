@@ -156,16 +156,25 @@ func kept(dir string) error {
 			}
 			*rates = append(*rates, r)
 		}
-		log.Printf("pair %d: %.1f µs kept, %.1f µs not kept: %.3f", pair+1, with[pair].cpu, without[pair].cpu, with[pair].cpu/without[pair].cpu)
+		log.Printf("pair %d: %.1f µs of processor time kept, %.1f µs not kept: %.3f; of time %.3f", pair+1,
+			with[pair].cpu, without[pair].cpu, with[pair].cpu/without[pair].cpu, without[pair].perSecond/with[pair].perSecond)
 	}
-	report("processor time of a delivery, kept", medianCPU(with), "µs")
-	report("  not kept", medianCPU(without), "µs")
-	ratios := make([]float64, len(with))
-	for i := range with {
-		ratios[i] = with[i].cpu / without[i].cpu
+	for _, part := range []struct {
+		name, unit string
+		of         func(rate) float64
+	}{
+		{"processor time of a delivery", "µs", func(r rate) float64 { return r.cpu }},
+		{"time of a delivery", "µs", func(r rate) float64 { return 1e6 / r.perSecond }},
+	} {
+		ratios := make([]float64, len(with))
+		for i := range with {
+			ratios[i] = part.of(with[i]) / part.of(without[i])
+		}
+		report(part.name+", kept", medianOf(with, part.of), part.unit)
+		report("  not kept", medianOf(without, part.of), part.unit)
+		slices.Sort(ratios)
+		atMost("  ratio, median of the pairs", ratios[len(ratios)/2], 1.05, "")
 	}
-	slices.Sort(ratios)
-	atMost("  ratio, median of the pairs", ratios[len(ratios)/2], 1.05, "")
 	return nil
 }
 
@@ -193,14 +202,14 @@ func median(list []rate) rate {
 	return list[len(list)/2]
 }
 
-// medianCPU is the median of the processor times.
-func medianCPU(list []rate) float64 {
-	times := make([]float64, len(list))
+// medianOf is the median of one of the figures.
+func medianOf(list []rate, of func(rate) float64) float64 {
+	all := make([]float64, len(list))
 	for i := range list {
-		times[i] = list[i].cpu
+		all[i] = of(list[i])
 	}
-	slices.Sort(times)
-	return times[len(times)/2]
+	slices.Sort(all)
+	return all[len(all)/2]
 }
 
 // timer measures a rate from its making on.

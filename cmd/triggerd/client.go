@@ -159,10 +159,12 @@ func (c *client) transport() *http.Client {
 	return c.http
 }
 
-// roundTripper connects to the daemon, by its socket if it has one.
+// roundTripper connects to the daemon, by its socket if it has one. It keeps no
+// connection open: the daemon serves a limited number of them, and who watches
+// asks seldom.
 func (c *client) roundTripper() *http.Transport {
 	dialer := &net.Dialer{Timeout: 5 * time.Second}
-	t := &http.Transport{Proxy: http.ProxyFromEnvironment, DialContext: dialer.DialContext, ResponseHeaderTimeout: time.Minute}
+	t := &http.Transport{Proxy: http.ProxyFromEnvironment, DialContext: dialer.DialContext, ResponseHeaderTimeout: time.Minute, DisableKeepAlives: true}
 	if path, ok := socketOf(c.address()); ok {
 		t.Proxy = nil
 		t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) { return dialer.DialContext(ctx, "unix", path) }

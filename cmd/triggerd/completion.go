@@ -34,7 +34,7 @@ func addCompletions(root *cobra.Command) {
 			_ = c.RegisterFlagCompletionFunc("config", files("toml"))
 		}
 		if c.Flags().Lookup("reason") != nil {
-			_ = c.RegisterFlagCompletionFunc("reason", cobra.FixedCompletions([]string{"attempts", "age", "permanent", "dropped", "damaged", "cancelled"}, cobra.ShellCompDirectiveNoFileComp))
+			_ = c.RegisterFlagCompletionFunc("reason", cobra.FixedCompletions([]string{"attempts", "age", "permanent", "dropped", "damaged", "cancelled", "rewound"}, cobra.ShellCompDirectiveNoFileComp))
 		}
 		switch c.CommandPath() {
 		case "triggerd tail", "triggerd explain":
@@ -42,11 +42,14 @@ func addCompletions(root *cobra.Command) {
 		case "triggerd send":
 			c.ValidArgsFunction = firstOf(actionsOnly)
 		case "triggerd pause", "triggerd resume":
-			c.ValidArgsFunction = firstOf(func(n *names) []string { return append(slices.Clone(n.rules), n.actions...) })
+			c.ValidArgsFunction = firstOf(rulesAndActions)
 		case "triggerd check":
 			c.ValidArgsFunction = files("toml")
 		case "triggerd rdb":
 			c.ValidArgsFunction = files("rdb")
+		case "triggerd deliveries retry", "triggerd deliveries cancel", "triggerd deliveries redeliver", "triggerd deliveries show",
+			"triggerd deliveries list", "triggerd dlq retry", "triggerd dlq drop", "triggerd dlq show", "triggerd dlq list", "triggerd dlq causes", "triggerd dlq export":
+			c.ValidArgsFunction = cobra.NoFileCompletions // they take numbers
 		case "triggerd status", "triggerd reload", "triggerd version", "triggerd schema":
 			c.ValidArgsFunction = cobra.NoFileCompletions
 		}
@@ -74,6 +77,25 @@ type names struct{ rules, actions []string }
 
 func rulesOnly(n *names) []string   { return n.rules }
 func actionsOnly(n *names) []string { return n.actions }
+
+// rulesAndActions are names of rules and actions; where both have one, the full
+// names.
+func rulesAndActions(n *names) []string {
+	var all []string
+	for _, name := range n.rules {
+		if slices.Contains(n.actions, name) {
+			name = "rule/" + name
+		}
+		all = append(all, name)
+	}
+	for _, name := range n.actions {
+		if slices.Contains(n.rules, name) {
+			name = "target/" + name
+		}
+		all = append(all, name)
+	}
+	return all
+}
 
 // firstOf completes the first argument with names.
 func firstOf(which func(*names) []string) cobra.CompletionFunc {

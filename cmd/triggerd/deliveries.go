@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"triggerd/internal/admin"
 	"triggerd/internal/web"
@@ -52,7 +53,7 @@ func (s *selectFlags) add(cmd *cobra.Command, paged bool) {
 	f.StringVar(&s.action, "action", "", "only of this action: a target's name, or rule/NAME/ACTION")
 	f.StringVar(&s.rule, "rule", "", "only of this rule")
 	f.StringVar(&s.key, "key", "", "only of keys that match this glob")
-	f.StringVar(&s.since, "since", "", "only from this time on: 2026-01-31T14:00:00Z, or 10m for ten minutes ago")
+	f.StringVar(&s.since, "since", "", "only from this time on: 2026-01-31T14:00:00Z, or 10m, or 2d, ago")
 	if paged {
 		f.StringVar(&s.id, "id", "", "only with this ID, the receiver's webhook-id")
 		f.IntVar(&s.limit, "limit", 20, "at most that many, up to 1000")
@@ -324,13 +325,16 @@ type changeFlags struct {
 	selectFlags
 	all    bool
 	expect int
+	given  *pflag.Flag // of expect
 }
 
 // add adds the flags; verb is what is done.
 func (s *changeFlags) add(cmd *cobra.Command, verb string) {
 	s.selectFlags.add(cmd, false)
 	cmd.Flags().BoolVar(&s.all, "all", false, verb+" all that the other flags select")
-	cmd.Flags().IntVar(&s.expect, "expect", -1, "with --all: do nothing if there are more than that")
+	cmd.Flags().IntVar(&s.expect, "expect", 0, "with --all: do nothing if there are more than that")
+	s.given = cmd.Flags().Lookup("expect")
+	s.given.DefValue = "" // it is not what counts without the flag
 }
 
 // selection is what is meant; never all by mistake. what names the things that
@@ -343,11 +347,14 @@ func (s *changeFlags) selection(args []string, what string) (web.Selection, erro
 	if s.all == (len(numbers) > 0) {
 		return web.Selection{}, &exitError{exitUsage, fmt.Errorf("give numbers of %s, or --all", what)}
 	}
-	if !s.all && (s.action+s.rule+s.reason+s.key+s.since+s.err != "" || s.expect >= 0) {
+	if !s.all && (s.action+s.rule+s.reason+s.key+s.since+s.err != "" || s.given.Changed) {
 		return web.Selection{}, &exitError{exitUsage, fmt.Errorf("flags that select go with --all")}
 	}
 	sel := web.Selection{Numbers: numbers, All: s.all, Action: s.action, Rule: s.rule, Reason: s.reason, Key: s.key, Since: s.since, Error: s.err}
-	if s.expect >= 0 {
+	if s.given.Changed {
+		if s.expect < 0 {
+			return web.Selection{}, &exitError{exitUsage, fmt.Errorf("--expect is a number from 0 on, not %d", s.expect)}
+		}
 		sel.Expect = &s.expect
 	}
 	return sel, nil

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
@@ -110,7 +111,7 @@ func TestDeliveriesKept(t *testing.T) {
 	p, api = startKept(t, dir)
 
 	var list web.Deliveries
-	decode(t, mustAsk(t, api, "", "deliveries", "list", "--delivered", "--rule", "a", "--since", "1h", "--json"), &list)
+	decode(t, mustAsk(t, api, "", "deliveries", "list", "--delivered", "--rule", "a", "--since", "2d1h", "--json"), &list)
 	if len(list.Deliveries) != 1 || list.Deliveries[0].Key != "a:1" || list.Deliveries[0].Attempts != 3 || list.Deliveries[0].Code != 200 {
 		t.Fatalf("got %+v", list)
 	}
@@ -139,7 +140,7 @@ func TestDeliveriesKept(t *testing.T) {
 	}
 	mustAsk(t, api, "ATTEMPT", "deliveries", "show", number)
 
-	mustAsk(t, api, "1 firing pending once more", "deliveries", "redeliver", number)
+	mustAsk(t, api, "1 firing pending once more", "deliveries", "redeliver", number, number)
 	awaitAnswer(t, api, `delivered .* 200 \(once more\)`, "deliveries", "list", "--id", d.ID)
 	seen := rec.list()
 	if last := seen[len(seen)-1]; last.id != d.ID || !last.redelivered || slices.ContainsFunc(seen[:len(seen)-1], func(r requested) bool { return r.redelivered }) {
@@ -202,11 +203,15 @@ func TestDeliveriesHidden(t *testing.T) {
 			t.Errorf("%v shows\n%s", args, text)
 		}
 	}
+	mustAsk(t, api, "400 Bad Request", "dlq", "causes")
+	mustAsk(t, api, "400 Bad Request", "dlq", "show", "1")
 	wantFailure(t, api, "this token only reads", "deliveries", "redeliver", number)
 	wantFailure(t, api, "this token only reads", "deliveries", "cancel", "--all")
 	t.Setenv("TRIGGERD_TOKEN", "changes-everything")
 	mustAsk(t, api, "1 firing pending once more", "deliveries", "redeliver", number)
 	p.logs.await(t, `msg="delivered once more" by="127.0.0.1, with token" count=1`, 1)
+	mustAsk(t, api, "0 dead letters", "dlq", "retry", "--all", "--error", "500 Internal Server Error")
+	mustAsk(t, api, "1 dead letter pending again", "dlq", "retry", "--all", "--error", "400 Bad Request")
 	p.stop()
 }
 
@@ -264,7 +269,8 @@ func TestCancel(t *testing.T) {
 		}
 	}
 	set("a:1", 4)
-	awaitAnswer(t, api, `(?m)^target/a .* 4 .* 1 `, "status") // 4 wait, 1 is in flight
+	awaitAnswer(t, api, `(?m)^target/a .* 4 .* 1 `, "status")                        // 4 wait, 1 is in flight
+	awaitAnswer(t, api, `(?s)(\ba:1\b.*){4}`, "deliveries", "list", "--action", "a") // all are on disk, too
 	of := numbers("a:1")
 	if len(of) != 4 {
 		t.Fatalf("waiting: %v", of)
@@ -287,6 +293,7 @@ func TestCancel(t *testing.T) {
 	// One in flight fails, and is cancelled. The lane goes on with the next write.
 	set("a:1", 2)
 	awaitAnswer(t, api, `(?m)^target/a .* 2 .* 1 `, "status")
+	awaitAnswer(t, api, `(?s)(\ba:1\b.*){2}`, "deliveries", "list", "--action", "a")
 	of = numbers("a:1")
 	go func() {
 		out, err := ask(t, api, "deliveries", "cancel", "--all", "--action", "a", "--since", "1h")
@@ -317,6 +324,8 @@ func TestCancel(t *testing.T) {
 	for range 4 {
 		hold <- http.StatusOK
 	}
+	wantFailure(t, api, "triggerd: no dead letter has the number 4711", "dlq", "retry", "4711")
+	wantFailure(t, api, "triggerd: no dead letter has the number 4711", "dlq", "drop", "4711")
 	mustAsk(t, api, "2 dead letters dropped", "dlq", "drop", "--all", "--reason", "cancelled", "--key", "b:?")
 	awaitAnswer(t, api, `nothing waits`, "deliveries", "list")
 	p.logs.await(t, `msg="firings cancelled" by="127.0.0.1, without a token"`, 4)
@@ -402,4 +411,56 @@ func TestKilledDuringChange(t *testing.T) {
 			wantWhole(t, dir)
 		})
 	}
+}
+
+// A cancel is on disk though the attempt in flight has not ended: the process is
+// killed meanwhile, and the firing does not come back by itself.
+func TestKilledWhileCancelling(t *testing.T) {
+	srv, dir := redistest.Start(t, "redis-7.0"), t.TempDir()
+	hold, arrived := make(chan int), make(chan struct{}, 10)
+	rec := newReceiver(t, func(r *http.Request, _ int) int {
+		_, _ = io.Copy(io.Discard, r.Body) // from here on the server sees when the sender is gone
+		arrived <- struct{}{}
+		select {
+		case status := <-hold:
+			return status
+		case <-r.Context().Done():
+			return http.StatusTeapot
+		case <-time.After(patience):
+			return http.StatusTeapot
+		}
+	})
+	defer close(hold)
+	write(t, dir, "rules.toml", deliveryRules(srv.Addr, rec.URL, "", ""))
+	p, api := startKept(t, dir)
+	redistest.Do(t, srv, "SET", "a:1", "in flight")
+	redistest.Do(t, srv, "SET", "a:1", "waits")
+	<-arrived
+	awaitAnswer(t, api, `(?s)(\ba:1\b.*){2}`, "deliveries", "list", "--action", "a")
+	answered := make(chan error, 1)
+	go func() {
+		_, err := ask(t, api, "deliveries", "cancel", "--all", "--key", "a:1")
+		answered <- err
+	}()
+	awaitDead(t, api, 1) // what waits; in the same commit is what is in flight
+	p.kill()
+	if err := <-answered; err == nil {
+		t.Error("the cancel was answered before its attempt had ended")
+	}
+	p, api = startKept(t, dir)
+	awaitDead(t, api, 2)
+	mustAsk(t, api, "nothing waits", "deliveries", "list")
+	p.logs.await(t, `msg="firing is cancelled: triggerd had ended during an attempt, so it may have been delivered" action=target/a`, 1)
+	mustAsk(t, api, "cancelled by 127.0.0.1, without a token during an attempt, which may have succeeded", "dlq", "list")
+	if n := len(arrived); n > 0 {
+		t.Errorf("%d attempts more were made", n)
+	}
+	mustAsk(t, api, "2 dead letters pending again", "dlq", "retry", "--all")
+	<-arrived
+	hold <- http.StatusOK
+	<-arrived
+	hold <- http.StatusOK
+	awaitAnswer(t, api, "nothing waits", "deliveries", "list")
+	p.stop()
+	wantWhole(t, dir)
 }

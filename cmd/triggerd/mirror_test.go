@@ -147,9 +147,9 @@ func TestValuesOfDamagedFiles(t *testing.T) {
 						if err != nil {
 							t.Fatal(err)
 						}
-						files = slices.DeleteFunc(files, func(path string) bool { // that was begun, and is empty
+						files = slices.DeleteFunc(files, func(path string) bool {
 							info, err := os.Stat(path)
-							return err != nil || info.Size() == 0
+							return err == nil && info.Size() == 0 // it was killed as it made it
 						})
 						if len(files) > 0 { // none yet, if it was killed at once
 							damage(t, files[chance.IntN(len(files))])

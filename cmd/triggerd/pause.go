@@ -10,7 +10,7 @@ import (
 )
 
 func newPauseCommand() *cobra.Command {
-	c, lasts, reason := &client{}, time.Duration(0), ""
+	c, lasts, reason := &client{}, "", ""
 	cmd := &cobra.Command{
 		Use:   "pause RULE|TARGET",
 		Short: "Stop a rule or a target of the running daemon for a while",
@@ -33,7 +33,10 @@ To stop a rule for good, write enabled = false into the rules.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p := web.Pause{Name: args[0], Reason: reason}
 			if cmd.Flags().Changed("for") {
-				p.For = lasts.String()
+				if _, err := web.ParseDuration(lasts); err != nil {
+					return &exitError{exitUsage, fmt.Errorf("--for is a duration as 2h30m or 3d, not %q", lasts)}
+				}
+				p.For = lasts
 			}
 			return c.change(cmd, "/api/v1/pause", p, func(d *web.Done) string {
 				if d.Until.IsZero() {
@@ -43,7 +46,7 @@ To stop a rule for good, write enabled = false into the rules.`,
 			})
 		},
 	}
-	cmd.Flags().DurationVar(&lasts, "for", 0, "end the pause by itself after this time, as 2h30m")
+	cmd.Flags().StringVar(&lasts, "for", "", "end the pause by itself after this time, as 2h30m or 3d")
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for whoever looks at the status")
 	c.addFlags(cmd)
 	return cmd

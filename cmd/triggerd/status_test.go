@@ -235,7 +235,7 @@ func TestPauseForAWhile(t *testing.T) {
 	run := func() *process { return start(t, dir, "--http", socket, "--source", "redis://127.0.0.1:1") }
 	p := run()
 	apiOf(t, p)
-	mustAsk(t, socket, "rule/r paused until ", "pause", "r", "--for", "1h", "--reason", "it went \x1bwild")
+	mustAsk(t, socket, "rule/r paused until ", "pause", "r", "--for", "0d1h", "--reason", "it went \x1bwild")
 	mustAsk(t, socket, "", "pause", "rule/r/log", "--for", "2s")
 	p.kill()
 	p = run()

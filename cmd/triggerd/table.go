@@ -42,7 +42,9 @@ func (c *client) out(cmd *cobra.Command) io.Writer {
 
 // table writes rows in columns, the first of them headings. Where a table does not
 // fit on a screen, columns in which nothing is said are left out, and what is long
-// is cut. Elsewhere nothing is.
+// is cut: names of actions at their beginning, which many share, and a line that is
+// still too long at its end. Elsewhere nothing is cut, and of what is very long no
+// column is made.
 type table struct {
 	out  io.Writer
 	rows [][]string
@@ -77,11 +79,18 @@ func (t *table) end() error {
 			widths[i] = max(widths[i], utf8.RuneCountInString(c))
 		}
 	}
+	s, onScreen := t.out.(*screen)
+	if !onScreen {
+		for i := range widths {
+			widths[i] = min(widths[i], widestColumn)
+		}
+	}
 	shown := make([]bool, len(widths))
 	for i := range shown {
 		shown[i] = true
 	}
-	if s, ok := t.out.(*screen); ok && totalOf(widths, shown) > s.columns {
+	tooWide := onScreen && totalOf(widths, shown) > s.columns
+	if tooWide {
 		for i := range shown {
 			shown[i] = t.says(i)
 		}
@@ -89,19 +98,48 @@ func (t *table) end() error {
 	}
 	var b strings.Builder
 	for _, row := range t.rows {
-		gap := 0
+		line, gap := "", 0
 		for i, c := range row {
 			if !shown[i] {
 				continue
 			}
-			c = short(c, widths[i])
-			b.WriteString(strings.Repeat(" ", gap) + c)
-			gap = widths[i] - utf8.RuneCountInString(c) + columnGap
+			switch {
+			case !tooWide:
+			case t.isAction(i):
+				c = shortEnd(c, widths[i])
+			default:
+				c = short(c, widths[i])
+			}
+			line += strings.Repeat(" ", gap) + c
+			gap = max(widths[i]-utf8.RuneCountInString(c), 0) + columnGap
 		}
+		if tooWide {
+			line = short(line, s.columns)
+		}
+		b.WriteString(line)
 		b.WriteByte('\n')
 	}
 	_, err := io.WriteString(t.out, b.String())
 	return failed(err)
+}
+
+// widestColumn is how wide a column is at most where nothing is cut.
+const widestColumn = 100
+
+// isAction reports whether a column has full names of actions, or of what is
+// paused.
+func (t *table) isAction(column int) bool {
+	heading := t.rows[0][min(column, len(t.rows[0])-1)]
+	return heading == "ACTION" || heading == "PAUSED"
+}
+
+// shortEnd is short, and keeps the end of a text.
+func shortEnd(s string, n int) string {
+	r := []rune(s)
+	if len(r) <= n {
+		return s
+	}
+	return "…" + string(r[len(r)-n+1:])
 }
 
 // says reports whether a column says anything but its heading.

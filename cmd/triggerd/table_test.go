@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -36,6 +37,36 @@ func TestTable(t *testing.T) {
 	}
 	if got := draw(300); !strings.Contains(got, "EMPTY") {
 		t.Errorf("with room:\n%s", got)
+	}
+}
+
+// A table of many columns stays within a narrow screen, and actions can be told
+// apart there. In a pipe what is very long does not move the rest of the others.
+func TestTableOfMuch(t *testing.T) {
+	draw := func(to func(*strings.Builder) io.Writer, key string) (lines []string) {
+		var b strings.Builder
+		tab := newTable(to(&b), "NUMBER", "GIVEN UP", "RULE", "ACTION", "KEY", "ATTEMPTS", "REASON", "ERROR")
+		tab.row("12", "1m30s ago", "gone", "target/gone", key, "4", "cancelled", "503 Service Unavailable")
+		tab.row("13", "1m30s ago", "good", "target/good", "k", "4", "attempts", "503 Service Unavailable")
+		if err := tab.end(); err != nil {
+			t.Fatal(err)
+		}
+		return strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
+	}
+	for columns := range 60 {
+		for _, line := range draw(func(b *strings.Builder) io.Writer { return &screen{b, columns + 1, 24} }, "key") {
+			if n := utf8.RuneCountInString(line); n > columns+1 {
+				t.Errorf("%d columns: a line of %d: %s", columns+1, n, line)
+			}
+		}
+	}
+	if got := draw(func(b *strings.Builder) io.Writer { return &screen{b, 40, 24} }, "key"); !strings.Contains(got[1], "…") || !strings.Contains(got[1], "t/gone ") || !strings.Contains(got[2], "t/good ") {
+		t.Errorf("at 40 columns:\n%s", strings.Join(got, "\n"))
+	}
+	long := strings.Repeat("k", 20_000)
+	got := draw(func(b *strings.Builder) io.Writer { return b }, long)
+	if !strings.Contains(got[1], long+"  4") || len(got[2]) > 300 || !strings.Contains(got[2], " 503 Service Unavailable") {
+		t.Errorf("in a pipe lines of %d and %d bytes", len(got[1]), len(got[2]))
 	}
 }
 

@@ -1,12 +1,15 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -118,6 +121,74 @@ func TestTail(t *testing.T) {
 			t.Errorf("of a stopped daemon: %v", err)
 		}
 	})
+}
+
+// Who watches is told of a link that breaks, of the full resync that follows, and
+// of what it has missed; also who comes back with the last entry that it has seen,
+// be that of an earlier process.
+func TestTailOfAGap(t *testing.T) {
+	t.Parallel()
+	srv, dir := redistest.Start(t, "redis-7.0", "--repl-backlog-size", "16kb"), t.TempDir()
+	proxy := redistest.StartProxy(t, srv.Addr)
+	write(t, dir, "rules.toml", fmt.Sprintf("[source]\nurl = \"redis://%s\"\n[http]\nlisten = \"127.0.0.1:0\"\n[[rule]]\nname = \"r\"\nkey = \"r:*\"\n[[rule.action]]\ntype = \"log\"\n", proxy.Addr))
+	p, api := startKept(t, dir)
+	tail, asJSON := startTail(t, api, "rule/r"), startTail(t, api, "rule/r", "--json")
+	redistest.Do(t, srv, "SET", "r:1", "1")
+	asJSON.out.await(t, `"outcome":"delivered"`, 1)
+	states := func(from string) (list []string, last admin.FeedEntry) {
+		for line := range strings.Lines(from) {
+			var e admin.FeedEntry
+			if err := json.Unmarshal([]byte(strings.TrimPrefix(line, "data: ")), &e); err != nil {
+				continue // what is not data
+			}
+			if last = e; e.Kind == admin.FeedState && (e.State == "gap" || e.State == "resync") {
+				list = append(list, e.State)
+				if e.Rule != "" || e.Name == "" || e.Text == "" {
+					t.Errorf("an entry of no rule: %s", line)
+				}
+			}
+		}
+		return list, last
+	}
+	_, seen := states(asJSON.out.String())
+
+	proxy.Refuse()
+	proxy.Cut()
+	redistest.Do(t, srv, "SET", "big", strings.Repeat("x", 100_000))
+	p.logs.await(t, "connection refused", 1)
+	proxy.Admit()
+	tail.out.await(t, "  gap  ", 1)
+	if got := tail.out.String(); !regexp.MustCompile(`state    \S+  resync  [0-9a-f]{40}:\d+/0\n(.*\n)*.*state    \S+  gap  [0-9a-f]{40}:\d+/0 to [0-9a-f]{40}:\d+/0`).MatchString(got) {
+		t.Errorf("tail prints %s", got)
+	}
+	asJSON.out.await(t, `"state":"gap"`, 1)
+	if got, _ := states(asJSON.out.String()); !slices.Equal(got, []string{"resync", "gap"}) {
+		t.Errorf("states %v in\n%s", got, asJSON.out)
+	}
+	back := func(api, want string) (text string) {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		req, _ := http.NewRequestWithContext(ctx, "GET", api+"/api/v1/events", nil)
+		req.Header.Set("Last-Event-ID", fmt.Sprint(seen.Seq))
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
+			if text += lines.Text() + "\n"; strings.Contains(text, want) {
+				return text
+			}
+		}
+		t.Fatalf("not told: %s in\n%s", want, text)
+		return ""
+	}
+	if got, _ := states(back(api, `"state":"gap"`)); !slices.Equal(got, []string{"resync", "gap"}) {
+		t.Errorf("after a break: states %v", got)
+	}
+	p.stop()
+	_, api = startKept(t, dir)
+	back(api, "nobody has watched since triggerd began anew")
 }
 
 // A line that is cut off, by a daemon that ends or an interrupt, is not a wrong

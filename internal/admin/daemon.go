@@ -34,11 +34,11 @@ type Daemon interface {
 	// Pending lists firings that wait, the oldest first. Delivered lists those
 	// that were delivered, the latest first. next is the Before of the query
 	// for the following ones, 0 at the end.
-	Pending(q Query) (list []Delivery, next uint64, err error)
-	Delivered(q Query) (list []Delivery, next uint64, err error)
+	Pending(ctx context.Context, q Query) (list []Delivery, next uint64, err error)
+	Delivered(ctx context.Context, q Query) (list []Delivery, next uint64, err error)
 	// Delivery returns a firing that is pending, delivered or dead, by its number
 	// or, if id is not "", by its ID.
-	Delivery(number uint64, id string) (*Delivery, error)
+	Delivery(ctx context.Context, number uint64, id string) (*Delivery, error)
 	// RetryNow has firings that wait for their next attempt attempted as soon
 	// as their turn comes: the firing of a number, or, if number is 0, all of
 	// an action. In the second case earlier failures no longer count against
@@ -55,11 +55,11 @@ type Daemon interface {
 	Redeliver(ctx context.Context, s Selection, changed bool) (n int, err error)
 
 	// DeadLetters lists dead letters, the latest first. next is as in Pending.
-	DeadLetters(q Query) (list []DeadLetter, next uint64, err error)
+	DeadLetters(ctx context.Context, q Query) (list []DeadLetter, next uint64, err error)
 	// AllDead iterates over all dead letters that q selects; the limit of q
 	// does not count. If whole is set, each has its payload. If there is an
 	// error, it is the last that is yielded.
-	AllDead(q Query, whole bool) iter.Seq2[*DeadLetter, error]
+	AllDead(ctx context.Context, q Query, whole bool) iter.Seq2[*DeadLetter, error]
 	DeadLetter(number uint64) (*DeadLetter, error)
 	// Causes groups the dead letters that q selects by action and cause, the
 	// largest group first. more says that there are more groups.
@@ -67,7 +67,7 @@ type Daemon interface {
 	// RetryDead turns dead letters into pending firings, and returns how many.
 	RetryDead(ctx context.Context, s Selection) (n int, err error)
 	// DropDead deletes dead letters, and returns how many.
-	DropDead(s Selection) (n int, err error)
+	DropDead(ctx context.Context, s Selection) (n int, err error)
 
 	// Pause stops a rule or an action until Resume, or until the pause ends by
 	// itself, over restarts too. Both return the full name. name is the name of a

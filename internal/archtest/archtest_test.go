@@ -16,7 +16,7 @@ import (
 // import. What is not here may import none of them.
 var allowed = map[string][]string{
 	"cmd/triggerd":                     {"internal/web", "internal/admin", "engine", "rules", "source", "rdb", "actions", "actions/kinds", "examples", "internal/event", "internal/glob", "internal/store", "internal/servers", "internal/spool", "internal/delivered", "internal/notify", "internal/doctor", "internal/playground", "internal/firing"},
-	"internal/web":                     {"internal/admin", "internal/firing", "internal/glob"},
+	"internal/web":                     {"internal/admin", "internal/cause", "internal/firing", "internal/glob"},
 	"internal/firing":                  {"internal/event", "internal/wire"},
 	"engine":                           {"source", "rules", "actions", "actions/kinds", "internal/admin", "internal/delivered", "internal/failpoint", "internal/firing", "internal/store", "internal/keyspace", "internal/mirrorfile", "internal/wire", "internal/event", "internal/timing", "internal/secret", "internal/outbox", "internal/suggest", "internal/tap", "internal/disk"},
 	"source":                           {"rdb", "internal/resp", "internal/secret", "internal/sentinel", "internal/spool"},
@@ -46,11 +46,11 @@ var allowed = map[string][]string{
 	"internal/mirrorfile":              {"internal/disk", "internal/failpoint", "internal/wire"},
 	"internal/spool":                   {"internal/disk", "internal/failpoint"},
 	"internal/disk/disktest":           {"internal/disk"},
-	"internal/outbox":                  {"actions", "internal/delivered", "internal/delivered/form", "internal/event", "internal/failpoint", "internal/firing", "internal/store"},
+	"internal/outbox":                  {"actions", "internal/cause", "internal/delivered", "internal/delivered/form", "internal/event", "internal/failpoint", "internal/firing", "internal/store"},
 	"internal/delivered":               {"internal/wire"},
 	"internal/delivered/form":          {"actions", "internal/wire"},
 
-	"examples": {}, "internal/admin": {}, "internal/archtest": {}, "internal/disk": {}, "internal/doctor": {}, "internal/failpoint": {}, "internal/geo": {}, "internal/glob": {}, "internal/notify": {}, "internal/resp": {}, "internal/secret": {}, "internal/servers": {}, "internal/suggest": {}, "internal/tomlpos": {}, "internal/wire": {}, "rdb": {},
+	"examples": {}, "internal/admin": {}, "internal/archtest": {}, "internal/cause": {}, "internal/disk": {}, "internal/doctor": {}, "internal/failpoint": {}, "internal/geo": {}, "internal/glob": {}, "internal/notify": {}, "internal/resp": {}, "internal/secret": {}, "internal/servers": {}, "internal/suggest": {}, "internal/tomlpos": {}, "internal/wire": {}, "rdb": {},
 }
 
 // homes names the packages that may use a third-party module, tests apart.

@@ -5,7 +5,7 @@
 //	log.Add(&delivered.Record{Head: delivered.Head{Seq: 4711, Endpoint: "target/crm", ID: id}, Payload: payload})
 //	log.Flush()
 //
-//	for r, err := range log.Latest(delivered.Query{Seq: 4711}) { … }
+//	for r, err := range log.Latest(ctx, delivered.Query{Seqs: []uint64{4711}}) { … }
 //
 // A delivery that is lost here is only missing from a list. So nothing is
 // synced, nobody waits for the log, and it gives way to everything else: Shrink

@@ -36,6 +36,10 @@ const (
 	maxSegment = 8 << 20
 )
 
+// maxReaders is how many goroutines may read at once: each has a segment in
+// memory, and is busy with it.
+const maxReaders = 2
+
 // Log is what is kept of deliveries that were made. One goroutine at a time may
 // call Add and Flush; all other methods may be called by any.
 type Log struct {
@@ -49,6 +53,8 @@ type Log struct {
 	pending []byte // records that are not written; of the same goroutine
 	first   uint64 // number of the first of them
 	ranges  span   // of them
+
+	readers chan struct{} // one for each goroutine that reads
 
 	mu      sync.Mutex // guards what follows
 	kept    []*segment // the oldest first; the last is written to, if file is set
@@ -81,6 +87,12 @@ func (s *span) add(seq uint64, at time.Time) {
 	}
 }
 
+// hasAny reports whether one of some numbers, which rise, may be of the records.
+func (s *span) hasAny(seqs []uint64) bool {
+	i, _ := slices.BinarySearch(seqs, s.minSeq)
+	return i < len(seqs) && seqs[i] <= s.maxSeq
+}
+
 func (s *span) merge(other span) {
 	if other.minSeq != 0 {
 		s.add(other.minSeq, other.lastAt)
@@ -95,7 +107,7 @@ func Open(o Options) (*Log, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("deliveries that are kept: %w", err)
 	}
-	l := &Log{dir: o.Dir, limit: max(o.Limit, MinLimit), retention: o.Retention, log: o.Logger, next: max(o.First, 1)}
+	l := &Log{dir: o.Dir, limit: max(o.Limit, MinLimit), retention: o.Retention, log: o.Logger, next: max(o.First, 1), readers: make(chan struct{}, maxReaders)}
 	l.size = min(l.limit/segments, maxSegment)
 	names, err := segmentsOf(o.Dir)
 	if err != nil {

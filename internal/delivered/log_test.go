@@ -2,6 +2,8 @@ package delivered_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -45,7 +47,7 @@ func add(l *delivered.Log, list ...*delivered.Record) {
 
 func all(t testing.TB, l *delivered.Log, q delivered.Query) (list []*delivered.Record) {
 	t.Helper()
-	for r, err := range l.Latest(q) {
+	for r, err := range l.Latest(t.Context(), q) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -88,8 +90,9 @@ func TestLog(t *testing.T) {
 		want []uint64
 	}{
 		"all":        {delivered.Query{}, []uint64{5, 9, 3, 5}},
-		"seq":        {delivered.Query{Seq: 5}, []uint64{5, 5}},
-		"no seq":     {delivered.Query{Seq: 4}, nil},
+		"seq":        {delivered.Query{Seqs: []uint64{5}}, []uint64{5, 5}},
+		"seqs":       {delivered.Query{Seqs: []uint64{2, 3, 5}}, []uint64{5, 3, 5}},
+		"no seq":     {delivered.Query{Seqs: []uint64{4}}, nil},
 		"before":     {delivered.Query{Before: want[2].Number}, []uint64{3, 5}},
 		"since":      {delivered.Query{Since: want[0].At}, []uint64{5, 9, 5}},
 		"pick":       {delivered.Query{Pick: func(h *delivered.Head) bool { return h.ID == "id3" }}, []uint64{3}},
@@ -101,6 +104,47 @@ func TestLog(t *testing.T) {
 	}
 	if again.Number <= want[2].Number {
 		t.Errorf("number %d after %d", again.Number, want[2].Number)
+	}
+}
+
+// A reader whose context is done reads no more, and does not wait for its turn.
+// Few read at once.
+func TestReadersTakeTurns(t *testing.T) {
+	l := open(t, t.TempDir(), 1<<20)
+	add(l, record(1, 10), record(2, 10))
+	ctx, cancel := context.WithCancelCause(t.Context())
+	gone := errors.New("nobody waits for it")
+	read := func(ctx context.Context, during func()) (n int, err error) {
+		for _, err = range l.Latest(ctx, delivered.Query{}) {
+			n++
+			if during != nil {
+				during()
+				during = nil
+			}
+		}
+		return n, err
+	}
+	waiting := make(chan error, 1)
+	n, err := read(t.Context(), func() { // the first of two
+		m, err := read(t.Context(), func() {
+			go func() {
+				_, err := read(ctx, nil)
+				waiting <- err
+			}()
+			cancel(gone)
+			if err := <-waiting; err != gone {
+				t.Errorf("a third reader: %v", err)
+			}
+		})
+		if m != 2 || err != nil {
+			t.Errorf("another reader: %d deliveries, %v", m, err)
+		}
+	})
+	if n != 2 || err != nil {
+		t.Errorf("%d deliveries, %v", n, err)
+	}
+	if n, err := read(ctx, nil); n != 1 || err != gone {
+		t.Errorf("a reader that is gone: yielded %d times, %v", n, err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package delivered
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -15,16 +16,28 @@ import (
 type Query struct {
 	Before uint64           // only numbers below this one; 0: from the latest on
 	Since  time.Time        // only those made at this time or later; zero: whenever
-	Seq    uint64           // only those of the firing with this number; 0: of any
+	Seqs   []uint64         // only those of the firings with these numbers, which rise; nil: of any
 	Pick   func(*Head) bool // called with a borrowed head; nil: all
 }
 
 // Latest iterates over the deliveries that a query selects, the latest first. A
 // record is the caller's. What is damaged, or removed meanwhile, is left out. If
-// there is an error, it is the last that is yielded. A segment is in memory
-// while its records are yielded.
-func (l *Log) Latest(q Query) iter.Seq2[*Record, error] {
+// there is an error, it is the last that is yielded, as is that of ctx once that
+// is done.
+//
+// A segment is in memory while its records are yielded. So no more than a few
+// goroutines read at once, and the others wait for their turn: do not read
+// within a loop over what is read.
+func (l *Log) Latest(ctx context.Context, q Query) iter.Seq2[*Record, error] {
 	return func(yield func(*Record, error) bool) {
+		select {
+		case l.readers <- struct{}{}:
+			defer func() { <-l.readers }()
+		case <-ctx.Done():
+			yield(nil, context.Cause(ctx))
+			return
+		}
+		var buf []byte
 		list := l.snapshot()
 		slices.Reverse(list)
 		for i := range list {
@@ -34,10 +47,13 @@ func (l *Log) Latest(q Query) iter.Seq2[*Record, error] {
 				continue
 			case !q.Since.IsZero() && !s.lastAt.IsZero() && s.lastAt.Before(q.Since):
 				return
-			case q.Seq != 0 && s.minSeq != 0 && (q.Seq < s.minSeq || q.Seq > s.maxSeq):
+			case q.Seqs != nil && s.minSeq != 0 && !s.hasAny(q.Seqs):
 				continue
+			case ctx.Err() != nil:
+				yield(nil, context.Cause(ctx))
+				return
 			}
-			if !l.latestOf(s, &q, yield) {
+			if !l.latestOf(s, &q, &buf, yield) {
 				return
 			}
 		}
@@ -45,9 +61,12 @@ func (l *Log) Latest(q Query) iter.Seq2[*Record, error] {
 }
 
 // latestOf yields what a query selects of a segment, and reports whether to go
-// on.
-func (l *Log) latestOf(s *segment, q *Query, yield func(*Record, error) bool) bool {
-	b, err := readSegment(l.path(s.first), s.bytes)
+// on. It reads the segment into buf.
+func (l *Log) latestOf(s *segment, q *Query, buf *[]byte, yield func(*Record, error) bool) bool {
+	if int64(cap(*buf)) < s.bytes {
+		*buf = make([]byte, s.bytes)
+	}
+	b, err := readSegment(l.path(s.first), (*buf)[:s.bytes])
 	if errors.Is(err, os.ErrNotExist) {
 		return true
 	}
@@ -63,15 +82,20 @@ func (l *Log) latestOf(s *segment, q *Query, yield func(*Record, error) bool) bo
 		}
 		l.know(s.first, known)
 	}
+	var h Head
 	for _, body := range slices.Backward(bodies) {
-		if q.Before != 0 && numberOf(body) >= q.Before || q.Seq != 0 && seqOf(body) != q.Seq {
+		if q.Before != 0 && numberOf(body) >= q.Before {
 			continue
+		}
+		if q.Seqs != nil {
+			if _, is := slices.BinarySearch(q.Seqs, seqOf(body)); !is {
+				continue
+			}
 		}
 		if !q.Since.IsZero() && atOf(body).Before(q.Since) {
 			continue // they are nearly in the order of time
 		}
 		if q.Pick != nil {
-			h := Head{}
 			if _, err := parseHead(body, &h); err != nil || !q.Pick(&h) {
 				continue
 			}
@@ -87,14 +111,13 @@ func (l *Log) latestOf(s *segment, q *Query, yield func(*Record, error) bool) bo
 	return true
 }
 
-// readSegment reads so many bytes of a segment.
-func readSegment(path string, size int64) ([]byte, error) {
+// readSegment reads the beginning of a segment into b, as much as fits.
+func readSegment(path string, b []byte) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	b := make([]byte, size)
 	n, err := io.ReadFull(f, b)
 	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
 		err = nil

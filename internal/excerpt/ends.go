@@ -2,6 +2,7 @@ package excerpt
 
 import (
 	"fmt"
+	"strings"
 
 	"triggerd/internal/event"
 	"triggerd/internal/secret"
@@ -36,15 +37,16 @@ func (x *Ends) Write(p []byte) (int, error) {
 	return n, nil
 }
 
-// Text returns what was kept, fit to be shown, with the secrets masked. cut tells
-// that more would have been written.
+// Text returns what was kept, fit to be shown, with the secrets masked and without
+// the ends of lines that it ends with. cut tells that more would have been
+// written.
 func (x *Ends) Text(m *secret.Masker, cut bool) string {
 	tail := string(x.tail[x.next:]) + string(x.tail[:x.next])
 	left := x.total - int64(len(x.head)+len(tail))
 	if left == 0 {
-		return string(event.AppendText(nil, m.MaskPart(string(x.head)+tail, false, cut)))
+		return string(event.AppendText(nil, m.MaskPart(strings.TrimRight(string(x.head)+tail, "\r\n"), false, cut)))
 	}
 	text := event.AppendText(nil, m.MaskPart(string(x.head), false, true))
 	text = fmt.Appendf(text, " ...(%d bytes left out)... ", left)
-	return string(event.AppendText(text, m.MaskPart(tail, true, cut)))
+	return string(event.AppendText(text, m.MaskPart(strings.TrimRight(tail, "\r\n"), true, cut)))
 }

@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"sync"
@@ -14,7 +15,8 @@ import (
 // A firing that waits can be cancelled: it is a dead letter then, with the
 // reason "cancelled", so that a cancel can be undone. An attempt that is in
 // flight is not disturbed: if it fails, the firing is cancelled, and if it
-// succeeds, the firing is delivered.
+// succeeds, the firing is delivered. That it is to end so is in the store until
+// it has, so that a process that is killed meanwhile does not bring it back.
 
 // reasonCancelled is the reason of a dead letter that somebody has cancelled.
 const reasonCancelled = "cancelled"
@@ -167,7 +169,8 @@ func (c *cancelWait) snapshot() Cancelled {
 // Cancel has pending firings not attempted any more: they are dead letters when
 // it returns, on disk. by says who cancels. It waits for attempts in flight
 // until patience is over or ctx is done; those that it does not wait for end by
-// themselves. The outbox has to run.
+// themselves, and no other attempt is made of them, whatever happens. The outbox
+// has to run.
 func (o *Outbox) Cancel(ctx context.Context, list []Candidate, by string, patience time.Duration) (Cancelled, error) {
 	c := &cancelWait{by: by, ended: make(chan struct{}, 1)}
 	for chunk := range slices.Chunk(list, maxOrderSize) {
@@ -238,7 +241,7 @@ func (o *Outbox) cancel(list []Candidate, c *cancelWait) (int, error) {
 		}
 		ep.mu.Unlock()
 	}
-	buried := ep.takeWaiting(byNumber, c)
+	buried, inFlight := ep.takeWaiting(byNumber, c)
 	for _, one := range byNumber {
 		away = append(away, one)
 	}
@@ -260,13 +263,16 @@ func (o *Outbox) cancel(list []Candidate, c *cancelWait) (int, error) {
 		ep.countDone()
 		ep.mu.Unlock()
 	}
-	if len(buried) == 0 {
+	if len(buried)+len(inFlight) == 0 {
 		return 0, nil
 	}
 	b, now := o.store.NewBatch(), time.Now()
 	for i := range buried {
 		d := &buried[i]
 		b.Bury(store.DeadLetter{Seq: d.Number, Endpoint: name, ID: d.id, Reason: reasonCancelled, Error: "cancelled by " + c.by, Attempts: d.attempts, Born: d.born, At: now})
+	}
+	for _, number := range inFlight {
+		b.Put(store.Cancels, cancelKey(number), []byte(c.by[:min(len(c.by), store.MaxName)]))
 	}
 	b.Sync()
 	failpoint.Here("cancelling")
@@ -280,6 +286,60 @@ func (o *Outbox) cancel(list []Candidate, c *cancelWait) (int, error) {
 	return len(buried), nil
 }
 
+// cancelKey is the key of a firing in store.Cancels.
+func cancelKey(number uint64) []byte { return binary.BigEndian.AppendUint64(nil, number) }
+
+// buryCancelled carries out the cancels of an earlier process that has ended
+// before attempts in flight did. Nothing is attempted meanwhile.
+func (o *Outbox) buryCancelled() error {
+	b, now := o.store.NewBatch(), time.Now()
+	for entry, err := range o.store.Scan(store.Cancels, nil, nil) {
+		if err != nil {
+			return fmt.Errorf("what is cancelled: %w", err)
+		}
+		b.Delete(store.Cancels, entry.Key)
+		if len(entry.Key) != 8 {
+			continue
+		}
+		d, err := o.cancelledLetter(binary.BigEndian.Uint64(entry.Key), string(entry.Value))
+		if err != nil {
+			return err
+		}
+		if d != nil {
+			d.At = now
+			b.Bury(*d)
+		}
+	}
+	_, err := b.Commit()
+	return err
+}
+
+// cancelledLetter returns the dead letter of a firing that was cancelled during
+// an attempt whose end is not known; nil if it does not wait any more.
+func (o *Outbox) cancelledLetter(number uint64, by string) (*store.DeadLetter, error) {
+	j, err := o.store.Load(number)
+	if isMissing(err) || store.IsDamaged(err) {
+		return nil, nil // an attempt of what is damaged ends it too
+	}
+	if err != nil {
+		return nil, err
+	}
+	for p, err := range o.store.Pending(j.Endpoint, number) {
+		if err != nil {
+			return nil, err
+		}
+		if p.Seq != number {
+			break
+		}
+		o.log.Info("firing is cancelled: triggerd had ended during an attempt, so it may have been delivered", "action", j.Endpoint, "firing", j.ID, "by", by)
+		return &store.DeadLetter{
+			Seq: number, Endpoint: j.Endpoint, ID: j.ID, Reason: reasonCancelled, Attempts: p.Attempts + 1, Born: j.Born,
+			Error: "cancelled by " + by + " during an attempt, which may have succeeded: triggerd ended before it did",
+		}, nil
+	}
+	return nil, nil
+}
+
 // hasAny reports whether something of the firings has settled and is not
 // written.
 func (g *ledger) hasAny(byNumber map[uint64]*Candidate) bool {
@@ -289,10 +349,10 @@ func (g *ledger) hasAny(byNumber map[uint64]*Candidate) bool {
 }
 
 // takeWaiting takes firings out of their lanes, and returns them. Those in
-// flight it has end with their attempt. It removes all these from byNumber: what
+// flight it has end with their attempt, and returns their numbers. It removes all these from byNumber: what
 // it leaves there is not in memory, and will not be. The caller holds the lock,
 // and calls endCancel later.
-func (ep *endpoint) takeWaiting(byNumber map[uint64]*Candidate, c *cancelWait) (taken []Candidate) {
+func (ep *endpoint) takeWaiting(byNumber map[uint64]*Candidate, c *cancelWait) (taken []Candidate, inFlight []uint64) {
 	removed, touched := map[uint64]bool{}, map[*lane]bool{}
 	for _, a := range ep.byAge.all() {
 		one := byNumber[a.seq]
@@ -302,6 +362,7 @@ func (ep *endpoint) takeWaiting(byNumber map[uint64]*Candidate, c *cancelWait) (
 		delete(byNumber, a.seq)
 		if a.attempted() {
 			ep.endWithAttempt(a, c)
+			inFlight = append(inFlight, a.seq)
 			continue
 		}
 		removed[a.seq] = true
@@ -322,7 +383,7 @@ func (ep *endpoint) takeWaiting(byNumber map[uint64]*Candidate, c *cancelWait) (
 		ep.cancelled[number] = struct{}{}
 	}
 	if len(removed) == 0 {
-		return nil
+		return nil, inFlight
 	}
 	for l := range touched {
 		l.jobs.filter(func(j job) bool {
@@ -336,7 +397,7 @@ func (ep *endpoint) takeWaiting(byNumber map[uint64]*Candidate, c *cancelWait) (
 	}
 	ep.byAge.filter(func(a agedJob) bool { return !removed[a.seq] })
 	ep.goOnWithout(touched)
-	return taken
+	return taken, inFlight
 }
 
 // goOnWithout has lanes go on of which jobs were removed. The caller holds the
@@ -366,7 +427,7 @@ func (ep *endpoint) endWithAttempt(a agedJob, c *cancelWait) {
 	for _, w := range ep.crew {
 		for _, one := range append([]*worker{w}, w.batched...) {
 			if one.lane == a.lane && one.job.seq == a.seq {
-				one.cancel = c
+				one.cancels = append(one.cancels, c)
 				c.begin(a.seq)
 				return
 			}

@@ -3,16 +3,17 @@ package outbox
 import (
 	"cmp"
 	"context"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
+
+	"triggerd/internal/cause"
 )
 
 // Cause is why an action gave up on firings: a group of its dead letters.
 type Cause struct {
 	Action, Reason string
-	Error          string // what their errors have in common; see CauseOf
+	Error          string // what their errors have in common, see Query.Error
 	Count          int
 	First, Last    time.Time // when the first and the last were given up
 	Number         uint64    // of the last, as an example
@@ -27,15 +28,11 @@ const maxCauses = 1000
 func (o *Outbox) Causes(ctx context.Context, q Query) (list []Cause, more bool, err error) {
 	type key struct{ action, reason, text string }
 	groups := map[key]*Cause{}
-	n := 0
-	for d, err := range o.deadLetters(q) {
+	for d, err := range o.deadLetters(ctx, q) {
 		if err != nil {
 			return nil, false, err
 		}
-		if n++; n%1000 == 0 && ctx.Err() != nil {
-			return nil, false, context.Cause(ctx)
-		}
-		k := key{d.Endpoint, d.Reason, CauseOf(d.Error)}
+		k := key{d.Endpoint, d.Reason, q.causeOf(d.Error)}
 		g := groups[k]
 		if g == nil {
 			if len(groups) == maxCauses {
@@ -57,30 +54,10 @@ func (o *Outbox) Causes(ctx context.Context, q Query) (list []Cause, more bool, 
 	return list, more, nil
 }
 
-var (
-	statusInError = regexp.MustCompile(`^(.*?: \d{3} [A-Z][A-Za-z' -]*)(: |, |$)`)
-	changesOften  = regexp.MustCompile(`\d+(\.\d+){3}:\d+->|:\d{5}->|0x[0-9a-f]+|[0-9a-fA-F]{8}-[0-9a-fA-F-]{27}|[0-9a-f]{12,}|\d{6,}`)
-)
-
-// maxCause is how long a cause is at most, in bytes.
-const maxCause = 200
-
-// CauseOf returns what an error has in common with others that came of the same:
-// up to the status of an answer, and without what differs from one to the
-// next, such as ports and IDs.
-func CauseOf(text string) string {
-	text = text[:min(len(text), 4*maxCause)]
-	if m := statusInError.FindStringSubmatch(text); m != nil {
-		return clip(m[1])
+// causeOf returns what an error has in common with others that came of the same.
+func (q *Query) causeOf(text string) string {
+	if q.Hidden {
+		return cause.Known(text)
 	}
-	text, _, _ = strings.Cut(text, "\n")
-	text = changesOften.ReplaceAllString(text, "…")
-	return clip(text)
-}
-
-func clip(text string) string {
-	if len(text) > maxCause {
-		return strings.ToValidUTF8(text[:maxCause], "")
-	}
-	return text
+	return cause.Of(text)
 }

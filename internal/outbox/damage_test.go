@@ -78,7 +78,7 @@ func TestDamagedJobs(t *testing.T) {
 		b := openBounded(t, st, defaultBounds, n, 4)
 		listed := 0
 		for q := (Query{Limit: 500}); ; {
-			list, next, err := b.Pending(q)
+			list, next, err := b.Pending(t.Context(), q)
 			if err != nil {
 				t.Fatalf("the list of what waits: %v", err)
 			}
@@ -89,7 +89,7 @@ func TestDamagedJobs(t *testing.T) {
 		}
 		b.use(4, r)
 		b.settleAll(time.Hour)
-		letters, _, err := b.DeadLetters(Query{Limit: n})
+		letters, _, err := b.DeadLetters(t.Context(), Query{Limit: n})
 		if err != nil {
 			t.Fatalf("the list of dead letters: %v", err)
 		}
@@ -111,7 +111,7 @@ func TestDamagedJobs(t *testing.T) {
 		if lines := strings.Count(text, "\n"); lines > len(letters)+5 {
 			t.Errorf("%d lines for %d records: %.3000s", lines, len(letters), text)
 		}
-		if numbers, err := b.SelectDead(Query{}, true); err != nil || len(numbers) != 0 {
+		if numbers, err := b.SelectDead(t.Context(), Query{}, true); err != nil || len(numbers) != 0 {
 			t.Errorf("to retry: %d, %v", len(numbers), err)
 		}
 	})

@@ -40,6 +40,7 @@ type settlement struct {
 	began     time.Time         // of the attempt; zero: there was none
 	code      int               // of the answer
 	status    status            // its class
+	cancelled bool              // during the attempt, and the store says so
 	uncounted bool              // the endpoint was down: it is no attempt of the firing
 	record    *delivered.Record // what is kept of a delivery; nil: nothing
 }
@@ -255,6 +256,9 @@ func (o *Outbox) writeLedger() error {
 // addSettlement adds a settlement to a batch.
 func (o *Outbox) addSettlement(b *store.Batch, s *settlement, now time.Time) {
 	j := &s.job
+	if s.cancelled {
+		b.Delete(store.Cancels, cancelKey(j.seq))
+	}
 	if (s.what == Retried || s.what == GivenUp) && !s.began.IsZero() {
 		a := s.attempt()
 		b.Attempt(j.seq, a.Number, form.AppendAttempt(nil, &a))

@@ -37,7 +37,16 @@ func (w *worker) recordOf(res *actions.Result) *delivered.Record {
 	} else if p, err := actions.Render(w.action, f); err == nil {
 		sent.Preview = p
 	}
-	r.Request = form.AppendRequest(r.Request[:0], actions.Destination(w.action), &sent)
+	switch like := w.ep.sentLike.Load(); {
+	case sent.Like == nil:
+		r.Request = form.AppendRequest(r.Request[:0], actions.Destination(w.action), &sent)
+	case !like.IsOf(&sent):
+		like = form.NewLike(actions.Destination(w.action), &sent)
+		w.ep.sentLike.Store(like)
+		fallthrough
+	default:
+		r.Request = form.AppendLike(r.Request[:0], like, &sent)
+	}
 	if r.Payload = f.Stored(); r.Payload == nil {
 		r.Payload = firing.AppendBinary(nil, f)
 	}

@@ -3,6 +3,7 @@ package outbox
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"triggerd/internal/store"
@@ -52,11 +53,29 @@ func (o *Outbox) DropDead(numbers ...uint64) (n int, err error) {
 			b.DropDead(number)
 		}
 		if _, err := b.Commit(); err != nil {
-			return n, err
+			return n, o.missingLetter(err, chunk)
 		}
 		n += len(chunk)
 	}
 	return n, nil
+}
+
+// missingLetter returns the error for the one of some dead letters that is not
+// there, if err says that one is not.
+func (o *Outbox) missingLetter(err error, numbers []uint64) error {
+	if !isMissing(err) {
+		return err
+	}
+	for _, number := range numbers {
+		d, err := o.store.DeadLetter(number)
+		switch {
+		case isMissing(err):
+			return fmt.Errorf("%w: no dead letter has the number %d", store.ErrNotFound, number)
+		case err == nil && nothingToRetry(d):
+			return fmt.Errorf("%w: of the dead letter %d nothing is left that could be delivered: %s", store.ErrNotFound, number, d.Reason)
+		}
+	}
+	return err
 }
 
 // runOrder has the keeper carry out an order, and waits for it.
@@ -103,12 +122,12 @@ func (o *Outbox) requeue(numbers []uint64) (n int, err error) {
 	if err == nil {
 		return len(numbers), nil
 	}
-	if !errors.Is(err, store.ErrNotFound) || len(numbers) == 1 {
+	if !errors.Is(err, store.ErrNotFound) {
 		return 0, err
 	}
 	for _, number := range numbers {
 		if err := o.requeueBatch([]uint64{number}); err != nil {
-			return n, err
+			return n, o.missingLetter(err, []uint64{number})
 		}
 		n++
 	}

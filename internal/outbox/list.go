@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,12 +22,13 @@ import (
 type Query struct {
 	Action string // full name
 	Rule   string
-	Reason string            // of dead letters: attempts, age, permanent, dropped, damaged, cancelled
-	Error  string            // of dead letters: what CauseOf makes of their errors
+	Reason string            // of dead letters: attempts, age, permanent, dropped, damaged, cancelled, rewound
+	Error  string            // of dead letters: their cause, by package cause
 	ID     string            // of the firing
 	Since  time.Time         // only those that were planned, delivered or given up at this time or later; zero: whenever
 	Key    func(string) bool // by the key as text; nil: all
 
+	Hidden  bool   // a cause is what is known of an error, without what may be data
 	Failing bool   // only pending firings that were attempted
 	Before  uint64 // only numbers below this one; 0: from the latest on. For pending firings: only numbers above it
 	Limit   int    // at most that many; 0: 100
@@ -126,15 +128,19 @@ func (o *Outbox) keptQuery(q *Query) delivered.Query {
 	}}
 }
 
+// looksAfter is how many records a listing reads before it looks whether anybody
+// still waits for it.
+const looksAfter = 256
+
 // maxScanned is how many records one listing reads at most.
 const maxScanned = 100_000
 
 // Pending lists firings that wait, the oldest first. next is the Before of the
 // query for the following ones, 0 at the end.
-func (o *Outbox) Pending(q Query) (list []Delivery, next uint64, err error) {
+func (o *Outbox) Pending(ctx context.Context, q Query) (list []Delivery, next uint64, err error) {
 	more := false
 	for _, action := range o.names(q.Action) {
-		of, rest, err := o.pendingOf(action, &q)
+		of, rest, err := o.pendingOf(ctx, action, &q)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -145,7 +151,10 @@ func (o *Outbox) Pending(q Query) (list []Delivery, next uint64, err error) {
 		}
 	}
 	kept := list[:0]
-	for _, d := range firstByNumber(list, len(list)) {
+	for i, d := range firstByNumber(list, len(list)) {
+		if i%looksAfter == 0 && ctx.Err() != nil {
+			return nil, 0, context.Cause(ctx)
+		}
 		next = d.Number
 		switch _, err := o.fillFromJob(&d, false); {
 		case isMissing(err):
@@ -167,7 +176,7 @@ func (o *Outbox) Pending(q Query) (list []Delivery, next uint64, err error) {
 
 // pendingOf returns the first of an action's firings, without what is in their
 // payloads, and whether there are more.
-func (o *Outbox) pendingOf(action string, q *Query) (list []Delivery, more bool, err error) {
+func (o *Outbox) pendingOf(ctx context.Context, action string, q *Query) (list []Delivery, more bool, err error) {
 	n := 0
 	for p, err := range o.store.Pending(action, q.Before+1) {
 		if err != nil {
@@ -176,7 +185,9 @@ func (o *Outbox) pendingOf(action string, q *Query) (list []Delivery, more bool,
 		if n == maxScanned || !q.readsJobs() && len(list) == q.Most() {
 			return list, true, nil
 		}
-		n++
+		if n++; n%looksAfter == 0 && ctx.Err() != nil {
+			return nil, false, context.Cause(ctx)
+		}
 		if q.Failing && p.Attempts == 0 && p.Error == "" || p.Born.Before(q.Since) {
 			continue
 		}
@@ -241,9 +252,9 @@ func showPayload(j *store.Job, attempts int, whole bool, body *json.RawMessage) 
 //
 // It lists what is kept whole, and after that those of which only a line is kept,
 // without their keys.
-func (o *Outbox) Delivered(q Query) (list []Delivery, next uint64, err error) {
+func (o *Outbox) Delivered(ctx context.Context, q Query) (list []Delivery, next uint64, err error) {
 	if o.kept != nil {
-		for r, err := range o.kept.Latest(o.keptQuery(&q)) {
+		for r, err := range o.kept.Latest(ctx, o.keptQuery(&q)) {
 			if err != nil {
 				return nil, 0, err
 			}
@@ -289,14 +300,14 @@ func deliveredOf(s *store.Settled) Delivery {
 // among the first 100,000 of its action. Of several with an ID, since one was
 // delivered once more, it is the one that is pending, or the latest. The error is
 // store.ErrNotFound if there is none.
-func (o *Outbox) Delivery(number uint64, id string) (*Delivery, error) {
+func (o *Outbox) Delivery(ctx context.Context, number uint64, id string) (*Delivery, error) {
 	for _, action := range o.names("") {
-		d, err := o.pendingOne(action, number, id)
+		d, err := o.pendingOne(ctx, action, number, id)
 		if d != nil || err != nil {
 			return d, err
 		}
 	}
-	if d, err := o.keptOne(number, id); d != nil || err != nil {
+	if d, err := o.keptOne(ctx, number, id); d != nil || err != nil {
 		return d, err
 	}
 	if d, err := o.deadOne(number, id); d != nil || err != nil {
@@ -319,15 +330,15 @@ func (o *Outbox) Delivery(number uint64, id string) (*Delivery, error) {
 }
 
 // keptOne returns a delivery that is kept whole, nil if there is none such.
-func (o *Outbox) keptOne(number uint64, id string) (*Delivery, error) {
+func (o *Outbox) keptOne(ctx context.Context, number uint64, id string) (*Delivery, error) {
 	if o.kept == nil {
 		return nil, nil
 	}
-	q := delivered.Query{Seq: number}
+	q := delivered.Query{Seqs: []uint64{number}}
 	if id != "" {
 		q = delivered.Query{Pick: func(h *delivered.Head) bool { return h.ID == id }}
 	}
-	for r, err := range o.kept.Latest(q) {
+	for r, err := range o.kept.Latest(ctx, q) {
 		if err != nil {
 			return nil, err
 		}
@@ -369,7 +380,7 @@ func (o *Outbox) deadOne(number uint64, id string) (*Delivery, error) {
 }
 
 // pendingOne returns a pending delivery of an action, nil if it has none such.
-func (o *Outbox) pendingOne(action string, number uint64, id string) (*Delivery, error) {
+func (o *Outbox) pendingOne(ctx context.Context, action string, number uint64, id string) (*Delivery, error) {
 	if own := firing.Endpoint(action).Action(); own != "" && id != "" && firing.ID(id).Action() != own {
 		return nil, nil // an action of a rule's own ends its firings' IDs
 	}
@@ -380,6 +391,9 @@ func (o *Outbox) pendingOne(action string, number uint64, id string) (*Delivery,
 		}
 		if n++; n > maxScanned || id == "" && p.Seq != number {
 			return nil, nil
+		}
+		if n%looksAfter == 0 && ctx.Err() != nil {
+			return nil, context.Cause(ctx)
 		}
 		d := Delivery{Number: p.Seq, State: "pending", Action: action, Attempts: p.Attempts, Planned: p.Born, Due: p.Due, LastError: p.Error, Excerpt: p.Excerpt}
 		j, err := o.fillFromJob(&d, true)
@@ -404,8 +418,8 @@ func (o *Outbox) pendingOne(action string, number uint64, id string) (*Delivery,
 
 // DeadLetters lists dead letters, the latest first. next is the Before of the
 // query for the following ones, 0 at the end.
-func (o *Outbox) DeadLetters(q Query) (list []DeadLetter, next uint64, err error) {
-	for d, err := range o.AllDead(q, false) {
+func (o *Outbox) DeadLetters(ctx context.Context, q Query) (list []DeadLetter, next uint64, err error) {
+	for d, err := range o.AllDead(ctx, q, false) {
 		if err != nil {
 			return nil, 0, err
 		}
@@ -420,9 +434,9 @@ func (o *Outbox) DeadLetters(q Query) (list []DeadLetter, next uint64, err error
 // AllDead iterates over the dead letters that q selects, the latest first; the
 // limit of q does not count. If whole is set, each has its payload. If there is
 // an error, it is the last that is yielded.
-func (o *Outbox) AllDead(q Query, whole bool) iter.Seq2[*DeadLetter, error] {
+func (o *Outbox) AllDead(ctx context.Context, q Query, whole bool) iter.Seq2[*DeadLetter, error] {
 	return func(yield func(*DeadLetter, error) bool) {
-		for d, err := range o.deadLetters(q) {
+		for d, err := range o.deadLetters(ctx, q) {
 			if err != nil {
 				yield(nil, err)
 				return
@@ -441,15 +455,19 @@ func (o *Outbox) AllDead(q Query, whole bool) iter.Seq2[*DeadLetter, error] {
 // deadLetters iterates over the dead letters that q selects, the latest first,
 // without what is in their payloads; the limit of q does not count. If there is
 // an error, it is the last that is yielded.
-func (o *Outbox) deadLetters(q Query) iter.Seq2[*store.DeadLetter, error] {
+func (o *Outbox) deadLetters(ctx context.Context, q Query) iter.Seq2[*store.DeadLetter, error] {
 	return func(yield func(*store.DeadLetter, error) bool) {
+		n := 0
 		for d, err := range o.store.Dead(q.Before) {
+			if n++; n%looksAfter == 0 && err == nil {
+				err = context.Cause(ctx)
+			}
 			if err != nil {
 				yield(nil, err)
 				return
 			}
 			if !selects(&q, d.Endpoint, d.ID) || q.Reason != "" && q.Reason != d.Reason || d.At.Before(q.Since) ||
-				q.Error != "" && q.Error != CauseOf(d.Error) {
+				q.Error != "" && q.Error != q.causeOf(d.Error) {
 				continue
 			}
 			if q.Key != nil {
@@ -517,9 +535,9 @@ func (o *Outbox) showDead(d *store.DeadLetter, whole bool) (*DeadLetter, error) 
 // SelectDead returns the numbers of the dead letters that q selects, the oldest
 // first, so that requeued firings keep their order. The limit of q does not
 // count. If jobs is set, letters that cannot be retried are left out.
-func (o *Outbox) SelectDead(q Query, jobs bool) ([]uint64, error) {
+func (o *Outbox) SelectDead(ctx context.Context, q Query, jobs bool) ([]uint64, error) {
 	var numbers []uint64
-	for d, err := range o.deadLetters(q) {
+	for d, err := range o.deadLetters(ctx, q) {
 		if err != nil {
 			return nil, err
 		}

@@ -37,7 +37,7 @@ func TestRequeueAmongNewFirings(t *testing.T) {
 		for i := range 50 {
 			b.put("0", fmt.Sprint(i), fmt.Sprint("n", i), spec(nil))
 		}
-		numbers, err := b.SelectDead(Query{}, true)
+		numbers, err := b.SelectDead(t.Context(), Query{}, true)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -86,7 +86,7 @@ func TestPendingPages(t *testing.T) {
 			var got []string
 			pages := 0
 			for q.Before = 0; ; {
-				list, next, err := b.Pending(q)
+				list, next, err := b.Pending(t.Context(), q)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -153,6 +153,9 @@ func New(op Options) *Outbox {
 
 // Recover reads what an earlier process has left in the store.
 func (o *Outbox) Recover() error {
+	if err := o.buryCancelled(); err != nil {
+		return err
+	}
 	list, err := o.store.Endpoints()
 	if err != nil {
 		return err

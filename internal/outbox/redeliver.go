@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -19,7 +20,7 @@ import (
 var ErrRefused = errors.New("not done")
 
 // Redeliver has deliveries that were made and are kept made once more, by their
-// numbers, and returns how many. Each becomes a pending firing with the ID that
+// numbers, each of them given once, and returns how many. Each becomes a pending firing with the ID that
 // it had, which is marked as redelivered, goes to the action as it now is, and
 // comes after what waits for its key.
 //
@@ -28,20 +29,15 @@ var ErrRefused = errors.New("not done")
 // set, the action goes elsewhere now. Then none is delivered. The outbox has to
 // run.
 func (o *Outbox) Redeliver(ctx context.Context, numbers []uint64, changed bool) (n int, err error) {
-	jobs := make([]store.Job, 0, len(numbers))
-	for _, number := range numbers {
-		r, err := o.keptRecord(number)
-		if err != nil {
-			return 0, err
-		}
-		j, err := o.jobAgain(r, changed)
-		if err != nil {
-			return 0, err
-		}
-		jobs = append(jobs, j)
+	if err := o.jobsAgain(ctx, numbers, changed, func(int, store.Job) {}); err != nil {
+		return 0, err
 	}
-	for chunk := range slices.Chunk(jobs, maxOrderSize) {
-		done, err := o.runOrder(ctx, &keeperOrder{run: func() (int, error) { return o.enqueueAgain(chunk) }})
+	for chunk := range slices.Chunk(numbers, maxOrderSize) { // all at once may be more than memory has room for
+		jobs := make([]store.Job, len(chunk))
+		if err := o.jobsAgain(ctx, chunk, changed, func(i int, j store.Job) { jobs[i] = j }); err != nil {
+			return n, err
+		}
+		done, err := o.runOrder(ctx, &keeperOrder{run: func() (int, error) { return o.enqueueAgain(jobs) }})
 		n += done
 		if err != nil {
 			return n, err
@@ -57,12 +53,9 @@ func (o *Outbox) SelectDelivered(ctx context.Context, q Query) (numbers []uint64
 		return nil, errNotKept
 	}
 	seen := map[string]bool{}
-	for r, err := range o.kept.Latest(o.keptQuery(&q)) {
+	for r, err := range o.kept.Latest(ctx, o.keptQuery(&q)) {
 		if err != nil {
 			return nil, err
-		}
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
 		}
 		if seen[r.ID] {
 			continue
@@ -77,15 +70,41 @@ func (o *Outbox) SelectDelivered(ctx context.Context, q Query) (numbers []uint64
 // errNotKept is of an outbox that keeps no deliveries.
 var errNotKept = fmt.Errorf("%w: deliveries are not kept: [store] keep_delivered is 0", ErrRefused)
 
-// keptRecord returns what is kept of a delivery.
-func (o *Outbox) keptRecord(number uint64) (*delivered.Record, error) {
+// jobsAgain calls add with the job of each of some deliveries, by its place in
+// numbers, in the order in which it finds them.
+func (o *Outbox) jobsAgain(ctx context.Context, numbers []uint64, changed bool, add func(int, store.Job)) error {
 	if o.kept == nil {
-		return nil, errNotKept
+		return errNotKept
 	}
-	for r, err := range o.kept.Latest(delivered.Query{Seq: number}) {
-		return r, err
+	at, failed := make(map[uint64]int, len(numbers)), make(map[uint64]error)
+	for i, number := range numbers {
+		at[number] = i
 	}
-	return nil, fmt.Errorf("%w: delivery %d was not delivered, or is no longer kept", store.ErrNotFound, number)
+	for r, err := range o.kept.Latest(ctx, delivered.Query{Seqs: slices.Sorted(maps.Keys(at))}) {
+		if err != nil {
+			return err
+		}
+		i, wanted := at[r.Seq]
+		if !wanted {
+			continue // it is there twice, and the latest counts
+		}
+		delete(at, r.Seq)
+		j, err := o.jobAgain(r, changed)
+		if err != nil {
+			failed[r.Seq] = err
+			continue
+		}
+		add(i, j)
+	}
+	for _, number := range numbers { // of several errors the first that was asked for
+		if err := failed[number]; err != nil {
+			return err
+		}
+		if _, missing := at[number]; missing {
+			return fmt.Errorf("%w: delivery %d was not delivered, or is no longer kept", store.ErrNotFound, number)
+		}
+	}
+	return nil
 }
 
 // jobAgain returns the job with which a delivery is made once more.

@@ -48,7 +48,7 @@ type worker struct {
 	timeout   time.Duration   // of the attempt: the policy's; for a batch the shortest
 	batched   []*worker       // attempts in one batch with this one; they are not goroutines
 	ends      time.Time       // when the attempt has to have ended; zero: there is none. The lock guards it
-	cancel    *cancelWait     // the firing was cancelled during the attempt; nil: it was not. The lock guards it
+	cancels   []*cancelWait   // the firing was cancelled during the attempt, by each of these. The lock guards it
 	abandoned bool            // it has not ended in time, and others have its lane and slot. The lock guards it
 }
 
@@ -120,7 +120,7 @@ func (ep *endpoint) begin(w *worker, l *lane, a attempt, now time.Time) {
 	first := l.jobs.first()
 	f := ep.unload(first)
 	w.lane, w.job, w.action, w.attempt, w.began = l, *first, ep.action, ep.gate.begin(now, a), now
-	w.firing, w.policy, w.ends, w.cancel = nil, nil, time.Time{}, nil
+	w.firing, w.policy, w.ends, w.cancels = nil, nil, time.Time{}, nil
 	if f != nil {
 		ep.setFiring(w, f)
 	}
@@ -334,7 +334,7 @@ func (w *worker) finish(res actions.Result, err error, abandoned bool) bool {
 		return false
 	}
 	w.ends = time.Time{}
-	if ep.closed.Load() || err != nil && ep.attempts.Err() != nil && w.cancel == nil {
+	if ep.closed.Load() || err != nil && ep.attempts.Err() != nil && len(w.cancels) == 0 {
 		ep.mu.Unlock() // triggerd is stopping, so the attempt does not count: the firing waits for the next start
 		return true
 	}
@@ -342,9 +342,10 @@ func (w *worker) finish(res actions.Result, err error, abandoned bool) bool {
 	before := ep.gate.condition(now)
 	v := ep.endAttempt(now, l, w.attempt, s.evidence, asked)
 	pause := w.decideOutcome(&s, v, err)
-	if w.cancel != nil && s.what == Retried {
+	s.cancelled = len(w.cancels) > 0
+	if s.cancelled && s.what == Retried {
 		s.what, s.reason, pause = GivenUp, reasonCancelled, 0
-		s.text = "cancelled by " + w.cancel.by + " during an attempt: " + s.text
+		s.text = "cancelled by " + w.cancels[0].by + " during an attempt: " + s.text
 	}
 	s.uncounted = s.job.attempts == w.job.attempts
 	if s.job.due = 0; pause > 0 {
@@ -361,8 +362,8 @@ func (w *worker) finish(res actions.Result, err error, abandoned bool) bool {
 	}
 	ep.updateSavedHold(now)
 	ep.settle(l, &s, v)
-	if w.cancel != nil {
-		w.cancel.end(s.job.seq, s.what == Delivered)
+	for _, c := range w.cancels {
+		c.end(s.job.seq, s.what == Delivered)
 	}
 	after := ep.gate.condition(now)
 	ep.owner.publishCondition(ep, now)

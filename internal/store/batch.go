@@ -64,9 +64,11 @@ func (b *Batch) SetCheckpoint(stream, position string) {
 	b.size += len(stream) + len(position) + 16
 }
 
-// Put sets an entry of a space. Key and value are copied.
+// Put sets an entry of a space. Key and value are copied. A full store takes
+// entries of Holds and Cancels all the same.
 func (b *Batch) Put(space Space, key, value []byte) {
-	b.adds, b.durable = true, true
+	b.durable = true
+	b.adds = b.adds || !space.isLittle()
 	b.limit("key", len(key), MaxName)
 	b.limit("value", len(value), MaxPayload)
 	if b.checkSpace(space) {

@@ -142,7 +142,7 @@ func splitSpaceKey(key []byte) (letter byte, stream string, rest []byte, ok bool
 	switch {
 	case len(key) >= 2 && key[0] == kindSpace:
 		letter, rest = key[1], key[2:]
-		if letter != letterPauses && letter != letterHolds {
+		if !isShared(letter) {
 			stream = Standalone
 		}
 	case len(key) >= 1+2 && key[0] == kindStream:
@@ -154,7 +154,7 @@ func splitSpaceKey(key []byte) (letter byte, stream string, rest []byte, ok bool
 	default:
 		return 0, "", nil, false
 	}
-	return letter, stream, rest, stream == "" && (letter == letterPauses || letter == letterHolds) || strings.IndexByte(streamLetters, letter) >= 0
+	return letter, stream, rest, stream == "" && isShared(letter) || strings.IndexByte(streamLetters, letter) >= 0
 }
 
 func appendCheckpointKey(dst []byte, stream string) []byte {

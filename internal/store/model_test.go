@@ -31,7 +31,7 @@ type model struct {
 var streams = []string{store.Standalone, "s", "st", "s\x00", "\xff", "ключ"}
 
 // allSpaces are those of the model, near each other.
-var allSpaces = []store.Space{mirror, timers, store.Pauses, store.Mirror("s"), store.Timers("s"), store.State("s"), store.Mirror("st"), store.Timers("s\x00"), store.State("\xff")}
+var allSpaces = []store.Space{mirror, timers, store.Pauses, store.Cancels, store.Mirror("s"), store.Timers("s"), store.State("s"), store.Mirror("st"), store.Timers("s\x00"), store.State("\xff")}
 
 func newModel() *model {
 	m := &model{

@@ -47,6 +47,14 @@ func TestQuota(t *testing.T) {
 		t.Errorf("%d MB are used, the quota is %d MB", used>>20, quota>>20)
 	}
 	b := s.NewBatch()
+	b.Put(store.Pauses, []byte("p"), nil)
+	if _, err := b.Commit(); !errors.Is(err, store.ErrNoSpace) {
+		t.Errorf("an entry more: %v", err)
+	}
+	b.Reset()
+	b.Put(store.Holds, []byte("e"), []byte("1")) // the keeper has no way on without these
+	b.Put(store.Cancels, []byte("1"), []byte("me"))
+	commit(t, b)
 	for _, p := range all(t, s.Pending("e", 0)) {
 		b.Settle("e", p.Seq, 1)
 	}

@@ -27,14 +27,28 @@ const (
 	letterState   = 'e'
 	letterPauses  = 'p'
 	letterHolds   = 'h'
+	letterCancels = 'c'
 	streamLetters = "met"
 )
+
+// isShared reports whether a letter is of a space that belongs to no stream.
+func isShared(letter byte) bool {
+	return letter == letterPauses || letter == letterHolds || letter == letterCancels
+}
 
 // Pauses has what is paused, and since when.
 var Pauses = Space{prefix: string([]byte{kindSpace, letterPauses})}
 
 // Holds has until when endpoints asked to be left alone. It belongs to no stream.
 var Holds = Space{prefix: string([]byte{kindSpace, letterHolds})}
+
+// Cancels has who has cancelled jobs that are being attempted, by the number of
+// the job. It belongs to no stream.
+var Cancels = Space{prefix: string([]byte{kindSpace, letterCancels})}
+
+// isLittle reports whether a space never has more than a few short entries, for
+// which a full store has room.
+func (s Space) isLittle() bool { return s == Holds || s == Cancels }
 
 // Mirror has a stream's keys and values as an earlier version kept them.
 func Mirror(stream string) Space { return streamSpace(stream, letterMirror) }

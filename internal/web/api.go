@@ -2,11 +2,13 @@ package web
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"time"
 
@@ -156,7 +158,7 @@ func (s *Server) value(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) deliveries(w http.ResponseWriter, r *http.Request) {
-	q, err := parseQuery(r.URL.Query())
+	q, err := s.parseQuery(r.URL.Query())
 	if err != nil {
 		s.writeError(w, http.StatusBadRequest, err)
 		return
@@ -174,7 +176,7 @@ func (s *Server) deliveries(w http.ResponseWriter, r *http.Request) {
 		s.writeError(w, http.StatusBadRequest, fmt.Errorf("state is pending or delivered, not %q; what was given up is under dead-letters", state))
 		return
 	}
-	found, next, err := list(q)
+	found, next, err := list(r.Context(), q)
 	if found == nil {
 		found = []admin.Delivery{}
 	}
@@ -190,7 +192,7 @@ func (s *Server) delivery(w http.ResponseWriter, r *http.Request) {
 	if err == nil {
 		ref = ""
 	}
-	d, err := s.cfg.Daemon.Delivery(number, ref)
+	d, err := s.cfg.Daemon.Delivery(r.Context(), number, ref)
 	s.hideDelivery(d)
 	s.writeResult(w, d, 0, err)
 }
@@ -210,7 +212,7 @@ func (s *Server) retryDeliveries(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	n := 0
-	for _, number := range sel.Numbers {
+	for _, number := range unique(sel.Numbers) {
 		if _, _, err := s.cfg.Daemon.RetryNow("", number); err != nil {
 			s.writeResult(w, nil, n, err)
 			return
@@ -221,12 +223,12 @@ func (s *Server) retryDeliveries(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) deadLetters(w http.ResponseWriter, r *http.Request) {
-	q, err := parseQuery(r.URL.Query())
+	q, err := s.parseQuery(r.URL.Query())
 	if err != nil {
 		s.writeError(w, http.StatusBadRequest, err)
 		return
 	}
-	found, next, err := s.cfg.Daemon.DeadLetters(q)
+	found, next, err := s.cfg.Daemon.DeadLetters(r.Context(), q)
 	if found == nil {
 		found = []admin.DeadLetter{}
 	}
@@ -250,7 +252,7 @@ func (s *Server) deadLetter(w http.ResponseWriter, r *http.Request) {
 // exportDead writes one JSON object a line. On a failure it closes the
 // connection, so that nobody takes a part for the whole.
 func (s *Server) exportDead(w http.ResponseWriter, r *http.Request) {
-	q, err := parseQuery(r.URL.Query())
+	q, err := s.parseQuery(r.URL.Query())
 	if err != nil {
 		s.writeError(w, http.StatusBadRequest, err)
 		return
@@ -258,7 +260,7 @@ func (s *Server) exportDead(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	control, out := http.NewResponseController(w), json.NewEncoder(w)
 	n := 0
-	for d, err := range s.cfg.Daemon.AllDead(q, true) {
+	for d, err := range s.cfg.Daemon.AllDead(r.Context(), q, true) {
 		if n++; n%100 == 1 {
 			_ = control.SetWriteDeadline(time.Now().Add(writeTimeout)) // as long as it is read; a recorder of a test has none
 		}
@@ -311,7 +313,7 @@ func (s *Server) extendDeadline(w http.ResponseWriter) {
 
 // causes groups dead letters by action and cause.
 func (s *Server) causes(w http.ResponseWriter, r *http.Request) {
-	q, err := parseQuery(r.URL.Query())
+	q, err := s.parseQuery(r.URL.Query())
 	if err != nil {
 		s.writeError(w, http.StatusBadRequest, err)
 		return
@@ -330,7 +332,7 @@ func (s *Server) retryDead(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *Server) dropDead(w http.ResponseWriter, r *http.Request) {
-	s.changeDead(w, r, s.cfg.Daemon.DropDead)
+	s.changeDead(w, r, func(sel admin.Selection) (int, error) { return s.cfg.Daemon.DropDead(r.Context(), sel) })
 }
 
 func (s *Server) changeDead(w http.ResponseWriter, r *http.Request, do func(admin.Selection) (int, error)) {
@@ -343,7 +345,7 @@ func (s *Server) changeDead(w http.ResponseWriter, r *http.Request, do func(admi
 		return
 	}
 	if sel.Error == hidden {
-		s.writeError(w, http.StatusConflict, errors.New("causes are hidden, since [http] show_values is false: select by action and reason"))
+		s.writeError(w, http.StatusConflict, errors.New("this cause is hidden, since [http] show_values is false: select by action and reason"))
 		return
 	}
 	s.extendDeadline(w)
@@ -378,9 +380,20 @@ func (s *Server) decodeSelection(w http.ResponseWriter, r *http.Request) (sel Se
 		s.writeError(w, http.StatusBadRequest, err)
 		return sel, chosen, false
 	}
-	return sel, admin.Selection{Numbers: sel.Numbers, All: sel.All, Expect: sel.Expect, Query: admin.Query{
-		Action: fullName(sel.Action), Rule: sel.Rule, Reason: sel.Reason, Error: sel.Error, Since: since, Key: key, Failing: sel.Failing,
+	return sel, admin.Selection{Numbers: unique(sel.Numbers), All: sel.All, Expect: sel.Expect, Query: admin.Query{
+		Action: fullName(sel.Action), Rule: sel.Rule, Reason: sel.Reason, Error: sel.Error, Since: since, Key: key, Failing: sel.Failing, Hidden: s.cfg.HideValues,
 	}}, true
+}
+
+// unique returns numbers without those that are there before. Who names one twice
+// means it once.
+func unique(numbers []uint64) []uint64 {
+	seen := make(map[uint64]bool, len(numbers))
+	return slices.DeleteFunc(numbers, func(n uint64) bool {
+		was := seen[n]
+		seen[n] = true
+		return was
+	})
 }
 
 // keyFilter returns a filter by a glob; nil for none.
@@ -403,9 +416,9 @@ func parseSince(text string) (time.Time, error) {
 	if t, err := time.Parse(time.RFC3339, text); err == nil {
 		return t, nil
 	}
-	d, err := time.ParseDuration(text)
+	d, err := ParseDuration(text)
 	if err != nil || d < 0 {
-		return time.Time{}, fmt.Errorf("since is a time as 2026-01-31T14:00:00Z, or how long ago as 10m, not %q", text)
+		return time.Time{}, fmt.Errorf("since is a time as 2026-01-31T14:00:00Z, or how long ago as 10m or 2d, not %q", text)
 	}
 	return time.Now().Add(-d), nil
 }
@@ -432,9 +445,9 @@ func (s *Server) pause(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if sent.For != "" {
-		d, err := time.ParseDuration(sent.For)
+		d, err := ParseDuration(sent.For)
 		if err != nil || d < time.Second || d > maxPause {
-			s.writeError(w, http.StatusBadRequest, fmt.Errorf("for is a duration from 1s to %s, as 2h30m, not %q", maxPause, sent.For))
+			s.writeError(w, http.StatusBadRequest, fmt.Errorf("for is a duration from 1s to %dh, as 2h30m or 3d, not %q", maxPause/time.Hour, sent.For))
 			return
 		}
 		p.Until = time.Now().Add(d)
@@ -468,8 +481,8 @@ func fullName(action string) string {
 const maxLimit = 1000
 
 // parseQuery parses the parameters of a request.
-func parseQuery(v url.Values) (admin.Query, error) {
-	q := admin.Query{Action: fullName(v.Get("action")), Rule: v.Get("rule"), Reason: v.Get("reason"), Error: v.Get("error"), ID: v.Get("id"), Failing: v.Get("failing") == "1"}
+func (s *Server) parseQuery(v url.Values) (admin.Query, error) {
+	q := admin.Query{Hidden: s.cfg.HideValues, Action: fullName(v.Get("action")), Rule: v.Get("rule"), Reason: v.Get("reason"), Error: v.Get("error"), ID: v.Get("id"), Failing: v.Get("failing") == "1"}
 	for name := range v {
 		switch name {
 		case "action", "rule", "reason", "failing", "state", "id", "error":
@@ -535,6 +548,8 @@ func (s *Server) writeResult(w http.ResponseWriter, v any, count int, err error)
 		status = http.StatusConflict
 	case errors.Is(err, admin.ErrNoAnswer):
 		status = http.StatusServiceUnavailable
+	case errors.Is(err, context.Canceled): // whoever asked is gone
+		status = http.StatusServiceUnavailable
 	case err != nil:
 		status = http.StatusInternalServerError
 		s.log.Error("a request failed", "err", err)
@@ -550,6 +565,9 @@ func (s *Server) writeResult(w http.ResponseWriter, v any, count int, err error)
 }
 
 func (s *Server) writeError(w http.ResponseWriter, status int, err error) {
+	if c, ok := w.(*changeWriter); ok {
+		c.err = err
+	}
 	s.writeJSON(w, status, Error{Error: err.Error()})
 }
 

@@ -225,7 +225,9 @@ func (s *Server) parseFeedQuery(v url.Values, last string) (feedQuery, error) {
 // hideEntry removes from an entry what may have values in it.
 func (s *Server) hideEntry(e *admin.FeedEntry) {
 	if s.cfg.HideValues {
-		hideText(&e.Text)
+		if e.Kind == admin.FeedAttempt || e.Action != "" { // what a receiver said; all else is triggerd's own
+			hideError(&e.Text)
+		}
 		e.Command, e.Before, e.After = "", admin.Excerpt{}, admin.Excerpt{}
 	}
 }

@@ -83,12 +83,15 @@ var changes = map[string]string{
 // logChange logs what a request has changed, and who made it.
 func (s *Server) logChange(r *http.Request, c *changeWriter) {
 	what := changes[r.URL.Path]
-	args := []any{"by", s.whoAsks(r), "count", c.done.Count}
+	args := []any{"by", s.whoAsks(r)}
 	if c.done.Name != "" {
 		args = append(args, "name", c.done.Name)
+	} else {
+		args = append(args, "count", c.done.Count)
 	}
 	switch {
 	case what == "": // there is no such request
+	case r.URL.Path == "/api/v1/reload" && c.status < http.StatusBadRequest: // whoever reads the rules again logs who asked, and what came of it
 	case c.status >= http.StatusBadRequest:
 		s.log.Warn("not changed as asked for: "+what, append(args, "status", c.status, "err", c.err)...)
 	default:

@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 
 	"triggerd/internal/admin"
+	"triggerd/internal/cause"
 )
 
 // With Config.HideValues no value of the followed server's data leaves the
 // daemon: neither what keys held, nor the words of commands, nor what receivers
-// and programs said, who may repeat them. Names of keys do.
+// and programs said, who may repeat them. Names of keys do, and of an error what
+// package cause knows of it, so that causes can be told apart.
 
 // valueFields are the members of a firing's JSON that are values of data, at any
 // depth. "by" may be taken from a value.
@@ -60,11 +62,21 @@ func hideText(text *string) {
 	}
 }
 
+// hideError leaves of an error, or of what a receiver said, what is known of it.
+func hideError(text *string) {
+	if *text == "" {
+		return
+	}
+	if *text = cause.Known(*text); *text == "" {
+		*text = hidden
+	}
+}
+
 func (s *Server) hideDelivery(d *admin.Delivery) {
 	if s.cfg.HideValues && d != nil {
 		d.Firing, d.Excerpt = withoutValues(d.Firing), ""
-		hideText(&d.LastError)
-		hideText(&d.Status)
+		hideError(&d.LastError)
+		hideError(&d.Status)
 		hideTimeline(d.Timeline)
 		d.Request = nil
 	}
@@ -73,7 +85,7 @@ func (s *Server) hideDelivery(d *admin.Delivery) {
 // hideTimeline hides what receivers and programs said.
 func hideTimeline(list []admin.Attempt) {
 	for i := range list {
-		hideText(&list[i].Text)
+		hideError(&list[i].Text)
 		list[i].Excerpt = ""
 	}
 }
@@ -81,7 +93,9 @@ func hideTimeline(list []admin.Attempt) {
 func (s *Server) hideCauses(list []admin.Cause) {
 	if s.cfg.HideValues {
 		for i := range list {
-			hideText(&list[i].Error)
+			if list[i].Error == "" { // it was grouped by what is known
+				list[i].Error = hidden
+			}
 		}
 	}
 }
@@ -89,7 +103,7 @@ func (s *Server) hideCauses(list []admin.Cause) {
 func (s *Server) hideDead(d *admin.DeadLetter) {
 	if s.cfg.HideValues && d != nil {
 		d.Firing, d.Excerpt = withoutValues(d.Firing), ""
-		hideText(&d.Error)
+		hideError(&d.Error)
 		hideTimeline(d.Timeline)
 		d.Request = nil
 	}
@@ -117,7 +131,7 @@ func (s *Server) hideStatus(st *admin.Status) {
 		hideText(&st.Rules[i].ConditionError)
 	}
 	for i := range st.Actions {
-		hideText(&st.Actions[i].LastError)
+		hideError(&st.Actions[i].LastError)
 	}
 }
 

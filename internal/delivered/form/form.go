@@ -138,6 +138,49 @@ func AppendRequest(dst []byte, destination string, s *actions.Sent) []byte {
 	return wire.AppendText(dst, s.Body)
 }
 
+// Like is the stored form of a request that many are like.
+type Like struct {
+	of     *actions.Preview
+	text   []byte
+	values []span // of each of what goes by name: where its value is in text
+}
+
+type span struct{ from, to int }
+
+// NewLike returns the form of what s is like, as sent to a destination. s.Like has
+// to be set.
+func NewLike(destination string, s *actions.Sent) *Like {
+	l := &Like{of: s.Like}
+	whole := actions.Sent{Preview: *s.Like, EventBody: s.EventBody}
+	for i := range whole.Named { // what is before a value is as long whatever comes after it
+		part := whole
+		part.Named = whole.Named[:i+1]
+		head := len(AppendRequest(nil, destination, &part)) - len(wire.AppendText(nil, part.Body))
+		head += len(binary.AppendUvarint(nil, uint64(len(whole.Named)))) - len(binary.AppendUvarint(nil, uint64(i+1)))
+		l.values = append(l.values, span{head - len(wire.AppendText(nil, part.Named[i].Value)), head})
+	}
+	l.text = AppendRequest(nil, destination, &whole)
+	return l
+}
+
+// IsOf reports whether s is like it. A nil Like is of nothing.
+func (l *Like) IsOf(s *actions.Sent) bool { return l != nil && s.Like != nil && l.of == s.Like }
+
+// AppendLike appends the stored form of what was sent, which is like l.
+func AppendLike(dst []byte, l *Like, s *actions.Sent) []byte {
+	done := 0
+	for _, v := range s.Values {
+		if v.Text == "" {
+			continue
+		}
+		at := l.values[v.Place]
+		dst = append(dst, l.text[done:at.from]...)
+		dst = wire.AppendText(dst, v.Text)
+		done = at.to
+	}
+	return append(dst, l.text[done:]...)
+}
+
 // ParseRequest parses a stored request. A body that is the JSON of the firing is
 // not in it.
 func ParseRequest(b []byte) (*Request, error) {

@@ -1,12 +1,36 @@
 package form
 
 import (
+	"bytes"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"triggerd/actions"
 )
+
+// A request that is like another is stored as it would be by itself.
+func TestLike(t *testing.T) {
+	for n := range 300 { // their number has a second byte from 128 on
+		like := &actions.Preview{Call: []string{"POST", "http://a/b"}, Body: strings.Repeat("b", n)}
+		for i := range n {
+			like.Named = append(like.Named, actions.Named{Name: fmt.Sprint("name-", i), Value: strings.Repeat("v", i)})
+		}
+		s := &actions.Sent{EventBody: n%2 == 0, Like: like}
+		for i := range min(n, len(s.Values)) {
+			s.Values[i] = actions.Value{Place: max(i, i*n/len(s.Values)), Text: strings.Repeat("x", 1+i*100)}
+		}
+		l := NewLike("http://a", s)
+		whole := actions.Sent{Preview: s.Shown(), EventBody: s.EventBody}
+		if got, want := AppendLike(nil, l, s), AppendRequest(nil, "http://a", &whole); !bytes.Equal(got, want) {
+			t.Fatalf("%d names: got\n%q, want\n%q", n, got, want)
+		}
+		if !l.IsOf(s) || l.IsOf(&whole) || (*Like)(nil).IsOf(s) {
+			t.Error("what it is of")
+		}
+	}
+}
 
 // What is kept of attempts and requests is read as it was written, and nothing
 // else is read.
