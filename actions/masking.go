@@ -76,6 +76,9 @@ func (m masking) Reads() event.Parts { return Reads(m.Action) }
 // Elements are the action's.
 func (m masking) Elements() []string { return Elements(m.Action) }
 
+// Params are the action's.
+func (m masking) Params() []string { return Params(m.Action) }
+
 // KeyPieces are the action's.
 func (m masking) KeyPieces() [][]string { return KeyPieces(m.Action) }
 

@@ -46,6 +46,15 @@ func Elements(a Action) []string {
 	return nil
 }
 
+// Params returns the names that the templates of an action read of what a rule's
+// key pattern captures: what its method Params() []string says.
+func Params(a Action) []string {
+	if p, ok := a.(interface{ Params() []string }); ok {
+		return p.Params()
+	}
+	return nil
+}
+
 // KeyPieces returns what is known of the names of other keys whose values the
 // templates of an action read: texts with anything between two of them, as its
 // method KeyPieces() [][]string says.

@@ -43,8 +43,11 @@ func decodeJSON(text []byte) (v any, ok bool) {
 // of them of a firing after that of the one before. It returns what was not
 // found; "" if all were.
 func missingBody(fired []TracedFiring, want []map[string]any) string {
-	for _, w := range want {
+	for i, w := range want {
 		difference := "it fires no further time"
+		if len(fired) == 0 && i == 0 {
+			difference = "it does not fire"
+		}
 		found := false
 		for len(fired) > 0 && !found {
 			difference = notIn(w, fired[0].body(), "")

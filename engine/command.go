@@ -2,7 +2,9 @@ package engine
 
 import (
 	"errors"
+	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"triggerd/internal/keyspace"
@@ -20,6 +22,11 @@ func CheckCommand(line string) (mistake, hint string) {
 		return err.Error(), `a word with spaces or quotes in it is quoted: "two words"`
 	case len(args) == 0 || strings.ContainsAny(line, "\r\n"):
 		return "not a command", `one command: "SET stock:7 1"`
+	}
+	if len(args) == 2 && strings.EqualFold(string(args[0]), "SELECT") {
+		if _, err := strconv.ParseUint(string(args[1]), 10, 31); err != nil {
+			return fmt.Sprintf("SELECT takes the number of a database, not %.40q", args[1]), ""
+		}
 	}
 	unfit, ok := errors.AsType[*keyspace.CommandError](keyspace.CheckCommand(args))
 	switch {

@@ -73,11 +73,14 @@ type ActionOptions struct {
 	NoExec    bool          // refuse exec actions
 	UserAgent string        // that webhooks send
 
-	Allow   []string // codes of warnings that LoadRules leaves out; see rules.WarningCodes
-	Offline bool     // LoadRules looks up no variables, files and programs; see rules.Options. What is tried of such rules is made without them
+	Allow   []string                          // codes of warnings that LoadRules leaves out; see rules.WarningCodes
+	Offline bool                              // LoadRules looks up no variables, files and programs; see rules.Options. What is tried of such rules is made without them
+	Reads   func(path string, isPattern bool) // see rules.Options
 
 	// Of what is only tried: Explain, RunTest.
 	NoInclude   bool  // refuse to include files
+	MaxMistakes int   // as rules.Options.MaxMistakes
+	MaxPatterns int   // as rules.Options.MaxPatterns
 	MaxMirror   int64 // as Config.MaxMirror
 	MaxTraced   int   // events, and firings, of which a Trace tells; 0: all
 	MaxRendered int   // bytes of requests in a Trace; 0: no limit

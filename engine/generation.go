@@ -37,7 +37,10 @@ type actionConfig struct {
 
 // newPolicy returns how an action delivers the firings of a rule.
 func newPolicy(r *rules.Rule, a *rules.Action) *outbox.Policy {
-	return &outbox.Policy{Timeout: a.Timeout, Retry: outbox.Retry(a.Retry), Order: a.Order, Overflow: r.Overflow}
+	return &outbox.Policy{
+		Timeout: a.Timeout, Retry: outbox.Retry(a.Retry), Order: a.Order, Overflow: r.Overflow,
+		ByValue: r.Time != nil && r.Time.Absent.For > 0,
+	}
 }
 
 // LoadRules reads a rules file and all files that it includes, and checks the
@@ -98,13 +101,14 @@ func loadOptions(o ActionOptions, needs func(what, name string)) rules.Options {
 		Source:   source.CheckURL,
 		Feed:     CheckCommand,
 		Allow:    o.Allow,
-		Offline:  o.Offline, NoInclude: o.NoInclude,
+		Offline:  o.Offline, NoInclude: o.NoInclude, MaxMistakes: o.MaxMistakes, MaxPatterns: o.MaxPatterns, Reads: o.Reads,
 		Action: func(kind string, fields map[string]any) (facts rules.ActionFacts, err error) {
 			a, err := o.kinds().New(kind, fields, actions.Options{NoExec: o.NoExec, Needs: needs})
 			if err != nil {
 				return facts, err
 			}
 			facts.Reads, facts.Elements, facts.Others = actions.Reads(a), actions.Elements(a), actions.KeyPieces(a)
+			facts.Params = actions.Params(a)
 			facts.Tracks, facts.SendsEvent = actions.Tracks(a), actions.SendsEvent(a)
 			for _, w := range actions.Warnings(a) {
 				facts.Warnings = append(facts.Warnings, w)

@@ -6,9 +6,12 @@ import (
 	"errors"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
+	"triggerd/internal/delivered"
 	"triggerd/internal/event"
 	"triggerd/internal/firing"
 	"triggerd/internal/keyspace"
@@ -200,28 +203,41 @@ func (s *stream) rewind(rec *source.Record) {
 	s.keepDead()
 	ids, all := s.recent.dead(spans)
 	if all = all && spans[0].After >= s.from.Offset; !all {
-		ids = s.addWaiting(ids, spans)
+		ids = s.addEarlier(ids, spans)
 	}
 	how := s.rewindMirror(rec, spans)
 	bytes := int64(0)
 	for _, d := range spans {
 		bytes += d.To - d.After
 	}
-	s.e.log.Warn("the stream goes back: what was read behind is lost in a failover, no server has it. Counts of time rules that it was part of stay as they are",
-		"stream", s.name, "from", rec.From.String(), "to", rec.Pos.String(), "bytes", bytes, "firings", len(ids), "all_known", all, "values", how)
+	attrs := []any{"stream", s.name, "from", rec.From.String(), "to", rec.Pos.String(), "bytes", bytes, "firings", len(ids), "all_known", all, "values", how}
+	if counted := s.timing.counted(); len(counted) > 0 {
+		attrs = append(attrs, "counts_stay_of", counted)
+	}
+	s.e.log.Warn("the stream goes back: what was read behind is lost in a failover, no server has it", attrs...)
 	s.e.tellState(s.name, event.Rewound, rec.From.String()+" to "+rec.Pos.String())
 	s.addRewoundEvents(rec, bytes, ids)
 }
 
-// maxSearched is how many firings that wait are looked at for dead ones.
-const maxSearched = 20_000
+// maxSearched is how many firings that wait, and deliveries that were made, are looked
+// at for dead ones; searchTime is how long the deliveries are searched.
+const (
+	maxSearched = 20_000
+	searchTime  = time.Second
+)
 
-// addWaiting adds the firings of dead commands that wait in the store, which an
-// earlier process has planned.
-func (s *stream) addWaiting(ids []firing.ID, spans deadSpans) []firing.ID {
+// addEarlier adds the firings of dead commands that an earlier process has planned:
+// those that wait in the store, and those that were delivered and are kept.
+func (s *stream) addEarlier(ids []firing.ID, spans deadSpans) []firing.ID {
 	known := make(map[firing.ID]bool, len(ids))
 	for _, id := range ids {
 		known[id] = true
+	}
+	add := func(id firing.ID) {
+		if !known[id] {
+			known[id] = true
+			ids = append(ids, id)
+		}
 	}
 	searched := 0
 	for _, name := range s.e.outbox.Names() {
@@ -229,12 +245,37 @@ func (s *stream) addWaiting(ids []firing.ID, spans deadSpans) []firing.ID {
 			if searched++; err != nil || searched > maxSearched {
 				break
 			}
-			if f := w.Firing; spans.hasEvent(f.Event) && !known[f.ID] {
-				ids = append(ids, f.ID)
+			if f := w.Firing; spans.hasEvent(f.Event) {
+				add(f.ID)
 			}
 		}
 	}
+	if s.e.cfg.Kept == nil {
+		return ids
+	}
+	searched = 0
+	enough := func() bool { return searched > maxSearched }
+	pick := func(h *delivered.Head) bool {
+		searched++
+		return enough() || spans.hasTrigger(firing.ID(h.ID).Trigger())
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), searchTime)
+	defer cancel()
+	for r, err := range s.e.cfg.Kept.Latest(ctx, delivered.Query{Pick: pick}) {
+		if err != nil || enough() {
+			break
+		}
+		add(firing.ID(r.ID))
+	}
 	return ids
+}
+
+// hasTrigger reports whether a firing's trigger is an event of a dead command.
+func (d deadSpans) hasTrigger(t firing.Trigger) bool {
+	replID, place, _ := strings.Cut(string(t), ":")
+	offset, index, _ := strings.Cut(place, "/")
+	n, err := strconv.ParseInt(offset, 10, 64)
+	return err == nil && !strings.HasPrefix(index, "s") && d.has(replID, n)
 }
 
 // idsOfEvent is how many firings an event of a rewind names.

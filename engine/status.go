@@ -48,6 +48,9 @@ func (e *Engine) ReloadFailed(err error) { e.reloads.record("", err) }
 func (e *Engine) Ready() error {
 	for _, stream := range e.streams {
 		s := stream.src.Status()
+		if s.State == "" { // its link has not begun yet
+			s.State = source.Connecting
+		}
 		switch {
 		case s.State == source.Streaming && e.cfg.MaxBehind > 0 && behind(&s) > e.cfg.MaxBehind:
 			return fmt.Errorf("behind %s by %s: %d bytes are received and not handled", s.Addr, behind(&s).Round(time.Second), s.Received-stream.handled.Load())

@@ -15,6 +15,7 @@ import (
 // a pause such as +30m.
 func ParseSteps(lines []string) ([]rules.Step, error) {
 	var steps []rules.Step
+	var open rules.Transactions
 	for _, line := range lines {
 		if strings.HasPrefix(line, "+") {
 			pause, ok := rules.ParsePause(line)
@@ -25,6 +26,12 @@ func ParseSteps(lines []string) ([]rules.Step, error) {
 			continue
 		}
 		mistake, hint := CheckCommand(line)
+		if _, isPause := rules.ParsePause("+" + line); isPause {
+			hint = "+" + line + " moves the clock"
+		}
+		if mistake == "" {
+			mistake, hint = open.Step(rules.Step{Command: line})
+		}
 		if mistake == "" {
 			steps = append(steps, rules.Step{Command: line})
 			continue
@@ -36,6 +43,9 @@ func ParseSteps(lines []string) ([]rules.Step, error) {
 			mistake += " (" + hint + ")"
 		}
 		return nil, fmt.Errorf("%q: %s", line, mistake)
+	}
+	if mistake, hint := open.End(); mistake != "" {
+		return nil, fmt.Errorf("%s (%s)", mistake, hint)
 	}
 	return steps, nil
 }

@@ -42,6 +42,7 @@ type stream struct {
 	from   source.Position // where reading begins
 
 	stopped func() bool // reading is to end within this record
+	ended   func() bool // reading is to end
 	mayStop bool        // of a command or a key, or while state is restored; what other records say is dealt with first
 
 	interpreter    *keyspace.Interpreter
@@ -77,7 +78,9 @@ type stream struct {
 
 	// Other goroutines read these.
 	counts       counts
-	mirrorStats  atomic.Pointer[keyspace.Stats]     // published by publishStats
+	mirrorStats  atomic.Pointer[keyspace.Stats] // published by publishStats
+	mirrorKeys   atomic.Int64                   // published by publishProgress
+	mirrorBytes  atomic.Int64
 	sharedTiming atomic.Pointer[timeKeeper]         // timing; nil before run
 	handled      atomic.Int64                       // the offset up to which all firings are planned
 	neededKeys   atomic.Int64                       // how often it has happened that more keys are needed, or that keys were lost
@@ -137,7 +140,8 @@ func (s *stream) loadPosition() error {
 // run handles records until ctx is done or there are no more.
 func (s *stream) run(ctx context.Context) error {
 	e := s.e
-	s.stopped = func() bool { return s.mayStop && ctx.Err() != nil }
+	s.ended = func() bool { return ctx.Err() != nil }
+	s.stopped = func() bool { return s.mayStop && s.ended() }
 	s.interpreter = keyspace.New(keyspace.Config{ExpiryGrace: clockGrace, MaxMirror: e.cfg.MaxMirror / int64(len(e.streams)), Stopped: s.stopped})
 	s.origin = event.FromStream
 	if e.cfg.Replay {
@@ -239,6 +243,9 @@ type unpublished struct{ bytes, events int64 }
 // publishProgress publishes how much of the stream is handled.
 func (s *stream) publishProgress() {
 	s.handled.Store(s.offset)
+	keys, bytes := s.interpreter.MirrorSize()
+	s.mirrorKeys.Store(keys)
+	s.mirrorBytes.Store(bytes)
 	if u := &s.unpublished; *u != (unpublished{}) {
 		s.counts.bytes.Add(u.bytes)
 		s.counts.events.Add(u.events)
@@ -316,8 +323,8 @@ func earlierTime(a, b time.Time) time.Time {
 // stats returns the stream's own part of the counts.
 func (s *stream) stats() admin.StreamStats {
 	c := admin.StreamStats{Records: s.counts.records.Load(), Bytes: s.counts.bytes.Load(), Events: s.counts.events.Load(), Gaps: s.counts.gaps.Load()}
+	c.MirrorKeys, c.MirrorBytes = s.mirrorKeys.Load(), s.mirrorBytes.Load()
 	if m := s.mirrorStats.Load(); m != nil {
-		c.MirrorKeys, c.MirrorBytes = m.MirrorKeys, m.MirrorBytes
 		c.ValuesLost, c.LostBy = m.Lost.Total(), maps.Collect(m.Lost.All())
 	}
 	return c

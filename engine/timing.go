@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -89,6 +90,21 @@ func (t *timeKeeper) replaceRules(gen *generation, list []*timing.Rule, now time
 func (t *timeKeeper) keeps(r *rules.Rule) bool {
 	s := t.stream
 	return r.Enabled && r.Time != nil && (r.Schedule == nil || s == s.e.streams[0])
+}
+
+// maxNamed is how many rules a line of the log names.
+const maxNamed = 10
+
+// counted returns the names of the rules that count, or time, by what has matched,
+// in order; at most maxNamed.
+func (t *timeKeeper) counted() (names []string) {
+	for r := range t.states {
+		if r.Schedule == nil {
+			names = append(names, r.Name)
+		}
+	}
+	slices.Sort(names)
+	return names[:min(len(names), maxNamed)]
 }
 
 // logStateReports logs, for each rule, whether its state was kept.
@@ -230,6 +246,10 @@ func (t *timeKeeper) fireDue(rec *source.Record) {
 		to := now
 		if t.clock.replay {
 			to, seen = next, next // each repetition, each run of a schedule
+			if t.stream.ended() { // there may be years of them
+				t.mu.Unlock()
+				return
+			}
 		}
 		t.firings = t.machine.Advance(t.firings[:0], to, seen)
 		t.mu.Unlock()

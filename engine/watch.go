@@ -25,30 +25,50 @@ const maxWatchers = 32
 type watchers struct {
 	count atomic.Int32
 
-	mu   sync.Mutex // guards slot
+	mu   sync.Mutex // guards slot and of
 	slot [maxWatchers]*rules.Filter
+	of   [maxWatchers]asked
 	used atomic.Uint64 // a bit for each slot that is in use
 }
 
-// add adds a condition, and returns its bit. There is a slot for each that may
-// watch.
-func (w *watchers) add(f *rules.Filter) uint64 {
+// asked is what a condition was compiled of, and how many watch by it.
+type asked struct {
+	set   *rules.Set // whose lists and macros it means
+	text  string
+	users int
+}
+
+// add adds a condition, and returns its bit: that of an equal one, if somebody
+// watches by one already. There is a slot for each that may watch.
+func (w *watchers) add(f *rules.Filter, set *rules.Set, text string) uint64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	free := -1
 	for i := range w.slot {
-		if w.slot[i] == nil {
-			w.slot[i] = f
-			w.used.Store(w.used.Load() | 1<<i)
+		switch of := &w.of[i]; {
+		case w.slot[i] == nil && free < 0:
+			free = i
+		case w.slot[i] != nil && of.set == set && of.text == text:
+			of.users++
 			return 1 << i
 		}
 	}
-	return 0
+	if free < 0 {
+		return 0
+	}
+	w.slot[free], w.of[free] = f, asked{set, text, 1}
+	w.used.Store(w.used.Load() | 1<<free)
+	return 1 << free
 }
 
 func (w *watchers) remove(bit uint64) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.slot[bits.TrailingZeros64(bit)] = nil
+	i := bits.TrailingZeros64(bit)
+	if w.of[i].users--; w.of[i].users > 0 {
+		return
+	}
+	w.slot[i], w.of[i] = nil, asked{}
 	w.used.Store(w.used.Load() &^ bit)
 }
 
@@ -74,16 +94,17 @@ func (w *watchers) holds(ev *event.Event) (held uint64) {
 // error is admin.ErrQuery or admin.ErrBusy.
 func (e *Engine) Feed(ctx context.Context, q admin.FeedQuery) (iter.Seq[*admin.FeedEntry], error) {
 	var f *rules.Filter
+	set := e.gen.Load().set
 	if q.When != "" {
 		var err error
-		if f, err = e.gen.Load().set.Filter(q.When); err != nil {
+		if f, err = set.Filter(q.When); err != nil {
 			return nil, fmt.Errorf("%w: %w", admin.ErrQuery, err)
 		}
 	}
 	return func(yield func(*admin.FeedEntry) bool) {
 		defer e.watchers.count.Add(-1)
 		if f != nil {
-			if q.Bit = e.watchers.add(f); q.Bit == 0 {
+			if q.Bit = e.watchers.add(f, set, q.When); q.Bit == 0 {
 				return
 			}
 			defer e.watchers.remove(q.Bit)

@@ -15,8 +15,10 @@ func TestCredentials(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "server"), []byte("redis://:p4ssw0rd@h\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	var read []string
 	parse := func(dir, ref string) (*rules.Set, error) {
-		return rules.Parse("x.toml", []byte("[source]\nurl = \"${"+ref+"}\"\n"), rules.Options{LookupEnv: func(name string) (string, bool) {
+		read = nil
+		return rules.Parse("x.toml", []byte("[source]\nurl = \"${"+ref+"}\"\n"), rules.Options{Reads: func(path string, _ bool) { read = append(read, path) }, LookupEnv: func(name string) (string, bool) {
 			return dir, name == "CREDENTIALS_DIRECTORY" && dir != ""
 		}})
 	}
@@ -30,8 +32,14 @@ func TestCredentials(t *testing.T) {
 	if got := set.Secrets.Mask("it said redis://:p4ssw0rd@h"); strings.Contains(got, "p4ssw0rd") {
 		t.Errorf("not masked: %s", got)
 	}
-	if want := filepath.Join(dir, "server"); len(set.SecretFiles) != 1 || set.SecretFiles[0] != want {
-		t.Errorf("secret files = %q, want %s", set.SecretFiles, want)
+	if want := filepath.Join(dir, "server"); len(read) != 1 || read[0] != want {
+		t.Errorf("read %q, want %s", read, want)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "empty"), []byte("\r\n\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if set, err = parse(dir, "credential:empty"); err != nil || len(set.Warnings) != 1 || set.Warnings[0].Code != "empty-secret" {
+		t.Errorf("an empty one: %v, %v", err, set)
 	}
 
 	for _, tt := range []struct{ dir, ref, want, hint string }{

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"regexp"
@@ -284,9 +285,9 @@ func (c *compilation) keys(t *table, r *Rule) {
 		if !ok {
 			return
 		}
-		re, err := regexp.Compile(s)
+		re, err := c.compiler.Pattern(s)
 		if err != nil {
-			v.errorf("", "%s", strings.TrimPrefix(err.Error(), "error parsing regexp: "))
+			v.errorf("", "%s", err)
 			return
 		}
 		r.regexes = append(r.regexes, re)
@@ -467,7 +468,11 @@ func (v view) cron(zone *time.Location) cron.Schedule {
 	}
 	s, err := cron.ParseStandard(spec)
 	if err != nil {
-		v.errorf(`minute, hour, day of month, month, day of week, as in "0 7 * * mon-fri"; or "@every 10m"`, "not a schedule: %v", err)
+		hint := `minute, hour, day of month, month, day of week, as in "0 7 * * mon-fri"; or "@every 10m"`
+		if strings.HasPrefix(spec, "@") {
+			hint = cmp.Or(suggest.DidYouMean(spec, slices.Values([]string{"@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually"})), hint)
+		}
+		v.errorf(hint, "not a schedule: %v", err)
 		return nil
 	}
 	if shown, ok := s.(*cron.SpecSchedule); ok {

@@ -103,7 +103,33 @@ func (c *compilation) action(t *table, r *Rule, used map[string]bool) *Action {
 		name = a.Kind
 	}
 	a.Name = unique(name, used)
+	if r.Enabled {
+		at := view(t.view)
+		if named {
+			at = tv
+		}
+		at.warnParams(a, r)
+	}
 	return a
+}
+
+// warnParams warns of templates that read what the rule's key does not capture.
+func (v view) warnParams(a *Action, r *Rule) {
+	captured := r.captures.Names()
+	for _, name := range a.params {
+		if slices.Contains(captured, name) {
+			continue
+		}
+		hint := suggest.DidYouMean(name, slices.Values(captured))
+		switch {
+		case hint != "":
+		case len(captured) > 0:
+			hint = "captured: " + strings.Join(captured, ", ")
+		default:
+			hint = `capture it in key: "stock:{` + name + `}"`
+		}
+		v.as("unknown-param").warnf(hint, "its templates read params.%s, which the rule's key does not capture: it is no text", name)
+	}
 }
 
 // sendResolved reports a field that other programs have here.
@@ -174,6 +200,7 @@ func (c *compilation) ownFields(t *table, a *Action) {
 	}
 	facts, err := c.l.o.Action(a.Kind, a.Fields)
 	a.reads, a.elements, a.tracks, a.sendsEvent = facts.Reads, facts.Elements, facts.Tracks, facts.SendsEvent
+	a.params = facts.Params
 	for _, pieces := range facts.Others {
 		if p := glob.OfPieces(pieces...); p != nil { // else it is a mistake
 			a.others = append(a.others, p)

@@ -132,6 +132,7 @@ func (l *loader) include(s *source, v view) {
 		dir := strings.NewReplacer(`*`, `\*`, `?`, `\?`, `[`, `\[`, `\`, `\\`).Replace(filepath.Dir(s.name))
 		pattern = filepath.Join(dir, pattern)
 	}
+	l.reads(pattern, true)
 	paths, err := filepath.Glob(pattern)
 	switch isPattern := strings.ContainsAny(name, `*?[`); {
 	case err != nil:
@@ -205,7 +206,7 @@ func (d *document) build(l *loader) *Set {
 	c.commands = newCommandNames(l.o.Commands)
 	c.events = newEventNames(l.o.Events)
 	c.compiler = condition.NewCompiler(condition.Config{
-		Macros: d.macroTexts(), Lists: d.listValues(), Command: c.commands.checkCompared, Event: c.checkEvent,
+		Macros: d.macroTexts(), Lists: d.listValues(), Command: c.commands.checkCompared, Event: c.checkEvent, MaxPatterns: l.o.MaxPatterns,
 	})
 	for name := range sortedKeys(d.macros) {
 		d.macros[name].report(c.compiler.Macro(name))

@@ -59,24 +59,26 @@ type source struct {
 	lines *tomlpos.Lines
 	root  *tomlpos.Node
 	doc   map[string]any
+
+	lastLine int    // the line that a mistake was last placed in; 0: none yet
+	lastText string // what of it may be shown
 }
 
 // loader reads files and gathers their mistakes.
 type loader struct {
-	o           *Options
-	sources     []*source
-	including   []string // absolute paths of the files we are inside of
-	errors      []*Error
-	order       map[*Error]int // index of the file that an error is in, to sort by
-	warnings    []*Error
-	notes       []*Error
-	allowed     map[string]bool        // codes of warnings that the main file silences
-	lookups     []Lookup               // what is not looked up offline
-	pretended   map[*tomlpos.Node]bool // values of which a part is made up, since it is not looked up
-	expanded    []string               // values that came from the environment or a file
-	secrets     []string               // of these, what is to be masked
-	secretFiles []string               // paths of ${file:} and ${credential:}
-	masker      *secret.Masker         // of all that was expanded, once all is read
+	o         *Options
+	sources   []*source
+	including []string // absolute paths of the files we are inside of
+	errors    []*Error
+	order     map[*Error]int // index of the file that an error is in, to sort by
+	warnings  []*Error
+	notes     []*Error
+	allowed   map[string]bool        // codes of warnings that the main file silences
+	lookups   []Lookup               // what is not looked up offline
+	pretended map[*tomlpos.Node]bool // values of which a part is made up, since it is not looked up
+	expanded  []string               // values that came from the environment or a file
+	secrets   []string               // of these, what is to be masked
+	masker    *secret.Masker         // of all that was expanded, once all is read
 
 	spare [][]string // see table.asked
 
@@ -101,6 +103,7 @@ func (l *loader) readFile(path string, at *view) {
 		}
 		l.addError(nil, &Error{File: path, Msg: fmt.Sprintf(format, args...)})
 	}
+	l.reads(path, false)
 	if slices.Contains(l.including, abs) {
 		report("%s includes itself: %s", path, strings.Join(append(slices.Clone(l.including), abs), " -> "))
 		return
@@ -117,6 +120,13 @@ func (l *loader) readFile(path string, at *view) {
 	l.including = append(l.including, abs)
 	l.parse(path, text, isOpen(path))
 	l.including = l.including[:len(l.including)-1]
+}
+
+// reads tells whoever wants to know what the rules are read from.
+func (l *loader) reads(path string, isPattern bool) {
+	if l.o.Reads != nil {
+		l.o.Reads(path, isPattern)
+	}
 }
 
 // fileReason returns what went wrong with a file, without the path: the message
@@ -178,6 +188,11 @@ func (l *loader) syntaxError(s *source, err error) {
 	l.addAt(s, min(max(pe.Position.Start, 0), len(s.text)), &Error{Msg: msg})
 }
 
+// enough reports whether no more of a list are to be found.
+func (l *loader) enough(list []*Error) bool {
+	return l.o.MaxMistakes > 0 && len(list) >= l.o.MaxMistakes
+}
+
 // addError records a mistake. s is the file that it is in, nil if there is
 // none.
 func (l *loader) addError(s *source, e *Error) {
@@ -203,9 +218,14 @@ func (l *loader) place(s *source, off int, e *Error) {
 	}
 	e.File = s.name
 	e.Line, e.Col = s.lines.Place(off)
-	if line := s.lines.Text(e.Line); !l.o.mayHoldSecret(line) {
-		e.SourceLine = line
+	if s.lastLine != e.Line { // a line may be long, and have many mistakes
+		line := s.lines.Text(e.Line)
+		if l.o.mayHoldSecret(line) {
+			line = ""
+		}
+		s.lastLine, s.lastText = e.Line, line
 	}
+	e.SourceLine = s.lastText
 }
 
 // finish puts everything together, or returns the mistakes.
@@ -226,7 +246,7 @@ func (l *loader) finish() (*Set, error) {
 	set.Lookups, set.Notes = l.lookups, l.notes
 	l.keepTexts(set)
 	set.Warnings = slices.DeleteFunc(l.warnings, func(e *Error) bool { return l.allowed[e.Code] || slices.Contains(l.o.Allow, e.Code) })
-	set.Secrets, set.SecretFiles = secret.New(l.secrets...), l.secretFiles
+	set.Secrets = secret.New(l.secrets...)
 	for _, s := range l.sources {
 		if s.name != "" {
 			set.Files = append(set.Files, s.name)

@@ -213,15 +213,17 @@ func (v view) resolve(at int, ref string) (string, bool) {
 }
 
 // content returns what a reference to a file stands for: its content without
-// the last newline.
+// the newlines at its end.
 func (v view) content(at int, ref, path string) (string, bool) {
-	v.l.secretFiles = append(v.l.secretFiles, path)
+	v.l.reads(path, false)
 	value, err := readLimited(path, maxSecretFile)
 	if err != nil {
 		v.inString(at).errorf("", "%s", fileReason(err))
 		return "", false
 	}
-	value = strings.TrimRight(value, "\r\n")
+	if value = strings.TrimRight(value, "\r\n"); value == "" {
+		v.inString(at).as("empty-secret").warnf("write it into "+path, "${%s} is empty", ref)
+	}
 	v.noteExpansion(at, ref, value)
 	return value, true
 }

@@ -56,6 +56,20 @@ type Options struct {
 	// NoInclude refuses to include files.
 	NoInclude bool
 
+	// MaxMistakes limits how many mistakes are found, and of warnings and notes as
+	// many each. 0: all are.
+	MaxMistakes int
+
+	// MaxPatterns limits the regular expressions of all rules, as
+	// condition.Config.MaxPatterns does. 0: only each by itself is limited.
+	MaxPatterns int
+
+	// Reads, if it is not nil, is told of each file that the rules, or one of
+	// their secrets, are read from, and of each pattern of an include: also of what
+	// is not there, and where there are mistakes, so that one can see when it would
+	// be worth to read them again.
+	Reads func(path string, isPattern bool)
+
 	// LookupEnv looks up a variable of the environment. nil: os.LookupEnv.
 	LookupEnv func(string) (string, bool)
 }
@@ -99,8 +113,6 @@ type Set struct {
 
 	Lookups    []Lookup // what was not looked up, of Options.Offline; each once
 	EmptyFiles []string // of Files, those that say nothing
-
-	SecretFiles []string // every file that was read for ${file:} or ${credential:}
 
 	// ShutdownTimeout is how long attempts may take to end once triggerd was told
 	// to stop; 10 s by default.
@@ -212,6 +224,7 @@ type Rule struct {
 type ActionFacts struct {
 	Reads      event.Parts // the parts of an event that it reads, so that they are kept
 	Elements   []string    // the names of elements of values that it reads
+	Params     []string    // the names that it reads of what a key pattern captures
 	Others     [][]string  // the other keys whose values it reads: texts of their names, with anything between two of them
 	Tracks     bool        // it opens what a later firing closes: their order matters
 	SendsEvent bool        // it sends the event as a whole, with the values that are known
@@ -236,6 +249,7 @@ type Action struct {
 
 	reads      event.Parts     // the parts of an event that its templates read
 	elements   []string        // the names of elements of values that they read
+	params     []string        // the names that they read of what the rule's key captures
 	others     []*glob.Pattern // the other keys whose values they read
 	sendsEvent bool            // see ActionFacts
 	tracks     bool            // see ActionFacts

@@ -53,11 +53,25 @@ func (c *compilation) test(v view) *Test {
 	if !t.has("feed") {
 		t.errorf(`feed = ["SET stock:7 1"]`, "the test feeds nothing")
 	}
+	var open Transactions
+	var begun view // the MULTI
 	t.list("feed", func(v view) {
-		if s, ok := v.step(); ok {
-			test.Feed = append(test.Feed, s)
+		s, ok := v.step()
+		if !ok {
+			return
+		}
+		test.Feed = append(test.Feed, s)
+		mistake, hint := open.Step(s)
+		if mistake != "" {
+			v.errorf(hint, "%s", mistake)
+		}
+		if open.Begins(s) {
+			begun = v
 		}
 	})
+	if mistake, hint := open.End(); mistake != "" {
+		begun.errorf(hint, "%s", mistake)
+	}
 	if !t.has("expect") && !t.has("expect_body") {
 		t.errorf("expect = { a-rule = 1 }", "the test expects nothing")
 	}
@@ -176,6 +190,46 @@ func (v view) step() (s Step, ok bool) {
 		at.errorf(`write "+10s", "+5m", "+1h30m", "+7d"`, "%s is not a pause", at.shown(text))
 	}
 	return s, ok
+}
+
+// Transactions checks that each MULTI of a feed has its EXEC, step by step. The zero
+// value is ready.
+type Transactions struct{ open bool }
+
+// Begins reports whether a step is a MULTI.
+func (t *Transactions) Begins(s Step) bool { return isWord(s.Command, "MULTI") }
+
+// Step returns what is wrong with the next step, and what to do about it; "" for
+// nothing.
+func (t *Transactions) Step(s Step) (mistake, hint string) {
+	switch {
+	case t.Begins(s):
+		if t.open {
+			return "MULTI inside of MULTI", `"EXEC" ends a transaction`
+		}
+		t.open = true
+	case isWord(s.Command, "EXEC"):
+		if !t.open {
+			return "EXEC without MULTI", `"MULTI" begins a transaction`
+		}
+		t.open = false
+	case isWord(s.Command, "DISCARD"):
+		return "DISCARD never arrives: a server sends what was done", "leave the transaction out"
+	}
+	return "", ""
+}
+
+// End returns what is wrong with the feed's end.
+func (t *Transactions) End() (mistake, hint string) {
+	if t.open {
+		return "MULTI without EXEC: nothing of a transaction arrives before its end", `"EXEC" ends it`
+	}
+	return "", ""
+}
+
+func isWord(command, word string) bool {
+	words := strings.Fields(command)
+	return len(words) > 0 && strings.EqualFold(words[0], word)
 }
 
 // ParsePause returns how far a pause of a test moves its clock: "+30m", "+7d".

@@ -39,6 +39,9 @@ func (v view) errorf(hint, format string, args ...any) {
 
 // mistake reports a mistake at the value, whatever it is.
 func (v view) mistake(hint, format string, args ...any) {
+	if v.l.enough(v.l.errors) {
+		return
+	}
 	v.l.addError(v.s, v.newError(hint, fmt.Sprintf(format, args...)))
 }
 
@@ -50,6 +53,9 @@ func (v view) as(code string) view {
 
 // warnf reports a warning at the value. Each has a code: v.as("a-code").warnf.
 func (v view) warnf(hint, format string, args ...any) {
+	if v.l.enough(v.l.warnings) {
+		return
+	}
 	e := v.newError(hint, fmt.Sprintf(format, args...))
 	e.Code = v.code
 	v.l.warnings = append(v.l.warnings, v.l.setOrder(v.s, e))
@@ -57,6 +63,9 @@ func (v view) warnf(hint, format string, args ...any) {
 
 // notef reports at the value what is no mistake.
 func (v view) notef(hint, format string, args ...any) {
+	if v.l.enough(v.l.notes) {
+		return
+	}
 	v.l.notes = append(v.l.notes, v.l.setOrder(v.s, v.newError(hint, fmt.Sprintf(format, args...))))
 }
 
@@ -411,9 +420,18 @@ func (t *table) done(later ...string) {
 			continue
 		}
 		v.field = t.field
-		v.errorf(suggest.DidYouMean(name, slices.Values(slices.Sorted(slices.Values(slices.Concat(t.asked, t.others))))), "unknown field %s", name)
+		known := slices.Compact(slices.Sorted(slices.Values(slices.Concat(t.asked, t.others))))
+		hint := suggest.DidYouMean(name, slices.Values(known))
+		if hint == "" && len(known) > 0 && len(known) <= fewFields {
+			hint = "there are " + strings.Join(known, ", ")
+		}
+		v.errorf(hint, "unknown field %s", name)
 	}
 }
+
+// fewFields is of how many fields a table may be to have all of them named where
+// another is written.
+const fewFields = 8
 
 func (t *table) allAsked() bool {
 	for name := range t.m {

@@ -57,6 +57,10 @@ func WithUser(raw, user, password string) string {
 }
 
 func parseAddress(raw string) (*address, error) {
+	if head, _, ok := strings.Cut(raw, "://"); !ok && strings.Contains(head, ":") && !strings.HasPrefix(head, "redis:") && !strings.HasPrefix(head, "rediss:") {
+		// It is not quoted: it may hold a password.
+		return nil, errors.New("source URL: it is an address without a scheme: write redis://user:password@host:port, or rediss:// for TLS")
+	}
 	one, hosts := splitHosts(raw)
 	u, err := url.Parse(one)
 	if err != nil {

@@ -39,6 +39,7 @@ func TestCheckURLErrors(t *testing.T) {
 		{"empty", "", "no scheme"},
 		{"no scheme", "localhost", "no scheme"},
 		{"host and port only", "127.0.0.1:6379", "write redis://user:password@host:port"},
+		{"user, host and port only", "u:p@host:6379", "without a scheme: write redis://"},
 		{"unknown scheme", "http://h", `unknown scheme (redis, rediss, redis+sentinel, rediss+sentinel or unix)`},
 		{"no host", "redis://", "no host (write redis://host:port)"},
 		{"no host but port", "rediss://:6379", "no host (write rediss://host:port)"},

@@ -36,6 +36,7 @@ type announcer struct {
 const (
 	maxAnnounced  = 64              // connections: two of each Sentinel
 	announcedIdle = 2 * time.Minute // a Sentinel says something each second
+	maxQueued     = 64              // commands of a transaction: a Sentinel has five
 )
 
 // listenAnnounced listens at an address under which others reach us. Where that is
@@ -98,8 +99,8 @@ func (a *announcer) serve(conn net.Conn) {
 			continue
 		}
 		answer := a.answer(conn, args, &queued)
-		a.mu.Lock() // others publish to this connection
-		_ = conn.SetWriteDeadline(time.Now().Add(5 * time.Second))
+		a.mu.Lock()                                            // others publish to this connection
+		_ = conn.SetWriteDeadline(time.Now().Add(time.Second)) // nobody else is answered meanwhile
 		_, err = io.WriteString(conn, answer)
 		a.mu.Unlock()
 		if err != nil {
@@ -149,6 +150,9 @@ func (a *announcer) answer(conn net.Conn, args [][]byte, queued *int) string {
 	case "AUTH", "CLIENT", "CONFIG", "SLAVEOF", "REPLICAOF", "SCRIPT":
 	default:
 		return "-ERR triggerd is no server: it answers Sentinels only\r\n"
+	}
+	if *queued >= maxQueued {
+		return "-ERR too many commands in a transaction\r\n"
 	}
 	if *queued >= 0 {
 		*queued++

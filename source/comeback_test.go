@@ -129,7 +129,7 @@ func TestWhyChangesWereMissed(t *testing.T) {
 		want         string
 	}{
 		{"the server is ahead", "+FULLRESYNC id 5000\r\n", nil, "the server no longer had"},
-		{"another history", "+FULLRESYNC other 500\r\n", nil, "the server no longer had"},
+		{"another history", "+FULLRESYNC other 500\r\n", nil, "history is another one"},
 		{"the server is behind", "+FULLRESYNC id 500\r\n", nil, "it went back"},
 		{"SYNC", "-ERR unknown command 'PSYNC'\r\n", Script{Expect("SYNC")}, "with SYNC"},
 	} {

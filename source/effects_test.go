@@ -162,6 +162,7 @@ func (s *standalone) effects(policy source.AckPolicy) (seen [cells]string) {
 	s.t.Helper()
 	cfg := source.Config{URL: url(s.srv), Ack: policy}
 	f, k := attach(s.t, cfg, nil)
+	s.awaitOnline()
 	fresh := s.failover(policy) // of the first policy: a server that was never written to
 	f.attached(1)
 	c := redistest.Dial(s.t, s.srv)
@@ -183,6 +184,18 @@ func (s *standalone) effects(policy source.AckPolicy) (seen [cells]string) {
 		}
 	}
 	return seen
+}
+
+// awaitOnline waits until the server has heard from triggerd. Until then any replica
+// of a server that was never written to may be chosen by FAILOVER.
+func (s *standalone) awaitOnline() {
+	s.t.Helper()
+	for limit := time.Now().Add(patience); !strings.Contains(redistest.Do(s.t, s.srv, "INFO", "replication").(string), "state=online"); {
+		if time.Now().After(limit) {
+			s.t.Fatal("the server does not hear from triggerd")
+		}
+		time.Sleep(time.Millisecond) // nobody tells
+	}
 }
 
 // counted tells when a command that waits for replicas counts triggerd. atOnce

@@ -53,6 +53,9 @@ func (e *ServerError) code() string {
 	return code
 }
 
+// Refused reports whether the user may not do it.
+func (e *ServerError) Refused() bool { return e.code() == "NOPERM" }
+
 // temporary reports whether the server is in a state that ends by itself.
 func (e *ServerError) temporary() bool {
 	switch e.code() {
@@ -123,8 +126,11 @@ func (a *address) hint(e *ServerError) string {
 // permissions returns what a user of the server needs, as an ACL rule. It was
 // enough on redis 6.0 to 8.6 and valkey 8.0 to 9.1.
 func permissions(e *ServerError) string {
-	if e.Command == "SYNC" {
+	switch e.Command {
+	case "SYNC":
 		return "+psync +sync +replconf +ping"
+	case "INFO":
+		return "+psync +replconf +ping +info"
 	}
 	return "+psync +replconf +ping"
 }

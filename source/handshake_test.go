@@ -58,7 +58,7 @@ func playLink(t testing.TB, s *Replica, from Position, l *link, wantKeys bool, y
 		t.Fatal(err)
 	}
 	n.yield = yield
-	n.receiver.noInfo = true // what is said begins with the answer to PSYNC
+	n.receiver.noInfo = l.addr.text // what is said begins with the answer to PSYNC
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

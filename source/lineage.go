@@ -159,18 +159,28 @@ func (l lineage) nameAt(offset int64) string {
 // yet: a primary that was killed comes back empty, for some seconds, before it is
 // made a replica; and a name may point to another server for a moment.
 type foreigner struct {
-	since time.Time // when the first such was seen; zero: none is
+	replID string    // the name of its history
+	since  time.Time // when it was first seen; zero: none is
+}
+
+// waits notes that a history is waited out, and returns since when it is. Another
+// one has a wait of its own: a server that came back empty long ago says nothing
+// about the next.
+func (v *receiver) waits(replID string) (since time.Time) {
+	if v.foreign.since.IsZero() {
+		v.n.replica.updateStatus(func(st *Status) { st.Foreign++ })
+	}
+	if v.foreign.replID != replID {
+		v.foreign = foreigner{replID, time.Now()}
+	}
+	return v.foreign.since
 }
 
 // waitForeign notes that the server has another history. It returns an error as
 // long as that is waited out, and nil once the server is to be believed.
 func (v *receiver) waitForeign(h *history, addr *address) error {
 	s := v.n.replica
-	if v.foreign.since.IsZero() {
-		v.foreign.since = time.Now()
-		s.updateStatus(func(st *Status) { st.Foreign++ })
-	}
-	left := s.cfg.ForeignWait - time.Since(v.foreign.since)
+	left := s.cfg.ForeignWait - time.Since(v.waits(h.replID))
 	if left <= 0 {
 		return nil
 	}
@@ -179,18 +189,39 @@ func (v *receiver) waitForeign(h *history, addr *address) error {
 		role = "replica"
 	}
 	return &foreignError{fmt.Errorf("%s is a %s of another history, %s, not of %s or one that came of it: it is not believed for %s (foreign_wait); if it is the right server, a gap is told then",
-		addr.text, role, shortID(h.replID), shortID(v.pos.ReplID), s.cfg.ForeignWait), left}
+		addr.text, role, shortID(h.replID), shortID(v.pos.ReplID), s.cfg.ForeignWait), left, foreignPause}
+}
+
+// waitUntold is waitForeign for a server that does not tell its history, and that
+// answers with a full resync of another name. Each question may cost it a fork, so
+// it is asked less often.
+func (v *receiver) waitUntold(a *psyncReply, addr *address) error {
+	err := v.waitForeign(&history{replID: a.pos.ReplID}, addr)
+	waits, ok := errors.AsType[*foreignError](err)
+	if !ok {
+		return err
+	}
+	wait := v.n.replica.cfg.ForeignWait
+	waits.err = fmt.Errorf("%s answers with a full resync of another history, %s, not of %s: it is not believed for %s (foreign_wait); if it is the right server, a gap is told then. With +info triggerd could ask it how the two belong together",
+		addr.text, shortID(a.pos.ReplID), shortID(v.pos.ReplID), wait)
+	waits.pause = max(wait/3, foreignPause)
+	return waits
 }
 
 // maxYoung is how long after its start a server may be that has come back with old
 // data, and is made a replica then.
 const maxYoung = 15 * time.Second
 
+// before is by how much at least a server has to have been started before a link
+// was lost, to have been a replica meanwhile: servers tell whole seconds, and that
+// a primary was killed may be noticed late.
+const before = 3 * time.Second
+
 // waitYoung returns an error as long as a server whose history lacks the last bytes
-// has just been started. A replica that was promoted has run before. But a primary
-// that was killed, and comes back with the data of a snapshot, looks like one, at
-// a place that may be far back, until it is made a replica.
-func (v *receiver) waitYoung(l *link) error {
+// may be one that has come back. A replica that was promoted ran before the link was
+// lost. But a primary that was killed, and comes back with the data of a snapshot,
+// looks like one, at a place that may be far back, until it is made a replica.
+func (v *receiver) waitYoung(h *history, l *link) error {
 	s := v.n.replica
 	text, err := l.requestText("INFO", "server")
 	var refused *ServerError
@@ -202,15 +233,12 @@ func (v *receiver) waitYoung(l *link) error {
 	}
 	up, ok := uptime(text)
 	left := min(maxYoung, s.cfg.ForeignWait) - up
-	if !ok || left <= 0 {
+	if !ok || left <= 0 || time.Now().Add(-up).Before(v.lostAt.Add(-before)) {
 		return nil
 	}
-	if v.foreign.since.IsZero() {
-		v.foreign.since = time.Now()
-		s.updateStatus(func(st *Status) { st.Foreign++ })
-	}
-	return &foreignError{fmt.Errorf("%s was started %s ago, and has older data than what was received: it is not believed for %s (foreign_wait), since a primary that comes back may be made a replica",
-		l.addr.text, up, min(maxYoung, s.cfg.ForeignWait)), left}
+	v.waits(h.replID)
+	return &foreignError{fmt.Errorf("%s was started after the link to the primary was lost, or just before, and has older data than what was received: it is not believed until it has run for %s (foreign_wait), since a primary that comes back may be made a replica",
+		l.addr.text, min(maxYoung, s.cfg.ForeignWait)), left, foreignPause}
 }
 
 // uptime returns for how long a server has run, by its INFO.
@@ -226,8 +254,9 @@ func uptime(text string) (d time.Duration, ok bool) {
 
 // foreignError says that a server is waited out.
 type foreignError struct {
-	err  error
-	left time.Duration // for so long
+	err   error
+	left  time.Duration // for so long
+	pause time.Duration // before it is asked again
 }
 
 func (e *foreignError) Error() string        { return e.err.Error() }
@@ -248,14 +277,17 @@ func shortID(id string) string {
 // to go on. ok: it has told it.
 func (v *receiver) examine(l *link) (a ahead, h history, ok bool, err error) {
 	s := v.n.replica
-	if s.group == nil && (v.pos.IsZero() || v.forceFull) || v.noInfo {
+	if s.group == nil && (v.pos.IsZero() || v.forceFull) || v.noInfo == l.addr.text {
 		return a, h, false, nil
 	}
 	text, err := l.requestText("INFO", "replication")
 	var refused *ServerError
 	if errors.As(err, &refused) && !refused.temporary() {
-		v.noInfo = true
-		s.cfg.Logger.Info("the server does not tell its history: whether what it has is what was received is only seen when the stream goes on; after a failover that costs a full resync and a gap where triggerd had read further (the user needs +info)", "server", l.addr.text, "err", err)
+		v.noInfo = l.addr.text
+		if !v.toldNoInfo {
+			v.toldNoInfo = true
+			s.cfg.Logger.Info("the server does not tell its history: whether what it has is what was received is only seen when the stream goes on; after a failover that costs a full resync and a gap where triggerd had read further (the user needs +info)", "server", l.addr.text, "err", err)
+		}
 		return a, h, false, nil
 	}
 	if err != nil {

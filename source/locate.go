@@ -89,31 +89,70 @@ func (a *attempt) leave(host string) {
 // avoided are replicas that are not attached to for a while.
 type avoided struct {
 	mu    sync.Mutex
-	until map[string]time.Time // guarded by mu
+	hosts map[string]avoidance // guarded by mu
 }
 
-// How long a replica is avoided that could not be attached to, and one that has
-// not got the history of the others.
+type avoidance struct {
+	until  time.Time
+	failed int // attempts in a row
+}
+
+// How long a replica is avoided that could not be attached to, the longer the more
+// often, since a link to the primary that is well is given up for it; and one that
+// has not got the history of the others.
 const (
 	avoidFailing = 5 * time.Second
+	avoidMost    = 5 * time.Minute
 	avoidForeign = time.Minute
 )
 
+// maxAvoided is how many are known.
+const maxAvoided = 1000
+
 func (a *avoided) add(host string, d time.Duration) {
+	a.change(host, func(v *avoidance) {
+		if at := time.Now().Add(d); at.After(v.until) {
+			v.until = at
+		}
+	})
+}
+
+// addFailing notes that a replica could not be attached to.
+func (a *avoided) addFailing(host string) {
+	a.change(host, func(v *avoidance) {
+		d := avoidMost
+		if v.failed < 6 {
+			d = avoidFailing << v.failed
+		}
+		v.failed++
+		if at := time.Now().Add(d); at.After(v.until) {
+			v.until = at
+		}
+	})
+}
+
+func (a *avoided) change(host string, change func(*avoidance)) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.until == nil || len(a.until) > 1000 {
-		a.until = map[string]time.Time{}
+	if a.hosts == nil || len(a.hosts) > maxAvoided {
+		a.hosts = map[string]avoidance{}
 	}
-	if at := time.Now().Add(d); at.After(a.until[host]) {
-		a.until[host] = at
-	}
+	v := a.hosts[host]
+	change(&v)
+	a.hosts[host] = v
+}
+
+// remove notes that a replica was attached to.
+func (a *avoided) remove(host string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.hosts, host)
 }
 
 func (a *avoided) has(host string) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return time.Now().Before(a.until[host])
+	return time.Now().Before(a.hosts[host].until)
 }
 
 // choose returns to which server of an answer to attach, or to stay attached.
@@ -147,10 +186,26 @@ func (v *receiver) locate(ctx context.Context) (*address, error) {
 	v.toldDiffer = answer.Differ
 	host := s.choose(&answer, s.attempt.current())
 	v.isPrimary = host == answer.Primary
+	v.logNoReplica(&answer)
 	addr := s.addr.at(host)
 	s.found.Store(addr)
 	s.updateStatus(func(st *Status) { st.Server = addr.text })
 	return addr, nil
+}
+
+// logNoReplica tells, once until there is one, why it is to be the primary though a
+// replica is preferred.
+func (v *receiver) logNoReplica(a *sentinel.Answer) {
+	s := v.n.replica
+	none := s.cfg.Prefer == PreferReplica && v.isPrimary
+	switch {
+	case !none || v.toldNoReplica:
+	case a.NoReplicas != nil:
+		s.cfg.Logger.Warn("taking the primary, though a replica is preferred: the Sentinel does not say which there are", "name", s.addr.group.name, "server", a.Primary, "err", masked(s.cfg.Secrets, a.NoReplicas))
+	default:
+		s.cfg.Logger.Warn("taking the primary, though a replica is preferred: there is none that is well, that is looked for again", "name", s.addr.group.name, "server", a.Primary, "replicas", len(a.Replicas))
+	}
+	v.toldNoReplica = none
 }
 
 // server returns the address of the server that was found last.
@@ -193,10 +248,21 @@ func (n *session) followSentinels(ctx context.Context) {
 	}
 }
 
+// maxReached is how many servers are known to have been connected to.
+const maxReached = 16
+
+// noteReached notes that a server that Sentinels name could be connected to.
+func (v *receiver) noteReached(host string) {
+	if !slices.Contains(v.reached, host) {
+		v.reached = append(v.reached[max(0, len(v.reached)-maxReached+1):], host)
+	}
+}
+
 // explainUnreachable adds to an error of connecting to a server that Sentinels
-// name what may be the matter.
-func (s *Replica) explainUnreachable(err error) error {
-	if s.group == nil {
+// name what may be the matter, if it never could be.
+func (v *receiver) explainUnreachable(err error, host string) error {
+	s := v.n.replica
+	if s.group == nil || slices.Contains(v.reached, host) {
 		return err
 	}
 	return fmt.Errorf("%w (the Sentinels name this address for %q: if only they can reach it, have the server announce another, with replica-announce-ip and replica-announce-port)", err, s.addr.group.name)

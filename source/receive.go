@@ -7,8 +7,10 @@ import (
 	"io"
 	"log/slog"
 	"regexp"
+	"slices"
 	"time"
 
+	"triggerd/internal/sentinel"
 	"triggerd/internal/spool"
 )
 
@@ -24,22 +26,26 @@ type receiver struct {
 		at     int64 // the offset at which the history gets another name; -1: it does not
 		replID string
 	}
-	foreign foreigner
-	noInfo  bool   // the server does not tell its history
-	changed string // the name of a history that a server told, and did not have any more when it answered PSYNC
+	foreign    foreigner
+	noInfo     string // the server that does not tell its history, as far as it was asked since a link that worked
+	toldNoInfo bool   // that was logged
+	changed    string // the name of a history that a server told, and did not have any more when it answered PSYNC
 
-	forceFull    bool      // what comes behind pos cannot be read: ask for a full resync
-	forShutdown  bool      // the last connection was closed so that the server can shut down
-	toldDetached bool      // the spool says that there is no link
-	streamSince  time.Time // when the stream of the last connection began; zero: it did not
-	streamFrom   int64     // the offset at which it began
-	pauses       pauses
-	logged       string        // the reason for which the link was last lost, as far as it was logged; "" after a link that worked
-	toldAsking   bool          // it was logged that a full resync is asked for; false after a link that worked
-	toldDiffer   bool          // it was logged that the Sentinels differ
-	isPrimary    bool          // the Sentinels call the server of the present attempt the primary
-	wake         chan struct{} // capacity 1: the Sentinels may name another server
-	toldNoAcks   bool          // it was logged that nothing can be acknowledged
+	forceFull     bool      // what comes behind pos cannot be read: ask for a full resync
+	forShutdown   bool      // the last connection was closed so that the server can shut down
+	toldDetached  bool      // the spool says that there is no link
+	streamSince   time.Time // when the stream of the last connection began; zero: it did not
+	streamFrom    int64     // the offset at which it began
+	reached       []string  // servers that could be connected to
+	lostAt        time.Time // when the last stream ended, of an earlier process when it noted something last; zero: that is not known
+	pauses        pauses
+	logged        []string      // the reasons for which the link was lost, as far as they were logged; none after a link that worked
+	toldAsking    bool          // it was logged that a full resync is asked for; false after a link that worked
+	toldDiffer    bool          // it was logged that the Sentinels differ
+	toldNoReplica bool          // it was logged that the primary is attached to for want of a replica
+	isPrimary     bool          // the Sentinels call the server of the present attempt the primary
+	wake          chan struct{} // capacity 1: the Sentinels may name another server
+	toldNoAcks    bool          // it was logged that nothing can be acknowledged
 }
 
 // run receives until ctx is done, the spool fails, or the first attempt has
@@ -83,11 +89,12 @@ func (v *receiver) takeRestart() *restart {
 func (v *receiver) waitToReconnect(ctx context.Context, err error) bool {
 	s := v.n.replica
 	if !v.streamSince.IsZero() {
+		v.lostAt = time.Now()
 		v.endStream()
 	}
 	pause := v.pauses.next(s.cfg.MinBackoff, s.cfg.MaxBackoff)
 	if waits, ok := errors.AsType[*foreignError](err); ok {
-		pause = min(foreignPause, max(waits.left, 10*time.Millisecond))
+		pause = min(waits.pause, max(waits.left, 10*time.Millisecond))
 	}
 	v.logLost(err, pause)
 	if !v.toldDetached {
@@ -125,9 +132,9 @@ func (v *receiver) endStream() {
 		return
 	}
 	v.pauses.worked(lasted > s.cfg.MaxBackoff)
-	v.toldAsking = false
+	v.toldAsking, v.noInfo = false, ""
 	if !v.toldNoAcks { // else the server ends a link that works, again and again
-		v.logged = ""
+		v.logged = nil
 	}
 }
 
@@ -152,7 +159,9 @@ func (v *receiver) attach(ctx context.Context) error {
 	case errors.Is(context.Cause(ctx), errMoved):
 		return errMoved
 	case !v.isPrimary && s.group != nil && err != nil && v.streamSince.IsZero():
-		s.avoided.add(addr.host, avoidFailing)
+		s.avoided.addFailing(addr.host)
+	case !v.isPrimary && s.group != nil && !v.streamSince.IsZero():
+		s.avoided.remove(addr.host)
 	}
 	return err
 }
@@ -161,8 +170,9 @@ func (v *receiver) attachTo(ctx context.Context, addr *address) error {
 	n, s := v.n, v.n.replica
 	conn, err := addr.dial(ctx, s.cfg.DialTimeout)
 	if err != nil {
-		return s.explainUnreachable(fmt.Errorf("connect: %w", err))
+		return v.explainUnreachable(fmt.Errorf("connect: %w", err), addr.host)
 	}
+	v.noteReached(addr.host)
 	v.pauses.connected()
 	l := newLink(conn, addr, s.cfg.Timeout, &s.lastArrival)
 	defer l.close()
@@ -216,7 +226,7 @@ func (v *receiver) syncAndReceive(ctx context.Context, l *link, wantKeys bool) e
 		}
 		from = Position{}
 	case how.verdict == rewind:
-		if err := v.waitYoung(l); err != nil {
+		if err := v.waitYoung(&h, l); err != nil {
 			return err
 		}
 		from.ReplID, from.Offset = h.replID, how.at
@@ -230,6 +240,11 @@ func (v *receiver) syncAndReceive(ctx context.Context, l *link, wantKeys bool) e
 	}
 	if err := v.checkReply(&a, &h, told && !from.IsZero()); err != nil {
 		return err
+	}
+	if a.full && !a.legacy && !told && !from.IsZero() && a.pos.ReplID != v.pos.ReplID {
+		if err := v.waitUntold(&a, l.addr); err != nil {
+			return err
+		}
 	}
 	if a.full {
 		v.pauses.resynced()
@@ -370,17 +385,24 @@ func (v *receiver) logAsking() {
 func (v *receiver) logLost(err error, pause time.Duration) {
 	s, level := v.n.replica, slog.LevelWarn
 	var refused *ServerError
-	if errors.As(err, &refused) && !isTemporary(err) {
+	if errors.As(err, &refused) && !isTemporary(err) || sentinel.NeedsChange(err) {
 		level = slog.LevelError // likely someone has to act
 	}
-	reason := ownAddress.ReplaceAllString(err.Error(), "")
-	if v.logged == reason {
+	// Several may take turns: the addresses that Sentinels name.
+	switch reason := ownAddress.ReplaceAllString(err.Error(), ""); {
+	case slices.Contains(v.logged, reason):
 		level = slog.LevelDebug
+	case len(v.logged) == maxLogged:
+		v.logged = append(v.logged[1:maxLogged:maxLogged], reason)
+	default:
+		v.logged = append(v.logged, reason)
 	}
-	v.logged = reason
 	s.updateStatus(func(st *Status) { st.LastError, st.State, st.Since = err.Error(), Waiting, time.Now() })
 	s.cfg.Logger.Log(context.Background(), level, "not attached to the server, trying again", "server", s.server().text, "err", err, "pause", pause.Round(time.Millisecond))
 }
+
+// maxLogged is how many reasons are remembered, so as to log each once.
+const maxLogged = 8
 
 // ownAddress is the address of our side in the texts of network errors. Its port
 // is another one each time.
@@ -482,13 +504,14 @@ type handover struct {
 	link     *link
 	reply    *psyncReply
 	wantKeys bool
+	foreign  bool       // the server's history is known to be another one
 	done     chan error // receives how it went
 }
 
 // passLink has the reading goroutine read a full resync's snapshot, and waits
 // until it has.
 func (n *session) passLink(ctx context.Context, l *link, a *psyncReply, wantKeys bool) error {
-	h := &handover{link: l, reply: a, wantKeys: wantKeys, done: make(chan error, 1)}
+	h := &handover{link: l, reply: a, wantKeys: wantKeys, foreign: n.receiver.foreign.replID != "", done: make(chan error, 1)}
 	n.handover.Store(h)
 	n.reader.Poke()
 	select {

@@ -6,9 +6,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
-	"triggerd/internal/redistest"
+	. "triggerd/internal/redistest"
 	"triggerd/internal/servers"
 	"triggerd/internal/spool"
 	"triggerd/source"
@@ -20,16 +21,16 @@ var failing = []string{"redis-7.0", "redis-8.6", "valkey-9.1"}
 // primary, as a name would.
 type pair struct {
 	primary, replica *servers.Server
-	between          *redistest.Proxy // of the replica to the primary
-	name             *redistest.Proxy
+	between          *Proxy // of the replica to the primary
+	name             *Proxy
 }
 
 func startPair(t *testing.T, primary *servers.Server) *pair {
 	t.Helper()
-	p := &pair{primary: primary, replica: redistest.Start(t, primary.Program.Name)}
-	p.between, p.name = redistest.StartProxy(t, primary.Addr), redistest.StartProxy(t, primary.Addr)
+	p := &pair{primary: primary, replica: Start(t, primary.Program.Name)}
+	p.between, p.name = StartProxy(t, primary.Addr), StartProxy(t, primary.Addr)
 	host, port, _ := strings.Cut(p.between.Addr, ":")
-	redistest.Do(t, p.replica, "REPLICAOF", host, port)
+	Do(t, p.replica, "REPLICAOF", host, port)
 	p.inSync(t)
 	return p
 }
@@ -60,7 +61,7 @@ func (p *pair) promote(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.between.Reset()
-	redistest.Do(t, p.replica, "REPLICAOF", "NO", "ONE")
+	Do(t, p.replica, "REPLICAOF", "NO", "ONE")
 	p.name.Move(p.replica.Addr)
 	p.name.Admit()
 }
@@ -100,7 +101,7 @@ func since(t *testing.T, recs []record, words string) []record {
 // TestRewind: the replica that becomes the primary lacks the last of what was
 // read. Reading goes on where it stands, and who reads from it sees the same.
 func TestRewind(t *testing.T) {
-	redistest.Each(t, failing, func(t *testing.T, srv *servers.Server) {
+	Each(t, failing, func(t *testing.T, srv *servers.Server) {
 		t.Parallel()
 		p := startPair(t, srv)
 		log, err := spool.Open(spool.Options{Dir: filepath.Join(t.TempDir(), "spool")})
@@ -108,7 +109,7 @@ func TestRewind(t *testing.T) {
 			t.Fatal(err)
 		}
 		f := follow(t, source.Config{URL: "redis://" + p.name.Addr, Spool: log, ForeignWait: time.Second}, source.Position{})
-		behind := redistest.StartProxy(t, srv.Addr)
+		behind := StartProxy(t, srv.Addr)
 		late := follow(t, source.Config{URL: "redis://" + behind.Addr, ForeignWait: time.Second}, source.Position{})
 		f.attached(1)
 		late.attached(1)
@@ -116,7 +117,7 @@ func TestRewind(t *testing.T) {
 		other := follow(t, source.Config{URL: url(p.replica)}, source.Position{})
 		other.attached(1)
 
-		c := redistest.Dial(t, srv)
+		c := Dial(t, srv)
 		send(t, c, words("SELECT 3"), words("SET first 1"), words("MULTI"), words("SET tx 1"), words("INCR tx"), words("EXEC"))
 		late.command("INCR", "tx")
 		behind.Refuse() // the one that comes late has not read the rest of what lives
@@ -138,7 +139,7 @@ func TestRewind(t *testing.T) {
 		if at.Pos.Offset != point || at.From.Offset < dead || len(at.Dead) != 1 || at.Dead[0].After != point || at.Dead[0].To < dead {
 			t.Errorf("went back at %+v, dead %+v; want to %d", at.Record, at.Dead, point)
 		}
-		n := redistest.Dial(t, p.replica)
+		n := Dial(t, p.replica)
 		send(t, n, words("SELECT 7"), words("SET after 1"), words("MULTI"), words("SET tx 2"), words("INCR tx"), words("EXEC"), words("SELECT 3"), words("SET end 1"))
 		for _, f := range []*follower{f, late, other} {
 			f.command("SET", "end", "1")
@@ -208,27 +209,27 @@ func (f *follower) waitAll(n int) []record {
 // made a replica again. What it wrote is gone, and reading goes back to where the
 // histories parted.
 func TestFailoverThatIsUndone(t *testing.T) {
-	redistest.Each(t, failing, func(t *testing.T, srv *servers.Server) {
+	Each(t, failing, func(t *testing.T, srv *servers.Server) {
 		t.Parallel()
 		p := startPair(t, srv)
 		f := follow(t, source.Config{URL: "redis://" + p.name.Addr, ForeignWait: time.Second}, source.Position{})
 		steady := follow(t, source.Config{URL: url(srv)}, source.Position{})
 		f.attached(1)
 		steady.attached(1)
-		c := redistest.Dial(t, srv)
+		c := Dial(t, srv)
 		send(t, c, words("SELECT 3"), words("SET first 1"))
 		f.command("SET", "first", "1")
 		p.inSync(t)
-		redistest.Do(t, p.replica, "REPLICAOF", "NO", "ONE")
+		Do(t, p.replica, "REPLICAOF", "NO", "ONE")
 		p.name.Move(p.replica.Addr)
 		p.name.Cut()
 		f.attached(2)
 		send(t, c, words("SET meanwhile 1")) // the old primary goes on
-		n := redistest.Dial(t, p.replica)
+		n := Dial(t, p.replica)
 		send(t, n, words("SELECT 9"), words("SET gone 1"))
 		gone := f.command("SET", "gone", "1")
 		host, port, _ := strings.Cut(srv.Addr, ":")
-		redistest.Do(t, p.replica, "REPLICAOF", host, port)
+		Do(t, p.replica, "REPLICAOF", host, port)
 		p.name.Move(srv.Addr)
 		p.name.Cut()
 		r := f.kind(source.Rewound)
@@ -252,14 +253,14 @@ func TestFailoverThatIsUndone(t *testing.T) {
 // replica of the new one. It is not believed meanwhile. One that stays is
 // believed in the end, with a gap.
 func TestForeignServer(t *testing.T) {
-	redistest.Each(t, failing, func(t *testing.T, srv *servers.Server) {
+	Each(t, failing, func(t *testing.T, srv *servers.Server) {
 		t.Parallel()
 		p := startPair(t, srv)
 		f := follow(t, source.Config{URL: "redis://" + p.name.Addr, ForeignWait: time.Hour}, source.Position{})
 		brief := follow(t, source.Config{URL: "redis://" + srv.Addr, ForeignWait: 300 * time.Millisecond}, source.Position{})
 		f.attached(1)
 		brief.attached(1)
-		redistest.Do(t, srv, "SET", "first", "1")
+		Do(t, srv, "SET", "first", "1")
 		f.command("SET", "first", "1")
 		p.inSync(t)
 		if err := srv.Kill(); err != nil {
@@ -271,9 +272,9 @@ func TestForeignServer(t *testing.T) {
 		f.status("the foreign server to be told", func(s source.Status) bool {
 			return s.Foreign == 1 && strings.Contains(s.LastError, "is a primary of another history")
 		})
-		redistest.Do(t, srv, "SET", "foreign", "1")
-		redistest.Do(t, p.replica, "REPLICAOF", "NO", "ONE")
-		redistest.Do(t, p.replica, "SET", "second", "1")
+		Do(t, srv, "SET", "foreign", "1")
+		Do(t, p.replica, "REPLICAOF", "NO", "ONE")
+		Do(t, p.replica, "SET", "second", "1")
 		p.name.Move(p.replica.Addr)
 		f.command("SET", "second", "1")
 		if n := len(f.all(source.Command)); n != 2 {
@@ -289,4 +290,78 @@ func TestForeignServer(t *testing.T) {
 			t.Errorf("the wait was not told; log:\n%s", brief.log)
 		}
 	})
+}
+
+// TestForeignUntold: a full resync of another history is waited out also where the
+// server does not tell its history, each other history anew.
+func TestForeignUntold(t *testing.T) {
+	first := script(Expect("PSYNC", "?", "-1"), Send("+FULLRESYNC id 1000\r\n"+framed(emptyRDB)+set1))
+	foreign := func(id string) Script {
+		return script(Expect("PSYNC", "id", "1028"), Send("+FULLRESYNC "+id+" 0\r\n"), Hang())
+	}
+	believed := func(id string) Script {
+		return script(Expect("PSYNC", "id", "1028"), Send("+FULLRESYNC "+id+" 0\r\n"+framed(emptyRDB)+set2), Hang())
+	}
+	own := script(Expect("PSYNC", "id", "1028"), Send("+CONTINUE new\r\n"+set2), Hang())
+	for _, c := range []struct {
+		name    string
+		scripts []Script
+		took    time.Duration
+		gaps    int64
+	}{
+		{"for a moment", []Script{foreign("x"), foreign("x"), own}, 10 * time.Second, 0},
+		{"for good", []Script{foreign("x"), foreign("x"), foreign("x"), believed("x")}, 15 * time.Second, 1},
+		{"another", []Script{foreign("x"), foreign("x"), foreign("y"), foreign("y"), foreign("y"), believed("y")}, 25 * time.Second, 1},
+		{"of its own, without what comes next", []Script{believed("id")}, 0, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				began := time.Now()
+				f := followScripts(t, source.Config{ForeignWait: 15 * time.Second}, nil, append([]Script{first}, c.scripts...)...)
+				f.commandWithin(time.Minute, "SET", "b", "2")
+				if took := time.Since(began); took < c.took || took > c.took+time.Second {
+					t.Errorf("it took %v, want %v", took, c.took)
+				}
+				if s := f.src.Status(); s.Gaps != c.gaps || s.Foreign != min(int64(c.took), 1) {
+					t.Errorf("status %+v", s)
+				}
+			})
+		})
+	}
+}
+
+// TestYoungServer: a server that has less is believed at once if it ran before the
+// link was lost, as a replica did that was promoted; else only once it has run for a
+// while, since it may be a primary that came back with old data.
+func TestYoungServer(t *testing.T) {
+	told := "role:master\r\nmaster_replid:new\r\nmaster_replid2:id\r\nmaster_repl_offset:1010\r\nsecond_repl_offset:1001\r\n"
+	bulk := func(text string) string { return fmt.Sprintf("$%d\r\n%s\r\n", len(text), text) }
+	for _, c := range []struct {
+		uptime, waits int // in seconds
+	}{{0, 15}, {2, 13}, {5, 0}, {100, 0}} {
+		t.Run(fmt.Sprint(c.uptime), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				began := time.Now()
+				scripts := []Script{script(Expect("PSYNC", "?", "-1"), Send("+FULLRESYNC id 1000\r\n"+framed(emptyRDB)+set1))}
+				for up := c.uptime; up <= c.uptime+c.waits; up++ {
+					steps := []Step{Expect("INFO", "replication"), Send(bulk(told)), Expect("INFO", "server"), Send(bulk(fmt.Sprintf("uptime_in_seconds:%d\r\n", up)))}
+					if up == c.uptime+c.waits {
+						steps = append(steps, Expect("PSYNC", "new", "1001"), Send("+CONTINUE new\r\n"+set2))
+					}
+					scripts = append(scripts, script(append(steps, Hang())...))
+				}
+				f := followScripts(t, source.Config{ForeignWait: time.Minute}, nil, scripts...)
+				f.commandWithin(time.Minute, "SET", "b", "2")
+				if took, want := time.Since(began), time.Duration(c.waits)*time.Second; took < want || took > want+time.Second {
+					t.Errorf("it took %v, want %v", took, want)
+				}
+				if s := f.src.Status(); s.Rewinds != 1 || s.Gaps != 0 {
+					t.Errorf("status %+v", s)
+				}
+				if n := strings.Count(f.log.String(), "level=WARN"); n > 3 {
+					t.Errorf("the wait is told %d times:\n%s", n, f.log)
+				}
+			})
+		})
+	}
 }

@@ -341,6 +341,46 @@ func TestPromotionsByHand(t *testing.T) {
 	})
 }
 
+// TestSentinelHopInSnapshot: a primary is killed while it sends its snapshot. That is
+// given up, and told; the new primary's is read whole, and what comes behind it.
+func TestSentinelHopInSnapshot(t *testing.T) {
+	t.Parallel()
+	const keys = 3000
+	f := startFleet(t, "redis-7.0")
+	old := f.nodes[0]
+	redistest.Do(t, old, "EVAL", "for i = 1, tonumber(ARGV[1]) do redis.call('SET', 'k:' .. i, string.rep('x', 1000)) end", "0", strconv.Itoa(keys))
+	redistest.Do(t, old, "CONFIG", "SET", "rdb-key-save-delay", "5000") // 15 s in all
+	for _, n := range f.nodes[1:] {
+		until(t, "a replica to have the keys", func() bool { return redistest.Do(t, n, "DBSIZE") == int64(keys) })
+	}
+	r := follow(t, source.Config{URL: f.url(), ForeignWait: time.Hour, MinBackoff: 100 * time.Millisecond, MaxBackoff: 15 * time.Second}, source.Position{}, wantsKeys)
+	r.kind(source.Key)
+	if err := old.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	now := f.awaitSwitch(old)
+	r.kind(source.SnapshotEnd)
+	redistest.Do(t, now, "SET", "end", "1")
+	r.command("SET", "end", "1")
+	if strings.Contains(r.log.String(), "if only they can reach it") {
+		t.Errorf("a server that could be reached is said not to be reachable:\n%s", r.log)
+	}
+	last, aborted := 0, 0
+	for _, rec := range r.everything() {
+		switch {
+		case rec.Kind == source.SnapshotBegin:
+			last = 0
+		case rec.Kind == source.Key:
+			last++
+		case rec.Kind == source.Detached && rec.Aborted:
+			aborted++
+		}
+	}
+	if s := r.src.Status(); last != keys || aborted != 1 || s.FullResyncs != 1 || s.Gaps != 0 || s.Server != "redis://"+now.Addr {
+		t.Errorf("the last snapshot has %d keys, want %d; %d were given up; status %+v; log:\n%s", last, keys, aborted, s, r.log)
+	}
+}
+
 // failover has a Sentinel hand over, as soon as one does.
 func (f *fleet) failover(option ...string) {
 	f.t.Helper()

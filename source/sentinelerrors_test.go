@@ -84,6 +84,75 @@ func TestSentinelMistakes(t *testing.T) {
 	})
 }
 
+// TestSentinelACL: what a user of the Sentinels, or of the servers, may not do is told
+// with what to allow, and costs no more than it has to.
+func TestSentinelACL(t *testing.T) {
+	t.Parallel()
+	srv := redistest.Start(t, "redis-7.0")
+	replica := redistest.Start(t, "redis-7.0")
+	host, port, _ := strings.Cut(srv.Addr, ":")
+	redistest.Do(t, replica, "REPLICAOF", host, port)
+	until(t, "a replica", func() bool { return info(t, replica, "replication", "master_link_status") == "up" })
+	s := redistest.StartSentinels(t, srv, srv.Addr, redistest.SentinelOptions{})
+	s.AwaitReplicas(1)
+	for _, n := range []*servers.Server{srv, replica} {
+		redistest.Do(t, n, "ACL", "SETUSER", "full", "on", ">server-word", "-@all", "+psync", "+replconf", "+ping", "+info")
+		redistest.Do(t, n, "ACL", "SETUSER", "noinfo", "on", ">server-word", "-@all", "+psync", "+replconf", "+ping")
+	}
+	users := map[string][]string{
+		"full":       {"allchannels", "+sentinel|master", "+sentinel|replicas", "+sentinel|get-master-addr-by-name", "+subscribe"},
+		"noreplicas": {"allchannels", "+sentinel|master", "+sentinel|get-master-addr-by-name", "+subscribe"},
+		"nomaster":   {"allchannels", "+sentinel|replicas", "+sentinel|get-master-addr-by-name", "+subscribe"},
+		"noaddress":  {"allchannels", "+sentinel|master", "+sentinel|replicas", "+subscribe"},
+		"nochannel":  {"resetchannels", "+sentinel|master", "+sentinel|replicas", "+sentinel|get-master-addr-by-name", "+subscribe"},
+		"nothing":    {"+subscribe"},
+		"off":        {"off"},
+	}
+	for i := range s.Addrs {
+		for name, rights := range users {
+			if _, err := s.Do(i, append([]string{"ACL", "SETUSER", name, "on", ">sentinel-word", "-@all"}, rights...)...); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, c := range []struct {
+		user, sentinelUser string
+		prefer             source.Prefer
+		attached           string // to; "": not at all
+		want               string // in the log
+	}{
+		{"full", "full", source.PreferPrimary, srv.Addr, "attached, full resync"},
+		{"full", "full", source.PreferReplica, replica.Addr, "attached, full resync"},
+		{"full", "noreplicas", source.PreferReplica, srv.Addr, "the Sentinel does not say which there are"},
+		{"full", "nomaster", source.PreferReplica, replica.Addr, "attached, full resync"},
+		{"full", "noaddress", source.PreferPrimary, srv.Addr, "attached, full resync"},
+		{"full", "nochannel", source.PreferPrimary, srv.Addr, "a Sentinel is not heard"},
+		{"full", "nothing", source.PreferPrimary, "", "+sentinel|get-master-addr-by-name"},
+		{"full", "off", source.PreferPrimary, "", "sentinel_user or sentinel_password in [source] is wrong"},
+		{"noinfo", "full", source.PreferPrimary, srv.Addr, "ACL SETUSER noinfo on +psync +replconf +ping +info"},
+	} {
+		t.Run(c.user+" "+c.sentinelUser+" "+string(c.prefer), func(t *testing.T) {
+			f := follow(t, source.Config{URL: "redis+sentinel://" + c.user + ":server-word@" + strings.Join(s.Addrs, ",") + "/mymaster", SentinelUser: c.sentinelUser, SentinelPassword: "sentinel-word", Prefer: c.prefer}, source.Position{})
+			if c.attached != "" {
+				f.attached(1)
+				if s := f.src.Status(); s.Server != "redis://"+c.attached {
+					t.Errorf("attached to %s, want %s", s.Server, c.attached)
+				}
+			} else if got := f.status("an error", func(s source.Status) bool { return s.LastError != "" }).LastError; strings.Count(got, c.want) != 1 {
+				t.Errorf("%q is to be told once: %s", c.want, got)
+			}
+			until(t, c.want, func() bool { return strings.Contains(f.log.String(), c.want) })
+			f.stop()
+			if refused := c.attached == ""; strings.Contains(f.log.String(), "level=ERROR") != refused {
+				t.Errorf("an error is to be logged: %v; log:\n%s", refused, f.log)
+			}
+			if strings.Contains(f.log.String(), "-word") {
+				t.Errorf("a password is in the log:\n%s", f.log)
+			}
+		})
+	}
+}
+
 // TestSentinelTLS: TLS to the Sentinel and to the server that it names, verified;
 // and a refusal for want of a client certificate is told as such.
 func TestSentinelTLS(t *testing.T) {
@@ -162,6 +231,7 @@ func sayer(t *testing.T, primary, epoch string) string {
 	t.Cleanup(func() { cancel(); l.Close() })
 	host, port, _ := strings.Cut(primary, ":")
 	answer := fmt.Sprintf("*6\r\n$2\r\nip\r\n$%d\r\n%s\r\n$4\r\nport\r\n$%d\r\n%s\r\n$12\r\nconfig-epoch\r\n$%d\r\n%s\r\n", len(host), host, len(port), port, len(epoch), epoch)
+	address := fmt.Sprintf("*2\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n", len(host), host, len(port), port)
 	go func() {
 		for {
 			conn, err := l.Accept()
@@ -169,7 +239,7 @@ func sayer(t *testing.T, primary, epoch string) string {
 				return
 			}
 			go func() {
-				_ = redistest.Script{redistest.Expect("*", "..."), redistest.Send(answer), redistest.Expect("*", "..."), redistest.Send("*0\r\n"), redistest.Hang()}.Run(ctx, conn)
+				_ = redistest.Script{redistest.Expect("*", "..."), redistest.Send(answer), redistest.Expect("*", "..."), redistest.Send(address), redistest.Expect("*", "..."), redistest.Send("*0\r\n"), redistest.Hang()}.Run(ctx, conn)
 			}()
 		}
 	}()

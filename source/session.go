@@ -125,7 +125,7 @@ func (n *session) open(from Position) error {
 			// The link of the process that received this is lost, whatever it had
 			// time to say.
 			s.spool.Mark(spool.Mark{Kind: spool.Detached}, n.began)
-			n.receiver.toldDetached = true
+			n.receiver.toldDetached, n.receiver.lostAt = true, s.spool.Recovered()
 			return nil
 		}
 		s.cfg.Logger.Error("the spool cannot be read from the position on, the server is asked for what comes behind it", "position", from.String(), "err", err)
@@ -655,7 +655,7 @@ func (n *session) takeHandover(ctx context.Context, h *handover) error {
 		answer(r.err)
 		return nil
 	}
-	end, begun, err := n.fullResync(ctx, h.link, h.reply, h.wantKeys)
+	end, begun, err := n.fullResync(ctx, h)
 	if err == errStop {
 		return err
 	}
@@ -685,8 +685,9 @@ func (n *session) takeHandover(ctx context.Context, h *handover) error {
 // fullResync reads the snapshot, hands out its keys if they are wanted, and
 // sets the position after it. It returns the record of its end, and whether its
 // beginning was handed out.
-func (n *session) fullResync(ctx context.Context, l *link, a *psyncReply, wantKeys bool) (end *Record, begun bool, err error) {
+func (n *session) fullResync(ctx context.Context, h *handover) (end *Record, begun bool, err error) {
 	s, began := n.replica, time.Now()
+	l, a, wantKeys := h.link, h.reply, h.wantKeys
 	asked := "PSYNC"
 	if a.legacy {
 		asked = "SYNC"
@@ -737,7 +738,7 @@ func (n *session) fullResync(ctx context.Context, l *link, a *psyncReply, wantKe
 		s.cfg.Logger.Warn("the server has no PSYNC, only SYNC: each time the link is lost, changes will be missed", "server", s.server().text)
 	}
 	if gap {
-		s.cfg.Logger.Error(n.whyMissed(from, a), "from", from.String(), "to", a.pos.String())
+		s.cfg.Logger.Error(n.whyMissed(from, h), "from", from.String(), "to", a.pos.String())
 	}
 	mark.Kind, mark.Pos, mark.Time = SnapshotEnd, a.pos, time.Now()
 	mark.Incomplete = !wantKeys || parsed != io.EOF
@@ -745,14 +746,17 @@ func (n *session) fullResync(ctx context.Context, l *link, a *psyncReply, wantKe
 }
 
 // whyMissed returns what to say of the changes that a full resync missed.
-func (n *session) whyMissed(from Position, a *psyncReply) string {
-	switch {
+func (n *session) whyMissed(from Position, h *handover) string {
+	switch a := h.reply; {
 	case n.seeking:
 		return "what came after the last position could not be read: changes were missed"
 	case a.legacy:
 		return "with SYNC the server cannot go on after the last position: changes were missed"
 	case a.pos.ReplID == from.ReplID && a.pos.Offset < from.Offset:
 		return "the server's history is shorter than the last position: it went back, and changes may have been missed"
+	}
+	if h.foreign {
+		return "the server's history is another one than that of the last position: changes were missed"
 	}
 	return "the server no longer had what came after the last position: changes were missed"
 }

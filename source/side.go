@@ -154,7 +154,7 @@ func (n *session) yieldSideSnapshot(ctx context.Context, side *sideSnapshot) err
 		return fmt.Errorf("read the snapshot: %w", side.content.err)
 	}
 	n.reportUnreadable(keys, parsed)
-	s.cfg.Logger.Info("snapshot read", "server", s.server().text, "position", side.pos.String(), "keys", keys, "bytes", side.content.total, "took", time.Since(began).Round(time.Millisecond))
+	s.cfg.Logger.Info("snapshot read", "server", side.link.addr.text, "position", side.pos.String(), "keys", keys, "bytes", side.content.total, "took", time.Since(began).Round(time.Millisecond))
 	rec = Record{Kind: SnapshotEnd, Side: true, RDB: rd, ReplID: side.pos.ReplID, Offset: side.pos.Offset, Time: at, Pos: n.pos, Incomplete: parsed != io.EOF}
 	if !n.yield(&rec) {
 		return errStop

@@ -26,6 +26,10 @@ import (
 // credential. The suite fails if it finds it in the text of an error.
 const Secret = "Kx7-suite-secret-Qz9"
 
+// Unrenderable is a template that fails for the firing that Firing returns, and not
+// for the one that templates are tried on when they are parsed.
+const Unrenderable = `{{if eq .db 3}}{{date (printf "%0999d" 1) .time}}{{end}}`
+
 // Firing returns a firing with every field set, binary arguments among them.
 // The caller owns it.
 func Firing() *actions.Firing {

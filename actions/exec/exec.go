@@ -56,7 +56,7 @@ var Kind = actions.Kind{
 //
 // The program runs in a process group of its own. When its time is up, or ctx
 // ends, the group gets SIGTERM, and SIGKILL three seconds later or as soon as the
-// program itself is gone. One that SIGKILL does not end, because triggerd has no
+// program itself is gone; one second later where ctx ends before its time is up. One that SIGKILL does not end, because triggerd has no
 // right to send it or the program hangs in the kernel, is waited for no longer
 // than another second: the attempt has failed then, though the program still
 // runs. What it leaves running in the background after it exited by itself is
@@ -79,6 +79,7 @@ type command struct {
 	log         *slog.Logger
 	credentials []string       // of the fields, and of the environment
 	masker      *secret.Masker // of these and beyond
+	warnings    []*actions.FieldError
 }
 
 type variable struct {
@@ -118,6 +119,40 @@ func (c *command) takeCommand(s *actions.Settings) {
 	for _, text := range argv[1:] {
 		c.args = append(c.args, s.Template("command", text))
 	}
+	if by := runsData(argv); by != "" {
+		c.warnings = append(c.warnings, &actions.FieldError{
+			Name: "command", Err: fmt.Errorf(`%[1]s runs the data that a template writes into its program: a key or a value may have $(rm -rf /) in it; let it read arguments, [..., "echo \"$1\"", "%[1]s", "{{.key}}"], or "$TRIGGERD_KEY"`, by), Code: "shell-template",
+		})
+	}
+}
+
+// Warnings are about fields that are no mistake, and hardly meant.
+func (c *command) Warnings() []*actions.FieldError { return c.warnings }
+
+// codeFlags are, by the names of interpreters, the letters of the flags after which a
+// program stands.
+var codeFlags = map[string]string{
+	"sh": "c", "bash": "c", "dash": "c", "ash": "c", "zsh": "c", "ksh": "c", "fish": "c", "su": "c", "python": "c", "python2": "c", "python3": "c",
+	"perl": "eE", "ruby": "e", "node": "ep", "php": "r",
+}
+
+// runsData returns the name of the interpreter that runs a text with a template in it,
+// also one that another program runs (env, sudo, timeout); "" if there is none.
+func runsData(argv []string) string {
+	for i, name := range argv {
+		name = filepath.Base(name)
+		letters := codeFlags[name]
+		if letters == "" {
+			continue
+		}
+		for j, flag := range argv[i+1:] {
+			isFlag := strings.HasPrefix(flag, "-") && !strings.HasPrefix(flag, "--") && len(flag) > 1 && strings.IndexByte(letters, flag[len(flag)-1]) >= 0
+			if code := i + 1 + j + 1; isFlag && code < len(argv) && strings.Contains(argv[code], "{{") {
+				return name
+			}
+		}
+	}
+	return ""
 }
 
 // findProgram looks the program up now, so that a misspelt one is found when
@@ -409,6 +444,9 @@ func (c *command) Elements() (names []string) {
 	return names
 }
 
+// Params are the names that the templates read of what a key pattern captured.
+func (c *command) Params() []string { return c.templates().Params() }
+
 // KeyPieces is what is known of the names of other keys that the templates read.
 func (c *command) KeyPieces() [][]string { return c.templates().KeyPieces() }
 
@@ -443,6 +481,10 @@ type run struct {
 // something it left in the background holds the pipe open.
 const lastWords = 100 * time.Millisecond
 
+// stopGrace is the time between SIGTERM and SIGKILL when triggerd itself stops: it
+// ends two seconds later whatever still runs, and would leave the program behind.
+const stopGrace = time.Second
+
 // killTime is how long a program is waited for after SIGKILL.
 const killTime = time.Second
 
@@ -473,6 +515,9 @@ func (r *run) do(ctx context.Context, input []byte) error {
 	ended := false
 	cmd.Cancel = func() error {
 		ended = true
+		if !errors.Is(ctx.Err(), context.DeadlineExceeded) { // triggerd stops, and has not long
+			cmd.WaitDelay = min(r.grace, stopGrace)
+		}
 		return signalGroup(cmd, syscall.SIGTERM)
 	}
 	cmd.WaitDelay = r.grace // then Wait sends SIGKILL, to the program alone

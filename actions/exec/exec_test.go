@@ -359,6 +359,28 @@ func TestExecKill(t *testing.T) {
 	}
 }
 
+// TestExecStopped: when triggerd stops it does not wait for as long as after a timeout:
+// it ends soon, and a program that ignores SIGTERM would outlive it.
+func TestExecStopped(t *testing.T) {
+	t.Parallel()
+	path := fifo(t)
+	a := sh(t, `trap "" TERM; exec 3> "$OUT"; while :; do sleep 1000; done`, table{"env": table{"OUT": path}}, actions.Options{Timeout: time.Hour})
+	exec.SetGrace(a, time.Hour)
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(0, func() {
+		alive, err := os.Open(path) // returns when the script has opened it
+		if err != nil {
+			t.Error(err)
+		}
+		cancel()
+		_, _ = io.Copy(io.Discard, alive)
+		alive.Close()
+	})
+	if _, err := a.Do(ctx, actionstest.Firing()); !errors.Is(err, context.Canceled) { // hangs if it were an hour
+		t.Errorf("got %v", err)
+	}
+}
+
 // TestExecEscaped: what has left the program's group is out of our reach, and
 // has its input and output still: it is not waited for.
 func TestExecEscaped(t *testing.T) {

@@ -3,6 +3,7 @@ package exec_test
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"triggerd/actions"
@@ -60,4 +61,32 @@ func TestAccepts(t *testing.T) {
 
 func TestFields(t *testing.T) {
 	actionstest.CheckFields(t, &exec.Kind, table{"command": list("/bin/sh")})
+}
+
+// A shell, or another interpreter, that runs what a template writes is warned of; one
+// that gets it as an argument is not.
+func TestShellTemplate(t *testing.T) {
+	for _, tt := range []struct {
+		command []any
+		want    bool
+	}{
+		{[]any{"/bin/sh", "-c", "echo {{.key}}"}, true},
+		{[]any{"/bin/sh", "-ec", "echo {{.key}}"}, true},
+		{[]any{"sh", "-e", "-c", "echo {{.key}}"}, true},
+		{[]any{"env", "A=1", "sh", "-c", "echo {{.key}}", "x"}, true},
+		{[]any{"/bin/sh", "-c", `echo "$1"`, "sh", "{{.key}}"}, false},
+		{[]any{"/bin/sh", "-c", `echo "$TRIGGERD_KEY"`}, false},
+		{[]any{"/bin/sh", "/opt/script", "-x", "{{.key}}"}, false},
+		{[]any{"/bin/echo", "-c", "{{.key}}"}, false},
+		{[]any{"/bin/sh", "-c"}, false},
+	} {
+		a, err := actions.Kinds{&exec.Kind}.New("exec", table{"command": tt.command}, actions.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := actions.Warnings(a)
+		if (len(all) == 1) != tt.want || tt.want && (all[0].Name != "command" || all[0].WarningCode() != "shell-template" || !strings.Contains(all[0].Error(), `"{{.key}}"`)) {
+			t.Errorf("%v: %v", tt.command, all)
+		}
+	}
 }

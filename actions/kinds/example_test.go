@@ -35,7 +35,7 @@ func Example_mistakes() {
 	_, err := kinds.All.New("webhook", map[string]any{"ulr": "https://crm.example.com/", "body": "{{.kee}}"}, actions.Options{})
 	fmt.Println(err)
 	// Output:
-	// body: template: at <.kee>: map has no entry for key "kee"; did you mean "key"?
+	// body: template: at <.kee>: an event has no .kee; did you mean "key"?
 	// ulr: unknown field; did you mean "url"?
 	// url: is required: write url = "https://..."
 }

@@ -26,7 +26,7 @@ func TestMistakes(t *testing.T) {
 		"template name":      {Fields: table{"message": "{{.kee}}"}, Want: []string{`did you mean "key"?`}},
 		"template name, far": {Fields: table{"message": "{{.nothing_like_it}}"}, Want: []string{`the names are action, after, args,`}},
 		"template function":  {Fields: table{"message": "{{jsn .key}}"}, Want: []string{`function "jsn" not defined; did you mean "json"?`}},
-		"template type":      {Fields: table{"message": "{{.key.name}}"}, Want: []string{`can't evaluate field name in type`}},
+		"template type":      {Fields: table{"message": "{{.key.name}}"}, Want: []string{`.key has no parts with names`}},
 	})
 }
 

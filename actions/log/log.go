@@ -63,6 +63,9 @@ func (a *logAction) Reads() event.Parts { return a.message.Reads() }
 // Elements is what it reads of values.
 func (a *logAction) Elements() []string { return a.message.Elements() }
 
+// Params are the names that the templates read of what a key pattern captured.
+func (a *logAction) Params() []string { return a.templates().Params() }
+
 // KeyPieces is what is known of the names of other keys that the templates read.
 func (a *logAction) KeyPieces() [][]string { return a.templates().KeyPieces() }
 

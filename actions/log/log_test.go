@@ -63,9 +63,9 @@ func TestLog(t *testing.T) {
 	}
 }
 
-func TestLogMissingParameter(t *testing.T) {
+func TestLogUnrenderable(t *testing.T) {
 	var b bytes.Buffer
-	a := mustNew(t, table{"message": "{{.params.nope}}"}, actions.Options{Logger: logger(&b, slog.LevelInfo)})
+	a := mustNew(t, table{"message": actionstest.Unrenderable}, actions.Options{Logger: logger(&b, slog.LevelInfo)})
 	if _, err := a.Do(t.Context(), actionstest.Firing()); !actions.IsPermanent(err) || b.Len() > 0 {
 		t.Errorf("got %v and %q", err, b.String())
 	}
@@ -145,7 +145,7 @@ func TestPreview(t *testing.T) {
 			}
 		})
 	}
-	if _, err := actions.Render(mustNew(t, table{"message": "{{.params.nope}}"}, actions.Options{}), actionstest.Firing()); !actions.IsUnsent(err) {
+	if _, err := actions.Render(mustNew(t, table{"message": actionstest.Unrenderable}, actions.Options{}), actionstest.Firing()); !actions.IsUnsent(err) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -86,7 +86,7 @@ func TestMistakes(t *testing.T) {
 			`severity: is only there with format = "slack", "discord", "teams", "pagerduty" or "alertmanager"`, `text: is only there`,
 		}},
 		"service, and a body": {Fields: table{"url": "http://h/", "format": "slack", "body": "x", "content_type": "x", "escape": "none", "method": "PUT", "compress": "gzip", "routing_key": "k", "text": "{{.nothing}}"}, Want: []string{
-			`body: is decided by format = "slack"`, `compress: is decided by`, `content_type: is decided by`, `escape: is decided by`, `method: is decided by`, `routing_key: is only there`, `text: template: at <.nothing>: map has no entry`,
+			`body: is decided by format = "slack"`, `compress: is decided by`, `content_type: is decided by`, `escape: is decided by`, `method: is decided by`, `routing_key: is only there`, `text: template: at <.nothing>: an event has no .nothing`,
 		}},
 		"service, nearly": {Fields: table{"url": "http://h/", "format": "slac"}, Want: []string{`format: must be one of structured, binary, slack, discord, teams, pagerduty, alertmanager, not "slac"; did you mean "slack"?`}},
 		"pagerduty":       {Fields: table{"format": "pagerduty"}, Want: []string{`format: pagerduty needs routing_key`}},

@@ -60,7 +60,7 @@ func TestWebhookReach(t *testing.T) {
 		"503":                  {table{"url": status.URL}, "answer"},
 		"429":                  {table{"url": status.URL + "/busy"}, "asked"},
 		"422":                  {table{"url": status.URL + "/bad"}, "permanent"},
-		"template":             {table{"url": status.URL, "body": `{{index .args 99}}`}, "unsent"},
+		"template":             {table{"url": status.URL, "body": actionstest.Unrenderable}, "unsent"},
 		"no such path":         {table{"url": status.URL + "/{{.action}}"}, "unsent"},
 	} {
 		t.Run(name, func(t *testing.T) {

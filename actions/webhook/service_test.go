@@ -188,7 +188,7 @@ func TestServiceWarnings(t *testing.T) {
 
 // A text that cannot be rendered is not sent, and says so.
 func TestServiceTextFails(t *testing.T) {
-	a := newWebhook(t, table{"format": "slack", "url": "https://h/", "text": "{{index .args 99}}"}, actions.Options{})
+	a := newWebhook(t, table{"format": "slack", "url": "https://h/", "text": actionstest.Unrenderable}, actions.Options{})
 	if _, err := a.Do(t.Context(), actionstest.Firing()); !actions.IsUnsent(err) || !strings.Contains(err.Error(), "text: ") {
 		t.Errorf("got %v", err)
 	}

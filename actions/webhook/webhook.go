@@ -202,6 +202,9 @@ func (w *webhook) Elements() []string {
 	return names
 }
 
+// Params are the names that the templates read of what a key pattern captured.
+func (w *webhook) Params() []string { return w.templates().Params() }
+
 // KeyPieces is what is known of the names of other keys that the templates read.
 func (w *webhook) KeyPieces() [][]string { return w.templates().KeyPieces() }
 

@@ -20,6 +20,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -40,6 +41,7 @@ var (
 	rounds  = flag.Int("rounds", 5, "pairs of the viewers' case")
 	query   = flag.String("query", "&all=1", "what the viewers ask for")
 	seconds = flag.Int("seconds", 10, "how long each case takes")
+	profile = flag.String("profiles", "", "directory for CPU profiles of the viewers' case, from which it also tells the reader's part; none by default. Taking them costs CPU")
 )
 
 // rules are twelve, and each change matches one.
@@ -94,7 +96,11 @@ func startDaemon(t *testing.T, srv *servers.Server, program, dir string, number 
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{t: t, srv: srv, api: "http://" + ln.Addr().String(), cmd: exec.Command(program, "--data-dir", fmt.Sprint("data-", number))}
+	args := []string{"--data-dir", fmt.Sprint("data-", number)}
+	if *profile != "" {
+		args = append(args, "--pprof")
+	}
+	b := &bench{t: t, srv: srv, api: "http://" + ln.Addr().String(), cmd: exec.Command(program, args...)}
 	ln.Close()
 	b.cmd.Dir = dir
 	b.cmd.Env = append(os.Environ(), "TRIGGERD_SOURCE=", "TRIGGERD_TOKEN=", "TRIGGERD_HTTP="+strings.TrimPrefix(b.api, "http://"))
@@ -250,23 +256,38 @@ func TestScreen(t *testing.T) {
 }
 
 // TestViewers measures two daemons that follow one server at once, of which one is
-// watched, so that what else the machine does concerns both.
+// watched, so that what else the machine does concerns both. They take turns, so
+// that what else differs between the two does too.
 func TestViewers(t *testing.T) {
 	both := start(t, 2)
 	for _, viewers := range []int{0, 1, 10} {
-		var ratios []float64
-		for range *rounds {
-			none, some, kib := cost(both[0], both[1], viewers)
-			ratios = append(ratios, 100*(some/none-1))
-			t.Logf("%2d viewers  %5.0f : %5.0f ns of CPU a command  %+6.1f %%  %d KiB read", viewers, none, some, ratios[len(ratios)-1], kib)
+		var whole, reader []float64
+		for round := range *rounds {
+			c := measureCost(both[round%2], both[1-round%2], viewers)
+			whole = append(whole, 100*(c.watched/c.plain-1))
+			line := fmt.Sprintf("%2d viewers  %5.0f : %5.0f ns of CPU a command  %+6.1f %%  %d KiB read", viewers, c.plain, c.watched, whole[round], c.kib)
+			if c.plainReader > 0 {
+				reader = append(reader, 100*(c.watchedReader/c.plainReader-1))
+				line += fmt.Sprintf("; of the reader  %5.0f : %5.0f  %+6.1f %%", c.plainReader, c.watchedReader, reader[round])
+			}
+			t.Log(line)
 		}
-		t.Logf("%2d viewers  %+.1f %%, the median of %d rounds", viewers, percentile(ratios, 0.5), *rounds)
+		t.Logf("%2d viewers  %+.1f %%, the median of %d rounds", viewers, percentile(whole, 0.5), *rounds)
+		if len(reader) > 0 {
+			t.Logf("%2d viewers  %+.1f %% for the reader", viewers, percentile(reader, 0.5))
+		}
 	}
 }
 
-// cost returns the CPU time a command, in nanoseconds, of a daemon that nobody
-// watches and of one with so many viewers, and what these have read.
-func cost(plain, watched *bench, viewers int) (none, some float64, kib int64) {
+// costs are CPU times a command, in nanoseconds, of a daemon that nobody watches
+// and of one with viewers, and what these have read.
+type costs struct {
+	plain, watched             float64
+	plainReader, watchedReader float64 // of the goroutine that reads the stream; 0: not measured
+	kib                        int64
+}
+
+func measureCost(plain, watched *bench, viewers int) costs {
 	t := plain.t
 	ctx, stop := context.WithTimeout(t.Context(), time.Duration(*seconds)*time.Second)
 	defer stop()
@@ -287,10 +308,14 @@ func cost(plain, watched *bench, viewers int) (none, some float64, kib int64) {
 			read.Add(n)
 		})
 	}
-	cpu, from := [2]time.Duration{}, [2]int64{}
+	cpu, from, seen := [2]time.Duration{}, [2]int64{}, [2]time.Duration{}
 	both := []*bench{plain, watched}
+	var profiling sync.WaitGroup
 	for i, b := range both {
 		cpu[i], from[i] = b.cpu(), b.records()
+		if *profile != "" {
+			profiling.Go(func() { seen[i] = b.reader(filepath.Join(*profile, fmt.Sprintf("%d-%d.pprof", viewers, i))) })
+		}
 	}
 	n := plain.write(ctx, *rate)
 	stop()
@@ -301,6 +326,45 @@ func cost(plain, watched *bench, viewers int) (none, some float64, kib int64) {
 		}
 		cpu[i] = b.cpu() - cpu[i]
 	}
+	profiling.Wait()
 	each := func(d time.Duration) float64 { return d.Seconds() / float64(n) * 1e9 }
-	return each(cpu[0]), each(cpu[1]), read.Load() >> 10
+	return costs{each(cpu[0]), each(cpu[1]), each(seen[0]), each(seen[1]), read.Load() >> 10}
+}
+
+// readerFunction is the function of the goroutine that reads a stream.
+const readerFunction = `engine\.\(\*stream\)\.run`
+
+// reader profiles the daemon for as long as a case takes, and returns the CPU time
+// of the goroutine that reads the stream, as far as samples tell.
+func (b *bench) reader(file string) time.Duration {
+	res, err := http.Get(fmt.Sprintf("%s/debug/pprof/profile?seconds=%d", b.api, *seconds))
+	if err != nil {
+		b.t.Error(err)
+		return 0
+	}
+	defer res.Body.Close()
+	f, err := os.Create(file)
+	if err == nil {
+		_, err = io.Copy(f, res.Body)
+		f.Close()
+	}
+	if err != nil {
+		b.t.Error(err)
+		return 0
+	}
+	out, err := exec.Command("go", "tool", "pprof", "-top", "-cum", "-unit=ms", "-focus", readerFunction, file).Output()
+	if err != nil {
+		b.t.Errorf("go tool pprof: %v", err)
+		return 0
+	}
+	found := regexp.MustCompile(`([0-9.]+ms) +[0-9.]+% +[^ ]*` + readerFunction + `\n`).FindSubmatch(out)
+	if found == nil {
+		b.t.Errorf("%s has no %s:\n%s", file, readerFunction, out)
+		return 0
+	}
+	d, err := time.ParseDuration(string(found[1]))
+	if err != nil {
+		b.t.Error(err)
+	}
+	return d
 }

@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"triggerd/internal/delivered"
 )
 
 func newStoreBackupCommand() *cobra.Command {
@@ -21,9 +23,8 @@ func newStoreBackupCommand() *cobra.Command {
 		Long: `Backup asks the running daemon for a copy of its store as it is now, writes it to
 a new directory, and checks it as verify does. The daemon goes on meanwhile.
 
-To restore, start triggerd with the copy as its data directory: it resumes at
-the copy's position, and delivers what the copy has not delivered, with the same
-IDs. Of a daemon that is stopped, copy the data directory itself.`,
+'triggerd store restore' makes a data directory of it. Of a daemon that is
+stopped, copy the data directory itself.`,
 		Example: `  triggerd store backup /srv/backup/triggerd-$(date +%F)`,
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -34,7 +35,7 @@ IDs. Of a daemon that is stopped, copy the data directory itself.`,
 			return verify(cmd.OutOrStdout(), dir, " in the copy")
 		},
 	}
-	c.addFlags(cmd)
+	c.addAddress(cmd)
 	return cmd
 }
 
@@ -101,8 +102,8 @@ func unpack(archive *tar.Reader, dir string) error {
 }
 
 // isStoreFile reports whether a name in an archive is one that a store has: of a
-// file beside the database, of one in it, or of one that a stream has for its
-// mirror or its spool.
+// file beside the database, of one in it, of one with deliveries that are kept,
+// or of one that a stream has for its mirror or its spool.
 func isStoreFile(name string) bool {
 	if !filepath.IsLocal(name) || name != filepath.Clean(name) {
 		return false
@@ -111,7 +112,7 @@ func isStoreFile(name string) bool {
 	case len(parts) == 1:
 		return true
 	case len(parts) == 2:
-		return parts[0] == "db"
+		return parts[0] == "db" || parts[0] == delivered.DirName
 	case len(parts) == 3:
 		return parts[0] == "state" || parts[0] == "spool"
 	}

@@ -14,17 +14,18 @@ import (
 
 	"triggerd/internal/redistest"
 	"triggerd/internal/servers"
+	"triggerd/internal/store"
 )
 
 // A copy of the store, made while the daemon ran and wrote, is all that another
 // machine needs: after kill -9 of the daemon, and of the one that was restored,
-// what waited at the copy and what came since is delivered, with its IDs.
+// what waited at the copy and what came since is delivered, with its IDs, and
+// what was delivered before is known.
 func TestBackupAndRestore(t *testing.T) {
 	t.Parallel()
 	redistest.Each(t, []string{"redis-7.0"}, func(t *testing.T, srv *servers.Server) {
 		const half = 50
 		dir, hook := t.TempDir(), newSink(t)
-		hook.setReply(func(*delivery) int { return http.StatusServiceUnavailable })
 		write(t, dir, "rules.toml", fmt.Sprintf(`
 [source]
 url = "redis://%s"
@@ -44,8 +45,12 @@ url = "%s"
 				redistest.Do(t, srv, "SET", "k:"+strconv.Itoa(i), strconv.Itoa(i))
 			}
 		}
-		set(0, half)
 		api := apiOf(t, p)
+		redistest.Do(t, srv, "SET", "k:early", "early")
+		early := []string{"deliveries", "list", "--delivered", "--key", "k:early"}
+		awaitAnswer(t, api, `k:early`, early...)
+		hook.setReply(func(*delivery) int { return http.StatusServiceUnavailable })
+		set(0, half)
 		backup := func(to string) (code int, out string) {
 			var stdout, stderr bytes.Buffer
 			code = run(t.Context(), []string{"store", "backup", "--api", api, to}, &stdout, &stderr)
@@ -68,17 +73,23 @@ url = "%s"
 			t.Fatal(err)
 		}
 
-		p = start(t, dir, "run", "--data-dir", copied)
+		restored := filepath.Join(dir, "second")
+		var out2 bytes.Buffer
+		if code := run(t.Context(), []string{"store", "restore", copied, restored}, &out2, &out2); code != 0 || !strings.Contains(out2.String(), copied+": ") || !strings.Contains(out2.String(), restored+" is restored") {
+			t.Fatalf("restore: %d, %s", code, &out2)
+		}
+		p = startWith(t, command(t, dir, "run", "--data-dir", restored), "TRIGGERD_HTTP=127.0.0.1:0")
 		p.logs.await(t, `msg="attached`, 1)
+		mustAsk(t, apiOf(t, p), "k:early", early...)
 		p.kill()
 		hook.setReply(nil)
-		p = start(t, dir, "run", "--data-dir", copied)
+		p = start(t, dir, "run", "--data-dir", restored)
 		ds := hook.await(t, "all", func(ds []delivery) bool {
 			seen := map[string]bool{}
 			for _, d := range ds {
 				seen[d.value()] = true
 			}
-			return len(seen) == 2*half
+			return len(seen) == 2*half+1
 		})
 		ids := map[string]string{}
 		for _, d := range ds {
@@ -92,6 +103,94 @@ url = "%s"
 		}
 		p.stop()
 	})
+}
+
+// A restore takes no place that somebody has, and makes nothing of what is not
+// whole, is no backup, or is in use. It does not write to the backup.
+func TestRestore(t *testing.T) {
+	backup := func(t *testing.T) string {
+		dir := filepath.Join(t.TempDir(), "backup")
+		st, err := store.Options{}.Open(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := st.NewBatch()
+		b.SetCheckpoint(store.Standalone, "here")
+		if _, err := b.Commit(); err != nil {
+			t.Fatal(err)
+		}
+		if err := st.Close(); err != nil {
+			t.Fatal(err)
+		}
+		os.Remove(filepath.Join(dir, "LOCK")) // as a backup that was copied without it
+		return dir
+	}
+	restore := func(t *testing.T, from, to string) (int, string) {
+		var out bytes.Buffer
+		code := run(t.Context(), []string{"store", "restore", from, to}, &out, &out)
+		return code, out.String()
+	}
+	for name, c := range map[string]struct {
+		spoil func(t *testing.T, from, to string)
+		want  string // in what is said; "": it is restored
+	}{
+		"a new place":     {func(*testing.T, string, string) {}, ""},
+		"an empty place":  {func(t *testing.T, _, to string) { os.Mkdir(to, 0o755) }, ""},
+		"a place with":    {func(t *testing.T, _, to string) { os.Mkdir(to, 0o755); write(t, to, "mine", "x") }, "is not empty"},
+		"a file there":    {func(t *testing.T, _, to string) { write(t, filepath.Dir(to), filepath.Base(to), "x") }, "not a directory"},
+		"nowhere":         {func(t *testing.T, _, to string) { os.Remove(filepath.Dir(to)) }, "no such file"},
+		"no backup":       {func(t *testing.T, from, _ string) { os.RemoveAll(from) }, "no such file"},
+		"an empty backup": {func(t *testing.T, from, _ string) { os.RemoveAll(from); os.Mkdir(from, 0o755) }, "not a whole backup"},
+		"no database":     {func(t *testing.T, from, _ string) { os.RemoveAll(filepath.Join(from, "db")) }, "not a whole backup"},
+		"cut":             {func(t *testing.T, from, _ string) { os.Remove(filepath.Join(from, "checkpoint")) }, "not a whole backup"},
+		"damaged":         {func(t *testing.T, from, _ string) { write(t, from, "checkpoint", "triggerd 3 1 x") }, "nothing is restored"},
+		"of another kind": {func(t *testing.T, from, _ string) {
+			os.MkdirAll(filepath.Join(from, "etc", "x", "y", "z"), 0o700)
+			write(t, filepath.Join(from, "etc"), "passwd", "x")
+		}, "no file of a store"},
+		"a link in it": {func(t *testing.T, from, _ string) { os.Symlink("/etc/passwd", filepath.Join(from, "db", "link")) }, "no file of a store"},
+		"in use": {func(t *testing.T, from, _ string) {
+			st, err := store.Options{}.Open(from)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { st.Close() })
+		}, "in use"},
+		"for reading only": {func(t *testing.T, from, _ string) {
+			os.Chmod(filepath.Join(from, "checkpoint"), 0o400)
+			os.Chmod(from, 0o500)
+		}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			from, to := backup(t), filepath.Join(t.TempDir(), "data")
+			c.spoil(t, from, to)
+			before, _ := os.ReadDir(filepath.Dir(to))
+			code, said := restore(t, from, to)
+			if c.want != "" {
+				if code != 1 || !strings.Contains(said, c.want) {
+					t.Errorf("exit code %d, want %q in: %s", code, c.want, said)
+				}
+				if after, _ := os.ReadDir(filepath.Dir(to)); len(after) != len(before) {
+					t.Errorf("left behind: %v", after)
+				}
+				return
+			}
+			if code != 0 {
+				t.Fatalf("exit code %d: %s", code, said)
+			}
+			if _, err := os.Stat(filepath.Join(from, "LOCK")); !os.IsNotExist(err) {
+				t.Errorf("the backup was written to: %v", err)
+			}
+			r, err := store.Verify(to)
+			if err != nil || len(r.Problems) > 0 || r.Checkpoints[store.Standalone] != "here" {
+				t.Errorf("restored: %v, %+v", err, r)
+			}
+			if info, err := os.Stat(to); err != nil || info.Mode().Perm() != 0o700 {
+				t.Errorf("mode: %v, %v", err, info.Mode())
+			}
+		})
+	}
 }
 
 // What answers need not be a triggerd: nothing is written but into the new

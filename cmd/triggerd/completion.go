@@ -34,7 +34,7 @@ func addCompletions(root *cobra.Command) {
 			_ = c.RegisterFlagCompletionFunc("config", files("toml"))
 		}
 		if c.Flags().Lookup("reason") != nil {
-			_ = c.RegisterFlagCompletionFunc("reason", cobra.FixedCompletions([]string{"attempts", "age", "permanent", "dropped", "damaged", "cancelled"}, cobra.ShellCompDirectiveNoFileComp))
+			_ = c.RegisterFlagCompletionFunc("reason", cobra.FixedCompletions([]string{"attempts", "age", "permanent", "dropped", "damaged", "cancelled", "rewound"}, cobra.ShellCompDirectiveNoFileComp))
 		}
 		switch c.CommandPath() {
 		case "triggerd tail", "triggerd explain":

@@ -406,7 +406,7 @@ func (d *demo) conclude(e *engine.Engine) error {
 
 Next:
   triggerd listen redis://127.0.0.1:6379      watch your own server, without any file
-  $EDITOR rules.toml                          start from examples/rules.toml
+  triggerd init                               write a first rules.toml, with comments
   triggerd check && triggerd                  run it`, len(demoWrites), s.Matches, d.received, slowest)
 	return nil
 }

@@ -19,10 +19,10 @@ func newDLQCommand() *cobra.Command {
 		Use:   "dlq",
 		Short: "See, retry, export and drop dead letters",
 		Long: `A dead letter is a firing that was given up: all its attempts failed (attempts),
-it grew too old (age), its receiver refused it for good (permanent), or somebody
-cancelled it (cancelled). It is
-kept for [store] retention, with its event, so that it can be delivered once the
-cause is mended. One with the reason dropped tells of firings that there was no
+it grew too old (age), its receiver refused it for good (permanent), somebody
+cancelled it (cancelled), or the write that it tells of was lost in a failover
+(rewound). It is kept for [store] retention, with its event, so that it can be
+delivered once the cause is mended. One with the reason dropped tells of firings that there was no
 room for, of which nothing else is left.`,
 		Example: `  triggerd dlq causes
   triggerd dlq list
@@ -39,7 +39,7 @@ room for, of which nothing else is left.`,
 }
 
 func (s *selectFlags) addReason(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&s.reason, "reason", "", "only given up for this: attempts, age, permanent, dropped, damaged, cancelled")
+	cmd.Flags().StringVar(&s.reason, "reason", "", "only given up for this: attempts, age, permanent, dropped, damaged, cancelled, rewound")
 	cmd.Flags().StringVar(&s.err, "error", "", "only of this cause: its ERROR in 'triggerd dlq causes'")
 }
 

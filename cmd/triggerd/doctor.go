@@ -107,14 +107,27 @@ func missingFile(path string) error {
 func (o *doctorOptions) examine(ctx context.Context, cfg source.Config) (report *doctor.Report, addr string) {
 	s, err := source.NewAsker(ctx, cfg)
 	if err != nil {
-		return doctor.Unreachable(err), ""
+		return notAsked(err), ""
 	}
 	defer s.Close()
 	report, err = doctor.Examine(ctx, s, o.measure)
 	if err != nil {
-		return doctor.Unreachable(err), s.Addr()
+		return notAsked(err), s.Addr()
 	}
 	return report, s.Addr()
+}
+
+// notAsked is the report of a server that could not be asked. Where it has
+// answered, what mends that is what to do about its answer.
+func notAsked(err error) *doctor.Report {
+	r := doctor.Unreachable(err)
+	var refused *source.ServerError
+	if errors.As(err, &refused) && refused.Hint != "" {
+		said := *refused
+		said.Hint = ""
+		r.Findings[0].Why, r.Findings[0].Fix = said.Error(), refused.Hint
+	}
+	return r
 }
 
 func (o *doctorOptions) print(out io.Writer, r *doctor.Report, addr string) error {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -169,9 +170,24 @@ func TestDoctorOfOthers(t *testing.T) {
 			t.Errorf("exit %d: %+v", exit, found)
 		}
 	})
+	t.Run("who may not even INFO", func(t *testing.T) {
+		redistest.Do(t, srv, "ACL", "SETUSER", "least", "on", ">secret-word", "-@all", "+psync", "+replconf", "+ping")
+		redistest.Do(t, srv, "ACL", "SETUSER", "noinfo", "on", ">secret-word", "-@all", "+config|get")
+		for user, known := range map[string][]string{"least": nil, "noinfo": {"min-replicas", "eviction", "expiry-verb", "timeouts", "notify"}} {
+			found, exit := examineAs(t, "redis://"+user+":secret-word@"+srv.Addr)
+			for id, f := range found {
+				if (f.Severity != doctor.Unknown) != slices.Contains(known, id) {
+					t.Errorf("%s: %+v", user, f)
+				}
+			}
+			if exit != exitOK || len(found) != 13 {
+				t.Errorf("%s: exit %d, %d findings", user, exit, len(found))
+			}
+		}
+	})
 	t.Run("a wrong password", func(t *testing.T) {
 		found, exit := examineAs(t, "redis://blind:another-word@"+srv.Addr)
-		if f := found["unreachable"]; f.Severity != doctor.Error || exit != exitFailed || !strings.Contains(f.Why, "WRONGPASS") || strings.Contains(f.Why, "another-word") {
+		if f := found["unreachable"]; f.Severity != doctor.Error || exit != exitFailed || !strings.Contains(f.Why, "WRONGPASS") || strings.Contains(f.Why, "another-word") || !strings.Contains(f.Fix, `password of user "blind"`) {
 			t.Errorf("exit %d, %+v", exit, f)
 		}
 	})

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -46,13 +47,19 @@ now, and begins with that; it may be repeated, for other keys that the rule read
 The daemon has to keep the key's value for a rule, and is not changed.
 
 It ends with 0 if the rule fires, with 1 if it does not, with 2 if there is no
-such rule or a command is none, and with 78 if there is a mistake in the file.`,
+such rule or a command is none, with 69 if the running triggerd does not tell what
+--live asks for, and with 78 if there is a mistake in the file.`,
 		Example: `  triggerd explain sold-out 'SET stock:7 1' 'DECR stock:7'
   triggerd explain sold-out --before 1 'DECR stock:7'
   triggerd explain sold-out --live stock:7 'DECR stock:7'
   triggerd explain worker-silent 'SET heartbeat:api-1 x' +2m
   triggerd explain -c /etc/triggerd/rules.toml audit --db 3 'DEL inv:1 inv:2'`,
-		Args: cobra.MinimumNArgs(2),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				return fmt.Errorf("no command is there to play: triggerd explain %s 'SET stock:7 1'", clean(args[0]))
+			}
+			return cobra.MinimumNArgs(2)(nil, args)
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return o.run(cmd.Context(), cmd.OutOrStdout(), args[0], args[1:])
 		},
@@ -89,6 +96,9 @@ func (o *explainOptions) run(ctx context.Context, out io.Writer, name string, li
 		return err
 	}
 	trace, err := engine.Explain(ctx, set, rule, test, o.db, acts)
+	if err != nil && ctx.Err() == nil { // of the commands
+		return &exitError{exitUsage, err}
+	}
 	if err != nil {
 		return failed(err)
 	}
@@ -112,6 +122,9 @@ func ruleNamed(set *rules.Set, name string) (*rules.Rule, error) {
 // test returns the test whose feed the command line has.
 func (o *explainOptions) test(lines []string) (*rules.Test, error) {
 	test := &rules.Test{Name: "the commands", Start: time.Now().Truncate(time.Second)}
+	if o.db < 0 {
+		return nil, fmt.Errorf("--db: %d is no number of a database", o.db)
+	}
 	var err error
 	if o.start != "" {
 		if test.Start, err = time.Parse(time.RFC3339, o.start); err != nil {
@@ -137,7 +150,11 @@ func (o *explainOptions) askLive(ctx context.Context, test *rules.Test) error {
 		}
 		given, there, err := o.client.liveValue(ctx, o.db, key)
 		if err != nil {
-			return err
+			exit, _ := errors.AsType[*exitError](failed(err))
+			if exit.code == exitFailed {
+				exit = &exitError{exitUnavailable, exit.err}
+			}
+			return exit
 		}
 		if there {
 			test.Given = append(test.Given, given)
@@ -177,7 +194,7 @@ func printStep(w io.Writer, s *engine.TracedStep) {
 	} else {
 		fmt.Fprintf(w, "\n%s\n", clean(s.Step.Command))
 		if len(s.Events) == 0 {
-			fmt.Fprintln(w, "  makes no event: it changes no key, or waits for its EXEC")
+			fmt.Fprintln(w, "  makes no event: it changes no key that is there, or waits for its EXEC")
 		}
 		if instead := engine.ArrivesAs(s.Step.Command); instead != "" {
 			fmt.Fprintf(w, "  does not arrive under its name; use %s\n", instead)

@@ -36,7 +36,8 @@ func newListenCommand() *cobra.Command {
 		Short: "Watch changes as they happen, without any file",
 		Long: `Listen attaches to a server and prints each change of a key, one line each,
 from now on until it is interrupted. Nothing is kept, and nothing is changed on
-the server.
+the server. Without a URL it is that of $TRIGGERD_SOURCE, else of $REDIS_URL, else
+redis://127.0.0.1:6379.
 
 With a PATTERN the values of these keys are read from the server's snapshot and
 followed, so that each change shows the value before and after; --values=false
@@ -50,7 +51,9 @@ On a terminal changes are in columns, and no more of them than can be seen; it
 says how many it left out. A pipe, and --json, get every one.
 
 With --forward-to each change is also posted to that URL as a webhook, to try
-out a receiver, and a line tells each answer (with --json on standard error).`,
+out a receiver, and a line tells each answer (with --json on standard error);
+of very many a second it tells some. At the end it says how many changes the
+receiver did not take, and how many still waited.`,
 		Example: `  triggerd listen redis://127.0.0.1:6379
   triggerd listen redis://127.0.0.1:6379 'stock:*' 'order:{id}'
   triggerd listen 'session:*' --when 'event == "del"' --json | jq .data.key
@@ -130,10 +133,27 @@ func (o *listenOptions) run(ctx context.Context, args []string, stdout, stderr i
 	if e.Stats().Dropped > 0 {
 		err = errors.Join(err, fmt.Errorf("%d changes were not shown: they came faster than they could be printed or forwarded", e.Stats().Dropped))
 	}
+	if o.forwardTo != "" {
+		s := e.Stats()
+		if s.GivenUp > 0 {
+			err = errors.Join(err, fmt.Errorf("%s not taken by the receiver, and given up", changesWere(s.GivenUp)))
+		}
+		if s.Pending > 0 {
+			fmt.Fprintf(stderr, "%s still waiting to be shown or forwarded\n", changesWere(s.Pending))
+		}
+	}
 	if cause := context.Cause(ctx); errors.Is(cause, errPipe) && !errors.Is(cause, syscall.EPIPE) {
 		err = errors.Join(err, cause)
 	}
 	return failed(withHint(err))
+}
+
+// changesWere begins a sentence about a number of changes.
+func changesWere(n int64) string {
+	if n == 1 {
+		return "1 change was"
+	}
+	return fmt.Sprintf("%d changes were", n)
 }
 
 // address matches what people type for the address of a server: a host, which

@@ -1,6 +1,41 @@
 package main
 
-import "testing"
+import (
+	"net/http"
+	"strings"
+	"syscall"
+	"testing"
+
+	"triggerd/internal/redistest"
+	"triggerd/internal/servers"
+)
+
+// What is forwarded is answered for, and what the receiver never took is not passed
+// over when it ends.
+func TestForward(t *testing.T) {
+	t.Parallel()
+	redistest.Each(t, judged[1:2], func(t *testing.T, srv *servers.Server) {
+		hook := newSink(t)
+		hook.setReply(func(d *delivery) int {
+			if d.Data.Key == "cart:2" {
+				return http.StatusGone
+			}
+			return http.StatusOK
+		})
+		cmd := command(t, t.TempDir(), "listen", "redis://"+srv.Addr, "cart:*", "--json", "--forward-to", hook.URL)
+		p := startWith(t, cmd)
+		p.logs.await(t, "attached", 1)
+		redistest.Do(t, srv, "SET", "cart:1", "x")
+		redistest.Do(t, srv, "SET", "cart:2", "x")
+		p.logs.await(t, "-> 200", 1)
+		p.logs.await(t, "-> cart:2 given up", 1)
+		p.signal(syscall.SIGINT)
+		code := p.wait()
+		if text := p.logs.String(); code == 0 || !strings.Contains(text, "1 change was not taken by the receiver") {
+			t.Errorf("exit code %d; says %s", code, text)
+		}
+	})
+}
 
 // What is an address, and what a pattern of keys, where no scheme says so.
 func TestIsAddress(t *testing.T) {

@@ -134,7 +134,7 @@ func showAnswers(ctx context.Context, e *engine.Engine, out io.Writer) {
 		case a == nil:
 			continue
 		case a.Kind == admin.FeedLost:
-			line = fmt.Sprintf("-> %d answers are not shown", a.Count)
+			line = "-> not each answer is shown: they come too fast"
 		case a.Kind != admin.FeedAttempt || a.Action != "target/"+forwardTarget:
 			continue
 		case a.Outcome == "delivered":

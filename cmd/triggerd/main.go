@@ -16,10 +16,11 @@ import (
 
 // Exit codes.
 const (
-	exitOK      = 0
-	exitFailed  = 1
-	exitUsage   = 2
-	exitBadRule = 78 // EX_CONFIG: a service manager need not try again
+	exitOK          = 0
+	exitFailed      = 1
+	exitUsage       = 2
+	exitUnavailable = 69 // EX_UNAVAILABLE: of explain and send, where 1 says that the rule does not fire
+	exitBadRule     = 78 // EX_CONFIG: a service manager need not try again
 )
 
 func main() { os.Exit(run(context.Background(), os.Args[1:], os.Stdout, os.Stderr)) }

@@ -18,6 +18,9 @@ func newManCommand() *cobra.Command {
 		Hidden: true,
 		Args:   cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := os.MkdirAll(args[0], 0o755); err != nil {
+				return failed(err)
+			}
 			return failed(writeManPages(cmd.Root(), args[0]))
 		},
 	}

@@ -147,6 +147,10 @@ func TestValuesOfDamagedFiles(t *testing.T) {
 						if err != nil {
 							t.Fatal(err)
 						}
+						files = slices.DeleteFunc(files, func(path string) bool { // that was begun, and is empty
+							info, err := os.Stat(path)
+							return err != nil || info.Size() == 0
+						})
 						if len(files) > 0 { // none yet, if it was killed at once
 							damage(t, files[chance.IntN(len(files))])
 						}

@@ -90,7 +90,7 @@ var apiParams = map[string]struct{ kind, doc string }{
 	"before":  {"integer", "the next of the answer before"},
 	"state":   {"string", "pending (the default) or delivered"},
 	"failing": {"integer", "1: only those that were attempted in vain"},
-	"reason":  {"string", "only given up for this: attempts, age, permanent, dropped, damaged, cancelled"},
+	"reason":  {"string", "only given up for this: attempts, age, permanent, dropped, damaged, cancelled, rewound"},
 	"error":   {"string", "only of this cause: the error of a group of /api/v1/dead-letters/causes"},
 	"outcome": {"string", "only attempts that came to this: delivered, retried or given_up"},
 	"all":     {"integer", "1: every event too"},

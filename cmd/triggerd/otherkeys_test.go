@@ -88,13 +88,18 @@ message = '{{.key}} of {{field "plan:" .params.id "name"}}'
 			{reads, []string{"--live", "limit:1", "--live", "use:1", "INCRBY use:1 1"}, 0, `from "52" to "53"`},
 			{reads, []string{"--live", "limit:1", "SET use:1 50"}, 1, `num(value("limit:" + params.id)) is 50`},
 			{reads, []string{"--live", "limit:2", "SET use:2 50"}, 1, `no number`},
-			{reads, []string{"--live", "other", "SET use:1 50"}, 1, `keeps no value of "other"`},
+			{reads, []string{"--live", "other", "SET use:1 50"}, 69, `keeps no value of "other"`},
 			{reads, []string{"--live", "use:1", "--before", "5", "SET use:1 50"}, 2, "given already"},
-			{"TRIGGERD_TOKEN=" + strings.Repeat("x", 16), []string{"--live", "use:1", "SET use:1 50"}, 1, "the token is missing or wrong"},
+			{"TRIGGERD_TOKEN=" + strings.Repeat("x", 16), []string{"--live", "use:1", "SET use:1 50"}, 69, "the token is missing or wrong"},
 		} {
 			if out, code := explain(test.env, test.args...); code != test.code || !strings.Contains(out, test.says) {
 				t.Errorf("%q ends with %d, want %d and %q:\n%s", test.args, code, test.code, test.says, out)
 			}
+		}
+		cmd := command(t, dir, "send", "log", "--rule", "over", "--api", api, "--live", "limit:1", "--live", "use:1", "INCRBY use:1 1")
+		cmd.Env = append(cmd.Env, reads)
+		if out, err := cmd.CombinedOutput(); err != nil || !strings.Contains(string(out), "use:1 is 53") {
+			t.Errorf("send --live: %v:\n%s", err, out)
 		}
 		p.stop()
 	})

@@ -376,6 +376,14 @@ func TestPageDeadLetters(t *testing.T) {
 		w.hook.setReply(nil)
 		p.Click("nav a[href='/dead']")
 		p.WaitText("stock:1", "stock:2", "410 Gone")
+
+		// What is drawn anew leaves the focus where it is, and what somebody selects.
+		p.Eval(`document.querySelector("tbody tr[data-id]:nth-child(2) a").focus(); document.querySelector("tbody tr[data-id]").was = true`, nil)
+		p.Wait(`!document.querySelector("tbody tr[data-id]").was && document.activeElement.closest("tr:nth-child(2)")?.dataset.id`)
+		p.Eval(`getSelection().selectAllChildren(document.querySelector("tbody tr[data-id] .name")); document.querySelector("tbody tr[data-id]").was = true`, nil)
+		p.Wait(`performance.getEntriesByType("resource").filter(e => e.name.includes("dead-letters?")).length >= (window.asked ||= performance.getEntriesByType("resource").filter(e => e.name.includes("dead-letters?")).length) + 2`)
+		p.Wait(`document.querySelector("tbody tr[data-id]").was && getSelection().toString().startsWith("stock:")`)
+		p.Eval(`getSelection().removeAllRanges()`, nil)
 		p.Eval(`[...document.querySelectorAll("tbody tr[data-id]")].find(r => r.innerText.includes("stock:1")).querySelector("a").click()`, nil)
 		p.Click(".head button.go")
 		if got := w.first(1).Data.Key; got != "stock:1" {
@@ -390,6 +398,17 @@ func TestPageDeadLetters(t *testing.T) {
 		p.Click("dialog button.danger")
 		p.Wait(`location.pathname === "/dead" && document.querySelectorAll("tbody tr[data-id]").length === 0 && document.querySelector(".empty")`)
 		w.p.logs.await(t, `msg="dead letters dropped" by="127.0.0.1, without a token" count=1`, 1)
+
+		// Many causes: the largest first, and the rest by a click.
+		w.hook.setReply(func(d *delivery) int { return 400 + len(d.Data.Key) })
+		for i := range 12 {
+			key := "stock:" + strings.Repeat("x", i+1)
+			w.do("SET", key, "1")
+			w.do("SET", key, "0")
+		}
+		p.Wait(`document.querySelectorAll("[data-cause]").length === 6 && document.querySelector("#morecauses")?.textContent === "6 more causes, of 6 dead letters"`)
+		p.Click("#morecauses")
+		p.Wait(`document.querySelectorAll("[data-cause]").length === 12`)
 		p.NoProblems()
 	})
 }
@@ -427,7 +446,7 @@ func TestPageRedeliver(t *testing.T) {
 		p.Wait(`document.querySelectorAll("tbody tr[data-id]").length === 4 && document.querySelectorAll("[data-cause]").length === 2`)
 		shot(t, p, "dead")
 		w.hook.setReply(nil)
-		p.Click("[data-cause] button.go")
+		p.Click("[data-cause] .act button")
 		p.WaitText("Retry 3 dead letters?")
 		p.Click("dialog button.go")
 		w.first(5)
@@ -530,6 +549,44 @@ func TestPageLogin(t *testing.T) {
 	})
 }
 
+// A page that is open while triggerd is away says so, shows what it has, and goes on
+// when it is back, on its own. A rule's name is no part of an address.
+func TestPageRestart(t *testing.T) {
+	t.Parallel()
+	browser.Keep(t)
+	redistest.Each(t, judged[1:2], func(t *testing.T, srv *servers.Server) {
+		const name = "who? #1 100%"
+		w := newWorld(t, srv, "show_values = false\n[[rule]]\nname = \""+name+"\"\nkey = \"who:*\"\ndry_run = true\naction = [{ type = \"log\" }]\n")
+		p := w.open("/", browser.Options{})
+		const open = `document.querySelector("main").dataset.live === "open"`
+		p.Wait(open)
+		w.do("SET", "who:1", "x")
+		p.WaitText("who:1")
+		var disabled bool
+		if p.Eval(`document.querySelector("input[name=when]").disabled`, &disabled); !disabled {
+			t.Error("a condition on values can be typed, and is refused")
+		}
+		w.p.kill()
+		p.WaitText("triggerd does not answer", "no answer", "The stream was cut")
+		p.WaitText("who:1")
+		p.Click("nav a[href='/rules']")
+		p.Wait(`document.querySelector(".error:not([hidden])")`)
+		p.Eval("history.back()", nil)
+		p.WaitText("Not connected")
+		w.p = startWith(t, command(t, w.dir), "TRIGGERD_HTTP="+strings.TrimPrefix(w.api, "http://"))
+		p.Wait(open + ` && !document.body.innerText.includes("does not answer") && !document.body.innerText.includes("was cut")`)
+		w.do("SET", "who:2", "x")
+		p.WaitText("who:2")
+		p.Click("nav a[href='/rules']")
+		p.Wait(`document.querySelectorAll("tbody tr").length === 5`)
+		p.Eval(`[...document.querySelectorAll("tbody a")].find(a => a.textContent === `+browser.Quote(name)+`).click()`, nil)
+		p.Wait(`document.querySelector(".head h1")?.textContent === ` + browser.Quote(name) + ` && document.querySelector("pre.code")`)
+		p.Eval("location.reload()", nil)
+		p.Wait(`document.querySelector(".head h1")?.textContent === ` + browser.Quote(name) + ` && document.querySelector("pre.code")`)
+		p.NoProblems()
+	})
+}
+
 // Keys and values are text, whatever they look like, and never more than fits.
 func TestPageHostile(t *testing.T) {
 	t.Parallel()
@@ -614,6 +671,11 @@ func TestPageAccessible(t *testing.T) {
 				where := fmt.Sprintf("%s %d", v.path, i)
 				axe(t, p, where)
 				noSideways(t, p, where)
+				var hidden int
+				p.Eval(`[...document.querySelectorAll("nav a")].filter(a => a.getBoundingClientRect().right > innerWidth).length`, &hidden)
+				if hidden > 0 {
+					t.Errorf("%s: %d views are beyond the edge", where, hidden)
+				}
 			}
 		}
 		p.NoProblems()

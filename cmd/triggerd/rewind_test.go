@@ -197,3 +197,55 @@ func ofRule(ds []delivery, name string) (of []delivery) {
 	}
 	return of
 }
+
+// TestRewoundOfEarlier: what an earlier process has delivered, or has left waiting, is
+// named when a later one finds that the writes are lost. The new primary, which ran
+// before the link was lost, is believed at once.
+func TestRewoundOfEarlier(t *testing.T) {
+	t.Parallel()
+	primary, replica := redistest.Start(t, "redis-7.0", bigBacklog...), redistest.Start(t, "redis-7.0", bigBacklog...)
+	between, url := redistest.StartProxy(t, primary.Addr), redistest.StartProxy(t, primary.Addr)
+	follow(t, replica, &servers.Server{Addr: between.Addr})
+	hook, closed, dir := newSink(t), newSink(t), t.TempDir()
+	closed.setReply(func(*delivery) int { return http.StatusServiceUnavailable })
+	write(t, dir, "rules.toml", strings.Replace(rewindRules(url.Addr, hook.URL, closed.URL, "deliver", "64MiB"), `foreign_wait = "1s"`, `foreign_wait = "1h"`, 1))
+	p := start(t, dir, "--http", "127.0.0.1:0")
+	p.logs.await(t, `msg="attached`, 1)
+	redistest.Do(t, primary, "SET", "stock:1", "10")
+	hook.await(t, "the first write", func(ds []delivery) bool { return len(ofRule(ds, "stock")) == 1 })
+	for offset := masterOffset(t, primary); !strings.Contains(redistest.Do(t, replica, "INFO", "replication").(string), "slave_repl_offset:"+strconv.FormatInt(offset, 10)); {
+		offset = masterOffset(t, primary)
+	}
+	between.Stall()
+	redistest.Do(t, primary, "SET", "stock:1", "99")
+	redistest.Do(t, primary, "SET", "waits:dead", "1")
+	dead := ofRule(hook.await(t, "what will be lost", func(ds []delivery) bool { return len(ofRule(ds, "stock")) == 2 }), "stock")[1]
+	for uptime := 0; uptime < 4; { // servers tell whole seconds, so triggerd wants three more than it needs
+		if _, err := fmt.Sscanf(after(redistest.Do(t, replica, "INFO", "server").(string), "uptime_in_seconds:"), "%d", &uptime); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+	p.stop()
+	url.Refuse()
+	if err := primary.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	between.Reset()
+	redistest.Do(t, replica, "REPLICAOF", "NO", "ONE")
+	url.Move(replica.Addr)
+	url.Admit()
+	p = start(t, dir, "--http", "127.0.0.1:0")
+	lost := ofRule(hook.await(t, "the event that tells of it", func(ds []delivery) bool { return len(ofRule(ds, "lost")) >= 1 }), "lost")[0]
+	args := fmt.Sprint(lost.Data.Args)
+	if len(lost.Data.Args) != 6 || !strings.Contains(args, dead.ID) || !strings.Contains(args, ":waits/") {
+		t.Errorf("args = %v, want the IDs of %s and of what waits", args, dead.ID)
+	}
+	p.stop()
+}
+
+// after returns what follows a word in a text.
+func after(text, word string) string {
+	_, rest, _ := strings.Cut(text, word)
+	return rest
+}

@@ -295,8 +295,11 @@ func (o *runOptions) actions(log *slog.Logger) engine.ActionOptions {
 	return engine.ActionOptions{Stdout: os.Stdout, Logger: slog.New(written), NoExec: o.noExec, UserAgent: "triggerd/" + versionString()}
 }
 
-func (o *runOptions) load(log *slog.Logger) (*rules.Set, error) {
-	return engine.LoadRules(o.config, o.actions(log))
+// load reads the rules. reads, if it is not nil, is told from where.
+func (o *runOptions) load(log *slog.Logger, reads func(path string, isPattern bool)) (*rules.Set, error) {
+	options := o.actions(log)
+	options.Reads = reads
+	return engine.LoadRules(o.config, options)
 }
 
 // sourceURL returns the server's URL from the first place that has one, with the
@@ -364,12 +367,20 @@ func untilStopped(ctx context.Context, run func() error) error {
 // loadFirst reads the rules, and returns a watch over their files if one is
 // wanted; else it is nil. What changes from here on is seen by the watch.
 func (o *runOptions) loadFirst(log *slog.Logger) (*rules.Set, *fileWatch, error) {
-	set, err := o.load(log)
-	if err != nil || !o.watch {
+	if !o.watch {
+		set, err := o.load(log, nil)
 		return set, nil, err
 	}
-	watch := newFileWatch(o.config, set)
-	set, err = o.load(log)
+	watch := &fileWatch{}
+	if _, err := o.load(log, watch.reads); err != nil {
+		return nil, nil, err
+	}
+	watch.wereRead(true)
+	// What has changed since it was read is not seen: it has to be read again.
+	watch.reading()
+	watch.last = watch.loaded
+	set, err := o.load(log, watch.reads)
+	watch.wereRead(true)
 	return set, watch, err
 }
 
@@ -444,19 +455,22 @@ func (r *reloader) reload() (result *admin.Reload) {
 		r.watch.reading()
 	}
 	r.service.reload(func() {
-		var set *rules.Set
-		if set, result = r.read(); set != nil && r.watch != nil {
-			r.watch.follow(set)
+		if result = r.read(); r.watch != nil {
+			r.watch.wereRead(result.OK)
 		}
+		r.service.refused.Store(!result.OK)
 	})
 	return result
 }
 
-// read reads the rules again, and returns them, nil if the old ones stay, and
-// what came of it.
-func (r *reloader) read() (*rules.Set, *admin.Reload) {
+// read reads the rules again, and returns what came of it.
+func (r *reloader) read() *admin.Reload {
 	e, log := r.service.engine, r.log
-	set, err := r.options.load(log)
+	var reads func(path string, isPattern bool)
+	if r.watch != nil {
+		reads = r.watch.reads
+	}
+	set, err := r.options.load(log, reads)
 	var result admin.Reload
 	if err != nil {
 		e.ReloadFailed(err)
@@ -474,7 +488,7 @@ func (r *reloader) read() (*rules.Set, *admin.Reload) {
 		if len(mistakes) == 0 {
 			result.Mistakes = []admin.Note{{File: r.options.config, Message: err.Error()}}
 		}
-		return nil, &result
+		return &result
 	}
 	logWarnings(log, set)
 	result.Warnings = notes(set.Warnings)
@@ -482,7 +496,7 @@ func (r *reloader) read() (*rules.Set, *admin.Reload) {
 		log.Warn("changes in [source], [store] and [http] need a restart", "file", r.options.config)
 	}
 	log.Info("rules reloaded", "file", r.options.config, "rules", len(set.Rules), "added", len(result.Added), "removed", len(result.Removed), "changed", len(result.Changed))
-	return set, &result
+	return &result
 }
 
 func notes(list []*rules.Error) (out []admin.Note) {

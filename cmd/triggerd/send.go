@@ -31,8 +31,9 @@ triggerd explain, it sends what the rule fires last for them. Its id is new each
 time. Nothing is retried, or kept.
 
 It ends with 0 if it was delivered, with 1 if it was not or the rule does not
-fire, with 2 if there is no such action, rule or command, and with 78 if there is
-a mistake in the file.`,
+fire, with 2 if there is no such action, rule or command, with 69 if the running
+triggerd does not tell what --live asks for, and with 78 if there is a mistake in
+the file.`,
 		Example: `  triggerd send crm
   triggerd send webhook --rule sold-out 'SET stock:7 1' 'DECR stock:7'`,
 		Args: cobra.MinimumNArgs(1),
@@ -55,6 +56,12 @@ a mistake in the file.`,
 			}
 			ctx, stop := notifyStop(cmd.Context())
 			defer stop()
+			if len(o.live) > 0 && len(test.Feed) == 0 {
+				return &exitError{exitUsage, errors.New("--live says what a key is before commands, and there are none: a sample is sent")}
+			}
+			if err := o.askLive(ctx, test); err != nil {
+				return err
+			}
 			return o.send(ctx, out, set, of, action, test, acts)
 		},
 	}

@@ -17,10 +17,11 @@ const statusInterval = 2 * time.Second
 
 // service tells the service manager, if there is one, how a daemon is doing.
 type service struct {
-	notify *notify.Notifier
-	engine *engine.Engine
-	log    *slog.Logger
-	deaf   atomic.Bool // the service manager did not hear the last
+	notify  *notify.Notifier
+	engine  *engine.Engine
+	log     *slog.Logger
+	deaf    atomic.Bool // the service manager did not hear the last
+	refused atomic.Bool // there were mistakes in the rules when they were last read
 }
 
 // tell logs that the service manager could not be told something, once until it
@@ -90,7 +91,10 @@ func (s *service) status() string {
 		state = err.Error()
 	}
 	if n := s.engine.Stats().Pending; n > 0 {
-		return fmt.Sprintf("%s; %s to be delivered", state, plural(int(n), "firing"))
+		state += fmt.Sprintf("; %s to be delivered", plural(int(n), "firing"))
+	}
+	if s.refused.Load() {
+		state += "; there are mistakes in the rules file, the old rules are in use"
 	}
 	return state
 }

@@ -66,10 +66,14 @@ command = ["sh", "-c", "cat >/dev/null; echo $${NOTIFY_SOCKET-none} > socket"]
 			t.Errorf("no reloading before the second ready in\n%s", text)
 		}
 
+		write(t, dir, "rules.toml", "nonsense")
+		p.signal(syscall.SIGHUP)
+		told.await(t, "READY=1", 3) // it goes on with the old ones
 		if err := srv.Stop(); err != nil {
 			t.Fatal(err)
 		}
 		told.await(t, "STATUS=not attached", 1)
+		told.await(t, "; there are mistakes in the rules file, the old rules are in use", 1)
 		seen := strings.Count(told.String(), "WATCHDOG=1")
 		told.await(t, "WATCHDOG=1", seen+3) // a server that is gone is no reason to be restarted
 		p.stop()

@@ -303,3 +303,20 @@ func TestSize(t *testing.T) {
 		}
 	}
 }
+
+// TestMirrorIsCounted: what is kept in memory is told once all is handled, though the
+// server says nothing more.
+func TestMirrorIsCounted(t *testing.T) {
+	t.Parallel()
+	srv, dir := redistest.Start(t, "redis-7.0", "--repl-ping-replica-period", "3600"), t.TempDir()
+	write(t, dir, "rules.toml", fmt.Sprintf("[source]\nurl = \"redis://%s\"\n[[rule]]\nname = \"r\"\nkey = \"k:*\"\nvalues = true\n[[rule.action]]\ntype = \"log\"\n", srv.Addr))
+	p := start(t, dir, "--http", "127.0.0.1:0")
+	p.logs.await(t, `msg="attached`, 1)
+	for _, key := range []string{"k:1", "k:2", "other"} {
+		redistest.Do(t, srv, "SET", key, "1")
+	}
+	awaitMetric(t, apiOf(t, p), `triggerd_mirror_keys{stream="standalone"} 2`)
+	redistest.Do(t, srv, "DEL", "k:1")
+	awaitMetric(t, apiOf(t, p), `triggerd_mirror_keys{stream="standalone"} 1`)
+	p.stop()
+}

@@ -24,14 +24,14 @@ const defaultDataDir = "triggerd-data"
 func newStoreCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "store",
-		Short: "Back up or check the store of firings that wait, or save what a damaged one still has",
+		Short: "Back up, restore or check the store of firings that wait, or save what a damaged one still has",
 		Long: `Store looks after a data directory: the firings that wait for delivery, the dead
-letters, and the position to resume from. Backup asks the running daemon; verify
-and salvage are for a directory that no triggerd has open.`,
+letters, and the position to resume from. Backup asks the running daemon; the
+others are for a directory that no triggerd has open.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newStoreBackupCommand(), newStoreVerifyCommand(), newStoreSalvageCommand())
+	cmd.AddCommand(newStoreBackupCommand(), newStoreRestoreCommand(), newStoreVerifyCommand(), newStoreSalvageCommand())
 	return cmd
 }
 

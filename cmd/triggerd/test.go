@@ -6,6 +6,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -36,7 +37,8 @@ among other things. Of a rule that is not as expected each step is shown as by
 triggerd explain.
 
 Commands are written as they arrive from the server: triggerd check tells of
-those that never do. It ends with 0 if all pass, and with 1 if one fails.`,
+those that never do. It ends with 0 if all pass, with 1 if one fails or there is none,
+and with 78 if there is a mistake in the file.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			set, err := engine.LoadRules(config, engine.ActionOptions{})
@@ -78,6 +80,12 @@ func runTests(cmd *cobra.Command, set *rules.Set, only string, coverage bool) er
 	switch {
 	case wrong > 0:
 		return failed(fmt.Errorf("%s failed", plural(wrong, "test")))
+	case passed == 0 && len(set.Tests) > 0:
+		var names []string
+		for _, test := range set.Tests {
+			names = append(names, strconv.Quote(test.Name))
+		}
+		return failed(fmt.Errorf("no test has %q in its name; there are: %s", only, strings.Join(names, ", ")))
 	case passed == 0:
 		return failed(errors.New("there is no test to run: write a [[test]] (triggerd help test shows one)"))
 	}

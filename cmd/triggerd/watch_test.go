@@ -92,11 +92,18 @@ func TestFileWatch(t *testing.T) {
 	t.Chdir(dir)
 	write(t, dir, "secret", "hunter2hunter2")
 	path := write(t, dir, "rules.toml", watchedRules)
-	set, err := (&runOptions{config: path}).load(slog.New(slog.DiscardHandler))
-	if err != nil {
+	w := &fileWatch{}
+	load := func() error {
+		w.reading()
+		_, err := (&runOptions{config: path}).load(slog.New(slog.DiscardHandler), w.reads)
+		w.wereRead(err == nil)
+		return err
+	}
+	if err := load(); err != nil {
 		t.Fatal(err)
 	}
-	w := newFileWatch(path, set)
+	w.reading()
+	w.last = w.loaded
 	look := func(what string, want bool) {
 		t.Helper()
 		if got := w.changed(); got != want {
@@ -124,4 +131,31 @@ func TestFileWatch(t *testing.T) {
 	write(t, dir, "other.txt", "")
 	look("one of another kind", false)
 	look("which stays", false)
+
+	// What an include looks for in a folder that was not there, with a mistake that
+	// is mended in a file that was never read.
+	if err := os.Mkdir(filepath.Join(dir, "more"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "more"), "a.toml", "include = [\"../deep/b.conf\"]\n")
+	look("a file in a new folder", false)
+	look("which stays", true)
+	if err := load(); err == nil {
+		t.Fatal("an include of what is not there is no mistake")
+	}
+	look("what was read for the first time", false)
+	look("is read once more", true)
+	if err := load(); err == nil {
+		t.Fatal("an include of what is not there is no mistake")
+	}
+	look("and then no more", false)
+	if err := os.Mkdir(filepath.Join(dir, "deep"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "deep"), "b.conf", "")
+	look("the file that was missing", false)
+	look("which stays", true)
+	if err := load(); err != nil {
+		t.Error(err)
+	}
 }

@@ -9,7 +9,7 @@ import (
 type Query struct {
 	Action string // full name
 	Rule   string
-	Reason string            // of dead letters: attempts, age, permanent, dropped, damaged, cancelled
+	Reason string            // of dead letters: attempts, age, permanent, dropped, damaged, cancelled, rewound
 	Error  string            // of dead letters: that of their Cause
 	ID     string            // of the firing
 	Since  time.Time         // only those that were planned, delivered or given up at this time or later; zero: whenever
@@ -112,7 +112,7 @@ type DeadLetter struct {
 	Action   string          `json:"action"`
 	Rule     string          `json:"rule"`
 	ID       string          `json:"id"`
-	Reason   string          `json:"reason"` // attempts, age, permanent, dropped, damaged, cancelled
+	Reason   string          `json:"reason"` // attempts, age, permanent, dropped, damaged, cancelled, rewound
 	Error    string          `json:"error"`
 	Excerpt  string          `json:"excerpt,omitempty"` // of the last response
 	Event    string          `json:"event,omitempty"`

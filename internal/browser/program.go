@@ -98,6 +98,9 @@ func isNotNeeded(pkg string) bool {
 	return false
 }
 
+// sans has the system's font be one without serifs, whatever its weight.
+const sans = `<match target="pattern"><test name="family"><string>system-ui</string></test><edit name="family" mode="assign"><string>DejaVu Sans</string></edit></match>`
+
 // place keeps the browser with what it needs beside it, and fonts.
 func place(name string) string {
 	dir, base := filepath.Split(name)
@@ -119,7 +122,7 @@ func (p *program) environment(tmp string) ([]string, error) {
 		return env, nil
 	}
 	conf := filepath.Join(tmp, "fonts.conf")
-	text := fmt.Sprintf("<?xml version=\"1.0\"?><!DOCTYPE fontconfig SYSTEM \"fonts.dtd\">\n<fontconfig><dir>%s</dir><cachedir>%s</cachedir></fontconfig>\n", filepath.Join(p.root, "fonts"), filepath.Join(tmp, "fontcache"))
+	text := fmt.Sprintf("<?xml version=\"1.0\"?><!DOCTYPE fontconfig SYSTEM \"fonts.dtd\">\n<fontconfig><dir>%s</dir><cachedir>%s</cachedir>%s</fontconfig>\n", filepath.Join(p.root, "fonts"), filepath.Join(tmp, "fontcache"), sans)
 	if err := os.WriteFile(conf, []byte(text), 0o644); err != nil {
 		return nil, err
 	}

@@ -406,7 +406,7 @@ func compileText(n *ast.BinaryNode) boolFunc {
 	case "endsWith":
 		return func(s *scope) truth { return truthOf(strings.HasSuffix(a(s), b(s))) }
 	}
-	return func(s *scope) truth { return truthOf(strings.Contains(a(s), b(s))) }
+	return func(s *scope) truth { return truthOf(s.contains(a(s), b(s))) }
 }
 
 func compileIn(n *ast.BinaryNode) boolFunc {

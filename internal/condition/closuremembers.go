@@ -1,9 +1,12 @@
 package condition
 
 import (
+	"math"
 	"slices"
 
 	"github.com/expr-lang/expr/ast"
+
+	"triggerd/internal/geo"
 )
 
 // memberHelper resolves the functions that are about members of a value, and
@@ -19,6 +22,9 @@ func (r *resolver) memberHelper(node *ast.Node, n *ast.CallNode, name string) {
 			return
 		}
 		r.textOf(&args[1])
+		if name == "within" {
+			r.checkPlace(args[2], args[3], args[4])
+		}
 		for i := range args[2:] {
 			r.numberOf(&args[2+i])
 		}
@@ -42,6 +48,38 @@ func (r *resolver) memberHelper(node *ast.Node, n *ast.CallNode, name string) {
 		r.textOf(&args[0])
 		r.patch(node, "value.moved", before, after, args[0], args[1])
 	}
+}
+
+// checkPlace refuses numbers that are no place where a geo command can be, or no
+// distance.
+func (r *resolver) checkPlace(lon, lat, km ast.Node) {
+	const hint = "member, longitude, latitude, km: Berlin is 13.4, 52.5"
+	for _, c := range []struct {
+		n           ast.Node
+		what        string
+		least, most float64
+	}{{lon, "longitude", -180, 180}, {lat, "latitude", -geo.MaxLat, geo.MaxLat}, {km, "distance", 0, math.MaxFloat64}} {
+		if f, ok := writtenNumber(c.n); ok && (f < c.least || f > c.most) {
+			r.problem(c.n, hint, "a %s is never %v", c.what, f)
+		}
+	}
+}
+
+// writtenNumber is a number that is written, also a negative one.
+func writtenNumber(n ast.Node) (float64, bool) {
+	switch n := n.(type) {
+	case *ast.IntegerNode:
+		return float64(n.Value), true
+	case *ast.FloatNode:
+		return n.Value, true
+	case *ast.UnaryNode:
+		f, ok := writtenNumber(n.Node)
+		if n.Operator == "-" {
+			f = -f
+		}
+		return f, ok
+	}
+	return 0, false
 }
 
 // numberOf makes what is no constant number, and no number by itself, one.

@@ -150,12 +150,17 @@ func compileTextBuiltin(n *ast.BuiltinNode) textFunc {
 		}
 		return func(s *scope) string { return f(x(s), y(s)) }
 	}
-	f := map[string]func(string) string{"lower": strings.ToLower, "upper": strings.ToUpper, "trim": strings.TrimSpace}[n.Name]
-	if f == nil {
-		return nil
+	switch f := letterCases[n.Name]; {
+	case f != nil:
+		return func(s *scope) string { return s.cased(f, x(s)) }
+	case n.Name == "trim":
+		return func(s *scope) string { return strings.TrimSpace(x(s)) }
 	}
-	return func(s *scope) string { return f(x(s)) }
+	return nil
 }
+
+// letterCases are what changes the case of a text.
+var letterCases = map[string]func(string) string{"lower": strings.ToLower, "upper": strings.ToUpper}
 
 // compileInt compiles a node that is an int as a machine has them: not what is
 // calculated, which may leave 64 bits.

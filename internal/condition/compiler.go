@@ -15,6 +15,8 @@ import (
 	"github.com/expr-lang/expr/file"
 	"github.com/expr-lang/expr/parser"
 	"github.com/expr-lang/expr/vm"
+
+	"triggerd/internal/suggest"
 )
 
 // Limits of an expression, checked before it is parsed where the parser would
@@ -36,6 +38,10 @@ type Config struct {
 	// return what is wrong with it, or what it had better not be, and what to
 	// write instead; "" for nothing. nil: not checked.
 	Command, Event func(name string) (mistake, warning, hint string)
+
+	// MaxPatterns limits the regular expressions that a Compiler compiles, in
+	// instructions, of about 40 bytes each. 0: only each by itself is limited.
+	MaxPatterns int
 }
 
 // Problem is a mistake in an expression, or a warning about it.
@@ -43,7 +49,7 @@ type Problem struct {
 	Offset int    // where it is, in bytes of the expression
 	Msg    string // what is wrong
 	Hint   string // what to do about it; "" if that is not known
-	Code   string // of a warning, by which it can be silenced: "never-arrives", "every-element", "rounded"
+	Code   string // of a warning, by which it can be silenced: "never-arrives", "every-element", "rounded", "doubtful-path", "doubtful-pattern"
 }
 
 // Compiler compiles expressions. It is for one goroutine at a time; what it
@@ -53,6 +59,8 @@ type Compiler struct {
 	of     Config
 	lists  map[string]any  // []string, *numberSet or *rows
 	broken map[string]bool // macros whose own mistakes are reported
+
+	patterns int // instructions of all regular expressions so far
 }
 
 // NewCompiler returns a compiler. It keeps the maps of the config.
@@ -265,7 +273,12 @@ func keepsApart(n ast.Node) *Problem {
 }
 
 var (
-	mismatched = regexp.MustCompile(`^invalid operation: (?:[<>=!]=?|[-+*/%]) \(mismatched types (\S+) and (\S+)\)`)
+	mismatched = regexp.MustCompile(`^invalid operation: (\S+) \(mismatched types (func\(.*\) \S+|interface \{\}|\S+) and (func\(.*\) \S+|interface \{\}|\S+)\)`)
+	noSuchPart = regexp.MustCompile(`^type (\S+) has no (?:field|method) (\S+)$`)
+	notBoolean = regexp.MustCompile(`^predicate should return boolean \(got (.+)\)`)
+	notAList   = regexp.MustCompile(`^builtin (\w+) takes only array \(got (.+)\)`)
+	unexpected = regexp.MustCompile(`^unexpected token \w+\("?(.*?)"?\)$`)
+	badNumber  = regexp.MustCompile(`^bad number syntax: "([^"]*)"`)
 	inMismatch = regexp.MustCompile(`^cannot use (string|int|float64) as type (string|int|float64) in (?:map key|array)`)
 	wantedBool = regexp.MustCompile(`^expected bool, but got (.+)`)
 )
@@ -277,17 +290,40 @@ func problemOf(src string, err error) *Problem {
 	if errors.As(err, &fe) {
 		p.Msg, p.Offset = strings.TrimSpace(fe.Message), byteOffset(src, fe.From)
 	}
-	numeric := func(s string) bool { return s == "int" || s == "float64" }
 	if m := mismatched.FindStringSubmatch(p.Msg); m != nil {
-		if m[1] == "string" && numeric(m[2]) || numeric(m[1]) && m[2] == "string" {
-			p.Hint = "num(x) reads a number from text"
-			if strings.HasPrefix(p.Msg, "invalid operation: + ") {
-				p.Hint += ", string(x) makes text of one"
-			}
+		p.Msg = fmt.Sprintf("%s cannot be between %s and %s", m[1], kindName(m[2]), kindName(m[3]))
+		if m[1] == "%" && m[2] != "string" && m[3] != "string" {
+			p.Msg = "% is of whole numbers"
+		}
+		p.Hint = mismatchHint(m[1], m[2], m[3], src, p.Offset)
+	}
+	if m := noSuchPart.FindStringSubmatch(p.Msg); m != nil {
+		p.Msg = fmt.Sprintf("%s has no %s", kindName(m[1]), m[2])
+		switch m[1] {
+		case "time.Time":
+			p.Hint = cmp.Or(suggest.DidYouMean(m[2], sortedKeys(timeParts)), "time.Hour(), time.Weekday()")
+		case "condition.transaction":
+			p.Hint = "tx.id, tx.index, tx.size"
+		case "condition.part":
+			p.Hint = "part.index, part.size"
+		case "string":
+			p.Hint = "# is the text itself"
 		}
 	}
-	if strings.HasPrefix(p.Msg, "invalid operation: % ") {
-		p.Hint = cmp.Or(p.Hint, "% is of integers: int(num(x)) % 2")
+	if m := notBoolean.FindStringSubmatch(p.Msg); m != nil {
+		p.Msg, p.Hint = "a predicate is true or false, this is "+kindName(m[1]), `compare it: # == "a", num(.score) > 5`
+	}
+	if m := notAList.FindStringSubmatch(p.Msg); m != nil {
+		p.Msg, p.Hint = m[1]+" looks at the elements of a value or a list, not of "+kindName(m[2]), usages[m[1]]
+	}
+	if m := badNumber.FindStringSubmatch(p.Msg); m != nil {
+		p.Hint = "a number has no unit: times are in milliseconds, 60s is 60000; sizes in bytes, 1MB is 1024 * 1024"
+	}
+	if strings.HasPrefix(p.Msg, "expected at least 2 arguments") {
+		p.Msg, p.Hint = "a predicate is missing", usages["any"]
+	}
+	if p.Msg == "cannot use bool as type string in array" {
+		p.Msg, p.Hint = "true or false is never in a list of texts", "x not in [...]; or !(x in [...])"
 	}
 	if m := inMismatch.FindStringSubmatch(p.Msg); m != nil && (m[1] == "string") != (m[2] == "string") {
 		p.Msg, p.Hint = "a text is never in a list of numbers", "num(x) reads a number from text"
@@ -304,6 +340,12 @@ func problemOf(src string, err error) *Problem {
 	if p.Hint == "" && (strings.HasPrefix(p.Msg, "unexpected token") || strings.HasPrefix(p.Msg, "unrecognized character")) {
 		p.Hint = syntaxHint(src, p.Offset)
 	}
+	if m := unexpected.FindStringSubmatch(p.Msg); m != nil {
+		p.Msg = m[1] + " is not expected here"
+	}
+	if strings.HasPrefix(p.Msg, "a map key must be") {
+		p.Msg, p.Hint = "{ is not expected here", "a condition is no template, and has no maps: key, after.status"
+	}
 	if strings.Contains(p.Msg, "exceeds maximum allowed nodes") {
 		p.Msg = fmt.Sprintf("too long: more than %d parts", maxNodes)
 	}
@@ -317,10 +359,64 @@ func kindName(t string) string {
 		return "text"
 	case "int", "float64":
 		return "a number"
-	case "any", "unknown":
+	case "any", "unknown", "interface {}":
 		return "a value of any kind"
+	case "bool":
+		return "true or false"
+	case "[]string", "[]interface {}":
+		return "a list"
+	case "nil":
+		return "nil"
+	case "map[string]string":
+		return "what the key pattern captured"
+	case "time.Time":
+		return "time"
+	case "time.Duration":
+		return "a span of time"
+	case "condition.transaction":
+		return "tx"
+	case "condition.part":
+		return "part"
+	}
+	if strings.HasPrefix(t, "func(") {
+		return "a method"
 	}
 	return t
+}
+
+// mismatchHint says what to do about two kinds that an operator, at an offset, does
+// not take.
+func mismatchHint(operator, left, right, src string, offset int) string {
+	text := func(s string) bool { return s == "string" }
+	numeric := func(s string) bool { return s == "int" || s == "float64" }
+	list := func(s string) bool { return s == "[]string" }
+	switch {
+	case strings.HasPrefix(left, "func(") || strings.HasPrefix(right, "func("):
+		return "call it: time.Hour()"
+	case strings.HasSuffix(strings.TrimSpace(src[:min(offset, len(src))]), ".Weekday()"):
+		return "it is a number, 0 for Sunday"
+	case operator == "in" && text(right):
+		return `in looks into a list; x contains "a"`
+	case list(left) && numeric(right) || numeric(left) && list(right):
+		return "len(x) is how many there are"
+	case list(left) && text(right) || text(left) && list(right):
+		return `"a" in x`
+	case operator == "startsWith" || operator == "endsWith" || operator == "contains":
+		return "string(x) makes text of a number"
+	case operator == "+" && (text(left) && numeric(right) || numeric(left) && text(right)):
+		return "num(x) reads a number from text, string(x) makes text of one"
+	case text(left) && numeric(right) || numeric(left) && text(right):
+		return "num(x) reads a number from text"
+	case left == "time.Duration" || right == "time.Duration":
+		return "time.Unix() is in seconds, time.UnixMilli() in milliseconds"
+	case left == "condition.transaction" || right == "condition.transaction":
+		return "tx.id, tx.index, tx.size"
+	case left == "condition.part" || right == "condition.part":
+		return "part.index, part.size"
+	case operator == "%":
+		return "% is of integers: int(num(x)) % 2"
+	}
+	return ""
 }
 
 // byteOffset turns expr's offset, which counts runes, into one of bytes.

@@ -3,8 +3,10 @@ package condition
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strconv"
 
+	"github.com/expr-lang/expr/file"
 	"github.com/expr-lang/expr/vm"
 
 	"triggerd/internal/event"
@@ -96,7 +98,43 @@ func (e *Evaluator) run(program *vm.Program, usesParams bool) (any, error) {
 	if usesParams {
 		e.env.Params = e.scope.captures.Params(e.scope.ev.Key)
 	}
-	return e.machine.Run(program, &e.env)
+	v, err := e.machine.Run(program, &e.env)
+	return v, plainError(err)
+}
+
+// plainError is an error of expr's machine without the excerpt of the expression,
+// which has lines, and in other words where expr's are about itself.
+func plainError(err error) error {
+	of, ok := errors.AsType[*file.Error](err)
+	if !ok {
+		return err
+	}
+	if of.Prev != nil { // a function's own
+		return of.Prev
+	}
+	if cannot := cannotFetch.FindStringSubmatch(of.Message); cannot != nil {
+		return fmt.Errorf("%s has no %s", machineKind(cannot[2]), cannot[1])
+	}
+	if m := notCalled.FindStringSubmatch(of.Message); m != nil { // of an index
+		return fmt.Errorf("%s has no parts with names", machineKind(m[1]))
+	}
+	return errors.New(of.Message)
+}
+
+var (
+	cannotFetch = regexp.MustCompile(`^cannot fetch (.+) from (\S+)$`)
+	notCalled   = regexp.MustCompile(`^invalid operation: int\((\S+)\)$`)
+)
+
+// machineKind says a type of Go in the words of the documentation.
+func machineKind(t string) string {
+	switch t {
+	case "<nil>":
+		return "what is not there"
+	case "uint8", "string":
+		return "text"
+	}
+	return kindName(t)
 }
 
 // ErrStopped says that an evaluation was given up, since Evaluator.Stopped said

@@ -176,6 +176,9 @@ func (l *lowering) binary(n *ast.BinaryNode) ast.Node {
 			return call(n, "text.matches", &ast.IdentifierNode{Value: "$env"}, l.node(n.Left), re)
 		}
 	}
+	if n.Operator == "contains" {
+		return call(n, "text.contains", &ast.IdentifierNode{Value: "$env"}, l.node(n.Left), l.node(n.Right))
+	}
 	n.Left, n.Right = l.node(n.Left), l.node(n.Right)
 	return n
 }
@@ -212,6 +215,9 @@ func (l *lowering) builtin(n *ast.BuiltinNode) ast.Node {
 	}
 	if calculates(n) {
 		return call(n, "number."+n.Name, l.node(args[0]))
+	}
+	if letterCases[n.Name] != nil && len(args) == 1 {
+		return call(n, "text."+n.Name, &ast.IdentifierNode{Value: "$env"}, l.node(args[0]))
 	}
 	body, ok := predicateBody(n)
 	if !ok || !undecided(body) {
@@ -404,6 +410,25 @@ func loweredFunctions() []*builtin.Function {
 			}
 			return ok, err
 		}),
+		function("text.contains", func(p ...any) (any, error) {
+			s := p[0].(*environment).scope
+			if p[1] == nil || p[2] == nil {
+				return false, nil
+			}
+			t, err := textOf(p[1])
+			if err != nil {
+				return nil, err
+			}
+			part, err := textOf(p[2])
+			if err != nil {
+				return nil, err
+			}
+			ok := s.contains(t, part)
+			if s.err == ErrStopped {
+				return nil, ErrStopped
+			}
+			return ok, nil
+		}),
 		function("number.place", func(p ...any) (any, error) { return numberFrom(p[0]).place() }),
 		function("number.remainder", func(p ...any) (any, error) {
 			n, err := remainder(numberFrom(p[0]), numberFrom(p[1]))
@@ -420,6 +445,19 @@ func loweredFunctions() []*builtin.Function {
 		function("truth.isYes", func(p ...any) (any, error) { return truthFrom(p[0]) == yes, nil }),
 		function("truth.isNo", func(p ...any) (any, error) { return truthFrom(p[0]) == no, nil }),
 		function("truth.isNothing", func(p ...any) (any, error) { _, neither := p[0].(truth); return neither || p[0] == nil, nil }),
+	}
+	for name, f := range letterCases {
+		fns = append(fns, function("text."+name, func(p ...any) (any, error) {
+			s := p[0].(*environment).scope
+			t, err := textOf(p[1])
+			if err != nil {
+				return nil, err
+			}
+			if t = s.cased(f, t); s.err == ErrStopped {
+				return nil, ErrStopped
+			}
+			return t, nil
+		}))
 	}
 	for name, f := range map[string]func(a, b number) number{"add": add, "subtract": subtract, "multiply": multiply, "divide": divide, "power": power} {
 		fns = append(fns, function("number."+name, func(p ...any) (any, error) { return f(numberFrom(p[0]), numberFrom(p[1])).boxed(), nil }))

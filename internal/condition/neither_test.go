@@ -1,6 +1,7 @@
 package condition
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -113,6 +114,12 @@ func TestNeither(t *testing.T) {
 		{`num(json(after, "id")) > 1`, text(`{"id":"x"}`), unknown},
 		{`num(json(after, "id")) > 1`, text(`{}`), missing},
 		{`json(after, "id") != 5`, text(`{}`), yes},
+		{`1 < num(after) <= 5`, text("5"), yes},
+		{`1 < num(after) < 5`, text("5"), no},
+		{`1 < num(after) < 5`, text("x"), unknown},
+		{`9 > num(after) >= len(after) > 0 && key == ""`, text("5"), yes},
+		{`0 < len(args) < num(after) < 6 <= 6.5`, text("5"), yes},
+		{`any(args, 0 < len(#) < num(#, 2))`, text("5"), yes},
 	}
 	c := testCompiler()
 	for _, test := range tests {
@@ -146,7 +153,7 @@ func TestNumberMistakes(t *testing.T) {
 	}{
 		{cond: `key in lists.dbs`, problem: "a text is never in a list of numbers", at: 4},
 		{cond: `num(key) in lists.skus`, problem: "a number is never in a list of texts", at: 9},
-		{cond: `num(key) % 2 == 0`, problem: "invalid operation: %", at: 9},
+		{cond: `num(key) % 2 == 0`, problem: "% is of whole numbers", at: 9},
 		{cond: `num(key, "5") > 1`, problem: "cannot use string as argument"},
 		{cond: `num(key, json(key, "a")) > 1`, problem: "a value of any kind cannot be ordered or calculated with", at: 9},
 		{cond: `num(key) > 9223372036854775809`, warning: "9223372036854775809 is taken for 9223372036854775808", at: 11},
@@ -170,6 +177,33 @@ func TestNumberMistakes(t *testing.T) {
 		}
 		if max(at, warnedAt) != test.at && problem == "" {
 			t.Errorf("%s: at %d, %d, want %d", test.cond, at, warnedAt, test.at)
+		}
+	}
+}
+
+// TestPlainErrors: what a condition could not do is one line, in words of the
+// documentation, whoever evaluates it.
+func TestPlainErrors(t *testing.T) {
+	c := testCompiler()
+	hash := event.Elements("hash", []event.Element{{Name: "a", Value: "b"}})
+	for src, want := range map[string]string{
+		`after[0].score == 5`:           "after is a hash: its elements have names, not numbers",
+		`after[arg(0)].x == "b"`:        "text has no parts with names",
+		`after[arg(1)].x == "b"`:        "what is not there has no x",
+		`after[arg(0)] in args`:         "",
+		`int(after[arg(0)]) > 5`:        `not an integer`,
+		`any(after[arg(0)], .x == "b")`: "text has no x",
+	} {
+		cond, report := c.Condition(src, nil)
+		if cond == nil {
+			t.Errorf("%s: %v", src, report.Problems)
+			continue
+		}
+		var e Evaluator
+		e.Begin(&event.Event{Before: event.None, After: hash, Args: [][]byte{[]byte("a")}})
+		_, err := e.Holds(cond, nil)
+		if got := fmt.Sprint(err); strings.ContainsAny(got, "\n|") || want == "" && err != nil || !strings.Contains(got, want) {
+			t.Errorf("%s: got %v, want %q", src, err, want)
 		}
 	}
 }

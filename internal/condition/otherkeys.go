@@ -57,6 +57,7 @@ func (r *resolver) otherKey(node *ast.Node, n *ast.CallNode, name string) {
 		r.problem(key, `value("limit:" + params.id)`, "%s takes the name of a key, which is text", name)
 		return
 	}
+	r.warnBraces(key)
 	r.textOf(&n.Arguments[0])
 	key = n.Arguments[0]
 	if slices.Contains(keysOf(key), nil) {

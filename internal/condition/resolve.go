@@ -29,6 +29,7 @@ type resolver struct {
 	at         *file.Location
 	stack      []string // macros we are inside of
 	nodes      int
+	shared     map[ast.Node]ast.Node // the y of x < y < z, which is there twice: what it becomes; nil before that
 
 	tree       *parser.Tree
 	problems   []Problem
@@ -103,6 +104,14 @@ func (r *resolver) problem(n ast.Node, hint, format string, args ...any) {
 // node resolves one node and what is below it. inside tells whether it is in
 // a predicate.
 func (r *resolver) node(node *ast.Node, inside bool) {
+	if became, ok := r.shared[*node]; ok {
+		if became != nil {
+			*node = became
+			return
+		}
+		was := *node
+		defer func() { r.shared[was] = *node }()
+	}
 	if r.nodes++; r.nodes > maxNodes {
 		return
 	}
@@ -151,9 +160,15 @@ func (r *resolver) node(node *ast.Node, inside bool) {
 	case *ast.VariableDeclaratorNode:
 		r.problem(n, "give the part a name in [macros]", "let is not available in conditions")
 	default:
-		r.problem(n, "", "%s are not available in conditions", nodeName(n))
+		hint := ""
+		if _, ok := n.(*ast.ChainNode); ok {
+			hint = chainHint
+		}
+		r.problem(n, hint, "%s are not available in conditions", nodeName(n))
 	}
 }
+
+const chainHint = "a plain . will do: what is not there is nil"
 
 func nodeName(n ast.Node) string {
 	switch n.(type) {
@@ -200,19 +215,37 @@ func (r *resolver) name(node *ast.Node, n *ast.IdentifierNode) {
 	case helpers[n.Value] != [2]int{} || n.Value == "now":
 		r.problem(n, "call it: "+n.Value+"(...)", "%s is a function", n.Value)
 	default:
-		r.problem(n, r.nameHint(n.Value), "unknown name %s", n.Value)
+		r.problem(n, r.nameHint(n.Value, byteOffset(r.source, n.Location().From)), "unknown name %s", n.Value)
 	}
 }
 
-// names yields everything a condition may name.
-func (r *resolver) names() func(func(string) bool) {
-	names := slices.Sorted(maps.Keys(variables))
-	names = append(names, slices.Sorted(maps.Keys(helpers))...)
-	names = append(names, slices.Sorted(maps.Keys(builtins))...)
-	return slices.Values(append(names, "lists", "macros", "startsWith", "endsWith", "contains", "matches"))
+// functionNames yields everything that a condition may call.
+func (r *resolver) functionNames() func(func(string) bool) {
+	names := append(slices.Sorted(maps.Keys(helpers)), slices.Sorted(maps.Keys(builtins))...)
+	return slices.Values(append(names, "startsWith", "endsWith", "contains", "matches"))
+}
+
+// sharesMiddle notes the operand that the parser has put into both comparisons of
+// x < y < z, which it makes x < y && y < z.
+func (r *resolver) sharesMiddle(n *ast.BinaryNode) {
+	right, ok := n.Right.(*ast.BinaryNode)
+	left, both := n.Left.(*ast.BinaryNode)
+	if both && left.Operator == "&&" {
+		left, both = left.Right.(*ast.BinaryNode)
+	}
+	if !ok || !both || left.Right != right.Left {
+		return
+	}
+	if r.shared == nil {
+		r.shared = map[ast.Node]ast.Node{}
+	}
+	r.shared[right.Left] = nil
 }
 
 func (r *resolver) binary(node *ast.Node, n *ast.BinaryNode, inside bool) {
+	if n.Operator == "&&" {
+		r.sharesMiddle(n)
+	}
 	r.node(&n.Left, inside)
 	switch n.Operator {
 	case "matches":
@@ -260,8 +293,8 @@ func (r *resolver) regex(n *ast.BinaryNode) {
 	if r.at != nil {
 		s.SetLocation(*r.at)
 	}
-	if _, err := regexp.Compile(s.Value); err != nil {
-		r.problem(s, "", "%s", strings.TrimPrefix(err.Error(), "error parsing regexp: "))
+	if _, err := r.c.Pattern(s.Value); err != nil {
+		r.problem(s, "", "%s", err)
 	}
 }
 
@@ -371,7 +404,7 @@ func (r *resolver) member(node *ast.Node, n *ast.MemberNode, inside bool) {
 		r.param(n)
 		return
 	case n.Optional:
-		r.problem(n, "", "optional chains (?.) are not available in conditions")
+		r.problem(n, chainHint, "optional chains (?.) are not available in conditions")
 		return
 	}
 	if _, ok := isCall(n.Node, "value"); ok {
@@ -477,13 +510,13 @@ func (r *resolver) call(node *ast.Node, n *ast.CallNode, inside bool) {
 	want, ok := helpers[id.Value]
 	switch {
 	case !ok && builtin.Index[id.Value] != 0 || id.Value == "all":
-		r.problem(n, "", "%s() is not available in conditions", id.Value)
+		r.problem(n, r.functionHint(id.Value), "%s() is not available in conditions", id.Value)
 		return
 	case !ok:
 		r.problem(n, r.functionHint(id.Value), "unknown function %s", id.Value)
 		return
 	case len(n.Arguments) < want[0] || len(n.Arguments) > want[1]:
-		r.problem(n, "", "%s takes %s, not %d", id.Value, argumentCount(want), len(n.Arguments))
+		r.problem(n, usages[id.Value], "%s takes %s, not %d", id.Value, argumentCount(want), len(n.Arguments))
 		return
 	}
 	r.helper(node, n, id.Value)
@@ -536,12 +569,59 @@ func (r *resolver) helper(node *ast.Node, n *ast.CallNode, name string) {
 	case "split", "replace", "string":
 		r.textHelper(node, n, name)
 	case "json":
+		r.warnPath(n)
 		r.compileArgument(n, func(s string) (any, error) {
 			if s == "" {
 				return jsonPath{}, nil
 			}
 			return jsonPath(strings.Split(s, ".")), nil
 		})
+	}
+}
+
+// warn warns of a node of the expression itself; macros are warned of by themselves.
+func (r *resolver) warn(n ast.Node, code, hint, format string, args ...any) {
+	if r.at == nil {
+		r.warnings = append(r.warnings, Problem{Offset: byteOffset(r.source, n.Location().From), Msg: fmt.Sprintf(format, args...), Hint: hint, Code: code})
+	}
+}
+
+// warnPath warns of a path in the way of JSONPath, or of other languages.
+func (r *resolver) warnPath(n *ast.CallNode) {
+	s, ok := n.Arguments[1].(*ast.StringNode)
+	if !ok {
+		return
+	}
+	plain := strings.TrimPrefix(strings.TrimPrefix(s.Value, "$"), ".")
+	plain = indexInPath.ReplaceAllString(plain, ".$1")
+	if plain == s.Value || s.Value[0] == '$' && len(s.Value) > 1 && s.Value[1] != '.' && s.Value[1] != '[' {
+		return
+	}
+	r.warn(s, "doubtful-path", "write "+strconv.Quote(strings.TrimPrefix(plain, ".")), "a path is names and numbers with . between them: this one looks for names with $ or [ in them")
+}
+
+var indexInPath = regexp.MustCompile(`\[['"]?([^\[\]'"]*)['"]?\]`)
+
+// warnBraces warns of the name of another key with a capture in it as it is in a key
+// pattern.
+func (r *resolver) warnBraces(n ast.Node) {
+	switch n := n.(type) {
+	case *ast.BinaryNode:
+		r.warnBraces(n.Left)
+		r.warnBraces(n.Right)
+	case *ast.StringNode:
+		for _, name := range r.captures {
+			if before, after, ok := strings.Cut(n.Value, "{"+name+"}"); ok {
+				parts := []string{"params." + name}
+				if before != "" {
+					parts = append([]string{strconv.Quote(before)}, parts...)
+				}
+				if after != "" {
+					parts = append(parts, strconv.Quote(after))
+				}
+				r.warn(n, "doubtful-pattern", "write "+strings.Join(parts, " + "), "{%s} is these very characters here, and not what the key pattern captured", name)
+			}
+		}
 	}
 }
 
@@ -563,7 +643,7 @@ func (r *resolver) compileArgument(n *ast.CallNode, compile func(string) (any, e
 func (r *resolver) constant(n *ast.CallNode, i int) (string, bool) {
 	s, ok := n.Arguments[i].(*ast.StringNode)
 	if !ok {
-		r.problem(n.Arguments[i], "", "argument %d of %s must be a constant text", i+1, n.Callee.String())
+		r.problem(n.Arguments[i], usages[n.Callee.String()], "argument %d of %s must be a constant text", i+1, n.Callee.String())
 		return "", false
 	}
 	return s.Value, true
@@ -612,7 +692,7 @@ func (r *resolver) timePart(n *ast.CallNode, m *ast.MemberNode) {
 
 func (r *resolver) builtin(node *ast.Node, n *ast.BuiltinNode, inside bool) {
 	if !builtins[n.Name] {
-		r.problem(n, "", "%s() is not available in conditions", n.Name)
+		r.problem(n, r.functionHint(n.Name), "%s() is not available in conditions", n.Name)
 		return
 	}
 	if n.Name == "count" && len(n.Arguments) == 1 {

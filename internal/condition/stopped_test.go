@@ -29,7 +29,7 @@ func TestStopped(t *testing.T) {
 	}
 	sets, zsets := of(event.Elements("set", elements), event.Elements("set", other)), of(event.Elements("zset", elements), event.Elements("zset", other))
 	lists, hashes := of(event.Elements("list", elements), event.Elements("list", other)), of(event.Elements("hash", elements), event.Elements("hash", other))
-	long := of(event.None, event.String([]byte(strings.Repeat("x", longText))))
+	long := of(event.None, event.String([]byte(strings.Repeat("x", 3*longText))))
 	few := of(event.None, event.Elements("set", elements[:3]))
 	few.Args = args[:3]
 	for _, tt := range []struct {
@@ -43,7 +43,7 @@ func TestStopped(t *testing.T) {
 		{`any(after, .member startsWith key)`, zsets}, {`any(after, num(.score) < 0 - len(args))`, zsets},
 		{`before == after`, sets}, {`before == after`, zsets}, {`before == after`, lists}, {`before == after`, hashes},
 		{`any(after, # == "y")`, lists}, {`has(after, "y")`, lists}, {`any(after, .value == "y")`, hashes},
-		{`after matches "[0-9]$"`, long}, {`"y" in added`, sets}, {`len(removed) > 5`, hashes}, {`crossed_score(5)`, zsets},
+		{`after matches "[0-9]$"`, long}, {`after contains key + "y"`, long}, {`lower(after) == "x"`, long}, {`len(upper(after)) == 5 || num(after) ** 2 > 5`, long}, {`lower(after) contains "y"`, long}, {`"y" in added`, sets}, {`len(removed) > 5`, hashes}, {`crossed_score(5)`, zsets},
 	} {
 		c := NewCompiler(Config{})
 		cond, report := c.Condition(tt.src, nil)
@@ -75,6 +75,7 @@ func TestStopped(t *testing.T) {
 
 // What is looked for in a long text is found as in a short one.
 func TestLongText(t *testing.T) {
+	t.Parallel()
 	for _, pattern := range []string{`[a-c][0-9]$`, `(?m)^é`, `(?:\x{fffd}|q)$`, `[^x]\b`, `[é]$`, `^(?:x|é|\x{fffd}|\n)*$`} {
 		re := regexp.MustCompile(pattern)
 		for _, tail := range []string{"", "a1", "\xff", "é", "x\n", "\xc3"} {
@@ -82,6 +83,20 @@ func TestLongText(t *testing.T) {
 				text := strings.Repeat("xé\xff\n", n) + tail
 				if got, want := re.MatchReader(&textReader{new(scope), text}), re.MatchString(text); got != want {
 					t.Errorf("%s of %q: %t, want %t", pattern, text, got, want)
+				}
+			}
+		}
+	}
+	for _, unit := range []string{"É", "a\xff", "世界A"} {
+		for _, shift := range []string{"", "ab"} {
+			long := shift + strings.Repeat(unit, 2*longText/len(unit)+1) + "Ab"
+			s := new(scope)
+			if s.cased(strings.ToLower, long) != strings.ToLower(long) || s.cased(strings.ToUpper, long) != strings.ToUpper(long) {
+				t.Errorf("%q, %q: the case of a long text is another", unit, shift)
+			}
+			for _, part := range []string{"Ab", "b", "", "ab", unit + "Ab", strings.Repeat(unit, 1000) + "Ab", "nothing", long, long[1:], long + "c", long[:longText+1], long[longText-3:longText+3] + "?"} {
+				if s.contains(long, part) != strings.Contains(long, part) {
+					t.Errorf("%q: a part of %d bytes in a long text", unit, len(part))
 				}
 			}
 		}

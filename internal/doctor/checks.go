@@ -38,6 +38,10 @@ func (p *patient) lasts(bytes int64) time.Duration {
 	return time.Duration(min(s, (100*365*24*time.Hour).Seconds()) * float64(time.Second))
 }
 
+// measured reports whether the server has told how fast it is written to, and which
+// replicas it has.
+func (p *patient) measured() bool { return p.has("master_repl_offset") }
+
 // idle reports whether too little is written to tell a time by it.
 func (p *patient) idle() bool { return p.rate < 100 }
 
@@ -48,6 +52,9 @@ func backlog(p *patient) Finding {
 	}
 	if size == 0 {
 		return unknown("how long triggerd may be away is not known: INFO replication does not say how large the backlog is")
+	}
+	if !p.measured() {
+		return unknown("how long an outage the backlog survives is not known: it holds " + bytesText(size) + ", and INFO replication, which tells how fast the server is written to, is refused")
 	}
 	if p.idle() {
 		f := Finding{Severity: OK, Figure: bytesText(size), Why: "nothing is written now, so how long an outage the backlog survives cannot be told; it holds " + bytesText(size)}
@@ -75,6 +82,8 @@ func backlogTTL(p *patient) Finding {
 		return unknown("for how long the server keeps its backlog without replicas is not known: CONFIG GET is refused")
 	case ttl == 0:
 		return Finding{Severity: OK, Figure: "0 s", Why: "the backlog is kept for ever, also without replicas"}
+	case !p.measured():
+		return unknown(fmt.Sprintf("whether the server has other replicas is not known: INFO replication is refused; without any it gives up its backlog after %d s", ttl))
 	}
 	f := Finding{Severity: OK, Figure: secondsText(time.Duration(ttl) * time.Second), Why: "the server has other replicas, so it keeps its backlog while triggerd is away"}
 	if p.realReplicas() > 0 {
@@ -118,6 +127,9 @@ func outputBuffer(p *patient) Finding {
 		l.hard = max(l.hard, p.number("repl_backlog_size"))
 	}
 	const fix = "CONFIG SET client-output-buffer-limit 'replica 256mb 64mb 60'"
+	if !p.measured() && l.least() >= 16<<20 {
+		return unknown("for how long the server holds what a replica does not read is not known: a replica that has not read " + bytesText(l.least()) + " is dropped, and INFO replication, which tells how fast that comes together, is refused")
+	}
 	if p.idle() {
 		f := Finding{Severity: OK, Figure: bytesText(l.least()), Why: "nothing is written now; a replica that has not read this much is dropped, also during its snapshot"}
 		if l.least() < 16<<20 {
@@ -161,6 +173,8 @@ func minReplicas(p *patient) Finding {
 		return unknown("whether the server refuses writes without enough replicas is not known: CONFIG GET is refused")
 	case want == 0:
 		return Finding{Severity: OK, Figure: "0", Why: "writes do not depend on replicas"}
+	case !p.measured():
+		return unknown(fmt.Sprintf("the server refuses writes with fewer than %d replicas, and how many it has is not known: INFO replication is refused", want))
 	}
 	real, all := p.goodReplicas()
 	f := Finding{Severity: OK, Figure: fmt.Sprintf("%d of %d", real, want), Why: "there are enough replicas that keep data, without triggerd"}
@@ -183,12 +197,19 @@ func eviction(p *patient) Finding {
 	if policy == "" {
 		policy = p.info["maxmemory_policy"]
 	}
+	known := p.has("maxmemory")
+	if n, ok := p.setting("maxmemory"); !known && ok {
+		limit, known = n, true
+	}
 	switch {
-	case policy == "":
+	case policy == "" || !known:
 		return unknown("whether the server evicts keys is not known: INFO memory does not say")
 	case limit == 0:
 		return Finding{Severity: OK, Figure: "0 keys/s", Why: "no memory limit is set, so no key is evicted"}
+	case !p.has("used_memory"):
+		return unknown("how near the server is to its memory limit of " + bytesText(limit) + " is not known: INFO memory is refused")
 	}
+	fix := "CONFIG SET maxmemory " + sizeSetting(2*float64(limit)) + ", or have the rules not act on del"
 	used := 100 * float64(p.number("used_memory")) / float64(limit)
 	f := Finding{Severity: Info, Figure: fmt.Sprintf("%.0f %% of maxmemory", used)}
 	switch {
@@ -200,11 +221,11 @@ func eviction(p *patient) Finding {
 	case p.evicted > 0:
 		f.Severity, f.Figure = Warn, fmt.Sprintf("%d keys evicted while this was measured", p.evicted)
 		f.Why = "an eviction is replicated as a DEL: rules cannot tell it from a client's"
-		f.Fix = "raise maxmemory, or have the rules not act on del"
+		f.Fix = fix
 	default:
 		f.Why = "with the policy " + policy + " keys are evicted at the limit, which is replicated as a DEL: rules cannot tell it from a client's"
 		if used > 90 {
-			f.Severity, f.Fix = Warn, "raise maxmemory, or have the rules not act on del"
+			f.Severity, f.Fix = Warn, fix
 		}
 	}
 	return f

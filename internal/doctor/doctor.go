@@ -2,6 +2,7 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"strings"
 	"time"
@@ -57,7 +58,8 @@ func Unreachable(err error) *Report {
 
 // Examine asks a server, and returns what was found, in a fixed order. It takes
 // as long as measure says, by which the rate of writes is told. Its error is why
-// the server could not be asked.
+// the server could not be asked. One with the method Refused that says so is that
+// the user may not ask: what is not known for that is found to be unknown.
 func Examine(ctx context.Context, s Server, measure time.Duration) (*Report, error) {
 	p, err := ask(ctx, s, measure)
 	if err != nil {
@@ -117,7 +119,7 @@ var sections = []string{"server", "clients", "memory", "persistence", "stats", "
 
 // settings that are asked for.
 var settings = []string{
-	"repl-backlog-size", "repl-backlog-ttl", "client-output-buffer-limit", "min-replicas-to-write", "min-replicas-max-lag", "maxmemory-policy",
+	"repl-backlog-size", "repl-backlog-ttl", "client-output-buffer-limit", "min-replicas-to-write", "min-replicas-max-lag", "maxmemory", "maxmemory-policy",
 	"lazyfree-lazy-expire", "lazyfree-lazy-eviction", "lazyfree-lazy-server-del", "repl-timeout", "repl-ping-replica-period", "repl-diskless-sync-delay",
 	"notify-keyspace-events",
 }
@@ -136,7 +138,8 @@ func ask(ctx context.Context, s Server, measure time.Duration) (*patient, error)
 		}
 		p.read(text)
 	}
-	if len(p.info) == 0 {
+	var refusal interface{ Refused() bool }
+	if len(p.info) == 0 && !(errors.As(failed, &refusal) && refusal.Refused()) {
 		return nil, failed
 	}
 	for _, name := range settings {

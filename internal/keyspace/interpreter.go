@@ -150,7 +150,7 @@ func (in *Interpreter) SetNeed(need func(db int, key []byte) Need, classes Class
 		mi.generation++
 		mi.flushed = false
 		for db, d := range mi.dbs {
-			mi.askAnew(d, db)
+			mi.askAnew(d, db) // what was not kept is not lost
 		}
 	}
 }
@@ -186,6 +186,14 @@ func (in *Interpreter) Stats() Stats {
 		s.MirrorKeys, s.MirrorBytes = mi.count, mi.size
 	}
 	return s
+}
+
+// MirrorSize returns the counts of Stats that have to do with memory.
+func (in *Interpreter) MirrorSize() (keys, bytes int64) {
+	if mi := in.mirror; mi != nil {
+		return mi.count, mi.size
+	}
+	return 0, 0
 }
 
 // Command appends the events of a command to dst, in the order in which the

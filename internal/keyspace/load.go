@@ -2,6 +2,7 @@ package keyspace
 
 import (
 	"errors"
+	"io"
 
 	"triggerd/internal/event"
 	"triggerd/rdb"
@@ -223,10 +224,14 @@ func (mi *mirror) load(o *operand, k *SnapshotKey) error {
 		return nil
 	}
 	v.drop()
-	if errors.Is(err, errLimit) || errors.Is(err, rdb.ErrLimit) {
+	var damage *rdb.SyntaxError
+	switch {
+	case errors.Is(err, errLimit) || errors.Is(err, rdb.ErrLimit):
 		mi.losses.Limit++
-	} else {
+	case errors.As(err, &damage) && !errors.Is(err, io.ErrUnexpectedEOF):
 		mi.losses.Unreadable++
+	default:
+		mi.losses.Snapshot++ // it ended, with the link
 	}
 	if err := k.Value.Err(); err != nil || k.Value.Stop == nil {
 		return err

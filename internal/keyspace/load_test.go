@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"triggerd/internal/event"
 	"triggerd/internal/keyspace"
@@ -121,5 +122,31 @@ func TestLoadCut(t *testing.T) {
 	}, whole, []byte("\x00\x01l"), lzfRun(1<<19))
 	if !errors.Is(err, stop) || strings.Join(got, ",") != `k string 1 "v"` {
 		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+// A value that ends with the link is lost with the snapshot; only one that is damaged
+// is unreadable.
+func TestLoadEnds(t *testing.T) {
+	const head = "REDIS0009\x01\x01k\x03\x01a\x01b" // two of three items
+	for name, c := range map[string]struct {
+		in   io.Reader
+		want keyspace.Losses
+	}{
+		"it ends":       {strings.NewReader(head), keyspace.Losses{Snapshot: 1}},
+		"the link ends": {io.MultiReader(strings.NewReader(head), iotest.ErrReader(errors.New("reset"))), keyspace.Losses{Snapshot: 1}},
+		"it is damaged": {strings.NewReader(head + "\xc9"), keyspace.Losses{Unreadable: 1}},
+	} {
+		in := keyspace.New(keyspace.Config{Need: needAll})
+		r := rdb.NewReader(c.in)
+		in.SnapshotBegin()
+		e, err := r.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		in.SnapshotKey(nil, &keyspace.SnapshotKey{Key: e.Key, DB: e.DB, Type: e.Type.String(), Value: r})
+		if got := in.Stats().Lost; got != c.want {
+			t.Errorf("%s: %+v, want %+v", name, got, c.want)
+		}
 	}
 }

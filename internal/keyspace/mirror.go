@@ -393,17 +393,17 @@ func (mi *mirror) swap(a, b int) {
 	mi.dbs[a], mi.dbs[b] = db, da
 	mi.markDatabase(da)
 	mi.markDatabase(db)
-	mi.askAnew(da, b)
-	mi.askAnew(db, a)
+	mi.losses.Source += mi.askAnew(da, b) + mi.askAnew(db, a)
 }
 
 // askAnew asks for all keys of a database that is number db from now on, or
-// whose rules have changed, what is needed of them.
-func (mi *mirror) askAnew(d *database, db int) {
+// whose rules have changed, what is needed of them. It returns of how many keys that
+// are there it is the value, which was not kept so far.
+func (mi *mirror) askAnew(d *database, db int) (unkept int64) {
 	mi.extendCover(d, cover{mi.need, mi.generation, db})
 	for key, s := range d.keys {
 		if mi.pace.stops() {
-			return
+			return unkept
 		}
 		need := mi.need(db, []byte(key))
 		if mi.journal != nil {
@@ -420,12 +420,13 @@ func (mi *mirror) askAnew(d *database, db int) {
 			v.texts = true
 			if v.exists == yes && v.known {
 				v.drop()
-				mi.losses.Source++
+				unkept++
 			}
 		}
 		mi.measure(s, len(key))
 		mi.scheduleExpiry(s, db, []byte(key))
 	}
+	return unkept
 }
 
 // loseAll: any key may have changed, or gone, or be there.

@@ -20,7 +20,7 @@ func enqueueJobs(t *testing.T, st *store.Store, n, keys, damaged int) (ids []str
 	b := st.NewBatch()
 	for i := range n {
 		f := &actions.Firing{ID: firing.ID(fmt.Sprint(i)), Rule: "r0", Action: "a", Event: &event.Event{Key: fmt.Append(nil, i%keys)}}
-		j := store.Job{Endpoint: "0", Lane: laneOf(f, "key"), ID: f.ID.String(), Born: time.Now(), Payload: firing.AppendBinary(nil, f)}
+		j := store.Job{Endpoint: "0", Lane: laneOf(f, &Policy{Order: firing.OrderKey}), ID: f.ID.String(), Born: time.Now(), Payload: firing.AppendBinary(nil, f)}
 		if i == damaged {
 			j.Payload = j.Payload[:len(j.Payload)-1]
 		} else {

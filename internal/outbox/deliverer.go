@@ -81,7 +81,7 @@ func (d *Deliverer) Deliver(p Planned) {
 	}
 	d.updateEndpoint(ep, &p)
 	d.last++
-	job := planned{endpoint: p.Endpoint, lane: laneOf(p.Firing, p.Policy.Order), firing: p.Firing, payload: firing.AppendBinary(nil, p.Firing), born: time.Now()}
+	job := planned{endpoint: p.Endpoint, lane: laneOf(p.Firing, p.Policy), firing: p.Firing, payload: firing.AppendBinary(nil, p.Firing), born: time.Now()}
 	d.jobsMu.Lock()
 	d.jobs[d.last] = &store.Job{Seq: d.last, Endpoint: p.Endpoint, Lane: job.lane, ID: p.Firing.ID.String(), Born: job.born, Payload: job.payload}
 	d.jobsMu.Unlock()

@@ -204,17 +204,21 @@ func (m moment) time() time.Time {
 	return time.Unix(0, int64(m))
 }
 
-// laneOf returns the lane of a firing: a hash of its key and database, or of
-// its rule for an event without a key. It is the same after a restart.
-func laneOf(f *actions.Firing, order firing.Order) uint64 {
-	if order == firing.OrderNone {
+// laneOf returns the lane of a firing: a hash of its key and database, of its rule
+// for an event without a key, or of its rule and what that counts by where the
+// policy says so. It is the same after a restart.
+func laneOf(f *actions.Firing, p *Policy) uint64 {
+	if p.Order == firing.OrderNone {
 		return 0
 	}
-	key := f.Event.Key
-	if key == nil {
+	db, key := f.Event.DB, f.Event.Key
+	switch {
+	case p.ByValue:
+		db, key = 0, []byte("\x00rule\x00"+f.Rule+"\x00"+f.By)
+	case key == nil:
 		key = []byte("\x00rule\x00" + f.Rule)
 	}
-	return max(firing.KeyHash(f.Event.DB, key), 1)
+	return max(firing.KeyHash(db, key), 1)
 }
 
 // setAction sets what the endpoint is attempted with. Where that is something else

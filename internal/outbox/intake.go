@@ -176,7 +176,7 @@ type Planned struct {
 // only so much room for that, so the stream should submit a part as soon as it
 // can.
 func (o *Outbox) Add(p Planned) (much bool) {
-	entry := planned{endpoint: p.Endpoint, action: p.Action, lane: laneOf(p.Firing, p.Policy.Order), firing: p.Firing, payload: firing.AppendBinary(nil, p.Firing), born: time.Now()}
+	entry := planned{endpoint: p.Endpoint, action: p.Action, lane: laneOf(p.Firing, p.Policy), firing: p.Firing, payload: firing.AppendBinary(nil, p.Firing), born: time.Now()}
 	in := o.in
 	in.mu.Lock()
 	defer in.mu.Unlock()

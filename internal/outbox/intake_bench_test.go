@@ -66,7 +66,7 @@ func enqueueMany(b *testing.B, st *store.Store, n int) {
 	batch := st.NewBatch()
 	for i := range n {
 		f := &actions.Firing{ID: firing.ID(fmt.Sprint(i)), Rule: "r", Action: "a", Event: &event.Event{Key: fmt.Append(nil, i%100_000)}}
-		batch.Enqueue(store.Job{Endpoint: fmt.Sprint(i / 1000 % 2), Lane: laneOf(f, "key"), ID: f.ID.String(), Born: time.Now(), Payload: firing.AppendBinary(nil, f)})
+		batch.Enqueue(store.Job{Endpoint: fmt.Sprint(i / 1000 % 2), Lane: laneOf(f, &Policy{Order: firing.OrderKey}), ID: f.ID.String(), Born: time.Now(), Payload: firing.AppendBinary(nil, f)})
 		if i%10_000 == 9_999 {
 			if _, err := batch.Commit(); err != nil {
 				b.Fatal(err)

@@ -22,7 +22,7 @@ import (
 type Query struct {
 	Action string // full name
 	Rule   string
-	Reason string            // of dead letters: attempts, age, permanent, dropped, damaged, cancelled
+	Reason string            // of dead letters: attempts, age, permanent, dropped, damaged, cancelled, rewound
 	Error  string            // of dead letters: their cause, by package cause
 	ID     string            // of the firing
 	Since  time.Time         // only those that were planned, delivered or given up at this time or later; zero: whenever

@@ -272,6 +272,36 @@ func TestOutboxBulkhead(t *testing.T) {
 }
 
 // With order = "none" and one worker, firings go in the order of the stream.
+// What one firing opens and another closes is told in that order, whatever their
+// keys: of a value that never came there is no key, and another key may be what
+// comes back. Other values do not wait for it.
+func TestOutboxOrderByValue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := &receiver{do: func(f *actions.Firing) error {
+			if f.ID == "open" && f.Attempt < 3 {
+				return errDown
+			}
+			return nil
+		}}
+		b := newBox(t, 100, 4, r)
+		p := spec(func(p *Policy) { p.ByValue = true })
+		b.policies.Store(&map[PolicyKey]*Policy{{"r0", "a"}: p})
+		put := func(id, by string, key []byte) {
+			b.take("0", p, &actions.Firing{ID: firing.ID(id), Rule: "r0", Action: "a", Event: &event.Event{Key: key}, Timing: event.Timing{By: by}})
+			b.Submit(Commit{Stream: "s", Whole: true})
+		}
+		put("open", "b", nil)
+		put("other", "c", nil)
+		put("close", "b", []byte("hb:b"))
+		put("open-again", "b", []byte("hb:b:2"))
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if got := strings.Join(r.received(), " "); got != "other open close open-again" {
+			t.Errorf("received %s", got)
+		}
+	})
+}
+
 func TestOutboxNoLanes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &receiver{}

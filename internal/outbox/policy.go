@@ -13,6 +13,7 @@ type Policy struct {
 	Timeout  time.Duration // of an attempt
 	Retry    Retry
 	Order    firing.Order
+	ByValue  bool            // what is in order are the rule's firings for each value that it counts by, not those for each key: one opens what another closes, of whatever keys they tell
 	Overflow firing.Overflow // what happens if there is no room for it
 }
 

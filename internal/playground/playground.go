@@ -25,6 +25,8 @@ const (
 	maxRendered = 2 << 20 // bytes of requests
 	maxBody     = 64 << 10
 	maxTests    = 200
+	maxMistakes = 200
+	maxPatterns = 250_000 // instructions of regular expressions: 10 MB, or a few times as much while they are compiled
 
 	patience = time.Second // how long a question waits for the one before
 )
@@ -44,7 +46,7 @@ func New() *Playground { return &Playground{turn: make(chan struct{}, 1)} }
 func options() engine.ActionOptions {
 	return engine.ActionOptions{
 		Stdout: io.Discard, Offline: true, NoInclude: true, NoExec: false,
-		MaxMirror: maxMirror, MaxTraced: maxTraced, MaxRendered: maxRendered,
+		MaxMistakes: maxMistakes, MaxPatterns: maxPatterns, MaxMirror: maxMirror, MaxTraced: maxTraced, MaxRendered: maxRendered,
 	}
 }
 

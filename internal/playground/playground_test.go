@@ -224,3 +224,58 @@ func TestOneAtATime(t *testing.T) {
 		t.Errorf("%d answered, %d told to ask again", answered, busy)
 	}
 }
+
+// A text that is meant to take long takes little, is told what is wrong with it, and
+// leaves the next question its turn.
+func TestHostile(t *testing.T) {
+	rule := "[[rule]]\nname = \"x\"\nkey = \"*\"\n[[rule.action]]\ntype = \"log\"\n"
+	for name, tt := range map[string]struct{ text, want string }{
+		"mistakes in a long line":   {"include = [" + strings.Repeat(`"/etc/*",`, 20_000) + "]", "no file is included here"},
+		"many mistakes":             {strings.Repeat("[[rule]]\n", 10_000), "the rule has no name"},
+		"one large expression":      {"[[rule]]\nname = \"x\"\nkey_regex = \"(" + strings.Repeat("a", 900) + "){1000}\"\n[[rule.action]]\ntype = \"log\"\n", "at most 50000 are allowed"},
+		"many expressions":          {"[[rule]]\nname = \"x\"\nkey_regex = [" + strings.Repeat(`"((a{1,30}){1,30})?",`, 3000) + "]\n[[rule.action]]\ntype = \"log\"\n", "too large altogether"},
+		"expressions in conditions": {"[macros]\nm = 'key matches \"((a{1,30}){1,30})?\"'\n" + strings.Repeat("[[rule]]\nname = \"x\"\nkey = \"*\"\nwhen = '"+strings.Repeat("macros.m || ", 100)+"true'\n", 4), "too large altogether"},
+		"macros that double":        {"[macros]\na = 'key == \"\"'\n" + doubling(40) + strings.Replace(rule, "key = \"*\"", "when = 'macros.m39'", 1), "too long"},
+		"a condition in brackets":   {strings.Replace(rule, "key = \"*\"", "when = '"+strings.Repeat("(", 300_000)+"'", 1), "at most 4096 are allowed"},
+		"lists in lists":            {"[lists]\nx = " + strings.Repeat("[", 300_000), "inside one another"},
+		"years of a schedule":       {"[[rule]]\nname = \"x\"\nschedule = \"* * * * *\"\n[[rule.action]]\ntype = \"log\"\n[[test]]\nname = \"t\"\nfeed = [{ at = \"+1000000h\" }]\nexpect = { x = 1 }\n", "takes longer"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := playground.New()
+			began := time.Now()
+			answer, err := p.Test(t.Context(), admin.TestQuestion{Text: tt.text})
+			said := fmt.Sprint(err)
+			if answer != nil {
+				if len(answer.Errors) > 200 {
+					t.Errorf("%d mistakes are told", len(answer.Errors))
+				}
+				for _, e := range answer.Errors {
+					said += "\n" + e.Message
+				}
+			}
+			if !strings.Contains(said, tt.want) && !strings.Contains(said, "takes longer") { // on a busy machine
+				t.Errorf("says %.300s, not %q", said, tt.want)
+			}
+			for time.Since(began) < 30*time.Second {
+				if _, err = p.Check(t.Context(), admin.CheckQuestion{Text: rule}); err == nil {
+					return
+				}
+			}
+			t.Errorf("the next question has no turn after %v: %v", time.Since(began), err)
+		})
+	}
+}
+
+// doubling returns macros of which each has the one before twice.
+func doubling(n int) string {
+	var b strings.Builder
+	for i := range n {
+		before := fmt.Sprintf("macros.m%d", i-1)
+		if i == 0 {
+			before = "macros.a"
+		}
+		fmt.Fprintf(&b, "m%d = '%s && %s'\n", i, before, before)
+	}
+	return b.String()
+}

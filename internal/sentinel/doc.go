@@ -11,7 +11,7 @@
 // failover is believed, and one that is cut off from the others is not. What they
 // say is where to look, no more: the server itself has to say what it is.
 //
-// The commands are those of sentinel.c: SENTINEL MASTER, or where that is not
-// allowed SENTINEL GET-MASTER-ADDR-BY-NAME; SENTINEL REPLICAS; and SUBSCRIBE to
-// +switch-master.
+// The commands are those of sentinel.c: SENTINEL MASTER for the epoch, SENTINEL
+// GET-MASTER-ADDR-BY-NAME for the address (where only one of the two is allowed,
+// that has to do), SENTINEL REPLICAS, and SUBSCRIBE to +switch-master.
 package sentinel

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"slices"
@@ -51,7 +53,9 @@ func New(c Config) *Group {
 type Answer struct {
 	Primary  string    // host:port
 	Replicas []Replica // in the order of their addresses
-	Epoch    int64     // of its configuration; -1: it may not say
+	// NoReplicas is why Replicas is not known; nil: it is.
+	NoReplicas error
+	Epoch      int64 // of its configuration; -1: it may not say
 	// Differ: another Sentinel of the same epoch, or of none, names another primary.
 	Differ bool
 }
@@ -87,7 +91,7 @@ func (g *Group) Ask(ctx context.Context) (Answer, error) {
 		}()
 	}
 	var best Answer
-	var errs []error
+	var errs noAnswer
 	var late <-chan time.Time
 	found := false
 	for range g.c.Sentinels {
@@ -95,7 +99,7 @@ func (g *Group) Ask(ctx context.Context) (Answer, error) {
 		case t := <-all:
 			switch {
 			case t.err != nil:
-				errs = append(errs, fmt.Errorf("Sentinel %s: %w", t.from.Addr, t.err))
+				errs = append(errs, sentinelError{t.from.Addr, t.err})
 			case !found || t.answer.Epoch > best.Epoch:
 				best, found = t.answer, true
 			case t.answer.Epoch == best.Epoch && t.answer.Primary != best.Primary:
@@ -109,9 +113,15 @@ func (g *Group) Ask(ctx context.Context) (Answer, error) {
 		case <-late:
 			return best, nil
 		case <-ctx.Done():
-			if !found {
-				errs = append(errs, context.Cause(ctx))
+			if found {
+				return best, nil
 			}
+			for i := range g.c.Sentinels {
+				if s := &g.c.Sentinels[i]; !slices.ContainsFunc(errs, func(e sentinelError) bool { return e.addr == s.Addr }) {
+					errs = append(errs, sentinelError{s.Addr, errSilent})
+				}
+			}
+			return Answer{}, g.explainNone(errs)
 		}
 	}
 	if found {
@@ -120,32 +130,72 @@ func (g *Group) Ask(ctx context.Context) (Answer, error) {
 	return Answer{}, g.explainNone(errs)
 }
 
-// explainNone makes one error of those of all Sentinels.
-func (g *Group) explainNone(errs []error) error {
-	unknown := 0
-	for _, err := range errs {
-		if errors.Is(err, ErrUnknownName) {
-			unknown++
-		}
+// errSilent: a Sentinel has not answered in time.
+var errSilent = errors.New("it does not answer")
+
+// sentinelError is why a Sentinel names no primary.
+type sentinelError struct {
+	addr string
+	err  error
+}
+
+// noAnswer is why no Sentinel names a primary.
+type noAnswer []sentinelError
+
+func (errs noAnswer) Unwrap() []error {
+	list := make([]error, len(errs))
+	for i := range errs {
+		list[i] = errs[i].err
 	}
-	if unknown > 0 && unknown == len(errs) {
+	return list
+}
+
+// Error tells each reason once, with whose it is. What most say comes first.
+func (errs noAnswer) Error() string {
+	by := map[string][]string{} // addresses by reason
+	for _, e := range errs {
+		text := e.err.Error()
+		by[text] = append(by[text], e.addr)
+	}
+	texts := slices.SortedFunc(maps.Keys(by), func(a, b string) int {
+		return cmp.Or(len(by[b])-len(by[a]), strings.Compare(a, b))
+	})
+	var reasons []string
+	for _, text := range texts {
+		addrs := by[text]
+		slices.Sort(addrs)
+		who := "Sentinel " + addrs[0]
+		if len(addrs) > 1 {
+			who = "Sentinels " + strings.Join(addrs, ", ")
+		}
+		reasons = append(reasons, who+": "+text)
+	}
+	if len(reasons) > 3 {
+		reasons = append(reasons[:3:3], fmt.Sprintf("and %d more", len(reasons)-3))
+	}
+	return strings.Join(reasons, "; ")
+}
+
+// NeedsChange reports whether an error of Ask is one that time alone does not mend:
+// a Sentinel has refused to answer, or none knows the name.
+func NeedsChange(err error) bool {
+	var refused ReplyError
+	return errors.As(err, &refused) || errors.Is(err, ErrUnknownName)
+}
+
+// explainNone makes one error of those of all Sentinels.
+func (g *Group) explainNone(errs noAnswer) error {
+	unknown := slices.IndexFunc(errs, func(e sentinelError) bool { return !errors.Is(e.err, ErrUnknownName) }) < 0
+	if unknown && len(errs) > 0 {
 		var names unknownName
-		errors.As(errs[0], &names)
+		errors.As(errs[0].err, &names)
 		err := fmt.Errorf("%w %q", ErrUnknownName, g.c.Name)
 		if len(names) > 0 {
 			return fmt.Errorf("%w: they know %s; the name is behind the last / of the URL", err, strings.Join(names, ", "))
 		}
 		return fmt.Errorf("%w, nor any other: SENTINEL MONITOR has them watch a primary", err)
 	}
-	slices.SortFunc(errs, func(a, b error) int { return strings.Compare(a.Error(), b.Error()) })
-	if len(errs) > 3 {
-		errs = append(errs[:3:3], fmt.Errorf("and %d more", len(errs)-3))
-	}
-	texts := make([]string, len(errs))
-	for i, err := range errs {
-		texts[i] = err.Error()
-	}
-	return fmt.Errorf("no Sentinel says where %q is: %s", g.c.Name, strings.Join(texts, "; "))
+	return fmt.Errorf("no Sentinel says where %q is: %w", g.c.Name, errs)
 }
 
 // unknownName is the error of a Sentinel that knows other names.
@@ -167,7 +217,18 @@ func (g *Group) askOne(ctx context.Context, s *Sentinel) (a Answer, err error) {
 	case err == nil:
 		f := fields(reply)
 		a.Primary, err = hostPort(f["ip"], f["port"])
-		if a.Epoch, _ = strconv.ParseInt(f["config-epoch"], 10, 64); err != nil {
+		if err != nil {
+			return a, err
+		}
+		a.Epoch, _ = strconv.ParseInt(f["config-epoch"], 10, 64)
+		// One that leads a failover has the new epoch, and goes on naming the old
+		// primary until all replicas follow the new one. Asked for the address it
+		// names the new one at once.
+		now, err := g.askAddress(ctx, c)
+		switch {
+		case err == nil:
+			a.Primary = now.Primary
+		case !errors.As(err, &refused) && !errors.Is(err, ErrUnknownName):
 			return a, err
 		}
 	case errors.As(err, &refused) && strings.HasPrefix(string(refused), "ERR No such master"):
@@ -180,7 +241,8 @@ func (g *Group) askOne(ctx context.Context, s *Sentinel) (a Answer, err error) {
 		return a, err
 	}
 	if reply, err = c.do(ctx, "SENTINEL", "REPLICAS", g.c.Name); err != nil {
-		return a, nil // it may be that this is not allowed; the primary is what counts
+		a.NoReplicas = fmt.Errorf("Sentinel %s: %w", s.Addr, err)
+		return a, nil // the primary is what counts
 	}
 	list, _ := reply.([]any)
 	for _, one := range list {
@@ -339,6 +401,9 @@ func (g *Group) listen(ctx context.Context, s *Sentinel) error {
 			continue
 		}
 		reply, err := c.r.read()
+		if err == io.EOF {
+			return errors.New("it closed the connection")
+		}
 		if err != nil {
 			return plain(err)
 		}

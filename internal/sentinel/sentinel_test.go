@@ -63,11 +63,13 @@ func TestAsk(t *testing.T) {
 		differ    bool
 		err       string
 	}{
-		{"one", []Sentinel{answering(t, "a", primary("10.0.0.1", "6379", "3"), replicas)}, "10.0.0.1:6379", false, ""},
-		{"the later epoch", []Sentinel{answering(t, "a", primary("10.0.0.1", "6379", "3"), "*0\r\n"), answering(t, "b", primary("10.0.0.2", "6379", "4"), "*0\r\n")}, "10.0.0.2:6379", false, ""},
-		{"they differ", []Sentinel{answering(t, "a", primary("10.0.0.1", "6379", "3"), "*0\r\n"), answering(t, "b", primary("10.0.0.2", "6379", "3"), "*0\r\n")}, "", true, ""},
-		{"one is gone", []Sentinel{answering(t, "a"), answering(t, "b", primary("::1", "6379", "3"), "*0\r\n")}, "[::1]:6379", false, ""},
+		{"one", []Sentinel{answering(t, "a", primary("10.0.0.1", "6379", "3"), list("10.0.0.1", "6379"), replicas)}, "10.0.0.1:6379", false, ""},
+		{"the later epoch", []Sentinel{answering(t, "a", primary("10.0.0.1", "6379", "3"), list("10.0.0.1", "6379"), "*0\r\n"), answering(t, "b", primary("10.0.0.2", "6379", "4"), list("10.0.0.2", "6379"), "*0\r\n")}, "10.0.0.2:6379", false, ""},
+		{"they differ", []Sentinel{answering(t, "a", primary("10.0.0.1", "6379", "3"), list("10.0.0.1", "6379"), "*0\r\n"), answering(t, "b", primary("10.0.0.2", "6379", "3"), list("10.0.0.2", "6379"), "*0\r\n")}, "", true, ""},
+		{"one is gone", []Sentinel{answering(t, "a"), answering(t, "b", primary("::1", "6379", "3"), "-NOPERM no\r\n", "*0\r\n")}, "[::1]:6379", false, ""},
+		{"one that leads a failover", []Sentinel{answering(t, "a", primary("10.0.0.1", "6379", "4"), list("10.0.0.2", "6379"), "*0\r\n"), answering(t, "b", primary("10.0.0.1", "6379", "3"), list("10.0.0.1", "6379"), "*0\r\n")}, "10.0.0.2:6379", false, ""},
 		{"only the address is allowed", []Sentinel{answering(t, "a", "-NOPERM no\r\n", list("10.0.0.1", "6379"), "-NOPERM no\r\n")}, "10.0.0.1:6379", false, ""},
+		{"the same from several", []Sentinel{answering(t, "b", "-WRONGPASS x\r\n"), answering(t, "a", "-WRONGPASS x\r\n"), answering(t, "c")}, "", false, "Sentinels a, b: it said \"WRONGPASS x\": sentinel_user or sentinel_password in [source] is wrong; Sentinel c: "},
 		{"unknown name", []Sentinel{answering(t, "a", "-ERR No such master with that name\r\n", "*1\r\n"+list("name", "other"))}, "", false, `no Sentinel knows the name "m": they know "other"`},
 		{"knows none", []Sentinel{answering(t, "a", "-ERR No such master with that name\r\n", "*0\r\n")}, "", false, "SENTINEL MONITOR"},
 		{"no address", []Sentinel{answering(t, "a", primary("10.0.0.1", "0", "3"))}, "", false, "which is no address"},
@@ -85,6 +87,12 @@ func TestAsk(t *testing.T) {
 			}
 		case err != nil || c.want != "" && got.Primary != c.want || got.Differ != c.differ:
 			t.Errorf("%s: got %+v, %v; want %s", c.name, got, err, c.want)
+		}
+		if needs := strings.Contains(c.err, "it said") || strings.Contains(c.err, "no Sentinel knows") || c.name == "knows none" || c.name == "no Sentinel"; NeedsChange(err) != needs {
+			t.Errorf("%s: %v needs a change: %v, want %v", c.name, err, !needs, needs)
+		}
+		if c.name == "only the address is allowed" && got.NoReplicas == nil {
+			t.Errorf("%s: not told that it may not list replicas", c.name)
 		}
 		if c.name == "one" && (len(got.Replicas) != 2 || got.Replicas[0] != (Replica{"10.0.0.8:6379", false}) || got.Replicas[1] != (Replica{"10.0.0.9:6379", true})) {
 			t.Errorf("replicas %+v", got.Replicas)

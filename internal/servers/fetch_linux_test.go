@@ -158,6 +158,73 @@ func TestFetchOnce(t *testing.T) {
 	}
 }
 
+// Packages that are no server's: what is asked for is fetched with what it needs,
+// once, and each file lies where it is put.
+func TestFetchPackages(t *testing.T) {
+	dir := fakeDebian(t)
+	mirror := filepath.Join(dir, "mirror")
+	write(t, filepath.Join(mirror, "bookworm.plan"), `'http://mirror.test/debian/a' browser_150.0%7edeb12u1_amd64.deb 10 SHA256:0
+'http://mirror.test/debian/b' libfont_2-1_amd64.deb 10 SHA256:0
+'http://mirror.test/debian/c' adduser_3_all.deb 10 SHA256:0
+`, 0o644)
+	write(t, filepath.Join(mirror, "browser.deb"), string(tarFile(t,
+		file("./usr/lib/browser/shell", "a program"), file("./usr/lib/browser/data.pak", "data"), file("./usr/share/doc/browser/README", "text"))), 0o644)
+	write(t, filepath.Join(mirror, "libfont.deb"), string(tarFile(t,
+		file("./usr/lib/x86_64-linux-gnu/libfont.so.1.2", "a library"), link("./usr/lib/x86_64-linux-gnu/libfont.so.1", "libfont.so.1.2"), file("./etc/fonts.conf", "x"))), 0o644)
+	var checked string
+	p := Packages{
+		Names: []string{"browser"}, MaxUnpacked: 1 << 20,
+		Skip: func(pkg string) bool { return pkg == "adduser" },
+		Place: func(name string) string {
+			if strings.HasPrefix(name, "/usr/lib/browser/") {
+				return "bin"
+			}
+			return ""
+		},
+		Check: func(_ context.Context, root string) error {
+			b, err := os.ReadFile(filepath.Join(root, "bin", "shell"))
+			checked = string(b)
+			return err
+		},
+	}
+	cache := filepath.Join(dir, "cache")
+	root, err := FetchPackages(t.Context(), cache, "browser", p)
+	if err != nil || root != filepath.Join(cache, "browser") || checked != "a program" {
+		t.Fatalf("got %q, %v; the check has read %q", root, err, checked)
+	}
+	if !strings.Contains(calls(t, dir), " download browser=150.0~deb12u1 libfont=2-1\n") {
+		t.Errorf("the tools were called so:\n%s", calls(t, dir))
+	}
+	var found []string
+	for _, name := range []string{"bin/shell", "bin/data.pak", "lib/libfont.so.1.2", "lib/libfont.so.1", "bin/README", "lib/fonts.conf"} {
+		if _, err := os.Stat(filepath.Join(root, filepath.FromSlash(name))); err == nil {
+			found = append(found, name)
+		}
+	}
+	if want := []string{"bin/shell", "bin/data.pak", "lib/libfont.so.1.2", "lib/libfont.so.1"}; !slices.Equal(found, want) {
+		t.Errorf("it has %q, want %q", found, want)
+	}
+
+	before := calls(t, dir)
+	if _, err := FetchPackages(t.Context(), cache, "browser", p); err != nil || calls(t, dir) != before {
+		t.Errorf("what is there was not used: %v, %s", err, calls(t, dir)[len(before):])
+	}
+
+	// What does not pass its check, or is too much, leaves nothing behind.
+	p.Check = func(context.Context, string) error { return errors.New("it does not run") }
+	if _, err := FetchPackages(t.Context(), cache, "other", p); err == nil || err.Error() != "it does not run" {
+		t.Errorf("one that does not run: %v", err)
+	}
+	p.MaxUnpacked = 10
+	if _, err := FetchPackages(t.Context(), cache, "large", p); err == nil || !strings.Contains(err.Error(), "unpack browser.deb: ") {
+		t.Errorf("one that is too large: %v", err)
+	}
+	entries, err := os.ReadDir(cache)
+	if err != nil || len(entries) != 2 { // and the lock
+		t.Errorf("the cache has %v, %v", entries, err)
+	}
+}
+
 func TestFetchAsksTheNextSuite(t *testing.T) {
 	dir := fakeDebian(t)
 	publish(t, dir, "experimental", "5:8.8.1-1", "8.8.1")

@@ -71,6 +71,8 @@ type Log struct {
 	o   Options
 	log *slog.Logger
 
+	recovered time.Time // see Recovered
+
 	base time.Time // when the log was opened: times are counted from it by the monotonic clock
 
 	news   chan struct{} // capacity 1: the reader has something to look at

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 )
 
 // recover takes over the segments of the directory.
@@ -50,8 +51,15 @@ func (l *Log) recover() error {
 		l.takeOver(s)
 		last = max(last, s.last)
 	}
+	if last != math.MinInt64 {
+		l.recovered = time.UnixMicro(last)
+	}
 	return l.endRecovery(last)
 }
+
+// Recovered returns when an earlier process noted something last in the log; zero:
+// there was none, or it is in memory. Its clock may have been another one.
+func (l *Log) Recovered() time.Time { return l.recovered }
 
 // tell logs what is wrong with a segment.
 func (l *Log) tell(s *scanned, err error, newest bool) {

@@ -290,4 +290,4 @@ func (c *compiler) path(n parse.Node, dot bool) (of parse.Node, names []string) 
 }
 
 // absent are the names of an event whose value may be none.
-var absent = map[string]bool{"before": true, "after": true, "tx": true, "ttl": true, "duration": true}
+var absent = map[string]bool{"before": true, "after": true, "tx": true, "part": true, "params": true, "ttl": true, "duration": true}

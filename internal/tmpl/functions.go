@@ -9,6 +9,7 @@ import (
 	"maps"
 	"math"
 	"net/url"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -102,7 +103,7 @@ func (r *run) printf(format string, vs ...any) (string, error) {
 		if next >= len(args) {
 			return "", fmt.Errorf("%s has no argument", verb.text)
 		}
-		out = fmt.Appendf(out, verb.text, args[next])
+		out = appendVerb(out, verb.text, args[next])
 		next++
 		if err := r.step(1); err != nil {
 			return "", err
@@ -112,6 +113,48 @@ func (r *run) printf(format string, vs ...any) (string, error) {
 		}
 	}
 	return r.gives(string(out))
+}
+
+// appendVerb appends an argument as a verb says it. Values of keys are text, and
+// num makes a whole number of what is one, so a verb for numbers takes each that
+// there is, and writes what is none as the text that it is.
+func appendVerb(dst []byte, verb string, arg any) []byte {
+	flags, letter := verb[:len(verb)-1], verb[len(verb)-1]
+	var n any
+	switch letter {
+	case 'e', 'E', 'f', 'F', 'g', 'G':
+		if n = num(arg); n != nil {
+			n = floatOf(n)
+		}
+	case 'b', 'c', 'd', 'o', 'O', 'U':
+		n = num(arg)
+		if f, ok := n.(float64); ok && letter != 'b' {
+			if f != math.Trunc(f) || math.Abs(f) >= 1<<63 {
+				return fmt.Appendf(dst, numberless(flags)+"v", f)
+			}
+			n = int64(f)
+		}
+	case 's', 'q':
+		text, _ := asText(arg, maxMade)
+		return fmt.Appendf(dst, verb, text)
+	case 't':
+		if _, ok := arg.(bool); !ok {
+			break
+		}
+		return fmt.Appendf(dst, verb, arg)
+	default:
+		return fmt.Appendf(dst, verb, arg)
+	}
+	if n == nil {
+		return fmt.Appendf(dst, numberless(flags)+"v", arg)
+	}
+	return fmt.Appendf(dst, verb, n)
+}
+
+// numberless is the flags of a verb without those that only numbers have.
+func numberless(flags string) string {
+	width, _, _ := strings.Cut(flags, ".")
+	return "%" + strings.TrimLeft(strings.TrimPrefix(width, "%"), "+# 0")
 }
 
 // verb is one verb of a format, without the number of its argument.
@@ -313,16 +356,16 @@ func orDefault(other, v any) any {
 	return v
 }
 
-// length is how many bytes or elements a value has.
+// length is how many characters a text has, or elements another value.
 func length(v any) int {
-	if h, ok := v.(held); ok && h.Value != nil {
+	if h, ok := v.(held); ok && h.Value != nil && h.Type() != "string" {
 		return h.Len()
 	}
 	switch v := opened(v).(type) {
 	case string:
-		return len(v)
+		return utf8.RuneCountInString(v)
 	case raw:
-		return len(v)
+		return utf8.RuneCountInString(string(v))
 	case []string:
 		return len(v)
 	case hash:
@@ -383,8 +426,8 @@ func (r *run) truncate(n int, v any) (string, error) {
 	return r.gives(s)
 }
 
-// slice is a part of a text, by bytes, or of a list; bounds that are not there
-// are those of the value.
+// slice is a part of a text, by characters, or of a list; bounds that are not
+// there are those of the value.
 func (r *run) slice(v any, bounds ...int) (any, error) {
 	if err := r.step(1); err != nil {
 		return nil, err
@@ -403,9 +446,9 @@ func (r *run) slice(v any, bounds ...int) (any, error) {
 	}
 	switch v := v.(type) {
 	case string:
-		return v[from:to], nil
+		return characters(v, from, to), nil
 	case raw:
-		return string(v[from:to]), nil
+		return characters(string(v), from, to), nil
 	case []string:
 		return v[from:to], nil
 	case zset:
@@ -418,14 +461,36 @@ func (r *run) slice(v any, bounds ...int) (any, error) {
 	return nil, nil
 }
 
-// index is an element of a list by its number, or of a map by its name. Of a
-// key's value it is nil where there is none.
+// characters is the part of a text that begins with one of its characters and
+// ends before another; what is not UTF-8 is one for each byte.
+func characters(s string, from, to int) string {
+	begin, n := len(s), 0
+	for i := range s {
+		if n == from {
+			begin = i
+		}
+		if n == to {
+			return s[min(begin, i):i]
+		}
+		n++
+	}
+	return s[begin:]
+}
+
+// index is an element of a list by its number, a character of a text, or what is
+// in a map by its name. It is nil where there is none: how many arguments there are
+// is for the event to say.
 func (r *run) index(v any, at ...any) (any, error) {
 	for _, where := range at {
 		if err := r.step(1); err != nil {
 			return nil, err
 		}
 		var err error
+		if s, ok := opened(v).(string); ok {
+			if err := r.takes(len(s)); err != nil {
+				return nil, err
+			}
+		}
 		if v, err = indexOne(v, opened(where)); err != nil {
 			return nil, err
 		}
@@ -441,13 +506,9 @@ func indexOne(v, where any) (any, error) {
 	if !ok {
 		return nil, fmt.Errorf("cannot index with %v", where)
 	}
-	h, isHeld := v.(held)
 	v = opened(v)
 	if n < 0 || n >= int64(length(v)) {
-		if isHeld || v == nil || h.Value != nil {
-			return nil, nil
-		}
-		return nil, fmt.Errorf("index out of range: %d", n)
+		return nil, nil
 	}
 	switch v := v.(type) {
 	case []string:
@@ -459,9 +520,66 @@ func indexOne(v, where any) (any, error) {
 	case []map[string]any:
 		return v[n], nil
 	case string:
-		return int64(v[n]), nil
+		return characters(v, int(n), int(n)+1), nil
 	}
 	return nil, nil
+}
+
+// equal reports whether a is one of the others: as numbers if one of the two is a
+// number, else as what they are as JSON. It never fails for what they are.
+func (r *run) equal(a any, others ...any) (bool, error) {
+	if len(others) == 0 {
+		return false, errors.New("missing argument for comparison")
+	}
+	for _, b := range others {
+		if same, err := r.same(opened(a), opened(b)); same || err != nil {
+			return same, err
+		}
+	}
+	return false, nil
+}
+
+func (r *run) same(a, b any) (bool, error) {
+	if err := r.step(1); err != nil {
+		return false, err
+	}
+	if a == nil || b == nil {
+		return a == nil && b == nil, nil
+	}
+	if isNumber(a) || isNumber(b) {
+		x, y := num(a), num(b)
+		if x == nil || y == nil {
+			return false, nil
+		}
+		i, whole := x.(int64)
+		j, both := y.(int64)
+		if whole && both {
+			return i == j, nil
+		}
+		return floatOf(x) == floatOf(y), nil
+	}
+	s, aText := a.(string)
+	t, bText := b.(string)
+	if aText && bText {
+		return s == t, r.takes(min(len(s), len(t)))
+	}
+	if reflect.TypeOf(a) != reflect.TypeOf(b) {
+		return false, nil
+	}
+	x, err := r.json(a)
+	if err != nil {
+		return false, err
+	}
+	y, err := r.json(b)
+	return x == y, err
+}
+
+func isNumber(v any) bool {
+	switch v.(type) {
+	case int, int64, float64:
+		return true
+	}
+	return false
 }
 
 // compares reports what is says of the order of a and b: of numbers if one is a

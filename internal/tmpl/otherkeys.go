@@ -266,6 +266,14 @@ func (list Templates) KeyPieces() (pieces [][]string) {
 	return pieces
 }
 
+// Params are those of all templates.
+func (list Templates) Params() (names []string) {
+	for _, x := range list {
+		names = append(names, x.Params()...)
+	}
+	return names
+}
+
 // OtherKeys is that of all templates.
 func (list Templates) OtherKeys(f *firing.Firing) (keys []string) {
 	v := NewView(f)

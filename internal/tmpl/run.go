@@ -185,6 +185,8 @@ func (r *run) functions() template.FuncMap {
 		"index":      r.index,
 		"value":      r.value,
 		"field":      r.fieldOfKey,
+		"eq":         r.equal,
+		"ne":         func(a, b any) (bool, error) { same, err := r.equal(a, b); return !same, err },
 		"lt":         func(a, b any) (bool, error) { return r.compares(a, b, func(c int) bool { return c < 0 }) },
 		"le":         func(a, b any) (bool, error) { return r.compares(a, b, func(c int) bool { return c <= 0 }) },
 		"gt":         func(a, b any) (bool, error) { return r.compares(a, b, func(c int) bool { return c > 0 }) },

@@ -1,8 +1,10 @@
 package tmpl
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"regexp"
 	"slices"
@@ -26,6 +28,7 @@ type Template struct {
 	reads    event.Parts
 	texts    []string // see Texts
 	elements []string // see Elements
+	params   []string // see Params
 	others   []keyCall
 	defines  bool // templates that it calls
 }
@@ -59,7 +62,7 @@ func newTemplate(text string, output output) (*Template, error) {
 	}
 	t, err := parseTemplate(text)
 	if err != nil {
-		return nil, templateError(err)
+		return nil, cmp.Or(notClosed(text), templateError(err))
 	}
 	x := &Template{text: text, t: t, output: output, reads: readsOfTemplate(t), defines: len(t.Templates()) > 1}
 	var fields []string
@@ -71,14 +74,13 @@ func newTemplate(text string, output output) (*Template, error) {
 		slices.Sort(x.elements)
 		x.elements = slices.Compact(x.elements)
 	}
+	x.params = x.readParams()
 	names := x.names()
 	if x.texts, err = compile(t, output); err != nil {
 		return nil, templateError(err)
 	}
 	x.sample, err = x.Render(context.Background(), sampleView(names), MaxText)
-	// How long a key is, and how many arguments there are, differs by event: an
-	// index that the sample does not have proves nothing.
-	if err != nil && !strings.Contains(err.Error(), "out of range") {
+	if err != nil {
 		return nil, err
 	}
 	return x, nil
@@ -102,10 +104,43 @@ func (x *Template) names() (params map[string]string) {
 	return params
 }
 
+// readParams returns the names of the parameters that the template reads of its own
+// event, sorted.
+func (x *Template) readParams() (params []string) {
+	x.walk(func(n parse.Node) {
+		of, name := namesIn(n), ""
+		if c, ok := n.(*parse.CommandNode); ok && len(c.Args) > 2 && c.Args[0].String() == "index" {
+			if s, ok := c.Args[2].(*parse.StringNode); ok {
+				of, name = namesIn(c.Args[1]), s.Text
+			}
+		}
+		switch {
+		case len(of) == 0 || of[0] != "params":
+			return
+		case len(of) > 1:
+			name = of[1]
+		}
+		if name != "" {
+			params = append(params, name)
+		}
+	})
+	slices.Sort(params)
+	return slices.Compact(params)
+}
+
+// Params returns the names of the parameters that the template reads: what the
+// rule's key pattern has to capture, or there is nothing to write.
+func (x *Template) Params() []string {
+	if x == nil {
+		return nil
+	}
+	return x.params
+}
+
 // known are the names of the functions that a user may write, Go's own too.
 var known = sync.OnceValue(func() map[string]any {
 	m := map[string]any(new(run).functions())
-	for _, name := range []string{"and", "or", "not", "eq", "ne", "call"} {
+	for _, name := range []string{"and", "or", "not", "call"} {
 		m[name] = true
 	}
 	return m
@@ -243,6 +278,7 @@ var (
 	templatePrefix  = regexp.MustCompile(`^template: [^ ]*:(\d+:?)+ (executing "[^"]*" )?`)
 	internalCall    = regexp.MustCompile(`at <_[a-z]+[^>]*>: |error calling _?[a-z0-9]+: `)
 	missingKey      = regexp.MustCompile(`map has no entry for key "([^"]*)"`)
+	noField         = regexp.MustCompile(`^at <(.*)\.([^.>]*)>: can't evaluate field .*`)
 	unknownFunction = regexp.MustCompile(`function "([^"]*)" not defined`)
 )
 
@@ -251,11 +287,19 @@ func templateError(err error) error {
 	text := templatePrefix.ReplaceAllString(err.Error(), "")
 	text = internalCall.ReplaceAllString(text, "")
 	if m := missingKey.FindStringSubmatch(text); m != nil {
+		text = strings.Replace(text, m[0], "an event has no ."+m[1], 1)
 		names := slices.Sorted(maps.Keys(sampleView(nil).data()))
-		text += meant(m[1], names)
-		if !strings.Contains(text, "did you mean") {
-			text += "; the names are " + strings.Join(names, ", ")
+		hint := meant(m[1], names)
+		if other := otherNames[m[1]]; other != "" {
+			hint = "; write " + other
 		}
+		if hint == "" {
+			hint = "; the names are " + strings.Join(names, ", ")
+		}
+		text += hint
+	}
+	if m := noField.FindStringSubmatch(text); m != nil {
+		text = fmt.Sprintf("at <%s.%s>: %s has no parts with names", m[1], m[2], cmp.Or(m[1], "it"))
 	}
 	if m := unknownFunction.FindStringSubmatch(text); m != nil {
 		names := maps.Clone(known())
@@ -263,6 +307,35 @@ func templateError(err error) error {
 		text += meant(m[1], slices.Sorted(maps.Keys(names)))
 	}
 	return errors.New("template: " + text)
+}
+
+// otherNames are what people type who know the JSON that is delivered, or other
+// programs, and what to write.
+var otherNames = map[string]string{
+	"data": "its fields right away: .key", "value": ".after; of another key (value \"limit:\" .params.id)", "old": ".before", "new": ".after",
+	"previous": ".before", "current": ".after", "key_type": ".type", "ttl_ms": ".ttl", "timestamp": ".time", "database": ".db", "name": ".rule",
+}
+
+// notClosed says that an action is not closed before the next one begins, for a
+// text that does not parse: what the parser says of that is about what is in it.
+func notClosed(text string) error {
+	for rest := text; ; {
+		_, in, found := strings.Cut(rest, "{{")
+		if !found {
+			return nil
+		}
+		if strings.HasPrefix(strings.TrimLeft(in, "- "), "/*") {
+			_, in, _ = strings.Cut(in, "*/")
+		}
+		inside, after, closed := strings.Cut(in, "}}")
+		if !closed {
+			return nil // as the parser says
+		}
+		if i := strings.Index(inside, "{{"); i >= 0 && !strings.ContainsAny(inside[:i], "\"`'") {
+			return fmt.Errorf("template: {{%s is not closed by }} before the next {{", strings.TrimRight(inside[:i], " "))
+		}
+		rest = after
+	}
 }
 
 // meant returns a half-sentence with the name nearest to a misspelt one; "" if

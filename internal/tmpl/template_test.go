@@ -56,7 +56,7 @@ func TestTemplateJSONOfEverything(t *testing.T) {
 		t.Fatal(err)
 	}
 	var m map[string]any
-	if err := json.Unmarshal([]byte(got), &m); err != nil || m["key"] != "key" || m["offset"] != float64(851576) || m["before"] != "old" || len(m) != 33 {
+	if err := json.Unmarshal([]byte(got), &m); err != nil || m["key"] != "key" || m["offset"] != float64(851576) || m["before"] != "old" || len(m) != 34 {
 		t.Errorf("got %s, %v", got, err)
 	}
 }
@@ -180,4 +180,45 @@ func FuzzTemplate(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestMistakesAreTold: what is wrong with a template is said in words of the
+// documentation, with what to write.
+func TestMistakesAreTold(t *testing.T) {
+	for text, want := range map[string]string{
+		"{{.before.status -> {{.after.status}}": "{{.before.status -> is not closed by }} before the next {{",
+		"{{.key":                                "unclosed action",
+		"{{`{{`}} {{.kee}}":                     `an event has no .kee; did you mean "key"?`,
+		"{{/* {{ */}}{{.kee}}":                  `an event has no .kee; did you mean "key"?`,
+		"{{.value}}":                            "an event has no .value; write .after",
+		"{{.data.key}}":                         "an event has no .data; write its fields right away",
+		"{{.old}}":                              "an event has no .old; write .before",
+		"{{.nothing_like_it_at_all}}":           "the names are action, after,",
+		"{{.key.sub}}":                          "at <.key.sub>: .key has no parts with names",
+		"{{eq .key}}":                           "missing argument for comparison",
+		"{{uper .key}}":                         `did you mean "upper"?`,
+	} {
+		if _, err := New(text); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", text, err, want)
+		}
+	}
+}
+
+// TestParams: the parameters that a template reads of its own event are known.
+func TestParams(t *testing.T) {
+	for text, want := range map[string]string{
+		"{{.params.sku}}{{$.params.id}}{{index .params `a b`}}": "a b,id,sku",
+		"{{range .events}}{{.params.sku}}{{end}}":               "sku",
+		"{{range .summary}}{{.event.params.sku}}{{end}}":        "",
+		"{{json .params}}{{.key}}{{index .args 1}}":             "",
+		"{{if eq .params.sku `7`}}{{.params.sku}}{{end}}":       "sku",
+	} {
+		x, err := New(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(x.Params(), ","); got != want {
+			t.Errorf("%s: got %q, want %q", text, got, want)
+		}
+	}
 }

@@ -66,7 +66,7 @@ func opened(v any) any {
 
 // fieldOf returns what .name is of v. Of a key's value, and of what is not there,
 // it is nil if there is no such element: what is in a key nobody knows
-// beforehand. A name of an event or a parameter that is not there is a mistake.
+// beforehand. A name of an event that is not there is a mistake.
 func fieldOf(v any, name string) (any, error) {
 	switch v := v.(type) {
 	case held:
@@ -93,11 +93,10 @@ func fieldOf(v any, name string) (any, error) {
 			return x, nil
 		}
 		return nil, fmt.Errorf("map has no entry for key %q", name)
-	case map[string]string:
+	case map[string]string: // parameters
 		if x, ok := v[name]; ok {
 			return x, nil
 		}
-		return nil, fmt.Errorf("map has no entry for key %q", name)
 	case stamp:
 		m := reflect.ValueOf(v).MethodByName(name)
 		if !m.IsValid() || m.Type().NumIn() > 0 {

@@ -42,7 +42,7 @@ func eventData(e *event.Event, id string, params map[string]string) map[string]a
 	m["id"], m["params"] = id, params
 	m["event"], m["key"], m["command"], m["args"], m["db"], m["type"] = e.Name, string(e.Key), e.Command, texts(e.Args), e.DB, e.Type
 	m["before"], m["after"], m["changed"] = held{e.Before}, held{e.After}, texts(e.Changed)
-	m["ttl"], m["tx"], m["unknown"] = ttlOf(e), txOf(e), unknownOf(e)
+	m["ttl"], m["tx"], m["part"], m["unknown"] = ttlOf(e), txOf(e), placeOf(e), unknownOf(e)
 	m["time"], m["offset"], m["origin"], m["cause"], m["bytes"] = stamp{e.Time.UTC()}, e.Offset, string(e.Origin), string(e.Cause), e.Bytes
 	return m
 }
@@ -69,6 +69,14 @@ func txOf(e *event.Event) any {
 		return nil
 	}
 	return map[string]any{"id": e.Tx.ID, "index": e.Tx.Index, "size": e.Tx.Size}
+}
+
+// placeOf is nil unless the command is one with many keys.
+func placeOf(e *event.Event) any {
+	if e.Part == (event.Part{}) {
+		return nil
+	}
+	return map[string]any{"index": e.Part.Index, "size": e.Part.Size}
 }
 
 // unknownOf names what is not known of the key.

@@ -850,4 +850,20 @@ func TestHideValues(t *testing.T) {
 	if !seen {
 		t.Error("no answer has the firing without its values")
 	}
+
+	// What fails for the same known reason is one cause, which can be retried whole.
+	hook.answer(500)
+	d.feed.write("stock:9", value)
+	d.await("another dead letter", func(s *web.Status) bool { return s.DeadLetters == 2 })
+	var causes web.Causes
+	d.ask("GET", "/api/v1/dead-letters/causes", "", 200, &causes)
+	if len(causes.Causes) != 1 || causes.Causes[0].Count != 2 || !causes.Causes[0].First.Before(causes.Causes[0].Last) {
+		t.Fatalf("the causes are %+v", causes.Causes)
+	}
+	hook.answer(200)
+	var done web.Done
+	d.ask("POST", "/api/v1/dead-letters/retry", fmt.Sprintf(`{"all":true,"action":%q,"reason":%q,"expect":2}`, causes.Causes[0].Action, causes.Causes[0].Reason), 200, &done)
+	if done.Count != 2 {
+		t.Errorf("%d were retried", done.Count)
+	}
 }

@@ -1,13 +1,14 @@
 // Command image writes a container image of triggerd as an OCI archive: the
-// program, roots of trust, and a user, on nothing. Equal input gives an equal
-// archive, on any machine: the roots come from a module, not from the machine,
-// and times are that of the commit.
+// program, roots of trust, time zones, and a user, on nothing. Equal input gives an
+// equal archive, on any machine: the roots come from a module and the zones from Go,
+// not from the machine, and times are that of the commit.
 //
 //	image -o FILE -version V -created UNIXTIME -revision COMMIT amd64=BINARY [arm64=BINARY]
 package main
 
 import (
 	"archive/tar"
+	"archive/zip"
 	"bytes"
 	"encoding/pem"
 	"errors"
@@ -17,7 +18,9 @@ import (
 	"io/fs"
 	"log"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -96,7 +99,11 @@ func (r *release) base() (v1.Layer, error) {
 			return nil, err
 		}
 	}
-	return r.layer([]file{
+	zones, err := timeZones()
+	if err != nil {
+		return nil, err
+	}
+	return r.layer(append([]file{
 		{name: "etc/", mode: 0o755},
 		{name: "etc/group", mode: 0o644, content: []byte("root:x:0:\nnogroup:x:65534:\ntriggerd:x:65532:\n")},
 		{name: "etc/passwd", mode: 0o644, content: []byte("root:x:0:0:root:/:/sbin/nologin\nnobody:x:65534:65534:nobody:/:/sbin/nologin\ntriggerd:x:65532:65532:triggerd:/var/lib/triggerd:/sbin/nologin\n")},
@@ -111,7 +118,48 @@ func (r *release) base() (v1.Layer, error) {
 		{name: "var/lib/", mode: 0o755},
 		// Any user may keep a store here: an orchestrator often chooses one.
 		{name: "var/lib/triggerd/", mode: 0o777, owner: uid},
-	})
+		{name: "usr/share/", mode: 0o755},
+	}, zones...))
+}
+
+// timeZones are the files of /usr/share/zoneinfo, which go before those that the
+// program has in it: newer ones can be mounted there.
+func timeZones() (files []file, err error) {
+	root, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		return nil, fmt.Errorf("go env GOROOT: %w", err)
+	}
+	zones, err := zip.OpenReader(filepath.Join(strings.TrimSpace(string(root)), "lib", "time", "zoneinfo.zip"))
+	if err != nil {
+		return nil, err
+	}
+	defer zones.Close()
+	const dir = "usr/share/zoneinfo/"
+	seen := map[string]bool{}
+	folder := func(name string) {
+		if !seen[name] {
+			seen[name] = true
+			files = append(files, file{name: name, mode: 0o755})
+		}
+	}
+	folder(dir)
+	slices.SortFunc(zones.File, func(a, b *zip.File) int { return strings.Compare(a.Name, b.Name) })
+	for _, z := range zones.File {
+		if strings.HasSuffix(z.Name, "/") {
+			continue
+		}
+		for i, c := range z.Name {
+			if c == '/' {
+				folder(dir + z.Name[:i+1])
+			}
+		}
+		content, err := fs.ReadFile(zones, z.Name)
+		if err != nil {
+			return nil, err
+		}
+		files = append(files, file{name: dir + z.Name, mode: 0o644, content: content})
+	}
+	return files, nil
 }
 
 // image is that of one architecture.
@@ -128,7 +176,7 @@ func (r *release) image(base v1.Layer, arch, path string) (v1.Image, error) {
 	for _, layer := range []struct {
 		v1.Layer
 		by string
-	}{{base, "users, roots of trust, folders"}, {top, "triggerd " + r.version}} {
+	}{{base, "users, roots of trust, time zones, folders"}, {top, "triggerd " + r.version}} {
 		if img, err = mutate.Append(img, mutate.Addendum{Layer: layer.Layer, MediaType: types.OCILayer, History: v1.History{Created: v1.Time{Time: r.created}, CreatedBy: layer.by}}); err != nil {
 			return nil, err
 		}

@@ -41,7 +41,7 @@ func alertmanagerBody(m *message, o *Options) any {
 	switch {
 	case f.By != "":
 		labels["by"] = exact(f.By, maxLabel)
-	case f.Event.Key != nil:
+	case f.Event.Key != nil && !oneOfRule(o):
 		labels["key"], labels["db"] = exact(string(f.Event.Key), maxLabel), strconv.Itoa(f.Event.DB)
 	}
 	annotations := map[string]string{"summary": strings.Join(plain.fit(m.lines, maxAnnotation), "\n"), "event": m.footer}

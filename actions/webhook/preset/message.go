@@ -125,13 +125,21 @@ func aboutOf(f *firing.Firing, o *Options) string {
 // identity names what a firing opens and closes: the same text for all firings of
 // a rule about the same thing, and another one for everything else. No more than
 // maxIdentity bytes, and printable.
-func identity(f *firing.Firing) string {
+func identity(f *firing.Firing, o *Options) string {
 	id := "triggerd/" + f.Rule + "/" + f.By
-	if f.By == "" {
+	switch {
+	case f.By != "":
+	case oneOfRule(o):
+		id = "triggerd/" + f.Rule
+	default:
 		id = "triggerd/" + f.Rule + "/" + strconv.Itoa(f.Event.DB) + ":" + string(f.Event.Key)
 	}
 	return exact(id, maxIdentity)
 }
+
+// oneOfRule reports whether a rule that counts by nothing waits for any of its keys,
+// so that what one of them opens another may close.
+func oneOfRule(o *Options) bool { return o.Rule.Silence > 0 }
 
 // maxIdentity is how long PagerDuty's dedup_key may be.
 const maxIdentity = 255

@@ -20,7 +20,7 @@ const (
 )
 
 func pagerDutyBody(m *message, o *Options) any {
-	body := object{"routing_key": o.RoutingKey, "dedup_key": identity(m.firing), "event_action": "trigger", "client": "triggerd"}
+	body := object{"routing_key": o.RoutingKey, "dedup_key": identity(m.firing, o), "event_action": "trigger", "client": "triggerd"}
 	if m.resolved {
 		body["event_action"] = "resolve"
 		return body

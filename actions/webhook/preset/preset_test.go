@@ -369,10 +369,32 @@ func TestIdentity(t *testing.T) {
 	}
 }
 
+// What a rule waits for without a value to count by, any of its keys may be: what is
+// told of one of them is closed by another.
+func TestIdentityOfAll(t *testing.T) {
+	for _, name := range []string{"pagerduty", "alertmanager"} {
+		o := options()
+		o.Rule.Silence = time.Minute
+		silent := of("absent", "hb:a", nil, nil, timing(event.Timing{Status: "firing"}))
+		back := of("set", "hb:b", str("1"), str("2"), timing(event.Timing{Status: "resolved"}), func(f *firing.Firing) { f.Event.DB = 1 })
+		never := of("absent", "", nil, nil, timing(event.Timing{Status: "firing"}), func(f *firing.Firing) { f.Event.Key = nil })
+		other := of("absent", "hb:a", nil, nil, timing(event.Timing{Status: "firing"}), func(f *firing.Firing) { f.Rule = "r2" })
+		id := identityWith(t, name, silent, o)
+		if b, n, x := identityWith(t, name, back, o), identityWith(t, name, never, o), identityWith(t, name, other, o); b != id || n != id || x == id {
+			t.Errorf("%s: opened as %s, closed as %s, never seen %s, another rule %s", name, id, b, n, x)
+		}
+	}
+}
+
 // identityOf is what a service knows a firing by.
 func identityOf(t *testing.T, name string, f *firing.Firing) string {
 	t.Helper()
-	b := preset.Of(name).Body(f, options())
+	return identityWith(t, name, f, options())
+}
+
+func identityWith(t *testing.T, name string, f *firing.Firing, o *preset.Options) string {
+	t.Helper()
+	b := preset.Of(name).Body(f, o)
 	if name == "pagerduty" {
 		var x body
 		if err := json.Unmarshal(b, &x); err != nil {

@@ -56,20 +56,27 @@ export const post = (path, body, signal) => call(path, {
 });
 
 // every calls f at once and then again and again, while the page is seen, and
-// returns what ends it. f may throw; failed hears of it.
+// returns what ends it. f may throw; failed hears of it. What takes the daemon long
+// is asked less often.
 export function every(ms, f, failed = () => {}) {
-  let timer, ended = false, running = false;
+  let timer, ended = false, running = false, again = false;
   async function turn() {
     clearTimeout(timer);
-    if (ended || running) return;
+    if (ended) return;
+    if (running) { // what it is about to show may be of before
+      again = true;
+      return;
+    }
     running = true;
+    const began = Date.now();
     try {
       if (!document.hidden) await f();
     } catch (e) {
       if (!ended) failed(e);
     }
     running = false;
-    if (!ended) timer = setTimeout(turn, ms);
+    if (!ended) timer = setTimeout(turn, again ? 0 : Math.max(ms, 4 * (Date.now() - began)));
+    again = false;
   }
   const seen = () => { if (!document.hidden) turn(); };
   document.addEventListener("visibilitychange", seen);

@@ -2,8 +2,8 @@
 // its event to the answer.
 
 import { get, post, mayChange, every, session } from "./api.js";
-import { h, put, say, ask, copy, region } from "./dom.js";
-import { show, said, time, ago, count, span, shortAction, plural, answer } from "./show.js";
+import { h, put, renew, say, ask, copy, region } from "./dom.js";
+import { show, said, time, ago, count, span, shortAction, plural, answer, now, ruleHref } from "./show.js";
 import { link, value, arrow } from "./live.js";
 
 const states = [["pending", "Waiting"], ["failing", "Failing"], ["delivered", "Delivered"]];
@@ -27,7 +27,7 @@ export function deliveries(room, at) {
     h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Deliveries" }, h("table", { class: "cards" }, h("thead", {}, heads), body), empty), foot);
 
   function drawTabs() {
-    put(tabs, states.map(([name, text]) => h("button", { type: "button", text, "aria-pressed": String(name === state), onclick: () => { state = name; at.set({ state: name === "pending" ? "" : name }); again(); drawTabs(); } })));
+    renew(tabs, states.map(([name, text]) => h("button", { type: "button", text, "aria-pressed": String(name === state), onclick: () => { state = name; at.set({ state: name === "pending" ? "" : name }); again(); drawTabs(); } })));
     put(heads, ["", "#", "Key", "Rule → action", "Tries", state === "delivered" ? "Delivered" : "Next try", "Answer"].map((t, i) => h("th", { scope: "col", class: i === 4 ? "num" : "" }, t || h("span", { class: "sr", text: "Choose" }))));
   }
 
@@ -55,17 +55,17 @@ export function deliveries(room, at) {
   }
 
   function draw() {
-    put(body, list.map((d) => h("tr", { "data-id": d.id },
+    renew(body, list.map((d) => h("tr", { "data-id": d.id },
       h("td", { class: "wide" }, (state === "failing" || (state === "delivered" && session.features.includes("redeliver"))) && mayChange() && h("input", { type: "checkbox", "aria-label": `Choose delivery ${d.number}`, checked: chosen.has(d.number), onchange: (e) => { e.target.checked ? chosen.add(d.number) : chosen.delete(d.number); drawBulk(); } })),
       h("td", {}, h("a", { href: `/deliveries/${d.number}`, text: `#${d.number}` })),
-      h("td", { class: "mono" }, d.key ? said(d.key, { max: 90 }) : h("span", { class: "none", text: d.event || "not kept" })),
-      h("td", { class: "full line" }, link(`/rules/${encodeURI(d.rule)}`, d.rule), arrow(), said(shortAction(d.action), { max: 60 }, "span")),
+      h("td", { class: "mono name" }, d.key ? said(d.key, { max: 90 }) : h("span", { class: "none", text: d.event || "not kept" })),
+      h("td", { class: "full line" }, link(ruleHref(d.rule), d.rule), arrow(), said(shortAction(d.action), { max: 60 }, "span")),
       h("td", { class: "num", "data-label": "tries" }, count(d.attempts)),
-      h("td", { class: "nowrap dim" }, state === "delivered" ? `${time(d.delivered)} · ${span((new Date(d.delivered) - new Date(d.planned)) / 1000)}` : d.due && new Date(d.due) > Date.now() ? ago(d.due) : d.attempts ? "when its turn comes" : `planned ${ago(d.planned)}`),
+      h("td", { class: "nowrap dim" }, state === "delivered" ? `${time(d.delivered)} · ${span((new Date(d.delivered) - new Date(d.planned)) / 1000)}` : d.due && new Date(d.due) > now() ? ago(d.due) : d.attempts ? "when its turn comes" : `planned ${ago(d.planned)}`),
       h("td", { class: d.last_error ? "bad full" : "ok full" }, said(answer(d.last_error) || d.status || "", { max: 120 })))));
     empty.hidden = list.length > 0;
     if (!list.length) put(empty, h("h2", { text: state === "delivered" ? "Nothing has been delivered yet" : state === "failing" ? "Nothing fails" : "Nothing waits" }), h("p", { text: filtered() ? "at least nothing that the filter selects" : state === "pending" ? "Firings are delivered as they come." : "" }));
-    put(foot, h("span", { class: "dim", text: next ? `the first ${count(list.length)}` : plural(list.length, "delivery", "deliveries") }), h("span", { class: "grow" }),
+    renew(foot, h("span", { class: "dim", text: next ? `the first ${count(list.length)}` : plural(list.length, "delivery", "deliveries") }), h("span", { class: "grow" }),
       next ? h("button", { text: "More", onclick: () => { pages++; stop.now(); } }) : false);
     drawBulk();
   }
@@ -134,9 +134,9 @@ export function firing(head, body, d, at, changed) {
     } catch (e) { say(e.message); }
   } });
   const has = (name) => session.features.includes(name);
-  put(head,
+  renew(head,
     h("h1", { text: dead ? `Dead letter #${d.number}` : `Delivery #${d.number}` }), h("span", { class: `chip ${chip[1]}`, text: chip[0] }),
-    h("span", {}, d.key !== undefined && said(d.key, { max: 80 }, "span", "mono"), h("span", { class: "arrow", text: "›" }), link(`/rules/${encodeURI(d.rule)}`, d.rule), h("span", { class: "arrow", text: "›" }), said(shortAction(d.action))),
+    h("span", {}, d.key !== undefined && said(d.key, { max: 80 }, "span", "mono"), h("span", { class: "arrow", text: "›" }), link(ruleHref(d.rule), d.rule), h("span", { class: "arrow", text: "›" }), said(shortAction(d.action))),
     h("span", { class: "grow" }),
     d.state === "dead" && d.dead_letter && h("a", { href: `/dead/${d.dead_letter}`, text: `Dead letter #${d.dead_letter}` }),
     dead && act("Retry", "dead-letters/retry", { numbers: [d.number] }, null, "go"),
@@ -156,10 +156,10 @@ export function firing(head, body, d, at, changed) {
   }
   if (!tries.length && d.attempts && d.state !== "delivered") chain.push([plural(d.attempts, "attempt"), null, "bad", h("p", { class: "bad" }, said(d.last_error || d.error || "", { max: 600 }))]);
   if (d.state === "delivered" && !tries.length) chain.push([d.attempts > 1 ? `Delivered by attempt ${d.attempts}` : "Delivered", d.delivered, "ok", h("p", { class: "ok" }, said(d.status || "", { max: 300 }))]);
-  else if (d.state === "pending") chain.push(["Next attempt", d.due, "wait", h("p", { class: "dim", text: d.due && new Date(d.due) > Date.now() ? ago(d.due) : "as soon as its turn comes" })]);
+  else if (d.state === "pending") chain.push(["Next attempt", d.due, "wait", h("p", { class: "dim", text: d.due && new Date(d.due) > now() ? ago(d.due) : "as soon as its turn comes" })]);
   if (d.redelivered && d.state === "pending") chain.push(["Once more", null, "wait", h("p", { class: "dim", text: "It was delivered before, and is delivered again." })]);
   if (dead || d.state === "dead") chain.push(["Given up", d.given_up, "bad", h("p", {}, said({ attempts: "all attempts failed", age: "it became too old", permanent: "the answer says that trying again is of no use", dropped: "there was no room for it", cancelled: "somebody cancelled it", damaged: "its record cannot be read" }[d.reason] || d.reason))]);
-  put(body, h("div", { class: "grid" },
+  renew(body, h("div", { class: "grid" },
     h("section", { class: "card w5" }, h("header", {}, h("h2", { text: "Timeline" })), h("div", { class: "body" }, h("ol", { class: "chain" }, chain.map(([name, t, cls, inner]) => h("li", { class: cls }, h("h3", {}, name, t && h("time", { text: time(t, true), title: ago(t) })), inner))))),
     h("section", { class: "card w7" }, h("header", {}, h("h2", { text: "Event" })), h("div", { class: "body" }, d.firing ? [
       h("dl", { class: "facts" }, [["Event", said(ev.event)], ["Key", said(ev.key, { max: 1000 }, "span", "mono")], ["Database", ev.db], ["Command", ev.command && said([ev.command, ...(ev.args || [])].join(" "), { max: 600 }, "span", "mono")],

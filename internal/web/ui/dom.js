@@ -33,6 +33,29 @@ export function put(el, ...children) {
   return el;
 }
 
+const focusable = "a, button, input, select, textarea, summary, [tabindex]";
+
+// renew is put for what is shown anew again and again. It leaves alone a part in
+// which somebody selects text, and keeps the focus, by row and place, how far inner
+// parts are scrolled, and which are unfolded.
+export function renew(el, ...children) {
+  const chosen = getSelection();
+  if (!chosen.isCollapsed && el.contains(chosen.anchorNode)) return el;
+  const focus = el.contains(document.activeElement) && document.activeElement !== el ? document.activeElement : null;
+  const row = focus?.closest("[data-id], [data-row]");
+  const which = focus && [...(row || el).querySelectorAll(focusable)].indexOf(focus);
+  const scrolled = [...el.querySelectorAll("[role=region]")].map((e) => [e.scrollTop, e.scrollLeft]);
+  const unfolded = [...el.querySelectorAll("details")].map((e) => e.open);
+  put(el, ...children);
+  el.querySelectorAll("details").forEach((e, i) => { e.open = unfolded[i] || e.open; });
+  el.querySelectorAll("[role=region]").forEach((e, i) => { if (scrolled[i]) [e.scrollTop, e.scrollLeft] = scrolled[i]; });
+  if (focus) {
+    const again = row ? [...el.querySelectorAll("[data-id], [data-row]")].find((r) => r.dataset.id === row.dataset.id && r.dataset.row === row.dataset.row) : el;
+    again?.querySelectorAll(focusable)[which]?.focus({ preventScroll: true });
+  }
+  return el;
+}
+
 // region makes what scrolls reachable by the keyboard.
 export function region(el, label) {
   set(el, { tabindex: "0", role: "region", "aria-label": label });

@@ -3,7 +3,7 @@
 
 import { get, session, every } from "./api.js";
 import { h, put, copy } from "./dom.js";
-import { show, said, time, rate, count, span, shortAction, answer } from "./show.js";
+import { show, said, time, rate, count, span, shortAction, answer, ruleHref } from "./show.js";
 import { rows } from "./list.js";
 import { spark } from "./spark.js";
 
@@ -24,7 +24,8 @@ export function live(room, at) {
   const ruleSelect = h("select", { name: "rule", "aria-label": "Rule" }, h("option", { value: "", text: "all rules" }));
   const outcome = h("select", { name: "outcome", "aria-label": "Outcome" },
     [["", "any outcome"], ["delivered", "delivered"], ["retried", "failed, to be tried again"], ["given_up", "given up"]].map(([value, text]) => h("option", { value, text })));
-  const when = h("input", { class: "mono", name: "when", placeholder: "when: num(after) < 5", "aria-label": "Condition, as in when", value: params.get("when") || "" });
+  const sees = session.show_values;
+  const when = h("input", { class: "mono", name: "when", placeholder: sees ? "when: num(after) < 5" : "no condition: show_values is false", "aria-label": "Condition, as in when", value: sees && params.get("when") || "", disabled: !sees });
   const everything = h("input", { type: "checkbox", name: "all", checked: params.get("all") === "1" });
   const pauseButton = h("button", { id: "pause", "aria-pressed": "false", onclick: pause, title: "Key: p" }, "Pause");
   const clearButton = h("button", { text: "Clear", onclick: clear });
@@ -141,13 +142,14 @@ export function live(room, at) {
   function drawEmpty() {
     empty.hidden = all.length > 0;
     list.el.hidden = all.length === 0;
-    if (all.length || empty.dataset.for === filterText() + connected) return;
-    empty.dataset.for = filterText() + connected;
-    put(empty, filterText()
+    const now = `${room.dataset.live} ${filterText()}`;
+    if (all.length || empty.dataset.for === now) return;
+    empty.dataset.for = now;
+    put(empty, connected && filterText()
       ? [h("h2", { text: "Nothing matches the filter yet" }), h("p", {}, h("button", { text: "Clear the filter", onclick: unfilter }))]
       : connected
         ? [h("h2", { text: "Connected. Nothing has happened yet" }), h("p", {}, "What rules match, fire and deliver is shown here as it happens. Write a key that a rule looks at, or tick ", h("b", { text: "all changes" }), ".")]
-        : [h("h2", { text: "Connecting …" })]);
+        : [h("h2", { text: room.dataset.live === "cut" ? "Not connected" : "Connecting …" })]);
   }
 
   const filters = () => ({ key: key.value.trim(), rule: ruleSelect.value, outcome: outcome.value, when: when.value.trim(), all: everything.checked ? "1" : "" });
@@ -198,6 +200,7 @@ export function live(room, at) {
   function fail(text) {
     connected = false;
     room.dataset.live = "cut";
+    change();
     if (text === wrong) return;
     wrong = text;
     show(error, text, { max: 600, lines: true });
@@ -280,13 +283,14 @@ export function live(room, at) {
       ["Event", r.at, "", [h("p", {}, said(r.event, {}, "b"), " of ", said(r.key, { max: 1000 }, "span", "mono")),
         (r.before !== undefined || r.after !== undefined) && h("div", { class: "two" }, h("span", { class: "dim", text: "before" }), value(r.before, 1000), h("span", { class: "dim", text: "after" }), value(r.after, 1000))]],
     ];
-    if (r.rule) steps.push(["Match", r.matched || r.at, "", [h("p", {}, "rule ", link(`/rules/${encodeURI(r.rule)}`, r.rule))]]);
+    if (r.rule) steps.push(["Match", r.matched || r.at, "", [h("p", {}, "rule ", link(ruleHref(r.rule), r.rule))]]);
     for (const f of r.firings.values()) {
       steps.push(["Firing", f.planned || r.at, "", [h("p", {}, "to ", said(shortAction(f.action))), h("p", { class: "dim" }, "id ", said(f.id, {}, "span", "mono"))]]);
       for (const a of f.attempts) {
         const [, cls] = outcomes[a.outcome] || ["", ""];
-        const words = { delivered: "delivered", retried: "failed, to be tried again", given_up: "given up" }[a.outcome] || a.outcome;
-        steps.push([`Attempt ${a.attempt || ""}`, a.at, cls, [h("p", { class: cls }, `${words} after ${span(a.seconds)}`), a.text && said(a.text, { max: 1000, lines: true }, "pre")]]);
+        const took = `after ${span(a.seconds)}`;
+        const words = { delivered: `delivered ${took}`, retried: `failed ${took}, to be tried again`, given_up: `failed ${took}, and is given up` }[a.outcome] || `${a.outcome} ${took}`;
+        steps.push([`Attempt ${a.attempt || ""}`, a.at, cls, [h("p", { class: cls, text: words }), a.text && said(a.text, { max: 1000, lines: true }, "pre")]]);
       }
       if (!f.attempts.length) steps.push(["Attempt", null, "wait", [h("p", { class: "dim", text: "waits for its turn" })]]);
     }

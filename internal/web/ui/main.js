@@ -2,7 +2,7 @@
 
 import { get, post, session, adopt, onSession, mayChange, every, APIError } from "./api.js";
 import { h, put, say, ask } from "./dom.js";
-import { said, ago, span } from "./show.js";
+import { said, span, time, clockIs } from "./show.js";
 import { live } from "./live.js";
 import { rules, rule } from "./rules.js";
 import { play } from "./play.js";
@@ -17,17 +17,21 @@ const top = document.getElementById("top");
 const views = [
   { path: "/", name: "Live", key: "l", also: ["/live"] },
   { path: "/rules", name: "Rules", key: "r" },
-  { path: "/play", name: "Playground", key: "y" },
+  { path: "/play", name: "Playground", short: "Play", key: "y" },
   { path: "/deliveries", name: "Deliveries", key: "d" },
-  { path: "/dead", name: "Dead letters", key: "x" },
+  { path: "/dead", name: "Dead letters", short: "Dead", key: "x" },
   { path: "/streams", name: "Streams", key: "s" },
 ];
+
+function decoded(text) {
+  try { return decodeURIComponent(text); } catch { return text; } // the page has not made it
+}
 
 // what opens a path: a function that fills a room and returns what the shell may
 // ask of it: close(), filter (the field of "/"), pause(), move(by), open(), copy().
 function viewOf(path) {
   const [, first, ...rest] = path.split("/");
-  const name = decodeURIComponent(rest.join("/"));
+  const name = decoded(rest.join("/"));
   switch (first) {
     case "": case "live": return ["/", live];
     case "rules": return ["/rules", name ? (room, at) => rule(room, at, name) : rules];
@@ -71,10 +75,11 @@ function draw() {
     return;
   }
   const name = views.find((v) => v.path === path)?.name || "triggerd";
-  document.title = `${name} · triggerd`;
+  const one = decoded(location.pathname.split("/").slice(2).join("/")).slice(0, 60);
+  document.title = `${one ? `${one} · ` : ""}${name} · triggerd`;
   main.dataset.ready = "";
   current = view(main, place()) || {};
-  if (!main.querySelector("h1")) main.prepend(h("h1", { class: "sr", text: name }));
+  if (!main.querySelector("h1, .head")) main.prepend(h("h1", { class: "sr", text: name }));
   main.dataset.ready = location.pathname;
 }
 
@@ -102,7 +107,7 @@ function drawTop() {
   parts.link = h("span", { class: "wide" });
   put(top,
     h("a", { class: "brand", href: "/" }, h("img", { src: document.querySelector("link[rel=icon]").getAttribute("href"), alt: "", width: "20", height: "20" }), "triggerd"),
-    h("nav", { "aria-label": "Views" }, views.map((v) => h("a", { href: v.path }, v.name, v.path === "/dead" && parts.dead))),
+    h("nav", { "aria-label": "Views" }, views.map((v) => h("a", { href: v.path }, v.short ? [h("span", { class: "wide", text: v.name }), h("span", { class: "narrow", text: v.short })] : v.name, v.path === "/dead" && parts.dead))),
     h("div", { class: "end" },
       h("a", { class: "link", href: "/streams", title: "Streams" }, parts.dot, h("span", { class: "sr", text: "Stream " }), parts.link),
       session.role === "reader" && h("span", { class: "chip", text: "read only", title: "You are logged in with read_token: nothing can be changed" }),
@@ -141,21 +146,26 @@ function watch() {
     stale ||= new Date();
     if (e instanceof APIError && e.status === 401) return;
     parts.dot.className = "dot bad";
-    put(banner, problem({ level: "bad", text: e.status ? e.message : "triggerd does not answer", do: `What is shown is of ${stale.toLocaleTimeString()}; trying again` }));
+    put(parts.link, "no answer");
+    delete banner.dataset.text;
+    put(banner, problem({ level: "bad", text: e.status ? e.message : "triggerd does not answer", do: `What is shown is of ${time(stale)}; trying again` }));
   });
 }
 
 function drawNow(o) {
+  clockIs(o.at);
   parts.dead.hidden = !o.dead_letters;
   parts.dead.textContent = o.dead_letters > 999 ? "999+" : String(o.dead_letters);
   const s = o.streams?.[0] || {};
   const good = o.ready === "ok";
   parts.dot.className = `dot ${good ? "ok" : "bad"}`;
   put(parts.link, good ? `${s.state}${s.behind_seconds > 1 ? `, ${span(s.behind_seconds)} behind` : ""}` : s.state || "not ready");
-  const text = JSON.stringify(o.problems || []);
+  const problems = [...(o.problems || [])];
+  if (session.version && o.version !== session.version) problems.unshift({ id: "version", level: "warn", text: `triggerd is ${o.version} now, and this page of ${session.version}`, do: "Load the page anew." });
+  const text = JSON.stringify(problems);
   if (banner.dataset.text !== text) {
     banner.dataset.text = text;
-    put(banner, (o.problems || []).map(problem));
+    put(banner, problems.map(problem));
   }
   current.overview?.(o);
 }

@@ -107,7 +107,7 @@ export function play(room, at) {
     }));
     drawGutter();
     verdict.className = `result ${got.ok ? "ok" : "bad"}`;
-    verdict.textContent = got.ok ? (errors.length ? `✓ ok, ${plural(errors.length, "warning")}` : "✓ ok") : `✗ ${plural((got.errors || []).length, "mistake")}`;
+    verdict.textContent = got.ok ? (errors.length ? `✓ ok, ${plural(errors.length, "warning")}` : "✓ ok") : `✗ ${plural((got.errors || []).length, "mistake")}${(got.errors || []).length >= 200 ? " or more" : ""}`;
     if (!got.ok) {
       put(results, h("div", { class: "empty" }, h("p", { text: "What the rule does is shown once the mistakes are mended." })));
       delete results.dataset.fires;
@@ -252,7 +252,7 @@ export function play(room, at) {
     const name = params.get("rule");
     if (name) {
       try {
-        const r = await get(`rules/${encodeURI(name)}`);
+        const r = await get(`rules/${encodeURIComponent(name)}`);
         if (r.whole) text.value = r.whole;
       } catch (e) { say(e.message); }
     }

@@ -1,8 +1,8 @@
 // Rules: which fire, which fail, which are paused; and one of them in full.
 
 import { get, post, mayChange, every } from "./api.js";
-import { h, put, say, ask, copy } from "./dom.js";
-import { show, said, ago, rate, count, span, time, shortAction, plural } from "./show.js";
+import { h, put, renew, say, ask, copy } from "./dom.js";
+import { show, said, ago, rate, count, span, time, shortAction, plural, ruleHref } from "./show.js";
 import { table } from "./table.js";
 import { spark } from "./spark.js";
 import { link, value, playURL } from "./live.js";
@@ -24,8 +24,8 @@ export function rules(room, at) {
   const sum = h("span", { class: "dim" });
   const error = h("div", { class: "error", hidden: true, role: "alert" });
   const t = table({
-    at, caption: "Rules", sort: "", columns: [
-      { title: "Rule", by: (r) => r.name, cell: (r) => link(`/rules/${encodeURI(r.name)}`, r.name), width: "22%" },
+    at, caption: "Rules", sort: "", id: (r) => r.name, columns: [
+      { title: "Rule", by: (r) => r.name, cell: (r) => link(ruleHref(r.name), r.name), cls: "name", width: "22%" },
       { title: "State", by: (r) => stateOf(r)[0], cell: (r) => { const [text, cls] = stateOf(r); return h("span", { class: `chip ${cls}`, text }); } },
       { title: "Last 10 min", cls: "wide", cell: (r) => spark(r.rates || [], { length: 60, label: `Matches in the last ten minutes: ${(r.rates || []).reduce((a, b) => a + b, 0)}` }) },
       { title: "Matches/s", num: true, label: "matches/s", by: (r) => r.match_rate, cell: (r) => rate(r.match_rate) },
@@ -34,11 +34,11 @@ export function rules(room, at) {
       { title: "Last match", cls: "nowrap wide", by: (r) => -(r.last_match ? new Date(r.last_match) : 0), cell: (r) => h("span", { class: "dim", text: r.last_match ? ago(r.last_match) : "none yet" }) },
       { title: "Suppressed", num: true, cls: "wide", by: (r) => suppressed(r), cell: (r) => count(suppressed(r)) },
       { title: "Cost", num: true, cls: "wide", by: (r) => r.condition_share, cell: (r) => `${(100 * r.condition_share).toFixed(r.condition_share < 0.001 ? 0 : 1)} %` },
-      { title: "", head: h("span", { class: "sr", text: "Pause" }), cls: "num", cell: (r) => pauseButton(`rule/${r.name}`, r, () => stop.now()) },
+      { title: "", head: h("span", { class: "sr", text: "Pause" }), cls: "num act", cell: (r) => pauseButton(`rule/${r.name}`, r, () => stop.now()) },
     ],
   });
   function drawTabs() {
-    put(tabs, healths.map(([name, text]) => h("button", { type: "button", "aria-pressed": String(name === health), text, onclick: () => { health = name; at.set({ health }); drawTabs(); stop.now(); } })));
+    renew(tabs, healths.map(([name, text]) => h("button", { type: "button", "aria-pressed": String(name === health), text, onclick: () => { health = name; at.set({ health }); drawTabs(); stop.now(); } })));
   }
   put(room, h("div", { class: "bar" }, q, tabs, h("span", { class: "grow" }), sum), error, t.el);
   let typing;
@@ -47,7 +47,7 @@ export function rules(room, at) {
     const got = await get("rules", { q: q.value.trim(), health });
     error.hidden = true;
     sum.textContent = `${count(got.rules.length)} of ${plural(got.total, "rule")}`;
-    if (!t.el.contains(document.activeElement) || document.activeElement === t.el) t.set(got.rules);
+    t.set(got.rules);
     room.dataset.loaded = "rules";
   }, (e) => { show(error, e.message); error.hidden = false; });
   drawTabs();
@@ -104,22 +104,22 @@ export function rule(room, at, name) {
   let text = "";
 
   function drawScale() {
-    put(scaleTabs, [["s", "10 min"], ["m", "24 h"]].map(([s, label]) => h("button", { type: "button", text: label, "aria-pressed": String(s === scale), onclick: () => { scale = s; drawScale(); stop.now(); } })));
+    renew(scaleTabs, [["s", "10 min"], ["m", "24 h"]].map(([s, label]) => h("button", { type: "button", text: label, "aria-pressed": String(s === scale), onclick: () => { scale = s; drawScale(); stop.now(); } })));
   }
 
   async function load() {
-    const r = await get(`rules/${encodeURI(name)}`, { by: by.value.trim(), cursor });
+    const r = await get(`rules/${encodeURIComponent(name)}`, { by: by.value.trim(), cursor });
     error.hidden = true;
     const [word, cls] = stateOf(r);
-    put(head,
+    renew(head,
       h("h1", {}, said(r.name)), h("span", { class: `chip ${cls}`, text: word }),
       h("span", { class: "dim mono" }, said(r.file ? `${r.file}:${r.line}` : "")),
       r.pause && h("span", { class: "warn" }, r.pause.until ? `paused until ${time(r.pause.until)}` : "paused, with no end", r.pause.reason && [": ", said(r.pause.reason)], r.pause.by && [" by ", said(r.pause.by)]),
       h("span", { class: "grow" }), h("a", { href: `/?rule=${encodeURIComponent(r.name)}`, text: "Live" }), h("a", { href: `/play?rule=${encodeURIComponent(r.name)}`, text: "Playground" }),
       h("a", { href: `/deliveries?rule=${encodeURIComponent(r.name)}`, text: "Deliveries" }), pauseButton(`rule/${r.name}`, r, () => { at.refresh(); stop.now(); }));
     text = r.source || "";
-    put(source, text ? code(text, r.line) : h("p", { class: "pad dim", text: "The text is not known: the rules were not read from a file." }));
-    put(facts, h("dl", { class: "facts" }, [
+    renew(source, text ? code(text, r.line) : h("p", { class: "pad dim", text: "The text is not known: the rules were not read from a file." }));
+    renew(facts, h("dl", { class: "facts" }, [
       ["Matches", count(r.matches)], ["Firings", count(r.firings)], ["While paused", r.skipped && count(r.skipped)], ["In dry run", r.dry_runs && count(r.dry_runs)],
       ["No room", r.dropped && count(r.dropped)],
       ...Object.entries(r.suppressed || {}).map(([reason, n]) => [`Suppressed: ${reason.replace("_", " ")}`, count(n)]),
@@ -131,15 +131,15 @@ export function rule(room, at, name) {
       ["Next run", r.next_run && `${time(r.next_run)} (${ago(r.next_run)})`], ["Opens", r.opens && `${time(r.opens)}, ${plural(r.held, "firing")} waiting`],
     ].filter(([, v]) => v !== undefined && v !== "" && v !== 0 && v !== false && v !== null).map(([k, v]) => [h("dt", { text: k }), h("dd", {}, v)])));
     const e = r.last_event;
-    put(last, !r.last_match ? h("p", { class: "dim", text: "None since triggerd began." }) : [
+    renew(last, !r.last_match ? h("p", { class: "dim", text: "None since triggerd began." }) : [
       h("p", {}, ago(r.last_match), h("span", { class: "dim", text: ` · ${time(r.last_match, true)}` })),
       e && h("p", { class: "mono" }, said(e.key, { max: 300 })), e && h("p", {}, value(e.before, 120), h("span", { class: "arrow", text: "→" }), value(e.after, 120)),
       e && e.command && h("p", { class: "mono dim" }, said(e.command, { max: 300 })),
       e && h("p", {}, h("a", { href: playURL({ rule: r.name, key: e.key }), text: "Try it in the playground" }))]);
-    const rates = await get(`rates/${encodeURI(name)}`);
+    const rates = await get(`rates/${encodeURIComponent(name)}`);
     const of = scale === "s" ? rates.seconds : rates.minutes;
     const sum = (list) => count((list || []).reduce((a, b) => a + b, 0));
-    put(graph, rates.kept === false
+    renew(graph, rates.kept === false
       ? h("p", { class: "dim", text: "Rates are kept of a thousand rules; this one is not among them." })
       : [spark(of.matches || [], { width: 800, height: 90, length: scale === "s" ? 600 : 1440, second: of.firings || [], label: `${sum(of.matches)} matches, ${sum(of.firings)} firings` }),
         h("p", { class: "dim" }, `${sum(of.matches)} matches, `, h("span", { class: "ok", text: `${sum(of.firings)} firings` }), scale === "s" ? " in the last 10 minutes, by the second" : " in the last 24 hours, by the minute")]);
@@ -152,9 +152,9 @@ export function rule(room, at, name) {
     const timers = r.timers || [], windows = r.windows || [];
     stateCard.hidden = !r.states && !timers.length && !windows.length && !by.value;
     const lines = [...timers.map((t) => ({ ...t, what: t.fired && !t.due ? "has fired, waits for its end" : t.due ? `due ${ago(t.due)}` : "waits" })), ...windows.map((w) => ({ ...w, what: w.suppressed ? `${count(w.suppressed)} suppressed` : "" }))];
-    put(states,
+    renew(states,
       h("table", { class: "cards" }, h("thead", {}, h("tr", {}, ["By", "Stage", "Count", "Then"].map((t) => h("th", { scope: "col", text: t, class: t === "Count" ? "num" : "" })))),
-        h("tbody", {}, lines.map((l) => h("tr", {}, h("td", { class: "mono" }, said(l.by || "all", { max: 120 })), h("td", { text: l.stage }), h("td", { class: "num", text: count(l.count) }), h("td", { class: "dim", text: l.what }))))),
+        h("tbody", {}, lines.map((l) => h("tr", {}, h("td", { class: "mono name" }, said(l.by || "all", { max: 120 })), h("td", { text: l.stage }), h("td", { class: "num", text: count(l.count) }), h("td", { class: "dim", text: l.what }))))),
       h("div", { class: "bar" }, h("span", { class: "dim", text: `${plural(r.states || 0, "state")} in all` }), h("span", { class: "grow" }),
         h("button", { text: "First", disabled: !before.length, onclick: () => { cursor = ""; before = []; stop.now(); } }),
         h("button", { text: "Next", disabled: !r.next, onclick: () => { before.push(cursor); cursor = r.next; stop.now(); } })));

@@ -61,10 +61,20 @@ export function time(t, millis) {
   return Math.abs(Date.now() - d) < 20 * 3600e3 ? out : `${d.getFullYear()}-${String(d.getMonth() + 1).padStart(2, "0")}-${String(d.getDate()).padStart(2, "0")} ${out}`;
 }
 
+// now is the daemon's time, as far as is known: a browser's clock may be wrong.
+let skew = 0;
+export const now = () => Date.now() - skew;
+
+export function clockIs(t) {
+  const off = Date.now() - new Date(t);
+  skew = Math.abs(off) > 2000 ? off : 0; // less is the way that the answer took
+}
+
 // ago says how long ago something was, or in how long it is.
 export function ago(t) {
   if (!t) return "never";
-  const s = (Date.now() - new Date(t)) / 1000;
+  const s = (now() - new Date(t)) / 1000;
+  if (Math.abs(s) < 1) return s < 0 ? "now" : "just now";
   return s >= 0 ? `${span(s)} ago` : `in ${span(-s)}`;
 }
 
@@ -96,6 +106,12 @@ export function bytes(n) {
 
 export function plural(n, one, many = one + "s") {
   return `${count(n)} ${n === 1 ? one : many}`;
+}
+
+// ruleHref returns where a rule is shown. A browser would take a name of dots for
+// the folder above; such a rule is found in the list.
+export function ruleHref(name) {
+  return /^\.\.?$/.test(name) ? `/rules?q=${name}` : `/rules/${encodeURIComponent(name)}`;
 }
 
 // last returns the end of an action's full name.

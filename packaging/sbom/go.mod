@@ -1,0 +1,3 @@
+module triggerd/packaging/sbom
+
+go 1.26.0
