@@ -23,7 +23,8 @@ func TestLike(t *testing.T) {
 		}
 		l := NewLike("http://a", s)
 		whole := actions.Sent{Preview: s.Shown(), EventBody: s.EventBody}
-		if got, want := AppendLike(nil, l, s), AppendRequest(nil, "http://a", &whole); !bytes.Equal(got, want) {
+		got, want := AppendLike(nil, l, s), AppendRequest(nil, "http://a", &whole)
+		if !bytes.Equal(got, want) || !bytes.Equal(AppendRequest(nil, "http://a", s), want) {
 			t.Fatalf("%d names: got\n%q, want\n%q", n, got, want)
 		}
 		if !l.IsOf(s) || l.IsOf(&whole) || (*Like)(nil).IsOf(s) {
