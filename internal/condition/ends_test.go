@@ -43,7 +43,7 @@ func TestEnds(t *testing.T) {
 		{when: `after.status == "new"`, until: `after.status == "a" && after.status == "b"`, never: true},
 		{when: `type in ["set", "list"]`, until: `type in ["set", "list", "zset"]`, always: true},
 		{when: `type in ["set", "list"]`, until: `not (type in ["zset"])`, always: true},
-		{when: `type in ["set", "list"]`, until: `not (type in ["b"])`},
+		{when: `type in ["set", "list"]`, until: `not (type in ["list"])`},
 		{when: `has(after, "x") && num(after.y) > 1`, until: `has(after, "x")`, always: true},
 		{when: `has(after, "x")`, until: `has(after, "x") && num(after.y) > 1`},
 		{when: `has(after, "x")`, until: `!has(after, "x")`},

@@ -155,7 +155,7 @@ func TestLimits(t *testing.T) {
 		"copies":              {Text: rule("true", log), Commands: append([]string{"SET a " + strings.Repeat("x", 60_000)}, many(900, func(i int) string { return fmt.Sprintf("COPY a b%d", i) })...)},
 		"very many keys":      {Text: rule("true", log), Commands: []string{"MSET" + keys.String()}},
 		"a template of much":  {Text: rule("true", "type = \"log\"\nmessage = \"{{range .args}}{{range $.args}}{{.}}{{end}}{{end}}\"\n"), Commands: many(100, func(int) string { return "RPUSH k" + strings.Repeat(" xxxxxxxx", 1000) })},
-		"a condition of much": {Text: rule("any(after, # == 1)", log), Commands: []string{"RPUSH k" + strings.Repeat(" 2", 30_000)}},
+		"a condition of much": {Text: rule("any(after, num(#) == 1)", log), Commands: []string{"RPUSH k" + strings.Repeat(" 2", 30_000)}},
 		"very many rules":     {Text: rule("true", log) + globs.String(), Commands: []string{"SET a 1"}},
 		"deep":                {Text: "x = " + strings.Repeat("[", 500_000)},
 	} {
