@@ -67,6 +67,7 @@ func answer[T any](ctx context.Context, p *Playground, size int, f func(context.
 		return none, context.Cause(ctx)
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, maxTime, errTime)
+	defer cancel()
 	type result struct {
 		value T
 		err   error
@@ -74,7 +75,6 @@ func answer[T any](ctx context.Context, p *Playground, size int, f func(context.
 	done := make(chan result, 1)
 	go func() {
 		defer func() { <-p.turn }()
-		defer cancel()
 		v, err := f(ctx)
 		done <- result{v, err}
 	}()
