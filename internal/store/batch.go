@@ -101,6 +101,9 @@ func (b *Batch) DeleteRange(space Space, from, to []byte) {
 // that Pending has reported and those since. A job with more than one attempt
 // has retry state to remove too.
 //
+// Keys are set once, and still no SingleDelete removes them: the engine panics, in
+// a goroutine of its own, where it drops one and cannot read the block behind it.
+//
 // A crash may undo the last settlements, and the jobs are delivered again. A
 // batch of only settlements, retries and burials does not wait for the disk.
 // Gather a few hundred in one, or add them to the next batch of jobs.
@@ -109,7 +112,7 @@ func (b *Batch) Settle(endpoint string, seq uint64, attempts int) {
 		return
 	}
 	b.key = appendNumberKey(b.key[:0], kindJob, seq)
-	b.keepError(b.batch().SingleDelete(b.key, nil)) // the key was set exactly once: it and its tombstone vanish where they meet
+	b.keepError(b.batch().Delete(b.key, nil))
 	b.removeAttempts(seq, attempts)
 }
 
@@ -288,10 +291,10 @@ func (b *Batch) removeIndex(endpoint string, seq uint64, attempts int) bool {
 	}
 	b.settles++
 	b.key = appendEndpointKey(b.key[:0], kindIndex, endpoint, seq)
-	b.keepError(b.batch().SingleDelete(b.key, nil))
+	b.keepError(b.batch().Delete(b.key, nil))
 	if attempts > 1 {
 		b.key[0] = kindRetry
-		b.keepError(b.batch().Delete(b.key, nil)) // set once for each attempt, so no SingleDelete
+		b.keepError(b.batch().Delete(b.key, nil))
 	}
 	return true
 }
@@ -501,7 +504,7 @@ func (b *Batch) removeDead(d *DeadLetter) {
 	b.keepError(b.batch().Delete(b.key, nil))
 	if d.Seq != 0 {
 		b.key = appendNumberKey(b.key[:0], kindJob, d.Seq)
-		b.keepError(b.batch().SingleDelete(b.key, nil))
+		b.keepError(b.batch().Delete(b.key, nil))
 		b.removeAttempts(d.Seq, max(d.Attempts, 2))
 	}
 }

@@ -367,7 +367,7 @@ func TestSalvageIsNear(t *testing.T) {
 		if err := l.checkSalvaged(opts, r); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if r.Jobs+r.DeadLetters < (whole.Jobs+whole.DeadLetters)*3/4 {
+		if r.Jobs+r.DeadLetters < (whole.Jobs+whole.DeadLetters)/2 { // a table has a few blocks
 			t.Errorf("%s: only %d of %d jobs, %d of %d dead letters: %v", name, r.Jobs, whole.Jobs, r.DeadLetters, whole.DeadLetters, r.Problems)
 		}
 	}
