@@ -76,6 +76,7 @@ func (v *receiver) takeRestart() *restart {
 	r := v.n.restart.Swap(nil)
 	if r != nil && !r.pos.IsZero() {
 		v.pos, v.forceFull = r.pos, r.full
+		v.toldAsking = v.toldAsking && !r.full // this is for another reason
 		v.lineage = v.lineage.back(r.pos.Offset)
 		if v.lineage == nil {
 			v.lineage = lineage{{r.pos.ReplID, 0}}
