@@ -59,27 +59,10 @@ func (r *resolver) checkPlace(lon, lat, km ast.Node) {
 		what        string
 		least, most float64
 	}{{lon, "longitude", -180, 180}, {lat, "latitude", -geo.MaxLat, geo.MaxLat}, {km, "distance", 0, math.MaxFloat64}} {
-		if f, ok := writtenNumber(c.n); ok && (f < c.least || f > c.most) {
+		if f, ok := constantNumber(c.n); ok && (f < c.least || f > c.most) {
 			r.problem(c.n, hint, "a %s is never %v", c.what, f)
 		}
 	}
-}
-
-// writtenNumber is a number that is written, also a negative one.
-func writtenNumber(n ast.Node) (float64, bool) {
-	switch n := n.(type) {
-	case *ast.IntegerNode:
-		return float64(n.Value), true
-	case *ast.FloatNode:
-		return n.Value, true
-	case *ast.UnaryNode:
-		f, ok := writtenNumber(n.Node)
-		if n.Operator == "-" {
-			f = -f
-		}
-		return f, ok
-	}
-	return 0, false
 }
 
 // numberOf makes what is no constant number, and no number by itself, one.

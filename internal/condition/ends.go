@@ -181,8 +181,12 @@ func constantNumber(n ast.Node) (float64, bool) {
 	case *ast.FloatNode:
 		return n.Value, true
 	case *ast.UnaryNode:
-		if x, ok := constantNumber(n.Node); ok && n.Operator == "-" {
-			return -x, true
+		x, ok := constantNumber(n.Node)
+		switch n.Operator {
+		case "-":
+			return -x, ok
+		case "+":
+			return x, ok
 		}
 	}
 	return 0, false

@@ -547,16 +547,8 @@ func (r *run) same(a, b any) (bool, error) {
 		return a == nil && b == nil, nil
 	}
 	if isNumber(a) || isNumber(b) {
-		x, y := num(a), num(b)
-		if x == nil || y == nil {
-			return false, nil
-		}
-		i, whole := x.(int64)
-		j, both := y.(int64)
-		if whole && both {
-			return i == j, nil
-		}
-		return floatOf(x) == floatOf(y), nil
+		order, ok := compareNumbers(a, b)
+		return ok && order == 0, nil
 	}
 	s, aText := a.(string)
 	t, bText := b.(string)
@@ -594,16 +586,23 @@ func (r *run) compares(a, b any, is func(int) bool) (bool, error) {
 	if aText && bText {
 		return is(strings.Compare(s, t)), r.takes(min(len(s), len(t)))
 	}
+	order, ok := compareNumbers(a, b)
+	return ok && is(order), nil
+}
+
+// compareNumbers returns the order of what is a number, or can be read as one.
+// Whole numbers are compared as they are, however large.
+func compareNumbers(a, b any) (order int, ok bool) {
 	x, y := num(a), num(b)
 	if x == nil || y == nil {
-		return false, nil
+		return 0, false
 	}
 	i, whole := x.(int64)
 	j, both := y.(int64)
 	if whole && both {
-		return is(cmp.Compare(i, j)), nil
+		return cmp.Compare(i, j), true
 	}
-	return is(cmp.Compare(floatOf(x), floatOf(y))), nil
+	return cmp.Compare(floatOf(x), floatOf(y)), true
 }
 
 func floatOf(n any) float64 {
