@@ -1,6 +1,8 @@
 package rules
 
 import (
+	"cmp"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -174,7 +176,7 @@ func (c *compilation) ownFields(t *table, a *Action) {
 	t.rateLimit(&a.RateLimit)
 	kind, ok := t.get("type")
 	if !ok {
-		t.errorf(typeHint(c.l.o.Kinds), "the action has no type")
+		t.errorf(cmp.Or(t.misspelt("type"), typeHint(c.l.o.Kinds)), "the action has no type")
 		t.ignoreRest()
 		return
 	}
@@ -265,6 +267,17 @@ func (t *table) rateLimit(r *RateLimit) {
 		}
 		t.done()
 	})
+}
+
+// misspelt returns a hint where a field that nobody has asked for is written much as
+// the one that is missing, else "".
+func (t *table) misspelt(missing string) string {
+	for name := range sortedKeys(t.m) {
+		if !slices.Contains(t.asked, name) && suggest.DidYouMean(name, slices.Values([]string{missing})) != "" {
+			return fmt.Sprintf("did you mean %q by %q?", missing, name)
+		}
+	}
+	return ""
 }
 
 func (t *table) ignoreRest() {
