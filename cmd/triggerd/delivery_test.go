@@ -293,7 +293,9 @@ func TestReloadsOften(t *testing.T) {
 		<-time.After(50 * time.Millisecond)
 	}
 	n := l.stop()
-	_, other, _ := strings.Cut(renamed, "[[rule]]")
+	// The other rule comes back for what waits for it. It matches nothing: a write
+	// that is read only now would else be delivered by both.
+	_, other, _ := strings.Cut(strings.Replace(renamed, "lane:*", "none:*", 1), "[[rule]]")
 	replace(t, dir, rules+"[[rule]]"+other)
 	p.signal(syscall.SIGHUP)
 	ds := hook.await(t, "all writes", allOf(n))
