@@ -155,14 +155,14 @@ type standalone struct {
 
 const (
 	briefly = "300"   // ms: long enough to be counted in, where that is expected not to be
-	atLast  = "20000" // ms
+	atLast  = "30000" // ms
 )
 
 func (s *standalone) effects(policy source.AckPolicy) (seen [cells]string) {
 	s.t.Helper()
 	cfg := source.Config{URL: url(s.srv), Ack: policy}
 	f, k := attach(s.t, cfg, nil)
-	s.awaitOnline()
+	s.awaitAck(policy)
 	fresh := s.failover(policy) // of the first policy: a server that was never written to
 	f.attached(1)
 	c := redistest.Dial(s.t, s.srv)
@@ -186,11 +186,16 @@ func (s *standalone) effects(policy source.AckPolicy) (seen [cells]string) {
 	return seen
 }
 
-// awaitOnline waits until the server has heard from triggerd. Until then any replica
-// of a server that was never written to may be chosen by FAILOVER.
-func (s *standalone) awaitOnline() {
+// awaitAck waits until the server, which was never written to, has heard an
+// acknowledgement of triggerd's. Until then FAILOVER may choose any replica, also
+// one that is online. Those that acknowledge what there is may be chosen then, too.
+func (s *standalone) awaitAck(policy source.AckPolicy) {
 	s.t.Helper()
-	for limit := time.Now().Add(patience); !strings.Contains(redistest.Do(s.t, s.srv, "INFO", "replication").(string), "state=online"); {
+	heard := "state=online,"
+	if policy == source.AckNone {
+		heard += "offset=1,"
+	}
+	for limit := time.Now().Add(patience); !strings.Contains(redistest.Do(s.t, s.srv, "INFO", "replication").(string), heard); {
 		if time.Now().After(limit) {
 			s.t.Fatal("the server does not hear from triggerd")
 		}

@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -24,10 +25,16 @@ func TestDisconnects(t *testing.T) {
 		f.attached(1)
 
 		var stop atomic.Bool
-		written := make(chan int)
-		go func() {
+		written := make(chan int, 1)
+		var writing sync.WaitGroup
+		defer func() {
+			stop.Store(true)
+			f.stop() // the writer may wait for it
+			writing.Wait()
+		}()
+		c := redistest.Dial(t, srv)
+		writing.Go(func() {
 			n := 0
-			c := redistest.Dial(t, srv)
 			for !stop.Load() {
 				f.upTo(n - 5000) // so that cutting, not catching up, takes the time
 				var batch [][]string
@@ -52,22 +59,22 @@ func TestDisconnects(t *testing.T) {
 				}
 			}
 			written <- n
-		}()
+		})
 		random := rand.New(rand.NewPCG(1, 2))
-		for i, cuts := 0, int64(0); cuts < 50; i++ {
+		for i, connects := 0, int64(1); connects <= 50; i++ {
 			switch i % 3 {
 			case 0:
 				p.Cut()
-				cuts++
 			case 1:
 				p.Reset()
-				cuts++
 			default: // and the next one in the stream, which begins after some 200 bytes
 				p.CutAfter(random.Int64N(20_000) + 400)
 				p.Cut()
-				cuts += 2
 			}
-			f.attached(cuts + 1)
+			// A cut after some bytes may come before the other one, and be the same.
+			connects = f.status("another attachment", func(s source.Status) bool {
+				return s.Connects > connects && s.State == source.Streaming && !p.CutPending()
+			}).Connects
 		}
 		stop.Store(true)
 		n := <-written

@@ -266,11 +266,11 @@ func (v *receiver) syncAndReceive(ctx context.Context, l *link, wantKeys bool) e
 	}
 	v.foreign, v.changed = foreigner{}, ""
 	v.pos, v.streamSince, v.streamFrom, v.toldDetached = a.pos, time.Now(), a.pos.Offset, false
-	v.markAttached(&a, how)
-	s.updateStatus(func(st *Status) { // before anything of the link can be handed out
+	s.updateStatus(func(st *Status) { // before anything of the link can be handed out, as the mark is
 		st.State, st.Since, st.LastError, st.ReplID = Streaming, time.Now(), "", a.pos.ReplID
 		st.Connects++
 	})
+	v.markAttached(&a, how)
 	if err := v.takeBuffered(ctx, l); err != nil {
 		return err
 	}

@@ -97,7 +97,7 @@ func TestOpenStreamAppendOnly(t *testing.T) {
 
 func awaitRewrite(t *testing.T, info func() string) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		if s := info(); strings.Contains(s, "aof_rewrite_in_progress:0") && strings.Contains(s, "aof_rewrite_scheduled:0") {
 			return
 		}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	. "triggerd/internal/redistest"
@@ -18,22 +20,27 @@ func TestRenewedLink(t *testing.T) {
 		t.Parallel()
 		c := Dial(t, srv)
 		send(t, c, words("SELECT 3"))
-		const writes = 30_000
-		done := make(chan error)
-		go func() {
-			var err error
-			for i := 0; i < writes && err == nil; i++ {
-				_, err = c.Do("RPUSH", "list", fmt.Sprint(i))
+		var quit atomic.Bool
+		var writing sync.WaitGroup
+		writes := 0
+		writing.Go(func() {
+			for ; !quit.Load(); writes++ {
+				if _, err := c.Do("RPUSH", "list", fmt.Sprint(writes)); err != nil {
+					t.Error(err)
+					return
+				}
 			}
-			done <- err
-		}()
+		})
+		stop := func() { quit.Store(true); writing.Wait() }
+		defer stop()
 		f := follow(t, source.Config{URL: url(srv)}, source.Position{}, wantsKeys)
 		if name, _ := family(srv); name == "valkey" {
 			f.status("a renewed link", func(source.Status) bool { return strings.Contains(f.log.String(), "link renewed") })
 		}
-		if err := <-done; err != nil {
-			t.Fatal(err)
-		}
+		f.attached(1)
+		from := f.src.Status().HandedOut
+		f.status("writes behind that", func(s source.Status) bool { return s.HandedOut > from+100_000 })
+		stop()
 		f.command("RPUSH", "list", fmt.Sprint(writes-1))
 		next := 0
 		for _, r := range f.all(source.Command) {

@@ -28,6 +28,9 @@ type pair struct {
 func startPair(t *testing.T, primary *servers.Server) *pair {
 	t.Helper()
 	p := &pair{primary: primary, replica: Start(t, primary.Program.Name)}
+	for _, srv := range []*servers.Server{p.primary, p.replica} { // else a PING is lost now and then, over which reading goes back
+		Do(t, srv, "CONFIG", "SET", "repl-ping-replica-period", "3600")
+	}
 	p.between, p.name = StartProxy(t, primary.Addr), StartProxy(t, primary.Addr)
 	host, port, _ := strings.Cut(p.between.Addr, ":")
 	Do(t, p.replica, "REPLICAOF", host, port)
@@ -263,6 +266,7 @@ func TestForeignServer(t *testing.T) {
 		Do(t, srv, "SET", "first", "1")
 		f.command("SET", "first", "1")
 		p.inSync(t)
+		p.between.Refuse() // else the replica may follow what comes back before it is promoted
 		if err := srv.Kill(); err != nil {
 			t.Fatal(err)
 		}

@@ -91,8 +91,8 @@ type writer struct {
 	t       *testing.T
 	primary func() *servers.Server // nil: it is not known
 	pause   time.Duration          // between two writes
-	stop    chan struct{}
-	done    sync.WaitGroup
+	stop    func()                 // and waits until it has
+	stopped chan struct{}
 
 	mu    sync.Mutex // guards what follows
 	sent  int
@@ -102,8 +102,14 @@ type writer struct {
 const writerKeys = 17
 
 func startWriter(t *testing.T, pause time.Duration, primary func() *servers.Server) *writer {
-	w := &writer{t: t, primary: primary, pause: pause, stop: make(chan struct{})}
-	w.done.Go(w.run)
+	w := &writer{t: t, primary: primary, pause: pause, stopped: make(chan struct{})}
+	var done sync.WaitGroup
+	done.Go(w.run)
+	w.stop = sync.OnceFunc(func() {
+		close(w.stopped)
+		done.Wait()
+	})
+	t.Cleanup(w.stop)
 	return w
 }
 
@@ -111,7 +117,7 @@ func (w *writer) run() {
 	var c *servers.Client
 	for {
 		select {
-		case <-w.stop:
+		case <-w.stopped:
 			if c != nil {
 				c.Close()
 			}
@@ -155,8 +161,7 @@ func (w *writer) run() {
 }
 
 func (w *writer) end() (sent int, acked []int) {
-	close(w.stop)
-	w.done.Wait()
+	w.stop()
 	return w.sent, w.acked
 }
 
@@ -320,6 +325,7 @@ func TestPromotionsByHand(t *testing.T) {
 			f.status("writes", func(s source.Status) bool { return s.HandedOut > from+20_000 })
 			between.Reset()
 			name.Refuse()
+			connects := f.src.Status().Connects
 			if err := now.Kill(); err != nil {
 				t.Fatal(err)
 			}
@@ -327,7 +333,6 @@ func TestPromotionsByHand(t *testing.T) {
 			name.Move(next.Addr)
 			name.Admit()
 			primary.Store(next)
-			connects := f.src.Status().Connects
 			f.attached(connects + 1)
 			if err := now.Restart(t.Context()); err != nil {
 				t.Fatal(err)

@@ -330,6 +330,7 @@ func TestAckPolicies(t *testing.T) {
 			return n.(int64)
 		}
 		c := redistest.Dial(t, srv)
+		c.Timeout = patience
 		none := follow(t, source.Config{URL: url(srv)}, source.Position{})
 		none.attached(1)
 		send(t, c, words("SET none 1"))
@@ -346,11 +347,11 @@ func TestAckPolicies(t *testing.T) {
 			t.Errorf("durable: WAIT is %d before Ack, want 0", n)
 		}
 		durable.src.Ack(pos)
-		if n := wait(c, "10000"); n != 1 {
+		if n := wait(c, atLast); n != 1 {
 			t.Errorf("durable: WAIT is %d after Ack, want 1", n)
 		}
 		if name, v := family(srv); name == "valkey" || v >= 702 {
-			if got, err := c.Do("WAITAOF", "0", "1", "10000"); err != nil || fmt.Sprint(got) != "[0 1]" {
+			if got, err := c.Do("WAITAOF", "0", "1", atLast); err != nil || fmt.Sprint(got) != "[0 1]" {
 				t.Errorf("durable: WAITAOF is %v, %v, want [0 1]", got, err)
 			}
 		}
@@ -358,7 +359,7 @@ func TestAckPolicies(t *testing.T) {
 		received := follow(t, source.Config{URL: url(srv), Ack: source.AckReceived}, source.Position{})
 		received.attached(1)
 		send(t, c, words("SET received 1"))
-		if n := wait(c, "10000"); n != 1 {
+		if n := wait(c, atLast); n != 1 {
 			t.Errorf("received: WAIT is %d, want 1", n)
 		}
 
@@ -367,11 +368,11 @@ func TestAckPolicies(t *testing.T) {
 		spooled := follow(t, source.Config{URL: url(srv), Ack: source.AckSpooled, Spool: log}, source.Position{})
 		spooled.attached(1)
 		send(t, c, words("SET spooled 1"))
-		if n := wait(c, "10000"); n != 1 || log.Stats().Synced == 0 {
+		if n := wait(c, atLast); n != 1 || log.Stats().Synced == 0 {
 			t.Errorf("spooled: WAIT is %d, want 1; %+v", n, log.Stats())
 		}
 		if name, v := family(srv); name == "valkey" || v >= 702 {
-			if got, err := c.Do("WAITAOF", "0", "1", "10000"); err != nil || fmt.Sprint(got) != "[0 1]" {
+			if got, err := c.Do("WAITAOF", "0", "1", atLast); err != nil || fmt.Sprint(got) != "[0 1]" {
 				t.Errorf("spooled: WAITAOF is %v, %v, want [0 1]", got, err)
 			}
 		}

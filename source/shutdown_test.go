@@ -30,6 +30,7 @@ func TestLeavesAServerThatEnds(t *testing.T) {
 		replicas := func() int64 { return infoInt(t, srv, "replication", "connected_slaves") }
 		f.status("both replicas", func(source.Status) bool { return replicas() == 2 })
 		c := redistest.Dial(t, srv)
+		c.Timeout = patience
 		send(t, c, words("CONFIG SET shutdown-timeout 600"), words("SET first 1"))
 		f.command("SET", "first", "1")
 		if n, err := c.Do("WAIT", "1", atLast); err != nil || n != int64(1) {

@@ -124,7 +124,7 @@ func TestWake(t *testing.T) {
 	srv := redistest.Start(t, "redis-7.0", "--repl-ping-replica-period", "3600")
 	var next time.Time
 	s := newReplica(t, source.Config{URL: "redis://" + srv.Addr, Timeout: 2 * time.Second})
-	woken, attached := 0, 0
+	woken, attached, limit := 0, 0, time.Now().Add(patience)
 	for rec := range s.Records(t.Context(), source.Position{}, wants{wake: func() time.Time { return next }}) {
 		if rec.Kind == source.SnapshotEnd {
 			attached++
@@ -136,8 +136,11 @@ func TestWake(t *testing.T) {
 			}
 		}
 		next = time.Now().Add(20 * time.Millisecond)
-		if st := s.Status(); woken > 20 && strings.Contains(st.LastError, "nothing received for 2s") || st.PartialResyncs > 0 {
+		if st := s.Status(); woken > 20 && attached > 0 && (strings.Contains(st.LastError, "nothing received for 2s") || st.PartialResyncs > 0) {
 			break
+		}
+		if time.Now().After(limit) {
+			t.Fatalf("silence does not end the link: status %+v", s.Status())
 		}
 	}
 	if woken < 20 || attached != 1 {
@@ -154,20 +157,20 @@ func TestLinkIsTold(t *testing.T) {
 		URL: "redis://" + proxy.Addr, MinBackoff: 200 * time.Millisecond, MaxBackoff: 200 * time.Millisecond,
 	})
 	c := wants{wake: func() time.Time { return time.Now().Add(30 * time.Millisecond) }}
-	detached, cuts, waiting := 0, 0, false
+	detached, cuts, waiting := 0, 0, true // at first there is no link either, for as long as the server takes
 	limit := time.Now().Add(patience)
 	var kinds []source.Kind
 	for rec := range s.Records(t.Context(), source.Position{}, c) {
-		if len(kinds) == 0 && rec.Kind == source.Woken {
-			continue // the server takes its time to begin
-		}
 		switch rec.Kind {
 		case source.Attached:
 			waiting = false
+			if st := s.Status(); st.State != source.Streaming || st.Connects != int64(1+cuts) {
+				t.Errorf("it is attached, and the status is %+v", st)
+			}
 		case source.Detached:
 			waiting = true
 		}
-		if len(kinds) == 0 || kinds[len(kinds)-1] != rec.Kind && !(rec.Kind == source.Woken && waiting) {
+		if !(rec.Kind == source.Woken && waiting) && (len(kinds) == 0 || kinds[len(kinds)-1] != rec.Kind) {
 			kinds = append(kinds, rec.Kind)
 		}
 		switch {
@@ -177,7 +180,7 @@ func TestLinkIsTold(t *testing.T) {
 			cuts++
 			proxy.Refuse()
 			proxy.Cut()
-		case waiting:
+		case waiting && cuts > 0:
 			if detached++; detached == 10 {
 				proxy.Admit()
 			}

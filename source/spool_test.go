@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -256,9 +257,11 @@ func TestSpoolUnderCuts(t *testing.T) {
 		dir := t.TempDir()
 		var quit atomic.Bool
 		written := make(chan int, 1)
-		go func() {
+		var writing sync.WaitGroup
+		defer func() { quit.Store(true); writing.Wait() }()
+		c := Dial(t, srv)
+		writing.Go(func() {
 			n := 0
-			c := Dial(t, srv)
 			for ; !quit.Load() && n < 2_000_000; n++ {
 				args := serial(n)
 				if n%7 == 0 {
@@ -270,7 +273,7 @@ func TestSpoolUnderCuts(t *testing.T) {
 				}
 			}
 			written <- n
-		}()
+		})
 		random := rand.New(rand.NewPCG(3, 4))
 		var from source.Position
 		next := 0

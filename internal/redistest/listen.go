@@ -25,6 +25,15 @@ func listen(t testing.TB) net.Listener {
 	return nil
 }
 
+// UnusedAddr returns a loopback address at which nobody listens, whose port the
+// kernel gives to no outgoing connection: so a server can be told to listen there.
+func UnusedAddr(t testing.TB) string {
+	t.Helper()
+	l := listen(t)
+	defer l.Close()
+	return l.Addr().String()
+}
+
 // reset closes conn with RST instead of FIN.
 func reset(conn *net.TCPConn) error {
 	return errors.Join(conn.SetLinger(0), conn.Close())

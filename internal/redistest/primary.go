@@ -44,7 +44,7 @@ func StartPrimary(t testing.TB, scripts ...Script) *Primary {
 }
 
 // Wait waits until every script has been played to its end or to its Hang. A
-// connection that does not come within ten seconds from now fails the test.
+// connection that does not come within half a minute from now fails the test.
 func (p *Primary) Wait() {
 	p.waited.Do(func() { _ = p.listener.SetDeadline(time.Now().Add(stepTimeout)) }) // an error: all have come, it is closed
 	p.settled.Wait()
@@ -61,6 +61,9 @@ func (p *Primary) serve(ctx context.Context, scripts []Script) {
 			p.t.Errorf("primary: connection %d of %d: %v", i+1, len(scripts), err)
 			p.settled.Add(i - len(scripts))
 			return
+		}
+		if i == len(scripts)-1 {
+			p.listener.Close() // before the last script is settled, and Wait may return
 		}
 		settled := sync.OnceFunc(p.settled.Done)
 		p.all.Go(func() {

@@ -109,7 +109,7 @@ func TestScriptTimesOut(t *testing.T) {
 		here, there := net.Pipe()
 		defer there.Close()
 		err := redistest.Script{redistest.Expect("PING")}.Run(t.Context(), here)
-		if err == nil || !strings.Contains(err.Error(), "nothing within 10s") {
+		if err == nil || !strings.Contains(err.Error(), "nothing within 30s") {
 			t.Errorf("got %v, want a timeout", err)
 		}
 	})

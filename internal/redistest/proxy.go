@@ -122,6 +122,13 @@ func (p *Proxy) CutAfter(n int64) {
 	p.cut = position{true, n}
 }
 
+// CutPending reports whether what CutAfter was told last has not happened yet.
+func (p *Proxy) CutPending() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.cut.armed
+}
+
 // Flip inverts all bits of the byte at the 0-based position pos downstream, of
 // one connection: the first one that gets that far from now on.
 func (p *Proxy) Flip(pos int64) {

@@ -15,6 +15,9 @@ import (
 	"triggerd/internal/servers"
 )
 
+// patience is how long a test waits for what must come.
+const patience = 30 * time.Second
+
 // upstream is a server that sends each connection whatever it says, and
 // records what it received and how it ended.
 type upstream struct {
@@ -54,17 +57,17 @@ func startUpstream(t *testing.T) *upstream {
 
 func (u *upstream) serve(t *testing.T, conn net.Conn, wg *sync.WaitGroup) {
 	defer conn.Close()
-	ended := make(chan struct{})
+	ended := make(chan end, 1)
 	wg.Go(func() {
-		defer close(ended)
 		got, err := io.ReadAll(conn)
-		u.ends <- end{got, err}
+		ended <- end{got, err}
 	})
 	for {
 		select {
 		case b := <-u.say:
 			_, _ = conn.Write(b) // the proxy may have been told to cut it
-		case <-ended:
+		case e := <-ended:
+			u.ends <- e // from now on another connection hears what is said
 			return
 		case <-t.Context().Done():
 			return
@@ -79,7 +82,7 @@ func dial(t *testing.T, addr string) *net.TCPConn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	if err := conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)
 	}
 	return conn.(*net.TCPConn)
@@ -101,7 +104,7 @@ func wantEnd(t *testing.T, ends <-chan end, got string, err error) {
 		if string(e.got) != got || !errors.Is(e.err, err) {
 			t.Errorf("upstream: got %q, %v; want %q, %v", e.got, e.err, got, err)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(patience):
 		t.Error("upstream: the connection did not end")
 	}
 }
@@ -227,13 +230,18 @@ func TestProxyStall(t *testing.T) {
 		if n, err := conn.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("%s: got %d, %v; want silence", name, n, err)
 		}
-		conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+		conn.SetReadDeadline(time.Now().Add(patience))
 	}
 	p.Resume()
 	if got := read(t, before, 2); got != "bc" {
 		t.Errorf("after Resume: got %q, want bc", got)
 	}
 	p.Stall()
+	for limit := time.Now().Add(patience); p.Accepted() < 2; time.Sleep(time.Millisecond) { // it tells nobody
+		if time.Now().After(limit) {
+			t.Fatal("a connection was not accepted during the stall")
+		}
+	}
 	p.Reset() // a stalled connection can be cut too
 	if _, err := during.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("Reset while stalled: got %v, want ECONNRESET", err)

@@ -14,7 +14,7 @@ import (
 )
 
 // stepTimeout is how long a peer may take to do what a step expects.
-const stepTimeout = 10 * time.Second
+const stepTimeout = 30 * time.Second
 
 // Script is one conversation, step by step, from the primary's side. After
 // the last step the connection is closed as Close does, unless it ended with
@@ -168,7 +168,7 @@ func Hang() Step {
 }
 
 // Call calls f, to meet with the test: f may wait for the test or tell it that
-// the script got here. ctx is done after ten seconds.
+// the script got here. ctx is done after half a minute.
 func Call(f func(ctx context.Context) error) Step {
 	return Step{"call", func(c *conversation) error {
 		ctx, cancel := context.WithTimeoutCause(c.ctx, stepTimeout, fmt.Errorf("not done within %v", stepTimeout))

@@ -48,9 +48,7 @@ func StartSentinels(t testing.TB, primary *servers.Server, addr string, o Sentin
 	s := &Sentinels{t: t}
 	dir := t.TempDir()
 	for range o.N {
-		l := listen(t)
-		_, own, _ := net.SplitHostPort(l.Addr().String())
-		l.Close()
+		_, own, _ := net.SplitHostPort(UnusedAddr(t))
 		lines := []string{
 			"bind 127.0.0.1", "port " + own, "dir " + dir, "logfile " + filepath.Join(dir, own+".log"),
 			fmt.Sprintf("sentinel monitor %s %s %s %d", SentinelName, host, port, o.N/2+1),
@@ -146,7 +144,7 @@ func fieldOf(reply any, name string) string {
 
 func (s *Sentinels) until(what string, ok func() bool) {
 	s.t.Helper()
-	for deadline := time.Now().Add(40 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			s.t.Fatalf("waited for %s in vain", what)
 		}

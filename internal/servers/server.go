@@ -144,14 +144,19 @@ func (s *Server) Restart(ctx context.Context) error {
 }
 
 func (s *Server) startOnSamePort(ctx context.Context) error {
-	for {
+	for taken := error(nil); ; {
 		err := s.start(ctx)
-		if !errors.Is(err, errPortTaken) {
+		switch {
+		case errors.Is(err, errPortTaken):
+			taken = err
+		case err != nil && ctx.Err() != nil && taken != nil:
+			return errors.Join(err, taken) // stopped before this attempt found out
+		default:
 			return err
 		}
 		select { // someone else's for a moment: there is no event to wait for
 		case <-ctx.Done():
-			return errors.Join(context.Cause(ctx), err)
+			return errors.Join(context.Cause(ctx), taken)
 		case <-time.After(100 * time.Millisecond):
 		}
 	}

@@ -327,6 +327,12 @@ func TestWake(t *testing.T) {
 		if _, err := r.Read(make([]byte, 10)); err != spool.ErrWoken {
 			t.Errorf("poked: %v", err)
 		}
+		r.Poke()
+		r.Wake = func() time.Time { return began }
+		if _, err := r.Read(make([]byte, 10)); err != spool.ErrWoken {
+			t.Errorf("poked, and its time is over: %v", err)
+		}
+		r.Wake = nil // and not woken again for what it was poked before
 		go func() {
 			time.Sleep(time.Hour)
 			r.Poke()
@@ -618,7 +624,7 @@ func TestDiskIsFull(t *testing.T) {
 			}
 			full.Store(false)
 			end, _ = l.End()
-			ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			soon, give := context.WithTimeout(ctx, 10*time.Millisecond)
 			if l.Sync(soon, end) == nil {

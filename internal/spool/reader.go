@@ -153,7 +153,7 @@ func (r *Reader) wait() bool {
 	if !at.IsZero() {
 		d := time.Until(at)
 		if d <= 0 {
-			return !r.settle()
+			return !r.wake()
 		}
 		r.timer.Reset(d)
 		defer r.timer.Stop()
@@ -166,7 +166,20 @@ func (r *Reader) wait() bool {
 	case <-due:
 		r.waited = true
 	}
-	return !r.settle()
+	return !r.wake()
+}
+
+// wake is settle for a Read that is to be woken. If there is nothing, whoever has
+// poked it is answered too, whatever it was woken for: no later Read is.
+func (r *Reader) wake() bool {
+	if !r.settle() {
+		return false
+	}
+	select {
+	case <-r.poked:
+	default:
+	}
+	return true
 }
 
 // settle reports whether there is nothing to read. Then what comes later has
