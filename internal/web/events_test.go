@@ -187,11 +187,11 @@ func TestSlowClient(t *testing.T) {
 		t.Fatal(err)
 	}
 	long := strings.Repeat("x", 50<<10)
-	for n := range 60 { // more than the socket holds
+	for n := range 40 { // more than the socket holds
 		d.feed.write(fmt.Sprint("other:", n, long), "1")
 	}
 	time.Sleep(2 * time.Second) // the client is slow
-	for n := range 200 {        // more than it is shown then
+	for n := range 130 {        // more than it is shown then
 		d.feed.write(fmt.Sprint("other:", n), "1")
 	}
 	for {
