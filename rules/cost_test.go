@@ -12,7 +12,7 @@ import (
 // What conditions take is told by rule, though it is measured on a sample, and
 // whatever pattern events come in.
 func TestConditionTime(t *testing.T) {
-	set, err := rules.Parse("rules.toml", []byte(`
+	const text = `
 [[rule]]
 name = "slow"
 key = "a"
@@ -27,25 +27,32 @@ action = [{type = "log"}]
 name = "none"
 key = "b"
 action = [{type = "log"}]
-`), rules.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+`
 	args := make([][]byte, 5000)
 	for i := range args {
 		args[i] = fmt.Append(nil, "some hay ", i)
 	}
-	m := set.Matcher()
-	began := time.Now()
-	var dst []rules.Match
-	for range 2000 { // in turn, which a sample of each second would not see
-		dst = m.Match(dst[:0], &event.Event{Key: []byte("a"), Name: "set", Args: args})
-		dst = m.Match(dst[:0], &event.Event{Key: []byte("b"), Name: "set"})
+	took, slow, fast := time.Hour, time.Hour, time.Hour // the least of some rounds: one may be interrupted in the midst of a sample
+	for range 4 {
+		set, err := rules.Parse("rules.toml", []byte(text), rules.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := set.Matcher()
+		began := time.Now()
+		var dst []rules.Match
+		for range 300 { // in turn, which a sample of each second would not see
+			dst = m.Match(dst[:0], &event.Event{Key: []byte("a"), Name: "set", Args: args})
+			dst = m.Match(dst[:0], &event.Event{Key: []byte("b"), Name: "set"})
+		}
+		took = min(took, time.Since(began))
+		slow, fast = min(slow, set.Rules[0].ConditionTime()), min(fast, set.Rules[1].ConditionTime())
+		if none := set.Rules[2].ConditionTime(); none != 0 {
+			t.Errorf("a rule without a condition: %v", none)
+		}
 	}
-	took := time.Since(began)
-	slow, fast, none := set.Rules[0].ConditionTime(), set.Rules[1].ConditionTime(), set.Rules[2].ConditionTime()
-	if slow < took/10 || slow > 10*took || fast*10 > slow || none != 0 {
-		t.Errorf("slow %v, fast %v, none %v, of %v", slow, fast, none, took)
+	if slow < took/10 || slow > 10*took || fast*10 > slow {
+		t.Errorf("slow %v, fast %v, of %v", slow, fast, took)
 	}
 }
 

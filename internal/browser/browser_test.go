@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"triggerd/internal/browser"
 )
@@ -36,6 +37,7 @@ func TestPage(t *testing.T) {
 
 	p := browser.Open(t, browser.Options{Width: 360, Height: 640, Scheme: "dark"})
 	p.Go(srv.URL)
+	p.Wait("document.readyState === 'complete'") // the fields are there before the script that looks at them
 	p.Fill("#name", "éa")
 	p.Click("#b")
 	p.WaitText("hello éa")
@@ -55,6 +57,9 @@ func TestPage(t *testing.T) {
 
 	p.Go(srv.URL + "/bad")
 	p.Wait("document.title === 'bad' && document.readyState === 'complete'")
+	for limit := time.Now().Add(time.Minute); len(p.Problems()) == 0 && time.Now().Before(limit); { // told apart from the page itself
+		time.Sleep(10 * time.Millisecond)
+	}
 	if list := p.Problems(); len(list) == 0 || !strings.Contains(list[0], "Content Security Policy") {
 		t.Errorf("a violation of the policy: got %q", list)
 	}

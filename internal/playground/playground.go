@@ -78,15 +78,20 @@ func answer[T any](ctx context.Context, p *Playground, size int, f func(context.
 		v, err := f(ctx)
 		done <- result{v, err}
 	}()
+	var r result
 	select {
-	case r := <-done:
-		if r.err != nil && ctx.Err() == context.DeadlineExceeded {
-			r.err = errTime
-		}
-		return r.value, r.err
+	case r = <-done:
 	case <-ctx.Done():
-		return none, context.Cause(ctx)
+		select {
+		case r = <-done: // it came in time, and nobody has looked
+		default:
+			return none, context.Cause(ctx)
+		}
 	}
+	if r.err != nil && ctx.Err() == context.DeadlineExceeded {
+		r.err = errTime
+	}
+	return r.value, r.err
 }
 
 // Check finds the mistakes in rules.

@@ -152,6 +152,20 @@ func TestEventsHidden(t *testing.T) {
 func TestSlowClient(t *testing.T) {
 	hook := newReceiver(t)
 	d := start(t, openStore(t), rulesFor(hook.URL, fewAttempts), nil)
+	listening := make(chan string, 1) // with the buffers that a daemon has, whatever the machine's are
+	srv, err := web.New(web.Config{Listen: "127.0.0.1:0", Daemon: d.engine, OnListen: func(url string) { listening <- url }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	serving, end := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- srv.Run(serving) }()
+	t.Cleanup(func() {
+		end()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
 	small := &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
 		if err == nil {
@@ -162,7 +176,7 @@ func TestSlowClient(t *testing.T) {
 	defer small.CloseIdleConnections()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	req, _ := http.NewRequestWithContext(ctx, "GET", d.URL+"/api/v1/events?all=1&batch=1", nil)
+	req, _ := http.NewRequestWithContext(ctx, "GET", <-listening+"/api/v1/events?all=1&batch=1", nil)
 	resp, err := small.RoundTrip(req)
 	if err != nil {
 		t.Fatal(err)
@@ -173,11 +187,12 @@ func TestSlowClient(t *testing.T) {
 		t.Fatal(err)
 	}
 	long := strings.Repeat("x", 50<<10)
-	for part := range 2 {
-		for n := range 200 { // more than the socket holds
-			d.feed.write(fmt.Sprint("other:", part, ":", n, long), "1")
-		}
-		time.Sleep(1300 * time.Millisecond) // the client is slow
+	for n := range 40 { // more than the socket holds
+		d.feed.write(fmt.Sprint("other:", n, long), "1")
+	}
+	time.Sleep(2 * time.Second) // the client is slow
+	for n := range 130 {        // more than it is shown then
+		d.feed.write(fmt.Sprint("other:", n), "1")
 	}
 	for {
 		line, err := lines.ReadString('\n')

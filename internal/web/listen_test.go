@@ -128,22 +128,30 @@ func TestConnectionsAreCapped(t *testing.T) {
 	log, stop := listenOn(t, "unix://"+path)
 	log.await(t, "url=unix://")
 	var held []net.Conn
+	const request = "GET /healthz HTTP/1.1\r\nHost: triggerd\r\n\r\n"
+	answer := make([]byte, len("HTTP/1.1 200"))
 	for range web.MaxConnections {
 		conn, err := net.Dial("unix", path)
 		if err != nil {
 			t.Fatal(err)
 		}
 		held = append(held, conn)
+		if _, err := io.WriteString(conn, request); err != nil { // one that asks nothing is closed before long
+			t.Fatal(err)
+		}
+		conn.SetReadDeadline(time.Now().Add(patience))
+		if _, err := io.ReadFull(conn, answer); err != nil {
+			t.Fatal(err)
+		}
 	}
 	more, err := net.Dial("unix", path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer more.Close()
-	if _, err := io.WriteString(more, "GET /healthz HTTP/1.1\r\nHost: triggerd\r\n\r\n"); err != nil {
+	if _, err := io.WriteString(more, request); err != nil {
 		t.Fatal(err)
 	}
-	answer := make([]byte, len("HTTP/1.1 200"))
 	more.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
 	if n, err := io.ReadFull(more, answer); err == nil {
 		t.Errorf("answered beyond the cap: %s", answer[:n])
