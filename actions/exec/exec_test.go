@@ -410,19 +410,37 @@ func TestExecTimeout(t *testing.T) {
 	}
 }
 
+// expiring is a context whose deadline passes when it is told to.
+type expiring struct {
+	context.Context
+	done chan struct{}
+}
+
+func (e expiring) Done() <-chan struct{} { return e.done }
+
+func (e expiring) Err() error {
+	select {
+	case <-e.done:
+		return context.DeadlineExceeded
+	default:
+		return nil
+	}
+}
+
 // TestExecLastWords: a program that cleans up when it is told to end is heard,
 // but its exit code is not its own verdict on the firing.
 func TestExecLastWords(t *testing.T) {
 	path := fifo(t)
 	a := sh(t, `trap 'echo bye >&2; exit 64' TERM; echo hello >&2; : > "$OUT"; while :; do sleep 0.01; done`, table{"env": table{"OUT": path}}, actions.Options{Timeout: time.Minute})
-	ctx, cancel := context.WithCancel(t.Context())
+	exec.SetGrace(a, time.Minute) // it has that, since its time is up and triggerd goes on
+	ctx := expiring{t.Context(), make(chan struct{})}
 	go func() {
 		_, _ = os.ReadFile(path)
-		cancel()
+		close(ctx.done)
 	}()
 	_, err := a.Do(ctx, actionstest.Firing())
 	actionstest.WantRetry(t, err)
-	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), `: hello\n`) || !strings.HasSuffix(err.Error(), `bye`) {
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), `: hello\n`) || !strings.HasSuffix(err.Error(), `bye`) {
 		t.Errorf("got %v", err)
 	}
 }
