@@ -410,33 +410,16 @@ func TestExecTimeout(t *testing.T) {
 	}
 }
 
-// expiring is a context whose deadline passes when it is told to.
-type expiring struct {
-	context.Context
-	done chan struct{}
-}
-
-func (e expiring) Done() <-chan struct{} { return e.done }
-
-func (e expiring) Err() error {
-	select {
-	case <-e.done:
-		return context.DeadlineExceeded
-	default:
-		return nil
-	}
-}
-
 // TestExecLastWords: a program that cleans up when it is told to end is heard,
 // but its exit code is not its own verdict on the firing.
 func TestExecLastWords(t *testing.T) {
 	path := fifo(t)
 	a := sh(t, `trap 'echo bye >&2; exit 64' TERM; echo hello >&2; : > "$OUT"; while :; do sleep 0.01; done`, table{"env": table{"OUT": path}}, actions.Options{Timeout: time.Minute})
 	exec.SetGrace(a, time.Minute) // it has that, since its time is up and triggerd goes on
-	ctx := expiring{t.Context(), make(chan struct{})}
+	ctx, expire := actionstest.Expiring(t.Context())
 	go func() {
 		_, _ = os.ReadFile(path)
-		close(ctx.done)
+		expire()
 	}()
 	_, err := a.Do(ctx, actionstest.Firing())
 	actionstest.WantRetry(t, err)
