@@ -595,6 +595,11 @@ func (r *run) wait(ctx context.Context) error {
 	case err := <-waited:
 		return err
 	case <-time.After(r.grace + killTime):
+	}
+	select {
+	case err := <-waited: // at the same moment
+		return err
+	default:
 		return errSurvives
 	}
 }
