@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"triggerd/internal/redistest"
 	"triggerd/internal/servers"
@@ -338,6 +339,7 @@ func (l *lab) answer(c crafted) string {
 		}
 		l.srv = redistest.Start(l.t, l.name, args...)
 		l.c = redistest.Dial(l.t, l.srv)
+		l.c.Timeout = time.Minute // a slow server does not refuse
 	}
 	if err := os.WriteFile(filepath.Join(l.srv.Dir, "dump.rdb"), c.file(), 0o600); err != nil {
 		l.t.Fatal(err)

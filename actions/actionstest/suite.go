@@ -356,7 +356,7 @@ func CheckLeaks(t *testing.T) {
 	before := runtime.NumGoroutine()
 	t.Cleanup(func() {
 		// Nothing tells that a goroutine has ended, so look until all have.
-		for deadline := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > before; time.Sleep(time.Millisecond) {
+		for deadline := time.Now().Add(hung); runtime.NumGoroutine() > before; time.Sleep(time.Millisecond) {
 			if time.Now().After(deadline) {
 				buf := make([]byte, 1<<20)
 				t.Errorf("%d goroutines, %d at the start:\n%s", runtime.NumGoroutine(), before, buf[:runtime.Stack(buf, true)])
@@ -393,6 +393,29 @@ func EndsWithin(t testing.TB, ctx context.Context, a actions.Action) error {
 		return err
 	case <-time.After(hung):
 		t.Fatal("the attempt does not end")
+		return nil
+	}
+}
+
+// Expiring returns a context whose deadline passes when expire is called: where a
+// test gives an attempt the time until something has happened, and no longer.
+func Expiring(parent context.Context) (ctx context.Context, expire func()) {
+	e := expiring{parent, make(chan struct{})}
+	return e, sync.OnceFunc(func() { close(e.done) })
+}
+
+type expiring struct {
+	context.Context
+	done chan struct{}
+}
+
+func (e expiring) Done() <-chan struct{} { return e.done }
+
+func (e expiring) Err() error {
+	select {
+	case <-e.done:
+		return context.DeadlineExceeded
+	default:
 		return nil
 	}
 }

@@ -62,7 +62,7 @@ func TestExecUser(t *testing.T) {
 		}
 	})
 	t.Run("no permission", func(t *testing.T) { // of root's
-		if got := says(t, `cat /etc/shadow`, table{"user": another}); !strings.Contains(got, "Permission denied") {
+		if got := says(t, `cat /etc/shadow`, table{"user": another, "env": table{"LANG": "C"}}); !strings.Contains(got, "Permission denied") {
 			t.Errorf("got %q", got)
 		}
 	})

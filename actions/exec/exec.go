@@ -534,8 +534,8 @@ func (r *run) do(ctx context.Context, input []byte) error {
 		_, _ = in.Write(input) // a program need not read it
 		in.Close()
 	})
-	feeds.Go(func() { _, _ = io.Copy(&r.stdout, out) })
-	feeds.Go(func() { _, _ = io.Copy(&r.stderr, errs) })
+	feeds.Go(func() { gather(&r.stdout, out) })
+	feeds.Go(func() { gather(&r.stderr, errs) })
 
 	err := r.wait(ctx)
 	if err == errSurvives || ended { // Wait returns only after Cancel did
@@ -547,6 +547,38 @@ func (r *run) do(ctx context.Context, input []byte) error {
 	_ = errs.SetReadDeadline(now.Add(lastWords))
 	feeds.Wait()
 	return err
+}
+
+// pipeSize is how much a pipe holds.
+const pipeSize = 64 << 10
+
+// gather reads what a program writes until nobody can write any more, or until
+// from's deadline. On a busy machine that may pass before the goroutine has had
+// its turn, so what is in the pipe by then is read all the same: the program may
+// have written it before it exited.
+func gather(to io.Writer, from *os.File) {
+	_, err := io.Copy(to, from)
+	if !errors.Is(err, os.ErrDeadlineExceeded) {
+		return
+	}
+	raw, err := from.SyscallConn()
+	if err != nil {
+		return
+	}
+	_ = from.SetReadDeadline(time.Time{})
+	buf := make([]byte, 4<<10)
+	for left := pipeSize; left > 0; { // something in the background may write without end
+		n := 0
+		_ = raw.Read(func(fd uintptr) bool {
+			n, _ = syscall.Read(int(fd), buf) // does not wait
+			return true
+		})
+		if n <= 0 {
+			return
+		}
+		_, _ = to.Write(buf[:n])
+		left -= n
+	}
 }
 
 // wait waits for the program, and no longer than until killTime after it should
@@ -563,6 +595,11 @@ func (r *run) wait(ctx context.Context) error {
 	case err := <-waited:
 		return err
 	case <-time.After(r.grace + killTime):
+	}
+	select {
+	case err := <-waited: // at the same moment
+		return err
+	default:
 		return errSurvives
 	}
 }

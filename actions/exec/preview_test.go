@@ -15,6 +15,7 @@ import (
 // are when it runs.
 func TestPreviewIsWhatIsRun(t *testing.T) {
 	t.Setenv("PASSED", "on\tand on")
+	t.Setenv("LANG", "C") // by which sort orders
 	const script = `{ for a in "$0" "$@"; do printf '%s\n' "$a"; done; echo; env | grep -v '^_=' | grep -v '^PWD=' | grep -v '^SHLVL=' | sort; echo; cat; } > "$OUT"`
 	fields := table{"env_pass": list("PASSED")}
 	f := actionstest.Firing()

@@ -76,14 +76,29 @@ func (a *printAction) Do(ctx context.Context, f *firing.Firing) (actions.Result,
 		<-printing
 		written <- err
 	}()
+	ended, err := await(ctx, written)
+	switch {
+	case !ended:
+		return actions.Result{}, unread(ctx)
+	case err != nil:
+		return actions.Result{}, fmt.Errorf("print: %w", err)
+	}
+	return actions.Result{Sent: func() actions.Sent { return a.sent(line) }}, nil
+}
+
+// await waits for a write, and returns what came of it. ended is false if ctx is
+// done and the write has not ended: if both are, the line is there.
+func await(ctx context.Context, written <-chan error) (ended bool, err error) {
 	select {
 	case err := <-written:
-		if err != nil {
-			return actions.Result{}, fmt.Errorf("print: %w", err)
-		}
-		return actions.Result{Sent: func() actions.Sent { return a.sent(line) }}, nil
+		return true, err
 	case <-ctx.Done():
-		return actions.Result{}, unread(ctx)
+	}
+	select {
+	case err := <-written:
+		return true, err
+	default:
+		return false, nil
 	}
 }
 

@@ -1,10 +1,12 @@
 package webhook_test
 
 import (
+	"cmp"
 	"encoding/base64"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"triggerd/actions"
 	"triggerd/actions/actionstest"
@@ -16,9 +18,11 @@ type table = map[string]any
 // list makes a TOML list.
 func list(v ...any) []any { return v }
 
-// mustNew makes an action that is closed with the test.
+// mustNew makes an action that is closed with the test. Where the options have no
+// timeout, that of an attempt is far longer than it may take.
 func mustNew(t testing.TB, fields table, o actions.Options) actions.Action {
 	t.Helper()
+	o.Timeout = cmp.Or(o.Timeout, time.Minute)
 	return actionstest.New(t, &webhook.Kind, fields, o)
 }
 

@@ -1,31 +1,46 @@
 package webhook_test
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
-	"time"
 
 	"triggerd/actions"
 	"triggerd/actions/actionstest"
 )
 
-// deadPort is an address that refuses connections.
+// deadPort is an address that refuses connections. It is taken, so that no other
+// process gets it, and nobody listens.
 func deadPort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Cleanup(func() { syscall.Close(fd) })
+	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	addr, err := syscall.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return fmt.Sprintf("127.0.0.1:%d", addr.(*syscall.SockaddrInet4).Port)
 }
 
 // What a failure says of the receiver is told by its kind, not its text.
 func TestWebhookReach(t *testing.T) {
-	silent := rawServer(t, func(c net.Conn, _ int) { _, _ = io.Copy(io.Discard, c) })
+	asked := make(chan struct{}, 1) // the silent one was asked
+	silent := rawServer(t, func(c net.Conn, _ int) {
+		if n, _ := c.Read(make([]byte, 1)); n == 1 {
+			asked <- struct{}{}
+		}
+		_, _ = io.Copy(io.Discard, c)
+	})
 	broken := rawServer(t, func(c net.Conn, _ int) { c.Close() })
 	noTLS := rawServer(t, func(c net.Conn, _ int) { _, _ = c.Write([]byte("no TLS here, and never will be\r\n")) })
 	status := newReceiver(t, func(w http.ResponseWriter, r *http.Request) {
@@ -49,7 +64,7 @@ func TestWebhookReach(t *testing.T) {
 		want   string
 	}{
 		"refused":              {table{"url": "http://" + dead}, "unreached"},
-		"no such name":         {table{"url": "http://no-such-host.invalid"}, "unreached"},
+		"no such name":         {table{"url": "http://no-such-host.invalid", "proxy": "none"}, "unreached"},
 		"no TLS":               {table{"url": "https://" + strings.TrimPrefix(noTLS, "http://")}, "unreached"},
 		"TLS never begins":     {table{"url": "https://" + strings.TrimPrefix(silent, "http://")}, "unreached"},
 		"dead proxy":           {table{"url": status.URL, "proxy": "http://" + dead}, "unreached"},
@@ -66,7 +81,17 @@ func TestWebhookReach(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := actionstest.Firing()
 			f.Action = ".."
-			_, err := newWebhook(t, tt.fields, actions.Options{Timeout: time.Second}).Do(t.Context(), f)
+			ctx, expire := actionstest.Expiring(t.Context())
+			ended := make(chan struct{})
+			go func() {
+				select {
+				case <-asked:
+					expire()
+				case <-ended:
+				}
+			}()
+			_, err := newWebhook(t, tt.fields, actions.Options{Timeout: hung}).Do(ctx, f)
+			close(ended)
 			if got := actionstest.Says(err); got != tt.want {
 				t.Errorf("%v says %s, want %s", err, got, tt.want)
 			}
@@ -81,7 +106,7 @@ func TestWebhookReach(t *testing.T) {
 // though a connection to it was kept.
 func TestWebhookGoesAway(t *testing.T) {
 	r := newReceiver(t, func(w http.ResponseWriter, _ *http.Request) {})
-	a := newWebhook(t, table{"url": r.URL}, actions.Options{Timeout: time.Second})
+	a := newWebhook(t, table{"url": r.URL}, actions.Options{Timeout: hung})
 	if _, err := a.Do(t.Context(), actionstest.Firing()); err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -164,7 +165,7 @@ type differential struct {
 	spare   []event.Event
 	blanks  int // values that cramped did not know
 
-	fieldsExpire bool // of all hashes
+	fieldsExpire atomic.Bool // of all hashes; the goroutine that follows reads it
 }
 
 // known is a key's value as events told of it last.
@@ -389,7 +390,7 @@ func (d *differential) check(ev *event.Event) {
 // buries reports whether a command may bury fields of a hash, which are not there
 // before it either.
 func (d *differential) buries(ev *event.Event) bool {
-	return dialect(d.srv.Program.Name) == keyspace.Valkey && ev.Type == "hash" && (d.fieldsExpire || bytes.HasPrefix(ev.Key, []byte("ht:")))
+	return dialect(d.srv.Program.Name) == keyspace.Valkey && ev.Type == "hash" && (d.fieldsExpire.Load() || bytes.HasPrefix(ev.Key, []byte("ht:")))
 }
 
 // asJSON spells a value, whole.

@@ -29,7 +29,7 @@ func TestPastFields(t *testing.T) {
 			return
 		}
 		d := startDifferential(t, srv)
-		d.fieldsExpire = true
+		d.fieldsExpire.Store(true)
 		redistest.Do(t, srv, "DEBUG", "SET-ACTIVE-EXPIRE", "0")
 		for i, command := range commands {
 			if srv.Program.Name == "redis-8.0" && strings.HasPrefix(command, "HSETEX h F") {

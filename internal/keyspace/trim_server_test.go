@@ -27,6 +27,7 @@ func startNode(t *testing.T, name, first, last string, args ...string) *clusterN
 	t.Helper()
 	n := &clusterNode{t: t, srv: redistest.Start(t, name, append([]string{"--cluster-enabled", "yes", "--cluster-require-full-coverage", "no"}, args...)...)}
 	n.client = redistest.Dial(t, n.srv)
+	n.client.Timeout = time.Minute
 	n.do("CLUSTER", "ADDSLOTSRANGE", first, last)
 	n.do("CONFIG", "SET", "notify-keyspace-events", "EA")
 	n.until("the cluster is up", func() bool { return strings.Contains(n.do("CLUSTER", "INFO").(string), "cluster_state:ok") })

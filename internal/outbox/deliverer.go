@@ -151,7 +151,11 @@ func (d *Deliverer) awaitWorkers() {
 	select {
 	case <-ended:
 	case <-limit.C:
-		d.log.Error("attempts abandoned at the end: they do not end")
+		select {
+		case <-ended: // at the same moment
+		default:
+			d.log.Error("attempts abandoned at the end: they do not end")
+		}
 	}
 }
 

@@ -85,13 +85,26 @@ func (o *Outbox) runOrder(ctx context.Context, r *keeperOrder) (int, error) {
 	o.ledger.orders = append(o.ledger.orders, r)
 	o.ledger.mu.Unlock()
 	o.wakeKeeper()
+	return o.awaitOrder(ctx, r)
+}
+
+// awaitOrder waits until an order is carried out. The keeper may end, and ctx be
+// done, at the same moment: the order counts then.
+func (o *Outbox) awaitOrder(ctx context.Context, r *keeperOrder) (int, error) {
+	var err error
 	select {
 	case n := <-r.done:
 		return n, r.err
 	case <-o.keeperDone:
-		return 0, ErrNotRunning
+		err = ErrNotRunning
 	case <-ctx.Done():
-		return 0, context.Cause(ctx)
+		err = context.Cause(ctx)
+	}
+	select {
+	case n := <-r.done:
+		return n, r.err
+	default:
+		return 0, err
 	}
 }
 

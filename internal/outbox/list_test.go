@@ -118,3 +118,22 @@ func TestPendingPages(t *testing.T) {
 		}
 	})
 }
+
+// An order that the keeper has carried out counts, also if the keeper has ended
+// since, or nobody waits for it any more.
+func TestOrderThatIsCarriedOut(t *testing.T) {
+	b := newBox(t, 10, 1)
+	b.end()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 100 {
+		r := &keeperOrder{done: make(chan int, 1)}
+		r.done <- 3
+		if n, err := b.awaitOrder(ctx, r); n != 3 || err != nil {
+			t.Fatalf("%d, %v", n, err)
+		}
+	}
+	if n, err := b.RetryDead(t.Context(), 1); n != 0 || err != ErrNotRunning {
+		t.Errorf("once it has ended: %d, %v", n, err)
+	}
+}

@@ -423,7 +423,11 @@ func (o *Outbox) Close() {
 	select {
 	case <-ended:
 	case <-limit.C:
-		o.log.Error("attempts abandoned at the end: they do not end")
+		select {
+		case <-ended: // at the same moment
+		default:
+			o.log.Error("attempts abandoned at the end: they do not end")
+		}
 	}
 	o.closed.Store(true)
 	close(o.keeperQuit)
