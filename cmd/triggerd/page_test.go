@@ -88,11 +88,11 @@ feed = ["DECR stock:7"]
 expect = { sold-out = 1 }
 `
 
-func newWorld(t *testing.T, srv *servers.Server, http string) *world {
+func newWorld(t *testing.T, srv *servers.Server, http string, env ...string) *world {
 	t.Helper()
 	w := &world{t: t, srv: srv, hook: newSink(t), dir: t.TempDir()}
 	write(t, w.dir, "rules.toml", fmt.Sprintf(worldRules, srv.Addr, w.hook.URL, http))
-	w.p = startWith(t, command(t, w.dir), "TRIGGERD_HTTP=")
+	w.p = startWith(t, command(t, w.dir), append([]string{"TRIGGERD_HTTP="}, env...)...)
 	w.p.logs.await(t, `msg="attached`, 1)
 	w.api = apiOf(t, w.p)
 	return w
@@ -576,7 +576,8 @@ func TestPageRestart(t *testing.T) {
 	browser.Keep(t)
 	redistest.Each(t, judged[1:2], func(t *testing.T, srv *servers.Server) {
 		const name = "who? #1 100%"
-		w := newWorld(t, srv, "show_values = false\n[[rule]]\nname = \""+name+"\"\nkey = \"who:*\"\ndry_run = true\naction = [{ type = \"log\" }]\n")
+		listen := "TRIGGERD_HTTP=" + redistest.FreeAddr(t) // which it has again after a restart
+		w := newWorld(t, srv, "show_values = false\n[[rule]]\nname = \""+name+"\"\nkey = \"who:*\"\ndry_run = true\naction = [{ type = \"log\" }]\n", listen)
 		p := w.open("/", browser.Options{})
 		const open = `document.querySelector("main").dataset.live === "open"`
 		p.Wait(open)
@@ -593,7 +594,7 @@ func TestPageRestart(t *testing.T) {
 		p.Wait(`document.querySelector(".error:not([hidden])")`)
 		p.Eval("history.back()", nil)
 		p.WaitText("Not connected")
-		w.p = startWith(t, command(t, w.dir), "TRIGGERD_HTTP="+strings.TrimPrefix(w.api, "http://"))
+		w.p = startWith(t, command(t, w.dir), listen)
 		p.Wait(open + ` && !document.body.innerText.includes("does not answer") && !document.body.innerText.includes("was cut")`)
 		w.do("SET", "who:2", "x")
 		p.WaitText("who:2")

@@ -25,6 +25,15 @@ func listen(t testing.TB) net.Listener {
 	return nil
 }
 
+// FreeAddr returns a loopback address that nobody listens on, for a server that is
+// to have it again after a restart: the kernel gives it to nobody meanwhile.
+func FreeAddr(t testing.TB) string {
+	t.Helper()
+	l := listen(t)
+	defer l.Close()
+	return l.Addr().String()
+}
+
 // reset closes conn with RST instead of FIN.
 func reset(conn *net.TCPConn) error {
 	return errors.Join(conn.SetLinger(0), conn.Close())
