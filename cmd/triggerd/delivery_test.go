@@ -136,8 +136,10 @@ func TestFailovers(t *testing.T) {
 	for _, name := range []string{"redis-7.0", "valkey-9.1"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			a := redistest.Start(t, name, bigBacklog...)
-			b := redistest.Start(t, name, bigBacklog...)
+			// A PING that triggerd has got and the replica has not would be a gap.
+			args := append([]string{"--repl-ping-replica-period", "3600"}, bigBacklog...)
+			a := redistest.Start(t, name, args...)
+			b := redistest.Start(t, name, args...)
 			follow(t, b, a)
 			hook, dir := newSink(t), t.TempDir()
 			write(t, dir, "rules.toml", laneRules(a.Addr, hook.URL))
@@ -145,13 +147,14 @@ func TestFailovers(t *testing.T) {
 			written := 0
 			for range rounds(t, 10) {
 				c := redistest.Dial(t, a)
+				c.Timeout = patience
 				for range 50 {
 					if _, err := c.Do("SET", laneOf(written), strconv.Itoa(written)); err != nil {
 						t.Fatal(err)
 					}
 					written++
 				}
-				if got, err := c.Do("WAIT", "1", "5000"); err != nil || got.(int64) < 1 {
+				if got, err := c.Do("WAIT", "1", "0"); err != nil || got.(int64) < 1 {
 					t.Fatalf("WAIT = %v, %v", got, err)
 				}
 				// Of this history, for a server knows one before its own only.
@@ -219,12 +222,13 @@ func TestFailoversUnderLoad(t *testing.T) {
 // that one refuses is made on the other.
 func startLoadOf(t *testing.T, all ...*servers.Server) *load {
 	t.Helper()
-	l := &load{done: make(chan int, 1), quit: make(chan struct{})}
 	var clients []*servers.Client
 	for _, srv := range all {
 		clients = append(clients, redistest.Dial(t, srv))
 	}
+	l := newLoad(t)
 	go func() {
+		defer close(l.done)
 		i, at := 0, 0
 		for ; ; time.Sleep(100 * time.Microsecond) {
 			select {
@@ -331,15 +335,16 @@ func TestDurableAck(t *testing.T) {
 			hook, dir := newSink(t), t.TempDir()
 			hook.setReply(func(*delivery) int { return 503 })
 			write(t, dir, "rules.toml", strings.Replace(laneRules(srv.Addr, hook.URL), "[[rule]]", "ack = \"durable\"\n[[rule]]", 1)+
-				"retry = { backoff = \"10ms\", max_backoff = \"50ms\" }\n")
+				"retry = { backoff = \"100ms\", max_backoff = \"100ms\", max_attempts = 1000 }\n")
 			p := attach(t, dir)
 			c := redistest.Dial(t, srv)
+			c.Timeout = 2 * patience
 			const n = 20
 			for i := range n {
 				if _, err := c.Do("SET", laneOf(i), strconv.Itoa(i)); err != nil {
 					t.Fatal(err)
 				}
-				got, err := c.Do("WAITAOF", "0", "1", "1000")
+				got, err := c.Do("WAITAOF", "0", "1", strconv.FormatInt(patience.Milliseconds(), 10))
 				if counts, ok := got.([]any); err != nil || !ok || len(counts) != 2 || counts[1] != int64(1) {
 					t.Fatalf("write %d: WAITAOF = %v, %v", i, got, err)
 				}
@@ -363,7 +368,7 @@ func TestDamagedStore(t *testing.T) {
 	srv := redistest.Start(t, "redis-7.0", bigBacklog...)
 	hook, dir := newSink(t), t.TempDir()
 	hook.setReply(func(*delivery) int { return 503 })
-	write(t, dir, "rules.toml", laneRules(srv.Addr, hook.URL)+"retry = { backoff = \"1s\", max_backoff = \"1s\" }\n")
+	write(t, dir, "rules.toml", laneRules(srv.Addr, hook.URL)+"retry = { backoff = \"1s\", max_backoff = \"1s\", max_attempts = 1000 }\n")
 	p := attach(t, dir)
 	const n = 500
 	for i := range n {

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -180,6 +181,7 @@ func masterOffset(t *testing.T, srv *servers.Server) int64 {
 type load struct {
 	done    chan int // gets the count
 	quit    chan struct{}
+	once    sync.Once    // closes quit
 	refused atomic.Int64 // writes that were made again
 }
 
@@ -189,9 +191,10 @@ func laneOf(i int) string { return fmt.Sprintf("lane:%d", i%lanes) }
 
 func startLoad(t *testing.T, srv *servers.Server) *load {
 	t.Helper()
-	l := &load{done: make(chan int, 1), quit: make(chan struct{})}
 	c := redistest.Dial(t, srv)
+	l := newLoad(t)
 	go func() {
+		defer close(l.done)
 		for i := 0; ; i++ {
 			select {
 			case <-l.quit:
@@ -212,8 +215,16 @@ func startLoad(t *testing.T, srv *servers.Server) *load {
 	return l
 }
 
+// newLoad returns a load that writes nothing yet. It has ended before the test has,
+// whatever becomes of that.
+func newLoad(t *testing.T) *load {
+	l := &load{done: make(chan int, 1), quit: make(chan struct{})}
+	t.Cleanup(func() { l.stop() })
+	return l
+}
+
 func (l *load) stop() int {
-	close(l.quit)
+	l.once.Do(func() { close(l.quit) })
 	return <-l.done
 }
 
@@ -386,13 +397,12 @@ func TestStopWhileReceiverIsDown(t *testing.T) {
 func TestDeadReceiver(t *testing.T) {
 	t.Parallel()
 	srv := redistest.Start(t, "redis-7.0")
-	hook, dead, dir := newSink(t), newSink(t), t.TempDir()
-	dead.Close()
-	write(t, dir, "rules.toml", laneRules(srv.Addr, hook.URL)+fmt.Sprintf(`
+	hook, dir := newSink(t), t.TempDir()
+	write(t, dir, "rules.toml", laneRules(srv.Addr, hook.URL)+`
 [[rule.action]]
 type = "webhook"
-url = "%s/in"
-`, dead.URL))
+url = "http://127.0.0.1:1/in"
+`)
 	p := start(t, dir)
 	p.logs.await(t, `msg="attached`, 1)
 	const n = 500

@@ -64,7 +64,7 @@ func (r *receiver) list() []requested {
 
 // deliveryRules have a target for keys a:* and another for keys b:*.
 func deliveryRules(addr, a, b, store string) string {
-	rules := fmt.Sprintf("[source]\nurl = \"redis://%s\"\n[http]\nlisten = \"127.0.0.1:0\"\n[store]\n%s\n[defaults]\ntimeout = \"60s\"\nretry = { backoff = \"10ms\", max_backoff = \"10ms\", max_attempts = 1000 }\n", addr, store)
+	rules := fmt.Sprintf("[source]\nurl = \"redis://%s\"\n[http]\nlisten = \"127.0.0.1:0\"\n[store]\n%s\n[defaults]\ntimeout = \"60s\"\nretry = { backoff = \"100ms\", max_backoff = \"100ms\", max_attempts = 1000 }\n", addr, store)
 	for name, url := range map[string]string{"a": a, "b": b} {
 		if url == "" {
 			continue
@@ -310,6 +310,7 @@ func TestCancel(t *testing.T) {
 
 	// A lane that sleeps goes on at once with what came after.
 	set("b:1", 2)
+	awaitAnswer(t, api, `(?s)(\bb:1\b.*){2}`, "deliveries", "list", "--action", "b")
 	awaitAnswer(t, api, `b:1 +[1-9]`, "deliveries", "list", "--failing", "--action", "b")
 	mustAsk(t, api, "2 firings cancelled", "deliveries", "cancel", "--all", "--rule", "b")
 	mustAsk(t, api, "nothing waits", "deliveries", "list")
@@ -370,7 +371,17 @@ func TestKilledDuringChange(t *testing.T) {
 				decode(t, mustAsk(t, api, "", "deliveries", "list", "--key", key+"*", "--limit", "1000", "--json"), &found)
 				return len(found.Pending) + len(found.DeadLetters) + len(found.Delivered), found
 			}
-			awaitAnswer(t, api, fmt.Sprintf(`(?s)(\n%s .*){%d}`, state, n), "deliveries", "list", "--key", key+"*", "--limit", "1000")
+			for limit := time.After(patience); ; {
+				_, found := count()
+				if state == "waits" && len(found.Pending) == n || state == "delivered" && len(found.Delivered) == n {
+					break
+				}
+				select {
+				case <-time.After(20 * time.Millisecond):
+				case <-limit:
+					t.Fatalf("%d wait, %d are dead, %d delivered, of %d", len(found.Pending), len(found.DeadLetters), len(found.Delivered), n)
+				}
+			}
 			action := "cancel"
 			if state == "delivered" {
 				action = "redeliver"
@@ -446,6 +457,13 @@ func TestKilledWhileCancelling(t *testing.T) {
 	p.kill()
 	if err := <-answered; err == nil {
 		t.Error("the cancel was answered before its attempt had ended")
+	}
+	for limit := time.After(patience); len(rec.list()) == 0; { // else it may be told what the next attempts are held for
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-limit:
+			t.Fatal("the receiver does not see that the sender is gone")
+		}
 	}
 	p, api = startKept(t, dir)
 	awaitDead(t, api, 2)

@@ -70,12 +70,17 @@ func startWith(t testing.TB, cmd *exec.Cmd, env ...string) *process {
 	cmd.Env = append(cmd.Env, env...)
 	cmd.Stdout = &p.stdout
 	cmd.Stderr = p.logs
+	cmd.WaitDelay = patience // for what it has started, and what holds its output
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	go func() { p.ended <- cmd.Wait() }()
+	go func() {
+		p.ended <- cmd.Wait()
+		close(p.ended)
+	}()
 	t.Cleanup(func() {
 		cmd.Process.Kill()
+		<-p.ended // it makes no more files where others are removed
 		if t.Failed() {
 			t.Logf("log of triggerd %s:\n%s", strings.Join(cmd.Args[1:], " "), p.logs)
 		}
@@ -91,7 +96,8 @@ func command(t testing.TB, dir string, args ...string) *exec.Cmd {
 	}
 	cmd := exec.Command(self, args...)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), beMain+"=1", "TRIGGERD_SOURCE=", "REDIS_URL=", "TRIGGERD_HTTP=off", "TRIGGERD_TOKEN=", "TRIGGERD_API=")
+	cmd.Env = append(os.Environ(), beMain+"=1", "TRIGGERD_SOURCE=", "REDIS_URL=", "TRIGGERD_HTTP=off", "TRIGGERD_TOKEN=", "TRIGGERD_API=",
+		"TRIGGERD_CONFIG=", "TRIGGERD_DATA_DIR=", "TRIGGERD_LOG_FORMAT=", "TRIGGERD_LOG_LEVEL=", "NOTIFY_SOCKET=")
 	return cmd
 }
 

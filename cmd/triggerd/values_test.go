@@ -182,17 +182,13 @@ url = "%s/in"
 		p.logs.await(t, `msg="attached`, 1)
 		// The server does not look for expired keys by itself.
 		redistest.Do(t, srv, "DEBUG", "SET-ACTIVE-EXPIRE", "0")
-		c := redistest.Dial(t, srv)
+		// At one moment of the server's, so that none has expired before all is said.
 		const n = 50
-		deadline := time.Now().Add(700 * time.Millisecond)
+		all := [][]string{{"MULTI"}}
 		for i := range n {
-			for _, args := range [][]string{{"SET", "s:" + strconv.Itoa(i), "last"}, {"PEXPIREAT", "s:" + strconv.Itoa(i), strconv.FormatInt(deadline.UnixMilli(), 10)}} {
-				if _, err := c.Do(args...); err != nil {
-					t.Fatal(err)
-				}
-			}
+			all = append(all, []string{"SET", "s:" + strconv.Itoa(i), "last"}, []string{"PEXPIRE", "s:" + strconv.Itoa(i), "700"})
 		}
-		redistest.Do(t, srv, "PERSIST", "s:0")
+		pipeline(t, srv, append(all, []string{"PERSIST", "s:0"}, []string{"EXEC"})...)
 		ds := hook.await(t, "the expiries", func(ds []delivery) bool { return len(ds) >= n-1 })
 		seen := map[string]bool{}
 		for _, d := range ds {
@@ -434,17 +430,12 @@ type = "webhook"
 url = "%s/in"
 `, srv.Addr, hook.URL))
 			p := attach(t, dir)
-			c := redistest.Dial(t, srv)
-			for range 2 {
-				for _, command := range test.lose {
-					if command[0] == "EVALSHA" {
-						command[1] = loadScript(t, srv, test.lose[0][2])
-					}
-					if _, err := c.Do(command...); err != nil {
-						t.Fatal(err)
-					}
+			for _, command := range test.lose {
+				if command[0] == "EVALSHA" {
+					command[1] = loadScript(t, srv, test.lose[0][2])
 				}
 			}
+			pipeline(t, srv, append(test.lose, test.lose...)...) // soon, whatever the machine does
 			p.logs.await(t, "reason="+test.reason, 1)
 			p.logs.await(t, `msg="snapshot read"`, 1)
 			redistest.Do(t, srv, "DECR", "stock:1")
@@ -459,6 +450,23 @@ url = "%s/in"
 				}
 			}
 		})
+	}
+}
+
+// pipeline sends commands at once, and waits for all replies.
+func pipeline(t *testing.T, srv *servers.Server, commands ...[]string) {
+	t.Helper()
+	c := redistest.Dial(t, srv)
+	for _, args := range commands {
+		c.Send(args...)
+	}
+	if err := c.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range commands {
+		if _, err := c.Receive(); err != nil {
+			t.Fatalf("%q: %v", args, err)
+		}
 	}
 }
 

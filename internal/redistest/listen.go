@@ -25,8 +25,9 @@ func listen(t testing.TB) net.Listener {
 	return nil
 }
 
-// UnusedAddr returns a loopback address at which nobody listens, whose port the
-// kernel gives to no outgoing connection: so a server can be told to listen there.
+// UnusedAddr returns a loopback address at which nobody listens, for a server that
+// is told to listen there, or has it again after a restart: the kernel gives its
+// port to no outgoing connection meanwhile.
 func UnusedAddr(t testing.TB) string {
 	t.Helper()
 	l := listen(t)

@@ -33,14 +33,22 @@ export function put(el, ...children) {
   return el;
 }
 
+// pressed is what a pointer is held down on. A click comes only if that is still
+// there when it is let go.
+let pressed = null;
+addEventListener("pointerdown", (e) => { if (!e.button) pressed = e.target; }, true);
+addEventListener("click", () => { pressed = null; }, true);
+addEventListener("blur", () => { pressed = null; });
+for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => setTimeout(() => { pressed = null; }), true); // behind its click
+
 const focusable = "a, button, input, select, textarea, summary, [tabindex]";
 
 // renew is put for what is shown anew again and again. It leaves alone a part in
-// which somebody selects text, and keeps the focus, by row and place, how far inner
-// parts are scrolled, and which are unfolded.
+// which somebody selects text or presses something, and keeps the focus, by row and
+// place, how far inner parts are scrolled, and which are unfolded.
 export function renew(el, ...children) {
   const chosen = getSelection();
-  if (!chosen.isCollapsed && el.contains(chosen.anchorNode)) return el;
+  if (!chosen.isCollapsed && el.contains(chosen.anchorNode) || pressed && el.contains(pressed)) return el;
   const focus = el.contains(document.activeElement) && document.activeElement !== el ? document.activeElement : null;
   const row = focus?.closest("[data-id], [data-row]");
   const which = focus && [...(row || el).querySelectorAll(focusable)].indexOf(focus);

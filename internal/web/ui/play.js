@@ -111,6 +111,7 @@ export function play(room, at) {
     if (!got.ok) {
       put(results, h("div", { class: "empty" }, h("p", { text: "What the rule does is shown once the mistakes are mended." })));
       delete results.dataset.fires;
+      question++; // the answer to one that was asked before is not shown any more
     }
     const names = got.rules || [];
     if (got.ok || names.length) {
@@ -120,7 +121,7 @@ export function play(room, at) {
     }
   }
 
-  let checking, turn = 0;
+  let checking, turn = 0, question = 0;
   async function check() {
     const mine = ++turn;
     try {
@@ -129,7 +130,7 @@ export function play(room, at) {
       return got.ok;
     } catch (e) {
       if (mine !== turn || closed) return false;
-      if (e.status === 429) { checking = setTimeout(check, 300); return false; }
+      if (e.status === 429) { later(300); return false; }
       fail(e);
       return false;
     }
@@ -142,8 +143,13 @@ export function play(room, at) {
   function changed() {
     keep("text", text.value);
     keep("commands", commands.value);
+    later(350);
+  }
+
+  // later checks the text and explains it, in so many ms.
+  function later(ms) {
     clearTimeout(checking);
-    checking = setTimeout(async () => { if (await check()) explain(); }, 350);
+    checking = setTimeout(async () => { if (await check()) explain(); }, ms);
   }
   for (const field of [text, commands, before, clock, db]) field.addEventListener("input", changed);
   ruleSelect.addEventListener("change", () => { at.set({ rule: ruleSelect.value }); explain(); });
@@ -158,14 +164,15 @@ export function play(room, at) {
 
   async function explain() {
     if (!ruleSelect.value) return;
+    const mine = ++question;
     try {
       const got = await post("explain", { text: text.value, rule: ruleSelect.value, commands: lines(), before: before.value.trim(), start: clock.value.trim(), db: Number(db.value) || 0 });
-      if (closed) return;
+      if (closed || mine !== question) return;
       if (!got.ok) { drawFindings(got); return; }
       drawSteps(got);
     } catch (e) {
-      if (closed) return;
-      if (e.status === 429) { clearTimeout(checking); checking = setTimeout(explain, 300); return; }
+      if (closed || mine !== question) return;
+      if (e.status === 429) { later(300); return; }
       fail(e);
     }
   }
