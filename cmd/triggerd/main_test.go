@@ -54,7 +54,8 @@ type process struct {
 	cmd    *exec.Cmd
 	stdout bytes.Buffer // complete once it has ended, if it was not piped
 	logs   *lines
-	ended  chan error
+	ended  chan error    // gets how it ended
+	gone   chan struct{} // closed when it has ended
 }
 
 // start runs triggerd with args in dir.
@@ -66,21 +67,21 @@ func start(t testing.TB, dir string, args ...string) *process {
 // startWith runs a command of triggerd with more in its environment.
 func startWith(t testing.TB, cmd *exec.Cmd, env ...string) *process {
 	t.Helper()
-	p := &process{t: t, cmd: cmd, logs: newLines(), ended: make(chan error, 1)}
+	p := &process{t: t, cmd: cmd, logs: newLines(), ended: make(chan error, 1), gone: make(chan struct{})}
 	cmd.Env = append(cmd.Env, env...)
 	cmd.Stdout = &p.stdout
 	cmd.Stderr = p.logs
-	cmd.WaitDelay = patience // for what it has started, and what holds its output
+	cmd.WaitDelay = patience // for a program that it runs, and that holds its output
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	go func() {
 		p.ended <- cmd.Wait()
-		close(p.ended)
+		close(p.gone)
 	}()
 	t.Cleanup(func() {
 		cmd.Process.Kill()
-		<-p.ended // it makes no more files where others are removed
+		<-p.gone // it writes nothing into a folder that is removed
 		if t.Failed() {
 			t.Logf("log of triggerd %s:\n%s", strings.Join(cmd.Args[1:], " "), p.logs)
 		}

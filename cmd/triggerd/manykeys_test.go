@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -87,7 +88,9 @@ target = "hook"
 		p = start(t, dir)
 		p.logs.await(t, `msg="attached`, 1)
 		redistest.Do(t, srv, "SET", "next", "again")
-		ds := hook.await(t, "the next command", func(ds []delivery) bool { return ds[len(ds)-1].value() == "again" })
+		ds := hook.await(t, "the next command", func(ds []delivery) bool {
+			return slices.ContainsFunc(ds, func(d delivery) bool { return d.value() == "again" })
+		})
 		seen := map[string]bool{}
 		for _, d := range ds {
 			seen[d.ID] = true

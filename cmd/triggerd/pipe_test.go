@@ -27,7 +27,7 @@ import (
 // or given a deadline that is over.
 func startPiped(t *testing.T, cmd *exec.Cmd) (p *process, stdout, stderr *os.File) {
 	t.Helper()
-	p = &process{t: t, cmd: cmd, logs: newLines(), ended: make(chan error, 1)}
+	p = &process{t: t, cmd: cmd, logs: newLines(), ended: make(chan error, 1), gone: make(chan struct{})}
 	pipe := func() (r, w *os.File) {
 		r, w, err := os.Pipe()
 		if err != nil {
@@ -46,9 +46,13 @@ func startPiped(t *testing.T, cmd *exec.Cmd) (p *process, stdout, stderr *os.Fil
 	out.Close()
 	errs.Close()
 	go io.Copy(p.logs, stderr)
-	go func() { p.ended <- cmd.Wait() }()
+	go func() {
+		p.ended <- cmd.Wait()
+		close(p.gone)
+	}()
 	t.Cleanup(func() {
 		cmd.Process.Kill()
+		<-p.gone
 		if t.Failed() {
 			t.Logf("log of triggerd, as far as it was read:\n%s", p.logs)
 		}
@@ -151,7 +155,7 @@ key = "told:*"
 type = "log"
 message = "got {{.key}}"
 timeout = "100ms"
-retry = { backoff = "10ms", max_backoff = "100ms" }
+retry = { backoff = "10ms", max_backoff = "100ms", max_attempts = 1000 }
 `)
 	p, _, stderr := startPiped(t, command(t, dir, "--log-level", "debug"))
 	p.logs.await(t, `msg="attached`, 1)
@@ -229,7 +233,15 @@ func TestListenHead(t *testing.T) {
 	}
 	stdout.Close()
 	said := p.logs.String()
-	redistest.Do(t, srv, "SET", "n:2", "1")
+	for began, ended := time.Now(), false; !ended && time.Since(began) < patience; { // not at once: a process that another test starts holds the pipe for a moment
+		redistest.Do(t, srv, "SET", "n:2", "1")
+		select {
+		case err := <-p.ended:
+			p.ended <- err
+			ended = true
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
 	p.wait()
 	if s := cmd.ProcessState.Sys().(syscall.WaitStatus); !s.Signaled() || s.Signal() != syscall.SIGPIPE {
 		t.Errorf("ended with %v, want SIGPIPE", cmd.ProcessState)

@@ -44,7 +44,7 @@ target = "closed"
 [[rule]]
 name = "batch"
 key = "batch:{id}"
-batch = { max = 100, wait = "3s" }
+batch = { max = 3, wait = "1h" }
 [[rule.action]]
 target = "hook"
 [[rule]]
@@ -166,8 +166,14 @@ func TestRewound(t *testing.T) {
 					t.Errorf("%s is marked: %v", d.Data.Key, d.Data.Rewound)
 				}
 			}
+			do(replica, "SET batch:new 1")
+			do(replica, "SET batch:newer 1")
 			batch := ofRule(hook.await(t, "the batch", of("batch", 1)), "batch")[0]
-			if batch.Data.Count != 1 || len(batch.Data.Events) != 1 || batch.Data.Events[0].Key != "batch:alive" {
+			var keys []string
+			for _, e := range batch.Data.Events {
+				keys = append(keys, e.Key)
+			}
+			if batch.Data.Count != 3 || !slices.Equal(keys, []string{"batch:alive", "batch:new", "batch:newer"}) {
 				t.Errorf("batch = %+v, want what lives alone", batch.Data)
 			}
 			if mode == "cancel" {
@@ -220,7 +226,8 @@ func TestRewoundOfEarlier(t *testing.T) {
 	redistest.Do(t, primary, "SET", "stock:1", "99")
 	redistest.Do(t, primary, "SET", "waits:dead", "1")
 	dead := ofRule(hook.await(t, "what will be lost", func(ds []delivery) bool { return len(ofRule(ds, "stock")) == 2 }), "stock")[1]
-	for uptime := 0; uptime < 4; { // servers tell whole seconds, so triggerd wants three more than it needs
+	awaitMetric(t, apiOf(t, p), `triggerd_attempts_total{action="target/closed",outcome="retried"} [1-9]`) // what will wait is there, too
+	for uptime := 0; uptime < 4; {                                                                         // servers tell whole seconds, so triggerd wants three more than it needs
 		if _, err := fmt.Sscanf(after(redistest.Do(t, replica, "INFO", "server").(string), "uptime_in_seconds:"), "%d", &uptime); err != nil {
 			t.Fatal(err)
 		}

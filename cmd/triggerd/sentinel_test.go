@@ -48,6 +48,9 @@ func TestSentinel(t *testing.T) {
 			t.Errorf("doctor: %+v", f)
 		}
 		p.kill()
+		for _, r := range replicas { // they do not take over that the primary is empty
+			redistest.Do(t, r, "CONFIG", "SET", "masterauth", "what the primary does not know")
+		}
 		if err := primary.Kill(); err != nil {
 			t.Fatal(err)
 		}
@@ -57,6 +60,9 @@ func TestSentinel(t *testing.T) {
 		redistest.Do(t, primary, "SET", "lane:0", "foreign")
 		if err := primary.Kill(); err != nil {
 			t.Fatal(err)
+		}
+		for _, r := range replicas {
+			redistest.Do(t, r, "CONFIG", "SET", "masterauth", "")
 		}
 		p = start(t, dir, "--http", "127.0.0.1:0")
 		var now *servers.Server

@@ -102,15 +102,15 @@ func TestTimeRules(t *testing.T) {
 		do("INCR throttled:a", 1)
 		do("INCR settled:a", 3)
 		p = attach(t, dir)
+		do("INCR settled:a", 1)
 		do("INCR throttled:a", 5)
 		do("INCR counted:a", 1)
 		do("INCR once:a", 2)
-		do("INCR settled:a", 1)
-		do("INCR batched:a", 4)
 		do("INCR beat:a", 3)
 		do("INCR held:a", 1)
 		do("INCR held:b", 1)
 		do("SET held:b 9", 1)
+		do("INCR batched:a", 4) // the last: once it is delivered, all before it is stored
 		have("batched a 3", 1)
 		p.kill() // with timers running
 		do("INCR counted:a", 5)
