@@ -77,3 +77,26 @@ func hasWord(text, word string) bool {
 
 // InsteadOf returns what CommandInfo.InsteadUse says of a command, its name first.
 func InsteadOf(args [][]byte) string { return commandOf(args).instead }
+
+// InPlaceOf returns, of a command that a server sends with something else in place
+// of what a client may write, that other thing: "an ID such as 1-1 in place of *".
+// It is "" of any other command.
+func InPlaceOf(args [][]byte) string {
+	var t trimming
+	var list []string
+	switch name := commandOf(args).name; {
+	case name == "XADD" && len(args) > 2:
+		id := t.options(args)
+		if id < len(args) && !t.producer {
+			if text := string(args[id]); text == "*" || strings.HasSuffix(text, "-*") {
+				list = append(list, "an ID such as 1-1 in place of "+text)
+			}
+		}
+	case name == "XTRIM" && len(args) > 2:
+		t.option(args, 2)
+	}
+	if t.approx {
+		list = append(list, "= in place of ~")
+	}
+	return strings.Join(list, ", and ")
+}
