@@ -60,6 +60,16 @@ func ArrivesAs(line string) string {
 	return keyspace.InsteadOf(args)
 }
 
+// ArrivesWith returns, for a command as it is typed that arrives with something else
+// in place of one of its arguments, that; else "".
+func ArrivesWith(line string) string {
+	args, err := source.SplitCommand(line)
+	if err != nil || len(args) == 0 {
+		return ""
+	}
+	return keyspace.InPlaceOf(args)
+}
+
 // FirstKey returns the first key of a command as it is typed, and false if it has
 // none.
 func FirstKey(line string) (key string, ok bool) {

@@ -57,7 +57,9 @@ func (s *Set) FoundBy(r *Rule) []string {
 	}
 	var lines []string
 	for _, c := range r.conjuncts(says) {
-		lines = append(lines, describe(&c))
+		if line := describe(&c); !slices.Contains(lines, line) {
+			lines = append(lines, line)
+		}
 	}
 	return lines
 }

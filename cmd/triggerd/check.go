@@ -54,6 +54,9 @@ It ends with 0 if there is no mistake (there may be warnings), and with 78 else.
   triggerd check --offline --format github rules.toml`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 && cmd.Flags().Changed("config") {
+				return &exitError{exitUsage, fmt.Errorf("-c %s and %s: one file at a time", o.config, args[0])}
+			}
 			if len(args) > 0 {
 				o.config = args[0]
 			}

@@ -116,6 +116,9 @@ func ruleNamed(set *rules.Set, name string) (*rules.Rule, error) {
 			return r, nil
 		}
 	}
+	if len(set.Rules) == 0 {
+		return nil, fmt.Errorf("there is no rule %q, and no other in the file", name)
+	}
 	return nil, fmt.Errorf("there is no rule %q; there are: %s", name, strings.Join(ruleNames(set), ", "))
 }
 
@@ -198,6 +201,9 @@ func printStep(w io.Writer, s *engine.TracedStep) {
 		}
 		if instead := engine.ArrivesAs(s.Step.Command); instead != "" {
 			fmt.Fprintf(w, "  does not arrive under its name; use %s\n", instead)
+		}
+		if with := engine.ArrivesWith(s.Step.Command); with != "" {
+			fmt.Fprintf(w, "  does not arrive like this; write %s\n", clean(with))
 		}
 	}
 	if s.Withheld != "" {

@@ -274,14 +274,21 @@ func keepsApart(n ast.Node) *Problem {
 
 var (
 	mismatched = regexp.MustCompile(`^invalid operation: (\S+) \(mismatched types (func\(.*\) \S+|interface \{\}|\S+) and (func\(.*\) \S+|interface \{\}|\S+)\)`)
+	mismatch1  = regexp.MustCompile(`^invalid operation: (\S+) \(mismatched type (\S+)\)`)
 	noSuchPart = regexp.MustCompile(`^type (\S+) has no (?:field|method) (\S+)$`)
 	notBoolean = regexp.MustCompile(`^predicate should return boolean \(got (.+)\)`)
 	notAList   = regexp.MustCompile(`^builtin (\w+) takes only array \(got (.+)\)`)
 	unexpected = regexp.MustCompile(`^unexpected token \w+\("?(.*?)"?\)$`)
 	badNumber  = regexp.MustCompile(`^bad number syntax: "([^"]*)"`)
 	inMismatch = regexp.MustCompile(`^cannot use (string|int|float64) as type (string|int|float64) in (?:map key|array)`)
+	inValue    = regexp.MustCompile(`^cannot use (\w+) as argument \(type string\) to call value\.has`)
+	tooLarge   = regexp.MustCompile(`^invalid float literal: .*parsing "([^"]*)": value out of range`)
+	notFirst   = regexp.MustCompile(`(?:\bnot\s+|!\s*)[\w.]+(?:\[[^\]]*\]|\([^)]*\))*\s*$`)
 	wantedBool = regexp.MustCompile(`^expected bool, but got (.+)`)
 )
+
+// notHint is for who takes "not x == y" for the opposite of x == y.
+const notHint = "not is of what is right behind it: x != y, or not (x == y)"
 
 // problemOf turns an error of expr into a problem with what to do about it.
 func problemOf(src string, err error) *Problem {
@@ -296,6 +303,12 @@ func problemOf(src string, err error) *Problem {
 			p.Msg = "% is of whole numbers"
 		}
 		p.Hint = mismatchHint(m[1], m[2], m[3], src, p.Offset)
+	}
+	if m := mismatch1.FindStringSubmatch(p.Msg); m != nil {
+		p.Msg, p.Hint = fmt.Sprintf("%s cannot be of %s", m[1], kindName(m[2])), "num(x) reads a number from text"
+		if m[1] == "!" || m[1] == "not" {
+			p.Hint = notHint
+		}
 	}
 	if m := noSuchPart.FindStringSubmatch(p.Msg); m != nil {
 		p.Msg = fmt.Sprintf("%s has no %s", kindName(m[1]), m[2])
@@ -330,6 +343,12 @@ func problemOf(src string, err error) *Problem {
 		if m[2] == "string" {
 			p.Msg, p.Hint = "a number is never in a list of texts", "without num the text itself is looked for"
 		}
+	}
+	if m := inValue.FindStringSubmatch(p.Msg); m != nil {
+		p.Msg, p.Hint = kindName(m[1])+" is never in a value: what it has are texts", `"5" in after, or string(x) in after`
+	}
+	if m := tooLarge.FindStringSubmatch(p.Msg); m != nil {
+		p.Msg = m[1] + " is more than a number can be"
 	}
 	if m := wantedBool.FindStringSubmatch(p.Msg); m != nil {
 		p.Msg, p.Hint = "a condition is true or false, this is "+kindName(m[1]), "compare it with something"
@@ -395,6 +414,8 @@ func mismatchHint(operator, left, right, src string, offset int) string {
 		return "call it: time.Hour()"
 	case strings.HasSuffix(strings.TrimSpace(src[:min(offset, len(src))]), ".Weekday()"):
 		return "it is a number, 0 for Sunday"
+	case left == "bool" && right != "bool" && notFirst.MatchString(src[:min(offset, len(src))]):
+		return notHint
 	case operator == "in" && text(right):
 		return `in looks into a list; x contains "a"`
 	case list(left) && numeric(right) || numeric(left) && list(right):

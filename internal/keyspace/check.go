@@ -11,12 +11,15 @@ type CommandError struct {
 	Name  string // as it was written
 	Known bool   // false: no server that we know has it
 	Words int    // if it is known: how many words it has, its name among them; negative: at least so many
+	Pairs bool   // it has enough, and one too few or too many: they come in pairs
 }
 
 func (e *CommandError) Error() string {
 	switch {
 	case !e.Known:
 		return fmt.Sprintf("there is no command %q", e.Name)
+	case e.Pairs:
+		return fmt.Sprintf("wrong number of arguments for %q: it has a value for each key or field", e.Name)
 	case e.Words < 0:
 		return fmt.Sprintf("too few arguments for %q: it has %d or more", e.Name, -e.Words-1)
 	}
@@ -37,7 +40,24 @@ func CheckCommand(args [][]byte) error {
 	case c.arity < 0 && len(args) < -c.arity, c.arity > 0 && len(args) != c.arity:
 		return &CommandError{Name: c.name, Known: true, Words: c.arity}
 	}
+	if from := c.pairsFrom(args); from > 0 && (len(args) <= from || (len(args)-from)%2 != 0) {
+		return &CommandError{Name: c.name, Known: true, Words: c.arity, Pairs: true}
+	}
 	return nil
+}
+
+// pairsFrom returns where the keys or fields of a command begin that each have a
+// value behind them, 0 if it has none or other arguments follow.
+func (c *command) pairsFrom(args [][]byte) int {
+	switch c.name {
+	case "MSET", "MSETNX":
+		return 1
+	case "HSET", "HMSET":
+		return 2
+	case "XADD":
+		return new(trimming).options(args) + 1
+	}
+	return 0
 }
 
 // FirstKey returns the first key that a command names, and the type of keys that
@@ -77,3 +97,26 @@ func hasWord(text, word string) bool {
 
 // InsteadOf returns what CommandInfo.InsteadUse says of a command, its name first.
 func InsteadOf(args [][]byte) string { return commandOf(args).instead }
+
+// InPlaceOf returns, of a command that a server sends with something else in place
+// of what a client may write, that other thing: "an ID such as 1-1 in place of *".
+// It is "" of any other command.
+func InPlaceOf(args [][]byte) string {
+	var t trimming
+	var list []string
+	switch name := commandOf(args).name; {
+	case name == "XADD" && len(args) > 2:
+		id := t.options(args)
+		if id < len(args) && !t.producer {
+			if text := string(args[id]); text == "*" || strings.HasSuffix(text, "-*") {
+				list = append(list, "an ID such as 1-1 in place of "+text)
+			}
+		}
+	case name == "XTRIM" && len(args) > 2:
+		t.option(args, 2)
+	}
+	if t.approx {
+		list = append(list, "= in place of ~")
+	}
+	return strings.Join(list, ", and ")
+}

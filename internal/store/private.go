@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -49,8 +50,9 @@ const (
 
 // makePrivate takes from other users what they may do with the data directory,
 // and with what is in it: keys and values are there. A directory that belongs
-// to somebody else keeps its mode, which is told; that of the database in it is
-// ours, and is closed in any case.
+// to somebody else, or has files that are not ours, such as /tmp or somebody's
+// home, keeps its mode, which is told; what is ours in it is closed in any case,
+// and nothing else is touched.
 func (s *Store) makePrivate() error {
 	if s.opts.FS != vfs.Default {
 		return nil
@@ -60,29 +62,65 @@ func (s *Store) makePrivate() error {
 	if err != nil {
 		return err
 	}
+	other, err := s.closeFiles()
+	if err != nil {
+		return err
+	}
 	switch mode := info.Mode().Perm(); {
 	case mode&^privateDir == 0:
-	case ownedByUs(info):
+	case !ownedByUs(info):
+		s.log.Warn("the data directory is open to other users, and belongs to one of them: what is in it is closed to them, but they may remove it", "dir", s.dir, "mode", octal(mode))
+	case other != "":
+		s.log.Warn("the data directory is open to other users, and is left so, as there is something else in it: what is triggerd's in it is closed to them", "dir", s.dir, "mode", octal(mode), "other", other)
+	default:
 		if err := os.Chmod(s.dir, privateDir); err != nil {
 			return err
 		}
 		s.log.Info("the data directory was open to other users, and is not any more", "dir", s.dir, "mode", octal(mode), "now", octal(privateDir))
-	default:
-		s.log.Warn("the data directory is open to other users, and belongs to one of them: what is in it is closed to them, but they may remove it", "dir", s.dir, "mode", octal(mode))
 	}
-	return s.closeFiles()
+	return nil
 }
 
 func octal(mode fs.FileMode) string { return fmt.Sprintf("%04o", mode) }
 
-// closeFiles sets the modes of what is in the data directory already.
-func (s *Store) closeFiles() error {
-	if err := os.MkdirAll(s.path("db"), privateDir); err != nil {
-		return err
+// ours reports whether something in the data directory is of this program: of
+// this package, or of those that Dir is for.
+func ours(name string) bool {
+	switch name {
+	case "LOCK", "db", "spool", "state", "delivered":
+		return true
 	}
-	return filepath.WalkDir(s.dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || path == s.dir {
-			return err
+	return strings.HasPrefix(name, "checkpoint") || strings.HasPrefix(name, "ballast")
+}
+
+// closeFiles sets the modes of what is ours in the data directory already, and
+// returns the name of something else there, "" if there is nothing.
+func (s *Store) closeFiles() (other string, err error) {
+	if err := os.MkdirAll(s.path("db"), privateDir); err != nil {
+		return "", err
+	}
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return "", err
+	}
+	for _, e := range entries {
+		switch {
+		case ours(e.Name()):
+			if err := closeTree(filepath.Join(s.dir, e.Name())); err != nil {
+				return "", err
+			}
+		case e.Name() != "lost+found" && e.Type() != fs.ModeSocket: // of a file system, and of the API
+			other = e.Name()
+		}
+	}
+	return other, nil
+}
+
+// closeTree sets the modes of a file, or of a directory and all in it.
+func closeTree(root string) error {
+	return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return ignoreMissing(err)
 		}
 		want := privateFile
 		switch {

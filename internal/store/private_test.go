@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"errors"
 	"io/fs"
 	"log/slog"
 	"os"
@@ -92,6 +93,39 @@ func TestPrivateInADirectoryOfAnother(t *testing.T) {
 		t.Errorf("the log does not warn: %s", log.String())
 	}
 	for name, want := range map[string]fs.FileMode{"": 0o777, "db": 0o700} {
+		info, err := os.Stat(filepath.Join(dir, name))
+		if err != nil || info.Mode().Perm() != want {
+			t.Errorf("%q: %v %v, want %v", name, info.Mode(), err, want)
+		}
+	}
+}
+
+// A directory with something else in it, such as a home, keeps its mode, and so
+// does all of the other; what is ours is closed.
+func TestPrivateAmongOthers(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, "bin"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(dir, "bin", "program")
+	for path, mode := range map[string]fs.FileMode{program: 0o755, filepath.Join(dir, "notes"): 0o644} {
+		if err := os.WriteFile(path, nil, mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(os.Chmod(program, 0o755), os.Chmod(dir, 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	var log strings.Builder
+	st, err := store.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))}.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	if !strings.Contains(log.String(), "level=WARN") || !strings.Contains(log.String(), "other=notes") {
+		t.Errorf("the log does not warn: %s", log.String())
+	}
+	for name, want := range map[string]fs.FileMode{"": 0o755, "bin": 0o755, "bin/program": 0o755, "notes": 0o644, "db": 0o700} {
 		info, err := os.Stat(filepath.Join(dir, name))
 		if err != nil || info.Mode().Perm() != want {
 			t.Errorf("%q: %v %v, want %v", name, info.Mode(), err, want)

@@ -149,6 +149,7 @@ func TestWholeEvent(t *testing.T) {
 		"zset": {Event: &event.Event{Key: []byte("k"), Before: event.None,
 			After: elements("zset", event.Element{Name: "ann", Score: 1.5}, event.Element{Name: "bob", Score: 2})}},
 		"list":   {Event: &event.Event{Key: []byte("k"), Before: event.None, After: elements("list", event.Element{Name: "a"}, event.Element{Name: "b"})}},
+		"flush":  {Event: &event.Event{Name: "flushall", Command: "FLUSHALL"}},
 		"stream": {Event: &event.Event{Key: []byte("k"), After: elements("stream", event.Element{Name: "1-0", Fields: []string{"f", "v"}})}},
 	}
 	for text, wants := range map[string]map[string]string{
@@ -156,9 +157,10 @@ func TestWholeEvent(t *testing.T) {
 		"{{$.after.status}}{{(.after).status}}":         {"hash": "paidpaid", "unknown": "", "list": ""},
 		"{{with .after}}{{.status}}{{else}}none{{end}}": {"hash": "paid", "unknown": "none", "gone": "none", "list": "", "zset": ""},
 		`{{index .after "status"}}{{index .after 0}}`:   {"hash": "paid", "unknown": "", "gone": "", "list": "a"},
-		"{{.after}}":                                          {"hash": `{"amount":"5","status":"paid"}`, "unknown": "", "gone": "", "zset": `[["ann",1.5],["bob",2]]`, "list": "[a b]", "stream": `[["1-0",["f","v"]]]`},
-		"{{json .before}} {{json .after}}":                    {"hash": `{"status":"new"} {"amount":"5","status":"paid"}`, "unknown": "null null", "gone": `"5" null`, "zset": `null [["ann",1.5],["bob",2]]`, "list": `null ["a","b"]`, "stream": `null [["1-0",["f","v"]]]`},
-		"{{json .after.status}}":                              {"hash": `"paid"`, "unknown": "null", "list": "null"},
+		"{{.after}}":                       {"hash": `{"amount":"5","status":"paid"}`, "unknown": "", "gone": "", "zset": `[["ann",1.5],["bob",2]]`, "list": "[a b]", "stream": `[["1-0",["f","v"]]]`},
+		"{{json .before}} {{json .after}}": {"hash": `{"status":"new"} {"amount":"5","status":"paid"}`, "unknown": "null null", "gone": `"5" null`, "zset": `null [["ann",1.5],["bob",2]]`, "list": `null ["a","b"]`, "stream": `null [["1-0",["f","v"]]]`},
+		"{{json .after.status}}":           {"hash": `"paid"`, "unknown": "null", "list": "null"},
+		"{{json .key}} {{json .status}} {{json .by}} {{json .type}}|{{.key}}{{.status}}{{.by}}": {"hash": `"k" "firing" "b" null|kfiringb`, "flush": "null null null null|"},
 		"{{.after.ann}}":                                      {"zset": "1.5", "hash": "", "stream": ""},
 		"{{range .after}}<{{.}}>{{end}}":                      {"list": "<a><b>", "unknown": "", "gone": "", "hash": "<5><paid>"},
 		"{{range .before}}<{{.}}>{{end}}":                     {"gone": "", "hash": "<new>"},

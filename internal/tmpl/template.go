@@ -277,6 +277,7 @@ func (x *Template) Render(ctx context.Context, v *View, limit int) (string, erro
 var (
 	templatePrefix  = regexp.MustCompile(`^template: [^ ]*:(\d+:?)+ (executing "[^"]*" )?`)
 	internalCall    = regexp.MustCompile(`at <_[a-z]+[^>]*>: |error calling _?[a-z0-9]+: `)
+	fieldCall       = regexp.MustCompile(`\(_field ([$.][\w.]*)((?: "[^"]*")+)\)|_field ([$.][\w.]*)((?: "[^"]*")+)`)
 	missingKey      = regexp.MustCompile(`map has no entry for key "([^"]*)"`)
 	noField         = regexp.MustCompile(`^at <(.*)\.([^.>]*)>: can't evaluate field .*`)
 	unknownFunction = regexp.MustCompile(`function "([^"]*)" not defined`)
@@ -286,6 +287,11 @@ var (
 func templateError(err error) error {
 	text := templatePrefix.ReplaceAllString(err.Error(), "")
 	text = internalCall.ReplaceAllString(text, "")
+	text = fieldCall.ReplaceAllStringFunc(text, func(call string) string {
+		words := strings.Split(strings.Trim(call, "()"), ` "`)
+		of := strings.TrimPrefix(words[0], fieldFunction+" ")
+		return strings.TrimSuffix(of, ".") + "." + strings.ReplaceAll(strings.Join(words[1:], "."), `"`, "")
+	})
 	if m := missingKey.FindStringSubmatch(text); m != nil {
 		text = strings.Replace(text, m[0], "an event has no ."+m[1], 1)
 		names := slices.Sorted(maps.Keys(sampleView(nil).data()))

@@ -197,6 +197,9 @@ func TestMistakesAreTold(t *testing.T) {
 		"{{.key.sub}}":                          "at <.key.sub>: .key has no parts with names",
 		"{{eq .key}}":                           "missing argument for comparison",
 		"{{uper .key}}":                         `did you mean "upper"?`,
+		"{{round 99 .offset}}":                  "at <round 99 .offset>",
+		"{{range .args}}{{round 99 $.after.a}}{{end}}": "at <round 99 $.after.a>",
+		"{{round 99 (.after.a | num)}}":                "at <round 99 (.after.a | num)>",
 	} {
 		if _, err := New(text); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", text, err, want)
