@@ -57,7 +57,9 @@ func (s *Set) FoundBy(r *Rule) []string {
 	}
 	var lines []string
 	for _, c := range r.conjuncts(says) {
-		lines = append(lines, describe(&c))
+		if line := describe(&c); !slices.Contains(lines, line) { // ways may differ only in what no index looks at
+			lines = append(lines, line)
+		}
 	}
 	return lines
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -376,6 +377,11 @@ func TestPageDeadLetters(t *testing.T) {
 		w.hook.setReply(nil)
 		p.Click("nav a[href='/dead']")
 		p.WaitText("stock:1", "stock:2", "410 Gone")
+		var reasons []string
+		p.Eval(`[...document.querySelectorAll("select[name=reason] option")].map(o => o.value).filter(v => v)`, &reasons)
+		if got, want := slices.Sorted(slices.Values(reasons)), slices.Sorted(slices.Values(deadReasons)); !slices.Equal(got, want) {
+			t.Errorf("the page filters by the reasons %q, there are %q", got, want)
+		}
 
 		// What is drawn anew leaves the focus where it is, and what somebody selects.
 		p.Eval(`document.querySelector("tbody tr[data-id]:nth-child(2) a").focus(); document.querySelector("tbody tr[data-id]").was = true`, nil)
