@@ -555,6 +555,27 @@ func TestPageLogin(t *testing.T) {
 	})
 }
 
+// Without values the page says that it does not show them, and of a rule which
+// event it fired for, though it has matched others since.
+func TestPageHidden(t *testing.T) {
+	t.Parallel()
+	browser.Keep(t)
+	redistest.Each(t, judged[1:2], func(t *testing.T, srv *servers.Server) {
+		w := newWorld(t, srv, "show_values = false")
+		for range 4 {
+			w.do("INCR", "login:user-1")
+		}
+		w.first(1)
+		w.do("INCR", "login:user-2")
+		p := w.open("/rules/logins-many", browser.Options{})
+		p.WaitText("It fired last for", "login:user-1", "not shown", "2 states in all")
+		if text := p.Text(); strings.Contains(text, "user-2") || strings.Contains(text, "not known") {
+			t.Errorf("the page has\n%s", text)
+		}
+		p.NoProblems()
+	})
+}
+
 // A page that is open while triggerd is away says so, shows what it has, and goes on
 // when it is back, on its own. A rule's name is no part of an address.
 func TestPageRestart(t *testing.T) {
