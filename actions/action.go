@@ -63,8 +63,7 @@ type Result struct {
 
 	// Excerpt is the beginning of what the receiver answered, or the program
 	// wrote, fit to be shown: printable, without secrets, 4 KiB at most. With an
-	// error too, whose text has it as well. "" where that was not read: a
-	// webhook's answer is read for its excerpt only if it did not deliver.
+	// error too, whose text has it as well. "" where nothing was said.
 	Excerpt string
 }
 

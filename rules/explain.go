@@ -57,7 +57,7 @@ func (s *Set) FoundBy(r *Rule) []string {
 	}
 	var lines []string
 	for _, c := range r.conjuncts(says) {
-		if line := describe(&c); !slices.Contains(lines, line) {
+		if line := describe(&c); !slices.Contains(lines, line) { // ways may differ only in what no index looks at
 			lines = append(lines, line)
 		}
 	}

@@ -116,6 +116,8 @@ func TestFoundBy(t *testing.T) {
 		{`when = 'key contains "x*" or key endsWith ":y"'`, `key *x\** | key *:y`},
 		{`key = "u:{id}"
 		  when = 'params.id == "7"'`, "key u:{id}, params.id 7"},
+		{`key = "u:{id}"
+		  when = 'num(after) > 0 or after contains "x"'`, "key u:{id}"},
 		{`key_regex = "^user:[0-9]+:pro.*file$"`, "key user:[0-9]*:pro*file"},
 		{`key_regex = "a(b|c)d"`, "key *a[bc]d*"},
 		{`key_regex = ["^a", "(?i)x"]`, "every event"},

@@ -58,18 +58,41 @@ func TestWebhookMasksByValue(t *testing.T) {
 	}
 }
 
+// A receiver that takes a request and repeats it is not shown with what the
+// request had to be kept from others.
+func TestWebhookMasksThanks(t *testing.T) {
+	const token, name = "abcdefghijklmnopqrstuvwxyz", "s3cret p4ssword"
+	r := newReceiver(t, func(w http.ResponseWriter, req *http.Request) {
+		fmt.Fprintln(w, "thanks for", req.RequestURI, req.Header.Get("X-Api-Key"), req.Header.Get("Authorization"))
+	})
+	for what, fields := range map[string]table{
+		"fixed":     {"url": r.URL + "/in/" + token, "headers": table{"X-Api-Key": name}},
+		"templates": {"url": r.URL + "/in/" + token + "?k={{.key}}", "headers": table{"X-Api-Key": name + "{{.event}}"}},
+		"basic":     {"url": r.URL, "basic": table{"user": "me", "password": name}},
+	} {
+		t.Run(what, func(t *testing.T) {
+			res, err := newWebhook(t, fields, actions.Options{}).Do(t.Context(), actionstest.Firing())
+			if err != nil || !strings.HasPrefix(res.Excerpt, "thanks for /") || !strings.Contains(res.Excerpt, secret.Mark) {
+				t.Errorf("got %q, %v", res.Excerpt, err)
+			}
+			actionstest.CheckMasked(t, res, err, token)
+			actionstest.CheckMasked(t, res, err, name)
+		})
+	}
+}
+
 // A secret at the place where an excerpt is cut is not shown in part.
 func TestWebhookMasksBeforeCutting(t *testing.T) {
 	const value = "abcdefghijklmnopqrstuvwxyz-0123456789"
-	for _, at := range []int{512, 4 << 10, 8 << 10, 64 << 10} {
+	for at, status := range map[int]int{480: 200, 512: 418, 960: 200, 4 << 10: 418, 8 << 10: 418, 64 << 10: 418} {
 		for shown := 1; shown < len(value); shown += 6 {
 			r := newReceiver(t, func(w http.ResponseWriter, _ *http.Request) {
-				w.WriteHeader(http.StatusTeapot)
+				w.WriteHeader(status)
 				io.WriteString(w, strings.Repeat("#", at-shown)+value+strings.Repeat("#", 1000))
 			})
 			a := newWebhook(t, table{"url": r.URL}, actions.Options{Secrets: secret.New(value)})
 			res, err := a.Do(t.Context(), actionstest.Firing())
-			for _, text := range []string{res.Excerpt, err.Error()} {
+			for _, text := range []string{res.Excerpt, fmt.Sprint(err)} {
 				if strings.Contains(text, value[:4]) {
 					t.Errorf("%d bytes before %d: %s", shown, at, strings.ReplaceAll(text, "#", ""))
 				}

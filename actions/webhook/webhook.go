@@ -717,6 +717,7 @@ const (
 	drainTime  = 250 * time.Millisecond
 
 	maxErrorExcerpt = 512 // of an excerpt, in an error's text
+	maxThanks       = 480 // of the answer to what was delivered, of which 512 bytes are kept
 )
 
 // errSwitched is the answer 101 Switching Protocols. Nothing was asked for that
@@ -746,10 +747,11 @@ func (w *webhook) answer(ctx context.Context, resp *http.Response, r *request) (
 
 	v := w.statuses.of(resp.StatusCode)
 	if v == delivered {
+		res := actions.Result{Status: strconv.Itoa(resp.StatusCode), Code: resp.StatusCode, Sent: func() actions.Sent { return w.sent(r) }}
 		if resp.ContentLength != 0 {
-			_, _ = io.Copy(io.Discard, rest) // however the body ends, the status has decided
+			res.Excerpt = w.thanks(rest, r) // however the body ends, the status has decided
 		}
-		return actions.Result{Status: strconv.Itoa(resp.StatusCode), Code: resp.StatusCode, Sent: func() actions.Sent { return w.sent(r) }}, nil
+		return res, nil
 	}
 	body, broken := io.ReadAll(rest) // what came of it is shown
 	secrets := w.secretsOf(r)
@@ -774,6 +776,24 @@ func (w *webhook) answer(ctx context.Context, resp *http.Response, r *request) (
 		return res, actions.RetryAfter(wait, err)
 	}
 	return res, err
+}
+
+// thanks reads what was answered to a request that was delivered, and returns
+// the beginning of it.
+func (w *webhook) thanks(body io.Reader, r *request) string {
+	head := make([]byte, 2*maxThanks) // what is masked gets shorter
+	n, _ := io.ReadFull(body, head)
+	left, err := io.Copy(io.Discard, body)
+	said := bytes.TrimSpace(head[:n])
+	if len(said) == 0 {
+		return ""
+	}
+	secrets := w.shown // which has what is in each request, and is made once
+	if !w.isPlain() {
+		secrets = w.secretsOf(r)
+	}
+	shown, more := excerpt.Masked(secrets, said, n == len(head) || err != nil)
+	return excerpt.ShortOf(shown, maxThanks, more+int(left))
 }
 
 // aborted reports whether a receiver asks for no more attempts of this firing.

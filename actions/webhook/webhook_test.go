@@ -506,6 +506,26 @@ func TestWebhookExcerpt(t *testing.T) {
 	}
 }
 
+// TestWebhookThanks: what a receiver said to what it took, too. A service that
+// answers 200 to everything tells only here that it did not like it.
+func TestWebhookThanks(t *testing.T) {
+	for name, test := range map[string]struct{ body, want string }{
+		"short":   {"{\"ok\":false}\n", `{\"ok\":false}`},
+		"nothing": {"", ""},
+		"blank":   {" \n ", ""},
+		"hostile": {"<b>\x1b[31m\u202e", `<b>\x1b[31m\u202e`},
+		"long":    {strings.Repeat("x", 8<<10), strings.Repeat("x", 480) + "...(+7712 bytes)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newReceiver(t, func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, test.body) })
+			res, err := newWebhook(t, table{"url": r.URL}, actions.Options{}).Do(t.Context(), actionstest.Firing())
+			if err != nil || res.Excerpt != test.want || res.Status != "200" {
+				t.Errorf("got %q, %v; want %q", res.Excerpt, err, test.want)
+			}
+		})
+	}
+}
+
 // TestWebhookReuse: answers are read to their end, so one connection serves.
 func TestWebhookReuse(t *testing.T) {
 	for name, handle := range map[string]http.HandlerFunc{

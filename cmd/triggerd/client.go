@@ -58,12 +58,8 @@ const maxAnswer = 64 << 20
 // do sends a request, decodes the answer into to, and prints it to out, as it
 // came, if that is asked for. It reports whether it was printed.
 func (c *client) do(ctx context.Context, method, path string, query url.Values, body, to any, out io.Writer) (printed bool, err error) {
-	switch c.form {
-	case "", "wide":
-	case "json":
-		c.json = true
-	default:
-		return false, &exitError{exitUsage, fmt.Errorf("--output is json or wide, not %q", c.form)}
+	if err := c.takeForm(); err != nil {
+		return false, err
 	}
 	resp, err := c.send(ctx, method, path, query, body)
 	if err != nil {
@@ -85,6 +81,18 @@ func (c *client) do(ctx context.Context, method, path string, query url.Values, 
 		return false, failed(fmt.Errorf("the answer is not triggerd's: %w", err))
 	}
 	return false, nil
+}
+
+// takeForm reads --output, which is another way to say --json.
+func (c *client) takeForm() error {
+	switch c.form {
+	case "", "wide":
+	case "json":
+		c.json = true
+	default:
+		return &exitError{exitUsage, fmt.Errorf("--output is json or wide, not %q", c.form)}
+	}
+	return nil
 }
 
 // send returns an answer that is no error; the caller closes its body.

@@ -33,8 +33,11 @@ func addCompletions(root *cobra.Command) {
 		if c.Flags().Lookup("config") != nil {
 			_ = c.RegisterFlagCompletionFunc("config", files("toml"))
 		}
-		if c.Flags().Lookup("reason") != nil {
-			_ = c.RegisterFlagCompletionFunc("reason", cobra.FixedCompletions([]string{"attempts", "age", "permanent", "dropped", "damaged", "cancelled", "rewound"}, cobra.ShellCompDirectiveNoFileComp))
+		if c.Flags().Lookup("outcome") != nil {
+			_ = c.RegisterFlagCompletionFunc("outcome", cobra.FixedCompletions([]string{"delivered", "retried", "given_up"}, cobra.ShellCompDirectiveNoFileComp))
+		}
+		if c.Flags().Lookup("reason") != nil && strings.HasPrefix(c.CommandPath(), "triggerd dlq ") {
+			_ = c.RegisterFlagCompletionFunc("reason", cobra.FixedCompletions(deadReasons, cobra.ShellCompDirectiveNoFileComp))
 		}
 		switch c.CommandPath() {
 		case "triggerd tail", "triggerd explain":

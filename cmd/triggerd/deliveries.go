@@ -187,8 +187,11 @@ type everything struct {
 func (c *client) listAll(cmd *cobra.Command, q url.Values) error {
 	var pending, done web.Deliveries
 	var dead web.DeadLetters
+	if err := c.takeForm(); err != nil {
+		return err
+	}
 	quiet := *c
-	quiet.json = false // the three answers are printed as one
+	quiet.json, quiet.form = false, "" // the three answers are printed as one
 	ctx, out := cmd.Context(), c.out(cmd)
 	for _, ask := range []struct {
 		path, state string
@@ -517,7 +520,7 @@ func (p *properties) timeline(list []admin.Attempt) error {
 		}
 		said := a.Text
 		if said == code {
-			said = ""
+			said = a.Excerpt
 		}
 		t.row(number, a.At.Format("2006-01-02T15:04:05.000Z07:00"), took(a.Seconds), strings.ReplaceAll(a.Outcome, "_", " "), code, said)
 	}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -12,6 +13,9 @@ import (
 	"triggerd/internal/admin"
 	"triggerd/internal/web"
 )
+
+// deadReasons are the reasons that dead letters have.
+var deadReasons = []string{"attempts", "age", "permanent", "dropped", "damaged", "cancelled", "rewound"}
 
 func newDLQCommand() *cobra.Command {
 	c := &client{}
@@ -39,7 +43,7 @@ room for, of which nothing else is left.`,
 }
 
 func (s *selectFlags) addReason(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&s.reason, "reason", "", "only given up for this: attempts, age, permanent, dropped, damaged, cancelled, rewound")
+	cmd.Flags().StringVar(&s.reason, "reason", "", "only given up for this: "+strings.Join(deadReasons, ", "))
 	cmd.Flags().StringVar(&s.err, "error", "", "only of this cause: its ERROR in 'triggerd dlq causes'")
 }
 

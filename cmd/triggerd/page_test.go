@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -383,6 +384,11 @@ func TestPageDeadLetters(t *testing.T) {
 		w.hook.setReply(nil)
 		p.Click("nav a[href='/dead']")
 		p.WaitText("stock:1", "stock:2", "410 Gone")
+		var reasons []string
+		p.Eval(`[...document.querySelectorAll("select[name=reason] option")].map(o => o.value).filter(v => v)`, &reasons)
+		if got, want := slices.Sorted(slices.Values(reasons)), slices.Sorted(slices.Values(deadReasons)); !slices.Equal(got, want) {
+			t.Errorf("the page filters by the reasons %q, there are %q", got, want)
+		}
 
 		// What is drawn anew leaves the focus where it is, and what somebody selects.
 		p.Eval(`document.querySelector("tbody tr[data-id]:nth-child(2) a").focus(); document.querySelector("tbody tr[data-id]").was = true`, nil)
@@ -566,6 +572,27 @@ func TestPageLogin(t *testing.T) {
 		if logs := w.p.logs.String(); strings.Contains(logs, token) || strings.Contains(logs, reader) {
 			t.Error("the log has a token")
 		}
+	})
+}
+
+// Without values the page says that it does not show them, and of a rule which
+// event it fired for, though it has matched others since.
+func TestPageHidden(t *testing.T) {
+	t.Parallel()
+	browser.Keep(t)
+	redistest.Each(t, judged[1:2], func(t *testing.T, srv *servers.Server) {
+		w := newWorld(t, srv, "show_values = false")
+		for range 4 {
+			w.do("INCR", "login:user-1")
+		}
+		w.first(1)
+		w.do("INCR", "login:user-2")
+		p := w.open("/rules/logins-many", browser.Options{})
+		p.WaitText("It fired last for", "login:user-1", "not shown", "2 states in all")
+		if text := p.Text(); strings.Contains(text, "user-2") || strings.Contains(text, "not known") {
+			t.Errorf("the page has\n%s", text)
+		}
+		p.NoProblems()
 	})
 }
 

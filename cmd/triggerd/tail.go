@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -47,6 +48,12 @@ is. What was left out, because too much happened, is told by a line with its num
 			if all {
 				q.Set("all", "1")
 			}
+			if err := c.takeForm(); err != nil {
+				return err
+			}
+			if len(args) > 0 {
+				c.noteUnknown(cmd.Context(), args[0], cmd.ErrOrStderr())
+			}
 			return c.tail(cmd.Context(), q, cmd.OutOrStdout())
 		},
 	}
@@ -57,6 +64,17 @@ is. What was left out, because too much happened, is told by a line with its num
 	f.BoolVar(&all, "all", false, "every event too, also those that no rule matches")
 	c.addFlags(cmd)
 	return cmd
+}
+
+// noteUnknown tells if no rule has this name. That is no mistake: a reload may
+// bring it, and firings of a rule that is gone may still wait.
+func (c *client) noteUnknown(ctx context.Context, rule string, errs io.Writer) {
+	known := *c
+	known.json, known.form = false, ""
+	var rates admin.Rates
+	if _, err := known.do(ctx, http.MethodGet, "/api/v1/rates", nil, nil, &rates, io.Discard); err == nil && !slices.Contains(rates.Rules, rule) {
+		fmt.Fprintln(errs, clean(fmt.Sprintf("no rule is called %q at present; there are: %s", rule, strings.Join(rates.Rules, ", "))))
+	}
 }
 
 // maxFeedLine limits a line of the feed. A key may have 512 MB.

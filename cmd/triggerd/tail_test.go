@@ -55,10 +55,18 @@ func TestTail(t *testing.T) {
 		dir, hook := t.TempDir(), newSink(t)
 		p, api := startStock(t, dir, srv, hook)
 		tail := startTail(t, api, "rule/stock", "stock")
-		asJSON := startTail(t, api, "rule/stock", "--json", "--all")
+		asJSON := startTail(t, api, "rule/stock", "-o", "json", "--all")
 		if _, err := ask(t, api, "tail", "--when", "num(after"); err == nil || !strings.Contains(err.Error(), "when: ") {
 			t.Errorf("a condition with a mistake: %v", err)
 		}
+		if _, err := ask(t, api, "tail", "-o", "yaml"); err == nil || !strings.Contains(err.Error(), "json or wide") {
+			t.Errorf("a form that is none: %v", err)
+		}
+		errs := newLines()
+		unknown, stop := context.WithCancel(t.Context())
+		defer stop()
+		go run(unknown, []string{"tail", "--api", api, "stok\x1b[2J"}, io.Discard, errs)
+		errs.await(t, `no rule is called "stok\x1b[2J" at present; there are: stock`, 1)
 		hook.setReply(func(*delivery) int { return http.StatusGone }) // for good
 		redistest.Do(t, srv, "SET", "other:1", "1")
 		redistest.Do(t, srv, "SET", "stock:\x1b[2J7", "1")

@@ -88,7 +88,7 @@ type Daemon interface {
 	// RuleRates, what a rule did.
 	Rates() *Rates
 	RuleRates(name string) (*RuleRates, error)
-	// LastEvent returns the last event of a key that some rule has matched. The
+	// LastEvent returns the last event of a key for which some rule has fired. The
 	// error is ErrUnknown if none is kept.
 	LastEvent(key string) (*LastEvent, error)
 

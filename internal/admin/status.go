@@ -267,7 +267,7 @@ type RuleDetail struct {
 	Source string `json:"source,omitempty"`
 	Whole  string `json:"whole,omitempty"`
 
-	LastEvent *LastEvent `json:"last_event,omitempty"` // that the rule has matched
+	LastEvent *LastEvent `json:"last_event,omitempty"` // for which the rule has fired
 
 	Next string `json:"next,omitempty"` // the Cursor of the query for the following timers and windows; "" at the end
 
@@ -284,7 +284,7 @@ type RuleQuery struct {
 	Limit  int    // timers, and windows, at most
 }
 
-// LastEvent is an event that a rule has matched. Values are shown from their
+// LastEvent is an event for which a rule has fired. Values are shown from their
 // beginning; Given is the value before in the form that a test is given, where it
 // is short enough.
 type LastEvent struct {

@@ -312,8 +312,8 @@ func (f *Feed) join(q admin.FeedQuery) *reader {
 	r := &reader{q: q, next: f.next, leftOut: f.leftOut.Load()}
 	r.share.fill(maxRate)
 	switch {
-	case q.After == 0 || q.After >= f.next:
-	case q.After+1 < f.first:
+	case q.After == 0:
+	case q.After >= f.next, q.After+1 < f.first: // of an earlier process, maybe of a clock that was ahead
 		r.next, r.anew = f.first, true
 	default:
 		r.next = q.After + 1

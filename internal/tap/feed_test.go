@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"math"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -97,9 +98,12 @@ func TestLost(t *testing.T) {
 		if e, _ = back(); e.Key != "while nobody looked" || e.Seq != after+1 {
 			t.Errorf("after its last entry: %+v", e)
 		}
-		anew, _ := open(t, &f, admin.FeedQuery{After: 7})
-		if e, _ = anew(); e.Kind != admin.FeedLost || e.Count != 0 {
-			t.Errorf("after an entry of another process: %+v", e)
+		for _, other := range []uint64{1, 7, e.Seq + 1, math.MaxUint64 - 1, math.MaxUint64} { // a clock may have been set back
+			anew, stop := open(t, &f, admin.FeedQuery{After: other})
+			if e, _ := anew(); e.Kind != admin.FeedLost || e.Count != 0 {
+				t.Errorf("after an entry %d of another process: %+v", other, e)
+			}
+			stop()
 		}
 	})
 }

@@ -441,7 +441,7 @@ func (s *Server) pause(w http.ResponseWriter, r *http.Request) {
 	}
 	p := admin.Pause{Reason: sent.Reason, By: s.whoAsks(r)}
 	if len(sent.Reason) > maxReason {
-		s.writeError(w, http.StatusBadRequest, fmt.Errorf("a reason of %d bytes; at most %d are kept", len(sent.Reason), maxReason))
+		s.writeError(w, http.StatusBadRequest, fmt.Errorf("a reason of %d bytes; it may have %d", len(sent.Reason), maxReason))
 		return
 	}
 	if sent.For != "" {

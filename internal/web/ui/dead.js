@@ -6,7 +6,7 @@ import { show, said, time, ago, count, shortAction, plural, answer, ruleHref } f
 import { link, arrow } from "./live.js";
 import { firing } from "./deliveries.js";
 
-const reasons = [["", "any reason"], ["attempts", "all attempts failed"], ["age", "too old"], ["permanent", "refused for good"], ["dropped", "no room"], ["cancelled", "cancelled"], ["damaged", "damaged"]];
+const reasons = [["", "any reason"], ["attempts", "all attempts failed"], ["age", "too old"], ["permanent", "refused for good"], ["dropped", "no room"], ["cancelled", "cancelled"], ["damaged", "damaged"], ["rewound", "lost in a failover"]];
 
 const GROUPS = innerWidth > 760 ? 6 : 3; // causes that are shown at first
 const CAUSES = 20; // causes are counted for one part in so many of the time

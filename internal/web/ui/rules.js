@@ -1,6 +1,6 @@
 // Rules: which fire, which fail, which are paused; and one of them in full.
 
-import { get, post, mayChange, every } from "./api.js";
+import { get, post, mayChange, every, session } from "./api.js";
 import { h, put, renew, say, ask, copy } from "./dom.js";
 import { show, said, ago, rate, count, span, time, shortAction, plural, ruleHref } from "./show.js";
 import { table } from "./table.js";
@@ -84,7 +84,7 @@ export function rule(room, at, name) {
   const head = h("div", { class: "head" });
   const body = h("div", { class: "scroll pad", tabindex: "0", role: "region", "aria-label": "Rule" });
   const error = h("div", { class: "error", hidden: true, role: "alert" });
-  const by = h("input", { class: "mono", placeholder: "filter by value", "aria-label": "Filter the states", value: at.params.get("by") || "" });
+  const by = h("input", { class: "mono", placeholder: "filter by value", "aria-label": "Filter the states", value: at.params.get("by") || "", hidden: !session.show_values });
   let cursor = "", before = [], scale = "s";
   put(room, head, error, body);
   const states = h("div", {});
@@ -133,7 +133,8 @@ export function rule(room, at, name) {
     const e = r.last_event;
     renew(last, !r.last_match ? h("p", { class: "dim", text: "None since triggerd began." }) : [
       h("p", {}, ago(r.last_match), h("span", { class: "dim", text: ` · ${time(r.last_match, true)}` })),
-      e && h("p", { class: "mono" }, said(e.key, { max: 300 })), e && h("p", {}, value(e.before, 120), h("span", { class: "arrow", text: "→" }), value(e.after, 120)),
+      e && e.at !== r.last_match && h("p", { class: "dim", text: `It fired last for, ${ago(e.at)}:` }),
+      e && h("p", { class: "mono" }, said(e.key, { max: 300 })), e && session.show_values && h("p", {}, value(e.before, 120), h("span", { class: "arrow", text: "→" }), value(e.after, 120)),
       e && e.command && h("p", { class: "mono dim" }, said(e.command, { max: 300 })),
       e && h("p", {}, h("a", { href: playURL({ rule: r.name, key: e.key }), text: "Try it in the playground" }))]);
     const rates = await get(`rates/${encodeURIComponent(name)}`);
@@ -154,7 +155,7 @@ export function rule(room, at, name) {
     const lines = [...timers.map((t) => ({ ...t, what: t.fired && !t.due ? "has fired, waits for its end" : t.due ? `due ${ago(t.due)}` : "waits" })), ...windows.map((w) => ({ ...w, what: w.suppressed ? `${count(w.suppressed)} suppressed` : "" }))];
     renew(states,
       h("table", { class: "cards" }, h("thead", {}, h("tr", {}, ["By", "Stage", "Count", "Then"].map((t) => h("th", { scope: "col", text: t, class: t === "Count" ? "num" : "" })))),
-        h("tbody", {}, lines.map((l) => h("tr", {}, h("td", { class: "mono name" }, said(l.by || "all", { max: 120 })), h("td", { text: l.stage }), h("td", { class: "num", text: count(l.count) }), h("td", { class: "dim", text: l.what }))))),
+        h("tbody", {}, lines.map((l) => h("tr", {}, h("td", { class: "mono name" }, said(l.by || (session.show_values ? "all" : "not shown"), { max: 120 })), h("td", { text: l.stage }), h("td", { class: "num", text: count(l.count) }), h("td", { class: "dim", text: l.what }))))),
       h("div", { class: "bar" }, h("span", { class: "dim", text: `${plural(r.states || 0, "state")} in all` }), h("span", { class: "grow" }),
         h("button", { text: "First", disabled: !before.length, onclick: () => { cursor = ""; before = []; stop.now(); } }),
         h("button", { text: "Next", disabled: !r.next, onclick: () => { before.push(cursor); cursor = r.next; stop.now(); } })));
