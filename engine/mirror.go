@@ -29,7 +29,7 @@ func (s *stream) useRules(gen *generation) {
 	case gen.set.NeedsNoMoreThan(s.gen.set):
 		setNeed = s.interpreter.NarrowNeed
 	default:
-		s.unsaved.mirrorIncomplete = true
+		s.unsaved.mirrorIncomplete, s.unsaved.needsGrew = true, true
 	}
 	if s.gen != gen {
 		s.gen, s.matcher = gen, gen.set.Matcher()
