@@ -59,7 +59,7 @@ the mistakes are logged. SIGINT and SIGTERM stop reading, deliver what
 can be delivered at once, and save the position; the next start resumes there.`,
 		Example: `  triggerd run
   TRIGGERD_SOURCE="redis://triggerd:$PASSWORD@10.0.0.7:6379" triggerd run -c /etc/triggerd/rules.toml`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: opts.run,
 	}
 	opts.addFlags(cmd)

@@ -28,7 +28,7 @@ func newStoreCommand() *cobra.Command {
 		Long: `Store looks after a data directory: the firings that wait for delivery, the dead
 letters, and the position to resume from. Backup asks the running daemon; the
 others are for a directory that no triggerd has open.`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newStoreBackupCommand(), newStoreRestoreCommand(), newStoreVerifyCommand(), newStoreSalvageCommand())
