@@ -52,6 +52,7 @@ func restore(out io.Writer, backup, dir string) (err error) {
 	if err != nil {
 		return fmt.Errorf("%w: a restore needs the right to make a directory beside %s", err, dir)
 	}
+	partial = filepath.Clean(partial) // as the paths in it that are told
 	defer func() {
 		if err != nil {
 			os.RemoveAll(partial)
@@ -61,6 +62,9 @@ func restore(out io.Writer, backup, dir string) (err error) {
 		return fmt.Errorf("restore %s: %w", backup, err)
 	}
 	if err := verifyAs(out, partial, backup, ": nothing is restored; 'triggerd store salvage' copies what is whole"); err != nil {
+		return err
+	}
+	if err := os.Remove(filepath.Join(partial, sumsName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	if err := giveTo(owner, partial); err != nil {
@@ -169,12 +173,7 @@ func copyFile(from, to string) error {
 		return err
 	}
 	defer in.Close()
-	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(out, in)
-	return errors.Join(err, out.Sync(), out.Close())
+	return writeFile(to, in)
 }
 
 // giveTo gives a directory and all that is in it to an owner, if that is not who

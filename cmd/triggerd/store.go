@@ -59,7 +59,7 @@ func verify(out io.Writer, dir, advice string) error {
 	if err != nil {
 		return failed(err)
 	}
-	if err := verifyStreams(dir, r); err != nil {
+	if err := errors.Join(verifyStreams(dir, r), checkSums(dir, r)); err != nil {
 		return failed(err)
 	}
 	printProblems(out, r)
