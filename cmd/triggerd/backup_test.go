@@ -160,6 +160,11 @@ func TestRestore(t *testing.T) {
 			write(t, filepath.Join(from, "etc"), "passwd", "x")
 		}, "no file of a store"},
 		"a link in it": {func(t *testing.T, from, _ string) { os.Symlink("/etc/passwd", filepath.Join(from, "db", "link")) }, "no file of a store"},
+		"a link to it": {func(t *testing.T, from, _ string) {
+			os.Rename(from, from+".1")
+			os.Symlink(from+".1", from)
+		}, ""},
+		"a link to an empty place": {func(t *testing.T, _, to string) { os.Symlink(t.TempDir(), to) }, ""},
 		"in use": {func(t *testing.T, from, _ string) {
 			st, err := store.Options{}.Open(from)
 			if err != nil {

@@ -39,6 +39,9 @@ from copies of one store: both would deliver.`,
 // restore makes a data directory of a backup. It has its name only once it is
 // whole and on disk.
 func restore(out io.Writer, backup, dir string) (err error) {
+	if to, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = to // a link to an empty directory stays
+	}
 	owner, err := placeOf(dir)
 	if err != nil {
 		return err
@@ -143,8 +146,12 @@ func copyStore(from, to string) error {
 			return fmt.Errorf("it is not a whole backup: %w", err)
 		}
 	}
+	from, err := filepath.EvalSymlinks(from) // the newest backup may have a link
+	if err != nil {
+		return err
+	}
 	dirs := map[string]bool{}
-	err := filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
+	err = filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
