@@ -23,8 +23,13 @@ const clockGrace = 20 * time.Millisecond
 // useRules takes over the rules of a new generation: the mirror keeps the keys
 // and values that they need.
 func (s *stream) useRules(gen *generation) {
-	if s.gen != nil && !gen.set.NeedsNoMoreThan(s.gen.set) {
-		s.unsaved.mirrorIncomplete = true
+	setNeed := s.interpreter.SetNeed
+	switch {
+	case s.gen == nil:
+	case gen.set.NeedsNoMoreThan(s.gen.set):
+		setNeed = s.interpreter.NarrowNeed
+	default:
+		s.unsaved.mirrorIncomplete, s.unsaved.needsGrew = true, true
 	}
 	if s.gen != gen {
 		s.gen, s.matcher = gen, gen.set.Matcher()
@@ -40,9 +45,10 @@ func (s *stream) useRules(gen *generation) {
 		s.interpreter.SetNeed(nil, keyspace.Classes{})
 		return
 	}
-	need := func(db int, key []byte) keyspace.Need { return keyspace.Need(s.matcher.Need(db, key)) }
-	s.interpreter.SetCounted(s.matcher.Counted)
-	s.interpreter.SetNeed(need, keyspace.Classes{
+	matcher := s.matcher // the mirror asks what was needed before a reload, too
+	need := func(db int, key []byte) keyspace.Need { return keyspace.Need(matcher.Need(db, key)) }
+	s.interpreter.SetCounted(matcher.Counted)
+	setNeed(need, keyspace.Classes{
 		New:         gen.set.AsksFor("new"),
 		Overwritten: gen.set.AsksFor("overwritten") || gen.set.AsksFor("type_changed"),
 	})

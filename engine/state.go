@@ -63,6 +63,7 @@ type unsavedState struct {
 	dirty            bool            // a change is not committed
 	inside           bool            // reading is inside a transaction or a snapshot
 	mirrorIncomplete bool            // a snapshot is being read, or the mirror lacks keys for another reason
+	needsGrew        bool            // rules have come to need more keys since the present snapshot began
 	adrift           bool            // records without positions have come since the last one that had: the server has only SYNC
 	savedServer      serverVersion   // in the last commit
 
@@ -255,12 +256,12 @@ func (s *stream) trackBoundaries(rec *source.Record) {
 	case source.Command:
 		st.inside = rec.Pos.IsZero() && rec.Tx.Index != rec.Tx.Size
 	case source.SnapshotBegin:
-		st.inside, st.mirrorIncomplete, st.inSnapshot = true, true, true
+		st.inside, st.mirrorIncomplete, st.inSnapshot, st.needsGrew = true, true, true, false
 		if !rec.Side { // a full resync: what follows is another history
 			st.eventsAfterBase, st.skipEvents = 0, 0
 		}
 	case source.SnapshotEnd:
-		st.inside, st.mirrorIncomplete, st.inSnapshot = false, rec.Incomplete, false
+		st.inside, st.mirrorIncomplete, st.inSnapshot = false, rec.Incomplete || st.needsGrew, false
 	}
 }
 

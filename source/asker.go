@@ -2,6 +2,7 @@ package source
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"sync/atomic"
@@ -32,7 +33,7 @@ func NewAsker(ctx context.Context, cfg Config) (*Asker, error) {
 	if group := newGroup(&cfg, addr); group != nil {
 		answer, err := group.Ask(ctx)
 		if err != nil {
-			return nil, masked(addr.secrets, err)
+			return nil, notNamed{masked(addr.secrets, err)}
 		}
 		addr = addr.at(answer.Primary)
 	}
@@ -48,6 +49,18 @@ func NewAsker(ctx context.Context, cfg Config) (*Asker, error) {
 		return nil, masked(addr.secrets, err)
 	}
 	return a, nil
+}
+
+// notNamed is an error of asking Sentinels for the server.
+type notNamed struct{ error }
+
+func (e notNamed) Unwrap() error { return e.error }
+
+// IsNotNamed reports whether an error of NewAsker is that the Sentinels of the URL
+// named no server.
+func IsNotNamed(err error) bool {
+	_, ok := errors.AsType[notNamed](err)
+	return ok
 }
 
 // Addr returns the server's address, without credentials.

@@ -3,9 +3,12 @@ package main
 import (
 	"archive/tar"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -13,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"triggerd/internal/delivered"
+	"triggerd/internal/store"
 )
 
 func newStoreBackupCommand() *cobra.Command {
@@ -68,13 +72,20 @@ func (c *client) backup(ctx context.Context, dir string) error {
 // lastOfStore is the file that comes last: without it the archive was cut.
 const lastOfStore = "checkpoint"
 
-// unpack writes the files of an archive, and syncs them.
+// sumsName is the file in a backup that says what each of the others was, as
+// sha256sum writes it. A database and a spool whose last records are cut off look
+// like those of a process that was killed, so they do not tell themselves. A
+// directory that is in use has none.
+const sumsName = "SHA256SUMS"
+
+// unpack writes the files of an archive, with sumsName, and syncs them.
 func unpack(archive *tar.Reader, dir string) error {
 	dirs := map[string]bool{dir: true}
+	var sums strings.Builder
 	for last := ""; ; {
 		h, err := archive.Next()
 		if errors.Is(err, io.EOF) && last == lastOfStore {
-			return syncPaths(dirs)
+			return errors.Join(writeFile(filepath.Join(dir, sumsName), strings.NewReader(sums.String())), syncPaths(dirs))
 		}
 		if err != nil {
 			return fmt.Errorf("the answer is not a whole archive: %w", err)
@@ -89,16 +100,63 @@ func unpack(archive *tar.Reader, dir string) error {
 		for d := filepath.Dir(path); !dirs[d]; d = filepath.Dir(d) {
 			dirs[d] = true
 		}
-		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-		if err != nil {
+		last = h.Name
+		sum := sha256.New()
+		if err := writeFile(path, io.TeeReader(archive, sum)); err != nil {
 			return err
 		}
-		last = h.Name
-		_, err = io.Copy(f, archive)
-		if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		fmt.Fprintf(&sums, "%x  %s\n", sum.Sum(nil), h.Name)
+	}
+}
+
+// checkSums adds to a report which files of a backup are not as they were made. A
+// directory without sumsName is none, or of an earlier version.
+func checkSums(dir string, r *store.Report) error {
+	text, err := os.ReadFile(filepath.Join(dir, sumsName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(text)) {
+		want, name, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "  ")
+		if !isStoreFile(name) {
+			r.Add(filepath.Join(dir, sumsName), "it is damaged")
+			return nil
+		}
+		sum := sha256.New()
+		switch err := readFile(filepath.Join(dir, name), sum); {
+		case errors.Is(err, fs.ErrNotExist):
+			r.Add(filepath.Join(dir, name), "it is missing")
+		case err != nil:
 			return err
+		case hex.EncodeToString(sum.Sum(nil)) != want:
+			r.Add(filepath.Join(dir, name), "it is not as it was backed up ("+sumsName+")")
 		}
 	}
+	return nil
+}
+
+// writeFile writes a new file, and syncs it.
+func writeFile(path string, from io.Reader) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, from)
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+// readFile reads a file.
+func readFile(path string, to io.Writer) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = io.Copy(to, f)
+	return err
 }
 
 // isStoreFile reports whether a name in an archive is one that a store has: of a

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"triggerd/internal/delivered"
 	"triggerd/internal/redistest"
 	"triggerd/internal/servers"
 	"triggerd/internal/store"
@@ -67,6 +69,12 @@ url = "%s"
 		if _, err := os.Stat(filepath.Join(dir, "first", "backup")); !os.IsNotExist(err) {
 			t.Errorf("the folder of the copy is left: %v", err)
 		}
+		verify := func() int { return run(t.Context(), []string{"store", "verify", copied}, io.Discard, io.Discard) }
+		kept := filepath.Join(copied, delivered.DirName, "00000000000000000001.dlv")
+		whole, err := os.ReadFile(kept)
+		if err != nil || os.Truncate(kept, 0) != nil || verify() != 1 || os.Remove(kept) != nil || verify() != 1 || os.WriteFile(kept, whole, 0o600) != nil || verify() != 0 {
+			t.Errorf("a file that is cut off, or missing, is not told, or one that is put back is: %v", err)
+		}
 		set(half, 2*half)
 		p.kill()
 		if err := os.RemoveAll(filepath.Join(dir, "first")); err != nil {
@@ -77,6 +85,9 @@ url = "%s"
 		var out2 bytes.Buffer
 		if code := run(t.Context(), []string{"store", "restore", copied, restored}, &out2, &out2); code != 0 || !strings.Contains(out2.String(), copied+": ") || !strings.Contains(out2.String(), restored+" is restored") {
 			t.Fatalf("restore: %d, %s", code, &out2)
+		}
+		if _, err := os.Stat(filepath.Join(restored, sumsName)); !os.IsNotExist(err) {
+			t.Errorf("a data directory has the sums of a backup: %v", err)
 		}
 		p = startWith(t, command(t, dir, "run", "--data-dir", restored), "TRIGGERD_HTTP=127.0.0.1:0")
 		p.logs.await(t, `msg="attached`, 1)
@@ -149,6 +160,11 @@ func TestRestore(t *testing.T) {
 			write(t, filepath.Join(from, "etc"), "passwd", "x")
 		}, "no file of a store"},
 		"a link in it": {func(t *testing.T, from, _ string) { os.Symlink("/etc/passwd", filepath.Join(from, "db", "link")) }, "no file of a store"},
+		"a link to it": {func(t *testing.T, from, _ string) {
+			os.Rename(from, from+".1")
+			os.Symlink(from+".1", from)
+		}, ""},
+		"a link to an empty place": {func(t *testing.T, _, to string) { os.Symlink(t.TempDir(), to) }, ""},
 		"in use": {func(t *testing.T, from, _ string) {
 			st, err := store.Options{}.Open(from)
 			if err != nil {

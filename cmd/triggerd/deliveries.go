@@ -32,7 +32,7 @@ Each has a number; its ID is what the receiver got as webhook-id.`,
   triggerd deliveries retry --action crm
   triggerd deliveries cancel --all --action crm
   triggerd deliveries redeliver 4711`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	c.addFlags(cmd)
@@ -90,7 +90,7 @@ shows all: what waits, then dead letters, then what was delivered.`,
   triggerd deliveries list --key order:7
   triggerd deliveries list --failing --action crm
   triggerd deliveries list --delivered --rule stock-zero --since 10m`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			q := sel.query()
 			if (sel.key != "" || sel.id != "") && !failing && !delivered && sel.before == 0 {

@@ -61,7 +61,7 @@ happens, and lets you try rules, until you stop it.
 All of it is on loopback and gone when it ends.`,
 		Example: `  triggerd demo
   triggerd demo --stay`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := notifyStop(cmd.Context())
 			defer stop()

@@ -34,7 +34,7 @@ room for, of which nothing else is left.`,
   triggerd dlq retry 12 13
   triggerd dlq retry --all --action crm
   triggerd dlq export > dead.jsonl && triggerd dlq drop --all`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	c.addFlags(cmd)
@@ -52,7 +52,7 @@ func (c *client) dlqList() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List dead letters, the latest first",
-		Args:  cobra.NoArgs,
+		Args:  noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var list web.DeadLetters
 			out := c.out(cmd)
@@ -129,7 +129,7 @@ func (c *client) dlqCauses() *cobra.Command {
 		Short: "Group dead letters by action and cause, the largest group first",
 		Example: `  triggerd dlq causes
   triggerd dlq retry --all --action crm --error 'POST https://crm.example.com: 503 Service Unavailable' --expect 412`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var list web.Causes
 			out := c.out(cmd)
@@ -217,7 +217,7 @@ func (c *client) dlqExport() *cobra.Command {
 		Short: "Write dead letters as JSON lines, with their events",
 		Example: `  triggerd dlq export -o dead.jsonl
   triggerd dlq export --rule stock-zero | jq .firing.data.key`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			resp, err := c.send(cmd.Context(), "GET", "/api/v1/dead-letters/export", sel.query(), nil)
 			if err != nil {

@@ -41,7 +41,7 @@ by the rate of writes. "unknown" is what the user may not look at.
 It ends with 1 if there is a warning or an error, or the server cannot be asked.`,
 		Example: `  triggerd doctor --source redis://triggerd:$PASSWORD@10.0.0.7:6379
   triggerd doctor --json | jq '.findings[] | select(.severity == "warn")'`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return opts.run(cmd.Context(), cmd.OutOrStdout())
 		},
@@ -121,6 +121,9 @@ func (o *doctorOptions) examine(ctx context.Context, cfg source.Config) (report 
 // answered, what mends that is what to do about its answer.
 func notAsked(err error) *doctor.Report {
 	r := doctor.Unreachable(err)
+	if source.IsNotNamed(err) {
+		r.Findings[0].Fix = "name Sentinels that answer, and the primary by the name that they know: triggerd doctor --source redis+sentinel://HOST1:26379,HOST2:26379/NAME"
+	}
 	var refused *source.ServerError
 	if errors.As(err, &refused) && refused.Hint != "" {
 		said := *refused

@@ -197,6 +197,12 @@ func TestDoctorOfOthers(t *testing.T) {
 			t.Errorf("exit %d, %+v", exit, found)
 		}
 	})
+	t.Run("no Sentinel", func(t *testing.T) {
+		found, exit := examineAs(t, "redis+sentinel://127.0.0.1:1/main")
+		if f := found["unreachable"]; exit != exitFailed || !strings.Contains(f.Fix, "name Sentinels that answer") {
+			t.Errorf("exit %d, %+v", exit, found)
+		}
+	})
 	t.Run("watched by a Sentinel", func(t *testing.T) {
 		c := redistest.Dial(t, srv)
 		if _, err := c.Do("SUBSCRIBE", "__sentinel__:hello"); err != nil {

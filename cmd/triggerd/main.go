@@ -90,8 +90,10 @@ fire webhooks, commands and log lines, which are tried until they succeed.
 		Version:       builtFrom().String(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
+		Args:          noArguments,
 		RunE:          opts.run,
 	}
+	root.SuggestionsMinimumDistance = 2
 	root.SetFlagErrorFunc(flagError)
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	opts.addFlags(root)

@@ -22,7 +22,7 @@ changed, or every mistake: then the old rules stay.
 It ends with 0 if the new rules are in use, with 78 if there are mistakes, and
 with 1 if the daemon could not be asked.`,
 		Example: `  triggerd reload`,
-		Args:    cobra.NoArgs,
+		Args:    noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var r admin.Reload
 			out := cmd.OutOrStdout()

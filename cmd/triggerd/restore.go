@@ -39,6 +39,9 @@ from copies of one store: both would deliver.`,
 // restore makes a data directory of a backup. It has its name only once it is
 // whole and on disk.
 func restore(out io.Writer, backup, dir string) (err error) {
+	if to, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = to // a link to an empty directory stays
+	}
 	owner, err := placeOf(dir)
 	if err != nil {
 		return err
@@ -52,6 +55,7 @@ func restore(out io.Writer, backup, dir string) (err error) {
 	if err != nil {
 		return fmt.Errorf("%w: a restore needs the right to make a directory beside %s", err, dir)
 	}
+	partial = filepath.Clean(partial) // as the paths in it that are told
 	defer func() {
 		if err != nil {
 			os.RemoveAll(partial)
@@ -61,6 +65,9 @@ func restore(out io.Writer, backup, dir string) (err error) {
 		return fmt.Errorf("restore %s: %w", backup, err)
 	}
 	if err := verifyAs(out, partial, backup, ": nothing is restored; 'triggerd store salvage' copies what is whole"); err != nil {
+		return err
+	}
+	if err := os.Remove(filepath.Join(partial, sumsName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	if err := giveTo(owner, partial); err != nil {
@@ -139,8 +146,12 @@ func copyStore(from, to string) error {
 			return fmt.Errorf("it is not a whole backup: %w", err)
 		}
 	}
+	from, err := filepath.EvalSymlinks(from) // the newest backup may have a link
+	if err != nil {
+		return err
+	}
 	dirs := map[string]bool{}
-	err := filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
+	err = filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -169,12 +180,7 @@ func copyFile(from, to string) error {
 		return err
 	}
 	defer in.Close()
-	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(out, in)
-	return errors.Join(err, out.Sync(), out.Close())
+	return writeFile(to, in)
 }
 
 // giveTo gives a directory and all that is in it to an owner, if that is not who

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -59,7 +60,7 @@ the mistakes are logged. SIGINT and SIGTERM stop reading, deliver what
 can be delivered at once, and save the position; the next start resumes there.`,
 		Example: `  triggerd run
   TRIGGERD_SOURCE="redis://triggerd:$PASSWORD@10.0.0.7:6379" triggerd run -c /etc/triggerd/rules.toml`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: opts.run,
 	}
 	opts.addFlags(cmd)
@@ -156,6 +157,9 @@ func (o *runOptions) run(cmd *cobra.Command, _ []string) error {
 		return failed(err)
 	}
 	defer st.Close()
+	if err := os.Remove(filepath.Join(dataDir, sumsName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return failed(err) // it would call a backup damaged that is a data directory now
+	}
 	if err := kept.open(dataDir, &set.Store, st, log); err != nil {
 		return failed(err)
 	}

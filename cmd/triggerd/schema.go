@@ -108,7 +108,7 @@ the file, such as a condition, only check knows.`,
 		Example: `  triggerd schema > rules.schema.json
   # first line of rules.toml, for taplo and the editors that use it:
   #:schema ./rules.schema.json`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			b, err := schemaOf(kinds.All)
 			if err != nil {

@@ -44,7 +44,7 @@ it shows what one rule with time fields counts and waits for.`,
   triggerd status --rule worker-heartbeat
   triggerd status --watch
   triggerd status --json | jq '.actions[] | select(.pending > 0)'`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			out := c.out(cmd)
 			show := func(ctx context.Context, out io.Writer) error { return c.status(ctx, out, all) }

@@ -28,7 +28,7 @@ func newStoreCommand() *cobra.Command {
 		Long: `Store looks after a data directory: the firings that wait for delivery, the dead
 letters, and the position to resume from. Backup asks the running daemon; the
 others are for a directory that no triggerd has open.`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(newStoreBackupCommand(), newStoreRestoreCommand(), newStoreVerifyCommand(), newStoreSalvageCommand())
@@ -59,7 +59,7 @@ func verify(out io.Writer, dir, advice string) error {
 	if err != nil {
 		return failed(err)
 	}
-	if err := verifyStreams(dir, r); err != nil {
+	if err := errors.Join(verifyStreams(dir, r), checkSums(dir, r)); err != nil {
 		return failed(err)
 	}
 	printProblems(out, r)

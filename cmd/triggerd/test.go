@@ -39,7 +39,7 @@ triggerd explain.
 Commands are written as they arrive from the server: triggerd check tells of
 those that never do. It ends with 0 if all pass, with 1 if one fails or there is none,
 and with 78 if there is a mistake in the file.`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			set, err := engine.LoadRules(config, engine.ActionOptions{})
 			if err != nil {

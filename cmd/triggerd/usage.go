@@ -52,6 +52,32 @@ func onlyCommands(cmd *cobra.Command) {
 	}
 }
 
+// noArguments is the Args of a command that takes none. It says how to write what
+// is most often meant: a rules file, or a server. A URL may hold a password, so it
+// is not repeated.
+func noArguments(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	path, of := cmd.CommandPath(), func(flag string) bool { return cmd.Flags().Lookup(flag) != nil }
+	switch arg := args[0]; {
+	case strings.Contains(arg, "://") && of("source"):
+		return fmt.Errorf("a server is named with a flag: %s --source URL", path)
+	case strings.Contains(arg, "://") && of("api"):
+		return fmt.Errorf("a daemon is named with a flag: %s --api URL", path)
+	case strings.HasSuffix(arg, ".toml") && of("config"):
+		return fmt.Errorf("%q: a rules file is named with a flag: %s -c FILE", arg, path)
+	case !cmd.HasParent():
+		meant := ""
+		if near := cmd.SuggestionsFor(arg); len(near) > 0 {
+			meant = fmt.Sprintf(" (did you mean %s?)", strings.Join(near, ", or "))
+		}
+		return fmt.Errorf("unknown command %q for %q%s", arg, path, meant)
+	default:
+		return fmt.Errorf("%q: %s takes no arguments", arg, path)
+	}
+}
+
 // withHint adds to an error of a server that is not there what to look at.
 func withHint(err error) error {
 	if errors.Is(err, syscall.ECONNREFUSED) {

@@ -326,8 +326,10 @@ func (p *patient) major() int {
 
 func version(p *patient) Finding {
 	name, number := "redis", p.info["redis_version"]
-	if v := p.info["valkey_version"]; v != "" {
-		name, number = "valkey", v
+	for _, other := range []string{"valkey", "redict"} { // they tell a version of Redis, too
+		if v := p.info[other+"_version"]; v != "" {
+			name, number = other, v
+		}
 	}
 	if number == "" {
 		return unknown("which server this is is not known: INFO server is refused")
@@ -357,7 +359,7 @@ func (p *patient) mode() string {
 func sentinel(p *patient) Finding {
 	switch {
 	case p.mode() == "sentinel":
-		return Finding{Severity: Error, Figure: "a Sentinel", Why: "this is a Sentinel, not the server that it watches", Fix: "give the address of the server"}
+		return Finding{Severity: Error, Figure: "a Sentinel", Why: "this is a Sentinel, not the server that it watches", Fix: "give the address of the server, or name this as a Sentinel: redis+sentinel://host:26379/NAME"}
 	case p.sentinels < 0:
 		return unknown("whether Sentinels watch the server is not known: PUBSUB is refused")
 	case p.bySentinels:

@@ -73,6 +73,23 @@ func TestExamineOfFewWords(t *testing.T) {
 	}
 }
 
+// Servers that tell a version of Redis too have the name and version that are their own.
+func TestVersion(t *testing.T) {
+	for info, want := range map[string]string{
+		"redis_version:8.6.3":                         "redis 8.6.3",
+		"valkey_version:9.1.2\r\nredis_version:7.2.4": "valkey 9.1.2",
+		"redict_version:7.3.6\r\nredis_version:7.2.4": "redict 7.3.6",
+	} {
+		r, err := Examine(t.Context(), told{info: info}, time.Millisecond)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i := slices.IndexFunc(r.Findings, func(f Finding) bool { return f.ID == "version" }); r.Findings[i].Figure != want {
+			t.Errorf("%q, want %q", r.Findings[i].Figure, want)
+		}
+	}
+}
+
 func TestBufferLimit(t *testing.T) {
 	for setting, want := range map[string]bufferLimit{
 		"normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60": {268435456, 67108864, 60},

@@ -64,7 +64,7 @@ const (
 // appendWhole appends the value of mirrorEntry.
 func (mi *mirror) appendWhole(dst []byte) []byte {
 	var flags byte
-	if mi.flushed {
+	if mi.absent != nil {
 		flags |= wholeFlushed
 	}
 	if mi.journal.inside {

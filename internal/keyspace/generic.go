@@ -327,5 +327,5 @@ func (c *call) flushall() {
 	for db := range c.mi.dbs {
 		c.mi.flush(db)
 	}
-	c.mi.flushed = true
+	c.mi.absent = c.mi.coverOf(0)
 }

@@ -135,6 +135,17 @@ func New(config Config) *Interpreter {
 // are forgotten. Of those that are needed from now on nothing is known until a
 // command sets them whole, or the next snapshot.
 func (in *Interpreter) SetNeed(need func(db int, key []byte) Need, classes Classes) {
+	in.setNeed(need, classes, false)
+}
+
+// NarrowNeed is SetNeed for a need that asks of no key for more than the one
+// before did, in whatever database it is: of which keys it is known that they
+// are not there stays known.
+func (in *Interpreter) NarrowNeed(need func(db int, key []byte) Need, classes Classes) {
+	in.setNeed(need, classes, true)
+}
+
+func (in *Interpreter) setNeed(need func(db int, key []byte) Need, classes Classes, narrows bool) {
 	in.config.Need, in.config.Classes = need, classes
 	switch mi := in.mirror; {
 	case need == nil:
@@ -148,8 +159,14 @@ func (in *Interpreter) SetNeed(need func(db int, key []byte) Need, classes Class
 	default:
 		mi.need, mi.classes = need, classes
 		mi.generation++
-		mi.flushed = false
+		if narrows {
+			mi.absent, mi.loading = mi.narrowed(mi.absent), mi.narrowed(mi.loading)
+		}
+		mi.absent, mi.loading = mi.extended(mi.absent, mi.coverOf(0)[0]), mi.extended(mi.loading, mi.coverOf(0)[0])
 		for db, d := range mi.dbs {
+			if narrows {
+				mi.setCover(d, mi.narrowed(d.cover))
+			}
 			mi.askAnew(d, db) // what was not kept is not lost
 		}
 	}

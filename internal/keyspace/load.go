@@ -145,7 +145,7 @@ func (c *call) restore() {
 func (in *Interpreter) SnapshotBegin() {
 	if mi := in.mirror; mi != nil {
 		mi.snapshot++
-		mi.torn, mi.inside = false, true
+		mi.torn, mi.inside, mi.loading = false, true, mi.coverOf(0)
 		mi.markInside(true)
 	}
 }
@@ -270,9 +270,9 @@ func (in *Interpreter) SnapshotEnd(dst []event.Event, k *SnapshotKey) []event.Ev
 			}
 			mi.forget(d, []byte(key), s)
 		}
-		mi.setCover(d, mi.coverOf(db))
+		mi.setCover(d, coverAs(mi.loading, db))
 	}
-	mi.flushed, mi.inside = true, false
+	mi.absent, mi.inside, mi.loading = mi.loading, false, nil
 	mi.markInside(false)
 	sortEvents(dst[from:])
 	in.stats.Events += int64(len(dst) - from)
@@ -288,7 +288,7 @@ func (in *Interpreter) SnapshotAbort() {
 	if mi == nil {
 		return
 	}
-	if mi.flushed {
+	if mi.absent != nil {
 		mi.losses.Snapshot++
 	}
 	for _, d := range mi.dbs {
@@ -314,6 +314,6 @@ func (in *Interpreter) SnapshotAbort() {
 			}
 		}
 	}
-	mi.flushed, mi.inside = false, false
+	mi.absent, mi.inside, mi.loading = nil, false, nil
 	mi.markInside(false)
 }

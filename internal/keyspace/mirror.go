@@ -1,6 +1,10 @@
 package keyspace
 
-import "triggerd/internal/event"
+import (
+	"slices"
+
+	"triggerd/internal/event"
+)
 
 // Need says how much of a key the mirror has to keep.
 type Need uint8
@@ -30,7 +34,8 @@ type mirror struct {
 
 	dbs     map[int]*database
 	beyond  database // always empty
-	flushed bool     // databases never met are empty
+	absent  []cover  // how it is known that a database never met has no key; nil: it is not. db means nothing
+	loading []cover  // needs in force since the snapshot that is being read began; nil: the mirror has not seen that
 	size    int64    // bytes of all keys
 	count   int64    // of keys
 	losses  *Losses  // the interpreter's
@@ -111,11 +116,7 @@ func (mi *mirror) database(db int) *database {
 	}
 	mi.lastID++
 	d = &database{mi: mi, id: mi.lastID, keys: map[string]*keyState{}}
-	var c []cover
-	if mi.flushed {
-		c = mi.coverOf(db)
-	}
-	mi.setCover(d, c)
+	mi.setCover(d, coverAs(mi.absent, db))
 	mi.dbs[db] = d
 	return d
 }
@@ -142,25 +143,66 @@ func (d *database) covers(key []byte) bool {
 	return d.cover != nil
 }
 
+// lacksDatabase reports whether a key of a database never met is known not to be
+// there.
+func (mi *mirror) lacksDatabase(db int, key []byte) bool {
+	for _, c := range mi.absent {
+		if c.need(db, key) == NeedNothing {
+			return false
+		}
+	}
+	return mi.absent != nil
+}
+
 // coverOf is the cover of a database of which all keys that are needed now are
 // known.
 func (mi *mirror) coverOf(db int) []cover { return []cover{{mi.need, mi.generation, db}} }
 
+// coverAs is a cover, as that of the database of a number.
+func coverAs(of []cover, db int) []cover {
+	of = slices.Clone(of)
+	for i := range of {
+		of[i].db = db
+	}
+	return of
+}
+
 // extendCover adds what is in force from now on.
 func (mi *mirror) extendCover(d *database, c cover) {
-	for _, old := range d.cover {
+	if to := mi.extended(d.cover, c); len(to) != len(d.cover) {
+		mi.setCover(d, to)
+	}
+}
+
+// extended is a cover and a further need. It is nil if it was, or has become too
+// long.
+func (mi *mirror) extended(of []cover, c cover) []cover {
+	for _, old := range of {
 		if old.generation == c.generation && old.db == c.db {
-			return
+			return of
 		}
 	}
-	switch {
-	case d.cover == nil:
-	case len(d.cover) == maxCover:
+	switch len(of) {
+	case 0:
+		return nil
+	case maxCover:
 		mi.losses.Undecided++
-		mi.setCover(d, nil)
-	default:
-		mi.setCover(d, append(d.cover, c))
+		return nil
 	}
+	return append(of, c)
+}
+
+// narrowed is a cover whose needs are those of now, which asks for no more than
+// each of them did.
+func (mi *mirror) narrowed(of []cover) []cover {
+	kept := of[:0]
+	for _, c := range of {
+		c.need, c.generation = mi.need, mi.generation
+		if !slices.ContainsFunc(kept, func(k cover) bool { return k.db == c.db }) {
+			kept = append(kept, c)
+		}
+	}
+	return kept
 }
 
 // wants reports whether a command has to be followed: it names a key that is
@@ -251,7 +293,7 @@ func (in *Interpreter) Lookup(db int, key []byte) event.Value {
 	}
 	d := mi.dbs[db]
 	if d == nil {
-		if mi.flushed && !mi.inside && len(mi.dbs) < maxDatabases && mi.need(db, key) != NeedNothing {
+		if !mi.inside && len(mi.dbs) < maxDatabases && mi.need(db, key) != NeedNothing && mi.lacksDatabase(db, key) {
 			return event.None
 		}
 		return nil
@@ -441,7 +483,7 @@ func (mi *mirror) knownValues() (n int64) {
 	for _, d := range mi.dbs {
 		n += d.knownValues()
 	}
-	if mi.flushed {
+	if mi.absent != nil {
 		n++
 	}
 	return n
@@ -468,5 +510,5 @@ func (mi *mirror) forgetAll() {
 		mi.clear(d)
 		mi.setCover(d, nil)
 	}
-	mi.flushed, mi.torn = false, false
+	mi.absent, mi.torn = nil, false
 }

@@ -25,6 +25,7 @@ type session struct {
 	now time.Time
 	tx  string
 	off int64
+	db  int
 }
 
 func newSession(c keyspace.Config) *session {
@@ -48,10 +49,18 @@ func (s *session) do(line string) (events []string) {
 			args[i] = fmt.Append(nil, start.UnixMilli()+ms)
 		}
 	}
-	for _, ev := range s.in.Command(nil, &keyspace.Command{Args: args, Time: s.now, Offset: s.off, Tx: event.Tx{ID: s.tx}}) {
+	for _, ev := range s.in.Command(nil, &keyspace.Command{Args: args, Time: s.now, Offset: s.off, DB: s.db, Tx: event.Tx{ID: s.tx}}) {
 		events = append(events, fmt.Sprintf("%s: %s -> %s %q %d", describe(&ev), plain(ev.Before), plain(ev.After), ev.Changed, ev.TTL))
 	}
 	return events
+}
+
+// expect runs one command that makes one event.
+func (s *session) expect(t *testing.T, line, want string) {
+	t.Helper()
+	if got := s.do(line); len(got) != 1 || got[0] != want {
+		t.Errorf("%s in database %d: got %q, want %q", line, s.db, got, want)
+	}
 }
 
 // plain is a value's JSON, "?" if it is not known.
@@ -420,6 +429,48 @@ func TestSetNeed(t *testing.T) {
 	}
 	if got := s.in.Stats(); got.MirrorKeys != 0 || got.MirrorBytes != 0 {
 		t.Errorf("stats %+v", got)
+	}
+}
+
+// TestNarrowNeed: which keys are not there stays known however often rules change
+// that need no more than those before, also of databases that were never met.
+func TestNarrowNeed(t *testing.T) {
+	s := newSession(keyspace.Config{Need: needOnly("a", "b", "c")})
+	s.in.NarrowNeed(needOnly("a", "b"), keyspace.Classes{})
+	s.expect(t, "INCR a", `incrby a string command: null -> "1" [] -1`)
+	for range 40 {
+		s.in.NarrowNeed(needOnly("a", "b"), keyspace.Classes{})
+	}
+	s.expect(t, "INCR b", `incrby b string command: null -> "1" [] -1`)
+	if s.in.Lookup(3, []byte("a")) != event.None || s.in.Lookup(3, []byte("c")) != nil {
+		t.Error("in database 3: a is not known to be missing, or c is")
+	}
+	s.db = 3
+	s.expect(t, "INCR b", `incrby b@3 string command: null -> "1" [] -1`)
+	s.in.SetNeed(needOnly("a", "c"), keyspace.Classes{}) // of c nothing is known
+	s.expect(t, "INCR a", `incrby a@3 string command: null -> "1" [] -1`)
+	s.expect(t, "INCR c", `incrby c@3 string command: ? -> ? [] 0`)
+	s.db = 4
+	s.expect(t, "INCR a", `incrby a@4 string command: null -> "1" [] -1`)
+	s.expect(t, "INCR c", `incrby c@4 string command: ? -> ? [] 0`)
+	checkCount(t, s.in)
+	if lost := s.in.Stats().Lost; lost != (keyspace.Losses{}) {
+		t.Errorf("lost %+v", lost)
+	}
+}
+
+// TestNeedInSnapshot: keys that came before a need was in force, and were not
+// kept, are not taken to be missing.
+func TestNeedInSnapshot(t *testing.T) {
+	for _, was := range []func(int, []byte) keyspace.Need{needOnly("a"), nil} {
+		s := newSession(keyspace.Config{Need: needOnly("a")})
+		s.in.SetNeed(was, keyspace.Classes{})
+		s.in.SnapshotBegin()
+		s.in.SetNeed(needOnly("a", "b"), keyspace.Classes{})
+		s.in.SnapshotEnd(nil, &keyspace.SnapshotKey{})
+		s.expect(t, "INCR b", `incrby b string command: ? -> ? [] 0`)
+		s.db = 3
+		s.expect(t, "INCR b", `incrby b@3 string command: ? -> ? [] 0`)
 	}
 }
 

@@ -89,7 +89,7 @@ func (mi *mirror) restoreEntry(op Op, key, value []byte) error {
 	rs := mi.journal.restorer
 	switch {
 	case op == DeleteRange && len(key) == 0 && len(value) == 0:
-		mi.dbs, mi.count, mi.flushed, mi.torn = map[int]*database{}, 0, false, false
+		mi.dbs, mi.count, mi.absent, mi.torn = map[int]*database{}, 0, nil, false
 		mi.journal.restorer = newRestorer()
 		return nil
 	case len(key) == 0:
@@ -163,7 +163,9 @@ func (mi *mirror) restoreWhole(value []byte) error {
 	if value[0] != entryVersion {
 		return fmt.Errorf("is of version %d, and this program knows %d", value[0], entryVersion)
 	}
-	mi.flushed = value[1]&wholeFlushed != 0
+	if mi.absent = nil; value[1]&wholeFlushed != 0 {
+		mi.absent = mi.coverOf(0)
+	}
 	mi.torn = value[1]&wholeInside != 0
 	if value[1]&wholeUnsure != 0 {
 		mi.sparseMax = -1
@@ -384,7 +386,9 @@ func (in *Interpreter) RestoreEnd(complete bool) error {
 	}
 	mi.fit()
 	complete = complete && !mi.torn
-	mi.flushed = mi.flushed && complete
+	if !complete {
+		mi.absent = nil
+	}
 	for db, d := range mi.dbs {
 		if !complete {
 			mi.setCover(d, nil)
