@@ -543,8 +543,8 @@ func (r *run) same(a, b any) (bool, error) {
 	if err := r.step(1); err != nil {
 		return false, err
 	}
-	if a == nil || b == nil {
-		return a == nil && b == nil, nil
+	if a == nil || b == nil { // what is not there is an empty text
+		return (a == nil || a == "") && (b == nil || b == ""), nil
 	}
 	if isNumber(a) || isNumber(b) {
 		order, ok := compareNumbers(a, b)

@@ -180,6 +180,7 @@ func TestWholeEvent(t *testing.T) {
 		"{{.params.sku}}{{index .params `sku`}}{{with .params}}{{.sku}}{{end}}":                    {"hash": "", "unknown": ""},
 		"{{.part.index}}/{{.part.size}}{{if .part}}many{{end}}":                                    {"hash": "/", "gone": "2/3many"},
 		"{{if eq .after.amount 5}}y{{end}}{{if eq (num .after.amount) 5.0}}y{{end}}":               {"hash": "yy", "unknown": "", "list": ""},
+		"{{if eq .after.status ``}}y{{end}}{{if eq .by ``}}by{{end}}{{if ne `` .command}}n{{end}}": {"hash": "", "unknown": "yby", "flush": "ybyn"},
 		"{{if eq .after.status 5}}y{{end}}{{if ne .after.amount 6}}n{{end}}":                       {"hash": "n", "unknown": "n"},
 		"{{if eq .before .after}}same{{end}}{{if eq .after .after}}y{{end}}":                       {"hash": "y", "unknown": "samey", "zset": "y", "stream": "y", "list": "y"},
 		"{{if eq .after.status `void` `paid`}}y{{end}}{{if eq .after .db true `x`}}y{{end}}":       {"hash": "y", "unknown": ""},
