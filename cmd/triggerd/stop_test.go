@@ -146,7 +146,7 @@ func TestStopsThoughBusy(t *testing.T) {
 			rule := func(name, when string) {
 				write(t, dir, "rules.toml", `
 [defaults]
-shutdown_timeout = "10s"
+shutdown_timeout = "500ms"
 [[rule]]
 name = "`+name+`"
 key = "k"
@@ -156,41 +156,32 @@ type = "log"
 `)
 			}
 			rule("slow", tt.busy)
+			p := start(t, dir, "--source", "redis://"+srv.Addr)
+			p.logs.await(t, `msg="attached`, 1)
 			if tt.before != nil {
 				redistest.Do(t, srv, tt.before...)
 			}
-			c := redistest.Dial(t, srv)
-			c.Timeout = patience
-			for handled, tries := true, 0; handled; tries++ { // the command, before it is told to stop
-				if tries == 5 {
-					t.Fatal("it does not stop within the command")
-				}
-				p := start(t, dir, "--source", "redis://"+srv.Addr, "--http", "127.0.0.1:0")
-				p.logs.await(t, `msg="attached`, 1)
-				api := apiOf(t, p)
-				if _, err := c.Do(tt.cmd...); err != nil {
-					t.Fatal(err)
-				}
-				sent := masterOffset(t, srv)
-				for limit := time.Now().Add(patience); statusOf(t, api).Source.ReceivedOffset < sent; time.Sleep(5 * time.Millisecond) { // nobody tells
-					if time.Now().After(limit) {
-						t.Fatal("it does not receive the command")
-					}
-				}
-				p.signal(syscall.SIGTERM)
-				p.logs.await(t, "msg=stopping", 1)
-				p.wait()
-				log := p.logs.String()
-				if !strings.Contains(log, `msg="triggerd stopped"`) {
-					t.Fatal("it was ended, and did not stop")
-				}
-				if strings.Contains(log, "condition failed") {
-					t.Error("a condition that was given up counts as failed")
-				}
-				handled = !strings.Contains(log, `msg="triggerd stopped" events=0 `)
+			redistest.Do(t, srv, tt.cmd...)
+			time.Sleep(200 * time.Millisecond) // the reader is at it
+			if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+				t.Fatal(err)
+			}
+			p.logs.await(t, "msg=stopping", 1)
+			select {
+			case <-p.ended:
+			case <-time.After(10 * (500*time.Millisecond + endAfter)):
+				p.cmd.Process.Kill()
+				<-p.ended
+				t.Error("it did not end")
+			}
+			if !strings.Contains(p.logs.String(), `msg="triggerd stopped"`) {
+				t.Error("it was ended, and did not stop")
+			}
+			if strings.Contains(p.logs.String(), "condition failed") {
+				t.Error("a condition that was given up counts as failed")
 			}
 			rule("next", tt.then)
-			p := start(t, dir, "--source", "redis://"+srv.Addr)
+			p = start(t, dir, "--source", "redis://"+srv.Addr)
 			p.logs.await(t, "rule=next", 1)
 			p.stop()
 		})
