@@ -257,27 +257,43 @@ func TestDoctorBacklogIsTrue(t *testing.T) {
 		<-writes
 	}()
 	psync(t, srv.Addr, "?", -1) // or there is no stream yet
+	before, began := masterOffset(t, srv), time.Now()
 	found, _ := examine(t, srv, "--measure", "1s")
+	written, took := float64(masterOffset(t, srv)-before), time.Since(began).Seconds()
 	said, err := strconv.ParseFloat(strings.TrimSuffix(found["backlog"].Figure, " s"), 64)
 	if err != nil || found["backlog"].Severity != doctor.Warn {
 		t.Fatalf("%+v", found["backlog"])
 	}
-	answer := psync(t, srv.Addr, "?", -1)
-	words := strings.Fields(answer)
+	var rate float64 // bytes a second
+	if _, err := fmt.Sscanf(after(found["backlog"].Why, ", and "), "%f KB/s", &rate); err != nil {
+		t.Fatalf("%v: %+v", err, found["backlog"])
+	}
+	// A busy machine writes at another rate from second to second.
+	if rate *= 1000; rate > 1.1*written || rate < written/took/4 {
+		t.Errorf("%.0f bytes/s are said to be written, and %.0f were in %.2f s", rate, written, took)
+	}
+	words := strings.Fields(psync(t, srv.Addr, "?", -1))
 	if len(words) != 3 {
-		t.Fatalf("answer %q", answer)
+		t.Fatalf("answer %q", words)
 	}
 	offset, err := strconv.ParseInt(words[2], 10, 64)
 	if err != nil {
 		t.Fatal(err)
 	}
-	time.Sleep(time.Duration(said / 2 * float64(time.Second)))
-	if got := psync(t, srv.Addr, words[1], offset+1); !strings.HasPrefix(got, "+CONTINUE") {
-		t.Errorf("after half of %.2f s: %q", said, got)
-	}
-	time.Sleep(time.Duration(said * 3 / 2 * float64(time.Second)))
-	if got := psync(t, srv.Addr, words[1], offset+1); !strings.HasPrefix(got, "+FULLRESYNC") {
-		t.Errorf("after twice %.2f s: %q", said, got)
+	// The outage is as long as it takes to write so much.
+	for part, want := range []string{"", "+CONTINUE", "", "", "+FULLRESYNC"} { // halves of what was said
+		if want == "" {
+			continue
+		}
+		end := offset + int64(said*rate*float64(part)/2)
+		for limit := time.Now().Add(patience); masterOffset(t, srv) < end; time.Sleep(5 * time.Millisecond) {
+			if time.Now().After(limit) {
+				t.Fatal("too little is written")
+			}
+		}
+		if got := psync(t, srv.Addr, words[1], offset+1); !strings.HasPrefix(got, want) {
+			t.Errorf("after %d halves of %.2f s at %.0f bytes/s: %q, want %s", part, said, rate, got, want)
+		}
 	}
 }
 
