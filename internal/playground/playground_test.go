@@ -152,17 +152,21 @@ func TestLimits(t *testing.T) {
 	for i := range 5000 {
 		fmt.Fprintf(&globs, "[[rule]]\nname = \"r%d\"\nkey = \"*a%d*b*c%d*\"\n[[rule.action]]\n%s", i, i, i, log)
 	}
-	for name, q := range map[string]admin.ExplainQuestion{
-		"a huge string":       {Text: rule("true", log), Commands: []string{"SETRANGE k 536870000 x"}},
-		"a huge bitmap":       {Text: rule("true", log), Commands: []string{"SETBIT k 4294967295 1"}},
-		"copies":              {Text: rule("true", log), Commands: append([]string{"SET a " + strings.Repeat("x", 60_000)}, many(900, func(i int) string { return fmt.Sprintf("COPY a b%d", i) })...)},
-		"very many keys":      {Text: rule("true", log), Commands: []string{"MSET" + keys.String()}},
-		"a template of much":  {Text: rule("true", "type = \"log\"\nmessage = \"{{range .args}}{{range $.args}}{{.}}{{end}}{{end}}\"\n"), Commands: many(100, func(int) string { return "RPUSH k" + strings.Repeat(" xxxxxxxx", 1000) })},
-		"a condition of much": {Text: rule("any(after, num(#) == 1)", log), Commands: []string{"RPUSH k" + strings.Repeat(" 2", 30_000)}},
-		"very many rules":     {Text: rule("true", log) + globs.String(), Commands: []string{"SET a 1"}},
-		"deep":                {Text: "x = " + strings.Repeat("[", 500_000)},
+	for _, tt := range []struct {
+		name string
+		q    admin.ExplainQuestion
+	}{
+		{"a huge string", admin.ExplainQuestion{Text: rule("true", log), Commands: []string{"SETRANGE k 536870000 x"}}},
+		{"a huge bitmap", admin.ExplainQuestion{Text: rule("true", log), Commands: []string{"SETBIT k 4294967295 1"}}},
+		{"copies", admin.ExplainQuestion{Text: rule("true", log), Commands: append([]string{"SET a " + strings.Repeat("x", 60_000)}, many(900, func(i int) string { return fmt.Sprintf("COPY a b%d", i) })...)}},
+		{"very many keys", admin.ExplainQuestion{Text: rule("true", log), Commands: []string{"MSET" + keys.String()}}},
+		{"a condition of much", admin.ExplainQuestion{Text: rule("any(after, num(#) == 1)", log), Commands: []string{"RPUSH k" + strings.Repeat(" 2", 30_000)}}},
+		{"very many rules", admin.ExplainQuestion{Text: rule("true", log) + globs.String(), Commands: []string{"SET a 1"}}},
+		{"deep", admin.ExplainQuestion{Text: "x = " + strings.Repeat("[", 500_000)}},
+		{"a template of much", admin.ExplainQuestion{Text: rule("true", "type = \"log\"\nmessage = \"{{range .args}}{{range $.args}}{{.}}{{end}}{{end}}\"\n"), Commands: many(100, func(int) string { return "RPUSH k" + strings.Repeat(" xxxxxxxx", 1000) })}}, // the last, since it goes on for long
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(tt.name, func(t *testing.T) {
+			q := tt.q
 			q.Rule = "x"
 			p := playground.New() // where no question before is still at work
 			runtime.GC()
@@ -191,7 +195,7 @@ func TestLimits(t *testing.T) {
 					t.Error(jsonErr)
 				}
 			}
-			if answer != nil && !answer.OK && name != "deep" {
+			if answer != nil && !answer.OK && tt.name != "deep" {
 				t.Errorf("the rules are refused: %+v", answer.Errors)
 			}
 			t.Logf("took %v, %d MiB more, an answer of %d KiB, err %v", took, used>>20, size>>10, err)
