@@ -212,7 +212,7 @@ func (p *Page) Eval(expression string, value any) {
 }
 
 // waitLimit is after how long a wait counts as hung.
-const waitLimit = 30 * time.Second
+const waitLimit = time.Minute
 
 // Wait waits until an expression is true. While it throws, it is not.
 func (p *Page) Wait(expression string) {
