@@ -38,7 +38,6 @@ export function put(el, ...children) {
 let pressed = null;
 addEventListener("pointerdown", (e) => { if (!e.button) pressed = e.target; }, true);
 addEventListener("click", () => { pressed = null; }, true);
-addEventListener("blur", () => { pressed = null; });
 for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => setTimeout(() => { pressed = null; }), true); // behind its click
 
 // isPressed reports whether a pointer is held down on a part of el, which is left
