@@ -232,6 +232,24 @@ func noSideways(t *testing.T, p *browser.Page, where string) {
 	}
 }
 
+// hold holds the mouse down on an element while something happens, and until the
+// page has drawn what it was told to requests of some kind that it has made since.
+func hold(p *browser.Page, element, requests string, meanwhile func()) {
+	var at struct{ X, Y float64 }
+	p.Eval(`(() => { const r = `+element+`.getBoundingClientRect(); return {X: r.x + r.width/2, Y: r.y + r.height/2} })()`, &at)
+	mouse := func(kind string) {
+		p.Call("Input.dispatchMouseEvent", map[string]any{"type": kind, "x": at.X, "y": at.Y, "button": "left", "clickCount": 1}, nil)
+	}
+	mouse("mousePressed")
+	meanwhile()
+	asked := `performance.getEntriesByType("resource").filter(e => e.name.includes(` + browser.Quote(requests) + `)).length`
+	for range 2 { // what came of the first has been drawn when the second is made
+		p.Eval(`(() => { window.asked = `+asked+`; document.dispatchEvent(new Event("visibilitychange")) })()`, nil)
+		p.Wait(asked + ` > window.asked`)
+	}
+	mouse("mouseReleased")
+}
+
 // A write is seen as it happens, is filtered, held by a pause, and followed to the
 // webhook that it made.
 func TestPageLive(t *testing.T) {
@@ -245,7 +263,12 @@ func TestPageLive(t *testing.T) {
 		w.do("SET", "stock:7", "2")
 		w.do("SET", "stock:7", "0")
 		p.WaitText("stock:7", "2→0", "sold-out", "✓ 200")
-		p.Click(".rows .row:not([hidden]):not(.state)")
+		// What is pressed is opened, though a row has come before it is let go.
+		hold(p, `document.querySelector(".rows .row:not([hidden]):not(.state) .change *")`, "/rates", func() {
+			w.do("SET", "stock:70", "1")
+			w.do("SET", "stock:70", "0")
+			w.first(2)
+		})
 		p.WaitText("SET stock:7 0", "Attempt 1", "delivered after")
 		var id string
 		p.Eval(`[...document.querySelectorAll(".side .mono")].map(e => e.textContent).find(s => s.includes("sold-out/crm"))`, &id)
@@ -399,17 +422,7 @@ func TestPageDeadLetters(t *testing.T) {
 		p.Eval(`getSelection().removeAllRanges()`, nil)
 
 		// A click is one though what is pressed would be drawn anew before it is let go.
-		var at struct{ X, Y float64 }
-		p.Eval(`(() => { const r = [...document.querySelectorAll("tbody tr[data-id]")].find(r => r.innerText.includes("stock:1")).querySelector("a").getBoundingClientRect(); return {X: r.x + r.width/2, Y: r.y + r.height/2} })()`, &at)
-		mouse := func(kind string) {
-			p.Call("Input.dispatchMouseEvent", map[string]any{"type": kind, "x": at.X, "y": at.Y, "button": "left", "clickCount": 1}, nil)
-		}
-		mouse("mousePressed")
-		for range 2 { // the first one has been drawn when the second one is asked for
-			p.Eval(`(() => { window.asked = performance.getEntriesByType("resource").filter(e => e.name.includes("dead-letters?")).length; document.dispatchEvent(new Event("visibilitychange")) })()`, nil)
-			p.Wait(`performance.getEntriesByType("resource").filter(e => e.name.includes("dead-letters?")).length > window.asked`)
-		}
-		mouse("mouseReleased")
+		hold(p, `[...document.querySelectorAll("tbody tr[data-id]")].find(r => r.innerText.includes("stock:1")).querySelector("a")`, "/dead-letters?", func() {})
 		p.Click(".head button.go")
 		if got := w.first(1).Data.Key; got != "stock:1" {
 			t.Errorf("%s was delivered", got)

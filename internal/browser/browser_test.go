@@ -41,6 +41,10 @@ func TestPage(t *testing.T) {
 	p.Fill("#name", "éa")
 	p.Click("#b")
 	p.WaitText("hello éa")
+	// It is pressed where it is, though it has just moved away.
+	p.Eval("out.textContent = ''; addEventListener('mousemove', () => { document.getElementById('b').style.marginTop = '200px' }, {once: true})", nil)
+	p.Click("#b")
+	p.WaitText("hello éa")
 	p.Eval("document.activeElement.blur()", nil)
 	p.Press("?")
 	p.WaitText("help")

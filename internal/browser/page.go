@@ -254,20 +254,41 @@ func Quote(text string) string {
 	return string(b)
 }
 
+// aimed brings an element into view, notes whether the next press of the mouse
+// misses it, which then makes no click, and returns its middle.
+const aimed = `(e => {
+	removeEventListener("click", window.swallow, true);
+	window.swallow = c => { c.stopImmediatePropagation(); c.preventDefault(); };
+	window.missed = false;
+	addEventListener("mousedown", m => {
+		window.missed = !e.contains(m.target);
+		if (window.missed) addEventListener("click", window.swallow, {capture: true, once: true});
+	}, {capture: true, once: true});
+	e.scrollIntoView({block: "center"});
+	const r = e.getBoundingClientRect();
+	return {X: r.x + r.width/2, Y: r.y + r.height/2};
+})`
+
 // Click waits for an element, brings it into view, and clicks its middle with
-// the mouse.
+// the mouse: again if it has moved away before it was pressed.
 func (p *Page) Click(selector string) {
 	p.t.Helper()
 	find := "document.querySelector(" + Quote(selector) + ")"
-	p.Wait(find + "?.getClientRects().length")
-	var at struct{ X, Y float64 }
-	p.Eval("(()=>{const e="+find+";e.scrollIntoView({block:'center'});const r=e.getBoundingClientRect();return {X:r.x+r.width/2,Y:r.y+r.height/2}})()", &at)
-	for _, kind := range []string{"mouseMoved", "mousePressed", "mouseReleased"} {
-		params := map[string]any{"type": kind, "x": at.X, "y": at.Y}
-		if kind != "mouseMoved" {
-			params["button"], params["clickCount"] = "left", 1
+	limit := time.Now().Add(waitLimit)
+	for missed := true; missed; {
+		if time.Now().After(limit) {
+			p.t.Fatalf("browser: %s moves away again and again", selector)
 		}
-		p.Call("Input.dispatchMouseEvent", params, nil)
+		p.Wait(find + "?.getClientRects().length")
+		var at struct{ X, Y float64 }
+		p.Eval(aimed+"("+find+")", &at)
+		mouse := func(kind, button string, count int) {
+			p.Call("Input.dispatchMouseEvent", map[string]any{"type": kind, "x": at.X, "y": at.Y, "button": button, "clickCount": count}, nil)
+		}
+		mouse("mouseMoved", "none", 0)
+		mouse("mousePressed", "left", 1)
+		p.Eval("Boolean(window.missed)", &missed)
+		mouse("mouseReleased", "left", 1)
 	}
 }
 

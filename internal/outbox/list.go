@@ -138,6 +138,17 @@ const maxScanned = 100_000
 // Pending lists firings that wait, the oldest first. next is the Before of the
 // query for the following ones, 0 at the end.
 func (o *Outbox) Pending(ctx context.Context, q Query) (list []Delivery, next uint64, err error) {
+	for {
+		list, next, err = o.pendingPage(ctx, q)
+		if err != nil || len(list) > 0 || next == 0 || q.readsJobs() {
+			return list, next, err
+		}
+		q.Before = next // all of these were delivered meanwhile; others wait
+	}
+}
+
+// pendingPage is Pending, but may find nothing though there is more.
+func (o *Outbox) pendingPage(ctx context.Context, q Query) (list []Delivery, next uint64, err error) {
 	more := false
 	for _, action := range o.names(q.Action) {
 		of, rest, err := o.pendingOf(ctx, action, &q)

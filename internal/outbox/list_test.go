@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -136,4 +137,47 @@ func TestOrderThatIsCarriedOut(t *testing.T) {
 	if n, err := b.RetryDead(t.Context(), 1); n != 0 || err != ErrNotRunning {
 		t.Errorf("once it has ended: %d, %v", n, err)
 	}
+}
+
+// whenAsked is a context that does something when it is first asked whether it is
+// done.
+type whenAsked struct {
+	context.Context
+	do func()
+}
+
+func (c *whenAsked) Err() error {
+	if do := c.do; do != nil {
+		c.do = nil
+		do()
+	}
+	return c.Context.Err()
+}
+
+// A list is not empty as long as something waits, though all that would be on its
+// first page is delivered while it is made.
+func TestPendingWhileDelivered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var up atomic.Bool
+		r := &receiver{}
+		r.do = func(f *actions.Firing) error {
+			if up.Load() && f.ID < "d120" {
+				return nil
+			}
+			return errors.New("no")
+		}
+		b := newBox(t, 10_000, 4, r)
+		for i := range 150 {
+			b.put("0", fmt.Sprint(i), fmt.Sprintf("d%03d", i), spec(func(p *Policy) { p.Retry.MaxAttempts, p.Retry.MaxAge = 1000, 24*time.Hour }))
+		}
+		sleep(time.Second)
+		list, next, err := b.Pending(&whenAsked{t.Context(), func() {
+			up.Store(true)
+			sleep(time.Hour)
+		}}, Query{})
+		if len(list) != 30 || list[0].ID != "d120" || next != 0 || err != nil {
+			t.Errorf("%d wait, next %d, %v", len(list), next, err)
+		}
+		b.cancel()
+	})
 }

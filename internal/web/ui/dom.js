@@ -38,8 +38,11 @@ export function put(el, ...children) {
 let pressed = null;
 addEventListener("pointerdown", (e) => { if (!e.button) pressed = e.target; }, true);
 addEventListener("click", () => { pressed = null; }, true);
-addEventListener("blur", () => { pressed = null; });
 for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => setTimeout(() => { pressed = null; }), true); // behind its click
+
+// isPressed reports whether a pointer is held down on a part of el, which is left
+// alone until then.
+export const isPressed = (el) => pressed !== null && el.contains(pressed);
 
 const focusable = "a, button, input, select, textarea, summary, [tabindex]";
 
@@ -48,7 +51,7 @@ const focusable = "a, button, input, select, textarea, summary, [tabindex]";
 // place, how far inner parts are scrolled, and which are unfolded.
 export function renew(el, ...children) {
   const chosen = getSelection();
-  if (!chosen.isCollapsed && el.contains(chosen.anchorNode) || pressed && el.contains(pressed)) return el;
+  if (!chosen.isCollapsed && el.contains(chosen.anchorNode) || isPressed(el)) return el;
   const focus = el.contains(document.activeElement) && document.activeElement !== el ? document.activeElement : null;
   const row = focus?.closest("[data-id], [data-row]");
   const which = focus && [...(row || el).querySelectorAll(focusable)].indexOf(focus);

@@ -1,6 +1,6 @@
 // A list of any length, of which only the rows that are seen are in the document.
 
-import { h } from "./dom.js";
+import { h, isPressed } from "./dom.js";
 
 // rows makes the list. of() is its length, fill(row, i) shows the item i in a
 // row that may have shown another, and make() makes an empty row. open(i, row) is
@@ -19,6 +19,10 @@ export function rows({ make, fill, of, open, label }) {
 
   function draw() {
     due = false;
+    if (isPressed(el)) { // a row that showed another item meanwhile would open that, or nothing
+      change();
+      return;
+    }
     const n = of();
     const first = Math.max(0, Math.floor(el.scrollTop / height) - 2);
     const shown = Math.min(Math.ceil(el.clientHeight / height) + 5, Math.max(0, n - first));
