@@ -122,12 +122,31 @@ func TestJSONMistakes(t *testing.T) {
 		`{"a":[{{range .args}}"{{end}}]}`:       "different places",
 		`{"a":[{{range .args}}"{{if .}}{{break}}{{end}}"{{end}}]}`:               "break and continue",
 		`{{define "a"}}{{.key}}{{end}}["{{template "a" .}}",{{template "a" .}}]`: "different places",
+		`{"a":{{with .after}}{{.}}{{end}}}`:                                      "may have no value",
+		`{"a":{{if .by}}5{{end}},"b":1}`:                                         "may have no value",
+		`{"a": {{range .args}}{{.}}{{end}} }`:                                    "may have no value",
+		`{"a":{{if .by}}{{else}}{{.key}}{{end}}}`:                                "may have no value",
+		`{"a":{{if .by}}1{{else if .tx}}2{{end}}}`:                               "may have no value",
+		`{{define "a"}}{{if .by}}1{{end}}{{end}}{"a":{{template "a" .}}}`:        "may have no value",
 		`{"a" {{.key}}}`:  "no JSON at byte",
 		`{{.key}}changed`: "right behind the value",
 		`{"a":1`:          "no JSON",
 	} {
 		if _, err := NewJSON(body); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %s", body, err, want)
+		}
+	}
+}
+
+// TestJSONBranches: a value may come from any branch, or stand behind one.
+func TestJSONBranches(t *testing.T) {
+	for _, body := range []string{
+		`{"a":{{with .after}}{{.}}{{else}}null{{end}}}`, `{"a":{{if .by}}1{{else if .tx}}{{.tx}}{{else}}"x"{{end}},"b":1}`,
+		`{"a":{{if .by}}-{{end}}5}`, `{"a":"{{if .by}}x{{end}}"}`, `{"a":[{{if .by}}1{{end}}]}`, `{"a":{ {{if .by}}"b":1{{end}} }}`,
+		`{"a":{{if .by}} {{end}}{{.key}}}`, `[{{range $i, $e := .args}}{{if $i}},{{end}}{{.}}{{end}}]`, `{"a":{{range .args}}{{break}}{{else}}1{{end}}{{.db}}}`,
+	} {
+		if _, err := NewJSON(body); err != nil {
+			t.Errorf("%s: %v", body, err)
 		}
 	}
 }

@@ -13,6 +13,7 @@ type place struct {
 	escape int    // in a string: characters of an escape that are to come
 	in     position
 	joined bool // an action's value is right before
+	bare   bool // after a colon: on one way at least, nothing has been written
 }
 
 // position is what was last, outside a string.
@@ -62,8 +63,14 @@ func (p place) inString(c byte) place {
 // escapeBegins is the place right behind a backslash.
 const escapeBegins = 5
 
+var errNoValue = errors.New("in JSON, a name may have no value, since a branch of if, with or range writes none; write one, such as null, after {{else}}")
+
 func (p place) outside(c byte) (place, error) {
 	p.joined = false
+	if p.bare && strings.IndexByte(",]}", c) >= 0 {
+		return p, errNoValue
+	}
+	p.bare = p.bare && strings.IndexByte(" \t\r\n", c) >= 0
 	switch c {
 	case ' ', '\t', '\r', '\n':
 		if p.in == inToken {
@@ -81,7 +88,7 @@ func (p place) outside(c byte) (place, error) {
 	case ',':
 		p.in = atStart
 	case ':':
-		p.in = afterColon
+		p.in, p.bare = afterColon, true
 	case '"':
 		p.inText = true
 	default:
@@ -105,7 +112,7 @@ func (p place) write() (function string, after place, err error) {
 	if p.in == atStart && strings.HasSuffix(p.open, "{") {
 		function = keyFunction
 	}
-	p.in, p.joined = afterValue, true
+	p.in, p.joined, p.bare = afterValue, true, false
 	return function, p, nil
 }
 
@@ -116,7 +123,7 @@ func (p place) agrees(q place) bool {
 
 // or is the place after one of two ways, which agree.
 func (p place) or(q place) place {
-	p.joined = p.joined || q.joined
+	p.joined, p.bare = p.joined || q.joined, p.bare || q.bare
 	p.in = min(p.in, q.in) // with a comma or without: a name may be next
 	if q.in == inToken || p.in == inToken {
 		p.in = max(p.in, q.in)
