@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -177,6 +178,33 @@ func wantWhole(t *testing.T, dir string) {
 	if code := run(t.Context(), []string{"store", "verify", filepath.Join(dir, defaultDataDir)}, &out, &errs); code != exitOK {
 		t.Errorf("store verify: exit code %d\n%s%s", code, &out, &errs)
 	}
+}
+
+// What was delivered is on disk soon after, though nothing else is written: a copy
+// of the data directory, as kill -9 would leave it, has nothing that waits.
+func TestDeliveredIsOnDisk(t *testing.T) {
+	t.Parallel()
+	srv, dir := redistest.Start(t, "redis-7.0", "--repl-ping-replica-period", "3600"), t.TempDir() // whose PING would be a position to commit
+	rec := newReceiver(t, func(*http.Request, int) int { return http.StatusOK })
+	write(t, dir, "rules.toml", deliveryRules(srv.Addr, rec.URL, rec.URL, ""))
+	p, api := startKept(t, dir)
+	redistest.Do(t, srv, "SET", "a:1", "v")
+	awaitAnswer(t, api, "delivered +1 ", "deliveries", "list", "--key", "a:1")
+	limit := time.After(patience)
+	for n := 0; ; n++ {
+		var out, errs strings.Builder
+		copied := filepath.Join(dir, fmt.Sprint("copy", n))
+		err := os.CopyFS(copied, os.DirFS(filepath.Join(dir, defaultDataDir)))
+		if err == nil && run(t.Context(), []string{"store", "verify", copied}, &out, &errs) == exitOK && strings.Contains(out.String(), ": 0 pending firings") {
+			break
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-limit:
+			t.Fatalf("%v\n%s%s", err, &out, &errs)
+		}
+	}
+	p.stop()
 }
 
 // With show_values = false no values are shown of what is kept, and read_token

@@ -216,6 +216,7 @@ func (o *Outbox) syncLedger() error {
 	b := o.store.NewBatch()
 	b.Sync()
 	_, err := b.Commit()
+	o.unsynced = time.Time{}
 	return err
 }
 

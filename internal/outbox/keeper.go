@@ -60,9 +60,11 @@ func (o *Outbox) runKeeper() {
 	tick := time.NewTicker(o.interval)
 	defer tick.Stop()
 	for last := false; !last; {
+		sync := false
 		select {
 		case <-o.keeperWake:
 		case <-tick.C:
+			sync = !o.unsynced.IsZero() && time.Since(o.unsynced) >= settleSync
 			if o.kept != nil {
 				o.kept.Sweep()
 			}
@@ -73,6 +75,12 @@ func (o *Outbox) runKeeper() {
 		if err := o.write(last); err != nil {
 			o.fail(err)
 			return
+		}
+		if sync && !o.unsynced.IsZero() {
+			if err := o.syncLedger(); err != nil {
+				o.fail(err)
+				return
+			}
 		}
 		o.carryOutOrders()
 		o.turns.Add(1)
@@ -155,6 +163,7 @@ func (o *Outbox) write(all bool) error {
 	if err != nil {
 		return err
 	}
+	o.unsynced = time.Time{}
 	failpoint.Here("committed")
 	for i := range list {
 		o.admit(list[i].jobs, first)
@@ -218,8 +227,8 @@ func (o *Outbox) commit(b *store.Batch) (first uint64, err error) {
 }
 
 // writeLedger commits ends of jobs, what was dropped, and holds. The store takes
-// these always, and does not wait for the disk: after a crash some are attempted
-// again.
+// these always, and does not wait for the disk: after a crash those of the last
+// second or so are attempted again.
 func (o *Outbox) writeLedger() error {
 	g := &o.ledger
 	g.mu.Lock()
@@ -249,6 +258,9 @@ func (o *Outbox) writeLedger() error {
 	}
 	writeHolds(b, holds)
 	_, err := b.Commit()
+	if o.unsynced.IsZero() {
+		o.unsynced = time.Now()
+	}
 	o.logDropped(drops, dropped)
 	return err
 }
@@ -277,9 +289,13 @@ func (o *Outbox) addSettlement(b *store.Batch, s *settlement, now time.Time) {
 }
 
 // Nobody waits for a settlement, so those of a short time are written together.
+// Where no firing is committed after them, the disk gets them at the first tick
+// after settleSync: till then the process has their last 32 KiB to itself, and
+// kill -9 has them delivered again.
 const (
 	settleDelay  = 2 * time.Millisecond
 	settleAtMost = 256
+	settleSync   = 500 * time.Millisecond
 )
 
 // recordSettlement has the keeper write a settlement: at once if it has written

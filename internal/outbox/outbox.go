@@ -63,6 +63,7 @@ type Outbox struct {
 	settling    *store.Batch // of settlements; the keeper's
 	lastDropLog time.Time    // when dropped firings were last logged; the keeper's
 	lastTry     []byte       // a buffer of the keeper's
+	unsynced    time.Time    // since when the disk may not have all settlements; zero: it has; the keeper's
 
 	keeperWake chan struct{} // capacity 1: the keeper has something to write
 	keeperDone chan struct{} // closed when the keeper has ended
