@@ -165,7 +165,7 @@ func (in *Interpreter) setNeed(need func(db int, key []byte) Need, classes Class
 		mi.absent, mi.loading = mi.extended(mi.absent, mi.coverOf(0)[0]), mi.extended(mi.loading, mi.coverOf(0)[0])
 		for db, d := range mi.dbs {
 			if narrows {
-				mi.setCover(d, mi.narrowed(d.cover))
+				d.cover = mi.narrowed(d.cover)
 			}
 			mi.askAnew(d, db) // what was not kept is not lost
 		}

@@ -192,17 +192,15 @@ func (mi *mirror) extended(of []cover, c cover) []cover {
 	return append(of, c)
 }
 
-// narrowed is a cover whose needs are those of now, which asks for no more than
-// each of them did.
+// narrowed is a cover that has the need of now, which asks for no more, in place
+// of the one before.
 func (mi *mirror) narrowed(of []cover) []cover {
-	kept := of[:0]
-	for _, c := range of {
-		c.need, c.generation = mi.need, mi.generation
-		if !slices.ContainsFunc(kept, func(k cover) bool { return k.db == c.db }) {
-			kept = append(kept, c)
+	for i := range of {
+		if c := &of[i]; c.generation == mi.generation-1 {
+			c.need, c.generation = mi.need, mi.generation
 		}
 	}
-	return kept
+	return of
 }
 
 // wants reports whether a command has to be followed: it names a key that is

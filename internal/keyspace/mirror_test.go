@@ -453,6 +453,12 @@ func TestNarrowNeed(t *testing.T) {
 	s.db = 4
 	s.expect(t, "INCR a", `incrby a@4 string command: null -> "1" [] -1`)
 	s.expect(t, "INCR c", `incrby c@4 string command: ? -> ? [] 0`)
+	s.in.NarrowNeed(needOnly("c"), keyspace.Classes{}) // less than a and c, and not known from when a and b were needed
+	for s.db = range 8 {
+		if s.in.Lookup(s.db, []byte("c")) == event.None {
+			t.Errorf("c is taken to be missing in database %d", s.db)
+		}
+	}
 	checkCount(t, s.in)
 	if lost := s.in.Stats().Lost; lost != (keyspace.Losses{}) {
 		t.Errorf("lost %+v", lost)
