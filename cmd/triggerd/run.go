@@ -191,9 +191,9 @@ func (o *runOptions) run(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return badConfig(err)
 	}
-	log.Info("triggerd starts", "version", versionString(), "rules", len(set.Rules), "file", o.config, "server", src.Status().Addr)
 	ctx, stop := notifyStop(cmd.Context())
 	defer stop()
+	log.Info("triggerd starts", "version", versionString(), "rules", len(set.Rules), "file", o.config, "server", src.Status().Addr)
 	svc.engine = e
 	defer reloads.run(ctx, hangups)()
 	defer serve(srv, log)()
@@ -354,6 +354,11 @@ func endWithin(ctx context.Context, grace func() time.Duration, run func() error
 	case err := <-ended:
 		return err
 	case <-time.After(grace()):
+	}
+	select {
+	case err := <-ended: // on a busy machine it may have, and this is looked at late
+		return err
+	default:
 		return errNotEnded
 	}
 }

@@ -22,6 +22,7 @@ func TestScripts(t *testing.T) {
 			for _, name := range []string{"TRIGGERD_SOURCE", "REDIS_URL", "TRIGGERD_CONFIG"} {
 				env.Setenv(name, "")
 			}
+			env.Setenv("TRIGGERD_API", "http://127.0.0.1:1") // not a daemon that happens to run here
 			return nil
 		},
 	})
