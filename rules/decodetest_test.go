@@ -156,7 +156,7 @@ func TestMaxBytes(t *testing.T) {
 }
 
 func TestSpool(t *testing.T) {
-	for text, want := range map[string]int64{`spool = "64MiB"`: 64 << 20, `spool = "off"`: 0, `spool = 0`: 0, ``: 1 << 30, "spool = \"16MiB\"\nack = \"spooled\"": 16 << 20} {
+	for text, want := range map[string]int64{`spool = "64MiB"`: 64 << 20, `spool = "off"`: 0, `spool = 0`: 0, `spool = "0"`: 0, ``: 1 << 30, "spool = \"16MiB\"\nack = \"spooled\"": 16 << 20} {
 		set, err := rules.Parse("f.toml", []byte("[source]\n"+text+"\n"+oneRule), rules.Options{})
 		if err != nil || set.Source.Spool != want {
 			t.Errorf("%s: %v, want %d", text, err, want)

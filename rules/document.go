@@ -322,12 +322,12 @@ func (v view) hostPort() (string, bool) {
 // minSpool is the least size of a spool: it is kept in files of a sixteenth.
 const minSpool = 16 << 20
 
-// spool parses the size of a spool; "off" and 0 are none.
+// isNone reports whether a size is that of nothing: 0, "0" or "off".
+func (v view) isNone() bool { return v.v == int64(0) || v.v == "0" || v.v == "off" }
+
+// spool parses the size of a spool, which may be none.
 func (v view) spool() (int64, bool) {
-	if n, isInt := v.v.(int64); isInt && n == 0 {
-		return 0, true
-	}
-	if s, isText := v.v.(string); isText && s == "off" {
+	if v.isNone() {
 		return 0, true
 	}
 	n, ok := v.size()
@@ -340,12 +340,9 @@ func (v view) spool() (int64, bool) {
 // minKeepDelivered is the least size of what is kept of deliveries.
 const minKeepDelivered = 1 << 20
 
-// keepDelivered parses how much is kept of deliveries; "0" and 0 are nothing.
+// keepDelivered parses how much is kept of deliveries, which may be nothing.
 func (v view) keepDelivered() (int64, bool) {
-	if n, isInt := v.v.(int64); isInt && n == 0 {
-		return 0, true
-	}
-	if s, isText := v.v.(string); isText && s == "0" {
+	if v.isNone() {
 		return 0, true
 	}
 	n, ok := v.size()

@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -53,10 +55,20 @@ A rules file that exists is never touched.`,
 			if err := create(beside, schema, 0o644); err != nil && !errors.Is(err, fs.ErrExist) {
 				return failed(err)
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s is written. Look through it, then:\n  triggerd check -c %[1]s\n  triggerd test -c %[1]s\n  triggerd run -c %[1]s\n", path)
+			fmt.Fprintf(cmd.OutOrStdout(), "%s is written. Look through it, then:\n  triggerd check -c %[2]s\n  triggerd test -c %[2]s\n  triggerd run -c %[2]s\n", path, shellWord(path))
 			return nil
 		},
 	}
+}
+
+var plainWord = regexp.MustCompile(`^[\w./:@%+,=-]+$`)
+
+// shellWord is a text as a word that can be pasted into a shell.
+func shellWord(s string) string {
+	if plainWord.MatchString(s) {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 // create writes a file that must not exist.

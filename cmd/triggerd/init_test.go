@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -27,5 +28,19 @@ func TestInitSettings(t *testing.T) {
 	}
 	for _, w := range set.Warnings {
 		t.Error(w)
+	}
+}
+
+// What init says to do next can be pasted, whatever the file is called.
+func TestShellWord(t *testing.T) {
+	t.Parallel()
+	for _, word := range []string{"rules.toml", "../my rules/a.toml", `it's "$HOME" \ *`, "ünï", "-c", "a\nb", "~/x", ""} {
+		out, err := exec.Command("sh", "-c", "printf %s "+shellWord(word)).Output()
+		if err != nil || string(out) != word {
+			t.Errorf("%q: the shell reads %q, %v", word, out, err)
+		}
+	}
+	if got := shellWord("etc/rules.d/a-b_1.toml"); got != "etc/rules.d/a-b_1.toml" {
+		t.Errorf("got %s", got)
 	}
 }

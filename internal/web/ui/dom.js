@@ -36,9 +36,15 @@ export function put(el, ...children) {
 // pressed is what a pointer is held down on. A click comes only if that is still
 // there when it is let go.
 let pressed = null;
-addEventListener("pointerdown", (e) => { if (!e.button) pressed = e.target; }, true);
+addEventListener("pointerdown", (e) => { pressed = e.button || onScrollbar(e) ? null : e.target; }, true);
+addEventListener("pointermove", (e) => { if (!e.buttons) pressed = null; }, true); // it was let go outside
 addEventListener("click", () => { pressed = null; }, true);
 for (const end of ["pointerup", "pointercancel"]) addEventListener(end, () => setTimeout(() => { pressed = null; }), true); // behind its click
+
+// onScrollbar reports whether a pointer is on the scrollbar of an element: what is
+// scrolled is drawn meanwhile, and browsers need not tell when that is let go.
+const onScrollbar = ({ target: t, offsetX, offsetY }) =>
+  (t.scrollHeight > t.clientHeight || t.scrollWidth > t.clientWidth) && t.clientWidth > 0 && (offsetX >= t.clientWidth || offsetY >= t.clientHeight);
 
 // isPressed reports whether a pointer is held down on a part of el, which is left
 // alone until then.
