@@ -37,6 +37,27 @@ func TestForward(t *testing.T) {
 	})
 }
 
+// A receiver that is down is asked again and again, which is told once.
+func TestForwardToNobody(t *testing.T) {
+	t.Parallel()
+	srv := redistest.Start(t, "redis-7.0")
+	p := start(t, t.TempDir(), "listen", "redis://"+srv.Addr, "cart:*", "--json", "--forward-to", "http://127.0.0.1:1")
+	p.logs.await(t, "attached", 1)
+	redistest.Do(t, srv, "SET", "cart:1", "x")
+	redistest.Do(t, srv, "SET", "cart:2", "x")
+	p.logs.await(t, "-> attempt", 3)
+	p.logs.await(t, `msg="delivery failed, trying again"`, 8)
+	p.signal(syscall.SIGINT)
+	p.wait()
+	told := map[string]bool{}
+	for line := range strings.Lines(p.logs.String()) {
+		if strings.HasPrefix(line, "-> ") && told[line] {
+			t.Errorf("told twice: %s", line)
+		}
+		told[line] = true
+	}
+}
+
 // What is an address, and what a pattern of keys, where no scheme says so.
 func TestIsAddress(t *testing.T) {
 	t.Parallel()

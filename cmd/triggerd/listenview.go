@@ -128,6 +128,7 @@ func showAnswers(ctx context.Context, e *engine.Engine, out io.Writer) {
 		io.WriteString(out, clean(err.Error())+"\n")
 		return
 	}
+	failed := "" // the last line, of an attempt that failed
 	for a := range feed {
 		var line string
 		switch {
@@ -143,6 +144,12 @@ func showAnswers(ctx context.Context, e *engine.Engine, out io.Writer) {
 			line = fmt.Sprintf("-> attempt %d of %s, to be made again: %s", a.Attempt, a.Key, a.Text)
 		default:
 			line = fmt.Sprintf("-> %s given up: %s", a.Key, a.Text)
+		}
+		if line == failed { // an endpoint that is down is only asked whether it is back
+			continue
+		}
+		if failed = ""; a.Outcome == "retried" {
+			failed = line
 		}
 		if _, err := io.WriteString(out, clean(line)+"\n"); err != nil {
 			return

@@ -485,7 +485,11 @@ func (ep *endpoint) logOutcome(f *actions.Firing, s *settlement, err error, paus
 	case Delivered:
 		ep.log.Debug("delivered", append(about, "status", s.text)...)
 	case Retried:
-		ep.log.Warn("delivery failed, trying again", append(about, "err", err, "pause", pause.Round(time.Millisecond))...)
+		about = append(about, "err", err)
+		if !s.uncounted { // else the endpoint decides when, not the firing
+			about = append(about, "pause", pause.Round(time.Millisecond))
+		}
+		ep.log.Warn("delivery failed, trying again", about...)
 	case GivenUp:
 		ep.log.Error("delivery given up", append(about, "err", err, "key", string(event.AppendText(nil, f.Event.Key)))...)
 	}
