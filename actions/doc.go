@@ -7,7 +7,7 @@
 //	if err != nil {
 //		return err // every mistake at once, each a *FieldError
 //	}
-//	shown, err := actions.Render(a, firing) // what it would send, for people
+//	shown, err := actions.Render(ctx, a, firing) // what it would send, for people
 //	res, err := a.Do(ctx, firing)
 //
 // An action makes one attempt and says how it went. It never retries, queues or

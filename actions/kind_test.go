@@ -73,7 +73,7 @@ type: no library for ***`
 // shows is an action with a preview.
 type shows struct{ silent }
 
-func (shows) Render(*actions.Firing) (actions.Preview, error) {
+func (shows) Render(context.Context, *actions.Firing) (actions.Preview, error) {
 	return actions.NewPreview([]string{"CALL", "a b", "", "http://h/hunter2"}, []actions.Named{{Name: "hunter2", Value: "x"}}, []byte("hunter2\n"), nil), nil
 }
 
@@ -89,14 +89,14 @@ func TestRender(t *testing.T) {
 		if secrets != nil {
 			want = strings.ReplaceAll(want, "hunter2", secret.Mark)
 		}
-		if p, err := actions.Render(a, actionstest.Firing()); err != nil || p.String() != want {
+		if p, err := actions.Render(t.Context(), a, actionstest.Firing()); err != nil || p.String() != want {
 			t.Errorf("got %q, %v; want %q", p, err, want)
 		}
 		a, err = kindThat(func(*actions.Settings) (actions.Action, error) { return silent{}, nil }).New("k", nil, actions.Options{Secrets: secrets})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := actions.Render(a, actionstest.Firing()); !errors.Is(err, actions.ErrNoPreview) {
+		if _, err := actions.Render(t.Context(), a, actionstest.Firing()); !errors.Is(err, actions.ErrNoPreview) {
 			t.Errorf("got %v", err)
 		}
 	}

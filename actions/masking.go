@@ -98,8 +98,8 @@ func (m masking) Tracks() bool { return Tracks(m.Action) }
 func (m masking) LatestOnly() bool { return LatestOnly(m.Action) }
 
 // Render is the action's, with the secrets masked once more.
-func (m masking) Render(f *Firing) (Preview, error) {
-	p, err := Render(m.Action, f)
+func (m masking) Render(ctx context.Context, f *Firing) (Preview, error) {
+	p, err := Render(ctx, m.Action, f)
 	if err != nil {
 		return Preview{}, m.secrets.MaskError(err)
 	}

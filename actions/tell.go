@@ -1,6 +1,7 @@
 package actions
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -111,14 +112,15 @@ func LatestOnly(a Action) bool {
 var ErrNoPreview = errors.New("this kind of action has no preview")
 
 // Render returns what an action would send for f: what its method
-// Render(f *firing.Firing) (Preview, error) says. It sends nothing, connects to
+// Render(ctx, f *firing.Firing) (Preview, error) says. It sends nothing, connects to
 // nothing, and borrows f. The error is ErrNoPreview if there is no such method,
-// or else what Do would say without having sent anything.
-func Render(a Action, f *Firing) (Preview, error) {
+// or else what Do would say without having sent anything. A long template ends
+// when ctx is done.
+func Render(ctx context.Context, a Action, f *Firing) (Preview, error) {
 	if r, ok := a.(interface {
-		Render(f *Firing) (Preview, error)
+		Render(ctx context.Context, f *Firing) (Preview, error)
 	}); ok {
-		return r.Render(f)
+		return r.Render(ctx, f)
 	}
 	return Preview{}, ErrNoPreview
 }

@@ -161,8 +161,8 @@ func (e *Engine) AllDead(ctx context.Context, q admin.Query, whole bool) iter.Se
 
 // DeadLetter returns a dead letter with its payload. The error is
 // admin.ErrUnknown if there is none of that number.
-func (e *Engine) DeadLetter(number uint64) (*admin.DeadLetter, error) {
-	d, err := e.outbox.DeadLetter(number)
+func (e *Engine) DeadLetter(ctx context.Context, number uint64) (*admin.DeadLetter, error) {
+	d, err := e.outbox.DeadLetter(ctx, number)
 	if err != nil {
 		return nil, adminError(err)
 	}

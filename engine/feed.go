@@ -22,6 +22,7 @@ type feed struct {
 	next   int    // of chunks
 	rest   string // of the last chunk
 
+	ctx    context.Context // of the Run that plays it
 	e      *Engine
 	traces []*tracer
 	inside bool // an event is being matched
@@ -93,7 +94,7 @@ func encoded(args []string) string {
 // play plays the feed to the rules of a set. Nothing is delivered. onFiring may
 // be nil.
 func (f *feed) play(ctx context.Context, set *rules.Set, o ActionOptions, onFiring func(*firing.Firing)) (err error) {
-	f.limits = o
+	f.ctx, f.limits = ctx, o
 	f.e, err = New(Config{
 		Rules: set, Source: source.NewRecording(f, f.name), Replay: true, DryRun: true, Empty: true, Actions: o,
 		OnFiring: onFiring, feed: f, MaxMirror: o.MaxMirror,

@@ -36,7 +36,7 @@ func (a offlineAction) Do(context.Context, *actions.Firing) (actions.Result, err
 }
 
 // Render says why there is nothing to see.
-func (a offlineAction) Render(*actions.Firing) (actions.Preview, error) {
+func (a offlineAction) Render(context.Context, *actions.Firing) (actions.Preview, error) {
 	return actions.Preview{}, fmt.Errorf("it needs what is not looked up here: %w", a.err)
 }
 

@@ -53,7 +53,7 @@ func Send(ctx context.Context, set *rules.Set, rule *rules.Rule, a *rules.Action
 		defer c.Close()
 	}
 	s := &Sent{Request: Request{Action: a.Name}}
-	s.Request.Preview, s.Request.Err = actions.Render(action, &f)
+	s.Request.Preview, s.Request.Err = actions.Render(ctx, action, &f)
 	ctx, cancel := actions.WithTimeout(ctx, a.Timeout, "no answer")
 	defer cancel()
 	s.Result, s.Err = action.Do(ctx, &f)

@@ -182,7 +182,7 @@ func (f *feed) render(a actions.Action, one *firing.Firing) (actions.Preview, er
 		return actions.Preview{}, errors.New("so much is sent before it that this is not shown")
 	}
 	began := time.Now()
-	p, err := actions.Render(a, one)
+	p, err := actions.Render(f.ctx, a, one)
 	f.rendered += len(p.Body)
 	f.took += time.Since(began)
 	return p, err

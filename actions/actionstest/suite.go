@@ -201,7 +201,7 @@ func preview(t *testing.T, a actions.Action) {
 	for _, key := range hostileKeys() {
 		f, want := Firing(), Firing()
 		f.Event.Key, want.Event.Key = key, key
-		p, err := actions.Render(a, f)
+		p, err := actions.Render(t.Context(), a, f)
 		switch {
 		case errors.Is(err, actions.ErrNoPreview):
 			return
@@ -242,7 +242,7 @@ func sent(t *testing.T, a actions.Action) {
 	for _, key := range hostileKeys() {
 		f := Firing()
 		f.Event.Key = key
-		want, err := actions.Render(a, f)
+		want, err := actions.Render(t.Context(), a, f)
 		res, failed := a.Do(t.Context(), f)
 		if err != nil || failed != nil || res.Sent == nil {
 			continue

@@ -14,8 +14,8 @@ import (
 // whole environment, and its standard input. A variable that carries a credential
 // by its name is shown without what the user or triggerd's environment says; one
 // that has nothing but data in it is shown. The rest is masked by value.
-func (c *command) Render(f *firing.Firing) (actions.Preview, error) {
-	args, env, err := c.render(context.Background(), f)
+func (c *command) Render(ctx context.Context, f *firing.Firing) (actions.Preview, error) {
+	args, env, err := c.render(ctx, f)
 	if err != nil {
 		return actions.Preview{}, err
 	}

@@ -22,7 +22,7 @@ func TestPreviewIsWhatIsRun(t *testing.T) {
 	got := runs(t, f, script, fields, "a b", "{{.key}}", "")
 	out := fields["env"].(table)["OUT"].(string)
 	a := sh(t, script, fields, actions.Options{}, "a b", "{{.key}}", "")
-	p, err := actions.Render(a, f)
+	p, err := actions.Render(t.Context(), a, f)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +54,7 @@ func TestPreviewMasks(t *testing.T) {
 		"env":      table{"API_KEY": value, "SHORT_KEY": "abc", "MIXED_KEY": "{{.key}}-written", "REDIS_KEY": "{{.key}}", "PLAIN": "known-one {{.db}}"},
 	}, actions.Options{Secrets: secret.New("known-one")}, "--token="+value, "x known-one y", "written", "{{.key}}")
 	f := actionstest.Firing()
-	p, err := actions.Render(a, f)
+	p, err := actions.Render(t.Context(), a, f)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,7 +78,7 @@ func TestPreviewMasks(t *testing.T) {
 func TestPreviewOfHostileKey(t *testing.T) {
 	f := actionstest.Firing()
 	f.Event.Key = []byte("a\nAPI: forged\x1b[31m\" 'b")
-	p, err := actions.Render(sh(t, "exit", nil, actions.Options{}, "{{.key}}"), f)
+	p, err := actions.Render(t.Context(), sh(t, "exit", nil, actions.Options{}, "{{.key}}"), f)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +91,7 @@ func TestPreviewOfHostileKey(t *testing.T) {
 		}
 	}
 	f.Event.Key = []byte("\x00")
-	if _, err := actions.Render(sh(t, "exit", nil, actions.Options{}, "{{.key}}"), f); !actions.IsUnsent(err) {
+	if _, err := actions.Render(t.Context(), sh(t, "exit", nil, actions.Options{}, "{{.key}}"), f); !actions.IsUnsent(err) {
 		t.Errorf("got %v", err)
 	}
 }

@@ -48,7 +48,7 @@ func Example_render() {
 		fmt.Println(err)
 		return
 	}
-	shown, err := actions.Render(a, &actions.Firing{
+	shown, err := actions.Render(context.Background(), a, &actions.Firing{
 		ID: "8d1f4c40:851576/0:stock-zero/crm", Rule: "stock-zero", Action: "crm", Attempt: 1,
 		Event: &event.Event{Name: "incrby", Key: []byte("stock:42")}, Params: map[string]string{"sku": "42"},
 	})

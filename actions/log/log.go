@@ -111,8 +111,8 @@ func (a *logAction) Do(ctx context.Context, f *firing.Firing) (actions.Result, e
 
 // Render shows the line as text, without its time, whatever form the log has and
 // whether or not its level is written.
-func (a *logAction) Render(f *firing.Firing) (actions.Preview, error) {
-	message, err := a.text(context.Background(), f)
+func (a *logAction) Render(ctx context.Context, f *firing.Firing) (actions.Preview, error) {
+	message, err := a.text(ctx, f)
 	if err != nil {
 		return actions.Preview{}, actions.Unsent(err)
 	}

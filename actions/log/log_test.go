@@ -133,7 +133,7 @@ func TestPreview(t *testing.T) {
 			f.Event.Key = []byte(test.key)
 			var b bytes.Buffer
 			a := mustNew(t, test.fields, actions.Options{Logger: slog.New(slog.NewJSONHandler(&b, nil)), Secrets: secret.New("value-1")})
-			p, err := actions.Render(a, f)
+			p, err := actions.Render(t.Context(), a, f)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -145,7 +145,7 @@ func TestPreview(t *testing.T) {
 			}
 		})
 	}
-	if _, err := actions.Render(mustNew(t, table{"message": actionstest.Unrenderable}, actions.Options{}), actionstest.Firing()); !actions.IsUnsent(err) {
+	if _, err := actions.Render(t.Context(), mustNew(t, table{"message": actionstest.Unrenderable}, actions.Options{}), actionstest.Firing()); !actions.IsUnsent(err) {
 		t.Errorf("got %v", err)
 	}
 }

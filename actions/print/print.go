@@ -42,7 +42,7 @@ func newPrint(s *actions.Settings) (actions.Action, error) {
 }
 
 // Render shows the line.
-func (a *printAction) Render(f *firing.Firing) (actions.Preview, error) {
+func (a *printAction) Render(_ context.Context, f *firing.Firing) (actions.Preview, error) {
 	return actions.NewPreview(nil, nil, a.line(f), a.masker), nil
 }
 

@@ -193,7 +193,7 @@ func TestPreview(t *testing.T) {
 			f.Event.Key = []byte(key)
 			var b bytes.Buffer
 			a := mustNew(t, table{"format": format}, actions.Options{Stdout: &b})
-			p, err := actions.Render(a, f)
+			p, err := actions.Render(t.Context(), a, f)
 			if err != nil || b.Len() > 0 {
 				t.Fatalf("got %v and wrote %q", err, &b)
 			}
@@ -205,7 +205,7 @@ func TestPreview(t *testing.T) {
 			}
 		}
 	}
-	p, err := actions.Render(mustNew(t, nil, actions.Options{Secrets: secret.New("stock:42")}), actionstest.Firing())
+	p, err := actions.Render(t.Context(), mustNew(t, nil, actions.Options{Secrets: secret.New("stock:42")}), actionstest.Firing())
 	if err != nil || strings.Contains(p.String(), "stock:42") || !strings.Contains(p.String(), " *** DECRBY *** 3 ") {
 		t.Errorf("got %s, %v", p, err)
 	}

@@ -17,8 +17,8 @@ import (
 // A header that carries a credential by its name is shown without what the user
 // wrote into it; one that has nothing but data in it is shown. The rest is masked
 // by value.
-func (w *webhook) Render(f *firing.Firing) (actions.Preview, error) {
-	r, err := w.newRequest(context.Background(), f, time.Now())
+func (w *webhook) Render(ctx context.Context, f *firing.Firing) (actions.Preview, error) {
+	r, err := w.newRequest(ctx, f, time.Now())
 	if err != nil {
 		return actions.Preview{}, actions.Unsent(fmt.Errorf("%s: %w", w.label(), err))
 	}

@@ -1,7 +1,9 @@
 package webhook_test
 
 import (
+	"context"
 	"encoding/base64"
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -33,7 +35,7 @@ func TestPreviewIsWhatIsSent(t *testing.T) {
 			fields["url"] = r.URL + "/in/{{.key}}?q={{.params.sku}}"
 			a := newWebhook(t, fields, actions.Options{})
 			f := actionstest.Firing()
-			p, err := actions.Render(a, f)
+			p, err := actions.Render(t.Context(), a, f)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -120,7 +122,7 @@ func TestPreviewMasks(t *testing.T) {
 			if name == "data, known to be one" {
 				f.Params["token"] = value
 			}
-			p, err := actions.Render(newWebhook(t, tt.fields, tt.o), f)
+			p, err := actions.Render(t.Context(), newWebhook(t, tt.fields, tt.o), f)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -147,10 +149,22 @@ func TestPreviewOfWhatCannotBeSent(t *testing.T) {
 		a := newWebhook(t, fields, actions.Options{})
 		f := actionstest.Firing()
 		f.Params["dots"] = ".."
-		_, err := actions.Render(a, f)
+		_, err := actions.Render(t.Context(), a, f)
 		_, sent := a.Do(t.Context(), f)
 		if !actions.IsUnsent(err) || err.Error() != sent.Error() {
 			t.Errorf("%s: Render says %v, Do says %v", name, err, sent)
 		}
+	}
+}
+
+// A preview ends with its context, however long its template takes.
+func TestPreviewEnds(t *testing.T) {
+	a := newWebhook(t, table{"url": "https://h/", "body": "{{range .args}}{{range $.args}}{{end}}{{end}}"}, actions.Options{})
+	f := actionstest.Firing()
+	f.Event.Args = make([][]byte, 1000)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := actions.Render(ctx, a, f); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
 	}
 }

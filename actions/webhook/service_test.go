@@ -43,7 +43,7 @@ func TestServices(t *testing.T) {
 				return actions.Rule{Severity: "critical", Description: "about " + rule}
 			}})
 			f := actionstest.Firing()
-			p, err := actions.Render(a, f)
+			p, err := actions.Render(t.Context(), a, f)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -87,7 +87,7 @@ func TestServiceSecrets(t *testing.T) {
 			t.Fatalf("%s: delivered", name)
 		}
 		actionstest.CheckMasked(t, res, err, key)
-		p, err := actions.Render(a, actionstest.Firing())
+		p, err := actions.Render(t.Context(), a, actionstest.Firing())
 		if text := p.String(); err != nil || strings.Contains(text, key) || !strings.Contains(text, secret.Mark) {
 			t.Errorf("%s: %v\n%s", name, err, text)
 		}

@@ -94,7 +94,7 @@ func TestPreviewOfNewKind(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p, err := actions.Render(a, actionstest.Firing())
+	p, err := actions.Render(t.Context(), a, actionstest.Firing())
 	if want := "FAX +4989\npaper: a4\n\n*** stock:42"; err != nil || p.String() != want {
 		t.Errorf("got %s, %v; want %s", p, err, want)
 	}

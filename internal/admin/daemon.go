@@ -60,7 +60,7 @@ type Daemon interface {
 	// does not count. If whole is set, each has its payload. If there is an
 	// error, it is the last that is yielded.
 	AllDead(ctx context.Context, q Query, whole bool) iter.Seq2[*DeadLetter, error]
-	DeadLetter(number uint64) (*DeadLetter, error)
+	DeadLetter(ctx context.Context, number uint64) (*DeadLetter, error)
 	// Causes groups the dead letters that q selects by action and cause, the
 	// largest group first. more says that there are more groups.
 	Causes(ctx context.Context, q Query) (list []Cause, more bool, err error)

@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -34,7 +35,7 @@ func (w *worker) recordOf(res *actions.Result) *delivered.Record {
 	var sent actions.Sent
 	if res.Sent != nil {
 		sent = res.Sent()
-	} else if p, err := actions.Render(w.action, f); err == nil {
+	} else if p, err := actions.Render(w.ep.attempts, w.action, f); err == nil {
 		sent.Preview = p
 	}
 	switch like := w.ep.sentLike.Load(); {
@@ -132,7 +133,7 @@ func deliveredFrom(r *delivered.Record, whole bool) Delivery {
 
 // requestNow returns what an action would send now for a job; nil if there is no
 // such action, or it does not tell.
-func (o *Outbox) requestNow(endpoint string, j *store.Job, attempts int) *Request {
+func (o *Outbox) requestNow(ctx context.Context, endpoint string, j *store.Job, attempts int) *Request {
 	a := o.actionOf(endpoint)
 	if a == nil {
 		return nil
@@ -142,7 +143,7 @@ func (o *Outbox) requestNow(endpoint string, j *store.Job, attempts int) *Reques
 		return nil
 	}
 	f.Attempt = attempts + 1
-	p, err := actions.Render(a, f)
+	p, err := actions.Render(ctx, a, f)
 	if err != nil {
 		return nil
 	}

@@ -321,7 +321,7 @@ func (o *Outbox) Delivery(ctx context.Context, number uint64, id string) (*Deliv
 	if d, err := o.keptOne(ctx, number, id); d != nil || err != nil {
 		return d, err
 	}
-	if d, err := o.deadOne(number, id); d != nil || err != nil {
+	if d, err := o.deadOne(ctx, number, id); d != nil || err != nil {
 		return d, err
 	}
 	n := 0
@@ -360,7 +360,7 @@ func (o *Outbox) keptOne(ctx context.Context, number uint64, id string) (*Delive
 }
 
 // deadOne returns a dead letter as a delivery, nil if there is none such.
-func (o *Outbox) deadOne(number uint64, id string) (*Delivery, error) {
+func (o *Outbox) deadOne(ctx context.Context, number uint64, id string) (*Delivery, error) {
 	n := 0
 	for d, err := range o.store.Dead(0) {
 		if err != nil {
@@ -380,7 +380,7 @@ func (o *Outbox) deadOne(number uint64, id string) (*Delivery, error) {
 			return nil, err
 		}
 		if j, err := o.store.Load(d.Seq); err == nil {
-			one.Request = o.requestNow(d.Endpoint, j, 0)
+			one.Request = o.requestNow(ctx, d.Endpoint, j, 0)
 		}
 		return &Delivery{
 			Number: d.Seq, State: "dead", Action: one.Action, Rule: one.Rule, ID: one.ID, Event: one.Event, Key: one.Key, Attempts: one.Attempts, Planned: one.Planned,
@@ -418,7 +418,7 @@ func (o *Outbox) pendingOne(ctx context.Context, action string, number uint64, i
 			continue
 		}
 		if j != nil {
-			d.Request = o.requestNow(action, j, d.Attempts)
+			d.Request = o.requestNow(ctx, action, j, d.Attempts)
 		}
 		tries, err := o.store.Attempts(d.Number)
 		d.Timeline = form.ParseAttempts(tries)
@@ -500,13 +500,13 @@ func (o *Outbox) deadLetters(ctx context.Context, q Query) iter.Seq2[*store.Dead
 
 // DeadLetter returns a dead letter with its payload. The error is
 // store.ErrNotFound if there is none of that number.
-func (o *Outbox) DeadLetter(number uint64) (*DeadLetter, error) {
+func (o *Outbox) DeadLetter(ctx context.Context, number uint64) (*DeadLetter, error) {
 	d, err := o.store.DeadLetter(number)
 	if err == nil {
 		var shown *DeadLetter
 		if shown, err = o.showDead(d, true); err == nil {
 			if j, loadErr := o.store.Load(d.Seq); loadErr == nil {
-				shown.Request = o.requestNow(d.Endpoint, j, 0)
+				shown.Request = o.requestNow(ctx, d.Endpoint, j, 0)
 			}
 			return shown, nil
 		}

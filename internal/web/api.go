@@ -244,7 +244,7 @@ func (s *Server) deadLetter(w http.ResponseWriter, r *http.Request) {
 		s.writeError(w, http.StatusBadRequest, fmt.Errorf("%q is not the number of a dead letter", r.PathValue("number")))
 		return
 	}
-	d, err := s.cfg.Daemon.DeadLetter(number)
+	d, err := s.cfg.Daemon.DeadLetter(r.Context(), number)
 	s.hideDead(d)
 	s.writeResult(w, d, 0, err)
 }

@@ -68,8 +68,8 @@ func (a *fax) Destination() string { return a.number }
 func (a *fax) Reads() event.Parts { return a.text.Reads() }
 
 // Render shows the page.
-func (a *fax) Render(f *firing.Firing) (actions.Preview, error) {
-	text, err := a.text.Render(context.Background(), tmpl.NewView(f), tmpl.MaxText)
+func (a *fax) Render(ctx context.Context, f *firing.Firing) (actions.Preview, error) {
+	text, err := a.text.Render(ctx, tmpl.NewView(f), tmpl.MaxText)
 	if err != nil {
 		return actions.Preview{}, actions.Unsent(fmt.Errorf("text: %w", err))
 	}
@@ -81,7 +81,7 @@ func (a *fax) Do(ctx context.Context, f *firing.Firing) (actions.Result, error) 
 	if err := ctx.Err(); err != nil {
 		return actions.Result{}, err
 	}
-	p, err := a.Render(f)
+	p, err := a.Render(ctx, f)
 	if err != nil {
 		return actions.Result{}, err
 	}
