@@ -169,6 +169,28 @@ func TestSpool(t *testing.T) {
 	}
 }
 
+// What is for Sentinels is warned of where none are asked.
+func TestSourceWithoutSentinels(t *testing.T) {
+	for text, want := range map[string]string{
+		`url = "redis://h:1"` + "\nprefer = \"replica\"":             "f.toml:3:10: prefer has no effect",
+		`url = "unix:///s"` + "\nsentinel_password = \"x\"":          "f.toml:3:21: sentinel_password has no effect",
+		`url = "redis://h:1"` + "\nprefer = \"primary\"":             "",
+		`prefer = "replica"`:                                         "",
+		`url = "valkey+sentinel://h:1/m"` + "\nprefer = \"replica\"": "",
+		`url = "redis://h:1"` + "\nannounce = \"10.0.0.7:1\"":        "",
+	} {
+		set, err := rules.Parse("f.toml", []byte("[source]\n"+text+"\n"+oneRule), rules.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := fmt.Sprint(set.Warnings)
+		place, what, _ := strings.Cut(want, ": ")
+		if (want == "") != (len(set.Warnings) == 0) || !strings.Contains(got, place) || !strings.Contains(got, what) {
+			t.Errorf("%s: got %s, want %q", text, got, want)
+		}
+	}
+}
+
 func TestMaxBehind(t *testing.T) {
 	for text, want := range map[string]time.Duration{``: time.Minute, `max_behind = "5m"`: 5 * time.Minute, `max_behind = "0s"`: 0} {
 		set, err := rules.Parse("f.toml", []byte("[http]\n"+text+"\n"+oneRule), rules.Options{})

@@ -301,7 +301,22 @@ func (t *table) source(s *Source) {
 	if v, ok := t.get("ack"); ok && s.Ack == "spooled" && s.Spool == 0 {
 		v.errorf("give spool a size, or acknowledge what is \"durable\"", "there is no spool on disk to acknowledge")
 	}
+	t.warnWithoutSentinels(s)
 	t.done()
+}
+
+// warnWithoutSentinels warns of what is for Sentinels where url is the address of
+// a server.
+func (t *table) warnWithoutSentinels(s *Source) {
+	scheme, _, found := strings.Cut(s.URL, "://")
+	if !found || strings.Contains(scheme, "sentinel") {
+		return
+	}
+	for _, field := range []string{"prefer", "sentinel_user", "sentinel_password"} {
+		if v, ok := t.get(field); ok && !(field == "prefer" && s.Prefer == "primary") {
+			v.as("no-sentinels").warnf("redis+sentinel://HOST:26379/NAME asks Sentinels", "url is the address of a server, so that %s has no effect", field)
+		}
+	}
 }
 
 // hostPort parses an address that others reach.

@@ -28,6 +28,7 @@ var WarningCodes = map[string]string{
 	"never-arrives":    "a command is not replicated under its name",
 	"never-matches":    "no event is as a rule asks",
 	"never-open":       "the windows of a rule leave no time",
+	"no-sentinels":     "what is for Sentinels has no effect at the address of a server",
 	"open-secret":      "a secret is in a file that everybody may read",
 	"rounded":          "a number is not exactly what is written",
 	"service-format":   "a service is sent what it does not take",
