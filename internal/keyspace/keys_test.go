@@ -160,8 +160,9 @@ FUNCTION LOAD code
 // the commands above and for all that were recorded.
 func TestKeysAgainstServers(t *testing.T) {
 	lines := slices.Concat(written, recordedStreams(t))
-	checked := map[*command]bool{}
+	checked, all := map[*command]bool{}, 0
 	redistest.Each(t, redistest.All, func(t *testing.T, srv *servers.Server) {
+		all++
 		client := redistest.Dial(t, srv)
 		asked := 0
 		for _, line := range lines {
@@ -198,6 +199,9 @@ func TestKeysAgainstServers(t *testing.T) {
 			t.Errorf("the server answered for %d of %d commands", asked, len(lines))
 		}
 	})
+	if all < len(redistest.All) {
+		return // some were left out, and what only they know
+	}
 	said := readDumps(t)
 	for _, cmd := range commands {
 		if said[cmd.name].writes() && len(cmd.keys) > 0 && !checked[cmd] && !t.Failed() {
