@@ -47,22 +47,22 @@ func TestEarlierDataDirectory(t *testing.T) {
 	// The server of then: a snapshot has a history's name and place, and a server
 	// that loads it goes on with it.
 	srv := redistest.StartWith(t, servers.Options{Name: "redis-7.0", Dir: srvDir})
-	hook := newSink(t)
-	begin := func() *process {
+	begin := func(hook *sink) *process {
 		p := startWith(t, command(t, dir, "run", "--data-dir", "data"), "TRIGGERD_SOURCE=redis://"+srv.Addr, "HOOK="+hook.URL, "TRIGGERD_HTTP=")
 		p.logs.await(t, `msg="attached`, 1)
 		return p
 	}
-	hook.setReply(func(*delivery) int { return 503 })
-	p := begin()
+	refuses := newSink(t) // one of its own: what is on its way at the kill is refused too
+	refuses.setReply(func(*delivery) int { return 503 })
+	p := begin(refuses)
 	for _, want := range []string{"the store was written by an earlier triggerd", "values of keys are as they were", "complete=true"} {
 		if !strings.Contains(p.logs.String(), want) {
 			t.Errorf("the log lacks %q", want)
 		}
 	}
 	p.kill()
-	hook.setReply(nil)
-	p = begin()
+	hook := newSink(t)
+	p = begin(hook)
 	if strings.Contains(p.logs.String(), "written by an earlier") || strings.Contains(p.logs.String(), "full resync") {
 		t.Errorf("carried over again, or read afresh")
 	}
