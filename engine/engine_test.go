@@ -34,6 +34,17 @@ type feed struct {
 	acked    source.Position
 }
 
+// openStore opens a store, which is closed when the test ends.
+func openStore(t *testing.T, dir string) *store.Store {
+	t.Helper()
+	st, err := store.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { st.Close() })
+	return st
+}
+
 func (f *feed) Records(ctx context.Context, from source.Position, c source.Consumer) iter.Seq2[*source.Record, error] {
 	f.from, f.consumer = from, c
 	return func(yield func(*source.Record, error) bool) {
@@ -253,11 +264,7 @@ key = "a"
 type = "print"
 `
 	synctest.Test(t, func(t *testing.T) {
-		st, err := store.Open(dir)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer st.Close()
+		st := openStore(t, dir)
 		withStore := func(c *engine.Config) { c.Store = st }
 		r := run(t, rules, withStore, &source.Record{Kind: source.SnapshotEnd, ReplID: "repl", Offset: 5, Pos: pos(5)})
 		if saved, err := st.Checkpoint(store.Standalone); saved != "repl:5/0" || err != nil {

@@ -7,7 +7,6 @@ import (
 	"testing/synctest"
 
 	"triggerd/engine"
-	"triggerd/internal/store"
 	"triggerd/source"
 )
 
@@ -111,11 +110,7 @@ func TestReloadOfNeeds(t *testing.T) {
 func TestReloadInSnapshot(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		st, err := store.Open(dir)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer st.Close()
+		st := openStore(t, dir)
 		src := &piecewise{next: make(chan *source.Record)}
 		keep := func(c *engine.Config) { c.Source, c.Store = src, st }
 		r := run(t, watchesStock, keep)

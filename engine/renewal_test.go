@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"triggerd/engine"
-	"triggerd/internal/store"
 	"triggerd/source"
 )
 
@@ -114,11 +113,7 @@ func TestRenewalsAreFew(t *testing.T) {
 func TestRenewalOutlivesRestart(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		st, err := store.Open(dir)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer st.Close()
+		st := openStore(t, dir)
 		keep := func(c *engine.Config) { c.Store = st }
 		whole := func() []*source.Record {
 			return []*source.Record{attached(),

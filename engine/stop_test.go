@@ -46,11 +46,7 @@ format = "json"
 		t.Run(fmt.Sprint(at), func(t *testing.T) {
 			dir := t.TempDir()
 			synctest.Test(t, func(t *testing.T) {
-				st, err := store.Open(dir)
-				if err != nil {
-					t.Fatal(err)
-				}
-				defer st.Close()
+				st := openStore(t, dir)
 				var got []string
 				ids := map[string]int{}
 				planned, saved := 0, ""

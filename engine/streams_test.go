@@ -69,11 +69,7 @@ func of(replID string, r *source.Record) *source.Record {
 func TestStreams(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		st, err := store.Open(dir)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer st.Close()
+		st := openStore(t, dir)
 		r := runStreams(t, st, map[string]*feed{
 			"a": {records: []*source.Record{of("aaa", cmd(10, source.Tx{}, "SET", "k", "1"))}},
 			"b": {records: []*source.Record{of("bbb", cmd(70, source.Tx{}, "SET", "k", "1")), of("bbb", cmd(90, source.Tx{}, "SET", "k", "2"))}},

@@ -60,7 +60,7 @@ func TestWebhookMasksByValue(t *testing.T) {
 
 // A receiver that takes a request and repeats it is not shown with what the
 // request had to be kept from others.
-func TestWebhookMasksThanks(t *testing.T) {
+func TestWebhookMasksDeliveredExcerpt(t *testing.T) {
 	const token, name = "abcdefghijklmnopqrstuvwxyz", "s3cret p4ssword"
 	r := newReceiver(t, func(w http.ResponseWriter, req *http.Request) {
 		fmt.Fprintln(w, "thanks for", req.RequestURI, req.Header.Get("X-Api-Key"), req.Header.Get("Authorization"))

@@ -506,9 +506,9 @@ func TestWebhookExcerpt(t *testing.T) {
 	}
 }
 
-// TestWebhookThanks: what a receiver said to what it took, too. A service that
+// TestWebhookDeliveredExcerpt: what a receiver said to what it took, too. A service that
 // answers 200 to everything tells only here that it did not like it.
-func TestWebhookThanks(t *testing.T) {
+func TestWebhookDeliveredExcerpt(t *testing.T) {
 	for name, test := range map[string]struct{ body, want string }{
 		"short":   {"{\"ok\":false}\n", `{\"ok\":false}`},
 		"nothing": {"", ""},

@@ -274,7 +274,7 @@ func keepsApart(n ast.Node) *Problem {
 
 var (
 	mismatched = regexp.MustCompile(`^invalid operation: (\S+) \(mismatched types (func\(.*\) \S+|interface \{\}|\S+) and (func\(.*\) \S+|interface \{\}|\S+)\)`)
-	mismatch1  = regexp.MustCompile(`^invalid operation: (\S+) \(mismatched type (\S+)\)`)
+	wrongUnary = regexp.MustCompile(`^invalid operation: (\S+) \(mismatched type (\S+)\)`)
 	noSuchPart = regexp.MustCompile(`^type (\S+) has no (?:field|method) (\S+)$`)
 	notBoolean = regexp.MustCompile(`^predicate should return boolean \(got (.+)\)`)
 	notAList   = regexp.MustCompile(`^builtin (\w+) takes only array \(got (.+)\)`)
@@ -304,7 +304,7 @@ func problemOf(src string, err error) *Problem {
 		}
 		p.Hint = mismatchHint(m[1], m[2], m[3], src, p.Offset)
 	}
-	if m := mismatch1.FindStringSubmatch(p.Msg); m != nil {
+	if m := wrongUnary.FindStringSubmatch(p.Msg); m != nil {
 		p.Msg, p.Hint = fmt.Sprintf("%s cannot be of %s", m[1], kindName(m[2])), "num(x) reads a number from text"
 		if m[1] == "!" || m[1] == "not" {
 			p.Hint = notHint

@@ -162,7 +162,8 @@ func (in *Interpreter) setNeed(need func(db int, key []byte) Need, classes Class
 		if narrows {
 			mi.absent, mi.loading = mi.narrowed(mi.absent), mi.narrowed(mi.loading)
 		}
-		mi.absent, mi.loading = mi.extended(mi.absent, mi.coverOf(0)[0]), mi.extended(mi.loading, mi.coverOf(0)[0])
+		now := mi.coverOf(0)[0]
+		mi.absent, mi.loading = mi.extended(mi.absent, now), mi.extended(mi.loading, now)
 		for db, d := range mi.dbs {
 			if narrows {
 				d.cover = mi.narrowed(d.cover)

@@ -34,8 +34,8 @@ type mirror struct {
 
 	dbs     map[int]*database
 	beyond  database // always empty
-	absent  []cover  // how it is known that a database never met has no key; nil: it is not. db means nothing
-	loading []cover  // needs in force since the snapshot that is being read began; nil: the mirror has not seen that
+	absent  []cover  // needs by which databases that were never met have no key; nil: nothing is known of them. Their db is not used
+	loading []cover  // needs in force since the snapshot that is being read began; nil: none is read, or the mirror came later
 	size    int64    // bytes of all keys
 	count   int64    // of keys
 	losses  *Losses  // the interpreter's

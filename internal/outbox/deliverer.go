@@ -141,22 +141,7 @@ func (d *Deliverer) awaitWorkers() {
 		longest = max(longest, endGrace(a.Action))
 	}
 	d.mu.Unlock()
-	ended := make(chan struct{})
-	go func() {
-		d.wg.Wait()
-		close(ended)
-	}()
-	limit := time.NewTimer(longest)
-	defer limit.Stop()
-	select {
-	case <-ended:
-	case <-limit.C:
-		select {
-		case <-ended: // at the same moment
-		default:
-			d.log.Error("attempts abandoned at the end: they do not end")
-		}
-	}
+	awaitAttempts(&d.wg, longest, d.log)
 }
 
 // delivererOwner is a Deliverer as the owner of its endpoints.

@@ -414,22 +414,7 @@ func (o *Outbox) busy() bool {
 func (o *Outbox) Close() {
 	o.stopTaking()
 	o.in.wakeAll()
-	ended := make(chan struct{})
-	go func() {
-		o.wg.Wait()
-		close(ended)
-	}()
-	limit := time.NewTimer(o.longestEndGrace())
-	defer limit.Stop()
-	select {
-	case <-ended:
-	case <-limit.C:
-		select {
-		case <-ended: // at the same moment
-		default:
-			o.log.Error("attempts abandoned at the end: they do not end")
-		}
-	}
+	awaitAttempts(&o.wg, o.longestEndGrace(), o.log)
 	o.closed.Store(true)
 	close(o.keeperQuit)
 	<-o.keeperDone

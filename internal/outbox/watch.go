@@ -2,6 +2,8 @@ package outbox
 
 import (
 	"fmt"
+	"log/slog"
+	"sync"
 	"time"
 
 	"triggerd/actions"
@@ -22,6 +24,28 @@ func endGrace(a actions.Action) time.Duration {
 		return abandonAfter + g.Grace()
 	}
 	return abandonAfter
+}
+
+// awaitAttempts waits, at the end, for workers whose attempts' context is done.
+// An attempt that takes longer is abandoned, which is logged.
+func awaitAttempts(workers *sync.WaitGroup, longest time.Duration, log *slog.Logger) {
+	ended := make(chan struct{})
+	go func() {
+		workers.Wait()
+		close(ended)
+	}()
+	limit := time.NewTimer(longest)
+	defer limit.Stop()
+	select {
+	case <-ended:
+		return
+	case <-limit.C:
+	}
+	select {
+	case <-ended: // at the same moment
+	default:
+		log.Error("attempts abandoned at the end: they do not end")
+	}
 }
 
 // setEnd sets the time by which a worker's attempt, which begins now, has to
