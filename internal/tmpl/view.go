@@ -25,7 +25,7 @@ func (v *View) data() map[string]any {
 	f := v.firing
 	v.m = eventData(f.Event, f.ID.String(), f.Params)
 	v.m["rule"], v.m["action"], v.m["attempt"], v.m["redelivered"] = f.Rule, f.Action, f.Attempt, f.Redelivered
-	v.m["status"], v.m["by"], v.m["count"], v.m["suppressed"] = there(f.Status), there(f.By), f.Count, f.Suppressed
+	v.m["status"], v.m["by"], v.m["count"], v.m["suppressed"] = orNull(f.Status), orNull(f.By), f.Count, f.Suppressed
 	v.m["since"], v.m["duration"] = stamp{f.Since.UTC()}, durationOf(f.Status, f.Since, f.Duration)
 	v.m["first"], v.m["last"] = stamp{f.First.UTC()}, stamp{f.Last.UTC()}
 	v.m["events"], v.m["summary"] = batchData(f.Batch), summaryData(f.Summary)
@@ -40,15 +40,15 @@ func eventData(e *event.Event, id string, params map[string]string) map[string]a
 	}
 	m := make(map[string]any, 32)
 	m["id"], m["params"] = id, params
-	m["event"], m["key"], m["command"], m["args"], m["db"], m["type"] = e.Name, keyOf(e), there(e.Command), texts(e.Args), e.DB, there(e.Type)
+	m["event"], m["key"], m["command"], m["args"], m["db"], m["type"] = e.Name, keyOf(e), orNull(e.Command), texts(e.Args), e.DB, orNull(e.Type)
 	m["before"], m["after"], m["changed"] = held{e.Before}, held{e.After}, texts(e.Changed)
 	m["ttl"], m["tx"], m["part"], m["unknown"] = ttlOf(e), txOf(e), placeOf(e), unknownOf(e)
 	m["time"], m["offset"], m["origin"], m["cause"], m["bytes"] = stamp{e.Time.UTC()}, e.Offset, string(e.Origin), string(e.Cause), e.Bytes
 	return m
 }
 
-// there is a text, or nil, which JSON has as null, where the event has none.
-func there(s string) any {
+// orNull returns a text, or nil where there is none. In JSON nil is null.
+func orNull(s string) any {
 	if s == "" {
 		return nil
 	}
@@ -120,7 +120,7 @@ func batchData(batch []event.Item) []map[string]any {
 	for i := range batch {
 		it := &batch[i]
 		list[i] = eventData(it.Event, it.ID, it.Params)
-		list[i]["status"], list[i]["since"], list[i]["duration"] = there(it.Status), stamp{it.Since.UTC()}, durationOf(it.Status, it.Since, it.Duration)
+		list[i]["status"], list[i]["since"], list[i]["duration"] = orNull(it.Status), stamp{it.Since.UTC()}, durationOf(it.Status, it.Since, it.Duration)
 	}
 	return list
 }
