@@ -24,7 +24,7 @@ func rdbCommand(t *testing.T, stdin []byte, args ...string) (stdout, stderr stri
 	var out, errOut strings.Builder
 	cmd := newRDBCommand()
 	cmd.SilenceErrors, cmd.SilenceUsage = true, true
-	cmd.SetArgs(args)
+	cmd.SetArgs(append([]string{}, args...)) // nil would be the arguments of the test
 	cmd.SetIn(bytes.NewReader(stdin))
 	cmd.SetOut(&out)
 	cmd.SetErr(&errOut)
