@@ -2,37 +2,35 @@ package redistest
 
 import (
 	"errors"
-	"math/rand/v2"
 	"net"
-	"strconv"
 	"syscall"
 	"testing"
+
+	"triggerd/internal/servers"
 )
 
-// listen returns a listener on a free loopback port. The port is below those
-// that the kernel gives to outgoing connections, so that the listener can be
-// closed and its address listened on again.
+// listen returns a listener on an UnusedAddr.
 func listen(t testing.TB) net.Listener {
 	t.Helper()
-	var err error
-	for range 100 {
-		var l net.Listener
-		if l, err = net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(22000+rand.IntN(10000)))); err == nil {
-			return l
-		}
+	l, err := net.Listen("tcp", UnusedAddr(t))
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatalf("listen: %v", err)
-	return nil
+	return l
 }
 
 // UnusedAddr returns a loopback address at which nobody listens, for a server that
-// is told to listen there, or has it again after a restart: the kernel gives its
-// port to no outgoing connection meanwhile.
+// is told to listen there, or has it again after a restart: until the test ends
+// the kernel gives its port to no outgoing connection, and UnusedAddr gives it to
+// no other test.
 func UnusedAddr(t testing.TB) string {
 	t.Helper()
-	l := listen(t)
-	defer l.Close()
-	return l.Addr().String()
+	addr, reservation, err := servers.Reserve(22000, 10000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = reservation.Close() })
+	return addr
 }
 
 // reset closes conn with RST instead of FIN.

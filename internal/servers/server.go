@@ -5,13 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -57,8 +55,9 @@ type Server struct {
 	args []string // of Options
 	tmp  string   // private directory: socket, log, certificates
 
-	mu   sync.Mutex // guards proc
-	proc *Process   // nil when stopped
+	mu    sync.Mutex  // guards proc and ports
+	proc  *Process    // nil when stopped
+	ports []io.Closer // what keeps its ports its own, until Close
 }
 
 // Start gets and starts a server and waits until it answers. ctx bounds that,
@@ -78,6 +77,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 		err = s.startOnFreePort(ctx, o.TLS)
 	}
 	if err != nil {
+		s.releasePorts()
 		return nil, errors.Join(fmt.Errorf("start %s: %w", p.Name, err), os.RemoveAll(tmp))
 	}
 	return s, nil
@@ -114,20 +114,43 @@ func (s *Server) prepare(o Options) error {
 // again with another if it was not when the server came to it.
 func (s *Server) startOnFreePort(ctx context.Context, withTLS bool) error {
 	for try := 1; ; try++ {
-		var err error
-		if s.Addr, err = freeAddr(); err != nil {
-			return err
+		err := s.reservePorts(withTLS)
+		if err == nil {
+			err = s.start(ctx)
 		}
-		if withTLS {
-			if s.TLSAddr, err = freeAddr(); err != nil {
-				return err
-			}
-		}
-		err = s.start(ctx)
-		if !errors.Is(err, errPortTaken) || try == 5 {
+		if err == nil || !errors.Is(err, errPortTaken) || try == 5 {
 			return err
 		}
 	}
+}
+
+// reservePorts gives s other ports than it has.
+func (s *Server) reservePorts(withTLS bool) error {
+	s.releasePorts()
+	addrs := []*string{&s.Addr}
+	if withTLS {
+		addrs = append(addrs, &s.TLSAddr)
+	}
+	for _, addr := range addrs {
+		reserved, port, err := reserve()
+		if err != nil {
+			return err
+		}
+		*addr = reserved
+		s.mu.Lock()
+		s.ports = append(s.ports, port)
+		s.mu.Unlock()
+	}
+	return nil
+}
+
+func (s *Server) releasePorts() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.ports {
+		_ = p.Close()
+	}
+	s.ports = nil
 }
 
 // Restart stops the server, if it still runs, and starts it again on the same
@@ -172,7 +195,9 @@ func (s *Server) Kill() error { return s.end(syscall.SIGKILL) }
 
 // Close kills the server, if it still runs, and removes what Start made.
 func (s *Server) Close() error {
-	return errors.Join(s.Kill(), os.RemoveAll(s.tmp))
+	err := s.Kill()
+	s.releasePorts()
+	return errors.Join(err, os.RemoveAll(s.tmp))
 }
 
 // PID returns the server's process ID, 0 if it does not run.
@@ -353,20 +378,4 @@ func StartProcess(cmd *exec.Cmd) (*Process, error) {
 func (p *Process) Kill() {
 	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL)
 	<-p.Done
-}
-
-// freeAddr returns a loopback address that nobody listens on. The ports are
-// below those that the kernel gives to outgoing connections, so that it stays
-// free while a server is down, and low enough that the cluster bus (port +
-// 10000) is below them too.
-func freeAddr() (string, error) {
-	var err error
-	for range 100 {
-		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(10000+rand.IntN(12000)))
-		var l net.Listener
-		if l, err = net.Listen("tcp", addr); err == nil {
-			return addr, l.Close()
-		}
-	}
-	return "", fmt.Errorf("no free port: %w", err)
 }

@@ -254,6 +254,38 @@ func TestRestartWaitsForThePort(t *testing.T) {
 	}
 }
 
+// TestPortsAreKept: nobody is given the port of a server, up or down, before it
+// is closed.
+func TestPortsAreKept(t *testing.T) {
+	kept := func(addr string) bool {
+		_, port, _ := net.SplitHostPort(addr)
+		n, _ := strconv.Atoi(port)
+		_, r, err := servers.Reserve(n, 1)
+		if err == nil {
+			r.Close()
+		}
+		return err != nil
+	}
+	addr, reservation, err := servers.Reserve(8000, 1000)
+	if err != nil || !kept(addr) {
+		t.Fatalf("%s, %v: it can be reserved twice", addr, err)
+	}
+	if err := reservation.Close(); err != nil || kept(addr) {
+		t.Errorf("%s, %v: it is kept though it was let go", addr, err)
+	}
+
+	srv := redistest.Start(t, "redis-7.0")
+	if err := srv.Stop(); err != nil || !kept(srv.Addr) {
+		t.Errorf("stopped, %v: its port is free", err)
+	}
+	if err := srv.Restart(t.Context()); err != nil || !kept(srv.Addr) {
+		t.Errorf("started again, %v: its port is free", err)
+	}
+	if err := srv.Close(); err != nil || kept(srv.Addr) {
+		t.Errorf("closed, %v: its port is kept", err)
+	}
+}
+
 // awaitLog reads the log until it has text; a file has no event to wait for.
 func awaitLog(t *testing.T, srv *servers.Server, text string) {
 	t.Helper()
