@@ -18,10 +18,11 @@ import (
 )
 
 // Limits on what is read of an answer after its status decided: enough for a
-// small body to end, so that the connection can be used again.
+// small body to end, so that the connection can be used again, also where this
+// machine is busy.
 const (
 	drainBytes = 64 << 10
-	drainTime  = 250 * time.Millisecond
+	drainTime  = time.Second
 
 	maxErrorExcerpt     = 512 // of an excerpt, in an error's text
 	maxDeliveredExcerpt = 480 // of the answer to what was delivered, of which 512 bytes are kept

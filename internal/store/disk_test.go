@@ -255,10 +255,12 @@ func TestBallast(t *testing.T) {
 	if !strings.Contains(log.String(), "the disk is full") {
 		t.Errorf("log: %s", log.String())
 	}
+	mem.TestingSetDiskUsage(vfs.DiskUsage{TotalBytes: 100 << 30}) // the commit asks, if it comes later than measureEvery
 	b.Enqueue(job("e", "id"))
 	if _, err := b.Commit(); !errors.Is(err, store.ErrNoSpace) {
 		t.Errorf("the next Commit = %v, want ErrNoSpace", err)
 	}
+	mem.TestingSetDiskUsage(vfs.DiskUsage{AvailBytes: 50 << 30, TotalBytes: 100 << 30})
 	maintain(t, s) // there is space, as the system says
 	commit(t, b)
 	maintain(t, s)
