@@ -59,9 +59,15 @@ func TestValues(t *testing.T) {
 		do("DECR stock:1") // it was zero already
 		do("HSET order:1 status paid")
 		do("HSET order:1 status paid")
+		deadline := 60 * time.Millisecond // a little more than the key has to live
+		if srv.Program.Name == "redis-6.0" {
+			// It does not say when that ends, so that it counts from when triggerd reads.
+			do("DEBUG SET-ACTIVE-EXPIRE 0")
+			deadline = 2 * time.Second
+		}
 		do("SET session:a x PX 50")
-		time.Sleep(60 * time.Millisecond) // past its deadline
-		do("EXISTS session:a")            // the server looks, and removes it
+		time.Sleep(deadline)
+		do("EXISTS session:a") // the server looks, and removes it
 		do("SET session:b x")
 		do("DEL session:b")
 		want := "sold-out stock:1 incrby, paid order:1 hset, gone session:a expired, gone session:b del"
