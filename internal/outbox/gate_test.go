@@ -322,17 +322,17 @@ func TestRetryAction(t *testing.T) {
 					case "resume":
 						b.SetPaused("0", true)
 						b.SetPaused("0", false)
-						if c := b.endpoints["0"].gate.condition(time.Now()); c != up {
+						if c := b.condition("0"); c != up {
 							t.Errorf("%s", c)
 						}
 					case "reload":
-						was := b.endpoints["0"].gate.condition(time.Now())
+						was := b.condition("0")
 						use("http://a")
-						if c := b.endpoints["0"].gate.condition(time.Now()); c != was {
+						if c := b.condition("0"); c != was {
 							t.Errorf("%s, then %s by a reload that changes nothing", was, c)
 						}
 						use("http://b")
-						if c := b.endpoints["0"].gate.condition(time.Now()); c != up {
+						if c := b.condition("0"); c != up {
 							t.Errorf("%s", c)
 						}
 					case "number":

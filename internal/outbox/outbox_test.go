@@ -188,6 +188,14 @@ func sleep(d time.Duration) {
 	synctest.Wait()
 }
 
+// condition returns the state of an endpoint, whose workers may be at work.
+func (b *box) condition(endpoint string) condition {
+	ep := b.endpoints[endpoint]
+	ep.mu.Lock()
+	defer ep.mu.Unlock()
+	return ep.gate.condition(time.Now())
+}
+
 // put has a firing delivered with a policy.
 func (b *box) put(endpoint, key, id string, p *Policy) {
 	b.t.Helper()

@@ -452,7 +452,7 @@ func TestSceneRestart(t *testing.T) {
 					b.put("0", fmt.Sprint(i), fmt.Sprint(i), sp)
 				}
 				sleep(9 * time.Minute)
-				if b.endpoints["0"].gate.condition(time.Now()) == up {
+				if b.condition("0") == up {
 					t.Fatal("the endpoint is up")
 				}
 				b.end()
