@@ -136,7 +136,7 @@ func TestStopsThoughBusy(t *testing.T) {
 		{name: "a condition that is left to the machine", busy: slow(`any(args, # + "x" == "never")`), then: `len(args) > 1000000`, cmd: members, more: members[2:]},
 		{
 			name: "a command", busy: `size(after) == 1`, then: `event == "set" && after[0:0] == "" && size(after) == 1000001`,
-			before: []string{"SETRANGE", "k", "1000000", "x"}, cmd: []string{"BITOP", "OR", "k"}, more: slices.Repeat([]string{"k"}, 200),
+			before: []string{"SETRANGE", "k", "1000000", "x"}, cmd: []string{"BITOP", "OR", "k"}, more: slices.Repeat([]string{"k"}, 300),
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
