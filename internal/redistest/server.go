@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"triggerd/internal/servers"
 )
@@ -54,14 +55,22 @@ func Each(t *testing.T, names []string, test func(t *testing.T, srv *servers.Ser
 	}
 }
 
-// Dial returns a client of srv, which is closed when the test ends.
+// Dial returns a client of srv, which is closed when the test ends. It waits a
+// minute for a reply: a busy machine may take long over a large command.
 func Dial(t testing.TB, srv *servers.Server) *servers.Client {
+	t.Helper()
+	c := dial(t, srv)
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+func dial(t testing.TB, srv *servers.Server) *servers.Client {
 	t.Helper()
 	c, err := servers.Dial(t.Context(), srv.Socket)
 	if err != nil {
 		t.Fatalf("connect to %s: %v", srv.Program.Name, err)
 	}
-	t.Cleanup(func() { c.Close() })
+	c.Timeout = time.Minute
 	return c
 }
 
@@ -69,14 +78,11 @@ func Dial(t testing.TB, srv *servers.Server) *servers.Client {
 // see [servers.Client.Receive]. An error ends the test.
 func Do(t testing.TB, srv *servers.Server, args ...string) any {
 	t.Helper()
-	c, err := servers.Dial(t.Context(), srv.Socket)
-	if err != nil {
-		t.Fatalf("connect to %s: %v", srv.Program.Name, err)
-	}
+	c := dial(t, srv)
 	defer c.Close()
 	reply, err := c.Do(args...)
 	if err != nil {
-		t.Fatalf("%s: %q: %v", srv.Program.Name, args, err)
+		t.Fatalf("%s: %.1000q: %v", srv.Program.Name, args[:min(len(args), 20)], err)
 	}
 	return reply
 }
