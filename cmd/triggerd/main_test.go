@@ -46,7 +46,7 @@ func TestMain(m *testing.M) {
 
 // patience is how long a test waits for what has to come. It bounds a failing
 // test only.
-const patience = 60 * time.Second
+const patience = 2 * time.Minute
 
 // process is a running triggerd.
 type process struct {

@@ -16,7 +16,7 @@ import (
 )
 
 // patience is how long a test waits for what must come.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // upstream is a server that sends each connection whatever it says, and
 // records what it received and how it ended.
