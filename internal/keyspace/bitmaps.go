@@ -275,7 +275,7 @@ func bitwise(operation []byte, sources [][]byte, n int, p *pace) ([]byte, bool) 
 	size := min(n, bitBlock)
 	room := make([]byte, 3*size)
 	b := &bitsBlock{padded: room[:size], more: room[size : 2*size], both: room[2*size:], sources: sources, pace: p}
-	for ; b.from < n && !p.stops(); b.from += size {
+	for ; b.from < n && !p.stopsAfter(size); b.from += size {
 		b.out = out[b.from:min(b.from+size, n)]
 		combine(b)
 	}
@@ -342,7 +342,7 @@ func (b *bitsBlock) combine(source int, op func(a, b uint64) uint64) {
 
 // fold combines out with each source from one on, until the pace stops it.
 func (b *bitsBlock) fold(from int, op func(a, b uint64) uint64) {
-	for i := from; i < len(b.sources) && !b.pace.stops(); i++ {
+	for i := from; i < len(b.sources) && !b.pace.stopsAfter(len(b.out)); i++ {
 		b.combine(i, op)
 	}
 }
@@ -350,7 +350,7 @@ func (b *bitsBlock) fold(from int, op func(a, b uint64) uint64) {
 // one leaves the bits that are set in exactly one source.
 func (b *bitsBlock) one() {
 	clear(b.more) // the bits that are set in several
-	for i := 0; i < len(b.sources) && !b.pace.stops(); i++ {
+	for i := 0; i < len(b.sources) && !b.pace.stopsAfter(len(b.out)); i++ {
 		copy(b.both, b.out)
 		combineWords(b.both, b.source(i), func(a, b uint64) uint64 { return a & b })
 		combineWords(b.more, b.both, func(a, b uint64) uint64 { return a | b })
