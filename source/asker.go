@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"sync/atomic"
+	"time"
 )
 
 // Asker asks a server questions, on a connection of its own: a replica's link
@@ -37,12 +38,17 @@ func NewAsker(ctx context.Context, cfg Config) (*Asker, error) {
 		}
 		addr = addr.at(answer.Primary)
 	}
+	return ask(ctx, addr, cfg.DialTimeout)
+}
+
+// ask connects to a server, and logs in. No answer may take longer than a timeout.
+func ask(ctx context.Context, addr *address, timeout time.Duration) (*Asker, error) {
 	a := &Asker{addr: addr, bySentinels: addr.group != nil}
-	conn, err := addr.dial(ctx, cfg.DialTimeout)
+	conn, err := addr.dial(ctx, timeout)
 	if err != nil {
 		return nil, masked(addr.secrets, fmt.Errorf("connect: %w", err))
 	}
-	a.link = newLink(conn, addr, cfg.DialTimeout, &a.lastArrival)
+	a.link = newLink(conn, addr, timeout, &a.lastArrival)
 	defer context.AfterFunc(ctx, a.link.close)()
 	if err := a.link.auth(); err != nil {
 		a.Close()

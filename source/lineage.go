@@ -1,6 +1,7 @@
 package source
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strconv"
@@ -20,6 +21,9 @@ type history struct {
 	switched int64
 	replica  bool // the server is a replica
 	linkDown bool // which has lost its own primary, or is being sent a snapshot by it
+	// exact: switched is what the primary of the replica says. A replica that did not
+	// have all at that moment takes the name from where it was on, which is before.
+	exact bool
 }
 
 // lineage is the names that the history of what was received has had, the oldest
@@ -129,7 +133,7 @@ func (l lineage) compare(h *history, end int64) ahead {
 		// A primary that has less of the very history went back, and will give the
 		// same offsets to other bytes.
 		return ahead{verdict: foreign}
-	case same && at < end:
+	case same && at < end, h.exact && at < end && at == h.offset && at < h.switched:
 		return ahead{verdict: lagging}
 	}
 	a := ahead{verdict: resume, at: at, renamed: -1}
@@ -275,7 +279,7 @@ func shortID(id string) string {
 
 // examine asks a server for its history, on a link before PSYNC, and decides how
 // to go on. ok: it has told it.
-func (v *receiver) examine(l *link) (a ahead, h history, ok bool, err error) {
+func (v *receiver) examine(ctx context.Context, l *link) (a ahead, h history, ok bool, err error) {
 	s := v.n.replica
 	if s.group == nil && (v.pos.IsZero() || v.forceFull) || v.noInfo == l.addr.text {
 		return a, h, false, nil
@@ -299,5 +303,41 @@ func (v *receiver) examine(l *link) (a ahead, h history, ok bool, err error) {
 	if v.pos.IsZero() {
 		return a, h, true, nil
 	}
+	if s.group != nil && !v.isPrimary && h.replica && h.earlier != "" && h.replID != v.lineage.current() {
+		v.askPrimary(ctx, &h)
+	}
 	return v.lineage.compare(&h, v.pos.Offset), h, true, nil
+}
+
+// askPrimary has the primary that the Sentinels name say up to which offset the
+// history of a replica had its earlier name. Nothing changes if it cannot be asked.
+func (v *receiver) askPrimary(ctx context.Context, h *history) {
+	if v.ofPrimary.replID == h.replID { // a name is given once
+		h.switched, h.exact = v.ofPrimary.switched, true
+		return
+	}
+	s := v.n.replica
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.DialTimeout)
+	defer cancel()
+	p, err := s.historyOf(ctx, v.primary)
+	if err != nil || p.replID != h.replID || p.earlier != h.earlier {
+		s.cfg.Logger.Debug("the primary does not say where the history of its replica got its name", "primary", v.primary.text, "err", masked(s.cfg.Secrets, err))
+		return
+	}
+	v.ofPrimary = p
+	h.switched, h.exact = p.switched, true
+}
+
+// historyOf asks a server for its history, on a connection of its own.
+func (s *Replica) historyOf(ctx context.Context, addr *address) (history, error) {
+	a, err := ask(ctx, addr, s.cfg.DialTimeout)
+	if err != nil {
+		return history{}, err
+	}
+	defer a.Close()
+	text, err := a.Text(ctx, "INFO", "replication")
+	if err != nil {
+		return history{}, err
+	}
+	return parseHistory(text)
 }

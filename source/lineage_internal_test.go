@@ -34,6 +34,10 @@ func TestLineage(t *testing.T) {
 		{"another one, before the undone", ab, 150, history{replID: "x", offset: 300, earlier: "a", switched: 90}, rewind, 90, 90},
 		{"of two that of the newer name", abc, 250, history{replID: "x", offset: 300, earlier: "b", switched: 220}, rewind, 200, 220},
 		{"back to the first", abc, 250, history{replID: "a", offset: 40, switched: -1, replica: true}, rewind, 40, -1},
+		{"a replica that lagged at the switch", a, 50, history{replID: "b", offset: 60, earlier: "a", switched: 40, replica: true}, rewind, 40, 40},
+		{"of which the primary says more", a, 50, history{replID: "b", offset: 60, earlier: "a", switched: 55, replica: true, exact: true}, resume, 50, 55},
+		{"and which has not got that far", a, 50, history{replID: "b", offset: 45, earlier: "a", switched: 55, replica: true, exact: true}, lagging, 0, 0},
+		{"and which has got to the switch, before the end", a, 50, history{replID: "b", offset: 45, earlier: "a", switched: 45, replica: true, exact: true}, rewind, 45, 45},
 		{"the name from now on", ab, 150, history{replID: "c", offset: 300, earlier: "b", switched: 150}, resume, 150, 150},
 	} {
 		got := c.line.compare(&c.h, c.end)

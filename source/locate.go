@@ -185,7 +185,7 @@ func (v *receiver) locate(ctx context.Context) (*address, error) {
 	}
 	v.toldDiffer = answer.Differ
 	host := s.choose(&answer, s.attempt.current())
-	v.isPrimary = host == answer.Primary
+	v.primary, v.isPrimary = s.addr.at(answer.Primary), host == answer.Primary
 	v.logNoReplica(&answer)
 	addr := s.addr.at(host)
 	s.found.Store(addr)

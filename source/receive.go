@@ -27,9 +27,11 @@ type receiver struct {
 		replID string
 	}
 	foreign    foreigner
-	noInfo     string // the server that does not tell its history, as far as it was asked since a link that worked
-	toldNoInfo bool   // that was logged
-	changed    string // the name of a history that a server told, and did not have any more when it answered PSYNC
+	primary    *address // that the Sentinels named last
+	ofPrimary  history  // what a primary said last of a history that its replica has
+	noInfo     string   // the server that does not tell its history, as far as it was asked since a link that worked
+	toldNoInfo bool     // that was logged
+	changed    string   // the name of a history that a server told, and did not have any more when it answered PSYNC
 
 	forceFull     bool      // what comes behind pos cannot be read: ask for a full resync
 	forShutdown   bool      // the last connection was closed so that the server can shut down
@@ -102,7 +104,7 @@ func (v *receiver) waitToReconnect(ctx context.Context, err error) bool {
 		v.toldDetached = true
 		s.spool.Mark(spool.Mark{Kind: spool.Detached}, time.Now())
 	}
-	if quick := errors.Is(err, errMoved) || errors.Is(err, errNotPrimary) || errors.Is(err, errNotReplica) || errors.Is(err, errLagging) || errors.Is(err, errForeignReplica); quick {
+	if quick := errors.Is(err, errMoved) || errors.Is(err, errNotPrimary) || errors.Is(err, errNotReplica) || errors.Is(err, errLagging) || errors.Is(err, errForeignReplica) || errors.Is(err, errUnsureReplica); quick {
 		pause = min(pause, quickPause)
 	}
 	return v.sleep(ctx, pause)
@@ -195,12 +197,12 @@ func (v *receiver) attachTo(ctx context.Context, addr *address) error {
 func (v *receiver) syncAndReceive(ctx context.Context, l *link, wantKeys bool) error {
 	s := v.n.replica
 	s.setState(Syncing)
-	how, h, told, err := v.examine(l)
+	how, h, told, err := v.examine(ctx, l)
 	for began := time.Now(); err == nil && told && how.verdict == lagging && time.Since(began) < lagPatience; {
 		if !sleep(ctx, lagPause) {
 			return context.Cause(ctx)
 		}
-		how, h, told, err = v.examine(l)
+		how, h, told, err = v.examine(ctx, l)
 	}
 	if err != nil {
 		return err
@@ -226,11 +228,16 @@ func (v *receiver) syncAndReceive(ctx context.Context, l *link, wantKeys bool) e
 			return err
 		}
 		from = Position{}
+	case how.verdict == rewind && s.group != nil && !v.isPrimary && !h.exact:
+		s.avoided.add(l.addr.host, avoidForeign)
+		return errUnsureReplica
 	case how.verdict == rewind:
 		if err := v.waitYoung(&h, l); err != nil {
 			return err
 		}
 		from.ReplID, from.Offset = h.replID, how.at
+	case h.exact:
+		from.ReplID = h.replID // the replica may not know how far it had its earlier name
 	}
 	if from.IsZero() {
 		v.logAsking()
@@ -300,6 +307,10 @@ const (
 
 // errForeignReplica: one of several replicas has another history.
 var errForeignReplica = errors.New("the replica got its data by a full resync, and does not know where the histories parted: another server is asked")
+
+// errUnsureReplica: one of several replicas says that the last bytes are gone, and
+// cannot know.
+var errUnsureReplica = errors.New("the replica lacked the last bytes that were received when the primary changed, and does not know whether they are gone; the new primary does not say: another server is asked")
 
 // errLagging: a replica has not got as far as receiving has.
 var errLagging = errors.New("the server is a replica that does not have yet all that was received; triggerd tries again until it has")

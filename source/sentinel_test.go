@@ -1,8 +1,10 @@
 package source_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"slices"
 	"strconv"
@@ -397,4 +399,123 @@ func (f *fleet) failover(option ...string) {
 		}
 		return false
 	})
+}
+
+// director answers as a Sentinel that names what it is told to.
+type director struct {
+	Addr string
+
+	mu      sync.Mutex // guards what follows
+	primary string
+	replica string
+	epoch   int
+}
+
+func startDirector(t *testing.T) *director {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(func() { cancel(); l.Close() })
+	d := &director{Addr: l.Addr().String()}
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() { _ = d.script().Run(ctx, conn) }()
+		}
+	}()
+	return d
+}
+
+// name has the director name a primary and its replica from now on.
+func (d *director) name(primary, replica string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.primary, d.replica = primary, replica
+	d.epoch++
+}
+
+func (d *director) script() redistest.Script {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	host, port, _ := strings.Cut(d.primary, ":")
+	replicaHost, replicaPort, _ := strings.Cut(d.replica, ":")
+	return redistest.Script{
+		redistest.Expect("*", "..."), redistest.Send(array("ip", host, "port", port, "config-epoch", strconv.Itoa(d.epoch))),
+		redistest.Expect("*", "..."), redistest.Send(array(host, port)),
+		redistest.Expect("*", "..."), redistest.Send("*1\r\n" + array("ip", replicaHost, "port", replicaPort, "flags", "slave", "master-link-status", "ok")),
+		redistest.Hang(),
+	}
+}
+
+// array spells an array of texts.
+func array(texts ...string) string {
+	out := fmt.Sprintf("*%d\r\n", len(texts))
+	for _, s := range texts {
+		out += fmt.Sprintf("$%d\r\n%s\r\n", len(s), s)
+	}
+	return out
+}
+
+// TestReplicaThatLagged: the replica that was read from is promoted. The other one,
+// which is read from then, lacked the last write when it was given its new primary,
+// and says that the histories parted before that. They did not: the write is read
+// once.
+func TestReplicaThatLagged(t *testing.T) {
+	redistest.Each(t, failing, func(t *testing.T, old *servers.Server) {
+		t.Parallel()
+		quiet := []string{"--repl-ping-replica-period", "3600"}
+		now, behind := redistest.Start(t, old.Program.Name, quiet...), redistest.Start(t, old.Program.Name, quiet...)
+		proxy := redistest.StartProxy(t, old.Addr)
+		makeReplica := func(of *servers.Server, addr string) {
+			host, port, _ := strings.Cut(addr, ":")
+			redistest.Do(t, of, "REPLICAOF", host, port)
+			until(t, "a replica", func() bool { return info(t, of, "replication", "master_link_status") == "up" })
+		}
+		makeReplica(now, old.Addr)
+		makeReplica(behind, proxy.Addr)
+		d := startDirector(t)
+		d.name(old.Addr, now.Addr)
+		f := follow(t, source.Config{URL: "redis+sentinel://" + d.Addr + "/mymaster", Prefer: source.PreferReplica, ForeignWait: time.Hour}, source.Position{})
+		f.attached(1)
+		send(t, redistest.Dial(t, old), words("SET a 1"))
+		f.command("SET", "a", "1")
+		offset := func(of *servers.Server) string { return info(t, of, "replication", "master_repl_offset") }
+		until(t, "the replica to have all", func() bool { return offset(behind) == offset(old) })
+
+		proxy.Stall()
+		send(t, redistest.Dial(t, old), words("SET b 2"))
+		before := f.command("SET", "b", "2")
+		if err := old.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		proxy.Refuse()
+		proxy.Reset()
+		redistest.Do(t, now, "REPLICAOF", "NO", "ONE")
+		makeReplica(behind, now.Addr)
+		switched := func(of *servers.Server) string { return info(t, of, "replication", "second_repl_offset") }
+		if switched(behind) == switched(now) || info(t, behind, "replication", "master_replid2") != before.ReplID {
+			t.Fatalf("the replica did not lag: %s, and its primary %s", switched(behind), switched(now))
+		}
+		d.name(now.Addr, behind.Addr)
+		f.status("the other replica", func(s source.Status) bool { return s.State == source.Streaming && s.Server == "redis://"+behind.Addr })
+		send(t, redistest.Dial(t, now), words("SET c 3"))
+		if c := f.command("SET", "c", "3"); c.ReplID != info(t, now, "replication", "master_replid") {
+			t.Errorf("what came after the switch is of %s", c.ReplID)
+		}
+		times := 0
+		for _, rec := range f.everything() {
+			if isCommand(rec, "SET", "b", "2") {
+				times++
+			}
+		}
+		if s := f.src.Status(); times != 1 || s.Rewinds != 0 || s.FullResyncs != 1 || s.Gaps != 0 {
+			t.Errorf("the last write was read %d times; status %+v; log:\n%s", times, s, f.log)
+		}
+	}, "--repl-ping-replica-period", "3600")
 }
