@@ -487,6 +487,10 @@ func TestReplicaThatLagged(t *testing.T) {
 		f.command("SET", "a", "1")
 		offset := func(of *servers.Server) string { return info(t, of, "replication", "master_repl_offset") }
 		until(t, "the replica to have all", func() bool { return offset(behind) == offset(old) })
+		until(t, "servers that were not started just now", func() bool { // which are not believed
+			up, _ := strconv.Atoi(info(t, behind, "server", "uptime_in_seconds"))
+			return up >= 5
+		})
 
 		proxy.Stall()
 		send(t, redistest.Dial(t, old), words("SET b 2"))
