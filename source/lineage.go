@@ -134,6 +134,7 @@ func (l lineage) compare(h *history, end int64) ahead {
 		// same offsets to other bytes.
 		return ahead{verdict: foreign}
 	case same && at < end, h.exact && at < end && at == h.offset && at < h.switched:
+		// A replica that will have the rest in a moment.
 		return ahead{verdict: lagging}
 	}
 	a := ahead{verdict: resume, at: at, renamed: -1}
@@ -144,6 +145,12 @@ func (l lineage) compare(h *history, end int64) ahead {
 		a.renamed = h.switched
 	}
 	return a
+}
+
+// unsure reports whether a replica may be wrong about where its history and what was
+// received parted. Its primary knows.
+func (a *ahead) unsure(h *history) bool {
+	return a.verdict == foreign || a.verdict == rewind && a.at == h.switched && !h.exact
 }
 
 // nameAt returns the name that the history had before an offset.

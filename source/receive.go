@@ -104,7 +104,7 @@ func (v *receiver) waitToReconnect(ctx context.Context, err error) bool {
 		v.toldDetached = true
 		s.spool.Mark(spool.Mark{Kind: spool.Detached}, time.Now())
 	}
-	if quick := errors.Is(err, errMoved) || errors.Is(err, errNotPrimary) || errors.Is(err, errNotReplica) || errors.Is(err, errLagging) || errors.Is(err, errForeignReplica) || errors.Is(err, errUnsureReplica); quick {
+	if quick := errors.Is(err, errMoved) || errors.Is(err, errNotPrimary) || errors.Is(err, errNotReplica) || errors.Is(err, errLagging) || errors.Is(err, errUnsureReplica); quick {
 		pause = min(pause, quickPause)
 	}
 	return v.sleep(ctx, pause)
@@ -220,17 +220,14 @@ func (v *receiver) syncAndReceive(ctx context.Context, l *link, wantKeys bool) e
 		how.at, how.renamed = v.pos.Offset, -1
 	case how.verdict == lagging:
 		return errLagging
-	case how.verdict == foreign && s.group != nil && !v.isPrimary:
+	case s.group != nil && !v.isPrimary && how.unsure(&h):
 		s.avoided.add(l.addr.host, avoidForeign)
-		return errForeignReplica
+		return errUnsureReplica
 	case how.verdict == foreign:
 		if err := v.waitForeign(&h, l.addr); err != nil {
 			return err
 		}
 		from = Position{}
-	case how.verdict == rewind && s.group != nil && !v.isPrimary && !h.exact:
-		s.avoided.add(l.addr.host, avoidForeign)
-		return errUnsureReplica
 	case how.verdict == rewind:
 		if err := v.waitYoung(&h, l); err != nil {
 			return err
@@ -305,12 +302,10 @@ const (
 	lagPatience = 2 * time.Second
 )
 
-// errForeignReplica: one of several replicas has another history.
-var errForeignReplica = errors.New("the replica got its data by a full resync, and does not know where the histories parted: another server is asked")
-
-// errUnsureReplica: one of several replicas says that the last bytes are gone, and
-// cannot know.
-var errUnsureReplica = errors.New("the replica lacked the last bytes that were received when the primary changed, and does not know whether they are gone; the new primary does not say: another server is asked")
+// errUnsureReplica: one of several replicas does not know where its history and what
+// was received parted. It got its data by a full resync, or lacked the last bytes when
+// its primary changed.
+var errUnsureReplica = errors.New("the replica does not know where its history and what was received parted: another server is asked")
 
 // errLagging: a replica has not got as far as receiving has.
 var errLagging = errors.New("the server is a replica that does not have yet all that was received; triggerd tries again until it has")

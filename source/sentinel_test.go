@@ -407,8 +407,8 @@ type director struct {
 
 	mu      sync.Mutex // guards what follows
 	primary string
-	replica string
-	epoch   int
+	replica string // "": there is none
+	epoch   string
 }
 
 func startDirector(t *testing.T) *director {
@@ -432,23 +432,25 @@ func startDirector(t *testing.T) *director {
 	return d
 }
 
-// name has the director name a primary and its replica from now on.
-func (d *director) name(primary, replica string) {
+// name has the director name a primary and its replica of an epoch from now on.
+func (d *director) name(primary, replica, epoch string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.primary, d.replica = primary, replica
-	d.epoch++
+	d.primary, d.replica, d.epoch = primary, replica, epoch
 }
 
 func (d *director) script() redistest.Script {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	host, port, _ := strings.Cut(d.primary, ":")
-	replicaHost, replicaPort, _ := strings.Cut(d.replica, ":")
+	replicas := "*0\r\n"
+	if host, port, ok := strings.Cut(d.replica, ":"); ok {
+		replicas = "*1\r\n" + array("ip", host, "port", port, "flags", "slave", "master-link-status", "ok")
+	}
 	return redistest.Script{
-		redistest.Expect("*", "..."), redistest.Send(array("ip", host, "port", port, "config-epoch", strconv.Itoa(d.epoch))),
+		redistest.Expect("*", "..."), redistest.Send(array("ip", host, "port", port, "config-epoch", d.epoch)),
 		redistest.Expect("*", "..."), redistest.Send(array(host, port)),
-		redistest.Expect("*", "..."), redistest.Send("*1\r\n" + array("ip", replicaHost, "port", replicaPort, "flags", "slave", "master-link-status", "ok")),
+		redistest.Expect("*", "..."), redistest.Send(replicas),
 		redistest.Hang(),
 	}
 }
@@ -480,7 +482,7 @@ func TestReplicaThatLagged(t *testing.T) {
 		makeReplica(now, old.Addr)
 		makeReplica(behind, proxy.Addr)
 		d := startDirector(t)
-		d.name(old.Addr, now.Addr)
+		d.name(old.Addr, now.Addr, "1")
 		f := follow(t, source.Config{URL: "redis+sentinel://" + d.Addr + "/mymaster", Prefer: source.PreferReplica, ForeignWait: time.Hour}, source.Position{})
 		f.attached(1)
 		send(t, redistest.Dial(t, old), words("SET a 1"))
@@ -506,7 +508,7 @@ func TestReplicaThatLagged(t *testing.T) {
 		if switched(behind) == switched(now) || info(t, behind, "replication", "master_replid2") != before.ReplID {
 			t.Fatalf("the replica did not lag: %s, and its primary %s", switched(behind), switched(now))
 		}
-		d.name(now.Addr, behind.Addr)
+		d.name(now.Addr, behind.Addr, "2")
 		f.status("the other replica", func(s source.Status) bool { return s.State == source.Streaming && s.Server == "redis://"+behind.Addr })
 		send(t, redistest.Dial(t, now), words("SET c 3"))
 		if c := f.command("SET", "c", "3"); c.ReplID != info(t, now, "replication", "master_replid") {

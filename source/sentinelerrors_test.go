@@ -1,9 +1,7 @@
 package source_test
 
 import (
-	"context"
 	"fmt"
-	"net"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -207,27 +205,9 @@ func TestSentinelsThatDiffer(t *testing.T) {
 // returns its address.
 func sayer(t *testing.T, primary, epoch string) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	t.Cleanup(func() { cancel(); l.Close() })
-	host, port, _ := strings.Cut(primary, ":")
-	answer := fmt.Sprintf("*6\r\n$2\r\nip\r\n$%d\r\n%s\r\n$4\r\nport\r\n$%d\r\n%s\r\n$12\r\nconfig-epoch\r\n$%d\r\n%s\r\n", len(host), host, len(port), port, len(epoch), epoch)
-	address := fmt.Sprintf("*2\r\n$%d\r\n%s\r\n$%d\r\n%s\r\n", len(host), host, len(port), port)
-	go func() {
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				_ = redistest.Script{redistest.Expect("*", "..."), redistest.Send(answer), redistest.Expect("*", "..."), redistest.Send(address), redistest.Expect("*", "..."), redistest.Send("*0\r\n"), redistest.Hang()}.Run(ctx, conn)
-			}()
-		}
-	}()
-	return l.Addr().String()
+	d := startDirector(t)
+	d.name(primary, "", epoch)
+	return d.Addr
 }
 
 // TestAnnounce: Sentinels that get answers list triggerd not at all, and promote the
