@@ -59,14 +59,14 @@ func TestValues(t *testing.T) {
 		do("DECR stock:1") // it was zero already
 		do("HSET order:1 status paid")
 		do("HSET order:1 status paid")
-		deadline := 60 * time.Millisecond // a little more than the key has to live
+		wait := 60 * time.Millisecond // a little longer than the key lives
 		if srv.Program.Name == "redis-6.0" {
-			// It does not say when that ends, so that it counts from when triggerd reads.
+			// It replicates how long the key lives, and triggerd counts from when it reads that.
 			do("DEBUG SET-ACTIVE-EXPIRE 0")
-			deadline = 2 * time.Second
+			wait = 2 * time.Second
 		}
 		do("SET session:a x PX 50")
-		time.Sleep(deadline)
+		time.Sleep(wait)
 		do("EXISTS session:a") // the server looks, and removes it
 		do("SET session:b x")
 		do("DEL session:b")

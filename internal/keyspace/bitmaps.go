@@ -272,9 +272,9 @@ func bitwise(operation []byte, sources [][]byte, n int, p *pace) ([]byte, bool) 
 		return nil, false
 	}
 	out := make([]byte, n)
-	size := min(n, bitBlock)
+	size := min(n, bitBlockSize)
 	room := make([]byte, 3*size)
-	b := &bitsBlock{padded: room[:size], more: room[size : 2*size], both: room[2*size:], sources: sources, pace: p}
+	b := &bitBlock{padded: room[:size], more: room[size : 2*size], both: room[2*size:], sources: sources, pace: p}
 	for ; b.from < n && !p.stopsAfter(size); b.from += size {
 		b.out = out[b.from:min(b.from+size, n)]
 		combine(b)
@@ -282,12 +282,12 @@ func bitwise(operation []byte, sources [][]byte, n int, p *pace) ([]byte, bool) 
 	return out, true
 }
 
-// bitBlock is how many bytes of the strings are combined at a time: few enough
+// bitBlockSize is how many bytes of the strings are combined at a time: few enough
 // that they stay in the processor's nearest cache.
-const bitBlock = 4 << 10
+const bitBlockSize = 4 << 10
 
-// bitsBlock is one block of what BITOP combines.
-type bitsBlock struct {
+// bitBlock is one block of what BITOP combines.
+type bitBlock struct {
 	out                []byte // begins as zeros
 	padded, more, both []byte // room, each at least of the size of out
 	sources            [][]byte
@@ -297,35 +297,35 @@ type bitsBlock struct {
 
 // bitOperation returns what combines the sources of a block in its out, or nil
 // if there is no such operation of so many sources.
-func bitOperation(name []byte, sources int) func(b *bitsBlock) {
+func bitOperation(name []byte, sources int) func(b *bitBlock) {
 	and := func(a, b uint64) uint64 { return a & b }
 	or := func(a, b uint64) uint64 { return a | b }
 	andNot := func(a, b uint64) uint64 { return a &^ b }
 	switch {
 	case is(name, "AND"):
-		return func(b *bitsBlock) { b.combine(0, or); b.fold(1, and) }
+		return func(b *bitBlock) { b.combine(0, or); b.fold(1, and) }
 	case is(name, "OR"):
-		return func(b *bitsBlock) { b.fold(0, or) }
+		return func(b *bitBlock) { b.fold(0, or) }
 	case is(name, "XOR"):
-		return func(b *bitsBlock) { b.fold(0, func(a, b uint64) uint64 { return a ^ b }) }
+		return func(b *bitBlock) { b.fold(0, func(a, b uint64) uint64 { return a ^ b }) }
 	case is(name, "NOT") && sources == 1:
-		return func(b *bitsBlock) { b.combine(0, func(_, b uint64) uint64 { return ^b }) }
+		return func(b *bitBlock) { b.combine(0, func(_, b uint64) uint64 { return ^b }) }
 	case is(name, "ONE"):
-		return (*bitsBlock).one
+		return (*bitBlock).one
 	case sources == 1:
 		return nil
 	case is(name, "DIFF"):
-		return func(b *bitsBlock) { b.combine(0, or); b.fold(1, andNot) }
+		return func(b *bitBlock) { b.combine(0, or); b.fold(1, andNot) }
 	case is(name, "DIFF1"):
-		return func(b *bitsBlock) { b.fold(1, or); b.combine(0, andNot) }
+		return func(b *bitBlock) { b.fold(1, or); b.combine(0, andNot) }
 	case is(name, "ANDOR"):
-		return func(b *bitsBlock) { b.fold(1, or); b.combine(0, and) }
+		return func(b *bitBlock) { b.fold(1, or); b.combine(0, and) }
 	}
 	return nil
 }
 
 // source returns the part of a source that is in the block.
-func (b *bitsBlock) source(i int) []byte {
+func (b *bitBlock) source(i int) []byte {
 	s := b.sources[i]
 	s = s[min(b.from, len(s)):min(b.from+len(b.out), len(s))]
 	if len(s) == len(b.out) {
@@ -336,19 +336,19 @@ func (b *bitsBlock) source(i int) []byte {
 }
 
 // combine combines out with one source.
-func (b *bitsBlock) combine(source int, op func(a, b uint64) uint64) {
+func (b *bitBlock) combine(source int, op func(a, b uint64) uint64) {
 	combineWords(b.out, b.source(source), op)
 }
 
 // fold combines out with each source from one on, until the pace stops it.
-func (b *bitsBlock) fold(from int, op func(a, b uint64) uint64) {
+func (b *bitBlock) fold(from int, op func(a, b uint64) uint64) {
 	for i := from; i < len(b.sources) && !b.pace.stopsAfter(len(b.out)); i++ {
 		b.combine(i, op)
 	}
 }
 
 // one leaves the bits that are set in exactly one source.
-func (b *bitsBlock) one() {
+func (b *bitBlock) one() {
 	clear(b.more) // the bits that are set in several
 	for i := 0; i < len(b.sources) && !b.pace.stopsAfter(len(b.out)); i++ {
 		copy(b.both, b.out)

@@ -55,7 +55,7 @@ func anyOf(bs []byte) (out byte) {
 func TestBitwise(t *testing.T) {
 	seed := rand.Uint64()
 	r := rand.New(rand.NewPCG(seed, 1))
-	lengths := []int{0, 1, 7, 8, 9, 100, bitBlock - 1, bitBlock, bitBlock + 1, 2*bitBlock + 13}
+	lengths := []int{0, 1, 7, 8, 9, 100, bitBlockSize - 1, bitBlockSize, bitBlockSize + 1, 2*bitBlockSize + 13}
 	for name, op := range bitOperations {
 		for range 15 {
 			sources := make([][]byte, 1+r.IntN(5))
